@@ -1,0 +1,86 @@
+# The index of habits: `make` prints it. Each target runs plain commands that one could type; most print them first.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+BIN := .venv/bin
+EXTRAS := train,batch,validate,local,demo,dev
+STAMP := .venv/.installed
+FEAST := $(BIN)/feast -c feature_repo
+
+# Load from START on; up to END. FEATURES_CLOCK, where set, is the present moment.
+START ?= 1970-01-01T00:00:00
+END ?= $(or $(FEATURES_CLOCK),$(shell date -u +%Y-%m-%dT%H:%M:%S))
+
+.PHONY: help install lint format test bench demo plan apply build materialize refresh stop clean
+
+help:  ## Print this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+install: $(STAMP)  ## Create .venv and install everything from the pinned versions (again only when they change)
+
+lint: $(STAMP)  ## Check style, formatting and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(STAMP)  ## Rewrite the files in the common style
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+test: $(STAMP)  ## Run the tests (ARGS="-k redis" passes options to pytest)
+	$(BIN)/python -m pytest $(ARGS)
+
+bench: $(STAMP)  ## Run the benchmarks, each a script in tests/benchmarks (ARGS passes options)
+	@shopt -s nullglob; scripts=(tests/benchmarks/bench_*.py); echo "$${#scripts[@]} benchmarks in tests/benchmarks"; \
+	for script in "$${scripts[@]}"; do echo "$(BIN)/python $$script $(ARGS)"; $(BIN)/python "$$script" $(ARGS); done
+
+demo: $(STAMP)  ## Run the main job end to end on the demo's data
+	$(BIN)/features demo
+
+plan: $(STAMP)  ## Show what applying the feature repository would change
+	$(FEAST) plan
+
+apply: $(STAMP)  ## Register the feature repository's views and services
+	$(FEAST) apply
+
+build: $(STAMP)  ## Compute the offline tables from the raw zone
+	$(BIN)/features build
+
+materialize: $(STAMP)  ## Load the online store from the offline tables (START=… END=…; default: everything)
+	$(FEAST) materialize $(START) $(END)
+
+refresh: $(STAMP)  ## Compute what is new and load it online (END=…)
+	$(BIN)/features build
+	$(FEAST) materialize-incremental $(END)
+
+stop:  ## Stop the project's own Redis
+	@if [ -x $(BIN)/features ]; then echo "$(BIN)/features redis stop"; $(BIN)/features redis stop; else echo "nothing is installed, nothing runs"; fi
+
+clean: stop  ## Remove everything that the other targets made: .venv, data, caches
+	rm -rf .venv data build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis spark-warehouse
+	@find . -name __pycache__ -type d -not -path './.git/*' -prune -exec rm -rf {} +
+
+# A stamp file makes a second call free. Python is sought by version, and each candidate tried: a shim may exist that runs nothing.
+$(STAMP): pyproject.toml constraints.txt
+	@if ! $(BIN)/python -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null; then \
+	  for candidate in $(PYTHON) python3.11 python3.12 python3.13 python3; do \
+	    if $$candidate -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null; then found=$$candidate; break; fi; \
+	  done; \
+	  if [ -z "$${found-}" ]; then echo "no Python 3.11, 3.12 or 3.13 on PATH: install one, or say make install PYTHON=/path/to/python" >&2; exit 1; fi; \
+	  echo "$$found -m venv --clear .venv"; "$$found" -m venv --clear .venv; \
+	fi
+	@echo '$(BIN)/python -m pip install -c constraints.txt -e ".[$(EXTRAS)]"   # log: .venv/install.log'
+	@$(BIN)/python -u -m pip install --no-input --disable-pip-version-check -c constraints.txt -e ".[$(EXTRAS)]" 2>&1 \
+	  | tee .venv/install.log | awk '$(PROGRESS)' || { grep -E '^ *(ERROR|error)' .venv/install.log >&2 || tail -n 20 .venv/install.log >&2; exit 1; }
+	@touch $(STAMP)
+
+# One line a stage, and a count while packages are fetched, in place of pip's hundreds of lines.
+define PROGRESS
+/^Collecting / { fetched++; if (fetched % 20 == 0) { printf "  %d packages looked up\n", fetched; fflush() } } \
+/^Building wheels? / { print "  building", $$NF; fflush() } \
+/^Installing collected packages/ { print "  installing (the longest step)"; fflush() } \
+/^Successfully installed/ { print "  installed", NF - 2, "packages"; fflush() }
+endef

@@ -1,0 +1,167 @@
+"""The command line: quick help, one exit code a kind of error, no stack trace for a user's mistake."""
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import click
+import pytest
+
+from transformations.cli import main
+from transformations.engine.errors import DataError, DefinitionError, FeaturesError, ServiceUnavailableError, UsageError
+
+FEATURES = Path(sys.executable).with_name("features")
+
+
+def raising(error: BaseException) -> click.Group:
+    @click.command()
+    def fail() -> None:
+        raise error
+
+    return click.Group("features", commands={"fail": fail})
+
+
+def features(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [FEATURES, *arguments], env=os.environ | environment, capture_output=True, text=True, check=False
+    )
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (FeaturesError("it broke"), 1),
+        (UsageError("it broke"), 2),
+        (DefinitionError("it broke"), 2),
+        (DataError("it broke"), 3),
+        (ServiceUnavailableError("it broke"), 4),
+    ],
+)
+def test_our_errors_end_with_their_code_and_one_message(
+    error: FeaturesError, code: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("FEATURES_DEBUG", raising=False)
+    monkeypatch.setattr(main, "cli", raising(error))
+
+    assert main.run(["fail"]) == code
+    assert capsys.readouterr() == ("", "Error: it broke\n")
+
+
+def test_any_error_that_carries_an_exit_code_counts_as_ours(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class ContractError(ValueError):
+        exit_code = 3
+
+    monkeypatch.setattr(main, "cli", raising(ContractError("sales.yaml: no such column")))
+
+    assert main.run(["fail"]) == 3
+    assert capsys.readouterr().err == "Error: sales.yaml: no such column\n"
+
+
+def test_an_unexpected_error_is_one_line_and_the_way_to_its_trace(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("FEATURES_DEBUG", raising=False)
+    monkeypatch.setattr(main, "cli", raising(KeyError("missing")))
+
+    assert main.run(["fail"]) == 1
+    said = capsys.readouterr().err
+    assert said.startswith("Unexpected error: KeyError: 'missing'\n")
+    assert "FEATURES_DEBUG=1" in said
+    assert "Traceback" not in said
+
+
+def test_debugging_shows_the_trace(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FEATURES_DEBUG", "1")
+    monkeypatch.setattr(main, "cli", raising(DataError("it broke")))
+
+    with pytest.raises(DataError):
+        main.run(["fail"])
+
+
+def test_an_interrupt_ends_with_130(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(main, "cli", raising(KeyboardInterrupt()))
+
+    assert main.run(["fail"]) == 130
+    assert capsys.readouterr().err.strip() == "Interrupted."
+
+
+def test_a_command_may_choose_its_exit_code(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(main, "cli", raising(click.exceptions.Exit(3)))
+
+    assert main.run(["fail"]) == 3
+
+
+def test_an_unknown_command_is_a_usage_error_with_the_nearest_name() -> None:
+    done = features("confg")
+
+    assert done.returncode == 2
+    assert "No such command 'confg': did you mean 'config'?" in done.stderr
+    assert done.stdout == ""
+
+
+def test_an_unknown_option_is_a_usage_error() -> None:
+    assert features("config", "--nonsense").returncode == 2
+
+
+def test_a_bad_setting_is_a_usage_error_without_a_trace() -> None:
+    done = features("config", FEATURES_CLOCK="yesterday", FEATURES_DEBUG="")
+
+    assert done.returncode == 2
+    assert done.stderr.startswith("Error: FEATURES_CLOCK=yesterday:")
+    assert "Traceback" not in done.stderr
+
+
+def test_the_help_lists_every_command_that_is_there_and_loads_none() -> None:
+    program = (
+        "import sys\n"
+        "from transformations.cli.main import run\n"
+        "run(['--help'])\n"
+        "heavy = {'pyspark', 'duckdb', 'deltalake', 'great_expectations', 'feast', 'pandas', 'pydantic', 'rich'}\n"
+        "print(sorted(heavy & set(sys.modules)), file=sys.stderr)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+
+    assert done.stderr.strip() == "[]"
+    for name, entry in main.COMMANDS.items():
+        is_there = (Path(main.__file__).parent / f"{name}.py").is_file()
+        assert (f"{name} " in done.stdout and entry.help.split()[0] in done.stdout) == is_there, name
+
+
+def test_the_help_comes_in_half_a_second() -> None:
+    def seconds() -> float:
+        began = time.perf_counter()
+        assert features("--help").returncode == 0
+        return time.perf_counter() - began
+
+    assert min(seconds() for _ in range(5)) < 0.5
+
+
+def test_every_command_that_is_there_has_a_help_with_a_first_line() -> None:
+    context = click.Context(main.cli)
+    for name in main.cli.list_commands(context):
+        command = main.cli.get_command(context, name)
+        assert command is not None
+        assert command.name == name
+        assert command.get_short_help_str(), name
+
+
+def test_without_a_command_the_help_is_shown() -> None:
+    done = features()
+
+    assert "Exit codes:" in done.stdout + done.stderr
+
+
+def test_the_version_is_told() -> None:
+    assert features("--version").stdout.startswith("features, version ")
+
+
+def test_bash_completes_commands_and_subcommands() -> None:
+    first = features(_FEATURES_COMPLETE="bash_complete", COMP_WORDS="features con", COMP_CWORD="1")
+    second = features(_FEATURES_COMPLETE="bash_complete", COMP_WORDS="features redis st", COMP_CWORD="2")
+
+    assert "plain,config" in first.stdout.splitlines()
+    assert second.stdout.splitlines() == ["plain,start", "plain,status", "plain,stop"]

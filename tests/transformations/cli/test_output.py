@@ -1,0 +1,72 @@
+"""Output: tables that can be read and parsed, JSON alone on stdout, numbers as people write them."""
+
+import json
+from datetime import date
+from pathlib import Path
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from transformations.cli import output
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0.0042, "4 ms"), (0.5, "500 ms"), (3.21, "3.2 s"), (59.9, "59.9 s"), (125, "2 min 5 s"), (7380, "2 h 3 min")],
+)
+def test_durations(seconds: float, text: str) -> None:
+    assert output.human_duration(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("size", "text"), [(0, "0 B"), (1023, "1023 B"), (1536, "1.5 KiB"), (5 * 2**30, "5.0 GiB"), (2**41, "2.0 TiB")]
+)
+def test_sizes(size: int, text: str) -> None:
+    assert output.human_bytes(size) == text
+
+
+def test_counts() -> None:
+    assert output.human_count(1469307) == "1,469,307"
+
+
+def test_a_table_aligns_numbers_right_and_leaves_no_trailing_blanks(capsys: pytest.CaptureFixture[str]) -> None:
+    output.print_table(["view", "rows"], [["household [purchases]", 1234567], ["product", None]], title="Tables")
+
+    assert capsys.readouterr().out.splitlines() == [
+        "Tables",
+        "view                        rows",
+        "household [purchases]  1,234,567",
+        "product",
+    ]
+
+
+def test_a_narrow_terminal_folds_long_cells_and_loses_nothing(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "20")
+    output.print_table(["name"], [["abcdefghijklmnopqrstuvwxyz"]])
+
+    assert capsys.readouterr().out.split() == ["name", "abcdefghijklmnopqrst", "uvwxyz"]
+
+
+def test_json_is_the_only_thing_on_stdout_and_progress_stays_on_stderr() -> None:
+    @click.command()
+    @output.json_option
+    def command(as_json: bool) -> None:
+        with output.progress("counting", total=2) as advance:
+            advance(2)
+        if as_json:
+            output.print_json({"day": date(2017, 6, 1), "file": Path("a/b"), "text": "–"})
+
+    result = CliRunner().invoke(command, ["--json"])
+
+    assert json.loads(result.stdout) == {"day": "2017-06-01", "file": "a/b", "text": "–"}
+    assert result.stderr.startswith("counting: ")
+
+
+def test_a_step_that_fails_is_not_reported_as_done(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(ValueError, match="broken"), output.progress("counting"):
+        raise ValueError("broken")
+
+    assert capsys.readouterr().err == ""

@@ -1,0 +1,297 @@
+"""The sweep against the brute-force reference: every feature of the vocabulary, at every instant, for generated
+histories.
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from transformations import (
+    LIFETIME,
+    Count,
+    CountDistinct,
+    First,
+    Float64,
+    Last,
+    LastK,
+    Max,
+    Mean,
+    Min,
+    Ratio,
+    Share,
+    StdDev,
+    Sum,
+    TopK,
+    Variance,
+    WindowedFeatures,
+    column,
+    days,
+    derived,
+    hours,
+)
+from transformations.engine.business_days import day_number, day_of_instant, start_of_day
+from transformations.engine.reference import reference_row
+from transformations.engine.resolution import Resolved, resolve
+from transformations.engine.sweep import SweepPlan, sweep
+from validation.contracts import Column, Contract
+
+ZONE = "America/New_York"
+FIRST_DAY = date(2017, 3, 8)  # the clocks change on 2017-03-12: that day has 23 hours
+LAST_DAY = date(2017, 3, 24)
+
+
+@derived(unit="points")
+def doubled(amount: Float64) -> Float64:
+    """Twice the amount."""
+    import pyarrow.compute as pc
+
+    return pc.multiply(amount, 2.0)
+
+
+CONTRACT = Contract(
+    name="events",
+    version="1.0.0",
+    description="User events",
+    owner="tests@example.com",
+    columns=(
+        Column("event_id", "Int64", False, "Identity"),
+        Column("user_id", "Int64", False, "User"),
+        Column("event_type", "String", True, "What happened"),
+        Column("amount", "Float64", True, "Amount"),
+        Column("quantity", "Int64", True, "Quantity"),
+        Column("happened_at", "UnixTimestamp", False, "When"),
+    ),
+    key=("event_id",),
+    event_time="happened_at",
+    timestamp_zone="UTC",
+    business_day_zone=ZONE,
+    valid_from=None,
+    delivery="append",
+)
+
+EVERYTHING = WindowedFeatures(
+    name="user_everything",
+    join_key="user_id",
+    source="events",
+    windows=[days(1), days(3), LIFETIME],
+    available_after=hours(2),
+    description="Every aggregation of the vocabulary",
+    derived=[doubled],
+    features=[
+        Count(name="events", description="Events", unit="events"),
+        Count(name="purchases", where=column("event_type") == "buy", description="Purchases", unit="events"),
+        Count(name="by_type", per=column("event_type").each("buy", "see"), description="By type", unit="events"),
+        CountDistinct("event_type", name="types", description="Types", unit="types"),
+        CountDistinct(
+            "quantity", name="quantities", where=column("amount") > 0.0, description="Quantities", unit="values"
+        ),
+        Sum("amount", name="spend", description="Spend", unit="USD"),
+        Sum("quantity", name="units", description="Units", unit="units"),
+        Sum("doubled", name="doubled", description="Twice the spend", unit="USD"),
+        Mean("amount", name="amount", description="Amount", unit="USD"),
+        Mean("quantity", name="quantity", description="Quantity", unit="units"),
+        Min("amount", name="amount", description="Amount", unit="USD"),
+        Max("event_type", name="type", description="Type", unit="category"),
+        Max("quantity", name="quantity", description="Quantity", unit="units"),
+        Variance("amount", name="amount", description="Amount", unit="USD^2"),
+        StdDev("quantity", name="quantity", description="Quantity", unit="units"),
+        First("amount", name="amount", description="Amount", unit="USD"),
+        Last("event_type", name="type", description="Type", unit="category"),
+        Last("happened_at", name="seen_at", description="Last seen", unit="UTC time"),
+        LastK("event_type", k=2, name="types", description="Types", unit="category"),
+        TopK("event_type", k=2, name="types", description="Types", unit="category"),
+        Share(Count(), column("event_type") == "buy", name="bought", description="Bought", unit="ratio"),
+        Share(Sum("amount"), column("quantity") > 1, name="bulk", description="In bulk", unit="ratio"),
+        Ratio(Sum("amount"), CountDistinct("event_type"), name="per_type", description="A type", unit="USD"),
+        Ratio(
+            Sum("amount"),
+            Sum("quantity"),
+            name="price",
+            where=column("event_type") != "see",
+            description="P",
+            unit="USD",
+        ),
+    ],
+)
+
+
+@pytest.fixture(scope="module")
+def everything() -> Resolved:
+    return resolve(EVERYTHING, {"events": CONTRACT}.__getitem__)
+
+
+def instants() -> st.SearchStrategy[datetime]:
+    """Instants at the edges of business days and inside them, ties included."""
+    day = st.integers(0, (LAST_DAY - FIRST_DAY).days - 1).map(lambda offset: FIRST_DAY + timedelta(days=offset))
+    within = st.sampled_from([0, 1, 3_600_000_000, 43_200_000_000, 43_200_000_001, -1])
+    return st.builds(lambda d, micros: start_of_day(d, ZONE) + timedelta(microseconds=micros), day, within)
+
+
+AMOUNTS = st.one_of(st.none(), st.sampled_from([0.1, 0.2, 0.3, -5.0, 1e16, 1.0]), st.floats(-1e6, 1e6))
+
+
+def histories(users: int = 2) -> st.SearchStrategy[list[dict[str, Any]]]:
+    event = st.fixed_dictionaries(
+        {
+            "user_id": st.integers(1, users),
+            "event_type": st.sampled_from(["buy", "see", "click", None]),
+            "amount": AMOUNTS,
+            "quantity": st.sampled_from([None, -1, 0, 1, 2, 2**53 + 1]),
+            "_event_timestamp": instants(),
+        }
+    )
+    return st.lists(event, max_size=14).map(
+        lambda events: [
+            event | {"event_id": i, "happened_at": event["_event_timestamp"]} for i, event in enumerate(events)
+        ]
+    )
+
+
+def events_table(resolved: Resolved, events: Sequence[Mapping[str, Any]]) -> pa.Table:
+    timestamp = pa.timestamp("us", tz="UTC")
+    schema = pa.schema(
+        [(name, dtype.arrow) for name, dtype in resolved.columns.items() if name != "doubled"]
+        + [("_event_timestamp", timestamp), ("_business_day", pa.int32())]
+    )
+    rows = [event | {"_business_day": day_number(day_of_instant(event["_event_timestamp"], ZONE))} for event in events]
+    return pa.Table.from_pylist(rows, schema)
+
+
+def no_marks(resolved: Resolved) -> pa.Table:
+    keys = [(key, dtype.arrow) for key, dtype in resolved.join_keys.items()]
+    return pa.schema([*keys, ("_from_day", pa.int64())]).empty_table()
+
+
+def no_rows(resolved: Resolved) -> pa.Table:
+    from transformations.engine.offline_tables import table_schema
+
+    return table_schema(resolved).empty_table()
+
+
+def first_load(resolved: Resolved) -> SweepPlan:
+    return SweepPlan(resolved, None, day_number(LAST_DAY), True, None)
+
+
+def value_at(rows: Sequence[Mapping[str, Any]], user: int, as_of: date, resolved: Resolved) -> dict[str, Any] | None:
+    """What newest-wins serves as-of that day: of the rows not after it, the latest event, then the latest created."""
+    until = start_of_day(as_of, ZONE) + resolved.definition.available_after
+    known = [row for row in rows if row["user_id"] == user and row["event_timestamp"] <= until]
+    if not known:
+        return None
+    newest = max(known, key=lambda row: (row["event_timestamp"], row["created_timestamp"]))
+    return {feature.name: newest[feature.name] for feature in resolved.features}
+
+
+def every_day() -> list[date]:
+    return [FIRST_DAY + timedelta(days=offset) for offset in range((LAST_DAY - FIRST_DAY).days + 1)]
+
+
+def assert_equals_reference(
+    resolved: Resolved, rows: pa.Table, events: Sequence[Mapping[str, Any]], users: int = 2
+) -> None:
+    written = rows.to_pylist()
+    for user in range(1, users + 1):
+        own = [event for event in events if event["user_id"] == user]
+        for as_of in every_day():
+            expected = reference_row(resolved, own, as_of)
+            assert value_at(written, user, as_of, resolved) == expected, (user, as_of)
+
+
+@settings(max_examples=150, deadline=None)
+@given(events=histories())
+def test_first_load_equals_the_definition_at_every_instant(everything: Resolved, events: list[dict[str, Any]]) -> None:
+    rows = sweep(first_load(everything), events_table(everything, events), no_marks(everything), no_rows(everything))
+    assert_equals_reference(everything, rows, events)
+
+
+@settings(max_examples=50, deadline=None)
+@given(events=histories())
+def test_a_row_is_stored_only_where_a_value_changes(everything: Resolved, events: list[dict[str, Any]]) -> None:
+    rows = sweep(first_load(everything), events_table(everything, events), no_marks(everything), no_rows(everything))
+    names = [feature.name for feature in everything.features]
+    previous: dict[int, list[Any]] = {}
+    for row in rows.to_pylist():
+        values = [row[name] for name in names]
+        assert previous.get(row["user_id"]) != values
+        previous[row["user_id"]] = values
+
+
+@settings(max_examples=100, deadline=None)
+@given(events=histories(), split=st.integers(1, 15))
+def test_two_incremental_runs_equal_one_backfill(
+    everything: Resolved, events: list[dict[str, Any]], split: int
+) -> None:
+    middle = FIRST_DAY + timedelta(days=split)
+    early = [event for event in events if event["_event_timestamp"] < start_of_day(middle, ZONE)]
+    first = SweepPlan(everything, None, day_number(middle), True, None)
+    second = SweepPlan(
+        everything, day_number(middle) + 1, day_number(LAST_DAY), False, datetime(2020, 1, 1, tzinfo=UTC)
+    )
+    one = sweep(first, events_table(everything, early), no_marks(everything), no_rows(everything))
+    two = sweep(second, events_table(everything, events), no_marks(everything), no_rows(everything))
+    assert_equals_reference(everything, pa.concat_tables([one, two]), events)
+
+
+@settings(max_examples=150, deadline=None)
+@given(before=histories(), after=histories())
+def test_corrections_are_re_asserted_so_that_newest_wins_serves_the_truth(
+    everything: Resolved, before: list[dict[str, Any]], after: list[dict[str, Any]]
+) -> None:
+    """The worst case: everything known before is replaced, entities vanish and appear, and the table only grows."""
+    stored = sweep(first_load(everything), events_table(everything, before), no_marks(everything), no_rows(everything))
+    first = {user: min(_changed_days(before, after, user), default=None) for user in (1, 2)}
+    marks = pa.Table.from_pylist(
+        [{"user_id": user, "_from_day": day + 1} for user, day in first.items() if day is not None],
+        no_marks(everything).schema,
+    )
+    touched = [event for event in after if first[event["user_id"]] is not None]
+    to_check = [row for row in stored.to_pylist() if first[row["user_id"]] is not None]
+    plan = SweepPlan(
+        everything, day_number(LAST_DAY) + 1, day_number(LAST_DAY), False, datetime(2020, 1, 1, tzinfo=UTC)
+    )
+    rewritten = sweep(plan, events_table(everything, touched), marks, pa.Table.from_pylist(to_check, stored.schema))
+    together = pa.concat_tables([stored, rewritten]).to_pylist()
+    for user in (1, 2):
+        own = [event for event in after if event["user_id"] == user]
+        for as_of in every_day():
+            expected = reference_row(everything, own, as_of)
+            actual = value_at(together, user, as_of, everything)
+            if expected is None and actual is not None:
+                assert set(actual.values()) == {None}, (user, as_of)
+            else:
+                assert actual == expected, (user, as_of)
+
+
+def _changed_days(before: Sequence[Mapping[str, Any]], after: Sequence[Mapping[str, Any]], user: int) -> list[int]:
+    own = [[event for event in events if event["user_id"] == user] for events in (before, after)]
+    changed = [event for event in own[0] if event not in own[1]] + [event for event in own[1] if event not in own[0]]
+    return [day_number(day_of_instant(event["_event_timestamp"], ZONE)) for event in changed]
+
+
+def test_a_seven_day_sum_falls_to_zero_when_the_last_purchase_leaves_the_window() -> None:
+    spend = WindowedFeatures(
+        name="user_spend",
+        join_key="user_id",
+        source="events",
+        windows=[days(7)],
+        description="Spend",
+        features=[Sum("amount", name="spend", description="Spend", unit="USD")],
+    )
+    resolved = resolve(spend, {"events": CONTRACT}.__getitem__)
+    event = {"event_id": 1, "user_id": 1, "event_type": "buy", "amount": 30.0, "quantity": 1}
+    at = datetime(2017, 3, 9, 12, tzinfo=UTC)
+    rows = sweep(
+        first_load(resolved),
+        events_table(resolved, [event | {"happened_at": at, "_event_timestamp": at}]),
+        no_marks(resolved),
+        no_rows(resolved),
+    )
+    assert [(row["event_timestamp"], row["spend_sum_7d"]) for row in rows.to_pylist()] == [
+        (datetime(2017, 3, 10, 5, tzinfo=UTC), 30.0),
+        (datetime(2017, 3, 17, 4, tzinfo=UTC), 0.0),
+    ]

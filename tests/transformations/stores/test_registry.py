@@ -1,0 +1,101 @@
+"""The registry is found through settings, closed to others, and shared by processes."""
+
+import os
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from sqlalchemy import create_engine, text
+
+from transformations.engine.errors import UsageError
+
+PLUGIN = "sqlite://?plugin=features"
+
+
+@pytest.fixture(autouse=True)
+def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("FEATURES_DATA", str(tmp_path / "data"))
+    monkeypatch.delenv("FEATURES_REGISTRY_URL", raising=False)
+    return tmp_path / "data"
+
+
+def test_without_a_setting_it_is_a_file_in_the_data_folder_that_only_its_owner_may_touch(data: Path) -> None:
+    with create_engine(PLUGIN).connect() as connection:
+        connection.execute(text("SELECT count(*) FROM feature_views"))
+        modes = [stat.S_IMODE(file.stat().st_mode) for file in data.glob("registry.db*")]
+
+    assert (data / "registry.db").is_file()
+    assert set(modes) == {0o600}
+
+
+def test_a_file_that_others_could_read_is_closed(data: Path) -> None:
+    data.mkdir()
+    (data / "registry.db").touch(mode=0o644)
+    create_engine(PLUGIN)
+
+    assert stat.S_IMODE((data / "registry.db").stat().st_mode) == 0o600
+
+
+def test_the_configured_url_wins(tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FEATURES_REGISTRY_URL", f"sqlite:///{tmp_path}/elsewhere.db")
+    engine = create_engine(PLUGIN)
+
+    assert engine.url.database == f"{tmp_path}/elsewhere.db"
+    assert not data.exists()
+
+
+def test_any_dialect_can_be_configured(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Making an engine of it would need its driver; that the driver is sought shows that the URL was taken."""
+    monkeypatch.setenv("FEATURES_REGISTRY_URL", "postgresql+psycopg://user:password@127.0.0.1/registry")
+
+    with pytest.raises(ModuleNotFoundError, match="psycopg"):
+        create_engine(PLUGIN)
+
+
+def test_what_is_no_url_is_named_without_its_password(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FEATURES_REGISTRY_URL", "host/registry?password=hunter2")
+
+    with pytest.raises(UsageError, match=r"FEATURES_REGISTRY_URL=host/registry\?password=\*\*\* is no SQLAlchemy URL"):
+        create_engine(PLUGIN)
+
+
+def test_readers_and_a_writer_do_not_block_each_other() -> None:
+    one, two = create_engine(PLUGIN), create_engine(PLUGIN)
+    with one.begin() as writing, two.connect() as reading:
+        writing.execute(text("INSERT INTO feast_metadata VALUES ('p', 'k', 'v', 0)"))
+
+        assert reading.execute(text("SELECT count(*) FROM feast_metadata")).scalar_one() == 0
+        assert reading.execute(text("PRAGMA journal_mode")).scalar_one() == "wal"
+
+
+def test_processes_that_meet_a_new_registry_at_once_all_succeed(data: Path) -> None:
+    program = (
+        "from feast.infra.registry.sql import SqlRegistry, SqlRegistryConfig\n"
+        "print('ready', flush=True)\n"
+        "input()\n"
+        f"registry = SqlRegistry(SqlRegistryConfig(path='{PLUGIN}'), 'project', None)\n"
+        "print(len(registry.list_feature_views('project')))\n"
+    )
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", program],
+            env=os.environ | {"FEATURES_DATA": str(data)},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for _ in range(3)
+    ]
+    for process in processes:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+    for process in processes:
+        assert process.stdin is not None
+        process.stdin.write("go\n")
+        process.stdin.flush()
+    said = [process.communicate(timeout=120) for process in processes]
+
+    assert [out.strip() for out, _ in said] == ["0"] * 3, said

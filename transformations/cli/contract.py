@@ -1,0 +1,185 @@
+"""`features contract`: draft, try, list and show the data contracts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from transformations.cli.ingest import source_names
+from transformations.cli.output import human_count, json_option, print_json, print_table, progress, say
+from transformations.engine.settings import get_settings
+
+if TYPE_CHECKING:
+    from validation.checks import Report
+    from validation.contracts import Contract
+
+
+@click.group(
+    epilog="""\b
+Examples:
+  features contract list
+  features contract draft clicks-2020-01.csv --name clicks --write
+  features contract check clicks clicks-2020-01.csv
+  features contract show clicks
+"""
+)
+def contract() -> None:
+    """Draft and check data contracts: one YAML file a source, in the Open Data Contract Standard."""
+
+
+@contract.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--name", help="The source's name. [default: from the file's name]")
+@click.option("--write", is_flag=True, help="Write it among the contracts; one that exists is never overwritten.")
+def draft(file: Path, name: str | None, write: bool) -> None:
+    """Write a contract's first version from FILE (Parquet or CSV).
+
+    Columns, types, nulls and a key that fits are read from the data; what only you can know is marked FILL IN.
+    """
+    from validation.drafts import draft_contract, source_name, write_draft
+
+    with progress(f"Reading {file.name}"):
+        text = draft_contract(file, name)
+    if not write:
+        say(text)
+        return
+    path = write_draft(text, source_name(text), get_settings().contracts)
+    say(
+        f"{path} is written. Fill in its {text.count('FILL IN  #')} marks, then: "
+        f"features contract check {source_name(text)} {file}"
+    )
+
+
+@contract.command()
+@click.argument("source", shell_complete=source_names)
+@click.argument("file", type=click.Path(path_type=Path))
+@json_option
+@click.pass_context
+def check(context: click.Context, source: str, file: Path, as_json: bool) -> None:
+    """Hold FILE against the contract of SOURCE, without ingesting it; exit code 3 if it breaks it."""
+    from validation.ingest import ContractViolationError, check_drop
+
+    with progress(f"Checking {file.name} against {source}"):
+        report = check_drop(source, file, get_settings())
+    if as_json:
+        print_json(_report(report))
+        context.exit(ContractViolationError.exit_code if report.violations else 0)
+    if report.violations:
+        raise ContractViolationError(report)
+    say(f"{file.name} keeps the contract of {source}: {human_count(report.rows)} rows")
+    for note in report.notes:
+        say(f"  {note}")
+
+
+@contract.command(name="list")
+@json_option
+def list_(as_json: bool) -> None:
+    """List the sources that have a contract."""
+    from validation.contracts import contract_names, read_contract
+
+    folder = get_settings().contracts
+    contracts = [read_contract(name, folder) for name in contract_names(folder)]
+    if as_json:
+        print_json([_summary(each) for each in contracts])
+        return
+    if not contracts:
+        say(f"No contract in {folder}. Draft the first: features contract draft FILE --write")
+        return
+    rows = [
+        (
+            each.name,
+            each.version,
+            each.owner,
+            each.event_time or "",
+            each.delivery,
+            ", ".join(each.key),
+            each.description,
+        )
+        for each in contracts
+    ]
+    print_table(["Source", "Version", "Owner", "Event time", "Delivery", "Key", "A row is"], rows)
+
+
+@contract.command()
+@click.argument("source", shell_complete=source_names)
+@json_option
+def show(source: str, as_json: bool) -> None:
+    """Show what the contract of SOURCE promises."""
+    from validation.contracts import read_contract
+
+    found = read_contract(source, get_settings().contracts)
+    if as_json:
+        print_json(_summary(found) | {"columns": [vars(column) for column in found.columns]})
+        return
+    say(f"{found.name} {found.version}, owned by {found.owner}: {found.description}")
+    for line in _facts(found):
+        say(f"  {line}")
+    rows = [
+        (
+            column.name,
+            column.dtype,
+            "yes" if column.nullable else "",
+            column.unit or "",
+            _values(found, column.name),
+            column.description,
+        )
+        for column in found.columns
+    ]
+    print_table(["Column", "Type", "Null", "Unit", "Values", "Meaning"], rows)
+
+
+def _facts(contract: Contract) -> list[str]:
+    facts = [f"key: {', '.join(contract.key) or 'none, every row stands for itself'}"]
+    if contract.event_time:
+        moment = (
+            "the end of its day" if contract.has_date_only_event_time else f"naive times are {contract.timestamp_zone}"
+        )
+        facts.append(f"event time: {contract.event_time} ({moment})")
+    else:
+        facts.append(f"no event time: the first drop is valid from {contract.valid_from}")
+    facts.append(f"business day: {contract.business_day_zone}")
+    facts.append(
+        "delivery: append, a drop adds rows" if contract.delivery == "append" else "delivery: snapshot, a drop is all"
+    )
+    facts += [
+        f"reference: {', '.join(each.columns)} in {each.source}, {each.missing_allowed:,} distinct values may be missing"
+        for each in contract.references
+    ]
+    return [*facts, f"file: {contract.path}"]
+
+
+def _values(contract: Contract, name: str) -> str:
+    column = contract.column(name)
+    if column.allowed:
+        return ", ".join(str(value) for value in column.allowed)
+    low, high = ("" if end is None else f"{end:,}" for end in (column.minimum, column.maximum))
+    return f"{low} – {high}" if low and high else f"≥ {low}" if low else f"≤ {high}" if high else ""
+
+
+def _summary(contract: Contract) -> dict[str, object]:
+    return {
+        "source": contract.name,
+        "version": contract.version,
+        "owner": contract.owner,
+        "description": contract.description,
+        "key": list(contract.key),
+        "event_time": contract.event_time,
+        "timestamp_zone": contract.timestamp_zone,
+        "business_day_zone": contract.business_day_zone,
+        "valid_from": contract.valid_from,
+        "delivery": contract.delivery,
+        "file": contract.path,
+    }
+
+
+def _report(report: Report) -> dict[str, object]:
+    return {
+        "rows": report.rows,
+        "violations": [
+            {"rule": each.spec.rule, "columns": list(each.spec.columns), "message": each.message}
+            for each in report.violations
+        ],
+        "notes": list(report.notes),
+    }

@@ -1,0 +1,42 @@
+"""The demo's online lookup: every household's features as a checkout would ask for them, against training. Plain Feast."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from transformations.engine.raw_zone import RawTable, read_current
+from transformations.engine.settings import Settings
+from validation.contracts import read_contract
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from feast import FeatureStore
+
+SERVICE = "coupon_response_v1"
+
+
+def open_store(settings: Settings) -> FeatureStore:
+    """Feast's own store over this project's feature repository."""
+    from feast import FeatureStore
+
+    return FeatureStore(repo_path=str(settings.project_root / "feature_repo"))
+
+
+def look_up(store: FeatureStore, requests: pa.Table) -> dict[str, list[object]]:
+    """One online request for all rows: household_id and the value of the basket that is being paid."""
+    response: dict[str, list[object]] = store.get_online_features(
+        features=store.get_feature_service(SERVICE), entity_rows=requests.to_pylist()
+    ).to_dict()
+    return response
+
+
+def all_households(settings: Settings) -> pa.Table:
+    """Every household that ever shopped, each with a basket to pay: household_id, basket_value."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    contract = read_contract("transactions", settings.contracts)
+    lines = read_current(RawTable(contract, settings.raw_dir).snapshot(), contract, ["household_id"])
+    households = pc.unique(lines["household_id"]).sort()
+    baskets = pa.array([10.0 + household % 90 for household in households.to_pylist()], pa.float64())
+    return pa.table({"household_id": households, "basket_value": baskets})

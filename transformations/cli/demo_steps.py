@@ -1,0 +1,173 @@
+"""Runs commands as a person would type them: each is printed, its output shown, its time taken, one after the other."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, TYPE_CHECKING
+
+from transformations.engine.errors import FeaturesError, ServiceUnavailableError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.status import Status
+
+_QUIET_SECONDS = 15.0
+
+
+@dataclass(frozen=True)
+class Step:
+    """One command: `program` is an executable of this environment, `environment` what is set for it alone."""
+
+    title: str
+    program: str
+    arguments: tuple[str, ...] = ()
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def typed(self) -> str:
+        """The command as one could type it here."""
+        variables = [f"{name}={shlex.quote(value)}" for name, value in self.environment.items()]
+        return " ".join([*variables, typed_program(self.program), *map(shlex.quote, self.arguments)])
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A step that is done, with its wall-clock seconds and the lines that it printed."""
+
+    step: Step
+    seconds: float
+    lines: tuple[str, ...]
+
+
+class StepError(FeaturesError):
+    """A step ended with an error of its own, which it has explained; the exit code is the step's."""
+
+    def __init__(self, step: Step, code: int) -> None:
+        super().__init__(f"`{step.typed}` ended with code {code}; what it said stands above. Repeat it, or the whole.")
+        self.exit_code = code if 0 < code <= 4 else 1
+
+
+def run(step: Step, console: Console, lock: int | None = None) -> Finished:
+    """Print the command, run it, show its output as it comes and its running time; StepError if it fails.
+
+    lock: a descriptor that the command inherits, and so holds as long as it lives.
+    """
+    console.print(f"\n[bold]{step.title}[/bold]")
+    console.print(f"[cyan]$ {step.typed}[/cyan]", highlight=False, soft_wrap=True)
+    started = time.monotonic()
+    with subprocess.Popen(
+        [str(executable(step.program)), *step.arguments],
+        env={**os.environ, **step.environment, "PYTHONUNBUFFERED": "1", "COLUMNS": str(max(console.width - 2, 60))},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        pass_fds=() if lock is None else (lock,),
+    ) as process:
+        assert process.stdout is not None
+        try:
+            with console.status("") as status:
+                lines = tuple(_show(process.stdout, console, status, started))
+            code = process.wait()
+        except KeyboardInterrupt:
+            process.wait()  # the interrupt reached it too; what it was writing is finished or left unpublished
+            raise
+    seconds = time.monotonic() - started
+    if code != 0:
+        raise StepError(step, code)
+    console.print(f"[dim]  {seconds:.1f} s[/dim]", highlight=False)
+    return Finished(step, seconds, lines)
+
+
+def executable(program: str) -> Path:
+    """The program beside the running interpreter."""
+    return Path(sys.executable).with_name(program)
+
+
+def typed_program(program: str) -> str:
+    """How to call the program from here: by its name where PATH leads to it, else by its path."""
+    ours = executable(program)
+    if (found := shutil.which(program)) and Path(found).resolve() == ours.resolve():
+        return program
+    return typed_path(ours)
+
+
+def typed_path(path: Path) -> str:
+    """A path as one would type it here: relative where it is below the working directory."""
+    here = Path.cwd()
+    return str(path.relative_to(here)) if path.is_relative_to(here) else str(path)
+
+
+@contextmanager
+def alone(lock: Path, console: Console, wait_seconds: float = 600.0) -> Iterator[int]:
+    """Hold the lock, waiting for another run, or for the last command of a run that was killed, to end."""
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    deadline = time.monotonic() + wait_seconds
+    with lock.open("a+") as file:
+        with console.status("") as status:
+            while not _try_lock(file):
+                if time.monotonic() > deadline:
+                    raise ServiceUnavailableError(f"{lock} is held by another run for {wait_seconds:.0f} s. Try again.")
+                status.update("another run, or the last command of one that was killed, is still at work: waiting")
+                time.sleep(0.1)
+        yield file.fileno()
+
+
+def _try_lock(file: IO[str]) -> bool:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _show(output: IO[bytes], console: Console, status: Status, started: float) -> Iterator[str]:
+    """Print finished lines; a line that is being redrawn (a progress bar) only shows beside the running time."""
+    pending, spoken = b"", time.monotonic()
+    for chunk in _chunks(output):
+        now = time.monotonic()
+        if chunk:
+            pending += chunk
+            *lines, pending = pending.replace(b"\r\n", b"\n").split(b"\n")
+            for line in lines:
+                text = _last_drawn(line)
+                console.print(f"  {text}", markup=False, highlight=False, soft_wrap=True)
+                spoken = now
+                yield text
+        elif not console.is_terminal and now - spoken > _QUIET_SECONDS:
+            console.print(f"  … {now - started:.0f} s", markup=False, highlight=False)
+            spoken = now
+        status.update(f"{now - started:.0f} s  {_last_drawn(pending)}"[: console.width - 6])
+    if pending:
+        text = _last_drawn(pending)
+        console.print(f"  {text}", markup=False, highlight=False, soft_wrap=True)
+        yield text
+
+
+def _chunks(output: IO[bytes]) -> Iterator[bytes]:
+    """What can be read as it comes; empty about once a second meanwhile."""
+    import selectors
+
+    with selectors.DefaultSelector() as selector:
+        selector.register(output, selectors.EVENT_READ)
+        while True:
+            if not selector.select(timeout=1.0):
+                yield b""
+                continue
+            chunk = os.read(output.fileno(), 65_536)
+            if not chunk:
+                return
+            yield chunk
+
+
+def _last_drawn(line: bytes) -> str:
+    return line.rstrip(b"\r").rpartition(b"\r")[2].decode(errors="replace").rstrip()

@@ -1,0 +1,133 @@
+"""The `features` command: a table of subcommands, loaded when called; the one place where errors become exit codes."""
+
+import importlib
+import importlib.util
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NoReturn
+
+import click
+from click.shell_completion import CompletionItem
+
+from transformations.engine.errors import nearest
+
+_INTERRUPTED = 130
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A subcommand's place in the help; the command is `transformations.cli.<name>:<name>`."""
+
+    section: str
+    help: str
+
+
+COMMANDS = {
+    "demo": Entry("Start here", "Run the whole path on real data, from files to online lookups"),
+    "new": Entry("Start here", "Write the skeletons of a new domain: features, views and test"),
+    "doctor": Entry("Start here", "Check this machine and say what to mend"),
+    "ingest": Entry("Data to features", "Take a file through its contract into the raw zone"),
+    "contract": Entry("Data to features", "Draft and check data contracts"),
+    "build": Entry("Data to features", "Compute the offline tables that are behind"),
+    "preview": Entry("Look and understand", "Compute one feature row from raw events, without building"),
+    "show": Entry("Look and understand", "Explain a feature or view: meaning, unit, owner, freshness"),
+    "status": Entry("Look and understand", "How far each view is complete, and the command that brings it up to date"),
+    "diff": Entry("Look and understand", "What `feast apply` would change, who is touched, what a rebuild costs"),
+    "runs": Entry("Look and understand", "The runs that wrote a view's table"),
+    "config": Entry("Platform", "Each setting, its value and where that came from"),
+    "redis": Entry("Platform", "Start, stop and find the project's own Redis"),
+}
+
+EPILOG = """\b
+Exit codes:
+  0  done
+  1  our fault (FEATURES_DEBUG=1 shows the trace)
+  2  wrong usage
+  3  the data or the state is wrong
+  4  a service is unavailable, retry
+
+\b
+Shell completion, for this shell or in its start file:
+  eval "$(_FEATURES_COMPLETE=bash_source features)"     (zsh_source, fish_source)
+"""
+
+
+class LazyGroup(click.Group):
+    """A group that knows its subcommands' names and helps without importing them."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """The commands whose modules are there, in the order of the table."""
+        return [name for name in COMMANDS if importlib.util.find_spec(_module(name))]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import one command; an unknown name fails with the nearest known one."""
+        if cmd_name in self.list_commands(ctx):
+            command = getattr(importlib.import_module(_module(cmd_name)), cmd_name)
+            assert isinstance(command, click.Command)
+            return command
+        if not ctx.resilient_parsing:
+            ctx.fail(f"No such command {cmd_name!r}: {nearest(cmd_name, self.list_commands(ctx))}.")
+        return None
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The table, section by section."""
+        known = self.list_commands(ctx)
+        for section in dict.fromkeys(COMMANDS[name].section for name in known):
+            with formatter.section(section):
+                formatter.write_dl([(name, COMMANDS[name].help) for name in known if COMMANDS[name].section == section])
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Names and helps from the table, then the group's own options."""
+        names = [name for name in self.list_commands(ctx) if name.startswith(incomplete)]
+        options = click.Command.shell_complete(self, ctx, incomplete)
+        return [CompletionItem(name, help=COMMANDS[name].help) for name in names] + options
+
+
+@click.group(cls=LazyGroup, epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="feature-platform", prog_name="features")
+def cli() -> None:
+    """Compute features from raw data, and keep training and online serving equal.
+
+    Serving, training retrieval and registration are Feast's own commands (`feast -c feature_repo --help`);
+    `features` covers the steps around them.
+    """
+
+
+def main() -> NoReturn:
+    """The console script: run the command line and exit with its code."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command line and return its exit code; every error is one clear block on stderr, never a stack trace."""
+    try:
+        code = cli.main(list(arguments), prog_name="features", standalone_mode=False)
+    except click.exceptions.Abort as abort:
+        interrupted = isinstance(abort.__cause__, KeyboardInterrupt)
+        click.echo("Interrupted." if interrupted else "Nothing done.", err=True)
+        return _INTERRUPTED if interrupted else 1
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except Exception as error:
+        if os.environ.get("FEATURES_DEBUG"):
+            raise
+        code = getattr(error, "exit_code", None)
+        click.echo(_report(error, is_ours=code is not None), err=True)
+        return code if isinstance(code, int) else 1
+    return code if isinstance(code, int) else 0
+
+
+def _module(name: str) -> str:
+    return f"transformations.cli.{name}"
+
+
+def _report(error: Exception, *, is_ours: bool) -> str:
+    if is_ours:
+        return f"{click.style('Error:', fg='red', bold=True)} {error}"
+    return (
+        f"{click.style('Unexpected error:', fg='red', bold=True)} {type(error).__name__}: {error}\n"
+        "This is a fault of the platform, not yours. The same command with FEATURES_DEBUG=1 before it shows where."
+    )

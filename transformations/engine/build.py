@@ -1,0 +1,237 @@
+"""One build of one view: what is missing in its table, computed and published as one version, or nothing at all."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from functools import reduce
+from time import perf_counter
+from typing import TYPE_CHECKING
+
+from transformations.engine.business_days import day_number, day_of_instant, day_of_number, start_of_day
+from transformations.engine.code_revision import code_revision
+from transformations.engine.errors import DataError, UsageError
+from transformations.engine.job import Inputs, run_job, tasks_for
+from transformations.engine.offline_tables import EVENT_TIMESTAMP, OfflineTable, Run, TableVersion, table_schema
+from transformations.engine.raw_zone import RawSnapshot, RawTable
+from transformations.engine.resolution import Resolved
+from transformations.engine.settings import Settings
+from transformations.engine.sources import events, lookup_misses, marks, spark_schema
+from transformations.engine.spark import spark_session
+from transformations.engine.sweep import SweepPlan
+from validation.contracts import Contract
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame, SparkSession
+
+Report = Callable[[str], None]
+
+_MICROSECOND = timedelta(microseconds=1)
+
+
+def build(
+    resolved: Resolved,
+    settings: Settings,
+    *,
+    first: date | None = None,
+    last: date | None = None,
+    report: Report | None = None,
+) -> Run | None:
+    """Bring a view's table up to where its sources are complete; None where nothing has changed.
+
+    first, last: compute these as-of days again (both inclusive) instead. A table built under another definition is
+    rebuilt. report: told in a few words what is being done. Raises DataError where a source was never ingested,
+    UsageError for an impossible range, ConflictError where another run of the view publishes at the same time.
+    """
+    table = OfflineTable(settings.offline_dir / resolved.name)
+    snapshots = source_snapshots(resolved, settings)
+    with table.writing():
+        work = _planned(resolved, settings, table.latest(), snapshots, first, last)
+        return None if work is None else _performed(work, table, settings, report or (lambda _: None))
+
+
+def source_snapshots(resolved: Resolved, settings: Settings) -> dict[str, RawSnapshot]:
+    """The newest version of every source; DataError naming the command where one was never ingested."""
+    found = {}
+    for contract in (resolved.contract, *resolved.lookups.values()):
+        raw = RawTable(contract, settings.raw_dir)
+        if not raw.exists():
+            raise DataError(
+                f"view {resolved.name}: its source {contract.name} has not been ingested. "
+                f"Run `features ingest {contract.name} FILE` first."
+            )
+        found[contract.name] = raw.snapshot()
+    return found
+
+
+def complete_through(resolved: Resolved, snapshot: RawSnapshot, settings: Settings) -> date | None:
+    """The last business day that the view can cover: through which its source is complete.
+
+    A source of records without event time holds until it is replaced: it is complete through the day before now. None:
+    an event source of which no day is complete yet.
+    """
+    if resolved.contract.event_time is None:
+        return day_of_instant(settings.now(), resolved.zone) - timedelta(days=1)
+    return snapshot.complete_through
+
+
+@dataclass(frozen=True)
+class _Work:
+    """What one build has to do: the plan of every task, and what its run will be recorded as."""
+
+    kind: str
+    plan: SweepPlan
+    resolved: Resolved
+    snapshots: Mapping[str, RawSnapshot]
+    before: Mapping[str, RawSnapshot]
+    previous: TableVersion | None
+    first_as_of: date
+    complete_through: date
+    sources: Mapping[str, int]
+
+
+def _planned(
+    resolved: Resolved,
+    settings: Settings,
+    previous: TableVersion | None,
+    snapshots: Mapping[str, RawSnapshot],
+    first: date | None,
+    last: date | None,
+) -> _Work | None:
+    snapshot = snapshots[resolved.contract.name]
+    end = complete_through(resolved, snapshot, settings)
+    if end is None or not snapshot.parts:
+        return None
+    begin = day_of_number(min(part.first_day for part in snapshot.parts) + 1)
+    if last is not None and last > end + timedelta(days=1):
+        raise UsageError(
+            f"{resolved.name}: --to {last} is after {end + timedelta(days=1)}, the last as-of day its source covers."
+        )
+    versions = {name: each.version for name, each in snapshots.items()}
+    if previous is None or previous.run.definition_hash != resolved.hash:
+        until = last or end + timedelta(days=1)
+        start = max(first, begin) if first else begin
+        if start > until:
+            return None
+        plan = SweepPlan(resolved, day_number(start) if first else None, day_number(until), True, None)
+        kind = "first load" if previous is None else "rebuild"
+        return _Work(kind, plan, resolved, snapshots, {}, previous, start, until - timedelta(days=1), versions)
+    run = previous.run
+    before = {
+        name: RawTable(_contract(resolved, name), settings.raw_dir).snapshot(run.sources[name]) for name in snapshots
+    }
+    created = max(settings.now(), run.last_created + _MICROSECOND)
+    if first is not None or last is not None:
+        start, until = first or run.first_as_of, last or run.complete_through + timedelta(days=1)
+        if start > until:
+            raise UsageError(f"{resolved.name}: --from {start} is after --to {until}.")
+        until = min(until, run.complete_through + timedelta(days=1))
+        plan = SweepPlan(
+            resolved,
+            day_number(start),
+            day_number(until),
+            start < run.first_as_of,
+            created,
+            day_number(run.first_as_of),
+        )
+        first_as_of = min(start, run.first_as_of)
+        return _Work("backfill", plan, resolved, before, {}, previous, first_as_of, run.complete_through, run.sources)
+    advanced = max(end, run.complete_through)
+    if versions == dict(run.sources) and (advanced == run.complete_through or resolved.contract.event_time is None):
+        return None
+    plan = SweepPlan(resolved, day_number(run.complete_through) + 2, day_number(advanced) + 1, False, created)
+    return _Work("incremental", plan, resolved, snapshots, before, previous, run.first_as_of, advanced, versions)
+
+
+def _contract(resolved: Resolved, name: str) -> Contract:
+    return resolved.contract if name == resolved.contract.name else resolved.lookups[name]
+
+
+def _performed(work: _Work, table: OfflineTable, settings: Settings, report: Report) -> Run | None:
+    from pyspark.sql import Observation, functions
+
+    started, clock = settings.now(), perf_counter()
+    report("starting Spark")
+    spark = spark_session(settings)
+    run_id = uuid.uuid4().hex
+    folder = table.path / f"run={run_id}"
+    observed = Observation()
+    keys = list(work.resolved.join_keys)
+    keyless = reduce(lambda a, b: a | b, (functions.col(key).isNull() for key in keys))
+    counters = [
+        functions.count(functions.lit(1)).alias("events"),
+        functions.count_if(keyless).alias("events without a key"),
+    ]
+    for source, found in lookup_misses(work.resolved).items():
+        counters.append(functions.count_if(functions.col(found).isNull()).alias(f"events without a match in {source}"))
+    every = events(spark, work.resolved, work.snapshots, work.plan.last_day).observe(observed, *counters)
+    inputs, late = _inputs(spark, work, every.where(~keyless), settings)
+    report("computing")
+    rows = sum(part.rows for part in work.snapshots[work.resolved.contract.name].parts)
+    tasks = tasks_for(rows, spark.sparkContext.defaultParallelism)
+    files = run_job(work.plan, inputs, folder, table.path, tasks)
+    report("publishing")
+    run = Run(
+        view=work.resolved.name,
+        version=-1,
+        run_id=run_id,
+        kind=work.kind,
+        started_at=started,
+        seconds=round(perf_counter() - clock, 3),
+        rows=sum(file.rows for file in files),
+        definition_hash=work.resolved.hash,
+        code_revision=code_revision(),
+        first_as_of=work.first_as_of,
+        complete_through=work.complete_through,
+        sources=dict(work.sources),
+        last_created=_last_created(work),
+        late_entities=late,
+        counts={name: int(count) for name, count in observed.get.items()},
+    )
+    if not files and work.previous is not None and _same_state(run, work.previous.run):
+        return None
+    after = None if work.previous is None else work.previous.version
+    return table.publish(files, table_schema(work.resolved), run, after=after, replace_all=work.kind == "rebuild")
+
+
+def _inputs(spark: SparkSession, work: _Work, every: DataFrame, settings: Settings) -> tuple[Inputs, int]:
+    """The frames to sweep, and how many entities late or corrected events have touched."""
+    if work.kind in ("first load", "rebuild"):
+        return Inputs(every, None, None), 0
+    assert work.previous is not None
+    stored = spark.read.schema(spark_schema(table_schema(work.resolved))).parquet(*work.previous.files)
+    keys = list(work.resolved.join_keys)
+    if work.kind == "backfill":
+        until = (
+            start_of_day(day_of_number(work.plan.last_day), work.resolved.zone)
+            + work.resolved.definition.available_after
+        )
+        return Inputs(every, None, stored.where(f"{EVENT_TIMESTAMP} <= timestamp'{until.isoformat()}'")), 0
+    complete_day = day_number(work.previous.run.complete_through)
+    touched = marks(spark, work.resolved, work.before, work.snapshots, complete_day)
+    if touched is None:
+        return Inputs(every, None, None), 0
+    touched = touched.cache()
+    count = touched.count()
+    if count == 0:
+        return Inputs(every, None, None), 0
+    return Inputs(every, touched, stored.join(touched.select(*keys), on=keys, how="left_semi")), count
+
+
+def _last_created(work: _Work) -> datetime:
+    """An upper bound of the table's created timestamps: no row's event timestamp is later than the last as-of day's."""
+    last_day = day_of_number(work.plan.last_day)
+    newest = start_of_day(last_day, work.resolved.zone) + work.resolved.definition.available_after
+    stamps = [
+        newest,
+        work.plan.created,
+        None if work.kind == "rebuild" or not work.previous else work.previous.run.last_created,
+    ]
+    return max(stamp for stamp in stamps if stamp is not None)
+
+
+def _same_state(run: Run, previous: Run) -> bool:
+    """Whether a run without rows leaves nothing to record."""
+    return run.sources == previous.sources and run.complete_through == previous.complete_through

@@ -1,0 +1,93 @@
+"""Business days: the local calendar dates of a zone, as integers, and the UTC instants at which they start.
+
+A business day is numbered by days since 1970-01-01 of its local date. As-of D is the start of day D, so it covers
+days up to D - 1. All instants are UTC microseconds since the epoch.
+"""
+
+from datetime import UTC, date, datetime, time, timedelta
+from functools import lru_cache
+from zoneinfo import ZoneInfo
+
+import numpy as np
+import numpy.typing as npt
+
+Int64s = npt.NDArray[np.int64]
+
+_EPOCH = date(1970, 1, 1)
+_EPOCH_INSTANT = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+
+
+def day_number(day: date) -> int:
+    """Days since 1970-01-01."""
+    return (day - _EPOCH).days
+
+
+def day_of_number(number: int) -> date:
+    """The local date of a business day's number."""
+    return _EPOCH + timedelta(days=number)
+
+
+def instant_to_micros(instant: datetime) -> int:
+    """UTC microseconds of an aware datetime; a naive one is taken as UTC."""
+    aware = instant if instant.tzinfo else instant.replace(tzinfo=UTC)
+    return (aware - _EPOCH_INSTANT) // _MICROSECOND
+
+
+def micros_to_instant(micros: int) -> datetime:
+    """The aware UTC datetime of microseconds since the epoch."""
+    return _EPOCH_INSTANT + timedelta(microseconds=micros)
+
+
+def start_of_day(day: date, zone: str) -> datetime:
+    """The UTC instant at which a business day begins.
+
+    Where midnight does not exist (a clock change at 00:00), the day begins at the first instant that does; where it
+    occurs twice, at the earlier one.
+    """
+    return micros_to_instant(_start_micros(day_number(day), zone))
+
+
+def starts_of_days(first: int, last: int, zone: str) -> Int64s:
+    """UTC microseconds of the starts of the days `first`..`last` (numbers, both inclusive), ascending."""
+    return np.fromiter((_start_micros(day, zone) for day in range(first, last + 1)), dtype=np.int64)
+
+
+def days_of_instants(micros: Int64s, zone: str) -> npt.NDArray[np.int32]:
+    """The business day of each instant (UTC microseconds): the day whose start is the last one not after it."""
+    if micros.size == 0:
+        return np.empty(0, dtype=np.int32)
+    microseconds_a_day = 86_400_000_000
+    first = int(micros.min() // microseconds_a_day) - 1
+    last = int(micros.max() // microseconds_a_day) + 1
+    starts = starts_of_days(first, last, zone)
+    return (np.searchsorted(starts, micros, side="right") - 1 + first).astype(np.int32)
+
+
+def day_of_instant(instant: datetime, zone: str) -> date:
+    """The business day that an instant falls in."""
+    micros = np.array([instant_to_micros(instant)], dtype=np.int64)
+    return day_of_number(int(days_of_instants(micros, zone)[0]))
+
+
+@lru_cache(maxsize=65_536)
+def _start_micros(day: int, zone: str) -> int:
+    midnight = datetime.combine(day_of_number(day), time(), tzinfo=ZoneInfo(zone))
+    instant = instant_to_micros(midnight.astimezone(UTC))
+    if micros_to_instant(instant).astimezone(ZoneInfo(zone)).replace(tzinfo=None) == midnight.replace(tzinfo=None):
+        return instant
+    return _end_of_gap(midnight)
+
+
+def _end_of_gap(midnight: datetime) -> int:
+    """Midnight falls into a gap: the day starts when the clocks have jumped, at the transition itself."""
+    before = instant_to_micros(midnight.replace(fold=1).astimezone(UTC)) - 1
+    after = instant_to_micros(midnight.astimezone(UTC))  # the transition lies between the two readings, both included
+    zone, day = midnight.tzinfo, midnight.date()
+    while after - before > 1:
+        middle = (before + after) // 2
+        if micros_to_instant(middle).astimezone(zone).date() >= day:
+            after = middle
+        else:
+            before = middle
+    return after

@@ -1,0 +1,50 @@
+"""The dtypes of features and request fields, under Feast's names, with the Arrow type that carries each.
+
+Feast itself is not imported here: Spark workers and `features --help` need these names in milliseconds.
+"""
+
+from dataclasses import dataclass
+from typing import Annotated, TypeAlias
+
+import pyarrow as pa
+
+
+@dataclass(frozen=True)
+class Dtype:
+    """A value type: `name` is the name in `feast.types`, `arrow` the type that stores and passes it."""
+
+    name: str
+    arrow: pa.DataType
+
+    def __str__(self) -> str:
+        return self.name
+
+
+INT64 = Dtype("Int64", pa.int64())
+FLOAT64 = Dtype("Float64", pa.float64())
+STRING = Dtype("String", pa.string())
+BOOL = Dtype("Bool", pa.bool_())
+UNIX_TIMESTAMP = Dtype("UnixTimestamp", pa.timestamp("us", tz="UTC"))
+DATE = Dtype("Date", pa.date32())
+
+SCALARS: dict[str, Dtype] = {dtype.name: dtype for dtype in (INT64, FLOAT64, STRING, BOOL, UNIX_TIMESTAMP, DATE)}
+
+
+def array_of(dtype: Dtype) -> Dtype:
+    """The list dtype over a scalar one, named as Feast prints it: `Array(Int64)`."""
+    return Dtype(f"Array({dtype.name})", pa.list_(dtype.arrow))
+
+
+def dtype_named(name: str) -> Dtype:
+    """The dtype of that Feast name, scalar or `Array(…)`; KeyError when there is none."""
+    if name.startswith("Array("):
+        return array_of(SCALARS[name[len("Array(") : -1]])
+    return SCALARS[name]
+
+
+# What an author writes in a signature: to mypy these are Arrow arrays, to us they carry the dtype.
+Int64: TypeAlias = Annotated[pa.Int64Array, INT64]
+Float64: TypeAlias = Annotated[pa.DoubleArray, FLOAT64]
+String: TypeAlias = Annotated[pa.StringArray, STRING]
+Bool: TypeAlias = Annotated[pa.BooleanArray, BOOL]
+UnixTimestamp: TypeAlias = Annotated[pa.TimestampArray, UNIX_TIMESTAMP]

@@ -1,0 +1,185 @@
+"""Sources as Spark sees them: the current content of a raw snapshot, with looked-up attributes, ready to be swept.
+
+Everything here is lazy; nothing is collected.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import reduce
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+
+from transformations.engine.raw_zone import RawSnapshot, raw_schema
+from transformations.engine.resolution import Resolved
+from transformations.engine.sweep import BUSINESS_DAY, FROM_DAY, RAW_TIMESTAMP, order_columns
+from validation.contracts import Contract
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame, SparkSession
+
+_DROP = "_drop"
+_RETRACTED = "_retracted"
+_SPARK_TYPES = {
+    pa.int64(): "bigint",
+    pa.int32(): "int",
+    pa.float64(): "double",
+    pa.string(): "string",
+    pa.bool_(): "boolean",
+    pa.date32(): "date",
+    pa.timestamp("us", tz="UTC"): "timestamp",
+}
+_SYSTEM = (RAW_TIMESTAMP, BUSINESS_DAY, _DROP, _RETRACTED)
+
+
+def event_columns(resolved: Resolved) -> list[str]:
+    """What a task needs of each event beside the join keys, in a fixed order."""
+    needed = {BUSINESS_DAY}
+    for feature in resolved.features:
+        needed |= feature.declared.aggregation.columns()
+        if any(part.needs_order for part in feature.declared.aggregation.parts()):
+            needed |= {RAW_TIMESTAMP, *order_columns(resolved)}
+    derived = {function.name: function for function in resolved.definition.derived}
+    while pending := needed & set(derived):
+        needed = (needed - pending) | {name for each in pending for name in derived[each].inputs}
+    return sorted(needed - set(resolved.join_keys))
+
+
+def events(spark: SparkSession, resolved: Resolved, snapshots: Mapping[str, RawSnapshot], before_day: int) -> DataFrame:
+    """The current events of days before `before_day`: raw columns and looked-up attributes."""
+    snapshot = snapshots[resolved.contract.name]
+    rows = current(spark, snapshot, resolved.contract, _raw_columns(resolved))
+    return _looked_up(spark, resolved, snapshots, rows.where(f"{BUSINESS_DAY} < {before_day}"))
+
+
+def marks(
+    spark: SparkSession,
+    resolved: Resolved,
+    before: Mapping[str, RawSnapshot],
+    now: Mapping[str, RawSnapshot],
+    complete_day: int,
+) -> DataFrame | None:
+    """For every entity touched on days up to `complete_day` by what came since: the first as-of day to check again.
+
+    Touched are the events that came, those that they replaced or retracted, and those whose looked-up record changed;
+    each under its old and under its new attributes, since an attribute may be part of the key. None: nothing came.
+    """
+    name = resolved.contract.name
+    touched = []
+    if now[name].version != before[name].version:
+        came = _read(spark, resolved.contract, now[name].files_since(before[name].version))
+        identity = _identity(resolved.contract)
+        if came is not None and not resolved.contract.key:
+            touched.append(_days_of_keys(spark, resolved, now, came))
+        elif came is not None:
+            replaces = any(drop.supersedes for drop in now[name].drops if drop.version > before[name].version)
+            versions = (before, now) if replaces else (now,)
+            touched += [_affected(spark, resolved, each, came.select(*identity)) for each in versions]
+    for lookup in resolved.definition.lookups:
+        old, new = before[lookup.source], now[lookup.source]
+        came = _read(spark, resolved.lookups[lookup.source], new.files_since(old.version))
+        if came is not None:
+            touched += [_affected(spark, resolved, each, came.select(*lookup.on)) for each in (before, now)]
+    if not touched:
+        return None
+    keys = list(resolved.join_keys)
+    every = reduce(lambda left, right: left.unionByName(right), touched).where(f"{BUSINESS_DAY} <= {complete_day}")
+    return (
+        every.groupBy(*keys)
+        .agg({BUSINESS_DAY: "min"})
+        .selectExpr(*keys, f"cast(`min({BUSINESS_DAY})` + 1 as bigint) as {FROM_DAY}")
+    )
+
+
+def current(spark: SparkSession, snapshot: RawSnapshot, contract: Contract, columns: Sequence[str]) -> DataFrame:
+    """The rows of a snapshot that count: of each identity the one of the newest drop, unless that retracts it."""
+    rows = _read(spark, contract, snapshot.files)
+    assert rows is not None, f"{contract.name} has no files"
+    if snapshot.supersedes and contract.key:
+        from pyspark.sql import Window, functions
+
+        newest = Window.partitionBy(*_identity(contract)).orderBy(functions.col(_DROP).desc())
+        rows = rows.withColumn("_rank", functions.row_number().over(newest)).where("_rank = 1")
+    return rows.where(f"not {_RETRACTED}").select(*columns)
+
+
+def _affected(
+    spark: SparkSession, resolved: Resolved, snapshots: Mapping[str, RawSnapshot], identities: DataFrame
+) -> DataFrame:
+    """Keys and days of the current events among these identities."""
+    snapshot = snapshots[resolved.contract.name]
+    columns = sorted({*_raw_columns(resolved), *identities.columns})
+    rows = current(spark, snapshot, resolved.contract, columns)
+    rows = rows.join(identities.distinct(), on=identities.columns, how="left_semi")
+    return _days_of_keys(spark, resolved, snapshots, rows)
+
+
+def _days_of_keys(
+    spark: SparkSession, resolved: Resolved, snapshots: Mapping[str, RawSnapshot], rows: DataFrame
+) -> DataFrame:
+    keys = list(resolved.join_keys)
+    found = _looked_up(spark, resolved, snapshots, rows).select(*keys, BUSINESS_DAY)
+    return found.where(" and ".join(f"`{key}` is not null" for key in keys))
+
+
+def _looked_up(
+    spark: SparkSession, resolved: Resolved, snapshots: Mapping[str, RawSnapshot], rows: DataFrame
+) -> DataFrame:
+    """Attributes as of each event: the record of its key whose time is the last one not after the event's."""
+    from pyspark.sql import Window, functions
+
+    for lookup in resolved.definition.lookups:
+        contract = resolved.lookups[lookup.source]
+        records = current(spark, snapshots[lookup.source], contract, [*lookup.on, *lookup.columns, RAW_TIMESTAMP])
+        history = Window.partitionBy(*lookup.on).orderBy(RAW_TIMESTAMP)
+        found = f"_found_{lookup.source}"
+        records = (
+            records.withColumn("_until", functions.lead(RAW_TIMESTAMP).over(history))
+            .withColumnRenamed(RAW_TIMESTAMP, "_since")
+            .withColumn(found, functions.lit(True))
+            .alias("record")
+        )
+        rows = rows.alias("event")
+        same = [functions.col(f"event.{key}").eqNullSafe(functions.col(f"record.{key}")) for key in lookup.on]
+        valid = (functions.col("record._since") <= functions.col(f"event.{RAW_TIMESTAMP}")) & (
+            functions.col("record._until").isNull()
+            | (functions.col(f"event.{RAW_TIMESTAMP}") < functions.col("record._until"))
+        )
+        rows = rows.join(records, on=reduce(lambda a, b: a & b, same) & valid, how="left").select(
+            "event.*", *(functions.col(f"record.{name}") for name in lookup.columns), functions.col(f"record.{found}")
+        )
+    return rows
+
+
+def lookup_misses(resolved: Resolved) -> dict[str, str]:
+    """For each lookup, the column that is null where no record was found."""
+    return {lookup.source: f"_found_{lookup.source}" for lookup in resolved.definition.lookups}
+
+
+def _raw_columns(resolved: Resolved) -> list[str]:
+    """The source's own columns that a build reads."""
+    own = {column.name for column in resolved.contract.columns}
+    needed = {*event_columns(resolved), *resolved.join_keys, BUSINESS_DAY}
+    for lookup in resolved.definition.lookups:
+        needed |= {*lookup.on, RAW_TIMESTAMP}
+    return sorted(name for name in needed if name in own or name in _SYSTEM)
+
+
+def _identity(contract: Contract) -> list[str]:
+    return [*contract.key, *([] if contract.event_time else [RAW_TIMESTAMP])]
+
+
+def _read(spark: SparkSession, contract: Contract, files: Sequence[str]) -> DataFrame | None:
+    return spark.read.schema(spark_schema(raw_schema(contract))).parquet(*files) if files else None
+
+
+def spark_schema(schema: pa.Schema) -> str:
+    """Arrow fields as Spark's DDL."""
+    return ", ".join(f"`{field.name}` {_spark_type(field.type)}" for field in schema)
+
+
+def _spark_type(type_: pa.DataType) -> str:
+    if pa.types.is_list(type_):
+        return f"array<{_spark_type(type_.value_type)}>"
+    return _SPARK_TYPES[type_]

@@ -1,0 +1,82 @@
+"""The Spark session: local by default, a cluster by settings, the same job either way."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from transformations.engine.errors import ServiceUnavailableError
+from transformations.engine.settings import Settings
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+_QUIET = Path(__file__).with_name("log4j2.properties")
+
+
+def spark_session(settings: Settings) -> SparkSession:
+    """The running session, or a new one: UTC, Arrow, loopback only, this interpreter for the workers.
+
+    `FEATURES_SPARK_MASTER` and `FEATURES_SPARK_CONF` (JSON of `spark.*` settings) override the defaults.
+    Raises ServiceUnavailableError where no Java of version 17 or newer is to be had.
+    """
+    from pyspark.sql import SparkSession
+
+    running = SparkSession.getActiveSession()
+    if running is not None:
+        return running
+    from transformations.local.java import ensure_java
+
+    os.environ["JAVA_HOME"] = str(ensure_java())
+    os.environ["PYSPARK_PYTHON"] = os.environ["PYSPARK_DRIVER_PYTHON"] = sys.executable
+    builder = SparkSession.builder.appName("features").master(settings.spark_master)
+    for name, value in (_defaults(settings) | dict(settings.spark_conf)).items():
+        builder = builder.config(name, value)
+    settings.spark_dir.mkdir(parents=True, exist_ok=True)
+    log = settings.spark_dir / "spark.log"
+    try:
+        with _stderr_into(log):
+            session = builder.getOrCreate()
+    except Exception as error:
+        raise ServiceUnavailableError(f"Spark did not start ({error}). What Java said is in {log}.") from error
+    session.sparkContext.setLogLevel("ERROR")
+    return session
+
+
+@contextmanager
+def _stderr_into(log: Path) -> Iterator[None]:
+    """Let a process started meanwhile write its standard error to a file: Java greets with lines nobody asked for."""
+    sys.stderr.flush()
+    kept = os.dup(2)
+    with log.open("ab") as file:
+        os.dup2(file.fileno(), 2)
+        try:
+            yield
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
+
+
+def _defaults(settings: Settings) -> dict[str, str]:
+    quiet = f"-Dlog4j2.configurationFile={_QUIET.as_uri()}"
+    defaults = {
+        "spark.sql.session.timeZone": "UTC",
+        "spark.sql.execution.arrow.maxRecordsPerBatch": "100000",
+        "spark.sql.adaptive.enabled": "false",  # the engine sets the number of partitions from the number of events
+        "spark.ui.enabled": "false",
+        "spark.ui.showConsoleProgress": "false",
+        "spark.driver.memory": settings.spark_driver_memory,
+        "spark.driver.extraJavaOptions": quiet,
+    }
+    if settings.spark_master.startswith("local"):
+        defaults |= {
+            "spark.driver.bindAddress": "127.0.0.1",
+            "spark.driver.host": "127.0.0.1",
+            "spark.local.dir": str(settings.spark_dir),
+            "spark.sql.warehouse.dir": str(settings.spark_dir / "warehouse"),
+        }
+    return defaults

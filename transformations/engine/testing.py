@@ -1,0 +1,124 @@
+"""For tests of features: a literal table of events in, a feature's value at chosen as-of days out. No Spark,
+milliseconds.
+
+spend = as_of(household_purchases, "spend_sum_7d", '''
+    household_id  transaction_timestamp  sales_value
+    1             2017-03-01 10:00       30.00''')
+assert spend(1, "2017-03-02") == 30.0
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Callable, Iterable, Sequence
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from transformations.engine.business_days import start_of_day
+from transformations.engine.definitions import Definition, declared_feature
+from transformations.engine.dtypes import BOOL, DATE, FLOAT64, INT64, UNIX_TIMESTAMP, Dtype
+from transformations.engine.errors import UsageError, nearest
+from transformations.engine.reference import EVENT_TIME, reference_row
+from transformations.engine.resolution import Resolved, resolve
+from validation.contracts import Contract, read_contract
+
+_GAP = re.compile(r"\s{2,}|\t")
+_NULLS = {"-", "null", "None"}
+
+
+def as_of(
+    definition: Definition, feature: str, events: str, *, contracts: Callable[[str], Contract] = read_contract
+) -> Callable[..., Any]:
+    """A function of the entity's key and an as-of day that gives the feature's value there, by definition.
+
+    events: a header of column names and a line an event, columns two or more spaces apart; `-` is null, columns left
+    out are null, looked-up attributes stand beside the event's own columns, times are UTC and date-only events happen
+    at the end of their business day. The returned function takes the join keys in order and then the day, a date or
+    `YYYY-MM-DD`; None is an entity never seen before that day, or the feature's declared `unseen` value.
+    """
+    resolved = resolve(definition, contracts)
+    aggregation = declared_feature(definition, feature).aggregation
+    rows = parse_events(resolved, events)
+
+    def value(*key_and_day: Any) -> Any:
+        *key, day = key_and_day
+        if len(key) != len(definition.join_keys):
+            raise UsageError(
+                f"{definition.name} is keyed by {', '.join(definition.join_keys)}: give these, then the day."
+            )
+        own = [row for row in rows if [row[name] for name in definition.join_keys] == key]
+        row = reference_row(resolved, own, day if isinstance(day, date) else date.fromisoformat(day))
+        return aggregation.unseen if row is None else row[feature]
+
+    return value
+
+
+def parse_events(resolved: Resolved, text: str) -> list[dict[str, Any]]:
+    """The events of a literal table, typed by the source's contract."""
+    lines = [line.strip() for line in text.strip().splitlines() if line.strip()]
+    header = _GAP.split(lines[0])
+    derived = {function.name for function in resolved.definition.derived}
+    columns = {name: dtype for name, dtype in resolved.columns.items() if name not in derived}
+    for name in header:
+        if name not in columns and name != EVENT_TIME:
+            raise UsageError(f"{resolved.name}: the table of events has a column {name!r}: {nearest(name, columns)}")
+    return [_event(resolved, columns, header, _GAP.split(line)) for line in lines[1:]]
+
+
+def untested_measures(definitions: Iterable[Definition], tests: Sequence[Path]) -> list[str]:
+    """The measures, as `view.measure`, of which no feature is named in an `as_of(…)` call in these test files."""
+    tested = {name for path in tests for name in _features_tested(path)}
+    untested = []
+    for definition in definitions:
+        features: dict[str, set[str]] = {}
+        for declared in definition.declared:
+            features.setdefault(declared.aggregation.name, set()).add(declared.name)
+        untested += [f"{definition.name}.{measure}" for measure, names in features.items() if not names & tested]
+    return untested
+
+
+def _features_tested(path: Path) -> Iterable[str]:
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "as_of":
+            yield from (a.value for a in node.args if isinstance(a, ast.Constant) and isinstance(a.value, str))
+
+
+def _event(resolved: Resolved, columns: dict[str, Dtype], header: list[str], cells: list[str]) -> dict[str, Any]:
+    if len(cells) != len(header):
+        raise UsageError(
+            f"{resolved.name}: an event has {len(cells)} cells for {len(header)} columns: {'  '.join(cells)}"
+        )
+    contract = resolved.contract
+    given = dict(zip(header, cells, strict=True))
+    event: dict[str, Any] = dict.fromkeys(columns)
+    for name, cell in given.items():
+        if cell not in _NULLS:
+            event[name] = (
+                _end_of_day(cell, resolved.zone) if _is_date_only(contract, name) else _parsed(cell, columns.get(name))
+            )
+    moment = event.get(contract.event_time) if contract.event_time else contract.valid_from
+    event[EVENT_TIME] = event.get(EVENT_TIME) or moment
+    if event[EVENT_TIME] is None:
+        raise UsageError(
+            f"{resolved.name}: an event has no time. Give the table a column {contract.event_time or EVENT_TIME}."
+        )
+    return event
+
+
+def _is_date_only(contract: Contract, name: str) -> bool:
+    return contract.event_time == name and contract.column(name).dtype == DATE.name
+
+
+def _end_of_day(text: str, zone: str) -> datetime:
+    return start_of_day(date.fromisoformat(text) + timedelta(days=1), zone) - timedelta(microseconds=1)
+
+
+def _parsed(text: str, dtype: Dtype | None) -> Any:
+    if dtype is None or dtype == UNIX_TIMESTAMP:
+        return datetime.fromisoformat(text).replace(tzinfo=UTC)
+    if dtype == BOOL:
+        return text.lower() == "true"
+    parse: dict[Dtype, Callable[[str], Any]] = {INT64: int, FLOAT64: float, DATE: date.fromisoformat}
+    return parse.get(dtype, str)(text)

@@ -1,0 +1,137 @@
+"""Where a feature view's history lies: the files of its source, pinned to one published version, and the columns they hold."""
+
+from __future__ import annotations
+
+import glob
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urlparse
+
+from feast import FeatureView, FileSource
+from feast.data_source import DataSource
+
+from transformations.engine import storage
+from transformations.engine.duck import literal
+from transformations.engine.errors import DataError, UsageError, nearest
+from transformations.engine.offline_tables import OfflineTable
+from transformations.stores.views import DEFINITION_HASH
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+
+@dataclass(frozen=True)
+class History:
+    """The rows of one source as they were published when this was made; `name` is what error messages call it.
+
+    renamed: from the names that the view uses to the names in the files, where they differ. version: of the Delta log, None
+    for plain files. is_hive: whether folders such as `day=2020-01-01` hold columns.
+    """
+
+    name: str
+    files: tuple[str, ...]
+    timestamp: str
+    created: str | None
+    renamed: Mapping[str, str]
+    version: int | None = None
+    is_hive: bool = False
+
+    @property
+    def relation(self) -> str:
+        """A FROM item over the files; a column that one of them lacks is null there."""
+        paths = ",\n        ".join(literal(file) for file in self.files)
+        return (
+            f"read_parquet([\n        {paths}\n    ], union_by_name = true, "
+            f"hive_partitioning = {str(self.is_hive).lower()})"
+        )
+
+    def column(self, name: str) -> str:
+        """The column in the files behind a name that the view uses."""
+        return self.renamed.get(name, name)
+
+    def columns(self, connection: DuckDBPyConnection, wanted: Sequence[str]) -> dict[str, str]:
+        """The SQL types of the wanted columns; DataError, naming the nearest, where the files lack one."""
+        rows = connection.execute(f"DESCRIBE SELECT * FROM {self.relation}").fetchall()
+        types = {str(row[0]): str(row[1]) for row in rows}
+        for name in wanted:
+            if name not in types:
+                raise DataError(
+                    f"{self.name}: its files have no column {name!r}: {nearest(name, types)}. "
+                    f"Build the table again (`features build`), or correct the view."
+                )
+        return {name: types[name] for name in wanted}
+
+
+def history_of(view: FeatureView, repo_path: Path | str | None) -> History:
+    """The history of a view, pinned now: later runs do not show in it.
+
+    DataError where nothing has been published yet, or where the table was built from another definition than the applied one.
+    """
+    source = view.batch_source
+    if source is None:
+        raise UsageError(f"feature view {view.name} has no source that could be read. Give it a FileSource.")
+    path = _path(view.name, source, repo_path)
+    if DEFINITION_HASH in view.tags:
+        published = OfflineTable(path).latest()
+        if published is None:
+            raise DataError(f"{view.name}: nothing has been built in {path} yet. Run `features build`.")
+        built, applied = published.run.definition_hash, view.tags[DEFINITION_HASH]
+        if built != applied:
+            raise DataError(
+                f"{view.name}: its table was built from definition {built}, the applied view is of {applied}. "
+                f"Run `features build` and `feast apply`, so that both are of the same."
+            )
+        return _history(view.name, source, published.files, published.version)
+    return source_history(view.name, source, repo_path)
+
+
+def source_history(name: str, source: DataSource, repo_path: Path | str | None) -> History:
+    """The history of a source: a Delta table's newest version, a Parquet file, a folder or a glob of them."""
+    path = _path(name, source, repo_path)
+    if storage.is_table(path):
+        table = storage.open_table(path)
+        is_hive = bool(table.metadata().partition_columns)
+        return _history(name, source, tuple(sorted(table.file_uris())), table.version(), is_hive)
+    files = _parquet_files(path)
+    if not files:
+        raise DataError(f"{name}: there is no Parquet file at {path}. Correct the source's path, or write the file first.")
+    is_hive = any("=" in part for file in files for part in Path(file).relative_to(_root(path)).parts[:-1])
+    return _history(name, source, files, None, is_hive)
+
+
+def _history(
+    name: str, source: DataSource, files: Sequence[str], version: int | None, is_hive: bool = False
+) -> History:
+    if not source.timestamp_field:
+        raise UsageError(f"{name}: its source {source.name} names no timestamp_field. Name the column of the event time.")
+    renamed = {new: old for old, new in (source.field_mapping or {}).items()}
+    created = source.created_timestamp_column or None
+    return History(name, tuple(files), source.timestamp_field, created, renamed, version, is_hive)
+
+
+def _path(name: str, source: DataSource, repo_path: Path | str | None) -> Path:
+    if not isinstance(source, FileSource):
+        raise UsageError(
+            f"{name}: its source is a {type(source).__name__}; this offline store reads files. Use a FileSource."
+        )
+    uri = FileSource.get_uri_for_file_path(repo_path, source.path)
+    parsed = urlparse(uri)
+    if parsed.scheme and parsed.netloc:
+        raise UsageError(f"{name}: {uri} is remote; this offline store reads local files. Copy them, or mount the place.")
+    return Path(uri)
+
+
+def _parquet_files(path: Path) -> tuple[str, ...]:
+    if path.is_file():
+        return (str(path),)
+    if path.is_dir():
+        return tuple(sorted(str(file) for file in path.rglob("*.parquet")))
+    return tuple(sorted(glob.glob(str(path), recursive=True)))  # noqa: PTH207  # Path.glob takes no absolute pattern
+
+
+def _root(path: Path) -> Path:
+    """The longest part of a path without wildcards."""
+    fixed = [part for part in (path, *path.parents) if not any(mark in str(part) for mark in "*?[")]
+    return fixed[0].parent if fixed[0].is_file() else fixed[0]

@@ -1,0 +1,218 @@
+"""The online store: Feast's Redis store, found where our settings say, quick to give up, and corrected by corrections.
+
+Loads no pyspark, duckdb or deltalake: this is what a serving image imports.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Any, Literal, TypeAlias, cast
+from weakref import WeakKeyDictionary
+
+from feast import FeatureView, RepoConfig
+from feast.infra.online_stores.helpers import compute_versioned_name
+from feast.infra.online_stores.redis import RedisOnlineStore, RedisOnlineStoreConfig, RedisType
+from feast.protos.feast.types.EntityKey_pb2 import EntityKey
+from feast.protos.feast.types.Value_pb2 import Value
+from google.protobuf.timestamp_pb2 import Timestamp
+from redis import Redis, RedisCluster
+from redis import asyncio as redis_asyncio
+from redis.asyncio.retry import Retry as AsyncRetry
+from redis.backoff import ExponentialBackoff
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import TimeoutError as RedisTimeoutError
+from redis.retry import Retry
+
+from transformations.engine.errors import ServiceUnavailableError
+from transformations.engine.settings import get_settings, mask_secrets
+
+# A row as Feast hands it over: entity key, values, event timestamp, created timestamp.
+Row: TypeAlias = tuple[EntityKey, dict[str, Value], datetime, datetime | None]
+SyncClient: TypeAlias = Redis | RedisCluster
+AsyncClient: TypeAlias = redis_asyncio.Redis | redis_asyncio.RedisCluster
+HashFields: TypeAlias = tuple[bytes, list[str | bytes]]
+
+_BEGINNING = datetime.min.replace(tzinfo=UTC)
+_RETRIES = 2
+
+
+class PackedRedisOnlineStoreConfig(RedisOnlineStoreConfig):
+    """The yaml keys of Feast's Redis store; without a `connection_string` our settings tell where Redis is."""
+
+    type: str = "transformations.stores.online.PackedRedisOnlineStore"  # type: ignore[assignment]
+    connection_string: str = ""
+    # Feast's own comparison never lets a correction of equal event time through (redis.py:547); the store has its own.
+    skip_dedup: Literal[True] = True
+
+
+class PackedRedisOnlineStore(RedisOnlineStore):
+    """Feast's Redis store, connected on first use: `feast apply` of new views and training retrieval need no Redis.
+
+    A write replaces the stored row unless its event timestamp is older; of several rows of a key in one batch the
+    newest by (event timestamp, created timestamp) counts. Reads and writes wait as long as the settings say.
+
+    Errors: ServiceUnavailableError when Redis cannot be reached or does not answer in time.
+    """
+
+    def __init__(self) -> None:
+        self._reader: SyncClient | None = None
+        self._async_readers: WeakKeyDictionary[asyncio.AbstractEventLoop, AsyncClient] = WeakKeyDictionary()
+
+    def online_write_batch(
+        self,
+        config: RepoConfig,
+        table: FeatureView,
+        data: list[Row],
+        progress: Callable[[int], Any] | None,
+    ) -> None:
+        """Write each key's newest row, unless Redis holds one of a later event time."""
+        newest: dict[bytes, Row] = {}
+        keys = self._generate_redis_keys_for_entities(config, [row[0] for row in data])
+        for key, row in zip(keys, data, strict=True):
+            if key not in newest or _moments(row) >= _moments(newest[key]):
+                newest[key] = row
+        versioning = config.registry.enable_online_feature_view_versioning
+        stamp: list[str | bytes] = [f"_ts:{compute_versioned_name(table, versioning)}"]
+        with _reaching(config):
+            stored = _read(self._get_client(config.online_store), [(key, stamp) for key in newest])
+            rows = [row for row, (found,) in zip(newest.values(), stored, strict=True) if not _is_older(row, found)]
+            super().online_write_batch(config, table, rows, None)
+        if progress:
+            progress(len(data))
+
+    async def online_write_batch_async(
+        self,
+        config: RepoConfig,
+        table: FeatureView,
+        data: list[Row],
+        progress: Callable[[int], Any] | None,
+    ) -> None:
+        """As `online_write_batch`, in a thread."""
+        await asyncio.to_thread(self.online_write_batch, config, table, data, progress)
+
+    def delete_table(self, config: RepoConfig, table: FeatureView) -> None:
+        """Delete a view's rows."""
+        with _reaching(config):
+            super().delete_table(config, table)
+
+    def delete_entity_values(self, config: RepoConfig, join_keys: list[str]) -> None:
+        """Delete the rows of all keys of these names."""
+        with _reaching(config):
+            super().delete_entity_values(config, join_keys)
+
+    async def close(self) -> None:
+        """Close the running event loop's connections."""
+        if client := self._async_readers.pop(asyncio.get_running_loop(), None):
+            await client.aclose()
+
+    async def online_read_async(self, config: RepoConfig, *args: Any, **kwargs: Any) -> Any:
+        """As Feast's."""
+        with _reaching(config):
+            return await super().online_read_async(config, *args, **kwargs)
+
+    async def _read_features_per_fv_async(self, config: RepoConfig, *args: Any, **kwargs: Any) -> None:
+        with _reaching(config):
+            await super()._read_features_per_fv_async(config, *args, **kwargs)
+
+    def _read_hash_fields(self, config: RepoConfig, commands: Sequence[HashFields]) -> Any:
+        if self._reader is None:
+            self._reader = _connect(config.online_store, get_settings().redis_read_timeout_ms)
+        with _reaching(config):
+            return _read(self._reader, commands)
+
+    def _get_client(self, online_store_config: RedisOnlineStoreConfig) -> SyncClient:
+        """The patient client, for everything but lookups."""
+        if self._client is None:
+            self._client = _connect(online_store_config, get_settings().redis_write_timeout_ms)
+        return self._client
+
+    async def _get_client_async(self, online_store_config: RedisOnlineStoreConfig) -> AsyncClient:
+        """The lookups' client of the running event loop; connections cannot move from one loop to another."""
+        loop = asyncio.get_running_loop()
+        if loop not in self._async_readers:
+            timeout_ms = get_settings().redis_read_timeout_ms
+            self._async_readers[loop] = await _connect_async(online_store_config, timeout_ms)
+        return self._async_readers[loop]
+
+
+def _read(client: SyncClient, commands: Sequence[HashFields]) -> list[list[bytes | None]]:
+    with client.pipeline(transaction=False) as pipe:
+        for key, fields in commands:
+            pipe.hmget(cast("str", key), fields)  # redis-py takes bytes, and says only str
+        return cast("list[list[bytes | None]]", pipe.execute())
+
+
+def _moments(row: Row) -> tuple[datetime, datetime]:
+    """What orders the rows of one key; naive is UTC, as everywhere in Feast."""
+    return _aware(row[2]), _BEGINNING if row[3] is None else _aware(row[3])
+
+
+def _aware(moment: datetime) -> datetime:
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def _is_older(row: Row, stored: bytes | None) -> bool:
+    return stored is not None and _aware(row[2]) < Timestamp.FromString(stored).ToDatetime(tzinfo=UTC)
+
+
+def _connect(config: RedisOnlineStoreConfig, timeout_ms: int) -> SyncClient:
+    client: SyncClient
+    if config.connection_string:
+        client = RedisOnlineStore()._get_client(_hurried(config, timeout_ms))
+    else:
+        kind = RedisCluster if config.redis_type == RedisType.redis_cluster else Redis
+        client = kind.from_url(_url(), socket_timeout=timeout_ms / 1000, socket_connect_timeout=timeout_ms / 1000)
+    client.set_retry(Retry(_backoff(), _RETRIES, supported_errors=(RedisConnectionError,)))
+    return client
+
+
+async def _connect_async(config: RedisOnlineStoreConfig, timeout_ms: int) -> AsyncClient:
+    client: AsyncClient
+    if config.connection_string:
+        client = await RedisOnlineStore()._get_client_async(_hurried(config, timeout_ms))
+    else:
+        cluster = config.redis_type == RedisType.redis_cluster
+        kind = redis_asyncio.RedisCluster if cluster else redis_asyncio.Redis
+        client = kind.from_url(_url(), socket_timeout=timeout_ms / 1000, socket_connect_timeout=timeout_ms / 1000)
+    client.set_retry(AsyncRetry(_backoff(), _RETRIES, supported_errors=(RedisConnectionError,)))
+    return client
+
+
+def _url() -> str:
+    from transformations.local.redis import redis_url
+
+    return redis_url()
+
+
+def _hurried(config: RedisOnlineStoreConfig, timeout_ms: int) -> RedisOnlineStoreConfig:
+    """The same connection string with timeouts, which Feast's own has none of; those it already names stay."""
+    text = config.connection_string
+    for option in ("socket_timeout", "socket_connect_timeout"):
+        if f",{option}=" not in text:
+            text += f",{option}={timeout_ms / 1000}"
+    return config.model_copy(update={"connection_string": text})
+
+
+def _backoff() -> ExponentialBackoff:
+    """Redis-py's own waits seconds between its attempts (6.9 s measured until it admits that nobody is there)."""
+    return ExponentialBackoff(cap=0.05, base=0.01)
+
+
+@contextmanager
+def _reaching(config: RepoConfig) -> Iterator[None]:
+    try:
+        yield
+    except (RedisConnectionError, RedisTimeoutError) as error:
+        raise ServiceUnavailableError(
+            f"Redis at {_address(config.online_store)} cannot be reached or is too slow: {error}. "
+            "Check FEATURES_REDIS_URL and the server (`features doctor`); "
+            "where no URL is set, `features redis start` starts the project's own."
+        ) from error
+
+
+def _address(config: RedisOnlineStoreConfig) -> str:
+    from transformations.local.redis import embedded_url
+
+    configured = get_settings().redis_url
+    return mask_secrets(config.connection_string or (configured.get_secret_value() if configured else embedded_url()))

@@ -1,0 +1,79 @@
+"""Feast's registry at the address our settings name: a SQLAlchemy plugin behind `sqlite://?plugin=features`.
+
+Feast expands only variables that are set and resolves a relative SQLite path against the working directory, so the yaml
+cannot hold the address itself. The plugin answers when SQLAlchemy makes the engine.
+"""
+
+import os
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import URL, Engine, event, make_url
+from sqlalchemy.engine import CreateEnginePlugin
+from sqlalchemy.exc import ArgumentError
+
+from transformations.engine.errors import UsageError
+from transformations.engine.settings import Settings, get_settings, mask_secrets
+
+_BUSY_TIMEOUT_MS = 30_000
+
+
+class SettingsPlugin(CreateEnginePlugin):
+    """Puts the registry's URL from Settings in place of the one in the yaml, and opens SQLite for several processes."""
+
+    def update_url(self, url: URL) -> URL:
+        """The configured registry; an SQLite file is made here, readable by its owner only.
+
+        Feast executes the source text of functions that it finds in the registry: who can write it can run code.
+        """
+        target = registry_url(get_settings())
+        if target.get_backend_name() == "sqlite" and target.database not in (None, "", ":memory:"):
+            _make_private(Path(target.database))
+        return target
+
+    def engine_created(self, engine: Engine) -> None:
+        """Let processes of one machine read while another writes, and wait for each other instead of failing."""
+        if engine.dialect.name == "sqlite":
+            event.listen(engine, "connect", _share)
+            _create_tables(engine)
+
+
+def registry_url(settings: Settings) -> URL:
+    """The registry's SQLAlchemy URL: `registry_url` where it is set, else the SQLite file in the data folder."""
+    if settings.registry_url is None:
+        return URL.create("sqlite", database=str(settings.registry_path))
+    try:
+        return make_url(settings.registry_url)
+    except ArgumentError:
+        raise UsageError(
+            f"FEATURES_REGISTRY_URL={mask_secrets(settings.registry_url)} is no SQLAlchemy URL; "
+            "it looks like postgresql+psycopg://user:password@host/registry. Change the variable or unset it."
+        ) from None
+
+
+def _create_tables(engine: Engine) -> None:
+    """Make Feast's tables in a new file under SQLite's write lock.
+
+    Feast looks which tables are missing and then makes them (sql.py, `schema_mode="auto"`), so of several processes that
+    meet a new file at once all but one could fail.
+    """
+    from feast.infra.registry.sql import metadata
+
+    with engine.connect() as connection:
+        if connection.exec_driver_sql("PRAGMA schema_version").scalar_one() == 0:
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
+            metadata.create_all(connection)
+            connection.commit()
+
+
+def _make_private(file: Path) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    os.close(os.open(file, os.O_RDWR | os.O_CREAT, 0o600))
+    if file.stat().st_uid == os.getuid() and file.stat().st_mode & 0o077:
+        file.chmod(0o600)
+
+
+def _share(connection: sqlite3.Connection, _record: Any) -> None:
+    connection.execute(f"PRAGMA busy_timeout = {_BUSY_TIMEOUT_MS}")
+    connection.execute("PRAGMA journal_mode = WAL")

@@ -1,0 +1,113 @@
+"""The spine of a retrieval: the rows to be joined, kept as they were given, and what of them takes part in the match."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeAlias
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from feast.types import FeastType, Int64, String, UnixTimestamp
+
+from transformations.engine.errors import DataError, UsageError, nearest
+from transformations.stores.values import TIMESTAMP, as_declared
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Rows: TypeAlias = "pd.DataFrame | pa.Table"
+
+DEFAULT_TIMESTAMP = "event_timestamp"
+
+
+@dataclass(frozen=True)
+class Spine:
+    """Entity rows with the moment of each; `rows` is what the caller gave and is never changed.
+
+    moments: UTC, microseconds. timestamp: the column they come from.
+    """
+
+    rows: Rows
+    timestamp: str
+    moments: pa.Array
+
+    def __len__(self) -> int:
+        return len(self.moments)
+
+    @property
+    def columns(self) -> list[str]:
+        """The names of its columns."""
+        return list(self.rows.column_names if isinstance(self.rows, pa.Table) else self.rows.columns)
+
+    def column(self, name: str) -> pa.Array | pa.ChunkedArray:
+        """One column as Arrow; UsageError, naming the nearest, where there is none."""
+        if name not in self.columns:
+            raise UsageError(f"the spine has no column {name!r}: {nearest(name, map(str, self.columns))}")
+        if isinstance(self.rows, pa.Table):
+            return self.rows[name]
+        try:
+            return pa.array(self.rows[name], from_pandas=True)
+        except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
+            raise DataError(f"spine column {name!r} holds values of several kinds: {error}. Give it one dtype.") from None
+
+    def key(self, name: str, dtype: FeastType) -> pa.Array:
+        """A join key as it is compared: every integer as int64, every text as string."""
+        return as_declared(self.column(name), dtype, f"spine column {name!r}")
+
+    def to_arrow(self) -> pa.Table:
+        """All its columns as an Arrow table."""
+        if isinstance(self.rows, pa.Table):
+            return self.rows
+        return pa.table({str(name): self.column(name) for name in self.columns})
+
+    def to_df(self) -> pd.DataFrame:
+        """All its columns as a frame, with a fresh index; a frame that was given comes back with the dtypes it had."""
+        if isinstance(self.rows, pa.Table):
+            return self.rows.to_pandas()
+        return self.rows.reset_index(drop=True)
+
+
+def spine_of(rows: Rows) -> Spine:
+    """The spine of entity rows: a moment a row is `event_timestamp`, else the only column of timestamps; naive is UTC.
+
+    UsageError where there is no such column, DataError where a row's moment is null or no timestamp.
+    """
+    types = _types(rows)
+    timestamp = _timestamp(types)
+    spine = Spine(rows, timestamp, pa.nulls(0, TIMESTAMP))
+    column = spine.column(timestamp)
+    if pa.types.is_timestamp(column.type):
+        # Finer than a microsecond is cut off: a row may see what happened within its own microsecond.
+        column = pc.floor_temporal(column, unit="microsecond")
+    moments = as_declared(column, UnixTimestamp, f"spine column {timestamp!r}")
+    if moments.null_count:
+        row = pc.index(pc.is_null(moments), True).as_py()
+        raise DataError(f"spine column {timestamp!r} is null at row {row}. Every row needs its moment; drop the others.")
+    return Spine(rows, timestamp, moments)
+
+
+def canonical(dtype: FeastType) -> tuple[FeastType, str | None]:
+    """The dtype and the SQL type that a join key of a declared dtype is compared in."""
+    if str(dtype) in ("Int32", "Int64"):
+        return Int64, "BIGINT"
+    return dtype, "VARCHAR" if dtype == String else None
+
+
+def _types(rows: Rows) -> dict[str, bool]:
+    """For each column, whether it holds timestamps."""
+    if isinstance(rows, pa.Table):
+        return {field.name: pa.types.is_timestamp(field.type) for field in rows.schema}
+    import pandas as pd
+
+    return {str(name): pd.api.types.is_datetime64_any_dtype(dtype) for name, dtype in rows.dtypes.items()}
+
+
+def _timestamp(types: dict[str, bool]) -> str:
+    if DEFAULT_TIMESTAMP in types:
+        return DEFAULT_TIMESTAMP
+    found: Sequence[str] = [name for name, is_timestamp in types.items() if is_timestamp]
+    if len(found) == 1:
+        return found[0]
+    listed = f"several columns of timestamps ({', '.join(found)})" if found else "no column of timestamps"
+    raise UsageError(f"the spine has {listed} and none called {DEFAULT_TIMESTAMP}. Name the moment of each row so.")

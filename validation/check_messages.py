@@ -1,0 +1,161 @@
+"""The words of a broken check: contract, column, count, share, what is allowed, the first rows, the remedy."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from validation.contracts import Contract
+from validation.contracts.model import nearest
+from validation.conversions import accepted_types
+
+if TYPE_CHECKING:
+    from validation.checks import CheckSpec
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What one check found: how often, at which rows (from 1), with which values.
+
+    affected: the rows that carry missing values of a reference. delivered: names or types that the file has.
+    """
+
+    spec: CheckSpec
+    count: int = 0
+    rows: tuple[int, ...] = ()
+    values: tuple[str, ...] = ()
+    affected: int = 0
+    delivered: tuple[str, ...] = ()
+    loss: str = ""
+    breaks: bool = True
+
+
+def message(contract: Contract, drop: str, rows: int, finding: Finding) -> str:
+    """The whole sentence about a violation in a drop of so many rows."""
+    name = finding.spec.columns[0]
+    match finding.spec.rule:
+        case "missing column":
+            guess = nearest(name, finding.delivered)
+            text = (
+                f"column {name!r} is missing in drop {drop}; {guess}. Deliver it, or drop it in a new contract version."
+            )
+        case "unknown column":
+            text = (
+                f"drop {drop} has {_plural(len(finding.delivered), 'column')} that the contract does not name: "
+                f"{', '.join(finding.delivered)}. Leave them out at the source, or add them in a new contract version."
+            )
+        case "dtype":
+            text = _dtype(contract, drop, finding)
+        case "unique key":
+            text = (
+                f"key {columns_phrase(finding.spec.columns)} is repeated by {_plural(finding.count, 'row')} "
+                f"{_share(finding.count, rows)}, allowed 0 %; {_first(drop, finding)}. "
+                f"Fix the source: a key occurs once in a drop, and a correction comes as a later drop."
+            )
+        case "reference":
+            text = _reference(drop, rows, finding)
+        case _:
+            text = (
+                f"column {name!r} has {_value_fault(contract, finding)} {_share(finding.count, rows)}, allowed 0 %; "
+                f"{_first(drop, finding)}. {_value_remedy(contract, finding)}"
+            )
+    return f"{contract.file_name}: {text}"
+
+
+def columns_phrase(columns: Sequence[str]) -> str:
+    """`a`, or `(a, b)`."""
+    return columns[0] if len(columns) == 1 else f"({', '.join(columns)})"
+
+
+def _dtype(contract: Contract, drop: str, finding: Finding) -> str:
+    (name,), (delivered,) = finding.spec.columns, finding.delivered
+    dtype = contract.column(name).dtype
+    return (
+        f"column {name!r} is {delivered} in drop {drop}, the contract says {dtype}. "
+        f"Deliver {accepted_types(dtype)}, or give the column a new name and type in a new contract version."
+    )
+
+
+def _value_fault(contract: Contract, finding: Finding) -> str:
+    spec, count = finding.spec, finding.count
+    match spec.rule:
+        case "nulls":
+            return _plural(count, "null")
+        case "exact":
+            return f"{_plural(count, 'value')} {finding.loss}"
+        case "existing local time":
+            return f"{_plural(count, 'local time')} that {contract.timestamp_zone} skipped when clocks were set forward"
+        case "finite":
+            return f"{_plural(count, 'value')} that {'are' if count != 1 else 'is'} infinite"
+        case "event time":
+            return f"{_plural(count, 'value')} outside the years {spec.minimum:.0f} to {spec.maximum:.0f}"
+        case "range":
+            return f"{_plural(count, 'value')} {_outside(spec.minimum, spec.maximum)}"
+    return f"{_plural(count, 'value')} outside the {len(spec.values)} allowed"
+
+
+def _value_remedy(contract: Contract, finding: Finding) -> str:
+    match finding.spec.rule:
+        case "nulls" if finding.spec.columns[0] in contract.key:
+            return "Fix the source: a key is never null."
+        case "nulls":
+            return "Fix the source, or write required: false in a new contract version."
+        case "range":
+            return "Fix the source, or widen minimum and maximum in a new contract version."
+        case "allowed values":
+            return "Fix the source, or add to validValues in a new contract version."
+        case "existing local time":
+            return "Fix the source, or deliver the timestamps in UTC and say so in a new contract version."
+        case "finite":
+            return "Fix the source: deliver a null for what is unknown."
+    return "Fix the source."
+
+
+def _reference(drop: str, rows: int, finding: Finding) -> str:
+    reference = finding.spec.reference
+    assert reference is not None
+    here = f"column {reference.columns[0]!r}" if len(reference.columns) == 1 else columns_phrase(reference.columns)
+    if finding.delivered:
+        ours, there, theirs = finding.delivered
+        return (
+            f"{here} is {ours}, yet refers to {reference.source}.{there}, which is {theirs}. Make both contracts agree."
+        )
+    if finding.count < 0:
+        return (
+            f"{here} refers to {reference.source}, of which nothing has been ingested yet. Ingest it first: "
+            f"`features ingest {reference.source} FILE`."
+        )
+    return (
+        f"{here} has {_plural(finding.count, 'distinct value')} that {reference.source} lacks, allowed "
+        f"{reference.missing_allowed:,}; they stand in {finding.affected:,} of {_plural(rows, 'row')} "
+        f"({_percent(finding.affected, rows)}), {_first(drop, finding)}. "
+        f"Ingest a newer {reference.source} first, or raise missingAllowed in a new contract version."
+    )
+
+
+def _first(drop: str, finding: Finding) -> str:
+    rows = ", ".join(f"{row:,}" for row in finding.rows)
+    shown = "" if finding.spec.rule == "nulls" else f" ({', '.join(finding.values)})"
+    return f"first at {'row' if len(finding.rows) == 1 else 'rows'} {rows} of drop {drop}{shown}"
+
+
+def _share(count: int, rows: int) -> str:
+    return f"in {_plural(rows, 'row')} ({_percent(count, rows)})"
+
+
+def _percent(count: int, rows: int) -> str:
+    percent = 100 * count / rows if rows else 0.0
+    return "under 0.01 %" if 0 < percent < 0.005 else f"{percent:.2f} %"
+
+
+def _outside(minimum: float | None, maximum: float | None) -> str:
+    if maximum is None:
+        return f"below {minimum:,}"
+    if minimum is None:
+        return f"above {maximum:,}"
+    return f"outside {minimum:,} to {maximum:,}"
+
+
+def _plural(count: int, noun: str) -> str:
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"

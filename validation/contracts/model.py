@@ -1,0 +1,97 @@
+"""What a contract says of a source, as plain frozen values."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Literal, TypeAlias
+
+DTYPES = ("Int64", "Float64", "String", "Bool", "UnixTimestamp", "Date")
+
+Delivery: TypeAlias = Literal["append", "snapshot"]
+
+
+class ContractError(ValueError):
+    """A contract that is missing or says something impossible; the message names the file, the key and the remedy."""
+
+    exit_code = 3
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column: `dtype` is one of DTYPES, `minimum` and `maximum` are inclusive, `allowed` empty means any value."""
+
+    name: str
+    dtype: str
+    nullable: bool
+    description: str
+    unit: str | None = None
+    minimum: float | None = None
+    maximum: float | None = None
+    allowed: tuple[object, ...] = ()
+
+
+@dataclass(frozen=True)
+class Reference:
+    """`columns` name a row of another source; so many distinct values of one drop may be missing there."""
+
+    columns: tuple[str, ...]
+    source: str
+    source_columns: tuple[str, ...]
+    missing_allowed: int = 0
+
+
+@dataclass(frozen=True)
+class Contract:
+    """A source: its columns, what identifies a row, and when a row happens.
+
+    `event_time` is the column that says when a row happened: a UnixTimestamp, or a Date, which happens at the end of
+    its business day. Without one, every row of a drop holds from the drop's valid-from moment, the first from
+    `valid_from`. Naive timestamps are local times of `timestamp_zone`. `delivery` says what a drop is: rows to add
+    ("append") or the whole content ("snapshot"). An empty `key` means that every row stands for itself.
+    """
+
+    name: str
+    version: str
+    description: str
+    owner: str
+    columns: tuple[Column, ...]
+    key: tuple[str, ...]
+    event_time: str | None
+    timestamp_zone: str
+    business_day_zone: str
+    valid_from: datetime | None
+    delivery: Delivery
+    references: tuple[Reference, ...] = ()
+    path: Path | None = None
+
+    @property
+    def file_name(self) -> str:
+        """What error messages call the contract."""
+        return self.path.name if self.path else f"{self.name}.yaml"
+
+    @property
+    def column_names(self) -> tuple[str, ...]:
+        """The columns' names in the contract's order."""
+        return tuple(column.name for column in self.columns)
+
+    @property
+    def has_date_only_event_time(self) -> bool:
+        """Whether events are known by the day alone, and so happen at its end."""
+        return self.event_time is not None and self.column(self.event_time).dtype == "Date"
+
+    def column(self, name: str) -> Column:
+        """The column of that name; ContractError names the nearest ones."""
+        for column in self.columns:
+            if column.name == name:
+                return column
+        raise ContractError(f"{self.file_name}: there is no column {name!r}; {nearest(name, self.column_names)}.")
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """The remedy for an unknown name: `did you mean 'x'? Known: a, b, c`."""
+    names = tuple(known)
+    guess = get_close_matches(name, names, n=1)
+    hint = f"did you mean {guess[0]!r}? " if guess else ""
+    return f"{hint}Known: {', '.join(names) or 'none'}"

@@ -1,0 +1,87 @@
+"""Naive local times of a zone as SQL over UTC: which instant each one is, and which never happened.
+
+Built from the same time zone database as the business days, so that a timestamp and its day never disagree.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+from zoneinfo import ZoneInfo
+
+_MICROSECOND = timedelta(microseconds=1)
+_HOUR = timedelta(hours=1)
+
+
+@dataclass(frozen=True)
+class OffsetPeriod:
+    """A stretch of time with one UTC offset; `begins` and `ends` are what the local clock shows then, or None."""
+
+    offset: timedelta
+    begins: datetime | None
+    ends: datetime | None
+
+
+def offset_periods(zone: str, first: datetime, last: datetime) -> tuple[OffsetPeriod, ...]:
+    """The periods that local times from `first` to `last` (naive) can fall in, in order of time."""
+    transitions = list(_transitions(ZoneInfo(zone), first - timedelta(days=2), last + timedelta(days=2)))
+    starts: list[datetime | None] = [None, *(local for _, local, _ in transitions)]
+    ends: list[datetime | None] = [*(local for local, _, _ in transitions), None]
+    offsets = [_offset(ZoneInfo(zone), first - timedelta(days=2)), *(offset for _, _, offset in transitions)]
+    return tuple(OffsetPeriod(*period) for period in zip(offsets, starts, ends, strict=True))
+
+
+def utc_sql(local: str, periods: tuple[OffsetPeriod, ...]) -> str:
+    """The SQL of the instant (TIMESTAMPTZ) of a naive local time; one that occurs twice takes the earlier offset.
+
+    The first period that has not ended by the local clock is the right one: where the clock was set back, the earlier
+    period still shows the repeated times.
+    """
+    *bounded, open_ended = periods
+    branches = "".join(f"WHEN {local} < {_literal(period.ends)} THEN {_minus(local, period)} " for period in bounded)
+    naive = f"CASE {branches}ELSE {_minus(local, open_ended)} END" if bounded else _minus(local, open_ended)
+    return f"timezone('UTC', {naive})"
+
+
+def nonexistent_sql(local: str, periods: tuple[OffsetPeriod, ...]) -> str:
+    """The SQL condition that a naive local time was skipped when the clock was set forward."""
+    gaps = [
+        f"({local} >= {_literal(before.ends)} AND {local} < {_literal(after.begins)})"
+        for before, after in pairwise(periods)
+        if before.ends is not None and after.begins is not None and before.ends < after.begins
+    ]
+    return " OR ".join(gaps) or "FALSE"
+
+
+def _transitions(zone: ZoneInfo, first: datetime, last: datetime) -> Iterator[tuple[datetime, datetime, timedelta]]:
+    """Each change of the offset between two UTC moments: the local clock before and after it, and the new offset."""
+    moment, offset = first, _offset(zone, first)
+    while moment < last:
+        following = moment + 6 * _HOUR
+        if (new := _offset(zone, following)) != offset:
+            instant = _bisect(zone, moment, following, offset)
+            new = _offset(zone, instant)
+            yield instant + offset, instant + new, new
+            offset, following = new, instant
+        moment = following
+
+
+def _bisect(zone: ZoneInfo, before: datetime, after: datetime, offset: timedelta) -> datetime:
+    """The first moment, to the microsecond, at which the zone's offset is no longer `offset`."""
+    while after - before > _MICROSECOND:
+        middle = before + (after - before) // 2
+        before, after = (middle, after) if _offset(zone, middle) == offset else (before, middle)
+    return after
+
+
+def _offset(zone: ZoneInfo, utc: datetime) -> timedelta:
+    offset = utc.replace(tzinfo=UTC).astimezone(zone).utcoffset()
+    return offset if offset is not None else timedelta(0)
+
+
+def _minus(local: str, period: OffsetPeriod) -> str:
+    return f"{local} - to_microseconds({period.offset // _MICROSECOND})"
+
+
+def _literal(moment: datetime | None) -> str:
+    return f"TIMESTAMP '{moment}'"
