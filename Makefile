@@ -20,6 +20,7 @@ help:  ## Print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 install: $(STAMP)  ## Create .venv and install everything from the pinned versions (again only when they change)
+	@echo "everything is installed in .venv"
 
 lint: $(STAMP)  ## Check style, formatting and types
 	$(BIN)/ruff check .
@@ -56,10 +57,14 @@ refresh: $(STAMP)  ## Compute what is new and load it online (END=…)
 	$(BIN)/features build
 	$(FEAST) materialize-incremental $(END)
 
+# Without a working installation the server is ended by its own process id, if that process still holds our socket.
 stop:  ## Stop the project's own Redis
-	@if [ -x $(BIN)/features ]; then echo "$(BIN)/features redis stop"; $(BIN)/features redis stop; else echo "nothing is installed, nothing runs"; fi
+	@if $(BIN)/features redis url >/dev/null 2>&1; then echo "$(BIN)/features redis stop"; $(BIN)/features redis stop; \
+	elif pid=$$(cat data/redis/redis.pid 2>/dev/null) && ps -o args= -p "$$pid" | grep -qF '$(CURDIR)/data/redis/redis.sock'; then \
+	  echo "kill $$pid"; kill "$$pid"; \
+	else echo "Redis does not run."; fi
 
-clean: stop  ## Remove everything that the other targets made: .venv, data, caches
+clean: stop  ## Remove all that the other targets made: .venv, data, caches (a FEATURES_DATA elsewhere stays)
 	rm -rf .venv data build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis spark-warehouse
 	@find . -name __pycache__ -type d -not -path './.git/*' -prune -exec rm -rf {} +
 

@@ -10,7 +10,7 @@ from hypothesis import settings as hypothesis_settings
 
 from transformations.engine.settings import Settings, get_settings
 
-hypothesis_settings.register_profile("quick", max_examples=25, deadline=None)
+hypothesis_settings.register_profile("quick", max_examples=40, deadline=None)
 hypothesis_settings.register_profile(
     "thorough", max_examples=1_000, deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )

@@ -36,9 +36,11 @@ def message(contract: Contract, drop: str, rows: int, finding: Finding) -> str:
     name = finding.spec.columns[0]
     match finding.spec.rule:
         case "missing column":
-            guess = nearest(name, finding.delivered)
+            absent, them = finding.values[0], "them" if len(finding.values) > 1 else "it"
             text = (
-                f"column {name!r} is missing in drop {drop}; {guess}. Deliver it, or drop it in a new contract version."
+                f"drop {drop} lacks {_plural(len(finding.values), 'column')}: {', '.join(finding.values)}. "
+                f"For {absent!r}: {nearest(absent, finding.delivered)}. "
+                f"Deliver {them}, or remove {them} in a new contract version."
             )
         case "unknown column":
             text = (
@@ -87,7 +89,8 @@ def _value_fault(contract: Contract, finding: Finding) -> str:
         case "existing local time":
             return f"{_plural(count, 'local time')} that {contract.timestamp_zone} skipped when clocks were set forward"
         case "finite":
-            return f"{_plural(count, 'value')} that {'are' if count != 1 else 'is'} infinite"
+            kind = "infinite" if contract.column(spec.columns[0]).dtype == "Float64" else "outside the years 1 to 9999"
+            return f"{_plural(count, 'value')} that {'are' if count != 1 else 'is'} {kind}"
         case "event time":
             return f"{_plural(count, 'value')} outside the years {spec.minimum:.0f} to {spec.maximum:.0f}"
         case "range":

@@ -80,8 +80,7 @@ Sources: TypeAlias = Mapping[str, tuple[Contract, RawSnapshot | None]]
 def compile_checks(contract: Contract, keys_only: bool = False) -> tuple[CheckSpec, ...]:
     """All that a contract asserts of a drop, or of a file of keys to retract."""
     names = contract.key if keys_only else contract.column_names
-    specs = [CheckSpec("missing column", (name,)) for name in names]
-    specs.append(CheckSpec("unknown column", names))
+    specs = [CheckSpec("missing column", names), CheckSpec("unknown column", names)]
     for name in names:
         specs += _column_checks(contract, contract.column(name))
     if contract.key:
@@ -149,7 +148,7 @@ def run_checks(
     columns = conversions_of(connection, contract, drop, [name for name in contract.column_names if name in asked])
     rows, counts = _count_values(connection, drop, columns, specs)
     findings = [_schema_finding(contract, drop, columns, spec) for spec in specs]
-    findings += _value_findings(connection, contract, drop, columns, counts)
+    findings += _value_findings(connection, drop, columns, counts)
     notes: list[str] = []
     for spec in specs:
         if not set(spec.columns) <= columns.keys():
@@ -161,8 +160,8 @@ def run_checks(
             findings.append(finding if finding and finding.breaks else None)
             if finding and not finding.breaks:
                 notes.append(_reference_note(spec.reference, finding))
-    order = {id(spec): position for position, spec in enumerate(specs)}
-    broken = sorted((finding for finding in findings if finding), key=lambda finding: order[id(finding.spec)])
+    order = {spec: position for position, spec in enumerate(specs)}
+    broken = sorted((finding for finding in findings if finding), key=lambda finding: order[finding.spec])
     violations = tuple(Violation(each.spec, message(contract, drop.name, rows, each)) for each in broken)
     return Report(rows, violations, tuple(notes))
 
@@ -171,8 +170,8 @@ def _schema_finding(
     contract: Contract, drop: DropFile, columns: Mapping[str, Conversion], spec: CheckSpec
 ) -> Finding | None:
     (name, *_) = spec.columns
-    if spec.rule == "missing column" and name not in drop.types:
-        return Finding(spec, delivered=tuple(drop.types))
+    if spec.rule == "missing column" and (missing := tuple(each for each in spec.columns if each not in drop.types)):
+        return Finding(spec, values=missing, delivered=tuple(drop.types))
     if spec.rule == "unknown column" and (unknown := tuple(each for each in drop.types if each not in spec.columns)):
         return Finding(spec, delivered=unknown)
     if spec.rule == "dtype" and name in drop.types and name not in columns:
@@ -219,11 +218,7 @@ def _count_values(
 
 
 def _value_findings(
-    connection: DuckDBPyConnection,
-    contract: Contract,
-    drop: DropFile,
-    columns: Mapping[str, Conversion],
-    counts: _Counts,
+    connection: DuckDBPyConnection, drop: DropFile, columns: Mapping[str, Conversion], counts: _Counts
 ) -> list[Finding | None]:
     """One more scan, only where something is wrong: the first rows and values of each broken check."""
     broken = {spec: found for spec, found in counts.items() if found[1]}
@@ -241,7 +236,7 @@ def _value_findings(
             count=count,
             rows=tuple(each["row"] for each in first),
             values=tuple(str(each["value"]) for each in first),
-            loss=columns[spec.columns[0]].loss or contract.timestamp_zone,
+            loss=columns[spec.columns[0]].loss,
         )
         for (spec, (_, count)), first in zip(broken.items(), examples, strict=True)
     ]

@@ -94,13 +94,13 @@ def _from_text(column: str, dtype: str, periods: tuple[OffsetPeriod, ...]) -> Co
         return Conversion(column, null)
     if dtype == "Float64":
         value = f"TRY_CAST({trimmed} AS DOUBLE)"
-        return _floating(value, null, lossy=f"{column} IS NOT NULL AND {value} IS NULL", loss="that are no numbers")
+        return _floating(value, null, lossy=f"{column} IS NOT NULL AND {value} IS NULL", loss="that cannot be a number")
     if dtype == "UnixTimestamp":
         return _timestamp_text(column, trimmed, periods)
     pattern, loss = {
-        "Int64": (r"^[+-]?\d+$", "that are no integers of 64 bits"),
-        "Bool": (r"^(?i:true|false)$", "that are neither true nor false"),
-        "Date": (_DATE, "that are no dates as in 2020-01-31"),
+        "Int64": (r"^[+-]?\d+$", "that cannot be an integer of 64 bits"),
+        "Bool": (r"^(?i:true|false)$", "that cannot be true or false"),
+        "Date": (_DATE, "that cannot be a date as in 2020-01-31"),
     }[dtype]
     cast = f"TRY_CAST({trimmed} AS {_SQL[dtype]})"
     value = f"CASE WHEN regexp_full_match({trimmed}, '{pattern}') THEN {cast} END"
@@ -117,7 +117,7 @@ def _timestamp_text(column: str, trimmed: str, periods: tuple[OffsetPeriod, ...]
         value,
         naive.is_null,
         f"{column} IS NOT NULL AND ({value} IS NULL OR {too_fine})",
-        "that are no timestamps of whole microseconds, as in 2020-01-31 12:00:00",
+        "that cannot be a time of whole microseconds as in 2020-01-31 12:00:00",
         nonexistent=f"NOT {has_offset} AND ({naive.nonexistent})",
         infinite=_no_moment(value),
     )
@@ -157,7 +157,7 @@ def _naive(column: str, local: str, nanoseconds: bool, periods: tuple[OffsetPeri
 
 
 def _instant(column: str, value: str, nanoseconds: bool) -> Conversion:
-    lossy = f"isfinite({column}) AND epoch_ns({column}) % 1000 <> 0" if nanoseconds else "FALSE"
+    lossy = f"isfinite({value}) AND epoch_ns({column}) % 1000 <> 0" if nanoseconds else "FALSE"
     return Conversion(
         value, f"{column} IS NULL", lossy, "with a part below one microsecond", infinite=_no_moment(value)
     )

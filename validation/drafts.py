@@ -1,4 +1,4 @@
-"""The first version of a contract, drafted from a file: what can be seen is written, what only its author knows marked."""
+"""The first version of a contract, drafted from a file; what cannot be seen there is marked for its author."""
 
 from __future__ import annotations
 
@@ -132,7 +132,7 @@ def _document(
 ) -> Iterator[str]:
     times = [column for column in columns if column.dtype in ("UnixTimestamp", "Date") and not column.nulls]
     event_time = min(times, key=lambda column: column.dtype == "Date", default=None)
-    yield f"# First version, drafted from {rows:,} rows of {file.name}. Read every line and fill in what says {FILL_IN};"
+    yield f"# First version, drafted from {rows:,} rows of {file.name}. Read each line, fill in what says {FILL_IN};"
     yield f"# until then no command accepts it. Then: features contract check {source} {file.name}"
     yield from ("apiVersion: v3.1.0", "kind: DataContract", f"id: {source}", f"name: {source}", "version: 0.1.0")
     yield from (
@@ -148,7 +148,7 @@ def _document(
         others = ", ".join(column.name for column in times if column is not event_time)
         yield from _property("eventTime", event_time.name, f"or {others}" if others else "when a row happens")
         if event_time.dtype == "UnixTimestamp" and event_time.delivered in (TEXT_CELL, *NAIVE_TIMESTAMPS):
-            yield from _property("timestampZone", FILL_IN, "the zone of timestamps without an offset, UTC or local")
+            yield from _property("timestampZone", FILL_IN, "the zone of times without an offset, UTC or local")
         yield from _property("businessDayZone", FILL_IN, "whose calendar makes the days, such as Europe/Berlin")
         yield from _property("delivery", "append", "a drop adds rows, and replaces those of the same key")
     else:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -45,8 +46,6 @@ class DropFile:
 
 def open_drop(connection: DuckDBPyConnection, path: Path) -> DropFile:
     """The file at a path; UsageError where there is none of a kind we read, DataError where it is damaged."""
-    import duckdb
-
     if path.is_dir():
         raise UsageError(f"{path} is a folder. Ingest its files one by one, each as a drop of its own.")
     if not path.is_file():
@@ -55,15 +54,28 @@ def open_drop(connection: DuckDBPyConnection, path: Path) -> DropFile:
         raise UsageError(
             f"{path.name}: neither Parquet nor CSV by its name. Name it *.parquet, *.csv, *.csv.gz or *.tsv."
         )
-    try:
+    with readable(path):
         relation = _csv(path) if _is_csv(path) else f"read_parquet({literal(str(path))}, hive_partitioning = false)"
         described = connection.execute(f"DESCRIBE SELECT * FROM {relation}").fetchall()
         types = {row[0]: TEXT_CELL if _is_csv(path) else str(row[1]) for row in described}
         if not _is_csv(path):
             types |= dict.fromkeys(_legacy_timestamps(connection, path) & types.keys(), LEGACY_TIMESTAMP)
-    except duckdb.Error as error:
-        raise DataError(f"{path.name}: cannot be read: {_first_line(error)} Deliver the file again.") from None
     return DropFile(path, types)
+
+
+@contextmanager
+def readable(path: Path) -> Iterator[None]:
+    """Reading a file in here, a damaged one is a DataError that names it."""
+    import duckdb
+
+    our_faults = (duckdb.BinderException, duckdb.ParserException, duckdb.CatalogException, duckdb.ConversionException)
+    try:
+        yield
+    except duckdb.Error as error:
+        if isinstance(error, (*our_faults, duckdb.InternalException, duckdb.OutOfMemoryException)):
+            raise
+        reason = str(error).splitlines()[0].rstrip(".")
+        raise DataError(f"{path.name} cannot be read: {reason}. Deliver the file again.") from None
 
 
 def finer_than_microseconds(path: Path, column: str) -> list[int]:
@@ -97,7 +109,3 @@ def _csv(path: Path) -> str:
 
 def _parquet(path: Path) -> str:
     return f"read_parquet({literal(str(path))}, file_row_number = true, hive_partitioning = false)"
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).splitlines()[0].rstrip(".") + "."

@@ -21,7 +21,7 @@ from transformations.engine.settings import Settings
 from transformations.engine.storage import content_hash
 from validation.checks import Report, Sources, compile_checks, conversions_of, run_checks
 from validation.contracts import Contract, read_contract
-from validation.drop_files import DropFile, open_drop
+from validation.drop_files import DropFile, open_drop, readable
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -32,9 +32,10 @@ _BATCH_ROWS = 131_072
 class ContractViolationError(DataError):
     """A drop that breaks its contract; nothing of it was written. `report` holds every violation."""
 
-    def __init__(self, report: Report) -> None:
+    def __init__(self, report: Report, outcome: str = "") -> None:
         self.report = report
-        super().__init__("\n".join(violation.message for violation in report.violations))
+        messages = [violation.message for violation in report.violations]
+        super().__init__("\n".join([*messages, outcome] if outcome else messages))
 
 
 @dataclass(frozen=True)
@@ -99,8 +100,9 @@ def ingest_drop(delivery: Delivery, settings: Settings) -> Ingestion:
         else:
             report = _check(connection, contract, file, settings, keys_only=delivery.retract)
             if report.violations:
-                raise ContractViolationError(report)
-            drop = _publish(connection, contract, table, file, origin, delivery)
+                raise ContractViolationError(report, f"Nothing of {file.name} was written.")
+            with readable(file.path):
+                drop = _publish(connection, contract, table, file, origin, delivery)
     return _ingestion(table.snapshot(), file, drop, report, time.monotonic() - started)
 
 
@@ -143,16 +145,15 @@ def _check(
     settings: Settings,
     keys_only: bool = False,
 ) -> Report:
-    sources: Sources = {
-        reference.source: _source(reference.source, contract, settings) for reference in contract.references
-    }
-    return run_checks(connection, contract, file, compile_checks(contract, keys_only), sources)
+    sources: Sources = {reference.source: _source(reference.source, settings) for reference in contract.references}
+    with readable(file.path):
+        return run_checks(connection, contract, file, compile_checks(contract, keys_only), sources)
 
 
-def _source(name: str, referrer: Contract, settings: Settings) -> tuple[Contract, RawSnapshot | None]:
-    other = referrer if name == referrer.name else read_contract(name, settings.contracts)
-    table = RawTable(other, settings.raw_dir)
-    return other, table.snapshot() if table.exists() else None
+def _source(name: str, settings: Settings) -> tuple[Contract, RawSnapshot | None]:
+    contract = read_contract(name, settings.contracts)
+    table = RawTable(contract, settings.raw_dir)
+    return contract, table.snapshot() if table.exists() else None
 
 
 def _publish(

@@ -88,18 +88,10 @@ def list_(as_json: bool) -> None:
         say(f"No contract in {folder}. Draft the first: features contract draft FILE --write")
         return
     rows = [
-        (
-            each.name,
-            each.version,
-            each.owner,
-            each.event_time or "",
-            each.delivery,
-            ", ".join(each.key),
-            each.description,
-        )
+        (each.name, each.delivery, each.event_time or f"none, from {each.valid_from:%Y-%m-%d}", ", ".join(each.key))
         for each in contracts
     ]
-    print_table(["Source", "Version", "Owner", "Event time", "Delivery", "Key", "A row is"], rows)
+    print_table(["Source", "Delivery", "Event time", "Key"], rows)
 
 
 @contract.command()
@@ -140,11 +132,9 @@ def _facts(contract: Contract) -> list[str]:
     else:
         facts.append(f"no event time: the first drop is valid from {contract.valid_from}")
     facts.append(f"business day: {contract.business_day_zone}")
-    facts.append(
-        "delivery: append, a drop adds rows" if contract.delivery == "append" else "delivery: snapshot, a drop is all"
-    )
+    facts.append(f"delivery: {contract.delivery}, a drop {'adds rows' if contract.delivery == 'append' else 'is all'}")
     facts += [
-        f"reference: {', '.join(each.columns)} in {each.source}, {each.missing_allowed:,} distinct values may be missing"
+        f"reference: {', '.join(each.columns)} in {each.source}, {each.missing_allowed:,} values may be missing"
         for each in contract.references
     ]
     return [*facts, f"file: {contract.path}"]

@@ -130,9 +130,7 @@ def inputs(settings: Settings) -> dict[str, object]:
 
 def _read(source: str, columns: list[str], settings: Settings) -> pd.DataFrame:
     contract = read_contract(source, settings.contracts)
-    frame: pd.DataFrame = read_current(
-        RawTable(contract, settings.raw_dir).snapshot(), contract, columns
-    ).to_pandas()
+    frame: pd.DataFrame = read_current(RawTable(contract, settings.raw_dir).snapshot(), contract, columns).to_pandas()
     return frame
 
 

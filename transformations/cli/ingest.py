@@ -76,8 +76,8 @@ Ingesting the newest file again finds nothing to do.
     "--valid-from",
     type=Moment(),
     metavar="MOMENT",
-    help="From when the rows of a source without event time hold. [default: the contract's validFrom for the first drop, "
-    "then the moment of ingestion]",
+    help="From when the rows of a source without event time hold. [default: for the first drop the contract's "
+    "validFrom, then the moment of ingestion]",
 )
 @click.option("--retract", is_flag=True, help="FILE holds keys: take back the rows that have them.")
 @json_option
@@ -133,22 +133,23 @@ def _lines(ingestion: Ingestion, delivery: Delivery) -> list[str]:
     through = f", complete through {ingestion.complete_through}" if ingestion.complete_through else ""
     state = f"version {ingestion.version}{through}"
     if drop is None:
-        reason = (
-            "no current row has one of its keys" if delivery.retract and ingestion.delivered else "it is there already"
-        )
+        is_unknown = delivery.retract and ingestion.delivered
+        reason = "no current row has one of its keys" if is_unknown else "it is there already"
         return [f"{source}: nothing to do for {ingestion.file_name}, {reason} ({state})"]
     if not drop.rows:
         return [f"{source}: no new row, now {state}"]
     verb = "retracted" if drop.retracts else "written"
     days = _days(ingestion) if drop.valid_from is None else f", valid from {drop.valid_from.isoformat()}"
-    lines = [f"{source}: {human_count(drop.rows)} rows {verb}{days}, {human_duration(ingestion.seconds)}; now {state}"]
+    lines = [f"{source}: {_rows(drop.rows)} {verb}{days}, {human_duration(ingestion.seconds)}; now {state}"]
     if drop.unchanged:
-        lines.append(
-            f"  {human_count(drop.unchanged)} rows of {ingestion.file_name} are current already and were left out"
-        )
+        lines.append(f"  left out as current already: {_rows(drop.unchanged)} of {ingestion.file_name}")
     if drop.supersedes and not drop.retracts:
-        lines.append(f"  {human_count(drop.supersedes)} earlier rows are superseded")
+        lines.append(f"  superseded: {_rows(drop.supersedes)} of earlier drops")
     return lines + [f"  {note}" for note in ingestion.notes]
+
+
+def _rows(count: int) -> str:
+    return f"{human_count(count)} row{'' if count == 1 else 's'}"
 
 
 def _days(ingestion: Ingestion) -> str:

@@ -14,6 +14,8 @@ from click.shell_completion import CompletionItem
 from transformations.engine.errors import nearest
 
 _INTERRUPTED = 130
+# Read without Settings, which may be what is broken.
+_TRUE = {"1", "true", "t", "yes", "y", "on"}
 
 
 @dataclass(frozen=True)
@@ -33,8 +35,8 @@ COMMANDS = {
     "build": Entry("Data to features", "Compute the offline tables that are behind"),
     "preview": Entry("Look and understand", "Compute one feature row from raw events, without building"),
     "show": Entry("Look and understand", "Explain a feature or view: meaning, unit, owner, freshness"),
-    "status": Entry("Look and understand", "How far each view is complete, and the command that brings it up to date"),
-    "diff": Entry("Look and understand", "What `feast apply` would change, who is touched, what a rebuild costs"),
+    "status": Entry("Look and understand", "How far each view is complete, and what to run next"),
+    "diff": Entry("Look and understand", "What `feast apply` would change, and whom it touches"),
     "runs": Entry("Look and understand", "The runs that wrote a view's table"),
     "config": Entry("Platform", "Each setting, its value and where that came from"),
     "redis": Entry("Platform", "Start, stop and find the project's own Redis"),
@@ -112,7 +114,7 @@ def run(arguments: Sequence[str]) -> int:
         error.show()
         return error.exit_code
     except Exception as error:
-        if os.environ.get("FEATURES_DEBUG"):
+        if os.environ.get("FEATURES_DEBUG", "").lower() in _TRUE:
             raise
         code = getattr(error, "exit_code", None)
         click.echo(_report(error, is_ours=code is not None), err=True)

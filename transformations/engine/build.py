@@ -6,19 +6,19 @@ import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
-from functools import reduce
 from time import perf_counter
 from typing import TYPE_CHECKING
 
 from transformations.engine.business_days import day_number, day_of_instant, day_of_number, start_of_day
 from transformations.engine.code_revision import code_revision
 from transformations.engine.errors import DataError, UsageError
-from transformations.engine.job import Inputs, run_job, tasks_for
+from transformations.engine.job import buckets_for, run_job
 from transformations.engine.offline_tables import EVENT_TIMESTAMP, OfflineTable, Run, TableVersion, table_schema
+from transformations.engine.packets import packed
 from transformations.engine.raw_zone import RawSnapshot, RawTable
 from transformations.engine.resolution import Resolved
 from transformations.engine.settings import Settings
-from transformations.engine.sources import events, lookup_misses, marks, spark_schema
+from transformations.engine.sources import counted, event_packets, marks, spark_schema
 from transformations.engine.spark import spark_session
 from transformations.engine.sweep import SweepPlan
 from validation.contracts import Contract
@@ -156,22 +156,14 @@ def _performed(work: _Work, table: OfflineTable, settings: Settings, report: Rep
     report("starting Spark")
     spark = spark_session(settings)
     run_id = uuid.uuid4().hex
-    folder = table.path / f"run={run_id}"
     observed = Observation()
-    keys = list(work.resolved.join_keys)
-    keyless = reduce(lambda a, b: a | b, (functions.col(key).isNull() for key in keys))
-    counters = [
-        functions.count(functions.lit(1)).alias("events"),
-        functions.count_if(keyless).alias("events without a key"),
-    ]
-    for source, found in lookup_misses(work.resolved).items():
-        counters.append(functions.count_if(functions.col(found).isNull()).alias(f"events without a match in {source}"))
-    every = events(spark, work.resolved, work.snapshots, work.plan.last_day).observe(observed, *counters)
-    inputs, late = _inputs(spark, work, every.where(~keyless), settings)
+    counts = counted(work.resolved)
+    buckets = buckets_for(_rows_to_read(work), spark.sparkContext.defaultParallelism)
+    every = event_packets(spark, work.resolved, work.snapshots, work.plan.last_day, buckets)
+    sums = [functions.sum(functions.get("counts", functions.lit(i))).alias(name) for i, name in enumerate(counts)]
+    packets, late = _with_stored(spark, work, every.observe(observed, *sums), buckets)
     report("computing")
-    rows = sum(part.rows for part in work.snapshots[work.resolved.contract.name].parts)
-    tasks = tasks_for(rows, spark.sparkContext.defaultParallelism)
-    files = run_job(work.plan, inputs, folder, table.path, tasks)
+    files = run_job(work.plan, packets, buckets, table.path / f"run={run_id}", table.path)
     report("publishing")
     run = Run(
         view=work.resolved.name,
@@ -188,7 +180,7 @@ def _performed(work: _Work, table: OfflineTable, settings: Settings, report: Rep
         sources=dict(work.sources),
         last_created=_last_created(work),
         late_entities=late,
-        counts={name: int(count) for name, count in observed.get.items()},
+        counts={name: int(observed.get[name] or 0) for name in counts},
     )
     if not files and work.previous is not None and _same_state(run, work.previous.run):
         return None
@@ -196,28 +188,30 @@ def _performed(work: _Work, table: OfflineTable, settings: Settings, report: Rep
     return table.publish(files, table_schema(work.resolved), run, after=after, replace_all=work.kind == "rebuild")
 
 
-def _inputs(spark: SparkSession, work: _Work, every: DataFrame, settings: Settings) -> tuple[Inputs, int]:
-    """The frames to sweep, and how many entities late or corrected events have touched."""
+def _rows_to_read(work: _Work) -> int:
+    return sum(part.rows for part in work.snapshots[work.resolved.contract.name].parts)
+
+
+def _with_stored(spark: SparkSession, work: _Work, every: DataFrame, buckets: int) -> tuple[DataFrame, int]:
+    """All packets to sweep, and how many entities late or corrected events have touched."""
     if work.kind in ("first load", "rebuild"):
-        return Inputs(every, None, None), 0
+        return every, 0
     assert work.previous is not None
     stored = spark.read.schema(spark_schema(table_schema(work.resolved))).parquet(*work.previous.files)
     keys = list(work.resolved.join_keys)
     if work.kind == "backfill":
-        until = (
-            start_of_day(day_of_number(work.plan.last_day), work.resolved.zone)
-            + work.resolved.definition.available_after
-        )
-        return Inputs(every, None, stored.where(f"{EVENT_TIMESTAMP} <= timestamp'{until.isoformat()}'")), 0
+        last = day_of_number(work.plan.last_day)
+        until = start_of_day(last, work.resolved.zone) + work.resolved.definition.available_after
+        stored = stored.where(f"{EVENT_TIMESTAMP} <= timestamp'{until.isoformat()}'")
+        return every.union(packed(stored, keys, "stored", buckets)), 0
     complete_day = day_number(work.previous.run.complete_through)
     touched = marks(spark, work.resolved, work.before, work.snapshots, complete_day)
-    if touched is None:
-        return Inputs(every, None, None), 0
-    touched = touched.cache()
-    count = touched.count()
-    if count == 0:
-        return Inputs(every, None, None), 0
-    return Inputs(every, touched, stored.join(touched.select(*keys), on=keys, how="left_semi")), count
+    count = 0 if touched is None else touched.cache().count()
+    if touched is None or count == 0:
+        return every, 0
+    stored = stored.join(touched.select(*keys), on=keys, how="left_semi")
+    every = every.union(packed(touched, keys, "marks", buckets)).union(packed(stored, keys, "stored", buckets))
+    return every, count
 
 
 def _last_created(work: _Work) -> datetime:

@@ -20,7 +20,7 @@ def hash_of_function(function: Callable[..., object]) -> str:
     """The first 16 hex digits of SHA-256 over the function's code, docstring and decorators left out."""
     parts: list[str] = []
     plain = getattr(function, "function", function)
-    _collect(plain, parts, set(), plain.__module__.partition(".")[0])
+    _collect(plain, parts, set(), str(plain.__module__).partition(".")[0])
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
 
 

@@ -16,6 +16,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 from transformations.engine.errors import ConflictError
 
@@ -95,9 +97,18 @@ def open_table(folder: Path, version: int | None = None) -> DeltaTable:
 
 
 def commits(table: DeltaTable, record_key: str) -> tuple[Commit, ...]:
-    """The commits up to the table's version that carry a record under this key, oldest first."""
-    entries = [entry for entry in table.history() if record_key in entry and entry["version"] <= table.version()]
-    return tuple(Commit(entry["version"], json.loads(entry[record_key])) for entry in reversed(entries))
+    """The commits up to the table's version that carry a record under this key, oldest first.
+
+    Read from the log itself: `DeltaTable.history()` (delta-rs 1.6) numbers the newest commit there is with the version
+    that the table was opened at, which is wrong for an older version and while another writer commits.
+    """
+    log = Path(url2pathname(urlsplit(table.table_uri).path)) / "_delta_log"
+    found = ((int(path.stem), _commit_info(path)) for path in sorted(log.glob("[0-9]" * 20 + ".json")))
+    return tuple(
+        Commit(version, json.loads(info[record_key]))
+        for version, info in found
+        if version <= table.version() and record_key in info
+    )
 
 
 def publish(
@@ -159,6 +170,11 @@ def add_columns(folder: Path, columns: Sequence[pa.Field]) -> None:
 def discard(folder: Path) -> None:
     """Remove a folder that no version refers to; what cannot be removed is harmless."""
     shutil.rmtree(folder, ignore_errors=True)
+
+
+def _commit_info(log_entry: Path) -> Mapping[str, Any]:
+    actions = (json.loads(line) for line in log_entry.read_text(encoding="utf-8").splitlines() if line)
+    return next((action["commitInfo"] for action in actions if "commitInfo" in action), {})
 
 
 def _try_lock(descriptor: int) -> bool:

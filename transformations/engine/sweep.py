@@ -20,7 +20,7 @@ import pyarrow.compute as pc
 
 from transformations.engine.aggregations import Aggregation, Ranges, Selection
 from transformations.engine.business_days import instant_to_micros, starts_of_days
-from transformations.engine.columns import canonical, changes, group_codes, rows_differ
+from transformations.engine.columns import canonical, changes, distinct, group_codes, rows_differ
 from transformations.engine.offline_tables import CREATED_TIMESTAMP, EVENT_TIMESTAMP, TIMESTAMP, table_schema
 from transformations.engine.resolution import Resolved
 from transformations.engine.windows import Window
@@ -184,7 +184,7 @@ def _rows_to_check(
     has_tile = first_tile < len(tiles.keys)
     seen_before[has_tile] = tiles.keys[first_tile[has_tile]] < from_day[has_tile] - (0 if plan.initial else 1)
     start = from_day[seen_before] if plan.initial else from_day[seen_before] - 1
-    every = np.unique(np.concatenate([keys, written, start]))
+    every = distinct(np.concatenate([keys, written, start]))
     asked = every >= from_day[every // calendar.span]
     return every, asked
 

@@ -1,4 +1,6 @@
-"""Where a feature view's history lies: the files of its source, pinned to one published version, and the columns they hold."""
+"""Where a feature view's history lies: the files of its source, pinned to one published version, and the columns they
+hold.
+"""
 
 from __future__ import annotations
 
@@ -26,8 +28,8 @@ if TYPE_CHECKING:
 class History:
     """The rows of one source as they were published when this was made; `name` is what error messages call it.
 
-    renamed: from the names that the view uses to the names in the files, where they differ. version: of the Delta log, None
-    for plain files. is_hive: whether folders such as `day=2020-01-01` hold columns.
+    renamed: from the names that the view uses to the names in the files, where they differ. version: of the Delta log,
+    None for plain files. is_hive: whether folders such as `day=2020-01-01` hold columns.
     """
 
     name: str
@@ -67,11 +69,14 @@ class History:
 def history_of(view: FeatureView, repo_path: Path | str | None) -> History:
     """The history of a view, pinned now: later runs do not show in it.
 
-    DataError where nothing has been published yet, or where the table was built from another definition than the applied one.
+    DataError where nothing has been published yet, or where the table was built from another definition than the
+    applied one.
     """
     source = view.batch_source
-    if source is None:
-        raise UsageError(f"feature view {view.name} has no source that could be read. Give it a FileSource.")
+    if source is None or not source.timestamp_field:
+        raise UsageError(
+            f"feature view {view.name}: its source names no timestamp_field. Name the column of the event time."
+        )
     path = _path(view.name, source, repo_path)
     if DEFINITION_HASH in view.tags:
         published = OfflineTable(path).latest()
@@ -96,7 +101,9 @@ def source_history(name: str, source: DataSource, repo_path: Path | str | None) 
         return _history(name, source, tuple(sorted(table.file_uris())), table.version(), is_hive)
     files = _parquet_files(path)
     if not files:
-        raise DataError(f"{name}: there is no Parquet file at {path}. Correct the source's path, or write the file first.")
+        raise DataError(
+            f"{name}: there is no Parquet file at {path}. Correct the source's path, or write the file first."
+        )
     is_hive = any("=" in part for file in files for part in Path(file).relative_to(_root(path)).parts[:-1])
     return _history(name, source, files, None, is_hive)
 
@@ -104,11 +111,9 @@ def source_history(name: str, source: DataSource, repo_path: Path | str | None) 
 def _history(
     name: str, source: DataSource, files: Sequence[str], version: int | None, is_hive: bool = False
 ) -> History:
-    if not source.timestamp_field:
-        raise UsageError(f"{name}: its source {source.name} names no timestamp_field. Name the column of the event time.")
     renamed = {new: old for old, new in (source.field_mapping or {}).items()}
     created = source.created_timestamp_column or None
-    return History(name, tuple(files), source.timestamp_field, created, renamed, version, is_hive)
+    return History(name, tuple(files), source.timestamp_field or "", created, renamed, version, is_hive)
 
 
 def _path(name: str, source: DataSource, repo_path: Path | str | None) -> Path:
@@ -119,7 +124,9 @@ def _path(name: str, source: DataSource, repo_path: Path | str | None) -> Path:
     uri = FileSource.get_uri_for_file_path(repo_path, source.path)
     parsed = urlparse(uri)
     if parsed.scheme and parsed.netloc:
-        raise UsageError(f"{name}: {uri} is remote; this offline store reads local files. Copy them, or mount the place.")
+        raise UsageError(
+            f"{name}: {uri} is remote; this offline store reads local files. Copy them, or mount the place."
+        )
     return Path(uri)
 
 

@@ -1,6 +1,6 @@
 """On-demand features: row functions as one Feast view, and the one piece of code that evaluates them.
 
-Training (`stores/offline.py`) and serving (`stores/online_request.py`) call `evaluate` on Arrow columns; neither goes
+Training (`stores/offline.py`) and serving (`stores/lookup.py`) call `evaluate` on Arrow columns; neither goes
 through Feast's own two evaluation paths, which differ in nulls, dtypes and names. What Feast stores of such a view is
 its wiring, in tags, and a text that Feast's plan compares.
 """
@@ -21,7 +21,7 @@ from feast.types import FeastType, Float32, Float64, Int32, Int64
 from transformations.engine.errors import DataError, DefinitionError, UsageError, nearest
 from transformations.engine.functions import REQUEST_TIMESTAMP, RowFunction
 from transformations.engine.settings import get_settings
-from transformations.stores.values import TIMESTAMP, Column, as_declared, feast_type, from_python
+from transformations.stores.values import TIMESTAMP, Column, as_declared, column_of, feast_type
 from transformations.stores.wiring import Call, calls_of, in_order, is_wired, tags_of, text_of
 
 Source: TypeAlias = FeatureView | FeatureViewProjection | RequestSource
@@ -121,7 +121,8 @@ def evaluate_lists(
         for (parameter, dtype), reference in zip(call.function.parameters, call.inputs, strict=True):
             given = inputs.get(reference.replace(":", "__"))
             if given is not None:
-                columns[reference] = from_python(given, feast_type(dtype), f"{name}: input {parameter!r}")
+                place = f"{name}: input {parameter!r}"
+                columns[reference] = as_declared(column_of(given, place), feast_type(dtype), place)
     rows = max((len(column) for column in columns.values()), default=len(next(iter(inputs.values()), [])))
     moments = inputs.get("event_timestamp") or [get_settings().now()] * rows
     values = _evaluate_calls(calls, columns, pa.array(moments, type=TIMESTAMP), [call.name for call in calls])
@@ -191,7 +192,8 @@ def _evaluate_python(
     assert view.feature_transformation is not None
     outputs = view.feature_transformation.udf(inputs)
     dtypes: dict[str, FeastType] = {feature.name: feature.dtype for feature in view.features}
-    return {name: from_python(outputs[name], dtypes[name], f"{view.name}: output {name!r}") for name in wanted}
+    places = {name: f"{view.name}: output {name!r}" for name in wanted}
+    return {name: as_declared(column_of(outputs[name], places[name]), dtypes[name], places[name]) for name in wanted}
 
 
 class _Inputs:

@@ -10,9 +10,11 @@ from datetime import UTC, datetime
 from typing import Any, Literal, TypeAlias, cast
 from weakref import WeakKeyDictionary
 
-from feast import FeatureView, RepoConfig
+from feast import FeatureService, FeatureView, RepoConfig
 from feast.infra.online_stores.helpers import compute_versioned_name
 from feast.infra.online_stores.redis import RedisOnlineStore, RedisOnlineStoreConfig, RedisType
+from feast.infra.registry.base_registry import BaseRegistry
+from feast.online_response import OnlineResponse
 from feast.protos.feast.types.EntityKey_pb2 import EntityKey
 from feast.protos.feast.types.Value_pb2 import Value
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -26,6 +28,8 @@ from redis.retry import Retry
 
 from transformations.engine.errors import ServiceUnavailableError
 from transformations.engine.settings import get_settings, mask_secrets
+from transformations.stores.loaded import forget
+from transformations.stores.lookup import EntityRows, lookup_of
 
 # A row as Feast hands it over: entity key, values, event timestamp, created timestamp.
 Row: TypeAlias = tuple[EntityKey, dict[str, Value], datetime, datetime | None]
@@ -91,10 +95,41 @@ class PackedRedisOnlineStore(RedisOnlineStore):
         """As `online_write_batch`, in a thread."""
         await asyncio.to_thread(self.online_write_batch, config, table, data, progress)
 
+    def get_online_features(
+        self,
+        config: RepoConfig,
+        features: list[str] | FeatureService,
+        entity_rows: EntityRows,
+        registry: BaseRegistry,
+        project: str,
+        full_feature_names: bool = False,
+        include_feature_view_version_metadata: bool = False,
+    ) -> OnlineResponse:
+        """The newest values of stored features, and on-demand features computed as training computes them."""
+        lookup = lookup_of(registry, project, features, entity_rows, full_feature_names)
+        self._read_features_per_fv(config, *lookup.to_read, include_feature_view_version_metadata)
+        return lookup.answer()
+
+    async def get_online_features_async(
+        self,
+        config: RepoConfig,
+        features: list[str] | FeatureService,
+        entity_rows: EntityRows,
+        registry: BaseRegistry,
+        project: str,
+        full_feature_names: bool = False,
+        include_feature_view_version_metadata: bool = False,
+    ) -> OnlineResponse:
+        """As `get_online_features`."""
+        lookup = lookup_of(registry, project, features, entity_rows, full_feature_names)
+        await self._read_features_per_fv_async(config, *lookup.to_read, include_feature_view_version_metadata)
+        return lookup.answer()
+
     def delete_table(self, config: RepoConfig, table: FeatureView) -> None:
         """Delete a view's rows."""
         with _reaching(config):
             super().delete_table(config, table)
+            forget(self._get_client(config.online_store), config.project, table.name)
 
     def delete_entity_values(self, config: RepoConfig, join_keys: list[str]) -> None:
         """Delete the rows of all keys of these names."""
@@ -205,7 +240,7 @@ def _reaching(config: RepoConfig) -> Iterator[None]:
         yield
     except (RedisConnectionError, RedisTimeoutError) as error:
         raise ServiceUnavailableError(
-            f"Redis at {_address(config.online_store)} cannot be reached or is too slow: {error}. "
+            f"Redis at {_address(config.online_store)} cannot be reached or is too slow: {str(error).rstrip('.')}. "
             "Check FEATURES_REDIS_URL and the server (`features doctor`); "
             "where no URL is set, `features redis start` starts the project's own."
         ) from error

@@ -1,4 +1,5 @@
-"""The SQL of retrieval: which row of a history was the last one at each moment of a spine, and the newest row of each key.
+"""The SQL of retrieval: which row of a history was the last one at each moment of a spine, and the newest row of each
+key.
 
 A match is found over keys and timestamps alone; the wide columns are fetched for the matched rows only, by their place
 (file and row number) in the history.
@@ -31,8 +32,8 @@ class Key:
 class Join:
     """One view's history to be joined to the spine.
 
-    relation: a FROM item. features: columns to fetch. ttl_micros: 0 for no bound. as_served: only rows created by the
-    spine's moment, so that the value is what was known then.
+    relation: a FROM item. features: columns to fetch. first, last: the spine's earliest and latest moment. ttl_micros:
+    0 for no bound. as_served: only rows created by the spine's moment, so that the value is what was known then.
     """
 
     relation: str
@@ -40,12 +41,15 @@ class Join:
     timestamp: str
     created: str | None
     features: tuple[str, ...]
+    first: datetime | None = None
+    last: datetime | None = None
     ttl_micros: int = 0
     as_served: bool = False
 
 
 def last_rows(join: Join) -> str:
-    """For every row of the spine, in its order: whether a history row was found, and its features (null beyond the ttl).
+    """For every row of the spine, in its order: whether a history row was found, and its features (null beyond the
+    ttl).
 
     The last row is the one of the greatest event timestamp not after the moment; of several, the one created last.
     """
@@ -69,7 +73,7 @@ LEFT JOIN (
 ORDER BY spine.{ROW}"""
 
 
-def newest_rows(join: Join, columns: Sequence[str], start: datetime, end: datetime) -> str:
+def newest_rows(join: Join, columns: Sequence[str], start: datetime | None, end: datetime) -> str:
     """The newest row of each key with an event timestamp from `start` to `end`, both included."""
     keys = identifiers(key.history for key in join.keys)
     return f"""
@@ -80,7 +84,9 @@ QUALIFY row_number() OVER ({f"PARTITION BY {keys}" if keys else ""} ORDER BY
     {identifier(join.timestamp)} DESC, {_created_last(join)}file_index DESC, file_row_number DESC) = 1"""
 
 
-def all_rows(relation: str, timestamp: str, columns: Sequence[str], start: datetime | None, end: datetime | None) -> str:
+def all_rows(
+    relation: str, timestamp: str, columns: Sequence[str], start: datetime | None, end: datetime | None
+) -> str:
     """All rows with an event timestamp from `start` to `end`, both included; in the order of the files."""
     return f"""
 SELECT {identifiers(columns)}
@@ -98,9 +104,8 @@ def moments_between(joins: Sequence[Join], names: Sequence[str], start: datetime
         by_spine = {key.spine: key for key in join.keys}
         keys = [f"{_key(by_spine[name])} AS {identifier(name)}" for name in names[:-1]]
         moment = f"CAST({identifier(join.timestamp)} AS TIMESTAMPTZ) AS {identifier(names[-1])}"
-        parts.append(
-            f"SELECT {', '.join([*keys, moment])} FROM {join.relation} WHERE {_between(join.timestamp, start, end)}"
-        )
+        rows = f"{join.relation} WHERE {_between(join.timestamp, start, end)}"
+        parts.append(f"SELECT DISTINCT {', '.join([*keys, moment])} FROM {rows}")
     union = "\nUNION\n".join(parts)
     return f"{union}\nORDER BY {identifiers([names[-1], *names[:-1]])}"
 
@@ -116,11 +121,9 @@ def _narrow(join: Join) -> str:
         "file_index AS _file",
         "file_row_number AS _place",
     ]
-    bounds = [f"{identifier(join.timestamp)} <= (SELECT max({MOMENT}) FROM {SPINE})"]
-    if join.ttl_micros:
-        reach = f"to_microseconds({join.ttl_micros})"
-        bounds.append(f"{identifier(join.timestamp)} >= (SELECT min({MOMENT}) FROM {SPINE}) - {reach}")
-    rows = f"SELECT {', '.join(columns)}\n    FROM {join.relation}\n    WHERE {' AND '.join(bounds)}"
+    rows = (
+        f"SELECT {', '.join(columns)}\n    FROM {join.relation}\n    WHERE {_between(join.timestamp, None, join.last)}"
+    )
     if not join.keys:
         return rows
     using = identifiers(key.spine for key in join.keys)
@@ -133,8 +136,9 @@ def _matched(join: Join) -> str:
 matched AS (
     {_asof("current", join)}
 )"""
-    # A match over time alone would take the last row by event time, though it may not have been known yet while an older one
-    # was. Rows known when they happened match by time; the few that became known later are compared one by one.
+    # A match over time alone would take the last row by event time, though it may not have been known yet while an
+    # older one was. Rows known when they happened match by time; the few that became known later are compared one by
+    # one.
     later = " AND ".join(["late._created <= spine._moment", *_equal("late", join)])
     return f"""on_time AS ({_newest_created("history", join, "_created <= _happened")}),
 late AS (SELECT * FROM history WHERE _created > _happened),

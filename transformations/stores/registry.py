@@ -55,8 +55,8 @@ def registry_url(settings: Settings) -> URL:
 def _create_tables(engine: Engine) -> None:
     """Make Feast's tables in a new file under SQLite's write lock.
 
-    Feast looks which tables are missing and then makes them (sql.py, `schema_mode="auto"`), so of several processes that
-    meet a new file at once all but one could fail.
+    Feast looks which tables are missing and then makes them (sql.py, `schema_mode="auto"`), so of several processes
+    that meet a new file at once all but one could fail.
     """
     from feast.infra.registry.sql import metadata
 

@@ -1,4 +1,4 @@
-"""The spine of a retrieval: the rows to be joined, kept as they were given, and what of them takes part in the match."""
+"""The spine of a retrieval: the rows to be joined, kept as they were given, and what of them is matched."""
 
 from __future__ import annotations
 
@@ -49,7 +49,9 @@ class Spine:
         try:
             return pa.array(self.rows[name], from_pandas=True)
         except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
-            raise DataError(f"spine column {name!r} holds values of several kinds: {error}. Give it one dtype.") from None
+            raise DataError(
+                f"spine column {name!r} holds values of several kinds: {error}. Give it one dtype."
+            ) from None
 
     def key(self, name: str, dtype: FeastType) -> pa.Array:
         """A join key as it is compared: every integer as int64, every text as string."""
@@ -64,7 +66,8 @@ class Spine:
     def to_df(self) -> pd.DataFrame:
         """All its columns as a frame, with a fresh index; a frame that was given comes back with the dtypes it had."""
         if isinstance(self.rows, pa.Table):
-            return self.rows.to_pandas()
+            frame: pd.DataFrame = self.rows.to_pandas()
+            return frame
         return self.rows.reset_index(drop=True)
 
 
@@ -83,7 +86,9 @@ def spine_of(rows: Rows) -> Spine:
     moments = as_declared(column, UnixTimestamp, f"spine column {timestamp!r}")
     if moments.null_count:
         row = pc.index(pc.is_null(moments), True).as_py()
-        raise DataError(f"spine column {timestamp!r} is null at row {row}. Every row needs its moment; drop the others.")
+        raise DataError(
+            f"spine column {timestamp!r} is null at row {row}. Every row needs its moment; drop the others."
+        )
     return Spine(rows, timestamp, moments)
 
 

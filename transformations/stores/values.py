@@ -13,6 +13,7 @@ from typing import Any, TypeAlias
 
 import pyarrow as pa
 import pyarrow.compute as pc
+from feast import Field
 from feast.protos.feast.types.Value_pb2 import (
     BoolList,
     BytesList,
@@ -115,16 +116,25 @@ def as_declared(column: Column, dtype: FeastType, place: str) -> pa.Array:
         ) from error
 
 
-def from_python(values: Sequence[object], dtype: FeastType, place: str) -> pa.Array:
-    """The values of a request (Python objects, or protobuf values) as a column of their declared dtype."""
+def column_of(values: Sequence[object], place: str) -> pa.Array:
+    """Python objects, or protobuf values, as a column of the dtype they have; DataError where they are of several
+    kinds.
+    """
     plain = [feast_value_type_to_python_type(value) if isinstance(value, Value) else value for value in values]
     try:
-        return as_declared(pa.array(plain, from_pandas=True), dtype, place)
-    except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError):
-        kinds = ", ".join(sorted({type(value).__name__ for value in plain}))
+        return pa.array(plain, from_pandas=True)
+    except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError) as error:
+        kinds = ", ".join(sorted({type(value).__name__ for value in plain if value is not None}))
         raise DataError(
-            f"{place} is declared {dtype}, but its values are of several kinds: {kinds}. Send {dtype}."
+            f"{place} has values ({kinds}) that make no column: {error}. Send values of one kind."
         ) from None
+
+
+def unseen_value(field: Field) -> pa.Scalar | None:
+    """What an entity without a row has of a feature: the field's `unseen` tag in its dtype; None where it has none."""
+    if "unseen" not in field.tags:
+        return None
+    return pa.scalar(float(field.tags["unseen"])).cast(arrow_type(field.dtype))
 
 
 def to_protos(array: pa.Array, dtype: FeastType) -> list[Value]:
@@ -151,7 +161,7 @@ def from_protos(values: Sequence[Value], dtype: FeastType, place: str) -> pa.Arr
     try:
         return pa.array(plain, type=target)
     except (pa.ArrowInvalid, pa.ArrowTypeError):
-        return from_python(plain, dtype, place)
+        return as_declared(column_of(plain, place), dtype, place)
 
 
 def _primitive(name: str) -> PrimitiveFeastType:
@@ -170,19 +180,25 @@ def _plain(column: Column) -> pa.Array:
 
 
 def _fits(given: pa.DataType, target: pa.DataType) -> bool:
-    is_number = pa.types.is_integer(given) or pa.types.is_floating(given) or pa.types.is_decimal(given)
-    if pa.types.is_integer(target) or pa.types.is_floating(target):
-        return is_number
-    if pa.types.is_boolean(target):
-        return pa.types.is_boolean(given) or pa.types.is_integer(given)
-    if pa.types.is_timestamp(target):
-        return pa.types.is_timestamp(given) or pa.types.is_date(given) or pa.types.is_string(given)
-    if pa.types.is_list(target):
-        is_list = pa.types.is_list(given) or pa.types.is_large_list(given) or pa.types.is_fixed_size_list(given)
-        return is_list and (given.value_type == target.value_type or _fits(given.value_type, target.value_type))
-    if pa.types.is_binary(target):
-        return pa.types.is_large_binary(given) or pa.types.is_fixed_size_binary(given)
-    return bool(given == target)
+    types = pa.types
+    if types.is_null(given):
+        return True
+    accepted: tuple[Callable[[pa.DataType], bool], ...]
+    if types.is_integer(target) or types.is_floating(target):
+        accepted = (types.is_integer, types.is_floating, types.is_decimal)
+    elif types.is_boolean(target):
+        accepted = (types.is_boolean, types.is_integer)
+    elif types.is_timestamp(target):
+        accepted = (types.is_timestamp, types.is_date, types.is_string)
+    elif types.is_binary(target):
+        accepted = (types.is_binary, types.is_large_binary, types.is_fixed_size_binary)
+    elif types.is_list(target):
+        accepted = (types.is_list, types.is_large_list, types.is_fixed_size_list)
+    else:
+        accepted = (types.is_string,)
+    if not any(accepts(given) for accepts in accepted):
+        return False
+    return not types.is_list(target) or _fits(given.value_type, target.value_type)
 
 
 def _cast(array: pa.Array, target: pa.DataType) -> pa.Array:

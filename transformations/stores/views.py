@@ -187,6 +187,7 @@ def _field(resolved: Resolved, feature: Feature) -> Field:
         "unit": declared.aggregation.unit,
         "expect": None if declared.expect is None else str(declared.expect),
         "unseen": None if declared.aggregation.unseen is None else str(declared.aggregation.unseen),
+        "window": str(declared.window) if isinstance(resolved.definition, WindowedFeatures) else None,
         "columns": ", ".join(_columns_read(resolved, declared.aggregation.columns())),
     }
     return Field(

@@ -9,6 +9,7 @@ from functools import lru_cache
 from graphlib import CycleError, TopologicalSorter
 
 from feast import OnDemandFeatureView
+from feast.base_feature_view import BaseFeatureView
 
 from transformations.engine.errors import DataError, DefinitionError
 from transformations.engine.functions import RowFunction
@@ -95,6 +96,12 @@ def in_order(view: str, calls: Sequence[Call]) -> list[Call]:
         raise DefinitionError(
             f"on-demand view {view}: its functions need each other: {circle}. Break the circle."
         ) from None
+
+
+def reference_of(view: BaseFeatureView) -> str:
+    """How feature references name a view as it was requested: its alias, if any, with its version, if pinned."""
+    name: str = view.projection.name_to_use()  # type: ignore[no-untyped-call]
+    return name
 
 
 def _wiring(call: Call) -> dict[str, str]:

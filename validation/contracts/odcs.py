@@ -223,19 +223,21 @@ def _delivery(properties: Node, event_time: str | None, columns: tuple[Column, .
 
 
 def _references(source: Node, columns: tuple[Column, ...]) -> Iterator[Reference]:
-    known = tuple(column.name for column in columns)
+    name, known = str(source.values["name"]), tuple(column.name for column in columns)
     for column, node in zip(columns, source.children("properties"), strict=True):
         for relationship in node.children("relationships"):
-            yield _reference(relationship, (column.name,), (relationship.values.get("to"),), known)
+            yield _reference(relationship, name, (column.name,), (relationship.values.get("to"),), known)
     for relationship in source.children("relationships"):
         ends = [relationship.values.get("from"), relationship.values.get("to")]
         here, there = (end if isinstance(end, list) else [end] for end in ends)
         if len(here) != len(there):
             raise relationship.error("to", f"names {len(there)} columns for the {len(here)} of from. Name as many.")
-        yield _reference(relationship, tuple(str(name).rpartition(".")[2] for name in here), tuple(there), known)
+        yield _reference(relationship, name, tuple(str(end).rpartition(".")[2] for end in here), tuple(there), known)
 
 
-def _reference(node: Node, here: tuple[str, ...], there: tuple[object, ...], known: tuple[str, ...]) -> Reference:
+def _reference(
+    node: Node, source: str, here: tuple[str, ...], there: tuple[object, ...], known: tuple[str, ...]
+) -> Reference:
     if unknown := [name for name in here if name not in known]:
         raise node.error("from", f"names {unknown[0]!r}, no column; {nearest(unknown[0], known)}.")
     targets = [re.fullmatch(r"([A-Za-z_][\w-]*)\.([A-Za-z]\w*)", str(target)) for target in there]
@@ -245,4 +247,6 @@ def _reference(node: Node, here: tuple[str, ...], there: tuple[object, ...], kno
     if missing is not None and missing < 0:
         raise node.error("customProperties.missingAllowed", f"is {missing}. Write 0 or more.")
     found = [target for target in targets if target]
+    if found[0][1] == source:
+        raise node.error("to", f"refers to {source!r} itself, which is not checked. Leave it out.")
     return Reference(here, found[0][1], tuple(target[2] for target in found), missing or 0)

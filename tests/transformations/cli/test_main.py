@@ -82,6 +82,13 @@ def test_debugging_shows_the_trace(monkeypatch: pytest.MonkeyPatch) -> None:
         main.run(["fail"])
 
 
+def test_debugging_can_be_switched_off_by_its_variable_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FEATURES_DEBUG", "0")
+    monkeypatch.setattr(main, "cli", raising(DataError("it broke")))
+
+    assert main.run(["fail"]) == 3
+
+
 def test_an_interrupt_ends_with_130(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr(main, "cli", raising(KeyboardInterrupt()))
 

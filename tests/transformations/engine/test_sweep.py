@@ -8,7 +8,7 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from transformations import (
@@ -202,14 +202,12 @@ def assert_equals_reference(
             assert value_at(written, user, as_of, resolved) == expected, (user, as_of)
 
 
-@settings(max_examples=150, deadline=None)
 @given(events=histories())
 def test_first_load_equals_the_definition_at_every_instant(everything: Resolved, events: list[dict[str, Any]]) -> None:
     rows = sweep(first_load(everything), events_table(everything, events), no_marks(everything), no_rows(everything))
     assert_equals_reference(everything, rows, events)
 
 
-@settings(max_examples=50, deadline=None)
 @given(events=histories())
 def test_a_row_is_stored_only_where_a_value_changes(everything: Resolved, events: list[dict[str, Any]]) -> None:
     rows = sweep(first_load(everything), events_table(everything, events), no_marks(everything), no_rows(everything))
@@ -221,7 +219,6 @@ def test_a_row_is_stored_only_where_a_value_changes(everything: Resolved, events
         previous[row["user_id"]] = values
 
 
-@settings(max_examples=100, deadline=None)
 @given(events=histories(), split=st.integers(1, 15))
 def test_two_incremental_runs_equal_one_backfill(
     everything: Resolved, events: list[dict[str, Any]], split: int
@@ -237,7 +234,6 @@ def test_two_incremental_runs_equal_one_backfill(
     assert_equals_reference(everything, pa.concat_tables([one, two]), events)
 
 
-@settings(max_examples=150, deadline=None)
 @given(before=histories(), after=histories())
 def test_corrections_are_re_asserted_so_that_newest_wins_serves_the_truth(
     everything: Resolved, before: list[dict[str, Any]], after: list[dict[str, Any]]

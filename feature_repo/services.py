@@ -1,0 +1,28 @@
+"""Which features each model reads, in training and online alike."""
+
+from entities import GROWTH, MERCHANDISING
+from feast import FeatureService
+from household_views import (
+    household_coupon_use,
+    household_demographics,
+    household_department_affinity,
+    household_now,
+    household_purchases,
+)
+from product_views import product_demand
+
+coupon_response_v1 = FeatureService(
+    name="coupon_response_v1",
+    features=[household_purchases, household_coupon_use, household_demographics, household_now],
+    owner=GROWTH,
+    description="Will this household redeem a coupon in the 28 days after a checkout?",
+    tags={"model": "coupon_response"},
+)
+
+product_ranking_v1 = FeatureService(
+    name="product_ranking_v1",
+    features=[household_department_affinity, product_demand],
+    owner=MERCHANDISING,
+    description="Which products to show a household first",
+    tags={"model": "product_ranking"},
+)

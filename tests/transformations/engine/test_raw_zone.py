@@ -1,0 +1,502 @@
+"""The raw zone: drops become visible whole or not at all, corrections and retractions win, nothing is stored twice."""
+
+import multiprocessing
+import signal
+import subprocess
+import sys
+import textwrap
+from contextlib import nullcontext
+from datetime import UTC, date, datetime
+from multiprocessing.synchronize import Event
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from transformations.engine import raw_files, storage
+from transformations.engine.errors import ConflictError, DataError, UsageError
+from transformations.engine.raw_files import source_schema
+from transformations.engine.raw_zone import Origin, RawTable, read_current
+from validation.contracts import Column, Contract
+
+UTC_US = pa.timestamp("us", tz="UTC")
+NOW = datetime(2020, 2, 1, 12, tzinfo=UTC)
+
+
+def contract(**changes) -> Contract:
+    facts = {
+        "name": "events",
+        "version": "1.0.0",
+        "description": "One event",
+        "owner": "tests",
+        "columns": (
+            Column("id", "Int64", False, "The event"),
+            Column("amount", "Float64", True, "An amount"),
+            Column("at", "UnixTimestamp", False, "When"),
+        ),
+        "key": ("id",),
+        "event_time": "at",
+        "timestamp_zone": "UTC",
+        "business_day_zone": "America/New_York",
+        "valid_from": None,
+        "delivery": "append",
+    }
+    return Contract(**facts | changes)
+
+
+def attributes(**changes) -> Contract:
+    columns = (Column("id", "Int64", False, "The thing"), Column("colour", "String", True, "Its colour"))
+    snapshot = {"name": "things", "columns": columns, "event_time": None, "delivery": "snapshot"}
+    return contract(**snapshot | {"valid_from": datetime(2019, 12, 31, tzinfo=UTC)} | changes)
+
+
+def events(*rows: tuple[int, float | None, str]) -> pa.Table:
+    ids, amounts, times = zip(*rows, strict=True) if rows else ((), (), ())
+    instants = [datetime.fromisoformat(time).replace(tzinfo=UTC) for time in times]
+    return pa.table(
+        {"id": pa.array(ids, pa.int64()), "amount": pa.array(amounts, pa.float64()), "at": pa.array(instants, UTC_US)}
+    )
+
+
+def things(*rows: tuple[int, str | None]) -> pa.Table:
+    ids, colours = zip(*rows, strict=True) if rows else ((), ())
+    return pa.table({"id": pa.array(ids, pa.int64()), "colour": pa.array(colours, pa.string())})
+
+
+def keys(*ids: int) -> pa.Table:
+    return pa.table({"id": pa.array(ids, pa.int64())})
+
+
+def origin(name: str = "drop.parquet", at: datetime = NOW) -> Origin:
+    return Origin(name, f"hash of {name}", at)
+
+
+def current(table: RawTable, *columns: str, **where: object) -> list[tuple[object, ...]]:
+    rows = read_current(table.snapshot(), table.contract, columns or None, where)
+    return [tuple(row.values()) for row in rows.to_pylist()]
+
+
+def moment(text: str) -> datetime:
+    return datetime.fromisoformat(text).replace(tzinfo=UTC)
+
+
+# --- drops -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_drop_is_one_version_with_its_own_record(tmp_path):
+    table = RawTable(contract(), tmp_path)
+    table.append(events((1, 1.0, "2020-01-03 12:00"), (2, 2.0, "2020-01-04 12:00")), origin("first.parquet"))
+    table.append(events((3, 3.0, "2020-01-05 12:00")), origin("second.parquet"))
+
+    snapshot = table.snapshot()
+    assert [(drop.number, drop.version, drop.file_name, drop.rows) for drop in snapshot.drops] == [
+        (1, 0, "first.parquet", 2),
+        (2, 1, "second.parquet", 1),
+    ]
+    assert snapshot.drops[0].ingested_at == NOW
+    assert snapshot.drops[0].content_hash == "hash of first.parquet"
+    assert snapshot.version == 1
+    assert not snapshot.supersedes
+
+
+def test_rows_carry_event_time_business_day_drop_number_and_retraction(tmp_path):
+    table = RawTable(contract(), tmp_path)
+    table.append(events((1, 1.0, "2020-01-04 04:59"), (2, 2.0, "2020-01-04 05:00")), origin())
+
+    rows = pq.read_table(table.snapshot().files[0])
+    assert rows.schema.field("_event_timestamp").type == UTC_US
+    assert rows.schema.field("_business_day").type == pa.int32()
+    assert not rows.schema.field("_event_timestamp").nullable
+    day = (date(2020, 1, 3) - date(1970, 1, 1)).days
+    assert rows.column("_business_day").to_pylist() == [day, day + 1]  # 04:59 UTC is still the day before in New York
+    assert rows.column("_drop").to_pylist() == [1, 1]
+    assert rows.column("_retracted").to_pylist() == [False, False]
+    assert rows.column("_event_timestamp").to_pylist() == rows.column("at").to_pylist()
+
+
+def test_files_are_sorted_by_event_time_and_split_so_that_days_can_be_pruned(tmp_path, monkeypatch):
+    monkeypatch.setattr(raw_files, "ROWS_A_FILE", 2)
+    monkeypatch.setattr("transformations.engine.raw_zone.ROWS_A_GROUP", 2)
+    table = RawTable(contract(), tmp_path)
+    days = [9, 3, 7, 5, 8, 4, 6, 2]
+    drop = events(*((day, None, f"2020-01-0{day} 12:00") for day in days))
+    table.append(pa.Table.from_batches(drop.to_batches(max_chunksize=2)), origin())
+
+    parts = table.snapshot().parts
+    stored = [pq.read_table(part.path).column("id").to_pylist() for part in parts]
+    assert [day for file in stored for day in file] == sorted(days)
+    assert all(part.rows == len(file) for part, file in zip(parts, stored, strict=True))
+    first = (date(2020, 1, 2) - date(1970, 1, 1)).days
+    assert (parts[0].first_day, parts[-1].last_day) == (first, first + 7)
+
+
+def test_an_older_version_stays_readable_and_files_since_it_are_known(tmp_path):
+    table = RawTable(contract(), tmp_path)
+    table.append(events((1, 1.0, "2020-01-03 12:00")), origin("first.parquet"))
+    old = table.snapshot()
+    table.append(events((1, 9.0, "2020-01-03 12:00")), origin("second.parquet"))
+    new = table.snapshot()
+
+    assert read_current(old, table.contract, ["amount"]).to_pylist() == [{"amount": 1.0}]
+    assert table.snapshot(version=0) == old
+    assert set(new.files_since(old.version)) == set(new.files) - set(old.files)
+    assert new.files_since(new.version) == ()
+
+
+def test_a_missing_table_or_version_says_what_there_is(tmp_path):
+    table = RawTable(contract(), tmp_path)
+    with pytest.raises(DataError, match=r"events: nothing has been ingested.*features ingest events FILE"):
+        table.snapshot()
+    table.append(events((1, 1.0, "2020-01-03 12:00")), origin())
+    with pytest.raises(DataError, match=r"no version 7; it has versions 0 to 0"):
+        table.snapshot(7)
+
+
+def test_rows_of_another_type_are_refused(tmp_path):
+    table = RawTable(contract(), tmp_path)
+    wrong = events((1, 1.0, "2020-01-03 12:00")).set_column(1, "amount", pa.array([1], pa.int64()))
+    with pytest.raises(DataError, match=r"column 'amount' is int64, the raw zone stores double"):
+        table.append(wrong, origin())
+    assert not table.exists()
+
+
+# --- corrections and retractions -------------------------------------------------------------------------------------
+
+
+def test_a_later_drop_replaces_the_row_of_its_key(tmp_path):
+    table = RawTable(contract(), tmp_path)
+    table.append(events((1, 1.0, "2020-01-03 12:00"), (2, 2.0, "2020-01-03 13:00")), origin("first.parquet"))
+    correction = table.append(events((1, 5.0, "2020-01-05 12:00")), origin("second.parquet"))
+
+    assert correction.supersedes == 1
+    assert table.snapshot().supersedes
+    assert current(table, "id", "amount") == [(2, 2.0), (1, 5.0)]
+
+
+def test_a_row_that_is_current_already_is_not_stored_again(tmp_path):
+    table = RawTable(contract(), tmp_path)
+    table.append(events((1, 1.0, "2020-01-03 12:00"), (2, None, "2020-01-03 13:00")), origin("first.parquet"))
+    overlap = table.append(
+        events((2, None, "2020-01-03 13:00"), (3, 3.0, "2020-01-04 12:00")), origin("second.parquet")
+    )
+    assert (overlap.rows, overlap.unchanged, overlap.supersedes) == (1, 1, 0)
+    assert not table.snapshot().supersedes
+    assert current(table, "id") == [(1,), (2,), (3,)]
+
+
+def test_a_drop_that_changes_nothing_publishes_nothing(tmp_path):
+    table = RawTable(contract(), tmp_path)
+    table.append(events((1, 1.0, "2020-01-03 12:00")), origin("first.parquet"))
+    assert table.append(events((1, 1.0, "2020-01-03 12:00")), origin("again.parquet")) is None
+    assert table.snapshot().version == 0
+    assert table.leftovers() == ()
+
+
+def test_a_correction_can_be_taken_back_by_delivering_the_first_row_again(tmp_path):
+    table = RawTable(contract(), tmp_path)
+    for name, amount in (("first", 1.0), ("second", 5.0), ("third", 1.0)):
+        table.append(events((1, amount, "2020-01-03 12:00")), origin(name))
+    assert current(table, "amount") == [(1.0,)]
+    assert table.snapshot().drops[-1].supersedes == 2
+
+
+def test_a_retraction_takes_the_row_back_and_keeps_its_event_time(tmp_path):
+    table = RawTable(contract(), tmp_path)
+    table.append(events((1, 1.0, "2020-01-03 12:00"), (2, 2.0, "2020-01-04 12:00")), origin("first.parquet"))
+    drop = table.retract(keys(1, 77), origin("bogus.parquet"))
+
+    assert (drop.rows, drop.supersedes, drop.retracts) == (1, 1, True)
+    assert current(table, "id") == [(2,)]
+    (row,) = pq.read_table(table.snapshot().files_since(0)[0]).to_pylist()
+    assert (row["id"], row["_event_timestamp"], row["_retracted"]) == (1, moment("2020-01-03 12:00"), True)
+
+
+def test_a_retracted_row_that_is_delivered_again_is_current_again(tmp_path):
+    table = RawTable(contract(), tmp_path)
+    table.append(events((1, 1.0, "2020-01-03 12:00")), origin("first.parquet"))
+    table.retract(keys(1), origin("bogus.parquet"))
+    assert current(table, "id") == []
+    table.append(events((1, 1.0, "2020-01-03 12:00")), origin("again.parquet"))
+    assert current(table, "id", "amount") == [(1, 1.0)]
+
+
+def test_retracting_what_is_not_there_publishes_nothing(tmp_path):
+    table = RawTable(contract(), tmp_path)
+    table.append(events((1, 1.0, "2020-01-03 12:00")), origin("first.parquet"))
+    assert table.retract(keys(77), origin("bogus.parquet")) is None
+    assert table.retract(keys(1), origin("bogus.parquet")) is not None
+    assert table.retract(keys(1), origin("bogus.parquet")) is None
+
+
+def test_without_a_key_every_row_stands_for_itself_but_a_file_counts_once(tmp_path):
+    table = RawTable(contract(key=()), tmp_path)
+    twins = events((1, 1.0, "2020-01-03 12:00"), (1, 1.0, "2020-01-03 12:00"))
+    table.append(twins, origin("first.parquet"))
+    table.append(events((1, 1.0, "2020-01-03 12:00")), origin("second.parquet"))
+    assert table.append(twins, origin("first.parquet")) is None
+    assert current(table, "id") == [(1,), (1,), (1,)]
+    with pytest.raises(UsageError, match=r"no column is part of the key"):
+        table.retract(keys(1), origin())
+
+
+# --- sources without event time --------------------------------------------------------------------------------------
+
+
+def test_the_first_snapshot_holds_from_the_contracts_moment_and_later_ones_from_their_ingestion(tmp_path):
+    table = RawTable(attributes(), tmp_path)
+    table.append(things((1, "red"), (2, "blue")), origin("first.parquet", at=NOW))
+    later = datetime(2020, 3, 1, tzinfo=UTC)
+    table.append(things((1, "green"), (2, "blue")), origin("second.parquet", at=later))
+
+    assert current(table, "id", "colour", "_event_timestamp") == [
+        (1, "red", moment("2019-12-31")),
+        (2, "blue", moment("2019-12-31")),
+        (1, "green", later),
+    ]
+    assert table.snapshot().complete_through is None
+    assert table.snapshot().drops[-1].unchanged == 1
+    assert not table.snapshot().supersedes
+
+
+def test_a_key_that_vanished_from_a_snapshot_has_null_attributes_from_then_on(tmp_path):
+    table = RawTable(attributes(), tmp_path)
+    table.append(things((1, "red"), (2, "blue")), origin("first.parquet"))
+    table.append(things((1, "red")), origin("second.parquet"), valid_from=moment("2020-02-01"))
+    assert current(table, "id", "colour", "_event_timestamp")[-1] == (2, None, moment("2020-02-01"))
+
+    assert table.append(things((1, "red")), origin("third.parquet"), valid_from=moment("2020-02-02")) is None
+    table.append(things((1, "red"), (2, "blue")), origin("fourth.parquet"), valid_from=moment("2020-02-03"))
+    assert current(table, "id", "colour", "_event_timestamp")[-1] == (2, "blue", moment("2020-02-03"))
+
+
+def test_a_snapshot_of_the_same_moment_corrects_it(tmp_path):
+    table = RawTable(attributes(), tmp_path)
+    table.append(things((1, "red"), (2, "blue")), origin("first.parquet"), valid_from=moment("2020-01-01"))
+    drop = table.append(things((1, "green")), origin("second.parquet"), valid_from=moment("2020-01-01"))
+    assert drop.supersedes == 2
+    assert current(table, "id", "colour", "_event_timestamp") == [
+        (1, "green", moment("2020-01-01")),
+        (2, None, moment("2020-01-01")),
+    ]
+
+
+def test_a_snapshot_before_the_newest_moment_is_refused(tmp_path):
+    table = RawTable(attributes(), tmp_path)
+    table.append(things((1, "red")), origin("first.parquet"), valid_from=moment("2020-02-01"))
+    with pytest.raises(DataError, match=r"holds from 2020-02-01.*after 2020-01-01.*--valid-from"):
+        table.append(things((1, "green")), origin("second.parquet"), valid_from=moment("2020-01-01"))
+
+
+def test_attributes_that_are_appended_never_vanish(tmp_path):
+    table = RawTable(attributes(delivery="append"), tmp_path)
+    table.append(things((1, "red")), origin("first.parquet"))
+    table.append(things((2, "blue"), (1, "red")), origin("second.parquet"))
+    assert current(table, "id", "colour") == [(1, "red"), (2, "blue")]
+
+
+def test_retracting_a_key_takes_back_every_moment_of_it(tmp_path):
+    table = RawTable(attributes(), tmp_path)
+    table.append(things((1, "red"), (2, "blue")), origin("first.parquet"))
+    table.append(things((1, "green"), (2, "blue")), origin("second.parquet"))
+    assert table.retract(keys(1), origin("bogus.parquet")).rows == 2
+    assert current(table, "id", "colour") == [(2, "blue")]
+
+
+def test_a_moment_or_a_day_that_cannot_apply_is_a_usage_error(tmp_path):
+    with pytest.raises(UsageError, match=r"happen at their own 'at'"):
+        RawTable(contract(), tmp_path).append(events(), origin(), valid_from=NOW)
+    with pytest.raises(UsageError, match=r"has no event time; its content holds until it is replaced"):
+        RawTable(attributes(), tmp_path).append(things((1, "red")), origin(), complete_through=date(2020, 1, 1))
+
+
+# --- completeness ----------------------------------------------------------------------------------------------------
+
+
+def test_by_default_the_newest_events_day_may_still_be_filling(tmp_path):
+    drop = RawTable(contract(), tmp_path).append(events((1, 1.0, "2020-01-05 04:30")), origin())
+    assert drop.complete_through == date(2020, 1, 3)  # 04:30 UTC is 4 January in New York
+
+
+def test_completeness_never_goes_back(tmp_path):
+    table = RawTable(contract(), tmp_path)
+    table.append(events((1, 1.0, "2020-01-05 12:00")), origin("first"), complete_through=date(2020, 1, 20))
+    late = table.append(events((2, 1.0, "2020-01-02 12:00")), origin("second"), complete_through=date(2020, 1, 2))
+    assert late.complete_through == date(2020, 1, 20)
+    assert table.snapshot().complete_through == date(2020, 1, 20)
+
+
+def test_a_day_without_events_can_be_declared_complete(tmp_path):
+    table = RawTable(contract(), tmp_path)
+    table.append(events((1, 1.0, "2020-01-05 12:00")), origin("first"))
+    quiet = table.append(events(), origin("nothing"), complete_through=date(2020, 1, 6))
+    assert (quiet.rows, quiet.version, table.snapshot().complete_through) == (0, 1, date(2020, 1, 6))
+    assert table.append(events(), origin("nothing"), complete_through=date(2020, 1, 6)) is None
+
+
+def test_a_day_that_has_not_ended_cannot_be_complete(tmp_path):
+    table = RawTable(contract(), tmp_path)
+    with pytest.raises(UsageError, match=r"the last day that ended is 2020-01-31"):
+        table.append(events(), origin(), complete_through=date(2020, 2, 1))
+    future = table.append(events((1, 1.0, "2031-01-01 12:00")), origin())  # a wrong clock makes no future complete
+    assert future.complete_through == date(2020, 1, 31)
+
+
+# --- evolution -------------------------------------------------------------------------------------------------------
+
+
+def test_a_column_that_a_new_contract_adds_is_null_in_older_drops(tmp_path):
+    RawTable(contract(), tmp_path).append(events((1, 1.0, "2020-01-03 12:00")), origin("first.parquet"))
+    wider = contract(columns=(*contract().columns, Column("note", "String", True, "A note")))
+    table = RawTable(wider, tmp_path)
+    assert current(table, "id", "note") == [(1, None)]
+
+    noted = events((2, 2.0, "2020-01-04 12:00")).append_column("note", pa.array(["new"]))
+    table.append(noted, origin("second.parquet"))
+    assert current(table, "id", "note") == [(1, None), (2, "new")]
+    assert "note" in [field.name for field in storage.open_table(table.folder).schema().fields]
+
+
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [
+        ({"key": ("id", "at")}, r"key is \['id', 'at'\], yet events was ingested with \['id'\]"),
+        ({"business_day_zone": "UTC"}, "business day zone is 'UTC', yet events was ingested with 'America/New_York'"),
+        (
+            {"columns": (Column("id", "String", False, "x"), *contract().columns[1:])},
+            "'id' is string, yet events stores",
+        ),
+    ],
+)
+def test_a_contract_that_would_place_stored_rows_anew_is_refused(tmp_path, change, complaint):
+    RawTable(contract(), tmp_path).append(events((1, 1.0, "2020-01-03 12:00")), origin())
+    changed = RawTable(contract(**change), tmp_path)
+    with pytest.raises(DataError, match=complaint):
+        changed.append(source_schema(changed.contract).empty_table(), origin("second"))
+
+
+# --- reading ---------------------------------------------------------------------------------------------------------
+
+
+def test_current_content_is_read_in_total_order_with_typed_conditions(tmp_path):
+    table = RawTable(contract(key=()), tmp_path)
+    rows = [(2, None, "2020-01-03 12:00"), (1, 7.0, "2020-01-03 12:00"), (1, None, "2020-01-03 12:00")]
+    table.append(events(*rows, (3, 1.0, "2020-01-02 12:00")), origin())
+
+    assert current(table, "id", "amount") == [(3, 1.0), (1, None), (1, 7.0), (2, None)]
+    assert current(table, "amount", id=1) == [(None,), (7.0,)]
+    assert current(table, "id", amount=None) == [(1,), (2,)]
+    assert current(table, "id", at=moment("2020-01-02 12:00")) == [(3,)]
+    assert read_current(table.snapshot(), table.contract).schema.names == [
+        "id",
+        "amount",
+        "at",
+        "_event_timestamp",
+        "_business_day",
+    ]
+
+
+def test_a_table_without_rows_is_read_as_empty_with_its_types(tmp_path):
+    table = RawTable(contract(), tmp_path)
+    table.append(events(), origin())
+    empty = read_current(table.snapshot(), table.contract, ["at", "_business_day"])
+    assert (empty.num_rows, empty.schema.types) == (0, [UTC_US, pa.int32()])
+
+
+# --- atomicity and concurrency ---------------------------------------------------------------------------------------
+
+KILLED = """
+    import os, signal, sys
+    from pathlib import Path
+    import pyarrow.parquet
+    sys.path.insert(0, {tests!r})
+    from test_raw_zone import RawTable, contract, events, origin
+    from transformations.engine import storage
+
+    def die(*_arguments, **_options):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    def die_afterwards(function):
+        return lambda *arguments, **options: die(function(*arguments, **options))
+
+    {sabotage}
+    RawTable(contract(), Path({root!r})).append(events((1, 9.0, "2020-01-03 12:00")), origin("second.parquet"))
+"""
+BEFORE_COMMIT = "storage.publish = die"
+KILLS = ["pyarrow.parquet.write_table = die_afterwards(pyarrow.parquet.write_table)", BEFORE_COMMIT]
+
+
+def kill_an_append(root: Path, sabotage: str) -> None:
+    tests = str(Path(__file__).parent)
+    program = textwrap.dedent(KILLED).format(tests=tests, root=str(root), sabotage=sabotage)
+    killed = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+
+
+@pytest.mark.parametrize("sabotage", KILLS)
+def test_a_drop_killed_before_its_commit_is_invisible_and_the_rerun_completes(tmp_path, sabotage):
+    table = RawTable(contract(), tmp_path)
+    table.append(events((1, 1.0, "2020-01-03 12:00")), origin("first.parquet"))
+    kill_an_append(tmp_path, sabotage)
+
+    assert current(table, "amount") == [(1.0,)]
+    assert len(table.leftovers()) == 1
+    table.append(events((1, 9.0, "2020-01-03 12:00")), origin("second.parquet"))
+    assert current(table, "amount") == [(9.0,)]
+    assert [drop.number for drop in table.snapshot().drops] == [1, 2]
+
+
+def test_a_first_drop_killed_before_its_commit_leaves_no_table(tmp_path):
+    table = RawTable(contract(), tmp_path)
+    kill_an_append(tmp_path, BEFORE_COMMIT)
+    assert not table.exists()
+    table.append(events((1, 9.0, "2020-01-03 12:00")), origin("second.parquet"))
+    assert current(table, "amount") == [(9.0,)]
+
+
+def test_a_drop_killed_after_its_commit_is_whole_and_the_rerun_has_nothing_to_do(tmp_path):
+    table = RawTable(contract(), tmp_path)
+    kill_an_append(tmp_path, "storage.publish = die_afterwards(storage.publish)")
+    assert current(table, "amount") == [(9.0,)]
+    assert table.append(events((1, 9.0, "2020-01-03 12:00")), origin("second.parquet")) is None
+
+
+def _hold(lock: str, ready: Event, done: Event) -> None:
+    with storage.exclusive(Path(lock), "events"):
+        ready.set()
+        done.wait(30)
+
+
+def test_of_two_writers_one_waits_and_then_says_who_holds_the_table(tmp_path):
+    table = RawTable(contract(), tmp_path)
+    spawn = multiprocessing.get_context("fork")
+    ready, done = spawn.Event(), spawn.Event()
+    holder = spawn.Process(target=_hold, args=(str(table.folder / ".lock"), ready, done))
+    holder.start()
+    try:
+        assert ready.wait(30)
+        waiting = storage.exclusive(table.folder / ".lock", "events", wait_seconds=0.2)
+        with pytest.raises(ConflictError, match=f"events: process {holder.pid} is writing it"), waiting:
+            pass
+    finally:
+        done.set()
+        holder.join(30)
+    assert table.append(events((1, 1.0, "2020-01-03 12:00")), origin()).number == 1
+
+
+def test_of_two_writers_past_each_others_lock_one_publishes_and_the_other_leaves_nothing(tmp_path, monkeypatch):
+    table, other = RawTable(contract(), tmp_path), RawTable(contract(), tmp_path)
+    table.append(events((1, 1.0, "2020-01-03 12:00")), origin("first.parquet"))
+    publish = storage.publish
+
+    def overtaken(*arguments, **options):
+        monkeypatch.setattr(storage, "publish", publish)
+        monkeypatch.setattr(storage, "exclusive", lambda *_: nullcontext())  # as on a file system without locks
+        other.append(events((2, 2.0, "2020-01-04 12:00")), origin("theirs.parquet"))
+        return publish(*arguments, **options)
+
+    monkeypatch.setattr(storage, "publish", overtaken)
+    with pytest.raises(ConflictError, match=r"another writer published first"):
+        table.append(events((3, 3.0, "2020-01-05 12:00")), origin("ours.parquet"))
+    assert current(table, "id") == [(1,), (2,)]
+    assert table.leftovers() == ()

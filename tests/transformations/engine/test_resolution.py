@@ -1,0 +1,208 @@
+"""A definition against its contracts: dtypes, the errors that need a schema, and the hash."""
+
+from dataclasses import replace
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pytest
+
+from transformations import (
+    LIFETIME,
+    Count,
+    Float64,
+    Int64,
+    Last,
+    LastK,
+    Lookup,
+    Max,
+    Mean,
+    Sum,
+    TopK,
+    WindowedFeatures,
+    column,
+    days,
+    derived,
+    hours,
+)
+from transformations.engine.aggregations import Aggregation
+from transformations.engine.errors import DefinitionError
+from transformations.engine.functions import RowFunction
+from transformations.engine.resolution import Resolved, resolve
+from validation.contracts import Column, Contract, ContractError
+
+CLICKS = Contract(
+    name="clicks",
+    version="1.0.0",
+    description="Clicks",
+    owner="tests@example.com",
+    columns=(
+        Column("user_id", "Int64", False, "User"),
+        Column("page_id", "Int64", False, "Page"),
+        Column("kind", "String", True, "Kind", allowed=("link", "button")),
+        Column("seconds", "Float64", True, "Time on page", minimum=0, maximum=3600),
+        Column("is_bot", "Bool", False, "Bot"),
+        Column("clicked_at", "UnixTimestamp", False, "When"),
+        Column("billed_on", "Date", True, "Billing day"),
+    ),
+    key=("user_id", "clicked_at"),
+    event_time="clicked_at",
+    timestamp_zone="UTC",
+    business_day_zone="Europe/Berlin",
+    valid_from=None,
+    delivery="append",
+)
+PAGES = replace(
+    CLICKS,
+    name="pages",
+    columns=(Column("page_id", "Int64", False, "Page"), Column("section", "String", True, "Section")),
+    key=("page_id",),
+    event_time=None,
+    delivery="snapshot",
+)
+
+
+def resolved(*features: Aggregation, **changes: Any) -> Resolved:
+    facts = {"name": "user_clicks", "join_key": "user_id", "source": "clicks", "description": "C", "windows": [days(7)]}
+    return resolve(WindowedFeatures(**(facts | changes), features=features), _read)
+
+
+USER_CLICKS = WindowedFeatures(
+    name="user_clicks",
+    join_key="user_id",
+    source="clicks",
+    description="Clicks",
+    features=[Count(name="clicks", description="Clicks", unit="clicks")],
+)
+
+
+def _read(name: str) -> Contract:
+    return {"clicks": CLICKS, "pages": PAGES}[name]
+
+
+def count(**changes: Any) -> Count:
+    return Count(**({"name": "clicks", "description": "Clicks", "unit": "clicks"} | changes))
+
+
+FACTS: dict[str, Any] = {"name": "measure", "description": "A measure", "unit": "unit"}
+
+
+@pytest.mark.parametrize(
+    ("aggregation", "dtype"),
+    [
+        (count(), "Int64"),
+        (Sum("seconds", **FACTS), "Float64"),
+        (Sum("page_id", **FACTS), "Int64"),
+        (Mean("page_id", **FACTS), "Float64"),
+        (Max("kind", **FACTS), "String"),
+        (Last("clicked_at", **FACTS), "UnixTimestamp"),
+        (LastK("page_id", k=3, **FACTS), "Array(Int64)"),
+        (TopK("kind", k=3, **FACTS), "Array(String)"),
+    ],
+)
+def test_dtypes_follow_from_the_contract_and_the_aggregation(aggregation: Aggregation, dtype: str) -> None:
+    assert [str(feature.dtype) for feature in resolved(aggregation).features] == [dtype]
+
+
+def test_a_looked_up_attribute_can_be_part_of_the_key() -> None:
+    view = resolved(count(), join_key=["user_id", "section"], lookups=[Lookup("section", source="pages", on="page_id")])
+    assert {key: str(dtype) for key, dtype in view.join_keys.items()} == {"user_id": "Int64", "section": "String"}
+
+
+@pytest.mark.parametrize(
+    ("aggregation", "message"),
+    [
+        (Sum("secondz", **FACTS), "column 'secondz' is not in clicks: did you mean 'seconds'"),
+        (Sum("kind", **FACTS), "needs a number, the column is String"),
+        (Max("is_bot", **FACTS), "Bool has no order"),
+        (Last("billed_on", **FACTS), "would be a Date"),
+        (count(where=column("kind") == "swipe"), "can never hold: its contract allows kind to be link, button"),
+        (count(where=column("seconds") > 3600), "can never hold"),
+        (
+            count(where=(column("kind") == "link") & (column("kind") == "button")),
+            "cannot be 'link' and 'button' at once",
+        ),
+        (count(where=column("seconds") == "long"), "compares seconds"),
+        (count(where=column("kint") == "link"), "column 'kint' is not in clicks: did you mean 'kind'"),
+    ],
+)
+def test_what_cannot_mean_anything_is_refused_with_its_place(aggregation: Aggregation, message: str) -> None:
+    with pytest.raises(DefinitionError, match="user_clicks") as error:
+        resolved(aggregation)
+    assert message in str(error.value)
+
+
+def test_a_condition_with_alternatives_of_one_column_can_hold() -> None:
+    assert resolved(count(where=(column("kind") == "link") | (column("kind") == "button"))).features
+
+
+@pytest.mark.parametrize(
+    ("lookup", "message"),
+    [
+        (Lookup("section", source="pages", on="user_id"), "its contract key is page_id"),
+        (Lookup("sektion", source="pages", on="page_id"), "has no column 'sektion': did you mean 'section'"),
+    ],
+)
+def test_a_lookup_that_does_not_fit_is_refused(lookup: Lookup, message: str) -> None:
+    with pytest.raises(DefinitionError, match="lookup in pages") as error:
+        resolved(count(), lookups=[lookup])
+    assert message in str(error.value)
+
+
+def test_a_join_key_of_another_dtype_than_integer_or_string_is_refused() -> None:
+    with pytest.raises(DefinitionError, match="join key 'seconds' is Float64"):
+        resolved(count(), join_key="seconds")
+
+
+@derived(unit="minutes")
+def minutes(seconds: Float64) -> Float64:
+    """Time on page."""
+    return pc.divide(seconds, 60.0)
+
+
+@derived(unit="minutes")
+def wrong_dtype(page_id: Float64) -> Float64:
+    """Declares a number the source has as an integer."""
+    return page_id
+
+
+@derived(unit="pages")
+def chained(minutes: Float64, page_id: Int64) -> Float64:
+    """A function of a derived column."""
+    return pc.add(minutes, pc.cast(page_id, pa.float64()))
+
+
+def test_derived_columns_may_build_on_each_other_in_order() -> None:
+    view = resolved(Sum("chained", **FACTS), derived=[minutes, chained])
+    assert str(view.columns["chained"]) == "Float64"
+
+
+@pytest.mark.parametrize(
+    ("functions", "message"), [([wrong_dtype], "as Float64, the source has Int64"), ([chained], "minutes")]
+)
+def test_a_derived_column_on_unfit_inputs_is_refused(functions: list[RowFunction], message: str) -> None:
+    with pytest.raises(DefinitionError) as error:
+        resolved(count(), derived=functions)
+    assert message in str(error.value)
+
+
+def test_the_hash_ignores_words_and_notices_everything_that_decides_a_value() -> None:
+    base = resolved(count()).hash
+    assert resolved(count(description="Other words", unit="times")).hash == base
+    changed = [
+        resolved(count(), windows=[days(8)]),
+        resolved(count(where=column("kind") == "link")),
+        resolved(count(), available_after=hours(1)),
+        resolved(count(), windows=[LIFETIME]),
+        resolved(count(unseen=0)),
+        resolved(count(), derived=[minutes]),
+        resolve(resolved(count()).definition, lambda name: replace(_read(name), business_day_zone="UTC")),
+    ]
+    assert len({base, *(view.hash for view in changed)}) == len(changed) + 1
+
+
+def test_a_source_without_contract_says_so() -> None:
+    from validation.contracts import read_contract
+
+    with pytest.raises(ContractError, match="no contract for a source 'clickz'"):
+        resolve(replace(USER_CLICKS, source="clickz"), read_contract)

@@ -1,0 +1,79 @@
+"""`features new`: writes the first files of a domain, or takes the demo's domain away."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from transformations.cli.ingest import source_names
+from transformations.cli.output import say
+from transformations.engine.errors import UsageError
+from transformations.engine.settings import get_settings
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  features new riders                                  with a first contract, riders' events
+  features new riders --source rides                   from the columns of a contract that is there
+  features new riders --source rides --key driver_id   about another entity of that source
+  features new --blank                                 take the demo's domain away, keep the platform
+"""
+)
+@click.argument("domain", required=False)
+@click.option("--source", shell_complete=source_names, help="The source whose contract gives the columns.")
+@click.option("--key", metavar="COLUMN", help="The entity's column. [default: the first that ends in _id]")
+@click.option("--blank", is_flag=True, help="Remove the demo's domain, so that only the platform is left.")
+@click.option("--yes", is_flag=True, help="With --blank: do not ask, whatever git says.")
+def new(domain: str | None, source: str | None, key: str | None, blank: bool, yes: bool) -> None:
+    """Write the skeletons of DOMAIN: its features, its views and their test.
+
+    They are small and right as they stand: `make test` passes and `features diff` shows what they would add. Nothing
+    that exists is overwritten.
+    """
+    project = get_settings().project_root
+    if blank:
+        if domain or source or key:
+            raise UsageError("--blank takes the demo's domain away and writes none. Leave the rest out.")
+        _blank(project, is_sure=yes)
+        return
+    if domain is None:
+        raise UsageError("name the domain, as in `features new riders`; or take the demo's away with --blank.")
+    _write(domain, source, key, project)
+
+
+def _write(domain: str, source: str | None, key: str | None, project: Path) -> None:
+    from transformations.cli.skeletons import skeleton
+
+    settings = get_settings()
+    files = skeleton(domain, source, key, project, settings.contracts)
+    for file in files:
+        target = project / file.path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text(file.text)
+        say(f"written: {file.path}")
+    contract = files[0].path.stem if source is None else source
+    test = files[-1].path
+    say("next:")
+    say(f"  1. say what you mean in transformations/{domain}.py, and prove it:  python -m pytest {test}")
+    say(f"  2. bring the data in:  features ingest {contract} FILE  (the contract: features contract show {contract})")
+    say("  3. see what it adds, compute and register it:  features diff;  features build;  feast -c feature_repo apply")
+
+
+def _blank(project: Path, *, is_sure: bool) -> None:
+    from transformations.cli.blank import blank, domain_files, uncommitted
+
+    if not is_sure:
+        if changed := uncommitted(project):
+            shown = "\n".join(f"  {line}" for line in changed[:10])
+            raise UsageError(
+                f"{project} has changes that git does not hold, and --blank removes files:\n{shown}\n"
+                f"Commit them first, or say --yes."
+            )
+        files = domain_files(project)
+        say(f"This removes {len(files)} files of the demo's domain from {project}, and what other files say of it.")
+        click.confirm("Remove them?", abort=True)
+    for line in blank(project):
+        say(line)
+    say("next: `features new DOMAIN` writes the first files of yours; `make test` passes meanwhile")

@@ -1,0 +1,70 @@
+"""`features runs`: the runs that wrote a view's offline table."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import click
+
+from transformations.cli.output import json_option, print_json, print_table, remark
+from transformations.cli.repository import view_names
+from transformations.engine.errors import UsageError, nearest
+from transformations.engine.settings import Settings, get_settings
+
+if TYPE_CHECKING:
+    from transformations.engine.offline_tables import Run
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  features runs
+  features runs user_visits
+  features runs user_visits --json | jq '.[-1].definition_hash'
+"""
+)
+@click.argument("views", metavar="[VIEW]...", nargs=-1, shell_complete=view_names)
+@json_option
+def runs(views: Sequence[str], as_json: bool) -> None:
+    """List the runs that wrote the offline table of each VIEW, or of all, oldest first.
+
+    A run is one version of the table: what it covered, from which source versions, definition and code it came.
+    """
+    found = read_runs(get_settings(), views)
+    if as_json:
+        print_json([asdict(run) for run in found])
+    elif found:
+        headers = ["View", "Version", "Run", "Started", "As-of", "Rows", "Seconds", "Sources", "Definition", "Code"]
+        print_table(headers, [_row(run) for run in found])
+    else:
+        remark("no table has been built yet: features build")
+
+
+def read_runs(settings: Settings, views: Sequence[str] = ()) -> list[Run]:
+    """The runs of these views' tables (without any: of all), each table's oldest first."""
+    from transformations.engine.offline_tables import OfflineTable
+
+    tables = [OfflineTable(folder) for folder in sorted(settings.offline_dir.glob("*"))]
+    built = {table.name: table for table in tables if table.exists()}
+    for view in views:
+        if view not in built:
+            raise UsageError(f"no table {view!r} has been built in {settings.offline_dir}: {nearest(view, built)}.")
+    return [run for name, table in built.items() if not views or name in views for run in table.runs()]
+
+
+def _row(run: Run) -> tuple[object, ...]:
+    return (
+        run.view,
+        run.version,
+        run.kind,
+        run.started_at.isoformat(sep=" ", timespec="seconds"),
+        f"{run.first_as_of} – {run.complete_through + timedelta(days=1)}",
+        run.rows,
+        round(run.seconds, 1),
+        ", ".join(f"{name} v{version}" for name, version in sorted(run.sources.items())),
+        run.definition_hash,
+        run.code_revision,
+    )

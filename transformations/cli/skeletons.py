@@ -1,0 +1,476 @@
+"""The first files of a new domain: features, views and their test, small and right, from a source's contract."""
+
+from __future__ import annotations
+
+import ast
+import json
+import keyword
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from string import Template
+from zoneinfo import ZoneInfo
+
+from transformations.engine.errors import UsageError, nearest
+from validation.contracts import Column, Contract, read_contract
+
+_RESERVED = ("cli", "engine", "local", "stores")
+_UNITS = {"Int64": "units", "Float64": "units", "String": "category", "Bool": "yes or no", "UnixTimestamp": "UTC time"}
+_ATTRIBUTES = 2
+_LONGEST_DESCRIPTION = 70
+
+
+@dataclass(frozen=True)
+class NewFile:
+    """A file to write: its path relative to the project, and its text."""
+
+    path: Path
+    text: str
+
+
+def skeleton(domain: str, source: str | None, key: str | None, project: Path, contracts: Path) -> list[NewFile]:
+    """The files of a domain over a source's contract; without a source, with a first contract of its own.
+
+    key: the entity's column, by default the contract's first that ends in `_id`. UsageError for a name that cannot be a
+    module, a file that exists, or a source of which nothing can be a feature.
+    """
+    _check_name(domain)
+    files = []
+    if source is None:
+        entity = domain.removesuffix("s") or domain
+        contract_file = NewFile(_from(project, contracts / f"{entity}_events.yaml"), _contract_text(entity, domain))
+        files.append(contract_file)
+        contract = _read_text(contract_file.text, contract_file.path.stem)
+    else:
+        contract = read_contract(source, contracts)
+    files += _Domain(domain, contract, key, project).files()
+    for file in files:
+        if (project / file.path).exists():
+            raise UsageError(f"{file.path} exists, and nothing is overwritten. Choose another name, or remove it.")
+    return files
+
+
+class _Domain:
+    """One domain's names and columns, chosen from its source's contract."""
+
+    def __init__(self, domain: str, contract: Contract, key: str | None, project: Path) -> None:
+        self.domain = domain
+        self.contract = contract
+        self.join_key = self._join_key(key)
+        self.entity = self.join_key.name.removesuffix("_id")
+        self.view = f"{self.entity}_{contract.name.removeprefix(f'{self.entity}_')}"
+        self.has_events = contract.event_time is not None
+        self.measure = self._measure()
+        self.attributes = self._attributes()
+        self.known_entity = _entity_keyed_by(self.join_key.name, project / "feature_repo" / "entities.py")
+        if not self.has_events and not self.attributes:
+            raise UsageError(f"{contract.file_name}: it has no event time and no column that can be a feature.")
+
+    def files(self) -> list[NewFile]:
+        """Features, views and test."""
+        return [
+            NewFile(Path("transformations") / f"{self.domain}.py", self._features()),
+            NewFile(Path("feature_repo") / f"{self.domain}_views.py", self._views()),
+            NewFile(Path("tests") / "transformations" / f"test_{self.domain}.py", self._test()),
+        ]
+
+    def _join_key(self, name: str | None) -> Column:
+        usable = {column.name: column for column in self.contract.columns if column.dtype in ("Int64", "String")}
+        usable.pop(self.contract.event_time or "", None)
+        if name is not None and name not in usable:
+            raise UsageError(f"{self.contract.file_name}: {name!r} cannot be an entity's key: {nearest(name, usable)}.")
+        ids = [column for column in usable.values() if column.name.endswith("_id")]
+        if not usable:
+            raise UsageError(f"{self.contract.file_name}: no column is Int64 or String, so none can be a key.")
+        return usable[name] if name else (ids or list(usable.values()))[0]
+
+    def _measure(self) -> Column | None:
+        """The column to sum: the first number that identifies nothing."""
+        free = [column for column in self.contract.columns if self._is_free(column)]
+        numbers = [column for dtype in ("Float64", "Int64") for column in free if column.dtype == dtype]
+        return numbers[0] if numbers and self.has_events else None
+
+    def _attributes(self) -> list[Column]:
+        free = [column for column in self.contract.columns if self._is_free(column) and column.dtype != "Date"]
+        return [] if self.has_events else free[:_ATTRIBUTES]
+
+    def _is_free(self, column: Column) -> bool:
+        taken = {self.join_key.name, self.contract.event_time, *self.contract.key}
+        return column.name not in taken and not column.name.endswith("_id")
+
+    def _features(self) -> str:
+        template = _WINDOWED if self.has_events else _PLAIN
+        words = ["WindowedFeatures", "Count", "at_least", "days", "hours"] if self.has_events else ["PlainFeatures"]
+        words += ["Attribute", "hours"] if not self.has_events else []
+        words += ["Sum"] if self.measure else []
+        words += ["ANYTHING"] if self.measure and not _is_never_negative(self.measure) else []
+        features = [_COUNT] if self.has_events else [self._attribute(column) for column in self.attributes]
+        features += [self._sum(self.measure)] if self.measure else []
+        return self._filled(
+            template,
+            imports=", ".join(sorted(set(words), key=_import_order)),
+            features="\n".join(features),
+        )
+
+    def _sum(self, column: Column) -> str:
+        expect = "at_least(0)" if _is_never_negative(column) else "ANYTHING"
+        return _SUM.substitute(
+            column=column.name, name=_slug(column), description=_quoted(column), unit=_unit(column), expect=expect
+        )
+
+    def _attribute(self, column: Column) -> str:
+        return _ATTRIBUTE.substitute(
+            column=column.name, name=_slug(column), description=_quoted(column), unit=_unit(column)
+        )
+
+    def _views(self) -> str:
+        if self.known_entity:
+            return self._filled(_VIEWS_OF_KNOWN_ENTITY, entity_variable=self.known_entity)
+        return self._filled(
+            _VIEWS,
+            entity_variable=self.entity if self.entity != self.domain else f"{self.entity}_entity",
+            value_type="INT64" if self.join_key.dtype == "Int64" else "STRING",
+            key_description=_quoted(self.join_key),
+        )
+
+    def _test(self) -> str:
+        if self.has_events:
+            sums = ""
+            if self.measure:
+                shape = "{}.0" if self.measure.dtype == "Float64" else "{}"
+                values = ["None", *(shape.format(number) for number in (10, 15, 5, 0))]
+                name, key = _slug(self.measure), self._cell(self.join_key)
+                sums = _TEST_OF_SUM.substitute(view=self.view, name=name, key=key, values=", ".join(values))
+            return self._filled(
+                _TEST, imports=self._test_imports(), table=self._events(), key=self._cell(self.join_key), sums=sums
+            )
+        tests = "\n\n".join(
+            _TEST_OF_ATTRIBUTE.substitute(
+                view=self.view, name=_slug(column), key=self._cell(self.join_key), value=self._cell(column)
+            )
+            for column in self.attributes
+        )
+        return self._filled(_PLAIN_TEST, imports=self._test_imports(tests), table=self._records(), tests=tests)
+
+    def _test_imports(self, body: str = "") -> str:
+        clock = ["from datetime import UTC, datetime", ""] if "datetime(" in body else []
+        ours = [
+            f"from transformations.{self.domain} import {self.view}",
+            "from transformations.engine.testing import as_of",
+        ]
+        return "\n".join(clock + sorted(ours))
+
+    def _events(self) -> str:
+        """Two events of one entity, at noon of 2024-05-01 and 2024-05-02 in the contract's zone."""
+        assert self.contract.event_time is not None
+        columns = [self.join_key, *(self.contract.column(name) for name in self.contract.key)]
+        columns += [self.contract.column(self.contract.event_time), *([self.measure] if self.measure else [])]
+        columns = list({column.name: column for column in columns}.values())
+        rows = [[self._event_cell(column, number) for column in columns] for number in (1, 2)]
+        return _table([[column.name for column in columns], *rows])
+
+    def _event_cell(self, column: Column, number: int) -> str:
+        if column.name == self.contract.event_time:
+            return self._time(number)
+        if column.name == self.join_key.name:
+            return _plain(self._cell(column))
+        if self.measure and column.name == self.measure.name:
+            return str(10 if number == 1 else 5)
+        samples = {"Int64": str(number), "Float64": f"{number}.0", "Bool": "true" if number == 1 else "false"}
+        samples |= {"Date": f"2024-05-0{number}", "UnixTimestamp": f"2024-05-0{number} 12:00"}
+        return samples.get(column.dtype, "ab"[number - 1])
+
+    def _time(self, number: int) -> str:
+        assert self.contract.event_time is not None
+        if self.contract.column(self.contract.event_time).dtype == "Date":
+            return f"2024-05-0{number}"
+        noon = datetime(2024, 5, number, 12, tzinfo=ZoneInfo(self.contract.business_day_zone))
+        return noon.astimezone(UTC).strftime("%Y-%m-%d %H:%M")
+
+    def _records(self) -> str:
+        names = [self.join_key.name, "_event_timestamp", *(column.name for column in self.attributes)]
+        noon = datetime(2024, 5, 1, 12, tzinfo=ZoneInfo(self.contract.business_day_zone)).astimezone(UTC)
+        cells = [_plain(self._cell(column)) for column in self.attributes]
+        return _table([names, [_plain(self._cell(self.join_key)), noon.strftime("%Y-%m-%d %H:%M"), *cells]])
+
+    def _cell(self, column: Column) -> str:
+        """A value of the column, as Python writes it."""
+        if column.allowed and column.dtype == "String":
+            return json.dumps(column.allowed[0], ensure_ascii=False)
+        literals = {"Int64": "7", "Float64": "7.0", "Bool": "True", "String": '"a"'}
+        return literals.get(column.dtype, "datetime(2024, 5, 1, tzinfo=UTC)")
+
+    def _filled(self, template: Template, **more: str) -> str:
+        return template.substitute(
+            domain=self.domain,
+            title=self.domain.replace("_", " "),
+            entity=self.entity,
+            entity_words=self.entity.replace("_", " "),
+            article="an" if self.entity[0] in "aeiou" else "a",
+            view=self.view,
+            source=self.contract.name,
+            join_key=self.join_key.name,
+            owner=_one_line(self.contract.owner),
+            **more,
+        )
+
+
+def _check_name(domain: str) -> None:
+    if not re.fullmatch(r"[a-z][a-z0-9_]*", domain) or keyword.iskeyword(domain):
+        raise UsageError(f"{domain!r} cannot name a module. Use lower case letters, digits and _, such as riders.")
+    if domain in _RESERVED:
+        raise UsageError(f"transformations/{domain}/ is the platform's own. Choose another name.")
+
+
+def _entity_keyed_by(key: str, entities: Path) -> str | None:
+    """The variable of entities.py that holds the entity of this join key, read without importing it."""
+    if not entities.is_file():
+        return None
+    for node in ast.parse(entities.read_text()).body:
+        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name) and isinstance(node.value, ast.Call):
+            for argument in node.value.keywords:
+                if argument.arg == "join_keys" and ast.unparse(argument.value) == f"[{key!r}]":
+                    return node.targets[0].id
+    return None
+
+
+def _read_text(text: str, name: str) -> Contract:
+    import tempfile
+
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / f"{name}.yaml").write_text(text)
+        return read_contract(name, Path(folder))
+
+
+def _contract_text(entity: str, domain: str) -> str:
+    return _CONTRACT.substitute(entity=entity, entity_words=entity.replace("_", " "), domain=domain)
+
+
+def _from(project: Path, path: Path) -> Path:
+    return path.relative_to(project) if path.is_relative_to(project) else path
+
+
+def _table(rows: Sequence[Sequence[str]]) -> str:
+    """Columns two spaces apart, indented as a literal in a test."""
+    widths = [max(len(row[place]) for row in rows) for place in range(len(rows[0]))]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    return "\n".join(f"    {line}" for line in lines)
+
+
+def _plain(literal: str) -> str:
+    """A Python literal as a cell of a table of events."""
+    if literal.startswith("datetime("):
+        return "2024-05-01 00:00"
+    return literal.strip('"')
+
+
+def _import_order(word: str) -> tuple[int, str]:
+    """Constants, classes, functions: the order that the linter asks for."""
+    return (0 if word.isupper() else 1 if word[0].isupper() else 2), word
+
+
+def _is_never_negative(column: Column) -> bool:
+    return column.minimum is not None and column.minimum >= 0
+
+
+def _slug(column: Column) -> str:
+    return column.name.lower()
+
+
+def _unit(column: Column) -> str:
+    return json.dumps(_one_line(column.unit or _UNITS[column.dtype]), ensure_ascii=False)
+
+
+def _quoted(column: Column) -> str:
+    text = _one_line(column.description).rstrip(".")
+    if len(text) > _LONGEST_DESCRIPTION:
+        text = text[:_LONGEST_DESCRIPTION].rpartition(" ")[0].rstrip(",;:") + " …"
+    return json.dumps(text, ensure_ascii=False)
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
+
+
+_COUNT = """\
+        Count(name="events", description="Events", unit="events", expect=at_least(0)),"""
+
+_SUM = Template("""\
+        Sum(
+            "$column",
+            name="$name",
+            description=$description,
+            unit=$unit,
+            expect=$expect,
+        ),""")
+
+_ATTRIBUTE = Template("""\
+        Attribute(
+            "$column",
+            name="$name",
+            description=$description,
+            unit=$unit,
+        ),""")
+
+_WINDOWED = Template('''\
+"""Features of $article $entity_words."""
+
+from transformations import $imports
+
+$view = WindowedFeatures(
+    name="$view",
+    join_key="$join_key",
+    source="$source",
+    windows=[days(7), days(28)],
+    available_after=hours(2),
+    description="What happened to $article $entity_words",
+    features=[
+$features
+    ],
+)
+''')
+
+_PLAIN = Template('''\
+"""Features of $article $entity_words."""
+
+from transformations import $imports
+
+$view = PlainFeatures(
+    name="$view",
+    join_key="$join_key",
+    source="$source",
+    available_after=hours(2),
+    description="What is known of $article $entity_words",
+    features=[
+$features
+    ],
+)
+''')
+
+_VIEWS = Template('''\
+"""What is offered of $title: entity, views, owner."""
+
+from feast import Entity, ValueType
+
+from transformations import $domain
+from transformations.stores.views import feature_view
+
+$entity_variable = Entity(
+    name="$entity",
+    join_keys=["$join_key"],
+    value_type=ValueType.$value_type,
+    description=$key_description,
+    owner="$owner",
+)
+
+$view = feature_view($domain.$view, entity=$entity_variable, owner="$owner")
+''')
+
+_VIEWS_OF_KNOWN_ENTITY = Template('''\
+"""What is offered of $title: views, owner."""
+
+from entities import $entity_variable
+
+from transformations import $domain
+from transformations.stores.views import feature_view
+
+$view = feature_view($domain.$view, entity=$entity_variable, owner="$owner")
+''')
+
+_TEST = Template('''\
+"""What the features of $article $entity_words mean, by literal events."""
+
+$imports
+
+DAYS = ("2024-05-01", "2024-05-02", "2024-05-03", "2024-05-09", "2024-05-10")
+EVENTS = """
+$table"""
+
+
+def test_events_are_counted_until_they_are_a_week_old() -> None:
+    events = as_of($view, "events_count_7d", EVENTS)
+    assert [events($key, day) for day in DAYS] == [None, 1, 2, 1, 0]
+$sums''')
+
+_TEST_OF_SUM = Template("""
+
+def test_${name}_is_summed_over_a_week() -> None:
+    total = as_of($view, "${name}_sum_7d", EVENTS)
+    assert [total($key, day) for day in DAYS] == [$values]
+""")
+
+_PLAIN_TEST = Template('''\
+"""What the features of $article $entity_words mean, by literal records."""
+
+$imports
+
+RECORDS = """
+$table"""
+
+
+$tests''')
+
+_TEST_OF_ATTRIBUTE = Template("""\
+def test_${name}_is_known_from_the_day_after_its_record_on() -> None:
+    value = as_of($view, "$name", RECORDS)
+    assert [value($key, day) for day in ("2024-05-01", "2024-05-02")] == [None, $value]
+""")
+
+_CONTRACT = Template("""\
+apiVersion: v3.1.0
+kind: DataContract
+id: ${entity}-events
+name: Events of a $entity_words
+version: 1.0.0
+status: draft
+description:
+  purpose: A first contract, to be replaced by that of your own data
+  usage: Features of a $entity_words
+  limitations: None known
+team:
+  name: $domain
+schema:
+  - name: ${entity}_events
+    logicalType: object
+    physicalType: file
+    description: One thing that happened to a $entity_words
+    dataGranularityDescription: One row per event
+    customProperties:
+      - property: eventTime
+        value: event_timestamp
+      - property: timestampZone
+        value: UTC
+      - property: businessDayZone
+        value: UTC
+      - property: delivery
+        value: append
+    properties:
+      - name: event_id
+        logicalType: string
+        physicalType: VARCHAR
+        description: The event
+        required: true
+        primaryKey: true
+        primaryKeyPosition: 1
+      - name: ${entity}_id
+        logicalType: integer
+        physicalType: BIGINT
+        description: The $entity_words
+        required: true
+      - name: amount
+        logicalType: number
+        physicalType: DOUBLE
+        description: How much
+        required: true
+        logicalTypeOptions: { minimum: 0 }
+        customProperties:
+          - property: unit
+            value: units
+      - name: event_timestamp
+        logicalType: timestamp
+        physicalType: TIMESTAMP
+        description: The moment of the event, in UTC
+        required: true
+""")

@@ -1,0 +1,144 @@
+"""`features status`: how far each view is complete, offline and online, and the command that brings it up to date."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import UTC, date, datetime
+from typing import TYPE_CHECKING
+
+import click
+
+from transformations.cli.output import human_bytes, json_option, print_json, print_table, remark, say
+from transformations.cli.repository import OfferedView, open_store, read_repository, registered_views, view_names
+from transformations.engine.errors import ServiceUnavailableError
+from transformations.engine.settings import Settings, get_settings
+
+if TYPE_CHECKING:
+    from transformations.cli.freshness import ViewFreshness
+    from transformations.stores.loaded import Loaded
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  features status
+  features status user_visits                                   with every version of its table
+  features status --json | jq -r '.views[].command // empty'    what there is to do
+
+\b
+Complete through a day: all its events are in. Rows are written only when a value changes, so a table's newest row says
+nothing about its freshness; how far it is complete does.
+"""
+)
+@click.argument("view", required=False, shell_complete=view_names)
+@json_option
+def status(view: str | None, as_json: bool) -> None:
+    """Show how far each view is complete, what is online, and the command that comes next.
+
+    With VIEW: that view alone, and the versions of its table.
+    """
+    settings = get_settings()
+    repository = read_repository(settings)
+    chosen = repository.select([view] if view else [])
+    views = freshness_of(chosen, settings)
+    moment = servable_from(chosen, views)
+    versions = _versions(view, settings) if view else []
+    if as_json:
+        print_json({"moment": moment, "views": [asdict(each) for each in views], "versions": versions})
+    elif views:
+        _print(views, moment)
+        _print_versions(versions)
+    else:
+        say(f"{repository.folder.name}/ offers no view yet. `features new DOMAIN` writes a first one.")
+
+
+def freshness_of(chosen: Sequence[OfferedView], settings: Settings) -> list[ViewFreshness]:
+    """The freshness of these views; where Redis does not answer, they count as not loaded."""
+    from transformations.cli.freshness import view_freshness
+
+    registered = registered_views(settings)
+    online = _loaded(settings) if registered else {}
+    return [
+        view_freshness(each.resolved, settings, each.view, registered.get(each.view.name), online.get(each.view.name))
+        for each in chosen
+    ]
+
+
+def servable_from(chosen: Sequence[OfferedView], views: Sequence[ViewFreshness]) -> datetime | None:
+    """The moment at which the newest rows of all these views can be served; None until all are built."""
+    from transformations.cli.freshness import common_moment
+
+    built = [(each.resolved, view.offline) for each, view in zip(chosen, views, strict=True) if view.offline]
+    return common_moment(built) if built and len(built) == len(chosen) else None
+
+
+def next_commands(views: Sequence[ViewFreshness], moment: datetime | None) -> list[str]:
+    """What there is to do, each command once; one load for all views that the online store lacks."""
+    from transformations.cli.freshness import State, materialize_command
+
+    behind = [view.view for view in views if view.state is State.NOT_ONLINE]
+    commands = [view.command for view in views if view.command and view.state is not State.NOT_ONLINE]
+    if behind and moment and not commands:
+        return [materialize_command(moment, [] if len(behind) == len(views) else behind)]
+    return list(dict.fromkeys(commands))
+
+
+def _loaded(settings: Settings) -> dict[str, Loaded]:
+    from transformations.stores.loaded import loaded_views
+
+    try:
+        return loaded_views(open_store(settings), settings)
+    except ServiceUnavailableError as error:
+        remark(f"What is online is unknown: {error}")
+        return {}
+
+
+def _print(views: Sequence[ViewFreshness], moment: datetime | None) -> None:
+    headers = ["View", "State", "Complete through", "Sources through", "Version", "Rows", "Size", "Online"]
+    print_table(headers, [_row(view) for view in views])
+    if moment:
+        say(f"\nthe newest rows of all of them can be served from {_utc(moment)} on")
+    commands = next_commands(views, moment)
+    say("next:" if commands else "everything is up to date")
+    for command in commands:
+        say(f"  {command}")
+
+
+def _row(view: ViewFreshness) -> tuple[object, ...]:
+    offline, online = view.offline, view.online
+    return (
+        view.view,
+        view.state.value,
+        offline and offline.complete_through,
+        _sources(view),
+        offline and offline.version,
+        offline and offline.rows,
+        offline and human_bytes(offline.size_bytes),
+        f"version {online.version} until {_utc(online.end)}" if online else None,
+    )
+
+
+def _sources(view: ViewFreshness) -> date | str | None:
+    named = [through for through in view.sources.values() if through is not None]
+    return min(named) if named else "always" if view.source_complete_through else None
+
+
+def _versions(view: str, settings: Settings) -> list[dict[str, object]]:
+    from transformations.cli.runs import read_runs
+
+    if not (settings.offline_dir / view).is_dir():
+        return []
+    facts = ("version", "kind", "started_at", "rows", "seconds")
+    return [{fact: getattr(run, fact) for fact in facts} for run in read_runs(settings, [view])]
+
+
+def _print_versions(versions: Sequence[dict[str, object]]) -> None:
+    if versions:
+        say("")
+        rows = [[_utc(value) if isinstance(value, datetime) else value for value in v.values()] for v in versions]
+        print_table(["Version", "Run", "Started", "Rows written", "Seconds"], rows)
+
+
+def _utc(moment: datetime) -> str:
+    return moment.astimezone(UTC).strftime("%Y-%m-%d %H:%M UTC")

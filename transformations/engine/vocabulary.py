@@ -1,0 +1,61 @@
+"""The words a feature author writes with, all in one place; `transformations` passes them on."""
+
+from transformations.engine.aggregations import (
+    Count,
+    CountDistinct,
+    First,
+    Last,
+    LastK,
+    Max,
+    Mean,
+    Min,
+    Ratio,
+    Share,
+    StdDev,
+    Sum,
+    TopK,
+    Variance,
+)
+from transformations.engine.conditions import column
+from transformations.engine.definitions import Attribute, Lookup, PlainFeatures, WindowedFeatures
+from transformations.engine.dtypes import Bool, Float64, Int64, String, UnixTimestamp
+from transformations.engine.expectations import ANYTHING, at_least, at_most, between, one_of
+from transformations.engine.functions import derived, on_demand
+from transformations.engine.windows import LIFETIME, days, hours
+
+__all__ = [
+    "ANYTHING",
+    "LIFETIME",
+    "Attribute",
+    "Bool",
+    "Count",
+    "CountDistinct",
+    "First",
+    "Float64",
+    "Int64",
+    "Last",
+    "LastK",
+    "Lookup",
+    "Max",
+    "Mean",
+    "Min",
+    "PlainFeatures",
+    "Ratio",
+    "Share",
+    "StdDev",
+    "String",
+    "Sum",
+    "TopK",
+    "UnixTimestamp",
+    "Variance",
+    "WindowedFeatures",
+    "at_least",
+    "at_most",
+    "between",
+    "column",
+    "days",
+    "derived",
+    "hours",
+    "on_demand",
+    "one_of",
+]

@@ -1,0 +1,282 @@
+"""The offline store: Feast's DuckDB store with a point-in-time join of our own, over files or Delta tables.
+
+Feast imports this module to read the yaml's keys for every command, in a serving image too, which has no DuckDB.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+from feast import FeatureView, OnDemandFeatureView, RepoConfig
+from feast.data_source import DataSource
+from feast.infra.offline_stores.offline_store import RetrievalJob, RetrievalMetadata
+from feast.infra.registry.base_registry import BaseRegistry
+
+from transformations.engine.errors import UsageError
+from transformations.engine.settings import get_settings
+
+if TYPE_CHECKING:
+    from transformations.stores.retrieval import Resources, Stored
+    from transformations.stores.spine import Rows, Spine
+
+try:
+    from feast.infra.offline_stores.duckdb import DuckDBOfflineStore, DuckDBOfflineStoreConfig
+except ModuleNotFoundError:
+    from feast.infra.offline_stores.offline_store import OfflineStore as DuckDBOfflineStore  # type: ignore[assignment]
+    from feast.repo_config import FeastConfigBaseModel as DuckDBOfflineStoreConfig  # type: ignore[assignment]
+
+
+class PointInTimeOfflineStoreConfig(DuckDBOfflineStoreConfig):
+    """The yaml keys under `offline_store`; a FEATURES_OFFLINE_… variable that is set wins over its key here.
+
+    threads, memory_limit (such as "8GB"), spill (a folder): bounds of one retrieval; by default DuckDB's own.
+    nullable_dtypes: frames with pandas' nullable dtypes, so that integers with nulls stay integers.
+    """
+
+    type: str = "transformations.stores.offline.PointInTimeOfflineStore"
+    threads: int | None = None
+    memory_limit: str | None = None
+    spill: Path | None = None
+    nullable_dtypes: bool = False
+
+
+class PointInTimeOfflineStore(DuckDBOfflineStore):
+    """What training reads: for each spine row, each feature's value as of the row's moment.
+
+    A row of a view counts from its event timestamp on (inclusive) until its ttl has passed (inclusive); of rows with
+    equal key and event timestamp the one created last counts. Spine rows keep their order and their columns; features
+    come in their declared dtypes, in the forms that Feast's protobuf can carry. On-demand features are computed by the
+    functions that serve online.
+    """
+
+    supports_filter_by_created_timestamp = True
+
+    @staticmethod
+    def get_historical_features(
+        config: RepoConfig,
+        feature_views: list[FeatureView],
+        feature_refs: list[str],
+        entity_df: Rows | str | None,
+        registry: BaseRegistry,
+        project: str,
+        full_feature_names: bool = False,
+        filter_by_created_timestamp: bool = False,
+        start_date: datetime | None = None,
+        end_date: datetime | None = None,
+    ) -> RetrievalJob:
+        """A job that joins features to the spine: a pandas frame, an Arrow table, or SQL over `raw.…` and `offline.…`.
+
+        Without a spine, every key at every event timestamp between the two dates. filter_by_created_timestamp: values
+        as they were known at each moment, instead of as corrected since.
+        """
+        from transformations.stores.history import history_of
+        from transformations.stores.jobs import PointInTimeJob
+        from transformations.stores.retrieval import Plan, Stored, resources_of
+
+        stored = tuple(
+            Stored(view, history_of(view, config.repo_path), tuple(_features_of(view, feature_refs)))
+            for view in feature_views
+        )
+        on_demand = _on_demand_views(feature_views, feature_refs, registry, project)
+        spine = _spine(entity_df, stored, start_date, end_date, resources_of(config))
+        columns = _columns(spine, stored, on_demand, feature_refs, full_feature_names)
+        _check_spine(spine, stored, on_demand)
+        return PointInTimeJob(
+            spine,
+            Plan(stored, on_demand, columns, filter_by_created_timestamp, resources_of(config)),
+            _metadata(spine, feature_refs),
+            full_feature_names=full_feature_names,
+            repo_path=config.repo_path,
+            nullable_dtypes=get_settings().nullable_dtypes or config.offline_store.nullable_dtypes,
+        )
+
+    @staticmethod
+    def pull_latest_from_table_or_query(
+        config: RepoConfig,
+        data_source: DataSource,
+        join_key_columns: list[str],
+        feature_name_columns: list[str],
+        timestamp_field: str,
+        created_timestamp_column: str | None,
+        start_date: datetime,
+        end_date: datetime,
+    ) -> RetrievalJob:
+        """The newest row of each key with an event timestamp between the two dates, both included."""
+        from transformations.stores import point_in_time_sql as sql
+
+        stamps = [timestamp_field, *([created_timestamp_column] if created_timestamp_column else [])]
+        columns = [*join_key_columns, *feature_name_columns, *stamps]
+
+        def query(relation: str) -> str:
+            keys = tuple(sql.Key(name, name, None) for name in join_key_columns)
+            join = sql.Join(relation, keys, timestamp_field, created_timestamp_column or None, ())
+            return sql.newest_rows(join, columns, _utc(start_date), _utc(end_date))
+
+        return _table_job(config, data_source, columns, query)
+
+    @staticmethod
+    def pull_all_from_table_or_query(
+        config: RepoConfig,
+        data_source: DataSource,
+        join_key_columns: list[str],
+        feature_name_columns: list[str],
+        timestamp_field: str,
+        created_timestamp_column: str | None = None,
+        start_date: datetime | None = None,
+        end_date: datetime | None = None,
+    ) -> RetrievalJob:
+        """Every row with an event timestamp between the two dates, both included."""
+        from transformations.stores import point_in_time_sql as sql
+
+        stamps = [timestamp_field, *([created_timestamp_column] if created_timestamp_column else [])]
+        columns = [*join_key_columns, *feature_name_columns, *stamps]
+        start, end = (_utc(moment) if moment else None for moment in (start_date, end_date))
+        return _table_job(
+            config, data_source, columns, lambda relation: sql.all_rows(relation, timestamp_field, columns, start, end)
+        )
+
+    @staticmethod
+    def offline_write_batch(
+        config: RepoConfig,
+        feature_view: FeatureView,
+        table: pa.Table,
+        progress: Callable[[int], Any] | None,
+    ) -> None:
+        """As Feast's DuckDB store; but the table of a definition belongs to the engine, and only a build writes it."""
+        from transformations.stores.views import DEFINITION_HASH
+
+        if DEFINITION_HASH in feature_view.tags:
+            raise UsageError(
+                f"{feature_view.name} is computed from its definition; its table is written by `features build` alone. "
+                f"Push to the online store only (`to=PushMode.ONLINE`), or ingest the events themselves."
+            )
+        DuckDBOfflineStore.offline_write_batch(config, feature_view, table, progress)
+
+    def validate_data_source(self, config: RepoConfig, data_source: DataSource) -> None:
+        """As Feast's, which warns of a missing file; but that a table has not been built yet is nothing to warn of."""
+        path = getattr(data_source, "path", "")
+        if not Path(path).is_relative_to(get_settings().offline_dir):
+            super().validate_data_source(config, data_source)
+
+    @staticmethod
+    def compute_monitoring_metrics(*_args: Any, **_kwargs: Any) -> list[dict[str, Any]]:
+        """Left to Feast's calculation on the rows that we read; its DuckDB one cannot open a Delta table."""
+        raise NotImplementedError("Feast then computes from pull_all_from_table_or_query")
+
+    @staticmethod
+    def get_monitoring_max_timestamp(*_args: Any, **_kwargs: Any) -> datetime | None:
+        """As `compute_monitoring_metrics`."""
+        raise NotImplementedError("Feast then computes from pull_all_from_table_or_query")
+
+
+def _features_of(view: FeatureView, feature_refs: Sequence[str]) -> dict[str, None]:
+    """The features of a view that the references name, each once, in their order."""
+    from transformations.stores.wiring import reference_of
+
+    prefix = f"{reference_of(view)}:"
+    return dict.fromkeys(ref.removeprefix(prefix) for ref in feature_refs if ref.startswith(prefix))
+
+
+def _on_demand_views(
+    feature_views: Sequence[FeatureView], feature_refs: Sequence[str], registry: BaseRegistry, project: str
+) -> tuple[OnDemandFeatureView, ...]:
+    """The on-demand views that the references name, in their order."""
+    from transformations.stores.wiring import reference_of
+
+    stored = {reference_of(view) for view in feature_views}
+    names = dict.fromkeys(ref.partition(":")[0] for ref in feature_refs)
+    return tuple(
+        registry.get_on_demand_feature_view(name, project, allow_cache=True) for name in names if name not in stored
+    )
+
+
+def _columns(
+    spine: Spine,
+    stored: Sequence[Stored],
+    on_demand: Sequence[OnDemandFeatureView],
+    feature_refs: Sequence[str],
+    full_feature_names: bool,
+) -> dict[str, str]:
+    """For each column of the result, the feature reference it holds: stored features first, on-demand ones last."""
+    labels = {each.reference: each.view.projection.name_alias or each.view.name for each in stored}
+    computed = {view.name for view in on_demand}
+    columns: dict[str, str] = {}
+    for ref in sorted(feature_refs, key=lambda ref: ref.partition(":")[0] in computed):
+        view, _, feature = ref.partition(":")
+        name = f"{labels.get(view, view)}__{feature}" if full_feature_names else feature
+        if name in spine.columns:
+            raise UsageError(
+                f"the spine has a column {name!r}, and so would the result: it is the name of feature {ref}. "
+                f"Rename the spine's column, or ask for full_feature_names=True."
+            )
+        # Feast appends what on-demand views read to what was asked for; of two with one name, what was asked for is
+        # shown.
+        columns.setdefault(name, ref)
+    return columns
+
+
+def _check_spine(spine: Spine, stored: Sequence[Stored], on_demand: Sequence[OnDemandFeatureView]) -> None:
+    for each in stored:
+        for key in each.keys:
+            if each.spine_column(key) not in spine.columns:
+                raise UsageError(
+                    f"the spine lacks {each.spine_column(key)!r}, a join key of {each.reference}. "
+                    f"It has {', '.join(map(str, spine.columns))}."
+                )
+    for view in on_demand:
+        for name in view.get_request_data_schema():
+            if name not in spine.columns:
+                raise UsageError(f"the spine lacks {name!r}, which {view.name} takes from the request. Add the column.")
+
+
+def _spine(
+    entity_df: Rows | str | None,
+    stored: Sequence[Stored],
+    start_date: datetime | None,
+    end_date: datetime | None,
+    resources: Resources,
+) -> Spine:
+    from transformations.stores.retrieval import range_spine
+    from transformations.stores.spine import spine_of
+    from transformations.stores.spine_sql import rows_of_query
+
+    if entity_df is None:
+        now = get_settings().now()
+        return range_spine(stored, start_date and _utc(start_date), min(_utc(end_date or now), now), resources)
+    return spine_of(rows_of_query(entity_df, resources) if isinstance(entity_df, str) else entity_df)
+
+
+def _metadata(spine: Spine, feature_refs: list[str]) -> RetrievalMetadata:
+    import pyarrow.compute as pc
+
+    bounds = pc.min_max(spine.moments).as_py()
+    keys = [name for name in spine.columns if name != spine.timestamp]
+    return RetrievalMetadata(feature_refs, keys, bounds["min"], bounds["max"])
+
+
+def _table_job(
+    config: RepoConfig, source: DataSource, columns: Sequence[str], query: Callable[[str], str]
+) -> RetrievalJob:
+    from transformations.stores.history import source_history
+    from transformations.stores.jobs import TableJob
+    from transformations.stores.retrieval import resources_of, session
+
+    history = source_history(source.name or "source", source, config.repo_path)
+    resources = resources_of(config)
+
+    def read() -> pa.Table:
+        if not history.files:
+            return pa.table({name: pa.nulls(0) for name in columns})
+        with session(resources) as connection:
+            history.columns(connection, columns)
+            return connection.sql(query(history.relation)).to_arrow_table()
+
+    return TableJob(read)
+
+
+def _utc(moment: datetime) -> datetime:
+    return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
