@@ -137,5 +137,5 @@ def _name(place: str, feature: _Feature) -> Iterator[Problem]:
         yield Problem(place, f"is {feature.dtype}; is_… and has_… are for Bool, and Bool for them", "Rename it")
     if unit == "rate" and "rate" not in words:
         yield Problem(place, "is a rate, and its name does not say so", "End the measure's name in _rate")
-    if unit in _DURATIONS and unit not in words:
+    if unit in _DURATIONS and feature.dtype in _NUMERIC and unit not in words:
         yield Problem(place, f"is in {unit}, and its name does not say so", f"Put {unit} into its name")

@@ -1,5 +1,7 @@
 """Ingestion end to end: a file becomes a drop whole, or nothing of it is written."""
 
+import subprocess
+import sys
 from datetime import UTC, date, datetime
 from pathlib import Path
 
@@ -202,6 +204,22 @@ def test_snapshots_hold_from_the_contracts_moment_then_from_the_clock(sources):
         (1, "green", utc(2020, 2, 1, 12)),
         (2, None, utc(2020, 2, 1, 12)),
     ]
+
+
+def test_two_ingestions_of_a_source_at_once_both_arrive(sources, tmp_path):
+    program = (
+        "import sys; from pathlib import Path; from transformations.engine.settings import Settings\n"
+        "from validation.ingest import Delivery, ingest_drop\n"
+        "here = Path(sys.argv[1])\n"
+        "settings = Settings(data=here / 'data', contracts=here / 'contracts')\n"
+        "ingest_drop(Delivery('events', here / sys.argv[2]), settings)"
+    )
+    for number in (1, 2):
+        pq.write_table(events((number, 1.0, "2020-01-03")), tmp_path / f"{number}.parquet")
+    commands = [[sys.executable, "-c", program, str(tmp_path), f"{number}.parquet"] for number in (1, 2)]
+    running = [subprocess.Popen(command) for command in commands]
+    assert [process.wait(60) for process in running] == [0, 0]
+    assert current(sources, "events", "id") == [(1,), (2,)]
 
 
 def test_csv_is_ingested_like_parquet(sources, tmp_path):

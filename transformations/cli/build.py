@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from transformations.cli.ingest import Day
+from transformations.cli.ingest import parse_day
 from transformations.cli.output import console, human_duration, json_option, print_json, print_table, remark, say
 from transformations.cli.repository import read_repository, view_names
 from transformations.engine.errors import DataError, FeaturesError
@@ -36,8 +36,8 @@ As-of a day means: at its start, before any of its events. A run publishes one v
 """
 )
 @click.argument("views", metavar="[VIEW]...", nargs=-1, shell_complete=view_names)
-@click.option("--from", "first", type=Day(), metavar="DAY", help="First as-of day to compute again.")
-@click.option("--to", "last", type=Day(), metavar="DAY", help="Last as-of day to compute again, inclusive.")
+@click.option("--from", "first", callback=parse_day, metavar="DAY", help="First as-of day to compute again.")
+@click.option("--to", "last", callback=parse_day, metavar="DAY", help="Last as-of day to compute again, inclusive.")
 @json_option
 def build(views: Sequence[str], first: date | None, last: date | None, as_json: bool) -> None:
     """Compute what is missing in the offline tables of each VIEW, or of all that feature_repo/ offers.
@@ -118,7 +118,7 @@ def _reporting(title: str) -> Iterator[Callable[[str], None]]:
 def _print(runs: dict[str, Run | None], settings: Settings) -> None:
     done = [run for run in runs.values() if run]
     if done:
-        headers = ["View", "Run", "As-of", "Rows written", "Late entities", "Seconds", "Complete through"]
+        headers = ["View", "Run", "As-of", "Rows written", "Late", "Seconds", "Complete through"]
         print_table(headers, [_row(run) for run in done])
     for run in done:
         for line in counted(run):

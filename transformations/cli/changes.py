@@ -53,14 +53,15 @@ class Change:
 class Changes:
     """All changes.
 
-    touched_*, owners: what exists now and reads or owns something that changes. rebuilt: views of another computation.
+    touched_*, owners: what exists now and reads or owns something that changes. computed: the definition's hash of each
+    view that is new or computes something else.
     """
 
     changes: tuple[Change, ...]
     touched_views: tuple[str, ...]
     touched_services: tuple[str, ...]
     owners: tuple[str, ...]
-    rebuilt: tuple[str, ...]
+    computed: Mapping[str, str]
 
     @property
     def is_destructive(self) -> bool:
@@ -74,7 +75,7 @@ class _Findings:
     references: set[str] = field(default_factory=set)
     views: dict[str, None] = field(default_factory=dict)
     owners: set[str] = field(default_factory=set)
-    rebuilt: list[str] = field(default_factory=list)
+    computed: dict[str, str] = field(default_factory=dict)
 
 
 def changes_of(plan: RegistryDiff, services: Iterable[FeatureService]) -> Changes:
@@ -91,12 +92,15 @@ def changes_of(plan: RegistryDiff, services: Iterable[FeatureService]) -> Change
         touched_views=tuple(found.views),
         touched_services=tuple(sorted({service.name for service in touched} | changed)),
         owners=tuple(sorted(owner for owner in found.owners if owner)),
-        rebuilt=tuple(found.rebuilt),
+        computed=found.computed,
     )
 
 
-def _order(change: Change) -> tuple[int, str]:
-    return [Action.REMOVED, Action.CHANGED, Action.ADDED].index(change.action), change.name
+def _order(change: Change) -> tuple[int, int, str]:
+    """What takes away first, then what changes; of each, services last."""
+    actions, kinds = [Action.REMOVED, Action.CHANGED, Action.ADDED], ["entity", "view", "feature", "on-demand view"]
+    kind = kinds.index(change.kind) if change.kind in kinds else len(kinds)
+    return actions.index(change.action), kind, change.name
 
 
 def _read(diff: FeastObjectDiff, found: _Findings) -> None:
@@ -127,13 +131,13 @@ def _read_view(kind: str, name: str, before: View | None, after: View | None, fo
     if before is None:
         found.changes.append(Change(Action.ADDED, kind, name, (_list(after),)))
         if DEFINITION_HASH in after.tags:
-            found.rebuilt.append(name)
+            found.computed[name] = after.tags[DEFINITION_HASH]
         return
     features = list(_features(before, after))
     found.references |= {change.name for change in features}
     found.changes += features
-    if before.tags.get(DEFINITION_HASH) != after.tags.get(DEFINITION_HASH):
-        found.rebuilt.append(name)
+    if DEFINITION_HASH in after.tags and before.tags.get(DEFINITION_HASH) != after.tags[DEFINITION_HASH]:
+        found.computed[name] = after.tags[DEFINITION_HASH]
     details, is_destructive = _view_facts(before, after)
     if details:
         found.changes.append(Change(Action.CHANGED, kind, name, tuple(details), is_destructive))

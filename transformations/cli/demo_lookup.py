@@ -1,4 +1,4 @@
-"""The demo's online lookup: every household's features as a checkout would ask for them, against training. Plain Feast."""
+"""The demo's online lookup: every household as it would stand at the checkout, held against training. Plain Feast."""
 
 from __future__ import annotations
 
@@ -15,23 +15,17 @@ if TYPE_CHECKING:
 SERVICE = "coupon_response_v1"
 
 
-def open_store(settings: Settings) -> FeatureStore:
-    """Feast's own store over this project's feature repository."""
-    from feast import FeatureStore
-
-    return FeatureStore(repo_path=str(settings.project_root / "feature_repo"))
-
-
 def look_up(store: FeatureStore, requests: pa.Table) -> dict[str, list[object]]:
-    """One online request for all rows: household_id and the value of the basket that is being paid."""
+    """One online request for all rows: who stands at the checkout, and what the basket is worth."""
     response: dict[str, list[object]] = store.get_online_features(
-        features=store.get_feature_service(SERVICE), entity_rows=requests.to_pylist()
+        features=store.get_feature_service(SERVICE),
+        entity_rows=requests.to_pylist(),  # such as {"household_id": 1, "basket_value": 25.0}
     ).to_dict()
     return response
 
 
 def all_households(settings: Settings) -> pa.Table:
-    """Every household that ever shopped, each with a basket to pay: household_id, basket_value."""
+    """Every household that ever shopped, each with a basket of some value: household_id, basket_value."""
     import pyarrow as pa
     import pyarrow.compute as pc
 

@@ -67,7 +67,13 @@ def run(step: Step, console: Console, lock: int | None = None) -> Finished:
     started = time.monotonic()
     with subprocess.Popen(
         [str(executable(step.program)), *step.arguments],
-        env={**os.environ, **step.environment, "PYTHONUNBUFFERED": "1", "COLUMNS": str(max(console.width - 2, 60))},
+        env={
+            **os.environ,
+            **step.environment,
+            "PYTHONUNBUFFERED": "1",
+            "PYTHONWARNINGS": "ignore",
+            "COLUMNS": str(max(console.width - 2, 60)),
+        },
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -86,6 +92,14 @@ def run(step: Step, console: Console, lock: int | None = None) -> Finished:
         raise StepError(step, code)
     console.print(f"[dim]  {seconds:.1f} s[/dim]", highlight=False)
     return Finished(step, seconds, lines)
+
+
+def skipped(step: Step, reason: str, console: Console) -> Finished:
+    """Print the command and why it need not run."""
+    console.print(f"\n[bold]{step.title}[/bold]")
+    console.print(f"[cyan]$ {step.typed}[/cyan]", highlight=False, soft_wrap=True)
+    console.print(f"  nothing to do: {reason}", markup=False, highlight=False)
+    return Finished(step, 0.0, ())
 
 
 def executable(program: str) -> Path:

@@ -1,4 +1,4 @@
-"""The demo's training frame: checkouts with a label, and every feature as it was known at each checkout. Plain Feast."""
+"""The demo's training frame: checkouts, a label, and every feature as it was known at each of them. Plain Feast."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def training_frame(settings: Settings) -> TrainingFrame:
 
 
 def sample_checkouts(settings: Settings) -> pd.DataFrame:
-    """One row a basket: household_id, event_timestamp (the checkout), basket_value (what was paid). Always the same rows."""
+    """One row a basket, always the same ones: household_id, event_timestamp (the checkout), basket_value (what was paid)."""
     lines = _read("transactions", ["household_id", "basket_id", "transaction_timestamp", "sales_value"], settings)
     baskets = lines.groupby(["household_id", "basket_id"], as_index=False).agg(
         event_timestamp=("transaction_timestamp", "max"), basket_value=("sales_value", "sum")
@@ -135,7 +135,8 @@ def _read(source: str, columns: list[str], settings: Settings) -> pd.DataFrame:
 
 
 def _business_day(instants: pd.Series[pd.Timestamp], zone: str) -> pd.Series[int]:
+    import numpy as np
     import pandas as pd
 
-    micros = instants.astype("datetime64[us, UTC]").astype("int64").to_numpy()
-    return pd.Series(days_of_instants(micros, zone).astype("int64"), index=instants.index)
+    micros = instants.astype("datetime64[us, UTC]").astype("int64").to_numpy(dtype=np.int64)
+    return pd.Series(days_of_instants(micros, zone), index=instants.index)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
@@ -48,10 +48,10 @@ def diff(ctx: click.Context, as_json: bool) -> None:
     """
     settings = get_settings()
     changes = read_changes(settings)
-    rebuilds = rebuild_costs(changes.rebuilt, settings)
+    rebuilds = rebuild_costs(changes.computed, settings)
     if as_json:
-        document = asdict(changes) | {"rebuilt": [asdict(rebuild) for rebuild in rebuilds]}
-        print_json(document | {"is_destructive": changes.is_destructive})
+        rebuilt = [asdict(rebuild) for rebuild in rebuilds]
+        print_json({**asdict(changes), "rebuilt": rebuilt, "is_destructive": changes.is_destructive})
     else:
         _print(changes, rebuilds)
     ctx.exit(_DESTRUCTIVE if changes.is_destructive else 0)
@@ -68,16 +68,23 @@ def read_changes(settings: Settings) -> Changes:
     return changes_of(plan, store.registry.list_feature_services(store.project, allow_cache=False))
 
 
-def rebuild_costs(views: Iterable[str], settings: Settings) -> list[Rebuild]:
-    """What the tables of these views hold, and took to build whole; of one that was never built nothing is known."""
+def rebuild_costs(computed: Mapping[str, str], settings: Settings) -> list[Rebuild]:
+    """What it costs to compute these views by these definitions; nothing where the table is of its definition already.
+
+    A table's rows and the time of its last full run tell what the next one takes; of a first one nothing is known.
+    """
     from transformations.cli.freshness import table_rows
     from transformations.engine.offline_tables import OfflineTable
 
     costs = []
-    for view in views:
+    for view, definition_hash in computed.items():
         table = OfflineTable(settings.offline_dir / view)
-        whole = [run for run in table.runs() if run.kind in ("first load", "rebuild")]
-        costs.append(Rebuild(view, table_rows(table) if whole else None, whole[-1].seconds if whole else None))
+        runs = table.runs()
+        whole = [run.seconds for run in runs if run.kind in ("first load", "rebuild")]
+        if not runs:
+            costs.append(Rebuild(view, None, None))
+        elif runs[-1].definition_hash != definition_hash:
+            costs.append(Rebuild(view, table_rows(table), whole[-1]))
     return costs
 
 

@@ -30,10 +30,10 @@ class State(StrEnum):
     SOURCE_MISSING = "source missing"
     SOURCE_INCOMPLETE = "no complete day"
     NOT_BUILT = "not built"
-    REDEFINED = "redefined since its build"
-    BEHIND = "behind its sources"
+    REDEFINED = "redefined"
+    BEHIND = "sources newer"
     NOT_APPLIED = "not applied"
-    NOT_ONLINE = "online store behind"
+    NOT_ONLINE = "online behind"
     UP_TO_DATE = "up to date"
 
 

@@ -16,31 +16,21 @@ if TYPE_CHECKING:
     from validation.ingest import Delivery, Ingestion
 
 
-class Moment(click.ParamType[datetime]):
+def parse_moment(_context: click.Context, _parameter: click.Parameter, text: str | None) -> datetime | None:
     """A point in time as ISO 8601; UTC where it has no offset."""
-
-    name = "moment"
-
-    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
-        """Parse the text, or fail with an example."""
-        try:
-            moment = datetime.fromisoformat(str(value))
-        except ValueError:
-            self.fail(f"{value!r} is no point in time. Write it as 2020-01-31T00:00:00-05:00.", param, ctx)
-        return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    try:
+        moment = datetime.fromisoformat(text) if text is not None else None
+    except ValueError:
+        raise click.BadParameter(f"{text!r} is no point in time. Write it as 2020-01-31T00:00:00-05:00.") from None
+    return moment if moment is None or moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
-class Day(click.ParamType[date]):
+def parse_day(_context: click.Context, _parameter: click.Parameter, text: str | None) -> date | None:
     """A calendar day as in 2020-01-31."""
-
-    name = "day"
-
-    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> date:
-        """Parse the text, or fail with an example."""
-        try:
-            return date.fromisoformat(str(value))
-        except ValueError:
-            self.fail(f"{value!r} is no day. Write it as 2020-01-31.", param, ctx)
+    try:
+        return date.fromisoformat(text) if text is not None else None
+    except ValueError:
+        raise click.BadParameter(f"{text!r} is no day. Write it as 2020-01-31.") from None
 
 
 def source_names(_context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
@@ -54,8 +44,8 @@ def source_names(_context: click.Context, _parameter: click.Parameter, incomplet
     epilog="""\b
 Examples:
   features ingest clicks clicks-2020-01.parquet --complete-through 2020-01-31
-  features ingest clicks corrected.csv            rows of a known key replace the earlier ones
-  features ingest clicks bogus-keys.csv --retract  takes the rows of these keys back
+  features ingest clicks corrected.csv                # rows of a known key replace the earlier ones
+  features ingest clicks bogus-keys.csv --retract     # the rows of these keys are taken back
   features ingest accounts accounts.parquet --valid-from 2020-02-01T00:00:00-05:00
 
 \b
@@ -67,14 +57,14 @@ Ingesting the newest file again finds nothing to do.
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option(
     "--complete-through",
-    type=Day(),
+    callback=parse_day,
     metavar="DAY",
     help="The last business day of which all events are there, since a day without events is a day too. "
     "[default: the day before the newest event's]",
 )
 @click.option(
     "--valid-from",
-    type=Moment(),
+    callback=parse_moment,
     metavar="MOMENT",
     help="From when the rows of a source without event time hold. [default: for the first drop the contract's "
     "validFrom, then the moment of ingestion]",

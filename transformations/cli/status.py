@@ -74,13 +74,18 @@ def servable_from(chosen: Sequence[OfferedView], views: Sequence[ViewFreshness])
 
 
 def next_commands(views: Sequence[ViewFreshness], moment: datetime | None) -> list[str]:
-    """What there is to do, each command once; one load for all views that the online store lacks."""
+    """What there is to do, each command once; one build and one load for all views that need it, the load last."""
     from transformations.cli.freshness import State, materialize_command
 
-    behind = [view.view for view in views if view.state is State.NOT_ONLINE]
-    commands = [view.command for view in views if view.command and view.state is not State.NOT_ONLINE]
-    if behind and moment and not commands:
-        return [materialize_command(moment, [] if len(behind) == len(views) else behind)]
+    building = (State.NOT_BUILT, State.REDEFINED, State.BEHIND)
+    unbuilt = [view.view for view in views if view.state in building]
+    unloaded = [view.view for view in views if view.state is State.NOT_ONLINE]
+    grouped = (*building, State.NOT_ONLINE)
+    commands = [view.command for view in views if view.command and view.state not in grouped]
+    if unbuilt:
+        commands.append(" ".join(["features build", *([] if len(unbuilt) == len(views) else unbuilt)]))
+    if unloaded and moment and not commands:
+        commands.append(materialize_command(moment, [] if len(unloaded) == len(views) else unloaded))
     return list(dict.fromkeys(commands))
 
 
@@ -95,7 +100,7 @@ def _loaded(settings: Settings) -> dict[str, Loaded]:
 
 
 def _print(views: Sequence[ViewFreshness], moment: datetime | None) -> None:
-    headers = ["View", "State", "Complete through", "Sources through", "Version", "Rows", "Size", "Online"]
+    headers = ["View", "State", "Complete", "Sources", "Version", "Rows", "Size", "Online until"]
     print_table(headers, [_row(view) for view in views])
     if moment:
         say(f"\nthe newest rows of all of them can be served from {_utc(moment)} on")
@@ -107,6 +112,7 @@ def _print(views: Sequence[ViewFreshness], moment: datetime | None) -> None:
 
 def _row(view: ViewFreshness) -> tuple[object, ...]:
     offline, online = view.offline, view.online
+    is_same = online is not None and offline is not None and online.version == offline.version
     return (
         view.view,
         view.state.value,
@@ -115,7 +121,7 @@ def _row(view: ViewFreshness) -> tuple[object, ...]:
         offline and offline.version,
         offline and offline.rows,
         offline and human_bytes(offline.size_bytes),
-        f"version {online.version} until {_utc(online.end)}" if online else None,
+        f"{_utc(online.end)}{'' if is_same else f' (version {online.version})'}" if online else None,
     )
 
 

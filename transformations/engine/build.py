@@ -7,19 +7,28 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from time import perf_counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypedDict
 
 from transformations.engine.business_days import day_number, day_of_instant, day_of_number, start_of_day
 from transformations.engine.code_revision import code_revision
 from transformations.engine.errors import DataError, UsageError
-from transformations.engine.job import buckets_for, run_job
+from transformations.engine.job import Folders, buckets_for, run_job
 from transformations.engine.offline_tables import EVENT_TIMESTAMP, OfflineTable, Run, TableVersion, table_schema
 from transformations.engine.packets import packed
 from transformations.engine.raw_zone import RawSnapshot, RawTable
 from transformations.engine.resolution import Resolved
 from transformations.engine.settings import Settings
-from transformations.engine.sources import counted, event_packets, marks, spark_schema
+from transformations.engine.sources import (
+    carried_packets,
+    counted,
+    event_packets,
+    event_schema,
+    events,
+    marks,
+    spark_schema,
+)
 from transformations.engine.spark import spark_session
+from transformations.engine.storage import discard
 from transformations.engine.sweep import SweepPlan
 from validation.contracts import Contract
 
@@ -29,6 +38,7 @@ if TYPE_CHECKING:
 Report = Callable[[str], None]
 
 _MICROSECOND = timedelta(microseconds=1)
+_FIRST_DAY = -1_000_000  # before any business day
 
 
 def build(
@@ -91,6 +101,11 @@ class _Work:
     complete_through: date
     sources: Mapping[str, int]
 
+    @property
+    def carries(self) -> bool:
+        """Whether the run ends where the table ends, so that the next one can go on from it."""
+        return self.kind != "backfill"
+
 
 def _planned(
     resolved: Resolved,
@@ -141,7 +156,14 @@ def _planned(
     advanced = max(end, run.complete_through)
     if versions == dict(run.sources) and (advanced == run.complete_through or resolved.contract.event_time is None):
         return None
-    plan = SweepPlan(resolved, day_number(run.complete_through) + 2, day_number(advanced) + 1, False, created)
+    plan = SweepPlan(
+        resolved,
+        day_number(run.complete_through) + 2,
+        day_number(advanced) + 1,
+        False,
+        created,
+        carried_day=day_number(run.carried_before) if run.carried_before else None,
+    )
     return _Work("incremental", plan, resolved, snapshots, before, previous, run.first_as_of, advanced, versions)
 
 
@@ -159,11 +181,15 @@ def _performed(work: _Work, table: OfflineTable, settings: Settings, report: Rep
     observed = Observation()
     counts = counted(work.resolved)
     buckets = buckets_for(_rows_to_read(work), spark.sparkContext.defaultParallelism)
-    every = event_packets(spark, work.resolved, work.snapshots, work.plan.last_day, buckets)
     sums = [functions.sum(functions.get("counts", functions.lit(i))).alias(name) for i, name in enumerate(counts)]
-    packets, late = _with_stored(spark, work, every.observe(observed, *sums), buckets)
+    days = range(_FIRST_DAY if work.plan.carried_day is None else work.plan.carried_day, work.plan.last_day)
+    every = event_packets(spark, work.resolved, work.snapshots, days, buckets).observe(observed, *sums)
+    packets, late = _with_what_was_known(spark, work, table, every, buckets)
+    folders = Folders(
+        table.path, table.path / f"run={run_id}", table.path / f"carry={run_id}" if work.carries else None
+    )
     report("computing")
-    files = run_job(work.plan, packets, buckets, table.path / f"run={run_id}", table.path)
+    files = run_job(work.plan, packets, buckets, folders)
     report("publishing")
     run = Run(
         view=work.resolved.name,
@@ -181,37 +207,64 @@ def _performed(work: _Work, table: OfflineTable, settings: Settings, report: Rep
         last_created=_last_created(work),
         late_entities=late,
         counts={name: int(observed.get[name] or 0) for name in counts},
+        **_carry(work, folders),
     )
     if not files and work.previous is not None and _same_state(run, work.previous.run):
+        discard(table.path / f"carry={run_id}")
         return None
     after = None if work.previous is None else work.previous.version
     return table.publish(files, table_schema(work.resolved), run, after=after, replace_all=work.kind == "rebuild")
+
+
+class _Carry(TypedDict):
+    carry: str | None
+    carried_before: date | None
+
+
+def _carry(work: _Work, folders: Folders) -> _Carry:
+    """What the run carries over itself, or what the one before it did."""
+    if folders.carry is not None:
+        return _Carry(carry=folders.carry.name, carried_before=day_of_number(work.plan.carry_day))
+    previous = work.previous.run if work.previous else None
+    return _Carry(carry=previous and previous.carry, carried_before=previous and previous.carried_before)
 
 
 def _rows_to_read(work: _Work) -> int:
     return sum(part.rows for part in work.snapshots[work.resolved.contract.name].parts)
 
 
-def _with_stored(spark: SparkSession, work: _Work, every: DataFrame, buckets: int) -> tuple[DataFrame, int]:
-    """All packets to sweep, and how many entities late or corrected events have touched."""
-    if work.kind in ("first load", "rebuild"):
+def _with_what_was_known(
+    spark: SparkSession, work: _Work, table: OfflineTable, every: DataFrame, buckets: int
+) -> tuple[DataFrame, int]:
+    """All packets to sweep, and how many entities late or corrected events have touched.
+
+    Of a touched entity, the stored rows are checked again, and from all its events; of the others, what the last run
+    carried over stands for the older ones.
+    """
+    if work.previous is None or work.kind == "rebuild":
         return every, 0
-    assert work.previous is not None
-    stored = spark.read.schema(spark_schema(table_schema(work.resolved))).parquet(*work.previous.files)
     keys = list(work.resolved.join_keys)
+    stored = spark.read.schema(spark_schema(table_schema(work.resolved))).parquet(*work.previous.files)
     if work.kind == "backfill":
         last = day_of_number(work.plan.last_day)
         until = start_of_day(last, work.resolved.zone) + work.resolved.definition.available_after
         stored = stored.where(f"{EVENT_TIMESTAMP} <= timestamp'{until.isoformat()}'")
         return every.union(packed(stored, keys, "stored", buckets)), 0
-    complete_day = day_number(work.previous.run.complete_through)
-    touched = marks(spark, work.resolved, work.before, work.snapshots, complete_day)
+    if work.plan.carried_day is not None:
+        assert work.previous.run.carry is not None
+        carry = table.path / work.previous.run.carry
+        every = every.union(carried_packets(spark, work.resolved, carry, buckets))
+    touched = marks(spark, work.resolved, work.before, work.snapshots, day_number(work.previous.run.complete_through))
     count = 0 if touched is None else touched.cache().count()
     if touched is None or count == 0:
         return every, 0
-    stored = stored.join(touched.select(*keys), on=keys, how="left_semi")
-    every = every.union(packed(touched, keys, "marks", buckets)).union(packed(stored, keys, "stored", buckets))
-    return every, count
+    own = touched.select(*keys)
+    if work.plan.carried_day is not None:
+        older = events(spark, work.resolved, work.snapshots, range(_FIRST_DAY, work.plan.carried_day))
+        older = older.join(own, on=keys, how="left_semi").select(*event_schema(work.resolved).names)
+        every = every.union(packed(older, keys, "events", buckets))
+    stored = stored.join(own, on=keys, how="left_semi")
+    return every.union(packed(touched, keys, "marks", buckets)).union(packed(stored, keys, "stored", buckets)), count
 
 
 def _last_created(work: _Work) -> datetime:

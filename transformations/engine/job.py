@@ -6,6 +6,7 @@ Only the description of each written file comes back to the driver, never data.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import uuid4
@@ -13,6 +14,7 @@ from uuid import uuid4
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from transformations.engine.folds import carry_schema
 from transformations.engine.offline_tables import EVENT_TIMESTAMP, table_schema, time_bounds
 from transformations.engine.packets import unpack
 from transformations.engine.sources import event_schema
@@ -27,12 +29,21 @@ _ROW_GROUP = 131_072
 _EVENTS_A_BUCKET = 1_000_000
 
 
-def run_job(plan: SweepPlan, packets: DataFrame, buckets: int, folder: Path, root: Path) -> list[NewFile]:
-    """Sweep every bucket of entities and write its rows below `folder`; the files' paths are relative to `root`.
+@dataclass(frozen=True)
+class Folders:
+    """Where a run writes: rows below `rows`, told relative to `table`, and what it carries over below `carry`."""
 
-    packets: of events, and of marks and stored rows where late events came (see `transformations.engine.packets`).
+    table: Path
+    rows: Path
+    carry: Path | None
+
+
+def run_job(plan: SweepPlan, packets: DataFrame, buckets: int, folders: Folders) -> list[NewFile]:
+    """Sweep every bucket of entities and write its rows; the files are part of the table only once they are published.
+
+    packets: of events and of what was carried over, and of marks and stored rows where late events came.
     """
-    written = packets.repartitionById(buckets, "bucket").mapInArrow(_task(plan, folder, root), _WRITTEN).collect()
+    written = packets.repartitionById(buckets, "bucket").mapInArrow(_task(plan, folders), _WRITTEN).collect()
     return [
         NewFile(row["path"], row["size"], row["rows"], time_bounds(row["first_micros"], row["last_micros"]))
         for row in written
@@ -44,15 +55,18 @@ def buckets_for(events: int, parallelism: int) -> int:
     return max(parallelism, -(-events // _EVENTS_A_BUCKET))
 
 
-def _task(plan: SweepPlan, folder: Path, root: Path) -> Callable[[Iterable[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
+def _task(plan: SweepPlan, folders: Folders) -> Callable[[Iterable[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
     empty = _empty_tables(plan)
 
     def work(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        for _, received in unpack(batches):
+        for bucket, received in unpack(batches):
             tables = {kind: received.get(kind, table) for kind, table in empty.items()}
-            rows = sweep(plan, tables["events"], tables["marks"], tables["stored"])
-            if rows.num_rows:
-                yield _described(_write(rows, folder), rows, root)
+            swept = sweep(plan, tables["events"], tables["marks"], tables["stored"], tables["carried"])
+            if folders.carry is not None:
+                _write(swept.carry, folders.carry / f"bucket-{bucket:05d}.parquet")
+            if swept.rows.num_rows:
+                path = folders.rows / f"{uuid4().hex}.parquet"  # a name of its own: a task may be tried again
+                yield _described(_write(swept.rows, path), swept.rows, folders.table)
 
     return work
 
@@ -61,18 +75,18 @@ def _empty_tables(plan: SweepPlan) -> Mapping[str, pa.Table]:
     keys = [(key, dtype.arrow) for key, dtype in plan.resolved.join_keys.items()]
     marks = pa.schema([*keys, (FROM_DAY, pa.int64())])
     schemas = {"events": event_schema(plan.resolved), "marks": marks, "stored": table_schema(plan.resolved)}
+    schemas["carried"] = carry_schema(plan.resolved)
     return {kind: schema.empty_table() for kind, schema in schemas.items()}
 
 
-def _write(rows: pa.Table, folder: Path) -> Path:
+def _write(rows: pa.Table, path: Path) -> Path:
+    """A whole file or none: it gets its name when it is complete, so that of a task tried twice one result remains."""
     import pyarrow.parquet as pq
 
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{uuid4().hex}.parquet"  # a name of its own: a task may be tried again
-    pq.write_table(
-        rows, path, compression="zstd", compression_level=1, row_group_size=_ROW_GROUP, coerce_timestamps="us"
-    )
-    return path
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_name(f".{uuid4().hex}.unfinished")
+    pq.write_table(rows, unfinished, compression="zstd", compression_level=1, row_group_size=_ROW_GROUP)
+    return unfinished.rename(path)
 
 
 def _described(path: Path, rows: pa.Table, root: Path) -> pa.RecordBatch:

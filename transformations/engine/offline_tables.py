@@ -58,6 +58,8 @@ class Run:
     last_created: datetime
     late_entities: int
     counts: Mapping[str, int]
+    carry: str | None
+    carried_before: date | None
 
 
 @dataclass(frozen=True)
@@ -165,6 +167,6 @@ def _from_record(record: Mapping[str, Any]) -> Run:
     facts = dict(record)
     for name in ("started_at", "last_created"):
         facts[name] = datetime.fromisoformat(facts[name])
-    for name in ("first_as_of", "complete_through"):
-        facts[name] = date.fromisoformat(facts[name])
+    for name in ("first_as_of", "complete_through", "carried_before"):
+        facts[name] = date.fromisoformat(facts[name]) if facts[name] else None
     return Run(**facts)

@@ -5,14 +5,16 @@ Everything here is lazy; nothing is collected.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import reduce
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
-from pyarrow.dataset import dataset, field
+from pyarrow.dataset import Expression, dataset, field
 
-from transformations.engine.packets import SCHEMA, pack, packed
+from transformations.engine.folds import carry_schema
+from transformations.engine.packets import SCHEMA, Kind, pack, packed
 from transformations.engine.raw_zone import RawSnapshot, raw_schema
 from transformations.engine.resolution import Resolved
 from transformations.engine.sweep import BUSINESS_DAY, FROM_DAY, RAW_TIMESTAMP, order_columns
@@ -49,9 +51,9 @@ def event_columns(resolved: Resolved) -> list[str]:
 
 
 def event_packets(
-    spark: SparkSession, resolved: Resolved, snapshots: Mapping[str, RawSnapshot], before_day: int, buckets: int
+    spark: SparkSession, resolved: Resolved, snapshots: Mapping[str, RawSnapshot], days: range, buckets: int
 ) -> DataFrame:
-    """The current events of days before `before_day`, packed by entity; `counted` names what their counts count.
+    """The current events of these days, packed by entity; `counted` names what their counts count.
 
     Where every row counts and nothing is looked up, tasks read the raw files themselves: Spark's own reader makes rows
     of columns first, which costs ten times as much.
@@ -60,12 +62,19 @@ def event_packets(
     keys = list(resolved.join_keys)
     if resolved.lookups or snapshot.supersedes:
         found = list(_found_columns(resolved).values())
-        rows = events(spark, resolved, snapshots, before_day).select(*keys, *event_columns(resolved), *found)
+        rows = events(spark, resolved, snapshots, days).select(*keys, *event_columns(resolved), *found)
         return packed(rows, keys, "events", buckets, found)
-    parts = [part.path for part in snapshot.parts if part.first_day < before_day]
-    shares = max(min(spark.sparkContext.defaultParallelism, len(parts)), 1)
-    work = _reading(resolved, parts, before_day, buckets, shares)
-    return spark.range(0, shares, 1, shares).mapInArrow(work, SCHEMA)
+    parts = [part.path for part in snapshot.parts if part.first_day < days.stop and part.last_day >= days.start]
+    wanted = (field(BUSINESS_DAY) >= days.start) & (field(BUSINESS_DAY) < days.stop) & ~field(_RETRACTED)
+    columns = event_schema(resolved).names
+    return _packed_files(spark, parts, raw_schema(resolved.contract), columns, wanted, keys, "events", buckets)
+
+
+def carried_packets(spark: SparkSession, resolved: Resolved, folder: Path, buckets: int) -> DataFrame:
+    """What an earlier run carried over, packed by entity."""
+    files = sorted(str(path) for path in folder.glob("*.parquet"))
+    schema = carry_schema(resolved)
+    return _packed_files(spark, files, schema, schema.names, None, list(resolved.join_keys), "carried", buckets)
 
 
 def event_schema(resolved: Resolved) -> pa.Schema:
@@ -81,11 +90,13 @@ def counted(resolved: Resolved) -> list[str]:
     return ["events", "events without a key", *misses]
 
 
-def events(spark: SparkSession, resolved: Resolved, snapshots: Mapping[str, RawSnapshot], before_day: int) -> DataFrame:
-    """The current events of days before `before_day`: raw columns and looked-up attributes."""
+def events(spark: SparkSession, resolved: Resolved, snapshots: Mapping[str, RawSnapshot], days: range) -> DataFrame:
+    """The current events of these days: raw columns and looked-up attributes."""
     snapshot = snapshots[resolved.contract.name]
     rows = current(spark, snapshot, resolved.contract, _raw_columns(resolved))
-    return _looked_up(spark, resolved, snapshots, rows.where(f"{BUSINESS_DAY} < {before_day}"))
+    return _looked_up(
+        spark, resolved, snapshots, rows.where(f"{BUSINESS_DAY} >= {days.start} and {BUSINESS_DAY} < {days.stop}")
+    )
 
 
 def marks(
@@ -130,7 +141,8 @@ def marks(
 def current(spark: SparkSession, snapshot: RawSnapshot, contract: Contract, columns: Sequence[str]) -> DataFrame:
     """The rows of a snapshot that count: of each identity the one of the newest drop, unless that retracts it."""
     rows = _read(spark, contract, snapshot.files)
-    assert rows is not None, f"{contract.name} has no files"
+    if rows is None:
+        rows = spark.createDataFrame([], spark_schema(raw_schema(contract)))
     if snapshot.supersedes and contract.key:
         from pyspark.sql import Window, functions
 
@@ -192,20 +204,25 @@ def _found_columns(resolved: Resolved) -> dict[str, str]:
     return {lookup.source: f"_found_{lookup.source}" for lookup in resolved.definition.lookups}
 
 
-def _reading(
-    resolved: Resolved, files: Sequence[str], before_day: int, buckets: int, shares: int
-) -> Callable[[Iterable[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
-    schema = raw_schema(resolved.contract)
-    columns = event_schema(resolved).names
-    keys = list(resolved.join_keys)
+def _packed_files(
+    spark: SparkSession,
+    files: Sequence[str],
+    schema: pa.Schema,
+    columns: Sequence[str],
+    wanted: Expression | None,
+    keys: Sequence[str],
+    kind: Kind,
+    buckets: int,
+) -> DataFrame:
+    """The rows of Parquet files as packets, each task reading its share of the files."""
+    shares = max(min(spark.sparkContext.defaultParallelism, len(files)), 1)
 
     def read(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         for share in (share for batch in batches for share in batch.column(0).to_pylist()):
             rows = dataset(list(files[share::shares]), schema=schema, format="parquet")
-            wanted = (field(BUSINESS_DAY) < before_day) & ~field(_RETRACTED)
-            yield from pack(rows.to_batches(columns=columns, filter=wanted), keys, "events", buckets)
+            yield from pack(rows.to_batches(columns=list(columns), filter=wanted), keys, kind, buckets)
 
-    return read
+    return spark.range(0, shares, 1, shares).mapInArrow(read, SCHEMA)
 
 
 def _raw_columns(resolved: Resolved) -> list[str]:

@@ -18,9 +18,10 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from transformations.engine.aggregations import Aggregation, Ranges, Selection
+from transformations.engine.aggregations import Ranges
 from transformations.engine.business_days import instant_to_micros, starts_of_days
 from transformations.engine.columns import canonical, changes, distinct, group_codes, rows_differ
+from transformations.engine.folds import Folds, Tiles, carry_schema
 from transformations.engine.offline_tables import CREATED_TIMESTAMP, EVENT_TIMESTAMP, TIMESTAMP, table_schema
 from transformations.engine.resolution import Resolved
 from transformations.engine.windows import Window
@@ -41,7 +42,7 @@ class SweepPlan:
     last_day: the last as-of day. initial: the table holds nothing before first_day, so every entity seen by then gets
     a row. created: the rows' created_timestamp, or None where history counts as on time (it then equals
     event_timestamp); on_time_before: as-of days before this one count as on time as well (a declared backfill), None:
-    none do.
+    none do. carried_day: events of days before it are not given but carried over, for entities without a mark.
     """
 
     resolved: Resolved
@@ -50,28 +51,50 @@ class SweepPlan:
     initial: bool
     created: datetime | None
     on_time_before: int | None = None
+    carried_day: int | None = None
+
+    @property
+    def carry_day(self) -> int:
+        """The first day whose events the next run will need again; what lies before is carried over to it.
+
+        That run's first question is what held as-of this run's last day, and no window looks back further from there.
+        """
+        longest = max((f.declared.window.days or 0 for f in self.resolved.features), default=0)
+        return self.last_day - longest
 
 
-def sweep(plan: SweepPlan, events: pa.Table, marks: pa.Table, stored: pa.Table) -> pa.Table:
-    """The rows to write, sorted by key and time, in the schema of the view's table.
+@dataclass(frozen=True)
+class Swept:
+    """The rows to write, in the schema of the view's table, and what to carry over, in `carry_schema`."""
+
+    rows: pa.Table
+    carry: pa.Table
+
+
+def sweep(plan: SweepPlan, events: pa.Table, marks: pa.Table, stored: pa.Table, carried: pa.Table) -> Swept:
+    """The rows that these entities need, sorted by key and time.
 
     events: join keys, `_business_day`, `_event_timestamp` and the columns that features read, of days before the last
     as-of day. marks: join keys and `_from_day`, the first as-of day to check again, for entities touched by late or
-    corrected events. stored: the table's rows of these entities from that day on, in the table's schema.
+    corrected events. stored: the table's rows of these entities from that day on, in the table's schema. carried: what
+    the last run carried over, in `carry_schema`; of a marked entity it is not used, all its events are given.
     """
     keys = list(plan.resolved.join_keys)
-    entities, (of_event, of_mark, of_stored) = group_codes([events, marks, stored], keys)
+    entities, (of_event, of_mark, of_stored, of_carried) = group_codes([events, marks, stored, carried], keys)
     if entities.num_rows == 0:
-        return table_schema(plan.resolved).empty_table()
+        return Swept(table_schema(plan.resolved).empty_table(), carry_schema(plan.resolved).empty_table())
+    carried, of_carried = _usable(carried, of_carried, of_mark)
     events, of_event = _in_order(plan.resolved, events, of_event)
-    calendar = _calendar(plan, events, marks, stored, of_event)
-    tiles = _tiles(events, of_event, calendar)
-    from_day = _from_days(plan, marks, of_mark, tiles, entities.num_rows, calendar)
+    calendar = _calendar(plan, events, marks)
+    tiles = _tiles(plan, events, of_event, of_carried, calendar)
+    from_day = _from_days(plan, marks, of_mark, entities.num_rows, calendar)
     written = _current(stored, of_stored, calendar, from_day)
     row_keys, asked = _rows_to_check(plan, tiles, from_day, written.row_keys, calendar)
-    features, seen = _features(plan.resolved, events, tiles, row_keys, calendar)
+    folds = Folds(plan.resolved, events, tiles, carried)
+    features, seen = _features(plan.resolved, folds, tiles, row_keys)
     kept = _rows_to_write(features, seen, row_keys, asked, written, calendar)
-    return _assembled(plan, entities, features, row_keys, kept, calendar)
+    rows = _assembled(plan, entities, features, row_keys, kept, calendar)
+    return Swept(rows, _carried_over(plan, entities, folds, tiles, calendar))
 
 
 @dataclass(frozen=True)
@@ -83,12 +106,6 @@ class _Calendar:
     base: int
     span: int
     event_timestamps: Int64s
-
-
-@dataclass(frozen=True)
-class _Tiles:
-    keys: Int64s
-    cuts: Int64s
 
 
 @dataclass(frozen=True)
@@ -125,11 +142,19 @@ def order_columns(resolved: Resolved) -> list[str]:
     return list(resolved.contract.key) or sorted(column.name for column in resolved.contract.columns)
 
 
-def _calendar(plan: SweepPlan, events: pa.Table, marks: pa.Table, stored: pa.Table, of_event: Int64s) -> _Calendar:
+def _usable(carried: pa.Table, of_carried: Int64s, of_mark: Int64s) -> tuple[pa.Table, Int64s]:
+    """What is carried over of unmarked entities, by entity."""
+    rows = np.flatnonzero(~np.isin(of_carried, of_mark))
+    rows = rows[np.argsort(of_carried[rows])]
+    return carried.take(pa.array(rows)).combine_chunks(), of_carried[rows]
+
+
+def _calendar(plan: SweepPlan, events: pa.Table, marks: pa.Table) -> _Calendar:
     days = _integers(events[BUSINESS_DAY])
-    first = [plan.last_day if plan.first_day is None else plan.first_day - 1]
+    first = [plan.last_day if plan.first_day is None else plan.first_day - 1, plan.carry_day]
     first += [int(days.min())] if days.size else []
     first += [int(_integers(marks[FROM_DAY]).min()) - 1] if marks.num_rows else []
+    first += [plan.carried_day - 1] if plan.carried_day is not None else []
     base = min(first)
     longest = max((f.declared.window.days or 0 for f in plan.resolved.features), default=0)
     delay = int(plan.resolved.definition.available_after.total_seconds() * 1_000_000)
@@ -137,15 +162,20 @@ def _calendar(plan: SweepPlan, events: pa.Table, marks: pa.Table, stored: pa.Tab
     return _Calendar(base, plan.last_day - base + longest + 3, starts + delay)
 
 
-def _tiles(events: pa.Table, of_event: Int64s, calendar: _Calendar) -> _Tiles:
+def _tiles(plan: SweepPlan, events: pa.Table, of_event: Int64s, of_carried: Int64s, calendar: _Calendar) -> Tiles:
     keys = of_event * calendar.span + (_integers(events[BUSINESS_DAY]) - calendar.base)
     begins = np.flatnonzero(np.diff(keys, prepend=-1))
-    return _Tiles(keys[begins], np.append(begins, len(keys)))
+    if plan.carried_day is None:
+        return Tiles(keys[begins], np.append(begins, len(keys)), np.empty(0, dtype=np.int64), calendar.span)
+    # What is carried stands as a tile of the day before the events: no window reaches it, a lifetime does.
+    carried_keys = of_carried * calendar.span + (plan.carried_day - 1 - calendar.base)
+    every = np.concatenate([keys[begins], carried_keys])
+    order = np.argsort(every, kind="stable")
+    cuts = np.append(np.concatenate([begins, np.searchsorted(keys, carried_keys)])[order], len(keys))
+    return Tiles(every[order], cuts, np.flatnonzero(order >= len(begins)), calendar.span)
 
 
-def _from_days(
-    plan: SweepPlan, marks: pa.Table, of_mark: Int64s, tiles: _Tiles, entities: int, calendar: _Calendar
-) -> Int64s:
+def _from_days(plan: SweepPlan, marks: pa.Table, of_mark: Int64s, entities: int, calendar: _Calendar) -> Int64s:
     """Per entity, the key of the first as-of day to check."""
     first = 0 if plan.first_day is None else plan.first_day - calendar.base
     days = np.full(entities, first, dtype=np.int64)
@@ -164,7 +194,7 @@ def _current(stored: pa.Table, of_stored: Int64s, calendar: _Calendar, from_day:
 
 
 def _rows_to_check(
-    plan: SweepPlan, tiles: _Tiles, from_day: Int64s, written: Int64s, calendar: _Calendar
+    plan: SweepPlan, tiles: Tiles, from_day: Int64s, written: Int64s, calendar: _Calendar
 ) -> tuple[Int64s, Mask]:
     """The keys at which features are computed, ascending, and which of them may be written.
 
@@ -189,67 +219,24 @@ def _rows_to_check(
     return every, asked
 
 
-def _features(
-    resolved: Resolved, events: pa.Table, tiles: _Tiles, row_keys: Int64s, calendar: _Calendar
-) -> tuple[pa.Table, Mask]:
+def _features(resolved: Resolved, folds: Folds, tiles: Tiles, row_keys: Int64s) -> tuple[pa.Table, Mask]:
     """Every feature at every row, and which rows' entities have been seen by then; the others have the values of no
     row.
     """
-    entity_start = row_keys // calendar.span * calendar.span
+    entity_start = row_keys // tiles.span * tiles.span
     last = np.searchsorted(tiles.keys, row_keys, side="left")
     ranges: dict[Window, Ranges] = {}
     for window in {f.declared.window for f in resolved.features}:
         begin = entity_start if window.days is None else np.maximum(row_keys - window.days, entity_start)
-        ranges[window] = Ranges(np.searchsorted(tiles.keys, begin, side="left"), last, row_keys, window, calendar.span)
+        ranges[window] = Ranges(np.searchsorted(tiles.keys, begin, side="left"), last, row_keys, window, tiles.span)
     seen = last > np.searchsorted(tiles.keys, entity_start, side="left")
-    folded = _Folds(events, tiles, calendar.span)
     columns = []
     for feature in resolved.features:
         aggregation = feature.declared.aggregation
-        values = aggregation.combine([folded.of(part, ranges[feature.declared.window]) for part in aggregation.parts()])
-        unseen = pa.scalar(aggregation.unseen, feature.dtype.arrow)
-        columns.append(pc.if_else(pa.array(seen), canonical(values, feature.dtype), unseen))
+        parts = [folds.of(part, ranges[feature.declared.window]) for part in aggregation.parts()]
+        values = canonical(aggregation.combine(parts), feature.dtype)
+        columns.append(pc.if_else(pa.array(seen), values, pa.scalar(aggregation.unseen, feature.dtype.arrow)))
     return pa.table(columns, names=[f.name for f in resolved.features]), seen
-
-
-class _Folds:
-    """Tiles of each aggregation and values of each window, computed once however many features share them."""
-
-    def __init__(self, events: pa.Table, tiles: _Tiles, span: int) -> None:
-        self._events, self._tiles, self._span = events, tiles, span
-        self._tiled: dict[tuple[object, ...], object] = {}
-        self._folded: dict[tuple[tuple[object, ...], Window], pa.Array] = {}
-        self._selections: dict[tuple[object, ...], Selection] = {}
-
-    def of(self, part: Aggregation, ranges: Ranges) -> pa.Array:
-        """The part's value at every row of this window."""
-        computation = part.computation()
-        if (computation, ranges.window) not in self._folded:
-            if computation not in self._tiled:
-                self._tiled[computation] = part.tile(self._selection(part))
-            self._folded[computation, ranges.window] = part.fold(self._tiled[computation], ranges)
-        return self._folded[computation, ranges.window]
-
-    def _selection(self, part: Aggregation) -> Selection:
-        what = (part.measured, str(part.where), part.keeps_nulls)
-        if what not in self._selections:
-            self._selections[what] = self._selected(part)
-        return self._selections[what]
-
-    def _selected(self, part: Aggregation) -> Selection:
-        values = (
-            pa.array(np.arange(self._events.num_rows, dtype=np.int64))
-            if part.measured is None
-            else self._events[part.measured].combine_chunks()
-        )
-        mask = np.ones(self._events.num_rows, dtype=np.bool_) if part.where is None else part.where.mask(self._events)
-        if values.null_count and not part.keeps_nulls:
-            mask &= np.asarray(values.is_valid().to_numpy(zero_copy_only=False))
-        if mask.all():
-            return Selection(values, self._tiles.cuts, self._tiles.keys, self._span)
-        running = np.zeros(len(mask) + 1, dtype=np.int64)
-        np.cumsum(mask, out=running[1:])
-        return Selection(values.filter(pa.array(mask)), running[self._tiles.cuts], self._tiles.keys, self._span)
 
 
 def _rows_to_write(
@@ -285,6 +272,17 @@ def _assembled(
         **{name: features[name].take(pa.array(kept)) for name in features.column_names},
     }
     return pa.table(columns).cast(table_schema(plan.resolved))
+
+
+def _carried_over(plan: SweepPlan, entities: pa.Table, folds: Folds, tiles: Tiles, calendar: _Calendar) -> pa.Table:
+    """What the next run has to know of days before its first, of every entity that was seen in them."""
+    starts = np.arange(entities.num_rows, dtype=np.int64) * calendar.span
+    first = np.searchsorted(tiles.keys, starts)
+    last = np.searchsorted(tiles.keys, starts + (plan.carry_day - calendar.base))
+    seen = np.flatnonzero(last > first)
+    keys = [entities[name].take(pa.array(seen)) for name in entities.column_names]
+    schema = carry_schema(plan.resolved)
+    return pa.table([*keys, *folds.carry(first[seen], last[seen])], names=schema.names).cast(schema)
 
 
 def _integers(column: pa.ChunkedArray) -> Int64s:

@@ -73,7 +73,9 @@ class PointInTimeJob(RetrievalJob):
         """The spine's frame as it was given, with the features beside it."""
         import pandas as pd
 
-        features = self.to_arrow(validation_reference, timeout).select(list(self._plan.columns))
+        if validation_reference is not None:
+            self.to_arrow(validation_reference, timeout)  # raises where the reference is not met
+        features = pa.table(features_of(self._spine, self._plan))
         frame: pd.DataFrame = features.to_pandas(types_mapper=_nullable_dtypes().get if self._nullable_dtypes else None)
         return pd.concat([self._spine.to_df(), frame], axis=1)
 

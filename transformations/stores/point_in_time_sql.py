@@ -103,7 +103,7 @@ def moments_between(joins: Sequence[Join], names: Sequence[str], start: datetime
     for join in joins:
         by_spine = {key.spine: key for key in join.keys}
         keys = [f"{_key(by_spine[name])} AS {identifier(name)}" for name in names[:-1]]
-        moment = f"CAST({identifier(join.timestamp)} AS TIMESTAMPTZ) AS {identifier(names[-1])}"
+        moment = f"{_instant(join.timestamp)} AS {identifier(names[-1])}"
         rows = f"{join.relation} WHERE {_between(join.timestamp, start, end)}"
         parts.append(f"SELECT DISTINCT {', '.join([*keys, moment])} FROM {rows}")
     union = "\nUNION\n".join(parts)
@@ -113,10 +113,10 @@ def moments_between(joins: Sequence[Join], names: Sequence[str], start: datetime
 def _narrow(join: Join) -> str:
     """Keys, timestamps and place of the rows that can match at all."""
     keys = [f"{_key(key)} AS {identifier(key.spine)}" for key in join.keys]
-    created = f"CAST({identifier(join.created)} AS TIMESTAMPTZ)" if join.created else "NULL::TIMESTAMPTZ"
+    created = _instant(join.created) if join.created else "NULL::TIMESTAMPTZ"
     columns = [
         *keys,
-        f"CAST({identifier(join.timestamp)} AS TIMESTAMPTZ) AS _happened",
+        f"{_instant(join.timestamp)} AS _happened",
         f"{created} AS _created",
         "file_index AS _file",
         "file_row_number AS _place",
@@ -183,11 +183,16 @@ def _key(key: Key) -> str:
     return f"TRY_CAST({column} AS {key.sql_type})" if key.sql_type else column
 
 
+def _instant(column: str) -> str:
+    """A timestamp in UTC microseconds; where the files hold such, the cast is none, and their statistics prune."""
+    return f"CAST({identifier(column)} AS TIMESTAMPTZ)"
+
+
 def _created_last(join: Join) -> str:
     return f"{identifier(join.created)} DESC NULLS LAST, " if join.created else ""
 
 
 def _between(timestamp: str, start: datetime | None, end: datetime | None) -> str:
-    bounds = [f"{identifier(timestamp)} >= {literal(start)}"] if start else []
-    bounds += [f"{identifier(timestamp)} <= {literal(end)}"] if end else []
+    bounds = [f"{_instant(timestamp)} >= {literal(start)}"] if start else []
+    bounds += [f"{_instant(timestamp)} <= {literal(end)}"] if end else []
     return " AND ".join(bounds) or "TRUE"

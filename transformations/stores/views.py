@@ -130,8 +130,9 @@ def contents(repo: Path) -> RepoContents:
 
     if not repo.is_dir():
         raise DefinitionError(f"{repo} is no folder. Name the feature repository, which holds feature_store.yaml.")
-    with _importing(repo.resolve()):
-        return parse_repo(repo.resolve())
+    folder = repo.resolve()
+    with _importing(folder):
+        return parse_repo(folder)
 
 
 @contextlib.contextmanager
@@ -200,6 +201,7 @@ def _field(resolved: Resolved, feature: Feature) -> Field:
 
 def _columns_read(resolved: Resolved, names: frozenset[str]) -> list[str]:
     """The source columns behind these columns, as `source.column`; derived ones lead to what they are derived from."""
+    names = names or frozenset([resolved.contract.event_time or resolved.definition.join_keys[0]])  # events are counted
     derived = {function.name: function for function in resolved.definition.derived}
     looked_up = {column: lookup.source for lookup in resolved.definition.lookups for column in lookup.columns}
     found: set[str] = set()

@@ -54,7 +54,7 @@ def text_of(view: str, owner: str, description: str, calls: Sequence[Call]) -> s
     the functions' code, and the documentation. It imports in its body because Feast executes it in a namespace of its
     own.
     """
-    lines = [f"def {view}(inputs):", f"    # {_one_line(description)} Owner: {_one_line(owner)}"]
+    lines = [f"def {view}(inputs):", f"    # {_one_line(description)} (owner: {_one_line(owner)})"]
     for call in calls:
         function = call.function
         facts = f"{function.returns}, {function.unit}, {function.expect}"

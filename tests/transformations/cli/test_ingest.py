@@ -1,15 +1,16 @@
 """`features ingest`: what it prints, its JSON, its exit codes."""
 
 import json
-from datetime import date, datetime
+from datetime import UTC, datetime
 from pathlib import Path
 
+import click
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner, Result
 
-from transformations.cli.ingest import ingest
+from transformations.cli.ingest import ingest, parse_moment
 from transformations.cli.main import run
 from transformations.engine.settings import get_settings
 
@@ -132,10 +133,10 @@ def test_exit_codes_tell_usage_from_data(capsys: pytest.CaptureFixture[str]) -> 
 
 
 def test_a_moment_without_an_offset_is_utc() -> None:
+    context = click.Context(ingest)
     (option,) = (each for each in ingest.params if each.name == "valid_from")
-    assert option.type.convert("2020-01-31", None, None).isoformat() == "2020-01-31T00:00:00+00:00"
-    (option,) = (each for each in ingest.params if each.name == "complete_through")
-    assert option.type.convert("2020-01-31", None, None) == date(2020, 1, 31)
+    assert parse_moment(context, option, "2020-01-31") == datetime(2020, 1, 31, tzinfo=UTC)
+    assert parse_moment(context, option, "2020-01-31T00:00:00-05:00") == datetime(2020, 1, 31, 5, tzinfo=UTC)
 
 
 def test_sources_are_completed_from_the_contracts() -> None:

@@ -35,9 +35,11 @@ from transformations import (
     hours,
 )
 from transformations.engine.business_days import day_number, day_of_instant, start_of_day
+from transformations.engine.folds import carry_schema
 from transformations.engine.reference import reference_row
 from transformations.engine.resolution import Resolved, resolve
-from transformations.engine.sweep import SweepPlan, sweep
+from transformations.engine.sweep import SweepPlan
+from transformations.engine.sweep import sweep as swept
 from validation.contracts import Column, Contract
 
 ZONE = "America/New_York"
@@ -173,6 +175,11 @@ def no_rows(resolved: Resolved) -> pa.Table:
     return table_schema(resolved).empty_table()
 
 
+def sweep(plan: SweepPlan, events: pa.Table, marks: pa.Table, stored: pa.Table) -> pa.Table:
+    """The rows of a sweep to which nothing is carried over."""
+    return swept(plan, events, marks, stored, carry_schema(plan.resolved).empty_table()).rows
+
+
 def first_load(resolved: Resolved) -> SweepPlan:
     return SweepPlan(resolved, None, day_number(LAST_DAY), True, None)
 
@@ -234,6 +241,30 @@ def test_two_incremental_runs_equal_one_backfill(
     assert_equals_reference(everything, pa.concat_tables([one, two]), events)
 
 
+@given(events=histories(), first=st.integers(1, 8), second=st.integers(9, 15))
+def test_runs_that_see_only_what_is_carried_and_the_last_days_equal_one_backfill(
+    everything: Resolved, events: list[dict[str, Any]], first: int, second: int
+) -> None:
+    """Each run is given no event that the run before has carried over to it."""
+    ends = [day_number(FIRST_DAY) + first, day_number(FIRST_DAY) + second, day_number(LAST_DAY)]
+    carried = carry_schema(everything).empty_table()
+    rows, carried_day, begin = [], None, None
+    for end in ends:
+        created = None if begin is None else datetime(2020, 1, 1, tzinfo=UTC)
+        plan = SweepPlan(everything, begin, end, begin is None, created, carried_day=carried_day)
+        needed = [
+            event for event in events if _day(event) < end and (carried_day is None or _day(event) >= carried_day)
+        ]
+        result = swept(plan, events_table(everything, needed), no_marks(everything), no_rows(everything), carried)
+        rows.append(result.rows)
+        carried, carried_day, begin = result.carry, plan.carry_day, end + 1
+    assert_equals_reference(everything, pa.concat_tables(rows), events)
+
+
+def _day(event: Mapping[str, Any]) -> int:
+    return day_number(day_of_instant(event["_event_timestamp"], ZONE))
+
+
 @given(before=histories(), after=histories())
 def test_corrections_are_re_asserted_so_that_newest_wins_serves_the_truth(
     everything: Resolved, before: list[dict[str, Any]], after: list[dict[str, Any]]
@@ -266,7 +297,7 @@ def test_corrections_are_re_asserted_so_that_newest_wins_serves_the_truth(
 def _changed_days(before: Sequence[Mapping[str, Any]], after: Sequence[Mapping[str, Any]], user: int) -> list[int]:
     own = [[event for event in events if event["user_id"] == user] for events in (before, after)]
     changed = [event for event in own[0] if event not in own[1]] + [event for event in own[1] if event not in own[0]]
-    return [day_number(day_of_instant(event["_event_timestamp"], ZONE)) for event in changed]
+    return [_day(event) for event in changed]
 
 
 def test_a_seven_day_sum_falls_to_zero_when_the_last_purchase_leaves_the_window() -> None:

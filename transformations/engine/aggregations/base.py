@@ -32,12 +32,15 @@ class Selection:
     """The events that one aggregation looks at, in the order of entity, time and contract key.
 
     values: the aggregated column of these events, without nulls (row numbers for a count of events).
-    cuts: where each tile begins among them, plus the end; tile i holds events `cuts[i]` to `cuts[i + 1]`.
-    tile_keys: per tile, the entity's number times `span` plus the business day's offset; ascending.
+    cuts: where each tile begins among them, plus the end; tile i holds the values `cuts[i]` to `cuts[i + 1]`.
+    numbers: how many events lie before each cut; equal to `cuts` but where a carried tile stands for more events than
+    it has values (see `Aggregation.compact`). tile_keys: per tile, the entity's number times `span` plus the business
+    day's offset; ascending.
     """
 
     values: pa.Array
     cuts: Int64s
+    numbers: Int64s
     tile_keys: Int64s
     span: int
 
@@ -106,6 +109,15 @@ class Aggregation(ABC):
     def reference(self, values: Sequence[Any]) -> object:
         """The definition: the value over these non-null values, in the total order of their events."""
 
+    def compact(self, selection: Selection, first: Int64s, last: Int64s) -> tuple[pa.Array, Int64s]:
+        """Fewer values that give the same lifetime result as those of the tiles `first[r]` to `last[r]`, and how many
+        each.
+
+        A run carries these to the next, which then need not read old events again. By default all of them.
+        """
+        sizes = selection.cuts[last] - selection.cuts[first]
+        return selection.values.take(pa.array(expanded(selection.cuts[first], sizes))), sizes
+
     # --- what the engine asks ----------------------------------------------------------------------------------------
 
     @property
@@ -159,7 +171,16 @@ class ColumnAggregation(Aggregation):
 
 def counts(selection: Selection, ranges: Ranges) -> Int64s:
     """How many selected events each window holds."""
-    return selection.cuts[ranges.last] - selection.cuts[ranges.first]
+    return selection.numbers[ranges.last] - selection.numbers[ranges.first]
+
+
+def expanded(starts: Int64s, sizes: Int64s) -> Int64s:
+    """The positions `starts[r]`, `starts[r] + 1`, … of each row, `sizes[r]` of them, laid end to end."""
+    ends = np.cumsum(sizes)
+    positions: Int64s = np.arange(int(ends[-1]) if len(ends) else 0, dtype=np.int64) + np.repeat(
+        starts - (ends - sizes), sizes
+    )
+    return positions
 
 
 def null_where(values: npt.NDArray[Any], missing: npt.NDArray[np.bool_], dtype: pa.DataType) -> pa.Array:

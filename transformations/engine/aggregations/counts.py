@@ -16,6 +16,7 @@ from transformations.engine.aggregations.base import (
     Selection,
     codes_of,
     counts,
+    expanded,
 )
 from transformations.engine.dtypes import INT64, Dtype
 
@@ -34,6 +35,9 @@ class Count(Aggregation):
 
     def fold(self, tiles: Selection, ranges: Ranges) -> pa.Array:
         return pa.array(counts(tiles, ranges))
+
+    def compact(self, selection: Selection, first: Int64s, last: Int64s) -> tuple[pa.Array, Int64s]:
+        return selection.values.slice(0, 0), np.zeros(len(first), dtype=np.int64)
 
     def reference(self, values: Sequence[object]) -> int:
         return len(values)
@@ -89,6 +93,16 @@ class CountDistinct(ColumnAggregation):
         begun = np.searchsorted(tiles.at, ranges.row_keys, side="left")
         ended = np.searchsorted(ends, ranges.row_keys, side="left")
         return pa.array((begun - ended).astype(np.int64))
+
+    def compact(self, selection: Selection, first: Int64s, last: Int64s) -> tuple[pa.Array, Int64s]:
+        sizes = selection.cuts[last] - selection.cuts[first]
+        positions = expanded(selection.cuts[first], sizes)
+        codes, _ = codes_of(selection.values.take(pa.array(positions)))
+        row = np.repeat(np.arange(len(first), dtype=np.int64), sizes)
+        kept = np.sort(np.unique(row * (int(codes.max(initial=0)) + 1) + codes, return_index=True)[1])
+        return selection.values.take(pa.array(positions[kept])), np.bincount(row[kept], minlength=len(first)).astype(
+            np.int64
+        )
 
     def reference(self, values: Sequence[object]) -> int:
         return len(set(values))

@@ -37,6 +37,11 @@ class ExactPrefix:
         """The correctly rounded sum of the values from cut `first` to cut `last`, for each pair; 0.0 where empty."""
         return _rounded([limb[last] - limb[first] for limb in self.limbs], self.exponent)
 
+    def expansion_between(self, first: Int64s, last: Int64s) -> list[Floats]:
+        """Doubles whose exact sum is the exact sum of the values between two cuts, one array a limb."""
+        limbs = _carried([limb[last] - limb[first] for limb in self.limbs])
+        return [np.ldexp(limb.astype(np.float64), _LIMB * i + self.exponent) for i, limb in enumerate(limbs)]
+
     def integers_between(self, first: Int64s, last: Int64s) -> npt.NDArray[np.object_]:
         """The exact sums as Python integers in units of 2**`exponent`."""
         total = np.zeros(len(first), dtype=object)

@@ -12,8 +12,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from transformations.engine.aggregations.base import ColumnAggregation, Int64s, Ranges, Selection
-from transformations.engine.aggregations.order import lists, within_lists
+from transformations.engine.aggregations.base import ColumnAggregation, Int64s, Ranges, Selection, expanded
+from transformations.engine.aggregations.order import lists
 from transformations.engine.dtypes import BOOL, Dtype, array_of
 from transformations.engine.errors import DefinitionError
 
@@ -67,12 +67,13 @@ class TopK(ColumnAggregation):
         """Lay the windows' events end to end, count by (row, value), and keep the first k of each row."""
         lengths = last - first
         row = np.repeat(np.arange(len(first), dtype=np.int64), lengths)
-        rank = tiles.ranks[np.repeat(first, lengths) + within_lists(lengths)]
+        rank = tiles.ranks[expanded(first, lengths)]
         pairs, frequency = np.unique(row * max(len(tiles.values), 1) + rank, return_counts=True)
         row, rank = np.divmod(pairs, max(len(tiles.values), 1))
         order = np.lexsort((rank, -frequency, row))
         row, rank = row[order], rank[order]
-        kept = within_lists(np.bincount(row, minlength=len(first))) < self.k
+        sizes = np.bincount(row, minlength=len(first)).astype(np.int64)
+        kept = expanded(np.zeros_like(sizes), sizes) < self.k
         return lists(tiles.values, rank[kept], np.bincount(row[kept], minlength=len(first)).astype(np.int64))
 
     def reference(self, values: Sequence[Any]) -> list[Any]:

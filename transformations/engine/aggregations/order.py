@@ -11,9 +11,10 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from transformations.engine.aggregations.base import ColumnAggregation, Int64s, Ranges, Selection, counts
+from transformations.engine.aggregations.base import ColumnAggregation, Int64s, Ranges, Selection, counts, expanded
 from transformations.engine.dtypes import BOOL, Dtype, array_of
 from transformations.engine.errors import DefinitionError
+from transformations.engine.windows import LIFETIME
 
 
 @dataclass(frozen=True)
@@ -65,6 +66,11 @@ class Min(ColumnAggregation):
                 best[rows] = np.minimum(level[first], level[last])
         return tiles.values.take(pa.array(best, mask=~present))
 
+    def compact(self, selection: Selection, first: Int64s, last: Int64s) -> tuple[pa.Array, Int64s]:
+        lifetime = Ranges(first, last, first, LIFETIME, selection.span)
+        best = self.fold(self.tile(selection), lifetime)
+        return best.drop_null(), (counts(selection, lifetime) > 0).astype(np.int64)
+
     def reference(self, values: Sequence[Any]) -> object:
         return min(values, default=None)
 
@@ -112,6 +118,11 @@ class First(ColumnAggregation):
         position = self._position(tiles.cuts[ranges.first], tiles.cuts[ranges.last])
         return tiles.values.take(pa.array(position, mask=counts(tiles, ranges) == 0))
 
+    def compact(self, selection: Selection, first: Int64s, last: Int64s) -> tuple[pa.Array, Int64s]:
+        begin, end = selection.cuts[first], selection.cuts[last]
+        present = end > begin
+        return selection.values.take(pa.array(self._position(begin, end)[present])), present.astype(np.int64)
+
     def reference(self, values: Sequence[Any]) -> object:
         return values[0] if values else None
 
@@ -158,16 +169,15 @@ class LastK(ColumnAggregation):
     def fold(self, tiles: Selection, ranges: Ranges) -> pa.Array:
         last = tiles.cuts[ranges.last]
         sizes = np.minimum(last - tiles.cuts[ranges.first], self.k)
-        return lists(tiles.values, np.repeat(last - 1, sizes) - within_lists(sizes), sizes)
+        return lists(tiles.values, np.repeat(last - 1, sizes) - expanded(np.zeros_like(sizes), sizes), sizes)
+
+    def compact(self, selection: Selection, first: Int64s, last: Int64s) -> tuple[pa.Array, Int64s]:
+        end = selection.cuts[last]
+        sizes = np.minimum(end - selection.cuts[first], self.k)
+        return selection.values.take(pa.array(expanded(end - sizes, sizes))), sizes
 
     def reference(self, values: Sequence[Any]) -> list[Any]:
         return list(values[-self.k :][::-1])
-
-
-def within_lists(sizes: Int64s) -> Int64s:
-    """0, 1, 2, … within each list, for lists of these sizes laid end to end."""
-    ends = np.cumsum(sizes)
-    return np.arange(int(ends[-1]) if len(ends) else 0, dtype=np.int64) - np.repeat(ends - sizes, sizes)
 
 
 def lists(values: pa.Array, positions: npt.NDArray[np.int64], sizes: Int64s) -> pa.Array:

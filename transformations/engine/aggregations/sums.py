@@ -58,6 +58,13 @@ class _Summed(_Numeric):
     def tile(self, selection: Selection) -> _Sums:
         return _sums(selection)
 
+    def compact(self, selection: Selection, first: Int64s, last: Int64s) -> tuple[pa.Array, Int64s]:
+        prefix = _sums(selection).prefix
+        if isinstance(prefix, _IntegerPrefix):
+            return pa.array(prefix.between(first, last)), np.ones(len(first), dtype=np.int64)
+        limbs = prefix.expansion_between(first, last)
+        return pa.array(np.stack(limbs, axis=1).ravel()), np.full(len(first), len(limbs), dtype=np.int64)
+
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Sum(_Summed):

@@ -1,0 +1,176 @@
+"""Online lookups against a real Redis: the same values as training, each with the status it deserves."""
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from types import ModuleType
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pytest
+from feast import Entity, FeatureService, FeatureStore, FeatureView, Field, RequestSource
+from feast.errors import RequestDataNotFoundInEntityRowsException
+from feast.protos.feast.serving.ServingService_pb2 import FieldStatus
+from feast.types import Float64, Int64, String, UnixTimestamp
+
+from transformations.engine.errors import DataError, UsageError
+from transformations.stores.on_demand import on_demand_view
+
+OWNER = "team@example.com"
+NOW = "2024-05-09T10:00:00.250000+00:00"
+
+FUNCTIONS = '''
+import pyarrow.compute as pc
+from transformations import Float64, Int64, String, UnixTimestamp, on_demand
+
+@on_demand(unit="ratio")
+def price_ratio(price: Float64, spent_mean: Float64) -> Float64:
+    """The price against what is spent on average."""
+    return pc.divide(price, spent_mean)
+
+@on_demand(unit="seconds")
+def idle_seconds(request_timestamp: UnixTimestamp, visit_at: UnixTimestamp) -> Float64:
+    """Seconds since the last visit."""
+    return pc.divide(pc.cast(pc.microseconds_between(visit_at, request_timestamp), "float64"), 1e6)
+
+@on_demand(unit="visits")
+def visits_twice(visits: Int64) -> Int64:
+    """Twice the visits."""
+    return pc.multiply(visits, 2)
+
+@on_demand(unit="text")
+def greeting(plan: String, price_ratio: Float64) -> String:
+    """Plan and ratio, in words."""
+    return pc.binary_join_element_wise(plan, pc.cast(price_ratio, "string"), "/")
+'''
+
+ROWS = """
+    user_id  event_timestamp      created_timestamp    spent_mean  visits             visit_at                    plan
+    1        2024-05-01           2024-05-01           10.5        9007199254740993   2024-05-01T09:00:00.900000  gold
+    2        2024-05-02           2024-05-02           -           -                  -                           -
+    3        2024-05-01           2024-05-01           2.5         3                  2024-04-01                  -
+    3        2024-05-08           2024-05-08           0.1         4                  2024-05-07                  free
+"""
+
+
+@pytest.fixture
+def store(
+    store_of: Callable[..., FeatureStore],
+    stored: Callable[..., FeatureView],
+    table_of: Callable[..., pa.Table],
+    module_of: Callable[[str, str], ModuleType],
+    user: Entity,
+    clock: Callable[[str], None],
+) -> FeatureStore:
+    functions = module_of("lookup_functions", FUNCTIONS)
+    visits = stored(
+        "user_visits",
+        table_of(ROWS, spent_mean=pa.float64(), plan=pa.string(), visit_at=pa.timestamp("us", tz="UTC")),
+        spent_mean=Float64,
+        visits=Field(name="visits", dtype=Int64, tags={"unseen": "0"}),
+        visit_at=UnixTimestamp,
+        plan=String,
+    )
+    cart = RequestSource(name="cart", schema=[Field(name="price", dtype=Float64)])
+    names = ("greeting", "price_ratio", "idle_seconds", "visits_twice")
+    now = on_demand_view(
+        "user_now", [getattr(functions, name) for name in names], [visits, cart], owner=OWNER, description="Now"
+    )
+    clock(NOW)
+    feature_store = store_of(user, visits, now, FeatureService(name="offer_v1", features=[visits, now]))
+    feature_store.materialize(datetime(1970, 1, 1), datetime.fromisoformat(NOW))
+    return feature_store
+
+
+@pytest.mark.parametrize("full_feature_names", [False, True])
+def test_a_lookup_equals_training_at_the_same_moment(store: FeatureStore, full_feature_names: bool) -> None:
+    service = store.get_feature_service("offer_v1")
+    rows = [{"user_id": user, "price": price} for user, price in ((3, 1), (1, 2.5), (2, 1.0), (9, 4.0), (1, None))]
+    online = store.get_online_features(service, rows, full_feature_names=full_feature_names).to_dict()
+    spine = pd.DataFrame(rows).assign(event_timestamp=pd.Timestamp(NOW))
+    training = store.get_historical_features(spine, service, full_feature_names=full_feature_names).to_arrow()
+    expected = training.drop_columns(["price", "event_timestamp"]).to_pydict()
+    assert online == expected
+    prefixes = ("user_visits__", "user_now__") if full_feature_names else ("", "")
+    assert online[prefixes[0] + "visits"] == [4, 2**53 + 1, None, 0, 2**53 + 1]
+    assert online[prefixes[1] + "greeting"] == ["free/10", "gold/0.23809523809523808", None, None, None]
+    assert online[prefixes[1] + "visits_twice"] == [8, 2**54 + 2, None, 0, 2**54 + 2]
+    assert online[prefixes[1] + "idle_seconds"][0] == 2 * 86_400 + 10 * 3_600 + 0.25
+
+
+def test_only_what_was_asked_for_comes_back(store: FeatureStore) -> None:
+    rows = [{"user_id": 3, "price": 1.0}]
+    found = store.get_online_features(["user_now:price_ratio"], rows).to_dict()
+    assert found == {"user_id": [3], "price_ratio": [10.0]}
+    found = store.get_online_features(["user_visits:plan"], [{"user_id": 3}], full_feature_names=True).to_dict()
+    assert found == {"user_id": [3], "user_visits__plan": ["free"]}
+
+
+async def test_the_server_s_way_gives_the_same(store: FeatureStore) -> None:
+    service = store.get_feature_service("offer_v1")
+    columns = {"user_id": [3, 9], "price": [1, 2.5]}
+    expected = store.get_online_features(service, columns)
+    found = await store.get_online_features_async(service, columns)
+    assert found.proto == expected.proto
+    await store.provider.online_store.close()
+
+
+def test_each_value_says_whether_it_is_present_null_or_of_nobody(store: FeatureStore) -> None:
+    features = ["user_visits:plan", "user_visits:visits", "user_now:visits_twice"]
+    rows = [{"user_id": user, "price": 1.0} for user in (3, 2, 9)]
+    response = store.get_online_features(features, rows).proto
+    statuses = {
+        name: [FieldStatus.Name(status) for status in vector.statuses]
+        for name, vector in zip(response.metadata.feature_names.val, response.results, strict=True)
+    }
+    assert statuses == {
+        "user_id": ["PRESENT", "PRESENT", "PRESENT"],
+        "plan": ["PRESENT", "NULL_VALUE", "NOT_FOUND"],
+        "visits": ["PRESENT", "NULL_VALUE", "PRESENT"],
+        "visits_twice": ["PRESENT", "NULL_VALUE", "PRESENT"],
+    }
+
+
+def test_past_its_ttl_a_value_is_withheld_with_its_event_timestamp_told(
+    store_of: Callable[..., FeatureStore],
+    stored: Callable[..., FeatureView],
+    table_of: Callable[..., pa.Table],
+    user: Entity,
+    clock: Callable[[str], None],
+) -> None:
+    table = table_of("user_id  event_timestamp  created_timestamp  spent\n1  2024-05-01  2024-05-01  7")
+    view = stored("user_visits", table, spent=Int64)
+    view.ttl = timedelta(days=1)
+    store = store_of(user, view)
+    clock("2024-05-01T12:00:00Z")
+    store.materialize(datetime(2024, 5, 1), datetime(2024, 5, 2))
+    found = []
+    for now in ("2024-05-02T00:00:00Z", "2024-05-02T00:00:00.000001Z"):
+        clock(now)
+        vector = store.get_online_features(["user_visits:spent"], [{"user_id": 1}]).proto.results[1]
+        when = vector.event_timestamps[0].ToDatetime().day
+        found.append((vector.values[0].int64_val, FieldStatus.Name(vector.statuses[0]), when))
+    assert found == [(7, "PRESENT", 1), (0, "OUTSIDE_MAX_AGE", 1)]
+
+
+@pytest.mark.parametrize(
+    ("price", "message"),
+    [
+        (["5", 1.0], r"request field 'price' has values \(float, str\) that make no column"),
+        (["5"], "user_now: request field 'price' is declared Float64, but holds string such as '5'"),
+        ([True], "user_now: request field 'price' is declared Float64, but holds bool such as True"),
+        ([2**53 + 1], "row 0 holds 9007199254740993, which cannot become Float64 without loss"),
+    ],
+)
+def test_a_request_value_of_another_kind_is_refused(store: FeatureStore, price: list[Any], message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        store.get_online_features(["user_now:price_ratio"], {"user_id": [1] * len(price), "price": price})
+
+
+def test_a_request_that_lacks_something_says_what(store: FeatureStore) -> None:
+    with pytest.raises(RequestDataNotFoundInEntityRowsException, match="price"):
+        store.get_online_features(["user_now:price_ratio"], [{"user_id": 1}])
+    with pytest.raises(UsageError, match="a lookup needs at least one entity row"):
+        store.get_online_features(["user_visits:plan"], [])
+    with pytest.raises(UsageError, match="entity row 1 has user, the first has user_id"):
+        store.get_online_features(["user_visits:plan"], [{"user_id": 1}, {"user": 2}])

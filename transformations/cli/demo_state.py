@@ -1,0 +1,49 @@
+"""What of the demo is done already, so that a second run says so instead of doing it again."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from transformations.engine.settings import Settings
+
+if TYPE_CHECKING:
+    from transformations.cli.freshness import ViewFreshness
+
+
+@dataclass(frozen=True)
+class DemoState:
+    """How the demo stands. moment: when the newest rows of all views can be served, once all are built."""
+
+    views: Mapping[str, ViewFreshness]
+    moment: datetime | None
+    changes: int
+
+    @property
+    def is_built(self) -> bool:
+        """Whether every table is of its definition, and as complete as its sources."""
+        from transformations.cli.freshness import State
+
+        unbuilt = (State.SOURCE_MISSING, State.SOURCE_INCOMPLETE, State.NOT_BUILT, State.REDEFINED, State.BEHIND)
+        return all(view.state not in unbuilt for view in self.views.values())
+
+    @property
+    def is_loaded(self) -> bool:
+        """Whether the online store has the newest rows of every view."""
+        from transformations.cli.freshness import State
+
+        return all(view.state is State.UP_TO_DATE for view in self.views.values())
+
+
+def demo_state(settings: Settings) -> DemoState:
+    """Look at raw zone, tables, registry and online store; as `features status` and `features diff` do."""
+    from transformations.cli.diff import read_changes
+    from transformations.cli.repository import read_repository
+    from transformations.cli.status import freshness_of, servable_from
+
+    chosen = read_repository(settings).select([])
+    views = freshness_of(chosen, settings)
+    changes = len(read_changes(settings).changes)
+    return DemoState({view.view: view for view in views}, servable_from(chosen, views), changes)
