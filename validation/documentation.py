@@ -63,14 +63,14 @@ def _problems(contents: RepoContents) -> Iterator[Problem]:
     for view in contents.feature_views:
         keyed_by[view.name] = tuple(name for name in view.entities if name in entities)
         yield from _described(f"view {view.name}", view)
-        yield from _named_for_an_entity(view.name, keyed_by[view.name])
+        yield from _named_for_an_entity(f"view {view.name}", view.name, keyed_by[view.name])
         for feature in _stored(view):
             yield from _feature(feature)
     for on_demand in contents.on_demand_feature_views:
         projections = on_demand.source_feature_view_projections.values()
         names = [name for projection in projections for name in keyed_by.get(projection.name, ())]
         yield from _described(f"on-demand view {on_demand.name}", on_demand)
-        yield from _named_for_an_entity(on_demand.name, names)
+        yield from _named_for_an_entity(f"on-demand view {on_demand.name}", on_demand.name, names)
         yield from _request_fields(on_demand)
         for feature in _computed(on_demand):
             yield from _feature(feature)
@@ -86,11 +86,9 @@ def _described(place: str, declared: Entity | FeatureView | OnDemandFeatureView 
             yield Problem(place, f"has no {fact}", f"Write {fact}=…")
 
 
-def _named_for_an_entity(view: str, entities: Sequence[str]) -> Iterator[Problem]:
-    if entities and not any(view.startswith(f"{entity}_") for entity in entities):
-        yield Problem(
-            f"view {view}", "is not named <entity>_<subject>", f"Begin its name with {' or '.join(entities)}_"
-        )
+def _named_for_an_entity(place: str, name: str, entities: Sequence[str]) -> Iterator[Problem]:
+    if entities and not any(name.startswith(f"{entity}_") for entity in entities):
+        yield Problem(place, "is not named <entity>_<subject>", f"Begin its name with {' or '.join(entities)}_")
 
 
 def _stored(view: FeatureView) -> Iterator[_Feature]:

@@ -54,8 +54,8 @@ class Catalog:
         return [card for card in self.cards() if wanted in (card.name.casefold(), card.short_name.casefold())]
 
     def names(self) -> set[str]:
-        """Every name that `find` knows."""
-        return {name for card in self.cards() for name in (card.name, card.short_name)}
+        """Every short name that `find` knows."""
+        return {card.short_name for card in self.cards()}
 
     def cards(self) -> Iterator[Card]:
         """All cards, from what models ask for down to source columns."""
@@ -81,7 +81,7 @@ class Catalog:
             _facts(
                 ("Meaning", service.description),
                 ("Owner", service.owner),
-                ("Features", f"{len(references)} of {len(service.feature_view_projections)} views"),
+                ("Features", f"{len(references)}, of {len(service.feature_view_projections)} views"),
                 ("Tags", _tags(service.tags)),
             ),
             self._rests_on([projection.name for projection in service.feature_view_projections]),

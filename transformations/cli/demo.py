@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from transformations.cli.demo_state import DemoState
-    from transformations.cli.demo_steps import Finished, Step
+    from transformations.cli.demo_steps import Finished
     from validation.parity import ParityReport
 
 # In the order of what refers to what; the events say through which day they are complete.
@@ -65,11 +65,14 @@ def training_frame_command(again: bool) -> None:
     with progress("Joining features to checkouts"):
         made = training_frame(settings)
     frame = made.rows
-    say(frame.head(5).T.to_string(max_colwidth=24))
+    rates = frame.isna().mean()
+    facts = [
+        (name, str(frame[name].dtype), f"{rates[name]:.1%}", *map(_shown, frame[name].head(3)))
+        for name in map(str, frame)
+    ]
+    print_table(["Column", "Dtype", "Nulls", "1st row", "2nd row", "3rd row"], facts)
     say(f"\n{human_count(len(frame))} rows × {len(frame.columns)} columns; {frame[LABEL].mean():.1%} redeem a coupon")
     say(f"{human_count(made.dropped)} checkouts left out: their {LABEL_DAYS} days pass {made.labels_through}")
-    nulls = frame.isna().mean()
-    say("nulls: " + ", ".join(f"{name} {rate:.1%}" for name, rate in nulls[nulls > 0].items()))
     say(f"saved: {made.path}")
 
 
@@ -115,15 +118,13 @@ def _print_parity(report: ParityReport) -> None:
 
 
 def _run_all(settings: Settings, terminal: Console) -> None:
-    from transformations.cli.demo_steps import alone, run
+    from transformations.cli.demo_steps import alone
 
-    files = _files()
     with alone(settings.data / ".demo.lock", terminal) as lock:
-        done = [run(step, terminal, lock) for step in _ingestion(files)]
-        done += list(_computation(settings, terminal, lock))
+        done = [*_ingested(settings, terminal, lock), *_computed(settings, terminal, lock)]
         state = _look(settings, terminal)
-        assert state.moment is not None
-        done += [run(step, terminal, lock) for step in _use(state.moment)]
+        assert state.moment is not None, "all views are built, so their newest rows can be served from some moment on"
+        done += _used(state.moment, settings, terminal, lock)
         _summarize(done, state, settings)
 
 
@@ -135,15 +136,18 @@ def _files() -> dict[str, Path]:
     return {source: Path(package.origin).parent / "data" / f"{source}.parquet" for source in SOURCES}
 
 
-def _ingestion(files: dict[str, Path]) -> Iterator[Step]:
-    from transformations.cli.demo_steps import Step, typed_path
+def _ingested(settings: Settings, terminal: Console, lock: int) -> Iterator[Finished]:
+    from transformations.cli.demo_state import is_ingested
+    from transformations.cli.demo_steps import Step, run, skipped, typed_path
 
-    for source, file in files.items():
+    for source, file in _files().items():
         complete = ("--complete-through", COMPLETE_THROUGH) if source in EVENTS else ()
-        yield Step(f"Ingest {source}", "features", ("ingest", source, typed_path(file), *complete))
+        step = Step(f"Ingest {source}", "features", ("ingest", source, typed_path(file), *complete))
+        is_there = is_ingested(source, file, date.fromisoformat(COMPLETE_THROUGH) if complete else None, settings)
+        yield skipped(step, f"{file.name} is there already", terminal) if is_there else run(step, terminal, lock)
 
 
-def _computation(settings: Settings, terminal: Console, lock: int) -> Iterator[Finished]:
+def _computed(settings: Settings, terminal: Console, lock: int) -> Iterator[Finished]:
     """Build, apply and materialize, each where there is something to do."""
     from transformations.cli.demo_steps import Step, run, skipped
     from transformations.cli.freshness import materialize_command
@@ -151,20 +155,26 @@ def _computation(settings: Settings, terminal: Console, lock: int) -> Iterator[F
     build = Step("Compute the features", "features", ("build",))
     apply = Step("Register them with Feast", "feast", ("-c", _repository(), "apply"))
     state = _look(settings, terminal)
-    yield run(build, terminal, lock) if not state.is_built else skipped(build, "every table is complete", terminal)
-    yield run(apply, terminal, lock) if state.changes else skipped(apply, "the registry has everything", terminal)
-    state = _look(settings, terminal)
-    assert state.moment is not None
-    words = materialize_command(state.moment).split()
-    load = Step("Load the online store", "feast", ("-c", _repository(), *words[3:]))
-    yield run(load, terminal, lock) if not state.is_loaded else skipped(load, "every row is online", terminal)
+    yield skipped(build, "every table is complete", terminal) if state.is_built else run(build, terminal, lock)
+    yield run(apply, terminal, lock) if state.changes else skipped(apply, "the registry has it all", terminal)
+    if state.changes or not state.is_built:
+        state = _look(settings, terminal)
+    assert state.moment is not None, "all views are built, so their newest rows can be served from some moment on"
+    words = materialize_command(state.moment).split()[3:]
+    load = Step("Load the online store", "feast", ("-c", _repository(), *words))
+    yield skipped(load, "every row is online", terminal) if state.is_loaded else run(load, terminal, lock)
 
 
-def _use(moment: datetime) -> Iterator[Step]:
-    from transformations.cli.demo_steps import Step
+def _used(moment: datetime, settings: Settings, terminal: Console, lock: int) -> Iterator[Finished]:
+    """The training frame where a table has changed, and the online lookups always: they prove the rest."""
+    from transformations.cli.demo_steps import Step, run, skipped
+    from transformations.cli.demo_training import is_current
 
-    yield Step("A training frame", "features", ("demo", "training-frame"))
-    yield Step("Online lookups, equal to training", "features", ("demo", "lookup"), {"FEATURES_CLOCK": _clock(moment)})
+    train = Step("A training frame", "features", ("demo", "training-frame"))
+    reason = "no table has changed since it was saved"
+    yield skipped(train, reason, terminal) if is_current(settings) else run(train, terminal, lock)
+    clock = {"FEATURES_CLOCK": _clock(moment)}
+    yield run(Step("Online lookups, equal to training", "features", ("demo", "lookup"), clock), terminal, lock)
 
 
 def _clock(moment: datetime) -> str:
@@ -204,6 +214,8 @@ def _summarize(done: list[Finished], state: DemoState, settings: Settings) -> No
 
 
 def _shown(value: object) -> str:
+    if value is None or value != value or str(value) == "NaT":  # NaN alone differs from itself
+        return "null"
     if isinstance(value, datetime):
-        return value.astimezone(UTC).strftime("%Y-%m-%d %H:%M UTC")
-    return "null" if value is None else f"{value:.4g}" if isinstance(value, float) else str(value)
+        return value.astimezone(UTC).strftime("%Y-%m-%d %H:%M")
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

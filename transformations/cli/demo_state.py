@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from transformations.engine.raw_zone import RawTable
 from transformations.engine.settings import Settings
+from transformations.engine.storage import content_hash
+from validation.contracts import read_contract
 
 if TYPE_CHECKING:
     from transformations.cli.freshness import ViewFreshness
@@ -35,6 +39,16 @@ class DemoState:
         from transformations.cli.freshness import State
 
         return all(view.state is State.UP_TO_DATE for view in self.views.values())
+
+
+def is_ingested(source: str, file: Path, complete_through: date | None, settings: Settings) -> bool:
+    """Whether the source's newest drop is this very file, complete through that day; as `features ingest` sees it."""
+    table = RawTable(read_contract(source, settings.contracts), settings.raw_dir)
+    if not table.exists():
+        return False
+    snapshot = table.snapshot()
+    is_complete = complete_through is None or (snapshot.complete_through or date.min) >= complete_through
+    return is_complete and snapshot.drops[-1].content_hash == content_hash(file)
 
 
 def demo_state(settings: Settings) -> DemoState:

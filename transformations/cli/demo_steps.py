@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
-from transformations.engine.errors import FeaturesError, ServiceUnavailableError
+from transformations.engine.errors import ServiceUnavailableError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -47,9 +47,10 @@ class Finished:
     step: Step
     seconds: float
     lines: tuple[str, ...]
+    is_skipped: bool = False
 
 
-class StepError(FeaturesError):
+class StepError(Exception):
     """A step ended with an error of its own, which it has explained; the exit code is the step's."""
 
     def __init__(self, step: Step, code: int) -> None:
@@ -67,13 +68,7 @@ def run(step: Step, console: Console, lock: int | None = None) -> Finished:
     started = time.monotonic()
     with subprocess.Popen(
         [str(executable(step.program)), *step.arguments],
-        env={
-            **os.environ,
-            **step.environment,
-            "PYTHONUNBUFFERED": "1",
-            "PYTHONWARNINGS": "ignore",
-            "COLUMNS": str(max(console.width - 2, 60)),
-        },
+        env={**os.environ, **step.environment, "PYTHONUNBUFFERED": "1", "COLUMNS": str(max(console.width - 2, 60))},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -99,7 +94,7 @@ def skipped(step: Step, reason: str, console: Console) -> Finished:
     console.print(f"\n[bold]{step.title}[/bold]")
     console.print(f"[cyan]$ {step.typed}[/cyan]", highlight=False, soft_wrap=True)
     console.print(f"  nothing to do: {reason}", markup=False, highlight=False)
-    return Finished(step, 0.0, ())
+    return Finished(step, 0.0, (), is_skipped=True)
 
 
 def executable(program: str) -> Path:
@@ -154,7 +149,7 @@ def _show(output: IO[bytes], console: Console, status: Status, started: float) -
             *lines, pending = pending.replace(b"\r\n", b"\n").split(b"\n")
             for line in lines:
                 text = _last_drawn(line)
-                console.print(f"  {text}", markup=False, highlight=False, soft_wrap=True)
+                _print_line(text, console)
                 spoken = now
                 yield text
         elif not console.is_terminal and now - spoken > _QUIET_SECONDS:
@@ -163,8 +158,15 @@ def _show(output: IO[bytes], console: Console, status: Status, started: float) -
         status.update(f"{now - started:.0f} s  {_last_drawn(pending)}"[: console.width - 6])
     if pending:
         text = _last_drawn(pending)
-        console.print(f"  {text}", markup=False, highlight=False, soft_wrap=True)
+        _print_line(text, console)
         yield text
+
+
+def _print_line(text: str, console: Console) -> None:
+    """A line of a command's output, set in; its colours only where there is a terminal to show them."""
+    from rich.text import Text
+
+    console.print(Text("  ").append_text(Text.from_ansi(text)), highlight=False, soft_wrap=True)
 
 
 def _chunks(output: IO[bytes]) -> Iterator[bytes]:

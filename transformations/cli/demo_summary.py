@@ -23,7 +23,7 @@ def rows_of_steps(done: Sequence[Finished], state: DemoState, settings: Settings
     """One row a step: title, what is there now, rows, seconds."""
     offline = [view.offline for view in state.views.values() if view.offline]
     online = [view.online for view in state.views.values() if view.online]
-    outcome = {
+    outcome: dict[str, tuple[str, int | None]] = {
         "build": ("offline tables", sum(each.rows for each in offline)),
         "apply": (f"{len(state.views)} views", None),
         "materialize": ("rows online", sum(each.rows for each in online)),
@@ -34,10 +34,10 @@ def rows_of_steps(done: Sequence[Finished], state: DemoState, settings: Settings
         words = finished.step.arguments
         if words[0] == "ingest":
             contract = read_contract(words[1], settings.contracts)
-            what, rows = "raw rows", RawTable(contract, settings.raw_dir).snapshot().rows
+            now: tuple[str, int | None] = ("raw rows", RawTable(contract, settings.raw_dir).snapshot().rows)
         else:
-            what, rows = next(found for word, found in outcome.items() if word in words)
-        yield finished.step.title, what, rows, human_duration(finished.seconds)
+            now = next(found for word, found in outcome.items() if word in words)
+        yield finished.step.title, *now, "there already" if finished.is_skipped else human_duration(finished.seconds)
 
 
 def places(settings: Settings) -> Iterator[tuple[object, ...]]:
@@ -56,30 +56,22 @@ def places(settings: Settings) -> Iterator[tuple[object, ...]]:
 
 def next_steps(feast: str, features: str, repository: str, moment: str) -> list[tuple[str, str]]:
     """What to try next, as one could type or paste it."""
-    request = (
-        f'{{"feature_service": "{SERVICE}", "entities": {{"household_id": [1, 2], "basket_value": [25.0, 80.0]}}}}'
-    )
-    open_store = f'store = FeatureStore(repo_path="{repository}"); service = store.get_feature_service("{SERVICE}")'
+    entities = '{"household_id": [1, 2], "basket_value": [25.0, 80.0]}'
+    by_http = f"""FEATURES_CLOCK={moment} {feast} -c {repository} serve -h 127.0.0.1
+curl -s http://127.0.0.1:6566/get-online-features -H 'Content-Type: application/json' \\
+  -d '{{"feature_service": "{SERVICE}", "entities": {entities}}}'"""
+    training = f"""import pandas as pd; from feast import FeatureStore
+store = FeatureStore(repo_path="{repository}"); service = store.get_feature_service("{SERVICE}")
+spine = pd.DataFrame({entities})
+spine["event_timestamp"] = pd.to_datetime(["2017-06-01", "2017-12-01"], utc=True)
+store.get_historical_features(entity_df=spine, features=service).to_df()"""
+    lookup = """rows = [{"household_id": 1, "basket_value": 25.0}]
+store.get_online_features(features=service, entity_rows=rows).to_dict()"""
     return [
         ("Look at owners, lineage and features in a browser", f"{feast} -c {repository} ui -h 127.0.0.1"),
-        (
-            "Serve features by HTTP, and ask for two households",
-            f"FEATURES_CLOCK={moment} {feast} -c {repository} serve -h 127.0.0.1\n"
-            f"curl -s -X POST http://127.0.0.1:6566/get-online-features -d '{request}'",
-        ),
-        (
-            "A training frame in Python",
-            "import pandas as pd; from feast import FeatureStore\n"
-            f"{open_store}\n"
-            'spine = pd.DataFrame({"household_id": [1, 2], "basket_value": [25.0, 80.0],\n'
-            '                      "event_timestamp": pd.to_datetime(["2017-06-01", "2017-12-01"], utc=True)})\n'
-            "store.get_historical_features(entity_df=spine, features=service).to_df()",
-        ),
-        (
-            "An online lookup in Python",
-            'rows = [{"household_id": 1, "basket_value": 25.0}]\n'
-            "store.get_online_features(features=service, entity_rows=rows).to_dict()",
-        ),
+        ("Serve features by HTTP, and ask for two households", by_http),
+        ("A training frame in Python", training),
+        ("An online lookup in Python", lookup),
         ("Everything else", f"{features} --help"),
     ]
 
@@ -102,5 +94,5 @@ def total(done: Sequence[Finished]) -> str:
 
 def counted(done: Sequence[Finished]) -> str:
     """How many of the steps had to be run."""
-    ran = sum(1 for finished in done if finished.seconds)
+    ran = sum(1 for finished in done if not finished.is_skipped)
     return f"{human_count(ran)} of {human_count(len(done))} commands ran"

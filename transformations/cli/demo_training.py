@@ -52,13 +52,13 @@ def training_frame(settings: Settings) -> TrainingFrame:
 
 
 def sample_checkouts(settings: Settings) -> pd.DataFrame:
-    """One row a basket, always the same ones: household_id, event_timestamp (the checkout), basket_value (what was paid)."""
+    """Some baskets, always the same, newest first: household_id, event_timestamp (of the checkout), basket_value."""
     lines = _read("transactions", ["household_id", "basket_id", "transaction_timestamp", "sales_value"], settings)
     baskets = lines.groupby(["household_id", "basket_id"], as_index=False).agg(
         event_timestamp=("transaction_timestamp", "max"), basket_value=("sales_value", "sum")
     )
     baskets["basket_value"] = baskets["basket_value"].round(2)
-    sample = baskets.sort_values(["event_timestamp", "basket_id"]).iloc[::EVERY]
+    sample = baskets.sort_values(["event_timestamp", "basket_id"], ascending=False).iloc[::EVERY]
     return sample[["household_id", "event_timestamp", "basket_value"]].reset_index(drop=True)
 
 
@@ -138,5 +138,5 @@ def _business_day(instants: pd.Series[pd.Timestamp], zone: str) -> pd.Series[int
     import numpy as np
     import pandas as pd
 
-    micros = instants.astype("datetime64[us, UTC]").astype("int64").to_numpy(dtype=np.int64)
-    return pd.Series(days_of_instants(micros, zone), index=instants.index)
+    micros = np.asarray(instants.astype("datetime64[us, UTC]").astype("int64"), dtype=np.int64)
+    return pd.Series(days_of_instants(micros, zone).tolist(), index=instants.index, dtype="int64")

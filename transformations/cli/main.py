@@ -110,7 +110,7 @@ def run(arguments: Sequence[str]) -> int:
         interrupted = isinstance(abort.__cause__, KeyboardInterrupt)
         click.echo("Interrupted." if interrupted else "Nothing done.", err=True)
         return _INTERRUPTED if interrupted else 1
-    except click.ClickException as error:
+    except click.UsageError as error:
         error.show()
         return error.exit_code
     except Exception as error:

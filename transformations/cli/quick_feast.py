@@ -19,6 +19,8 @@ def quicken_feast() -> None:
     import typeguard
 
     typeguard.typechecked = _unchecked
+    import feast.feature_store  # noqa: F401  # sets warning filters of its own, so that ours must come after
+
     warnings.filterwarnings("ignore", category=RuntimeWarning, module=r"feast\..*")
 
 

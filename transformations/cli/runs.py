@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict
-from datetime import timedelta
+from datetime import UTC, timedelta
 from typing import TYPE_CHECKING
 
 import click
 
-from transformations.cli.output import json_option, print_json, print_table, remark
+from transformations.cli.output import human_duration, json_option, print_json, remark, say
 from transformations.cli.repository import view_names
 from transformations.engine.errors import UsageError, nearest
 from transformations.engine.settings import Settings, get_settings
@@ -37,8 +37,8 @@ def runs(views: Sequence[str], as_json: bool) -> None:
     if as_json:
         print_json([asdict(run) for run in found])
     elif found:
-        headers = ["View", "Version", "Run", "Started", "As-of", "Rows", "Seconds", "Sources", "Definition", "Code"]
-        print_table(headers, [_row(run) for run in found])
+        for run in found:
+            _print(run)
     else:
         remark("no table has been built yet: features build")
 
@@ -55,16 +55,14 @@ def read_runs(settings: Settings, views: Sequence[str] = ()) -> list[Run]:
     return [run for name, table in built.items() if not views or name in views for run in table.runs()]
 
 
-def _row(run: Run) -> tuple[object, ...]:
-    return (
-        run.view,
-        run.version,
-        run.kind,
-        run.started_at.isoformat(sep=" ", timespec="seconds"),
-        f"{run.first_as_of} – {run.complete_through + timedelta(days=1)}",
-        run.rows,
-        round(run.seconds, 1),
-        ", ".join(f"{name} v{version}" for name, version in sorted(run.sources.items())),
-        run.definition_hash,
-        run.code_revision,
-    )
+def _print(run: Run) -> None:
+    newest = run.complete_through + timedelta(days=1)
+    started = run.started_at.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+    sources = ", ".join(f"{name} v{version}" for name, version in sorted(run.sources.items()))
+    title = click.style(f"{run.view} version {run.version}", bold=True)
+    say(f"{title}: {run.kind}, {run.rows:,} rows in {human_duration(run.seconds)}, as-of {run.first_as_of} to {newest}")
+    say(f"  {started}, complete through {run.complete_through}, late entities {run.late_entities:,}")
+    say(f"  from {sources}; definition {run.definition_hash}, code {run.code_revision}")
+    counts = [f"{count:,} {what}" for what, count in run.counts.items() if count]
+    if counts:
+        say(f"  {', '.join(counts)}")

@@ -8,7 +8,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from transformations.cli.output import json_option, print_json, print_table, say
-from transformations.engine.errors import UsageError, nearest
+from transformations.engine.errors import UsageError
 from transformations.engine.settings import Settings, get_settings
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def show(word: str, as_json: bool) -> None:
     catalog = read_catalog(settings)
     cards = catalog.find(word)
     if not cards:
-        raise UsageError(f"nothing here is called {word!r}: {_nearest(word, catalog.names())}.")
+        raise UsageError(f"nothing here is called {word!r}. {_near(word, catalog.names())}")
     freshness = {view: _complete_through(view, settings) for card in cards for view in card.freshness_of}
     if as_json:
         print_json([_document(card, freshness) for card in cards])
@@ -68,13 +68,16 @@ def read_catalog(settings: Settings) -> Catalog:
     return Catalog(read_contents(settings), read_repository(settings), contracts)
 
 
-def _nearest(word: str, names: set[str]) -> str:
+def _near(word: str, names: set[str]) -> str:
     """A few near names: there may be hundreds."""
     from difflib import get_close_matches
 
-    close = get_close_matches(word, sorted(names), n=8, cutoff=0.5)
+    close = get_close_matches(word, sorted(names), n=5, cutoff=0.6)
     inside = [name for name in sorted(names) if word.casefold() in name.casefold()]
-    return nearest(word, dict.fromkeys([*close, *inside[:8]])) if close or inside else "no name is near"
+    near = list(dict.fromkeys([*close, *inside]))[:8]
+    return (
+        f"Near: {', '.join(near)}." if near else "No name is near; `features show SERVICE` lists a service's features."
+    )
 
 
 def _complete_through(view: str, settings: Settings) -> str:
@@ -87,7 +90,8 @@ def _complete_through(view: str, settings: Settings) -> str:
 def _print(card: Card, freshness: dict[str, str]) -> None:
     say(click.style(card.name, bold=True) + f"  ({card.kind})")
     fresh = "; ".join(f"{view} {freshness[view]}" for view in card.freshness_of)
-    print_table(["", ""], [*card.facts, *([("Freshness", fresh)] if fresh else [])])
+    first, *rest = [*card.facts, *([("Freshness", fresh)] if fresh else [])]
+    print_table(first, rest)
     if card.lineage:
         say("Lineage")
         for line in card.lineage:

@@ -3,13 +3,15 @@
 from collections.abc import Iterable
 from difflib import get_close_matches
 
+import click
 
-class FeaturesError(Exception):
+
+class FeaturesError(click.ClickException):
     """Base of all errors that carry their own remedy.
 
-    The message names the thing, the place, the evidence and what to do; the command line prints it without a stack
-    trace and ends with `exit_code`: 1 our fault, 2 usage, 3 the data or the state is wrong, 4 a service is unavailable
-    (retry).
+    The message names the thing, the place, the evidence and what to do. exit_code: 1 our fault, 2 usage, 3 the data or
+    the state is wrong, 4 a service is unavailable (retry). It is a click exception so that Feast's own commands, too,
+    print the message and end with the code, instead of a stack trace.
     """
 
     exit_code = 1

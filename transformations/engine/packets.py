@@ -94,21 +94,28 @@ def _packets(rows: pa.Table, keys: Sequence[str], kind: Kind, buckets: int, coun
     ordered = rows.take(pa.array(np.argsort(bucket, kind="stable"))).combine_chunks()
     sizes = np.bincount(bucket, minlength=buckets)
     begins = np.cumsum(sizes) - sizes
-    filled = np.flatnonzero(sizes)
-    packets = [_serialized(ordered.slice(begins[each], sizes[each])) for each in filled]
-    if not packets:
-        filled, packets = np.zeros(1, dtype=np.int64), [_serialized(rows.schema.empty_table())]
-    described = [counts, *[[0] * len(counts)] * (len(packets) - 1)]
-    columns = [filled, [kind] * len(packets), packets, described]
-    typed = [pa.array(column, type_) for column, type_ in zip(columns, _ARROW_SCHEMA.types, strict=True)]
-    return pa.record_batch(typed, schema=_ARROW_SCHEMA)
+    filled = np.flatnonzero(sizes) if rows.num_rows else np.zeros(1, dtype=np.int64)
+    described = [counts, *[[0] * len(counts)] * (len(filled) - 1)]
+    columns = [
+        pa.array(filled.astype(np.int32)),
+        pa.array([kind] * len(filled)),
+        _serialized([ordered.slice(begins[each], sizes[each]) for each in filled]),
+        pa.array(described, _ARROW_SCHEMA.field("counts").type),
+    ]
+    return pa.record_batch(columns, schema=_ARROW_SCHEMA)
 
 
-def _serialized(table: pa.Table) -> bytes:
+def _serialized(tables: Sequence[pa.Table]) -> pa.BinaryArray:
+    """Each table as an Arrow stream of its own, one value a table, written once and not copied again."""
     sink = pa.BufferOutputStream()
-    with pa.ipc.new_stream(sink, table.schema) as writer:
-        writer.write_table(table)
-    return bytes(sink.getvalue())
+    offsets = [0]
+    for table in tables:
+        with pa.ipc.new_stream(sink, table.schema) as writer:
+            writer.write_table(table)
+        offsets.append(sink.tell())
+    return pa.Array.from_buffers(
+        pa.binary(), len(tables), [None, pa.py_buffer(np.array(offsets, dtype=np.int32)), sink.getvalue()]
+    )
 
 
 def _hashed(column: pa.ChunkedArray) -> npt.NDArray[np.uint64]:

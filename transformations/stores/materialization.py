@@ -93,9 +93,8 @@ def _newest_rows(view: FeatureView, history: History, end: datetime, resources: 
     from transformations.stores.retrieval import Stored, session
 
     stored = Stored(view, history, tuple(feature.name for feature in view.features))
-    keys = [key for key in stored.keys if key != DUMMY_ENTITY_ID]
     stamps = [history.timestamp, *([history.created] if history.created else [])]
-    columns = [history.column(name) for name in (*keys, *stamps, *stored.features)]
+    columns = [history.column(name) for name in (*stored.keys, *stamps, *stored.features)]
     if not history.files:
         return pa.table({name: pa.nulls(0) for name in columns})
     with session(resources) as connection:

@@ -5,7 +5,7 @@ Feast imports this module to read the yaml's keys for every command, in a servin
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -161,6 +161,15 @@ class PointInTimeOfflineStore(DuckDBOfflineStore):
         path = getattr(data_source, "path", "")
         if not Path(path).is_relative_to(get_settings().offline_dir):
             super().validate_data_source(config, data_source)
+
+    def get_table_column_names_and_types_from_data_source(
+        self, config: RepoConfig, data_source: DataSource
+    ) -> Iterable[tuple[str, str]]:
+        """As Feast's; DataError where the source has no files yet."""
+        from transformations.stores.history import source_history
+
+        source_history(data_source.name, data_source, config.repo_path)
+        return super().get_table_column_names_and_types_from_data_source(config, data_source)
 
     @staticmethod
     def compute_monitoring_metrics(*_args: Any, **_kwargs: Any) -> list[dict[str, Any]]:

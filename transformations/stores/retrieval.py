@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 import pyarrow.compute as pc
 from feast import FeatureView, OnDemandFeatureView, RepoConfig
+from feast.feature_view import DUMMY_ENTITY_ID
 from feast.types import FeastType
 
 from transformations.engine import duck
@@ -53,8 +54,9 @@ class Stored:
 
     @property
     def keys(self) -> dict[str, FeastType]:
-        """The view's join keys with their dtypes."""
-        return {column.name: column.dtype for column in self.view.entity_columns}
+        """The view's join keys with their dtypes; none where it is about no entity."""
+        columns = self.view.entity_columns
+        return {column.name: column.dtype for column in columns if column.name != DUMMY_ENTITY_ID}
 
     def spine_column(self, key: str) -> str:
         """The spine's column that a join key is compared with; another one where the view is joined under a role."""

@@ -177,7 +177,12 @@ def _check(
 def _key_fields(resolved: Resolved) -> list[Field]:
     columns = {column.name: column for each in _contracts(resolved) for column in each.columns}
     return [
-        Field(name=key, dtype=feast_type(dtype), description=columns[key].description)
+        Field(
+            name=key,
+            dtype=feast_type(dtype),
+            description=columns[key].description,
+            tags={"columns": ", ".join(_columns_read(resolved, frozenset([key])))},
+        )
         for key, dtype in resolved.join_keys.items()
     ]
 

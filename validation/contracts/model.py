@@ -7,13 +7,18 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Literal, TypeAlias
 
+import click
+
 DTYPES = ("Int64", "Float64", "String", "Bool", "UnixTimestamp", "Date")
 
 Delivery: TypeAlias = Literal["append", "snapshot"]
 
 
-class ContractError(ValueError):
-    """A contract that is missing or says something impossible; the message names the file, the key and the remedy."""
+class ContractError(click.ClickException, ValueError):
+    """A contract that is missing or says something impossible; the message names the file, the key and the remedy.
+
+    As a click exception it ends any command, Feast's own too, with its message and exit code and no stack trace.
+    """
 
     exit_code = 3
 

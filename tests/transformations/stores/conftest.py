@@ -203,6 +203,8 @@ def publish(settings: Settings) -> Callable[..., Run]:
             last_created=moment("2024-06-01"),
             late_entities=0,
             counts={},
+            carry=None,
+            carried_before=None,
         )
         file = NewFile(name, (table.path / name).stat().st_size, rows.num_rows)
         return table.publish([file], rows.schema, run, after=after, replace_all=False)

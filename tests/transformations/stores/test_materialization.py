@@ -149,9 +149,10 @@ def test_a_failed_or_interrupted_run_leaves_the_view_as_it_was(
     def interrupted(*_: Any) -> Any:
         raise KeyboardInterrupt
 
-    with monkeypatch.context() as during, pytest.raises(FeaturesError, match="user_visits: interrupted"):
+    with monkeypatch.context() as during:
         during.setattr(materialization, "_rows", interrupted)
-        materialize(store, "2024-05-03")
+        with pytest.raises(FeaturesError, match="user_visits: interrupted"):
+            materialize(store, "2024-05-03")
     (tmp_path / "user_visits.parquet").unlink()
     with pytest.raises(DataError, match="there is no Parquet file"):
         materialize(store, "2024-05-03")
@@ -189,10 +190,13 @@ def test_a_view_of_no_entity_is_loaded_too(store_of: Store, table_of: Rows, tmp_
 
 
 def test_pushing_to_a_built_table_is_refused(
-    store_of: Store, visits: FeatureView, user: Entity, table_of: Rows
+    store_of: Store, visits: FeatureView, user: Entity, table_of: Rows, publish: Callable[..., Any]
 ) -> None:
     store = store_of(user, visits)
     text = "user_id  event_timestamp  created_timestamp  spend_sum_lifetime\n1  2024-05-01  2024-05-01  1.5"
-    rows = table_of(text, spend_sum_lifetime=pa.float64()).to_pandas()
+    rows = table_of(text, spend_sum_lifetime=pa.float64())
+    with pytest.raises(DataError, match="user_visits: there is no Parquet file at"):
+        store.write_to_offline_store("user_visits", rows.to_pandas())
+    publish(visits, rows)
     with pytest.raises(UsageError, match="its table is written by `features build` alone"):
-        store.write_to_offline_store("user_visits", rows, reorder_columns=False)
+        store.write_to_offline_store("user_visits", rows.to_pandas(), reorder_columns=False)

@@ -1,5 +1,6 @@
 """On-demand views: what a parameter means, what Feast is given, and that one evaluation serves every path."""
 
+import re
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -17,6 +18,7 @@ from feast.types import Float64, Int64, String, UnixTimestamp
 
 from transformations.engine.errors import DataError, DefinitionError, UsageError
 from transformations.stores.on_demand import Source, evaluate, on_demand_view
+from transformations.stores.views import contents
 
 OWNER = "team@example.com"
 TIMESTAMP = pa.timestamp("us", tz="UTC")
@@ -228,16 +230,49 @@ def test_feast_keeps_the_view_as_it_was_applied_and_sees_no_change_in_it(
     assert len(store.list_feature_view_versions("user_now")) == 1
 
 
-def test_feast_sees_a_change_in_a_shared_helper_and_in_a_constant(
-    module_of: Callable[[str, str], ModuleType], visits: FeastView, user: Any, store_of: Callable[..., FeatureStore]
+REPOSITORY = """
+import visit_functions
+from datetime import timedelta
+from feast import Entity, FeatureView, Field, FileSource, Project, ValueType
+from feast.types import Float64, Int64
+from transformations.stores.on_demand import on_demand_view
+
+project = Project(name="test")
+user = Entity(name="user", join_keys=["user_id"], value_type=ValueType.INT64)
+visits = FeatureView(
+    name="user_visits",
+    entities=[user],
+    schema=[Field(name="user_id", dtype=Int64), Field(name="spent", dtype=Float64)],
+    source=FileSource(name="visits", path="visits.parquet", timestamp_field="event_timestamp"),
+    ttl=timedelta(0),
+)
+now = on_demand_view("user_now", [visit_functions.twice], [visits], owner="me", description="Now")
+"""
+
+
+def test_feast_plan_shows_a_change_in_a_shared_helper_and_in_a_constant(
+    module_of: Callable[[str, str], ModuleType], store_of: Callable[..., FeatureStore], tmp_path: Path
 ) -> None:
-    before = view_of("user_now", [module_of("visit_functions", FUNCTIONS).twice], [visits])
-    applied = store_of(user, visits, before).get_on_demand_feature_view("user_now")
+    repo = tmp_path / "repo"
+    repo.mkdir()
+    (repo / "views.py").write_text(REPOSITORY)
+    store = store_of()
+
+    def plan(functions: str) -> str:
+        module_of("visit_functions", functions)
+        return re.sub(r"\x1b\[\d+m", "", store.plan(contents(repo))[0].to_string())
+
+    module_of("visit_functions", FUNCTIONS)
+    declared = contents(repo)
+    store.apply([*declared.projects, *declared.entities, *declared.feature_views, *declared.on_demand_feature_views])
+    assert plan(FUNCTIONS) == "No changes to registry"
+    assert plan(FUNCTIONS.replace("Twice what was", "Doubled: what was")).startswith(
+        "Updated on demand feature view user_now"
+    )
     for old, new in (("FACTOR = 2.0", "FACTOR = 3.0"), ("pc.multiply(values", "pc.add(values")):
-        after = view_of("user_now", [module_of("visit_functions", FUNCTIONS.replace(old, new)).twice], [visits])
-        diff = diff_registry_objects(applied, after, FeastObjectType.ON_DEMAND_FEATURE_VIEW)
-        changed = [each.property_name for each in diff.feast_object_property_diffs]
-        assert "feature_transformation.body_text" in changed
+        assert plan(FUNCTIONS.replace(old, new)).startswith("Updated on demand feature view user_now")
+    unrelated = FUNCTIONS.replace("Seconds since", "The seconds since")
+    assert plan(unrelated) == "No changes to registry"
 
 
 def test_other_code_than_was_applied_is_not_run(module_of: Callable[[str, str], ModuleType], visits: FeastView) -> None:
