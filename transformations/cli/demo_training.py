@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from transformations.engine.business_days import day_number, days_of_instants
+from transformations.engine.code_hash import hash_of_function
 from transformations.engine.offline_tables import OfflineTable
 from transformations.engine.raw_zone import RawTable, read_current
 from transformations.engine.settings import Settings
@@ -114,7 +115,7 @@ def is_current(settings: Settings) -> bool:
 
 
 def inputs(settings: Settings) -> dict[str, object]:
-    """What the frame depends on: versions of raw and offline tables, and the on-demand functions' content."""
+    """What the frame depends on: versions of raw and offline tables, the on-demand functions, and the code above."""
     sources = ("coupon_redemptions", "transactions")
     tables = [OfflineTable(folder) for folder in sorted(settings.offline_dir.glob("*"))]
     return {
@@ -124,7 +125,7 @@ def inputs(settings: Settings) -> dict[str, object]:
         },
         "views": {table.name: latest.version for table in tables if (latest := table.latest())},
         "functions": {function.name: function.content_hash for function in (basket_vs_usual, days_since_trip)},
-        "every": EVERY,
+        "code": [hash_of_function(function) for function in (sample_checkouts, label)],
     }
 
 

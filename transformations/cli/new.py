@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from pathlib import Path
 
 import click
@@ -62,6 +63,9 @@ def _write(domain: str, source: str | None, key: str | None, project: Path) -> N
 
 
 def _blank(project: Path, *, is_sure: bool) -> None:
+    if importlib.util.find_spec("transformations.cli.blank") is None:
+        say("nothing to do: the demo's domain is gone already")
+        return
     from transformations.cli.blank import blank, domain_files, uncommitted
 
     if not is_sure:

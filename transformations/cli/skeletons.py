@@ -13,11 +13,14 @@ from pathlib import Path
 from string import Template
 from zoneinfo import ZoneInfo
 
+from transformations.cli import skeleton_templates as templates
 from transformations.engine.errors import UsageError, nearest
 from validation.contracts import Column, Contract, read_contract
 
 _RESERVED = ("cli", "engine", "local", "stores")
 _UNITS = {"Int64": "units", "Float64": "units", "String": "category", "Bool": "yes or no", "UnixTimestamp": "UTC time"}
+_NUMERIC = ("Int64", "Float64")
+_DURATIONS = ("seconds", "minutes", "hours", "days", "weeks", "months", "years")
 _ATTRIBUTES = 2
 _LONGEST_DESCRIPTION = 70
 
@@ -101,12 +104,13 @@ class _Domain:
         return column.name not in taken and not column.name.endswith("_id")
 
     def _features(self) -> str:
-        template = _WINDOWED if self.has_events else _PLAIN
-        words = ["WindowedFeatures", "Count", "at_least", "days", "hours"] if self.has_events else ["PlainFeatures"]
-        words += ["Attribute", "hours"] if not self.has_events else []
+        template = templates.WINDOWED if self.has_events else templates.PLAIN
+        words = ["WindowedFeatures", "Count", "at_least", "days", "hours"]
+        words = words if self.has_events else ["PlainFeatures", "Attribute", "hours"]
+        numbers = [column for column in (self.measure, *self.attributes) if column and column.dtype in _NUMERIC]
         words += ["Sum"] if self.measure else []
-        words += ["ANYTHING"] if self.measure and not _is_never_negative(self.measure) else []
-        features = [_COUNT] if self.has_events else [self._attribute(column) for column in self.attributes]
+        words += [_expected(column).removesuffix("(0)") for column in numbers]
+        features = [templates.COUNT] if self.has_events else [self._attribute(column) for column in self.attributes]
         features += [self._sum(self.measure)] if self.measure else []
         return self._filled(
             template,
@@ -115,21 +119,17 @@ class _Domain:
         )
 
     def _sum(self, column: Column) -> str:
-        expect = "at_least(0)" if _is_never_negative(column) else "ANYTHING"
-        return _SUM.substitute(
-            column=column.name, name=_slug(column), description=_quoted(column), unit=_unit(column), expect=expect
-        )
+        return templates.SUM.substitute(_said(column), expect=_expected(column))
 
     def _attribute(self, column: Column) -> str:
-        return _ATTRIBUTE.substitute(
-            column=column.name, name=_slug(column), description=_quoted(column), unit=_unit(column)
-        )
+        expect = f"\n            expect={_expected(column)}," if column.dtype in _NUMERIC else ""
+        return templates.ATTRIBUTE.substitute(_said(column), expect=expect)
 
     def _views(self) -> str:
         if self.known_entity:
-            return self._filled(_VIEWS_OF_KNOWN_ENTITY, entity_variable=self.known_entity)
+            return self._filled(templates.VIEWS_OF_KNOWN_ENTITY, entity_variable=self.known_entity)
         return self._filled(
-            _VIEWS,
+            templates.VIEWS,
             entity_variable=self.entity if self.entity != self.domain else f"{self.entity}_entity",
             value_type="INT64" if self.join_key.dtype == "Int64" else "STRING",
             key_description=_quoted(self.join_key),
@@ -142,17 +142,21 @@ class _Domain:
                 shape = "{}.0" if self.measure.dtype == "Float64" else "{}"
                 values = ["None", *(shape.format(number) for number in (10, 15, 5, 0))]
                 name, key = _slug(self.measure), self._cell(self.join_key)
-                sums = _TEST_OF_SUM.substitute(view=self.view, name=name, key=key, values=", ".join(values))
+                sums = templates.TEST_OF_SUM.substitute(view=self.view, name=name, key=key, values=", ".join(values))
             return self._filled(
-                _TEST, imports=self._test_imports(), table=self._events(), key=self._cell(self.join_key), sums=sums
+                templates.TEST,
+                imports=self._test_imports(),
+                table=self._events(),
+                key=self._cell(self.join_key),
+                sums=sums,
             )
         tests = "\n\n".join(
-            _TEST_OF_ATTRIBUTE.substitute(
+            templates.TEST_OF_ATTRIBUTE.substitute(
                 view=self.view, name=_slug(column), key=self._cell(self.join_key), value=self._cell(column)
             )
             for column in self.attributes
         )
-        return self._filled(_PLAIN_TEST, imports=self._test_imports(tests), table=self._records(), tests=tests)
+        return self._filled(templates.PLAIN_TEST, imports=self._test_imports(tests), table=self._records(), tests=tests)
 
     def _test_imports(self, body: str = "") -> str:
         clock = ["from datetime import UTC, datetime", ""] if "datetime(" in body else []
@@ -198,7 +202,7 @@ class _Domain:
     def _cell(self, column: Column) -> str:
         """A value of the column, as Python writes it."""
         if column.allowed and column.dtype == "String":
-            return json.dumps(column.allowed[0], ensure_ascii=False)
+            return _literal(str(column.allowed[0]))
         literals = {"Int64": "7", "Float64": "7.0", "Bool": "True", "String": '"a"'}
         return literals.get(column.dtype, "datetime(2024, 5, 1, tzinfo=UTC)")
 
@@ -245,7 +249,7 @@ def _read_text(text: str, name: str) -> Contract:
 
 
 def _contract_text(entity: str, domain: str) -> str:
-    return _CONTRACT.substitute(entity=entity, entity_words=entity.replace("_", " "), domain=domain)
+    return templates.CONTRACT.substitute(entity=entity, entity_words=entity.replace("_", " "), domain=domain)
 
 
 def _from(project: Path, path: Path) -> Path:
@@ -271,206 +275,41 @@ def _import_order(word: str) -> tuple[int, str]:
     return (0 if word.isupper() else 1 if word[0].isupper() else 2), word
 
 
-def _is_never_negative(column: Column) -> bool:
-    return column.minimum is not None and column.minimum >= 0
+def _said(column: Column) -> dict[str, str]:
+    unit = _literal(_unit(column))
+    return {"column": column.name, "name": _slug(column), "description": _quoted(column), "unit": unit}
+
+
+def _expected(column: Column) -> str:
+    return "at_least(0)" if column.minimum is not None and column.minimum >= 0 else "ANYTHING"
 
 
 def _slug(column: Column) -> str:
-    return column.name.lower()
+    """The column's name by the rules of feature names: lower case, is_ before a Bool, a duration with its unit."""
+    name, unit = column.name.lower(), _unit(column)
+    if column.dtype == "Bool":
+        return name if name.startswith(("is_", "has_")) else f"is_{name}"
+    is_unnamed = (unit in _DURATIONS and column.dtype in _NUMERIC) or unit == "rate"
+    return f"{name}_{unit}" if is_unnamed and unit not in name.split("_") else name
 
 
 def _unit(column: Column) -> str:
-    return json.dumps(_one_line(column.unit or _UNITS[column.dtype]), ensure_ascii=False)
+    return _one_line(column.unit or _UNITS[column.dtype])
 
 
 def _quoted(column: Column) -> str:
     text = _one_line(column.description).rstrip(".")
     if len(text) > _LONGEST_DESCRIPTION:
         text = text[:_LONGEST_DESCRIPTION].rpartition(" ")[0].rstrip(",;:") + " …"
-    return json.dumps(text, ensure_ascii=False)
+    return _literal(text)
+
+
+def _literal(text: str) -> str:
+    """The text in the quotes that the formatter would choose: those that need fewer escapes."""
+    if text.count('"') <= text.count("'"):
+        return json.dumps(text, ensure_ascii=False)
+    return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
 
 
 def _one_line(text: str) -> str:
     return " ".join(text.split())
-
-
-_COUNT = """\
-        Count(name="events", description="Events", unit="events", expect=at_least(0)),"""
-
-_SUM = Template("""\
-        Sum(
-            "$column",
-            name="$name",
-            description=$description,
-            unit=$unit,
-            expect=$expect,
-        ),""")
-
-_ATTRIBUTE = Template("""\
-        Attribute(
-            "$column",
-            name="$name",
-            description=$description,
-            unit=$unit,
-        ),""")
-
-_WINDOWED = Template('''\
-"""Features of $article $entity_words."""
-
-from transformations import $imports
-
-$view = WindowedFeatures(
-    name="$view",
-    join_key="$join_key",
-    source="$source",
-    windows=[days(7), days(28)],
-    available_after=hours(2),
-    description="What happened to $article $entity_words",
-    features=[
-$features
-    ],
-)
-''')
-
-_PLAIN = Template('''\
-"""Features of $article $entity_words."""
-
-from transformations import $imports
-
-$view = PlainFeatures(
-    name="$view",
-    join_key="$join_key",
-    source="$source",
-    available_after=hours(2),
-    description="What is known of $article $entity_words",
-    features=[
-$features
-    ],
-)
-''')
-
-_VIEWS = Template('''\
-"""What is offered of $title: entity, views, owner."""
-
-from feast import Entity, ValueType
-
-from transformations import $domain
-from transformations.stores.views import feature_view
-
-$entity_variable = Entity(
-    name="$entity",
-    join_keys=["$join_key"],
-    value_type=ValueType.$value_type,
-    description=$key_description,
-    owner="$owner",
-)
-
-$view = feature_view($domain.$view, entity=$entity_variable, owner="$owner")
-''')
-
-_VIEWS_OF_KNOWN_ENTITY = Template('''\
-"""What is offered of $title: views, owner."""
-
-from entities import $entity_variable
-
-from transformations import $domain
-from transformations.stores.views import feature_view
-
-$view = feature_view($domain.$view, entity=$entity_variable, owner="$owner")
-''')
-
-_TEST = Template('''\
-"""What the features of $article $entity_words mean, by literal events."""
-
-$imports
-
-DAYS = ("2024-05-01", "2024-05-02", "2024-05-03", "2024-05-09", "2024-05-10")
-EVENTS = """
-$table"""
-
-
-def test_events_are_counted_until_they_are_a_week_old() -> None:
-    events = as_of($view, "events_count_7d", EVENTS)
-    assert [events($key, day) for day in DAYS] == [None, 1, 2, 1, 0]
-$sums''')
-
-_TEST_OF_SUM = Template("""
-
-def test_${name}_is_summed_over_a_week() -> None:
-    total = as_of($view, "${name}_sum_7d", EVENTS)
-    assert [total($key, day) for day in DAYS] == [$values]
-""")
-
-_PLAIN_TEST = Template('''\
-"""What the features of $article $entity_words mean, by literal records."""
-
-$imports
-
-RECORDS = """
-$table"""
-
-
-$tests''')
-
-_TEST_OF_ATTRIBUTE = Template("""\
-def test_${name}_is_known_from_the_day_after_its_record_on() -> None:
-    value = as_of($view, "$name", RECORDS)
-    assert [value($key, day) for day in ("2024-05-01", "2024-05-02")] == [None, $value]
-""")
-
-_CONTRACT = Template("""\
-apiVersion: v3.1.0
-kind: DataContract
-id: ${entity}-events
-name: Events of a $entity_words
-version: 1.0.0
-status: draft
-description:
-  purpose: A first contract, to be replaced by that of your own data
-  usage: Features of a $entity_words
-  limitations: None known
-team:
-  name: $domain
-schema:
-  - name: ${entity}_events
-    logicalType: object
-    physicalType: file
-    description: One thing that happened to a $entity_words
-    dataGranularityDescription: One row per event
-    customProperties:
-      - property: eventTime
-        value: event_timestamp
-      - property: timestampZone
-        value: UTC
-      - property: businessDayZone
-        value: UTC
-      - property: delivery
-        value: append
-    properties:
-      - name: event_id
-        logicalType: string
-        physicalType: VARCHAR
-        description: The event
-        required: true
-        primaryKey: true
-        primaryKeyPosition: 1
-      - name: ${entity}_id
-        logicalType: integer
-        physicalType: BIGINT
-        description: The $entity_words
-        required: true
-      - name: amount
-        logicalType: number
-        physicalType: DOUBLE
-        description: How much
-        required: true
-        logicalTypeOptions: { minimum: 0 }
-        customProperties:
-          - property: unit
-            value: units
-      - name: event_timestamp
-        logicalType: timestamp
-        physicalType: TIMESTAMP
-        description: The moment of the event, in UTC
-        required: true
-""")

@@ -25,7 +25,7 @@ _NAME = re.compile(r"[a-z][a-z0-9_]*")
 
 @dataclass(frozen=True)
 class Lookup:
-    """Attributes of another source, as of each event: `Lookup("department", source="products", on="product_id")`.
+    """Attributes of another source, as of each event: `Lookup("topic", source="pages", on="page_id")`.
 
     The source's contract key must be `on`. Of several records of one key, the last whose time is not after the event
     counts; where there is none, the attributes are null, and the build counts such events.

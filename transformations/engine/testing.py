@@ -1,10 +1,10 @@
 """For tests of features: a literal table of events in, a feature's value at chosen as-of days out. No Spark,
 milliseconds.
 
-spend = as_of(household_purchases, "spend_sum_7d", '''
-    household_id  transaction_timestamp  sales_value
-    1             2017-03-01 10:00       30.00''')
-assert spend(1, "2017-03-02") == 30.0
+seconds = as_of(user_visits, "attention_seconds_sum_7d", '''
+    user_id  visited_at        seconds
+    1        2017-03-01 10:00  30.0''')
+assert seconds(1, "2017-03-02") == 30.0
 """
 
 from __future__ import annotations

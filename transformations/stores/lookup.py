@@ -18,13 +18,14 @@ from feast.infra.registry.base_registry import BaseRegistry
 from feast.online_response import OnlineResponse
 from feast.protos.feast.serving.ServingService_pb2 import FieldStatus, GetOnlineFeaturesResponse
 from feast.protos.feast.types.Value_pb2 import RepeatedValue, Value
-from feast.types import FeastType
+from feast.types import FeastType, UnixTimestamp
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from transformations.engine.errors import UsageError
+from transformations.engine.functions import REQUEST_TIMESTAMP
 from transformations.engine.settings import get_settings
 from transformations.stores.on_demand import evaluate
-from transformations.stores.values import TIMESTAMP, column_of, from_protos, to_protos, unseen_value
+from transformations.stores.values import TIMESTAMP, as_declared, column_of, from_protos, to_protos, unseen_value
 from transformations.stores.wiring import reference_of
 
 EntityRows: TypeAlias = list[dict[str, Any]] | Mapping[str, Sequence[Any] | RepeatedValue]
@@ -37,19 +38,18 @@ _NOWHEN = Timestamp()
 class Lookup:
     """A request as Feast resolved it, and what the store read for it.
 
-    moment: the request's time. views: each feature view with the features to read of it, those included that only
-    on-demand features need. request: the columns that came with the request. read: filled by the store, under full
-    feature names.
+    moments: the time of each row of the request. views: each feature view with the features to read of it, those
+    included that only on-demand features need. request: the columns that came with the request. read: filled by the
+    store, under full feature names.
     """
 
-    moment: datetime
+    moments: Sequence[datetime]
     feature_refs: Sequence[str]
     views: Sequence[tuple[FeatureView, list[str]]]
     on_demand: Sequence[OnDemandFeatureView]
     join_keys: Mapping[str, list[Value]]
     join_key_of_entity: Mapping[str, str]
     request: Mapping[str, pa.Array]
-    rows: int
     full_feature_names: bool
     read: GetOnlineFeaturesResponse = field(default_factory=GetOnlineFeaturesResponse)
 
@@ -81,11 +81,11 @@ class Lookup:
         unseen = unseen_value(feature)
         default = Value() if unseen is None else to_protos(pa.array([unseen.as_py()], unseen.type), feature.dtype)[0]
         settled = Vector(event_timestamps=vector.event_timestamps)
-        for value, event in zip(vector.values, vector.event_timestamps, strict=True):
+        for value, event, now in zip(vector.values, vector.event_timestamps, self.moments, strict=True):
             if event == _NOWHEN:
                 absent = FieldStatus.NOT_FOUND if unseen is None else FieldStatus.PRESENT
                 kept, status = default, absent
-            elif view.ttl and event.ToDatetime(tzinfo=UTC) + view.ttl < self.moment:
+            elif view.ttl and event.ToDatetime(tzinfo=UTC) + view.ttl < now:
                 kept, status = Value(), FieldStatus.OUTSIDE_MAX_AGE
             else:
                 kept, status = value, _status(value)
@@ -96,7 +96,7 @@ class Lookup:
     def _computed(self, stored: Mapping[str, Vector], dtypes: dict[str, FeastType]) -> dict[str, Vector]:
         """The on-demand features that were asked for, under their references; their dtypes are noted in `dtypes`."""
         computed: dict[str, Vector] = {}
-        moments = pa.array([self.moment] * self.rows, TIMESTAMP)
+        moments = pa.array(self.moments, TIMESTAMP)
         for view in self.on_demand:
             fields = {f"{reference_of(view)}:{each.name}": each for each in view.features}
             wanted = {reference: each for reference, each in fields.items() if reference in self.feature_refs}
@@ -140,12 +140,16 @@ def lookup_of(
     entity_rows: EntityRows,
     full_feature_names: bool,
 ) -> Lookup:
-    """The request, resolved against the registry; its time is now, by the settings' clock.
+    """The request, resolved against the registry.
 
-    UsageError for no rows or rows of different keys, DataError for a request value that its declared dtype cannot hold.
+    Each row's time is its `request_timestamp`, where the request brings one, else now by the settings' clock.
+    UsageError for no rows or rows of different keys, DataError for a request value that its declared dtype cannot
+    hold.
     """
-    moment = get_settings().now()
+    now = get_settings().now()
     given = _columnar(entity_rows)
+    rows = len(next(iter(given.values())))
+    moments = _moments(given.pop(REQUEST_TIMESTAMP, [None] * rows), now)
     on_demand = utils._get_cached_request_context(registry, project, features, full_feature_names)[1]
     fields = {name for view in on_demand for name in view.get_request_data_schema()}
     request = {name: column_of(values, f"request field {name!r}") for name, values in given.items() if name in fields}
@@ -154,10 +158,12 @@ def lookup_of(
     join_keys, views, join_key_of_entity, on_demand, feature_refs, _, _ = (
         utils._prepare_entities_to_read_from_online_store(registry, project, features, rest, full_feature_names)
     )
-    rows = len(next(iter(given.values())))
-    return Lookup(
-        moment, feature_refs, views, on_demand, join_keys, join_key_of_entity, request, rows, full_feature_names
-    )
+    return Lookup(moments, feature_refs, views, on_demand, join_keys, join_key_of_entity, request, full_feature_names)
+
+
+def _moments(given: Sequence[object], now: datetime) -> list[datetime]:
+    place = f"request field {REQUEST_TIMESTAMP!r}"
+    return [moment or now for moment in as_declared(column_of(given, place), UnixTimestamp, place).to_pylist()]
 
 
 def _columnar(entity_rows: EntityRows) -> dict[str, list[Any]]:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 from feast import FeatureView, OnDemandFeatureView, RepoConfig
 from feast.data_source import DataSource
+from feast.errors import FeastObjectNotFoundException
 from feast.infra.offline_stores.offline_store import RetrievalJob, RetrievalMetadata
 from feast.infra.registry.base_registry import BaseRegistry
 
@@ -25,7 +26,10 @@ if TYPE_CHECKING:
 
 try:
     from feast.infra.offline_stores.duckdb import DuckDBOfflineStore, DuckDBOfflineStoreConfig
+
+    _HAS_DUCKDB = True
 except ModuleNotFoundError:
+    _HAS_DUCKDB = False
     from feast.infra.offline_stores.offline_store import OfflineStore as DuckDBOfflineStore  # type: ignore[assignment]
     from feast.repo_config import FeastConfigBaseModel as DuckDBOfflineStoreConfig  # type: ignore[assignment]
 
@@ -73,6 +77,7 @@ class PointInTimeOfflineStore(DuckDBOfflineStore):
         Without a spine, every key at every event timestamp between the two dates. filter_by_created_timestamp: values
         as they were known at each moment, instead of as corrected since.
         """
+        _require_duckdb()
         from transformations.stores.history import history_of
         from transformations.stores.jobs import PointInTimeJob
         from transformations.stores.retrieval import Plan, Stored, resources_of
@@ -198,9 +203,15 @@ def _on_demand_views(
 
     stored = {reference_of(view) for view in feature_views}
     names = dict.fromkeys(ref.partition(":")[0] for ref in feature_refs)
-    return tuple(
-        registry.get_on_demand_feature_view(name, project, allow_cache=True) for name in names if name not in stored
-    )
+    try:
+        return tuple(
+            registry.get_on_demand_feature_view(name, project, allow_cache=True) for name in names if name not in stored
+        )
+    except FeastObjectNotFoundException as error:
+        raise UsageError(
+            f"{error}. An on-demand view that was renamed (with_name) or pinned to a version cannot be retrieved for "
+            f"training: Feast names it to its stores by the new name alone. Ask for it under its own name."
+        ) from error
 
 
 def _columns(
@@ -267,9 +278,18 @@ def _metadata(spine: Spine, feature_refs: list[str]) -> RetrievalMetadata:
     return RetrievalMetadata(feature_refs, keys, bounds["min"], bounds["max"])
 
 
+def _require_duckdb() -> None:
+    if not _HAS_DUCKDB:
+        raise UsageError(
+            "training retrieval needs DuckDB, which is not installed here (a serving image needs none). "
+            "Install it: pip install 'feature-platform[train]'."
+        )
+
+
 def _table_job(
     config: RepoConfig, source: DataSource, columns: Sequence[str], query: Callable[[str], str]
 ) -> RetrievalJob:
+    _require_duckdb()
     from transformations.stores.history import source_history
     from transformations.stores.jobs import TableJob
     from transformations.stores.retrieval import resources_of, session

@@ -32,8 +32,8 @@ class Key:
 class Join:
     """One view's history to be joined to the spine.
 
-    relation: a FROM item. features: columns to fetch. first, last: the spine's earliest and latest moment. ttl_micros:
-    0 for no bound. as_served: only rows created by the spine's moment, so that the value is what was known then.
+    relation: a FROM item. features: columns to fetch. last: the spine's latest moment, if known. ttl_micros: 0 for no
+    bound. as_served: only rows created by the spine's moment, so that the value is what was known then.
     """
 
     relation: str
@@ -41,7 +41,6 @@ class Join:
     timestamp: str
     created: str | None
     features: tuple[str, ...]
-    first: datetime | None = None
     last: datetime | None = None
     ttl_micros: int = 0
     as_served: bool = False

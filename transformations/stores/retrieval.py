@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from feast import FeatureView, OnDemandFeatureView, RepoConfig
@@ -150,6 +151,7 @@ def session(resources: Resources) -> Iterator[DuckDBPyConnection]:
             "memory_limit": resources.memory_limit,
             "temp_directory": str(resources.spill / f"retrieval-{os.getpid()}") if resources.spill else None,
         }
+        connection.execute("SET python_enable_replacements = false")  # a query's name never means a variable of ours
         for name, value in settings.items():
             if value is not None:
                 connection.execute(f"SET {name} = {duck.literal(value)}")
@@ -185,7 +187,7 @@ def _last_rows(
     stored.check_columns(connection)
     names = {key: f"key_{number}" for number, key in enumerate(keys)}
     match = {
-        sql.ROW: pa.array(range(len(spine)), pa.int64()),
+        sql.ROW: pa.array(np.arange(len(spine), dtype=np.int64)),
         sql.MOMENT: spine.moments,
         **{names[key]: column for key, column in keys.items()},
     }

@@ -31,13 +31,13 @@ def test_counts() -> None:
 
 
 def test_a_table_aligns_numbers_right_and_leaves_no_trailing_blanks(capsys: pytest.CaptureFixture[str]) -> None:
-    output.print_table(["view", "rows"], [["household [purchases]", 1234567], ["product", None]], title="Tables")
+    output.print_table(["view", "rows"], [["user [visits]", 1234567], ["page", None]], title="Tables")
 
     assert capsys.readouterr().out.splitlines() == [
         "Tables",
-        "view                        rows",
-        "household [purchases]  1,234,567",
-        "product",
+        "view                rows",
+        "user [visits]  1,234,567",
+        "page",
     ]
 
 

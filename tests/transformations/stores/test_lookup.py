@@ -115,6 +115,14 @@ async def test_the_server_s_way_gives_the_same(store: FeatureStore) -> None:
     await store.provider.online_store.close()
 
 
+def test_a_request_may_bring_its_own_time(store: FeatureStore) -> None:
+    moments = ["2024-05-07T00:00:01Z", "2024-05-07T02:01:00+02:00", None]
+    rows = {"user_id": [3, 3, 3], "price": [1.0] * 3, "request_timestamp": moments}
+    found = store.get_online_features(["user_now:idle_seconds"], rows).to_dict()
+    until_now = 2 * 86_400 + 10 * 3_600 + 0.25
+    assert found == {"user_id": [3, 3, 3], "idle_seconds": [1.0, 60.0, until_now]}
+
+
 def test_each_value_says_whether_it_is_present_null_or_of_nobody(store: FeatureStore) -> None:
     features = ["user_visits:plan", "user_visits:visits", "user_now:visits_twice"]
     rows = [{"user_id": user, "price": 1.0} for user in (3, 2, 9)]

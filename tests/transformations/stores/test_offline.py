@@ -1,5 +1,7 @@
 """Training retrieval: each feature's value as of each row's moment, and the rows as they were given."""
 
+import subprocess
+import sys
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -192,7 +194,7 @@ def test_composite_keys_renamed_columns_and_a_view_of_no_entity(
             """
             user_id  page  happened_at  n
             1        home  2024-05-01   3
-            1        shop  2024-05-02   5
+            1        news  2024-05-02   5
             1        -     2024-05-02   8""",
             page=pa.string(),
         ),
@@ -211,7 +213,7 @@ def test_composite_keys_renamed_columns_and_a_view_of_no_entity(
         schema=[Field(name="rate", dtype=Int64)],
         source=FileSource(name="market", path="market.parquet", timestamp_field="happened_at"),
     )
-    rows = spine((1, "2024-05-02"), (1, "2024-05-03"), (1, "2024-05-01")).assign(page=["shop", "home", None])
+    rows = spine((1, "2024-05-02"), (1, "2024-05-03"), (1, "2024-05-01")).assign(page=["news", "home", None])
     store = store_of(user, page, hits, market)
     assert values(store, rows, "user_hits:hits", "market:rate") == [[5, 3, None], [7, 9, 7]]
 
@@ -411,3 +413,36 @@ def test_monitoring_reads_what_retrieval_reads(store_of: Store, user: Entity, ta
     service.compute_baseline(project="test")
     (metric,) = [row for row in service.get_feature_metrics(project="test") if row["feature_name"] == "spent"]
     assert (metric["row_count"], metric["null_count"], metric["mean"]) == (3, 1, 20.0)
+
+
+def test_a_serving_image_without_duckdb_loads_the_yaml_and_refuses_retrieval_clearly(tmp_path: Path) -> None:
+    code = """
+import sys
+sys.modules["duckdb"] = sys.modules["deltalake"] = sys.modules["pyspark"] = None
+from feast import RepoConfig
+config = RepoConfig(
+    project="test", provider="local", registry="registry.db", entity_key_serialization_version=3,
+    offline_store={"type": "transformations.stores.offline.PointInTimeOfflineStore"},
+    online_store={"type": "transformations.stores.online.PackedRedisOnlineStore"},
+    batch_engine={"type": "transformations.stores.materialization.BulkMaterializationEngine"},
+)
+assert config.offline_store and config.online_store and config.batch_engine
+from transformations.stores.offline import PointInTimeOfflineStore
+try:
+    PointInTimeOfflineStore.get_historical_features(config, [], [], None, None, "test")
+except Exception as error:
+    print(type(error).__name__, error)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=tmp_path)
+    assert done.stdout.startswith("UsageError training retrieval needs DuckDB")
+
+
+def test_a_renamed_on_demand_view_is_refused_instead_of_being_left_out(
+    store_of: Store, user: Entity, visits: FeatureView
+) -> None:
+    store = store_of(user, visits)
+    offline = store._get_provider().offline_store
+    with pytest.raises(UsageError, match=r"renamed \(with_name\) or pinned to a version cannot be retrieved"):
+        offline.get_historical_features(
+            store.config, [], ["other:spent"], spine((1, "2024-05-02")), store.registry, store.project
+        )

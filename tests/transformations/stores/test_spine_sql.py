@@ -30,8 +30,8 @@ def visited(settings: Settings, contracts: Path, table_of: Callable[..., pa.Tabl
     text = """
         user_id  at                         page  spent
         1        2024-05-02T10:00:00.5      home  1.5
-        2        2024-05-03                 shop  -
-        1        2024-05-04                 shop  2.5"""
+        2        2024-05-03                 news  -
+        1        2024-05-04                 news  2.5"""
     ingest(settings, contracts, table_of(text, at=TIMESTAMP, page=pa.string(), spent=pa.float64()))
 
 
@@ -51,7 +51,7 @@ def test_a_query_of_the_raw_zone_is_a_spine(
     found = store.get_historical_features(query, ["user_spend:spent"]).to_arrow()
     assert found.drop_columns("event_timestamp").to_pydict() == {
         "user_id": [1, 1],
-        "page": ["shop", "home"],
+        "page": ["news", "home"],
         "spent": [7.0, None],
     }
 

@@ -1,5 +1,6 @@
 """A definition as a Feast view, and what a feature repository offers."""
 
+import importlib
 import os
 import sys
 from collections.abc import Callable
@@ -12,9 +13,10 @@ import pytest
 from feast import Entity, FeatureStore, FileSource, ValueType
 from feast.types import Float64, Int64, UnixTimestamp
 
+import transformations
 from transformations.engine.errors import DefinitionError
 from transformations.engine.settings import Settings
-from transformations.stores.views import contents, feature_view, offered, unoffered
+from transformations.stores.views import Offer, contents, feature_view, offered, unoffered
 
 OWNER = "team@example.com"
 
@@ -194,12 +196,21 @@ def test_a_definition_that_no_build_could_find_is_refused(repo: Path) -> None:
         offered(repo)
 
 
-def test_a_definition_that_no_view_offers_is_named() -> None:
-    from transformations import households
-
-    found = unoffered([])
-    assert found["transformations.households:household_purchases"] is households.household_purchases
-    assert all(place.startswith("transformations.") for place in found)
+def test_a_definition_that_no_view_offers_is_named(
+    tmp_path: Path, user: Entity, contracts: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "more"
+    folder.mkdir()
+    (folder / "visits_of_tests.py").write_text(DOMAIN)
+    monkeypatch.setattr(transformations, "__path__", [*transformations.__path__, str(folder)])
+    module = importlib.import_module("transformations.visits_of_tests")
+    try:
+        view = feature_view(module.user_visits, entity=user, owner=OWNER)
+        found = unoffered([Offer(view, module.user_visits)])
+    finally:
+        del sys.modules["transformations.visits_of_tests"], transformations.visits_of_tests
+    assert found["transformations.visits_of_tests:user_page"] is module.user_page
+    assert "transformations.visits_of_tests:user_visits" not in found
 
 
 def test_a_repository_is_read_from_any_working_directory(
