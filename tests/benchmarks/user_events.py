@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from transformations import LIFETIME, Count, Sum, WindowedFeatures, column, days
+from transformations.engine.raw_files import source_schema
 from transformations.engine.raw_zone import Origin, RawTable
 from validation.contracts import Column, Contract
 
@@ -54,10 +55,7 @@ def ingest_events(root: Path, events: int, users: int, number_of_days: int) -> R
     """Write the events into a raw table below `root`, once, complete through the last day."""
     table = RawTable(USER_EVENTS, root)
     if not table.exists():
-        schema = pa.schema(
-            [("event_id", pa.int64()), ("user_id", pa.int64()), ("event_type", pa.string()), ("amount", pa.float64())]
-            + [("happened_at", pa.timestamp("us", tz="UTC"))]
-        )
+        schema = source_schema(USER_EVENTS)
         rows = pa.RecordBatchReader.from_batches(schema, _batches(schema, events, users, number_of_days))
         through = FIRST_DAY + timedelta(days=number_of_days - 1)
         table.append(rows, Origin("generated", f"{events}x{users}", datetime.now(UTC)), complete_through=through)

@@ -38,7 +38,6 @@ DOMAIN_FILES = (
 
 EMPTIED_FILES = {
     "feature_repo/entities.py": '"""What features are about, and who answers for them."""\n',
-    "tests/feature_repo/catalogue.txt": "\n",
     "feature_repo/services.py": '"""Which features each model reads, in training and online alike."""\n',
 }
 """Files that every project has, with what is left in them."""

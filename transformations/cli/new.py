@@ -24,7 +24,9 @@ Examples:
 )
 @click.argument("domain", required=False)
 @click.option("--source", shell_complete=source_names, help="The source whose contract gives the columns.")
-@click.option("--key", metavar="COLUMN", help="The entity's column. [default: the first that ends in _id]")
+@click.option(
+    "--key", metavar="COLUMN", help="The entity's column. [default: the first that ends in _id and identifies no event]"
+)
 @click.option("--blank", is_flag=True, help="Remove the demo's domain, so that only the platform is left.")
 @click.option("--yes", is_flag=True, help="With --blank: do not ask, whatever git says.")
 def new(domain: str | None, source: str | None, key: str | None, blank: bool, yes: bool) -> None:

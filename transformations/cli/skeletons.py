@@ -85,6 +85,7 @@ class _Domain:
         if name is not None and name not in usable:
             raise UsageError(f"{self.contract.file_name}: {name!r} cannot be an entity's key: {nearest(name, usable)}.")
         ids = [column for column in usable.values() if column.name.endswith("_id")]
+        ids.sort(key=lambda column: column.name in self.contract.key)  # an event's own identity is no entity
         if not usable:
             raise UsageError(f"{self.contract.file_name}: no column is Int64 or String, so none can be a key.")
         return usable[name] if name else (ids or list(usable.values()))[0]

@@ -175,8 +175,7 @@ def _performed(work: _Work, table: OfflineTable, settings: Settings, report: Rep
     from pyspark.sql import Observation, functions
 
     started, clock = settings.now(), perf_counter()
-    report("starting Spark")
-    spark = spark_session(settings)
+    spark = spark_session(settings, report)
     run_id = uuid.uuid4().hex
     observed = Observation()
     counts = counted(work.resolved)
@@ -225,8 +224,9 @@ def _carry(work: _Work, folders: Folders) -> _Carry:
     """What the run carries over itself, or what the one before it did."""
     if folders.carry is not None:
         return _Carry(carry=folders.carry.name, carried_before=day_of_number(work.plan.carry_day))
-    previous = work.previous.run if work.previous else None
-    return _Carry(carry=previous and previous.carry, carried_before=previous and previous.carried_before)
+    if work.previous is None:
+        return _Carry(carry=None, carried_before=None)
+    return _Carry(carry=work.previous.run.carry, carried_before=work.previous.run.carried_before)
 
 
 def _rows_to_read(work: _Work) -> int:

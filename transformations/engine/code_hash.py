@@ -55,7 +55,15 @@ def _computation(function: FunctionType) -> str:
         definition.decorator_list = []
         if ast.get_docstring(definition) is not None:
             definition.body = definition.body[1:]
-    return ast.dump(tree)
+    return _text(tree)
+
+
+def _text(node: object) -> str:
+    """A syntax tree as text that every Python version writes alike: `ast.dump` names empty fields in some of them."""
+    if isinstance(node, ast.AST):
+        fields = [f"{name}={_text(value)}" for name, value in ast.iter_fields(node) if value not in (None, [])]
+        return f"{type(node).__name__}({', '.join(fields)})"
+    return f"[{', '.join(map(_text, node))}]" if isinstance(node, list) else repr(node)
 
 
 def _reached(function: FunctionType, ours: str) -> dict[str, object]:

@@ -112,7 +112,7 @@ class RowFunction:
         return f"on-demand function {self.name} failed on {len(arguments[0])} rows: {type(error).__name__}: {error}"
 
 
-def on_demand(*, unit: str, expect: Expectation = ANYTHING) -> Callable[[Callable[..., pa.Array]], RowFunction]:
+def on_demand(*, unit: str, expect: Expectation) -> Callable[[Callable[..., pa.Array]], RowFunction]:
     """Declare a function of stored features, request fields and `request_timestamp` as a feature computed on demand."""
 
     def declare(function: Callable[..., pa.Array]) -> RowFunction:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -26,7 +26,7 @@ _KEEP_MEMORY = {
 _QUIET = Path(__file__).with_name("log4j2.properties")
 
 
-def spark_session(settings: Settings) -> SparkSession:
+def spark_session(settings: Settings, report: Callable[[str], None] = lambda _: None) -> SparkSession:
     """The running session, or a new one: UTC, Arrow, loopback only, this interpreter for the workers.
 
     `FEATURES_SPARK_MASTER` and `FEATURES_SPARK_CONF` (JSON of `spark.*` settings) override the defaults.
@@ -37,6 +37,7 @@ def spark_session(settings: Settings) -> SparkSession:
     running = SparkSession.getActiveSession()
     if running is not None:
         return running
+    report("starting Spark")
     from transformations.local.java import ensure_java
 
     os.environ["JAVA_HOME"] = str(ensure_java())

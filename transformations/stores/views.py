@@ -17,6 +17,7 @@ from feast.repo_contents import RepoContents
 
 import transformations
 from transformations.engine.definitions import Definition, PlainFeatures, WindowedFeatures
+from transformations.engine.dtypes import FLOAT64, INT64
 from transformations.engine.errors import DefinitionError
 from transformations.engine.resolution import Feature, Resolved, resolve
 from transformations.engine.settings import Settings, get_settings
@@ -164,6 +165,12 @@ def _check(
             f"{definition.name} is keyed by {', '.join(definition.join_keys)}, "
             f"its entities by {', '.join(keys) or 'nothing'}. Pass the entity of each join key."
         )
+    for feature in resolved.features:
+        if feature.dtype in (INT64, FLOAT64) and feature.declared.expect is None:
+            raise DefinitionError(
+                f"{definition.name}: {feature.name} is a number without an expected range. Write expect=…, such as "
+                f"at_least(0) or between(0, 1); ANYTHING says that there is none."
+            )
     if isinstance(definition, WindowedFeatures) and ttl is not None:
         raise DefinitionError(
             f"{definition.name} has windows and a ttl. Its rows are written only on change, so a ttl would null every "

@@ -6,7 +6,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
-from transformations import Float64, Int64, String, UnixTimestamp, at_least, on_demand
+from transformations import ANYTHING, Float64, Int64, String, UnixTimestamp, at_least, on_demand
 from transformations.engine import functions as module
 from transformations.engine.errors import DataError, DefinitionError
 
@@ -24,7 +24,7 @@ def double_of(amount: Float64) -> Float64:
     return scaled(amount)
 
 
-@on_demand(unit="ratio")
+@on_demand(unit="ratio", expect=ANYTHING)
 def fragile(count: Int64) -> Float64:
     """Fails on zero."""
     return pa.array([1.0 / value for value in count.to_pylist()])
@@ -56,7 +56,7 @@ def test_a_failure_names_the_function_its_inputs_and_the_row() -> None:
 
 
 def test_a_result_of_another_dtype_is_refused() -> None:
-    @on_demand(unit="points")
+    @on_demand(unit="points", expect=ANYTHING)
     def wrong(amount: Float64) -> Int64:
         """Says Int64, gives Float64."""
         return amount
@@ -66,7 +66,7 @@ def test_a_result_of_another_dtype_is_refused() -> None:
 
 
 def test_a_result_of_another_length_is_refused() -> None:
-    @on_demand(unit="points")
+    @on_demand(unit="points", expect=ANYTHING)
     def short(amount: Float64) -> Float64:
         """Forgets rows."""
         return amount.slice(1)
@@ -105,7 +105,7 @@ def _time_as_text(request_timestamp: String) -> String:
 )
 def test_a_declaration_that_lacks_something_is_refused(function: Any, message: str) -> None:
     with pytest.raises(DefinitionError, match=message):
-        on_demand(unit="points")(function)
+        on_demand(unit="points", expect=ANYTHING)(function)
 
 
 def test_the_hash_notices_a_change_in_a_function_it_calls_and_in_a_constant_that_one_reads() -> None:
@@ -113,7 +113,7 @@ def test_the_hash_notices_a_change_in_a_function_it_calls_and_in_a_constant_that
         def helper(values: pa.Array) -> pa.Array:
             return pc.add(pc.multiply(values, factor), offset)
 
-        @on_demand(unit="points")
+        @on_demand(unit="points", expect=ANYTHING)
         def computed(amount: Float64) -> Float64:
             """Computed by a helper."""
             return helper(amount)

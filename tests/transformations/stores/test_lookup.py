@@ -21,24 +21,24 @@ NOW = "2024-05-09T10:00:00.250000+00:00"
 
 FUNCTIONS = '''
 import pyarrow.compute as pc
-from transformations import Float64, Int64, String, UnixTimestamp, on_demand
+from transformations import ANYTHING, Float64, Int64, String, UnixTimestamp, on_demand
 
-@on_demand(unit="ratio")
+@on_demand(unit="ratio", expect=ANYTHING)
 def price_ratio(price: Float64, spent_mean: Float64) -> Float64:
     """The price against what is spent on average."""
     return pc.divide(price, spent_mean)
 
-@on_demand(unit="seconds")
+@on_demand(unit="seconds", expect=ANYTHING)
 def idle_seconds(request_timestamp: UnixTimestamp, visit_at: UnixTimestamp) -> Float64:
     """Seconds since the last visit."""
     return pc.divide(pc.cast(pc.microseconds_between(visit_at, request_timestamp), "float64"), 1e6)
 
-@on_demand(unit="visits")
+@on_demand(unit="visits", expect=ANYTHING)
 def visits_twice(visits: Int64) -> Int64:
     """Twice the visits."""
     return pc.multiply(visits, 2)
 
-@on_demand(unit="text")
+@on_demand(unit="text", expect=ANYTHING)
 def greeting(plan: String, price_ratio: Float64) -> String:
     """Plan and ratio, in words."""
     return pc.binary_join_element_wise(plan, pc.cast(price_ratio, "string"), "/")

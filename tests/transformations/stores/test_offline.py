@@ -326,9 +326,9 @@ def test_on_demand_features_are_computed_for_training_and_saved_with_the_dataset
 ) -> None:
     text = '''
 import pyarrow.compute as pc
-from transformations import Float64, UnixTimestamp, on_demand
+from transformations import ANYTHING, Float64, UnixTimestamp, on_demand
 
-@on_demand(unit="ratio")
+@on_demand(unit="ratio", expect=ANYTHING)
 def price_ratio(price: Float64, spent: Float64, request_timestamp: UnixTimestamp) -> Float64:
     """The price against what was spent before; null on a Sunday."""
     is_sunday = pc.equal(pc.day_of_week(request_timestamp), 6)

@@ -25,54 +25,54 @@ TIMESTAMP = pa.timestamp("us", tz="UTC")
 
 FUNCTIONS = '''
 import pyarrow.compute as pc
-from transformations import Float64, Int64, String, UnixTimestamp, on_demand
+from transformations import ANYTHING, Float64, Int64, String, UnixTimestamp, on_demand
 
 FACTOR = 2.0
 
 def doubled(values):
     return pc.multiply(values, FACTOR)
 
-@on_demand(unit="USD")
+@on_demand(unit="USD", expect=ANYTHING)
 def twice(spent: Float64) -> Float64:
     """Twice what was spent."""
     return doubled(spent)
 
-@on_demand(unit="ratio")
+@on_demand(unit="ratio", expect=ANYTHING)
 def against_twice(price: Float64, twice: Float64) -> Float64:
     """The price against twice what was spent."""
     return pc.divide(price, twice)
 
-@on_demand(unit="seconds")
+@on_demand(unit="seconds", expect=ANYTHING)
 def seconds_since(request_timestamp: UnixTimestamp, last_at: UnixTimestamp) -> Int64:
     """Seconds since the last visit."""
     return pc.seconds_between(last_at, request_timestamp)
 
-@on_demand(unit="category")
+@on_demand(unit="category", expect=ANYTHING)
 def known_plan(plan: String) -> String:
     """The plan, null where nobody knows it."""
     return pc.if_else(pc.equal(plan, "gold"), plan, None)
 
-@on_demand(unit="USD")
+@on_demand(unit="USD", expect=ANYTHING)
 def chicken(egg: Float64) -> Float64:
     """From the egg."""
     return egg
 
-@on_demand(unit="USD")
+@on_demand(unit="USD", expect=ANYTHING)
 def egg(chicken: Float64) -> Float64:
     """From the chicken."""
     return chicken
 
-@on_demand(unit="USD")
+@on_demand(unit="USD", expect=ANYTHING)
 def typo(spend: Float64) -> Float64:
     """Reads what is not there."""
     return spend
 
-@on_demand(unit="USD")
+@on_demand(unit="USD", expect=ANYTHING)
 def of_visits(user_visits__spent: Float64) -> Float64:
     """Names the view too."""
     return user_visits__spent
 
-@on_demand(unit="visits")
+@on_demand(unit="visits", expect=ANYTHING)
 def miscounted(spent: String) -> String:
     """Takes a number for a text."""
     return spent
@@ -189,9 +189,9 @@ def test_nothing_is_declared_without_owner_and_description(functions: ModuleType
 
 def test_a_lossy_request_value_is_refused_by_field_value_and_dtype(module_of: Callable[[str, str], ModuleType]) -> None:
     text = '''
-from transformations import Int64, on_demand
+from transformations import ANYTHING, Int64, on_demand
 
-@on_demand(unit="items")
+@on_demand(unit="items", expect=ANYTHING)
 def ordered(items: Int64) -> Int64:
     """Items in the cart."""
     return items
