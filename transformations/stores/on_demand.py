@@ -8,6 +8,7 @@ its wiring, in tags, and a text that Feast's plan compares.
 from __future__ import annotations
 
 import copy
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from types import FunctionType
 from typing import Any, TypeAlias, cast
@@ -23,6 +24,9 @@ from transformations.engine.functions import REQUEST_TIMESTAMP, RowFunction
 from transformations.engine.settings import get_settings
 from transformations.stores.values import TIMESTAMP, Column, as_declared, column_of, feast_type
 from transformations.stores.wiring import Call, calls_of, in_order, is_wired, tags_of, text_of
+
+# Feast says so at every apply and plan; what it calls experimental, its own evaluation of these views, is not used here.
+warnings.filterwarnings("ignore", message="On demand feature view is an experimental", category=RuntimeWarning)
 
 Source: TypeAlias = FeatureView | FeatureViewProjection | RequestSource
 

