@@ -194,15 +194,13 @@ class Catalog:
         )
 
     def _column(self, contract: Contract, column: Column) -> Card:
-        readers = [
-            f"{view.name}:{feature.name}"
-            for view in self._views.values()
-            for feature in view.features
-            if f"{contract.name}.{column.name}" in feature.tags.get("columns", "").split(", ")
-        ]
+        place = f"{contract.name}.{column.name}"
+        views = self._views.values()
+        readers = [f"{view.name}:{each.name}" for view in views for each in view.features if place in _columns_of(each)]
+        keyed = [view.name for view in views for each in view.entity_columns if place in _columns_of(each)]
         return Card(
             "source column",
-            f"{contract.name}.{column.name}",
+            place,
             _facts(
                 ("Meaning", column.description),
                 ("Unit", column.unit or ""),
@@ -211,6 +209,7 @@ class Catalog:
                 ("Source", contract.name),
                 ("Owner", contract.owner),
                 ("Features", ", ".join(readers)),
+                ("Key of", ", ".join(keyed)),
             ),
         )
 
@@ -235,8 +234,7 @@ class Catalog:
             below = [self._below(f"{view_name}:{each}" if each in local else each) for each in inputs]
         elif view := self._views.get(view_name):
             fields = {feature.name: feature for feature in view.features}
-            columns = fields[name].tags.get("columns", "") if name in fields else ""
-            below = [[column] for column in columns.split(", ") if column]
+            below = [[column] for column in _columns_of(fields[name])] if name in fields else []
         else:
             return [f"{reference} (of the request)"]
         return [reference, *(line for lines in below for line in _indented(lines))]
@@ -273,6 +271,11 @@ def _computed(aggregation: Aggregation) -> str:
         return f"{kind}({', '.join(map(_computed, parts))})"
     where = f" where {aggregation.where}" if aggregation.where is not None else ""
     return f"{kind}({aggregation.measured or 'events'}{where})"
+
+
+def _columns_of(field: Field) -> list[str]:
+    """The source columns behind a feature or a key, as `source.column`."""
+    return [column for column in field.tags.get("columns", "").split(", ") if column]
 
 
 def _references(projection: FeatureViewProjection) -> list[str]:

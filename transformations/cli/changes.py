@@ -112,7 +112,7 @@ def _read(diff: FeastObjectDiff, found: _Findings) -> None:
         return
     found.owners |= {getattr(each, "owner", "") for each in (before, after) if each is not None}
     if isinstance(before or after, View):
-        _read_view(kind, diff.name, before, after, found)  # type: ignore[arg-type]
+        _read_view(kind, diff, found)
     elif isinstance(before or after, FeatureService):
         found.changes.append(_service(diff.name, before, after))  # type: ignore[arg-type]
     else:
@@ -121,7 +121,10 @@ def _read(diff: FeastObjectDiff, found: _Findings) -> None:
         found.changes.append(Change(_action(diff), kind, diff.name, details, after is None or is_rekeyed))
 
 
-def _read_view(kind: str, name: str, before: View | None, after: View | None, found: _Findings) -> None:
+def _read_view(kind: str, diff: FeastObjectDiff, found: _Findings) -> None:
+    name = diff.name
+    before: View | None = diff.current_feast_object  # type: ignore[assignment]
+    after: View | None = diff.new_feast_object  # type: ignore[assignment]
     found.views[name] = None
     if after is None:
         assert before is not None
@@ -139,6 +142,8 @@ def _read_view(kind: str, name: str, before: View | None, after: View | None, fo
     if DEFINITION_HASH in after.tags and before.tags.get(DEFINITION_HASH) != after.tags[DEFINITION_HASH]:
         found.computed[name] = after.tags[DEFINITION_HASH]
     details, is_destructive = _view_facts(before, after)
+    if not details and not features:  # something that Feast compares and we have no words for
+        details = [f"{each.property_name} changed" for each in diff.feast_object_property_diffs]
     if details:
         found.changes.append(Change(Action.CHANGED, kind, name, tuple(details), is_destructive))
         found.references |= {f"{name}:{feature.name}" for feature in after.features}
@@ -192,8 +197,22 @@ def _view_facts(before: View, after: View) -> tuple[list[str], bool]:
         for label, old, new in (("ttl", before.ttl, after.ttl), ("online", before.online, after.online))
         if (old or None) != (new or None)
     ]
+    keys, is_retyped = _key_facts(before, after)
     is_withdrawn = before.online and not after.online
-    return details, is_rekeyed or is_withdrawn
+    return details + keys, is_rekeyed or is_withdrawn or is_retyped
+
+
+def _key_facts(before: FeatureView, after: FeatureView) -> tuple[list[str], bool]:
+    """What changes of the join keys that both have, and whether a dtype does."""
+    old = {column.name: column for column in before.entity_columns}
+    pairs = [(old[column.name], column) for column in after.entity_columns if column.name in old]
+    details = []
+    for one, other in pairs:
+        facts = [{"dtype": str(each.dtype), "description": each.description, **each.tags} for each in (one, other)]
+        details += [
+            _arrow(f"key {one.name}, {fact}", facts[0].get(fact), facts[1].get(fact)) for fact in _differing(*facts)
+        ]
+    return details, any(one.dtype != other.dtype for one, other in pairs)
 
 
 def _service(name: str, before: FeatureService | None, after: FeatureService | None) -> Change:
@@ -215,7 +234,7 @@ def _service(name: str, before: FeatureService | None, after: FeatureService | N
         ]
         + [_arrow(tag, before.tags.get(tag), after.tags.get(tag)) for tag in _differing(before.tags, after.tags)]
     )
-    return Change(Action.CHANGED, "service", name, changed, is_destructive=bool(lost))
+    return Change(Action.CHANGED, "service", name, changed or ("by what its views change",), is_destructive=bool(lost))
 
 
 def _asked_for(service: FeatureService) -> list[str]:

@@ -12,6 +12,8 @@ from transformations.cli.output import say
 from transformations.engine.errors import UsageError
 from transformations.engine.settings import get_settings
 
+_CATALOGUE = Path("tests") / "feature_repo" / "test_catalogue.py"
+
 
 @click.command(
     epilog="""\b
@@ -60,6 +62,8 @@ def _write(domain: str, source: str | None, key: str | None, project: Path) -> N
     test = files[-1].path
     say("next:")
     say(f"  1. say what you mean in transformations/{domain}.py, and prove it:  python -m pytest {test}")
+    if (project / _CATALOGUE).is_file():
+        say(f"     agree to what is offered now:  python {_CATALOGUE}")
     say(f"  2. bring the data in:  features ingest {contract} FILE  (the contract: features contract show {contract})")
     say("  3. see what it adds, compute and register it:  features diff;  features build;  feast -c feature_repo apply")
 

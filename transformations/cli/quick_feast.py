@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -19,9 +18,6 @@ def quicken_feast() -> None:
     import typeguard
 
     typeguard.typechecked = _unchecked
-    import feast.feature_store  # noqa: F401  # sets warning filters of its own, so that ours must come after
-
-    warnings.filterwarnings("ignore", category=RuntimeWarning, module=r"feast\..*")
 
 
 def _unchecked(target: Any = None, **_options: object) -> Any:

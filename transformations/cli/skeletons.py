@@ -14,6 +14,7 @@ from string import Template
 from zoneinfo import ZoneInfo
 
 from transformations.cli import skeleton_templates as templates
+from transformations.cli.domains import definitions
 from transformations.engine.errors import UsageError, nearest
 from validation.contracts import Column, Contract, read_contract
 
@@ -63,7 +64,7 @@ class _Domain:
         self.contract = contract
         self.join_key = self._join_key(key)
         self.entity = self.join_key.name.removesuffix("_id")
-        self.view = f"{self.entity}_{contract.name.removeprefix(f'{self.entity}_')}"
+        self.view = self._view_name(contract.name.removeprefix(f"{self.entity}_"))
         self.has_events = contract.event_time is not None
         self.measure = self._measure()
         self.attributes = self._attributes()
@@ -78,6 +79,11 @@ class _Domain:
             NewFile(Path("feature_repo") / f"{self.domain}_views.py", self._views()),
             NewFile(Path("tests") / "transformations" / f"test_{self.domain}.py", self._test()),
         ]
+
+    def _view_name(self, subject: str) -> str:
+        """`<entity>_<subject>` after the source; after the domain where another domain has that already."""
+        name = f"{self.entity}_{subject}"
+        return f"{self.entity}_{self.domain}" if name in definitions() else name
 
     def _join_key(self, name: str | None) -> Column:
         usable = {column.name: column for column in self.contract.columns if column.dtype in ("Int64", "String")}

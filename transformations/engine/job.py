@@ -1,4 +1,4 @@
-"""The Spark job: shuffle packets of events by entity, sweep each bucket, write one Parquet file a bucket.
+"""The Spark job: shuffle packets by entity, compute each bucket's rows, write one Parquet file a bucket.
 
 Only the description of each written file comes back to the driver, never data.
 """
@@ -24,6 +24,9 @@ from transformations.engine.sweep import FROM_DAY, SweepPlan, sweep
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
+BucketWork = Callable[[int, Mapping[str, pa.Table]], pa.Table]
+"""The rows to write for a bucket, from its number and the tables it received, by kind."""
+
 _WRITTEN = "path string, size bigint, rows bigint, first_micros bigint, last_micros bigint"
 _ROW_GROUP = 131_072
 _EVENTS_A_BUCKET = 1_000_000
@@ -39,11 +42,16 @@ class Folders:
 
 
 def run_job(plan: SweepPlan, packets: DataFrame, buckets: int, folders: Folders) -> list[NewFile]:
-    """Sweep every bucket of entities and write its rows; the files are part of the table only once they are published.
+    """Sweep every bucket of entities and write its rows.
 
     packets: of events and of what was carried over, and of marks and stored rows where late events came.
     """
-    written = packets.repartitionById(buckets, "bucket").mapInArrow(_task(plan, folders), _WRITTEN).collect()
+    return write_buckets(_sweeping(plan, folders.carry), packets, buckets, folders)
+
+
+def write_buckets(work: BucketWork, packets: DataFrame, buckets: int, folders: Folders) -> list[NewFile]:
+    """Write the rows that `work` makes of each bucket; the files are part of the table only once they are published."""
+    written = packets.repartitionById(buckets, "bucket").mapInArrow(_writing(work, folders), _WRITTEN).collect()
     return [
         NewFile(row["path"], row["size"], row["rows"], time_bounds(row["first_micros"], row["last_micros"]))
         for row in written
@@ -55,18 +63,26 @@ def buckets_for(events: int, parallelism: int) -> int:
     return max(parallelism, -(-events // _EVENTS_A_BUCKET))
 
 
-def _task(plan: SweepPlan, folders: Folders) -> Callable[[Iterable[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
+def _writing(work: BucketWork, folders: Folders) -> Callable[[Iterable[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
+    def task(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        for bucket, received in unpack(batches):
+            rows = work(bucket, received)
+            if rows.num_rows:
+                path = folders.rows / f"{uuid4().hex}.parquet"  # a name of its own: a task may be tried again
+                yield _described(_write(rows, path), rows, folders.table)
+
+    return task
+
+
+def _sweeping(plan: SweepPlan, carry: Path | None) -> BucketWork:
     empty = _empty_tables(plan)
 
-    def work(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        for bucket, received in unpack(batches):
-            tables = {kind: received.get(kind, table) for kind, table in empty.items()}
-            swept = sweep(plan, tables["events"], tables["marks"], tables["stored"], tables["carried"])
-            if folders.carry is not None:
-                _write(swept.carry, folders.carry / f"bucket-{bucket:05d}.parquet")
-            if swept.rows.num_rows:
-                path = folders.rows / f"{uuid4().hex}.parquet"  # a name of its own: a task may be tried again
-                yield _described(_write(swept.rows, path), swept.rows, folders.table)
+    def work(bucket: int, received: Mapping[str, pa.Table]) -> pa.Table:
+        tables = {kind: received.get(kind, table) for kind, table in empty.items()}
+        swept = sweep(plan, tables["events"], tables["marks"], tables["stored"], tables["carried"])
+        if carry is not None:
+            _write(swept.carry, carry / f"bucket-{bucket:05d}.parquet")
+        return swept.rows
 
     return work
 

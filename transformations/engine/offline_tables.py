@@ -40,7 +40,8 @@ class Run:
     complete_through: the last complete business day, so the newest as-of day is the one after. sources: the raw table
     versions that were read. last_created: the newest created_timestamp in the table, in UTC. late_entities: entities
     of which rows up to the table's previous end were checked again. counts: what the run saw, such as events or lookup
-    misses.
+    misses. carry, carried_before: the folder of what the next run need not read again, and the day before which it
+    holds. restores: the version whose content a restore asserted anew.
     """
 
     view: str
@@ -60,15 +61,27 @@ class Run:
     counts: Mapping[str, int]
     carry: str | None
     carried_before: date | None
+    restores: int | None = None
+
+    @property
+    def replaces_all(self) -> bool:
+        """Whether the table holds no row from before this run."""
+        return self.kind in ("first load", "rebuild")
 
 
 @dataclass(frozen=True)
 class TableVersion:
-    """One published version: its files, absolute, and the newest run up to it."""
+    """One published version: its files, absolute, and the newest run up to it.
+
+    rows: in all files. written_through: the last business day that any of its runs has covered; after a restore that is
+    later than the newest run's `complete_through`.
+    """
 
     version: int
     files: tuple[str, ...]
     run: Run
+    rows: int
+    written_through: date
 
 
 class OfflineTable:
@@ -91,12 +104,19 @@ class OfflineTable:
         return self._describe(storage.open_table(self.path)) if self.exists() else None
 
     def at(self, version: int) -> TableVersion:
-        """A published version; DataError when there is none of that number."""
+        """A published version; DataError when there is none of that number, or its files were given up."""
         latest = self.latest()
         if latest is None or not 0 <= version <= latest.version:
             published = "no version yet" if latest is None else f"versions 0 to {latest.version}"
             raise DataError(f"offline table {self.name} has no version {version}; it has {published}.")
-        return self._describe(storage.open_table(self.path, version))
+        found = self._describe(storage.open_table(self.path, version))
+        if missing := sum(not Path(file).exists() for file in found.files):
+            raise DataError(
+                f"offline table {self.name}: of version {version}, {missing} of {len(found.files)} files are gone, as "
+                f"`features vacuum --keep-versions` leaves a version that is not pinned. `features status {self.name}` "
+                f"lists the versions that are whole."
+            )
+        return found
 
     def runs(self) -> list[Run]:
         """The record of every published version, oldest first."""
@@ -132,7 +152,15 @@ class OfflineTable:
             raise DataError(
                 f"{self.path} is a Delta table without a run of ours. Point FEATURES_DATA at a folder of its own."
             )
-        return TableVersion(table.version(), tuple(sorted(table.file_uris())), runs[-1])
+        last_replacing = max(index for index, run in enumerate(runs) if run.replaces_all)
+        in_table = runs[last_replacing:]
+        return TableVersion(
+            version=table.version(),
+            files=tuple(sorted(str(self.path.absolute() / path) for path in storage.file_paths(table))),
+            run=runs[-1],
+            rows=sum(run.rows for run in in_table),
+            written_through=max(run.complete_through for run in in_table),
+        )
 
 
 def table_schema(resolved: Resolved) -> pa.Schema:

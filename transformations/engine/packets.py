@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
-Kind = Literal["events", "marks", "stored", "carried"]
+Kind = Literal["events", "marks", "stored", "carried", "restored"]
 
 SCHEMA = "bucket int, kind string, packet binary, counts array<bigint>"
 _ARROW_SCHEMA = pa.schema(

@@ -14,6 +14,7 @@ import pyarrow as pa
 from pyarrow.dataset import Expression, dataset, field
 
 from transformations.engine.folds import carry_schema
+from transformations.engine.offline_tables import table_schema
 from transformations.engine.packets import SCHEMA, Kind, pack, packed
 from transformations.engine.raw_zone import RawSnapshot, raw_schema
 from transformations.engine.resolution import Resolved
@@ -75,6 +76,14 @@ def carried_packets(spark: SparkSession, resolved: Resolved, folder: Path, bucke
     files = sorted(str(path) for path in folder.glob("*.parquet"))
     schema = carry_schema(resolved)
     return _packed_files(spark, files, schema, schema.names, None, list(resolved.join_keys), "carried", buckets)
+
+
+def stored_packets(
+    spark: SparkSession, resolved: Resolved, files: Sequence[str], kind: Kind, buckets: int
+) -> DataFrame:
+    """All rows of these files of the view's table, packed by entity."""
+    schema = table_schema(resolved)
+    return _packed_files(spark, files, schema, schema.names, None, list(resolved.join_keys), kind, buckets)
 
 
 def event_schema(resolved: Resolved) -> pa.Schema:

@@ -123,7 +123,8 @@ def test_a_new_domain_passes_lint_the_rules_and_its_own_test(
         linted = run(project, "ruff", *check)
         assert linted.returncode == 0, linted.stdout
     rules = (
-        "from pathlib import Path; from transformations.stores.views import contents, offered, unoffered;"
+        "from transformations.cli.quick_feast import quicken_feast; quicken_feast(); from pathlib import Path;"
+        "from transformations.stores.views import contents, offered, unoffered;"
         "from validation.documentation import require_documented; repo = Path('feature_repo');"
         "require_documented(contents(repo)); assert not unoffered(offered(repo))"
     )
@@ -141,6 +142,14 @@ def test_the_next_steps_are_told(project: Path) -> None:
     assert "1. say what you mean in transformations/cyclists.py, and prove it" in shown
     assert "2. bring the data in:  features ingest cyclist_events FILE" in shown
     assert "3. see what it adds, compute and register it:  features diff;  features build;" in shown
+
+
+def test_a_view_gets_a_name_that_no_other_domain_has(project: Path) -> None:
+    features(project, "new", "riders", "--source", "riders")
+
+    assert features(project, "new", "cyclists", "--source", "riders").returncode == 0
+    assert 'name="rider_riders"' in (project / "transformations" / "riders.py").read_text()
+    assert 'name="rider_cyclists"' in (project / "transformations" / "cyclists.py").read_text()
 
 
 def test_nothing_that_exists_is_overwritten(project: Path) -> None:

@@ -46,6 +46,7 @@ def test_a_looked_up_key_leads_to_the_source_it_comes_from(world: Any) -> None:
         ("clicks", "source", "event_time", "clicked_at"),
         ("pages", "source", "views", "user_topics"),
         ("clicks.seconds", "source column", "features", "user_clicks:attention_seconds_sum_7d"),
+        ("pages.topic", "source column", "key_of", "user_topics"),
         ("USER_CLICKS:CLICKS_COUNT_7D", "feature", "unit", "clicks"),
     ],
 )
