@@ -5,8 +5,8 @@ from datetime import UTC, datetime
 import pyarrow as pa
 import pytest
 
-from transformations.engine.errors import DataError
-from validation.parity import Difference, compare
+from transformations.engine.errors import DataError, UsageError
+from validation.parity import Difference, check_parity, compare
 
 SPINE = pa.table({"user_id": [1, 2, 3]})
 
@@ -89,3 +89,8 @@ def test_a_feature_that_is_null_everywhere_agrees_with_any_dtype() -> None:
     (spend,) = compare(SPINE, {"spend": [None, None, None]}, training, ["spend"])
 
     assert (spend.nulls, spend.differing) == (3, 0)
+
+
+def test_the_present_must_stand_still_while_two_paths_are_asked() -> None:
+    with pytest.raises(UsageError, match="Set it, such as FEATURES_CLOCK="):
+        check_parity(None, "churn_v1", SPINE)  # type: ignore[arg-type]

@@ -11,10 +11,11 @@ from pathlib import Path
 DOMAIN_FILES = (
     "feature_repo/household_views.py",
     "feature_repo/product_views.py",
+    "tests/demo/conftest.py",
+    "tests/demo/test_demo.py",
+    "tests/demo/test_readme.py",
     "tests/feature_repo/catalogue.txt",
-    "tests/test_readme.py",
     "tests/transformations/cli/test_blank.py",
-    "tests/transformations/cli/test_demo.py",
     "tests/transformations/test_households.py",
     "tests/transformations/test_products.py",
     "tests/validation/contracts/test_complete_journey.py",

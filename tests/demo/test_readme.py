@@ -1,6 +1,5 @@
 """The README's commands run, print what it shows, and its facts are those of the code."""
 
-import os
 import re
 import shlex
 import signal
@@ -9,28 +8,15 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
 NOT_RUN_HERE = ("make demo", "make test")  # the demo has run when these tests start; the tests are running
 PORT = "6566"
-
-
-@pytest.fixture(scope="module")
-def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
-    """The environment of a shell in which `make demo` has just ended."""
-    data = tmp_path_factory.mktemp("demo") / "data"
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("FEATURES_")}
-    binaries = str(Path(sys.executable).parent)
-    environment = {**kept, "FEATURES_DATA": str(data), "PATH": f"{binaries}{os.pathsep}{os.environ['PATH']}"}
-    subprocess.run(["features", "demo"], cwd=ROOT, env=environment, check=True, capture_output=True, timeout=540)
-    yield environment
-    subprocess.run(["features", "redis", "stop"], cwd=ROOT, env=environment, check=True, capture_output=True)
 
 
 def blocks(language: str) -> list[str]:
