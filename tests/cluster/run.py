@@ -72,14 +72,16 @@ def _built(name: str, size: argparse.Namespace, configuration: Mapping[str, str]
     }
     command = [sys.executable, str(Path(__file__).with_name("visits.py")), str(size.visits), str(size.users)]
     environment = inherited | settings | dict(configuration)
-    done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, check=True, text=True)
+    done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, check=False, text=True)
+    if done.returncode:
+        sys.exit(f"the build on {environment['FEATURES_SPARK_MASTER']} failed; logs are below {_FOLDER}")
     _say(f"  done in {time.monotonic() - began:.0f} s")
     places: Mapping[str, object] = json.loads(done.stdout)
     return places
 
 
 def _python_without_us(path: Path) -> Path:
-    """This Python with its installed libraries, but without the `.pth` files through which it would see the checkout."""
+    """This Python with its installed libraries, but without the `.pth` files that would show it the checkout."""
     libraries = sysconfig.get_path("purelib")
     path.write_text(f'#!/bin/sh\nPYTHONPATH="$PYTHONPATH:{libraries}" exec "{sys.executable}" -S -P "$@"\n')
     path.chmod(0o755)

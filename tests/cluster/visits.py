@@ -203,14 +203,14 @@ def _places(settings: Settings) -> dict[str, object]:
     spark = spark_session(settings)
 
     def look(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        import os
+        from pathlib import Path
 
         import transformations
         import validation
 
         for _ in batches:
             files = [str(transformations.__file__), str(validation.__file__)]
-            yield pa.RecordBatch.from_pylist([{"packages": files, "path": list(sys.path), "folder": os.getcwd()}])
+            yield pa.RecordBatch.from_pylist([{"packages": files, "path": list(sys.path), "folder": str(Path.cwd())}])
 
     seen = spark.range(0, 4, 1, 4).mapInArrow(look, "packages array<string>, path array<string>, folder string")
     executors = spark.sparkContext._jsc.sc().statusTracker().getExecutorInfos()

@@ -33,12 +33,14 @@ COMMANDS = {
     "ingest": Entry("Data to features", "Take a file through its contract into the raw zone"),
     "contract": Entry("Data to features", "Draft and check data contracts"),
     "build": Entry("Data to features", "Compute the offline tables that are behind"),
+    "restore": Entry("Data to features", "Bring the content of an earlier version of a table back"),
     "preview": Entry("Look and understand", "Compute one feature row from raw events, without building"),
     "show": Entry("Look and understand", "Explain a feature or view: meaning, unit, owner, freshness"),
     "status": Entry("Look and understand", "How far each view is complete, and what to run next"),
     "diff": Entry("Look and understand", "What `feast apply` would change, and whom it touches"),
     "runs": Entry("Look and understand", "The runs that wrote a view's table"),
     "config": Entry("Platform", "Each setting, its value and where that came from"),
+    "vacuum": Entry("Platform", "Remove what no version of a table refers to"),
     "redis": Entry("Platform", "Start, stop and find the project's own Redis"),
 }
 

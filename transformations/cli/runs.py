@@ -60,7 +60,8 @@ def _print(run: Run) -> None:
     started = run.started_at.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
     sources = ", ".join(f"{name} v{version}" for name, version in sorted(run.sources.items()))
     title = click.style(f"{run.view} version {run.version}", bold=True)
-    say(f"{title}: {run.kind}, {run.rows:,} rows in {human_duration(run.seconds)}, as-of {run.first_as_of} to {newest}")
+    kind = run.kind if run.restores is None else f"{run.kind} of version {run.restores}"
+    say(f"{title}: {kind}, {run.rows:,} rows in {human_duration(run.seconds)}, as-of {run.first_as_of} to {newest}")
     say(f"  {started}, complete through {run.complete_through}, late entities {run.late_entities:,}")
     say(f"  from {sources}; definition {run.definition_hash}, code {run.code_revision}")
     counts = [f"{count:,} {what}" for what, count in run.counts.items() if count]

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -16,6 +17,7 @@ from transformations.engine.settings import Settings, get_settings
 
 if TYPE_CHECKING:
     from transformations.cli.freshness import ViewFreshness
+    from transformations.engine.offline_tables import Run
     from transformations.stores.loaded import Loaded
 
 
@@ -36,7 +38,7 @@ nothing about its freshness; how far it is complete does.
 def status(view: str | None, as_json: bool) -> None:
     """Show how far each view is complete, what is online, and the command that comes next.
 
-    With VIEW: that view alone, and the versions of its table.
+    With VIEW: that view alone, and the versions of its table: their runs, their sizes, and who has pinned them.
     """
     settings = get_settings()
     repository = read_repository(settings)
@@ -45,7 +47,8 @@ def status(view: str | None, as_json: bool) -> None:
     moment = servable_from(chosen, views)
     versions = _versions(view, settings) if view else []
     if as_json:
-        print_json({"moment": moment, "views": [asdict(each) for each in views], "versions": versions})
+        facts = {"views": [asdict(each) for each in views], "versions": [asdict(each) for each in versions]}
+        print_json({"moment": moment, **facts})
     elif views:
         _print(views, moment)
         _print_versions(versions)
@@ -130,20 +133,55 @@ def _sources(view: ViewFreshness) -> date | str | None:
     return min(named) if named else "always" if view.source_complete_through else None
 
 
-def _versions(view: str, settings: Settings) -> list[dict[str, object]]:
-    from transformations.cli.runs import read_runs
+@dataclass(frozen=True)
+class Version:
+    """One version of a view's table. size_bytes: of all its files. is_whole: they are all there. pins: who needs it."""
 
-    if not (settings.offline_dir / view).is_dir():
-        return []
-    facts = ("version", "kind", "started_at", "rows", "seconds")
-    return [{fact: getattr(run, fact) for fact in facts} for run in read_runs(settings, [view])]
+    version: int
+    kind: str
+    started_at: datetime
+    rows: int
+    seconds: float
+    size_bytes: int
+    is_whole: bool
+    pins: tuple[str, ...]
 
 
-def _print_versions(versions: Sequence[dict[str, object]]) -> None:
+def _versions(view: str, settings: Settings) -> list[Version]:
+    from transformations.engine.offline_tables import OfflineTable
+    from transformations.engine.pins import pinned
+    from transformations.engine.storage import contents
+
+    table = OfflineTable(settings.offline_dir / view)
+    runs = {run.version: run for run in table.runs()}
+    pins, published = pinned(table), contents(table.path)
+    return [_version(table.path, runs[each.version], each.files, pins.get(each.version, ())) for each in published]
+
+
+def _version(folder: Path, run: Run, files: Mapping[str, int], pins: tuple[str, ...]) -> Version:
+    return Version(
+        version=run.version,
+        kind=run.kind,
+        started_at=run.started_at,
+        rows=run.rows,
+        seconds=run.seconds,
+        size_bytes=sum(files.values()),
+        is_whole=all((folder / file).exists() for file in files),
+        pins=pins,
+    )
+
+
+def _print_versions(versions: Sequence[Version]) -> None:
     if versions:
         say("")
-        rows = [[_utc(value) if isinstance(value, datetime) else value for value in v.values()] for v in versions]
-        print_table(["Version", "Run", "Started", "Rows written", "Seconds"], rows)
+        rows = [
+            (v.version, v.kind, _utc(v.started_at), v.rows, v.seconds, _size(v), ", ".join(v.pins)) for v in versions
+        ]
+        print_table(["Version", "Run", "Started", "Rows written", "Seconds", "Size", "Pinned by"], rows)
+
+
+def _size(version: Version) -> str:
+    return human_bytes(version.size_bytes) if version.is_whole else "given up"
 
 
 def _utc(moment: datetime) -> str:

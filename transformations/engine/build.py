@@ -6,6 +6,7 @@ import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, TypedDict
 
@@ -143,6 +144,7 @@ def _planned(
         if start > until:
             raise UsageError(f"{resolved.name}: --from {start} is after --to {until}.")
         until = min(until, run.complete_through + timedelta(days=1))
+        until = max(until, run.first_as_of - timedelta(days=1))  # no day between the range and the table stays unknown
         plan = SweepPlan(
             resolved,
             day_number(start),
@@ -153,7 +155,7 @@ def _planned(
         )
         first_as_of = min(start, run.first_as_of)
         return _Work("backfill", plan, resolved, before, {}, previous, first_as_of, run.complete_through, run.sources)
-    advanced = max(end, run.complete_through)
+    advanced = max(end, run.complete_through, previous.written_through)
     if versions == dict(run.sources) and (advanced == run.complete_through or resolved.contract.event_time is None):
         return None
     plan = SweepPlan(
@@ -162,9 +164,16 @@ def _planned(
         day_number(advanced) + 1,
         False,
         created,
-        carried_day=day_number(run.carried_before) if run.carried_before else None,
+        carried_day=_carried_day(run, settings.offline_dir / resolved.name),
     )
     return _Work("incremental", plan, resolved, snapshots, before, previous, run.first_as_of, advanced, versions)
+
+
+def _carried_day(run: Run, folder: Path) -> int | None:
+    """The day before which events are carried over; None where nothing is, or what was is no longer there."""
+    if run.carry is None or run.carried_before is None or not (folder / run.carry).is_dir():
+        return None
+    return day_number(run.carried_before)
 
 
 def _contract(resolved: Resolved, name: str) -> Contract:
@@ -239,22 +248,28 @@ def _with_what_was_known(
     """All packets to sweep, and how many entities late or corrected events have touched.
 
     Of a touched entity, the stored rows are checked again, and from all its events; of the others, what the last run
-    carried over stands for the older ones.
+    carried over stands for the older ones. Rows later than the last run covered are there only after a restore: they
+    hold what was restored, and are checked whosever they are.
     """
     if work.previous is None or work.kind == "rebuild":
         return every, 0
     keys = list(work.resolved.join_keys)
     stored = spark.read.schema(spark_schema(table_schema(work.resolved))).parquet(*work.previous.files)
     if work.kind == "backfill":
-        last = day_of_number(work.plan.last_day)
-        until = start_of_day(last, work.resolved.zone) + work.resolved.definition.available_after
-        stored = stored.where(f"{EVENT_TIMESTAMP} <= timestamp'{until.isoformat()}'")
+        until = _timestamp(work.resolved, day_of_number(work.plan.last_day))
+        stored = stored.where(f"{EVENT_TIMESTAMP} <= {until}")
         return every.union(packed(stored, keys, "stored", buckets)), 0
+    run = work.previous.run
+    if work.previous.written_through > run.complete_through:
+        covered = _timestamp(work.resolved, run.complete_through + timedelta(days=1))
+        later = stored.where(f"{EVENT_TIMESTAMP} > {covered}")
+        every = every.union(packed(later, keys, "stored", buckets))
+        stored = stored.where(f"{EVENT_TIMESTAMP} <= {covered}")
     if work.plan.carried_day is not None:
-        assert work.previous.run.carry is not None
-        carry = table.path / work.previous.run.carry
+        assert run.carry is not None
+        carry = table.path / run.carry
         every = every.union(carried_packets(spark, work.resolved, carry, buckets))
-    touched = marks(spark, work.resolved, work.before, work.snapshots, day_number(work.previous.run.complete_through))
+    touched = marks(spark, work.resolved, work.before, work.snapshots, day_number(run.complete_through))
     count = 0 if touched is None else touched.cache().count()
     if touched is None or count == 0:
         return every, 0
@@ -267,12 +282,19 @@ def _with_what_was_known(
     return every.union(packed(touched, keys, "marks", buckets)).union(packed(stored, keys, "stored", buckets)), count
 
 
+def _timestamp(resolved: Resolved, as_of: date) -> str:
+    """The event timestamp of rows as-of that day, as Spark's literal."""
+    return f"timestamp'{_event_timestamp(resolved, as_of).isoformat()}'"
+
+
+def _event_timestamp(resolved: Resolved, as_of: date) -> datetime:
+    return start_of_day(as_of, resolved.zone) + resolved.definition.available_after
+
+
 def _last_created(work: _Work) -> datetime:
     """An upper bound of the table's created timestamps: no row's event timestamp is later than the last as-of day's."""
-    last_day = day_of_number(work.plan.last_day)
-    newest = start_of_day(last_day, work.resolved.zone) + work.resolved.definition.available_after
     stamps = [
-        newest,
+        _event_timestamp(work.resolved, day_of_number(work.plan.last_day)),
         work.plan.created,
         None if work.kind == "rebuild" or not work.previous else work.previous.run.last_created,
     ]

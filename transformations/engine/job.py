@@ -18,7 +18,7 @@ from transformations.engine.folds import carry_schema
 from transformations.engine.offline_tables import EVENT_TIMESTAMP, table_schema, time_bounds
 from transformations.engine.packets import unpack
 from transformations.engine.sources import event_schema
-from transformations.engine.storage import NewFile
+from transformations.engine.storage import UNFINISHED, NewFile
 from transformations.engine.sweep import FROM_DAY, SweepPlan, sweep
 
 if TYPE_CHECKING:
@@ -100,7 +100,7 @@ def _write(rows: pa.Table, path: Path) -> Path:
     import pyarrow.parquet as pq
 
     path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f".{uuid4().hex}.unfinished")
+    unfinished = path.with_name(f".{uuid4().hex}{UNFINISHED}")
     pq.write_table(rows, unfinished, compression="zstd", compression_level=1, row_group_size=_ROW_GROUP)
     return unfinished.rename(path)
 

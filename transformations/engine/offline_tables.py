@@ -152,7 +152,7 @@ class OfflineTable:
             raise DataError(
                 f"{self.path} is a Delta table without a run of ours. Point FEATURES_DATA at a folder of its own."
             )
-        last_replacing = max(index for index, run in enumerate(runs) if run.replaces_all)
+        last_replacing = max((index for index, run in enumerate(runs) if run.replaces_all), default=0)
         in_table = runs[last_replacing:]
         return TableVersion(
             version=table.version(),

@@ -41,7 +41,8 @@ def pack(
             complete = pc.and_(complete, pc.is_valid(table[key]))
         counts = [table.num_rows, table.num_rows - int(pc.sum(complete).as_py() or 0)]
         counts += [table[name].null_count for name in found]
-        rows = table.drop_columns(list(found))
+        names = [name for name in table.column_names if name not in found]
+        rows = pa.table([table[name] for name in names], names=names)  # nullable all: so are those that Spark reads
         rows = rows.filter(complete) if counts[1] else rows
         yield _packets(rows, keys, kind, buckets, counts)
 

@@ -7,6 +7,7 @@ with the event timestamp where the source has no event time; without a key every
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -153,7 +154,7 @@ class RawTable:
         Raises ConflictError when another writer holds the table, UsageError for an argument that cannot apply.
         """
         self._require_columns(rows.schema)
-        with storage.exclusive(self.folder / ".lock", self.contract.name), duck.session() as connection:
+        with self.writing(), duck.session() as connection:
             before = self.snapshot() if self.exists() else None
             self._refuse_other_identity()
             moment = self._moment(valid_from, before, origin.ingested_at)
@@ -171,13 +172,17 @@ class RawTable:
             raise UsageError(
                 f"{self.contract.file_name}: no column is part of the key, so no row can be named to retract."
             )
-        with storage.exclusive(self.folder / ".lock", self.contract.name), duck.session() as connection:
+        with self.writing(), duck.session() as connection:
             before = self.snapshot()
             self._refuse_other_identity()
             connection.register(raw_sql.DELIVERED, keys)
             changes = raw_sql.retracted(connection, self.contract, before.files)
             drop = replace(_draft(before, origin), retracts=True, complete_through=before.complete_through)
             return self._publish(self._write(connection, changes, drop.number), changes, drop, before)
+
+    def writing(self) -> AbstractContextManager[None]:
+        """The right to write this table; ConflictError when another process of this machine holds it for a minute."""
+        return storage.exclusive(self.folder / ".lock", self.contract.name)
 
     def leftovers(self) -> tuple[Path, ...]:
         """Folders of files that no version refers to, as a killed ingestion leaves them."""

@@ -1,4 +1,9 @@
-"""The Spark session: local by default, a cluster by settings, the same job either way."""
+"""The Spark session: local by default, a cluster by settings, the same job either way.
+
+On a cluster, executors get our packages from the driver. Their Python needs the libraries of the `batch` extra, at the
+driver's own path or at the one that `spark.pyspark.python` names, and the data folder must be theirs under the same
+path.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from transformations.engine.errors import ServiceUnavailableError
 from transformations.engine.settings import Settings
+from transformations.engine.shipping import zipped_packages
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -23,11 +29,12 @@ _KEEP_MEMORY = {
     "spark.executorEnv.MALLOC_TOP_PAD_": str(64 * 2**20),
     "spark.executorEnv.ARROW_DEFAULT_MEMORY_POOL": "system",
 }
+_PARTITIONS = "spark.sql.shuffle.partitions"
 _QUIET = Path(__file__).with_name("log4j2.properties")
 
 
 def spark_session(settings: Settings, report: Callable[[str], None] = lambda _: None) -> SparkSession:
-    """The running session, or a new one: UTC, Arrow, loopback only, this interpreter for the workers.
+    """The running session, or a new one: UTC, Arrow, this interpreter for the workers; a local one on loopback only.
 
     `FEATURES_SPARK_MASTER` and `FEATURES_SPARK_CONF` (JSON of `spark.*` settings) override the defaults.
     Raises ServiceUnavailableError where no Java of version 17 or newer is to be had.
@@ -41,7 +48,8 @@ def spark_session(settings: Settings, report: Callable[[str], None] = lambda _: 
     from transformations.local.java import ensure_java
 
     os.environ["JAVA_HOME"] = str(ensure_java())
-    os.environ["PYSPARK_PYTHON"] = os.environ["PYSPARK_DRIVER_PYTHON"] = sys.executable
+    os.environ["PYSPARK_DRIVER_PYTHON"] = sys.executable
+    os.environ["PYSPARK_PYTHON"] = settings.spark_conf.get("spark.pyspark.python", sys.executable)
     builder = SparkSession.builder.appName("features").master(settings.spark_master)
     for name, value in (_defaults(settings) | dict(settings.spark_conf)).items():
         builder = builder.config(name, value)
@@ -53,7 +61,17 @@ def spark_session(settings: Settings, report: Callable[[str], None] = lambda _: 
     except Exception as error:
         raise ServiceUnavailableError(f"Spark did not start ({error}). What Java said is in {log}.") from error
     session.sparkContext.setLogLevel("ERROR")
+    if _PARTITIONS not in settings.spark_conf:
+        # Spark's own default of 200 makes a run with a handful of late events ten times as long on a small machine.
+        session.conf.set(_PARTITIONS, str(session.sparkContext.defaultParallelism))
+    if not _is_local(settings):
+        session.sparkContext.addPyFile(str(zipped_packages(settings.spark_dir)))
     return session
+
+
+def _is_local(settings: Settings) -> bool:
+    """Whether driver and workers are processes of one machine and one installation."""
+    return settings.spark_master.startswith("local")
 
 
 @contextmanager
@@ -81,7 +99,7 @@ def _defaults(settings: Settings) -> dict[str, str]:
         "spark.driver.memory": settings.spark_driver_memory,
         "spark.driver.extraJavaOptions": quiet,
     }
-    if settings.spark_master.startswith("local"):
+    if _is_local(settings):
         defaults |= {
             "spark.driver.bindAddress": "127.0.0.1",
             "spark.driver.host": "127.0.0.1",

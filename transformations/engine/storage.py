@@ -12,12 +12,13 @@ import os
 import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 from urllib.request import url2pathname
+from uuid import uuid4
 
 from transformations.engine.errors import ConflictError
 
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from deltalake import DeltaTable
 
 LOCK_WAIT_SECONDS = 60.0
+UNFINISHED = ".unfinished"
+"""How the name of a file ends until it is whole."""
 
 # Versions are pins: the log is never cleaned up, whatever its age.
 _KEEP_LOG: Mapping[str, str | None] = {
@@ -53,6 +56,26 @@ class Commit:
 
     version: int
     record: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class StoredFile:
+    """A file that is there: absolute path, bytes, last change (seconds since the epoch)."""
+
+    path: Path
+    size: int
+    modified: float
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What one published version refers to: files relative to its table, with their bytes, and when it was published
+    (seconds since the epoch, by the writer's clock).
+    """
+
+    version: int
+    files: Mapping[str, int]
+    published: float
 
 
 def content_hash(path: Path) -> str:
@@ -96,14 +119,42 @@ def open_table(folder: Path, version: int | None = None) -> DeltaTable:
     return DeltaTable(str(folder), version=version)
 
 
+def file_paths(table: DeltaTable) -> list[str]:
+    """The files of the table's version, relative to its folder.
+
+    `DeltaTable.file_uris()` (delta-rs 1.6) leaves the folder's own part percent-encoded, so that a file below a folder
+    with a blank in its name is not found.
+    """
+    import pyarrow as pa
+
+    paths: list[str] = pa.table(table.get_add_actions(flatten=True))["path"].to_pylist()
+    return paths
+
+
+def contents(folder: Path) -> Iterator[Contents]:
+    """What every published version refers to, oldest first."""
+    files: dict[str, int] = {}
+    for entry in _log_entries(folder):
+        published = 0.0
+        for action in _actions(entry):
+            match action:
+                case {"add": {"path": path, "size": size}}:
+                    files[unquote(path)] = size
+                case {"remove": {"path": path}}:
+                    files.pop(unquote(path), None)
+                case {"commitInfo": {"timestamp": millis}}:
+                    published = millis / 1000
+        yield Contents(int(entry.stem), dict(files), published)
+
+
 def commits(table: DeltaTable, record_key: str) -> tuple[Commit, ...]:
     """The commits up to the table's version that carry a record under this key, oldest first.
 
     Read from the log itself: `DeltaTable.history()` (delta-rs 1.6) numbers the newest commit there is with the version
     that the table was opened at, which is wrong for an older version and while another writer commits.
     """
-    log = Path(url2pathname(urlsplit(table.table_uri).path)) / "_delta_log"
-    found = ((int(path.stem), _commit_info(path)) for path in sorted(log.glob("[0-9]" * 20 + ".json")))
+    folder = Path(url2pathname(urlsplit(table.table_uri).path))
+    found = ((int(entry.stem), _commit_info(entry)) for entry in _log_entries(folder))
     return tuple(
         Commit(version, json.loads(info[record_key]))
         for version, info in found
@@ -168,13 +219,52 @@ def add_columns(folder: Path, columns: Sequence[pa.Field]) -> None:
 
 
 def discard(folder: Path) -> None:
-    """Remove a folder that no version refers to; what cannot be removed is harmless."""
-    shutil.rmtree(folder, ignore_errors=True)
+    """Remove a folder that no version refers to, all at once for readers; what cannot be removed is harmless."""
+    gone = folder.with_name(f"gone={uuid4().hex}")
+    with suppress(OSError):
+        folder.rename(gone)
+    shutil.rmtree(gone, ignore_errors=True)
+
+
+def remove(files: Sequence[StoredFile]) -> None:
+    """Remove files that no version refers to."""
+    for file in files:
+        file.path.unlink(missing_ok=True)
+
+
+def files_below(folder: Path) -> list[StoredFile]:
+    """All files in a folder and its folders, hidden ones too, by name."""
+    return [_stored(path) for path in sorted(folder.rglob("*")) if path.is_file()]
+
+
+def unfinished_commits(folder: Path) -> list[StoredFile]:
+    """What a killed writer left in a table's log: a commit under a name of its own, before it was published."""
+    log = folder / "_delta_log"
+    return [_stored(path) for path in sorted([*log.glob("*.tmp"), *log.glob("*.json#*")])]
+
+
+def replace_text(path: Path, text: str) -> None:
+    """Write a whole small file: a reader sees the old text or the new, whenever this process ends."""
+    unfinished = path.with_name(f".{path.name}.{uuid4().hex}{UNFINISHED}")
+    unfinished.write_text(text, encoding="utf-8")
+    unfinished.replace(path)
+
+
+def _stored(path: Path) -> StoredFile:
+    facts = path.stat()
+    return StoredFile(path, facts.st_size, facts.st_mtime)
+
+
+def _log_entries(folder: Path) -> list[Path]:
+    return sorted((folder / "_delta_log").glob("[0-9]" * 20 + ".json"))
+
+
+def _actions(log_entry: Path) -> Iterator[Mapping[str, Any]]:
+    return (json.loads(line) for line in log_entry.read_text(encoding="utf-8").splitlines() if line)
 
 
 def _commit_info(log_entry: Path) -> Mapping[str, Any]:
-    actions = (json.loads(line) for line in log_entry.read_text(encoding="utf-8").splitlines() if line)
-    return next((action["commitInfo"] for action in actions if "commitInfo" in action), {})
+    return next((action["commitInfo"] for action in _actions(log_entry) if "commitInfo" in action), {})
 
 
 def _try_lock(descriptor: int) -> bool:

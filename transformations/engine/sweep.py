@@ -41,8 +41,9 @@ class SweepPlan:
     first_day: the first as-of day to write, of entities without an earlier mark; None: from each entity's first event.
     last_day: the last as-of day. initial: the table holds nothing before first_day, so every entity seen by then gets
     a row. created: the rows' created_timestamp, or None where history counts as on time (it then equals
-    event_timestamp); on_time_before: as-of days before this one count as on time as well (a declared backfill), None:
-    none do. carried_day: events of days before it are not given but carried over, for entities without a mark.
+    event_timestamp); on_time_before: as-of days before this one count as on time as well (a declared backfill), but
+    for rows that replace a stored one; None: none do. carried_day: events of days before it are not given but carried
+    over, for entities without a mark.
     """
 
     resolved: Resolved
@@ -93,7 +94,8 @@ def sweep(plan: SweepPlan, events: pa.Table, marks: pa.Table, stored: pa.Table, 
     folds = Folds(plan.resolved, events, tiles, carried)
     features, seen = _features(plan.resolved, folds, tiles, row_keys)
     kept = _rows_to_write(features, seen, row_keys, asked, written, calendar)
-    rows = _assembled(plan, entities, features, row_keys, kept, calendar)
+    replaces = np.isin(row_keys[kept], written.row_keys)
+    rows = _assembled(plan, entities, features, row_keys, kept, replaces, calendar)
     return Swept(rows, _carried_over(plan, entities, folds, tiles, calendar))
 
 
@@ -255,7 +257,13 @@ def _rows_to_write(
 
 
 def _assembled(
-    plan: SweepPlan, entities: pa.Table, features: pa.Table, row_keys: Int64s, kept: Int64s, calendar: _Calendar
+    plan: SweepPlan,
+    entities: pa.Table,
+    features: pa.Table,
+    row_keys: Int64s,
+    kept: Int64s,
+    replaces: Mask,
+    calendar: _Calendar,
 ) -> pa.Table:
     entity, day = np.divmod(row_keys[kept], calendar.span)
     event = calendar.event_timestamps[day]
@@ -264,7 +272,7 @@ def _assembled(
     else:
         created = np.maximum(event, instant_to_micros(plan.created))
         if plan.on_time_before is not None:
-            created = np.where(day + calendar.base < plan.on_time_before, event, created)
+            created = np.where((day + calendar.base < plan.on_time_before) & ~replaces, event, created)
     columns: Mapping[str, pa.ChunkedArray | pa.Array] = {
         **{name: entities[name].take(pa.array(entity)) for name in entities.column_names},
         EVENT_TIMESTAMP: pa.array(event).cast(TIMESTAMP),

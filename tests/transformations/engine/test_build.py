@@ -4,6 +4,7 @@ nothing.
 
 import random
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
@@ -13,6 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from transformations import LIFETIME, Count, CountDistinct, Last, Lookup, Sum, WindowedFeatures, days, hours
+from transformations.engine import storage
 from transformations.engine.build import build
 from transformations.engine.business_days import start_of_day
 from transformations.engine.errors import ConflictError, DataError, UsageError
@@ -21,6 +23,7 @@ from transformations.engine.raw_files import source_schema
 from transformations.engine.raw_zone import Origin, RawTable, read_current
 from transformations.engine.reference import reference_row
 from transformations.engine.resolution import Resolved, resolve
+from transformations.engine.restore import restore
 from transformations.engine.settings import Settings
 from validation.contracts import Column, Contract
 
@@ -240,6 +243,18 @@ def test_a_range_is_computed_again_without_writing_what_is_true_already(spark_se
     assert build(resolved(), spark_settings, first=date(2017, 3, 10), last=date(2017, 3, 14)) is None
 
 
+def test_a_range_before_the_table_begins_leaves_no_day_between_unknown(world: Any) -> None:
+    sales = """
+        sale_id  user_id  amount  sold_at
+        1        1        10.00   2017-03-09 12:00
+        2        1        20.00   2017-03-10 12:00"""
+    world.deliver(sales, through="2017-03-14")
+    world.build(first="2017-03-13")
+    world.build(first="2017-03-10", last="2017-03-10")
+    assert world.spend(10, 11, 12, 13) == [10.0, 30.0, 20.0, 0.0]
+    world.assert_equals_definition()
+
+
 def test_a_range_after_the_sources_end_is_refused(spark_settings: Settings) -> None:
     ingest(spark_settings, SALES, [sale(1, "2017-03-09 12:00")], through=date(2017, 3, 14))
     with pytest.raises(UsageError, match="2017-03-15, the last as-of day"):
@@ -260,41 +275,88 @@ def test_of_two_runs_of_one_view_the_second_says_so(spark_settings: Settings) ->
         build(resolved(), spark_settings)
 
 
+def test_as_served_a_late_sale_is_known_from_the_run_on_that_saw_it(world: Any) -> None:
+    world.set_clock("2017-03-13 06:00")
+    world.deliver("sale_id  user_id  amount  sold_at\n1  1  10.00  2017-03-09 12:00", through="2017-03-12")
+    world.build()
+    world.set_clock("2017-03-15 12:00")
+    world.deliver("sale_id  user_id  amount  sold_at\n2  1  5.00  2017-03-10 12:00", through="2017-03-14")
+    world.build()
+
+    assert world.spend(10, 11, 12, 13) == [10.0, 15.0, 5.0, 0.0]
+    assert world.spend(10, 11, 12, 13, known_at="2017-03-15 12:00") == [10.0, 15.0, 5.0, 0.0]
+    assert world.spend(10, 11, 12, 13, known_at="2017-03-15 11:59") == [10.0, 10.0, 0.0, 0.0]
+    assert world.spend(10, 11, 12, 13, known_at="2017-03-11 07:00") == [10.0, 10.0, 10.0, 10.0]
+
+
 @pytest.mark.parametrize("seed", range(3))
 def test_any_sequence_of_runs_equals_the_definition_on_todays_raw_zone(spark_settings: Settings, seed: int) -> None:
-    """Days, late sales, corrections, retractions and re-classified items in random order, on a composite key with a
-    lookup.
+    """Days, late sales, corrections, retractions, re-classified items, restores, ranges, runs that die before they
+    publish and runs with nothing to do, in random order, on a composite key with a lookup.
     """
     chance = random.Random(seed)
     view = resolved(KIND_SALES)
-    through, sales = DAY, 0
-    ingest(spark_settings, ITEMS, [{"item_id": item, "kind": "food"} for item in (5, 6)])
-    for _ in range(6):
-        through += timedelta(days=chance.randint(0, 2))
-        drop = []
-        for _ in range(chance.randint(0, 4)):
-            at = start_of_day(DAY, ZONE) + timedelta(hours=chance.randint(0, 24 * (through - DAY).days + 23))
-            identity = chance.randint(0, sales)  # now and then a sale that is known already: a correction
-            sales = max(sales, identity + 1)
-            drop.append(
-                sale(
-                    identity,
-                    at.isoformat(" ")[:19],
-                    chance.choice([None, 0.1, 0.2, 1e16, -3.0]),
-                    chance.randint(1, 2),
-                    chance.choice([5, 6, 7]),
-                )
-            )
-        ingest(spark_settings, SALES, list({row["sale_id"]: row for row in drop}.values()), through=through)
-        if chance.random() < 0.3 and sales:
-            retract(spark_settings, SALES, [{"sale_id": chance.randrange(sales)}])
+    table = OfflineTable(spark_settings.offline_dir / view.name)
+    shop = RandomShop(spark_settings, chance)
+    build(view, spark_settings, first=DAY + timedelta(days=3) if seed == 1 else None)
+    for step in chance.sample(["deliver", "deliver", "die", "range", "restore", "restore"], 6):
+        if step == "range":
+            first, last = (DAY + timedelta(days=chance.randint(*between)) for between in ((0, 1), (1, 3)))
+            build(view, spark_settings, first=first, last=last)
+        elif step == "restore":
+            restore(view, spark_settings, chance.choice(table.runs()).version)
+        else:
+            shop.deliver()
+        if step == "die":
+            build_that_dies(view, spark_settings)
+        elif chance.random() < 0.5:
+            build(view, spark_settings)
+    build(view, spark_settings)
+    assert build(view, spark_settings) is None
+    assert_as_corrected(spark_settings, view, shop.through)
+
+
+def build_that_dies(view: Resolved, settings: Settings) -> None:
+    """A build that ends where it would publish, leaving its files behind."""
+
+    def die(*_arguments: object, **_options: object) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.MonkeyPatch.context() as patch, suppress(KeyboardInterrupt):
+        patch.setattr(storage, "publish", die)
+        build(view, settings)
+
+
+class RandomShop:
+    """Sales and items that come, change and vanish by chance."""
+
+    def __init__(self, settings: Settings, chance: random.Random) -> None:
+        self.settings, self.chance = settings, chance
+        self.through, self.sales = DAY + timedelta(days=2), 0
+        ingest(settings, ITEMS, [{"item_id": item, "kind": "food"} for item in (5, 6)])
+        self.deliver()
+
+    def deliver(self) -> None:
+        """Up to three days' drop, with late and corrected sales; now and then one is taken back or an item changes."""
+        chance, settings = self.chance, self.settings
+        self.through += timedelta(days=chance.randint(0, 3))
+        drop = [self._sale() for _ in range(chance.randint(1, 4))]
+        ingest(settings, SALES, list({row["sale_id"]: row for row in drop}.values()), through=self.through)
+        if chance.random() < 0.4:
+            retract(settings, SALES, [{"sale_id": chance.randrange(self.sales)}])
         if chance.random() < 0.4:
             kinds = [{"item_id": item, "kind": chance.choice(["food", "drink", None])} for item in (5, 6, 7)]
             table = pa.Table.from_pylist(kinds, source_schema(ITEMS))
-            origin = Origin("items", repr(kinds), spark_settings.now())
-            RawTable(ITEMS, spark_settings.raw_dir).append(table, origin, valid_from=ITEMS.valid_from)
-        build(view, spark_settings)
-    assert_as_corrected(spark_settings, view, through)
+            origin = Origin("items", repr(kinds), settings.now())
+            RawTable(ITEMS, settings.raw_dir).append(table, origin, valid_from=ITEMS.valid_from)
+
+    def _sale(self) -> dict[str, Any]:
+        chance = self.chance
+        at = start_of_day(DAY, ZONE) + timedelta(hours=chance.randint(0, 24 * (self.through - DAY).days + 23))
+        identity = chance.randint(0, self.sales)  # now and then a sale that is known already: a correction
+        self.sales = max(self.sales, identity + 1)
+        amount = chance.choice([None, 0.1, 0.2, 1e16, -3.0])
+        return sale(identity, at.isoformat(" ")[:19], amount, chance.randint(1, 2), chance.choice([5, 6, 7]))
 
 
 def assert_as_corrected(settings: Settings, view: Resolved, through: date) -> None:
@@ -305,14 +367,15 @@ def assert_as_corrected(settings: Settings, view: Resolved, through: date) -> No
     snapshot = RawTable(SALES, settings.raw_dir).snapshot()
     events = [event | {"kind": kinds.get(event["item_id"])} for event in read_current(snapshot, SALES).to_pylist()]
     rows = rows_of(settings, view.name)
+    first = max(DAY, OfflineTable(settings.offline_dir / view.name).runs()[-1].first_as_of)
     names = [feature.name for feature in view.features]
     compared = 0
     for key in {(row["user_id"], row["kind"]) for row in rows} | {
         (event["user_id"], event["kind"]) for event in events if event["kind"]
     }:
         own = [event for event in events if (event["user_id"], event["kind"]) == key]
-        for offset in range((through - DAY).days + 2):
-            as_of = DAY + timedelta(days=offset)
+        for offset in range((through - first).days + 2):
+            as_of = first + timedelta(days=offset)
             expected = reference_row(view, own, as_of) or dict.fromkeys(names)
             actual = served(rows, {"user_id": key[0], "kind": key[1]}, start_of_day(as_of, ZONE) + timedelta(hours=2))
             assert {name: actual and actual[name] for name in names} == expected, (key, as_of)

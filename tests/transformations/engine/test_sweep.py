@@ -305,6 +305,19 @@ def test_a_run_after_a_restore_equals_one_backfill_whatever_the_restored_run_had
             assert (actual or NOTHING) == (expected or NOTHING), (user, as_of)
 
 
+@given(now=histories(), then=histories())
+def test_any_content_can_be_restored_over_any_other(
+    everything: Resolved, now: list[dict[str, Any]], then: list[dict[str, Any]]
+) -> None:
+    """As after a rebuild, when the earlier version's rows are not among the table's."""
+    stored, earlier = (
+        sweep(first_load(everything), events_table(everything, events), no_marks(everything), no_rows(everything))
+        for events in (now, then)
+    )
+    rows = restored_rows(everything, stored, earlier, datetime(2020, 1, 1, tzinfo=UTC))
+    assert_reads_as(everything, pa.concat_tables([stored, rows]), earlier)
+
+
 def assert_reads_as(resolved: Resolved, rows: pa.Table, earlier: pa.Table) -> None:
     """Newest-wins serves the same from both at every instant; restoring a second time would write nothing."""
     for user in (1, 2):

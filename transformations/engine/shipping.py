@@ -1,0 +1,45 @@
+"""Our packages as one archive, for machines that do not have them installed: a cluster runs the code of its driver."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from importlib.util import find_spec
+from io import BytesIO
+from pathlib import Path
+from uuid import uuid4
+from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
+
+PACKAGES = ("transformations", "validation")
+
+
+def zipped_packages(folder: Path) -> Path:
+    """An archive in this folder that Python can import our packages from, as they are now; named by its content."""
+    content = BytesIO()
+    with ZipFile(content, "w", ZIP_DEFLATED) as archive:
+        for name, file in sorted(_files().items()):
+            archive.writestr(ZipInfo(name), file.read_bytes(), ZIP_DEFLATED)
+    path = folder / f"features-{hashlib.sha256(content.getvalue()).hexdigest()[:16]}.zip"
+    if not path.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        draft = folder / f".{uuid4().hex}"
+        draft.write_bytes(content.getvalue())
+        draft.rename(path)
+    return path
+
+
+def _files() -> dict[str, Path]:
+    """Every file of the packages under its name in the archive; of two folders of a package, the first counts."""
+    found: dict[str, Path] = {}
+    for package in PACKAGES:
+        for root in _folders(package):
+            for file in root.rglob("*"):
+                if file.is_file() and "__pycache__" not in file.parts:
+                    found.setdefault(f"{package}/{file.relative_to(root).as_posix()}", file)
+    return found
+
+
+def _folders(package: str) -> Iterator[Path]:
+    spec = find_spec(package)
+    assert spec is not None, f"{package} is not importable"
+    return (Path(folder) for folder in spec.submodule_search_locations or ())
