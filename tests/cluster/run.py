@@ -41,7 +41,7 @@ def main() -> int:
     _FOLDER.mkdir(parents=True)
 
     _say(f"a master and {_WORKERS} workers start on 127.0.0.1")
-    with standalone_cluster(_FOLDER / "cluster", _WORKERS, cores=1, memory="1g") as master:
+    with standalone_cluster(_FOLDER / "processes", _WORKERS, cores=1, memory="1g") as master:
         _say(f"building on {master}")
         conf = {
             "spark.driver.host": "127.0.0.1",

@@ -10,6 +10,7 @@ import json
 import sys
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -203,16 +204,14 @@ def _places(settings: Settings) -> dict[str, object]:
     spark = spark_session(settings)
 
     def look(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        from pathlib import Path
-
         import transformations
         import validation
 
         for _ in batches:
-            files = [str(transformations.__file__), str(validation.__file__)]
-            yield pa.RecordBatch.from_pylist([{"packages": files, "path": list(sys.path), "folder": str(Path.cwd())}])
+            files = [str(Path(str(package.__file__)).absolute()) for package in (transformations, validation)]
+            yield pa.RecordBatch.from_pylist([{"packages": files, "path": list(sys.path)}])
 
-    seen = spark.range(0, 4, 1, 4).mapInArrow(look, "packages array<string>, path array<string>, folder string")
+    seen = spark.range(0, 4, 1, 4).mapInArrow(look, "packages array<string>, path array<string>")
     executors = spark.sparkContext._jsc.sc().statusTracker().getExecutorInfos()
     return {"executors": len(executors) - 1, "seen": [row.asDict() for row in seen.collect()]}
 

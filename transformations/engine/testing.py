@@ -20,6 +20,7 @@ from transformations.engine.business_days import start_of_day
 from transformations.engine.definitions import Definition, declared_feature
 from transformations.engine.dtypes import BOOL, DATE, FLOAT64, INT64, UNIX_TIMESTAMP, Dtype
 from transformations.engine.errors import UsageError, nearest
+from transformations.engine.functions import RowFunction
 from transformations.engine.reference import EVENT_TIME, reference_row
 from transformations.engine.resolution import Resolved, resolve
 from validation.contracts import Contract, read_contract
@@ -68,7 +69,10 @@ def parse_events(resolved: Resolved, text: str) -> list[dict[str, Any]]:
 
 
 def untested_measures(definitions: Iterable[Definition], tests: Sequence[Path]) -> list[str]:
-    """The measures, as `view.measure`, of which no feature is named in an `as_of(…)` call in these test files."""
+    """The measures, as `view.measure`, of which no feature is asked for by `as_of(…)` in these test files.
+
+    Where a test asks in a loop, the features that it names anywhere count.
+    """
     tested = {name for path in tests for name in _features_tested(path)}
     untested = []
     for definition in definitions:
@@ -79,10 +83,30 @@ def untested_measures(definitions: Iterable[Definition], tests: Sequence[Path]) 
     return untested
 
 
+def untested_functions(functions: Iterable[RowFunction], tests: Sequence[Path]) -> list[str]:
+    """The names of the functions that these test files nowhere call."""
+    called = {_called(node) for path in tests for node in ast.walk(_syntax(path)) if isinstance(node, ast.Call)}
+    return [function.name for function in functions if function.name not in called]
+
+
 def _features_tested(path: Path) -> Iterable[str]:
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "as_of":
-            yield from (a.value for a in node.args if isinstance(a, ast.Constant) and isinstance(a.value, str))
+    for part in _syntax(path).body:
+        calls = [node for node in ast.walk(part) if isinstance(node, ast.Call) and _called(node) == "as_of"]
+        named = [set(_texts(*call.args[1:2], *(each.value for each in call.keywords))) for call in calls]
+        for names in named:
+            yield from names or _texts(*ast.walk(part))
+
+
+def _texts(*nodes: ast.AST) -> Iterable[str]:
+    return (node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str))
+
+
+def _called(call: ast.Call) -> str:
+    return call.func.id if isinstance(call.func, ast.Name) else ""
+
+
+def _syntax(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
 
 
 def _event(resolved: Resolved, columns: dict[str, Dtype], header: list[str], cells: list[str]) -> dict[str, Any]:

@@ -45,6 +45,14 @@ def test_what_was_not_found_is_counted_and_its_column_dropped() -> None:
     assert next(unpack(batches))[1]["events"].column_names == ["user"]
 
 
+def test_packets_meet_whether_or_not_their_sources_allowed_nulls() -> None:
+    """Files of the raw zone declare what is never null; what Spark reads from them is nullable throughout."""
+    of_file = pa.table({"user": [1]}, schema=pa.schema([pa.field("user", pa.int64(), nullable=False)]))
+    of_spark = pa.table({"user": [2]})
+    packets = [*pack(of_file.to_batches(), ["user"], "events", 1), *pack(of_spark.to_batches(), ["user"], "events", 1)]
+    assert next(unpack(packets))[1]["events"].to_pylist() == [{"user": 1}, {"user": 2}]
+
+
 def test_counts_survive_where_no_row_does() -> None:
     rows = pa.table({"user": pa.array([None], pa.int64())})
     (batch,) = pack(rows.to_batches(), ["user"], "events", 4)

@@ -1,0 +1,92 @@
+"""Every measure and every on-demand function of a domain file has a test of its meaning, in the test of that domain."""
+
+import importlib
+import pkgutil
+from pathlib import Path
+from types import ModuleType
+
+import pyarrow.compute as pc
+import pytest
+
+import transformations
+from transformations import Count, Float64, Sum, WindowedFeatures, at_least, days, on_demand
+from transformations.engine.definitions import PlainFeatures
+from transformations.engine.functions import RowFunction
+from transformations.engine.testing import untested_functions, untested_measures
+
+
+@on_demand(unit="USD", expect=at_least(0))
+def twice(spend_sum_7d: Float64) -> Float64:
+    """Twice the spend."""
+    return pc.multiply(spend_sum_7d, 2.0)
+
+
+USER_SPEND = WindowedFeatures(
+    name="user_spend",
+    join_key="user_id",
+    source="payments",
+    windows=[days(7), days(28)],
+    description="What a user pays",
+    features=[
+        Sum("amount", name="spend", description="Amount paid", unit="USD"),
+        Count(name="payments", description="Payments", unit="payments"),
+    ],
+)
+
+
+def test_every_measure_and_function_of_a_domain_is_tested_there() -> None:
+    missing = {}
+    for domain in (info.name for info in pkgutil.iter_modules(transformations.__path__) if not info.ispkg):
+        module = importlib.import_module(f"transformations.{domain}")
+        tests = [path for path in [Path(__file__).with_name(f"test_{domain}.py")] if path.is_file()]
+        untested = untested_measures(definitions_of(module), tests) + untested_functions(on_demand_of(module), tests)
+        if untested:
+            missing[f"test_{domain}.py"] = untested
+    assert not missing, "ask for each of these by as_of(…), or call the function, in the test beside this one"
+
+
+def definitions_of(module: ModuleType) -> list[WindowedFeatures | PlainFeatures]:
+    return [value for value in vars(module).values() if isinstance(value, WindowedFeatures | PlainFeatures)]
+
+
+def on_demand_of(module: ModuleType) -> list[RowFunction]:
+    """The row functions that the module itself declares, but for derived columns: these show in their measures."""
+    derived = {function.name for definition in definitions_of(module) for function in definition.derived}
+    functions = [value for value in vars(module).values() if isinstance(value, RowFunction)]
+    return [each for each in functions if each.function.__module__ == module.__name__ and each.name not in derived]
+
+
+@pytest.fixture
+def tests(tmp_path: Path) -> Path:
+    return tmp_path / "test_users.py"
+
+
+def test_a_measure_without_a_test_is_named_and_any_of_its_windows_will_do(tests: Path) -> None:
+    assert untested_measures([USER_SPEND], []) == ["user_spend.spend", "user_spend.payments"]
+    tests.write_text("def test_it():\n    spend = as_of(user_spend, 'spend_sum_28d', EVENTS)\n")
+    assert untested_measures([USER_SPEND], [tests]) == ["user_spend.payments"]
+
+
+def test_features_asked_for_in_a_loop_are_tested(tests: Path) -> None:
+    tests.write_text(
+        "def test_it():\n"
+        "    for name in ('spend_sum_7d', 'payments_count_7d'):\n"
+        "        assert as_of(user_spend, name, EVENTS)(1, '2020-01-01') == 2\n"
+    )
+    assert untested_measures([USER_SPEND], [tests]) == []
+
+
+def test_a_feature_that_is_only_mentioned_is_not_tested(tests: Path) -> None:
+    tests.write_text(
+        "NAMES = ['spend_sum_7d', 'payments_count_7d']\n"
+        "def test_it():\n"
+        "    spend = as_of(user_spend, 'spend_sum_7d', 'payments_count_7d')  # as_of(user_spend, 'payments_count_7d')\n"
+    )
+    assert untested_measures([USER_SPEND], [tests]) == ["user_spend.payments"]
+
+
+def test_a_function_is_tested_where_it_is_called_not_where_it_is_imported(tests: Path) -> None:
+    tests.write_text("from transformations.users import twice\n")
+    assert untested_functions([twice], [tests]) == ["twice"]
+    tests.write_text("from transformations.users import twice\n\ndef test_it():\n    assert twice(spend) == 2\n")
+    assert untested_functions([twice], [tests]) == []
