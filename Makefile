@@ -14,7 +14,7 @@ FEAST := $(BIN)/feast -c feature_repo
 START ?= 1970-01-01T00:00:00
 END ?= $(or $(FEATURES_CLOCK),$(shell date -u +%Y-%m-%dT%H:%M:%S))
 
-.PHONY: help install lint format test bench demo plan apply build materialize refresh stop clean
+.PHONY: help install lint format test cluster-test bench bench-batch demo plan apply build materialize refresh stop clean
 
 help:  ## Print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -34,9 +34,15 @@ format: $(STAMP)  ## Rewrite the files in the common style
 test: $(STAMP)  ## Run the tests (ARGS="-k redis" passes options to pytest)
 	$(BIN)/python -m pytest $(ARGS)
 
+cluster-test: $(STAMP)  ## Build on a Spark cluster of this machine's processes and compare with a local build
+	$(BIN)/python tests/cluster/run.py $(ARGS)
+
 bench: $(STAMP)  ## Run the benchmarks, each a script in tests/benchmarks (ARGS passes options)
 	@shopt -s nullglob; scripts=(tests/benchmarks/bench_*.py); echo "$${#scripts[@]} benchmarks in tests/benchmarks"; \
 	for script in "$${scripts[@]}"; do echo "$(BIN)/python $$script $(ARGS)"; $(BIN)/python "$$script" $(ARGS); done
+
+bench-batch: $(STAMP)  ## Measure the batch engine (LARGE=1: 100M events too; ARGS="--events 1000000 --repeat 1": a quick look)
+	$(BIN)/python tests/benchmarks/bench_batch.py $(if $(LARGE),--large) $(ARGS)
 
 demo: $(STAMP)  ## Run the main job end to end on the demo's data
 	$(BIN)/features demo

@@ -17,6 +17,7 @@ from validation.contracts import Column, Contract
 TYPES = ("click", "purchase", "view", "scroll")
 FIRST_DAY = date(2025, 1, 1)
 _BATCH = 1_000_000
+_DAY_MICROS = 86_400_000_000
 
 USER_EVENTS = Contract(
     name="user_events",
@@ -51,22 +52,33 @@ USER_ACTIVITY = WindowedFeatures(
 )
 
 
-def ingest_events(root: Path, events: int, users: int, number_of_days: int) -> RawTable:
-    """Write the events into a raw table below `root`, once, complete through the last day."""
+def ingest_events(root: Path, events: int, users: int, number_of_days: int, through_day: int | None = None) -> RawTable:
+    """Bring a raw table below `root` up to the end of its day `through_day` (1 is the first; default: the last).
+
+    What it holds already is not written again, so that later days come as a drop of their own.
+    """
     table = RawTable(USER_EVENTS, root)
-    if not table.exists():
+    complete_through = table.snapshot().complete_through if table.exists() else None
+    first = (complete_through - FIRST_DAY).days + 1 if complete_through else 0
+    last = number_of_days if through_day is None else through_day
+    if first < last:
         schema = source_schema(USER_EVENTS)
-        rows = pa.RecordBatchReader.from_batches(schema, _batches(schema, events, users, number_of_days))
-        through = FIRST_DAY + timedelta(days=number_of_days - 1)
-        table.append(rows, Origin("generated", f"{events}x{users}", datetime.now(UTC)), complete_through=through)
+        batches = _batches(schema, events, users, number_of_days, range(first, last))
+        origin = Origin("generated", f"{events}x{users} through {last}", datetime.now(UTC))
+        through = FIRST_DAY + timedelta(days=last - 1)
+        table.append(pa.RecordBatchReader.from_batches(schema, batches), origin, complete_through=through)
     return table
 
 
-def _batches(schema: pa.Schema, events: int, users: int, number_of_days: int) -> Iterator[pa.RecordBatch]:
-    """Events in order of time, each user equally likely, types in fixed proportions, amounts in cents."""
+def _batches(
+    schema: pa.Schema, events: int, users: int, number_of_days: int, wanted: range
+) -> Iterator[pa.RecordBatch]:
+    """Events of the wanted days (0 is the first) in order of time, each user equally likely, types in fixed
+    proportions, amounts in cents.
+    """
     chance = np.random.default_rng(7)
     first = int(datetime(FIRST_DAY.year, FIRST_DAY.month, FIRST_DAY.day, tzinfo=UTC).timestamp()) * 1_000_000
-    step = number_of_days * 86_400_000_000 / events
+    step = number_of_days * _DAY_MICROS / events
     for begin in range(0, events, _BATCH):
         size = min(_BATCH, events - begin)
         kinds = chance.choice(len(TYPES), size, p=[0.45, 0.05, 0.3, 0.2]).astype(np.int32)
@@ -77,4 +89,6 @@ def _batches(schema: pa.Schema, events: int, users: int, number_of_days: int) ->
             pa.array(np.where(kinds == 1, chance.integers(100, 20_000, size) / 100, 0.0)),
             pa.array((first + (np.arange(begin, begin + size) * step)).astype(np.int64)).cast(schema.field(4).type),
         ]
-        yield pa.record_batch(columns, schema=schema)
+        day = (np.arange(begin, begin + size) * step).astype(np.int64) // _DAY_MICROS
+        rows = pa.record_batch(columns, schema=schema)
+        yield rows.filter(pa.array((day >= wanted.start) & (day < wanted.stop)))
