@@ -136,6 +136,8 @@ def _java(settings: Settings) -> Check:
     except FeaturesError as error:
         is_service = isinstance(error, ServiceUnavailableError)
         return Check("java", "fail", str(error), is_service=is_service)
+    except OSError as error:
+        return Check("java", "fail", f"the packaged runtime needs a folder in {settings.data}: {error}")
     detail = f"{java.version} from {java.origin}"
     if java.notes:
         return Check("java", "warn", detail, f"{'; '.join(java.notes)}. Correct or unset it.")
