@@ -4,41 +4,30 @@ Loads no pyspark, duckdb or deltalake: this is what a serving image imports.
 """
 
 import asyncio
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any, Literal, TypeAlias, cast
 from weakref import WeakKeyDictionary
 
 from feast import FeatureService, FeatureView, RepoConfig
 from feast.infra.online_stores.helpers import compute_versioned_name
-from feast.infra.online_stores.redis import RedisOnlineStore, RedisOnlineStoreConfig, RedisType
+from feast.infra.online_stores.redis import RedisOnlineStore, RedisOnlineStoreConfig
 from feast.infra.registry.base_registry import BaseRegistry
 from feast.online_response import OnlineResponse
 from feast.protos.feast.types.EntityKey_pb2 import EntityKey
 from feast.protos.feast.types.Value_pb2 import Value
 from google.protobuf.timestamp_pb2 import Timestamp
-from redis import Redis, RedisCluster
-from redis import asyncio as redis_asyncio
-from redis.asyncio.retry import Retry as AsyncRetry
-from redis.backoff import ExponentialBackoff
-from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import TimeoutError as RedisTimeoutError
-from redis.retry import Retry
 
-from transformations.engine.errors import ServiceUnavailableError
-from transformations.engine.settings import get_settings, mask_secrets
+from transformations.engine.settings import get_settings
+from transformations.stores.connections import AsyncClient, SyncClient, connect, connect_async, reaching
 from transformations.stores.loaded import forget
 from transformations.stores.lookup import EntityRows, lookup_of
 
 # A row as Feast hands it over: entity key, values, event timestamp, created timestamp.
 Row: TypeAlias = tuple[EntityKey, dict[str, Value], datetime, datetime | None]
-SyncClient: TypeAlias = Redis | RedisCluster
-AsyncClient: TypeAlias = redis_asyncio.Redis | redis_asyncio.RedisCluster
 HashFields: TypeAlias = tuple[bytes, list[str | bytes]]
 
 _BEGINNING = datetime.min.replace(tzinfo=UTC)
-_RETRIES = 2
 
 
 class PackedRedisOnlineStoreConfig(RedisOnlineStoreConfig):
@@ -78,7 +67,7 @@ class PackedRedisOnlineStore(RedisOnlineStore):
                 newest[key] = row
         versioning = config.registry.enable_online_feature_view_versioning
         stamp: list[str | bytes] = [f"_ts:{compute_versioned_name(table, versioning)}"]
-        with _reaching(config):
+        with reaching(config.online_store):
             stored = _read(self._get_client(config.online_store), [(key, stamp) for key in newest])
             rows = [row for row, (found,) in zip(newest.values(), stored, strict=True) if not _is_older(row, found)]
             super().online_write_batch(config, table, rows, None)
@@ -127,13 +116,13 @@ class PackedRedisOnlineStore(RedisOnlineStore):
 
     def delete_table(self, config: RepoConfig, table: FeatureView) -> None:
         """Delete a view's rows."""
-        with _reaching(config):
+        with reaching(config.online_store):
             super().delete_table(config, table)
             forget(self._get_client(config.online_store), config.project, table.name)
 
     def delete_entity_values(self, config: RepoConfig, join_keys: list[str]) -> None:
         """Delete the rows of all keys of these names."""
-        with _reaching(config):
+        with reaching(config.online_store):
             super().delete_entity_values(config, join_keys)
 
     async def close(self) -> None:
@@ -143,23 +132,23 @@ class PackedRedisOnlineStore(RedisOnlineStore):
 
     async def online_read_async(self, config: RepoConfig, *args: Any, **kwargs: Any) -> Any:
         """As Feast's."""
-        with _reaching(config):
+        with reaching(config.online_store):
             return await super().online_read_async(config, *args, **kwargs)
 
     async def _read_features_per_fv_async(self, config: RepoConfig, *args: Any, **kwargs: Any) -> None:
-        with _reaching(config):
+        with reaching(config.online_store):
             await super()._read_features_per_fv_async(config, *args, **kwargs)
 
     def _read_hash_fields(self, config: RepoConfig, commands: Sequence[HashFields]) -> Any:
         if self._reader is None:
-            self._reader = _connect(config.online_store, get_settings().redis_read_timeout_ms)
-        with _reaching(config):
+            self._reader = connect(config.online_store, get_settings().redis_read_timeout_ms)
+        with reaching(config.online_store):
             return _read(self._reader, commands)
 
     def _get_client(self, online_store_config: RedisOnlineStoreConfig) -> SyncClient:
         """The patient client, for everything but lookups."""
         if self._client is None:
-            self._client = _connect(online_store_config, get_settings().redis_write_timeout_ms)
+            self._client = connect(online_store_config, get_settings().redis_write_timeout_ms)
         return self._client
 
     async def _get_client_async(self, online_store_config: RedisOnlineStoreConfig) -> AsyncClient:
@@ -167,7 +156,7 @@ class PackedRedisOnlineStore(RedisOnlineStore):
         loop = asyncio.get_running_loop()
         if loop not in self._async_readers:
             timeout_ms = get_settings().redis_read_timeout_ms
-            self._async_readers[loop] = await _connect_async(online_store_config, timeout_ms)
+            self._async_readers[loop] = connect_async(online_store_config, timeout_ms)
         return self._async_readers[loop]
 
 
@@ -189,65 +178,3 @@ def _aware(moment: datetime) -> datetime:
 
 def _is_older(row: Row, stored: bytes | None) -> bool:
     return stored is not None and _aware(row[2]) < Timestamp.FromString(stored).ToDatetime(tzinfo=UTC)
-
-
-def _connect(config: RedisOnlineStoreConfig, timeout_ms: int) -> SyncClient:
-    client: SyncClient
-    if config.connection_string:
-        client = RedisOnlineStore()._get_client(_hurried(config, timeout_ms))
-    else:
-        kind = RedisCluster if config.redis_type == RedisType.redis_cluster else Redis
-        client = kind.from_url(_url(), socket_timeout=timeout_ms / 1000, socket_connect_timeout=timeout_ms / 1000)
-    client.set_retry(Retry(_backoff(), _RETRIES, supported_errors=(RedisConnectionError,)))
-    return client
-
-
-async def _connect_async(config: RedisOnlineStoreConfig, timeout_ms: int) -> AsyncClient:
-    client: AsyncClient
-    if config.connection_string:
-        client = await RedisOnlineStore()._get_client_async(_hurried(config, timeout_ms))
-    else:
-        cluster = config.redis_type == RedisType.redis_cluster
-        kind = redis_asyncio.RedisCluster if cluster else redis_asyncio.Redis
-        client = kind.from_url(_url(), socket_timeout=timeout_ms / 1000, socket_connect_timeout=timeout_ms / 1000)
-    client.set_retry(AsyncRetry(_backoff(), _RETRIES, supported_errors=(RedisConnectionError,)))
-    return client
-
-
-def _url() -> str:
-    from transformations.local.redis import redis_url
-
-    return redis_url()
-
-
-def _hurried(config: RedisOnlineStoreConfig, timeout_ms: int) -> RedisOnlineStoreConfig:
-    """The same connection string with timeouts, which Feast's own has none of; those it already names stay."""
-    text = config.connection_string
-    for option in ("socket_timeout", "socket_connect_timeout"):
-        if f",{option}=" not in text:
-            text += f",{option}={timeout_ms / 1000}"
-    return config.model_copy(update={"connection_string": text})
-
-
-def _backoff() -> ExponentialBackoff:
-    """Redis-py's own waits seconds between its attempts (6.9 s measured until it admits that nobody is there)."""
-    return ExponentialBackoff(cap=0.05, base=0.01)
-
-
-@contextmanager
-def _reaching(config: RepoConfig) -> Iterator[None]:
-    try:
-        yield
-    except (RedisConnectionError, RedisTimeoutError) as error:
-        raise ServiceUnavailableError(
-            f"Redis at {_address(config.online_store)} cannot be reached or is too slow: {str(error).rstrip('.')}. "
-            "Check FEATURES_REDIS_URL and the server (`features doctor`); "
-            "where no URL is set, `features redis start` starts the project's own."
-        ) from error
-
-
-def _address(config: RedisOnlineStoreConfig) -> str:
-    from transformations.local.redis import embedded_url
-
-    configured = get_settings().redis_url
-    return mask_secrets(config.connection_string or (configured.get_secret_value() if configured else embedded_url()))
