@@ -82,10 +82,11 @@ def shown_address(config: RedisOnlineStoreConfig) -> str:
 
 def warn_of_eviction(client: SyncClient, config: RedisOnlineStoreConfig) -> None:
     """Log a warning where Redis, once full, would drop rows instead of refusing new ones: nobody would see them go."""
-    try:
-        facts = cast("dict[str, Any]", client.info("memory", **_one_node(client)))
-    except NoPermissionError:  # an ACL need not let a feature server look
-        return
+    with reaching(config):
+        try:
+            facts = cast("dict[str, Any]", client.info("memory", **_one_node(client)))
+        except NoPermissionError:  # an ACL need not let a feature server look
+            return
     policy, limit = facts.get("maxmemory_policy", "noeviction"), facts.get("maxmemory", 0)
     if limit and policy != "noeviction":
         lost = "rows of views with a ttl" if policy.startswith("volatile") else "rows"

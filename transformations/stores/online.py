@@ -19,7 +19,14 @@ from feast.protos.feast.types.Value_pb2 import Value
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from transformations.engine.settings import get_settings
-from transformations.stores.connections import AsyncClient, SyncClient, connect, connect_async, reaching
+from transformations.stores.connections import (
+    AsyncClient,
+    SyncClient,
+    connect,
+    connect_async,
+    reaching,
+    warn_of_eviction,
+)
 from transformations.stores.loaded import forget
 from transformations.stores.lookup import EntityRows, lookup_of
 
@@ -148,7 +155,9 @@ class PackedRedisOnlineStore(RedisOnlineStore):
     def _get_client(self, online_store_config: RedisOnlineStoreConfig) -> SyncClient:
         """The patient client, for everything but lookups."""
         if self._client is None:
-            self._client = connect(online_store_config, get_settings().redis_write_timeout_ms)
+            client = connect(online_store_config, get_settings().redis_write_timeout_ms)
+            warn_of_eviction(client, online_store_config)
+            self._client = client
         return self._client
 
     async def _get_client_async(self, online_store_config: RedisOnlineStoreConfig) -> AsyncClient:
