@@ -30,7 +30,7 @@ class Server:
     """
 
     def __init__(self, folder: Path, *options: str, port: int | None = None) -> None:
-        self.folder, self.port, self.options = folder, port or free_port(), options
+        self.folder, self.port, self.options = folder, port or _free_port(), options
         self.socket = folder / "redis.sock"
         self.process: subprocess.Popen[bytes] | None = None
 
@@ -137,11 +137,17 @@ def _pump(source: socket.socket, sink: socket.socket, note: Callable[[int], None
             end.shutdown(socket.SHUT_RDWR)
 
 
-def free_port() -> int:
+def _free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
     return port
+
+
+@pytest.fixture
+def free_port() -> Callable[[], int]:
+    """A port that nobody listens on."""
+    return _free_port
 
 
 @pytest.fixture

@@ -1,0 +1,76 @@
+"""Redis Cluster: three nodes on loopback, each with a third of the slots."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from feast import FeatureStore
+from redis import Redis
+
+from transformations.engine.errors import ServiceUnavailableError
+
+SLOTS = 16_384
+FEATURES = ["user_visits:visits", "user_visits:spent", "user_visits:page"]
+
+
+def form_cluster(servers: list[Any], bus_ports: list[int]) -> None:
+    """Give each node its share of the slots, introduce them, and wait until all agree."""
+    clients: list[Redis] = [server.client for server in servers]
+    for position, client in enumerate(clients):
+        client.execute_command("CLUSTER", "SET-CONFIG-EPOCH", position + 1)
+        first, last = SLOTS * position // 3, SLOTS * (position + 1) // 3 - 1
+        client.execute_command("CLUSTER", "ADDSLOTSRANGE", first, last)
+        client.execute_command("CLUSTER", "MEET", "127.0.0.1", servers[0].port, bus_ports[0])
+    deadline = time.monotonic() + 20
+    while not all(_is_whole(client) for client in clients):
+        assert time.monotonic() < deadline, "the nodes did not agree"
+        time.sleep(0.05)
+
+
+def _is_whole(client: Redis) -> bool:
+    facts: Any = client.execute_command("CLUSTER INFO")
+    return facts["cluster_state"] == "ok" and facts["cluster_known_nodes"] == "3"
+
+
+@pytest.fixture
+def nodes(server_of: Callable[..., Any], free_port: Callable[[], int]) -> list[Any]:
+    bus_ports = [free_port() for _ in range(3)]
+    servers = [
+        server_of("--cluster-enabled", "yes", "--cluster-port", str(port), "--cluster-node-timeout", "1000")
+        for port in bus_ports
+    ]
+    form_cluster(servers, bus_ports)
+    return servers
+
+
+def test_a_cluster_is_loaded_looked_up_and_says_when_a_node_is_gone(
+    nodes: list[Any], serving: Callable[..., FeatureStore], expected: dict[str, list[Any]]
+) -> None:
+    places = ",".join(f"127.0.0.1:{node.port}" for node in nodes)
+    store = serving(redis_type="redis_cluster", connection_string=places)
+    by_url = serving(redis_type="redis_cluster", connection_string=nodes[1].url)
+    store.materialize(datetime(1970, 1, 1, tzinfo=UTC), datetime(2024, 6, 1, tzinfo=UTC))
+
+    everyone = {"user_id": list(range(3_000))}
+    assert store.get_online_features(FEATURES, everyone).to_dict() == expected
+    assert by_url.get_online_features(FEATURES, everyone).to_dict() == expected
+    assert asyncio.run(_ask(serving(redis_type="redis_cluster", connection_string=places), everyone)) == expected
+    assert all(int(node.client.dbsize()) > 500 for node in nodes)  # the rows are spread
+
+    nodes[2].kill()
+    began = time.monotonic()
+    with pytest.raises(ServiceUnavailableError, match=r"cannot be reached|is no complete cluster|is too slow"):
+        store.get_online_features(FEATURES, everyone)
+    assert time.monotonic() - began < 2
+
+
+async def _ask(store: FeatureStore, rows: dict[str, list[int]]) -> dict[str, list[Any]]:
+    try:
+        return (await store.get_online_features_async(FEATURES, rows)).to_dict()
+    finally:
+        await store.close()
