@@ -21,6 +21,7 @@ from transformations.engine.offline_tables import OfflineTable
 from transformations.stores.views import DEFINITION_HASH
 
 if TYPE_CHECKING:
+    from deltalake import DeltaTable
     from duckdb import DuckDBPyConnection
 
 
@@ -66,11 +67,11 @@ class History:
         return {name: types[name] for name in wanted}
 
 
-def history_of(view: FeatureView, repo_path: Path | str | None) -> History:
-    """The history of a view, pinned now: later runs do not show in it.
+def history_of(view: FeatureView, repo_path: Path | str | None, version: int | None = None) -> History:
+    """The history of a view, pinned now: later runs do not show in it. version: of its table; by default the newest.
 
-    DataError where nothing has been published yet, or where the table was built from another definition than the
-    applied one.
+    DataError where nothing has been published yet, where there is no such version, or where it was built from another
+    definition than the applied one.
     """
     source = view.batch_source
     if source is None or not source.timestamp_field:
@@ -79,26 +80,37 @@ def history_of(view: FeatureView, repo_path: Path | str | None) -> History:
         )
     path = _path(view.name, source, repo_path)
     if DEFINITION_HASH in view.tags:
-        published = OfflineTable(path).latest()
+        table = OfflineTable(path)
+        published = table.latest() if version is None else table.at(version)
         if published is None:
             raise DataError(f"{view.name}: nothing has been built in {path} yet. Run `features build`.")
         built, applied = published.run.definition_hash, view.tags[DEFINITION_HASH]
         if built != applied:
+            what = "its table" if version is None else f"version {version} of its table"
+            remedy = "Run `features build` and `feast apply`, so that both are of the same."
+            if version is not None:
+                remedy = "Ask for a version of that definition (`features runs` lists them), or apply the older code."
             raise DataError(
-                f"{view.name}: its table was built from definition {built}, the applied view is of {applied}. "
-                f"Run `features build` and `feast apply`, so that both are of the same."
+                f"{view.name}: {what} was built from definition {built}, the applied view is of {applied}. {remedy}"
             )
         return _history(view.name, source, published.files, published.version)
-    return source_history(view.name, source, repo_path)
+    return source_history(view.name, source, repo_path, version)
 
 
-def source_history(name: str, source: DataSource, repo_path: Path | str | None) -> History:
-    """The history of a source: a Delta table's newest version, a Parquet file, a folder or a glob of them."""
+def source_history(name: str, source: DataSource, repo_path: Path | str | None, version: int | None = None) -> History:
+    """The history of a source: a Delta table (at its newest version or a given one), a Parquet file, a folder or a
+    glob of them.
+    """
     path = _path(name, source, repo_path)
     if storage.is_table(path):
-        table = storage.open_table(path)
+        table = _open_table(name, path, version)
         is_hive = bool(table.metadata().partition_columns)
         return _history(name, source, tuple(sorted(table.file_uris())), table.version(), is_hive)
+    if version is not None:
+        raise UsageError(
+            f"{name}: version {version} is asked for, but {path} is no Delta table, so it has no versions. "
+            f"Leave {name} out of table_versions."
+        )
     files = _parquet_files(path)
     if not files:
         raise DataError(
@@ -106,6 +118,15 @@ def source_history(name: str, source: DataSource, repo_path: Path | str | None) 
         )
     is_hive = any("=" in part for file in files for part in Path(file).relative_to(_root(path)).parts[:-1])
     return _history(name, source, files, None, is_hive)
+
+
+def _open_table(name: str, path: Path, version: int | None) -> DeltaTable:
+    newest = storage.open_table(path)
+    if version is None or version == newest.version():
+        return newest
+    if not 0 <= version <= newest.version():
+        raise DataError(f"{name}: the table {path} has no version {version}; it has versions 0 to {newest.version()}.")
+    return storage.open_table(path, version)
 
 
 def _history(

@@ -16,6 +16,7 @@ from feast.data_source import DataSource
 from feast.errors import FeastObjectNotFoundException
 from feast.infra.offline_stores.offline_store import RetrievalJob, RetrievalMetadata
 from feast.infra.registry.base_registry import BaseRegistry
+from pydantic import Field
 
 from transformations.engine.errors import UsageError
 from transformations.engine.settings import get_settings
@@ -39,6 +40,8 @@ class PointInTimeOfflineStoreConfig(DuckDBOfflineStoreConfig):
 
     threads, memory_limit (such as "8GB"), spill (a folder): bounds of one retrieval; by default DuckDB's own.
     nullable_dtypes: frames with pandas' nullable dtypes, so that integers with nulls stay integers.
+    table_versions: views whose table is read at an older version, with its number; others at the newest. In a notebook:
+    `store.config.offline_store.table_versions = {"user_visits": 3}`.
     """
 
     type: str = "transformations.stores.offline.PointInTimeOfflineStore"
@@ -46,6 +49,7 @@ class PointInTimeOfflineStoreConfig(DuckDBOfflineStoreConfig):
     memory_limit: str | None = None
     spill: Path | None = None
     nullable_dtypes: bool = False
+    table_versions: dict[str, int] = Field(default_factory=dict)
 
 
 class PointInTimeOfflineStore(DuckDBOfflineStore):
@@ -83,7 +87,11 @@ class PointInTimeOfflineStore(DuckDBOfflineStore):
         from transformations.stores.retrieval import Plan, Stored, resources_of
 
         stored = tuple(
-            Stored(view, history_of(view, config.repo_path), tuple(_features_of(view, feature_refs)))
+            Stored(
+                view,
+                history_of(view, config.repo_path, config.offline_store.table_versions.get(view.name)),
+                tuple(_features_of(view, feature_refs)),
+            )
             for view in feature_views
         )
         on_demand = _on_demand_views(feature_views, feature_refs, registry, project)

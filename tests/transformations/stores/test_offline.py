@@ -262,6 +262,51 @@ def test_a_job_reads_the_version_that_was_published_when_it_was_made(
     assert values(store, spine((1, "2024-05-09")), "user_visits:spent") == [30.0]
 
 
+def test_an_older_version_of_a_table_is_named_in_the_store_s_configuration(
+    store_of: Store, user: Entity, visits: FeatureView, table_of: Rows, tmp_path: Path
+) -> None:
+    table = table_of(VISITS, spent=pa.float64())
+    write_deltalake(tmp_path / "lake", table.slice(0, 1))
+    write_deltalake(tmp_path / "lake", table.slice(1), mode="append")
+    view = FeatureView(
+        name="user_lake",
+        entities=[user],
+        schema=[Field(name="user_id", dtype=Int64), Field(name="spent", dtype=Float64)],
+        source=FileSource(name="lake", path="lake", timestamp_field="event_timestamp"),
+    )
+    store, rows = store_of(user, view, visits), spine((1, "2024-05-09"))
+    assert values(store, rows, "user_lake:spent") == [30.0]
+    store.config.offline_store.table_versions = {"user_lake": 0}
+    assert values(store, rows, "user_lake:spent") == [10.0]
+    store.config.offline_store.table_versions = {"user_lake": 2}
+    with pytest.raises(DataError, match=r"user_lake: the table .*lake has no version 2; it has versions 0 to 1\."):
+        values(store, rows, "user_lake:spent")
+    store.config.offline_store.table_versions = {"user_visits": 0}
+    with pytest.raises(UsageError, match=r"user_visits: version 0 is asked for, but .* has no versions\. Leave"):
+        values(store, rows, "user_visits:spent")
+
+
+def test_an_older_version_of_a_built_table_is_read_if_it_is_of_the_applied_definition(
+    store_of: Store, user: Entity, stored: View, publish: Callable[..., Any], table_of: Rows, settings: Settings
+) -> None:
+    view = stored("user_visits", spent=Float64)
+    view.batch_source = FileSource(
+        name="user_visits", path=str(settings.offline_dir / "user_visits"), timestamp_field="event_timestamp"
+    )
+    view.tags = {"definition_hash": "b"}
+    table = table_of(VISITS, spent=pa.float64())
+    publish(view, table.slice(0, 1), definition_hash="a")
+    publish(view, table.slice(0, 1))
+    publish(view, table.slice(1))
+    store, rows = store_of(user, view), spine((1, "2024-05-09"))
+    assert values(store, rows, "user_visits:spent") == [30.0]
+    store.config.offline_store.table_versions = {"user_visits": 1}
+    assert values(store, rows, "user_visits:spent") == [10.0]
+    store.config.offline_store.table_versions = {"user_visits": 0}
+    with pytest.raises(DataError, match="version 0 of its table was built from definition a, the applied view is of b"):
+        values(store, rows, "user_visits:spent")
+
+
 def test_integers_with_nulls_stay_integers_where_nullable_dtypes_are_asked_for(
     store_of: Store, user: Entity, stored: View, table_of: Rows
 ) -> None:
