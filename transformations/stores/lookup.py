@@ -25,8 +25,9 @@ from transformations.engine.errors import UsageError
 from transformations.engine.functions import REQUEST_TIMESTAMP
 from transformations.engine.settings import get_settings
 from transformations.stores.on_demand import evaluate
+from transformations.stores.rollout import as_served
 from transformations.stores.values import TIMESTAMP, as_declared, column_of, from_protos, to_protos, unseen_value
-from transformations.stores.wiring import reference_of
+from transformations.stores.wiring import not_served, reference_of
 
 EntityRows: TypeAlias = list[dict[str, Any]] | Mapping[str, Sequence[Any] | RepeatedValue]
 Vector: TypeAlias = GetOnlineFeaturesResponse.FeatureVector
@@ -108,6 +109,8 @@ class Lookup:
             values = evaluate(view, {**inputs, **self.request}, moments, [each.name for each in wanted.values()])
             for reference, each in wanted.items():
                 computed[reference] = _vector(to_protos(values[each.name], each.dtype))
+                if each.name in not_served(view):
+                    computed[reference].statuses[:] = [FieldStatus.NOT_FOUND] * len(self.moments)
                 dtypes[reference] = each.dtype
         return computed
 
@@ -146,6 +149,7 @@ def lookup_of(
     UsageError for no rows or rows of different keys, DataError for a request value that its declared dtype cannot
     hold.
     """
+    registry = as_served(registry)
     now = get_settings().now()
     given = _columnar(entity_rows)
     rows = len(next(iter(given.values())))

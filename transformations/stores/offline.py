@@ -85,16 +85,18 @@ class PointInTimeOfflineStore(DuckDBOfflineStore):
         from transformations.stores.history import history_of
         from transformations.stores.jobs import PointInTimeJob
         from transformations.stores.retrieval import Plan, Stored, resources_of
+        from transformations.stores.rollout import Reading, with_inputs
 
+        on_demand = _on_demand_views(feature_views, feature_refs, registry, project)
+        read = with_inputs(Reading(feature_views, feature_refs), on_demand, registry, project)
         stored = tuple(
             Stored(
                 view,
                 history_of(view, config.repo_path, config.offline_store.table_versions.get(view.name)),
-                tuple(_features_of(view, feature_refs)),
+                tuple(_features_of(view, read.feature_refs)),
             )
-            for view in feature_views
+            for view in read.feature_views
         )
-        on_demand = _on_demand_views(feature_views, feature_refs, registry, project)
         spine = _spine(entity_df, stored, start_date, end_date, resources_of(config))
         columns = _columns(spine, stored, on_demand, feature_refs, full_feature_names)
         _check_spine(spine, stored, on_demand)
@@ -206,14 +208,17 @@ def _features_of(view: FeatureView, feature_refs: Sequence[str]) -> dict[str, No
 def _on_demand_views(
     feature_views: Sequence[FeatureView], feature_refs: Sequence[str], registry: BaseRegistry, project: str
 ) -> tuple[OnDemandFeatureView, ...]:
-    """The on-demand views that the references name, in their order."""
+    """The on-demand views that the references name, in their order; each in the version that this code can compute."""
+    from transformations.stores.rollout import as_served
     from transformations.stores.wiring import reference_of
 
     stored = {reference_of(view) for view in feature_views}
     names = dict.fromkeys(ref.partition(":")[0] for ref in feature_refs)
     try:
         return tuple(
-            registry.get_on_demand_feature_view(name, project, allow_cache=True) for name in names if name not in stored
+            as_served(registry).get_on_demand_feature_view(name, project, allow_cache=True)
+            for name in names
+            if name not in stored
         )
     except FeastObjectNotFoundException as error:
         raise UsageError(

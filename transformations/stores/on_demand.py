@@ -22,8 +22,8 @@ from feast.types import FeastType, Float32, Float64, Int32, Int64
 from transformations.engine.errors import DataError, DefinitionError, UsageError, nearest
 from transformations.engine.functions import REQUEST_TIMESTAMP, RowFunction
 from transformations.engine.settings import get_settings
-from transformations.stores.values import TIMESTAMP, Column, as_declared, column_of, feast_type
-from transformations.stores.wiring import Call, calls_of, in_order, is_wired, tags_of, text_of
+from transformations.stores.values import TIMESTAMP, Column, arrow_type, as_declared, column_of, feast_type
+from transformations.stores.wiring import Call, calls_of, in_order, is_wired, not_served, tags_of, text_of
 
 # Feast says so at every apply and plan; what it calls experimental, its own evaluation of these views, is not used.
 warnings.filterwarnings("ignore", message="On demand feature view is an experimental", category=RuntimeWarning)
@@ -80,13 +80,15 @@ def evaluate(
     """The values of an on-demand view's features, for all rows of these columns.
 
     columns: each input, under `view:feature` or the request field's name; others are not passed on. request_timestamp:
-    the row's event timestamp in training, the moment of the request online. wanted: by default all features.
+    the row's event timestamp in training, the moment of the request online. wanted: by default all features. One that
+    the served version of the view lacks (rollout.py) is null.
 
     Request fields are brought to their declared dtype first, without loss or not at all; nulls stay nulls. Errors:
     DataError for a value that does not fit its dtype, a function that fails, or one whose code is not the code that
     was applied; UsageError for a view that cannot be evaluated alike in training and serving.
     """
-    names = [feature.name for feature in view.features] if wanted is None else list(wanted)
+    dtypes = {feature.name: feature.dtype for feature in view.features}
+    names = list(dtypes if wanted is None else wanted)
     typed = dict(columns)
     for source in view.source_request_sources.values():
         for field in source.schema:
@@ -95,7 +97,11 @@ def evaluate(
             )
     if not is_wired(view):
         return _evaluate_python(view, typed, names)
-    values = _evaluate_calls(calls_of(view.name, tuple(sorted(view.tags.items()))), typed, request_timestamp, names)
+    lacking = not_served(view)
+    calls = calls_of(view.name, tuple(sorted(view.tags.items())))
+    values = _evaluate_calls(calls, typed, request_timestamp, [name for name in names if name not in lacking])
+    for name in lacking.intersection(names):
+        values[name] = pa.nulls(len(request_timestamp), arrow_type(dtypes[name]))
     return {name: values[name] for name in names}
 
 

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Any, Literal, TypeAlias, cast
 from weakref import WeakKeyDictionary
 
-from feast import FeatureService, FeatureView, RepoConfig
+from feast import FeatureService, FeatureStore, FeatureView, RepoConfig
 from feast.infra.online_stores.helpers import compute_versioned_name
 from feast.infra.online_stores.redis import RedisOnlineStore, RedisOnlineStoreConfig
 from feast.infra.registry.base_registry import BaseRegistry
@@ -29,6 +29,7 @@ from transformations.stores.connections import (
 )
 from transformations.stores.loaded import forget
 from transformations.stores.lookup import EntityRows, lookup_of
+from transformations.stores.rollout import check_served
 
 # A row as Feast hands it over: entity key, values, event timestamp, created timestamp.
 Row: TypeAlias = tuple[EntityKey, dict[str, Value], datetime, datetime | None]
@@ -58,6 +59,11 @@ class PackedRedisOnlineStore(RedisOnlineStore):
     def __init__(self) -> None:
         self._reader: SyncClient | None = None
         self._async_readers: WeakKeyDictionary[asyncio.AbstractEventLoop, AsyncClient] = WeakKeyDictionary()
+
+    async def initialize(self, config: RepoConfig) -> None:
+        """A server's start: DataError where the registry has on-demand views that were never applied with this code."""
+        registry = FeatureStore(config=config).registry
+        await asyncio.to_thread(check_served, registry, config.project)
 
     def online_write_batch(
         self,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from functools import lru_cache
 from graphlib import CycleError, TopologicalSorter
 
@@ -13,6 +14,17 @@ from feast.base_feature_view import BaseFeatureView
 
 from transformations.engine.errors import DataError, DefinitionError
 from transformations.engine.functions import RowFunction
+
+NOT_SERVED = "not_served"
+"""The tag, never applied, that names the features of a view that this process's code cannot compute (rollout.py)."""
+
+
+class Code(StrEnum):
+    """What this process has of a view's functions: their code, none of them, or anything else."""
+
+    SAME = "same"
+    OTHER = "other"
+    ABSENT = "absent"
 
 
 @dataclass(frozen=True)
@@ -70,7 +82,29 @@ def text_of(view: str, owner: str, description: str, calls: Sequence[Call]) -> s
 
 def is_wired(view: OnDemandFeatureView) -> bool:
     """Whether a view was made by `on_demand_view`."""
-    return all(f"{feature.name}.function" in view.tags for feature in view.features)
+    return NOT_SERVED in view.tags or all(f"{feature.name}.function" in view.tags for feature in view.features)
+
+
+def not_served(view: OnDemandFeatureView) -> frozenset[str]:
+    """Features of the applied version that the served one lacks: null with status NOT_FOUND online."""
+    return frozenset(filter(None, view.tags.get(NOT_SERVED, "").split(", ")))
+
+
+def hashes_of(view: OnDemandFeatureView) -> dict[str, tuple[str, str | None]]:
+    """For each function that a view was applied with, by its path: the hash it was applied with, and its hash here.
+
+    The latter is None where there is no such function. DataError where its module is there and cannot be imported.
+    """
+    paths = {key.removesuffix(".function"): path for key, path in view.tags.items() if key.endswith(".function")}
+    return {path: (view.tags[f"{name}.hash"], _hash_here(view.name, path)) for name, path in sorted(paths.items())}
+
+
+def code_of(view: OnDemandFeatureView) -> Code:
+    """Whether this process has the code that a view was applied with."""
+    hashes = hashes_of(view).values()
+    if all(here is None for _, here in hashes):
+        return Code.ABSENT
+    return Code.SAME if all(applied == here for applied, here in hashes) else Code.OTHER
 
 
 @lru_cache(maxsize=256)
@@ -114,20 +148,38 @@ def _wiring(call: Call) -> dict[str, str]:
 
 def _call(view: str, name: str, facts: Mapping[str, str]) -> Call:
     path, applied = facts[f"{name}.function"], facts[f"{name}.hash"]
-    module, _, attribute = path.partition(":")
-    try:
-        function = getattr(importlib.import_module(module), attribute)
-    except (ImportError, AttributeError) as error:
+    function = _function_at(view, path)
+    if function is None:
         raise DataError(
-            f"on-demand view {view}: its function {path} cannot be imported here: {error}. Install the version of the "
-            f"transformations that was applied, or run `feast apply` from this one."
-        ) from error
+            f"on-demand view {view}: its function {path} is not in this version of the code. Install the version of "
+            f"the transformations that was applied, or run `feast apply` from this one."
+        )
     if function.content_hash != applied:
         raise DataError(
             f"on-demand view {view}: {path} was applied with code {applied}, but its code here is "
             f"{function.content_hash}. Run `feast apply` from this version, or install the one that was applied."
         )
     return Call(function, tuple(facts[f"{name}.inputs"].split(", ")))
+
+
+def _hash_here(view: str, path: str) -> str | None:
+    function = _function_at(view, path)
+    return None if function is None else function.content_hash
+
+
+def _function_at(view: str, path: str) -> RowFunction | None:
+    """The function at `module:name`, None where this code has none; DataError where its module cannot be imported."""
+    module, _, attribute = path.partition(":")
+    try:
+        found = getattr(importlib.import_module(module), attribute, None)
+    except ImportError as error:
+        if isinstance(error, ModuleNotFoundError) and error.name and f"{module}.".startswith(f"{error.name}."):
+            return None
+        raise DataError(
+            f"on-demand view {view}: the module of its function {path} cannot be imported here: {error}. "
+            f"Install what it needs."
+        ) from error
+    return found if isinstance(found, RowFunction) else None
 
 
 def _one_line(text: str) -> str:
