@@ -14,7 +14,7 @@ FEAST := $(BIN)/feast -c feature_repo
 START ?= 1970-01-01T00:00:00
 END ?= $(or $(FEATURES_CLOCK),$(shell date -u +%Y-%m-%dT%H:%M:%S))
 
-.PHONY: help install lint format test cluster-test bench bench-batch demo plan apply build materialize refresh stop clean
+.PHONY: help install lint format test cluster-test bench bench-batch bench-online demo plan apply build materialize refresh stop clean
 
 help:  ## Print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -43,6 +43,9 @@ bench: $(STAMP)  ## Run the benchmarks, each a script in tests/benchmarks (ARGS 
 
 bench-batch: $(STAMP)  ## Measure the batch engine (LARGE=1: 100M events too; ARGS="--events 1000000 --repeat 1": a quick look)
 	$(BIN)/python tests/benchmarks/bench_batch.py $(if $(LARGE),--large) $(ARGS)
+
+bench-online: $(STAMP)  ## Measure the online store against Feast's own (ARGS="--only lookups --repeat 1": a quick look)
+	$(BIN)/python tests/benchmarks/bench_online.py $(ARGS)
 
 demo: $(STAMP)  ## Run the main job end to end on the demo's data
 	$(BIN)/features demo
