@@ -27,6 +27,7 @@ from transformations.stores.connections import (
     reaching,
     warn_of_eviction,
 )
+from transformations.stores.http_errors import answering
 from transformations.stores.loaded import forget
 from transformations.stores.lookup import EntityRows, lookup_of
 from transformations.stores.rollout import check_served
@@ -108,9 +109,10 @@ class PackedRedisOnlineStore(RedisOnlineStore):
         include_feature_view_version_metadata: bool = False,
     ) -> OnlineResponse:
         """The newest values of stored features, and on-demand features computed as training computes them."""
-        lookup = lookup_of(registry, project, features, entity_rows, full_feature_names)
-        self._read_features_per_fv(config, *lookup.to_read, include_feature_view_version_metadata)
-        return lookup.answer()
+        with answering():
+            lookup = lookup_of(registry, project, features, entity_rows, full_feature_names)
+            self._read_features_per_fv(config, *lookup.to_read, include_feature_view_version_metadata)
+            return lookup.answer()
 
     async def get_online_features_async(
         self,
@@ -123,9 +125,10 @@ class PackedRedisOnlineStore(RedisOnlineStore):
         include_feature_view_version_metadata: bool = False,
     ) -> OnlineResponse:
         """As `get_online_features`."""
-        lookup = lookup_of(registry, project, features, entity_rows, full_feature_names)
-        await self._read_features_per_fv_async(config, *lookup.to_read, include_feature_view_version_metadata)
-        return lookup.answer()
+        with answering():
+            lookup = lookup_of(registry, project, features, entity_rows, full_feature_names)
+            await self._read_features_per_fv_async(config, *lookup.to_read, include_feature_view_version_metadata)
+            return lookup.answer()
 
     def delete_table(self, config: RepoConfig, table: FeatureView) -> None:
         """Delete a view's rows."""
