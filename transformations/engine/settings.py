@@ -201,6 +201,11 @@ class _SettingsReader:
 get_settings = _SettingsReader()
 
 
+def present_moment() -> datetime:
+    """`get_settings().now()` at the price of one variable: an online lookup asks for it at each request."""
+    return get_settings().now() if os.environ.get(f"{PREFIX}CLOCK") else datetime.now(UTC)
+
+
 def feature_variables(environ: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
     """The FEATURES_* variables of an environment, upper-cased, in order; empty ones count as unset."""
     found = ((name.upper(), value) for name, value in environ.items() if name[: len(PREFIX)].upper() == PREFIX)

@@ -1,196 +1,280 @@
-"""One online lookup from request to response, around the store's read: what Feast's stores do in their base class.
+"""One online lookup: from a request and its plan to the keys to read, and from what Redis had to the answer.
 
-Request values are taken as declared before Feast's protobuf can round them, every stored value gets the status that it
-deserves, and on-demand features come from the functions that training calls.
+It reads nothing itself: the store fetches the keys in one round trip, blocking or not, and hands over what it got.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, TypeAlias
 
+import numpy as np
 import pyarrow as pa
-from feast import FeatureService, FeatureView, Field, OnDemandFeatureView, utils
-from feast.feature_view import DUMMY_ENTITY_ID
-from feast.infra.registry.base_registry import BaseRegistry
-from feast.online_response import OnlineResponse
-from feast.protos.feast.serving.ServingService_pb2 import FieldStatus, GetOnlineFeaturesResponse
+from feast import utils
+from feast.protos.feast.serving.ServingService_pb2 import FieldStatus
 from feast.protos.feast.types.Value_pb2 import RepeatedValue, Value
+from feast.type_map import feast_value_type_to_python_type
 from feast.types import FeastType, UnixTimestamp
-from google.protobuf.timestamp_pb2 import Timestamp
 
 from transformations.engine.errors import UsageError
 from transformations.engine.functions import REQUEST_TIMESTAMP
-from transformations.engine.settings import get_settings
+from transformations.engine.settings import present_moment
 from transformations.stores.on_demand import evaluate
-from transformations.stores.rollout import as_served
-from transformations.stores.values import TIMESTAMP, as_declared, column_of, from_protos, to_protos, unseen_value
-from transformations.stores.wiring import not_served, reference_of
+from transformations.stores.online_catalog import Catalog, Table
+from transformations.stores.online_keys import parts_of, tags_of
+from transformations.stores.packed_rows import SCHEMA_NUMBER, Stored, event_micros, micros, unpack_body
+from transformations.stores.plans import ComputedPlan, Plan, ViewPlan
+from transformations.stores.response import NOT_FOUND, OUTSIDE_MAX_AGE, Column, PackedResponse
+from transformations.stores.values import TIMESTAMP, as_declared, column_of
 
 EntityRows: TypeAlias = list[dict[str, Any]] | Mapping[str, Sequence[Any] | RepeatedValue]
-Vector: TypeAlias = GetOnlineFeaturesResponse.FeatureVector
+Rows: TypeAlias = Sequence[bytes | None]
+Keys: TypeAlias = tuple[tuple[str, FeastType], ...]
 
-_NOWHEN = Timestamp()
+_NO_ENTITY = b"{'}"
+_NOBODY = b"{}"
+"""The tag of a key that no row is written under, for a row of the request whose join key is null."""
+_PLAIN = {int, str, float, bool, type(None)}
+
+
+class UnknownSchemaError(Exception):
+    """A row was written under a schema that the catalog at hand does not have: ask for the catalog again."""
 
 
 @dataclass(frozen=True)
 class Lookup:
-    """A request as Feast resolved it, and what the store read for it.
+    """A request under its plan.
 
-    moments: the time of each row of the request. views: each feature view with the features to read of it, those
-    included that only on-demand features need. request: the columns that came with the request. read: filled by the
-    store, under full feature names.
+    given: its join keys and request fields. tags: for each set of join keys the hash tag of each row. nobody: for each
+    set of join keys the rows in which one is null. moments: each row's time in microseconds UTC, if needed.
     """
 
-    moments: Sequence[datetime]
-    feature_refs: Sequence[str]
-    views: Sequence[tuple[FeatureView, list[str]]]
-    on_demand: Sequence[OnDemandFeatureView]
-    join_keys: Mapping[str, list[Value]]
-    join_key_of_entity: Mapping[str, str]
-    request: Mapping[str, pa.Array]
-    full_feature_names: bool
-    read: GetOnlineFeaturesResponse = field(default_factory=GetOnlineFeaturesResponse)
+    plan: Plan
+    rows: int
+    given: Mapping[str, Sequence[Any]]
+    tags: Mapping[Keys, Sequence[bytes]]
+    nobody: Mapping[Keys, frozenset[int]]
+    moments: Sequence[int]
 
-    @property
-    def to_read(self) -> tuple[Any, Any, Any, GetOnlineFeaturesResponse, bool]:
-        """The arguments of `OnlineStore._read_features_per_fv` between the config and the flag for version metadata."""
-        views = [(view, list(features)) for view, features in self.views]  # Feast's Redis store appends to these lists
-        return views, self.join_keys, self.join_key_of_entity, self.read, True
+    def keys(self, epoch: bytes, catalog: Catalog) -> list[bytes]:
+        """What to read: the catalog's epoch, then each view's rows; of a view that was never written nothing."""
+        keys = [epoch]
+        for view in self.plan.views:
+            if (table := catalog.tables.get(view.table)) is not None:
+                number = table.number
+                keys += [tag + number for tag in self.tags[view.keys]]
+        return keys
 
-    def answer(self) -> OnlineResponse:
-        """The response to what the store has read: what was asked for, in that order, each value with its status."""
-        vectors = dict(zip(self.read.metadata.feature_names.val, self.read.results, strict=True))
-        stored: dict[str, Vector] = {}
-        dtypes: dict[str, FeastType] = {}
-        for view, features in self.views:
-            fields = {each.name: each for each in view.features}
-            for name in features:
-                reference = f"{reference_of(view)}:{name}"
-                stored[reference] = self._settled(view, fields[name], vectors[f"{reference_of(view)}__{name}"])
-                dtypes[reference] = fields[name].dtype
-        return self._response(stored | self._computed(stored, dtypes), dtypes)
+    def answer(self, values: Rows, catalog: Catalog, with_versions: bool = False) -> PackedResponse:
+        """The answer from what `keys` had. UnknownSchemaError where the catalog was older than a row."""
+        first = 1
+        views: list[list[Column]] = []
+        for view in self.plan.views:
+            table = catalog.tables.get(view.table)
+            raw: Rows = [None] * self.rows
+            if table is not None:
+                raw = values[first : first + self.rows]
+                first += self.rows
+            views.append(_columns(view, table, raw, self.moments, self.nobody[view.keys]))
+        computed: dict[str, Column] = {}
+        for each in self.plan.computed:
+            computed |= self._computed(each, views)
+        columns = []
+        for output in self.plan.outputs:
+            found = computed[output.reference] if output.view < 0 else views[output.view][output.place]
+            columns.append(found if found.name == output.name else found.named(output.name))
+        shown = {name: (_plain(self.given[name]), kind) for name, kind in self.plan.shown_keys if name in self.given}
+        versions = [view.version for view in self.plan.views] if with_versions else ()
+        return PackedResponse(shown, columns, versions)
 
-    def _settled(self, view: FeatureView, feature: Field, vector: Vector) -> Vector:
-        """A stored feature's values with their statuses; those past their ttl withheld, an unseen entity's default
-        filled in.
-
-        Feast's Redis store says PRESENT of everything, and gives an entity without a row the event timestamp 0.
-        """
-        unseen = unseen_value(feature)
-        default = Value() if unseen is None else to_protos(pa.array([unseen.as_py()], unseen.type), feature.dtype)[0]
-        settled = Vector(event_timestamps=vector.event_timestamps)
-        for value, event, now in zip(vector.values, vector.event_timestamps, self.moments, strict=True):
-            if event == _NOWHEN:
-                absent = FieldStatus.NOT_FOUND if unseen is None else FieldStatus.PRESENT
-                kept, status = default, absent
-            elif view.ttl and event.ToDatetime(tzinfo=UTC) + view.ttl < now:
-                kept, status = Value(), FieldStatus.OUTSIDE_MAX_AGE
-            else:
-                kept, status = value, _status(value)
-            settled.values.append(kept)
-            settled.statuses.append(status)
-        return settled
-
-    def _computed(self, stored: Mapping[str, Vector], dtypes: dict[str, FeastType]) -> dict[str, Vector]:
-        """The on-demand features that were asked for, under their references; their dtypes are noted in `dtypes`."""
-        computed: dict[str, Vector] = {}
-        moments = pa.array(self.moments, TIMESTAMP)
-        for view in self.on_demand:
-            fields = {f"{reference_of(view)}:{each.name}": each for each in view.features}
-            wanted = {reference: each for reference, each in fields.items() if reference in self.feature_refs}
-            inputs = {
-                reference: from_protos(stored[reference].values, dtypes[reference], reference)
-                for projection in view.source_feature_view_projections.values()
-                for reference in (f"{projection.name}:{feature.name}" for feature in projection.features)
-            }
-            values = evaluate(view, {**inputs, **self.request}, moments, [each.name for each in wanted.values()])
-            for reference, each in wanted.items():
-                computed[reference] = _vector(to_protos(values[each.name], each.dtype))
-                if each.name in not_served(view):
-                    computed[reference].statuses[:] = [FieldStatus.NOT_FOUND] * len(self.moments)
-                dtypes[reference] = each.dtype
-        return computed
-
-    def _response(self, vectors: Mapping[str, Vector], dtypes: Mapping[str, FeastType]) -> OnlineResponse:
-        response = GetOnlineFeaturesResponse()
-        response.metadata.feature_view_metadata.extend(self.read.metadata.feature_view_metadata)
-        types = {}
-        for name, vector in self._named(vectors):
-            response.metadata.feature_names.val.append(name)
-            response.results.append(vector)
-        for reference in self.feature_refs:
-            types[self._name(reference)] = dtypes[reference].to_value_type()
-        return OnlineResponse(response, feature_types=types)
-
-    def _named(self, vectors: Mapping[str, Vector]) -> Iterator[tuple[str, Vector]]:
-        for key, values in self.join_keys.items():
-            if key != DUMMY_ENTITY_ID:
-                yield key, _vector(values)
-        for reference in self.feature_refs:
-            yield self._name(reference), vectors[reference]
-
-    def _name(self, reference: str) -> str:
-        return reference.replace(":", "__") if self.full_feature_names else reference.partition(":")[2]
+    def _computed(self, plan: ComputedPlan, views: Sequence[Sequence[Column]]) -> dict[str, Column]:
+        """The wanted features of one on-demand view, under their references."""
+        inputs: dict[str, pa.Array] = {}
+        for reference, view, place in plan.inputs:
+            column = views[view][place]
+            inputs[reference] = column.codec.to_arrow(column.values)
+        for name in plan.request_fields:
+            inputs[name] = column_of(self.given[name], f"request field {name!r}")
+        values = evaluate(plan.view, inputs, pa.array(self.moments, TIMESTAMP), plan.wanted)
+        nowhere = dict.fromkeys(range(self.rows), NOT_FOUND)
+        return {
+            reference: Column(
+                name, codec, codec.from_arrow(values[name]), nowhere if name in plan.not_served else {}, None
+            )
+            for name, (reference, codec) in zip(plan.wanted, plan.outputs, strict=True)
+        }
 
 
-def lookup_of(
-    registry: BaseRegistry,
-    project: str,
-    features: list[str] | FeatureService,
-    entity_rows: EntityRows,
-    full_feature_names: bool,
-) -> Lookup:
-    """The request, resolved against the registry.
+def lookup_of(plan: Plan, entity_rows: EntityRows) -> Lookup:
+    """The request under its plan.
 
     Each row's time is its `request_timestamp`, where the request brings one, else now by the settings' clock.
-    UsageError for no rows or rows of different keys, DataError for a request value that its declared dtype cannot
-    hold.
+    UsageError for rows of different keys or a join key that is missing, DataError for a value that its declared dtype
+    cannot hold.
     """
-    registry = as_served(registry)
-    now = get_settings().now()
-    given = _columnar(entity_rows)
-    rows = len(next(iter(given.values())))
-    moments = _moments(given.pop(REQUEST_TIMESTAMP, [None] * rows), now)
-    on_demand = utils._get_cached_request_context(registry, project, features, full_feature_names)[1]
-    fields = {name for view in on_demand for name in view.get_request_data_schema()}
-    request = {name: column_of(values, f"request field {name!r}") for name, values in given.items() if name in fields}
-    # Feast would turn request values into protobuf by the first one's type, and so 5.7 beside 5 into 5. It gets nulls.
-    rest = {name: [None] * len(values) if name in fields else values for name, values in given.items()}
-    join_keys, views, join_key_of_entity, on_demand, feature_refs, _, _ = (
-        utils._prepare_entities_to_read_from_online_store(registry, project, features, rest, full_feature_names)
-    )
-    return Lookup(moments, feature_refs, views, on_demand, join_keys, join_key_of_entity, request, full_feature_names)
+    rows, columns = _columnar(entity_rows)
+    given: dict[str, Sequence[Any]] = {}
+    for name, values in columns.items():
+        if name in plan.request_fields:
+            given[name] = values
+        elif name in plan.join_keys:
+            given[plan.join_keys[name]] = values
+    missing = [name for name in plan.request_fields if name not in given]
+    if rows and missing:
+        utils.ensure_request_data_values_exist(
+            set(plan.request_fields), {name: [] for name in given if name in plan.request_fields}
+        )
+    tags, nobody = _tags(plan, rows, given)
+    moments = _moments(columns.get(REQUEST_TIMESTAMP), rows) if plan.needs_now else ()
+    if not rows:
+        given = dict.fromkeys([*plan.request_fields, *(name for name, _ in plan.shown_keys)], ())
+    return Lookup(plan, rows, given, tags, nobody, moments)
 
 
-def _moments(given: Sequence[object], now: datetime) -> list[datetime]:
+def _tags(
+    plan: Plan, rows: int, given: Mapping[str, Sequence[Any]]
+) -> tuple[dict[Keys, list[bytes]], dict[Keys, frozenset[int]]]:
+    parts: dict[tuple[str, FeastType], Sequence[str | None]] = {}
+    tags: dict[Keys, list[bytes]] = {}
+    nobody: dict[Keys, frozenset[int]] = {}
+    for columns in plan.key_columns:
+        for column in columns:
+            if column not in parts:
+                name, dtype = column
+                if rows and name not in given:
+                    raise UsageError(f"the request lacks join key {name!r}. It has {', '.join(given) or 'none'}.")
+                parts[column] = parts_of(given[name], dtype, f"join key {name!r}") if rows else ()
+        found = tags_of([parts[column] for column in columns]) if columns else [_NO_ENTITY] * rows
+        nobody[columns] = (
+            frozenset(row for row, tag in enumerate(found) if tag is None) if None in found else frozenset()
+        )
+        tags[columns] = [tag or _NOBODY for tag in found]
+    return tags, nobody
+
+
+def _columns(
+    view: ViewPlan, table: Table | None, raw: Rows, moments: Sequence[int], nobody: frozenset[int]
+) -> list[Column]:
+    """One view's features from its rows: what a row lacks is null, what its ttl has outlived is withheld."""
+    absent: dict[int, FieldStatus.ValueType] = {}
+    expired: set[int] = set()
+    if None in raw:
+        absent = {row: NOT_FOUND for row, value in enumerate(raw) if value is None}
+    if view.ttl:
+        ttl = view.ttl
+        expired = {
+            row
+            for row, (value, now) in enumerate(zip(raw, moments, strict=True))
+            if value is not None and event_micros(value) + ttl < now
+        }
+    lists, lacking = _values(view, table, raw, expired)
+    columns = []
+    for feature, found, lacks in zip(view.features, lists, lacking, strict=True):
+        values, states = found, absent
+        if feature.unseen is not None and absent:
+            values = list(found)
+            states = {row: NOT_FOUND for row in absent if row in nobody}
+            for row in absent.keys() - nobody:
+                values[row] = feature.unseen
+        if expired or lacks:
+            states = {**states, **dict.fromkeys(lacks, NOT_FOUND), **dict.fromkeys(expired, OUTSIDE_MAX_AGE)}
+        columns.append(Column(feature.name, feature.codec, values, states, raw))
+    return columns
+
+
+def _values(
+    view: ViewPlan, table: Table | None, raw: Rows, withheld: set[int]
+) -> tuple[list[Sequence[Stored]], list[Sequence[int]]]:
+    """For each feature its stored forms, and the rows that were written before it was added."""
+    nothing = [None] * len(raw)
+    everywhere: list[Sequence[int]] = [()] * len(view.features)
+    numbers = {value[SCHEMA_NUMBER] for value in raw if value is not None}
+    if table is None or not numbers:
+        return [nothing] * len(view.features), everywhere
+    if len(numbers) == 1:
+        places = _positions(view, table, numbers.pop())
+        bodies = [None if value is None else unpack_body(value[19:]) for value in raw]
+        if withheld or None in bodies:
+            blank = [None] * max(map(len, filter(None, bodies)))
+            bodies = [blank if body is None or row in withheld else body for row, body in enumerate(bodies)]
+        columns = list(zip(*bodies, strict=True))
+        if None not in places:
+            return [columns[place] for place in places], everywhere  # type: ignore[index]
+        lacks = tuple(row for row, value in enumerate(raw) if value is not None)
+        return (
+            [nothing if place is None else columns[place] for place in places],
+            [lacks if place is None else () for place in places],
+        )
+    return _mixed_values(view, table, raw, withheld)
+
+
+def _mixed_values(
+    view: ViewPlan, table: Table, raw: Rows, withheld: set[int]
+) -> tuple[list[Sequence[Stored]], list[Sequence[int]]]:
+    """As `_values`, where rows of several schemas stand side by side."""
+    lists: list[list[Stored]] = [[None] * len(raw) for _ in view.features]
+    lacking: list[list[int]] = [[] for _ in view.features]
+    for row, value in enumerate(raw):
+        if value is None:
+            continue
+        body = unpack_body(value[19:])
+        for feature, place in enumerate(_positions(view, table, value[SCHEMA_NUMBER])):
+            if place is None:
+                lacking[feature].append(row)
+            elif row not in withheld:
+                lists[feature][row] = body[place]
+    return [*lists], [*lacking]
+
+
+def _positions(view: ViewPlan, table: Table, number: bytes) -> tuple[int | None, ...]:
+    schema = int.from_bytes(number, "big")
+    if schema > table.newest:
+        raise UnknownSchemaError
+    return view.positions(table, schema)
+
+
+def _moments(given: Sequence[object] | None, rows: int) -> Sequence[int]:
+    if given is None:
+        return [micros(present_moment())] * rows
     place = f"request field {REQUEST_TIMESTAMP!r}"
-    return [moment or now for moment in as_declared(column_of(given, place), UnixTimestamp, place).to_pylist()]
+    now = micros(present_moment())
+    found = as_declared(column_of(given, place), UnixTimestamp, place).cast(pa.int64()).to_pylist()
+    return [now if moment is None else moment for moment in found]
 
 
-def _columnar(entity_rows: EntityRows) -> dict[str, list[Any]]:
+def _columnar(entity_rows: EntityRows) -> tuple[int, Mapping[str, Sequence[Any]]]:
+    """The number of rows, and the columns."""
     if isinstance(entity_rows, list):
-        if not entity_rows:
-            raise UsageError("a lookup needs at least one entity row. Give one, such as {'id': 1}.")
-        names = entity_rows[0].keys()
+        if len(entity_rows) == 1:
+            return 1, {name: (value,) for name, value in entity_rows[0].items()}
+        names = entity_rows[0].keys() if entity_rows else ()
         for number, row in enumerate(entity_rows):
             if row.keys() != names:
                 raise UsageError(
                     f"entity row {number} has {', '.join(row)}, the first has {', '.join(names)}. Give all the same."
                 )
-        return {name: [row[name] for row in entity_rows] for name in names}
-    return {
-        name: list(values.val if isinstance(values, RepeatedValue) else values) for name, values in entity_rows.items()
+        return len(entity_rows), {name: [row[name] for row in entity_rows] for name in names}
+    columns = {
+        name: values.val if isinstance(values, RepeatedValue) else values for name, values in entity_rows.items()
     }
+    lengths = {name: len(values) for name, values in columns.items()}
+    if len(set(lengths.values())) > 1:
+        listed = ", ".join(f"{name} {length}" for name, length in lengths.items())
+        raise UsageError(
+            f"the columns of the request are of different lengths: {listed}. Give one value a row in each."
+        )
+    return next(iter(lengths.values()), 0), columns
 
 
-def _status(value: Value) -> FieldStatus.ValueType:
-    return FieldStatus.NULL_VALUE if value.WhichOneof("val") is None else FieldStatus.PRESENT
+def _plain(values: Sequence[Any]) -> list[Any]:
+    """Join keys as the answer shows them: without the types of NumPy or protobuf."""
+    if set(map(type, values)) <= _PLAIN:
+        return list(values)
+    return [_plain_value(value) for value in values]
 
 
-def _vector(values: Sequence[Value]) -> Vector:
-    return Vector(
-        values=values, statuses=[_status(value) for value in values], event_timestamps=[_NOWHEN] * len(values)
-    )
+def _plain_value(value: Any) -> Any:
+    if isinstance(value, Value):
+        return feast_value_type_to_python_type(value)
+    return value.item() if isinstance(value, np.generic) else value

@@ -1,24 +1,26 @@
-"""The online store: Feast's Redis store, found where our settings say, quick to give up, and corrected by corrections.
+"""The online store: packed rows in Redis, read in one round trip, written so that the newest wins.
 
 Loads no pyspark, duckdb or deltalake: this is what a serving image imports.
 """
 
 import asyncio
+import contextlib
+import threading
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Literal, TypeAlias, cast
 from weakref import WeakKeyDictionary
 
-from feast import FeatureService, FeatureStore, FeatureView, RepoConfig
+from feast import Entity, FeatureService, FeatureStore, FeatureView, RepoConfig
 from feast.infra.online_stores.helpers import compute_versioned_name
 from feast.infra.online_stores.redis import RedisOnlineStore, RedisOnlineStoreConfig
 from feast.infra.registry.base_registry import BaseRegistry
-from feast.online_response import OnlineResponse
 from feast.protos.feast.types.EntityKey_pb2 import EntityKey
 from feast.protos.feast.types.Value_pb2 import Value
-from google.protobuf.timestamp_pb2 import Timestamp
 
-from transformations.engine.settings import get_settings
+from transformations.engine.errors import FeaturesError, ServiceUnavailableError
+from transformations.engine.settings import get_settings, present_moment
+from transformations.stores import online_catalog, packed_rows
 from transformations.stores.connections import (
     AsyncClient,
     SyncClient,
@@ -29,18 +31,33 @@ from transformations.stores.connections import (
 )
 from transformations.stores.http_errors import answering
 from transformations.stores.loaded import forget
-from transformations.stores.lookup import EntityRows, lookup_of
+from transformations.stores.lookup import EntityRows, Lookup, UnknownSchemaError, lookup_of
+from transformations.stores.online_catalog import Catalog, Table
+from transformations.stores.online_keys import tag_of
+from transformations.stores.packed_rows import Schema, codec_of, schema_of
+from transformations.stores.plans import Plans
+from transformations.stores.response import PackedResponse
 from transformations.stores.rollout import check_served
+from transformations.stores.row_reads import Reader, Values, get_async
+from transformations.stores.row_writes import write_rows
+from transformations.stores.unlinking import unlink_leftovers
 
 # A row as Feast hands it over: entity key, values, event timestamp, created timestamp.
 Row: TypeAlias = tuple[EntityKey, dict[str, Value], datetime, datetime | None]
-HashFields: TypeAlias = tuple[bytes, list[str | bytes]]
+Found: TypeAlias = tuple[datetime | None, dict[str, Value] | None]
 
-_BEGINNING = datetime.min.replace(tzinfo=UTC)
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_EXPIRY_MARGIN = timedelta(days=1)
+_ATTEMPTS = 5
 
 
 class PackedRedisOnlineStoreConfig(RedisOnlineStoreConfig):
-    """The yaml keys of Feast's Redis store; without a `connection_string` our settings tell where Redis is."""
+    """The yaml keys of Feast's Redis store; without a `connection_string` our settings tell where Redis is.
+
+    key_ttl_seconds: when a row expires after its writing; by default its view's ttl and a day, or never.
+    full_scan_for_deletion: whether `feast apply` also unlinks the rows of views it removes, which are hidden at once
+    anyway; the next materialization unlinks what is left.
+    """
 
     type: str = "transformations.stores.online.PackedRedisOnlineStore"  # type: ignore[assignment]
     connection_string: str = ""
@@ -49,22 +66,108 @@ class PackedRedisOnlineStoreConfig(RedisOnlineStoreConfig):
 
 
 class PackedRedisOnlineStore(RedisOnlineStore):
-    """Feast's Redis store, connected on first use: `feast apply` of new views and training retrieval need no Redis.
+    """One value per entity and view; any number of views and entities is one round trip.
 
-    A write replaces the stored row unless its event timestamp is older; of several rows of a key in one batch the
-    newest by (event timestamp, created timestamp) counts. Reads and writes wait as long as the settings say.
+    A write replaces the stored row unless that is newer by (event timestamp, created timestamp, schema). It connects on
+    first use: `feast apply` of new views and training retrieval need no Redis. Reads and writes wait as long as the
+    settings say.
 
     Errors: ServiceUnavailableError when Redis cannot be reached or does not answer in time.
     """
 
     def __init__(self) -> None:
-        self._reader: SyncClient | None = None
+        self._reader: Reader | None = None
         self._async_readers: WeakKeyDictionary[asyncio.AbstractEventLoop, AsyncClient] = WeakKeyDictionary()
+        self._catalogs: dict[str, Catalog] = {}
+        self._plans: Plans | None = None
+        self._connecting = threading.Lock()
 
-    async def initialize(self, config: RepoConfig) -> None:
-        """A server's start: DataError where the registry has on-demand views that were never applied with this code."""
-        registry = FeatureStore(config=config).registry
-        await asyncio.to_thread(check_served, registry, config.project)
+    # Reading
+
+    def get_online_features(
+        self,
+        config: RepoConfig,
+        features: list[str] | FeatureService,
+        entity_rows: EntityRows,
+        registry: BaseRegistry,
+        project: str,
+        full_feature_names: bool = False,
+        include_feature_view_version_metadata: bool = False,
+    ) -> PackedResponse:
+        """The newest values of stored features, and on-demand features computed as training computes them."""
+        with answering(), reaching(config.online_store):
+            plan = self._plans_of(config).of(registry, project, features, full_feature_names)
+            lookup = lookup_of(plan, entity_rows)
+            epoch, catalog = self._catalog(config, project)
+            for _ in range(_ATTEMPTS):
+                values = self._reader_of(config).get(lookup.keys(epoch, catalog))
+                if (answer := _answer(lookup, values, catalog, include_feature_view_version_metadata)) is not None:
+                    return answer
+                epoch, catalog = self._catalog(config, project, renew=True)
+        raise _restless(config)
+
+    async def get_online_features_async(
+        self,
+        config: RepoConfig,
+        features: list[str] | FeatureService,
+        entity_rows: EntityRows,
+        registry: BaseRegistry,
+        project: str,
+        full_feature_names: bool = False,
+        include_feature_view_version_metadata: bool = False,
+    ) -> PackedResponse:
+        """As `get_online_features`."""
+        with answering(), reaching(config.online_store):
+            plan = self._plans_of(config).of(registry, project, features, full_feature_names)
+            lookup = lookup_of(plan, entity_rows)
+            epoch, catalog = await self._catalog_async(config, project)
+            for _ in range(_ATTEMPTS):
+                values = await self._get_async(config, lookup.keys(epoch, catalog))
+                if (answer := _answer(lookup, values, catalog, include_feature_view_version_metadata)) is not None:
+                    return answer
+                epoch, catalog = await self._catalog_async(config, project, renew=True)
+        raise _restless(config)
+
+    def online_read(
+        self,
+        config: RepoConfig,
+        table: FeatureView,
+        entity_keys: list[EntityKey],
+        requested_features: list[str] | None = None,
+    ) -> list[Found]:
+        """Each entity's row: its event timestamp and values; nothing where there is no row.
+
+        Of a row that its view's ttl has outlived, the event timestamp and nulls.
+        """
+        with reaching(config.online_store):
+            epoch, catalog = self._catalog(config, config.project)
+            for _ in range(_ATTEMPTS):
+                keys, view = _read_keys(config, catalog, table, entity_keys)
+                values = self._reader_of(config).get([epoch, *keys])
+                if values[0] == catalog.epoch:
+                    return _found(table, view, values[1:], requested_features, len(entity_keys))
+                epoch, catalog = self._catalog(config, config.project, renew=True)
+        raise _restless(config)
+
+    async def online_read_async(
+        self,
+        config: RepoConfig,
+        table: FeatureView,
+        entity_keys: list[EntityKey],
+        requested_features: list[str] | None = None,
+    ) -> list[Found]:
+        """As `online_read`."""
+        with reaching(config.online_store):
+            epoch, catalog = await self._catalog_async(config, config.project)
+            for _ in range(_ATTEMPTS):
+                keys, view = _read_keys(config, catalog, table, entity_keys)
+                values = await self._get_async(config, [epoch, *keys])
+                if values[0] == catalog.epoch:
+                    return _found(table, view, values[1:], requested_features, len(entity_keys))
+                epoch, catalog = await self._catalog_async(config, config.project, renew=True)
+        raise _restless(config)
+
+    # Writing
 
     def online_write_batch(
         self,
@@ -73,18 +176,25 @@ class PackedRedisOnlineStore(RedisOnlineStore):
         data: list[Row],
         progress: Callable[[int], Any] | None,
     ) -> None:
-        """Write each key's newest row, unless Redis holds one of a later event time."""
-        newest: dict[bytes, Row] = {}
-        keys = self._generate_redis_keys_for_entities(config, [row[0] for row in data])
-        for key, row in zip(keys, data, strict=True):
-            if key not in newest or _moments(row) >= _moments(newest[key]):
-                newest[key] = row
-        versioning = config.registry.enable_online_feature_view_versioning
-        stamp: list[str | bytes] = [f"_ts:{compute_versioned_name(table, versioning)}"]
+        """Write each key's newest row, unless Redis holds a newer one; what pushes and Feast's own engine call.
+
+        The rows are marked as pushed; a materialization that finds the same row in the offline table clears that.
+        Naive timestamps are UTC. A row of a null join key is no entity's, and is left out.
+        """
+        rows = _newest(data)
+        schema = schema_of(table.features)
+        expiry = expiry_ms(table, config.online_store)
         with reaching(config.online_store):
-            stored = _read(self._get_client(config.online_store), [(key, stamp) for key in newest])
-            rows = [row for row, (found,) in zip(newest.values(), stored, strict=True) if not _is_older(row, found)]
-            super().online_write_batch(config, table, rows, None)
+            client = self._get_client(config.online_store)
+            for _ in range(_ATTEMPTS):
+                number, version = self.table_for_writing(config, table, schema)
+                packed = _packed(table, rows, version)
+                write_rows(client, ((tag + number, row) for tag, row in packed), expiry)
+                if client.get(online_catalog.epoch_key(config.project)) == self._catalogs[config.project].epoch:
+                    break
+                # The view was deleted, loaded anew or flushed meanwhile: the rows belong elsewhere now.
+            else:
+                raise _restless(config)
         if progress:
             progress(len(data))
 
@@ -98,68 +208,112 @@ class PackedRedisOnlineStore(RedisOnlineStore):
         """As `online_write_batch`, in a thread."""
         await asyncio.to_thread(self.online_write_batch, config, table, data, progress)
 
-    def get_online_features(
-        self,
-        config: RepoConfig,
-        features: list[str] | FeatureService,
-        entity_rows: EntityRows,
-        registry: BaseRegistry,
-        project: str,
-        full_feature_names: bool = False,
-        include_feature_view_version_metadata: bool = False,
-    ) -> OnlineResponse:
-        """The newest values of stored features, and on-demand features computed as training computes them."""
-        with answering():
-            lookup = lookup_of(registry, project, features, entity_rows, full_feature_names)
-            self._read_features_per_fv(config, *lookup.to_read, include_feature_view_version_metadata)
-            return lookup.answer()
+    def table_for_writing(self, config: RepoConfig, view: FeatureView, schema: Schema) -> tuple[bytes, int]:
+        """The number of a view's table and of the schema that its rows have now, both made where they are missing."""
+        name, client = online_name(view, config), self._get_client(config.online_store)
+        catalog = online_catalog.read_catalog(client, config.project)
+        known = catalog.tables.get(name)
+        if known is None or known.schemas[-1] != schema:
+            catalog = online_catalog.intern(client, config.project, name, schema)
+        self._catalogs[config.project] = catalog
+        known = catalog.tables[name]
+        return known.number, known.newest
 
-    async def get_online_features_async(
+    # Views that come and go
+
+    def update(
         self,
         config: RepoConfig,
-        features: list[str] | FeatureService,
-        entity_rows: EntityRows,
-        registry: BaseRegistry,
-        project: str,
-        full_feature_names: bool = False,
-        include_feature_view_version_metadata: bool = False,
-    ) -> OnlineResponse:
-        """As `get_online_features`."""
-        with answering():
-            lookup = lookup_of(registry, project, features, entity_rows, full_feature_names)
-            await self._read_features_per_fv_async(config, *lookup.to_read, include_feature_view_version_metadata)
-            return lookup.answer()
+        tables_to_delete: Sequence[FeatureView],
+        tables_to_keep: Sequence[FeatureView],
+        entities_to_delete: Sequence[Entity],
+        entities_to_keep: Sequence[Entity],
+        partial: bool,
+    ) -> None:
+        """Hide the rows of deleted views at once, and unlink them bit by bit."""
+        if not tables_to_delete:
+            return
+        for table in tables_to_delete:
+            self.delete_table(config, table)
+        if config.online_store.full_scan_for_deletion:
+            with reaching(config.online_store):
+                unlink_leftovers(self._get_client(config.online_store))
 
     def delete_table(self, config: RepoConfig, table: FeatureView) -> None:
-        """Delete a view's rows."""
+        """Hide a view's rows."""
         with reaching(config.online_store):
-            super().delete_table(config, table)
-            forget(self._get_client(config.online_store), config.project, table.name)
+            client, name = self._get_client(config.online_store), online_name(table, config)
+            forget(client, config.project, name)
+            online_catalog.drop(client, config.project, name)
 
-    def delete_entity_values(self, config: RepoConfig, join_keys: list[str]) -> None:
-        """Delete the rows of all keys of these names."""
-        with reaching(config.online_store):
-            super().delete_entity_values(config, join_keys)
+    def teardown(self, config: RepoConfig, tables: Sequence[FeatureView], entities: Sequence[Entity]) -> None:
+        """Remove the rows of these views."""
+        self.update(config, tables, [], entities, [], partial=False)
+
+    # Connections
+
+    async def initialize(self, config: RepoConfig) -> None:
+        """A server's start: compile the plans of all feature services, and connect.
+
+        DataError where the registry has on-demand views that were never applied with this code.
+        """
+        registry = FeatureStore(config=config).registry
+        await asyncio.to_thread(check_served, registry, config.project)
+        self._plans_of(config).prepare(registry, config.project)
+        # Redis may still be on its way up; while it is down, each request says so.
+        with contextlib.suppress(ServiceUnavailableError), reaching(config.online_store):
+            await self._catalog_async(config, config.project)
 
     async def close(self) -> None:
         """Close the running event loop's connections."""
         if client := self._async_readers.pop(asyncio.get_running_loop(), None):
             await client.aclose()
 
-    async def online_read_async(self, config: RepoConfig, *args: Any, **kwargs: Any) -> Any:
-        """As Feast's."""
-        with reaching(config.online_store):
-            return await super().online_read_async(config, *args, **kwargs)
+    def _plans_of(self, config: RepoConfig) -> Plans:
+        if self._plans is None:
+            self._plans = Plans(config.registry.enable_online_feature_view_versioning)
+        return self._plans
 
-    async def _read_features_per_fv_async(self, config: RepoConfig, *args: Any, **kwargs: Any) -> None:
-        with reaching(config.online_store):
-            await super()._read_features_per_fv_async(config, *args, **kwargs)
+    def _catalog(self, config: RepoConfig, project: str, renew: bool = False) -> tuple[bytes, Catalog]:
+        """The key of the catalog's epoch, and the catalog as it was last read."""
+        epoch = online_catalog.epoch_key(project)
+        if renew or project not in self._catalogs:
+            reader = self._reader_of(config)
+            (seen,) = reader.get([epoch])
+            self._catalogs[project] = online_catalog.catalog_of(
+                seen, reader.get_hash(online_catalog.views_key(project))
+            )
+        return epoch, self._catalogs[project]
 
-    def _read_hash_fields(self, config: RepoConfig, commands: Sequence[HashFields]) -> Any:
+    async def _catalog_async(self, config: RepoConfig, project: str, renew: bool = False) -> tuple[bytes, Catalog]:
+        epoch = online_catalog.epoch_key(project)
+        if renew or project not in self._catalogs:
+            (seen,) = await self._get_async(config, [epoch])
+            client = self._async_client(config)
+            views = await cast("Any", client.hgetall(cast("str", online_catalog.views_key(project))))
+            self._catalogs[project] = online_catalog.catalog_of(seen, views)
+        return epoch, self._catalogs[project]
+
+    def _reader_of(self, config: RepoConfig) -> Reader:
         if self._reader is None:
-            self._reader = connect(config.online_store, get_settings().redis_read_timeout_ms)
-        with reaching(config.online_store):
-            return _read(self._reader, commands)
+            with self._connecting:
+                if self._reader is None:
+                    timeout_ms = get_settings().redis_read_timeout_ms
+                    client = connect(config.online_store, timeout_ms)
+                    self._reader = Reader(client, timeout_ms)
+        return self._reader
+
+    async def _get_async(self, config: RepoConfig, keys: Sequence[bytes]) -> Values:
+        return await get_async(self._async_client(config), keys, get_settings().redis_read_timeout_ms)
+
+    def _async_client(self, config: RepoConfig) -> AsyncClient:
+        """The lookups' client of the running event loop; connections cannot move from one loop to another."""
+        loop = asyncio.get_running_loop()
+        client = self._async_readers.get(loop)
+        if client is None:
+            client = connect_async(config.online_store, get_settings().redis_read_timeout_ms)
+            self._async_readers[loop] = client
+        return client
 
     def _get_client(self, online_store_config: RedisOnlineStoreConfig) -> SyncClient:
         """The patient client, for everything but lookups."""
@@ -170,29 +324,100 @@ class PackedRedisOnlineStore(RedisOnlineStore):
         return self._client
 
     async def _get_client_async(self, online_store_config: RedisOnlineStoreConfig) -> AsyncClient:
-        """The lookups' client of the running event loop; connections cannot move from one loop to another."""
-        loop = asyncio.get_running_loop()
-        if loop not in self._async_readers:
-            timeout_ms = get_settings().redis_read_timeout_ms
-            self._async_readers[loop] = connect_async(online_store_config, timeout_ms)
-        return self._async_readers[loop]
+        raise NotImplementedError("this store's asynchronous client belongs to an event loop")
 
 
-def _read(client: SyncClient, commands: Sequence[HashFields]) -> list[list[bytes | None]]:
-    with client.pipeline(transaction=False) as pipe:
-        for key, fields in commands:
-            pipe.hmget(cast("str", key), fields)  # redis-py takes bytes, and says only str
-        return cast("list[list[bytes | None]]", pipe.execute())
+def online_name(view: FeatureView, config: RepoConfig) -> str:
+    """What the online store calls a view: its name, with its version where the repository serves several."""
+    name: str = compute_versioned_name(view, config.registry.enable_online_feature_view_versioning)
+    return name
 
 
-def _moments(row: Row) -> tuple[datetime, datetime]:
-    """What orders the rows of one key; naive is UTC, as everywhere in Feast."""
-    return _aware(row[2]), _BEGINNING if row[3] is None else _aware(row[3])
+def expiry_ms(view: FeatureView, config: RedisOnlineStoreConfig) -> int:
+    """How long after its writing a row of a view expires, in milliseconds; 0 for never.
+
+    A row is withheld once its ttl has passed; the margin lets readers be told so, instead of finding nothing.
+    """
+    if config.key_ttl_seconds:
+        return config.key_ttl_seconds * 1000
+    return (view.ttl + _EXPIRY_MARGIN) // timedelta(milliseconds=1) if view.ttl else 0
 
 
-def _aware(moment: datetime) -> datetime:
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+def _answer(lookup: Lookup, values: Values, catalog: Catalog, with_versions: bool) -> PackedResponse | None:
+    """The answer; None where the catalog that the keys came from is outdated."""
+    if values[0] != catalog.epoch:
+        return None
+    try:
+        return lookup.answer(values, catalog, with_versions)
+    except UnknownSchemaError:  # on a cluster, epoch and rows are not read at one moment
+        return None
 
 
-def _is_older(row: Row, stored: bytes | None) -> bool:
-    return stored is not None and _aware(row[2]) < Timestamp.FromString(stored).ToDatetime(tzinfo=UTC)
+def _restless(config: RepoConfig) -> FeaturesError:
+    return FeaturesError(
+        f"The online store's catalog of {config.project} changed {_ATTEMPTS} times during one request. "
+        f"Look what writes to {{features}}:* in Redis; `feast apply` and materializations do, a few times each."
+    )
+
+
+def _read_keys(
+    config: RepoConfig, catalog: Catalog, view: FeatureView, entities: Sequence[EntityKey]
+) -> tuple[list[bytes], Table | None]:
+    table = catalog.tables.get(online_name(view, config))
+    if table is None:
+        return [], None
+    return [(tag_of(entity) or b"{}") + table.number for entity in entities], table
+
+
+def _found(
+    view: FeatureView, table: Table | None, rows: Values, wanted: Sequence[str] | None, entities: int
+) -> list[Found]:
+    if table is None:
+        return [(None, None)] * entities
+    features = [feature for feature in view.features if wanted is None or feature.name in wanted]
+    codecs = {feature.name: codec_of(feature.dtype) for feature in features}
+    fields = [(feature.name, str(feature.dtype)) for feature in features]
+    now, found = present_moment(), list[Found]()
+    for row in rows:
+        if row is None:
+            found.append((None, None))
+            continue
+        micros, _, schema, _ = packed_rows.unpack_header(row)
+        happened = _EPOCH + timedelta(microseconds=micros)
+        if view.ttl and happened + view.ttl < now:
+            found.append((happened, {name: Value() for name in codecs}))
+            continue
+        body = packed_rows.unpack_body(row[packed_rows.HEADER.size :])
+        places = table.schemas[schema - 1].positions(fields)
+        values = {name: None if place is None else body[place] for (name, _), place in zip(fields, places, strict=True)}
+        found.append((happened, {name: codecs[name].to_protos([value])[0] for name, value in values.items()}))
+    return found
+
+
+def _newest(data: Sequence[Row]) -> dict[bytes, Row]:
+    """Of each entity the newest row."""
+    newest: dict[bytes, Row] = {}
+    for row in data:
+        tag = tag_of(row[0])
+        if tag is not None and (tag not in newest or _order(row) >= _order(newest[tag])):
+            newest[tag] = row
+    return newest
+
+
+def _order(row: Row) -> tuple[int, int]:
+    return packed_rows.micros(row[2]), _created(row)
+
+
+def _created(row: Row) -> int:
+    return packed_rows.NEVER_CREATED if row[3] is None else packed_rows.micros(row[3])
+
+
+def _packed(view: FeatureView, rows: dict[bytes, Row], schema: int) -> list[tuple[bytes, bytes]]:
+    codecs = [(feature.name, codec_of(feature.dtype)) for feature in view.features]
+    packed = []
+    for tag, row in rows.items():
+        values = [codec.from_proto(row[1][name]) if name in row[1] else None for name, codec in codecs]
+        packed.append(
+            (tag, packed_rows.pack(packed_rows.micros(row[2]), _created(row), schema, packed_rows.PUSHED, values))
+        )
+    return packed

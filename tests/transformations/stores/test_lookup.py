@@ -175,10 +175,19 @@ def test_a_request_value_of_another_kind_is_refused(store: FeatureStore, price: 
         store.get_online_features(["user_now:price_ratio"], {"user_id": [1] * len(price), "price": price})
 
 
+@pytest.mark.parametrize("nobody", [[], {"user_id": []}])
+def test_an_empty_request_gets_an_empty_answer(store: FeatureStore, nobody: Any) -> None:
+    answer = store.get_online_features(["user_visits:plan", "user_now:price_ratio"], nobody)
+    assert answer.to_dict() == {"user_id": [], "plan": [], "price_ratio": []}
+    assert answer.statuses() == {"plan": [], "price_ratio": []}
+
+
 def test_a_request_that_lacks_something_says_what(store: FeatureStore) -> None:
     with pytest.raises(RequestDataNotFoundInEntityRowsException, match="price"):
         store.get_online_features(["user_now:price_ratio"], [{"user_id": 1}])
-    with pytest.raises(UsageError, match="a lookup needs at least one entity row"):
-        store.get_online_features(["user_visits:plan"], [])
+    with pytest.raises(UsageError, match="the request lacks join key 'user_id'"):
+        store.get_online_features(["user_visits:plan"], [{"uid": 1}])
+    with pytest.raises(UsageError, match="different lengths: user_id 2, price 1"):
+        store.get_online_features(["user_now:price_ratio"], {"user_id": [1, 2], "price": [1.0]})
     with pytest.raises(UsageError, match="entity row 1 has user, the first has user_id"):
         store.get_online_features(["user_visits:plan"], [{"user_id": 1}, {"user": 2}])

@@ -69,9 +69,10 @@ class World:
         self.store, self.user, self.visits, self.module_of = store, user, visits, module_of
 
     def deploy(self, code: str) -> None:
-        """Another process, with this code: Feast remembers in a process how it has resolved a request."""
+        """Another process, with this code: a process remembers how it has resolved a request."""
         self.functions = self.module_of("rollout_functions", code)
         self.store.refresh_registry()
+        self.store._provider = None
 
     def apply(self, code: str, *names: str, source: RequestSource = price) -> None:
         self.deploy(code)

@@ -1,0 +1,276 @@
+"""The packed row: all features of one entity in one view as one value, a fixed header and a MessagePack array.
+
+Header, big-endian, 19 bytes: event timestamp and created timestamp (int64 microseconds UTC; without a created timestamp
+the least int64), schema number (uint16), flags (uint8). Body: the features' stored forms in the order of the row's
+schema. A stored form is what MessagePack has natively, null included; UnixTimestamp is whole seconds, Float32 the
+double of its rounding, NaN null; a type that MessagePack lacks is its Feast protobuf, as bytes.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import struct
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, TypeAlias
+
+import numpy as np
+import ormsgpack
+import pyarrow as pa
+from feast import Field
+from feast.protos.feast.types.Value_pb2 import Value
+from feast.type_map import NULL_TIMESTAMP_INT_VALUE, feast_value_type_to_python_type
+from feast.types import Array, FeastType, PrimitiveFeastType
+
+from transformations.engine.errors import DataError
+from transformations.stores.values import arrow_type, from_protos, to_protos
+
+Stored: TypeAlias = Any
+"""One feature's value as it lies in the body."""
+
+HEADER = struct.Struct(">qqHB")
+SCHEMA_NUMBER = slice(16, 18)
+PUSHED = 1
+"""Flag: written by a push, not by a materialization; until one confirms it, only the online store has the row."""
+
+NEVER_CREATED = -(2**63)
+"""The created timestamp of a row that has none: older than any."""
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+pack_body = ormsgpack.packb
+unpack_body = ormsgpack.unpackb
+
+
+@dataclass(frozen=True)
+class Schema:
+    """The features of a row, in order, each with its dtype as text: what tells how a row written before is to be read.
+
+    A feature whose dtype has changed since is another feature.
+    """
+
+    fields: tuple[tuple[str, str], ...]
+
+    def text(self) -> str:
+        """As the online store keeps it."""
+        return json.dumps(self.fields, separators=(",", ":"))
+
+    def positions(self, wanted: Sequence[tuple[str, str]]) -> tuple[int | None, ...]:
+        """Where in a row each wanted feature lies; None for one that rows of this schema lack."""
+        places = {field: place for place, field in enumerate(self.fields)}
+        return tuple(places.get(field) for field in wanted)
+
+
+def schema_of(features: Sequence[Field]) -> Schema:
+    """The schema of a view's features as they are declared now."""
+    return Schema(tuple((feature.name, str(feature.dtype)) for feature in features))
+
+
+def schema_from(text: str) -> Schema:
+    """The schema of `Schema.text`."""
+    return Schema(tuple((name, dtype) for name, dtype in json.loads(text)))
+
+
+def pack(event: int, created: int, schema: int, flags: int, values: Sequence[Stored]) -> bytes:
+    """One row; times in microseconds since 1970 UTC."""
+    return HEADER.pack(event, created, schema, flags) + pack_body(tuple(values))
+
+
+def event_micros(row: bytes) -> int:
+    """A row's event timestamp, in microseconds since 1970 UTC."""
+    return int.from_bytes(row[:8], "big", signed=True)
+
+
+def unpack_header(row: bytes) -> tuple[int, int, int, int]:
+    """Event timestamp, created timestamp, schema number and flags."""
+    event, created, schema, flags = HEADER.unpack_from(row)
+    return event, created, schema, flags
+
+
+def micros(moment: datetime) -> int:
+    """Microseconds since 1970; naive is UTC, as everywhere in Feast."""
+    since = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)) - _EPOCH
+    return (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
+
+
+@dataclass(frozen=True)
+class Codec:
+    """The forms of one dtype's values.
+
+    python: from the stored form to the object that a response shows; None where they are the same. Nulls are handled by
+    the callers of `python`, and by the columns' functions themselves.
+    """
+
+    dtype: FeastType
+    python: Callable[[Stored], object] | None
+    from_arrow: Callable[[pa.Array], list[Stored]]
+    from_proto: Callable[[Value], Stored]
+    to_protos: Callable[[Sequence[Stored]], list[Value]]
+    to_arrow: Callable[[Sequence[Stored]], pa.Array]
+
+    def shown(self, column: Sequence[Stored]) -> list[object]:
+        """A column as a response shows it."""
+        convert = self.python
+        if convert is None:
+            return list(column)
+        return [None if value is None else convert(value) for value in column]
+
+
+_SCALARS: dict[PrimitiveFeastType, str] = {
+    PrimitiveFeastType.INT64: "int64_val",
+    PrimitiveFeastType.INT32: "int32_val",
+    PrimitiveFeastType.FLOAT64: "double_val",
+    PrimitiveFeastType.FLOAT32: "float_val",
+    PrimitiveFeastType.STRING: "string_val",
+    PrimitiveFeastType.BOOL: "bool_val",
+    PrimitiveFeastType.BYTES: "bytes_val",
+    PrimitiveFeastType.UNIX_TIMESTAMP: "unix_timestamp_val",
+}
+_FLOATS = (PrimitiveFeastType.FLOAT64, PrimitiveFeastType.FLOAT32)
+_INTEGERS = (PrimitiveFeastType.INT64, PrimitiveFeastType.INT32)
+
+
+def codec_of(dtype: FeastType) -> Codec:
+    """The codec of a dtype; every Feast type has one."""
+    if isinstance(dtype, PrimitiveFeastType) and dtype in _SCALARS:
+        return _scalar(dtype)
+    if isinstance(dtype, Array) and isinstance(dtype.base_type, PrimitiveFeastType) and dtype.base_type in _SCALARS:
+        return _array(dtype, dtype.base_type)
+    return _opaque(dtype)
+
+
+def _scalar(dtype: PrimitiveFeastType) -> Codec:
+    name, is_time, target = _SCALARS[dtype], dtype == PrimitiveFeastType.UNIX_TIMESTAMP, arrow_type(dtype)
+
+    def from_arrow(column: pa.Array) -> list[Stored]:
+        values: list[Stored] = (_seconds(column) if is_time else column).to_pylist()
+        return values
+
+    def from_proto(value: Value) -> Stored:
+        given = value.WhichOneof("val")
+        if given is None:
+            return None
+        return _as(dtype, given, getattr(value, given))
+
+    def to_values(column: Sequence[Stored]) -> list[Value]:
+        return [Value() if value is None else Value(**{name: value}) for value in column]
+
+    def to_arrow(column: Sequence[Stored]) -> pa.Array:
+        if is_time:
+            return pa.array(column, pa.timestamp("s", "UTC")).cast(target)
+        return pa.array(column, target)
+
+    return Codec(dtype, _moment if is_time else None, from_arrow, from_proto, to_values, to_arrow)
+
+
+def _array(dtype: Array, element: PrimitiveFeastType) -> Codec:
+    name, is_time = _SCALARS[element].replace("_val", "_list_val"), element == PrimitiveFeastType.UNIX_TIMESTAMP
+
+    def from_arrow(column: pa.Array) -> list[Stored]:
+        if is_time:
+            return [from_proto(value) for value in to_protos(column, dtype)]
+        values: list[Stored] = column.to_pylist()
+        return values
+
+    def from_proto(value: Value) -> Stored:
+        given = value.WhichOneof("val")
+        if given is None:
+            return None
+        if not given.endswith("_list_val"):
+            raise _mismatch(dtype, given, getattr(value, given))
+        scalar = given.replace("_list_val", "_val")
+        return [_as(element, scalar, each, keep_nan=True) for each in getattr(value, given).val]
+
+    def to_values(column: Sequence[Stored]) -> list[Value]:
+        values = []
+        for entry in column:
+            value = Value()
+            if entry is not None:
+                holder = getattr(value, name)
+                holder.SetInParent()  # an empty list is a list
+                holder.val.extend(entry)
+            values.append(value)
+        return values
+
+    def to_arrow(column: Sequence[Stored]) -> pa.Array:
+        shown = (
+            [None if entry is None else [_moment(each) for each in entry] for entry in column] if is_time else column
+        )
+        return pa.array(shown, arrow_type(dtype))
+
+    def python(entry: Stored) -> object:
+        return [_moment(each) for each in entry]
+
+    return Codec(dtype, python if is_time else None, from_arrow, from_proto, to_values, to_arrow)
+
+
+def _opaque(dtype: FeastType) -> Codec:
+    """Maps, sets, UUIDs, decimals and their like keep the form that Feast gives them."""
+    kind = dtype.to_value_type()
+
+    def from_proto(value: Value) -> Stored:
+        return None if value.WhichOneof("val") is None else value.SerializeToString(deterministic=True)
+
+    def to_values(column: Sequence[Stored]) -> list[Value]:
+        return [Value() if value is None else Value.FromString(value) for value in column]
+
+    def from_arrow(column: pa.Array) -> list[Stored]:
+        return [from_proto(value) for value in to_protos(_mappings(column), dtype)]
+
+    def python(value: Stored) -> object:
+        return feast_value_type_to_python_type(Value.FromString(value), kind)
+
+    def to_arrow(column: Sequence[Stored]) -> pa.Array:
+        return from_protos(to_values(column), dtype, str(dtype))
+
+    return Codec(dtype, python, from_arrow, from_proto, to_values, to_arrow)
+
+
+def _as(dtype: PrimitiveFeastType, given: str, value: Any, keep_nan: bool = False) -> Stored:
+    """A protobuf's scalar as the declared dtype stores it; DataError where it is of another kind."""
+    if dtype in _FLOATS and given in ("double_val", "float_val", "int64_val", "int32_val"):
+        number = float(np.float32(value)) if dtype == PrimitiveFeastType.FLOAT32 else float(value)
+        return None if math.isnan(number) and not keep_nan else number
+    if dtype in _INTEGERS and given in ("int64_val", "int32_val"):
+        return value
+    if given != _SCALARS[dtype]:
+        raise _mismatch(dtype, given, value)
+    if dtype == PrimitiveFeastType.UNIX_TIMESTAMP and value == NULL_TIMESTAMP_INT_VALUE:
+        return None
+    return value
+
+
+def _mismatch(dtype: FeastType, given: str, value: object) -> DataError:
+    return DataError(
+        f"a feature declared {dtype} was given {given.removesuffix('_val')} {value!r}. Send {dtype}, or change the "
+        f"declaration."
+    )
+
+
+def _moment(seconds: int | None) -> datetime | None:
+    return None if seconds is None else datetime.fromtimestamp(seconds, UTC)
+
+
+def _seconds(column: pa.Array) -> pa.Array:
+    """Timestamps on whole seconds (as `values.as_feature` leaves them) as int64 seconds."""
+    return column.cast(pa.timestamp("s", "UTC")).cast(pa.int64())
+
+
+def _mappings(column: pa.Array) -> pa.Array | _Objects:
+    return _Objects([None if row is None else dict(row) for row in column.to_pylist()]) if _is_map(column) else column
+
+
+def _is_map(column: pa.Array) -> bool:
+    return bool(pa.types.is_map(column.type))
+
+
+@dataclass(frozen=True)
+class _Objects:
+    """Python objects where `to_protos` expects a column: Arrow's maps come as pairs, Feast takes dictionaries."""
+
+    rows: list[object]
+
+    def to_pylist(self) -> list[object]:
+        return self.rows

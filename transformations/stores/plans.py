@@ -1,0 +1,330 @@
+"""Request plans: what a lookup of these features reads, computes and answers, worked out once.
+
+A plan is compiled from the registry as this process has it cached, and kept until that changes. The registry's cache is
+renewed in the background when its time is up: a request never waits for it, and is answered by the plan that it has.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from functools import cached_property
+from typing import Any, TypeAlias
+
+import pyarrow as pa
+from feast import FeatureService, FeatureView, Field, OnDemandFeatureView, utils
+from feast.feature_view import DUMMY_ENTITY_ID
+from feast.infra.online_stores.helpers import compute_versioned_name
+from feast.infra.registry import proto_registry_utils
+from feast.infra.registry.base_registry import BaseRegistry
+from feast.protos.feast.core.Registry_pb2 import Registry as RegistryProto
+from feast.protos.feast.serving.ServingService_pb2 import FeatureViewMetadata
+from feast.types import FeastType
+from feast.value_type import ValueType
+
+from transformations.stores.online_catalog import Table
+from transformations.stores.packed_rows import Codec, Stored, codec_of
+from transformations.stores.rollout import served_version
+from transformations.stores.values import unseen_value
+from transformations.stores.wiring import not_served, reference_of
+
+Features: TypeAlias = list[str] | FeatureService
+
+_MOST_PLANS = 1_000
+
+
+@dataclass(frozen=True)
+class Feature:
+    """One stored feature to read: its place in rows is looked up by name and dtype. unseen: None where it has none."""
+
+    name: str
+    reference: str
+    dtype: FeastType
+    codec: Codec
+    unseen: Stored
+
+
+@dataclass(frozen=True, eq=False)
+class ViewPlan:
+    """One view to read. table: its name in the online store's catalog. keys: the request's column of each join key, in
+    the order of the join keys' names, and its dtype; none where the view is about no entity. ttl: in microseconds, 0
+    for none.
+    """
+
+    reference: str
+    table: str
+    keys: tuple[tuple[str, FeastType], ...]
+    features: tuple[Feature, ...]
+    ttl: int
+    version: FeatureViewMetadata
+    _layouts: dict[tuple[bytes, int], tuple[int | None, ...]] = field(default_factory=dict)
+
+    def positions(self, table: Table, number: int) -> tuple[int | None, ...]:
+        """Where rows of a table's schema of this number have the features; None for those that they lack."""
+        layout = self._layouts.get((table.number, number))
+        if layout is None:
+            wanted = [(feature.name, str(feature.dtype)) for feature in self.features]
+            layout = self._layouts[table.number, number] = table.schemas[number - 1].positions(wanted)
+        return layout
+
+
+@dataclass(frozen=True)
+class Output:
+    """One feature of the answer: its name there, and where it comes from: a view and a place in it, or (with the number
+    of the view as -1) an on-demand feature's reference.
+    """
+
+    name: str
+    reference: str
+    view: int
+    place: int
+    codec: Codec
+
+
+@dataclass(frozen=True)
+class ComputedPlan:
+    """One on-demand view to evaluate. inputs: for each stored input its reference, view and place. wanted: the names
+    of features, outputs: their references and codecs. not_served: those that only a newer version of the code knows.
+    """
+
+    view: OnDemandFeatureView
+    inputs: tuple[tuple[str, int, int], ...]
+    request_fields: frozenset[str]
+    wanted: tuple[str, ...]
+    outputs: tuple[tuple[str, Codec], ...]
+    not_served: frozenset[str]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All that a lookup of some features is.
+
+    join_keys: every name under which a request may bring a join key, with the name that the answer has for it.
+    """
+
+    join_keys: dict[str, str]
+    views: tuple[ViewPlan, ...]
+    computed: tuple[ComputedPlan, ...]
+    request_fields: frozenset[str]
+    outputs: tuple[Output, ...]
+
+    @cached_property
+    def key_columns(self) -> tuple[tuple[tuple[str, FeastType], ...], ...]:
+        """The different sets of join keys that its views are read by."""
+        return tuple(dict.fromkeys(view.keys for view in self.views))
+
+    @cached_property
+    def shown_keys(self) -> tuple[tuple[str, ValueType], ...]:
+        """The join keys that the answer shows, with the kind of protobuf that they have there."""
+        kinds = {name: dtype.to_value_type() for view in self.views for name, dtype in view.keys}
+        return tuple((name, kinds.get(name, ValueType.UNKNOWN)) for name in dict.fromkeys(self.join_keys.values()))
+
+    @cached_property
+    def needs_now(self) -> bool:
+        """Whether the moment of the request matters."""
+        return bool(self.computed) or any(view.ttl for view in self.views)
+
+
+class Plans:
+    """The plans of one store. versioned: whether the repository serves several versions of a view."""
+
+    def __init__(self, versioned: bool) -> None:
+        self._versioned = versioned
+        self._proto: RegistryProto | None = None
+        self._version = ""
+        self._digest = b""
+        self._plans: dict[tuple[object, ...], Plan] = {}
+        self._services: dict[int, tuple[FeatureService, tuple[object, ...]]] = {}
+        self._lock = threading.Lock()
+        self._renewing = threading.Lock()
+
+    def of(self, registry: BaseRegistry, project: str, features: Features, full_feature_names: bool) -> Plan:
+        """The plan of a request."""
+        proto = self._current(registry)
+        key = (self._key(features), project, full_feature_names)
+        plan = self._plans.get(key)
+        if plan is None:
+            plan = self._compile(proto, registry, project, features, full_feature_names)
+            with self._lock:
+                if len(self._plans) >= _MOST_PLANS:
+                    self._plans.clear()
+                self._plans[key] = plan
+        return plan
+
+    def prepare(self, registry: BaseRegistry, project: str) -> None:
+        """Compile the plans of all feature services; one that cannot be compiled fails when it is asked for."""
+        for service in registry.list_feature_services(project, allow_cache=True):
+            for full_feature_names in (False, True):
+                try:
+                    self.of(registry, project, service, full_feature_names)
+                except Exception:  # the request will say what is wrong
+                    continue
+
+    def _current(self, registry: BaseRegistry) -> RegistryProto:
+        """The registry that this process has cached. A change empties the plans; a mere renewal does not."""
+        proto: RegistryProto = registry.cached_registry_proto  # type: ignore[attr-defined]
+        if not proto.version_id:  # as the SQL registry leaves it; Feast then takes one content for another (rollout.py)
+            proto.version_id = uuid.uuid4().hex
+        version = proto.version_id
+        if proto is not self._proto or version != self._version:
+            digest = _digest(proto)
+            with self._lock:
+                if digest != self._digest:
+                    self._plans, self._services = {}, {}
+                self._proto, self._version, self._digest = proto, version, digest
+        if not _is_fresh(registry) and self._renewing.acquire(blocking=False):
+            threading.Thread(target=self._renew, args=(registry,), name="registry", daemon=True).start()
+        return proto
+
+    def _renew(self, registry: BaseRegistry) -> None:
+        try:
+            registry.refresh()
+        finally:
+            self._renewing.release()
+
+    def _key(self, features: Features) -> tuple[object, ...]:
+        if not isinstance(features, FeatureService):
+            return tuple(features)
+        known = self._services.get(id(features))
+        if known is not None and known[0] is features:
+            return known[1]
+        key = (features.name, *(_projection(each) for each in features.feature_view_projections))
+        if len(self._services) >= _MOST_PLANS:
+            self._services = {}
+        self._services[id(features)] = (features, key)
+        return key
+
+    def _compile(
+        self,
+        proto: RegistryProto,
+        registry: BaseRegistry,
+        project: str,
+        features: Features,
+        full_feature_names: bool,
+    ) -> Plan:
+        context = utils._get_online_request_context(_Cached(registry, proto), project, features, full_feature_names)
+        references, on_demand, entity_names, _, join_keys, grouped, _, request_fields, _ = context
+        views = tuple(self._view(view, names) for view, names in grouped)
+        places = {
+            feature.reference: (number, place, feature.codec)
+            for number, view in enumerate(views)
+            for place, feature in enumerate(view.features)
+        }
+        computed: list[ComputedPlan] = []
+        codecs: dict[str, Codec] = {}
+        for view in on_demand:
+            fields = {f"{reference_of(view)}:{each.name}": each for each in view.features}
+            wanted = {reference: codec_of(each.dtype) for reference, each in fields.items() if reference in references}
+            names = tuple(fields[reference].name for reference in wanted)
+            request = frozenset(view.get_request_data_schema())
+            computed.append(
+                ComputedPlan(view, _inputs(view, places), request, names, tuple(wanted.items()), not_served(view))
+            )
+            codecs |= wanted
+        outputs = []
+        for reference in references:
+            name = reference.replace(":", "__") if full_feature_names else reference.partition(":")[2]
+            view_number, place, codec = places[reference] if reference in places else (-1, 0, codecs[reference])
+            outputs.append(Output(name, reference, view_number, place, codec))
+        keys = {key: key for key in join_keys if key != DUMMY_ENTITY_ID}
+        keys |= {entity: key for entity, key in entity_names.items() if key in keys and entity not in keys}
+        return Plan(keys, views, tuple(computed), frozenset(request_fields), tuple(outputs))
+
+    def _view(self, view: FeatureView, names: Sequence[str]) -> ViewPlan:
+        fields = {field.name: field for field in view.features}
+        reference = reference_of(view)
+        roles = view.projection.join_key_map
+        columns = [column for column in view.entity_columns if column.name != DUMMY_ENTITY_ID]
+        columns.sort(key=lambda column: column.name)
+        return ViewPlan(
+            reference=reference,
+            table=compute_versioned_name(view, self._versioned),
+            keys=tuple((roles.get(column.name, column.name), column.dtype) for column in columns),
+            features=tuple(_feature(reference, fields[name]) for name in names),
+            ttl=view.ttl // timedelta(microseconds=1) if view.ttl else 0,
+            version=FeatureViewMetadata(
+                name=view.projection.name_alias or view.projection.name,
+                version=getattr(view, "current_version_number", 0) or 0,
+            ),
+        )
+
+
+class _Cached:
+    """The registry for Feast's resolution: only what is cached, so that no refresh runs inside a request.
+
+    A view that is being materialized is served: rows are replaced one by one, so there is nothing to wait for.
+    """
+
+    serve_features_while_materializing = True
+
+    def __init__(self, registry: BaseRegistry, proto: RegistryProto) -> None:
+        self._registry, self._proto = registry, proto
+        self.enable_online_versioning = getattr(registry, "enable_online_versioning", False)
+
+    def get_any_feature_view(self, name: str, project: str, allow_cache: bool = True) -> Any:
+        """As Feast's; an on-demand view in the version that this process has the code of."""
+        view = proto_registry_utils.get_any_feature_view(self._proto, name, project)
+        return served_version(view, self._registry, project) if isinstance(view, OnDemandFeatureView) else view
+
+    def get_feature_service(self, name: str, project: str, allow_cache: bool = True) -> FeatureService:
+        """As Feast's."""
+        return proto_registry_utils.get_feature_service(self._proto, name, project)
+
+    def get_entity(self, name: str, project: str, allow_cache: bool = True) -> Any:
+        """As Feast's."""
+        return proto_registry_utils.get_entity(self._proto, name, project)
+
+    def list_entities(self, project: str, allow_cache: bool = True, tags: Any = None) -> Any:
+        """As Feast's."""
+        return proto_registry_utils.list_entities(self._proto, project, tags)
+
+    def get_feature_view_by_version(self, *arguments: Any, **options: Any) -> Any:
+        """As Feast's; old versions are not in the cache."""
+        return self._registry.get_feature_view_by_version(*arguments, **options)
+
+
+def _feature(reference: str, declared: Field) -> Feature:
+    codec, unseen = codec_of(declared.dtype), unseen_value(declared)
+    default = None if unseen is None else codec.from_arrow(pa.array([unseen.as_py()], unseen.type))[0]
+    return Feature(declared.name, f"{reference}:{declared.name}", declared.dtype, codec, default)
+
+
+def _inputs(view: OnDemandFeatureView, places: dict[str, tuple[int, int, Codec]]) -> tuple[tuple[str, int, int], ...]:
+    references = [
+        f"{projection.name}:{feature.name}"
+        for projection in view.source_feature_view_projections.values()
+        for feature in projection.features
+    ]
+    return tuple((reference, *places[reference][:2]) for reference in references)
+
+
+def _projection(projection: Any) -> tuple[object, ...]:
+    return (
+        projection.name_to_use(),
+        projection.name,
+        projection.version_tag,
+        tuple(sorted(projection.join_key_map.items())),
+        tuple(feature.name for feature in projection.features),
+    )
+
+
+def _is_fresh(registry: BaseRegistry) -> bool:
+    """Feast's own question compares whole registries (caching_registry.py:509); here the time is enough."""
+    created = getattr(registry, "cached_registry_proto_created", None)
+    ttl = getattr(registry, "cached_registry_proto_ttl", None)
+    if created is None or ttl is None:
+        return True
+    return not ttl or utils._utc_now() <= created + ttl
+
+
+def _digest(proto: RegistryProto) -> bytes:
+    """What a registry says, without when it was said."""
+    plain = RegistryProto()
+    plain.CopyFrom(proto)
+    plain.version_id = ""
+    plain.ClearField("last_updated")
+    return hashlib.sha256(plain.SerializeToString(deterministic=True)).digest()
