@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlparse
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 from feast import FeatureView, FileSource
 from feast.data_source import DataSource
 
@@ -78,7 +80,7 @@ def history_of(view: FeatureView, repo_path: Path | str | None, version: int | N
         raise UsageError(
             f"feature view {view.name}: its source names no timestamp_field. Name the column of the event time."
         )
-    path = _path(view.name, source, repo_path)
+    path = path_of(view.name, source, repo_path)
     if DEFINITION_HASH in view.tags:
         table = OfflineTable(path)
         published = table.latest() if version is None else table.at(version)
@@ -101,7 +103,7 @@ def source_history(name: str, source: DataSource, repo_path: Path | str | None, 
     """The history of a source: a Delta table (at its newest version or a given one), a Parquet file, a folder or a
     glob of them.
     """
-    path = _path(name, source, repo_path)
+    path = path_of(name, source, repo_path)
     if storage.is_table(path):
         table = _open_table(name, path, version)
         is_hive = bool(table.metadata().partition_columns)
@@ -116,8 +118,25 @@ def source_history(name: str, source: DataSource, repo_path: Path | str | None, 
         raise DataError(
             f"{name}: there is no Parquet file at {path}. Correct the source's path, or write the file first."
         )
-    is_hive = any("=" in part for file in files for part in Path(file).relative_to(_root(path)).parts[:-1])
-    return _history(name, source, files, None, is_hive)
+    return _history(name, source, files, None, any(hive_columns(path, file) for file in files))
+
+
+def hive_columns(path: Path, file: Path | str) -> dict[str, str]:
+    """The columns that the folders between a source's place and one of its files tell, such as `day=2020-01-01`."""
+    folders = Path(file).relative_to(_root(path)).parts[:-1]
+    return dict(part.split("=", 1) for part in folders if "=" in part)
+
+
+def source_schema(name: str, source: DataSource, repo_path: Path | str | None) -> pa.Schema:
+    """The columns of a source and their types, as its newest file or its Delta log tells them."""
+    path = path_of(name, source, repo_path)
+    if storage.is_table(path):
+        return pa.schema(storage.open_table(path).schema().to_arrow())
+    last = source_history(name, source, repo_path).files[-1]
+    schema = pq.read_schema(last).remove_metadata()
+    for column, value in hive_columns(path, last).items():
+        schema = schema.append(pa.field(column, pa.int64() if value.isdecimal() else pa.string()))
+    return schema
 
 
 def _open_table(name: str, path: Path, version: int | None) -> DeltaTable:
@@ -137,7 +156,8 @@ def _history(
     return History(name, tuple(files), source.timestamp_field or "", created, renamed, version, is_hive)
 
 
-def _path(name: str, source: DataSource, repo_path: Path | str | None) -> Path:
+def path_of(name: str, source: DataSource, repo_path: Path | str | None) -> Path:
+    """Where a source's files lie: a file, a folder or a pattern; UsageError where that is no place of local files."""
     if not isinstance(source, FileSource):
         raise UsageError(
             f"{name}: its source is a {type(source).__name__}; this offline store reads files. Use a FileSource."

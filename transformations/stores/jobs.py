@@ -23,18 +23,26 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
+SAVED = b"features.saved_dataset"
+"""In the metadata of a Parquet file: that it holds a whole training frame, and the name of its moments' column."""
+
+
 class TableJob(RetrievalJob):
     """Rows of one source, read when they are asked for; Arrow keeps every integer exact."""
 
-    def __init__(self, read: Callable[[], pa.Table]) -> None:
+    def __init__(self, read: Callable[[], pa.Table], nullable_dtypes: bool = False) -> None:
         self._read = read
+        self._nullable_dtypes = nullable_dtypes
 
     def _to_arrow_internal(self, timeout: int | None = None) -> pa.Table:
         return self._read()
 
     def _to_df_internal(self, timeout: int | None = None) -> pd.DataFrame:
-        frame: pd.DataFrame = self._read().to_pandas()
-        return frame
+        return _frame(self._read(), self._nullable_dtypes)
+
+    def to_df(self, validation_reference: Any = None, timeout: int | None = None) -> pd.DataFrame:
+        """The rows as a frame, with pandas' nullable dtypes where the configuration asks for them."""
+        return _frame(self.to_arrow(validation_reference, timeout), self._nullable_dtypes)
 
     @property
     def full_feature_names(self) -> bool:
@@ -76,11 +84,13 @@ class PointInTimeJob(RetrievalJob):
         if validation_reference is not None:
             self.to_arrow(validation_reference, timeout)  # raises where the reference is not met
         features = pa.table(features_of(self._spine, self._plan))
-        frame: pd.DataFrame = features.to_pandas(types_mapper=_nullable_dtypes().get if self._nullable_dtypes else None)
-        return pd.concat([self._spine.to_df(), frame], axis=1)
+        return pd.concat([self._spine.to_df(), _frame(features, self._nullable_dtypes)], axis=1)
 
     def persist(self, storage: SavedDatasetStorage, allow_overwrite: bool = False, timeout: int | None = None) -> None:
-        """Write the whole result, on-demand features included, as Parquet; at once or not at all."""
+        """Write the whole result, on-demand features included, as Parquet; at once or not at all.
+
+        The place is a file `….parquet`, or a folder that holds nothing but the file of an earlier saving.
+        """
         target = storage.to_data_source()
         if not isinstance(target, FileSource):
             raise UsageError(f"a retrieval is saved as Parquet, and {type(storage).__name__} is no storage of files.")
@@ -88,10 +98,17 @@ class PointInTimeJob(RetrievalJob):
         if path.exists() and not allow_overwrite:
             raise SavedDatasetLocationAlreadyExists(location=str(path))
         file = path if path.suffix == ".parquet" else path / "data.parquet"
+        if others := sorted(each.name for each in path.glob("*") if each != file):
+            raise UsageError(f"{path} holds other files ({', '.join(others)}), which would seem to be of the dataset.")
+        table = self.to_arrow()
+        metadata = {**(table.schema.metadata or {}), SAVED: self._spine.timestamp.encode()}
         file.parent.mkdir(parents=True, exist_ok=True)
         unfinished = file.with_name(f".{file.name}-{uuid.uuid4().hex}")
-        pq.write_table(self.to_arrow(), unfinished)
-        unfinished.replace(file)
+        try:
+            pq.write_table(table.replace_schema_metadata(metadata), unfinished)
+            unfinished.replace(file)
+        finally:
+            unfinished.unlink(missing_ok=True)
 
     @property
     def full_feature_names(self) -> bool:
@@ -115,6 +132,11 @@ class PointInTimeJob(RetrievalJob):
     def _to_df_internal(self, timeout: int | None = None) -> pd.DataFrame:
         frame: pd.DataFrame = self._to_arrow_internal(timeout).to_pandas()
         return frame
+
+
+def _frame(table: pa.Table, nullable_dtypes: bool) -> pd.DataFrame:
+    frame: pd.DataFrame = table.to_pandas(types_mapper=_nullable_dtypes().get if nullable_dtypes else None)
+    return frame
 
 
 def _nullable_dtypes() -> dict[pa.DataType, Any]:

@@ -121,17 +121,19 @@ class PointInTimeOfflineStore(DuckDBOfflineStore):
         end_date: datetime,
     ) -> RetrievalJob:
         """The newest row of each key with an event timestamp between the two dates, both included."""
-        from transformations.stores import point_in_time_sql as sql
+        _require_duckdb()
+        from transformations.stores.pull import newest_rows
 
-        stamps = [timestamp_field, *([created_timestamp_column] if created_timestamp_column else [])]
-        columns = [*join_key_columns, *feature_name_columns, *stamps]
-
-        def query(relation: str) -> str:
-            keys = tuple(sql.Key(name, name, None) for name in join_key_columns)
-            join = sql.Join(relation, keys, timestamp_field, created_timestamp_column or None, ())
-            return sql.newest_rows(join, columns, _utc(start_date), _utc(end_date))
-
-        return _table_job(config, data_source, columns, query)
+        return newest_rows(
+            config,
+            data_source,
+            join_key_columns,
+            feature_name_columns,
+            timestamp_field,
+            created_timestamp_column,
+            start_date,
+            end_date,
+        )
 
     @staticmethod
     def pull_all_from_table_or_query(
@@ -144,15 +146,15 @@ class PointInTimeOfflineStore(DuckDBOfflineStore):
         start_date: datetime | None = None,
         end_date: datetime | None = None,
     ) -> RetrievalJob:
-        """Every row with an event timestamp between the two dates, both included."""
-        from transformations.stores import point_in_time_sql as sql
+        """Every row with an event timestamp between the two dates, both included; a saved dataset whole, with all that
+        was saved.
+        """
+        _require_duckdb()
+        from transformations.stores.pull import all_rows
 
         stamps = [timestamp_field, *([created_timestamp_column] if created_timestamp_column else [])]
         columns = [*join_key_columns, *feature_name_columns, *stamps]
-        start, end = (_utc(moment) if moment else None for moment in (start_date, end_date))
-        return _table_job(
-            config, data_source, columns, lambda relation: sql.all_rows(relation, timestamp_field, columns, start, end)
-        )
+        return all_rows(config, data_source, columns, timestamp_field, start_date, end_date)
 
     @staticmethod
     def offline_write_batch(
@@ -161,15 +163,16 @@ class PointInTimeOfflineStore(DuckDBOfflineStore):
         table: pa.Table,
         progress: Callable[[int], Any] | None,
     ) -> None:
-        """As Feast's DuckDB store; but the table of a definition belongs to the engine, and only a build writes it."""
-        from transformations.stores.views import DEFINITION_HASH
+        """Append rows to the view's source: a commit to a Delta table, a further file beside others.
 
-        if DEFINITION_HASH in feature_view.tags:
-            raise UsageError(
-                f"{feature_view.name} is computed from its definition; its table is written by `features build` alone. "
-                f"Push to the online store only (`to=PushMode.ONLINE`), or ingest the events themselves."
-            )
-        DuckDBOfflineStore.offline_write_batch(config, feature_view, table, progress)
+        UsageError for a view that is computed from its definition: only a build writes its table.
+        """
+        _require_duckdb()
+        from transformations.stores.append import append
+
+        append(feature_view, table, config.repo_path, get_settings())
+        if progress is not None:
+            progress(table.num_rows)
 
     def validate_data_source(self, config: RepoConfig, data_source: DataSource) -> None:
         """As Feast's, which warns of a missing file; but that a table has not been built yet is nothing to warn of."""
@@ -180,21 +183,38 @@ class PointInTimeOfflineStore(DuckDBOfflineStore):
     def get_table_column_names_and_types_from_data_source(
         self, config: RepoConfig, data_source: DataSource
     ) -> Iterable[tuple[str, str]]:
-        """As Feast's; DataError where the source has no files yet."""
-        from transformations.stores.history import source_history
+        """The columns of a source and their Arrow types by name; DataError where the source has no files yet."""
+        from transformations.stores.history import source_schema
 
-        source_history(data_source.name, data_source, config.repo_path)
-        return super().get_table_column_names_and_types_from_data_source(config, data_source)
-
-    @staticmethod
-    def compute_monitoring_metrics(*_args: Any, **_kwargs: Any) -> list[dict[str, Any]]:
-        """Left to Feast's calculation on the rows that we read; its DuckDB one cannot open a Delta table."""
-        raise NotImplementedError("Feast then computes from pull_all_from_table_or_query")
+        schema = source_schema(data_source.name, data_source, config.repo_path)
+        return [(field.name, str(field.type)) for field in schema]
 
     @staticmethod
-    def get_monitoring_max_timestamp(*_args: Any, **_kwargs: Any) -> datetime | None:
-        """As `compute_monitoring_metrics`."""
-        raise NotImplementedError("Feast then computes from pull_all_from_table_or_query")
+    def compute_monitoring_metrics(
+        config: RepoConfig,
+        data_source: DataSource,
+        feature_columns: list[tuple[str, str]],
+        timestamp_field: str,
+        start_date: datetime | None = None,
+        end_date: datetime | None = None,
+        histogram_bins: int = 20,
+        top_n: int = 10,
+    ) -> list[dict[str, Any]]:
+        """What `feast monitor` stores of each feature in a window of time, both ends included."""
+        from transformations.stores.pull import monitoring_metrics
+
+        return monitoring_metrics(
+            config, data_source, feature_columns, timestamp_field, start_date, end_date, histogram_bins, top_n
+        )
+
+    @staticmethod
+    def get_monitoring_max_timestamp(
+        config: RepoConfig, data_source: DataSource, timestamp_field: str
+    ) -> datetime | None:
+        """The newest event timestamp of a source; None where it has no row."""
+        from transformations.stores.pull import last_event
+
+        return last_event(config, data_source, timestamp_field)
 
 
 def _features_of(view: FeatureView, feature_refs: Sequence[str]) -> dict[str, None]:
@@ -297,27 +317,6 @@ def _require_duckdb() -> None:
             "training retrieval needs DuckDB, which is not installed here (a serving image needs none). "
             "Install it: pip install 'feature-platform[train]'."
         )
-
-
-def _table_job(
-    config: RepoConfig, source: DataSource, columns: Sequence[str], query: Callable[[str], str]
-) -> RetrievalJob:
-    _require_duckdb()
-    from transformations.stores.history import source_history
-    from transformations.stores.jobs import TableJob
-    from transformations.stores.retrieval import resources_of, session
-
-    history = source_history(source.name or "source", source, config.repo_path)
-    resources = resources_of(config)
-
-    def read() -> pa.Table:
-        if not history.files:
-            return pa.table({name: pa.nulls(0) for name in columns})
-        with session(resources) as connection:
-            history.columns(connection, columns)
-            return connection.sql(query(history.relation)).to_arrow_table()
-
-    return TableJob(read)
 
 
 def _utc(moment: datetime) -> datetime:

@@ -1,0 +1,127 @@
+"""Appending rows to the files behind a feature view: what `push` and `write_to_offline_store` do.
+
+A Delta table gets a commit, a folder or pattern of Parquet files one more file, a single file is replaced by a longer
+one. A reader sees all of the rows or none; where hive folders take several files, each of them whole.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from fnmatch import fnmatch
+from pathlib import Path
+from uuid import uuid4
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from feast import FeatureView
+
+from transformations.engine import storage
+from transformations.engine.errors import DataError, UsageError
+from transformations.engine.settings import Settings
+from transformations.stores.history import hive_columns, path_of, source_history
+from transformations.stores.views import DEFINITION_HASH
+
+
+def append(view: FeatureView, table: pa.Table, repo_path: Path | None, settings: Settings) -> None:
+    """Append rows to the source of a view, under the view's names for its columns; each in the type the files have.
+
+    UsageError for a table that builds write, whatever view names it: the next build could not know of the rows. Also
+    where the files' pattern would not find a further file. DataError where a column is missing, unknown, or holds a
+    value that the files' type cannot.
+    """
+    source = view.batch_source
+    if source is None:
+        raise UsageError(f"feature view {view.name} has no batch source, so there is nothing to append to.")
+    path = path_of(view.name, source, repo_path)
+    ours = (settings.offline_dir, settings.raw_dir)
+    if DEFINITION_HASH in view.tags or any(path.is_relative_to(folder) for folder in ours):
+        raise UsageError(
+            f"{view.name}: its table is written by `features build` alone, from what has been ingested; a build could "
+            f"not know of rows that were pushed. Ingest the events (`features ingest`), or push to the online store "
+            f"only (`to=PushMode.ONLINE`)."
+        )
+    renamed = dict(source.field_mapping or {})
+    rows = table.rename_columns([_old_name(name, renamed) for name in table.column_names])
+    if storage.is_table(path):
+        _commit(view.name, path, rows)
+    elif path.is_file():
+        with storage.exclusive(path.with_name(f".{path.name}.lock"), str(path)):
+            _lengthen(path, _as_stored(view.name, rows, pq.read_schema(path)))
+    else:
+        _add_files(view.name, path, rows, source_history(view.name, source, repo_path).files)
+
+
+def _old_name(name: str, renamed: Mapping[str, str]) -> str:
+    return next((old for old, new in renamed.items() if new == name), name)
+
+
+def _commit(name: str, path: Path, rows: pa.Table) -> None:
+    from deltalake import write_deltalake
+
+    table = storage.open_table(path)
+    write_deltalake(table, _as_stored(name, rows, pa.schema(table.schema().to_arrow())), mode="append")
+
+
+def _lengthen(path: Path, rows: pa.Table) -> None:
+    """Copy the file with the rows behind it, a row group at a time, and put the copy in its place."""
+    unfinished = path.with_name(f".{path.name}-{uuid4().hex}{storage.UNFINISHED}")
+    try:
+        with pq.ParquetFile(path) as old, pq.ParquetWriter(unfinished, old.schema_arrow) as new:
+            for group in range(old.num_row_groups):
+                new.write_table(old.read_row_group(group))
+            new.write_table(rows.cast(old.schema_arrow))
+        unfinished.replace(path)
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
+def _add_files(name: str, path: Path, rows: pa.Table, files: Sequence[str]) -> None:
+    file_name = f"appended-{uuid4().hex}.parquet"
+    if not path.is_dir() and not fnmatch(file_name, path.name):
+        raise UsageError(
+            f"{name}: its files are those that match {path}, and an appended one, {file_name}, would not. Append to "
+            f"the source by its own means, or let its path end with *.parquet."
+        )
+    last = Path(files[-1])
+    partitions = list(hive_columns(path, last))
+    schema = pq.read_schema(last)
+    folder = last.parents[len(partitions)]
+    for values, part in _by_partition(name, rows, partitions):
+        target = folder.joinpath(*(f"{key}={value}" for key, value in values.items()))
+        target.mkdir(parents=True, exist_ok=True)
+        unfinished = target / f".{file_name}{storage.UNFINISHED}"
+        pq.write_table(_as_stored(name, part, schema), unfinished)
+        unfinished.replace(target / file_name)
+
+
+def _by_partition(name: str, rows: pa.Table, keys: Sequence[str]) -> Iterator[tuple[dict[str, object], pa.Table]]:
+    """The rows of each hive folder, without the columns that the folder's name tells."""
+    if not keys:
+        yield {}, rows
+        return
+    if missing := [key for key in keys if key not in rows.column_names]:
+        raise DataError(f"{name}: the rows lack {', '.join(missing)}, by which its files lie in folders.")
+    for values in rows.select(list(keys)).group_by(list(keys)).aggregate([]).to_pylist():
+        mask = pa.array([True] * rows.num_rows)
+        for key, value in values.items():
+            mask = pc.and_(mask, pc.equal(rows[key], value))
+        yield values, rows.filter(mask).drop_columns(list(keys))
+
+
+def _as_stored(name: str, rows: pa.Table, schema: pa.Schema) -> pa.Table:
+    """The rows with the files' columns in the files' order and types; DataError where that cannot be."""
+    given, wanted = set(rows.column_names), set(schema.names)
+    if given != wanted:
+        lacks, extra = (", ".join(sorted(names)) or "nothing" for names in (wanted - given, given - wanted))
+        raise DataError(f"{name}: the rows to append lack {lacks} and have {extra} beyond the columns of its files.")
+    columns = []
+    for field in schema:
+        try:
+            columns.append(rows[field.name].cast(field.type))
+        except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+            raise DataError(
+                f"{name}: column {field.name!r} of the rows to append is {rows[field.name].type}, the files hold "
+                f"{field.type}: {error}. Convert it first."
+            ) from error
+    return pa.table(columns, schema=schema)
