@@ -14,7 +14,7 @@ FEAST := $(BIN)/feast -c feature_repo
 START ?= 1970-01-01T00:00:00
 END ?= $(or $(FEATURES_CLOCK),$(shell date -u +%Y-%m-%dT%H:%M:%S))
 
-.PHONY: help install lint format test cluster-test bench bench-batch bench-online demo plan apply build materialize refresh stop clean
+.PHONY: $(shell awk -F : '/^[a-z-]+:.*## / {print $$1}' $(MAKEFILE_LIST))
 
 help:  ## Print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -36,6 +36,9 @@ test: $(STAMP)  ## Run the tests (ARGS="-k redis" passes options to pytest)
 
 cluster-test: $(STAMP)  ## Build on a Spark cluster of this machine's processes and compare with a local build
 	$(BIN)/python tests/cluster/run.py $(ARGS)
+
+kill-test: $(STAMP)  ## Kill builds at random moments, and check that nothing is lost (KILLS=20)
+	KILLED_BUILDS=$(or $(KILLS),20) $(BIN)/python -m pytest tests/transformations/engine/test_processes.py $(ARGS)
 
 bench: $(STAMP)  ## Run the benchmarks, each a script in tests/benchmarks (ARGS passes options)
 	@shopt -s nullglob; scripts=(tests/benchmarks/bench_*.py); echo "$${#scripts[@]} benchmarks in tests/benchmarks"; \

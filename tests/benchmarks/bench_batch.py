@@ -111,6 +111,9 @@ class Size:
         return self.folder / f"raw-{DAYS - 1}-and-1"
 
 
+WARM_UP = Size(10_000, 100)
+
+
 def main() -> None:
     """Measure all sides in turn, and report."""
     parser = options(__doc__ or "")
@@ -118,6 +121,7 @@ def main() -> None:
     parser.add_argument("--large", action="store_true", help=f"{LARGER} times as many events and users as well, once")
     given = parser.parse_args()
     size = Size(given.events, given.events // 100)
+    in_fresh_process(ingest_events, WARM_UP.all_days, WARM_UP.events, WARM_UP.users, DAYS)
     in_fresh_process(prepare, size)
     different: list[Figures] = []
 
@@ -169,9 +173,13 @@ def prepare(size: Size) -> None:
 
 
 def run_engine(size: Size) -> dict[str, float]:
-    """In one session: the first build, the same again, and one day more on a table that is complete but for it."""
+    """In one session: the first build, the same again, and one day more on a table that is complete but for it.
+
+    A session's first query loads the most of Spark, whatever it computes, so that a small build belongs to the start.
+    """
     with Stopwatch() as session:
         _start_session(size)
+        _build(WARM_UP.all_days, size.work / "warm-up", "first load")
     with peak_memory() as memory_of_backfill, Stopwatch() as first:
         _build(size.all_days, size.work / "backfill", "first load")
     shutil.rmtree(size.work / "backfill")
@@ -198,6 +206,7 @@ def run_engine(size: Size) -> dict[str, float]:
 def run_backfill(size: Size) -> dict[str, float]:
     """The first build of a session, alone."""
     _start_session(size)
+    _build(WARM_UP.all_days, size.work / "warm-up", "first load")
     with peak_memory() as memory, Stopwatch() as watch:
         _build(size.all_days, size.work / "backfill", "first load")
     return {"first build": watch.seconds, "memory, backfill": memory()}
@@ -296,7 +305,7 @@ def _findings(measured: dict[str, dict[str, list[float]]], same: Figures) -> lis
         Finding("one day: whole `features build`", "time", command, "s", bar=Bar(40)),
         Finding("backfill: all processes", "peak memory", ours["memory, backfill"], "GiB", bar=Bar(6)),
         Finding("one day: all processes", "peak memory", ours["memory, day"], "GiB", bar=Bar(6)),
-        Finding("session start", "time", ours["session start"], "s"),
+        Finding("session start and a first build of 10,000 events", "time", ours["session start"], "s"),
     ]
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from transformations import LIFETIME, Count, Sum, WindowedFeatures, column, days
+from transformations import LIFETIME, Count, Sum, WindowedFeatures, at_least, column, days
 from transformations.engine.raw_files import source_schema
 from transformations.engine.raw_zone import Origin, RawTable
 from validation.contracts import Column, Contract
@@ -46,8 +46,14 @@ USER_ACTIVITY = WindowedFeatures(
     windows=[days(1), days(7), days(30), LIFETIME],
     description="Events by type, and amounts",
     features=[
-        Count(name="events", per=column("event_type").each(*TYPES), description="Events", unit="events"),
-        Sum("amount", name="amount", description="Amount", unit="USD"),
+        Count(
+            name="events",
+            per=column("event_type").each(*TYPES),
+            description="Events",
+            unit="events",
+            expect=at_least(0),
+        ),
+        Sum("amount", name="amount", description="Amount", unit="USD", expect=at_least(0)),
     ],
 )
 

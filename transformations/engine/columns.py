@@ -22,10 +22,11 @@ def group_codes(tables: Sequence[pa.Table], keys: Sequence[str]) -> tuple[pa.Tab
     """
     together = {key: pa.chunked_array([c for t in tables for c in t[key].chunks], tables[0][key].type) for key in keys}
     lengths = [table.num_rows for table in tables]
-    code = np.zeros(sum(lengths), dtype=np.int64)
-    for column in together.values():
-        rank, distinct = _ranked(column)
-        code = np.unique(code * (distinct + 1) + rank, return_inverse=True)[1].astype(np.int64)
+    first, *others = together.values()
+    code, _ = _ranked(first)
+    for column in others:
+        rank, values = _ranked(column)
+        code = np.unique(code * (values + 1) + rank, return_inverse=True)[1].astype(np.int64)
     representative = np.zeros(int(code.max()) + 1 if code.size else 0, dtype=np.int64)
     representative[code] = np.arange(len(code))
     distinct_keys = pa.table(
@@ -38,6 +39,24 @@ def distinct(values: Int64s) -> Int64s:
     """The different values, ascending; by sorting, three times as fast as `np.unique` at a million rows."""
     ascending = np.sort(values)
     return ascending[np.flatnonzero(np.diff(ascending, prepend=ascending[:1] - 1))]
+
+
+def order_by(keys: Sequence[Int64s]) -> Int64s:
+    """The positions of rows sorted by these keys, the first counting most, equal rows in their order; keys are ≥ 0.
+
+    The keys and the position are packed into one integer where they fit, and that is sorted: ten times as fast as
+    `np.lexsort`, which remains for the rest.
+    """
+    rows = len(keys[0])
+    widths = [int(key.max(initial=0)).bit_length() for key in keys]
+    place = max(rows - 1, 0).bit_length()
+    if sum(widths) + place > 63:
+        order: Int64s = np.lexsort(tuple(reversed(keys)))
+        return order
+    packed = np.zeros(rows, dtype=np.int64)
+    for key, width in zip(keys, widths, strict=True):
+        packed = (packed << width) | key
+    return np.sort((packed << place) | np.arange(rows)) & np.int64((1 << place) - 1)
 
 
 def canonical(values: pa.Array, dtype: Dtype) -> pa.Array:
@@ -61,6 +80,8 @@ def rows_differ(left: pa.Table, right: pa.Table) -> Mask:
     differ = np.zeros(left.num_rows, dtype=np.bool_)
     for name in left.column_names:
         differ |= _differ(_one(left[name]), _one(right[name]))
+        if differ.all():
+            break
     return differ
 
 

@@ -15,6 +15,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from transformations.engine.columns import order_by
+
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
@@ -64,12 +66,12 @@ def packed(frame: DataFrame, keys: Sequence[str], kind: Kind, buckets: int, foun
     return frame.mapInArrow(work, SCHEMA)
 
 
-def bucket_of(table: pa.Table, keys: Sequence[str], buckets: int) -> npt.NDArray[np.int32]:
+def bucket_of(table: pa.Table, keys: Sequence[str], buckets: int) -> npt.NDArray[np.int64]:
     """The bucket of each row: a hash of its keys that depends on nothing but their values."""
     code = np.zeros(table.num_rows, dtype=np.uint64)
     for key in keys:
         code = _mixed(code ^ _hashed(table[key]))
-    return (code % np.uint64(buckets)).astype(np.int32)
+    return (code % np.uint64(buckets)).astype(np.int64)
 
 
 def _packing(
@@ -92,7 +94,7 @@ def _gathered(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
 
 def _packets(rows: pa.Table, keys: Sequence[str], kind: Kind, buckets: int, counts: list[int]) -> pa.RecordBatch:
     bucket = bucket_of(rows, keys, buckets)
-    ordered = rows.take(pa.array(np.argsort(bucket, kind="stable"))).combine_chunks()
+    ordered = rows.take(pa.array(order_by([bucket]))).combine_chunks()
     sizes = np.bincount(bucket, minlength=buckets)
     begins = np.cumsum(sizes) - sizes
     filled = np.flatnonzero(sizes) if rows.num_rows else np.zeros(1, dtype=np.int64)

@@ -122,15 +122,16 @@ def marks(
     """
     name = resolved.contract.name
     touched = []
-    if now[name].version != before[name].version:
+    if any(drop.supersedes for drop in now[name].drops if drop.version > before[name].version):
         came = _read(spark, resolved.contract, now[name].files_since(before[name].version))
-        identity = _identity(resolved.contract)
-        if came is not None and not resolved.contract.key:
-            touched.append(_days_of_keys(spark, resolved, now, came))
-        elif came is not None:
-            replaces = any(drop.supersedes for drop in now[name].drops if drop.version > before[name].version)
-            versions = (before, now) if replaces else (now,)
-            touched += [_affected(spark, resolved, each, came.select(*identity)) for each in versions]
+        if came is not None:
+            identities = came.select(*_identity(resolved.contract))
+            touched += [_affected(spark, resolved, each, identities) for each in (before, now)]
+    else:
+        parts = now[name].parts_since(before[name].version)
+        late = _read(spark, resolved.contract, [part.path for part in parts if part.first_day <= complete_day])
+        if late is not None:
+            touched.append(_days_of_keys(spark, resolved, now, late.where(f"not {_RETRACTED}")))
     for lookup in resolved.definition.lookups:
         old, new = before[lookup.source], now[lookup.source]
         came = _read(spark, resolved.lookups[lookup.source], new.files_since(old.version))

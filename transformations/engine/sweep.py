@@ -20,7 +20,7 @@ import pyarrow.compute as pc
 
 from transformations.engine.aggregations import Ranges
 from transformations.engine.business_days import instant_to_micros, starts_of_days
-from transformations.engine.columns import canonical, changes, distinct, group_codes, rows_differ
+from transformations.engine.columns import canonical, changes, distinct, group_codes, order_by, rows_differ
 from transformations.engine.folds import Folds, Tiles, carry_schema
 from transformations.engine.offline_tables import CREATED_TIMESTAMP, EVENT_TIMESTAMP, TIMESTAMP, table_schema
 from transformations.engine.resolution import Resolved
@@ -121,14 +121,11 @@ class _Written:
 def _in_order(resolved: Resolved, events: pa.Table, of_event: Int64s) -> tuple[pa.Table, Int64s]:
     """Events by entity and time; in their total order where an aggregation depends on it."""
     ordered = any(part.needs_order for f in resolved.features for part in f.declared.aggregation.parts())
-    sort_keys: list[npt.NDArray[np.generic]] = []
+    moments = _micros(events[RAW_TIMESTAMP]) if ordered else _integers(events[BUSINESS_DAY])
+    sort_keys = [of_event, moments - (moments.min() if moments.size else 0)]
     if ordered:
-        tie_break = order_columns(resolved)
-        sort_keys += [group_codes([events], [name])[1][0] for name in reversed(tie_break)]
-        sort_keys.append(_micros(events[RAW_TIMESTAMP]))
-    else:
-        sort_keys.append(_integers(events[BUSINESS_DAY]))
-    order = np.lexsort([*sort_keys, of_event])
+        sort_keys += [group_codes([events], [name])[1][0] for name in order_columns(resolved)]
+    order = order_by(sort_keys)
     events = events.take(pa.array(order)).combine_chunks()
     for function in resolved.definition.derived:
         events = events.append_column(
@@ -232,12 +229,15 @@ def _features(resolved: Resolved, folds: Folds, tiles: Tiles, row_keys: Int64s) 
         begin = entity_start if window.days is None else np.maximum(row_keys - window.days, entity_start)
         ranges[window] = Ranges(np.searchsorted(tiles.keys, begin, side="left"), last, row_keys, window, tiles.span)
     seen = last > np.searchsorted(tiles.keys, entity_start, side="left")
+    all_seen = bool(seen.all())
     columns = []
     for feature in resolved.features:
         aggregation = feature.declared.aggregation
         parts = [folds.of(part, ranges[feature.declared.window]) for part in aggregation.parts()]
         values = canonical(aggregation.combine(parts), feature.dtype)
-        columns.append(pc.if_else(pa.array(seen), values, pa.scalar(aggregation.unseen, feature.dtype.arrow)))
+        if not all_seen:
+            values = pc.if_else(pa.array(seen), values, pa.scalar(aggregation.unseen, feature.dtype.arrow))
+        columns.append(values)
     return pa.table(columns, names=[f.name for f in resolved.features]), seen
 
 
@@ -273,11 +273,12 @@ def _assembled(
         created = np.maximum(event, instant_to_micros(plan.created))
         if plan.on_time_before is not None:
             created = np.where((day + calendar.base < plan.on_time_before) & ~replaces, event, created)
+    kept_features = features if len(kept) == features.num_rows else features.take(pa.array(kept))
     columns: Mapping[str, pa.ChunkedArray | pa.Array] = {
         **{name: entities[name].take(pa.array(entity)) for name in entities.column_names},
         EVENT_TIMESTAMP: pa.array(event).cast(TIMESTAMP),
         CREATED_TIMESTAMP: pa.array(created).cast(TIMESTAMP),
-        **{name: features[name].take(pa.array(kept)) for name in features.column_names},
+        **{name: kept_features[name] for name in features.column_names},
     }
     return pa.table(columns).cast(table_schema(plan.resolved))
 

@@ -10,9 +10,12 @@ from hypothesis import strategies as st
 from transformations.engine.aggregations.exact import exact_prefix, exact_prefix_of_squares
 
 NUMBERS = st.lists(st.floats(-1e300, 1e300, allow_subnormal=True), max_size=10)
+# Of like magnitudes, as measures are, and on the edges of what one addition of two doubles can round.
+ALIKE = st.lists(st.floats(-1e4, 1e4) | st.sampled_from([0.0, 0.1, -0.1, 2.0**52, -(2.0**53), 1.0, 0.5]), max_size=10)
+TINY = st.lists(st.floats(-1e-307, 1e-307, allow_subnormal=True), max_size=10)
 
 
-@given(values=NUMBERS)
+@given(values=NUMBERS | ALIKE | TINY)
 def test_every_range_sums_as_fsum_does(values: list[float]) -> None:
     cuts = np.arange(len(values) + 1)
     prefix = exact_prefix(np.array(values, dtype=np.float64), cuts)

@@ -18,6 +18,7 @@ from transformations.engine.aggregations.base import (
     counts,
     expanded,
 )
+from transformations.engine.columns import order_by
 from transformations.engine.dtypes import INT64, Dtype
 
 
@@ -71,7 +72,7 @@ class CountDistinct(ColumnAggregation):
         codes, _ = codes_of(selection.values)
         tile = selection.tile_of_event
         entity = selection.tile_keys[tile] // selection.span if len(tile) else tile
-        order = np.lexsort((tile, codes, entity))
+        order = order_by((entity, codes, tile))
         codes, tile, entity = codes[order], tile[order], entity[order]
         fresh = np.ones(len(tile), dtype=np.bool_)
         fresh[1:] = (tile[1:] != tile[:-1]) | (codes[1:] != codes[:-1])

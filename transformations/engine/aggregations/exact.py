@@ -52,17 +52,26 @@ class ExactPrefix:
 
 def exact_prefix(values: Floats, cuts: Int64s) -> ExactPrefix:
     """Exact prefix sums of finite values at the cuts (ascending positions, 0 to len(values))."""
-    mantissas, exponents = _decomposed(values)
-    return _prefix([(mantissas, exponents)], cuts)
+    values, cuts = _without_zeros(values, cuts)
+    return _prefix([_decomposed(values)], cuts)
 
 
 def exact_prefix_of_squares(values: Floats, cuts: Int64s) -> ExactPrefix:
     """Exact prefix sums of the squares: a 53-bit mantissa is split so that no product rounds."""
+    values, cuts = _without_zeros(values, cuts)
     mantissas, exponents = _decomposed(values)
     magnitudes = np.abs(mantissas)
     high, low = magnitudes >> 27, magnitudes & np.int64((1 << 27) - 1)
     doubled = 2 * exponents
     return _prefix([(high * high, doubled + 54), (2 * high * low, doubled + 27), (low * low, doubled)], cuts)
+
+
+def _without_zeros(values: Floats, cuts: Int64s) -> tuple[Floats, Int64s]:
+    """The values that count, and the cuts among them: most measures are 0 for most events."""
+    counts = values != 0.0
+    if counts.all():
+        return values, cuts
+    return values[counts], _prefix_at(counts.astype(np.int64), cuts)
 
 
 def _decomposed(values: Floats) -> tuple[Int64s, Int64s]:
@@ -110,7 +119,27 @@ def _prefix_at(values: Int64s, cuts: Int64s) -> Int64s:
 
 
 def _rounded(limbs: list[Int64s], exponent: int) -> Floats:
-    """Σ limb[i] × 2**(32 i + exponent), rounded once to nearest, ties to even."""
+    """Σ limb[i] × 2**(32 i + exponent), rounded once to nearest, ties to even.
+
+    Where all but the lowest limb makes an integer below 2**53, both parts are doubles, and their one addition is the
+    one rounding; scaling is exact, since every double is a multiple of the smallest one.
+    """
+    zero = np.zeros_like(limbs[0])
+    low, middle, above, *rest = (*limbs, zero, zero)
+    middle = middle + (low >> _LIMB)
+    small = (np.abs(middle) < (1 << 52)) & (np.abs(above) < (1 << 19))
+    for limb in rest:
+        small &= limb == 0
+    high = (middle + (above << _LIMB)).astype(np.float64)
+    total: Floats = np.ldexp(np.ldexp(high, _LIMB) + (low & _MASK), exponent)
+    if not small.all():
+        large = np.flatnonzero(~small)
+        total[large] = _rounded_by_digits([limb[large] for limb in limbs], exponent)
+    return total
+
+
+def _rounded_by_digits(limbs: list[Int64s], exponent: int) -> Floats:
+    """The same of any numbers, from their leading digits."""
     digits = _carried([*limbs, np.zeros_like(limbs[0])])
     negative = digits[-1] < 0
     if negative.any():
