@@ -7,10 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, cast
 
-from redis.exceptions import RedisError
-
-from transformations.engine.errors import ServiceUnavailableError
 from transformations.engine.settings import Settings
+from transformations.stores.connections import reaching
 
 if TYPE_CHECKING:
     from feast import FeatureStore
@@ -43,14 +41,13 @@ def loaded_views(store: FeatureStore, settings: Settings) -> dict[str, Loaded]:
     The project's own Redis is not started for it while it has no data. ServiceUnavailableError where Redis does not
     answer.
     """
-    if settings.redis_url is None and not (settings.redis_dir / "appendonlydir").is_dir():
+    is_own = not getattr(store.config.online_store, "connection_string", "") and settings.redis_url is None
+    if is_own and not (settings.redis_dir / "appendonlydir").is_dir():
         return {}
     online: Any = store._get_provider().online_store
-    try:
+    with reaching(store.config.online_store):
         client = online._get_client(store.config.online_store)
         found = cast("dict[bytes, bytes]", client.hgetall(_key(store.project)))
-    except RedisError as error:
-        raise ServiceUnavailableError(f"Redis does not answer: {error}. Look with `features doctor`.") from error
     return {view.decode(): _loaded(json.loads(facts)) for view, facts in found.items()}
 
 

@@ -1,0 +1,7 @@
+"""Feast's hook into `feast serve`: a /health that knows Redis, /metrics, and errors with their status."""
+
+from pathlib import Path
+
+from transformations.stores.serving import server_of
+
+load_artifacts = server_of(Path(__file__).parent)

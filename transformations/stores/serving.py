@@ -1,0 +1,194 @@
+"""What a feature server tells besides features: health, metrics of how complete it is, and errors with their status.
+
+Feast's server has one hook for a repository's own code, `load_artifacts(app)` in its `static_artifacts.py`
+(feature_server.py:331); with these lines in that file every `feast serve` of the repository has all of it:
+
+    from pathlib import Path
+
+    from transformations.stores.serving import server_of
+
+    load_artifacts = server_of(Path(__file__).parent)
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from fastapi import FastAPI, Request, Response
+from fastapi.responses import JSONResponse
+from feast import FeatureStore
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+from prometheus_client.metrics_core import GaugeMetricFamily
+from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client.registry import Collector
+
+from transformations.engine.errors import DataError, FeaturesError, ServiceUnavailableError, UsageError
+from transformations.engine.settings import get_settings, mask_secrets
+from transformations.stores.connections import SyncClient, connect, reaching, shown_address
+from transformations.stores.loaded import Loaded, loaded_views
+from transformations.stores.rollout import Newer, newer_applied
+
+_STATUS: tuple[tuple[type[FeaturesError], int], ...] = (
+    (ServiceUnavailableError, 503),
+    (DataError, 422),
+    (UsageError, 400),
+)
+
+
+def server_of(repository: Path) -> Callable[[FastAPI], None]:
+    """What Feast's server is to call as it starts, for the repository in this folder."""
+
+    def load_artifacts(app: FastAPI) -> None:
+        extend(app, Watch(FeatureStore(repo_path=str(repository))))
+
+    return load_artifacts
+
+
+def extend(app: FastAPI, watch: Watch) -> None:
+    """Give Feast's app our /health and /metrics, and our errors their status.
+
+    /health: 200, or 503 with the reasons; newer versions of on-demand views are said and are no reason. /metrics:
+    Prometheus' text format, from the server's own port, beside Feast's own metrics where those are enabled.
+    """
+
+    def health() -> Response:
+        found = watch.health()
+        return JSONResponse(found.as_json(), 200 if found.is_well else 503)
+
+    def metrics() -> Response:
+        text, kind = watch.metrics()
+        return Response(text, headers={"Content-Type": kind})
+
+    async def refuse(request: Request, error: Exception) -> Response:
+        assert isinstance(error, FeaturesError)
+        return JSONResponse({"detail": error.message}, _status_of(error))
+
+    for path, answer in (("/health", health), ("/metrics", metrics)):
+        app.add_api_route(path, answer, methods=["GET"])
+        app.router.routes.insert(
+            0, app.router.routes.pop()
+        )  # the first route of a path answers, and Feast has a /health
+    app.add_exception_handler(FeaturesError, refuse)
+    app.middleware_stack = None  # it holds the handlers of the time it was built, as the server began to start
+
+
+@dataclass(frozen=True)
+class Health:
+    """Whether a server can answer. reasons: why it cannot. newer: views of which another version is applied."""
+
+    redis: str
+    reasons: tuple[str, ...] = ()
+    newer: tuple[Newer, ...] = ()
+
+    @property
+    def is_well(self) -> bool:
+        """Whether requests can be sent here."""
+        return not self.reasons
+
+    def as_json(self) -> dict[str, Any]:
+        """The body of /health."""
+        newer = [{"view": each.view, "applied": each.applied, "served": each.served} for each in self.newer]
+        facts: dict[str, Any] = {"status": "ok" if self.is_well else "unavailable", "redis": self.redis}
+        return facts | {"reasons": list(self.reasons), "newer_applied": newer}
+
+
+@dataclass
+class Watch:
+    """Looks after a server with connections and a registry cache of its own, apart from those that answer requests."""
+
+    store: FeatureStore
+    _clients: list[SyncClient] = field(default_factory=list)
+
+    def health(self) -> Health:
+        """Ask Redis and the registry; takes no longer than a lookup may."""
+        reasons, newer = [], list[Newer]()
+        try:
+            self.ask_redis()
+        except FeaturesError as error:
+            reasons.append(error.message)
+        try:
+            newer = self.newer_applied()
+        except Exception as error:  # whatever a registry may raise: the server cannot answer without one
+            reasons.append(f"The registry cannot be read: {mask_secrets(str(error))}")
+        return Health(shown_address(self.store.config.online_store), tuple(reasons), tuple(newer))
+
+    def metrics(self) -> tuple[bytes, str]:
+        """Everything that Prometheus may want to know, with its content type."""
+        registry = CollectorRegistry()
+        registry.register(self._collector)
+        if Path(os.environ.get("PROMETHEUS_MULTIPROC_DIR", "")).is_dir():  # Feast's workers share it (metrics.py:70)
+            MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+        return generate_latest(registry), CONTENT_TYPE_LATEST
+
+    def ask_redis(self) -> None:
+        """ServiceUnavailableError where it does not answer within the time of a lookup."""
+        config = self.store.config.online_store
+        with reaching(config):
+            if not self._clients:
+                self._clients.append(connect(config, get_settings().redis_read_timeout_ms))
+            self._clients[0].ping()
+
+    def newer_applied(self) -> list[Newer]:
+        """On-demand views of which another version is applied than this code serves."""
+        return newer_applied(self.store.registry, self.store.project)
+
+    def views(self) -> Iterator[tuple[str, Loaded | None]]:
+        """Each view that is served, with what Redis was last loaded with of it."""
+        loaded = loaded_views(self.store, get_settings())
+        for view in self.store.list_feature_views(allow_cache=True):
+            if view.online:
+                yield view.name, loaded.get(view.name)
+
+    @cached_property
+    def _collector(self) -> Collector:
+        return _Collector(self)
+
+
+class _Collector(Collector):
+    """Gauges that are read when asked for, so that a view that is gone leaves none behind."""
+
+    def __init__(self, watch: Watch) -> None:
+        self.watch = watch
+
+    def collect(self) -> Iterator[Any]:
+        is_up = True
+        try:
+            self.watch.ask_redis()
+        except FeaturesError:
+            is_up = False
+        yield GaugeMetricFamily("features_redis_up", "Whether Redis answers within the time of a lookup", float(is_up))
+        newer = GaugeMetricFamily(
+            "features_on_demand_newer_applied",
+            "Whether another version of an on-demand view is applied than this server's code has",
+            labels=["view"],
+        )
+        behind = {each.view for each in self.watch.newer_applied()}
+        for view in self.watch.store.list_on_demand_feature_views(allow_cache=True):
+            newer.add_metric([view.name], float(view.name in behind))
+        yield newer
+        if is_up:
+            yield from self._of_views()
+
+    def _of_views(self) -> Iterator[Any]:
+        def gauge(name: str, help_text: str) -> Any:
+            return GaugeMetricFamily(f"features_view_{name}", help_text, labels=["view"])
+
+        loaded = gauge("loaded", "Whether Redis holds a view that was loaded to its end")
+        through = gauge("complete_through_timestamp_seconds", "Up to when a view's rows are in Redis")
+        version = gauge("table_version", "Version of the offline table that a view was last loaded from")
+        for view, found in self.watch.views():
+            loaded.add_metric([view], float(found is not None))
+            if found is not None:
+                through.add_metric([view], found.end.timestamp())
+            if found is not None and found.version is not None:
+                version.add_metric([view], float(found.version))
+        yield from (loaded, through, version)
+
+
+def _status_of(error: FeaturesError) -> int:
+    return next((status for kind, status in _STATUS if isinstance(error, kind)), 500)
