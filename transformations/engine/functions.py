@@ -49,7 +49,8 @@ class RowFunction:
     @cached_property
     def content_hash(self) -> str:
         """Hash over what the function computes: its code and that of every function and constant of ours it reaches."""
-        return hash_of_function(self.function)
+        dtypes = [f"{name}: {dtype}" for name, dtype in (*self.parameters, ("return", self.returns))]
+        return hash_of_function(self.function, *dtypes)
 
     @property
     def inputs(self) -> tuple[str, ...]:
