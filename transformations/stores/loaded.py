@@ -1,9 +1,13 @@
-"""What the online store was last loaded with, noted in Redis beside the rows: a flushed store says so itself."""
+"""What the online store was last loaded with, noted in Redis beside the rows: a flushed store says so itself.
+
+The note is also the cursor of the next materialization: what came after it is new.
+"""
 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, cast
 
@@ -17,22 +21,38 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Loaded:
-    """One view's last materialization: the version of its table (None for a source of plain files), its END in UTC."""
+    """One view's last materialization.
+
+    version: of its offline table, None for a source of plain files. end: the last moment of which rows were written, in
+    UTC: END, or the moment of the run. rows: how many it wrote. table: the number of the online table that they are in.
+    schema: the schema they were written under. definition: the hash of the definition behind them. files: of a source
+    of plain files each with its size and time of change (in nanoseconds).
+    """
 
     version: int | None
     end: datetime
     rows: int
+    table: str = ""
+    schema: str = ""
+    definition: str | None = None
+    files: Mapping[str, tuple[int, int]] = field(default_factory=dict)
 
 
 def record(client: Redis | RedisCluster, project: str, view: str, loaded: Loaded) -> None:
     """Note that a view has been loaded; call it when all rows are there."""
-    facts = {"version": loaded.version, "end": loaded.end.isoformat(), "rows": loaded.rows}
+    facts = {**asdict(loaded), "end": loaded.end.isoformat()}
     client.hset(_key(project), view, json.dumps(facts))
 
 
 def forget(client: Redis | RedisCluster, project: str, view: str) -> None:
     """Note that a view's rows are gone."""
     client.hdel(_key(project), view)
+
+
+def last_loaded(client: Redis | RedisCluster, project: str, view: str) -> Loaded | None:
+    """What a view was last loaded with; None where it never was."""
+    facts = cast("bytes | None", client.hget(_key(project), view))
+    return None if facts is None else _loaded(json.loads(facts))
 
 
 def loaded_views(store: FeatureStore, settings: Settings) -> dict[str, Loaded]:
@@ -52,8 +72,9 @@ def loaded_views(store: FeatureStore, settings: Settings) -> dict[str, Loaded]:
 
 
 def _loaded(facts: dict[str, Any]) -> Loaded:
-    return Loaded(facts["version"], datetime.fromisoformat(facts["end"]), facts["rows"])
+    files = {path: (size, changed) for path, (size, changed) in facts["files"].items()}
+    return Loaded(**{**facts, "end": datetime.fromisoformat(facts["end"]), "files": files})
 
 
 def _key(project: str) -> str:
-    return f"features:loaded:{project}"
+    return f"{{features}}:loaded:{project}"

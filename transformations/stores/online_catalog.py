@@ -115,11 +115,11 @@ return fresh
 _PUBLISH = (
     _PRELUDE
     + """
-if redis.call('HEXISTS', KEYS[4], ARGV[2]) == 0 then return 0 end
 local known = entry(ARGV[1])
-if known then redis.call('HSET', KEYS[4], known.number, 0) end
-redis.call('HDEL', KEYS[4], ARGV[2])
-save(ARGV[1], {number = ARGV[2], schemas = {ARGV[3]}})
+if not known or redis.call('HDEL', KEYS[4], ARGV[2]) == 0 then return 0 end
+redis.call('HSET', KEYS[4], known.number, 0)
+known.number = ARGV[2]
+save(ARGV[1], known)
 return 1
 """
 )
@@ -170,9 +170,12 @@ def renew(client: SyncClient, number: bytes) -> None:
     client.hset(_LEFTOVERS, cast("str", number), str(_lease()))
 
 
-def publish(client: SyncClient, project: str, view: str, number: bytes, schema: Schema) -> bool:
-    """Make a table that was loaded unseen the view's own, in place of the one it has; False where it was given up."""
-    return bool(_run(client, project, _PUBLISH, view, number, schema.text()))
+def publish(client: SyncClient, project: str, view: str, number: bytes) -> bool:
+    """Make a table that was loaded unseen the view's own, in place of the one it has; schemas keep their numbers.
+
+    False where the table was given up, or the view deleted.
+    """
+    return bool(_run(client, project, _PUBLISH, view, number))
 
 
 def leftovers(client: SyncClient) -> list[bytes]:

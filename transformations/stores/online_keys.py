@@ -38,8 +38,12 @@ def parts_of(values: Sequence[Any], dtype: FeastType, place: str) -> list[str | 
         return [str(value) for value in values]
     if dtype == PrimitiveFeastType.STRING and set(map(type, values)) <= {str}:
         return [_text(value) for value in values]
-    declared = PrimitiveFeastType.INT64 if dtype in _INTEGERS else dtype
-    return column_parts(as_declared(column_of(values, place), declared, place))
+    return column_parts(as_declared(column_of(values, place), canonical_key(dtype), place))
+
+
+def canonical_key(dtype: FeastType) -> FeastType:
+    """The dtype that a join key is compared in."""
+    return PrimitiveFeastType.INT64 if dtype in _INTEGERS else dtype
 
 
 def column_parts(column: Column) -> list[str | None]:

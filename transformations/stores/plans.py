@@ -26,6 +26,7 @@ from feast.protos.feast.serving.ServingService_pb2 import FeatureViewMetadata
 from feast.types import FeastType
 from feast.value_type import ValueType
 
+from transformations.stores.on_demand import refuse_uneven
 from transformations.stores.online_catalog import Table
 from transformations.stores.packed_rows import Codec, Stored, codec_of
 from transformations.stores.rollout import served_version
@@ -208,6 +209,9 @@ class Plans:
     ) -> Plan:
         context = utils._get_online_request_context(_Cached(registry, proto), project, features, full_feature_names)
         references, on_demand, entity_names, _, join_keys, grouped, _, request_fields, _ = context
+        for view, _ in grouped:
+            if isinstance(view, OnDemandFeatureView):  # so Feast takes one that is computed when written
+                refuse_uneven(view)
         views = tuple(self._view(view, names) for view, names in grouped)
         places = {
             feature.reference: (number, place, feature.codec)

@@ -7,10 +7,11 @@ parallel writers, late corrections and backfilled features therefore all end in 
 from __future__ import annotations
 
 import hashlib
+import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
-from typing import TypeAlias, cast
+from typing import Any, TypeAlias, cast
 
 from redis import Redis, RedisCluster
 from redis.exceptions import NoScriptError
@@ -58,6 +59,9 @@ return last / 2
 """
 _SHA = hashlib.sha1(WRITE.encode(), usedforsecurity=False).hexdigest().encode()
 _IN_FLIGHT = 4
+_ROWS_A_PROBE = 5_000
+_LONG_SECONDS = 0.001
+_FEWEST_ROWS, _MOST_ROWS = 50, 1_000
 
 
 def write_rows(client: SyncClient, rows: Iterable[tuple[bytes, bytes]], expiry_ms: int) -> None:
@@ -135,6 +139,60 @@ class Writer:
         self._in_flight.clear()
         for is_new, chunk in again:
             self._send(is_new, chunk)
+
+
+class BulkWriter:
+    """Writes a view's rows as they come, to a node or a cluster, in calls of a size that leaves room for lookups.
+
+    Now and then it asks Redis for a sign of life, as a lookup would; while that takes long, its calls get smaller.
+    """
+
+    def __init__(self, client: SyncClient, expiry_ms: int, is_empty: bool) -> None:
+        self._client = client
+        self._expiry_ms = expiry_ms
+        self._writer = None if isinstance(client, RedisCluster) else Writer(client, expiry_ms, assume_new=is_empty)
+        self._probe = None if isinstance(client, RedisCluster) else Wire(client)
+        self._size = ROWS_A_CALL
+        self._unprobed = 0
+
+    def __enter__(self) -> BulkWriter:
+        if self._writer:
+            self._writer.__enter__()
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        if self._probe:
+            self._probe.close()
+        if self._writer:
+            self._writer.__exit__(*error)
+
+    def write(self, keys: Sequence[bytes], rows: Sequence[bytes]) -> None:
+        """Write rows, each key once."""
+        first = 0
+        while first < len(keys):
+            last = first + self._size
+            chunk = keys[first:last], rows[first:last]
+            if self._writer:
+                self._writer.write(*chunk)
+                self._adapt(len(chunk[0]))
+            else:
+                assert isinstance(self._client, RedisCluster)
+                _write_to_cluster(self._client, *chunk, self._expiry_ms)
+            first = last
+
+    def _adapt(self, written: int) -> None:
+        self._unprobed += written
+        if self._unprobed < _ROWS_A_PROBE or self._probe is None:
+            return
+        self._unprobed = 0
+        began = time.perf_counter()
+        self._probe.send((b"PING",))
+        self._probe.receive()
+        waited = time.perf_counter() - began
+        if waited > _LONG_SECONDS:
+            self._size = max(_FEWEST_ROWS, self._size * 2 // 3)
+        elif waited < _LONG_SECONDS / 2:
+            self._size = min(_MOST_ROWS, self._size * 5 // 4)
 
 
 def _chunks(rows: Iterable[tuple[bytes, bytes]]) -> Iterator[Chunk]:

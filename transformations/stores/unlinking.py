@@ -11,6 +11,8 @@ from typing import cast
 from redis import Redis, RedisCluster
 
 from transformations.stores.online_catalog import forget_leftovers, leftovers
+from transformations.stores.packed_rows import HEADER, PUSHED
+from transformations.stores.row_writes import write_rows
 
 _KEYS_A_STEP = 1_000
 
@@ -29,6 +31,23 @@ def unlink_leftovers(client: Redis | RedisCluster) -> int:
             unlinked += len(gone)
     forget_leftovers(client, numbers)
     return unlinked
+
+
+def carry_pushed(client: Redis | RedisCluster, number: bytes, to: bytes) -> None:
+    """Write what was pushed to one table to another one, too, where it is the newest; the offline table lacks it."""
+    width = len(number)
+    for keys in _steps(client):
+        tags = [key[:-width] for key in keys if key[-width:] == number and key[-width - 1 : -width] == b"}"]
+        with client.pipeline(transaction=False) as pipe:
+            for tag in tags:
+                pipe.getrange(cast("str", tag + number), 0, HEADER.size - 1)
+            headers = pipe.execute()
+        pushed = [tag for tag, header in zip(tags, headers, strict=True) if header and header[-1] & PUSHED]
+        for tag in pushed:
+            row = cast("bytes | None", client.get(cast("str", tag + number)))
+            left = cast("int", client.pttl(cast("str", tag + number)))
+            if row is not None:
+                write_rows(client, [(tag + to, row)], max(left, 0))
 
 
 def _steps(client: Redis | RedisCluster) -> Iterator[list[bytes]]:

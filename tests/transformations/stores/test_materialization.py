@@ -11,11 +11,14 @@ import pytest
 from feast import Entity, FeatureStore, FeatureView, Field, FileSource
 from feast.feature_view import FeatureViewState
 from feast.types import Float64, Int64, UnixTimestamp
+from redis import Redis
 
 from transformations.engine.errors import DataError, FeaturesError, UsageError
 from transformations.engine.settings import get_settings
 from transformations.local import redis as embedded
-from transformations.stores import materialization
+from transformations.stores import online_catalog
+from transformations.stores.loaded import loaded_views
+from transformations.stores.packing import Packer
 from transformations.stores.views import feature_view
 
 OWNER = "team@example.com"
@@ -150,7 +153,7 @@ def test_a_failed_or_interrupted_run_leaves_the_view_as_it_was(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as during:
-        during.setattr(materialization, "_rows", interrupted)
+        during.setattr(Packer, "pack", interrupted)
         with pytest.raises(FeaturesError, match="user_visits: interrupted"):
             materialize(store, "2024-05-03")
     (tmp_path / "user_visits.parquet").unlink()
@@ -163,8 +166,6 @@ def test_a_failed_or_interrupted_run_leaves_the_view_as_it_was(
 def test_a_flushed_redis_is_full_again_after_one_incremental_run(
     store_of: Store, stored: View, table_of: Rows, user: Entity
 ) -> None:
-    from redis import Redis
-
     table = table_of("user_id  event_timestamp  created_timestamp  spent\n1  2024-05-01  2024-05-01  7")
     store = store_of(user, stored("user_visits", table, spent=Int64))
     materialize(store, "2024-05-02")
@@ -200,3 +201,137 @@ def test_pushing_to_a_built_table_is_refused(
     publish(visits, rows)
     with pytest.raises(UsageError, match="its table is written by `features build` alone"):
         store.write_to_offline_store("user_visits", rows.to_pandas(), reorder_columns=False)
+
+
+def incremental(store: FeatureStore, end: str) -> None:
+    store.materialize_incremental(datetime.fromisoformat(end).replace(tzinfo=UTC))
+
+
+def rows_written(store: FeatureStore) -> int:
+    return loaded_views(store, get_settings())["user_visits"].rows
+
+
+def statuses(store: FeatureStore, feature: str, *users: int) -> list[str]:
+    response: Any = store.get_online_features([feature], {"user_id": list(users)})
+    found: list[str] = response.statuses()[feature.partition(":")[2]]
+    return found
+
+
+def test_the_first_incremental_run_takes_old_rows_and_later_ones_what_is_new(
+    redis: Redis, store_of: Store, visits: FeatureView, user: Entity, table_of: Rows, publish: Callable[..., Any]
+) -> None:
+    store, spend = store_of(user, visits), "user_visits:spend_sum_lifetime"
+    columns = "user_id  event_timestamp  created_timestamp  spend_sum_lifetime"
+
+    def published(*rows: str) -> None:
+        publish(visits, table_of("\n".join([columns, *rows]), spend_sum_lifetime=pa.float64()))
+
+    published("1  2020-05-01  2020-05-01  1", "2  2020-05-01  2020-05-01  2", "3  2020-05-09  2020-05-09  3")
+    incremental(store, "2020-05-08")
+    assert (online(store, spend, 1, 2, 3), rows_written(store)) == ([1, 2, None], 2)
+
+    incremental(store, "2020-05-10")  # 3 was held back, and has matured
+    assert (online(store, spend, 1, 2, 3), rows_written(store)) == ([1, 2, 3], 1)
+
+    published("1  2020-04-01  2020-05-10  9", "2  2020-05-01  2020-05-10  7")  # late, and a correction
+    incremental(store, "2020-05-11")
+    assert (online(store, spend, 1, 2, 3), rows_written(store)) == ([1, 7, 3], 2)
+
+    incremental(store, "2020-05-12")
+    assert rows_written(store) == 0
+    materialize(store, "2020-05-12", start="2020-05-02")  # what START asks for is written again
+    assert rows_written(store) == 1
+
+
+def test_rows_that_a_rewritten_file_lacks_are_gone_and_pushed_rows_stay(
+    redis: Redis, store_of: Store, stored: View, table_of: Rows, user: Entity, tmp_path: Path
+) -> None:
+    import pyarrow.parquet as pq
+
+    text = """
+        user_id  event_timestamp  created_timestamp  spent
+        1        2024-05-01       2024-05-01         1
+        2        2024-05-01       2024-05-01         2"""
+    store = store_of(user, stored("user_visits", table_of(text), spent=Int64))
+    materialize(store, "2024-05-03")
+    pushed = table_of("user_id  event_timestamp  created_timestamp  spent\n4  2024-05-02  2024-05-02  4")
+    store.write_to_online_store("user_visits", pushed.to_pandas())
+    pq.write_table(table_of(text.replace("2        2024", "3        2024")), tmp_path / "user_visits.parquet")
+    incremental(store, "2024-05-04")
+    assert online(store, "user_visits:spent", 1, 2, 3, 4) == [1, None, 2, 4]
+    assert len(list(redis.scan_iter("{?}?????"))) == 3  # the table before is unlinked
+
+
+def test_an_added_feature_is_not_found_until_a_run_has_backfilled_it(
+    redis: Redis, store_of: Store, stored: View, table_of: Rows, user: Entity
+) -> None:
+    table = table_of("user_id  event_timestamp  created_timestamp  spent  seen\n1  2024-05-01  2024-05-01  1  5")
+    store = store_of(user, stored("user_visits", table, spent=Int64))
+    materialize(store, "2024-05-02")
+    store.apply([stored("user_visits", None, seen=Int64, spent=Int64)])
+    found = []
+    for end in (None, "2024-05-03"):
+        if end:
+            incremental(store, end)
+        values = [online(store, f"user_visits:{name}", 1)[0] for name in ("spent", "seen")]
+        found.append((values, statuses(store, "user_visits:seen", 1, 2)))
+    assert found == [([1, None], ["NOT_FOUND", "NOT_FOUND"]), ([1, 5], ["PRESENT", "NOT_FOUND"])]
+
+
+def test_a_deleted_view_hides_its_rows_at_once_even_when_it_comes_back(
+    redis: Redis, store_of: Store, stored: View, table_of: Rows, user: Entity
+) -> None:
+    table = table_of("user_id  event_timestamp  created_timestamp  spent\n1  2024-05-01  2024-05-01  1")
+    view = stored("user_visits", table, spent=Int64)
+    store = store_of(user, view, stored("user_others", table, spent=Int64))
+    materialize(store, "2024-05-02")
+    store.apply([], objects_to_delete=[view], partial=False)
+    assert len(list(redis.scan_iter("{1}?????"))) == 1
+    store.apply([stored("user_visits", None, spent=Int64)])
+    assert online(store, "user_visits:spent", 1) == [None]
+    assert online(store, "user_others:spent", 1) == [1]
+    incremental(store, "2024-05-02")
+    assert online(store, "user_visits:spent", 1) == [1]
+
+
+def test_a_load_that_is_killed_leaves_what_was_there_and_a_later_run_clears_up(
+    redis: Redis, store_of: Store, stored: View, table_of: Rows, user: Entity, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = "user_id  event_timestamp  created_timestamp  spent\n1  2024-05-01  2024-05-01  "
+    store = store_of(user, stored("user_visits", table_of(text + "1"), spent=Int64))
+    materialize(store, "2024-05-02")
+    stored("user_visits", table_of(text + "2"), spent=Int64)
+
+    def killed(*_: Any) -> Any:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as during:
+        during.setattr(online_catalog, "publish", killed)
+        with pytest.raises(FeaturesError, match="interrupted"):
+            materialize(store, "2024-05-03")
+    assert online(store, "user_visits:spent", 1) == [1]
+    assert len(list(redis.scan_iter("{1}?????"))) == 2
+    for number in redis.hkeys("{features}:leftovers"):
+        redis.hset("{features}:leftovers", number, "0")  # as if ten minutes had passed
+    materialize(store, "2024-05-03")
+    assert online(store, "user_visits:spent", 1) == [2]
+    assert len(list(redis.scan_iter("{1}?????"))) == 1
+
+
+@pytest.mark.parametrize("offline_store", ["dask", "duckdb"])
+def test_another_offline_store_feeds_the_same_rows(
+    redis: Redis, store_of: Store, stored: View, table_of: Rows, user: Entity, offline_store: str
+) -> None:
+    table = table_of(
+        """
+        user_id  event_timestamp  created_timestamp  spent             share
+        1        2020-05-01       2020-05-01         9007199254740993  0.5
+        1        2020-05-02       2020-05-02         9007199254740995  -
+        2        2020-05-01       2020-05-01         7                 1.5""",
+        share=pa.float64(),
+    )
+    view = stored("user_visits", table, spent=Int64, share=Float64)
+    store = store_of(user, view, offline_store={"type": offline_store})
+    incremental(store, "2020-05-03")
+    assert online(store, "user_visits:spent", 1, 2) == [9007199254740995, 7]
+    assert online(store, "user_visits:share", 1, 2) == [None, 1.5]

@@ -1,0 +1,106 @@
+"""Newest wins, whoever writes, in whatever order and however often."""
+
+import threading
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from redis import Redis
+
+from transformations.stores.packed_rows import pack
+from transformations.stores.row_writes import BulkWriter, Writer, write_rows
+
+MOMENTS = st.sampled_from([-(2**63), -(2**32) - 1, -1, 0, 1, 2**32, 2**53, 2**53 + 1, 2**63 - 1])
+ROWS = st.lists(st.tuples(st.integers(0, 3), MOMENTS, MOMENTS, st.integers(1, 3)), min_size=1, max_size=25)
+same_redis = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+
+
+def key(entity: int) -> bytes:
+    return b"{%d}aB3x9" % entity
+
+
+def newest(rows: list[tuple[int, int, int, int]]) -> dict[bytes, bytes]:
+    """Of each entity the greatest row; what its body holds follows from its order, so that equal ones are equal."""
+    best: dict[int, tuple[int, int, int]] = {}
+    for entity, *order in rows:
+        best[entity] = max(best.get(entity, (-(2**63), -(2**63), 0)), (order[0], order[1], order[2]))
+    return {key(entity): packed(*order) for entity, order in best.items()}
+
+
+def packed(event: int, created: int, schema: int) -> bytes:
+    return pack(event, created, schema, 0, [event, created, schema])
+
+
+def stored(redis: Redis) -> dict[bytes, bytes]:
+    keys = list(redis.scan_iter("{*"))
+    return dict(zip(keys, redis.mget(keys), strict=True)) if keys else {}
+
+
+@same_redis
+@given(rows=ROWS, data=st.data())
+def test_in_any_order_and_number_of_repetitions_the_greatest_row_is_left(
+    redis: Redis, rows: list[tuple[int, int, int, int]], data: st.DataObject
+) -> None:
+    redis.flushdb()
+    for entity, *order in data.draw(st.permutations(rows + rows[: len(rows) // 2])):
+        write_rows(redis, [(key(entity), packed(*order))], 0)
+    assert stored(redis) == newest(rows)
+
+
+@same_redis
+@given(rows=ROWS)
+def test_rows_written_as_new_yield_to_greater_ones_all_the_same(
+    redis: Redis, rows: list[tuple[int, int, int, int]]
+) -> None:
+    redis.flushdb()
+    with Writer(redis, 0, assume_new=True) as writer:
+        for entity, *order in rows:
+            writer.write([key(entity)], [packed(*order)])
+    assert stored(redis) == newest(rows)
+
+
+def test_parallel_writers_leave_what_one_would(redis: Redis) -> None:
+    rows = [(entity, event, 0, 1) for event in range(40) for entity in range(50)]
+
+    def write(part: list[tuple[int, int, int, int]]) -> None:
+        with (
+            Redis(unix_socket_path=redis.get_connection_kwargs()["path"]) as client,
+            BulkWriter(client, 0, True) as bulk,
+        ):
+            for entity, *order in part:
+                bulk.write([key(entity)], [packed(*order)])
+
+    threads = [threading.Thread(target=write, args=(rows[first::4],)) for first in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert stored(redis) == newest(rows)
+
+
+@pytest.mark.parametrize("is_empty", [True, False])
+def test_more_rows_than_a_call_holds_arrive_over_several(redis: Redis, is_empty: bool) -> None:
+    keys = [key(entity) for entity in range(2_500)]
+    with BulkWriter(redis, 0, is_empty) as writer:
+        writer.write(keys, [packed(1, 1, 1)] * len(keys))
+    assert set(stored(redis)) == set(keys)
+
+
+def test_a_row_expires_after_its_writing_and_each_writing_counts_anew(redis: Redis) -> None:
+    write_rows(redis, [(key(1), packed(1, 1, 1))], 50_000)
+    redis.pexpire(key(1), 1_000)
+    write_rows(redis, [(key(1), packed(0, 1, 1))], 50_000)
+    assert 0 < redis.pttl(key(1)) <= 1_000  # an older row does not prolong it
+    write_rows(redis, [(key(1), packed(1, 1, 1))], 50_000)
+    assert 49_000 < redis.pttl(key(1)) <= 50_000
+    write_rows(redis, [(key(1), packed(2, 1, 1))], 0)
+    assert redis.pttl(key(1)) == -1
+
+
+def test_a_redis_that_forgot_the_script_is_given_it_again(redis: Redis) -> None:
+    with Writer(redis, 0) as writer:
+        for event in range(10):
+            if event == 5:
+                redis.script_flush()
+            writer.write([key(1), key(2)], [packed(event, 0, 1)] * 2)
+    assert stored(redis) == {key(1): packed(9, 0, 1), key(2): packed(9, 0, 1)}
