@@ -1,4 +1,4 @@
-"""Feast's hook into `feast serve`: a /health that knows Redis, /metrics, and errors with their status."""
+"""Feast's hook into `feast serve`: a /health that knows Redis and on-demand views, and /metrics."""
 
 from pathlib import Path
 

@@ -30,8 +30,9 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 from redis.retry import Retry
 
-from transformations.engine.errors import ServiceUnavailableError, UsageError
+from transformations.engine.errors import UsageError
 from transformations.engine.settings import get_settings, mask_secrets
+from transformations.stores.http_errors import UnavailableError
 
 SyncClient: TypeAlias = Redis | RedisCluster
 AsyncClient: TypeAlias = redis.asyncio.Redis | redis.asyncio.RedisCluster
@@ -63,13 +64,13 @@ def connect_async(config: RedisOnlineStoreConfig, timeout_ms: int) -> AsyncClien
 
 @contextmanager
 def reaching(config: RedisOnlineStoreConfig) -> Iterator[None]:
-    """What Redis or the way to it refuses becomes a ServiceUnavailableError: what happened, where, and what to do."""
+    """What Redis or the way to it refuses becomes an UnavailableError (HTTP 503): what happened, where, what to do."""
     try:
         yield
     except (RedisError, RedisClusterException) as error:
         happened, remedy = _diagnosis(error)
         where, evidence = shown_address(config), mask_secrets(str(error)).rstrip(".")
-        raise ServiceUnavailableError(f"Redis at {where} {happened}: {evidence}. {remedy}") from error
+        raise UnavailableError(f"Redis at {where} {happened}: {evidence}. {remedy}") from error
 
 
 def shown_address(config: RedisOnlineStoreConfig) -> str:

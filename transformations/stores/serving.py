@@ -1,4 +1,4 @@
-"""What a feature server tells besides features: health, metrics of how complete it is, and errors with their status.
+"""What a feature server tells besides features: its health, and metrics of how complete it is.
 
 Feast's server has one hook for a repository's own code, `load_artifacts(app)` in its `static_artifacts.py`
 (feature_server.py:331); with these lines in that file every `feast serve` of the repository has all of it:
@@ -19,7 +19,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from fastapi import FastAPI, Request, Response
+from fastapi import FastAPI, Response
 from fastapi.responses import JSONResponse
 from feast import FeatureStore
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
@@ -27,17 +27,11 @@ from prometheus_client.metrics_core import GaugeMetricFamily
 from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 
-from transformations.engine.errors import DataError, FeaturesError, ServiceUnavailableError, UsageError
+from transformations.engine.errors import FeaturesError
 from transformations.engine.settings import get_settings, mask_secrets
 from transformations.stores.connections import SyncClient, connect, reaching, shown_address
 from transformations.stores.loaded import Loaded, loaded_views
 from transformations.stores.rollout import Newer, newer_applied
-
-_STATUS: tuple[tuple[type[FeaturesError], int], ...] = (
-    (ServiceUnavailableError, 503),
-    (DataError, 422),
-    (UsageError, 400),
-)
 
 
 def server_of(repository: Path) -> Callable[[FastAPI], None]:
@@ -50,7 +44,7 @@ def server_of(repository: Path) -> Callable[[FastAPI], None]:
 
 
 def extend(app: FastAPI, watch: Watch) -> None:
-    """Give Feast's app our /health and /metrics, and our errors their status.
+    """Give Feast's app our /health and /metrics.
 
     /health: 200, or 503 with the reasons; newer versions of on-demand views are said and are no reason. /metrics:
     Prometheus' text format, from the server's own port, beside Feast's own metrics where those are enabled.
@@ -64,17 +58,9 @@ def extend(app: FastAPI, watch: Watch) -> None:
         text, kind = watch.metrics()
         return Response(text, headers={"Content-Type": kind})
 
-    async def refuse(request: Request, error: Exception) -> Response:
-        assert isinstance(error, FeaturesError)
-        return JSONResponse({"detail": error.message}, _status_of(error))
-
     for path, answer in (("/health", health), ("/metrics", metrics)):
         app.add_api_route(path, answer, methods=["GET"])
-        app.router.routes.insert(
-            0, app.router.routes.pop()
-        )  # the first route of a path answers, and Feast has a /health
-    app.add_exception_handler(FeaturesError, refuse)
-    app.middleware_stack = None  # it holds the handlers of the time it was built, as the server began to start
+        app.router.routes.insert(0, app.router.routes.pop())  # the first of a path answers, and Feast has a /health
 
 
 @dataclass(frozen=True)
@@ -188,7 +174,3 @@ class _Collector(Collector):
             if found is not None and found.version is not None:
                 version.add_metric([view], float(found.version))
         yield from (loaded, through, version)
-
-
-def _status_of(error: FeaturesError) -> int:
-    return next((status for kind, status in _STATUS if isinstance(error, kind)), 500)
