@@ -116,7 +116,7 @@ def _reporting(title: str) -> Iterator[Callable[[str], None]]:
 def _print(runs: dict[str, Run | None], settings: Settings) -> None:
     done = [run for run in runs.values() if run]
     if done:
-        headers = ["View", "Run", "As-of", "Rows written", "Late", "Seconds", "Complete through"]
+        headers = ["View", "Run", "As-of", "Rows written", "Late rows", "Seconds", "Complete through"]
         print_table(headers, [_row(run) for run in done])
     for run in done:
         for line in counted(run):
@@ -130,7 +130,7 @@ def _print(runs: dict[str, Run | None], settings: Settings) -> None:
 def _row(run: Run) -> tuple[object, ...]:
     newest = run.complete_through + timedelta(days=1)
     as_of = f"{run.first_as_of} – {newest}"
-    return run.view, run.kind, as_of, run.rows, run.late_entities, round(run.seconds, 1), run.complete_through
+    return run.view, run.kind, as_of, run.rows, run.late_rows, round(run.seconds, 1), run.complete_through
 
 
 def counted(run: Run) -> list[str]:

@@ -62,7 +62,8 @@ def _print(run: Run) -> None:
     title = click.style(f"{run.view} version {run.version}", bold=True)
     kind = run.kind if run.restores is None else f"{run.kind} of version {run.restores}"
     say(f"{title}: {kind}, {run.rows:,} rows in {human_duration(run.seconds)}, as-of {run.first_as_of} to {newest}")
-    say(f"  {started}, complete through {run.complete_through}, late entities {run.late_entities:,}")
+    late = f"{run.late_rows:,} late rows of {run.late_entities:,} entities"
+    say(f"  {started}, complete through {run.complete_through}, {late}")
     say(f"  from {sources}; definition {run.definition_hash}, code {run.code_revision}")
     counts = [f"{count:,} {what}" for what, count in run.counts.items() if count]
     if counts:

@@ -10,7 +10,13 @@ from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, TypedDict
 
-from transformations.engine.business_days import day_number, day_of_instant, day_of_number, start_of_day
+from transformations.engine.business_days import (
+    day_number,
+    day_of_instant,
+    day_of_number,
+    instant_to_micros,
+    start_of_day,
+)
 from transformations.engine.code_revision import code_revision
 from transformations.engine.errors import DataError, UsageError
 from transformations.engine.job import Folders, buckets_for, run_job
@@ -197,7 +203,8 @@ def _performed(work: _Work, table: OfflineTable, settings: Settings, report: Rep
         table.path, table.path / f"run={run_id}", table.path / f"carry={run_id}" if work.carries else None
     )
     report("computing")
-    files = run_job(work.plan, packets, buckets, folders)
+    written = run_job(work.plan, packets, buckets, folders, _late_until(work))
+    files = written.files
     report("publishing")
     run = Run(
         view=work.resolved.name,
@@ -214,6 +221,7 @@ def _performed(work: _Work, table: OfflineTable, settings: Settings, report: Rep
         sources=dict(work.sources),
         last_created=_last_created(work),
         late_entities=late,
+        late_rows=written.late_rows,
         counts={name: int(observed.get[name] or 0) for name in counts},
         **_carry(work, folders),
     )
@@ -280,6 +288,14 @@ def _with_what_was_known(
         every = every.union(packed(older, keys, "events", buckets))
     stored = stored.join(own, on=keys, how="left_semi")
     return every.union(packed(touched, keys, "marks", buckets)).union(packed(stored, keys, "stored", buckets)), count
+
+
+def _late_until(work: _Work) -> int | None:
+    """The event timestamp up to which the table was complete before an incremental run, in microseconds UTC."""
+    if work.kind != "incremental" or work.previous is None:
+        return None
+    newest = work.previous.run.complete_through + timedelta(days=1)
+    return instant_to_micros(_event_timestamp(work.resolved, newest))
 
 
 def _timestamp(resolved: Resolved, as_of: date) -> str:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 BucketWork = Callable[[int, Mapping[str, pa.Table]], pa.Table]
 """The rows to write for a bucket, from its number and the tables it received, by kind."""
 
-_WRITTEN = "path string, size bigint, rows bigint, first_micros bigint, last_micros bigint"
+_WRITTEN = "path string, size bigint, rows bigint, late bigint, first_micros bigint, last_micros bigint"
 _ROW_GROUP = 131_072
 _EVENTS_A_BUCKET = 1_000_000
 
@@ -41,21 +41,34 @@ class Folders:
     carry: Path | None
 
 
-def run_job(plan: SweepPlan, packets: DataFrame, buckets: int, folders: Folders) -> list[NewFile]:
+@dataclass(frozen=True)
+class Written:
+    """The files that a job wrote, part of the table only once they are published. late_rows: see `run_job`."""
+
+    files: list[NewFile]
+    late_rows: int
+
+
+def run_job(plan: SweepPlan, packets: DataFrame, buckets: int, folders: Folders, late_until: int | None) -> Written:
     """Sweep every bucket of entities and write its rows.
 
-    packets: of events and of what was carried over, and of marks and stored rows where late events came.
+    packets: of events and of what was carried over, and of marks and stored rows where late events came. late_until:
+    rows up to this event timestamp (inclusive, microseconds UTC) are counted as late; None: none are.
     """
-    return write_buckets(_sweeping(plan, folders.carry), packets, buckets, folders)
+    return write_buckets(_sweeping(plan, folders.carry), packets, buckets, folders, late_until)
 
 
-def write_buckets(work: BucketWork, packets: DataFrame, buckets: int, folders: Folders) -> list[NewFile]:
-    """Write the rows that `work` makes of each bucket; the files are part of the table only once they are published."""
-    written = packets.repartitionById(buckets, "bucket").mapInArrow(_writing(work, folders), _WRITTEN).collect()
-    return [
+def write_buckets(
+    work: BucketWork, packets: DataFrame, buckets: int, folders: Folders, late_until: int | None = None
+) -> Written:
+    """Write the rows that `work` makes of each bucket."""
+    task = _writing(work, folders, late_until)
+    written = packets.repartitionById(buckets, "bucket").mapInArrow(task, _WRITTEN).collect()
+    files = [
         NewFile(row["path"], row["size"], row["rows"], time_bounds(row["first_micros"], row["last_micros"]))
         for row in written
     ]
+    return Written(files, sum(row["late"] for row in written))
 
 
 def buckets_for(events: int, parallelism: int) -> int:
@@ -63,13 +76,15 @@ def buckets_for(events: int, parallelism: int) -> int:
     return max(parallelism, -(-events // _EVENTS_A_BUCKET))
 
 
-def _writing(work: BucketWork, folders: Folders) -> Callable[[Iterable[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
+def _writing(
+    work: BucketWork, folders: Folders, late_until: int | None
+) -> Callable[[Iterable[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
     def task(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         for bucket, received in unpack(batches):
             rows = work(bucket, received)
             if rows.num_rows:
                 path = folders.rows / f"{uuid4().hex}.parquet"  # a name of its own: a task may be tried again
-                yield _described(_write(rows, path), rows, folders.table)
+                yield _described(_write(rows, path), rows, folders.table, late_until)
 
     return task
 
@@ -105,14 +120,16 @@ def _write(rows: pa.Table, path: Path) -> Path:
     return unfinished.rename(path)
 
 
-def _described(path: Path, rows: pa.Table, root: Path) -> pa.RecordBatch:
-    times = pc.min_max(rows[EVENT_TIMESTAMP].cast(pa.int64())).as_py()
+def _described(path: Path, rows: pa.Table, root: Path, late_until: int | None) -> pa.RecordBatch:
+    moments = rows[EVENT_TIMESTAMP].cast(pa.int64())
+    times = pc.min_max(moments).as_py()
     return pa.RecordBatch.from_pylist(
         [
             {
                 "path": path.relative_to(root).as_posix(),
                 "size": path.stat().st_size,
                 "rows": rows.num_rows,
+                "late": 0 if late_until is None else pc.sum(pc.less_equal(moments, late_until)).as_py(),
                 "first_micros": times["min"],
                 "last_micros": times["max"],
             }

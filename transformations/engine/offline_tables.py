@@ -39,9 +39,10 @@ class Run:
     kind: first load, rebuild, incremental, backfill or restore. first_as_of: the first as-of day that the table covers;
     complete_through: the last complete business day, so the newest as-of day is the one after. sources: the raw table
     versions that were read. last_created: the newest created_timestamp in the table, in UTC. late_entities: entities
-    of which rows up to the table's previous end were checked again. counts: what the run saw, such as events or lookup
-    misses. carry, carried_before: the folder of what the next run need not read again, and the day before which it
-    holds. restores: the version whose content a restore asserted anew.
+    of which rows up to the table's previous end were checked again; late_rows: those of them that were written anew,
+    because they were missing or no longer true. counts: what the run saw, such as events or lookup misses. carry,
+    carried_before: the folder of what the next run need not read again, and the day before which it holds. restores:
+    the version whose content a restore asserted anew.
     """
 
     view: str
@@ -62,6 +63,7 @@ class Run:
     carry: str | None
     carried_before: date | None
     restores: int | None = None
+    late_rows: int = 0
 
     @property
     def replaces_all(self) -> bool:

@@ -170,7 +170,7 @@ def _performed(
     packets = stored.union(stored_packets(spark, resolved, wanted.files, "restored", buckets))
     folders = Folders(table.path, table.path / f"run={run_id}", None)
     report("comparing")
-    files = write_buckets(_restoring(resolved, created), packets, buckets, folders)
+    files = write_buckets(_restoring(resolved, created), packets, buckets, folders).files
     if not files:
         return None
     report("publishing")

@@ -175,7 +175,7 @@ def test_a_late_sale_rewrites_only_what_it_changed_and_newest_wins(spark_setting
     run = build(resolved(), spark_settings)
     added = [row for row in rows_of(spark_settings, "user_sales") if row not in before]
     assert run is not None
-    assert run.late_entities == 1
+    assert (run.late_entities, run.late_rows, run.rows) == (1, 3, 3)
     assert {row["user_id"] for row in added} == {1}
     assert [spend(spark_settings, date(2017, 3, day)) for day in (10, 11, 12, 13)] == [10.0, 15.0, 5.0, 0.0]
     assert all(row["created_timestamp"] > max(old["created_timestamp"] for old in before) for row in added)

@@ -50,7 +50,7 @@ _SECOND = """
     3        2        7.00    2017-03-13 12:00"""
 
 
-@pytest.mark.parametrize("sabotage", _SABOTAGES)
+@pytest.mark.parametrize("sabotage", _SABOTAGES, ids=["writing", *(f"after {seconds:.1f} s" for seconds in _MOMENTS)])
 def test_a_build_killed_at_any_moment_leaves_a_whole_version_and_the_rerun_completes(
     world: Any, tmp_path: Path, sabotage: str
 ) -> None:
