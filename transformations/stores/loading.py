@@ -25,6 +25,7 @@ from transformations.stores.unlinking import carry_pushed, unlink_leftovers
 from transformations.stores.views import DEFINITION_HASH
 
 _RENEW_SECONDS = 60.0
+_ATTEMPTS = 3
 
 
 @dataclass(frozen=True)
@@ -41,9 +42,17 @@ class Load:
     def run(self) -> None:
         """Write them, and note that they are there. Whatever is written is right, even where this ends half-way."""
         with reaching(self.config.online_store):
-            self._run(self.online_store._get_client(self.config.online_store))
+            client = self.online_store._get_client(self.config.online_store)
+            for _ in range(_ATTEMPTS):
+                if self._run(client):
+                    return
+        raise ConflictError(
+            f"{self.view.name}: while it was loaded, the online store was flushed, or the view deleted or loaded by "
+            f"another run, {_ATTEMPTS} times. Let that come to its end, and repeat the command."
+        )
 
-    def _run(self, client: SyncClient) -> None:
+    def _run(self, client: SyncClient) -> bool:
+        """Whether the rows are where they are looked up: not if somebody else changed that meanwhile."""
         config, project, name = self.config, self.config.project, online_name(self.view, self.config)
         source = self._source()
         schema = schema_of(self.view.features)
@@ -60,9 +69,11 @@ class Load:
         rows = self._write(client, source, what, packer, is_empty)
         if what.anew:
             carry_pushed(client, visible, number)
-            if not online_catalog.publish(client, project, name, number):
-                raise ConflictError(f"{self.view.name}: it was deleted while it was loaded. Apply it, and repeat.")
+            online_catalog.publish(client, project, name, number)
             carry_pushed(client, visible, number)  # what was pushed in between
+        table = online_catalog.read_catalog(client, project).tables.get(name)
+        if table is None or table.number != number:
+            return False
         loaded = Loaded(
             source.history.version,
             self.end,
@@ -74,6 +85,7 @@ class Load:
         )
         record(client, project, name, loaded)
         unlink_leftovers(client)
+        return True
 
     def _write(
         self, client: SyncClient, source: FileRows | PulledRows, what: Considered, packer: Packer, is_empty: bool

@@ -6,8 +6,10 @@ renewed in the background when its time is up: a request never waits for it, and
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import threading
+import time
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -36,6 +38,7 @@ from transformations.stores.wiring import not_served, reference_of
 Features: TypeAlias = list[str] | FeatureService
 
 _MOST_PLANS = 1_000
+_LOOK_SECONDS = 0.5
 
 
 @dataclass(frozen=True)
@@ -142,6 +145,8 @@ class Plans:
         self._services: dict[int, tuple[FeatureService, tuple[object, ...]]] = {}
         self._lock = threading.Lock()
         self._renewing = threading.Lock()
+        self._look_again = 0.0
+        self._written: int | None = None
 
     def of(self, registry: BaseRegistry, project: str, features: Features, full_feature_names: bool) -> Plan:
         """The plan of a request."""
@@ -177,9 +182,24 @@ class Plans:
                 if digest != self._digest:
                     self._plans, self._services = {}, {}
                 self._proto, self._version, self._digest = proto, version, digest
-        if not _is_fresh(registry) and self._renewing.acquire(blocking=False):
-            threading.Thread(target=self._renew, args=(registry,), name="registry", daemon=True).start()
+        now = time.monotonic()
+        if now > self._look_again:
+            self._look_again = now + _LOOK_SECONDS
+            if self._is_outdated(registry) and self._renewing.acquire(blocking=False):
+                threading.Thread(target=self._renew, args=(registry,), name="registry", daemon=True).start()
         return proto
+
+    def _is_outdated(self, registry: BaseRegistry) -> bool:
+        """Whether the registry's cache has outlived its time, or its file was written since (as registry.py:1507)."""
+        created = getattr(registry, "cached_registry_proto_created", None)
+        ttl = getattr(registry, "cached_registry_proto_ttl", None)
+        file, before = getattr(registry, "_file_path", None), self._written
+        if file is not None and getattr(registry, "cache_mode", "") == "sync":
+            with contextlib.suppress(OSError):
+                self._written = file.stat().st_mtime_ns
+        if before is not None and before != self._written:
+            return True
+        return created is not None and bool(ttl) and utils._utc_now() > created + ttl
 
     def _renew(self, registry: BaseRegistry) -> None:
         try:
@@ -314,15 +334,6 @@ def _projection(projection: Any) -> tuple[object, ...]:
         tuple(sorted(projection.join_key_map.items())),
         tuple(feature.name for feature in projection.features),
     )
-
-
-def _is_fresh(registry: BaseRegistry) -> bool:
-    """Feast's own question compares whole registries (caching_registry.py:509); here the time is enough."""
-    created = getattr(registry, "cached_registry_proto_created", None)
-    ttl = getattr(registry, "cached_registry_proto_ttl", None)
-    if created is None or ttl is None:
-        return True
-    return not ttl or utils._utc_now() <= created + ttl
 
 
 def _digest(proto: RegistryProto) -> bytes:

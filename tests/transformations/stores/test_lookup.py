@@ -1,5 +1,6 @@
 """Online lookups against a real Redis: the same values as training, each with the status it deserves."""
 
+import threading
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from types import ModuleType
@@ -191,3 +192,54 @@ def test_a_request_that_lacks_something_says_what(store: FeatureStore) -> None:
         store.get_online_features(["user_now:price_ratio"], {"user_id": [1, 2], "price": [1.0]})
     with pytest.raises(UsageError, match="entity row 1 has user, the first has user_id"):
         store.get_online_features(["user_visits:plan"], [{"user_id": 1}, {"user": 2}])
+
+
+def test_a_registry_that_is_due_is_renewed_beside_the_request_and_never_in_it(
+    store: FeatureStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    registry: Any = store.registry
+    threads, renewed, refresh = [], threading.Event(), registry.refresh
+
+    def watched(*arguments: Any, **options: Any) -> None:
+        threads.append(threading.current_thread())
+        refresh(*arguments, **options)
+        renewed.set()
+
+    monkeypatch.setattr(registry, "refresh", watched)
+    registry.cached_registry_proto_created -= timedelta(days=1)
+    for features in (["user_visits:plan"], ["user_visits:visits"]):  # no plan of either is there yet
+        assert store.get_online_features(features, {"user_id": [3]}).present()
+    assert renewed.wait(10)
+    assert threading.main_thread() not in threads
+    assert len(threads) == 1
+
+
+def test_a_request_may_name_an_entity_often_and_in_any_order(store: FeatureStore) -> None:
+    users = [3, 1, 9, 3, 3, None, 1]
+    answer: Any = store.get_online_features(["user_visits:visits", "user_visits:plan"], {"user_id": users})
+    assert answer.to_dict() == {
+        "user_id": users,
+        "visits": [4, 2**53 + 1, 0, 4, 4, None, 2**53 + 1],
+        "plan": ["free", "gold", None, "free", "free", None, "gold"],
+    }
+    assert answer.present()["visits"] == [True, True, True, True, True, False, True]
+    assert answer.statuses()["visits"][5] == "NOT_FOUND"  # a null names no entity, and so no unseen one either
+    assert answer.to_df()["plan"].tolist() == answer.to_arrow()["plan"].to_pylist()
+
+
+def test_an_answer_tells_event_timestamps_when_asked(store: FeatureStore) -> None:
+    answer = store.get_online_features(["user_visits:visits"], {"user_id": [3, 9]})
+    events = answer.to_dict(include_event_timestamps=True)["visits__ts"]
+    assert events == [int(datetime.fromisoformat("2024-05-08T00:00:00+00:00").timestamp()), 0]
+    assert [stamp.seconds for stamp in answer.proto.results[1].event_timestamps] == events
+
+
+def test_a_flushed_redis_answers_not_found_and_new_rows_are_found(store: FeatureStore) -> None:
+    features, users = ["user_visits:plan"], {"user_id": [3]}
+    assert store.get_online_features(features, users).to_dict()["plan"] == ["free"]
+    online: Any = store._get_provider().online_store
+    online._get_client(store.config.online_store).flushall()
+    answer: Any = store.get_online_features(features, users)
+    assert (answer.to_dict()["plan"], answer.statuses()["plan"]) == ([None], ["NOT_FOUND"])
+    store.materialize(datetime(1970, 1, 1), datetime.fromisoformat(NOW))
+    assert store.get_online_features(features, users).to_dict()["plan"] == ["free"]

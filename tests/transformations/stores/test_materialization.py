@@ -335,3 +335,35 @@ def test_another_offline_store_feeds_the_same_rows(
     incremental(store, "2020-05-03")
     assert online(store, "user_visits:spent", 1, 2) == [9007199254740995, 7]
     assert online(store, "user_visits:share", 1, 2) == [None, 1.5]
+
+
+def test_a_redis_that_is_flushed_during_a_run_is_full_after_it(
+    redis: Redis, store_of: Store, stored: View, table_of: Rows, user: Entity, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table = table_of("user_id  event_timestamp  created_timestamp  spent\n1  2024-05-01  2024-05-01  7")
+    store = store_of(user, stored("user_visits", table, spent=Int64))
+    pack, flushes = Packer.pack, []
+
+    def flushing(packer: Packer, batch: pa.RecordBatch) -> Any:
+        if not flushes:
+            flushes.append(redis.flushall())
+        return pack(packer, batch)
+
+    monkeypatch.setattr(Packer, "pack", flushing)
+    materialize(store, "2024-05-02")
+    assert online(store, "user_visits:spent", 1) == [7]
+
+
+def test_a_view_without_rows_is_loaded_with_none(redis: Redis, store_of: Store, stored: View, user: Entity) -> None:
+    none = pa.table(
+        {
+            "user_id": pa.array([], pa.int64()),
+            "event_timestamp": pa.array([], pa.timestamp("us", tz="UTC")),
+            "created_timestamp": pa.array([], pa.timestamp("us", tz="UTC")),
+            "spent": pa.array([], pa.int64()),
+        }
+    )
+    store = store_of(user, stored("user_visits", none, spent=Int64))
+    materialize(store, "2024-05-02")
+    assert online(store, "user_visits:spent", 1) == [None]
+    assert rows_written(store) == 0
