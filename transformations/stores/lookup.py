@@ -7,15 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
 import numpy as np
 import pyarrow as pa
 from feast import utils
-from feast.protos.feast.serving.ServingService_pb2 import FieldStatus
 from feast.protos.feast.types.Value_pb2 import RepeatedValue, Value
 from feast.type_map import feast_value_type_to_python_type
-from feast.types import FeastType, UnixTimestamp
+from feast.types import UnixTimestamp
 
 from transformations.engine.errors import UsageError
 from transformations.engine.functions import REQUEST_TIMESTAMP
@@ -23,38 +22,34 @@ from transformations.engine.settings import present_moment
 from transformations.stores.on_demand import evaluate
 from transformations.stores.online_catalog import Catalog, Table
 from transformations.stores.online_keys import parts_of, tags_of
-from transformations.stores.packed_rows import SCHEMA_NUMBER, Stored, event_micros, micros, unpack_body
+from transformations.stores.packed_rows import HEADER, SCHEMA_NUMBER, Stored, event_micros, micros, unpack_body
 from transformations.stores.plans import ComputedPlan, Plan, ViewPlan
-from transformations.stores.response import NOT_FOUND, OUTSIDE_MAX_AGE, Column, PackedResponse
+from transformations.stores.response import NOT_FOUND, OUTSIDE_MAX_AGE, Block, Column, PackedResponse, Status
 from transformations.stores.values import TIMESTAMP, as_declared, column_of
 
 EntityRows: TypeAlias = list[dict[str, Any]] | Mapping[str, Sequence[Any] | RepeatedValue]
 Rows: TypeAlias = Sequence[bytes | None]
-Keys: TypeAlias = tuple[tuple[str, FeastType], ...]
 
 _NO_ENTITY = b"{'}"
 _NOBODY = b"{}"
 """The tag of a key that no row is written under, for a row of the request whose join key is null."""
+HEADER_SIZE = HEADER.size
 _PLAIN = {int, str, float, bool, type(None)}
-
-
-class UnknownSchemaError(Exception):
-    """A row was written under a schema that the catalog at hand does not have: ask for the catalog again."""
 
 
 @dataclass(frozen=True)
 class Lookup:
     """A request under its plan.
 
-    given: its join keys and request fields. tags: for each set of join keys the hash tag of each row. nobody: for each
-    set of join keys the rows in which one is null. moments: each row's time in microseconds UTC, if needed.
+    given: its join keys and request fields. tags: for each of the plan's entities the hash tag of each row. nobody: for
+    each of them the rows in which a join key is null. moments: each row's time in microseconds UTC, if needed.
     """
 
     plan: Plan
     rows: int
     given: Mapping[str, Sequence[Any]]
-    tags: Mapping[Keys, Sequence[bytes]]
-    nobody: Mapping[Keys, frozenset[int]]
+    tags: Sequence[Sequence[bytes]]
+    nobody: Sequence[frozenset[int]]
     moments: Sequence[int]
 
     def keys(self, epoch: bytes, catalog: Catalog) -> list[bytes]:
@@ -63,41 +58,37 @@ class Lookup:
         for view in self.plan.views:
             if (table := catalog.tables.get(view.table)) is not None:
                 number = table.number
-                keys += [tag + number for tag in self.tags[view.keys]]
+                keys += [tag + number for tag in self.tags[view.entity]]
         return keys
 
     def answer(self, values: Rows, catalog: Catalog, with_versions: bool = False) -> PackedResponse:
         """The answer from what `keys` had. UnknownSchemaError where the catalog was older than a row."""
-        first = 1
-        views: list[list[Column]] = []
+        first, blocks = 1, []
         for view in self.plan.views:
             table = catalog.tables.get(view.table)
-            raw: Rows = [None] * self.rows
-            if table is not None:
+            if table is None:
+                raw: Rows = [None] * self.rows
+            else:
                 raw = values[first : first + self.rows]
                 first += self.rows
-            views.append(_columns(view, table, raw, self.moments, self.nobody[view.keys]))
+            blocks.append(_block(view, table, raw, self.moments, self.nobody[view.entity]))
         computed: dict[str, Column] = {}
         for each in self.plan.computed:
-            computed |= self._computed(each, views)
-        columns = []
-        for output in self.plan.outputs:
-            found = computed[output.reference] if output.view < 0 else views[output.view][output.place]
-            columns.append(found if found.name == output.name else found.named(output.name))
-        shown = {name: (_plain(self.given[name]), kind) for name, kind in self.plan.shown_keys if name in self.given}
-        versions = [view.version for view in self.plan.views] if with_versions else ()
-        return PackedResponse(shown, columns, versions)
+            computed |= self._computed(each, blocks)
+        keys = {name: (_plain(self.given[name]), kind) for name, kind in self.plan.shown_keys if name in self.given}
+        return PackedResponse(self.plan, keys, blocks, computed, with_versions)
 
-    def _computed(self, plan: ComputedPlan, views: Sequence[Sequence[Column]]) -> dict[str, Column]:
+    def _computed(self, plan: ComputedPlan, blocks: Sequence[Block]) -> dict[str, Column]:
         """The wanted features of one on-demand view, under their references."""
-        inputs: dict[str, pa.Array] = {}
-        for reference, view, place in plan.inputs:
-            column = views[view][place]
-            inputs[reference] = column.codec.to_arrow(column.values)
+        views = self.plan.views
+        inputs: dict[str, pa.Array] = {
+            reference: views[view].features[place].codec.to_arrow(blocks[view].values[place])
+            for reference, view, place in plan.inputs
+        }
         for name in plan.request_fields:
             inputs[name] = column_of(self.given[name], f"request field {name!r}")
         values = evaluate(plan.view, inputs, pa.array(self.moments, TIMESTAMP), plan.wanted)
-        nowhere = dict.fromkeys(range(self.rows), NOT_FOUND)
+        nowhere = dict.fromkeys(range(self.rows), NOT_FOUND) if plan.not_served else {}
         return {
             reference: Column(
                 name, codec, codec.from_arrow(values[name]), nowhere if name in plan.not_served else {}, None
@@ -120,97 +111,105 @@ def lookup_of(plan: Plan, entity_rows: EntityRows) -> Lookup:
             given[name] = values
         elif name in plan.join_keys:
             given[plan.join_keys[name]] = values
-    missing = [name for name in plan.request_fields if name not in given]
-    if rows and missing:
-        utils.ensure_request_data_values_exist(
-            set(plan.request_fields), {name: [] for name in given if name in plan.request_fields}
-        )
-    tags, nobody = _tags(plan, rows, given)
-    moments = _moments(columns.get(REQUEST_TIMESTAMP), rows) if plan.needs_now else ()
     if not rows:
         given = dict.fromkeys([*plan.request_fields, *(name for name, _ in plan.shown_keys)], ())
+    elif not plan.request_fields <= given.keys():
+        brought: dict[str, list[Any]] = {name: [] for name in given if name in plan.request_fields}
+        utils.ensure_request_data_values_exist(set(plan.request_fields), brought)
+    tags, nobody = _tags(plan, rows, given)
+    moments = _moments(columns.get(REQUEST_TIMESTAMP), rows) if plan.needs_now else ()
     return Lookup(plan, rows, given, tags, nobody, moments)
 
 
 def _tags(
     plan: Plan, rows: int, given: Mapping[str, Sequence[Any]]
-) -> tuple[dict[Keys, list[bytes]], dict[Keys, frozenset[int]]]:
-    parts: dict[tuple[str, FeastType], Sequence[str | None]] = {}
-    tags: dict[Keys, list[bytes]] = {}
-    nobody: dict[Keys, frozenset[int]] = {}
-    for columns in plan.key_columns:
-        for column in columns:
-            if column not in parts:
-                name, dtype = column
-                if rows and name not in given:
-                    raise UsageError(f"the request lacks join key {name!r}. It has {', '.join(given) or 'none'}.")
-                parts[column] = parts_of(given[name], dtype, f"join key {name!r}") if rows else ()
+) -> tuple[list[Sequence[bytes]], list[frozenset[int]]]:
+    parts: list[Sequence[str | None]] = []
+    for name, dtype in plan.key_columns:
+        if rows and name not in given:
+            raise UsageError(f"the request lacks join key {name!r}. It has {', '.join(given) or 'none'}.")
+        parts.append(parts_of(given[name], dtype, f"join key {name!r}") if rows else ())
+    tags: list[Sequence[bytes]] = []
+    nobody: list[frozenset[int]] = []
+    for columns in plan.entity_columns:
         found = tags_of([parts[column] for column in columns]) if columns else [_NO_ENTITY] * rows
-        nobody[columns] = (
-            frozenset(row for row, tag in enumerate(found) if tag is None) if None in found else frozenset()
-        )
-        tags[columns] = [tag or _NOBODY for tag in found]
+        if None in found:
+            nobody.append(frozenset(row for row, tag in enumerate(found) if tag is None))
+            tags.append([tag or _NOBODY for tag in found])
+        else:
+            nobody.append(frozenset())
+            tags.append(cast("list[bytes]", found))
     return tags, nobody
 
 
-def _columns(
-    view: ViewPlan, table: Table | None, raw: Rows, moments: Sequence[int], nobody: frozenset[int]
-) -> list[Column]:
+def _block(view: ViewPlan, table: Table | None, raw: Rows, moments: Sequence[int], nobody: frozenset[int]) -> Block:
     """One view's features from its rows: what a row lacks is null, what its ttl has outlived is withheld."""
-    absent: dict[int, FieldStatus.ValueType] = {}
-    expired: set[int] = set()
+    absent: dict[int, Status] = {}
     if None in raw:
         absent = {row: NOT_FOUND for row, value in enumerate(raw) if value is None}
+    expired: dict[int, Status] = {}
     if view.ttl:
         ttl = view.ttl
         expired = {
-            row
+            row: OUTSIDE_MAX_AGE
             for row, (value, now) in enumerate(zip(raw, moments, strict=True))
             if value is not None and event_micros(value) + ttl < now
         }
-    lists, lacking = _values(view, table, raw, expired)
-    columns = []
-    for feature, found, lacks in zip(view.features, lists, lacking, strict=True):
-        values, states = found, absent
+    values, lacking = _values(view, table, raw, expired)
+    if not (absent or expired or lacking):
+        return Block(values, None, raw)
+    states: list[Mapping[int, Status]] = []
+    filled = list(values)
+    for place, feature in enumerate(view.features):
+        state = absent
         if feature.unseen is not None and absent:
-            values = list(found)
-            states = {row: NOT_FOUND for row in absent if row in nobody}
+            column = filled[place] = list(values[place])
+            state = {row: NOT_FOUND for row in absent if row in nobody}
             for row in absent.keys() - nobody:
-                values[row] = feature.unseen
-        if expired or lacks:
-            states = {**states, **dict.fromkeys(lacks, NOT_FOUND), **dict.fromkeys(expired, OUTSIDE_MAX_AGE)}
-        columns.append(Column(feature.name, feature.codec, values, states, raw))
-    return columns
+                column[row] = feature.unseen
+        lacks = dict.fromkeys(lacking[place], NOT_FOUND) if lacking else {}
+        states.append({**state, **lacks, **expired} if lacks or expired else state)
+    return Block(filled, states, raw)
 
 
 def _values(
-    view: ViewPlan, table: Table | None, raw: Rows, withheld: set[int]
-) -> tuple[list[Sequence[Stored]], list[Sequence[int]]]:
-    """For each feature its stored forms, and the rows that were written before it was added."""
+    view: ViewPlan, table: Table | None, raw: Rows, withheld: Mapping[int, Status]
+) -> tuple[Sequence[Sequence[Stored]], Sequence[Sequence[int]] | None]:
+    """For each feature its stored forms, and the rows that were written before it was added, if there are any."""
     nothing = [None] * len(raw)
-    everywhere: list[Sequence[int]] = [()] * len(view.features)
     numbers = {value[SCHEMA_NUMBER] for value in raw if value is not None}
     if table is None or not numbers:
-        return [nothing] * len(view.features), everywhere
-    if len(numbers) == 1:
-        places = _positions(view, table, numbers.pop())
-        bodies = [None if value is None else unpack_body(value[19:]) for value in raw]
-        if withheld or None in bodies:
-            blank = [None] * max(map(len, filter(None, bodies)))
-            bodies = [blank if body is None or row in withheld else body for row, body in enumerate(bodies)]
-        columns = list(zip(*bodies, strict=True))
-        if None not in places:
-            return [columns[place] for place in places], everywhere  # type: ignore[index]
-        lacks = tuple(row for row, value in enumerate(raw) if value is not None)
-        return (
-            [nothing if place is None else columns[place] for place in places],
-            [lacks if place is None else () for place in places],
-        )
-    return _mixed_values(view, table, raw, withheld)
+        return [nothing] * len(view.features), None
+    if len(numbers) > 1:
+        return _mixed_values(view, table, raw, withheld)
+    layout = view.layout(table, numbers.pop())
+    if withheld or None in raw:
+        blank = _blank(table, raw)
+        bodies = [
+            blank if value is None or row in withheld else unpack_body(value[HEADER_SIZE:])
+            for row, value in enumerate(raw)
+        ]
+    else:
+        bodies = [unpack_body(value[HEADER_SIZE:]) for value in raw]  # type: ignore[index]  # none is None
+    columns = list(zip(*bodies, strict=True))
+    if layout.select is not None:
+        return layout.select(columns), None
+    lacks = tuple(row for row, value in enumerate(raw) if value is not None)
+    return (
+        [nothing if place is None else columns[place] for place in layout.places],
+        [lacks if place is None else () for place in layout.places],
+    )
+
+
+def _blank(table: Table, raw: Rows) -> list[None]:
+    """The body of a row of the schema of these rows, of nulls."""
+    some = next(value for value in raw if value is not None)
+    schema = int.from_bytes(some[SCHEMA_NUMBER], "big")
+    return [None] * len(table.schemas[schema - 1].fields)
 
 
 def _mixed_values(
-    view: ViewPlan, table: Table, raw: Rows, withheld: set[int]
+    view: ViewPlan, table: Table, raw: Rows, withheld: Mapping[int, Status]
 ) -> tuple[list[Sequence[Stored]], list[Sequence[int]]]:
     """As `_values`, where rows of several schemas stand side by side."""
     lists: list[list[Stored]] = [[None] * len(raw) for _ in view.features]
@@ -218,20 +217,13 @@ def _mixed_values(
     for row, value in enumerate(raw):
         if value is None:
             continue
-        body = unpack_body(value[19:])
-        for feature, place in enumerate(_positions(view, table, value[SCHEMA_NUMBER])):
+        body = unpack_body(value[HEADER_SIZE:])
+        for feature, place in enumerate(view.layout(table, value[SCHEMA_NUMBER]).places):
             if place is None:
                 lacking[feature].append(row)
             elif row not in withheld:
                 lists[feature][row] = body[place]
     return [*lists], [*lacking]
-
-
-def _positions(view: ViewPlan, table: Table, number: bytes) -> tuple[int | None, ...]:
-    schema = int.from_bytes(number, "big")
-    if schema > table.newest:
-        raise UnknownSchemaError
-    return view.positions(table, schema)
 
 
 def _moments(given: Sequence[object] | None, rows: int) -> Sequence[int]:

@@ -31,11 +31,11 @@ from transformations.stores.connections import (
 )
 from transformations.stores.http_errors import answering
 from transformations.stores.loaded import forget
-from transformations.stores.lookup import EntityRows, Lookup, UnknownSchemaError, lookup_of
+from transformations.stores.lookup import EntityRows, Lookup, lookup_of
 from transformations.stores.online_catalog import Catalog, Table
 from transformations.stores.online_keys import tag_of
 from transformations.stores.packed_rows import Schema, codec_of, schema_of
-from transformations.stores.plans import Plans
+from transformations.stores.plans import Plans, UnknownSchemaError
 from transformations.stores.response import PackedResponse
 from transformations.stores.rollout import check_served
 from transformations.stores.row_reads import Reader, Values, get_async

@@ -11,10 +11,11 @@ import hashlib
 import threading
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import cached_property
+from operator import itemgetter
 from typing import Any, TypeAlias
 
 import pyarrow as pa
@@ -30,15 +31,44 @@ from feast.value_type import ValueType
 
 from transformations.stores.on_demand import refuse_uneven
 from transformations.stores.online_catalog import Table
-from transformations.stores.packed_rows import Codec, Stored, codec_of
+from transformations.stores.packed_rows import Codec, Schema, Stored, codec_of
 from transformations.stores.rollout import served_version
 from transformations.stores.values import unseen_value
 from transformations.stores.wiring import not_served, reference_of
 
 Features: TypeAlias = list[str] | FeatureService
+Keys: TypeAlias = tuple[tuple[str, FeastType], ...]
 
 _MOST_PLANS = 1_000
 _LOOK_SECONDS = 0.5
+
+
+class UnknownSchemaError(Exception):
+    """A row was written under a schema that the catalog at hand does not have: ask for the catalog again."""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where rows of one schema have the wanted features.
+
+    places: of each feature, None where rows lack it. select: the wanted columns of all columns, where rows lack none.
+    """
+
+    places: tuple[int | None, ...]
+    select: Callable[[Sequence[Any]], Sequence[Any]] | None
+
+
+def layout_of(schema: Schema, wanted: Sequence[tuple[str, str]]) -> Layout:
+    """The layout of these features, named as schemas name them."""
+    places = schema.positions(wanted)
+    if None in places:
+        return Layout(places, None)
+    if places == tuple(range(len(schema.fields))):
+        return Layout(places, lambda columns: columns)
+    if len(places) == 1:
+        (place,) = places
+        return Layout(places, lambda columns: (columns[place],))  # type: ignore[index]
+    return Layout(places, itemgetter(*places))
 
 
 @dataclass(frozen=True)
@@ -55,24 +85,30 @@ class Feature:
 @dataclass(frozen=True, eq=False)
 class ViewPlan:
     """One view to read. table: its name in the online store's catalog. keys: the request's column of each join key, in
-    the order of the join keys' names, and its dtype; none where the view is about no entity. ttl: in microseconds, 0
-    for none.
+    the order of the join keys' names, and its dtype; none where the view is about no entity. entity: the place of these
+    in `Plan.entities`. ttl: in microseconds, 0 for none.
     """
 
     reference: str
     table: str
-    keys: tuple[tuple[str, FeastType], ...]
+    keys: Keys
+    entity: int
     features: tuple[Feature, ...]
     ttl: int
     version: FeatureViewMetadata
-    _layouts: dict[tuple[bytes, int], tuple[int | None, ...]] = field(default_factory=dict)
+    _layouts: dict[tuple[bytes, bytes], Layout] = field(default_factory=dict)
 
-    def positions(self, table: Table, number: int) -> tuple[int | None, ...]:
-        """Where rows of a table's schema of this number have the features; None for those that they lack."""
+    def layout(self, table: Table, number: bytes) -> Layout:
+        """How rows of a table that carry this schema number have the features. UnknownSchemaError for a number that the
+        table has not.
+        """
         layout = self._layouts.get((table.number, number))
         if layout is None:
+            schema = int.from_bytes(number, "big")
+            if schema > table.newest:
+                raise UnknownSchemaError
             wanted = [(feature.name, str(feature.dtype)) for feature in self.features]
-            layout = self._layouts[table.number, number] = table.schemas[number - 1].positions(wanted)
+            layout = self._layouts[table.number, number] = layout_of(table.schemas[schema - 1], wanted)
         return layout
 
 
@@ -108,18 +144,30 @@ class Plan:
     """All that a lookup of some features is.
 
     join_keys: every name under which a request may bring a join key, with the name that the answer has for it.
+    entities: the different sets of join keys that its views are read by.
     """
 
     join_keys: dict[str, str]
+    entities: tuple[Keys, ...]
     views: tuple[ViewPlan, ...]
     computed: tuple[ComputedPlan, ...]
     request_fields: frozenset[str]
     outputs: tuple[Output, ...]
 
     @cached_property
-    def key_columns(self) -> tuple[tuple[tuple[str, FeastType], ...], ...]:
-        """The different sets of join keys that its views are read by."""
-        return tuple(dict.fromkeys(view.keys for view in self.views))
+    def key_columns(self) -> tuple[tuple[str, FeastType], ...]:
+        """The different columns of join keys."""
+        return tuple(dict.fromkeys(column for columns in self.entities for column in columns))
+
+    @cached_property
+    def entity_columns(self) -> tuple[tuple[int, ...], ...]:
+        """Of each of `entities` the places of its columns in `key_columns`."""
+        return tuple(tuple(self.key_columns.index(column) for column in columns) for columns in self.entities)
+
+    @cached_property
+    def shown(self) -> tuple[tuple[str, str, int, int, Codec], ...]:
+        """The outputs, unpacked."""
+        return tuple((each.name, each.reference, each.view, each.place, each.codec) for each in self.outputs)
 
     @cached_property
     def shown_keys(self) -> tuple[tuple[str, ValueType], ...]:
@@ -232,7 +280,8 @@ class Plans:
         for view, _ in grouped:
             if isinstance(view, OnDemandFeatureView):  # so Feast takes one that is computed when written
                 refuse_uneven(view)
-        views = tuple(self._view(view, names) for view, names in grouped)
+        entities = tuple(dict.fromkeys(_keys(view) for view, _ in grouped))
+        views = tuple(self._view(view, names, entities) for view, names in grouped)
         places = {
             feature.reference: (number, place, feature.codec)
             for number, view in enumerate(views)
@@ -256,18 +305,17 @@ class Plans:
             outputs.append(Output(name, reference, view_number, place, codec))
         keys = {key: key for key in join_keys if key != DUMMY_ENTITY_ID}
         keys |= {entity: key for entity, key in entity_names.items() if key in keys and entity not in keys}
-        return Plan(keys, views, tuple(computed), frozenset(request_fields), tuple(outputs))
+        return Plan(keys, entities, views, tuple(computed), frozenset(request_fields), tuple(outputs))
 
-    def _view(self, view: FeatureView, names: Sequence[str]) -> ViewPlan:
+    def _view(self, view: FeatureView, names: Sequence[str], entities: Sequence[Keys]) -> ViewPlan:
         fields = {field.name: field for field in view.features}
         reference = reference_of(view)
-        roles = view.projection.join_key_map
-        columns = [column for column in view.entity_columns if column.name != DUMMY_ENTITY_ID]
-        columns.sort(key=lambda column: column.name)
+        keys = _keys(view)
         return ViewPlan(
             reference=reference,
             table=compute_versioned_name(view, self._versioned),
-            keys=tuple((roles.get(column.name, column.name), column.dtype) for column in columns),
+            keys=keys,
+            entity=entities.index(keys),
             features=tuple(_feature(reference, fields[name]) for name in names),
             ttl=view.ttl // timedelta(microseconds=1) if view.ttl else 0,
             version=FeatureViewMetadata(
@@ -309,6 +357,15 @@ class _Cached:
     def get_feature_view_by_version(self, *arguments: Any, **options: Any) -> Any:
         """As Feast's; old versions are not in the cache."""
         return self._registry.get_feature_view_by_version(*arguments, **options)
+
+
+def _keys(view: FeatureView) -> Keys:
+    roles = view.projection.join_key_map
+    columns = sorted(
+        ((column.name, column.dtype) for column in view.entity_columns if column.name != DUMMY_ENTITY_ID),
+        key=itemgetter(0),
+    )
+    return tuple((roles.get(name, name), dtype) for name, dtype in columns)
 
 
 def _feature(reference: str, declared: Field) -> Feature:
