@@ -14,7 +14,17 @@ hypothesis_settings.register_profile("quick", max_examples=40, deadline=None)
 hypothesis_settings.register_profile(
     "thorough", max_examples=1_000, deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
+_ROOMS = [Path(__file__).parent / name for name in ("conformance", "demo")]
+
 hypothesis_settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Which tests one process runs when several share the work: all on Spark, and those that share a costly world."""
+    for item in items:
+        uses_spark = "_spark" in getattr(item, "fixturenames", ())
+        of_room = next((room for room in _ROOMS if item.path.is_relative_to(room)), item.path)
+        item.add_marker(pytest.mark.xdist_group("spark" if uses_spark else str(of_room)))
 
 
 @pytest.fixture(autouse=True)
