@@ -10,7 +10,7 @@ import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import get_type_hints
+from typing import Any, get_type_hints
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -19,6 +19,7 @@ from transformations.engine.code_hash import hash_of_function
 from transformations.engine.dtypes import BOOL, FLOAT64, INT64, STRING, UNIX_TIMESTAMP, Dtype
 from transformations.engine.errors import DataError, DefinitionError
 from transformations.engine.expectations import ANYTHING, Expectation
+from transformations.engine.first_failure import first_failure
 
 REQUEST_TIMESTAMP = "request_timestamp"
 """The reserved parameter: the row's event timestamp in training, the request's time online."""
@@ -61,11 +62,14 @@ class RowFunction:
         """The function's values for all rows of these columns.
 
         Inputs are cast losslessly to their declared dtypes, NaN is null on the way in and out, and the result must
-        have one value a row in the declared dtype. Raises DataError naming the function, its inputs and the first
-        failing row.
+        have one value a row in the declared dtype. Nulls alone are of any dtype, and an integer is a Float64: what
+        `pa.array` makes of a list must not depend on which rows come together. No rows are no call. Raises DataError
+        naming the function, its inputs and the first failing row.
         """
         arguments = [self._argument(name, dtype, columns) for name, dtype in self.parameters]
         rows = len(arguments[0])
+        if not rows:
+            return pa.nulls(0, self.returns.arrow)
         try:
             result = self.function(*arguments)
         except Exception as error:
@@ -85,7 +89,7 @@ class RowFunction:
                 ) from error
         return nan_to_null(array)
 
-    def _checked(self, result: object, rows: int) -> pa.Array:
+    def _checked(self, result: Any, rows: int) -> pa.Array:
         if isinstance(result, pa.ChunkedArray):
             result = result.combine_chunks()
         if not isinstance(result, pa.Array) or len(result) != rows:
@@ -93,6 +97,10 @@ class RowFunction:
             raise DataError(
                 f"on-demand function {self.name} returned {shape} for {rows} rows. Return one Arrow value a row."
             )
+        if pa.types.is_null(result.type):
+            return pa.nulls(rows, self.returns.arrow)
+        if pa.types.is_integer(result.type) and self.returns == FLOAT64:
+            result = self._widened(result)
         if result.type != self.returns.arrow:
             raise DataError(
                 f"on-demand function {self.name} returned {result.type}, declared is {self.returns}. "
@@ -100,17 +108,25 @@ class RowFunction:
             )
         return nan_to_null(result)
 
+    def _widened(self, result: pa.Array) -> pa.Array:
+        try:
+            return result.cast(pa.float64())
+        except pa.ArrowInvalid as error:
+            raise DataError(
+                f"on-demand function {self.name} returned integers for Float64 that it cannot hold without loss: "
+                f"{error}. Cast inside the function or change its annotation."
+            ) from error
+
     def _failure(self, arguments: list[pa.Array], error: Exception) -> str:
-        for row in range(len(arguments[0])):
-            try:
-                self.function(*(argument.slice(row, 1) for argument in arguments))
-            except Exception as of_row:
-                values = {name: argument[row].as_py() for name, argument in zip(self.inputs, arguments, strict=True)}
-                return (
-                    f"on-demand function {self.name} failed at row {row} with {values}: "
-                    f"{type(of_row).__name__}: {of_row}"
-                )
-        return f"on-demand function {self.name} failed on {len(arguments[0])} rows: {type(error).__name__}: {error}"
+        row, of_row = first_failure(
+            lambda start, count: self.function(*(argument.slice(start, count) for argument in arguments)),
+            len(arguments[0]),
+            error,
+        )
+        if row is None:
+            return f"on-demand function {self.name} failed on {len(arguments[0])} rows: {type(error).__name__}: {error}"
+        values = {name: argument[row].as_py() for name, argument in zip(self.inputs, arguments, strict=True)}
+        return f"on-demand function {self.name} failed at row {row} with {values}: {type(of_row).__name__}: {of_row}"
 
 
 def on_demand(*, unit: str, expect: Expectation) -> Callable[[Callable[..., pa.Array]], RowFunction]:

@@ -32,6 +32,9 @@ Source: TypeAlias = FeatureView | FeatureViewProjection | RequestSource
 
 _WIDENING = {(Int32, Int64), (Int32, Float64), (Int64, Float64), (Float32, Float64)}
 
+# A name that no column can have: the inputs are Feast's synthetic row, not a request.
+_CHECK = ":check"
+
 
 def on_demand_view(
     name: str,
@@ -124,8 +127,20 @@ def refuse_uneven(view: OnDemandFeatureView) -> None:
 def evaluate_lists(
     name: str, wiring: Mapping[str, Mapping[str, str]], inputs: Mapping[str, list[object]]
 ) -> dict[str, list[object]]:
-    """The same functions on Feast's lists: what the text that Feast stores calls, in its check or a stock store."""
+    """The same functions on Feast's lists: what the text that Feast stores calls, in its check or a stock store.
+
+    Errors: as `evaluate`; UsageError for a view with a function of `request_timestamp`, which no stock store passes:
+    Feast's offline ones have the row's moment among the inputs, its online ones have nothing.
+    """
     calls = calls_of(name, tuple((key, value) for facts in wiring.values() for key, value in facts.items()))
+    timed = [call.name for call in calls if REQUEST_TIMESTAMP in call.inputs]
+    if timed and _CHECK not in inputs:
+        raise UsageError(
+            f"on-demand view {name}: {', '.join(timed)} is computed from {REQUEST_TIMESTAMP}, which Feast's own stores "
+            f"do not pass. Name the platform's stores in feature_store.yaml (offline_store: type: "
+            f"transformations.stores.offline.PointInTimeOfflineStore, online_store: type: "
+            f"transformations.stores.online.PackedRedisOnlineStore), or move {', '.join(timed)} to a view of its own."
+        )
     columns: dict[str, Column] = {}
     for call in calls:
         for (parameter, dtype), reference in zip(call.function.parameters, call.inputs, strict=True):
@@ -133,9 +148,9 @@ def evaluate_lists(
             if given is not None:
                 place = f"{name}: input {parameter!r}"
                 columns[reference] = as_declared(column_of(given, place), feast_type(dtype), place)
-    rows = max((len(column) for column in columns.values()), default=len(next(iter(inputs.values()), [])))
-    moments = inputs.get("event_timestamp") or [get_settings().now()] * rows
-    values = _evaluate_calls(calls, columns, pa.array(moments, type=TIMESTAMP), [call.name for call in calls])
+    rows = max((len(column) for column in columns.values()), default=0)
+    moments = pa.array([get_settings().now()] * rows, type=TIMESTAMP)
+    values = _evaluate_calls(calls, columns, moments, [call.name for call in calls])
     return {output: column.to_pylist() for output, column in values.items()}
 
 
@@ -161,7 +176,7 @@ class _RowFunctions(PythonTransformation):
     def infer_features(self, random_input: dict[str, Any], singleton: bool | None = False) -> list[Field]:
         """The declared features, after running the functions on Feast's synthetic row."""
         try:
-            self.udf(random_input)
+            self.udf({**random_input, _CHECK: []})
         except DataError as error:
             raise DefinitionError(f"on-demand view {self.udf.__name__} fails on a row of ones: {error}") from error
         return self._fields

@@ -29,6 +29,7 @@ from feast.types import Array, FeastType, PrimitiveFeastType
 
 from transformations.engine.dtypes import UNIX_TIMESTAMP, Dtype
 from transformations.engine.errors import DataError
+from transformations.engine.first_failure import first_failure
 from transformations.engine.functions import nan_to_null
 
 Column: TypeAlias = pa.Array | pa.ChunkedArray
@@ -77,27 +78,25 @@ def arrow_type(dtype: FeastType) -> pa.DataType | None:
 def as_feature(column: Column, dtype: FeastType, place: str) -> pa.Array:
     """A stored feature's column in its declared dtype, in the forms that Feast's protobuf can carry.
 
-    UnixTimestamp is floored to whole seconds, Float32 is rounded to float32, NaN is null. DataError, naming `place`,
-    where the column's type or a value does not fit the dtype.
+    UnixTimestamp is floored to whole seconds, NaN is null. DataError, naming `place`, where the column's type or a
+    value does not fit the dtype.
     """
     array = _plain(column)
     if dtype == PrimitiveFeastType.UNIX_TIMESTAMP and pa.types.is_timestamp(array.type):
         array = pc.floor_temporal(array, unit="second")
-    array = as_declared(array, dtype, place)
-    if dtype == PrimitiveFeastType.FLOAT32:
-        return array.cast(pa.float32(), safe=False).cast(pa.float64())
-    return array
+    return as_declared(array, dtype, place)
 
 
 def as_declared(column: Column, dtype: FeastType, place: str) -> pa.Array:
     """A column in its declared dtype, value by value the same; DataError, naming `place`, where that cannot be.
 
     Widening is fine (an integer as Float64 up to 2^53), and so is a float without fraction as Int64, since pandas
-    turns integers with nulls into floats. A naive timestamp is UTC; text in ISO 8601 is a timestamp too, because JSON
-    has none.
+    turns integers with nulls into floats. Float32 is the float32 nearest to the number, as the double that Feast's
+    protobuf makes of it. A naive timestamp is UTC; text in ISO 8601 is a timestamp too, because JSON has none.
     """
     array, target = nan_to_null(_plain(column)), arrow_type(dtype)
-    if target is None or array.type == target:
+    is_rounded = dtype == PrimitiveFeastType.FLOAT32
+    if target is None or (array.type == target and not is_rounded):
         return array
     if pa.types.is_null(array.type):
         return pa.nulls(len(array), target)
@@ -106,10 +105,12 @@ def as_declared(column: Column, dtype: FeastType, place: str) -> pa.Array:
             f"{place} is declared {dtype}, but holds {array.type}{_example(array)}. "
             f"Send {dtype}, or change the declaration."
         )
+    cast = _rounded if is_rounded else _cast
     try:
-        return _cast(array, target)
+        return cast(array, target)
     except (pa.ArrowInvalid, ValueError) as error:
-        row, value = _first_failure(array, target)
+        row, _ = first_failure(lambda start, count: cast(array.slice(start, count), target), len(array), error)
+        value = _shown(array[row or 0])
         raise DataError(
             f"{place} is declared {dtype}, but row {row} holds {value!r}, which cannot become {dtype} without loss. "
             f"Send {dtype}, or change the declaration."
@@ -211,18 +212,17 @@ def _cast(array: pa.Array, target: pa.DataType) -> pa.Array:
     return array.cast(target)
 
 
+def _rounded(array: pa.Array, target: pa.DataType) -> pa.Array:
+    wide = _cast(array, target)
+    rounded = wide.cast(pa.float32(), safe=False).cast(target)
+    if pc.any(pc.and_(pc.is_inf(rounded), pc.is_finite(wide))).as_py():
+        raise pa.ArrowInvalid("beyond the greatest float32")
+    return rounded
+
+
 def _parsed(text: str) -> datetime:
     moment = datetime.fromisoformat(text)
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-
-
-def _first_failure(array: pa.Array, target: pa.DataType) -> tuple[int, object]:
-    for row in range(len(array)):
-        try:
-            _cast(array.slice(row, 1), target)
-        except (pa.ArrowInvalid, ValueError):
-            return row, _shown(array[row])
-    return 0, _shown(array[0])
 
 
 def _example(array: pa.Array) -> str:

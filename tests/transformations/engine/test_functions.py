@@ -55,6 +55,48 @@ def test_a_failure_names_the_function_its_inputs_and_the_row() -> None:
         fragile.evaluate({"count": pa.array([4, 0])})
 
 
+def test_a_failure_among_many_rows_is_found_by_halves() -> None:
+    calls: list[int] = []
+
+    @on_demand(unit="ratio", expect=ANYTHING)
+    def counted(count: Int64) -> Float64:
+        """Fails on zero."""
+        calls.append(len(count))
+        return pa.array([1.0 / value for value in count.to_pylist()])
+
+    rows = [1] * 700 + [0] + [1] * 300 + [0] * 23
+    with pytest.raises(DataError, match=r"counted failed at row 700 with {'count': 0}: ZeroDivisionError"):
+        counted.evaluate({"count": pa.array(rows)})
+    assert len(calls) < 25
+
+
+def test_a_failure_of_no_row_alone_is_told_as_such() -> None:
+    @on_demand(unit="ratio", expect=ANYTHING)
+    def crowded(count: Int64) -> Int64:
+        """Fails on three rows."""
+        if len(count) == 3:
+            raise ValueError("three")
+        return count
+
+    with pytest.raises(DataError, match="crowded failed on 3 rows: ValueError: three"):
+        crowded.evaluate({"count": pa.array([1, 2, 3])})
+
+
+def test_what_a_list_makes_of_its_values_does_not_depend_on_which_rows_come_together() -> None:
+    @on_demand(unit="ratio", expect=ANYTHING)
+    def listed(count: Int64) -> Float64:
+        """Half of the even ones; of a list, of which Arrow guesses the type."""
+        return pa.array([None if value is None or value % 2 else value // 2 for value in count.to_pylist()])
+
+    for rows in ([4, 3, None], [4], [3], [None], []):
+        result = listed.evaluate({"count": pa.array(rows, pa.int64())})
+        assert result.type == pa.float64()
+        assert result.to_pylist() == [None if row in (3, None) else 2.0 for row in rows]
+
+    with pytest.raises(DataError, match="listed returned integers for Float64 that it cannot hold without loss"):
+        listed.evaluate({"count": pa.array([2**54 + 4])})
+
+
 def test_a_result_of_another_dtype_is_refused() -> None:
     @on_demand(unit="points", expect=ANYTHING)
     def wrong(amount: Float64) -> Int64:

@@ -30,6 +30,7 @@ NOON = datetime(2024, 5, 1, 12, 0, 0, 250_000, tzinfo=UTC)
         (pa.array([1.0, float("nan")]), Int64, [1, None]),
         (pa.array([1], pa.int32()), Int64, [1]),
         (pa.array([2**53 + 1]), Int64, [2**53 + 1]),
+        (pa.array([0.1, 5, None]), Float32, [0.10000000149011612, 5.0, None]),
         (pa.array([0, 1, None]), Bool, [False, True, None]),
         (pa.array(["a"]).dictionary_encode(), String, ["a"]),
         (pa.array(["2024-05-01T14:00:00.25+02:00", None]), UnixTimestamp, [NOON, None]),
@@ -50,6 +51,7 @@ def test_a_value_keeps_its_meaning_in_its_declared_dtype(given: Any, dtype: Feas
     [
         (pa.array([1.0, 5.7]), Int64, "row 1 holds 5.7"),
         (pa.array([2**53 + 1]), Float64, "row 0 holds 9007199254740993"),
+        (pa.array([1.0, 1e300]), Float32, "row 1 holds 1e\\+300"),
         (pa.array([1, 2]), Bool, "row 1 holds 2"),
         (pa.array([2**40]), Int32, "row 0 holds 1099511627776"),
         (pa.array([None, "5"]), Int64, "holds string such as '5'"),

@@ -1,0 +1,23 @@
+"""Which row of many makes a computation fail."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+
+def first_failure(attempt: Callable[[int, int], object], rows: int, error: Exception) -> tuple[int | None, Exception]:
+    """The first row that fails, found by halves, and how it fails; None where the rows fail together, no half of them.
+
+    attempt: computes `count` rows from `start` on; that it fails for all of them, with `error`, is known.
+    """
+    start = 0
+    while rows > 1:
+        for first, count in ((start, rows // 2), (start + rows // 2, rows - rows // 2)):
+            try:
+                attempt(first, count)
+            except Exception as of_half:
+                start, rows, error = first, count, of_half
+                break
+        else:
+            return None, error
+    return start, error
