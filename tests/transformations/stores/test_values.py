@@ -51,7 +51,7 @@ def test_a_value_keeps_its_meaning_in_its_declared_dtype(given: Any, dtype: Feas
     [
         (pa.array([1.0, 5.7]), Int64, "row 1 holds 5.7"),
         (pa.array([2**53 + 1]), Float64, "row 0 holds 9007199254740993"),
-        (pa.array([1.0, 1e300]), Float32, "row 1 holds 1e\\+300"),
+        (pa.array([1.0, 1e300]), Float32, "row 1 holds 1e+300"),
         (pa.array([1, 2]), Bool, "row 1 holds 2"),
         (pa.array([2**40]), Int32, "row 0 holds 1099511627776"),
         (pa.array([None, "5"]), Int64, "holds string such as '5'"),
