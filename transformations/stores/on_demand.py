@@ -21,6 +21,7 @@ from feast.types import FeastType, Float32, Float64, Int32, Int64
 
 from transformations.engine.errors import DataError, DefinitionError, UsageError, nearest
 from transformations.engine.functions import REQUEST_TIMESTAMP, RowFunction
+from transformations.engine.row_by_row import refuse_unless_row_by_row
 from transformations.engine.settings import get_settings
 from transformations.stores.values import TIMESTAMP, Column, arrow_type, as_declared, column_of, feast_type
 from transformations.stores.wiring import Call, calls_of, in_order, is_wired, not_served, tags_of, text_of
@@ -66,7 +67,7 @@ def on_demand_view(
         name=name,
         schema=fields,
         sources=inputs.narrowed(calls),
-        feature_transformation=_RowFunctions(_function_of(name, text), text, fields),
+        feature_transformation=_RowFunctions(_function_of(name, text), text, fields, functions),
         mode="python",
         owner=owner,
         description=description,
@@ -163,22 +164,32 @@ class _RowFunctions(PythonTransformation):
     proves them.
     """
 
-    def __new__(cls, udf: Callable[..., Any], udf_string: str, fields: Sequence[Field]) -> _RowFunctions:
+    def __new__(
+        cls, udf: Callable[..., Any], udf_string: str, fields: Sequence[Field], functions: Sequence[RowFunction]
+    ) -> _RowFunctions:
         return cast("_RowFunctions", super().__new__(cls, cast("FunctionType", udf), udf_string))
 
-    def __init__(self, udf: Callable[..., Any], udf_string: str, fields: Sequence[Field]) -> None:
+    def __init__(
+        self, udf: Callable[..., Any], udf_string: str, fields: Sequence[Field], functions: Sequence[RowFunction]
+    ) -> None:
         super().__init__(cast("FunctionType", udf), udf_string)
         self._fields = list(fields)
+        self._functions = list(functions)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return PythonTransformation, (self.udf, self.udf_string)
 
     def infer_features(self, random_input: dict[str, Any], singleton: bool | None = False) -> list[Field]:
-        """The declared features, after running the functions on Feast's synthetic row."""
+        """The declared features, after running the functions on Feast's synthetic row and on made-up rows together.
+
+        DefinitionError where they fail, or give a row another value alone than among others.
+        """
         try:
             self.udf({**random_input, _CHECK: []})
         except DataError as error:
             raise DefinitionError(f"on-demand view {self.udf.__name__} fails on a row of ones: {error}") from error
+        for function in self._functions:
+            refuse_unless_row_by_row(function)
         return self._fields
 
 
