@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Literal, TypeAlias, cast
 from weakref import WeakKeyDictionary
 
-from feast import Entity, FeatureService, FeatureStore, FeatureView, RepoConfig
+from feast import Entity, FeatureService, FeatureStore, FeatureView, OnDemandFeatureView, RepoConfig
 from feast.infra.online_stores.helpers import compute_versioned_name
 from feast.infra.online_stores.redis import RedisOnlineStore, RedisOnlineStoreConfig
 from feast.infra.registry.base_registry import BaseRegistry
@@ -32,6 +32,7 @@ from transformations.stores.connections import (
 from transformations.stores.http_errors import answering
 from transformations.stores.loaded import forget
 from transformations.stores.lookup import EntityRows, Lookup, lookup_of
+from transformations.stores.on_demand import refuse_uneven
 from transformations.stores.online_catalog import Catalog, Table
 from transformations.stores.online_keys import tag_of
 from transformations.stores.packed_rows import Schema, codec_of, schema_of
@@ -179,8 +180,11 @@ class PackedRedisOnlineStore(RedisOnlineStore):
         """Write each key's newest row, unless Redis holds a newer one; what pushes and Feast's own engine call.
 
         The rows are marked as pushed; a materialization that finds the same row in the offline table clears that.
-        Naive timestamps are UTC. A row of a null join key is no entity's, and is left out.
+        Naive timestamps are UTC. A row of a null join key is no entity's, and is left out. UsageError for an on-demand
+        view, which Feast would compute here from other inputs and at another time than in training.
         """
+        if isinstance(cast("object", table), OnDemandFeatureView):
+            refuse_uneven(cast("OnDemandFeatureView", table))
         rows = _newest(data)
         schema = schema_of(table.features)
         expiry = expiry_ms(table, config.online_store)
