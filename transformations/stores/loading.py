@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from feast import FeatureView, FileSource, RepoConfig
@@ -30,7 +31,10 @@ _ATTEMPTS = 3
 
 @dataclass(frozen=True)
 class Load:
-    """The rows of one view from `start` to `end`, both included, and what else is new up to `end`."""
+    """The rows of one view from `start` to `end`, both included, and what else is new up to `end`.
+
+    stop: set it from another thread, and the run ends with KeyboardInterrupt after the rows in hand.
+    """
 
     config: RepoConfig
     offline_store: OfflineStore
@@ -38,6 +42,7 @@ class Load:
     view: FeatureView
     start: datetime
     end: datetime
+    stop: threading.Event = field(default_factory=threading.Event)
 
     def run(self) -> None:
         """Write them, and note that they are there. Whatever is written is right, even where this ends half-way."""
@@ -97,6 +102,8 @@ class Load:
             tqdm(total=total, unit=" rows", unit_scale=True, disable=None, ncols=100) as progress,
         ):
             for batch in batches:
+                if self.stop.is_set():
+                    raise KeyboardInterrupt
                 writer.write(*packer.pack(batch))
                 written += batch.num_rows
                 progress.update(batch.num_rows)

@@ -19,7 +19,6 @@ from feast.types import UnixTimestamp
 from transformations.engine.errors import UsageError
 from transformations.engine.functions import REQUEST_TIMESTAMP
 from transformations.engine.settings import present_moment
-from transformations.stores.on_demand import evaluate
 from transformations.stores.online_catalog import Catalog, Table
 from transformations.stores.online_keys import parts_of, tags_of
 from transformations.stores.packed_rows import HEADER, SCHEMA_NUMBER, Stored, event_micros, micros, unpack_body
@@ -34,6 +33,7 @@ _NO_ENTITY = b"{'}"
 _NOBODY = b"{}"
 """The tag of a key that no row is written under, for a row of the request whose join key is null."""
 HEADER_SIZE = HEADER.size
+_NO_MOMENTS = pa.nulls(0, TIMESTAMP)
 _PLAIN = {int, str, float, bool, type(None)}
 
 
@@ -87,7 +87,8 @@ class Lookup:
         }
         for name in plan.request_fields:
             inputs[name] = column_of(self.given[name], f"request field {name!r}")
-        values = evaluate(plan.view, inputs, pa.array(self.moments, TIMESTAMP), plan.wanted)
+        moments = pa.array(self.moments, TIMESTAMP) if plan.evaluation.needs_moment else _NO_MOMENTS
+        values = plan.evaluation(inputs, moments)
         nowhere = dict.fromkeys(range(self.rows), NOT_FOUND) if plan.not_served else {}
         return {
             reference: Column(

@@ -10,6 +10,8 @@ from __future__ import annotations
 import copy
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from types import FunctionType
 from typing import Any, TypeAlias, cast
 
@@ -91,22 +93,58 @@ def evaluate(
     DataError for a value that does not fit its dtype, a function that fails, or one whose code is not the code that
     was applied; UsageError for a view that cannot be evaluated alike in training and serving.
     """
+    return evaluation_of(view, wanted)(columns, request_timestamp)
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What `evaluate` does for some features of a view, prepared: an online request plan keeps it.
+
+    calls: those that the features need, in order; None for a plain Feast view. fields: the request's, with their dtypes
+    and what an error calls them. lacking: features that the served version of the view lacks, with their types.
+    """
+
+    view: OnDemandFeatureView
+    names: tuple[str, ...]
+    calls: tuple[Call, ...] | None
+    fields: tuple[tuple[str, FeastType, str], ...]
+    lacking: tuple[tuple[str, pa.DataType | None], ...]
+
+    @cached_property
+    def needs_moment(self) -> bool:
+        """Whether the request's timestamps are read at all."""
+        return bool(self.lacking) or any(REQUEST_TIMESTAMP in call.inputs for call in self.calls or ())
+
+    def __call__(self, columns: Mapping[str, Column], request_timestamp: Column) -> dict[str, pa.Array]:
+        """The features' values; see `evaluate`. request_timestamp: anything, unless `needs_moment`."""
+        typed = dict(columns)
+        for name, dtype, place in self.fields:
+            typed[name] = as_declared(columns[name], dtype, place)
+        if self.calls is None:
+            return _evaluate_python(self.view, typed, self.names)
+        values = _run(self.calls, typed, request_timestamp)
+        for name, kind in self.lacking:
+            values[name] = pa.nulls(len(request_timestamp), kind)
+        return {name: values[name] for name in self.names}
+
+
+def evaluation_of(view: OnDemandFeatureView, wanted: Sequence[str] | None = None) -> Evaluation:
+    """Prepare `evaluate`. DataError for a function whose code is not the code that was applied."""
     dtypes = {feature.name: feature.dtype for feature in view.features}
-    names = list(dtypes if wanted is None else wanted)
-    typed = dict(columns)
-    for source in view.source_request_sources.values():
-        for field in source.schema:
-            typed[field.name] = as_declared(
-                columns[field.name], field.dtype, f"{view.name}: request field {field.name!r}"
-            )
+    names = tuple(dtypes if wanted is None else wanted)
+    fields = tuple(
+        (field.name, field.dtype, f"{view.name}: request field {field.name!r}")
+        for source in view.source_request_sources.values()
+        for field in source.schema
+    )
     if not is_wired(view):
-        return _evaluate_python(view, typed, names)
+        return Evaluation(view, names, None, fields, ())
     lacking = not_served(view)
     calls = calls_of(view.name, tuple(sorted(view.tags.items())))
-    values = _evaluate_calls(calls, typed, request_timestamp, [name for name in names if name not in lacking])
-    for name in lacking.intersection(names):
-        values[name] = pa.nulls(len(request_timestamp), arrow_type(dtypes[name]))
-    return {name: values[name] for name in names}
+    needed = _needed(calls, [name for name in names if name not in lacking])
+    return Evaluation(
+        view, names, needed, fields, tuple((name, arrow_type(dtypes[name])) for name in names if name in lacking)
+    )
 
 
 def refuse_uneven(view: OnDemandFeatureView) -> None:
@@ -151,7 +189,7 @@ def evaluate_lists(
                 columns[reference] = as_declared(column_of(given, place), feast_type(dtype), place)
     rows = max((len(column) for column in columns.values()), default=0)
     moments = pa.array([get_settings().now()] * rows, type=TIMESTAMP)
-    values = _evaluate_calls(calls, columns, moments, [call.name for call in calls])
+    values = _run(calls, columns, moments)
     return {output: column.to_pylist() for output, column in values.items()}
 
 
@@ -193,23 +231,23 @@ class _RowFunctions(PythonTransformation):
         return self._fields
 
 
-def _evaluate_calls(
-    calls: Sequence[Call], columns: Mapping[str, Column], request_timestamp: Column, wanted: Sequence[str]
-) -> dict[str, pa.Array]:
-    """Run the calls that the wanted outputs need; `calls` come in an order in which each finds its inputs computed."""
+def _needed(calls: Sequence[Call], wanted: Sequence[str]) -> tuple[Call, ...]:
+    """The calls that the wanted outputs need; `calls` come in an order in which each finds its inputs computed."""
     needed = set(wanted)
     for call in reversed(calls):
         if call.name in needed:
             needed.update(call.inputs)
+    return tuple(call for call in calls if call.name in needed)
+
+
+def _run(calls: Sequence[Call], columns: Mapping[str, Column], request_timestamp: Column) -> dict[str, pa.Array]:
     known: dict[str, Column] = {**columns, REQUEST_TIMESTAMP: request_timestamp}
     values: dict[str, pa.Array] = {}
     for call in calls:
-        if call.name in needed:
-            arguments = {
-                parameter: known[reference]
-                for parameter, reference in zip(call.function.inputs, call.inputs, strict=True)
-            }
-            values[call.name] = known[call.name] = call.function.evaluate(arguments)
+        arguments = {
+            parameter: known[reference] for parameter, reference in zip(call.function.inputs, call.inputs, strict=True)
+        }
+        values[call.name] = known[call.name] = call.function.evaluate(arguments)
     return values
 
 

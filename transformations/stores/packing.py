@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from operator import add
 
 import numpy as np
 import pyarrow as pa
@@ -50,12 +51,10 @@ class Packer:
         created = _micros(batch[history.column(history.created)]) if history.created else np.full(count, NEVER_CREATED)
         headers = np.empty(count, _HEADERS)
         headers["event"], headers["created"], headers["schema"], headers["flags"] = event, created, self.schema, 0
-        packed, width, pack = headers.tobytes(), HEADER.size, pack_body
+        # Void bytes keep their zeros; and a chain of maps is half the time of a loop over a million rows.
+        heads = headers.view(f"V{HEADER.size}").tolist()
         values = zip(*(self._values(batch, number) for number in range(len(self._codecs))), strict=True)
-        rows = [
-            packed[first : first + width] + pack(each)
-            for first, each in zip(range(0, count * width, width), values, strict=True)
-        ]
+        rows = list(map(add, heads, map(pack_body, values)))
         return self._keys(batch), rows
 
     @cached_property
@@ -79,6 +78,9 @@ class Packer:
             column = as_declared(
                 batch[self.history.column(name)], canonical_key(dtypes[name]), f"{self.view.name}: join key {name!r}"
             )
+            if pa.types.is_integer(column.type) and len(self.join_keys) == 1:
+                form = b"{%d}" + self.table
+                return [form % key for key in column.to_pylist()]
             parts.append(column_parts(column))
         number = self.table
         return [tag + number for tag in tags_of(parts) if tag is not None]

@@ -29,7 +29,7 @@ from feast.protos.feast.serving.ServingService_pb2 import FeatureViewMetadata
 from feast.types import FeastType
 from feast.value_type import ValueType
 
-from transformations.stores.on_demand import refuse_uneven
+from transformations.stores.on_demand import Evaluation, evaluation_of, refuse_uneven
 from transformations.stores.online_catalog import Table
 from transformations.stores.packed_rows import Codec, Schema, Stored, codec_of
 from transformations.stores.rollout import served_version
@@ -131,7 +131,7 @@ class ComputedPlan:
     of features, outputs: their references and codecs. not_served: those that only a newer version of the code knows.
     """
 
-    view: OnDemandFeatureView
+    evaluation: Evaluation
     inputs: tuple[tuple[str, int, int], ...]
     request_fields: frozenset[str]
     wanted: tuple[str, ...]
@@ -178,7 +178,7 @@ class Plan:
     @cached_property
     def needs_now(self) -> bool:
         """Whether the moment of the request matters."""
-        return bool(self.computed) or any(view.ttl for view in self.views)
+        return any(each.evaluation.needs_moment for each in self.computed) or any(view.ttl for view in self.views)
 
 
 class Plans:
@@ -295,7 +295,14 @@ class Plans:
             names = tuple(fields[reference].name for reference in wanted)
             request = frozenset(view.get_request_data_schema())
             computed.append(
-                ComputedPlan(view, _inputs(view, places), request, names, tuple(wanted.items()), not_served(view))
+                ComputedPlan(
+                    evaluation_of(view, names),
+                    _inputs(view, places),
+                    request,
+                    names,
+                    tuple(wanted.items()),
+                    not_served(view),
+                )
             )
             codecs |= wanted
         outputs = []

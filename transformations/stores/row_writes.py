@@ -10,7 +10,7 @@ import hashlib
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import islice
+from itertools import chain, islice
 from typing import Any, TypeAlias, cast
 
 from redis import Redis, RedisCluster
@@ -109,7 +109,7 @@ class Writer:
     def _send(self, is_new: bool, chunk: Chunk) -> None:
         keys, rows = chunk
         if is_new:
-            self._wire.send((b"MSETNX", *(each for pair in zip(keys, rows, strict=True) for each in pair)))
+            self._wire.send((b"MSETNX", *chain.from_iterable(zip(keys, rows, strict=True))))
         else:
             self._wire.send((b"EVALSHA", _SHA, len(keys), *keys, *rows, self._expiry_ms))
         self._in_flight.append((is_new, chunk))
