@@ -108,5 +108,5 @@ def test_a_change_of_nothing_that_computes_is_none(deployment: Deployment) -> No
 
 def test_a_function_of_other_rows_is_not_applied(deployment: Deployment) -> None:
     deployment.write(("pc.divide(values, by)", "pc.subtract(values, pc.mean(values))"))
-    with pytest.raises(DefinitionError, match="function haste gives .* for it among other rows"):
+    with pytest.raises(DefinitionError, match=r"function haste gives .* for it among other rows"):
         deployment.world.apply()
