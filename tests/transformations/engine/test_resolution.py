@@ -8,6 +8,7 @@ import pyarrow.compute as pc
 import pytest
 
 from transformations import (
+    ANYTHING,
     LIFETIME,
     Count,
     Float64,
@@ -19,11 +20,13 @@ from transformations import (
     Mean,
     Sum,
     TopK,
+    UnixTimestamp,
     WindowedFeatures,
     column,
     days,
     derived,
     hours,
+    on_demand,
 )
 from transformations.engine.aggregations import Aggregation
 from transformations.engine.errors import DefinitionError
@@ -175,6 +178,26 @@ def chained(minutes: Float64, page_id: Int64) -> Float64:
 def test_derived_columns_may_build_on_each_other_in_order() -> None:
     view = resolved(Sum("chained", **FACTS), derived=[minutes, chained])
     assert str(view.columns["chained"]) == "Float64"
+
+
+@on_demand(unit="minutes", expect=ANYTHING)
+def waited(seconds: Float64, page_id: Int64) -> Float64:
+    """Minutes a page, on demand and in batch."""
+    return pc.divide(pc.divide(seconds, 60.0), pc.cast(page_id, pa.float64()))
+
+
+@on_demand(unit="seconds", expect=ANYTHING)
+def waiting(request_timestamp: UnixTimestamp) -> Int64:
+    """Depends on when it is asked."""
+    return pc.second(request_timestamp)
+
+
+def test_an_on_demand_function_is_a_derived_column_too_but_not_one_of_the_moment() -> None:
+    view = resolved(Sum("waited", **FACTS), derived=[waited])
+    assert str(view.columns["waited"]) == "Float64"
+    assert waited.evaluate({"seconds": pa.array([120.0, None]), "page_id": pa.array([4, 1])}).to_pylist() == [0.5, None]
+    with pytest.raises(DefinitionError, match="derived column waiting: parameter 'request_timestamp'"):
+        resolved(count(), derived=[waiting])
 
 
 @pytest.mark.parametrize(
