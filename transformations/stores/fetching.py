@@ -1,0 +1,70 @@
+"""The wide columns of chosen history rows: fetched by place, file by file, never carried through the match."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from transformations.engine.duck import identifier, literal
+from transformations.stores.history import History
+from transformations.stores.matching import Integers
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+PLACE_BITS = 40
+"""A place is one integer: the file's number in its history, then so many bits of the row's number in the file."""
+
+_WANTED = "wanted"
+_NUMBER = "_number"
+
+
+def fetch(
+    connection: DuckDBPyConnection,
+    history: History,
+    types: Mapping[str, str],
+    places: Integers,
+    threads: int,
+) -> tuple[pa.Table, Integers]:
+    """The columns of these rows in any order, and for each place the row of the table that holds it.
+
+    types: the SQL type of each column over all files; a column that a file lacks is null there. Every file is asked on
+    its own: DuckDB skips what holds no wanted row by the row's number, but only within one file.
+    """
+    files = places >> PLACE_BITS
+    order = np.argsort(files, kind="stable")
+    numbers, starts = np.unique(files[order], return_index=True)
+    parts = np.split(order, starts[1:])
+
+    def read(part: Integers, number: int) -> pa.Table:
+        wanted = {"_row": places[part] & ((1 << PLACE_BITS) - 1), _NUMBER: part}
+        with connection.cursor() as cursor:
+            cursor.execute("SET TimeZone = 'UTC'")
+            cursor.register(_WANTED, pa.table(wanted))
+            rows: pa.Table = cursor.sql(_rows_of_file(history, history.files[number], types)).to_arrow_table()
+        return rows
+
+    with ThreadPoolExecutor(threads) as pool:
+        tables = list(pool.map(read, parts, numbers.tolist()))
+    table = pa.concat_tables(tables)
+    row_of = np.empty(len(places), np.int64)
+    row_of[table[_NUMBER].to_numpy()] = np.arange(len(places))
+    return table.drop_columns(_NUMBER), row_of
+
+
+def _rows_of_file(history: History, file: str, types: Mapping[str, str]) -> str:
+    there = {name.lower() for name in pq.read_schema(file).names}
+    if history.is_hive:
+        there |= {part.partition("=")[0].lower() for part in Path(file).parts if "=" in part}
+    columns = "".join(
+        f", CAST({identifier(name) if name.lower() in there else 'NULL'} AS {sql_type}) AS {identifier(name)}"
+        for name, sql_type in types.items()
+    )
+    source = f"read_parquet({literal(file)}, hive_partitioning = {str(history.is_hive).lower()})"
+    return f"SELECT {_WANTED}.{_NUMBER}{columns}\nFROM {source} JOIN {_WANTED} ON file_row_number = {_WANTED}._row"

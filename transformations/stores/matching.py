@@ -1,0 +1,181 @@
+"""Which row of a history was the last one at each moment of a spine: the one place where that is decided.
+
+The spine is sorted, once; the history streams by in any order and any portions, and every row is compared with the
+best one so far of the first moment that can see it. So memory grows with the spine alone, and neither the history's
+size nor its order matters.
+"""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+Integers: TypeAlias = NDArray[np.int64]
+Codes: TypeAlias = NDArray[np.int32]
+
+NEVER = -(2**63) + 1
+"""As a created timestamp: there is none, which sorts before every other and was never known."""
+
+_NONE = -1
+_PORTION = 32_768  # rows worked on at once: what they need fits a core's cache
+
+
+@dataclass(frozen=True)
+class Matches:
+    """What was found. places: of every history row that is the last one somewhere, each once.
+
+    of_spine: for each spine row the index of its history row in `places`, -1 where it has none. ages: how long before
+    the spine row's moment that row happened, in microseconds; 0 where there is none.
+    """
+
+    places: Integers
+    of_spine: Integers
+    ages: Integers
+
+
+class LastRows:
+    """For each spine row the last history row of its key that happened by its moment, inclusive.
+
+    codes: the key of each spine row as a number below `keys`, -1 where it has none. moments: UTC microseconds. Of rows
+    that happened at once the one created last counts, of those the one of the greatest place. as_served: a row counts
+    only from its created timestamp on, if that is later. has_created: whether history rows have such a timestamp.
+    """
+
+    def __init__(
+        self,
+        codes: Codes,
+        moments: Integers,
+        keys: int,
+        *,
+        has_created: bool,
+        as_served: bool = False,
+        threads: int = 1,
+    ) -> None:
+        self._rows = len(codes)
+        self._as_served = as_served and has_created
+        self._threads = threads
+        self._order = sort_order(codes, moments, threads)
+        self._codes = codes[self._order]
+        self._moments = moments[self._order]
+        self._moments_before = np.concatenate([[NEVER], self._moments])
+        self._starts = np.zeros(keys + 1, np.int64)
+        np.cumsum(np.bincount(self._codes, minlength=keys), out=self._starts[1:])
+        self._steps = int(np.diff(self._starts).max(initial=0)).bit_length()
+        # The best history row that each sorted moment, and none of its key before it, can see.
+        lowest = (NEVER, NEVER, _NONE) if has_created else (NEVER, _NONE)
+        self._best = [np.full(len(self._order), value) for value in lowest]  # happened, created if any, place
+
+    def add(self, codes: Codes, *rows: Integers) -> None:
+        """Consider further history rows: keys in the spine's codes, when they happened, when they were created where
+        that is known, and their places.
+        """
+        visible = rows[0]
+        if self._as_served:
+            known = np.flatnonzero(rows[1] != NEVER)
+            codes, rows = codes[known], tuple(column[known] for column in rows)
+            visible = np.maximum(rows[0], rows[1])
+        portions = [slice(start, start + _PORTION) for start in range(0, len(codes), _PORTION)]
+
+        def placed(portion: slice) -> tuple[Integers, list[Integers]]:
+            slots = self._first_seeing(codes[portion], visible[portion])
+            seen = np.flatnonzero(slots != _NONE)
+            slots, happened = slots[seen], rows[0][portion][seen]
+            # In a file that is sorted by key and time most rows are followed by a later one for the same moment.
+            is_last = np.append((slots[:-1] != slots[1:]) | (happened[:-1] >= happened[1:]), True)[: len(slots)]
+            if not is_last.all():
+                seen, slots = seen[is_last], slots[is_last]
+            return slots, [column[portion][seen] for column in rows]
+
+        with ThreadPoolExecutor(self._threads) as pool:
+            for slots, best in pool.map(placed, portions):
+                self._keep_greatest(slots, best)
+
+    def matches(self) -> Matches:
+        """What all rows added so far amount to."""
+        happened, places = self._best[0], self._best[-1]
+        filled = np.flatnonzero(places != _NONE)
+        if self._as_served:  # what was known later may have happened earlier; otherwise moments are in order already
+            filled = filled[np.lexsort([column[filled] for column in (*reversed(self._best), self._codes)])]
+        # Ranks ascend key by key, so the greatest rank so far is of this key, or else of one before.
+        rank = np.full(len(self._order), _NONE)
+        rank[filled] = np.arange(len(filled))
+        np.maximum.accumulate(rank, out=rank)
+        found = np.flatnonzero(rank != _NONE)
+        winner = filled[rank[found]]
+        is_own = self._codes[winner] == self._codes[found]
+        found, winner = found[is_own], winner[is_own]
+        is_used = np.zeros(len(self._order), bool)
+        is_used[winner] = True
+        number = np.cumsum(is_used) - 1
+        of_spine, ages = np.full(self._rows, _NONE), np.zeros(self._rows, np.int64)
+        rows = self._order[found]
+        of_spine[rows] = number[winner]
+        ages[rows] = self._moments[found] - happened[winner]
+        return Matches(places[is_used], of_spine, ages)
+
+    def _first_seeing(self, codes: Codes, visible: Integers) -> Integers:
+        """The first sorted moment of each key that is not before a row is visible, -1 where none is.
+
+        Bisection in steps of powers of two: a step is taken if it stays in the key and ends behind an earlier moment.
+        """
+        first, end = self._starts[codes], self._starts[codes + 1]
+        for power in reversed(range(self._steps)):
+            further = first + (1 << power)
+            is_before = self._moments_before.take(further, mode="clip") < visible
+            is_before &= further <= end
+            np.copyto(first, further, where=is_before)
+        return np.where(first < end, first, _NONE)
+
+    def _keep_greatest(self, slots: Integers, rows: list[Integers]) -> None:
+        """Keep, of each slot's best row and the new ones, the greatest by happened, created and place.
+
+        Of several new rows for one slot the last is kept at first, and compared with the others in the next round.
+        """
+        best_happened, *lesser = self._best
+        while len(slots):
+            kept = best_happened[slots]
+            is_greater = rows[0] > kept
+            tied = np.flatnonzero(rows[0] == kept)
+            for best, new in zip(lesser, rows[1:], strict=True):
+                kept, value = best[slots[tied]], new[tied]
+                is_greater[tied] = value > kept
+                tied = tied[value == kept]
+            greater = np.flatnonzero(is_greater)
+            slots, rows = slots[greater], [column[greater] for column in rows]
+            for best, new in zip(self._best, rows, strict=True):
+                best[slots] = new
+
+
+def sort_order(codes: Codes, moments: Integers, threads: int = 1) -> Integers:
+    """The rows that have a code (not -1), by code and moment.
+
+    Splits them by code first, so that each part fits a core's cache: ten million rows take 0.6 s in place of 3 s.
+    """
+    named = np.flatnonzero(codes >= 0)
+    if not len(named):
+        return named
+    greatest = int(codes.max())
+    part_bits = min(16, max(0, greatest.bit_length()), (len(named) // _PORTION).bit_length())
+    shift = greatest.bit_length() - part_bits
+    part = (codes[named] >> shift).astype(np.uint16)
+    order = named[np.argsort(part, kind="stable")]  # of 16-bit integers: a counting sort
+    ends = np.cumsum(np.bincount(part, minlength=1 << part_bits))
+    since = int(moments.min())
+    moment_bits = (int(moments.max()) - since).bit_length()
+
+    def sort(bounds: tuple[int, int]) -> None:
+        rows = order[slice(*bounds)]
+        within = codes[rows].astype(np.int64) & ((1 << shift) - 1)
+        if shift + moment_bits < 64:
+            ranks = np.argsort((within << moment_bits) | (moments[rows] - since))
+        else:
+            ranks = np.lexsort((moments[rows], within))
+        order[slice(*bounds)] = rows[ranks]
+
+    with ThreadPoolExecutor(threads) as pool:
+        list(pool.map(sort, zip(np.concatenate([[0], ends[:-1]]).tolist(), ends.tolist(), strict=True)))
+    return order
