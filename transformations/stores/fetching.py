@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 from transformations.engine.duck import identifier, literal
 from transformations.stores.history import History
 from transformations.stores.matching import Integers
+from transformations.stores.spilling import Spill
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -31,6 +32,8 @@ def fetch(
     types: Mapping[str, str],
     places: Integers,
     threads: int,
+    spill: Spill,
+    told: Callable[[float], None],
 ) -> tuple[pa.Table, Integers]:
     """The columns of these rows in any order, and for each place the row of the table that holds it.
 
@@ -47,7 +50,8 @@ def fetch(
         with connection.cursor() as cursor:
             cursor.execute("SET TimeZone = 'UTC'")
             cursor.register(_WANTED, pa.table(wanted))
-            rows: pa.Table = cursor.sql(_rows_of_file(history, history.files[number], types)).to_arrow_table()
+            rows = spill.keep(cursor.sql(_rows_of_file(history, history.files[number], types)).to_arrow_table())
+        told(len(part) / len(places))
         return rows
 
     with ThreadPoolExecutor(threads) as pool:

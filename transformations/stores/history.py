@@ -7,6 +7,7 @@ from __future__ import annotations
 import glob
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlparse
@@ -51,6 +52,11 @@ class History:
             f"read_parquet([\n        {paths}\n    ], union_by_name = true, "
             f"hive_partitioning = {str(self.is_hive).lower()})"
         )
+
+    @cached_property
+    def rows(self) -> int:
+        """How many rows all files hold, by their footers."""
+        return sum(pq.read_metadata(file).num_rows for file in self.files)
 
     def column(self, name: str) -> str:
         """The column in the files behind a name that the view uses."""

@@ -26,6 +26,8 @@ from transformations.stores.fetching import fetch
 from transformations.stores.history import History
 from transformations.stores.matching import LastRows, Matches
 from transformations.stores.on_demand import evaluate
+from transformations.stores.progress import Told, progress
+from transformations.stores.spilling import spill_of
 from transformations.stores.spine import DEFAULT_TIMESTAMP, Spine, canonical, coded, spine_of
 from transformations.stores.values import arrow_type, as_feature, plain, unseen_value
 from transformations.stores.wiring import reference_of
@@ -34,6 +36,8 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
 _ROWS_AT_ONCE = 1_000_000
+# Of the memory limit: for the result, and for the rows of one view that it is made from; beyond, they are spilled.
+_SHARE_OF_RESULT, _SHARE_OF_ROWS = 0.5, 0.25
 
 
 @dataclass(frozen=True)
@@ -133,9 +137,11 @@ class Plan:
 def features_of(spine: Spine, plan: Plan) -> dict[str, pa.Array]:
     """The feature columns of the result, in the spine's order."""
     values: dict[str, pa.Array] = {}
-    with session(plan.resources) as connection:
+    with session(plan.resources) as connection, progress(2 * len(plan.stored)) as told:
+        spill = spill_of(connection, _SHARE_OF_RESULT)
         for stored in plan.stored:
-            values |= _stored_features(connection, spine, stored, plan)
+            for name, column in _stored_features(connection, spine, stored, plan, told).items():
+                values[name] = plain(spill.keep(pa.table({name: column}))[name])
     for view in plan.on_demand:
         values |= _on_demand_features(view, spine, plan, values)
     return {column: values[reference] for column, reference in plan.columns.items()}
@@ -185,7 +191,9 @@ def session(resources: Resources) -> Iterator[DuckDBPyConnection]:
         yield connection
 
 
-def _stored_features(connection: DuckDBPyConnection, spine: Spine, stored: Stored, plan: Plan) -> dict[str, pa.Array]:
+def _stored_features(
+    connection: DuckDBPyConnection, spine: Spine, stored: Stored, plan: Plan, told: Told
+) -> dict[str, pa.Array]:
     """The wanted features of one view, under their references."""
     keys = {key: spine.key(stored.spine_column(key), canonical(dtype)[0]) for key, dtype in stored.keys.items()}
     if not stored.history.files or not len(spine):
@@ -193,8 +201,8 @@ def _stored_features(connection: DuckDBPyConnection, spine: Spine, stored: Store
         is_absent = np.ones(len(spine), bool)
     else:
         types = stored.check_columns(connection)
-        matches = _last_rows(connection, spine, stored, keys, plan.as_served)
-        values = _fetched(connection, stored, types, matches)
+        matches = _last_rows(connection, spine, stored, keys, plan.as_served, told)
+        values = _fetched(connection, stored, types, matches, told)
         is_absent = matches.of_spine < 0
     for key in keys.values():
         is_absent &= key.is_valid().to_numpy(zero_copy_only=False)  # a null key names no entity, not an unseen one
@@ -207,7 +215,12 @@ def _stored_features(connection: DuckDBPyConnection, spine: Spine, stored: Store
 
 
 def _last_rows(
-    connection: DuckDBPyConnection, spine: Spine, stored: Stored, keys: Mapping[str, pa.Array], as_served: bool
+    connection: DuckDBPyConnection,
+    spine: Spine,
+    stored: Stored,
+    keys: Mapping[str, pa.Array],
+    as_served: bool,
+    told: Told,
 ) -> Matches:
     """For every row of the spine the last row of the view's history."""
     names = {key: f"key_{number}" for number, key in enumerate(keys)}
@@ -225,13 +238,18 @@ def _last_rows(
     connection.register(sql.KEYS, pa.table([*distinct, numbers], [*names.values(), sql.CODE]))
     bounds = pc.min_max(spine.moments).as_py()
     join = stored.join(names, first=stored.earliest(bounds["min"]), last=bounds["max"])
+    total, left = stored.history.rows, 1.0
     for batch in connection.sql(sql.candidates(join)).to_arrow_reader(_ROWS_AT_ONCE):
         last_rows.add(*(column.to_numpy() for column in batch.columns))
+        share = min(left, batch.num_rows / total)
+        told(f"{stored.view.name}: matching", share)
+        left -= share
+    told(f"{stored.view.name}: matching", left)
     return last_rows.matches()
 
 
 def _fetched(
-    connection: DuckDBPyConnection, stored: Stored, types: Mapping[str, str], matches: Matches
+    connection: DuckDBPyConnection, stored: Stored, types: Mapping[str, str], matches: Matches, told: Told
 ) -> dict[str, pa.Array]:
     """The wanted features of the matched rows, for every row of the spine; null beyond the ttl."""
     threads = _threads(connection)
@@ -240,7 +258,15 @@ def _fetched(
         is_fresh &= matches.ages <= stored.ttl_micros
     if not is_fresh.any():
         return {name: pa.nulls(len(is_fresh), arrow_type(declared.dtype)) for name, declared in stored.fields.items()}
-    table, row_of = fetch(connection, stored.history, types, matches.places, threads)
+    table, row_of = fetch(
+        connection,
+        stored.history,
+        types,
+        matches.places,
+        threads,
+        spill_of(connection, _SHARE_OF_ROWS),
+        lambda share: told(f"{stored.view.name}: fetching", share),
+    )
     rows = pa.array(row_of[matches.of_spine].astype(np.min_scalar_type(-table.num_rows)))  # where not fresh, any row
     mask = None if is_fresh.all() else pa.array(is_fresh)
 

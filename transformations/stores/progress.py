@@ -1,0 +1,25 @@
+"""How far a long retrieval is, on standard error."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from tqdm import tqdm  # type: ignore[import-untyped]
+
+SHOWN_AFTER_SECONDS = 3.0
+
+Told = Callable[[str, float], None]
+
+
+@contextmanager
+def progress(steps: int) -> Iterator[Told]:
+    """Yields what is to be told of each piece done: of what, and its share of a step; a quick one stays silent."""
+    shown = "{desc}: {percentage:3.0f}% |{bar}| {elapsed}, about {remaining} left"
+    with tqdm(total=steps, delay=SHOWN_AFTER_SECONDS, leave=False, bar_format=shown, desc="retrieval") as bar:
+
+        def told(what: str, share: float) -> None:
+            bar.set_description_str(what, refresh=False)
+            bar.update(min(share, steps - bar.n))
+
+        yield told
