@@ -19,9 +19,8 @@ def make(*arguments: str) -> str:
 
 
 def targets() -> set[str]:
-    phony = re.search(r"^\.PHONY: (.*)$", (PROJECT / "Makefile").read_text(), re.MULTILINE)
-    assert phony is not None
-    return set(phony.group(1).split())
+    """What the Makefile declares phony: the targets that have a help."""
+    return set(re.findall(r"^([a-z-]+):.*## ", (PROJECT / "Makefile").read_text(), re.MULTILINE))
 
 
 def pins() -> dict[str, str]:
