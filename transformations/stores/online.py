@@ -5,10 +5,11 @@ Loads no pyspark, duckdb or deltalake: this is what a serving image imports.
 
 import asyncio
 import contextlib
+import gc
 import threading
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime, timedelta
-from typing import Any, Literal, TypeAlias, cast
+from datetime import timedelta
+from typing import Any, Literal, cast
 from weakref import WeakKeyDictionary
 
 from feast import Entity, FeatureService, FeatureStore, FeatureView, OnDemandFeatureView, RepoConfig
@@ -16,11 +17,10 @@ from feast.infra.online_stores.helpers import compute_versioned_name
 from feast.infra.online_stores.redis import RedisOnlineStore, RedisOnlineStoreConfig
 from feast.infra.registry.base_registry import BaseRegistry
 from feast.protos.feast.types.EntityKey_pb2 import EntityKey
-from feast.protos.feast.types.Value_pb2 import Value
 
 from transformations.engine.errors import FeaturesError, ServiceUnavailableError
-from transformations.engine.settings import get_settings, present_moment
-from transformations.stores import online_catalog, packed_rows
+from transformations.engine.settings import get_settings
+from transformations.stores import online_catalog
 from transformations.stores.connections import (
     AsyncClient,
     SyncClient,
@@ -29,25 +29,22 @@ from transformations.stores.connections import (
     reaching,
     warn_of_eviction,
 )
+from transformations.stores.feast_rows import Found, Row, found_rows, newest_rows, packed
 from transformations.stores.http_errors import answering
 from transformations.stores.loaded import forget
 from transformations.stores.lookup import EntityRows, Lookup, lookup_of
 from transformations.stores.on_demand import refuse_uneven
 from transformations.stores.online_catalog import Catalog, Table
 from transformations.stores.online_keys import tag_of
-from transformations.stores.packed_rows import Schema, codec_of, schema_of
-from transformations.stores.plans import Plans, UnknownSchemaError
+from transformations.stores.packed_rows import Schema, schema_of
+from transformations.stores.plan_cache import Plans
+from transformations.stores.plans import UnknownSchemaError
 from transformations.stores.response import PackedResponse
 from transformations.stores.rollout import check_served
 from transformations.stores.row_reads import Reader, Values, get_async
 from transformations.stores.row_writes import write_rows
 from transformations.stores.unlinking import unlink_leftovers
 
-# A row as Feast hands it over: entity key, values, event timestamp, created timestamp.
-Row: TypeAlias = tuple[EntityKey, dict[str, Value], datetime, datetime | None]
-Found: TypeAlias = tuple[datetime | None, dict[str, Value] | None]
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _EXPIRY_MARGIN = timedelta(days=1)
 _ATTEMPTS = 5
 
@@ -146,7 +143,7 @@ class PackedRedisOnlineStore(RedisOnlineStore):
                 keys, view = _read_keys(config, catalog, table, entity_keys)
                 values = self._reader_of(config).get([epoch, *keys])
                 if values[0] == catalog.epoch:
-                    return _found(table, view, values[1:], requested_features, len(entity_keys))
+                    return found_rows(table, view, values[1:], requested_features, len(entity_keys))
                 epoch, catalog = self._catalog(config, config.project, renew=True)
         raise _restless(config)
 
@@ -164,7 +161,7 @@ class PackedRedisOnlineStore(RedisOnlineStore):
                 keys, view = _read_keys(config, catalog, table, entity_keys)
                 values = await self._get_async(config, [epoch, *keys])
                 if values[0] == catalog.epoch:
-                    return _found(table, view, values[1:], requested_features, len(entity_keys))
+                    return found_rows(table, view, values[1:], requested_features, len(entity_keys))
                 epoch, catalog = await self._catalog_async(config, config.project, renew=True)
         raise _restless(config)
 
@@ -185,15 +182,15 @@ class PackedRedisOnlineStore(RedisOnlineStore):
         """
         if isinstance(cast("object", table), OnDemandFeatureView):
             refuse_uneven(cast("OnDemandFeatureView", table))
-        rows = _newest(data)
+        rows = newest_rows(data)
         schema = schema_of(table.features)
         expiry = expiry_ms(table, config.online_store)
         with reaching(config.online_store):
             client = self._get_client(config.online_store)
             for _ in range(_ATTEMPTS):
                 number, version = self.table_for_writing(config, table, schema)
-                packed = _packed(table, rows, version)
-                write_rows(client, ((tag + number, row) for tag, row in packed), expiry)
+                pairs = packed(table, rows, version)
+                write_rows(client, ((tag + number, row) for tag, row in pairs), expiry)
                 if client.get(online_catalog.epoch_key(config.project)) == self._catalogs[config.project].epoch:
                     break
                 # The view was deleted, loaded anew or flushed meanwhile: the rows belong elsewhere now.
@@ -264,6 +261,8 @@ class PackedRedisOnlineStore(RedisOnlineStore):
         registry = FeatureStore(config=config).registry
         await asyncio.to_thread(check_served, registry, config.project)
         self._plans_of(config).prepare(registry, config.project)
+        gc.collect()
+        gc.freeze()  # what is there now stays: no collection during requests need look through Feast's modules again
         # Redis may still be on its way up; while it is down, each request says so.
         with contextlib.suppress(ServiceUnavailableError), reaching(config.online_store):
             await self._catalog_async(config, config.project)
@@ -371,57 +370,3 @@ def _read_keys(
     if table is None:
         return [], None
     return [(tag_of(entity) or b"{}") + table.number for entity in entities], table
-
-
-def _found(
-    view: FeatureView, table: Table | None, rows: Values, wanted: Sequence[str] | None, entities: int
-) -> list[Found]:
-    if table is None:
-        return [(None, None)] * entities
-    features = [feature for feature in view.features if wanted is None or feature.name in wanted]
-    codecs = {feature.name: codec_of(feature.dtype) for feature in features}
-    fields = [(feature.name, str(feature.dtype)) for feature in features]
-    now, found = present_moment(), list[Found]()
-    for row in rows:
-        if row is None:
-            found.append((None, None))
-            continue
-        micros, _, schema, _ = packed_rows.unpack_header(row)
-        happened = _EPOCH + timedelta(microseconds=micros)
-        if view.ttl and happened + view.ttl < now:
-            found.append((happened, {name: Value() for name in codecs}))
-            continue
-        body = packed_rows.unpack_body(row[packed_rows.HEADER.size :])
-        places = table.schemas[schema - 1].positions(fields)
-        values = {name: None if place is None else body[place] for (name, _), place in zip(fields, places, strict=True)}
-        found.append((happened, {name: codecs[name].to_protos([value])[0] for name, value in values.items()}))
-    return found
-
-
-def _newest(data: Sequence[Row]) -> dict[bytes, Row]:
-    """Of each entity the newest row."""
-    newest: dict[bytes, Row] = {}
-    for row in data:
-        tag = tag_of(row[0])
-        if tag is not None and (tag not in newest or _order(row) >= _order(newest[tag])):
-            newest[tag] = row
-    return newest
-
-
-def _order(row: Row) -> tuple[int, int]:
-    return packed_rows.micros(row[2]), _created(row)
-
-
-def _created(row: Row) -> int:
-    return packed_rows.NEVER_CREATED if row[3] is None else packed_rows.micros(row[3])
-
-
-def _packed(view: FeatureView, rows: dict[bytes, Row], schema: int) -> list[tuple[bytes, bytes]]:
-    codecs = [(feature.name, codec_of(feature.dtype)) for feature in view.features]
-    packed = []
-    for tag, row in rows.items():
-        values = [codec.from_proto(row[1][name]) if name in row[1] else None for name, codec in codecs]
-        packed.append(
-            (tag, packed_rows.pack(packed_rows.micros(row[2]), _created(row), schema, packed_rows.PUSHED, values))
-        )
-    return packed

@@ -1,16 +1,7 @@
-"""Request plans: what a lookup of these features reads, computes and answers, worked out once.
-
-A plan is compiled from the registry as this process has it cached, and kept until that changes. The registry's cache is
-renewed in the background when its time is up: a request never waits for it, and is answered by the plan that it has.
-"""
+"""Request plans: what a lookup of these features reads, computes and answers, worked out once from the registry."""
 
 from __future__ import annotations
 
-import contextlib
-import hashlib
-import threading
-import time
-import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -38,9 +29,6 @@ from transformations.stores.wiring import not_served, reference_of
 
 Features: TypeAlias = list[str] | FeatureService
 Keys: TypeAlias = tuple[tuple[str, FeastType], ...]
-
-_MOST_PLANS = 1_000
-_LOOK_SECONDS = 0.5
 
 
 class UnknownSchemaError(Exception):
@@ -181,155 +169,99 @@ class Plan:
         return any(each.evaluation.needs_moment for each in self.computed) or any(view.ttl for view in self.views)
 
 
-class Plans:
-    """The plans of one store. versioned: whether the repository serves several versions of a view."""
+def compile_plan(
+    proto: RegistryProto,
+    registry: BaseRegistry,
+    project: str,
+    features: Features,
+    full_feature_names: bool,
+    versioned: bool,
+) -> Plan:
+    """The plan of a request for these features, by a registry's cached content.
 
-    def __init__(self, versioned: bool) -> None:
-        self._versioned = versioned
-        self._proto: RegistryProto | None = None
-        self._version = ""
-        self._digest = b""
-        self._plans: dict[tuple[object, ...], Plan] = {}
-        self._services: dict[int, tuple[FeatureService, tuple[object, ...]]] = {}
-        self._lock = threading.Lock()
-        self._renewing = threading.Lock()
-        self._look_again = 0.0
-        self._written: int | None = None
-
-    def of(self, registry: BaseRegistry, project: str, features: Features, full_feature_names: bool) -> Plan:
-        """The plan of a request."""
-        proto = self._current(registry)
-        key = (self._key(features), project, full_feature_names)
-        plan = self._plans.get(key)
-        if plan is None:
-            plan = self._compile(proto, registry, project, features, full_feature_names)
-            with self._lock:
-                if len(self._plans) >= _MOST_PLANS:
-                    self._plans.clear()
-                self._plans[key] = plan
-        return plan
-
-    def prepare(self, registry: BaseRegistry, project: str) -> None:
-        """Compile the plans of all feature services; one that cannot be compiled fails when it is asked for."""
-        for service in registry.list_feature_services(project, allow_cache=True):
-            for full_feature_names in (False, True):
-                try:
-                    self.of(registry, project, service, full_feature_names)
-                except Exception:  # the request will say what is wrong
-                    continue
-
-    def _current(self, registry: BaseRegistry) -> RegistryProto:
-        """The registry that this process has cached. A change empties the plans; a mere renewal does not."""
-        proto: RegistryProto = registry.cached_registry_proto  # type: ignore[attr-defined]
-        if not proto.version_id:  # as the SQL registry leaves it; Feast then takes one content for another (rollout.py)
-            proto.version_id = uuid.uuid4().hex
-        version = proto.version_id
-        if proto is not self._proto or version != self._version:
-            digest = _digest(proto)
-            with self._lock:
-                if digest != self._digest:
-                    self._plans, self._services = {}, {}
-                self._proto, self._version, self._digest = proto, version, digest
-        now = time.monotonic()
-        if now > self._look_again:
-            self._look_again = now + _LOOK_SECONDS
-            if self._is_outdated(registry) and self._renewing.acquire(blocking=False):
-                threading.Thread(target=self._renew, args=(registry,), name="registry", daemon=True).start()
-        return proto
-
-    def _is_outdated(self, registry: BaseRegistry) -> bool:
-        """Whether the registry's cache has outlived its time, or its file was written since (as registry.py:1507)."""
-        created = getattr(registry, "cached_registry_proto_created", None)
-        ttl = getattr(registry, "cached_registry_proto_ttl", None)
-        file, before = getattr(registry, "_file_path", None), self._written
-        if file is not None and getattr(registry, "cache_mode", "") == "sync":
-            with contextlib.suppress(OSError):
-                self._written = file.stat().st_mtime_ns
-        if before is not None and before != self._written:
-            return True
-        return created is not None and bool(ttl) and utils._utc_now() > created + ttl
-
-    def _renew(self, registry: BaseRegistry) -> None:
-        try:
-            registry.refresh()
-        finally:
-            self._renewing.release()
-
-    def _key(self, features: Features) -> tuple[object, ...]:
-        if not isinstance(features, FeatureService):
-            return tuple(features)
-        known = self._services.get(id(features))
-        if known is not None and known[0] is features:
-            return known[1]
-        key = (features.name, *(_projection(each) for each in features.feature_view_projections))
-        if len(self._services) >= _MOST_PLANS:
-            self._services = {}
-        self._services[id(features)] = (features, key)
-        return key
-
-    def _compile(
-        self,
-        proto: RegistryProto,
-        registry: BaseRegistry,
-        project: str,
-        features: Features,
-        full_feature_names: bool,
-    ) -> Plan:
-        context = utils._get_online_request_context(_Cached(registry, proto), project, features, full_feature_names)
-        references, on_demand, entity_names, _, join_keys, grouped, _, request_fields, _ = context
-        for view, _ in grouped:
-            if isinstance(view, OnDemandFeatureView):  # so Feast takes one that is computed when written
-                refuse_uneven(view)
-        entities = tuple(dict.fromkeys(_keys(view) for view, _ in grouped))
-        views = tuple(self._view(view, names, entities) for view, names in grouped)
-        places = {
-            feature.reference: (number, place, feature.codec)
-            for number, view in enumerate(views)
-            for place, feature in enumerate(view.features)
-        }
-        computed: list[ComputedPlan] = []
-        codecs: dict[str, Codec] = {}
-        for view in on_demand:
-            fields = {f"{reference_of(view)}:{each.name}": each for each in view.features}
-            wanted = {reference: codec_of(each.dtype) for reference, each in fields.items() if reference in references}
-            names = tuple(fields[reference].name for reference in wanted)
-            request = frozenset(view.get_request_data_schema())
-            computed.append(
-                ComputedPlan(
-                    evaluation_of(view, names),
-                    _inputs(view, places),
-                    request,
-                    names,
-                    tuple(wanted.items()),
-                    not_served(view),
-                )
+    versioned: whether the repository serves several versions of a view. Errors: Feast's for features that there are
+    not; UsageError for an on-demand view that could not be computed alike in training and serving.
+    """
+    context = utils._get_online_request_context(_Cached(registry, proto), project, features, full_feature_names)
+    references, on_demand, entity_names, _, join_keys, grouped, _, request_fields, _ = context
+    for view, _ in grouped:
+        if isinstance(view, OnDemandFeatureView):  # so Feast takes one that is computed when written
+            refuse_uneven(view)
+    entities = tuple(dict.fromkeys(_keys(view) for view, _ in grouped))
+    views = tuple(_view(view, names, entities, versioned) for view, names in grouped)
+    places = {
+        feature.reference: (number, place, feature.codec)
+        for number, view in enumerate(views)
+        for place, feature in enumerate(view.features)
+    }
+    computed: list[ComputedPlan] = []
+    codecs: dict[str, Codec] = {}
+    for view in on_demand:
+        fields = {f"{reference_of(view)}:{each.name}": each for each in view.features}
+        wanted = {reference: codec_of(each.dtype) for reference, each in fields.items() if reference in references}
+        names = tuple(fields[reference].name for reference in wanted)
+        request = frozenset(view.get_request_data_schema())
+        computed.append(
+            ComputedPlan(
+                evaluation_of(view, names),
+                _inputs(view, places),
+                request,
+                names,
+                tuple(wanted.items()),
+                not_served(view),
             )
-            codecs |= wanted
-        outputs = []
-        for reference in references:
-            name = reference.replace(":", "__") if full_feature_names else reference.partition(":")[2]
-            view_number, place, codec = places[reference] if reference in places else (-1, 0, codecs[reference])
-            outputs.append(Output(name, reference, view_number, place, codec))
-        keys = {key: key for key in join_keys if key != DUMMY_ENTITY_ID}
-        keys |= {entity: key for entity, key in entity_names.items() if key in keys and entity not in keys}
-        return Plan(keys, entities, views, tuple(computed), frozenset(request_fields), tuple(outputs))
-
-    def _view(self, view: FeatureView, names: Sequence[str], entities: Sequence[Keys]) -> ViewPlan:
-        fields = {field.name: field for field in view.features}
-        reference = reference_of(view)
-        keys = _keys(view)
-        return ViewPlan(
-            reference=reference,
-            table=compute_versioned_name(view, self._versioned),
-            keys=keys,
-            entity=entities.index(keys),
-            features=tuple(_feature(reference, fields[name]) for name in names),
-            ttl=view.ttl // timedelta(microseconds=1) if view.ttl else 0,
-            version=FeatureViewMetadata(
-                name=view.projection.name_alias or view.projection.name,
-                version=getattr(view, "current_version_number", 0) or 0,
-            ),
         )
+        codecs |= wanted
+    outputs = []
+    for reference in references:
+        name = reference.replace(":", "__") if full_feature_names else reference.partition(":")[2]
+        view_number, place, codec = places[reference] if reference in places else (-1, 0, codecs[reference])
+        outputs.append(Output(name, reference, view_number, place, codec))
+    keys = {key: key for key in join_keys if key != DUMMY_ENTITY_ID}
+    keys |= {entity: key for entity, key in entity_names.items() if key in keys and entity not in keys}
+    return Plan(keys, entities, views, tuple(computed), frozenset(request_fields), tuple(outputs))
+
+
+def _view(view: FeatureView, names: Sequence[str], entities: Sequence[Keys], versioned: bool) -> ViewPlan:
+    fields = {field.name: field for field in view.features}
+    reference = reference_of(view)
+    keys = _keys(view)
+    return ViewPlan(
+        reference=reference,
+        table=compute_versioned_name(view, versioned),
+        keys=keys,
+        entity=entities.index(keys),
+        features=tuple(_feature(reference, fields[name]) for name in names),
+        ttl=view.ttl // timedelta(microseconds=1) if view.ttl else 0,
+        version=FeatureViewMetadata(
+            name=view.projection.name_alias or view.projection.name,
+            version=getattr(view, "current_version_number", 0) or 0,
+        ),
+    )
+
+
+def _keys(view: FeatureView) -> Keys:
+    roles = view.projection.join_key_map
+    columns = sorted(
+        ((column.name, column.dtype) for column in view.entity_columns if column.name != DUMMY_ENTITY_ID),
+        key=itemgetter(0),
+    )
+    return tuple((roles.get(name, name), dtype) for name, dtype in columns)
+
+
+def _feature(reference: str, declared: Field) -> Feature:
+    codec, unseen = codec_of(declared.dtype), unseen_value(declared)
+    default = None if unseen is None else codec.from_arrow(pa.array([unseen.as_py()], unseen.type))[0]
+    return Feature(declared.name, f"{reference}:{declared.name}", declared.dtype, codec, default)
+
+
+def _inputs(view: OnDemandFeatureView, places: dict[str, tuple[int, int, Codec]]) -> tuple[tuple[str, int, int], ...]:
+    references = [
+        f"{projection.name}:{feature.name}"
+        for projection in view.source_feature_view_projections.values()
+        for feature in projection.features
+    ]
+    return tuple((reference, *places[reference][:2]) for reference in references)
 
 
 class _Cached:
@@ -364,46 +296,3 @@ class _Cached:
     def get_feature_view_by_version(self, *arguments: Any, **options: Any) -> Any:
         """As Feast's; old versions are not in the cache."""
         return self._registry.get_feature_view_by_version(*arguments, **options)
-
-
-def _keys(view: FeatureView) -> Keys:
-    roles = view.projection.join_key_map
-    columns = sorted(
-        ((column.name, column.dtype) for column in view.entity_columns if column.name != DUMMY_ENTITY_ID),
-        key=itemgetter(0),
-    )
-    return tuple((roles.get(name, name), dtype) for name, dtype in columns)
-
-
-def _feature(reference: str, declared: Field) -> Feature:
-    codec, unseen = codec_of(declared.dtype), unseen_value(declared)
-    default = None if unseen is None else codec.from_arrow(pa.array([unseen.as_py()], unseen.type))[0]
-    return Feature(declared.name, f"{reference}:{declared.name}", declared.dtype, codec, default)
-
-
-def _inputs(view: OnDemandFeatureView, places: dict[str, tuple[int, int, Codec]]) -> tuple[tuple[str, int, int], ...]:
-    references = [
-        f"{projection.name}:{feature.name}"
-        for projection in view.source_feature_view_projections.values()
-        for feature in projection.features
-    ]
-    return tuple((reference, *places[reference][:2]) for reference in references)
-
-
-def _projection(projection: Any) -> tuple[object, ...]:
-    return (
-        projection.name_to_use(),
-        projection.name,
-        projection.version_tag,
-        tuple(sorted(projection.join_key_map.items())),
-        tuple(feature.name for feature in projection.features),
-    )
-
-
-def _digest(proto: RegistryProto) -> bytes:
-    """What a registry says, without when it was said."""
-    plain = RegistryProto()
-    plain.CopyFrom(proto)
-    plain.version_id = ""
-    plain.ClearField("last_updated")
-    return hashlib.sha256(plain.SerializeToString(deterministic=True)).digest()
