@@ -102,9 +102,12 @@ class Reader:
 async def get_async(
     client: redis_asyncio.Redis | redis_asyncio.RedisCluster, keys: Sequence[bytes], timeout_ms: int
 ) -> Values:
-    """As `Reader.get`, on the running event loop."""
+    """As `Reader.get`, on the running event loop.
+
+    The client's own timeouts bound a connection and an answer each; the sum, new attempts included, is bounded here.
+    """
     try:
-        async with asyncio.timeout(timeout_ms / 1000):
+        async with asyncio.timeout(2 * timeout_ms / 1000):
             if isinstance(client, redis_asyncio.RedisCluster):
                 async with client.pipeline() as pipe:
                     for key in keys:
@@ -112,7 +115,7 @@ async def get_async(
                     return cast("Values", await pipe.execute())
             return cast("Values", await client.mget(cast("list[str]", keys)))
     except TimeoutError as error:
-        raise RedisTimeoutError(f"no answer within {timeout_ms} ms") from error
+        raise RedisTimeoutError(f"no answer within twice {timeout_ms} ms") from error
 
 
 def _get_from_cluster(client: RedisCluster, keys: Sequence[bytes]) -> Values:
