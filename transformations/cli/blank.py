@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 DOMAIN_FILES = (
+    "feature_repo/datasets/coupon_response_2017.yaml",
     "feature_repo/household_views.py",
     "feature_repo/product_views.py",
     "tests/demo/conftest.py",

@@ -34,6 +34,7 @@ COMMANDS = {
     "contract": Entry("Data to features", "Draft and check data contracts"),
     "build": Entry("Data to features", "Compute the offline tables that are behind"),
     "restore": Entry("Data to features", "Bring the content of an earlier version of a table back"),
+    "dataset": Entry("Data to features", "Make training datasets that can be made again, and prove it"),
     "preview": Entry("Look and understand", "Compute one feature row from raw events, without building"),
     "show": Entry("Look and understand", "Explain a feature or view: meaning, unit, owner, freshness"),
     "status": Entry("Look and understand", "How far each view is complete, and what to run next"),

@@ -113,6 +113,11 @@ class PointInTimeJob(RetrievalJob):
             unfinished.unlink(missing_ok=True)
 
     @property
+    def plan(self) -> Plan:
+        """What is read: the pinned histories and the columns of the result."""
+        return self._plan
+
+    @property
     def full_feature_names(self) -> bool:
         return self._full_feature_names
 

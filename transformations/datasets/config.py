@@ -1,0 +1,178 @@
+"""The configuration of a pinned dataset: one YAML file, checked whole before anything is read."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from datetime import UTC, date, datetime, timedelta
+from itertools import pairwise
+from pathlib import Path
+from typing import Annotated
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import yaml
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, ValidationError, model_validator
+
+from transformations.engine.business_days import start_of_day
+from transformations.engine.errors import UsageError, nearest
+
+SPLITS = ("train", "validation", "test")
+
+
+def _duration(value: object) -> object:
+    if isinstance(value, timedelta):
+        return value
+    found = re.fullmatch(r"(\d+) (day|hour|minute)s?", str(value).strip())
+    if found is None:
+        raise ValueError("a duration is a number of days, hours or minutes, such as 28 days")
+    return timedelta(**{f"{found[2]}s": int(found[1])})
+
+
+def _duration_text(value: timedelta) -> str:
+    for unit, size in (("days", timedelta(days=1)), ("hours", timedelta(hours=1))):
+        if value % size == timedelta(0):
+            return f"{value // size} {unit}"
+    return f"{value // timedelta(minutes=1)} minutes"
+
+
+def _moment(value: object) -> object:
+    """Text of a date stays a date, so that it means the start of that day; YAML makes dates of its own."""
+    if isinstance(value, str) and re.fullmatch(r"\d{4}-\d\d-\d\d", value.strip()):
+        return date.fromisoformat(value.strip())
+    return value
+
+
+Duration = Annotated[timedelta, BeforeValidator(_duration), PlainSerializer(_duration_text)]
+Moment = Annotated[datetime | date, BeforeValidator(_moment)]
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class SpineConfig(_Model):
+    """Where the rows come from: a query over `raw.<source>` and `offline.<view>`, or a file (Parquet or CSV)."""
+
+    query: str | None = None
+    file: Path | None = None
+
+    @model_validator(mode="after")
+    def _one_of_both(self) -> SpineConfig:
+        if (self.query is None) == (self.file is None):
+            raise ValueError("give either query or file")
+        return self
+
+
+class LabelConfig(_Model):
+    """The spine's column to be predicted, and how long after a row's moment t it looks: [t, t + horizon).
+
+    known_until: the moment from which labels are not known yet. By default where the first of the raw sources that the
+    query reads ends; a later moment than that has no effect.
+    """
+
+    column: str
+    horizon: Duration = Field(gt=timedelta(0))
+    known_until: Moment | None = None
+
+
+class SplitConfig(_Model):
+    """Where each split begins; it ends where the next one begins, the last at `end`, if any.
+
+    A date is the start of that day in `zone`; a time without offset is UTC.
+    """
+
+    train: Moment
+    validation: Moment | None = None
+    test: Moment | None = None
+    end: Moment | None = None
+    zone: str = "UTC"
+
+    @model_validator(mode="after")
+    def _ascending(self) -> SplitConfig:
+        try:
+            ZoneInfo(self.zone)
+        except (ZoneInfoNotFoundError, ValueError):
+            raise ValueError(f"there is no time zone {self.zone!r}") from None
+        moments = [(name, self.instant(value)) for name in (*SPLITS, "end") if (value := getattr(self, name))]
+        for (earlier, first), (later, second) in pairwise(moments):
+            if first >= second:
+                raise ValueError(f"{later} ({second:%Y-%m-%d %H:%M}) must be after {earlier} ({first:%Y-%m-%d %H:%M})")
+        return self
+
+    def instant(self, moment: datetime | date) -> datetime:
+        """A moment of this configuration in UTC."""
+        if isinstance(moment, datetime):
+            return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+        return start_of_day(moment, self.zone)
+
+
+class DatasetConfig(_Model):
+    """What a dataset is made of.
+
+    seed: what the order of rows within a split and the sampling follow from, and nothing else. sample: the share of the
+    rows to keep; a row is kept or not by its own values and the seed, whatever other rows there are. as_served: join
+    what was known at each row's moment, instead of values as corrected since.
+    """
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")
+    description: str = ""
+    feature_service: str
+    spine: SpineConfig
+    label: LabelConfig
+    split: SplitConfig
+    seed: int = 0
+    sample: float | None = Field(None, gt=0, le=1)
+    as_served: bool = False
+    full_feature_names: bool = False
+
+
+def read_config(path: Path) -> DatasetConfig:
+    """The configuration in a YAML file; `name` is by default the file's own.
+
+    UsageError that names the file, the key and the remedy, one line for each fault.
+    """
+    try:
+        document = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read: {error.strerror}. Name the YAML file of a dataset.") from None
+    except yaml.YAMLError as error:
+        raise UsageError(f"{path} is no YAML: {error}") from None
+    if not isinstance(document, Mapping):
+        raise UsageError(f"{path} holds no keys. A dataset needs {', '.join(_required(DatasetConfig))}.")
+    try:
+        return DatasetConfig.model_validate({"name": path.stem, **document})
+    except ValidationError as error:
+        raise UsageError("\n".join(_complaints(path, error))) from None
+
+
+def _complaints(path: Path, error: ValidationError) -> Iterator[str]:
+    for problem in error.errors():
+        place = [str(part) for part in problem["loc"] if part not in ("date", "datetime")]
+        key = ".".join(place) or "the file"
+        said = str(problem["msg"]).removeprefix("Value error, ").removeprefix("Input ")
+        match problem["type"]:
+            case "extra_forbidden":
+                known = _model_at(place[:-1]).model_fields
+                yield f"{path.name}: there is no key {key}; {nearest(place[-1], known)}."
+            case "missing":
+                yield f"{path.name}: {key} is missing. {_meaning(place)}"
+            case _:
+                yield f"{path.name}: {key}: {said}."
+
+
+def _required(model: type[BaseModel]) -> list[str]:
+    return [name for name, field in model.model_fields.items() if field.is_required() and name != "name"]
+
+
+def _model_at(place: list[str]) -> type[BaseModel]:
+    model: type[BaseModel] = DatasetConfig
+    for key in place:
+        part = model.model_fields[key].annotation
+        assert isinstance(part, type), "only models hold keys of their own"
+        model = part
+    return model
+
+
+def _meaning(place: list[str]) -> str:
+    text = (_model_at(place[:-1]).__doc__ or "").strip().splitlines()[0]
+    return f"Its part: {text}" if len(place) > 1 else f"A dataset needs {', '.join(_required(DatasetConfig))}."

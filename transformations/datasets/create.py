@@ -1,0 +1,373 @@
+"""Making a pinned dataset, making it again from its manifest, and checking it.
+
+A dataset is a folder of its own: a Parquet file a split, the manifest, and the spine's file where there was one. It is
+built beside its place and moved there at once; what is there is never written again.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from feast import FeatureStore
+
+from transformations.datasets import snapshot
+from transformations.datasets.config import DatasetConfig
+from transformations.datasets.content_hash import column_hashes, combined
+from transformations.datasets.leakage import check_leakage
+from transformations.datasets.manifest import FILE, Availability, Manifest, PinnedFile, PinnedTable, SplitContent
+from transformations.datasets.pinning import holding, pin_query, pin_views, refuse_changed, versions_of
+from transformations.datasets.registration import register
+from transformations.datasets.splits import Selection, select
+from transformations.datasets.statistics import statistics_of
+from transformations.engine import storage
+from transformations.engine.business_days import start_of_day
+from transformations.engine.code_revision import code_revision
+from transformations.engine.errors import DataError, UsageError
+from transformations.engine.raw_zone import RawTable
+from transformations.engine.settings import Settings
+from transformations.stores.jobs import SAVED, PointInTimeJob
+from transformations.stores.retrieval import resources_of
+from transformations.stores.spine import spine_of
+from transformations.stores.spine_sql import RAW, Query, read_query
+from validation.contracts import read_contract
+
+SPLIT = "split"
+_LIBRARIES = ("feast", "duckdb", "pyarrow", "deltalake", "numpy", "pandas")
+_SPINES = {".parquet": "read_table", ".csv": "read_csv"}
+
+
+def create(config: DatasetConfig, folder: Path, store: FeatureStore, settings: Settings) -> Manifest:
+    """Make the dataset of a configuration, from the tables as they are now, and register it with Feast.
+
+    folder: of the configuration, where a spine's file is looked for. UsageError where there is a dataset of that name,
+    DataError where a split is empty or the leakage check finds a fault; nothing is left behind then.
+    """
+    target = settings.datasets_dir / config.name
+    with _making(target, config.name) as unfinished:
+        taken = snapshot.take(store, config.feature_service, settings)
+        spine_file = _copied(config, folder, unfinished)
+        query = _read_query(config, {})
+        spine_tables = pin_query(query, settings) if query else ()
+        with snapshot.opened(taken, store.config, {}, settings) as known:
+            views = pin_views(known, settings)
+        with holding((*views, *spine_tables), f"dataset {config.name}", settings):
+            with snapshot.opened(taken, store.config, versions_of(views), settings) as pinned:
+                content = _compute(
+                    config, query, unfinished / spine_file.path if spine_file else None, pinned, settings
+                )
+                refuse_changed(views, pin_views(pinned, settings))
+            manifest = Manifest(
+                name=config.name,
+                created_at=settings.now(),
+                config=config,
+                code_revision=code_revision(),
+                libraries=_libraries(),
+                data_end=content.data_end,
+                timestamp=content.timestamp,
+                views=views,
+                spine_tables=spine_tables,
+                spine_file=spine_file,
+                functions=_functions(taken),
+                counts={"spine": content.spine_rows, **content.selection.dropped},
+                splits=tuple(_write(name, table, content.timestamp, unfinished) for name, table in content.splits()),
+                leakage=content.leakage,
+                registry=taken,
+            )
+            storage.replace_text(unfinished / FILE, manifest.text())
+            _publish(unfinished, target)
+    register(store, manifest, target)
+    return manifest
+
+
+def rebuild(manifest: Manifest, folder: Path, store: FeatureStore, settings: Settings) -> bool:
+    """Make the dataset of a manifest again from what it pins, and compare; whether it was put into its place.
+
+    folder: the manifest's, with the spine's file where there was one. The dataset is written where there is none of its
+    name, and registered with Feast. DataError where the content differs, or a pinned version is gone.
+    """
+    target = settings.datasets_dir / manifest.name
+    config = manifest.config
+    with _building(target) as unfinished:
+        query = _read_query(config, {(table.zone, table.name): table.version for table in manifest.spine_tables})
+        if query is not None:
+            _refuse_other_columns(query, manifest.spine_tables)
+        spine_file = _restored(manifest, folder, unfinished)
+        with snapshot.opened(manifest.registry, store.config, versions_of(manifest.views), settings) as pinned:
+            refuse_changed(manifest.views, pin_views(pinned, settings))
+            content = _compute(config, query, spine_file, pinned, settings)
+        splits = [_write(name, table, content.timestamp, unfinished) for name, table in content.splits()]
+        _refuse_difference(manifest, splits)
+        if target.exists():
+            return False
+        storage.replace_text(unfinished / FILE, manifest.text())
+        with holding((*manifest.views, *manifest.spine_tables), f"dataset {manifest.name}", settings):
+            _publish(unfinished, target)
+    register(store, manifest, target)
+    return True
+
+
+def verify(manifest: Manifest, folder: Path) -> None:
+    """Hash every split's values anew; DataError that names the files that are missing or of other content."""
+    faults = []
+    for split in manifest.splits:
+        file = folder / split.file
+        if not file.exists():
+            faults.append(f"{split.file} is missing")
+            continue
+        table = pq.read_table(file, partitioning=None)
+        columns = column_hashes(table)
+        if combined(table.num_rows, columns) != split.content_hash:
+            faults.append(f"{split.file} {_difference(split, table.num_rows, columns)}")
+    known = {split.file for split in manifest.splits}
+    faults += [f"{file.name} is no split of it" for file in sorted(folder.glob("*.parquet")) if file.name not in known]
+    if faults:
+        raise DataError(
+            f"dataset {manifest.name} is not what its manifest says: {'; '.join(faults)}. Remove {folder} and bring it "
+            f"back from a copy of its manifest: `features dataset rebuild MANIFEST`."
+        )
+
+
+@dataclass(frozen=True)
+class _Content:
+    """A dataset's rows in their order, split after split, and what is known of them."""
+
+    table: pa.Table
+    timestamp: str
+    selection: Selection
+    spine_rows: int
+    data_end: datetime
+    leakage: tuple[Availability, ...]
+
+    def splits(self) -> Iterator[tuple[str, pa.Table]]:
+        """Each split's rows, with a column that names it."""
+        start = 0
+        for name, places in self.selection.rows.items():
+            rows = self.table.slice(start, len(places))
+            yield name, rows.append_column(SPLIT, pa.array([name] * len(places), pa.string())).combine_chunks()
+            start += len(places)
+
+
+def _compute(
+    config: DatasetConfig, query: Query | None, file: Path | None, store: FeatureStore, settings: Settings
+) -> _Content:
+    """The content of a dataset: a pure function of the configuration and of what is pinned."""
+    resources = resources_of(store.config)
+    if query is not None:
+        # One thread: floating-point sums then have one order, and so has what a query leaves unordered.
+        rows = query.rows(replace(resources, threads=1))
+    else:
+        assert file is not None, "a spine is a query or a file"
+        rows = _read_spine(file)
+    spine = spine_of(rows.replace_schema_metadata(None))
+    if SPLIT in spine.columns:
+        raise UsageError(f"the spine has a column {SPLIT!r}, and so would the dataset. Rename the spine's column.")
+    data_end = _data_end(config, query, settings)
+    selection = select(spine, config, data_end)
+    chosen = spine_of(rows.replace_schema_metadata(None).take(pa.array(selection.order)))
+    job = store.get_historical_features(
+        entity_df=chosen.rows,
+        features=store.get_feature_service(config.feature_service),
+        full_feature_names=config.full_feature_names,
+        filter_by_created_timestamp=config.as_served,
+    )
+    assert isinstance(job, PointInTimeJob)
+    table = job.to_arrow()
+    leakage = check_leakage(
+        chosen,
+        table,
+        job.plan.stored,
+        {reference: column for column, reference in job.plan.columns.items()},
+        as_served=config.as_served,
+        resources=resources,
+    )
+    return _Content(table, spine.timestamp, selection, len(spine), data_end, leakage)
+
+
+def _read_query(config: DatasetConfig, pins: Mapping[tuple[str, str], int | None]) -> Query | None:
+    text = config.spine.query
+    if text is None:
+        return None
+    query = read_query(text, {key: version for key, version in pins.items() if version is not None})
+    if query.volatile:
+        raise UsageError(
+            f"spine.query: {', '.join(query.volatile)} would give other rows the next time. Write moments as literals, "
+            f"and sample with `sample` and `seed`."
+        )
+    return query
+
+
+def _read_spine(file: Path) -> pa.Table:
+    import pyarrow.csv
+
+    if file.suffix == ".csv":
+        return pyarrow.csv.read_csv(file)
+    return pq.read_table(file, partitioning=None)
+
+
+def _copied(config: DatasetConfig, folder: Path, unfinished: Path) -> PinnedFile | None:
+    """A copy of the spine's file in the dataset's folder."""
+    if config.spine.file is None:
+        return None
+    file = folder / config.spine.file
+    if file.suffix not in _SPINES:
+        raise UsageError(f"spine.file: {file} is neither {' nor '.join(_SPINES)}. Give one of these, or a query.")
+    if not file.is_file():
+        raise UsageError(f"spine.file: there is no file {file}. Its path counts from the configuration's folder.")
+    copy = unfinished / "spine" / file.name
+    copy.parent.mkdir()
+    shutil.copyfile(file, copy)
+    return PinnedFile(path=f"spine/{file.name}", size=copy.stat().st_size, sha256=storage.content_hash(copy))
+
+
+def _restored(manifest: Manifest, folder: Path, unfinished: Path) -> Path | None:
+    pinned = manifest.spine_file
+    if pinned is None:
+        return None
+    file = folder / pinned.path
+    if not file.is_file() or storage.content_hash(file) != pinned.sha256:
+        raise DataError(
+            f"{file} is not the spine's file of dataset {manifest.name} (SHA-256 {pinned.sha256}). It belongs beside "
+            f"the manifest."
+        )
+    copy = unfinished / pinned.path
+    copy.parent.mkdir()
+    shutil.copyfile(file, copy)
+    return copy
+
+
+def _data_end(config: DatasetConfig, query: Query | None, settings: Settings) -> datetime:
+    """From when on labels are unknown: where the first of the query's raw sources ends, or earlier if so configured."""
+    ends = []
+    for table in query.tables if query else ():
+        if table.zone == RAW:
+            contract = read_contract(table.name, settings.contracts)
+            through = RawTable(contract, settings.raw_dir).snapshot(table.version).complete_through
+            if through is not None:
+                ends.append(start_of_day(through + timedelta(days=1), contract.business_day_zone))
+    if config.label.known_until is not None:
+        ends.append(config.split.instant(config.label.known_until))
+    if not ends:
+        raise UsageError(
+            "label.known_until is missing: the spine is no query of a raw source that has events, so nothing tells "
+            "from when on labels are unknown. Give that moment."
+        )
+    return min(ends)
+
+
+def _write(name: str, table: pa.Table, timestamp: str, folder: Path) -> SplitContent:
+    file = folder / f"{name}.parquet"
+    columns = column_hashes(table)
+    pq.write_table(table.replace_schema_metadata({SAVED: timestamp.encode()}), file, compression="zstd")
+    bounds = pc.min_max(spine_of(table.select([timestamp])).moments).as_py()
+    return SplitContent(
+        name=name,
+        file=file.name,
+        rows=table.num_rows,
+        content_hash=combined(table.num_rows, columns),
+        first=bounds["min"],
+        last=bounds["max"],
+        columns=columns,
+        statistics={column: statistics_of(table[column]) for column in table.column_names if column != SPLIT},
+    )
+
+
+@contextmanager
+def _making(target: Path, name: str) -> Iterator[Path]:
+    """The folder to build a new dataset in; UsageError where there is one of that name."""
+    with _building(target) as unfinished:
+        if target.exists():
+            raise UsageError(
+                f"{target} exists, and a dataset is never overwritten. Choose another name than {name!r}, or prove the "
+                f"old one: `features dataset rebuild {target}`."
+            )
+        yield unfinished
+
+
+@contextmanager
+def _building(target: Path) -> Iterator[Path]:
+    """A folder beside the target, gone afterwards; what a killed process left there is removed first."""
+    with storage.exclusive(target.with_name(f".{target.name}.lock"), f"dataset {target.name}", wait_seconds=0.0):
+        for leftover in target.parent.glob(f".{target.name}-*{storage.UNFINISHED}"):
+            shutil.rmtree(leftover)
+        unfinished = target.with_name(f".{target.name}-{uuid4().hex}{storage.UNFINISHED}")
+        unfinished.mkdir()
+        try:
+            yield unfinished
+        finally:
+            shutil.rmtree(unfinished, ignore_errors=True)
+
+
+def _publish(unfinished: Path, target: Path) -> None:
+    for file in unfinished.rglob("*"):
+        if file.is_file():
+            file.chmod(0o444)
+    unfinished.rename(target)  # fails where the target has come to be
+
+
+def _refuse_other_columns(query: Query, pinned: Sequence[PinnedTable]) -> None:
+    before = {(str(table.zone), table.name, table.version): table.columns for table in pinned}
+    for table in query.tables:
+        columns = before.get((table.zone, table.name, table.version))
+        if columns is not None and columns != table.columns:
+            raise DataError(
+                f"{table.zone}.{table.name} shows the columns {', '.join(table.columns)} now, and showed "
+                f"{', '.join(columns)} to the dataset's query. Bring its contract's former columns back."
+            )
+
+
+def _refuse_difference(manifest: Manifest, splits: Sequence[SplitContent]) -> None:
+    rebuilt = {split.name: split for split in splits}
+    faults = []
+    for split in manifest.splits:
+        other = rebuilt.get(split.name)
+        if other is None:
+            faults.append(f"split {split.name} is missing")
+        elif other.content_hash != split.content_hash:
+            faults.append(f"split {split.name} {_difference(split, other.rows, other.columns)}")
+    if not faults:
+        return
+    libraries = {name: (was, now) for name, was in manifest.libraries.items() if (now := _installed(name)) != was}
+    listed = ", ".join(f"{name} {was} then, {now} now" for name, (was, now) in libraries.items())
+    raise DataError(
+        f"dataset {manifest.name} cannot be made again as it was: {'; '.join(faults)}. It was made by code "
+        f"{manifest.code_revision}; this is {code_revision()}. Libraries: {listed or 'the same versions'}."
+    )
+
+
+def _difference(split: SplitContent, rows: int, columns: Mapping[str, str]) -> str:
+    if rows != split.rows:
+        return f"has {rows:,} rows instead of {split.rows:,}"
+    names = [name for name in {**split.columns, **columns} if split.columns.get(name) != columns.get(name)]
+    return f"differs in {', '.join(names) or 'the order of its columns'}"
+
+
+def _functions(registry: Mapping[str, Any]) -> dict[str, str]:
+    """The hash of every on-demand function, as the views' tags tell it."""
+    return {
+        f"{view['spec']['name']}:{tag.removesuffix('.hash')}": value
+        for view in registry.get("on_demand_feature_views", ())
+        for tag, value in sorted(view["spec"].get("tags", {}).items())
+        if tag.endswith(".hash")
+    }
+
+
+def _libraries() -> dict[str, str]:
+    return {name: _installed(name) for name in _LIBRARIES}
+
+
+def _installed(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return "none"

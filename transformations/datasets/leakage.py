@@ -1,0 +1,211 @@
+"""The leakage check: every feature of a dataset is that of the row that was available at its spine row's moment.
+
+It finds that row anew, by SQL of its own (first the newest event timestamp, then the row created last of it), and
+compares the dataset's values with it, so that a fault of the point-in-time join shows here.
+
+A row is available from its event timestamp on. Its created timestamp says since when it is known in its present value:
+later than the spine row where it was corrected or came late, which training takes in on purpose ("as corrected"); with
+`as_served` such a row counts as not available.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from transformations.datasets.manifest import Availability
+from transformations.engine.duck import identifier
+from transformations.engine.errors import DataError
+from transformations.stores.retrieval import Resources, Stored, session
+from transformations.stores.spine import Spine, canonical
+from transformations.stores.values import as_feature, unseen_value
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+
+def check_leakage(
+    spine: Spine,
+    dataset: pa.Table,
+    stored: Sequence[Stored],
+    columns: Mapping[str, str],
+    *,
+    as_served: bool,
+    resources: Resources,
+) -> tuple[Availability, ...]:
+    """Check each stored view of a dataset whose rows are the spine's, in its order.
+
+    columns: the dataset's column of each feature reference that it shows. DataError, naming view, feature and row, at
+    the first value that is not of the available row.
+    """
+    with session(resources) as connection:
+        return tuple(_check(connection, spine, dataset, each, columns, as_served) for each in stored)
+
+
+def _check(
+    connection: DuckDBPyConnection,
+    spine: Spine,
+    dataset: pa.Table,
+    stored: Stored,
+    columns: Mapping[str, str],
+    as_served: bool,
+) -> Availability:
+    keys = {key: spine.key(stored.spine_column(key), canonical(dtype)[0]) for key, dtype in stored.keys.items()}
+    rows = len(spine)
+    if not stored.history.files:
+        return Availability(view=stored.reference, rows=rows, found=0, corrected_since=0, closest_seconds=None)
+    names = {key: f"key_{index}" for index, key in enumerate(keys)}
+    connection.register(
+        "checked",
+        pa.table(
+            {
+                "place": pa.array(np.arange(rows, dtype=np.int64)),
+                "moment": spine.moments,
+                **{names[key]: column for key, column in keys.items()},
+            }
+        ),
+    )
+    connection.execute(f"CREATE OR REPLACE TEMP VIEW known AS {_known(stored, names)}")
+    query = _as_served(names) if as_served and stored.history.created else _as_corrected(names)
+    found = connection.sql(query).to_arrow_table().combine_chunks()
+    late = pc.fill_null(pc.greater(found["happened"], spine.moments), False)
+    assert not pc.any(late).as_py(), "the query joins available rows only"
+    _compare(connection, spine, dataset, stored, columns, found, keys)
+    age = pc.subtract(spine.moments.cast(pa.int64()), found["happened"].cast(pa.int64()))
+    closest = pc.min(age).as_py()
+    return Availability(
+        view=stored.reference,
+        rows=rows,
+        found=rows - found["happened"].null_count,
+        corrected_since=int(pc.sum(pc.greater(found["created"], spine.moments)).as_py() or 0),
+        closest_seconds=None if closest is None else closest / 1e6,
+    )
+
+
+def _known(stored: Stored, names: Mapping[str, str]) -> str:
+    history = stored.history
+    parts = [f"CAST({identifier(history.column(history.timestamp))} AS TIMESTAMPTZ) AS happened"]
+    created = history.created and f"CAST({identifier(history.column(history.created))} AS TIMESTAMPTZ)"
+    parts.append(f"{created or 'NULL::TIMESTAMPTZ'} AS created")
+    parts += ["file_index AS file", "file_row_number AS line"]
+    for key, dtype in stored.keys.items():
+        column, kind = identifier(history.column(key)), canonical(dtype)[1]
+        parts.append(f"{f'TRY_CAST({column} AS {kind})' if kind else column} AS {names[key]}")
+    parts += [f"{identifier(history.column(name))} AS feature_{index}" for index, name in enumerate(stored.features)]
+    return f"SELECT {', '.join(parts)} FROM {history.relation}"
+
+
+def _as_corrected(names: Mapping[str, str]) -> str:
+    """The newest moment at which the key has a row, and of the rows of that moment the one created last."""
+    keys = list(names.values())
+    matches = " AND ".join([*(f"checked.{key} = times.{key}" for key in keys), "checked.moment >= times.happened"])
+    same = " AND ".join([*(f"newest.{key} = known.{key}" for key in keys), "newest.happened = known.happened"])
+    listed = "".join(f", {key}" for key in keys)
+    of_checked = "".join(f", checked.{key}" for key in keys)
+    return f"""
+WITH times AS (SELECT DISTINCT happened{listed} FROM known),
+newest AS (
+    SELECT checked.place, times.happened{of_checked} FROM checked ASOF LEFT JOIN times ON {matches}
+)
+SELECT newest.place, known.* FROM newest LEFT JOIN known ON {same}
+QUALIFY row_number() OVER (
+    PARTITION BY newest.place ORDER BY known.created DESC NULLS LAST, known.file DESC, known.line DESC
+) = 1
+ORDER BY newest.place"""
+
+
+def _as_served(names: Mapping[str, str]) -> str:
+    """Of all rows of the key that had happened and were known, the newest, and of those the one created last."""
+    conditions = [
+        *(f"checked.{key} = known.{key}" for key in names.values()),
+        "known.happened <= checked.moment",
+        "known.created <= checked.moment",
+    ]
+    return f"""
+SELECT checked.place, known.* FROM checked LEFT JOIN known ON {" AND ".join(conditions)}
+QUALIFY row_number() OVER (
+    PARTITION BY checked.place ORDER BY known.happened DESC NULLS LAST, known.created DESC, known.file DESC,
+    known.line DESC
+) = 1
+ORDER BY checked.place"""
+
+
+def _compare(
+    connection: DuckDBPyConnection,
+    spine: Spine,
+    dataset: pa.Table,
+    stored: Stored,
+    columns: Mapping[str, str],
+    found: pa.Table,
+    keys: Mapping[str, pa.Array],
+) -> None:
+    fields = {feature.name: feature for feature in stored.view.features}
+    happened = found["happened"].combine_chunks()
+    fresh = _fresh(spine.moments, happened, stored.view.ttl)
+    absent = pc.is_null(happened)
+    for key in keys.values():
+        absent = pc.and_(absent, key.is_valid())
+    for index, name in enumerate(stored.features):
+        column = columns.get(f"{stored.reference}:{name}")
+        if column is None:
+            continue  # read for an on-demand feature only
+        place = f"{stored.view.name}: feature {name!r}"
+        expected = pc.if_else(fresh, as_feature(found[f"feature_{index}"], fields[name].dtype, place), None)
+        unseen = unseen_value(fields[name])
+        if unseen is not None:
+            expected = pc.if_else(absent, unseen, expected)
+        given = dataset[column].combine_chunks()
+        if given.equals(expected):
+            continue
+        row = _first_difference(given, expected)
+        raise DataError(
+            _message(connection, spine, stored, index, name, row, given[row].as_py(), expected[row].as_py())
+        )
+
+
+def _fresh(moments: pa.Array, happened: pa.Array, ttl: timedelta | None) -> pa.Array:
+    if not ttl:
+        return pa.array(np.ones(len(moments), dtype=np.bool_))
+    age = pc.subtract(moments.cast(pa.int64()), happened.cast(pa.int64()))
+    return pc.fill_null(pc.less_equal(age, ttl // timedelta(microseconds=1)), False)
+
+
+def _first_difference(given: pa.Array, expected: pa.Array) -> int:
+    left, right = given.to_pylist(), expected.to_pylist()
+    return next(row for row, (a, b) in enumerate(zip(left, right, strict=True)) if a != b)
+
+
+def _message(
+    connection: DuckDBPyConnection,
+    spine: Spine,
+    stored: Stored,
+    index: int,
+    name: str,
+    row: int,
+    given: object,
+    expected: object,
+) -> str:
+    """What is wrong with a value, and since when it has been available, if it is the key's at all."""
+    key = ", ".join(
+        f"{stored.spine_column(key)}={spine.column(stored.spine_column(key))[row].as_py()!r}" for key in stored.keys
+    )
+    moment = spine.moments[row].as_py()
+    said = f"row {row} ({key}, {moment:%Y-%m-%d %H:%M:%S}) has {given!r}, the row available then has {expected!r}"
+    conditions = [f"checked.key_{number} = known.key_{number}" for number in range(len(stored.keys))]
+    conditions += [f"checked.place = {row}", f"feature_{index} IS NOT DISTINCT FROM ?", "happened > checked.moment"]
+    ((later,),) = connection.execute(
+        f"SELECT strftime(min(happened), '%Y-%m-%d %H:%M:%S') FROM known, checked WHERE {' AND '.join(conditions)}",
+        [given],
+    ).fetchall()
+    leak = ""
+    if later is not None:
+        leak = f"; {given!r} became available at {later}, which is in that row's future"
+    return (
+        f"leakage check: {stored.view.name}: feature {name!r}: {said}{leak}. No dataset was written. This is a fault "
+        f"of the join; report it with this message."
+    )

@@ -1,0 +1,117 @@
+"""Pinning: the version and the files of every table that a dataset reads, and the promise that they stay."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from feast import FeatureStore, FeatureView
+
+from transformations.datasets.manifest import DATA, PinnedFile, PinnedTable
+from transformations.engine.errors import DataError
+from transformations.engine.offline_tables import OfflineTable
+from transformations.engine.pins import pin, pinned, unpin
+from transformations.engine.settings import Settings
+from transformations.engine.storage import content_hash
+from transformations.stores.history import history_of
+from transformations.stores.spine_sql import OFFLINE, Query
+from transformations.stores.views import DEFINITION_HASH
+
+
+def pin_views(store: FeatureStore, settings: Settings) -> tuple[PinnedTable, ...]:
+    """The tables of the store's views as they are now, or at the versions that its configuration names."""
+    versions: Mapping[str, int] = store.config.offline_store.table_versions
+    views = sorted(store.list_feature_views(), key=lambda view: view.name)
+    return tuple(_view(view, store.config.repo_path, versions.get(view.name), settings) for view in views)
+
+
+def pin_query(query: Query, settings: Settings) -> tuple[PinnedTable, ...]:
+    """The tables that a spine's query reads; one that it reads at several versions stands once for each."""
+    return tuple(
+        PinnedTable(
+            zone="raw" if table.zone != OFFLINE else "offline",
+            name=table.name,
+            version=table.version,
+            files=_files(table.files, settings, None, hashed=False),
+            columns=table.columns,
+        )
+        for table in query.tables
+    )
+
+
+def versions_of(tables: Sequence[PinnedTable]) -> dict[str, int]:
+    """The version of each table that has one."""
+    return {table.name: table.version for table in tables if table.version is not None}
+
+
+@contextmanager
+def holding(tables: Sequence[PinnedTable], reason: str, settings: Settings) -> Iterator[None]:
+    """Keep these versions of offline tables against vacuum for this reason; given back where what follows fails.
+
+    The raw zone keeps every version anyway.
+    """
+    wanted = {(table.name, table.version) for table in tables if table.zone == "offline" and table.version is not None}
+    added: list[tuple[OfflineTable, int]] = []
+    try:
+        for name, version in sorted(wanted):
+            table = OfflineTable(settings.offline_dir / name)
+            if reason not in pinned(table).get(version, ()):
+                pin(table, version, reason)
+                added.append((table, version))
+        yield
+    except BaseException:
+        for table, version in added:
+            unpin(table, version, reason)
+        raise
+
+
+def refuse_changed(tables: Sequence[PinnedTable], now: Sequence[PinnedTable]) -> None:
+    """DataError where the files of a pinned table are not what they were."""
+    found = {(table.zone, table.name, table.version): table for table in now}
+    for table in tables:
+        other = found.get((table.zone, table.name, table.version))
+        if other is None or other.files == table.files:
+            continue
+        before, after = ({file.path: file for file in each.files} for each in (table, other))
+        changed = sorted(path for path in before.keys() | after.keys() if before.get(path) != after.get(path))
+        raise DataError(
+            f"{table.name}: {len(changed)} of its files are not those of the dataset, such as {changed[0]}. They have "
+            f"no versions; bring the old files back, or keep such data in a Delta table."
+        )
+
+
+def _view(view: FeatureView, repo_path: Path | None, version: int | None, settings: Settings) -> PinnedTable:
+    history = history_of(view, repo_path, version)
+    files = _files(history.files, settings, repo_path, hashed=history.version is None)
+    built = view.tags.get(DEFINITION_HASH)
+    if built is None:
+        return PinnedTable(zone="file", name=view.name, version=history.version, files=files)
+    assert history.version is not None, "built tables have versions"
+    run = OfflineTable(settings.offline_dir / view.name).at(history.version).run
+    return PinnedTable(
+        zone="offline",
+        name=view.name,
+        version=history.version,
+        files=files,
+        definition_hash=built,
+        complete_through=run.complete_through,
+    )
+
+
+def _files(files: Sequence[str], settings: Settings, repo_path: Path | None, *, hashed: bool) -> tuple[PinnedFile, ...]:
+    found = []
+    for name in sorted(files):
+        path = Path(name)
+        digest = content_hash(path) if hashed else None
+        found.append(PinnedFile(path=_place(path, settings, repo_path), size=path.stat().st_size, sha256=digest))
+    return tuple(found)
+
+
+def _place(path: Path, settings: Settings, repo_path: Path | None) -> str:
+    """A path that holds on another machine, where there is one: relative to the data folder or to the repository."""
+    if path.is_relative_to(settings.data):
+        return f"{DATA}/{path.relative_to(settings.data).as_posix()}"
+    if repo_path is not None and path.is_relative_to(Path(repo_path).absolute()):
+        return path.relative_to(Path(repo_path).absolute()).as_posix()
+    return str(path)

@@ -1,0 +1,59 @@
+"""A pinned dataset in Feast's registry: a saved dataset, with its feature service, manifest and hashes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from feast import FeatureStore
+from feast.feature_view import DUMMY_ENTITY_ID
+from feast.infra.offline_stores.file_source import SavedDatasetFileStorage
+from feast.protos.feast.core.FeatureService_pb2 import FeatureService as FeatureServiceProto
+from feast.saved_dataset import SavedDataset
+from google.protobuf.json_format import ParseDict
+
+from transformations.datasets.manifest import FILE, Manifest
+
+
+def register(store: FeatureStore, manifest: Manifest, folder: Path) -> None:
+    """Tell Feast's registry of a dataset; `store.get_saved_dataset(name).to_df()` then gives it, with its splits."""
+    (service,) = manifest.registry["feature_services"]
+    spec = ParseDict(service, FeatureServiceProto()).spec
+    dataset = SavedDataset(
+        name=manifest.name,
+        features=[
+            f"{projection.feature_view_name_alias or projection.feature_view_name}:{column.name}"
+            for projection in spec.features
+            for column in projection.feature_columns
+        ],
+        join_keys=_join_keys(manifest),
+        full_feature_names=manifest.config.full_feature_names,
+        storage=SavedDatasetFileStorage(path=str(folder / "*.parquet")),
+        tags={
+            "manifest": str(folder / FILE),
+            "label": manifest.config.label.column,
+            "code_revision": manifest.code_revision,
+            **{f"{split.name}.content_hash": split.content_hash for split in manifest.splits},
+            **{f"{table.name}.version": str(table.version) for table in manifest.views if table.version is not None},
+        },
+        feature_service_name=manifest.config.feature_service,
+        description=manifest.config.description,
+    )
+    dataset.min_event_timestamp = min(split.first for split in manifest.splits)
+    dataset.max_event_timestamp = max(split.last for split in manifest.splits)
+    store.registry.apply_saved_dataset(dataset, store.project, commit=True)
+
+
+def _join_keys(manifest: Manifest) -> list[str]:
+    """The columns of the dataset that are join keys, under the roles that the service gives them."""
+    views = {view["spec"]["name"]: view["spec"] for view in manifest.registry.get("feature_views", ())}
+    projections = manifest.registry["feature_services"][0]["spec"]["features"]
+    used = [(each["feature_view_name"], each.get("join_key_map", {})) for each in projections]
+    used += [(name, {}) for name in views if name not in dict(used)]  # read for on-demand features only
+    keys = [
+        role.get(column["name"], column["name"])
+        for name, role in used
+        if name in views
+        for column in views[name].get("entity_columns", ())
+        if column["name"] != DUMMY_ENTITY_ID
+    ]
+    return list(dict.fromkeys(keys))

@@ -1,0 +1,114 @@
+"""What a registry says of one feature service, as JSON: enough to retrieve it anew when the registry has moved on.
+
+A snapshot holds the text of on-demand views, which Feast executes on reading: it is code, like the registry itself.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from feast import FeatureService, FeatureStore, FeatureView, OnDemandFeatureView, Project, RepoConfig
+from feast.errors import FeatureServiceNotFoundException
+from feast.feature_view import DUMMY_ENTITY_NAME
+from feast.protos.feast.core.Registry_pb2 import Registry as RegistryProto
+from google.protobuf.json_format import MessageToDict, ParseDict
+
+from transformations.engine.errors import UsageError, nearest
+from transformations.engine.settings import Settings
+from transformations.stores.rollout import as_served
+
+_DATA = "$FEATURES_DATA"
+
+
+def take(store: FeatureStore, service_name: str, settings: Settings) -> dict[str, Any]:
+    """The part of the registry that a service is made of; places in the data folder are told relative to it.
+
+    UsageError where there is no such service, or where it pins versions of feature views.
+    """
+    service = _service(store, service_name)
+    registry = as_served(store.registry)
+    proto = RegistryProto(registry_schema_version="1")
+    names = dict.fromkeys(projection.name for projection in service.feature_view_projections)
+    views = [registry.get_any_feature_view(name, store.project) for name in names]
+    for view in [view for view in views if isinstance(view, OnDemandFeatureView)]:
+        sources = [source.name for source in view.source_feature_view_projections.values() if source.name not in names]
+        views += [registry.get_any_feature_view(name, store.project) for name in sources]
+        names |= dict.fromkeys(sources)
+        proto.on_demand_feature_views.append(view.to_proto())
+    entities: dict[str, None] = {}
+    for stored in [view for view in views if isinstance(view, FeatureView)]:
+        proto.feature_views.append(stored.to_proto())
+        entities |= dict.fromkeys(name for name in stored.entities or () if name != DUMMY_ENTITY_NAME)
+    proto.entities.extend(registry.get_entity(name, store.project).to_proto() for name in entities)
+    proto.feature_services.append(service.to_proto())
+    proto.projects.append(Project(name=store.project).to_proto())
+    for kind in (proto.feature_views, proto.on_demand_feature_views, proto.entities, proto.feature_services):
+        for each in kind:
+            each.spec.project = store.project
+            each.ClearField("meta")  # when it was applied and materialized, and whether it is being so now
+            if getattr(each.spec, "version", "") == "latest":  # Feast's default, and no version
+                each.spec.ClearField("version")
+    document = MessageToDict(proto, preserving_proto_field_name=True)
+    found: dict[str, Any] = _mapped(document, lambda text: _relative(text, settings))
+    return found
+
+
+@contextmanager
+def opened(
+    snapshot: Mapping[str, Any], config: RepoConfig, versions: Mapping[str, int], settings: Settings
+) -> Iterator[FeatureStore]:
+    """A feature store that knows the snapshot and nothing else, and reads these versions of the views' tables.
+
+    config: of the repository whose offline store settings hold here.
+    """
+    proto = ParseDict(_mapped(dict(snapshot), lambda text: text.replace(_DATA, str(settings.data))), RegistryProto())
+    with tempfile.TemporaryDirectory(prefix="features-dataset-") as folder:
+        registry = Path(folder) / "registry.db"
+        registry.write_bytes(proto.SerializeToString())
+        offline = config.offline_store.model_dump() | {"table_versions": dict(versions)}
+        known = RepoConfig(
+            project=proto.projects[0].spec.name,
+            provider="local",
+            registry={"registry_type": "file", "path": str(registry), "cache_ttl_seconds": 0},
+            offline_store=offline,
+            online_store=None,
+            entity_key_serialization_version=3,
+        )
+        known.repo_path = config.repo_path
+        yield FeatureStore(config=known)
+
+
+def _service(store: FeatureStore, name: str) -> FeatureService:
+    try:
+        service = store.get_feature_service(name)
+    except FeatureServiceNotFoundException:
+        known = [service.name for service in store.list_feature_services()]
+        raise UsageError(
+            f"feature_service: the registry knows no feature service {name!r}: {nearest(name, known)}. "
+            f"Declare it in services.py and run `feast apply`."
+        ) from None
+    for projection in service.feature_view_projections:
+        if projection.version_tag is not None:
+            raise UsageError(
+                f"feature service {name} takes {projection.name} at version {projection.version_tag}. A dataset pins "
+                f"what the views are now; make a service of unversioned views."
+            )
+    return service
+
+
+def _relative(text: str, settings: Settings) -> str:
+    data = str(settings.data)
+    return _DATA + text[len(data) :] if text == data or text.startswith(f"{data}/") else text
+
+
+def _mapped(value: Any, change: Callable[[str], str]) -> Any:
+    """A document with every text in it changed."""
+    if isinstance(value, dict):
+        return {key: _mapped(each, change) for key, each in value.items()}
+    if isinstance(value, list):
+        return [_mapped(each, change) for each in value]
+    return change(value) if isinstance(value, str) else value

@@ -1,0 +1,95 @@
+"""Which rows of a spine belong to which split, and why the others belong to none."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from transformations.datasets.config import SPLITS, DatasetConfig
+from transformations.datasets.content_hash import row_hashes
+from transformations.engine.business_days import instant_to_micros
+from transformations.engine.errors import DataError, UsageError
+from transformations.stores.spine import Spine
+
+Int64s = npt.NDArray[np.int64]
+Bools = npt.NDArray[np.bool_]
+
+_FOREVER = np.iinfo(np.int64).max
+
+
+@dataclass(frozen=True)
+class Selection:
+    """The rows of a dataset in its order, as places in the spine, split after split.
+
+    rows: by split. dropped: how many rows of the spine were left out, by reason; each row counts once.
+    """
+
+    rows: Mapping[str, Int64s]
+    dropped: Mapping[str, int]
+
+    @property
+    def order(self) -> Int64s:
+        """All rows, split after split."""
+        return np.concatenate(list(self.rows.values()))
+
+
+def select(spine: Spine, config: DatasetConfig, data_end: datetime) -> Selection:
+    """The rows of each split. A row at t is of the split that t lies in, if its label's window [t, t + horizon) ends
+    within that split and within the data; at the very boundary is within.
+
+    Within a split rows stand in the order of a hash of their values and the seed: shuffled, and always alike, in
+    whatever order the spine gave them. DataError where a split has no row.
+    """
+    label = config.label
+    if label.column not in spine.columns:
+        raise UsageError(f"the spine has no column {label.column!r}, the label. It has {', '.join(spine.columns)}.")
+    moments: Int64s = np.asarray(spine.moments.cast(pa.int64()).to_numpy(zero_copy_only=False), dtype=np.int64)
+    names, bounds = _bounds(config)
+    place = np.searchsorted(bounds[:-1], moments, side="right") - 1
+    reached = moments + label.horizon // timedelta(microseconds=1)
+    columns = spine.to_arrow()
+    identity = row_hashes(columns.drop_columns(label.column), config.seed)
+
+    reasons: dict[str, Bools] = {
+        "outside the splits": (place < 0) | (moments >= bounds[-1]),
+        "without a label": ~np.asarray(pc.is_valid(columns[label.column]).to_numpy(), dtype=np.bool_),
+        "label crosses a split boundary": reached > bounds[np.clip(place, 0, None) + 1],
+        "label passes the data's end": reached > instant_to_micros(data_end),
+    }
+    if config.sample is not None:
+        reasons["not in the sample"] = (identity >> np.uint64(11)) >= np.uint64(config.sample * 2**53)
+    kept = np.ones(len(moments), dtype=np.bool_)
+    dropped: dict[str, int] = {}
+    for reason, applies in reasons.items():
+        dropped[reason] = int((kept & applies).sum())
+        kept &= ~applies
+    tie = row_hashes(columns, config.seed)
+    order = np.lexsort((tie, identity))
+    rows = {name: order[kept[order] & (place[order] == index)] for index, name in enumerate(names)}
+    _refuse_empty(rows, dropped, len(moments))
+    return Selection(rows, dropped)
+
+
+def _bounds(config: DatasetConfig) -> tuple[list[str], Int64s]:
+    """The names of the splits, and where each begins, with the end of the last one at last."""
+    split = config.split
+    starts = {name: moment for name in SPLITS if (moment := getattr(split, name)) is not None}
+    end = _FOREVER if split.end is None else instant_to_micros(split.instant(split.end))
+    bounds = [*(instant_to_micros(split.instant(moment)) for moment in starts.values()), end]
+    return list(starts), np.array(bounds, dtype=np.int64)
+
+
+def _refuse_empty(rows: Mapping[str, Int64s], dropped: Mapping[str, int], total: int) -> None:
+    for name, places in rows.items():
+        if not len(places):
+            reasons = ", ".join(f"{count:,} {reason}" for reason, count in dropped.items() if count) or "none dropped"
+            raise DataError(
+                f"split {name!r} has no row: the spine has {total:,} rows ({reasons}). Move the split's date, shorten "
+                f"the label's horizon, or ingest later data."
+            )
