@@ -100,7 +100,7 @@ def test_a_request_over_http_is_answered_or_told_what_is_wrong_with_it(ask: Call
     assert [vector["values"] for vector in answer["results"]] == [[1, 1], [90, 120]]
 
     def refused(**more: Any) -> tuple[int, str]:
-        status, detail = ask("user_now:total", "user_now:share", **{**request, **more})
+        status, detail = ask("user_now:total", "user_now:share", "user_now:idle", **{**request, **more})
         return status, f"{detail['class']}: {detail['message']}"
 
     status, message = refused(items=[4, 2.5])
