@@ -78,6 +78,7 @@ class Load:
             carry_pushed(client, visible, number)  # what was pushed in between
         table = online_catalog.read_catalog(client, project).tables.get(name)
         if table is None or table.number != number:
+            online_catalog.give_up(client, number)
             return False
         loaded = Loaded(
             source.history.version,

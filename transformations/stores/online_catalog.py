@@ -23,7 +23,9 @@ SyncClient = Redis | RedisCluster
 _TABLES = "{features}:tables"
 _LEFTOVERS = "{features}:leftovers"
 _LOAD_LEASE_SECONDS = 600
-_BEGINNING = 1_704_067_200  # 2024: numbers start at the seconds since, so that a flushed Redis does not repeat them
+# Numbers start at the microsecond's place in all that five digits tell apart, so that a flushed Redis does not repeat
+# those that a run begun before the flush still writes to: it takes 15 minutes, to the microsecond, to come by again.
+_NUMBERS = 62**5
 
 
 @dataclass(frozen=True)
@@ -59,7 +61,8 @@ end
 local function number()
     local letters = '0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz'
     if redis.call('EXISTS', KEYS[3]) == 0 then
-        redis.call('SET', KEYS[3], tonumber(redis.call('TIME')[1]) - BEGINNING)
+        local now = redis.call('TIME')
+        redis.call('SET', KEYS[3], (now[1] * 1000000 + now[2]) % NUMBERS)
     end
     local rest, text = redis.call('INCR', KEYS[3]), ''
     for _ = 1, 5 do
@@ -77,7 +80,7 @@ local function save(view, table)
     redis.call('HSET', KEYS[1], view, cjson.encode(table))
     bump()
 end
-""".replace("BEGINNING", str(_BEGINNING))
+""".replace("NUMBERS", str(_NUMBERS))
 
 _INTERN = (
     _PRELUDE
@@ -176,6 +179,11 @@ def publish(client: SyncClient, project: str, view: str, number: bytes) -> bool:
     False where the table was given up, or the view deleted.
     """
     return bool(_run(client, project, _PUBLISH, view, number))
+
+
+def give_up(client: SyncClient, number: bytes) -> None:
+    """Leave over a table that no view has, also one that the catalog forgot when Redis was flushed."""
+    client.hset(_LEFTOVERS, cast("str", number), "0")
 
 
 def leftovers(client: SyncClient) -> list[bytes]:
