@@ -22,7 +22,7 @@ from feast.repo_config import FeastConfigBaseModel
 from transformations.engine.errors import FeaturesError
 from transformations.engine.settings import get_settings
 
-_NICENESS = 10
+_NICENESS = 5
 _BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
 
 
