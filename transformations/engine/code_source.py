@@ -32,11 +32,8 @@ def definition_of(function: FunctionType) -> ast.AST:
             f"function {function.__qualname__} has no source ({code.co_filename}), so its code cannot be identified. "
             f"Define it in a module's file."
         )
-    tree, compiled = _parsed(source, code.co_filename)
-    nodes = [
-        node for node in ast.walk(tree) if isinstance(node, _FUNCTION) and _first_line(node) == code.co_firstlineno
-    ]
-    named = [node for node in nodes if getattr(node, "name", "<lambda>") == code.co_name]
+    definitions, compiled = _parsed(source, code.co_filename)
+    named = definitions.get((code.co_firstlineno, code.co_name), [])
     if not named or code not in compiled:
         raise DefinitionError(
             f"{code.co_filename} has changed since {function.__qualname__} was imported from it, so the code that runs "
@@ -47,9 +44,13 @@ def definition_of(function: FunctionType) -> ast.AST:
 
 
 @lru_cache(maxsize=256)
-def _parsed(source: str, file: str) -> tuple[ast.Module, frozenset[CodeType]]:
-    compiled = compile(source, file, "exec", dont_inherit=True)
-    return ast.parse(source), frozenset(_codes(compiled))
+def _parsed(source: str, file: str) -> tuple[dict[tuple[int, str], list[Any]], frozenset[CodeType]]:
+    """A file's functions by first line and name, and all code that it compiles to."""
+    definitions: dict[tuple[int, str], list[Any]] = {}
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, _FUNCTION):
+            definitions.setdefault((_first_line(node), getattr(node, "name", "<lambda>")), []).append(node)
+    return definitions, frozenset(_codes(compile(source, file, "exec", dont_inherit=True)))
 
 
 def _codes(code: CodeType) -> Iterator[CodeType]:
