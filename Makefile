@@ -40,6 +40,10 @@ cluster-test: $(STAMP)  ## Build on a Spark cluster of this machine's processes 
 kill-test: $(STAMP)  ## Kill builds at random moments, and check that nothing is lost (KILLS=20)
 	KILLED_BUILDS=$(or $(KILLS),20) $(BIN)/python -m pytest tests/transformations/engine/test_processes.py $(ARGS)
 
+parity-proof: $(STAMP)  ## Replay the demo's year and many generated histories: online against training (EXAMPLES=…)
+	$(BIN)/python tests/parity/year.py $(ARGS)
+	PARITY_EXAMPLES=$(or $(EXAMPLES),150) $(BIN)/python -m pytest -q tests/parity
+
 bench: $(STAMP)  ## Run the benchmarks, each a script in tests/benchmarks (ARGS passes options)
 	@shopt -s nullglob; scripts=(tests/benchmarks/bench_*.py); echo "$${#scripts[@]} benchmarks in tests/benchmarks"; \
 	for script in "$${scripts[@]}"; do echo "$(BIN)/python $$script $(ARGS)"; $(BIN)/python "$$script" $(ARGS); done

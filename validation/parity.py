@@ -107,6 +107,20 @@ def compare(
     return tuple(_compare_feature(spine, name, online[name], training[name]) for name in features)
 
 
+def values_agree(online: Sequence[object], training: pa.ChunkedArray) -> npt.NDArray[np.bool_]:
+    """Row by row, whether the paths have the same value: of the same dtype, to the bit, and null where it is null."""
+    right = _canonical(training)
+    try:
+        left = _canonical(pa.chunked_array([pa.array(online)]))
+    except (pa.ArrowInvalid, pa.ArrowTypeError):
+        return np.zeros(len(right), dtype=np.bool_)
+    if left.type != right.type and left.null_count < len(left) and right.null_count < len(right):
+        return np.asarray(pc.and_(left.is_null(), right.is_null()))
+    left = left if left.null_count < len(left) else pa.nulls(len(left), right.type)
+    right = right if right.null_count < len(right) else pa.nulls(len(right), left.type)
+    return _same(left, right)
+
+
 def _compare_feature(spine: pa.Table, name: str, online: list[object], training: pa.ChunkedArray) -> FeatureParity:
     if len(online) != spine.num_rows or len(training) != spine.num_rows:
         raise DataError(

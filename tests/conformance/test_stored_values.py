@@ -346,11 +346,11 @@ def vanished_from_the_file(world: World) -> None:
 
 
 @trap("T22")
+@pytest.mark.usefixtures("_spark")
 def test_t22_what_is_retracted_offline_is_gone_online(
-    world: World, lookup: Lookup, agree: Agree, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+    world: World, lookup: Lookup, agree: Agree, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if world.is_ours:
-        request.getfixturevalue("_spark")
 
         def vanished(world: World) -> None:
             vanished_from_the_raw_zone(world, monkeypatch)

@@ -132,6 +132,13 @@ class Settings(BaseSettings):
         description="Training frames with pandas' nullable dtypes (Int64, boolean) in place of NumPy's",
         examples=["true"],
     )
+    parity_tolerance: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="Share of compared values that may be skewed before `features parity` fails",
+        examples=["0.001"],
+    )
     debug: bool = Field(False, description="Show the full stack trace of an error", examples=["1"])
 
     @classmethod

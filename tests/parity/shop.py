@@ -1,0 +1,314 @@
+"""A small shop whose history is replayed: sales come in, tables are built, rows are materialized and looked up.
+
+Tables are built straight from the brute-force definition of each feature, by the rules of design: only what differs
+from the current content is written, and what no longer tells the truth is asserted anew. So an example costs no Spark,
+and the stores are judged by something that shares no code with the engine. A shop may use the real engine instead.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from feast import Entity, FeatureStore, FeatureView, Field, RepoConfig, RequestSource, ValueType
+from feast.types import Float64 as FeastFloat64
+
+from transformations import (
+    ANYTHING,
+    LIFETIME,
+    Attribute,
+    Count,
+    Float64,
+    Int64,
+    Last,
+    PlainFeatures,
+    Sum,
+    UnixTimestamp,
+    WindowedFeatures,
+    at_least,
+    days,
+    hours,
+    on_demand,
+)
+from transformations.engine.build import build
+from transformations.engine.business_days import start_of_day
+from transformations.engine.definitions import Definition
+from transformations.engine.offline_tables import OfflineTable, Run, table_schema
+from transformations.engine.raw_files import source_schema
+from transformations.engine.raw_zone import Origin, RawTable
+from transformations.engine.reference import EVENT_TIME, reference_row
+from transformations.engine.resolution import Resolved, resolve
+from transformations.engine.settings import get_settings
+from transformations.engine.storage import NewFile
+from transformations.stores.loaded import Loaded, loaded_views
+from transformations.stores.on_demand import on_demand_view
+from transformations.stores.views import feature_view
+from validation.contracts import read_contract
+from validation.parity_live import check_live
+from validation.parity_report import LiveReport
+
+OWNER = "team@example.com"
+ZONE = "America/New_York"
+BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
+MICROSECOND = timedelta(microseconds=1)
+
+CONTRACT = f"""
+apiVersion: v3.1.0
+kind: DataContract
+id: sales
+name: Sales
+version: 1.0.0
+status: active
+team: {{name: shop}}
+schema:
+  - name: sales
+    logicalType: object
+    description: One sale
+    customProperties:
+      - {{property: eventTime, value: sold_at}}
+      - {{property: businessDayZone, value: {ZONE}}}
+      - {{property: delivery, value: append}}
+    properties:
+      - {{name: sale_id, logicalType: integer, required: true, primaryKey: true, description: The sale}}
+      - {{name: user_id, logicalType: integer, required: true, description: Who bought}}
+      - {{name: amount, logicalType: number, description: What was paid}}
+      - {{name: plan, logicalType: string, description: The plan of the user}}
+      - {{name: sold_at, logicalType: timestamp, required: true, description: When}}
+"""
+
+USER_SALES = WindowedFeatures(
+    name="user_sales",
+    join_key="user_id",
+    source="sales",
+    windows=[days(2), LIFETIME],
+    available_after=hours(2),
+    description="What a user buys",
+    features=[
+        Count(name="sales", description="Sales", unit="sales", expect=at_least(0), unseen=0),
+        Sum("amount", name="spend", description="Spend", unit="USD", expect=ANYTHING),
+        Last("sold_at", name="sold_at", windows=[LIFETIME], description="Last sale", unit="UTC time"),
+    ],
+)
+ADDED = Count(name="rebates", description="Sales, counted again", unit="sales", expect=at_least(0))
+WIDER_SALES = replace(USER_SALES, features=[*USER_SALES.features, ADDED])
+USER_PLAN = PlainFeatures(
+    name="user_plan",
+    join_key="user_id",
+    source="sales",
+    available_after=hours(5),
+    description="What a user has subscribed to",
+    features=[Attribute("plan", description="The plan", unit="name")],
+)
+PLAN_TTL = timedelta(days=3)
+
+
+@on_demand(unit="seconds", expect=ANYTHING)
+def seconds_since_sale(sold_at_last_lifetime: UnixTimestamp, request_timestamp: UnixTimestamp) -> Int64:
+    """Seconds since the last sale."""
+    return pc.seconds_between(sold_at_last_lifetime, request_timestamp)
+
+
+@on_demand(unit="USD", expect=ANYTHING)
+def spend_with_cart(spend_sum_2d: Float64, cart_value: Float64) -> Float64:
+    """The spend of two days and the cart."""
+    return pc.add(spend_sum_2d, cart_value)
+
+
+CART = RequestSource(name="cart", schema=[Field(name="cart_value", dtype=FeastFloat64)])
+USER = Entity(name="user", join_keys=["user_id"], value_type=ValueType.INT64, description="A user", owner=OWNER)
+
+
+def sale(
+    sale_id: int, at: str | datetime, amount: float | None = 10.0, user: int = 1, plan: str = "free"
+) -> Mapping[str, Any]:
+    sold_at = at if isinstance(at, datetime) else datetime.fromisoformat(at).replace(tzinfo=UTC)
+    return {"sale_id": sale_id, "user_id": user, "amount": amount, "plan": plan, "sold_at": sold_at}
+
+
+@dataclass
+class Shop:
+    """The shop's data and its Feast. through: the last complete business day of its sales."""
+
+    folder: Path
+    with_spark: bool = False
+    sales: dict[int, Mapping[str, Any]] = field(default_factory=dict)
+    through: date | None = None
+    definition: Definition = USER_SALES
+
+    def __post_init__(self) -> None:
+        (self.folder / "contracts").mkdir(parents=True, exist_ok=True)
+        (self.folder / "contracts" / "sales.yaml").write_text(CONTRACT)
+        os.environ["FEATURES_CONTRACTS"] = str(self.folder / "contracts")
+        os.environ["FEATURES_DATA"] = str(self.folder / "data")
+        config = RepoConfig(
+            project="shop",
+            provider="local",
+            registry={
+                "registry_type": "sql",
+                "path": f"sqlite:///{self.folder}/registry.db",
+                "serve_features_while_materializing": True,
+            },
+            offline_store={"type": "transformations.stores.offline.PointInTimeOfflineStore"},
+            online_store={"type": "transformations.stores.online.PackedRedisOnlineStore"},
+            batch_engine={"type": "transformations.stores.materialization.BulkMaterializationEngine"},
+            entity_key_serialization_version=3,
+        )
+        config.repo_path = self.folder
+        self.store = FeatureStore(config=config)
+
+    @property
+    def now(self) -> datetime:
+        return get_settings().now()
+
+    @now.setter
+    def now(self, moment: datetime | str) -> None:
+        os.environ["FEATURES_CLOCK"] = str(moment)
+
+    def resolved(self) -> list[Resolved]:
+        settings = get_settings()
+        return [
+            resolve(each, lambda name: read_contract(name, settings.contracts)) for each in (self.definition, USER_PLAN)
+        ]
+
+    def views(self) -> list[FeatureView]:
+        sales = feature_view(self.definition, entity=USER, owner=OWNER)
+        return [sales, feature_view(USER_PLAN, entity=USER, owner=OWNER, ttl=PLAN_TTL)]
+
+    def deliver(self, *sales: Mapping[str, Any], through: str | date | None = None) -> None:
+        """Sales, of which a known one is a correction; through: from now on the days up to this one are complete."""
+        self.sales |= {each["sale_id"]: each for each in sales}
+        day = date.fromisoformat(through) if isinstance(through, str) else through
+        self.through = max(filter(None, (self.through, day)), default=None)
+        if self.with_spark:
+            contract = self.resolved()[0].contract
+            origin = Origin("drop", f"{len(self.sales)} {self.now} {sales}", self.now)
+            table = pa.Table.from_pylist(list(sales), source_schema(contract))
+            RawTable(contract, get_settings().raw_dir).append(table, origin, complete_through=day)
+
+    def retract(self, *sale_ids: int) -> None:
+        for each in sale_ids:
+            del self.sales[each]
+        if self.with_spark:
+            contract = self.resolved()[0].contract
+            gone = pa.Table.from_pylist([{"sale_id": each} for each in sale_ids])
+            origin = Origin("retraction", f"{sale_ids} {self.now}", self.now)
+            RawTable(contract, get_settings().raw_dir).retract(gone, origin)
+
+    def build(self) -> None:
+        for each in self.resolved():
+            if self.with_spark:
+                build(each, get_settings())
+            elif self.through is not None:
+                build_by_definition(each, self.sales.values(), self.through)
+
+    def apply(self) -> None:
+        views = self.views()
+        now = on_demand_view(
+            "user_now",
+            [seconds_since_sale, spend_with_cart],
+            sources=[views[0], CART],
+            owner=OWNER,
+            description="A user at the checkout",
+        )
+        self.store.apply([USER, *views, now])
+
+    def materialize(self, end: datetime | None = None, *views: str) -> None:
+        self.store.materialize_incremental(end or self.now, feature_views=list(views) or ["user_sales", "user_plan"])
+
+    def flush(self) -> None:
+        """As a Redis that failed over to an empty one."""
+        self.store._get_provider().online_store._get_client(self.store.config.online_store).flushall()
+
+    def loaded(self) -> dict[str, Loaded]:
+        return loaded_views(self.store, get_settings())
+
+    def report(self, request: Mapping[str, object] | None = None) -> LiveReport:
+        """`features parity` for everything."""
+        views = [*self.store.list_feature_views(), *self.store.list_on_demand_feature_views()]
+        return check_live(self.store, views, self.loaded(), self.now, request=request)
+
+
+def build_by_definition(resolved: Resolved, sales: Iterable[Mapping[str, Any]], through: date) -> Run | None:
+    """One build of a view as it should be, by brute force."""
+    settings = get_settings()
+    table = OfflineTable(settings.offline_dir / resolved.name)
+    latest = table.latest()
+    is_first = latest is None or latest.run.definition_hash != resolved.hash
+    rows = (
+        [] if is_first or latest is None else [row for file in latest.files for row in pq.read_table(file).to_pylist()]
+    )
+    created = None if is_first or latest is None else max(settings.now(), latest.run.last_created + MICROSECOND)
+    if latest is not None and not is_first:
+        through = max(through, latest.run.complete_through)
+    events = [{**each, EVENT_TIME: each["sold_at"]} for each in sales]
+    if not events and not rows:
+        return None
+    names = [feature.name for feature in resolved.features]
+    first = min([each["sold_at"].date() for each in events] + [row["event_timestamp"].date() for row in rows])
+    added: list[dict[str, Any]] = []
+    for user in sorted({each["user_id"] for each in (*events, *rows)}):
+        own = [each for each in events if each["user_id"] == user]
+        known = [row for row in rows if row["user_id"] == user]
+        for number in range((through - first).days + 2):
+            as_of = first + timedelta(days=number)
+            moment = start_of_day(as_of, resolved.zone) + resolved.definition.available_after
+            truth = reference_row(resolved, own, as_of)
+            before = [row for row in known if row["event_timestamp"] <= moment]
+            current = max(before, key=lambda row: (row["event_timestamp"], row["created_timestamp"]), default=None)
+            if current is None and truth is None:
+                continue
+            row = truth or dict.fromkeys(names)
+            if current is None or any(current[name] != row[name] for name in names):
+                stamps = {"event_timestamp": moment, "created_timestamp": max(filter(None, (created, moment)))}
+                known.append({"user_id": user, **stamps, **row})
+                added.append(known[-1])
+    return publish(resolved, table, added, through, is_first)
+
+
+def publish(
+    resolved: Resolved, table: OfflineTable, rows: Sequence[Mapping[str, Any]], through: date, is_first: bool
+) -> Run | None:
+    """The rows as the next version of the table, or nothing where nothing has changed."""
+    latest = table.latest()
+    if not rows and latest is not None and through <= latest.run.complete_through:
+        return None
+    version = 0 if latest is None else latest.version + 1
+    schema = table_schema(resolved)
+    files = []
+    if rows:
+        name = f"run-{version}.parquet"
+        table.path.mkdir(parents=True, exist_ok=True)
+        pq.write_table(pa.Table.from_pylist(list(rows), schema), table.path / name)
+        files.append(NewFile(name, (table.path / name).stat().st_size, len(rows)))
+    created = [row["created_timestamp"] for row in rows]
+    kind = "first load" if latest is None else "rebuild" if is_first else "incremental"
+    run = Run(
+        view=resolved.name,
+        version=0,
+        run_id=f"run-{version}",
+        kind=kind,
+        started_at=get_settings().now(),
+        seconds=0.0,
+        rows=len(rows),
+        definition_hash=resolved.hash,
+        code_revision="",
+        first_as_of=date(2024, 1, 1),
+        complete_through=through,
+        sources={"sales": version},
+        last_created=max(
+            [*created, *([latest.run.last_created] if latest and not is_first else [])], default=BEGINNING
+        ),
+        late_entities=0,
+        counts={},
+        carry=None,
+        carried_before=None,
+    )
+    after = None if latest is None else latest.version
+    return table.publish(files, schema, run, after=after, replace_all=kind == "rebuild")

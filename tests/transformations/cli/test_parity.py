@@ -1,0 +1,83 @@
+"""`features parity` on a built project: equal, late until it is materialized, skewed where Redis lost a row."""
+
+import json
+import re
+from typing import Any
+
+import pytest
+
+from transformations.cli.repository import open_store
+
+
+@pytest.fixture
+def served(built: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
+    monkeypatch.setenv("FEATURES_CLOCK", "2024-05-20T12:00:00Z")
+    monkeypatch.setenv("FEATURES_REDIS_READ_TIMEOUT_MS", "10000")
+    built.apply()
+    built.materialize("2024-05-20T12:00:00+00:00")
+    return built
+
+
+def lose_row_of_user_1(world: Any) -> None:
+    store = open_store(world.settings)
+    redis = store._get_provider().online_store._get_client(store.config.online_store)
+    assert redis.delete(*redis.scan_iter(b"{1}*"))
+
+
+def test_what_was_materialized_is_equal_to_training(served: Any) -> None:
+    said = served.run("parity").stdout
+
+    assert "user_clicks:clicks_count_7d" in said
+    assert "7 values at 2024-05-20 12:00:00 UTC: all are equal" in said
+
+
+def test_one_view_as_json(served: Any) -> None:
+    found = json.loads(served.run("parity", "user_clicks", "--all", "--json").stdout)
+
+    assert (found["compared"], found["differing"], found["skewed"]) == (6, 0, 0)
+    assert {each["feature"] for each in found["features"]} == {
+        "user_clicks:clicks_count_7d",
+        "user_clicks:attention_seconds_sum_7d",
+        "user_clicks:click_at_last_lifetime",
+    }
+
+
+def test_what_was_built_since_is_late_and_no_fault(served: Any) -> None:
+    served.deliver_later()
+    assert served.run("build").exit_code == 0
+
+    said = served.run("parity", "user_clicks").stdout
+    assert "late: not materialized: 1" in said
+    assert "not materialized since version 0 (now 1)" in said
+    assert "0 by skew" in said
+
+
+def test_a_lost_row_is_skew_and_ends_with_exit_code_3(served: Any) -> None:
+    lose_row_of_user_1(served)
+
+    found = served.run("parity")
+    assert found.exit_code == 3
+    assert re.search(r"values are skewed .* lost row.*user_id 1", found.stderr)
+
+
+def test_the_tolerance_is_a_share_of_the_values(served: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    lose_row_of_user_1(served)
+
+    assert served.run("parity", "user_clicks", "--tolerance", "0.5").exit_code == 0
+    monkeypatch.setenv("FEATURES_PARITY_TOLERANCE", "0.5")
+    assert served.run("parity", "user_clicks").exit_code == 0
+    monkeypatch.setenv("FEATURES_PARITY_TOLERANCE", "0.3")
+    found = served.run("parity", "user_clicks")
+    assert found.exit_code == 3
+    assert "33.333%, tolerated 30.000%" in found.stderr
+
+
+def test_an_unknown_view_is_refused_with_the_nearest(served: Any) -> None:
+    found = served.run("parity", "user_click")
+    assert found.exit_code == 2
+    assert "user_clicks" in found.stderr
+
+
+def test_request_fields_must_be_an_object(served: Any) -> None:
+    found = served.run("parity", "--request", "5")
+    assert (found.exit_code, "no object" in found.stderr) == (2, True)

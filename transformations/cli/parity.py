@@ -1,0 +1,205 @@
+"""`features parity`: whether what is served now is what training would have of the same moment, and if not, why."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import UTC
+from typing import TYPE_CHECKING
+
+import click
+from click.shell_completion import CompletionItem
+
+from transformations.cli.output import human_count, json_option, print_json, print_table, progress, remark, say
+from transformations.engine.errors import DataError, UsageError, nearest
+from transformations.engine.settings import get_settings
+
+if TYPE_CHECKING:
+    from feast import FeatureStore, FeatureView, OnDemandFeatureView
+
+    from validation.parity_report import FeatureReport, Finding, LiveReport
+
+_SAMPLE = 1000
+
+
+def _names(_context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    from transformations.cli.repository import registered_views
+
+    return [CompletionItem(name) for name in sorted(registered_views(get_settings())) if name.startswith(incomplete)]
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  features parity                                a sample of every view's entities
+  features parity user_visits --all              all entities of one view
+  features parity user_now --request '{"cart_value": 25.0}'
+  features parity --json | jq '.features[] | select(.skew > 0)'
+
+\b
+Late: published after it should have been served, or not materialized yet. Corrected since: the row was asserted anew
+since it was materialized. Both end with the next `feast materialize-incremental`. Skew is a fault.
+"""
+)
+@click.argument("views", metavar="[VIEW]...", nargs=-1, shell_complete=_names)
+@click.option("--all", "everything", is_flag=True, help="Compare all entities instead of a sample.")
+@click.option("--sample", type=click.IntRange(min=1), default=_SAMPLE, show_default=True, help="Entities of each view.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Which sample: the same seed takes the same.")
+@click.option("--request", "request", metavar="JSON", default="{}", help="Values of request fields, by name.")
+@click.option("--tolerance", type=click.FloatRange(0, 1), help="Share of values that may be skewed. [default: none]")
+@json_option
+def parity(
+    views: Sequence[str],
+    everything: bool,
+    sample: int,
+    seed: int,
+    request: str,
+    tolerance: float | None,
+    as_json: bool,
+) -> None:
+    """Compare online with training, value by value, for the entities of each VIEW, or of all that are applied.
+
+    Says for each feature how many values were compared, agree and differ, and for each difference whether it is late,
+    corrected since, or skew, and its cause. Skew beyond the tolerance ends with exit code 3.
+    """
+    from transformations.cli.repository import open_store
+    from transformations.stores.loaded import loaded_views
+    from validation.parity_live import Sample, check_live
+
+    settings = get_settings()
+    store = open_store(settings)
+    chosen = _chosen(store, views)
+    fields = _fields(request)
+    with progress("Comparing online with training", len(chosen)) as advance:
+        report = check_live(
+            store,
+            chosen,
+            loaded_views(store, settings),
+            settings.now(),
+            sample=Sample(None if everything else sample, seed),
+            request=fields,
+            progress=advance,
+        )
+    if as_json:
+        print_json(document(report))
+    else:
+        _print(report)
+    _judge(report, settings.parity_tolerance if tolerance is None else tolerance)
+
+
+def document(report: LiveReport) -> dict[str, object]:
+    """The report as JSON takes it."""
+    from validation.parity_causes import Kind
+
+    return {
+        "moment": report.moment.isoformat(),
+        "compared": report.compared,
+        "differing": report.differing,
+        "skewed": report.skewed,
+        "skipped": dict(report.skipped),
+        "features": [
+            {
+                "feature": each.feature,
+                "compared": each.compared,
+                "equal": each.equal,
+                "differing": {form: each.forms[form] for form in ("value", "null", "missing")},
+                "late": each.kinds[Kind.LATE],
+                "corrected_since": each.kinds[Kind.CORRECTED],
+                "skew": each.kinds[Kind.SKEW],
+                "causes": dict(each.causes),
+                "examples": [asdict(example) for example in each.examples],
+            }
+            for each in report.features
+        ],
+    }
+
+
+def _chosen(store: FeatureStore, names: Sequence[str]) -> list[FeatureView | OnDemandFeatureView]:
+    stored = store.registry.list_feature_views(store.project, allow_cache=True)
+    computed = store.registry.list_on_demand_feature_views(store.project, allow_cache=True)
+    known: dict[str, FeatureView | OnDemandFeatureView] = {view.name: view for view in stored}
+    known |= {view.name: view for view in computed}
+    for name in names:
+        if name not in known:
+            raise UsageError(f"no view {name!r} is applied: {nearest(name, known)}. Apply it first: feast apply.")
+    return [view for name, view in known.items() if not names or name in names]
+
+
+def _fields(text: str) -> dict[str, object]:
+    try:
+        fields = json.loads(text)
+    except ValueError as error:
+        raise UsageError(
+            f"--request {text!r} is no JSON: {error}. Write an object, such as '{{\"price\": 1.5}}'."
+        ) from None
+    if not isinstance(fields, dict):
+        raise UsageError(f"--request {text!r} is no object. Write one, such as '{{\"price\": 1.5}}'.")
+    return fields
+
+
+def _print(report: LiveReport) -> None:
+    from validation.parity_causes import Kind
+
+    for view, reason in report.skipped.items():
+        remark(f"{view} was left out: {reason}")
+    if not report.features:
+        say("nothing was compared: no view is applied, or none has rows")
+        return
+    headers = ["Feature", "Compared", "Equal", "Value", "Null", "Missing", "Late", "Corrected", "Skew"]
+    print_table(
+        headers,
+        [
+            (
+                each.feature,
+                each.compared,
+                each.equal,
+                *(each.forms[form] or None for form in ("value", "null", "missing")),
+                *(each.kinds[kind] or None for kind in (Kind.LATE, Kind.CORRECTED, Kind.SKEW)),
+            )
+            for each in report.features
+        ],
+    )
+    for each in report.features:
+        _print_causes(each)
+    moment = report.moment.astimezone(UTC)
+    say(
+        f"\n{human_count(report.compared)} values at {moment:%Y-%m-%d %H:%M:%S} UTC: "
+        + (
+            f"{human_count(report.differing)} differ, {human_count(report.skewed)} by skew"
+            if report.differing
+            else "all are equal"
+        )
+    )
+
+
+def _print_causes(report: FeatureReport) -> None:
+    if not report.differing:
+        return
+    say(f"\n{report.feature}")
+    for cause, count in report.causes.most_common():
+        say(f"  {cause}: {human_count(count)}")
+        for example in report.examples:
+            if f"{example.kind}: {example.cause}" == cause:
+                say(f"    {_in_words(example)}")
+
+
+def _in_words(example: Finding) -> str:
+    keys = ", ".join(f"{name} {value}" for name, value in example.keys.items())
+    return f"{keys}: online {example.online!r} ({example.status}), training {example.training!r}; {example.words}"
+
+
+def _judge(report: LiveReport, tolerance: float) -> None:
+    from validation.parity_causes import Kind
+
+    if report.skew <= tolerance:
+        return
+    worst = max(report.features, key=lambda each: each.kinds[Kind.SKEW])
+    example = next(each for each in worst.examples if each.kind == Kind.SKEW)
+    shares = f"{report.skew:.3%}, tolerated {tolerance:.3%}"
+    raise DataError(
+        f"{human_count(report.skewed)} of {human_count(report.compared)} values are skewed "
+        f"({shares}), most of {worst.feature}: {example.cause}. {_in_words(example)}. "
+        f"`features explain {example.feature} KEY` shows the events and rows behind a value; a full "
+        f"`feast materialize` from the beginning writes every row anew."
+    )

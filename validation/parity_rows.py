@@ -1,0 +1,172 @@
+"""What a view's table holds for some entities at a moment: newest wins, read straight from its files.
+
+Parity asks this beside training retrieval: it tells which row either path should have, and when that row was written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+from feast import FeatureView
+from feast.feature_view import DUMMY_ENTITY_ID
+
+from transformations.engine.duck import identifier, identifiers, literal, session
+from transformations.stores.values import as_feature, unseen_value
+
+if TYPE_CHECKING:
+    from transformations.stores.history import History
+
+PRESENT, NULL_VALUE, NOT_FOUND, OUTSIDE_MAX_AGE = "PRESENT", "NULL_VALUE", "NOT_FOUND", "OUTSIDE_MAX_AGE"
+
+_ROW, _EVENT, _CREATED, _RANK = "_row", "_event", "_created", "_rank"
+
+
+@dataclass(frozen=True)
+class Settled:
+    """A feature's value for one entity at one moment, with the status that serving owes it."""
+
+    value: object
+    status: str
+
+
+@dataclass(frozen=True)
+class Held:
+    """For each entity asked for, the row of the table that counts. event, created: None where there is no row."""
+
+    view: FeatureView
+    event: Sequence[datetime | None]
+    created: Sequence[datetime | None]
+    values: dict[str, pa.Array] = field(repr=False)
+
+    def settled(self, feature: str, row: int, moment: datetime) -> Settled:
+        """What both paths owe of a feature at a moment: the row's value, null past its ttl, or the unseen default."""
+        event = self.event[row]
+        if event is None:
+            default = unseen_value(next(each for each in self.view.features if each.name == feature))
+            return Settled(None, NOT_FOUND) if default is None else Settled(default.as_py(), PRESENT)
+        if self.view.ttl and event + self.view.ttl < moment:
+            return Settled(None, OUTSIDE_MAX_AGE)
+        value = self.values[feature][row].as_py()
+        return Settled(value, NULL_VALUE if value is None else PRESENT)
+
+    def column(self, feature: str, moment: datetime) -> list[Settled]:
+        """`settled` for all entities."""
+        return [self.settled(feature, row, moment) for row in range(len(self.event))]
+
+
+@dataclass(frozen=True)
+class Written:
+    """One row of an entity's history."""
+
+    event: datetime
+    created: datetime | None
+    values: dict[str, object]
+
+
+def join_keys(view: FeatureView) -> list[str]:
+    """A view's join keys; none where it is about no entity."""
+    return [column.name for column in view.entity_columns if column.name != DUMMY_ENTITY_ID]
+
+
+def entities_of(view: FeatureView, histories: Sequence[History], sample: int | None, seed: int) -> pa.Table:
+    """The keys that a table has, or a sample of them: the same one for the same seed."""
+    keys = join_keys(view)
+    parts = []
+    for history in histories:
+        named = ", ".join(f"{identifier(history.column(key))} AS {identifier(key)}" for key in keys)
+        parts += [f"SELECT DISTINCT {named} FROM {history.relation}"] if history.files else []
+    if not parts or not keys:
+        return pa.table({key: pa.array([], pa.int64()) for key in keys})
+    order = f"hash({identifiers(keys)}, {literal(seed)}), {identifiers(keys)}"
+    limit = "" if sample is None else f"LIMIT {literal(sample)}"
+    with session() as connection:
+        return connection.sql(f"{' UNION '.join(parts)} ORDER BY {order} {limit}").to_arrow_table()
+
+
+def held_at(
+    view: FeatureView, history: History | None, entities: pa.Table, until: datetime, known_at: datetime | None = None
+) -> Held:
+    """Each entity's newest row by (event, created) whose event timestamp is not after `until`.
+
+    known_at: rows that were created later do not count, where the table says when they were.
+    """
+    features = [feature.name for feature in view.features]
+    if history is None or not history.files or not entities.num_rows:
+        empty = {name: pa.nulls(entities.num_rows) for name in features}
+        nothing: list[datetime | None] = [None] * entities.num_rows
+        return Held(view, nothing, nothing, empty)
+    bound = f"{_EVENT} <= {literal(until)}"
+    if known_at is not None and history.created:
+        bound += f" AND {_CREATED} <= {literal(known_at)}"
+    query = f"""
+        SELECT {_ROW}, {_EVENT}, {_CREATED}, {identifiers(features)}
+        FROM (
+            SELECT *, row_number() OVER (PARTITION BY {_ROW} ORDER BY {_EVENT} DESC, {_CREATED} DESC NULLS LAST)
+                AS {_RANK}
+            FROM ({_rows_of(view, history, features)})
+            WHERE {bound}
+        )
+        WHERE {_RANK} = 1
+    """
+    with session() as connection:
+        connection.register("entities", _numbered(entities))
+        found = connection.sql(query).to_arrow_table()
+    place: list[int | None] = [None] * entities.num_rows
+    for position, row in enumerate(found[_ROW].to_pylist()):
+        place[row] = position
+    taken = found.take(pa.array(place, pa.int64()))
+    values = {
+        feature.name: as_feature(taken[feature.name], feature.dtype, f"{view.name}: feature {feature.name!r}")
+        for feature in view.features
+    }
+    return Held(view, _moments(taken[_EVENT]), _moments(taken[_CREATED]), values)
+
+
+def written(view: FeatureView, history: History | None, entities: pa.Table) -> list[list[Written]]:
+    """All rows of each entity, oldest first."""
+    rows: list[list[Written]] = [[] for _ in range(entities.num_rows)]
+    if history is None or not history.files or not entities.num_rows:
+        return rows
+    features = [feature.name for feature in view.features]
+    with session() as connection:
+        connection.register("entities", _numbered(entities))
+        query = f"{_rows_of(view, history, features)} ORDER BY {_EVENT}, {_CREATED}"
+        found = connection.sql(query).to_arrow_table()
+    columns = {
+        feature.name: as_feature(found[feature.name], feature.dtype, f"{view.name}: feature {feature.name!r}")
+        for feature in view.features
+    }
+    events, created = _moments(found[_EVENT]), _moments(found[_CREATED])
+    for position, row in enumerate(found[_ROW].to_pylist()):
+        event = events[position]
+        assert event is not None
+        values = {name: column[position].as_py() for name, column in columns.items()}
+        rows[row].append(Written(event, created[position], values))
+    return rows
+
+
+def _rows_of(view: FeatureView, history: History, features: Sequence[str]) -> str:
+    keys = " AND ".join(
+        f"entities.{identifier(key)} = history.{identifier(history.column(key))}" for key in join_keys(view)
+    )
+    created = f"CAST(history.{identifier(history.created)} AS TIMESTAMPTZ)" if history.created else "NULL::TIMESTAMPTZ"
+    columns = [f"history.{identifier(history.column(name))} AS {identifier(name)}" for name in features]
+    columns += [
+        f"entities.{_ROW}",
+        f"CAST(history.{identifier(history.timestamp)} AS TIMESTAMPTZ) AS {_EVENT}",
+        f"{created} AS {_CREATED}",
+    ]
+    return f"SELECT {', '.join(columns)} FROM entities JOIN {history.relation} AS history ON {keys or 'TRUE'}"
+
+
+def _numbered(entities: pa.Table) -> pa.Table:
+    return entities.append_column(_ROW, pa.array(range(entities.num_rows), pa.int64()))
+
+
+def _moments(column: pa.ChunkedArray) -> list[datetime | None]:
+    moments: list[datetime | None] = column.cast(pa.timestamp("us", tz="UTC"), safe=False).to_pylist()
+    return [moment if moment is None else moment.astimezone(UTC) for moment in moments]
