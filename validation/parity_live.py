@@ -224,7 +224,7 @@ def _compare_on_demand(installation: _Installation, view: OnDemandFeatureView, s
         return list(reports.values())
     for name, report in reports.items():
         agree = values_agree([each.value for each in served[name]], training[name])
-        shown = np.array([each.status in (PRESENT, NULL_VALUE) for each in served[name]])
+        shown = np.array([each.status in (PRESENT, NULL_VALUE) for each in served[name]], dtype=np.bool_)
         for row in map(int, np.flatnonzero(~agree | ~shown)):
             value = training[name][row].as_py()
             found = _input_reasons(view, name, inputs, row)

@@ -74,6 +74,7 @@ def walked(shop: Shop, steps: list[Step]) -> Walk:
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.data_too_large],
 )
 @example(steps=BUSY)
+@example(steps=[Step(45, [(1, None, 11, "gold")], lag=1)])  # a table that covers no day of a sale yet
 @given(steps=st.lists(STEPS, min_size=2, max_size=5))
 def test_what_is_served_is_what_was_promised_and_what_training_has(
     open_shop: Callable[..., Shop], steps: list[Step]
