@@ -19,6 +19,7 @@ _ROOMS = [Path(__file__).parent / name for name in ("conformance", "demo")]
 hypothesis_settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist looks for the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Which tests one process runs when several share the work: all on Spark, and those that share a costly world."""
     for item in items:
