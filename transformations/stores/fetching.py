@@ -24,6 +24,7 @@ PLACE_BITS = 40
 
 _WANTED = "wanted"
 _NUMBER = "_number"
+_ROWS = "of_file"
 
 
 def fetch(
@@ -58,8 +59,8 @@ def fetch(
         tables = list(pool.map(read, parts, numbers.tolist()))
     table = pa.concat_tables(tables)
     row_of = np.empty(len(places), np.int64)
-    row_of[table[_NUMBER].to_numpy()] = np.arange(len(places))
-    return table.drop_columns(_NUMBER), row_of
+    row_of[table.column(0).to_numpy()] = np.arange(len(places))
+    return pa.table(table.columns[1:], names=list(types)), row_of  # by position: a feature may have any name
 
 
 def _rows_of_file(history: History, file: str, types: Mapping[str, str]) -> str:
@@ -67,8 +68,14 @@ def _rows_of_file(history: History, file: str, types: Mapping[str, str]) -> str:
     if history.is_hive:
         there |= {part.partition("=")[0].lower() for part in Path(file).parts if "=" in part}
     columns = "".join(
-        f", CAST({identifier(name) if name.lower() in there else 'NULL'} AS {sql_type}) AS {identifier(name)}"
+        f", CAST({_column(name) if name.lower() in there else 'NULL'} AS {sql_type}) AS {identifier(name)}"
         for name, sql_type in types.items()
     )
     source = f"read_parquet({literal(file)}, hive_partitioning = {str(history.is_hive).lower()})"
-    return f"SELECT {_WANTED}.{_NUMBER}{columns}\nFROM {source} JOIN {_WANTED} ON file_row_number = {_WANTED}._row"
+    return f"""
+SELECT {_WANTED}.{_NUMBER}{columns}
+FROM {source} AS {_ROWS} JOIN {_WANTED} ON {_ROWS}.file_row_number = {_WANTED}._row"""
+
+
+def _column(name: str) -> str:
+    return f"{_ROWS}.{identifier(name)}"
