@@ -37,8 +37,9 @@ test: $(STAMP)  ## Run the tests (ARGS="-k redis" passes options to pytest)
 cluster-test: $(STAMP)  ## Build on a Spark cluster of this machine's processes and compare with a local build
 	$(BIN)/python tests/cluster/run.py $(ARGS)
 
-kill-test: $(STAMP)  ## Kill builds at random moments, and check that nothing is lost (KILLS=20)
+kill-test: $(STAMP)  ## Kill builds and materializations at random moments: nothing is lost (KILLS=20)
 	KILLED_BUILDS=$(or $(KILLS),20) $(BIN)/python -m pytest tests/transformations/engine/test_processes.py $(ARGS)
+	KILLS=$(or $(KILLS),20) $(BIN)/python -m pytest tests/transformations/stores/servers/test_kills.py $(ARGS)
 
 parity-proof: $(STAMP)  ## Replay the demo's year and many generated histories: online against training (EXAMPLES=…)
 	$(BIN)/python tests/parity/year.py $(ARGS)
