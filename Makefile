@@ -32,7 +32,7 @@ format: $(STAMP)  ## Rewrite the files in the common style
 	$(BIN)/ruff format .
 
 test: $(STAMP)  ## Run the tests (ARGS="-k redis" passes options to pytest)
-	$(BIN)/python -m pytest -n 2 --dist loadgroup $(ARGS)
+	$(BIN)/python -m pytest -n 2 $(ARGS)
 
 cluster-test: $(STAMP)  ## Build on a Spark cluster of this machine's processes and compare with a local build
 	$(BIN)/python tests/cluster/run.py $(ARGS)

@@ -3,10 +3,12 @@
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck
 from hypothesis import settings as hypothesis_settings
+from xdist.scheduler import LoadScopeScheduling
 
 from transformations.engine.settings import Settings, get_settings
 
@@ -14,18 +16,20 @@ hypothesis_settings.register_profile("quick", max_examples=40, deadline=None)
 hypothesis_settings.register_profile(
     "thorough", max_examples=1_000, deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
-_ROOMS = [Path(__file__).parent / name for name in ("conformance", "demo")]
+_WORLDS = ("tests/conformance/", "tests/demo/", "tests/parity/")
 
 hypothesis_settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist looks for the groups
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Which tests one process runs when several share the work: all on Spark, and those that share a costly world."""
-    for item in items:
-        uses_spark = "_spark" in getattr(item, "fixturenames", ())
-        of_room = next((room for room in _ROOMS if item.path.is_relative_to(room)), item.path)
-        item.add_marker(pytest.mark.xdist_group("spark" if uses_spark else str(of_room)))
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling:
+    """Which tests one process runs when two share the work: those of a file, and all that share a costly world."""
+    return _ByWorld(config, log)
+
+
+class _ByWorld(LoadScopeScheduling):
+    def _split_scope(self, nodeid: str) -> str:
+        file = nodeid.partition("::")[0]
+        return next((world for world in _WORLDS if file.startswith(world)), file)
 
 
 @pytest.fixture(autouse=True)
