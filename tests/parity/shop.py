@@ -249,7 +249,7 @@ def build_by_definition(resolved: Resolved, sales: Iterable[Mapping[str, Any]], 
         through = max(through, latest.run.complete_through)
     events = [{**each, EVENT_TIME: each["sold_at"]} for each in sales]
     if not events and not rows:
-        return None
+        return None if latest is None else publish(resolved, table, [], through, is_first)
     names = [feature.name for feature in resolved.features]
     first = min([each["sold_at"].date() for each in events] + [row["event_timestamp"].date() for row in rows])
     added: list[dict[str, Any]] = []
@@ -277,7 +277,7 @@ def publish(
 ) -> Run | None:
     """The rows as the next version of the table, or nothing where nothing has changed."""
     latest = table.latest()
-    if not rows and latest is not None and through <= latest.run.complete_through:
+    if not rows and not is_first and latest is not None and through <= latest.run.complete_through:
         return None
     version = 0 if latest is None else latest.version + 1
     schema = table_schema(resolved)

@@ -75,6 +75,9 @@ def walked(shop: Shop, steps: list[Step]) -> Walk:
 )
 @example(steps=BUSY)
 @example(steps=[Step(45, [(1, None, 11, "gold")], lag=1)])  # a table that covers no day of a sale yet
+@example(
+    steps=[Step(49, [(2, None, 1, "gold")], retractions=[0]), Step(41, retractions=[0], widens=True)]
+)  # nothing left
 @given(steps=st.lists(STEPS, min_size=2, max_size=5))
 def test_what_is_served_is_what_was_promised_and_what_training_has(
     open_shop: Callable[..., Shop], steps: list[Step]
