@@ -202,14 +202,9 @@ def test_a_ttl_that_is_off_by_a_microsecond_online(shop: Shop, monkeypatch: pyte
 def test_a_ttl_that_is_off_by_a_microsecond_in_training(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     from transformations.stores import retrieval
 
-    real = retrieval.Stored.join
-
-    def shifted(self: Any, *names: Any, **more: Any) -> Any:
-        made = real(self, *names, **more)
-        return replace(made, ttl_micros=made.ttl_micros - 1) if made.ttl_micros else made
-
+    real = retrieval.Stored.ttl_micros.fget
     shop.now = datetime.fromisoformat("2024-05-03T09:00:00+00:00") + shops.PLAN_TTL
-    monkeypatch.setattr(retrieval.Stored, "join", shifted)
+    monkeypatch.setattr(retrieval.Stored, "ttl_micros", property(lambda stored: max(real(stored) - 1, 0)))
 
     assert causes(shop.report(), "user_plan") == {Cause.TTL}
 
