@@ -38,6 +38,7 @@ def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Settin
     for name in list(os.environ):
         if name.startswith("FEATURES_"):
             monkeypatch.delenv(name)
+    monkeypatch.delenv("COLUMNS", raising=False)  # xdist sets it, and tables would be cut to it
     monkeypatch.setenv("FEATURES_DATA", str(tmp_path / "data"))
     get_settings.cache_clear()
     yield get_settings()
