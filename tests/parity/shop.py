@@ -308,7 +308,6 @@ def publish(
         late_entities=0,
         counts={},
         carry=None,
-        carried_before=None,
     )
     after = None if latest is None else latest.version
     return table.publish(files, schema, run, after=after, replace_all=kind == "rebuild")

@@ -207,7 +207,6 @@ def publish(settings: Settings) -> Callable[..., Run]:
             late_entities=0,
             counts={},
             carry=None,
-            carried_before=None,
         )
         file = NewFile(name, (table.path / name).stat().st_size, rows.num_rows)
         return table.publish([file], rows.schema, run, after=after, replace_all=False)

@@ -8,13 +8,14 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from pathlib import Path
 from time import perf_counter
-from typing import TYPE_CHECKING, TypedDict
+from typing import TYPE_CHECKING
 
 from transformations.engine.business_days import (
     day_number,
     day_of_instant,
     day_of_number,
     instant_to_micros,
+    others,
     start_of_day,
 )
 from transformations.engine.code_revision import code_revision
@@ -26,6 +27,7 @@ from transformations.engine.raw_zone import RawSnapshot, RawTable
 from transformations.engine.resolution import Resolved
 from transformations.engine.settings import Settings
 from transformations.engine.sources import (
+    can_go_on,
     carried_packets,
     counted,
     event_packets,
@@ -36,7 +38,7 @@ from transformations.engine.sources import (
 )
 from transformations.engine.spark import spark_session
 from transformations.engine.storage import discard
-from transformations.engine.sweep import SweepPlan
+from transformations.engine.sweep import FIRST_DAY, SweepPlan
 from validation.contracts import Contract
 
 if TYPE_CHECKING:
@@ -45,7 +47,6 @@ if TYPE_CHECKING:
 Report = Callable[[str], None]
 
 _MICROSECOND = timedelta(microseconds=1)
-_FIRST_DAY = -1_000_000  # before any business day
 
 
 def build(
@@ -170,16 +171,16 @@ def _planned(
         day_number(advanced) + 1,
         False,
         created,
-        carried_day=_carried_day(run, settings.offline_dir / resolved.name),
+        carried_day=_carried_day(run, settings.offline_dir / resolved.name, resolved),
     )
     return _Work("incremental", plan, resolved, snapshots, before, previous, run.first_as_of, advanced, versions)
 
 
-def _carried_day(run: Run, folder: Path) -> int | None:
-    """The day before which events are carried over; None where nothing is, or what was is no longer there."""
-    if run.carry is None or run.carried_before is None or not (folder / run.carry).is_dir():
+def _carried_day(run: Run, table: Path, resolved: Resolved) -> int | None:
+    """The as-of day of what the run carried over; None where nothing is, or what was cannot be read any more."""
+    if run.carry is None or not can_go_on(table / run.carry, resolved):
         return None
-    return day_number(run.carried_before)
+    return day_number(run.complete_through) + 1
 
 
 def _contract(resolved: Resolved, name: str) -> Contract:
@@ -196,8 +197,7 @@ def _performed(work: _Work, table: OfflineTable, settings: Settings, report: Rep
     counts = counted(work.resolved)
     buckets = buckets_for(_rows_to_read(work), spark.sparkContext.defaultParallelism)
     sums = [functions.sum(functions.get("counts", functions.lit(i))).alias(name) for i, name in enumerate(counts)]
-    days = range(_FIRST_DAY if work.plan.carried_day is None else work.plan.carried_day, work.plan.last_day)
-    every = event_packets(spark, work.resolved, work.snapshots, days, buckets).observe(observed, *sums)
+    every = event_packets(spark, work.resolved, work.snapshots, work.plan.days, buckets).observe(observed, *sums)
     packets, late = _with_what_was_known(spark, work, table, every, buckets)
     folders = Folders(
         table.path, table.path / f"run={run_id}", table.path / f"carry={run_id}" if work.carries else None
@@ -223,7 +223,7 @@ def _performed(work: _Work, table: OfflineTable, settings: Settings, report: Rep
         late_entities=late,
         late_rows=written.late_rows,
         counts={name: int(observed.get[name] or 0) for name in counts},
-        **_carry(work, folders),
+        carry=_carry(work, folders),
     )
     if not files and work.previous is not None and _same_state(run, work.previous.run):
         discard(table.path / f"carry={run_id}")
@@ -232,18 +232,11 @@ def _performed(work: _Work, table: OfflineTable, settings: Settings, report: Rep
     return table.publish(files, table_schema(work.resolved), run, after=after, replace_all=work.kind == "rebuild")
 
 
-class _Carry(TypedDict):
-    carry: str | None
-    carried_before: date | None
-
-
-def _carry(work: _Work, folders: Folders) -> _Carry:
+def _carry(work: _Work, folders: Folders) -> str | None:
     """What the run carries over itself, or what the one before it did."""
     if folders.carry is not None:
-        return _Carry(carry=folders.carry.name, carried_before=day_of_number(work.plan.carry_day))
-    if work.previous is None:
-        return _Carry(carry=None, carried_before=None)
-    return _Carry(carry=work.previous.run.carry, carried_before=work.previous.run.carried_before)
+        return folders.carry.name
+    return None if work.previous is None else work.previous.run.carry
 
 
 def _rows_to_read(work: _Work) -> int:
@@ -283,7 +276,8 @@ def _with_what_was_known(
         return every, 0
     own = touched.select(*keys)
     if work.plan.carried_day is not None:
-        older = events(spark, work.resolved, work.snapshots, range(_FIRST_DAY, work.plan.carried_day))
+        older_days = others(range(FIRST_DAY, work.plan.last_day), work.plan.days)
+        older = events(spark, work.resolved, work.snapshots, older_days)
         older = older.join(own, on=keys, how="left_semi").select(*event_schema(work.resolved).names)
         every = every.union(packed(older, keys, "events", buckets))
     stored = stored.join(own, on=keys, how="left_semi")

@@ -4,6 +4,7 @@ A business day is numbered by days since 1970-01-01 of its local date. As-of D i
 days up to D - 1. All instants are UTC microseconds since the epoch.
 """
 
+from collections.abc import Iterable, Sequence
 from datetime import UTC, date, datetime, time, timedelta
 from functools import lru_cache
 from zoneinfo import ZoneInfo
@@ -68,6 +69,24 @@ def day_of_instant(instant: datetime, zone: str) -> date:
     """The business day that an instant falls in."""
     micros = np.array([instant_to_micros(instant)], dtype=np.int64)
     return day_of_number(int(days_of_instants(micros, zone)[0]))
+
+
+def joined(stretches: Iterable[range]) -> tuple[range, ...]:
+    """The days of all these stretches, as the fewest stretches, ascending."""
+    found: list[range] = []
+    for stretch in sorted((each for each in stretches if each), key=lambda each: each.start):
+        if found and stretch.start <= found[-1].stop:
+            found[-1] = range(found[-1].start, max(found[-1].stop, stretch.stop))
+        else:
+            found.append(stretch)
+    return tuple(found)
+
+
+def others(whole: range, stretches: Sequence[range]) -> tuple[range, ...]:
+    """The days of `whole` that lie in none of these ascending stretches."""
+    begins = [whole.start, *(each.stop for each in stretches)]
+    ends = [*(each.start for each in stretches), whole.stop]
+    return tuple(range(begin, end) for begin, end in zip(begins, ends, strict=True) if begin < end)
 
 
 @lru_cache(maxsize=65_536)

@@ -1,10 +1,15 @@
 """From events to the values of windows: which events an aggregation selects, its tiles, and its folds, each computed
 once.
+
+What an earlier run carried over stands for the events that are not given, as a tile of each entity on the last day
+before this run's own. Lifetimes go on from it. A window of a result that can be undone had a value then, too: what is
+in its tile is that value without the given days of the window, those that leave it now. All other windows are given
+all their days.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,11 +18,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from transformations.engine.aggregations import Aggregation, Ranges, Selection
+from transformations.engine.aggregations.base import expanded
 from transformations.engine.resolution import Resolved
 from transformations.engine.windows import LIFETIME, Window
 
 Int64s = npt.NDArray[np.int64]
 Computation = tuple[object, ...]
+_Selected = tuple[Computation, Window | None]
+"""An aggregation, and the window of which something was carried over; None where nothing was."""
 
 
 @dataclass(frozen=True)
@@ -25,7 +33,8 @@ class Tiles:
     """The (entity, day) pairs that have events, ascending.
 
     keys: the entity's number times `span` plus the day's offset. cuts: where each tile's events begin, plus the end.
-    carried: the tiles, without events of their own, that stand for what an earlier run carried over: one an entity.
+    carried: the tiles, without events of their own, that stand for what an earlier run carried over: one an entity,
+    behind the events of its day.
     """
 
     keys: Int64s
@@ -34,19 +43,23 @@ class Tiles:
     span: int
 
 
-def lifetime_parts(resolved: Resolved) -> list[Aggregation]:
-    """The different aggregations that look back over a lifetime, in order of declaration: what a run carries over."""
-    parts: dict[Computation, Aggregation] = {}
+def carried_parts(resolved: Resolved) -> list[tuple[Aggregation, Window]]:
+    """The different aggregations and windows that a run carries over to the next, in order of declaration."""
+    parts: dict[_Selected, tuple[Aggregation, Window]] = {}
     for feature in resolved.features:
-        if feature.declared.window == LIFETIME:
-            parts |= {part.computation(): part for part in feature.declared.aggregation.parts()}
+        window = feature.declared.window
+        for part in feature.declared.aggregation.parts():
+            if window == LIFETIME or part.can_undo:
+                parts[part.computation(), window] = part, window
     return list(parts.values())
 
 
 def carry_schema(resolved: Resolved) -> pa.Schema:
-    """The columns of what a run carries over: the join keys, and for each lifetime part its event count and values."""
+    """The columns of what a run carries over: the join keys, and for each of `carried_parts` its event count and
+    values.
+    """
     fields = [pa.field(key, dtype.arrow) for key, dtype in resolved.join_keys.items()]
-    for index, part in enumerate(lifetime_parts(resolved)):
+    for index, (part, _) in enumerate(carried_parts(resolved)):
         type_ = resolved.columns[part.measured].arrow if part.measured else pa.int64()
         fields += [pa.field(f"number_{index}", pa.int64()), pa.field(f"values_{index}", pa.list_(type_))]
     return pa.schema(fields)
@@ -60,45 +73,52 @@ class Folds:
 
     def __init__(self, resolved: Resolved, events: pa.Table, tiles: Tiles, carried: pa.Table) -> None:
         self._events, self._tiles, self._carried = events, tiles, carried
-        self._lifetime = lifetime_parts(resolved)
-        self._index = {part.computation(): index for index, part in enumerate(self._lifetime)}
+        self._parts = carried_parts(resolved)
+        self._index = {(part.computation(), window): index for index, (part, window) in enumerate(self._parts)}
         self._selected: dict[tuple[object, ...], Selection] = {}
-        self._selections: dict[Computation, Selection] = {}
-        self._tiled: dict[Computation, object] = {}
+        self._tiled: dict[_Selected, tuple[Selection, object]] = {}
         self._folded: dict[tuple[Computation, Window], pa.Array] = {}
 
     def of(self, part: Aggregation, ranges: Ranges) -> pa.Array:
         """The part's value over every range; the same ranges must come with the same window."""
-        computation = part.computation()
-        if (computation, ranges.window) not in self._folded:
-            if computation not in self._tiled:
-                self._tiled[computation] = part.tile(self._selection(part))
-            self._folded[computation, ranges.window] = part.fold(self._tiled[computation], ranges)
-        return self._folded[computation, ranges.window]
+        key = part.computation(), ranges.window
+        if key not in self._folded:
+            _, tiles = self._tiles_of(part, ranges.window)
+            self._folded[key] = part.fold(tiles, ranges)
+        return self._folded[key]
 
-    def carry(self, first: Int64s, last: Int64s) -> list[pa.Array]:
-        """For each lifetime part the event counts and compacted values of the tiles `first[r]` to `last[r]`."""
+    def carry(self, since: Mapping[Window, Int64s], last: Int64s) -> list[pa.Array]:
+        """For each of `carried_parts` the event counts and compacted values of the tiles `since[window][r]` to
+        `last[r]`.
+        """
         columns: list[pa.Array] = []
-        for part in self._lifetime:
-            selection = self._selection(part)
-            values, sizes = part.compact(selection, first, last)
+        for part, window in self._parts:
+            selection, tiles = self._tiles_of(part, window)
+            first = since[window]
+            values, sizes = part.compact(selection, tiles, first, last)
             offsets = np.zeros(len(sizes) + 1, dtype=np.int32)
             np.cumsum(sizes, out=offsets[1:])
             columns.append(pa.array(selection.numbers[last] - selection.numbers[first]))
             columns.append(pa.ListArray.from_arrays(pa.array(offsets), values))
         return columns
 
-    def _selection(self, part: Aggregation) -> Selection:
-        computation = part.computation()
-        if computation not in self._selections:
-            what = (part.measured, str(part.where), part.keeps_nulls)
-            if what not in self._selected:
-                self._selected[what] = self._select(part)
-            selection = self._selected[what]
-            if len(self._tiles.carried) and computation in self._index:
-                selection = self._with_carried(selection, self._index[computation])
-            self._selections[computation] = selection
-        return self._selections[computation]
+    def _tiles_of(self, part: Aggregation, window: Window) -> tuple[Selection, object]:
+        """What a part selects for a window, and its tiles."""
+        carried = self._index.get((part.computation(), window)) if len(self._tiles.carried) else None
+        key = part.computation(), None if carried is None else window
+        if key not in self._tiled:
+            selection = self._given(part)
+            if carried is not None:
+                selection = self._with_carried(selection, part, window, carried)
+            self._tiled[key] = selection, part.tile(selection)
+        return self._tiled[key]
+
+    def _given(self, part: Aggregation) -> Selection:
+        """What a part selects of the events that are given."""
+        what = (part.measured, str(part.where), part.keeps_nulls)
+        if what not in self._selected:
+            self._selected[what] = self._select(part)
+        return self._selected[what]
 
     def _select(self, part: Aggregation) -> Selection:
         rows = self._events.num_rows
@@ -118,15 +138,42 @@ class Folds:
         cuts = running[tiles.cuts]
         return Selection(values.filter(pa.array(mask)), cuts, cuts, tiles.keys, tiles.span)
 
-    def _with_carried(self, selection: Selection, index: int) -> Selection:
-        """The selection with the carried values ahead of each entity's own."""
+    def _with_carried(self, selection: Selection, part: Aggregation, window: Window, index: int) -> Selection:
+        """The selection with what was carried over, and nothing twice."""
         lists = self._carried[f"values_{index}"].combine_chunks()
-        sizes = np.asarray(pc.list_value_length(lists).to_numpy(zero_copy_only=False), dtype=np.int64)
         numbers = np.asarray(self._carried[f"number_{index}"].to_numpy(), dtype=np.int64)
-        of_value = np.concatenate([np.repeat(self._tiles.carried, sizes), selection.tile_of_event])
-        values = _concatenated([pc.list_flatten(lists), selection.values])
+        sizes = np.asarray(pc.list_value_length(lists).to_numpy(zero_copy_only=False), dtype=np.int64)
+        if window.days is None:
+            return self._inserted(self._only_new(selection), [(pc.list_flatten(lists), sizes)], numbers)
+        carried = self._tiles.carried
+        first = np.searchsorted(selection.tile_keys, selection.tile_keys[carried] + 1 - window.days)
+        leaving = selection.cuts[carried] - selection.cuts[first]
+        undone = part.undone(selection.values.take(pa.array(expanded(selection.cuts[first], leaving))))
+        numbers = numbers - (selection.numbers[carried] - selection.numbers[first])
+        return self._inserted(selection, [(pc.list_flatten(lists), sizes), (undone, leaving)], numbers)
+
+    def _only_new(self, selection: Selection) -> Selection:
+        """The selection without the events that the carried tiles stand for."""
+        tiles = self._tiles
+        entity, of_carried = tiles.keys // tiles.span, tiles.keys[tiles.carried] // tiles.span
+        own = np.minimum(np.searchsorted(of_carried, entity), len(of_carried) - 1)
+        old = (of_carried[own] == entity) & (np.arange(len(entity)) < tiles.carried[own])
+        sizes = np.diff(selection.cuts)
+        if not sizes[old].any():
+            return selection
+        cuts = np.zeros_like(selection.cuts)
+        np.cumsum(np.where(old, 0, sizes), out=cuts[1:])
+        values = selection.values.filter(pa.array(np.repeat(~old, sizes)))
+        return Selection(values, cuts, cuts, selection.tile_keys, selection.span)
+
+    def _inserted(self, selection: Selection, added: Sequence[tuple[pa.Array, Int64s]], numbers: Int64s) -> Selection:
+        """The selection with further values in the carried tiles, so many a tile, which count as `numbers` events."""
+        of_value = [np.repeat(self._tiles.carried, sizes) for _, sizes in added]
+        order = np.argsort(np.concatenate([*of_value, selection.tile_of_event]), kind="stable")
+        values = _concatenated([*(values for values, _ in added), selection.values])
+        sizes = np.sum([sizes for _, sizes in added], axis=0)
         return Selection(
-            values.take(pa.array(np.argsort(of_value, kind="stable"))),
+            values.take(pa.array(order)),
             selection.cuts + self._before_cuts(sizes),
             selection.numbers + self._before_cuts(numbers),
             selection.tile_keys,

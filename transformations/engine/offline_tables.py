@@ -40,9 +40,9 @@ class Run:
     complete_through: the last complete business day, so the newest as-of day is the one after. sources: the raw table
     versions that were read. last_created: the newest created_timestamp in the table, in UTC. late_entities: entities
     of which rows up to the table's previous end were checked again; late_rows: those of them that were written anew,
-    because they were missing or no longer true. counts: what the run saw, such as events or lookup misses. carry,
-    carried_before: the folder of what the next run need not read again, and the day before which it holds. restores:
-    the version whose content a restore asserted anew.
+    because they were missing or no longer true. counts: what the run saw, such as events or lookup misses. carry: the
+    folder of what held as-of the newest day, from which the next run goes on. restores: the version whose content a
+    restore asserted anew.
     """
 
     view: str
@@ -61,7 +61,6 @@ class Run:
     late_entities: int
     counts: Mapping[str, int]
     carry: str | None
-    carried_before: date | None
     restores: int | None = None
     late_rows: int = 0
 
@@ -197,6 +196,6 @@ def _from_record(record: Mapping[str, Any]) -> Run:
     facts = dict(record)
     for name in ("started_at", "last_created"):
         facts[name] = datetime.fromisoformat(facts[name])
-    for name in ("first_as_of", "complete_through", "carried_before"):
-        facts[name] = date.fromisoformat(facts[name]) if facts[name] else None
+    for name in ("first_as_of", "complete_through"):
+        facts[name] = date.fromisoformat(facts[name])
     return Run(**facts)

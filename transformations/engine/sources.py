@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import reduce
+from operator import or_
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
-from pyarrow.dataset import Expression, dataset, field
+from pyarrow.dataset import Expression, dataset, field, scalar
 
 from transformations.engine.folds import carry_schema
 from transformations.engine.offline_tables import table_schema
@@ -52,7 +53,11 @@ def event_columns(resolved: Resolved) -> list[str]:
 
 
 def event_packets(
-    spark: SparkSession, resolved: Resolved, snapshots: Mapping[str, RawSnapshot], days: range, buckets: int
+    spark: SparkSession,
+    resolved: Resolved,
+    snapshots: Mapping[str, RawSnapshot],
+    days: Sequence[range],
+    buckets: int,
 ) -> DataFrame:
     """The current events of these days, packed by entity; `counted` names what their counts count.
 
@@ -65,8 +70,14 @@ def event_packets(
         found = list(_found_columns(resolved).values())
         rows = events(spark, resolved, snapshots, days).select(*keys, *event_columns(resolved), *found)
         return packed(rows, keys, "events", buckets, found)
-    parts = [part.path for part in snapshot.parts if part.first_day < days.stop and part.last_day >= days.start]
-    wanted = (field(BUSINESS_DAY) >= days.start) & (field(BUSINESS_DAY) < days.stop) & ~field(_RETRACTED)
+    parts = [
+        part.path
+        for part in snapshot.parts
+        if any(part.first_day < stretch.stop and part.last_day >= stretch.start for stretch in days)
+    ]
+    day = field(BUSINESS_DAY)
+    within = [(day >= stretch.start) & (day < stretch.stop) for stretch in days]
+    wanted = reduce(or_, within, scalar(False)) & ~field(_RETRACTED)
     columns = event_schema(resolved).names
     return _packed_files(spark, parts, raw_schema(resolved.contract), columns, wanted, keys, "events", buckets)
 
@@ -76,6 +87,14 @@ def carried_packets(spark: SparkSession, resolved: Resolved, folder: Path, bucke
     files = sorted(str(path) for path in folder.glob("*.parquet"))
     schema = carry_schema(resolved)
     return _packed_files(spark, files, schema, schema.names, None, list(resolved.join_keys), "carried", buckets)
+
+
+def can_go_on(folder: Path, resolved: Resolved) -> bool:
+    """Whether what a run carried over is still there, and in the form in which runs do so now."""
+    from pyarrow.parquet import read_schema
+
+    files = sorted(folder.glob("*.parquet"))
+    return bool(files) and read_schema(files[0]).names == carry_schema(resolved).names
 
 
 def stored_packets(
@@ -99,13 +118,14 @@ def counted(resolved: Resolved) -> list[str]:
     return ["events", "events without a key", *misses]
 
 
-def events(spark: SparkSession, resolved: Resolved, snapshots: Mapping[str, RawSnapshot], days: range) -> DataFrame:
+def events(
+    spark: SparkSession, resolved: Resolved, snapshots: Mapping[str, RawSnapshot], days: Sequence[range]
+) -> DataFrame:
     """The current events of these days: raw columns and looked-up attributes."""
     snapshot = snapshots[resolved.contract.name]
     rows = current(spark, snapshot, resolved.contract, _raw_columns(resolved))
-    return _looked_up(
-        spark, resolved, snapshots, rows.where(f"{BUSINESS_DAY} >= {days.start} and {BUSINESS_DAY} < {days.stop}")
-    )
+    within = [f"{BUSINESS_DAY} >= {stretch.start} and {BUSINESS_DAY} < {stretch.stop}" for stretch in days]
+    return _looked_up(spark, resolved, snapshots, rows.where(" or ".join(within) or "false"))
 
 
 def marks(

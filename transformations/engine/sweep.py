@@ -19,7 +19,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from transformations.engine.aggregations import Ranges
-from transformations.engine.business_days import instant_to_micros, starts_of_days
+from transformations.engine.business_days import instant_to_micros, joined, starts_of_days
 from transformations.engine.columns import canonical, changes, distinct, group_codes, order_by, rows_differ
 from transformations.engine.folds import Folds, Tiles, carry_schema
 from transformations.engine.offline_tables import CREATED_TIMESTAMP, EVENT_TIMESTAMP, TIMESTAMP, table_schema
@@ -32,6 +32,7 @@ Mask = npt.NDArray[np.bool_]
 BUSINESS_DAY = "_business_day"
 RAW_TIMESTAMP = "_event_timestamp"
 FROM_DAY = "_from_day"
+FIRST_DAY = -1_000_000  # before any business day
 
 
 @dataclass(frozen=True)
@@ -42,8 +43,8 @@ class SweepPlan:
     last_day: the last as-of day. initial: the table holds nothing before first_day, so every entity seen by then gets
     a row. created: the rows' created_timestamp, or None where history counts as on time (it then equals
     event_timestamp); on_time_before: as-of days before this one count as on time as well (a declared backfill), but
-    for rows that replace a stored one; None: none do. carried_day: events of days before it are not given but carried
-    over, for entities without a mark.
+    for rows that replace a stored one; None: none do. carried_day: what held as-of this day, the last of an earlier
+    run, is carried over, for entities without a mark; None: nothing is.
     """
 
     resolved: Resolved
@@ -55,13 +56,26 @@ class SweepPlan:
     carried_day: int | None = None
 
     @property
-    def carry_day(self) -> int:
-        """The first day whose events the next run will need again; what lies before is carried over to it.
+    def longest(self) -> int:
+        """The days of the longest window; 0 where there are lifetimes only."""
+        return max((f.declared.window.days or 0 for f in self.resolved.features), default=0)
 
-        That run's first question is what held as-of this run's last day, and no window looks back further from there.
+    @property
+    def days(self) -> tuple[range, ...]:
+        """The business days whose events a sweep needs of entities without a mark, ascending.
+
+        Where something is carried over: the new days, those that leave a window of a result that can be undone, and
+        all days of other windows.
         """
-        longest = max((f.declared.window.days or 0 for f in self.resolved.features), default=0)
-        return self.last_day - longest
+        if self.carried_day is None:
+            return (range(FIRST_DAY, self.last_day),)
+        needed = [range(self.carried_day, self.last_day)]
+        for feature in self.resolved.features:
+            if (length := feature.declared.window.days) is not None:
+                can_undo = all(part.can_undo for part in feature.declared.aggregation.parts())
+                stop = self.last_day - length if can_undo else self.carried_day
+                needed.append(range(self.carried_day - length, min(stop, self.carried_day)))
+        return joined(needed)
 
 
 @dataclass(frozen=True)
@@ -75,10 +89,11 @@ class Swept:
 def sweep(plan: SweepPlan, events: pa.Table, marks: pa.Table, stored: pa.Table, carried: pa.Table) -> Swept:
     """The rows that these entities need, sorted by key and time.
 
-    events: join keys, `_business_day`, `_event_timestamp` and the columns that features read, of days before the last
-    as-of day. marks: join keys and `_from_day`, the first as-of day to check again, for entities touched by late or
-    corrected events. stored: the table's rows of these entities from that day on, in the table's schema. carried: what
-    the last run carried over, in `carry_schema`; of a marked entity it is not used, all its events are given.
+    events: join keys, `_business_day`, `_event_timestamp` and the columns that features read, of the plan's `days`, of
+    marked entities of all days before the last as-of day. marks: join keys and `_from_day`, the first as-of day to
+    check again, for entities touched by late or corrected events. stored: the table's rows of these entities from that
+    day on, in the table's schema. carried: what the last run carried over, in `carry_schema`; of a marked entity it is
+    not used, all its events are given.
     """
     keys = list(plan.resolved.join_keys)
     entities, (of_event, of_mark, of_stored, of_carried) = group_codes([events, marks, stored, carried], keys)
@@ -150,15 +165,14 @@ def _usable(carried: pa.Table, of_carried: Int64s, of_mark: Int64s) -> tuple[pa.
 
 def _calendar(plan: SweepPlan, events: pa.Table, marks: pa.Table) -> _Calendar:
     days = _integers(events[BUSINESS_DAY])
-    first = [plan.last_day if plan.first_day is None else plan.first_day - 1, plan.carry_day]
+    first = [plan.last_day if plan.first_day is None else plan.first_day - 1, plan.last_day - plan.longest]
     first += [int(days.min())] if days.size else []
     first += [int(_integers(marks[FROM_DAY]).min()) - 1] if marks.num_rows else []
     first += [plan.carried_day - 1] if plan.carried_day is not None else []
     base = min(first)
-    longest = max((f.declared.window.days or 0 for f in plan.resolved.features), default=0)
     delay = int(plan.resolved.definition.available_after.total_seconds() * 1_000_000)
     starts = starts_of_days(base, plan.last_day, plan.resolved.zone)
-    return _Calendar(base, plan.last_day - base + longest + 3, starts + delay)
+    return _Calendar(base, plan.last_day - base + plan.longest + 3, starts + delay)
 
 
 def _tiles(plan: SweepPlan, events: pa.Table, of_event: Int64s, of_carried: Int64s, calendar: _Calendar) -> Tiles:
@@ -166,11 +180,10 @@ def _tiles(plan: SweepPlan, events: pa.Table, of_event: Int64s, of_carried: Int6
     begins = np.flatnonzero(np.diff(keys, prepend=-1))
     if plan.carried_day is None:
         return Tiles(keys[begins], np.append(begins, len(keys)), np.empty(0, dtype=np.int64), calendar.span)
-    # What is carried stands as a tile of the day before the events: no window reaches it, a lifetime does.
     carried_keys = of_carried * calendar.span + (plan.carried_day - 1 - calendar.base)
     every = np.concatenate([keys[begins], carried_keys])
     order = np.argsort(every, kind="stable")
-    cuts = np.append(np.concatenate([begins, np.searchsorted(keys, carried_keys)])[order], len(keys))
+    cuts = np.append(np.concatenate([begins, np.searchsorted(keys, carried_keys, side="right")])[order], len(keys))
     return Tiles(every[order], cuts, np.flatnonzero(order >= len(begins)), calendar.span)
 
 
@@ -201,9 +214,10 @@ def _rows_to_check(
     anything.
     """
     windows = {f.declared.window.days for f in plan.resolved.features}
-    entered = [tiles.keys + 1]
-    left = [tiles.keys + 1 + days for days in sorted(days for days in windows if days is not None)]
-    entity = tiles.keys // calendar.span
+    of_events = np.delete(tiles.keys, tiles.carried)
+    entered = [of_events + 1]
+    left = [of_events + 1 + days for days in sorted(days for days in windows if days is not None)]
+    entity = of_events // calendar.span
     keys = np.concatenate([*entered, *left])
     entity = np.tile(entity, 1 + len(left))
     last = entity * calendar.span + (plan.last_day - calendar.base)
@@ -284,14 +298,18 @@ def _assembled(
 
 
 def _carried_over(plan: SweepPlan, entities: pa.Table, folds: Folds, tiles: Tiles, calendar: _Calendar) -> pa.Table:
-    """What the next run has to know of days before its first, of every entity that was seen in them."""
+    """What holds as-of the last day, which the next run goes on from, of every entity that was seen by then."""
     starts = np.arange(entities.num_rows, dtype=np.int64) * calendar.span
-    first = np.searchsorted(tiles.keys, starts)
-    last = np.searchsorted(tiles.keys, starts + (plan.carry_day - calendar.base))
-    seen = np.flatnonzero(last > first)
+    ends = starts + (plan.last_day - calendar.base)
+    last = np.searchsorted(tiles.keys, ends)
+    seen = np.flatnonzero(last > np.searchsorted(tiles.keys, starts))
     keys = [entities[name].take(pa.array(seen)) for name in entities.column_names]
+    since = {
+        window: np.searchsorted(tiles.keys, (starts if window.days is None else ends - window.days)[seen])
+        for window in {feature.declared.window for feature in plan.resolved.features}
+    }
     schema = carry_schema(plan.resolved)
-    return pa.table([*keys, *folds.carry(first[seen], last[seen])], names=schema.names).cast(schema)
+    return pa.table([*keys, *folds.carry(since, last[seen])], names=schema.names).cast(schema)
 
 
 def _integers(column: pa.ChunkedArray) -> Int64s:

@@ -186,7 +186,6 @@ RUN = Run(
     late_entities=0,
     counts={"events": 1},
     carry=None,
-    carried_before=None,
 )
 
 

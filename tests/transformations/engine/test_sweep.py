@@ -125,6 +125,14 @@ EVERYTHING = WindowedFeatures(
 )
 
 
+SUMS = replace(
+    EVERYTHING,
+    name="user_sums",
+    windows=[days(1), days(4), days(7), LIFETIME],
+    features=[each for each in EVERYTHING.features if isinstance(each, Count | Sum | Mean | Share)],
+)
+"""Results that can be undone, so that no run needs the days in the middle of a window."""
+
 NOTHING = dict.fromkeys(feature.name for feature in EVERYTHING.declared)
 """What is served of an entity without history, since no feature declares an `unseen` value."""
 
@@ -132,6 +140,11 @@ NOTHING = dict.fromkeys(feature.name for feature in EVERYTHING.declared)
 @pytest.fixture(scope="module")
 def everything() -> Resolved:
     return resolve(EVERYTHING, {"events": CONTRACT}.__getitem__)
+
+
+@pytest.fixture(scope="module")
+def sums() -> Resolved:
+    return resolve(SUMS, {"events": CONTRACT}.__getitem__)
 
 
 def instants() -> st.SearchStrategy[datetime]:
@@ -248,24 +261,35 @@ def test_two_incremental_runs_equal_one_backfill(
     assert_equals_reference(everything, pa.concat_tables([one, two]), events)
 
 
-@given(events=histories(), first=st.integers(1, 8), second=st.integers(9, 15))
-def test_runs_that_see_only_what_is_carried_and_the_last_days_equal_one_backfill(
-    everything: Resolved, events: list[dict[str, Any]], first: int, second: int
+@given(events=histories(), ends=st.sets(st.integers(1, 15), max_size=6))
+def test_runs_that_see_only_what_is_carried_and_the_days_they_need_equal_one_backfill(
+    everything: Resolved, sums: Resolved, events: list[dict[str, Any]], ends: set[int]
 ) -> None:
-    """Each run is given no event that the run before has carried over to it."""
-    ends = [day_number(FIRST_DAY) + first, day_number(FIRST_DAY) + second, day_number(LAST_DAY)]
-    carried = carry_schema(everything).empty_table()
+    """Each run is given no event that it does not ask for."""
+    for resolved in (everything, sums):
+        assert_equals_reference(resolved, swept_in_runs(resolved, events, sorted(ends)), events)
+
+
+def swept_in_runs(resolved: Resolved, events: Sequence[Mapping[str, Any]], ends: Sequence[int]) -> pa.Table:
+    """The rows of one run up to each of these days and one to the last, each going on from the one before."""
+    carried = carry_schema(resolved).empty_table()
     rows, carried_day, begin = [], None, None
-    for end in ends:
+    for end in [*(day_number(FIRST_DAY) + offset for offset in ends), day_number(LAST_DAY)]:
         created = None if begin is None else datetime(2020, 1, 1, tzinfo=UTC)
-        plan = SweepPlan(everything, begin, end, begin is None, created, carried_day=carried_day)
-        needed = [
-            event for event in events if _day(event) < end and (carried_day is None or _day(event) >= carried_day)
-        ]
-        result = swept(plan, events_table(everything, needed), no_marks(everything), no_rows(everything), carried)
+        plan = SweepPlan(resolved, begin, end, begin is None, created, carried_day=carried_day)
+        needed = [event for event in events if any(_day(event) in stretch for stretch in plan.days)]
+        result = swept(plan, events_table(resolved, needed), no_marks(resolved), no_rows(resolved), carried)
         rows.append(result.rows)
-        carried, carried_day, begin = result.carry, plan.carry_day, end + 1
-    assert_equals_reference(everything, pa.concat_tables(rows), events)
+        carried, carried_day, begin = result.carry, end, end + 1
+    return pa.concat_tables(rows)
+
+
+def test_a_day_of_sums_needs_the_new_day_and_those_that_leave_a_window(everything: Resolved, sums: Resolved) -> None:
+    today = day_number(LAST_DAY)
+    plan = SweepPlan(sums, today, today, False, datetime(2020, 1, 1, tzinfo=UTC), carried_day=today - 1)
+    leaving = [range(today - 1 - length, today - length) for length in (7, 4)]
+    assert plan.days == (*leaving, range(today - 2, today))
+    assert replace(plan, resolved=everything).days == (range(today - 4, today),)
 
 
 @given(before=histories(), after=histories(), split=st.integers(1, 15))

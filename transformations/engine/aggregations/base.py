@@ -74,12 +74,14 @@ class Aggregation(ABC):
     unseen: the value, on both paths, of an entity that has no row.
 
     A subclass states its `suffix` in feature names, whether it needs the events in their total order, whether it sees
-    nulls too, and the names of its further `options` that decide its value.
+    nulls too, whether values can be taken out of its result again (`undone`), and the names of its further `options`
+    that decide its value.
     """
 
     suffix: ClassVar[str]
     needs_order: ClassVar[bool] = False
     keeps_nulls: ClassVar[bool] = False
+    can_undo: ClassVar[bool] = False
     options: ClassVar[tuple[str, ...]] = ()
 
     name: str = ""
@@ -109,14 +111,19 @@ class Aggregation(ABC):
     def reference(self, values: Sequence[Any]) -> object:
         """The definition: the value over these non-null values, in the total order of their events."""
 
-    def compact(self, selection: Selection, first: Int64s, last: Int64s) -> tuple[pa.Array, Int64s]:
-        """Fewer values that give the same lifetime result as those of the tiles `first[r]` to `last[r]`, and how many
-        each.
+    def compact(self, selection: Selection, tiles: Any, first: Int64s, last: Int64s) -> tuple[pa.Array, Int64s]:
+        """Fewer values that give the same result as those of the tiles `first[r]` to `last[r]`, also together with
+        later ones, and how many each.
 
-        A run carries these to the next, which then need not read old events again. By default all of them.
+        A run carries these to the next, which then need not read old events again. By default all of them. tiles: what
+        `tile` made of the selection.
         """
         sizes = selection.cuts[last] - selection.cuts[first]
         return selection.values.take(pa.array(expanded(selection.cuts[first], sizes))), sizes
+
+    def undone(self, values: pa.Array) -> pa.Array:
+        """Values that, added to a window, take these out of it again; only where `can_undo`."""
+        raise TypeError(f"{type(self).__name__} cannot take values out of its result")
 
     # --- what the engine asks ----------------------------------------------------------------------------------------
 

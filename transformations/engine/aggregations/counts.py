@@ -27,6 +27,7 @@ class Count(Aggregation):
     """How many events; 0 over an empty window."""
 
     suffix = "count"
+    can_undo = True
 
     def dtype(self, columns: Mapping[str, Dtype]) -> Dtype:
         return INT64
@@ -37,8 +38,11 @@ class Count(Aggregation):
     def fold(self, tiles: Selection, ranges: Ranges) -> pa.Array:
         return pa.array(counts(tiles, ranges))
 
-    def compact(self, selection: Selection, first: Int64s, last: Int64s) -> tuple[pa.Array, Int64s]:
+    def compact(self, selection: Selection, tiles: Selection, first: Int64s, last: Int64s) -> tuple[pa.Array, Int64s]:
         return selection.values.slice(0, 0), np.zeros(len(first), dtype=np.int64)
+
+    def undone(self, values: pa.Array) -> pa.Array:
+        return values  # what counts is their number
 
     def reference(self, values: Sequence[object]) -> int:
         return len(values)
@@ -95,7 +99,9 @@ class CountDistinct(ColumnAggregation):
         ended = np.searchsorted(ends, ranges.row_keys, side="left")
         return pa.array((begun - ended).astype(np.int64))
 
-    def compact(self, selection: Selection, first: Int64s, last: Int64s) -> tuple[pa.Array, Int64s]:
+    def compact(
+        self, selection: Selection, tiles: _Appearances, first: Int64s, last: Int64s
+    ) -> tuple[pa.Array, Int64s]:
         sizes = selection.cuts[last] - selection.cuts[first]
         positions = expanded(selection.cuts[first], sizes)
         codes, _ = codes_of(selection.values.take(pa.array(positions)))

@@ -66,9 +66,9 @@ class Min(ColumnAggregation):
                 best[rows] = np.minimum(level[first], level[last])
         return tiles.values.take(pa.array(best, mask=~present))
 
-    def compact(self, selection: Selection, first: Int64s, last: Int64s) -> tuple[pa.Array, Int64s]:
+    def compact(self, selection: Selection, tiles: _Extremes, first: Int64s, last: Int64s) -> tuple[pa.Array, Int64s]:
         lifetime = Ranges(first, last, first, LIFETIME, selection.span)
-        best = self.fold(self.tile(selection), lifetime)
+        best = self.fold(tiles, lifetime)
         return best.drop_null(), (counts(selection, lifetime) > 0).astype(np.int64)
 
     def reference(self, values: Sequence[Any]) -> object:
@@ -118,7 +118,7 @@ class First(ColumnAggregation):
         position = self._position(tiles.cuts[ranges.first], tiles.cuts[ranges.last])
         return tiles.values.take(pa.array(position, mask=counts(tiles, ranges) == 0))
 
-    def compact(self, selection: Selection, first: Int64s, last: Int64s) -> tuple[pa.Array, Int64s]:
+    def compact(self, selection: Selection, tiles: Selection, first: Int64s, last: Int64s) -> tuple[pa.Array, Int64s]:
         begin, end = selection.cuts[first], selection.cuts[last]
         present = end > begin
         return selection.values.take(pa.array(self._position(begin, end)[present])), present.astype(np.int64)
@@ -171,7 +171,7 @@ class LastK(ColumnAggregation):
         sizes = np.minimum(last - tiles.cuts[ranges.first], self.k)
         return lists(tiles.values, np.repeat(last - 1, sizes) - expanded(np.zeros_like(sizes), sizes), sizes)
 
-    def compact(self, selection: Selection, first: Int64s, last: Int64s) -> tuple[pa.Array, Int64s]:
+    def compact(self, selection: Selection, tiles: Selection, first: Int64s, last: Int64s) -> tuple[pa.Array, Int64s]:
         end = selection.cuts[last]
         sizes = np.minimum(end - selection.cuts[first], self.k)
         return selection.values.take(pa.array(expanded(end - sizes, sizes))), sizes

@@ -10,6 +10,7 @@ from fractions import Fraction
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from transformations.engine.aggregations.base import ColumnAggregation, Int64s, Ranges, Selection, counts, null_where
 from transformations.engine.aggregations.exact import ExactPrefix, exact_prefix, exact_prefix_of_squares
@@ -55,15 +56,20 @@ class _Numeric(ColumnAggregation):
 class _Summed(_Numeric):
     """An aggregation whose tiles are sums."""
 
+    can_undo = True
+
     def tile(self, selection: Selection) -> _Sums:
         return _sums(selection)
 
-    def compact(self, selection: Selection, first: Int64s, last: Int64s) -> tuple[pa.Array, Int64s]:
-        prefix = _sums(selection).prefix
+    def compact(self, selection: Selection, tiles: _Sums, first: Int64s, last: Int64s) -> tuple[pa.Array, Int64s]:
+        prefix = tiles.prefix
         if isinstance(prefix, _IntegerPrefix):
             return pa.array(prefix.between(first, last)), np.ones(len(first), dtype=np.int64)
         limbs = prefix.expansion_between(first, last)
         return pa.array(np.stack(limbs, axis=1).ravel()), np.full(len(first), len(limbs), dtype=np.int64)
+
+    def undone(self, values: pa.Array) -> pa.Array:
+        return pc.negate(values)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
