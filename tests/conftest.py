@@ -18,6 +18,10 @@ hypothesis_settings.register_profile(
 )
 _WORLDS = ("tests/conformance/", "tests/demo/", "tests/parity/")
 
+os.environ["PYTHONPATH"] = os.pathsep.join(
+    [str(Path(__file__).parent / "quick"), *filter(None, [os.environ.get("PYTHONPATH")])]
+)
+
 hypothesis_settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))
 
 

@@ -28,7 +28,7 @@ from transformations.engine.resolution import Resolved
 from transformations.engine.settings import Settings
 from transformations.engine.sources import (
     can_go_on,
-    carried_packets,
+    carried_rows,
     counted,
     event_packets,
     event_schema,
@@ -195,10 +195,11 @@ def _performed(work: _Work, table: OfflineTable, settings: Settings, report: Rep
     run_id = uuid.uuid4().hex
     observed = Observation()
     counts = counted(work.resolved)
-    buckets = buckets_for(_rows_to_read(work), spark.sparkContext.defaultParallelism)
+    carry = _carried_from(work, table)
+    buckets = buckets_for(_rows_to_read(work, carry), spark.sparkContext.defaultParallelism)
     sums = [functions.sum(functions.get("counts", functions.lit(i))).alias(name) for i, name in enumerate(counts)]
-    every = event_packets(spark, work.resolved, work.snapshots, work.plan.days, buckets).observe(observed, *sums)
-    packets, late = _with_what_was_known(spark, work, table, every, buckets)
+    every = event_packets(spark, work.resolved, work.snapshots, work.plan.days, carry, buckets)
+    packets, late = _with_what_was_known(spark, work, every.observe(observed, *sums), buckets)
     folders = Folders(
         table.path, table.path / f"run={run_id}", table.path / f"carry={run_id}" if work.carries else None
     )
@@ -239,13 +240,21 @@ def _carry(work: _Work, folders: Folders) -> str | None:
     return None if work.previous is None else work.previous.run.carry
 
 
-def _rows_to_read(work: _Work) -> int:
-    return sum(part.rows for part in work.snapshots[work.resolved.contract.name].parts)
+def _carried_from(work: _Work, table: OfflineTable) -> Path | None:
+    """The folder of what the run before carried over, where this one goes on from it."""
+    if work.plan.carried_day is None or work.previous is None or work.previous.run.carry is None:
+        return None
+    return table.path / work.previous.run.carry
 
 
-def _with_what_was_known(
-    spark: SparkSession, work: _Work, table: OfflineTable, every: DataFrame, buckets: int
-) -> tuple[DataFrame, int]:
+def _rows_to_read(work: _Work, carry: Path | None) -> int:
+    """About so many events, and entities that something is carried over of."""
+    parts = work.snapshots[work.resolved.contract.name].parts
+    rows = sum(part.rows * part.share(work.plan.days) for part in parts)
+    return int(rows) + (0 if carry is None else carried_rows(carry))
+
+
+def _with_what_was_known(spark: SparkSession, work: _Work, every: DataFrame, buckets: int) -> tuple[DataFrame, int]:
     """All packets to sweep, and how many entities late or corrected events have touched.
 
     Of a touched entity, the stored rows are checked again, and from all its events; of the others, what the last run
@@ -255,21 +264,19 @@ def _with_what_was_known(
     if work.previous is None or work.kind == "rebuild":
         return every, 0
     keys = list(work.resolved.join_keys)
-    stored = spark.read.schema(spark_schema(table_schema(work.resolved))).parquet(*work.previous.files)
+    files = work.previous.files
+
+    def stored() -> DataFrame:
+        return spark.read.schema(spark_schema(table_schema(work.resolved))).parquet(*files)
+
     if work.kind == "backfill":
         until = _timestamp(work.resolved, day_of_number(work.plan.last_day))
-        stored = stored.where(f"{EVENT_TIMESTAMP} <= {until}")
-        return every.union(packed(stored, keys, "stored", buckets)), 0
+        return every.union(packed(stored().where(f"{EVENT_TIMESTAMP} <= {until}"), keys, "stored", buckets)), 0
     run = work.previous.run
+    covered = _timestamp(work.resolved, run.complete_through + timedelta(days=1))
     if work.previous.written_through > run.complete_through:
-        covered = _timestamp(work.resolved, run.complete_through + timedelta(days=1))
-        later = stored.where(f"{EVENT_TIMESTAMP} > {covered}")
+        later = stored().where(f"{EVENT_TIMESTAMP} > {covered}")
         every = every.union(packed(later, keys, "stored", buckets))
-        stored = stored.where(f"{EVENT_TIMESTAMP} <= {covered}")
-    if work.plan.carried_day is not None:
-        assert run.carry is not None
-        carry = table.path / run.carry
-        every = every.union(carried_packets(spark, work.resolved, carry, buckets))
     touched = marks(spark, work.resolved, work.before, work.snapshots, day_number(run.complete_through))
     count = 0 if touched is None else touched.cache().count()
     if touched is None or count == 0:
@@ -280,8 +287,8 @@ def _with_what_was_known(
         older = events(spark, work.resolved, work.snapshots, older_days)
         older = older.join(own, on=keys, how="left_semi").select(*event_schema(work.resolved).names)
         every = every.union(packed(older, keys, "events", buckets))
-    stored = stored.join(own, on=keys, how="left_semi")
-    return every.union(packed(touched, keys, "marks", buckets)).union(packed(stored, keys, "stored", buckets)), count
+    again = stored().where(f"{EVENT_TIMESTAMP} <= {covered}").join(own, on=keys, how="left_semi")
+    return every.union(packed(touched, keys, "marks", buckets)).union(packed(again, keys, "stored", buckets)), count
 
 
 def _late_until(work: _Work) -> int | None:

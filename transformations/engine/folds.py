@@ -10,7 +10,7 @@ all their days.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -55,13 +55,14 @@ def carried_parts(resolved: Resolved) -> list[tuple[Aggregation, Window]]:
 
 
 def carry_schema(resolved: Resolved) -> pa.Schema:
-    """The columns of what a run carries over: the join keys, and for each of `carried_parts` its event count and
-    values.
+    """The columns of what a run carries over: the join keys, and for each of `carried_parts` its event count and, where
+    it aggregates a column, values.
     """
     fields = [pa.field(key, dtype.arrow) for key, dtype in resolved.join_keys.items()]
     for index, (part, _) in enumerate(carried_parts(resolved)):
-        type_ = resolved.columns[part.measured].arrow if part.measured else pa.int64()
-        fields += [pa.field(f"number_{index}", pa.int64()), pa.field(f"values_{index}", pa.list_(type_))]
+        fields.append(pa.field(f"number_{index}", pa.int64()))
+        if part.measured is not None:
+            fields.append(pa.field(f"values_{index}", pa.list_(resolved.columns[part.measured].arrow)))
     return pa.schema(fields)
 
 
@@ -75,6 +76,7 @@ class Folds:
         self._events, self._tiles, self._carried = events, tiles, carried
         self._parts = carried_parts(resolved)
         self._index = {(part.computation(), window): index for index, (part, window) in enumerate(self._parts)}
+        self._first: dict[Window, Int64s] = {}
         self._selected: dict[tuple[object, ...], Selection] = {}
         self._tiled: dict[_Selected, tuple[Selection, object]] = {}
         self._folded: dict[tuple[Computation, Window], pa.Array] = {}
@@ -95,11 +97,12 @@ class Folds:
         for part, window in self._parts:
             selection, tiles = self._tiles_of(part, window)
             first = since[window]
-            values, sizes = part.compact(selection, tiles, first, last)
-            offsets = np.zeros(len(sizes) + 1, dtype=np.int32)
-            np.cumsum(sizes, out=offsets[1:])
             columns.append(pa.array(selection.numbers[last] - selection.numbers[first]))
-            columns.append(pa.ListArray.from_arrays(pa.array(offsets), values))
+            if part.measured is not None:
+                values, sizes = part.compact(selection, tiles, first, last)
+                offsets = np.zeros(len(sizes) + 1, dtype=np.int32)
+                np.cumsum(sizes, out=offsets[1:])
+                columns.append(pa.ListArray.from_arrays(pa.array(offsets), values))
         return columns
 
     def _tiles_of(self, part: Aggregation, window: Window) -> tuple[Selection, object]:
@@ -140,24 +143,34 @@ class Folds:
 
     def _with_carried(self, selection: Selection, part: Aggregation, window: Window, index: int) -> Selection:
         """The selection with what was carried over, and nothing twice."""
-        lists = self._carried[f"values_{index}"].combine_chunks()
         numbers = np.asarray(self._carried[f"number_{index}"].to_numpy(), dtype=np.int64)
-        sizes = np.asarray(pc.list_value_length(lists).to_numpy(zero_copy_only=False), dtype=np.int64)
-        if window.days is None:
-            return self._inserted(self._only_new(selection), [(pc.list_flatten(lists), sizes)], numbers)
-        carried = self._tiles.carried
-        first = np.searchsorted(selection.tile_keys, selection.tile_keys[carried] + 1 - window.days)
+        first, carried = self._given_before(window), self._tiles.carried
         leaving = selection.cuts[carried] - selection.cuts[first]
+        if part.measured is None:
+            return replace(selection, numbers=selection.numbers + self._before_cuts(numbers - leaving))
+        lists = self._carried[f"values_{index}"].combine_chunks()
+        sizes = np.asarray(pc.list_value_length(lists).to_numpy(zero_copy_only=False), dtype=np.int64)
+        if not part.can_undo:
+            return self._inserted(self._only_new(selection), [(pc.list_flatten(lists), sizes)], numbers)
         undone = part.undone(selection.values.take(pa.array(expanded(selection.cuts[first], leaving))))
-        numbers = numbers - (selection.numbers[carried] - selection.numbers[first])
-        return self._inserted(selection, [(pc.list_flatten(lists), sizes), (undone, leaving)], numbers)
+        return self._inserted(selection, [(pc.list_flatten(lists), sizes), (undone, leaving)], numbers - leaving)
+
+    def _given_before(self, window: Window) -> Int64s:
+        """Of each carried tile the first one of its entity in the window that ends with it."""
+        if window not in self._first:
+            tiles = self._tiles
+            carried = tiles.keys[tiles.carried]
+            begin = carried // tiles.span * tiles.span
+            if window.days is not None:
+                begin = np.maximum(begin, carried + 1 - window.days)
+            self._first[window] = np.searchsorted(tiles.keys, begin)
+        return self._first[window]
 
     def _only_new(self, selection: Selection) -> Selection:
         """The selection without the events that the carried tiles stand for."""
-        tiles = self._tiles
-        entity, of_carried = tiles.keys // tiles.span, tiles.keys[tiles.carried] // tiles.span
-        own = np.minimum(np.searchsorted(of_carried, entity), len(of_carried) - 1)
-        old = (of_carried[own] == entity) & (np.arange(len(entity)) < tiles.carried[own])
+        first, carried = self._given_before(LIFETIME), self._tiles.carried
+        old = np.zeros(len(selection.tile_keys), dtype=np.bool_)
+        old[expanded(first, carried - first)] = True
         sizes = np.diff(selection.cuts)
         if not sizes[old].any():
             return selection

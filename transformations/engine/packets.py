@@ -34,8 +34,8 @@ def pack(
 ) -> Iterator[pa.RecordBatch]:
     """Cut batches into packets by the hash of their keys; rows without a key are left out.
 
-    Each batch's first packet counts its rows, its rows without a key, and its rows that are null in each `found`
-    column.
+    The first packet of each batch of events counts its rows, its rows without a key, and its rows that are null in each
+    `found` column.
     """
     for table in _gathered(batches):
         complete = pc.is_valid(table[keys[0]])
@@ -46,7 +46,7 @@ def pack(
         names = [name for name in table.column_names if name not in found]
         rows = pa.table([table[name] for name in names], names=names)  # nullable all: so are those that Spark reads
         rows = rows.filter(complete) if counts[1] else rows
-        yield _packets(rows, keys, kind, buckets, counts)
+        yield _packets(rows, keys, kind, buckets, counts if kind == "events" else [])
 
 
 def unpack(batches: Iterable[pa.RecordBatch]) -> Iterator[tuple[int, dict[str, pa.Table]]]:

@@ -75,6 +75,12 @@ class RawFile:
     first_day: int
     last_day: int
 
+    def share(self, days: Sequence[range]) -> float:
+        """The share of the file's own business days that these ascending stretches of days hold."""
+        own = range(self.first_day, self.last_day + 1)
+        held = sum(len(range(max(own.start, each.start), min(own.stop, each.stop))) for each in days)
+        return held / len(own)
+
 
 @dataclass(frozen=True)
 class RawSnapshot:
@@ -100,6 +106,10 @@ class RawSnapshot:
     def rows(self) -> int:
         """The rows in all files, superseded ones included."""
         return sum(part.rows for part in self.parts)
+
+    def parts_of(self, days: Sequence[range]) -> tuple[RawFile, ...]:
+        """The files that may have rows of these business days."""
+        return tuple(part for part in self.parts if part.share(days))
 
     def parts_since(self, version: int) -> tuple[RawFile, ...]:
         """The files that came with drops after that version."""

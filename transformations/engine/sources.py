@@ -6,6 +6,7 @@ Everything here is lazy; nothing is collected.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import reduce
 from operator import or_
 from pathlib import Path
@@ -57,36 +58,29 @@ def event_packets(
     resolved: Resolved,
     snapshots: Mapping[str, RawSnapshot],
     days: Sequence[range],
+    carry: Path | None,
     buckets: int,
 ) -> DataFrame:
-    """The current events of these days, packed by entity; `counted` names what their counts count.
+    """The current events of these days and what an earlier run carried over into a folder, packed by entity; `counted`
+    names what the counts of events count.
 
     Where every row counts and nothing is looked up, tasks read the raw files themselves: Spark's own reader makes rows
     of columns first, which costs ten times as much.
     """
     snapshot = snapshots[resolved.contract.name]
     keys = list(resolved.join_keys)
+    readings = [] if carry is None else [_carried(resolved, carry)]
     if resolved.lookups or snapshot.supersedes:
         found = list(_found_columns(resolved).values())
         rows = events(spark, resolved, snapshots, days).select(*keys, *event_columns(resolved), *found)
-        return packed(rows, keys, "events", buckets, found)
-    parts = [
-        part.path
-        for part in snapshot.parts
-        if any(part.first_day < stretch.stop and part.last_day >= stretch.start for stretch in days)
-    ]
+        packets = packed(rows, keys, "events", buckets, found)
+        return packets.union(_packed_files(spark, readings, keys, buckets)) if readings else packets
     day = field(BUSINESS_DAY)
     within = [(day >= stretch.start) & (day < stretch.stop) for stretch in days]
     wanted = reduce(or_, within, scalar(False)) & ~field(_RETRACTED)
-    columns = event_schema(resolved).names
-    return _packed_files(spark, parts, raw_schema(resolved.contract), columns, wanted, keys, "events", buckets)
-
-
-def carried_packets(spark: SparkSession, resolved: Resolved, folder: Path, buckets: int) -> DataFrame:
-    """What an earlier run carried over, packed by entity."""
-    files = sorted(str(path) for path in folder.glob("*.parquet"))
-    schema = carry_schema(resolved)
-    return _packed_files(spark, files, schema, schema.names, None, list(resolved.join_keys), "carried", buckets)
+    files = [part.path for part in snapshot.parts_of(days)]
+    raw = _Reading("events", files, raw_schema(resolved.contract), event_schema(resolved).names, wanted)
+    return _packed_files(spark, [raw, *readings], keys, buckets)
 
 
 def can_go_on(folder: Path, resolved: Resolved) -> bool:
@@ -97,12 +91,20 @@ def can_go_on(folder: Path, resolved: Resolved) -> bool:
     return bool(files) and read_schema(files[0]).names == carry_schema(resolved).names
 
 
+def carried_rows(folder: Path) -> int:
+    """Of how many entities a run carried something over."""
+    from pyarrow.parquet import read_metadata
+
+    return sum(int(read_metadata(file).num_rows) for file in folder.glob("*.parquet"))
+
+
 def stored_packets(
     spark: SparkSession, resolved: Resolved, files: Sequence[str], kind: Kind, buckets: int
 ) -> DataFrame:
     """All rows of these files of the view's table, packed by entity."""
     schema = table_schema(resolved)
-    return _packed_files(spark, files, schema, schema.names, None, list(resolved.join_keys), kind, buckets)
+    reading = _Reading(kind, files, schema, schema.names, None)
+    return _packed_files(spark, [reading], list(resolved.join_keys), buckets)
 
 
 def event_schema(resolved: Resolved) -> pa.Schema:
@@ -234,23 +236,36 @@ def _found_columns(resolved: Resolved) -> dict[str, str]:
     return {lookup.source: f"_found_{lookup.source}" for lookup in resolved.definition.lookups}
 
 
-def _packed_files(
-    spark: SparkSession,
-    files: Sequence[str],
-    schema: pa.Schema,
-    columns: Sequence[str],
-    wanted: Expression | None,
-    keys: Sequence[str],
-    kind: Kind,
-    buckets: int,
-) -> DataFrame:
-    """The rows of Parquet files as packets, each task reading its share of the files."""
-    shares = max(min(spark.sparkContext.defaultParallelism, len(files)), 1)
+@dataclass(frozen=True)
+class _Reading:
+    """Parquet files that tasks read themselves: these columns of the rows that are wanted; None: of all."""
+
+    kind: Kind
+    files: Sequence[str]
+    schema: pa.Schema
+    columns: Sequence[str]
+    wanted: Expression | None
+
+    def share(self, number: int, shares: int) -> Iterator[pa.RecordBatch]:
+        """The rows of one of so many equal shares of the files."""
+        rows = dataset(list(self.files[number::shares]), schema=self.schema, format="parquet")
+        return rows.to_batches(columns=list(self.columns), filter=self.wanted)  # type: ignore[no-any-return]
+
+
+def _carried(resolved: Resolved, folder: Path) -> _Reading:
+    schema = carry_schema(resolved)
+    return _Reading("carried", sorted(map(str, folder.glob("*.parquet"))), schema, schema.names, None)
+
+
+def _packed_files(spark: SparkSession, readings: Sequence[_Reading], keys: Sequence[str], buckets: int) -> DataFrame:
+    """The rows of Parquet files as packets, each task reading its share of all of them."""
+    most = max(len(reading.files) for reading in readings)
+    shares = max(min(spark.sparkContext.defaultParallelism, most), 1)
 
     def read(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        for share in (share for batch in batches for share in batch.column(0).to_pylist()):
-            rows = dataset(list(files[share::shares]), schema=schema, format="parquet")
-            yield from pack(rows.to_batches(columns=list(columns), filter=wanted), keys, kind, buckets)
+        for number in (number for batch in batches for number in batch.column(0).to_pylist()):
+            for reading in readings:
+                yield from pack(reading.share(number, shares), keys, reading.kind, buckets)
 
     return spark.range(0, shares, 1, shares).mapInArrow(read, SCHEMA)
 

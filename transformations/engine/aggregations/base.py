@@ -115,14 +115,14 @@ class Aggregation(ABC):
         """Fewer values that give the same result as those of the tiles `first[r]` to `last[r]`, also together with
         later ones, and how many each.
 
-        A run carries these to the next, which then need not read old events again. By default all of them. tiles: what
-        `tile` made of the selection.
+        A run carries these to the next, which then need not read old events again; of an aggregation without a column
+        it carries the number of events alone. By default all of them. tiles: what `tile` made of the selection.
         """
         sizes = selection.cuts[last] - selection.cuts[first]
         return selection.values.take(pa.array(expanded(selection.cuts[first], sizes))), sizes
 
     def undone(self, values: pa.Array) -> pa.Array:
-        """Values that, added to a window, take these out of it again; only where `can_undo`."""
+        """Values that, added to a window, take these out of it again; only where `can_undo`, and a column."""
         raise TypeError(f"{type(self).__name__} cannot take values out of its result")
 
     # --- what the engine asks ----------------------------------------------------------------------------------------

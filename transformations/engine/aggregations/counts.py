@@ -38,12 +38,6 @@ class Count(Aggregation):
     def fold(self, tiles: Selection, ranges: Ranges) -> pa.Array:
         return pa.array(counts(tiles, ranges))
 
-    def compact(self, selection: Selection, tiles: Selection, first: Int64s, last: Int64s) -> tuple[pa.Array, Int64s]:
-        return selection.values.slice(0, 0), np.zeros(len(first), dtype=np.int64)
-
-    def undone(self, values: pa.Array) -> pa.Array:
-        return values  # what counts is their number
-
     def reference(self, values: Sequence[object]) -> int:
         return len(values)
 
