@@ -22,6 +22,7 @@ from transformations import (
     hours,
     on_demand,
     one_of,
+    quotient,
 )
 
 
@@ -136,8 +137,7 @@ household_demographics = PlainFeatures(
 @on_demand(unit="ratio", expect=between(0, 1_000))
 def basket_vs_usual(basket_value: Float64, basket_value_mean_28d: Float64) -> Float64:
     """This basket against the household's mean basket of 28 days; null where that is null or 0."""
-    usual = pc.if_else(pc.equal(basket_value_mean_28d, 0.0), None, basket_value_mean_28d)
-    return pc.divide(basket_value, usual)
+    return quotient(basket_value, basket_value_mean_28d)
 
 
 @on_demand(unit="days", expect=at_least(0))

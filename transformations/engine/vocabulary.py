@@ -20,7 +20,7 @@ from transformations.engine.conditions import column
 from transformations.engine.definitions import Attribute, Lookup, PlainFeatures, WindowedFeatures
 from transformations.engine.dtypes import Bool, Float64, Int64, String, UnixTimestamp
 from transformations.engine.expectations import ANYTHING, at_least, at_most, between, one_of
-from transformations.engine.functions import derived, on_demand
+from transformations.engine.functions import derived, on_demand, quotient
 from transformations.engine.windows import LIFETIME, days, hours
 
 __all__ = [
@@ -58,4 +58,5 @@ __all__ = [
     "hours",
     "on_demand",
     "one_of",
+    "quotient",
 ]

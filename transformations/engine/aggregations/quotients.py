@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from transformations.engine.aggregations.base import Aggregation, Event, Ranges, Selection
 from transformations.engine.aggregations.counts import Count, CountDistinct
 from transformations.engine.conditions import Condition
 from transformations.engine.dtypes import FLOAT64, INT64, Dtype
 from transformations.engine.errors import DefinitionError
+from transformations.engine.functions import quotient
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -42,7 +42,7 @@ class _Quotient(Aggregation):
 
     def combine(self, parts: Sequence[pa.Array]) -> pa.Array:
         numerator, denominator = (part.cast(pa.float64(), safe=False) for part in parts)
-        return pc.divide(numerator, pc.if_else(pc.equal(denominator, 0.0), pa.scalar(None, pa.float64()), denominator))
+        return quotient(numerator, denominator)
 
     def of_events(self, events: Sequence[Event]) -> object:
         numerator, denominator = (part.of_events(events) for part in self.parts())
