@@ -6,7 +6,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
-from transformations import ANYTHING, Float64, Int64, String, UnixTimestamp, at_least, on_demand
+from transformations import ANYTHING, Float64, Int64, String, UnixTimestamp, at_least, on_demand, quotient
 from transformations.engine import functions as module
 from transformations.engine.errors import DataError, DefinitionError
 
@@ -191,3 +191,11 @@ def test_the_hash_ignores_the_docstring() -> None:
         return same
 
     assert hash_of(one()) == hash_of(another())
+
+
+def test_a_quotient_is_null_where_either_is_null_or_the_denominator_is_zero() -> None:
+    numerator, denominator = pa.array([6, 1, None, 0, 5], pa.int64()), pa.array([4.0, 0.0, 2.0, -0.0, None])
+    together = quotient(numerator, denominator)
+    assert together.to_pylist() == [1.5, None, None, None, None]
+    alone = [quotient(numerator.slice(row, 1), denominator.slice(row, 1)) for row in range(5)]
+    assert pa.concat_arrays(alone).equals(together)
