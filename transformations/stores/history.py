@@ -6,7 +6,8 @@ from __future__ import annotations
 
 import glob
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -33,7 +34,8 @@ class History:
     """The rows of one source as they were published when this was made; `name` is what error messages call it.
 
     renamed: from the names that the view uses to the names in the files, where they differ. version: of the Delta log,
-    None for plain files. is_hive: whether folders such as `day=2020-01-01` hold columns.
+    None for plain files. is_hive: whether folders such as `day=2020-01-01` hold columns. complete_until: the event
+    timestamp up to which a built table is complete; None of other sources, which do not tell.
     """
 
     name: str
@@ -43,6 +45,7 @@ class History:
     renamed: Mapping[str, str]
     version: int | None = None
     is_hive: bool = False
+    complete_until: datetime | None = None
 
     @property
     def relation(self) -> str:
@@ -101,7 +104,8 @@ def history_of(view: FeatureView, repo_path: Path | str | None, version: int | N
             raise DataError(
                 f"{view.name}: {what} was built from definition {built}, the applied view is of {applied}. {remedy}"
             )
-        return _history(view.name, source, published.files, published.version)
+        history = _history(view.name, source, published.files, published.version)
+        return replace(history, complete_until=published.run.complete_until)
     return source_history(view.name, source, repo_path, version)
 
 

@@ -26,7 +26,8 @@ class Loaded:
     version: of its offline table, None for a source of plain files. end: the last moment of which rows were written, in
     UTC: END, or the moment of the run. rows: how many it wrote. table: the number of the online table that they are in.
     schema: the schema they were written under. definition: the hash of the definition behind them. files: of a source
-    of plain files each with its size and time of change (in nanoseconds).
+    of plain files each with its size and time of change (in nanoseconds). complete_until: the event timestamp up to
+    which its offline table was complete; None where the source does not tell.
     """
 
     version: int | None
@@ -36,12 +37,17 @@ class Loaded:
     schema: str = ""
     definition: str | None = None
     files: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    complete_until: datetime | None = None
+
+    @property
+    def complete_through(self) -> datetime:
+        """The moment up to which the online store knows all that there is to know."""
+        return self.end if self.complete_until is None else min(self.end, self.complete_until)
 
 
 def record(client: Redis | RedisCluster, project: str, view: str, loaded: Loaded) -> None:
     """Note that a view has been loaded; call it when all rows are there."""
-    facts = {**asdict(loaded), "end": loaded.end.isoformat()}
-    client.hset(_key(project), view, json.dumps(facts))
+    client.hset(_key(project), view, json.dumps(asdict(loaded), default=datetime.isoformat))
 
 
 def forget(client: Redis | RedisCluster, project: str, view: str) -> None:
@@ -73,7 +79,12 @@ def loaded_views(store: FeatureStore, settings: Settings) -> dict[str, Loaded]:
 
 def _loaded(facts: dict[str, Any]) -> Loaded:
     files = {path: (size, changed) for path, (size, changed) in facts["files"].items()}
-    return Loaded(**{**facts, "end": datetime.fromisoformat(facts["end"]), "files": files})
+    until = facts.get("complete_until")
+    moments = {
+        "end": datetime.fromisoformat(facts["end"]),
+        "complete_until": datetime.fromisoformat(until) if until else None,
+    }
+    return Loaded(**{**facts, **moments, "files": files})
 
 
 def _key(project: str) -> str:

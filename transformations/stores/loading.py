@@ -88,6 +88,7 @@ class Load:
             schema.text(),
             definition,
             plain_files(source.history),
+            source.history.complete_until,
         )
         record(client, project, name, loaded)
         unlink_leftovers(client)

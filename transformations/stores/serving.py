@@ -165,12 +165,12 @@ class _Collector(Collector):
             return GaugeMetricFamily(f"features_view_{name}", help_text, labels=["view"])
 
         loaded = gauge("loaded", "Whether Redis holds a view that was loaded to its end")
-        through = gauge("complete_through_timestamp_seconds", "Up to when a view's rows are in Redis")
+        through = gauge("complete_through_timestamp_seconds", "Up to when Redis knows all of a view")
         version = gauge("table_version", "Version of the offline table that a view was last loaded from")
         for view, found in self.watch.views():
             loaded.add_metric([view], float(found is not None))
             if found is not None:
-                through.add_metric([view], found.end.timestamp())
+                through.add_metric([view], found.complete_through.timestamp())
             if found is not None and found.version is not None:
                 version.add_metric([view], float(found.version))
         yield from (loaded, through, version)

@@ -1,7 +1,8 @@
 """What was loaded last is noted in Redis itself: it goes where the rows go."""
 
 from collections.abc import Callable
-from datetime import UTC, datetime
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from feast import FeatureStore
@@ -31,6 +32,21 @@ def test_a_flushed_store_has_loaded_nothing(store_of: Callable[..., FeatureStore
         client.flushall()
 
     assert loaded_views(store_of(), get_settings()) == {}
+
+
+def test_a_table_that_ends_before_the_materialization_s_end_is_complete_up_to_there(
+    store_of: Callable[..., FeatureStore],
+) -> None:
+    behind = replace(LOADED, complete_until=LOADED.end - timedelta(hours=6))
+    ahead = replace(LOADED, complete_until=LOADED.end + timedelta(hours=6))
+    with Redis.from_url(embedded.start()) as client:
+        record(client, "test", "behind", behind)
+        record(client, "test", "ahead", ahead)
+
+    found = loaded_views(store_of(), get_settings())
+    assert found == {"behind": behind, "ahead": ahead}
+    assert found["behind"].complete_through == behind.complete_until
+    assert found["ahead"].complete_through == LOADED.end
 
 
 def test_asking_starts_no_server_where_nothing_was_ever_loaded(store_of: Callable[..., FeatureStore]) -> None:

@@ -366,6 +366,41 @@ def test_without_a_spine_every_row_of_a_range_of_time_is_given(
     }
 
 
+def test_a_view_of_no_entity_gives_every_row_of_a_range_of_time_too(
+    store_of: Store, table_of: Rows, at: Callable[[str], datetime], tmp_path: Path
+) -> None:
+    table = table_of(
+        """
+        event_timestamp  created_timestamp  rate
+        2024-05-01       2024-05-01         1.5
+        2024-05-03       2024-05-03         2.5""",
+        rate=pa.float64(),
+    )
+    pq.write_table(table, tmp_path / "rates.parquet")
+    source = FileSource(name="rates", path=str(tmp_path / "rates.parquet"), timestamp_field="event_timestamp")
+    rates = FeatureView(name="rates", entities=[], schema=[Field(name="rate", dtype=Float64)], source=source)
+    job = store_of(rates).get_historical_features(
+        features=["rates:rate"], start_date=datetime(2024, 5, 2), end_date=datetime(2024, 5, 4)
+    )
+    assert job.to_arrow().to_pydict() == {"event_timestamp": [at("2024-05-03")], "rate": [2.5]}
+
+
+def test_a_version_of_a_view_gives_the_features_that_it_had(
+    store_of: Store, user: Entity, stored: View, table_of: Rows
+) -> None:
+    table = table_of(VISITS, spent=pa.float64()).append_column("seen", pa.array([1, 2, 3]))
+    store_of(user, stored("user_visits", table, spent=Float64))
+    store = store_of(stored("user_visits", table, spent=Float64, seen=Int64))
+    store.registry.enable_online_versioning = True  # as the yaml has it under `registry`
+    rows = spine((1, "2024-05-09"), (2, "2024-05-09"))
+
+    found = store.get_historical_features(rows, ["user_visits@v0:spent", "user_visits@v1:seen"]).to_arrow()
+    assert found.column_names[2:] == ["spent", "seen"]
+    assert found.select(["spent", "seen"]).to_pydict() == {"spent": [30.0, None], "seen": [2, 3]}
+    with pytest.raises(Exception, match="seen"):
+        store.get_historical_features(rows, ["user_visits@v0:seen"]).to_arrow()
+
+
 def test_on_demand_features_are_computed_for_training_and_saved_with_the_dataset(
     store_of: Store, user: Entity, visits: FeatureView, module_of: Callable[[str, str], ModuleType], tmp_path: Path
 ) -> None:
