@@ -13,6 +13,7 @@ from feast import FeatureStore
 from redis import Redis
 
 from transformations.engine.errors import ServiceUnavailableError
+from transformations.engine.settings import get_settings
 
 SLOTS = 16_384
 FEATURES = ["user_visits:visits", "user_visits:spent", "user_visits:page"]
@@ -49,8 +50,13 @@ def nodes(server_of: Callable[..., Any], free_port: Callable[[], int]) -> list[A
 
 
 def test_a_cluster_is_loaded_looked_up_and_says_when_a_node_is_gone(
-    nodes: list[Any], serving: Callable[..., FeatureStore], expected: dict[str, list[Any]]
+    nodes: list[Any],
+    serving: Callable[..., FeatureStore],
+    expected: dict[str, list[Any]],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setenv("FEATURES_REDIS_READ_TIMEOUT_MS", "1500")  # 3,000 entities at once, while other tests run
+    get_settings.cache_clear()
     places = ",".join(f"127.0.0.1:{node.port}" for node in nodes)
     store = serving(redis_type="redis_cluster", connection_string=places)
     by_url = serving(redis_type="redis_cluster", connection_string=nodes[1].url)
@@ -66,7 +72,7 @@ def test_a_cluster_is_loaded_looked_up_and_says_when_a_node_is_gone(
     began = time.monotonic()
     with pytest.raises(ServiceUnavailableError, match=r"cannot be reached|is no complete cluster|is too slow"):
         store.get_online_features(FEATURES, everyone)
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 2 * 1.5 + 0.5
 
 
 async def _ask(store: FeatureStore, rows: dict[str, list[int]]) -> dict[str, list[Any]]:
