@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
+from functools import reduce
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING
@@ -20,7 +21,7 @@ from transformations.engine.business_days import (
 )
 from transformations.engine.code_revision import code_revision
 from transformations.engine.errors import DataError, UsageError
-from transformations.engine.job import Folders, buckets_for, run_job
+from transformations.engine.job import Folders, Written, buckets_for, run_job, run_small_job
 from transformations.engine.offline_tables import EVENT_TIMESTAMP, OfflineTable, Run, TableVersion, table_schema
 from transformations.engine.packets import packed
 from transformations.engine.raw_zone import RawSnapshot, RawTable
@@ -30,6 +31,7 @@ from transformations.engine.sources import (
     can_go_on,
     carried_rows,
     counted,
+    event_files,
     event_packets,
     event_schema,
     events,
@@ -47,6 +49,8 @@ if TYPE_CHECKING:
 Report = Callable[[str], None]
 
 _MICROSECOND = timedelta(microseconds=1)
+_FEW_ROWS, _FEW_BUCKETS = 1_000_000, 4
+"""Up to so many rows every task reads all; more than so many tasks would read more than a shuffle writes."""
 
 
 def build(
@@ -188,23 +192,14 @@ def _contract(resolved: Resolved, name: str) -> Contract:
 
 
 def _performed(work: _Work, table: OfflineTable, settings: Settings, report: Report) -> Run | None:
-    from pyspark.sql import Observation, functions
-
     started, clock = settings.now(), perf_counter()
     spark = spark_session(settings, report)
     run_id = uuid.uuid4().hex
-    observed = Observation()
-    counts = counted(work.resolved)
     carry = _carried_from(work, table)
-    buckets = buckets_for(_rows_to_read(work, carry), spark.sparkContext.defaultParallelism)
-    sums = [functions.sum(functions.get("counts", functions.lit(i))).alias(name) for i, name in enumerate(counts)]
-    every = event_packets(spark, work.resolved, work.snapshots, work.plan.days, carry, buckets)
-    packets, late = _with_what_was_known(spark, work, every.observe(observed, *sums), buckets)
     folders = Folders(
         table.path, table.path / f"run={run_id}", table.path / f"carry={run_id}" if work.carries else None
     )
-    report("computing")
-    written = run_job(work.plan, packets, buckets, folders, _late_until(work))
+    written, late = _computed(work, spark, carry, folders, report)
     files = written.files
     report("publishing")
     run = Run(
@@ -224,7 +219,7 @@ def _performed(work: _Work, table: OfflineTable, settings: Settings, report: Rep
         late_entities=late,
         late_rows=written.late_rows,
         complete_until=_event_timestamp(work.resolved, work.complete_through + timedelta(days=1)),
-        counts={name: int(observed.get[name] or 0) for name in counts},
+        counts=dict(zip(counted(work.resolved), written.counts, strict=True)),
         carry=_carry(work, folders),
     )
     if not files and work.previous is not None and _same_state(run, work.previous.run):
@@ -232,6 +227,28 @@ def _performed(work: _Work, table: OfflineTable, settings: Settings, report: Rep
         return None
     after = None if work.previous is None else work.previous.version
     return table.publish(files, table_schema(work.resolved), run, after=after, replace_all=work.kind == "rebuild")
+
+
+def _computed(
+    work: _Work, spark: SparkSession, carry: Path | None, folders: Folders, report: Report
+) -> tuple[Written, int]:
+    """What the run wrote, and how many entities late or corrected events have touched."""
+    from pyspark.sql import Observation, functions
+
+    rows, late_until = _rows_to_read(work, carry), _late_until(work)
+    buckets = buckets_for(rows, spark.sparkContext.defaultParallelism)
+    known, late = _known_before(spark, work, buckets)
+    report("computing")
+    files = event_files(work.resolved, work.snapshots, work.plan.days, carry)
+    if files is not None and not known and rows <= _FEW_ROWS:
+        return run_small_job(work.plan, files, spark, min(buckets, _FEW_BUCKETS), folders, late_until), late
+    observed = Observation()
+    counts = counted(work.resolved)
+    sums = [functions.sum(functions.get("counts", functions.lit(i))).alias(name) for i, name in enumerate(counts)]
+    every = event_packets(spark, work.resolved, work.snapshots, work.plan.days, carry, buckets)
+    packets = reduce(lambda left, right: left.union(right), known, every.observe(observed, *sums))
+    written = run_job(work.plan, packets, buckets, folders, late_until)
+    return replace(written, counts=[int(observed.get[name] or 0) for name in counts]), late
 
 
 def _carry(work: _Work, folders: Folders) -> str | None:
@@ -255,15 +272,15 @@ def _rows_to_read(work: _Work, carry: Path | None) -> int:
     return int(rows) + (0 if carry is None else carried_rows(carry))
 
 
-def _with_what_was_known(spark: SparkSession, work: _Work, every: DataFrame, buckets: int) -> tuple[DataFrame, int]:
-    """All packets to sweep, and how many entities late or corrected events have touched.
+def _known_before(spark: SparkSession, work: _Work, buckets: int) -> tuple[list[DataFrame], int]:
+    """Further packets to sweep, where there are any, and how many entities late or corrected events have touched.
 
     Of a touched entity, the stored rows are checked again, and from all its events; of the others, what the last run
     carried over stands for the older ones. Rows later than the last run covered are there only after a restore: they
     hold what was restored, and are checked whosever they are.
     """
     if work.previous is None or work.kind == "rebuild":
-        return every, 0
+        return [], 0
     keys = list(work.resolved.join_keys)
     files = work.previous.files
 
@@ -272,24 +289,23 @@ def _with_what_was_known(spark: SparkSession, work: _Work, every: DataFrame, buc
 
     if work.kind == "backfill":
         until = _timestamp(work.resolved, day_of_number(work.plan.last_day))
-        return every.union(packed(stored().where(f"{EVENT_TIMESTAMP} <= {until}"), keys, "stored", buckets)), 0
-    run = work.previous.run
+        return [packed(stored().where(f"{EVENT_TIMESTAMP} <= {until}"), keys, "stored", buckets)], 0
+    run, known = work.previous.run, []
     covered = _timestamp(work.resolved, run.complete_through + timedelta(days=1))
     if work.previous.written_through > run.complete_through:
-        later = stored().where(f"{EVENT_TIMESTAMP} > {covered}")
-        every = every.union(packed(later, keys, "stored", buckets))
+        known.append(packed(stored().where(f"{EVENT_TIMESTAMP} > {covered}"), keys, "stored", buckets))
     touched = marks(spark, work.resolved, work.before, work.snapshots, day_number(run.complete_through))
     count = 0 if touched is None else touched.cache().count()
     if touched is None or count == 0:
-        return every, 0
+        return known, 0
     own = touched.select(*keys)
     if work.plan.carried_day is not None:
         older_days = others(range(FIRST_DAY, work.plan.last_day), work.plan.days)
         older = events(spark, work.resolved, work.snapshots, older_days)
         older = older.join(own, on=keys, how="left_semi").select(*event_schema(work.resolved).names)
-        every = every.union(packed(older, keys, "events", buckets))
+        known.append(packed(older, keys, "events", buckets))
     again = stored().where(f"{EVENT_TIMESTAMP} <= {covered}").join(own, on=keys, how="left_semi")
-    return every.union(packed(touched, keys, "marks", buckets)).union(packed(again, keys, "stored", buckets)), count
+    return [*known, packed(touched, keys, "marks", buckets), packed(again, keys, "stored", buckets)], count
 
 
 def _late_until(work: _Work) -> int | None:

@@ -5,7 +5,7 @@ Only the description of each written file comes back to the driver, never data.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,17 +17,26 @@ import pyarrow.compute as pc
 from transformations.engine.folds import carry_schema
 from transformations.engine.offline_tables import EVENT_TIMESTAMP, table_schema, time_bounds
 from transformations.engine.packets import unpack
-from transformations.engine.sources import event_schema
+from transformations.engine.sources import Files, event_schema
 from transformations.engine.storage import UNFINISHED, NewFile
 from transformations.engine.sweep import FROM_DAY, SweepPlan, sweep
 
 if TYPE_CHECKING:
-    from pyspark.sql import DataFrame
+    from pyspark.sql import DataFrame, SparkSession
 
 BucketWork = Callable[[int, Mapping[str, pa.Table]], pa.Table]
 """The rows to write for a bucket, from its number and the tables it received, by kind."""
 
-_WRITTEN = "path string, size bigint, rows bigint, late bigint, first_micros bigint, last_micros bigint"
+_WRITTEN = (
+    "path string, size bigint, rows bigint, late bigint, first_micros bigint, last_micros bigint, counts array<bigint>"
+)
+_WRITTEN_SCHEMA = pa.schema(
+    [
+        ("path", pa.string()),
+        *((name, pa.int64()) for name in ("size", "rows", "late", "first_micros", "last_micros")),
+        ("counts", pa.list_(pa.int64())),
+    ]
+)
 # Chosen by the point-in-time join's benchmark (30M rows × 20 features, sorted by key and time). DuckDB skips the pages
 # that hold no wanted row: with 8,192 rows a page and LZ4 it fetches 1,000 random rows in 0.7 s and 100,000 in 1.3 s,
 # from pages of a whole row group in zstd in 1.1 s and 1.8 s; smaller row groups repeat their dictionaries and cost a
@@ -53,10 +62,13 @@ class Folders:
 
 @dataclass(frozen=True)
 class Written:
-    """The files that a job wrote, part of the table only once they are published. late_rows: see `run_job`."""
+    """The files that a job wrote, part of the table only once they are published. late_rows: see `run_job`. counts: of
+    all events, where the job read them itself.
+    """
 
     files: list[NewFile]
     late_rows: int
+    counts: Sequence[int] = ()
 
 
 def run_job(plan: SweepPlan, packets: DataFrame, buckets: int, folders: Folders, late_until: int | None) -> Written:
@@ -72,31 +84,42 @@ def write_buckets(
     work: BucketWork, packets: DataFrame, buckets: int, folders: Folders, late_until: int | None = None
 ) -> Written:
     """Write the rows that `work` makes of each bucket."""
-    task = _writing(work, folders, late_until)
-    written = packets.repartitionById(buckets, "bucket").mapInArrow(task, _WRITTEN).collect()
+
+    def task(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        for bucket, received in unpack(batches):
+            yield _written(work(bucket, received), folders, late_until, ())
+
+    return _collected(packets.repartitionById(buckets, "bucket").mapInArrow(task, _WRITTEN))
+
+
+def run_small_job(
+    plan: SweepPlan, files: Files, spark: SparkSession, buckets: int, folders: Folders, late_until: int | None
+) -> Written:
+    """The same of few rows, without a shuffle: each task reads all files, and keeps the rows of its bucket."""
+    work = _sweeping(plan, folders.carry)
+
+    def task(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        for bucket in (number for batch in batches for number in batch.column(0).to_pylist()):
+            received, counts = files.bucket(bucket, buckets)
+            yield _written(work(bucket, received), folders, late_until, () if bucket else counts)
+
+    return _collected(spark.range(0, buckets, 1, buckets).mapInArrow(task, _WRITTEN))
+
+
+def _collected(written: DataFrame) -> Written:
+    rows = written.collect()
     files = [
         NewFile(row["path"], row["size"], row["rows"], time_bounds(row["first_micros"], row["last_micros"]))
-        for row in written
+        for row in rows
+        if row["path"] is not None
     ]
-    return Written(files, sum(row["late"] for row in written))
+    counts = next((row["counts"] for row in rows if row["counts"]), ())
+    return Written(files, sum(row["late"] for row in rows), counts)
 
 
 def buckets_for(events: int, parallelism: int) -> int:
     """So many buckets that each holds about a million events, and every core has one."""
     return max(parallelism, -(-events // _EVENTS_A_BUCKET))
-
-
-def _writing(
-    work: BucketWork, folders: Folders, late_until: int | None
-) -> Callable[[Iterable[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
-    def task(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        for bucket, received in unpack(batches):
-            rows = work(bucket, received)
-            if rows.num_rows:
-                path = folders.rows / f"{uuid4().hex}.parquet"  # a name of its own: a task may be tried again
-                yield _described(write_rows(rows, path), rows, folders.table, late_until)
-
-    return task
 
 
 def _sweeping(plan: SweepPlan, carry: Path | None) -> BucketWork:
@@ -133,18 +156,19 @@ def write_rows(rows: pa.Table, path: Path) -> Path:
     return unfinished.rename(path)
 
 
-def _described(path: Path, rows: pa.Table, root: Path, late_until: int | None) -> pa.RecordBatch:
-    moments = rows[EVENT_TIMESTAMP].cast(pa.int64())
-    times = pc.min_max(moments).as_py()
-    return pa.RecordBatch.from_pylist(
-        [
-            {
-                "path": path.relative_to(root).as_posix(),
-                "size": path.stat().st_size,
-                "rows": rows.num_rows,
-                "late": 0 if late_until is None else pc.sum(pc.less_equal(moments, late_until)).as_py(),
-                "first_micros": times["min"],
-                "last_micros": times["max"],
-            }
-        ]
-    )
+def _written(rows: pa.Table, folders: Folders, late_until: int | None, counts: Sequence[int]) -> pa.RecordBatch:
+    """Write a bucket's rows, if there are any, and describe the file."""
+    facts: dict[str, object] = dict.fromkeys(("path", "size", "first_micros", "last_micros"))
+    facts |= {"rows": rows.num_rows, "late": 0, "counts": list(counts)}
+    if rows.num_rows:
+        path = write_rows(rows, folders.rows / f"{uuid4().hex}.parquet")  # a new name: a task may be tried again
+        moments = rows[EVENT_TIMESTAMP].cast(pa.int64())
+        times = pc.min_max(moments).as_py()
+        facts |= {
+            "path": path.relative_to(folders.table).as_posix(),
+            "size": path.stat().st_size,
+            "late": 0 if late_until is None else pc.sum(pc.less_equal(moments, late_until)).as_py(),
+            "first_micros": times["min"],
+            "last_micros": times["max"],
+        }
+    return pa.RecordBatch.from_pylist([facts], _WRITTEN_SCHEMA)

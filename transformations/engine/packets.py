@@ -38,15 +38,16 @@ def pack(
     `found` column.
     """
     for table in _gathered(batches):
-        complete = pc.is_valid(table[keys[0]])
-        for key in keys[1:]:
-            complete = pc.and_(complete, pc.is_valid(table[key]))
-        counts = [table.num_rows, table.num_rows - int(pc.sum(complete).as_py() or 0)]
-        counts += [table[name].null_count for name in found]
-        names = [name for name in table.column_names if name not in found]
-        rows = pa.table([table[name] for name in names], names=names)  # nullable all: so are those that Spark reads
-        rows = rows.filter(complete) if counts[1] else rows
+        rows, counts = _with_key(table, keys, found)
         yield _packets(rows, keys, kind, buckets, counts if kind == "events" else [])
+
+
+def of_bucket(
+    batches: Iterable[pa.RecordBatch], schema: pa.Schema, keys: Sequence[str], bucket: int, buckets: int
+) -> tuple[pa.Table, list[int]]:
+    """The rows of one bucket of so many, and the counts that `pack` would give of all rows."""
+    rows, counts = _with_key(pa.Table.from_batches(batches, schema), keys, ())
+    return rows.filter(pa.array(bucket_of(rows, keys, buckets) == bucket)), counts
 
 
 def unpack(batches: Iterable[pa.RecordBatch]) -> Iterator[tuple[int, dict[str, pa.Table]]]:
@@ -78,6 +79,18 @@ def _packing(
     keys: Sequence[str], kind: Kind, buckets: int, found: Sequence[str]
 ) -> Callable[[Iterable[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
     return lambda batches: pack(batches, keys, kind, buckets, found)
+
+
+def _with_key(table: pa.Table, keys: Sequence[str], found: Sequence[str]) -> tuple[pa.Table, list[int]]:
+    """The rows that have a key, without the `found` columns, and the counts of all rows."""
+    complete = pc.is_valid(table[keys[0]])
+    for key in keys[1:]:
+        complete = pc.and_(complete, pc.is_valid(table[key]))
+    counts = [table.num_rows, table.num_rows - int(pc.sum(complete).as_py() or 0)]
+    counts += [table[name].null_count for name in found]
+    names = [name for name in table.column_names if name not in found]
+    rows = pa.table([table[name] for name in names], names=names)  # nullable all: so are those that Spark reads
+    return rows.filter(complete) if counts[1] else rows, counts
 
 
 def _gathered(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:

@@ -17,7 +17,7 @@ from pyarrow.dataset import Expression, dataset, field, scalar
 
 from transformations.engine.folds import carry_schema
 from transformations.engine.offline_tables import table_schema
-from transformations.engine.packets import SCHEMA, Kind, pack, packed
+from transformations.engine.packets import SCHEMA, Kind, of_bucket, pack, packed
 from transformations.engine.raw_zone import RawSnapshot, raw_schema
 from transformations.engine.resolution import Resolved
 from transformations.engine.sweep import BUSINESS_DAY, FROM_DAY, RAW_TIMESTAMP, order_columns
@@ -53,6 +53,25 @@ def event_columns(resolved: Resolved) -> list[str]:
     return sorted(needed - set(resolved.join_keys))
 
 
+def event_files(
+    resolved: Resolved, snapshots: Mapping[str, RawSnapshot], days: Sequence[range], carry: Path | None
+) -> Files | None:
+    """The current events of these days and what an earlier run carried over into a folder, for tasks to read.
+
+    Spark's own reader makes rows of columns first, which costs ten times as much. None where events are looked up or
+    superseded, which it has to do: see `event_packets`.
+    """
+    snapshot = snapshots[resolved.contract.name]
+    if resolved.lookups or snapshot.supersedes:
+        return None
+    day = field(BUSINESS_DAY)
+    within = [(day >= stretch.start) & (day < stretch.stop) for stretch in days]
+    wanted = reduce(or_, within, scalar(False)) & ~field(_RETRACTED)
+    files = [part.path for part in snapshot.parts_of(days)]
+    raw = _Reading("events", files, raw_schema(resolved.contract), event_schema(resolved).names, wanted)
+    return Files((raw, *([] if carry is None else [_carried(resolved, carry)])), tuple(resolved.join_keys))
+
+
 def event_packets(
     spark: SparkSession,
     resolved: Resolved,
@@ -61,26 +80,17 @@ def event_packets(
     carry: Path | None,
     buckets: int,
 ) -> DataFrame:
-    """The current events of these days and what an earlier run carried over into a folder, packed by entity; `counted`
-    names what the counts of events count.
-
-    Where every row counts and nothing is looked up, tasks read the raw files themselves: Spark's own reader makes rows
-    of columns first, which costs ten times as much.
-    """
-    snapshot = snapshots[resolved.contract.name]
-    keys = list(resolved.join_keys)
-    readings = [] if carry is None else [_carried(resolved, carry)]
-    if resolved.lookups or snapshot.supersedes:
-        found = list(_found_columns(resolved).values())
-        rows = events(spark, resolved, snapshots, days).select(*keys, *event_columns(resolved), *found)
-        packets = packed(rows, keys, "events", buckets, found)
-        return packets.union(_packed_files(spark, readings, keys, buckets)) if readings else packets
-    day = field(BUSINESS_DAY)
-    within = [(day >= stretch.start) & (day < stretch.stop) for stretch in days]
-    wanted = reduce(or_, within, scalar(False)) & ~field(_RETRACTED)
-    files = [part.path for part in snapshot.parts_of(days)]
-    raw = _Reading("events", files, raw_schema(resolved.contract), event_schema(resolved).names, wanted)
-    return _packed_files(spark, [raw, *readings], keys, buckets)
+    """What `event_files` has, packed by entity; `counted` names what the counts of events count."""
+    files = event_files(resolved, snapshots, days, carry)
+    if files is not None:
+        return files.packets(spark, buckets)
+    keys = tuple(resolved.join_keys)
+    found = list(_found_columns(resolved).values())
+    rows = events(spark, resolved, snapshots, days).select(*keys, *event_columns(resolved), *found)
+    packets = packed(rows, keys, "events", buckets, found)
+    return (
+        packets if carry is None else packets.union(Files((_carried(resolved, carry),), keys).packets(spark, buckets))
+    )
 
 
 def can_go_on(folder: Path, resolved: Resolved) -> bool:
@@ -104,7 +114,7 @@ def stored_packets(
     """All rows of these files of the view's table, packed by entity."""
     schema = table_schema(resolved)
     reading = _Reading(kind, files, schema, schema.names, None)
-    return _packed_files(spark, [reading], list(resolved.join_keys), buckets)
+    return Files((reading,), tuple(resolved.join_keys)).packets(spark, buckets)
 
 
 def event_schema(resolved: Resolved) -> pa.Schema:
@@ -251,23 +261,44 @@ class _Reading:
         rows = dataset(list(self.files[number::shares]), schema=self.schema, format="parquet")
         return rows.to_batches(columns=list(self.columns), filter=self.wanted)  # type: ignore[no-any-return]
 
+    def of_bucket(self, keys: Sequence[str], bucket: int, buckets: int) -> tuple[pa.Table, list[int]]:
+        """The rows of one bucket of entities, and the counts of all rows."""
+        schema = pa.schema([self.schema.field(name) for name in self.columns])
+        return of_bucket(self.share(0, 1), schema, keys, bucket, buckets)
+
+
+@dataclass(frozen=True)
+class Files:
+    """Parquet files of several kinds that tasks read themselves."""
+
+    readings: tuple[_Reading, ...]
+    keys: tuple[str, ...]
+
+    def packets(self, spark: SparkSession, buckets: int) -> DataFrame:
+        """Their rows as packets, each task reading its share."""
+        most = max(len(reading.files) for reading in self.readings)
+        shares = max(min(spark.sparkContext.defaultParallelism, most), 1)
+        readings, keys = self.readings, self.keys
+
+        def read(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+            for number in (number for batch in batches for number in batch.column(0).to_pylist()):
+                for reading in readings:
+                    yield from pack(reading.share(number, shares), keys, reading.kind, buckets)
+
+        return spark.range(0, shares, 1, shares).mapInArrow(read, SCHEMA)
+
+    def bucket(self, number: int, buckets: int) -> tuple[dict[str, pa.Table], list[int]]:
+        """The tables of one bucket by kind, and the counts of all events: for a task that reads all for its own sake.
+
+        Of few rows that costs less than a shuffle.
+        """
+        found = {each.kind: each.of_bucket(self.keys, number, buckets) for each in self.readings}
+        return {kind: table for kind, (table, _) in found.items()}, found["events"][1]
+
 
 def _carried(resolved: Resolved, folder: Path) -> _Reading:
     schema = carry_schema(resolved)
     return _Reading("carried", sorted(map(str, folder.glob("*.parquet"))), schema, schema.names, None)
-
-
-def _packed_files(spark: SparkSession, readings: Sequence[_Reading], keys: Sequence[str], buckets: int) -> DataFrame:
-    """The rows of Parquet files as packets, each task reading its share of all of them."""
-    most = max(len(reading.files) for reading in readings)
-    shares = max(min(spark.sparkContext.defaultParallelism, most), 1)
-
-    def read(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        for number in (number for batch in batches for number in batch.column(0).to_pylist()):
-            for reading in readings:
-                yield from pack(reading.share(number, shares), keys, reading.kind, buckets)
-
-    return spark.range(0, shares, 1, shares).mapInArrow(read, SCHEMA)
 
 
 def _raw_columns(resolved: Resolved) -> list[str]:
