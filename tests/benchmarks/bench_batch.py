@@ -122,7 +122,7 @@ def main() -> None:
     given = parser.parse_args()
     size = Size(given.events, given.events // 100)
     in_fresh_process(ingest_events, WARM_UP.all_days, WARM_UP.events, WARM_UP.users, DAYS)
-    in_fresh_process(prepare, size)
+    in_fresh_process(prepare, size, True)
     different: list[Figures] = []
 
     def duckdb() -> Figures:
@@ -155,15 +155,16 @@ def main() -> None:
     shutil.rmtree(size.work)
 
 
-def prepare(size: Size) -> None:
-    """Generate what is not there yet."""
+def prepare(size: Size, with_a_day: bool) -> None:
+    """Generate what is not there yet. with_a_day: for a build of the last day, too."""
     if size.work.exists():
         shutil.rmtree(size.work)
     say(f"data: {size.events:,} events of {size.users:,} users below {size.folder.relative_to(CHECKOUT)}")
     counts = (size.events, size.users, DAYS)
     ingest_events(size.all_days, *counts)
-    ingest_events(size.without_last_day, *counts, DAYS - 1)
-    if not size.with_last_day.exists():
+    if with_a_day:
+        ingest_events(size.without_last_day, *counts, DAYS - 1)
+    if with_a_day and not size.with_last_day.exists():
         draft = size.with_last_day.with_name("draft")
         shutil.rmtree(draft, ignore_errors=True)
         shutil.copytree(size.without_last_day, draft)
@@ -310,7 +311,7 @@ def _findings(measured: dict[str, dict[str, list[float]]], same: Figures) -> lis
 
 
 def _large(size: Size, smaller: Sequence[float]) -> list[Finding]:
-    in_fresh_process(prepare, size)
+    in_fresh_process(prepare, size, False)
     measured = in_turns({"engine": lambda: _figures(in_fresh_process(run_backfill, size))}, 1)["engine"]
     shutil.rmtree(size.work)
     linear = [LARGER * seconds for seconds in smaller]
