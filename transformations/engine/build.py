@@ -28,7 +28,6 @@ from transformations.engine.raw_zone import RawSnapshot, RawTable
 from transformations.engine.resolution import Resolved
 from transformations.engine.settings import Settings
 from transformations.engine.sources import (
-    can_go_on,
     carried_rows,
     counted,
     event_files,
@@ -175,14 +174,14 @@ def _planned(
         day_number(advanced) + 1,
         False,
         created,
-        carried_day=_carried_day(run, settings.offline_dir / resolved.name, resolved),
+        carried_day=_carried_day(run, settings.offline_dir / resolved.name),
     )
     return _Work("incremental", plan, resolved, snapshots, before, previous, run.first_as_of, advanced, versions)
 
 
-def _carried_day(run: Run, table: Path, resolved: Resolved) -> int | None:
-    """The as-of day of what the run carried over; None where nothing is, or what was cannot be read any more."""
-    if run.carry is None or not can_go_on(table / run.carry, resolved):
+def _carried_day(run: Run, table: Path) -> int | None:
+    """The as-of day of what the run carried over; None where nothing is, or what was is no longer there."""
+    if run.carry is None or not (table / run.carry).is_dir():
         return None
     return day_number(run.complete_through) + 1
 

@@ -1,6 +1,7 @@
-"""The Spark job: shuffle packets by entity, compute each bucket's rows, write one Parquet file a bucket.
+"""The Spark job: gather the events of each bucket of entities, compute the bucket's rows, write one Parquet file.
 
-Only the description of each written file comes back to the driver, never data.
+Packets are shuffled by entity; of few rows every task reads all instead, and keeps those of its bucket. Only the
+description of each written file comes back to the driver, never data.
 """
 
 from __future__ import annotations

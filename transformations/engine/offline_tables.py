@@ -196,6 +196,9 @@ def _to_record(run: Run) -> dict[str, Any]:
 
 def _from_record(record: Mapping[str, Any]) -> Run:
     facts = dict(record)
+    if "carried_before" in facts:  # from a version that carried over other days: the next run reads all events instead
+        del facts["carried_before"]
+        facts["carry"] = None
     for name in ("started_at", "last_created", "complete_until"):
         facts[name] = datetime.fromisoformat(facts[name]) if facts.get(name) else None
     for name in ("first_as_of", "complete_through"):

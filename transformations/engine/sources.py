@@ -93,14 +93,6 @@ def event_packets(
     )
 
 
-def can_go_on(folder: Path, resolved: Resolved) -> bool:
-    """Whether what a run carried over is still there, and in the form in which runs do so now."""
-    from pyarrow.parquet import read_schema
-
-    files = sorted(folder.glob("*.parquet"))
-    return bool(files) and read_schema(files[0]).names == carry_schema(resolved).names
-
-
 def carried_rows(folder: Path) -> int:
     """Of how many entities a run carried something over."""
     from pyarrow.parquet import read_metadata

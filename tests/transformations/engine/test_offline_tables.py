@@ -3,11 +3,13 @@
 from dataclasses import replace
 from datetime import UTC, date, datetime
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from transformations.engine import offline_tables
 from transformations.engine.errors import ConflictError, DataError
 from transformations.engine.offline_tables import OfflineTable, Run, time_bounds
 from transformations.engine.storage import NewFile
@@ -65,6 +67,20 @@ def test_files_become_visible_with_their_run(table: OfflineTable) -> None:
     published = table.publish([written(table, "run=a/1.parquet", 1)], SCHEMA, RUN, after=None, replace_all=False)
     assert users(table) == [1]
     assert table.runs() == [published] == [replace(RUN, version=0)]
+
+
+def test_what_a_run_of_an_older_version_carried_over_is_not_gone_on_from(
+    table: OfflineTable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recorded = offline_tables._to_record
+
+    def as_before(run: Run) -> dict[str, Any]:
+        return {**recorded(run), "carried_before": "2019-12-26"}
+
+    monkeypatch.setattr(offline_tables, "_to_record", as_before)
+    carrying = replace(RUN, carry="carry=a")
+    table.publish([written(table, "run=a/1.parquet", 1)], SCHEMA, carrying, after=None, replace_all=False)
+    assert table.runs() == [replace(carrying, version=0, carry=None)]
 
 
 def test_a_run_adds_to_what_is_there_and_older_versions_stay(table: OfflineTable) -> None:
