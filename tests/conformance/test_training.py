@@ -37,20 +37,20 @@ def test_t06_by_default_training_knows_only_what_serving_knew(world: World) -> N
 def many(world: World) -> None:
     """Two views, half of whose users have no row."""
     first, second = world.view("first_visits", pages=Int64), world.view("second_visits", spent=Float64)
-    world.write(first, *((user, "2024-05-01", None, user) for user in range(0, 20_000, 2)))
-    world.write(second, *((user, "2024-05-01", None, user / 2) for user in range(0, 20_000, 3)))
+    world.write(first, *((user, "2024-05-01", None, user) for user in range(0, 200_000, 2)))
+    world.write(second, *((user, "2024-05-01", None, user / 2) for user in range(0, 200_000, 3)))
     world.apply(first, second)
 
 
 @trap("T23", paths=())
 def test_t23_training_rows_come_in_the_order_of_the_spine(world: World) -> None:
     world.once(many)
-    users = list(range(20_000))
+    users = list(range(200_000))
     random.Random(1).shuffle(users)
     spine = pd.DataFrame({"user_id": users, "event_timestamp": pd.Timestamp("2024-05-02", tz="UTC")})
 
-    found = world.store.get_historical_features(
-        entity_df=spine, features=["first_visits:pages", "second_visits:spent"]
-    ).to_arrow()
-
-    assert found["user_id"].to_pylist() == users
+    for _ in range(3):  # of a few, one may come out in order by chance
+        found = world.store.get_historical_features(
+            entity_df=spine, features=["first_visits:pages", "second_visits:spent"]
+        ).to_arrow()
+        assert found["user_id"].to_pylist() == users
