@@ -8,7 +8,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from functools import reduce
+from itertools import cycle, islice
+from typing import TYPE_CHECKING, TypeAlias
 
 import pyarrow as pa
 from feast import FeatureView
@@ -19,6 +21,8 @@ from transformations.stores.values import as_feature, unseen_value
 
 if TYPE_CHECKING:
     from transformations.stores.history import History
+
+Row: TypeAlias = dict[str, object]
 
 PRESENT, NULL_VALUE, NOT_FOUND, OUTSIDE_MAX_AGE = "PRESENT", "NULL_VALUE", "NOT_FOUND", "OUTSIDE_MAX_AGE"
 
@@ -85,6 +89,45 @@ def entities_of(view: FeatureView, histories: Sequence[History], sample: int | N
     limit = "" if sample is None else f"LIMIT {literal(sample)}"
     with session() as connection:
         return connection.sql(f"{' UNION '.join(parts)} ORDER BY {order} {limit}").to_arrow_table()
+
+
+def combined(entities: Sequence[pa.Table]) -> pa.Table:
+    """Entities with the keys of all these tables, each row of each table in at least one of them.
+
+    Rows that agree in the keys that they share are put together, as many as the longer side has; a row without such a
+    partner is put beside any row of the other side. No cross product: a thousand users and a thousand products are a
+    thousand entities.
+    """
+    ordered = sorted(entities, key=lambda table: -table.num_columns)
+    return reduce(_beside, ordered[1:], ordered[0]) if ordered else pa.table({})
+
+
+def _beside(left: pa.Table, right: pa.Table) -> pa.Table:
+    shared = [name for name in left.column_names if name in right.column_names]
+    schema = pa.schema([*left.schema, *(field for field in right.schema if field.name not in shared)])
+    if not left.num_rows or not right.num_rows:
+        return schema.empty_table()
+    lefts, rights = left.to_pylist(), right.to_pylist()
+    by_left, by_right = _by_keys(lefts, shared), _by_keys(rights, shared)
+    rows: list[Row] = []
+    for keys in dict.fromkeys([*by_left, *by_right]):
+        # A row's own keys come last: they hold over those of a row that it was put beside for want of a partner.
+        if keys not in by_right:
+            rows += [{**other, **row} for row, other in zip(by_left[keys], cycle(rights))]
+        else:
+            ones, others = by_left.get(keys, lefts), by_right[keys]
+            many = max(len(by_left.get(keys, ())), len(others))
+            rows += [{**one, **other} for one, other in islice(zip(cycle(ones), cycle(others)), many)]
+    return pa.Table.from_pylist(rows, schema)
+
+
+def _by_keys(
+    rows: Sequence[dict[str, object]], names: Sequence[str]
+) -> dict[tuple[object, ...], list[dict[str, object]]]:
+    found: dict[tuple[object, ...], list[dict[str, object]]] = {}
+    for row in rows:
+        found.setdefault(tuple(row[name] for name in names), []).append(row)
+    return found
 
 
 def held_at(

@@ -109,7 +109,8 @@ def replay(folder: Path, months: int) -> bool:
 def compared(store: FeatureStore, settings: Any) -> Any:
     """`features parity --all` of everything."""
     from transformations.stores.loaded import loaded_views
-    from validation.parity_live import Sample, check_live
+    from validation.parity_live import check_live
+    from validation.parity_sides import Sample
 
     views = [*store.list_feature_views(), *store.list_on_demand_feature_views()]
     loaded = loaded_views(store, settings)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import UTC
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 from click.shell_completion import CompletionItem
 
+from transformations.cli.asked import request_option
 from transformations.cli.output import human_count, json_option, print_json, print_table, progress, remark, say
 from transformations.engine.errors import DataError, UsageError, nearest
 from transformations.engine.settings import get_settings
@@ -46,7 +46,7 @@ since it was materialized. Both end with the next `feast materialize-incremental
 @click.option("--all", "everything", is_flag=True, help="Compare all entities instead of a sample.")
 @click.option("--sample", type=click.IntRange(min=1), default=_SAMPLE, show_default=True, help="Entities of each view.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Which sample: the same seed takes the same.")
-@click.option("--request", "request", metavar="JSON", default="{}", help="Values of request fields, by name.")
+@request_option
 @click.option("--tolerance", type=click.FloatRange(0, 1), help="Share of values that may be skewed. [default: none]")
 @json_option
 def parity(
@@ -54,7 +54,7 @@ def parity(
     everything: bool,
     sample: int,
     seed: int,
-    request: str,
+    request: dict[str, object],
     tolerance: float | None,
     as_json: bool,
 ) -> None:
@@ -65,12 +65,12 @@ def parity(
     """
     from transformations.cli.repository import open_store
     from transformations.stores.loaded import loaded_views
-    from validation.parity_live import Sample, check_live
+    from validation.parity_live import check_live
+    from validation.parity_sides import Sample
 
     settings = get_settings()
     store = open_store(settings)
     chosen = _chosen(store, views)
-    fields = _fields(request)
     with progress("Comparing online with training", len(chosen)) as advance:
         report = check_live(
             store,
@@ -78,7 +78,7 @@ def parity(
             loaded_views(store, settings),
             settings.now(),
             sample=Sample(None if everything else sample, seed),
-            request=fields,
+            request=request,
             progress=advance,
         )
     if as_json:
@@ -124,18 +124,6 @@ def _chosen(store: FeatureStore, names: Sequence[str]) -> list[FeatureView | OnD
         if name not in known:
             raise UsageError(f"no view {name!r} is applied: {nearest(name, known)}. Apply it first: feast apply.")
     return [view for name, view in known.items() if not names or name in names]
-
-
-def _fields(text: str) -> dict[str, object]:
-    try:
-        fields = json.loads(text)
-    except ValueError as error:
-        raise UsageError(
-            f"--request {text!r} is no JSON: {error}. Write an object, such as '{{\"price\": 1.5}}'."
-        ) from None
-    if not isinstance(fields, dict):
-        raise UsageError(f"--request {text!r} is no object. Write one, such as '{{\"price\": 1.5}}'.")
-    return fields
 
 
 def _print(report: LiveReport) -> None:

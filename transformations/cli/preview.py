@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 
 import click
 
+from transformations.cli.asked import as_of_day, asked_moment, available_from, parse_key
 from transformations.cli.output import json_option, print_json, print_table, remark, say
 from transformations.cli.repository import view_names
 from transformations.engine.errors import UsageError, nearest
 from transformations.engine.settings import Settings, get_settings
 
 if TYPE_CHECKING:
-    from transformations.engine.dtypes import Dtype
     from transformations.engine.resolution import Resolved
 
 
@@ -39,19 +39,20 @@ def preview(view: str, key: str, at: str | None, as_json: bool) -> None:
     KEY is the value of the view's join key, or `column=value,column=value`. Nothing is built, applied or written.
     """
     from transformations.cli.entity_events import entity_events
+    from transformations.engine.business_days import start_of_day
     from transformations.engine.reference import reference_row
 
     settings = get_settings()
     resolved = _resolved(view, settings)
     entity = parse_key(key, resolved.join_keys, view)
-    as_of = as_of_day(at, resolved, settings)
+    as_of = as_of_day(asked_moment(at, settings), resolved)
     events = entity_events(resolved, entity, settings)
     row = reference_row(resolved, events, as_of)
-    used = sum(1 for event in events if event["_event_timestamp"] < _starts(as_of, resolved))
+    used = sum(1 for event in events if event["_event_timestamp"] < start_of_day(as_of, resolved.zone))
     if as_json:
         print_json(_document(resolved, entity, as_of, used, row))
         return
-    available = _starts(as_of, resolved) + resolved.definition.available_after
+    available = available_from(as_of, resolved)
     say(f"{view} of {_words(entity)}, as-of {as_of} ({resolved.zone}), servable from {available:%Y-%m-%d %H:%M} UTC")
     if row is None:
         say(f"never seen before {as_of}: every feature is null, or its declared `unseen` value")
@@ -61,46 +62,6 @@ def preview(view: str, key: str, at: str | None, as_json: bool) -> None:
     print_table(["Feature", "Value", "Unit"], rows)
     say(f"from {used:,} of {len(events):,} events of this key in {resolved.contract.name}")
     _warn_if_incomplete(resolved, as_of, settings)
-
-
-def parse_key(text: str, join_keys: dict[str, Dtype], view: str) -> dict[str, object]:
-    """An entity as typed: the bare value of a single join key, or `column=value` for each, separated by commas."""
-    if "=" not in text and len(join_keys) == 1:
-        given = {next(iter(join_keys)): text}
-    else:
-        given = dict(part.partition("=")[::2] for part in text.split(","))
-        given = {name.strip(): value.strip() for name, value in given.items()}
-    if set(given) != set(join_keys):
-        example = ",".join(f"{name}=…" for name in join_keys)
-        raise UsageError(f"{text!r} is no key of {view}, which is keyed by {', '.join(join_keys)}. Write {example}.")
-    return {name: _typed(name, given[name], dtype) for name, dtype in join_keys.items()}
-
-
-def as_of_day(at: str | None, resolved: Resolved, settings: Settings) -> date:
-    """The as-of day that is asked for: itself, or the newest one that can be served at that moment."""
-    if at is None:
-        return _servable_day(settings.now(), resolved)
-    try:
-        return date.fromisoformat(at)
-    except ValueError:
-        pass
-    try:
-        moment = datetime.fromisoformat(at)
-    except ValueError:
-        raise UsageError(f"--at {at!r} is neither a day (2020-02-01) nor a moment (2020-02-01T09:30:00Z).") from None
-    return _servable_day(moment if moment.tzinfo else moment.replace(tzinfo=UTC), resolved)
-
-
-def _servable_day(moment: datetime, resolved: Resolved) -> date:
-    from transformations.engine.business_days import day_of_instant
-
-    return day_of_instant(moment - resolved.definition.available_after, resolved.zone)
-
-
-def _starts(day: date, resolved: Resolved) -> datetime:
-    from transformations.engine.business_days import start_of_day
-
-    return start_of_day(day, resolved.zone)
 
 
 def _resolved(view: str, settings: Settings) -> Resolved:
@@ -119,15 +80,6 @@ def _resolved(view: str, settings: Settings) -> Resolved:
     return offered[view].resolved
 
 
-def _typed(name: str, text: str, dtype: Dtype) -> object:
-    if dtype.name == "String":
-        return text
-    try:
-        return int(text)
-    except ValueError:
-        raise UsageError(f"{name}={text!r}: {name} is {dtype}. Write a whole number.") from None
-
-
 def _warn_if_incomplete(resolved: Resolved, as_of: date, settings: Settings) -> None:
     from transformations.cli.freshness import raw_snapshots
 
@@ -141,7 +93,7 @@ def _warn_if_incomplete(resolved: Resolved, as_of: date, settings: Settings) -> 
 def _document(
     resolved: Resolved, entity: dict[str, object], as_of: date, used: int, row: dict[str, object] | None
 ) -> dict[str, object]:
-    available = _starts(as_of, resolved) + resolved.definition.available_after
+    available = available_from(as_of, resolved)
     return {
         "view": resolved.name,
         "key": entity,

@@ -1,0 +1,101 @@
+"""What the KEY and `--at` of a command ask for: an entity, a row as-of a day or one servable at a moment.
+
+Also what `--request` gives: the fields that a request would carry.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from datetime import UTC, date, datetime
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from transformations.engine.errors import UsageError
+from transformations.engine.settings import Settings
+
+if TYPE_CHECKING:
+    from transformations.engine.dtypes import Dtype
+    from transformations.engine.resolution import Resolved
+
+
+_Command = TypeVar("_Command", bound=Callable[..., Any])
+
+
+def request_option(command: _Command) -> _Command:
+    """Give a command `--request`, passed as a dictionary: the values of request fields, by name."""
+    option = click.option(
+        "--request",
+        "request",
+        metavar="JSON",
+        default="{}",
+        callback=lambda _context, _parameter, text: _fields(text),
+        help="Values of request fields, by name.",
+    )
+    return option(command)
+
+
+def parse_key(text: str, join_keys: Mapping[str, Dtype], view: str) -> dict[str, object]:
+    """An entity as typed: the bare value of a single join key, or `column=value` for each, separated by commas."""
+    if "=" not in text and len(join_keys) == 1:
+        given = {next(iter(join_keys)): text}
+    else:
+        given = dict(part.partition("=")[::2] for part in text.split(","))
+        given = {name.strip(): value.strip() for name, value in given.items()}
+    if set(given) != set(join_keys):
+        example = ",".join(f"{name}=…" for name in join_keys)
+        raise UsageError(f"{text!r} is no key of {view}, which is keyed by {', '.join(join_keys)}. Write {example}.")
+    return {name: _typed(name, given[name], dtype) for name, dtype in join_keys.items()}
+
+
+def asked_moment(at: str | None, settings: Settings) -> datetime | date:
+    """The instant (UTC) or day asked for; now without one. UsageError for a text that is neither."""
+    if at is None:
+        return settings.now()
+    for parse in (date.fromisoformat, datetime.fromisoformat):
+        try:
+            asked = parse(at)
+        except ValueError:
+            continue
+        if isinstance(asked, datetime):
+            return asked.astimezone(UTC) if asked.tzinfo else asked.replace(tzinfo=UTC)
+        return asked
+    raise UsageError(f"--at {at!r} is neither a day (2020-02-01) nor a moment (2020-02-01T09:30:00Z).")
+
+
+def as_of_day(asked: datetime | date, resolved: Resolved) -> date:
+    """The day asked for, or the newest one whose row can be served at the moment asked for."""
+    from transformations.engine.business_days import day_of_instant
+
+    if isinstance(asked, datetime):
+        return day_of_instant(asked - resolved.definition.available_after, resolved.zone)
+    return asked
+
+
+def available_from(as_of: date, resolved: Resolved) -> datetime:
+    """When the row as-of a day can be served (UTC)."""
+    from transformations.engine.business_days import start_of_day
+
+    return start_of_day(as_of, resolved.zone) + resolved.definition.available_after
+
+
+def _typed(name: str, text: str, dtype: Dtype) -> object:
+    if dtype.name == "String":
+        return text
+    try:
+        return int(text)
+    except ValueError:
+        raise UsageError(f"{name}={text!r}: {name} is {dtype}. Write a whole number.") from None
+
+
+def _fields(text: str) -> dict[str, object]:
+    try:
+        fields = json.loads(text)
+    except ValueError as error:
+        raise UsageError(
+            f"--request {text!r} is no JSON: {error}. Write an object, such as '{{\"price\": 1.5}}'."
+        ) from None
+    if not isinstance(fields, dict):
+        raise UsageError(f"--request {text!r} is no object. Write one, such as '{{\"price\": 1.5}}'.")
+    return fields
