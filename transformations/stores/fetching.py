@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 
 from transformations.engine.duck import identifier, literal
 from transformations.stores.history import History
-from transformations.stores.matching import Integers
+from transformations.stores.matching import Codes, Integers
 from transformations.stores.spilling import Spill
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def fetch(
     threads: int,
     spill: Spill,
     told: Callable[[float], None],
-) -> tuple[pa.Table, Integers]:
+) -> tuple[pa.Table, Codes]:
     """The columns of these rows in any order, and for each place the row of the table that holds it.
 
     types: the SQL type of each column over all files; a column that a file lacks is null there. Every file is asked on
@@ -58,8 +58,8 @@ def fetch(
     with ThreadPoolExecutor(threads) as pool:
         tables = list(pool.map(read, parts, numbers.tolist()))
     table = pa.concat_tables(tables)
-    row_of = np.empty(len(places), np.int64)
-    row_of[table.column(0).to_numpy()] = np.arange(len(places))
+    row_of = np.empty(len(places), np.int32)
+    row_of[table.column(0).to_numpy()] = np.arange(len(places), dtype=np.int32)
     return pa.table(table.columns[1:], names=list(types)), row_of  # by position: a feature may have any name
 
 

@@ -9,10 +9,13 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TypeAlias
+from itertools import pairwise
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
+
+from transformations.engine.errors import DataError
 
 Integers: TypeAlias = NDArray[np.int64]
 Codes: TypeAlias = NDArray[np.int32]
@@ -33,7 +36,7 @@ class Matches:
     """
 
     places: Integers
-    of_spine: Integers
+    of_spine: Codes
     ages: Integers
 
 
@@ -58,9 +61,7 @@ class LastRows:
         self._rows = len(codes)
         self._as_served = as_served and has_created
         self._threads = threads
-        self._order = sort_order(codes, moments, threads)
-        self._codes = codes[self._order]
-        self._moments = moments[self._order]
+        self._order, self._codes, self._moments = in_order(codes, moments, threads)
         self._moments_before = np.concatenate([[NEVER], self._moments])
         self._starts = np.zeros(keys + 1, np.int64)
         np.cumsum(np.bincount(self._codes, minlength=keys), out=self._starts[1:])
@@ -96,26 +97,44 @@ class LastRows:
 
     def matches(self) -> Matches:
         """What all rows added so far amount to."""
-        happened, places = self._best[0], self._best[-1]
+        of_spine, ages = np.full(self._rows, _NONE, np.int32), np.zeros(self._rows, np.int64)
+        with ThreadPoolExecutor(self._threads) as pool:
+            parts = list(pool.map(self._winners, self._parts()))
+            numbers = np.cumsum([0, *(len(part.places) for part in parts)]).tolist()
+
+            def put(part: _Winners, first: int) -> None:
+                rows = self._order[part.slots]
+                of_spine[rows] = part.numbers + first
+                ages[rows] = part.ages
+
+            list(pool.map(put, parts, numbers[:-1]))
+        return Matches(np.concatenate([np.empty(0, np.int64), *(part.places for part in parts)]), of_spine, ages)
+
+    def _parts(self) -> list[slice]:
+        """The sorted moments in pieces that fit a core's cache, no key in two of them."""
+        wanted = np.arange(_PORTION, len(self._order), _PORTION)
+        cuts = np.unique(self._starts[np.searchsorted(self._starts, wanted)]).tolist()
+        return [slice(*bounds) for bounds in pairwise([0, *cuts, len(self._order)]) if bounds[0] < bounds[1]]
+
+    def _winners(self, part: slice) -> _Winners:
+        codes, moments = self._codes[part], self._moments[part]
+        best = [column[part] for column in self._best]
+        happened, places = best[0], best[-1]
         filled = np.flatnonzero(places != _NONE)
         if self._as_served:  # what was known later may have happened earlier; otherwise moments are in order already
-            filled = filled[np.lexsort([column[filled] for column in (*reversed(self._best), self._codes)])]
+            filled = filled[np.lexsort([column[filled] for column in (*reversed(best), codes)])]
         # Ranks ascend key by key, so the greatest rank so far is of this key, or else of one before.
-        rank = np.full(len(self._order), _NONE)
-        rank[filled] = np.arange(len(filled))
+        rank = np.full(len(codes), _NONE, np.int32)
+        rank[filled] = np.arange(len(filled), dtype=np.int32)
         np.maximum.accumulate(rank, out=rank)
         found = np.flatnonzero(rank != _NONE)
         winner = filled[rank[found]]
-        is_own = self._codes[winner] == self._codes[found]
+        is_own = codes[winner] == codes[found]
         found, winner = found[is_own], winner[is_own]
-        is_used = np.zeros(len(self._order), bool)
+        is_used = np.zeros(len(codes), bool)
         is_used[winner] = True
-        number = np.cumsum(is_used) - 1
-        of_spine, ages = np.full(self._rows, _NONE), np.zeros(self._rows, np.int64)
-        rows = self._order[found]
-        of_spine[rows] = number[winner]
-        ages[rows] = self._moments[found] - happened[winner]
-        return Matches(places[is_used], of_spine, ages)
+        number = np.cumsum(is_used, dtype=np.int32) - 1
+        return _Winners(places[is_used], found + part.start, number[winner], moments[found] - happened[winner])
 
     def _first_seeing(self, codes: Codes, visible: Integers) -> Integers:
         """The first sorted moment of each key that is not before a row is visible, -1 where none is.
@@ -150,32 +169,49 @@ class LastRows:
                 best[slots] = new
 
 
-def sort_order(codes: Codes, moments: Integers, threads: int = 1) -> Integers:
-    """The rows that have a code (not -1), by code and moment.
+class _Winners(NamedTuple):
+    """What a part of the sorted moments found: places, each once; and for each slot, which of them, and its age."""
+
+    places: Integers
+    slots: Integers
+    numbers: Codes
+    ages: Integers
+
+
+def in_order(codes: Codes, moments: Integers, threads: int = 1) -> tuple[Codes, Codes, Integers]:
+    """The rows that have a code (not -1), by code and moment; and their codes and moments.
 
     Splits them by code first, so that each part fits a core's cache: ten million rows take 0.6 s in place of 3 s.
     """
-    named = np.flatnonzero(codes >= 0)
-    if not len(named):
-        return named
+    if len(codes) >= 1 << 31:
+        raise DataError(f"the spine has {len(codes):,} rows; {1 << 31:,} are too many. Ask for it in parts.")
+    named = None if codes.min(initial=0) >= 0 else np.flatnonzero(codes >= 0).astype(np.int32)
+    given = codes if named is None else codes[named]
+    if not len(given):
+        return np.empty(0, np.int32), codes[:0], moments[:0]
     greatest = int(codes.max())
-    part_bits = min(16, max(0, greatest.bit_length()), (len(named) // _PORTION).bit_length())
+    part_bits = min(16, max(0, greatest.bit_length()), (len(given) // _PORTION).bit_length())
     shift = greatest.bit_length() - part_bits
-    part = (codes[named] >> shift).astype(np.uint16)
-    order = named[np.argsort(part, kind="stable")]  # of 16-bit integers: a counting sort
+    part = (given >> shift).astype(np.uint16)
+    order = np.argsort(part, kind="stable").astype(np.int32)  # of 16-bit integers: a counting sort
+    if named is not None:
+        order = named[order]
     ends = np.cumsum(np.bincount(part, minlength=1 << part_bits))
     since = int(moments.min())
     moment_bits = (int(moments.max()) - since).bit_length()
+    sorted_codes, sorted_moments = np.empty(len(order), np.int32), np.empty(len(order), np.int64)
 
     def sort(bounds: tuple[int, int]) -> None:
-        rows = order[slice(*bounds)]
-        within = codes[rows].astype(np.int64) & ((1 << shift) - 1)
+        piece = slice(*bounds)
+        rows = order[piece]
+        own_codes, own_moments = codes[rows], moments[rows]
+        within = own_codes.astype(np.int64) & ((1 << shift) - 1)
         if shift + moment_bits < 64:
-            ranks = np.argsort((within << moment_bits) | (moments[rows] - since))
+            ranks = np.argsort((within << moment_bits) | (own_moments - since))
         else:
-            ranks = np.lexsort((moments[rows], within))
-        order[slice(*bounds)] = rows[ranks]
+            ranks = np.lexsort((own_moments, within))
+        order[piece], sorted_codes[piece], sorted_moments[piece] = rows[ranks], own_codes[ranks], own_moments[ranks]
 
     with ThreadPoolExecutor(threads) as pool:
-        list(pool.map(sort, zip(np.concatenate([[0], ends[:-1]]).tolist(), ends.tolist(), strict=True)))
-    return order
+        list(pool.map(sort, pairwise([0, *ends.tolist()])))
+    return order, sorted_codes, sorted_moments

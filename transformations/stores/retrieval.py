@@ -267,12 +267,16 @@ def _fetched(
         spill_of(connection, _SHARE_OF_ROWS),
         lambda share: told(f"{stored.view.name}: fetching", share),
     )
-    rows = pa.array(row_of[matches.of_spine].astype(np.min_scalar_type(-table.num_rows)))  # where not fresh, any row
+    rows = pa.array(row_of[matches.of_spine])  # where not fresh, any row
     mask = None if is_fresh.all() else pa.array(is_fresh)
 
     def of_spine(column: pa.Array) -> pa.Array:
         taken = column.take(rows)
-        return taken if mask is None else pc.if_else(mask, taken, pa.scalar(None, taken.type))
+        if mask is None:
+            return taken
+        if taken.null_count or pa.types.is_nested(taken.type):
+            return pc.if_else(mask, taken, pa.scalar(None, taken.type))
+        return pa.Array.from_buffers(taken.type, len(taken), [mask.buffers()[1], *taken.buffers()[1:]])
 
     def values(declared: Field) -> pa.Array:
         column = plain(table[stored.history.column(declared.name)])

@@ -133,14 +133,19 @@ def column_of(values: Sequence[object], place: str) -> pa.Array:
 
 def plain(column: Column) -> pa.Array:
     """A column in one piece, without a dictionary, its text as `string`."""
-    array = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
-    if isinstance(array, pa.ChunkedArray):  # combine_chunks keeps several chunks where offsets would overflow
-        array = pa.concat_arrays(array.chunks)
+    array = _in_one_piece(column) if isinstance(column, pa.ChunkedArray) else column
     if pa.types.is_dictionary(array.type):
         array = array.dictionary_decode()
     if pa.types.is_large_string(array.type) or pa.types.is_string_view(array.type):
         array = array.cast(pa.string())
     return array
+
+
+def _in_one_piece(column: pa.ChunkedArray) -> pa.Array:
+    if column.num_chunks == 1:
+        return column.chunk(0)  # combine_chunks would copy it
+    array = column.combine_chunks()  # which keeps several chunks where offsets would overflow
+    return pa.concat_arrays(array.chunks) if isinstance(array, pa.ChunkedArray) else array
 
 
 def unseen_value(field: Field) -> pa.Scalar | None:
