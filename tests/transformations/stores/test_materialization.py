@@ -1,5 +1,8 @@
 """Materialization into a real Redis: the newest row of each key, exact, and never from the wrong table."""
 
+import os
+import sys
+import threading
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,7 +19,7 @@ from redis import Redis
 from transformations.engine.errors import DataError, FeaturesError, UsageError
 from transformations.engine.settings import get_settings
 from transformations.local import redis as embedded
-from transformations.stores import online_catalog
+from transformations.stores import materialization, online_catalog
 from transformations.stores.loaded import loaded_views
 from transformations.stores.packing import Packer
 from transformations.stores.views import feature_view
@@ -367,3 +370,19 @@ def test_a_view_without_rows_is_loaded_with_none(redis: Redis, store_of: Store, 
     materialize(store, "2024-05-02")
     assert online(store, "user_visits:spent", 1) == [None]
     assert rows_written(store) == 0
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has a priority of each thread")
+@pytest.mark.parametrize(("is_idle", "policy"), [(True, "SCHED_IDLE"), (False, "SCHED_OTHER")])
+def test_a_run_leaves_the_processor_to_others_and_so_do_its_threads(is_idle: bool, policy: str) -> None:
+    found: list[int] = []
+
+    def run() -> None:
+        found.append(os.sched_getscheduler(threading.get_native_id()))
+        inner = threading.Thread(target=lambda: found.append(os.sched_getscheduler(threading.get_native_id())))
+        inner.start()
+        inner.join()
+
+    materialization._beside(run, lambda: None, is_idle=is_idle)
+    assert found == [getattr(os, policy)] * 2
+    assert os.sched_getscheduler(0) == os.SCHED_OTHER

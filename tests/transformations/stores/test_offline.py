@@ -218,16 +218,18 @@ def test_composite_keys_renamed_columns_and_a_view_of_no_entity(
     assert values(store, rows, "user_hits:hits", "market:rate") == [[5, 3, None], [7, 9, 7]]
 
 
-@pytest.mark.parametrize("layout", ["folder", "glob", "hive", "delta"])
+@pytest.mark.parametrize("layout", ["folder", "glob", "hive", "delta", "delta by day"])
 def test_every_layout_of_files_is_read_and_a_relative_path_is_the_repositorys(
     store_of: Store, user: Entity, table_of: Rows, tmp_path: Path, layout: str
 ) -> None:
     table = table_of(VISITS, spent=pa.float64())
-    folder = tmp_path / "lake"
-    path = {"folder": "lake", "glob": "lake/*.parquet", "hive": "lake/**/*.parquet", "delta": "lake"}[layout]
-    if layout == "delta":
-        write_deltalake(folder, table.slice(0, 1))
-        write_deltalake(folder, table.slice(1), mode="append")
+    folder = tmp_path / "a lake"
+    path = {"glob": "a lake/*.parquet", "hive": "a lake/**/*.parquet"}.get(layout, "a lake")
+    if layout.startswith("delta"):
+        days = ["day"] if "day" in layout else []
+        table = table.append_column("day", pa.array([f"5/{number} 10:00" for number in range(3)]))
+        write_deltalake(folder, table.slice(0, 1), partition_by=days)
+        write_deltalake(folder, table.slice(1), mode="append", partition_by=days)
         (folder / "left-by-a-killed-run.parquet").write_bytes(b"no Parquet at all")
     else:
         for number in range(3):

@@ -1,14 +1,16 @@
 """Newest wins, whoever writes, in whatever order and however often."""
 
 import threading
+from collections.abc import Sequence
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from redis import Redis
 
+from transformations.stores import row_writes
 from transformations.stores.packed_rows import pack
-from transformations.stores.row_writes import BulkWriter, Writer, write_rows
+from transformations.stores.row_writes import BulkWriter, Probe, Writer, write_rows
 
 MOMENTS = st.sampled_from([-(2**63), -(2**32) - 1, -1, 0, 1, 2**32, 2**53, 2**53 + 1, 2**63 - 1])
 ROWS = st.lists(st.tuples(st.integers(0, 3), MOMENTS, MOMENTS, st.integers(1, 3)), min_size=1, max_size=25)
@@ -104,3 +106,54 @@ def test_a_redis_that_forgot_the_script_is_given_it_again(redis: Redis) -> None:
                 redis.script_flush()
             writer.write([key(1), key(2)], [packed(event, 0, 1)] * 2)
     assert stored(redis) == {key(1): packed(9, 0, 1), key(2): packed(9, 0, 1)}
+
+
+def test_a_probe_tells_lookups_from_what_scripts_read(redis: Redis) -> None:
+    probe = Probe(redis)
+    assert not probe.has_seen_lookups()  # nothing is known of before
+    write_rows(redis, [(b"key", packed(1, 1, 1))], 0)
+    assert not probe.has_seen_lookups()
+    redis.mget(["key"])
+    assert probe.has_seen_lookups()
+    assert not probe.has_seen_lookups()
+    probe.close()
+
+
+def test_beside_lookups_redis_gets_one_small_call_at_a_time(redis: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(row_writes, "_SECONDS_A_PROBE", 0.0)
+    monkeypatch.setattr(row_writes, "_LONG_SECONDS", 1.0)  # no call is small because this machine is slow
+    calls: list[tuple[int, int]] = []
+
+    def sizes(lookups: bool) -> list[tuple[int, int]]:
+        calls.clear()
+        with BulkWriter(redis, 0, is_empty=True) as writer:
+            assert writer._writer is not None
+            write = writer._writer.write
+
+            def counted(keys: Sequence[bytes], rows: Sequence[bytes]) -> None:
+                assert writer._writer is not None
+                calls.append((len(keys), writer._writer.most_in_flight))
+                write(keys, rows)
+                if lookups:
+                    redis.mget(["key"])
+
+            monkeypatch.setattr(writer._writer, "write", counted)
+            keys = [b"%d" % number for number in range(20_000)]
+            writer.write(keys, [packed(number, 1, 1) for number in range(20_000)])
+        assert all(redis.mget(keys))
+        return calls[2:-1]  # the first ones come before it is known, the last one is what is left
+
+    assert set(sizes(lookups=True)) == {(100, 1)}
+    alone = sizes(lookups=False)
+    assert max(rows for rows, _ in alone) == 1_000
+    assert {in_flight for _, in_flight in alone} == {4}
+
+
+def test_where_redis_does_not_tell_there_are_lookups(redis: Redis) -> None:
+    redis.acl_setuser("writer", enabled=True, nopass=True, keys=["*"], commands=["+@all", "-info"])
+    try:
+        path = redis.connection_pool.connection_kwargs["path"]
+        with Redis(unix_socket_path=path, username="writer", password="any") as client:
+            assert Probe(client).has_seen_lookups()
+    finally:
+        redis.acl_deluser("writer")

@@ -189,7 +189,7 @@ def test_a_query_larger_than_its_memory_spills_though_it_may_open_no_file(visite
         SELECT count(*) AS n FROM (
             SELECT hash(i)::VARCHAR || repeat('x', 40) AS wide FROM range(1_500_000) AS numbers(i) ORDER BY wide
         )"""
-    resources = Resources(threads=1, memory_limit="60MB", spill=tmp_path)
+    resources = Resources(threads=1, memory_limit="60MB", spill=tmp_path / "not" / "there")
     assert rows_of_query(query, resources).to_pydict() == {"n": [1_500_000]}
 
 
