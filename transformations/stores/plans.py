@@ -20,6 +20,7 @@ from feast.protos.feast.serving.ServingService_pb2 import FeatureViewMetadata
 from feast.types import FeastType
 from feast.value_type import ValueType
 
+from transformations.engine.errors import UsageError, nearest
 from transformations.stores.on_demand import Evaluation, evaluation_of, refuse_uneven
 from transformations.stores.online_catalog import Table
 from transformations.stores.packed_rows import Codec, Schema, Stored, codec_of
@@ -179,10 +180,14 @@ def compile_plan(
 ) -> Plan:
     """The plan of a request for these features, by a registry's cached content.
 
-    versioned: whether the repository serves several versions of a view. Errors: Feast's for features that there are
-    not; UsageError for an on-demand view that could not be computed alike in training and serving.
+    versioned: whether the repository serves several versions of a view. Errors: Feast's for a view that there is not;
+    UsageError for a feature that its view has not, and for an on-demand view that could not be computed alike in
+    training and serving.
     """
-    context = utils._get_online_request_context(_Cached(registry, proto), project, features, full_feature_names)
+    cached = _Cached(registry, proto)
+    if not isinstance(features, FeatureService):
+        _refuse_unknown(cached, project, features)
+    context = utils._get_online_request_context(cached, project, features, full_feature_names)
     references, on_demand, entity_names, _, join_keys, grouped, _, request_fields, _ = context
     for view, _ in grouped:
         if isinstance(view, OnDemandFeatureView):  # so Feast takes one that is computed when written
@@ -262,6 +267,17 @@ def _inputs(view: OnDemandFeatureView, places: dict[str, tuple[int, int, Codec]]
         for feature in projection.features
     ]
     return tuple((reference, *places[reference][:2]) for reference in references)
+
+
+def _refuse_unknown(registry: _Cached, project: str, references: Sequence[str]) -> None:
+    """UsageError that names the nearest feature: Feast would end in a KeyError, and its server in a 500."""
+    for reference in references:
+        name, _, feature = reference.partition(":")
+        if not feature or "@" in name:  # malformed, or of a version: Feast's to read
+            continue
+        known = [each.name for each in registry.get_any_feature_view(name, project, allow_cache=True).features]
+        if feature not in known:
+            raise UsageError(f"feature view {name} has no feature {feature!r}: {nearest(feature, known)}.")
 
 
 class _Cached:

@@ -103,6 +103,14 @@ def test_a_request_over_http_is_answered_or_told_what_is_wrong_with_it(ask: Call
         status, detail = ask("user_now:total", "user_now:share", "user_now:idle", **{**request, **more})
         return status, f"{detail['class']}: {detail['message']}"
 
+    for reference, expected, words in (
+        ("user_visits:spend", 400, "feature view user_visits has no feature 'spend': did you mean 'spent'?"),
+        ("user_now:totals", 400, "feature view user_now has no feature 'totals': did you mean 'total'?"),
+        ("user_visit:spent", 404, "user_visit"),
+    ):
+        status, detail = ask(reference, user_id=[1])
+        assert (status, words in detail["message"]) == (expected, True), detail
+
     status, message = refused(items=[4, 2.5])
     assert status == 422
     assert (
