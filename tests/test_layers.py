@@ -42,7 +42,3 @@ def test_a_package_imports_none_of_those_above_it(package: str, unknown: list[st
         if any(name == each or name.startswith(f"{each}.") for each in unknown)
     }
     assert not upwards
-
-
-def test_the_domains_are_known() -> None:
-    assert {"transformations.households", "transformations.products"} <= set(DOMAINS)
