@@ -1,85 +1,18 @@
-"""The raw zone: drops become visible whole or not at all, corrections and retractions win, nothing is stored twice."""
+"""The raw zone: drops become visible whole, corrections and retractions win, nothing is stored twice."""
 
-import multiprocessing
-import signal
-import subprocess
-import sys
-import textwrap
-from contextlib import nullcontext
 from datetime import UTC, date, datetime
-from multiprocessing.synchronize import Event
-from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from transformations.engine import raw_files, storage
-from transformations.engine.errors import ConflictError, DataError, UsageError
+from transformations.engine.errors import DataError, UsageError
 from transformations.engine.raw_files import source_schema
-from transformations.engine.raw_zone import Origin, RawTable, read_current
-from validation.contracts import Column, Contract
+from transformations.engine.raw_zone import RawTable, read_current
+from validation.contracts import Column
 
-UTC_US = pa.timestamp("us", tz="UTC")
-NOW = datetime(2020, 2, 1, 12, tzinfo=UTC)
-
-
-def contract(**changes) -> Contract:
-    facts = {
-        "name": "events",
-        "version": "1.0.0",
-        "description": "One event",
-        "owner": "tests",
-        "columns": (
-            Column("id", "Int64", False, "The event"),
-            Column("amount", "Float64", True, "An amount"),
-            Column("at", "UnixTimestamp", False, "When"),
-        ),
-        "key": ("id",),
-        "event_time": "at",
-        "timestamp_zone": "UTC",
-        "business_day_zone": "America/New_York",
-        "valid_from": None,
-        "delivery": "append",
-    }
-    return Contract(**facts | changes)
-
-
-def attributes(**changes) -> Contract:
-    columns = (Column("id", "Int64", False, "The thing"), Column("colour", "String", True, "Its colour"))
-    snapshot = {"name": "things", "columns": columns, "event_time": None, "delivery": "snapshot"}
-    return contract(**snapshot | {"valid_from": datetime(2019, 12, 31, tzinfo=UTC)} | changes)
-
-
-def events(*rows: tuple[int, float | None, str]) -> pa.Table:
-    ids, amounts, times = zip(*rows, strict=True) if rows else ((), (), ())
-    instants = [datetime.fromisoformat(time).replace(tzinfo=UTC) for time in times]
-    return pa.table(
-        {"id": pa.array(ids, pa.int64()), "amount": pa.array(amounts, pa.float64()), "at": pa.array(instants, UTC_US)}
-    )
-
-
-def things(*rows: tuple[int, str | None]) -> pa.Table:
-    ids, colours = zip(*rows, strict=True) if rows else ((), ())
-    return pa.table({"id": pa.array(ids, pa.int64()), "colour": pa.array(colours, pa.string())})
-
-
-def keys(*ids: int) -> pa.Table:
-    return pa.table({"id": pa.array(ids, pa.int64())})
-
-
-def origin(name: str = "drop.parquet", at: datetime = NOW) -> Origin:
-    return Origin(name, f"hash of {name}", at)
-
-
-def current(table: RawTable, *columns: str, **where: object) -> list[tuple[object, ...]]:
-    rows = read_current(table.snapshot(), table.contract, columns or None, where)
-    return [tuple(row.values()) for row in rows.to_pylist()]
-
-
-def moment(text: str) -> datetime:
-    return datetime.fromisoformat(text).replace(tzinfo=UTC)
-
+from .raw_tables import NOW, UTC_US, attributes, contract, current, events, keys, moment, origin, things
 
 # --- drops -----------------------------------------------------------------------------------------------------------
 
@@ -401,102 +334,3 @@ def test_a_table_without_rows_is_read_as_empty_with_its_types(tmp_path):
     table.append(events(), origin())
     empty = read_current(table.snapshot(), table.contract, ["at", "_business_day"])
     assert (empty.num_rows, empty.schema.types) == (0, [UTC_US, pa.int32()])
-
-
-# --- atomicity and concurrency ---------------------------------------------------------------------------------------
-
-KILLED = """
-    import os, signal, sys
-    from pathlib import Path
-    import pyarrow.parquet
-    sys.path.insert(0, {tests!r})
-    from test_raw_zone import RawTable, contract, events, origin
-    from transformations.engine import storage
-
-    def die(*_arguments, **_options):
-        os.kill(os.getpid(), signal.SIGKILL)
-
-    def die_afterwards(function):
-        return lambda *arguments, **options: die(function(*arguments, **options))
-
-    {sabotage}
-    RawTable(contract(), Path({root!r})).append(events((1, 9.0, "2020-01-03 12:00")), origin("second.parquet"))
-"""
-BEFORE_COMMIT = "storage.publish = die"
-KILLS = ["pyarrow.parquet.write_table = die_afterwards(pyarrow.parquet.write_table)", BEFORE_COMMIT]
-
-
-def kill_an_append(root: Path, sabotage: str) -> None:
-    tests = str(Path(__file__).parent)
-    program = textwrap.dedent(KILLED).format(tests=tests, root=str(root), sabotage=sabotage)
-    killed = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
-    assert killed.returncode == -signal.SIGKILL, killed.stderr
-
-
-@pytest.mark.parametrize("sabotage", KILLS)
-def test_a_drop_killed_before_its_commit_is_invisible_and_the_rerun_completes(tmp_path, sabotage):
-    table = RawTable(contract(), tmp_path)
-    table.append(events((1, 1.0, "2020-01-03 12:00")), origin("first.parquet"))
-    kill_an_append(tmp_path, sabotage)
-
-    assert current(table, "amount") == [(1.0,)]
-    assert len(table.leftovers()) == 1
-    table.append(events((1, 9.0, "2020-01-03 12:00")), origin("second.parquet"))
-    assert current(table, "amount") == [(9.0,)]
-    assert [drop.number for drop in table.snapshot().drops] == [1, 2]
-
-
-def test_a_first_drop_killed_before_its_commit_leaves_no_table(tmp_path):
-    table = RawTable(contract(), tmp_path)
-    kill_an_append(tmp_path, BEFORE_COMMIT)
-    assert not table.exists()
-    table.append(events((1, 9.0, "2020-01-03 12:00")), origin("second.parquet"))
-    assert current(table, "amount") == [(9.0,)]
-
-
-def test_a_drop_killed_after_its_commit_is_whole_and_the_rerun_has_nothing_to_do(tmp_path):
-    table = RawTable(contract(), tmp_path)
-    kill_an_append(tmp_path, "storage.publish = die_afterwards(storage.publish)")
-    assert current(table, "amount") == [(9.0,)]
-    assert table.append(events((1, 9.0, "2020-01-03 12:00")), origin("second.parquet")) is None
-
-
-def _hold(lock: str, ready: Event, done: Event) -> None:
-    with storage.exclusive(Path(lock), "events"):
-        ready.set()
-        done.wait(30)
-
-
-def test_of_two_writers_one_waits_and_then_says_who_holds_the_table(tmp_path):
-    table = RawTable(contract(), tmp_path)
-    spawn = multiprocessing.get_context("fork")
-    ready, done = spawn.Event(), spawn.Event()
-    holder = spawn.Process(target=_hold, args=(str(table.folder / ".lock"), ready, done))
-    holder.start()
-    try:
-        assert ready.wait(30)
-        waiting = storage.exclusive(table.folder / ".lock", "events", wait_seconds=0.2)
-        with pytest.raises(ConflictError, match=f"events: process {holder.pid} is writing it"), waiting:
-            pass
-    finally:
-        done.set()
-        holder.join(30)
-    assert table.append(events((1, 1.0, "2020-01-03 12:00")), origin()).number == 1
-
-
-def test_of_two_writers_past_each_others_lock_one_publishes_and_the_other_leaves_nothing(tmp_path, monkeypatch):
-    table, other = RawTable(contract(), tmp_path), RawTable(contract(), tmp_path)
-    table.append(events((1, 1.0, "2020-01-03 12:00")), origin("first.parquet"))
-    publish = storage.publish
-
-    def overtaken(*arguments, **options):
-        monkeypatch.setattr(storage, "publish", publish)
-        monkeypatch.setattr(storage, "exclusive", lambda *_: nullcontext())  # as on a file system without locks
-        other.append(events((2, 2.0, "2020-01-04 12:00")), origin("theirs.parquet"))
-        return publish(*arguments, **options)
-
-    monkeypatch.setattr(storage, "publish", overtaken)
-    with pytest.raises(ConflictError, match=r"another writer published first"):
-        table.append(events((3, 3.0, "2020-01-05 12:00")), origin("ours.parquet"))
-    assert current(table, "id") == [(1,), (2,)]
-    assert table.leftovers() == ()
