@@ -10,6 +10,7 @@ import os
 import sys
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any, Literal
 
@@ -80,9 +81,10 @@ def _beside(run: Callable[[], None], stop: Callable[[], None], *, is_idle: bool)
     failures: list[BaseException] = []
 
     def body() -> None:
-        if is_idle and sys.platform == "linux":
-            os.sched_setscheduler(threading.get_native_id(), os.SCHED_IDLE, os.sched_param(0))
         try:
+            if is_idle and sys.platform == "linux":
+                with suppress(OSError):  # a sandbox may forbid it: then the run has the processor like all others
+                    os.sched_setscheduler(threading.get_native_id(), os.SCHED_IDLE, os.sched_param(0))
             run()
         except BaseException as error:
             failures.append(error)

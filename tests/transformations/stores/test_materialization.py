@@ -386,3 +386,13 @@ def test_a_run_leaves_the_processor_to_others_and_so_do_its_threads(is_idle: boo
     materialization._beside(run, lambda: None, is_idle=is_idle)
     assert found == [getattr(os, policy)] * 2
     assert os.sched_getscheduler(0) == os.SCHED_OTHER
+
+
+def test_a_run_whose_priority_cannot_be_set_runs_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    def forbidden(*_: object) -> None:
+        raise PermissionError("forbidden here")
+
+    monkeypatch.setattr(os, "sched_setscheduler", forbidden, raising=False)
+    ran: list[bool] = []
+    materialization._beside(lambda: ran.append(True), lambda: None, is_idle=True)
+    assert ran == [True]
