@@ -70,7 +70,11 @@ class FileRows:
                 new = replace(self.history, files=what.new_files).relation if what.new_files else None
                 ranges = [(max(start, _BEGINNING) - _INSTANT, end)] + ([(what.after, end)] if what.after else [])
                 connection.execute(sql.touched_keys(join, new, end, ranges))
-            connection.execute(sql.newest_places(join, end, only_touched))
+            extent = sql.extent(connection, join, end)
+            if extent is None:
+                yield 0, ()
+                return
+            connection.execute(sql.newest_places(join, end, extent, only_touched))
             ((total,),) = connection.execute(f"SELECT count(*) FROM {sql.NEWEST}").fetchall()
             yield total, connection.sql(sql.rows_at(join, columns)).to_arrow_reader(_ROWS_A_BATCH) if total else ()
 

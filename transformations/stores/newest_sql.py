@@ -6,13 +6,20 @@ Keys and timestamps alone are read to find the rows; the wide columns are then r
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 from transformations.engine.duck import identifier, identifiers, literal
 from transformations.stores.point_in_time_sql import Join, Key
 
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
 TOUCHED = "touched"
 NEWEST = "newest"
+
+HUGEINT_BITS = 127  # beside the sign
 
 
 def touched_keys(join: Join, new_files: str | None, end: datetime, ranges: Sequence[tuple[datetime, datetime]]) -> str:
@@ -28,36 +35,89 @@ def touched_keys(join: Join, new_files: str | None, end: datetime, ranges: Seque
     return f"CREATE TEMP TABLE {TOUCHED} AS\n" + "\nUNION\n".join(parts)
 
 
-def newest_places(join: Join, end: datetime, only_touched: bool) -> str:
+@dataclass(frozen=True)
+class Extent:
+    """How far the timestamps and places of a history range.
+
+    happened, created: the first and the last one, in microseconds. file, row: the last number of a file, and of a row
+    in its file.
+    """
+
+    happened: tuple[int, int]
+    created: tuple[int, int]
+    file: int
+    row: int
+
+    @property
+    def row_bits(self) -> int:
+        """The bits of a row's number within its file."""
+        return self.row.bit_length()
+
+    @property
+    def place_bits(self) -> int:
+        """The bits of a row's place in the history."""
+        return self.file.bit_length() + self.row_bits
+
+    @property
+    def created_bits(self) -> int:
+        """The bits of a created timestamp, counted from the first one; 0 is left for rows that have none."""
+        return (self.created[1] - self.created[0] + 1).bit_length()
+
+    @property
+    def bits(self) -> int:
+        """The bits of an event timestamp counted from the first one, of a created timestamp and of a place."""
+        return (self.happened[1] - self.happened[0]).bit_length() + self.created_bits + self.place_bits
+
+
+def extent(connection: DuckDBPyConnection, join: Join, end: datetime) -> Extent | None:
+    """How far the rows range that are not later than `end`; None where there are none."""
+    query = f"""
+SELECT min({_micros(join.timestamp)}), max({_micros(join.timestamp)}), min({_created(join)}), max({_created(join)}),
+    max(file_index), max(file_row_number)
+FROM {join.relation}
+WHERE {_instant(join.timestamp)} <= {literal(end)}"""
+    ((first, last, first_created, last_created, file, row),) = connection.execute(query).fetchall()
+    created = (0, -1) if first_created is None else (first_created, last_created)
+    return None if first is None else Extent((first, last), created, file, row)
+
+
+def newest_places(join: Join, end: datetime, extent: Extent, only_touched: bool) -> str:
     """A table of the place (file and row number) of each key's newest row not later than `end`.
 
     The newest is the one of the greatest event timestamp; of several, the one created last; of several, the last in the
-    order of the files, as in retrieval. A key with a null is nobody's.
+    order of the files, as in retrieval. A key with a null is nobody's. Files are numbered in the type of DuckDB's
+    `file_index`: else a join with it skips no file.
     """
     names = [key.spine for key in join.keys]
-    created = f"epoch_us({_instant(join.created)})" if join.created else "NULL::BIGINT"
     known = " AND ".join(f"{identifier(key.history)} IS NOT NULL" for key in join.keys) or "TRUE"
-    keys = f"{_keys(join)}, " if join.keys else ""
     using = identifiers(names)
     semi = f"SEMI JOIN {TOUCHED} USING ({using})" if only_touched and names else ""
-    rows = f"""
-    SELECT * FROM (
-        SELECT {keys}{_instant(join.timestamp)} AS _happened, {created} AS _created,
-            file_index AS _file, file_row_number AS _place
-        FROM {join.relation}
-        WHERE {_instant(join.timestamp)} <= {literal(end)} AND {known}
-    ) {semi}"""
-    group = f" GROUP BY {using}" if names else ""
-    latest = f"SELECT {using + ', ' if names else ''}max(_happened) AS _happened FROM history{group}"
-    partition = f"PARTITION BY {using} " if names else ""
     return f"""
 CREATE TEMP TABLE {NEWEST} AS
-WITH history AS ({rows}
-), latest AS ({latest}
+WITH history AS (
+    SELECT {f"{_keys(join)}, " if names else ""}{_micros(join.timestamp)} AS _happened, {_created(join)} AS _created,
+        (file_index::BIGINT << {extent.row_bits}) + file_row_number AS _place
+    FROM {join.relation}
+    WHERE {_instant(join.timestamp)} <= {literal(end)} AND {known}
+), newest AS (
+    SELECT {_last_place(extent)} AS _place
+    FROM history {semi}{f" GROUP BY {using}" if names else " HAVING count(*) > 0"}
 )
-SELECT _file, _place
-FROM history JOIN latest USING ({using + ", " if names else ""}_happened)
-QUALIFY row_number() OVER ({partition}ORDER BY _created DESC NULLS LAST, _file DESC, _place DESC) = 1"""
+SELECT (_place >> {extent.row_bits})::UBIGINT AS _file, _place & {(1 << extent.row_bits) - 1} AS _row FROM newest"""
+
+
+def _last_place(extent: Extent) -> str:
+    """The aggregate that finds the place of the newest row.
+
+    The greatest of one number that has all that decides, most significant first: half the time of comparing row by row,
+    which is left for what does not fit 127 bits.
+    """
+    if extent.bits > HUGEINT_BITS:
+        return f"arg_max(_place, row(_happened, COALESCE(_created, {extent.created[0] - 1}), _place))"
+    happened = f"(_happened - ({extent.happened[0]}))::HUGEINT * {1 << extent.created_bits}"
+    created = f"COALESCE(_created - ({extent.created[0] - 1}), 0)"
+    order = f"({happened} + {created}) * {1 << extent.place_bits} + _place"
+    return f"(max({order}) & {(1 << extent.place_bits) - 1})::BIGINT"
 
 
 def rows_at(join: Join, columns: Sequence[str]) -> str:
@@ -65,7 +125,7 @@ def rows_at(join: Join, columns: Sequence[str]) -> str:
     return f"""
 SELECT {identifiers(columns)}
 FROM {join.relation}
-SEMI JOIN {NEWEST} ON file_index = {NEWEST}._file AND file_row_number = {NEWEST}._place"""
+SEMI JOIN {NEWEST} ON file_index = {NEWEST}._file AND file_row_number = {NEWEST}._row"""
 
 
 def first_moment(join: Join) -> str:
@@ -80,6 +140,14 @@ def _keys(join: Join) -> str:
 def _key(key: Key) -> str:
     column = identifier(key.history)
     return f"TRY_CAST({column} AS {key.sql_type})" if key.sql_type else column
+
+
+def _created(join: Join) -> str:
+    return _micros(join.created) if join.created else "NULL::BIGINT"
+
+
+def _micros(column: str) -> str:
+    return f"epoch_us({_instant(column)})"
 
 
 def _instant(column: str) -> str:
