@@ -38,7 +38,7 @@ class OnlineRow:
         self.redis = online._get_client(config.online_store)
         catalog = online._catalog(config, config.project, renew=True)[1]
         self.key = f"{{{user}}}".encode() + catalog.tables[view].number
-        self.fields = [field.name for field in shop.store.get_feature_view(view).features]
+        self.schema = catalog.tables[view].schemas[-1]
 
     def read(self) -> bytes:
         row = self.redis.get(self.key)
@@ -53,10 +53,11 @@ class OnlineRow:
 
     def change(self, feature: str, change: Callable[[Any], Any]) -> None:
         row = self.read()
-        values = packed_rows.unpack_body(row[packed_rows.HEADER.size :])
-        place = self.fields.index(feature)
-        values[place] = change(values[place])
-        self.write(packed_rows.pack(*packed_rows.unpack_header(row), values))
+        columns = self.schema.form.columns([row])
+        places = self.schema.positions(self.schema.fields)
+        values = {name: columns[place][0] for (name, _), place in zip(self.schema.fields, places, strict=True)}
+        values[feature] = change(values[feature])
+        self.write(self.schema.form.pack(row[: packed_rows.HEADER.size], list(values.values())))
 
 
 def skews(report: LiveReport) -> dict[str, set[str]]:

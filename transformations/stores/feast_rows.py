@@ -44,9 +44,11 @@ def found_rows(
         if view.ttl and happened + view.ttl < now:
             found.append((happened, {name: Value() for name in codecs}))
             continue
-        body = packed_rows.unpack_body(row[packed_rows.HEADER.size :])
-        places = table.schemas[schema - 1].positions(fields)
-        values = {name: None if place is None else body[place] for (name, _), place in zip(fields, places, strict=True)}
+        written = table.schemas[schema - 1]
+        columns, places = written.form.columns([row]), written.positions(fields)
+        values = {
+            name: None if place is None else columns[place][0] for (name, _), place in zip(fields, places, strict=True)
+        }
         found.append((happened, {name: codecs[name].to_protos([value])[0] for name, value in values.items()}))
     return found
 
@@ -72,10 +74,9 @@ def _created(row: Row) -> int:
 def packed(view: FeatureView, rows: Mapping[bytes, Row], schema: int) -> list[tuple[bytes, bytes]]:
     """Their packed rows, by hash tag, marked as pushed; a feature that a row does not bring is null."""
     codecs = [(feature.name, codec_of(feature.dtype)) for feature in view.features]
-    packed = []
+    form, packed = packed_rows.schema_of(view.features).form, []
     for tag, row in rows.items():
         values = [codec.from_proto(row[1][name]) if name in row[1] else None for name, codec in codecs]
-        packed.append(
-            (tag, packed_rows.pack(packed_rows.micros(row[2]), _created(row), schema, packed_rows.PUSHED, values))
-        )
+        header = packed_rows.header(packed_rows.micros(row[2]), _created(row), schema, packed_rows.PUSHED)
+        packed.append((tag, form.pack(header, values)))
     return packed

@@ -21,7 +21,7 @@ from transformations.engine.functions import REQUEST_TIMESTAMP
 from transformations.engine.settings import present_moment
 from transformations.stores.online_catalog import Catalog, Table
 from transformations.stores.online_keys import parts_of, tags_of
-from transformations.stores.packed_rows import HEADER, SCHEMA_NUMBER, Stored, event_micros, micros, unpack_body
+from transformations.stores.packed_rows import Stored, event_micros, micros, schema_number, schema_numbers
 from transformations.stores.plans import ComputedPlan, Plan, ViewPlan
 from transformations.stores.response import NOT_FOUND, OUTSIDE_MAX_AGE, Block, Column, PackedResponse, Status
 from transformations.stores.values import TIMESTAMP, as_declared, column_of
@@ -32,7 +32,6 @@ Rows: TypeAlias = Sequence[bytes | None]
 _NO_ENTITY = b"{'}"
 _NOBODY = b"{}"
 """The tag of a key that no row is written under, for a row of the request whose join key is null."""
-HEADER_SIZE = HEADER.size
 _NO_MOMENTS = pa.nulls(0, TIMESTAMP)
 _PLAIN = {int, str, float, bool, type(None)}
 
@@ -178,21 +177,18 @@ def _values(
 ) -> tuple[Sequence[Sequence[Stored]], Sequence[Sequence[int]] | None]:
     """For each feature its stored forms, and the rows that were written before it was added, if there are any."""
     nothing = [None] * len(raw)
-    numbers = {value[SCHEMA_NUMBER] for value in raw if value is not None}
+    numbers = schema_numbers(raw)
     if table is None or not numbers:
         return [nothing] * len(view.features), None
     if len(numbers) > 1:
         return _mixed_values(view, table, raw, withheld)
     layout = view.layout(table, numbers.pop())
     if withheld or None in raw:
-        blank = _blank(table, raw)
-        bodies = [
-            blank if value is None or row in withheld else unpack_body(value[HEADER_SIZE:])
-            for row, value in enumerate(raw)
-        ]
+        blank = layout.form.blank
+        rows = [blank if value is None or row in withheld else value for row, value in enumerate(raw)]
     else:
-        bodies = [unpack_body(value[HEADER_SIZE:]) for value in raw]  # type: ignore[index]  # none is None
-    columns = list(zip(*bodies, strict=True))
+        rows = cast("list[bytes]", raw)
+    columns = layout.form.columns(rows)
     if layout.select is not None:
         return layout.select(columns), None
     lacks = tuple(row for row, value in enumerate(raw) if value is not None)
@@ -200,13 +196,6 @@ def _values(
         [nothing if place is None else columns[place] for place in layout.places],
         [lacks if place is None else () for place in layout.places],
     )
-
-
-def _blank(table: Table, raw: Rows) -> list[None]:
-    """The body of a row of the schema of these rows, of nulls."""
-    some = next(value for value in raw if value is not None)
-    schema = int.from_bytes(some[SCHEMA_NUMBER], "big")
-    return [None] * len(table.schemas[schema - 1].fields)
 
 
 def _mixed_values(
@@ -218,12 +207,13 @@ def _mixed_values(
     for row, value in enumerate(raw):
         if value is None:
             continue
-        body = unpack_body(value[HEADER_SIZE:])
-        for feature, place in enumerate(view.layout(table, value[SCHEMA_NUMBER]).places):
+        layout = view.layout(table, schema_number(value))
+        columns = layout.form.columns([value])
+        for feature, place in enumerate(layout.places):
             if place is None:
                 lacking[feature].append(row)
             elif row not in withheld:
-                lists[feature][row] = body[place]
+                lists[feature][row] = columns[place][0]
     return [*lists], [*lacking]
 
 

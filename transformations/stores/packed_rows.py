@@ -1,9 +1,12 @@
-"""The packed row: all features of one entity in one view as one value, a fixed header and a MessagePack array.
+"""The packed row: all features of one entity in one view as one value: a header, floats, and MessagePack.
 
-Header, big-endian, 19 bytes: event timestamp and created timestamp (int64 microseconds UTC; without a created timestamp
-the least int64), schema number (uint16), flags (uint8). Body: the features' stored forms in the order of the row's
-schema. A stored form is what MessagePack has natively, null included; UnixTimestamp is whole seconds, Float32 the
-double of its rounding, NaN null; a type that MessagePack lacks is its Feast protobuf, as bytes.
+Header, big-endian, 18 bytes: event timestamp and created timestamp (int64 microseconds UTC; without a created timestamp
+the least int64), and 16 bits of which the last is 1 where the row was pushed, the others the number of its schema. Then
+the Float64 and Float32 features as little-endian doubles, NaN for null, so that the floats of many rows are one matrix.
+Then all other features as the elements of a MessagePack array, whose opening, the same in each row, is left out.
+
+Both in the order of the schema. A stored form is what MessagePack has natively, null included; UnixTimestamp is whole
+seconds, Float32 the double of its rounding, NaN null; a type that MessagePack lacks is its Feast protobuf, as bytes.
 """
 
 from __future__ import annotations
@@ -15,6 +18,7 @@ import struct
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cached_property
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -31,18 +35,15 @@ from transformations.stores.values import arrow_type, from_protos, to_protos
 Stored: TypeAlias = Any
 """One feature's value as it lies in the body."""
 
-HEADER = struct.Struct(">qqHB")
-SCHEMA_NUMBER = slice(16, 18)
+HEADER = struct.Struct(">qqH")
+_MARK = slice(16, 18)
 PUSHED = 1
-"""Flag: written by a push, not by a materialization; until one confirms it, only the online store has the row."""
+"""The last bit of a header: written by a push, not by a materialization, so that only the online store has the row."""
 
 NEVER_CREATED = -(2**63)
 """The created timestamp of a row that has none: older than any."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-
-pack_body = ormsgpack.packb
-unpack_body = ormsgpack.unpackb
 
 
 @dataclass(frozen=True)
@@ -58,10 +59,18 @@ class Schema:
         """As the online store keeps it."""
         return json.dumps(self.fields, separators=(",", ":"))
 
+    @cached_property
+    def form(self) -> Form:
+        """How rows of this schema hold their values."""
+        is_float = [dtype in _FLOAT_NAMES for _, dtype in self.fields]
+        places = range(len(self.fields))
+        return Form([each for each in places if is_float[each]], [each for each in places if not is_float[each]])
+
     def positions(self, wanted: Sequence[tuple[str, str]]) -> tuple[int | None, ...]:
-        """Where in a row each wanted feature lies; None for one that rows of this schema lack."""
-        places = {field: place for place, field in enumerate(self.fields)}
-        return tuple(places.get(field) for field in wanted)
+        """Which of the columns of `Form.columns` each wanted feature is; None for one that rows of this schema lack."""
+        form = self.form
+        columns = {self.fields[place]: column for column, place in enumerate((*form.floats, *form.others))}
+        return tuple(columns.get(field) for field in wanted)
 
 
 def schema_of(features: Sequence[Field]) -> Schema:
@@ -74,9 +83,63 @@ def schema_from(text: str) -> Schema:
     return Schema(tuple((name, dtype) for name, dtype in json.loads(text)))
 
 
-def pack(event: int, created: int, schema: int, flags: int, values: Sequence[Stored]) -> bytes:
-    """One row; times in microseconds since 1970 UTC."""
-    return HEADER.pack(event, created, schema, flags) + pack_body(tuple(values))
+class Form:
+    """How rows of one schema hold their values. floats, others: the places of these features in the schema."""
+
+    def __init__(self, floats: Sequence[int], others: Sequence[int]) -> None:
+        self.floats, self.others = tuple(floats), tuple(others)
+        self._tail = HEADER.size + 8 * len(self.floats)
+        nulls = ormsgpack.packb((None,) * len(self.others))  # a byte each, after the opening
+        self._opening = nulls[: len(nulls) - len(self.others)]
+
+    def pack(self, header: bytes, values: Sequence[Stored]) -> bytes:
+        """One row of values in the order of the schema."""
+        floats = np.array([values[place] for place in self.floats], np.float64)  # None becomes NaN
+        (row,) = self.pack_columns([header + floats.astype("<f8").tobytes()], [[values[each]] for each in self.others])
+        return row
+
+    def pack_columns(self, heads: Sequence[bytes], others: Sequence[Sequence[Stored]]) -> list[bytes]:
+        """Rows of headers that have their floats behind them, and of the columns of all other features."""
+        if not others:
+            return list(heads)
+        start = len(self._opening)
+        tails = map(ormsgpack.packb, zip(*others, strict=True))
+        return [head + tail[start:] for head, tail in zip(heads, tails, strict=True)]
+
+    def columns(self, rows: Sequence[bytes]) -> list[Sequence[Stored]]:
+        """The columns of rows: floats first, then the others, both in the order of the schema."""
+        columns: list[Sequence[Stored]] = []
+        tail = self._tail
+        if self.floats:
+            content = b"".join([row[HEADER.size : tail] for row in rows])
+            matrix = np.frombuffer(content, "<f8").reshape(len(rows), len(self.floats))
+            columns += matrix.T.tolist()
+            for column in np.flatnonzero(np.isnan(matrix).any(axis=0)).tolist():
+                columns[column] = [None if value != value else value for value in columns[column]]
+        if self.others:
+            opening, unpack = self._opening, ormsgpack.unpackb
+            columns += zip(*[unpack(opening + row[tail:]) for row in rows], strict=True)
+        return columns
+
+    @cached_property
+    def blank(self) -> bytes:
+        """A row of nulls."""
+        return self.pack(bytes(HEADER.size), [None] * (len(self.floats) + len(self.others)))
+
+
+def header(event: int, created: int, schema: int, flags: int) -> bytes:
+    """A row's header; times in microseconds since 1970 UTC."""
+    return HEADER.pack(event, created, mark(schema, flags))
+
+
+def mark(schema: int, flags: int) -> int:
+    """The last 16 bits of a header. DataError for a schema number that is too great."""
+    if schema >= 1 << 15:
+        raise DataError(
+            f"the view's features were changed {schema:,} times while its rows stayed in the online store. Delete the "
+            f"view from there (take it out, `feast apply`), and load it anew."
+        )
+    return schema << 1 | flags
 
 
 def event_micros(row: bytes) -> int:
@@ -84,10 +147,21 @@ def event_micros(row: bytes) -> int:
     return int.from_bytes(row[:8], "big", signed=True)
 
 
+def schema_number(row: bytes) -> int:
+    """The number of a row's schema."""
+    return int.from_bytes(row[_MARK], "big") >> 1
+
+
+def schema_numbers(rows: Sequence[bytes | None]) -> set[int]:
+    """The numbers of the schemas of rows; None has none."""
+    marks = {row[_MARK] for row in rows if row is not None}
+    return {int.from_bytes(each, "big") >> 1 for each in marks}
+
+
 def unpack_header(row: bytes) -> tuple[int, int, int, int]:
     """Event timestamp, created timestamp, schema number and flags."""
-    event, created, schema, flags = HEADER.unpack_from(row)
-    return event, created, schema, flags
+    event, created, last = HEADER.unpack_from(row)
+    return event, created, last >> 1, last & PUSHED
 
 
 def micros(moment: datetime) -> int:
@@ -138,6 +212,7 @@ _LETTERS = {
 }
 _FLOATS = (PrimitiveFeastType.FLOAT64, PrimitiveFeastType.FLOAT32)
 _INTEGERS = (PrimitiveFeastType.INT64, PrimitiveFeastType.INT32)
+_FLOAT_NAMES = frozenset(str(dtype) for dtype in _FLOATS)
 
 
 def codec_of(dtype: FeastType) -> Codec:

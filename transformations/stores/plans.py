@@ -23,7 +23,7 @@ from feast.value_type import ValueType
 from transformations.engine.errors import UsageError, nearest
 from transformations.stores.on_demand import Evaluation, evaluation_of, refuse_uneven
 from transformations.stores.online_catalog import Table
-from transformations.stores.packed_rows import Codec, Schema, Stored, codec_of
+from transformations.stores.packed_rows import Codec, Form, Schema, Stored, codec_of
 from transformations.stores.rollout import served_version
 from transformations.stores.values import unseen_value
 from transformations.stores.wiring import not_served, reference_of
@@ -40,9 +40,11 @@ class UnknownSchemaError(Exception):
 class Layout:
     """Where rows of one schema have the wanted features.
 
-    places: of each feature, None where rows lack it. select: the wanted columns of all columns, where rows lack none.
+    places: of each feature its column of `form`, None where rows lack it. select: the wanted columns of all columns,
+    where rows lack none.
     """
 
+    form: Form
     places: tuple[int | None, ...]
     select: Callable[[Sequence[Any]], Sequence[Any]] | None
 
@@ -51,13 +53,13 @@ def layout_of(schema: Schema, wanted: Sequence[tuple[str, str]]) -> Layout:
     """The layout of these features, named as schemas name them."""
     places = schema.positions(wanted)
     if None in places:
-        return Layout(places, None)
+        return Layout(schema.form, places, None)
     if places == tuple(range(len(schema.fields))):
-        return Layout(places, lambda columns: columns)
+        return Layout(schema.form, places, lambda columns: columns)
     if len(places) == 1:
         (place,) = places
-        return Layout(places, lambda columns: (columns[place],))  # type: ignore[index]
-    return Layout(places, itemgetter(*places))
+        return Layout(schema.form, places, lambda columns: (columns[place],))  # type: ignore[index]
+    return Layout(schema.form, places, itemgetter(*places))
 
 
 @dataclass(frozen=True)
@@ -85,19 +87,18 @@ class ViewPlan:
     features: tuple[Feature, ...]
     ttl: int
     version: FeatureViewMetadata
-    _layouts: dict[tuple[bytes, bytes], Layout] = field(default_factory=dict)
+    _layouts: dict[tuple[bytes, int], Layout] = field(default_factory=dict)
 
-    def layout(self, table: Table, number: bytes) -> Layout:
+    def layout(self, table: Table, schema: int) -> Layout:
         """How rows of a table that carry this schema number have the features. UnknownSchemaError for a number that the
         table has not.
         """
-        layout = self._layouts.get((table.number, number))
+        layout = self._layouts.get((table.number, schema))
         if layout is None:
-            schema = int.from_bytes(number, "big")
             if schema > table.newest:
                 raise UnknownSchemaError
             wanted = [(feature.name, str(feature.dtype)) for feature in self.features]
-            layout = self._layouts[table.number, number] = layout_of(table.schemas[schema - 1], wanted)
+            layout = self._layouts[table.number, schema] = layout_of(table.schemas[schema - 1], wanted)
         return layout
 
 

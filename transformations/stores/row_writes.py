@@ -32,19 +32,20 @@ ROWS_A_CALL = 250
 WRITE = """
 local count, expiry = #KEYS, tonumber(ARGV[#KEYS + 1])
 local unpack_header = struct.unpack
+-- The last bit of `mark` says whether a row was pushed, the others are its schema number.
 local stored = redis.call('MGET', unpack(KEYS))
 local pairs, last = {}, 0
 for i = 1, count do
     local row, old = ARGV[i], stored[i]
     local wins = true
     if old then
-        local e1, e2, c1, c2, s = unpack_header('>i4I4i4I4I2', row)
-        local oe1, oe2, oc1, oc2, os = unpack_header('>i4I4i4I4I2', old)
+        local e1, e2, c1, c2, mark = unpack_header('>i4I4i4I4I2', row)
+        local oe1, oe2, oc1, oc2, old_mark = unpack_header('>i4I4i4I4I2', old)
         if e1 ~= oe1 then wins = e1 > oe1
         elseif e2 ~= oe2 then wins = e2 > oe2
         elseif c1 ~= oc1 then wins = c1 > oc1
         elseif c2 ~= oc2 then wins = c2 > oc2
-        else wins = s >= os end
+        else wins = mark >= old_mark - old_mark % 2 end
     end
     if wins then
         pairs[last + 1], pairs[last + 2] = KEYS[i], row

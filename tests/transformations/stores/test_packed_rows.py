@@ -39,11 +39,12 @@ from transformations.stores.packed_rows import (
     PUSHED,
     codec_of,
     event_micros,
+    header,
     micros,
-    pack,
     schema_from,
+    schema_number,
+    schema_numbers,
     schema_of,
-    unpack_body,
     unpack_header,
 )
 from transformations.stores.values import arrow_type, as_feature
@@ -82,10 +83,10 @@ def through_feast(values: list[Any], dtype: FeastType) -> list[Value]:
     return list(python_values_to_proto_values(values, dtype.to_value_type()))
 
 
-def packed(stored: list[Any]) -> list[Any]:
-    """What a row gives back of what was put into it."""
-    body: list[Any] = unpack_body(pack(0, 0, 1, 0, stored)[HEADER.size :])
-    return body
+def packed(stored: list[Any], dtype: FeastType) -> list[Any]:
+    """What a row gives back of features that were put into it, all of one dtype."""
+    form = schema_of([Field(name=f"feature_{number}", dtype=dtype) for number in range(len(stored))]).form
+    return [value for (value,) in form.columns([form.pack(header(0, 0, 1, 0), stored)])]
 
 
 @pytest.mark.parametrize("dtype", list(VALUES), ids=str)
@@ -94,7 +95,7 @@ def test_feast_s_values_come_back_as_feast_shows_them(dtype: FeastType, data: st
     values = data.draw(st.lists(st.none() | VALUES[dtype], min_size=1, max_size=4))
     protos = through_feast(values, dtype)
     codec = codec_of(dtype)
-    stored = packed([codec.from_proto(proto) for proto in protos])
+    stored = packed([codec.from_proto(proto) for proto in protos], dtype)
     assert codec.to_protos(stored) == protos
     assert codec.shown(stored) == [feast_value_type_to_python_type(proto) for proto in protos]
 
@@ -105,14 +106,16 @@ def test_columns_come_back_as_columns(dtype: FeastType, data: st.DataObject) -> 
     values = data.draw(st.lists(st.none() | VALUES[dtype], min_size=1, max_size=4))
     codec = codec_of(dtype)
     column = as_feature(pa.array(values, arrow_type(dtype)), dtype, "x")
-    stored = packed(codec.from_arrow(column))
+    stored = packed(codec.from_arrow(column), dtype)
     assert codec.to_arrow(stored).equals(column)
     assert codec.shown(stored) == values
 
 
-@given(INT64, INT64, st.integers(0, 2**16 - 1), st.integers(0, 255))
+@given(INT64, INT64, st.integers(0, 2**15 - 1), st.sampled_from([0, PUSHED]))
 def test_headers_come_back_and_sort_as_their_numbers_do(event: int, created: int, schema: int, flags: int) -> None:
-    row = pack(event, created, schema, flags, [1, None])
+    row = header(event, created, schema, flags)
+    assert len(row) == HEADER.size
+    assert (schema_number(row), schema_numbers([row, None, row])) == (schema, {schema})
     assert unpack_header(row) == (event, created, schema, flags)
     assert event_micros(row) == event
     high, low = struct.unpack(">iI", row[:8])
@@ -122,13 +125,14 @@ def test_headers_come_back_and_sort_as_their_numbers_do(event: int, created: int
 def test_nan_is_null_alone_and_itself_in_a_list() -> None:
     nan = float("nan")
     assert codec_of(Float64).from_proto(Value(double_val=nan)) is None
-    (found,) = packed([codec_of(Array(Float64)).from_proto(through_feast([[nan, 1.0]], Array(Float64))[0])])
+    dtype = Array(Float64)
+    (found,) = packed([codec_of(dtype).from_proto(through_feast([[nan, 1.0]], dtype)[0])], dtype)
     assert str(found) == "[nan, 1.0]"
 
 
 def test_float32_is_the_double_of_its_rounding() -> None:
     stored = codec_of(Float32).from_arrow(as_feature(pa.array([0.1]), Float32, "x"))
-    assert packed(stored) == [0.10000000149011612]
+    assert packed(stored, Float32) == [0.10000000149011612]
 
 
 def test_a_map_from_arrow_is_a_dictionary() -> None:
@@ -151,7 +155,27 @@ def test_a_schema_says_where_features_are_and_which_are_missing() -> None:
     assert old.positions([("visits", "Int64"), ("spent", "Int64"), ("page", "String")]) == (1, None, None)
 
 
+FEATURES = st.lists(st.sampled_from([Float64, Float32, Int64, String]), max_size=40)
+
+
+@given(dtypes=FEATURES, data=st.data())
+def test_rows_of_any_mix_of_features_come_back_as_columns(dtypes: list[FeastType], data: st.DataObject) -> None:
+    schema = schema_of([Field(name=f"feature_{number}", dtype=dtype) for number, dtype in enumerate(dtypes)])
+    values = st.tuples(*(st.none() | PLAIN[dtype] for dtype in dtypes))
+    rows = data.draw(st.lists(values, min_size=1, max_size=3))
+    columns = schema.form.columns([schema.form.pack(header(0, 0, 1, 0), row) for row in rows])
+    places = schema.positions(schema.fields)
+    assert [tuple(columns[place][row] for place in places if place is not None) for row in range(len(rows))] == rows
+    blank = schema.form.columns([schema.form.blank])
+    assert [value for (value,) in blank] == [None] * len(dtypes)
+
+
 def test_moments_are_microseconds_and_naive_is_utc() -> None:
     assert micros(datetime(1969, 12, 31, 23, 59, 59, 999_999)) == -1
     assert micros(datetime(2024, 5, 1, tzinfo=UTC)) == 1_714_521_600_000_000
-    assert unpack_header(pack(0, NEVER_CREATED, 1, PUSHED, [])) == (0, NEVER_CREATED, 1, PUSHED)
+    assert unpack_header(header(0, NEVER_CREATED, 1, PUSHED)) == (0, NEVER_CREATED, 1, PUSHED)
+
+
+def test_a_schema_number_beyond_what_a_row_holds_is_refused() -> None:
+    with pytest.raises(DataError, match="the view's features were changed 32,768 times"):
+        header(0, 0, 2**15, 0)

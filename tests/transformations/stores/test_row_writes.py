@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from redis import Redis
 
 from transformations.stores import row_writes
-from transformations.stores.packed_rows import pack
+from transformations.stores.packed_rows import PUSHED, header
 from transformations.stores.row_writes import BulkWriter, Probe, Writer, write_rows
 
 MOMENTS = st.sampled_from([-(2**63), -(2**32) - 1, -1, 0, 1, 2**32, 2**53, 2**53 + 1, 2**63 - 1])
@@ -29,8 +29,8 @@ def newest(rows: list[tuple[int, int, int, int]]) -> dict[bytes, bytes]:
     return {key(entity): packed(*order) for entity, order in best.items()}
 
 
-def packed(event: int, created: int, schema: int) -> bytes:
-    return pack(event, created, schema, 0, [event, created, schema])
+def packed(event: int, created: int, schema: int, flags: int = 0) -> bytes:
+    return header(event, created, schema, flags) + f"{event} {created} {schema}".encode()
 
 
 def stored(redis: Redis) -> dict[bytes, bytes]:
@@ -59,6 +59,14 @@ def test_rows_written_as_new_yield_to_greater_ones_all_the_same(
         for entity, *order in rows:
             writer.write([key(entity)], [packed(*order)])
     assert stored(redis) == newest(rows)
+
+
+@pytest.mark.parametrize("flags", [(0, PUSHED), (PUSHED, 0)])
+def test_of_equal_rows_the_last_one_is_left_whether_or_not_it_was_pushed(redis: Redis, flags: tuple[int, int]) -> None:
+    for schema in (2, 2, 1):
+        for each in flags:
+            write_rows(redis, [(key(1), packed(1, 1, schema, each))], 0)
+        assert stored(redis) == {key(1): packed(1, 1, 2, flags[-1])}
 
 
 def test_parallel_writers_leave_what_one_would(redis: Redis) -> None:
