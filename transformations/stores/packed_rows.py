@@ -40,6 +40,8 @@ _MARK = slice(16, 18)
 PUSHED = 1
 """The last bit of a header: written by a push, not by a materialization, so that only the online store has the row."""
 
+_FEW_ROWS = 20
+
 NEVER_CREATED = -(2**63)
 """The created timestamp of a row that has none: older than any."""
 
@@ -88,14 +90,16 @@ class Form:
 
     def __init__(self, floats: Sequence[int], others: Sequence[int]) -> None:
         self.floats, self.others = tuple(floats), tuple(others)
-        self._tail = HEADER.size + 8 * len(self.floats)
+        self._floats = struct.Struct(f"<{len(self.floats)}d")
+        self._tail = HEADER.size + self._floats.size
         nulls = ormsgpack.packb((None,) * len(self.others))  # a byte each, after the opening
         self._opening = nulls[: len(nulls) - len(self.others)]
 
     def pack(self, header: bytes, values: Sequence[Stored]) -> bytes:
         """One row of values in the order of the schema."""
-        floats = np.array([values[place] for place in self.floats], np.float64)  # None becomes NaN
-        (row,) = self.pack_columns([header + floats.astype("<f8").tobytes()], [[values[each]] for each in self.others])
+        floats = (values[place] for place in self.floats)
+        head = header + self._floats.pack(*(math.nan if value is None else value for value in floats))
+        (row,) = self.pack_columns([head], [[values[place]] for place in self.others])
         return row
 
     def pack_columns(self, heads: Sequence[bytes], others: Sequence[Sequence[Stored]]) -> list[bytes]:
@@ -111,15 +115,26 @@ class Form:
         columns: list[Sequence[Stored]] = []
         tail = self._tail
         if self.floats:
-            content = b"".join([row[HEADER.size : tail] for row in rows])
-            matrix = np.frombuffer(content, "<f8").reshape(len(rows), len(self.floats))
-            columns += matrix.T.tolist()
-            for column in np.flatnonzero(np.isnan(matrix).any(axis=0)).tolist():
-                columns[column] = [None if value != value else value for value in columns[column]]
+            columns += self._few_floats(rows) if len(rows) <= _FEW_ROWS else self._many_floats(rows)
         if self.others:
             opening, unpack = self._opening, ormsgpack.unpackb
             columns += zip(*[unpack(opening + row[tail:]) for row in rows], strict=True)
         return columns
+
+    def _few_floats(self, rows: Sequence[bytes]) -> list[Sequence[Stored]]:
+        """The columns of floats; of one row in a fourth of the time that NumPy takes to begin."""
+        matrix = [self._floats.unpack_from(row, HEADER.size) for row in rows]
+        if any(map(math.isnan, map(sum, matrix))):  # so is the sum of infinities of both signs
+            return [[None if value != value else value for value in column] for column in zip(*matrix, strict=True)]
+        return list(zip(*matrix, strict=True))
+
+    def _many_floats(self, rows: Sequence[bytes]) -> list[Sequence[Stored]]:
+        content = b"".join([row[HEADER.size : self._tail] for row in rows])
+        matrix = np.frombuffer(content, "<f8").reshape(len(rows), len(self.floats))
+        columns: list[list[Stored]] = matrix.T.tolist()
+        for column in np.flatnonzero(np.isnan(matrix).any(axis=0)).tolist():
+            columns[column] = [None if value != value else value for value in columns[column]]
+        return [*columns]
 
     @cached_property
     def blank(self) -> bytes:

@@ -158,11 +158,13 @@ def test_a_schema_says_where_features_are_and_which_are_missing() -> None:
 FEATURES = st.lists(st.sampled_from([Float64, Float32, Int64, String]), max_size=40)
 
 
-@given(dtypes=FEATURES, data=st.data())
-def test_rows_of_any_mix_of_features_come_back_as_columns(dtypes: list[FeastType], data: st.DataObject) -> None:
+@given(dtypes=FEATURES, times=st.sampled_from([1, 30]), data=st.data())
+def test_rows_of_any_mix_of_features_come_back_as_columns(
+    dtypes: list[FeastType], times: int, data: st.DataObject
+) -> None:
     schema = schema_of([Field(name=f"feature_{number}", dtype=dtype) for number, dtype in enumerate(dtypes)])
     values = st.tuples(*(st.none() | PLAIN[dtype] for dtype in dtypes))
-    rows = data.draw(st.lists(values, min_size=1, max_size=3))
+    rows = data.draw(st.lists(values, min_size=1, max_size=3)) * times
     columns = schema.form.columns([schema.form.pack(header(0, 0, 1, 0), row) for row in rows])
     places = schema.positions(schema.fields)
     assert [tuple(columns[place][row] for place in places if place is not None) for row in range(len(rows))] == rows
