@@ -142,7 +142,8 @@ class OfflineTable:
             sequence=published.version + 1,
             replace_all=replace_all,
         )
-        assert version == published.version, f"{self.path}: version {version} was published as {published.version}"
+        if version != published.version:
+            raise AssertionError(f"{self.path}: version {version} was published as {published.version}")
         return published
 
     def writing(self) -> AbstractContextManager[None]:
