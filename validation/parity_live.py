@@ -10,7 +10,7 @@ import pyarrow as pa
 from feast import FeatureView, OnDemandFeatureView
 
 from transformations.engine.errors import DataError
-from transformations.stores.loaded import Loaded
+from transformations.stores.rows.loaded import Loaded
 from validation.parity_causes import Served
 from validation.parity_on_demand import compare_on_demand
 from validation.parity_report import FeatureReport, Finding, LiveReport

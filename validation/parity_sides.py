@@ -20,7 +20,7 @@ from feast.protos.feast.serving.ServingService_pb2 import FieldStatus
 from transformations.engine.errors import DataError
 from transformations.engine.functions import REQUEST_TIMESTAMP
 from transformations.stores.history import History, history_of
-from transformations.stores.loaded import Loaded
+from transformations.stores.rows.loaded import Loaded
 from validation.parity import values_agree
 from validation.parity_causes import Case, Load, Reason, Served, reason_of
 from validation.parity_report import FeatureReport, Finding

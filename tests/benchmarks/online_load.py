@@ -220,8 +220,8 @@ def _steady_load(side: Side) -> dict[str, float]:
 
 def _materialization(side: Side, view: str) -> dict[str, float]:
     side.store()  # everything is imported before it begins
-    import transformations.stores.point_in_time_sql
-    import transformations.stores.retrieval  # noqa: F401
+    import transformations.stores.training.point_in_time_sql
+    import transformations.stores.training.retrieval  # noqa: F401
 
     _await_go()
     return {"seconds": materialize(side, [view])}

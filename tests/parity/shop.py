@@ -47,8 +47,8 @@ from transformations.engine.reference import EVENT_TIME, reference_row
 from transformations.engine.resolution import Resolved, resolve
 from transformations.engine.settings import get_settings
 from transformations.engine.storage import NewFile
-from transformations.stores.loaded import Loaded, loaded_views
 from transformations.stores.on_demand import on_demand_view
+from transformations.stores.rows.loaded import Loaded, loaded_views
 from transformations.stores.views import feature_view
 from validation.contracts import read_contract
 from validation.parity_live import check_live

@@ -22,7 +22,7 @@ from feast.protos.feast.types.Value_pb2 import Value
 
 from transformations.engine.offline_tables import OfflineTable
 from transformations.engine.settings import get_settings
-from transformations.stores import packed_rows
+from transformations.stores.rows import packed_rows
 from validation.parity_causes import Cause, Kind
 from validation.parity_report import LiveReport
 
@@ -183,7 +183,7 @@ def test_a_row_that_is_served_before_it_is_available(shop: Shop) -> None:
 
 @pytest.mark.parametrize("shift", [-1, 1])
 def test_a_ttl_that_is_off_by_a_microsecond_online(shop: Shop, monkeypatch: pytest.MonkeyPatch, shift: int) -> None:
-    from transformations.stores import plans
+    from transformations.stores.lookups import plans
 
     real = plans.ViewPlan
 
@@ -201,7 +201,7 @@ def test_a_ttl_that_is_off_by_a_microsecond_online(shop: Shop, monkeypatch: pyte
 
 
 def test_a_ttl_that_is_off_by_a_microsecond_in_training(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
-    from transformations.stores import retrieval
+    from transformations.stores.training import retrieval
 
     real = retrieval.Stored.ttl_micros.fget
     shop.now = datetime.fromisoformat("2024-05-03T09:00:00+00:00") + shops.PLAN_TTL
@@ -211,7 +211,7 @@ def test_a_ttl_that_is_off_by_a_microsecond_in_training(shop: Shop, monkeypatch:
 
 
 def test_a_function_that_computes_something_else_online(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
-    from transformations.stores import plans
+    from transformations.stores.lookups import plans
 
     real = plans.evaluation_of
 
@@ -257,7 +257,7 @@ def test_a_table_whose_file_was_edited_behind_its_log(shop: Shop) -> None:
 
 
 def test_a_retrieval_that_lets_a_row_count_too_late(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
-    from transformations.stores import retrieval
+    from transformations.stores.training import retrieval
 
     real = retrieval._last_rows
 

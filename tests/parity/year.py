@@ -108,7 +108,7 @@ def replay(folder: Path, months: int) -> bool:
 
 def compared(store: FeatureStore, settings: Any) -> Any:
     """`features parity --all` of everything."""
-    from transformations.stores.loaded import loaded_views
+    from transformations.stores.rows.loaded import loaded_views
     from validation.parity_live import check_live
     from validation.parity_sides import Sample
 
@@ -120,7 +120,7 @@ def compared(store: FeatureStore, settings: Any) -> Any:
 def look(store: FeatureStore, moment: datetime) -> Look:
     from transformations.cli.demo_lookup import all_households
     from transformations.engine.settings import get_settings
-    from transformations.stores.loaded import loaded_views
+    from transformations.stores.rows.loaded import loaded_views
 
     settings = get_settings()
     rows = all_households(settings).to_pylist()

@@ -140,7 +140,7 @@ def look_now(
     from feast import OnDemandFeatureView
 
     from transformations.cli.repository import open_store
-    from transformations.stores.loaded import loaded_views
+    from transformations.stores.rows.loaded import loaded_views
     from validation.parity_live import look_at
 
     moment = settings.now()

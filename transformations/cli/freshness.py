@@ -19,7 +19,7 @@ from transformations.engine.settings import Settings
 if TYPE_CHECKING:
     from feast import FeatureView
 
-    from transformations.stores.loaded import Loaded
+    from transformations.stores.rows.loaded import Loaded
 
 BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
 

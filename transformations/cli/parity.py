@@ -64,7 +64,7 @@ def parity(
     corrected since, or skew, and its cause. Skew beyond the tolerance ends with exit code 3.
     """
     from transformations.cli.repository import open_store
-    from transformations.stores.loaded import loaded_views
+    from transformations.stores.rows.loaded import loaded_views
     from validation.parity_live import check_live
     from validation.parity_sides import Sample
 

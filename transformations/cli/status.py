@@ -18,7 +18,7 @@ from transformations.engine.settings import Settings, get_settings
 if TYPE_CHECKING:
     from transformations.cli.freshness import ViewFreshness
     from transformations.engine.offline_tables import Run
-    from transformations.stores.loaded import Loaded
+    from transformations.stores.rows.loaded import Loaded
 
 
 @click.command(
@@ -93,7 +93,7 @@ def next_commands(views: Sequence[ViewFreshness], moment: datetime | None) -> li
 
 
 def _loaded(settings: Settings) -> dict[str, Loaded]:
-    from transformations.stores.loaded import loaded_views
+    from transformations.stores.rows.loaded import loaded_views
 
     try:
         return loaded_views(open_store(settings), settings)

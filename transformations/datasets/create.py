@@ -36,10 +36,10 @@ from transformations.engine.code_revision import code_revision
 from transformations.engine.errors import DataError, UsageError
 from transformations.engine.raw_zone import RawTable
 from transformations.engine.settings import Settings
-from transformations.stores.jobs import SAVED, PointInTimeJob
-from transformations.stores.retrieval import resources_of
-from transformations.stores.spine import spine_of
-from transformations.stores.spine_sql import RAW, Query, read_query
+from transformations.stores.training.jobs import SAVED, PointInTimeJob
+from transformations.stores.training.retrieval import resources_of
+from transformations.stores.training.spine import spine_of
+from transformations.stores.training.spine_sql import RAW, Query, read_query
 from validation.contracts import read_contract
 
 SPLIT = "split"

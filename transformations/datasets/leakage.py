@@ -21,8 +21,8 @@ import pyarrow.compute as pc
 from transformations.datasets.manifest import Availability
 from transformations.engine.duck import identifier
 from transformations.engine.errors import DataError
-from transformations.stores.retrieval import Resources, Stored, session
-from transformations.stores.spine import Spine, canonical
+from transformations.stores.training.retrieval import Resources, Stored, session
+from transformations.stores.training.spine import Spine, canonical
 from transformations.stores.values import as_feature, unseen_value
 
 if TYPE_CHECKING:

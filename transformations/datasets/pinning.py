@@ -15,7 +15,7 @@ from transformations.engine.pins import pin, pinned, unpin
 from transformations.engine.settings import Settings
 from transformations.engine.storage import content_hash
 from transformations.stores.history import history_of
-from transformations.stores.spine_sql import OFFLINE, Query
+from transformations.stores.training.spine_sql import OFFLINE, Query
 from transformations.stores.views import DEFINITION_HASH
 
 

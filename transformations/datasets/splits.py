@@ -15,7 +15,7 @@ from transformations.datasets.config import SPLITS, DatasetConfig
 from transformations.datasets.content_hash import row_hashes
 from transformations.engine.business_days import instant_to_micros
 from transformations.engine.errors import DataError, UsageError
-from transformations.stores.spine import Spine
+from transformations.stores.training.spine import Spine
 
 Int64s = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]

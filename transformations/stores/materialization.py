@@ -39,9 +39,9 @@ class BulkMaterializationEngine(LocalComputeEngine):
     """Writes each key's newest row not later than END, and not later than now.
 
     What a run considers follows from the cursor that the last one left in Redis, not from Feast's recorded intervals
-    (`stores/considered.py`): late rows and corrections arrive with the next run, a repeated run changes nothing, and a
-    flushed online store is full again after one. Readers see each row's old or new state at any time. A table that was
-    built from another definition than the applied one is refused.
+    (`stores/loads/considered.py`): late rows and corrections arrive with the next run, a repeated run changes nothing,
+    and a flushed online store is full again after one. Readers see each row's old or new state at any time. A table
+    that was built from another definition than the applied one is refused.
 
     With an offline store or an online store other than ours, the rows are those that Feast's START and END name.
     """
@@ -49,7 +49,7 @@ class BulkMaterializationEngine(LocalComputeEngine):
     def _materialize_one(
         self, registry: BaseRegistry, task: MaterializationTask, **kwargs: Any
     ) -> LocalMaterializationJob:
-        from transformations.stores.loading import Load
+        from transformations.stores.loads.loading import Load
         from transformations.stores.online import PackedRedisOnlineStore
 
         if not isinstance(self.online_store, PackedRedisOnlineStore):

@@ -22,8 +22,8 @@ from transformations.engine.errors import UsageError
 from transformations.engine.settings import get_settings
 
 if TYPE_CHECKING:
-    from transformations.stores.retrieval import Resources, Stored
-    from transformations.stores.spine import Rows, Spine
+    from transformations.stores.training.retrieval import Resources, Stored
+    from transformations.stores.training.spine import Rows, Spine
 
 try:
     from feast.infra.offline_stores.duckdb import DuckDBOfflineStore, DuckDBOfflineStoreConfig
@@ -83,9 +83,9 @@ class PointInTimeOfflineStore(DuckDBOfflineStore):
         """
         _require_duckdb()
         from transformations.stores.history import history_of
-        from transformations.stores.jobs import PointInTimeJob
-        from transformations.stores.retrieval import Plan, Stored, resources_of
         from transformations.stores.rollout import Reading, with_inputs
+        from transformations.stores.training.jobs import PointInTimeJob
+        from transformations.stores.training.retrieval import Plan, Stored, resources_of
 
         on_demand = _on_demand_views(feature_views, feature_refs, registry, project)
         read = with_inputs(Reading(feature_views, feature_refs), on_demand, registry, project)
@@ -122,7 +122,7 @@ class PointInTimeOfflineStore(DuckDBOfflineStore):
     ) -> RetrievalJob:
         """The newest row of each key with an event timestamp between the two dates, both included."""
         _require_duckdb()
-        from transformations.stores.pull import newest_rows
+        from transformations.stores.training.pull import newest_rows
 
         return newest_rows(
             config,
@@ -150,7 +150,7 @@ class PointInTimeOfflineStore(DuckDBOfflineStore):
         was saved.
         """
         _require_duckdb()
-        from transformations.stores.pull import all_rows
+        from transformations.stores.training.pull import all_rows
 
         stamps = [timestamp_field, *([created_timestamp_column] if created_timestamp_column else [])]
         columns = [*join_key_columns, *feature_name_columns, *stamps]
@@ -168,7 +168,7 @@ class PointInTimeOfflineStore(DuckDBOfflineStore):
         UsageError for a view that is computed from its definition: only a build writes its table.
         """
         _require_duckdb()
-        from transformations.stores.append import append
+        from transformations.stores.training.append import append
 
         append(feature_view, table, config.repo_path, get_settings())
         if progress is not None:
@@ -201,7 +201,7 @@ class PointInTimeOfflineStore(DuckDBOfflineStore):
         top_n: int = 10,
     ) -> list[dict[str, Any]]:
         """What `feast monitor` stores of each feature in a window of time, both ends included."""
-        from transformations.stores.pull import monitoring_metrics
+        from transformations.stores.training.pull import monitoring_metrics
 
         return monitoring_metrics(
             config, data_source, feature_columns, timestamp_field, start_date, end_date, histogram_bins, top_n
@@ -212,7 +212,7 @@ class PointInTimeOfflineStore(DuckDBOfflineStore):
         config: RepoConfig, data_source: DataSource, timestamp_field: str
     ) -> datetime | None:
         """The newest event timestamp of a source; None where it has no row."""
-        from transformations.stores.pull import last_event
+        from transformations.stores.training.pull import last_event
 
         return last_event(config, data_source, timestamp_field)
 
@@ -293,9 +293,9 @@ def _spine(
     end_date: datetime | None,
     resources: Resources,
 ) -> Spine:
-    from transformations.stores.retrieval import range_spine
-    from transformations.stores.spine import spine_of
-    from transformations.stores.spine_sql import rows_of_query
+    from transformations.stores.training.retrieval import range_spine
+    from transformations.stores.training.spine import spine_of
+    from transformations.stores.training.spine_sql import rows_of_query
 
     if entity_df is None:
         now = get_settings().now()

@@ -1,6 +1,6 @@
 """On-demand features: row functions as one Feast view, and the one piece of code that evaluates them.
 
-Training (`stores/offline.py`) and serving (`stores/lookup.py`) call `evaluate` on Arrow columns; neither goes
+Training (`stores/offline.py`) and serving (`stores/lookups/lookup.py`) call `evaluate` on Arrow columns; neither goes
 through Feast's own two evaluation paths, which differ in nulls, dtypes and names. What Feast stores of such a view is
 its wiring, in tags, and a text that Feast's plan compares.
 """

@@ -20,8 +20,15 @@ from feast.protos.feast.types.EntityKey_pb2 import EntityKey
 
 from transformations.engine.errors import FeaturesError, ServiceUnavailableError
 from transformations.engine.settings import get_settings
-from transformations.stores import online_catalog
-from transformations.stores.connections import (
+from transformations.stores.lookups.http_errors import answering
+from transformations.stores.lookups.lookup import EntityRows, Lookup, lookup_of
+from transformations.stores.lookups.plan_cache import Plans
+from transformations.stores.lookups.plans import UnknownSchemaError
+from transformations.stores.lookups.response import PackedResponse
+from transformations.stores.on_demand import refuse_uneven
+from transformations.stores.rollout import check_served
+from transformations.stores.rows import online_catalog
+from transformations.stores.rows.connections import (
     AsyncClient,
     SyncClient,
     connect,
@@ -29,21 +36,14 @@ from transformations.stores.connections import (
     reaching,
     warn_of_eviction,
 )
-from transformations.stores.feast_rows import Found, Row, found_rows, newest_rows, packed
-from transformations.stores.http_errors import answering
-from transformations.stores.loaded import forget
-from transformations.stores.lookup import EntityRows, Lookup, lookup_of
-from transformations.stores.on_demand import refuse_uneven
-from transformations.stores.online_catalog import Catalog, Table
-from transformations.stores.online_keys import tag_of
-from transformations.stores.packed_rows import Schema, schema_of
-from transformations.stores.plan_cache import Plans
-from transformations.stores.plans import UnknownSchemaError
-from transformations.stores.response import PackedResponse
-from transformations.stores.rollout import check_served
-from transformations.stores.row_reads import Reader, Values, get_async
-from transformations.stores.row_writes import write_rows
-from transformations.stores.unlinking import unlink_leftovers
+from transformations.stores.rows.feast_rows import Found, Row, found_rows, newest_rows, packed
+from transformations.stores.rows.loaded import forget
+from transformations.stores.rows.online_catalog import Catalog, Table
+from transformations.stores.rows.online_keys import tag_of
+from transformations.stores.rows.packed_rows import Schema, schema_of
+from transformations.stores.rows.row_reads import Reader, Values, get_async
+from transformations.stores.rows.row_writes import write_rows
+from transformations.stores.rows.unlinking import unlink_leftovers
 
 _EXPIRY_MARGIN = timedelta(days=1)
 _ATTEMPTS = 5

@@ -29,9 +29,9 @@ from prometheus_client.registry import Collector
 
 from transformations.engine.errors import FeaturesError
 from transformations.engine.settings import get_settings, mask_secrets
-from transformations.stores.connections import SyncClient, connect, reaching, shown_address
-from transformations.stores.loaded import Loaded, loaded_views
 from transformations.stores.rollout import Newer, newer_applied
+from transformations.stores.rows.connections import SyncClient, connect, reaching, shown_address
+from transformations.stores.rows.loaded import Loaded, loaded_views
 
 
 def server_of(repository: Path) -> Callable[[FastAPI], None]:

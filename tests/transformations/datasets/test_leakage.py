@@ -15,8 +15,8 @@ from transformations.datasets.leakage import check_leakage
 from transformations.datasets.manifest import Availability
 from transformations.engine.errors import DataError
 from transformations.stores.history import history_of
-from transformations.stores.retrieval import Resources, Stored
-from transformations.stores.spine import spine_of
+from transformations.stores.training.retrieval import Resources, Stored
+from transformations.stores.training.spine import spine_of
 
 TIMESTAMP = pa.timestamp("us", tz="UTC")
 START = datetime(2024, 5, 1, tzinfo=UTC)

@@ -19,9 +19,10 @@ from redis import Redis
 from transformations.engine.errors import DataError, FeaturesError, UsageError
 from transformations.engine.settings import get_settings
 from transformations.local import redis as embedded
-from transformations.stores import materialization, online_catalog
-from transformations.stores.loaded import loaded_views
-from transformations.stores.packing import Packer
+from transformations.stores import materialization
+from transformations.stores.loads.packing import Packer
+from transformations.stores.rows import online_catalog
+from transformations.stores.rows.loaded import loaded_views
 from transformations.stores.views import feature_view
 
 OWNER = "team@example.com"

@@ -15,7 +15,7 @@ import pytest
 from feast import Entity, FeatureStore, FeatureView, Field, FileSource
 from feast.types import Float64, Int64, String
 
-from transformations.stores import retrieval
+from transformations.stores.training import retrieval
 
 Store = Callable[..., FeatureStore]
 Rows = Callable[..., pa.Table]

@@ -1,0 +1,183 @@
+"""The packed row: what goes in comes out, bit for bit and null for null, for every type that Feast has."""
+
+import struct
+import uuid
+from datetime import UTC, datetime
+from decimal import Decimal as Number
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from feast import Field
+from feast.protos.feast.types.Value_pb2 import Value
+from feast.type_map import feast_value_type_to_python_type, python_values_to_proto_values
+from feast.types import (
+    Array,
+    Bool,
+    Bytes,
+    Decimal,
+    FeastType,
+    Float32,
+    Float64,
+    Int32,
+    Int64,
+    Json,
+    Map,
+    Set,
+    String,
+    TimeUuid,
+    UnixTimestamp,
+    Uuid,
+)
+from hypothesis import given
+from hypothesis import strategies as st
+
+from transformations.engine.errors import DataError
+from transformations.stores.rows.packed_rows import (
+    HEADER,
+    NEVER_CREATED,
+    PUSHED,
+    codec_of,
+    event_micros,
+    header,
+    micros,
+    schema_from,
+    schema_number,
+    schema_numbers,
+    schema_of,
+    unpack_header,
+)
+from transformations.stores.values import arrow_type, as_feature
+
+INT64 = st.integers(-(2**63), 2**63 - 1)
+FLOAT32 = st.floats(width=32, allow_nan=False)
+MOMENT = st.datetimes(datetime(1900, 1, 1), datetime(2200, 1, 1), timezones=st.just(UTC)).map(
+    lambda moment: moment.replace(microsecond=0)
+)
+TEXT = st.text(st.characters(exclude_categories=("Cs",)), max_size=8)
+
+PLAIN: dict[FeastType, st.SearchStrategy[Any]] = {
+    Int64: INT64,
+    Int32: st.integers(-(2**31), 2**31 - 1),
+    Float64: st.floats(allow_nan=False),
+    Float32: FLOAT32,
+    String: TEXT,
+    Bool: st.booleans(),
+    Bytes: st.binary(max_size=8),
+    UnixTimestamp: MOMENT,
+}
+VALUES: dict[FeastType, st.SearchStrategy[Any]] = {
+    **PLAIN,
+    **{Array(dtype): st.lists(values, max_size=3) for dtype, values in PLAIN.items()},
+    Set(Int64): st.sets(INT64, min_size=1, max_size=3),
+    Map: st.dictionaries(TEXT, INT64, max_size=3),
+    Json: st.dictionaries(TEXT, st.booleans(), max_size=3),
+    Uuid: st.uuids(),
+    TimeUuid: st.just(uuid.UUID("c232ab00-9414-11ec-b3c8-9f68deced846")),
+    Decimal: st.decimals(allow_nan=False, allow_infinity=False, places=3),
+}
+
+
+def through_feast(values: list[Any], dtype: FeastType) -> list[Value]:
+    """Values as Feast's own write path has them."""
+    return list(python_values_to_proto_values(values, dtype.to_value_type()))
+
+
+def packed(stored: list[Any], dtype: FeastType) -> list[Any]:
+    """What a row gives back of features that were put into it, all of one dtype."""
+    form = schema_of([Field(name=f"feature_{number}", dtype=dtype) for number in range(len(stored))]).form
+    return [value for (value,) in form.columns([form.pack(header(0, 0, 1, 0), stored)])]
+
+
+@pytest.mark.parametrize("dtype", list(VALUES), ids=str)
+@given(data=st.data())
+def test_feast_s_values_come_back_as_feast_shows_them(dtype: FeastType, data: st.DataObject) -> None:
+    values = data.draw(st.lists(st.none() | VALUES[dtype], min_size=1, max_size=4))
+    protos = through_feast(values, dtype)
+    codec = codec_of(dtype)
+    stored = packed([codec.from_proto(proto) for proto in protos], dtype)
+    assert codec.to_protos(stored) == protos
+    assert codec.shown(stored) == [feast_value_type_to_python_type(proto) for proto in protos]
+
+
+@pytest.mark.parametrize("dtype", [each for each in VALUES if each in PLAIN or isinstance(each, Array)], ids=str)
+@given(data=st.data())
+def test_columns_come_back_as_columns(dtype: FeastType, data: st.DataObject) -> None:
+    values = data.draw(st.lists(st.none() | VALUES[dtype], min_size=1, max_size=4))
+    codec = codec_of(dtype)
+    column = as_feature(pa.array(values, arrow_type(dtype)), dtype, "x")
+    stored = packed(codec.from_arrow(column), dtype)
+    assert codec.to_arrow(stored).equals(column)
+    assert codec.shown(stored) == values
+
+
+@given(INT64, INT64, st.integers(0, 2**15 - 1), st.sampled_from([0, PUSHED]))
+def test_headers_come_back_and_sort_as_their_numbers_do(event: int, created: int, schema: int, flags: int) -> None:
+    row = header(event, created, schema, flags)
+    assert len(row) == HEADER.size
+    assert (schema_number(row), schema_numbers([row, None, row])) == (schema, {schema})
+    assert unpack_header(row) == (event, created, schema, flags)
+    assert event_micros(row) == event
+    high, low = struct.unpack(">iI", row[:8])
+    assert high * 2**32 + low == event
+
+
+def test_nan_is_null_alone_and_itself_in_a_list() -> None:
+    nan = float("nan")
+    assert codec_of(Float64).from_proto(Value(double_val=nan)) is None
+    dtype = Array(Float64)
+    (found,) = packed([codec_of(dtype).from_proto(through_feast([[nan, 1.0]], dtype)[0])], dtype)
+    assert str(found) == "[nan, 1.0]"
+
+
+def test_float32_is_the_double_of_its_rounding() -> None:
+    stored = codec_of(Float32).from_arrow(as_feature(pa.array([0.1]), Float32, "x"))
+    assert packed(stored, Float32) == [0.10000000149011612]
+
+
+def test_a_map_from_arrow_is_a_dictionary() -> None:
+    column = pa.array([[("a", 1)], None], pa.map_(pa.string(), pa.int64()))
+    assert codec_of(Map).shown(codec_of(Map).from_arrow(column)) == [{"a": 1}, None]
+
+
+def test_decimals_keep_their_digits() -> None:
+    assert codec_of(Decimal).shown([codec_of(Decimal).from_proto(Value(decimal_val="1.10"))]) == [Number("1.10")]
+
+
+def test_a_value_of_another_kind_is_refused() -> None:
+    with pytest.raises(DataError, match="a feature declared Int64 was given string 'x'"):
+        codec_of(Int64).from_proto(Value(string_val="x"))
+
+
+def test_a_schema_says_where_features_are_and_which_are_missing() -> None:
+    old = schema_of([Field(name="spent", dtype=Float64), Field(name="visits", dtype=Int64)])
+    assert schema_from(old.text()) == old
+    assert old.positions([("visits", "Int64"), ("spent", "Int64"), ("page", "String")]) == (1, None, None)
+
+
+FEATURES = st.lists(st.sampled_from([Float64, Float32, Int64, String]), max_size=40)
+
+
+@given(dtypes=FEATURES, times=st.sampled_from([1, 30]), data=st.data())
+def test_rows_of_any_mix_of_features_come_back_as_columns(
+    dtypes: list[FeastType], times: int, data: st.DataObject
+) -> None:
+    schema = schema_of([Field(name=f"feature_{number}", dtype=dtype) for number, dtype in enumerate(dtypes)])
+    values = st.tuples(*(st.none() | PLAIN[dtype] for dtype in dtypes))
+    rows = data.draw(st.lists(values, min_size=1, max_size=3)) * times
+    columns = schema.form.columns([schema.form.pack(header(0, 0, 1, 0), row) for row in rows])
+    places = schema.positions(schema.fields)
+    assert [tuple(columns[place][row] for place in places if place is not None) for row in range(len(rows))] == rows
+    blank = schema.form.columns([schema.form.blank])
+    assert [value for (value,) in blank] == [None] * len(dtypes)
+
+
+def test_moments_are_microseconds_and_naive_is_utc() -> None:
+    assert micros(datetime(1969, 12, 31, 23, 59, 59, 999_999)) == -1
+    assert micros(datetime(2024, 5, 1, tzinfo=UTC)) == 1_714_521_600_000_000
+    assert unpack_header(header(0, NEVER_CREATED, 1, PUSHED)) == (0, NEVER_CREATED, 1, PUSHED)
+
+
+def test_a_schema_number_beyond_what_a_row_holds_is_refused() -> None:
+    with pytest.raises(DataError, match="the view's features were changed 32,768 times"):
+        header(0, 0, 2**15, 0)

@@ -1,0 +1,1 @@
+"""Materialization: which rows a run considers, where the newest of each key lies, and how they are packed."""

@@ -1,0 +1,153 @@
+"""The rows that a materialization considers, from files by our own SQL or from whatever another offline store pulls."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from functools import cached_property
+from typing import TYPE_CHECKING, TypeAlias
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from feast import FeatureView, RepoConfig
+from feast.feature_view import DUMMY_ENTITY_ID
+from feast.infra.offline_stores.offline_store import OfflineStore
+
+from transformations.engine.errors import DataError, UsageError
+from transformations.stores.history import History, history_of
+from transformations.stores.loads import newest_sql as sql
+from transformations.stores.loads.considered import Considered, considered, plain_files
+from transformations.stores.rows.loaded import Loaded
+from transformations.stores.rows.online_catalog import Table
+from transformations.stores.rows.packed_rows import Schema
+from transformations.stores.training.point_in_time_sql import Join
+from transformations.stores.training.retrieval import Stored, resources_of, session
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+Batches: TypeAlias = tuple[int, Iterable[pa.RecordBatch]]
+"""How many rows there are, and the rows."""
+
+_ROWS_A_BATCH = 8_192
+_BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
+_INSTANT = timedelta(microseconds=1)
+
+
+@dataclass(frozen=True)
+class FileRows:
+    """The rows of a view over files, pinned to what is published now."""
+
+    view: FeatureView
+    config: RepoConfig
+
+    @cached_property
+    def history(self) -> History:
+        """The view's history; DataError where there is none, or one of another definition."""
+        return history_of(self.view, self.config.repo_path)
+
+    def considered(
+        self, cursor: Loaded | None, table: Table | None, schema: Schema, definition: str | None
+    ) -> Considered:
+        """What a run after that cursor has to consider."""
+        return considered(cursor, table, schema, definition, self.history, self._files_at(cursor))
+
+    @contextmanager
+    def batches(self, what: Considered, start: datetime, end: datetime, columns: Sequence[str]) -> Iterator[Batches]:
+        """The newest row, not later than `end`, of each key that is considered."""
+        if not self.history.files:
+            yield 0, ()
+            return
+        stored = Stored(self.view, self.history, tuple(feature.name for feature in self.view.features))
+        join = stored.join({key: f"key_{number}" for number, key in enumerate(stored.keys)})
+        with session(resources_of(self.config)) as connection:
+            connection.execute("SET preserve_insertion_order = false")
+            stored.check_columns(connection)
+            only_touched = not what.all and not _is_all(connection, join, start)
+            if only_touched:
+                new = replace(self.history, files=what.new_files).relation if what.new_files else None
+                ranges = [(max(start, _BEGINNING) - _INSTANT, end)] + ([(what.after, end)] if what.after else [])
+                connection.execute(sql.touched_keys(join, new, end, ranges))
+            extent = sql.extent(connection, join, end)
+            if extent is None:
+                yield 0, ()
+                return
+            connection.execute(sql.newest_places(join, end, extent, only_touched))
+            ((total,),) = connection.execute(f"SELECT count(*) FROM {sql.NEWEST}").fetchall()
+            yield total, connection.sql(sql.rows_at(join, columns)).to_arrow_reader(_ROWS_A_BATCH) if total else ()
+
+    def _files_at(self, cursor: Loaded | None) -> tuple[str, ...] | None:
+        """The source's files at a cursor: by a Delta table's log, or those plain files that have not changed since."""
+        if cursor is None:
+            return None
+        if self.history.version is None:
+            now = plain_files(self.history)
+            if cursor.version is not None or any(now.get(path) != facts for path, facts in cursor.files.items()):
+                return None
+            return tuple(cursor.files)
+        if cursor.version is None or cursor.version > self.history.version:
+            return None
+        try:
+            return history_of(self.view, self.config.repo_path, cursor.version).files
+        except (DataError, UsageError):  # of another definition, or vacuumed
+            return None
+
+
+@dataclass(frozen=True)
+class PulledRows:
+    """The rows of a view from an offline store that is not ours: what it takes as the latest between two dates.
+
+    It does not tell what is new, so a run considers the rows from START to END; all of them where the online store was
+    never loaded, or a feature was added.
+    """
+
+    view: FeatureView
+    config: RepoConfig
+    offline_store: OfflineStore
+
+    @cached_property
+    def history(self) -> History:
+        """The names of the source's columns; no files."""
+        source = self.view.batch_source
+        if source is None or not source.timestamp_field:
+            raise UsageError(
+                f"feature view {self.view.name}: its source names no timestamp_field. Name its column of event time."
+            )
+        renamed = {new: old for old, new in (source.field_mapping or {}).items()}
+        created = source.created_timestamp_column or None
+        return History(self.view.name, (), source.timestamp_field, created, renamed)
+
+    def considered(
+        self, cursor: Loaded | None, table: Table | None, schema: Schema, definition: str | None
+    ) -> Considered:
+        """All, unless the online store was loaded under the same schema."""
+        return considered(cursor, table, schema, definition, self.history, ())
+
+    @contextmanager
+    def batches(self, what: Considered, start: datetime, end: datetime, columns: Sequence[str]) -> Iterator[Batches]:
+        """The latest rows that the offline store pulls."""
+        history, source = self.history, self.view.batch_source
+        assert source is not None
+        keys = [column.name for column in self.view.entity_columns if column.name != DUMMY_ENTITY_ID]
+        job = self.offline_store.pull_latest_from_table_or_query(
+            config=self.config,
+            data_source=source,
+            join_key_columns=[history.column(key) for key in keys],
+            feature_name_columns=[history.column(feature.name) for feature in self.view.features],
+            timestamp_field=history.column(history.timestamp),
+            created_timestamp_column=history.column(history.created) if history.created else None,
+            start_date=_BEGINNING if what.all else start,
+            end_date=end,
+        )
+        table = job.to_arrow()
+        for key in keys:
+            table = table.filter(pc.is_valid(table[history.column(key)]))
+        yield table.num_rows, table.select(list(columns)).combine_chunks().to_batches(_ROWS_A_BATCH)
+
+
+def _is_all(connection: DuckDBPyConnection, join: Join, start: datetime) -> bool:
+    """Whether the range from `start` on leaves no row out."""
+    ((first,),) = connection.execute(sql.first_moment(join)).fetchall()
+    return first is None or bool(start <= first)

@@ -1,0 +1,154 @@
+"""The SQL of materialization: which keys a run considers, and where the newest row of each lies.
+
+Keys and timestamps alone are read to find the rows; the wide columns are then read for those rows only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from transformations.engine.duck import identifier, identifiers, literal
+from transformations.stores.training.point_in_time_sql import Join, Key
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+TOUCHED = "touched"
+NEWEST = "newest"
+
+HUGEINT_BITS = 127  # beside the sign
+
+
+def touched_keys(join: Join, new_files: str | None, end: datetime, ranges: Sequence[tuple[datetime, datetime]]) -> str:
+    """A table of the keys of all rows in the new files (a FROM item), or within one of the ranges (first excluded).
+
+    Rows later than `end` touch nothing yet.
+    """
+    moment = _instant(join.timestamp)
+    within = " OR ".join(f"({moment} > {literal(first)} AND {moment} <= {literal(last)})" for first, last in ranges)
+    parts = [f"SELECT DISTINCT {_keys(join)} FROM {join.relation} WHERE {moment} <= {literal(end)} AND ({within})"]
+    if new_files:
+        parts.append(f"SELECT DISTINCT {_keys(join)} FROM {new_files} WHERE {moment} <= {literal(end)}")
+    return f"CREATE TEMP TABLE {TOUCHED} AS\n" + "\nUNION\n".join(parts)
+
+
+@dataclass(frozen=True)
+class Extent:
+    """How far the timestamps and places of a history range.
+
+    happened, created: the first and the last one, in microseconds. file, row: the last number of a file, and of a row
+    in its file.
+    """
+
+    happened: tuple[int, int]
+    created: tuple[int, int]
+    file: int
+    row: int
+
+    @property
+    def row_bits(self) -> int:
+        """The bits of a row's number within its file."""
+        return self.row.bit_length()
+
+    @property
+    def place_bits(self) -> int:
+        """The bits of a row's place in the history."""
+        return self.file.bit_length() + self.row_bits
+
+    @property
+    def created_bits(self) -> int:
+        """The bits of a created timestamp, counted from the first one; 0 is left for rows that have none."""
+        return (self.created[1] - self.created[0] + 1).bit_length()
+
+    @property
+    def bits(self) -> int:
+        """The bits of an event timestamp counted from the first one, of a created timestamp and of a place."""
+        return (self.happened[1] - self.happened[0]).bit_length() + self.created_bits + self.place_bits
+
+
+def extent(connection: DuckDBPyConnection, join: Join, end: datetime) -> Extent | None:
+    """How far the rows range that are not later than `end`; None where there are none."""
+    query = f"""
+SELECT min({_micros(join.timestamp)}), max({_micros(join.timestamp)}), min({_created(join)}), max({_created(join)}),
+    max(file_index), max(file_row_number)
+FROM {join.relation}
+WHERE {_instant(join.timestamp)} <= {literal(end)}"""
+    ((first, last, first_created, last_created, file, row),) = connection.execute(query).fetchall()
+    created = (0, -1) if first_created is None else (first_created, last_created)
+    return None if first is None else Extent((first, last), created, file, row)
+
+
+def newest_places(join: Join, end: datetime, extent: Extent, only_touched: bool) -> str:
+    """A table of the place (file and row number) of each key's newest row not later than `end`.
+
+    The newest is the one of the greatest event timestamp; of several, the one created last; of several, the last in the
+    order of the files, as in retrieval. A key with a null is nobody's. Files are numbered in the type of DuckDB's
+    `file_index`: else a join with it skips no file.
+    """
+    names = [key.spine for key in join.keys]
+    known = " AND ".join(f"{identifier(key.history)} IS NOT NULL" for key in join.keys) or "TRUE"
+    using = identifiers(names)
+    semi = f"SEMI JOIN {TOUCHED} USING ({using})" if only_touched and names else ""
+    return f"""
+CREATE TEMP TABLE {NEWEST} AS
+WITH history AS (
+    SELECT {f"{_keys(join)}, " if names else ""}{_micros(join.timestamp)} AS _happened, {_created(join)} AS _created,
+        (file_index::BIGINT << {extent.row_bits}) + file_row_number AS _place
+    FROM {join.relation}
+    WHERE {_instant(join.timestamp)} <= {literal(end)} AND {known}
+), newest AS (
+    SELECT {_last_place(extent)} AS _place
+    FROM history {semi}{f" GROUP BY {using}" if names else " HAVING count(*) > 0"}
+)
+SELECT (_place >> {extent.row_bits})::UBIGINT AS _file, _place & {(1 << extent.row_bits) - 1} AS _row FROM newest"""
+
+
+def _last_place(extent: Extent) -> str:
+    """The aggregate that finds the place of the newest row.
+
+    The greatest of one number that has all that decides, most significant first: half the time of comparing row by row,
+    which is left for what does not fit 127 bits.
+    """
+    if extent.bits > HUGEINT_BITS:
+        return f"arg_max(_place, row(_happened, COALESCE(_created, {extent.created[0] - 1}), _place))"
+    happened = f"(_happened - ({extent.happened[0]}))::HUGEINT * {1 << extent.created_bits}"
+    created = f"COALESCE(_created - ({extent.created[0] - 1}), 0)"
+    order = f"({happened} + {created}) * {1 << extent.place_bits} + _place"
+    return f"(max({order}) & {(1 << extent.place_bits) - 1})::BIGINT"
+
+
+def rows_at(join: Join, columns: Sequence[str]) -> str:
+    """These columns of the newest rows."""
+    return f"""
+SELECT {identifiers(columns)}
+FROM {join.relation}
+SEMI JOIN {NEWEST} ON file_index = {NEWEST}._file AND file_row_number = {NEWEST}._row"""
+
+
+def first_moment(join: Join) -> str:
+    """The earliest event timestamp."""
+    return f"SELECT min({_instant(join.timestamp)}) FROM {join.relation}"
+
+
+def _keys(join: Join) -> str:
+    return ", ".join(f"{_key(key)} AS {identifier(key.spine)}" for key in join.keys)
+
+
+def _key(key: Key) -> str:
+    column = identifier(key.history)
+    return f"TRY_CAST({column} AS {key.sql_type})" if key.sql_type else column
+
+
+def _created(join: Join) -> str:
+    return _micros(join.created) if join.created else "NULL::BIGINT"
+
+
+def _micros(column: str) -> str:
+    return f"epoch_us({_instant(column)})"
+
+
+def _instant(column: str) -> str:
+    return f"CAST({identifier(column)} AS TIMESTAMPTZ)"

@@ -1,0 +1,263 @@
+"""One online lookup: from a request and its plan to the keys to read, and from what Redis had to the answer.
+
+It reads nothing itself: the store fetches the keys in one round trip, blocking or not, and hands over what it got.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias, cast
+
+import numpy as np
+import pyarrow as pa
+from feast import utils
+from feast.protos.feast.types.Value_pb2 import RepeatedValue, Value
+from feast.type_map import feast_value_type_to_python_type
+from feast.types import UnixTimestamp
+
+from transformations.engine.errors import UsageError
+from transformations.engine.functions import REQUEST_TIMESTAMP
+from transformations.engine.settings import present_moment
+from transformations.stores.lookups.plans import ComputedPlan, Plan, ViewPlan
+from transformations.stores.lookups.response import NOT_FOUND, OUTSIDE_MAX_AGE, Block, Column, PackedResponse, Status
+from transformations.stores.rows.online_catalog import Catalog, Table
+from transformations.stores.rows.online_keys import parts_of, tags_of
+from transformations.stores.rows.packed_rows import Stored, event_micros, micros, schema_number, schema_numbers
+from transformations.stores.values import TIMESTAMP, as_declared, column_of
+
+EntityRows: TypeAlias = list[dict[str, Any]] | Mapping[str, Sequence[Any] | RepeatedValue]
+Rows: TypeAlias = Sequence[bytes | None]
+
+_NO_ENTITY = b"{'}"
+_NOBODY = b"{}"
+"""The tag of a key that no row is written under, for a row of the request whose join key is null."""
+_NO_MOMENTS = pa.nulls(0, TIMESTAMP)
+_PLAIN = {int, str, float, bool, type(None)}
+
+
+@dataclass(frozen=True)
+class Lookup:
+    """A request under its plan.
+
+    given: its join keys and request fields. tags: for each of the plan's entities the hash tag of each row. nobody: for
+    each of them the rows in which a join key is null. moments: each row's time in microseconds UTC, if needed.
+    """
+
+    plan: Plan
+    rows: int
+    given: Mapping[str, Sequence[Any]]
+    tags: Sequence[Sequence[bytes]]
+    nobody: Sequence[frozenset[int]]
+    moments: Sequence[int]
+
+    def keys(self, epoch: bytes, catalog: Catalog) -> list[bytes]:
+        """What to read: the catalog's epoch, then each view's rows; of a view that was never written nothing."""
+        keys = [epoch]
+        for view in self.plan.views:
+            if (table := catalog.tables.get(view.table)) is not None:
+                number = table.number
+                keys += [tag + number for tag in self.tags[view.entity]]
+        return keys
+
+    def answer(self, values: Rows, catalog: Catalog, with_versions: bool = False) -> PackedResponse:
+        """The answer from what `keys` had. UnknownSchemaError where the catalog was older than a row."""
+        first, blocks = 1, []
+        for view in self.plan.views:
+            table = catalog.tables.get(view.table)
+            if table is None:
+                raw: Rows = [None] * self.rows
+            else:
+                raw = values[first : first + self.rows]
+                first += self.rows
+            blocks.append(_block(view, table, raw, self.moments, self.nobody[view.entity]))
+        computed: dict[str, Column] = {}
+        for each in self.plan.computed:
+            computed |= self._computed(each, blocks)
+        keys = {name: (_plain(self.given[name]), kind) for name, kind in self.plan.shown_keys if name in self.given}
+        return PackedResponse(self.plan, keys, blocks, computed, with_versions)
+
+    def _computed(self, plan: ComputedPlan, blocks: Sequence[Block]) -> dict[str, Column]:
+        """The wanted features of one on-demand view, under their references."""
+        views = self.plan.views
+        inputs: dict[str, pa.Array] = {
+            reference: views[view].features[place].codec.to_arrow(blocks[view].values[place])
+            for reference, view, place in plan.inputs
+        }
+        for name in plan.request_fields:
+            inputs[name] = column_of(self.given[name], f"request field {name!r}")
+        moments = pa.array(self.moments, TIMESTAMP) if plan.evaluation.needs_moment else _NO_MOMENTS
+        values = plan.evaluation(inputs, moments)
+        nowhere = dict.fromkeys(range(self.rows), NOT_FOUND) if plan.not_served else {}
+        return {
+            reference: Column(
+                name, codec, codec.from_arrow(values[name]), nowhere if name in plan.not_served else {}, None
+            )
+            for name, (reference, codec) in zip(plan.wanted, plan.outputs, strict=True)
+        }
+
+
+def lookup_of(plan: Plan, entity_rows: EntityRows) -> Lookup:
+    """The request under its plan.
+
+    Each row's time is its `request_timestamp`, where the request brings one, else now by the settings' clock.
+    UsageError for rows of different keys or a join key that is missing, DataError for a value that its declared dtype
+    cannot hold.
+    """
+    rows, columns = _columnar(entity_rows)
+    given: dict[str, Sequence[Any]] = {}
+    for name, values in columns.items():
+        if name in plan.request_fields:
+            given[name] = values
+        elif name in plan.join_keys:
+            given[plan.join_keys[name]] = values
+    if not rows:
+        given = dict.fromkeys([*plan.request_fields, *(name for name, _ in plan.shown_keys)], ())
+    elif not plan.request_fields <= given.keys():
+        brought: dict[str, list[Any]] = {name: [] for name in given if name in plan.request_fields}
+        utils.ensure_request_data_values_exist(set(plan.request_fields), brought)
+    tags, nobody = _tags(plan, rows, given)
+    moments = _moments(columns.get(REQUEST_TIMESTAMP), rows) if plan.needs_now else ()
+    return Lookup(plan, rows, given, tags, nobody, moments)
+
+
+def _tags(
+    plan: Plan, rows: int, given: Mapping[str, Sequence[Any]]
+) -> tuple[list[Sequence[bytes]], list[frozenset[int]]]:
+    parts: list[Sequence[str | None]] = []
+    for name, dtype in plan.key_columns:
+        if rows and name not in given:
+            raise UsageError(f"the request lacks join key {name!r}. It has {', '.join(given) or 'none'}.")
+        parts.append(parts_of(given[name], dtype, f"join key {name!r}") if rows else ())
+    tags: list[Sequence[bytes]] = []
+    nobody: list[frozenset[int]] = []
+    for columns in plan.entity_columns:
+        found = tags_of([parts[column] for column in columns]) if columns else [_NO_ENTITY] * rows
+        if None in found:
+            nobody.append(frozenset(row for row, tag in enumerate(found) if tag is None))
+            tags.append([tag or _NOBODY for tag in found])
+        else:
+            nobody.append(frozenset())
+            tags.append(cast("list[bytes]", found))
+    return tags, nobody
+
+
+def _block(view: ViewPlan, table: Table | None, raw: Rows, moments: Sequence[int], nobody: frozenset[int]) -> Block:
+    """One view's features from its rows: what a row lacks is null, what its ttl has outlived is withheld."""
+    absent: dict[int, Status] = {}
+    if None in raw:
+        absent = {row: NOT_FOUND for row, value in enumerate(raw) if value is None}
+    expired: dict[int, Status] = {}
+    if view.ttl:
+        ttl = view.ttl
+        expired = {
+            row: OUTSIDE_MAX_AGE
+            for row, (value, now) in enumerate(zip(raw, moments, strict=True))
+            if value is not None and event_micros(value) + ttl < now
+        }
+    values, lacking = _values(view, table, raw, expired)
+    if not (absent or expired or lacking):
+        return Block(values, None, raw)
+    states: list[Mapping[int, Status]] = []
+    filled = list(values)
+    for place, feature in enumerate(view.features):
+        state = absent
+        if feature.unseen is not None and absent:
+            column = filled[place] = list(values[place])
+            state = {row: NOT_FOUND for row in absent if row in nobody}
+            for row in absent.keys() - nobody:
+                column[row] = feature.unseen
+        lacks = dict.fromkeys(lacking[place], NOT_FOUND) if lacking else {}
+        states.append({**state, **lacks, **expired} if lacks or expired else state)
+    return Block(filled, states, raw)
+
+
+def _values(
+    view: ViewPlan, table: Table | None, raw: Rows, withheld: Mapping[int, Status]
+) -> tuple[Sequence[Sequence[Stored]], Sequence[Sequence[int]] | None]:
+    """For each feature its stored forms, and the rows that were written before it was added, if there are any."""
+    nothing = [None] * len(raw)
+    numbers = schema_numbers(raw)
+    if table is None or not numbers:
+        return [nothing] * len(view.features), None
+    if len(numbers) > 1:
+        return _mixed_values(view, table, raw, withheld)
+    layout = view.layout(table, numbers.pop())
+    if withheld or None in raw:
+        blank = layout.form.blank
+        rows = [blank if value is None or row in withheld else value for row, value in enumerate(raw)]
+    else:
+        rows = cast("list[bytes]", raw)
+    columns = layout.form.columns(rows)
+    if layout.select is not None:
+        return layout.select(columns), None
+    lacks = tuple(row for row, value in enumerate(raw) if value is not None)
+    return (
+        [nothing if place is None else columns[place] for place in layout.places],
+        [lacks if place is None else () for place in layout.places],
+    )
+
+
+def _mixed_values(
+    view: ViewPlan, table: Table, raw: Rows, withheld: Mapping[int, Status]
+) -> tuple[list[Sequence[Stored]], list[Sequence[int]]]:
+    """As `_values`, where rows of several schemas stand side by side."""
+    lists: list[list[Stored]] = [[None] * len(raw) for _ in view.features]
+    lacking: list[list[int]] = [[] for _ in view.features]
+    for row, value in enumerate(raw):
+        if value is None:
+            continue
+        layout = view.layout(table, schema_number(value))
+        columns = layout.form.columns([value])
+        for feature, place in enumerate(layout.places):
+            if place is None:
+                lacking[feature].append(row)
+            elif row not in withheld:
+                lists[feature][row] = columns[place][0]
+    return [*lists], [*lacking]
+
+
+def _moments(given: Sequence[object] | None, rows: int) -> Sequence[int]:
+    if given is None:
+        return [micros(present_moment())] * rows
+    place = f"request field {REQUEST_TIMESTAMP!r}"
+    now = micros(present_moment())
+    found = as_declared(column_of(given, place), UnixTimestamp, place).cast(pa.int64()).to_pylist()
+    return [now if moment is None else moment for moment in found]
+
+
+def _columnar(entity_rows: EntityRows) -> tuple[int, Mapping[str, Sequence[Any]]]:
+    """The number of rows, and the columns."""
+    if isinstance(entity_rows, list):
+        if len(entity_rows) == 1:
+            return 1, {name: (value,) for name, value in entity_rows[0].items()}
+        names = entity_rows[0].keys() if entity_rows else ()
+        for number, row in enumerate(entity_rows):
+            if row.keys() != names:
+                raise UsageError(
+                    f"entity row {number} has {', '.join(row)}, the first has {', '.join(names)}. Give all the same."
+                )
+        return len(entity_rows), {name: [row[name] for row in entity_rows] for name in names}
+    columns = {
+        name: values.val if isinstance(values, RepeatedValue) else values for name, values in entity_rows.items()
+    }
+    lengths = {name: len(values) for name, values in columns.items()}
+    if len(set(lengths.values())) > 1:
+        listed = ", ".join(f"{name} {length}" for name, length in lengths.items())
+        raise UsageError(
+            f"the columns of the request are of different lengths: {listed}. Give one value a row in each."
+        )
+    return next(iter(lengths.values()), 0), columns
+
+
+def _plain(values: Sequence[Any]) -> list[Any]:
+    """Join keys as the answer shows them: without the types of NumPy or protobuf."""
+    if set(map(type, values)) <= _PLAIN:
+        return list(values)
+    return [_plain_value(value) for value in values]
+
+
+def _plain_value(value: Any) -> Any:
+    if isinstance(value, Value):
+        return feast_value_type_to_python_type(value)
+    return value.item() if isinstance(value, np.generic) else value

@@ -1,0 +1,130 @@
+"""The plans that a process has, kept until its registry changes.
+
+The registry's cache is renewed in the background when its time is up: a request never waits for it, and is answered by
+the plan that there is.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import threading
+import time
+import uuid
+from typing import Any
+
+from feast import FeatureService, utils
+from feast.infra.registry.base_registry import BaseRegistry
+from feast.protos.feast.core.Registry_pb2 import Registry as RegistryProto
+
+from transformations.stores.lookups.plans import Features, Plan, compile_plan
+
+_MOST_PLANS = 1_000
+_LOOK_SECONDS = 0.5
+
+
+class Plans:
+    """The plans of one store. versioned: whether the repository serves several versions of a view."""
+
+    def __init__(self, versioned: bool) -> None:
+        self._versioned = versioned
+        self._proto: RegistryProto | None = None
+        self._version = ""
+        self._digest = b""
+        self._plans: dict[tuple[object, ...], Plan] = {}
+        self._services: dict[int, tuple[FeatureService, tuple[object, ...]]] = {}
+        self._lock = threading.Lock()
+        self._renewing = threading.Lock()
+        self._look_again = 0.0
+        self._written: int | None = None
+
+    def of(self, registry: BaseRegistry, project: str, features: Features, full_feature_names: bool) -> Plan:
+        """The plan of a request."""
+        proto = self._current(registry)
+        key = (self._key(features), project, full_feature_names)
+        plan = self._plans.get(key)
+        if plan is None:
+            plan = compile_plan(proto, registry, project, features, full_feature_names, self._versioned)
+            with self._lock:
+                if len(self._plans) >= _MOST_PLANS:
+                    self._plans.clear()
+                if self._proto is proto:  # else the registry has changed since
+                    self._plans[key] = plan
+        return plan
+
+    def prepare(self, registry: BaseRegistry, project: str) -> None:
+        """Compile the plans of all feature services; one that cannot be compiled fails when it is asked for."""
+        for service in registry.list_feature_services(project, allow_cache=True):
+            for full_feature_names in (False, True):
+                try:
+                    self.of(registry, project, service, full_feature_names)
+                except Exception:  # the request will say what is wrong
+                    continue
+
+    def _current(self, registry: BaseRegistry) -> RegistryProto:
+        """The registry that this process has cached. A change empties the plans; a mere renewal does not."""
+        proto: RegistryProto = registry.cached_registry_proto  # type: ignore[attr-defined]
+        if not proto.version_id:  # as the SQL registry leaves it; Feast then takes one content for another (rollout.py)
+            proto.version_id = uuid.uuid4().hex
+        version = proto.version_id
+        if proto is not self._proto or version != self._version:
+            digest = _digest(proto)
+            with self._lock:
+                if digest != self._digest:
+                    self._plans, self._services = {}, {}
+                self._proto, self._version, self._digest = proto, version, digest
+        now = time.monotonic()
+        if now > self._look_again:
+            self._look_again = now + _LOOK_SECONDS
+            if self._is_outdated(registry) and self._renewing.acquire(blocking=False):
+                threading.Thread(target=self._renew, args=(registry,), name="registry", daemon=True).start()
+        return proto
+
+    def _is_outdated(self, registry: BaseRegistry) -> bool:
+        """Whether the registry's cache has outlived its time, or its file was written since (as registry.py:1507)."""
+        created = getattr(registry, "cached_registry_proto_created", None)
+        ttl = getattr(registry, "cached_registry_proto_ttl", None)
+        file, before = getattr(registry, "_file_path", None), self._written
+        if file is not None and getattr(registry, "cache_mode", "") == "sync":
+            with contextlib.suppress(OSError):
+                self._written = file.stat().st_mtime_ns
+        if before is not None and before != self._written:
+            return True
+        return created is not None and bool(ttl) and utils._utc_now() > created + ttl
+
+    def _renew(self, registry: BaseRegistry) -> None:
+        try:
+            registry.refresh()
+        finally:
+            self._renewing.release()
+
+    def _key(self, features: Features) -> tuple[object, ...]:
+        if not isinstance(features, FeatureService):
+            return tuple(features)
+        known = self._services.get(id(features))
+        if known is not None and known[0] is features:
+            return known[1]
+        key = (features.name, *(_projection(each) for each in features.feature_view_projections))
+        if len(self._services) >= _MOST_PLANS:
+            self._services = {}
+        self._services[id(features)] = (features, key)
+        return key
+
+
+def _projection(projection: Any) -> tuple[object, ...]:
+    return (
+        projection.name_to_use(),
+        projection.name,
+        projection.version_tag,
+        tuple(sorted(projection.join_key_map.items())),
+        tuple(feature.name for feature in projection.features),
+    )
+
+
+def _digest(proto: RegistryProto) -> bytes:
+    """What a registry says, without when it was said."""
+    plain = RegistryProto()
+    plain.CopyFrom(proto)
+    plain.version_id = ""
+    plain.ClearField("last_updated")
+    return hashlib.sha256(plain.SerializeToString(deterministic=True)).digest()

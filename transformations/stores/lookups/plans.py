@@ -1,0 +1,315 @@
+"""Request plans: what a lookup of these features reads, computes and answers, worked out once from the registry."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from functools import cached_property
+from operator import itemgetter
+from typing import Any, TypeAlias
+
+import pyarrow as pa
+from feast import FeatureService, FeatureView, Field, OnDemandFeatureView, utils
+from feast.feature_view import DUMMY_ENTITY_ID
+from feast.infra.online_stores.helpers import compute_versioned_name
+from feast.infra.registry import proto_registry_utils
+from feast.infra.registry.base_registry import BaseRegistry
+from feast.protos.feast.core.Registry_pb2 import Registry as RegistryProto
+from feast.protos.feast.serving.ServingService_pb2 import FeatureViewMetadata
+from feast.types import FeastType
+from feast.value_type import ValueType
+
+from transformations.engine.errors import UsageError, nearest
+from transformations.stores.on_demand import Evaluation, evaluation_of, refuse_uneven
+from transformations.stores.rollout import served_version
+from transformations.stores.rows.online_catalog import Table
+from transformations.stores.rows.packed_rows import Codec, Form, Schema, Stored, codec_of
+from transformations.stores.values import unseen_value
+from transformations.stores.wiring import not_served, reference_of
+
+Features: TypeAlias = list[str] | FeatureService
+Keys: TypeAlias = tuple[tuple[str, FeastType], ...]
+
+
+class UnknownSchemaError(Exception):
+    """A row was written under a schema that the catalog at hand does not have: ask for the catalog again."""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where rows of one schema have the wanted features.
+
+    places: of each feature its column of `form`, None where rows lack it. select: the wanted columns of all columns,
+    where rows lack none.
+    """
+
+    form: Form
+    places: tuple[int | None, ...]
+    select: Callable[[Sequence[Any]], Sequence[Any]] | None
+
+
+def layout_of(schema: Schema, wanted: Sequence[tuple[str, str]]) -> Layout:
+    """The layout of these features, named as schemas name them."""
+    places = schema.positions(wanted)
+    if None in places:
+        return Layout(schema.form, places, None)
+    if places == tuple(range(len(schema.fields))):
+        return Layout(schema.form, places, lambda columns: columns)
+    if len(places) == 1:
+        (place,) = places
+        return Layout(schema.form, places, lambda columns: (columns[place],))  # type: ignore[index]
+    return Layout(schema.form, places, itemgetter(*places))
+
+
+@dataclass(frozen=True)
+class Feature:
+    """One stored feature to read: its place in rows is looked up by name and dtype. unseen: None where it has none."""
+
+    name: str
+    reference: str
+    dtype: FeastType
+    codec: Codec
+    unseen: Stored
+
+
+@dataclass(frozen=True, eq=False)
+class ViewPlan:
+    """One view to read. table: its name in the online store's catalog. keys: the request's column of each join key, in
+    the order of the join keys' names, and its dtype; none where the view is about no entity. entity: the place of these
+    in `Plan.entities`. ttl: in microseconds, 0 for none.
+    """
+
+    reference: str
+    table: str
+    keys: Keys
+    entity: int
+    features: tuple[Feature, ...]
+    ttl: int
+    version: FeatureViewMetadata
+    _layouts: dict[tuple[bytes, int], Layout] = field(default_factory=dict)
+
+    def layout(self, table: Table, schema: int) -> Layout:
+        """How rows of a table that carry this schema number have the features. UnknownSchemaError for a number that the
+        table has not.
+        """
+        layout = self._layouts.get((table.number, schema))
+        if layout is None:
+            if schema > table.newest:
+                raise UnknownSchemaError
+            wanted = [(feature.name, str(feature.dtype)) for feature in self.features]
+            layout = self._layouts[table.number, schema] = layout_of(table.schemas[schema - 1], wanted)
+        return layout
+
+
+@dataclass(frozen=True)
+class Output:
+    """One feature of the answer: its name there, and where it comes from: a view and a place in it, or (with the number
+    of the view as -1) an on-demand feature's reference.
+    """
+
+    name: str
+    reference: str
+    view: int
+    place: int
+    codec: Codec
+
+
+@dataclass(frozen=True)
+class ComputedPlan:
+    """One on-demand view to evaluate. inputs: for each stored input its reference, view and place. wanted: the names
+    of features, outputs: their references and codecs. not_served: those that only a newer version of the code knows.
+    """
+
+    evaluation: Evaluation
+    inputs: tuple[tuple[str, int, int], ...]
+    request_fields: frozenset[str]
+    wanted: tuple[str, ...]
+    outputs: tuple[tuple[str, Codec], ...]
+    not_served: frozenset[str]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All that a lookup of some features is.
+
+    join_keys: every name under which a request may bring a join key, with the name that the answer has for it.
+    entities: the different sets of join keys that its views are read by.
+    """
+
+    join_keys: dict[str, str]
+    entities: tuple[Keys, ...]
+    views: tuple[ViewPlan, ...]
+    computed: tuple[ComputedPlan, ...]
+    request_fields: frozenset[str]
+    outputs: tuple[Output, ...]
+
+    @cached_property
+    def key_columns(self) -> tuple[tuple[str, FeastType], ...]:
+        """The different columns of join keys."""
+        return tuple(dict.fromkeys(column for columns in self.entities for column in columns))
+
+    @cached_property
+    def entity_columns(self) -> tuple[tuple[int, ...], ...]:
+        """Of each of `entities` the places of its columns in `key_columns`."""
+        return tuple(tuple(self.key_columns.index(column) for column in columns) for columns in self.entities)
+
+    @cached_property
+    def shown(self) -> tuple[tuple[str, str, int, int, Codec], ...]:
+        """The outputs, unpacked."""
+        return tuple((each.name, each.reference, each.view, each.place, each.codec) for each in self.outputs)
+
+    @cached_property
+    def shown_keys(self) -> tuple[tuple[str, ValueType], ...]:
+        """The join keys that the answer shows, with the kind of protobuf that they have there."""
+        kinds = {name: dtype.to_value_type() for view in self.views for name, dtype in view.keys}
+        return tuple((name, kinds.get(name, ValueType.UNKNOWN)) for name in dict.fromkeys(self.join_keys.values()))
+
+    @cached_property
+    def needs_now(self) -> bool:
+        """Whether the moment of the request matters."""
+        return any(each.evaluation.needs_moment for each in self.computed) or any(view.ttl for view in self.views)
+
+
+def compile_plan(
+    proto: RegistryProto,
+    registry: BaseRegistry,
+    project: str,
+    features: Features,
+    full_feature_names: bool,
+    versioned: bool,
+) -> Plan:
+    """The plan of a request for these features, by a registry's cached content.
+
+    versioned: whether the repository serves several versions of a view. Errors: Feast's for a view that there is not;
+    UsageError for a feature that its view has not, and for an on-demand view that could not be computed alike in
+    training and serving.
+    """
+    cached = _Cached(registry, proto)
+    if not isinstance(features, FeatureService):
+        _refuse_unknown(cached, project, features)
+    context = utils._get_online_request_context(cached, project, features, full_feature_names)
+    references, on_demand, entity_names, _, join_keys, grouped, _, request_fields, _ = context
+    for view, _ in grouped:
+        if isinstance(view, OnDemandFeatureView):  # so Feast takes one that is computed when written
+            refuse_uneven(view)
+    entities = tuple(dict.fromkeys(_keys(view) for view, _ in grouped))
+    views = tuple(_view(view, names, entities, versioned) for view, names in grouped)
+    places = {
+        feature.reference: (number, place, feature.codec)
+        for number, view in enumerate(views)
+        for place, feature in enumerate(view.features)
+    }
+    computed: list[ComputedPlan] = []
+    codecs: dict[str, Codec] = {}
+    for view in on_demand:
+        fields = {f"{reference_of(view)}:{each.name}": each for each in view.features}
+        wanted = {reference: codec_of(each.dtype) for reference, each in fields.items() if reference in references}
+        names = tuple(fields[reference].name for reference in wanted)
+        request = frozenset(view.get_request_data_schema())
+        computed.append(
+            ComputedPlan(
+                evaluation_of(view, names),
+                _inputs(view, places),
+                request,
+                names,
+                tuple(wanted.items()),
+                not_served(view),
+            )
+        )
+        codecs |= wanted
+    outputs = []
+    for reference in references:
+        name = reference.replace(":", "__") if full_feature_names else reference.partition(":")[2]
+        view_number, place, codec = places[reference] if reference in places else (-1, 0, codecs[reference])
+        outputs.append(Output(name, reference, view_number, place, codec))
+    keys = {key: key for key in join_keys if key != DUMMY_ENTITY_ID}
+    keys |= {entity: key for entity, key in entity_names.items() if key in keys and entity not in keys}
+    return Plan(keys, entities, views, tuple(computed), frozenset(request_fields), tuple(outputs))
+
+
+def _view(view: FeatureView, names: Sequence[str], entities: Sequence[Keys], versioned: bool) -> ViewPlan:
+    fields = {field.name: field for field in view.features}
+    reference = reference_of(view)
+    keys = _keys(view)
+    return ViewPlan(
+        reference=reference,
+        table=compute_versioned_name(view, versioned),
+        keys=keys,
+        entity=entities.index(keys),
+        features=tuple(_feature(reference, fields[name]) for name in names),
+        ttl=view.ttl // timedelta(microseconds=1) if view.ttl else 0,
+        version=FeatureViewMetadata(
+            name=view.projection.name_alias or view.projection.name,
+            version=getattr(view, "current_version_number", 0) or 0,
+        ),
+    )
+
+
+def _keys(view: FeatureView) -> Keys:
+    roles = view.projection.join_key_map
+    columns = sorted(
+        ((column.name, column.dtype) for column in view.entity_columns if column.name != DUMMY_ENTITY_ID),
+        key=itemgetter(0),
+    )
+    return tuple((roles.get(name, name), dtype) for name, dtype in columns)
+
+
+def _feature(reference: str, declared: Field) -> Feature:
+    codec, unseen = codec_of(declared.dtype), unseen_value(declared)
+    default = None if unseen is None else codec.from_arrow(pa.array([unseen.as_py()], unseen.type))[0]
+    return Feature(declared.name, f"{reference}:{declared.name}", declared.dtype, codec, default)
+
+
+def _inputs(view: OnDemandFeatureView, places: dict[str, tuple[int, int, Codec]]) -> tuple[tuple[str, int, int], ...]:
+    references = [
+        f"{projection.name}:{feature.name}"
+        for projection in view.source_feature_view_projections.values()
+        for feature in projection.features
+    ]
+    return tuple((reference, *places[reference][:2]) for reference in references)
+
+
+def _refuse_unknown(registry: _Cached, project: str, references: Sequence[str]) -> None:
+    """UsageError that names the nearest feature: Feast would end in a KeyError, and its server in a 500."""
+    for reference in references:
+        name, _, feature = reference.partition(":")
+        if not feature or "@" in name:  # malformed, or of a version: Feast's to read
+            continue
+        known = [each.name for each in registry.get_any_feature_view(name, project, allow_cache=True).features]
+        if feature not in known:
+            raise UsageError(f"feature view {name} has no feature {feature!r}: {nearest(feature, known)}.")
+
+
+class _Cached:
+    """The registry for Feast's resolution: only what is cached, so that no refresh runs inside a request.
+
+    A view that is being materialized is served: rows are replaced one by one, so there is nothing to wait for.
+    """
+
+    serve_features_while_materializing = True
+
+    def __init__(self, registry: BaseRegistry, proto: RegistryProto) -> None:
+        self._registry, self._proto = registry, proto
+        self.enable_online_versioning = getattr(registry, "enable_online_versioning", False)
+
+    def get_any_feature_view(self, name: str, project: str, allow_cache: bool = True) -> Any:
+        """As Feast's; an on-demand view in the version that this process has the code of."""
+        view = proto_registry_utils.get_any_feature_view(self._proto, name, project)
+        return served_version(view, self._registry, project) if isinstance(view, OnDemandFeatureView) else view
+
+    def get_feature_service(self, name: str, project: str, allow_cache: bool = True) -> FeatureService:
+        """As Feast's."""
+        return proto_registry_utils.get_feature_service(self._proto, name, project)
+
+    def get_entity(self, name: str, project: str, allow_cache: bool = True) -> Any:
+        """As Feast's."""
+        return proto_registry_utils.get_entity(self._proto, name, project)
+
+    def list_entities(self, project: str, allow_cache: bool = True, tags: Any = None) -> Any:
+        """As Feast's."""
+        return proto_registry_utils.list_entities(self._proto, project, tags)
+
+    def get_feature_view_by_version(self, *arguments: Any, **options: Any) -> Any:
+        """As Feast's; old versions are not in the cache."""
+        return self._registry.get_feature_view_by_version(*arguments, **options)

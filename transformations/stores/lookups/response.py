@@ -1,0 +1,164 @@
+"""The answer to an online lookup: Feast's OnlineResponse over plain columns, its protobuf made only when asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any, TypeAlias
+
+from feast.online_response import TIMESTAMP_POSTFIX, OnlineResponse
+from feast.protos.feast.serving.ServingService_pb2 import FieldStatus, GetOnlineFeaturesResponse
+from feast.protos.feast.types.Value_pb2 import Value
+from feast.type_map import python_values_to_proto_values
+from feast.value_type import ValueType
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from transformations.stores.lookups.plans import Plan
+from transformations.stores.rows.packed_rows import Codec, Stored, event_micros
+
+Status: TypeAlias = FieldStatus.ValueType
+
+PRESENT, NULL_VALUE = FieldStatus.PRESENT, FieldStatus.NULL_VALUE
+NOT_FOUND, OUTSIDE_MAX_AGE = FieldStatus.NOT_FOUND, FieldStatus.OUTSIDE_MAX_AGE
+
+
+@dataclass(frozen=True)
+class Block:
+    """One view's features for all rows of the request.
+
+    values: of each feature its stored forms, null where withheld or absent. absent: of each the rows whose status is
+    another than their value tells; None where that is so nowhere. rows: the packed rows that it came from.
+    """
+
+    values: Sequence[Sequence[Stored]]
+    absent: Sequence[Mapping[int, Status]] | None
+    rows: Sequence[bytes | None]
+
+
+@dataclass(frozen=True)
+class Column:
+    """One feature for all rows of the request, as in `Block`; rows: None for an on-demand feature."""
+
+    name: str
+    codec: Codec
+    values: Sequence[Stored]
+    absent: Mapping[int, Status]
+    rows: Sequence[bytes | None] | None
+
+    def events(self) -> list[int]:
+        """Each row's event timestamp in microseconds UTC, 0 where there is none."""
+        rows = self.rows or [None] * len(self.values)
+        return [0 if row is None else event_micros(row) for row in rows]
+
+    def statuses(self) -> list[Status]:
+        """FieldStatus of each row."""
+        found: list[Status] = [NULL_VALUE if value is None else PRESENT for value in self.values]
+        for row, status in self.absent.items():
+            found[row] = status
+        return found
+
+
+class PackedResponse(OnlineResponse):
+    """As Feast's; and it tells of every value whether it is one.
+
+    keys: the request's join keys, with the kind of protobuf that they have. blocks: of each view of the plan. computed:
+    on-demand features under their references.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        keys: Mapping[str, tuple[list[Any], ValueType]],
+        blocks: Sequence[Block],
+        computed: Mapping[str, Column],
+        with_versions: bool = False,
+    ) -> None:
+        self._plan = plan
+        self._keys = keys
+        self._blocks = blocks
+        self._computed = computed
+        self._with_versions = with_versions
+
+    def to_dict(self, include_event_timestamps: bool = False) -> dict[str, Any]:
+        """Lists by name: the join keys as they were given, then the features in the order of the request.
+
+        include_event_timestamps: also `<name>__ts`, in whole seconds since 1970, 0 where there is no row.
+        """
+        if include_event_timestamps:
+            return self._with_timestamps()
+        answer: dict[str, Any] = {name: list(values) for name, (values, _) in self._keys.items()}
+        lists = [block.values for block in self._blocks]
+        for name, reference, view, place, codec in self._plan.shown:
+            values = self._computed[reference].values if view < 0 else lists[view][place]
+            answer[name] = list(values) if codec.python is None else codec.shown(values)
+        return answer
+
+    def statuses(self) -> dict[str, list[str]]:
+        """For each feature and row PRESENT, NULL_VALUE, NOT_FOUND or OUTSIDE_MAX_AGE."""
+        return {column.name: [FieldStatus.Name(status) for status in column.statuses()] for column in self._columns}
+
+    def present(self) -> dict[str, list[bool]]:
+        """For each feature and row whether there is a value."""
+        return {column.name: [status == PRESENT for status in column.statuses()] for column in self._columns}
+
+    @cached_property
+    def _columns(self) -> list[Column]:
+        """The features in the order of the request."""
+        columns = []
+        for output in self._plan.outputs:
+            if output.view < 0:
+                columns.append(replace(self._computed[output.reference], name=output.name))
+            else:
+                block = self._blocks[output.view]
+                absent = {} if block.absent is None else block.absent[output.place]
+                columns.append(Column(output.name, output.codec, block.values[output.place], absent, block.rows))
+        return columns
+
+    def _with_timestamps(self) -> dict[str, Any]:
+        answer: dict[str, Any] = {}
+        for name, (values, _) in self._keys.items():
+            answer[name], answer[name + TIMESTAMP_POSTFIX] = list(values), [0] * len(values)
+        for column in self._columns:
+            answer[column.name] = column.codec.shown(column.values)
+            answer[column.name + TIMESTAMP_POSTFIX] = [event // 1_000_000 for event in column.events()]
+        return answer
+
+    @cached_property
+    def proto(self) -> GetOnlineFeaturesResponse:  # type: ignore[override]
+        """The response as Feast's server sends it."""
+        response = GetOnlineFeaturesResponse()
+        names, add = response.metadata.feature_names.val, response.results.add
+        if self._with_versions:
+            response.metadata.feature_view_metadata.extend(view.version for view in self._plan.views)
+        for name, (values, kind) in self._keys.items():
+            names.append(name)
+            vector = add()
+            vector.values.extend(_key_protos(values, kind))
+            vector.statuses.extend([NULL_VALUE if value is None else PRESENT for value in values])
+            vector.event_timestamps.extend([Timestamp()] * len(values))
+        stamps: dict[int, list[Timestamp]] = {}  # the features of a view share theirs
+        for column in self._columns:
+            names.append(column.name)
+            vector = add()
+            vector.values.extend(column.codec.to_protos(column.values))
+            vector.statuses.extend(column.statuses())
+            if id(column.rows) not in stamps:
+                stamps[id(column.rows)] = [_stamp(event) for event in column.events()]
+            vector.event_timestamps.extend(stamps[id(column.rows)])
+        return response
+
+    @cached_property
+    def _feature_types(self) -> dict[str, ValueType]:  # type: ignore[override]
+        return {column.name: column.codec.dtype.to_value_type() for column in self._columns}
+
+
+def _key_protos(values: Sequence[object], kind: ValueType) -> list[Value]:
+    if all(isinstance(value, Value) for value in values):
+        return [value for value in values if isinstance(value, Value)]
+    protos: list[Value] = python_values_to_proto_values(list(values), kind)
+    return protos
+
+
+def _stamp(micros: int) -> Timestamp:
+    return Timestamp(seconds=micros // 1_000_000, nanos=micros % 1_000_000 * 1_000)

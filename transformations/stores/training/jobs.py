@@ -1,0 +1,158 @@
+"""Feast's retrieval jobs over our own reading: a point-in-time retrieval, and the rows of one source."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from feast import OnDemandFeatureView
+from feast.errors import SavedDatasetLocationAlreadyExists
+from feast.infra.offline_stores.file_source import FileSource
+from feast.infra.offline_stores.offline_store import RetrievalJob, RetrievalMetadata
+from feast.saved_dataset import SavedDatasetStorage
+
+from transformations.engine.errors import UsageError
+from transformations.stores.training.retrieval import Plan, features_of
+from transformations.stores.training.spine import Spine
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+SAVED = b"features.saved_dataset"
+"""In the metadata of a Parquet file: that it holds a whole training frame, and the name of its moments' column."""
+
+
+class TableJob(RetrievalJob):
+    """Rows of one source, read when they are asked for; Arrow keeps every integer exact."""
+
+    def __init__(self, read: Callable[[], pa.Table], nullable_dtypes: bool = False) -> None:
+        self._read = read
+        self._nullable_dtypes = nullable_dtypes
+
+    def _to_arrow_internal(self, timeout: int | None = None) -> pa.Table:
+        return self._read()
+
+    def _to_df_internal(self, timeout: int | None = None) -> pd.DataFrame:
+        return _frame(self._read(), self._nullable_dtypes)
+
+    def to_df(self, validation_reference: Any = None, timeout: int | None = None) -> pd.DataFrame:
+        """The rows as a frame, with pandas' nullable dtypes where the configuration asks for them."""
+        return _frame(self.to_arrow(validation_reference, timeout), self._nullable_dtypes)
+
+    @property
+    def full_feature_names(self) -> bool:
+        return False
+
+    @property
+    def on_demand_feature_views(self) -> list[OnDemandFeatureView]:
+        return []
+
+    @property
+    def metadata(self) -> RetrievalMetadata | None:
+        return None
+
+
+class PointInTimeJob(RetrievalJob):
+    """A retrieval that has pinned the table versions it reads, and runs when its result is asked for."""
+
+    def __init__(
+        self,
+        spine: Spine,
+        plan: Plan,
+        metadata: RetrievalMetadata,
+        *,
+        full_feature_names: bool,
+        repo_path: Path | None,
+        nullable_dtypes: bool,
+    ) -> None:
+        self._spine = spine
+        self._plan = plan
+        self._metadata = metadata
+        self._full_feature_names = full_feature_names
+        self._repo_path = repo_path
+        self._nullable_dtypes = nullable_dtypes
+
+    def to_df(self, validation_reference: Any = None, timeout: int | None = None) -> pd.DataFrame:
+        """The spine's frame as it was given, with the features beside it."""
+        import pandas as pd
+
+        if validation_reference is not None:
+            self.to_arrow(validation_reference, timeout)  # raises where the reference is not met
+        features = pa.table(features_of(self._spine, self._plan))
+        frame = _frame(features, self._nullable_dtypes)
+        both: pd.DataFrame = pd.concat([self._spine.to_df(), frame], axis=1, copy=False)  # type: ignore[call-overload]
+        return both
+
+    def persist(self, storage: SavedDatasetStorage, allow_overwrite: bool = False, timeout: int | None = None) -> None:
+        """Write the whole result, on-demand features included, as Parquet; at once or not at all.
+
+        The place is a file `….parquet`, or a folder that holds nothing but the file of an earlier saving.
+        """
+        target = storage.to_data_source()
+        if not isinstance(target, FileSource):
+            raise UsageError(f"a retrieval is saved as Parquet, and {type(storage).__name__} is no storage of files.")
+        path = Path(FileSource.get_uri_for_file_path(self._repo_path, target.path))
+        if path.exists() and not allow_overwrite:
+            raise SavedDatasetLocationAlreadyExists(location=str(path))
+        file = path if path.suffix == ".parquet" else path / "data.parquet"
+        if others := sorted(each.name for each in path.glob("*") if each != file):
+            raise UsageError(f"{path} holds other files ({', '.join(others)}), which would seem to be of the dataset.")
+        table = self.to_arrow()
+        metadata = {**(table.schema.metadata or {}), SAVED: self._spine.timestamp.encode()}
+        file.parent.mkdir(parents=True, exist_ok=True)
+        unfinished = file.with_name(f".{file.name}-{uuid.uuid4().hex}")
+        try:
+            pq.write_table(table.replace_schema_metadata(metadata), unfinished)
+            unfinished.replace(file)
+        finally:
+            unfinished.unlink(missing_ok=True)
+
+    @property
+    def plan(self) -> Plan:
+        """What is read: the pinned histories and the columns of the result."""
+        return self._plan
+
+    @property
+    def full_feature_names(self) -> bool:
+        return self._full_feature_names
+
+    @property
+    def on_demand_feature_views(self) -> list[OnDemandFeatureView]:
+        """None that are left for Feast to compute: the result holds them."""
+        return []
+
+    @property
+    def metadata(self) -> RetrievalMetadata:
+        return self._metadata
+
+    def _to_arrow_internal(self, timeout: int | None = None) -> pa.Table:
+        table = self._spine.to_arrow()
+        for name, column in features_of(self._spine, self._plan).items():
+            table = table.append_column(name, column)
+        return table
+
+    def _to_df_internal(self, timeout: int | None = None) -> pd.DataFrame:
+        frame: pd.DataFrame = self._to_arrow_internal(timeout).to_pandas()
+        return frame
+
+
+def _frame(table: pa.Table, nullable_dtypes: bool) -> pd.DataFrame:
+    frame: pd.DataFrame = table.to_pandas(types_mapper=_nullable_dtypes().get if nullable_dtypes else None)
+    return frame
+
+
+def _nullable_dtypes() -> dict[pa.DataType, Any]:
+    import pandas as pd
+
+    return {
+        pa.int64(): pd.Int64Dtype(),
+        pa.int32(): pd.Int32Dtype(),
+        pa.float64(): pd.Float64Dtype(),
+        pa.bool_(): pd.BooleanDtype(),
+        pa.string(): pd.StringDtype(),
+    }

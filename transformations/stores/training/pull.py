@@ -1,0 +1,151 @@
+"""Reading one source as it is: the rows of a window of time, a saved dataset, and what Feast's monitoring measures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from feast import RepoConfig
+from feast.data_source import DataSource
+from feast.feature_view import DUMMY_ENTITY_ID, DUMMY_ENTITY_VAL
+
+from transformations.engine.duck import identifier, literal
+from transformations.engine.settings import get_settings
+from transformations.stores.history import History, source_history
+from transformations.stores.training import point_in_time_sql as sql
+from transformations.stores.training.jobs import SAVED, TableJob
+from transformations.stores.training.retrieval import resources_of, session
+
+
+def newest_rows(
+    config: RepoConfig,
+    source: DataSource,
+    keys: Sequence[str],
+    features: Sequence[str],
+    timestamp: str,
+    created: str | None,
+    start: datetime,
+    end: datetime,
+) -> TableJob:
+    """The newest row of each key with an event timestamp from start to end, both included; keys may be none."""
+    history = source_history(source.name or "source", source, config.repo_path)
+    stamps = [timestamp, *([created] if created else [])]
+    join_keys = tuple(sql.Key(key, key, None) for key in keys if key != DUMMY_ENTITY_ID)
+    join = sql.Join(history.relation, join_keys, timestamp, created or None)
+
+    def read() -> pa.Table:
+        columns = [*(key.history for key in join_keys), *features, *stamps]
+        return _read(config, history, columns, sql.newest_rows(join, columns, _utc(start), _utc(end)))
+
+    return TableJob(lambda: _with_dummy(read()) if DUMMY_ENTITY_ID in keys else read(), _is_nullable(config))
+
+
+def all_rows(
+    config: RepoConfig,
+    source: DataSource,
+    columns: Sequence[str],
+    timestamp: str,
+    start: datetime | None,
+    end: datetime | None,
+) -> TableJob:
+    """These columns of every row with an event timestamp from start to end, both included; of a saved dataset, all."""
+    history = source_history(source.name or "source", source, config.repo_path)
+    wanted = [name for name in columns if name != DUMMY_ENTITY_ID]
+
+    def read() -> pa.Table:
+        if not source.timestamp_field and (saved := saved_dataset(history.files)) is not None:
+            return saved
+        window = (_utc(moment) if moment else None for moment in (start, end))
+        return _read(config, history, wanted, sql.all_rows(history.relation, timestamp, wanted, *window))
+
+    return TableJob(lambda: _with_dummy(read()) if DUMMY_ENTITY_ID in columns else read(), _is_nullable(config))
+
+
+def saved_dataset(files: Sequence[str]) -> pa.Table | None:
+    """What `persist` or a pinned dataset wrote into these files, whole; None for other files.
+
+    Feast asks for join keys, features and a column `event_timestamp` (passthrough_provider.py:499), and so would lose
+    the label, the other columns of the spine, and every row where the spine calls its moment otherwise.
+    """
+    if not files or SAVED not in (pq.read_schema(files[0]).metadata or {}):
+        return None
+    return pa.concat_tables([pq.read_table(file, partitioning=None) for file in files])
+
+
+def monitoring_metrics(
+    config: RepoConfig,
+    source: DataSource,
+    features: Sequence[tuple[str, str]],
+    timestamp: str,
+    start: datetime | None,
+    end: datetime | None,
+    bins: int,
+    top: int,
+) -> list[dict[str, Any]]:
+    """What Feast's monitoring stores of each feature in a window of time; features: name and `numeric` or
+    `categorical`.
+    """
+    # Feast's own formulas (private: duckdb.py:413 and :545), over rows that are read once, from the files we resolve.
+    from feast.infra.offline_stores.duckdb import _duckdb_categorical_stats, _duckdb_numeric_stats
+    from feast.monitoring.monitoring_utils import empty_categorical_metric, empty_numeric_metric
+
+    history = source_history(source.name or "source", source, config.repo_path)
+    if not history.files:
+        empty = {"numeric": empty_numeric_metric, "categorical": empty_categorical_metric}
+        return [empty[kind](name) for name, kind in features]
+    columns = ", ".join(f"{identifier(history.column(name))} AS {identifier(name)}" for name, _ in features)
+    moment = f"CAST({identifier(history.column(timestamp))} AS TIMESTAMPTZ)"
+    bounds = [f"{moment} >= {literal(_utc(start))}"] if start else []
+    bounds += [f"{moment} <= {literal(_utc(end))}"] if end else []
+    with session(resources_of(config)) as connection:
+        history.columns(connection, [history.column(name) for name, _ in features])
+        connection.execute(
+            f"CREATE TEMP TABLE monitored AS SELECT {columns} FROM {history.relation} "
+            f"WHERE {' AND '.join(bounds) or 'TRUE'}"
+        )
+        (rows,) = connection.execute("SELECT count(*) FROM monitored").fetchall()[0]
+        numeric = [name for name, kind in features if kind == "numeric"]
+        metrics = _duckdb_numeric_stats(connection, "monitored", numeric, "", bins) if numeric else []
+        for name in (name for name, kind in features if kind == "categorical"):
+            metric = _duckdb_categorical_stats(connection, "monitored", name, "", top)
+            # Of a column of nulls Feast's SQL counts no row, its calculation in Python counts them all.
+            nulls = {"row_count": rows, "null_count": rows, "null_rate": 1.0 if rows else 0.0}
+            metrics.append(metric if metric["row_count"] else {**metric, **nulls})
+    return metrics
+
+
+def last_event(config: RepoConfig, source: DataSource, timestamp: str) -> datetime | None:
+    """The newest event timestamp of a source, in UTC; None where it has no row."""
+    history = source_history(source.name or "source", source, config.repo_path)
+    column = history.column(timestamp)
+    if not history.files:
+        return None
+    with session(resources_of(config)) as connection:
+        history.columns(connection, [column])
+        query = f"SELECT max(CAST({identifier(column)} AS TIMESTAMPTZ)) FROM {history.relation}"
+        (last,) = connection.sql(query).to_arrow_table().column(0).to_pylist()
+    return _utc(last) if last else None
+
+
+def _read(config: RepoConfig, history: History, columns: Sequence[str], query: str) -> pa.Table:
+    if not history.files:
+        return pa.table({name: pa.nulls(0) for name in columns})
+    with session(resources_of(config)) as connection:
+        history.columns(connection, columns)
+        return connection.sql(query).to_arrow_table()
+
+
+def _with_dummy(rows: pa.Table) -> pa.Table:
+    """Feast's stand-in for the key of a view that is about no entity, as its other stores add it (dask.py:523)."""
+    return rows.append_column(DUMMY_ENTITY_ID, pa.array([DUMMY_ENTITY_VAL] * rows.num_rows, pa.string()))
+
+
+def _is_nullable(config: RepoConfig) -> bool:
+    return get_settings().nullable_dtypes or bool(config.offline_store.nullable_dtypes)
+
+
+def _utc(moment: datetime) -> datetime:
+    return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)

@@ -1,0 +1,308 @@
+"""Point-in-time retrieval: stored features joined to a spine by DuckDB, on-demand features computed from them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from feast import FeatureView, Field, OnDemandFeatureView, RepoConfig
+from feast.feature_view import DUMMY_ENTITY_ID
+from feast.types import FeastType
+
+from transformations.engine import duck
+from transformations.engine.errors import DataError, UsageError
+from transformations.engine.settings import get_settings
+from transformations.stores.history import History
+from transformations.stores.on_demand import evaluate
+from transformations.stores.training import point_in_time_sql as sql
+from transformations.stores.training.fetching import fetch
+from transformations.stores.training.matching import LastRows, Matches
+from transformations.stores.training.progress import Told, progress
+from transformations.stores.training.spilling import spill_of
+from transformations.stores.training.spine import DEFAULT_TIMESTAMP, Spine, canonical, coded, spine_of
+from transformations.stores.values import arrow_type, as_feature, plain, unseen_value
+from transformations.stores.wiring import reference_of
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+_ROWS_AT_ONCE = 1_000_000
+# Of the memory limit: for the result, and for the rows of one view that it is made from; beyond, they are spilled.
+_SHARE_OF_RESULT, _SHARE_OF_ROWS = 0.5, 0.25
+
+
+@dataclass(frozen=True)
+class Resources:
+    """What a retrieval may use; None leaves it to DuckDB, and `spill` to a temporary folder."""
+
+    threads: int | None = None
+    memory_limit: str | None = None
+    spill: Path | None = None
+
+
+@dataclass(frozen=True)
+class Stored:
+    """One feature view of a retrieval: its pinned history, and which of its features are wanted."""
+
+    view: FeatureView
+    history: History
+    features: tuple[str, ...]
+
+    @property
+    def reference(self) -> str:
+        """How feature references name the view here."""
+        return reference_of(self.view)
+
+    @property
+    def keys(self) -> dict[str, FeastType]:
+        """The view's join keys with their dtypes; none where it is about no entity."""
+        columns = self.view.entity_columns
+        return {column.name: column.dtype for column in columns if column.name != DUMMY_ENTITY_ID}
+
+    def spine_column(self, key: str) -> str:
+        """The spine's column that a join key is compared with; another one where the view is joined under a role."""
+        return self.view.projection.join_key_map.get(key, key)
+
+    def join(self, spine_names: Mapping[str, str], **bounds: datetime | None) -> sql.Join:
+        """The join of its history; `spine_names` tells how the spine calls each join key."""
+        history = self.history
+        keys = [sql.Key(history.column(key), spine_names[key], canonical(dtype)[1]) for key, dtype in self.keys.items()]
+        return sql.Join(
+            relation=history.relation,
+            keys=tuple(keys),
+            timestamp=history.column(history.timestamp),
+            created=history.column(history.created) if history.created else None,
+            **bounds,
+        )
+
+    @property
+    def ttl_micros(self) -> int:
+        """How long a row counts after it happened, in microseconds; 0: for ever."""
+        return (self.view.ttl or timedelta(0)) // timedelta(microseconds=1)
+
+    @property
+    def fields(self) -> dict[str, Field]:
+        """The declarations of the wanted features."""
+        declared = {field.name: field for field in self.view.features}
+        return {name: declared[name] for name in self.features}
+
+    def earliest(self, moment: datetime) -> datetime | None:
+        """The earliest event timestamp that can matter where `moment` is the first; None where every one can.
+
+        An expired row still tells that its entity was seen, which matters where a feature has a value for unseen ones.
+        """
+        if not self.ttl_micros or any(unseen_value(field) is not None for field in self.fields.values()):
+            return None
+        return moment - timedelta(microseconds=self.ttl_micros)
+
+    def check_columns(self, connection: DuckDBPyConnection) -> dict[str, str]:
+        """The SQL types of the wanted features' columns.
+
+        DataError where the files lack a column, or hold a join key that its dtype cannot be compared with.
+        """
+        history = self.history
+        stamps = [history.timestamp, *([history.created] if history.created else [])]
+        wanted = [history.column(name) for name in (*self.keys, *stamps, *self.features)]
+        types = history.columns(connection, wanted)
+        for key, dtype in self.keys.items():
+            found, compared = types[history.column(key)], canonical(dtype)[1]
+            if (compared == "BIGINT" and "INT" not in found) or (compared == "VARCHAR" and found != "VARCHAR"):
+                raise DataError(
+                    f"{self.view.name}: join key {key!r} is declared {dtype}, its files hold {found}. "
+                    f"Correct the declaration or the files."
+                )
+        return {history.column(name): types[history.column(name)] for name in self.features}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All that a retrieval was asked for. columns: for each column of the result, the feature reference it holds."""
+
+    stored: tuple[Stored, ...]
+    on_demand: tuple[OnDemandFeatureView, ...]
+    columns: Mapping[str, str]
+    as_served: bool = False
+    resources: Resources = field(default_factory=Resources)
+
+
+def features_of(spine: Spine, plan: Plan) -> dict[str, pa.Array]:
+    """The feature columns of the result, in the spine's order."""
+    values: dict[str, pa.Array] = {}
+    with session(plan.resources) as connection, progress(2 * len(plan.stored)) as told:
+        spill = spill_of(connection, _SHARE_OF_RESULT)
+        for stored in plan.stored:
+            for name, column in _stored_features(connection, spine, stored, plan, told).items():
+                values[name] = plain(spill.keep(pa.table({name: column}))[name])
+    for view in plan.on_demand:
+        values |= _on_demand_features(view, spine, plan, values)
+    return {column: values[reference] for column, reference in plan.columns.items()}
+
+
+def range_spine(stored: Sequence[Stored], start: datetime | None, end: datetime, resources: Resources) -> Spine:
+    """The spine of a range of time: every key at every event timestamp that one of the views has a row of.
+
+    UsageError where the views are keyed differently: there is no one set of rows then.
+    """
+    names = sorted(stored[0].spine_column(key) for key in stored[0].keys)
+    for each in stored:
+        if sorted(each.spine_column(key) for key in each.keys) != names:
+            raise UsageError(
+                f"without a spine the views must have the same keys: {stored[0].reference} has {', '.join(names)}, "
+                f"{each.reference} has {', '.join(each.keys)}. Give a spine, or ask for each on its own."
+            )
+    joins = [each.join({key: each.spine_column(key) for key in each.keys}) for each in stored]
+    with session(resources) as connection:
+        query = sql.moments_between(joins, [*names, DEFAULT_TIMESTAMP], start, end)
+        return spine_of(connection.sql(query).to_arrow_table())
+
+
+def resources_of(config: RepoConfig) -> Resources:
+    """What the settings allow, else what the yaml's `offline_store` says."""
+    settings, ours = get_settings(), config.offline_store
+    return Resources(
+        threads=settings.offline_threads or getattr(ours, "threads", None),
+        memory_limit=settings.offline_memory_limit or getattr(ours, "memory_limit", None),
+        spill=settings.offline_spill or getattr(ours, "spill", None),
+    )
+
+
+@contextmanager
+def session(resources: Resources) -> Iterator[DuckDBPyConnection]:
+    """A DuckDB of our own, in UTC, within the given resources; Feast's global one has neither bounds nor that zone."""
+    with duck.session() as connection:
+        if resources.spill:
+            resources.spill.mkdir(parents=True, exist_ok=True)
+        settings = {
+            "threads": resources.threads,
+            "memory_limit": resources.memory_limit,
+            "temp_directory": str(resources.spill / f"retrieval-{os.getpid()}") if resources.spill else None,
+        }
+        connection.execute("SET python_enable_replacements = false")  # a query's name never means a variable of ours
+        for name, value in settings.items():
+            if value is not None:
+                connection.execute(f"SET {name} = {duck.literal(value)}")
+        yield connection
+
+
+def _stored_features(
+    connection: DuckDBPyConnection, spine: Spine, stored: Stored, plan: Plan, told: Told
+) -> dict[str, pa.Array]:
+    """The wanted features of one view, under their references."""
+    keys = {key: spine.key(stored.spine_column(key), canonical(dtype)[0]) for key, dtype in stored.keys.items()}
+    if not stored.history.files or not len(spine):
+        values = {name: pa.nulls(len(spine), arrow_type(declared.dtype)) for name, declared in stored.fields.items()}
+        is_absent = np.ones(len(spine), bool)
+    else:
+        types = stored.check_columns(connection)
+        matches = _last_rows(connection, spine, stored, keys, plan.as_served, told)
+        values = _fetched(connection, stored, types, matches, told)
+        is_absent = matches.of_spine < 0
+    for key in keys.values():
+        is_absent &= key.is_valid().to_numpy(zero_copy_only=False)  # a null key names no entity, not an unseen one
+    result: dict[str, pa.Array] = {}
+    for name, declared in stored.fields.items():
+        unseen = unseen_value(declared)
+        filled = values[name] if unseen is None else pc.if_else(pa.array(is_absent), unseen, values[name])
+        result[f"{stored.reference}:{name}"] = filled
+    return result
+
+
+def _last_rows(
+    connection: DuckDBPyConnection,
+    spine: Spine,
+    stored: Stored,
+    keys: Mapping[str, pa.Array],
+    as_served: bool,
+    told: Told,
+) -> Matches:
+    """For every row of the spine the last row of the view's history."""
+    names = {key: f"key_{number}" for number, key in enumerate(keys)}
+    codes, distinct, count = coded(list(keys.values()), len(spine))
+    moments = spine.moments.cast(pa.int64()).to_numpy()
+    last_rows = LastRows(
+        codes,
+        moments,
+        count,
+        has_created=stored.history.created is not None,
+        as_served=as_served,
+        threads=_threads(connection),
+    )
+    numbers = pa.array(np.arange(count, dtype=np.int32))
+    connection.register(sql.KEYS, pa.table([*distinct, numbers], [*names.values(), sql.CODE]))
+    bounds = pc.min_max(spine.moments).as_py()
+    join = stored.join(names, first=stored.earliest(bounds["min"]), last=bounds["max"])
+    total, left = stored.history.rows, 1.0
+    for batch in connection.sql(sql.candidates(join)).to_arrow_reader(_ROWS_AT_ONCE):
+        last_rows.add(*(column.to_numpy() for column in batch.columns))
+        share = min(left, batch.num_rows / total)
+        told(f"{stored.view.name}: matching", share)
+        left -= share
+    told(f"{stored.view.name}: matching", left)
+    return last_rows.matches()
+
+
+def _fetched(
+    connection: DuckDBPyConnection, stored: Stored, types: Mapping[str, str], matches: Matches, told: Told
+) -> dict[str, pa.Array]:
+    """The wanted features of the matched rows, for every row of the spine; null beyond the ttl."""
+    threads = _threads(connection)
+    is_fresh = matches.of_spine >= 0
+    if stored.ttl_micros:
+        is_fresh &= matches.ages <= stored.ttl_micros
+    if not is_fresh.any():
+        return {name: pa.nulls(len(is_fresh), arrow_type(declared.dtype)) for name, declared in stored.fields.items()}
+    table, row_of = fetch(
+        connection,
+        stored.history,
+        types,
+        matches.places,
+        threads,
+        spill_of(connection, _SHARE_OF_ROWS),
+        lambda share: told(f"{stored.view.name}: fetching", share),
+    )
+    rows = pa.array(row_of[matches.of_spine])  # where not fresh, any row
+    mask = None if is_fresh.all() else pa.array(is_fresh)
+
+    def of_spine(column: pa.Array) -> pa.Array:
+        taken = column.take(rows)
+        if mask is None:
+            return taken
+        if taken.null_count or pa.types.is_nested(taken.type):
+            return pc.if_else(mask, taken, pa.scalar(None, taken.type))
+        return pa.Array.from_buffers(taken.type, len(taken), [mask.buffers()[1], *taken.buffers()[1:]])
+
+    def values(declared: Field) -> pa.Array:
+        column = plain(table[stored.history.column(declared.name)])
+        place = f"{stored.view.name}: feature {declared.name!r}"
+        try:
+            return of_spine(as_feature(column, declared.dtype, place))
+        except DataError:  # told again of the spine's row; or only rows that have expired hold such a value
+            return as_feature(of_spine(column), declared.dtype, place)
+
+    with ThreadPoolExecutor(threads) as pool:
+        return dict(zip(stored.fields, pool.map(values, stored.fields.values()), strict=True))
+
+
+def _threads(connection: DuckDBPyConnection) -> int:
+    return int(connection.execute("SELECT current_setting('threads')").fetchall()[0][0])
+
+
+def _on_demand_features(
+    view: OnDemandFeatureView, spine: Spine, plan: Plan, stored: Mapping[str, pa.Array]
+) -> dict[str, pa.Array]:
+    """The wanted features of one on-demand view, under their references."""
+    wanted = [feature.name for feature in view.features if f"{view.name}:{feature.name}" in plan.columns.values()]
+    inputs: dict[str, pa.Array | pa.ChunkedArray] = dict(stored)
+    for source in view.source_request_sources.values():
+        inputs |= {request.name: spine.column(request.name) for request in source.schema}
+    values = evaluate(view, inputs, spine.moments, wanted)
+    return {f"{view.name}:{name}": column for name, column in values.items()}

@@ -1,0 +1,207 @@
+"""Spines written as SQL: one SELECT over the raw zone's sources (`raw.<source>`) and the offline tables
+(`offline.<view>`), each at its newest version or at a given one (`offline."<view>@3"`).
+
+A query comes from outside (`feast serve_offline` forwards it), and plain DuckDB reads any file and writes one. So it
+runs in a session that can open the files of the tables it names and nothing else, and whose settings are locked.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+from transformations.engine import raw_sql
+from transformations.engine.duck import identifier, identifiers, literal, parquet
+from transformations.engine.errors import DataError, UsageError, nearest
+from transformations.engine.offline_tables import OfflineTable
+from transformations.engine.raw_zone import RawTable
+from transformations.engine.settings import Settings, get_settings
+from transformations.stores.training.retrieval import Resources, session
+from validation.contracts import contract_names, read_contract
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+RAW = "raw"
+OFFLINE = "offline"
+
+_CLOCK = ("current_date", "current_time", "current_timestamp", "localtime", "localtimestamp")  # columns, to the parser
+
+
+@dataclass(frozen=True)
+class QueriedTable:
+    """A table at the version that a query reads. zone: `raw` or `offline`; name: the source or the view.
+
+    files: absolute. columns: those that the query may see. is_named: whether the query itself names the version.
+    """
+
+    zone: str
+    name: str
+    version: int
+    files: tuple[str, ...]
+    columns: tuple[str, ...]
+    is_named: bool = False
+
+
+@dataclass(frozen=True)
+class Query:
+    """A query with the tables that it reads, pinned; run it with `rows`. volatile: what in it gives other values the
+    next time, such as `now()`.
+    """
+
+    text: str
+    tables: tuple[QueriedTable, ...]
+    volatile: tuple[str, ...] = ()
+    _views: Mapping[tuple[str, str], str] = field(default_factory=dict, repr=False)
+
+    def rows(self, resources: Resources) -> pa.Table:
+        """What the query gives, in its order; UsageError where DuckDB cannot run it or it reaches beyond its tables."""
+        import duckdb
+
+        with session(resources) as connection:
+            _create(connection, self._views)
+            _lock(connection, [file for table in self.tables for file in table.files])
+            try:
+                return connection.sql(self.text).to_arrow_table()
+            except duckdb.PermissionException as error:
+                raise UsageError(
+                    f"the spine's query may read {RAW}.<source> and {OFFLINE}.<view> only: {error}"
+                ) from error
+            except (duckdb.ProgrammingError, duckdb.DataError, duckdb.NotSupportedError) as error:
+                raise UsageError(
+                    f"the spine's query cannot be run: {error}\n"
+                    f'It sees {RAW}.<source> and {OFFLINE}.<view>, at a given version as {OFFLINE}."<view>@3".'
+                ) from error
+
+
+def rows_of_query(query: str, resources: Resources) -> pa.Table:
+    """The rows that a query gives, in its order; each source shows its current content, each offline table all its
+    rows.
+
+    UsageError where it is not one SELECT or cannot be run, DataError where a table that it names does not exist.
+    """
+    return read_query(query).rows(resources)
+
+
+def read_query(text: str, pins: Mapping[tuple[str, str], int] | None = None) -> Query:
+    """A query whose tables are pinned now: later deliveries and builds do not show in it.
+
+    pins: the version by (zone, name) of tables that the query names without one; by default the newest.
+    Errors as `rows_of_query`.
+    """
+    settings = get_settings()
+    with session(Resources(threads=1)) as connection:
+        statement = _one_select(connection, text)
+        tables: dict[tuple[str, str], QueriedTable] = {}
+        views: dict[tuple[str, str], str] = {}
+        for zone, written in dict.fromkeys(_named_tables(statement)):
+            name, version = _versioned(zone, written)
+            wanted = version if version is not None else (pins or {}).get((zone, name))
+            read = _raw if zone == RAW else _offline
+            content, files, at = read(connection, settings, name, wanted)
+            columns = [row[0] for row in connection.execute(f"DESCRIBE {content}").fetchall()]
+            tables[zone, written] = QueriedTable(zone, name, at, files, tuple(columns), version is not None)
+            views[zone, written] = content
+        volatile = tuple(sorted(set(_volatile(statement, _volatile_functions(connection)))))
+    return Query(text, tuple(tables.values()), volatile, views)
+
+
+def _one_select(connection: DuckDBPyConnection, text: str) -> Mapping[str, Any]:
+    """The syntax tree of a text that is one SELECT; UsageError for any other."""
+    (answer,) = connection.execute("SELECT json_serialize_sql(?)", [text]).fetchall()[0]
+    parsed = json.loads(answer)
+    if parsed["error"] and parsed["error_type"] != "not implemented":
+        raise UsageError(f"the spine's query cannot be run: {parsed['error_message']}")
+    if parsed["error"] or len(parsed["statements"]) != 1:
+        raise UsageError("a spine's query is one SELECT; this is another statement, several, or none. Send one SELECT.")
+    statement: Mapping[str, Any] = parsed["statements"][0]
+    return statement
+
+
+def _nodes(tree: object) -> Iterator[Mapping[str, Any]]:
+    if isinstance(tree, Mapping):
+        yield tree
+        for value in tree.values():
+            yield from _nodes(value)
+    elif isinstance(tree, list):
+        for value in tree:
+            yield from _nodes(value)
+
+
+def _named_tables(statement: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    for node in _nodes(statement):
+        if node.get("type") == "BASE_TABLE" and str(node["schema_name"]).lower() in (RAW, OFFLINE):
+            yield str(node["schema_name"]).lower(), str(node["table_name"])
+
+
+def _versioned(zone: str, written: str) -> tuple[str, int | None]:
+    """`view@3` as the view and its version."""
+    name, at, version = written.partition("@")
+    if at and not version.isdecimal():
+        raise UsageError(
+            f"the spine's query names {zone}.{written}: a version of a table is a number, as in "
+            f'{zone}."{name}@3". `features status {name}` lists them.'
+        )
+    return name, int(version) if at else None
+
+
+def _volatile_functions(connection: DuckDBPyConnection) -> set[str]:
+    query = "SELECT DISTINCT function_name FROM duckdb_functions() WHERE stability <> 'CONSISTENT'"
+    return {str(row[0]) for row in connection.execute(query).fetchall()}
+
+
+def _volatile(statement: Mapping[str, Any], functions: set[str]) -> Iterator[str]:
+    for node in _nodes(statement):
+        name = str(node.get("function_name", "")).lower()
+        column = ".".join(node.get("column_names") or ()).lower()
+        if name in functions or (name == "age" and len(node["arguments"]) == 1):
+            yield f"{name}()"
+        elif column in _CLOCK:
+            yield column
+        elif node.get("sample"):
+            yield "SAMPLE"
+
+
+def _create(connection: DuckDBPyConnection, views: Mapping[tuple[str, str], str]) -> None:
+    for (zone, written), content in views.items():
+        connection.execute(f"CREATE SCHEMA IF NOT EXISTS {zone}")
+        connection.execute(f"CREATE VIEW {zone}.{identifier(written)} AS {content}")
+
+
+def _lock(connection: DuckDBPyConnection, files: Sequence[str]) -> None:
+    """Nothing but these files can be opened from now on, nothing loaded, and no setting changed. Spilling goes on."""
+    connection.execute(f"SET allowed_paths = [{', '.join(map(literal, files))}]")
+    for setting in ("autoinstall_known_extensions", "autoload_known_extensions", "enable_external_access"):
+        connection.execute(f"SET {setting} = false")
+    connection.execute("SET lock_configuration = true")
+
+
+def _raw(
+    connection: DuckDBPyConnection, settings: Settings, source: str, version: int | None
+) -> tuple[str, tuple[str, ...], int]:
+    if source not in contract_names(settings.contracts):
+        known = ", ".join(contract_names(settings.contracts))
+        raise DataError(f"the spine's query names raw.{source}, and there is no such source. There are: {known}.")
+    contract = read_contract(source, settings.contracts)
+    snapshot = RawTable(contract, settings.raw_dir).snapshot(version)
+    rows = raw_sql.current_rows(connection, contract, snapshot.files, snapshot.supersedes)
+    return f"SELECT {identifiers(contract.column_names)} FROM {rows}", snapshot.files, snapshot.version
+
+
+def _offline(
+    _connection: DuckDBPyConnection, settings: Settings, view: str, version: int | None
+) -> tuple[str, tuple[str, ...], int]:
+    built = [folder.name for folder in settings.offline_dir.glob("*") if OfflineTable(folder).exists()]
+    if view not in built:
+        raise DataError(
+            f"the spine's query names offline.{view}, and nothing has been built there: {nearest(view, built)}. "
+            f"Run `features build`."
+        )
+    table = OfflineTable(settings.offline_dir / view)
+    published = table.latest() if version is None else table.at(version)
+    assert published is not None, "built tables have a version"
+    return f"SELECT * FROM {parquet(published.files)}", published.files, published.version
