@@ -4,6 +4,7 @@ Loads no pyspark, duckdb or deltalake: this is what a serving image imports.
 """
 
 import asyncio
+import atexit
 import contextlib
 import gc
 import threading
@@ -263,6 +264,7 @@ class PackedRedisOnlineStore(RedisOnlineStore):
         self._plans_of(config).prepare(registry, config.project)
         gc.collect()
         gc.freeze()  # what is there now stays: no collection during requests need look through Feast's modules again
+        atexit.register(gc.unfreeze)  # else DuckDB's binding takes what was kept for leaks, and prints them
         # Redis may still be on its way up; while it is down, each request says so.
         with contextlib.suppress(ServiceUnavailableError), reaching(config.online_store):
             await self._catalog_async(config, config.project)
