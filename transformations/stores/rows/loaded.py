@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from transformations.engine.settings import Settings
 from transformations.stores.rows.connections import reaching
+from transformations.stores.rows.packed_rows import FORM
 
 if TYPE_CHECKING:
     from feast import FeatureStore
@@ -88,4 +89,4 @@ def _loaded(facts: dict[str, Any]) -> Loaded:
 
 
 def _key(project: str) -> str:
-    return f"{{features}}:loaded:{project}"
+    return f"{{features}}:loaded:{FORM}:{project}"

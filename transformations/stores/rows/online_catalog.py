@@ -16,7 +16,7 @@ from typing import Any, cast
 
 from redis import Redis, RedisCluster
 
-from transformations.stores.rows.packed_rows import Schema, schema_from
+from transformations.stores.rows.packed_rows import FORM, Schema, schema_from
 
 SyncClient = Redis | RedisCluster
 
@@ -135,7 +135,7 @@ def epoch_key(project: str) -> bytes:
 
 def views_key(project: str) -> bytes:
     """Where a project's tables are, by view."""
-    return f"{{features}}:views:{project}".encode()
+    return f"{{features}}:views:{FORM}:{project}".encode()
 
 
 def catalog_of(epoch: bytes | None, views: Mapping[bytes, bytes]) -> Catalog:

@@ -35,6 +35,10 @@ from transformations.stores.values import arrow_type, from_protos, to_protos
 Stored: TypeAlias = Any
 """One feature's value as it lies in the body."""
 
+FORM = 2
+"""The number of this form. The catalog and the cursors carry it in their names, so that a Redis that was filled under
+another one is empty to us, and the next materialization fills it. A change of what is above takes the next number.
+"""
 HEADER = struct.Struct(">qqH")
 _MARK = slice(16, 18)
 PUSHED = 1
