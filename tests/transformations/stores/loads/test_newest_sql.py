@@ -29,7 +29,7 @@ FILES = st.lists(st.lists(ROW, min_size=2, max_size=12), min_size=1, max_size=3)
 folders = count()
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(files=FILES, is_keyed=st.booleans(), has_created=st.booleans(), fits=st.booleans())
 @example(files=[[], [("north", END, None)]], is_keyed=True, has_created=True, fits=True)
 @example(files=[[("north", END, END)], [("north", END, None)]], is_keyed=True, has_created=True, fits=True)
