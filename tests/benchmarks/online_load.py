@@ -10,12 +10,13 @@ import subprocess
 import sys
 import threading
 import time
+import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import count
 from typing import Any
 
-from online_sides import FEATURES, Side, free_port, materialize, references, wait_for
+from online_sides import FEATURES, Side, expected, free_port, materialize, references, wait_for
 
 # Users and views of a lookup; the seconds that each case takes on either side, and the fewest lookups that tell a p99.
 GRID = ((1, 1), (1, 5), (100, 1), (100, 5), (1_000, 5))
@@ -121,6 +122,7 @@ def _requests(side: Side, port: int, seconds: float) -> dict[str, float]:
         json.dumps({"features": references(1), "entities": {"user_id": chosen.sample(range(side.lookup_users), 100)}})
         for _ in range(50)
     ]
+    _check_answer(port, bodies[0])
     answered: list[int] = []
     _post(port, bodies, time.perf_counter() + 1)
     until = time.perf_counter() + seconds
@@ -132,6 +134,18 @@ def _requests(side: Side, port: int, seconds: float) -> dict[str, float]:
     for thread in threads:
         thread.join()
     return {"requests a second": sum(answered) / seconds}
+
+
+def _check_answer(port: int, body: str) -> None:
+    """Refuse to time a server that answers wrongly."""
+    request = urllib.request.Request(
+        f"http://127.0.0.1:{port}/get-online-features", body.encode(), {"Content-Type": "application/json"}
+    )
+    with urllib.request.urlopen(request, timeout=30) as response:
+        answer = json.load(response)
+    columns = (result["values"] for result in answer["results"])
+    found = dict(zip(answer["metadata"]["feature_names"], columns, strict=True))
+    assert found == expected(json.loads(body)["entities"]["user_id"], 1), "feast serve answers wrongly"
 
 
 def _post(port: int, bodies: list[str], until: float) -> int:
