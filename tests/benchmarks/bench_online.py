@@ -92,7 +92,7 @@ def measure_materialization(sides: Mapping[str, Side], repeat: int) -> list[Find
         findings += [
             Finding(f"materialize {case}", "rate", measured["ours"]["rows/s"], "rows/s", stock, bar),
             *(
-                Finding(f"materialize {case}: {whole}", "rate", measured[whole]["rows/s"], "rows/s", stock)
+                Finding(f"materialize {case}: {whole}", "rate", measured[whole]["rows/s"], "rows/s", stock, bar)
                 for whole in (COMMAND, OPTIMIZED)
             ),
             Finding(

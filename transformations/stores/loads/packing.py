@@ -45,24 +45,18 @@ class Packer:
         count, history = batch.num_rows, self.history
         event = _micros(batch[history.column(history.timestamp)])
         created = _micros(batch[history.column(history.created)]) if history.created else np.full(count, NEVER_CREATED)
-        heads = np.empty(count, self._heads)
+        heads = np.empty(count, self._form.heads)
         heads["event"], heads["created"], heads["mark"] = event, created, mark(self.schema, 0)
         for column, place in enumerate(self._form.floats):
             heads["floats"][:, column] = pc.fill_null(self._column(batch, place).cast(pa.float64()), np.nan)
         others = [self._codecs[place][1].from_arrow(self._column(batch, place)) for place in self._form.others]
         # Void bytes keep their zeros.
-        rows = self._form.pack_columns(heads.view(f"V{self._heads.itemsize}").tolist(), others)
+        rows = self._form.pack_columns(heads.view(f"V{heads.dtype.itemsize}").tolist(), others)
         return self._keys(batch), rows
 
     @cached_property
     def _form(self) -> Form:
         return schema_of(self.view.features).form
-
-    @cached_property
-    def _heads(self) -> np.dtype[np.void]:
-        """A header and the floats behind it."""
-        floats = ("floats", "<f8", (len(self._form.floats),))
-        return np.dtype([("event", ">i8"), ("created", ">i8"), ("mark", ">u2"), floats])
 
     @cached_property
     def _codecs(self) -> list[tuple[str, Codec, str]]:

@@ -99,6 +99,12 @@ class Form:
         nulls = ormsgpack.packb((None,) * len(self.others))  # a byte each, after the opening
         self._opening = nulls[: len(nulls) - len(self.others)]
 
+    @cached_property
+    def heads(self) -> np.dtype[np.void]:
+        """A header and the floats behind it, for many rows at once."""
+        floats = ("floats", "<f8", (len(self.floats),))
+        return np.dtype([("event", ">i8"), ("created", ">i8"), ("mark", ">u2"), floats])
+
     def pack(self, header: bytes, values: Sequence[Stored]) -> bytes:
         """One row of values in the order of the schema."""
         floats = (values[place] for place in self.floats)
@@ -107,7 +113,7 @@ class Form:
         return row
 
     def pack_columns(self, heads: Sequence[bytes], others: Sequence[Sequence[Stored]]) -> list[bytes]:
-        """Rows of headers that have their floats behind them, and of the columns of all other features."""
+        """Rows of `heads` as bytes, and of the columns of all other features."""
         if not others:
             return list(heads)
         start = len(self._opening)
