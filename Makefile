@@ -70,9 +70,6 @@ apply: $(STAMP)  ## Register the feature repository's views and services
 build: $(STAMP)  ## Compute the offline tables from the raw zone
 	$(BIN)/features build
 
-# Feast starts in half the time: it does not build checks of argument types into its classes.
-materialize refresh: export PYTHONOPTIMIZE = 1
-
 materialize: $(STAMP)  ## Load the online store from the offline tables (START=… END=…; default: everything)
 	$(FEAST) materialize $(START) $(END)
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
 from typing import Any, cast
 
 from harness import Bar, Figures, Finding, in_fresh_process, in_turns, options, report, say
@@ -42,7 +41,7 @@ from online_sides import (
 # How many times faster than stock a lookup's p50 must be.
 LOOKUP_BARS = {(1, 1): 2, (1, 5): 5, (100, 1): 12, (100, 5): 20, (1_000, 5): 30}
 FASTER_MATERIALIZATION = 25
-COMMAND, OPTIMIZED = "the whole command", "the whole command, PYTHONOPTIMIZE=1"
+COMMAND = "the whole command"
 STEADY_SECONDS = 8.0
 HTTP_SECONDS = 4.0
 LOOKED_UP = [f"stats_{view}" for view in range(VIEWS)]
@@ -83,18 +82,14 @@ def measure_materialization(sides: Mapping[str, Side], repeat: int) -> list[Find
             {
                 "stock": _materialized(sides["stock"], name, materialize_in_process),
                 "ours": _materialized(sides["ours"], name, materialize_in_process),
-                COMMAND: _materialized(sides["ours"], name, partial(materialize_by_command, optimized=False)),
-                OPTIMIZED: _materialized(sides["ours"], name, partial(materialize_by_command, optimized=True)),
+                COMMAND: _materialized(sides["ours"], name, materialize_by_command),
             },
             repeat,
         )
         stock, bar = measured["stock"]["rows/s"], Bar(FASTER_MATERIALIZATION, "ratio", at_least=True)
         findings += [
             Finding(f"materialize {case}", "rate", measured["ours"]["rows/s"], "rows/s", stock, bar),
-            *(
-                Finding(f"materialize {case}: {whole}", "rate", measured[whole]["rows/s"], "rows/s", stock, bar)
-                for whole in (COMMAND, OPTIMIZED)
-            ),
+            Finding(f"materialize {case}: {COMMAND}", "rate", measured[COMMAND]["rows/s"], "rows/s", stock, bar),
             Finding(
                 f"memory of one view, {case}",
                 "bytes a row",
@@ -104,18 +99,9 @@ def measure_materialization(sides: Mapping[str, Side], repeat: int) -> list[Find
                 Bar(0.6, "ratio"),
             ),
         ]
-    starts = in_turns(
-        {whole: partial(_start, sides["ours"], whole == OPTIMIZED) for whole in (COMMAND, OPTIMIZED)}, repeat
-    )
-    findings += [
-        Finding(f"of {whole}, what `feast version` takes", "time", starts[whole]["seconds"], "s")
-        for whole in (COMMAND, OPTIMIZED)
-    ]
+    starts = in_turns({COMMAND: lambda: {"seconds": run(sides["ours"], "version")}}, repeat)[COMMAND]["seconds"]
+    findings.append(Finding(f"of {COMMAND}, what `feast version` takes", "time", starts, "s"))
     return findings
-
-
-def _start(side: Side, optimized: bool) -> Figures:
-    return {"seconds": run(side, "version", optimized=optimized)}
 
 
 def materialize_in_process(side: Side, name: str) -> float:
@@ -123,9 +109,9 @@ def materialize_in_process(side: Side, name: str) -> float:
     return float(in_fresh_process(materialize, side, [name]))
 
 
-def materialize_by_command(side: Side, name: str, optimized: bool) -> float:
+def materialize_by_command(side: Side, name: str) -> float:
     """Seconds of the whole command, as a shell sees it."""
-    return run(side, *materialize_arguments(name), optimized=optimized)
+    return run(side, *materialize_arguments(name))
 
 
 def _materialized(side: Side, name: str, load_view: Callable[[Side, str], float]) -> Callable[[], Figures]:

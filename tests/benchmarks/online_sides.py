@@ -146,16 +146,14 @@ def prepare(side: Side) -> None:
     views = "\n".join(f"{name} = view({name!r}, {str(path)!r})" for name, path in paths.items())
     on_demand = ON_DEMAND_TEXT if side.is_ours else ""
     (side.repository / "views.py").write_text(VIEWS_TEXT.format(half=FEATURES // 2) + views + "\n" + on_demand)
-    for optimized in (False, True):  # both, so that Python has compiled Feast for both when commands are timed
-        run(side, "apply", optimized=optimized)
+    run(side, "apply")
 
 
-def run(side: Side, *arguments: str, optimized: bool = False) -> float:
-    """Seconds of a whole command of Feast's; `optimized`: with PYTHONOPTIMIZE=1."""
-    environment = side.environment | ({"PYTHONOPTIMIZE": "1"} if optimized else {})
+def run(side: Side, *arguments: str) -> float:
+    """Seconds of a whole command of Feast's."""
     began = time.perf_counter()
     done = subprocess.run(
-        side.command(*arguments), env=environment, capture_output=True, text=True, check=False, timeout=900
+        side.command(*arguments), env=side.environment, capture_output=True, text=True, check=False, timeout=900
     )
     if done.returncode:
         sys.exit(f"{side.name}: feast {' '.join(arguments)} failed:\n{done.stdout[-2_000:]}\n{done.stderr[-4_000:]}")
