@@ -21,6 +21,8 @@ _WORLDS = ("tests/conformance/", "tests/demo/", "tests/parity/")
 os.environ["PYTHONPATH"] = os.pathsep.join(
     [str(Path(__file__).parent / "quick"), *filter(None, [os.environ.get("PYTHONPATH")])]
 )
+# Small jobs are over before Java's second compiler and its parallel garbage collector have earned what they cost.
+os.environ["JDK_JAVA_OPTIONS"] = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
 
 hypothesis_settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))
 
