@@ -1,4 +1,4 @@
-"""The offline store: Feast's DuckDB store with a point-in-time join of our own, over files or Delta tables.
+"""The offline store: a point-in-time join of our own by DuckDB, over files or Delta tables.
 
 Feast imports this module to read the yaml's keys for every command, in a serving image too, which has no DuckDB.
 """
@@ -6,7 +6,10 @@ Feast imports this module to read the yaml's keys for every command, in a servin
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from copy import copy
 from datetime import UTC, datetime
+from functools import wraps
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,8 +17,9 @@ import pyarrow as pa
 from feast import FeatureView, OnDemandFeatureView, RepoConfig
 from feast.data_source import DataSource
 from feast.errors import FeastObjectNotFoundException
-from feast.infra.offline_stores.offline_store import RetrievalJob, RetrievalMetadata
+from feast.infra.offline_stores.offline_store import OfflineStore, RetrievalJob, RetrievalMetadata
 from feast.infra.registry.base_registry import BaseRegistry
+from feast.repo_config import FeastConfigBaseModel
 from pydantic import Field
 
 from transformations.engine.errors import UsageError
@@ -25,17 +29,8 @@ if TYPE_CHECKING:
     from transformations.stores.training.retrieval import Resources, Stored
     from transformations.stores.training.spine import Rows, Spine
 
-try:
-    from feast.infra.offline_stores.duckdb import DuckDBOfflineStore, DuckDBOfflineStoreConfig
 
-    _HAS_DUCKDB = True
-except ModuleNotFoundError:
-    _HAS_DUCKDB = False
-    from feast.infra.offline_stores.offline_store import OfflineStore as DuckDBOfflineStore  # type: ignore[assignment]
-    from feast.repo_config import FeastConfigBaseModel as DuckDBOfflineStoreConfig  # type: ignore[assignment]
-
-
-class PointInTimeOfflineStoreConfig(DuckDBOfflineStoreConfig):
+class PointInTimeOfflineStoreConfig(FeastConfigBaseModel):
     """The yaml keys under `offline_store`; a FEATURES_OFFLINE_… variable that is set wins over its key here.
 
     threads, memory_limit (such as "8GB"), spill (a folder): bounds of one retrieval; by default DuckDB's own.
@@ -52,7 +47,37 @@ class PointInTimeOfflineStoreConfig(DuckDBOfflineStoreConfig):
     table_versions: dict[str, int] = Field(default_factory=dict)
 
 
-class PointInTimeOfflineStore(DuckDBOfflineStore):
+class _AsIn:
+    """A method as another of Feast's stores has it, which the first use imports.
+
+    Few commands need one, and Feast's DuckDB store imports ibis: a third of a second.
+    """
+
+    def __init__(self, module: str, store: str) -> None:
+        self._module, self._store = f"feast.infra.offline_stores.{module}", store
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._name = name
+
+    def __get__(self, store: object, owner: type) -> Callable[..., Any]:
+        try:
+            module = import_module(self._module)
+        except ModuleNotFoundError:
+            _require_duckdb()
+            raise
+        method = getattr(getattr(module, self._store), self._name)
+        configuration = getattr(module, f"{self._store}Config")
+
+        @wraps(method)
+        def call(config: RepoConfig, *rest: Any, **named: Any) -> Any:
+            theirs = copy(config)
+            theirs._offline_store = configuration()  # they insist on its class, and read none of its keys
+            return method(theirs, *rest, **named)
+
+        return call
+
+
+class PointInTimeOfflineStore(OfflineStore):
     """What training reads: for each spine row, each feature's value as of the row's moment.
 
     A row of a view counts from its event timestamp on (inclusive) until its ttl has passed (inclusive); of rows with
@@ -62,6 +87,12 @@ class PointInTimeOfflineStore(DuckDBOfflineStore):
     """
 
     supports_filter_by_created_timestamp = True
+
+    write_logged_features = _AsIn("dask", "DaskOfflineStore")
+    ensure_monitoring_tables = _AsIn("duckdb", "DuckDBOfflineStore")
+    save_monitoring_metrics = _AsIn("duckdb", "DuckDBOfflineStore")
+    query_monitoring_metrics = _AsIn("duckdb", "DuckDBOfflineStore")
+    clear_monitoring_baseline = _AsIn("duckdb", "DuckDBOfflineStore")
 
     @staticmethod
     def get_historical_features(
@@ -312,11 +343,13 @@ def _metadata(spine: Spine, feature_refs: list[str]) -> RetrievalMetadata:
 
 
 def _require_duckdb() -> None:
-    if not _HAS_DUCKDB:
+    try:
+        import duckdb  # noqa: F401
+    except ModuleNotFoundError:
         raise UsageError(
             "training retrieval needs DuckDB, which is not installed here (a serving image needs none). "
             "Install it: pip install 'feature-platform[train]'."
-        )
+        ) from None
 
 
 def _utc(moment: datetime) -> datetime:

@@ -15,7 +15,8 @@ import pytest
 from deltalake import write_deltalake
 from feast import Entity, FeatureService, FeatureView, Field, FileSource, RequestSource, ValueType
 from feast.errors import SavedDatasetLocationAlreadyExists
-from feast.infra.offline_stores.file_source import SavedDatasetFileStorage
+from feast.feature_logging import LoggingConfig
+from feast.infra.offline_stores.file_source import FileLoggingDestination, SavedDatasetFileStorage
 from feast.types import Bool, Float32, Float64, Int64, String, UnixTimestamp
 
 from transformations.engine.errors import DataError, UsageError
@@ -355,6 +356,34 @@ def test_monitoring_reads_what_retrieval_reads(store_of: Store, user: Entity, ta
     service.compute_baseline(project="test")
     (metric,) = [row for row in service.get_feature_metrics(project="test") if row["feature_name"] == "spent"]
     assert (metric["row_count"], metric["null_count"], metric["mean"]) == (3, 1, 20.0)
+
+
+def test_logged_features_are_written_where_the_service_says(
+    store_of: Store, user: Entity, visits: FeatureView, tmp_path: Path
+) -> None:
+    destination = FileLoggingDestination(path=str(tmp_path / "logs"))
+    service = FeatureService(name="spending", features=[visits], logging_config=LoggingConfig(destination=destination))
+    store = store_of(user, visits, service)
+    logs = pa.table({"user_id": [1, 2], "user_visits__spent": [10.0, None]})
+
+    store.write_logged_features(logs, service)
+
+    assert pq.read_table(tmp_path / "logs").equals(logs)
+
+
+def test_the_yaml_loads_without_what_few_commands_need(tmp_path: Path) -> None:
+    code = """
+import sys
+from feast import RepoConfig
+config = RepoConfig(
+    project="test", provider="local", registry="registry.db", entity_key_serialization_version=3,
+    offline_store={"type": "transformations.stores.offline.PointInTimeOfflineStore"},
+)
+assert config.offline_store.type.endswith("PointInTimeOfflineStore")
+print([name for name in ("duckdb", "ibis", "pyspark") if name in sys.modules])
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=tmp_path)
+    assert done.stdout == "[]\n"
 
 
 def test_a_serving_image_without_duckdb_loads_the_yaml_and_refuses_retrieval_clearly(tmp_path: Path) -> None:

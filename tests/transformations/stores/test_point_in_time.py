@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Callable
+from copy import copy
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -12,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 from feast import Entity, FeatureStore, FeatureView, Field, FileSource, RepoConfig, ValueType
 from feast.data_format import ParquetFormat
-from feast.infra.offline_stores.duckdb import DuckDBOfflineStore
+from feast.infra.offline_stores.duckdb import DuckDBOfflineStore, DuckDBOfflineStoreConfig
 from feast.types import Int64, String
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -189,11 +190,11 @@ def test_where_stock_feast_is_right_the_result_is_the_same(
     world = World(files, world.ttls, spine, world.as_served)
     views = [view_of(world, name) for name in KEYS]
     asked = ([f"{name}:seen" for name in KEYS], _spine(world).to_pandas(), store.registry, "test", True)
+    feasts = copy(store.config)
+    feasts._offline_store = DuckDBOfflineStoreConfig()
     ours, theirs = (
-        offline.get_historical_features(
-            store.config, views, *asked, filter_by_created_timestamp=world.as_served
-        ).to_df()
-        for offline in (PointInTimeOfflineStore, DuckDBOfflineStore)
+        offline.get_historical_features(config, views, *asked, filter_by_created_timestamp=world.as_served).to_df()
+        for offline, config in ((PointInTimeOfflineStore, store.config), (DuckDBOfflineStore, feasts))
     )
     names = ["row", *(f"{name}__seen" for name in KEYS)]
     pd.testing.assert_frame_equal(
