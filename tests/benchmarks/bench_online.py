@@ -22,6 +22,7 @@ from online_load import (
     on_demand_cost,
     steady,
     steady_beside_materialization,
+    steady_pings,
 )
 from online_sides import (
     DAYS,
@@ -160,10 +161,12 @@ def measure_steady_load(sides: Mapping[str, Side], repeat: int) -> list[Finding]
     _load_for_lookups(sides)
     ours = sides["ours"]
     alone = _in_turns(sides, _steady_alone, repeat)
+    pings = _in_turns({"PING": ours}, _pings_alone, repeat)["PING"]
     beside = in_turns({"ours": lambda: _figures(steady_beside_materialization(ours, "daily"))}, repeat)["ours"]
     case = f"single lookups at {RATE:,} a second"
     return [
         Finding(case, "p99", alone["ours"]["p99"], "ms", alone["stock"]["p99"], Bar(0.6)),
+        Finding("of these, what a bare PING takes", "p99", pings["p99"], "ms"),
         Finding(case, "p50", alone["ours"]["p50"], "ms", alone["stock"]["p50"]),
         Finding(case, "rate", alone["ours"]["requests a second"], "1/s", alone["stock"]["requests a second"]),
         Finding(f"{case}, beside a materialization", "p99", beside["p99"], "ms", bar=Bar(3)),
@@ -171,6 +174,10 @@ def measure_steady_load(sides: Mapping[str, Side], repeat: int) -> list[Finding]
         Finding(f"{case}, beside a materialization", "rate", beside["requests a second"], "1/s"),
         Finding("that materialization", "time", beside["materialization seconds"], "s"),
     ]
+
+
+def _pings_alone(side: Side) -> dict[str, float]:
+    return steady_pings(side, STEADY_SECONDS)
 
 
 def _steady_alone(side: Side) -> dict[str, float]:

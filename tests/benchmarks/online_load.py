@@ -87,7 +87,16 @@ def on_demand_cost(side: Side) -> dict[str, float]:
 
 def steady(side: Side, seconds: float) -> dict[str, float]:
     """Milliseconds from when a single lookup was due until it was answered, at RATE a second, for so long."""
-    with _worker("steady", side) as load:
+    return _for(seconds, "steady", side)
+
+
+def steady_pings(side: Side, seconds: float) -> dict[str, float]:
+    """The same of Redis' PING, which is the least that any lookup can take."""
+    return _for(seconds, "pings", side)
+
+
+def _for(seconds: float, task: str, side: Side) -> dict[str, float]:
+    with _worker(task, side) as load:
         load.go()
         time.sleep(seconds)
         return load.result()
@@ -211,11 +220,20 @@ def _worker(task: str, side: Side, *arguments: str) -> Iterator[_Worker]:
         worker.process.wait()
 
 
-def _steady_load(side: Side) -> dict[str, float]:
+def _steady_lookups(side: Side) -> dict[str, float]:
     store, chosen, features = side.store(), random.Random(_SEED), references(1)
     rows = [{"user_id": [chosen.randrange(side.lookup_users)]} for _ in range(10_000)]
-    for row in rows[:300]:
-        store.get_online_features(features, row).to_dict()
+    return _steady(lambda number: store.get_online_features(features, rows[number % len(rows)]).to_dict())
+
+
+def _steady_pings(side: Side) -> dict[str, float]:
+    client = side.redis()
+    return _steady(lambda _: client.ping())
+
+
+def _steady(ask: Callable[[int], object]) -> dict[str, float]:
+    for number in range(300):
+        ask(number)
     stop = threading.Event()
     _await_go()
     threading.Thread(target=lambda: (_await_go(said=False), stop.set()), daemon=True).start()
@@ -226,7 +244,7 @@ def _steady_load(side: Side) -> dict[str, float]:
         while (early := due - time.perf_counter()) > 0:
             if early > _SPIN_SECONDS:
                 time.sleep(early - _SPIN_SECONDS)
-        store.get_online_features(features, rows[len(found) % len(rows)]).to_dict()
+        ask(len(found))
         found.append((time.perf_counter() - due) * 1_000)
     rate = len(found) / (time.perf_counter() - began)
     return _percentiles(found) | {"requests a second": rate}
@@ -249,5 +267,10 @@ def _await_go(said: bool = True) -> None:
 
 if __name__ == "__main__":
     task, described, *rest = sys.argv[1:]
-    result = {"steady": _steady_load, "materialize": _materialization}[task](Side(*json.loads(described)), *rest)
+    tasks: dict[str, Callable[..., dict[str, float]]] = {
+        "steady": _steady_lookups,
+        "pings": _steady_pings,
+        "materialize": _materialization,
+    }
+    result = tasks[task](Side(*json.loads(described)), *rest)
     print(f">{json.dumps(result)}", flush=True)
