@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import http.client
 import json
 import random
@@ -14,9 +15,12 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import count
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from online_sides import FEATURES, Side, expected, free_port, materialize, references, wait_for
+
+if TYPE_CHECKING:
+    from feast import FeatureStore
 
 # Users and views of a lookup; the seconds that each case takes on either side, and the fewest lookups that tell a p99.
 GRID = ((1, 1), (1, 5), (100, 1), (100, 5), (1_000, 5))
@@ -223,7 +227,14 @@ def _worker(task: str, side: Side, *arguments: str) -> Iterator[_Worker]:
 def _steady_lookups(side: Side) -> dict[str, float]:
     store, chosen, features = side.store(), random.Random(_SEED), references(1)
     rows = [{"user_id": [chosen.randrange(side.lookup_users)]} for _ in range(10_000)]
+    asyncio.run(_begin(store))
     return _steady(lambda number: store.get_online_features(features, rows[number % len(rows)]).to_dict())
+
+
+async def _begin(store: FeatureStore) -> None:
+    """What every server does first."""
+    await store.initialize()
+    await store.close()
 
 
 def _steady_pings(side: Side) -> dict[str, float]:
