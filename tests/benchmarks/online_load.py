@@ -9,13 +9,14 @@ import random
 import statistics
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import count
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from online_sides import FEATURES, Side, expected, free_port, materialize, references, wait_for
 
@@ -178,14 +179,15 @@ def _post(port: int, bodies: list[str], until: float) -> int:
 class _Worker:
     """A process that says when it is ready, begins when told to, and ends when told to or when it is done."""
 
-    def __init__(self, task: str, side: Side, *arguments: str) -> None:
+    def __init__(self, log: IO[bytes], task: str, side: Side, *arguments: str) -> None:
         described = json.dumps([side.name, side.users, side.lookup_users, side.port])
+        self._log = log
         self.process = subprocess.Popen(
             [sys.executable, __file__, task, described, *arguments],
             env=side.environment,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
+            stderr=log,
             text=True,
         )
         assert self._line() == "ready"
@@ -211,17 +213,19 @@ class _Worker:
         for line in self.process.stdout:
             if line.startswith(">"):
                 return line[1:].strip()
-        raise AssertionError(f"{self.process.args} ended")
+        self._log.seek(0)
+        raise AssertionError(f"{self.process.args} ended:\n{self._log.read().decode()[-4_000:]}")
 
 
 @contextmanager
 def _worker(task: str, side: Side, *arguments: str) -> Iterator[_Worker]:
-    worker = _Worker(task, side, *arguments)
-    try:
-        yield worker
-    finally:
-        worker.process.kill()
-        worker.process.wait()
+    with tempfile.TemporaryFile() as log:
+        worker = _Worker(log, task, side, *arguments)
+        try:
+            yield worker
+        finally:
+            worker.process.kill()
+            worker.process.wait()
 
 
 def _steady_lookups(side: Side) -> dict[str, float]:
