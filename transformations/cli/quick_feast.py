@@ -30,7 +30,7 @@ def quicken_feast() -> None:
 
     typeguard.typechecked = _unchecked
     gc.set_threshold(50_000, 20, 100)
-    atexit.register(gc.disable)
+    atexit.register(gc.disable)  # the interpreter's end takes everything apart anyway
 
 
 def _unchecked(target: Any = None, **_options: object) -> Any:

@@ -62,9 +62,11 @@ class _AsIn:
     def __get__(self, store: object, owner: type) -> Callable[..., Any]:
         try:
             module = import_module(self._module)
-        except ModuleNotFoundError:
-            _require_duckdb()
-            raise
+        except ModuleNotFoundError as error:
+            raise UsageError(
+                f"{self._name} needs {error.name}, which is not installed here. "
+                "Install it: pip install 'feature-platform[train]'."
+            ) from None
         method = getattr(getattr(module, self._store), self._name)
         configuration = getattr(module, f"{self._store}Config")
 
@@ -347,7 +349,7 @@ def _require_duckdb() -> None:
         import duckdb  # noqa: F401
     except ModuleNotFoundError:
         raise UsageError(
-            "training retrieval needs DuckDB, which is not installed here (a serving image needs none). "
+            "the offline store needs DuckDB, which is not installed here (a serving image needs none). "
             "Install it: pip install 'feature-platform[train]'."
         ) from None
 

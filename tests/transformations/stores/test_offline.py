@@ -371,21 +371,6 @@ def test_logged_features_are_written_where_the_service_says(
     assert pq.read_table(tmp_path / "logs").equals(logs)
 
 
-def test_the_yaml_loads_without_what_few_commands_need(tmp_path: Path) -> None:
-    code = """
-import sys
-from feast import RepoConfig
-config = RepoConfig(
-    project="test", provider="local", registry="registry.db", entity_key_serialization_version=3,
-    offline_store={"type": "transformations.stores.offline.PointInTimeOfflineStore"},
-)
-assert config.offline_store.type.endswith("PointInTimeOfflineStore")
-print([name for name in ("duckdb", "ibis", "pyspark") if name in sys.modules])
-"""
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=tmp_path)
-    assert done.stdout == "[]\n"
-
-
 def test_a_serving_image_without_duckdb_loads_the_yaml_and_refuses_retrieval_clearly(tmp_path: Path) -> None:
     code = """
 import sys
@@ -399,13 +384,19 @@ config = RepoConfig(
 )
 assert config.offline_store and config.online_store and config.batch_engine
 from transformations.stores.offline import PointInTimeOfflineStore
-try:
-    PointInTimeOfflineStore.get_historical_features(config, [], [], None, None, "test")
-except Exception as error:
-    print(type(error).__name__, error)
+for call in (
+    lambda: PointInTimeOfflineStore.get_historical_features(config, [], [], None, None, "test"),
+    lambda: PointInTimeOfflineStore.ensure_monitoring_tables(config),
+):
+    try:
+        call()
+    except Exception as error:
+        print(type(error).__name__, error)
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=tmp_path)
-    assert done.stdout.startswith("UsageError training retrieval needs DuckDB")
+    retrieval, monitoring = done.stdout.splitlines()
+    assert retrieval.startswith("UsageError the offline store needs DuckDB")
+    assert monitoring.startswith("UsageError ensure_monitoring_tables needs duckdb, which is not installed here.")
 
 
 def test_a_renamed_on_demand_view_is_refused_instead_of_being_left_out(

@@ -234,10 +234,10 @@ def test_a_server_that_hangs_is_given_up_after_the_read_timeout(
         assert time.monotonic() - began < 1
 
 
-def test_the_store_loads_no_batch_libraries() -> None:
+def test_what_the_yaml_names_loads_no_batch_libraries() -> None:
     program = (
-        "import sys, transformations.stores.online\n"
-        "print(sorted({'pyspark', 'duckdb', 'deltalake', 'great_expectations'} & set(sys.modules)))"
+        "import sys, transformations.stores.offline, transformations.stores.online\n"
+        "print(sorted({'pyspark', 'duckdb', 'ibis', 'deltalake', 'great_expectations'} & set(sys.modules)))"
     )
     said = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
 

@@ -61,7 +61,7 @@ return last / 2
 """
 _CALLS = re.compile(rb"cmdstat_(mget|evalsha):calls=(\d+)")
 _SHA = hashlib.sha1(WRITE.encode(), usedforsecurity=False).hexdigest().encode()
-_IN_FLIGHT = 8
+_IN_FLIGHT = 8  # with four the writer waits for Redis; a first lookup waits for all that are in flight
 _SECONDS_A_PROBE = 0.05
 _LONG_SECONDS = 0.001
 _FEWEST_ROWS, _MOST_ROWS = 50, 1_000
