@@ -1,4 +1,4 @@
-"""Read by every Python that a test starts: all of Feast's commands then import Feast in a third of the time.
+"""Read by every Python that a test starts: `feast plan` and `feast apply` too import Feast in a third of the time.
 
 Feast's own run-time checks of types are what is left out; in the tests' own process they are in place.
 """
@@ -6,7 +6,7 @@ Feast's own run-time checks of types are what is left out; in the tests' own pro
 import sys
 from pathlib import Path
 
-if {"feast", "features"} & {Path(argument).name for argument in sys.orig_argv[:2]}:
+if Path(sys.argv[0]).name == "feast":
     from transformations.cli.quick_feast import quicken_feast
 
     quicken_feast()

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 import click
 from click.shell_completion import CompletionItem
 
-from transformations.cli.quick_feast import quicken_feast
 from transformations.engine.errors import UsageError, nearest
 from transformations.engine.settings import Settings
 
@@ -58,7 +57,6 @@ def repository_folder(settings: Settings) -> Path:
 
 def read_repository(settings: Settings) -> Repository:
     """Load the repository as Feast does, and resolve every view's definition."""
-    quicken_feast()
     from transformations.engine.resolution import resolve
     from transformations.stores.views import contract_reader, offered, unoffered
 
@@ -71,7 +69,6 @@ def read_repository(settings: Settings) -> Repository:
 
 def read_contents(settings: Settings) -> RepoContents:
     """Everything that the repository declares, as Feast objects, with the project that Feast would add."""
-    quicken_feast()
     from feast import Project
     from feast.repo_config import load_repo_config
 
@@ -87,7 +84,6 @@ def read_contents(settings: Settings) -> RepoContents:
 
 def open_store(settings: Settings) -> FeatureStore:
     """Feast's own store over the repository."""
-    quicken_feast()
     from feast import FeatureStore
 
     return FeatureStore(repo_path=str(repository_folder(settings)))

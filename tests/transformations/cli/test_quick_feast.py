@@ -8,6 +8,14 @@ from pathlib import Path
 import pytest
 
 WHO_CHECKS = "import typeguard; print(typeguard.typechecked.__module__.partition('.')[0])"
+FEATURES = f"""
+from transformations.cli.main import main
+
+try:
+    main()
+finally:
+    {WHO_CHECKS}
+"""
 WRONG_TYPE = """
 from feast import Entity, ValueType
 
@@ -34,6 +42,10 @@ def test_only_feast_commands_that_run_no_definitions_start_without_its_checks(
     checked_by = _output(tmp_path, script, WHO_CHECKS, arguments)
 
     assert checked_by == ("typeguard" if checks else "transformations")
+
+
+def test_every_command_of_our_own_starts_without_them(tmp_path: Path) -> None:
+    assert _output(tmp_path, "features", FEATURES, ["config"]).splitlines()[-1] == "transformations"
 
 
 @pytest.mark.parametrize(("command", "answer"), [("materialize", "1"), ("apply", "TypeCheckError")])
