@@ -19,6 +19,7 @@ from transformations.engine.errors import DataError, UsageError
 from transformations.stores.history import History, history_of
 from transformations.stores.loads import newest_sql as sql
 from transformations.stores.loads.considered import Considered, considered, plain_files
+from transformations.stores.loads.newest import find_newest
 from transformations.stores.rows.loaded import Loaded
 from transformations.stores.rows.online_catalog import Table
 from transformations.stores.rows.packed_rows import Schema
@@ -70,12 +71,7 @@ class FileRows:
                 new = replace(self.history, files=what.new_files).relation if what.new_files else None
                 ranges = [(max(start, _BEGINNING) - _INSTANT, end)] + ([(what.after, end)] if what.after else [])
                 connection.execute(sql.touched_keys(join, new, end, ranges))
-            extent = sql.extent(connection, join, end)
-            if extent is None:
-                yield 0, ()
-                return
-            connection.execute(sql.newest_places(join, end, extent, only_touched))
-            ((total,),) = connection.execute(f"SELECT count(*) FROM {sql.NEWEST}").fetchall()
+            total = find_newest(connection, self.history, join, end, only_touched)
             yield total, connection.sql(sql.rows_at(join, columns)).to_arrow_reader(_ROWS_A_BATCH) if total else ()
 
     def _files_at(self, cursor: Loaded | None) -> tuple[str, ...] | None:

@@ -1,7 +1,4 @@
-"""The SQL of materialization: which keys a run considers, and where the newest row of each lies.
-
-Keys and timestamps alone are read to find the rows; the wide columns are then read for those rows only.
-"""
+"""The SQL of materialization: which keys a run considers, where the newest row of each lies, and what it holds."""
 
 from __future__ import annotations
 
@@ -11,6 +8,8 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from transformations.engine.duck import identifier, identifiers, literal
+from transformations.stores.training.fetching import PLACE_BITS
+from transformations.stores.training.matching import NEVER
 from transformations.stores.training.point_in_time_sql import Join, Key
 
 if TYPE_CHECKING:
@@ -84,26 +83,41 @@ WHERE {_instant(join.timestamp)} <= {literal(end)}"""
 def newest_places(join: Join, end: datetime, extent: Extent, only_touched: bool) -> str:
     """A table of the place (file and row number) of each key's newest row not later than `end`.
 
-    The newest is the one of the greatest event timestamp; of several, the one created last; of several, the last in the
-    order of the files, as in retrieval. A key with a null is nobody's. Files are numbered in the type of DuckDB's
-    `file_index`: else a join with it skips no file.
+    Files are numbered in the type of DuckDB's `file_index`: else a join with it skips no file.
     """
-    names = [key.spine for key in join.keys]
-    known = " AND ".join(f"{identifier(key.history)} IS NOT NULL" for key in join.keys) or "TRUE"
-    using = identifiers(names)
-    semi = f"SEMI JOIN {TOUCHED} USING ({using})" if only_touched and names else ""
+    using = _names(join)
     return f"""
 CREATE TEMP TABLE {NEWEST} AS
-WITH history AS (
-    SELECT {f"{_keys(join)}, " if names else ""}{_micros(join.timestamp)} AS _happened, {_created(join)} AS _created,
-        (file_index::BIGINT << {extent.row_bits}) + file_row_number AS _place
-    FROM {join.relation}
-    WHERE {_instant(join.timestamp)} <= {literal(end)} AND {known}
+WITH history AS ({_rows(join, end, f"(file_index::BIGINT << {extent.row_bits}) + file_row_number", only_touched)}
 ), newest AS (
     SELECT {_last_place(extent)} AS _place
-    FROM history {semi}{f" GROUP BY {using}" if names else " HAVING count(*) > 0"}
+    FROM history{f" GROUP BY {using}" if using else " HAVING count(*) > 0"}
 )
 SELECT (_place >> {extent.row_bits})::UBIGINT AS _file, _place & {(1 << extent.row_bits) - 1} AS _row FROM newest"""
+
+
+def numbered_rows(join: Join, end: datetime, last_file: int, only_touched: bool) -> str:
+    """The rows not later than `end`, for keys of one integer and files in reverse order, of which `last_file` is first.
+
+    Key, when the row happened and was created, if that is known, as microseconds, and its place as in retrieval.
+    """
+    created = f"COALESCE(_created, {NEVER}) AS _created, " if join.created else ""
+    place = f"(({last_file} - file_index::BIGINT) << {PLACE_BITS}) | file_row_number"
+    return f"SELECT {_names(join)}, _happened, {created}_place\nFROM ({_rows(join, end, place, only_touched)}\n)"
+
+
+def _rows(join: Join, end: datetime, place: str, only_touched: bool) -> str:
+    """Keys, moments in microseconds and places of the rows that count. A key with a null is nobody's."""
+    names = _names(join)
+    known = " AND ".join(f"{identifier(key.history)} IS NOT NULL" for key in join.keys) or "TRUE"
+    semi = f"\n    SEMI JOIN {TOUCHED} USING ({names})" if only_touched and names else ""
+    return f"""
+    SELECT * FROM (
+        SELECT {f"{_keys(join)}, " if names else ""}
+            {_micros(join.timestamp)} AS _happened, {_created(join)} AS _created, {place} AS _place
+        FROM {join.relation}
+        WHERE {_instant(join.timestamp)} <= {literal(end)} AND {known}
+    ){semi}"""
 
 
 def _last_place(extent: Extent) -> str:
@@ -131,6 +145,10 @@ SEMI JOIN {NEWEST} ON file_index = {NEWEST}._file AND file_row_number = {NEWEST}
 def first_moment(join: Join) -> str:
     """The earliest event timestamp."""
     return f"SELECT min({_instant(join.timestamp)}) FROM {join.relation}"
+
+
+def _names(join: Join) -> str:
+    return identifiers(key.spine for key in join.keys)
 
 
 def _keys(join: Join) -> str:

@@ -7,6 +7,7 @@ size nor its order matters.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import pairwise
@@ -23,8 +24,8 @@ Codes: TypeAlias = NDArray[np.int32]
 NEVER = -(2**63) + 1
 """As a created timestamp: there is none, which sorts before every other and was never known."""
 
-_NONE = -1
-_PORTION = 32_768  # rows worked on at once: what they need fits a core's cache
+NONE = -1
+PORTION = 32_768  # rows worked on at once: what they need fits a core's cache
 
 
 @dataclass(frozen=True)
@@ -67,8 +68,7 @@ class LastRows:
         np.cumsum(np.bincount(self._codes, minlength=keys), out=self._starts[1:])
         self._steps = int(np.diff(self._starts).max(initial=0)).bit_length()
         # The best history row that each sorted moment, and none of its key before it, can see.
-        lowest = (NEVER, NEVER, _NONE) if has_created else (NEVER, _NONE)
-        self._best = [np.full(len(self._order), value) for value in lowest]  # happened, created if any, place
+        self._best = no_rows(len(self._order), has_created)
 
     def add(self, codes: Codes, *rows: Integers) -> None:
         """Consider further history rows: keys in the spine's codes, when they happened, when they were created where
@@ -79,11 +79,11 @@ class LastRows:
             known = np.flatnonzero(rows[1] != NEVER)
             codes, rows = codes[known], tuple(column[known] for column in rows)
             visible = np.maximum(rows[0], rows[1])
-        portions = [slice(start, start + _PORTION) for start in range(0, len(codes), _PORTION)]
+        portions = [slice(start, start + PORTION) for start in range(0, len(codes), PORTION)]
 
         def placed(portion: slice) -> tuple[Integers, list[Integers]]:
             slots = self._first_seeing(codes[portion], visible[portion])
-            seen = np.flatnonzero(slots != _NONE)
+            seen = np.flatnonzero(slots != NONE)
             slots, happened = slots[seen], rows[0][portion][seen]
             # In a file that is sorted by key and time most rows are followed by a later one for the same moment.
             is_last = np.append((slots[:-1] != slots[1:]) | (happened[:-1] >= happened[1:]), True)[: len(slots)]
@@ -93,11 +93,11 @@ class LastRows:
 
         with ThreadPoolExecutor(self._threads) as pool:
             for slots, best in pool.map(placed, portions):
-                self._keep_greatest(slots, best)
+                keep_greatest(self._best, slots, best)
 
     def matches(self) -> Matches:
         """What all rows added so far amount to."""
-        of_spine, ages = np.full(self._rows, _NONE, np.int32), np.zeros(self._rows, np.int64)
+        of_spine, ages = np.full(self._rows, NONE, np.int32), np.zeros(self._rows, np.int64)
         with ThreadPoolExecutor(self._threads) as pool:
             parts = list(pool.map(self._winners, self._parts()))
             numbers = np.cumsum([0, *(len(part.places) for part in parts)]).tolist()
@@ -112,7 +112,7 @@ class LastRows:
 
     def _parts(self) -> list[slice]:
         """The sorted moments in pieces that fit a core's cache, no key in two of them."""
-        wanted = np.arange(_PORTION, len(self._order), _PORTION)
+        wanted = np.arange(PORTION, len(self._order), PORTION)
         cuts = np.unique(self._starts[np.searchsorted(self._starts, wanted)]).tolist()
         return [slice(*bounds) for bounds in pairwise([0, *cuts, len(self._order)]) if bounds[0] < bounds[1]]
 
@@ -120,14 +120,15 @@ class LastRows:
         codes, moments = self._codes[part], self._moments[part]
         best = [column[part] for column in self._best]
         happened, places = best[0], best[-1]
-        filled = np.flatnonzero(places != _NONE)
+        filled = np.flatnonzero(places != NONE)
         if self._as_served:  # what was known later may have happened earlier; otherwise moments are in order already
-            filled = filled[np.lexsort([column[filled] for column in (*reversed(best), codes)])]
+            columns: list[Integers | Codes] = [*reversed(best), codes]
+            filled = filled[np.lexsort([column[filled] for column in columns])]
         # Ranks ascend key by key, so the greatest rank so far is of this key, or else of one before.
-        rank = np.full(len(codes), _NONE, np.int32)
+        rank = np.full(len(codes), NONE, np.int32)
         rank[filled] = np.arange(len(filled), dtype=np.int32)
         np.maximum.accumulate(rank, out=rank)
-        found = np.flatnonzero(rank != _NONE)
+        found = np.flatnonzero(rank != NONE)
         winner = filled[rank[found]]
         is_own = codes[winner] == codes[found]
         found, winner = found[is_own], winner[is_own]
@@ -147,26 +148,7 @@ class LastRows:
             is_before = self._moments_before.take(further, mode="clip") < visible
             is_before &= further <= end
             np.copyto(first, further, where=is_before)
-        return np.where(first < end, first, _NONE)
-
-    def _keep_greatest(self, slots: Integers, rows: list[Integers]) -> None:
-        """Keep, of each slot's best row and the new ones, the greatest by happened, created and place.
-
-        Of several new rows for one slot the last is kept at first, and compared with the others in the next round.
-        """
-        best_happened, *lesser = self._best
-        while len(slots):
-            kept = best_happened[slots]
-            is_greater = rows[0] > kept
-            tied = np.flatnonzero(rows[0] == kept)
-            for best, new in zip(lesser, rows[1:], strict=True):
-                kept, value = best[slots[tied]], new[tied]
-                is_greater[tied] = value > kept
-                tied = tied[value == kept]
-            greater = np.flatnonzero(is_greater)
-            slots, rows = slots[greater], [column[greater] for column in rows]
-            for best, new in zip(self._best, rows, strict=True):
-                best[slots] = new
+        return np.where(first < end, first, NONE)
 
 
 class _Winners(NamedTuple):
@@ -176,6 +158,32 @@ class _Winners(NamedTuple):
     slots: Integers
     numbers: Codes
     ages: Integers
+
+
+def no_rows(slots: int, has_created: bool) -> list[Integers]:
+    """What `keep_greatest` begins with: when each slot's row happened, was created, if that is known, and its place."""
+    lowest = (NEVER, NEVER, NONE) if has_created else (NEVER, NONE)
+    return [np.full(slots, value) for value in lowest]
+
+
+def keep_greatest(best: Sequence[Integers], slots: Integers, rows: Sequence[Integers]) -> None:
+    """Keep, of each slot's best row and the new ones, the greatest by happened, created and place.
+
+    Of several new rows for one slot the last is kept at first, and compared with the others in the next round.
+    """
+    best_happened, *lesser = best
+    while len(slots):
+        kept = best_happened[slots]
+        is_greater = rows[0] > kept
+        tied = np.flatnonzero(rows[0] == kept)
+        for column, new in zip(lesser, rows[1:], strict=True):
+            kept, value = column[slots[tied]], new[tied]
+            is_greater[tied] = value > kept
+            tied = tied[value == kept]
+        greater = np.flatnonzero(is_greater)
+        slots, rows = slots[greater], [column[greater] for column in rows]
+        for column, new in zip(best, rows, strict=True):
+            column[slots] = new
 
 
 def in_order(codes: Codes, moments: Integers, threads: int = 1) -> tuple[Codes, Codes, Integers]:
@@ -190,7 +198,7 @@ def in_order(codes: Codes, moments: Integers, threads: int = 1) -> tuple[Codes, 
     if not len(given):
         return np.empty(0, np.int32), codes[:0], moments[:0]
     greatest = int(codes.max())
-    part_bits = min(16, max(0, greatest.bit_length()), (len(given) // _PORTION).bit_length())
+    part_bits = min(16, max(0, greatest.bit_length()), (len(given) // PORTION).bit_length())
     shift = greatest.bit_length() - part_bits
     part = (given >> shift).astype(np.uint16)
     order = np.argsort(part, kind="stable").astype(np.int32)  # of 16-bit integers: a counting sort

@@ -89,7 +89,7 @@ def test_without_created_timestamps_the_last_place_counts_and_nothing_was_known_
 
 @pytest.mark.parametrize("portion", [1, 7, 32_768])
 def test_many_rows_are_matched_in_portions(portion: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(matching, "_PORTION", portion)
+    monkeypatch.setattr(matching, "PORTION", portion)
     chance = np.random.default_rng(7)
     spine = list(zip(chance.integers(-1, 4, 300).tolist(), chance.integers(0, 50, 300).tolist(), strict=True))
     history = [
