@@ -106,7 +106,7 @@ class Load:
             for batch in batches:
                 if self.stop.is_set():
                     raise KeyboardInterrupt
-                writer.write(*packer.pack(batch))
+                writer.write(packer.pack(batch))
                 written += batch.num_rows
                 progress.update(batch.num_rows)
                 if what.anew and time.monotonic() - renewed > _RENEW_SECONDS:

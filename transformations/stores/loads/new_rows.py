@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 Batches: TypeAlias = tuple[int, Iterable[pa.RecordBatch]]
 """How many rows there are, and the rows."""
 
-_ROWS_A_BATCH = 8_192
+_ROWS_A_BATCH = 16_384
 _BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
 _INSTANT = timedelta(microseconds=1)
 

@@ -1,7 +1,8 @@
-"""Arrow batches as packed rows: column by column as far as it goes, and then one tuple a row."""
+"""Arrow batches as packed rows: column by column as far as it goes, else row by row."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -12,8 +13,18 @@ from feast import FeatureView
 from feast.feature_view import DUMMY_ENTITY_ID
 
 from transformations.stores.history import History
-from transformations.stores.rows.online_keys import canonical_key, column_parts, tags_of
-from transformations.stores.rows.packed_rows import NEVER_CREATED, Codec, Form, codec_of, mark, schema_of
+from transformations.stores.rows.online_keys import NO_ENTITY, canonical_key, column_keys, column_parts
+from transformations.stores.rows.packed_rows import (
+    NEVER_CREATED,
+    Codec,
+    Form,
+    Stored,
+    codec_of,
+    mark,
+    schema_of,
+    small_integers,
+)
+from transformations.stores.rows.row_writes import Rows
 from transformations.stores.values import TIMESTAMP, as_declared, as_feature
 
 
@@ -40,7 +51,7 @@ class Packer:
         """The view's join keys in the order of their names; none where it is about no entity."""
         return sorted(column.name for column in self.view.entity_columns if column.name != DUMMY_ENTITY_ID)
 
-    def pack(self, batch: pa.RecordBatch) -> tuple[list[bytes], list[bytes]]:
+    def pack(self, batch: pa.RecordBatch) -> Rows:
         """Keys and rows. DataError where a value does not fit its declared dtype. No join key is null."""
         count, history = batch.num_rows, self.history
         event = _micros(batch[history.column(history.timestamp)])
@@ -49,10 +60,8 @@ class Packer:
         heads["event"], heads["created"], heads["mark"] = event, created, mark(self.schema, 0)
         for column, place in enumerate(self._form.floats):
             heads["floats"][:, column] = pc.fill_null(self._column(batch, place).cast(pa.float64()), np.nan)
-        others = [self._codecs[place][1].from_arrow(self._column(batch, place)) for place in self._form.others]
-        # Void bytes keep their zeros.
-        rows = self._form.pack_columns(heads.view(f"V{heads.dtype.itemsize}").tolist(), others)
-        return self._keys(batch), rows
+        rows = self._form.pack_columns(heads, [self._other(batch, place) for place in self._form.others])
+        return Rows(self._keys(batch), rows)
 
     @cached_property
     def _form(self) -> Form:
@@ -70,21 +79,22 @@ class Packer:
         column, codec, place = self._codecs[number]
         return as_feature(batch[column], codec.dtype, place)
 
-    def _keys(self, batch: pa.RecordBatch) -> list[bytes]:
-        dtypes = {column.name: column.dtype for column in self.view.entity_columns}
+    def _other(self, batch: pa.RecordBatch, number: int) -> Sequence[Stored] | pa.LargeBinaryArray:
+        """A column that is not of floats: packed, or as it is stored."""
+        column = self._column(batch, number)
+        packed = small_integers(column) if pa.types.is_integer(column.type) else None
+        return self._codecs[number][1].from_arrow(column) if packed is None else packed
+
+    def _keys(self, batch: pa.RecordBatch) -> pa.LargeBinaryArray:
         if not self.join_keys:
-            return [b"{'}" + self.table] * batch.num_rows
+            return pa.repeat(pa.scalar(NO_ENTITY + self.table, pa.large_binary()), batch.num_rows)
+        dtypes = {column.name: column.dtype for column in self.view.entity_columns}
         parts = []
         for name in self.join_keys:
-            column = as_declared(
-                batch[self.history.column(name)], canonical_key(dtypes[name]), f"{self.view.name}: join key {name!r}"
-            )
-            if pa.types.is_integer(column.type) and len(self.join_keys) == 1:
-                form = b"{%d}" + self.table
-                return [form % key for key in column.to_pylist()]
+            place = f"{self.view.name}: join key {name!r}"
+            column = as_declared(batch[self.history.column(name)], canonical_key(dtypes[name]), place)
             parts.append(column_parts(column))
-        number = self.table
-        return [tag + number for tag in tags_of(parts) if tag is not None]
+        return column_keys(parts, self.table)
 
 
 def _micros(column: pa.Array) -> np.ndarray[tuple[int], np.dtype[np.int64]]:

@@ -22,14 +22,13 @@ from transformations.engine.settings import present_moment
 from transformations.stores.lookups.plans import ComputedPlan, Plan, ViewPlan
 from transformations.stores.lookups.response import NOT_FOUND, OUTSIDE_MAX_AGE, Block, Column, PackedResponse, Status
 from transformations.stores.rows.online_catalog import Catalog, Table
-from transformations.stores.rows.online_keys import parts_of, tags_of
+from transformations.stores.rows.online_keys import NO_ENTITY, parts_of, tags_of
 from transformations.stores.rows.packed_rows import Stored, event_micros, micros, schema_number, schema_numbers
 from transformations.stores.values import TIMESTAMP, as_declared, column_of
 
 EntityRows: TypeAlias = list[dict[str, Any]] | Mapping[str, Sequence[Any] | RepeatedValue]
 Rows: TypeAlias = Sequence[bytes | None]
 
-_NO_ENTITY = b"{'}"
 _NOBODY = b"{}"
 """The tag of a key that no row is written under, for a row of the request whose join key is null."""
 _NO_MOMENTS = pa.nulls(0, TIMESTAMP)
@@ -132,7 +131,7 @@ def _tags(
     tags: list[Sequence[bytes]] = []
     nobody: list[frozenset[int]] = []
     for columns in plan.entity_columns:
-        found = tags_of([parts[column] for column in columns]) if columns else [_NO_ENTITY] * rows
+        found = tags_of([parts[column] for column in columns]) if columns else [NO_ENTITY] * rows
         if None in found:
             nobody.append(frozenset(row for row, tag in enumerate(found) if tag is None))
             tags.append([tag or _NOBODY for tag in found])

@@ -23,6 +23,9 @@ from feast.types import FeastType, PrimitiveFeastType
 
 from transformations.stores.values import Column, as_declared, column_of
 
+NO_ENTITY = b"{'}"
+"""The tag of a view that is about no entity."""
+
 _SLOTS = 16_384
 _SPECIAL = re.compile(r"[{},%\x00-\x1f]")
 _INTEGERS = (PrimitiveFeastType.INT32, PrimitiveFeastType.INT64)
@@ -38,7 +41,10 @@ def parts_of(values: Sequence[Any], dtype: FeastType, place: str) -> list[str | 
         return [str(value) for value in values]
     if dtype == PrimitiveFeastType.STRING and set(map(type, values)) <= {str}:
         return [_text(value) for value in values]
-    return column_parts(as_declared(column_of(values, place), canonical_key(dtype), place))
+    parts: list[str | None] = column_parts(
+        as_declared(column_of(values, place), canonical_key(dtype), place)
+    ).to_pylist()
+    return parts
 
 
 def canonical_key(dtype: FeastType) -> FeastType:
@@ -46,16 +52,14 @@ def canonical_key(dtype: FeastType) -> FeastType:
     return PrimitiveFeastType.INT64 if dtype in _INTEGERS else dtype
 
 
-def column_parts(column: Column) -> list[str | None]:
-    """A join key's column in its canonical dtype as parts of keys."""
+def column_parts(column: Column) -> Column:
+    """A join key's column in its canonical dtype as parts of keys, which are texts."""
     kind = column.type
     if pa.types.is_integer(kind):
-        parts: list[str | None] = column.cast(pa.string()).to_pylist()
-        return parts
+        return column.cast(pa.string())
     if pa.types.is_string(kind) and not pc.any(pc.match_substring_regex(column, _SPECIAL.pattern)).as_py():
-        quoted: list[str | None] = pc.binary_join_element_wise("'", column, "").to_pylist()
-        return quoted
-    return [None if value is None else _part(value) for value in column.to_pylist()]
+        return pc.binary_join_element_wise("'", column, "")
+    return pa.array([None if value is None else _part(value) for value in column.to_pylist()], pa.string())
 
 
 def tags_of(parts: Sequence[Sequence[str | None]]) -> list[bytes | None]:
@@ -66,6 +70,12 @@ def tags_of(parts: Sequence[Sequence[str | None]]) -> list[bytes | None]:
     if len(parts) == 1:
         return [None if part is None else f"{{{part}}}".encode() for part in parts[0]]
     return [None if None in row else f"{{{','.join(row)}}}".encode() for row in zip(*parts, strict=True)]
+
+
+def column_keys(parts: Sequence[Column], table: bytes) -> pa.LargeBinaryArray:
+    """The keys of a table's rows from the parts of their join keys, column by column, as in `tags_of`."""
+    entities = pc.binary_join_element_wise(*parts, ",")
+    return pc.binary_join_element_wise("{", entities, "}" + table.decode(), "").cast(pa.large_binary())
 
 
 def tag_of(key: EntityKey) -> bytes | None:

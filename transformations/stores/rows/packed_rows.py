@@ -18,16 +18,19 @@ import struct
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import cached_property
+from functools import cache, cached_property
+from itertools import groupby
 from typing import Any, TypeAlias
 
 import numpy as np
 import ormsgpack
 import pyarrow as pa
+import pyarrow.compute as pc
 from feast import Field
 from feast.protos.feast.types.Value_pb2 import Value
 from feast.type_map import NULL_TIMESTAMP_INT_VALUE, feast_value_type_to_python_type
 from feast.types import Array, FeastType, PrimitiveFeastType
+from numpy.typing import NDArray
 
 from transformations.engine.errors import DataError
 from transformations.stores.values import arrow_type, from_protos, to_protos
@@ -45,6 +48,8 @@ PUSHED = 1
 """The last bit of a header: written by a push, not by a materialization, so that only the online store has the row."""
 
 _FEW_ROWS = 20
+_SMALL = range(-32, 1 << 16)
+_BYTES = pa.large_binary()
 
 NEVER_CREATED = -(2**63)
 """The created timestamp of a row that has none: older than any."""
@@ -96,8 +101,7 @@ class Form:
         self.floats, self.others = tuple(floats), tuple(others)
         self._floats = struct.Struct(f"<{len(self.floats)}d")
         self._tail = HEADER.size + self._floats.size
-        nulls = ormsgpack.packb((None,) * len(self.others))  # a byte each, after the opening
-        self._opening = nulls[: len(nulls) - len(self.others)]
+        self._opening = _opening(len(self.others))
 
     @cached_property
     def heads(self) -> np.dtype[np.void]:
@@ -109,16 +113,18 @@ class Form:
         """One row of values in the order of the schema."""
         floats = (values[place] for place in self.floats)
         head = header + self._floats.pack(*(math.nan if value is None else value for value in floats))
-        (row,) = self.pack_columns([head], [[values[place]] for place in self.others])
-        return row
+        return head + ormsgpack.packb([values[place] for place in self.others])[len(self._opening) :]
 
-    def pack_columns(self, heads: Sequence[bytes], others: Sequence[Sequence[Stored]]) -> list[bytes]:
-        """Rows of `heads` as bytes, and of the columns of all other features."""
-        if not others:
-            return list(heads)
-        start = len(self._opening)
-        tails = map(ormsgpack.packb, zip(*others, strict=True))
-        return [head + tail[start:] for head, tail in zip(heads, tails, strict=True)]
+    def pack_columns(
+        self, heads: NDArray[np.void], others: Sequence[Sequence[Stored] | pa.LargeBinaryArray]
+    ) -> pa.LargeBinaryArray:
+        """Rows of their heads and of the columns of all other features, as they are stored or packed already."""
+        ends = pa.array(np.arange(len(heads) + 1) * heads.dtype.itemsize)
+        parts = [pa.LargeBinaryArray.from_buffers(_BYTES, len(heads), [None, ends.buffers()[1], pa.py_buffer(heads)])]
+        for is_packed, run in groupby(others, lambda column: isinstance(column, pa.LargeBinaryArray)):
+            columns = list(run)
+            parts += columns if is_packed else [_packed_together(columns)]
+        return pc.binary_join_element_wise(*parts, pa.scalar(b"", _BYTES))
 
     def columns(self, rows: Sequence[bytes]) -> list[Sequence[Stored]]:
         """The columns of rows: floats first, then the others, both in the order of the schema."""
@@ -150,6 +156,31 @@ class Form:
     def blank(self) -> bytes:
         """A row of nulls."""
         return self.pack(bytes(HEADER.size), [None] * (len(self.floats) + len(self.others)))
+
+
+def _opening(count: int) -> bytes:
+    """What a MessagePack array of so many elements begins with."""
+    nulls = ormsgpack.packb((None,) * count)  # a byte each, after the opening
+    return nulls[: len(nulls) - count]
+
+
+def _packed_together(columns: Sequence[Sequence[Stored]]) -> pa.LargeBinaryArray:
+    start = len(_opening(len(columns)))
+    return pa.array([ormsgpack.packb(row)[start:] for row in zip(*columns, strict=True)], _BYTES)
+
+
+def small_integers(column: pa.Array) -> pa.LargeBinaryArray | None:
+    """The MessagePack of each integer or null, in a tenth of the time of one by one; None where not all are small."""
+    ends = pc.min_max(column).as_py()
+    if ends["min"] is not None and not (ends["min"] in _SMALL and ends["max"] in _SMALL):
+        return None
+    packed = _packed_small().take(pc.subtract(column.cast(pa.int64()), _SMALL.start))
+    return pc.fill_null(packed, ormsgpack.packb(None)) if column.null_count else packed
+
+
+@cache
+def _packed_small() -> pa.LargeBinaryArray:
+    return pa.array(map(ormsgpack.packb, _SMALL), _BYTES)
 
 
 def header(event: int, created: int, schema: int, flags: int) -> bytes:

@@ -10,20 +10,19 @@ import hashlib
 import re
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
-from itertools import chain, islice
-from typing import Any, TypeAlias, cast
+from collections.abc import Iterable, Iterator
+from functools import cached_property
+from itertools import islice
+from typing import Any, NamedTuple, TypeAlias, cast
 
+import pyarrow as pa
 from redis import Redis, RedisCluster
 from redis.exceptions import NoScriptError, ResponseError
 
 from transformations.stores.rows.online_keys import slot_of
-from transformations.stores.rows.wire import Wire
+from transformations.stores.rows.wire import BulkStrings, Wire, opening, packed_words
 
 SyncClient: TypeAlias = Redis | RedisCluster
-Chunk: TypeAlias = tuple[Sequence[bytes], Sequence[bytes]]
-"""Keys, each once, and their rows."""
-
 ROWS_A_CALL = 250
 """A script holds Redis for as long as it runs, and lookups wait for it: some 3 µs a row."""
 
@@ -61,25 +60,52 @@ return last / 2
 """
 _CALLS = re.compile(rb"cmdstat_(mget|evalsha):calls=(\d+)")
 _SHA = hashlib.sha1(WRITE.encode(), usedforsecurity=False).hexdigest().encode()
-_IN_FLIGHT = 8  # with four the writer waits for Redis; a first lookup waits for all that are in flight
+_IN_FLIGHT = 64  # so that Redis has something to do while the next batch is packed
 _SECONDS_A_PROBE = 0.05
 _LONG_SECONDS = 0.001
-_FEWEST_ROWS, _MOST_ROWS = 50, 1_000
 # Beside lookups: no more than one call at a time, of so many rows, for so long after the last lookup was seen.
-_MOST_ROWS_BESIDE_LOOKUPS = 100
+_FEWEST_ROWS_BESIDE_LOOKUPS, _MOST_ROWS_BESIDE_LOOKUPS = 50, 100
 _SECONDS_BESIDE_LOOKUPS = 1.0
+
+
+class Rows:
+    """Keys, each once, and their rows: both as columns of bytes, without nulls."""
+
+    def __init__(self, keys: pa.LargeBinaryArray, rows: pa.LargeBinaryArray) -> None:
+        self.keys, self.rows = keys, rows
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    @cached_property
+    def pairs(self) -> BulkStrings:
+        """Each key with its row behind it."""
+        return BulkStrings(self.keys, self.rows)
+
+    @cached_property
+    def columns(self) -> tuple[BulkStrings, BulkStrings]:
+        """The keys, and the rows."""
+        return BulkStrings(self.keys), BulkStrings(self.rows)
+
+
+class Chunk(NamedTuple):
+    """Some of the rows, `last` excluded."""
+
+    rows: Rows
+    first: int
+    last: int
 
 
 def write_rows(client: SyncClient, rows: Iterable[tuple[bytes, bytes]], expiry_ms: int) -> None:
     """Write rows, each key once, and return when Redis has them all."""
     chunks = _chunks(rows)
     if isinstance(client, RedisCluster):
-        for keys, values in chunks:
-            _write_to_cluster(client, keys, values, expiry_ms)
+        for chunk in chunks:
+            _write_to_cluster(client, chunk, expiry_ms)
         return
     with Writer(client, expiry_ms) as writer:
-        for keys, values in chunks:
-            writer.write(keys, values)
+        for chunk in chunks:
+            writer.write(chunk)
 
 
 class Writer:
@@ -107,18 +133,21 @@ class Writer:
         finally:
             self._wire.close()
 
-    def write(self, keys: Sequence[bytes], rows: Sequence[bytes]) -> None:
+    def write(self, chunk: Chunk) -> None:
         """Send a chunk; waits for an earlier one where enough are in flight."""
-        self._send(self._assume_new, (keys, rows))
+        self._send(self._assume_new, chunk)
         while len(self._in_flight) >= self.most_in_flight:
             self._settle()
 
     def _send(self, is_new: bool, chunk: Chunk) -> None:
-        keys, rows = chunk
+        rows, first, last = chunk
+        count = last - first
         if is_new:
-            self._wire.send((b"MSETNX", *chain.from_iterable(zip(keys, rows, strict=True))))
+            self._wire.send_packed([opening(1 + 2 * count, b"MSETNX"), rows.pairs.part(first, last)])
         else:
-            self._wire.send((b"EVALSHA", _SHA, len(keys), *keys, *rows, self._expiry_ms))
+            begin = opening(4 + 2 * count, b"EVALSHA", _SHA, b"%d" % count)
+            columns = (column.part(first, last) for column in rows.columns)
+            self._wire.send_packed([begin, *columns, packed_words(b"%d" % self._expiry_ms)])
         self._in_flight.append((is_new, chunk))
 
     def _settle(self) -> None:
@@ -152,8 +181,8 @@ class BulkWriter:
     """Writes a view's rows as they come, to a node or a cluster, in calls of a size that leaves room for lookups.
 
     Now and then it asks Redis what it has done, in the place of a lookup. While there are lookups, Redis gets small
-    calls, one after another: it answers nobody else before all that a connection has sent is done. While an answer
-    takes long, calls get smaller still.
+    calls, one after another: it answers nobody else before all that a connection has sent is done. While they have to
+    wait long all the same, calls get smaller still.
     """
 
     def __init__(self, client: SyncClient, expiry_ms: int, is_empty: bool) -> None:
@@ -176,34 +205,33 @@ class BulkWriter:
         if self._writer:
             self._writer.__exit__(*error)
 
-    def write(self, keys: Sequence[bytes], rows: Sequence[bytes]) -> None:
-        """Write rows, each key once."""
+    def write(self, rows: Rows) -> None:
+        """Write them all."""
         first = 0
-        while first < len(keys):
+        while first < len(rows):
             if self._writer and self._probe and time.monotonic() >= self._next_probe:
                 self._adapt(self._writer, self._probe)
-            last = first + self._size
-            chunk = keys[first:last], rows[first:last]
+            chunk = Chunk(rows, first, min(first + self._size, len(rows)))
             if self._writer:
-                self._writer.write(*chunk)
+                self._writer.write(chunk)
             else:
                 assert isinstance(self._client, RedisCluster)
-                _write_to_cluster(self._client, *chunk, self._expiry_ms)
-            first = last
+                _write_to_cluster(self._client, chunk, self._expiry_ms)
+            first = chunk.last
 
     def _adapt(self, writer: Writer, probe: Probe) -> None:
         began = time.monotonic()
         if probe.has_seen_lookups():
             self._until = began + _SECONDS_BESIDE_LOOKUPS
         now = time.monotonic()
-        if now - began > _LONG_SECONDS:
-            self._size = max(_FEWEST_ROWS, self._size * 2 // 3)
-        elif now - began < _LONG_SECONDS / 2:
-            self._size = min(_MOST_ROWS, self._size * 5 // 4)
         is_beside_lookups = now < self._until
         writer.most_in_flight = 1 if is_beside_lookups else _IN_FLIGHT
-        if is_beside_lookups:
-            self._size = min(self._size, _MOST_ROWS_BESIDE_LOOKUPS)
+        if not is_beside_lookups:
+            self._size = ROWS_A_CALL
+        elif now - began > _LONG_SECONDS:
+            self._size = max(_FEWEST_ROWS_BESIDE_LOOKUPS, min(self._size, _MOST_ROWS_BESIDE_LOOKUPS) * 2 // 3)
+        else:
+            self._size = min(_MOST_ROWS_BESIDE_LOOKUPS, self._size * 5 // 4)
         self._next_probe = now + _SECONDS_A_PROBE
 
 
@@ -235,13 +263,15 @@ class Probe:
 def _chunks(rows: Iterable[tuple[bytes, bytes]]) -> Iterator[Chunk]:
     left = iter(rows)
     while batch := list(islice(left, ROWS_A_CALL)):
-        yield [key for key, _ in batch], [row for _, row in batch]
+        keys, values = (pa.array(column, pa.large_binary()) for column in zip(*batch, strict=True))
+        yield Chunk(Rows(keys, values), 0, len(batch))
 
 
-def _write_to_cluster(client: RedisCluster, keys: Sequence[bytes], rows: Sequence[bytes], expiry_ms: int) -> None:
+def _write_to_cluster(client: RedisCluster, chunk: Chunk, expiry_ms: int) -> None:
     """One call of the script a hash slot, all in one round trip a node."""
+    rows, part = chunk.rows, slice(chunk.first, chunk.last)
     by_slot: dict[int, list[tuple[bytes, bytes]]] = {}
-    for key, row in zip(keys, rows, strict=True):
+    for key, row in zip(rows.keys[part].to_pylist(), rows.rows[part].to_pylist(), strict=True):
         by_slot.setdefault(slot_of(key), []).append((key, row))
     for attempt in range(2):
         try:

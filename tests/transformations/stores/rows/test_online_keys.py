@@ -37,8 +37,8 @@ def test_a_key_lies_in_the_slot_that_redis_gives_its_entity(text: str, table: by
 
 @given(st.lists(st.none() | TEXTS, min_size=1), st.lists(st.none() | st.integers(-(2**63), 2**63 - 1), min_size=1))
 def test_requests_columns_and_feast_s_entity_keys_agree(texts: list[str | None], numbers: list[int | None]) -> None:
-    assert column_parts(pa.array(texts, pa.string())) == parts_of(texts, String, "key")
-    assert column_parts(pa.array(numbers, pa.int64())) == parts_of(numbers, Int64, "key")
+    assert column_parts(pa.array(texts, pa.string())).to_pylist() == parts_of(texts, String, "key")
+    assert column_parts(pa.array(numbers, pa.int64())).to_pylist() == parts_of(numbers, Int64, "key")
     for text, number in zip(texts, numbers, strict=False):
         if text is not None and number is not None:
             values = [Value(string_val=text), Value(int64_val=number)]

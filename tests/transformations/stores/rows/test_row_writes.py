@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Sequence
 
+import pyarrow as pa
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -10,7 +11,7 @@ from redis import Redis
 
 from transformations.stores.rows import row_writes
 from transformations.stores.rows.packed_rows import PUSHED, header
-from transformations.stores.rows.row_writes import BulkWriter, Probe, Writer, write_rows
+from transformations.stores.rows.row_writes import BulkWriter, Chunk, Probe, Rows, Writer, write_rows
 
 MOMENTS = st.sampled_from([-(2**63), -(2**32) - 1, -1, 0, 1, 2**32, 2**53, 2**53 + 1, 2**63 - 1])
 ROWS = st.lists(st.tuples(st.integers(0, 3), MOMENTS, MOMENTS, st.integers(1, 3)), min_size=1, max_size=25)
@@ -31,6 +32,14 @@ def newest(rows: list[tuple[int, int, int, int]]) -> dict[bytes, bytes]:
 
 def packed(event: int, created: int, schema: int, flags: int = 0) -> bytes:
     return header(event, created, schema, flags) + f"{event} {created} {schema}".encode()
+
+
+def rows_of(keys: Sequence[bytes], rows: Sequence[bytes]) -> Rows:
+    return Rows(pa.array(keys, pa.large_binary()), pa.array(rows, pa.large_binary()))
+
+
+def chunk(keys: Sequence[bytes], rows: Sequence[bytes]) -> Chunk:
+    return Chunk(rows_of(keys, rows), 0, len(keys))
 
 
 def stored(redis: Redis) -> dict[bytes, bytes]:
@@ -57,7 +66,7 @@ def test_rows_written_as_new_yield_to_greater_ones_all_the_same(
     redis.flushdb()
     with Writer(redis, 0, assume_new=True) as writer:
         for entity, *order in rows:
-            writer.write([key(entity)], [packed(*order)])
+            writer.write(chunk([key(entity)], [packed(*order)]))
     assert stored(redis) == newest(rows)
 
 
@@ -78,7 +87,7 @@ def test_parallel_writers_leave_what_one_would(redis: Redis) -> None:
             BulkWriter(client, 0, True) as bulk,
         ):
             for entity, *order in part:
-                bulk.write([key(entity)], [packed(*order)])
+                bulk.write(rows_of([key(entity)], [packed(*order)]))
 
     threads = [threading.Thread(target=write, args=(rows[first::4],)) for first in range(4)]
     for thread in threads:
@@ -92,7 +101,7 @@ def test_parallel_writers_leave_what_one_would(redis: Redis) -> None:
 def test_more_rows_than_a_call_holds_arrive_over_several(redis: Redis, is_empty: bool) -> None:
     keys = [key(entity) for entity in range(2_500)]
     with BulkWriter(redis, 0, is_empty) as writer:
-        writer.write(keys, [packed(1, 1, 1)] * len(keys))
+        writer.write(rows_of(keys, [packed(1, 1, 1)] * len(keys)))
     assert set(stored(redis)) == set(keys)
 
 
@@ -112,7 +121,7 @@ def test_a_redis_that_forgot_the_script_is_given_it_again(redis: Redis) -> None:
         for event in range(10):
             if event == 5:
                 redis.script_flush()
-            writer.write([key(1), key(2)], [packed(event, 0, 1)] * 2)
+            writer.write(chunk([key(1), key(2)], [packed(event, 0, 1)] * 2))
     assert stored(redis) == {key(1): packed(9, 0, 1), key(2): packed(9, 0, 1)}
 
 
@@ -138,22 +147,22 @@ def test_beside_lookups_redis_gets_one_small_call_at_a_time(redis: Redis, monkey
             assert writer._writer is not None
             write = writer._writer.write
 
-            def counted(keys: Sequence[bytes], rows: Sequence[bytes]) -> None:
+            def counted(chunk: Chunk) -> None:
                 assert writer._writer is not None
-                calls.append((len(keys), writer._writer.most_in_flight))
-                write(keys, rows)
+                calls.append((chunk.last - chunk.first, writer._writer.most_in_flight))
+                write(chunk)
                 if lookups:
                     redis.mget(["key"])
 
             monkeypatch.setattr(writer._writer, "write", counted)
             keys = [b"%d" % number for number in range(20_000)]
-            writer.write(keys, [packed(number, 1, 1) for number in range(20_000)])
+            writer.write(rows_of(keys, [packed(number, 1, 1) for number in range(20_000)]))
         assert all(redis.mget(keys))
         return calls[2:-1]  # the first ones come before it is known, the last one is what is left
 
     assert set(sizes(lookups=True)) == {(100, 1)}
     alone = sizes(lookups=False)
-    assert max(rows for rows, _ in alone) == 1_000
+    assert {rows for rows, _ in alone[1:]} == {row_writes.ROWS_A_CALL}
     assert {in_flight for _, in_flight in alone} == {row_writes._IN_FLIGHT}
 
 

@@ -89,13 +89,14 @@ def test_a_unix_socket(form: str, server_of: Callable[..., Any], serving: Servin
 
 
 @pytest.fixture
-def certificate(tmp_path: Path) -> Path:
+def certificate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A certificate of localhost that it signed itself, and its key in one file."""
     from cryptography import x509
     from cryptography.hazmat.primitives import hashes, serialization
     from cryptography.hazmat.primitives.asymmetric import ec
     from cryptography.x509.oid import NameOID
 
+    monkeypatch.setenv("FEATURES_REDIS_READ_TIMEOUT_MS", "10000")  # a thread of this process shakes hands with us
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
     now = datetime.now(UTC)
