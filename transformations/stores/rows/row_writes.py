@@ -181,8 +181,8 @@ class BulkWriter:
     """Writes a view's rows as they come, to a node or a cluster, in calls of a size that leaves room for lookups.
 
     Now and then it asks Redis what it has done, in the place of a lookup. While there are lookups, Redis gets small
-    calls, one after another: it answers nobody else before all that a connection has sent is done. While they have to
-    wait long all the same, calls get smaller still.
+    calls, one after another, and rests after each for as long as it took. While lookups have to wait long all the same,
+    calls get smaller still.
     """
 
     def __init__(self, client: SyncClient, expiry_ms: int, is_empty: bool) -> None:
@@ -193,6 +193,7 @@ class BulkWriter:
         self._size = ROWS_A_CALL
         self._next_probe = 0.0
         self._until = time.monotonic() + 2 * _SECONDS_A_PROBE  # until it is known better, there are lookups
+        self._is_beside_lookups = False
 
     def __enter__(self) -> BulkWriter:
         if self._writer:
@@ -211,12 +212,14 @@ class BulkWriter:
         while first < len(rows):
             if self._writer and self._probe and time.monotonic() >= self._next_probe:
                 self._adapt(self._writer, self._probe)
-            chunk = Chunk(rows, first, min(first + self._size, len(rows)))
+            began, chunk = time.monotonic(), Chunk(rows, first, min(first + self._size, len(rows)))
             if self._writer:
                 self._writer.write(chunk)
             else:
                 assert isinstance(self._client, RedisCluster)
                 _write_to_cluster(self._client, chunk, self._expiry_ms)
+            if self._is_beside_lookups:
+                time.sleep(time.monotonic() - began)
             first = chunk.last
 
     def _adapt(self, writer: Writer, probe: Probe) -> None:
@@ -224,9 +227,9 @@ class BulkWriter:
         if probe.has_seen_lookups():
             self._until = began + _SECONDS_BESIDE_LOOKUPS
         now = time.monotonic()
-        is_beside_lookups = now < self._until
-        writer.most_in_flight = 1 if is_beside_lookups else _IN_FLIGHT
-        if not is_beside_lookups:
+        self._is_beside_lookups = now < self._until
+        writer.most_in_flight = 1 if self._is_beside_lookups else _IN_FLIGHT
+        if not self._is_beside_lookups:
             self._size = ROWS_A_CALL
         elif now - began > _LONG_SECONDS:
             self._size = max(_FEWEST_ROWS_BESIDE_LOOKUPS, min(self._size, _MOST_ROWS_BESIDE_LOOKUPS) * 2 // 3)
