@@ -136,13 +136,18 @@ def test_a_probe_tells_lookups_from_what_scripts_read(redis: Redis) -> None:
     probe.close()
 
 
-def test_beside_lookups_redis_gets_one_small_call_at_a_time(redis: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_beside_lookups_redis_gets_one_small_call_at_a_time_and_rests_after_it(
+    redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(row_writes, "_SECONDS_A_PROBE", 0.0)
     monkeypatch.setattr(row_writes, "_LONG_SECONDS", 1.0)  # no call is small because this machine is slow
     calls: list[tuple[int, int]] = []
+    rests: list[float] = []
+    monkeypatch.setattr(row_writes.time, "sleep", rests.append)
 
     def sizes(lookups: bool) -> list[tuple[int, int]]:
         calls.clear()
+        rests.clear()
         with BulkWriter(redis, 0, is_empty=True) as writer:
             assert writer._writer is not None
             write = writer._writer.write
@@ -161,9 +166,12 @@ def test_beside_lookups_redis_gets_one_small_call_at_a_time(redis: Redis, monkey
         return calls[2:-1]  # the first ones come before it is known, the last one is what is left
 
     assert set(sizes(lookups=True)) == {(100, 1)}
+    assert min(rests) > 0
+    assert len(calls) - 2 <= len(rests) <= len(calls)
     alone = sizes(lookups=False)
     assert {rows for rows, _ in alone[1:]} == {row_writes.ROWS_A_CALL}
     assert {in_flight for _, in_flight in alone} == {row_writes._IN_FLIGHT}
+    assert len(rests) <= 2
 
 
 def test_where_redis_does_not_tell_there_are_lookups(redis: Redis) -> None:
