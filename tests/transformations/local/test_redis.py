@@ -85,6 +85,12 @@ def test_only_its_owner_can_reach_it(settings: Settings) -> None:
     assert stat.S_IMODE((settings.redis_dir / "redis.sock").stat().st_mode) == 0o700
 
 
+def test_it_runs_under_the_settings_that_are_written_down(settings: Settings) -> None:
+    with client(settings) as redis:
+        told = {name: redis.config_get(name)[name] for name in embedded.SETTINGS}
+    assert told == embedded.SETTINGS | {"auto-aof-rewrite-min-size": str(2**30)}
+
+
 def test_several_processes_that_start_at_once_share_one_server(settings: Settings) -> None:
     program = (
         "from transformations.engine.settings import get_settings\n"

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import hashlib
 import re
-import time
 from collections import deque
 from collections.abc import Iterable, Iterator
 from functools import cached_property
 from itertools import islice
+from time import monotonic, sleep
 from typing import Any, NamedTuple, TypeAlias, cast
 
 import pyarrow as pa
@@ -192,7 +192,7 @@ class BulkWriter:
         self._probe = None if isinstance(client, RedisCluster) else Probe(client)
         self._size = ROWS_A_CALL
         self._next_probe = 0.0
-        self._until = time.monotonic() + 2 * _SECONDS_A_PROBE  # until it is known better, there are lookups
+        self._until = monotonic() + 2 * _SECONDS_A_PROBE  # until it is known better, there are lookups
         self._is_beside_lookups = False
 
     def __enter__(self) -> BulkWriter:
@@ -210,23 +210,23 @@ class BulkWriter:
         """Write them all."""
         first = 0
         while first < len(rows):
-            if self._writer and self._probe and time.monotonic() >= self._next_probe:
+            if self._writer and self._probe and monotonic() >= self._next_probe:
                 self._adapt(self._writer, self._probe)
-            began, chunk = time.monotonic(), Chunk(rows, first, min(first + self._size, len(rows)))
+            began, chunk = monotonic(), Chunk(rows, first, min(first + self._size, len(rows)))
             if self._writer:
                 self._writer.write(chunk)
             else:
                 assert isinstance(self._client, RedisCluster)
                 _write_to_cluster(self._client, chunk, self._expiry_ms)
             if self._is_beside_lookups:
-                time.sleep(time.monotonic() - began)
+                sleep(monotonic() - began)
             first = chunk.last
 
     def _adapt(self, writer: Writer, probe: Probe) -> None:
-        began = time.monotonic()
+        began = monotonic()
         if probe.has_seen_lookups():
             self._until = began + _SECONDS_BESIDE_LOOKUPS
-        now = time.monotonic()
+        now = monotonic()
         self._is_beside_lookups = now < self._until
         writer.most_in_flight = 1 if self._is_beside_lookups else _IN_FLIGHT
         if not self._is_beside_lookups:

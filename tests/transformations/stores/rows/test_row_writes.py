@@ -143,7 +143,7 @@ def test_beside_lookups_redis_gets_one_small_call_at_a_time_and_rests_after_it(
     monkeypatch.setattr(row_writes, "_LONG_SECONDS", 1.0)  # no call is small because this machine is slow
     calls: list[tuple[int, int]] = []
     rests: list[float] = []
-    monkeypatch.setattr(row_writes.time, "sleep", rests.append)
+    monkeypatch.setattr(row_writes, "sleep", rests.append)
 
     def sizes(lookups: bool) -> list[tuple[int, int]]:
         calls.clear()
