@@ -235,6 +235,23 @@ def test_first_load_equals_the_definition_at_every_instant(everything: Resolved,
     assert_equals_reference(everything, rows, events)
 
 
+@pytest.mark.parametrize("busy_days", range(1, 13))
+@pytest.mark.parametrize("other_days", range(4))
+def test_an_extreme_of_many_days_beside_few_of_another_entity_is_its_own(
+    everything: Resolved, busy_days: int, other_days: int
+) -> None:
+    """Extremes are looked up over 1, 2, 4, … days at once: each such number must be there, however few days are."""
+    days_of = {1: other_days, 2: busy_days}
+    events = [
+        {"user_id": user, "event_type": None, "amount": amount, "quantity": quantity, "_event_timestamp": moment}
+        for user, (amount, quantity) in {1: (-5.0, 2**53 + 1), 2: (1.0, 2)}.items()
+        for moment in (start_of_day(FIRST_DAY + timedelta(days=day), ZONE) for day in range(days_of[user]))
+    ]
+    events = [event | {"event_id": i, "happened_at": event["_event_timestamp"]} for i, event in enumerate(events)]
+    rows = sweep(first_load(everything), events_table(everything, events), no_marks(everything), no_rows(everything))
+    assert_equals_reference(everything, rows, events)
+
+
 @given(events=histories())
 def test_a_row_is_stored_only_where_a_value_changes(everything: Resolved, events: list[dict[str, Any]]) -> None:
     rows = sweep(first_load(everything), events_table(everything, events), no_marks(everything), no_rows(everything))

@@ -48,7 +48,7 @@ class Min(ColumnAggregation):
             level[filled] = np.minimum.reduceat(ranks, starts[filled])
         levels = [level]
         width = 1
-        while 2 * width <= len(level):
+        while width < len(level):  # as long as twice as many tiles lie side by side
             level = np.minimum(level[:-width], level[width:])
             levels.append(level)
             width *= 2
