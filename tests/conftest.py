@@ -17,6 +17,17 @@ hypothesis_settings.register_profile(
     "thorough", max_examples=1_000, deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
 _WORLDS = ("tests/conformance/", "tests/demo/", "tests/parity/")
+# What takes long begins first, so that no process is left alone with it at the end.
+_LONGEST_FIRST = (
+    "tests/demo/",
+    "tests/conformance/",
+    "tests/parity/",
+    "tests/transformations/cli/test_blank.py",
+    "tests/transformations/engine/test_build.py",
+    "tests/transformations/engine/test_processes.py",
+    "tests/transformations/engine/test_sweep.py",
+    "tests/transformations/stores/servers/test_kills.py",
+)
 
 os.environ["PYTHONPATH"] = os.pathsep.join(
     [str(Path(__file__).parent / "quick"), *filter(None, [os.environ.get("PYTHONPATH")])]
@@ -29,7 +40,18 @@ hypothesis_settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling:
     """Which tests one process runs when two share the work: those of a file, and all that share a costly world."""
+    config.option.loadscopereorder = False  # it would put the scopes of most tests first, not the longest ones
     return _ByWorld(config, log)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest first; all others stay as they are."""
+    items.sort(key=lambda item: _rank(item.nodeid))
+
+
+def _rank(nodeid: str) -> int:
+    longest = (rank for rank, start in enumerate(_LONGEST_FIRST) if nodeid.startswith(start))
+    return next(longest, len(_LONGEST_FIRST))
 
 
 class _ByWorld(LoadScopeScheduling):
