@@ -7,6 +7,7 @@ lookup; nothing else evaluates it. Its parameter names are its inputs, its docst
 from __future__ import annotations
 
 import inspect
+import struct
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -24,6 +25,7 @@ from transformations.engine.first_failure import first_failure
 REQUEST_TIMESTAMP = "request_timestamp"
 """The reserved parameter: the row's event timestamp in training, the request's time online."""
 
+_FLOAT64 = pa.float64()
 _OUTPUTS = (INT64, FLOAT64, STRING, BOOL)  # what Feast's check of an on-demand view's synthetic row can recognise
 
 
@@ -53,7 +55,7 @@ class RowFunction:
         dtypes = [f"{name}: {dtype}" for name, dtype in (*self.parameters, ("return", self.returns))]
         return hash_of_function(self.function, *dtypes)
 
-    @property
+    @cached_property
     def inputs(self) -> tuple[str, ...]:
         """The parameter names."""
         return tuple(name for name, _ in self.parameters)
@@ -110,7 +112,7 @@ class RowFunction:
 
     def _widened(self, result: pa.Array) -> pa.Array:
         try:
-            return result.cast(pa.float64())
+            return result.cast(_FLOAT64)
         except pa.ArrowInvalid as error:
             raise DataError(
                 f"on-demand function {self.name} returned integers for Float64 that it cannot hold without loss: "
@@ -155,10 +157,16 @@ def derived(*, unit: str) -> Callable[[Callable[..., pa.Array]], RowFunction]:
 
 def quotient(numerator: pa.Array, denominator: pa.Array) -> pa.Array:
     """One column of numbers divided by another, as Float64; null where either is null or the denominator is 0."""
-    above, below = (each if each.type == pa.float64() else each.cast(pa.float64()) for each in (numerator, denominator))
-    if len(below) == 1:  # an online lookup's, for which a kernel costs as much as for a thousand rows
-        return pa.nulls(1, pa.float64()) if below[0].as_py() == 0.0 else pc.divide(above, below)
-    return pc.divide(above, pc.if_else(pc.equal(below, pa.scalar(0.0)), pa.scalar(None, pa.float64()), below))
+    above, below = (each if each.type == _FLOAT64 else each.cast(_FLOAT64) for each in (numerator, denominator))
+    if len(below) == 1:  # an online lookup's, for which Arrow's kernels take longer than all the rest of the feature
+        divided, divisor = above[0].as_py(), below[0].as_py()
+        return pa.nulls(1, _FLOAT64) if divided is None or not divisor else _one_float(divided / divisor)
+    return pc.divide(above, pc.if_else(pc.equal(below, pa.scalar(0.0)), pa.scalar(None, _FLOAT64), below))
+
+
+def _one_float(value: float) -> pa.Array:
+    """What `pa.array` makes of one number, in a third of its time."""
+    return pa.Array.from_buffers(_FLOAT64, 1, [None, pa.py_buffer(struct.pack("d", value))])
 
 
 def nan_to_null(array: pa.Array) -> pa.Array:

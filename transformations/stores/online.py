@@ -21,7 +21,7 @@ from feast.protos.feast.types.EntityKey_pb2 import EntityKey
 
 from transformations.engine.errors import FeaturesError, ServiceUnavailableError
 from transformations.engine.settings import get_settings
-from transformations.stores.lookups.http_errors import answering
+from transformations.stores.lookups.http_errors import Answering
 from transformations.stores.lookups.lookup import EntityRows, Lookup, lookup_of
 from transformations.stores.lookups.plan_cache import Plans
 from transformations.stores.lookups.plans import UnknownSchemaError
@@ -31,10 +31,10 @@ from transformations.stores.rollout import check_served
 from transformations.stores.rows import online_catalog
 from transformations.stores.rows.connections import (
     AsyncClient,
+    Reaching,
     SyncClient,
     connect,
     connect_async,
-    reaching,
     warn_of_eviction,
 )
 from transformations.stores.rows.feast_rows import Found, Row, found_rows, newest_rows, packed
@@ -94,7 +94,7 @@ class PackedRedisOnlineStore(RedisOnlineStore):
         include_feature_view_version_metadata: bool = False,
     ) -> PackedResponse:
         """The newest values of stored features, and on-demand features computed as training computes them."""
-        with answering(), reaching(config.online_store):
+        with Answering(), Reaching(config.online_store):
             plan = self._plans_of(config).of(registry, project, features, full_feature_names)
             lookup = lookup_of(plan, entity_rows)
             epoch, catalog = self._catalog(config, project)
@@ -116,7 +116,7 @@ class PackedRedisOnlineStore(RedisOnlineStore):
         include_feature_view_version_metadata: bool = False,
     ) -> PackedResponse:
         """As `get_online_features`."""
-        with answering(), reaching(config.online_store):
+        with Answering(), Reaching(config.online_store):
             plan = self._plans_of(config).of(registry, project, features, full_feature_names)
             lookup = lookup_of(plan, entity_rows)
             epoch, catalog = await self._catalog_async(config, project)
@@ -138,7 +138,7 @@ class PackedRedisOnlineStore(RedisOnlineStore):
 
         Of a row that its view's ttl has outlived, the event timestamp and nulls.
         """
-        with reaching(config.online_store):
+        with Reaching(config.online_store):
             epoch, catalog = self._catalog(config, config.project)
             for _ in range(_ATTEMPTS):
                 keys, view = _read_keys(config, catalog, table, entity_keys)
@@ -156,7 +156,7 @@ class PackedRedisOnlineStore(RedisOnlineStore):
         requested_features: list[str] | None = None,
     ) -> list[Found]:
         """As `online_read`."""
-        with reaching(config.online_store):
+        with Reaching(config.online_store):
             epoch, catalog = await self._catalog_async(config, config.project)
             for _ in range(_ATTEMPTS):
                 keys, view = _read_keys(config, catalog, table, entity_keys)
@@ -186,7 +186,7 @@ class PackedRedisOnlineStore(RedisOnlineStore):
         rows = newest_rows(data)
         schema = schema_of(table.features)
         expiry = expiry_ms(table, config.online_store)
-        with reaching(config.online_store):
+        with Reaching(config.online_store):
             client = self._get_client(config.online_store)
             for _ in range(_ATTEMPTS):
                 number, version = self.table_for_writing(config, table, schema)
@@ -238,12 +238,12 @@ class PackedRedisOnlineStore(RedisOnlineStore):
         for table in tables_to_delete:
             self.delete_table(config, table)
         if config.online_store.full_scan_for_deletion:
-            with reaching(config.online_store):
+            with Reaching(config.online_store):
                 unlink_leftovers(self._get_client(config.online_store))
 
     def delete_table(self, config: RepoConfig, table: FeatureView) -> None:
         """Hide a view's rows."""
-        with reaching(config.online_store):
+        with Reaching(config.online_store):
             client, name = self._get_client(config.online_store), online_name(table, config)
             forget(client, config.project, name)
             online_catalog.drop(client, config.project, name)
@@ -266,7 +266,7 @@ class PackedRedisOnlineStore(RedisOnlineStore):
         gc.freeze()  # what is there now stays: no collection during requests need look through Feast's modules again
         atexit.register(gc.unfreeze)  # else DuckDB's binding takes what was kept for leaks, and prints them
         # Redis may still be on its way up; while it is down, each request says so.
-        with contextlib.suppress(ServiceUnavailableError), reaching(config.online_store):
+        with contextlib.suppress(ServiceUnavailableError), Reaching(config.online_store):
             await self._catalog_async(config, config.project)
 
     async def close(self) -> None:

@@ -30,7 +30,7 @@ from prometheus_client.registry import Collector
 from transformations.engine.errors import FeaturesError
 from transformations.engine.settings import get_settings, mask_secrets
 from transformations.stores.rollout import Newer, newer_applied
-from transformations.stores.rows.connections import SyncClient, connect, reaching, shown_address
+from transformations.stores.rows.connections import Reaching, SyncClient, connect, shown_address
 from transformations.stores.rows.loaded import Loaded, loaded_views
 
 
@@ -114,7 +114,7 @@ class Watch:
     def ask_redis(self) -> None:
         """ServiceUnavailableError where it does not answer within the time of a lookup."""
         config = self.store.config.online_store
-        with reaching(config):
+        with Reaching(config):
             if not self._clients:
                 self._clients.append(connect(config, get_settings().redis_read_timeout_ms))
             self._clients[0].ping()

@@ -18,7 +18,7 @@ from transformations.stores.loads.packing import Packer
 from transformations.stores.offline import PointInTimeOfflineStore
 from transformations.stores.online import PackedRedisOnlineStore, expiry_ms, online_name
 from transformations.stores.rows import online_catalog
-from transformations.stores.rows.connections import SyncClient, reaching
+from transformations.stores.rows.connections import Reaching, SyncClient
 from transformations.stores.rows.loaded import Loaded, last_loaded, record
 from transformations.stores.rows.packed_rows import schema_of
 from transformations.stores.rows.row_writes import BulkWriter
@@ -46,7 +46,7 @@ class Load:
 
     def run(self) -> None:
         """Write them, and note that they are there. Whatever is written is right, even where this ends half-way."""
-        with reaching(self.config.online_store):
+        with Reaching(self.config.online_store):
             client = self.online_store._get_client(self.config.online_store)
             for _ in range(_ATTEMPTS):
                 if self._run(client):

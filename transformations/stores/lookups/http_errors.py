@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from types import TracebackType
 
 from fastapi import status
 from feast.errors import FeastError, RequestDataNotFoundInEntityRowsException
@@ -46,18 +45,28 @@ class MissingFieldError(RequestDataNotFoundInEntityRowsException):
         return status.HTTP_422_UNPROCESSABLE_CONTENT
 
 
-@contextmanager
-def answering() -> Iterator[None]:
-    """Within, an error of ours is raised as its kind with a status; it stays an error of its class to all others."""
-    try:
-        yield
-    except (UnprocessableError, BadRequestError, UnavailableError):
-        raise
-    except DataError as error:
-        raise UnprocessableError(error.message) from error
-    except UsageError as error:
-        raise BadRequestError(error.message) from error
-    except ServiceUnavailableError as error:
-        raise UnavailableError(error.message) from error
-    except RequestDataNotFoundInEntityRowsException as error:
-        raise MissingFieldError(error) from error
+class Answering:
+    """Within, an error of ours is raised as its kind with a status; it stays an error of its class to all others.
+
+    A class, as is `Reaching`: each lookup passes through both, and a generator's context takes four times as long.
+    """
+
+    __slots__ = ()
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        match error:
+            case None | UnprocessableError() | BadRequestError() | UnavailableError():
+                return
+            case DataError():
+                raise UnprocessableError(error.message) from error
+            case UsageError():
+                raise BadRequestError(error.message) from error
+            case ServiceUnavailableError():
+                raise UnavailableError(error.message) from error
+            case RequestDataNotFoundInEntityRowsException():
+                raise MissingFieldError(error) from error

@@ -145,6 +145,11 @@ class Plan:
     outputs: tuple[Output, ...]
 
     @cached_property
+    def given(self) -> dict[str, str]:
+        """What a request may bring, with our name for it: the join keys and the fields."""
+        return self.join_keys | {name: name for name in self.request_fields}
+
+    @cached_property
     def key_columns(self) -> tuple[tuple[str, FeastType], ...]:
         """The different columns of join keys."""
         return tuple(dict.fromkeys(column for columns in self.entities for column in columns))

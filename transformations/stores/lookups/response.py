@@ -23,7 +23,7 @@ PRESENT, NULL_VALUE = FieldStatus.PRESENT, FieldStatus.NULL_VALUE
 NOT_FOUND, OUTSIDE_MAX_AGE = FieldStatus.NOT_FOUND, FieldStatus.OUTSIDE_MAX_AGE
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Block:
     """One view's features for all rows of the request.
 
@@ -36,7 +36,7 @@ class Block:
     rows: Sequence[bytes | None]
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Column:
     """One feature for all rows of the request, as in `Block`; rows: None for an on-demand feature."""
 

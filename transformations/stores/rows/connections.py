@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
+from types import TracebackType
 from typing import Any, TypeAlias, cast
 
 import redis
@@ -62,15 +63,26 @@ def connect_async(config: RedisOnlineStoreConfig, timeout_ms: int) -> AsyncClien
     return client
 
 
-@contextmanager
-def reaching(config: RedisOnlineStoreConfig) -> Iterator[None]:
-    """What Redis or the way to it refuses becomes an UnavailableError (HTTP 503): what happened, where, what to do."""
-    try:
-        yield
-    except (RedisError, RedisClusterException) as error:
-        happened, remedy = _diagnosis(error)
-        where, evidence = shown_address(config), mask_secrets(str(error)).rstrip(".")
-        raise UnavailableError(f"Redis at {where} {happened}: {evidence}. {remedy}") from error
+class Reaching:
+    """Within, what Redis or the way to it refuses becomes an UnavailableError (HTTP 503): what happened, where, and
+    what to do.
+    """
+
+    __slots__ = ("_config",)
+
+    def __init__(self, config: RedisOnlineStoreConfig) -> None:
+        self._config = config
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if isinstance(error, (RedisError, RedisClusterException)):
+            happened, remedy = _diagnosis(error)
+            where, evidence = shown_address(self._config), mask_secrets(str(error)).rstrip(".")
+            raise UnavailableError(f"Redis at {where} {happened}: {evidence}. {remedy}") from error
 
 
 def shown_address(config: RedisOnlineStoreConfig) -> str:
@@ -83,7 +95,7 @@ def shown_address(config: RedisOnlineStoreConfig) -> str:
 
 def warn_of_eviction(client: SyncClient, config: RedisOnlineStoreConfig) -> None:
     """Log a warning where Redis, once full, would drop rows instead of refusing new ones: nobody would see them go."""
-    with reaching(config):
+    with Reaching(config):
         try:
             facts = cast("dict[str, Any]", client.info("memory", **_one_node(client)))
         except NoPermissionError:  # an ACL need not let a feature server look
@@ -107,7 +119,7 @@ def _client(library: Any, config: RedisOnlineStoreConfig, timeout_ms: int, retry
     options: dict[str, Any] = {"socket_timeout": timeout_ms / 1000, "socket_connect_timeout": timeout_ms / 1000}
     is_cluster = config.redis_type == RedisType.redis_cluster
     retry = retrying(_backoff(), _CLUSTER_RETRIES if is_cluster else _RETRIES, (RedisConnectionError,))
-    with reaching(config), _meaning(address):
+    with Reaching(config), _meaning(address):
         if "://" in address:
             kind = library.RedisCluster if is_cluster else library.Redis
             return kind.from_url(address, retry=retry, **options)

@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, cast
 
 from transformations.engine.settings import Settings
-from transformations.stores.rows.connections import reaching
+from transformations.stores.rows.connections import Reaching
 from transformations.stores.rows.packed_rows import FORM
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ def loaded_views(store: FeatureStore, settings: Settings) -> dict[str, Loaded]:
     if is_own and not (settings.redis_dir / "appendonlydir").is_dir():
         return {}
     online: Any = store._get_provider().online_store
-    with reaching(store.config.online_store):
+    with Reaching(store.config.online_store):
         client = online._get_client(store.config.online_store)
         found = cast("dict[bytes, bytes]", client.hgetall(_key(store.project)))
     return {view.decode(): _loaded(json.loads(facts)) for view, facts in found.items()}

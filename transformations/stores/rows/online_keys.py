@@ -28,7 +28,7 @@ NO_ENTITY = b"{'}"
 
 _SLOTS = 16_384
 _SPECIAL = re.compile(r"[{},%\x00-\x1f]")
-_INTEGERS = (PrimitiveFeastType.INT32, PrimitiveFeastType.INT64)
+_INT32, _INT64, _STRING = PrimitiveFeastType.INT32, PrimitiveFeastType.INT64, PrimitiveFeastType.STRING
 
 
 def parts_of(values: Sequence[Any], dtype: FeastType, place: str) -> list[str | None]:
@@ -37,9 +37,10 @@ def parts_of(values: Sequence[Any], dtype: FeastType, place: str) -> list[str | 
     Integers of all widths are alike, so that views that declare one join key differently mean one entity by it.
     DataError, naming `place`, for a value that the declared dtype cannot hold.
     """
-    if dtype in _INTEGERS and set(map(type, values)) <= {int}:
+    kinds = set(map(type, values))
+    if kinds == {int} and _is_integer(dtype):
         return [str(value) for value in values]
-    if dtype == PrimitiveFeastType.STRING and set(map(type, values)) <= {str}:
+    if kinds == {str} and dtype is _STRING:
         return [_text(value) for value in values]
     parts: list[str | None] = column_parts(
         as_declared(column_of(values, place), canonical_key(dtype), place)
@@ -49,7 +50,7 @@ def parts_of(values: Sequence[Any], dtype: FeastType, place: str) -> list[str | 
 
 def canonical_key(dtype: FeastType) -> FeastType:
     """The dtype that a join key is compared in."""
-    return PrimitiveFeastType.INT64 if dtype in _INTEGERS else dtype
+    return _INT64 if _is_integer(dtype) else dtype
 
 
 def column_parts(column: Column) -> Column:
@@ -88,6 +89,10 @@ def tag_of(key: EntityKey) -> bytes | None:
 def slot_of(key: bytes) -> int:
     """The Redis Cluster slot of one of these keys."""
     return binascii.crc_hqx(key[1 : key.index(b"}")], 0) % _SLOTS
+
+
+def _is_integer(dtype: FeastType) -> bool:
+    return dtype is _INT64 or dtype is _INT32  # by identity: Feast's comparison is as long as a whole lookup's key
 
 
 def _proto_part(value: Value) -> str | None:

@@ -11,7 +11,6 @@ seconds, Float32 the double of its rounding, NaN null; a type that MessagePack l
 
 from __future__ import annotations
 
-import contextlib
 import json
 import math
 import struct
@@ -301,9 +300,11 @@ def _scalar(dtype: PrimitiveFeastType) -> Codec:
         if is_time:
             return pa.array(column, pa.timestamp("s", "UTC")).cast(target)
         if letter is not None:
-            with contextlib.suppress(struct.error):  # a null, which has no bytes
+            try:
                 content = struct.pack(f"{len(column)}{letter}", *column)
-                return pa.Array.from_buffers(target, len(column), [None, pa.py_buffer(content)])
+            except struct.error:  # a null, which has no bytes
+                return pa.array(column, target)
+            return pa.Array.from_buffers(target, len(column), [None, pa.py_buffer(content)])
         return pa.array(column, target)
 
     return Codec(dtype, _moment if is_time else None, from_arrow, from_proto, to_values, to_arrow)

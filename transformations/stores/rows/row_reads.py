@@ -11,6 +11,7 @@ import os
 import time
 from collections import deque
 from collections.abc import Sequence
+from functools import cache
 from typing import Any, TypeAlias, cast
 
 from redis import Redis, RedisCluster
@@ -31,6 +32,7 @@ class Reader:
 
     def __init__(self, client: Redis | RedisCluster, timeout_ms: int) -> None:
         self._client = client
+        self._cluster = client if isinstance(client, RedisCluster) else None
         self._seconds = timeout_ms / 1000
         self._idle: deque[Wire] = deque()
         os.register_at_fork(after_in_child=self._idle.clear)
@@ -40,14 +42,15 @@ class Reader:
 
         redis-py's ConnectionError or TimeoutError where that took longer than allowed, new attempts included.
         """
-        if isinstance(self._client, RedisCluster):
-            return _get_from_cluster(self._client, keys)
-        return cast("Values", self._ask((b"MGET", *keys)))
+        if self._cluster is not None:
+            return _get_from_cluster(self._cluster, keys)
+        values: Values = self._ask((b"MGET", *keys))
+        return values
 
     def get_hash(self, key: bytes) -> dict[bytes, bytes]:
         """The fields of a hash."""
-        if isinstance(self._client, RedisCluster):
-            return cast("dict[bytes, bytes]", self._client.hgetall(cast("str", key)))
+        if self._cluster is not None:
+            return cast("dict[bytes, bytes]", self._cluster.hgetall(cast("str", key)))
         answer = self._ask((b"HGETALL", key))
         return answer if isinstance(answer, dict) else dict(zip(answer[::2], answer[1::2], strict=True))
 
@@ -108,14 +111,20 @@ async def get_async(
     """
     try:
         async with asyncio.timeout(2 * timeout_ms / 1000):
-            if isinstance(client, redis_asyncio.RedisCluster):
-                async with client.pipeline() as pipe:
+            if _is_cluster(type(client)):
+                async with cast("redis_asyncio.RedisCluster", client).pipeline() as pipe:
                     for key in keys:
                         pipe.get(cast("str", key))
                     return cast("Values", await pipe.execute())
-            return cast("Values", await client.mget(cast("list[str]", keys)))
+            return cast("Values", await cast("redis_asyncio.Redis", client).mget(cast("list[str]", keys)))
     except TimeoutError as error:
         raise RedisTimeoutError(f"no answer within twice {timeout_ms} ms") from error
+
+
+@cache
+def _is_cluster(kind: type) -> bool:
+    """Asked once a class: redis-py's derive from protocols, and to find that out takes a fifth of a lookup."""
+    return issubclass(kind, redis_asyncio.RedisCluster)
 
 
 def _get_from_cluster(client: RedisCluster, keys: Sequence[bytes]) -> Values:

@@ -1,50 +1,99 @@
-"""One connection to a single Redis, as bytes go over it: redis-py's own, without its client around it."""
+"""One connection to a single Redis, as bytes go over it: made by redis-py, used without its client around it."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from hiredis import PushNotification, Reader, pack_command
 from redis import Redis
+from redis._parsers import BaseParser
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import InvalidResponse, RedisError
+from redis.exceptions import TimeoutError as RedisTimeoutError
 
 _BYTES = pa.large_binary()
+_BUFFER_BYTES = 1 << 16
+_NOT_YET = object()
 
 
 class Wire:
     """A connection that is made when it is first needed, as the client would make it (TLS, password, unix socket).
 
-    Errors are redis-py's; after any of them the connection is closed, so that no late answer is taken for another's.
+    Once it is made, commands and answers pass between the socket and hiredis directly: what redis-py does around them
+    takes 40 microseconds where a lookup comes once in a millisecond, and Redis with the network 110.
+
+    Errors are redis-py's; after all but a refusal the connection is closed, so that no late answer is taken for
+    another's.
     """
 
     def __init__(self, client: Redis) -> None:
         self._connection: Any = client.connection_pool.make_connection()
+        self._socket: Any = None
+        self._buffer = bytearray(_BUFFER_BYTES)
 
     def connect(self) -> None:
         """Connect now."""
         self._connection.connect()
+        self._socket = self._connection._sock
+        self._answers = Reader(protocolError=InvalidResponse, replyError=BaseParser.parse_error, notEnoughData=_NOT_YET)
 
     def allow(self, seconds: float) -> None:
         """How long answers may take from now on."""
-        self._connection._sock.settimeout(seconds)
+        self._socket.settimeout(seconds)
 
-    def send(self, command: Sequence[bytes | str | int]) -> None:
+    def send(self, command: tuple[bytes | str | int, ...]) -> None:
         """Send a command, and do not wait."""
-        self._connection.send_packed_command(self._connection.pack_command(*command))
+        self._put(pack_command(command))  # type: ignore[arg-type]  # its stub says one word
 
     def send_packed(self, command: Sequence[bytes | memoryview]) -> None:
         """Send a command whose pieces are packed already, and do not wait."""
-        self._connection.send_packed_command([b"".join(command)])
+        self._put(b"".join(command))
 
     def receive(self) -> Any:
         """The next answer."""
-        return self._connection.read_response()
+        try:
+            while (answer := self._answers.gets()) is _NOT_YET or isinstance(answer, PushNotification):
+                if answer is _NOT_YET:
+                    self._take()
+        except BaseException as error:
+            self._fail("reading from", error)
+        if isinstance(answer, RedisError):
+            if isinstance(answer, RedisConnectionError):  # it is still loading, say, and closes the connection
+                self.close()
+            raise answer
+        return answer
 
     def close(self) -> None:
         """Close the connection."""
+        self._socket = None
         self._connection.disconnect()
+
+    def _put(self, command: bytes) -> None:
+        if self._socket is None:
+            self.connect()
+        try:
+            self._socket.sendall(command)
+        except BaseException as error:
+            self._fail("writing to", error)
+
+    def _take(self) -> None:
+        count = self._socket.recv_into(self._buffer)
+        if not count:
+            raise ConnectionResetError("closed by the server")
+        self._answers.feed(self._buffer, 0, count)  # type: ignore[arg-type]  # its stub forgets bytearray
+
+    def _fail(self, doing: str, error: BaseException) -> NoReturn:
+        """Close the connection, and raise redis-py's error for this one."""
+        self.close()
+        if isinstance(error, TimeoutError):
+            raise RedisTimeoutError(f"timeout while {doing} the socket") from error
+        if isinstance(error, OSError):
+            raise RedisConnectionError(f"error while {doing} the socket: {error}") from error
+        raise error
 
 
 class BulkStrings:
