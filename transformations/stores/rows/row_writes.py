@@ -192,7 +192,7 @@ class BulkWriter:
         self._probe = None if isinstance(client, RedisCluster) else Probe(client)
         self._size = ROWS_A_CALL
         self._next_probe = 0.0
-        self._until = monotonic() + 2 * _SECONDS_A_PROBE  # until it is known better, there are lookups
+        self._until: float | None = None
         self._is_beside_lookups = False
 
     def __enter__(self) -> BulkWriter:
@@ -224,6 +224,8 @@ class BulkWriter:
 
     def _adapt(self, writer: Writer, probe: Probe) -> None:
         began = monotonic()
+        if self._until is None:  # there are lookups until it is known better, however late the first rows come
+            self._until = began + 2 * _SECONDS_A_PROBE
         if probe.has_seen_lookups():
             self._until = began + _SECONDS_BESIDE_LOOKUPS
         now = monotonic()

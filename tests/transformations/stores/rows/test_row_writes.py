@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Sequence
+from time import sleep
 
 import pyarrow as pa
 import pytest
@@ -172,6 +173,22 @@ def test_beside_lookups_redis_gets_one_small_call_at_a_time_and_rests_after_it(
     assert {rows for rows, _ in alone[1:]} == {row_writes.ROWS_A_CALL}
     assert {in_flight for _, in_flight in alone} == {row_writes._IN_FLIGHT}
     assert len(rests) <= 2
+
+
+def test_until_a_probe_can_know_better_there_are_lookups_however_late_the_first_rows_come(
+    redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A burst of full calls in the first moment kept lookups waiting for 40 to 130 ms."""
+    monkeypatch.setattr(row_writes, "_SECONDS_A_PROBE", 0.01)
+    monkeypatch.setattr(row_writes, "_LONG_SECONDS", 1.0)
+    with BulkWriter(redis, 0, is_empty=False) as writer:
+        assert writer._writer is not None
+        sleep(0.03)
+        writer.write(rows_of([key(1)], [packed(1, 1, 1)]))
+        assert (writer._size, writer._writer.most_in_flight) == (100, 1)
+        sleep(0.03)
+        writer.write(rows_of([key(1)], [packed(2, 1, 1)]))
+        assert (writer._size, writer._writer.most_in_flight) == (row_writes.ROWS_A_CALL, row_writes._IN_FLIGHT)
 
 
 def test_where_redis_does_not_tell_there_are_lookups(redis: Redis) -> None:
