@@ -23,7 +23,7 @@ from transformations.stores.lookups.plans import ComputedPlan, Plan, ViewPlan
 from transformations.stores.lookups.response import NOT_FOUND, OUTSIDE_MAX_AGE, Block, Column, PackedResponse, Status
 from transformations.stores.rows.online_catalog import Catalog, Table
 from transformations.stores.rows.online_keys import NO_ENTITY, parts_of, tags_of
-from transformations.stores.rows.packed_rows import Stored, event_micros, micros, schema_number, schema_numbers
+from transformations.stores.rows.packed_rows import Stored, event_micros, micros, numbers, schema_number, schema_numbers
 from transformations.stores.values import TIMESTAMP, as_declared, column_of
 
 EntityRows: TypeAlias = list[dict[str, Any]] | Mapping[str, Sequence[Any] | RepeatedValue]
@@ -85,7 +85,7 @@ class Lookup:
         }
         for name in plan.request_fields:
             inputs[name] = column_of(self.given[name], f"request field {name!r}")
-        moments = pa.array(self.moments, TIMESTAMP) if plan.evaluation.needs_moment else _NO_MOMENTS
+        moments = numbers(self.moments, "q", TIMESTAMP) if plan.evaluation.needs_moment else _NO_MOMENTS
         values = plan.evaluation(inputs, moments)
         nowhere = dict.fromkeys(range(self.rows), NOT_FOUND) if plan.not_served else {}
         return {

@@ -258,7 +258,7 @@ _SCALARS: dict[PrimitiveFeastType, str] = {
     PrimitiveFeastType.BYTES: "bytes_val",
     PrimitiveFeastType.UNIX_TIMESTAMP: "unix_timestamp_val",
 }
-# How `struct` packs what Arrow has as plain bytes; for a single row a fourth of the time that Arrow's own way takes.
+# How `struct` packs what Arrow has as plain bytes.
 _LETTERS = {
     PrimitiveFeastType.INT64: "q",
     PrimitiveFeastType.INT32: "i",
@@ -279,6 +279,15 @@ def codec_of(dtype: FeastType) -> Codec:
     return _opaque(dtype)
 
 
+def numbers(values: Sequence[int | float | None], letter: str, kind: pa.DataType) -> pa.Array:
+    """What `pa.array` makes of numbers, of a single row's in a fourth of its time. letter: how `struct` packs one."""
+    try:
+        content = struct.pack(f"{len(values)}{letter}", *values)
+    except struct.error:  # a null, which has no bytes, or what `pa.array` will refuse
+        return pa.array(values, kind)
+    return pa.Array.from_buffers(kind, len(values), [None, pa.py_buffer(content)])
+
+
 def _scalar(dtype: PrimitiveFeastType) -> Codec:
     name, is_time, target = _SCALARS[dtype], dtype == PrimitiveFeastType.UNIX_TIMESTAMP, arrow_type(dtype)
     letter = _LETTERS.get(dtype)
@@ -297,15 +306,11 @@ def _scalar(dtype: PrimitiveFeastType) -> Codec:
         return [Value() if value is None else Value(**{name: value}) for value in column]
 
     def to_arrow(column: Sequence[Stored]) -> pa.Array:
+        if is_time and None not in column:
+            return numbers([seconds * 1_000_000 for seconds in column], "q", target)
         if is_time:
             return pa.array(column, pa.timestamp("s", "UTC")).cast(target)
-        if letter is not None:
-            try:
-                content = struct.pack(f"{len(column)}{letter}", *column)
-            except struct.error:  # a null, which has no bytes
-                return pa.array(column, target)
-            return pa.Array.from_buffers(target, len(column), [None, pa.py_buffer(content)])
-        return pa.array(column, target)
+        return pa.array(column, target) if letter is None else numbers(column, letter, target)
 
     return Codec(dtype, _moment if is_time else None, from_arrow, from_proto, to_values, to_arrow)
 
