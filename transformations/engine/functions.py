@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import inspect
 import struct
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, get_type_hints
@@ -160,13 +160,17 @@ def quotient(numerator: pa.Array, denominator: pa.Array) -> pa.Array:
     above, below = (each if each.type == _FLOAT64 else each.cast(_FLOAT64) for each in (numerator, denominator))
     if len(below) == 1:  # an online lookup's, for which Arrow's kernels take longer than all the rest of the feature
         divided, divisor = above[0].as_py(), below[0].as_py()
-        return pa.nulls(1, _FLOAT64) if divided is None or not divisor else _one_float(divided / divisor)
+        return pa.nulls(1, _FLOAT64) if divided is None or not divisor else numbers([divided / divisor], "d", _FLOAT64)
     return pc.divide(above, pc.if_else(pc.equal(below, pa.scalar(0.0)), pa.scalar(None, _FLOAT64), below))
 
 
-def _one_float(value: float) -> pa.Array:
-    """What `pa.array` makes of one number, in a third of its time."""
-    return pa.Array.from_buffers(_FLOAT64, 1, [None, pa.py_buffer(struct.pack("d", value))])
+def numbers(values: Sequence[float | None], letter: str, kind: pa.DataType) -> pa.Array:
+    """What `pa.array` makes of numbers, of a single row's in a third of its time. letter: how `struct` packs one."""
+    try:
+        content = struct.pack(f"{len(values)}{letter}", *values)
+    except struct.error:  # a null, which has no bytes, or what `pa.array` will refuse
+        return pa.array(values, kind)
+    return pa.Array.from_buffers(kind, len(values), [None, pa.py_buffer(content)])
 
 
 def nan_to_null(array: pa.Array) -> pa.Array:

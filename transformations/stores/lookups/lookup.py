@@ -17,13 +17,13 @@ from feast.type_map import feast_value_type_to_python_type
 from feast.types import UnixTimestamp
 
 from transformations.engine.errors import UsageError
-from transformations.engine.functions import REQUEST_TIMESTAMP
+from transformations.engine.functions import REQUEST_TIMESTAMP, numbers
 from transformations.engine.settings import present_moment
 from transformations.stores.lookups.plans import ComputedPlan, Plan, ViewPlan
 from transformations.stores.lookups.response import NOT_FOUND, OUTSIDE_MAX_AGE, Block, Column, PackedResponse, Status
 from transformations.stores.rows.online_catalog import Catalog, Table
 from transformations.stores.rows.online_keys import NO_ENTITY, parts_of, tags_of
-from transformations.stores.rows.packed_rows import Stored, event_micros, micros, numbers, schema_number, schema_numbers
+from transformations.stores.rows.packed_rows import Stored, event_micros, micros, schema_number, schema_numbers
 from transformations.stores.values import TIMESTAMP, as_declared, column_of
 
 EntityRows: TypeAlias = list[dict[str, Any]] | Mapping[str, Sequence[Any] | RepeatedValue]
