@@ -1,13 +1,15 @@
 """A YAML document whose every part knows its own place, so that every complaint can name file, key and remedy."""
 
+import re
 from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 from typing import TypeVar
 
 import yaml
 
-from validation.contracts.model import ContractError, nearest
+from validation.contracts.model import ContractError
 
 FILL_IN = "FILL IN"  # what a drafted contract leaves to its author
 
@@ -33,8 +35,6 @@ class Node:
     def text(self, key: str, meaning: str) -> str:
         """A required text; `meaning` tells an author who left it out what belongs there."""
         value = self.values.get(key)
-        if isinstance(value, str) and value.strip() and FILL_IN in value:
-            raise self.error(key, f"still says {FILL_IN!r}. Write {meaning}.")
         if not isinstance(value, str) or not value.strip():
             found = "is missing" if value is None else f"is {value!r}, not a text"
             raise self.error(key, f"{found}. Write {meaning}{_quote_hint(value)}.")
@@ -72,16 +72,32 @@ class Node:
         return Node(self.file, self.at(key), entry)
 
     def custom(self, known: tuple[str, ...]) -> "Node":
-        """The customProperties as one mapping; a name nearly one of ours is a mistake, others belong to other tools."""
+        """The customProperties as one mapping.
+
+        The standard leaves their names free, so others are another tool's. One that is nearly ours is a mistake, except
+        where its entry names the vendor.
+        """
         found: dict[str, object] = {}
         for entry in self.children("customProperties"):
             name = entry.text("property", "the property's name")
-            if name not in known and "did you mean" in (hint := nearest(name, known)):
-                raise entry.error("property", f"{name!r} is not known; {hint}.")
+            if name not in known and "vendor" not in entry.values and (meant := _near(name, known)):
+                raise entry.error(
+                    "property",
+                    f"{name!r} is not known; did you mean {meant!r}? Correct it, or name its tool (vendor: …).",
+                )
+            if "value" not in entry.values:
+                raise entry.error("value", f"of {name!r} is missing. Write it, or leave the property out.")
             if name in found:
                 raise entry.error("property", f"{name!r} stands twice. Keep one.")
             found[name] = entry.values.get("value")
         return Node(self.file, self.at("customProperties"), found)
+
+
+def _near(name: str, known: tuple[str, ...]) -> str | None:
+    """The one of our names that was probably meant: case, - and _ do not count."""
+    plain = {re.sub(r"[\W_]", "", each).lower(): each for each in known}
+    guess = get_close_matches(re.sub(r"[\W_]", "", name).lower(), plain, n=1, cutoff=0.7)
+    return plain[guess[0]] if guess else None
 
 
 def read_document(path: Path) -> Node:

@@ -9,7 +9,9 @@ from typing import cast
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from validation.contracts.document import Node, read_document
+from validation.contracts.marks import refuse_open_marks
 from validation.contracts.model import Column, Contract, Delivery, Reference, nearest
+from validation.contracts.vocabulary import COLUMN_PROPERTIES, REFERENCE_PROPERTIES, SOURCE_PROPERTIES, refuse_unknown
 
 DTYPE_OF_LOGICAL_TYPE = {
     "integer": "Int64",
@@ -19,20 +21,18 @@ DTYPE_OF_LOGICAL_TYPE = {
     "timestamp": "UnixTimestamp",
     "date": "Date",
 }
-SOURCE_PROPERTIES = ("eventTime", "timestampZone", "businessDayZone", "validFrom", "delivery")
-COLUMN_PROPERTIES = ("unit",)
-REFERENCE_PROPERTIES = ("missingAllowed",)
 NUMERIC = ("Int64", "Float64")
 
 
 def contract_of_file(path: Path) -> Contract:
     """Read one contract file whole, or raise the ContractError of its first fault."""
     document = read_document(path)
+    refuse_open_marks(path)
     if document.values.get("kind") != "DataContract":
         raise document.error("kind", f"is {document.values.get('kind')!r}. Write kind: DataContract.")
     if not document.text("apiVersion", "apiVersion: v3.1.0").startswith("v3."):
         raise document.error("apiVersion", f"is {document.values['apiVersion']!r}. Write apiVersion: v3.1.0.")
-    _refuse_misplaced(document)
+    refuse_unknown(document)
     source = _only_schema(document)
     if (name := source.text("name", "the source's name")) != path.stem:
         raise source.error("name", f"is {name!r} in a file called {path.name}. Give both the same name.")
@@ -61,12 +61,6 @@ def _only_schema(document: Node) -> Node:
     if len(objects) != 1:
         raise document.error("schema", f"holds {len(objects)} objects. Write one source a file.")
     return objects[0]
-
-
-def _refuse_misplaced(document: Node) -> None:
-    for entry in document.children("customProperties"):
-        if entry.values.get("property") in SOURCE_PROPERTIES:
-            raise entry.error("property", f"{entry.values['property']!r} belongs to schema[0].customProperties.")
 
 
 def _columns(source: Node) -> tuple[Column, ...]:
@@ -146,6 +140,9 @@ def _is_of(value: object, dtype: str) -> bool:
 def _key(source: Node) -> tuple[str, ...]:
     positions: dict[object, str] = {}
     nodes = [node for node in source.children("properties") if node.optional("primaryKey", bool, "true or false")]
+    for node in source.children("properties"):
+        if node not in nodes and node.values.get("primaryKeyPosition") is not None:
+            raise node.error("primaryKeyPosition", "stands without primaryKey: true. Write both, or neither.")
     for node in nodes:
         name = str(node.values["name"])
         position = node.values.get("primaryKeyPosition", 1 if len(nodes) == 1 else None)

@@ -169,7 +169,6 @@ SOURCE = ("schema", 0, "customProperties")
             "taps",
             "schema[0].name is 'taps' in a file called clicks.yaml. Give both the same name.",
         ),
-        (("schema", 0, "description"), "FILL IN", "schema[0].description still says 'FILL IN'. Write what one row"),
         (("schema", 0, "properties"), [], "schema[0].properties is empty. List the source's columns."),
         ((*COLUMN, "name"), "my price", "schema[0].properties[3].name is 'my price'. Use letters, digits and _"),
         ((*COLUMN, "name"), "Page", "schema[0].properties name 'page' more than once (case does not count)"),
@@ -180,6 +179,7 @@ SOURCE = ("schema", 0, "customProperties")
         ),
         ((*COLUMN, "description"), None, "properties[3].description is missing. Write what 'price' means."),
         ((*COLUMN, "required"), "yes", "required is 'yes'. Write true or false."),
+        ((*COLUMN, "primaryKeyPosition"), 3, "properties[3].primaryKeyPosition stands without primaryKey: true."),
         ((*COLUMN, "unique"), True, "unique of 'price' is not checked on its own. Make it the key"),
         (
             (*COLUMN, "logicalTypeOptions"),
@@ -222,7 +222,6 @@ SOURCE = ("schema", 0, "customProperties")
         (("schema", 0, "properties", 2, "required"), False, "eventTime is 'clicked_at', which may be null."),
         ((*SOURCE, 1, "value"), "Berlin", "timestampZone is 'Berlin', no time zone. Write one such as Europe/Berlin."),
         ((*SOURCE, 2, "property"), "businesDayZone", "'businesDayZone' is not known; did you mean 'businessDayZone'?"),
-        ((*SOURCE, 2, "value"), "FILL IN", "businessDayZone still says 'FILL IN'. Write a time zone"),
         ((*SOURCE, 2), {"property": "elsewhere", "value": 1}, "customProperties.businessDayZone is missing."),
         ((*SOURCE, 3, "value"), "daily", "delivery is 'daily'. Write append or snapshot."),
         ((*SOURCE, 3, "value"), "snapshot", "delivery is snapshot, yet its rows are events."),
