@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -9,8 +10,13 @@ from datetime import date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from transformations.engine.errors import UsageError
+
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
+
+_WILDCARDS = re.compile(r"[*?[]")
+_REMOTE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 
 
 @contextmanager
@@ -56,9 +62,21 @@ def literal(value: object) -> str:
     raise TypeError(f"no SQL literal for {value!r} of type {type(value).__name__}")
 
 
+def file_literal(file: str | Path) -> str:
+    """The path of one file as SQL for DuckDB's readers, which would take `*`, `?` and `[` of a name for a pattern.
+
+    Relative paths count from the working directory. UsageError for a name with both a wildcard and a backslash, which
+    DuckDB cannot be told.
+    """
+    path = file if isinstance(file, str) and _REMOTE.match(file) else str(Path(file).absolute())
+    if "\\" in path and _WILDCARDS.search(path):
+        raise UsageError(f"{path}: cannot be read, for its name holds both a backslash and one of * ? [. Rename it.")
+    return literal(_WILDCARDS.sub(r"[\g<0>]", path))
+
+
 def parquet(files: Sequence[str | Path]) -> str:
     """A FROM item over Parquet files that may differ in their columns: a column that one lacks is null there."""
-    paths = ", ".join(literal(str(file)) for file in files)
+    paths = ", ".join(file_literal(file) for file in files)
     return f"read_parquet([{paths}], union_by_name = true, hive_partitioning = false)"
 
 

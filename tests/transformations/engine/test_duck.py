@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from transformations.engine.duck import identifier, identifiers, literal, parquet, same, session
+from transformations.engine.duck import file_literal, identifier, identifiers, literal, parquet, same, session
+from transformations.engine.errors import UsageError
 
 
 @pytest.mark.parametrize(
@@ -56,6 +57,47 @@ def test_files_with_different_columns_are_read_together(tmp_path):
     files = [tmp_path / "it's.parquet", tmp_path / "new.parquet"]
     with session() as connection:
         assert connection.execute(f"SELECT a, b FROM {parquet(files)} ORDER BY a").fetchall() == [(1, None), (2, "x")]
+
+
+@pytest.mark.parametrize(
+    ("name", "another"),
+    [
+        ("report[1].parquet", "report1.parquet"),
+        ("what?.parquet", "whats.parquet"),
+        ("all*.parquet", "allb.parquet"),
+        ("**.parquet", "deep.parquet"),
+        ("[!a].parquet", "b.parquet"),
+        ("part-[0-9].parquet", "part-5.parquet"),
+        ("day[1]/rows.parquet", "day1/rows.parquet"),
+        ("page=home/rows.parquet", "page=cart/rows.parquet"),
+        ("~.parquet", "tilde.parquet"),
+        ("back\\slash.parquet", "backslash.parquet"),
+        ("a{1,2}.parquet", "a1.parquet"),
+    ],
+)
+def test_a_path_is_literal_and_never_a_pattern(tmp_path, name, another):
+    for path, page in ((name, "asked for"), (another, "another's")):
+        (tmp_path / path).parent.mkdir(exist_ok=True)
+        pq.write_table(pa.table({"page": [page]}), tmp_path / path)
+    with session() as connection:
+        assert connection.execute(f"SELECT * FROM {parquet([tmp_path / name])}").fetchall() == [("asked for",)]
+
+
+def test_a_relative_path_is_literal_too(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("a[1].parquet", "a1.parquet"):
+        pq.write_table(pa.table({"name": [name]}), name)
+    with session() as connection:
+        assert connection.execute(f"SELECT * FROM {parquet(['a[1].parquet'])}").fetchall() == [("a[1].parquet",)]
+
+
+def test_an_address_stays_one():
+    assert file_literal("s3://lake/day=1/a*.parquet") == "'s3://lake/day=1/a[*].parquet'"
+
+
+def test_a_name_that_duckdb_cannot_be_told_is_refused():
+    with pytest.raises(UsageError, match="holds both a backslash and one of"):
+        file_literal("/tmp/a\\[1].csv")
 
 
 def test_a_session_speaks_utc_and_leaves_no_spill_folder():
