@@ -13,8 +13,10 @@ from datetime import timedelta
 from functools import cached_property
 from typing import TypeAlias
 
-from transformations.engine.aggregations import Aggregation, Latest
-from transformations.engine.conditions import column as condition_on
+from transformations.engine.aggregations import Aggregation, Latest, Share
+from transformations.engine.column_name import EachValue
+from transformations.engine.column_name import column as condition_on
+from transformations.engine.conditions import Condition
 from transformations.engine.errors import DefinitionError, nearest
 from transformations.engine.expectations import Expectation
 from transformations.engine.functions import RowFunction
@@ -209,11 +211,46 @@ def _check_measure(view: str, measure: Aggregation) -> None:
     for fact in ("description", "unit"):
         if not getattr(measure, fact):
             raise DefinitionError(f"{view}: {measure.name} ({kind}) has no {fact}. Write {fact}=….")
+    _check_conditions(f"{view}: {measure.name}", measure)
+    for side in measure.made_of():
+        _check_side(f"{view}: {measure.name}", side)
     for window in measure.windows or ():
         _check_window(f"{view}: {measure.name}", window)
     size = getattr(measure, "k", 1)
     if size < 1:
         raise DefinitionError(f"{view}: {measure.name} asks for k={size} values. Ask for at least 1.")
+
+
+def _check_conditions(place: str, measure: Aggregation) -> None:
+    """Refuses what is no condition: a comparison of two Python values, say, is just True or False."""
+    given = {"where": measure.where} if measure.where is not None else {}
+    if isinstance(measure, Share):
+        given["condition"] = measure.condition
+    for what, condition in given.items():
+        if not isinstance(condition, Condition):
+            raise DefinitionError(
+                f'{place}: {what}={condition!r} is no condition. Compare a column: {what}=column("kind") == "link".'
+            )
+    if measure.per is not None and not isinstance(measure.per, EachValue):
+        raise DefinitionError(
+            f'{place}: per={measure.per!r} names no values. Write per=column("kind").each("link", "button").'
+        )
+    if not isinstance(measure.measured, str | None):
+        raise DefinitionError(
+            f"{place} aggregates {measure.measured!r}, which is no column's name. Give the name as text."
+        )
+
+
+def _check_side(place: str, side: Aggregation) -> None:
+    """Refuses what a side of a quotient cannot have of its own, and would lose without a word."""
+    kind = type(side).__name__
+    for fact in ("windows", "per", "unseen"):
+        if getattr(side, fact) is not None:
+            raise DefinitionError(
+                f"{place}: its {kind} says {fact}=…, which only the whole measure can. Move it there; a quotient of "
+                f"two windows is an @on_demand function of two features."
+            )
+    _check_conditions(f"{place}: its {kind}", side)
 
 
 def _check_window(place: str, window: object) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property
 
-from transformations.engine.conditions import Both, Comparison, Condition
+from transformations.engine.conditions import Both, Comparison, Condition, IsNull, OtherColumn
 from transformations.engine.definitions import DeclaredFeature, Definition, Lookup
 from transformations.engine.dtypes import BOOL, DATE, FLOAT64, INT64, STRING, UNIX_TIMESTAMP, Dtype, dtype_named
 from transformations.engine.errors import DefinitionError, nearest
@@ -124,7 +124,8 @@ def resolve(definition: Definition, read: ReadContract) -> Resolved:
             raise DefinitionError(
                 f"{definition.name}: join key {key!r} is a derived column. Key by a source or lookup column."
             )
-    known = {column.name: column for each in (contract, *lookups.values()) for column in each.columns}
+    known = {name: lookups[each.source].column(name) for each in definition.lookups for name in each.columns}
+    known |= {column.name: column for column in contract.columns}
     features = tuple(_feature(definition, declared, columns, known) for declared in definition.declared)
     return Resolved(definition, contract, lookups, columns, features)
 
@@ -203,14 +204,14 @@ def _check_condition(
     known: Mapping[str, Column],
 ) -> None:
     place = f"{definition.name}: feature {declared.name}: condition `{condition}`"
-    for leaf in condition.comparisons():
-        dtype = columns[leaf.column]
-        if not _comparable(leaf.value, dtype):
-            raise DefinitionError(f"{place} compares {leaf.column} ({dtype}) with {leaf.value!r}. Use a {dtype} value.")
-        if leaf.column in known and not _possible(leaf, known[leaf.column]):
-            raise DefinitionError(
-                f"{place} can never hold: {_allowed(known[leaf.column])}. Correct the value or the contract."
-            )
+    for leaf in condition.leaves():
+        of_leaf = place if str(leaf) == str(condition) else f"{place}: `{leaf}`"
+        if isinstance(leaf, IsNull):
+            continue  # even a required column is null in drops of before the contract had it
+        column = known.get(leaf.column)
+        _check_dtypes(of_leaf, leaf, columns)
+        if column is not None and not isinstance(leaf.value, OtherColumn):
+            _check_possible(of_leaf, leaf.symbol, leaf.value, column)
     wanted: dict[str, object] = {}
     for leaf in _all_of(condition):
         if leaf.symbol == "==" and wanted.setdefault(leaf.column, leaf.value) != leaf.value:
@@ -220,30 +221,69 @@ def _check_condition(
             )
 
 
+def _check_dtypes(place: str, leaf: Comparison, columns: Mapping[str, Dtype]) -> None:
+    dtype, is_ordered = columns[leaf.column], leaf.symbol not in ("==", "!=")
+    if isinstance(leaf.value, OtherColumn):
+        other = columns[leaf.value.name]
+        if dtype != other:
+            raise DefinitionError(
+                f"{place} compares {leaf.column} ({dtype}) with {leaf.value.name} ({other}). Compare columns of one "
+                f"dtype; a function under @derived makes the other into it."
+            )
+        if leaf.value.name == leaf.column:
+            raise DefinitionError(f"{place} compares {leaf.column} with itself. Name the other column.")
+    elif dtype in (UNIX_TIMESTAMP, DATE):
+        raise DefinitionError(
+            f"{place} compares {leaf.column} ({dtype}) with {leaf.value!r}. A time is compared with another column, or "
+            f"made into a number by a function under @derived."
+        )
+    elif not _comparable(leaf.value, dtype):
+        raise DefinitionError(f"{place} compares {leaf.column} ({dtype}) with {leaf.value!r}. Use a {dtype} value.")
+    if is_ordered and dtype == BOOL:
+        raise DefinitionError(f"{place} orders {leaf.column}, which is a Bool. Use == or !=.")
+
+
 def _comparable(value: object, dtype: Dtype) -> bool:
     if dtype == BOOL:
         return isinstance(value, bool)
-    if dtype in (INT64, FLOAT64):
+    if dtype == INT64:
         return isinstance(value, int | float) and not isinstance(value, bool)
+    if dtype == FLOAT64:
+        return isinstance(value, float) or (type(value) is int and _is_a_float(value))
     return dtype == STRING and isinstance(value, str)
 
 
-def _possible(leaf: Comparison, column: Column) -> bool:
-    if column.allowed and leaf.symbol == "==":
-        return leaf.value in column.allowed
-    if isinstance(leaf.value, str):
+def _is_a_float(value: int) -> bool:
+    """Whether a Float64 column can hold this very integer."""
+    try:
+        return int(float(value)) == value
+    except OverflowError:
+        return False
+
+
+def _check_possible(place: str, symbol: str, value: str | int | float | bool, column: Column) -> None:
+    if column.allowed and symbol == "!=" and value not in column.allowed:
+        raise DefinitionError(f"{place} always holds: {_allowed(column)}. Correct the value or the contract.")
+    if not _possible(symbol, value, column):
+        raise DefinitionError(f"{place} can never hold: {_allowed(column)}. Correct the value or the contract.")
+
+
+def _possible(symbol: str, value: str | int | float | bool, column: Column) -> bool:
+    if column.allowed and symbol == "==":
+        return value in column.allowed
+    if isinstance(value, str):
         return True
     low = float("-inf") if column.minimum is None else column.minimum
     high = float("inf") if column.maximum is None else column.maximum
     possible = {
-        "==": low <= leaf.value <= high,
-        "!=": not low == high == leaf.value,
-        "<": low < leaf.value,
-        "<=": low <= leaf.value,
-        ">": high > leaf.value,
-        ">=": high >= leaf.value,
+        "==": low <= value <= high,
+        "!=": not low == high == value,
+        "<": low < value,
+        "<=": low <= value,
+        ">": high > value,
+        ">=": high >= value,
     }
-    return possible[leaf.symbol]
+    return possible[symbol]
 
 
 def _allowed(column: Column) -> str:

@@ -16,7 +16,7 @@ from transformations.engine.aggregations import (
     TopK,
     Variance,
 )
-from transformations.engine.conditions import column
+from transformations.engine.column_name import column
 from transformations.engine.definitions import Attribute, Lookup, PlainFeatures, WindowedFeatures
 from transformations.engine.dtypes import Bool, Float64, Int64, String, UnixTimestamp
 from transformations.engine.expectations import ANYTHING, at_least, at_most, between, one_of

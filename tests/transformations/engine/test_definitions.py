@@ -1,5 +1,7 @@
 """What a definition spells out, and what it refuses at import."""
 
+from typing import Any
+
 import pytest
 
 from transformations import (
@@ -10,6 +12,7 @@ from transformations import (
     Last,
     PlainFeatures,
     Ratio,
+    Share,
     Sum,
     WindowedFeatures,
     at_least,
@@ -101,6 +104,30 @@ def test_a_window_of_no_day_is_refused() -> None:
 def test_a_measure_without_its_facts_is_refused(fact: str) -> None:
     with pytest.raises(DefinitionError, match=fact):
         view(clicks(**{fact: ""}))
+
+
+@pytest.mark.parametrize(
+    ("measure", "message"),
+    [
+        (clicks(where="kind" == "link"), "clicks: where=False is no condition"),
+        (clicks(where="kind == 'link'"), "is no condition. Compare a column"),
+        (clicks(where=column("is_late")), r"where=column\('is_late'\) is no condition"),
+        (clicks(per=column("kind")), r"per=column\('kind'\) names no values"),
+        (clicks(per=["link"]), "names no values"),
+        (Share(Count(), "web", name="web", description="W", unit="ratio"), "condition='web' is no condition"),  # type: ignore[arg-type]
+        (Sum(column("amount"), name="spend", description="S", unit="USD"), "is no column's name"),  # type: ignore[arg-type]
+    ],
+)
+def test_what_is_no_condition_is_refused_before_it_selects_anything(measure: Aggregation, message: str) -> None:
+    with pytest.raises(DefinitionError, match=message):
+        view(measure)
+
+
+@pytest.mark.parametrize("facts", [{"windows": [days(7)]}, {"per": column("kind").each("link")}, {"unseen": 0}])
+def test_a_side_of_a_quotient_cannot_say_what_only_the_whole_can(facts: dict[str, Any]) -> None:
+    ratio = Ratio(Sum("amount", **facts), Sum("quantity"), name="price", description="Price", unit="USD")
+    with pytest.raises(DefinitionError, match=f"price: its Sum says {next(iter(facts))}=…, which only the whole"):
+        view(ratio)
 
 
 def test_a_view_without_features_is_refused() -> None:

@@ -126,6 +126,20 @@ def test_a_looked_up_attribute_can_be_part_of_the_key() -> None:
             "cannot be 'link' and 'button' at once",
         ),
         (count(where=column("seconds") == "long"), "compares seconds"),
+        (count(where=column("page_id") == "7"), "compares page_id (Int64) with '7'. Use a Int64 value"),
+        (count(where=column("kind").isin("link", "swipe")), "`kind == 'swipe'` can never hold"),
+        (count(where=~(column("kind") == "swipe")), "`kind == 'swipe'` can never hold"),
+        (count(where=column("kind") != "swipe"), "always holds: its contract allows kind to be link, button"),
+        (count(where=column("seconds").between(3601, 4000)), "`seconds >= 3601` can never hold"),
+        (count(where=column("seconds") == 2**53 + 1), "Use a Float64 value"),
+        (count(where=column("is_bot") > False), "orders is_bot, which is a Bool"),
+        (count(where=column("is_bot") == 1), "Use a Bool value"),
+        (count(where=column("clicked_at") > "2024-01-01"), "A time is compared with another column"),
+        (count(where=column("clicked_at") > column("billed_on")), "(UnixTimestamp) with billed_on (Date)"),
+        (count(where=column("page_id") > column("seconds")), "page_id (Int64) with seconds (Float64)"),
+        (count(where=column("page_id") > column("page_id")), "compares page_id with itself"),
+        (count(where=column("page_id") > column("pageid")), "column 'pageid' is not in clicks: did you mean 'page_id'"),
+        (count(where=~column("kint").is_null()), "column 'kint' is not in clicks"),
         (count(where=column("kint") == "link"), "column 'kint' is not in clicks: did you mean 'kind'"),
     ],
 )
@@ -137,6 +151,24 @@ def test_what_cannot_mean_anything_is_refused_with_its_place(aggregation: Aggreg
 
 def test_a_condition_with_alternatives_of_one_column_can_hold() -> None:
     assert resolved(count(where=(column("kind") == "link") | (column("kind") == "button"))).features
+
+
+def test_a_condition_may_ask_for_nulls_and_compare_columns_of_one_dtype() -> None:
+    condition = column("seconds").is_null() | (column("user_id") == column("page_id"))
+    assert resolved(count(where=condition)).features
+
+
+def test_a_lookup_source_does_not_bound_the_events_own_columns() -> None:
+    pages = replace(PAGES, columns=(*PAGES.columns, Column("seconds", "Float64", True, "To read", maximum=10)))
+    definition = WindowedFeatures(
+        name="user_clicks",
+        join_key="user_id",
+        source="clicks",
+        description="Clicks",
+        lookups=[Lookup("section", source="pages", on="page_id")],
+        features=[count(where=column("seconds") > 60)],
+    )
+    assert resolve(definition, {"clicks": CLICKS, "pages": pages}.__getitem__).features
 
 
 @pytest.mark.parametrize(

@@ -91,6 +91,14 @@ EVERYTHING = WindowedFeatures(
         Count(name="events", description="Events", unit="events"),
         Count(name="purchases", where=column("event_type") == "buy", description="Purchases", unit="events"),
         Count(name="by_type", per=column("event_type").each("buy", "see"), description="By type", unit="events"),
+        Count(
+            name="others",
+            where=~column("event_type").isin("buy", "see")
+            | (column("amount").is_null() & column("quantity").not_null()),
+            description="Neither bought nor seen, or without an amount",
+            unit="events",
+        ),
+        Count(name="positive", where=column("doubled") > column("amount"), description="Of value", unit="events"),
         CountDistinct("event_type", name="types", description="Types", unit="types"),
         CountDistinct(
             "quantity", name="quantities", where=column("amount") > 0.0, description="Quantities", unit="values"

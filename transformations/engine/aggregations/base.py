@@ -18,7 +18,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from transformations.engine.conditions import Condition, EachValue
+from transformations.engine.column_name import EachValue
+from transformations.engine.conditions import Condition
 from transformations.engine.dtypes import Dtype
 from transformations.engine.expectations import Expectation
 from transformations.engine.windows import Window
@@ -132,6 +133,10 @@ class Aggregation(ABC):
         """The column that is aggregated; None where events themselves are counted."""
         return None
 
+    def made_of(self) -> tuple[Aggregation, ...]:
+        """The aggregations that it was declared with: of a quotient, what is divided."""
+        return ()
+
     def parts(self) -> tuple[Aggregation, ...]:
         """The aggregations that select events: itself, or the two sides of a quotient."""
         return (self,)
@@ -139,8 +144,8 @@ class Aggregation(ABC):
     def columns(self) -> frozenset[str]:
         """All columns that its parts read."""
         read = {part.measured for part in self.parts() if part.measured}
-        conditions = [part.where for part in self.parts() if part.where]
-        return frozenset(read.union(leaf.column for condition in conditions for leaf in condition.comparisons()))
+        conditions = [part.where for part in self.parts() if part.where is not None]
+        return frozenset(read.union(*(condition.columns() for condition in conditions)))
 
     def computation(self) -> tuple[object, ...]:
         """What is computed, names and descriptions left out: equal for two aggregations that give equal values."""

@@ -76,6 +76,9 @@ class Ratio(_Quotient):
     def suffix(self) -> str:  # type: ignore[override]  # it depends on what is divided
         return "mean" if isinstance(self.denominator, Count | CountDistinct) else "ratio"
 
+    def made_of(self) -> tuple[Aggregation, ...]:
+        return self.numerator, self.denominator
+
     def sides(self) -> tuple[Aggregation, Aggregation]:
         return self.numerator, self.denominator
 
@@ -88,6 +91,9 @@ class Share(_Quotient):
 
     whole: Aggregation = field(kw_only=False)
     condition: Condition = field(kw_only=False)
+
+    def made_of(self) -> tuple[Aggregation, ...]:
+        return (self.whole,)
 
     def sides(self) -> tuple[Aggregation, Aggregation]:
         return self.whole.narrowed(self.condition), self.whole
