@@ -6,14 +6,26 @@ The reader imports nothing else of this project, so that everything else may imp
 from functools import lru_cache
 from pathlib import Path
 
-from validation.contracts.model import DTYPES, Column, Contract, ContractError, Delivery, Reference, nearest
+from validation.contracts.model import (
+    DTYPES,
+    Column,
+    Contract,
+    ContractError,
+    CsvDialect,
+    Delivery,
+    FileForm,
+    Reference,
+    nearest,
+)
 
 __all__ = [
     "DTYPES",
     "Column",
     "Contract",
     "ContractError",
+    "CsvDialect",
     "Delivery",
+    "FileForm",
     "Reference",
     "contract_names",
     "read_contract",

@@ -1,7 +1,7 @@
 """What a contract says of a source, as plain frozen values."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from difflib import get_close_matches
 from pathlib import Path
@@ -12,6 +12,7 @@ import click
 DTYPES = ("Int64", "Float64", "String", "Bool", "UnixTimestamp", "Date")
 
 Delivery: TypeAlias = Literal["append", "snapshot"]
+UNQUOTED = ""  # the `quote` and `escape` of a file in which no character is special
 
 
 class ContractError(click.ClickException, ValueError):
@@ -25,7 +26,10 @@ class ContractError(click.ClickException, ValueError):
 
 @dataclass(frozen=True)
 class Column:
-    """One column: `dtype` is one of DTYPES, `minimum` and `maximum` are inclusive, `allowed` empty means any value."""
+    """One column: `dtype` is one of DTYPES, `minimum` and `maximum` are inclusive, `allowed` empty means any value.
+
+    physical_name: the column's name in a delivered file, where it is another.
+    """
 
     name: str
     dtype: str
@@ -35,6 +39,51 @@ class Column:
     minimum: float | None = None
     maximum: float | None = None
     allowed: tuple[object, ...] = ()
+    physical_name: str | None = None
+
+    @property
+    def in_file(self) -> str:
+        """The column's name in a delivered file."""
+        return self.physical_name or self.name
+
+
+@dataclass(frozen=True)
+class CsvDialect:
+    """What the characters of a CSV file mean; nothing of it is ever guessed at ingestion.
+
+    quote: encloses a cell that holds delimiters, quotes or newlines; "" where no cell is enclosed. escape: stands
+    before a quote within such a cell, the quote itself (doubled) or a backslash. header: whether the first line names
+    the columns; without it they come in the contract's order. encoding: any name that Python knows. comment: a line
+    that begins with it is no row.
+    """
+
+    delimiter: str = ","
+    quote: str = '"'
+    escape: str = '"'
+    header: bool = True
+    encoding: str = "utf-8"
+    comment: str | None = None
+
+    def as_property(self) -> dict[str, object]:
+        """The value of the contract's `csv` property, every key said; `dialect_of` reads it back."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class FileForm:
+    """All that a contract says of its files. csv: None means the usual dialect of the file's ending.
+
+    null_tokens: cells of a CSV file that mean null, besides the empty one. ignored_columns: left out knowingly.
+    """
+
+    csv: CsvDialect | None = None
+    null_tokens: tuple[str, ...] = ()
+    ignored_columns: tuple[str, ...] = ()
+    ignores_header_case: bool = False
+
+    def folded(self, name: str) -> str:
+        """A column's name as it is compared with others: without case, where the contract says so."""
+        return name.casefold() if self.ignores_header_case else name
 
 
 @dataclass(frozen=True)
@@ -69,6 +118,7 @@ class Contract:
     valid_from: datetime | None
     delivery: Delivery
     references: tuple[Reference, ...] = ()
+    form: FileForm = FileForm()
     path: Path | None = None
 
     @property

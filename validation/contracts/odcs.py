@@ -9,6 +9,7 @@ from typing import cast
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from validation.contracts.document import Node, read_document
+from validation.contracts.file_form import file_form
 from validation.contracts.marks import refuse_open_marks
 from validation.contracts.model import Column, Contract, Delivery, Reference, nearest
 from validation.contracts.vocabulary import COLUMN_PROPERTIES, REFERENCE_PROPERTIES, SOURCE_PROPERTIES, refuse_unknown
@@ -52,6 +53,7 @@ def contract_of_file(path: Path) -> Contract:
         valid_from=_valid_from(properties, event_time),
         delivery=_delivery(properties, event_time, columns, key),
         references=tuple(_references(source, columns)),
+        form=file_form(properties, columns),
         path=path,
     )
 
@@ -97,6 +99,7 @@ def _column(node: Node) -> Column:
         minimum=minimum,
         maximum=maximum,
         allowed=_allowed(node, name, dtype),
+        physical_name=node.optional("physicalName", str, "the column's name in the file, in quotes"),
     )
 
 
