@@ -93,9 +93,16 @@ def _value_fault(contract: Contract, finding: Finding) -> str:
             return f"{_plural(count, 'value')} that {'are' if count != 1 else 'is'} {kind}"
         case "event time":
             return f"{_plural(count, 'value')} outside the years {spec.minimum:.0f} to {spec.maximum:.0f}"
+        case "future":
+            latest = spec.values[0]
+            return f"{_plural(count, 'value')} after {latest}, the clock's now{_lead(contract)}"
         case "range":
             return f"{_plural(count, 'value')} {_outside(spec.minimum, spec.maximum)}"
     return f"{_plural(count, 'value')} outside the {len(spec.values)} allowed"
+
+
+def _lead(contract: Contract) -> str:
+    return f" and {contract.future_allowed} more" if contract.future_allowed else ""
 
 
 def _value_remedy(contract: Contract, finding: Finding) -> str:
@@ -104,6 +111,8 @@ def _value_remedy(contract: Contract, finding: Finding) -> str:
             return "Fix the source: a key is never null."
         case "nulls":
             return "Fix the source, or write required: false in a new contract version."
+        case "future":
+            return "Fix the source or this machine's clock, or state in the contract by how much: futureAllowed."
         case "range":
             return "Fix the source, or widen minimum and maximum in a new contract version."
         case "allowed values":

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import date, datetime
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from transformations.engine import raw_sql
+from transformations.engine.business_days import day_of_instant
 from transformations.engine.duck import identifier, identifiers, literal
 from transformations.engine.raw_zone import RawSnapshot
 from validation.check_messages import Finding, columns_phrase, message
@@ -27,6 +29,7 @@ Rule: TypeAlias = Literal[
     "nulls",
     "finite",
     "event time",
+    "future",
     "range",
     "allowed values",
     "unique key",
@@ -77,12 +80,14 @@ Sources: TypeAlias = Mapping[str, tuple[Contract, RawSnapshot | None]]
 """The contracts of referenced sources, with their raw tables; None where nothing has been ingested yet."""
 
 
-def compile_checks(contract: Contract, keys_only: bool = False) -> tuple[CheckSpec, ...]:
-    """All that a contract asserts of a drop, or of a file of keys to retract."""
+def compile_checks(contract: Contract, keys_only: bool = False, now: datetime | None = None) -> tuple[CheckSpec, ...]:
+    """All that a contract asserts of a drop, or of a file of keys to retract; `now`: rows may not lie after it."""
     names = contract.key if keys_only else contract.column_names
     specs = [CheckSpec("missing column", names), CheckSpec("unknown column", names)]
     for name in names:
         specs += _column_checks(contract, contract.column(name))
+    if contract.event_time in names and now is not None:
+        specs.append(CheckSpec("future", (contract.event_time,), values=(_latest(contract, now),)))
     if contract.key:
         specs.append(CheckSpec("unique key", contract.key))
     if not keys_only:
@@ -91,6 +96,12 @@ def compile_checks(contract: Contract, keys_only: bool = False) -> tuple[CheckSp
             for reference in contract.references
         )
     return tuple(specs)
+
+
+def _latest(contract: Contract, now: datetime) -> datetime | date:
+    """The last moment of an event, or its last day where events are known by the day alone."""
+    latest = now + contract.future_allowed
+    return day_of_instant(latest, contract.business_day_zone) if contract.has_date_only_event_time else latest
 
 
 def _column_checks(contract: Contract, column: Column) -> list[CheckSpec]:
@@ -192,6 +203,8 @@ def _predicate(spec: CheckSpec, how: Conversion) -> str | None:
             return how.infinite
         case "event time":
             return f"year({how.value}) NOT BETWEEN {spec.minimum} AND {spec.maximum}"
+        case "future":
+            return f"{how.value} > {literal(spec.values[0])}"
         case "range":
             bounds = (("<", spec.minimum), (">", spec.maximum))
             outside = " OR ".join(f"{how.value} {sign} {literal(end)}" for sign, end in bounds if end is not None)

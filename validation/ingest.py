@@ -40,17 +40,18 @@ class ContractViolationError(DataError):
 
 @dataclass(frozen=True)
 class Delivery:
-    """What to ingest: a file of rows of a source, or of keys to retract.
+    """What to ingest: a file of rows of a source, or of keys to retract; no file: a word on completeness alone.
 
     complete_through: the last business day, inclusive, of which all events are there. valid_from: from when rows
-    without an event time hold; naive is UTC.
+    without an event time hold; naive is UTC. correction: it may replace stored rows and take completeness back.
     """
 
     source: str
-    path: Path
+    path: Path | None
     complete_through: date | None = None
     valid_from: datetime | None = None
     retract: bool = False
+    correction: bool = False
 
 
 @dataclass(frozen=True)
@@ -58,11 +59,13 @@ class Ingestion:
     """What became of a delivery; `drop` is None where it changed nothing, and then nothing was published.
 
     first_day, last_day: the business days of the rows written (None where none was). version: the raw table's, now.
+    before: through which day the source was complete until now.
     """
 
     source: str
     file_name: str
     delivered: int
+    before: date | None
     drop: Drop | None
     first_day: date | None
     last_day: date | None
@@ -82,16 +85,19 @@ def check_drop(source: str, path: Path, settings: Settings) -> Report:
 def ingest_drop(delivery: Delivery, settings: Settings) -> Ingestion:
     """Publish a delivery as one drop, or raise and publish nothing.
 
-    A file that is the newest drop already has nothing to do; a later `complete_through` alone is still recorded.
+    A file that is the newest drop already has nothing to do; another `complete_through` alone is still recorded.
     Raises ContractViolationError with every violation, UsageError for options that do not fit the source.
     """
     started = time.monotonic()
     contract = read_contract(delivery.source, settings.contracts)
     table = RawTable(contract, settings.raw_dir)
+    before = table.snapshot() if table.exists() else None
+    if delivery.path is None:
+        drop = _declare(table, contract, delivery, settings.now())
+        return _ingestion(before, table.snapshot(), "", drop, Report(0, ()), time.monotonic() - started)
     with duck.session() as connection:
         file = open_drop(connection, delivery.path)
         origin = Origin(file.name, content_hash(file.path), settings.now())
-        before = table.snapshot() if table.exists() else None
         if delivery.retract:
             _refuse_retraction(contract, delivery, before)
         if before is not None and _is_newest(before, delivery, origin):
@@ -103,7 +109,7 @@ def ingest_drop(delivery: Delivery, settings: Settings) -> Ingestion:
                 raise ContractViolationError(report, f"Nothing of {file.name} was written.")
             with readable(file.path):
                 drop = _publish(connection, contract, table, file, origin, delivery)
-    return _ingestion(table.snapshot(), file, drop, report, time.monotonic() - started)
+    return _ingestion(before, table.snapshot(), file.name, drop, report, time.monotonic() - started)
 
 
 def canonical_rows(
@@ -147,7 +153,7 @@ def _check(
 ) -> Report:
     sources: Sources = {reference.source: _source(reference.source, settings) for reference in contract.references}
     with readable(file.path):
-        return run_checks(connection, contract, file, compile_checks(contract, keys_only), sources)
+        return run_checks(connection, contract, file, compile_checks(contract, keys_only, settings.now()), sources)
 
 
 def _source(name: str, settings: Settings) -> tuple[Contract, RawSnapshot | None]:
@@ -167,7 +173,7 @@ def _publish(
     if delivery.retract:
         return table.retract(canonical_rows(connection, contract, file, contract.key), origin)
     rows = canonical_rows(connection, contract, file, contract.column_names)
-    return table.append(rows, origin, delivery.complete_through, delivery.valid_from)
+    return table.append(rows, origin, delivery.complete_through, delivery.valid_from, delivery.correction)
 
 
 def _refuse_retraction(contract: Contract, delivery: Delivery, before: RawSnapshot | None) -> None:
@@ -175,7 +181,8 @@ def _refuse_retraction(contract: Contract, delivery: Delivery, before: RawSnapsh
         raise UsageError(f"{contract.file_name}: no column is part of the key, so no row can be named to retract.")
     if delivery.complete_through is not None or delivery.valid_from is not None:
         raise UsageError(
-            "A retraction takes rows back and says nothing of time: leave --complete-through and --valid-from out."
+            "A retraction takes rows back and says nothing of time: leave --complete-through and --valid-from out. "
+            "Completeness that these rows alone brought about goes with them."
         )
     if before is None:
         raise DataError(f"{contract.name}: nothing has been ingested yet, so there is nothing to retract.")
@@ -194,19 +201,34 @@ def _is_newest(before: RawSnapshot, delivery: Delivery, origin: Origin) -> bool:
 def _advance(
     table: RawTable, contract: Contract, origin: Origin, delivery: Delivery, before: RawSnapshot
 ) -> Drop | None:
-    """The file is there already; only a later complete-through, if any, is new."""
+    """The file is there already; only another complete-through, if any, is new."""
     through = delivery.complete_through
-    if through is None or (before.complete_through is not None and through <= before.complete_through):
+    if through is None or through == before.complete_through:
         return None
-    return table.append(source_schema(contract).empty_table(), origin, complete_through=through)
+    rows = source_schema(contract).empty_table()
+    return table.append(rows, origin, complete_through=through, correction=delivery.correction)
 
 
-def _ingestion(after: RawSnapshot, file: DropFile, drop: Drop | None, report: Report, seconds: float) -> Ingestion:
+def _declare(table: RawTable, contract: Contract, delivery: Delivery, now: datetime) -> Drop | None:
+    """A word on completeness, without a file."""
+    if delivery.complete_through is None:
+        raise UsageError(f"{contract.name}: neither a file nor --complete-through is given. Give one of them.")
+    if delivery.retract or delivery.valid_from is not None:
+        raise UsageError("--retract and --valid-from say what FILE holds. Give the file, or leave them out.")
+    origin = Origin("", f"complete through {delivery.complete_through}", now)
+    rows = source_schema(contract).empty_table()
+    return table.append(rows, origin, delivery.complete_through, correction=delivery.correction)
+
+
+def _ingestion(
+    before: RawSnapshot | None, after: RawSnapshot, file_name: str, drop: Drop | None, report: Report, seconds: float
+) -> Ingestion:
     parts = after.parts_since(drop.version - 1) if drop else ()
     return Ingestion(
         source=after.source,
-        file_name=file.name,
+        file_name=file_name,
         delivered=report.rows,
+        before=before.complete_through if before else None,
         drop=drop,
         first_day=day_of_number(min(part.first_day for part in parts)) if parts else None,
         last_day=day_of_number(max(part.last_day for part in parts)) if parts else None,

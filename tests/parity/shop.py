@@ -190,7 +190,7 @@ class Shop:
             contract = self.resolved()[0].contract
             origin = Origin("drop", f"{len(self.sales)} {self.now} {sales}", self.now)
             table = pa.Table.from_pylist(list(sales), source_schema(contract))
-            RawTable(contract, get_settings().raw_dir).append(table, origin, complete_through=day)
+            RawTable(contract, get_settings().raw_dir).append(table, origin, complete_through=day, correction=True)
 
     def retract(self, *sale_ids: int) -> None:
         for each in sale_ids:

@@ -115,7 +115,7 @@ def test_a_date_only_event_happens_at_the_last_microsecond_of_its_business_day(s
 
 def test_a_broken_contract_writes_nothing_and_tells_all_violations(sources):
     with pytest.raises(ContractViolationError) as error:
-        deliver(sources, "events", events((1, -1.0, "2020-01-03"), (1, 1.0, "2020-03-08 02:30")), "bad.parquet")
+        deliver(sources, "events", events((1, -1.0, "2020-01-03"), (1, 1.0, "2019-03-10 02:30")), "bad.parquet")
     assert error.value.exit_code == 3
     assert [violation.spec.rule for violation in error.value.report.violations] == [
         "range",
@@ -154,6 +154,53 @@ def test_a_later_completeness_alone_is_recorded_once(sources):
     assert (said.drop.rows, said.version, said.complete_through) == (0, 1, date(2020, 1, 10))
     again = deliver(sources, "events", rows, complete_through=date(2020, 1, 10))
     assert (again.drop, again.version, again.complete_through) == (None, 1, date(2020, 1, 10))
+
+
+def test_an_earlier_completeness_is_refused_or_recorded_as_a_correction(sources):
+    rows = events((1, 1.0, "2020-01-03"))
+    deliver(sources, "events", rows, complete_through=date(2020, 1, 20))
+    with pytest.raises(UsageError, match=r"is complete through 2020-01-20 already"):
+        deliver(sources, "events", rows, complete_through=date(2020, 1, 10))
+    taken = deliver(sources, "events", rows, complete_through=date(2020, 1, 10), correction=True)
+    assert (taken.before, taken.complete_through) == (date(2020, 1, 20), date(2020, 1, 10))
+
+
+def test_completeness_is_declared_without_a_file(sources):
+    deliver(sources, "events", events((1, 1.0, "2020-01-03")))
+    said = ingest_drop(Delivery("events", None, date(2020, 1, 10)), sources)
+    assert (said.drop.rows, said.complete_through) == (0, date(2020, 1, 10))
+    assert ingest_drop(Delivery("events", None, date(2020, 1, 10)), sources).drop is None
+    with pytest.raises(UsageError, match=r"neither a file nor --complete-through"):
+        ingest_drop(Delivery("events", None), sources)
+    with pytest.raises(UsageError, match=r"say what FILE holds"):
+        ingest_drop(Delivery("events", None, date(2020, 1, 10), retract=True), sources)
+
+
+def test_a_row_later_than_the_clock_is_refused(sources):
+    at_the_clock, after_it = "2020-02-01 07:00", "2020-02-01 07:00:00.000001"  # in New York: the clock is at 12:00 UTC
+    deliver(sources, "events", events((1, 1.0, "2020-01-31"), (2, 1.0, at_the_clock)))
+    with pytest.raises(ContractViolationError, match=r"column 'at' has 1 value after 2020-02-01 12:00:00\+00:00"):
+        deliver(sources, "events", events((3, 1.0, "2020-02-01"), (4, 1.0, after_it)), "later.parquet")
+    assert current(sources, "events", "id") == [(1,), (2,)]
+
+
+def test_days_after_todays_business_day_are_refused(sources):
+    def days(*rows: date) -> pa.Table:
+        return pa.table({"id": list(range(len(rows))), "day": pa.array(rows, pa.date32())})
+
+    assert deliver(sources, "days", days(date(2020, 1, 31), date(2020, 2, 1))).complete_through == date(2020, 1, 31)
+    with pytest.raises(ContractViolationError, match=r"column 'day' has 1 value after 2020-02-01, the clock's now"):
+        deliver(sources, "days", days(date(2020, 2, 1), date(2020, 2, 2)), "later.parquet")
+
+
+def test_a_contract_may_allow_rows_ahead_of_the_clock_which_complete_nothing(sources):
+    contract = sources.contracts / "events.yaml"
+    lead = "customProperties: [{ property: futureAllowed, value: P400D }, "
+    contract.write_text(contract.read_text().replace("customProperties: [", lead, 1))
+    booked = deliver(sources, "events", events((1, 1.0, "2020-01-20"), (2, 1.0, "2021-01-03")))
+    assert booked.complete_through == date(2020, 1, 19)
+    with pytest.raises(ContractViolationError, match=r"the clock's now and 400 days, 0:00:00 more"):
+        deliver(sources, "events", events((3, 1.0, "2031-01-03")), "later.parquet")
 
 
 def test_an_overlapping_file_adds_only_what_is_new(sources):

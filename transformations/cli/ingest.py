@@ -44,17 +44,23 @@ def source_names(_context: click.Context, _parameter: click.Parameter, incomplet
     epilog="""\b
 Examples:
   features ingest clicks clicks-2020-01.parquet --complete-through 2020-01-31
-  features ingest clicks corrected.csv                # rows of a known key replace the earlier ones
+  features ingest clicks corrected.csv --correction   # rows of a known key replace the earlier ones
+  features ingest clicks --complete-through 2020-02-01    # a day without events
   features ingest clicks bogus-keys.csv --retract     # the rows of these keys are taken back
   features ingest accounts accounts.parquet --valid-from 2020-02-01T00:00:00-05:00
 
 \b
 A file that breaks its contract is refused whole (exit code 3); `features contract check` tries one without writing.
 Ingesting the newest file again finds nothing to do.
+
+\b
+Without --complete-through, a file completes its source through the day before its newest row. More than 7 days in a
+row without a row, and more than twice as many as ever before, may be missing days: the file is refused until
+--complete-through says how far the source is complete. What was completed by retracted rows alone is taken back.
 """
 )
 @click.argument("source", shell_complete=source_names)
-@click.argument("file", type=click.Path(path_type=Path))
+@click.argument("file", type=click.Path(path_type=Path), required=False)
 @click.option(
     "--complete-through",
     callback=parse_day,
@@ -70,23 +76,29 @@ Ingesting the newest file again finds nothing to do.
     "validFrom, then the moment of ingestion]",
 )
 @click.option("--retract", is_flag=True, help="FILE holds keys: take back the rows that have them.")
+@click.option(
+    "--correction",
+    is_flag=True,
+    help="FILE may replace rows of other days and any number of them; --complete-through may take days back.",
+)
 @json_option
 def ingest(
     source: str,
-    file: Path,
+    file: Path | None,
     complete_through: date | None,
     valid_from: datetime | None,
     retract: bool,
+    correction: bool,
     as_json: bool,
 ) -> None:
     """Take FILE (Parquet or CSV) of SOURCE through its contract into the raw zone, as one drop.
 
-    All of it becomes visible at once, or nothing does.
+    All of it becomes visible at once, or nothing does. Without FILE, --complete-through alone is recorded.
     """
     from validation.ingest import Delivery, ingest_drop
 
-    delivery = Delivery(source, file, complete_through, valid_from, retract)
-    with progress(f"Ingesting {file.name} into {source}"):
+    delivery = Delivery(source, file, complete_through, valid_from, retract, correction)
+    with progress(f"Ingesting {file.name} into {source}" if file else f"Completing {source}"):
         ingestion = ingest_drop(delivery, get_settings())
     if as_json:
         print_json(_document(ingestion))
@@ -125,9 +137,11 @@ def _lines(ingestion: Ingestion, delivery: Delivery) -> list[str]:
     if drop is None:
         is_unknown = delivery.retract and ingestion.delivered
         reason = "no current row has one of its keys" if is_unknown else "it is there already"
+        if not ingestion.file_name:
+            return [f"{source}: nothing to do ({state})"]
         return [f"{source}: nothing to do for {ingestion.file_name}, {reason} ({state})"]
     if not drop.rows:
-        return [f"{source}: no new row, now {state}"]
+        return [f"{source}: no new row, now {state}", *_taken_back(ingestion)]
     verb = "retracted" if drop.retracts else "written"
     days = _days(ingestion) if drop.valid_from is None else f", valid from {drop.valid_from.isoformat()}"
     lines = [f"{source}: {_rows(drop.rows)} {verb}{days}, {human_duration(ingestion.seconds)}; now {state}"]
@@ -135,7 +149,14 @@ def _lines(ingestion: Ingestion, delivery: Delivery) -> list[str]:
         lines.append(f"  left out as current already: {_rows(drop.unchanged)} of {ingestion.file_name}")
     if drop.supersedes and not drop.retracts:
         lines.append(f"  superseded: {_rows(drop.supersedes)} of earlier drops")
-    return lines + [f"  {note}" for note in ingestion.notes]
+    return [*lines, *_taken_back(ingestion), *(f"  {note}" for note in ingestion.notes)]
+
+
+def _taken_back(ingestion: Ingestion) -> list[str]:
+    before, through = ingestion.before, ingestion.complete_through
+    if before is None or (through is not None and through >= before):
+        return []
+    return [f"  no longer complete through {before}: `features build` takes back what was computed of the days since"]
 
 
 def _rows(count: int) -> str:

@@ -43,22 +43,22 @@ def raw_schema(contract: Contract) -> pa.Schema:
 
 @dataclass(frozen=True)
 class WrittenRows:
-    """What one drop wrote: finished files (paths relative to the table), their rows, and the newest business day."""
+    """What one drop wrote: finished files (paths relative to the table), how many rows, and their days, ascending."""
 
     files: tuple[NewFile, ...]
     rows: int
-    last_day: int | None
+    days: tuple[int, ...]
 
 
 def write_files(batches: Iterable[pa.RecordBatch], contract: Contract, table: Path, drop: int) -> WrittenRows:
     """Write sorted batches of contract columns, `_event_timestamp` and `_retracted` into a new folder of the table."""
     folder = f"drop-{drop:06d}-{uuid4().hex[:8]}"
     files: list[NewFile] = []
-    last_days: list[int] = []
+    days: set[int] = set()
     for rows in _by_file(_with_system_columns(batch, contract, drop) for batch in batches):
-        last_days.append(_bounds(rows.column(BUSINESS_DAY))[1])
+        days.update(np.unique(rows.column(BUSINESS_DAY).to_numpy()).tolist())
         files.append(_write_file(rows, table, f"{folder}/part-{len(files):05d}.parquet"))
-    return WrittenRows(tuple(files), sum(file.rows for file in files), max(last_days, default=None))
+    return WrittenRows(tuple(files), sum(file.rows for file in files), tuple(sorted(days)))
 
 
 def _by_file(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:

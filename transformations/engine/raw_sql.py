@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from transformations.engine.duck import identifier, identifiers, literal, parquet, same
-from transformations.engine.raw_files import DROP, EVENT_TIMESTAMP, RETRACTED, SYSTEM_COLUMNS
+from transformations.engine.raw_files import BUSINESS_DAY, DROP, EVENT_TIMESTAMP, RETRACTED, SYSTEM_COLUMNS
 from validation.contracts import Contract
 
 if TYPE_CHECKING:
@@ -33,12 +33,14 @@ SQL_TYPES = {
 class Changes:
     """A relation of rows to write (contract columns, `_event_timestamp`, `_retracted`), and what they mean.
 
-    unchanged: delivered rows that are current already; supersedes: earlier rows whose identity is written again.
+    delivered: rows of the file; unchanged: those that are current already; supersedes: earlier rows whose identity is
+    written again.
     """
 
     relation: str
     unchanged: int = 0
     supersedes: int = 0
+    delivered: int = 0
 
 
 def current(
@@ -87,10 +89,38 @@ def appended(
     connection.execute(f"CREATE TEMP TABLE state AS SELECT * FROM current_rows {_newest(contract)}")
     agrees = same("delivered", "state", contract.column_names)
     connection.execute(f"CREATE TEMP TABLE changes AS SELECT delivered.* FROM delivered ANTI JOIN state ON {agrees}")
-    unchanged = _count(connection, "delivered") - _count(connection, "changes")
+    count = _count(connection, "delivered")
+    unchanged = count - _count(connection, "changes")
     if contract.delivery == "snapshot":
         connection.execute(f"INSERT INTO changes {_vanished(contract, moment)}")
-    return Changes("changes", unchanged, _superseded(connection, contract))
+    return Changes("changes", unchanged, _superseded(connection, contract), count)
+
+
+def replaced(contract: Contract) -> str:
+    """A query of the current rows that `changes` replace: key, their `_business_day`, the new `_event_timestamp`."""
+    key, event = identifiers(contract.key, "current_rows"), identifier(EVENT_TIMESTAMP)
+    return (
+        f"SELECT {key}, {identifier(BUSINESS_DAY)}, changes.{event} FROM current_rows "
+        f"JOIN changes USING ({identifiers(contract.key)}) ORDER BY {key}"
+    )
+
+
+def newest_days(connection: DuckDBPyConnection, contract: Contract, files: Sequence[str]) -> tuple[int | None, ...]:
+    """The newest business days, as numbers: of the current rows that `changes` replace, and of all others."""
+    newest, key = f"max({identifier(BUSINESS_DAY)})", identifiers(contract.key)
+    rows = current_rows(connection, contract, files, has_superseded=True)
+    of_replaced = f"SELECT {newest} FROM current_rows SEMI JOIN changes USING ({key})"
+    of_others = f"SELECT {newest} FROM {rows} AS others ANTI JOIN changes USING ({key})"
+    return tuple(connection.execute(f"SELECT ({of_replaced}), ({of_others})").fetchall()[0])
+
+
+def days(connection: DuckDBPyConnection, files: Sequence[str]) -> list[int]:
+    """All business days, as numbers, of which these files have a row that is no retraction."""
+    if not files:
+        return []
+    day, retraction = identifier(BUSINESS_DAY), identifier(RETRACTED)
+    query = f"SELECT DISTINCT {day} FROM {parquet(files)} WHERE NOT {retraction}"
+    return [row[0] for row in connection.execute(query).fetchall()]
 
 
 def retracted(connection: DuckDBPyConnection, contract: Contract, files: Sequence[str]) -> Changes:

@@ -9,14 +9,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
 from transformations.engine import duck, raw_sql, storage
-from transformations.engine.business_days import day_of_instant, day_of_number
+from transformations.engine.business_days import day_of_number
+from transformations.engine.completeness import declared_through, derived_through, remaining_through
 from transformations.engine.errors import ConflictError, DataError, UsageError
 from transformations.engine.raw_files import (
     BUSINESS_DAY,
@@ -29,6 +30,7 @@ from transformations.engine.raw_files import (
     source_schema,
     write_files,
 )
+from transformations.engine.superseding import refuse_superseding
 from validation.contracts import Contract
 
 __all__ = ["SYSTEM_COLUMNS", "Drop", "Origin", "RawFile", "RawSnapshot", "RawTable", "raw_schema", "read_current"]
@@ -50,6 +52,7 @@ class Drop:
     """One accepted delivery: `rows` were written, `unchanged` more were current already.
 
     supersedes: rows of earlier drops that it replaces or retracts. valid_from: only where the source has no event time.
+    complete_through: of the source, from this drop on; is_declared: by the command's word, not by the rows delivered.
     """
 
     number: int
@@ -63,6 +66,7 @@ class Drop:
     unchanged: int = 0
     retracts: bool = False
     valid_from: datetime | None = None
+    is_declared: bool = True  # records of drops that do not say are held to mean it
 
 
 @dataclass(frozen=True)
@@ -146,8 +150,7 @@ class RawTable:
         drops = tuple(_drop(commit) for commit in storage.commits(table, _RECORD))
         if not drops:
             raise DataError(f"{self.folder} is a Delta table without a drop of ours. Give the raw zone its own folder.")
-        complete_through = max((drop.complete_through for drop in drops if drop.complete_through), default=None)
-        return RawSnapshot(name, table.version(), _parts(table, self.folder), drops, complete_through)
+        return RawSnapshot(name, table.version(), _parts(table, self.folder), drops, drops[-1].complete_through)
 
     def append(
         self,
@@ -155,12 +158,14 @@ class RawTable:
         origin: Origin,
         complete_through: date | None = None,
         valid_from: datetime | None = None,
+        correction: bool = False,
     ) -> Drop | None:
         """Publish a drop of rows in the columns and types of `source_schema`; None where it changes nothing.
 
         A row that is current already is not written again. In a source that delivers snapshots, a key that the drop
         lacks gets a row of nulls at the drop's moment. complete_through: the last business day, inclusive, of which all
-        events are there; by default the day before the newest event's; it never goes back.
+        events are there; by default the day before the newest event's (see `completeness`). correction: it may replace
+        rows as it likes, and take completeness back; else DataError and UsageError.
         Raises ConflictError when another writer holds the table, UsageError for an argument that cannot apply.
         """
         self._require_columns(rows.schema)
@@ -171,10 +176,17 @@ class RawTable:
             known = not self.contract.key and before is not None and _has_content(before, origin.content_hash)
             connection.register(raw_sql.DELIVERED, source_schema(self.contract).empty_table() if known else rows)
             changes = raw_sql.appended(connection, self.contract, before.files if before else None, moment)
-            drop = replace(_draft(before, origin), valid_from=moment)
+            drop = replace(_draft(before, origin), valid_from=moment, is_declared=complete_through is not None)
+            previous = before.complete_through if before else None
+            if complete_through is not None:
+                asked = declared_through(self.contract, complete_through, previous, origin.ingested_at, correction)
+                drop = replace(drop, complete_through=asked)
+            if not correction:
+                refuse_superseding(connection, self.contract, changes, origin.file_name)
             written = self._write(connection, changes, drop.number)
-            through = self._complete_through(complete_through, before, written.last_day, origin.ingested_at)
-            return self._publish(written, changes, replace(drop, complete_through=through), before)
+            if complete_through is None and self.contract.event_time is not None:
+                drop = replace(drop, complete_through=self._derived(connection, before, changes, written, origin))
+            return self._publish(written, changes, drop, before)
 
     def retract(self, keys: pa.Table | pa.RecordBatchReader, origin: Origin) -> Drop | None:
         """Publish a drop that takes back every current row of these keys; None where there is no such row."""
@@ -187,7 +199,8 @@ class RawTable:
             self._refuse_other_identity()
             connection.register(raw_sql.DELIVERED, keys)
             changes = raw_sql.retracted(connection, self.contract, before.files)
-            drop = replace(_draft(before, origin), retracts=True, complete_through=before.complete_through)
+            through = self._remaining(connection, before, changes)
+            drop = replace(_draft(before, origin), retracts=True, complete_through=through, is_declared=False)
             return self._publish(self._write(connection, changes, drop.number), changes, drop, before)
 
     def writing(self) -> AbstractContextManager[None]:
@@ -215,8 +228,7 @@ class RawTable:
             schema = raw_schema(self.contract)
             version = storage.publish(self.folder, schema, written.files, _RECORD, record, sequence=drop.number)
         except ConflictError:
-            for folder in {(self.folder / file.path).parent for file in written.files}:
-                storage.discard(folder)
+            self._discard(written)
             raise
         return replace(drop, version=version)
 
@@ -240,25 +252,38 @@ class RawTable:
             )
         return moment
 
-    def _complete_through(
-        self, asked: date | None, before: RawSnapshot | None, last_day: int | None, now: datetime
+    def _remaining(self, connection: Any, before: RawSnapshot, changes: raw_sql.Changes) -> date | None:
+        """Through which day the source stays complete without the rows that are replaced or retracted."""
+        through = before.complete_through
+        if through is None or not changes.supersedes:
+            return through
+        replaced, others = raw_sql.newest_days(connection, self.contract, before.files)
+        if replaced is None or day_of_number(replaced) <= through:
+            return through
+        return remaining_through(before.drops, None if others is None else day_of_number(others))
+
+    def _derived(
+        self,
+        connection: Any,
+        before: RawSnapshot | None,
+        changes: raw_sql.Changes,
+        written: WrittenRows,
+        origin: Origin,
     ) -> date | None:
-        name, zone = self.contract.name, self.contract.business_day_zone
-        if self.contract.event_time is None:
-            if asked is not None:
-                raise UsageError(
-                    f"{self.contract.file_name}: {name} has no event time; its content holds until it is replaced, "
-                    f"and is always complete. Leave the day out."
-                )
-            return None
-        yesterday = day_of_instant(now, zone) - timedelta(days=1)
-        if asked is not None and asked > yesterday:
-            raise UsageError(
-                f"{name} cannot be complete through {asked}: in {zone} the last day that ended is {yesterday}."
+        """What a drop that says nothing of it completes; its files are discarded where that is in doubt."""
+        files = before.files if before else ()
+        previous = self._remaining(connection, before, changes) if before else None
+        try:
+            return derived_through(
+                self.contract, written.days, previous, origin.ingested_at, lambda: raw_sql.days(connection, files)
             )
-        newest = min(day_of_number(last_day) - timedelta(days=1), yesterday) if last_day is not None else None
-        previous = before.complete_through if before else None
-        return max((day for day in (previous, asked or newest) if day is not None), default=None)
+        except DataError:
+            self._discard(written)
+            raise
+
+    def _discard(self, written: WrittenRows) -> None:
+        for folder in {(self.folder / file.path).parent for file in written.files}:
+            storage.discard(folder)
 
     def _require_columns(self, schema: pa.Schema) -> None:
         wanted = source_schema(self.contract)

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Literal, TypeAlias
@@ -10,6 +10,9 @@ from typing import Literal, TypeAlias
 import click
 
 DTYPES = ("Int64", "Float64", "String", "Bool", "UnixTimestamp", "Date")
+
+SUPERSEDES_ALLOWED = 0.01
+"""Now and then a row of the day is delivered again as it has become since; a file of such rows is a correction."""
 
 Delivery: TypeAlias = Literal["append", "snapshot"]
 UNQUOTED = ""  # the `quote` and `escape` of a file in which no character is special
@@ -104,6 +107,8 @@ class Contract:
     its business day. Without one, every row of a drop holds from the drop's valid-from moment, the first from
     `valid_from`. Naive timestamps are local times of `timestamp_zone`. `delivery` says what a drop is: rows to add
     ("append") or the whole content ("snapshot"). An empty `key` means that every row stands for itself.
+    `future_allowed` is how far a row may lie after the clock, `supersedes_allowed` which share of the rows of an append
+    drop may replace stored ones without being called a correction.
     """
 
     name: str
@@ -120,6 +125,8 @@ class Contract:
     references: tuple[Reference, ...] = ()
     form: FileForm = FileForm()
     path: Path | None = None
+    future_allowed: timedelta = timedelta(0)
+    supersedes_allowed: float = SUPERSEDES_ALLOWED
 
     @property
     def file_name(self) -> str:

@@ -81,11 +81,33 @@ def test_overlaps_and_corrections_are_counted() -> None:
     write("first.parquet", [1, 2], [3, 4])
     write("second.parquet", [1, 2], [3, 5])
     invoke("clicks", "first.parquet")
-    lines = invoke("clicks", "second.parquet").stdout.splitlines()
+    lines = invoke("clicks", "second.parquet", "--correction").stdout.splitlines()
     assert lines[0].startswith("clicks: 1 row written of 2020-01-05, ")
     assert lines[1:] == [
         "  left out as current already: 1 row of second.parquet",
         "  superseded: 1 row of earlier drops",
+    ]
+
+
+def test_a_file_that_replaces_rows_unasked_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    write("first.parquet", [1, 2], [3, 4])
+    write("second.parquet", [1, 2], [13, 14])
+    invoke("clicks", "first.parquet")
+    assert run(["ingest", "clicks", "second.parquet"]) == 3
+    assert "2 of them by rows of another business day" in capsys.readouterr().err
+
+
+def test_completeness_is_declared_and_taken_back_without_a_file(capsys: pytest.CaptureFixture[str]) -> None:
+    write("jan.parquet", [1], [5])
+    invoke("clicks", "jan.parquet")
+    said = invoke("clicks", "--complete-through", "2020-01-20")
+    assert said.stdout == "clicks: no new row, now version 1, complete through 2020-01-20\n"
+    assert run(["ingest", "clicks", "--complete-through", "2020-01-10"]) == 2
+    assert "add --correction" in capsys.readouterr().err
+    taken = invoke("clicks", "--complete-through", "2020-01-10", "--correction")
+    assert taken.stdout.splitlines() == [
+        "clicks: no new row, now version 2, complete through 2020-01-10",
+        "  no longer complete through 2020-01-20: `features build` takes back what was computed of the days since",
     ]
 
 

@@ -103,7 +103,7 @@ class World:
     def deliver(self, rows: pa.Table, through: str) -> None:
         origin = Origin("visits.parquet", content_hash(rows), datetime(2024, 7, 1, tzinfo=UTC))
         contract = read_contract("visits", self.settings.contracts)
-        RawTable(contract, self.settings.raw_dir).append(rows, origin, date.fromisoformat(through))
+        RawTable(contract, self.settings.raw_dir).append(rows, origin, date.fromisoformat(through), correction=True)
 
     def create(self, folder: Path = Path(), **changes: Any) -> Manifest:
         return create(DatasetConfig.model_validate(CONFIG | changes), folder, self.store, self.settings)

@@ -74,7 +74,7 @@ class SalesWorld:
         """A literal table of sales; through: the last day of which all are there."""
         rows = pa.Table.from_pylist(parse_events(self.view, sales) if sales else [], source_schema(SALES))
         origin = Origin("literal", f"{sales}{through}", self.settings.now())
-        self.raw.append(rows, origin, complete_through=through and date.fromisoformat(through))
+        self.raw.append(rows, origin, complete_through=through and date.fromisoformat(through), correction=True)
 
     def retract(self, sale_id: int) -> None:
         keys = pa.table({"sale_id": [sale_id]})

@@ -100,7 +100,7 @@ def ingest(
 ) -> None:
     table = pa.Table.from_pylist(list(rows), source_schema(contract))
     origin = Origin("literal", repr(rows), settings.now())
-    RawTable(contract, settings.raw_dir).append(table, origin, complete_through=through)
+    RawTable(contract, settings.raw_dir).append(table, origin, complete_through=through, correction=True)
 
 
 def retract(settings: Settings, contract: Contract, keys: Sequence[Mapping[str, Any]]) -> None:

@@ -7,9 +7,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from transformations.engine import raw_files, storage
+from transformations.engine.completeness import remaining_through
 from transformations.engine.errors import DataError, UsageError
 from transformations.engine.raw_files import source_schema
-from transformations.engine.raw_zone import RawTable, read_current
+from transformations.engine.raw_zone import RawTable, _drop, read_current
 from validation.contracts import Column
 
 from .raw_tables import NOW, UTC_US, attributes, contract, current, events, keys, moment, origin, things
@@ -68,7 +69,7 @@ def test_an_older_version_stays_readable_and_files_since_it_are_known(tmp_path):
     table = RawTable(contract(), tmp_path)
     table.append(events((1, 1.0, "2020-01-03 12:00")), origin("first.parquet"))
     old = table.snapshot()
-    table.append(events((1, 9.0, "2020-01-03 12:00")), origin("second.parquet"))
+    table.append(events((1, 9.0, "2020-01-03 12:00")), origin("second.parquet"), correction=True)
     new = table.snapshot()
 
     assert read_current(old, table.contract, ["amount"]).to_pylist() == [{"amount": 1.0}]
@@ -100,7 +101,7 @@ def test_rows_of_another_type_are_refused(tmp_path):
 def test_a_later_drop_replaces_the_row_of_its_key(tmp_path):
     table = RawTable(contract(), tmp_path)
     table.append(events((1, 1.0, "2020-01-03 12:00"), (2, 2.0, "2020-01-03 13:00")), origin("first.parquet"))
-    correction = table.append(events((1, 5.0, "2020-01-05 12:00")), origin("second.parquet"))
+    correction = table.append(events((1, 5.0, "2020-01-05 12:00")), origin("second.parquet"), correction=True)
 
     assert correction.supersedes == 1
     assert table.snapshot().supersedes
@@ -129,7 +130,7 @@ def test_a_drop_that_changes_nothing_publishes_nothing(tmp_path):
 def test_a_correction_can_be_taken_back_by_delivering_the_first_row_again(tmp_path):
     table = RawTable(contract(), tmp_path)
     for name, amount in (("first", 1.0), ("second", 5.0), ("third", 1.0)):
-        table.append(events((1, amount, "2020-01-03 12:00")), origin(name))
+        table.append(events((1, amount, "2020-01-03 12:00")), origin(name), correction=True)
     assert current(table, "amount") == [(1.0,)]
     assert table.snapshot().drops[-1].supersedes == 2
 
@@ -251,12 +252,128 @@ def test_by_default_the_newest_events_day_may_still_be_filling(tmp_path):
     assert drop.complete_through == date(2020, 1, 3)  # 04:30 UTC is 4 January in New York
 
 
-def test_completeness_never_goes_back(tmp_path):
+def test_completeness_goes_back_only_as_a_correction(tmp_path):
     table = RawTable(contract(), tmp_path)
     table.append(events((1, 1.0, "2020-01-05 12:00")), origin("first"), complete_through=date(2020, 1, 20))
-    late = table.append(events((2, 1.0, "2020-01-02 12:00")), origin("second"), complete_through=date(2020, 1, 2))
-    assert late.complete_through == date(2020, 1, 20)
-    assert table.snapshot().complete_through == date(2020, 1, 20)
+    late = events((2, 1.0, "2020-01-02 12:00"))
+    with pytest.raises(UsageError, match=r"complete through 2020-01-20 already; 2020-01-02 would take days back"):
+        table.append(late, origin("second"), complete_through=date(2020, 1, 2))
+    assert table.append(late, origin("second")).complete_through == date(2020, 1, 20)
+    taken = table.append(events(), origin("word"), complete_through=date(2020, 1, 5), correction=True)
+    assert (taken.complete_through, table.snapshot().complete_through) == (date(2020, 1, 5), date(2020, 1, 5))
+
+
+def test_a_stretch_of_days_without_rows_is_not_completed_unsaid(tmp_path):
+    table = RawTable(contract(), tmp_path)
+    table.append(events((1, 1.0, "2020-01-01 12:00"), (2, 1.0, "2020-01-03 12:00")), origin("first"))
+    later = events((3, 1.0, "2020-01-12 12:00"), (4, 1.0, "2020-01-13 12:00"))
+    with pytest.raises(DataError, match=r"of 8 days between 2020-01-03 and 2020-01-12 there is no row") as error:
+        table.append(later, origin("second"))
+    assert "--complete-through 2020-01-12; if it is still to come, say --complete-through 2020-01-02" in str(
+        error.value
+    )
+    assert (table.snapshot().version, table.leftovers()) == (0, ())
+
+    assert table.append(later, origin("second"), complete_through=date(2020, 1, 2)).rows == 2
+    table.append(events((5, 1.0, "2020-01-06 12:00")), origin("between"))
+    assert table.snapshot().complete_through == date(2020, 1, 5)
+
+
+@pytest.mark.parametrize(
+    ("days", "through"),
+    [
+        ((1, 9, 10), 9),  # a week without rows is a quiet one
+        ((1, 11, 21), 20),  # every ten days: the source is like that
+    ],
+)
+def test_quiet_days_are_completed_with_the_rest(tmp_path, days, through):
+    rows = events(*((day, 1.0, f"2020-01-{day:02} 12:00") for day in days))
+    assert RawTable(contract(), tmp_path).append(rows, origin()).complete_through == date(2020, 1, through)
+
+
+def test_a_first_drop_with_a_hole_in_it_is_in_question_as_well(tmp_path):
+    rows = events(*((day, 1.0, f"2019-01-{day:02} 12:00") for day in (1, 2, 3)), (9, 1.0, "2019-12-30 12:00"))
+    with pytest.raises(DataError, match=r"of 360 days between 2019-01-03 and 2019-12-30"):
+        RawTable(contract(), tmp_path).append(rows, origin())
+    assert not RawTable(contract(), tmp_path).exists()
+
+
+def test_retracted_rows_take_back_what_they_alone_completed(tmp_path):
+    table = RawTable(contract(), tmp_path)
+    table.append(events((1, 1.0, "2020-01-01 12:00")), origin("first"), complete_through=date(2020, 1, 2))
+    table.append(events((2, 1.0, "2020-01-04 12:00"), (3, 1.0, "2020-01-09 12:00")), origin("second"))
+    assert table.snapshot().complete_through == date(2020, 1, 8)
+    assert table.retract(keys(3), origin("bogus")).complete_through == date(2020, 1, 3)
+    assert table.retract(keys(2), origin("bogus too")).complete_through == date(2020, 1, 2)
+    assert table.retract(keys(1), origin("all")).complete_through == date(2020, 1, 2)  # it was declared
+
+
+def test_retracting_older_rows_leaves_completeness_alone(tmp_path):
+    table = RawTable(contract(), tmp_path)
+    table.append(events((1, 1.0, "2020-01-02 12:00"), (2, 1.0, "2020-01-09 12:00")), origin("first"))
+    assert table.retract(keys(1), origin("bogus")).complete_through == date(2020, 1, 8)
+
+
+def test_a_correction_that_moves_the_newest_rows_takes_back_what_they_completed(tmp_path):
+    table = RawTable(contract(), tmp_path)
+    table.append(events((1, 1.0, "2020-01-02 12:00"), (2, 1.0, "2020-01-09 12:00")), origin("first"))
+    moved = table.append(events((2, 1.0, "2020-01-03 12:00")), origin("second"), correction=True)
+    assert moved.complete_through == date(2020, 1, 2)
+
+
+def test_what_was_declared_before_a_correction_took_it_back_stays_taken_back(tmp_path):
+    table = RawTable(contract(), tmp_path)
+    table.append(events((1, 1.0, "2020-01-02 12:00")), origin("first"), complete_through=date(2020, 1, 20))
+    table.append(events(), origin("word"), complete_through=date(2020, 1, 3), correction=True)
+    table.append(events((2, 1.0, "2020-01-06 12:00")), origin("second"))
+    assert table.retract(keys(2), origin("bogus")).complete_through == date(2020, 1, 3)
+
+
+def test_a_drop_recorded_without_a_word_on_the_matter_counts_as_declared(tmp_path):
+    facts = {"number": 1, "file_name": "old", "content_hash": "1", "rows": 1, "ingested_at": "2020-01-10T00:00:00Z"}
+    facts |= {"complete_through": "2020-01-08", "supersedes": 0, "unchanged": 0, "retracts": False, "valid_from": None}
+    old = _drop(storage.Commit(0, facts))
+    assert old.is_declared
+    assert remaining_through([old], None) == date(2020, 1, 8)
+
+
+# --- replacing rows --------------------------------------------------------------------------------------------------
+
+
+def test_a_drop_that_replaces_rows_of_another_day_is_refused_unless_it_is_a_correction(tmp_path):
+    table = RawTable(contract(), tmp_path)
+    table.append(events((1, 1.0, "2020-01-03 12:00"), (2, 2.0, "2020-01-03 13:00")), origin("january.parquet"))
+    february = events((1, 7.0, "2020-01-04 12:00"), (3, 3.0, "2020-01-04 13:00"))
+    with pytest.raises(DataError) as error:
+        table.append(february, origin("february.parquet"))
+    assert str(error.value) == (
+        "events.yaml: drop february.parquet would replace 1 stored rows, of the days 2020-01-03 to 2020-01-03, by "
+        "their key: 1 of them by rows of another business day (allowed without a word: 0), and 50.00% of the 2 rows "
+        "delivered (allowed: 1.00%), such as id 1 of 2020-01-03 by one of 2020-01-04. If it corrects these rows, say "
+        "--correction. If they are new rows, the key does not identify a row: mend primaryKey, or raise "
+        "supersedesAllowed. Nothing was written."
+    )
+    assert (current(table, "id"), table.leftovers()) == ([(1,), (2,)], ())
+    assert table.append(february, origin("february.parquet"), correction=True).supersedes == 1
+
+
+@pytest.mark.parametrize(("allowed", "is_refused"), [(0.0, True), (0.49, True), (0.5, False)])
+def test_more_than_the_allowed_share_of_replacing_rows_is_refused(tmp_path, allowed, is_refused):
+    table = RawTable(contract(supersedes_allowed=allowed), tmp_path)
+    table.append(events((1, 1.0, "2020-01-03 12:00")), origin("first"))
+    again = events((1, 2.0, "2020-01-03 12:00"), (2, 2.0, "2020-01-03 12:00"))
+    if is_refused:
+        with pytest.raises(DataError, match=r"50.00% of the 2 rows delivered"):
+            table.append(again, origin("second"))
+    else:
+        assert table.append(again, origin("second")).supersedes == 1
+
+
+def test_rows_delivered_unchanged_replace_nothing(tmp_path):
+    table = RawTable(contract(), tmp_path)
+    table.append(events((1, 1.0, "2020-01-03 12:00")), origin("first"))
+    table.retract(keys(1), origin("bogus"))
+    assert table.append(events((1, 1.0, "2020-01-05 12:00")), origin("again")).rows == 1  # nothing current is replaced
 
 
 def test_a_day_without_events_can_be_declared_complete(tmp_path):
@@ -271,8 +388,8 @@ def test_a_day_that_has_not_ended_cannot_be_complete(tmp_path):
     table = RawTable(contract(), tmp_path)
     with pytest.raises(UsageError, match=r"the last day that ended is 2020-01-31"):
         table.append(events(), origin(), complete_through=date(2020, 2, 1))
-    future = table.append(events((1, 1.0, "2031-01-01 12:00")), origin())  # a wrong clock makes no future complete
-    assert future.complete_through == date(2020, 1, 31)
+    ahead = events((1, 1.0, "2020-01-30 12:00"), (2, 1.0, "2031-01-01 12:00"))  # a contract may allow it
+    assert table.append(ahead, origin()).complete_through == date(2020, 1, 29)
 
 
 # --- evolution -------------------------------------------------------------------------------------------------------

@@ -32,7 +32,8 @@ KILLED = """
         return lambda *arguments, **options: die(function(*arguments, **options))
 
     {sabotage}
-    RawTable(contract(), Path({root!r})).append(events((1, 9.0, "2020-01-03 12:00")), origin("second.parquet"))
+    correction = events((1, 9.0, "2020-01-03 12:00"))
+    RawTable(contract(), Path({root!r})).append(correction, origin("second.parquet"), correction=True)
 """
 BEFORE_COMMIT = "storage.publish = die"
 KILLS = ["pyarrow.parquet.write_table = die_afterwards(pyarrow.parquet.write_table)", BEFORE_COMMIT]
@@ -53,7 +54,7 @@ def test_a_drop_killed_before_its_commit_is_invisible_and_the_rerun_completes(tm
 
     assert current(table, "amount") == [(1.0,)]
     assert len(table.leftovers()) == 1
-    table.append(events((1, 9.0, "2020-01-03 12:00")), origin("second.parquet"))
+    table.append(events((1, 9.0, "2020-01-03 12:00")), origin("second.parquet"), correction=True)
     assert current(table, "amount") == [(9.0,)]
     assert [drop.number for drop in table.snapshot().drops] == [1, 2]
 
@@ -62,7 +63,7 @@ def test_a_first_drop_killed_before_its_commit_leaves_no_table(tmp_path):
     table = RawTable(contract(), tmp_path)
     kill_an_append(tmp_path, BEFORE_COMMIT)
     assert not table.exists()
-    table.append(events((1, 9.0, "2020-01-03 12:00")), origin("second.parquet"))
+    table.append(events((1, 9.0, "2020-01-03 12:00")), origin("second.parquet"), correction=True)
     assert current(table, "amount") == [(9.0,)]
 
 
@@ -70,7 +71,7 @@ def test_a_drop_killed_after_its_commit_is_whole_and_the_rerun_has_nothing_to_do
     table = RawTable(contract(), tmp_path)
     kill_an_append(tmp_path, "storage.publish = die_afterwards(storage.publish)")
     assert current(table, "amount") == [(9.0,)]
-    assert table.append(events((1, 9.0, "2020-01-03 12:00")), origin("second.parquet")) is None
+    assert table.append(events((1, 9.0, "2020-01-03 12:00")), origin("second.parquet"), correction=True) is None
 
 
 def _hold(lock: str, ready: Event, done: Event) -> None:

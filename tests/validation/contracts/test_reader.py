@@ -3,7 +3,7 @@
 import os
 import subprocess
 import sys
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 import yaml
@@ -301,3 +301,51 @@ def test_the_reader_imports_nothing_else_of_this_project():
     )
     loaded = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
     assert loaded.strip() == "['validation']"
+
+
+@pytest.mark.parametrize(
+    ("text", "duration"),
+    [("PT2H", timedelta(hours=2)), ("P1W2D", timedelta(days=9)), ("P1DT90M", timedelta(days=1, minutes=90))],
+)
+def test_how_far_rows_may_lie_ahead_is_a_duration(folder, text, duration):
+    add(folder, "futureAllowed", text)
+    assert read_contract("clicks", folder).future_allowed == duration
+
+
+def test_by_default_no_row_lies_ahead_and_one_in_a_hundred_replaces_another(folder):
+    clicks = read_contract("clicks", folder)
+    assert (clicks.future_allowed, clicks.supersedes_allowed) == (timedelta(0), 0.01)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        (
+            "futureAllowed",
+            "2 hours",
+            "futureAllowed is '2 hours'. Write a duration as ISO 8601 has it: PT2H, P1D, P2W.",
+        ),
+        ("futureAllowed", "P", "futureAllowed is 'P'."),
+        ("futureAllowed", "P9999999999D", "futureAllowed is 'P9999999999D'."),
+        ("supersedesAllowed", 2, "supersedesAllowed is 2. Write a share of the rows of a drop, from 0 to 1."),
+        ("supersedesAllowed", "all", "supersedesAllowed is 'all'. Write a number."),
+    ],
+)
+def test_a_limit_that_means_nothing_is_refused(folder, name, value, message):
+    add(folder, name, value)
+    assert message in complaint(folder)
+
+
+def test_limits_on_events_need_events(folder):
+    add(folder, "supersedesAllowed", 0.5)
+    document = yaml.safe_load((folder / "clicks.yaml").read_text())
+    document["schema"][0]["customProperties"][0] = {"property": "validFrom", "value": "2020-01-01T00:00:00+00:00"}
+    (folder / "clicks.yaml").write_text(yaml.safe_dump(document))
+    assert "supersedesAllowed is given, yet rows without eventTime replace none. Remove it." in complaint(folder)
+
+
+def add(folder, name: str, value: object) -> None:
+    """Add a property of the source."""
+    document = yaml.safe_load(CLICKS)
+    document["schema"][0]["customProperties"].append({"property": name, "value": value})
+    (folder / "clicks.yaml").write_text(yaml.safe_dump(document))
