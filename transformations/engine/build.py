@@ -40,6 +40,7 @@ from transformations.engine.sources import (
 from transformations.engine.spark import spark_session
 from transformations.engine.storage import discard
 from transformations.engine.sweep import FIRST_DAY, SweepPlan
+from transformations.engine.taking_back import take_back
 from validation.contracts import Contract
 
 if TYPE_CHECKING:
@@ -63,14 +64,33 @@ def build(
     """Bring a view's table up to where its sources are complete; None where nothing has changed.
 
     first, last: compute these as-of days again (both inclusive) instead. A table built under another definition is
-    rebuilt. report: told in a few words what is being done. Raises DataError where a source was never ingested,
-    UsageError for an impossible range, ConflictError where another run of the view publishes at the same time.
+    rebuilt. Days that are no longer complete are taken back. report: told in a few words what is being done. Raises
+    DataError where a source was never ingested, UsageError for an impossible range, ConflictError where another run of
+    the view publishes at the same time.
     """
     table = OfflineTable(settings.offline_dir / resolved.name)
     snapshots = source_snapshots(resolved, settings)
+    tell = report or (lambda _: None)
     with table.writing():
+        taken = _taken_back(resolved, settings, table, snapshots, tell) if first is None and last is None else None
         work = _planned(resolved, settings, table.latest(), snapshots, first, last)
-        return None if work is None else _performed(work, table, settings, report or (lambda _: None))
+        done = None if work is None else _performed(work, table, settings, tell)
+        held = _taken_back(resolved, settings, table, snapshots, tell)
+        runs = [run for run in (taken, done, held) if run is not None]
+        return replace(runs[-1], kind=runs[0].kind, rows=sum(run.rows for run in runs)) if runs else None
+
+
+def _taken_back(
+    resolved: Resolved, settings: Settings, table: OfflineTable, snapshots: Mapping[str, RawSnapshot], report: Report
+) -> Run | None:
+    """Hold what the table knows of days after the last complete one to that day; None where it knows nothing."""
+    latest, snapshot = table.latest(), snapshots[resolved.contract.name]
+    if latest is None or resolved.contract.event_time is None or latest.run.definition_hash != resolved.hash:
+        return None
+    through = snapshot.complete_through or latest.run.first_as_of - timedelta(days=2)  # then no as-of day is left
+    if latest.run.complete_through < through:
+        return None  # a run to come covers more days
+    return take_back(resolved, settings, table, through, snapshot.drops[-1].ingested_at, report)
 
 
 def source_snapshots(resolved: Resolved, settings: Settings) -> dict[str, RawSnapshot]:
@@ -165,7 +185,7 @@ def _planned(
         )
         first_as_of = min(start, run.first_as_of)
         return _Work("backfill", plan, resolved, before, {}, previous, first_as_of, run.complete_through, run.sources)
-    advanced = max(end, run.complete_through, previous.written_through)
+    advanced = end if resolved.contract.event_time else max(end, run.complete_through, previous.written_through)
     if versions == dict(run.sources) and (advanced == run.complete_through or resolved.contract.event_time is None):
         return None
     plan = SweepPlan(
@@ -275,8 +295,8 @@ def _known_before(spark: SparkSession, work: _Work, buckets: int) -> tuple[list[
     """Further packets to sweep, where there are any, and how many entities late or corrected events have touched.
 
     Of a touched entity, the stored rows are checked again, and from all its events; of the others, what the last run
-    carried over stands for the older ones. Rows later than the last run covered are there only after a restore: they
-    hold what was restored, and are checked whosever they are.
+    carried over stands for the older ones. Rows later than the last run covered are there only after a restore, or of
+    days taken back: they are checked whosever they are.
     """
     if work.previous is None or work.kind == "rebuild":
         return [], 0
@@ -292,7 +312,9 @@ def _known_before(spark: SparkSession, work: _Work, buckets: int) -> tuple[list[
     run, known = work.previous.run, []
     covered = _timestamp(work.resolved, run.complete_through + timedelta(days=1))
     if work.previous.written_through > run.complete_through:
-        known.append(packed(stored().where(f"{EVENT_TIMESTAMP} > {covered}"), keys, "stored", buckets))
+        until = _timestamp(work.resolved, day_of_number(work.plan.last_day))
+        later = stored().where(f"{EVENT_TIMESTAMP} > {covered} and {EVENT_TIMESTAMP} <= {until}")
+        known.append(packed(later, keys, "stored", buckets))
     touched = marks(spark, work.resolved, work.before, work.snapshots, day_number(run.complete_through))
     count = 0 if touched is None else touched.cache().count()
     if touched is None or count == 0:

@@ -36,9 +36,9 @@ _RECORD = "features.run"
 class Run:
     """The record of one commit, kept in the log.
 
-    kind: first load, rebuild, incremental, backfill or restore. first_as_of: the first as-of day that the table covers;
-    complete_through: the last complete business day, so the newest as-of day is the one after; complete_until: the
-    event timestamp that rows as-of that day have, in UTC. sources: the raw table
+    kind: first load, rebuild, incremental, backfill, restore or taken back. first_as_of: the first as-of day that the
+    table covers; complete_through: the last complete business day, so the newest as-of day is the one after;
+    complete_until: the event timestamp that rows as-of that day have, in UTC. sources: the raw table
     versions that were read. last_created: the newest created_timestamp in the table, in UTC. late_entities: entities
     of which rows up to the table's previous end were checked again; late_rows: those of them that were written anew,
     because they were missing or no longer true. counts: what the run saw, such as events or lookup misses. carry: the
@@ -76,8 +76,8 @@ class Run:
 class TableVersion:
     """One published version: its files, absolute, and the newest run up to it.
 
-    rows: in all files. written_through: the last business day that any of its runs has covered; after a restore that is
-    later than the newest run's `complete_through`.
+    rows: in all files. written_through: the last business day that any of its runs has covered; after a restore, or
+    when days were taken back, that is later than the newest run's `complete_through`.
     """
 
     version: int
