@@ -146,6 +146,7 @@ def store_of(tmp_path: Path) -> Iterator[Callable[..., FeatureStore]]:
             online_store={"type": "transformations.stores.online.PackedRedisOnlineStore"},
             batch_engine={"type": "transformations.stores.materialization.BulkMaterializationEngine"},
             entity_key_serialization_version=3,
+            coerce_tz_aware=False,
         )
         config.repo_path = tmp_path
         store = FeatureStore(config=config)

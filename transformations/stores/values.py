@@ -1,16 +1,18 @@
 """Feature values in their forms: Arrow columns of a declared Feast dtype, Python objects of a request, Feast's
 protobuf.
 
-One rule of conversion serves training, serving and materialization: what a declared dtype cannot hold without loss is
-refused.
+One rule of conversion serves training, serving and materialization (`casting.py` beside this): what a declared dtype
+cannot hold without loss is refused.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from datetime import UTC, date, datetime
+from collections.abc import Callable, Iterable, Sequence
+from datetime import date, datetime
+from decimal import Decimal
 from typing import Any, TypeAlias
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from feast import Field
@@ -31,22 +33,15 @@ from transformations.engine.dtypes import UNIX_TIMESTAMP, Dtype
 from transformations.engine.errors import DataError
 from transformations.engine.first_failure import first_failure
 from transformations.engine.functions import nan_to_null
+from transformations.stores.casting import ARROW, UnfitError, UnfitTypeError, converted, plain
 
 Column: TypeAlias = pa.Array | pa.ChunkedArray
 
 TIMESTAMP = UNIX_TIMESTAMP.arrow
 
-# Float32 is carried as the double that its rounding gives, as Feast's own responses do.
-_ARROW: dict[PrimitiveFeastType, pa.DataType] = {
-    PrimitiveFeastType.INT64: pa.int64(),
-    PrimitiveFeastType.INT32: pa.int32(),
-    PrimitiveFeastType.FLOAT64: pa.float64(),
-    PrimitiveFeastType.FLOAT32: pa.float64(),
-    PrimitiveFeastType.STRING: pa.string(),
-    PrimitiveFeastType.BOOL: pa.bool_(),
-    PrimitiveFeastType.BYTES: pa.binary(),
-    PrimitiveFeastType.UNIX_TIMESTAMP: TIMESTAMP,
-}
+_MOST_SHOWN = 100  # characters of a value in an error message
+# Of these a column in its Arrow type needs no further look.
+_CARRIED = (PrimitiveFeastType.FLOAT64, PrimitiveFeastType.INT64, PrimitiveFeastType.STRING, PrimitiveFeastType.BOOL)
 
 _PROTO: dict[PrimitiveFeastType, tuple[str, str, Callable[..., Any]]] = {
     PrimitiveFeastType.INT64: ("int64_val", "int64_list_val", Int64List),
@@ -70,82 +65,82 @@ def feast_type(dtype: Dtype) -> FeastType:
 def arrow_type(dtype: FeastType) -> pa.DataType | None:
     """The Arrow type that carries a Feast dtype; None for the exotic ones, which pass as they come."""
     if isinstance(dtype, Array):
-        element = _ARROW.get(dtype.base_type) if isinstance(dtype.base_type, PrimitiveFeastType) else None
+        element = ARROW.get(dtype.base_type) if isinstance(dtype.base_type, PrimitiveFeastType) else None
         return None if element is None else pa.list_(element)
-    return _ARROW.get(dtype) if isinstance(dtype, PrimitiveFeastType) else None
+    return ARROW.get(dtype) if isinstance(dtype, PrimitiveFeastType) else None
 
 
 def as_feature(column: Column, dtype: FeastType, place: str) -> pa.Array:
     """A stored feature's column in its declared dtype, in the forms that Feast's protobuf can carry.
 
-    UnixTimestamp is floored to whole seconds, NaN is null. DataError, naming `place`, where the column's type or a
-    value does not fit the dtype.
+    UnixTimestamp is floored to whole seconds, NaN is null; elements of lists, sets and structs likewise, but in a list
+    of floats a null is NaN, because protobuf's lists have no nulls. DataError, naming `place`, where the column's type
+    or a value does not fit the dtype.
     """
     array = plain(column)
-    if dtype == PrimitiveFeastType.UNIX_TIMESTAMP and pa.types.is_timestamp(array.type):
-        array = pc.floor_temporal(array, unit="second")
-    return as_declared(array, dtype, place)
+    if arrow_type(dtype) is not None:
+        return _converted(array, dtype, place, whole_seconds=True)
+
+    def exotic(array: pa.Array) -> pa.Array:
+        result = converted(array, dtype, whole_seconds=True)
+        to_protos(result, dtype)  # Feast's own conversion has the last word on what such a dtype takes
+        return result
+
+    return _told(exotic, array, dtype, place)
 
 
 def as_declared(column: Column, dtype: FeastType, place: str) -> pa.Array:
     """A column in its declared dtype, value by value the same; DataError, naming `place`, where that cannot be.
 
     Widening is fine (an integer as Float64 up to 2^53), and so is a float without fraction as Int64, since pandas
-    turns integers with nulls into floats. Float32 is the float32 nearest to the number, as the double that Feast's
-    protobuf makes of it. A naive timestamp is UTC; text in ISO 8601 is a timestamp too, because JSON has none.
+    turns integers with nulls into floats; nulls alone are of any dtype. Float32 is the float32 nearest to the number,
+    as the double that Feast's protobuf makes of it; a decimal as a float is the nearest one. A naive timestamp is UTC;
+    text in ISO 8601 is a timestamp too, because JSON has none; only the years 1 to 9999 are.
     """
     array, target = nan_to_null(plain(column)), arrow_type(dtype)
-    is_rounded = dtype == PrimitiveFeastType.FLOAT32
-    if target is None or (array.type == target and not is_rounded):
+    if target is None or (array.type == target and any(dtype is each for each in _CARRIED)):
         return array
-    if pa.types.is_null(array.type):
-        return pa.nulls(len(array), target)
-    if not _fits(array.type, target):
-        raise DataError(
-            f"{place} is declared {dtype}, but holds {array.type}{_example(array)}. "
-            f"Send {dtype}, or change the declaration."
-        )
-    cast = _rounded if is_rounded else _cast
-    try:
-        return cast(array, target)
-    except (pa.ArrowInvalid, ValueError) as error:
-        row, _ = first_failure(lambda start, count: cast(array.slice(start, count), target), len(array), error)
-        value = _shown(array[row or 0])
-        raise DataError(
-            f"{place} is declared {dtype}, but row {row} holds {value!r}, which cannot become {dtype} without loss. "
-            f"Send {dtype}, or change the declaration."
-        ) from error
+    return _converted(array, dtype, place, whole_seconds=False)
 
 
-def column_of(values: Sequence[object], place: str) -> pa.Array:
-    """Python objects, or protobuf values, as a column of the dtype they have; DataError where they are of several
-    kinds.
+def column_of(values: Iterable[object], place: str) -> pa.Array:
+    """Python objects, or protobuf values, as a column of the dtype they have; integers beyond 64 bits are decimals.
+
+    DataError where they are of several kinds, or one is no value, such as a text with half a surrogate pair.
     """
-    plain = [feast_value_type_to_python_type(value) if isinstance(value, Value) else value for value in values]
+    given = [feast_value_type_to_python_type(value) if isinstance(value, Value) else value for value in values]
     try:
-        return pa.array(plain, from_pandas=True)
-    except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError) as error:
-        kinds = ", ".join(sorted({type(value).__name__ for value in plain if value is not None}))
-        raise DataError(
-            f"{place} has values ({kinds}) that make no column: {error}. Send values of one kind."
-        ) from None
+        return pa.array(given, from_pandas=True)
+    except (pa.ArrowException, OverflowError, ValueError, TypeError) as error:
+        again = [_scalar_of(value) for value in given]
+        try:
+            return pa.array(again, from_pandas=True)
+        except (pa.ArrowException, OverflowError, ValueError, TypeError):
+            raise DataError(_no_column(given, place, error)) from None
 
 
-def plain(column: Column) -> pa.Array:
-    """A column in one piece, without a dictionary, its text as `string`."""
-    array = _in_one_piece(column) if isinstance(column, pa.ChunkedArray) else column
-    if pa.types.is_dictionary(array.type):
-        array = array.dictionary_decode()
-    if pa.types.is_large_string(array.type) or pa.types.is_string_view(array.type):
-        array = array.cast(pa.string())
-    return array
+def _scalar_of(value: object) -> object:
+    """What Arrow does not take as it is: integers beyond 64 bits, days and nothing of NumPy."""
+    if isinstance(value, int) and not isinstance(value, bool) and not -(1 << 63) <= value < 1 << 63:
+        return Decimal(value)
+    if isinstance(value, np.datetime64):
+        return None if np.isnat(value) else value.astype("datetime64[us]")
+    return value
 
 
-def _in_one_piece(column: pa.ChunkedArray) -> pa.Array:
-    if column.num_chunks == 1:
-        return column.chunk(0)  # combine_chunks would copy it
-    array = column.combine_chunks()  # which keeps several chunks where offsets would overflow
-    return pa.concat_arrays(array.chunks) if isinstance(array, pa.ChunkedArray) else array
+def _no_column(values: Sequence[object], place: str, error: Exception) -> str:
+    for row, value in enumerate(values):
+        try:
+            pa.array([_scalar_of(value)], from_pandas=True)
+        except UnicodeEncodeError:
+            return (
+                f"{place}: row {row} holds {_brief(value)}, which is no Unicode text: half of a surrogate pair has no "
+                f"UTF-8. Decode the text anew."
+            )
+        except (pa.ArrowException, OverflowError, ValueError, TypeError) as alone:
+            return f"{place}: row {row} holds {_brief(value)}, which is no value that has a dtype: {alone}"
+    kinds = ", ".join(sorted({type(value).__name__ for value in values if value is not None}))
+    return f"{place} has values ({kinds}) that make no column: {error}. Send values of one kind."
 
 
 def unseen_value(field: Field) -> pa.Scalar | None:
@@ -159,7 +154,8 @@ def to_protos(array: pa.Array, dtype: FeastType) -> list[Value]:
     """A column of `as_feature` or `as_declared` as protobuf values; a null is a value without content."""
     primitive = dtype.base_type if isinstance(dtype, Array) else dtype
     if arrow_type(dtype) is None or not isinstance(primitive, PrimitiveFeastType):
-        protos: list[Value] = python_values_to_proto_values(array.to_pylist(), dtype.to_value_type())
+        objects = array.to_pylist(maps_as_pydicts="strict")  # Feast takes dictionaries
+        protos: list[Value] = python_values_to_proto_values(objects, dtype.to_value_type())
         return protos
     scalar, plural, wrap = _PROTO[primitive]
     if primitive == PrimitiveFeastType.UNIX_TIMESTAMP:
@@ -183,64 +179,59 @@ def from_protos(values: Sequence[Value], dtype: FeastType, place: str) -> pa.Arr
 
 
 def _primitive(name: str) -> PrimitiveFeastType:
-    return next(primitive for primitive in _ARROW if str(primitive) == name)
+    return next(primitive for primitive in ARROW if str(primitive) == name)
 
 
-def _fits(given: pa.DataType, target: pa.DataType) -> bool:
-    types = pa.types
-    if types.is_null(given):
-        return True
-    accepted: tuple[Callable[[pa.DataType], bool], ...]
-    if types.is_integer(target) or types.is_floating(target):
-        accepted = (types.is_integer, types.is_floating, types.is_decimal)
-    elif types.is_boolean(target):
-        accepted = (types.is_boolean, types.is_integer)
-    elif types.is_timestamp(target):
-        accepted = (types.is_timestamp, types.is_date, types.is_string)
-    elif types.is_binary(target):
-        accepted = (types.is_binary, types.is_large_binary, types.is_fixed_size_binary)
-    elif types.is_list(target):
-        accepted = (types.is_list, types.is_large_list, types.is_fixed_size_list)
-    else:
-        accepted = (types.is_string,)
-    if not any(accepts(given) for accepts in accepted):
-        return False
-    return not types.is_list(target) or _fits(given.value_type, target.value_type)
+def _converted(array: pa.Array, dtype: FeastType, place: str, *, whole_seconds: bool) -> pa.Array:
+    return _told(lambda part: converted(part, dtype, whole_seconds), array, dtype, place)
 
 
-def _cast(array: pa.Array, target: pa.DataType) -> pa.Array:
-    if pa.types.is_boolean(target) and pa.types.is_integer(array.type):
-        if pc.any(pc.greater(pc.abs(pc.subtract(array.cast(pa.float64()), 0.5)), 0.5)).as_py():
-            raise pa.ArrowInvalid("neither 0 nor 1")
-        return array.cast(target)
-    if pa.types.is_timestamp(target) and pa.types.is_string(array.type):
-        return pa.array([None if text is None else _parsed(text) for text in array.to_pylist()], type=target)
-    return array.cast(target)
-
-
-def _rounded(array: pa.Array, target: pa.DataType) -> pa.Array:
-    wide = _cast(array, target)
-    rounded = wide.cast(pa.float32(), safe=False).cast(target)
-    if pc.any(pc.and_(pc.is_inf(rounded), pc.is_finite(wide))).as_py():
-        raise pa.ArrowInvalid("beyond the greatest float32")
-    return rounded
-
-
-def _parsed(text: str) -> datetime:
-    moment = datetime.fromisoformat(text)
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+def _told(convert: Callable[[pa.Array], pa.Array], array: pa.Array, dtype: FeastType, place: str) -> pa.Array:
+    """What `convert` makes of a column; where it fails, a DataError with the first row that it fails for."""
+    try:
+        return convert(array)
+    except UnfitTypeError:
+        raise DataError(
+            f"{place} is declared {dtype}, but holds {array.type}{_example(array)}. "
+            f"Send {dtype}, or change the declaration."
+        ) from None
+    except Exception as error:
+        row, of_row = first_failure(lambda start, count: convert(array.slice(start, count)), len(array), error)
+        reason = str(of_row) if isinstance(of_row, UnfitError) else f"which cannot become {dtype} without loss"
+        if arrow_type(dtype) is None and not isinstance(of_row, UnfitError):
+            reason = f"which Feast does not take for {dtype}: {of_row}"
+        raise DataError(
+            f"{place} is declared {dtype}, but row {row} holds {_shown(array[row or 0])}, {reason}. "
+            f"Send {dtype}, or change the declaration."
+        ) from error
 
 
 def _example(array: pa.Array) -> str:
     for scalar in array:
         if scalar.is_valid:
-            return f" such as {_shown(scalar)!r}"
+            return f" such as {_shown(scalar)}"
     return ""
 
 
-def _shown(scalar: pa.Scalar) -> object:
-    value = scalar.as_py() if not pa.types.is_timestamp(scalar.type) else str(scalar)
-    return value.isoformat() if isinstance(value, date | datetime) else value
+def _shown(scalar: pa.Scalar) -> str:
+    value = _python(scalar)
+    if isinstance(value, Decimal) and value == value.to_integral_value():
+        value = int(value)
+    return _brief(value.isoformat() if isinstance(value, date | datetime) else value)
+
+
+def _python(scalar: pa.Scalar) -> object:
+    """A scalar as Python has it, a timestamp as text: Python's own end with the year 9999."""
+    is_time = pa.types.is_timestamp(scalar.type)
+    try:
+        return str(scalar) if is_time else scalar.as_py()
+    except (OverflowError, ValueError):
+        return str(np.datetime64(scalar.value, scalar.type.unit)) if is_time else f"a {scalar.type} of impossible years"
+
+
+def _brief(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= _MOST_SHOWN else f"{text[:_MOST_SHOWN]}…"
 
 
 def _seconds(array: pa.Array) -> pa.Array:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias, cast
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 from feast import utils
 from feast.protos.feast.types.Value_pb2 import RepeatedValue, Value
@@ -21,9 +22,10 @@ from transformations.engine.functions import REQUEST_TIMESTAMP, numbers
 from transformations.engine.settings import present_moment
 from transformations.stores.lookups.plans import ComputedPlan, Plan, ViewPlan
 from transformations.stores.lookups.response import NOT_FOUND, OUTSIDE_MAX_AGE, Block, Column, PackedResponse, Status
+from transformations.stores.rows.codecs import Stored
 from transformations.stores.rows.online_catalog import Catalog, Table
 from transformations.stores.rows.online_keys import NO_ENTITY, parts_of, tags_of
-from transformations.stores.rows.packed_rows import Stored, event_micros, micros, schema_number, schema_numbers
+from transformations.stores.rows.packed_rows import event_micros, micros, schema_number, schema_numbers
 from transformations.stores.values import TIMESTAMP, as_declared, column_of
 
 EntityRows: TypeAlias = list[dict[str, Any]] | Mapping[str, Sequence[Any] | RepeatedValue]
@@ -32,7 +34,7 @@ Rows: TypeAlias = Sequence[bytes | None]
 _NOBODY = b"{}"
 """The tag of a key that no row is written under, for a row of the request whose join key is null."""
 _NO_MOMENTS = pa.nulls(0, TIMESTAMP)
-_PLAIN = {int, str, float, bool, type(None)}
+_PLAIN = {int, str, bool, type(None)}
 
 
 @dataclass(slots=True)  # not frozen, as that takes three times as long to make
@@ -126,7 +128,12 @@ def _tags(
     tags: list[Sequence[bytes]] = []
     nobody: list[frozenset[int]] = []
     for columns in plan.entity_columns:
-        found = tags_of([parts[column] for column in columns]) if columns else [NO_ENTITY] * rows
+        try:
+            found = tags_of([parts[column] for column in columns]) if columns else [NO_ENTITY] * rows
+        except UnicodeEncodeError:
+            for name, _ in plan.key_columns:
+                column_of(given[name], f"join key {name!r}")  # which tells the row
+            raise
         if None in found:
             nobody.append(frozenset(row for row, tag in enumerate(found) if tag is None))
             tags.append([tag or _NOBODY for tag in found])
@@ -245,7 +252,7 @@ def _columnar(entity_rows: EntityRows) -> tuple[int, Mapping[str, Sequence[Any]]
 
 
 def _plain(values: Sequence[Any]) -> list[Any]:
-    """Join keys as the answer shows them: without the types of NumPy or protobuf."""
+    """Join keys as the answer shows them: without the types of NumPy or protobuf, and what names no entity as None."""
     if set(map(type, values)) <= _PLAIN:
         return list(values)
     return [_plain_value(value) for value in values]
@@ -254,4 +261,5 @@ def _plain(values: Sequence[Any]) -> list[Any]:
 def _plain_value(value: Any) -> Any:
     if isinstance(value, Value):
         return feast_value_type_to_python_type(value)
-    return value.item() if isinstance(value, np.generic) else value
+    plain = value.item() if isinstance(value, np.generic) else value
+    return None if plain is pd.NA or plain is pd.NaT or plain != plain else plain

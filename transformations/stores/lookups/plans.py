@@ -23,8 +23,9 @@ from feast.value_type import ValueType
 from transformations.engine.errors import UsageError, nearest
 from transformations.stores.on_demand import Evaluation, evaluation_of, refuse_uneven
 from transformations.stores.rollout import served_version
+from transformations.stores.rows.codecs import Codec, Stored, codec_of
 from transformations.stores.rows.online_catalog import Table
-from transformations.stores.rows.packed_rows import Codec, Form, Schema, Stored, codec_of
+from transformations.stores.rows.packed_rows import Form, Schema
 from transformations.stores.values import unseen_value
 from transformations.stores.wiring import not_served, reference_of
 

@@ -15,7 +15,8 @@ from feast.value_type import ValueType
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from transformations.stores.lookups.plans import Plan
-from transformations.stores.rows.packed_rows import Codec, Stored, event_micros
+from transformations.stores.rows.codecs import Codec, Stored
+from transformations.stores.rows.packed_rows import event_micros
 
 Status: TypeAlias = FieldStatus.ValueType
 

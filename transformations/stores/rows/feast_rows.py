@@ -12,9 +12,9 @@ from feast.protos.feast.types.Value_pb2 import Value
 
 from transformations.engine.settings import present_moment
 from transformations.stores.rows import packed_rows
+from transformations.stores.rows.codecs import codec_of
 from transformations.stores.rows.online_catalog import Table
 from transformations.stores.rows.online_keys import tag_of
-from transformations.stores.rows.packed_rows import codec_of
 from transformations.stores.rows.row_reads import Values
 
 Row: TypeAlias = tuple[EntityKey, dict[str, Value], datetime, datetime | None]

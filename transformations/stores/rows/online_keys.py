@@ -27,6 +27,7 @@ NO_ENTITY = b"{'}"
 """The tag of a view that is about no entity."""
 
 _SLOTS = 16_384
+_LEAST, _GREATEST = -(1 << 63), (1 << 63) - 1
 _SPECIAL = re.compile(r"[{},%\x00-\x1f]")
 _INT32, _INT64, _STRING = PrimitiveFeastType.INT32, PrimitiveFeastType.INT64, PrimitiveFeastType.STRING
 
@@ -39,7 +40,9 @@ def parts_of(values: Sequence[Any], dtype: FeastType, place: str) -> list[str | 
     """
     kinds = set(map(type, values))
     if kinds == {int} and _is_integer(dtype):
-        return [str(value) for value in values]
+        numbers = [str(value) for value in values if _LEAST <= value <= _GREATEST]
+        if len(numbers) == len(values):
+            return [*numbers]
     if kinds == {str} and dtype is _STRING:
         return [_text(value) for value in values]
     parts: list[str | None] = column_parts(
@@ -121,7 +124,7 @@ _SHOWN: Sequence[tuple[type, Callable[[Any], str]]] = (
     (int, str),
     (str, _text),
     (bytes, lambda value: f"b{value.hex()}"),
-    (float, lambda value: f"~{value!r}"),
+    (float, lambda value: f"~{value + 0.0!r}"),  # -0.0 equals 0.0, in a join of tables too
     (datetime, _seconds),
     (object, lambda value: _text(str(value))),
 )

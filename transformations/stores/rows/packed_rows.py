@@ -5,8 +5,7 @@ the least int64), and 16 bits of which the last is 1 where the row was pushed, t
 the Float64 and Float32 features as little-endian doubles, NaN for null, so that the floats of many rows are one matrix.
 Then all other features as the elements of a MessagePack array, whose opening, the same in each row, is left out.
 
-Both in the order of the schema. A stored form is what MessagePack has natively, null included; UnixTimestamp is whole
-seconds, Float32 the double of its rounding, NaN null; a type that MessagePack lacks is its Feast protobuf, as bytes.
+Both in the order of the schema, in the stored forms of `codecs.py` beside this.
 """
 
 from __future__ import annotations
@@ -14,29 +13,21 @@ from __future__ import annotations
 import json
 import math
 import struct
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache, cached_property
 from itertools import groupby
-from typing import Any, TypeAlias
 
 import numpy as np
 import ormsgpack
 import pyarrow as pa
 import pyarrow.compute as pc
 from feast import Field
-from feast.protos.feast.types.Value_pb2 import Value
-from feast.type_map import NULL_TIMESTAMP_INT_VALUE, feast_value_type_to_python_type
-from feast.types import Array, FeastType, PrimitiveFeastType
 from numpy.typing import NDArray
 
 from transformations.engine.errors import DataError
-from transformations.engine.functions import numbers
-from transformations.stores.values import arrow_type, from_protos, to_protos
-
-Stored: TypeAlias = Any
-"""One feature's value as it lies in the body."""
+from transformations.stores.rows.codecs import FLOAT_NAMES, Stored
 
 FORM = 2
 """The number of this form. The catalog and the cursors carry it in their names, so that a Redis that was filled under
@@ -73,7 +64,7 @@ class Schema:
     @cached_property
     def form(self) -> Form:
         """How rows of this schema hold their values."""
-        is_float = [dtype in _FLOAT_NAMES for _, dtype in self.fields]
+        is_float = [dtype in FLOAT_NAMES for _, dtype in self.fields]
         places = range(len(self.fields))
         return Form([each for each in places if is_float[each]], [each for each in places if not is_float[each]])
 
@@ -224,195 +215,3 @@ def micros(moment: datetime) -> int:
     """Microseconds since 1970; naive is UTC, as everywhere in Feast."""
     since = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)) - _EPOCH
     return (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
-
-
-@dataclass(frozen=True)
-class Codec:
-    """The forms of one dtype's values.
-
-    python: from the stored form to the object that a response shows; None where they are the same. Nulls are handled by
-    the callers of `python`, and by the columns' functions themselves.
-    """
-
-    dtype: FeastType
-    python: Callable[[Stored], object] | None
-    from_arrow: Callable[[pa.Array], list[Stored]]
-    from_proto: Callable[[Value], Stored]
-    to_protos: Callable[[Sequence[Stored]], list[Value]]
-    to_arrow: Callable[[Sequence[Stored]], pa.Array]
-
-    def shown(self, column: Sequence[Stored]) -> list[object]:
-        """A column as a response shows it."""
-        convert = self.python
-        if convert is None:
-            return list(column)
-        return [None if value is None else convert(value) for value in column]
-
-
-_SCALARS: dict[PrimitiveFeastType, str] = {
-    PrimitiveFeastType.INT64: "int64_val",
-    PrimitiveFeastType.INT32: "int32_val",
-    PrimitiveFeastType.FLOAT64: "double_val",
-    PrimitiveFeastType.FLOAT32: "float_val",
-    PrimitiveFeastType.STRING: "string_val",
-    PrimitiveFeastType.BOOL: "bool_val",
-    PrimitiveFeastType.BYTES: "bytes_val",
-    PrimitiveFeastType.UNIX_TIMESTAMP: "unix_timestamp_val",
-}
-# How `struct` packs what Arrow has as plain bytes.
-_LETTERS = {
-    PrimitiveFeastType.INT64: "q",
-    PrimitiveFeastType.INT32: "i",
-    PrimitiveFeastType.FLOAT64: "d",
-    PrimitiveFeastType.FLOAT32: "d",
-}
-_FLOATS = (PrimitiveFeastType.FLOAT64, PrimitiveFeastType.FLOAT32)
-_INTEGERS = (PrimitiveFeastType.INT64, PrimitiveFeastType.INT32)
-_FLOAT_NAMES = frozenset(str(dtype) for dtype in _FLOATS)
-
-
-def codec_of(dtype: FeastType) -> Codec:
-    """The codec of a dtype; every Feast type has one."""
-    if isinstance(dtype, PrimitiveFeastType) and dtype in _SCALARS:
-        return _scalar(dtype)
-    if isinstance(dtype, Array) and isinstance(dtype.base_type, PrimitiveFeastType) and dtype.base_type in _SCALARS:
-        return _array(dtype, dtype.base_type)
-    return _opaque(dtype)
-
-
-def _scalar(dtype: PrimitiveFeastType) -> Codec:
-    name, is_time, target = _SCALARS[dtype], dtype == PrimitiveFeastType.UNIX_TIMESTAMP, arrow_type(dtype)
-    letter = _LETTERS.get(dtype)
-
-    def from_arrow(column: pa.Array) -> list[Stored]:
-        values: list[Stored] = (_seconds(column) if is_time else column).to_pylist()
-        return values
-
-    def from_proto(value: Value) -> Stored:
-        given = value.WhichOneof("val")
-        if given is None:
-            return None
-        return _as(dtype, given, getattr(value, given))
-
-    def to_values(column: Sequence[Stored]) -> list[Value]:
-        return [Value() if value is None else Value(**{name: value}) for value in column]
-
-    def to_arrow(column: Sequence[Stored]) -> pa.Array:
-        if is_time and None not in column:
-            return numbers([seconds * 1_000_000 for seconds in column], "q", target)
-        if is_time:
-            return pa.array(column, pa.timestamp("s", "UTC")).cast(target)
-        return pa.array(column, target) if letter is None else numbers(column, letter, target)
-
-    return Codec(dtype, _moment if is_time else None, from_arrow, from_proto, to_values, to_arrow)
-
-
-def _array(dtype: Array, element: PrimitiveFeastType) -> Codec:
-    name, is_time = _SCALARS[element].replace("_val", "_list_val"), element == PrimitiveFeastType.UNIX_TIMESTAMP
-
-    def from_arrow(column: pa.Array) -> list[Stored]:
-        if is_time:
-            return [from_proto(value) for value in to_protos(column, dtype)]
-        values: list[Stored] = column.to_pylist()
-        return values
-
-    def from_proto(value: Value) -> Stored:
-        given = value.WhichOneof("val")
-        if given is None:
-            return None
-        if not given.endswith("_list_val"):
-            raise _mismatch(dtype, given, getattr(value, given))
-        scalar = given.replace("_list_val", "_val")
-        return [_as(element, scalar, each, keep_nan=True) for each in getattr(value, given).val]
-
-    def to_values(column: Sequence[Stored]) -> list[Value]:
-        values = []
-        for entry in column:
-            value = Value()
-            if entry is not None:
-                holder = getattr(value, name)
-                holder.SetInParent()  # an empty list is a list
-                holder.val.extend(entry)
-            values.append(value)
-        return values
-
-    def to_arrow(column: Sequence[Stored]) -> pa.Array:
-        shown = (
-            [None if entry is None else [_moment(each) for each in entry] for entry in column] if is_time else column
-        )
-        return pa.array(shown, arrow_type(dtype))
-
-    def python(entry: Stored) -> object:
-        return [_moment(each) for each in entry]
-
-    return Codec(dtype, python if is_time else None, from_arrow, from_proto, to_values, to_arrow)
-
-
-def _opaque(dtype: FeastType) -> Codec:
-    """Maps, sets, UUIDs, decimals and their like keep the form that Feast gives them."""
-    kind = dtype.to_value_type()
-
-    def from_proto(value: Value) -> Stored:
-        return None if value.WhichOneof("val") is None else value.SerializeToString(deterministic=True)
-
-    def to_values(column: Sequence[Stored]) -> list[Value]:
-        return [Value() if value is None else Value.FromString(value) for value in column]
-
-    def from_arrow(column: pa.Array) -> list[Stored]:
-        return [from_proto(value) for value in to_protos(_mappings(column), dtype)]
-
-    def python(value: Stored) -> object:
-        return feast_value_type_to_python_type(Value.FromString(value), kind)
-
-    def to_arrow(column: Sequence[Stored]) -> pa.Array:
-        return from_protos(to_values(column), dtype, str(dtype))
-
-    return Codec(dtype, python, from_arrow, from_proto, to_values, to_arrow)
-
-
-def _as(dtype: PrimitiveFeastType, given: str, value: Any, keep_nan: bool = False) -> Stored:
-    """A protobuf's scalar as the declared dtype stores it; DataError where it is of another kind."""
-    if dtype in _FLOATS and given in ("double_val", "float_val", "int64_val", "int32_val"):
-        number = float(np.float32(value)) if dtype == PrimitiveFeastType.FLOAT32 else float(value)
-        return None if math.isnan(number) and not keep_nan else number
-    if dtype in _INTEGERS and given in ("int64_val", "int32_val"):
-        return value
-    if given != _SCALARS[dtype]:
-        raise _mismatch(dtype, given, value)
-    if dtype == PrimitiveFeastType.UNIX_TIMESTAMP and value == NULL_TIMESTAMP_INT_VALUE:
-        return None
-    return value
-
-
-def _mismatch(dtype: FeastType, given: str, value: object) -> DataError:
-    return DataError(
-        f"a feature declared {dtype} was given {given.removesuffix('_val')} {value!r}. Send {dtype}, or change the "
-        f"declaration."
-    )
-
-
-def _moment(seconds: int | None) -> datetime | None:
-    return None if seconds is None else datetime.fromtimestamp(seconds, UTC)
-
-
-def _seconds(column: pa.Array) -> pa.Array:
-    """Timestamps on whole seconds (as `values.as_feature` leaves them) as int64 seconds."""
-    return column.cast(pa.timestamp("s", "UTC")).cast(pa.int64())
-
-
-def _mappings(column: pa.Array) -> pa.Array | _Objects:
-    return _Objects([None if row is None else dict(row) for row in column.to_pylist()]) if _is_map(column) else column
-
-
-def _is_map(column: pa.Array) -> bool:
-    return bool(pa.types.is_map(column.type))
-
-
-@dataclass(frozen=True)
-class _Objects:
-    """Python objects where `to_protos` expects a column: Arrow's maps come as pairs, Feast takes dictionaries."""
-
-    rows: list[object]
-
-    def to_pylist(self) -> list[object]:
-        return self.rows

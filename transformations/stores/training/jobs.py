@@ -78,14 +78,16 @@ class PointInTimeJob(RetrievalJob):
         self._nullable_dtypes = nullable_dtypes
 
     def to_df(self, validation_reference: Any = None, timeout: int | None = None) -> pd.DataFrame:
-        """The spine's frame as it was given, with the features beside it."""
+        """The spine's frame as it was given, its index included, with the features beside it."""
         import pandas as pd
 
         if validation_reference is not None:
             self.to_arrow(validation_reference, timeout)  # raises where the reference is not met
         features = pa.table(features_of(self._spine, self._plan))
-        frame = _frame(features, self._nullable_dtypes)
-        both: pd.DataFrame = pd.concat([self._spine.to_df(), frame], axis=1, copy=False)  # type: ignore[call-overload]
+        given, frame = self._spine.to_df(), _frame(features, self._nullable_dtypes)
+        frame.index = given.index
+        both: pd.DataFrame = pd.concat([given, frame], axis=1, copy=False)  # type: ignore[call-overload]
+        both.columns.name = given.columns.name
         return both
 
     def persist(self, storage: SavedDatasetStorage, allow_overwrite: bool = False, timeout: int | None = None) -> None:

@@ -21,6 +21,7 @@ from feast.types import FeastType
 from transformations.engine import duck
 from transformations.engine.errors import DataError, UsageError
 from transformations.engine.settings import get_settings
+from transformations.stores.casting import plain
 from transformations.stores.history import History
 from transformations.stores.on_demand import evaluate
 from transformations.stores.training import point_in_time_sql as sql
@@ -29,7 +30,7 @@ from transformations.stores.training.matching import LastRows, Matches
 from transformations.stores.training.progress import Told, progress
 from transformations.stores.training.spilling import spill_of
 from transformations.stores.training.spine import DEFAULT_TIMESTAMP, Spine, canonical, coded, spine_of
-from transformations.stores.values import arrow_type, as_feature, plain, unseen_value
+from transformations.stores.values import arrow_type, as_feature, unseen_value
 from transformations.stores.wiring import reference_of
 
 if TYPE_CHECKING:
@@ -102,7 +103,10 @@ class Stored:
         """
         if not self.ttl_micros or any(unseen_value(field) is not None for field in self.fields.values()):
             return None
-        return moment - timedelta(microseconds=self.ttl_micros)
+        try:
+            return moment - timedelta(microseconds=self.ttl_micros)
+        except OverflowError:  # before the year 1, so that every row is after it
+            return None
 
     def check_columns(self, connection: DuckDBPyConnection) -> dict[str, str]:
         """The SQL types of the wanted features' columns.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
@@ -12,7 +13,8 @@ import pyarrow.compute as pc
 from feast.types import FeastType, Int64, String, UnixTimestamp
 
 from transformations.engine.errors import DataError, UsageError, nearest
-from transformations.stores.values import TIMESTAMP, as_declared
+from transformations.stores.casting import in_micros, plain
+from transformations.stores.values import TIMESTAMP, as_declared, column_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -51,10 +53,8 @@ class Spine:
             return self.rows[name]
         try:
             return pa.array(self.rows[name], from_pandas=True)
-        except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
-            raise DataError(
-                f"spine column {name!r} holds values of several kinds: {error}. Give it one dtype."
-            ) from None
+        except (pa.ArrowException, OverflowError, ValueError, TypeError):
+            return column_of(self.rows[name], f"spine column {name!r}")
 
     def key(self, name: str, dtype: FeastType) -> pa.Array:
         """A join key as it is compared: every integer as int64, every text as string."""
@@ -67,25 +67,27 @@ class Spine:
         return pa.table({str(name): self.column(name) for name in self.columns})
 
     def to_df(self) -> pd.DataFrame:
-        """All its columns as a frame, with a fresh index; a frame that was given comes back with the dtypes it had."""
+        """All its columns as a frame; a frame that was given comes back as it was, dtypes and index included."""
         if isinstance(self.rows, pa.Table):
             frame: pd.DataFrame = self.rows.to_pandas()
             return frame
-        return self.rows.reset_index(drop=True)
+        return self.rows
 
 
 def spine_of(rows: Rows) -> Spine:
     """The spine of entity rows: a moment a row is `event_timestamp`, else the only column of timestamps; naive is UTC.
 
-    UsageError where there is no such column, DataError where a row's moment is null or no timestamp.
+    UsageError where there is no such column or two are called alike, DataError where a row's moment is null, no
+    timestamp, or beyond the years 1 to 9999.
     """
+    _refuse_alike(rows)
     types = _types(rows)
     timestamp = _timestamp(types)
     spine = Spine(rows, timestamp, pa.nulls(0, TIMESTAMP))
     column = spine.column(timestamp)
     if pa.types.is_timestamp(column.type) and column.type.unit == "ns":
         # Finer than a microsecond is cut off: a row may see what happened within its own microsecond.
-        column = pc.floor_temporal(column, unit="microsecond")
+        column = in_micros(plain(column))
     moments = as_declared(column, UnixTimestamp, f"spine column {timestamp!r}")
     if moments.null_count:
         row = pc.index(pc.is_null(moments), True).as_py()
@@ -137,6 +139,18 @@ def _coded_integers(keys: NDArray[np.int64]) -> tuple[NDArray[np.int32], list[pa
     code_of = np.empty(len(is_there), np.int32)
     code_of[distinct] = np.arange(len(distinct), dtype=np.int32)
     return code_of[offsets], [pa.array(distinct + lowest)], len(distinct)
+
+
+def _refuse_alike(rows: Rows) -> None:
+    """UsageError for two columns of one name, as `1` and `"1"` are, too; and for names in levels."""
+    names = list(rows.column_names if isinstance(rows, pa.Table) else rows.columns)
+    if levels := [name for name in names if isinstance(name, tuple)]:
+        raise UsageError(f"the spine's columns have names in levels, such as {levels[0]!r}. Give each one name.")
+    times = Counter(map(str, names))
+    if alike := [name for name, count in times.items() if count > 1]:
+        raise UsageError(
+            f"the spine has {times[alike[0]]} columns called {alike[0]!r}. Rename or drop all but one of them."
+        )
 
 
 def _types(rows: Rows) -> dict[str, bool]:

@@ -33,11 +33,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from transformations.engine.errors import DataError
+from transformations.stores.rows.codecs import codec_of
 from transformations.stores.rows.packed_rows import (
     HEADER,
     NEVER_CREATED,
     PUSHED,
-    codec_of,
     event_micros,
     header,
     micros,

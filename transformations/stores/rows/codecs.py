@@ -1,0 +1,229 @@
+"""Each dtype's values as rows store them, as Arrow, as Feast's protobuf, and as a response shows them.
+
+A stored form is what MessagePack has natively, null included; UnixTimestamp is whole seconds, Float32 the double of its
+rounding, NaN null; a type that MessagePack lacks is its Feast protobuf, as bytes. A change of stored forms takes the
+next number of `packed_rows.FORM`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, TypeAlias
+
+import numpy as np
+import pyarrow as pa
+from feast.protos.feast.types.Value_pb2 import Value
+from feast.type_map import NULL_TIMESTAMP_INT_VALUE, feast_value_type_to_python_type
+from feast.types import Array, FeastType, PrimitiveFeastType
+
+from transformations.engine.errors import DataError
+from transformations.engine.functions import numbers
+from transformations.stores.values import arrow_type, from_protos, to_protos
+
+Stored: TypeAlias = Any
+"""One feature's value as it lies in the body."""
+
+_FIRST_SECOND, _LAST_SECOND = -62_135_596_800, 253_402_300_799  # the years 1 to 9999
+
+
+@dataclass(frozen=True)
+class Codec:
+    """The forms of one dtype's values.
+
+    python: from the stored form to the object that a response shows; None where they are the same. Nulls are handled by
+    the callers of `python`, and by the columns' functions themselves.
+    """
+
+    dtype: FeastType
+    python: Callable[[Stored], object] | None
+    from_arrow: Callable[[pa.Array], list[Stored]]
+    from_proto: Callable[[Value], Stored]
+    to_protos: Callable[[Sequence[Stored]], list[Value]]
+    to_arrow: Callable[[Sequence[Stored]], pa.Array]
+
+    def shown(self, column: Sequence[Stored]) -> list[object]:
+        """A column as a response shows it."""
+        convert = self.python
+        if convert is None:
+            return list(column)
+        return [None if value is None else convert(value) for value in column]
+
+
+_SCALARS: dict[PrimitiveFeastType, str] = {
+    PrimitiveFeastType.INT64: "int64_val",
+    PrimitiveFeastType.INT32: "int32_val",
+    PrimitiveFeastType.FLOAT64: "double_val",
+    PrimitiveFeastType.FLOAT32: "float_val",
+    PrimitiveFeastType.STRING: "string_val",
+    PrimitiveFeastType.BOOL: "bool_val",
+    PrimitiveFeastType.BYTES: "bytes_val",
+    PrimitiveFeastType.UNIX_TIMESTAMP: "unix_timestamp_val",
+}
+# How `struct` packs what Arrow has as plain bytes.
+_LETTERS = {
+    PrimitiveFeastType.INT64: "q",
+    PrimitiveFeastType.INT32: "i",
+    PrimitiveFeastType.FLOAT64: "d",
+    PrimitiveFeastType.FLOAT32: "d",
+}
+_FLOATS = (PrimitiveFeastType.FLOAT64, PrimitiveFeastType.FLOAT32)
+_INTEGERS = (PrimitiveFeastType.INT64, PrimitiveFeastType.INT32)
+FLOAT_NAMES = frozenset(str(dtype) for dtype in _FLOATS)
+
+
+def codec_of(dtype: FeastType) -> Codec:
+    """The codec of a dtype; every Feast type has one."""
+    if isinstance(dtype, PrimitiveFeastType) and dtype in _SCALARS:
+        return _scalar(dtype)
+    if isinstance(dtype, Array) and isinstance(dtype.base_type, PrimitiveFeastType) and dtype.base_type in _SCALARS:
+        return _array(dtype, dtype.base_type)
+    return _opaque(dtype)
+
+
+def _scalar(dtype: PrimitiveFeastType) -> Codec:
+    name, is_time, target = _SCALARS[dtype], dtype == PrimitiveFeastType.UNIX_TIMESTAMP, arrow_type(dtype)
+    letter = _LETTERS.get(dtype)
+
+    def from_arrow(column: pa.Array) -> list[Stored]:
+        values: list[Stored] = (_seconds(column) if is_time else column).to_pylist()
+        return values
+
+    def from_proto(value: Value) -> Stored:
+        given = value.WhichOneof("val")
+        if given is None:
+            return None
+        return _as(dtype, given, getattr(value, given))
+
+    def to_values(column: Sequence[Stored]) -> list[Value]:
+        return [Value() if value is None else Value(**{name: value}) for value in column]
+
+    def to_arrow(column: Sequence[Stored]) -> pa.Array:
+        if is_time and None not in column:
+            return numbers([seconds * 1_000_000 for seconds in column], "q", target)
+        if is_time:
+            return pa.array(column, pa.timestamp("s", "UTC")).cast(target)
+        return pa.array(column, target) if letter is None else numbers(column, letter, target)
+
+    return Codec(dtype, _moment if is_time else None, from_arrow, from_proto, to_values, to_arrow)
+
+
+def _array(dtype: Array, element: PrimitiveFeastType) -> Codec:
+    name, is_time = _SCALARS[element].replace("_val", "_list_val"), element == PrimitiveFeastType.UNIX_TIMESTAMP
+
+    def from_arrow(column: pa.Array) -> list[Stored]:
+        if is_time:
+            return [from_proto(value) for value in to_protos(column, dtype)]
+        values: list[Stored] = column.to_pylist()
+        return values
+
+    def from_proto(value: Value) -> Stored:
+        given = value.WhichOneof("val")
+        if given is None:
+            return None
+        if not given.endswith("_list_val"):
+            raise _mismatch(dtype, given, getattr(value, given))
+        scalar = given.replace("_list_val", "_val")
+        entry = [_as(element, scalar, each, keep_nan=True) for each in getattr(value, given).val]
+        if None in entry:
+            raise DataError(
+                f"a feature declared {dtype} was given a list with a null in it, which no list of Feast's protobuf can "
+                f"carry. Leave the nulls out."
+            )
+        return entry
+
+    def to_values(column: Sequence[Stored]) -> list[Value]:
+        values = []
+        for entry in column:
+            value = Value()
+            if entry is not None:
+                holder = getattr(value, name)
+                holder.SetInParent()  # an empty list is a list
+                _fill(holder.val, entry, dtype)
+            values.append(value)
+        return values
+
+    def to_arrow(column: Sequence[Stored]) -> pa.Array:
+        shown = (
+            [None if entry is None else [_moment(each) for each in entry] for entry in column] if is_time else column
+        )
+        return pa.array(shown, arrow_type(dtype))
+
+    def python(entry: Stored) -> object:
+        return [_moment(each) for each in entry]
+
+    return Codec(dtype, python if is_time else None, from_arrow, from_proto, to_values, to_arrow)
+
+
+def _fill(holder: Any, entry: Sequence[Stored], dtype: FeastType) -> None:
+    try:
+        holder.extend(entry)
+    except TypeError:  # of rows that were written before this was refused
+        raise DataError(
+            f"a row's {dtype} has a null in it, which no list of Feast's protobuf can carry. Materialize the view anew."
+        ) from None
+
+
+def _opaque(dtype: FeastType) -> Codec:
+    """Maps, sets, UUIDs, decimals and their like keep the form that Feast gives them."""
+    kind = dtype.to_value_type()
+
+    def from_proto(value: Value) -> Stored:
+        return None if value.WhichOneof("val") is None else value.SerializeToString(deterministic=True)
+
+    def to_values(column: Sequence[Stored]) -> list[Value]:
+        return [Value() if value is None else Value.FromString(value) for value in column]
+
+    def from_arrow(column: pa.Array) -> list[Stored]:
+        return [from_proto(value) for value in to_protos(column, dtype)]
+
+    def python(value: Stored) -> object:
+        return feast_value_type_to_python_type(Value.FromString(value), kind)
+
+    def to_arrow(column: Sequence[Stored]) -> pa.Array:
+        return from_protos(to_values(column), dtype, str(dtype))
+
+    return Codec(dtype, python, from_arrow, from_proto, to_values, to_arrow)
+
+
+def _as(dtype: PrimitiveFeastType, given: str, value: Any, keep_nan: bool = False) -> Stored:
+    """A protobuf's scalar as the declared dtype stores it; DataError where it is of another kind."""
+    if dtype in _FLOATS and given in ("double_val", "float_val", "int64_val", "int32_val"):
+        number = float(np.float32(value)) if dtype == PrimitiveFeastType.FLOAT32 else float(value)
+        return None if math.isnan(number) and not keep_nan else number
+    if dtype in _INTEGERS and given in ("int64_val", "int32_val"):
+        return value
+    if given != _SCALARS[dtype]:
+        raise _mismatch(dtype, given, value)
+    if dtype is PrimitiveFeastType.UNIX_TIMESTAMP:
+        return _of_a_calendar_year(value)
+    return value
+
+
+def _of_a_calendar_year(seconds: int) -> int | None:
+    if seconds == NULL_TIMESTAMP_INT_VALUE:
+        return None
+    if not _FIRST_SECOND <= seconds <= _LAST_SECOND:
+        raise DataError(
+            f"a feature declared UnixTimestamp was given {seconds:,} seconds since 1970, which is beyond the years 1 "
+            f"to 9999, as a count in the wrong unit is. Send seconds, or a timestamp."
+        )
+    return seconds
+
+
+def _mismatch(dtype: FeastType, given: str, value: object) -> DataError:
+    return DataError(
+        f"a feature declared {dtype} was given {given.removesuffix('_val')} {value!r}. Send {dtype}, or change the "
+        f"declaration."
+    )
+
+
+def _moment(seconds: int | None) -> datetime | None:
+    return None if seconds is None else datetime.fromtimestamp(seconds, UTC)
+
+
+def _seconds(column: pa.Array) -> pa.Array:
+    """Timestamps on whole seconds (as `values.as_feature` leaves them) as int64 seconds."""
+    return column.cast(pa.timestamp("s", "UTC")).cast(pa.int64())
