@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from validation.contracts import Contract
 from validation.contracts.model import nearest
-from validation.conversions import accepted_types
+from validation.conversions import FIX, accepted_types
 
 if TYPE_CHECKING:
     from validation.checks import CheckSpec
@@ -28,6 +28,7 @@ class Finding:
     affected: int = 0
     delivered: tuple[str, ...] = ()
     loss: str = ""
+    remedy: str = FIX
     breaks: bool = True
 
 
@@ -75,7 +76,7 @@ def _dtype(contract: Contract, drop: str, finding: Finding) -> str:
     dtype = contract.column(name).dtype
     return (
         f"column {name!r} is {delivered} in drop {drop}, the contract says {dtype}. "
-        f"Deliver {accepted_types(dtype)}, or give the column a new name and type in a new contract version."
+        f"Deliver {accepted_types(dtype, delivered)}, or give the column a new name and type in a new contract version."
     )
 
 
@@ -86,6 +87,8 @@ def _value_fault(contract: Contract, finding: Finding) -> str:
             return _plural(count, "null")
         case "exact":
             return f"{_plural(count, 'value')} {finding.loss}"
+        case "timestamp zone":
+            return f"{_plural(count, 'time')} without an offset, and the contract does not say of which zone,"
         case "existing local time":
             return f"{_plural(count, 'local time')} that {contract.timestamp_zone} skipped when clocks were set forward"
         case "finite":
@@ -107,6 +110,13 @@ def _lead(contract: Contract) -> str:
 
 def _value_remedy(contract: Contract, finding: Finding) -> str:
     match finding.spec.rule:
+        case "exact":
+            return finding.remedy
+        case "timestamp zone":
+            return (
+                "Write timestampZone into the source's customProperties: the zone that its clock shows, such as "
+                "Europe/Berlin, or UTC; or deliver times with an offset."
+            )
         case "nulls" if finding.spec.columns[0] in contract.key:
             return "Fix the source: a key is never null."
         case "nulls":

@@ -13,9 +13,9 @@ from transformations.engine.duck import identifier, identifiers, literal
 from transformations.engine.raw_zone import RawSnapshot
 from validation.check_messages import Finding, columns_phrase, message
 from validation.contracts import Column, Contract, Reference
-from validation.conversions import NAIVE_TIMESTAMPS, Conversion, conversion
-from validation.drop_files import LEGACY_TIMESTAMP, ROW, TEXT_CELL, DropFile, finer_than_microseconds
-from validation.local_times import OffsetPeriod, offset_periods
+from validation.conversions import Conversion, conversion
+from validation.drop_files import LEGACY_TIMESTAMP, ROW, DropFile, finer_than_microseconds
+from validation.local_columns import periods_of, repeated_hours
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -25,6 +25,7 @@ Rule: TypeAlias = Literal[
     "unknown column",
     "dtype",
     "exact",
+    "timestamp zone",
     "existing local time",
     "nulls",
     "finite",
@@ -35,10 +36,8 @@ Rule: TypeAlias = Literal[
     "unique key",
     "reference",
 ]
-EVENT_YEARS = (
-    1900,
-    2199,
-)  # an event outside them is a sentinel or a wrong unit, and would make every day between a day
+# An event outside these years is a sentinel or a wrong unit, and would make every day between a day.
+EVENT_YEARS = (1900, 2199)
 EXAMPLES = 3
 
 
@@ -107,7 +106,9 @@ def _latest(contract: Contract, now: datetime) -> datetime | date:
 def _column_checks(contract: Contract, column: Column) -> list[CheckSpec]:
     on = (column.name,)
     specs = [CheckSpec("dtype", on, dtype=column.dtype), CheckSpec("exact", on, dtype=column.dtype)]
-    if column.dtype == "UnixTimestamp" and contract.timestamp_zone != "UTC":
+    if column.dtype == "UnixTimestamp" and not contract.declares_zone:
+        specs.append(CheckSpec("timestamp zone", on))
+    elif column.dtype == "UnixTimestamp" and contract.timestamp_zone != "UTC":
         specs.append(CheckSpec("existing local time", on))
     if not column.nullable:
         specs.append(CheckSpec("nulls", on))
@@ -130,9 +131,9 @@ def conversions_of(
     for name in columns:
         if (delivered := drop.types.get(name)) is None:
             continue
-        dtype = contract.column(name).dtype
-        periods = _periods(connection, contract, drop, name) if dtype == "UnixTimestamp" else ()
-        if (how := conversion(identifier(name), delivered, dtype, periods)) is not None:
+        column = contract.column(name)
+        periods = periods_of(connection, contract, drop, name)
+        if (how := conversion(identifier(name), delivered, column.dtype, periods, column.format)) is not None:
             found[name] = _mind_nanoseconds(connection, drop, name, how) if delivered == LEGACY_TIMESTAMP else how
     return found
 
@@ -160,7 +161,9 @@ def run_checks(
     rows, counts = _count_values(connection, drop, columns, specs)
     findings = [_schema_finding(contract, drop, columns, spec) for spec in specs]
     findings += _value_findings(connection, drop, columns, counts)
-    notes: list[str] = []
+    notes = [
+        note for name, how in columns.items() for note in repeated_hours(connection, contract, drop, name, how.periods)
+    ]
     for spec in specs:
         if not set(spec.columns) <= columns.keys():
             continue
@@ -195,6 +198,8 @@ def _predicate(spec: CheckSpec, how: Conversion) -> str | None:
     match spec.rule:
         case "exact":
             return how.lossy
+        case "timestamp zone":
+            return how.local
         case "existing local time":
             return how.nonexistent
         case "nulls":
@@ -206,12 +211,20 @@ def _predicate(spec: CheckSpec, how: Conversion) -> str | None:
         case "future":
             return f"{how.value} > {literal(spec.values[0])}"
         case "range":
-            bounds = (("<", spec.minimum), (">", spec.maximum))
+            bounds = (("<", _bound(spec.minimum, how)), (">", _bound(spec.maximum, how)))
             outside = " OR ".join(f"{how.value} {sign} {literal(end)}" for sign, end in bounds if end is not None)
             return f"({outside}) AND NOT ({how.infinite})"
         case "allowed values":
-            return f"{how.value} NOT IN ({', '.join(literal(value) for value in spec.values)})"
+            return f"{how.value} NOT IN ({', '.join(literal(_bound(value, how)) for value in spec.values)})"
     return None
+
+
+def _bound(value: object, how: Conversion) -> object:
+    """What values are compared with: for float32 the float32 nearest to it, since the contract's 0.1 is theirs, too."""
+    import numpy as np
+
+    with np.errstate(over="ignore"):
+        return float(np.float32(value)) if how.single and isinstance(value, int | float) else value
 
 
 _Counts: TypeAlias = Mapping[CheckSpec, tuple[str, int]]
@@ -250,6 +263,7 @@ def _value_findings(
             rows=tuple(each["row"] for each in first),
             values=tuple(str(each["value"]) for each in first),
             loss=columns[spec.columns[0]].loss,
+            remedy=columns[spec.columns[0]].remedy,
         )
         for (spec, (_, count)), first in zip(broken.items(), examples, strict=True)
     ]
@@ -324,20 +338,6 @@ def _canonical(drop: DropFile, columns: Mapping[str, Conversion], names: Sequenc
     values = ", ".join(f"{columns[name].value} AS {identifier(name)}" for name in names)
     whole = " AND ".join(f"{identifier(name)} IS NOT NULL" for name in names)
     return f"(SELECT * FROM (SELECT {values}, {ROW} FROM {drop.rows(names)}) WHERE {whole})"
-
-
-def _periods(connection: DuckDBPyConnection, contract: Contract, drop: DropFile, name: str) -> tuple[OffsetPeriod, ...]:
-    """The zone's offsets over the naive timestamps of a column; empty where they are UTC or there are none."""
-    if contract.timestamp_zone == "UTC":
-        return ()
-    if drop.types[name] not in (TEXT_CELL, *NAIVE_TIMESTAMPS):
-        return ()
-    local = f"TRY_CAST({identifier(name)} AS TIMESTAMP)"
-    bounds = connection.execute(
-        f"SELECT min({local}), max({local}) FROM {drop.rows([name])} "
-        f"WHERE year({local}) BETWEEN {EVENT_YEARS[0]} AND {EVENT_YEARS[1]}"
-    ).fetchall()[0]
-    return offset_periods(contract.timestamp_zone, *bounds) if bounds[0] is not None else ()
 
 
 def _show(values: Sequence[object]) -> str:

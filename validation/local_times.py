@@ -3,14 +3,17 @@
 Built from the same time zone database as the business days, so that a timestamp and its day never disagree.
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from zoneinfo import ZoneInfo
 
 _MICROSECOND = timedelta(microseconds=1)
 _HOUR = timedelta(hours=1)
+_DAY = timedelta(days=1)
+# Between these, a step further or an offset stays within the calendar; zones do not change at its ends.
+_FIRST, _LAST = datetime.fromisoformat("0001-01-05"), datetime.fromisoformat("9999-12-27")
 
 
 @dataclass(frozen=True)
@@ -22,12 +25,28 @@ class OffsetPeriod:
     ends: datetime | None
 
 
+def offset_periods_of_years(zone: str, years: Iterable[int]) -> tuple[OffsetPeriod, ...]:
+    """The periods that local times of these years can fall in, in order of time; none for no years.
+
+    Years need not follow each other: a sentinel such as 9999-12-31 does not cost the eight thousand between.
+    """
+    found: list[OffsetPeriod] = []
+    for first, last in _runs(years):
+        begins, ends = datetime.fromisoformat(f"{first:04d}-01-01"), datetime.fromisoformat(f"{last:04d}-12-31")
+        periods = list(offset_periods(zone, begins, ends))
+        if found:
+            found[-1], periods[0] = replace(found[-1], ends=begins), replace(periods[0], begins=begins)
+        found += periods
+    return tuple(found)
+
+
 def offset_periods(zone: str, first: datetime, last: datetime) -> tuple[OffsetPeriod, ...]:
     """The periods that local times from `first` to `last` (naive) can fall in, in order of time."""
-    transitions = list(_transitions(ZoneInfo(zone), first - timedelta(days=2), last + timedelta(days=2)))
+    first, last = max(first, _FIRST) - 2 * _DAY, min(last, _LAST) + 2 * _DAY
+    transitions = list(_transitions(ZoneInfo(zone), first, last))
     starts: list[datetime | None] = [None, *(local for _, local, _ in transitions)]
     ends: list[datetime | None] = [*(local for local, _, _ in transitions), None]
-    offsets = [_offset(ZoneInfo(zone), first - timedelta(days=2)), *(offset for _, _, offset in transitions)]
+    offsets = [_offset(ZoneInfo(zone), first), *(offset for _, _, offset in transitions)]
     return tuple(OffsetPeriod(*period) for period in zip(offsets, starts, ends, strict=True))
 
 
@@ -51,6 +70,26 @@ def nonexistent_sql(local: str, periods: tuple[OffsetPeriod, ...]) -> str:
         if before.ends is not None and after.begins is not None and before.ends < after.begins
     ]
     return " OR ".join(gaps) or "FALSE"
+
+
+def repeated_times(periods: tuple[OffsetPeriod, ...]) -> tuple[tuple[datetime, datetime], ...]:
+    """The local times (from, until) that the clock showed twice, each time it was set back."""
+    return tuple(
+        (after.begins, before.ends)
+        for before, after in pairwise(periods)
+        if before.ends is not None and after.begins is not None and after.begins < before.ends
+    )
+
+
+def _runs(years: Iterable[int]) -> list[tuple[int, int]]:
+    """The years as stretches (first, last) without a gap."""
+    runs: list[tuple[int, int]] = []
+    for year in sorted(set(years)):
+        if runs and year == runs[-1][1] + 1:
+            runs[-1] = (runs[-1][0], year)
+        else:
+            runs.append((year, year))
+    return runs
 
 
 def _transitions(zone: ZoneInfo, first: datetime, last: datetime) -> Iterator[tuple[datetime, datetime, timedelta]]:

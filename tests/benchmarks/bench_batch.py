@@ -56,6 +56,7 @@ schema:
     description: What users did
     customProperties:
       - {property: eventTime, value: happened_at}
+      - {property: timestampZone, value: UTC}
       - {property: businessDayZone, value: UTC}
       - {property: delivery, value: append}
     properties:

@@ -73,6 +73,7 @@ schema:
     description: One sale
     customProperties:
       - {{property: eventTime, value: sold_at}}
+      - {{property: timestampZone, value: UTC}}
       - {{property: businessDayZone, value: {ZONE}}}
       - {{property: delivery, value: append}}
     properties:

@@ -41,6 +41,7 @@ schema:
     description: One visit of a user
     customProperties:
       - {property: eventTime, value: at}
+      - {property: timestampZone, value: UTC}
       - {property: businessDayZone, value: UTC}
       - {property: delivery, value: append}
     properties:

@@ -3,6 +3,7 @@
 from datetime import date, datetime
 from decimal import Decimal
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -11,6 +12,7 @@ from transformations.engine.duck import session
 from transformations.engine.raw_zone import Origin, RawTable
 from validation.checks import CheckSpec, Report, compile_checks, run_checks
 from validation.contracts import Column, Contract, Reference
+from validation.contracts.model import ColumnFormat
 from validation.drop_files import open_drop
 
 NAIVE_NS, NAIVE_US = pa.timestamp("ns"), pa.timestamp("us")
@@ -192,6 +194,60 @@ def test_a_value_that_would_lose_something_is_refused(check, dtype, delivered, l
     assert "first at row 2 of drop drop.parquet (" in violation.message
 
 
+TEXT, NUMBER = ColumnFormat(stored_as="text"), ColumnFormat(stored_as="number")
+
+
+@pytest.mark.parametrize(
+    ("dtype", "written", "delivered"),
+    [
+        ("Int64", TEXT, values(pa.string(), "12", None)),
+        ("Float64", TEXT, values(pa.large_string(), "1.5")),
+        ("Bool", TEXT, values(pa.string(), "True", "false")),
+        ("Date", TEXT, values(pa.string(), "2020-01-31")),
+        ("UnixTimestamp", TEXT, values(pa.string(), "2020-01-31 12:00", "2020-01-31T12:00Z")),
+        ("UnixTimestamp", TEXT, values(pa.dictionary(pa.int8(), pa.string()), "2020-01-31 12:00")),
+        ("Int64", TEXT, values(pa.int64(), 1)),
+        ("Int64", NUMBER, values(pa.float64(), 1.0, -(2.0**53) + 1, None, float("nan"))),
+        ("Int64", NUMBER, values(pa.float32(), 2.0**24 - 1)),
+        ("Int64", NUMBER, values(pa.decimal128(38, 2), Decimal("7.00"), Decimal(2**63 - 1))),
+    ],
+)
+def test_a_physical_type_that_says_so_is_cast(check, dtype, written, delivered):
+    assert check(contract(column(dtype, format=written)), delivered).violations == ()
+
+
+@pytest.mark.parametrize(
+    ("dtype", "written", "delivered", "loss"),
+    [
+        ("Int64", TEXT, values(pa.string(), "1", "1.0"), "1 value that cannot be an integer of 64 bits in 2 rows"),
+        ("UnixTimestamp", TEXT, values(pa.string(), "2020-01-31", "epoch"), "1 value that cannot be a time of whole"),
+        ("Int64", NUMBER, values(pa.float64(), 1.0, 1.5), "1 value that are no integer, or one that DOUBLE may have"),
+        ("Int64", NUMBER, values(pa.float64(), 1.0, 2.0**53), "may have rounded (from 2^53 on) in 2 rows"),
+        ("Int64", NUMBER, values(pa.float64(), 1.0, float("inf")), "1 value"),
+        ("Int64", NUMBER, values(pa.float32(), 1.0, 2.0**24), "FLOAT may have rounded (from 2^24 on) in 2 rows"),
+        ("Int64", NUMBER, values(pa.decimal128(38, 1), Decimal(1), Decimal("1.5")), "that are no integer of 64 bits"),
+        ("Int64", NUMBER, values(pa.decimal128(38, 0), Decimal(1), Decimal(2**63)), "that are no integer of 64 bits"),
+    ],
+)
+def test_a_cast_that_would_lose_something_is_refused_by_row(check, dtype, written, delivered, loss):
+    (violation,) = check(contract(column(dtype, format=written)), delivered).violations
+    assert violation.spec.rule == "exact"
+    assert loss in violation.message
+    assert "first at row 2 of drop drop.parquet (" in violation.message
+
+
+@pytest.mark.parametrize(
+    ("dtype", "delivered", "remedy"),
+    [
+        ("UnixTimestamp", values(pa.string(), "2020-01-31"), "write physicalType: VARCHAR at the column"),
+        ("Int64", values(pa.float64(), 1.0), "write physicalType: DOUBLE at the column"),
+    ],
+)
+def test_a_refused_type_that_can_be_cast_says_how(check, dtype, delivered, remedy):
+    (violation,) = check(contract(column(dtype)), delivered).violations
+    assert remedy in violation.message
+
+
 @pytest.mark.parametrize(("nanos", "rules"), [(1_000, []), (1_001, ["exact"])])
 def test_a_legacy_timestamp_is_naive_and_its_nanoseconds_are_not_cut_off_unseen(check, nanos, rules):
     report = check(contract(column("UnixTimestamp")), values(NAIVE_NS, 0, nanos), use_deprecated_int96_timestamps=True)
@@ -267,6 +323,48 @@ def test_a_moment_beyond_the_calendar_is_refused(check):
     assert "1 value that is outside the years 1 to 9999 in 2 rows" in violation.message
 
 
+def test_the_first_and_last_moments_of_the_calendar_are_kept(check):
+    ends = [datetime(1, 1, 1), datetime(9999, 12, 31, 23, 59, 59, 999_999)]
+    assert check(contract(column("UnixTimestamp")), values(NAIVE_US, *ends)).violations == ()
+    east = contract(column("UnixTimestamp"), timestamp_zone="Asia/Tokyo")
+    (violation,) = check(east, values(NAIVE_US, *ends)).violations
+    assert "1 value that is outside the years 1 to 9999 in 2 rows" in violation.message
+    assert "(0001-01-01 00:00:00)" in violation.message
+
+
+@pytest.mark.parametrize("zone", [None, "UTC"])
+@pytest.mark.parametrize("micros", [-63_000_000_000_000_000, 1_714_557_600_000_000_000])
+def test_years_before_christ_and_56302_are_refused(check, micros, zone):
+    assert broken(check(contract(column("UnixTimestamp")), values(pa.timestamp("us", tz=zone), 0, micros))) == [
+        "finite"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("nanos", "rules"),
+    [(-(2**63) + 808, []), (-(2**63) + 2, ["exact"]), (-(2**63) + 1, ["finite"]), (2**63 - 1, ["finite"])],
+)
+def test_the_ends_of_nanoseconds_are_kept_or_refused(check, nanos, rules):
+    """The very last, which pandas calls its minimum and maximum, mean infinity to DuckDB."""
+    assert broken(check(contract(column("UnixTimestamp")), values(NAIVE_NS, nanos))) == rules
+
+
+def test_float32_values_are_compared_with_the_float32_nearest_to_a_bound(check):
+    rules = contract(column("Float64", minimum=0.1, maximum=0.7))
+    assert check(rules, values(pa.float32(), 0.1, 0.7, None, float("nan"))).violations == ()
+    above, below = np.nextafter(np.float32(0.7), np.float32(1)), np.nextafter(np.float32(0.1), np.float32(0))
+    (violation,) = check(rules, values(pa.float32(), 0.1, above, below)).violations
+    assert "2 values outside 0.1 to 0.7 in 3 rows" in violation.message
+    assert check(contract(column("Float64", maximum=1e300)), values(pa.float32(), 1.0)).violations == ()
+
+
+def test_float32_values_are_allowed_that_are_nearest_to_an_allowed_one(check):
+    rules = contract(column("Float64", allowed=(0.1, 2)))
+    assert check(rules, values(pa.float32(), 0.1, 2.0)).violations == ()
+    assert broken(check(rules, values(pa.float32(), 0.2))) == ["allowed values"]
+    assert broken(check(rules, values(pa.float64(), float(np.float32(0.1))))) == ["allowed values"]
+
+
 # --- local times -----------------------------------------------------------------------------------------------------
 
 
@@ -282,6 +380,43 @@ def test_a_local_time_that_clocks_skipped_breaks_the_contract(check):
 def test_an_instant_cannot_be_a_skipped_local_time(check):
     rules = contract(column("UnixTimestamp"), timestamp_zone=BERLIN)
     assert check(rules, values(pa.timestamp("us", tz="UTC"), datetime(2017, 3, 26, 2, 30))).violations == ()
+
+
+@pytest.mark.parametrize(
+    ("rows", "count"),
+    [
+        (values(NAIVE_US, datetime(2020, 1, 1), None), "1 time"),
+        (values(NAIVE_NS, 0, 1_000), "2 times"),
+        ("x\n2020-01-31 12:00\n2020-01-31 12:00Z\n", "1 time"),
+    ],
+)
+def test_a_time_without_an_offset_is_refused_where_the_contract_names_no_zone(check, rows, count):
+    rules = contract(column("UnixTimestamp"), declares_zone=False)
+    (violation,) = check(rules, rows).violations
+    assert violation.spec.rule == "timestamp zone"
+    assert f"has {count} without an offset, and the contract does not say of which zone, in 2 rows" in violation.message
+    assert "Write timestampZone into the source's customProperties" in violation.message
+    assert check(contract(column("UnixTimestamp")), rows).violations == ()
+
+
+@pytest.mark.parametrize(
+    "rows", [values(pa.timestamp("us", tz="UTC"), 0), values(NAIVE_US, None), "x\n2020-01-31T12:00:00+01:00\n"]
+)
+def test_a_time_with_an_offset_needs_no_zone(check, rows):
+    assert check(contract(column("UnixTimestamp"), declares_zone=False), rows).violations == ()
+
+
+def test_local_times_that_clocks_showed_twice_are_counted_and_said(check):
+    times = [datetime(2017, 10, 29, hour, minute) for hour, minute in ((1, 59), (2, 0), (2, 59), (3, 0))]
+    rules = contract(column("UnixTimestamp"), timestamp_zone=BERLIN)
+    report = check(rules, values(NAIVE_US, *times, datetime(2018, 10, 28, 2)))
+    assert report.violations == ()
+    twice = "which clocks in Europe/Berlin showed twice; taken as the earlier time"
+    assert report.notes == (
+        f"x: 2 rows fall between 2017-10-29 02:00 and 03:00, {twice}",
+        f"x: 1 row falls between 2018-10-28 02:00 and 03:00, {twice}",
+    )
+    assert check(rules, values(pa.timestamp("us", tz="UTC"), *times)).notes == ()
 
 
 # --- keys and references ---------------------------------------------------------------------------------------------
@@ -389,11 +524,43 @@ def test_csv_cells_that_are_something_else_are_named_by_row(check):
     assert broken(report) == ["exact"] * 5
     texts = [violation.message for violation in report.violations]
     assert "'i' has 2 values that cannot be an integer of 64 bits in 2 rows" in texts[0]
-    assert "'f' has 1 value that cannot be a number in 2 rows" in texts[1]
+    assert "'f' has 1 value that cannot be a number that a Float64 holds in 2 rows" in texts[1]
     assert "'b' has 2 values that cannot be true or false in 2 rows" in texts[2]
     assert "'d' has 2 values that cannot be a date as in 2020-01-31 in 2 rows" in texts[3]
     assert "'t' has 2 values that cannot be a time of whole microseconds as in 2020-01-31 12:00:00" in texts[4]
     assert "first at rows 1, 2 of drop drop.csv (1.5, 1e3)" in texts[0]
+
+
+def test_csv_cells_have_the_declared_forms_alone(check):
+    rules = contract(
+        column("Float64", "f", format=ColumnFormat(decimal=",", thousands=".")),
+        column("Date", "d", format=ColumnFormat(strptime=("%d/%m/%Y",))),
+        column("UnixTimestamp", "t", format=ColumnFormat(strptime=("%d/%m/%Y %I:%M %p", "%m/%d/%Y %I:%M %p"))),
+    )
+    assert check(rules, 'f,d,t\n"1.234,5",05/01/2024,13/01/2024 01:30 PM\n').violations == ()
+    report = check(rules, 'f,d,t\n1.5,2024-01-05,05/01/2024 01:30 PM\n"1,5",13/12/2024,13/12/2024 13:30\n')
+    texts = [violation.message for violation in report.violations]
+    assert "'f' has 1 value that cannot be a number that a Float64 holds in 2 rows" in texts[0]
+    assert "'d' has 1 value that cannot be a date of the form '%d/%m/%Y' in 2 rows" in texts[1]
+    assert (
+        "'t' has 2 values that cannot be a time of the form '%d/%m/%Y %I:%M %p' or '%m/%d/%Y %I:%M %p', "
+        "or that these forms read differently, in 2 rows"
+    ) in texts[2]
+
+
+def test_an_integer_in_a_csv_is_refused_as_a_float_just_as_in_parquet(check):
+    rules = contract(column("Float64"))
+    (from_csv,) = check(rules, "x\n1\n9007199254740993\n").violations
+    (from_parquet,) = check(rules, values(pa.int64(), 1, 9007199254740993)).violations
+    for violation in (from_csv, from_parquet):
+        assert violation.spec.rule == "exact"
+        assert "(9007199254740993)" in violation.message
+    assert check(rules, values(pa.int64(), 2**53 + 2)).violations == check(rules, f"x\n{2**53 + 2}\n").violations == ()
+
+
+def test_a_text_that_is_no_time_says_how_to_declare_its_form(check):
+    (violation,) = check(contract(column("UnixTimestamp")), "x\n2024-05-01 01:30:00 PM\n").violations
+    assert violation.message.endswith("or declare the form of its times with strptime in a new contract version.")
 
 
 def test_all_violations_of_a_drop_are_told_together(check):

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from transformations.engine.duck import session
-from validation.local_times import nonexistent_sql, offset_periods, utc_sql
+from validation.local_times import nonexistent_sql, offset_periods, offset_periods_of_years, repeated_times, utc_sql
 
 ZONES = ["UTC", "Europe/Berlin", "America/New_York", "America/Sao_Paulo", "Australia/Lord_Howe", "Pacific/Apia"]
 
@@ -59,6 +59,32 @@ def test_every_local_time_agrees_with_the_standard_library(local, zone):
     assert skipped != exists
     if exists:
         assert instant == expected
+
+
+@given(
+    near=st.datetimes(datetime(1, 1, 3), datetime(2036, 12, 31)),
+    far=st.datetimes(datetime(2037, 1, 1), datetime(9999, 12, 29)),
+    zone=st.sampled_from(ZONES),
+)
+def test_years_far_apart_keep_their_own_offsets(near, far, zone):
+    periods = offset_periods_of_years(zone, [near.year, far.year])
+    with session() as connection:
+        for local in (near, far):
+            text = f"TIMESTAMP '{local}'"
+            query = f"SELECT {utc_sql(text, periods)}, {nonexistent_sql(text, periods)}"
+            instant, skipped = connection.execute(query).fetchall()[0]
+            expected = local.replace(tzinfo=ZoneInfo(zone)).astimezone(UTC)
+            exists = expected.astimezone(ZoneInfo(zone)).replace(tzinfo=None) == local
+            assert skipped != exists
+            assert instant == expected or not exists
+
+
+def test_times_that_were_shown_twice_are_listed():
+    assert repeated_times(offset_periods_of_years("Europe/Berlin", [2016, 2017, 2500])) == (
+        (datetime(2016, 10, 30, 2), datetime(2016, 10, 30, 3)),
+        (datetime(2017, 10, 29, 2), datetime(2017, 10, 29, 3)),
+        (datetime(2500, 10, 31, 2), datetime(2500, 10, 31, 3)),
+    )
 
 
 @given(hour=st.integers(0, 366 * 24 - 1), zone=st.sampled_from(ZONES))

@@ -28,6 +28,21 @@ class ContractError(click.ClickException, ValueError):
 
 
 @dataclass(frozen=True)
+class ColumnFormat:
+    """How a file writes a column's values, where not in the forms that are taken anyway.
+
+    strptime: the only forms that a time or date given as text may have; empty for ISO 8601. decimal, thousands: the
+    separators of numbers given as text. stored_as: what the contract's physicalType says the file stores, where that
+    permits a lossless cast ("text", "number") or needs a zone ("naive time").
+    """
+
+    strptime: tuple[str, ...] = ()
+    decimal: str = "."
+    thousands: str = ""
+    stored_as: Literal["text", "number", "naive time"] | None = None
+
+
+@dataclass(frozen=True)
 class Column:
     """One column: `dtype` is one of DTYPES, `minimum` and `maximum` are inclusive, `allowed` empty means any value.
 
@@ -43,6 +58,7 @@ class Column:
     maximum: float | None = None
     allowed: tuple[object, ...] = ()
     physical_name: str | None = None
+    format: ColumnFormat = ColumnFormat()
 
     @property
     def in_file(self) -> str:
@@ -105,7 +121,8 @@ class Contract:
 
     `event_time` is the column that says when a row happened: a UnixTimestamp, or a Date, which happens at the end of
     its business day. Without one, every row of a drop holds from the drop's valid-from moment, the first from
-    `valid_from`. Naive timestamps are local times of `timestamp_zone`. `delivery` says what a drop is: rows to add
+    `valid_from`. Naive timestamps are local times of `timestamp_zone`; where the contract leaves it out, it is UTC and
+    `declares_zone` false, and naive timestamps are refused. `delivery` says what a drop is: rows to add
     ("append") or the whole content ("snapshot"). An empty `key` means that every row stands for itself.
     `future_allowed` is how far a row may lie after the clock, `supersedes_allowed` which share of the rows of an append
     drop may replace stored ones without being called a correction.
@@ -124,6 +141,7 @@ class Contract:
     delivery: Delivery
     references: tuple[Reference, ...] = ()
     form: FileForm = FileForm()
+    declares_zone: bool = True
     path: Path | None = None
     future_allowed: timedelta = timedelta(0)
     supersedes_allowed: float = SUPERSEDES_ALLOWED

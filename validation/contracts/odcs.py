@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from validation.contracts.document import Node, read_document
 from validation.contracts.file_form import file_form
+from validation.contracts.formats import column_format, refuse_zoneless
 from validation.contracts.limits import future_allowed, supersedes_allowed
 from validation.contracts.marks import refuse_open_marks
 from validation.contracts.model import Column, Contract, Delivery, Reference, nearest
@@ -41,6 +42,7 @@ def contract_of_file(path: Path) -> Contract:
     columns, key = _columns(source), _key(source)
     properties = source.custom(SOURCE_PROPERTIES)
     event_time = _event_time(properties, columns)
+    refuse_zoneless(properties, columns)
     return Contract(
         name=name,
         version=document.text("version", "the contract's own version, such as 1.0.0"),
@@ -55,6 +57,7 @@ def contract_of_file(path: Path) -> Contract:
         delivery=_delivery(properties, event_time, columns, key),
         references=tuple(_references(source, columns)),
         form=file_form(properties, columns),
+        declares_zone=properties.values.get("timestampZone") is not None,
         path=path,
         future_allowed=future_allowed(properties, event_time),
         supersedes_allowed=supersedes_allowed(properties, event_time),
@@ -93,16 +96,18 @@ def _column(node: Node) -> Column:
         )
     dtype = DTYPE_OF_LOGICAL_TYPE[logical_type]
     minimum, maximum = _range(node, name, dtype)
+    custom = node.custom(COLUMN_PROPERTIES)
     return Column(
         name=name,
         dtype=dtype,
         nullable=not node.optional("required", bool, "true or false"),
         description=node.text("description", f"what {name!r} means"),
-        unit=node.custom(COLUMN_PROPERTIES).optional("unit", str, "the unit as a text"),
+        unit=custom.optional("unit", str, "the unit as a text"),
         minimum=minimum,
         maximum=maximum,
         allowed=_allowed(node, name, dtype),
         physical_name=node.optional("physicalName", str, "the column's name in the file, in quotes"),
+        format=column_format(node, custom, name, dtype),
     )
 
 

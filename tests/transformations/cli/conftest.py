@@ -27,6 +27,7 @@ schema:
     description: One click
     customProperties:
       - {property: eventTime, value: clicked_at}
+      - {property: timestampZone, value: UTC}
       - {property: businessDayZone, value: America/New_York}
       - {property: delivery, value: append}
     properties:

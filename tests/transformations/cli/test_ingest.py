@@ -25,6 +25,7 @@ schema:
     description: One click
     customProperties:
       - { property: eventTime, value: at }
+      - { property: timestampZone, value: UTC }
       - { property: businessDayZone, value: America/New_York }
       - { property: delivery, value: append }
     properties:

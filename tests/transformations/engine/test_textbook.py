@@ -33,6 +33,7 @@ schema:
     description: Something a user did
     customProperties:
       - {property: eventTime, value: timestamp}
+      - {property: timestampZone, value: UTC}
       - {property: businessDayZone, value: UTC}
       - {property: delivery, value: append}
     properties:
