@@ -17,3 +17,8 @@ else:
             if name in vocabulary.__all__:
                 return getattr(vocabulary, name)
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+    def __dir__() -> list[str]:
+        from transformations.engine import vocabulary
+
+        return [*globals(), *vocabulary.__all__]

@@ -15,6 +15,7 @@ from transformations.cli.quick_feast import quicken_feast
 from transformations.engine.errors import nearest
 
 _INTERRUPTED = 130
+_USAGE = 2
 # Read without Settings, which may be what is broken.
 _TRUE = {"1", "true", "t", "yes", "y", "on"}
 
@@ -123,9 +124,9 @@ def run(arguments: Sequence[str]) -> int:
     except Exception as error:
         if os.environ.get("FEATURES_DEBUG", "").lower() in _TRUE:
             raise
-        code = getattr(error, "exit_code", None)
-        click.echo(_report(error, is_ours=code is not None), err=True)
-        return code if isinstance(code, int) else 1
+        report, code = _report(error)
+        click.echo(report, err=True)
+        return code
     return code if isinstance(code, int) else 0
 
 
@@ -133,10 +134,19 @@ def _module(name: str) -> str:
     return f"transformations.cli.{name}"
 
 
-def _report(error: Exception, *, is_ours: bool) -> str:
-    if is_ours:
-        return f"{click.style('Error:', fg='red', bold=True)} {error}"
+def _report(error: Exception) -> tuple[str, int]:
+    """What to say of an error, and the exit code."""
+    heading = click.style("Error:", fg="red", bold=True)
+    code = getattr(error, "exit_code", None)
+    if code is not None:
+        message = error.format_message() if isinstance(error, click.ClickException) else str(error)
+        return f"{heading} {message}", code if isinstance(code, int) else 1
+    from transformations.engine.authored import place_of, said
+
+    place = place_of(error)
+    if place is not None:
+        return f"{heading} {said(error, place)}", _USAGE
     return (
         f"{click.style('Unexpected error:', fg='red', bold=True)} {type(error).__name__}: {error}\n"
         "This is a fault of the platform, not yours. The same command with FEATURES_DEBUG=1 before it shows where."
-    )
+    ), 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -101,4 +102,6 @@ def view_names(_context: click.Context, _parameter: click.Parameter, incomplete:
     """Shell completion of a view by the definitions in the domain files, which load in no time."""
     from transformations.cli.domains import definitions
 
-    return [CompletionItem(name) for name in sorted(definitions()) if name.startswith(incomplete)]
+    with contextlib.suppress(Exception):  # a file that cannot be read completes nothing; commands say what is wrong
+        return [CompletionItem(name) for name in sorted(definitions()) if name.startswith(incomplete)]
+    return []

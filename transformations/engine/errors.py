@@ -22,6 +22,13 @@ class DefinitionError(FeaturesError):
 
     exit_code = 2
 
+    def format_message(self) -> str:
+        """The message, with the line of the author's file that led to it; Feast's commands print this, too."""
+        from transformations.engine.authored import place_of
+
+        place = place_of(self)
+        return self.message if place is None else f"{self.message}\n  at {place}"
+
 
 class UsageError(FeaturesError):
     """A command or call was given arguments that do not fit together."""

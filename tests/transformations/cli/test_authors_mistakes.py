@@ -1,0 +1,118 @@
+"""A mistake in an author's own file is told by file, line and the nearest word, and is no fault of the platform."""
+
+import sys
+
+import pytest
+
+from tests.transformations.cli.conftest import World
+from transformations.cli.main import run
+from transformations.cli.quick_feast import _tell_author
+from transformations.engine.authored import place_of
+
+IMPORTS = "from transformations import LIFETIME, Count"
+COUNT = 'Count(name="clicks", description="Clicks", unit="clicks", expect=at_least(0), unseen=0)'
+CALL = 'feature_view(clicking.user_clicks, entity=user, owner="web@x.org")'
+
+
+def told(capsys: pytest.CaptureFixture[str], *command: str) -> str:
+    """What a command says of a mistake; exit code 2, and nothing of the platform's fault."""
+    assert run(command or ("status",)) == 2
+    said = capsys.readouterr().err
+    assert "fault of the platform" not in said
+    assert "Traceback" not in said
+    return said
+
+
+@pytest.fixture(autouse=True)
+def _no_debugging(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("FEATURES_DEBUG", raising=False)
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong", "line", "said"),
+    [
+        (COUNT, COUNT + ")", "Count(name", "SyntaxError: closing parenthesis ')' does not match"),
+        (COUNT, "Cuont()", "Cuont(),", "NameError: name 'Cuont' is not defined. Did you mean 'Count'?"),
+        (
+            IMPORTS,
+            IMPORTS + "s, Count",
+            IMPORTS + "s",
+            "ImportError: cannot import name 'Counts' from 'transformations'",
+        ),
+        (IMPORTS, IMPORTS + "s, Count", IMPORTS + "s", "Did you mean 'Count'?"),
+        (IMPORTS, "import pyarow\n" + IMPORTS, "import pyarow", "ModuleNotFoundError: No module named 'pyarow'"),
+        (COUNT, COUNT.replace("unit=", "units="), "Count(name", "Did you mean 'unit'?"),
+        (COUNT, COUNT.replace("at_least(0)", "at_least()"), "at_least()", "TypeError: at_least() missing 1 required"),
+        (COUNT, COUNT.replace("at_least(0)", "1 / 0"), "1 / 0", "ZeroDivisionError: division by zero"),
+    ],
+)
+def test_a_mistake_in_a_domain_file_names_file_line_and_the_nearest_word(
+    world: World, capsys: pytest.CaptureFixture[str], right: str, wrong: str, line: str, said: str
+) -> None:
+    world.rewrite((right, wrong))
+    lines = (world.folder / "domains" / "clicking.py").read_text().splitlines()
+    number = next(number for number, text in enumerate(lines, start=1) if line in text)
+
+    message = told(capsys)
+
+    assert f"clicking.py, line {number}: {lines[number - 1].strip()}\n" in message
+    assert said in message
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong", "said"),
+    [
+        (CALL, CALL.replace("clicking.user_clicks", "clicking.user_click"), "Did you mean 'user_clicks'?"),
+        (CALL, CALL.replace("owner=", "ownr="), "unexpected keyword argument 'ownr'. Did you mean 'owner'?"),
+        ("from transformations import clicking", "from transformations import clickings", "Did you mean 'clicking'?"),
+        ("feature_view\n", "feature_views\n", "Did you mean 'feature_view'?"),
+    ],
+)
+def test_a_mistake_in_the_repository_is_told_by_every_command_that_reads_it(
+    world: World, capsys: pytest.CaptureFixture[str], right: str, wrong: str, said: str
+) -> None:
+    world.rewrite((right, wrong))
+    for command in ("status", "build", "diff"):
+        message = told(capsys, command)
+        assert "user_views.py, line " in message
+        assert said in message
+
+
+def test_what_a_definition_gets_wrong_is_told_with_its_line(world: World, capsys: pytest.CaptureFixture[str]) -> None:
+    chained = COUNT[:-1] + ', where=5 < column("seconds") < 60)'
+    world.rewrite((COUNT, chained), (IMPORTS, IMPORTS + ", column"))
+
+    assert f"clicking.py, line 14: {chained}," in told(capsys)
+
+
+def test_an_error_inside_the_platform_that_an_authors_line_led_to_says_both(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    world.rewrite(("windows=[days(7)],\n    available_after=hours(2)", "windows=7,\n    available_after=hours(2)"))
+
+    message = told(capsys)
+
+    assert "clicking.py, line 6: user_clicks = WindowedFeatures(" in message
+    assert "If that line is right, FEATURES_DEBUG=1" in message
+
+
+def test_feasts_own_commands_tell_the_author_too(world: World, capsys: pytest.CaptureFixture[str]) -> None:
+    from transformations.stores.views import contents
+
+    world.rewrite((COUNT, "Cuont()"))
+    with pytest.raises(NameError) as raised:
+        contents(world.repository)
+    _tell_author(NameError, raised.value, raised.value.__traceback__)
+
+    said = capsys.readouterr().err
+    assert said.startswith("Error: ")
+    assert "clicking.py, line 14: Cuont(),\nNameError" in said
+    assert "Did you mean 'Count'?" in said
+
+
+def test_a_fault_of_the_platform_stays_one_for_feast_too(capsys: pytest.CaptureFixture[str]) -> None:
+    error = KeyError("missing")
+    assert place_of(error) is None
+    _tell_author(KeyError, error, None)
+    assert capsys.readouterr().err == "KeyError: 'missing'\n"
+    assert sys.excepthook is sys.__excepthook__  # only `feast` itself sets ours

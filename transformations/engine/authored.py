@@ -1,0 +1,118 @@
+"""Where an error is the author's: the line of a domain or repository file that it comes from, and the nearest word."""
+
+from __future__ import annotations
+
+import builtins
+import inspect
+import linecache
+import re
+import sys
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+from types import FrameType, TracebackType
+from typing import Any
+
+_KEYWORD = re.compile(r"([\w.]+)\(\) got an unexpected keyword argument '(\w+)'")
+_IMPORTED = re.compile(r"cannot import name '(\w+)' from '([\w.]+)'")
+
+
+@dataclass(frozen=True)
+class Place:
+    """A line of an author's file. is_deepest: whether no file of the platform was called from it on the way down."""
+
+    file: Path
+    line: int
+    text: str
+    is_deepest: bool = True
+    frame: FrameType | None = None
+
+    def __str__(self) -> str:
+        where = self.file.relative_to(Path.cwd()) if self.file.is_relative_to(Path.cwd()) else self.file
+        return f"{where}, line {self.line}" + (f": {self.text}" if self.text else "")
+
+
+def place_of(error: BaseException) -> Place | None:
+    """The author's line that an error comes from; None where no author's file is on its way."""
+    if isinstance(error, SyntaxError) and error.filename and _is_authored(Path(error.filename)):
+        line = error.lineno or 1
+        return Place(Path(error.filename), line, (error.text or linecache.getline(error.filename, line)).strip())
+    found: Place | None = None
+    for frame, line in _frames(error.__traceback__):
+        file = Path(frame.f_code.co_filename)
+        if _is_authored(file):
+            found = Place(file, line, linecache.getline(str(file), line).strip(), frame=frame)
+        elif found is not None and _is_ours(file):
+            found = Place(found.file, found.line, found.text, is_deepest=False, frame=found.frame)
+    return found
+
+
+def said(error: BaseException, place: Place) -> str:
+    """What is wrong in the author's file, where, and the nearest word that is known there."""
+    kind = type(error).__name__
+    what = (error.msg if isinstance(error, SyntaxError) else str(error)) or kind
+    lines = [f"{place}", f"{kind}: {what}{_hint(error, place)}"]
+    if not place.is_deepest:
+        lines.append("If that line is right, FEATURES_DEBUG=1 before the same command shows what was called from it.")
+    return "\n".join(lines)
+
+
+def _hint(error: BaseException, place: Place) -> str:
+    wrong, known = _names(error, place)
+    guesses = get_close_matches(wrong, sorted(known), n=1) if wrong else []
+    return f". Did you mean {guesses[0]!r}?" if guesses else ""
+
+
+def _names(error: BaseException, place: Place) -> tuple[str | None, Iterable[str]]:
+    """The name that was not found, and those that there are."""
+    frame = place.frame
+    here = {**vars(builtins), **frame.f_globals, **frame.f_locals} if frame else {}
+    if isinstance(error, NameError):
+        return error.name, [name for name in here if name != error.name]
+    if isinstance(error, AttributeError):
+        return error.name, dir(error.obj) if error.obj is not None else ()
+    if isinstance(error, ModuleNotFoundError) and error.name:
+        package, _, name = error.name.rpartition(".")
+        return name, _modules_of(package, place)
+    if isinstance(error, ImportError) and (imported := _IMPORTED.search(str(error))):
+        return imported[1], [*dir(sys.modules.get(imported[2])), *_modules_of(imported[2], place)]
+    if isinstance(error, TypeError) and (called := _KEYWORD.search(str(error))):
+        return called[2], _parameters(here.get(called[1].removesuffix(".__init__").rpartition(".")[2]))
+    return None, ()
+
+
+def _parameters(called: Any) -> Iterable[str]:
+    try:
+        return inspect.signature(called).parameters
+    except (TypeError, ValueError):
+        return ()
+
+
+def _modules_of(package: str, place: Place) -> Iterable[str]:
+    """The modules of a package, or those beside the author's file."""
+    folders = getattr(sys.modules.get(package), "__path__", [str(place.file.parent)])
+    return [file.stem for folder in folders for file in Path(folder).glob("*") if file.suffix in (".py", "")]
+
+
+def _frames(traceback: TracebackType | None) -> Iterator[tuple[FrameType, int]]:
+    while traceback is not None:
+        yield traceback.tb_frame, traceback.tb_lineno
+        traceback = traceback.tb_next
+
+
+def _is_authored(file: Path) -> bool:
+    """Whether a file is a domain's or of a feature repository, of which an author writes each line."""
+    import transformations
+
+    if file.suffix != ".py" or "site-packages" in file.parts:
+        return False
+    if str(file.parent) in map(str, transformations.__path__):
+        return file.name != "__init__.py"
+    return any((folder / "feature_store.yaml").is_file() for folder in list(file.parents)[:4])
+
+
+def _is_ours(file: Path) -> bool:
+    import transformations
+
+    return any(file.is_relative_to(folder) for folder in transformations.__path__)
