@@ -29,6 +29,7 @@ from prometheus_client.registry import Collector
 
 from transformations.engine.errors import FeaturesError
 from transformations.engine.settings import get_settings, mask_secrets
+from transformations.stores.lookups.http_errors import answer_errors
 from transformations.stores.rollout import Newer, newer_applied
 from transformations.stores.rows.connections import Reaching, SyncClient, connect, shown_address
 from transformations.stores.rows.loaded import Loaded, loaded_views
@@ -44,7 +45,7 @@ def server_of(repository: Path) -> Callable[[FastAPI], None]:
 
 
 def extend(app: FastAPI, watch: Watch) -> None:
-    """Give Feast's app our /health and /metrics.
+    """Give Feast's app our /health and /metrics, and answers to errors without a traceback for a client's mistake.
 
     /health: 200, or 503 with the reasons; newer versions of on-demand views are said and are no reason. /metrics:
     Prometheus' text format, from the server's own port, beside Feast's own metrics where those are enabled.
@@ -61,6 +62,7 @@ def extend(app: FastAPI, watch: Watch) -> None:
     for path, answer in (("/health", health), ("/metrics", metrics)):
         app.add_api_route(path, answer, methods=["GET"])
         app.router.routes.insert(0, app.router.routes.pop())  # the first of a path answers, and Feast has a /health
+    answer_errors(app)
 
 
 @dataclass(frozen=True)

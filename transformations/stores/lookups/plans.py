@@ -278,9 +278,13 @@ def _inputs(view: OnDemandFeatureView, places: dict[str, tuple[int, int, Codec]]
 
 def _refuse_unknown(registry: _Cached, project: str, references: Sequence[str]) -> None:
     """UsageError that names the nearest feature: Feast would end in a KeyError, and its server in a 500."""
+    if not references:
+        raise UsageError("the request names no feature. List some as <view>:<feature>, or name a feature service.")
     for reference in references:
         name, _, feature = reference.partition(":")
-        if not feature or "@" in name:  # malformed, or of a version: Feast's to read
+        if not name or not feature:
+            raise UsageError(f"{reference!r} is no reference to a feature. Write <view>:<feature>.")
+        if "@" in name:  # of a version: Feast's to read
             continue
         known = [each.name for each in registry.get_any_feature_view(name, project, allow_cache=True).features]
         if feature not in known:

@@ -157,6 +157,8 @@ class PackedResponse(OnlineResponse):
 def _key_protos(values: Sequence[object], kind: ValueType) -> list[Value]:
     if all(isinstance(value, Value) for value in values):
         return [value for value in values if isinstance(value, Value)]
+    if kind is ValueType.INT32:  # all integers are keys alike, and this one need not have a row
+        kind = ValueType.INT64
     protos: list[Value] = python_values_to_proto_values(list(values), kind)
     return protos
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import logging
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -20,6 +21,7 @@ from feast.types import Float64, Int64, UnixTimestamp
 
 from transformations.local import redis as embedded
 from transformations.stores.on_demand import on_demand_view
+from transformations.stores.serving import Watch, extend
 
 NOW = "2024-05-09T10:00:00+00:00"
 FUNCTIONS = '''
@@ -69,7 +71,9 @@ def ask(
     )
     store = store_of(user, visits, now)
     store.materialize(datetime(1970, 1, 1), datetime.fromisoformat(NOW))
-    server = uvicorn.Server(uvicorn.Config(get_app(store), port=unused_tcp_port, log_level="critical"))
+    app = get_app(store)
+    extend(app, Watch(store))
+    server = uvicorn.Server(uvicorn.Config(app, port=unused_tcp_port, log_level="critical"))
     thread = threading.Thread(target=lambda: asyncio.run(server.serve()))
     thread.start()
     while not server.started and thread.is_alive():
@@ -89,7 +93,9 @@ def ask(
     thread.join(10)
 
 
-def test_a_request_over_http_is_answered_or_told_what_is_wrong_with_it(ask: Callable[..., tuple[int, Any]]) -> None:
+def test_a_request_over_http_is_answered_or_told_what_is_wrong_with_it(
+    ask: Callable[..., tuple[int, Any]], caplog: pytest.LogCaptureFixture
+) -> None:
     request = {"user_id": [1, 1], "price": [5, 2.5], "items": [4, 2]}
     status, answer = ask("user_now:total", "user_now:share", "user_now:idle", **request)
     values = [vector["values"] for vector in answer["results"]]
@@ -107,9 +113,15 @@ def test_a_request_over_http_is_answered_or_told_what_is_wrong_with_it(ask: Call
         ("user_visits:spend", 400, "feature view user_visits has no feature 'spend': did you mean 'spent'?"),
         ("user_now:totals", 400, "feature view user_now has no feature 'totals': did you mean 'total'?"),
         ("user_visit:spent", 404, "user_visit"),
+        ("spent", 400, "'spent' is no reference to a feature. Write <view>:<feature>."),
+        ("user_visits:", 400, "'user_visits:' is no reference to a feature"),
+        (None, 400, "the request names no feature. List some as <view>:<feature>"),
     ):
-        status, detail = ask(reference, user_id=[1])
+        status, detail = ask(*([reference] if reference else []), user_id=[1])
         assert (status, words in detail["message"]) == (expected, True), detail
+
+    status, detail = ask("user_visits:spent", "user_visits:spent", user_id=[1])
+    assert (status, detail["message"][:30]) == (400, "Duplicate features named spent")
 
     status, message = refused(items=[4, 2.5])
     assert status == 422
@@ -129,9 +141,12 @@ def test_a_request_over_http_is_answered_or_told_what_is_wrong_with_it(ask: Call
     status, message = refused()
     assert status == 422
     assert "['price'] not found" in message
+    assert not [record for record in caplog.records if record.levelno >= logging.ERROR]  # all of these were clients'
 
     request["price"] = [5.0, 1.0]
     embedded.stop()
     status, message = refused()
     assert status == 503
     assert message.startswith("UnavailableError: Redis at")
+    (record,) = (record for record in caplog.records if record.levelno >= logging.ERROR)
+    assert (record.message[:36], record.exc_info) == ("POST /get-online-features: Redis at ", None)
