@@ -190,7 +190,7 @@ class _Domain:
         if self.measure and column.name == self.measure.name:
             return str(10 if number == 1 else 5)
         samples = {"Int64": str(number), "Float64": f"{number}.0", "Bool": "true" if number == 1 else "false"}
-        samples |= {"Date": f"2024-05-0{number}", "UnixTimestamp": f"2024-05-0{number} 12:00"}
+        samples |= {"Date": f"2024-05-0{number}", "UnixTimestamp": f"2024-05-0{number} 12:00Z"}
         return samples.get(column.dtype, "ab"[number - 1])
 
     def _time(self, number: int) -> str:
@@ -198,13 +198,13 @@ class _Domain:
         if self.contract.column(self.contract.event_time).dtype == "Date":
             return f"2024-05-0{number}"
         noon = datetime(2024, 5, number, 12, tzinfo=ZoneInfo(self.contract.business_day_zone))
-        return noon.astimezone(UTC).strftime("%Y-%m-%d %H:%M")
+        return noon.astimezone(UTC).strftime("%Y-%m-%d %H:%MZ")
 
     def _records(self) -> str:
         names = [self.join_key.name, "_event_timestamp", *(column.name for column in self.attributes)]
         noon = datetime(2024, 5, 1, 12, tzinfo=ZoneInfo(self.contract.business_day_zone)).astimezone(UTC)
         cells = [_plain(self._cell(column)) for column in self.attributes]
-        return _table([names, [_plain(self._cell(self.join_key)), noon.strftime("%Y-%m-%d %H:%M"), *cells]])
+        return _table([names, [_plain(self._cell(self.join_key)), noon.strftime("%Y-%m-%d %H:%MZ"), *cells]])
 
     def _cell(self, column: Column) -> str:
         """A value of the column, as Python writes it."""
@@ -273,7 +273,7 @@ def _table(rows: Sequence[Sequence[str]]) -> str:
 def _plain(literal: str) -> str:
     """A Python literal as a cell of a table of events."""
     if literal.startswith("datetime("):
-        return "2024-05-01 00:00"
+        return "2024-05-01 00:00Z"
     return literal.strip('"')
 
 

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from transformations.engine.business_days import start_of_day
 from transformations.engine.definitions import Definition, declared_feature
@@ -35,9 +36,10 @@ def as_of(
     """A function of the entity's key and an as-of day that gives the feature's value there, by definition.
 
     events: a header of column names and a line an event, columns two or more spaces apart; `-` is null, columns left
-    out are null, looked-up attributes stand beside the event's own columns, times are UTC and date-only events happen
-    at the end of their business day. The returned function takes the join keys in order and then the day, a date or
-    `YYYY-MM-DD`; None is an entity never seen before that day, or the feature's declared `unseen` value.
+    out are null, looked-up attributes stand beside the event's own columns, times without an offset are of the
+    contract's timestampZone as in a delivery, and date-only events happen at the end of their business day. The
+    returned function takes the join keys in order and then the day, a date or `YYYY-MM-DD`; None is an entity never
+    seen before that day, or the feature's declared `unseen` value.
     """
     resolved = resolve(definition, contracts)
     aggregation = declared_feature(definition, feature).aggregation
@@ -120,7 +122,9 @@ def _event(resolved: Resolved, columns: dict[str, Dtype], header: list[str], cel
     for name, cell in given.items():
         if cell not in _NULLS:
             event[name] = (
-                _end_of_day(cell, resolved.zone) if _is_date_only(contract, name) else _parsed(cell, columns.get(name))
+                _end_of_day(cell, resolved.zone)
+                if _is_date_only(contract, name)
+                else _parsed(cell, columns.get(name), contract)
             )
     moment = event.get(contract.event_time) if contract.event_time else contract.valid_from
     event[EVENT_TIME] = event.get(EVENT_TIME) or moment
@@ -139,10 +143,30 @@ def _end_of_day(text: str, zone: str) -> datetime:
     return start_of_day(date.fromisoformat(text) + timedelta(days=1), zone) - timedelta(microseconds=1)
 
 
-def _parsed(text: str, dtype: Dtype | None) -> Any:
+def _parsed(text: str, dtype: Dtype | None, contract: Contract) -> Any:
     if dtype is None or dtype == UNIX_TIMESTAMP:
-        return datetime.fromisoformat(text).replace(tzinfo=UTC)
+        return _instant(text, contract)
     if dtype == BOOL:
+        if text.lower() not in ("true", "false"):
+            raise UsageError(f"{contract.name}: {text!r} cannot be true or false.")
         return text.lower() == "true"
     parse: dict[Dtype, Callable[[str], Any]] = {INT64: int, FLOAT64: float, DATE: date.fromisoformat}
     return parse.get(dtype, str)(text)
+
+
+def _instant(text: str, contract: Contract) -> datetime:
+    """A literal moment as a delivery would have it; of a local time that clocks showed twice, the earlier."""
+    moment = datetime.fromisoformat(text)
+    if moment.tzinfo is not None:
+        return moment.astimezone(UTC)
+    if not contract.declares_zone:
+        raise UsageError(
+            f"{contract.name}: {text!r} has no offset, and {contract.file_name} names no timestampZone. "
+            f"Write the time with its offset: {text}Z."
+        )
+    instant = moment.replace(tzinfo=ZoneInfo(contract.timestamp_zone)).astimezone(UTC)
+    if instant.astimezone(ZoneInfo(contract.timestamp_zone)).replace(tzinfo=None) != moment:
+        raise UsageError(
+            f"{contract.name}: clocks in {contract.timestamp_zone} never showed {text!r}: they skipped it."
+        )
+    return instant
