@@ -41,14 +41,26 @@ def check_live(
     skipped: dict[str, str] = {}
     for view in views:
         try:
-            if isinstance(view, OnDemandFeatureView):
-                reports += compare_on_demand(installation, view, chosen)[0]
-            else:
-                reports += compare_stored(view, sides_of(installation, view, chosen), moment)
+            reports += _compare(installation, view, chosen)
         except NotComparable as reason:
             skipped[view.name] = str(reason)
         progress(1)
-    return LiveReport(moment, tuple(reports), skipped)
+    differing = {each.feature.partition(":")[0] for each in reports if each.differing}
+    stored = [view.name for view in views if isinstance(view, FeatureView)]
+    unmaterialized = tuple(name for name in stored if name in differing and name not in loaded)
+    return LiveReport(moment, tuple(reports), skipped, unmaterialized)
+
+
+def _compare(
+    installation: Installation, view: FeatureView | OnDemandFeatureView, sample: Sample
+) -> Sequence[FeatureReport]:
+    if isinstance(view, OnDemandFeatureView):
+        reports = compare_on_demand(installation, view, sample)[0]
+    else:
+        reports = compare_stored(view, sides_of(installation, view, sample), installation.moment)
+    if not any(each.compared for each in reports):
+        raise NotComparable("there is no entity to compare: no table behind it has a row")
+    return reports
 
 
 def look_at(

@@ -6,11 +6,21 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from enum import StrEnum
 
 from validation.parity_causes import Cause, Kind
 from validation.parity_rows import NOT_FOUND
 
 _EXAMPLES = 3
+
+
+class Outcome(StrEnum):
+    """What a comparison can end in beside equality; each is no green light."""
+
+    SKEW = "skew"
+    UNMATERIALIZED = "unmaterialized"
+    STALE = "stale"
+    UNCOMPARED = "uncompared"
 
 
 @dataclass(frozen=True)
@@ -67,11 +77,15 @@ class FeatureReport:
 
 @dataclass(frozen=True)
 class LiveReport:
-    """All features of the chosen views at one moment. skipped: views that could not be compared, and why."""
+    """All features of the chosen views at one moment.
+
+    skipped: views that could not be compared, and why. unmaterialized: views that differ and were never loaded.
+    """
 
     moment: datetime
     features: tuple[FeatureReport, ...]
     skipped: Mapping[str, str]
+    unmaterialized: tuple[str, ...] = ()
 
     @property
     def compared(self) -> int:
@@ -87,6 +101,22 @@ class LiveReport:
     def skewed(self) -> int:
         """The values that differ by a fault."""
         return sum(each.kinds[Kind.SKEW] for each in self.features)
+
+    @property
+    def stale(self) -> int:
+        """The values that differ because the table has what was not materialized: late, or corrected since."""
+        return self.differing - self.skewed
+
+    @property
+    def outcomes(self) -> tuple[Outcome, ...]:
+        """What there is to say beside equality, worst first; empty: everything was compared, and is equal."""
+        found = {
+            Outcome.SKEW: self.skewed,
+            Outcome.UNMATERIALIZED: self.unmaterialized,
+            Outcome.STALE: self.stale,
+            Outcome.UNCOMPARED: self.skipped or not self.compared,
+        }
+        return tuple(outcome for outcome, is_there in found.items() if is_there)
 
     @property
     def skew(self) -> float:

@@ -11,7 +11,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from transformations.cli.asked import request_option
-from transformations.cli.output import human_count, json_option, print_json, print_table, progress, remark, say
+from transformations.cli.output import human_count, json_option, print_json, print_table, progress, say
 from transformations.engine.errors import DataError, UsageError, nearest
 from transformations.engine.settings import get_settings
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from validation.parity_report import FeatureReport, Finding, LiveReport
 
 _SAMPLE = 1000
+_ALLOWED = ("unmaterialized", "stale", "uncompared")
 
 
 def _names(_context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
@@ -39,7 +40,14 @@ Examples:
 
 \b
 Late: published after it should have been served, or not materialized yet. Corrected since: the row was asserted anew
-since it was materialized. Both end with the next `feast materialize-incremental`. Skew is a fault.
+since it was materialized. Both are stale, and end with the next `feast materialize-incremental`. Skew is a fault.
+
+\b
+Exit code 3 unless everything was compared and is equal:
+  skew            beyond the tolerance
+  unmaterialized  a view that was never loaded into this Redis
+  stale           values of which the table has newer ones than Redis
+  uncompared      a view that could not be compared, or nothing to compare
 """
 )
 @click.argument("views", metavar="[VIEW]...", nargs=-1, shell_complete=_names)
@@ -48,6 +56,13 @@ since it was materialized. Both end with the next `feast materialize-incremental
 @click.option("--seed", type=int, default=0, show_default=True, help="Which sample: the same seed takes the same.")
 @request_option
 @click.option("--tolerance", type=click.FloatRange(0, 1), help="Share of values that may be skewed. [default: none]")
+@click.option(
+    "--allow",
+    "allowed",
+    type=click.Choice(_ALLOWED),
+    multiple=True,
+    help="An outcome that is no failure now; may be given more than once.",
+)
 @json_option
 def parity(
     views: Sequence[str],
@@ -56,12 +71,13 @@ def parity(
     seed: int,
     request: dict[str, object],
     tolerance: float | None,
+    allowed: Sequence[str],
     as_json: bool,
 ) -> None:
-    """Compare online with training, value by value, for the entities of each VIEW, or of all that are applied.
+    """Compare online with training, value by value, for the entities of each VIEW, or of all that are applied online.
 
     Says for each feature how many values were compared, agree and differ, and for each difference whether it is late,
-    corrected since, or skew, and its cause. Skew beyond the tolerance ends with exit code 3.
+    corrected since, or skew, and its cause. Anything but equality ends with exit code 3, unless it is allowed.
     """
     from transformations.cli.repository import open_store
     from transformations.stores.rows.loaded import loaded_views
@@ -85,7 +101,7 @@ def parity(
         print_json(document(report))
     else:
         _print(report)
-    _judge(report, settings.parity_tolerance if tolerance is None else tolerance)
+    _judge(report, settings.parity_tolerance if tolerance is None else tolerance, allowed)
 
 
 def document(report: LiveReport) -> dict[str, object]:
@@ -97,6 +113,9 @@ def document(report: LiveReport) -> dict[str, object]:
         "compared": report.compared,
         "differing": report.differing,
         "skewed": report.skewed,
+        "stale": report.stale,
+        "outcomes": [outcome.value for outcome in report.outcomes],
+        "unmaterialized": list(report.unmaterialized),
         "skipped": dict(report.skipped),
         "features": [
             {
@@ -123,16 +142,17 @@ def _chosen(store: FeatureStore, names: Sequence[str]) -> list[FeatureView | OnD
     for name in names:
         if name not in known:
             raise UsageError(f"no view {name!r} is applied: {nearest(name, known)}. Apply it first: feast apply.")
-    return [view for name, view in known.items() if not names or name in names]
+    if names:
+        return [view for name, view in known.items() if name in names]
+    return [view for view in known.values() if getattr(view, "online", True)]  # others are offline by declaration
 
 
 def _print(report: LiveReport) -> None:
     from validation.parity_causes import Kind
 
-    for view, reason in report.skipped.items():
-        remark(f"{view} was left out: {reason}")
     if not report.features:
-        say("nothing was compared: no view is applied, or none has rows")
+        say("nothing was compared: no view is applied online, or none has rows")
+        _print_skipped(report)
         return
     headers = ["Feature", "Compared", "Equal", "Value", "Null", "Missing", "Late", "Corrected", "Skew"]
     print_table(
@@ -151,14 +171,25 @@ def _print(report: LiveReport) -> None:
     for each in report.features:
         _print_causes(each)
     moment = report.moment.astimezone(UTC)
-    say(
-        f"\n{human_count(report.compared)} values at {moment:%Y-%m-%d %H:%M:%S} UTC: "
-        + (
-            f"{human_count(report.differing)} differ, {human_count(report.skewed)} by skew"
-            if report.differing
-            else "all are equal"
-        )
-    )
+    say(f"\n{human_count(report.compared)} values at {moment:%Y-%m-%d %H:%M:%S} UTC: {_summary(report)}")
+    _print_skipped(report)
+
+
+def _summary(report: LiveReport) -> str:
+    left_out = f"; {_views(len(report.skipped))} not compared" if report.skipped else ""
+    if not report.differing:
+        return f"all are equal{left_out}"
+    differ, stale, skewed = (human_count(count) for count in (report.differing, report.stale, report.skewed))
+    return f"{differ} differ, {stale} as Redis is stale, {skewed} by skew{left_out}"
+
+
+def _print_skipped(report: LiveReport) -> None:
+    for view, reason in report.skipped.items():
+        say(f"not compared: {view}: {reason}")
+
+
+def _views(count: int) -> str:
+    return f"{count} view{'' if count == 1 else 's'}"
 
 
 def _print_causes(report: FeatureReport) -> None:
@@ -177,15 +208,39 @@ def _in_words(example: Finding) -> str:
     return f"{keys}: online {example.online!r} ({example.status}), training {example.training!r}; {example.words}"
 
 
-def _judge(report: LiveReport, tolerance: float) -> None:
+def _judge(report: LiveReport, tolerance: float, allowed: Sequence[str]) -> None:
+    """DataError naming every outcome that is not allowed, worst first."""
+    from validation.parity_report import Outcome
+
+    words = {
+        Outcome.SKEW: lambda: _skew_in_words(report, tolerance),
+        Outcome.UNMATERIALIZED: lambda: (
+            f"{', '.join(report.unmaterialized)}: never materialized into this Redis. Run `feast materialize`, or "
+            f"allow it: --allow unmaterialized."
+        ),
+        Outcome.STALE: lambda: (
+            f"{human_count(report.stale)} of {human_count(report.compared)} values are stale: the tables have newer "
+            f"ones than Redis. Run `feast materialize-incremental`, or allow it: --allow stale."
+        ),
+        Outcome.UNCOMPARED: lambda: (
+            f"{', '.join(report.skipped) or 'nothing'} {'was not' if report.skipped else 'was'} compared, so whether "
+            f"training and serving agree is unknown. Mend what stands beside `not compared`, name the views to "
+            f"compare, or allow it: --allow uncompared."
+        ),
+    }
+    is_tolerated = {Outcome.SKEW} if report.skew <= tolerance else set()
+    failures = [each for each in report.outcomes if each not in is_tolerated and each.value not in allowed]
+    if failures:
+        raise DataError("\n".join(words[each]() for each in failures))
+
+
+def _skew_in_words(report: LiveReport, tolerance: float) -> str:
     from validation.parity_causes import Kind
 
-    if report.skew <= tolerance:
-        return
     worst = max(report.features, key=lambda each: each.kinds[Kind.SKEW])
     example = next(each for each in worst.examples if each.kind == Kind.SKEW)
     shares = f"{report.skew:.3%}, tolerated {tolerance:.3%}"
-    raise DataError(
+    return (
         f"{human_count(report.skewed)} of {human_count(report.compared)} values are skewed "
         f"({shares}), most of {worst.feature}: {example.cause}. {_in_words(example)}. "
         f"`features explain {example.feature} KEY` shows the events and rows behind a value; a full "

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -30,7 +30,8 @@ Examples:
 
 \b
 Complete through a day: all its events are in. Rows are written only when a value changes, so a table's newest row says
-nothing about its freshness; how far it is complete does.
+nothing about its freshness; how far it is complete does. Lag: the days that have ended since. A source is late when its
+contract's slaProperties promise a fresher one: the last complete day may have ended frequency + latency ago.
 """
 )
 @click.argument("view", required=False, shell_complete=view_names)
@@ -50,7 +51,7 @@ def status(view: str | None, as_json: bool) -> None:
         facts = {"views": [asdict(each) for each in views], "versions": [asdict(each) for each in versions]}
         print_json({"moment": moment, **facts})
     elif views:
-        _print(views, moment)
+        _print(views, moment, settings.now())
         _print_versions(versions)
     else:
         say(f"{repository.folder.name}/ offers no view yet. `features new DOMAIN` writes a first one.")
@@ -76,19 +77,25 @@ def servable_from(chosen: Sequence[OfferedView], views: Sequence[ViewFreshness])
     return common_moment(built) if built and len(built) == len(chosen) else None
 
 
-def next_commands(views: Sequence[ViewFreshness], moment: datetime | None) -> list[str]:
-    """What there is to do, each command once; one build and one load for all views that need it, the load last."""
-    from transformations.cli.freshness import State, materialize_command
+def next_commands(views: Sequence[ViewFreshness], moment: datetime | None, now: datetime) -> list[str]:
+    """What there is to do, each command once; one build and one load for all views that need it, the load last.
+
+    The load ends where the newest row of each view is in, so that views whose sources end on different days are loaded
+    by it all.
+    """
+    from transformations.cli.freshness import State, end_of_load, materialize_command
 
     building = (State.NOT_BUILT, State.REDEFINED, State.BEHIND)
     unbuilt = [view.view for view in views if view.state in building]
-    unloaded = [view.view for view in views if view.state is State.NOT_ONLINE]
+    waiting = [view for view in views if view.state is State.NOT_ONLINE]
+    unloaded = [view.view for view in waiting]
     grouped = (*building, State.NOT_ONLINE)
     commands = [view.command for view in views if view.command and view.state not in grouped]
     if unbuilt:
         commands.append(" ".join(["features build", *([] if len(unbuilt) == len(views) else unbuilt)]))
-    if unloaded and moment and not commands:
-        commands.append(materialize_command(moment, [] if len(unloaded) == len(views) else unloaded))
+    if unloaded and not any(view.state in (*building, State.NOT_APPLIED) for view in views):
+        end = end_of_load([view.offline for view in waiting if view.offline], now, moment)
+        commands.append(materialize_command(end, [] if len(unloaded) == len(views) else unloaded))
     return list(dict.fromkeys(commands))
 
 
@@ -102,15 +109,25 @@ def _loaded(settings: Settings) -> dict[str, Loaded]:
         return {}
 
 
-def _print(views: Sequence[ViewFreshness], moment: datetime | None) -> None:
+def _print(views: Sequence[ViewFreshness], moment: datetime | None, now: datetime) -> None:
     headers = ["View", "State", "Complete", "Sources", "Version", "Rows", "Size", "Online until"]
-    print_table(headers, [_row(view) for view in views])
+    print_table([*headers, "Lag"], [(*_row(view), _lag(view)) for view in views])
     if moment:
         say(f"\nthe newest rows of all of them can be served from {_utc(moment)} on")
-    commands = next_commands(views, moment)
-    say("next:" if commands else "everything is up to date")
+    commands = next_commands(views, moment, now)
+    for source, age in {source: age for view in views for source, age in view.late.items()}.items():
+        say(f"{source} is late: its last complete day ended {_words(age)} ago, longer than its contract promises")
+    say("next:" if commands else "nothing to do: every view has all that its sources have")
     for command in commands:
         say(f"  {command}")
+
+
+def _lag(view: ViewFreshness) -> str | None:
+    return f"{view.lag_days:,} day{'' if view.lag_days == 1 else 's'}" if view.lag_days else None
+
+
+def _words(age: timedelta) -> str:
+    return f"{age.days:,} days" if age.days > 1 else f"{age // timedelta(hours=1)} hours"
 
 
 def _row(view: ViewFreshness) -> tuple[object, ...]:

@@ -125,7 +125,8 @@ class Contract:
     `declares_zone` false, and naive timestamps are refused. `delivery` says what a drop is: rows to add
     ("append") or the whole content ("snapshot"). An empty `key` means that every row stands for itself.
     `future_allowed` is how far a row may lie after the clock, `supersedes_allowed` which share of the rows of an append
-    drop may replace stored ones without being called a correction.
+    drop may replace stored ones without being called a correction, `freshness` how long after the end of its last
+    complete day the source promises a further one.
     """
 
     name: str
@@ -145,6 +146,7 @@ class Contract:
     path: Path | None = None
     future_allowed: timedelta = timedelta(0)
     supersedes_allowed: float = SUPERSEDES_ALLOWED
+    freshness: timedelta | None = None
 
     @property
     def file_name(self) -> str:

@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from validation.contracts.document import Node, read_document
 from validation.contracts.file_form import file_form
 from validation.contracts.formats import column_format, refuse_zoneless
-from validation.contracts.limits import future_allowed, supersedes_allowed
+from validation.contracts.limits import freshness, future_allowed, supersedes_allowed
 from validation.contracts.marks import refuse_open_marks
 from validation.contracts.model import Column, Contract, Delivery, Reference, nearest
 from validation.contracts.vocabulary import COLUMN_PROPERTIES, REFERENCE_PROPERTIES, SOURCE_PROPERTIES, refuse_unknown
@@ -61,6 +61,7 @@ def contract_of_file(path: Path) -> Contract:
         path=path,
         future_allowed=future_allowed(properties, event_time),
         supersedes_allowed=supersedes_allowed(properties, event_time),
+        freshness=freshness(document, event_time),
     )
 
 

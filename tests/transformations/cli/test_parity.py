@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from transformations.cli.repository import open_store
+from validation.parity_sides import NotComparable, sides_of
 
 
 @pytest.fixture
@@ -42,14 +43,58 @@ def test_one_view_as_json(served: Any) -> None:
     }
 
 
-def test_what_was_built_since_is_late_and_no_fault(served: Any) -> None:
+def test_what_was_built_since_is_stale_and_no_green_light(served: Any) -> None:
     served.deliver_later()
     assert served.run("build").exit_code == 0
 
-    said = served.run("parity", "user_clicks").stdout
-    assert "late: not materialized: 1" in said
-    assert "not materialized since version 0 (now 1)" in said
-    assert "0 by skew" in said
+    found = served.run("parity", "user_clicks")
+    assert found.exit_code == 3
+    assert "late: not materialized: 1" in found.stdout
+    assert "not materialized since version 0 (now 1)" in found.stdout
+    assert re.search(r"6 values at .* differ, \d as Redis is stale, 0 by skew", found.stdout)
+    assert re.search(r"of 6 values are stale.*`feast materialize-incremental`.*--allow stale", found.stderr)
+    document = json.loads(served.run("parity", "user_clicks", "--json", "--allow", "stale").stdout)
+    assert (document["outcomes"], document["skewed"]) == (["stale"], 0)
+    assert document["stale"] == document["differing"] > 0
+    assert served.run("parity", "user_clicks", "--allow", "stale").exit_code == 0
+    assert served.run("parity", "user_clicks", "--allow", "uncompared").exit_code == 3
+
+
+def test_a_view_that_was_never_loaded_is_no_green_light(built: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FEATURES_CLOCK", "2024-05-20T12:00:00Z")
+    monkeypatch.setenv("FEATURES_REDIS_READ_TIMEOUT_MS", "10000")
+    built.apply()
+
+    found = built.run("parity", "user_clicks")
+    assert found.exit_code == 3
+    assert "user_clicks: never materialized into this Redis" in found.stderr
+    assert built.run("parity", "user_clicks", "--allow", "stale").exit_code == 3
+    assert built.run("parity", "user_clicks", "--allow", "stale", "--allow", "unmaterialized").exit_code == 0
+
+
+def test_a_view_that_cannot_be_compared_stands_beside_the_others_and_is_no_green_light(
+    served: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def sides(installation: Any, view: Any, entities: Any) -> Any:
+        if view.name == "user_topics":
+            raise NotComparable("its table is gone")
+        return sides_of(installation, view, entities)
+
+    monkeypatch.setattr("validation.parity_live.sides_of", sides)
+    found = served.run("parity")
+    assert found.exit_code == 3
+    assert "6 values at 2024-05-20 12:00:00 UTC: all are equal; 1 view not compared" in found.stdout
+    assert "not compared: user_topics: its table is gone" in found.stdout
+    assert "whether training and serving agree is unknown" in found.stderr
+    assert served.run("parity", "--allow", "uncompared").exit_code == 0
+
+
+def test_nothing_to_compare_is_no_green_light(world: Any) -> None:
+    store = open_store(world.settings)
+    assert not store.list_feature_views()
+    found = world.run("parity")
+    assert (found.exit_code, "nothing was compared" in found.stdout) == (3, True)
+    assert world.run("parity", "--allow", "uncompared").exit_code == 0
 
 
 def test_a_lost_row_is_skew_and_ends_with_exit_code_3(served: Any) -> None:

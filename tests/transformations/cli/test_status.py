@@ -1,9 +1,12 @@
 """`features status` names the very command that comes next, and following its words ends in "up to date"."""
 
 import json
+import re
 from typing import Any
 
 import pytest
+
+from transformations.engine.settings import get_settings
 
 
 def states(world: Any, view: str = "user_clicks") -> tuple[str, str | None]:
@@ -68,6 +71,23 @@ def test_the_table_and_the_moment_of_all_views_together(built: Any) -> None:
     assert "user_clicks  not applied  2024-05-10  2024-05-10        0" in result.stdout
     assert "the newest rows of all of them can be served from 2024-05-11 07:00 UTC on" in result.stdout
     assert result.stdout.rstrip().endswith("next:\n  feast -c feature_repo apply")
+
+
+def test_the_days_since_the_last_complete_one_are_shown(built: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FEATURES_CLOCK", "2024-07-11T12:00:00Z")
+    get_settings.cache_clear()
+    built.apply()
+    built.materialize("2024-05-11T07:00:00+00:00")
+    said = built.run("status").stdout
+    assert re.search(r"user_clicks +up to date .* 61 days$", said, re.MULTILINE)
+    assert said.rstrip().endswith("nothing to do: every view has all that its sources have")
+
+    contract = built.settings.contracts / "clicks.yaml"
+    promise = "slaProperties: [{property: latency, value: 6, unit: h}]\nschema:"
+    contract.write_text(contract.read_text().replace("schema:", promise, 1))
+    assert states(built) == ("source late", None)
+    said = built.run("status").stdout
+    assert "clicks is late: its last complete day ended 61 days ago, longer than its contract promises" in said
 
 
 def test_several_views_are_built_by_one_command(world: Any) -> None:

@@ -434,3 +434,34 @@ def add(folder, name: str, value: object) -> None:
     document = yaml.safe_load(CLICKS)
     document["schema"][0]["customProperties"].append({"property": name, "value": value})
     (folder / "clicks.yaml").write_text(yaml.safe_dump(document))
+
+
+def test_the_promised_freshness_is_the_sum_of_frequency_and_latency(folder):
+    assert read_contract("clicks", folder).freshness is None
+    weekly = [{"property": "frequency", "value": 1, "unit": "w"}, {"property": "retention", "value": 3, "unit": "y"}]
+    change(folder, "slaProperties", value=weekly)
+    assert read_contract("clicks", folder).freshness == timedelta(days=7)
+    change(folder, "slaProperties", value=[*weekly, {"property": "latency", "value": 6, "unit": "h"}])
+    assert read_contract("clicks", folder).freshness == timedelta(days=7, hours=6)
+    change(folder, "slaProperties", value=[{"property": "latency", "value": 1.5, "unit": "hours"}])
+    assert read_contract("clicks", folder).freshness == timedelta(days=1, hours=1, minutes=30)
+
+
+@pytest.mark.parametrize(
+    ("promise", "message"),
+    [
+        ({"value": 6, "unit": "moons"}, "slaProperties[0].unit of latency is 'moons'. Write one of min, minute"),
+        ({"value": 6}, "slaProperties[0].unit is missing. Write the unit of latency: h, d or w."),
+        ({"value": -1, "unit": "h"}, "slaProperties[0].value of latency is -1. Write a number from 0 to 100,000."),
+        ({"unit": "h"}, "slaProperties[0].value of latency is None."),
+    ],
+)
+def test_a_promise_that_means_nothing_is_refused(folder, promise, message):
+    change(folder, "slaProperties", value=[{"property": "latency", **promise}])
+    assert message in complaint(folder)
+
+
+def test_one_promise_of_a_kind(folder):
+    promise = {"property": "latency", "value": 6, "unit": "h"}
+    change(folder, "slaProperties", value=[promise, promise])
+    assert "slaProperties[1].property 'latency' stands twice." in complaint(folder)
