@@ -5,26 +5,16 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from itertools import combinations, islice
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from transformations.engine import duck
-from transformations.engine.duck import identifier, identifiers
-from transformations.engine.errors import DataError, UsageError
+from transformations.engine.errors import UsageError
 from validation.contracts.document import FILL_IN
-from validation.conversions import EMPTY_TYPE, NAIVE_TIMESTAMPS, conversion
-from validation.drop_files import ROW, TEXT_CELL, DropFile, open_drop
-
-if TYPE_CHECKING:
-    from duckdb import DuckDBPyConnection
-
-SAMPLE_ROWS = 20_000
-WIDEST_KEY = 4
-KEY_COLUMNS = 12  # the first so many columns are tried; more would be hundreds of combinations
-KEYS_VERIFIED = 10
-LISTED_VALUES = 12
+from validation.contracts.model import CsvDialect
+from validation.csv_dialects import find_dialect
+from validation.draft_columns import TABLE, Seen, SeenFile, look
+from validation.draft_keys import KeyColumn, KeyGuess, guess_keys
+from validation.drop_files import TEXT_CELL, open_drop
 
 _LOGICAL_TYPES = {
     "Date": "date",
@@ -36,32 +26,23 @@ _LOGICAL_TYPES = {
 }
 
 
-@dataclass(frozen=True)
-class Seen:
-    """One column of a file: the narrowest dtype that holds all its values, and what they look like."""
-
-    name: str
-    delivered: str
-    dtype: str
-    nulls: int
-    distinct: int
-    lowest: str | None
-    highest: str | None
-    values: tuple[str, ...] = ()
-
-
 def draft_contract(path: Path, name: str | None = None) -> str:
-    """The YAML text of a first contract version; the reader refuses it until every mark is filled in."""
+    """The YAML text of a first contract version; the reader refuses it until every mark is filled in.
+
+    Nothing in it is a guess that could pass for a fact: what several readings of the file would allow is a mark, and a
+    text stays text unless every value of the file would come back from the number, date or time letter for letter.
+    """
     source = name or re.sub(r"\W+", "_", path.name.split(".")[0]).strip("_").lower()
     if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", source):
         raise UsageError(f"{source!r} cannot name a source. Give it a name of letters, digits and _ with --name.")
     with duck.session() as connection:
         file = open_drop(connection, path)
-        (rows,) = connection.execute(f"SELECT count(*) FROM {file.rows([])}").fetchall()[0]
-        if not rows:
-            raise DataError(f"{path.name} has no rows to draft a contract from. Give a file with some.")
-        columns = [_look(connection, file, column) for column in file.types]
-        return "\n".join(_document(source, file, rows, columns, _candidate_keys(connection, file, rows, columns)))
+        dialect = find_dialect(path) if TEXT_CELL in file.types.values() else None
+        seen = look(connection, file)
+        event_time = _event_time(seen.columns)
+        possible = [KeyColumn(column.name, column.dtype) for column in seen.columns if not column.nulls]
+        guess = guess_keys(connection, TABLE, possible, event_time.name if event_time else None)
+    return "\n".join(_Draft(source, path.name, dialect, seen, event_time, guess).lines())
 
 
 def write_draft(text: str, name: str, folder: Path) -> Path:
@@ -82,83 +63,124 @@ def source_name(text: str) -> str:
     return match[1]
 
 
-def _look(connection: DuckDBPyConnection, file: DropFile, name: str) -> Seen:
-    quoted, delivered = identifier(name), file.types[name]
-    for dtype in _LOGICAL_TYPES:
-        how = conversion(quoted, delivered, dtype)
-        if how is None:
-            continue
-        nulls, lossy, distinct, lowest, highest, values = connection.execute(
-            f"SELECT count(*) FILTER (WHERE {how.is_null}), count(*) FILTER (WHERE {how.lossy}), "
-            f"approx_count_distinct(value), CAST(min(value) AS VARCHAR), CAST(max(value) AS VARCHAR), "
-            f"CASE WHEN approx_count_distinct(value) <= {LISTED_VALUES} THEN list(DISTINCT CAST(value AS VARCHAR)) END "
-            f"FROM (SELECT {quoted}, {how.value} AS value FROM {file.rows([name])})"
-        ).fetchall()[0]
-        if lowest is None and dtype != "String" and delivered in (EMPTY_TYPE, TEXT_CELL):
-            continue  # nothing but nulls, which say nothing of their type
-        if not lossy:
-            listed = tuple(sorted(value for value in values or () if value is not None))
-            return Seen(name, delivered, dtype, nulls, distinct, lowest, highest, listed)
-    raise DataError(
-        f"{file.name}: column {name!r} is {delivered}, which no dtype of ours holds. Leave it out of the file, or "
-        f"deliver it as a number, text, boolean, date or timestamp."
-    )
+def _event_time(columns: Sequence[Seen]) -> Seen | None:
+    return min(_times(columns), key=lambda column: column.dtype == "Date", default=None)
 
 
-def _candidate_keys(
-    connection: DuckDBPyConnection, file: DropFile, rows: int, columns: Sequence[Seen]
-) -> list[tuple[str, ...]]:
-    """The narrowest sets of columns that are unique in the file, first those that come first."""
-    usable = [column.name for column in columns if not column.nulls and column.dtype not in ("Float64", "Bool")]
-    sample = f"(SELECT * FROM {file.rows(usable)} WHERE {ROW} <= {SAMPLE_ROWS})"
-    for width in range(1, WIDEST_KEY + 1):
-        unique = (key for key in combinations(usable[:KEY_COLUMNS], width) if _is_unique(connection, sample, key))
-        likely = list(islice(unique, KEYS_VERIFIED))
-        if rows > SAMPLE_ROWS:
-            likely = [key for key in likely if _is_unique(connection, file.rows(usable), key)]
-        if likely:
-            return likely
-    return []
+def _times(columns: Sequence[Seen]) -> list[Seen]:
+    return [column for column in columns if column.dtype in ("UnixTimestamp", "Date") and not column.nulls]
 
 
-def _is_unique(connection: DuckDBPyConnection, rows: str, key: Sequence[str]) -> bool:
-    names = identifiers(key)
-    query = f"SELECT 1 FROM {rows} GROUP BY {names} HAVING count(*) > 1 LIMIT 1"
-    return not connection.execute(query).fetchall()
+class _Draft:
+    """The lines of a contract, from what was seen of a file."""
 
+    def __init__(
+        self,
+        source: str,
+        file_name: str,
+        dialect: CsvDialect | None,
+        seen: SeenFile,
+        event_time: Seen | None,
+        guess: KeyGuess,
+    ) -> None:
+        self.source, self.file_name, self.dialect, self.seen = source, file_name, dialect, seen
+        self.event_time, self.guess = event_time, guess
+        self.key = guess.keys[0] if guess.keys else ()
 
-def _document(
-    source: str, file: DropFile, rows: int, columns: Sequence[Seen], keys: Sequence[tuple[str, ...]]
-) -> Iterator[str]:
-    times = [column for column in columns if column.dtype in ("UnixTimestamp", "Date") and not column.nulls]
-    event_time = min(times, key=lambda column: column.dtype == "Date", default=None)
-    yield f"# First version, drafted from {rows:,} rows of {file.name}. Read each line, fill in what says {FILL_IN};"
-    yield f"# until then no command accepts it. Then: features contract check {source} {file.name}"
-    yield from ("apiVersion: v3.1.0", "kind: DataContract", f"id: {source}", f"name: {source}", "version: 0.1.0")
-    yield from (
-        "status: draft",
-        "description:",
-        f"  purpose: {FILL_IN}  # what the data is for, and where it comes from",
-    )
-    yield from ("team:", f"  name: {FILL_IN}  # who answers for the data", "schema:", f"  - name: {source}")
-    yield from ("    logicalType: object", "    physicalType: file")
-    yield f"    description: {FILL_IN}  # what one row is"
-    yield "    customProperties:"
-    if event_time:
-        others = ", ".join(column.name for column in times if column is not event_time)
-        yield from _property("eventTime", event_time.name, f"or {others}" if others else "when a row happens")
-        if event_time.dtype == "UnixTimestamp" and event_time.delivered in (TEXT_CELL, *NAIVE_TIMESTAMPS):
-            yield from _property("timestampZone", FILL_IN, "the zone of times without an offset, UTC or local")
+    def lines(self) -> Iterator[str]:
+        """The whole text."""
+        check = f"features contract check {self.source} {self.file_name}"
+        yield f"# First version, drafted from {self.seen.rows:,} rows of {self.file_name}. Read each line, fill in what"
+        yield f"# says {FILL_IN}; until then no command accepts it. Then: {check}"
+        yield "# A number's unit goes beside it, as customProperties: [{ property: unit, value: minutes }]"
+        yield from ("apiVersion: v3.1.0", "kind: DataContract", f"id: {self.source}", f"name: {self.source}")
+        yield from ("version: 0.1.0", "status: draft", "description:")
+        yield f"  purpose: {FILL_IN}  # what the data is for, and where it comes from"
+        yield from ("team:", f"  name: {FILL_IN}  # who answers for the data", "schema:", f"  - name: {self.source}")
+        yield from ("    logicalType: object", "    physicalType: file")
+        yield f"    description: {FILL_IN}  # what one row is"
+        yield "    customProperties:"
+        yield from self._time_properties()
+        yield from self._file_properties()
+        yield from (f"    # key: {line}" for line in self._key_comment())
+        yield "    properties:"
+        for column in self.seen.columns:
+            yield from self._column(column)
+
+    def _time_properties(self) -> Iterator[str]:
+        if self.event_time:
+            times = [column.name for column in _times(self.seen.columns) if column is not self.event_time]
+            comment = f"or {', '.join(times)}" if times else "when a row happens"
+            yield from _property("eventTime", self.event_time.name, comment)
+        if local := [column.name for column in self.seen.columns if column.local]:
+            yield from _property(
+                "timestampZone", FILL_IN, f"the zone that the clock of {', '.join(local)} shows, or UTC"
+            )
         yield from _property("businessDayZone", FILL_IN, "whose calendar makes the days, such as Europe/Berlin")
-        yield from _property("delivery", "append", "a drop adds rows, and replaces those of the same key")
-    else:
-        yield from _property("businessDayZone", FILL_IN, "whose calendar makes the days, such as Europe/Berlin")
-        yield from _property("validFrom", FILL_IN, "from when the first drop holds, as '2020-01-01T00:00:00+01:00'")
-        yield from _property("delivery", "snapshot", "a drop is the whole content; append: it only adds")
-    yield f"    # key: {_key_comment(keys)}"
-    yield "    properties:"
-    for column in columns:
-        yield from _column(column, rows, keys[0] if keys else ())
+        if self.event_time:
+            yield from _property("delivery", "append", "a drop adds rows, and supersedes those of the same key")
+        else:
+            yield from _property("validFrom", FILL_IN, "from when the first drop holds, as '2020-01-01T00:00:00+01:00'")
+            yield from _property("delivery", "snapshot", "a drop is the whole content; append: it only adds")
+
+    def _file_properties(self) -> Iterator[str]:
+        if self.dialect:
+            value, comment = self.dialect.as_property(), "as every line of the file has it"
+            if not self.dialect.encoding.startswith("utf"):
+                value["encoding"] = FILL_IN
+                comment = (
+                    f"its bytes are no UTF-8; {self.dialect.encoding} is likely. Do letters beyond a-z look right?"
+                )
+            yield from _property("csv", json.dumps(value, ensure_ascii=False), comment)
+        if self.seen.null_tokens:
+            counts = ", ".join(f"{column.name} {sum(n.values()):,}" for column, n in self._tokens())
+            yield from _property("nullTokens", json.dumps(self.seen.null_tokens), f"cells with it: {counts}")
+
+    def _tokens(self) -> Iterator[tuple[Seen, dict[str, int]]]:
+        for column in self.seen.columns:
+            if found := {token: n for token, n in column.tokens.items() if token in self.seen.null_tokens}:
+                yield column, found
+
+    def _key_comment(self) -> Iterator[str]:
+        nulls = [column.name for column in self.seen.columns if column.nulls]
+        tried = len(self.seen.columns) - len(nulls)
+        left_out = f" (not those with nulls: {_few(nulls)})" if nulls else ""
+        if self.guess.repeated:
+            yield f"no set of columns is unique: {self.guess.repeated:,} rows repeat another one in all {tried} columns"
+            yield f"without nulls{left_out}. Without a key, corrections and retractions are impossible"
+            return
+        if not self.key:
+            yield f"nothing to see in {self.seen.rows:,} row; without a key, corrections and retractions are impossible"
+            return
+        narrowest = (
+            "no narrower set is" if self.guess.is_complete else "a narrower set may be, the search was cut short"
+        )
+        first = f", the event time ({self.event_time.name}) first" if self.event_time else ""
+        yield f"a guess: ({', '.join(self.key)}) is unique in this file; {narrowest}. Tried: all sets of the"
+        yield f"{tried} columns without nulls{first}{left_out}."
+        if others := self.guess.keys[1:]:
+            yield f"Also unique: {', '.join('(' + ', '.join(key) + ')' for key in others)}."
+        yield "A later row of the same key supersedes the earlier: say true only of what identifies a row for ever."
+
+    def _column(self, column: Seen) -> Iterator[str]:
+        yield f"      - name: {column.name}"
+        if column.physical_name != column.name:
+            yield f"        physicalName: {json.dumps(column.physical_name, ensure_ascii=False)}"
+        note = f"  # {column.reading.note}" if column.reading.note else ""
+        yield f"        logicalType: {_LOGICAL_TYPES[column.dtype]}{'' if column.reading.cast else note}"
+        if column.reading.cast:
+            stored = note or f"  # a {_LOGICAL_TYPES[column.dtype]} stored as text"
+            yield f"        physicalType: {column.reading.cast}{stored}"
+        yield f"        description: {FILL_IN}  # {_seen(column)}"
+        if column.nulls:
+            yield f"        required: false  # null in {column.nulls:,} of {self.seen.rows:,} rows"
+        else:
+            yield "        required: true"
+        if column.name in self.key:
+            yield f"        primaryKey: {FILL_IN}  # true or false, see key above; if false, remove the position, too"
+            yield f"        primaryKeyPosition: {self.key.index(column.name) + 1}"
+        yield from _form(column)
+        yield from _measures(column)
 
 
 def _property(name: str, value: str, comment: str) -> Iterator[str]:
@@ -166,29 +188,27 @@ def _property(name: str, value: str, comment: str) -> Iterator[str]:
     yield f"        value: {value}  # {comment}"
 
 
-def _key_comment(keys: Sequence[tuple[str, ...]]) -> str:
-    if not keys:
-        return "no set of columns was unique; without a key, corrections and retractions are impossible"
-    others = "; also unique: " + ", ".join(f"({', '.join(key)})" for key in keys[1:]) if keys[1:] else ""
-    return f"({', '.join(keys[0])}) is unique in this file{others}. Is it always?"
+def _form(column: Seen) -> Iterator[str]:
+    """The form of its times, where the file shows which; a mark where it does not."""
+    if column.reading.form is None:
+        return
+    yield "        customProperties:"
+    yield "          - property: strptime"
+    form = json.dumps(column.reading.form)
+    if not column.rivals:
+        yield f"            value: {form}"
+        return
+    rivals = " and ".join(json.dumps(each) for each in (column.reading.form, *column.rivals))
+    yield f"            value: {FILL_IN}  # {rivals} fit every value; which is meant?"
 
 
-def _column(column: Seen, rows: int, key: Sequence[str]) -> Iterator[str]:
-    is_plain = re.fullmatch(r"[A-Za-z]\w*", column.name)
-    yield f"      - name: {column.name if is_plain else json.dumps(column.name)}"
-    yield f"        logicalType: {_LOGICAL_TYPES[column.dtype]}"
-    yield f"        description: {FILL_IN}  # {_seen(column)}"
-    if column.nulls:
-        yield f"        required: false  # null in {column.nulls:,} of {rows:,} rows"
-    else:
-        yield "        required: true"
-    if column.name in key:
-        yield "        primaryKey: true"
-        yield f"        primaryKeyPosition: {key.index(column.name) + 1}"
-    if column.dtype in ("Int64", "Float64"):
-        yield "        # logicalTypeOptions: { minimum: 0, maximum: 100 }"
-        yield "        # customProperties: [{ property: unit, value: USD }]"
-    elif column.dtype == "String" and column.values:
+def _measures(column: Seen) -> Iterator[str]:
+    """The range or the values as measured, as a comment: whether they must hold, only the author knows."""
+    is_identity = KeyColumn(column.name, column.dtype).is_identity_by_name
+    if column.dtype in ("Int64", "Float64") and column.lowest is not None and not is_identity:
+        bounds = f"minimum: {column.lowest}, maximum: {column.highest}"
+        yield f"        # logicalTypeOptions: {{ {bounds} }}  # as measured; uncomment what must always hold"
+    elif column.dtype == "String" and column.values and not is_identity:
         listed = ", ".join(json.dumps(value, ensure_ascii=False) for value in column.values)
         yield "        # quality:"
         yield f"        #   - {{ metric: invalidValues, mustBe: 0, arguments: {{ validValues: [{listed}] }} }}"
@@ -199,7 +219,11 @@ def _seen(column: Seen) -> str:
         return "seen: nothing but null"
     if column.values:
         return f"seen: {', '.join(_short(value) for value in column.values)}"
-    return f"seen: {_short(column.lowest)} to {_short(column.highest)}, about {column.distinct:,} different"
+    return f"seen: {_short(column.lowest)} to {_short(column.highest)}, {column.distinct:,} different"
+
+
+def _few(names: Sequence[str]) -> str:
+    return ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")
 
 
 def _short(value: str) -> str:

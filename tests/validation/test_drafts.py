@@ -15,6 +15,7 @@ from transformations.engine.errors import DataError, UsageError
 from validation import drafts
 from validation.checks import compile_checks, run_checks
 from validation.contracts import ContractError, read_contract
+from validation.contracts.model import CsvDialect
 from validation.drafts import draft_contract, source_name, write_draft
 from validation.drop_files import open_drop
 
@@ -42,8 +43,14 @@ def columns_of(text: str) -> dict[str, dict[str, object]]:
     return {column["name"]: column for column in yaml.safe_load(text)["schema"][0]["properties"]}
 
 
-def test_a_draft_is_a_valid_open_data_contract(clicks):
-    document = yaml.safe_load(draft_contract(clicks))
+def filled_in(text: str) -> str:
+    """A draft whose author says yes to the key, UTC to the zones, and something to the rest."""
+    text = text.replace("primaryKey: FILL IN", "primaryKey: true")
+    return text.replace("value: FILL IN", "value: UTC").replace("FILL IN", "something")
+
+
+def test_a_draft_is_a_valid_open_data_contract_once_it_is_filled_in(clicks):
+    document = yaml.safe_load(filled_in(draft_contract(clicks)))
     jsonschema.validate(document, json.loads(OpenDataContractStandard.json_schema()))
 
 
@@ -67,23 +74,31 @@ def test_what_was_seen_stands_beside_each_column(clicks):
     assert "required: false  # null in 1 of 3 rows\n" in text
 
 
-def test_the_narrowest_unique_columns_are_the_key_and_others_are_named(clicks):
+def test_the_key_is_a_mark_with_what_was_tried_and_never_a_fact(clicks):
     text = draft_contract(clicks)
-    assert "# key: (clicked_at) is unique in this file. Is it always?" in text
-    assert [name for name, column in columns_of(text).items() if column.get("primaryKey")] == ["clicked_at"]
+    assert "# key: a guess: (clicked_at) is unique in this file; no narrower set is. Tried: all sets of the\n" in text
+    assert (
+        "# key: 5 columns without nulls, the event time (clicked_at) first (not those with nulls: price, note)." in text
+    )
+    keyed = {name: column.get("primaryKey") for name, column in columns_of(text).items()}
+    assert keyed == {name: "FILL IN" if name == "clicked_at" else None for name in keyed}
 
-    pq.write_table(CLICKS.select(["user_id", "page", "day", "price"]), clicks)
-    keyed = columns_of(draft_contract(clicks))
-    positions = {name: column["primaryKeyPosition"] for name, column in keyed.items() if column.get("primaryKey")}
-    assert positions == {"user_id": 1, "page": 2}
+
+def test_the_key_of_a_source_of_events_holds_the_event_time(clicks):
+    """On one day, user and page are unique; as a key, they would let the next day's rows supersede this day's."""
+    rows = {"user_id": [1, 1, 2], "page": ["a", "b", "a"], "at": [datetime(2020, 1, 1, hour) for hour in (1, 1, 1)]}
+    pq.write_table(pa.table(rows), clicks)
+    positions = {
+        name: column["primaryKeyPosition"]
+        for name, column in columns_of(draft_contract(clicks)).items()
+        if "primaryKey" in column
+    }
+    assert positions == {"at": 1, "user_id": 2, "page": 3}
 
 
-def test_a_key_that_holds_in_the_sample_alone_is_no_key(clicks, monkeypatch):
-    monkeypatch.setattr(drafts, "SAMPLE_ROWS", 2)
-    pq.write_table(pa.table({"a": [1, 2, 1], "b": ["x", "x", "y"]}), clicks)
-    assert "# key: (a, b) is unique" in draft_contract(clicks)
+def test_rows_that_repeat_another_in_all_columns_are_said_to_have_no_key(clicks):
     pq.write_table(pa.table({"a": [1, 2, 1], "b": ["x", "x", "x"]}), clicks)
-    assert "no set of columns was unique" in draft_contract(clicks)
+    assert "# key: no set of columns is unique: 1 rows repeat another one in all 2 columns" in draft_contract(clicks)
 
 
 def test_the_event_time_is_proposed_and_zones_are_left_to_the_author(clicks):
@@ -108,25 +123,79 @@ def test_without_a_time_a_snapshot_with_a_moment_is_proposed(clicks):
 
 def test_csv_columns_get_the_narrowest_type_that_holds_all_their_values(tmp_path):
     path = tmp_path / "mixed.csv"
-    path.write_text("a,b,c,d,e,f\n1,1.5,2020-01-01,2020-01-01 12:00,true,1\n2,2,2020-01-02,2020-01-02,false,x\n")
+    path.write_text("a,b,c,d,e,f\n1,1.5,2020-01-01,2020-01-01 12:00,true,1\n2,2,2020-01-02,2020-01-02 00:00,false,x\n")
     types = {name: column["logicalType"] for name, column in columns_of(draft_contract(path)).items()}
     assert types == {"a": "integer", "b": "number", "c": "date", "d": "timestamp", "e": "boolean", "f": "string"}
 
 
-def test_strange_values_and_names_do_not_break_the_yaml(tmp_path):
+def test_a_name_that_no_contract_takes_is_renamed_and_strange_values_do_not_break_the_yaml(tmp_path):
     path = tmp_path / "strange.parquet"
-    pq.write_table(pa.table({"a: b": ['x\n"y"', "# z"], "c": ["l" * 500, "m" * 500]}), path)
-    assert set(columns_of(draft_contract(path))) == {"a: b", "c"}
+    pq.write_table(pa.table({"Dep Time: 1": ['x\n"y"', "# z"], "größe": ["l" * 500, "m" * 500], "ok": [1, 2]}), path)
+    columns = columns_of(draft_contract(path))
+    assert {name: column.get("physicalName") for name, column in columns.items()} == {
+        "dep_time_1": "Dep Time: 1",
+        "groe": "größe",
+        "ok": None,
+    }
+
+
+def test_ranges_are_proposed_as_measured_and_units_are_left_alone(clicks):
+    text = draft_contract(clicks)
+    assert "        # logicalTypeOptions: { minimum: 0.5, maximum: 2.5 }  # as measured" in text
+    assert "USD" not in text
+
+
+def test_null_tokens_are_written_down_with_the_cells_that_they_empty(tmp_path):
+    path = tmp_path / "flights.csv"
+    path.write_text("delay,tail\n5,N1\nNA,NA\n,N2\n")
+    text = draft_contract(path)
+    assert 'value: ["NA"]  # cells with it: delay 1, tail 1\n' in text
+    types = {name: (column["logicalType"], column["required"]) for name, column in columns_of(text).items()}
+    assert types == {"delay": ("integer", False), "tail": ("string", False)}
+
+
+def test_a_text_that_could_be_a_null_token_stays_text_where_no_other_column_says_so(tmp_path):
+    """NA is Namibia, too."""
+    path = tmp_path / "countries.csv"
+    path.write_text("country,n\nNA,1\nDE,2\n")
+    text = draft_contract(path)
+    assert "nullTokens" not in text
+    assert columns_of(text)["country"]["required"] is True
+
+
+def test_the_dialect_is_written_down(tmp_path):
+    path = tmp_path / "semicolons.csv"
+    path.write_text("id;price\n1;0,5\n2;1,5\n")
+    text = draft_contract(path)
+    properties = {each["property"]: each["value"] for each in yaml.safe_load(text)["schema"][0]["customProperties"]}
+    assert properties["csv"]["delimiter"] == ";"
+    assert "logicalType: string  # perhaps numbers: then write logicalType: number with decimalSeparator ','" in text
+
+
+def test_bytes_that_are_no_utf_8_leave_the_encoding_to_the_author(tmp_path, monkeypatch):
+    path = tmp_path / "latin.csv"
+    path.write_text("id,name\n1,Zoe\n")
+    monkeypatch.setattr(drafts, "find_dialect", lambda path: CsvDialect(encoding="latin-1"))
+    text = draft_contract(path)
+    assert '"encoding": "FILL IN"' in text
+    assert "its bytes are no UTF-8; latin-1 is likely" in text
+
+
+def test_every_naive_column_needs_the_zone_not_only_the_event_time(tmp_path):
+    path = tmp_path / "two.csv"
+    path.write_text("a,b\n2020-01-01T10:00:00Z,2020-01-01 10:00\n2020-01-02T10:00:00Z,2020-01-02 10:00\n")
+    assert "value: FILL IN  # the zone that the clock of b shows, or UTC" in draft_contract(path)
+    path.write_text("a\n2020-01-01T10:00:00Z\n2020-01-02T10:00:00+01:00\n")
+    assert "timestampZone" not in draft_contract(path)
 
 
 def test_a_draft_is_refused_until_it_is_filled_in_and_then_holds_on_its_file(clicks, tmp_path):
     text = draft_contract(clicks)
     write_draft(text, source_name(text), tmp_path)
-    with pytest.raises(ContractError, match=r"clicks.yaml: 12 marks still say 'FILL IN'"):
+    with pytest.raises(ContractError, match=r"clicks.yaml: 13 marks still say 'FILL IN'"):
         read_contract("clicks", tmp_path)
 
-    filled = text.replace("value: FILL IN", "value: UTC").replace("FILL IN", "something")
-    (tmp_path / "clicks.yaml").write_text(filled)
+    (tmp_path / "clicks.yaml").write_text(filled_in(text))
     contract = read_contract("clicks", tmp_path)
     with session() as connection:
         report = run_checks(connection, contract, open_drop(connection, clicks), compile_checks(contract), {})

@@ -31,10 +31,9 @@ def filled_in(folder: Path) -> Path:
     """The draft of clicks, written and filled in."""
     invoke("draft", "clicks.parquet", "--write")
     path = folder / "clicks.yaml"
-    text = path.read_text().replace("value: FILL IN", "value: UTC").replace("FILL IN", "something")
-    path.write_text(
-        text.replace("# logicalTypeOptions: { minimum: 0, maximum: 100 }", "logicalTypeOptions: { minimum: 0 }")
-    )
+    text = path.read_text().replace("primaryKey: FILL IN", "primaryKey: true").replace("value: FILL IN", "value: UTC")
+    text = text.replace("# logicalTypeOptions: { minimum: 0.5, maximum: 2.5 }", "logicalTypeOptions: { minimum: 0 }")
+    path.write_text(text.replace("FILL IN", "something"))
     return path
 
 
