@@ -55,7 +55,8 @@ class Changes:
     """All changes.
 
     touched_*, owners: what exists now and reads or owns something that changes. computed: the definition's hash of each
-    view that is new or computes something else.
+    view that is new or computes something else. widened: the features that each service gets because a view that it
+    had got them.
     """
 
     changes: tuple[Change, ...]
@@ -63,6 +64,7 @@ class Changes:
     touched_services: tuple[str, ...]
     owners: tuple[str, ...]
     computed: Mapping[str, str]
+    widened: Mapping[str, tuple[str, ...]]
 
     @property
     def is_destructive(self) -> bool:
@@ -94,7 +96,25 @@ def changes_of(plan: RegistryDiff, services: Iterable[FeatureService]) -> Change
         touched_services=tuple(sorted({service.name for service in touched} | changed)),
         owners=tuple(sorted(owner for owner in found.owners if owner)),
         computed=found.computed,
+        widened=_widened(plan, {change.name for change in found.changes if _is_new_feature(change)}),
     )
+
+
+def _is_new_feature(change: Change) -> bool:
+    return change.kind == "feature" and change.action == Action.ADDED
+
+
+def _widened(plan: RegistryDiff, new: set[str]) -> dict[str, tuple[str, ...]]:
+    """new: the features that views get which have been there before."""
+    found = {}
+    for diff in plan.feast_object_diffs:
+        before, after = diff.current_feast_object, diff.new_feast_object
+        if isinstance(before, FeatureService) and isinstance(after, FeatureService):
+            had = _asked_for(before)
+            gained = tuple(each for each in _asked_for(after) if each in new and each not in had)
+            if gained:
+                found[diff.name] = gained
+    return dict(sorted(found.items()))
 
 
 def _is_change(diff: FeastObjectDiff) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
@@ -44,7 +44,8 @@ mean something else. It is 0 for everything else, also where there is nothing to
 def diff(ctx: click.Context, as_json: bool) -> None:
     """Show what `feast apply` would change: features added, changed and removed, and what that means.
 
-    Compares feature_repo/ with Feast's registry by Feast's own plan, which it replaces for reading.
+    Compares feature_repo/ with Feast's registry by Feast's own plan, which it replaces for reading. Refuses a
+    service in which two values would have one name, as `feast plan` and `feast apply` do.
     """
     settings = get_settings()
     changes = read_changes(settings)
@@ -61,8 +62,10 @@ def read_changes(settings: Settings) -> Changes:
     """Feast's plan of the repository against the registry, read."""
     from transformations.cli.changes import changes_of
     from transformations.cli.repository import open_store, read_contents
+    from transformations.stores.collisions import refuse_collisions
 
     declared = read_contents(settings)
+    refuse_collisions(declared)
     store = open_store(settings)
     plan, _, _ = store.plan(declared)
     return changes_of(plan, store.registry.list_feature_services(store.project, allow_cache=False))
@@ -99,6 +102,8 @@ def _print(changes: Changes, rebuilds: list[Rebuild]) -> None:
     for label, names in (("services touched", changes.touched_services), ("owners", changes.owners)):
         if names:
             say(f"{label}: {', '.join(names)}")
+    for service, features in changes.widened.items():
+        say(_widened(service, features))
     for rebuild in rebuilds:
         say(_cost(rebuild))
     if changes.is_destructive:
@@ -112,6 +117,14 @@ def _print_change(change: Change) -> None:
     say(click.style(f"{mark} {change.kind} {change.name}", fg=color, bold=change.is_destructive) + destructive)
     for detail in change.details:
         say(f"    {detail}")
+
+
+def _widened(service: str, features: Sequence[str]) -> str:
+    return (
+        f"widened: {service} lists whole views and so gets {', '.join(features)} as well; a model of it would be "
+        f"handed inputs that it was not trained on. Name the features of the version in use, VIEW[[…]], and give the wider "
+        f"list to a version of its own"
+    )
 
 
 def _cost(rebuild: Rebuild) -> str:

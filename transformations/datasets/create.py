@@ -36,6 +36,7 @@ from transformations.engine.code_revision import code_revision
 from transformations.engine.errors import DataError, UsageError
 from transformations.engine.raw_zone import RawTable
 from transformations.engine.settings import Settings
+from transformations.stores.collisions import FULL_NAMES, collisions_of
 from transformations.stores.training.jobs import SAVED, PointInTimeJob
 from transformations.stores.training.retrieval import resources_of
 from transformations.stores.training.spine import spine_of
@@ -56,6 +57,7 @@ def create(config: DatasetConfig, folder: Path, store: FeatureStore, settings: S
     target = settings.datasets_dir / config.name
     with _making(target, config.name) as unfinished:
         taken = snapshot.take(store, config.feature_service, settings)
+        _refuse_collisions(config, store)
         spine_file = _copied(config, folder, unfinished)
         query = _read_query(config, {})
         spine_tables = pin_query(query, settings) if query else ()
@@ -192,6 +194,15 @@ def _compute(
         resources=resources,
     )
     return _Content(table, spine.timestamp, selection, len(spine), data_end, leakage)
+
+
+def _refuse_collisions(config: DatasetConfig, store: FeatureStore) -> None:
+    """A service may have been applied in another way than by `feast apply`, which refuses these too."""
+    service = store.get_feature_service(config.feature_service)
+    views = {view.name: view for view in (*store.list_feature_views(), *store.list_on_demand_feature_views())}
+    faults = list(collisions_of(service, views, full_names=config.full_feature_names))
+    if faults:
+        raise UsageError("\n".join(faults) + f"\nA dataset alone may say {FULL_NAMES}: true in its configuration.")
 
 
 def _read_query(config: DatasetConfig, pins: Mapping[tuple[str, str], int | None]) -> Query | None:

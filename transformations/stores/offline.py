@@ -89,6 +89,7 @@ class PointInTimeOfflineStore(OfflineStore):
     """
 
     supports_filter_by_created_timestamp = True
+    _examined: RepoConfig | None = None
 
     write_logged_features = _AsIn("dask", "DaskOfflineStore")
     ensure_monitoring_tables = _AsIn("duckdb", "DuckDBOfflineStore")
@@ -208,7 +209,14 @@ class PointInTimeOfflineStore(OfflineStore):
             progress(table.num_rows)
 
     def validate_data_source(self, config: RepoConfig, data_source: DataSource) -> None:
-        """As Feast's, which warns of a missing file; but that a table has not been built yet is nothing to warn of."""
+        """As Feast's, which warns of a missing file; but that a table has not been built yet is nothing to warn of.
+
+        `feast plan` and `feast apply` call this before they do anything: the place to refuse services that could not be
+        read.
+        """
+        if self._examined is not config:
+            self._examined = config
+            _refuse_unreadable_services(config.repo_path)
         path = getattr(data_source, "path", "")
         if not Path(path).is_relative_to(get_settings().offline_dir):
             super().validate_data_source(config, data_source)
@@ -278,6 +286,14 @@ def _on_demand_views(
             f"{error}. An on-demand view that was renamed (with_name) or pinned to a version cannot be retrieved for "
             f"training: Feast names it to its stores by the new name alone. Ask for it under its own name."
         ) from error
+
+
+def _refuse_unreadable_services(repo: Path | None) -> None:
+    from transformations.stores.collisions import refuse_collisions
+    from transformations.stores.views import contents
+
+    if repo is not None:
+        refuse_collisions(contents(Path(repo)))
 
 
 def _columns(

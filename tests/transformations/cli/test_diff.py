@@ -5,6 +5,9 @@ from typing import Any
 
 import pytest
 
+from transformations.cli.repository import open_store, read_contents
+from transformations.engine.errors import DefinitionError
+
 SPEND = 'Sum("seconds", name="attention_seconds", description="Attention", unit="seconds", expect=at_least(0)),'
 
 
@@ -38,9 +41,62 @@ def test_a_further_feature_is_named_with_who_is_touched_and_what_a_rebuild_costs
     assert result.exit_code == 0
     assert "+ feature user_clicks:looks_count_7d\n    Int64, looks, Looks, 7 business days\n" in result.stdout
     assert "services touched: reading_v1\n" in result.stdout
+    assert "widened: reading_v1 lists whole views and so gets user_clicks:looks_count_7d as well; " in result.stdout
     assert "owners: ml@x.org, web@x.org\n" in result.stdout
     rows = json.loads(built.run("runs", "user_clicks", "--json").stdout)[0]["rows"]
     assert f"to rebuild: user_clicks, {rows} rows (the last full build took " in result.stdout
+
+
+def test_a_service_that_names_its_features_is_not_widened(world: Any) -> None:
+    named = ("features=[user_clicks]", 'features=[user_clicks[["clicks_count_7d"]]]')
+    world.rewrite(named)
+    world.apply()
+    world.rewrite(
+        named, (SPEND, SPEND + '\n        Count(name="looks", description="Looks", unit="looks", expect=at_least(0)),')
+    )
+
+    result = world.run("diff")
+
+    assert "+ feature user_clicks:looks_count_7d" in result.stdout
+    assert "widened" not in result.stdout
+
+
+# user_topics gets the feature that user_clicks has, and both are in one service.
+COLLIDING = [
+    (
+        'Count(name="topic_clicks", description="Clicks on a topic"',
+        'Count(name="clicks", description="Clicks on a topic"',
+    ),
+    ("features=[user_clicks]", "features=[user_clicks, user_topics]"),
+]
+
+
+def test_two_views_of_a_service_with_one_feature_name_are_refused(world: Any) -> None:
+    world.rewrite(*COLLIDING)
+
+    result = world.run("diff")
+
+    assert result.exit_code == 2
+    assert "reading_v1: user_clicks and user_topics have a feature clicks_count_7d each" in result.stderr
+    with pytest.raises(DefinitionError, match=r"full_feature_names=True") as refused:
+        feast_validates(world)
+    assert "user_topics[[…]]" in str(refused.value)
+
+
+def test_a_service_read_by_full_names_may_have_one_name_twice(world: Any) -> None:
+    world.rewrite(
+        *COLLIDING, ('description="Reads on?"', 'tags={"full_feature_names": "true"}, description="Reads on?"')
+    )
+
+    assert world.run("diff").exit_code == 0
+    feast_validates(world)
+
+
+def feast_validates(world: Any) -> None:
+    """What `feast plan` and `feast apply` do first."""
+    store = open_store(world.settings)
+    for view in read_contents(world.settings).feature_views:
+        store._get_provider().validate_data_source(store.config, view.batch_source)
 
 
 def test_a_removed_feature_is_destructive(world: Any) -> None:
