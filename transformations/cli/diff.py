@@ -122,8 +122,8 @@ def _print_change(change: Change) -> None:
 def _widened(service: str, features: Sequence[str]) -> str:
     return (
         f"widened: {service} lists whole views and so gets {', '.join(features)} as well; a model of it would be "
-        f"handed inputs that it was not trained on. Name the features of the version in use, VIEW[[…]], and give the wider "
-        f"list to a version of its own"
+        f"handed inputs that it was not trained on. Name the features of the version in use, VIEW[[…]], and give the "
+        f"wider list to a version of its own"
     )
 
 
