@@ -14,8 +14,8 @@ import pytest
 from rich.console import Console
 
 from transformations.cli.demo_lookup import all_households
-from transformations.cli.demo_steps import Step, StepError, alone, run, skipped, typed_path
 from transformations.cli.demo_training import EVERY, LABEL, label, sample_checkouts
+from transformations.cli.steps import Step, StepError, alone, run, skipped, typed_path
 from transformations.engine.raw_files import source_schema
 from transformations.engine.raw_zone import Origin, RawTable
 from transformations.engine.settings import Settings

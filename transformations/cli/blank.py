@@ -25,7 +25,6 @@ DOMAIN_FILES = (
     "transformations/cli/demo.py",
     "transformations/cli/demo_lookup.py",
     "transformations/cli/demo_state.py",
-    "transformations/cli/demo_steps.py",
     "transformations/cli/demo_summary.py",
     "transformations/cli/demo_training.py",
     "transformations/households.py",

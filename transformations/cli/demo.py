@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from transformations.cli.demo_state import DemoState
-    from transformations.cli.demo_steps import Finished
+    from transformations.cli.steps import Finished
     from validation.parity import ParityReport
 
 # In the order of what refers to what; the events say through which day they are complete.
@@ -116,7 +116,7 @@ def _print_parity(report: ParityReport) -> None:
 
 
 def _run_all(settings: Settings, terminal: Console) -> None:
-    from transformations.cli.demo_steps import alone
+    from transformations.cli.steps import alone
 
     with alone(settings.data / ".demo.lock", terminal) as lock:
         done = [*_ingested(settings, terminal, lock), *_computed(settings, terminal, lock)]
@@ -136,7 +136,7 @@ def _files() -> dict[str, Path]:
 
 def _ingested(settings: Settings, terminal: Console, lock: int) -> Iterator[Finished]:
     from transformations.cli.demo_state import is_ingested
-    from transformations.cli.demo_steps import Step, run, skipped, typed_path
+    from transformations.cli.steps import Step, run, skipped, typed_path
 
     for source, file in _files().items():
         complete = ("--complete-through", COMPLETE_THROUGH) if source in EVENTS else ()
@@ -147,8 +147,8 @@ def _ingested(settings: Settings, terminal: Console, lock: int) -> Iterator[Fini
 
 def _computed(settings: Settings, terminal: Console, lock: int) -> Iterator[Finished]:
     """Build, apply and materialize, each where there is something to do."""
-    from transformations.cli.demo_steps import Step, run, skipped
     from transformations.cli.freshness import materialize_command
+    from transformations.cli.steps import Step, run, skipped
 
     build = Step("Compute the features", "features", ("build",))
     apply = Step("Register them with Feast", "feast", ("-c", _repository(), "apply"))
@@ -165,8 +165,8 @@ def _computed(settings: Settings, terminal: Console, lock: int) -> Iterator[Fini
 
 def _used(moment: datetime, settings: Settings, terminal: Console, lock: int) -> Iterator[Finished]:
     """The training frame where a table has changed, and the online lookups always: they prove the rest."""
-    from transformations.cli.demo_steps import Step, run, skipped
     from transformations.cli.demo_training import is_current
+    from transformations.cli.steps import Step, run, skipped
 
     train = Step("A training frame", "features", ("demo", "training-frame"))
     reason = "no table has changed since it was saved"
@@ -187,15 +187,15 @@ def _look(settings: Settings, terminal: Console) -> DemoState:
 
 
 def _repository() -> str:
-    from transformations.cli.demo_steps import typed_path
     from transformations.cli.repository import repository_folder
+    from transformations.cli.steps import typed_path
 
     return typed_path(repository_folder(get_settings()))
 
 
 def _summarize(done: list[Finished], state: DemoState, settings: Settings) -> None:
     from transformations.cli import demo_summary
-    from transformations.cli.demo_steps import typed_program
+    from transformations.cli.steps import typed_program
 
     assert state.moment is not None
     say("")

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from transformations.cli.demo_state import DemoState
-    from transformations.cli.demo_steps import Finished
+    from transformations.cli.steps import Finished
 
 
 def rows_of_steps(done: Sequence[Finished], state: DemoState, settings: Settings) -> Iterator[tuple[object, ...]]:

@@ -32,6 +32,7 @@ COMMANDS = {
     "demo": Entry("Start here", "Run the whole path on real data, from files to online lookups"),
     "new": Entry("Start here", "Write the skeletons of a new domain: features, views and test"),
     "doctor": Entry("Start here", "Check this machine and say what to mend"),
+    "up": Entry("Data to features", "Ingest what is delivered, build, apply and load: what there is to do"),
     "ingest": Entry("Data to features", "Take a file through its contract into the raw zone"),
     "contract": Entry("Data to features", "Draft and check data contracts"),
     "build": Entry("Data to features", "Compute the offline tables that are behind"),

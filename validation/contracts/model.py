@@ -126,7 +126,7 @@ class Contract:
     ("append") or the whole content ("snapshot"). An empty `key` means that every row stands for itself.
     `future_allowed` is how far a row may lie after the clock, `supersedes_allowed` which share of the rows of an append
     drop may replace stored ones without being called a correction, `freshness` how long after the end of its last
-    complete day the source promises a further one.
+    complete day the source promises a further one, `delivered` where its files come in.
     """
 
     name: str
@@ -147,6 +147,7 @@ class Contract:
     future_allowed: timedelta = timedelta(0)
     supersedes_allowed: float = SUPERSEDES_ALLOWED
     freshness: timedelta | None = None
+    delivered: str | None = None
 
     @property
     def file_name(self) -> str:

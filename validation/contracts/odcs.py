@@ -14,6 +14,7 @@ from validation.contracts.formats import column_format, refuse_zoneless
 from validation.contracts.limits import freshness, future_allowed, supersedes_allowed
 from validation.contracts.marks import refuse_open_marks
 from validation.contracts.model import Column, Contract, Delivery, Reference, nearest
+from validation.contracts.servers import local_path
 from validation.contracts.vocabulary import COLUMN_PROPERTIES, REFERENCE_PROPERTIES, SOURCE_PROPERTIES, refuse_unknown
 
 DTYPE_OF_LOGICAL_TYPE = {
@@ -62,6 +63,7 @@ def contract_of_file(path: Path) -> Contract:
         future_allowed=future_allowed(properties, event_time),
         supersedes_allowed=supersedes_allowed(properties, event_time),
         freshness=freshness(document, event_time),
+        delivered=local_path(document),
     )
 
 

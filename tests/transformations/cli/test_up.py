@@ -1,0 +1,80 @@
+"""`features up`: one command from delivered files to online values, and nothing where there is nothing to do."""
+
+from typing import Any
+
+import pytest
+
+from transformations.cli.steps import Step
+from transformations.cli.up import bring_up
+from transformations.engine.errors import DataError
+
+from .conftest import EVENTS, TOPICS
+
+
+class Hands:
+    """Perform steps in this process, as the commands of their names do."""
+
+    def __init__(self, world: Any) -> None:
+        self.world, self.done = world, []
+
+    def __call__(self, step: Step) -> None:
+        self.done.append(" ".join([step.program, *step.arguments]))
+        if step.program == "features":
+            result = self.world.run(step.arguments[0], *step.arguments[1:])
+            if result.exit_code:
+                raise DataError(result.stderr)
+        elif "apply" in step.arguments:
+            self.world.apply()
+        else:
+            self.world.materialize(step.arguments[4] + "+00:00")
+
+    def up(self) -> list[str]:
+        """The commands that one `features up` runs, without the folders of this machine."""
+        self.done = []
+        assert bring_up(self.world.settings, self) == len(self.done)
+        return [line.replace(f"{self.world.folder}/", "") for line in self.done]
+
+
+@pytest.fixture
+def delivered(world: Any) -> Any:
+    """Clicks in two files, the one of 3 May named after the one of 1 and 2 May, and pages in one."""
+    folder = world.folder / "drop[1]"
+    folder.mkdir()
+    header, *clicks = EVENTS.splitlines(keepends=True)
+    (folder / "clicks-2.csv").write_text(f"{header}4,1,/cats,1.0,2024-05-03T16:00:00\n")
+    (folder / "clicks-1.csv").write_text("".join([header, *clicks]))
+    (folder / "pages.csv").write_text(TOPICS)
+    for source, path in (("clicks", "clicks-*.csv"), ("pages", "pages.csv")):
+        contract = world.settings.contracts / f"{source}.yaml"
+        server = f"servers: [{{server: drop, type: local, path: '{folder}/{path}', format: csv}}]\nschema:"
+        contract.write_text(contract.read_text().replace("schema:", server, 1))
+    return world
+
+
+@pytest.mark.usefixtures("_spark")
+def test_what_is_delivered_comes_online_once_by_commands_that_one_could_type(delivered: Any) -> None:
+    hands = Hands(delivered)
+    load = "feast -c feature_repo materialize 1970-01-01T00:00:00 2024-05-03T07:00:00"
+    assert hands.up() == [
+        "features ingest clicks drop[1]/clicks-1.csv",
+        "features ingest clicks drop[1]/clicks-2.csv",
+        "features ingest pages drop[1]/pages.csv",
+        "features build",
+        "feast -c feature_repo apply",
+        load,
+    ]
+    assert hands.up() == []
+
+
+def test_a_file_that_needs_a_word_ends_it_before_anything_is_computed(delivered: Any) -> None:
+    hands = Hands(delivered)
+    moved = "click_id,user_id,page,seconds,clicked_at\n1,1,/cats,10.0,2024-05-04T16:00:00\n"
+    (delivered.folder / "drop[1]" / "clicks-3.csv").write_text(moved)
+    with pytest.raises(DataError, match=r"If it corrects these rows, say --correction"):
+        hands.up()
+    assert all(line.startswith("features ingest") for line in hands.done)
+
+
+def test_views_that_wait_for_a_source_are_named(world: Any) -> None:
+    with pytest.raises(DataError, match=r"2 of 2 views wait for a source(.|\n)*features ingest clicks FILE"):
+        bring_up(world.settings, Hands(world))
