@@ -17,9 +17,12 @@ from feast import FeatureView
 from feast.feature_view import DUMMY_ENTITY_ID
 
 from transformations.engine.duck import identifier, identifiers, literal, session
+from transformations.engine.file_rows import column, quoted
 from transformations.stores.values import as_feature, unseen_value
 
 if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
     from transformations.stores.history import History
 
 Row: TypeAlias = dict[str, object]
@@ -79,16 +82,20 @@ def join_keys(view: FeatureView) -> list[str]:
 def entities_of(view: FeatureView, histories: Sequence[History], sample: int | None, seed: int) -> pa.Table:
     """The keys that a table has, or a sample of them: the same one for the same seed."""
     keys = join_keys(view)
-    parts = []
-    for history in histories:
-        named = ", ".join(f"{identifier(history.column(key))} AS {identifier(key)}" for key in keys)
-        parts += [f"SELECT DISTINCT {named} FROM {history.relation}"] if history.files else []
-    if not parts or not keys:
+    histories = [history for history in histories if history.files]
+    if not histories or not keys:
         return pa.table({key: pa.array([], pa.int64()) for key in keys})
     order = f"hash({identifiers(keys)}, {literal(seed)}), {identifiers(keys)}"
     limit = "" if sample is None else f"LIMIT {literal(sample)}"
     with session() as connection:
+        parts = [_keys_of(connection, history, keys) for history in histories]
         return connection.sql(f"{' UNION '.join(parts)} ORDER BY {order} {limit}").to_arrow_table()
+
+
+def _keys_of(connection: DuckDBPyConnection, history: History, keys: Sequence[str]) -> str:
+    named = ", ".join(f"{quoted(history.column(key))} AS {identifier(key)}" for key in keys)
+    scan = history.scan(connection, [history.column(key) for key in keys])
+    return f"SELECT DISTINCT {named} FROM {scan.relation}"
 
 
 def combined(entities: Sequence[pa.Table]) -> pa.Table:
@@ -145,25 +152,25 @@ def held_at(
     bound = f"{_EVENT} <= {literal(until)}"
     if known_at is not None and history.created:
         bound += f" AND {_CREATED} <= {literal(known_at)}"
-    query = f"""
-        SELECT {_ROW}, {_EVENT}, {_CREATED}, {identifiers(features)}
-        FROM (
-            SELECT *, row_number() OVER (PARTITION BY {_ROW} ORDER BY {_EVENT} DESC, {_CREATED} DESC NULLS LAST)
-                AS {_RANK}
-            FROM ({_rows_of(view, history, features)})
-            WHERE {bound}
-        )
-        WHERE {_RANK} = 1
-    """
     with session() as connection:
         connection.register("entities", _numbered(entities))
+        query = f"""
+            SELECT * EXCLUDE ({_RANK})
+            FROM (
+                SELECT *, row_number() OVER (PARTITION BY {_ROW} ORDER BY {_EVENT} DESC, {_CREATED} DESC NULLS LAST)
+                    AS {_RANK}
+                FROM ({_rows_of(connection, view, history)})
+                WHERE {bound}
+            )
+            WHERE {_RANK} = 1
+        """
         found = connection.sql(query).to_arrow_table()
     place: list[int | None] = [None] * entities.num_rows
     for position, row in enumerate(found[_ROW].to_pylist()):
         place[row] = position
     taken = found.take(pa.array(place, pa.int64()))
     values = {
-        feature.name: as_feature(taken[feature.name], feature.dtype, f"{view.name}: feature {feature.name!r}")
+        feature.name: as_feature(taken[column(feature.name)], feature.dtype, f"{view.name}: feature {feature.name!r}")
         for feature in view.features
     }
     return Held(view, _moments(taken[_EVENT]), _moments(taken[_CREATED]), values)
@@ -174,13 +181,12 @@ def written(view: FeatureView, history: History | None, entities: pa.Table) -> l
     rows: list[list[Written]] = [[] for _ in range(entities.num_rows)]
     if history is None or not history.files or not entities.num_rows:
         return rows
-    features = [feature.name for feature in view.features]
     with session() as connection:
         connection.register("entities", _numbered(entities))
-        query = f"{_rows_of(view, history, features)} ORDER BY {_EVENT}, {_CREATED}"
+        query = f"{_rows_of(connection, view, history)} ORDER BY {_EVENT}, {_CREATED}"
         found = connection.sql(query).to_arrow_table()
     columns = {
-        feature.name: as_feature(found[feature.name], feature.dtype, f"{view.name}: feature {feature.name!r}")
+        feature.name: as_feature(found[column(feature.name)], feature.dtype, f"{view.name}: feature {feature.name!r}")
         for feature in view.features
     }
     events, created = _moments(found[_EVENT]), _moments(found[_CREATED])
@@ -192,22 +198,24 @@ def written(view: FeatureView, history: History | None, entities: pa.Table) -> l
     return rows
 
 
-def _rows_of(view: FeatureView, history: History, features: Sequence[str]) -> str:
-    keys = " AND ".join(
-        f"entities.{identifier(key)} = history.{identifier(history.column(key))}" for key in join_keys(view)
-    )
-    created = f"CAST(history.{identifier(history.created)} AS TIMESTAMPTZ)" if history.created else "NULL::TIMESTAMPTZ"
-    columns = [f"history.{identifier(history.column(name))} AS {identifier(name)}" for name in features]
+def _rows_of(connection: DuckDBPyConnection, view: FeatureView, history: History) -> str:
+    """The features, under names that none of ours is, with the row of the entity and the moments."""
+    keys, features = join_keys(view), [feature.name for feature in view.features]
+    scan = history.scan(connection, [history.column(name) for name in (*keys, *features)])
+    same = " AND ".join(f"entities.{quoted(key)} = history.{quoted(history.column(key))}" for key in keys)
+    created = f"CAST(history.{quoted(history.created)} AS TIMESTAMPTZ)" if history.created else "NULL::TIMESTAMPTZ"
+    columns = [f"history.{quoted(history.column(name))} AS {quoted(name)}" for name in features]
     columns += [
         f"entities.{_ROW}",
-        f"CAST(history.{identifier(history.timestamp)} AS TIMESTAMPTZ) AS {_EVENT}",
+        f"CAST(history.{quoted(history.timestamp)} AS TIMESTAMPTZ) AS {_EVENT}",
         f"{created} AS {_CREATED}",
     ]
-    return f"SELECT {', '.join(columns)} FROM entities JOIN {history.relation} AS history ON {keys or 'TRUE'}"
+    return f"SELECT {', '.join(columns)} FROM entities JOIN {scan.relation} AS history ON {same or 'TRUE'}"
 
 
 def _numbered(entities: pa.Table) -> pa.Table:
-    return entities.append_column(_ROW, pa.array(range(entities.num_rows), pa.int64()))
+    keys = entities.rename_columns([column(name) for name in entities.column_names])
+    return keys.append_column(_ROW, pa.array(range(entities.num_rows), pa.int64()))
 
 
 def _moments(column: pa.ChunkedArray) -> list[datetime | None]:

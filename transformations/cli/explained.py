@@ -216,23 +216,24 @@ def _rows(
 def _cells(
     history: History, feature: str, entity: Mapping[str, object]
 ) -> list[tuple[object, datetime, datetime, str]]:
-    from transformations.engine.duck import identifier, literal, session
+    from transformations.engine.duck import literal, session
+    from transformations.engine.file_rows import FILE, quoted
 
-    files = ", ".join(map(literal, history.files))
-    where = " AND ".join(f"{identifier(name)} = {literal(value)}" for name, value in entity.items())
+    stamps = [history.timestamp, str(history.created)]
+    where = " AND ".join(f"{quoted(name)} = {literal(value)}" for name, value in entity.items())
     if not history.files:
         return []
     with session() as connection:
         found = connection.sql(
             f"""
-            SELECT {identifier(feature)} AS value, event_timestamp, created_timestamp, filename
-            FROM read_parquet([{files}], union_by_name = true, filename = true, hive_partitioning = false)
+            SELECT {quoted(feature)}, {", ".join(map(quoted, stamps))}, {FILE}
+            FROM {history.scan(connection, [feature, *entity, *stamps]).relation}
             WHERE {where}
-            ORDER BY event_timestamp, created_timestamp
+            ORDER BY {", ".join(map(quoted, stamps))}
             """
         ).to_arrow_table()
-    columns = [found[name].to_pylist() for name in ("value", "event_timestamp", "created_timestamp", "filename")]
-    return list(zip(*columns, strict=True))
+    values, events, created, numbers = (column.to_pylist() for column in found.columns)
+    return list(zip(values, events, created, [history.files[number] for number in numbers], strict=True))
 
 
 def _row(value: object, event: datetime, created: datetime, file: str, *, runs: Mapping[str, Run]) -> Row:

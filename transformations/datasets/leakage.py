@@ -19,8 +19,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from transformations.datasets.manifest import Availability
-from transformations.engine.duck import identifier
 from transformations.engine.errors import DataError
+from transformations.engine.file_rows import FILE, ROW, Scan, quoted
 from transformations.stores.training.retrieval import Resources, Stored, session
 from transformations.stores.training.spine import Spine, canonical
 from transformations.stores.values import as_feature, unseen_value
@@ -70,7 +70,7 @@ def _check(
             }
         ),
     )
-    connection.execute(f"CREATE OR REPLACE TEMP VIEW known AS {_known(stored, names)}")
+    connection.execute(f"CREATE OR REPLACE TEMP VIEW known AS {_known(stored, stored.scan(connection), names)}")
     query = _as_served(names) if as_served and stored.history.created else _as_corrected(names)
     found = connection.sql(query).to_arrow_table().combine_chunks()
     late = pc.fill_null(pc.greater(found["happened"], spine.moments), False)
@@ -88,17 +88,17 @@ def _check(
     )
 
 
-def _known(stored: Stored, names: Mapping[str, str]) -> str:
+def _known(stored: Stored, scan: Scan, names: Mapping[str, str]) -> str:
     history = stored.history
-    parts = [f"CAST({identifier(history.column(history.timestamp))} AS TIMESTAMPTZ) AS happened"]
-    created = history.created and f"CAST({identifier(history.column(history.created))} AS TIMESTAMPTZ)"
+    parts = [f"CAST({quoted(history.column(history.timestamp))} AS TIMESTAMPTZ) AS happened"]
+    created = history.created and f"CAST({quoted(history.column(history.created))} AS TIMESTAMPTZ)"
     parts.append(f"{created or 'NULL::TIMESTAMPTZ'} AS created")
-    parts += ["file_index AS file", "file_row_number AS line"]
+    parts += [f"{FILE} AS file", f"{ROW} AS line"]
     for key, dtype in stored.keys.items():
-        column, kind = identifier(history.column(key)), canonical(dtype)[1]
+        column, kind = quoted(history.column(key)), canonical(dtype)[1]
         parts.append(f"{f'TRY_CAST({column} AS {kind})' if kind else column} AS {names[key]}")
-    parts += [f"{identifier(history.column(name))} AS feature_{index}" for index, name in enumerate(stored.features)]
-    return f"SELECT {', '.join(parts)} FROM {history.relation}"
+    parts += [f"{quoted(history.column(name))} AS feature_{index}" for index, name in enumerate(stored.features)]
+    return f"SELECT {', '.join(parts)} FROM {scan.relation}"
 
 
 def _as_corrected(names: Mapping[str, str]) -> str:

@@ -4,9 +4,8 @@ hold.
 
 from __future__ import annotations
 
-import glob
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
@@ -17,11 +16,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from feast import FeatureView, FileSource
 from feast.data_source import DataSource
+from feast.types import FeastType
 
-from transformations.engine import storage
-from transformations.engine.duck import literal
+from transformations.engine import delta_protocol, storage
 from transformations.engine.errors import DataError, UsageError, nearest
+from transformations.engine.file_rows import FolderColumn, Scan, scan
 from transformations.engine.offline_tables import OfflineTable
+from transformations.stores.file_types import check_together, schemas_of
+from transformations.stores.source_files import Located, folder_columns, located
 from transformations.stores.views import DEFINITION_HASH
 
 if TYPE_CHECKING:
@@ -34,8 +36,9 @@ class History:
     """The rows of one source as they were published when this was made; `name` is what error messages call it.
 
     renamed: from the names that the view uses to the names in the files, where they differ. version: of the Delta log,
-    None for plain files. is_hive: whether folders such as `day=2020-01-01` hold columns. complete_until: the event
-    timestamp up to which a built table is complete; None of other sources, which do not tell.
+    None for plain files. folder_columns: what the files themselves lack, such as a column `day` of folders called
+    `day=2020-01-01`, by the names in the files. complete_until: the event timestamp up to which a built table is
+    complete; None of other sources, which do not tell. is_built: whether we wrote the files, all alike.
     """
 
     name: str
@@ -44,17 +47,9 @@ class History:
     created: str | None
     renamed: Mapping[str, str]
     version: int | None = None
-    is_hive: bool = False
+    folder_columns: Mapping[str, FolderColumn] = field(default_factory=dict)
     complete_until: datetime | None = None
-
-    @property
-    def relation(self) -> str:
-        """A FROM item over the files; a column that one of them lacks is null there."""
-        paths = ",\n        ".join(literal(file) for file in self.files)
-        return (
-            f"read_parquet([\n        {paths}\n    ], union_by_name = true, "
-            f"hive_partitioning = {str(self.is_hive).lower()})"
-        )
+    is_built: bool = False
 
     @cached_property
     def rows(self) -> int:
@@ -65,17 +60,21 @@ class History:
         """The column in the files behind a name that the view uses."""
         return self.renamed.get(name, name)
 
-    def columns(self, connection: DuckDBPyConnection, wanted: Sequence[str]) -> dict[str, str]:
-        """The SQL types of the wanted columns; DataError, naming the nearest, where the files lack one."""
-        rows = connection.execute(f"DESCRIBE SELECT * FROM {self.relation}").fetchall()
-        types = {str(row[0]): str(row[1]) for row in rows}
+    def scan(self, connection: DuckDBPyConnection, wanted: Sequence[str]) -> Scan:
+        """The rows of the files; DataError where these cannot give the wanted columns exactly, naming the nearest one
+        for a column that they lack.
+        """
+        if not self.is_built:
+            schemas = schemas_of(self.name, self.files)
+            check_together(self.name, schemas, wanted)
+        rows = scan(connection, self.files, self.folder_columns)
         for name in wanted:
-            if name not in types:
+            if name not in rows.types:
                 raise DataError(
-                    f"{self.name}: its files have no column {name!r}: {nearest(name, types)}. "
+                    f"{self.name}: its files have no column {name!r}: {nearest(name, rows.types)}. "
                     f"Build the table again (`features build`), or correct the view."
                 )
-        return {name: types[name] for name in wanted}
+        return rows
 
 
 def history_of(view: FeatureView, repo_path: Path | str | None, version: int | None = None) -> History:
@@ -105,71 +104,94 @@ def history_of(view: FeatureView, repo_path: Path | str | None, version: int | N
                 f"{view.name}: {what} was built from definition {built}, the applied view is of {applied}. {remedy}"
             )
         history = _history(view.name, source, published.files, published.version)
-        return replace(history, complete_until=published.run.complete_until)
-    return source_history(view.name, source, repo_path, version)
+        return replace(history, complete_until=published.run.complete_until, is_built=True)
+    dtypes = {field.name: field.dtype for field in (*view.entity_columns, *view.features)}
+    return source_history(view.name, source, repo_path, version, dtypes)
 
 
-def source_history(name: str, source: DataSource, repo_path: Path | str | None, version: int | None = None) -> History:
+def source_history(
+    name: str,
+    source: DataSource,
+    repo_path: Path | str | None,
+    version: int | None = None,
+    dtypes: Mapping[str, FeastType] | None = None,
+) -> History:
     """The history of a source: a Delta table (at its newest version or a given one), a Parquet file, a folder or a
-    glob of them.
+    glob of them. dtypes: what a view declares its columns to be.
     """
     path = path_of(name, source, repo_path)
     if storage.is_table(path):
         table = _open_table(name, path, version)
-        is_hive = bool(table.metadata().partition_columns)
-        return _history(
-            name,
-            source,
-            tuple(sorted(str(path / file) for file in storage.file_paths(table))),
-            table.version(),
-            is_hive,
-        )
+        files = [str(path / file) for file in storage.file_paths(table)]
+        columns = delta_protocol.partition_columns(table, files)
+        return _history(name, source, sorted(files), table.version(), columns)
     if version is not None:
         raise UsageError(
             f"{name}: version {version} is asked for, but {path} is no Delta table, so it has no versions. "
             f"Leave {name} out of table_versions."
         )
-    files = _parquet_files(path)
-    if not files:
-        raise DataError(
-            f"{name}: there is no Parquet file at {path}. Correct the source's path, or write the file first."
-        )
-    return _history(name, source, files, None, any(hive_columns(path, file) for file in files))
-
-
-def hive_columns(path: Path, file: Path | str) -> dict[str, str]:
-    """The columns that the folders between a source's place and one of its files tell, such as `day=2020-01-01`."""
-    folders = Path(file).relative_to(_root(path)).parts[:-1]
-    return dict(part.split("=", 1) for part in folders if "=" in part)
+    found = _located(name, path)
+    return _history(name, source, found.files, None, folder_columns(found, _by_column(source, dtypes or {})))
 
 
 def source_schema(name: str, source: DataSource, repo_path: Path | str | None) -> pa.Schema:
     """The columns of a source and their types, as its newest file or its Delta log tells them."""
     path = path_of(name, source, repo_path)
     if storage.is_table(path):
-        return pa.schema(storage.open_table(path).schema().to_arrow())
-    last = source_history(name, source, repo_path).files[-1]
-    schema = pq.read_schema(last).remove_metadata()
-    for column, value in hive_columns(path, last).items():
-        schema = schema.append(pa.field(column, pa.int64() if value.isdecimal() else pa.string()))
+        return pa.schema(_open_table(name, path, None).schema().to_arrow())
+    found = _located(name, path)
+    schema = pq.read_schema(found.files[-1]).remove_metadata()
+    for column, told in folder_columns(found, {}).items():
+        if column not in schema.names:
+            schema = schema.append(pa.field(column, pa.int64() if told.sql_type == "BIGINT" else pa.string()))
     return schema
 
 
 def _open_table(name: str, path: Path, version: int | None) -> DeltaTable:
-    newest = storage.open_table(path)
+    newest = _readable(name, path)
     if version is None or version == newest.version():
         return newest
     if not 0 <= version <= newest.version():
         raise DataError(f"{name}: the table {path} has no version {version}; it has versions 0 to {newest.version()}.")
-    return storage.open_table(path, version)
+    return _readable(name, path, version)
+
+
+def _readable(name: str, path: Path, version: int | None = None) -> DeltaTable:
+    from deltalake.exceptions import DeltaError
+
+    try:
+        table = storage.open_table(path, version)
+    except DeltaError as error:
+        raise delta_protocol.unreadable(name, error) from error
+    delta_protocol.check_readable(table, name)
+    return table
+
+
+def _located(name: str, path: Path) -> Located:
+    found = located(name, path)
+    if not found.files:
+        raise DataError(
+            f"{name}: there is no Parquet file at {path}. Correct the source's path, or write the file first."
+        )
+    return found
+
+
+def _by_column(source: DataSource, dtypes: Mapping[str, FeastType]) -> dict[str, FeastType]:
+    """Declared dtypes by the names that the files have for the columns."""
+    stored = {new: old for old, new in (source.field_mapping or {}).items()}
+    return {stored.get(name, name): dtype for name, dtype in dtypes.items()}
 
 
 def _history(
-    name: str, source: DataSource, files: Sequence[str], version: int | None, is_hive: bool = False
+    name: str,
+    source: DataSource,
+    files: Sequence[str],
+    version: int | None,
+    folder_columns: Mapping[str, FolderColumn] | None = None,
 ) -> History:
     renamed = {new: old for old, new in (source.field_mapping or {}).items()}
     created = source.created_timestamp_column or None
-    return History(name, tuple(files), source.timestamp_field or "", created, renamed, version, is_hive)
+    return History(name, tuple(files), source.timestamp_field or "", created, renamed, version, folder_columns or {})
 
 
 def path_of(name: str, source: DataSource, repo_path: Path | str | None) -> Path:
@@ -185,17 +207,3 @@ def path_of(name: str, source: DataSource, repo_path: Path | str | None) -> Path
             f"{name}: {uri} is remote; this offline store reads local files. Copy them, or mount the place."
         )
     return Path(uri)
-
-
-def _parquet_files(path: Path) -> tuple[str, ...]:
-    if path.is_file():
-        return (str(path),)
-    if path.is_dir():
-        return tuple(sorted(str(file) for file in path.rglob("*.parquet")))
-    return tuple(sorted(glob.glob(str(path), recursive=True)))  # noqa: PTH207  # Path.glob takes no absolute pattern
-
-
-def _root(path: Path) -> Path:
-    """The longest part of a path without wildcards."""
-    fixed = [part for part in (path, *path.parents) if not any(mark in str(part) for mark in "*?[")]
-    return fixed[0].parent if fixed[0].is_file() else fixed[0]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, TypeAlias
@@ -62,16 +62,16 @@ class FileRows:
             yield 0, ()
             return
         stored = Stored(self.view, self.history, tuple(feature.name for feature in self.view.features))
-        join = stored.join({key: f"key_{number}" for number, key in enumerate(stored.keys)})
         with session(resources_of(self.config)) as connection:
             connection.execute("SET preserve_insertion_order = false")
-            stored.check_columns(connection)
+            scan = stored.scan(connection)
+            join = stored.join(scan, {key: f"key_{number}" for number, key in enumerate(stored.keys)})
             only_touched = not what.all and not _is_all(connection, join, start)
             if only_touched:
-                new = replace(self.history, files=what.new_files).relation if what.new_files else None
+                new = scan.only(connection, what.new_files) if what.new_files else None
                 ranges = [(max(start, _BEGINNING) - _INSTANT, end)] + ([(what.after, end)] if what.after else [])
                 connection.execute(sql.touched_keys(join, new, end, ranges))
-            total = find_newest(connection, self.history, join, end, only_touched)
+            total = find_newest(connection, scan, join, end, only_touched)
             yield total, connection.sql(sql.rows_at(join, columns)).to_arrow_reader(_ROWS_A_BATCH) if total else ()
 
     def _files_at(self, cursor: Loaded | None) -> tuple[str, ...] | None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 
-from transformations.stores.history import History
+from transformations.engine.file_rows import Scan
 from transformations.stores.loads import newest_sql as sql
 from transformations.stores.training.fetching import PLACE_BITS
 from transformations.stores.training.matching import NONE, PORTION, Integers, keep_greatest, no_rows
@@ -28,13 +28,13 @@ _FOUND = "found"
 _FEW, _MOST, _MOST_A_ROW = 1 << 20, 1 << 25, 4
 
 
-def find_newest(connection: DuckDBPyConnection, history: History, join: Join, end: datetime, only_touched: bool) -> int:
+def find_newest(connection: DuckDBPyConnection, scan: Scan, join: Join, end: datetime, only_touched: bool) -> int:
     """Make the table `NEWEST` of the places of each key's newest row not later than `end`, and tell how many there are.
 
     The newest is the one of the greatest event timestamp; of several, the one created last; of several, the last in the
     order of the files, as in retrieval. A key with a null is nobody's.
     """
-    if not _find_by_number(connection, history, join, end, only_touched):
+    if not _find_by_number(connection, scan, join, end, only_touched):
         extent = sql.extent(connection, join, end)
         if extent is None:
             return 0
@@ -43,16 +43,14 @@ def find_newest(connection: DuckDBPyConnection, history: History, join: Join, en
     return int(count)
 
 
-def _find_by_number(
-    connection: DuckDBPyConnection, history: History, join: Join, end: datetime, only_touched: bool
-) -> bool:
+def _find_by_number(connection: DuckDBPyConnection, scan: Scan, join: Join, end: datetime, only_touched: bool) -> bool:
     """False, and nothing is made, where keys are no integers or too far apart."""
     if [key.sql_type for key in join.keys] != ["BIGINT"]:
         return False
     newest = NewestOfNumbers(has_created=join.created is not None)
     # From the last file on: the newest rows come first, and what follows changes little.
-    backwards = replace(join, relation=replace(history, files=history.files[::-1]).relation)
-    query = sql.numbered_rows(backwards, end, len(history.files) - 1, only_touched)
+    backwards = replace(join, relation=scan.only(connection, scan.files[::-1]))
+    query = sql.numbered_rows(backwards, end, len(scan.files) - 1, only_touched)
     with connection.sql(query).to_arrow_reader(_ROWS_AT_ONCE) as reader:
         for batch in reader:
             if batch[0].null_count or not newest.add(*(column.to_numpy() for column in batch.columns)):

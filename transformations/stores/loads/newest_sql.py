@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from transformations.engine.duck import identifier, identifiers, literal
+from transformations.engine.file_rows import FILE, ROW, named, quoted
 from transformations.stores.training.fetching import PLACE_BITS
 from transformations.stores.training.matching import NEVER
 from transformations.stores.training.point_in_time_sql import Join, Key
@@ -72,7 +73,7 @@ def extent(connection: DuckDBPyConnection, join: Join, end: datetime) -> Extent 
     """How far the rows range that are not later than `end`; None where there are none."""
     query = f"""
 SELECT min({_micros(join.timestamp)}), max({_micros(join.timestamp)}), min({_created(join)}), max({_created(join)}),
-    max(file_index), max(file_row_number)
+    max({FILE}), max({ROW})
 FROM {join.relation}
 WHERE {_instant(join.timestamp)} <= {literal(end)}"""
     ((first, last, first_created, last_created, file, row),) = connection.execute(query).fetchall()
@@ -88,7 +89,7 @@ def newest_places(join: Join, end: datetime, extent: Extent, only_touched: bool)
     using = _names(join)
     return f"""
 CREATE TEMP TABLE {NEWEST} AS
-WITH history AS ({_rows(join, end, f"(file_index::BIGINT << {extent.row_bits}) + file_row_number", only_touched)}
+WITH history AS ({_rows(join, end, f"({FILE}::BIGINT << {extent.row_bits}) + {ROW}", only_touched)}
 ), newest AS (
     SELECT {_last_place(extent)} AS _place
     FROM history{f" GROUP BY {using}" if using else " HAVING count(*) > 0"}
@@ -102,14 +103,14 @@ def numbered_rows(join: Join, end: datetime, last_file: int, only_touched: bool)
     Key, when the row happened and was created, if that is known, as microseconds, and its place as in retrieval.
     """
     created = f"COALESCE(_created, {NEVER}) AS _created, " if join.created else ""
-    place = f"(({last_file} - file_index::BIGINT) << {PLACE_BITS}) | file_row_number"
+    place = f"(({last_file} - {FILE}::BIGINT) << {PLACE_BITS}) | {ROW}"
     return f"SELECT {_names(join)}, _happened, {created}_place\nFROM ({_rows(join, end, place, only_touched)}\n)"
 
 
 def _rows(join: Join, end: datetime, place: str, only_touched: bool) -> str:
     """Keys, moments in microseconds and places of the rows that count. A key with a null is nobody's."""
     names = _names(join)
-    known = " AND ".join(f"{identifier(key.history)} IS NOT NULL" for key in join.keys) or "TRUE"
+    known = " AND ".join(f"{quoted(key.history)} IS NOT NULL" for key in join.keys) or "TRUE"
     semi = f"\n    SEMI JOIN {TOUCHED} USING ({names})" if only_touched and names else ""
     return f"""
     SELECT * FROM (
@@ -137,9 +138,9 @@ def _last_place(extent: Extent) -> str:
 def rows_at(join: Join, columns: Sequence[str]) -> str:
     """These columns of the newest rows."""
     return f"""
-SELECT {identifiers(columns)}
+SELECT {named(columns)}
 FROM {join.relation}
-SEMI JOIN {NEWEST} ON file_index = {NEWEST}._file AND file_row_number = {NEWEST}._row"""
+SEMI JOIN {NEWEST} ON {FILE} = {NEWEST}._file AND {ROW} = {NEWEST}._row"""
 
 
 def first_moment(join: Join) -> str:
@@ -156,7 +157,7 @@ def _keys(join: Join) -> str:
 
 
 def _key(key: Key) -> str:
-    column = identifier(key.history)
+    column = quoted(key.history)
     return f"TRY_CAST({column} AS {key.sql_type})" if key.sql_type else column
 
 
@@ -169,4 +170,4 @@ def _micros(column: str) -> str:
 
 
 def _instant(column: str) -> str:
-    return f"CAST({identifier(column)} AS TIMESTAMPTZ)"
+    return f"CAST({quoted(column)} AS TIMESTAMPTZ)"

@@ -19,7 +19,8 @@ from feast import FeatureView
 from transformations.engine import storage
 from transformations.engine.errors import DataError, UsageError
 from transformations.engine.settings import Settings
-from transformations.stores.history import hive_columns, path_of, source_history
+from transformations.stores.history import path_of, source_history
+from transformations.stores.source_files import folder_columns, folder_name, located
 from transformations.stores.views import DEFINITION_HASH
 
 
@@ -49,7 +50,8 @@ def append(view: FeatureView, table: pa.Table, repo_path: Path | None, settings:
         with storage.exclusive(path.with_name(f".{path.name}.lock"), str(path)):
             _lengthen(path, _as_stored(view.name, rows, pq.read_schema(path)))
     else:
-        _add_files(view.name, path, rows, source_history(view.name, source, repo_path).files)
+        source_history(view.name, source, repo_path)  # which refuses what is no source
+        _add_files(view.name, path, rows)
 
 
 def _old_name(name: str, renamed: Mapping[str, str]) -> str:
@@ -76,19 +78,20 @@ def _lengthen(path: Path, rows: pa.Table) -> None:
         unfinished.unlink(missing_ok=True)
 
 
-def _add_files(name: str, path: Path, rows: pa.Table, files: Sequence[str]) -> None:
+def _add_files(name: str, path: Path, rows: pa.Table) -> None:
     file_name = f"appended-{uuid4().hex}.parquet"
     if not path.is_dir() and not fnmatch(file_name, path.name):
         raise UsageError(
             f"{name}: its files are those that match {path}, and an appended one, {file_name}, would not. Append to "
             f"the source by its own means, or let its path end with *.parquet."
         )
-    last = Path(files[-1])
-    partitions = list(hive_columns(path, last))
+    found = located(name, path)
+    last = Path(found.files[-1])
     schema = pq.read_schema(last)
+    partitions = [key for key in folder_columns(found, {}) if key not in schema.names]
     folder = last.parents[len(partitions)]
     for values, part in _by_partition(name, rows, partitions):
-        target = folder.joinpath(*(f"{key}={value}" for key, value in values.items()))
+        target = folder.joinpath(*(folder_name(key, value) for key, value in values.items()))
         target.mkdir(parents=True, exist_ok=True)
         unfinished = target / f".{file_name}{storage.UNFINISHED}"
         pq.write_table(_as_stored(name, part, schema), unfinished)
@@ -105,7 +108,7 @@ def _by_partition(name: str, rows: pa.Table, keys: Sequence[str]) -> Iterator[tu
     for values in rows.select(list(keys)).group_by(list(keys)).aggregate([]).to_pylist():
         mask = pa.array([True] * rows.num_rows)
         for key, value in values.items():
-            mask = pc.and_(mask, pc.equal(rows[key], value))
+            mask = pc.and_(mask, pc.is_null(rows[key]) if value is None else pc.equal(rows[key], value))
         yield values, rows.filter(mask).drop_columns(list(keys))
 
 

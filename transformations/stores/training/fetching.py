@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from transformations.engine.duck import identifier, literal
-from transformations.stores.history import History
+from transformations.engine.file_rows import ROW, Scan, quoted
 from transformations.stores.training.matching import Codes, Integers
 from transformations.stores.training.spilling import Spill
 
@@ -29,8 +27,8 @@ _ROWS = "of_file"
 
 def fetch(
     connection: DuckDBPyConnection,
-    history: History,
-    types: Mapping[str, str],
+    scan: Scan,
+    columns: Sequence[str],
     places: Integers,
     threads: int,
     spill: Spill,
@@ -38,8 +36,8 @@ def fetch(
 ) -> tuple[pa.Table, Codes]:
     """The columns of these rows in any order, and for each place the row of the table that holds it.
 
-    types: the SQL type of each column over all files; a column that a file lacks is null there. Every file is asked on
-    its own: DuckDB skips what holds no wanted row by the row's number, but only within one file.
+    columns: by their names in the files, each in its type over all files; one that a file lacks is null there. Every
+    file is asked on its own: DuckDB skips what holds no wanted row by the row's number, but only within one file.
     """
     files = places >> PLACE_BITS
     order = np.argsort(files, kind="stable")
@@ -51,7 +49,7 @@ def fetch(
         with connection.cursor() as cursor:
             cursor.execute("SET TimeZone = 'UTC'")
             cursor.register(_WANTED, pa.table(wanted))
-            rows = spill.keep(cursor.sql(_rows_of_file(history, history.files[number], types)).to_arrow_table())
+            rows = spill.keep(cursor.sql(_rows_of_file(scan, scan.files[number], columns)).to_arrow_table())
         told(len(part) / len(places))
         return rows
 
@@ -60,22 +58,12 @@ def fetch(
     table = pa.concat_tables(tables)
     row_of = np.empty(len(places), np.int32)
     row_of[table.column(0).to_numpy()] = np.arange(len(places), dtype=np.int32)
-    return pa.table(table.columns[1:], names=list(types)), row_of  # by position: a feature may have any name
+    return pa.table(table.columns[1:], names=list(columns)), row_of  # by position: a feature may have any name
 
 
-def _rows_of_file(history: History, file: str, types: Mapping[str, str]) -> str:
-    there = {name.lower() for name in pq.read_schema(file).names}
-    if history.is_hive:
-        there |= {part.partition("=")[0].lower() for part in Path(file).parts if "=" in part}
-    columns = "".join(
-        f", CAST({_column(name) if name.lower() in there else 'NULL'} AS {sql_type}) AS {identifier(name)}"
-        for name, sql_type in types.items()
-    )
-    source = f"read_parquet({literal(file)}, hive_partitioning = {str(history.is_hive).lower()})"
+def _rows_of_file(scan: Scan, file: str, columns: Sequence[str]) -> str:
+    values = "".join(f", CAST({_ROWS}.{quoted(name)} AS {scan.types[name]})" for name in columns)
     return f"""
-SELECT {_WANTED}.{_NUMBER}{columns}
-FROM {source} AS {_ROWS} JOIN {_WANTED} ON {_ROWS}.file_row_number = {_WANTED}._row"""
-
-
-def _column(name: str) -> str:
-    return f"{_ROWS}.{identifier(name)}"
+SELECT {_WANTED}.{_NUMBER}{values}
+FROM {scan.of_file(file, pq.read_schema(file).names, columns)} AS {_ROWS}
+JOIN {_WANTED} ON {_ROWS}.{ROW} = {_WANTED}._row"""

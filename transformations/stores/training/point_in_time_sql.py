@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from transformations.engine.duck import identifier, identifiers, literal
+from transformations.engine.file_rows import FILE, ROW, named, quoted
 from transformations.stores.training.fetching import PLACE_BITS
 from transformations.stores.training.matching import NEVER
 
@@ -30,7 +31,8 @@ class Key:
 class Join:
     """One view's history to be joined to the spine.
 
-    relation: a FROM item. first, last: bounds of the event timestamp, both included, where there are any.
+    relation: a FROM item of a scan, whose columns are told by their names in the files. first, last: bounds of the
+    event timestamp, both included, where there are any.
     """
 
     relation: str
@@ -52,20 +54,20 @@ def candidates(join: Join) -> str:
 SELECT
     {f"{KEYS}.{CODE}" if equal else "0::INTEGER"} AS {CODE},
     epoch_us({_instant(join.timestamp)}) AS {HAPPENED},
-    {created}(file_index::BIGINT << {PLACE_BITS}) | file_row_number AS {PLACE}
+    {created}({FILE}::BIGINT << {PLACE_BITS}) | {ROW} AS {PLACE}
 FROM {join.relation} AS history{f" JOIN {KEYS} ON {equal}" if equal else ""}
 WHERE {_between(join.timestamp, join.first, join.last)}"""
 
 
 def newest_rows(join: Join, columns: Sequence[str], start: datetime | None, end: datetime) -> str:
     """The newest row of each key with an event timestamp from `start` to `end`, both included."""
-    keys = identifiers(key.history for key in join.keys)
+    keys = ", ".join(quoted(key.history) for key in join.keys)
     return f"""
-SELECT {identifiers(columns)}
+SELECT {named(columns)}
 FROM {join.relation}
 WHERE {_between(join.timestamp, start, end)}
 QUALIFY row_number() OVER ({f"PARTITION BY {keys}" if keys else ""} ORDER BY
-    {identifier(join.timestamp)} DESC, {_created_last(join)}file_index DESC, file_row_number DESC) = 1"""
+    {quoted(join.timestamp)} DESC, {_created_last(join)}{FILE} DESC, {ROW} DESC) = 1"""
 
 
 def all_rows(
@@ -73,7 +75,7 @@ def all_rows(
 ) -> str:
     """All rows with an event timestamp from `start` to `end`, both included; in the order of the files."""
     return f"""
-SELECT {identifiers(columns)}
+SELECT {named(columns)}
 FROM {relation}
 WHERE {_between(timestamp, start, end)}"""
 
@@ -95,17 +97,17 @@ def moments_between(joins: Sequence[Join], names: Sequence[str], start: datetime
 
 
 def _key(key: Key) -> str:
-    column = f"history.{identifier(key.history)}"
+    column = f"history.{quoted(key.history)}"
     return f"TRY_CAST({column} AS {key.sql_type})" if key.sql_type else column
 
 
 def _instant(column: str) -> str:
     """A timestamp in UTC microseconds; where the files hold such, the cast is none, and their statistics prune."""
-    return f"CAST({identifier(column)} AS TIMESTAMPTZ)"
+    return f"CAST({quoted(column)} AS TIMESTAMPTZ)"
 
 
 def _created_last(join: Join) -> str:
-    return f"{identifier(join.created)} DESC NULLS LAST, " if join.created else ""
+    return f"{quoted(join.created)} DESC NULLS LAST, " if join.created else ""
 
 
 def _between(timestamp: str, start: datetime | None, end: datetime | None) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -13,6 +13,7 @@ from feast.data_source import DataSource
 from feast.feature_view import DUMMY_ENTITY_ID, DUMMY_ENTITY_VAL
 
 from transformations.engine.duck import identifier, literal
+from transformations.engine.file_rows import Scan, quoted
 from transformations.engine.settings import get_settings
 from transformations.stores.history import History, source_history
 from transformations.stores.training import point_in_time_sql as sql
@@ -34,11 +35,14 @@ def newest_rows(
     history = source_history(source.name or "source", source, config.repo_path)
     stamps = [timestamp, *([created] if created else [])]
     join_keys = tuple(sql.Key(key, key, None) for key in keys if key != DUMMY_ENTITY_ID)
-    join = sql.Join(history.relation, join_keys, timestamp, created or None)
+    columns = [*(key.history for key in join_keys), *features, *stamps]
+
+    def query(scan: Scan) -> str:
+        join = sql.Join(scan.relation, join_keys, timestamp, created or None)
+        return sql.newest_rows(join, columns, _utc(start), _utc(end))
 
     def read() -> pa.Table:
-        columns = [*(key.history for key in join_keys), *features, *stamps]
-        return _read(config, history, columns, sql.newest_rows(join, columns, _utc(start), _utc(end)))
+        return _read(config, history, columns, query)
 
     return TableJob(lambda: _with_dummy(read()) if DUMMY_ENTITY_ID in keys else read(), _is_nullable(config))
 
@@ -59,7 +63,7 @@ def all_rows(
         if not source.timestamp_field and (saved := saved_dataset(history.files)) is not None:
             return saved
         window = (_utc(moment) if moment else None for moment in (start, end))
-        return _read(config, history, wanted, sql.all_rows(history.relation, timestamp, wanted, *window))
+        return _read(config, history, wanted, lambda scan: sql.all_rows(scan.relation, timestamp, wanted, *window))
 
     return TableJob(lambda: _with_dummy(read()) if DUMMY_ENTITY_ID in columns else read(), _is_nullable(config))
 
@@ -96,14 +100,14 @@ def monitoring_metrics(
     if not history.files:
         empty = {"numeric": empty_numeric_metric, "categorical": empty_categorical_metric}
         return [empty[kind](name) for name, kind in features]
-    columns = ", ".join(f"{identifier(history.column(name))} AS {identifier(name)}" for name, _ in features)
-    moment = f"CAST({identifier(history.column(timestamp))} AS TIMESTAMPTZ)"
+    columns = ", ".join(f"{quoted(history.column(name))} AS {identifier(name)}" for name, _ in features)
+    moment = f"CAST({quoted(history.column(timestamp))} AS TIMESTAMPTZ)"
     bounds = [f"{moment} >= {literal(_utc(start))}"] if start else []
     bounds += [f"{moment} <= {literal(_utc(end))}"] if end else []
     with session(resources_of(config)) as connection:
-        history.columns(connection, [history.column(name) for name, _ in features])
+        scan = history.scan(connection, [history.column(name) for name, _ in features])
         connection.execute(
-            f"CREATE TEMP TABLE monitored AS SELECT {columns} FROM {history.relation} "
+            f"CREATE TEMP TABLE monitored AS SELECT {columns} FROM {scan.relation} "
             f"WHERE {' AND '.join(bounds) or 'TRUE'}"
         )
         (rows,) = connection.execute("SELECT count(*) FROM monitored").fetchall()[0]
@@ -124,18 +128,17 @@ def last_event(config: RepoConfig, source: DataSource, timestamp: str) -> dateti
     if not history.files:
         return None
     with session(resources_of(config)) as connection:
-        history.columns(connection, [column])
-        query = f"SELECT max(CAST({identifier(column)} AS TIMESTAMPTZ)) FROM {history.relation}"
+        scan = history.scan(connection, [column])
+        query = f"SELECT max(CAST({quoted(column)} AS TIMESTAMPTZ)) FROM {scan.relation}"
         (last,) = connection.sql(query).to_arrow_table().column(0).to_pylist()
     return _utc(last) if last else None
 
 
-def _read(config: RepoConfig, history: History, columns: Sequence[str], query: str) -> pa.Table:
+def _read(config: RepoConfig, history: History, columns: Sequence[str], query: Callable[[Scan], str]) -> pa.Table:
     if not history.files:
         return pa.table({name: pa.nulls(0) for name in columns})
     with session(resources_of(config)) as connection:
-        history.columns(connection, columns)
-        return connection.sql(query).to_arrow_table()
+        return connection.sql(query(history.scan(connection, columns))).to_arrow_table()
 
 
 def _with_dummy(rows: pa.Table) -> pa.Table:

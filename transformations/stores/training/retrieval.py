@@ -20,6 +20,7 @@ from feast.types import FeastType
 
 from transformations.engine import duck
 from transformations.engine.errors import DataError, UsageError
+from transformations.engine.file_rows import Scan
 from transformations.engine.settings import get_settings
 from transformations.stores.casting import plain
 from transformations.stores.history import History
@@ -73,12 +74,12 @@ class Stored:
         """The spine's column that a join key is compared with; another one where the view is joined under a role."""
         return self.view.projection.join_key_map.get(key, key)
 
-    def join(self, spine_names: Mapping[str, str], **bounds: datetime | None) -> sql.Join:
-        """The join of its history; `spine_names` tells how the spine calls each join key."""
+    def join(self, scan: Scan, spine_names: Mapping[str, str], **bounds: datetime | None) -> sql.Join:
+        """The join of its scanned history; `spine_names` tells how the spine calls each join key."""
         history = self.history
         keys = [sql.Key(history.column(key), spine_names[key], canonical(dtype)[1]) for key, dtype in self.keys.items()]
         return sql.Join(
-            relation=history.relation,
+            relation=scan.relation,
             keys=tuple(keys),
             timestamp=history.column(history.timestamp),
             created=history.column(history.created) if history.created else None,
@@ -108,23 +109,22 @@ class Stored:
         except OverflowError:  # before the year 1, so that every row is after it
             return None
 
-    def check_columns(self, connection: DuckDBPyConnection) -> dict[str, str]:
-        """The SQL types of the wanted features' columns.
+    def scan(self, connection: DuckDBPyConnection) -> Scan:
+        """The rows of its history.
 
-        DataError where the files lack a column, or hold a join key that its dtype cannot be compared with.
+        DataError where the files lack a wanted column, or hold a join key that its dtype cannot be compared with.
         """
         history = self.history
         stamps = [history.timestamp, *([history.created] if history.created else [])]
-        wanted = [history.column(name) for name in (*self.keys, *stamps, *self.features)]
-        types = history.columns(connection, wanted)
+        scan = history.scan(connection, [history.column(name) for name in (*self.keys, *stamps, *self.features)])
         for key, dtype in self.keys.items():
-            found, compared = types[history.column(key)], canonical(dtype)[1]
+            found, compared = scan.types[history.column(key)], canonical(dtype)[1]
             if (compared == "BIGINT" and "INT" not in found) or (compared == "VARCHAR" and found != "VARCHAR"):
                 raise DataError(
                     f"{self.view.name}: join key {key!r} is declared {dtype}, its files hold {found}. "
                     f"Correct the declaration or the files."
                 )
-        return {history.column(name): types[history.column(name)] for name in self.features}
+        return scan
 
 
 @dataclass(frozen=True)
@@ -163,8 +163,10 @@ def range_spine(stored: Sequence[Stored], start: datetime | None, end: datetime,
                 f"without a spine the views must have the same keys: {stored[0].reference} has {', '.join(names)}, "
                 f"{each.reference} has {', '.join(each.keys)}. Give a spine, or ask for each on its own."
             )
-    joins = [each.join({key: each.spine_column(key) for key in each.keys}) for each in stored]
     with session(resources) as connection:
+        joins = [
+            each.join(each.scan(connection), {key: each.spine_column(key) for key in each.keys}) for each in stored
+        ]
         query = sql.moments_between(joins, [*names, DEFAULT_TIMESTAMP], start, end)
         return spine_of(connection.sql(query).to_arrow_table())
 
@@ -206,9 +208,9 @@ def _stored_features(
         values = {name: pa.nulls(len(spine), arrow_type(declared.dtype)) for name, declared in stored.fields.items()}
         is_absent = np.ones(len(spine), bool)
     else:
-        types = stored.check_columns(connection)
-        matches = _last_rows(connection, spine, stored, keys, plan.as_served, told)
-        values = _fetched(connection, stored, types, matches, told)
+        scan = stored.scan(connection)
+        matches = _last_rows(connection, spine, stored, scan, keys, plan.as_served, told)
+        values = _fetched(connection, stored, scan, matches, told)
         is_absent = matches.of_spine < 0
     for key in keys.values():
         is_absent &= key.is_valid().to_numpy(zero_copy_only=False)  # a null key names no entity, not an unseen one
@@ -224,6 +226,7 @@ def _last_rows(
     connection: DuckDBPyConnection,
     spine: Spine,
     stored: Stored,
+    scan: Scan,
     keys: Mapping[str, pa.Array],
     as_served: bool,
     told: Told,
@@ -243,7 +246,7 @@ def _last_rows(
     numbers = pa.array(np.arange(count, dtype=np.int32))
     connection.register(sql.KEYS, pa.table([*distinct, numbers], [*names.values(), sql.CODE]))
     bounds = pc.min_max(spine.moments).as_py()
-    join = stored.join(names, first=stored.earliest(bounds["min"]), last=bounds["max"])
+    join = stored.join(scan, names, first=stored.earliest(bounds["min"]), last=bounds["max"])
     total, left = stored.history.rows, 1.0
     for batch in connection.sql(sql.candidates(join)).to_arrow_reader(_ROWS_AT_ONCE):
         last_rows.add(*(column.to_numpy() for column in batch.columns))
@@ -255,7 +258,7 @@ def _last_rows(
 
 
 def _fetched(
-    connection: DuckDBPyConnection, stored: Stored, types: Mapping[str, str], matches: Matches, told: Told
+    connection: DuckDBPyConnection, stored: Stored, scan: Scan, matches: Matches, told: Told
 ) -> dict[str, pa.Array]:
     """The wanted features of the matched rows, for every row of the spine; null beyond the ttl."""
     threads = _threads(connection)
@@ -266,8 +269,8 @@ def _fetched(
         return {name: pa.nulls(len(is_fresh), arrow_type(declared.dtype)) for name, declared in stored.fields.items()}
     table, row_of = fetch(
         connection,
-        stored.history,
-        types,
+        scan,
+        [stored.history.column(name) for name in stored.features],
         matches.places,
         threads,
         spill_of(connection, _SHARE_OF_ROWS),

@@ -1,12 +1,14 @@
 """The newest row of each key against a look at all rows, in each of the three ways in which it is found."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import count
 from pathlib import Path
 from typing import TypeAlias
 from unittest.mock import patch
 
+import duckdb
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -15,7 +17,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from transformations.engine import duck
-from transformations.stores.history import History
+from transformations.engine.file_rows import Scan, scan
 from transformations.stores.loads import newest
 from transformations.stores.loads import newest_sql as sql
 from transformations.stores.training.point_in_time_sql import Join, Key
@@ -64,9 +66,8 @@ def test_the_newest_row_of_each_key_is_found(
     is_number = any(isinstance(row[0], int) for rows in files for row in rows)
     for number, rows in enumerate(files):
         write(folder / f"{number}.parquet", rows, pa.int64() if is_number else pa.string())
-    history = History("visits", tuple(map(str, sorted(folder.iterdir()))), "event_timestamp", None, {})
     join = Join(
-        relation=history.relation,
+        relation="",
         keys=(Key("region", "key_0", "BIGINT" if is_number else "VARCHAR"),) if is_keyed else (),
         timestamp="event_timestamp",
         created="created_timestamp" if has_created else None,
@@ -75,21 +76,22 @@ def test_the_newest_row_of_each_key_is_found(
         patch.object(sql, "HUGEINT_BITS", sql.HUGEINT_BITS if fits else 0),
         patch.multiple(newest, _FEW=few, _ROWS_AT_ONCE=3, PORTION=2),
     ):
-        assert found(history, join) == by_definition(files, is_keyed, has_created)
+        assert found(sorted(folder.iterdir()), join) == by_definition(files, is_keyed, has_created)
 
 
 def test_only_keys_that_are_touched_are_looked_at(tmp_path: Path) -> None:
-    history, join = one_file(tmp_path, range(5), pa.int64())
+    files, join = one_file(tmp_path, range(5), pa.int64())
     with duck.session() as connection:
+        rows, join = scanned(connection, files, join)
         connection.execute(f"CREATE TEMP TABLE {sql.TOUCHED} AS SELECT unnest([1, 3]) AS key_0")
-        assert newest.find_newest(connection, history, join, END, only_touched=True) == 2
-        rows = connection.execute(sql.rows_at(join, ["row"])).fetchall()
-    assert sorted(rows) == [(1,), (3,)]
+        assert newest.find_newest(connection, rows, join, END, only_touched=True) == 2
+        newest_rows = connection.execute(sql.rows_at(join, ["row"])).fetchall()
+    assert sorted(newest_rows) == [(1,), (3,)]
 
 
 def test_a_key_that_no_join_key_can_be_is_found_too_so_that_its_row_is_refused(tmp_path: Path) -> None:
-    history, join = one_file(tmp_path, [7, 2**63 + 1], pa.uint64())
-    assert found(history, join) == {(0, 0), (0, 1)}
+    files, join = one_file(tmp_path, [7, 2**63 + 1], pa.uint64())
+    assert found(files, join) == {(0, 0), (0, 1)}
 
 
 @pytest.mark.parametrize("keys", [range(-400, 900), range(900, -400, -1), [5, 900, -400, 6, 899, -399]])
@@ -134,19 +136,24 @@ def by_definition(files: list[list[Row]], is_keyed: bool, has_created: bool) -> 
     return {rank[-2:] for rank in best.values()}
 
 
-def found(history: History, join: Join) -> set[tuple[int, int]]:
+def found(files: Sequence[Path], join: Join) -> set[tuple[int, int]]:
     with duck.session() as connection:
-        if not newest.find_newest(connection, history, join, END, only_touched=False):
+        rows, join = scanned(connection, files, join)
+        if not newest.find_newest(connection, rows, join, END, only_touched=False):
             return set()
-        rows = connection.execute(sql.rows_at(join, ["file", "row"])).fetchall()
-    return {(file, row) for file, row in rows}
+        newest_rows = connection.execute(sql.rows_at(join, ["file", "row"])).fetchall()
+    return {(file, row) for file, row in newest_rows}
 
 
-def one_file(folder: Path, regions: Sequence[int], dtype: pa.DataType) -> tuple[History, Join]:
+def scanned(connection: duckdb.DuckDBPyConnection, files: Sequence[Path], join: Join) -> tuple[Scan, Join]:
+    rows = scan(connection, list(map(str, files)))
+    return rows, replace(join, relation=rows.relation)
+
+
+def one_file(folder: Path, regions: Sequence[int], dtype: pa.DataType) -> tuple[list[Path], Join]:
     path = folder / "0.parquet"
     write(path, [(region, END, None) for region in regions], dtype)
-    history = History("visits", (str(path),), "event_timestamp", None, {})
-    return history, Join(history.relation, (Key("region", "key_0", "BIGINT"),), "event_timestamp", None)
+    return [path], Join("", (Key("region", "key_0", "BIGINT"),), "event_timestamp", None)
 
 
 def write(path: Path, rows: list[Row], region: pa.DataType) -> None:

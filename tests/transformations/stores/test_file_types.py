@@ -1,0 +1,116 @@
+"""Files of one source that are not alike: the exact value of each, or a refusal that names the files."""
+
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from feast.types import Bool, FeastType, Float64, Int64, String
+from redis import Redis
+
+from transformations.engine.errors import DataError
+
+from .paths import entity, everywhere, pulled, rows, trained, visits
+from .training_rows import Store
+
+LARGE = 2**53 + 1
+
+
+def two_files(folder: Path, first: pa.Array, second: pa.Array, **options: Any) -> Path:
+    """A lake of two files: the first with users from 1 on, the second with those that follow."""
+    (folder / "lake").mkdir()
+    both = rows(n=[None] * (len(first) + len(second))).drop_columns("n")
+    head, tail = both.slice(0, len(first)), both.slice(len(first))
+    pq.write_table(head.append_column("n", first), folder / "lake" / "a.parquet", **options)
+    pq.write_table(tail.append_column("n", second), folder / "lake" / "b.parquet", **options)
+    return folder / "lake"
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "dtype", "expected"),
+    [
+        (pa.array([1, 2], pa.int32()), pa.array([LARGE]), Int64, [1, 2, LARGE]),
+        (pa.array([1, 2]), pa.array([3.0, None]), Int64, [1, 2, 3, None]),
+        (pa.array([1, 2]), pa.array([1.5]), Float64, [1.0, 2.0, 1.5]),
+        (pa.array([LARGE]), pa.nulls(1), Int64, [LARGE, None]),
+        (pa.array(["x"]), pa.nulls(1), String, ["x", None]),
+        (pa.array(["x"]).dictionary_encode(), pa.array(["y"], pa.large_string()), String, ["x", "y"]),
+        (pa.array([0.1]), pa.array([0.5], pa.float32()), Float64, [0.1, 0.5]),
+        (pa.array([Decimal("1.10")]), pa.array([Decimal("0.001")]), Float64, [1.1, 0.001]),
+    ],
+)
+def test_what_has_an_exact_type_in_common_is_read_exactly(
+    store_of: Store,
+    redis: Redis,
+    tmp_path: Path,
+    first: pa.Array,
+    second: pa.Array,
+    dtype: FeastType,
+    expected: list[Any],
+) -> None:
+    path = two_files(tmp_path, first, second)
+    store = store_of(entity(), view := visits(path, {"n": dtype}))
+    assert everywhere(store, view, range(1, len(expected) + 1)) == {"n": expected}
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "dtype"),
+    [
+        (pa.array([LARGE]), pa.array([1.5]), Int64),
+        (pa.array([1.5]), pa.array([-LARGE]), Float64),
+        (pa.array([2**24 + 1], pa.int32()), pa.array([1.5], pa.float32()), Float64),
+        (pa.array([1]), pa.array(["1"]), String),
+        (pa.array([True]), pa.array([1]), Bool),
+        (pa.array([True]), pa.array(["true"]), String),
+        (pa.array([b"x"]), pa.array(["x"]), String),
+        (pa.array([Decimal(10**30)], pa.decimal128(38, 0)), pa.array([Decimal("0.00000000001")]), Float64),
+        (pa.array([Decimal("12345678901234567.8")]), pa.array([1.5]), Float64),
+        (pa.array([1], pa.uint64()), pa.array([-1]), Int64),
+    ],
+)
+def test_what_has_none_is_refused_on_every_path(
+    store_of: Store, redis: Redis, tmp_path: Path, first: pa.Array, second: pa.Array, dtype: FeastType
+) -> None:
+    path = two_files(tmp_path, first, second)
+    store = store_of(entity(), view := visits(path, {"n": dtype}))
+    message = r"visits: column 'n' is .+ in .*a\.parquet and .+ in .*b\.parquet; no one type"
+    for read in (trained, everywhere, pulled):
+        with pytest.raises(DataError, match=message):
+            read(store, view, [1, 2])
+
+
+def test_without_statistics_whole_numbers_beside_floats_are_refused(store_of: Store, tmp_path: Path) -> None:
+    path = two_files(tmp_path, pa.array([1]), pa.array([1.5]), write_statistics=False)
+    store = store_of(entity(), view := visits(path, {"n": Int64}))
+    with pytest.raises(DataError, match="no one type holds all values of both exactly"):
+        trained(store, view, [1, 2])
+
+
+@pytest.mark.parametrize("other", ["n", "N"])
+def test_a_name_that_a_file_has_twice_is_refused(store_of: Store, tmp_path: Path, other: str) -> None:
+    table = rows(n=[1])
+    doubled = pa.Table.from_arrays([*table.columns, pa.array([2])], names=[*table.column_names, other])
+    pq.write_table(doubled, tmp_path / "visits.parquet")
+    store = store_of(entity(), view := visits(tmp_path / "visits.parquet", {"n": Int64}))
+    for read in (trained, pulled):
+        with pytest.raises(DataError, match=r"visits: .*visits\.parquet has .*columns 'n'.*cannot be told apart"):
+            read(store, view, [1])
+
+
+def test_a_name_that_files_spell_differently_is_refused(store_of: Store, tmp_path: Path) -> None:
+    path = two_files(tmp_path, pa.array([1]), pa.array([2]))
+    table = pq.read_table(path / "b.parquet", partitioning=None)
+    pq.write_table(table.rename_columns(["user_id", "event_timestamp", "N"]), path / "b.parquet")
+    store = store_of(entity(), view := visits(path, {"n": Int64}))
+    with pytest.raises(DataError, match=r"no column 'n' everywhere: .*b\.parquet calls it 'N'"):
+        trained(store, view, [1, 2])
+
+
+def test_a_file_that_is_no_parquet_file_is_named(store_of: Store, tmp_path: Path) -> None:
+    path = two_files(tmp_path, pa.array([1]), pa.array([2]))
+    (path / "b.parquet").write_bytes(b"user_id,n\n1,2\n")
+    store = store_of(entity(), view := visits(path, {"n": Int64}))
+    with pytest.raises(DataError, match=r"visits: .*b\.parquet is no readable Parquet file"):
+        trained(store, view, [1, 2])
