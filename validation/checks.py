@@ -12,7 +12,7 @@ from transformations.engine.business_days import day_of_instant
 from transformations.engine.duck import identifier, identifiers, literal
 from transformations.engine.raw_zone import RawSnapshot
 from validation.check_messages import Finding, columns_phrase, message
-from validation.contracts import Column, Contract, Reference
+from validation.contracts import EVENT_YEARS, Column, Contract, Reference
 from validation.conversions import Conversion, conversion
 from validation.drop_files import LEGACY_TIMESTAMP, ROW, DropFile, finer_than_microseconds
 from validation.local_columns import periods_of, repeated_hours
@@ -36,8 +36,6 @@ Rule: TypeAlias = Literal[
     "unique key",
     "reference",
 ]
-# An event outside these years is a sentinel or a wrong unit, and would make every day between a day.
-EVENT_YEARS = (1900, 2199)
 EXAMPLES = 3
 
 

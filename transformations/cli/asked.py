@@ -6,6 +6,7 @@ Also what `--request` gives: the fields that a request would carry.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from transformations.engine.resolution import Resolved
 
 
+_Day = TypeVar("_Day", date, datetime)
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
 
@@ -53,15 +55,35 @@ def asked_moment(at: str | None, settings: Settings) -> datetime | date:
     """The instant (UTC) or day asked for; now without one. UsageError for a text that is neither."""
     if at is None:
         return settings.now()
-    for parse in (date.fromisoformat, datetime.fromisoformat):
+    for parse in (day_of_text, moment_of_text):
         try:
-            asked = parse(at)
+            return parse(at)
         except ValueError:
             continue
-        if isinstance(asked, datetime):
-            return asked.astimezone(UTC) if asked.tzinfo else asked.replace(tzinfo=UTC)
-        return asked
-    raise UsageError(f"--at {at!r} is neither a day (2020-02-01) nor a moment (2020-02-01T09:30:00Z).")
+    raise UsageError(
+        f"--at {at!r} is neither a day (2020-02-01) nor a moment (2020-02-01T09:30:00Z) of the years 1900 to 2199."
+    )
+
+
+def day_of_text(text: str) -> date:
+    """A calendar day as ISO 8601; ValueError for another text, or a year in which no event can be."""
+    return _possible(date.fromisoformat(text))
+
+
+def moment_of_text(text: str) -> datetime:
+    """A moment as ISO 8601, in UTC, which it is without an offset; ValueError as for a day, or beyond microseconds."""
+    if re.search(r"\.\d{6}0*[1-9]", text):
+        raise ValueError(f"{text!r} has a part below one microsecond")
+    moment = _possible(datetime.fromisoformat(text))
+    return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def _possible(day: _Day) -> _Day:
+    from validation.contracts import EVENT_YEARS
+
+    if not EVENT_YEARS[0] <= day.year <= EVENT_YEARS[1]:
+        raise ValueError(f"{day} lies outside the years {EVENT_YEARS[0]} to {EVENT_YEARS[1]}")
+    return day
 
 
 def as_of_day(asked: datetime | date, resolved: Resolved) -> date:
@@ -83,10 +105,9 @@ def available_from(as_of: date, resolved: Resolved) -> datetime:
 def _typed(name: str, text: str, dtype: Dtype) -> object:
     if dtype.name == "String":
         return text
-    try:
+    if re.fullmatch(r"-?[0-9]+", text) and -(2**63) <= int(text) < 2**63:
         return int(text)
-    except ValueError:
-        raise UsageError(f"{name}={text!r}: {name} is {dtype}. Write a whole number.") from None
+    raise UsageError(f"{name}={text!r}: {name} is {dtype}. Write a whole number of at most 64 bits, in digits alone.")
 
 
 def _fields(text: str) -> dict[str, object]:

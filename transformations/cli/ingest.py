@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 from click.shell_completion import CompletionItem
 
+from transformations.cli.asked import day_of_text, moment_of_text
 from transformations.cli.output import human_count, human_duration, json_option, print_json, progress, remark, say
 from transformations.engine.settings import get_settings
 
@@ -19,16 +20,15 @@ if TYPE_CHECKING:
 def parse_moment(_context: click.Context, _parameter: click.Parameter, text: str | None) -> datetime | None:
     """A point in time as ISO 8601; UTC where it has no offset."""
     try:
-        moment = datetime.fromisoformat(text) if text is not None else None
+        return moment_of_text(text) if text is not None else None
     except ValueError:
         raise click.BadParameter(f"{text!r} is no point in time. Write it as 2020-01-31T00:00:00-05:00.") from None
-    return moment if moment is None or moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def parse_day(_context: click.Context, _parameter: click.Parameter, text: str | None) -> date | None:
     """A calendar day as in 2020-01-31."""
     try:
-        return date.fromisoformat(text) if text is not None else None
+        return day_of_text(text) if text is not None else None
     except ValueError:
         raise click.BadParameter(f"{text!r} is no day. Write it as 2020-01-31.") from None
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from validation.contracts.model import (
     DTYPES,
+    EVENT_YEARS,
     Column,
     Contract,
     ContractError,
@@ -20,6 +21,7 @@ from validation.contracts.model import (
 
 __all__ = [
     "DTYPES",
+    "EVENT_YEARS",
     "Column",
     "Contract",
     "ContractError",

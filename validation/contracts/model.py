@@ -9,6 +9,8 @@ from typing import Literal, TypeAlias
 
 import click
 
+# An event outside these years is a sentinel or a wrong unit, and would make every day between a day.
+EVENT_YEARS = (1900, 2199)
 DTYPES = ("Int64", "Float64", "String", "Bool", "UnixTimestamp", "Date")
 
 SUPERSEDES_ALLOWED = 0.01

@@ -13,7 +13,7 @@ from validation.contracts.file_form import file_form
 from validation.contracts.formats import column_format, refuse_zoneless
 from validation.contracts.limits import freshness, future_allowed, supersedes_allowed
 from validation.contracts.marks import refuse_open_marks
-from validation.contracts.model import Column, Contract, Delivery, Reference, nearest
+from validation.contracts.model import EVENT_YEARS, Column, Contract, Delivery, Reference, nearest
 from validation.contracts.servers import local_path
 from validation.contracts.vocabulary import COLUMN_PROPERTIES, REFERENCE_PROPERTIES, SOURCE_PROPERTIES, refuse_unknown
 
@@ -211,6 +211,8 @@ def _valid_from(properties: Node, event_time: str | None) -> datetime | None:
         raise properties.error("validFrom", f"is {text!r}. Write it as '2020-01-01T00:00:00+01:00'.") from None
     if moment.tzinfo is None:
         raise properties.error("validFrom", f"is {text!r}, without an offset. Write it as '{text}+00:00'.")
+    if not EVENT_YEARS[0] <= moment.year <= EVENT_YEARS[1]:
+        raise properties.error("validFrom", f"is {text!r}. Write a moment of the years 1900 to 2199.")
     return moment
 
 

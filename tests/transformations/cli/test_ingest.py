@@ -151,6 +151,10 @@ def test_exit_codes_tell_usage_from_data(capsys: pytest.CaptureFixture[str]) -> 
     assert "'yesterday' is no day. Write it as 2020-01-31." in capsys.readouterr().err
     assert run(["ingest", "clicks", "jan.parquet", "--valid-from", "noon"]) == 2
     assert "'noon' is no point in time. Write it as 2020-01-31T00:00:00-05:00." in capsys.readouterr().err
+    assert run(["ingest", "clicks", "jan.parquet", "--complete-through", "9999-12-31"]) == 2
+    assert "'9999-12-31' is no day." in capsys.readouterr().err
+    assert run(["ingest", "clicks", "jan.parquet", "--valid-from", "0001-01-01T00:00:00+05:00"]) == 2
+    assert "'0001-01-01T00:00:00+05:00' is no point in time." in capsys.readouterr().err
     assert run(["ingest", "cliks", "jan.parquet"]) == 3
     assert "did you mean 'clicks'?" in capsys.readouterr().err
 

@@ -234,6 +234,11 @@ SOURCE = ("schema", 0, "customProperties")
             {"property": "validFrom", "value": "2020-01-01"},
             "validFrom is '2020-01-01', without an offset.",
         ),
+        (
+            (*SOURCE, 0),
+            {"property": "validFrom", "value": "0001-01-01T00:00:00+05:00"},
+            "validFrom is '0001-01-01T00:00:00+05:00'. Write a moment of the years 1900 to 2199.",
+        ),
         ((*SOURCE, 0), {"property": "delivery", "value": "append"}, "'delivery' stands twice. Keep one."),
         (
             ("customProperties",),
