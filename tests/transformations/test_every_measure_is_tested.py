@@ -11,8 +11,9 @@ import pytest
 import transformations
 from transformations import Count, Float64, Sum, WindowedFeatures, at_least, days, on_demand
 from transformations.engine.definitions import PlainFeatures
+from transformations.engine.errors import UsageError
 from transformations.engine.functions import RowFunction
-from transformations.engine.testing import untested_functions, untested_measures
+from transformations.engine.testing import untested_functions, untested_measures, windows_of
 
 
 @on_demand(unit="USD", expect=at_least(0))
@@ -74,6 +75,21 @@ def test_features_asked_for_in_a_loop_are_tested(tests: Path) -> None:
         "        assert as_of(user_spend, name, EVENTS)(1, '2020-01-01') == 2\n"
     )
     assert untested_measures([USER_SPEND], [tests]) == []
+
+
+def test_a_measure_whose_windows_are_asked_for_is_tested(tests: Path) -> None:
+    tests.write_text(
+        "def test_it():\n"
+        "    for name, days in windows_of(user_spend, 'spend'):\n"
+        "        assert as_of(user_spend, name, EVENTS)(1, '2020-01-01') == days\n"
+    )
+    assert untested_measures([USER_SPEND], [tests]) == ["user_spend.payments"]
+
+
+def test_the_windows_of_a_measure_are_its_features_with_their_days() -> None:
+    assert windows_of(USER_SPEND, "spend") == [("spend_sum_7d", 7), ("spend_sum_28d", 28)]
+    with pytest.raises(UsageError, match="user_spend has no measure 'spent'; did you mean 'spend'"):
+        windows_of(USER_SPEND, "spent")
 
 
 def test_a_feature_that_is_only_mentioned_is_not_tested(tests: Path) -> None:

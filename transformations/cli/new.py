@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import sys
 from pathlib import Path
 
 import click
@@ -21,38 +22,55 @@ Examples:
   features new riders                                  with a first contract, riders' events
   features new riders --source rides                   from the columns of a contract that is there
   features new riders --source rides --key driver_id   about another entity of that source
+  features new riders --source rides --service tips_v1 with a feature service and a dataset of it
   features new --blank                                 take the demo's domain away, keep the platform
 """
 )
 @click.argument("domain", required=False)
 @click.option("--source", shell_complete=source_names, help="The source whose contract gives the columns.")
-@click.option(
-    "--key", metavar="COLUMN", help="The entity's column. [default: the first that ends in _id and identifies no event]"
-)
+@click.option("--key", metavar="COLUMN", help="The entity's column. [default: asks, unless only one can be meant]")
+@click.option("--service", metavar="NAME_vN", help="Also write a feature service of that name, and a dataset of it.")
 @click.option("--blank", is_flag=True, help="Remove the demo's domain, so that only the platform is left.")
 @click.option("--yes", is_flag=True, help="With --blank: do not ask, whatever git says.")
-def new(domain: str | None, source: str | None, key: str | None, blank: bool, yes: bool) -> None:
+def new(domain: str | None, source: str | None, key: str | None, service: str | None, blank: bool, yes: bool) -> None:
     """Write the skeletons of DOMAIN: its features, its views and their test.
 
     They are small and right as they stand: `make test` passes and `features diff` shows what they would add. Nothing
-    that exists is overwritten.
+    that exists is overwritten, and an entity that some file of feature_repo/ declares is used again. What is measured
+    has a unit in the contract; a number without one is none.
     """
     project = get_settings().project_root
     if blank:
-        if domain or source or key:
+        if domain or source or key or service:
             raise UsageError("--blank takes the demo's domain away and writes none. Leave the rest out.")
         _blank(project, is_sure=yes)
         return
     if domain is None:
         raise UsageError("name the domain, as in `features new riders`; or take the demo's away with --blank.")
-    _write(domain, source, key, project)
+    if source is not None and key is None:
+        key = _asked_key(source, project)
+    _write(domain, source, key, service, project)
 
 
-def _write(domain: str, source: str | None, key: str | None, project: Path) -> None:
+def _asked_key(source: str, project: Path) -> str | None:
+    """What the author answers, where a terminal is there to ask and several columns could be meant."""
+    from transformations.cli.skeleton_choices import known_entities, likely_keys
+    from validation.contracts import read_contract
+
+    contract = read_contract(source, get_settings().contracts)
+    likely = likely_keys(contract, known_entities(project / "feature_repo"))
+    if len(likely) == 1 or not sys.stdin.isatty():
+        return None
+    names = likely or [column.name for column in contract.columns if column.dtype in ("Int64", "String")]
+    answer: str = click.prompt("What are the features about? The entity's column", type=click.Choice(names))
+    return answer
+
+
+def _write(domain: str, source: str | None, key: str | None, service: str | None, project: Path) -> None:
     from transformations.cli.skeletons import skeleton
 
     settings = get_settings()
-    files = skeleton(domain, source, key, project, settings.contracts)
+    files = skeleton(domain, source, key, project, settings.contracts, service)
     for file in files:
         target = project / file.path
         target.parent.mkdir(parents=True, exist_ok=True)

@@ -5,8 +5,8 @@ from string import Template
 COUNT = """\
         Count(name="events", description="Events", unit="events", expect=at_least(0)),"""
 
-SUM = Template("""\
-        Sum(
+AGGREGATION = Template("""\
+        $aggregation(
             "$column",
             name="$name",
             description=$description,
@@ -79,7 +79,7 @@ $view = feature_view($domain.$view, entity=$entity_variable, owner="$owner")
 VIEWS_OF_KNOWN_ENTITY = Template('''\
 """What is offered of $title: views, owner."""
 
-from entities import $entity_variable
+from $module import $entity_variable
 
 from transformations import $domain
 from transformations.stores.views import feature_view
@@ -92,21 +92,76 @@ TEST = Template('''\
 
 $imports
 
-DAYS = ("2024-05-01", "2024-05-02", "2024-05-03", "2024-05-09", "2024-05-10")
+FIRST = date(2024, 5, 1)  # of the first event; the second comes a day later
 EVENTS = """
 $table"""
 
 
-def test_events_are_counted_until_they_are_a_week_old() -> None:
-    events = as_of($view, "events_count_7d", EVENTS)
-    assert [events($key, day) for day in DAYS] == [None, 1, 2, 1, 0]
-$sums''')
+def test_events_are_counted_until_they_leave_the_window() -> None:
+    for name, days in windows_of($view, "events"):
+        events = as_of($view, name, EVENTS)
+        asked = [FIRST + timedelta(after) for after in (0, 1, 2, days + 1, days + 2)]
+        assert [events($key, day) for day in asked] == [None, 1, 2, 1, 0]
+$measured''')
 
-TEST_OF_SUM = Template("""
+TEST_OF_MEASURE = Template("""
 
-def test_${name}_is_summed_over_a_week() -> None:
-    total = as_of($view, "${name}_sum_7d", EVENTS)
-    assert [total($key, day) for day in DAYS] == [$values]
+def test_${name}_is_${how}_over_the_window() -> None:
+    for name, days in windows_of($view, "$name"):
+        value = as_of($view, name, EVENTS)
+        asked = [FIRST + timedelta(after) for after in (0, 1, 2, days + 1, days + 2)]
+        assert [value($key, day) for day in asked] == [$values]
+""")
+
+SERVICE = Template('''\
+"""The features that $service reads, in training and online alike."""
+
+$imports
+
+$service = FeatureService(
+    name="$service",
+    features=[$view],
+    owner="$owner",
+    description="What $service reads of $article $entity_words",
+)
+''')
+
+DATASET = Template("""\
+# A first dataset of $service: each event as a moment to predict at. Write the label that you mean, then make it:
+#   features dataset create feature_repo/datasets/$service.yaml
+description: Moments of $article $entity_words, and whether anything happens to it in the 7 days after
+feature_service: $service
+
+spine:
+  query: |
+    WITH events AS (
+        SELECT $join_key, $moment AS happened_at FROM raw.$source
+    ),
+    moments AS (
+        SELECT DISTINCT $join_key, happened_at AS event_timestamp FROM events
+    )
+    SELECT
+        $join_key,
+        event_timestamp,
+        EXISTS (
+            SELECT * FROM events
+            WHERE events.$join_key = moments.$join_key
+                AND happened_at > event_timestamp
+                AND happened_at < event_timestamp + INTERVAL 7 DAY
+        ) AS returns_7d
+    FROM moments
+
+label:
+  column: returns_7d
+  horizon: 7 days
+
+split:          # each begins at the start of its day and ends where the next one begins
+  train: 2024-01-01
+  validation: 2024-09-01
+  test: 2024-11-01
+  zone: $zone
+
+seed: 1
 """)
 
 PLAIN_TEST = Template('''\

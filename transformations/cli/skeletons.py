@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import ast
 import json
 import keyword
+import pkgutil
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,12 +13,14 @@ from pathlib import Path
 from string import Template
 from zoneinfo import ZoneInfo
 
+import transformations
 from transformations.cli import skeleton_templates as templates
 from transformations.cli.domains import definitions
-from transformations.engine.errors import UsageError, nearest
+from transformations.cli.skeleton_choices import Measure, join_key, known_entities, measures
+from transformations.engine.errors import UsageError
 from validation.contracts import Column, Contract, read_contract
 
-_RESERVED = ("cli", "engine", "local", "stores")
+_RESERVED = ("contracts", "insight", "models", "monitoring", "orchestration", "predictions")  # of packages to come
 _UNITS = {"Int64": "units", "Float64": "units", "String": "category", "Bool": "yes or no", "UnixTimestamp": "UTC time"}
 _NUMERIC = ("Int64", "Float64")
 _DURATIONS = ("seconds", "minutes", "hours", "days", "weeks", "months", "years")
@@ -34,13 +36,18 @@ class NewFile:
     text: str
 
 
-def skeleton(domain: str, source: str | None, key: str | None, project: Path, contracts: Path) -> list[NewFile]:
+def skeleton(
+    domain: str, source: str | None, key: str | None, project: Path, contracts: Path, service: str | None = None
+) -> list[NewFile]:
     """The files of a domain over a source's contract; without a source, with a first contract of its own.
 
-    key: the entity's column, by default the contract's first that ends in `_id`. UsageError for a name that cannot be a
-    module, a file that exists, or a source of which nothing can be a feature.
+    key: the entity's column, by default the only one that can be meant. service: the name of a feature service to
+    write, with a dataset where the source has events. UsageError for a name that cannot be a module, an existing file,
+    several columns that could be the key, or a source of which nothing can be a feature.
     """
     _check_name(domain)
+    if service is not None:
+        _check_service(service)
     files = []
     if source is None:
         entity = domain.removesuffix("s") or domain
@@ -49,7 +56,7 @@ def skeleton(domain: str, source: str | None, key: str | None, project: Path, co
         contract = _read_text(contract_file.text, contract_file.path.stem)
     else:
         contract = read_contract(source, contracts)
-    files += _Domain(domain, contract, key, project).files()
+    files += _Domain(domain, contract, key, project, service).files()
     for file in files:
         if (project / file.path).exists():
             raise UsageError(f"{file.path} exists, and nothing is overwritten. Choose another name, or remove it.")
@@ -59,16 +66,22 @@ def skeleton(domain: str, source: str | None, key: str | None, project: Path, co
 class _Domain:
     """One domain's names and columns, chosen from its source's contract."""
 
-    def __init__(self, domain: str, contract: Contract, key: str | None, project: Path) -> None:
-        self.domain = domain
-        self.contract = contract
-        self.join_key = self._join_key(key)
-        self.entity = self.join_key.name.removesuffix("_id")
+    def __init__(self, domain: str, contract: Contract, key: str | None, project: Path, service: str | None) -> None:
+        self.domain, self.contract, self.service = domain, contract, service
+        known = known_entities(project / "feature_repo")
+        self.join_key = join_key(contract, key, known)
+        self.known_entity = next((each for each in known if each.join_key == self.join_key.name), None)
+        own_name = re.sub(r"_id$|(?<=[a-z])I[dD]$", "", self.join_key.name).lower()
+        self.entity = self.known_entity.name if self.known_entity else own_name
+        if twin := next((each for each in known if each.name == self.entity and each is not self.known_entity), None):
+            raise UsageError(
+                f"feature_repo/{twin.module}.py: the entity {twin.name!r} is keyed by {twin.join_key}, not by "
+                f"{self.join_key.name}. Two entities of one name cannot be: rename one, or say --key {twin.join_key}."
+            )
         self.view = self._view_name(contract.name.removeprefix(f"{self.entity}_"))
         self.has_events = contract.event_time is not None
-        self.measure = self._measure()
+        self.measures = measures(contract, self.join_key.name) if self.has_events else []
         self.attributes = self._attributes()
-        self.known_entity = _entity_keyed_by(self.join_key.name, project / "feature_repo" / "entities.py")
         if not self.has_events and not self.attributes:
             raise UsageError(f"{contract.file_name}: it has no event time and no column that can be a feature.")
 
@@ -77,30 +90,37 @@ class _Domain:
         return [
             NewFile(Path("transformations") / f"{self.domain}.py", self._features()),
             NewFile(Path("feature_repo") / f"{self.domain}_views.py", self._views()),
+            *self._service_files(),
             NewFile(Path("tests") / "transformations" / f"test_{self.domain}.py", self._test()),
         ]
+
+    def _service_files(self) -> list[NewFile]:
+        """The service, and a dataset of it whose label is the author's to write."""
+        if self.service is None:
+            return []
+        repo = Path("feature_repo")
+        imports = "\n".join(
+            sorted([f"from {self.domain}_views import {self.view}", "from feast import FeatureService"])
+        )
+        service = self._filled(templates.SERVICE, service=self.service, imports=imports)
+        files = [NewFile(repo / f"{self.service}.py", service)]
+        if self.has_events:
+            zone = self.contract.business_day_zone
+            text = self._filled(templates.DATASET, service=self.service, zone=zone, moment=self._moment())
+            files.append(NewFile(repo / "datasets" / f"{self.service}.yaml", text))
+        return files
+
+    def _moment(self) -> str:
+        """When an event happened, as the SQL of a spine says it; one known by its day alone, at that day's end."""
+        column = str(self.contract.event_time)
+        if not self.contract.has_date_only_event_time:
+            return column
+        return f"timezone('{self.contract.business_day_zone}', CAST({column} + 1 AS TIMESTAMP))"
 
     def _view_name(self, subject: str) -> str:
         """`<entity>_<subject>` after the source; after the domain where another domain has that already."""
         name = f"{self.entity}_{subject}"
         return f"{self.entity}_{self.domain}" if name in definitions() else name
-
-    def _join_key(self, name: str | None) -> Column:
-        usable = {column.name: column for column in self.contract.columns if column.dtype in ("Int64", "String")}
-        usable.pop(self.contract.event_time or "", None)
-        if name is not None and name not in usable:
-            raise UsageError(f"{self.contract.file_name}: {name!r} cannot be an entity's key: {nearest(name, usable)}.")
-        ids = [column for column in usable.values() if column.name.endswith("_id")]
-        ids.sort(key=lambda column: column.name in self.contract.key)  # an event's own identity is no entity
-        if not usable:
-            raise UsageError(f"{self.contract.file_name}: no column is Int64 or String, so none can be a key.")
-        return usable[name] if name else (ids or list(usable.values()))[0]
-
-    def _measure(self) -> Column | None:
-        """The column to sum: the first number that identifies nothing."""
-        free = [column for column in self.contract.columns if self._is_free(column)]
-        numbers = [column for dtype in ("Float64", "Int64") for column in free if column.dtype == dtype]
-        return numbers[0] if numbers and self.has_events else None
 
     def _attributes(self) -> list[Column]:
         free = [column for column in self.contract.columns if self._is_free(column) and column.dtype != "Date"]
@@ -114,19 +134,16 @@ class _Domain:
         template = templates.WINDOWED if self.has_events else templates.PLAIN
         words = ["WindowedFeatures", "Count", "at_least", "days", "hours"]
         words = words if self.has_events else ["PlainFeatures", "Attribute", "hours"]
-        numbers = [column for column in (self.measure, *self.attributes) if column and column.dtype in _NUMERIC]
-        words += ["Sum"] if self.measure else []
-        words += [_expected(column).removesuffix("(0)") for column in numbers]
+        columns = [*(each.column for each in self.measures), *self.attributes]
+        words += [each.aggregation for each in self.measures]
+        words += [_expected(column).removesuffix("(0)") for column in columns if column.dtype in _NUMERIC]
         features = [templates.COUNT] if self.has_events else [self._attribute(column) for column in self.attributes]
-        features += [self._sum(self.measure)] if self.measure else []
+        features += [_aggregation(each) for each in self.measures]
         return self._filled(
             template,
             imports=", ".join(sorted(set(words), key=_import_order)),
             features="\n".join(features),
         )
-
-    def _sum(self, column: Column) -> str:
-        return templates.SUM.substitute(_said(column), expect=_expected(column))
 
     def _attribute(self, column: Column) -> str:
         expect = f"\n            expect={_expected(column)}," if column.dtype in _NUMERIC else ""
@@ -134,7 +151,8 @@ class _Domain:
 
     def _views(self) -> str:
         if self.known_entity:
-            return self._filled(templates.VIEWS_OF_KNOWN_ENTITY, entity_variable=self.known_entity)
+            known = self.known_entity
+            return self._filled(templates.VIEWS_OF_KNOWN_ENTITY, module=known.module, entity_variable=known.variable)
         return self._filled(
             templates.VIEWS,
             entity_variable=self.entity if self.entity != self.domain else f"{self.entity}_entity",
@@ -144,18 +162,13 @@ class _Domain:
 
     def _test(self) -> str:
         if self.has_events:
-            sums = ""
-            if self.measure:
-                shape = "{}.0" if self.measure.dtype == "Float64" else "{}"
-                values = ["None", *(shape.format(number) for number in (10, 15, 5, 0))]
-                name, key = _slug(self.measure), self._cell(self.join_key)
-                sums = templates.TEST_OF_SUM.substitute(view=self.view, name=name, key=key, values=", ".join(values))
+            measured = "".join(self._test_of(each) for each in self.measures)
             return self._filled(
                 templates.TEST,
                 imports=self._test_imports(),
                 table=self._events(),
                 key=self._cell(self.join_key),
-                sums=sums,
+                measured=measured,
             )
         tests = "\n\n".join(
             templates.TEST_OF_ATTRIBUTE.substitute(
@@ -165,11 +178,24 @@ class _Domain:
         )
         return self._filled(templates.PLAIN_TEST, imports=self._test_imports(tests), table=self._records(), tests=tests)
 
+    def _test_of(self, measure: Measure) -> str:
+        is_float = measure.column.dtype == "Float64" or measure.aggregation == "Mean"
+        numbers = (10, 15, 5, 0) if measure.aggregation == "Sum" else (10, 7.5, 5, None)
+        values = ["None", *(str(float(n) if is_float and n is not None else n) for n in numbers)]
+        return templates.TEST_OF_MEASURE.substitute(
+            view=self.view,
+            name=_slug(measure.column),
+            how="summed" if measure.aggregation == "Sum" else "averaged",
+            key=self._cell(self.join_key),
+            values=", ".join(values),
+        )
+
     def _test_imports(self, body: str = "") -> str:
         clock = ["from datetime import UTC, datetime", ""] if "datetime(" in body else []
+        clock = ["from datetime import date, timedelta", ""] if self.has_events else clock
         ours = [
             f"from transformations.{self.domain} import {self.view}",
-            "from transformations.engine.testing import as_of",
+            f"from transformations.engine.testing import as_of{', windows_of' if self.has_events else ''}",
         ]
         return "\n".join(clock + sorted(ours))
 
@@ -177,7 +203,7 @@ class _Domain:
         """Two events of one entity, at noon of 2024-05-01 and 2024-05-02 in the contract's zone."""
         assert self.contract.event_time is not None
         columns = [self.join_key, *(self.contract.column(name) for name in self.contract.key)]
-        columns += [self.contract.column(self.contract.event_time), *([self.measure] if self.measure else [])]
+        columns += [self.contract.column(self.contract.event_time), *(each.column for each in self.measures)]
         columns = list({column.name: column for column in columns}.values())
         rows = [[self._event_cell(column, number) for column in columns] for number in (1, 2)]
         return _table([[column.name for column in columns], *rows])
@@ -187,7 +213,7 @@ class _Domain:
             return self._time(number)
         if column.name == self.join_key.name:
             return _plain(self._cell(column))
-        if self.measure and column.name == self.measure.name:
+        if column in [each.column for each in self.measures]:
             return str(10 if number == 1 else 5)
         samples = {"Int64": str(number), "Float64": f"{number}.0", "Bool": "true" if number == 1 else "false"}
         samples |= {"Date": f"2024-05-0{number}", "UnixTimestamp": f"2024-05-0{number} 12:00Z"}
@@ -231,20 +257,14 @@ class _Domain:
 def _check_name(domain: str) -> None:
     if not re.fullmatch(r"[a-z][a-z0-9_]*", domain) or keyword.iskeyword(domain):
         raise UsageError(f"{domain!r} cannot name a module. Use lower case letters, digits and _, such as riders.")
-    if domain in _RESERVED:
+    packages = {info.name for info in pkgutil.iter_modules(transformations.__path__) if info.ispkg}
+    if domain in packages | set(_RESERVED):
         raise UsageError(f"transformations/{domain}/ is the platform's own. Choose another name.")
 
 
-def _entity_keyed_by(key: str, entities: Path) -> str | None:
-    """The variable of entities.py that holds the entity of this join key, read without importing it."""
-    if not entities.is_file():
-        return None
-    for node in ast.parse(entities.read_text()).body:
-        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name) and isinstance(node.value, ast.Call):
-            for argument in node.value.keywords:
-                if argument.arg == "join_keys" and ast.unparse(argument.value) == f"[{key!r}]":
-                    return node.targets[0].id
-    return None
+def _check_service(service: str) -> None:
+    if not re.fullmatch(r"[a-z][a-z0-9_]*_v[0-9]+", service):
+        raise UsageError(f"the service {service!r} is not named <model>_v<N>. Name it so, such as churn_v1.")
 
 
 def _read_text(text: str, name: str) -> Contract:
@@ -285,6 +305,12 @@ def _import_order(word: str) -> tuple[int, str]:
 def _said(column: Column) -> dict[str, str]:
     unit = _literal(_unit(column))
     return {"column": column.name, "name": _slug(column), "description": _quoted(column), "unit": unit}
+
+
+def _aggregation(measure: Measure) -> str:
+    return templates.AGGREGATION.substitute(
+        _said(measure.column), aggregation=measure.aggregation, expect=_expected(measure.column)
+    )
 
 
 def _expected(column: Column) -> str:

@@ -70,10 +70,22 @@ def parse_events(resolved: Resolved, text: str) -> list[dict[str, Any]]:
     return [_event(resolved, columns, header, _GAP.split(line)) for line in lines[1:]]
 
 
+def windows_of(definition: Definition, measure: str) -> list[tuple[str, int]]:
+    """The features of a measure, each with the business days of its window; not those over all days.
+
+    For tests that go on holding when windows are added or changed. UsageError where there is none of that measure.
+    """
+    found = [each for each in definition.declared if each.aggregation.name == measure]
+    if not found:
+        known = {each.aggregation.name for each in definition.declared}
+        raise UsageError(f"{definition.name} has no measure {measure!r}; {nearest(measure, known)}.")
+    return [(each.name, each.window.days) for each in found if each.window.days is not None]
+
+
 def untested_measures(definitions: Iterable[Definition], tests: Sequence[Path]) -> list[str]:
     """The measures, as `view.measure`, of which no feature is asked for by `as_of(…)` in these test files.
 
-    Where a test asks in a loop, the features that it names anywhere count.
+    Where a test asks in a loop, the features that it names anywhere count, and the measures whose `windows_of` it asks.
     """
     tested = {name for path in tests for name in _features_tested(path)}
     untested = []
@@ -81,7 +93,8 @@ def untested_measures(definitions: Iterable[Definition], tests: Sequence[Path]) 
         features: dict[str, set[str]] = {}
         for declared in definition.declared:
             features.setdefault(declared.aggregation.name, set()).add(declared.name)
-        untested += [f"{definition.name}.{measure}" for measure, names in features.items() if not names & tested]
+        found = {measure: {measure, *names} & tested for measure, names in features.items()}
+        untested += [f"{definition.name}.{measure}" for measure, asked in found.items() if not asked]
     return untested
 
 

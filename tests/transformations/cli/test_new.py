@@ -1,15 +1,21 @@
 """`features new` writes a domain that is right as it stands: lint, rules, Feast's plan and its own test all pass."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
-from transformations.cli.skeletons import skeleton
+from transformations.cli.skeletons import NewFile, skeleton
+from transformations.datasets.config import read_config
 from transformations.engine.errors import UsageError
+from transformations.engine.settings import get_settings
+from transformations.engine.testing import untested_measures
+from validation.contracts import read_contract
 
 PROJECT = Path(__file__).parents[3]
 BIN = Path(sys.executable).parent
@@ -65,6 +71,60 @@ schema:
 """
 
 
+FLIGHTS = """
+apiVersion: v3.1.0
+kind: DataContract
+id: flights
+version: 1.0.0
+team: {name: fleet}
+schema:
+  - name: flights
+    description: One flight
+    customProperties:
+      - {property: eventTime, value: at}
+      - {property: timestampZone, value: UTC}
+      - {property: businessDayZone, value: UTC}
+      - {property: delivery, value: append}
+    properties:
+      - {name: at, logicalType: timestamp, required: true, description: When}
+      - name: year
+        logicalType: integer
+        description: The year
+        customProperties: [{property: unit, value: years}]
+      - {name: carrier, logicalType: string, description: The airline}
+      - name: flight
+        logicalType: integer
+        description: The number
+        customProperties: [{property: unit, value: number}]
+      - {name: tailnum, logicalType: string, description: The aircraft}
+      - {name: seats, logicalType: number, description: Without a unit}
+      - name: dep_delay
+        logicalType: number
+        description: The delay
+        customProperties: [{property: unit, value: minutes}]
+      - name: distance
+        logicalType: number
+        description: How far
+        logicalTypeOptions: {minimum: 0}
+        customProperties: [{property: unit, value: miles}]
+"""
+
+
+@pytest.fixture
+def contracts(tmp_path: Path) -> Path:
+    """Contracts beside an empty feature repository."""
+    folder = tmp_path / "contracts"
+    for name, text in (("rides", RIDES), ("riders", RIDERS), ("flights", FLIGHTS)):
+        folder.mkdir(exist_ok=True)
+        (folder / f"{name}.yaml").write_text(text)
+    (tmp_path / "feature_repo").mkdir()
+    return folder
+
+
+def text_of(files: list[NewFile], ending: str) -> str:
+    return next(file.text for file in files if str(file.path).endswith(ending))
+
+
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
     """A copy of the platform's packages, into which skeletons can be written."""
@@ -101,7 +161,7 @@ def features(project: Path, *arguments: str) -> subprocess.CompletedProcess[str]
     ("arguments", "written", "tests"),
     [
         (["cyclists"], "cyclists", 2),
-        (["rides", "--source", "rides"], "rides", 2),
+        (["rides", "--source", "rides", "--key", "rider_id", "--service", "tips_v1"], "rides", 2),
         (["driving", "--source", "rides", "--key", "driver_id"], "driving", 2),
         (["riders", "--source", "riders"], "riders", 2),
     ],
@@ -113,9 +173,11 @@ def test_a_new_domain_passes_lint_the_rules_and_its_own_test(
     assert (result.returncode, result.stderr) == (0, "")
     files = [line.removeprefix("written: ") for line in result.stdout.splitlines() if line.startswith("written: ")]
     code = [file for file in files if file.endswith(".py")]
+    service = ["feature_repo/tips_v1.py"] if "--service" in arguments else []
     assert code == [
         f"transformations/{written}.py",
         f"feature_repo/{written}_views.py",
+        *service,
         f"tests/transformations/test_{written}.py",
     ]
 
@@ -163,17 +225,99 @@ def test_nothing_that_exists_is_overwritten(project: Path) -> None:
     assert (project / "transformations" / "cyclists.py").read_text() == "# mine\n"
 
 
-def test_an_entity_that_is_there_is_used_again(project: Path) -> None:
-    (project / "feature_repo" / "entities.py").write_text(
-        'from feast import Entity\n\ncaptain = Entity(name="captain", join_keys=["driver_id"])\n'
+def test_an_entity_that_any_file_declares_is_used_again_under_its_name(contracts: Path) -> None:
+    (contracts.parent / "feature_repo" / "crew.py").write_text(
+        'import feast\n\ncaptain = feast.Entity(name="captain", join_keys=["driver_id"], owner="crew")\n'
     )
 
-    files = skeleton("driving", "rides", "driver_id", project, project / "validation" / "contracts")
+    files = skeleton("driving", "rides", "driver_id", contracts.parent, contracts)
 
-    views = next(file.text for file in files if file.path.name == "driving_views.py")
-    assert "from entities import captain\n" in views
-    assert "entity=captain" in views
+    views = text_of(files, "driving_views.py")
+    assert "from crew import captain\n" in views
+    assert "driving.captain_rides, entity=captain" in views
     assert "Entity(" not in views
+
+
+def test_a_second_domain_on_a_key_writes_no_second_entity(contracts: Path) -> None:
+    """Feast keeps one of two entities of a name: the second would take the first's owner away."""
+    project = contracts.parent
+    for file in skeleton("rides", "rides", "rider_id", project, contracts):
+        (project / file.path).parent.mkdir(parents=True, exist_ok=True)
+        (project / file.path).write_text(file.text)
+
+    views = text_of(skeleton("tipping", "rides", "rider_id", project, contracts), "tipping_views.py")
+
+    assert "from rides_views import rider\n" in views
+    assert "Entity(" not in views
+
+
+def test_an_entity_of_another_key_keeps_its_name(contracts: Path) -> None:
+    (contracts.parent / "feature_repo" / "entities.py").write_text(
+        'from feast import Entity\n\nrider = Entity(name="rider", join_keys=["rider_number"])\n'
+    )
+    with pytest.raises(UsageError, match="the entity 'rider' is keyed by rider_number, not by rider_id"):
+        skeleton("rides", "rides", "rider_id", contracts.parent, contracts)
+
+
+def test_where_several_columns_could_be_the_entity_it_asks_and_invents_none(contracts: Path) -> None:
+    with pytest.raises(UsageError, match=r"with --key, one of: rider_id, driver_id\."):
+        skeleton("rides", "rides", None, contracts.parent, contracts)
+    with pytest.raises(UsageError, match=r"with --key, one of: year, carrier, flight, tailnum\."):
+        skeleton("flying", "flights", None, contracts.parent, contracts)
+
+
+def test_a_terminal_is_asked_and_a_script_is_told(contracts: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from transformations.cli import new
+
+    monkeypatch.setenv("FEATURES_CONTRACTS", str(contracts))
+    get_settings.cache_clear()
+    assert new._asked_key("rides", contracts.parent) is None
+    monkeypatch.setattr(new.sys, "stdin", type("Terminal", (), {"isatty": lambda self: True})())
+    monkeypatch.setattr(new.click, "prompt", lambda _text, **asked: asked["type"].choices[1])
+    assert new._asked_key("rides", contracts.parent) == "driver_id"
+    assert new._asked_key("riders", contracts.parent) is None  # a snapshot's own key is the only one
+    get_settings.cache_clear()
+
+
+def test_measures_have_a_unit_and_are_no_years_codes_or_ids(contracts: Path) -> None:
+    """Delays may be negative and are averaged, distances are summed; a year and a flight's number are no measures."""
+    features = text_of(skeleton("flying", "flights", "carrier", contracts.parent, contracts), "flying.py")
+    assert re.findall(r'(Sum|Mean)\(\s+"(\w+)"', features) == [("Mean", "dep_delay"), ("Sum", "distance")]
+
+
+def test_a_service_comes_with_a_dataset_whose_configuration_is_whole(contracts: Path, tmp_path: Path) -> None:
+    files = skeleton("rides", "rides", "rider_id", contracts.parent, contracts, "tips_v1")
+    assert "from rides_views import rider_rides\n" in text_of(files, "tips_v1.py")
+    (tmp_path / "tips_v1.yaml").write_text(text_of(files, "tips_v1.yaml"))
+    config = read_config(tmp_path / "tips_v1.yaml")
+    assert (config.feature_service, config.label.column, config.split.zone) == (
+        "tips_v1",
+        "returns_7d",
+        "Pacific/Auckland",
+    )
+    assert "timezone('Pacific/Auckland', CAST(RideDay + 1 AS TIMESTAMP)) AS happened_at" in str(config.spine.query)
+
+
+def test_the_written_test_goes_on_holding_when_the_author_edits_the_features(
+    contracts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Other windows, other words, a further measure: the test asks for whatever windows there are."""
+    files = skeleton("rides", "rides", "rider_id", contracts.parent, contracts)
+    features = text_of(files, "transformations/rides.py")
+    edited = features.replace("days(7), days(28)", "days(3), days(90)").replace("Events", "Journeys")
+    domain = ModuleType("transformations.rides")
+    exec(edited, vars(domain))
+    monkeypatch.setitem(sys.modules, "transformations.rides", domain)
+    test = text_of(files, "test_rides.py")
+    test = test.replace("EVENTS)", "EVENTS, contracts=contracts)")
+    scope = {"contracts": lambda name: read_contract(name, contracts)}
+    exec(test, scope)
+    tests = [name for name in scope if name.startswith("test_")]
+    assert len(tests) == 2
+    for name in tests:
+        scope[name]()
+    (tmp_path / "test_rides.py").write_text(test)
+    assert untested_measures([domain.rider_rides], [tmp_path / "test_rides.py"]) == []
 
 
 @pytest.mark.parametrize(
@@ -182,6 +326,8 @@ def test_an_entity_that_is_there_is_used_again(project: Path) -> None:
         (("Riders", None, None), "'Riders' cannot name a module"),
         (("class", None, None), "'class' cannot name a module"),
         (("stores", None, None), "transformations/stores/ is the platform's own"),
+        (("datasets", None, None), "transformations/datasets/ is the platform's own"),
+        (("models", None, None), "transformations/models/ is the platform's own"),
         (("riding", "rides", "rider"), "did you mean 'rider_id'?"),
         (("riding", "rides", "Took_"), "cannot be an entity's key"),
     ],
