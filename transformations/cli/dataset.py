@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import asdict
+from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -13,8 +16,14 @@ from transformations.engine.errors import UsageError, nearest
 from transformations.engine.settings import Settings, get_settings
 
 if TYPE_CHECKING:
+    from transformations.datasets.config import DatasetConfig
+    from transformations.datasets.dry_run import Planned
     from transformations.datasets.manifest import Manifest
 
+_BLIND_SPOT = (
+    "it cannot know: a column of the source or spine that is known only after its event time (a flight's delay is "
+    "known at departure, not at its scheduled time)"
+)
 _CONFIG = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
@@ -23,7 +32,8 @@ def dataset() -> None:
     """Make training datasets that can be made again: rows, features, label and splits, pinned to table versions.
 
     A dataset is a folder below `datasets` in the data folder: a Parquet file a split, and a manifest. It is never
-    written again. Feast knows it as a saved dataset: `store.get_saved_dataset(NAME).to_df()`.
+    written again, only replaced or deleted as a whole. Feast knows it as a saved dataset:
+    `store.get_saved_dataset(NAME).to_df()`.
     """
 
 
@@ -38,22 +48,37 @@ Example of a CONFIG:
   seed: 17                        the order of the rows, and which of them `sample: 0.1` keeps
 
 \b
+Without `label` the dataset is for scoring: every row of the spine, in one split unless `split` is given.
+
+\b
 Rows are left out, and counted, whose label is not known within their split: [t, t + horizon) must end in it.
 """
 )
 @click.argument("config", type=_CONFIG)
+@click.option("--dry-run", is_flag=True, help="Tell rows, labels and pins, and write nothing.")
+@click.option("--replace", is_flag=True, help="In place of the dataset of that name, while nothing refers to it.")
 @json_option
-def create(config: Path, as_json: bool) -> None:
+def create(config: Path, dry_run: bool, replace: bool, as_json: bool) -> None:
     """Make the dataset that CONFIG describes, from the tables as they are now, and pin their versions."""
     settings = get_settings()
     from transformations.datasets.config import read_config
 
     wanted = read_config(config)
     store = open_store(settings)
+    if dry_run:
+        from transformations.datasets.dry_run import plan
+
+        with progress(f"Dataset {wanted.name}"):
+            planned = plan(wanted, config.parent, store, settings)
+        if as_json:
+            print_json(asdict(planned))
+        else:
+            _print_planned(planned, wanted)
+        return
     from transformations.datasets.create import create as create_dataset
 
     with progress(f"Dataset {wanted.name}"):
-        manifest = create_dataset(wanted, config.parent, store, settings)
+        manifest = create_dataset(wanted, config.parent, store, settings, replace_old=replace)
     if as_json:
         print_json(manifest.model_dump(mode="json", exclude={"registry"}))
     else:
@@ -91,6 +116,21 @@ def verify(manifest: str) -> None:
     say(f"{found.name}: {human_count(rows)} rows in {len(found.splits)} splits are what the manifest says")
 
 
+@dataset.command()
+@click.argument("name", type=str)
+def delete(name: str) -> None:
+    """Take the dataset NAME away: its files, its entry in the registry, and the pins of table versions made for it.
+
+    Refused while something refers to it. Killed in the middle, the same command again completes it.
+    """
+    settings = get_settings()
+    store = open_store(settings)
+    from transformations.datasets.deletion import delete as delete_dataset
+
+    released = delete_dataset(name, store, settings)
+    say(f"{name}: deleted; {released} versions of tables are no longer pinned for it")
+
+
 @dataset.command(name="list")
 @json_option
 def list_(as_json: bool) -> None:
@@ -126,19 +166,52 @@ def show(manifest: str, as_json: bool) -> None:
 
 
 def _print(manifest: Manifest, folder: Path) -> None:
-    label = manifest.config.label
     say(f"{manifest.name}: {folder}")
     rows = [
         (split.name, split.rows, f"{split.first:%Y-%m-%d}", f"{split.last:%Y-%m-%d}", split.content_hash[:16])
         for split in manifest.splits
     ]
     print_table(["Split", "Rows", "From", "To", "Content"], rows)
-    left_out = [f"{count:,} {reason}" for reason, count in manifest.counts.items() if reason != "spine" and count]
-    say(f"of {manifest.counts['spine']:,} rows of the spine, left out: {', '.join(left_out) or 'none'}")
-    say(f"label {label.column}, known until {manifest.data_end:%Y-%m-%d %H:%M} UTC")
+    _print_counts(manifest.counts, manifest.config, manifest.data_end)
     corrected = sum(each.corrected_since for each in manifest.leakage)
     since = f"; {corrected:,} values were corrected or came late since" if corrected else ""
     say(f"leakage check: {len(manifest.leakage)} views, no row from the future{since}")
+    say(_BLIND_SPOT)
+
+
+def _print_planned(planned: Planned, config: DatasetConfig) -> None:
+    say(f"{planned.name}: a dry run, nothing was written")
+    rows = [
+        (split.name, split.rows, f"{split.first:%Y-%m-%d}", f"{split.last:%Y-%m-%d}", _label_rate(split.label))
+        for split in planned.splits
+    ]
+    print_table(["Split", "Rows", "From", "To", "Label"], rows)
+    _print_counts(planned.counts, config, planned.data_end)
+    for table in (*planned.views, *planned.spine_tables):
+        version = "by content" if table.version is None else f"version {table.version}"
+        through = f", complete through {table.complete_through}" if table.complete_through else ""
+        say(f"  would pin {table.zone} {table.name}: {version}{through}")
+    if planned.is_there:
+        say(f"there is a dataset {planned.name}: --replace would take its place while nothing refers to it")
+
+
+def _label_rate(label: Mapping[str, Any]) -> str:
+    """What the labels of a split are: the share of true, the mean, or the most frequent."""
+    if "true" in label:
+        return f"{label['true']:.2%} true"
+    if "mean" in label:
+        return f"mean {label['mean']:.6g}"
+    return ", ".join(f"{value}: {count:,}" for value, count in label.get("most", {}).items()) or "none"
+
+
+def _print_counts(counts: Mapping[str, int], config: DatasetConfig, data_end: datetime | None) -> None:
+    left_out = [f"{count:,} {reason}" for reason, count in counts.items() if reason != "spine" and count]
+    say(f"of {counts['spine']:,} rows of the spine, left out: {', '.join(left_out) or 'none'}")
+    if config.label is None:
+        say("no label: for scoring")
+    else:
+        assert data_end is not None, "labels are known up to some moment"
+        say(f"label {config.label.column}, known until {data_end:%Y-%m-%d %H:%M} UTC")
 
 
 def _read(text: str, settings: Settings) -> tuple[Manifest, Path]:
@@ -161,5 +234,6 @@ def _names(settings: Settings) -> list[str]:
 
 def _summary(manifest: Manifest) -> dict[str, str]:
     config = manifest.config
+    label = config.label.column if config.label else "none"
     made = f"{manifest.created_at:%Y-%m-%d %H:%M}"
-    return {"name": manifest.name, "service": config.feature_service, "label": config.label.column, "made": made}
+    return {"name": manifest.name, "service": config.feature_service, "label": label, "made": made}

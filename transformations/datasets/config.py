@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, date, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypeGuard, get_args
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import yaml
@@ -16,7 +16,12 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSeriali
 from transformations.engine.business_days import start_of_day
 from transformations.engine.errors import UsageError, nearest
 
+_TRAINING = ", and for training label and split"
 SPLITS = ("train", "validation", "test")
+NAME = "[A-Za-z0-9][A-Za-z0-9_-]*"
+"""What a dataset can be called; also the name of its folder."""
+SCORING = "scoring"
+"""The only split of a dataset that has neither a label nor splits."""
 
 
 def _duration(value: object) -> object:
@@ -109,21 +114,32 @@ class SplitConfig(_Model):
 class DatasetConfig(_Model):
     """What a dataset is made of.
 
+    Without a label it is for scoring: every row of the spine, in one split called `scoring` unless `split` says more.
     seed: what the order of rows within a split and the sampling follow from, and nothing else. sample: the share of the
     rows to keep; a row is kept or not by its own values and the seed, whatever other rows there are. as_served: join
     what was known at each row's moment, instead of values as corrected since.
     """
 
-    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")
+    name: str = Field(pattern=f"^{NAME}$")
     description: str = ""
     feature_service: str
     spine: SpineConfig
-    label: LabelConfig
-    split: SplitConfig
+    label: LabelConfig | None = None
+    split: SplitConfig | None = None
     seed: int = 0
     sample: float | None = Field(None, gt=0, le=1)
     as_served: bool = False
     full_feature_names: bool = False
+
+    @model_validator(mode="after")
+    def _split_with_a_label(self) -> DatasetConfig:
+        if self.label is not None and self.split is None:
+            raise ValueError("split is missing: a label is learned on one part of time and judged on another")
+        return self
+
+    def instant(self, moment: datetime | date) -> datetime:
+        """A moment of this configuration in UTC: a date is the start of that day in the split's zone."""
+        return (self.split or SplitConfig(train=moment)).instant(moment)
 
 
 def read_config(path: Path) -> DatasetConfig:
@@ -138,7 +154,7 @@ def read_config(path: Path) -> DatasetConfig:
     except yaml.YAMLError as error:
         raise UsageError(f"{path} is no YAML: {error}") from None
     if not isinstance(document, Mapping):
-        raise UsageError(f"{path} holds no keys. A dataset needs {', '.join(_required(DatasetConfig))}.")
+        raise UsageError(f"{path} holds no keys. A dataset needs {', '.join(_required(DatasetConfig))}{_TRAINING}.")
     try:
         return DatasetConfig.model_validate({"name": path.stem, **document})
     except ValidationError as error:
@@ -167,12 +183,17 @@ def _required(model: type[BaseModel]) -> list[str]:
 def _model_at(place: list[str]) -> type[BaseModel]:
     model: type[BaseModel] = DatasetConfig
     for key in place:
-        part = model.model_fields[key].annotation
-        assert isinstance(part, type), "only models hold keys of their own"
-        model = part
+        annotation = model.model_fields[key].annotation
+        model = next(part for part in (annotation, *get_args(annotation)) if _is_model(part))
     return model
+
+
+def _is_model(part: object) -> TypeGuard[type[BaseModel]]:
+    return isinstance(part, type) and issubclass(part, BaseModel)
 
 
 def _meaning(place: list[str]) -> str:
     text = (_model_at(place[:-1]).__doc__ or "").strip().splitlines()[0]
-    return f"Its part: {text}" if len(place) > 1 else f"A dataset needs {', '.join(_required(DatasetConfig))}."
+    return (
+        f"Its part: {text}" if len(place) > 1 else f"A dataset needs {', '.join(_required(DatasetConfig))}{_TRAINING}."
+    )

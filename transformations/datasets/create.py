@@ -6,15 +6,12 @@ built beside its place and moved there at once; what is there is never written a
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -24,42 +21,45 @@ from feast import FeatureStore
 from transformations.datasets import snapshot
 from transformations.datasets.config import DatasetConfig
 from transformations.datasets.content_hash import column_hashes, combined
+from transformations.datasets.folders import building, making, publish, remove_leftovers
 from transformations.datasets.leakage import check_leakage
-from transformations.datasets.manifest import FILE, Availability, Manifest, PinnedFile, PinnedTable, SplitContent
-from transformations.datasets.pinning import holding, pin_query, pin_views, refuse_changed, versions_of
-from transformations.datasets.registration import register
+from transformations.datasets.manifest import FILE, Availability, Manifest, PinnedTable, SplitContent
+from transformations.datasets.pinning import holding, pin_query, pin_views, refuse_changed, release, versions_of
+from transformations.datasets.registration import refuse_referred, register
+from transformations.datasets.spines import copied, data_end_of, query_of, read_spine, restored
 from transformations.datasets.splits import Selection, select
 from transformations.datasets.statistics import statistics_of
 from transformations.engine import storage
-from transformations.engine.business_days import start_of_day
 from transformations.engine.code_revision import code_revision
 from transformations.engine.errors import DataError, UsageError
-from transformations.engine.raw_zone import RawTable
 from transformations.engine.settings import Settings
 from transformations.stores.collisions import FULL_NAMES, collisions_of
 from transformations.stores.training.jobs import SAVED, PointInTimeJob
 from transformations.stores.training.retrieval import resources_of
 from transformations.stores.training.spine import spine_of
-from transformations.stores.training.spine_sql import RAW, Query, read_query
-from validation.contracts import read_contract
+from transformations.stores.training.spine_sql import Query
 
 SPLIT = "split"
 _LIBRARIES = ("feast", "duckdb", "pyarrow", "deltalake", "numpy", "pandas")
-_SPINES = {".parquet": "read_table", ".csv": "read_csv"}
 
 
-def create(config: DatasetConfig, folder: Path, store: FeatureStore, settings: Settings) -> Manifest:
+def create(
+    config: DatasetConfig, folder: Path, store: FeatureStore, settings: Settings, *, replace_old: bool = False
+) -> Manifest:
     """Make the dataset of a configuration, from the tables as they are now, and register it with Feast.
 
-    folder: of the configuration, where a spine's file is looked for. UsageError where there is a dataset of that name,
-    DataError where a split is empty or the leakage check finds a fault; nothing is left behind then.
+    folder: of the configuration, where a spine's file is looked for. replace_old: in place of one of that name, to
+    which nothing may refer. UsageError where there is a dataset of that name, DataError where a split is empty or the
+    leakage check finds a fault; nothing is left behind then, and what was there stays.
     """
     target = settings.datasets_dir / config.name
-    with _making(target, config.name) as unfinished:
+    with making(target, config.name, replace=replace_old) as unfinished:
+        if replace_old:
+            refuse_referred(config.name, store)
         taken = snapshot.take(store, config.feature_service, settings)
-        _refuse_collisions(config, store)
-        spine_file = _copied(config, folder, unfinished)
-        query = _read_query(config, {})
+        refuse_collisions(config, store)
+        spine_file = copied(config, folder, unfinished)
+        query = query_of(config, {})
         spine_tables = pin_query(query, settings) if query else ()
         with snapshot.opened(taken, store.config, {}, settings) as known:
             views = pin_views(known, settings)
@@ -87,8 +87,11 @@ def create(config: DatasetConfig, folder: Path, store: FeatureStore, settings: S
                 registry=taken,
             )
             storage.replace_text(unfinished / FILE, manifest.text())
-            _publish(unfinished, target)
-    register(store, manifest, target)
+            publish(unfinished, target)
+        register(store, manifest, target)
+        if replace_old:
+            release(f"dataset {config.name}", settings, but=(*views, *spine_tables))
+            remove_leftovers(target)
     return manifest
 
 
@@ -100,11 +103,11 @@ def rebuild(manifest: Manifest, folder: Path, store: FeatureStore, settings: Set
     """
     target = settings.datasets_dir / manifest.name
     config = manifest.config
-    with _building(target) as unfinished:
-        query = _read_query(config, {(table.zone, table.name): table.version for table in manifest.spine_tables})
+    with building(target) as unfinished:
+        query = query_of(config, {(table.zone, table.name): table.version for table in manifest.spine_tables})
         if query is not None:
             _refuse_other_columns(query, manifest.spine_tables)
-        spine_file = _restored(manifest, folder, unfinished)
+        spine_file = restored(manifest, folder, unfinished)
         with snapshot.opened(manifest.registry, store.config, versions_of(manifest.views), settings) as pinned:
             refuse_changed(manifest.views, pin_views(pinned, settings))
             content = _compute(config, query, spine_file, pinned, settings)
@@ -114,7 +117,7 @@ def rebuild(manifest: Manifest, folder: Path, store: FeatureStore, settings: Set
             return False
         storage.replace_text(unfinished / FILE, manifest.text())
         with holding((*manifest.views, *manifest.spine_tables), f"dataset {manifest.name}", settings):
-            _publish(unfinished, target)
+            publish(unfinished, target)
     register(store, manifest, target)
     return True
 
@@ -148,7 +151,7 @@ class _Content:
     timestamp: str
     selection: Selection
     spine_rows: int
-    data_end: datetime
+    data_end: datetime | None
     leakage: tuple[Availability, ...]
 
     def splits(self) -> Iterator[tuple[str, pa.Table]]:
@@ -170,11 +173,11 @@ def _compute(
         rows = query.rows(replace(resources, threads=1))
     else:
         assert file is not None, "a spine is a query or a file"
-        rows = _read_spine(file)
+        rows = read_spine(file)
     spine = spine_of(rows.replace_schema_metadata(None))
     if SPLIT in spine.columns:
         raise UsageError(f"the spine has a column {SPLIT!r}, and so would the dataset. Rename the spine's column.")
-    data_end = _data_end(config, query, settings)
+    data_end = data_end_of(config, query, settings)
     selection = select(spine, config, data_end)
     chosen = spine_of(rows.replace_schema_metadata(None).take(pa.array(selection.order)))
     job = store.get_historical_features(
@@ -196,84 +199,13 @@ def _compute(
     return _Content(table, spine.timestamp, selection, len(spine), data_end, leakage)
 
 
-def _refuse_collisions(config: DatasetConfig, store: FeatureStore) -> None:
+def refuse_collisions(config: DatasetConfig, store: FeatureStore) -> None:
     """A service may have been applied in another way than by `feast apply`, which refuses these too."""
     service = store.get_feature_service(config.feature_service)
     views = {view.name: view for view in (*store.list_feature_views(), *store.list_on_demand_feature_views())}
     faults = list(collisions_of(service, views, full_names=config.full_feature_names))
     if faults:
         raise UsageError("\n".join(faults) + f"\nA dataset alone may say {FULL_NAMES}: true in its configuration.")
-
-
-def _read_query(config: DatasetConfig, pins: Mapping[tuple[str, str], int | None]) -> Query | None:
-    text = config.spine.query
-    if text is None:
-        return None
-    query = read_query(text, {key: version for key, version in pins.items() if version is not None})
-    if query.volatile:
-        raise UsageError(
-            f"spine.query: {', '.join(query.volatile)} would give other rows the next time. Write moments as literals, "
-            f"and sample with `sample` and `seed`."
-        )
-    return query
-
-
-def _read_spine(file: Path) -> pa.Table:
-    import pyarrow.csv
-
-    if file.suffix == ".csv":
-        return pyarrow.csv.read_csv(file)
-    return pq.read_table(file, partitioning=None)
-
-
-def _copied(config: DatasetConfig, folder: Path, unfinished: Path) -> PinnedFile | None:
-    """A copy of the spine's file in the dataset's folder."""
-    if config.spine.file is None:
-        return None
-    file = folder / config.spine.file
-    if file.suffix not in _SPINES:
-        raise UsageError(f"spine.file: {file} is neither {' nor '.join(_SPINES)}. Give one of these, or a query.")
-    if not file.is_file():
-        raise UsageError(f"spine.file: there is no file {file}. Its path counts from the configuration's folder.")
-    copy = unfinished / "spine" / file.name
-    copy.parent.mkdir()
-    shutil.copyfile(file, copy)
-    return PinnedFile(path=f"spine/{file.name}", size=copy.stat().st_size, sha256=storage.content_hash(copy))
-
-
-def _restored(manifest: Manifest, folder: Path, unfinished: Path) -> Path | None:
-    pinned = manifest.spine_file
-    if pinned is None:
-        return None
-    file = folder / pinned.path
-    if not file.is_file() or storage.content_hash(file) != pinned.sha256:
-        raise DataError(
-            f"{file} is not the spine's file of dataset {manifest.name} (SHA-256 {pinned.sha256}). It belongs beside "
-            f"the manifest."
-        )
-    copy = unfinished / pinned.path
-    copy.parent.mkdir()
-    shutil.copyfile(file, copy)
-    return copy
-
-
-def _data_end(config: DatasetConfig, query: Query | None, settings: Settings) -> datetime:
-    """From when on labels are unknown: where the first of the query's raw sources ends, or earlier if so configured."""
-    ends = []
-    for table in query.tables if query else ():
-        if table.zone == RAW:
-            contract = read_contract(table.name, settings.contracts)
-            through = RawTable(contract, settings.raw_dir).snapshot(table.version).complete_through
-            if through is not None:
-                ends.append(start_of_day(through + timedelta(days=1), contract.business_day_zone))
-    if config.label.known_until is not None:
-        ends.append(config.split.instant(config.label.known_until))
-    if not ends:
-        raise UsageError(
-            "label.known_until is missing: the spine is no query of a raw source that has events, so nothing tells "
-            "from when on labels are unknown. Give that moment."
-        )
-    return min(ends)
 
 
 def _write(name: str, table: pa.Table, timestamp: str, folder: Path) -> SplitContent:
@@ -291,39 +223,6 @@ def _write(name: str, table: pa.Table, timestamp: str, folder: Path) -> SplitCon
         columns=columns,
         statistics={column: statistics_of(table[column]) for column in table.column_names if column != SPLIT},
     )
-
-
-@contextmanager
-def _making(target: Path, name: str) -> Iterator[Path]:
-    """The folder to build a new dataset in; UsageError where there is one of that name."""
-    with _building(target) as unfinished:
-        if target.exists():
-            raise UsageError(
-                f"{target} exists, and a dataset is never overwritten. Choose another name than {name!r}, or prove the "
-                f"old one: `features dataset rebuild {target}`."
-            )
-        yield unfinished
-
-
-@contextmanager
-def _building(target: Path) -> Iterator[Path]:
-    """A folder beside the target, gone afterwards; what a killed process left there is removed first."""
-    with storage.exclusive(target.with_name(f".{target.name}.lock"), f"dataset {target.name}", wait_seconds=0.0):
-        for leftover in target.parent.glob(f".{target.name}-*{storage.UNFINISHED}"):
-            shutil.rmtree(leftover)
-        unfinished = target.with_name(f".{target.name}-{uuid4().hex}{storage.UNFINISHED}")
-        unfinished.mkdir()
-        try:
-            yield unfinished
-        finally:
-            shutil.rmtree(unfinished, ignore_errors=True)
-
-
-def _publish(unfinished: Path, target: Path) -> None:
-    for file in unfinished.rglob("*"):
-        if file.is_file():
-            file.chmod(0o444)
-    unfinished.rename(target)  # fails where the target has come to be
 
 
 def _refuse_other_columns(query: Query, pinned: Sequence[PinnedTable]) -> None:

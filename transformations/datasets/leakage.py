@@ -6,6 +6,11 @@ compares the dataset's values with it, so that a fault of the point-in-time join
 A row is available from its event timestamp on. Its created timestamp says since when it is known in its present value:
 later than the spine row where it was corrected or came late, which training takes in on purpose ("as corrected"); with
 `as_served` such a row counts as not available.
+
+It takes a source's event time at its word. A column whose value was known only later than that (a flight's delay is
+known at its departure, not at its scheduled time) leaks into every feature of it, and into a spine that carries it,
+without any sign in the data. The remedy is the contract's: an event time at which all columns are known, or a source of
+its own for what is known later.
 """
 
 from __future__ import annotations

@@ -74,7 +74,8 @@ class Availability(_Model):
 
 class Manifest(_Model):
     """See the module. spine_file: the copy beside the manifest. counts: rows of the spine, and those left out, by
-    reason. data_end: from when on labels are unknown. registry: what Feast's registry said of the feature service.
+    reason. data_end: from when on labels are unknown; None without a label. registry: what Feast's registry said of the
+    feature service.
     """
 
     format: Literal[1] = 1
@@ -83,7 +84,7 @@ class Manifest(_Model):
     config: DatasetConfig
     code_revision: str
     libraries: Mapping[str, str]
-    data_end: datetime
+    data_end: datetime | None
     timestamp: str
     views: tuple[PinnedTable, ...]
     spine_tables: tuple[PinnedTable, ...]

@@ -66,6 +66,18 @@ def holding(tables: Sequence[PinnedTable], reason: str, settings: Settings) -> I
         raise
 
 
+def release(reason: str, settings: Settings, but: Sequence[PinnedTable] = ()) -> int:
+    """Give back all versions that are kept for this reason, `but` these; how many. A second time there are none."""
+    kept = {(table.name, table.version) for table in but}
+    released = 0
+    for path in sorted(settings.offline_dir.glob("*/pins.json")):
+        table = OfflineTable(path.parent)
+        for version, reasons in pinned(table).items():
+            if reason in reasons and (table.name, version) not in kept:
+                released += unpin(table, version, reason)
+    return released
+
+
 def refuse_changed(tables: Sequence[PinnedTable], now: Sequence[PinnedTable]) -> None:
     """DataError where the files of a pinned table are not what they were."""
     found = {(table.zone, table.name, table.version): table for table in now}

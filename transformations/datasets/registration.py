@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from feast import FeatureStore
@@ -12,6 +13,27 @@ from feast.saved_dataset import SavedDataset
 from google.protobuf.json_format import ParseDict
 
 from transformations.datasets.manifest import FILE, Manifest
+from transformations.engine.errors import UsageError
+
+
+def _validation_references(name: str, store: FeatureStore) -> Iterator[str]:
+    for reference in store.registry.list_validation_references(store.project):
+        if reference.dataset_name == name:
+            yield f"validation reference {reference.name}"
+
+
+REFERRERS: tuple[Callable[[str, FeatureStore], Iterable[str]], ...] = (_validation_references,)
+"""Who may refer to a dataset by its name, each telling those who do. Its own saved dataset in the registry does not."""
+
+
+def refuse_referred(name: str, store: FeatureStore) -> None:
+    """UsageError where something refers to a dataset, which must then stay as it is."""
+    found = [each for referrer in REFERRERS for each in referrer(name, store)]
+    if found:
+        raise UsageError(
+            f"dataset {name} stays: {', '.join(found)} refers to it. Remove that first, or make a dataset of another "
+            f"name."
+        )
 
 
 def register(store: FeatureStore, manifest: Manifest, folder: Path) -> None:
@@ -30,7 +52,7 @@ def register(store: FeatureStore, manifest: Manifest, folder: Path) -> None:
         storage=SavedDatasetFileStorage(path=str(folder / "*.parquet")),
         tags={
             "manifest": str(folder / FILE),
-            "label": manifest.config.label.column,
+            **({"label": manifest.config.label.column} if manifest.config.label else {}),
             "code_revision": manifest.code_revision,
             **{f"{split.name}.content_hash": split.content_hash for split in manifest.splits},
             **{f"{table.name}.version": str(table.version) for table in manifest.views if table.version is not None},

@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from transformations.datasets.config import SPLITS, DatasetConfig
+from transformations.datasets.config import SCORING, SPLITS, DatasetConfig, LabelConfig
 from transformations.datasets.content_hash import row_hashes
 from transformations.engine.business_days import instant_to_micros
 from transformations.engine.errors import DataError, UsageError
@@ -39,29 +39,31 @@ class Selection:
         return np.concatenate(list(self.rows.values()))
 
 
-def select(spine: Spine, config: DatasetConfig, data_end: datetime) -> Selection:
+def select(spine: Spine, config: DatasetConfig, data_end: datetime | None) -> Selection:
     """The rows of each split. A row at t is of the split that t lies in, if its label's window [t, t + horizon) ends
-    within that split and within the data; at the very boundary is within.
+    within that split and within the data; at the very boundary is within. Without a label every row of a split stays.
 
     Within a split rows stand in the order of a hash of their values and the seed: shuffled, and always alike, in
     whatever order the spine gave them. DataError where a split has no row.
     """
-    label = config.label
-    if label.column not in spine.columns:
-        raise UsageError(f"the spine has no column {label.column!r}, the label. It has {', '.join(spine.columns)}.")
     moments: Int64s = np.asarray(spine.moments.cast(pa.int64()).to_numpy(zero_copy_only=False), dtype=np.int64)
     names, bounds = _bounds(config)
     place = np.searchsorted(bounds[:-1], moments, side="right") - 1
-    reached = moments + label.horizon // timedelta(microseconds=1)
     columns = spine.to_arrow()
-    identity = row_hashes(columns.drop_columns(label.column), config.seed)
-
-    reasons: dict[str, Bools] = {
-        "outside the splits": (place < 0) | (moments >= bounds[-1]),
-        "without a label": ~np.asarray(pc.is_valid(columns[label.column]).to_numpy(), dtype=np.bool_),
-        "label crosses a split boundary": reached > bounds[np.clip(place, 0, None) + 1],
-        "label passes the data's end": reached > instant_to_micros(data_end),
-    }
+    reasons: dict[str, Bools] = {"outside the splits": (place < 0) | (moments >= bounds[-1])}
+    identified = columns
+    if config.label is not None:
+        assert data_end is not None, "labels are known up to some moment"
+        _require_label(config.label, columns)
+        label = columns[config.label.column]
+        identified = columns.drop_columns(config.label.column)
+        reached = moments + config.label.horizon // timedelta(microseconds=1)
+        reasons |= {
+            "without a label": ~np.asarray(pc.is_valid(label).to_numpy(), dtype=np.bool_),
+            "label crosses a split boundary": reached > bounds[np.clip(place, 0, None) + 1],
+            "label passes the data's end": reached > instant_to_micros(data_end),
+        }
+    identity = row_hashes(identified, config.seed)
     if config.sample is not None:
         reasons["not in the sample"] = (identity >> np.uint64(11)) >= np.uint64(config.sample * 2**53)
     kept = np.ones(len(moments), dtype=np.bool_)
@@ -79,10 +81,19 @@ def select(spine: Spine, config: DatasetConfig, data_end: datetime) -> Selection
 def _bounds(config: DatasetConfig) -> tuple[list[str], Int64s]:
     """The names of the splits, and where each begins, with the end of the last one at last."""
     split = config.split
+    if split is None:
+        return [SCORING], np.array([np.iinfo(np.int64).min, _FOREVER], dtype=np.int64)
     starts = {name: moment for name in SPLITS if (moment := getattr(split, name)) is not None}
     end = _FOREVER if split.end is None else instant_to_micros(split.instant(split.end))
     bounds = [*(instant_to_micros(split.instant(moment)) for moment in starts.values()), end]
     return list(starts), np.array(bounds, dtype=np.int64)
+
+
+def _require_label(label: LabelConfig, columns: pa.Table) -> None:
+    if label.column not in columns.column_names:
+        raise UsageError(
+            f"the spine has no column {label.column!r}, the label. It has {', '.join(columns.column_names)}."
+        )
 
 
 def _refuse_empty(rows: Mapping[str, Int64s], dropped: Mapping[str, int], total: int) -> None:

@@ -44,6 +44,43 @@ def test_a_dataset_is_made_proved_listed_and_shown(built: Any, tmp_path: Path) -
     assert "  raw clicks: version 0, 1 files\n" in shown
 
 
+def test_a_dry_run_tells_rows_labels_and_pins_and_writes_nothing(built: Any, tmp_path: Path) -> None:
+    (tmp_path / "reading.yaml").write_text(CONFIG)
+    built.apply()
+
+    told = built.run("dataset", "create", str(tmp_path / "reading.yaml"), "--dry-run")
+
+    assert told.exit_code == 0
+    assert told.stdout.startswith("reading: a dry run, nothing was written\n")
+    assert "train     1  2024-05-01  2024-05-01  100.00% true" in told.stdout
+    assert "test      2  2024-05-02  2024-05-02  50.00% true" in told.stdout
+    assert "label stays, known until 2024-05-11 04:00 UTC\n" in told.stdout
+    assert "  would pin offline user_clicks: version 0, complete through 2024-05-10\n" in told.stdout
+    assert "  would pin raw clicks: version 0\n" in told.stdout
+    assert not built.settings.datasets_dir.exists()
+    assert built.run("dataset", "list", "--json").stdout == "[]\n"
+
+
+def test_a_dataset_without_a_label_is_for_scoring_and_can_be_replaced_and_deleted(built: Any, tmp_path: Path) -> None:
+    file = tmp_path / "reading.yaml"
+    file.write_text(CONFIG.split("label:", maxsplit=1)[0])
+    built.apply()
+
+    made = built.run("dataset", "create", str(file))
+    assert "scoring     3  2024-05-01  2024-05-02" in made.stdout
+    assert "no label: for scoring\n" in made.stdout
+    assert "it cannot know: a column of the source or spine that is known only after its event time" in made.stdout
+
+    file.write_text(CONFIG)
+    assert "label stays" in built.run("dataset", "create", str(file), "--replace").stdout
+    (listed,) = json.loads(built.run("dataset", "list", "--json").stdout)
+    assert listed["label"] == "stays"
+
+    deleted = built.run("dataset", "delete", "reading")
+    assert deleted.stdout == "reading: deleted; 1 versions of tables are no longer pinned for it\n"
+    assert built.run("dataset", "delete", "reading").exit_code == 2
+
+
 def test_an_unknown_dataset_is_answered_with_the_nearest(world: Any) -> None:
     result = world.run("dataset", "verify", "reading")
     assert result.exit_code == 2

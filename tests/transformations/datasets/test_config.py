@@ -49,7 +49,11 @@ def test_a_configuration_is_named_as_its_file_and_has_defaults(tmp_path: Path) -
         ("America/New_York", "Mars", "visits_2024.yaml: split: there is no time zone 'Mars'"),
         ("feature_service:", "sample: 1.5\nfeature_service:", "visits_2024.yaml: sample: should be less than or equal"),
         ("feature_service:", "name: ../up\nfeature_service:", "visits_2024.yaml: name: .*should match pattern"),
-        (WHOLE, "- 1", "visits_2024.yaml holds no keys. A dataset needs feature_service, spine, label, split"),
+        (
+            WHOLE,
+            "- 1",
+            "visits_2024.yaml holds no keys. A dataset needs feature_service, spine, and for training label and split",
+        ),
         (WHOLE, "a: [", "visits_2024.yaml is no YAML"),
     ],
 )

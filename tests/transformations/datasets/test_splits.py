@@ -124,3 +124,17 @@ def test_an_empty_split_and_a_missing_label_are_refused() -> None:
         )
     with pytest.raises(UsageError, match=r"the spine has no column 'clicked', the label\. It has user_id"):
         select(spine(after(days=1)), config(label={"column": "clicked", "horizon": "1 day"}), DATA_END)
+
+
+def test_without_a_label_every_row_is_for_scoring_and_the_splits_are_by_time_alone() -> None:
+    moments = [after(days=8), after(days=10, hours=-1), after(days=40)]
+    whole = select(spine(*moments, labels=[None, True, None]), config(label=None, split=None), None)
+    assert {name: sorted(places.tolist()) for name, places in whole.rows.items()} == {"scoring": [0, 1, 2]}
+    assert whole.dropped == {"outside the splits": 0}
+    split = select(spine(*moments), config(label=None, split={"train": "2024-05-01", "test": "2024-05-21"}), None)
+    assert {name: sorted(places.tolist()) for name, places in split.rows.items()} == {"train": [0, 1], "test": [2]}
+
+
+def test_a_label_needs_splits() -> None:
+    with pytest.raises(ValueError, match="split is missing"):
+        config(split=None)

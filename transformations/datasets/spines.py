@@ -1,0 +1,110 @@
+"""Where a dataset's rows come from: a query over tables at their versions, or a file, which is copied."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from transformations.datasets.config import DatasetConfig
+from transformations.datasets.manifest import Manifest, PinnedFile
+from transformations.engine import storage
+from transformations.engine.business_days import start_of_day
+from transformations.engine.errors import DataError, UsageError
+from transformations.engine.raw_zone import RawTable
+from transformations.engine.settings import Settings
+from transformations.stores.training.spine_sql import RAW, Query, read_query
+from validation.contracts import read_contract
+
+_SPINES = (".parquet", ".csv")
+
+
+def query_of(config: DatasetConfig, pins: Mapping[tuple[str, str], int | None]) -> Query | None:
+    """The spine's query over the versions that are pinned, over the newest of the rest; None where it is a file."""
+    text = config.spine.query
+    if text is None:
+        return None
+    query = read_query(text, {key: version for key, version in pins.items() if version is not None})
+    if query.volatile:
+        raise UsageError(
+            f"spine.query: {', '.join(query.volatile)} would give other rows the next time. Write moments as literals, "
+            f"and sample with `sample` and `seed`."
+        )
+    return query
+
+
+def read_spine(file: Path) -> pa.Table:
+    """The rows of a spine's file."""
+    import pyarrow.csv
+
+    if file.suffix == ".csv":
+        return pyarrow.csv.read_csv(file)
+    return pq.read_table(file, partitioning=None)
+
+
+def file_of(config: DatasetConfig, folder: Path) -> Path | None:
+    """The spine's file; None where it is a query."""
+    if config.spine.file is None:
+        return None
+    file = folder / config.spine.file
+    if file.suffix not in _SPINES:
+        raise UsageError(f"spine.file: {file} is neither {' nor '.join(_SPINES)}. Give one of these, or a query.")
+    if not file.is_file():
+        raise UsageError(f"spine.file: there is no file {file}. Its path counts from the configuration's folder.")
+    return file
+
+
+def copied(config: DatasetConfig, folder: Path, unfinished: Path) -> PinnedFile | None:
+    """A copy of the spine's file in the dataset's folder."""
+    file = file_of(config, folder)
+    if file is None:
+        return None
+    copy = unfinished / "spine" / file.name
+    copy.parent.mkdir()
+    shutil.copyfile(file, copy)
+    return PinnedFile(path=f"spine/{file.name}", size=copy.stat().st_size, sha256=storage.content_hash(copy))
+
+
+def restored(manifest: Manifest, folder: Path, unfinished: Path) -> Path | None:
+    """A copy of the spine's file that lies beside a manifest; DataError where it is another file."""
+    pinned = manifest.spine_file
+    if pinned is None:
+        return None
+    file = folder / pinned.path
+    if not file.is_file() or storage.content_hash(file) != pinned.sha256:
+        raise DataError(
+            f"{file} is not the spine's file of dataset {manifest.name} (SHA-256 {pinned.sha256}). It belongs beside "
+            f"the manifest."
+        )
+    copy = unfinished / pinned.path
+    copy.parent.mkdir()
+    shutil.copyfile(file, copy)
+    return copy
+
+
+def data_end_of(config: DatasetConfig, query: Query | None, settings: Settings) -> datetime | None:
+    """From when on labels are unknown: where the first of the query's raw sources ends, or earlier if so configured.
+
+    None where there is no label.
+    """
+    if config.label is None:
+        return None
+    ends = []
+    for table in query.tables if query else ():
+        if table.zone == RAW:
+            contract = read_contract(table.name, settings.contracts)
+            through = RawTable(contract, settings.raw_dir).snapshot(table.version).complete_through
+            if through is not None:
+                ends.append(start_of_day(through + timedelta(days=1), contract.business_day_zone))
+    if config.label.known_until is not None:
+        ends.append(config.instant(config.label.known_until))
+    if not ends:
+        raise UsageError(
+            "label.known_until is missing: the spine is no query of a raw source that has events, so nothing tells "
+            "from when on labels are unknown. Give that moment."
+        )
+    return min(ends)
