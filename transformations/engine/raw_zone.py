@@ -244,6 +244,12 @@ class RawTable:
             return None
         first = self.contract.valid_from if before is None else now
         moment = _utc(asked or first or now)
+        if moment > _utc(now) + self.contract.future_allowed:
+            raise DataError(
+                f"{name}: content that holds from {moment.isoformat()} lies after the clock ({_utc(now).isoformat()}), "
+                f"and nothing of before then could follow it. Mend --valid-from or the contract's validFrom, or state "
+                f"in the contract by how much it may lie ahead: futureAllowed."
+            )
         newest = max((drop.valid_from for drop in before.drops if drop.valid_from), default=None) if before else None
         if newest is not None and moment < newest:
             raise DataError(

@@ -17,13 +17,11 @@ _UNITS = {
 _MOST = 100_000
 
 
-def future_allowed(properties: Node, event_time: str | None) -> timedelta:
-    """How far a row may lie after the clock; nothing by default."""
+def future_allowed(properties: Node) -> timedelta:
+    """How far a row, or the moment from which a drop holds, may lie after the clock; nothing by default."""
     text = properties.optional("futureAllowed", str, "a duration, such as PT2H or P1D")
     if text is None:
         return timedelta(0)
-    if event_time is None:
-        raise properties.error("futureAllowed", "is given, yet there is no eventTime that could lie ahead. Remove it.")
     duration = duration_of(text)
     if duration is None:
         raise properties.error("futureAllowed", f"is {text!r}. Write a duration as ISO 8601 has it: PT2H, P1D, P2W.")

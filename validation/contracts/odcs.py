@@ -60,7 +60,7 @@ def contract_of_file(path: Path) -> Contract:
         form=file_form(properties, columns),
         declares_zone=properties.values.get("timestampZone") is not None,
         path=path,
-        future_allowed=future_allowed(properties, event_time),
+        future_allowed=future_allowed(properties),
         supersedes_allowed=supersedes_allowed(properties, event_time),
         freshness=freshness(document, event_time),
         delivered=local_path(document),

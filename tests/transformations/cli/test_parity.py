@@ -97,6 +97,25 @@ def test_nothing_to_compare_is_no_green_light(world: Any) -> None:
     assert world.run("parity", "--allow", "uncompared").exit_code == 0
 
 
+def test_days_taken_back_are_no_zeros_in_training_nor_online(served: Any) -> None:
+    def online() -> list[object]:
+        asked = {"features": ["user_clicks:clicks_count_7d"], "entity_rows": [{"user_id": 1}]}
+        return open_store(served.settings).get_online_features(**asked).to_dict()["clicks_count_7d"]
+
+    assert online() == [0]  # no click in the week before 11 May
+    assert served.run("ingest", "clicks", "--complete-through", "2024-05-03", "--correction").exit_code == 0
+    assert served.run("build").exit_code == 0
+    while commands := [each["command"] for each in json.loads(served.run("status", "--json").stdout)["views"]]:
+        if not any(commands):
+            break
+        load = next(command for command in commands if command)
+        assert load.startswith("feast -c feature_repo materialize 1970-01-01T00:00:00 ")
+        served.materialize(load.split()[5] + "+00:00")
+
+    assert served.run("parity", "--all").exit_code == 0
+    assert online() == [2]  # as-of 4 May, the last that is known of
+
+
 def test_a_lost_row_is_skew_and_ends_with_exit_code_3(served: Any) -> None:
     lose_row_of_user_1(served)
 

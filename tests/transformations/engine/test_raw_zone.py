@@ -1,6 +1,6 @@
 """The raw zone: drops become visible whole, corrections and retractions win, nothing is stored twice."""
 
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -199,9 +199,9 @@ def test_a_key_that_vanished_from_a_snapshot_has_null_attributes_from_then_on(tm
     table.append(things((1, "red")), origin("second.parquet"), valid_from=moment("2020-02-01"))
     assert current(table, "id", "colour", "_event_timestamp")[-1] == (2, None, moment("2020-02-01"))
 
-    assert table.append(things((1, "red")), origin("third.parquet"), valid_from=moment("2020-02-02")) is None
-    table.append(things((1, "red"), (2, "blue")), origin("fourth.parquet"), valid_from=moment("2020-02-03"))
-    assert current(table, "id", "colour", "_event_timestamp")[-1] == (2, "blue", moment("2020-02-03"))
+    assert table.append(things((1, "red")), origin("third.parquet"), valid_from=moment("2020-02-01 01:00")) is None
+    table.append(things((1, "red"), (2, "blue")), origin("fourth.parquet"), valid_from=moment("2020-02-01 02:00"))
+    assert current(table, "id", "colour", "_event_timestamp")[-1] == (2, "blue", moment("2020-02-01 02:00"))
 
 
 def test_a_snapshot_of_the_same_moment_corrects_it(tmp_path):
@@ -220,6 +220,16 @@ def test_a_snapshot_before_the_newest_moment_is_refused(tmp_path):
     table.append(things((1, "red")), origin("first.parquet"), valid_from=moment("2020-02-01"))
     with pytest.raises(DataError, match=r"holds from 2020-02-01.*after 2020-01-01.*--valid-from"):
         table.append(things((1, "green")), origin("second.parquet"), valid_from=moment("2020-01-01"))
+
+
+def test_content_that_would_hold_from_after_the_clock_is_refused(tmp_path):
+    ahead = moment("2020-02-01 12:00:01")  # a second after NOW
+    with pytest.raises(DataError, match=r"holds from 2020-02-01T12:00:01\+00:00 lies after the clock"):
+        RawTable(attributes(), tmp_path).append(things((1, "red")), origin(), valid_from=ahead)
+    with pytest.raises(DataError, match=r"or the contract's validFrom"):
+        RawTable(attributes(valid_from=ahead), tmp_path).append(things((1, "red")), origin())
+    allowed = attributes(future_allowed=timedelta(seconds=1))
+    assert RawTable(allowed, tmp_path).append(things((1, "red")), origin(), valid_from=ahead).rows == 1
 
 
 def test_attributes_that_are_appended_never_vanish(tmp_path):
