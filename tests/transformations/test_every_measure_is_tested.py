@@ -1,18 +1,13 @@
 """Every measure and every on-demand function of a domain file has a test of its meaning, in the test of that domain."""
 
-import importlib
-import pkgutil
 from pathlib import Path
-from types import ModuleType
 
 import pyarrow.compute as pc
 import pytest
 
-import transformations
 from transformations import Count, Float64, Sum, WindowedFeatures, at_least, days, on_demand
-from transformations.engine.definitions import PlainFeatures
+from transformations.cli.house_rules import untested_of_domains
 from transformations.engine.errors import UsageError
-from transformations.engine.functions import RowFunction
 from transformations.engine.testing import untested_functions, untested_measures, windows_of
 
 
@@ -36,25 +31,8 @@ USER_SPEND = WindowedFeatures(
 
 
 def test_every_measure_and_function_of_a_domain_is_tested_there() -> None:
-    missing = {}
-    for domain in (info.name for info in pkgutil.iter_modules(transformations.__path__) if not info.ispkg):
-        module = importlib.import_module(f"transformations.{domain}")
-        tests = [path for path in [Path(__file__).with_name(f"test_{domain}.py")] if path.is_file()]
-        untested = untested_measures(definitions_of(module), tests) + untested_functions(on_demand_of(module), tests)
-        if untested:
-            missing[f"test_{domain}.py"] = untested
+    missing = untested_of_domains(Path(__file__).parents[2])
     assert not missing, "ask for each of these by as_of(…), or call the function, in the test beside this one"
-
-
-def definitions_of(module: ModuleType) -> list[WindowedFeatures | PlainFeatures]:
-    return [value for value in vars(module).values() if isinstance(value, WindowedFeatures | PlainFeatures)]
-
-
-def on_demand_of(module: ModuleType) -> list[RowFunction]:
-    """The row functions that the module itself declares, but for derived columns: these show in their measures."""
-    derived = {function.name for definition in definitions_of(module) for function in definition.derived}
-    functions = [value for value in vars(module).values() if isinstance(value, RowFunction)]
-    return [each for each in functions if each.function.__module__ == module.__name__ and each.name not in derived]
 
 
 @pytest.fixture

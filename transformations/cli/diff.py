@@ -45,16 +45,23 @@ def diff(ctx: click.Context, as_json: bool) -> None:
     """Show what `feast apply` would change: features added, changed and removed, and what that means.
 
     Compares feature_repo/ with Feast's registry by Feast's own plan, which it replaces for reading. Refuses a
-    service in which two values would have one name, as `feast plan` and `feast apply` do.
+    service in which two values would have one name, as `feast plan` and `feast apply` do. Names the house rules that
+    are broken, which `make test` refuses.
     """
+    from transformations.cli.house_rules import rules_broken_by_repository, say_broken
+    from transformations.cli.repository import read_contents
+
     settings = get_settings()
     changes = read_changes(settings)
     rebuilds = rebuild_costs(changes.computed, settings)
+    rules = rules_broken_by_repository(read_contents(settings), settings.project_root)
     if as_json:
         rebuilt = [asdict(rebuild) for rebuild in rebuilds]
-        print_json({**asdict(changes), "rebuilt": rebuilt, "is_destructive": changes.is_destructive})
+        facts = {"rebuilt": rebuilt, "is_destructive": changes.is_destructive, "broken_rules": rules}
+        print_json(asdict(changes) | facts)
     else:
         _print(changes, rebuilds)
+        say_broken(rules)
     ctx.exit(_DESTRUCTIVE if changes.is_destructive else 0)
 
 

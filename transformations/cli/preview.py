@@ -36,9 +36,11 @@ whose `available_after` has passed.
 def preview(view: str, key: str, at: str | None, as_json: bool) -> None:
     """Compute the features of KEY in VIEW from raw events, by definition.
 
-    KEY is the value of the view's join key, or `column=value,column=value`. Nothing is built, applied or written.
+    KEY is the value of the view's join key, or `column=value,column=value`. Nothing is built, applied or written. The
+    house rules that the view breaks are named, which `make test` refuses.
     """
     from transformations.cli.entity_events import entity_events
+    from transformations.cli.house_rules import rules_broken_by_view, say_broken
     from transformations.engine.business_days import start_of_day
     from transformations.engine.reference import reference_row
 
@@ -48,20 +50,23 @@ def preview(view: str, key: str, at: str | None, as_json: bool) -> None:
     as_of = as_of_day(asked_moment(at, settings), resolved)
     events = entity_events(resolved, entity, settings)
     row = reference_row(resolved, events, as_of)
+    rules = rules_broken_by_view(resolved, settings.project_root)
     used = sum(1 for event in events if event["_event_timestamp"] < start_of_day(as_of, resolved.zone))
     if as_json:
-        print_json(_document(resolved, entity, as_of, used, row))
+        print_json(_document(resolved, entity, as_of, used, row) | {"broken_rules": rules})
         return
     available = available_from(as_of, resolved)
     say(f"{view} of {_words(entity)}, as-of {as_of} ({resolved.zone}), servable from {available:%Y-%m-%d %H:%M} UTC")
     if row is None:
         say(f"never seen before {as_of}: every feature is null, or its declared `unseen` value")
+        say_broken(rules)
         return
     units = {feature.name: feature.declared.aggregation.unit for feature in resolved.features}
     rows = [(name, _shown(value), units[name]) for name, value in row.items()]
     print_table(["Feature", "Value", "Unit"], rows)
     say(f"from {used:,} of {len(events):,} events of this key in {resolved.contract.name}")
     _warn_if_incomplete(resolved, as_of, settings)
+    say_broken(rules)
 
 
 def _resolved(view: str, settings: Settings) -> Resolved:

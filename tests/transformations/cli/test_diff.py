@@ -172,3 +172,17 @@ def test_another_computation_under_the_same_name_is_shown_as_such(built: Any) ->
     assert "available_after: 2 hours → 4 hours" in result.stdout
     assert "computation: " in result.stdout
     assert "to rebuild: user_clicks" in result.stdout
+
+
+def test_the_house_rules_that_the_tests_would_refuse_are_said_before(world: Any) -> None:
+    world.rewrite(('name="attention_seconds"', 'name="attention"'))
+
+    result = world.run("diff")
+
+    assert "house rules broken: " in result.stderr
+    unnamed = (
+        "feature user_clicks:attention_sum_7d is in seconds, and its name does not say so. Put seconds into its name."
+    )
+    assert f"  {unnamed}\n" in result.stderr
+    assert "  user_clicks.attention has no test. Ask for it by as_of(…), or call the function, in" in result.stderr
+    assert unnamed in json.loads(world.run("diff", "--json").stdout)["broken_rules"]

@@ -106,3 +106,14 @@ def test_a_source_that_was_never_ingested_is_named_with_its_command(world: Any) 
 
     assert result.exit_code == 3
     assert "features ingest clicks FILE" in result.output
+
+
+def test_the_house_rules_that_the_view_breaks_are_said_beside_its_values(world: Any) -> None:
+    world.deliver_all()
+    world.rewrite(('name="attention_seconds"', 'name="attention"'))
+
+    result = world.run("preview", "user_clicks", "1", "--at", "2024-05-02")
+
+    assert "feature user_clicks:attention_sum_7d is in seconds, and its name does not say so." in result.stderr
+    assert "user_clicks.attention has no test." in result.stderr
+    assert "user_topics" not in result.stderr
