@@ -89,7 +89,7 @@ def test_a_day_beyond_what_is_complete_is_remarked(world: Any) -> None:
     ("arguments", "complaint"),
     [
         (["user_click", "1"], "did you mean 'user_clicks'?"),
-        (["user_clicks", "one"], "user_id is Int64. Write a whole number."),
+        (["user_clicks", "one"], "user_id is Int64. Write a whole number of at most 64 bits"),
         (["user_topics", "1"], "Write user_id=…,topic=…"),
         (["user_clicks", "1", "--at", "soon"], "neither a day (2020-02-01) nor a moment"),
     ],
