@@ -74,7 +74,18 @@ class History:
                     f"{self.name}: its files have no column {name!r}: {nearest(name, rows.types)}. "
                     f"Build the table again (`features build`), or correct the view."
                 )
+        self._check_moments(rows.types)
         return rows
+
+    def _check_moments(self, types: Mapping[str, str]) -> None:
+        """A text is no moment: DuckDB reads `epoch`, and takes `EST` and the like for zones."""
+        for name in (self.timestamp, self.created):
+            kind = types.get(self.column(name)) if name else None
+            if kind and not kind.startswith(("TIMESTAMP", "DATE")):
+                raise DataError(
+                    f"{self.name}: its files hold {kind} in {self.column(name or '')!r}, the moment of each row. "
+                    f"Write that column as timestamps."
+                )
 
 
 def history_of(view: FeatureView, repo_path: Path | str | None, version: int | None = None) -> History:

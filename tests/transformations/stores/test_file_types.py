@@ -8,11 +8,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from feast.types import Bool, FeastType, Float64, Int64, String
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
 from redis import Redis
 
 from transformations.engine.errors import DataError
 
-from .paths import entity, everywhere, pulled, rows, trained, visits
+from .paths import entity, everywhere, pulled, rows, served, trained, visits
 from .training_rows import Store
 
 LARGE = 2**53 + 1
@@ -106,6 +108,33 @@ def test_a_name_that_files_spell_differently_is_refused(store_of: Store, tmp_pat
     store = store_of(entity(), view := visits(path, {"n": Int64}))
     with pytest.raises(DataError, match=r"no column 'n' everywhere: .*b\.parquet calls it 'N'"):
         trained(store, view, [1, 2])
+
+
+@pytest.mark.parametrize("moments", [["2024-05-01 10:00:00 EST"], ["epoch"], [1_714_557_600]])
+def test_a_moment_is_a_timestamp_and_neither_text_nor_a_number(
+    store_of: Store, redis: Redis, tmp_path: Path, moments: list[Any]
+) -> None:
+    table = rows(n=[1]).drop_columns("event_timestamp").append_column("event_timestamp", pa.array(moments))
+    pq.write_table(table, tmp_path / "visits.parquet")
+    store = store_of(entity(), view := visits(tmp_path / "visits.parquet", {"n": Int64}))
+    for read in (trained, served, pulled):
+        with pytest.raises(DataError, match=r"visits: its files hold (VARCHAR|BIGINT) in 'event_timestamp'"):
+            read(store, view, [1])
+
+
+@given(
+    cents=st.lists(st.integers(-(10**10) + 1, 10**10 - 1), min_size=1),
+    places=st.integers(0, 10),
+)
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=20)
+@example(cents=[35, 286_785, 1, 10], places=2)
+def test_a_decimal_as_a_float_is_the_nearest_one_on_every_path(
+    store_of: Store, redis: Redis, tmp_path: Path, cents: list[int], places: int
+) -> None:
+    numbers = [Decimal(cent).scaleb(-places) for cent in cents]
+    pq.write_table(rows(n=pa.array(numbers, pa.decimal128(10, places))), tmp_path / "visits.parquet")
+    store = store_of(entity(), view := visits(tmp_path / "visits.parquet", {"n": Float64}))
+    assert everywhere(store, view, range(1, len(numbers) + 1)) == {"n": [float(number) for number in numbers]}
 
 
 def test_a_file_that_is_no_parquet_file_is_named(store_of: Store, tmp_path: Path) -> None:
