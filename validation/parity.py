@@ -76,6 +76,8 @@ def check_parity(store: FeatureStore, service: str, spine: pa.Table) -> ParityRe
     import pandas as pd
 
     settings = get_settings()
+    if not spine.num_rows:
+        raise UsageError(f"parity of {service}: no row is asked for, and nothing compared is no parity. Give some.")
     if settings.clock is None:
         raise UsageError(
             f"parity of {service} needs one moment for both paths, and the wall clock moves on between them. "

@@ -97,6 +97,11 @@ def test_the_present_must_stand_still_while_two_paths_are_asked() -> None:
         check_parity(None, "churn_v1", SPINE)  # type: ignore[arg-type]
 
 
+def test_nothing_compared_is_no_parity() -> None:
+    with pytest.raises(UsageError, match="no row is asked for, and nothing compared is no parity"):
+        check_parity(None, "churn_v1", SPINE.slice(0, 0))  # type: ignore[arg-type]
+
+
 def test_entities_of_several_views_are_put_together_by_the_keys_that_they_share() -> None:
     carts = pa.table({"user": [1, 1, 2], "shop": ["a", "b", "c"]})
     tastes = pa.table({"user": [1, 3], "topic": ["cats", "dogs"]})

@@ -98,6 +98,11 @@ def data_end_of(config: DatasetConfig, query: Query | None, settings: Settings) 
         if table.zone == RAW:
             contract = read_contract(table.name, settings.contracts)
             through = RawTable(contract, settings.raw_dir).snapshot(table.version).complete_through
+            if through is None and contract.event_time is not None:
+                raise DataError(
+                    f"no day of {table.name} is complete, so of no row the label is known. Say how far it is: "
+                    f"features ingest {table.name} --complete-through DAY"
+                )
             if through is not None:
                 ends.append(start_of_day(through + timedelta(days=1), contract.business_day_zone))
     if config.label.known_until is not None:

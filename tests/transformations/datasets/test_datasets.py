@@ -25,6 +25,9 @@ from transformations.datasets.create import rebuild, verify
 from transformations.datasets.manifest import read_manifest
 from transformations.engine.errors import DataError, UsageError
 from transformations.engine.pins import pinned
+from transformations.engine.raw_files import source_schema
+from transformations.engine.raw_zone import Origin, RawTable
+from validation.contracts import read_contract
 
 
 def test_a_dataset_holds_spine_label_features_and_split_of_the_rows_whose_label_is_known(world: World) -> None:
@@ -130,6 +133,15 @@ def test_feast_knows_the_dataset_with_its_splits_and_its_service(world: World) -
     assert saved.tags["user_spend.version"] == "0"
     relations, _ = RegistryLineageGenerator().generate_lineage(world.store.registry.proto())
     assert "visits_2024" in {relation.target.name for relation in relations}
+
+
+def test_where_no_day_is_complete_no_label_is_known(world: World) -> None:
+    shutil.rmtree(world.settings.raw_dir / "visits")
+    contract = read_contract("visits", world.settings.contracts)
+    origin = Origin("nothing.parquet", "0", datetime(2024, 7, 1, tzinfo=UTC))
+    RawTable(contract, world.settings.raw_dir).append(source_schema(contract).empty_table(), origin)
+    with pytest.raises(DataError, match=r"no day of visits is complete, so of no row the label is known"):
+        world.create()
 
 
 def test_a_dataset_is_never_written_again(world: World) -> None:
