@@ -58,11 +58,15 @@ class Seen:
 
 @dataclass(frozen=True)
 class SeenFile:
-    """What a file holds: its number of rows, its columns, and the texts that mean null in it."""
+    """What a file holds: its number of rows, its columns, the texts that mean null in it, and what no dtype holds.
+
+    unreadable: by column, its stored type.
+    """
 
     rows: int
     columns: tuple[Seen, ...]
     null_tokens: tuple[str, ...]
+    unreadable: Mapping[str, str]
 
 
 def look(connection: DuckDBPyConnection, file: DropFile) -> SeenFile:
@@ -74,23 +78,30 @@ def look(connection: DuckDBPyConnection, file: DropFile) -> SeenFile:
     if not rows:
         raise DataError(f"{file.name} has no rows to draft a contract from. Give a file with some.")
     values = [_Values(connection, file, name, number) for number, name in enumerate(names)]
-    found = [_read(each, file, name, rows) for each, name in zip(values, _contract_names(names), strict=True)]
-    narrower = {token for column in found if column.dtype != "String" or column.reading.note for token in column.tokens}
+    found = [(each, _read(each, name, rows)) for each, name in zip(values, _contract_names(names), strict=True)]
+    read = [(each, column) for each, column in found if column is not None]
+    if not read:
+        raise DataError(
+            f"{file.name}: column {names[0]!r} is {file.types[names[0]]}, which no dtype of ours holds, and there is "
+            f"no other. Deliver it as a number, text, boolean, date or timestamp."
+        )
+    narrower = {
+        token for _, column in read if column.dtype != "String" or column.reading.note for token in column.tokens
+    }
     null_tokens = tuple(token for token in NULL_TOKENS if token in narrower)
-    columns = [each.measured(column, null_tokens) for each, column in zip(values, found, strict=True)]
-    whole = [(each, column) for each, column in zip(values, columns, strict=True) if not column.nulls]
+    columns = [each.measured(column, null_tokens) for each, column in read]
+    whole = [(each, column) for (each, _), column in zip(read, columns, strict=True) if not column.nulls]
     canonical = "".join(f", {each.canonical(column)} AS {identifier(column.name)}" for each, column in whole)
     connection.execute(f"CREATE TEMP VIEW {TABLE} AS SELECT {ROW}{canonical} FROM delivered")
-    return SeenFile(rows, tuple(columns), null_tokens)
+    unreadable = {each.name: each.kind for each, column in found if column is None}
+    return SeenFile(rows, tuple(columns), null_tokens, unreadable)
 
 
-def _read(values: _Values, file: DropFile, name: str, rows: int) -> Seen:
+def _read(values: _Values, name: str, rows: int) -> Seen | None:
+    """The column as it is read; None where no dtype holds it."""
     fitting = values.fitting(rows)
     if not fitting:
-        raise DataError(
-            f"{file.name}: column {values.name!r} is {values.kind}, which no dtype of ours holds. Leave it out of the "
-            f"file, name it in ignoredColumns, or deliver it as a number, text, boolean, date or timestamp."
-        )
+        return None
     first = fitting[0]
     rivals = [each.form for each in fitting if each.form and first.form and not same_form(each.form, first.form)]
     return Seen(name, values.name, first, tuple(form for form in rivals if form), values.tokens)

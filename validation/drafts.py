@@ -136,6 +136,10 @@ class _Draft:
             counts = ", ".join(f"{column.name} {sum(n.values()):,}" for column, n in self._tokens())
             yield from _property("nullTokens", json.dumps(self.seen.null_tokens), f"cells with it: {counts}")
 
+        if unreadable := self.seen.unreadable:
+            types = ", ".join(f"{name} is {kind}" for name, kind in unreadable.items())
+            yield from _property("ignoredColumns", json.dumps([*unreadable]), f"no dtype of ours holds them: {types}")
+
     def _tokens(self) -> Iterator[tuple[Seen, dict[str, int]]]:
         for column in self.seen.columns:
             if found := {token: n for token, n in column.tokens.items() if token in self.seen.null_tokens}:
@@ -150,7 +154,8 @@ class _Draft:
             yield f"without nulls{left_out}. Without a key, corrections and retractions are impossible"
             return
         if not self.key:
-            yield f"nothing to see in {self.seen.rows:,} row; without a key, corrections and retractions are impossible"
+            why = f"each of the {len(nulls)} columns has nulls" if tried == 0 else "one row shows none"
+            yield f"no guess, since {why}; without a key, corrections and retractions are impossible"
             return
         narrowest = (
             "no narrower set is" if self.guess.is_complete else "a narrower set may be, the search was cut short"
@@ -217,9 +222,10 @@ def _measures(column: Seen) -> Iterator[str]:
 def _seen(column: Seen) -> str:
     if column.lowest is None or column.highest is None:
         return "seen: nothing but null"
+    seen = f"seen, if read by {column.reading.form}:" if column.rivals else "seen:"
     if column.values:
-        return f"seen: {', '.join(_short(value) for value in column.values)}"
-    return f"seen: {_short(column.lowest)} to {_short(column.highest)}, {column.distinct:,} different"
+        return f"{seen} {', '.join(_short(value) for value in column.values)}"
+    return f"{seen} {_short(column.lowest)} to {_short(column.highest)}, {column.distinct:,} different"
 
 
 def _few(names: Sequence[str]) -> str:

@@ -224,3 +224,23 @@ def test_nothing_can_be_drafted_from_nothing(tmp_path):
     pq.write_table(pa.table({"a": [[1]]}), tmp_path / "lists.parquet")
     with pytest.raises(DataError, match=r"column 'a' is BIGINT\[\], which no dtype of ours holds"):
         draft_contract(tmp_path / "lists.parquet")
+
+
+def test_columns_that_no_dtype_holds_are_left_out_and_named(tmp_path):
+    pq.write_table(pa.table({"a": [[1]], "b": [1]}), tmp_path / "lists.parquet")
+    text = draft_contract(tmp_path / "lists.parquet")
+    assert "- property: ignoredColumns\n" in text
+    assert 'value: ["a"]  # no dtype of ours holds them: a is BIGINT[]\n' in text
+    assert list(columns_of(text)) == ["b"]
+
+
+def test_what_was_seen_of_a_time_whose_form_is_open_says_how_it_was_read(tmp_path):
+    (tmp_path / "days.csv").write_text("day\n05/06/2024\n")
+    text = draft_contract(tmp_path / "days.csv")
+    assert "# seen, if read by %d/%m/%Y: 2024-06-05\n" in text
+    assert 'value: FILL IN  # "%d/%m/%Y" and "%m/%d/%Y" fit every value; which is meant?' in text
+
+
+def test_where_every_column_has_nulls_no_key_is_guessed(tmp_path):
+    pq.write_table(pa.table({"a": [1, None]}), tmp_path / "nulls.parquet")
+    assert "# key: no guess, since each of the 1 columns has nulls" in draft_contract(tmp_path / "nulls.parquet")

@@ -36,7 +36,8 @@ def contract() -> None:
 def draft(file: Path, name: str | None, write: bool) -> None:
     """Write a contract's first version from FILE (Parquet or CSV).
 
-    Columns, types, nulls and a key that fits are read from the data; what only you can know is marked FILL IN.
+    Columns, types, nulls and ranges are read from the whole file; what only you can know is marked FILL IN, also
+    whether the key that fits the file is one for ever.
     """
     from validation.drafts import draft_contract, source_name, write_draft
 
