@@ -78,14 +78,13 @@ def check(context: click.Context, source: str, file: Path, as_json: bool) -> Non
 @json_option
 def list_(as_json: bool) -> None:
     """List the sources that have a contract."""
-    from validation.contracts import contract_names, read_contract
-
     folder = get_settings().contracts
-    contracts = [read_contract(name, folder) for name in contract_names(folder)]
+    contracts, faults = _readable(folder)
     if as_json:
-        print_json([_summary(each) for each in contracts])
+        unread = [{"source": name, "error": fault} for name, fault in faults.items()]
+        print_json([*map(_summary, contracts), *unread])
         return
-    if not contracts:
+    if not contracts and not faults:
         say(f"No contract in {folder}. Draft the first: features contract draft FILE --write")
         return
     rows = [
@@ -93,6 +92,21 @@ def list_(as_json: bool) -> None:
         for each in contracts
     ]
     print_table(["Source", "Delivery", "Event time", "Key"], rows)
+    for fault in faults.values():
+        say(f"not usable yet: {fault}")
+
+
+def _readable(folder: Path) -> tuple[list[Contract], dict[str, str]]:
+    """The contracts that can be read, and the first line of what is wrong with each other, such as a draft's marks."""
+    from validation.contracts import ContractError, contract_names, read_contract
+
+    contracts, faults = [], {}
+    for name in contract_names(folder):
+        try:
+            contracts.append(read_contract(name, folder))
+        except ContractError as error:
+            faults[name] = str(error).splitlines()[0]
+    return contracts, faults
 
 
 @contract.command()

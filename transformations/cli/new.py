@@ -76,6 +76,10 @@ def _write(domain: str, source: str | None, key: str | None, service: str | None
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_text(file.text)
         say(f"written: {file.path}")
+    if source is not None and not any("Sum(" in file.text or "Mean(" in file.text for file in files):
+        say(
+            f"no number of {source} has a unit of measure in its contract, so only events or attributes are offered yet"
+        )
     contract = files[0].path.stem if source is None else source
     test = files[-1].path
     say("next:")

@@ -84,6 +84,24 @@ def test_contracts_are_listed(filled_in: Path) -> None:
     assert [each["source"] for each in json.loads(invoke("list", "--json").stdout)] == ["clicks"]
 
 
+def test_a_draft_beside_other_contracts_hides_none_of_them(filled_in: Path) -> None:
+    invoke("draft", "clicks.parquet", "--name", "taps", "--write")
+    text = invoke("list").stdout
+    assert text.splitlines()[1].split() == ["clicks", "append", "at", "id"]
+    assert "not usable yet: taps.yaml: " in text
+    assert "marks still say 'FILL IN'. Fill them in:\n" in text
+    assert [each["source"] for each in json.loads(invoke("list", "--json").stdout)] == ["clicks", "taps"]
+
+
+def test_a_check_lists_every_open_mark_at_once(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    invoke("draft", "clicks.parquet", "--write")
+    assert run(["contract", "check", "clicks", "clicks.parquet"]) == 3
+    listed = capsys.readouterr().err.splitlines()
+    marks = sum("FILL IN  #" in line for line in (folder / "clicks.yaml").read_text().splitlines())
+    assert listed[0] == f"Error: clicks.yaml: {marks} marks still say 'FILL IN'. Fill them in:"
+    assert len(listed) == marks + 1
+
+
 def test_an_empty_folder_says_how_to_begin(folder: Path) -> None:
     assert invoke("list").stdout == (
         f"No contract in {folder}. Draft the first: features contract draft FILE --write\n"
