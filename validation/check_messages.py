@@ -40,13 +40,15 @@ def message(contract: Contract, drop: str, rows: int, finding: Finding) -> str:
             absent, them = finding.values[0], "them" if len(finding.values) > 1 else "it"
             text = (
                 f"drop {drop} lacks {_plural(len(finding.values), 'column')}: {', '.join(finding.values)}. "
-                f"For {absent!r}: {nearest(absent, finding.delivered)}. "
-                f"Deliver {them}, or remove {them} in a new contract version."
+                f"For {absent!r}: {_nearest_column(absent, finding.delivered)}. "
+                f"Deliver {them}, say physicalName where the file has another name, or remove {them} in a new contract "
+                f"version."
             )
         case "unknown column":
             text = (
                 f"drop {drop} has {_plural(len(finding.delivered), 'column')} that the contract does not name: "
-                f"{', '.join(finding.delivered)}. Leave them out at the source, or add them in a new contract version."
+                f"{', '.join(finding.delivered)}. Leave them out at the source, name them in ignoredColumns, or add "
+                f"them in a new contract version."
             )
         case "dtype":
             text = _dtype(contract, drop, finding)
@@ -69,6 +71,17 @@ def message(contract: Contract, drop: str, rows: int, finding: Finding) -> str:
 def columns_phrase(columns: Sequence[str]) -> str:
     """`a`, or `(a, b)`."""
     return columns[0] if len(columns) == 1 else f"({', '.join(columns)})"
+
+
+def _nearest_column(absent: str, delivered: Sequence[str]) -> str:
+    if other := next((name for name in delivered if name.lower() == absent.lower()), None):
+        return f"the file has {other!r}; `headerCase: ignore` in the contract's customProperties makes case not count"
+    if len(delivered) == 1 and any(mark in delivered[0] for mark in ",;|\t"):
+        return (
+            f"the first line was read as one cell, {delivered[0]!r}; declare the delimiter in the contract's "
+            "customProperties, csv, as `features contract draft` finds it"
+        )
+    return nearest(absent, delivered)
 
 
 def _dtype(contract: Contract, drop: str, finding: Finding) -> str:

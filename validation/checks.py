@@ -138,7 +138,7 @@ def conversions_of(
 
 def _mind_nanoseconds(connection: DuckDBPyConnection, drop: DropFile, name: str, how: Conversion) -> Conversion:
     """A legacy timestamp reaches DuckDB without its nanoseconds; rows that had some are named beforehand."""
-    rows = finer_than_microseconds(drop.path, name)
+    rows = finer_than_microseconds(drop, name)
     if not rows:
         return how
     table = identifier(f"finer_{name}")
@@ -159,7 +159,7 @@ def run_checks(
     rows, counts = _count_values(connection, drop, columns, specs)
     findings = [_schema_finding(contract, drop, columns, spec) for spec in specs]
     findings += _value_findings(connection, drop, columns, counts)
-    notes = [
+    notes = [*drop.notes] + [
         note for name, how in columns.items() for note in repeated_hours(connection, contract, drop, name, how.periods)
     ]
     for spec in specs:
@@ -183,7 +183,8 @@ def _schema_finding(
 ) -> Finding | None:
     (name, *_) = spec.columns
     if spec.rule == "missing column" and (missing := tuple(each for each in spec.columns if each not in drop.types)):
-        return Finding(spec, values=missing, delivered=tuple(drop.types))
+        absent = tuple(contract.column(each).in_file for each in missing)
+        return Finding(spec, values=absent, delivered=tuple(drop.names.values()))
     if spec.rule == "unknown column" and (unknown := tuple(each for each in drop.types if each not in spec.columns)):
         return Finding(spec, delivered=unknown)
     if spec.rule == "dtype" and name in drop.types and name not in columns:
@@ -307,13 +308,13 @@ def _reference_finding(
         for here, there in zip(reference.columns, reference.source_columns, strict=True)
     )
     missing = (
-        f"SELECT {key}, count(*) AS n, min({ROW}) AS first FROM {_canonical(drop, columns, reference.columns)} "
+        f"SELECT {key}, count(*) AS _count, min({ROW}) AS _first FROM {_canonical(drop, columns, reference.columns)} "
         f"ANTI JOIN (SELECT DISTINCT {aliases} FROM {known}) AS known USING ({key}) GROUP BY {key}"
     )
-    values, affected = connection.execute(f"SELECT count(*), coalesce(sum(n), 0) FROM ({missing})").fetchall()[0]
+    values, affected = connection.execute(f"SELECT count(*), coalesce(sum(_count), 0) FROM ({missing})").fetchall()[0]
     if not values:
         return None
-    first = connection.execute(f"SELECT first, {key} FROM ({missing}) ORDER BY first LIMIT {EXAMPLES}").fetchall()
+    first = connection.execute(f"SELECT _first, {key} FROM ({missing}) ORDER BY _first LIMIT {EXAMPLES}").fetchall()
     return Finding(
         spec,
         count=int(values),

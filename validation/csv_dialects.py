@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import codecs
 import csv
-import io
 import re
-import sys
-from collections.abc import Iterator
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
-from typing import Literal
 
 from transformations.engine.errors import DataError
 from validation.contracts.model import UNQUOTED, CsvDialect
+from validation.csv_records import first_fault, records
 from validation.delivered_bytes import open_bytes
 
 SAMPLE_RECORDS = 1_000
@@ -78,51 +75,6 @@ def find_encoding(path: Path) -> str:
     return "cp1252" if is_windows else "latin-1"
 
 
-def first_fault(path: Path, dialect: CsvDialect) -> tuple[int, str] | None:
-    """The first line (from 1) that is no row under the dialect, and why; None where every line is one.
-
-    Empty lines between rows are not faults.
-    """
-    line, width = 0, None
-    try:
-        for line, cells in records(path, dialect):
-            width = width or len(cells)
-            if len(cells) != width:
-                return line, f"{_cells(len(cells))} where the first line has {_cells(width)}"
-    except csv.Error as error:
-        return line + 1, f"after this line's beginning: {error}"
-    except UnicodeError as error:
-        return line + 1, f"not written in {dialect.encoding} ({error})"
-    return None
-
-
-def records(path: Path, dialect: CsvDialect) -> Iterator[tuple[int, list[str]]]:
-    """Each record that is not empty, with the number of its first line."""
-    csv.field_size_limit(sys.maxsize)
-    quoting: Literal[0, 3] = csv.QUOTE_MINIMAL if dialect.quote else csv.QUOTE_NONE
-    is_doubled = dialect.escape == dialect.quote
-    with open_bytes(path) as stream:
-        encoding = "utf-8-sig" if dialect.encoding == "utf-8" else dialect.encoding
-        text = io.TextIOWrapper(stream, encoding=encoding, newline="")
-        lines: Iterator[str] = text
-        if (comment := dialect.comment) is not None:
-            lines = ("\n" if line.startswith(comment) else line for line in text)
-        reader = csv.reader(
-            lines,
-            delimiter=dialect.delimiter,
-            quotechar=dialect.quote or None,
-            quoting=quoting,
-            doublequote=is_doubled,
-            escapechar=None if is_doubled else dialect.escape,
-            strict=True,
-        )
-        first = 1
-        for cells in reader:
-            if cells:
-                yield first, cells
-            first = reader.line_num + 1
-
-
 def _doubted(path: Path, dialect: CsvDialect) -> tuple[int, str] | None:
     """The first cell in double quotes under a dialect that would leave them in: rather a fault than a dialect."""
     if dialect.quote == '"':
@@ -162,7 +114,3 @@ def _has_header(path: Path, dialect: CsvDialect) -> bool:
     """Whether the first line could name columns: none of its cells is a decimal number, a date or a long number."""
     first = next((cells for _, cells in records(path, dialect)), [])
     return not any(_VALUE.fullmatch(cell.strip()) for cell in first)
-
-
-def _cells(count: int) -> str:
-    return f"{count:,} cell{'' if count == 1 else 's'}"

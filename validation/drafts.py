@@ -14,7 +14,7 @@ from validation.contracts.model import CsvDialect
 from validation.csv_dialects import find_dialect
 from validation.draft_columns import TABLE, Seen, SeenFile, look
 from validation.draft_keys import KeyColumn, KeyGuess, guess_keys
-from validation.drop_files import TEXT_CELL, open_drop
+from validation.drop_files import is_csv, open_drop, refuse_other_than_file
 
 _LOGICAL_TYPES = {
     "Date": "date",
@@ -36,8 +36,9 @@ def draft_contract(path: Path, name: str | None = None) -> str:
     if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", source):
         raise UsageError(f"{source!r} cannot name a source. Give it a name of letters, digits and _ with --name.")
     with duck.session() as connection:
-        file = open_drop(connection, path)
-        dialect = find_dialect(path) if TEXT_CELL in file.types.values() else None
+        refuse_other_than_file(path)
+        dialect = find_dialect(path) if is_csv(path) else None
+        file = open_drop(connection, path, dialect=dialect)
         seen = look(connection, file)
         event_time = _event_time(seen.columns)
         possible = [KeyColumn(column.name, column.dtype) for column in seen.columns if not column.nulls]

@@ -79,7 +79,12 @@ def check_drop(source: str, path: Path, settings: Settings) -> Report:
     """What the checks say of a file, without ingesting it."""
     contract = read_contract(source, settings.contracts)
     with duck.session() as connection:
-        return _check(connection, contract, open_drop(connection, path), settings)
+        report = _check(connection, contract, open_drop(connection, path, contract), settings)
+    if not report.rows:
+        raise DataError(
+            f"{path.name} has no rows, so it shows nothing of whether the contract holds. Give one with some."
+        )
+    return report
 
 
 def ingest_drop(delivery: Delivery, settings: Settings) -> Ingestion:
@@ -96,7 +101,7 @@ def ingest_drop(delivery: Delivery, settings: Settings) -> Ingestion:
         drop = _declare(table, contract, delivery, settings.now())
         return _ingestion(before, table.snapshot(), "", drop, Report(0, ()), time.monotonic() - started)
     with duck.session() as connection:
-        file = open_drop(connection, delivery.path)
+        file = open_drop(connection, delivery.path, contract, delivery.retract)
         origin = Origin(file.name, content_hash(file.path), settings.now())
         if delivery.retract:
             _refuse_retraction(contract, delivery, before)

@@ -118,11 +118,12 @@ def test_missing_and_unknown_columns_are_named_together(check):
     assert [violation.message for violation in report.violations] == [
         (
             "events.yaml: drop drop.parquet lacks 2 columns: amount, count. For 'amount': did you mean 'amuont'? "
-            "Known: amuont, at. Deliver them, or remove them in a new contract version."
+            "Known: amuont, at. Deliver them, say physicalName where the file has another name, or remove them "
+            "in a new contract version."
         ),
         (
             "events.yaml: drop drop.parquet has 1 column that the contract does not name: amuont. "
-            "Leave them out at the source, or add them in a new contract version."
+            "Leave them out at the source, name them in ignoredColumns, or add them in a new contract version."
         ),
     ]
 

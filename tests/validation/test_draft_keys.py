@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from transformations.engine.duck import session
 from validation import draft_keys
 from validation.draft_keys import KeyColumn, KeyGuess, guess_keys
+from validation.drop_files import ROW
 
 DTYPES = {"at": "UnixTimestamp"}
 
@@ -17,7 +18,7 @@ DTYPES = {"at": "UnixTimestamp"}
 def guess(columns: dict[str, list[object]], event_time: str | None = None) -> KeyGuess:
     with session() as connection:
         size = len(next(iter(columns.values())))
-        connection.register("rows", pa.table({"_row": list(range(1, size + 1)), **columns}))
+        connection.register("rows", pa.table({ROW: list(range(1, size + 1)), **columns}))
         connection.execute("CREATE TABLE given AS SELECT * FROM rows")
         known = [KeyColumn(name, DTYPES.get(name, _dtype(values[0]))) for name, values in columns.items()]
         return guess_keys(connection, "given", known, event_time)

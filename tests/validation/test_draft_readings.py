@@ -12,14 +12,14 @@ from hypothesis import strategies as st
 
 from transformations.engine.duck import session
 from validation.draft_columns import Seen, look
-from validation.drop_files import TEXT_CELL, DropFile, open_drop
+from validation.drop_files import ROW, TEXT_CELL, DropFile, open_drop
 
 
 class Cells(DropFile):
     """One column of a CSV file, held in a table."""
 
     def __init__(self) -> None:
-        super().__init__(Path("cells.csv"), {"cell": TEXT_CELL})
+        super().__init__(Path("cells.csv"), {"cell": TEXT_CELL}, "cells", {"cell": "cell"}, ROW, {"cell": "cell"})
 
     def rows(self, columns):
         return "cells"
@@ -28,7 +28,7 @@ class Cells(DropFile):
 def seen(*cells: str | None) -> Seen:
     """What the cells of one column of a CSV file are taken for."""
     with session() as connection:
-        rows = pa.table({"_row": list(range(1, len(cells) + 1)), "cell": pa.array(cells, pa.string())})
+        rows = pa.table({ROW: list(range(1, len(cells) + 1)), "cell": pa.array(cells, pa.string())})
         connection.register("cells", rows)
         return look(connection, Cells()).columns[0]
 
