@@ -137,7 +137,7 @@ def store_of(tmp_path: Path) -> Iterator[Callable[..., FeatureStore]]:
     def make(*objects: Any, offline_store: dict[str, Any] | None = None, refresh: bool = True) -> FeatureStore:
         config = RepoConfig(
             project="test",
-            provider="local",
+            provider="transformations.stores.provider.CheckedProvider",
             registry={
                 "registry_type": "sql",
                 "path": f"sqlite:///{tmp_path}/registry.db",

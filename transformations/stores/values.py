@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from datetime import date, datetime
 from decimal import Decimal
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import pyarrow as pa
@@ -33,7 +33,10 @@ from transformations.engine.dtypes import UNIX_TIMESTAMP, Dtype
 from transformations.engine.errors import DataError
 from transformations.engine.first_failure import first_failure
 from transformations.engine.functions import nan_to_null
-from transformations.stores.casting import ARROW, UnfitError, UnfitTypeError, converted, plain
+from transformations.stores.casting import ARROW, UnfitError, UnfitTypeError, converted, in_micros, plain
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 Column: TypeAlias = pa.Array | pa.ChunkedArray
 
@@ -101,6 +104,23 @@ def as_declared(column: Column, dtype: FeastType, place: str) -> pa.Array:
     if target is None or (array.type == target and any(dtype is each for each in _CARRIED)):
         return array
     return _converted(array, dtype, place, whole_seconds=False)
+
+
+def moments_of(column: Column, place: str) -> pa.Array:
+    """A column of moments as UTC microseconds; finer ones are floored. Errors as `as_declared`."""
+    array = plain(column)
+    if pa.types.is_timestamp(array.type) and array.type.unit == "ns":
+        # Finer than a microsecond is cut off: a row may see what happened within its own microsecond.
+        array = in_micros(array)
+    return as_declared(array, PrimitiveFeastType.UNIX_TIMESTAMP, place)
+
+
+def frame_column(series: pd.Series[Any], place: str) -> pa.Array:
+    """A column of a frame as Arrow; DataError as `column_of`."""
+    try:
+        return pa.array(series, from_pandas=True)
+    except (pa.ArrowException, OverflowError, ValueError, TypeError):
+        return column_of(series, place)
 
 
 def column_of(values: Iterable[object], place: str) -> pa.Array:

@@ -4,18 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
+import pyarrow as pa
+import pyarrow.compute as pc
 from feast import FeatureView
 from feast.protos.feast.types.EntityKey_pb2 import EntityKey
 from feast.protos.feast.types.Value_pb2 import Value
 
+from transformations.engine.errors import DataError, nearest
 from transformations.engine.settings import present_moment
 from transformations.stores.rows import packed_rows
 from transformations.stores.rows.codecs import codec_of
 from transformations.stores.rows.online_catalog import Table
 from transformations.stores.rows.online_keys import tag_of
 from transformations.stores.rows.row_reads import Values
+from transformations.stores.values import as_declared, as_feature, frame_column, moments_of, to_protos
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 Row: TypeAlias = tuple[EntityKey, dict[str, Value], datetime, datetime | None]
 """Entity key, values, event timestamp, created timestamp; naive is UTC."""
@@ -51,6 +58,65 @@ def found_rows(
         }
         found.append((happened, {name: codecs[name].to_protos([value])[0] for name, value in values.items()}))
     return found
+
+
+def rows_of(view: FeatureView, frame: pd.DataFrame) -> list[Row]:
+    """The rows of a frame that is pushed, each value in the form of its declared dtype.
+
+    Columns beyond the view's are left out. DataError where one is missing or does not fit, and for a row without its
+    event timestamp.
+    """
+    typed = typed_columns(view, frame)
+    source = view.batch_source
+    assert source is not None, "a view that is pushed to has a source"
+    events = typed[source.timestamp_field].to_pylist()
+    created = (
+        typed[source.created_timestamp_column].to_pylist() if source.created_timestamp_column else [None] * len(frame)
+    )
+    keys = {column.name: to_protos(typed[column.name], column.dtype) for column in view.entity_columns}
+    values = {field.name: to_protos(typed[field.name], field.dtype) for field in view.features}
+    return [
+        (
+            EntityKey(join_keys=list(keys), entity_values=[column[row] for column in keys.values()]),
+            {name: column[row] for name, column in values.items()},
+            event,
+            created[row],
+        )
+        for row, event in enumerate(events)
+    ]
+
+
+def typed_columns(view: FeatureView, rows: pd.DataFrame | pa.Table) -> dict[str, pa.Array]:
+    """Join keys, features and timestamps of rows that are pushed, in their declared dtypes. Errors as `rows_of`."""
+    source = view.batch_source
+    assert source is not None, "a view that is pushed to has a source"
+    renamed = {new: old for old, new in (source.field_mapping or {}).items()}
+    given = [str(name) for name in (rows.column_names if isinstance(rows, pa.Table) else rows.columns)]
+
+    def column(name: str, place: str) -> pa.Array:
+        known = name if name in given else renamed.get(name, name)
+        if given.count(known) != 1:
+            times = "have no" if known not in given else f"have {given.count(known)} columns"
+            raise DataError(f"{place}: the rows {times} {known!r}: {nearest(known, given)}. Give one.")
+        return rows[known] if isinstance(rows, pa.Table) else frame_column(rows[known], place)
+
+    typed: dict[str, pa.Array] = {}
+    for key in view.entity_columns:
+        place = f"{view.name}: join key {key.name!r}"
+        typed[key.name] = as_declared(column(key.name, place), key.dtype, place)
+    for field in view.features:
+        place = f"{view.name}: feature {field.name!r}"
+        typed[field.name] = as_feature(column(field.name, place), field.dtype, place)
+    for stamp in (source.timestamp_field, source.created_timestamp_column):
+        if stamp:
+            place = f"{view.name}: column {stamp!r}"
+            typed[stamp] = moments_of(column(stamp, place), place)
+    if typed[source.timestamp_field].null_count:
+        row = pc.index(pc.is_null(typed[source.timestamp_field]), True).as_py()
+        raise DataError(
+            f"{view.name}: column {source.timestamp_field!r} is null at row {row}. Every row needs its moment."
+        )
+    return typed
 
 
 def newest_rows(data: Sequence[Row]) -> dict[bytes, Row]:

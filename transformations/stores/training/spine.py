@@ -10,11 +10,10 @@ from typing import TYPE_CHECKING, TypeAlias
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from feast.types import FeastType, Int64, String, UnixTimestamp
+from feast.types import FeastType, Int64, String
 
 from transformations.engine.errors import DataError, UsageError, nearest
-from transformations.stores.casting import in_micros, plain
-from transformations.stores.values import TIMESTAMP, as_declared, column_of
+from transformations.stores.values import TIMESTAMP, as_declared, frame_column, moments_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -51,10 +50,7 @@ class Spine:
             raise UsageError(f"the spine has no column {name!r}: {nearest(name, map(str, self.columns))}")
         if isinstance(self.rows, pa.Table):
             return self.rows[name]
-        try:
-            return pa.array(self.rows[name], from_pandas=True)
-        except (pa.ArrowException, OverflowError, ValueError, TypeError):
-            return column_of(self.rows[name], f"spine column {name!r}")
+        return frame_column(self.rows[name], f"spine column {name!r}")
 
     def key(self, name: str, dtype: FeastType) -> pa.Array:
         """A join key as it is compared: every integer as int64, every text as string."""
@@ -84,11 +80,7 @@ def spine_of(rows: Rows) -> Spine:
     types = _types(rows)
     timestamp = _timestamp(types)
     spine = Spine(rows, timestamp, pa.nulls(0, TIMESTAMP))
-    column = spine.column(timestamp)
-    if pa.types.is_timestamp(column.type) and column.type.unit == "ns":
-        # Finer than a microsecond is cut off: a row may see what happened within its own microsecond.
-        column = in_micros(plain(column))
-    moments = as_declared(column, UnixTimestamp, f"spine column {timestamp!r}")
+    moments = moments_of(spine.column(timestamp), f"spine column {timestamp!r}")
     if moments.null_count:
         row = pc.index(pc.is_null(moments), True).as_py()
         raise DataError(

@@ -1,0 +1,53 @@
+"""Feast's provider, but that pushed rows take the forms that all other paths give, or are refused by name and row.
+
+Feast's own conversion (type_map.py) makes 1 of the key 1.5 and of True, infinity of 1e300 in a Float32, nanoseconds of
+a number where a moment is meant, and fails with whatever Python raises. By then no store can see what was given.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+from feast import FeatureView
+from feast.infra.passthrough_provider import PassthroughProvider
+
+from transformations.stores.lookups.http_errors import Answering
+from transformations.stores.rows.feast_rows import rows_of, typed_columns
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+class CheckedProvider(PassthroughProvider):
+    """What `push`, `write_to_online_store` and `write_to_offline_store` go through.
+
+    Errors: DataError for a value that its declared dtype cannot hold, a row without its event timestamp, and a column
+    that is missing or there twice.
+    """
+
+    def ingest_df(self, feature_view: Any, df: pd.DataFrame, field_mapping: dict[str, str] | None = None) -> None:
+        """Write the rows to the online store."""
+        if not isinstance(feature_view, FeatureView):  # an on-demand one, which the online store refuses
+            super().ingest_df(feature_view, df, field_mapping)
+            return
+        with Answering():
+            self.online_write_batch(self.repo_config, feature_view, rows_of(feature_view, df), progress=None)
+
+    async def ingest_df_async(
+        self, feature_view: Any, df: pd.DataFrame, field_mapping: dict[str, str] | None = None
+    ) -> None:
+        """As `ingest_df`."""
+        if not isinstance(feature_view, FeatureView):
+            await super().ingest_df_async(feature_view, df, field_mapping)
+            return
+        with Answering():
+            rows = rows_of(feature_view, df)
+            await self.online_write_batch_async(self.repo_config, feature_view, rows, progress=None)
+
+    def ingest_df_to_offline_store(self, feature_view: FeatureView, table: pa.Table) -> None:
+        """Append the rows to the view's source."""
+        with Answering():
+            for name, column in typed_columns(feature_view, table).items():
+                table = table.set_column(table.column_names.index(name), name, column)
+            super().ingest_df_to_offline_store(feature_view, table)
