@@ -37,7 +37,7 @@ from transformations.engine.sources import (
     marks,
     spark_schema,
 )
-from transformations.engine.spark import spark_session
+from transformations.engine.spark import parquet_rows, spark_session
 from transformations.engine.storage import discard
 from transformations.engine.sweep import FIRST_DAY, SweepPlan
 from transformations.engine.taking_back import take_back
@@ -304,7 +304,7 @@ def _known_before(spark: SparkSession, work: _Work, buckets: int) -> tuple[list[
     files = work.previous.files
 
     def stored() -> DataFrame:
-        return spark.read.schema(spark_schema(table_schema(work.resolved))).parquet(*files)
+        return parquet_rows(spark, spark_schema(table_schema(work.resolved)), files)
 
     if work.kind == "backfill":
         until = _timestamp(work.resolved, day_of_number(work.plan.last_day))

@@ -20,6 +20,7 @@ from transformations.engine.offline_tables import table_schema
 from transformations.engine.packets import SCHEMA, Kind, of_bucket, pack, packed
 from transformations.engine.raw_zone import RawSnapshot, raw_schema
 from transformations.engine.resolution import Resolved
+from transformations.engine.spark import parquet_rows
 from transformations.engine.sweep import BUSINESS_DAY, FROM_DAY, RAW_TIMESTAMP, order_columns
 from validation.contracts import Contract
 
@@ -307,7 +308,7 @@ def _identity(contract: Contract) -> list[str]:
 
 
 def _read(spark: SparkSession, contract: Contract, files: Sequence[str]) -> DataFrame | None:
-    return spark.read.schema(spark_schema(raw_schema(contract))).parquet(*files) if files else None
+    return parquet_rows(spark, spark_schema(raw_schema(contract)), files) if files else None
 
 
 def spark_schema(schema: pa.Schema) -> str:

@@ -8,8 +8,9 @@ path.
 from __future__ import annotations
 
 import os
+import re
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,7 +20,7 @@ from transformations.engine.settings import Settings
 from transformations.engine.shipping import zipped_packages
 
 if TYPE_CHECKING:
-    from pyspark.sql import SparkSession
+    from pyspark.sql import DataFrame, SparkSession
 
 # The C allocator gives large arrays back to the system at once, and the next one pays for its pages again: sweeps of a
 # million events spend a third of their time on that. Workers keep what they have, as a bucket follows a bucket.
@@ -29,6 +30,7 @@ _KEEP_MEMORY = {
     "spark.executorEnv.MALLOC_TOP_PAD_": str(64 * 2**20),
     "spark.executorEnv.ARROW_DEFAULT_MEMORY_POOL": "system",
 }
+_GLOB_CHARACTERS = re.compile(r"[{}\[\]*?\\]")
 _PARTITIONS = "spark.sql.shuffle.partitions"
 _QUIET = Path(__file__).with_name("log4j2.properties")
 
@@ -67,6 +69,14 @@ def spark_session(settings: Settings, report: Callable[[str], None] = lambda _: 
     if not _is_local(settings):
         session.sparkContext.addPyFile(str(zipped_packages(settings.spark_dir)))
     return session
+
+
+def parquet_rows(spark: SparkSession, schema: str, files: Sequence[str]) -> DataFrame:
+    """The rows of these files, by Spark's DDL of their columns.
+
+    Spark takes a path for a pattern: of a data folder called `data[1]` it would read the files of `data1`.
+    """
+    return spark.read.schema(schema).parquet(*(_GLOB_CHARACTERS.sub(r"\\\g<0>", file) for file in files))
 
 
 def _is_local(settings: Settings) -> bool:

@@ -104,6 +104,8 @@ def test_what_this_reader_does_not_know_is_refused_by_name_on_every_path(
     for read in (trained, served, pulled):
         with pytest.raises(DataError, match=f"visits: .*{message}"):
             read(store, view, [1, 2, 3, 4])
+    with pytest.raises(DataError, match=f"visits: .*{message}"):
+        store.write_to_offline_store("visits", rows(n=[50]).to_pandas())
 
 
 @pytest.mark.parametrize(

@@ -45,6 +45,7 @@ def append(view: FeatureView, table: pa.Table, repo_path: Path | None, settings:
     renamed = dict(source.field_mapping or {})
     rows = table.rename_columns([_old_name(name, renamed) for name in table.column_names])
     if storage.is_table(path):
+        source_history(view.name, source, repo_path)  # which refuses a table whose files are not its rows
         _commit(view.name, path, rows)
     elif path.is_file():
         with storage.exclusive(path.with_name(f".{path.name}.lock"), str(path)):
