@@ -9,7 +9,9 @@ import json
 import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
+from zoneinfo import ZoneInfo
 
 import click
 
@@ -21,6 +23,10 @@ if TYPE_CHECKING:
     from transformations.engine.resolution import Resolved
 
 
+AT_HELP = (
+    "As-of which day, or served at which moment; without an offset, of the contract's timestampZone (on-demand "
+    "features: UTC). [default: now]"
+)
 _Day = TypeVar("_Day", date, datetime)
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
@@ -51,11 +57,14 @@ def parse_key(text: str, join_keys: Mapping[str, Dtype], view: str) -> dict[str,
     return {name: _typed(name, given[name], dtype) for name, dtype in join_keys.items()}
 
 
-def asked_moment(at: str | None, settings: Settings) -> datetime | date:
-    """The instant (UTC) or day asked for; now without one. UsageError for a text that is neither."""
+def asked_moment(at: str | None, settings: Settings, zone: str = "UTC") -> datetime | date:
+    """The instant (UTC) or day asked for; now without one. UsageError for a text that is neither.
+
+    zone: of a moment without an offset.
+    """
     if at is None:
         return settings.now()
-    for parse in (day_of_text, moment_of_text):
+    for parse in (day_of_text, partial(moment_of_text, zone=zone)):
         try:
             return parse(at)
         except ValueError:
@@ -70,12 +79,20 @@ def day_of_text(text: str) -> date:
     return _possible(date.fromisoformat(text))
 
 
-def moment_of_text(text: str) -> datetime:
-    """A moment as ISO 8601, in UTC, which it is without an offset; ValueError as for a day, or beyond microseconds."""
+def moment_of_text(text: str, zone: str = "UTC") -> datetime:
+    """A moment as ISO 8601, in UTC; without an offset it is of the zone, and of two at once the earlier.
+
+    ValueError as for a day, and for what is finer than a microsecond or was skipped by the zone's clocks.
+    """
     if re.search(r"\.\d{6}0*[1-9]", text):
         raise ValueError(f"{text!r} has a part below one microsecond")
     moment = _possible(datetime.fromisoformat(text))
-    return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+    if moment.tzinfo:
+        return moment.astimezone(UTC)
+    instant = moment.replace(tzinfo=ZoneInfo(zone)).astimezone(UTC)
+    if instant.astimezone(ZoneInfo(zone)).replace(tzinfo=None) != moment:
+        raise ValueError(f"clocks in {zone} never showed {text!r}")
+    return instant
 
 
 def _possible(day: _Day) -> _Day:

@@ -140,9 +140,8 @@ def show(source: str, as_json: bool) -> None:
 def _facts(contract: Contract) -> list[str]:
     facts = [f"key: {', '.join(contract.key) or 'none, every row stands for itself'}"]
     if contract.event_time:
-        moment = (
-            "the end of its day" if contract.has_date_only_event_time else f"naive times are {contract.timestamp_zone}"
-        )
+        zone = f"are {contract.timestamp_zone}" if contract.declares_zone else "are refused, for want of timestampZone"
+        moment = "the end of its day" if contract.has_date_only_event_time else f"naive times {zone}"
         facts.append(f"event time: {contract.event_time} ({moment})")
     else:
         facts.append(f"no event time: the first drop is valid from {contract.valid_from}")
@@ -171,7 +170,7 @@ def _summary(contract: Contract) -> dict[str, object]:
         "description": contract.description,
         "key": list(contract.key),
         "event_time": contract.event_time,
-        "timestamp_zone": contract.timestamp_zone,
+        "timestamp_zone": contract.timestamp_zone if contract.declares_zone else None,
         "business_day_zone": contract.business_day_zone,
         "valid_from": contract.valid_from,
         "delivery": contract.delivery,

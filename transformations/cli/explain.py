@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 import click
 
-from transformations.cli.asked import asked_moment, parse_key, request_option
+from transformations.cli.asked import AT_HELP, asked_moment, parse_key, request_option
+from transformations.cli.moments import shown_moment
 from transformations.cli.output import json_option, print_json, print_table, remark, say
 from transformations.engine.errors import UsageError, nearest
 from transformations.engine.settings import Settings, get_settings
@@ -17,6 +18,8 @@ from transformations.engine.settings import Settings, get_settings
 if TYPE_CHECKING:
     from transformations.cli.explained import Explained, Online, Row
     from transformations.cli.explained_on_demand import Computed
+
+_UTC = "UTC"  # of a function's values: it may read views of several zones
 
 
 @click.command(
@@ -30,7 +33,7 @@ Examples:
 )
 @click.argument("feature")
 @click.argument("key")
-@click.option("--at", "at", metavar="DAY|MOMENT", help="As-of which day, or served at which moment. [default: now]")
+@click.option("--at", "at", metavar="DAY|MOMENT", help=AT_HELP)
 @request_option
 @json_option
 def explain(feature: str, key: str, at: str | None, request: dict[str, object], as_json: bool) -> None:
@@ -70,7 +73,8 @@ def explanation(
         raise UsageError(f"{name} is a stored feature, which reads nothing of a request. Leave --request out.")
     view, declared = stored[name]
     entity = parse_key(key, view.resolved.join_keys, view.resolved.name)
-    return explain_stored(view, declared, entity, asked_moment(at, settings), settings)
+    asked = asked_moment(at, settings, view.resolved.contract.timestamp_zone)
+    return explain_stored(view, declared, entity, asked, settings)
 
 
 def _chosen(feature: str, names: list[str]) -> str:
@@ -86,12 +90,12 @@ def _chosen(feature: str, names: list[str]) -> str:
 
 def _print_computed(found: Computed) -> None:
     words = ", ".join(f"{name} {value}" for name, value in {**found.key, **found.request}.items())
-    say(click.style(f"{found.view}:{found.feature}", bold=True) + f" of {words}, at {_shown(found.moment)}")
+    say(click.style(f"{found.view}:{found.feature}", bold=True) + f" of {words}, at {_shown(found.moment, _UTC)}")
     say(f"\n{found.function} of {', '.join(found.reads)}")
-    say(f"By definition: {_shown(found.value)} {found.unit}")
-    say(f"Offline: {_shown(found.offline)}")
+    say(f"By definition: {_shown(found.value, _UTC)} {found.unit}")
+    say(f"Offline: {_shown(found.offline, _UTC)}")
     if found.online is not None:
-        say(f"Online, at {_shown(found.online.moment)}: {_shown(found.online.value)} ({found.online.status})")
+        _print_value(found.online, _UTC)
         _print_difference(found.online)
     for each in found.inputs:
         say("")
@@ -101,54 +105,68 @@ def _print_computed(found: Computed) -> None:
 
 
 def _print(found: Explained) -> None:
+    zone = found.timestamp_zone
     words = ", ".join(f"{name} {value}" for name, value in found.key.items())
-    say(click.style(f"{found.view}:{found.feature}", bold=True) + f" of {words}, at {_shown(found.moment)}")
-    say(f"\nBy definition, as-of {found.as_of} ({found.zone}), {found.window}: {_shown(found.value)} {found.unit}")
+    say(click.style(f"{found.view}:{found.feature}", bold=True) + f" of {words}, at {_shown(found.moment, zone)}")
+    say(
+        f"\nBy definition, as-of {found.as_of} ({found.zone}), {found.window}: {_shown(found.value, zone)} {found.unit}"
+    )
     if found.events:
         if found.more_events:
             say(f"{found.more_events:,} older events, then:")
         names = list(found.events[0])
-        print_table(names, [[_shown(event[name]) for name in names] for event in found.events])
+        print_table(names, [[_shown(event[name], zone) for name in names] for event in found.events])
     else:
         say("no event of this key lies in the window")
     say("")
     if found.chosen is None:
         say("Offline: no row of this key at that moment")
     else:
-        say(f"Offline, version {found.table_version} of the table: {_shown(found.chosen.value)}")
+        say(f"Offline, version {found.table_version} of the table: {_shown(found.chosen.value, zone)}")
         headers = ["", "Value", "Event timestamp", "Created timestamp", "Run", "Since version", "Kind", "Code"]
-        rows = [("corrected", *_cells_of(each)) for each in found.other_rows]
-        print_table(headers, [*rows, ("chosen", *_cells_of(found.chosen))])
+        rows = [("corrected", *_cells_of(each, zone)) for each in found.other_rows]
+        print_table(headers, [*rows, ("chosen", *_cells_of(found.chosen, zone))])
     say("")
     if found.online is not None:
-        _print_online(found.online)
+        _print_online(found.online, zone)
     for text in found.remarks:
         remark(text)
 
 
-def _print_online(online: Online) -> None:
-    say(f"Online, at {_shown(online.moment)}: {_shown(online.value)} ({online.status})")
-    event = "no row" if online.event_timestamp is None else f"the row of {_shown(online.event_timestamp)}"
-    source = "never materialized" if online.loaded_end is None else f"materialized up to {_shown(online.loaded_end)}"
+def _print_online(online: Online, zone: str) -> None:
+    _print_value(online, zone)
+    event = "no row" if online.event_timestamp is None else f"the row of {_shown(online.event_timestamp, zone)}"
+    source = (
+        "never materialized" if online.loaded_end is None else f"materialized up to {_shown(online.loaded_end, zone)}"
+    )
     version = "" if online.loaded_version is None else f" from version {online.loaded_version}"
     say(f"{event}; {source}{version}")
     _print_difference(online)
+
+
+def _print_value(online: Online, zone: str) -> None:
+    say(f"Online, at {_shown(online.moment, zone)}: {_shown(online.value, zone)} ({online.status})")
 
 
 def _print_difference(online: Online) -> None:
     say(f"differs from training: {online.difference}" if online.difference else "as training has it at this moment")
 
 
-def _cells_of(row: Row) -> tuple[object, ...]:
+def _cells_of(row: Row, zone: str) -> tuple[object, ...]:
     version = None if row.version is None else str(row.version)
     run, code = (text and text[:8] for text in (row.run_id, row.code_revision))
-    return _shown(row.value), _shown(row.event_timestamp), _shown(row.created_timestamp), run, version, row.kind, code
+    return (
+        _shown(row.value, zone),
+        _shown(row.event_timestamp, zone),
+        _shown(row.created_timestamp, zone),
+        run,
+        version,
+        row.kind,
+        code,
+    )
 
 
-def _shown(value: object) -> str:
+def _shown(value: object, zone: str) -> str:
     if value is None:
         return "null"
-    if isinstance(value, datetime):
-        whole = value.astimezone(UTC)
-        return whole.strftime("%Y-%m-%d %H:%M:%S.%f" if whole.microsecond else "%Y-%m-%d %H:%M:%S") + " UTC"
-    return str(value)
+    return shown_moment(value, zone) if isinstance(value, datetime) else str(value)

@@ -59,7 +59,8 @@ class Online:
 @dataclass(frozen=True)
 class Explained:
     """One value, from its events on. value: by definition, of today's events; rows: of this as-of day and the newest
-    one before it, oldest first; chosen: by retrieval at the moment.
+    one before it, oldest first; chosen: by retrieval at the moment. zone: of the business day; timestamp_zone: of the
+    source's times.
     """
 
     view: str
@@ -69,6 +70,7 @@ class Explained:
     moment: datetime
     as_of: date
     zone: str
+    timestamp_zone: str
     window: str
     events: Sequence[Mapping[str, object]]
     more_events: int
@@ -109,6 +111,7 @@ def explain_stored(
         moment,
         as_of,
         resolved.zone,
+        resolved.contract.timestamp_zone,
         str(found.declared.window),
         [_columns(each, found, resolved) for each in inside[-_SHOWN:]],
         max(len(inside) - _SHOWN, 0),

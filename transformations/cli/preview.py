@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import click
 
-from transformations.cli.asked import as_of_day, asked_moment, available_from, parse_key
+from transformations.cli.asked import AT_HELP, as_of_day, asked_moment, available_from, parse_key
+from transformations.cli.moments import shown_moment
 from transformations.cli.output import json_option, print_json, print_table, remark, say
 from transformations.cli.repository import view_names
 from transformations.engine.errors import UsageError, nearest
@@ -31,7 +32,7 @@ whose `available_after` has passed.
 )
 @click.argument("view", shell_complete=view_names)
 @click.argument("key")
-@click.option("--at", "at", metavar="DAY|MOMENT", help="As-of which day, or served at which moment. [default: now]")
+@click.option("--at", "at", metavar="DAY|MOMENT", help=AT_HELP)
 @json_option
 def preview(view: str, key: str, at: str | None, as_json: bool) -> None:
     """Compute the features of KEY in VIEW from raw events, by definition.
@@ -47,7 +48,8 @@ def preview(view: str, key: str, at: str | None, as_json: bool) -> None:
     settings = get_settings()
     resolved = _resolved(view, settings)
     entity = parse_key(key, resolved.join_keys, view)
-    as_of = as_of_day(asked_moment(at, settings), resolved)
+    zone = resolved.contract.timestamp_zone
+    as_of = as_of_day(asked_moment(at, settings, zone), resolved)
     events = entity_events(resolved, entity, settings)
     row = reference_row(resolved, events, as_of)
     rules = rules_broken_by_view(resolved, settings.project_root)
@@ -55,14 +57,14 @@ def preview(view: str, key: str, at: str | None, as_json: bool) -> None:
     if as_json:
         print_json(_document(resolved, entity, as_of, used, row) | {"broken_rules": rules})
         return
-    available = available_from(as_of, resolved)
-    say(f"{view} of {_words(entity)}, as-of {as_of} ({resolved.zone}), servable from {available:%Y-%m-%d %H:%M} UTC")
+    available = shown_moment(available_from(as_of, resolved), zone, seconds=False)
+    say(f"{view} of {_words(entity)}, as-of {as_of} ({resolved.zone}), servable from {available}")
     if row is None:
         say(f"never seen before {as_of}: every feature is null, or its declared `unseen` value")
         say_broken(rules)
         return
     units = {feature.name: feature.declared.aggregation.unit for feature in resolved.features}
-    rows = [(name, _shown(value), units[name]) for name, value in row.items()]
+    rows = [(name, _shown(value, zone), units[name]) for name, value in row.items()]
     print_table(["Feature", "Value", "Unit"], rows)
     say(f"from {used:,} of {len(events):,} events of this key in {resolved.contract.name}")
     _warn_if_incomplete(resolved, as_of, settings)
@@ -113,11 +115,11 @@ def _words(entity: dict[str, object]) -> str:
     return ", ".join(f"{name} {value}" for name, value in entity.items())
 
 
-def _shown(value: object) -> str:
+def _shown(value: object, zone: str) -> str:
     if value is None:
         return "null"
     if isinstance(value, datetime):
-        return value.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+        return shown_moment(value, zone)
     if isinstance(value, float):
         return f"{value:,.6g}" if abs(value) < 1e6 else f"{value:,.2f}"
     return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)

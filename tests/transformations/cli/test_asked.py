@@ -39,6 +39,12 @@ def test_what_is_neither_or_beyond_all_events_is_refused(text):
         asked_moment(text, Settings())
 
 
+def test_a_moment_without_an_offset_is_of_the_contracts_zone():
+    assert asked_moment("2024-05-01T10:00", Settings(), "Europe/Berlin") == datetime(2024, 5, 1, 8, tzinfo=UTC)
+    with pytest.raises(UsageError):
+        asked_moment("2024-03-31T02:30", Settings(), "Europe/Berlin")
+
+
 @pytest.mark.parametrize("text", ["1_000", "\u0661", " 7", "+7", "7.0", "1e3", str(2**63), str(2**70), ""])
 def test_a_key_of_digits_is_a_whole_number_of_64_bits(text):
     with pytest.raises(UsageError, match=r"user_id is Int64. Write a whole number of at most 64 bits"):
