@@ -54,15 +54,15 @@ def new(domain: str | None, source: str | None, key: str | None, service: str | 
 
 def _asked_key(source: str, project: Path) -> str | None:
     """What the author answers, where a terminal is there to ask and several columns could be meant."""
-    from transformations.cli.skeleton_choices import known_entities, likely_keys
+    from transformations.cli.skeleton_choices import known_entities, likely_keys, possible_keys
     from validation.contracts import read_contract
 
     contract = read_contract(source, get_settings().contracts)
     likely = likely_keys(contract, known_entities(project / "feature_repo"))
     if len(likely) == 1 or not sys.stdin.isatty():
         return None
-    names = likely or [column.name for column in contract.columns if column.dtype in ("Int64", "String")]
-    answer: str = click.prompt("What are the features about? The entity's column", type=click.Choice(names))
+    names = click.Choice(likely or possible_keys(contract))
+    answer: str = click.prompt("What are the features about? The entity's column", type=names)
     return answer
 
 

@@ -58,7 +58,7 @@ def join_key(contract: Contract, asked: str | None, known: Sequence[KnownEntity]
     likely = likely_keys(contract, known)
     if len(likely) == 1:
         return usable[likely[0]]
-    names = likely or [*usable]
+    names = likely or possible_keys(contract)
     raise UsageError(
         f"{contract.file_name}: what are the features about? Name the entity's column with --key, one of: "
         f"{', '.join(names)}."
@@ -78,6 +78,13 @@ def likely_keys(contract: Contract, known: Sequence[KnownEntity]) -> list[str]:
         and column.name not in (*event, contract.event_time)
         and (column.name in joined or re.fullmatch(r".+(?:_id|[a-z]I[dD])", column.name))
     ]
+
+
+def possible_keys(contract: Contract) -> list[str]:
+    """The columns that an author may have in mind where none is likely: texts, then integers that are no calendar's."""
+    columns = [column for column in contract.columns if column.dtype in ("String", "Int64")]
+    columns.sort(key=lambda column: (column.dtype != "String", _CALENDAR.fullmatch(column.name) is not None))
+    return [column.name for column in columns if column.name != contract.event_time]
 
 
 def measures(contract: Contract, join_key: str) -> list[Measure]:

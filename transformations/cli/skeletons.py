@@ -181,13 +181,13 @@ class _Domain:
     def _test_of(self, measure: Measure) -> str:
         is_float = measure.column.dtype == "Float64" or measure.aggregation == "Mean"
         numbers = (10, 15, 5, 0) if measure.aggregation == "Sum" else (10, 7.5, 5, None)
-        values = ["None", *(str(float(n) if is_float and n is not None else n) for n in numbers)]
+        values = [str(float(n) if is_float and n is not None else n) for n in numbers]
         return templates.TEST_OF_MEASURE.substitute(
             view=self.view,
             name=_slug(measure.column),
             how="summed" if measure.aggregation == "Sum" else "averaged",
             key=self._cell(self.join_key),
-            values=", ".join(values),
+            **dict(zip(("first", "both", "second", "quiet"), values, strict=True)),
         )
 
     def _test_imports(self, body: str = "") -> str:
