@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from validation.contracts import Contract
@@ -110,15 +111,18 @@ def _value_fault(contract: Contract, finding: Finding) -> str:
         case "event time":
             return f"{_plural(count, 'value')} outside the years {spec.minimum:.0f} to {spec.maximum:.0f}"
         case "future":
-            latest = spec.values[0]
-            return f"{_plural(count, 'value')} after {latest}, the clock's now{_lead(contract)}"
+            return f"{_plural(count, 'value')} after {_latest(contract, spec.values[0])}"
         case "range":
             return f"{_plural(count, 'value')} {_outside(spec.minimum, spec.maximum)}"
     return f"{_plural(count, 'value')} outside the {len(spec.values)} allowed"
 
 
-def _lead(contract: Contract) -> str:
-    return f" and {contract.future_allowed} more" if contract.future_allowed else ""
+def _latest(contract: Contract, latest: object) -> str:
+    """The last moment, or day, that a row may have."""
+    lead = contract.future_allowed
+    ahead = f" and {f'{lead.days:,} days' if lead == timedelta(days=lead.days) else lead}" if lead else ""
+    shown = f"{latest.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC" if isinstance(latest, datetime) else str(latest)
+    return f"now{ahead} ({shown})"
 
 
 def _value_remedy(contract: Contract, finding: Finding) -> str:

@@ -179,7 +179,7 @@ def test_completeness_is_declared_without_a_file(sources):
 def test_a_row_later_than_the_clock_is_refused(sources):
     at_the_clock, after_it = "2020-02-01 07:00", "2020-02-01 07:00:00.000001"  # in New York: the clock is at 12:00 UTC
     deliver(sources, "events", events((1, 1.0, "2020-01-31"), (2, 1.0, at_the_clock)))
-    with pytest.raises(ContractViolationError, match=r"column 'at' has 1 value after 2020-02-01 12:00:00\+00:00"):
+    with pytest.raises(ContractViolationError, match=r"column 'at' has 1 value after now \(2020-02-01 12:00:00 UTC\)"):
         deliver(sources, "events", events((3, 1.0, "2020-02-01"), (4, 1.0, after_it)), "later.parquet")
     assert current(sources, "events", "id") == [(1,), (2,)]
 
@@ -189,7 +189,7 @@ def test_days_after_todays_business_day_are_refused(sources):
         return pa.table({"id": list(range(len(rows))), "day": pa.array(rows, pa.date32())})
 
     assert deliver(sources, "days", days(date(2020, 1, 31), date(2020, 2, 1))).complete_through == date(2020, 1, 31)
-    with pytest.raises(ContractViolationError, match=r"column 'day' has 1 value after 2020-02-01, the clock's now"):
+    with pytest.raises(ContractViolationError, match=r"column 'day' has 1 value after now \(2020-02-01\)"):
         deliver(sources, "days", days(date(2020, 2, 1), date(2020, 2, 2)), "later.parquet")
 
 
@@ -199,7 +199,7 @@ def test_a_contract_may_allow_rows_ahead_of_the_clock_which_complete_nothing(sou
     contract.write_text(contract.read_text().replace("customProperties: [", lead, 1))
     booked = deliver(sources, "events", events((1, 1.0, "2020-01-20"), (2, 1.0, "2021-01-03")))
     assert booked.complete_through == date(2020, 1, 19)
-    with pytest.raises(ContractViolationError, match=r"the clock's now and 400 days, 0:00:00 more"):
+    with pytest.raises(ContractViolationError, match=r"1 value after now and 400 days \(2021-03-07 12:00:00 UTC\)"):
         deliver(sources, "events", events((3, 1.0, "2031-01-03")), "later.parquet")
 
 
