@@ -97,8 +97,13 @@ def test_a_file_becomes_a_drop_in_the_contracts_columns_and_types(sources):
     ]
 
 
-def test_an_ambiguous_local_time_takes_the_earlier_offset(sources):
-    deliver(sources, "events", events((1, 1.0, "2019-11-03 01:30"), (2, 1.0, "2019-11-03 02:30")))
+def test_an_ambiguous_local_time_takes_the_earlier_offset_and_is_said(sources):
+    ingestion = deliver(sources, "events", events((1, 1.0, "2019-11-03 01:30"), (2, 1.0, "2019-11-03 02:30")))
+    (note,) = ingestion.notes
+    assert note.startswith(
+        "at: 1 row falls between 2019-11-03 01:00 and 02:00, which clocks in America/New_York showed"
+    )
+    assert note.endswith("twice; taken as the earlier time")
     assert current(sources, "events", "at") == [(utc(2019, 11, 3, 5, 30),), (utc(2019, 11, 3, 7, 30),)]
 
 
@@ -276,6 +281,21 @@ def test_csv_is_ingested_like_parquet(sources, tmp_path):
     assert current(sources, "events", "id", "amount", "at") == [
         (1, 1.5, utc(2020, 1, 4, 1)),
         (2, None, utc(2020, 1, 4, 1, 30)),
+    ]
+
+
+def test_a_csv_of_declared_forms_is_ingested_right(sources, tmp_path):
+    contract = sources.contracts / "events.yaml"
+    at, amount = "description: When", "description: Amount"
+    form, comma = "{ property: strptime, value: '%d/%m/%Y %I:%M %p' }", "{ property: decimalSeparator, value: ',' }"
+    text = contract.read_text().replace(at, f"{at}, customProperties: [{form}]")
+    contract.write_text(text.replace(amount, f"{amount}, customProperties: [{comma}]"))
+    path = tmp_path / "events.csv"
+    path.write_text('id,amount,at\n1,"1,5",05/01/2020 01:30 PM\n2,,5/1/2020 12:15 AM\n')
+    ingest_drop(Delivery("events", path), sources)
+    assert current(sources, "events", "id", "amount", "at") == [
+        (2, None, utc(2020, 1, 5, 5, 15)),
+        (1, 1.5, utc(2020, 1, 5, 18, 30)),
     ]
 
 
