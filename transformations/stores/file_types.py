@@ -22,6 +22,10 @@ _MOST_DIGITS = 38
 _WHOLE_NUMBERS = {16: 2**11, 32: 2**24, 64: 2**53}
 """Up to where a float of so many bits holds every whole number."""
 
+_A_SECOND = {"s": 1, "ms": 1_000, "us": 1_000_000, "ns": 1_000_000_000}
+_FIRST_SECOND, _LAST_SECOND = -62_135_596_800, 253_402_300_799  # the years 1 to 9999
+_MOST_SECONDS_IN_NANOSECONDS = (1 << 63) // 1_000_000_000 - 1
+
 
 def schemas_of(name: str, files: Sequence[str]) -> dict[str, pa.Schema]:
     """The columns of each file; DataError for one that is no Parquet file, or that has one name twice."""
@@ -54,6 +58,37 @@ def check_together(name: str, schemas: Schemas, columns: Sequence[str]) -> None:
                     f"{name}: column {column!r} is {left} in {file} and {right} in {other}; no one type holds all "
                     f"values of both exactly. Write the files with one type."
                 )
+
+
+def check_moments(name: str, schemas: Schemas, column: str) -> None:
+    """DataError where a file's statistics show moments of no calendar year, which no query would ever find; or moments
+    too far for nanoseconds, in which DuckDB reads all files when one is written so.
+    """
+    stamps = {file: schema.field(column).type for file, schema in schemas.items() if column in schema.names}
+    units = {file: kind.unit for file, kind in stamps.items() if types.is_timestamp(kind)}
+    fine = next((file for file, unit in units.items() if unit == "ns"), None)
+    for file, unit in units.items():
+        for moment in _extremes(file, column):
+            seconds = moment // _A_SECOND[unit]
+            if not _FIRST_SECOND <= seconds <= _LAST_SECOND:
+                raise DataError(
+                    f"{name}: {file} holds {moment:,} {unit} since 1970 in {column!r}, the moment of a row, which is "
+                    f"beyond the years 1 to 9999, as a count in the wrong unit is. Write that column anew."
+                )
+            if fine is not None and unit != "ns" and abs(seconds) > _MOST_SECONDS_IN_NANOSECONDS:
+                raise DataError(
+                    f"{name}: {file} holds {moment:,} {unit} since 1970 in {column!r}, and {fine} beside it holds "
+                    f"nanoseconds, which end in the year 2262. Write that column in microseconds."
+                )
+
+
+def _extremes(file: str, column: str) -> list[int]:
+    """The smallest and the greatest number of each group of rows, as far as statistics tell."""
+    footer = pq.read_metadata(file)
+    places = [place for place in range(footer.num_columns) if footer.schema.column(place).path == column]
+    chunks = [footer.row_group(group).column(place) for group in range(footer.num_row_groups) for place in places]
+    known = [chunk.statistics for chunk in chunks if chunk.is_stats_set and chunk.physical_type == "INT64"]
+    return [moment for facts in known if facts.has_min_max for moment in (facts.min_raw, facts.max_raw)]
 
 
 def _check_names(name: str, file: str, columns: Sequence[str]) -> None:

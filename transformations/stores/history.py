@@ -22,7 +22,7 @@ from transformations.engine import delta_protocol, storage
 from transformations.engine.errors import DataError, UsageError, nearest
 from transformations.engine.file_rows import FolderColumn, Scan, scan
 from transformations.engine.offline_tables import OfflineTable
-from transformations.stores.file_types import check_together, schemas_of
+from transformations.stores.file_types import check_moments, check_together, schemas_of
 from transformations.stores.source_files import Located, folder_columns, located
 from transformations.stores.views import DEFINITION_HASH
 
@@ -67,6 +67,8 @@ class History:
         if not self.is_built:
             schemas = schemas_of(self.name, self.files)
             check_together(self.name, schemas, wanted)
+            for moment in filter(None, (self.timestamp, self.created)):
+                check_moments(self.name, schemas, self.column(moment))
         rows = scan(connection, self.files, self.folder_columns)
         for name in wanted:
             if name not in rows.types:

@@ -122,6 +122,34 @@ def test_a_moment_is_a_timestamp_and_neither_text_nor_a_number(
             read(store, view, [1])
 
 
+@pytest.mark.parametrize("stamps", [pa.array([10**18], pa.timestamp("us")), pa.array([-(10**15)], pa.timestamp("ms"))])
+def test_moments_of_no_calendar_year_are_refused_on_every_path(
+    store_of: Store, redis: Redis, tmp_path: Path, stamps: pa.Array
+) -> None:
+    table = rows(n=[1]).drop_columns("event_timestamp").append_column("event_timestamp", stamps)
+    pq.write_table(table, tmp_path / "visits.parquet")
+    store = store_of(entity(), view := visits(tmp_path / "visits.parquet", {"n": Int64}))
+    for read in (trained, everywhere, pulled):
+        with pytest.raises(DataError, match=r"visits: .*visits\.parquet holds .* beyond the years 1 to 9999"):
+            read(store, view, [1])
+
+
+def test_moments_too_far_for_the_nanoseconds_of_another_file_are_refused(
+    store_of: Store, redis: Redis, tmp_path: Path
+) -> None:
+    path = two_files(tmp_path, pa.array([1]), pa.array([2]))
+    for name, moment in {
+        "a": pa.array([253_402_300_799], pa.timestamp("s")),
+        "b": pa.array([0], pa.timestamp("ns")),
+    }.items():
+        table = pq.read_table(path / f"{name}.parquet", partitioning=None).drop_columns("event_timestamp")
+        pq.write_table(table.append_column("event_timestamp", moment), path / f"{name}.parquet")
+    store = store_of(entity(), view := visits(path, {"n": Int64}))
+    for read in (trained, everywhere, pulled):
+        with pytest.raises(DataError, match=r"a\.parquet holds .*b\.parquet beside it holds nanoseconds"):
+            read(store, view, [1, 2])
+
+
 @given(
     cents=st.lists(st.integers(-(10**10) + 1, 10**10 - 1), min_size=1),
     places=st.integers(0, 10),

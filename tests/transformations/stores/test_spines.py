@@ -1,6 +1,6 @@
 """What a retrieval gives back of its spine: all of it, as it came; and which spines it refuses."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ from feast import Entity, FeatureView
 from feast.repo_config import load_repo_config
 from feast.types import Float64
 
-from transformations.engine.errors import UsageError
+from transformations.engine.errors import DataError, UsageError
 
 from .training_rows import VISITS, Rows, Store, View
 
@@ -57,3 +57,40 @@ def test_two_columns_of_one_name_are_refused(store_of: Store, user: Entity, visi
     for given in (rows, pa.table([[1], [datetime(2024, 5, 9)], [1], [1]], ["id", "event_timestamp", *map(str, names)])):
         with pytest.raises(UsageError, match=f"the spine has 2 columns called '{names[1]}'. Rename or drop"):
             store.get_historical_features(given, ["user_visits:spent"])
+
+
+FAR = 1_714_550_400_000 * 1_000_000  # the microseconds of 2024-05-01, had its milliseconds been seconds
+
+
+@pytest.mark.parametrize(
+    ("moment", "expected"),
+    [
+        (pa.array([datetime(1, 1, 1)], pa.timestamp("us")), None),
+        (pa.array([datetime(2024, 5, 2)], pa.timestamp("s")), 10.0),
+        (pa.array([datetime(9999, 12, 31, 23, 59, 59, 999_999)], pa.timestamp("us")), None),
+        (pa.array([-(2**63) + 1], pa.timestamp("ns")), None),  # pandas' own minimum
+        (pa.array([FAR], pa.timestamp("us")), "row 0 holds '56301-12-10T08:00:00.000000', which is beyond the years"),
+        (pa.array([2**60], pa.timestamp("s")), "row 0 holds .* cannot become UnixTimestamp"),
+        (pa.array([None], pa.timestamp("ns")), "is null at row 0"),
+        (pa.array(["soon"]), "row 0 holds 'soon'"),
+        (pa.array([1_714_600_000]), "holds int64 such as 1714600000"),
+    ],
+)
+def test_a_moment_at_either_end_of_time_is_right_or_refused(
+    store_of: Store, user: Entity, visits: FeatureView, moment: pa.Array, expected: Any
+) -> None:
+    visits.ttl = timedelta(days=2)
+    store = store_of(user, visits)
+    rows = pa.table({"user_id": [1], "event_timestamp": moment})
+    for given in (rows, rows.to_pandas()):
+        for as_served in (False, True):
+
+            def found(spine: Any = given, as_served: bool = as_served) -> Any:
+                job = store.get_historical_features(spine, ["user_visits:spent"], filter_by_created_timestamp=as_served)
+                return job.to_arrow()["spent"].to_pylist()
+
+            if isinstance(expected, str):
+                with pytest.raises(DataError, match=expected):
+                    found()
+            else:
+                assert found() == [expected]

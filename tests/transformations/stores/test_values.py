@@ -3,6 +3,7 @@
 from datetime import UTC, date, datetime
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pytest
 from feast import Field
@@ -107,6 +108,21 @@ def test_a_dtype_without_an_arrow_form_of_ours_passes_as_feast_has_it() -> None:
 def test_values_of_several_kinds_make_no_column() -> None:
     with pytest.raises(DataError, match=r"request field 'x' has values \(int, str\) that make no column"):
         column_of([1, "2"], "request field 'x'")
+
+
+def test_what_arrow_does_not_take_as_it_is_has_a_dtype_or_is_told_by_row() -> None:
+    assert as_declared(column_of([2**70, None], "x"), Float64, "x").to_pylist() == [float(2**70), None]
+    assert column_of([np.datetime64("2024-05-01"), np.datetime64("NaT")], "x").to_pylist() == [
+        datetime(2024, 5, 1),
+        None,
+    ]
+    with pytest.raises(DataError, match=r"request field 'x': row 1 holds '\\ud800', which is no Unicode text"):
+        column_of(["a", "\ud800"], "request field 'x'")
+    with pytest.raises(DataError, match=r"declared Int64, but row 1 holds 1180591620717411303424, which cannot become"):
+        as_declared(column_of([1, 2**70], "x"), Int64, "x")
+    with pytest.raises(DataError) as refused:
+        as_declared(pa.array(["x" * 10_000]), Int64, "x")
+    assert len(refused.value.message) < 250
 
 
 def test_an_unseen_default_comes_from_the_fields_tag() -> None:
