@@ -65,7 +65,8 @@ EDITS = (
     Edit("tests/test_foundations.py", '        (["demo"], ".venv/bin/features demo"),\n'),
 )
 
-_README_SECTION = re.compile(r"<!-- demo -->.*?<!-- /demo -->\n*", re.DOTALL)
+# What begins with `<!-- demo: ## Heading -->` leaves that heading, for what follows it without the demo.
+_README_SECTION = re.compile(r"<!-- demo(?:: (?P<left>[^\n]+))? -->.*?<!-- /demo -->\n*", re.DOTALL)
 
 
 def domain_files(project: Path) -> list[Path]:
@@ -103,4 +104,6 @@ def _without_domain(name: str, text: str) -> str:
     for edit in EDITS:
         if edit.path == name:
             text = text.replace(edit.old, edit.new)
-    return _README_SECTION.sub("", text) if name == "README.md" else text
+    if name == "README.md":
+        return _README_SECTION.sub(lambda found: f"{found['left']}\n\n" if found["left"] else "", text)
+    return text

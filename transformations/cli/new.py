@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import sys
 from pathlib import Path
@@ -91,21 +92,21 @@ def _write(domain: str, source: str | None, key: str | None, service: str | None
 
 
 def _blank(project: Path, *, is_sure: bool) -> None:
-    if importlib.util.find_spec("transformations.cli.blank") is None:
+    name = "transformations.cli.blank"  # goes with the demo, so that mypy must not look for it
+    if importlib.util.find_spec(name) is None:
         say("nothing to do: the demo's domain is gone already")
         return
-    from transformations.cli.blank import blank, domain_files, uncommitted
-
+    taking_away = importlib.import_module(name)
     if not is_sure:
-        if changed := uncommitted(project):
+        if changed := taking_away.uncommitted(project):
             shown = "\n".join(f"  {line}" for line in changed[:10])
             raise UsageError(
                 f"{project} has changes that git does not hold, and --blank removes files:\n{shown}\n"
                 f"Commit them first, or say --yes."
             )
-        files = domain_files(project)
+        files = taking_away.domain_files(project)
         say(f"This removes {len(files)} files of the demo's domain from {project}, and what other files say of it.")
         click.confirm("Remove them?", abort=True)
-    for line in blank(project):
+    for line in taking_away.blank(project):
         say(line)
     say("next: `features new DOMAIN` writes the first files of yours; `make test` passes meanwhile")
