@@ -10,12 +10,18 @@ from pathlib import Path
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
+import pytest
 from feast import FeatureView
 from feast.types import Int64
 from redis import Redis
 
 import transformations
 import validation
+from transformations.datasets.leakage import check_leakage
+from transformations.stores.history import history_of
+from transformations.stores.training.retrieval import Resources, Stored
+from transformations.stores.training.spine import spine_of
+from validation.parity_rows import entities_of, held_at, written
 
 from .paths import LATER, WHEN, entity, everywhere, pulled, visits
 from .training_rows import Store
@@ -97,3 +103,36 @@ def test_so_may_the_columns_of_a_spine(store_of: Store, tmp_path: Path) -> None:
     found = store.get_historical_features(spine, ["visits:n"]).to_df()
     pd.testing.assert_frame_equal(found.drop(columns="n"), spine)
     assert found["n"].tolist() == [20, 10]
+
+
+@pytest.mark.parametrize(("key", "created"), [("_row", "_created"), ("key_0", "file_index"), ("place", "happened")])
+def test_ranges_parity_and_the_leakage_check_meet_no_such_name_either(
+    store_of: Store, tmp_path: Path, key: str, created: str
+) -> None:
+    names = sorted({"_row", "_event", "_rank", "_created", "place", "known", "line", "feature_0", *SPREAD})
+    features = [name for name in names if name not in (key, created)]
+    stamps = pa.array([WHEN] * 2, pa.timestamp("us", tz="UTC"))
+    columns = {name: [100 + number, 200 + number] for number, name in enumerate(features)}
+    table = pa.table({**columns, key: [1, 2], "event_timestamp": stamps, created: stamps})
+    pq.write_table(table, tmp_path / "visits.parquet")
+    view = visits(tmp_path / "visits.parquet", dict.fromkeys(features, Int64), key=key)
+    view.batch_source.created_timestamp_column = created
+    store = store_of(entity(key), view)
+    refs = {f"visits:{name}": name for name in features}
+
+    found = store.get_historical_features(None, [*refs], start_date=WHEN, end_date=LATER).to_arrow().sort_by(key)
+    assert found.select(features).to_pydict() == columns
+    history = history_of(view, tmp_path)
+    entities = entities_of(view, [history], None, 1).sort_by(key)
+    held = held_at(view, history, entities, LATER)
+    assert {name: held.values[name].to_pylist() for name in features} == columns
+    assert [row[0].values for row in written(view, history, entities)] == table.select(features).to_pylist()
+    checked = check_leakage(
+        spine_of(found.select([key, "event_timestamp"])),
+        found,
+        [Stored(view, history, tuple(features))],
+        refs,
+        as_served=True,
+        resources=Resources(),
+    )
+    assert [each.found for each in checked] == [2]
