@@ -44,6 +44,9 @@ def _moment(value: object) -> object:
     """Text of a date stays a date, so that it means the start of that day; YAML makes dates of its own."""
     if isinstance(value, str) and re.fullmatch(r"\d{4}-\d\d-\d\d", value.strip()):
         return date.fromisoformat(value.strip())
+    if isinstance(value, int | float) or (isinstance(value, str) and not re.match(r"\d{4}-\d\d-\d\d", value.strip())):
+        # Pydantic would take a number for seconds, or milliseconds, since 1970.
+        raise ValueError(f"{value!r} is neither a day (2020-02-01) nor a moment (2020-02-01T09:30:00Z)")
     return value
 
 

@@ -46,6 +46,8 @@ def test_a_configuration_is_named_as_its_file_and_has_defaults(tmp_path: Path) -
         ("{query: SELECT 1}", "{}", "visits_2024.yaml: spine: give either query or file"),
         ("{query: SELECT 1}", "{query: a, file: b}", "visits_2024.yaml: spine: give either query or file"),
         ("2024-06-01", "2024-04-01", r"split: test \(2024-04-01 04:00\) must be after train \(2024-05-01 04:00\)"),
+        ("2024-05-01,", "1714557600,", r"split.train.*: 1714557600 is neither a day \(2020-02-01\) nor a moment"),
+        ("2024-05-01,", "'1714557600',", r"split.train.*: '1714557600' is neither a day \(2020-02-01\) nor a moment"),
         ("America/New_York", "Mars", "visits_2024.yaml: split: there is no time zone 'Mars'"),
         ("feature_service:", "sample: 1.5\nfeature_service:", "visits_2024.yaml: sample: should be less than or equal"),
         ("feature_service:", "name: ../up\nfeature_service:", "visits_2024.yaml: name: .*should match pattern"),
