@@ -112,6 +112,8 @@ def ingest_drop(delivery: Delivery, settings: Settings) -> Ingestion:
             report = _check(connection, contract, file, settings, keys_only=delivery.retract)
             if report.violations:
                 raise ContractViolationError(report, f"Nothing of {file.name} was written.")
+            if not report.rows:
+                _refuse_empty(contract, delivery, file)
             with readable(file.path):
                 drop = _publish(connection, contract, table, file, origin, delivery)
     return _ingestion(before, table.snapshot(), file.name, drop, report, time.monotonic() - started)
@@ -191,6 +193,16 @@ def _refuse_retraction(contract: Contract, delivery: Delivery, before: RawSnapsh
         )
     if before is None:
         raise DataError(f"{contract.name}: nothing has been ingested yet, so there is nothing to retract.")
+
+
+def _refuse_empty(contract: Contract, delivery: Delivery, file: DropFile) -> None:
+    """A day may be without events, where that is said; else a file without rows is one that went wrong."""
+    if delivery.retract or contract.delivery == "snapshot":
+        raise DataError(f"{file.name} has no rows, so nothing of it was taken. Deliver the file again.")
+    if delivery.complete_through is None:
+        raise DataError(
+            f"{file.name} has no rows. Deliver the file again; or, if there was no event, say --complete-through."
+        )
 
 
 def _is_newest(before: RawSnapshot, delivery: Delivery, origin: Origin) -> bool:

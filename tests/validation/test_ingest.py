@@ -338,3 +338,44 @@ def test_only_parquet_and_csv_are_read(sources, tmp_path):
 def test_an_unknown_source_is_answered_with_the_nearest(sources):
     with pytest.raises(ContractError, match=r"no contract for a source 'event'; did you mean 'events'"):
         ingest_drop(Delivery("event", Path("any.parquet")), sources)
+
+
+@pytest.mark.parametrize("content", ["id,amount,at\n", ""])
+def test_an_empty_file_shows_nothing_and_is_refused(sources, tmp_path, content):
+    (tmp_path / "empty.csv").write_text(content)
+    for refused in (
+        lambda path: check_drop("events", path, sources),
+        lambda path: ingest_drop(Delivery("events", path), sources),
+    ):
+        with pytest.raises(DataError, match=r"empty.csv (has no rows|is empty)"):
+            refused(tmp_path / "empty.csv")
+
+
+def test_a_parquet_file_without_rows_is_refused_and_a_snapshot_is_never_emptied_by_one(sources, tmp_path):
+    things = pa.table({"id": [1, 2], "colour": ["red", "blue"]})
+    deliver(sources, "things", things)
+    with pytest.raises(DataError, match=r"drop.parquet has no rows, so nothing of it was taken"):
+        deliver(sources, "things", things.slice(0, 0))
+    with pytest.raises(DataError, match=r"drop.parquet has no rows, so it says nothing about the contract"):
+        check_drop("things", tmp_path / "drop.parquet", sources)
+    assert current(sources, "things", "id") == [(1,), (2,)]
+
+
+def test_days_without_events_may_be_said_to_be_complete(sources):
+    deliver(sources, "events", events((1, 1.0, "2020-01-03 20:00")))
+    none = events((1, 1.0, "2020-01-03 20:00")).slice(0, 0)
+    assert deliver(sources, "events", none, complete_through=date(2020, 1, 5)).complete_through == date(2020, 1, 5)
+
+
+def test_the_file_that_was_named_is_ingested_and_no_other(sources, tmp_path):
+    (tmp_path / "report[1].csv").write_text("id,amount,at\n1,1.5,2020-01-03 20:00\n")
+    (tmp_path / "report1.csv").write_text("id,amount,at\n9,9.5,2020-01-03 20:00\n")
+    ingest_drop(Delivery("events", tmp_path / "report[1].csv"), sources)
+    assert current(sources, "events", "id", "amount") == [(1, 1.5)]
+
+
+def test_rows_before_a_changed_header_are_not_lost(sources, tmp_path):
+    (tmp_path / "days.csv").write_text("id,day\n1,2020-01-03\n2,2020-01-03\nid,day,page\n3,2020-01-04,home\n")
+    with pytest.raises(DataError, match="line 4 is no row"):
+        ingest_drop(Delivery("days", tmp_path / "days.csv"), sources)
+    assert not RawTable(read_contract("days", sources.contracts), sources.raw_dir).exists()
