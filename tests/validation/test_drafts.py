@@ -202,6 +202,31 @@ def test_a_draft_is_refused_until_it_is_filled_in_and_then_holds_on_its_file(cli
     assert report.violations == ()
 
 
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("flights.csv", "Dep Time;delay;when\n5;NA;31/01/2024 01:30 PM\nNA;-7;01/02/2024 12:15 AM\n"),
+        (
+            "flights.parquet",
+            {"Dep Time": [5.0, None], "ids": [[1], [2]], "when": ["2024-01-31 13:30:00", "2024-02-01 00:15:00"]},
+        ),
+    ],
+)
+def test_a_filled_in_draft_reads_its_own_file_renamed_and_cast(tmp_path, name, content):
+    path = tmp_path / name
+    if isinstance(content, str):
+        path.write_text(content)
+    else:
+        pq.write_table(pa.table(content), path)
+    (tmp_path / "flights.yaml").write_text(filled_in(draft_contract(path)))
+    contract = read_contract("flights", tmp_path)
+    assert contract.column("dep_time").dtype == "Int64"
+    assert contract.column("when").dtype == "UnixTimestamp"
+    with session() as connection:
+        report = run_checks(connection, contract, open_drop(connection, path, contract), compile_checks(contract), {})
+    assert (report.rows, report.violations) == (2, ())
+
+
 def test_a_contract_that_exists_is_never_overwritten(clicks, tmp_path):
     (tmp_path / "clicks.yaml").write_text("mine")
     with pytest.raises(UsageError, match=r"clicks.yaml exists and is left as it is"):
