@@ -356,7 +356,7 @@ def test_a_parquet_file_without_rows_is_refused_and_a_snapshot_is_never_emptied_
     deliver(sources, "things", things)
     with pytest.raises(DataError, match=r"drop.parquet has no rows, so nothing of it was taken"):
         deliver(sources, "things", things.slice(0, 0))
-    with pytest.raises(DataError, match=r"drop.parquet has no rows, so it says nothing about the contract"):
+    with pytest.raises(DataError, match=r"drop.parquet has no rows, so it shows nothing of whether the contract holds"):
         check_drop("things", tmp_path / "drop.parquet", sources)
     assert current(sources, "things", "id") == [(1,), (2,)]
 
