@@ -30,6 +30,8 @@ class Place:
 
     def __str__(self) -> str:
         where = self.file.relative_to(Path.cwd()) if self.file.is_relative_to(Path.cwd()) else self.file
+        if len(where.parts) == 1:  # Feast works in the repository's folder
+            where = Path(self.file.parent.name) / where
         return f"{where}, line {self.line}" + (f": {self.text}" if self.text else "")
 
 

@@ -24,6 +24,7 @@ from transformations.engine.errors import UsageError, nearest
 from transformations.engine.functions import RowFunction
 from transformations.engine.reference import EVENT_TIME, reference_row
 from transformations.engine.resolution import Resolved, resolve
+from transformations.engine.settings import get_settings
 from validation.contracts import Contract, read_contract
 
 _GAP = re.compile(r"\s{2,}|\t")
@@ -31,7 +32,7 @@ _NULLS = {"-", "null", "None"}
 
 
 def as_of(
-    definition: Definition, feature: str, events: str, *, contracts: Callable[[str], Contract] = read_contract
+    definition: Definition, feature: str, events: str, *, contracts: Callable[[str], Contract] | None = None
 ) -> Callable[..., Any]:
     """A function of the entity's key and an as-of day that gives the feature's value there, by definition.
 
@@ -39,9 +40,9 @@ def as_of(
     out are null, looked-up attributes stand beside the event's own columns, times without an offset are of the
     contract's timestampZone as in a delivery, and date-only events happen at the end of their business day. The
     returned function takes the join keys in order and then the day, a date or `YYYY-MM-DD`; None is an entity never
-    seen before that day, or the feature's declared `unseen` value.
+    seen before that day, or the feature's declared `unseen` value. contracts: by default those that the settings name.
     """
-    resolved = resolve(definition, contracts)
+    resolved = resolve(definition, contracts or _contract)
     aggregation = declared_feature(definition, feature).aggregation
     rows = parse_events(resolved, events)
 
@@ -56,6 +57,10 @@ def as_of(
         return aggregation.unseen if row is None else row[feature]
 
     return value
+
+
+def _contract(name: str) -> Contract:
+    return read_contract(name, get_settings().contracts)
 
 
 def parse_events(resolved: Resolved, text: str) -> list[dict[str, Any]]:

@@ -116,3 +116,11 @@ def test_a_fault_of_the_platform_stays_one_for_feast_too(capsys: pytest.CaptureF
     _tell_author(KeyError, error, None)
     assert capsys.readouterr().err == "KeyError: 'missing'\n"
     assert sys.excepthook is sys.__excepthook__  # only `feast` itself sets ours
+
+
+def test_a_file_beside_feature_store_yaml_is_told_with_its_folder(
+    world: World, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(world.repository)
+    world.rewrite((CALL, CALL.replace("owner=", "ownr=")))
+    assert "Error: feature_repo/user_views.py, line " in told(capsys)

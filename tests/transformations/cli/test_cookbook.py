@@ -34,7 +34,6 @@ def project(world: World, monkeypatch: pytest.MonkeyPatch, _spark: None) -> Iter
     (world.folder / "domains" / "clicking.py").unlink()
     (world.repository / "user_views.py").unlink()
     monkeypatch.chdir(world.folder)
-    monkeypatch.setattr("validation.contracts.FOLDER", world.folder / "contracts")  # where `as_of` looks
     yield world
     sys.modules.pop("transformations.flights", None)
     vars(transformations).pop("flights", None)
