@@ -94,6 +94,11 @@ def in_micros(array: pa.Array) -> pa.Array:
     return _of_a_calendar_year(array)
 
 
+def is_of_a_calendar_year(micros: int | None) -> bool:
+    """Whether a moment, where there is one, lies in the years 1 to 9999."""
+    return micros is None or _FIRST <= micros <= _LAST
+
+
 def plain(column: pa.Array | pa.ChunkedArray) -> pa.Array:
     """A column in one piece, without a dictionary, its text as `string`."""
     array = _in_one_piece(column) if isinstance(column, pa.ChunkedArray) else column

@@ -8,6 +8,7 @@ cannot hold without loss is refused.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from datetime import date, datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -33,7 +34,15 @@ from transformations.engine.dtypes import UNIX_TIMESTAMP, Dtype
 from transformations.engine.errors import DataError
 from transformations.engine.first_failure import first_failure
 from transformations.engine.functions import nan_to_null
-from transformations.stores.casting import ARROW, UnfitError, UnfitTypeError, converted, in_micros, plain
+from transformations.stores.casting import (
+    ARROW,
+    UnfitError,
+    UnfitTypeError,
+    converted,
+    in_micros,
+    is_of_a_calendar_year,
+    plain,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -43,8 +52,9 @@ Column: TypeAlias = pa.Array | pa.ChunkedArray
 TIMESTAMP = UNIX_TIMESTAMP.arrow
 
 _MOST_SHOWN = 100  # characters of a value in an error message
-# Of these a column in its Arrow type needs no further look.
-_CARRIED = (PrimitiveFeastType.FLOAT64, PrimitiveFeastType.INT64, PrimitiveFeastType.STRING, PrimitiveFeastType.BOOL)
+# Compared by identity: Feast's comparison is a call of its own.
+_FLOAT64, _INT64, _STRING = PrimitiveFeastType.FLOAT64, PrimitiveFeastType.INT64, PrimitiveFeastType.STRING
+_BOOL, _TIME = PrimitiveFeastType.BOOL, PrimitiveFeastType.UNIX_TIMESTAMP
 
 _PROTO: dict[PrimitiveFeastType, tuple[str, str, Callable[..., Any]]] = {
     PrimitiveFeastType.INT64: ("int64_val", "int64_list_val", Int64List),
@@ -101,9 +111,21 @@ def as_declared(column: Column, dtype: FeastType, place: str) -> pa.Array:
     text in ISO 8601 is a timestamp too, because JSON has none; only the years 1 to 9999 are.
     """
     array, target = nan_to_null(plain(column)), arrow_type(dtype)
-    if target is None or (array.type == target and any(dtype is each for each in _CARRIED)):
+    if target is None or _is_declared(array, dtype, target):
         return array
+    if (dtype is _FLOAT64 or dtype is _INT64) and pa.types.is_integer(array.type):
+        with suppress(pa.ArrowInvalid):  # which is told below, of the first row
+            return array.cast(target)
     return _converted(array, dtype, place, whole_seconds=False)
+
+
+def _is_declared(array: pa.Array, dtype: FeastType, target: pa.DataType) -> bool:
+    """Whether a column is what its dtype has, seen in a microsecond: a lookup's request fields pass here."""
+    if array.type != target:
+        return False
+    if dtype is _TIME:
+        return len(array) == 1 and is_of_a_calendar_year(array[0].value)
+    return dtype is _FLOAT64 or dtype is _INT64 or dtype is _STRING or dtype is _BOOL
 
 
 def moments_of(column: Column, place: str) -> pa.Array:

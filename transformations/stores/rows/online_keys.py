@@ -40,9 +40,9 @@ def parts_of(values: Sequence[Any], dtype: FeastType, place: str) -> list[str | 
     """
     kinds = set(map(type, values))
     if kinds == {int} and _is_integer(dtype):
-        numbers = [str(value) for value in values if _LEAST <= value <= _GREATEST]
+        numbers: list[str | None] = [str(value) for value in values if _LEAST <= value <= _GREATEST]
         if len(numbers) == len(values):
-            return [*numbers]
+            return numbers
     if kinds == {str} and dtype is _STRING:
         return [_text(value) for value in values]
     parts: list[str | None] = column_parts(
