@@ -16,25 +16,27 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from transformations.engine.folds import carry_schema
-from transformations.engine.offline_tables import EVENT_TIMESTAMP, table_schema, time_bounds
+from transformations.engine.offline_tables import CREATED_TIMESTAMP, EVENT_TIMESTAMP, table_schema, time_bounds
 from transformations.engine.packets import unpack
+from transformations.engine.replay import Replay, Replayed, in_order, replay
 from transformations.engine.sources import Files, event_schema
 from transformations.engine.storage import UNFINISHED, NewFile
-from transformations.engine.sweep import FROM_DAY, SweepPlan, sweep
+from transformations.engine.sweep import FROM_DAY
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
-BucketWork = Callable[[int, Mapping[str, pa.Table]], pa.Table]
-"""The rows to write for a bucket, from its number and the tables it received, by kind."""
+BucketWork = Callable[[int, Mapping[str, pa.Table]], tuple[pa.Table, int]]
+"""The rows to write for a bucket and how many of its entities are late, from its number and the tables it received, by
+kind.
+"""
 
-_WRITTEN = (
-    "path string, size bigint, rows bigint, late bigint, first_micros bigint, last_micros bigint, counts array<bigint>"
-)
+_FACTS = ("size", "rows", "late", "late_entities", "first_micros", "last_micros", "created_micros")
+_WRITTEN = ", ".join(["path string", *(f"{name} bigint" for name in _FACTS), "counts array<bigint>"])
 _WRITTEN_SCHEMA = pa.schema(
     [
         ("path", pa.string()),
-        *((name, pa.int64()) for name in ("size", "rows", "late", "first_micros", "last_micros")),
+        *((name, pa.int64()) for name in _FACTS),
         ("counts", pa.list_(pa.int64())),
     ]
 )
@@ -63,22 +65,27 @@ class Folders:
 
 @dataclass(frozen=True)
 class Written:
-    """The files that a job wrote, part of the table only once they are published. late_rows: see `run_job`. counts: of
-    all events, where the job read them itself.
+    """The files that a job wrote, part of the table only once they are published. late_rows: see `run_job`;
+    late_entities: those whose past was checked again. created: the newest created timestamp, microseconds UTC; None
+    without rows. counts: of all events, where the job read them itself.
     """
 
     files: list[NewFile]
     late_rows: int
+    late_entities: int = 0
+    created: int | None = None
     counts: Sequence[int] = ()
 
 
-def run_job(plan: SweepPlan, packets: DataFrame, buckets: int, folders: Folders, late_until: int | None) -> Written:
-    """Sweep every bucket of entities and write its rows.
+def run_job(
+    replays: Sequence[Replay], packets: DataFrame, buckets: int, folders: Folders, late_until: int | None
+) -> Written:
+    """Replay every bucket of entities and write its rows.
 
     packets: of events and of what was carried over, and of marks and stored rows where late events came. late_until:
     rows up to this event timestamp (inclusive, microseconds UTC) are counted as late; None: none are.
     """
-    return write_buckets(_sweeping(plan, folders.carry), packets, buckets, folders, late_until)
+    return write_buckets(_replaying(replays, folders.carry), packets, buckets, folders, late_until)
 
 
 def write_buckets(
@@ -88,21 +95,26 @@ def write_buckets(
 
     def task(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         for bucket, received in unpack(batches):
-            yield _written(work(bucket, received), folders, late_until, ())
+            yield _written(*work(bucket, received), folders, late_until, ())
 
     return _collected(packets.repartitionById(buckets, "bucket").mapInArrow(task, _WRITTEN))
 
 
 def run_small_job(
-    plan: SweepPlan, files: Files, spark: SparkSession, buckets: int, folders: Folders, late_until: int | None
+    replays: Sequence[Replay],
+    files: Files,
+    spark: SparkSession,
+    buckets: int,
+    folders: Folders,
+    late_until: int | None,
 ) -> Written:
     """The same of few rows, without a shuffle: each task reads all files, and keeps the rows of its bucket."""
-    work = _sweeping(plan, folders.carry)
+    work = _replaying(replays, folders.carry)
 
     def task(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         for bucket in (number for batch in batches for number in batch.column(0).to_pylist()):
             received, counts = files.bucket(bucket, buckets)
-            yield _written(work(bucket, received), folders, late_until, () if bucket else counts)
+            yield _written(*work(bucket, received), folders, late_until, () if bucket else counts)
 
     return _collected(spark.range(0, buckets, 1, buckets).mapInArrow(task, _WRITTEN))
 
@@ -115,7 +127,9 @@ def _collected(written: DataFrame) -> Written:
         if row["path"] is not None
     ]
     counts = next((row["counts"] for row in rows if row["counts"]), ())
-    return Written(files, sum(row["late"] for row in rows), counts)
+    created = max((row["created_micros"] for row in rows if row["path"] is not None), default=None)
+    late_rows, late_entities = (sum(row[name] for row in rows) for name in ("late", "late_entities"))
+    return Written(files, late_rows, late_entities, created, counts)
 
 
 def buckets_for(events: int, parallelism: int) -> int:
@@ -123,24 +137,29 @@ def buckets_for(events: int, parallelism: int) -> int:
     return max(parallelism, -(-events // _EVENTS_A_BUCKET))
 
 
-def _sweeping(plan: SweepPlan, carry: Path | None) -> BucketWork:
-    empty = _empty_tables(plan)
+def _replaying(replays: Sequence[Replay], carry: Path | None) -> BucketWork:
+    empty = _empty_tables(replays[-1])
+    keys = list(replays[-1].plan.resolved.join_keys)
 
-    def work(bucket: int, received: Mapping[str, pa.Table]) -> pa.Table:
+    def work(bucket: int, received: Mapping[str, pa.Table]) -> tuple[pa.Table, int]:
         tables = {kind: received.get(kind, table) for kind, table in empty.items()}
-        swept = sweep(plan, tables["events"], tables["marks"], tables["stored"], tables["carried"])
+        done: list[Replayed] = []
+        for each in replays:
+            stored = pa.concat_tables([tables["stored"], *(made.rows.cast(tables["stored"].schema) for made in done)])
+            done.append(replay(each, tables["events"], tables["marks"], stored, tables["carried"]))
         if carry is not None:
-            write_rows(swept.carry, carry / f"bucket-{bucket:05d}.parquet")
-        return swept.rows
+            write_rows(done[-1].carry, carry / f"bucket-{bucket:05d}.parquet")
+        return in_order([each.rows for each in done], keys), done[-1].late_entities
 
     return work
 
 
-def _empty_tables(plan: SweepPlan) -> Mapping[str, pa.Table]:
-    keys = [(key, dtype.arrow) for key, dtype in plan.resolved.join_keys.items()]
+def _empty_tables(work: Replay) -> Mapping[str, pa.Table]:
+    resolved = work.plan.resolved
+    keys = [(key, dtype.arrow) for key, dtype in resolved.join_keys.items()]
     marks = pa.schema([*keys, (FROM_DAY, pa.int64())])
-    schemas = {"events": event_schema(plan.resolved), "marks": marks, "stored": table_schema(plan.resolved)}
-    schemas["carried"] = carry_schema(plan.resolved)
+    schemas = {"events": event_schema(resolved), "marks": marks, "stored": table_schema(resolved)}
+    schemas["carried"] = carry_schema(resolved)
     return {kind: schema.empty_table() for kind, schema in schemas.items()}
 
 
@@ -157,10 +176,12 @@ def write_rows(rows: pa.Table, path: Path) -> Path:
     return unfinished.rename(path)
 
 
-def _written(rows: pa.Table, folders: Folders, late_until: int | None, counts: Sequence[int]) -> pa.RecordBatch:
+def _written(
+    rows: pa.Table, late_entities: int, folders: Folders, late_until: int | None, counts: Sequence[int]
+) -> pa.RecordBatch:
     """Write a bucket's rows, if there are any, and describe the file."""
-    facts: dict[str, object] = dict.fromkeys(("path", "size", "first_micros", "last_micros"))
-    facts |= {"rows": rows.num_rows, "late": 0, "counts": list(counts)}
+    facts: dict[str, object] = dict.fromkeys(("path", *_FACTS))
+    facts |= {"rows": rows.num_rows, "late": 0, "late_entities": late_entities, "counts": list(counts)}
     if rows.num_rows:
         path = write_rows(rows, folders.rows / f"{uuid4().hex}.parquet")  # a new name: a task may be tried again
         moments = rows[EVENT_TIMESTAMP].cast(pa.int64())
@@ -171,5 +192,6 @@ def _written(rows: pa.Table, folders: Folders, late_until: int | None, counts: S
             "late": 0 if late_until is None else pc.sum(pc.less_equal(moments, late_until)).as_py(),
             "first_micros": times["min"],
             "last_micros": times["max"],
+            "created_micros": pc.max(rows[CREATED_TIMESTAMP].cast(pa.int64())).as_py(),
         }
     return pa.RecordBatch.from_pylist([facts], _WRITTEN_SCHEMA)

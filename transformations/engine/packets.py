@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from transformations.engine.columns import order_by
+from transformations.engine.knowledge import FOREVER, UNTIL
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -43,10 +44,15 @@ def pack(
 
 
 def of_bucket(
-    batches: Iterable[pa.RecordBatch], schema: pa.Schema, keys: Sequence[str], bucket: int, buckets: int
+    batches: Iterable[pa.RecordBatch],
+    schema: pa.Schema,
+    keys: Sequence[str],
+    bucket: int,
+    buckets: int,
+    found: Sequence[str] = (),
 ) -> tuple[pa.Table, list[int]]:
     """The rows of one bucket of so many, and the counts that `pack` would give of all rows."""
-    rows, counts = _with_key(pa.Table.from_batches(batches, schema), keys, ())
+    rows, counts = _with_key(pa.Table.from_batches(batches, schema), keys, found)
     return rows.filter(pa.array(bucket_of(rows, keys, buckets) == bucket)), counts
 
 
@@ -82,15 +88,21 @@ def _packing(
 
 
 def _with_key(table: pa.Table, keys: Sequence[str], found: Sequence[str]) -> tuple[pa.Table, list[int]]:
-    """The rows that have a key, without the `found` columns, and the counts of all rows."""
+    """The rows that have a key, without the `found` columns, and the counts of all rows that are current."""
+    complete = _is_complete(table, keys)
+    current = table.filter(pc.equal(table[UNTIL], FOREVER)) if UNTIL in table.column_names else table
+    counts = [current.num_rows, current.num_rows - int(pc.sum(_is_complete(current, keys)).as_py() or 0)]
+    counts += [current[name].null_count for name in found]
+    names = [name for name in table.column_names if name not in found]
+    rows = pa.table([table[name] for name in names], names=names)  # nullable all: so are those that Spark reads
+    return rows if pc.all(complete).as_py() else rows.filter(complete), counts
+
+
+def _is_complete(table: pa.Table, keys: Sequence[str]) -> pa.ChunkedArray:
     complete = pc.is_valid(table[keys[0]])
     for key in keys[1:]:
         complete = pc.and_(complete, pc.is_valid(table[key]))
-    counts = [table.num_rows, table.num_rows - int(pc.sum(complete).as_py() or 0)]
-    counts += [table[name].null_count for name in found]
-    names = [name for name in table.column_names if name not in found]
-    rows = pa.table([table[name] for name in names], names=names)  # nullable all: so are those that Spark reads
-    return rows.filter(complete) if counts[1] else rows, counts
+    return complete
 
 
 def _gathered(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:

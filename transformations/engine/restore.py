@@ -194,8 +194,8 @@ def _performed(
 def _restoring(resolved: Resolved, created: datetime) -> BucketWork:
     empty = table_schema(resolved).empty_table()
 
-    def work(_bucket: int, received: Mapping[str, pa.Table]) -> pa.Table:
-        return restored_rows(resolved, received.get("stored", empty), received.get("restored", empty), created)
+    def work(_bucket: int, received: Mapping[str, pa.Table]) -> tuple[pa.Table, int]:
+        return restored_rows(resolved, received.get("stored", empty), received.get("restored", empty), created), 0
 
     return work
 

@@ -10,25 +10,26 @@ from dataclasses import dataclass
 from functools import reduce
 from operator import or_
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 from pyarrow.dataset import Expression, dataset, field, scalar
 
 from transformations.engine.folds import carry_schema
+from transformations.engine.knowledge import SINCE, UNTIL, Timeline
 from transformations.engine.offline_tables import table_schema
 from transformations.engine.packets import SCHEMA, Kind, of_bucket, pack, packed
+from transformations.engine.raw_files import DROP, RETRACTED
 from transformations.engine.raw_zone import RawSnapshot, raw_schema
 from transformations.engine.resolution import Resolved
 from transformations.engine.spark import parquet_rows
 from transformations.engine.sweep import BUSINESS_DAY, FROM_DAY, RAW_TIMESTAMP, order_columns
+from transformations.engine.versions import DUCKDB, SPARK, VersionReading, found_column, versions
 from validation.contracts import Contract
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
-_DROP = "_drop"
-_RETRACTED = "_retracted"
 _SPARK_TYPES = {
     pa.int64(): "bigint",
     pa.int32(): "int",
@@ -38,7 +39,7 @@ _SPARK_TYPES = {
     pa.date32(): "date",
     pa.timestamp("us", tz="UTC"): "timestamp",
 }
-_SYSTEM = (RAW_TIMESTAMP, BUSINESS_DAY, _DROP, _RETRACTED)
+_SYSTEM = (RAW_TIMESTAMP, BUSINESS_DAY, DROP, RETRACTED)
 
 
 def event_columns(resolved: Resolved) -> list[str]:
@@ -55,22 +56,52 @@ def event_columns(resolved: Resolved) -> list[str]:
 
 
 def event_files(
-    resolved: Resolved, snapshots: Mapping[str, RawSnapshot], days: Sequence[range], carry: Path | None
+    resolved: Resolved,
+    snapshots: Mapping[str, RawSnapshot],
+    days: Sequence[range],
+    carry: Path | None,
+    with_drops: bool = False,
 ) -> Files | None:
     """The current events of these days and what an earlier run carried over into a folder, for tasks to read.
 
     Spark's own reader makes rows of columns first, which costs ten times as much. None where events are looked up or
-    superseded, which it has to do: see `event_packets`.
+    superseded, which it has to do: see `event_packets`. with_drops: with the number of the drop that each came with.
     """
     snapshot = snapshots[resolved.contract.name]
     if resolved.lookups or snapshot.supersedes:
         return None
     day = field(BUSINESS_DAY)
     within = [(day >= stretch.start) & (day < stretch.stop) for stretch in days]
-    wanted = reduce(or_, within, scalar(False)) & ~field(_RETRACTED)
+    wanted = reduce(or_, within, scalar(False)) & ~field(RETRACTED)
     files = [part.path for part in snapshot.parts_of(days)]
-    raw = _Reading("events", files, raw_schema(resolved.contract), event_schema(resolved).names, wanted)
+    columns = [*event_schema(resolved).names, *([DROP] if with_drops else [])]
+    raw = _Reading("events", files, raw_schema(resolved.contract), columns, wanted)
     return Files((raw, *([] if carry is None else [_carried(resolved, carry)])), tuple(resolved.join_keys))
+
+
+def few_files(
+    resolved: Resolved,
+    snapshots: Mapping[str, RawSnapshot],
+    line: Timeline,
+    days: Sequence[range],
+    carry: Path | None,
+    stored: Sequence[str],
+) -> Files:
+    """All versions of the events of these days, of a table's files the rows, and what was carried over, where all of it
+    is little: each task reads everything, DuckDB finding what was superseded or is looked up.
+    """
+    files = event_files(resolved, snapshots, days, carry, with_drops=True)
+    if files is None:
+        columns = [*event_schema(resolved).names, *_found_columns(resolved).values()]
+        contracts = [resolved.contract, *resolved.lookups.values()]
+        sources = tuple((snapshots[each.name].files, raw_schema(each)) for each in contracts)
+        query = versions(resolved, snapshots, line, columns, days, DUCKDB)
+        reading = VersionReading(query, sources, versioned_schema(resolved), tuple(_found_columns(resolved).values()))
+        files = Files((reading, *([] if carry is None else [_carried(resolved, carry)])), tuple(resolved.join_keys))
+    if not stored:
+        return files
+    schema = table_schema(resolved)
+    return Files((*files.readings, _Reading("stored", stored, schema, schema.names, None)), files.keys)
 
 
 def event_packets(
@@ -80,14 +111,21 @@ def event_packets(
     days: Sequence[range],
     carry: Path | None,
     buckets: int,
+    line: Timeline | None,
 ) -> DataFrame:
-    """What `event_files` has, packed by entity; `counted` names what the counts of events count."""
-    files = event_files(resolved, snapshots, days, carry)
+    """What `event_files` has, packed by entity; `counted` names what the counts of events count.
+
+    line: to have all versions of the events, or the drops that they came with, in place of the current ones.
+    """
+    files = event_files(resolved, snapshots, days, carry, with_drops=line is not None)
     if files is not None:
         return files.packets(spark, buckets)
     keys = tuple(resolved.join_keys)
     found = list(_found_columns(resolved).values())
-    rows = events(spark, resolved, snapshots, days).select(*keys, *event_columns(resolved), *found)
+    if line is None:
+        rows = events(spark, resolved, snapshots, days).select(*keys, *event_columns(resolved), *found)
+    else:
+        rows = version_events(spark, resolved, snapshots, line, days, found)
     packets = packed(rows, keys, "events", buckets, found)
     return (
         packets if carry is None else packets.union(Files((_carried(resolved, carry),), keys).packets(spark, buckets))
@@ -115,6 +153,28 @@ def event_schema(resolved: Resolved) -> pa.Schema:
     system = {BUSINESS_DAY: pa.int32(), RAW_TIMESTAMP: pa.timestamp("us", tz="UTC")}
     types = {name: dtype.arrow for name, dtype in resolved.columns.items()} | system
     return pa.schema([(name, types[name]) for name in (*resolved.join_keys, *event_columns(resolved))])
+
+
+def versioned_schema(resolved: Resolved) -> pa.Schema:
+    """The columns of packets of all versions of events."""
+    return pa.schema([*event_schema(resolved), (SINCE, pa.int32()), (UNTIL, pa.int32())])
+
+
+def version_events(
+    spark: SparkSession,
+    resolved: Resolved,
+    snapshots: Mapping[str, RawSnapshot],
+    line: Timeline,
+    days: Sequence[range],
+    found: Sequence[str] = (),
+) -> DataFrame:
+    """All versions of the events of these days, and the `found` columns of lookups."""
+    columns = [*event_schema(resolved).names, *found]
+    relations: dict[str, Any] = {
+        f"raw_{number}": _read(spark, contract, snapshots[contract.name].files) or _no_rows(spark, contract)
+        for number, contract in enumerate([resolved.contract, *resolved.lookups.values()])
+    }
+    return spark.sql(versions(resolved, snapshots, line, columns, days, SPARK), **relations)
 
 
 def counted(resolved: Resolved) -> list[str]:
@@ -156,7 +216,7 @@ def marks(
         parts = now[name].parts_since(before[name].version)
         late = _read(spark, resolved.contract, [part.path for part in parts if part.first_day <= complete_day])
         if late is not None:
-            touched.append(_days_of_keys(spark, resolved, now, late.where(f"not {_RETRACTED}")))
+            touched.append(_days_of_keys(spark, resolved, now, late.where(f"not {RETRACTED}")))
     for lookup in resolved.definition.lookups:
         old, new = before[lookup.source], now[lookup.source]
         came = _read(spark, resolved.lookups[lookup.source], new.files_since(old.version))
@@ -175,15 +235,13 @@ def marks(
 
 def current(spark: SparkSession, snapshot: RawSnapshot, contract: Contract, columns: Sequence[str]) -> DataFrame:
     """The rows of a snapshot that count: of each identity the one of the newest drop, unless that retracts it."""
-    rows = _read(spark, contract, snapshot.files)
-    if rows is None:
-        rows = spark.createDataFrame([], spark_schema(raw_schema(contract)))
+    rows = _read(spark, contract, snapshot.files) or _no_rows(spark, contract)
     if snapshot.supersedes and contract.key:
         from pyspark.sql import Window, functions
 
-        newest = Window.partitionBy(*_identity(contract)).orderBy(functions.col(_DROP).desc())
+        newest = Window.partitionBy(*_identity(contract)).orderBy(functions.col(DROP).desc())
         rows = rows.withColumn("_rank", functions.row_number().over(newest)).where("_rank = 1")
-    return rows.where(f"not {_RETRACTED}").select(*columns)
+    return rows.where(f"not {RETRACTED}").select(*columns)
 
 
 def _affected(
@@ -215,7 +273,7 @@ def _looked_up(
         contract = resolved.lookups[lookup.source]
         records = current(spark, snapshots[lookup.source], contract, [*lookup.on, *lookup.columns, RAW_TIMESTAMP])
         history = Window.partitionBy(*lookup.on).orderBy(RAW_TIMESTAMP)
-        found = f"_found_{lookup.source}"
+        found = found_column(lookup.source)
         records = (
             records.withColumn("_until", functions.lead(RAW_TIMESTAMP).over(history))
             .withColumnRenamed(RAW_TIMESTAMP, "_since")
@@ -236,7 +294,7 @@ def _looked_up(
 
 def _found_columns(resolved: Resolved) -> dict[str, str]:
     """For each lookup, the column that is null where no record was found."""
-    return {lookup.source: f"_found_{lookup.source}" for lookup in resolved.definition.lookups}
+    return {lookup.source: found_column(lookup.source) for lookup in resolved.definition.lookups}
 
 
 @dataclass(frozen=True)
@@ -264,14 +322,14 @@ class _Reading:
 class Files:
     """Parquet files of several kinds that tasks read themselves."""
 
-    readings: tuple[_Reading, ...]
+    readings: tuple[_Reading | VersionReading, ...]
     keys: tuple[str, ...]
 
     def packets(self, spark: SparkSession, buckets: int) -> DataFrame:
         """Their rows as packets, each task reading its share."""
-        most = max(len(reading.files) for reading in self.readings)
+        readings, keys = [each for each in self.readings if isinstance(each, _Reading)], self.keys
+        most = max(len(reading.files) for reading in readings)
         shares = max(min(spark.sparkContext.defaultParallelism, most), 1)
-        readings, keys = self.readings, self.keys
 
         def read(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
             for number in (number for batch in batches for number in batch.column(0).to_pylist()):
@@ -309,6 +367,10 @@ def _identity(contract: Contract) -> list[str]:
 
 def _read(spark: SparkSession, contract: Contract, files: Sequence[str]) -> DataFrame | None:
     return parquet_rows(spark, spark_schema(raw_schema(contract)), files) if files else None
+
+
+def _no_rows(spark: SparkSession, contract: Contract) -> DataFrame:
+    return spark.createDataFrame([], spark_schema(raw_schema(contract)))
 
 
 def spark_schema(schema: pa.Schema) -> str:

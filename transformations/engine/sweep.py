@@ -32,7 +32,10 @@ Mask = npt.NDArray[np.bool_]
 BUSINESS_DAY = "_business_day"
 RAW_TIMESTAMP = "_event_timestamp"
 FROM_DAY = "_from_day"
+LAST_DAY = "_last_day"
+KNOWN = "_known"
 FIRST_DAY = -1_000_000  # before any business day
+_LONG_AGO = np.iinfo(np.int64).min
 
 
 @dataclass(frozen=True)
@@ -41,10 +44,9 @@ class SweepPlan:
 
     first_day: the first as-of day to write, of entities without an earlier mark; None: from each entity's first event.
     last_day: the last as-of day. initial: the table holds nothing before first_day, so every entity seen by then gets
-    a row. created: the rows' created_timestamp, or None where history counts as on time (it then equals
-    event_timestamp); on_time_before: as-of days before this one count as on time as well (a declared backfill), but
-    for rows that replace a stored one; None: none do. carried_day: what held as-of this day, the last of an earlier
-    run, is carried over, for entities without a mark; None: nothing is.
+    a row. created: the rows' created_timestamp where their event timestamp is not later, or None where rows count as on
+    time; see `knowledge` for the law. carried_day: what held as-of this day, the last of an earlier run, is carried
+    over, for entities without a mark; None: nothing is.
     """
 
     resolved: Resolved
@@ -52,7 +54,6 @@ class SweepPlan:
     last_day: int
     initial: bool
     created: datetime | None
-    on_time_before: int | None = None
     carried_day: int | None = None
 
     @property
@@ -90,10 +91,11 @@ def sweep(plan: SweepPlan, events: pa.Table, marks: pa.Table, stored: pa.Table, 
     """The rows that these entities need, sorted by key and time.
 
     events: join keys, `_business_day`, `_event_timestamp` and the columns that features read, of the plan's `days`, of
-    marked entities of all days before the last as-of day. marks: join keys and `_from_day`, the first as-of day to
-    check again, for entities touched by late or corrected events. stored: the table's rows of these entities from that
-    day on, in the table's schema. carried: what the last run carried over, in `carry_schema`; of a marked entity it is
-    not used, all its events are given.
+    marked entities of all days before the last as-of day. marks: join keys, once each, and what differs from the plan
+    for an entity: `_from_day`, the first as-of day to check again, `_last_day`, and `_known`, the created timestamp in
+    microseconds; null, or no such column: as planned. stored: the table's rows of these entities from that day on, in
+    the table's schema. carried: what the last run carried over, in `carry_schema`; of a marked entity it is not used,
+    all its events are given.
     """
     keys = list(plan.resolved.join_keys)
     entities, (of_event, of_mark, of_stored, of_carried) = group_codes([events, marks, stored, carried], keys)
@@ -103,14 +105,14 @@ def sweep(plan: SweepPlan, events: pa.Table, marks: pa.Table, stored: pa.Table, 
     events, of_event = _in_order(plan.resolved, events, of_event)
     calendar = _calendar(plan, events, marks)
     tiles = _tiles(plan, events, of_event, of_carried, calendar)
-    from_day = _from_days(plan, marks, of_mark, entities.num_rows, calendar)
-    written = _current(stored, of_stored, calendar, from_day)
-    row_keys, asked = _rows_to_check(plan, tiles, from_day, written.row_keys, calendar)
+    spans = _spans(plan, marks, of_mark, entities.num_rows, calendar)
+    written = _current(stored, of_stored, calendar, spans)
+    row_keys, asked = _rows_to_check(plan, tiles, spans, written.row_keys, calendar)
     folds = Folds(plan.resolved, events, tiles, carried)
     features, seen = _features(plan.resolved, folds, tiles, row_keys)
     kept = _rows_to_write(features, seen, row_keys, asked, written, calendar)
-    replaces = np.isin(row_keys[kept], written.row_keys)
-    rows = _assembled(plan, entities, features, row_keys, kept, replaces, calendar)
+    created = _created(spans, row_keys[kept], written, calendar)
+    rows = _assembled(plan, entities, features, row_keys, kept, created, calendar)
     return Swept(rows, _carried_over(plan, entities, folds, tiles, calendar))
 
 
@@ -126,11 +128,26 @@ class _Calendar:
 
 
 @dataclass(frozen=True)
+class _Spans:
+    """Per entity: the keys of the first and the last as-of day to check, when what is found counts as known
+    (microseconds UTC), and whether a row on the first day is owed to all that were seen by then.
+    """
+
+    first: Int64s
+    last: Int64s
+    known: Int64s
+    initial: Mask
+
+
+@dataclass(frozen=True)
 class _Written:
-    """The current rows of the table among those that are checked again: their keys, ascending, and their values."""
+    """The current rows of the table among those that are checked again: their keys, ascending, their values, and when
+    they were created.
+    """
 
     row_keys: Int64s
     values: pa.Table
+    created: Int64s
 
 
 def _in_order(resolved: Resolved, events: pa.Table, of_event: Int64s) -> tuple[pa.Table, Int64s]:
@@ -167,7 +184,7 @@ def _calendar(plan: SweepPlan, events: pa.Table, marks: pa.Table) -> _Calendar:
     days = _integers(events[BUSINESS_DAY])
     first = [plan.last_day if plan.first_day is None else plan.first_day - 1, plan.last_day - plan.longest]
     first += [int(days.min())] if days.size else []
-    first += [int(_integers(marks[FROM_DAY]).min()) - 1] if marks.num_rows else []
+    first += [int(earliest) - 1] if (earliest := pc.min(marks[FROM_DAY]).as_py()) is not None else []
     first += [plan.carried_day - 1] if plan.carried_day is not None else []
     base = min(first)
     delay = int(plan.resolved.definition.available_after.total_seconds() * 1_000_000)
@@ -187,26 +204,39 @@ def _tiles(plan: SweepPlan, events: pa.Table, of_event: Int64s, of_carried: Int6
     return Tiles(every[order], cuts, np.flatnonzero(order >= len(begins)), calendar.span)
 
 
-def _from_days(plan: SweepPlan, marks: pa.Table, of_mark: Int64s, entities: int, calendar: _Calendar) -> Int64s:
-    """Per entity, the key of the first as-of day to check."""
+def _spans(plan: SweepPlan, marks: pa.Table, of_mark: Int64s, entities: int, calendar: _Calendar) -> _Spans:
     first = 0 if plan.first_day is None else plan.first_day - calendar.base
-    days = np.full(entities, first, dtype=np.int64)
-    np.minimum.at(days, of_mark, _integers(marks[FROM_DAY]) - calendar.base)
-    return np.arange(entities, dtype=np.int64) * calendar.span + days
+    known = _LONG_AGO if plan.created is None else instant_to_micros(plan.created)
+    from_day, has_from = _of_entities(marks, FROM_DAY, of_mark, entities, first + calendar.base)
+    last_day, _ = _of_entities(marks, LAST_DAY, of_mark, entities, plan.last_day)
+    moments, _ = _of_entities(marks, KNOWN, of_mark, entities, known)
+    starts = np.arange(entities, dtype=np.int64) * calendar.span - calendar.base
+    return _Spans(starts + from_day, starts + last_day, moments, np.logical_and(plan.initial, ~has_from))
 
 
-def _current(stored: pa.Table, of_stored: Int64s, calendar: _Calendar, from_day: Int64s) -> _Written:
+def _of_entities(marks: pa.Table, name: str, of_mark: Int64s, entities: int, otherwise: int) -> tuple[Int64s, Mask]:
+    """A column of the marks by entity, and which entities have a value of their own there."""
+    values, own = np.full(entities, otherwise, dtype=np.int64), np.zeros(entities, dtype=np.bool_)
+    if name in marks.column_names:
+        own[of_mark] = np.asarray(marks[name].is_valid().to_numpy(), dtype=np.bool_)
+        values[of_mark] = _integers(pc.fill_null(marks[name], otherwise))
+    return values, own
+
+
+def _current(stored: pa.Table, of_stored: Int64s, calendar: _Calendar, spans: _Spans) -> _Written:
     """Of the stored rows to check, the newest created of each key and time."""
     day = np.searchsorted(calendar.event_timestamps, _micros(stored[EVENT_TIMESTAMP]))
     row_keys = of_stored * calendar.span + day
-    order = np.lexsort((_micros(stored[CREATED_TIMESTAMP]), row_keys))
+    created = _micros(stored[CREATED_TIMESTAMP])
+    order = np.lexsort((created, row_keys))
     newest = order[np.flatnonzero(np.diff(row_keys[order], append=np.iinfo(np.int64).max))]
-    newest = newest[row_keys[newest] >= from_day[of_stored[newest]]]
-    return _Written(row_keys[newest], stored.take(pa.array(newest)))
+    entity = of_stored[newest]
+    newest = newest[(row_keys[newest] >= spans.first[entity]) & (row_keys[newest] <= spans.last[entity])]
+    return _Written(row_keys[newest], stored.take(pa.array(newest)), created[newest])
 
 
 def _rows_to_check(
-    plan: SweepPlan, tiles: Tiles, from_day: Int64s, written: Int64s, calendar: _Calendar
+    plan: SweepPlan, tiles: Tiles, spans: _Spans, written: Int64s, calendar: _Calendar
 ) -> tuple[Int64s, Mask]:
     """The keys at which features are computed, ascending, and which of them may be written.
 
@@ -220,16 +250,26 @@ def _rows_to_check(
     entity = of_events // calendar.span
     keys = np.concatenate([*entered, *left])
     entity = np.tile(entity, 1 + len(left))
-    last = entity * calendar.span + (plan.last_day - calendar.base)
-    keys = keys[(keys >= from_day[entity]) & (keys <= last)]
-    first_tile = np.searchsorted(tiles.keys, np.arange(len(from_day)) * calendar.span)
-    seen_before = np.zeros(len(from_day), dtype=np.bool_)
+    keys = keys[(keys >= spans.first[entity]) & (keys <= spans.last[entity])]
+    start = np.where(spans.initial, spans.first, spans.first - 1)
+    first_tile = np.searchsorted(tiles.keys, np.arange(len(start)) * calendar.span)
+    seen_before = np.zeros(len(start), dtype=np.bool_)
     has_tile = first_tile < len(tiles.keys)
-    seen_before[has_tile] = tiles.keys[first_tile[has_tile]] < from_day[has_tile] - (0 if plan.initial else 1)
-    start = from_day[seen_before] if plan.initial else from_day[seen_before] - 1
-    every = distinct(np.concatenate([keys, written, start]))
-    asked = every >= from_day[every // calendar.span]
+    seen_before[has_tile] = tiles.keys[first_tile[has_tile]] < start[has_tile]
+    every = distinct(np.concatenate([keys, written, start[seen_before]]))
+    asked = every >= spans.first[every // calendar.span]
     return every, asked
+
+
+def _created(spans: _Spans, row_keys: Int64s, written: _Written, calendar: _Calendar) -> Int64s:
+    """When each row counts as known: never before it is available, and after the row that it replaces."""
+    entity, day = np.divmod(row_keys, calendar.span)
+    created = np.maximum(calendar.event_timestamps[day], spans.known[entity])
+    place = np.searchsorted(written.row_keys, row_keys)
+    place[place == len(written.row_keys)] = 0
+    replaces = written.row_keys[place] == row_keys if len(written.row_keys) else np.zeros(len(row_keys), dtype=np.bool_)
+    created[replaces] = np.maximum(created[replaces], written.created[place[replaces]] + 1)
+    return created
 
 
 def _features(resolved: Resolved, folds: Folds, tiles: Tiles, row_keys: Int64s) -> tuple[pa.Table, Mask]:
@@ -276,17 +316,11 @@ def _assembled(
     features: pa.Table,
     row_keys: Int64s,
     kept: Int64s,
-    replaces: Mask,
+    created: Int64s,
     calendar: _Calendar,
 ) -> pa.Table:
     entity, day = np.divmod(row_keys[kept], calendar.span)
     event = calendar.event_timestamps[day]
-    if plan.created is None:
-        created = event
-    else:
-        created = np.maximum(event, instant_to_micros(plan.created))
-        if plan.on_time_before is not None:
-            created = np.where((day + calendar.base < plan.on_time_before) & ~replaces, event, created)
     kept_features = features if len(kept) == features.num_rows else features.take(pa.array(kept))
     columns: Mapping[str, pa.ChunkedArray | pa.Array] = {
         **{name: entities[name].take(pa.array(entity)) for name in entities.column_names},

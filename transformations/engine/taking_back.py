@@ -95,8 +95,8 @@ def _performed(
 def _holding(resolved: Resolved, until: datetime, created: datetime) -> BucketWork:
     empty = table_schema(resolved).empty_table()
 
-    def work(_bucket: int, received: Mapping[str, pa.Table]) -> pa.Table:
+    def work(_bucket: int, received: Mapping[str, pa.Table]) -> tuple[pa.Table, int]:
         stored = received.get("stored", empty)
-        return restored_rows(resolved, stored, stored.filter(pc.field(EVENT_TIMESTAMP) <= until), created)
+        return restored_rows(resolved, stored, stored.filter(pc.field(EVENT_TIMESTAMP) <= until), created), 0
 
     return work

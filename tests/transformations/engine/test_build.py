@@ -289,6 +289,21 @@ def test_as_served_a_late_sale_is_known_from_the_run_on_that_saw_it(world: Any) 
     assert world.spend(10, 11, 12, 13, known_at="2017-03-11 07:00") == [10.0, 10.0, 10.0, 10.0]
 
 
+def test_a_rebuild_keeps_a_correction_unknown_until_it_was_ingested(world: Any) -> None:
+    world.set_clock("2017-03-13 06:00")
+    world.deliver("sale_id  user_id  amount  sold_at\n1  1  10.00  2017-03-09 12:00", through="2017-03-12")
+    world.build()
+    world.set_clock("2017-03-15 12:00")
+    world.deliver("sale_id  user_id  amount  sold_at\n2  1  5.00  2017-03-10 12:00", through="2017-03-14")
+    world.set_clock("2017-03-20 12:00")
+    world.redefine(replace(world.view.definition, windows=[days(1), days(2), LIFETIME]))
+    run = world.build()
+
+    assert run.kind == "rebuild"
+    assert world.spend(10, 11, 12, 13, known_at="2017-03-15 12:00") == [10.0, 15.0, 5.0, 0.0]
+    assert world.spend(10, 11, 12, 13, known_at="2017-03-15 11:59") == [10.0, 10.0, 0.0, 0.0]
+
+
 @pytest.mark.parametrize("seed", range(3))
 def test_any_sequence_of_runs_equals_the_definition_on_todays_raw_zone(spark_settings: Settings, seed: int) -> None:
     """Days, late sales, corrections, retractions, re-classified items, restores, ranges, runs that die before they
