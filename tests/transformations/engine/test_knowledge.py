@@ -254,8 +254,9 @@ def assert_lawful(settings: Settings, view: Resolved, rows: Sequence[Mapping[str
             if as_of > through + timedelta(days=1):
                 break
             available = start_of_day(as_of, ZONE) + view.definition.available_after
-            later = {known for known, *_ in law.drops if known > available}
-            for moment in [available + timedelta(seconds=1), *sorted(later), None]:
+            settled = available + timedelta(seconds=1)  # a microsecond a drop that came before the day was available
+            later = {known for known, *_ in law.drops if known > settled}
+            for moment in [settled, *sorted(later), None]:
                 expected = law.known(key, as_of, moment or datetime.max.replace(tzinfo=UTC))
                 told = read(rows, key, available, moment)
                 assert (told or never) == (expected or never), (key, as_of, moment)
