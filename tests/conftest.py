@@ -10,7 +10,7 @@ from hypothesis import HealthCheck
 from hypothesis import settings as hypothesis_settings
 from xdist.scheduler import LoadScopeScheduling
 
-from transformations.engine.settings import Settings, get_settings
+from transformations.engine.base.settings import Settings, get_settings
 
 hypothesis_settings.register_profile("quick", max_examples=40, deadline=None)
 hypothesis_settings.register_profile(
@@ -22,10 +22,10 @@ _LONGEST_FIRST = (
     "tests/demo/",
     "tests/conformance/",
     "tests/parity/",
-    "tests/transformations/cli/test_blank.py",
-    "tests/transformations/engine/test_build.py",
+    "tests/transformations/cli/demo/test_blank.py",
+    "tests/transformations/engine/compute/test_build.py",
     "tests/transformations/engine/test_processes.py",
-    "tests/transformations/engine/test_sweep.py",
+    "tests/transformations/engine/compute/test_sweep.py",
     "tests/transformations/stores/servers/test_kills.py",
 )
 
@@ -76,7 +76,7 @@ def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Settin
 @pytest.fixture(scope="session")
 def _spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """The one Spark session of the test run, with little of everything."""
-    from transformations.engine.spark import spark_session
+    from transformations.engine.compute.spark import spark_session
 
     small = {"spark.sql.shuffle.partitions": "2", "spark.default.parallelism": "2"}
     session = spark_session(

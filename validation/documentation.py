@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from feast import Entity, FeatureService, FeatureView, OnDemandFeatureView
 from feast.repo_contents import RepoContents
 
-from transformations.engine.errors import DefinitionError
+from transformations.engine.base.errors import DefinitionError
 from validation.feature_rules import FeatureFacts, Problem, feature_problems
 
 

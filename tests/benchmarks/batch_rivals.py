@@ -56,8 +56,8 @@ def differing_rows(ours: Sequence[str], theirs: Path) -> dict[str, float]:
 
 def spark_rescan(files: Sequence[str], as_of_days: Sequence[int], threads: int, folder: Path) -> list[float]:
     """Seconds of each as-of day, all windows aggregated from all events before it; the session is warm."""
-    from transformations.engine.settings import Settings
-    from transformations.engine.spark import spark_session
+    from transformations.engine.base.settings import Settings
+    from transformations.engine.compute.spark import spark_session
 
     usual = {"spark.sql.adaptive.enabled": "true", "spark.sql.shuffle.partitions": str(2 * threads)}
     spark = spark_session(Settings(data=folder, spark_master=f"local[{threads}]", spark_conf=usual))

@@ -35,7 +35,7 @@ from harness import (
 from user_events import FIRST_DAY, USER_ACTIVITY, USER_EVENTS, ingest_events
 
 if TYPE_CHECKING:
-    from transformations.engine.settings import Settings
+    from transformations.engine.base.settings import Settings
 
 DAYS = 90
 THREADS = 2
@@ -72,7 +72,7 @@ VIEWS = '''
 from feast import Entity, ValueType
 from user_events import USER_ACTIVITY
 
-from transformations.stores.views import feature_view
+from transformations.stores.base.views import feature_view
 
 user = Entity(name="user", join_keys=["user_id"], value_type=ValueType.INT64, description="A user")
 user_activity = feature_view(USER_ACTIVITY, entity=user, owner="benchmarks@example.com")
@@ -237,15 +237,15 @@ def run_command(size: Size) -> float:
 
 
 def _start_session(size: Size) -> None:
-    from transformations.engine.spark import spark_session
+    from transformations.engine.compute.spark import spark_session
 
     spark_session(_settings(size.work / "session"))
 
 
 def _build(raw: Path, data: Path, kind: str) -> None:
     """One build; a first load begins with an empty folder."""
-    from transformations.engine.build import build
-    from transformations.engine.resolution import resolve
+    from transformations.engine.compute.build import build
+    from transformations.engine.vocabulary.resolution import resolve
 
     if kind == "first load":
         shutil.rmtree(data, ignore_errors=True)
@@ -256,7 +256,7 @@ def _build(raw: Path, data: Path, kind: str) -> None:
 
 
 def _settings(data: Path) -> Settings:
-    from transformations.engine.settings import Settings
+    from transformations.engine.base.settings import Settings
 
     return Settings(data=data, spark_master=f"local[{THREADS}]")
 

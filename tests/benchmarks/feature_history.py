@@ -76,7 +76,7 @@ def prepare(history: History) -> None:
 
 
 def _write_plain(history: History) -> None:
-    from transformations.engine.duck import literal, session
+    from transformations.engine.base.duck import literal, session
 
     draft = history.plain.with_name("draft.parquet")
     draft.parent.mkdir(parents=True, exist_ok=True)
@@ -88,8 +88,8 @@ def _write_plain(history: History) -> None:
 def _write_ours(history: History) -> None:
     import duckdb  # noqa: F401
 
-    from transformations.engine.duck import literal, session
-    from transformations.engine.job import write_rows
+    from transformations.engine.base.duck import literal, session
+    from transformations.engine.compute.job import write_rows
 
     draft = history.ours.with_name("draft")
     shutil.rmtree(draft, ignore_errors=True)

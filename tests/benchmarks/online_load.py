@@ -296,7 +296,7 @@ def _stolen_ticks() -> int:
 
 def _materialization(side: Side, view: str) -> dict[str, float]:
     side.store()  # everything is imported before it begins
-    import transformations.stores.loads.loading  # noqa: F401
+    import transformations.stores.loading  # noqa: F401
 
     _await_go()
     return {"seconds": materialize(side, [view])}

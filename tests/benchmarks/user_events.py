@@ -10,9 +10,9 @@ import numpy as np
 import pyarrow as pa
 
 from transformations import LIFETIME, Count, Sum, WindowedFeatures, at_least, column, days
-from transformations.engine.raw_files import source_schema
-from transformations.engine.raw_zone import Origin, RawTable
-from validation.contracts import Column, Contract
+from transformations.contracts import Column, Contract
+from transformations.engine.raw.files import source_schema
+from transformations.engine.raw.zone import Origin, RawTable
 
 TYPES = ("click", "purchase", "view", "scroll")
 FIRST_DAY = date(2025, 1, 1)

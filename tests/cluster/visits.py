@@ -32,13 +32,13 @@ from transformations import (
     derived,
     hours,
 )
-from transformations.engine.build import build
-from transformations.engine.raw_files import source_schema
-from transformations.engine.raw_zone import Origin, RawTable
-from transformations.engine.resolution import resolve
-from transformations.engine.settings import Settings, get_settings
-from transformations.engine.spark import spark_session
-from validation.contracts import Column, Contract
+from transformations.contracts import Column, Contract
+from transformations.engine.base.settings import Settings, get_settings
+from transformations.engine.compute.build import build
+from transformations.engine.compute.spark import spark_session
+from transformations.engine.raw.files import source_schema
+from transformations.engine.raw.zone import Origin, RawTable
+from transformations.engine.vocabulary.resolution import resolve
 
 FIRST_DAY, DAYS = date(2025, 1, 1), 30
 _DAY_MICROS = 86_400_000_000

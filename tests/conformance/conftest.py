@@ -9,7 +9,7 @@ import pytest
 from feast import RepoConfig
 from redis import Redis
 
-from transformations.engine.settings import Settings, get_settings
+from transformations.engine.base.settings import Settings, get_settings
 from transformations.local import redis as embedded
 
 from .worlds import LOOKUPS, Answer, Lookup, Row, SdkLookup, World, same

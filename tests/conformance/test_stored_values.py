@@ -9,13 +9,13 @@ from feast import ValueType
 from feast.types import Float32, Float64, Int32, Int64, UnixTimestamp
 
 from transformations import LIFETIME, Count, WindowedFeatures, at_least, hours
-from transformations.engine.build import build
-from transformations.engine.raw_files import source_schema
-from transformations.engine.raw_zone import Origin, RawTable
-from transformations.engine.resolution import resolve
-from transformations.engine.settings import get_settings
-from transformations.stores.views import feature_view
-from validation.contracts import Column, Contract
+from transformations.contracts import Column, Contract
+from transformations.engine.base.settings import get_settings
+from transformations.engine.compute.build import build
+from transformations.engine.raw.files import source_schema
+from transformations.engine.raw.zone import Origin, RawTable
+from transformations.engine.vocabulary.resolution import resolve
+from transformations.stores.base.views import feature_view
 
 from .traps import trap
 from .worlds import Answer, Lookup, World
@@ -321,7 +321,7 @@ def vanished_from_the_raw_zone(world: World, monkeypatch: pytest.MonkeyPatch) ->
     settings = get_settings()
     resolved = resolve(USER_PAGES, {"page_views": PAGE_VIEWS}.__getitem__)
     monkeypatch.setattr(
-        "transformations.stores.views.contract_reader", lambda _: {"page_views": PAGE_VIEWS}.__getitem__
+        "transformations.stores.base.views.contract_reader", lambda _: {"page_views": PAGE_VIEWS}.__getitem__
     )
     view = feature_view(USER_PAGES, entity=world.user, owner="team@example.com")
     raw = RawTable(PAGE_VIEWS, settings.raw_dir)

@@ -18,7 +18,7 @@ from feast.protos.feast.serving.ServingService_pb2 import FieldStatus
 from feast.types import FeastType, Int64
 from redis import Redis
 
-from transformations.stores.values import arrow_type
+from transformations.stores.base.values import arrow_type
 
 OWNER = "team@example.com"
 BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)

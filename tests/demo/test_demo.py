@@ -13,13 +13,13 @@ import pyarrow as pa
 import pytest
 from rich.console import Console
 
-from transformations.cli.demo_lookup import all_households
-from transformations.cli.demo_training import EVERY, LABEL, label, sample_checkouts
+from transformations.cli.demo.lookup import all_households
+from transformations.cli.demo.training import EVERY, LABEL, label, sample_checkouts
 from transformations.cli.steps import Step, StepError, alone, run, skipped, typed_path
-from transformations.engine.raw_files import source_schema
-from transformations.engine.raw_zone import Origin, RawTable
-from transformations.engine.settings import Settings
-from validation.contracts import read_contract
+from transformations.contracts import read_contract
+from transformations.engine.base.settings import Settings
+from transformations.engine.raw.files import source_schema
+from transformations.engine.raw.zone import Origin, RawTable
 
 FEATURES = Path(sys.executable).with_name("features")
 

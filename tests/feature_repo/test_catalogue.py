@@ -7,7 +7,7 @@ import pytest
 from feast import FeatureView, OnDemandFeatureView
 from feast.repo_contents import RepoContents
 
-from transformations.stores.views import contents, offered, unoffered
+from transformations.stores.base.views import contents, offered, unoffered
 from validation.documentation import problems
 
 REPO = Path(__file__).parents[2] / "feature_repo"

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from transformations.engine.settings import Settings
+from transformations.engine.base.settings import Settings
 from transformations.local import redis as embedded
 
 from .shop import Shop, sale

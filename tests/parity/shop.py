@@ -37,22 +37,22 @@ from transformations import (
     hours,
     on_demand,
 )
-from transformations.engine.build import build
-from transformations.engine.business_days import start_of_day
-from transformations.engine.definitions import Definition
-from transformations.engine.offline_tables import OfflineTable, Run, table_schema
-from transformations.engine.raw_files import source_schema
-from transformations.engine.raw_zone import Origin, RawTable
-from transformations.engine.reference import EVENT_TIME, reference_row
-from transformations.engine.resolution import Resolved, resolve
-from transformations.engine.settings import get_settings
-from transformations.engine.storage import NewFile
-from transformations.stores.on_demand import on_demand_view
-from transformations.stores.rows.loaded import Loaded, loaded_views
-from transformations.stores.views import feature_view
-from validation.contracts import read_contract
-from validation.parity_live import check_live
-from validation.parity_report import LiveReport
+from transformations.contracts import read_contract
+from transformations.engine.base.business_days import start_of_day
+from transformations.engine.base.settings import get_settings
+from transformations.engine.base.storage import NewFile
+from transformations.engine.compute.build import build
+from transformations.engine.raw.files import source_schema
+from transformations.engine.raw.zone import Origin, RawTable
+from transformations.engine.tables.offline_tables import OfflineTable, Run, table_schema
+from transformations.engine.testing.reference import EVENT_TIME, reference_row
+from transformations.engine.vocabulary.definitions import Definition
+from transformations.engine.vocabulary.resolution import Resolved, resolve
+from transformations.stores.base.on_demand import on_demand_view
+from transformations.stores.base.views import feature_view
+from transformations.stores.redis.loaded import Loaded, loaded_views
+from validation.parity.live import check_live
+from validation.parity.report import LiveReport
 
 OWNER = "team@example.com"
 ZONE = "America/New_York"

@@ -20,11 +20,11 @@ from feast import FeatureStore
 from feast.protos.feast.types.EntityKey_pb2 import EntityKey
 from feast.protos.feast.types.Value_pb2 import Value
 
-from transformations.engine.offline_tables import OfflineTable
-from transformations.engine.settings import get_settings
+from transformations.engine.base.settings import get_settings
+from transformations.engine.tables.offline_tables import OfflineTable
 from transformations.stores.rows import packed_rows
-from validation.parity_causes import Cause, Kind
-from validation.parity_report import LiveReport
+from validation.parity.causes import Cause, Kind
+from validation.parity.report import LiveReport
 
 from . import shop as shops
 from .shop import WIDER_SALES, Shop, sale
@@ -231,7 +231,7 @@ def test_a_function_that_computes_something_else_online(shop: Shop, monkeypatch:
 
 
 def test_a_function_whose_code_is_not_the_applied_one(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
-    from transformations.stores import wiring
+    from transformations.stores.base import wiring
 
     wiring.calls_of.cache_clear()
     monkeypatch.setitem(vars(shops.spend_with_cart), "content_hash", "another")

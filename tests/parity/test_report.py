@@ -1,9 +1,9 @@
 """What differs without anybody's fault: late and corrected rows, until the next materialization."""
 
-from validation.parity_causes import Kind
-from validation.parity_live import check_live
-from validation.parity_report import FeatureReport, LiveReport
-from validation.parity_sides import Sample
+from validation.parity.causes import Kind
+from validation.parity.live import check_live
+from validation.parity.report import FeatureReport, LiveReport
+from validation.parity.sides import Sample
 
 from .shop import WIDER_SALES, Shop, sale
 

@@ -16,12 +16,12 @@ import pyarrow as pa
 from feast import FeatureView
 from feast.protos.feast.serving.ServingService_pb2 import FieldStatus
 
-from transformations.engine.business_days import day_of_instant
-from transformations.stores.history import history_of
-from transformations.stores.on_demand import evaluate
-from transformations.stores.values import arrow_type
-from validation.parity_causes import same_value
-from validation.parity_rows import Held, held_at, written
+from transformations.engine.base.business_days import day_of_instant
+from transformations.stores.base.on_demand import evaluate
+from transformations.stores.base.values import arrow_type
+from transformations.stores.history.history import history_of
+from validation.parity.causes import same_value
+from validation.parity.rows import Held, held_at, written
 
 from .shop import WIDER_SALES, ZONE, Shop, sale
 
@@ -238,16 +238,16 @@ async def ask(store: Any, features: Sequence[str], rows: Sequence[Mapping[str, o
 
 
 def history_exists(view: FeatureView) -> bool:
-    from transformations.engine.offline_tables import OfflineTable
-    from transformations.engine.settings import get_settings
+    from transformations.engine.base.settings import get_settings
+    from transformations.engine.tables.offline_tables import OfflineTable
 
     return OfflineTable(get_settings().offline_dir / view.name).exists()
 
 
 def is_current(view: FeatureView, version: int) -> bool:
     """Whether a version of the table was built from the definition that is applied."""
-    from transformations.engine.offline_tables import OfflineTable
-    from transformations.engine.settings import get_settings
+    from transformations.engine.base.settings import get_settings
+    from transformations.engine.tables.offline_tables import OfflineTable
 
     built = OfflineTable(get_settings().offline_dir / view.name).at(version)
     return built.run.definition_hash == view.tags["definition_hash"]

@@ -63,9 +63,9 @@ def main() -> None:
 
 def replay(folder: Path, months: int) -> bool:
     """Walk through the year; whether everything agreed."""
-    from transformations.cli.repository import open_store, read_repository
-    from transformations.engine.build import build
-    from transformations.engine.settings import get_settings
+    from transformations.engine.base.settings import get_settings
+    from transformations.engine.compute.build import build
+    from transformations.insight.repository import open_store, read_repository
 
     began = time.monotonic()
     settings = get_settings()
@@ -108,9 +108,9 @@ def replay(folder: Path, months: int) -> bool:
 
 def compared(store: FeatureStore, settings: Any) -> Any:
     """`features parity --all` of everything."""
-    from transformations.stores.rows.loaded import loaded_views
-    from validation.parity_live import check_live
-    from validation.parity_sides import Sample
+    from transformations.stores.redis.loaded import loaded_views
+    from validation.parity.live import check_live
+    from validation.parity.sides import Sample
 
     views = [*store.list_feature_views(), *store.list_on_demand_feature_views()]
     loaded = loaded_views(store, settings)
@@ -118,9 +118,9 @@ def compared(store: FeatureStore, settings: Any) -> Any:
 
 
 def look(store: FeatureStore, moment: datetime) -> Look:
-    from transformations.cli.demo_lookup import all_households
-    from transformations.engine.settings import get_settings
-    from transformations.stores.rows.loaded import loaded_views
+    from transformations.cli.demo.lookup import all_households
+    from transformations.engine.base.settings import get_settings
+    from transformations.stores.redis.loaded import loaded_views
 
     settings = get_settings()
     rows = all_households(settings).to_pylist()
@@ -132,7 +132,7 @@ def look(store: FeatureStore, moment: datetime) -> Look:
 
 def asked_again(store: FeatureStore, looks: Sequence[Look]) -> Iterator[tuple[Look, int]]:
     """Every lookup, retrieved for training from the versions that were online then: how many values differ."""
-    from validation.parity import values_agree
+    from validation.parity.comparison import values_agree
 
     for each in looks:
         store.config.offline_store.table_versions = dict(each.versions)
@@ -199,8 +199,8 @@ def deliver_static(folder: Path) -> None:
 
 
 def deliver(source: str, rows: pa.Table, folder: Path, through: date | None) -> None:
-    from transformations.engine.settings import get_settings
-    from validation.ingest import Delivery, ingest_drop
+    from transformations.engine.base.settings import get_settings
+    from validation.delivery.ingest import Delivery, ingest_drop
 
     file = folder / f"{source}-{through or 'all'}.parquet"
     pq.write_table(rows, file)
@@ -210,8 +210,8 @@ def deliver(source: str, rows: pa.Table, folder: Path, through: date | None) -> 
 
 def apply() -> None:
     """What `feast apply` does."""
-    from transformations.cli.repository import open_store, read_contents
-    from transformations.engine.settings import get_settings
+    from transformations.engine.base.settings import get_settings
+    from transformations.insight.repository import open_store, read_contents
 
     declared = read_contents(get_settings())
     wanted = [*declared.entities, *declared.feature_views, *declared.on_demand_feature_views]

@@ -19,9 +19,9 @@ from feast import FeatureView as FeastView
 from feast.types import FeastType, Float64, Int64
 from redis import Redis
 
-from transformations.engine.offline_tables import OfflineTable, Run
-from transformations.engine.settings import Settings, get_settings
-from transformations.engine.storage import NewFile
+from transformations.engine.base.settings import Settings, get_settings
+from transformations.engine.base.storage import NewFile
+from transformations.engine.tables.offline_tables import OfflineTable, Run
 from transformations.local import redis as embedded
 
 TIMESTAMP = pa.timestamp("us", tz="UTC")

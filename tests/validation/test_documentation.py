@@ -7,7 +7,7 @@ from feast import Entity, FeatureService, FeatureView, Field, FileSource, OnDema
 from feast.repo_contents import RepoContents
 from feast.types import Bool, FeastType, Float64, Int64, String
 
-from transformations.engine.errors import DefinitionError
+from transformations.engine.base.errors import DefinitionError
 from validation.documentation import problems, require_documented
 
 GOOD = {"unit": "visits", "expect": ">= 0"}

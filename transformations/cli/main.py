@@ -12,7 +12,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from transformations.cli.quick_feast import quicken_feast
-from transformations.engine.errors import nearest
+from transformations.engine.base.errors import nearest
 
 _INTERRUPTED = 130
 _USAGE = 2
@@ -22,11 +22,18 @@ _TRUE = {"1", "true", "t", "yes", "y", "on"}
 
 @dataclass(frozen=True)
 class Entry:
-    """A subcommand's place in the help; the command is `transformations.cli.<name>:<name>`."""
+    """A subcommand's place in the help; the command is `transformations.cli.commands.<room>.<name>:<name>`."""
 
     section: str
     help: str
 
+    @property
+    def room(self) -> str:
+        """The folder of the command's module."""
+        return _ROOMS[self.section]
+
+
+_ROOMS = {"Start here": "start", "Data to features": "data", "Look and understand": "look", "Platform": "platform"}
 
 COMMANDS = {
     "demo": Entry("Start here", "Run the whole path on real data, from files to online lookups"),
@@ -69,12 +76,12 @@ class LazyGroup(click.Group):
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """The commands whose modules are there, in the order of the table."""
-        return [name for name in COMMANDS if importlib.util.find_spec(_module(name))]
+        return [name for name in COMMANDS if importlib.util.find_spec(module_of(name))]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Import one command; an unknown name fails with the nearest known one."""
         if cmd_name in self.list_commands(ctx):
-            command = getattr(importlib.import_module(_module(cmd_name)), cmd_name)
+            command = getattr(importlib.import_module(module_of(cmd_name)), cmd_name)
             assert isinstance(command, click.Command)
             return command
         if not ctx.resilient_parsing:
@@ -131,8 +138,11 @@ def run(arguments: Sequence[str]) -> int:
     return code if isinstance(code, int) else 0
 
 
-def _module(name: str) -> str:
-    return f"transformations.cli.{name}"
+def module_of(name: str) -> str:
+    """The module of a subcommand."""
+    if name == "demo":  # a room of its own, which `features new --blank` removes whole
+        return "transformations.cli.demo.command"
+    return f"transformations.cli.commands.{COMMANDS[name].room}.{name}"
 
 
 def _report(error: Exception) -> tuple[str, int]:
@@ -142,7 +152,7 @@ def _report(error: Exception) -> tuple[str, int]:
     if code is not None:
         message = error.format_message() if isinstance(error, click.ClickException) else str(error)
         return f"{heading} {message}", code if isinstance(code, int) else 1
-    from transformations.engine.authored import place_of, said
+    from transformations.engine.base.authored import place_of, said
 
     place = place_of(error)
     if place is not None:

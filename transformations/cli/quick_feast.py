@@ -40,7 +40,7 @@ def quicken_feast() -> None:
 
 def _tell_author(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:
     """An error in an author's file is told by its line, as our own commands do; any other by its trace, as ever."""
-    from transformations.engine.authored import place_of, said
+    from transformations.engine.base.authored import place_of, said
 
     place = None if os.environ.get("FEATURES_DEBUG") else place_of(error)
     if place is None:

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
-from transformations.engine.errors import ServiceUnavailableError
+from transformations.engine.base.errors import ServiceUnavailableError
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -13,8 +13,8 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, ValidationError, model_validator
 
-from transformations.engine.business_days import start_of_day
-from transformations.engine.errors import UsageError, nearest
+from transformations.engine.base.business_days import start_of_day
+from transformations.engine.base.errors import UsageError, nearest
 
 _TRAINING = ", and for training label and split"
 SPLITS = ("train", "validation", "test")

@@ -20,7 +20,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from transformations.engine.errors import DataError
+from transformations.engine.base.errors import DataError
 
 UInt64s = npt.NDArray[np.uint64]
 

@@ -29,11 +29,11 @@ from transformations.datasets.registration import refuse_referred, register
 from transformations.datasets.spines import copied, data_end_of, query_of, read_spine, restored
 from transformations.datasets.splits import Selection, select
 from transformations.datasets.statistics import statistics_of
-from transformations.engine import storage
-from transformations.engine.code_revision import code_revision
-from transformations.engine.errors import DataError, UsageError
-from transformations.engine.settings import Settings
-from transformations.stores.collisions import FULL_NAMES, collisions_of
+from transformations.engine.base import storage
+from transformations.engine.base.errors import DataError, UsageError
+from transformations.engine.base.settings import Settings
+from transformations.engine.identity.code_revision import code_revision
+from transformations.stores.base.collisions import FULL_NAMES, collisions_of
 from transformations.stores.training.jobs import SAVED, PointInTimeJob
 from transformations.stores.training.retrieval import resources_of
 from transformations.stores.training.spine import spine_of

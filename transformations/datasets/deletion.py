@@ -11,9 +11,9 @@ from transformations.datasets.config import NAME
 from transformations.datasets.folders import hide, leftovers, remove_leftovers
 from transformations.datasets.pinning import release
 from transformations.datasets.registration import refuse_referred
-from transformations.engine import storage
-from transformations.engine.errors import UsageError, nearest
-from transformations.engine.settings import Settings
+from transformations.engine.base import storage
+from transformations.engine.base.errors import UsageError, nearest
+from transformations.engine.base.settings import Settings
 
 
 def delete(name: str, store: FeatureStore, settings: Settings) -> int:

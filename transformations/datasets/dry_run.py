@@ -20,7 +20,7 @@ from transformations.datasets.pinning import pin_query, pin_views
 from transformations.datasets.spines import data_end_of, file_of, query_of, read_spine
 from transformations.datasets.splits import select
 from transformations.datasets.statistics import statistics_of
-from transformations.engine.settings import Settings
+from transformations.engine.base.settings import Settings
 from transformations.stores.training.retrieval import resources_of
 from transformations.stores.training.spine import spine_of
 

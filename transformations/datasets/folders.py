@@ -9,8 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from uuid import uuid4
 
-from transformations.engine import storage
-from transformations.engine.errors import UsageError
+from transformations.engine.base import storage
+from transformations.engine.base.errors import UsageError
 
 
 @contextmanager

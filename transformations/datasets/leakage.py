@@ -24,11 +24,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from transformations.datasets.manifest import Availability
-from transformations.engine.errors import DataError
-from transformations.engine.file_rows import FILE, ROW, Scan, quoted
+from transformations.engine.base.errors import DataError
+from transformations.engine.base.file_rows import FILE, ROW, Scan, quoted
+from transformations.stores.base.values import as_feature, unseen_value
 from transformations.stores.training.retrieval import Resources, Stored, session
 from transformations.stores.training.spine import Spine, canonical
-from transformations.stores.values import as_feature, unseen_value
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection

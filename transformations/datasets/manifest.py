@@ -11,7 +11,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from transformations.datasets.config import DatasetConfig
-from transformations.engine.errors import DataError, UsageError
+from transformations.engine.base.errors import DataError, UsageError
 
 FILE = "manifest.json"
 DATA = "$FEATURES_DATA"

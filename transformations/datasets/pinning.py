@@ -9,14 +9,14 @@ from pathlib import Path
 from feast import FeatureStore, FeatureView
 
 from transformations.datasets.manifest import DATA, PinnedFile, PinnedTable
-from transformations.engine.errors import DataError
-from transformations.engine.offline_tables import OfflineTable
-from transformations.engine.pins import pin, pinned, unpin
-from transformations.engine.settings import Settings
-from transformations.engine.storage import content_hash
-from transformations.stores.history import history_of
+from transformations.engine.base.errors import DataError
+from transformations.engine.base.settings import Settings
+from transformations.engine.base.storage import content_hash
+from transformations.engine.tables.offline_tables import OfflineTable
+from transformations.engine.tables.pins import pin, pinned, unpin
+from transformations.stores.base.views import DEFINITION_HASH
+from transformations.stores.history.history import history_of
 from transformations.stores.training.spine_sql import OFFLINE, Query
-from transformations.stores.views import DEFINITION_HASH
 
 
 def pin_views(store: FeatureStore, settings: Settings) -> tuple[PinnedTable, ...]:

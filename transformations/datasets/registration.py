@@ -13,7 +13,7 @@ from feast.saved_dataset import SavedDataset
 from google.protobuf.json_format import ParseDict
 
 from transformations.datasets.manifest import FILE, Manifest
-from transformations.engine.errors import UsageError
+from transformations.engine.base.errors import UsageError
 
 
 def _validation_references(name: str, store: FeatureStore) -> Iterator[str]:

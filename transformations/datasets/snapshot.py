@@ -17,9 +17,9 @@ from feast.feature_view import DUMMY_ENTITY_NAME
 from feast.protos.feast.core.Registry_pb2 import Registry as RegistryProto
 from google.protobuf.json_format import MessageToDict, ParseDict
 
-from transformations.engine.errors import UsageError, nearest
-from transformations.engine.settings import Settings
-from transformations.stores.rollout import as_served
+from transformations.engine.base.errors import UsageError, nearest
+from transformations.engine.base.settings import Settings
+from transformations.stores.base.rollout import as_served
 
 _DATA = "$FEATURES_DATA"
 

@@ -10,15 +10,15 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from transformations.contracts import read_contract
 from transformations.datasets.config import DatasetConfig
 from transformations.datasets.manifest import Manifest, PinnedFile
-from transformations.engine import storage
-from transformations.engine.business_days import start_of_day
-from transformations.engine.errors import DataError, UsageError
-from transformations.engine.raw_zone import RawTable
-from transformations.engine.settings import Settings
+from transformations.engine.base import storage
+from transformations.engine.base.business_days import start_of_day
+from transformations.engine.base.errors import DataError, UsageError
+from transformations.engine.base.settings import Settings
+from transformations.engine.raw.zone import RawTable
 from transformations.stores.training.spine_sql import RAW, Query, read_query
-from validation.contracts import read_contract
 
 _SPINES = (".parquet", ".csv")
 

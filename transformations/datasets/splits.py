@@ -13,8 +13,8 @@ import pyarrow.compute as pc
 
 from transformations.datasets.config import SCORING, SPLITS, DatasetConfig, LabelConfig
 from transformations.datasets.content_hash import row_hashes
-from transformations.engine.business_days import instant_to_micros
-from transformations.engine.errors import DataError, UsageError
+from transformations.engine.base.business_days import instant_to_micros
+from transformations.engine.base.errors import DataError, UsageError
 from transformations.stores.training.spine import Spine
 
 Int64s = npt.NDArray[np.int64]

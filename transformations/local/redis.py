@@ -21,8 +21,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import quote
 
-from transformations.engine.errors import FeaturesError, ServiceUnavailableError, UsageError
-from transformations.engine.settings import Settings, get_settings
+from transformations.engine.base.errors import FeaturesError, ServiceUnavailableError, UsageError
+from transformations.engine.base.settings import Settings, get_settings
 
 if TYPE_CHECKING:
     from redis import Redis

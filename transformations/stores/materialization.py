@@ -20,8 +20,8 @@ from feast.infra.compute_engines.local.job import LocalMaterializationJob
 from feast.infra.registry.base_registry import BaseRegistry
 from feast.repo_config import FeastConfigBaseModel
 
-from transformations.engine.errors import FeaturesError
-from transformations.engine.settings import get_settings
+from transformations.engine.base.errors import FeaturesError
+from transformations.engine.base.settings import get_settings
 
 _BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -49,7 +49,7 @@ class BulkMaterializationEngine(LocalComputeEngine):
     def _materialize_one(
         self, registry: BaseRegistry, task: MaterializationTask, **kwargs: Any
     ) -> LocalMaterializationJob:
-        from transformations.stores.loads.loading import Load
+        from transformations.stores.loading import Load
         from transformations.stores.online import PackedRedisOnlineStore
 
         if not isinstance(self.online_store, PackedRedisOnlineStore):

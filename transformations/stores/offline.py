@@ -22,8 +22,8 @@ from feast.infra.registry.base_registry import BaseRegistry
 from feast.repo_config import FeastConfigBaseModel
 from pydantic import Field
 
-from transformations.engine.errors import UsageError
-from transformations.engine.settings import get_settings
+from transformations.engine.base.errors import UsageError
+from transformations.engine.base.settings import get_settings
 
 if TYPE_CHECKING:
     from transformations.stores.training.retrieval import Resources, Stored
@@ -116,8 +116,8 @@ class PointInTimeOfflineStore(OfflineStore):
         as they were known at each moment, instead of as corrected since.
         """
         _require_duckdb()
-        from transformations.stores.history import history_of
-        from transformations.stores.rollout import Reading, with_inputs
+        from transformations.stores.base.rollout import Reading, with_inputs
+        from transformations.stores.history.history import history_of
         from transformations.stores.training.jobs import PointInTimeJob
         from transformations.stores.training.retrieval import Plan, Stored, resources_of
 
@@ -225,7 +225,7 @@ class PointInTimeOfflineStore(OfflineStore):
         self, config: RepoConfig, data_source: DataSource
     ) -> Iterable[tuple[str, str]]:
         """The columns of a source and their Arrow types by name; DataError where the source has no files yet."""
-        from transformations.stores.history import source_schema
+        from transformations.stores.history.history import source_schema
 
         schema = source_schema(data_source.name, data_source, config.repo_path)
         return [(field.name, str(field.type)) for field in schema]
@@ -260,7 +260,7 @@ class PointInTimeOfflineStore(OfflineStore):
 
 def _features_of(view: FeatureView, feature_refs: Sequence[str]) -> dict[str, None]:
     """The features of a view that the references name, each once, in their order."""
-    from transformations.stores.wiring import reference_of
+    from transformations.stores.base.wiring import reference_of
 
     prefix = f"{reference_of(view)}:"
     return dict.fromkeys(ref.removeprefix(prefix) for ref in feature_refs if ref.startswith(prefix))
@@ -270,8 +270,8 @@ def _on_demand_views(
     feature_views: Sequence[FeatureView], feature_refs: Sequence[str], registry: BaseRegistry, project: str
 ) -> tuple[OnDemandFeatureView, ...]:
     """The on-demand views that the references name, in their order; each in the version that this code can compute."""
-    from transformations.stores.rollout import as_served
-    from transformations.stores.wiring import reference_of
+    from transformations.stores.base.rollout import as_served
+    from transformations.stores.base.wiring import reference_of
 
     stored = {reference_of(view) for view in feature_views}
     names = dict.fromkeys(ref.partition(":")[0] for ref in feature_refs)
@@ -289,8 +289,8 @@ def _on_demand_views(
 
 
 def _refuse_unreadable_services(repo: Path | None) -> None:
-    from transformations.stores.collisions import refuse_collisions
-    from transformations.stores.views import contents
+    from transformations.stores.base.collisions import refuse_collisions
+    from transformations.stores.base.views import contents
 
     if repo is not None:
         refuse_collisions(contents(Path(repo)))

@@ -19,17 +19,18 @@ from feast.infra.online_stores.redis import RedisOnlineStore, RedisOnlineStoreCo
 from feast.infra.registry.base_registry import BaseRegistry
 from feast.protos.feast.types.EntityKey_pb2 import EntityKey
 
-from transformations.engine.errors import FeaturesError, ServiceUnavailableError
-from transformations.engine.settings import get_settings
-from transformations.stores.lookups.http_errors import Answering
+from transformations.engine.base.errors import FeaturesError, ServiceUnavailableError
+from transformations.engine.base.settings import get_settings
+from transformations.stores.base.errors import Answering
+from transformations.stores.base.on_demand import refuse_uneven
+from transformations.stores.base.rollout import check_served
 from transformations.stores.lookups.lookup import EntityRows, Lookup, lookup_of
 from transformations.stores.lookups.plan_cache import Plans
 from transformations.stores.lookups.plans import UnknownSchemaError
 from transformations.stores.lookups.response import PackedResponse
-from transformations.stores.on_demand import refuse_uneven
-from transformations.stores.rollout import check_served
-from transformations.stores.rows import online_catalog
-from transformations.stores.rows.connections import (
+from transformations.stores.redis import catalogue as online_catalog
+from transformations.stores.redis.catalogue import Catalog, Table
+from transformations.stores.redis.connections import (
     AsyncClient,
     Reaching,
     SyncClient,
@@ -37,14 +38,13 @@ from transformations.stores.rows.connections import (
     connect_async,
     warn_of_eviction,
 )
-from transformations.stores.rows.feast_rows import Found, Row, found_rows, newest_rows, packed
-from transformations.stores.rows.loaded import forget
-from transformations.stores.rows.online_catalog import Catalog, Table
-from transformations.stores.rows.online_keys import tag_of
+from transformations.stores.redis.feast_rows import Found, Row, found_rows, newest_rows, packed
+from transformations.stores.redis.loaded import forget
+from transformations.stores.redis.reads import Reader, Values, get_async
+from transformations.stores.redis.unlinking import unlink_leftovers
+from transformations.stores.redis.writes import write_rows
+from transformations.stores.rows.keys import tag_of
 from transformations.stores.rows.packed_rows import Schema, schema_of
-from transformations.stores.rows.row_reads import Reader, Values, get_async
-from transformations.stores.rows.row_writes import write_rows
-from transformations.stores.rows.unlinking import unlink_leftovers
 
 _EXPIRY_MARGIN = timedelta(days=1)
 _ATTEMPTS = 5

@@ -12,8 +12,8 @@ import pyarrow as pa
 from feast import FeatureView
 from feast.infra.passthrough_provider import PassthroughProvider
 
-from transformations.stores.lookups.http_errors import Answering
-from transformations.stores.rows.feast_rows import rows_of, typed_columns
+from transformations.stores.base.errors import Answering
+from transformations.stores.redis.feast_rows import rows_of, typed_columns
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -13,8 +13,8 @@ from sqlalchemy import URL, Engine, event, make_url
 from sqlalchemy.engine import CreateEnginePlugin
 from sqlalchemy.exc import ArgumentError
 
-from transformations.engine.errors import UsageError
-from transformations.engine.settings import Settings, get_settings, mask_secrets
+from transformations.engine.base.errors import UsageError
+from transformations.engine.base.settings import Settings, get_settings, mask_secrets
 
 _BUSY_TIMEOUT_MS = 30_000
 

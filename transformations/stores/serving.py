@@ -27,12 +27,12 @@ from prometheus_client.metrics_core import GaugeMetricFamily
 from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 
-from transformations.engine.errors import FeaturesError
-from transformations.engine.settings import get_settings, mask_secrets
-from transformations.stores.lookups.http_errors import answer_errors
-from transformations.stores.rollout import Newer, newer_applied
-from transformations.stores.rows.connections import Reaching, SyncClient, connect, shown_address
-from transformations.stores.rows.loaded import Loaded, loaded_views
+from transformations.engine.base.errors import FeaturesError
+from transformations.engine.base.settings import get_settings, mask_secrets
+from transformations.stores.base.errors import answer_errors
+from transformations.stores.base.rollout import Newer, newer_applied
+from transformations.stores.redis.connections import Reaching, SyncClient, connect, shown_address
+from transformations.stores.redis.loaded import Loaded, loaded_views
 
 
 def server_of(repository: Path) -> Callable[[FastAPI], None]:

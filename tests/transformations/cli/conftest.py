@@ -10,7 +10,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 import transformations
-from transformations.engine.settings import Settings, get_settings
+from transformations.cli.main import module_of
+from transformations.engine.base.settings import Settings, get_settings
 from transformations.local import redis as embedded
 
 CLICKS = """
@@ -101,7 +102,7 @@ VIEWS = '''
 from feast import Entity, FeatureService, ValueType
 
 from transformations import clicking
-from transformations.stores.views import feature_view
+from transformations.stores.base.views import feature_view
 
 user = Entity(name="user", join_keys=["user_id"], value_type=ValueType.INT64, description="A user", owner="web@x.org")
 topic = Entity(name="topic", join_keys=["topic"], value_type=ValueType.STRING, description="A topic", owner="web@x.org")
@@ -136,14 +137,14 @@ class World:
 
     def run(self, command: str, *arguments: str) -> Result:
         """One command in this process; its errors become messages and exit codes, as in the console."""
-        function = getattr(importlib.import_module(f"transformations.cli.{command}"), command)
+        function = getattr(importlib.import_module(module_of(command)), command)
         result = CliRunner().invoke(function, arguments)
         if result.exception is not None and not isinstance(result.exception, SystemExit):
             raise result.exception
         return result
 
     def deliver(self, source: str, rows: str, complete_through: str | None = None) -> None:
-        from validation.ingest import Delivery, ingest_drop
+        from validation.delivery.ingest import Delivery, ingest_drop
 
         file = self.folder / f"{source}.csv"
         file.write_text(rows)
@@ -170,7 +171,7 @@ class World:
 
     def apply(self) -> None:
         """What `feast apply` does."""
-        from transformations.cli.repository import open_store, read_contents
+        from transformations.insight.repository import open_store, read_contents
 
         declared = read_contents(self.settings)
         store = open_store(self.settings)
@@ -182,7 +183,7 @@ class World:
 
     def materialize(self, end: str) -> None:
         """What `feast materialize` does."""
-        from transformations.cli.repository import open_store
+        from transformations.insight.repository import open_store
 
         open_store(self.settings).materialize(datetime(1970, 1, 1, tzinfo=UTC), datetime.fromisoformat(end))
 

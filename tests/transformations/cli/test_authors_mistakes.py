@@ -7,7 +7,7 @@ import pytest
 from tests.transformations.cli.conftest import World
 from transformations.cli.main import run
 from transformations.cli.quick_feast import _tell_author
-from transformations.engine.authored import place_of
+from transformations.engine.base.authored import place_of
 
 IMPORTS = "from transformations import LIFETIME, Count"
 COUNT = 'Count(name="clicks", description="Clicks", unit="clicks", expect=at_least(0), unseen=0)'
@@ -97,7 +97,7 @@ def test_an_error_inside_the_platform_that_an_authors_line_led_to_says_both(
 
 
 def test_feasts_own_commands_tell_the_author_too(world: World, capsys: pytest.CaptureFixture[str]) -> None:
-    from transformations.stores.views import contents
+    from transformations.stores.base.views import contents
 
     world.rewrite((COUNT, "Cuont()"))
     with pytest.raises(NameError) as raised:

@@ -10,7 +10,13 @@ import click
 import pytest
 
 from transformations.cli import main
-from transformations.engine.errors import DataError, DefinitionError, FeaturesError, ServiceUnavailableError, UsageError
+from transformations.engine.base.errors import (
+    DataError,
+    DefinitionError,
+    FeaturesError,
+    ServiceUnavailableError,
+    UsageError,
+)
 
 FEATURES = Path(sys.executable).with_name("features")
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 import transformations
-from transformations.engine.errors import DefinitionError
+from transformations.engine.base.errors import DefinitionError
 
 from .conftest import DOMAIN, VIEWS, forget_domain
 
@@ -31,7 +31,7 @@ PACING = '"""How pace is measured."""\n\nFACTOR = 3.0\n'
 OFFER = """
 from feast import Field, RequestSource
 from feast.types import Float64
-from transformations.stores.on_demand import on_demand_view
+from transformations.stores.base.on_demand import on_demand_view
 
 visit = RequestSource(name="visit", schema=[Field(name="pace", dtype=Float64, description="Pages a minute")])
 user_now = on_demand_view(

@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
+from transformations.cli.commands.data.up import bring_up
 from transformations.cli.steps import Step
-from transformations.cli.up import bring_up
-from transformations.engine.errors import DataError
+from transformations.engine.base.errors import DataError
 
 from .conftest import EVENTS, TOPICS
 

@@ -13,15 +13,15 @@ from feast import Entity, FeatureService, FeatureStore, FeatureView, Field, File
 from feast.data_format import DeltaFormat
 from feast.types import Float64
 
+from transformations.contracts import read_contract
 from transformations.datasets.config import DatasetConfig
 from transformations.datasets.content_hash import content_hash
 from transformations.datasets.create import create, rebuild
 from transformations.datasets.manifest import Manifest, read_manifest
-from transformations.engine.offline_tables import OfflineTable
-from transformations.engine.raw_zone import Origin, RawTable
-from transformations.engine.settings import Settings, get_settings
-from transformations.stores.on_demand import on_demand_view
-from validation.contracts import read_contract
+from transformations.engine.base.settings import Settings, get_settings
+from transformations.engine.raw.zone import Origin, RawTable
+from transformations.engine.tables.offline_tables import OfflineTable
+from transformations.stores.base.on_demand import on_demand_view
 
 OWNER = "team@example.com"
 TIMESTAMP = pa.timestamp("us", tz="UTC")

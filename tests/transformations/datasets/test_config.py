@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from transformations.datasets.config import DatasetConfig, read_config
-from transformations.engine.errors import UsageError
+from transformations.engine.base.errors import UsageError
 
 WHOLE = """
 feature_service: visits_v1

@@ -20,14 +20,14 @@ from feast.lineage.registry_lineage import RegistryLineageGenerator
 from feast.types import Float64
 
 from tests.transformations.datasets.conftest import CONFIG, FUNCTION, QUERY, SPEND, World
+from transformations.contracts import read_contract
 from transformations.datasets.content_hash import content_hash
 from transformations.datasets.create import rebuild, verify
 from transformations.datasets.manifest import read_manifest
-from transformations.engine.errors import DataError, UsageError
-from transformations.engine.pins import pinned
-from transformations.engine.raw_files import source_schema
-from transformations.engine.raw_zone import Origin, RawTable
-from validation.contracts import read_contract
+from transformations.engine.base.errors import DataError, UsageError
+from transformations.engine.raw.files import source_schema
+from transformations.engine.raw.zone import Origin, RawTable
+from transformations.engine.tables.pins import pinned
 
 
 def test_a_dataset_holds_spine_label_features_and_split_of_the_rows_whose_label_is_known(world: World) -> None:
@@ -279,7 +279,7 @@ def test_a_view_over_plain_files_is_pinned_by_their_content(
 def test_the_package_loads_no_spark_and_no_duckdb() -> None:
     code = """
 import sys
-import transformations.datasets.config, transformations.datasets.manifest, transformations.cli.dataset
+import transformations.datasets.config, transformations.datasets.manifest, transformations.cli.commands.data.dataset
 print([name for name in ("pyspark", "duckdb", "deltalake", "great_expectations", "feast") if name in sys.modules])"""
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"

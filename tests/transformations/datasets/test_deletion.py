@@ -13,8 +13,8 @@ from tests.transformations.datasets.conftest import World
 from transformations.datasets import create as creating
 from transformations.datasets import deletion
 from transformations.datasets.deletion import delete
-from transformations.engine.errors import UsageError
-from transformations.engine.pins import pinned
+from transformations.engine.base.errors import UsageError
+from transformations.engine.tables.pins import pinned
 
 NAME = "visits_2024"
 

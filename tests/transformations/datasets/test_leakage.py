@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from transformations.datasets.leakage import check_leakage
 from transformations.datasets.manifest import Availability
-from transformations.engine.errors import DataError
-from transformations.stores.history import history_of
+from transformations.engine.base.errors import DataError
+from transformations.stores.history.history import history_of
 from transformations.stores.training.retrieval import Resources, Stored
 from transformations.stores.training.spine import spine_of
 

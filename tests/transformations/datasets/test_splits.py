@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from transformations.datasets.config import DatasetConfig
 from transformations.datasets.splits import select
-from transformations.engine.errors import DataError, UsageError
+from transformations.engine.base.errors import DataError, UsageError
 from transformations.stores.training.spine import Spine, spine_of
 
 START = datetime(2024, 5, 1, tzinfo=UTC)

@@ -12,18 +12,18 @@ import pyarrow.parquet as pq
 import pytest
 
 from transformations import LIFETIME, Count, Last, Sum, WindowedFeatures, days, hours
-from transformations.engine.build import build
-from transformations.engine.business_days import start_of_day
-from transformations.engine.offline_tables import OfflineTable, Run, TableVersion, time_bounds
-from transformations.engine.raw_files import source_schema
-from transformations.engine.raw_zone import Origin, RawTable, read_current
-from transformations.engine.reference import reference_row
-from transformations.engine.resolution import Resolved, resolve
-from transformations.engine.restore import restore
-from transformations.engine.settings import Settings
-from transformations.engine.storage import NewFile
-from transformations.engine.testing import parse_events
-from validation.contracts import Column, Contract
+from transformations.contracts import Column, Contract
+from transformations.engine.base.business_days import start_of_day
+from transformations.engine.base.settings import Settings
+from transformations.engine.base.storage import NewFile
+from transformations.engine.compute.build import build
+from transformations.engine.raw.files import source_schema
+from transformations.engine.raw.zone import Origin, RawTable, read_current
+from transformations.engine.tables.offline_tables import OfflineTable, Run, TableVersion, time_bounds
+from transformations.engine.testing.literal_tables import parse_events
+from transformations.engine.testing.reference import reference_row
+from transformations.engine.upkeep.restore import restore
+from transformations.engine.vocabulary.resolution import Resolved, resolve
 
 ZONE = "America/New_York"
 

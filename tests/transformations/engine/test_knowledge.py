@@ -22,15 +22,15 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from transformations import LIFETIME, Count, Lookup, Sum, WindowedFeatures, days, hours
-from transformations.engine import build as build_module
-from transformations.engine.build import build
-from transformations.engine.business_days import day_of_instant, start_of_day
-from transformations.engine.offline_tables import OfflineTable
-from transformations.engine.raw_files import source_schema
-from transformations.engine.raw_zone import Drop, Origin, RawTable, read_current
-from transformations.engine.reference import EVENT_TIME, reference_row
-from transformations.engine.resolution import Resolved, resolve
-from transformations.engine.settings import Settings
+from transformations.engine.base.business_days import day_of_instant, start_of_day
+from transformations.engine.base.settings import Settings
+from transformations.engine.compute import build as build_module
+from transformations.engine.compute.build import build
+from transformations.engine.raw.files import source_schema
+from transformations.engine.raw.zone import Drop, Origin, RawTable, read_current
+from transformations.engine.tables.offline_tables import OfflineTable
+from transformations.engine.testing.reference import EVENT_TIME, reference_row
+from transformations.engine.vocabulary.resolution import Resolved, resolve
 
 from .test_build import CONTRACTS, DAY, ITEMS, SALES, ZONE, sale
 
@@ -144,7 +144,7 @@ class World:
 
 def tasks_in_process(replays: Any, files: Any, _spark: Any, buckets: int, folders: Any, late_until: Any) -> Any:
     """What `run_small_job` has Spark do, here."""
-    from transformations.engine import job
+    from transformations.engine.compute import job
 
     work = job._replaying(replays, folders.carry)
     written = []

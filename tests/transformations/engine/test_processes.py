@@ -16,8 +16,8 @@ _PROGRAM = """
     import os, pickle, signal, sys, threading, time
     from pathlib import Path
 
-    from transformations.engine.build import build
-    from transformations.engine.settings import get_settings
+    from transformations.engine.compute.build import build
+    from transformations.engine.base.settings import get_settings
 
     def die():
         os.kill(os.getpid(), signal.SIGKILL)

@@ -9,15 +9,15 @@ import pyarrow.parquet as pq
 import pytest
 
 from transformations import LIFETIME, Count, WindowedFeatures, column
-from transformations.engine.build import build
-from transformations.engine.errors import DefinitionError
-from transformations.engine.offline_tables import OfflineTable
-from transformations.engine.raw_files import source_schema
-from transformations.engine.raw_zone import Origin, RawTable
-from transformations.engine.resolution import Resolved, resolve
-from transformations.engine.settings import Settings
-from transformations.engine.testing import as_of, parse_events
-from validation.contracts import Contract, read_contract
+from transformations.contracts import Contract, read_contract
+from transformations.engine.base.errors import DefinitionError
+from transformations.engine.base.settings import Settings
+from transformations.engine.compute.build import build
+from transformations.engine.raw.files import source_schema
+from transformations.engine.raw.zone import Origin, RawTable
+from transformations.engine.tables.offline_tables import OfflineTable
+from transformations.engine.testing.literal_tables import as_of, parse_events
+from transformations.engine.vocabulary.resolution import Resolved, resolve
 
 EVENTS_CONTRACT = """
 apiVersion: v3.1.0

@@ -13,8 +13,8 @@ import pytest
 from pydantic import SecretStr
 from redis import Redis
 
-from transformations.engine.errors import FeaturesError, ServiceUnavailableError, UsageError
-from transformations.engine.settings import Settings
+from transformations.engine.base.errors import FeaturesError, ServiceUnavailableError, UsageError
+from transformations.engine.base.settings import Settings
 from transformations.local import redis as embedded
 
 
@@ -93,7 +93,7 @@ def test_it_runs_under_the_settings_that_are_written_down(settings: Settings) ->
 
 def test_several_processes_that_start_at_once_share_one_server(settings: Settings) -> None:
     program = (
-        "from transformations.engine.settings import get_settings\n"
+        "from transformations.engine.base.settings import get_settings\n"
         "from transformations.local import redis\n"
         "redis.start()\n"
         "print(redis.status().process_id)\n"

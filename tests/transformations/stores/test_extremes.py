@@ -40,7 +40,7 @@ from feast.types import (
     UnixTimestamp,
 )
 
-from transformations.engine.errors import DataError
+from transformations.engine.base.errors import DataError
 from transformations.stores.serving import Watch, extend
 
 NOW = datetime(2024, 5, 9, 10, tzinfo=UTC)

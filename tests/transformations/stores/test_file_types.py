@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from redis import Redis
 
-from transformations.engine.errors import DataError
+from transformations.engine.base.errors import DataError
 
 from .paths import entity, everywhere, pulled, rows, served, trained, visits
 from .training_rows import Store

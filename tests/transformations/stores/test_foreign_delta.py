@@ -18,7 +18,7 @@ from deltalake import write_deltalake
 from feast.types import Bool, FeastType, Float64, Int64, String, UnixTimestamp
 from redis import Redis
 
-from transformations.engine.errors import DataError
+from transformations.engine.base.errors import DataError
 
 from .paths import entity, everywhere, pulled, rows, served, trained, visits
 from .training_rows import Store

@@ -18,10 +18,10 @@ from redis import Redis
 import transformations
 import validation
 from transformations.datasets.leakage import check_leakage
-from transformations.stores.history import history_of
+from transformations.stores.history.history import history_of
 from transformations.stores.training.retrieval import Resources, Stored
 from transformations.stores.training.spine import spine_of
-from validation.parity_rows import entities_of, held_at, written
+from validation.parity.rows import entities_of, held_at, written
 
 from .paths import LATER, WHEN, entity, everywhere, pulled, visits
 from .training_rows import Store

@@ -16,14 +16,14 @@ from feast.feature_view import FeatureViewState
 from feast.types import Float64, Int64, UnixTimestamp
 from redis import Redis
 
-from transformations.engine.errors import DataError, FeaturesError, UsageError
-from transformations.engine.settings import get_settings
+from transformations.engine.base.errors import DataError, FeaturesError, UsageError
+from transformations.engine.base.settings import get_settings
 from transformations.local import redis as embedded
 from transformations.stores import materialization
+from transformations.stores.base.views import feature_view
 from transformations.stores.loads.packing import Packer
-from transformations.stores.rows import online_catalog
-from transformations.stores.rows.loaded import loaded_views
-from transformations.stores.views import feature_view
+from transformations.stores.redis import catalogue as online_catalog
+from transformations.stores.redis.loaded import loaded_views
 
 OWNER = "team@example.com"
 Store = Callable[..., FeatureStore]

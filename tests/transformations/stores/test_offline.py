@@ -19,9 +19,9 @@ from feast.feature_logging import LoggingConfig
 from feast.infra.offline_stores.file_source import FileLoggingDestination, SavedDatasetFileStorage
 from feast.types import Bool, Float32, Float64, Int64, String, UnixTimestamp
 
-from transformations.engine.errors import DataError, UsageError
-from transformations.engine.settings import Settings
-from transformations.stores.on_demand import on_demand_view
+from transformations.engine.base.errors import DataError, UsageError
+from transformations.engine.base.settings import Settings
+from transformations.stores.base.on_demand import on_demand_view
 
 from .training_rows import VISITS, Rows, Store, View, spine, values
 

@@ -11,8 +11,8 @@ from deltalake import write_deltalake
 from feast import Entity, FeatureView, Field, FileSource
 from feast.types import Float64, Int64
 
-from transformations.engine.errors import DataError, UsageError
-from transformations.engine.settings import Settings
+from transformations.engine.base.errors import DataError, UsageError
+from transformations.engine.base.settings import Settings
 
 from .training_rows import VISITS, Rows, Store, View, spine, values
 

@@ -17,8 +17,8 @@ from feast.protos.feast.types.Value_pb2 import Value
 from feast.types import Int64
 from redis import Redis
 
-from transformations.engine.errors import ServiceUnavailableError
-from transformations.engine.settings import get_settings
+from transformations.engine.base.errors import ServiceUnavailableError
+from transformations.engine.base.settings import get_settings
 from transformations.local import redis as embedded
 from transformations.stores.online import PackedRedisOnlineStore
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import create_engine, text
 
-from transformations.engine.errors import UsageError
+from transformations.engine.base.errors import UsageError
 
 PLUGIN = "sqlite://?plugin=features"
 

@@ -11,7 +11,7 @@ from deltalake import write_deltalake
 from feast.types import Bool, FeastType, Float64, Int64, String, UnixTimestamp
 from redis import Redis
 
-from transformations.engine.errors import DataError, UsageError
+from transformations.engine.base.errors import DataError, UsageError
 
 from .paths import LATER, entity, everywhere, pulled, rows, trained, visits
 from .training_rows import Store

@@ -11,7 +11,7 @@ from feast import Entity, FeatureView
 from feast.repo_config import load_repo_config
 from feast.types import Float64
 
-from transformations.engine.errors import DataError, UsageError
+from transformations.engine.base.errors import DataError, UsageError
 
 from .training_rows import VISITS, Rows, Store, View
 

@@ -12,8 +12,8 @@ import pytest
 from feast import Entity, FeatureStore, FeatureView, Field, OnDemandFeatureView, RepoConfig, RequestSource
 from feast.types import Float64, Int64, String, UnixTimestamp
 
-from transformations.engine.errors import DataError, UsageError
-from transformations.stores.on_demand import evaluate, on_demand_view
+from transformations.engine.base.errors import DataError, UsageError
+from transformations.stores.base.on_demand import evaluate, on_demand_view
 
 FUNCTIONS = '''
 import pyarrow as pa

@@ -10,11 +10,11 @@ import pytest
 import yaml
 from open_data_contract_standard.model import OpenDataContractStandard
 
-from transformations.engine.duck import parquet, session
-from transformations.engine.raw_zone import RawTable, read_current
-from transformations.engine.settings import Settings
-from validation.contracts import contract_names, read_contract
-from validation.ingest import Delivery, Ingestion, ingest_drop
+from transformations.contracts import contract_names, read_contract
+from transformations.engine.base.duck import parquet, session
+from transformations.engine.base.settings import Settings
+from transformations.engine.raw.zone import RawTable, read_current
+from validation.delivery.ingest import Delivery, Ingestion, ingest_drop
 
 # In an order in which every reference finds its source.
 SOURCES = ["products", "campaign_descriptions", "campaigns", "demographics", "transactions", "coupon_redemptions"]

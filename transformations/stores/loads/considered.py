@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from transformations.stores.history import History
-from transformations.stores.rows.loaded import Loaded
-from transformations.stores.rows.online_catalog import Table
+from transformations.stores.history.history import History
+from transformations.stores.redis.catalogue import Table
+from transformations.stores.redis.loaded import Loaded
 from transformations.stores.rows.packed_rows import Schema
 
 Files = Mapping[str, tuple[int, int]]

@@ -15,15 +15,15 @@ from feast import FeatureView, RepoConfig
 from feast.feature_view import DUMMY_ENTITY_ID
 from feast.infra.offline_stores.offline_store import OfflineStore
 
-from transformations.engine.errors import DataError, UsageError
-from transformations.stores.history import History, history_of
+from transformations.engine.base.errors import DataError, UsageError
+from transformations.stores.history.history import History, history_of
+from transformations.stores.history.point_in_time_sql import Join
 from transformations.stores.loads import newest_sql as sql
 from transformations.stores.loads.considered import Considered, considered, plain_files
 from transformations.stores.loads.newest import find_newest
-from transformations.stores.rows.loaded import Loaded
-from transformations.stores.rows.online_catalog import Table
+from transformations.stores.redis.catalogue import Table
+from transformations.stores.redis.loaded import Loaded
 from transformations.stores.rows.packed_rows import Schema
-from transformations.stores.training.point_in_time_sql import Join
 from transformations.stores.training.retrieval import Stored, resources_of, session
 
 if TYPE_CHECKING:

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 
-from transformations.engine.file_rows import Scan
+from transformations.engine.base.file_rows import Scan
+from transformations.stores.history.fetching import PLACE_BITS
+from transformations.stores.history.matching import NONE, PORTION, Integers, keep_greatest, no_rows
+from transformations.stores.history.point_in_time_sql import Join
 from transformations.stores.loads import newest_sql as sql
-from transformations.stores.training.fetching import PLACE_BITS
-from transformations.stores.training.matching import NONE, PORTION, Integers, keep_greatest, no_rows
-from transformations.stores.training.point_in_time_sql import Join
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from transformations.engine.duck import identifier, identifiers, literal
-from transformations.engine.file_rows import FILE, ROW, named, quoted
-from transformations.stores.training.fetching import PLACE_BITS
-from transformations.stores.training.matching import NEVER
-from transformations.stores.training.point_in_time_sql import Join, Key
+from transformations.engine.base.duck import identifier, identifiers, literal
+from transformations.engine.base.file_rows import FILE, ROW, named, quoted
+from transformations.stores.history.fetching import PLACE_BITS
+from transformations.stores.history.matching import NEVER
+from transformations.stores.history.point_in_time_sql import Join, Key
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection

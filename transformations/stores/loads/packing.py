@@ -12,12 +12,12 @@ import pyarrow.compute as pc
 from feast import FeatureView
 from feast.feature_view import DUMMY_ENTITY_ID
 
-from transformations.stores.history import History
+from transformations.stores.base.values import TIMESTAMP, as_declared, as_feature
+from transformations.stores.history.history import History
+from transformations.stores.redis.writes import Rows
 from transformations.stores.rows.codecs import Codec, Stored, codec_of
-from transformations.stores.rows.online_keys import NO_ENTITY, canonical_key, column_keys, column_parts
+from transformations.stores.rows.keys import NO_ENTITY, canonical_key, column_keys, column_parts
 from transformations.stores.rows.packed_rows import NEVER_CREATED, Form, mark, schema_of, small_integers
-from transformations.stores.rows.row_writes import Rows
-from transformations.stores.values import TIMESTAMP, as_declared, as_feature
 
 
 @dataclass(frozen=True)

@@ -17,16 +17,16 @@ from feast.protos.feast.types.Value_pb2 import RepeatedValue, Value
 from feast.type_map import feast_value_type_to_python_type
 from feast.types import UnixTimestamp
 
-from transformations.engine.errors import UsageError
-from transformations.engine.functions import REQUEST_TIMESTAMP, numbers
-from transformations.engine.settings import present_moment
+from transformations.engine.base.errors import UsageError
+from transformations.engine.base.settings import present_moment
+from transformations.engine.vocabulary.functions import REQUEST_TIMESTAMP, numbers
+from transformations.stores.base.values import TIMESTAMP, as_declared, column_of
 from transformations.stores.lookups.plans import ComputedPlan, Plan, ViewPlan
 from transformations.stores.lookups.response import NOT_FOUND, OUTSIDE_MAX_AGE, Block, Column, PackedResponse, Status
+from transformations.stores.redis.catalogue import Catalog, Table
 from transformations.stores.rows.codecs import Stored
-from transformations.stores.rows.online_catalog import Catalog, Table
-from transformations.stores.rows.online_keys import NO_ENTITY, parts_of, tags_of
+from transformations.stores.rows.keys import NO_ENTITY, parts_of, tags_of
 from transformations.stores.rows.packed_rows import event_micros, micros, schema_number, schema_numbers
-from transformations.stores.values import TIMESTAMP, as_declared, column_of
 
 EntityRows: TypeAlias = list[dict[str, Any]] | Mapping[str, Sequence[Any] | RepeatedValue]
 Rows: TypeAlias = Sequence[bytes | None]

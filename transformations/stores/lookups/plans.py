@@ -20,14 +20,14 @@ from feast.protos.feast.serving.ServingService_pb2 import FeatureViewMetadata
 from feast.types import FeastType
 from feast.value_type import ValueType
 
-from transformations.engine.errors import UsageError, nearest
-from transformations.stores.on_demand import Evaluation, evaluation_of, refuse_uneven
-from transformations.stores.rollout import served_version
+from transformations.engine.base.errors import UsageError, nearest
+from transformations.stores.base.on_demand import Evaluation, evaluation_of, refuse_uneven
+from transformations.stores.base.rollout import served_version
+from transformations.stores.base.values import unseen_value
+from transformations.stores.base.wiring import not_served, reference_of
+from transformations.stores.redis.catalogue import Table
 from transformations.stores.rows.codecs import Codec, Stored, codec_of
-from transformations.stores.rows.online_catalog import Table
 from transformations.stores.rows.packed_rows import Form, Schema
-from transformations.stores.values import unseen_value
-from transformations.stores.wiring import not_served, reference_of
 
 Features: TypeAlias = list[str] | FeatureService
 Keys: TypeAlias = tuple[tuple[str, FeastType], ...]

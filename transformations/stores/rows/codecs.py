@@ -19,9 +19,9 @@ from feast.protos.feast.types.Value_pb2 import Value
 from feast.type_map import NULL_TIMESTAMP_INT_VALUE, feast_value_type_to_python_type
 from feast.types import Array, FeastType, PrimitiveFeastType
 
-from transformations.engine.errors import DataError
-from transformations.engine.functions import numbers
-from transformations.stores.values import arrow_type, from_protos, to_protos
+from transformations.engine.base.errors import DataError
+from transformations.engine.vocabulary.functions import numbers
+from transformations.stores.base.values import arrow_type, from_protos, to_protos
 
 Stored: TypeAlias = Any
 """One feature's value as it lies in the body."""

@@ -26,7 +26,7 @@ import pyarrow.compute as pc
 from feast import Field
 from numpy.typing import NDArray
 
-from transformations.engine.errors import DataError
+from transformations.engine.base.errors import DataError
 from transformations.stores.rows.codecs import FLOAT_NAMES, Stored
 
 FORM = 2

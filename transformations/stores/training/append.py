@@ -16,12 +16,12 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from feast import FeatureView
 
-from transformations.engine import storage
-from transformations.engine.errors import DataError, UsageError
-from transformations.engine.settings import Settings
-from transformations.stores.history import path_of, source_history
-from transformations.stores.source_files import folder_columns, folder_name, located
-from transformations.stores.views import DEFINITION_HASH
+from transformations.engine.base import storage
+from transformations.engine.base.errors import DataError, UsageError
+from transformations.engine.base.settings import Settings
+from transformations.stores.base.views import DEFINITION_HASH
+from transformations.stores.history.history import path_of, source_history
+from transformations.stores.history.source_files import folder_columns, folder_name, located
 
 
 def append(view: FeatureView, table: pa.Table, repo_path: Path | None, settings: Settings) -> None:

@@ -15,7 +15,7 @@ from feast.infra.offline_stores.file_source import FileSource
 from feast.infra.offline_stores.offline_store import RetrievalJob, RetrievalMetadata
 from feast.saved_dataset import SavedDatasetStorage
 
-from transformations.engine.errors import UsageError
+from transformations.engine.base.errors import UsageError
 from transformations.stores.training.retrieval import Plan, features_of
 from transformations.stores.training.spine import Spine
 

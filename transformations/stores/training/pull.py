@@ -12,11 +12,11 @@ from feast import RepoConfig
 from feast.data_source import DataSource
 from feast.feature_view import DUMMY_ENTITY_ID, DUMMY_ENTITY_VAL
 
-from transformations.engine.duck import identifier, literal
-from transformations.engine.file_rows import Scan, quoted
-from transformations.engine.settings import get_settings
-from transformations.stores.history import History, source_history
-from transformations.stores.training import point_in_time_sql as sql
+from transformations.engine.base.duck import identifier, literal
+from transformations.engine.base.file_rows import Scan, quoted
+from transformations.engine.base.settings import get_settings
+from transformations.stores.history import point_in_time_sql as sql
+from transformations.stores.history.history import History, source_history
 from transformations.stores.training.jobs import SAVED, TableJob
 from transformations.stores.training.retrieval import resources_of, session
 

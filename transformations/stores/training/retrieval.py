@@ -18,21 +18,21 @@ from feast import FeatureView, Field, OnDemandFeatureView, RepoConfig
 from feast.feature_view import DUMMY_ENTITY_ID
 from feast.types import FeastType
 
-from transformations.engine import duck
-from transformations.engine.errors import DataError, UsageError
-from transformations.engine.file_rows import Scan
-from transformations.engine.settings import get_settings
-from transformations.stores.casting import plain
-from transformations.stores.history import History
-from transformations.stores.on_demand import evaluate
-from transformations.stores.training import point_in_time_sql as sql
-from transformations.stores.training.fetching import fetch
-from transformations.stores.training.matching import LastRows, Matches
+from transformations.engine.base import duck
+from transformations.engine.base.errors import DataError, UsageError
+from transformations.engine.base.file_rows import Scan
+from transformations.engine.base.settings import get_settings
+from transformations.stores.base.casting import plain
+from transformations.stores.base.on_demand import evaluate
+from transformations.stores.base.values import arrow_type, as_feature, unseen_value
+from transformations.stores.base.wiring import reference_of
+from transformations.stores.history import point_in_time_sql as sql
+from transformations.stores.history.fetching import fetch
+from transformations.stores.history.history import History
+from transformations.stores.history.matching import LastRows, Matches
+from transformations.stores.history.spilling import spill_of
 from transformations.stores.training.progress import Told, progress
-from transformations.stores.training.spilling import spill_of
 from transformations.stores.training.spine import DEFAULT_TIMESTAMP, Spine, canonical, coded, spine_of
-from transformations.stores.values import arrow_type, as_feature, unseen_value
-from transformations.stores.wiring import reference_of
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection

@@ -12,8 +12,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from feast.types import FeastType, Int64, String
 
-from transformations.engine.errors import DataError, UsageError, nearest
-from transformations.stores.values import TIMESTAMP, as_declared, frame_column, moments_of
+from transformations.engine.base.errors import DataError, UsageError, nearest
+from transformations.stores.base.values import TIMESTAMP, as_declared, frame_column, moments_of
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from transformations.engine import raw_sql
-from transformations.engine.duck import identifier, identifiers, literal, parquet
-from transformations.engine.errors import DataError, UsageError, nearest
-from transformations.engine.offline_tables import OfflineTable
-from transformations.engine.raw_zone import RawTable
-from transformations.engine.settings import Settings, get_settings
+from transformations.contracts import contract_names, read_contract
+from transformations.engine.base.duck import identifier, identifiers, literal, parquet
+from transformations.engine.base.errors import DataError, UsageError, nearest
+from transformations.engine.base.settings import Settings, get_settings
+from transformations.engine.raw import sql as raw_sql
+from transformations.engine.raw.zone import RawTable
+from transformations.engine.tables.offline_tables import OfflineTable
 from transformations.stores.training.retrieval import Resources, session
-from validation.contracts import contract_names, read_contract
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection

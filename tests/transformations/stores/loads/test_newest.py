@@ -16,11 +16,11 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from transformations.engine import duck
-from transformations.engine.file_rows import Scan, scan
+from transformations.engine.base import duck
+from transformations.engine.base.file_rows import Scan, scan
+from transformations.stores.history.point_in_time_sql import Join, Key
 from transformations.stores.loads import newest
 from transformations.stores.loads import newest_sql as sql
-from transformations.stores.training.point_in_time_sql import Join, Key
 
 Region: TypeAlias = str | int | None
 Row: TypeAlias = tuple[Region, datetime, datetime | None]

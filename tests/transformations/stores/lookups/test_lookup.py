@@ -14,8 +14,8 @@ from feast.errors import RequestDataNotFoundInEntityRowsException
 from feast.protos.feast.serving.ServingService_pb2 import FieldStatus
 from feast.types import Float64, Int64, String, UnixTimestamp
 
-from transformations.engine.errors import DataError, UsageError
-from transformations.stores.on_demand import on_demand_view
+from transformations.engine.base.errors import DataError, UsageError
+from transformations.stores.base.on_demand import on_demand_view
 
 OWNER = "team@example.com"
 NOW = "2024-05-09T10:00:00.250000+00:00"

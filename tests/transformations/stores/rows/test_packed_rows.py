@@ -32,7 +32,8 @@ from feast.types import (
 from hypothesis import given
 from hypothesis import strategies as st
 
-from transformations.engine.errors import DataError
+from transformations.engine.base.errors import DataError
+from transformations.stores.base.values import arrow_type, as_feature
 from transformations.stores.rows.codecs import codec_of
 from transformations.stores.rows.packed_rows import (
     HEADER,
@@ -47,7 +48,6 @@ from transformations.stores.rows.packed_rows import (
     schema_of,
     unpack_header,
 )
-from transformations.stores.values import arrow_type, as_feature
 
 INT64 = st.integers(-(2**63), 2**63 - 1)
 FLOAT32 = st.floats(width=32, allow_nan=False)

@@ -12,8 +12,8 @@ import pytest
 from feast import FeatureStore
 from redis import Redis
 
-from transformations.engine.errors import ServiceUnavailableError
-from transformations.engine.settings import get_settings
+from transformations.engine.base.errors import ServiceUnavailableError
+from transformations.engine.base.settings import get_settings
 
 SLOTS = 16_384
 FEATURES = ["user_visits:visits", "user_visits:spent", "user_visits:page"]

@@ -15,7 +15,7 @@ from urllib.parse import quote
 import pytest
 from feast import FeatureStore
 
-from transformations.engine.errors import ServiceUnavailableError, UsageError
+from transformations.engine.base.errors import ServiceUnavailableError, UsageError
 
 Serving = Callable[..., FeatureStore]
 END = datetime(2024, 6, 1, tzinfo=UTC)

@@ -17,7 +17,7 @@ import pytest
 from feast import FeatureStore
 from redis.exceptions import RedisError
 
-from transformations.engine.errors import FeaturesError, ServiceUnavailableError
+from transformations.engine.base.errors import FeaturesError, ServiceUnavailableError
 
 FIRST, EARLIER, END = (datetime(2024, *day, tzinfo=UTC) for day in ((1, 1), (5, 1), (6, 1)))
 FEATURES = ["user_visits:visits", "user_visits:spent", "user_visits:page"]

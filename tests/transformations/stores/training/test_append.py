@@ -15,8 +15,8 @@ from feast.data_format import DeltaFormat
 from feast.data_source import PushMode
 from feast.types import Float64, Int64
 
-from transformations.engine.errors import DataError, UsageError
-from transformations.engine.settings import Settings
+from transformations.engine.base.errors import DataError, UsageError
+from transformations.engine.base.settings import Settings
 from transformations.stores.training.append import append
 
 TIMESTAMP = pa.timestamp("us", tz="UTC")

@@ -17,8 +17,8 @@ from feast.monitoring.metrics_calculator import MetricsCalculator
 from feast.monitoring.monitoring_service import MonitoringService
 from feast.types import Float64, Int64, String
 
-from transformations.engine.errors import UsageError
-from transformations.engine.settings import Settings
+from transformations.engine.base.errors import UsageError
+from transformations.engine.base.settings import Settings
 
 TIMESTAMP = pa.timestamp("us", tz="UTC")
 VISITS = """

@@ -11,7 +11,7 @@ from feast.types import Int64
 from hypothesis import given
 from hypothesis import strategies as some
 
-from transformations.stores.history import source_history
+from transformations.stores.history.history import source_history
 from transformations.stores.training.retrieval import Plan, Stored, features_of
 from transformations.stores.training.spine import spine_of
 

@@ -11,12 +11,12 @@ import pytest
 from feast import Entity, FeatureStore, FeatureView
 from feast.types import Float64
 
-from transformations.engine.errors import DataError, UsageError
-from transformations.engine.raw_zone import Origin, RawTable
-from transformations.engine.settings import Settings
+from transformations.contracts import read_contract
+from transformations.engine.base.errors import DataError, UsageError
+from transformations.engine.base.settings import Settings
+from transformations.engine.raw.zone import Origin, RawTable
 from transformations.stores.training.retrieval import Resources
 from transformations.stores.training.spine_sql import read_query, rows_of_query
-from validation.contracts import read_contract
 
 TIMESTAMP = pa.timestamp("us", tz="UTC")
 

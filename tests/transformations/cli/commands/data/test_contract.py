@@ -1,0 +1,121 @@
+"""`features contract`: drafting, trying, listing and showing contracts."""
+
+import json
+from datetime import datetime
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from click.testing import CliRunner, Result
+
+from transformations.cli.commands.data.contract import contract
+from transformations.cli.main import run
+from transformations.engine.base.settings import get_settings
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    contracts = tmp_path / "contracts"
+    contracts.mkdir()
+    monkeypatch.setenv("FEATURES_CONTRACTS", str(contracts))
+    monkeypatch.chdir(tmp_path)
+    get_settings.cache_clear()
+    at = pa.array([datetime(2020, 1, day, 12) for day in (3, 5)], pa.timestamp("us"))
+    pq.write_table(pa.table({"id": [1, 2], "price": [0.5, 2.5], "at": at}), "clicks.parquet")
+    return contracts
+
+
+@pytest.fixture
+def filled_in(folder: Path) -> Path:
+    """The draft of clicks, written and filled in."""
+    invoke("draft", "clicks.parquet", "--write")
+    path = folder / "clicks.yaml"
+    text = path.read_text().replace("primaryKey: FILL IN", "primaryKey: true").replace("value: FILL IN", "value: UTC")
+    text = text.replace("# logicalTypeOptions: { minimum: 0.5, maximum: 2.5 }", "logicalTypeOptions: { minimum: 0 }")
+    path.write_text(text.replace("FILL IN", "something"))
+    return path
+
+
+def invoke(*arguments: str) -> Result:
+    return CliRunner().invoke(contract, list(arguments), catch_exceptions=False)
+
+
+def test_a_draft_goes_to_stdout(folder: Path) -> None:
+    assert "# First version, drafted from 2 rows of clicks.parquet." in invoke("draft", "clicks.parquet").stdout
+    assert list(folder.iterdir()) == []
+
+
+def test_a_draft_is_written_once_with_the_number_of_marks_left(folder: Path) -> None:
+    result = invoke("draft", "clicks.parquet", "--name", "taps", "--write")
+    path = folder / "taps.yaml"
+    marks = sum("FILL IN" in line for line in path.read_text().splitlines() if not line.startswith("#"))
+    assert result.stdout == (
+        f"{path} is written. Fill in its {marks} marks, then: features contract check taps clicks.parquet\n"
+    )
+    assert run(["contract", "draft", "clicks.parquet", "--name", "taps", "--write"]) == 2
+
+
+def test_a_file_that_keeps_its_contract_is_told_so(filled_in: Path) -> None:
+    assert invoke("check", "clicks", "clicks.parquet").stdout == "clicks.parquet keeps the contract of clicks: 2 rows\n"
+    assert json.loads(invoke("check", "clicks", "clicks.parquet", "--json").stdout) == {
+        "rows": 2,
+        "violations": [],
+        "notes": [],
+    }
+
+
+def test_a_file_that_breaks_it_ends_with_code_3(filled_in: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = pq.read_table("clicks.parquet").set_column(1, "price", pa.array([-0.5, 1.0]))
+    pq.write_table(rows, "bad.parquet")
+    assert run(["contract", "check", "clicks", "bad.parquet"]) == 3
+    assert "Error: clicks.yaml: column 'price' has 1 value below 0 in 2 rows (50.00 %)" in capsys.readouterr().err
+
+    assert run(["contract", "check", "clicks", "bad.parquet", "--json"]) == 3
+    (violation,) = json.loads(capsys.readouterr().out)["violations"]
+    assert (violation["rule"], violation["columns"]) == ("range", ["price"])
+    assert violation["message"].startswith("clicks.yaml: column 'price'")
+
+
+def test_contracts_are_listed(filled_in: Path) -> None:
+    lines = invoke("list").stdout.splitlines()
+    assert lines[0].split() == ["Source", "Delivery", "Event", "time", "Key"]
+    assert lines[1].split() == ["clicks", "append", "at", "id"]
+    assert [each["source"] for each in json.loads(invoke("list", "--json").stdout)] == ["clicks"]
+
+
+def test_a_draft_beside_other_contracts_hides_none_of_them(filled_in: Path) -> None:
+    invoke("draft", "clicks.parquet", "--name", "taps", "--write")
+    text = invoke("list").stdout
+    assert text.splitlines()[1].split() == ["clicks", "append", "at", "id"]
+    assert "not usable yet: taps.yaml: " in text
+    assert "marks still say 'FILL IN'. Fill them in:\n" in text
+    assert [each["source"] for each in json.loads(invoke("list", "--json").stdout)] == ["clicks", "taps"]
+
+
+def test_a_check_lists_every_open_mark_at_once(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    invoke("draft", "clicks.parquet", "--write")
+    assert run(["contract", "check", "clicks", "clicks.parquet"]) == 3
+    listed = capsys.readouterr().err.splitlines()
+    marks = sum("FILL IN  #" in line for line in (folder / "clicks.yaml").read_text().splitlines())
+    assert listed[0] == f"Error: clicks.yaml: {marks} marks still say 'FILL IN'. Fill them in:"
+    assert len(listed) == marks + 1
+
+
+def test_an_empty_folder_says_how_to_begin(folder: Path) -> None:
+    assert invoke("list").stdout == (
+        f"No contract in {folder}. Draft the first: features contract draft FILE --write\n"
+    )
+
+
+def test_a_contract_is_shown_with_its_promises(filled_in: Path) -> None:
+    text = invoke("show", "clicks").stdout
+    assert text.startswith(
+        "clicks 0.1.0, owned by something: something\n  key: id\n  event time: at (naive times are UTC)\n"
+    )
+    assert "  business day: UTC\n" in text
+    (price,) = (line for line in text.splitlines() if line.startswith("price"))
+    assert price.split() == ["price", "Float64", "≥", "0", "something"]
+    document = json.loads(invoke("show", "clicks", "--json").stdout)
+    assert document["columns"][0]["name"] == "id"
+    assert document["file"] == str(filled_in)

@@ -1,0 +1,93 @@
+"""`features dataset` makes, proves, lists and shows datasets; the example of the repository is one."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from transformations.datasets.config import read_config
+
+CONFIG = """
+feature_service: reading_v1
+spine:
+  query: |
+    SELECT user_id, clicked_at AS event_timestamp, page <> '/lost' AS stays FROM raw.clicks
+label: {column: stays, horizon: 12 hours}
+split: {train: 2024-05-01, test: 2024-05-02, zone: America/New_York}
+"""
+
+
+def test_a_dataset_is_made_proved_listed_and_shown(built: Any, tmp_path: Path) -> None:
+    (tmp_path / "reading.yaml").write_text(CONFIG)
+    built.apply()
+
+    made = built.run("dataset", "create", str(tmp_path / "reading.yaml"))
+    assert made.exit_code == 0
+    assert made.stdout.startswith(f"reading: {built.settings.datasets_dir / 'reading'}\n")
+    assert "of 3 rows of the spine, left out: none\n" in made.stdout
+    assert "label stays, known until 2024-05-11 04:00 UTC\n" in made.stdout
+    assert "leakage check: 1 views, no row from the future\n" in made.stdout
+
+    again = built.run("dataset", "create", str(tmp_path / "reading.yaml"))
+    assert (again.exit_code, "is never overwritten" in again.output) == (2, True)
+
+    built.deliver_later()
+    built.run("build")
+    proved = built.run("dataset", "rebuild", "reading")
+    assert proved.stdout == "reading: the same content, by the hash of every split; what is there stays\n"
+    verified = built.run("dataset", "verify", str(built.settings.datasets_dir / "reading" / "manifest.json"))
+    assert verified.stdout == "reading: 3 rows in 2 splits are what the manifest says\n"
+
+    (listed,) = json.loads(built.run("dataset", "list", "--json").stdout)
+    assert (listed["name"], listed["rows"]) == ("reading", {"train": 1, "test": 2})
+    shown = built.run("dataset", "show", "reading").stdout
+    assert "  offline user_clicks: version 0, " in shown
+    assert "  raw clicks: version 0, 1 files\n" in shown
+
+
+def test_a_dry_run_tells_rows_labels_and_pins_and_writes_nothing(built: Any, tmp_path: Path) -> None:
+    (tmp_path / "reading.yaml").write_text(CONFIG)
+    built.apply()
+
+    told = built.run("dataset", "create", str(tmp_path / "reading.yaml"), "--dry-run")
+
+    assert told.exit_code == 0
+    assert told.stdout.startswith("reading: a dry run, nothing was written\n")
+    assert "train     1  2024-05-01  2024-05-01  100.00% true" in told.stdout
+    assert "test      2  2024-05-02  2024-05-02  50.00% true" in told.stdout
+    assert "label stays, known until 2024-05-11 04:00 UTC\n" in told.stdout
+    assert "  would pin offline user_clicks: version 0, complete through 2024-05-10\n" in told.stdout
+    assert "  would pin raw clicks: version 0\n" in told.stdout
+    assert not built.settings.datasets_dir.exists()
+    assert built.run("dataset", "list", "--json").stdout == "[]\n"
+
+
+def test_a_dataset_without_a_label_is_for_scoring_and_can_be_replaced_and_deleted(built: Any, tmp_path: Path) -> None:
+    file = tmp_path / "reading.yaml"
+    file.write_text(CONFIG.split("label:", maxsplit=1)[0])
+    built.apply()
+
+    made = built.run("dataset", "create", str(file))
+    assert "scoring     3  2024-05-01  2024-05-02" in made.stdout
+    assert "no label: for scoring\n" in made.stdout
+    assert "it cannot know: a column of the source or spine that is known only after its event time" in made.stdout
+
+    file.write_text(CONFIG)
+    assert "label stays" in built.run("dataset", "create", str(file), "--replace").stdout
+    (listed,) = json.loads(built.run("dataset", "list", "--json").stdout)
+    assert listed["label"] == "stays"
+
+    deleted = built.run("dataset", "delete", "reading")
+    assert deleted.stdout == "reading: deleted; 1 versions of tables are no longer pinned for it\n"
+    assert built.run("dataset", "delete", "reading").exit_code == 2
+
+
+def test_an_unknown_dataset_is_answered_with_the_nearest(world: Any) -> None:
+    result = world.run("dataset", "verify", "reading")
+    assert result.exit_code == 2
+    assert "reading is neither a manifest.json, a dataset's folder, nor a dataset: Known: none." in result.output
+    assert "no dataset has been made yet" in world.run("dataset", "list").stderr
+
+
+def test_the_configurations_of_the_repository_are_sound() -> None:
+    files = list((Path(__file__).parents[5] / "feature_repo" / "datasets").glob("*.yaml"))
+    assert [read_config(file).name for file in files] == [file.stem for file in files]

@@ -1,0 +1,178 @@
+"""`features ingest`: what it prints, its JSON, its exit codes."""
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+
+import click
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from click.testing import CliRunner, Result
+
+from transformations.cli.commands.data.ingest import ingest, parse_moment
+from transformations.cli.main import run
+from transformations.engine.base.settings import get_settings
+
+CLICKS = """
+apiVersion: v3.1.0
+kind: DataContract
+id: clicks
+version: 1.0.0
+team: { name: tests }
+schema:
+  - name: clicks
+    description: One click
+    customProperties:
+      - { property: eventTime, value: at }
+      - { property: timestampZone, value: UTC }
+      - { property: businessDayZone, value: America/New_York }
+      - { property: delivery, value: append }
+    properties:
+      - { name: id, logicalType: integer, description: The click, required: true, primaryKey: true }
+      - { name: at, logicalType: timestamp, description: When, required: true }
+"""
+
+
+@pytest.fixture(autouse=True)
+def contracts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "contracts").mkdir()
+    (tmp_path / "contracts" / "clicks.yaml").write_text(CLICKS)
+    monkeypatch.setenv("FEATURES_CONTRACTS", str(tmp_path / "contracts"))
+    monkeypatch.setenv("FEATURES_DATA", str(tmp_path / "data"))
+    monkeypatch.setenv("FEATURES_CLOCK", "2020-02-01T12:00:00Z")
+    monkeypatch.chdir(tmp_path)
+    get_settings.cache_clear()
+
+
+def write(name: str, ids: list[int], days: list[int]) -> None:
+    at = pa.array([datetime(2020, 1, day, 12) for day in days], pa.timestamp("us"))
+    pq.write_table(pa.table({"id": ids, "at": at}), name)
+
+
+def invoke(*arguments: str) -> Result:
+    return CliRunner().invoke(ingest, list(arguments), catch_exceptions=False)
+
+
+def test_a_drop_is_told_in_rows_days_version_and_completeness() -> None:
+    write("jan.parquet", [1, 2], [3, 5])
+    result = invoke("clicks", "jan.parquet")
+    (line,) = result.stdout.splitlines()
+    assert line.startswith("clicks: 2 rows written from 2020-01-03 to 2020-01-05, ")
+    assert line.endswith("; now version 0, complete through 2020-01-04")
+    assert (
+        "2020-01-05 may still be filling. Once it is whole: "
+        "features ingest clicks jan.parquet --complete-through 2020-01-05\n"
+    ) in result.stderr
+
+
+def test_the_command_it_names_records_completeness_and_then_has_nothing_to_do() -> None:
+    write("jan.parquet", [1], [5])
+    invoke("clicks", "jan.parquet")
+    said = invoke("clicks", "jan.parquet", "--complete-through", "2020-01-05")
+    assert said.stdout == "clicks: no new row, now version 1, complete through 2020-01-05\n"
+    assert "may still be filling" not in said.stderr
+    again = invoke("clicks", "jan.parquet", "--complete-through", "2020-01-05")
+    assert again.stdout == (
+        "clicks: nothing to do for jan.parquet, it is there already (version 1, complete through 2020-01-05)\n"
+    )
+
+
+def test_overlaps_and_corrections_are_counted() -> None:
+    write("first.parquet", [1, 2], [3, 4])
+    write("second.parquet", [1, 2], [3, 5])
+    invoke("clicks", "first.parquet")
+    lines = invoke("clicks", "second.parquet", "--correction").stdout.splitlines()
+    assert lines[0].startswith("clicks: 1 row written of 2020-01-05, ")
+    assert lines[1:] == [
+        "  left out as current already: 1 row of second.parquet",
+        "  superseded: 1 row of earlier drops",
+    ]
+
+
+def test_a_file_that_replaces_rows_unasked_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    write("first.parquet", [1, 2], [3, 4])
+    write("second.parquet", [1, 2], [13, 14])
+    invoke("clicks", "first.parquet")
+    assert run(["ingest", "clicks", "second.parquet"]) == 3
+    assert "2 of them by rows of another business day" in capsys.readouterr().err
+
+
+def test_completeness_is_declared_and_taken_back_without_a_file(capsys: pytest.CaptureFixture[str]) -> None:
+    write("jan.parquet", [1], [5])
+    invoke("clicks", "jan.parquet")
+    said = invoke("clicks", "--complete-through", "2020-01-20")
+    assert said.stdout == "clicks: no new row, now version 1, complete through 2020-01-20\n"
+    assert run(["ingest", "clicks", "--complete-through", "2020-01-10"]) == 2
+    assert "add --correction" in capsys.readouterr().err
+    taken = invoke("clicks", "--complete-through", "2020-01-10", "--correction")
+    assert taken.stdout.splitlines() == [
+        "clicks: no new row, now version 2, complete through 2020-01-10",
+        "  no longer complete through 2020-01-20: `features build` takes back what was computed of the days since",
+    ]
+
+
+def test_a_retraction_is_told_as_such() -> None:
+    write("jan.parquet", [1, 2], [3, 5])
+    invoke("clicks", "jan.parquet")
+    Path("bogus.csv").write_text("id\n1\n77\n")
+    assert invoke("clicks", "bogus.csv", "--retract").stdout.startswith("clicks: 1 row retracted of 2020-01-03, ")
+    Path("unknown.csv").write_text("id\n77\n")
+    told = invoke("clicks", "unknown.csv", "--retract").stdout
+    assert "nothing to do for unknown.csv, no current row has one of its keys (version 1" in told
+
+
+def test_json_is_one_document() -> None:
+    write("jan.parquet", [1, 2], [3, 5])
+    document = json.loads(invoke("clicks", "jan.parquet", "--complete-through", "2020-01-10", "--json").stdout)
+    assert document.pop("seconds") > 0
+    assert document == {
+        "source": "clicks",
+        "file": "jan.parquet",
+        "changed": True,
+        "version": 0,
+        "rows_delivered": 2,
+        "rows_written": 2,
+        "rows_unchanged": 0,
+        "rows_superseded": 0,
+        "first_day": "2020-01-03",
+        "last_day": "2020-01-05",
+        "complete_through": "2020-01-10",
+        "notes": [],
+    }
+
+
+def test_exit_codes_tell_usage_from_data(capsys: pytest.CaptureFixture[str]) -> None:
+    write("jan.parquet", [1, 1], [3, 5])
+    assert run(["ingest", "clicks", "jan.parquet"]) == 3
+    assert "Error: clicks.yaml: key id is repeated by 1 row in 2 rows (50.00 %)" in capsys.readouterr().err
+    assert run(["ingest", "clicks", "missing.parquet"]) == 2
+    assert run(["ingest", "clicks", "jan.parquet", "--complete-through", "yesterday"]) == 2
+    assert "'yesterday' is no day. Write it as 2020-01-31." in capsys.readouterr().err
+    assert run(["ingest", "clicks", "jan.parquet", "--valid-from", "noon"]) == 2
+    assert "'noon' is no point in time. Write it as 2020-01-31T00:00:00-05:00." in capsys.readouterr().err
+    assert run(["ingest", "clicks", "jan.parquet", "--complete-through", "9999-12-31"]) == 2
+    assert "'9999-12-31' is no day." in capsys.readouterr().err
+    assert run(["ingest", "clicks", "jan.parquet", "--valid-from", "0001-01-01T00:00:00+05:00"]) == 2
+    assert "'0001-01-01T00:00:00+05:00' is no point in time." in capsys.readouterr().err
+    assert run(["ingest", "cliks", "jan.parquet"]) == 3
+    assert "did you mean 'clicks'?" in capsys.readouterr().err
+
+
+def test_a_moment_without_an_offset_is_utc() -> None:
+    context = click.Context(ingest)
+    (option,) = (each for each in ingest.params if each.name == "valid_from")
+    assert parse_moment(context, option, "2020-01-31") == datetime(2020, 1, 31, tzinfo=UTC)
+    assert parse_moment(context, option, "2020-01-31T00:00:00-05:00") == datetime(2020, 1, 31, 5, tzinfo=UTC)
+
+
+def test_sources_are_completed_from_the_contracts() -> None:
+    (argument,) = (each for each in ingest.params if each.name == "source")
+    found = argument.shell_complete(ingest.make_context("ingest", [], resilient_parsing=True), "cl")
+    assert [item.value for item in found] == ["clicks"]
+
+
+def test_the_help_shows_examples() -> None:
+    text = invoke("--help").stdout
+    assert "features ingest clicks clicks-2020-01.parquet --complete-through 2020-01-31" in text
+    assert "--retract" in text

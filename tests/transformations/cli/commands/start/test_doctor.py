@@ -1,0 +1,147 @@
+"""`features doctor` looks, says, and ends with the code that a script can act on."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from transformations.cli.commands.start import doctor as module
+from transformations.cli.commands.start.doctor import Check, doctor, exit_code
+
+
+@pytest.fixture(autouse=True)
+def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    for name in ("FEATURES_REDIS_URL", "FEATURES_REGISTRY_URL", "FEATURES_JAVA_HOME", "JAVA_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("FEATURES_DATA", str(tmp_path / "data"))
+    return tmp_path / "data"
+
+
+def examine() -> tuple[int, dict[str, Any]]:
+    result = CliRunner().invoke(doctor, ["--json"])
+    return result.exit_code, {check["name"]: check for check in json.loads(result.stdout)}
+
+
+def read_aloud() -> Result:
+    return CliRunner().invoke(doctor)
+
+
+def test_a_machine_after_make_install_is_well_and_is_left_as_it_was(data: Path) -> None:
+    code, checks = examine()
+
+    assert code == 0
+    assert {name: check["status"] for name, check in checks.items()} == {
+        "python": "ok",
+        "packages": "ok",
+        "data": "ok",
+        "java": "ok",
+        "redis": "ok",
+        "registry": "ok",
+    }
+    assert not (data / "redis").exists()
+    assert not (data / "registry.db").exists()
+
+
+def test_a_redis_that_does_not_answer_is_a_service_to_retry(
+    unused_tcp_port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FEATURES_REDIS_URL", f"redis://me:hunter2@127.0.0.1:{unused_tcp_port}")
+    code, checks = examine()
+
+    assert code == 4
+    assert checks["redis"]["status"] == "fail"
+    assert checks["redis"]["remedy"] == "Start that server, or correct FEATURES_REDIS_URL."
+    assert "hunter2" not in json.dumps(checks)
+
+
+def test_a_url_that_is_none_of_redis_is_to_be_mended(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FEATURES_REDIS_URL", "host:6379")
+
+    assert examine()[0] == 3
+
+
+def test_a_java_that_is_too_old_is_to_be_mended(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    old = tmp_path / "old" / "bin" / "java"
+    old.parent.mkdir(parents=True)
+    old.write_text("""#!/bin/sh\necho 'openjdk version "11.0.21"' >&2\n""")
+    old.chmod(0o755)
+    monkeypatch.setenv("FEATURES_JAVA_HOME", str(tmp_path / "old"))
+    code, checks = examine()
+
+    assert code == 3
+    assert "Java 11.0.21 is older than 17" in checks["java"]["detail"]
+
+
+def test_an_old_java_home_that_is_passed_over_is_a_warning(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("JAVA_HOME", str(tmp_path / "gone"))
+    code, checks = examine()
+
+    assert code == 0
+    assert checks["java"]["status"] == "warn"
+
+
+def test_a_misspelt_variable_is_a_warning_with_the_right_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FEATURES_REDIS_ULR", "redis://host")
+    code, checks = examine()
+
+    assert code == 0
+    assert checks["settings"]["detail"] == "no setting reads FEATURES_REDIS_ULR"
+    assert checks["settings"]["remedy"].startswith("Did you mean 'FEATURES_REDIS_URL'?")
+
+
+def test_a_setting_that_cannot_be_read_is_to_be_mended(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FEATURES_CLOCK", "yesterday")
+    code, checks = examine()
+
+    assert code == 3
+    assert "FEATURES_CLOCK=yesterday" in checks["settings"]["detail"]
+
+
+def test_a_full_disk_is_to_be_mended(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_FREE_BYTES_FAIL", 2**62)
+    code, checks = examine()
+
+    assert code == 3
+    assert checks["data"]["status"] == "fail"
+
+
+def test_a_data_folder_below_a_file_is_to_be_mended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("FEATURES_DATA", str(tmp_path / "file" / "data"))
+    code, checks = examine()
+
+    assert code == 3
+    assert "cannot be written" in checks["data"]["detail"]
+
+
+def test_a_registry_whose_driver_is_missing_is_to_be_mended(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FEATURES_REGISTRY_URL", "postgresql+psycopg://me:hunter2@127.0.0.1/registry")
+    code, checks = examine()
+
+    assert code == 3
+    assert "its driver is missing" in checks["registry"]["detail"]
+
+
+def test_a_person_reads_one_line_a_check_and_the_remedy_below(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FEATURES_REDIS_ULR", "redis://host")
+    lines = read_aloud().stdout.splitlines()
+
+    assert lines[0].startswith("ok    python      3.")
+    warning = lines.index("warn  settings    no setting reads FEATURES_REDIS_ULR")
+    assert lines[warning + 1].strip().startswith("→ Did you mean 'FEATURES_REDIS_URL'?")
+
+
+@pytest.mark.parametrize(
+    ("failed", "code"),
+    [
+        ([], 0),
+        ([Check("redis", "fail", "", is_service=True)], 4),
+        ([Check("data", "fail", "")], 3),
+        ([Check("redis", "fail", "", is_service=True), Check("data", "fail", "")], 3),
+        ([Check("java", "warn", "")], 0),
+    ],
+)
+def test_what_must_be_mended_weighs_more_than_what_may_come_back(failed: list[Check], code: int) -> None:
+    assert exit_code(failed) == code

@@ -1,0 +1,346 @@
+"""`features new` writes a domain that is right as it stands: lint, rules, Feast's plan and its own test all pass."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from transformations.contracts import read_contract
+from transformations.datasets.config import read_config
+from transformations.engine.base.errors import UsageError
+from transformations.engine.base.settings import get_settings
+from transformations.engine.testing.literal_tables import untested_measures
+from transformations.insight.skeletons import NewFile, skeleton
+
+PROJECT = Path(__file__).parents[5]
+BIN = Path(sys.executable).parent
+
+RIDES = """
+apiVersion: v3.1.0
+kind: DataContract
+id: rides
+name: Rides
+version: 1.0.0
+status: active
+team: {name: fleet}
+schema:
+  - name: rides
+    logicalType: object
+    description: One ride
+    customProperties:
+      - {property: eventTime, value: RideDay}
+      - {property: businessDayZone, value: Pacific/Auckland}
+      - {property: delivery, value: append}
+    properties:
+      - {name: ride_id, logicalType: string, required: true, primaryKey: true, description: The ride}
+      - {name: rider_id, logicalType: string, required: true, description: The rider}
+      - {name: driver_id, logicalType: integer, required: true, description: The driver}
+      - {name: RideDay, logicalType: date, required: true, description: The day}
+      - name: Took
+        logicalType: integer
+        required: true
+        description: How long it took, "door to door". From the first click to the last, with waits and detours included
+        customProperties: [{property: unit, value: minutes}]
+"""
+
+RIDERS = """
+apiVersion: v3.1.0
+kind: DataContract
+id: riders
+name: Riders
+version: 1.0.0
+status: active
+team: {name: fleet}
+schema:
+  - name: riders
+    logicalType: object
+    description: One rider
+    customProperties:
+      - {property: businessDayZone, value: UTC}
+      - {property: validFrom, value: "2024-01-01T00:00:00Z"}
+      - {property: delivery, value: snapshot}
+    properties:
+      - {name: rider_id, logicalType: string, required: true, primaryKey: true, description: The rider}
+      - {name: active, logicalType: boolean, description: Whether the rider rides}
+      - {name: since, logicalType: timestamp, description: When the rider joined}
+"""
+
+
+FLIGHTS = """
+apiVersion: v3.1.0
+kind: DataContract
+id: flights
+version: 1.0.0
+team: {name: fleet}
+schema:
+  - name: flights
+    description: One flight
+    customProperties:
+      - {property: eventTime, value: at}
+      - {property: timestampZone, value: UTC}
+      - {property: businessDayZone, value: UTC}
+      - {property: delivery, value: append}
+    properties:
+      - {name: at, logicalType: timestamp, required: true, description: When}
+      - name: year
+        logicalType: integer
+        description: The year
+        customProperties: [{property: unit, value: years}]
+      - {name: carrier, logicalType: string, description: The airline}
+      - name: flight
+        logicalType: integer
+        description: The number
+        customProperties: [{property: unit, value: number}]
+      - {name: tailnum, logicalType: string, description: The aircraft}
+      - {name: seats, logicalType: number, description: Without a unit}
+      - name: dep_delay
+        logicalType: number
+        description: The delay
+        customProperties: [{property: unit, value: minutes}]
+      - name: distance
+        logicalType: number
+        description: How far
+        logicalTypeOptions: {minimum: 0}
+        customProperties: [{property: unit, value: miles}]
+"""
+
+
+@pytest.fixture
+def contracts(tmp_path: Path) -> Path:
+    """Contracts beside an empty feature repository."""
+    folder = tmp_path / "contracts"
+    for name, text in (("rides", RIDES), ("riders", RIDERS), ("flights", FLIGHTS)):
+        folder.mkdir(exist_ok=True)
+        (folder / f"{name}.yaml").write_text(text)
+    (tmp_path / "feature_repo").mkdir()
+    return folder
+
+
+def text_of(files: list[NewFile], ending: str) -> str:
+    return next(file.text for file in files if str(file.path).endswith(ending))
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """A copy of the platform's packages, into which skeletons can be written."""
+    for package in ("transformations", "validation", "feature_repo"):
+        shutil.copytree(PROJECT / package, tmp_path / package, ignore=shutil.ignore_patterns("__pycache__"))
+    for file in ("pyproject.toml", "tests/conftest.py"):
+        (tmp_path / file).parent.mkdir(exist_ok=True)
+        shutil.copy(PROJECT / file, tmp_path / file)
+    (tmp_path / "validation" / "contracts" / "rides.yaml").write_text(RIDES)
+    (tmp_path / "validation" / "contracts" / "riders.yaml").write_text(RIDERS)
+    return tmp_path
+
+
+def run(project: Path, program: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """A program in the copy, with the copy's packages."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("FEATURES_")}
+    return subprocess.run(
+        [str(BIN / "python"), "-m", program, *arguments],
+        cwd=project,
+        env=environment | {"PYTHONPATH": str(project), "FEATURES_DATA": str(project / "data")},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def features(project: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    code = "import sys; from transformations.cli.main import run; sys.exit(run(sys.argv[1:]))"
+    (project / "features_here.py").write_text(code)
+    return run(project, "features_here", *arguments)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "written", "tests"),
+    [
+        (["cyclists"], "cyclists", 2),
+        (["rides", "--source", "rides", "--key", "rider_id", "--service", "tips_v1"], "rides", 2),
+        (["driving", "--source", "rides", "--key", "driver_id"], "driving", 2),
+        (["riders", "--source", "riders"], "riders", 2),
+    ],
+)
+def test_a_new_domain_passes_lint_the_rules_and_its_own_test(
+    project: Path, arguments: list[str], written: str, tests: int
+) -> None:
+    result = features(project, "new", *arguments)
+    assert (result.returncode, result.stderr) == (0, "")
+    files = [line.removeprefix("written: ") for line in result.stdout.splitlines() if line.startswith("written: ")]
+    code = [file for file in files if file.endswith(".py")]
+    service = ["feature_repo/tips_v1.py"] if "--service" in arguments else []
+    assert code == [
+        f"transformations/{written}.py",
+        f"feature_repo/{written}_views.py",
+        *service,
+        f"tests/transformations/test_{written}.py",
+    ]
+
+    for check in (["check", "--no-cache", *code], ["format", "--no-cache", "--check", *code]):
+        linted = run(project, "ruff", *check)
+        assert linted.returncode == 0, linted.stdout
+    rules = (
+        "from transformations.cli.quick_feast import quicken_feast; quicken_feast(); from pathlib import Path;"
+        "from transformations.stores.base.views import contents, offered, unoffered;"
+        "from validation.documentation import require_documented; repo = Path('feature_repo');"
+        "require_documented(contents(repo)); assert not unoffered(offered(repo))"
+    )
+    (project / "rules.py").write_text(rules)
+    ruled = run(project, "rules")
+    assert ruled.returncode == 0, ruled.stderr
+    tested = run(project, "pytest", "-q", "-p", "no:cacheprovider", code[-1])
+    assert f"{tests} passed" in tested.stdout, tested.stdout
+
+
+def test_the_next_steps_are_told(project: Path) -> None:
+    shown = features(project, "new", "cyclists").stdout
+
+    assert "written: validation/contracts/cyclist_events.yaml" in shown
+    assert "1. say what you mean in transformations/cyclists.py, and prove it" in shown
+    assert "2. bring the data in:  features ingest cyclist_events FILE" in shown
+    assert "3. see what it adds, compute and register it:  features diff;  features build;" in shown
+
+
+def test_a_view_gets_a_name_that_no_other_domain_has(project: Path) -> None:
+    features(project, "new", "riders", "--source", "riders")
+
+    assert features(project, "new", "cyclists", "--source", "riders").returncode == 0
+    assert 'name="rider_riders"' in (project / "transformations" / "riders.py").read_text()
+    assert 'name="rider_cyclists"' in (project / "transformations" / "cyclists.py").read_text()
+
+
+def test_nothing_that_exists_is_overwritten(project: Path) -> None:
+    features(project, "new", "cyclists")
+    (project / "transformations" / "cyclists.py").write_text("# mine\n")
+
+    result = features(project, "new", "cyclists")
+
+    assert result.returncode == 2
+    assert "exists, and nothing is overwritten" in result.stderr
+    assert (project / "transformations" / "cyclists.py").read_text() == "# mine\n"
+
+
+def test_an_entity_that_any_file_declares_is_used_again_under_its_name(contracts: Path) -> None:
+    (contracts.parent / "feature_repo" / "crew.py").write_text(
+        'import feast\n\ncaptain = feast.Entity(name="captain", join_keys=["driver_id"], owner="crew")\n'
+    )
+
+    files = skeleton("driving", "rides", "driver_id", contracts.parent, contracts)
+
+    views = text_of(files, "driving_views.py")
+    assert "from crew import captain\n" in views
+    assert "driving.captain_rides, entity=captain" in views
+    assert "Entity(" not in views
+
+
+def test_a_second_domain_on_a_key_writes_no_second_entity(contracts: Path) -> None:
+    """Feast keeps one of two entities of a name: the second would take the first's owner away."""
+    project = contracts.parent
+    for file in skeleton("rides", "rides", "rider_id", project, contracts):
+        (project / file.path).parent.mkdir(parents=True, exist_ok=True)
+        (project / file.path).write_text(file.text)
+
+    views = text_of(skeleton("tipping", "rides", "rider_id", project, contracts), "tipping_views.py")
+
+    assert "from rides_views import rider\n" in views
+    assert "Entity(" not in views
+
+
+def test_an_entity_of_another_key_keeps_its_name(contracts: Path) -> None:
+    (contracts.parent / "feature_repo" / "entities.py").write_text(
+        'from feast import Entity\n\nrider = Entity(name="rider", join_keys=["rider_number"])\n'
+    )
+    with pytest.raises(UsageError, match="the entity 'rider' is keyed by rider_number, not by rider_id"):
+        skeleton("rides", "rides", "rider_id", contracts.parent, contracts)
+
+
+def test_where_several_columns_could_be_the_entity_it_asks_and_invents_none(contracts: Path) -> None:
+    with pytest.raises(UsageError, match=r"with --key, one of: rider_id, driver_id\."):
+        skeleton("rides", "rides", None, contracts.parent, contracts)
+    with pytest.raises(UsageError, match=r"with --key, one of: carrier, tailnum, flight, year\."):
+        skeleton("flying", "flights", None, contracts.parent, contracts)
+
+
+def test_a_terminal_is_asked_and_a_script_is_told(contracts: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from transformations.cli.commands.start import new
+
+    monkeypatch.setenv("FEATURES_CONTRACTS", str(contracts))
+    get_settings.cache_clear()
+    assert new._asked_key("rides", contracts.parent) is None
+    monkeypatch.setattr(new.sys, "stdin", type("Terminal", (), {"isatty": lambda self: True})())
+    monkeypatch.setattr(new.click, "prompt", lambda _text, **asked: asked["type"].choices[1])
+    assert new._asked_key("rides", contracts.parent) == "driver_id"
+    assert new._asked_key("riders", contracts.parent) is None  # a snapshot's own key is the only one
+    get_settings.cache_clear()
+
+
+def test_measures_have_a_unit_and_are_no_years_codes_or_ids(contracts: Path) -> None:
+    """Delays may be negative and are averaged, distances are summed; a year and a flight's number are no measures."""
+    features = text_of(skeleton("flying", "flights", "carrier", contracts.parent, contracts), "flying.py")
+    assert re.findall(r'(Sum|Mean)\(\s+"(\w+)"', features) == [("Mean", "dep_delay"), ("Sum", "distance")]
+
+
+def test_a_service_comes_with_a_dataset_whose_configuration_is_whole(contracts: Path, tmp_path: Path) -> None:
+    files = skeleton("rides", "rides", "rider_id", contracts.parent, contracts, "tips_v1")
+    assert "from rides_views import rider_rides\n" in text_of(files, "tips_v1.py")
+    (tmp_path / "tips_v1.yaml").write_text(text_of(files, "tips_v1.yaml"))
+    config = read_config(tmp_path / "tips_v1.yaml")
+    assert (config.feature_service, config.label.column, config.split.zone) == (
+        "tips_v1",
+        "returns_7d",
+        "Pacific/Auckland",
+    )
+    assert "timezone('Pacific/Auckland', CAST(RideDay + 1 AS TIMESTAMP)) AS happened_at" in str(config.spine.query)
+
+
+def test_the_written_test_goes_on_holding_when_the_author_edits_the_features(
+    contracts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Other windows, other words, a further measure: the test asks for whatever windows there are."""
+    files = skeleton("rides", "rides", "rider_id", contracts.parent, contracts)
+    features = text_of(files, "transformations/rides.py")
+    edited = features.replace("days(7), days(28)", "days(1), days(90)").replace("Events", "Journeys")
+    domain = ModuleType("transformations.rides")
+    exec(edited, vars(domain))
+    monkeypatch.setitem(sys.modules, "transformations.rides", domain)
+    test = text_of(files, "test_rides.py")
+    test = test.replace("EVENTS)", "EVENTS, contracts=contracts)")
+    scope = {"contracts": lambda name: read_contract(name, contracts)}
+    exec(test, scope)
+    tests = [name for name in scope if name.startswith("test_")]
+    assert len(tests) == 2
+    for name in tests:
+        scope[name]()
+    (tmp_path / "test_rides.py").write_text(test)
+    assert untested_measures([domain.rider_rides], [tmp_path / "test_rides.py"]) == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (("Riders", None, None), "'Riders' cannot name a module"),
+        (("class", None, None), "'class' cannot name a module"),
+        (("stores", None, None), "transformations/stores/ is the platform's own"),
+        (("datasets", None, None), "transformations/datasets/ is the platform's own"),
+        (("models", None, None), "transformations/models/ is the platform's own"),
+        (("riding", "rides", "rider"), "did you mean 'rider_id'?"),
+        (("riding", "rides", "Took_"), "cannot be an entity's key"),
+    ],
+)
+def test_what_cannot_be_written_is_a_usage_error(
+    project: Path, arguments: tuple[str, str | None, str | None], complaint: str
+) -> None:
+    with pytest.raises(UsageError, match=complaint.replace("?", r"\?")):
+        skeleton(*arguments, project, project / "validation" / "contracts")
+
+
+def test_a_domain_must_be_named(project: Path) -> None:
+    result = features(project, "new")
+
+    assert result.returncode == 2
+    assert "name the domain, as in `features new riders`" in result.stderr

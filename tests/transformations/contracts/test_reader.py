@@ -1,0 +1,472 @@
+"""The contract reader: what it reads, and that each mistake is named with file, key and remedy."""
+
+import os
+import subprocess
+import sys
+from datetime import UTC, datetime, timedelta
+
+import pytest
+import yaml
+
+from transformations.contracts import Column, ContractError, Reference, contract_names, read_contract
+from transformations.contracts.model import ColumnFormat
+
+CLICKS = """
+apiVersion: v3.1.0
+kind: DataContract
+id: clicks
+version: 1.0.0
+status: active
+team:
+  name: web
+schema:
+  - name: clicks
+    logicalType: object
+    description: One click of a user
+    customProperties:
+      - { property: eventTime, value: clicked_at }
+      - { property: timestampZone, value: Europe/Berlin }
+      - { property: businessDayZone, value: America/New_York }
+      - { property: delivery, value: append }
+    relationships:
+      - { from: [clicks.user_id, clicks.page], to: [pages.user_id, pages.name] }
+    properties:
+      - name: page
+        logicalType: string
+        description: The page
+        required: true
+        primaryKey: true
+        primaryKeyPosition: 2
+      - name: user_id
+        logicalType: integer
+        description: The user
+        required: true
+        primaryKey: true
+        primaryKeyPosition: 1
+        relationships:
+          - { to: users.id, customProperties: [{ property: missingAllowed, value: 17 }] }
+      - { name: clicked_at, logicalType: timestamp, description: When, required: true }
+      - name: price
+        logicalType: number
+        description: What the click cost
+        logicalTypeOptions: { minimum: 0, maximum: 9.5 }
+        customProperties: [{ property: unit, value: EUR }]
+      - name: kind
+        logicalType: string
+        description: Which kind
+        quality:
+          - { type: text, description: Free words are for people }
+          - { type: library, metric: invalidValues, arguments: { validValues: [left, right] }, mustBe: 0 }
+"""
+
+
+@pytest.fixture
+def folder(tmp_path):
+    (tmp_path / "clicks.yaml").write_text(CLICKS)
+    return tmp_path
+
+
+def change(folder, *path: object, value: object) -> None:
+    """Set one key of the contract file; None removes it."""
+    document = yaml.safe_load((folder / "clicks.yaml").read_text())
+    target = document
+    for step in path[:-1]:
+        target = target[step]
+    if value is None:
+        del target[path[-1]]
+    else:
+        target[path[-1]] = value
+    (folder / "clicks.yaml").write_text(yaml.safe_dump(document))
+
+
+def complaint(folder) -> str:
+    with pytest.raises(ContractError) as error:
+        read_contract("clicks", folder)
+    assert error.value.exit_code == 3
+    return str(error.value)
+
+
+def test_a_contract_says_what_a_source_is(folder):
+    clicks = read_contract("clicks", folder)
+    assert (clicks.name, clicks.version, clicks.owner) == ("clicks", "1.0.0", "web")
+    assert clicks.description == "One click of a user"
+    assert clicks.key == ("user_id", "page")
+    assert (clicks.event_time, clicks.timestamp_zone) == ("clicked_at", "Europe/Berlin")
+    assert (clicks.business_day_zone, clicks.valid_from, clicks.delivery) == ("America/New_York", None, "append")
+    assert clicks.path == folder / "clicks.yaml"
+    assert not clicks.has_date_only_event_time
+
+
+def test_columns_carry_dtype_nullability_unit_range_and_allowed_values(folder):
+    clicks = read_contract("clicks", folder)
+    assert clicks.column_names == ("page", "user_id", "clicked_at", "price", "kind")
+    assert clicks.column("clicked_at") == Column("clicked_at", "UnixTimestamp", False, "When")
+    assert clicks.column("price") == Column(
+        "price", "Float64", True, "What the click cost", unit="EUR", minimum=0, maximum=9.5
+    )
+    assert clicks.column("kind") == Column("kind", "String", True, "Which kind", allowed=("left", "right"))
+
+
+def test_references_name_the_other_source_and_how_many_values_it_may_lack(folder):
+    assert read_contract("clicks", folder).references == (
+        Reference(("user_id",), "users", ("id",), missing_allowed=17),
+        Reference(("user_id", "page"), "pages", ("user_id", "name"), missing_allowed=0),
+    )
+
+
+def test_an_unknown_column_is_answered_with_the_nearest(folder):
+    with pytest.raises(
+        ContractError, match=r"clicks.yaml: there is no column 'prise'; did you mean 'price'\? Known: page"
+    ):
+        read_contract("clicks", folder).column("prise")
+
+
+def test_an_unknown_source_is_answered_with_the_nearest(folder):
+    assert contract_names(folder) == ("clicks",)
+    with pytest.raises(ContractError, match=r"no contract for a source 'click'; did you mean 'clicks'.*contract draft"):
+        read_contract("click", folder)
+
+
+def test_a_contract_is_read_again_when_its_file_has_changed(folder):
+    first = read_contract("clicks", folder)
+    assert read_contract("clicks", folder) is first
+    change(folder, "version", value="1.0.1")
+    os.utime(folder / "clicks.yaml", ns=(1, 1))
+    assert read_contract("clicks", folder).version == "1.0.1"
+
+
+def test_a_source_without_event_time_holds_from_a_moment(folder):
+    properties = [{"property": "validFrom", "value": "2016-12-31T00:00:00-05:00"}]
+    properties += [{"property": "businessDayZone", "value": "UTC"}, {"property": "delivery", "value": "snapshot"}]
+    change(folder, "schema", 0, "customProperties", value=properties)
+    clicks = read_contract("clicks", folder)
+    assert not clicks.declares_zone
+    assert clicks.valid_from == datetime(2016, 12, 31, 5, tzinfo=UTC)
+    assert (clicks.event_time, clicks.delivery, clicks.timestamp_zone) == (None, "snapshot", "UTC")
+
+
+def test_a_date_only_event_time_is_known_as_such(folder):
+    change(folder, "schema", 0, "properties", 2, "logicalType", value="date")
+    assert read_contract("clicks", folder).has_date_only_event_time
+
+
+COLUMN = ("schema", 0, "properties", 3)
+SOURCE = ("schema", 0, "customProperties")
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "expected"),
+    [
+        (("kind",), "Contract", "clicks.yaml: kind is 'Contract'. Write kind: DataContract."),
+        (("apiVersion",), "v2.2.2", "apiVersion is 'v2.2.2'. Write apiVersion: v3.1.0."),
+        (
+            ("version",),
+            1.0,
+            'version is 1.0, not a text. Write the contract\'s own version, such as 1.0.0, in quotes: "1.0".',
+        ),
+        (("team",), None, "team is missing. Write the team that answers for the source"),
+        (("schema",), [], "schema holds 0 objects. Write one source a file."),
+        (
+            ("schema", 0, "name"),
+            "taps",
+            "schema[0].name is 'taps' in a file called clicks.yaml. Give both the same name.",
+        ),
+        (("schema", 0, "properties"), [], "schema[0].properties is empty. List the source's columns."),
+        ((*COLUMN, "name"), "my price", "schema[0].properties[3].name is 'my price'. Use letters, digits and _"),
+        ((*COLUMN, "name"), "Page", "schema[0].properties name 'page' more than once (case does not count)"),
+        (
+            (*COLUMN, "logicalType"),
+            "numer",
+            "logicalType of 'price' is 'numer'; did you mean 'number'? Known: integer,",
+        ),
+        ((*COLUMN, "description"), None, "properties[3].description is missing. Write what 'price' means."),
+        ((*COLUMN, "required"), "yes", "required is 'yes'. Write true or false."),
+        ((*COLUMN, "primaryKeyPosition"), 3, "properties[3].primaryKeyPosition stands without primaryKey: true."),
+        ((*COLUMN, "unique"), True, "unique of 'price' is not checked on its own. Make it the key"),
+        (
+            (*COLUMN, "logicalTypeOptions"),
+            {"pattern": "x"},
+            "logicalTypeOptions.pattern of 'price' would not be checked",
+        ),
+        ((*COLUMN, "logicalTypeOptions"), {"minimum": "0"}, "logicalTypeOptions.minimum is '0'. Write a number."),
+        (
+            (*COLUMN, "logicalTypeOptions", "minimum"),
+            10,
+            "minimum of 'price' is 10, above the maximum 9.5. No value can pass.",
+        ),
+        ((*COLUMN, "logicalType"), "string", "logicalTypeOptions of 'price': only integers and numbers have a range."),
+        (
+            (*COLUMN, "quality"),
+            [{"metric": "nullValues", "mustBe": 0}],
+            "quality[0].metric of 'price' would not be checked",
+        ),
+        (
+            (*COLUMN, "quality"),
+            [{"metric": "invalidValues", "mustBe": 0, "arguments": {"validValues": ["1"]}}],
+            "validValues of 'price' holds '1', which is no Float64. Mind the quotes.",
+        ),
+        (
+            ("schema", 0, "properties", 0, "required"),
+            False,
+            "required of 'page' is not true, yet it is part of the key.",
+        ),
+        (
+            ("schema", 0, "properties", 0, "primaryKeyPosition"),
+            1,
+            "primaryKeyPosition of 'user_id' is 1. Number the key columns 1 to 2.",
+        ),
+        (
+            (*SOURCE, 0, "value"),
+            "clicked",
+            "customProperties.eventTime is 'clicked', no column; did you mean 'clicked_at'?",
+        ),
+        ((*SOURCE, 0, "value"), "page", "eventTime is 'page', a String. Give it logicalType timestamp or date."),
+        (("schema", 0, "properties", 2, "required"), False, "eventTime is 'clicked_at', which may be null."),
+        ((*SOURCE, 1, "value"), "Berlin", "timestampZone is 'Berlin', no time zone. Write one such as Europe/Berlin."),
+        ((*SOURCE, 2, "property"), "businesDayZone", "'businesDayZone' is not known; did you mean 'businessDayZone'?"),
+        ((*SOURCE, 2), {"property": "elsewhere", "value": 1}, "customProperties.businessDayZone is missing."),
+        ((*SOURCE, 3, "value"), "daily", "delivery is 'daily'. Write append or snapshot."),
+        ((*SOURCE, 3, "value"), "snapshot", "delivery is snapshot, yet its rows are events."),
+        ((*SOURCE, 1), {"property": "validFrom", "value": "2020-01-01"}, "validFrom makes no sense beside eventTime"),
+        ((*SOURCE, 0), {"property": "validFrom", "value": "soon"}, "validFrom is 'soon'. Write it as"),
+        (
+            (*SOURCE, 0),
+            {"property": "validFrom", "value": "2020-01-01"},
+            "validFrom is '2020-01-01', without an offset.",
+        ),
+        (
+            (*SOURCE, 0),
+            {"property": "validFrom", "value": "0001-01-01T00:00:00+05:00"},
+            "validFrom is '0001-01-01T00:00:00+05:00'. Write a moment of the years 1900 to 2199.",
+        ),
+        ((*SOURCE, 0), {"property": "delivery", "value": "append"}, "'delivery' stands twice. Keep one."),
+        (
+            ("customProperties",),
+            [{"property": "delivery", "value": "append"}],
+            "customProperties[0].property 'delivery' belongs to schema[0].customProperties.",
+        ),
+        (
+            ("schema", 0, "relationships", 0, "to"),
+            ["pages.user_id"],
+            "relationships[0].to names 1 columns for the 2 of from.",
+        ),
+        (("schema", 0, "relationships", 0, "from", 0), "clicks.usr_id", "from names 'usr_id', no column; did you mean"),
+        (("schema", 0, "properties", 1, "relationships", 0, "to"), "users", "to is 'users'. Write source.column"),
+        (("schema", 0, "properties", 1, "relationships", 0, "to"), "clicks.page", "to refers to 'clicks' itself"),
+        (
+            ("schema", 0, "properties", 1, "relationships", 0, "customProperties", 0, "value"),
+            -1,
+            "missingAllowed is -1. Write 0 or more.",
+        ),
+    ],
+)
+def test_a_mistake_is_named_with_file_key_and_remedy(folder, path, value, expected):
+    change(folder, *path, value=value)
+    text = complaint(folder)
+    assert text.startswith("clicks.yaml: ")
+    assert expected in text
+
+
+PRICE, CLICKED_AT = 3, 2
+
+
+def declare(folder, column: int, **properties: object) -> None:
+    """Give a column these customProperties."""
+    entries = [{"property": name, "value": value} for name, value in properties.items()]
+    change(folder, "schema", 0, "properties", column, "customProperties", value=entries)
+
+
+def test_a_column_says_how_the_file_writes_it(folder):
+    declare(folder, PRICE, decimalSeparator=",", thousandsSeparator=".")
+    declare(folder, CLICKED_AT, strptime=["%d/%m/%Y %I:%M %p", "%d.%m.%Y %H:%M"])
+    change(folder, "schema", 0, "properties", PRICE, "physicalType", value="VARCHAR(20)")
+    clicks = read_contract("clicks", folder)
+    assert clicks.column("price").format == ColumnFormat(decimal=",", thousands=".", stored_as="text")
+    assert clicks.column("clicked_at").format == ColumnFormat(strptime=("%d/%m/%Y %I:%M %p", "%d.%m.%Y %H:%M"))
+    assert clicks.column("page").format == ColumnFormat()
+
+
+@pytest.mark.parametrize(
+    ("physical", "stored_as"),
+    [
+        ("varchar", "text"),
+        ("STRING", "text"),
+        ("double precision", "number"),
+        ("NUMERIC(38, 0)", "number"),
+        ("TIMESTAMP_NTZ(6)", "naive time"),
+        ("timestamp without time zone", "naive time"),
+        ("TIMESTAMP", None),
+        ("BIGINT", None),
+    ],
+)
+def test_a_physical_type_permits_a_cast_or_tells_a_local_time(folder, physical, stored_as):
+    change(folder, "schema", 0, "properties", CLICKED_AT, "physicalType", value=physical)
+    assert read_contract("clicks", folder).column("clicked_at").format.stored_as == stored_as
+
+
+@pytest.mark.parametrize(
+    ("column", "properties", "expected"),
+    [
+        (PRICE, {"decimalSeparator": ";"}, "decimalSeparator of 'price' is ';'. Write one of '.' ','."),
+        (PRICE, {"thousandsSeparator": "."}, "thousandsSeparator of 'price' is the decimal separator, too."),
+        (PRICE, {"strptime": "%d/%m/%Y"}, "strptime of 'price': only timestamps and dates"),
+        (CLICKED_AT, {"decimalSeparator": ","}, "decimalSeparator of 'clicked_at': only numbers have one."),
+        (CLICKED_AT, {"thousandsSeparator": ","}, "of 'clicked_at': only integers and numbers have one."),
+        (CLICKED_AT, {"strptime": "%d/%m"}, "strptime '%d/%m' of 'clicked_at' names no whole date."),
+        (CLICKED_AT, {"strptime": ["%d/%m/%Y", 1]}, "Write a form such as '%d/%m/%Y %H:%M', or a list."),
+        (CLICKED_AT, {"strptime": []}, "Write a form such as '%d/%m/%Y %H:%M', or a list."),
+        (CLICKED_AT, {"strpftime": "%d/%m/%Y"}, "'strpftime' is not known; did you mean 'strptime'?"),
+    ],
+)
+def test_a_form_that_cannot_be_is_refused(folder, column, properties, expected):
+    declare(folder, column, **properties)
+    assert expected in complaint(folder)
+
+
+def without_zone(folder) -> None:
+    properties = {"eventTime": "clicked_at", "businessDayZone": "UTC", "delivery": "append"}
+    entries = [{"property": name, "value": value} for name, value in properties.items()]
+    change(folder, *SOURCE, value=entries)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "why"),
+    [
+        ("customProperties", [{"property": "strptime", "value": "%d/%m/%Y %H:%M"}], "its form '%d/%m/%Y %H:%M'"),
+        ("physicalType", "TIMESTAMP_NTZ", "its physicalType"),
+    ],
+)
+def test_a_contract_of_local_times_says_of_which_zone(folder, key, value, why):
+    without_zone(folder)
+    change(folder, "schema", 0, "properties", CLICKED_AT, key, value=value)
+    assert f"timestampZone is missing, yet 'clicked_at' holds times without an offset by {why}. Write" in complaint(
+        folder
+    )
+
+
+def test_a_form_with_an_offset_needs_no_zone(folder):
+    without_zone(folder)
+    declare(folder, CLICKED_AT, strptime="%d/%m/%Y %H:%M %z")
+    assert read_contract("clicks", folder).column("clicked_at").format.strptime == ("%d/%m/%Y %H:%M %z",)
+
+
+@pytest.mark.parametrize(
+    ("properties", "expected"),
+    [
+        ([{"name": "id", "logicalType": "integer", "description": "x"}], "yet nothing identifies a row"),
+        (
+            [{"name": "id", "logicalType": "integer", "description": "x", "required": True, "primaryKey": True}],
+            "yet every column is part of the key",
+        ),
+    ],
+)
+def test_a_snapshot_needs_a_key_and_something_beside_it(folder, properties, expected):
+    change(folder, "schema", 0, "properties", value=properties)
+    document = yaml.safe_load((folder / "clicks.yaml").read_text())
+    names = {"validFrom": "2020-01-01T00:00:00+00:00", "businessDayZone": "UTC", "delivery": "snapshot"}
+    document["schema"][0]["customProperties"] = [{"property": name, "value": value} for name, value in names.items()]
+    del document["schema"][0]["relationships"]
+    (folder / "clicks.yaml").write_text(yaml.safe_dump(document))
+    assert expected in complaint(folder)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("a: [1", "clicks.yaml: line 1, column"),
+        ("- 1", "clicks.yaml: is no YAML mapping."),
+        ("kind: DataContract\nkind: DataContract", "clicks.yaml: line 2, column 1: the key 'kind' stands twice."),
+    ],
+)
+def test_a_file_that_is_no_contract_says_where(folder, text, expected):
+    (folder / "clicks.yaml").write_text(text)
+    assert expected in complaint(folder)
+
+
+def test_the_reader_imports_nothing_else_of_this_project():
+    program = (
+        "import sys; from transformations.contracts import contract_names, read_contract\n"
+        "for name in contract_names(): read_contract(name)\n"
+        "print([m for m in sys.modules if m.startswith(('transformations', 'validation')) and 'contracts' not in m])"
+    )
+    loaded = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
+    assert loaded.strip() == "['validation']"
+
+
+@pytest.mark.parametrize(
+    ("text", "duration"),
+    [("PT2H", timedelta(hours=2)), ("P1W2D", timedelta(days=9)), ("P1DT90M", timedelta(days=1, minutes=90))],
+)
+def test_how_far_rows_may_lie_ahead_is_a_duration(folder, text, duration):
+    add(folder, "futureAllowed", text)
+    assert read_contract("clicks", folder).future_allowed == duration
+
+
+def test_by_default_no_row_lies_ahead_and_one_in_a_hundred_replaces_another(folder):
+    clicks = read_contract("clicks", folder)
+    assert (clicks.future_allowed, clicks.supersedes_allowed) == (timedelta(0), 0.01)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        (
+            "futureAllowed",
+            "2 hours",
+            "futureAllowed is '2 hours'. Write a duration as ISO 8601 has it: PT2H, P1D, P2W.",
+        ),
+        ("futureAllowed", "P", "futureAllowed is 'P'."),
+        ("futureAllowed", "P9999999999D", "futureAllowed is 'P9999999999D'."),
+        ("supersedesAllowed", 2, "supersedesAllowed is 2. Write a share of the rows of a drop, from 0 to 1."),
+        ("supersedesAllowed", "all", "supersedesAllowed is 'all'. Write a number."),
+    ],
+)
+def test_a_limit_that_means_nothing_is_refused(folder, name, value, message):
+    add(folder, name, value)
+    assert message in complaint(folder)
+
+
+def test_limits_on_events_need_events(folder):
+    add(folder, "supersedesAllowed", 0.5)
+    document = yaml.safe_load((folder / "clicks.yaml").read_text())
+    document["schema"][0]["customProperties"][0] = {"property": "validFrom", "value": "2020-01-01T00:00:00+00:00"}
+    (folder / "clicks.yaml").write_text(yaml.safe_dump(document))
+    assert "supersedesAllowed is given, yet rows without eventTime replace none. Remove it." in complaint(folder)
+
+
+def add(folder, name: str, value: object) -> None:
+    """Add a property of the source."""
+    document = yaml.safe_load(CLICKS)
+    document["schema"][0]["customProperties"].append({"property": name, "value": value})
+    (folder / "clicks.yaml").write_text(yaml.safe_dump(document))
+
+
+def test_the_promised_freshness_is_the_sum_of_frequency_and_latency(folder):
+    assert read_contract("clicks", folder).freshness is None
+    weekly = [{"property": "frequency", "value": 1, "unit": "w"}, {"property": "retention", "value": 3, "unit": "y"}]
+    change(folder, "slaProperties", value=weekly)
+    assert read_contract("clicks", folder).freshness == timedelta(days=7)
+    change(folder, "slaProperties", value=[*weekly, {"property": "latency", "value": 6, "unit": "h"}])
+    assert read_contract("clicks", folder).freshness == timedelta(days=7, hours=6)
+    change(folder, "slaProperties", value=[{"property": "latency", "value": 1.5, "unit": "hours"}])
+    assert read_contract("clicks", folder).freshness == timedelta(days=1, hours=1, minutes=30)
+
+
+@pytest.mark.parametrize(
+    ("promise", "message"),
+    [
+        ({"value": 6, "unit": "moons"}, "slaProperties[0].unit of latency is 'moons'. Write one of min, minute"),
+        ({"value": 6}, "slaProperties[0].unit is missing. Write the unit of latency: h, d or w."),
+        ({"value": -1, "unit": "h"}, "slaProperties[0].value of latency is -1. Write a number from 0 to 100,000."),
+        ({"unit": "h"}, "slaProperties[0].value of latency is None."),
+    ],
+)
+def test_a_promise_that_means_nothing_is_refused(folder, promise, message):
+    change(folder, "slaProperties", value=[{"property": "latency", **promise}])
+    assert message in complaint(folder)
+
+
+def test_one_promise_of_a_kind(folder):
+    promise = {"property": "latency", "value": 6, "unit": "h"}
+    change(folder, "slaProperties", value=[promise, promise])
+    assert "slaProperties[1].property 'latency' stands twice." in complaint(folder)

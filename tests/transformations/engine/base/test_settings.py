@@ -1,0 +1,181 @@
+"""Settings: one place, overridable by environment, documented, and never printing a password."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from transformations.engine.base.errors import UsageError
+from transformations.engine.base.settings import (
+    Settings,
+    explain,
+    find_project_root,
+    get_settings,
+    mask_secrets,
+    unknown_variables,
+)
+
+PROJECT = Path(__file__).resolve().parents[3]
+
+
+@pytest.fixture(autouse=True)
+def no_variables(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in Settings.model_fields:
+        monkeypatch.delenv(f"FEATURES_{name.upper()}", raising=False)
+
+
+def test_without_any_variable_everything_lies_in_the_project_from_any_working_directory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    settings = get_settings()
+
+    assert settings.project_root == PROJECT
+    assert settings.data == PROJECT / "data"
+    assert settings.raw_dir == PROJECT / "data" / "raw"
+    assert settings.offline_dir == PROJECT / "data" / "offline"
+    assert settings.registry_path == PROJECT / "data" / "registry.db"
+    assert settings.redis_dir == PROJECT / "data" / "redis"
+    assert settings.contracts == PROJECT / "validation" / "contracts"
+
+
+def test_each_setting_has_a_variable_a_meaning_and_an_example_that_it_accepts(monkeypatch: pytest.MonkeyPatch) -> None:
+    for setting in explain(Settings()):
+        assert setting.description, setting.name
+        monkeypatch.setenv(setting.variable, setting.example)
+
+    assert {setting.origin for setting in explain(get_settings())} == {"environment"}
+
+
+def test_a_changed_variable_is_seen_at_once_and_an_unchanged_one_costs_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = get_settings()
+    assert get_settings() is before
+
+    monkeypatch.setenv("FEATURES_SPARK_MASTER", "local[1]")
+    assert get_settings().spark_master == "local[1]"
+
+
+def test_an_empty_variable_counts_as_unset(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FEATURES_DATA", "")
+
+    assert get_settings().data == PROJECT / "data"
+
+
+def test_a_relative_path_is_taken_from_where_the_command_is_called(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("FEATURES_DATA", "somewhere/else")
+
+    assert get_settings().data == tmp_path / "somewhere" / "else"
+
+
+def test_spark_settings_are_one_json_object_whose_values_become_text(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(
+        "FEATURES_SPARK_CONF", '{"spark.ui.enabled": false, "spark.cores.max": 4, "spark.app.name": "x"}'
+    )
+
+    assert get_settings().spark_conf == {
+        "spark.ui.enabled": "false",
+        "spark.cores.max": "4",
+        "spark.app.name": "x",
+    }
+
+
+@pytest.mark.parametrize(
+    ("text", "moment"),
+    [
+        ("2017-06-01T12:00:00", datetime(2017, 6, 1, 12, tzinfo=UTC)),
+        ("2017-06-01T12:00:00+02:00", datetime(2017, 6, 1, 10, tzinfo=UTC)),
+        ("2017-06-01", datetime(2017, 6, 1, tzinfo=UTC)),
+    ],
+)
+def test_the_clock_stands_still_at_a_given_moment_in_utc(
+    text: str, moment: datetime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FEATURES_CLOCK", text)
+
+    assert get_settings().now() == moment
+    assert get_settings().now().tzinfo is UTC
+
+
+def test_without_a_clock_now_is_now() -> None:
+    before = datetime.now(UTC)
+
+    assert before <= get_settings().now() <= datetime.now(UTC)
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "message"),
+    [
+        ("FEATURES_REDIS_READ_TIMEOUT_MS", "soon", r"^FEATURES_REDIS_READ_TIMEOUT_MS=soon: .*integer.*such as 250\."),
+        ("FEATURES_REDIS_READ_TIMEOUT_MS", "0", "should be greater than 0"),
+        ("FEATURES_SPARK_CONF", "{", r"^FEATURES_SPARK_CONF=\{: "),
+        ("FEATURES_SPARK_CONF", "[1]", "not a JSON object"),
+        ("FEATURES_CLOCK", "yesterday", "^FEATURES_CLOCK=yesterday: .*such as 2017-06-01T12:00:00Z"),
+        ("FEATURES_SPARK_DRIVER_MEMORY", "a lot", "such as 4g"),
+        ("FEATURES_OFFLINE_MEMORY_LIMIT", "8", "such as 8GB"),
+    ],
+)
+def test_a_value_that_cannot_be_used_is_named_with_variable_and_expected_form(
+    variable: str, value: str, message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(variable, value)
+
+    with pytest.raises(UsageError, match=message):
+        get_settings()
+
+
+def test_all_bad_values_are_named_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FEATURES_CLOCK", "yesterday")
+    monkeypatch.setenv("FEATURES_OFFLINE_THREADS", "-1")
+
+    with pytest.raises(UsageError, match=r"FEATURES_OFFLINE_THREADS=-1[\s\S]*FEATURES_CLOCK=yesterday"):
+        get_settings()
+
+
+def test_passwords_are_never_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FEATURES_REDIS_URL", "redis://me:hunter2@host:6379/0")
+    monkeypatch.setenv("FEATURES_REGISTRY_URL", "postgresql+psycopg://me:hunter2@host/registry")
+    monkeypatch.setenv("FEATURES_SPARK_CONF", '{"spark.hadoop.fs.s3a.secret.key": "hunter2"}')
+    settings = get_settings()
+    shown = {setting.name: setting.value for setting in explain(settings)}
+
+    assert shown["redis_url"] == "redis://me:***@host:6379/0"
+    assert shown["registry_url"] == "postgresql+psycopg://me:***@host/registry"
+    assert shown["spark_conf"] == '{"spark.hadoop.fs.s3a.secret.key": "***"}'
+    assert "hunter2" not in repr(settings.redis_url)
+
+
+@pytest.mark.parametrize(
+    ("text", "masked"),
+    [
+        ("redis://:hunter2@host:6379/0", "redis://:***@host:6379/0"),
+        ("redis://me:hunt@er:2@host/0", "redis://me:***@host/0"),
+        ("host:6379,password=hunter2,db=0", "host:6379,password=***,db=0"),
+        ("redis://host?password=hunter2&db=0", "redis://host?password=***&db=0"),
+        ("mssql://host/db?auth_token=abc", "mssql://host/db?auth_token=***"),
+        ("redis://host:6379/0", "redis://host:6379/0"),
+        ("unix:///run/redis.sock", "unix:///run/redis.sock"),
+        ("sqlite:////var/lib/registry.db", "sqlite:////var/lib/registry.db"),
+    ],
+)
+def test_masking_hides_the_password_and_nothing_else(text: str, masked: str) -> None:
+    assert mask_secrets(text) == masked
+
+
+def test_a_misspelt_variable_is_found_with_the_name_that_was_meant() -> None:
+    environ = {"FEATURES_REDIS_ULR": "redis://host", "FEATURES_DATA": "/data", "features_clock": "", "OTHER": "x"}
+    ((variable, remedy),) = unknown_variables(environ)
+
+    assert variable == "FEATURES_REDIS_ULR"
+    assert remedy.startswith("did you mean 'FEATURES_REDIS_URL'?")
+
+
+def test_an_unknown_argument_is_refused() -> None:
+    with pytest.raises(ValueError, match="dat"):
+        Settings(dat="/data")  # type: ignore[call-arg]
+
+
+def test_the_project_root_is_this_checkout() -> None:
+    assert find_project_root() == PROJECT

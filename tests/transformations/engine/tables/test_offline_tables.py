@@ -1,0 +1,131 @@
+"""Offline tables: whole versions or none, one winner, and a log that tells every run."""
+
+from dataclasses import replace
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from transformations.engine.base.errors import ConflictError, DataError
+from transformations.engine.base.storage import NewFile
+from transformations.engine.tables import offline_tables
+from transformations.engine.tables.offline_tables import OfflineTable, Run, time_bounds
+
+SCHEMA = pa.schema([("user_id", pa.int64()), ("event_timestamp", pa.timestamp("us", tz="UTC"))])
+RUN = Run(
+    view="user_clicks",
+    version=-1,
+    run_id="a",
+    kind="first load",
+    started_at=datetime(2020, 1, 3, tzinfo=UTC),
+    seconds=1.5,
+    rows=1,
+    definition_hash="0123456789abcdef",
+    code_revision="0123456789ab",
+    first_as_of=date(2020, 1, 1),
+    complete_through=date(2020, 1, 2),
+    sources={"clicks": 0},
+    last_created=datetime(2020, 1, 3, tzinfo=UTC),
+    late_entities=0,
+    counts={"events": 1},
+    carry=None,
+)
+
+
+@pytest.fixture
+def table(tmp_path: Path) -> OfflineTable:
+    return OfflineTable(tmp_path / "user_clicks")
+
+
+def written(table: OfflineTable, name: str, user_id: int) -> NewFile:
+    moment = datetime(2020, 1, 1, tzinfo=UTC)
+    path = table.path / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pq.write_table(pa.Table.from_pylist([{"user_id": user_id, "event_timestamp": moment}], SCHEMA), path)
+    micros = int(moment.timestamp()) * 1_000_000
+    return NewFile(name, path.stat().st_size, 1, time_bounds(micros, micros))
+
+
+def users(table: OfflineTable, version: int | None = None) -> list[int]:
+    wanted = table.latest() if version is None else table.at(version)
+    assert wanted is not None
+    return sorted(row["user_id"] for file in wanted.files for row in pq.read_table(file).to_pylist())
+
+
+def test_a_table_of_which_nothing_was_published_has_no_version(table: OfflineTable) -> None:
+    written(table, "run=a/1.parquet", 1)
+    assert table.latest() is None
+    assert table.runs() == []
+    with pytest.raises(DataError, match="no version yet"):
+        table.at(0)
+
+
+def test_files_become_visible_with_their_run(table: OfflineTable) -> None:
+    published = table.publish([written(table, "run=a/1.parquet", 1)], SCHEMA, RUN, after=None, replace_all=False)
+    assert users(table) == [1]
+    assert table.runs() == [published] == [replace(RUN, version=0)]
+
+
+def test_what_a_run_of_an_older_version_carried_over_is_not_gone_on_from(
+    table: OfflineTable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recorded = offline_tables._to_record
+
+    def as_before(run: Run) -> dict[str, Any]:
+        return {**recorded(run), "carried_before": "2019-12-26"}
+
+    monkeypatch.setattr(offline_tables, "_to_record", as_before)
+    carrying = replace(RUN, carry="carry=a")
+    table.publish([written(table, "run=a/1.parquet", 1)], SCHEMA, carrying, after=None, replace_all=False)
+    assert table.runs() == [replace(carrying, version=0, carry=None)]
+
+
+def test_a_run_adds_to_what_is_there_and_older_versions_stay(table: OfflineTable) -> None:
+    table.publish([written(table, "run=a/1.parquet", 1)], SCHEMA, RUN, after=None, replace_all=False)
+    table.publish([written(table, "run=b/1.parquet", 2)], SCHEMA, RUN, after=0, replace_all=False)
+    assert (users(table), users(table, 0)) == ([1, 2], [1])
+
+
+def test_a_run_without_rows_still_tells_how_far_the_table_is_complete(table: OfflineTable) -> None:
+    table.publish([written(table, "run=a/1.parquet", 1)], SCHEMA, RUN, after=None, replace_all=False)
+    later = replace(RUN, complete_through=date(2020, 1, 5))
+    table.publish([], SCHEMA, later, after=0, replace_all=False)
+    latest = table.latest()
+    assert latest is not None
+    assert (latest.version, latest.run.complete_through, users(table)) == (1, date(2020, 1, 5), [1])
+
+
+def test_a_rebuild_replaces_everything_with_another_schema_at_once(table: OfflineTable) -> None:
+    table.publish([written(table, "run=a/1.parquet", 1)], SCHEMA, RUN, after=None, replace_all=False)
+    wider = SCHEMA.append(pa.field("clicks", pa.int64()))
+    table.publish([written(table, "run=b/1.parquet", 2)], wider, RUN, after=0, replace_all=True)
+    assert (users(table), users(table, 0)) == ([2], [1])
+
+
+@pytest.mark.parametrize("after", [None, 0])
+def test_of_two_runs_from_one_version_the_second_publishes_nothing(table: OfflineTable, after: int | None) -> None:
+    if after is not None:
+        table.publish([written(table, "run=a/1.parquet", 1)], SCHEMA, RUN, after=None, replace_all=False)
+    table.publish([written(table, "run=b/1.parquet", 2)], SCHEMA, RUN, after=after, replace_all=False)
+    before = users(table)
+    with pytest.raises(ConflictError, match="another writer published first"):
+        table.publish([written(table, "run=c/1.parquet", 3)], SCHEMA, RUN, after=after, replace_all=False)
+    assert users(table) == before
+
+
+def test_the_right_to_write_has_one_holder(table: OfflineTable) -> None:
+    with table.writing(), pytest.raises(ConflictError, match="user_clicks"), OfflineTable(table.path).writing():
+        raise AssertionError("two writers at once")
+
+
+def test_an_unknown_version_is_told_with_those_there_are(table: OfflineTable) -> None:
+    table.publish([written(table, "run=a/1.parquet", 1)], SCHEMA, RUN, after=None, replace_all=False)
+    with pytest.raises(DataError, match="no version 7; it has versions 0 to 0"):
+        table.at(7)
+
+
+def test_time_bounds_in_milliseconds_never_exclude_a_row() -> None:
+    assert time_bounds(1_500, 1_500) == {"event_timestamp": ("1970-01-01T00:00:00.001Z", "1970-01-01T00:00:00.002Z")}

@@ -1,0 +1,201 @@
+"""Newest wins, whoever writes, in whatever order and however often."""
+
+import threading
+from collections.abc import Sequence
+from time import sleep
+
+import pyarrow as pa
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from redis import Redis
+
+from transformations.stores.redis import writes as row_writes
+from transformations.stores.redis.writes import BulkWriter, Chunk, Probe, Rows, Writer, write_rows
+from transformations.stores.rows.packed_rows import PUSHED, header
+
+MOMENTS = st.sampled_from([-(2**63), -(2**32) - 1, -1, 0, 1, 2**32, 2**53, 2**53 + 1, 2**63 - 1])
+ROWS = st.lists(st.tuples(st.integers(0, 3), MOMENTS, MOMENTS, st.integers(1, 3)), min_size=1, max_size=25)
+same_redis = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+
+
+def key(entity: int) -> bytes:
+    return b"{%d}aB3x9" % entity
+
+
+def newest(rows: list[tuple[int, int, int, int]]) -> dict[bytes, bytes]:
+    """Of each entity the greatest row; what its body holds follows from its order, so that equal ones are equal."""
+    best: dict[int, tuple[int, int, int]] = {}
+    for entity, *order in rows:
+        best[entity] = max(best.get(entity, (-(2**63), -(2**63), 0)), (order[0], order[1], order[2]))
+    return {key(entity): packed(*order) for entity, order in best.items()}
+
+
+def packed(event: int, created: int, schema: int, flags: int = 0) -> bytes:
+    return header(event, created, schema, flags) + f"{event} {created} {schema}".encode()
+
+
+def rows_of(keys: Sequence[bytes], rows: Sequence[bytes]) -> Rows:
+    return Rows(pa.array(keys, pa.large_binary()), pa.array(rows, pa.large_binary()))
+
+
+def chunk(keys: Sequence[bytes], rows: Sequence[bytes]) -> Chunk:
+    return Chunk(rows_of(keys, rows), 0, len(keys))
+
+
+def stored(redis: Redis) -> dict[bytes, bytes]:
+    keys = list(redis.scan_iter("{*"))
+    return dict(zip(keys, redis.mget(keys), strict=True)) if keys else {}
+
+
+@same_redis
+@given(rows=ROWS, data=st.data())
+def test_in_any_order_and_number_of_repetitions_the_greatest_row_is_left(
+    redis: Redis, rows: list[tuple[int, int, int, int]], data: st.DataObject
+) -> None:
+    redis.flushdb()
+    for entity, *order in data.draw(st.permutations(rows + rows[: len(rows) // 2])):
+        write_rows(redis, [(key(entity), packed(*order))], 0)
+    assert stored(redis) == newest(rows)
+
+
+@same_redis
+@given(rows=ROWS)
+def test_rows_written_as_new_yield_to_greater_ones_all_the_same(
+    redis: Redis, rows: list[tuple[int, int, int, int]]
+) -> None:
+    redis.flushdb()
+    with Writer(redis, 0, assume_new=True) as writer:
+        for entity, *order in rows:
+            writer.write(chunk([key(entity)], [packed(*order)]))
+    assert stored(redis) == newest(rows)
+
+
+@pytest.mark.parametrize("flags", [(0, PUSHED), (PUSHED, 0)])
+def test_of_equal_rows_the_last_one_is_left_whether_or_not_it_was_pushed(redis: Redis, flags: tuple[int, int]) -> None:
+    for schema in (2, 2, 1):
+        for each in flags:
+            write_rows(redis, [(key(1), packed(1, 1, schema, each))], 0)
+        assert stored(redis) == {key(1): packed(1, 1, 2, flags[-1])}
+
+
+def test_parallel_writers_leave_what_one_would(redis: Redis) -> None:
+    rows = [(entity, event, 0, 1) for event in range(40) for entity in range(50)]
+
+    def write(part: list[tuple[int, int, int, int]]) -> None:
+        with (
+            Redis(unix_socket_path=redis.get_connection_kwargs()["path"]) as client,
+            BulkWriter(client, 0, True) as bulk,
+        ):
+            for entity, *order in part:
+                bulk.write(rows_of([key(entity)], [packed(*order)]))
+
+    threads = [threading.Thread(target=write, args=(rows[first::4],)) for first in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert stored(redis) == newest(rows)
+
+
+@pytest.mark.parametrize("is_empty", [True, False])
+def test_more_rows_than_a_call_holds_arrive_over_several(redis: Redis, is_empty: bool) -> None:
+    keys = [key(entity) for entity in range(2_500)]
+    with BulkWriter(redis, 0, is_empty) as writer:
+        writer.write(rows_of(keys, [packed(1, 1, 1)] * len(keys)))
+    assert set(stored(redis)) == set(keys)
+
+
+def test_a_row_expires_after_its_writing_and_each_writing_counts_anew(redis: Redis) -> None:
+    write_rows(redis, [(key(1), packed(1, 1, 1))], 50_000)
+    redis.pexpire(key(1), 1_000)
+    write_rows(redis, [(key(1), packed(0, 1, 1))], 50_000)
+    assert 0 < redis.pttl(key(1)) <= 1_000  # an older row does not prolong it
+    write_rows(redis, [(key(1), packed(1, 1, 1))], 50_000)
+    assert 49_000 < redis.pttl(key(1)) <= 50_000
+    write_rows(redis, [(key(1), packed(2, 1, 1))], 0)
+    assert redis.pttl(key(1)) == -1
+
+
+def test_a_redis_that_forgot_the_script_is_given_it_again(redis: Redis) -> None:
+    with Writer(redis, 0) as writer:
+        for event in range(10):
+            if event == 5:
+                redis.script_flush()
+            writer.write(chunk([key(1), key(2)], [packed(event, 0, 1)] * 2))
+    assert stored(redis) == {key(1): packed(9, 0, 1), key(2): packed(9, 0, 1)}
+
+
+def test_a_probe_tells_lookups_from_what_scripts_read(redis: Redis) -> None:
+    probe = Probe(redis)
+    assert not probe.has_seen_lookups()  # nothing is known of before
+    write_rows(redis, [(b"key", packed(1, 1, 1))], 0)
+    assert not probe.has_seen_lookups()
+    redis.mget(["key"])
+    assert probe.has_seen_lookups()
+    assert not probe.has_seen_lookups()
+    probe.close()
+
+
+def test_beside_lookups_redis_gets_one_small_call_at_a_time_and_rests_after_it(
+    redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(row_writes, "_SECONDS_A_PROBE", 0.0)
+    monkeypatch.setattr(row_writes, "_LONG_SECONDS", 1.0)  # no call is small because this machine is slow
+    calls: list[tuple[int, int]] = []
+    rests: list[float] = []
+    monkeypatch.setattr(row_writes, "sleep", rests.append)
+
+    def sizes(lookups: bool) -> list[tuple[int, int]]:
+        calls.clear()
+        rests.clear()
+        with BulkWriter(redis, 0, is_empty=True) as writer:
+            assert writer._writer is not None
+            write = writer._writer.write
+
+            def counted(chunk: Chunk) -> None:
+                assert writer._writer is not None
+                calls.append((chunk.last - chunk.first, writer._writer.most_in_flight))
+                write(chunk)
+                if lookups:
+                    redis.mget(["key"])
+
+            monkeypatch.setattr(writer._writer, "write", counted)
+            keys = [b"%d" % number for number in range(20_000)]
+            writer.write(rows_of(keys, [packed(number, 1, 1) for number in range(20_000)]))
+        assert all(redis.mget(keys))
+        return calls[2:-1]  # the first ones come before it is known, the last one is what is left
+
+    assert set(sizes(lookups=True)) == {(100, 1)}
+    assert min(rests) > 0
+    assert len(calls) - 2 <= len(rests) <= len(calls)
+    alone = sizes(lookups=False)
+    assert {rows for rows, _ in alone[1:]} == {row_writes.ROWS_A_CALL}
+    assert {in_flight for _, in_flight in alone} == {row_writes._IN_FLIGHT}
+    assert len(rests) <= 2
+
+
+def test_until_a_probe_can_know_better_there_are_lookups_however_late_the_first_rows_come(
+    redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A burst of full calls in the first moment kept lookups waiting for 40 to 130 ms."""
+    monkeypatch.setattr(row_writes, "_SECONDS_A_PROBE", 0.01)
+    monkeypatch.setattr(row_writes, "_LONG_SECONDS", 1.0)
+    with BulkWriter(redis, 0, is_empty=False) as writer:
+        assert writer._writer is not None
+        sleep(0.03)
+        writer.write(rows_of([key(1)], [packed(1, 1, 1)]))
+        assert (writer._size, writer._writer.most_in_flight) == (100, 1)
+        sleep(0.03)
+        writer.write(rows_of([key(1)], [packed(2, 1, 1)]))
+        assert (writer._size, writer._writer.most_in_flight) == (row_writes.ROWS_A_CALL, row_writes._IN_FLIGHT)
+
+
+def test_where_redis_does_not_tell_there_are_lookups(redis: Redis) -> None:
+    redis.acl_setuser("writer", enabled=True, nopass=True, keys=["*"], commands=["+@all", "-info"])
+    try:
+        path = redis.connection_pool.connection_kwargs["path"]
+        with Redis(unix_socket_path=path, username="writer", password="any") as client:
+            assert Probe(client).has_seen_lookups()
+    finally:
+        redis.acl_deluser("writer")

@@ -1,0 +1,138 @@
+"""`features build`: brings the offline tables of the offered views up to where their sources are complete."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from datetime import date, timedelta
+from typing import TYPE_CHECKING
+
+import click
+
+from transformations.cli.commands.data.ingest import parse_day
+from transformations.cli.output import console, human_duration, json_option, print_json, print_table, remark, say
+from transformations.insight.repository import read_repository, view_names
+from transformations.engine.base.errors import DataError, FeaturesError
+from transformations.engine.base.settings import Settings, get_settings
+
+if TYPE_CHECKING:
+    from transformations.engine.tables.offline_tables import Run
+    from transformations.engine.vocabulary.resolution import Resolved
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  features build
+  features build user_visits
+  features build user_visits --from 2020-01-01 --to 2020-01-31    these as-of days again
+  features build --json | jq '.[] | select(.run) | {view, rows: .run.rows}'
+
+\b
+As-of a day means: at its start, before any of its events. A run publishes one version of a view's table, or none.
+"""
+)
+@click.argument("views", metavar="[VIEW]...", nargs=-1, shell_complete=view_names)
+@click.option("--from", "first", callback=parse_day, metavar="DAY", help="First as-of day to compute again.")
+@click.option("--to", "last", callback=parse_day, metavar="DAY", help="Last as-of day to compute again, inclusive.")
+@json_option
+def build(views: Sequence[str], first: date | None, last: date | None, as_json: bool) -> None:
+    """Compute what is missing in the offline tables of each VIEW, or of all that feature_repo/ offers.
+
+    Each view is built from where its table is complete to where its sources are; a table of another definition is built
+    anew. Nothing new: nothing is written.
+    """
+    settings = get_settings()
+    repository = read_repository(settings)
+    chosen = [offered.resolved for offered in repository.select(views)]
+    for place in repository.unoffered:
+        remark(f"{place.replace(':', ' has ')}, which no view in {repository.folder.name}/ offers: it is not built.")
+    if not chosen:
+        remark(f"{repository.folder.name}/ offers no view yet. `features new DOMAIN` writes a first one.")
+    _require_sources(chosen, settings)
+    runs, failures = _build_all(chosen, settings, first, last)
+    if as_json:
+        print_json([{"view": view, "run": asdict(run) if run else None} for view, run in runs.items()])
+    else:
+        _print(runs, settings)
+    if failures:
+        for failure in failures[1:]:
+            remark(f"Error: {failure}")
+        raise failures[0]
+
+
+def _require_sources(chosen: Sequence[Resolved], settings: Settings) -> None:
+    """DataError naming every source of these views that was never ingested, before any work begins."""
+    from transformations.insight.freshness import raw_snapshots
+
+    missing = {
+        source: resolved.name
+        for resolved in chosen
+        for source, snapshot in raw_snapshots(resolved, settings).items()
+        if snapshot is None
+    }
+    if missing:
+        commands = "\n".join(f"  features ingest {source} FILE" for source in sorted(missing))
+        needs = ", ".join(f"{source} (for {view})" for source, view in sorted(missing.items()))
+        raise DataError(f"nothing has been ingested yet of {needs}. Run first:\n{commands}")
+
+
+def _build_all(
+    chosen: Sequence[Resolved], settings: Settings, first: date | None, last: date | None
+) -> tuple[dict[str, Run | None], list[FeaturesError]]:
+    """Build one view after the other; one that fails does not hold up the rest."""
+    from transformations.engine.compute.build import build as build_view
+
+    runs: dict[str, Run | None] = {}
+    failures: list[FeaturesError] = []
+    for number, resolved in enumerate(chosen, start=1):
+        with _reporting(f"{number}/{len(chosen)} {resolved.name}") as report:
+            try:
+                runs[resolved.name] = build_view(resolved, settings, first=first, last=last, report=report)
+            except FeaturesError as error:
+                failures.append(error)
+    return runs, failures
+
+
+@contextmanager
+def _reporting(title: str) -> Iterator[Callable[[str], None]]:
+    """Show on stderr what a view's build is doing: one line that moves on a terminal, else a line a stage."""
+    started = time.monotonic()
+    if not sys.stderr.isatty():
+        yield lambda stage: remark(f"{title}: {stage}")
+        return
+    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+    with Progress(*columns, console=console(stderr=True), transient=True) as bar:
+        task = bar.add_task(title)
+        yield lambda stage: bar.update(task, description=f"{title}: {stage}")
+    remark(f"{title}: {human_duration(time.monotonic() - started)}")
+
+
+def _print(runs: dict[str, Run | None], settings: Settings) -> None:
+    done = [run for run in runs.values() if run]
+    if done:
+        headers = ["View", "Run", "As-of", "Rows written", "Late rows", "Seconds", "Complete through"]
+        print_table(headers, [_row(run) for run in done])
+    for run in done:
+        for line in counted(run):
+            say(line)
+    if idle := [view for view, run in runs.items() if run is None]:
+        say(f"nothing to do for {', '.join(idle)}: no source has anything new")
+    if done:
+        say(f"tables: {settings.offline_dir}")
+
+
+def _row(run: Run) -> tuple[object, ...]:
+    newest = run.complete_through + timedelta(days=1)
+    as_of = f"{run.first_as_of} – {newest}"
+    return run.view, run.kind, as_of, run.rows, run.late_rows, round(run.seconds, 1), run.complete_through
+
+
+def counted(run: Run) -> list[str]:
+    """What a run left out or could not match, a line a count: `a_view: 12 events without a match in b`."""
+    return [f"{run.view}: {count:,} {what}" for what, count in run.counts.items() if count and what != "events"]

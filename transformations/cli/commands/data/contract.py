@@ -1,0 +1,189 @@
+"""`features contract`: draft, try, list and show the data contracts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from transformations.cli.commands.data.ingest import source_names
+from transformations.cli.output import human_count, json_option, print_json, print_table, progress, say
+from transformations.engine.base.settings import get_settings
+
+if TYPE_CHECKING:
+    from validation.delivery.checks import Report
+    from transformations.contracts import Contract
+
+
+@click.group(
+    epilog="""\b
+Examples:
+  features contract list
+  features contract draft clicks-2020-01.csv --name clicks --write
+  features contract check clicks clicks-2020-01.csv
+  features contract show clicks
+"""
+)
+def contract() -> None:
+    """Draft and check data contracts: one YAML file a source, in the Open Data Contract Standard."""
+
+
+@contract.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--name", help="The source's name. [default: from the file's name]")
+@click.option("--write", is_flag=True, help="Write it among the contracts; one that exists is never overwritten.")
+def draft(file: Path, name: str | None, write: bool) -> None:
+    """Write a contract's first version from FILE (Parquet or CSV).
+
+    Columns, types, nulls and ranges are read from the whole file; what only you can know is marked FILL IN, also
+    whether the key that fits the file is one for ever.
+    """
+    from validation.drafting.drafts import draft_contract, source_name, write_draft
+
+    with progress(f"Reading {file.name}"):
+        text = draft_contract(file, name)
+    if not write:
+        say(text)
+        return
+    path = write_draft(text, source_name(text), get_settings().contracts)
+    say(
+        f"{path} is written. Fill in its {text.count('FILL IN  #')} marks, then: "
+        f"features contract check {source_name(text)} {file}"
+    )
+
+
+@contract.command()
+@click.argument("source", shell_complete=source_names)
+@click.argument("file", type=click.Path(path_type=Path))
+@json_option
+@click.pass_context
+def check(context: click.Context, source: str, file: Path, as_json: bool) -> None:
+    """Hold FILE against the contract of SOURCE, without ingesting it; exit code 3 if it breaks it."""
+    from validation.delivery.ingest import ContractViolationError, check_drop
+
+    with progress(f"Checking {file.name} against {source}"):
+        report = check_drop(source, file, get_settings())
+    if as_json:
+        print_json(_report(report))
+        context.exit(ContractViolationError.exit_code if report.violations else 0)
+    if report.violations:
+        raise ContractViolationError(report)
+    say(f"{file.name} keeps the contract of {source}: {human_count(report.rows)} rows")
+    for note in report.notes:
+        say(f"  {note}")
+
+
+@contract.command(name="list")
+@json_option
+def list_(as_json: bool) -> None:
+    """List the sources that have a contract."""
+    folder = get_settings().contracts
+    contracts, faults = _readable(folder)
+    if as_json:
+        unread = [{"source": name, "error": fault} for name, fault in faults.items()]
+        print_json([*map(_summary, contracts), *unread])
+        return
+    if not contracts and not faults:
+        say(f"No contract in {folder}. Draft the first: features contract draft FILE --write")
+        return
+    rows = [
+        (each.name, each.delivery, each.event_time or f"none, from {each.valid_from:%Y-%m-%d}", ", ".join(each.key))
+        for each in contracts
+    ]
+    print_table(["Source", "Delivery", "Event time", "Key"], rows)
+    for fault in faults.values():
+        say(f"not usable yet: {fault}")
+
+
+def _readable(folder: Path) -> tuple[list[Contract], dict[str, str]]:
+    """The contracts that can be read, and the first line of what is wrong with each other, such as a draft's marks."""
+    from transformations.contracts import ContractError, contract_names, read_contract
+
+    contracts, faults = [], {}
+    for name in contract_names(folder):
+        try:
+            contracts.append(read_contract(name, folder))
+        except ContractError as error:
+            faults[name] = str(error).splitlines()[0]
+    return contracts, faults
+
+
+@contract.command()
+@click.argument("source", shell_complete=source_names)
+@json_option
+def show(source: str, as_json: bool) -> None:
+    """Show what the contract of SOURCE promises."""
+    from transformations.contracts import read_contract
+
+    found = read_contract(source, get_settings().contracts)
+    if as_json:
+        print_json(_summary(found) | {"columns": [vars(column) for column in found.columns]})
+        return
+    say(f"{found.name} {found.version}, owned by {found.owner}: {found.description}")
+    for line in _facts(found):
+        say(f"  {line}")
+    rows = [
+        (
+            column.name,
+            column.dtype,
+            "yes" if column.nullable else "",
+            column.unit or "",
+            _values(found, column.name),
+            column.description,
+        )
+        for column in found.columns
+    ]
+    print_table(["Column", "Type", "Null", "Unit", "Values", "Meaning"], rows)
+
+
+def _facts(contract: Contract) -> list[str]:
+    facts = [f"key: {', '.join(contract.key) or 'none, every row stands for itself'}"]
+    if contract.event_time:
+        zone = f"are {contract.timestamp_zone}" if contract.declares_zone else "are refused, for want of timestampZone"
+        moment = "the end of its day" if contract.has_date_only_event_time else f"naive times {zone}"
+        facts.append(f"event time: {contract.event_time} ({moment})")
+    else:
+        facts.append(f"no event time: the first drop is valid from {contract.valid_from}")
+    facts.append(f"business day: {contract.business_day_zone}")
+    facts.append(f"delivery: {contract.delivery}, a drop {'adds rows' if contract.delivery == 'append' else 'is all'}")
+    facts += [
+        f"reference: {', '.join(each.columns)} in {each.source}, {each.missing_allowed:,} values may be missing"
+        for each in contract.references
+    ]
+    return [*facts, f"file: {contract.path}"]
+
+
+def _values(contract: Contract, name: str) -> str:
+    column = contract.column(name)
+    if column.allowed:
+        return ", ".join(str(value) for value in column.allowed)
+    low, high = ("" if end is None else f"{end:,}" for end in (column.minimum, column.maximum))
+    return f"{low} – {high}" if low and high else f"≥ {low}" if low else f"≤ {high}" if high else ""
+
+
+def _summary(contract: Contract) -> dict[str, object]:
+    return {
+        "source": contract.name,
+        "version": contract.version,
+        "owner": contract.owner,
+        "description": contract.description,
+        "key": list(contract.key),
+        "event_time": contract.event_time,
+        "timestamp_zone": contract.timestamp_zone if contract.declares_zone else None,
+        "business_day_zone": contract.business_day_zone,
+        "valid_from": contract.valid_from,
+        "delivery": contract.delivery,
+        "file": contract.path,
+    }
+
+
+def _report(report: Report) -> dict[str, object]:
+    return {
+        "rows": report.rows,
+        "violations": [
+            {"rule": each.spec.rule, "columns": list(each.spec.columns), "message": each.message}
+            for each in report.violations
+        ],
+        "notes": list(report.notes),
+    }

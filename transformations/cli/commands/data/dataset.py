@@ -1,0 +1,239 @@
+"""`features dataset`: training datasets that are pinned to what they were made from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from transformations.cli.output import human_count, json_option, print_json, print_table, progress, remark, say
+from transformations.insight.repository import open_store
+from transformations.engine.base.errors import UsageError, nearest
+from transformations.engine.base.settings import Settings, get_settings
+
+if TYPE_CHECKING:
+    from transformations.datasets.config import DatasetConfig
+    from transformations.datasets.dry_run import Planned
+    from transformations.datasets.manifest import Manifest
+
+_BLIND_SPOT = (
+    "it cannot know: a column of the source or spine that is known only after its event time (a flight's delay is "
+    "known at departure, not at its scheduled time)"
+)
+_CONFIG = click.Path(exists=True, dir_okay=False, path_type=Path)
+
+
+@click.group()
+def dataset() -> None:
+    """Make training datasets that can be made again: rows, features, label and splits, pinned to table versions.
+
+    A dataset is a folder below `datasets` in the data folder: a Parquet file a split, and a manifest. It is never
+    written again, only replaced or deleted as a whole. Feast knows it as a saved dataset:
+    `store.get_saved_dataset(NAME).to_df()`.
+    """
+
+
+@dataset.command(
+    epilog="""\b
+Example of a CONFIG:
+  feature_service: returning_v1
+  spine:
+    query: SELECT user_id, event_timestamp, label FROM ...     or file: spine.parquet
+  label: {column: label, horizon: 28 days}
+  split: {train: 2017-02-01, validation: 2017-07-01, test: 2017-09-15, zone: America/New_York}
+  seed: 17                        the order of the rows, and which of them `sample: 0.1` keeps
+
+\b
+Without `label` the dataset is for scoring: every row of the spine, in one split unless `split` is given.
+
+\b
+Rows are left out, and counted, whose label is not known within their split: [t, t + horizon) must end in it.
+"""
+)
+@click.argument("config", type=_CONFIG)
+@click.option("--dry-run", is_flag=True, help="Tell rows, labels and pins, and write nothing.")
+@click.option("--replace", is_flag=True, help="In place of the dataset of that name, while nothing refers to it.")
+@json_option
+def create(config: Path, dry_run: bool, replace: bool, as_json: bool) -> None:
+    """Make the dataset that CONFIG describes, from the tables as they are now, and pin their versions."""
+    settings = get_settings()
+    from transformations.datasets.config import read_config
+
+    wanted = read_config(config)
+    store = open_store(settings)
+    if dry_run:
+        from transformations.datasets.dry_run import plan
+
+        with progress(f"Dataset {wanted.name}"):
+            planned = plan(wanted, config.parent, store, settings)
+        if as_json:
+            print_json(asdict(planned))
+        else:
+            _print_planned(planned, wanted)
+        return
+    from transformations.datasets.create import create as create_dataset
+
+    with progress(f"Dataset {wanted.name}"):
+        manifest = create_dataset(wanted, config.parent, store, settings, replace_old=replace)
+    if as_json:
+        print_json(manifest.model_dump(mode="json", exclude={"registry"}))
+    else:
+        _print(manifest, settings.datasets_dir / manifest.name)
+
+
+@dataset.command()
+@click.argument("manifest", metavar="MANIFEST", type=str)
+def rebuild(manifest: str) -> None:
+    """Make the dataset of MANIFEST again from the versions it pins, and prove that its content is the same.
+
+    MANIFEST is the file, its folder, or the dataset's name. The dataset is written where there is none of its name, as
+    on another machine. A manifest holds code that Feast runs: rebuild only what you trust.
+    """
+    settings = get_settings()
+    found, folder = _read(manifest, settings)
+    store = open_store(settings)
+    from transformations.datasets.create import rebuild as rebuild_dataset
+
+    with progress(f"Rebuilding {found.name}"):
+        is_written = rebuild_dataset(found, folder, store, settings)
+    place = f"written to {settings.datasets_dir / found.name}" if is_written else "what is there stays"
+    say(f"{found.name}: the same content, by the hash of every split; {place}")
+
+
+@dataset.command()
+@click.argument("manifest", metavar="MANIFEST", type=str)
+def verify(manifest: str) -> None:
+    """Check that the files of a dataset hold what its MANIFEST says (the file, its folder, or the dataset's name)."""
+    found, folder = _read(manifest, get_settings())
+    from transformations.datasets.create import verify as verify_dataset
+
+    verify_dataset(found, folder)
+    rows = sum(split.rows for split in found.splits)
+    say(f"{found.name}: {human_count(rows)} rows in {len(found.splits)} splits are what the manifest says")
+
+
+@dataset.command()
+@click.argument("name", type=str)
+def delete(name: str) -> None:
+    """Take the dataset NAME away: its files, its entry in the registry, and the pins of table versions made for it.
+
+    Refused while something refers to it. Killed in the middle, the same command again completes it.
+    """
+    settings = get_settings()
+    store = open_store(settings)
+    from transformations.datasets.deletion import delete as delete_dataset
+
+    released = delete_dataset(name, store, settings)
+    say(f"{name}: deleted; {released} versions of tables are no longer pinned for it")
+
+
+@dataset.command(name="list")
+@json_option
+def list_(as_json: bool) -> None:
+    """List the datasets there are."""
+    settings = get_settings()
+    found = [_read(name, settings)[0] for name in _names(settings)]
+    if as_json:
+        print_json([{**_summary(each), "rows": {split.name: split.rows for split in each.splits}} for each in found])
+        return
+    if not found:
+        remark("no dataset has been made yet: features dataset create CONFIG.yaml")
+        return
+    rows = [(*_summary(each).values(), sum(split.rows for split in each.splits)) for each in found]
+    print_table(["Dataset", "Feature service", "Label", "Made", "Rows"], rows)
+
+
+@dataset.command()
+@click.argument("manifest", metavar="MANIFEST", type=str)
+@json_option
+def show(manifest: str, as_json: bool) -> None:
+    """Tell what a dataset was made from and what is in it (MANIFEST: the file, its folder, or the dataset's name)."""
+    found, folder = _read(manifest, get_settings())
+    if as_json:
+        print_json(found.model_dump(mode="json", exclude={"registry"}))
+        return
+    _print(found, folder)
+    for table in (*found.views, *found.spine_tables):
+        zone = {"file": "files", "raw": "raw", "offline": "offline"}[table.zone]
+        version = "by content" if table.version is None else f"version {table.version}"
+        definition = f", definition {table.definition_hash}" if table.definition_hash else ""
+        say(f"  {zone} {table.name}: {version}, {len(table.files)} files{definition}")
+    say(f"  code {found.code_revision}; {', '.join(f'{name} {version}' for name, version in found.libraries.items())}")
+
+
+def _print(manifest: Manifest, folder: Path) -> None:
+    say(f"{manifest.name}: {folder}")
+    rows = [
+        (split.name, split.rows, f"{split.first:%Y-%m-%d}", f"{split.last:%Y-%m-%d}", split.content_hash[:16])
+        for split in manifest.splits
+    ]
+    print_table(["Split", "Rows", "From", "To", "Content"], rows)
+    _print_counts(manifest.counts, manifest.config, manifest.data_end)
+    corrected = sum(each.corrected_since for each in manifest.leakage)
+    since = f"; {corrected:,} values were corrected or came late since" if corrected else ""
+    say(f"leakage check: {len(manifest.leakage)} views, no row from the future{since}")
+    say(_BLIND_SPOT)
+
+
+def _print_planned(planned: Planned, config: DatasetConfig) -> None:
+    say(f"{planned.name}: a dry run, nothing was written")
+    rows = [
+        (split.name, split.rows, f"{split.first:%Y-%m-%d}", f"{split.last:%Y-%m-%d}", _label_rate(split.label))
+        for split in planned.splits
+    ]
+    print_table(["Split", "Rows", "From", "To", "Label"], rows)
+    _print_counts(planned.counts, config, planned.data_end)
+    for table in (*planned.views, *planned.spine_tables):
+        version = "by content" if table.version is None else f"version {table.version}"
+        through = f", complete through {table.complete_through}" if table.complete_through else ""
+        say(f"  would pin {table.zone} {table.name}: {version}{through}")
+    if planned.is_there:
+        say(f"there is a dataset {planned.name}: --replace would take its place while nothing refers to it")
+
+
+def _label_rate(label: Mapping[str, Any]) -> str:
+    """What the labels of a split are: the share of true, the mean, or the most frequent."""
+    if "true" in label:
+        return f"{label['true']:.2%} true"
+    if "mean" in label:
+        return f"mean {label['mean']:.6g}"
+    return ", ".join(f"{value}: {count:,}" for value, count in label.get("most", {}).items()) or "none"
+
+
+def _print_counts(counts: Mapping[str, int], config: DatasetConfig, data_end: datetime | None) -> None:
+    left_out = [f"{count:,} {reason}" for reason, count in counts.items() if reason != "spine" and count]
+    say(f"of {counts['spine']:,} rows of the spine, left out: {', '.join(left_out) or 'none'}")
+    if config.label is None:
+        say("no label: for scoring")
+    else:
+        assert data_end is not None, "labels are known up to some moment"
+        say(f"label {config.label.column}, known until {data_end:%Y-%m-%d %H:%M} UTC")
+
+
+def _read(text: str, settings: Settings) -> tuple[Manifest, Path]:
+    from transformations.datasets.manifest import FILE, read_manifest
+
+    names = _names(settings)
+    if text in names:
+        return read_manifest(settings.datasets_dir / text)
+    path = Path(text)
+    if not path.exists():
+        raise UsageError(f"{text} is neither a {FILE}, a dataset's folder, nor a dataset: {nearest(text, names)}.")
+    return read_manifest(path)
+
+
+def _names(settings: Settings) -> list[str]:
+    from transformations.datasets.manifest import FILE
+
+    return sorted(path.parent.name for path in settings.datasets_dir.glob(f"[!.]*/{FILE}"))
+
+
+def _summary(manifest: Manifest) -> dict[str, str]:
+    config = manifest.config
+    label = config.label.column if config.label else "none"
+    made = f"{manifest.created_at:%Y-%m-%d %H:%M}"
+    return {"name": manifest.name, "service": config.feature_service, "label": label, "made": made}

@@ -1,0 +1,176 @@
+"""`features ingest`: a delivered file, checked against its contract, becomes a drop of the raw zone."""
+
+from __future__ import annotations
+
+from datetime import date, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+from click.shell_completion import CompletionItem
+
+from transformations.insight.asked import day_of_text, moment_of_text
+from transformations.cli.output import human_count, human_duration, json_option, print_json, progress, remark, say
+from transformations.engine.base.settings import get_settings
+
+if TYPE_CHECKING:
+    from validation.delivery.ingest import Delivery, Ingestion
+
+
+def parse_moment(_context: click.Context, _parameter: click.Parameter, text: str | None) -> datetime | None:
+    """A point in time as ISO 8601; UTC where it has no offset."""
+    try:
+        return moment_of_text(text) if text is not None else None
+    except ValueError:
+        raise click.BadParameter(f"{text!r} is no point in time. Write it as 2020-01-31T00:00:00-05:00.") from None
+
+
+def parse_day(_context: click.Context, _parameter: click.Parameter, text: str | None) -> date | None:
+    """A calendar day as in 2020-01-31."""
+    try:
+        return day_of_text(text) if text is not None else None
+    except ValueError:
+        raise click.BadParameter(f"{text!r} is no day. Write it as 2020-01-31.") from None
+
+
+def source_names(_context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Shell completion of a source by the contracts there are."""
+    from transformations.contracts import contract_names
+
+    return [CompletionItem(name) for name in contract_names(get_settings().contracts) if name.startswith(incomplete)]
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  features ingest clicks clicks-2020-01.parquet --complete-through 2020-01-31
+  features ingest clicks corrected.csv --correction   # rows of a known key replace the earlier ones
+  features ingest clicks --complete-through 2020-02-01    # a day without events
+  features ingest clicks bogus-keys.csv --retract     # the rows of these keys are taken back
+  features ingest accounts accounts.parquet --valid-from 2020-02-01T00:00:00-05:00
+
+\b
+A file that breaks its contract is refused whole (exit code 3); `features contract check` tries one without writing.
+Ingesting the newest file again finds nothing to do.
+
+\b
+Without --complete-through, a file completes its source through the day before its newest row. More than 7 days in a
+row without a row, and more than twice as many as ever before, may be missing days: the file is refused until
+--complete-through says how far the source is complete. What was completed by retracted rows alone is taken back.
+"""
+)
+@click.argument("source", shell_complete=source_names)
+@click.argument("file", type=click.Path(path_type=Path), required=False)
+@click.option(
+    "--complete-through",
+    callback=parse_day,
+    metavar="DAY",
+    help="The last business day of which all events are there, since a day without events is a day too. "
+    "[default: the day before the newest event's]",
+)
+@click.option(
+    "--valid-from",
+    callback=parse_moment,
+    metavar="MOMENT",
+    help="From when the rows of a source without event time hold. [default: for the first drop the contract's "
+    "validFrom, then the moment of ingestion]",
+)
+@click.option("--retract", is_flag=True, help="FILE holds keys: take back the rows that have them.")
+@click.option(
+    "--correction",
+    is_flag=True,
+    help="FILE may replace rows of other days and any number of them; --complete-through may take days back.",
+)
+@json_option
+def ingest(
+    source: str,
+    file: Path | None,
+    complete_through: date | None,
+    valid_from: datetime | None,
+    retract: bool,
+    correction: bool,
+    as_json: bool,
+) -> None:
+    """Take FILE (Parquet or CSV) of SOURCE through its contract into the raw zone, as one drop.
+
+    All of it becomes visible at once, or nothing does. Without FILE, --complete-through alone is recorded.
+    """
+    from validation.delivery.ingest import Delivery, ingest_drop
+
+    delivery = Delivery(source, file, complete_through, valid_from, retract, correction)
+    with progress(f"Ingesting {file.name} into {source}" if file else f"Completing {source}"):
+        ingestion = ingest_drop(delivery, get_settings())
+    if as_json:
+        print_json(_document(ingestion))
+        return
+    for line in _lines(ingestion, delivery):
+        say(line)
+    if (day := _open_day(ingestion, delivery)) is not None:
+        remark(
+            f"{day} may still be filling. Once it is whole: features ingest {source} {file} --complete-through {day}"
+        )
+
+
+def _document(ingestion: Ingestion) -> dict[str, object]:
+    drop = ingestion.drop
+    return {
+        "source": ingestion.source,
+        "file": ingestion.file_name,
+        "changed": drop is not None,
+        "version": ingestion.version,
+        "rows_delivered": ingestion.delivered,
+        "rows_written": drop.rows if drop else 0,
+        "rows_unchanged": drop.unchanged if drop else 0,
+        "rows_superseded": drop.supersedes if drop else 0,
+        "first_day": ingestion.first_day,
+        "last_day": ingestion.last_day,
+        "complete_through": ingestion.complete_through,
+        "notes": list(ingestion.notes),
+        "seconds": round(ingestion.seconds, 3),
+    }
+
+
+def _lines(ingestion: Ingestion, delivery: Delivery) -> list[str]:
+    source, drop = ingestion.source, ingestion.drop
+    through = f", complete through {ingestion.complete_through}" if ingestion.complete_through else ""
+    state = f"version {ingestion.version}{through}"
+    if drop is None:
+        is_unknown = delivery.retract and ingestion.delivered
+        reason = "no current row has one of its keys" if is_unknown else "it is there already"
+        if not ingestion.file_name:
+            return [f"{source}: nothing to do ({state})"]
+        return [f"{source}: nothing to do for {ingestion.file_name}, {reason} ({state})"]
+    if not drop.rows:
+        return [f"{source}: no new row, now {state}", *_taken_back(ingestion)]
+    verb = "retracted" if drop.retracts else "written"
+    days = _days(ingestion) if drop.valid_from is None else f", valid from {drop.valid_from.isoformat()}"
+    lines = [f"{source}: {_rows(drop.rows)} {verb}{days}, {human_duration(ingestion.seconds)}; now {state}"]
+    if drop.unchanged:
+        lines.append(f"  left out as current already: {_rows(drop.unchanged)} of {ingestion.file_name}")
+    if drop.supersedes and not drop.retracts:
+        lines.append(f"  superseded: {_rows(drop.supersedes)} of earlier drops")
+    return [*lines, *_taken_back(ingestion), *(f"  {note}" for note in ingestion.notes)]
+
+
+def _taken_back(ingestion: Ingestion) -> list[str]:
+    before, through = ingestion.before, ingestion.complete_through
+    if before is None or (through is not None and through >= before):
+        return []
+    return [f"  no longer complete through {before}: `features build` takes back what was computed of the days since"]
+
+
+def _rows(count: int) -> str:
+    return f"{human_count(count)} row{'' if count == 1 else 's'}"
+
+
+def _days(ingestion: Ingestion) -> str:
+    first, last = ingestion.first_day, ingestion.last_day
+    return f" of {first}" if first == last else f" from {first} to {last}"
+
+
+def _open_day(ingestion: Ingestion, delivery: Delivery) -> date | None:
+    """The newest event's day, where it was taken to be incomplete for want of a word about it."""
+    last, through = ingestion.last_day, ingestion.complete_through
+    if delivery.complete_through or delivery.retract or last is None or through is None:
+        return None
+    return last if last == through + timedelta(days=1) else None

@@ -1,0 +1,71 @@
+"""`features restore`: brings the content of an earlier version of a view's table back."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import click
+
+from transformations.cli.output import human_duration, json_option, print_json, progress, remark, say
+from transformations.insight.repository import read_repository, view_names
+from transformations.engine.base.settings import get_settings
+
+if TYPE_CHECKING:
+    from transformations.engine.tables.offline_tables import Run, TableVersion
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  features status user_visits                   lists the versions
+  features restore user_visits --version 12
+  features restore user_visits --version 12 --yes --json
+
+\b
+Nothing is removed: the old content becomes a new version, which wins in training and, once it is materialized, online.
+The next build takes in again what has come since the restored version; retract or correct first what must not return.
+"""
+)
+@click.argument("view", shell_complete=view_names)
+@click.option("--version", type=click.IntRange(min=0), required=True, help="The version whose content to bring back.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@json_option
+def restore(view: str, version: int, yes: bool, as_json: bool) -> None:
+    """Make VIEW's offline table read again as it did at an earlier version of the same definition."""
+    from transformations.engine.tables.offline_tables import OfflineTable
+    from transformations.engine.upkeep.restore import restorable
+    from transformations.engine.upkeep.restore import restore as restore_version
+
+    settings = get_settings()
+    (offered,) = read_repository(settings).select([view])
+    wanted, latest = restorable(OfflineTable(settings.offline_dir / view), offered.resolved, version)
+    remark(f"now:  {_described(latest)}")
+    remark(f"then: {_described(wanted)}")
+    if not yes:
+        click.confirm(f"Make {view} read as it did then?", abort=True, err=True)
+    with progress(f"Restoring {view}"):
+        run = restore_version(offered.resolved, settings, version)
+    if as_json:
+        print_json(asdict(run) if run else None)
+    else:
+        _print(run, view, version)
+
+
+def _described(version: TableVersion) -> str:
+    run = version.run
+    return f"version {version.version} ({run.kind}), complete through {run.complete_through}, {version.rows:,} rows"
+
+
+def _print(run: Run | None, view: str, version: int) -> None:
+    if run is None:
+        say(f"nothing to do: {view} reads as it did at version {version}")
+        return
+    newest = run.complete_through + timedelta(days=1)
+    took = human_duration(run.seconds)
+    say(f"{view} version {run.version} reads as version {version} did: {run.rows:,} rows written in {took}")
+    say(f"as-of {run.first_as_of} to {newest}; later rows stand at what was known then")
+    say("next:")
+    say(f"  features build {view}     takes in again what has come since")
+    say(f"  features status {view}    tells what brings it online")

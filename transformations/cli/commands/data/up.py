@@ -1,0 +1,151 @@
+"""`features up`: from delivered files to online lookups, each step printed as the command that one could type."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable, Iterator
+from graphlib import CycleError, TopologicalSorter
+from typing import TYPE_CHECKING
+
+import click
+
+from transformations.cli.output import console, remark, say
+from transformations.engine.base.errors import DataError
+from transformations.engine.base.settings import Settings, get_settings
+
+if TYPE_CHECKING:
+    from transformations.cli.steps import Step
+    from transformations.contracts import Contract
+
+_ROUNDS = 6  # build, apply and load each take one; see tests/transformations/cli/test_freshness.py
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  features up
+
+\b
+Where the files of a source are, its contract says; a * in the file's name stands for any text:
+  servers:
+    - { server: drop, type: local, path: deliveries/clicks-*.parquet, format: parquet }
+Files are ingested in the order of their names. What cannot be taken without your word (a correction, how far a source
+is complete, a change that takes features away) ends the command with its message: say it by the command of that step,
+then start again.
+"""
+)
+def up() -> None:
+    """Ingest what is delivered, build, apply and materialize: what there is to do, and nothing else.
+
+    Each command is printed as one could type it. Interrupt it at any moment: the next run goes on from there.
+    """
+    from transformations.cli.steps import alone, run
+
+    settings, terminal = get_settings(), console(stderr=False)
+    with alone(settings.data / ".up.lock", terminal) as lock:
+        done = bring_up(settings, lambda step: run(step, terminal, lock))
+    say("" if done else "nothing to do: what is delivered is online")
+
+
+def bring_up(settings: Settings, perform: Callable[[Step], object]) -> int:
+    """Perform every step that there is to do; how many there were. DataError where a source's files are wanting."""
+    done = 0
+    for step in _ingestions(settings):
+        perform(step)
+        done += 1
+    for _ in range(_ROUNDS):
+        steps = _next_steps(settings)
+        if not steps:
+            break
+        for step in steps:
+            perform(step)
+            done += 1
+    else:
+        raise DataError(f"there is something to do after {_ROUNDS} rounds still. See `features status`.")
+    _require_sources(settings)
+    return done
+
+
+def _ingestions(settings: Settings) -> Iterator[Step]:
+    """What is delivered and not ingested yet: sources before those that refer to them, files by name."""
+    from transformations.cli.steps import Step, typed_path
+    from transformations.engine.raw.zone import RawTable
+    from transformations.engine.base.storage import content_hash
+    from transformations.contracts.servers import delivered_files
+
+    for contract in _in_order(settings):
+        if contract.delivered is None:
+            continue
+        table = RawTable(contract, settings.raw_dir)
+        drops = table.snapshot().drops if table.exists() else ()
+        known = {drop.content_hash for drop in drops}
+        for file in delivered_files(contract.delivered, settings.project_root):
+            if content_hash(file) not in known:
+                yield Step(f"Ingest {contract.name}", "features", ("ingest", contract.name, typed_path(file)))
+
+
+def _in_order(settings: Settings) -> list[Contract]:
+    from transformations.contracts import contract_names, read_contract
+
+    contracts = {name: read_contract(name, settings.contracts) for name in contract_names(settings.contracts)}
+    refers = {name: {each.source for each in contract.references} for name, contract in contracts.items()}
+    try:
+        return [contracts[name] for name in TopologicalSorter(refers).static_order() if name in contracts]
+    except CycleError as error:
+        raise DataError(f"sources refer to each other in a circle: {' → '.join(error.args[1])}.") from None
+
+
+def _next_steps(settings: Settings) -> list[Step]:
+    """What `features status` would name, and what `features diff` shows beside it."""
+    from transformations.cli.commands.look.diff import read_changes
+    from transformations.insight.repository import read_repository, repository_folder
+    from transformations.cli.commands.look.status import freshness_of, next_commands, servable_from
+    from transformations.cli.steps import typed_path
+
+    repository = read_repository(settings)
+    chosen = repository.select([])
+    views = freshness_of(chosen, settings)
+    commands = [
+        command
+        for command in next_commands(views, servable_from(chosen, views), settings.now())
+        if not command.startswith("features ingest")
+    ]
+    changes = read_changes(settings)
+    apply = "feast -c feature_repo apply"
+    if changes.changes and not commands:
+        commands = [apply]
+    if apply in commands and changes.is_destructive:
+        raise DataError(
+            "to apply feature_repo/ takes something away from those who read it now: see `features diff`. "
+            f"If it is meant, run `{apply}`, then `features up` again."
+        )
+    folder = typed_path(repository_folder(settings))
+    return [_step(command, folder) for command in commands]
+
+
+def _step(command: str, folder: str) -> Step:
+    from transformations.cli.steps import Step
+
+    program, *arguments = shlex.split(command)
+    titles = {"build": "Compute the features", "apply": "Register them with Feast", "materialize": "Load Redis"}
+    title = next(words for word, words in titles.items() if word in arguments)
+    return Step(title, program, tuple(folder if word == "feature_repo" else word for word in arguments))
+
+
+def _require_sources(settings: Settings) -> None:
+    """Say which views wait for a source."""
+    from transformations.insight.freshness import State
+    from transformations.insight.repository import read_repository
+    from transformations.cli.commands.look.status import freshness_of
+
+    repository = read_repository(settings)
+    views = freshness_of(repository.select([]), settings)
+    if not views:
+        remark(f"{repository.folder.name}/ offers no view yet. `features new DOMAIN` writes a first one.")
+    waiting = [view for view in views if view.state in (State.SOURCE_MISSING, State.SOURCE_INCOMPLETE)]
+    if waiting:
+        wants = "\n".join(f"  {view.view}: {view.state.value}. Run `{view.command}`" for view in waiting)
+        raise DataError(
+            f"{len(waiting)} of {len(views)} views wait for a source. A contract says where files come in by "
+            f"`servers: [{{ server: drop, type: local, path: … }}]`; of these, none is there that would do:\n{wants}"
+        )

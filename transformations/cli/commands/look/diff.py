@@ -1,0 +1,141 @@
+"""`features diff`: what `feast apply` would change, in words, with who is touched and what a rebuild costs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
+
+import click
+
+from transformations.cli.output import human_duration, json_option, print_json, say
+from transformations.engine.base.settings import Settings, get_settings
+
+if TYPE_CHECKING:
+    from transformations.insight.changes import Change, Changes
+
+_DESTRUCTIVE = 3
+_MARKS = {"added": ("+", "green"), "changed": ("~", "yellow"), "removed": ("-", "red")}
+
+
+@dataclass(frozen=True)
+class Rebuild:
+    """A table that another computation makes obsolete. rows: those it holds; seconds: what its last full run took."""
+
+    view: str
+    rows: int | None
+    seconds: float | None
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  features diff
+  features diff --json | jq -r '.changes[] | select(.is_destructive) | .name'
+  features diff && feast -c feature_repo apply
+
+\b
+Exit code 3: a feature, view or service is removed, or a dtype or key changes, so that somebody's request would fail or
+mean something else. It is 0 for everything else, also where there is nothing to apply.
+"""
+)
+@json_option
+@click.pass_context
+def diff(ctx: click.Context, as_json: bool) -> None:
+    """Show what `feast apply` would change: features added, changed and removed, and what that means.
+
+    Compares feature_repo/ with Feast's registry by Feast's own plan, which it replaces for reading. Refuses a
+    service in which two values would have one name, as `feast plan` and `feast apply` do. Names the house rules that
+    are broken, which `make test` refuses.
+    """
+    from transformations.insight.house_rules import rules_broken_by_repository, say_broken
+    from transformations.insight.repository import read_contents
+
+    settings = get_settings()
+    changes = read_changes(settings)
+    rebuilds = rebuild_costs(changes.computed, settings)
+    rules = rules_broken_by_repository(read_contents(settings), settings.project_root)
+    if as_json:
+        rebuilt = [asdict(rebuild) for rebuild in rebuilds]
+        facts = {"rebuilt": rebuilt, "is_destructive": changes.is_destructive, "broken_rules": rules}
+        print_json(asdict(changes) | facts)
+    else:
+        _print(changes, rebuilds)
+        say_broken(rules)
+    ctx.exit(_DESTRUCTIVE if changes.is_destructive else 0)
+
+
+def read_changes(settings: Settings) -> Changes:
+    """Feast's plan of the repository against the registry, read."""
+    from transformations.insight.changes import changes_of
+    from transformations.insight.repository import open_store, read_contents
+    from transformations.stores.base.collisions import refuse_collisions
+
+    declared = read_contents(settings)
+    refuse_collisions(declared)
+    store = open_store(settings)
+    plan, _, _ = store.plan(declared)
+    return changes_of(plan, store.registry.list_feature_services(store.project, allow_cache=False))
+
+
+def rebuild_costs(computed: Mapping[str, str], settings: Settings) -> list[Rebuild]:
+    """What it costs to compute these views by these definitions; nothing where the table is of its definition already.
+
+    A table's rows and the time of its last full run tell what the next one takes; of a first one nothing is known.
+    """
+    from transformations.engine.tables.offline_tables import OfflineTable
+    from transformations.insight.freshness import table_rows
+
+    costs = []
+    for view, definition_hash in computed.items():
+        table = OfflineTable(settings.offline_dir / view)
+        runs = table.runs()
+        whole = [run.seconds for run in runs if run.kind in ("first load", "rebuild")]
+        if not runs:
+            costs.append(Rebuild(view, None, None))
+        elif runs[-1].definition_hash != definition_hash:
+            costs.append(Rebuild(view, table_rows(table), whole[-1]))
+    return costs
+
+
+def _print(changes: Changes, rebuilds: list[Rebuild]) -> None:
+    if not changes.changes:
+        say("nothing to apply: the registry has what feature_repo/ declares")
+        return
+    for change in changes.changes:
+        _print_change(change)
+    counts = [f"{sum(change.action == action for change in changes.changes)} {action}" for action in _MARKS]
+    say("\n" + ", ".join(counts))
+    for label, names in (("services touched", changes.touched_services), ("owners", changes.owners)):
+        if names:
+            say(f"{label}: {', '.join(names)}")
+    for service, features in changes.widened.items():
+        say(_widened(service, features))
+    for rebuild in rebuilds:
+        say(_cost(rebuild))
+    if changes.is_destructive:
+        say(click.style("destructive: somebody who reads it now would fail or read something else", fg="red"))
+    say("apply with: feast -c feature_repo apply")
+
+
+def _print_change(change: Change) -> None:
+    mark, color = _MARKS[change.action]
+    destructive = "  DESTRUCTIVE" if change.is_destructive else ""
+    say(click.style(f"{mark} {change.kind} {change.name}", fg=color, bold=change.is_destructive) + destructive)
+    for detail in change.details:
+        say(f"    {detail}")
+
+
+def _widened(service: str, features: Sequence[str]) -> str:
+    return (
+        f"widened: {service} lists whole views and so gets {', '.join(features)} as well; a model of it would be "
+        f"handed inputs that it was not trained on. Name the features of the version in use, VIEW[[…]], and give the "
+        f"wider list to a version of its own"
+    )
+
+
+def _cost(rebuild: Rebuild) -> str:
+    if rebuild.rows is None or rebuild.seconds is None:
+        return f"to build: {rebuild.view}, for the first time"
+    took = human_duration(rebuild.seconds)
+    return f"to rebuild: {rebuild.view}, {rebuild.rows:,} rows (the last full build took {took})"

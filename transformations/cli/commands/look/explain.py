@@ -1,0 +1,172 @@
+"""`features explain`: one value from its events over the run and row that carry it to what is online."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+import click
+
+from transformations.cli.output import json_option, print_json, print_table, remark, say
+from transformations.engine.base.errors import UsageError, nearest
+from transformations.engine.base.settings import Settings, get_settings
+from transformations.insight.asked import AT_HELP, asked_moment, parse_key, request_option
+from transformations.insight.moments import shown_moment
+
+if TYPE_CHECKING:
+    from transformations.insight.explained import Explained, Online, Row
+    from transformations.insight.explained_on_demand import Computed
+
+_UTC = "UTC"  # of a function's values: it may read views of several zones
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  features explain spend_sum_7d 42                          as it would be served now
+  features explain user_visits:spend_sum_7d 42 --at 2020-02-01T09:30:00Z
+  features explain topic_clicks_count_7d user_id=7,topic=animals --at 2020-02-01
+  features explain cart_vs_usual 42 --request '{"cart_value": 25.0}'
+"""
+)
+@click.argument("feature")
+@click.argument("key")
+@click.option("--at", "at", metavar="DAY|MOMENT", help=AT_HELP)
+@request_option
+@json_option
+def explain(feature: str, key: str, at: str | None, request: dict[str, object], as_json: bool) -> None:
+    """Show what is behind the value of FEATURE for KEY: events, run, row of the table, and the online value.
+
+    KEY is the value of the view's join key, or `column=value,column=value`. The events are today's, the row is the
+    one that training retrieval chooses at that moment, the online value is that of now. An on-demand feature is
+    explained by its function, the request's fields and each stored feature that it reads.
+    """
+    from transformations.insight.explained import Explained
+
+    found = explanation(feature, key, at, request, get_settings())
+    if as_json:
+        print_json(asdict(found))
+    elif isinstance(found, Explained):
+        _print(found)
+    else:
+        _print_computed(found)
+
+
+def explanation(
+    feature: str, key: str, at: str | None, request: Mapping[str, object], settings: Settings
+) -> Explained | Computed:
+    """Everything behind one value; UsageError for an unknown feature or key, DataError where nothing was ingested."""
+    from transformations.insight.explained import explain_stored
+    from transformations.insight.explained_on_demand import explain_computed
+    from transformations.insight.repository import read_contents, read_repository
+
+    offered = read_repository(settings).views
+    stored = {f"{name}:{each.name}": (view, each) for name, view in offered.items() for each in view.resolved.features}
+    views = read_contents(settings).on_demand_feature_views
+    computed = {f"{view.name}:{each.name}": (view, each.name) for view in views for each in view.features}
+    name = _chosen(feature, [*stored, *computed])
+    if name in computed:
+        return explain_computed(*computed[name], offered, key, at, request, settings)
+    if request:
+        raise UsageError(f"{name} is a stored feature, which reads nothing of a request. Leave --request out.")
+    view, declared = stored[name]
+    entity = parse_key(key, view.resolved.join_keys, view.resolved.name)
+    asked = asked_moment(at, settings, view.resolved.contract.timestamp_zone)
+    return explain_stored(view, declared, entity, asked, settings)
+
+
+def _chosen(feature: str, names: list[str]) -> str:
+    """The one of these `view:feature` that is meant, by its full or short name."""
+    matching = [name for name in names if feature in (name, name.partition(":")[2])]
+    if not matching:
+        short = {name.partition(":")[2] for name in names}
+        raise UsageError(f"no view computes a feature {feature!r}: {nearest(feature, short)}.")
+    if len(matching) > 1:
+        raise UsageError(f"{feature!r} is in several views. Write {' or '.join(matching)}.")
+    return matching[0]
+
+
+def _print_computed(found: Computed) -> None:
+    words = ", ".join(f"{name} {value}" for name, value in {**found.key, **found.request}.items())
+    say(click.style(f"{found.view}:{found.feature}", bold=True) + f" of {words}, at {_shown(found.moment, _UTC)}")
+    say(f"\n{found.function} of {', '.join(found.reads)}")
+    say(f"By definition: {_shown(found.value, _UTC)} {found.unit}")
+    say(f"Offline: {_shown(found.offline, _UTC)}")
+    if found.online is not None:
+        _print_value(found.online, _UTC)
+        _print_difference(found.online)
+    for each in found.inputs:
+        say("")
+        _print(each)
+    for text in found.remarks:
+        remark(text)
+
+
+def _print(found: Explained) -> None:
+    zone = found.timestamp_zone
+    words = ", ".join(f"{name} {value}" for name, value in found.key.items())
+    say(click.style(f"{found.view}:{found.feature}", bold=True) + f" of {words}, at {_shown(found.moment, zone)}")
+    say(
+        f"\nBy definition, as-of {found.as_of} ({found.zone}), {found.window}: {_shown(found.value, zone)} {found.unit}"
+    )
+    if found.events:
+        if found.more_events:
+            say(f"{found.more_events:,} older events, then:")
+        names = list(found.events[0])
+        print_table(names, [[_shown(event[name], zone) for name in names] for event in found.events])
+    else:
+        say("no event of this key lies in the window")
+    say("")
+    if found.chosen is None:
+        say("Offline: no row of this key at that moment")
+    else:
+        say(f"Offline, version {found.table_version} of the table: {_shown(found.chosen.value, zone)}")
+        headers = ["", "Value", "Event timestamp", "Created timestamp", "Run", "Since version", "Kind", "Code"]
+        rows = [("corrected", *_cells_of(each, zone)) for each in found.other_rows]
+        print_table(headers, [*rows, ("chosen", *_cells_of(found.chosen, zone))])
+    say("")
+    if found.online is not None:
+        _print_online(found.online, zone)
+    for text in found.remarks:
+        remark(text)
+
+
+def _print_online(online: Online, zone: str) -> None:
+    _print_value(online, zone)
+    event = "no row" if online.event_timestamp is None else f"the row of {_shown(online.event_timestamp, zone)}"
+    source = (
+        "never materialized" if online.loaded_end is None else f"materialized up to {_shown(online.loaded_end, zone)}"
+    )
+    version = "" if online.loaded_version is None else f" from version {online.loaded_version}"
+    say(f"{event}; {source}{version}")
+    _print_difference(online)
+
+
+def _print_value(online: Online, zone: str) -> None:
+    say(f"Online, at {_shown(online.moment, zone)}: {_shown(online.value, zone)} ({online.status})")
+
+
+def _print_difference(online: Online) -> None:
+    say(f"differs from training: {online.difference}" if online.difference else "as training has it at this moment")
+
+
+def _cells_of(row: Row, zone: str) -> tuple[object, ...]:
+    version = None if row.version is None else str(row.version)
+    run, code = (text and text[:8] for text in (row.run_id, row.code_revision))
+    return (
+        _shown(row.value, zone),
+        _shown(row.event_timestamp, zone),
+        _shown(row.created_timestamp, zone),
+        run,
+        version,
+        row.kind,
+        code,
+    )
+
+
+def _shown(value: object, zone: str) -> str:
+    if value is None:
+        return "null"
+    return shown_moment(value, zone) if isinstance(value, datetime) else str(value)

@@ -1,0 +1,70 @@
+"""`features runs`: the runs that wrote a view's offline table."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import UTC, timedelta
+from typing import TYPE_CHECKING
+
+import click
+
+from transformations.cli.output import human_duration, json_option, print_json, remark, say
+from transformations.engine.base.errors import UsageError, nearest
+from transformations.engine.base.settings import Settings, get_settings
+from transformations.insight.repository import view_names
+
+if TYPE_CHECKING:
+    from transformations.engine.tables.offline_tables import Run
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  features runs
+  features runs user_visits
+  features runs user_visits --json | jq '.[-1].definition_hash'
+"""
+)
+@click.argument("views", metavar="[VIEW]...", nargs=-1, shell_complete=view_names)
+@json_option
+def runs(views: Sequence[str], as_json: bool) -> None:
+    """List the runs that wrote the offline table of each VIEW, or of all, oldest first.
+
+    A run is one version of the table: what it covered, from which source versions, definition and code it came.
+    """
+    found = read_runs(get_settings(), views)
+    if as_json:
+        print_json([asdict(run) for run in found])
+    elif found:
+        for run in found:
+            _print(run)
+    else:
+        remark("no table has been built yet: features build")
+
+
+def read_runs(settings: Settings, views: Sequence[str] = ()) -> list[Run]:
+    """The runs of these views' tables (without any: of all), each table's oldest first."""
+    from transformations.engine.tables.offline_tables import OfflineTable
+
+    tables = [OfflineTable(folder) for folder in sorted(settings.offline_dir.glob("*"))]
+    built = {table.name: table for table in tables if table.exists()}
+    for view in views:
+        if view not in built:
+            raise UsageError(f"no table {view!r} has been built in {settings.offline_dir}: {nearest(view, built)}.")
+    return [run for name, table in built.items() if not views or name in views for run in table.runs()]
+
+
+def _print(run: Run) -> None:
+    newest = run.complete_through + timedelta(days=1)
+    started = run.started_at.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+    sources = ", ".join(f"{name} v{version}" for name, version in sorted(run.sources.items()))
+    title = click.style(f"{run.view} version {run.version}", bold=True)
+    kind = run.kind if run.restores is None else f"{run.kind} of version {run.restores}"
+    say(f"{title}: {kind}, {run.rows:,} rows in {human_duration(run.seconds)}, as-of {run.first_as_of} to {newest}")
+    late = f"{run.late_rows:,} late rows of {run.late_entities:,} entities"
+    say(f"  {started}, complete through {run.complete_through}, {late}")
+    say(f"  from {sources}; definition {run.definition_hash}, code {run.code_revision}")
+    counts = [f"{count:,} {what}" for what, count in run.counts.items() if count]
+    if counts:
+        say(f"  {', '.join(counts)}")

@@ -1,0 +1,136 @@
+"""`features vacuum`: removes what no version of a table refers to, and never a pinned version."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict
+from datetime import timedelta
+from functools import partial
+from typing import TYPE_CHECKING
+
+import click
+
+from transformations.cli.output import human_bytes, json_option, print_json, print_table, remark, say
+from transformations.engine.base.errors import ConflictError, UsageError, nearest
+from transformations.engine.base.settings import Settings, get_settings
+from transformations.insight.repository import view_names
+
+if TYPE_CHECKING:
+    from transformations.engine.raw.zone import RawTable
+    from transformations.engine.tables.offline_tables import OfflineTable
+    from transformations.engine.upkeep.vacuum import Vacuumed
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  features vacuum --dry-run
+  features vacuum user_visits --older-than 1
+  features vacuum --keep-versions 30 --yes            gives up what only older, unpinned versions refer to
+
+\b
+A killed build or ingestion leaves files that no version refers to; they are harmless, and this is what removes them.
+Every version is kept for ever unless --keep-versions says otherwise; training datasets pin the versions they came from.
+"""
+)
+@click.argument("views", metavar="[VIEW]...", nargs=-1, shell_complete=view_names)
+@click.option("--dry-run", is_flag=True, help="Remove nothing, tell what would be.")
+@click.option(
+    "--older-than",
+    type=click.FloatRange(min=0),
+    default=24.0,
+    show_default=True,
+    metavar="HOURS",
+    help="Spare what was written since; a run that is still going refers to its files last of all.",
+)
+@click.option(
+    "--keep-versions",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Give up versions older than the newest N, save pinned ones. [default: every version is kept]",
+)
+@click.option("--yes", is_flag=True, help="With --keep-versions: do not ask.")
+@json_option
+def vacuum(
+    views: Sequence[str], dry_run: bool, older_than: float, keep_versions: int | None, yes: bool, as_json: bool
+) -> None:
+    """Remove what nothing refers to from the offline table of each VIEW and its sources, or from all of them."""
+    from transformations.engine.upkeep.vacuum import vacuum_source, vacuum_table
+
+    settings = get_settings()
+    tables = _tables(views, settings)
+    sources = _sources(tables if views else None, settings)
+    age = timedelta(hours=older_than)
+
+    of_table = partial(vacuum_table, older_than=age, keep_versions=keep_versions)
+    if keep_versions is not None and not yes and not dry_run:
+        _ask([of_table(table, dry_run=True) for table in tables])
+    work = [partial(of_table, table, dry_run=dry_run) for table in tables]
+    work += [partial(vacuum_source, raw, older_than=age, dry_run=dry_run) for raw in sources]
+    found, busy = _done(work)
+    if as_json:
+        print_json([asdict(each) for each in found])
+    else:
+        _print(found, dry_run)
+    if busy:
+        raise busy[0]
+
+
+def _tables(views: Sequence[str], settings: Settings) -> list[OfflineTable]:
+    from transformations.engine.tables.offline_tables import OfflineTable
+
+    folders = {folder.name: folder for folder in sorted(settings.offline_dir.glob("*")) if folder.is_dir()}
+    for view in views:
+        if view not in folders:
+            raise UsageError(f"there is no table {view!r} in {settings.offline_dir}: {nearest(view, folders)}.")
+    return [OfflineTable(folder) for name, folder in folders.items() if not views or name in views]
+
+
+def _sources(tables: Iterable[OfflineTable] | None, settings: Settings) -> list[RawTable]:
+    """The raw tables that these offline tables came from; without any: all."""
+    from transformations.contracts import contract_names, read_contract
+    from transformations.engine.raw.zone import RawTable
+
+    names = set(contract_names(settings.contracts))
+    if tables is not None:
+        names &= {name for table in tables if (latest := table.latest()) for name in latest.run.sources}
+    ingested = [name for name in sorted(names) if (settings.raw_dir / name).is_dir()]
+    return [RawTable(read_contract(name, settings.contracts), settings.raw_dir) for name in ingested]
+
+
+def _ask(found: Sequence[Vacuumed]) -> None:
+    """Given-up versions cannot be had back."""
+    if giving_up := [each for each in found if each.given_up]:
+        for each in giving_up:
+            remark(f"{each.table}: gives up version {', '.join(map(str, each.given_up))}; it cannot be read again.")
+        click.confirm("Give them up?", abort=True, err=True)
+
+
+def _done(work: Sequence[Callable[[], Vacuumed]]) -> tuple[list[Vacuumed], list[ConflictError]]:
+    """Each table's part; one that is being written does not hold up the rest."""
+    found: list[Vacuumed] = []
+    busy: list[ConflictError] = []
+    for step in work:
+        try:
+            found.append(step())
+        except ConflictError as error:
+            busy.append(error)
+    for conflict in busy[1:]:
+        remark(f"Error: {conflict}")
+    return found, busy
+
+
+def _print(found: Sequence[Vacuumed], dry_run: bool) -> None:
+    if removed := [each for each in found if each.files]:
+        headers = ["Table", "Zone", "Would remove" if dry_run else "Removed files", "Size", "Versions given up"]
+        rows = [
+            (each.table, each.zone, each.files, human_bytes(each.size_bytes), ", ".join(map(str, each.given_up)))
+            for each in removed
+        ]
+        print_table(headers, rows)
+    else:
+        say(f"nothing to remove: no version was given up, and nothing else is left over in {len(found)} tables")
+    for each in found:
+        for held in each.held:
+            kept = f"{held.files:,} files, {human_bytes(held.size_bytes)}"
+            say(f"{each.table}: version {held.version} is pinned ({', '.join(held.reasons)}): {kept} stay for it")

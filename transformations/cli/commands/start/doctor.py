@@ -1,0 +1,207 @@
+"""`features doctor`: checks this machine, one line a check, each with the remedy."""
+
+import importlib.metadata
+import os
+import re
+import shutil
+import sqlite3
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Literal
+
+import click
+
+from transformations.cli.output import human_bytes, json_option, print_json, say
+from transformations.engine.base.errors import FeaturesError, ServiceUnavailableError
+from transformations.engine.base.settings import Settings, get_settings, mask_secrets, unknown_variables
+
+_MARKS = {
+    "ok": click.style("ok  ", fg="green"),
+    "warn": click.style("warn", fg="yellow"),
+    "fail": click.style("fail", fg="red"),
+}
+_FREE_BYTES_FAIL = 500 * 2**20
+_FREE_BYTES_WARN = 5 * 2**30
+
+
+@dataclass(frozen=True)
+class Check:
+    """What was looked at, how it stands, and what to do about it."""
+
+    name: str
+    status: Literal["ok", "warn", "fail"]
+    detail: str
+    remedy: str = ""
+    is_service: bool = False
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  features doctor
+  features doctor --json | jq -r '.[] | select(.status == "fail") | .remedy'
+"""
+)
+@json_option
+@click.pass_context
+def doctor(ctx: click.Context, as_json: bool) -> None:
+    """Check Python, packages, Java, Redis, registry, data folder and settings.
+
+    Changes nothing and starts nothing. Exits with 3 if something must be mended, with 4 if only a service is missing.
+    """
+    checks = list(run_checks())
+    if as_json:
+        print_json([asdict(check) for check in checks])
+    else:
+        for check in checks:
+            say(f"{_MARKS[check.status]}  {check.name:<10}  {check.detail}")
+            if check.remedy:
+                say(f"{'':18}→ {check.remedy}")
+    ctx.exit(exit_code(checks))
+
+
+def exit_code(checks: list[Check]) -> int:
+    """0 if nothing fails, 4 if only services do, else 3."""
+    failed = [check for check in checks if check.status == "fail"]
+    if not failed:
+        return 0
+    return 4 if all(check.is_service for check in failed) else 3
+
+
+def run_checks() -> Iterator[Check]:
+    """All checks in the order in which one would mend them; those after a broken setting cannot run."""
+    yield _python()
+    yield from _packages()
+    yield from _variables()
+    try:
+        settings = get_settings()
+    except FeaturesError as error:
+        yield Check("settings", "fail", str(error), "Correct the variable named above, or unset it.")
+        return
+    for check in _OF_SETTINGS:
+        yield check(settings)
+
+
+def _python() -> Check:
+    version = ".".join(map(str, sys.version_info[:3]))
+    if (3, 11) <= sys.version_info < (3, 14):
+        return Check("python", "ok", f"{version} ({sys.executable})")
+    return Check("python", "fail", f"{version} ({sys.executable})", "Use Python 3.11, 3.12 or 3.13: make clean install")
+
+
+def _packages() -> Iterator[Check]:
+    groups: dict[str, list[str]] = {}
+    for requirement in importlib.metadata.requires("feature-platform") or []:
+        name = re.match(r"[\w.-]+", requirement)
+        extra = re.search(r"extra == ['\"]([\w-]+)['\"]", requirement)
+        if name:
+            groups.setdefault(extra.group(1) if extra else "base", []).append(name.group())
+    complete = [group for group, names in groups.items() if all(map(_is_installed, names))]
+    yield Check("packages", "ok", f"installed: {', '.join(complete)}")
+    for group in groups.keys() - set(complete) - {"dev"}:
+        missing = ", ".join(name for name in groups[group] if not _is_installed(name))
+        if group == "base":
+            yield Check("packages", "fail", f"{missing} missing", "pip install feature-platform, or make install")
+        else:
+            remedy = f"If this machine is to do that work: pip install 'feature-platform[{group}]'"
+            yield Check("packages", "warn", f"without `{group}`: {missing} missing", remedy)
+
+
+def _variables() -> Iterator[Check]:
+    for variable, remedy in unknown_variables(os.environ):
+        yield Check("settings", "warn", f"no setting reads {variable}", f"{remedy[0].upper()}{remedy[1:]}")
+
+
+def _data(settings: Settings) -> Check:
+    folder = next(folder for folder in (settings.data, *settings.data.parents) if folder.exists())
+    if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
+        return Check("data", "fail", f"{folder} cannot be written", "Set FEATURES_DATA to a folder of yours.")
+    free = shutil.disk_usage(folder).free
+    detail = f"{settings.data}, {human_bytes(free)} free"
+    remedy = "Free some space, or set FEATURES_DATA to a folder on a larger disk."
+    if free < _FREE_BYTES_FAIL:
+        return Check("data", "fail", detail, remedy)
+    return Check("data", "warn", detail, remedy) if free < _FREE_BYTES_WARN else Check("data", "ok", detail)
+
+
+def _java(settings: Settings) -> Check:
+    from transformations.engine.compute.java import find_java
+
+    if not _is_installed("pyspark"):
+        return Check("java", "ok", "not needed: Spark is not installed")
+    try:
+        java = find_java(settings)
+    except FeaturesError as error:
+        is_service = isinstance(error, ServiceUnavailableError)
+        return Check("java", "fail", str(error), is_service=is_service)
+    except OSError as error:
+        return Check("java", "fail", f"the packaged runtime needs a folder in {settings.data}: {error}")
+    detail = f"{java.version} from {java.origin}"
+    if java.notes:
+        return Check("java", "warn", detail, f"{'; '.join(java.notes)}. Correct or unset it.")
+    return Check("java", "ok", detail)
+
+
+def _redis(settings: Settings) -> Check:
+    from transformations.local import redis as embedded
+
+    if settings.redis_url:
+        return _configured_redis(settings.redis_url.get_secret_value(), settings)
+    if server := embedded.status(settings):
+        return Check("redis", "ok", f"{server.version}, our own, process {server.process_id}, {server.keys:,} keys")
+    if embedded.is_embedded_installed():
+        return Check("redis", "ok", "our own, not running; it starts on first use")
+    remedy = "Set FEATURES_REDIS_URL=redis://host:6379/0, or: pip install 'feature-platform[local]'"
+    return Check("redis", "fail", "no URL is set and no server is installed", remedy)
+
+
+def _configured_redis(url: str, settings: Settings) -> Check:
+    from redis import Redis
+    from redis.exceptions import RedisError
+
+    wait = settings.redis_read_timeout_ms / 1000
+    address = mask_secrets(url)
+    try:
+        with Redis.from_url(url, socket_timeout=wait, socket_connect_timeout=wait, retry=None) as client:
+            client.ping()
+    except ValueError as error:
+        return Check("redis", "fail", f"{address} is no URL of Redis: {error}", "Correct FEATURES_REDIS_URL.")
+    except RedisError as error:
+        remedy = "Start that server, or correct FEATURES_REDIS_URL."
+        return Check("redis", "fail", f"{address} does not answer: {mask_secrets(str(error))}", remedy, is_service=True)
+    return Check("redis", "ok", f"{address} answers")
+
+
+def _registry(settings: Settings) -> Check:
+    from sqlalchemy import create_engine
+    from sqlalchemy.exc import SQLAlchemyError
+
+    from transformations.stores.registry import registry_url
+
+    try:
+        url = registry_url(settings)
+        if url.get_backend_name() == "sqlite" and url.database and not Path(url.database).exists():
+            return Check("registry", "ok", f"{url.database}, not made yet; `feast -c feature_repo apply` makes it")
+        with create_engine(url).connect():
+            pass
+    except FeaturesError as error:
+        return Check("registry", "fail", str(error))
+    except ImportError as error:
+        return Check("registry", "fail", f"its driver is missing: {error}", "Install the driver that the URL names.")
+    except (SQLAlchemyError, sqlite3.Error) as error:
+        first_line = mask_secrets(str(error).splitlines()[0])
+        return Check("registry", "fail", first_line, "Start that server, or correct FEATURES_REGISTRY_URL.", True)
+    return Check("registry", "ok", url.render_as_string(hide_password=True))
+
+
+_OF_SETTINGS: tuple[Callable[[Settings], Check], ...] = (_data, _java, _redis, _registry)
+
+
+def _is_installed(distribution: str) -> bool:
+    try:
+        importlib.metadata.version(distribution)
+    except importlib.metadata.PackageNotFoundError:
+        return False
+    return True

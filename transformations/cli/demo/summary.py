@@ -1,0 +1,96 @@
+"""The end of the demo: what was built, in which time, where it lies, and what to try next."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from transformations.cli.demo.lookup import SERVICE
+from transformations.cli.demo.training import dataset_path
+from transformations.cli.output import human_bytes, human_count, human_duration
+from transformations.contracts import read_contract
+from transformations.engine.base.settings import Settings
+from transformations.engine.raw.zone import RawTable
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from transformations.cli.demo.state import DemoState
+    from transformations.cli.steps import Finished
+
+
+def rows_of_steps(done: Sequence[Finished], state: DemoState, settings: Settings) -> Iterator[tuple[object, ...]]:
+    """One row a step: title, what is there now, rows, seconds."""
+    offline = [view.offline for view in state.views.values() if view.offline]
+    online = [view.online for view in state.views.values() if view.online]
+    outcome: dict[str, tuple[str, int | None]] = {
+        "build": ("offline tables", sum(each.rows for each in offline)),
+        "apply": (f"{len(state.views)} views", None),
+        "materialize": ("rows online", sum(each.rows for each in online)),
+        "training-frame": ("training rows", _dataset_rows(settings)),
+        "lookup": ("equal to training", None),
+    }
+    for finished in done:
+        words = finished.step.arguments
+        if words[0] == "ingest":
+            contract = read_contract(words[1], settings.contracts)
+            now: tuple[str, int | None] = ("raw rows", RawTable(contract, settings.raw_dir).snapshot().rows)
+        else:
+            now = next(found for word, found in outcome.items() if word in words)
+        yield finished.step.title, *now, "there already" if finished.is_skipped else human_duration(finished.seconds)
+
+
+def places(settings: Settings) -> Iterator[tuple[object, ...]]:
+    """Where everything lies, with its size."""
+    folders = {
+        "raw zone": settings.raw_dir,
+        "offline tables": settings.offline_dir,
+        "training frame": dataset_path(settings),
+        "registry": settings.registry_path,
+        "Redis": settings.redis_dir,
+    }
+    for what, path in folders.items():
+        if path.exists():
+            yield what, path, human_bytes(_size(path))
+
+
+def next_steps(feast: str, features: str, repository: str, moment: str) -> list[tuple[str, str]]:
+    """What to try next, as one could type or paste it."""
+    entities = '{"household_id": [1, 2], "basket_value": [25.0, 80.0]}'
+    by_http = f"""FEATURES_CLOCK={moment} {feast} -c {repository} serve -h 127.0.0.1
+curl -s http://127.0.0.1:6566/get-online-features -H 'Content-Type: application/json' \\
+  -d '{{"feature_service": "{SERVICE}", "entities": {entities}}}'"""
+    training = f"""import pandas as pd; from feast import FeatureStore
+store = FeatureStore(repo_path="{repository}"); service = store.get_feature_service("{SERVICE}")
+spine = pd.DataFrame({entities})
+spine["event_timestamp"] = pd.to_datetime(["2017-06-01", "2017-12-01"], utc=True)
+store.get_historical_features(entity_df=spine, features=service).to_df()"""
+    lookup = """rows = [{"household_id": 1, "basket_value": 25.0}]
+store.get_online_features(features=service, entity_rows=rows).to_dict()"""
+    return [
+        ("Look at owners, lineage and features in a browser", f"{feast} -c {repository} ui -h 127.0.0.1"),
+        ("Serve features by HTTP, and ask for two households", by_http),
+        ("A training frame in Python", training),
+        ("An online lookup in Python", lookup),
+        ("Everything else", f"{features} --help"),
+    ]
+
+
+def _dataset_rows(settings: Settings) -> int:
+    import pyarrow.parquet as pq
+
+    return int(pq.read_metadata(dataset_path(settings)).num_rows)
+
+
+def _size(path: Path) -> int:
+    files = [path] if path.is_file() else [file for file in path.rglob("*") if file.is_file()]
+    return sum(file.stat().st_size for file in files)
+
+
+def verdict(done: Sequence[Finished]) -> str:
+    """What this run did, in a line; the lookups always run, as the proof of the rest."""
+    ran = [finished for finished in done if not finished.is_skipped]
+    took = human_duration(sum(finished.seconds for finished in ran))
+    if len(ran) == 1:
+        return f"nothing to do: everything was there already, and online equals training ({took})"
+    return f"{human_count(len(ran))} of {human_count(len(done))} commands ran, {took}"

@@ -1,0 +1,61 @@
+"""Data contracts: one YAML file a source, in the Open Data Contract Standard v3.1, and their reader.
+
+The reader imports nothing else of this project, so that everything else may import it.
+"""
+
+from functools import lru_cache
+from pathlib import Path
+
+from transformations.contracts.model import (
+    DTYPES,
+    EVENT_YEARS,
+    Column,
+    Contract,
+    ContractError,
+    CsvDialect,
+    Delivery,
+    FileForm,
+    Reference,
+    nearest,
+)
+
+__all__ = [
+    "DTYPES",
+    "EVENT_YEARS",
+    "Column",
+    "Contract",
+    "ContractError",
+    "CsvDialect",
+    "Delivery",
+    "FileForm",
+    "Reference",
+    "contract_names",
+    "read_contract",
+]
+
+FOLDER = Path(__file__).parents[2] / "validation" / "contracts"
+
+
+def read_contract(name: str, folder: Path | None = None) -> Contract:
+    """The contract of a source, from `<folder>/<name>.yaml`; read again only when the file has changed."""
+    path = (folder or FOLDER) / f"{name}.yaml"
+    try:
+        modified = path.stat().st_mtime_ns
+    except OSError:
+        raise ContractError(
+            f"{path.parent}: no contract for a source {name!r}; {nearest(name, contract_names(folder))}. "
+            f"Write its first version with `features contract draft FILE --name {name} --write`."
+        ) from None
+    return _read(path, modified)
+
+
+def contract_names(folder: Path | None = None) -> tuple[str, ...]:
+    """The sources that have a contract, in alphabetical order."""
+    return tuple(sorted(path.stem for path in (folder or FOLDER).glob("*.yaml")))
+
+
+@lru_cache(maxsize=256)
+def _read(path: Path, _modified: int) -> Contract:
+    from transformations.contracts.odcs import contract_of_file
+
+    return contract_of_file(path)

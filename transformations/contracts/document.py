@@ -1,0 +1,133 @@
+"""A YAML document whose every part knows its own place, so that every complaint can name file, key and remedy."""
+
+import re
+from collections.abc import Hashable, Iterator, Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+from typing import TypeVar
+
+import yaml
+
+from transformations.contracts.model import ContractError
+
+FILL_IN = "FILL IN"  # what a drafted contract leaves to its author
+
+Value = TypeVar("Value")
+
+
+@dataclass(frozen=True)
+class Node:
+    """A mapping of the document, with the key path that leads to it."""
+
+    file: str
+    place: str
+    values: Mapping[str, object]
+
+    def error(self, key: str, problem: str) -> ContractError:
+        """`events.yaml: schema[0].properties[2].logicalType 'int' …`; the caller's `problem` ends with the remedy."""
+        return ContractError(f"{self.file}: {self.at(key)} {problem}")
+
+    def at(self, key: str) -> str:
+        """The key's path from the top of the document."""
+        return f"{self.place}.{key}" if self.place else key
+
+    def text(self, key: str, meaning: str) -> str:
+        """A required text; `meaning` tells an author who left it out what belongs there."""
+        value = self.values.get(key)
+        if not isinstance(value, str) or not value.strip():
+            found = "is missing" if value is None else f"is {value!r}, not a text"
+            raise self.error(key, f"{found}. Write {meaning}{_quote_hint(value)}.")
+        return " ".join(value.split())
+
+    def optional(self, key: str, kind: type[Value], meaning: str) -> Value | None:
+        """A value of that kind, or None where the key is absent."""
+        value = self.values.get(key)
+        if value is None or (isinstance(value, kind) and not (kind is int and isinstance(value, bool))):
+            return value
+        raise self.error(key, f"is {value!r}. Write {meaning}.")
+
+    def number(self, key: str) -> float | None:
+        """A number, or None where the key is absent."""
+        value = self.values.get(key)
+        if value is None or (isinstance(value, int | float) and not isinstance(value, bool)):
+            return value
+        raise self.error(key, f"is {value!r}. Write a number.")
+
+    def children(self, key: str) -> Iterator["Node"]:
+        """The mappings of a list under `key`; none where it is absent."""
+        entries = self.values.get(key)
+        if entries is None:
+            return
+        if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
+            raise self.error(key, "is no list of mappings. Write one entry per `- ` line.")
+        for number, entry in enumerate(entries):
+            yield Node(self.file, f"{self.at(key)}[{number}]", entry)
+
+    def child(self, key: str, meaning: str) -> "Node":
+        """The required mapping under `key`."""
+        entry = self.values.get(key)
+        if not isinstance(entry, dict):
+            raise self.error(key, f"is missing. Write {meaning}.")
+        return Node(self.file, self.at(key), entry)
+
+    def custom(self, known: tuple[str, ...]) -> "Node":
+        """The customProperties as one mapping.
+
+        The standard leaves their names free, so others are another tool's. One that is nearly ours is a mistake, except
+        where its entry names the vendor.
+        """
+        found: dict[str, object] = {}
+        for entry in self.children("customProperties"):
+            name = entry.text("property", "the property's name")
+            if name not in known and "vendor" not in entry.values and (meant := _near(name, known)):
+                raise entry.error(
+                    "property",
+                    f"{name!r} is not known; did you mean {meant!r}? Correct it, or name its tool (vendor: …).",
+                )
+            if "value" not in entry.values:
+                raise entry.error("value", f"of {name!r} is missing. Write it, or leave the property out.")
+            if name in found:
+                raise entry.error("property", f"{name!r} stands twice. Keep one.")
+            found[name] = entry.values.get("value")
+        return Node(self.file, self.at("customProperties"), found)
+
+
+def _near(name: str, known: tuple[str, ...]) -> str | None:
+    """The one of our names that was probably meant: case, - and _ do not count."""
+    plain = {re.sub(r"[\W_]", "", each).lower(): each for each in known}
+    guess = get_close_matches(re.sub(r"[\W_]", "", name).lower(), plain, n=1, cutoff=0.7)
+    return plain[guess[0]] if guess else None
+
+
+def read_document(path: Path) -> Node:
+    """The document's top mapping; ContractError where the file is no YAML mapping or says one key twice."""
+    try:
+        document = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark
+        place = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
+        raise ContractError(f"{path.name}: {place}{error.problem or error}. Correct the YAML there.") from None
+    if not isinstance(document, dict):
+        raise ContractError(
+            f"{path.name}: is no YAML mapping. Write a contract with `features contract draft FILE --name {path.stem}`."
+        )
+    return Node(path.name, "", document)
+
+
+class _Loader(yaml.SafeLoader):
+    """SafeLoader that refuses what plain YAML lets pass: the same key twice, of which the last would silently win."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, object]:
+        """Build the mapping of a node whose keys are all different."""
+        seen: set[object] = set()
+        for key_node, _ in node.value:
+            key = self.construct_object(key_node, deep=True)
+            if key in seen:
+                raise yaml.MarkedYAMLError(problem=f"the key {key!r} stands twice", problem_mark=key_node.start_mark)
+            seen.add(key)
+        return super().construct_mapping(node, deep=deep)
+
+
+def _quote_hint(value: object) -> str:
+    return f', in quotes: "{value}"' if isinstance(value, int | float) else ""

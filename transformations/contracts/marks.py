@@ -1,0 +1,50 @@
+"""The marks that a drafted contract leaves to its author, all of them, each with its line."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import yaml
+
+from transformations.contracts.document import FILL_IN
+from transformations.contracts.model import ContractError
+
+
+def refuse_open_marks(path: Path) -> None:
+    """ContractError that lists every value which still says FILL IN; a comment that says so is none."""
+    text = path.read_text(encoding="utf-8")
+    if FILL_IN not in text or (top := yaml.compose(text, Loader=yaml.SafeLoader)) is None:
+        return
+    lines = text.splitlines()
+    marks = [f"  line {line}: {place}{_asked(lines[line - 1])}" for line, place in _marks(top, "")]
+    if len(marks) == 1:
+        raise ContractError(f"{path.name}: one mark still says {FILL_IN!r}. Fill it in:\n{marks[0]}")
+    if marks:
+        listed = "\n".join(marks)
+        raise ContractError(f"{path.name}: {len(marks)} marks still say {FILL_IN!r}. Fill them in:\n{listed}")
+
+
+def _marks(node: yaml.Node, place: str) -> Iterator[tuple[int, str]]:
+    """The line and the place of each, in the order of the file."""
+    if isinstance(node, yaml.ScalarNode):
+        if FILL_IN in node.value:
+            yield node.start_mark.line + 1, place
+    elif isinstance(node, yaml.SequenceNode):
+        for number, entry in enumerate(node.value):
+            yield from _marks(entry, f"{place}[{_name(entry) or number}]")
+    elif isinstance(node, yaml.MappingNode):
+        for key, value in node.value:
+            yield from _marks(value, f"{place}.{key.value}" if place else str(key.value))
+
+
+def _name(entry: yaml.Node) -> str | None:
+    """What an entry of a list is called: a column's name, a property's."""
+    if not isinstance(entry, yaml.MappingNode):
+        return None
+    named = {key.value: value.value for key, value in entry.value if isinstance(value, yaml.ScalarNode)}
+    name = named.get("name", named.get("property"))
+    return None if name is None or FILL_IN in name else str(name)
+
+
+def _asked(line: str) -> str:
+    """What the comment beside the mark asks for."""
+    return f"  ({line.rpartition('# ')[2].strip()})" if "# " in line else ""

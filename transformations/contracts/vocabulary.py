@@ -1,0 +1,199 @@
+"""The keys that may stand in a contract, level by level; a key that nobody would read is refused with the nearest.
+
+A key of the standard is either read, or documentation that no check depends on, or it promises what we would not hold
+anyone to, and is refused with what to write in its place. Properties of our own stand under `customProperties`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from transformations.contracts.document import Node
+from transformations.contracts.model import nearest
+
+SOURCE_PROPERTIES = (
+    "eventTime",
+    "timestampZone",
+    "businessDayZone",
+    "validFrom",
+    "delivery",
+    "csv",
+    "nullTokens",
+    "ignoredColumns",
+    "headerCase",
+    "futureAllowed",
+    "supersedesAllowed",
+)
+COLUMN_PROPERTIES = ("unit", "strptime", "decimalSeparator", "thousandsSeparator")
+REFERENCE_PROPERTIES = ("missingAllowed",)
+_HOMES = {
+    SOURCE_PROPERTIES: "schema[0].customProperties",
+    COLUMN_PROPERTIES: "schema[0].properties[…].customProperties",
+    REFERENCE_PROPERTIES: "relationships[…].customProperties",
+}
+
+
+@dataclass(frozen=True)
+class Level:
+    """One kind of mapping: its keys in one text, and the kinds of mappings below some of them.
+
+    refused: standard keys that we would not check, with the remedy. meant: words of other tools, with ours.
+    own: the properties of ours that its customProperties may hold.
+    """
+
+    words: str
+    parts: Mapping[str, Level] = field(default_factory=dict)
+    refused: Mapping[str, str] = field(default_factory=dict)
+    meant: Mapping[str, str] = field(default_factory=dict)
+    own: tuple[str, ...] = ()
+
+    @property
+    def keys(self) -> list[str]:
+        """The keys that may stand here."""
+        return self.words.split()
+
+
+def refuse_unknown(document: Node) -> None:
+    """Hold every key of the document against the vocabulary; ContractError for the first that nobody would read."""
+    _refuse(document, CONTRACT)
+
+
+def _refuse(node: Node, level: Level) -> None:
+    for key, value in node.values.items():
+        if not isinstance(key, str):
+            raise node.error(repr(key), f"is no text. Put it in quotes, or remove it; {nearest(str(key), level.keys)}.")
+        if remedy := level.refused.get(key):
+            raise node.error(key, f"would not be checked. {remedy}")
+        if key not in level.keys:
+            raise node.error(key, f"is unknown. {_meant(key, level)}")
+        for part in _mappings(node, key, value):
+            if key == "quality":
+                _refuse_rule(part, level)
+            elif key in level.parts:
+                _refuse(part, level.parts[key])
+    if "customProperties" in level.keys:
+        _refuse_misplaced(node, level)
+
+
+def _refuse_rule(rule: Node, level: Level) -> None:
+    is_text = rule.values.get("type") == "text"
+    if not is_text and level is not _COLUMN:
+        raise rule.error("metric", "would not be checked: rules hold for a column. Move it there, or use type: text.")
+    _refuse(rule, _WORDS if is_text else _QUALITY)
+
+
+def _mappings(node: Node, key: str, value: object) -> list[Node]:
+    """The mappings under a key that holds one or a list; of another shape, the reader has its own word."""
+    if isinstance(value, dict):
+        return [Node(node.file, node.at(key), value)]
+    entries = value if isinstance(value, list) else []
+    return [
+        Node(node.file, f"{node.at(key)}[{number}]", entry)
+        for number, entry in enumerate(entries)
+        if isinstance(entry, dict)
+    ]
+
+
+def _meant(key: str, level: Level) -> str:
+    if remedy := level.meant.get(key):
+        return remedy
+    for names, home in _HOMES.items():
+        if key in names:
+            return f"Write it in {home}, as `- {{ property: {key}, value: … }}`."
+    hint = nearest(key, level.keys)
+    return f"{hint[0].upper()}{hint[1:]}. What belongs to another tool goes under customProperties."
+
+
+def _refuse_misplaced(node: Node, level: Level) -> None:
+    for entry in node.children("customProperties"):
+        for names, home in _HOMES.items():
+            if names is not level.own and entry.values.get("property") in names:
+                raise entry.error("property", f"{entry.values['property']!r} belongs to {home}.")
+    node.custom(level.own)
+
+
+_PROPERTY = Level("id property value description vendor")
+_LINK = Level("id url type description")
+_COMMON = {"customProperties": _PROPERTY, "authoritativeDefinitions": _LINK}
+_QUALITY = Level(
+    "id name type description metric mustBe arguments dimension severity businessImpact method unit tags "
+    "schedule scheduler authoritativeDefinitions customProperties",
+    parts={**_COMMON, "arguments": Level("validValues")},
+    refused=dict.fromkeys(
+        (
+            *("rule", "query", "engine", "implementation", "mustNotBe", "mustBeGreaterThan", "mustBeGreaterOrEqualTo"),
+            *("mustBeLessThan", "mustBeLessOrEqualTo", "mustBeBetween", "mustNotBeBetween"),
+        ),
+        "Use metric: invalidValues with mustBe: 0, or say it in words with type: text.",
+    ),
+)
+_WORDS = Level(
+    "id name type description dimension severity businessImpact method tags schedule scheduler "
+    "authoritativeDefinitions customProperties",
+    parts=_COMMON,
+    refused=dict.fromkeys(
+        ("metric", "mustBe", "arguments", *_QUALITY.refused), "Beside type: text, only words count. Leave it out."
+    ),
+)
+_REFERENCE = Level(
+    "id type description from to customProperties", parts={"customProperties": _PROPERTY}, own=REFERENCE_PROPERTIES
+)
+_COLUMN = Level(
+    "id name businessName physicalName logicalType physicalType logicalTypeOptions description required unique "
+    "primaryKey primaryKeyPosition partitioned partitionKeyPosition semanticType classification criticalDataElement "
+    "encryptedName transformSourceObjects transformLogic transformDescription examples deprecated synonyms tags "
+    "authoritativeDefinitions relationships quality customProperties",
+    parts={**_COMMON, "relationships": _REFERENCE},
+    refused={
+        "enum": "Write quality: [{ metric: invalidValues, mustBe: 0, arguments: { validValues: […] } }].",
+        "items": "Lists are no column of ours. Leave it out.",
+        "properties": "Nested columns are none of ours. Leave it out.",
+    },
+    meant={
+        **dict.fromkeys(("type", "dtype"), "Write logicalType."),
+        **dict.fromkeys(("key", "isKey", "primary_key"), "Write primaryKey: true."),
+        **dict.fromkeys(("null", "nullable", "optional", "notNull"), "Write required: true where no null may come."),
+        **dict.fromkeys(("minimum", "maximum", "min", "max"), "Write logicalTypeOptions: { minimum: …, maximum: … }."),
+        "format": "Write customProperties: [{ property: strptime, value: … }].",
+    },
+    own=COLUMN_PROPERTIES,
+)
+_SOURCE = Level(
+    "id name businessName physicalName logicalType physicalType description dataGranularityDescription properties "
+    "relationships quality context deprecated synonyms tags authoritativeDefinitions customProperties",
+    parts={**_COMMON, "properties": _COLUMN, "relationships": _REFERENCE},
+    meant={
+        **dict.fromkeys(
+            ("key", "keys", "primaryKey", "primary_key", "unique"),
+            "Mark each column of the key with primaryKey: true and its primaryKeyPosition.",
+        ),
+        **dict.fromkeys(("columns", "fields"), "Write properties."),
+    },
+    own=SOURCE_PROPERTIES,
+)
+_MEMBER = Level(
+    "id username name description role dateIn dateOut replacedByUsername tags customProperties authoritativeDefinitions"
+)
+CONTRACT = Level(
+    "apiVersion kind id name version status tenant domain dataProduct description team schema servers support price "
+    "roles slaDefaultElement slaProperties context tags authoritativeDefinitions customProperties contractCreatedTs",
+    parts={
+        **_COMMON,
+        "description": Level("purpose usage limitations authoritativeDefinitions customProperties", parts=_COMMON),
+        "team": Level(
+            "id name description members tags customProperties authoritativeDefinitions",
+            parts={**_COMMON, "members": _MEMBER},
+            meant={"owner": "Write name: the team that answers for the source."},
+        ),
+        "schema": _SOURCE,
+        "support": Level("id channel url description tool scope invitationUrl customProperties"),
+        "price": Level("id priceAmount priceCurrency priceUnit"),
+        "roles": Level("id role description access firstLevelApprovers secondLevelApprovers customProperties"),
+        "slaProperties": Level(
+            "id property value valueExt unit element driver description scheduler schedule customProperties "
+            "authoritativeDefinitions"
+        ),
+    },
+    meant={"owner": "Write team: { name: … }.", **dict.fromkeys(("properties", "columns"), "Write it in schema[0].")},
+)

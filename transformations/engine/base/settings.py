@@ -1,0 +1,291 @@
+"""Every setting of the platform in one typed class, each overridable by an environment variable FEATURES_<NAME>.
+
+The class is its own documentation: `features config` prints name, value, origin and meaning from it, and the README's
+table is generated from it. Nothing else in the platform reads FEATURES_* variables or the wall clock.
+"""
+
+import json
+import os
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import lru_cache
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
+
+from transformations.engine.base.errors import UsageError, nearest
+
+PREFIX = "FEATURES_"
+
+
+def find_project_root() -> Path:
+    """The checkout this package runs from, else the nearest folder upwards with a feature repository, else here."""
+    checkout = Path(__file__).resolve().parents[3]
+    if (checkout / "feature_repo").is_dir():
+        return checkout
+    here = Path.cwd()
+    holders = (folder for folder in (here, *here.parents) if (folder / "feature_repo" / "feature_store.yaml").is_file())
+    return next(holders, here)
+
+
+def mask_secrets(text: str) -> str:
+    """The same text without passwords: those of URLs (`redis://user:***@host`) and of `password=…` parameters."""
+    text = re.sub(r"(://[^:@/\s]*):[^\s]*@", r"\1:***@", text)
+    return re.sub(r"(?i)\b([\w.-]*(?:password|passwd|secret|token)[\w.-]*=)[^,;&\s]+", r"\1***", text)
+
+
+def _absolute(path: Path) -> Path:
+    return path.expanduser().resolve()
+
+
+def _utc(instant: datetime) -> datetime:
+    return instant.astimezone(UTC) if instant.tzinfo else instant.replace(tzinfo=UTC)
+
+
+def _parse_object(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    parsed = json.loads(value)
+    if not isinstance(parsed, dict):
+        raise ValueError("not a JSON object")
+    return {key: entry if isinstance(entry, str) else json.dumps(entry) for key, entry in parsed.items()}
+
+
+_AbsolutePath = Annotated[Path, AfterValidator(_absolute)]
+
+
+class Settings(BaseSettings):
+    """What a deployment can change; every field has a default that works on a bare machine.
+
+    Paths are absolute, all times UTC. An empty variable counts as unset. Build it with `get_settings()`;
+    constructing it directly (`Settings(data=…)`) is for tests.
+    """
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, env_ignore_empty=True, frozen=True, extra="forbid")
+
+    data: _AbsolutePath = Field(
+        default_factory=lambda: find_project_root() / "data",
+        description="Folder of everything that is computed: raw zone, offline tables, datasets, registry, Redis",
+        examples=["/var/lib/features"],
+    )
+    contracts: _AbsolutePath = Field(
+        default_factory=lambda: Path(__file__).resolve().parents[3] / "validation" / "contracts",
+        description="Folder of the data contracts, one YAML file a source",
+        examples=["/etc/features/contracts"],
+    )
+    registry_url: str | None = Field(
+        None,
+        description="SQLAlchemy URL of Feast's registry; unset: the SQLite file `registry.db` in the data folder",
+        examples=["postgresql+psycopg://user:password@host/registry"],
+    )
+    redis_url: SecretStr | None = Field(
+        None,
+        description="URL of the online store; unset: a Redis of our own, where the `local` extra is installed",
+        examples=["rediss://user:password@host:6379/0"],
+    )
+    redis_read_timeout_ms: int = Field(
+        250, gt=0, description="Longest wait for Redis in an online lookup, in milliseconds", examples=["250"]
+    )
+    redis_write_timeout_ms: int = Field(
+        5_000,
+        gt=0,
+        description="Longest wait for Redis in a write or a maintenance command, in milliseconds",
+        examples=["5000"],
+    )
+    java_home: _AbsolutePath | None = Field(
+        None,
+        description="Java (17 or newer) for Spark; unset: JAVA_HOME, then `java` on PATH, then the `local` extra's own",
+        examples=["/usr/lib/jvm/java-17"],
+    )
+    spark_master: str = Field("local[*]", min_length=1, description="Spark master URL", examples=["spark://host:7077"])
+    spark_conf: Annotated[dict[str, str], NoDecode, BeforeValidator(_parse_object)] = Field(
+        default_factory=dict,
+        description="Further `spark.*` settings, as one JSON object",
+        examples=['{"spark.sql.shuffle.partitions": "16"}'],
+    )
+    spark_driver_memory: str = Field(
+        "4g", pattern=r"(?i)^\d+[kmgt]b?$", description="Memory of the Spark driver", examples=["4g"]
+    )
+    offline_threads: int | None = Field(
+        None, gt=0, description="Threads of a training retrieval; unset: one a core", examples=["8"]
+    )
+    offline_memory_limit: str | None = Field(
+        None,
+        pattern=r"(?i)^\d+(\.\d+)?\s*([kmgt]i?b|%)$",
+        description="Memory of a training retrieval before it spills to disk; unset: DuckDB's own limit",
+        examples=["8GB"],
+    )
+    offline_spill: _AbsolutePath | None = Field(
+        None, description="Folder where a training retrieval spills; unset: a temporary one", examples=["/mnt/scratch"]
+    )
+    clock: Annotated[datetime, AfterValidator(_utc)] | None = Field(
+        None,
+        description="The present moment, for replaying history (without an offset: UTC); unset: the wall clock",
+        examples=["2017-06-01T12:00:00Z"],
+    )
+    nullable_dtypes: bool = Field(
+        False,
+        description="Training frames with pandas' nullable dtypes (Int64, boolean) in place of NumPy's",
+        examples=["true"],
+    )
+    parity_tolerance: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="Share of compared values that may be skewed before `features parity` fails",
+        examples=["0.001"],
+    )
+    debug: bool = Field(False, description="Show the full stack trace of an error", examples=["1"])
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Arguments, then the environment; no .env file, so that nothing depends on the working directory."""
+        return init_settings, env_settings
+
+    @property
+    def project_root(self) -> Path:
+        """The folder that holds `feature_repo/`."""
+        return find_project_root()
+
+    @property
+    def raw_dir(self) -> Path:
+        """The raw zone: one table a source."""
+        return self.data / "raw"
+
+    @property
+    def offline_dir(self) -> Path:
+        """The offline tables: one a feature view."""
+        return self.data / "offline"
+
+    @property
+    def datasets_dir(self) -> Path:
+        """Pinned training datasets."""
+        return self.data / "datasets"
+
+    @property
+    def spark_dir(self) -> Path:
+        """Spark's scratch space and log."""
+        return self.data / "spark"
+
+    @property
+    def redis_dir(self) -> Path:
+        """The embedded Redis: its socket, log and append-only file."""
+        return self.data / "redis"
+
+    @property
+    def registry_path(self) -> Path:
+        """The SQLite registry, used unless `registry_url` is set."""
+        return self.data / "registry.db"
+
+    def now(self) -> datetime:
+        """The present moment: `clock` where it is set, else the wall clock; aware, in UTC."""
+        return self.clock or datetime.now(UTC)
+
+
+class _SettingsReader:
+    """`get_settings()`: the settings of this environment, read again only when a FEATURES_* variable has changed."""
+
+    def __call__(self) -> Settings:
+        """Read, or return the same object as before; UsageError names a variable whose value cannot be used."""
+        return _read(feature_variables(os.environ), find_project_root())
+
+    def cache_clear(self) -> None:
+        """Forget what was read."""
+        _read.cache_clear()
+
+
+get_settings = _SettingsReader()
+
+
+def present_moment() -> datetime:
+    """`get_settings().now()` at the price of one variable: an online lookup asks for it at each request."""
+    return get_settings().now() if os.environ.get(f"{PREFIX}CLOCK") else datetime.now(UTC)
+
+
+def feature_variables(environ: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
+    """The FEATURES_* variables of an environment, upper-cased, in order; empty ones count as unset."""
+    found = ((name.upper(), value) for name, value in environ.items() if name[: len(PREFIX)].upper() == PREFIX)
+    return tuple(sorted((name, value) for name, value in found if value))
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One field of Settings as a person reads it: paths inside the project are relative, passwords are masked."""
+
+    name: str
+    variable: str
+    value: str | None
+    origin: Literal["default", "environment"]
+    default: str | None
+    description: str
+    example: str
+
+
+def explain(settings: Settings) -> Iterator[Setting]:
+    """Each setting with its value, where that came from, its default and its meaning, in the order of the class."""
+    given = {variable for variable, _ in feature_variables(os.environ)}
+    for name, field in Settings.model_fields.items():
+        variable = PREFIX + name.upper()
+        yield Setting(
+            name=name,
+            variable=variable,
+            value=_shown(getattr(settings, name)),
+            origin="environment" if variable in given else "default",
+            default=_shown(field.get_default(call_default_factory=True, validated_data={})),
+            description=field.description or "",
+            example=str(field.examples[0]) if field.examples else "",
+        )
+
+
+def unknown_variables(environ: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """The FEATURES_* variables that no setting reads, each with the remedy: the nearest name, and all names."""
+    known = [PREFIX + name.upper() for name in Settings.model_fields]
+    return ((variable, nearest(variable, known)) for variable, _ in feature_variables(environ) if variable not in known)
+
+
+@lru_cache(maxsize=32)
+def _read(_variables: tuple[tuple[str, str], ...], _root: Path) -> Settings:
+    try:
+        return Settings()
+    except ValidationError as error:
+        raise UsageError("\n".join(_complaint(dict(problem)) for problem in error.errors())) from None
+
+
+def _complaint(problem: Mapping[str, Any]) -> str:
+    name = str(problem["loc"][0])
+    field = Settings.model_fields[name]
+    value = mask_secrets(str(problem["input"]))
+    reason = str(problem["msg"]).removeprefix("Value error, ").removeprefix("Input ")
+    example = f", such as {field.examples[0]}" if field.examples else ""
+    return f"{PREFIX}{name.upper()}={value}: {reason}{example}. {field.description}. Change the variable or unset it."
+
+
+def _shown(value: object) -> str | None:
+    match value:
+        case None:
+            return None
+        case SecretStr():
+            return mask_secrets(value.get_secret_value())
+        case Path():
+            root = find_project_root()
+            return value.relative_to(root).as_posix() if value.is_relative_to(root) and value != root else str(value)
+        case dict():
+            hidden = re.compile(r"(?i)password|secret|token|access\.key|credential")
+            return json.dumps({key: "***" if hidden.search(key) else entry for key, entry in value.items()})
+        case datetime():
+            return value.isoformat()
+        case bool():
+            return str(value).lower()
+        case _:
+            return mask_secrets(str(value))

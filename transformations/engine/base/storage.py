@@ -1,0 +1,280 @@
+"""Where files are touched: content hashes, locks, and Delta commits of Parquet files. Local folders for now.
+
+Everything that would differ on object storage belongs here.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote, urlsplit
+from urllib.request import url2pathname
+from uuid import uuid4
+
+from transformations.engine.base.errors import ConflictError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from deltalake import DeltaTable
+
+LOCK_WAIT_SECONDS = 60.0
+UNFINISHED = ".unfinished"
+"""How the name of a file ends until it is whole."""
+
+# Versions are pins: the log is never cleaned up, whatever its age.
+_KEEP_LOG: Mapping[str, str | None] = {
+    "delta.logRetentionDuration": "interval 36500 days",
+    "delta.enableExpiredLogCleanup": "false",
+}
+
+
+@dataclass(frozen=True)
+class NewFile:
+    """A finished Parquet file that no version refers to yet: path relative to its table, `bounds` as (min, max).
+
+    Bounds are statistics in Delta's own forms: numbers, or ISO 8601 UTC instants of milliseconds.
+    """
+
+    path: str
+    size: int
+    rows: int
+    bounds: Mapping[str, tuple[int | str, int | str]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Commit:
+    """One published version with what its writer recorded."""
+
+    version: int
+    record: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class StoredFile:
+    """A file that is there: absolute path, bytes, last change (seconds since the epoch)."""
+
+    path: Path
+    size: int
+    modified: float
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What one published version refers to: files relative to its table, with their bytes, and when it was published
+    (seconds since the epoch, by the writer's clock).
+    """
+
+    version: int
+    files: Mapping[str, int]
+    published: float
+
+
+def content_hash(path: Path) -> str:
+    """SHA-256 of a file's bytes, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@contextmanager
+def exclusive(lock: Path, subject: str, wait_seconds: float = LOCK_WAIT_SECONDS) -> Iterator[None]:
+    """Hold `lock` against every other process; it ends with the process, however that ends.
+
+    Waits for a holder so long, then raises ConflictError that names it.
+    """
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    with lock.open("a+") as file:
+        deadline = time.monotonic() + wait_seconds
+        while not _try_lock(file.fileno()):
+            if time.monotonic() >= deadline:
+                file.seek(0)
+                raise ConflictError(
+                    f"{subject}: process {file.read().strip() or 'unknown'} is writing it and was not done after "
+                    f"{wait_seconds:.0f} s. Nothing was published; repeat the command when it is done."
+                )
+            time.sleep(0.05)
+        file.truncate(0)
+        file.write(str(os.getpid()))
+        file.flush()
+        yield
+
+
+def is_table(folder: Path) -> bool:
+    """Whether the folder holds a Delta table with a published version."""
+    return any((folder / "_delta_log").glob("*.json"))
+
+
+def open_table(folder: Path, version: int | None = None) -> DeltaTable:
+    """The Delta table in a folder, at its newest version or a given one."""
+    from deltalake import DeltaTable
+
+    return DeltaTable(str(folder), version=version)
+
+
+def file_paths(table: DeltaTable) -> list[str]:
+    """The files of the table's version, relative to its folder.
+
+    `DeltaTable.file_uris()` (delta-rs 1.6) leaves the folder's own part percent-encoded, so that a file below a folder
+    with a blank in its name is not found.
+    """
+    import pyarrow as pa
+
+    encoded: list[str] = pa.table(table.get_add_actions(flatten=True))["path"].to_pylist()
+    return [unquote(path) for path in encoded]
+
+
+def contents(folder: Path) -> Iterator[Contents]:
+    """What every published version refers to, oldest first."""
+    files: dict[str, int] = {}
+    for entry in _log_entries(folder):
+        published = 0.0
+        for action in _actions(entry):
+            match action:
+                case {"add": {"path": path, "size": size}}:
+                    files[unquote(path)] = size
+                case {"remove": {"path": path}}:
+                    files.pop(unquote(path), None)
+                case {"commitInfo": {"timestamp": millis}}:
+                    published = millis / 1000
+        yield Contents(int(entry.stem), dict(files), published)
+
+
+def commits(table: DeltaTable, record_key: str) -> tuple[Commit, ...]:
+    """The commits up to the table's version that carry a record under this key, oldest first.
+
+    Read from the log itself: `DeltaTable.history()` (delta-rs 1.6) numbers the newest commit there is with the version
+    that the table was opened at, which is wrong for an older version and while another writer commits.
+    """
+    folder = Path(url2pathname(urlsplit(table.table_uri).path))
+    found = ((int(entry.stem), _commit_info(entry)) for entry in _log_entries(folder))
+    return tuple(
+        Commit(version, json.loads(info[record_key]))
+        for version, info in found
+        if version <= table.version() and record_key in info
+    )
+
+
+def publish(
+    folder: Path,
+    schema: pa.Schema,
+    files: Sequence[NewFile],
+    record_key: str,
+    record: Mapping[str, Any],
+    sequence: int,
+    replace_all: bool = False,
+) -> int:
+    """Append finished files to the table in a folder, which is created if need be, as one commit; returns its version.
+
+    replace_all: the files become the table's whole content, under a new schema; earlier versions stay readable.
+    `sequence` numbers the commits of this record key: of two writers with the same number one wins, and the other
+    raises ConflictError and has published nothing.
+    """
+    from deltalake import CommitProperties, Schema, Transaction
+    from deltalake.exceptions import CommitFailedError, DeltaError
+    from deltalake.transaction import AddAction, create_table_with_add_actions
+
+    moment = int(time.time() * 1000)
+    actions = [AddAction(file.path, file.size, {}, moment, True, _statistics(file)) for file in files]
+    properties = CommitProperties(
+        custom_metadata={record_key: json.dumps(record)}, app_transactions=[Transaction(record_key, sequence)]
+    )
+    existed = is_table(folder)
+    delta_schema = Schema.from_arrow(schema)
+    try:
+        if existed:
+            table = open_table(folder)
+            if (table.transaction_version(record_key) or 0) >= sequence:
+                raise CommitFailedError("the number is taken")
+            mode = "overwrite" if replace_all else "append"
+            table.create_write_transaction([*actions], mode, delta_schema, commit_properties=properties)
+        else:
+            folder.mkdir(parents=True, exist_ok=True)
+            create_table_with_add_actions(
+                str(folder), delta_schema, actions, configuration=_KEEP_LOG, commit_properties=properties
+            )
+    except (CommitFailedError, DeltaError) as error:
+        if isinstance(error, CommitFailedError) or (not existed and is_table(folder)):
+            raise ConflictError(
+                f"{folder.name}: another writer published first. Nothing was published by this one; repeat the command."
+            ) from error
+        raise
+    return next(
+        commit.version for commit in reversed(commits(open_table(folder), record_key)) if commit.record == record
+    )
+
+
+def add_columns(folder: Path, columns: Sequence[pa.Field]) -> None:
+    """Give a table further columns, null in every row it has; the table's content stays."""
+    from deltalake import Field
+
+    open_table(folder).alter.add_columns([Field.from_arrow(column) for column in columns])
+
+
+def discard(folder: Path) -> None:
+    """Remove a folder that no version refers to, all at once for readers; what cannot be removed is harmless."""
+    gone = folder.with_name(f"gone={uuid4().hex}")
+    with suppress(OSError):
+        folder.rename(gone)
+    shutil.rmtree(gone, ignore_errors=True)
+
+
+def remove(files: Sequence[StoredFile]) -> None:
+    """Remove files that no version refers to."""
+    for file in files:
+        file.path.unlink(missing_ok=True)
+
+
+def files_below(folder: Path) -> list[StoredFile]:
+    """All files in a folder and its folders, hidden ones too, by name."""
+    return [_stored(path) for path in sorted(folder.rglob("*")) if path.is_file()]
+
+
+def unfinished_commits(folder: Path) -> list[StoredFile]:
+    """What a killed writer left in a table's log: a commit under a name of its own, before it was published."""
+    log = folder / "_delta_log"
+    return [_stored(path) for path in sorted([*log.glob("*.tmp"), *log.glob("*.json#*")])]
+
+
+def replace_text(path: Path, text: str) -> None:
+    """Write a whole small file: a reader sees the old text or the new, whenever this process ends."""
+    unfinished = path.with_name(f".{path.name}.{uuid4().hex}{UNFINISHED}")
+    unfinished.write_text(text, encoding="utf-8")
+    unfinished.replace(path)
+
+
+def _stored(path: Path) -> StoredFile:
+    facts = path.stat()
+    return StoredFile(path, facts.st_size, facts.st_mtime)
+
+
+def _log_entries(folder: Path) -> list[Path]:
+    return sorted((folder / "_delta_log").glob("[0-9]" * 20 + ".json"))
+
+
+def _actions(log_entry: Path) -> Iterator[Mapping[str, Any]]:
+    return (json.loads(line) for line in log_entry.read_text(encoding="utf-8").splitlines() if line)
+
+
+def _commit_info(log_entry: Path) -> Mapping[str, Any]:
+    return next((action["commitInfo"] for action in _actions(log_entry) if "commitInfo" in action), {})
+
+
+def _try_lock(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _statistics(file: NewFile) -> str:
+    lows, highs = ({name: bound[end] for name, bound in file.bounds.items()} for end in (0, 1))
+    return json.dumps({"numRecords": file.rows, "minValues": lows, "maxValues": highs})

@@ -1,0 +1,239 @@
+"""What was known when: the law of knowledge time, and the drops of a view's sources in the order of their ingestion.
+
+The law. Let the drops of all sources of a view be numbered 1, 2, … by their knowledge time k: when a drop was ingested,
+each a microsecond after the one before at least. Let f(d) be the drop from which on business day d is complete, once
+every source had been ingested. What day d holds after drop i, under the attributes that were looked up then, is
+
+    X(d, i) = the rows of day d in the raw zone after drop max(i, f(d)):
+
+all that came up to the completion of a day counts as on time, whenever that was; whatever changes the day afterwards (a
+late row, a correction, a retraction, a changed record of a looked-up source) counts from its own drop on. The value
+as-of day D that is served at a moment t, from D's availability e(D) on, is the definition's over
+
+    X(d, i) for all d < D, with i the newest drop of which k ≤ t.
+
+So a table holds, of each key: the values as-of D as known at e(D), with created = event_timestamp = e(D); and for each
+later drop that changes them, what is no longer true asserted anew, with created = max(e(D), k), and a microsecond after
+the row that it replaces where that is not later (a drop that comes between a day's completion and its availability).
+Nothing here depends on when, how often or under which earlier definitions a table was built: a first load, a rebuild, a
+backfill of earlier days and a build after each drop give the same reading, as corrected (the newest created wins) and
+as served at any moment (of the rows created by then). Restores, and days that were complete by mistake, apart: a table
+goes on to tell what it served.
+
+            day 1   day 2   day 3       drop 1 brings day 1, with a sale of 10; drop 2 brings day 2 and a late sale of
+    drop 1    10                        5 for day 1; drop 3 corrects the 10 to 7, and brings day 3.
+    drop 2    +5      0                 The lifetime's sum: as-of 2 (10, on time), (15, from k2), (12, from k3);
+    drop 3    →7      0       0         as-of 3 (15 if k2 ≤ e(3), else 10 on time and 15 from k2), (12, from k3); …
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+import numpy.typing as npt
+
+from transformations.contracts import Contract
+from transformations.engine.base.business_days import (
+    day_number,
+    day_of_number,
+    days_of_instants,
+    instant_to_micros,
+    start_of_day,
+    starts_of_days,
+)
+from transformations.engine.raw.zone import Drop, RawSnapshot
+from transformations.engine.vocabulary.resolution import Resolved
+
+Int64s = npt.NDArray[np.int64]
+
+SINCE, UNTIL = "_since", "_until"
+"""The columns of events that tell from which drop on a version of an event is known, and until which (exclusive)."""
+ALWAYS = 0
+FOREVER = 1_000_000_000
+
+
+@dataclass(frozen=True)
+class Timeline:
+    """The drops of a view's sources, numbered from 1 by knowledge time.
+
+    known: the knowledge time of each, microseconds UTC, ascending. numbers: by source and drop number, the drop's
+    number here. late: those that may change a day completed before them. through, completing: ascending days, and the
+    drop by which all days up to each were complete; where `is_endless` every day is complete once it has ended. begins:
+    the first drop by which every source had been ingested.
+    """
+
+    resolved: Resolved
+    known: Int64s
+    numbers: Mapping[str, Mapping[int, int]]
+    late: frozenset[int]
+    through: Int64s
+    completing: Int64s
+    begins: int
+    is_endless: bool
+
+    def completed_by(self, days: Int64s) -> Int64s:
+        """f(d) of business days (numbers); `FOREVER` where a day is not complete yet."""
+        if self.is_endless:
+            if not days.size:
+                return days
+            first, last = int(days.min()), int(days.max())
+            ends = starts_of_days(first + 1, last + 1, self.resolved.zone)
+            by = np.searchsorted(self.known, ends, side="left")[days - first]
+            return np.maximum(by, self.begins)
+        drops = np.append(self.completing, FOREVER)
+        by = drops[np.searchsorted(self.through, days, side="left")]
+        return np.maximum(by, self.begins, dtype=np.int64)
+
+    def births(self, first: int, last: int) -> Int64s:
+        """Of as-of days `first`..`last` (ascending with them): the newest drop that their on-time row may know of."""
+        delay = int(self.resolved.definition.available_after.total_seconds() * 1_000_000)
+        available = starts_of_days(first, last, self.resolved.zone) + delay
+        seen = np.searchsorted(self.known, available, side="right")
+        return np.minimum(seen, self.completed_by(np.arange(first - 1, last, dtype=np.int64)))
+
+    def moments(self, drops: Int64s) -> Int64s:
+        """Knowledge times of drops; that of `ALWAYS` is before all others."""
+        return np.append(np.iinfo(np.int64).min, self.known)[drops]
+
+    def first_unknown_to(self, versions: Mapping[str, int], snapshots: Mapping[str, RawSnapshot]) -> int:
+        """The first drop that came after these versions of the sources; `FOREVER` where there is none.
+
+        Where a clock went back between two sources that is not the last known one: from it on all is replayed anew.
+        """
+        new = (
+            self.numbers[name][drop.number]
+            for name, snapshot in snapshots.items()
+            for drop in snapshot.drops
+            if drop.version > versions[name]
+        )
+        return min(new, default=FOREVER)
+
+    def first_stage(self, first_day: int, new_from: int) -> int:
+        """The first drop that a run has to replay: one that the table does not know, or that a row as-of the run's
+        first day, on time, must not know of.
+        """
+        return min(new_from, int(self.births(first_day, first_day)[0]) + 1)
+
+    def replays(self, first_day: int | None, new_from: int = FOREVER) -> bool:
+        """Whether a run that begins as-of that day has anything to replay."""
+        begin = ALWAYS if first_day is None else self.first_stage(first_day, new_from)
+        return any(number >= begin for number in self.late)
+
+    def last_complete_before_late(self) -> int:
+        """The last business day that was complete before any late drop came."""
+        newest = max(self.late)
+        if self.is_endless:
+            return int(days_of_instants(self.known[newest - 1 : newest], self.resolved.zone)[0])
+        before = int(np.searchsorted(self.completing, newest, side="left"))
+        return int(self.through[before - 1]) if before else -FOREVER
+
+    def versions_before(self, number: int, snapshots: Mapping[str, RawSnapshot]) -> dict[str, int]:
+        """The version of each source after all drops before this one, its first at least."""
+        return {
+            name: max(
+                (drop.version for drop in snapshot.drops if self.numbers[name][drop.number] < number),
+                default=snapshot.drops[0].version,
+            )
+            for name, snapshot in snapshots.items()
+        }
+
+    def since(self, source: str) -> list[tuple[int, int]]:
+        """Of a source's drops the number here; of a looked-up source `ALWAYS` where a drop changed no complete day."""
+        is_own = source == self.resolved.contract.name
+        return [
+            (drop, number if is_own or number in self.late else ALWAYS) for drop, number in self.numbers[source].items()
+        ]
+
+
+def timeline(resolved: Resolved, snapshots: Mapping[str, RawSnapshot]) -> Timeline:
+    """The drops of the view's sources as these snapshots have them."""
+    drops = sorted(
+        ((known, name, drop) for name, snapshot in snapshots.items() for known, drop in _known(snapshot)),
+        key=lambda each: each[:2],
+    )
+    numbers: dict[str, dict[int, int]] = {name: {} for name in snapshots}
+    complete: list[tuple[int, int]] = []
+    for number, (_, name, drop) in enumerate(drops, 1):
+        numbers[name][drop.number] = number
+        if name == resolved.contract.name:
+            _complete(complete, drop, number)
+    begins = max(min(of_source.values()) for of_source in numbers.values())
+    found = Timeline(
+        resolved,
+        _strictly([known for known, _, _ in drops]),
+        numbers,
+        frozenset(),
+        np.array([day for day, _ in complete], dtype=np.int64),
+        np.array([number for _, number in complete], dtype=np.int64),
+        begins,
+        resolved.contract.event_time is None,
+    )
+    return Timeline(**{**vars(found), "late": frozenset(_late(found, snapshots))})
+
+
+def _known(snapshot: RawSnapshot) -> Iterator[tuple[int, Drop]]:
+    """Each drop with the time of its ingestion, which never goes back within a source."""
+    newest = np.iinfo(np.int64).min
+    for drop in snapshot.drops:
+        newest = max(instant_to_micros(drop.ingested_at), newest + 1)
+        yield newest, drop
+
+
+def _strictly(ascending: list[int]) -> Int64s:
+    """The same, each at least one more than the one before."""
+    places = np.arange(len(ascending), dtype=np.int64)
+    later: Int64s = np.maximum.accumulate(np.array(ascending, dtype=np.int64) - places) + places
+    return later
+
+
+def _complete(complete: list[tuple[int, int]], drop: Drop, number: int) -> None:
+    """Take in what a drop says of completeness: further days, or that some are complete no longer."""
+    day = -FOREVER if drop.complete_through is None else day_number(drop.complete_through)
+    by = number
+    while complete and complete[-1][0] > day:
+        _, by = complete.pop()
+    if drop.complete_through is not None and (not complete or complete[-1][0] < day):
+        complete.append((day, by))
+
+
+def _late(found: Timeline, snapshots: Mapping[str, RawSnapshot]) -> Iterator[int]:
+    """The drops that may change a day that was complete before them, by what the raw zone says of their files."""
+    resolved = found.resolved
+    for name, snapshot in snapshots.items():
+        is_own = name == resolved.contract.name
+        contract = resolved.contract if is_own else resolved.lookups[name]
+        first_days = _first_days(snapshot)
+        for drop in snapshot.drops:
+            number = found.numbers[name][drop.number]
+            if number <= found.begins or drop.number not in first_days:
+                continue
+            since = _changes_from(drop, contract, first_days[drop.number])
+            if (drop.supersedes and is_own) or since < _complete_until(found, number):
+                yield number
+
+
+def _first_days(snapshot: RawSnapshot) -> dict[int, int]:
+    days: dict[int, int] = {}
+    for part in snapshot.parts:
+        days[part.drop] = min(part.first_day, days.get(part.drop, part.first_day))
+    return days
+
+
+def _changes_from(drop: Drop, contract: Contract, first_day: int) -> datetime:
+    """No event before this moment reads otherwise because of the drop (superseded rows of the source itself aside)."""
+    started = start_of_day(day_of_number(first_day), contract.business_day_zone)
+    return started if drop.valid_from is None or drop.retracts else max(drop.valid_from, started)
+
+
+def _complete_until(found: Timeline, number: int) -> datetime:
+    """The end of the last business day that was complete before a drop."""
+    zone = found.resolved.zone
+    if found.is_endless:
+        return datetime.fromtimestamp(0, UTC) + timedelta(microseconds=int(found.known[number - 1]))
+    before = int(np.searchsorted(found.completing, number, side="left"))
+    if before == 0:
+        return datetime.min.replace(tzinfo=UTC)
+    return start_of_day(day_of_number(int(found.through[before - 1]) + 1), zone)

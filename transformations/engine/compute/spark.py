@@ -1,0 +1,119 @@
+"""The Spark session: local by default, a cluster by settings, the same job either way.
+
+On a cluster, executors get our packages from the driver. Their Python needs the libraries of the `batch` extra, at the
+driver's own path or at the one that `spark.pyspark.python` names, and the data folder must be theirs under the same
+path.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from transformations.engine.base.errors import ServiceUnavailableError
+from transformations.engine.base.settings import Settings
+from transformations.engine.compute.shipping import zipped_packages
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame, SparkSession
+
+# The C allocator gives large arrays back to the system at once, and the next one pays for its pages again: sweeps of a
+# million events spend a third of their time on that. Workers keep what they have, as a bucket follows a bucket.
+_KEEP_MEMORY = {
+    "spark.executorEnv.MALLOC_MMAP_MAX_": "0",
+    "spark.executorEnv.MALLOC_TRIM_THRESHOLD_": str(16 * 2**30),
+    "spark.executorEnv.MALLOC_TOP_PAD_": str(64 * 2**20),
+    "spark.executorEnv.ARROW_DEFAULT_MEMORY_POOL": "system",
+}
+_GLOB_CHARACTERS = re.compile(r"[{}\[\]*?\\]")
+_PARTITIONS = "spark.sql.shuffle.partitions"
+_QUIET = Path(__file__).with_name("log4j2.properties")
+
+
+def spark_session(settings: Settings, report: Callable[[str], None] = lambda _: None) -> SparkSession:
+    """The running session, or a new one: UTC, Arrow, this interpreter for the workers; a local one on loopback only.
+
+    `FEATURES_SPARK_MASTER` and `FEATURES_SPARK_CONF` (JSON of `spark.*` settings) override the defaults.
+    Raises ServiceUnavailableError where no Java of version 17 or newer is to be had.
+    """
+    from pyspark.sql import SparkSession
+
+    running = SparkSession.getActiveSession()
+    if running is not None:
+        return running
+    report("starting Spark")
+    from transformations.engine.compute.java import ensure_java
+
+    os.environ["JAVA_HOME"] = str(ensure_java())
+    os.environ["PYSPARK_DRIVER_PYTHON"] = sys.executable
+    os.environ["PYSPARK_PYTHON"] = settings.spark_conf.get("spark.pyspark.python", sys.executable)
+    builder = SparkSession.builder.appName("features").master(settings.spark_master)
+    for name, value in (_defaults(settings) | dict(settings.spark_conf)).items():
+        builder = builder.config(name, value)
+    settings.spark_dir.mkdir(parents=True, exist_ok=True)
+    log = settings.spark_dir / "spark.log"
+    try:
+        with _stderr_into(log):
+            session = builder.getOrCreate()
+    except Exception as error:
+        raise ServiceUnavailableError(f"Spark did not start ({error}). What Java said is in {log}.") from error
+    session.sparkContext.setLogLevel("ERROR")
+    if _PARTITIONS not in settings.spark_conf:
+        # Spark's own default of 200 makes a run with a handful of late events ten times as long on a small machine.
+        session.conf.set(_PARTITIONS, str(session.sparkContext.defaultParallelism))
+    if not _is_local(settings):
+        session.sparkContext.addPyFile(str(zipped_packages(settings.spark_dir)))
+    return session
+
+
+def parquet_rows(spark: SparkSession, schema: str, files: Sequence[str]) -> DataFrame:
+    """The rows of these files, by Spark's DDL of their columns.
+
+    Spark takes a path for a pattern: of a data folder called `data[1]` it would read the files of `data1`.
+    """
+    return spark.read.schema(schema).parquet(*(_GLOB_CHARACTERS.sub(r"\\\g<0>", file) for file in files))
+
+
+def _is_local(settings: Settings) -> bool:
+    """Whether driver and workers are processes of one machine and one installation."""
+    return settings.spark_master.startswith("local")
+
+
+@contextmanager
+def _stderr_into(log: Path) -> Iterator[None]:
+    """Let a process started meanwhile write its standard error to a file: Java greets with lines nobody asked for."""
+    sys.stderr.flush()
+    kept = os.dup(2)
+    with log.open("ab") as file:
+        os.dup2(file.fileno(), 2)
+        try:
+            yield
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
+
+
+def _defaults(settings: Settings) -> dict[str, str]:
+    quiet = f"-Dlog4j2.configurationFile={_QUIET.as_uri()}"
+    defaults = _KEEP_MEMORY | {
+        "spark.sql.session.timeZone": "UTC",
+        "spark.sql.execution.arrow.maxRecordsPerBatch": "100000",
+        "spark.sql.adaptive.enabled": "false",  # the engine sets the number of partitions from the number of events
+        "spark.ui.enabled": "false",
+        "spark.ui.showConsoleProgress": "false",
+        "spark.driver.memory": settings.spark_driver_memory,
+        "spark.driver.extraJavaOptions": quiet,
+    }
+    if _is_local(settings):
+        defaults |= {
+            "spark.driver.bindAddress": "127.0.0.1",
+            "spark.driver.host": "127.0.0.1",
+            "spark.local.dir": str(settings.spark_dir),
+            "spark.sql.warehouse.dir": str(settings.spark_dir / "warehouse"),
+        }
+    return defaults

@@ -1,0 +1,102 @@
+"""Days that turn out not to be complete: what a table holds as-of later days becomes what held as-of the last one.
+
+Rows as-of days that nobody has delivered say what no events would mean: zeros. They stay in the table, where they were
+served, and online, where the newest row wins; so each is asserted anew with the values of its entity as-of the day
+after the last complete one, which is what a table reads at those moments that was never built further. Days delivered
+later are computed as ever; what lies beyond them is held to the newest of them in turn.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from datetime import date, datetime, timedelta
+from time import perf_counter
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from transformations.engine.base.business_days import start_of_day
+from transformations.engine.base.settings import Settings
+from transformations.engine.compute.job import BucketWork, Folders, buckets_for, write_buckets
+from transformations.engine.compute.sources import stored_packets
+from transformations.engine.compute.spark import spark_session
+from transformations.engine.identity.code_revision import code_revision
+from transformations.engine.tables.offline_tables import EVENT_TIMESTAMP, OfflineTable, Run, TableVersion, table_schema
+from transformations.engine.upkeep.restore import restored_rows
+from transformations.engine.vocabulary.resolution import Resolved
+
+TAKEN_BACK = "taken back"
+_MICROSECOND = timedelta(microseconds=1)
+
+
+def take_back(
+    resolved: Resolved,
+    settings: Settings,
+    table: OfflineTable,
+    through: date,
+    known: datetime,
+    report: Callable[[str], None],
+) -> Run | None:
+    """Publish the table as complete through that day and no further; None where it holds nothing beyond, or did so.
+
+    known: since when the later days are known not to be complete; the rows are created then, or right after what they
+    replace.
+    """
+    latest = table.latest()
+    if latest is None or latest.written_through <= through:
+        return None
+    if latest.run.kind == TAKEN_BACK and latest.run.complete_through == through:
+        return None
+    return _performed(resolved, settings, table, latest, through, known, report)
+
+
+def _performed(
+    resolved: Resolved,
+    settings: Settings,
+    table: OfflineTable,
+    latest: TableVersion,
+    through: date,
+    known: datetime,
+    report: Callable[[str], None],
+) -> Run:
+    started, clock = settings.now(), perf_counter()
+    created = max(known, latest.run.last_created + _MICROSECOND)
+    until = start_of_day(through + timedelta(days=1), resolved.zone) + resolved.definition.available_after
+    spark = spark_session(settings, report)
+    run_id = uuid.uuid4().hex
+    buckets = buckets_for(latest.rows, spark.sparkContext.defaultParallelism)
+    stored = stored_packets(spark, resolved, latest.files, "stored", buckets)
+    folders = Folders(table.path, table.path / f"run={run_id}", None)
+    report(f"taking back what lies after {through}")
+    files = write_buckets(_holding(resolved, until, created), stored, buckets, folders).files
+    run = replace(
+        latest.run,
+        version=-1,
+        run_id=run_id,
+        kind=TAKEN_BACK,
+        started_at=started,
+        seconds=round(perf_counter() - clock, 3),
+        rows=sum(file.rows for file in files),
+        code_revision=code_revision(),
+        complete_through=through,
+        complete_until=until,
+        last_created=created if files else latest.run.last_created,
+        late_entities=0,
+        late_rows=0,
+        counts={},
+        carry=latest.run.carry if latest.run.complete_through == through else None,
+        restores=None,
+    )
+    return table.publish(files, table_schema(resolved), run, after=latest.version, replace_all=False)
+
+
+def _holding(resolved: Resolved, until: datetime, created: datetime) -> BucketWork:
+    empty = table_schema(resolved).empty_table()
+
+    def work(_bucket: int, received: Mapping[str, pa.Table]) -> tuple[pa.Table, int]:
+        stored = received.get("stored", empty)
+        return restored_rows(resolved, stored, stored.filter(pc.field(EVENT_TIMESTAMP) <= until), created), 0
+
+    return work

@@ -1,0 +1,223 @@
+"""A hash of what a function computes, stable across processes: its code and all code and values of ours it reaches.
+
+Feast identifies a transformation by the text of its wrapper alone, so a change in a shared helper is invisible to
+`feast plan`. This hash, written into the wrapper's text, makes it visible.
+
+What counts: the syntax tree of the function and of every function and class of ours that it names (through modules,
+closures, containers, partial applications, instances, imports in its body), defaults, and the values of constants.
+What does not: comments, layout, docstrings, annotations, decorators (what they made of the function is what is
+reached). An installed library's code counts by its name: the library is pinned by its version. What is reached only by
+a computed name (`getattr(module, text)`) is not seen.
+"""
+
+from __future__ import annotations
+
+import copyreg
+import hashlib
+import importlib.util
+import inspect
+import sys
+import sysconfig
+from collections.abc import Callable, Iterable, Iterator
+from enum import Enum
+from functools import cache
+from pathlib import Path
+from types import BuiltinFunctionType, FunctionType, MethodType, ModuleType
+from typing import Any
+
+from transformations.engine.identity.code_source import definition_of, known_to, names_in, text_of
+
+_LIBRARIES = tuple(Path(sysconfig.get_path(kind)).resolve() for kind in ("stdlib", "purelib", "platlib"))
+# Ours also where they are installed: a serving image must find the hash that the repository's checkout has.
+_PLATFORM = frozenset({"transformations", "validation"})
+
+
+def hash_of_function(function: Callable[..., object], *facts: str) -> str:
+    """The first 16 hex digits of SHA-256 over all that the function computes, and these facts about it.
+
+    Errors: DefinitionError where a function's source is not to be had, or is not the source it was compiled from.
+    """
+    plain = _plain(function)
+    ours = _PLATFORM | {str(plain.__module__).partition(".")[0]}
+    return _digest([*facts, *_Reached.by(plain, ours)])[:16]
+
+
+class _Reached:
+    """What was found so far, in an order that depends on the code alone."""
+
+    def __init__(self, ours: frozenset[str]) -> None:
+        self.parts: list[str] = []
+        self._ours = ours
+        self._code: dict[int, object] = {}  # functions and classes met; kept, or an id could become another object's
+        self._open: set[int] = set()  # values that are being taken apart: one may hold itself
+
+    @classmethod
+    def by(cls, value: object, ours: frozenset[str]) -> list[str]:
+        """All that a value reaches."""
+        reached = cls(ours)
+        reached.add(value)
+        return reached.parts
+
+    def add(self, value: object) -> None:
+        """Note a value. A function or class is noted once; of equal constants Python may or may not make one object."""
+        value = _plain(value)
+        if isinstance(value, FunctionType | type):
+            if id(value) not in self._code:
+                self._code[id(value)] = value
+                if isinstance(value, type):
+                    self._add_class(value)
+                else:
+                    self._add_function(value)
+        elif id(value) in self._open:
+            self._note("itself")
+        else:
+            self._open.add(id(value))
+            self._add_value(value)
+            self._open.remove(id(value))
+
+    def _add_value(self, value: object) -> None:
+        if isinstance(value, Enum):
+            self._add_all(f"{_name(type(value))}.{value.name}", (type(value), value.value))
+        elif value is None or value is Ellipsis or isinstance(value, int | float | complex | str | bytes):
+            self._note(f"{type(value).__name__} {value!r}")
+        elif isinstance(value, ModuleType):
+            self._note(f"module {value.__name__}")
+        elif isinstance(value, set | frozenset):
+            self._add_all(type(value).__name__, sorted(_digest(_Reached.by(each, self._ours)) for each in value))
+        else:
+            self._add_object(value)
+
+    def _add_object(self, value: Any) -> None:
+        if isinstance(value, BuiltinFunctionType):
+            of_value = not isinstance(value.__self__, ModuleType | type | None)
+            self._add_all(f"{value.__module__}.{value.__qualname__}", (value.__self__,) if of_value else ())
+        elif isinstance(value, MethodType):
+            self._add_all("method", (value.__func__, value.__self__))
+        elif isinstance(value, staticmethod | classmethod):
+            self._add_all(type(value).__name__, (value.__func__,))
+        elif isinstance(value, property):
+            self._add_all("property", (value.fget, value.fset))
+        elif hasattr(value, "__wrapped__"):  # functools.lru_cache and its like
+            self._add_all(_name(type(value)), (value.__wrapped__,))
+        elif isinstance(value, tuple | list):
+            self._add_all(_name(type(value)), value)
+        elif isinstance(value, dict):
+            self._add_all(_name(type(value)), _flat(value.items()))
+        elif hasattr(value, "to_pylist") and hasattr(value, "type"):  # Arrow's: buffers may differ in their padding
+            self._add_all(f"{_name(type(value))} {value.type}", value.to_pylist())
+        elif hasattr(value, "tolist") and hasattr(value, "dtype"):
+            self._add_all(f"{_name(type(value))} {value.dtype}", (value.tolist(),))
+        else:
+            self._add_state(value)
+
+    def _add_function(self, function: FunctionType) -> None:
+        module = function.__globals__.get("__name__", "")  # a wrapper's __module__ is that of what it wraps
+        if self._is_library(module):
+            wrapped = getattr(function, "__wrapped__", None)
+            self._add_all(f"{module}.{function.__code__.co_name}", () if wrapped is None else (wrapped,))
+            return
+        node = definition_of(function)
+        self._note(text_of(node))
+        self._add_all("defaults", function.__defaults__ or ())
+        self._add_all("defaults", _flat(sorted((function.__kwdefaults__ or {}).items())))
+        known = known_to(function, self._is_library)
+        for root, attributes in sorted(set(names_in(node))):
+            if root in known:
+                self._follow(known[root], root, attributes)
+
+    def _follow(self, value: object, path: str, attributes: tuple[str, ...]) -> None:
+        """Note what a dotted name means: the first of its parts that is no module of ours."""
+        for attribute in attributes:
+            if not isinstance(value, ModuleType):
+                break
+            path = f"{path}.{attribute}"
+            if self._is_library(value.__name__):
+                self._note(f"{path} = {value.__name__}.{attribute}")
+                return
+            if not hasattr(value, attribute):
+                break
+            value = getattr(value, attribute)
+        self._note(path)
+        self.add(value)
+
+    def _add_class(self, kind: type) -> None:
+        self._note(_name(kind))
+        if self._is_library(kind.__module__):
+            return
+        self._add_all("bases", kind.__bases__)
+        if is_enum := issubclass(kind, Enum):
+            self._add_all("members", _flat((name, member.value) for name, member in kind.__members__.items()))
+        for name, value in sorted(vars(kind).items()):
+            if name == "__dataclass_fields__":
+                fields = [(field.name, field.default, field.default_factory) for field in value.values()]
+                self._add_all(name, _flat(fields))
+            elif isinstance(value, FunctionType):
+                if not (_is_generated(value) or name.startswith("__annotate")):
+                    self._add_all(name, (value,))
+            elif not (is_enum or name.startswith(("__", "_abc_"))):
+                self._add_all(name, (value,))
+
+    def _add_state(self, value: object) -> None:
+        """An object of whatever kind, as pickle would take it apart."""
+        try:
+            reducer = copyreg.dispatch_table.get(type(value))
+            reduced = reducer(value) if reducer else value.__reduce_ex__(2)
+        except Exception:  # open files, locks, clients: nothing that a value is computed from
+            self._add_all("object", (type(value),))
+            return
+        if isinstance(reduced, str):
+            self._note(f"{_name(type(value))} {reduced}")
+            return
+        made_by, arguments, *rest = reduced
+        self._add_all(_name(type(value)), (type(value), made_by, *arguments))
+        self._add_all("state", (list(each) if isinstance(each, Iterator) else each for each in rest))
+
+    def _add_all(self, what: str, values: Iterable[object]) -> None:
+        listed = list(values)
+        self._note(f"{what} {len(listed)}")
+        for each in listed:
+            self.add(each)
+
+    def _note(self, part: str) -> None:
+        self.parts.append(part)
+
+    def _is_library(self, module: str) -> bool:
+        top = module.partition(".")[0]
+        return top not in self._ours and _is_installed(top)
+
+
+def _digest(parts: Iterable[str]) -> str:
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+
+def _flat(items: Iterable[Iterable[object]]) -> list[object]:
+    return [each for item in items for each in item]
+
+
+def _plain(value: Any) -> Any:
+    """A declared row function stands for the plain one."""
+    function = getattr(value, "function", None) if not isinstance(value, type | ModuleType) else None
+    return function if isinstance(function, FunctionType) else value
+
+
+def _is_generated(function: FunctionType) -> bool:
+    """Whether dataclass or NamedTuple wrote a method, from the fields."""
+    code = getattr(inspect.unwrap(function), "__code__", None)
+    return code is not None and code.co_filename.startswith("<")
+
+
+def _name(kind: type) -> str:
+    return f"{kind.__module__}.{kind.__qualname__}"
+
+
+@cache
+def _is_installed(package: str) -> bool:
+    """Whether a top-level package is Python's own or an installed one."""
+    if package in sys.stdlib_module_names:
+        return True
+    module = sys.modules.get(package)
+    spec = getattr(module, "__spec__", None) if module or not package else importlib.util.find_spec(package)
+    if spec is None:
+        return False
+    places = [*(spec.submodule_search_locations or ()), *([spec.origin] if spec.origin else [])]
+    return any(Path(place).resolve().is_relative_to(library) for place in places for library in _LIBRARIES)

@@ -1,0 +1,109 @@
+"""The Parquet files of a drop: sorted by event time and several, so that readers prune by day and share the work."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from uuid import uuid4
+
+import numpy as np
+import pyarrow as pa
+
+from transformations.contracts import Contract
+from transformations.engine.base.business_days import days_of_instants
+from transformations.engine.base.storage import NewFile
+from transformations.engine.vocabulary.dtypes import UNIX_TIMESTAMP, dtype_named
+
+EVENT_TIMESTAMP = "_event_timestamp"
+BUSINESS_DAY = "_business_day"
+DROP = "_drop"
+RETRACTED = "_retracted"
+SYSTEM_COLUMNS = (EVENT_TIMESTAMP, BUSINESS_DAY, DROP, RETRACTED)
+
+ROWS_A_GROUP = 131_072
+ROWS_A_FILE = 4 * ROWS_A_GROUP
+
+
+def source_schema(contract: Contract) -> pa.Schema:
+    """The contract's columns as the raw zone stores them, all nullable; a date-only event time is an instant."""
+    return pa.schema([pa.field(column.name, _arrow_type(contract, column.name)) for column in contract.columns])
+
+
+def raw_schema(contract: Contract) -> pa.Schema:
+    """The columns of a raw table: the contract's, then the system's own."""
+    system = [
+        pa.field(EVENT_TIMESTAMP, UNIX_TIMESTAMP.arrow, nullable=False),
+        pa.field(BUSINESS_DAY, pa.int32(), nullable=False),
+        pa.field(DROP, pa.int32(), nullable=False),
+        pa.field(RETRACTED, pa.bool_(), nullable=False),
+    ]
+    return pa.schema([*source_schema(contract), *system])
+
+
+@dataclass(frozen=True)
+class WrittenRows:
+    """What one drop wrote: finished files (paths relative to the table), how many rows, and their days, ascending."""
+
+    files: tuple[NewFile, ...]
+    rows: int
+    days: tuple[int, ...]
+
+
+def write_files(batches: Iterable[pa.RecordBatch], contract: Contract, table: Path, drop: int) -> WrittenRows:
+    """Write sorted batches of contract columns, `_event_timestamp` and `_retracted` into a new folder of the table."""
+    folder = f"drop-{drop:06d}-{uuid4().hex[:8]}"
+    files: list[NewFile] = []
+    days: set[int] = set()
+    for rows in _by_file(_with_system_columns(batch, contract, drop) for batch in batches):
+        days.update(np.unique(rows.column(BUSINESS_DAY).to_numpy()).tolist())
+        files.append(_write_file(rows, table, f"{folder}/part-{len(files):05d}.parquet"))
+    return WrittenRows(tuple(files), sum(file.rows for file in files), tuple(sorted(days)))
+
+
+def _by_file(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
+    """The same rows in the same order, as many at a time as one file takes."""
+    pending: list[pa.RecordBatch] = []
+    for batch in batches:
+        pending.append(batch)
+        if sum(each.num_rows for each in pending) >= ROWS_A_FILE:
+            yield pa.Table.from_batches(pending)
+            pending = []
+    if any(each.num_rows for each in pending):
+        yield pa.Table.from_batches(pending)
+
+
+def _with_system_columns(batch: pa.RecordBatch, contract: Contract, drop: int) -> pa.RecordBatch:
+    schema = raw_schema(contract)
+    micros = batch.column(EVENT_TIMESTAMP).cast(UNIX_TIMESTAMP.arrow).cast(pa.int64()).to_numpy(zero_copy_only=False)
+    columns = {name: batch.column(name) for name in batch.schema.names}
+    columns[BUSINESS_DAY] = pa.array(days_of_instants(micros, contract.business_day_zone))
+    columns[DROP] = pa.array(np.full(batch.num_rows, drop, dtype=np.int32))
+    return pa.record_batch([columns[field.name].cast(field.type) for field in schema], schema=schema)
+
+
+def _write_file(rows: pa.Table, table: Path, path: str) -> NewFile:
+    import pyarrow.parquet as pq
+
+    target = table / path
+    target.parent.mkdir(parents=True, exist_ok=True)
+    pq.write_table(rows, target, compression="zstd", row_group_size=ROWS_A_GROUP, write_page_index=True)
+    return NewFile(
+        path=path,
+        size=target.stat().st_size,
+        rows=rows.num_rows,
+        bounds={name: _bounds(rows.column(name)) for name in (BUSINESS_DAY, DROP)},
+    )
+
+
+def _bounds(column: pa.ChunkedArray) -> tuple[int, int]:
+    import pyarrow.compute as pc
+
+    bounds = pc.min_max(column).as_py()
+    return bounds["min"], bounds["max"]
+
+
+def _arrow_type(contract: Contract, name: str) -> pa.DataType:
+    if name == contract.event_time:
+        return UNIX_TIMESTAMP.arrow
+    return dtype_named(contract.column(name).dtype).arrow

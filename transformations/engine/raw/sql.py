@@ -1,0 +1,223 @@
+"""The SQL of the raw zone: what is current in it, and what a drop changes. DuckDB only.
+
+Identity of a row: the contract's key, with the event timestamp where the source has no event time of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from transformations.contracts import Contract
+from transformations.engine.base.duck import identifier, identifiers, literal, parquet, same
+from transformations.engine.raw.files import BUSINESS_DAY, DROP, EVENT_TIMESTAMP, RETRACTED, SYSTEM_COLUMNS
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+DELIVERED = "delivered_rows"  # the relation that the caller registers: contract columns, or keys to retract
+
+SQL_TYPES = {
+    "Int64": "BIGINT",
+    "Float64": "DOUBLE",
+    "String": "VARCHAR",
+    "Bool": "BOOLEAN",
+    "UnixTimestamp": "TIMESTAMPTZ",
+    "Date": "DATE",
+}
+
+
+@dataclass(frozen=True)
+class Changes:
+    """A relation of rows to write (contract columns, `_event_timestamp`, `_retracted`), and what they mean.
+
+    delivered: rows of the file; unchanged: those that are current already; supersedes: earlier rows whose identity is
+    written again.
+    """
+
+    relation: str
+    unchanged: int = 0
+    supersedes: int = 0
+    delivered: int = 0
+
+
+def current(
+    connection: DuckDBPyConnection,
+    contract: Contract,
+    files: Sequence[str],
+    columns: Sequence[str],
+    where: Mapping[str, object],
+    has_superseded: bool,
+) -> str:
+    """A query of the current content, in total order: event timestamp, key, all columns."""
+    conditions = [f"{identifier(name)} IS NOT DISTINCT FROM {literal(value)}" for name, value in where.items()]
+    rows = current_rows(connection, contract, files, has_superseded)
+    order = dict.fromkeys((EVENT_TIMESTAMP, *contract.key, *contract.column_names))
+    return (
+        f"SELECT {identifiers(columns)} FROM {rows} WHERE {' AND '.join(conditions) or 'TRUE'} "
+        f"ORDER BY {', '.join(f'{identifier(name)} NULLS FIRST' for name in order)}"
+    )
+
+
+def current_rows(connection: DuckDBPyConnection, contract: Contract, files: Sequence[str], has_superseded: bool) -> str:
+    """A FROM item of the current content: per identity the row of the highest drop, minus retracted ones."""
+    rows = _raw(connection, contract, files)
+    if has_superseded and contract.key:
+        rows = f"(SELECT * FROM {rows} AS raw {_latest(contract)})"
+    return f"(SELECT * FROM {rows} AS latest WHERE NOT {identifier(RETRACTED)})"
+
+
+def appended(
+    connection: DuckDBPyConnection, contract: Contract, files: Sequence[str] | None, moment: datetime | None
+) -> Changes:
+    """What delivered rows change; `files` is the table so far, None before the first drop.
+
+    `moment`: from when on rows without an event time of their own hold.
+    """
+    event = identifier(contract.event_time) if contract.event_time else literal(moment)
+    delivered = (
+        f"SELECT {identifiers(contract.column_names)}, {event} AS {identifier(EVENT_TIMESTAMP)}, "
+        f"FALSE AS {identifier(RETRACTED)} FROM {DELIVERED}"
+    )
+    if files is None or not contract.key:
+        connection.execute(f"CREATE TEMP VIEW changes AS {delivered}")
+        return Changes("changes")
+    connection.execute(f"CREATE TEMP TABLE delivered AS {delivered}")
+    _create_earlier(connection, contract, files, every_key=contract.delivery == "snapshot")
+    connection.execute(f"CREATE TEMP TABLE state AS SELECT * FROM current_rows {_newest(contract)}")
+    agrees = same("delivered", "state", contract.column_names)
+    connection.execute(f"CREATE TEMP TABLE changes AS SELECT delivered.* FROM delivered ANTI JOIN state ON {agrees}")
+    count = _count(connection, "delivered")
+    unchanged = count - _count(connection, "changes")
+    if contract.delivery == "snapshot":
+        connection.execute(f"INSERT INTO changes {_vanished(contract, moment)}")
+    return Changes("changes", unchanged, _superseded(connection, contract), count)
+
+
+def replaced(contract: Contract) -> str:
+    """A query of the current rows that `changes` replace: key, their `_business_day`, the new `_event_timestamp`."""
+    key, event = identifiers(contract.key, "current_rows"), identifier(EVENT_TIMESTAMP)
+    return (
+        f"SELECT {key}, {identifier(BUSINESS_DAY)}, changes.{event} FROM current_rows "
+        f"JOIN changes USING ({identifiers(contract.key)}) ORDER BY {key}"
+    )
+
+
+def newest_days(connection: DuckDBPyConnection, contract: Contract, files: Sequence[str]) -> tuple[int | None, ...]:
+    """The newest business days, as numbers: of the current rows that `changes` replace, and of all others."""
+    newest, key = f"max({identifier(BUSINESS_DAY)})", identifiers(contract.key)
+    rows = current_rows(connection, contract, files, has_superseded=True)
+    of_replaced = f"SELECT {newest} FROM current_rows SEMI JOIN changes USING ({key})"
+    of_others = f"SELECT {newest} FROM {rows} AS others ANTI JOIN changes USING ({key})"
+    return tuple(connection.execute(f"SELECT ({of_replaced}), ({of_others})").fetchall()[0])
+
+
+def days(connection: DuckDBPyConnection, files: Sequence[str]) -> list[int]:
+    """All business days, as numbers, of which these files have a row that is no retraction."""
+    if not files:
+        return []
+    day, retraction = identifier(BUSINESS_DAY), identifier(RETRACTED)
+    query = f"SELECT DISTINCT {day} FROM {parquet(files)} WHERE NOT {retraction}"
+    return [row[0] for row in connection.execute(query).fetchall()]
+
+
+def retracted(connection: DuckDBPyConnection, contract: Contract, files: Sequence[str]) -> Changes:
+    """What retracting the delivered keys changes: every current row of them, whatever its moment."""
+    connection.execute(f"CREATE TEMP TABLE delivered AS SELECT DISTINCT {identifiers(contract.key)} FROM {DELIVERED}")
+    _create_earlier(connection, contract, files, every_key=False)
+    connection.execute(
+        f"CREATE TEMP TABLE changes AS SELECT {_key_alone(contract)}, {identifier(EVENT_TIMESTAMP)}, "
+        f"TRUE AS {identifier(RETRACTED)} FROM current_rows"
+    )
+    return Changes("changes", supersedes=_superseded(connection, contract))
+
+
+def in_order(contract: Contract, changes: Changes) -> str:
+    """The rows to write, by event time and then by key, so that the same drop gives the same files."""
+    order = dict.fromkeys((EVENT_TIMESTAMP, *(contract.key or contract.column_names)))
+    return f"SELECT * FROM {changes.relation} ORDER BY {', '.join(f'{identifier(name)} NULLS FIRST' for name in order)}"
+
+
+def _create_earlier(connection: DuckDBPyConnection, contract: Contract, files: Sequence[str], every_key: bool) -> None:
+    """Temporary tables: `earlier` rows of the delivered keys (or of all), and of those the `current_rows`.
+
+    The keys are matched before wide columns are read, because a drop usually touches few of the rows there are.
+    """
+    key = identifiers(contract.key)
+    rows = _raw(connection, contract, files)
+    if every_key:
+        connection.execute(f"CREATE TEMP TABLE earlier AS SELECT * FROM {rows} AS raw")
+    else:
+        connection.execute(
+            f"CREATE TEMP TABLE touched AS SELECT DISTINCT {key} FROM {rows} AS raw SEMI JOIN delivered USING ({key})"
+        )
+        connection.execute(f"CREATE TEMP TABLE earlier AS SELECT * FROM {rows} AS raw SEMI JOIN touched USING ({key})")
+    connection.execute(
+        f"CREATE TEMP VIEW current_rows AS SELECT * FROM (SELECT * FROM earlier {_latest(contract)}) "
+        f"WHERE NOT {identifier(RETRACTED)}"
+    )
+
+
+def _raw(connection: DuckDBPyConnection, contract: Contract, files: Sequence[str]) -> str:
+    """A FROM item of the raw table's columns; one that no file has yet (the contract is newer) is null."""
+    if not files:
+        nulls = ", ".join(f"{_null(contract, name)} AS {identifier(name)}" for name in contract.column_names)
+        return f"(SELECT {nulls}, {_empty_system_columns()} WHERE FALSE)"
+    present = {row[0] for row in connection.execute(f"DESCRIBE SELECT * FROM {parquet(files)}").fetchall()}
+    columns = [
+        identifier(name) if name in present else f"{_null(contract, name)} AS {identifier(name)}"
+        for name in contract.column_names
+    ]
+    return f"(SELECT {', '.join(columns)}, {identifiers(SYSTEM_COLUMNS)} FROM {parquet(files)})"
+
+
+def _latest(contract: Contract) -> str:
+    identity = contract.key if contract.event_time else (*contract.key, EVENT_TIMESTAMP)
+    return f"QUALIFY row_number() OVER (PARTITION BY {identifiers(identity)} ORDER BY {identifier(DROP)} DESC) = 1"
+
+
+def _newest(contract: Contract) -> str:
+    key, event = identifiers(contract.key), identifier(EVENT_TIMESTAMP)
+    return f"QUALIFY row_number() OVER (PARTITION BY {key} ORDER BY {event} DESC) = 1"
+
+
+def _vanished(contract: Contract, moment: datetime | None) -> str:
+    """Rows for keys of the last content that the new one lacks: from `moment` on all their attributes are null."""
+    attributes = [name for name in contract.column_names if name not in contract.key]
+    known = " OR ".join(f"{identifier(name)} IS NOT NULL" for name in attributes)
+    return (
+        f"SELECT {_key_alone(contract)}, {literal(moment)}, FALSE "
+        f"FROM (SELECT * FROM state ANTI JOIN delivered USING ({identifiers(contract.key)})) WHERE {known}"
+    )
+
+
+def _superseded(connection: DuckDBPyConnection, contract: Contract) -> int:
+    identity = contract.key if contract.event_time else (*contract.key, EVENT_TIMESTAMP)
+    return _count(connection, f"(SELECT * FROM earlier SEMI JOIN changes USING ({identifiers(identity)}))")
+
+
+def _key_alone(contract: Contract) -> str:
+    """The contract's columns of a row of which only the key is known."""
+    return ", ".join(
+        identifier(name) if name in contract.key else f"{_null(contract, name)} AS {identifier(name)}"
+        for name in contract.column_names
+    )
+
+
+def _null(contract: Contract, name: str) -> str:
+    dtype = "UnixTimestamp" if name == contract.event_time else contract.column(name).dtype
+    return f"CAST(NULL AS {SQL_TYPES[dtype]})"
+
+
+def _empty_system_columns() -> str:
+    types = ("TIMESTAMPTZ", "INTEGER", "INTEGER", "BOOLEAN")
+    return ", ".join(
+        f"CAST(NULL AS {kind}) AS {identifier(name)}" for name, kind in zip(SYSTEM_COLUMNS, types, strict=True)
+    )
+
+
+def _count(connection: DuckDBPyConnection, relation: str) -> int:
+    (count,) = connection.execute(f"SELECT count(*) FROM {relation}").fetchall()[0]
+    return int(count)

@@ -1,0 +1,207 @@
+"""Offline tables: Parquet files with a Delta log, one table a view, append-only but for a rebuild.
+
+A run writes its files into a folder of its own and then commits them at once, together with the record of the run;
+readers see the last published version or the next. Files of a killed run are referenced by no version and are
+harmless. Two runs of one view never both publish: the second finds that the version it started from is no longer the
+latest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from dataclasses import asdict, dataclass, replace
+from datetime import date, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+from transformations.engine.base import storage
+from transformations.engine.base.business_days import micros_to_instant
+from transformations.engine.base.errors import DataError
+from transformations.engine.vocabulary.resolution import Resolved
+
+if TYPE_CHECKING:
+    from deltalake import DeltaTable
+
+EVENT_TIMESTAMP = "event_timestamp"
+CREATED_TIMESTAMP = "created_timestamp"
+TIMESTAMP = pa.timestamp("us", tz="UTC")
+
+_RECORD = "features.run"
+
+
+@dataclass(frozen=True)
+class Run:
+    """The record of one commit, kept in the log.
+
+    kind: first load, rebuild, incremental, backfill, restore or taken back. first_as_of: the first as-of day that the
+    table covers; complete_through: the last complete business day, so the newest as-of day is the one after;
+    complete_until: the event timestamp that rows as-of that day have, in UTC. sources: the raw table
+    versions that were read. last_created: the newest created_timestamp in the table, in UTC. late_entities: entities
+    of which rows up to the table's previous end were checked again; late_rows: those of them that were written anew,
+    because they were missing or no longer true. counts: what the run saw, such as events or lookup misses. carry: the
+    folder of what held as-of the newest day, from which the next run goes on. restores: the version whose content a
+    restore asserted anew.
+    """
+
+    view: str
+    version: int
+    run_id: str
+    kind: str
+    started_at: datetime
+    seconds: float
+    rows: int
+    definition_hash: str
+    code_revision: str
+    first_as_of: date
+    complete_through: date
+    sources: Mapping[str, int]
+    last_created: datetime
+    late_entities: int
+    counts: Mapping[str, int]
+    carry: str | None
+    restores: int | None = None
+    late_rows: int = 0
+    complete_until: datetime | None = None
+
+    @property
+    def replaces_all(self) -> bool:
+        """Whether the table holds no row from before this run."""
+        return self.kind in ("first load", "rebuild")
+
+
+@dataclass(frozen=True)
+class TableVersion:
+    """One published version: its files, absolute, and the newest run up to it.
+
+    rows: in all files. written_through: the last business day that any of its runs has covered; after a restore, or
+    when days were taken back, that is later than the newest run's `complete_through`.
+    """
+
+    version: int
+    files: tuple[str, ...]
+    run: Run
+    rows: int
+    written_through: date
+
+
+class OfflineTable:
+    """The table of one view, in a folder of the offline zone."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @property
+    def name(self) -> str:
+        """The view's name."""
+        return self.path.name
+
+    def exists(self) -> bool:
+        """Whether any version has been published."""
+        return storage.is_table(self.path)
+
+    def latest(self) -> TableVersion | None:
+        """The newest published version; None before the first."""
+        return self._describe(storage.open_table(self.path)) if self.exists() else None
+
+    def at(self, version: int) -> TableVersion:
+        """A published version; DataError when there is none of that number, or its files were given up."""
+        latest = self.latest()
+        if latest is None or not 0 <= version <= latest.version:
+            published = "no version yet" if latest is None else f"versions 0 to {latest.version}"
+            raise DataError(f"offline table {self.name} has no version {version}; it has {published}.")
+        found = self._describe(storage.open_table(self.path, version))
+        if missing := sum(not Path(file).exists() for file in found.files):
+            raise DataError(
+                f"offline table {self.name}: of version {version}, {missing} of {len(found.files)} files are gone, as "
+                f"`features vacuum --keep-versions` leaves a version that is not pinned. `features status {self.name}` "
+                f"lists the versions that are whole."
+            )
+        return found
+
+    def runs(self) -> list[Run]:
+        """The record of every published version, oldest first."""
+        return _runs(storage.open_table(self.path)) if self.exists() else []
+
+    def publish(
+        self, files: list[storage.NewFile], schema: pa.Schema, run: Run, *, after: int | None, replace_all: bool
+    ) -> Run:
+        """Commit files and their run atomically as the version after `after` (None: as the first version).
+
+        Raises ConflictError when another run published in between; nothing is then visible of this one.
+        """
+        published = replace(run, version=0 if after is None else after + 1)
+        version = storage.publish(
+            self.path,
+            schema,
+            files,
+            _RECORD,
+            _to_record(published),
+            sequence=published.version + 1,
+            replace_all=replace_all,
+        )
+        if version != published.version:
+            raise AssertionError(f"{self.path}: version {version} was published as {published.version}")
+        return published
+
+    def writing(self) -> AbstractContextManager[None]:
+        """The right to write this table; ConflictError when another process of this machine holds it."""
+        return storage.exclusive(self.path / ".lock", f"offline table {self.name}", wait_seconds=0.0)
+
+    def _describe(self, table: DeltaTable) -> TableVersion:
+        runs = _runs(table)
+        if not runs:
+            raise DataError(
+                f"{self.path} is a Delta table without a run of ours. Point FEATURES_DATA at a folder of its own."
+            )
+        last_replacing = max((index for index, run in enumerate(runs) if run.replaces_all), default=0)
+        in_table = runs[last_replacing:]
+        return TableVersion(
+            version=table.version(),
+            files=tuple(sorted(str(self.path.absolute() / path) for path in storage.file_paths(table))),
+            run=runs[-1],
+            rows=sum(run.rows for run in in_table),
+            written_through=max(run.complete_through for run in in_table),
+        )
+
+
+def table_schema(resolved: Resolved) -> pa.Schema:
+    """The columns of a view's table: join keys, both timestamps, features in declared order."""
+    return pa.schema(
+        [pa.field(key, dtype.arrow, nullable=False) for key, dtype in resolved.join_keys.items()]
+        + [pa.field(EVENT_TIMESTAMP, TIMESTAMP, nullable=False), pa.field(CREATED_TIMESTAMP, TIMESTAMP, nullable=False)]
+        + [pa.field(feature.name, feature.dtype.arrow) for feature in resolved.features]
+    )
+
+
+def time_bounds(first_micros: int, last_micros: int) -> dict[str, tuple[str, str]]:
+    """Statistics of event timestamps, which Delta keeps in milliseconds: the lower bound rounded down, the upper one
+    up.
+    """
+    return {EVENT_TIMESTAMP: (_iso_millis(first_micros // 1000), _iso_millis(-(-last_micros // 1000)))}
+
+
+def _iso_millis(millis: int) -> str:
+    return micros_to_instant(millis * 1000).strftime("%Y-%m-%dT%H:%M:%S.") + f"{millis % 1000:03d}Z"
+
+
+def _runs(table: DeltaTable) -> list[Run]:
+    return [_from_record(commit.record) for commit in storage.commits(table, _RECORD)]
+
+
+def _to_record(run: Run) -> dict[str, Any]:
+    return {name: value.isoformat() if isinstance(value, date) else value for name, value in asdict(run).items()}
+
+
+def _from_record(record: Mapping[str, Any]) -> Run:
+    facts = dict(record)
+    if "carried_before" in facts:  # from a version that carried over other days: the next run reads all events instead
+        del facts["carried_before"]
+        facts["carry"] = None
+    for name in ("started_at", "last_created", "complete_until"):
+        facts[name] = datetime.fromisoformat(facts[name]) if facts.get(name) else None
+    for name in ("first_as_of", "complete_through"):
+        facts[name] = date.fromisoformat(facts[name])
+    return Run(**facts)

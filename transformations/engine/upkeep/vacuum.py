@@ -1,0 +1,136 @@
+"""Vacuum: what nothing refers to is removed: leftovers of killed runs and, where asked, old versions that no pin keeps.
+
+Nothing young is touched, since a run that is still going refers to its files last of all.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from itertools import pairwise
+from pathlib import Path
+
+from transformations.engine.base import storage
+from transformations.engine.base.storage import Contents, StoredFile
+from transformations.engine.raw.zone import RawTable
+from transformations.engine.tables.offline_tables import OfflineTable
+from transformations.engine.tables.pins import Pins, holding
+
+
+@dataclass(frozen=True)
+class Held:
+    """A version that would be given up but for its pins. files, size_bytes: what nothing else keeps."""
+
+    version: int
+    reasons: tuple[str, ...]
+    files: int
+    size_bytes: int
+
+
+@dataclass(frozen=True)
+class Vacuumed:
+    """What was removed of one table (or would be). given_up: versions that are no longer whole."""
+
+    zone: str
+    table: str
+    files: int
+    size_bytes: int
+    given_up: tuple[int, ...] = ()
+    held: tuple[Held, ...] = ()
+
+
+def vacuum_table(
+    table: OfflineTable, older_than: timedelta, *, keep_versions: int | None = None, dry_run: bool = False
+) -> Vacuumed:
+    """Remove the files of an offline table that no kept version refers to and that have not changed for so long.
+
+    keep_versions: all but the newest so many versions are given up, save pinned ones and those that were the newest
+    within `older_than`, which somebody may still be reading; None: every version is kept. Raises ConflictError while
+    another process writes the table.
+    """
+    with table.writing(), holding(table) as pins:
+        published = list(storage.contents(table.path))
+        unpinned = _kept(published, keep_versions, older_than)
+        parts = list(_parts_to_remove(table, published, unpinned | set(pins), older_than))
+        gone = {file.path.relative_to(table.path).as_posix() for part in parts for file in part.files}
+        given_up = tuple(each.version for each in published if gone & set(each.files))
+        found = Vacuumed("offline", table.name, 0, 0, given_up, _held(published, unpinned, pins))
+        return _removed(found, parts, dry_run)
+
+
+def vacuum_source(raw: RawTable, older_than: timedelta, *, dry_run: bool = False) -> Vacuumed:
+    """Remove what killed ingestions left in a source's raw table; its versions are all kept.
+
+    Raises ConflictError while another process writes the table.
+    """
+    with raw.writing():
+        folders = [*raw.leftovers(), *raw.folder.glob("gone=*")]
+        parts = [_Part(folder, storage.files_below(folder), True) for folder in folders]
+        parts = [part for part in parts if _is_old(part.files, older_than)]
+        parts += _unfinished_commits(raw.folder, older_than)
+        return _removed(Vacuumed("raw", raw.contract.name, 0, 0), parts, dry_run)
+
+
+@dataclass(frozen=True)
+class _Part:
+    """Files of one folder to remove. is_whole: they are all it has."""
+
+    folder: Path
+    files: Sequence[StoredFile]
+    is_whole: bool
+
+
+def _kept(published: Sequence[Contents], keep_versions: int | None, older_than: timedelta) -> set[int]:
+    """The versions whose files stay even without a pin."""
+    if keep_versions is None:
+        return {each.version for each in published}
+    recently = time.time() - older_than.total_seconds()
+    newest = {each.version for each in published[-keep_versions:]}
+    return newest | {each.version for each, successor in pairwise(published) if successor.published > recently}
+
+
+def _parts_to_remove(
+    table: OfflineTable, published: Sequence[Contents], kept: set[int], older_than: timedelta
+) -> Iterator[_Part]:
+    """What runs wrote, run by run, that no kept version refers to: rows, what was carried over, half-written files."""
+    referenced = {path for each in published if each.version in kept for path in each.files}
+    carried = {run.carry for run in table.runs() if run.version in kept}
+    for folder in sorted(table.path.glob("*=*")):
+        every = storage.files_below(folder)
+        files = [file for file in every if file.path.relative_to(table.path).as_posix() not in referenced]
+        if files and folder.name not in carried and _is_old(every, older_than):
+            yield _Part(folder, files, len(files) == len(every))
+    yield from _unfinished_commits(table.path, older_than)
+
+
+def _unfinished_commits(table: Path, older_than: timedelta) -> Iterator[_Part]:
+    for file in storage.unfinished_commits(table):
+        if _is_old([file], older_than):
+            yield _Part(file.path.parent, [file], False)
+
+
+def _is_old(files: Sequence[StoredFile], older_than: timedelta) -> bool:
+    """By the machine's clock, which dates the files, and not the one of the settings, which may replay history."""
+    return all(file.modified <= time.time() - older_than.total_seconds() for file in files)
+
+
+def _held(published: Sequence[Contents], unpinned: set[int], pins: Pins) -> tuple[Held, ...]:
+    freely = {path for each in published if each.version in unpinned for path in each.files}
+    held = []
+    for each in published:
+        if each.version in pins and each.version not in unpinned:
+            sizes = [size for path, size in each.files.items() if path not in freely]
+            held.append(Held(each.version, pins[each.version], len(sizes), sum(sizes)))
+    return tuple(held)
+
+
+def _removed(found: Vacuumed, parts: Sequence[_Part], dry_run: bool) -> Vacuumed:
+    for part in () if dry_run else parts:
+        if part.is_whole:
+            storage.discard(part.folder)
+        else:
+            storage.remove(part.files)
+    files = [file for part in parts for file in part.files]
+    return replace(found, files=len(files), size_bytes=sum(file.size for file in files))

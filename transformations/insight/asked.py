@@ -1,0 +1,139 @@
+"""What the KEY and `--at` of a command ask for: an entity, a row as-of a day or one servable at a moment.
+
+Also what `--request` gives: the fields that a request would carry.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Mapping
+from datetime import UTC, date, datetime
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar
+from zoneinfo import ZoneInfo
+
+import click
+
+from transformations.engine.base.errors import UsageError
+from transformations.engine.base.settings import Settings
+
+if TYPE_CHECKING:
+    from transformations.engine.vocabulary.dtypes import Dtype
+    from transformations.engine.vocabulary.resolution import Resolved
+
+
+AT_HELP = (
+    "As-of which day, or served at which moment; without an offset, of the contract's timestampZone (on-demand "
+    "features: UTC). [default: now]"
+)
+_Day = TypeVar("_Day", date, datetime)
+_Command = TypeVar("_Command", bound=Callable[..., Any])
+
+
+def request_option(command: _Command) -> _Command:
+    """Give a command `--request`, passed as a dictionary: the values of request fields, by name."""
+    option = click.option(
+        "--request",
+        "request",
+        metavar="JSON",
+        default="{}",
+        callback=lambda _context, _parameter, text: _fields(text),
+        help="Values of request fields, by name.",
+    )
+    return option(command)
+
+
+def parse_key(text: str, join_keys: Mapping[str, Dtype], view: str) -> dict[str, object]:
+    """An entity as typed: the bare value of a single join key, or `column=value` for each, separated by commas."""
+    if "=" not in text and len(join_keys) == 1:
+        given = {next(iter(join_keys)): text}
+    else:
+        given = dict(part.partition("=")[::2] for part in text.split(","))
+        given = {name.strip(): value.strip() for name, value in given.items()}
+    if set(given) != set(join_keys):
+        example = ",".join(f"{name}=…" for name in join_keys)
+        raise UsageError(f"{text!r} is no key of {view}, which is keyed by {', '.join(join_keys)}. Write {example}.")
+    return {name: _typed(name, given[name], dtype) for name, dtype in join_keys.items()}
+
+
+def asked_moment(at: str | None, settings: Settings, zone: str = "UTC") -> datetime | date:
+    """The instant (UTC) or day asked for; now without one. UsageError for a text that is neither.
+
+    zone: of a moment without an offset.
+    """
+    if at is None:
+        return settings.now()
+    for parse in (day_of_text, partial(moment_of_text, zone=zone)):
+        try:
+            return parse(at)
+        except ValueError:
+            continue
+    raise UsageError(
+        f"--at {at!r} is neither a day (2020-02-01) nor a moment (2020-02-01T09:30:00Z) of the years 1900 to 2199."
+    )
+
+
+def day_of_text(text: str) -> date:
+    """A calendar day as ISO 8601; ValueError for another text, or a year in which no event can be."""
+    return _possible(date.fromisoformat(text))
+
+
+def moment_of_text(text: str, zone: str = "UTC") -> datetime:
+    """A moment as ISO 8601, in UTC; without an offset it is of the zone, and of two at once the earlier.
+
+    ValueError as for a day, and for what is finer than a microsecond or was skipped by the zone's clocks.
+    """
+    if re.search(r"\.\d{6}0*[1-9]", text):
+        raise ValueError(f"{text!r} has a part below one microsecond")
+    moment = _possible(datetime.fromisoformat(text))
+    if moment.tzinfo:
+        return moment.astimezone(UTC)
+    instant = moment.replace(tzinfo=ZoneInfo(zone)).astimezone(UTC)
+    if instant.astimezone(ZoneInfo(zone)).replace(tzinfo=None) != moment:
+        raise ValueError(f"clocks in {zone} never showed {text!r}")
+    return instant
+
+
+def _possible(day: _Day) -> _Day:
+    from transformations.contracts import EVENT_YEARS
+
+    if not EVENT_YEARS[0] <= day.year <= EVENT_YEARS[1]:
+        raise ValueError(f"{day} lies outside the years {EVENT_YEARS[0]} to {EVENT_YEARS[1]}")
+    return day
+
+
+def as_of_day(asked: datetime | date, resolved: Resolved) -> date:
+    """The day asked for, or the newest one whose row can be served at the moment asked for."""
+    from transformations.engine.base.business_days import day_of_instant
+
+    if isinstance(asked, datetime):
+        return day_of_instant(asked - resolved.definition.available_after, resolved.zone)
+    return asked
+
+
+def available_from(as_of: date, resolved: Resolved) -> datetime:
+    """When the row as-of a day can be served (UTC)."""
+    from transformations.engine.base.business_days import start_of_day
+
+    return start_of_day(as_of, resolved.zone) + resolved.definition.available_after
+
+
+def _typed(name: str, text: str, dtype: Dtype) -> object:
+    if dtype.name == "String":
+        return text
+    if re.fullmatch(r"-?[0-9]+", text) and -(2**63) <= int(text) < 2**63:
+        return int(text)
+    raise UsageError(f"{name}={text!r}: {name} is {dtype}. Write a whole number of at most 64 bits, in digits alone.")
+
+
+def _fields(text: str) -> dict[str, object]:
+    try:
+        fields = json.loads(text)
+    except ValueError as error:
+        raise UsageError(
+            f"--request {text!r} is no JSON: {error}. Write an object, such as '{{\"price\": 1.5}}'."
+        ) from None
+    if not isinstance(fields, dict):
+        raise UsageError(f"--request {text!r} is no object. Write one, such as '{{\"price\": 1.5}}'.")
+    return fields

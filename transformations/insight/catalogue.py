@@ -1,0 +1,303 @@
+"""Everything that has a name here, and what is to be said of it: services, views, features, entities, sources."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from feast import Entity, FeatureService, FeatureView, Field, OnDemandFeatureView
+from feast.feature_view_projection import FeatureViewProjection
+from feast.repo_contents import RepoContents
+
+from transformations.contracts import Column, Contract
+
+if TYPE_CHECKING:
+    from transformations.engine.vocabulary.aggregations import Aggregation
+    from transformations.insight.repository import Repository
+
+
+@dataclass(frozen=True)
+class Card:
+    """One named thing. facts: label and text, in the order of reading; empty ones are left out.
+
+    freshness_of: the views whose tables it rests on. lineage: from services to source columns, indented by two blanks a
+    level.
+    """
+
+    kind: str
+    name: str
+    facts: tuple[tuple[str, str], ...]
+    freshness_of: tuple[str, ...] = ()
+    lineage: tuple[str, ...] = ()
+
+    @property
+    def short_name(self) -> str:
+        """The name without its view or source."""
+        return self.name.rpartition(":")[2].rpartition(".")[2]
+
+
+class Catalog:
+    """The cards of a feature repository and of its contracts."""
+
+    def __init__(self, contents: RepoContents, repository: Repository, contracts: Sequence[Contract]) -> None:
+        self._services = contents.feature_services
+        self._views = {view.name: view for view in contents.feature_views}
+        self._on_demand = {view.name: view for view in contents.on_demand_feature_views}
+        self._entities = [entity for entity in contents.entities if not entity.name.startswith("__")]
+        self._offered = repository.views
+        self._contracts = contracts
+
+    def find(self, word: str) -> list[Card]:
+        """The cards of this name: full (`view:feature`, `source.column`) or short, whatever its case."""
+        wanted = word.casefold()
+        return [card for card in self.cards() if wanted in (card.name.casefold(), card.short_name.casefold())]
+
+    def names(self) -> set[str]:
+        """Every short name that `find` knows."""
+        return {card.short_name for card in self.cards()}
+
+    def cards(self) -> Iterator[Card]:
+        """All cards, from what models ask for down to source columns."""
+        for service in self._services:
+            yield self._service(service)
+        for view in self._views.values():
+            yield self._view(view)
+            yield from (self._feature(view, feature) for feature in view.features)
+        for on_demand in self._on_demand.values():
+            yield self._on_demand_view(on_demand)
+            yield from (self._on_demand_feature(on_demand, feature) for feature in on_demand.features)
+        yield from map(self._entity, self._entities)
+        for contract in self._contracts:
+            yield self._source(contract)
+            yield from (self._column(contract, column) for column in contract.columns)
+
+    def _service(self, service: FeatureService) -> Card:
+        references = self._features_of(service)
+        lineage = [line for reference in references for line in _indented(self._below(reference))]
+        return Card(
+            "feature service",
+            service.name,
+            _facts(
+                ("Meaning", service.description),
+                ("Owner", service.owner),
+                ("Features", f"{len(references)}, of {len(service.feature_view_projections)} views"),
+                ("Tags", _tags(service.tags)),
+            ),
+            self._rests_on([projection.name for projection in service.feature_view_projections]),
+            (service.name, *lineage),
+        )
+
+    def _view(self, view: FeatureView) -> Card:
+        offered = self._offered.get(view.name)
+        definition = offered.resolved.definition if offered else None
+        return Card(
+            "feature view",
+            view.name,
+            _facts(
+                ("Meaning", view.description),
+                ("Owner", view.owner),
+                ("Keyed by", ", ".join(view.join_keys)),
+                ("Features", ", ".join(feature.name for feature in view.features)),
+                ("Sources", view.tags.get("sources", "")),
+                ("Time to live", str(view.ttl) if view.ttl else ""),
+                ("Available", f"{view.tags.get('available_after', '0 hours')} after the start of each business day"),
+                ("Business days of", offered.resolved.zone if offered else ""),
+                ("Definition", f"{view.tags.get('definition', '')} ({offered.resolved.hash})" if offered else ""),
+                ("Windows", ", ".join(map(str, definition.windows)) if definition else ""),
+                ("Online", "yes" if view.online else "no"),
+                ("Tags", _tags(view.tags)),
+                ("Services", ", ".join(self._services_with(view.name))),
+            ),
+            (view.name,) if offered else (),
+        )
+
+    def _feature(self, view: FeatureView, feature: Field) -> Card:
+        reference = f"{view.name}:{feature.name}"
+        return Card(
+            "feature",
+            reference,
+            _facts(
+                ("Meaning", feature.description),
+                ("Unit", feature.tags.get("unit", "")),
+                ("Expected", feature.tags.get("expect", "")),
+                ("Dtype", str(feature.dtype)),
+                ("Computed as", self._computation(view.name, feature.name)),
+                ("Never seen", feature.tags.get("unseen", "null")),
+                ("View", f"{view.name}, keyed by {', '.join(view.join_keys)}"),
+                ("Owner", view.owner),
+            ),
+            (view.name,) if view.name in self._offered else (),
+            self._lineage(reference),
+        )
+
+    def _on_demand_view(self, view: OnDemandFeatureView) -> Card:
+        return Card(
+            "on-demand feature view",
+            view.name,
+            _facts(
+                ("Meaning", view.description),
+                ("Owner", view.owner),
+                ("Features", ", ".join(feature.name for feature in view.features)),
+                ("Computed", "at request time and in training, by the same functions"),
+                ("Request fields", ", ".join(self._request_fields(view))),
+                ("Services", ", ".join(self._services_with(view.name))),
+            ),
+            self._rests_on([view.name]),
+        )
+
+    def _on_demand_feature(self, view: OnDemandFeatureView, feature: Field) -> Card:
+        reference = f"{view.name}:{feature.name}"
+        facts = {fact: view.tags.get(f"{feature.name}.{fact}", "") for fact in ("description", "unit", "expect")}
+        return Card(
+            "on-demand feature",
+            reference,
+            _facts(
+                ("Meaning", facts["description"]),
+                ("Unit", facts["unit"]),
+                ("Expected", facts["expect"]),
+                ("Dtype", str(feature.dtype)),
+                ("Function", view.tags.get(f"{feature.name}.function", "")),
+                ("View", view.name),
+                ("Owner", view.owner),
+            ),
+            self._rests_on([view.name]),
+            self._lineage(reference),
+        )
+
+    def _entity(self, entity: Entity) -> Card:
+        views = [view.name for view in self._views.values() if entity.name in view.entities]
+        facts = _facts(
+            ("Meaning", entity.description),
+            ("Owner", entity.owner),
+            ("Join key", entity.join_key),
+            ("Views", ", ".join(views)),
+        )
+        return Card("entity", entity.name, facts)
+
+    def _source(self, contract: Contract) -> Card:
+        time = contract.event_time or f"none: rows hold from {contract.valid_from or 'their ingestion'}"
+        views = [name for name, offered in self._offered.items() if contract.name in offered.resolved.source_names]
+        return Card(
+            "source",
+            contract.name,
+            _facts(
+                ("Meaning", contract.description),
+                ("Owner", contract.owner),
+                ("Contract", f"{contract.file_name}, version {contract.version}"),
+                ("Key", ", ".join(contract.key) or "none: every row stands for itself"),
+                ("Event time", time),
+                ("Business days of", contract.business_day_zone),
+                ("Columns", ", ".join(contract.column_names)),
+                ("Views", ", ".join(views)),
+            ),
+        )
+
+    def _column(self, contract: Contract, column: Column) -> Card:
+        place = f"{contract.name}.{column.name}"
+        views = self._views.values()
+        readers = [f"{view.name}:{each.name}" for view in views for each in view.features if place in _columns_of(each)]
+        keyed = [view.name for view in views for each in view.entity_columns if place in _columns_of(each)]
+        return Card(
+            "source column",
+            place,
+            _facts(
+                ("Meaning", column.description),
+                ("Unit", column.unit or ""),
+                ("Expected", _expected(column)),
+                ("Dtype", column.dtype + (", may be null" if column.nullable else "")),
+                ("Source", contract.name),
+                ("Owner", contract.owner),
+                ("Features", ", ".join(readers)),
+                ("Key of", ", ".join(keyed)),
+            ),
+        )
+
+    def _computation(self, view: str, feature: str) -> str:
+        offered = self._offered.get(view)
+        for each in offered.resolved.features if offered else ():
+            if each.name == feature:
+                return f"{_computed(each.declared.aggregation)} over {each.declared.window}"
+        return ""
+
+    def _lineage(self, reference: str) -> tuple[str, ...]:
+        """The services that ask for a feature, then what it comes from."""
+        above = [service.name for service in self._services if reference in self._features_of(service)]
+        return (*above, *_indented(self._below(reference), bool(above)))
+
+    def _below(self, reference: str) -> list[str]:
+        """A feature and, indented, its inputs down to source columns or request fields."""
+        view_name, _, name = reference.partition(":")
+        if on_demand := self._on_demand.get(view_name):
+            inputs = [each for each in on_demand.tags.get(f"{name}.inputs", "").split(", ") if each]
+            local = {feature.name for feature in on_demand.features}
+            below = [self._below(f"{view_name}:{each}" if each in local else each) for each in inputs]
+        elif view := self._views.get(view_name):
+            fields = {feature.name: feature for feature in view.features}
+            below = [[column] for column in _columns_of(fields[name])] if name in fields else []
+        else:
+            return [f"{reference} (of the request)"]
+        return [reference, *(line for lines in below for line in _indented(lines))]
+
+    def _features_of(self, service: FeatureService) -> list[str]:
+        return [reference for projection in service.feature_view_projections for reference in _references(projection)]
+
+    def _services_with(self, view: str) -> list[str]:
+        return [
+            service.name
+            for service in self._services
+            if any(projection.name == view for projection in service.feature_view_projections)
+        ]
+
+    def _request_fields(self, view: OnDemandFeatureView) -> list[str]:
+        return [field.name for source in view.source_request_sources.values() for field in source.schema]
+
+    def _rests_on(self, names: Sequence[str]) -> tuple[str, ...]:
+        """The views with tables behind these views, on-demand ones followed to their inputs."""
+        found: dict[str, None] = {}
+        for name in names:
+            if on_demand := self._on_demand.get(name):
+                found |= {projection.name: None for projection in on_demand.source_feature_view_projections.values()}
+            else:
+                found[name] = None
+        return tuple(name for name in found if name in self._offered)
+
+
+def _computed(aggregation: Aggregation) -> str:
+    """An aggregation as one would write it: `Ratio(Sum(amount), Count(events where page == 'home'))`."""
+    kind = type(aggregation).__name__
+    parts = aggregation.parts()
+    if parts != (aggregation,):
+        return f"{kind}({', '.join(map(_computed, parts))})"
+    where = f" where {aggregation.where}" if aggregation.where is not None else ""
+    return f"{kind}({aggregation.measured or 'events'}{where})"
+
+
+def _columns_of(field: Field) -> list[str]:
+    """The source columns behind a feature or a key, as `source.column`."""
+    return [column for column in field.tags.get("columns", "").split(", ") if column]
+
+
+def _references(projection: FeatureViewProjection) -> list[str]:
+    return [f"{projection.name}:{feature.name}" for feature in projection.features]
+
+
+def _facts(*facts: tuple[str, str]) -> tuple[tuple[str, str], ...]:
+    return tuple((label, text) for label, text in facts if text)
+
+
+def _tags(tags: Mapping[str, str]) -> str:
+    ours = ("definition", "definition_hash", "sources", "available_after")
+    return ", ".join(f"{name}={value}" for name, value in sorted(tags.items()) if name not in ours)
+
+
+def _expected(column: Column) -> str:
+    if column.allowed:
+        return "one of " + ", ".join(map(str, column.allowed))
+    bounds = [f">= {column.minimum:g}"] if column.minimum is not None else []
+    bounds += [f"<= {column.maximum:g}"] if column.maximum is not None else []
+    return " and ".join(bounds)
+
+
+def _indented(lines: Sequence[str], deeper: bool = True) -> list[str]:
+    return [("  " if deeper else "") + line for line in lines]

@@ -1,0 +1,247 @@
+"""What is behind one value of a stored feature: its events, the run and row that carry it, and what is online."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from pathlib import PurePath
+from typing import TYPE_CHECKING
+
+from feast.errors import FeastError
+
+from transformations.engine.base.errors import DataError, FeaturesError, UsageError
+from transformations.engine.base.settings import Settings
+from transformations.insight.asked import as_of_day, available_from
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from feast import FeatureView, OnDemandFeatureView
+
+    from transformations.engine.tables.offline_tables import Run
+    from transformations.engine.vocabulary.dtypes import Dtype
+    from transformations.engine.vocabulary.resolution import Feature, Resolved
+    from transformations.insight.repository import OfferedView
+    from transformations.stores.history.history import History
+
+_SHOWN = 20
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row of the table, and the run that wrote it. version: of the table, since when it is there."""
+
+    value: object
+    event_timestamp: datetime
+    created_timestamp: datetime
+    run_id: str | None
+    version: int | None
+    kind: str | None
+    started_at: datetime | None
+    code_revision: str | None
+
+
+@dataclass(frozen=True)
+class Online:
+    """What a lookup gives now. loaded: by which table version and END the view was materialized; of a computed feature
+    its inputs tell. difference: where training differs, of what kind and why.
+    """
+
+    value: object
+    status: str
+    event_timestamp: datetime | None
+    moment: datetime
+    loaded_version: int | None
+    loaded_end: datetime | None
+    difference: str | None
+
+
+@dataclass(frozen=True)
+class Explained:
+    """One value, from its events on. value: by definition, of today's events; rows: of this as-of day and the newest
+    one before it, oldest first; chosen: by retrieval at the moment. zone: of the business day; timestamp_zone: of the
+    source's times.
+    """
+
+    view: str
+    feature: str
+    key: Mapping[str, object]
+    unit: str
+    moment: datetime
+    as_of: date
+    zone: str
+    timestamp_zone: str
+    window: str
+    events: Sequence[Mapping[str, object]]
+    more_events: int
+    value: object
+    chosen: Row | None
+    other_rows: Sequence[Row]
+    table_version: int | None
+    online: Online | None
+    remarks: Sequence[str]
+
+
+def explain_stored(
+    offered: OfferedView, found: Feature, entity: Mapping[str, object], asked: datetime | date, settings: Settings
+) -> Explained:
+    """Everything behind one value of a stored feature; DataError where nothing was ingested."""
+    from transformations.engine.testing.reference import reference_row
+    from transformations.insight.entity_events import entity_events
+
+    resolved = offered.resolved
+    as_of = as_of_day(asked, resolved)
+    moment = asked if isinstance(asked, datetime) else available_from(as_of, resolved)
+    every = entity_events(resolved, entity, settings)
+    inside = _inside(every, found, as_of, resolved)
+    row = reference_row(resolved, every, as_of)
+    remarks: list[str] = []
+    rows, version = _rows(offered, found, entity, settings, remarks)
+    visible = [each for each in rows if each.event_timestamp <= moment]
+    chosen = visible[-1] if visible else None
+    near = [each for each in visible[:-1] if chosen and each.event_timestamp == chosen.event_timestamp]
+    value = found.declared.aggregation.unseen if row is None else row[found.name]
+    if chosen is not None and chosen.value != (row and row[found.name]):
+        remarks.append("the table is not what today's events give: `features status` tells what has not been built")
+    return Explained(
+        resolved.name,
+        found.name,
+        entity,
+        found.declared.aggregation.unit,
+        moment,
+        as_of,
+        resolved.zone,
+        resolved.contract.timestamp_zone,
+        str(found.declared.window),
+        [_columns(each, found, resolved) for each in inside[-_SHOWN:]],
+        max(len(inside) - _SHOWN, 0),
+        value,
+        chosen,
+        near,
+        version,
+        look_now(offered.view, found.name, one_row(entity, resolved.join_keys), {}, settings, remarks),
+        remarks,
+    )
+
+
+def one_row(entity: Mapping[str, object], join_keys: Mapping[str, Dtype]) -> pa.Table:
+    """An entity as a table."""
+    import pyarrow as pa
+
+    return pa.table({name: pa.array([entity[name]], dtype.arrow) for name, dtype in join_keys.items()})
+
+
+def look_now(
+    view: FeatureView | OnDemandFeatureView,
+    feature: str,
+    entity: pa.Table,
+    request: Mapping[str, object],
+    settings: Settings,
+    remarks: list[str],
+) -> Online | None:
+    """What is online now, beside training. view: as the repository has it. None, and a remark, where nothing is."""
+    from feast import OnDemandFeatureView
+
+    from transformations.insight.repository import open_store
+    from transformations.stores.redis.loaded import loaded_views
+    from validation.parity.live import look_at
+
+    moment = settings.now()
+    try:
+        store = open_store(settings)
+        registry = store.registry
+        is_computed = isinstance(view, OnDemandFeatureView)
+        get = registry.get_on_demand_feature_view if is_computed else registry.get_feature_view
+        applied = get(view.name, store.project, allow_cache=True)
+        loaded = loaded_views(store, settings)
+        served, finding = look_at(store, applied, feature, loaded, moment, entity, request)
+    except (FeaturesError, UsageError, FeastError) as error:
+        remarks.append(f"online: {error}")
+        return None
+    known = loaded.get(view.name)
+    difference = None if finding is None else f"{finding.kind}, {finding.cause}: {finding.words}"
+    return Online(
+        served.value,
+        served.status,
+        served.event,
+        moment,
+        known.version if known else None,
+        known.end if known else None,
+        difference,
+    )
+
+
+def _inside(
+    events: Sequence[Mapping[str, object]], feature: Feature, as_of: date, resolved: Resolved
+) -> list[Mapping[str, object]]:
+    """The events of the feature's window, oldest first."""
+    from transformations.engine.base.business_days import start_of_day
+    from transformations.engine.testing.reference import EVENT_TIME
+
+    until = start_of_day(as_of, resolved.zone)
+    length = feature.declared.window.days
+    since = None if length is None else start_of_day(as_of - timedelta(days=length), resolved.zone)
+    inside = []
+    for event in events:
+        at = event[EVENT_TIME]
+        assert isinstance(at, datetime)
+        if at < until and (since is None or at >= since):
+            inside.append((at, event))
+    return [event for _, event in sorted(inside, key=lambda pair: pair[0])]
+
+
+def _columns(event: Mapping[str, object], feature: Feature, resolved: Resolved) -> dict[str, object]:
+    """An event's time, key and the columns that the feature reads."""
+    from transformations.engine.testing.reference import EVENT_TIME
+
+    read = feature.declared.aggregation.columns()
+    names = dict.fromkeys([*resolved.contract.key, *(name for name in event if name in read)])
+    return {"event time": event[EVENT_TIME]} | {name: event[name] for name in names if name in event}
+
+
+def _rows(
+    offered: OfferedView, feature: Feature, entity: Mapping[str, object], settings: Settings, remarks: list[str]
+) -> tuple[list[Row], int | None]:
+    """The entity's rows in the order in which retrieval prefers them, the best last; and the table's version."""
+    from transformations.engine.tables.offline_tables import OfflineTable
+    from transformations.stores.history.history import history_of
+
+    table = OfflineTable(settings.offline_dir / offered.resolved.name)
+    try:
+        history = history_of(offered.view, None)
+    except DataError as error:
+        remarks.append(str(error))
+        return [], None
+    runs = {run.run_id: run for run in table.runs()}
+    return [_row(*cells, runs=runs) for cells in _cells(history, feature.name, entity)], history.version
+
+
+def _cells(
+    history: History, feature: str, entity: Mapping[str, object]
+) -> list[tuple[object, datetime, datetime, str]]:
+    from transformations.engine.base.duck import literal, session
+    from transformations.engine.base.file_rows import FILE, quoted
+
+    stamps = [history.timestamp, str(history.created)]
+    where = " AND ".join(f"{quoted(name)} = {literal(value)}" for name, value in entity.items())
+    if not history.files:
+        return []
+    with session() as connection:
+        found = connection.sql(
+            f"""
+            SELECT {quoted(feature)}, {", ".join(map(quoted, stamps))}, {FILE}
+            FROM {history.scan(connection, [feature, *entity, *stamps]).relation}
+            WHERE {where}
+            ORDER BY {", ".join(map(quoted, stamps))}
+            """
+        ).to_arrow_table()
+    values, events, created, numbers = (column.to_pylist() for column in found.columns)
+    return list(zip(values, events, created, [history.files[number] for number in numbers], strict=True))
+
+
+def _row(value: object, event: datetime, created: datetime, file: str, *, runs: Mapping[str, Run]) -> Row:
+    """A run writes into a folder that is called after it."""
+    names = [part.removeprefix("run=") for part in PurePath(file).parts if part.startswith("run=")]
+    run = runs.get(names[-1]) if names else None
+    facts = (run.run_id, run.version, run.kind, run.started_at, run.code_revision) if run else (None,) * 5
+    return Row(value, event, created, *facts)

@@ -1,0 +1,162 @@
+"""What is behind one value of an on-demand feature: its request, its stored inputs and what the function gives."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+from feast import OnDemandFeatureView
+from feast.errors import FeastError
+
+from transformations.engine.base.errors import FeaturesError, UsageError, nearest
+from transformations.engine.base.settings import Settings
+from transformations.insight.asked import asked_moment, available_from, parse_key
+from transformations.insight.explained import Explained, Online, explain_stored, look_now, one_row
+from transformations.stores.base.values import TIMESTAMP, Column
+
+if TYPE_CHECKING:
+    from transformations.engine.vocabulary.resolution import Feature
+    from transformations.insight.repository import OfferedView
+    from transformations.stores.base.wiring import Call
+
+
+@dataclass(frozen=True)
+class Computed:
+    """One computed value, from its inputs on.
+
+    function: `module:name`, and what its parameters mean (`reads`). request: the fields that it needs. value: of what
+    its inputs are by definition; offline: as training retrieval has it at the moment.
+    """
+
+    view: str
+    feature: str
+    key: Mapping[str, object]
+    unit: str
+    moment: datetime
+    function: str
+    reads: Sequence[str]
+    request: Mapping[str, object]
+    value: object
+    offline: object
+    online: Online | None
+    inputs: Sequence[Explained]
+    remarks: Sequence[str]
+
+
+def explain_computed(
+    view: OnDemandFeatureView,
+    feature: str,
+    offered: Mapping[str, OfferedView],
+    key: str,
+    at: str | None,
+    request: Mapping[str, object],
+    settings: Settings,
+) -> Computed:
+    """Everything behind one value of an on-demand feature, that of its stored inputs included.
+
+    offered: the repository's views by name. Errors: UsageError for a view that `on_demand_view` did not make, an input
+    that no definition computes, a key or request field that is missing or unknown.
+    """
+    from transformations.stores.base.on_demand import evaluation_of
+
+    evaluation = evaluation_of(view, [feature])
+    if evaluation.calls is None:
+        raise UsageError(f"on-demand view {view.name} was not made by on_demand_view: what it reads is not known.")
+    inputs, views = _stored(view, evaluation.calls, offered)
+    keys = {name: dtype for each in views for name, dtype in each.resolved.join_keys.items()}
+    if not keys:
+        raise UsageError(f"{view.name}:{feature} reads no stored feature: it is what its function makes of a request.")
+    entity = parse_key(key, keys, f"{view.name}:{feature}")
+    fields = _fields(view, request)
+    moment = _moment(at, views, settings)
+    explained = [
+        explain_stored(each, column, {name: entity[name] for name in each.resolved.join_keys}, moment, settings)
+        for each, column in inputs
+    ]
+    columns: dict[str, Column] = {
+        f"{each.view}:{each.feature}": pa.array([each.value], column.dtype.arrow)
+        for each, (_, column) in zip(explained, inputs, strict=True)
+    }
+    columns |= {name: pa.array([value]) for name, value in fields.items()}
+    rows = one_row(entity, keys)
+    remarks: list[str] = []
+    return Computed(
+        view.name,
+        feature,
+        entity,
+        view.tags[f"{feature}.unit"],
+        moment,
+        evaluation.calls[-1].path,
+        evaluation.calls[-1].inputs,
+        fields,
+        evaluation(columns, pa.array([moment], TIMESTAMP))[feature][0].as_py(),
+        _retrieved(view, feature, rows, fields, moment, settings, remarks),
+        look_now(view, feature, rows, fields, settings, remarks),
+        explained,
+        remarks,
+    )
+
+
+def _stored(
+    view: OnDemandFeatureView, calls: Sequence[Call], offered: Mapping[str, OfferedView]
+) -> tuple[list[tuple[OfferedView, Feature]], list[OfferedView]]:
+    """The stored features that the calls read, each once, and the views that a request of this view looks up."""
+    sources = list(view.source_feature_view_projections)
+    unknown = [name for name in sources if name not in offered]
+    if unknown:
+        raise UsageError(f"{view.name} reads {unknown[0]}, which no definition computes: ask its owner.")
+    read = dict.fromkeys(reference.partition(":")[::2] for call in calls for reference in call.inputs)
+    features = [
+        (offered[name], feature)
+        for name, column in read
+        if name in sources
+        for feature in offered[name].resolved.features
+        if feature.name == column
+    ]
+    return features, [offered[name] for name in sources]
+
+
+def _fields(view: OnDemandFeatureView, request: Mapping[str, object]) -> dict[str, object]:
+    """The view's request fields from the request; UsageError for missing or unknown ones."""
+    dtypes = {each.name: each.dtype for source in view.source_request_sources.values() for each in source.schema}
+    unknown = sorted(request.keys() - dtypes.keys())
+    missing = [name for name in dtypes if name not in request]
+    if unknown:
+        raise UsageError(f"{view.name} has no request field {unknown[0]!r}: {nearest(unknown[0], dtypes)}.")
+    if missing:
+        example = ", ".join(f'"{name}": …' for name in dtypes)
+        words = ", ".join(f"{name} ({dtypes[name]})" for name in missing)
+        raise UsageError(f"{view.name} needs of the request: {words}. Write --request '{{{example}}}'.")
+    return {name: request[name] for name in dtypes}
+
+
+def _moment(at: str | None, views: Sequence[OfferedView], settings: Settings) -> datetime:
+    """The moment asked for; of a day, the first at which the rows as-of this day of all views can be served."""
+    asked = asked_moment(at, settings)
+    return asked if isinstance(asked, datetime) else max(available_from(asked, each.resolved) for each in views)
+
+
+def _retrieved(
+    view: OnDemandFeatureView,
+    feature: str,
+    rows: pa.Table,
+    fields: Mapping[str, object],
+    moment: datetime,
+    settings: Settings,
+    remarks: list[str],
+) -> object:
+    """What training retrieval gives at the moment; None, and a remark, where it gives nothing."""
+    from transformations.insight.repository import open_store
+
+    spine: Any = rows.append_column("event_timestamp", pa.array([moment], TIMESTAMP))
+    for name, value in fields.items():
+        spine = spine.append_column(name, pa.array([value]))
+    try:
+        job = open_store(settings).get_historical_features(entity_df=spine, features=[f"{view.name}:{feature}"])
+        return job.to_arrow()[feature][0].as_py()
+    except (FeaturesError, FeastError) as error:
+        remarks.append(f"offline: {error}")
+        return None

@@ -1,0 +1,104 @@
+"""What the tests would hold against the author's features, said by the commands that come before them.
+
+The rules of documentation and naming, and a test of its meaning for every measure and function of a domain file.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING
+
+import transformations
+from transformations.cli.output import remark
+from transformations.engine.testing.literal_tables import untested_functions, untested_measures
+from transformations.engine.vocabulary.definitions import Definition, PlainFeatures, WindowedFeatures
+from transformations.engine.vocabulary.functions import RowFunction
+from validation.feature_rules import FeatureFacts, Problem, feature_problems
+
+if TYPE_CHECKING:
+    from feast.repo_contents import RepoContents
+
+    from transformations.engine.vocabulary.resolution import Resolved
+
+_TESTS = Path("tests") / "transformations"
+
+
+def rules_broken_by_repository(contents: RepoContents, project: Path) -> list[str]:
+    """A line for each rule that a repository's objects break, and for each measure and function without a test."""
+    from validation.documentation import problems
+
+    untested = [_no_test(name, file) for file, names in untested_of_domains(project).items() for name in names]
+    return [*map(str, problems(contents)), *untested]
+
+
+def rules_broken_by_view(resolved: Resolved, project: Path) -> list[str]:
+    """The same for one definition, without Feast."""
+    definition = resolved.definition
+    found: list[Problem] = []
+    for feature in resolved.features:
+        declared = feature.declared
+        facts = {"description": declared.description, "unit": declared.aggregation.unit}
+        facts |= {} if declared.expect is None else {"expect": str(declared.expect)}
+        is_windowed = isinstance(definition, WindowedFeatures)
+        found += feature_problems(FeatureFacts(resolved.name, feature.name, str(feature.dtype), facts, is_windowed))
+    for domain, module in _domains():
+        if any(each is definition for each in definitions_of(module)):
+            file = _TESTS / f"test_{domain}.py"
+            untested = untested_measures([definition], _existing(project / file)) if _has_tests(project) else []
+            return [*map(str, found), *(_no_test(name, file.name) for name in untested)]
+    return [str(problem) for problem in found]
+
+
+def say_broken(rules: Sequence[str]) -> None:
+    """A remark that lists the broken rules; nothing where there are none."""
+    if rules:
+        remark(f"house rules broken: {len(rules)}, which `make test` will refuse")
+        for rule in rules:
+            remark(f"  {rule}")
+
+
+def untested_of_domains(project: Path) -> dict[str, list[str]]:
+    """By test file, the measures and functions of its domain that it leaves out; nothing in a project without tests."""
+    if not _has_tests(project):
+        return {}
+    missing = {}
+    for domain, module in _domains():
+        tests = _existing(project / _TESTS / f"test_{domain}.py")
+        untested = untested_measures(definitions_of(module), tests) + untested_functions(on_demand_of(module), tests)
+        if untested:
+            missing[f"test_{domain}.py"] = untested
+    return missing
+
+
+def definitions_of(module: ModuleType) -> list[Definition]:
+    """What a domain file declares."""
+    return [value for value in vars(module).values() if isinstance(value, WindowedFeatures | PlainFeatures)]
+
+
+def on_demand_of(module: ModuleType) -> list[RowFunction]:
+    """The row functions that the module itself declares, but for derived columns: these show in their measures."""
+    derived = {function.name for definition in definitions_of(module) for function in definition.derived}
+    functions = [value for value in vars(module).values() if isinstance(value, RowFunction)]
+    return [each for each in functions if each.function.__module__ == module.__name__ and each.name not in derived]
+
+
+def _domains() -> Iterator[tuple[str, ModuleType]]:
+    for info in pkgutil.iter_modules(transformations.__path__):
+        if not info.ispkg:
+            yield info.name, importlib.import_module(f"transformations.{info.name}")
+
+
+def _has_tests(project: Path) -> bool:
+    return (project / _TESTS).is_dir()
+
+
+def _existing(path: Path) -> list[Path]:
+    return [path] if path.is_file() else []
+
+
+def _no_test(name: str, file: str) -> str:
+    return f"{name} has no test. Ask for it by as_of(…), or call the function, in {_TESTS / file}."

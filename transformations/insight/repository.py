@@ -1,0 +1,107 @@
+"""The feature repository as the commands read it: its views held against their contracts, and Feast's store over it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+from click.shell_completion import CompletionItem
+
+from transformations.engine.base.errors import UsageError, nearest
+from transformations.engine.base.settings import Settings
+
+if TYPE_CHECKING:
+    from feast import FeatureStore, FeatureView
+    from feast.repo_contents import RepoContents
+
+    from transformations.engine.vocabulary.definitions import Definition
+    from transformations.engine.vocabulary.resolution import Resolved
+
+# Feast's own variable for the folder that its `-c` names (feast/cli/cli.py:91): both commands follow it.
+_FOLDER_VARIABLE = "FEATURE_REPO_DIR_ENV_VAR"
+
+
+@dataclass(frozen=True)
+class OfferedView:
+    """A view of the repository, with its definition held against its contracts."""
+
+    view: FeatureView
+    resolved: Resolved
+
+
+@dataclass(frozen=True)
+class Repository:
+    """What `feature_repo/` offers. unoffered: the places of definitions that no view offers."""
+
+    folder: Path
+    views: Mapping[str, OfferedView]
+    unoffered: Mapping[str, Definition]
+
+    def select(self, names: Sequence[str]) -> list[OfferedView]:
+        """The views of these names, all without any; UsageError with the nearest name for an unknown one."""
+        for name in names:
+            if name not in self.views:
+                raise UsageError(f"{self.folder.name}/ offers no view {name!r}: {nearest(name, self.views)}.")
+        return [offered for name, offered in self.views.items() if not names or name in names]
+
+
+def repository_folder(settings: Settings) -> Path:
+    """The folder of feature_store.yaml: the one that Feast's variable names, else the project's `feature_repo/`."""
+    named = os.environ.get(_FOLDER_VARIABLE)
+    return Path(named).absolute() if named else settings.project_root / "feature_repo"
+
+
+def read_repository(settings: Settings) -> Repository:
+    """Load the repository as Feast does, and resolve every view's definition."""
+    from transformations.engine.vocabulary.resolution import resolve
+    from transformations.stores.base.views import contract_reader, offered, unoffered
+
+    folder = repository_folder(settings)
+    offers = offered(folder)
+    read = contract_reader(settings)
+    views = {offer.view.name: OfferedView(offer.view, resolve(offer.definition, read)) for offer in offers}
+    return Repository(folder, views, unoffered(offers))
+
+
+def read_contents(settings: Settings) -> RepoContents:
+    """Everything that the repository declares, as Feast objects, with the project that Feast would add."""
+    from feast import Project
+    from feast.repo_config import load_repo_config
+
+    from transformations.stores.base.views import contents
+
+    folder = repository_folder(settings)
+    declared = contents(folder)
+    if not declared.projects:
+        config = load_repo_config(folder, folder / "feature_store.yaml")
+        declared.projects.append(Project(name=config.project, description=config.project_description or ""))
+    return declared
+
+
+def open_store(settings: Settings) -> FeatureStore:
+    """Feast's own store over the repository."""
+    from feast import FeatureStore
+
+    return FeatureStore(repo_path=str(repository_folder(settings)))
+
+
+def registered_views(settings: Settings) -> dict[str, FeatureView]:
+    """The views that Feast's registry knows, by name; none where there is no registry yet. Makes no registry."""
+    if settings.registry_url is None and not settings.registry_path.exists():
+        return {}
+    store = open_store(settings)
+    return {view.name: view for view in store.registry.list_feature_views(store.project, allow_cache=False)}
+
+
+def view_names(_context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Shell completion of a view by the definitions in the domain files, which load in no time."""
+    from transformations.insight.domains import definitions
+
+    with contextlib.suppress(Exception):  # a file that cannot be read completes nothing; commands say what is wrong
+        return [CompletionItem(name) for name in sorted(definitions()) if name.startswith(incomplete)]
+    return []

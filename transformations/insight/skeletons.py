@@ -1,0 +1,348 @@
+"""The first files of a new domain: features, views and their test, small and right, from a source's contract."""
+
+from __future__ import annotations
+
+import json
+import keyword
+import pkgutil
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from string import Template
+from zoneinfo import ZoneInfo
+
+import transformations
+from transformations.contracts import Column, Contract, read_contract
+from transformations.engine.base.errors import UsageError
+from transformations.insight import skeleton_templates as templates
+from transformations.insight.domains import definitions
+from transformations.insight.skeleton_choices import Measure, join_key, known_entities, measures
+
+_RESERVED = ("contracts", "insight", "models", "monitoring", "orchestration", "predictions")  # of packages to come
+_UNITS = {"Int64": "units", "Float64": "units", "String": "category", "Bool": "yes or no", "UnixTimestamp": "UTC time"}
+_NUMERIC = ("Int64", "Float64")
+_DURATIONS = ("seconds", "minutes", "hours", "days", "weeks", "months", "years")
+_ATTRIBUTES = 2
+_LONGEST_DESCRIPTION = 70
+
+
+@dataclass(frozen=True)
+class NewFile:
+    """A file to write: its path relative to the project, and its text."""
+
+    path: Path
+    text: str
+
+
+def skeleton(
+    domain: str, source: str | None, key: str | None, project: Path, contracts: Path, service: str | None = None
+) -> list[NewFile]:
+    """The files of a domain over a source's contract; without a source, with a first contract of its own.
+
+    key: the entity's column, by default the only one that can be meant. service: the name of a feature service to
+    write, with a dataset where the source has events. UsageError for a name that cannot be a module, an existing file,
+    several columns that could be the key, or a source of which nothing can be a feature.
+    """
+    _check_name(domain)
+    if service is not None:
+        _check_service(service)
+    files = []
+    if source is None:
+        entity = domain.removesuffix("s") or domain
+        contract_file = NewFile(_from(project, contracts / f"{entity}_events.yaml"), _contract_text(entity, domain))
+        files.append(contract_file)
+        contract = _read_text(contract_file.text, contract_file.path.stem)
+    else:
+        contract = read_contract(source, contracts)
+    files += _Domain(domain, contract, key, project, service).files()
+    for file in files:
+        if (project / file.path).exists():
+            raise UsageError(f"{file.path} exists, and nothing is overwritten. Choose another name, or remove it.")
+    return files
+
+
+class _Domain:
+    """One domain's names and columns, chosen from its source's contract."""
+
+    def __init__(self, domain: str, contract: Contract, key: str | None, project: Path, service: str | None) -> None:
+        self.domain, self.contract, self.service = domain, contract, service
+        known = known_entities(project / "feature_repo")
+        self.join_key = join_key(contract, key, known)
+        self.known_entity = next((each for each in known if each.join_key == self.join_key.name), None)
+        own_name = re.sub(r"_id$|(?<=[a-z])I[dD]$", "", self.join_key.name).lower()
+        self.entity = self.known_entity.name if self.known_entity else own_name
+        if twin := next((each for each in known if each.name == self.entity and each is not self.known_entity), None):
+            raise UsageError(
+                f"feature_repo/{twin.module}.py: the entity {twin.name!r} is keyed by {twin.join_key}, not by "
+                f"{self.join_key.name}. Two entities of one name cannot be: rename one, or say --key {twin.join_key}."
+            )
+        self.view = self._view_name(contract.name.removeprefix(f"{self.entity}_"))
+        self.has_events = contract.event_time is not None
+        self.measures = measures(contract, self.join_key.name) if self.has_events else []
+        self.attributes = self._attributes()
+        if not self.has_events and not self.attributes:
+            raise UsageError(f"{contract.file_name}: it has no event time and no column that can be a feature.")
+
+    def files(self) -> list[NewFile]:
+        """Features, views and test."""
+        return [
+            NewFile(Path("transformations") / f"{self.domain}.py", self._features()),
+            NewFile(Path("feature_repo") / f"{self.domain}_views.py", self._views()),
+            *self._service_files(),
+            NewFile(Path("tests") / "transformations" / f"test_{self.domain}.py", self._test()),
+        ]
+
+    def _service_files(self) -> list[NewFile]:
+        """The service, and a dataset of it whose label is the author's to write."""
+        if self.service is None:
+            return []
+        repo = Path("feature_repo")
+        imports = "\n".join(
+            sorted([f"from {self.domain}_views import {self.view}", "from feast import FeatureService"])
+        )
+        service = self._filled(templates.SERVICE, service=self.service, imports=imports)
+        files = [NewFile(repo / f"{self.service}.py", service)]
+        if self.has_events:
+            zone = self.contract.business_day_zone
+            text = self._filled(templates.DATASET, service=self.service, zone=zone, moment=self._moment())
+            files.append(NewFile(repo / "datasets" / f"{self.service}.yaml", text))
+        return files
+
+    def _moment(self) -> str:
+        """When an event happened, as the SQL of a spine says it; one known by its day alone, at that day's end."""
+        column = str(self.contract.event_time)
+        if not self.contract.has_date_only_event_time:
+            return column
+        return f"timezone('{self.contract.business_day_zone}', CAST({column} + 1 AS TIMESTAMP))"
+
+    def _view_name(self, subject: str) -> str:
+        """`<entity>_<subject>` after the source; after the domain where another domain has that already."""
+        name = f"{self.entity}_{subject}"
+        return f"{self.entity}_{self.domain}" if name in definitions() else name
+
+    def _attributes(self) -> list[Column]:
+        free = [column for column in self.contract.columns if self._is_free(column) and column.dtype != "Date"]
+        return [] if self.has_events else free[:_ATTRIBUTES]
+
+    def _is_free(self, column: Column) -> bool:
+        taken = {self.join_key.name, self.contract.event_time, *self.contract.key}
+        return column.name not in taken and not column.name.endswith("_id")
+
+    def _features(self) -> str:
+        template = templates.WINDOWED if self.has_events else templates.PLAIN
+        words = ["WindowedFeatures", "Count", "at_least", "days", "hours"]
+        words = words if self.has_events else ["PlainFeatures", "Attribute", "hours"]
+        columns = [*(each.column for each in self.measures), *self.attributes]
+        words += [each.aggregation for each in self.measures]
+        words += [_expected(column).removesuffix("(0)") for column in columns if column.dtype in _NUMERIC]
+        features = [templates.COUNT] if self.has_events else [self._attribute(column) for column in self.attributes]
+        features += [_aggregation(each) for each in self.measures]
+        return self._filled(
+            template,
+            imports=", ".join(sorted(set(words), key=_import_order)),
+            features="\n".join(features),
+        )
+
+    def _attribute(self, column: Column) -> str:
+        expect = f"\n            expect={_expected(column)}," if column.dtype in _NUMERIC else ""
+        return templates.ATTRIBUTE.substitute(_said(column), expect=expect)
+
+    def _views(self) -> str:
+        if self.known_entity:
+            known = self.known_entity
+            return self._filled(templates.VIEWS_OF_KNOWN_ENTITY, module=known.module, entity_variable=known.variable)
+        return self._filled(
+            templates.VIEWS,
+            entity_variable=self.entity if self.entity != self.domain else f"{self.entity}_entity",
+            value_type="INT64" if self.join_key.dtype == "Int64" else "STRING",
+            key_description=_quoted(self.join_key),
+        )
+
+    def _test(self) -> str:
+        if self.has_events:
+            measured = "".join(self._test_of(each) for each in self.measures)
+            return self._filled(
+                templates.TEST,
+                imports=self._test_imports(),
+                table=self._events(),
+                key=self._cell(self.join_key),
+                measured=measured,
+            )
+        tests = "\n\n".join(
+            templates.TEST_OF_ATTRIBUTE.substitute(
+                view=self.view, name=_slug(column), key=self._cell(self.join_key), value=self._cell(column)
+            )
+            for column in self.attributes
+        )
+        return self._filled(templates.PLAIN_TEST, imports=self._test_imports(tests), table=self._records(), tests=tests)
+
+    def _test_of(self, measure: Measure) -> str:
+        is_float = measure.column.dtype == "Float64" or measure.aggregation == "Mean"
+        numbers = (10, 15, 5, 0) if measure.aggregation == "Sum" else (10, 7.5, 5, None)
+        values = [str(float(n) if is_float and n is not None else n) for n in numbers]
+        return templates.TEST_OF_MEASURE.substitute(
+            view=self.view,
+            name=_slug(measure.column),
+            how="summed" if measure.aggregation == "Sum" else "averaged",
+            key=self._cell(self.join_key),
+            **dict(zip(("first", "both", "second", "quiet"), values, strict=True)),
+        )
+
+    def _test_imports(self, body: str = "") -> str:
+        clock = ["from datetime import UTC, datetime", ""] if "datetime(" in body else []
+        clock = ["from datetime import date, timedelta", ""] if self.has_events else clock
+        ours = [
+            f"from transformations.{self.domain} import {self.view}",
+            f"from transformations.engine.testing.literal_tables import as_of{', windows_of' if self.has_events else ''}",
+        ]
+        return "\n".join(clock + sorted(ours))
+
+    def _events(self) -> str:
+        """Two events of one entity, at noon of 2024-05-01 and 2024-05-02 in the contract's zone."""
+        assert self.contract.event_time is not None
+        columns = [self.join_key, *(self.contract.column(name) for name in self.contract.key)]
+        columns += [self.contract.column(self.contract.event_time), *(each.column for each in self.measures)]
+        columns = list({column.name: column for column in columns}.values())
+        rows = [[self._event_cell(column, number) for column in columns] for number in (1, 2)]
+        return _table([[column.name for column in columns], *rows])
+
+    def _event_cell(self, column: Column, number: int) -> str:
+        if column.name == self.contract.event_time:
+            return self._time(number)
+        if column.name == self.join_key.name:
+            return _plain(self._cell(column))
+        if column in [each.column for each in self.measures]:
+            return str(10 if number == 1 else 5)
+        samples = {"Int64": str(number), "Float64": f"{number}.0", "Bool": "true" if number == 1 else "false"}
+        samples |= {"Date": f"2024-05-0{number}", "UnixTimestamp": f"2024-05-0{number} 12:00Z"}
+        return samples.get(column.dtype, "ab"[number - 1])
+
+    def _time(self, number: int) -> str:
+        assert self.contract.event_time is not None
+        if self.contract.column(self.contract.event_time).dtype == "Date":
+            return f"2024-05-0{number}"
+        noon = datetime(2024, 5, number, 12, tzinfo=ZoneInfo(self.contract.business_day_zone))
+        return noon.astimezone(UTC).strftime("%Y-%m-%d %H:%MZ")
+
+    def _records(self) -> str:
+        names = [self.join_key.name, "_event_timestamp", *(column.name for column in self.attributes)]
+        noon = datetime(2024, 5, 1, 12, tzinfo=ZoneInfo(self.contract.business_day_zone)).astimezone(UTC)
+        cells = [_plain(self._cell(column)) for column in self.attributes]
+        return _table([names, [_plain(self._cell(self.join_key)), noon.strftime("%Y-%m-%d %H:%MZ"), *cells]])
+
+    def _cell(self, column: Column) -> str:
+        """A value of the column, as Python writes it."""
+        if column.allowed and column.dtype == "String":
+            return _literal(str(column.allowed[0]))
+        literals = {"Int64": "7", "Float64": "7.0", "Bool": "True", "String": '"a"'}
+        return literals.get(column.dtype, "datetime(2024, 5, 1, tzinfo=UTC)")
+
+    def _filled(self, template: Template, **more: str) -> str:
+        return template.substitute(
+            domain=self.domain,
+            title=self.domain.replace("_", " "),
+            entity=self.entity,
+            entity_words=self.entity.replace("_", " "),
+            article="an" if self.entity[0] in "aeiou" else "a",
+            view=self.view,
+            source=self.contract.name,
+            join_key=self.join_key.name,
+            owner=_one_line(self.contract.owner),
+            **more,
+        )
+
+
+def _check_name(domain: str) -> None:
+    if not re.fullmatch(r"[a-z][a-z0-9_]*", domain) or keyword.iskeyword(domain):
+        raise UsageError(f"{domain!r} cannot name a module. Use lower case letters, digits and _, such as riders.")
+    packages = {info.name for info in pkgutil.iter_modules(transformations.__path__) if info.ispkg}
+    if domain in packages | set(_RESERVED):
+        raise UsageError(f"transformations/{domain}/ is the platform's own. Choose another name.")
+
+
+def _check_service(service: str) -> None:
+    if not re.fullmatch(r"[a-z][a-z0-9_]*_v[0-9]+", service):
+        raise UsageError(f"the service {service!r} is not named <model>_v<N>. Name it so, such as churn_v1.")
+
+
+def _read_text(text: str, name: str) -> Contract:
+    import tempfile
+
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / f"{name}.yaml").write_text(text)
+        return read_contract(name, Path(folder))
+
+
+def _contract_text(entity: str, domain: str) -> str:
+    return templates.CONTRACT.substitute(entity=entity, entity_words=entity.replace("_", " "), domain=domain)
+
+
+def _from(project: Path, path: Path) -> Path:
+    return path.relative_to(project) if path.is_relative_to(project) else path
+
+
+def _table(rows: Sequence[Sequence[str]]) -> str:
+    """Columns two spaces apart, indented as a literal in a test."""
+    widths = [max(len(row[place]) for row in rows) for place in range(len(rows[0]))]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    return "\n".join(f"    {line}" for line in lines)
+
+
+def _plain(literal: str) -> str:
+    """A Python literal as a cell of a table of events."""
+    if literal.startswith("datetime("):
+        return "2024-05-01 00:00Z"
+    return literal.strip('"')
+
+
+def _import_order(word: str) -> tuple[int, str]:
+    """Constants, classes, functions: the order that the linter asks for."""
+    return (0 if word.isupper() else 1 if word[0].isupper() else 2), word
+
+
+def _said(column: Column) -> dict[str, str]:
+    unit = _literal(_unit(column))
+    return {"column": column.name, "name": _slug(column), "description": _quoted(column), "unit": unit}
+
+
+def _aggregation(measure: Measure) -> str:
+    return templates.AGGREGATION.substitute(
+        _said(measure.column), aggregation=measure.aggregation, expect=_expected(measure.column)
+    )
+
+
+def _expected(column: Column) -> str:
+    return "at_least(0)" if column.minimum is not None and column.minimum >= 0 else "ANYTHING"
+
+
+def _slug(column: Column) -> str:
+    """The column's name by the rules of feature names: lower case, is_ before a Bool, a duration with its unit."""
+    name, unit = column.name.lower(), _unit(column)
+    if column.dtype == "Bool":
+        return name if name.startswith(("is_", "has_")) else f"is_{name}"
+    is_unnamed = (unit in _DURATIONS and column.dtype in _NUMERIC) or unit == "rate"
+    return f"{name}_{unit}" if is_unnamed and unit not in name.split("_") else name
+
+
+def _unit(column: Column) -> str:
+    return _one_line(column.unit or _UNITS[column.dtype])
+
+
+def _quoted(column: Column) -> str:
+    text = _one_line(column.description).rstrip(".")
+    if len(text) > _LONGEST_DESCRIPTION:
+        text = text[:_LONGEST_DESCRIPTION].rpartition(" ")[0].rstrip(",;:") + " …"
+    return _literal(text)
+
+
+def _literal(text: str) -> str:
+    """The text in the quotes that the formatter would choose: those that need fewer escapes."""
+    if text.count('"') <= text.count("'"):
+        return json.dumps(text, ensure_ascii=False)
+    return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())

@@ -1,0 +1,235 @@
+"""One Arrow type into the form of a declared dtype, each value the same, or refused with the reason.
+
+What the forms are follows from Feast's protobuf, so that training, serving and HTTP agree; a list, a set or a struct
+holds its elements in the forms that they have alone. But a list of protobuf has no nulls: a null in a list of floats is
+NaN there, in any other list it is refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from feast.types import Array, FeastType, PrimitiveFeastType, Set, Struct
+
+from transformations.engine.vocabulary.dtypes import UNIX_TIMESTAMP
+from transformations.engine.vocabulary.functions import nan_to_null
+
+_TIMESTAMP = UNIX_TIMESTAMP.arrow
+
+# Float32 is carried as the double that its rounding gives, as Feast's own responses do.
+ARROW: dict[PrimitiveFeastType, pa.DataType] = {
+    PrimitiveFeastType.INT64: pa.int64(),
+    PrimitiveFeastType.INT32: pa.int32(),
+    PrimitiveFeastType.FLOAT64: pa.float64(),
+    PrimitiveFeastType.FLOAT32: pa.float64(),
+    PrimitiveFeastType.STRING: pa.string(),
+    PrimitiveFeastType.BOOL: pa.bool_(),
+    PrimitiveFeastType.BYTES: pa.binary(),
+    PrimitiveFeastType.UNIX_TIMESTAMP: _TIMESTAMP,
+}
+
+_FIRST, _LAST = -62_135_596_800_000_000, 253_402_300_799_999_999  # the years 1 to 9999, in microseconds since 1970
+_EXACT = 1 << 53  # up to here a double holds every integer
+_MICROS_A_SECOND = 1_000_000
+_UNITS_A_MICRO = 1_000  # nanoseconds
+
+
+class UnfitError(ValueError):
+    """Why a value does not fit: what completes the sentence `row 3 holds 2, …`."""
+
+
+class UnfitTypeError(ValueError):
+    """No value of the given type fits."""
+
+
+def fits(given: pa.DataType, dtype: PrimitiveFeastType) -> bool:
+    """Whether values of this type can become the dtype at all."""
+    types, target = pa.types, ARROW[dtype]
+    accepted: tuple[Callable[[pa.DataType], bool], ...]
+    if types.is_null(given):
+        return True
+    if types.is_integer(target) or types.is_floating(target):
+        accepted = (types.is_integer, types.is_floating, types.is_decimal)
+    elif types.is_boolean(target):
+        accepted = (types.is_boolean, types.is_integer)
+    elif types.is_timestamp(target):
+        accepted = (types.is_timestamp, types.is_date, types.is_string)
+    elif types.is_binary(target):
+        accepted = (types.is_binary, types.is_large_binary, types.is_fixed_size_binary)
+    else:
+        accepted = (types.is_string,)
+    return any(accepts(given) for accepts in accepted)
+
+
+def converted(array: pa.Array, dtype: FeastType, whole_seconds: bool) -> pa.Array:
+    """The values in the form of the dtype. whole_seconds: whether moments are floored to seconds.
+
+    UnfitTypeError, UnfitError or one of Arrow's own where that cannot be.
+    """
+    if isinstance(dtype, Array | Set):
+        return _list(array, dtype, whole_seconds)
+    if isinstance(dtype, Struct):
+        return _struct(array, dtype, whole_seconds)
+    if isinstance(dtype, PrimitiveFeastType) and dtype in ARROW:
+        return _scalar(array, dtype, whole_seconds)
+    return _as_it_comes(array, whole_seconds)
+
+
+def in_micros(array: pa.Array) -> pa.Array:
+    """Timestamps as UTC microseconds, finer ones floored. UnfitError beyond the years 1 to 9999.
+
+    Not by Arrow's `floor_temporal`, which wraps around at the smallest nanosecond.
+    """
+    if array.type.unit == "ns":
+        numbers = np.floor_divide(array.cast(pa.int64()).fill_null(0).to_numpy(), _UNITS_A_MICRO)
+        array = pa.array(numbers, mask=array.is_null().to_numpy(zero_copy_only=False)).cast(_TIMESTAMP)
+    elif array.type != _TIMESTAMP:
+        array = array.cast(_TIMESTAMP)
+    return _of_a_calendar_year(array)
+
+
+def is_of_a_calendar_year(micros: int | None) -> bool:
+    """Whether a moment, where there is one, lies in the years 1 to 9999."""
+    return micros is None or _FIRST <= micros <= _LAST
+
+
+def plain(column: pa.Array | pa.ChunkedArray) -> pa.Array:
+    """A column in one piece, without a dictionary, its text as `string`."""
+    array = _in_one_piece(column) if isinstance(column, pa.ChunkedArray) else column
+    if pa.types.is_dictionary(array.type):
+        array = array.dictionary_decode()
+    if pa.types.is_large_string(array.type) or pa.types.is_string_view(array.type):
+        array = array.cast(pa.string())
+    return array
+
+
+def _in_one_piece(column: pa.ChunkedArray) -> pa.Array:
+    if column.num_chunks == 1:
+        return column.chunk(0)  # combine_chunks would copy it
+    array = column.combine_chunks()  # which keeps several chunks where offsets would overflow
+    return pa.concat_arrays(array.chunks) if isinstance(array, pa.ChunkedArray) else array
+
+
+def _scalar(array: pa.Array, dtype: PrimitiveFeastType, whole_seconds: bool) -> pa.Array:
+    target, array = ARROW[dtype], nan_to_null(plain(array))
+    if array.null_count == len(array):  # nulls alone are of any dtype, as what Arrow takes them for is chance
+        return pa.nulls(len(array), target)
+    if not fits(array.type, dtype):
+        raise UnfitTypeError
+    if dtype is PrimitiveFeastType.FLOAT32:
+        return _rounded(_number(array, target))
+    if dtype is PrimitiveFeastType.UNIX_TIMESTAMP:
+        return _moments(array, whole_seconds)
+    if dtype is PrimitiveFeastType.BOOL and pa.types.is_integer(array.type):
+        if pc.any(pc.greater(pc.abs(pc.subtract(array.cast(pa.float64()), 0.5)), 0.5)).as_py():
+            raise UnfitError("which is neither 0 nor 1")
+        return array.cast(target)
+    return _number(array, target)
+
+
+def _number(array: pa.Array, target: pa.DataType) -> pa.Array:
+    if not (pa.types.is_decimal(array.type) and pa.types.is_floating(target)):
+        return array.cast(target)
+    # Arrow's own cast multiplies, and so gives not always the double that is nearest: 0.35000000000000003 for 0.35.
+    nearest = array.cast(pa.string()).cast(target)
+    if array.type.precision - array.type.scale > len(str(_EXACT)) - 1:
+        pairs = zip(array.to_pylist(), nearest.to_pylist(), strict=True)
+        if any(value is not None and abs(value) > _EXACT and Decimal(number) != value for value, number in pairs):
+            raise pa.ArrowInvalid("not the same number")
+    return nearest
+
+
+def _rounded(array: pa.Array) -> pa.Array:
+    rounded = array.cast(pa.float32(), safe=False).cast(array.type)
+    if pc.any(pc.and_(pc.is_inf(rounded), pc.is_finite(array))).as_py():
+        raise pa.ArrowInvalid("beyond the greatest float32")
+    return rounded
+
+
+def _moments(array: pa.Array, whole_seconds: bool) -> pa.Array:
+    if pa.types.is_string(array.type):
+        array = pa.array([None if text is None else _parsed(text) for text in array.to_pylist()], type=_TIMESTAMP)
+    elif pa.types.is_date(array.type):
+        array = array.cast(_TIMESTAMP)
+    elif not whole_seconds:
+        array = array if array.type == _TIMESTAMP else array.cast(_TIMESTAMP)  # which refuses parts of a microsecond
+    if not whole_seconds:
+        return _of_a_calendar_year(array)
+    return pc.floor_temporal(in_micros(array), unit="second")
+
+
+def _of_a_calendar_year(array: pa.Array) -> pa.Array:
+    numbers = array.cast(pa.int64())
+    ends = pc.min_max(numbers).as_py()
+    if ends["min"] is not None and (ends["min"] < _FIRST or ends["max"] > _LAST):
+        raise UnfitError("which is beyond the years 1 to 9999, as a count in the wrong unit is")
+    return array
+
+
+def _parsed(text: str) -> datetime:
+    moment = datetime.fromisoformat(text)
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def _list(array: pa.Array, dtype: Array | Set, whole_seconds: bool) -> pa.Array:
+    if array.null_count == len(array) and not _is_list(array.type):
+        return pa.nulls(len(array), pa.list_(_element(dtype.base_type)))
+    if not _is_list(array.type):
+        raise UnfitTypeError
+    elements = converted(array.flatten(), dtype.base_type, whole_seconds)
+    if elements.null_count and not isinstance(dtype.base_type, Array | Set):
+        if not pa.types.is_floating(elements.type):
+            raise UnfitError("with a null in it, which no list of Feast's protobuf can carry")
+        elements = pc.fill_null(elements, np.nan)
+    lengths = pc.fill_null(pc.list_value_length(array), 0).to_numpy(zero_copy_only=False)
+    offsets = pa.array(np.concatenate([[0], np.cumsum(lengths)]), pa.int32())
+    lists = pa.ListArray.from_arrays(offsets, elements, mask=array.is_null())
+    return _distinct(lists) if isinstance(dtype, Set) else lists
+
+
+def _element(dtype: FeastType) -> pa.DataType:
+    return ARROW.get(dtype, pa.null()) if isinstance(dtype, PrimitiveFeastType) else pa.null()
+
+
+def _is_list(given: pa.DataType) -> bool:
+    types = pa.types
+    return bool(types.is_list(given) or types.is_large_list(given) or types.is_fixed_size_list(given))
+
+
+def _distinct(lists: pa.Array) -> pa.Array:
+    rows = [None if row is None else list(dict.fromkeys(map(_hashable, row))) for row in lists.to_pylist()]
+    return pa.array(rows, lists.type)
+
+
+def _hashable(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _struct(array: pa.Array, dtype: Struct, whole_seconds: bool) -> pa.Array:
+    if not pa.types.is_struct(array.type):
+        return _as_it_comes(array, whole_seconds)
+    names = [field.name for field in array.type]
+    columns = [
+        converted(column, dtype.fields[name], whole_seconds) if name in dtype.fields else column
+        for name, column in zip(names, array.flatten(), strict=True)
+    ]
+    return pa.StructArray.from_arrays(columns, names, mask=array.is_null())
+
+
+def _as_it_comes(array: pa.Array, whole_seconds: bool) -> pa.Array:
+    """Values of a dtype without a declared type of its elements: moments on whole seconds, in a map NaN is null."""
+    if pa.types.is_timestamp(array.type):
+        return _moments(array, whole_seconds)
+    if not pa.types.is_map(array.type):
+        return array
+    if array.offset:  # of which `offsets` knows nothing
+        array = array.take(pa.array(range(len(array))))
+    items = _as_it_comes(nan_to_null(array.items), whole_seconds)
+    kind = pa.map_(array.type.key_type, items.type)
+    return pa.MapArray.from_arrays(array.offsets, array.keys, items, kind, mask=array.is_null())

@@ -1,0 +1,244 @@
+"""Rollout without an outage: the version of an on-demand view whose code this process has, of all that were applied.
+
+The order is apply, then deploy. Between the two a process whose code is not yet the applied one goes on with the newest
+version in the registry's history whose hashes are its own, in training and serving alike. Feast keeps that history by
+itself, one version for each change of a view's text, and the text holds the hashes (stores/wiring.py).
+"""
+
+from __future__ import annotations
+
+import copy
+import logging
+import uuid
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from weakref import WeakKeyDictionary
+
+from feast import FeatureView, Field, OnDemandFeatureView
+from feast.base_feature_view import BaseFeatureView
+from feast.errors import FeastObjectNotFoundException
+from feast.feature_view_projection import FeatureViewProjection
+
+from transformations.engine.base.errors import DataError
+from transformations.stores.base.wiring import NOT_SERVED, Code, code_of, hashes_of, is_wired, not_served, reference_of
+
+if TYPE_CHECKING:
+    from feast.infra.registry.base_registry import BaseRegistry
+
+_log = logging.getLogger(__name__)
+
+# The version that each registry's history had for this code, by view: the history is read once for each apply.
+_found: WeakKeyDictionary[object, dict[object, OnDemandFeatureView | None]] = WeakKeyDictionary()
+
+
+@dataclass(frozen=True)
+class Newer:
+    """A view of which another version is applied than this process serves. served: None where it has no version."""
+
+    view: str
+    applied: int | None
+    served: int | None
+
+
+def served_version(view: OnDemandFeatureView, registry: BaseRegistry, project: str) -> OnDemandFeatureView:
+    """The newest version of an applied view whose functions' code this process has; the view itself, most often.
+
+    Its sources, request fields and wiring are that version's. Its features are that version's too, and those that only
+    the applied version has: nobody can compute them here, `not_served` names them. A view of which this code knows no
+    function at all is newer than the code, and none of its features is served.
+
+    Errors: DataError where this code has other functions than any version that was ever applied.
+    """
+    if not is_wired(view) or code_of(view) is Code.SAME:
+        return view
+    known = _found.setdefault(registry, {})
+    key = (project, view.name, tuple(hashes_of(view).items()))
+    if key not in known:
+        known[key] = _own_version(view, registry, project)
+    return _with_features_of(view, known[key], registry, project)
+
+
+def check_served(registry: BaseRegistry, project: str) -> None:
+    """DataError at startup, rather than at each request, where a view was never applied with this process's code.
+
+    A view that is newer than all of this code is logged and left out: an old server may restart during a rollout.
+    """
+    refused = []
+    _number(registry)
+    for view in registry.list_on_demand_feature_views(project, allow_cache=True):
+        try:
+            served = served_version(view, registry, project)
+        except DataError as error:
+            refused.append(str(error))
+            continue
+        if lacking := not_served(served):
+            _log.warning("on-demand view %s: %s not served by this version of the code", view.name, sorted(lacking))
+    if refused:
+        raise DataError("\n".join(refused))
+
+
+def newer_applied(registry: BaseRegistry, project: str) -> list[Newer]:
+    """The on-demand views of which another version is applied than this process serves, for /health and a metric."""
+    newer = []
+    _number(registry)
+    for view in registry.list_on_demand_feature_views(project, allow_cache=True):
+        try:
+            served = served_version(view, registry, project)
+        except DataError:
+            newer.append(Newer(view.name, view.current_version_number, None))
+            continue
+        if served is not view:
+            newer.append(Newer(view.name, view.current_version_number, served.current_version_number))
+    return newer
+
+
+def as_served(registry: BaseRegistry) -> BaseRegistry:
+    """The registry, with each on-demand view in the version that this process serves.
+
+    Feast's own resolution of a request then reads that version's sources and asks for that version's request fields.
+    """
+    _number(registry)
+    return cast("BaseRegistry", registry if isinstance(registry, _AsServed) else _AsServed(registry))
+
+
+class Reading(NamedTuple):
+    """What a retrieval reads: Feast's resolution of the applied views, and what served versions read besides."""
+
+    feature_views: list[FeatureView]
+    feature_refs: list[str]
+
+
+def with_inputs(
+    reading: Reading, on_demand: Sequence[OnDemandFeatureView], registry: BaseRegistry, project: str
+) -> Reading:
+    """The reading with the inputs of on-demand views that another version than the applied one is served of.
+
+    Errors: DataError where a feature was asked for that the served version of its view lacks.
+    """
+    views = {reference_of(view): view for view in reading.feature_views}
+    refs = dict.fromkeys(reading.feature_refs)
+    for view in on_demand:
+        if lacking := [ref for name in sorted(not_served(view)) if (ref := f"{view.name}:{name}") in refs]:
+            raise DataError(
+                f"{', '.join(lacking)}: applied by a newer version of the code than this one. Install that version, or "
+                f"leave the feature out."
+            )
+        for projection in view.source_feature_view_projections.values():
+            if projection.name not in views:
+                source = registry.get_feature_view(projection.name, project, allow_cache=True)
+                views[projection.name] = source.with_projection(copy.copy(projection))
+            refs |= dict.fromkeys(f"{projection.name}:{feature.name}" for feature in projection.features)
+    return Reading(list(views.values()), list(refs))
+
+
+class _AsServed:
+    def __init__(self, registry: BaseRegistry) -> None:
+        self._registry = registry
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._registry, name)
+
+    def get_any_feature_view(self, name: str, project: str, allow_cache: bool = False) -> BaseFeatureView:
+        view = self._registry.get_any_feature_view(name, project, allow_cache)
+        return served_version(view, self._registry, project) if isinstance(view, OnDemandFeatureView) else view
+
+    def get_on_demand_feature_view(self, name: str, project: str, allow_cache: bool = False) -> OnDemandFeatureView:
+        view = self._registry.get_on_demand_feature_view(name, project, allow_cache)
+        return served_version(view, self._registry, project)
+
+
+def _number(registry: BaseRegistry) -> None:
+    """Tell apart what a registry was before a refresh and what it is after.
+
+    Feast caches views by the address of the registry's content and its number (proto_registry_utils.py:94), and its SQL
+    registry gives none (sql.py:1519): content read into the place of an earlier one would be taken for that.
+    """
+    content = getattr(registry, "cached_registry_proto", None)
+    if content is not None and not content.version_id:
+        content.version_id = uuid.uuid4().hex
+
+
+def _own_version(view: OnDemandFeatureView, registry: BaseRegistry, project: str) -> OnDemandFeatureView | None:
+    """The newest version that this code can compute; None where the code has none of the functions of any version."""
+    is_known = code_of(view) is not Code.ABSENT
+    for version in _history(view.name, registry, project):
+        code = code_of(version)
+        if code is Code.SAME:
+            return version
+        is_known |= code is not Code.ABSENT
+    if not is_known:
+        return None
+    differing = ", ".join(
+        f"{path} was applied as {applied}, is {here or 'not there'}"
+        for path, (applied, here) in hashes_of(view).items()
+        if applied != here
+    )
+    raise DataError(
+        f"on-demand view {view.name}: its functions' code here was never applied ({differing}), so no version of it "
+        f"can be served. Run `feast apply` from this version of the code and then deploy it, or deploy a version that "
+        f"was applied (`feast feature-views list-versions {view.name}`)."
+    )
+
+
+def _history(name: str, registry: BaseRegistry, project: str) -> Iterator[OnDemandFeatureView]:
+    """The view's versions, newest first; none where the registry keeps none, as Feast's remote one."""
+    try:
+        versions = registry.list_feature_view_versions(name, project)
+    except NotImplementedError:
+        return
+    for number in sorted((version["version_number"] for version in versions), reverse=True):
+        try:
+            version = registry.get_feature_view_by_version(name, project, number)
+        except FeastObjectNotFoundException:  # removed since the list was read
+            continue
+        if isinstance(version, OnDemandFeatureView) and is_wired(version):
+            yield version
+
+
+def _with_features_of(
+    applied: OnDemandFeatureView, version: OnDemandFeatureView | None, registry: BaseRegistry, project: str
+) -> OnDemandFeatureView:
+    """The version, with the features of the applied view that it lacks, so that whoever asks for all gets an answer."""
+    own: list[Field] = list(version.features) if version else []
+    names = {feature.name for feature in own}
+    lacking = [feature.name for feature in applied.features if feature.name not in names]
+    served = OnDemandFeatureView(
+        name=applied.name,
+        # A feature of another dtype now stands there twice: Feast looks for a service's features as a whole
+        # (base_feature_view.py:272). Ours comes last, and so wins by name.
+        schema=[*(feature for feature in applied.features if feature not in own), *own],
+        sources=[*_projections(version, registry, project), *version.source_request_sources.values()]
+        if version
+        else [],
+        input_schema=None if version else [],  # what Feast takes as "no sources"
+        feature_transformation=(version or applied).feature_transformation,
+        mode=applied.mode,
+        description=applied.description,
+        owner=applied.owner,
+        tags={**(version.tags if version else {}), NOT_SERVED: ", ".join(lacking)},
+    )
+    served.current_version_number = version.current_version_number if version else None
+    return served
+
+
+def _projections(version: OnDemandFeatureView, registry: BaseRegistry, project: str) -> Iterator[FeatureViewProjection]:
+    """The version's source views with their fields as they are now; Feast refuses those with an old description."""
+    for projection in version.source_feature_view_projections.values():
+        now = {feature.name: feature for feature in _features_now(projection.name, registry, project)}
+        if gone := [feature.name for feature in projection.features if feature.name not in now]:
+            raise DataError(
+                f"on-demand view {version.name}: version {version.current_version_number}, whose code this process "
+                f"has, reads {', '.join(f'{projection.name}:{name}' for name in gone)}, which is no longer applied. "
+                f"Deploy the version of the code that is applied."
+            )
+        current = copy.copy(projection)
+        current.features = [now[feature.name] for feature in projection.features]
+        yield current
+
+
+def _features_now(name: str, registry: BaseRegistry, project: str) -> list[Field]:
+    try:
+        return list(registry.get_any_feature_view(name, project, allow_cache=True).features)
+    except FeastObjectNotFoundException:
+        return []

@@ -1,0 +1,282 @@
+"""Feature values in their forms: Arrow columns of a declared Feast dtype, Python objects of a request, Feast's
+protobuf.
+
+One rule of conversion serves training, serving and materialization (`casting.py` beside this): what a declared dtype
+cannot hold without loss is refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+from datetime import date, datetime
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from feast import Field
+from feast.protos.feast.types.Value_pb2 import (
+    BoolList,
+    BytesList,
+    DoubleList,
+    FloatList,
+    Int32List,
+    Int64List,
+    StringList,
+    Value,
+)
+from feast.type_map import feast_value_type_to_python_type, python_values_to_proto_values
+from feast.types import Array, FeastType, PrimitiveFeastType
+
+from transformations.engine.base.errors import DataError
+from transformations.engine.base.first_failure import first_failure
+from transformations.engine.vocabulary.dtypes import UNIX_TIMESTAMP, Dtype
+from transformations.engine.vocabulary.functions import nan_to_null
+from transformations.stores.base.casting import (
+    ARROW,
+    UnfitError,
+    UnfitTypeError,
+    converted,
+    in_micros,
+    is_of_a_calendar_year,
+    plain,
+)
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Column: TypeAlias = pa.Array | pa.ChunkedArray
+
+TIMESTAMP = UNIX_TIMESTAMP.arrow
+
+_MOST_SHOWN = 100  # characters of a value in an error message
+# Compared by identity: Feast's comparison is a call of its own.
+_FLOAT64, _INT64, _STRING = PrimitiveFeastType.FLOAT64, PrimitiveFeastType.INT64, PrimitiveFeastType.STRING
+_BOOL, _TIME = PrimitiveFeastType.BOOL, PrimitiveFeastType.UNIX_TIMESTAMP
+
+_PROTO: dict[PrimitiveFeastType, tuple[str, str, Callable[..., Any]]] = {
+    PrimitiveFeastType.INT64: ("int64_val", "int64_list_val", Int64List),
+    PrimitiveFeastType.INT32: ("int32_val", "int32_list_val", Int32List),
+    PrimitiveFeastType.FLOAT64: ("double_val", "double_list_val", DoubleList),
+    PrimitiveFeastType.FLOAT32: ("float_val", "float_list_val", FloatList),
+    PrimitiveFeastType.STRING: ("string_val", "string_list_val", StringList),
+    PrimitiveFeastType.BOOL: ("bool_val", "bool_list_val", BoolList),
+    PrimitiveFeastType.BYTES: ("bytes_val", "bytes_list_val", BytesList),
+    PrimitiveFeastType.UNIX_TIMESTAMP: ("unix_timestamp_val", "unix_timestamp_list_val", Int64List),
+}
+
+
+def feast_type(dtype: Dtype) -> FeastType:
+    """The dtype of the vocabulary as Feast declares it."""
+    if dtype.name.startswith("Array("):
+        return Array(_primitive(dtype.name[len("Array(") : -1]))
+    return _primitive(dtype.name)
+
+
+def arrow_type(dtype: FeastType) -> pa.DataType | None:
+    """The Arrow type that carries a Feast dtype; None for the exotic ones, which pass as they come."""
+    if isinstance(dtype, Array):
+        element = ARROW.get(dtype.base_type) if isinstance(dtype.base_type, PrimitiveFeastType) else None
+        return None if element is None else pa.list_(element)
+    return ARROW.get(dtype) if isinstance(dtype, PrimitiveFeastType) else None
+
+
+def as_feature(column: Column, dtype: FeastType, place: str) -> pa.Array:
+    """A stored feature's column in its declared dtype, in the forms that Feast's protobuf can carry.
+
+    UnixTimestamp is floored to whole seconds, NaN is null; elements of lists, sets and structs likewise, but in a list
+    of floats a null is NaN, because protobuf's lists have no nulls. DataError, naming `place`, where the column's type
+    or a value does not fit the dtype.
+    """
+    array = plain(column)
+    if arrow_type(dtype) is not None:
+        return _converted(array, dtype, place, whole_seconds=True)
+
+    def exotic(array: pa.Array) -> pa.Array:
+        result = converted(array, dtype, whole_seconds=True)
+        to_protos(result, dtype)  # Feast's own conversion has the last word on what such a dtype takes
+        return result
+
+    return _told(exotic, array, dtype, place)
+
+
+def as_declared(column: Column, dtype: FeastType, place: str) -> pa.Array:
+    """A column in its declared dtype, value by value the same; DataError, naming `place`, where that cannot be.
+
+    Widening is fine (an integer as Float64 up to 2^53), and so is a float without fraction as Int64, since pandas
+    turns integers with nulls into floats; nulls alone are of any dtype. Float32 is the float32 nearest to the number,
+    as the double that Feast's protobuf makes of it; a decimal as a float is the nearest one. A naive timestamp is UTC;
+    text in ISO 8601 is a timestamp too, because JSON has none; only the years 1 to 9999 are.
+    """
+    array, target = nan_to_null(plain(column)), arrow_type(dtype)
+    if target is None or _is_declared(array, dtype, target):
+        return array
+    if (dtype is _FLOAT64 or dtype is _INT64) and pa.types.is_integer(array.type):
+        with suppress(pa.ArrowInvalid):  # which is told below, of the first row
+            return array.cast(target)
+    return _converted(array, dtype, place, whole_seconds=False)
+
+
+def _is_declared(array: pa.Array, dtype: FeastType, target: pa.DataType) -> bool:
+    """Whether a column is what its dtype has, seen in a microsecond: a lookup's request fields pass here."""
+    if array.type != target:
+        return False
+    if dtype is _TIME:
+        return len(array) == 1 and is_of_a_calendar_year(array[0].value)
+    return dtype is _FLOAT64 or dtype is _INT64 or dtype is _STRING or dtype is _BOOL
+
+
+def moments_of(column: Column, place: str) -> pa.Array:
+    """A column of moments as UTC microseconds; finer ones are floored. Errors as `as_declared`."""
+    array = plain(column)
+    if pa.types.is_timestamp(array.type) and array.type.unit == "ns":
+        # Finer than a microsecond is cut off: a row may see what happened within its own microsecond.
+        array = in_micros(array)
+    return as_declared(array, PrimitiveFeastType.UNIX_TIMESTAMP, place)
+
+
+def frame_column(series: pd.Series[Any], place: str) -> pa.Array:
+    """A column of a frame as Arrow; DataError as `column_of`."""
+    try:
+        return pa.array(series, from_pandas=True)
+    except (pa.ArrowException, OverflowError, ValueError, TypeError):
+        return column_of(series, place)
+
+
+def column_of(values: Iterable[object], place: str) -> pa.Array:
+    """Python objects, or protobuf values, as a column of the dtype they have; integers beyond 64 bits are decimals.
+
+    DataError where they are of several kinds, or one is no value, such as a text with half a surrogate pair.
+    """
+    given = [feast_value_type_to_python_type(value) if isinstance(value, Value) else value for value in values]
+    try:
+        return pa.array(given, from_pandas=True)
+    except (pa.ArrowException, OverflowError, ValueError, TypeError) as error:
+        again = [_scalar_of(value) for value in given]
+        try:
+            return pa.array(again, from_pandas=True)
+        except (pa.ArrowException, OverflowError, ValueError, TypeError):
+            raise DataError(_no_column(given, place, error)) from None
+
+
+def _scalar_of(value: object) -> object:
+    """What Arrow does not take as it is: integers beyond 64 bits, days and nothing of NumPy."""
+    if isinstance(value, int) and not isinstance(value, bool) and not -(1 << 63) <= value < 1 << 63:
+        return Decimal(value)
+    if isinstance(value, np.datetime64):
+        return None if np.isnat(value) else value.astype("datetime64[us]")
+    return value
+
+
+def _no_column(values: Sequence[object], place: str, error: Exception) -> str:
+    for row, value in enumerate(values):
+        try:
+            pa.array([_scalar_of(value)], from_pandas=True)
+        except UnicodeEncodeError:
+            return (
+                f"{place}: row {row} holds {_brief(value)}, which is no Unicode text: half of a surrogate pair has no "
+                f"UTF-8. Decode the text anew."
+            )
+        except (pa.ArrowException, OverflowError, ValueError, TypeError) as alone:
+            return f"{place}: row {row} holds {_brief(value)}, which is no value that has a dtype: {alone}"
+    kinds = ", ".join(sorted({type(value).__name__ for value in values if value is not None}))
+    return f"{place} has values ({kinds}) that make no column: {error}. Send values of one kind."
+
+
+def unseen_value(field: Field) -> pa.Scalar | None:
+    """What an entity without a row has of a feature: the field's `unseen` tag in its dtype; None where it has none."""
+    if "unseen" not in field.tags:
+        return None
+    return pa.scalar(float(field.tags["unseen"])).cast(arrow_type(field.dtype))
+
+
+def to_protos(array: pa.Array, dtype: FeastType) -> list[Value]:
+    """A column of `as_feature` or `as_declared` as protobuf values; a null is a value without content."""
+    primitive = dtype.base_type if isinstance(dtype, Array) else dtype
+    if arrow_type(dtype) is None or not isinstance(primitive, PrimitiveFeastType):
+        objects = array.to_pylist(maps_as_pydicts="strict")  # Feast takes dictionaries
+        protos: list[Value] = python_values_to_proto_values(objects, dtype.to_value_type())
+        return protos
+    scalar, plural, wrap = _PROTO[primitive]
+    if primitive == PrimitiveFeastType.UNIX_TIMESTAMP:
+        array = _seconds(array)
+    values = array.to_pylist()
+    if isinstance(dtype, Array):
+        return [Value() if value is None else Value(**{plural: wrap(val=value)}) for value in values]
+    return [Value() if value is None else Value(**{scalar: value}) for value in values]
+
+
+def from_protos(values: Sequence[Value], dtype: FeastType, place: str) -> pa.Array:
+    """Protobuf values as a column of their declared dtype."""
+    target = arrow_type(dtype)
+    plain = [feast_value_type_to_python_type(value) for value in values]
+    if target is None:
+        return pa.array(plain)
+    try:
+        return pa.array(plain, type=target)
+    except (pa.ArrowInvalid, pa.ArrowTypeError):
+        return as_declared(column_of(plain, place), dtype, place)
+
+
+def _primitive(name: str) -> PrimitiveFeastType:
+    return next(primitive for primitive in ARROW if str(primitive) == name)
+
+
+def _converted(array: pa.Array, dtype: FeastType, place: str, *, whole_seconds: bool) -> pa.Array:
+    return _told(lambda part: converted(part, dtype, whole_seconds), array, dtype, place)
+
+
+def _told(convert: Callable[[pa.Array], pa.Array], array: pa.Array, dtype: FeastType, place: str) -> pa.Array:
+    """What `convert` makes of a column; where it fails, a DataError with the first row that it fails for."""
+    try:
+        return convert(array)
+    except UnfitTypeError:
+        raise DataError(
+            f"{place} is declared {dtype}, but holds {array.type}{_example(array)}. "
+            f"Send {dtype}, or change the declaration."
+        ) from None
+    except Exception as error:
+        row, of_row = first_failure(lambda start, count: convert(array.slice(start, count)), len(array), error)
+        reason = str(of_row) if isinstance(of_row, UnfitError) else f"which cannot become {dtype} without loss"
+        if arrow_type(dtype) is None and not isinstance(of_row, UnfitError):
+            reason = f"which Feast does not take for {dtype}: {of_row}"
+        raise DataError(
+            f"{place} is declared {dtype}, but row {row} holds {_shown(array[row or 0])}, {reason}. "
+            f"Send {dtype}, or change the declaration."
+        ) from error
+
+
+def _example(array: pa.Array) -> str:
+    for scalar in array:
+        if scalar.is_valid:
+            return f" such as {_shown(scalar)}"
+    return ""
+
+
+def _shown(scalar: pa.Scalar) -> str:
+    value = _python(scalar)
+    if isinstance(value, Decimal) and value == value.to_integral_value():
+        value = int(value)
+    return _brief(value.isoformat() if isinstance(value, date | datetime) else value)
+
+
+def _python(scalar: pa.Scalar) -> object:
+    """A scalar as Python has it, a timestamp as text: Python's own end with the year 9999."""
+    is_time = pa.types.is_timestamp(scalar.type)
+    try:
+        return str(scalar) if is_time else scalar.as_py()
+    except (OverflowError, ValueError):
+        return str(np.datetime64(scalar.value, scalar.type.unit)) if is_time else f"a {scalar.type} of impossible years"
+
+
+def _brief(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= _MOST_SHOWN else f"{text[:_MOST_SHOWN]}…"
+
+
+def _seconds(array: pa.Array) -> pa.Array:
+    if pa.types.is_list(array.type):
+        return pa.ListArray.from_arrays(array.offsets, _seconds(array.values), mask=array.is_null())
+    return pc.floor_temporal(array, unit="second").cast(pa.timestamp("s", tz="UTC")).cast(pa.int64())

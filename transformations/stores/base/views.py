@@ -1,0 +1,267 @@
+"""Definitions as Feast objects: the feature view of a definition, and what a feature repository offers."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import pkgutil
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import timedelta
+from pathlib import Path
+from typing import NamedTuple
+
+from feast import Entity, FeatureView, Field, FileSource
+from feast.data_format import DeltaFormat
+from feast.repo_contents import RepoContents
+
+import transformations
+from transformations.contracts import Contract, read_contract
+from transformations.engine.base.errors import DefinitionError
+from transformations.engine.base.settings import Settings, get_settings
+from transformations.engine.vocabulary.definitions import Definition, PlainFeatures, WindowedFeatures
+from transformations.engine.vocabulary.dtypes import FLOAT64, INT64
+from transformations.engine.vocabulary.resolution import Feature, Resolved, resolve
+from transformations.stores.base.values import feast_type
+
+EVENT_TIMESTAMP = "event_timestamp"
+CREATED_TIMESTAMP = "created_timestamp"
+
+DEFINITION = "definition"
+DEFINITION_HASH = "definition_hash"
+_RESERVED = (DEFINITION, DEFINITION_HASH, "sources", "available_after")
+
+
+class Offer(NamedTuple):
+    """A view that a feature repository offers, with the definition it was made of."""
+
+    view: FeatureView
+    definition: Definition
+
+
+def feature_view(
+    definition: Definition,
+    *,
+    owner: str,
+    entity: Entity | None = None,
+    entities: Sequence[Entity] = (),
+    tags: Mapping[str, str] | None = None,
+    online: bool = True,
+    ttl: timedelta | None = None,
+) -> FeatureView:
+    """The Feast view of a definition, over the offline table of its name. Assign it at module level, where Feast looks.
+
+    entity, or entities in the case of a composite key, must have the definition's join keys. ttl: counted from a row's
+    event timestamp, inclusive at both ends; only for plain features, because a windowed view is written on change
+    alone, and a ttl would null every quiet entity.
+
+    Errors: DefinitionError, also for what a definition shows only against its contracts; ContractError for a missing
+    one.
+    """
+    given = [entity, *entities] if entity else list(entities)
+    settings = get_settings()
+    resolved = resolve(definition, contract_reader(settings))
+    _check(resolved, given, owner, tags or {}, ttl)
+    lineage = _lineage(resolved)
+    return FeatureView(
+        name=definition.name,
+        entities=given,
+        schema=[*_key_fields(resolved), *(_field(resolved, feature) for feature in resolved.features)],
+        source=FileSource(
+            name=definition.name,
+            path=str(settings.offline_dir / definition.name),
+            # Parquet alone would also match files that no version refers to; our store resolves the log itself.
+            file_format=DeltaFormat(),
+            timestamp_field=EVENT_TIMESTAMP,
+            created_timestamp_column=CREATED_TIMESTAMP,
+            tags=lineage,
+            owner=owner,
+            description=definition.description,
+        ),
+        ttl=ttl or timedelta(0),
+        online=online,
+        tags={**(tags or {}), **lineage},
+        owner=owner,
+        description=definition.description,
+    )
+
+
+def contract_reader(settings: Settings) -> Callable[[str], Contract]:
+    """What `resolve` reads contracts with, from the folder that the settings name."""
+    return lambda name: read_contract(name, settings.contracts)
+
+
+def offered(repo: Path) -> list[Offer]:
+    """The views that a feature repository offers and their definitions, found as Feast finds them.
+
+    DefinitionError where two views write one table, or where a definition is no module's attribute.
+    """
+    offers = [
+        Offer(view, _definition_of(view)) for view in contents(repo).feature_views if DEFINITION_HASH in view.tags
+    ]
+    writers: dict[str, str] = {}
+    for view, _ in offers:
+        assert isinstance(view.batch_source, FileSource)
+        table = view.batch_source.path
+        if table in writers:
+            raise DefinitionError(
+                f"{repo}: two views write the table {table}. Remove one of them, or rename its definition."
+            )
+        writers[table] = view.name
+    return offers
+
+
+def unoffered(offers: Sequence[Offer]) -> dict[str, Definition]:
+    """Definitions in `transformations/<domain>.py` that no view offers, by their place (`module:attribute`)."""
+    known = {id(offer.definition) for offer in offers}
+    found: dict[str, Definition] = {}
+    for info in pkgutil.iter_modules(transformations.__path__, "transformations."):
+        if info.ispkg:
+            continue
+        for attribute, value in vars(importlib.import_module(info.name)).items():
+            if isinstance(value, WindowedFeatures | PlainFeatures) and id(value) not in known:
+                known.add(id(value))
+                found[f"{info.name}:{attribute}"] = value
+    return found
+
+
+def contents(repo: Path) -> RepoContents:
+    """Everything that a feature repository declares, by Feast's own discovery; its modules are loaded afresh."""
+    from feast.repo_operations import parse_repo
+
+    if not repo.is_dir():
+        raise DefinitionError(f"{repo} is no folder. Name the feature repository, which holds feature_store.yaml.")
+    folder = repo.resolve()
+    with _importing(folder):
+        return parse_repo(folder)
+
+
+@contextlib.contextmanager
+def _importing(repo: Path) -> Iterator[None]:
+    """Feast names a repository's modules by their path from the working directory, and finds them last on the path."""
+    names = {path.relative_to(repo).with_suffix("").as_posix().replace("/", ".") for path in repo.rglob("*.py")}
+    before = {name: sys.modules.pop(name) for name in names & set(sys.modules)}
+    try:
+        with contextlib.chdir(repo):
+            sys.path.append(str(repo))
+            importlib.invalidate_caches()
+            yield
+    finally:
+        sys.path.remove(str(repo))
+        for name in names & set(sys.modules):
+            del sys.modules[name]
+        sys.modules.update(before)
+
+
+def _check(
+    resolved: Resolved, entities: Sequence[Entity], owner: str, tags: Mapping[str, str], ttl: timedelta | None
+) -> None:
+    definition = resolved.definition
+    if not owner.strip():
+        raise DefinitionError(f"{definition.name} has no owner. Nothing is applied without one: write owner=….")
+    keys = [entity.join_key for entity in entities]
+    if sorted(keys) != sorted(definition.join_keys):
+        raise DefinitionError(
+            f"{definition.name} is keyed by {', '.join(definition.join_keys)}, "
+            f"its entities by {', '.join(keys) or 'nothing'}. Pass the entity of each join key."
+        )
+    for feature in resolved.features:
+        if feature.dtype in (INT64, FLOAT64) and feature.declared.expect is None:
+            raise DefinitionError(
+                f"{definition.name}: {feature.name} is a number without an expected range. Write expect=…, such as "
+                f"at_least(0) or between(0, 1); ANYTHING says that there is none."
+            )
+    if isinstance(definition, WindowedFeatures) and ttl is not None:
+        raise DefinitionError(
+            f"{definition.name} has windows and a ttl. Its rows are written only on change, so a ttl would null every "
+            f"quiet entity. Leave the ttl out; `features status` tells of a stopped pipeline."
+        )
+    for tag in _RESERVED:
+        if tag in tags:
+            raise DefinitionError(f"{definition.name}: the tag {tag!r} is set by us. Use another name for yours.")
+
+
+def _key_fields(resolved: Resolved) -> list[Field]:
+    columns = {column.name: column for each in _contracts(resolved) for column in each.columns}
+    return [
+        Field(
+            name=key,
+            dtype=feast_type(dtype),
+            description=columns[key].description,
+            tags={"columns": ", ".join(_columns_read(resolved, frozenset([key])))},
+        )
+        for key, dtype in resolved.join_keys.items()
+    ]
+
+
+def _field(resolved: Resolved, feature: Feature) -> Field:
+    declared = feature.declared
+    facts = {
+        "unit": declared.aggregation.unit,
+        "expect": None if declared.expect is None else str(declared.expect),
+        "unseen": None if declared.aggregation.unseen is None else str(declared.aggregation.unseen),
+        "window": str(declared.window) if isinstance(resolved.definition, WindowedFeatures) else None,
+        "columns": ", ".join(_columns_read(resolved, declared.aggregation.columns())),
+    }
+    return Field(
+        name=feature.name,
+        dtype=feast_type(feature.dtype),
+        description=declared.description,
+        tags={name: fact for name, fact in facts.items() if fact},
+    )
+
+
+def _columns_read(resolved: Resolved, names: frozenset[str]) -> list[str]:
+    """The source columns behind these columns, as `source.column`; derived ones lead to what they are derived from."""
+    names = names or frozenset([resolved.contract.event_time or resolved.definition.join_keys[0]])  # events are counted
+    derived = {function.name: function for function in resolved.definition.derived}
+    looked_up = {column: lookup.source for lookup in resolved.definition.lookups for column in lookup.columns}
+    found: set[str] = set()
+    open_names = set(names)
+    while open_names:
+        name = open_names.pop()
+        if name in derived:
+            open_names.update(derived[name].inputs)
+        else:
+            found.add(f"{looked_up.get(name, resolved.contract.name)}.{name}")
+    return sorted(found)
+
+
+def _lineage(resolved: Resolved) -> dict[str, str]:
+    place = _place_of(resolved.definition)
+    seconds = resolved.definition.available_after.total_seconds()
+    return {
+        **({DEFINITION: place} if place else {}),
+        DEFINITION_HASH: resolved.hash,
+        "sources": ", ".join(resolved.source_names),
+        "available_after": f"{seconds / 3600:g} hours",
+    }
+
+
+def _contracts(resolved: Resolved) -> list[Contract]:
+    return [*resolved.lookups.values(), resolved.contract]
+
+
+def _place_of(definition: Definition) -> str | None:
+    """Where a definition is, as `module:attribute`; in `transformations` rather than where it is imported."""
+    places = [
+        f"{name}:{attribute}"
+        for name, module in list(sys.modules.items())
+        for attribute, value in list(getattr(module, "__dict__", {}).items())
+        if value is definition
+    ]
+    return min(places, key=lambda place: (not place.startswith("transformations."), place), default=None)
+
+
+def _definition_of(view: FeatureView) -> Definition:
+    place = view.tags.get(DEFINITION)
+    if place is None:
+        raise DefinitionError(
+            f"{view.name}: its definition is no attribute of a module, so a build cannot find it. Give it a name in "
+            f"transformations/<domain>.py and pass that to feature_view."
+        )
+    module, _, attribute = place.partition(":")
+    definition = getattr(importlib.import_module(module), attribute, None)
+    if not isinstance(definition, WindowedFeatures | PlainFeatures):
+        raise DefinitionError(f"{view.name}: {place} is no definition. Move it to transformations/<domain>.py.")
+    return definition

@@ -1,0 +1,186 @@
+"""How an on-demand view is wired, as Feast stores it: which function gives each feature, from which inputs."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import lru_cache
+from graphlib import CycleError, TopologicalSorter
+
+from feast import OnDemandFeatureView
+from feast.base_feature_view import BaseFeatureView
+
+from transformations.engine.base.errors import DataError, DefinitionError
+from transformations.engine.vocabulary.functions import RowFunction
+
+NOT_SERVED = "not_served"
+"""The tag, never applied, that names the features of a view that this process's code cannot compute (rollout.py)."""
+
+
+class Code(StrEnum):
+    """What this process has of a view's functions: their code, none of them, or anything else."""
+
+    SAME = "same"
+    OTHER = "other"
+    ABSENT = "absent"
+
+
+@dataclass(frozen=True)
+class Call:
+    """A function with what each parameter means: `view:feature`, a field, another function, `request_timestamp`."""
+
+    function: RowFunction
+    inputs: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        """The feature that it gives."""
+        return self.function.name
+
+    @property
+    def path(self) -> str:
+        """Where the function is: `module:name`."""
+        return f"{self.function.function.__module__}:{self.function.name}"
+
+
+def tags_of(calls: Sequence[Call]) -> dict[str, str]:
+    """The view's tags: wiring and documentation of every feature; Feast drops the descriptions of its fields."""
+    tags: dict[str, str] = {}
+    for call in calls:
+        tags |= _wiring(call)
+        facts = {
+            "description": call.function.description,
+            "unit": call.function.unit,
+            "expect": str(call.function.expect),
+        }
+        tags |= {f"{call.name}.{fact}": value for fact, value in facts.items()}
+    return tags
+
+
+def text_of(view: str, owner: str, description: str, calls: Sequence[Call]) -> str:
+    """The source text of the function that Feast stores, executes and compares.
+
+    Feast compares on-demand views by this text alone, so all that should count as a change stands in it: the hash of
+    the functions' code, and the documentation. It imports in its body because Feast executes it in a namespace of its
+    own.
+    """
+    lines = [f"def {view}(inputs):", f"    # {_one_line(description)} (owner: {_one_line(owner)})"]
+    for call in calls:
+        function = call.function
+        facts = f"{function.returns}, {function.unit}, {function.expect}"
+        lines.append(f"    # {call.name} ({_one_line(facts)}): {_one_line(function.description)}")
+    lines += ["    from transformations.stores.on_demand import evaluate_lists", "", "    wiring = {"]
+    for call in calls:
+        lines.append(f"        {call.name!r}: {{")
+        lines += [f"            {key!r}: {value!r}," for key, value in _wiring(call).items()]
+        lines.append("        },")
+    lines += ["    }", f"    return evaluate_lists({view!r}, wiring, inputs)", ""]
+    return "\n".join(lines)
+
+
+def is_wired(view: OnDemandFeatureView) -> bool:
+    """Whether a view was made by `on_demand_view`."""
+    return NOT_SERVED in view.tags or all(f"{feature.name}.function" in view.tags for feature in view.features)
+
+
+def not_served(view: OnDemandFeatureView) -> frozenset[str]:
+    """Features of the applied version that the served one lacks: null with status NOT_FOUND online."""
+    return frozenset(filter(None, view.tags.get(NOT_SERVED, "").split(", ")))
+
+
+def hashes_of(view: OnDemandFeatureView) -> dict[str, tuple[str, str | None]]:
+    """For each function that a view was applied with, by its path: the hash it was applied with, and its hash here.
+
+    The latter is None where there is no such function. DataError where its module is there and cannot be imported.
+    """
+    paths = {key.removesuffix(".function"): path for key, path in view.tags.items() if key.endswith(".function")}
+    return {path: (view.tags[f"{name}.hash"], _hash_here(view.name, path)) for name, path in sorted(paths.items())}
+
+
+def code_of(view: OnDemandFeatureView) -> Code:
+    """Whether this process has the code that a view was applied with."""
+    hashes = hashes_of(view).values()
+    if all(here is None for _, here in hashes):
+        return Code.ABSENT
+    return Code.SAME if all(applied == here for applied, here in hashes) else Code.OTHER
+
+
+@lru_cache(maxsize=256)
+def calls_of(view: str, tags: tuple[tuple[str, str], ...]) -> tuple[Call, ...]:
+    """The calls that a view's tags tell of, each after those whose outputs it reads.
+
+    DataError where the code of a function is not the code that was applied: the view would mean something else here
+    than where it was applied.
+    """
+    facts = dict(tags)
+    names = sorted(key.removesuffix(".function") for key in facts if key.endswith(".function"))
+    return tuple(in_order(view, [_call(view, name, facts) for name in names]))
+
+
+def in_order(view: str, calls: Sequence[Call]) -> list[Call]:
+    """The calls, each after those whose outputs it reads; DefinitionError naming the circle where there is one."""
+    by_name = {call.name: call for call in calls}
+    needs = {call.name: [name for name in call.inputs if name in by_name] for call in calls}
+    try:
+        return [by_name[name] for name in TopologicalSorter(needs).static_order()]
+    except CycleError as error:
+        circle = " → ".join(error.args[1])
+        raise DefinitionError(
+            f"on-demand view {view}: its functions need each other: {circle}. Break the circle."
+        ) from None
+
+
+def reference_of(view: BaseFeatureView) -> str:
+    """How feature references name a view as it was requested: its alias, if any, with its version, if pinned."""
+    name: str = view.projection.name_to_use()  # type: ignore[no-untyped-call]
+    return name
+
+
+def _wiring(call: Call) -> dict[str, str]:
+    return {
+        f"{call.name}.function": call.path,
+        f"{call.name}.hash": call.function.content_hash,
+        f"{call.name}.inputs": ", ".join(call.inputs),
+    }
+
+
+def _call(view: str, name: str, facts: Mapping[str, str]) -> Call:
+    path, applied = facts[f"{name}.function"], facts[f"{name}.hash"]
+    function = _function_at(view, path)
+    if function is None:
+        raise DataError(
+            f"on-demand view {view}: its function {path} is not in this version of the code. Install the version of "
+            f"the transformations that was applied, or run `feast apply` from this one."
+        )
+    if function.content_hash != applied:
+        raise DataError(
+            f"on-demand view {view}: {path} was applied with code {applied}, but its code here is "
+            f"{function.content_hash}. Run `feast apply` from this version, or install the one that was applied."
+        )
+    return Call(function, tuple(facts[f"{name}.inputs"].split(", ")))
+
+
+def _hash_here(view: str, path: str) -> str | None:
+    function = _function_at(view, path)
+    return None if function is None else function.content_hash
+
+
+def _function_at(view: str, path: str) -> RowFunction | None:
+    """The function at `module:name`, None where this code has none; DataError where its module cannot be imported."""
+    module, _, attribute = path.partition(":")
+    try:
+        found = getattr(importlib.import_module(module), attribute, None)
+    except ImportError as error:
+        if isinstance(error, ModuleNotFoundError) and error.name and f"{module}.".startswith(f"{error.name}."):
+            return None
+        raise DataError(
+            f"on-demand view {view}: the module of its function {path} cannot be imported here: {error}. "
+            f"Install what it needs."
+        ) from error
+    return found if isinstance(found, RowFunction) else None
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())

@@ -1,0 +1,69 @@
+"""The wide columns of chosen history rows: fetched by place, file by file, never carried through the match."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from transformations.engine.base.file_rows import ROW, Scan, quoted
+from transformations.stores.history.matching import Codes, Integers
+from transformations.stores.history.spilling import Spill
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+PLACE_BITS = 40
+"""A place is one integer: the file's number in its history, then so many bits of the row's number in the file."""
+
+_WANTED = "wanted"
+_NUMBER = "_number"
+_ROWS = "of_file"
+
+
+def fetch(
+    connection: DuckDBPyConnection,
+    scan: Scan,
+    columns: Sequence[str],
+    places: Integers,
+    threads: int,
+    spill: Spill,
+    told: Callable[[float], None],
+) -> tuple[pa.Table, Codes]:
+    """The columns of these rows in any order, and for each place the row of the table that holds it.
+
+    columns: by their names in the files, each in its type over all files; one that a file lacks is null there. Every
+    file is asked on its own: DuckDB skips what holds no wanted row by the row's number, but only within one file.
+    """
+    files = places >> PLACE_BITS
+    order = np.argsort(files, kind="stable")
+    numbers, starts = np.unique(files[order], return_index=True)
+    parts = np.split(order, starts[1:])
+
+    def read(part: Integers, number: int) -> pa.Table:
+        wanted = {"_row": places[part] & ((1 << PLACE_BITS) - 1), _NUMBER: part}
+        with connection.cursor() as cursor:
+            cursor.execute("SET TimeZone = 'UTC'")
+            cursor.register(_WANTED, pa.table(wanted))
+            rows = spill.keep(cursor.sql(_rows_of_file(scan, scan.files[number], columns)).to_arrow_table())
+        told(len(part) / len(places))
+        return rows
+
+    with ThreadPoolExecutor(threads) as pool:
+        tables = list(pool.map(read, parts, numbers.tolist()))
+    table = pa.concat_tables(tables)
+    row_of = np.empty(len(places), np.int32)
+    row_of[table.column(0).to_numpy()] = np.arange(len(places), dtype=np.int32)
+    return pa.table(table.columns[1:], names=list(columns)), row_of  # by position: a feature may have any name
+
+
+def _rows_of_file(scan: Scan, file: str, columns: Sequence[str]) -> str:
+    values = "".join(f", CAST({_ROWS}.{quoted(name)} AS {scan.types[name]})" for name in columns)
+    return f"""
+SELECT {_WANTED}.{_NUMBER}{values}
+FROM {scan.of_file(file, pq.read_schema(file).names, columns)} AS {_ROWS}
+JOIN {_WANTED} ON {_ROWS}.{ROW} = {_WANTED}._row"""

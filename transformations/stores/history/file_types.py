@@ -1,0 +1,175 @@
+"""Whether files of one source can be read together: one name a column, and types that have an exact one in common.
+
+DuckDB would read `Price` beside `price` as `price_1`, and an integer beside floats as a float: 2^53 + 1 loses its 1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import combinations
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pyarrow import types
+
+from transformations.engine.base.errors import DataError
+
+Schemas = Mapping[str, pa.Schema]
+"""The columns of each file."""
+
+_DOUBLE_DIGITS = 15  # of a decimal that every double conversion gets right
+_MOST_DIGITS = 38
+_WHOLE_NUMBERS = {16: 2**11, 32: 2**24, 64: 2**53}
+"""Up to where a float of so many bits holds every whole number."""
+
+_A_SECOND = {"s": 1, "ms": 1_000, "us": 1_000_000, "ns": 1_000_000_000}
+_FIRST_SECOND, _LAST_SECOND = -62_135_596_800, 253_402_300_799  # the years 1 to 9999
+_MOST_SECONDS_IN_NANOSECONDS = (1 << 63) // 1_000_000_000 - 1
+
+
+def schemas_of(name: str, files: Sequence[str]) -> dict[str, pa.Schema]:
+    """The columns of each file; DataError for one that is no Parquet file, or that has one name twice."""
+    schemas: dict[str, pa.Schema] = {}
+    for file in files:
+        try:
+            schemas[file] = pq.read_schema(file)
+        except (pa.ArrowException, OSError) as error:
+            raise DataError(
+                f"{name}: {file} is no readable Parquet file: {error}. Write it anew, or remove it."
+            ) from None
+        _check_names(name, file, schemas[file].names)
+    return schemas
+
+
+def check_together(name: str, schemas: Schemas, columns: Sequence[str]) -> None:
+    """DataError where files hold one of these columns under several spellings, or in types without an exact common one.
+
+    A whole number beside floats is exact where the file's statistics show that a float holds it.
+    """
+    for column in columns:
+        stored: dict[pa.DataType, str] = {}
+        for file, schema in schemas.items():
+            _check_spelling(name, file, schema, column)
+            if column in schema.names:
+                stored.setdefault(_plain(schema.field(column).type), file)
+        for (left, file), (right, other) in combinations(stored.items(), 2):
+            if not _is_exact(left, right) and not _is_small(schemas, column, left, right):
+                raise DataError(
+                    f"{name}: column {column!r} is {left} in {file} and {right} in {other}; no one type holds all "
+                    f"values of both exactly. Write the files with one type."
+                )
+
+
+def check_moments(name: str, schemas: Schemas, column: str) -> None:
+    """DataError where a file's statistics show moments of no calendar year, which no query would ever find; or moments
+    too far for nanoseconds, in which DuckDB reads all files when one is written so.
+    """
+    stamps = {file: schema.field(column).type for file, schema in schemas.items() if column in schema.names}
+    units = {file: kind.unit for file, kind in stamps.items() if types.is_timestamp(kind)}
+    fine = next((file for file, unit in units.items() if unit == "ns"), None)
+    for file, unit in units.items():
+        for moment in _extremes(file, column):
+            seconds = moment // _A_SECOND[unit]
+            if not _FIRST_SECOND <= seconds <= _LAST_SECOND:
+                raise DataError(
+                    f"{name}: {file} holds {moment:,} {unit} since 1970 in {column!r}, the moment of a row, which is "
+                    f"beyond the years 1 to 9999, as a count in the wrong unit is. Write that column anew."
+                )
+            if fine is not None and unit != "ns" and abs(seconds) > _MOST_SECONDS_IN_NANOSECONDS:
+                raise DataError(
+                    f"{name}: {file} holds {moment:,} {unit} since 1970 in {column!r}, and {fine} beside it holds "
+                    f"nanoseconds, which end in the year 2262. Write that column in microseconds."
+                )
+
+
+def _extremes(file: str, column: str) -> list[int]:
+    """The smallest and the greatest number of each group of rows, as far as statistics tell."""
+    footer = pq.read_metadata(file)
+    places = [place for place in range(footer.num_columns) if footer.schema.column(place).path == column]
+    chunks = [footer.row_group(group).column(place) for group in range(footer.num_row_groups) for place in places]
+    known = [chunk.statistics for chunk in chunks if chunk.is_stats_set and chunk.physical_type == "INT64"]
+    return [moment for facts in known if facts.has_min_max for moment in (facts.min_raw, facts.max_raw)]
+
+
+def _check_names(name: str, file: str, columns: Sequence[str]) -> None:
+    seen: dict[str, str] = {}
+    for column in columns:
+        if (other := seen.get(column.lower())) is not None:
+            which = f"two columns {column!r}" if other == column else f"columns {other!r} and {column!r}"
+            raise DataError(
+                f"{name}: {file} has {which}, which cannot be told apart (upper and lower case do not count). "
+                f"Write it with different names."
+            )
+        seen[column.lower()] = column
+
+
+def _check_spelling(name: str, file: str, schema: pa.Schema, column: str) -> None:
+    for other in schema.names:
+        if other != column and other.lower() == column.lower():
+            raise DataError(
+                f"{name}: its files have no column {column!r} everywhere: {file} calls it {other!r}. "
+                f"Correct the view, or write the files with one spelling."
+            )
+
+
+def _plain(kind: pa.DataType) -> pa.DataType:
+    """The type without what concerns its storage alone."""
+    if types.is_dictionary(kind):
+        return _plain(kind.value_type)
+    if types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind):
+        return pa.list_(_plain(kind.value_type))
+    if types.is_large_string(kind) or types.is_string_view(kind):
+        return pa.string()
+    if types.is_large_binary(kind) or types.is_fixed_size_binary(kind) or types.is_binary_view(kind):
+        return pa.binary()
+    return kind
+
+
+def _is_exact(left: pa.DataType, right: pa.DataType) -> bool:
+    """Whether DuckDB's common type of the two holds every value of both, and means the same by it."""
+    if left == right or types.is_null(left) or types.is_null(right):
+        return True
+    if types.is_list(left) and types.is_list(right):
+        return _is_exact(left.value_type, right.value_type)
+    if types.is_temporal(left) and types.is_temporal(right):
+        return not any(
+            types.is_time(kind) or types.is_duration(kind) or types.is_interval(kind) for kind in (left, right)
+        )
+    if types.is_floating(left) and types.is_floating(right):
+        return True
+    if types.is_integer(left) and types.is_integer(right):
+        return not any(kind == pa.uint64() for kind in (left, right))
+    if types.is_decimal(left) and types.is_decimal(right):
+        before = max(left.precision - left.scale, right.precision - right.scale)
+        return bool(before + max(left.scale, right.scale) <= _MOST_DIGITS)
+    for one, other in ((left, right), (right, left)):
+        if types.is_integer(one) and types.is_floating(other):
+            return bool(one.bit_width <= other.bit_width // 2)
+        if types.is_decimal(one) and types.is_floating(other):
+            return bool(one.precision <= _DOUBLE_DIGITS and other.bit_width == 64)
+    return False
+
+
+def _is_small(schemas: Schemas, column: str, left: pa.DataType, right: pa.DataType) -> bool:
+    """Whether of a column of whole numbers beside floats, or beside decimals, every number is small enough for both."""
+    whole, other = (left, right) if types.is_integer(left) else (right, left)
+    if not types.is_integer(whole) or not (types.is_floating(other) or types.is_decimal(other)):
+        return False
+    most = _WHOLE_NUMBERS[other.bit_width if types.is_floating(other) else 64]
+    files = [file for file, schema in schemas.items() if column in schema.names and schema.field(column).type == whole]
+    return all(_is_within(file, column, most) for file in files)
+
+
+def _is_within(file: str, column: str, most: int) -> bool:
+    """Whether a file's statistics show that no number of a column is greater, be it positive or negative."""
+    footer = pq.read_metadata(file)
+    places = [place for place in range(footer.num_columns) if footer.schema.column(place).path == column]
+    for group in range(footer.num_row_groups):
+        for place in places:
+            facts = footer.row_group(group).column(place)
+            known = facts.statistics if facts.is_stats_set else None
+            if known is None or (known.null_count != facts.num_values and not known.has_min_max):
+                return False
+            if known.has_min_max and not -most <= known.min <= known.max <= most:
+                return False
+    return bool(places)

@@ -1,0 +1,222 @@
+"""Where a feature view's history lies: the files of its source, pinned to one published version, and the columns they
+hold.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urlparse
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from feast import FeatureView, FileSource
+from feast.data_source import DataSource
+from feast.types import FeastType
+
+from transformations.engine.base import delta_protocol, storage
+from transformations.engine.base.errors import DataError, UsageError, nearest
+from transformations.engine.base.file_rows import FolderColumn, Scan, scan
+from transformations.engine.tables.offline_tables import OfflineTable
+from transformations.stores.base.views import DEFINITION_HASH
+from transformations.stores.history.file_types import check_moments, check_together, schemas_of
+from transformations.stores.history.source_files import Located, folder_columns, located
+
+if TYPE_CHECKING:
+    from deltalake import DeltaTable
+    from duckdb import DuckDBPyConnection
+
+
+@dataclass(frozen=True)
+class History:
+    """The rows of one source as they were published when this was made; `name` is what error messages call it.
+
+    renamed: from the names that the view uses to the names in the files, where they differ. version: of the Delta log,
+    None for plain files. folder_columns: what the files themselves lack, such as a column `day` of folders called
+    `day=2020-01-01`, by the names in the files. complete_until: the event timestamp up to which a built table is
+    complete; None of other sources, which do not tell. is_built: whether we wrote the files, all alike.
+    """
+
+    name: str
+    files: tuple[str, ...]
+    timestamp: str
+    created: str | None
+    renamed: Mapping[str, str]
+    version: int | None = None
+    folder_columns: Mapping[str, FolderColumn] = field(default_factory=dict)
+    complete_until: datetime | None = None
+    is_built: bool = False
+
+    @cached_property
+    def rows(self) -> int:
+        """How many rows all files hold, by their footers."""
+        return sum(pq.read_metadata(file).num_rows for file in self.files)
+
+    def column(self, name: str) -> str:
+        """The column in the files behind a name that the view uses."""
+        return self.renamed.get(name, name)
+
+    def scan(self, connection: DuckDBPyConnection, wanted: Sequence[str]) -> Scan:
+        """The rows of the files; DataError where these cannot give the wanted columns exactly, naming the nearest one
+        for a column that they lack.
+        """
+        if not self.is_built:
+            schemas = schemas_of(self.name, self.files)
+            check_together(self.name, schemas, wanted)
+            for moment in filter(None, (self.timestamp, self.created)):
+                check_moments(self.name, schemas, self.column(moment))
+        rows = scan(connection, self.files, self.folder_columns)
+        for name in wanted:
+            if name not in rows.types:
+                raise DataError(
+                    f"{self.name}: its files have no column {name!r}: {nearest(name, rows.types)}. "
+                    f"Build the table again (`features build`), or correct the view."
+                )
+        self._check_moments(rows.types)
+        return rows
+
+    def _check_moments(self, types: Mapping[str, str]) -> None:
+        """A text is no moment: DuckDB reads `epoch`, and takes `EST` and the like for zones."""
+        for name in (self.timestamp, self.created):
+            kind = types.get(self.column(name)) if name else None
+            if kind and not kind.startswith(("TIMESTAMP", "DATE")):
+                raise DataError(
+                    f"{self.name}: its files hold {kind} in {self.column(name or '')!r}, the moment of each row. "
+                    f"Write that column as timestamps."
+                )
+
+
+def history_of(view: FeatureView, repo_path: Path | str | None, version: int | None = None) -> History:
+    """The history of a view, pinned now: later runs do not show in it. version: of its table; by default the newest.
+
+    DataError where nothing has been published yet, where there is no such version, or where it was built from another
+    definition than the applied one.
+    """
+    source = view.batch_source
+    if source is None or not source.timestamp_field:
+        raise UsageError(
+            f"feature view {view.name}: its source names no timestamp_field. Name the column of the event time."
+        )
+    path = path_of(view.name, source, repo_path)
+    if DEFINITION_HASH in view.tags:
+        table = OfflineTable(path)
+        published = table.latest() if version is None else table.at(version)
+        if published is None:
+            raise DataError(f"{view.name}: nothing has been built in {path} yet. Run `features build`.")
+        built, applied = published.run.definition_hash, view.tags[DEFINITION_HASH]
+        if built != applied:
+            what = "its table" if version is None else f"version {version} of its table"
+            remedy = "Run `features build` and `feast apply`, so that both are of the same."
+            if version is not None:
+                remedy = "Ask for a version of that definition (`features runs` lists them), or apply the older code."
+            raise DataError(
+                f"{view.name}: {what} was built from definition {built}, the applied view is of {applied}. {remedy}"
+            )
+        history = _history(view.name, source, published.files, published.version)
+        return replace(history, complete_until=published.run.complete_until, is_built=True)
+    dtypes = {field.name: field.dtype for field in (*view.entity_columns, *view.features)}
+    return source_history(view.name, source, repo_path, version, dtypes)
+
+
+def source_history(
+    name: str,
+    source: DataSource,
+    repo_path: Path | str | None,
+    version: int | None = None,
+    dtypes: Mapping[str, FeastType] | None = None,
+) -> History:
+    """The history of a source: a Delta table (at its newest version or a given one), a Parquet file, a folder or a
+    glob of them. dtypes: what a view declares its columns to be.
+    """
+    path = path_of(name, source, repo_path)
+    if storage.is_table(path):
+        table = _open_table(name, path, version)
+        files = [str(path / file) for file in storage.file_paths(table)]
+        columns = delta_protocol.partition_columns(table, files)
+        return _history(name, source, sorted(files), table.version(), columns)
+    if version is not None:
+        raise UsageError(
+            f"{name}: version {version} is asked for, but {path} is no Delta table, so it has no versions. "
+            f"Leave {name} out of table_versions."
+        )
+    found = _located(name, path)
+    return _history(name, source, found.files, None, folder_columns(found, _by_column(source, dtypes or {})))
+
+
+def source_schema(name: str, source: DataSource, repo_path: Path | str | None) -> pa.Schema:
+    """The columns of a source and their types, as its newest file or its Delta log tells them."""
+    path = path_of(name, source, repo_path)
+    if storage.is_table(path):
+        return pa.schema(_open_table(name, path, None).schema().to_arrow())
+    found = _located(name, path)
+    schema = pq.read_schema(found.files[-1]).remove_metadata()
+    for column, told in folder_columns(found, {}).items():
+        if column not in schema.names:
+            schema = schema.append(pa.field(column, pa.int64() if told.sql_type == "BIGINT" else pa.string()))
+    return schema
+
+
+def _open_table(name: str, path: Path, version: int | None) -> DeltaTable:
+    newest = _readable(name, path)
+    if version is None or version == newest.version():
+        return newest
+    if not 0 <= version <= newest.version():
+        raise DataError(f"{name}: the table {path} has no version {version}; it has versions 0 to {newest.version()}.")
+    return _readable(name, path, version)
+
+
+def _readable(name: str, path: Path, version: int | None = None) -> DeltaTable:
+    from deltalake.exceptions import DeltaError
+
+    try:
+        table = storage.open_table(path, version)
+    except DeltaError as error:
+        raise delta_protocol.unreadable(name, error) from error
+    delta_protocol.check_readable(table, name)
+    return table
+
+
+def _located(name: str, path: Path) -> Located:
+    found = located(name, path)
+    if not found.files:
+        raise DataError(
+            f"{name}: there is no Parquet file at {path}. Correct the source's path, or write the file first."
+        )
+    return found
+
+
+def _by_column(source: DataSource, dtypes: Mapping[str, FeastType]) -> dict[str, FeastType]:
+    """Declared dtypes by the names that the files have for the columns."""
+    stored = {new: old for old, new in (source.field_mapping or {}).items()}
+    return {stored.get(name, name): dtype for name, dtype in dtypes.items()}
+
+
+def _history(
+    name: str,
+    source: DataSource,
+    files: Sequence[str],
+    version: int | None,
+    folder_columns: Mapping[str, FolderColumn] | None = None,
+) -> History:
+    renamed = {new: old for old, new in (source.field_mapping or {}).items()}
+    created = source.created_timestamp_column or None
+    return History(name, tuple(files), source.timestamp_field or "", created, renamed, version, folder_columns or {})
+
+
+def path_of(name: str, source: DataSource, repo_path: Path | str | None) -> Path:
+    """Where a source's files lie: a file, a folder or a pattern; UsageError where that is no place of local files."""
+    if not isinstance(source, FileSource):
+        raise UsageError(
+            f"{name}: its source is a {type(source).__name__}; this offline store reads files. Use a FileSource."
+        )
+    uri = FileSource.get_uri_for_file_path(repo_path, source.path)
+    parsed = urlparse(uri)
+    if parsed.scheme and parsed.netloc:
+        raise UsageError(
+            f"{name}: {uri} is remote; this offline store reads local files. Copy them, or mount the place."
+        )
+    return Path(uri)

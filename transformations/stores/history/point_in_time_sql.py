@@ -1,0 +1,116 @@
+"""The SQL of retrieval: the rows of a history that can match a spine, narrow; the newest row of each key; all rows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from transformations.engine.base.duck import identifier, identifiers, literal
+from transformations.engine.base.file_rows import FILE, ROW, named, quoted
+from transformations.stores.history.fetching import PLACE_BITS
+from transformations.stores.history.matching import NEVER
+
+KEYS = "spine_keys"
+CODE = "_code"
+HAPPENED = "_happened"
+CREATED = "_created"
+PLACE = "_place"
+
+
+@dataclass(frozen=True)
+class Key:
+    """A join key: its column in the history, its column in the spine, and the SQL type that both are compared in."""
+
+    history: str
+    spine: str
+    sql_type: str | None
+
+
+@dataclass(frozen=True)
+class Join:
+    """One view's history to be joined to the spine.
+
+    relation: a FROM item of a scan, whose columns are told by their names in the files. first, last: bounds of the
+    event timestamp, both included, where there are any.
+    """
+
+    relation: str
+    keys: tuple[Key, ...]
+    timestamp: str
+    created: str | None
+    first: datetime | None = None
+    last: datetime | None = None
+
+
+def candidates(join: Join) -> str:
+    """The rows of the history that can match: the code of their key, when they happened and were created, their place.
+
+    Instants are microseconds. The keys that the spine has, with their codes, are the relation `KEYS`.
+    """
+    created = f"COALESCE(epoch_us({_instant(join.created)}), {NEVER}) AS {CREATED}, " if join.created else ""
+    equal = " AND ".join(f"{_key(key)} = {KEYS}.{identifier(key.spine)}" for key in join.keys)
+    return f"""
+SELECT
+    {f"{KEYS}.{CODE}" if equal else "0::INTEGER"} AS {CODE},
+    epoch_us({_instant(join.timestamp)}) AS {HAPPENED},
+    {created}({FILE}::BIGINT << {PLACE_BITS}) | {ROW} AS {PLACE}
+FROM {join.relation} AS history{f" JOIN {KEYS} ON {equal}" if equal else ""}
+WHERE {_between(join.timestamp, join.first, join.last)}"""
+
+
+def newest_rows(join: Join, columns: Sequence[str], start: datetime | None, end: datetime) -> str:
+    """The newest row of each key with an event timestamp from `start` to `end`, both included."""
+    keys = ", ".join(quoted(key.history) for key in join.keys)
+    return f"""
+SELECT {named(columns)}
+FROM {join.relation}
+WHERE {_between(join.timestamp, start, end)}
+QUALIFY row_number() OVER ({f"PARTITION BY {keys}" if keys else ""} ORDER BY
+    {quoted(join.timestamp)} DESC, {_created_last(join)}{FILE} DESC, {ROW} DESC) = 1"""
+
+
+def all_rows(
+    relation: str, timestamp: str, columns: Sequence[str], start: datetime | None, end: datetime | None
+) -> str:
+    """All rows with an event timestamp from `start` to `end`, both included; in the order of the files."""
+    return f"""
+SELECT {named(columns)}
+FROM {relation}
+WHERE {_between(timestamp, start, end)}"""
+
+
+def moments_between(joins: Sequence[Join], names: Sequence[str], start: datetime | None, end: datetime | None) -> str:
+    """The spine of a range of time: each key and event timestamp at which any of the histories has a row.
+
+    names: how to call the keys, which all histories share, and the timestamp at last.
+    """
+    parts = []
+    for join in joins:
+        by_spine = {key.spine: key for key in join.keys}
+        keys = [f"{_key(by_spine[name])} AS {identifier(name)}" for name in names[:-1]]
+        moment = f"{_instant(join.timestamp)} AS {identifier(names[-1])}"
+        rows = f"{join.relation} AS history WHERE {_between(join.timestamp, start, end)}"
+        parts.append(f"SELECT DISTINCT {', '.join([*keys, moment])} FROM {rows}")
+    union = "\nUNION\n".join(parts)
+    return f"{union}\nORDER BY {identifiers([names[-1], *names[:-1]])}"
+
+
+def _key(key: Key) -> str:
+    column = f"history.{quoted(key.history)}"
+    return f"TRY_CAST({column} AS {key.sql_type})" if key.sql_type else column
+
+
+def _instant(column: str) -> str:
+    """A timestamp in UTC microseconds; where the files hold such, the cast is none, and their statistics prune."""
+    return f"CAST({quoted(column)} AS TIMESTAMPTZ)"
+
+
+def _created_last(join: Join) -> str:
+    return f"{quoted(join.created)} DESC NULLS LAST, " if join.created else ""
+
+
+def _between(timestamp: str, start: datetime | None, end: datetime | None) -> str:
+    bounds = [f"{_instant(timestamp)} >= {literal(start)}"] if start else []
+    bounds += [f"{_instant(timestamp)} <= {literal(end)}"] if end else []
+    return " AND ".join(bounds) or "TRUE"

@@ -1,0 +1,120 @@
+"""One materialization of one view: from the rows that it considers to the note that they are all there."""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from feast import FeatureView, FileSource, RepoConfig
+from feast.infra.offline_stores.offline_store import OfflineStore
+from tqdm import tqdm  # type: ignore[import-untyped]
+
+from transformations.engine.base.errors import ConflictError
+from transformations.stores.base.views import DEFINITION_HASH
+from transformations.stores.loads.considered import Considered, plain_files
+from transformations.stores.loads.new_rows import FileRows, PulledRows
+from transformations.stores.loads.packing import Packer
+from transformations.stores.offline import PointInTimeOfflineStore
+from transformations.stores.online import PackedRedisOnlineStore, expiry_ms, online_name
+from transformations.stores.redis import catalogue as online_catalog
+from transformations.stores.redis.connections import Reaching, SyncClient
+from transformations.stores.redis.loaded import Loaded, last_loaded, record
+from transformations.stores.redis.unlinking import carry_pushed, unlink_leftovers
+from transformations.stores.redis.writes import BulkWriter
+from transformations.stores.rows.packed_rows import schema_of
+
+_RENEW_SECONDS = 60.0
+_ATTEMPTS = 3
+
+
+@dataclass(frozen=True)
+class Load:
+    """The rows of one view from `start` to `end`, both included, and what else is new up to `end`.
+
+    stop: set it from another thread, and the run ends with KeyboardInterrupt after the rows in hand.
+    """
+
+    config: RepoConfig
+    offline_store: OfflineStore
+    online_store: PackedRedisOnlineStore
+    view: FeatureView
+    start: datetime
+    end: datetime
+    stop: threading.Event = field(default_factory=threading.Event)
+
+    def run(self) -> None:
+        """Write them, and note that they are there. Whatever is written is right, even where this ends half-way."""
+        with Reaching(self.config.online_store):
+            client = self.online_store._get_client(self.config.online_store)
+            for _ in range(_ATTEMPTS):
+                if self._run(client):
+                    return
+        raise ConflictError(
+            f"{self.view.name}: while it was loaded, the online store was flushed, or the view deleted or loaded by "
+            f"another run, {_ATTEMPTS} times. Let that come to its end, and repeat the command."
+        )
+
+    def _run(self, client: SyncClient) -> bool:
+        """Whether the rows are where they are looked up: not if somebody else changed that meanwhile."""
+        config, project, name = self.config, self.config.project, online_name(self.view, self.config)
+        source = self._source()
+        schema = schema_of(self.view.features)
+        cursor = last_loaded(client, project, name)
+        known = online_catalog.read_catalog(client, project).tables.get(name)
+        definition = self.view.tags.get(DEFINITION_HASH)
+        what = source.considered(cursor, known, schema, definition)
+        number, version = self.online_store.table_for_writing(config, self.view, schema)
+        visible = number
+        if what.anew:
+            number = online_catalog.prepare(client, project)
+        is_empty = what.anew or known is None
+        packer = Packer(self.view, source.history, number, version)
+        rows = self._write(client, source, what, packer, is_empty)
+        if what.anew:
+            carry_pushed(client, visible, number)
+            online_catalog.publish(client, project, name, number)
+            carry_pushed(client, visible, number)  # what was pushed in between
+        table = online_catalog.read_catalog(client, project).tables.get(name)
+        if table is None or table.number != number:
+            online_catalog.give_up(client, number)
+            return False
+        loaded = Loaded(
+            source.history.version,
+            self.end,
+            rows,
+            number.decode(),
+            schema.text(),
+            definition,
+            plain_files(source.history),
+            source.history.complete_until,
+        )
+        record(client, project, name, loaded)
+        unlink_leftovers(client)
+        return True
+
+    def _write(
+        self, client: SyncClient, source: FileRows | PulledRows, what: Considered, packer: Packer, is_empty: bool
+    ) -> int:
+        written, renewed = 0, time.monotonic()
+        with (
+            source.batches(what, self.start, self.end, packer.columns) as (total, batches),
+            BulkWriter(client, expiry_ms(self.view, self.config.online_store), is_empty) as writer,
+            tqdm(total=total, unit=" rows", unit_scale=True, disable=None, ncols=100) as progress,
+        ):
+            for batch in batches:
+                if self.stop.is_set():
+                    raise KeyboardInterrupt
+                writer.write(packer.pack(batch))
+                written += batch.num_rows
+                progress.update(batch.num_rows)
+                if what.anew and time.monotonic() - renewed > _RENEW_SECONDS:
+                    online_catalog.renew(client, packer.table)
+                    renewed = time.monotonic()
+        return written
+
+    def _source(self) -> FileRows | PulledRows:
+        if isinstance(self.offline_store, PointInTimeOfflineStore) and isinstance(self.view.batch_source, FileSource):
+            return FileRows(self.view, self.config)
+        return PulledRows(self.view, self.config, self.offline_store)

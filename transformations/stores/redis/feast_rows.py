@@ -1,0 +1,148 @@
+"""Rows in the form in which Feast's engine and pushes hand them over and read them back: protobuf, row by row."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, TypeAlias
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from feast import FeatureView
+from feast.protos.feast.types.EntityKey_pb2 import EntityKey
+from feast.protos.feast.types.Value_pb2 import Value
+
+from transformations.engine.base.errors import DataError, nearest
+from transformations.engine.base.settings import present_moment
+from transformations.stores.base.values import as_declared, as_feature, frame_column, moments_of, to_protos
+from transformations.stores.redis.catalogue import Table
+from transformations.stores.redis.reads import Values
+from transformations.stores.rows import packed_rows
+from transformations.stores.rows.codecs import codec_of
+from transformations.stores.rows.keys import tag_of
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Row: TypeAlias = tuple[EntityKey, dict[str, Value], datetime, datetime | None]
+"""Entity key, values, event timestamp, created timestamp; naive is UTC."""
+Found: TypeAlias = tuple[datetime | None, dict[str, Value] | None]
+"""Event timestamp and values; nothing where there is no row."""
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def found_rows(
+    view: FeatureView, table: Table | None, rows: Values, wanted: Sequence[str] | None, entities: int
+) -> list[Found]:
+    """Each entity's row. Of one that its view's ttl has outlived, the event timestamp and nulls."""
+    if table is None:
+        return [(None, None)] * entities
+    features = [feature for feature in view.features if wanted is None or feature.name in wanted]
+    codecs = {feature.name: codec_of(feature.dtype) for feature in features}
+    fields = [(feature.name, str(feature.dtype)) for feature in features]
+    now, found = present_moment(), list[Found]()
+    for row in rows:
+        if row is None:
+            found.append((None, None))
+            continue
+        micros, _, schema, _ = packed_rows.unpack_header(row)
+        happened = _EPOCH + timedelta(microseconds=micros)
+        if view.ttl and happened + view.ttl < now:
+            found.append((happened, {name: Value() for name in codecs}))
+            continue
+        written = table.schemas[schema - 1]
+        columns, places = written.form.columns([row]), written.positions(fields)
+        values = {
+            name: None if place is None else columns[place][0] for (name, _), place in zip(fields, places, strict=True)
+        }
+        found.append((happened, {name: codecs[name].to_protos([value])[0] for name, value in values.items()}))
+    return found
+
+
+def rows_of(view: FeatureView, frame: pd.DataFrame) -> list[Row]:
+    """The rows of a frame that is pushed, each value in the form of its declared dtype.
+
+    Columns beyond the view's are left out. DataError where one is missing or does not fit, and for a row without its
+    event timestamp.
+    """
+    typed = typed_columns(view, frame)
+    source = view.batch_source
+    assert source is not None, "a view that is pushed to has a source"
+    events = typed[source.timestamp_field].to_pylist()
+    created = (
+        typed[source.created_timestamp_column].to_pylist() if source.created_timestamp_column else [None] * len(frame)
+    )
+    keys = {column.name: to_protos(typed[column.name], column.dtype) for column in view.entity_columns}
+    values = {field.name: to_protos(typed[field.name], field.dtype) for field in view.features}
+    return [
+        (
+            EntityKey(join_keys=list(keys), entity_values=[column[row] for column in keys.values()]),
+            {name: column[row] for name, column in values.items()},
+            event,
+            created[row],
+        )
+        for row, event in enumerate(events)
+    ]
+
+
+def typed_columns(view: FeatureView, rows: pd.DataFrame | pa.Table) -> dict[str, pa.Array]:
+    """Join keys, features and timestamps of rows that are pushed, in their declared dtypes. Errors as `rows_of`."""
+    source = view.batch_source
+    assert source is not None, "a view that is pushed to has a source"
+    renamed = {new: old for old, new in (source.field_mapping or {}).items()}
+    given = [str(name) for name in (rows.column_names if isinstance(rows, pa.Table) else rows.columns)]
+
+    def column(name: str, place: str) -> pa.Array:
+        known = name if name in given else renamed.get(name, name)
+        if given.count(known) != 1:
+            times = "have no" if known not in given else f"have {given.count(known)} columns"
+            raise DataError(f"{place}: the rows {times} {known!r}: {nearest(known, given)}. Give one.")
+        return rows[known] if isinstance(rows, pa.Table) else frame_column(rows[known], place)
+
+    typed: dict[str, pa.Array] = {}
+    for key in view.entity_columns:
+        place = f"{view.name}: join key {key.name!r}"
+        typed[key.name] = as_declared(column(key.name, place), key.dtype, place)
+    for field in view.features:
+        place = f"{view.name}: feature {field.name!r}"
+        typed[field.name] = as_feature(column(field.name, place), field.dtype, place)
+    for stamp in (source.timestamp_field, source.created_timestamp_column):
+        if stamp:
+            place = f"{view.name}: column {stamp!r}"
+            typed[stamp] = moments_of(column(stamp, place), place)
+    if typed[source.timestamp_field].null_count:
+        row = pc.index(pc.is_null(typed[source.timestamp_field]), True).as_py()
+        raise DataError(
+            f"{view.name}: column {source.timestamp_field!r} is null at row {row}. Every row needs its moment."
+        )
+    return typed
+
+
+def newest_rows(data: Sequence[Row]) -> dict[bytes, Row]:
+    """Of each entity the newest row."""
+    newest: dict[bytes, Row] = {}
+    for row in data:
+        tag = tag_of(row[0])
+        if tag is not None and (tag not in newest or _order(row) >= _order(newest[tag])):
+            newest[tag] = row
+    return newest
+
+
+def _order(row: Row) -> tuple[int, int]:
+    return packed_rows.micros(row[2]), _created(row)
+
+
+def _created(row: Row) -> int:
+    return packed_rows.NEVER_CREATED if row[3] is None else packed_rows.micros(row[3])
+
+
+def packed(view: FeatureView, rows: Mapping[bytes, Row], schema: int) -> list[tuple[bytes, bytes]]:
+    """Their packed rows, by hash tag, marked as pushed; a feature that a row does not bring is null."""
+    codecs = [(feature.name, codec_of(feature.dtype)) for feature in view.features]
+    form, packed = packed_rows.schema_of(view.features).form, []
+    for tag, row in rows.items():
+        values = [codec.from_proto(row[1][name]) if name in row[1] else None for name, codec in codecs]
+        header = packed_rows.header(packed_rows.micros(row[2]), _created(row), schema, packed_rows.PUSHED)
+        packed.append((tag, form.pack(header, values)))
+    return packed

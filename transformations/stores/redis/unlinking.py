@@ -1,0 +1,70 @@
+"""Unlinking the rows of tables that no view has any more, without holding Redis up.
+
+Their keys are found by SCAN, a bounded step at a time, and freed by UNLINK in the background of the server.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import cast
+
+from redis import Redis, RedisCluster
+
+from transformations.stores.redis.catalogue import forget_leftovers, leftovers
+from transformations.stores.redis.writes import write_rows
+from transformations.stores.rows.packed_rows import HEADER, PUSHED
+
+_KEYS_A_STEP = 1_000
+
+
+def unlink_leftovers(client: Redis | RedisCluster) -> int:
+    """Unlink the rows of all left-over tables; how many there were. Stopped half-way, it can be called again."""
+    numbers = leftovers(client)
+    if not numbers:
+        return 0
+    dead, unlinked = frozenset(numbers), 0
+    width = len(numbers[0])
+    for keys in _steps(client):
+        gone = [key for key in keys if key[-width - 1 : -width] == b"}" and key[-width:] in dead]
+        if gone:
+            _unlink(client, gone)
+            unlinked += len(gone)
+    forget_leftovers(client, numbers)
+    return unlinked
+
+
+def carry_pushed(client: Redis | RedisCluster, number: bytes, to: bytes) -> None:
+    """Write what was pushed to one table to another one, too, where it is the newest; the offline table lacks it."""
+    width = len(number)
+    for keys in _steps(client):
+        tags = [key[:-width] for key in keys if key[-width:] == number and key[-width - 1 : -width] == b"}"]
+        with client.pipeline(transaction=False) as pipe:
+            for tag in tags:
+                pipe.getrange(cast("str", tag + number), 0, HEADER.size - 1)
+            headers = pipe.execute()
+        pushed = [tag for tag, header in zip(tags, headers, strict=True) if header and header[-1] & PUSHED]
+        for tag in pushed:
+            row = cast("bytes | None", client.get(cast("str", tag + number)))
+            left = cast("int", client.pttl(cast("str", tag + number)))
+            if row is not None:
+                write_rows(client, [(tag + to, row)], max(left, 0))
+
+
+def _steps(client: Redis | RedisCluster) -> Iterator[list[bytes]]:
+    batch: list[bytes] = []
+    for key in client.scan_iter(match="{*}*", count=_KEYS_A_STEP):
+        batch.append(cast("bytes", key))
+        if len(batch) >= _KEYS_A_STEP:
+            yield batch
+            batch = []
+    yield batch
+
+
+def _unlink(client: Redis | RedisCluster, keys: list[bytes]) -> None:
+    if isinstance(client, RedisCluster):
+        with client.pipeline(transaction=False) as pipe:  # type: ignore[no-untyped-call]
+            for key in keys:
+                pipe.unlink(cast("str", key))
+            pipe.execute()
+    else:
+        client.unlink(*cast("list[str]", keys))

@@ -1,0 +1,130 @@
+"""The keys of packed rows: `{<join key values>}<table>`, such as `{1234}aB3x9` or `{'north,17}aB3x9`.
+
+What stands in braces is Redis Cluster's hash tag, so all rows of one entity lie on one node. It is readable; the
+characters that would end or part it are percent-encoded. The table's number stands for project, view and generation
+(`online_catalog.py` beside this), which therefore no key repeats.
+"""
+
+from __future__ import annotations
+
+import binascii
+import math
+import re
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from feast.protos.feast.types.EntityKey_pb2 import EntityKey
+from feast.protos.feast.types.Value_pb2 import Value
+from feast.type_map import feast_value_type_to_python_type
+from feast.types import FeastType, PrimitiveFeastType
+
+from transformations.stores.base.values import Column, as_declared, column_of
+
+NO_ENTITY = b"{'}"
+"""The tag of a view that is about no entity."""
+
+_SLOTS = 16_384
+_LEAST, _GREATEST = -(1 << 63), (1 << 63) - 1
+_SPECIAL = re.compile(r"[{},%\x00-\x1f]")
+_INT32, _INT64, _STRING = PrimitiveFeastType.INT32, PrimitiveFeastType.INT64, PrimitiveFeastType.STRING
+
+
+def parts_of(values: Sequence[Any], dtype: FeastType, place: str) -> list[str | None]:
+    """A join key's values as parts of keys; a null names no entity and has no part.
+
+    Integers of all widths are alike, so that views that declare one join key differently mean one entity by it.
+    DataError, naming `place`, for a value that the declared dtype cannot hold.
+    """
+    kinds = set(map(type, values))
+    if kinds == {int} and _is_integer(dtype):
+        numbers: list[str | None] = [str(value) for value in values if _LEAST <= value <= _GREATEST]
+        if len(numbers) == len(values):
+            return numbers
+    if kinds == {str} and dtype is _STRING:
+        return [_text(value) for value in values]
+    parts: list[str | None] = column_parts(
+        as_declared(column_of(values, place), canonical_key(dtype), place)
+    ).to_pylist()
+    return parts
+
+
+def canonical_key(dtype: FeastType) -> FeastType:
+    """The dtype that a join key is compared in."""
+    return _INT64 if _is_integer(dtype) else dtype
+
+
+def column_parts(column: Column) -> Column:
+    """A join key's column in its canonical dtype as parts of keys, which are texts."""
+    kind = column.type
+    if pa.types.is_integer(kind):
+        return column.cast(pa.string())
+    if pa.types.is_string(kind) and not pc.any(pc.match_substring_regex(column, _SPECIAL.pattern)).as_py():
+        return pc.binary_join_element_wise("'", column, "")
+    return pa.array([None if value is None else _part(value) for value in column.to_pylist()], pa.string())
+
+
+def tags_of(parts: Sequence[Sequence[str | None]]) -> list[bytes | None]:
+    """The hash tags of entities from the parts of their join keys, which come in the join keys' order by name.
+
+    None for an entity of which one part is null.
+    """
+    if len(parts) == 1:
+        return [None if part is None else f"{{{part}}}".encode() for part in parts[0]]
+    return [None if None in row else f"{{{','.join(row)}}}".encode() for row in zip(*parts, strict=True)]
+
+
+def column_keys(parts: Sequence[Column], table: bytes) -> pa.LargeBinaryArray:
+    """The keys of a table's rows from the parts of their join keys, column by column, as in `tags_of`."""
+    entities = pc.binary_join_element_wise(*parts, ",")
+    return pc.binary_join_element_wise("{", entities, "}" + table.decode(), "").cast(pa.large_binary())
+
+
+def tag_of(key: EntityKey) -> bytes | None:
+    """The hash tag of an entity as Feast's write path names it."""
+    pairs = sorted(zip(key.join_keys, key.entity_values, strict=True), key=lambda pair: pair[0])
+    parts = [_proto_part(value) for _, value in pairs]
+    return None if None in parts else f"{{{','.join(parts)}}}".encode()  # type: ignore[arg-type]
+
+
+def slot_of(key: bytes) -> int:
+    """The Redis Cluster slot of one of these keys."""
+    return binascii.crc_hqx(key[1 : key.index(b"}")], 0) % _SLOTS
+
+
+def _is_integer(dtype: FeastType) -> bool:
+    return dtype is _INT64 or dtype is _INT32  # by identity: Feast's comparison is as long as a whole lookup's key
+
+
+def _proto_part(value: Value) -> str | None:
+    plain = feast_value_type_to_python_type(value)
+    return None if plain is None else _part(plain)
+
+
+def _part(value: object) -> str:
+    return next(shown(value) for kind, shown in _SHOWN if isinstance(value, kind))
+
+
+def _text(value: str) -> str:
+    if _SPECIAL.search(value):
+        value = _SPECIAL.sub(lambda found: f"%{ord(found[0]):02X}", value)
+    return f"'{value}"
+
+
+def _seconds(value: Any) -> str:
+    moment: datetime = value if value.tzinfo else value.replace(tzinfo=UTC)
+    return f"@{math.floor(moment.timestamp())}"
+
+
+# A mark tells texts from numbers; bool comes before int, which it is too.
+_SHOWN: Sequence[tuple[type, Callable[[Any], str]]] = (
+    (bool, lambda value: "+" if value else "-"),
+    (int, str),
+    (str, _text),
+    (bytes, lambda value: f"b{value.hex()}"),
+    (float, lambda value: f"~{value + 0.0!r}"),  # -0.0 equals 0.0, in a join of tables too
+    (datetime, _seconds),
+    (object, lambda value: _text(str(value))),
+)

@@ -1,0 +1,343 @@
+"""A contract as a list of checks (plain data), and the engine that runs them over a drop in a few DuckDB scans."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import date, datetime
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+from transformations.contracts import EVENT_YEARS, Column, Contract, Reference
+from transformations.engine.base.business_days import day_of_instant
+from transformations.engine.base.duck import identifier, identifiers, literal
+from transformations.engine.raw import sql as raw_sql
+from transformations.engine.raw.zone import RawSnapshot
+from validation.delivery.check_messages import Finding, columns_phrase, message
+from validation.files.drop_files import LEGACY_TIMESTAMP, ROW, DropFile, finer_than_microseconds
+from validation.readings.conversions import Conversion, conversion
+from validation.readings.local_columns import periods_of, repeated_hours
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+Rule: TypeAlias = Literal[
+    "missing column",
+    "unknown column",
+    "dtype",
+    "exact",
+    "timestamp zone",
+    "existing local time",
+    "nulls",
+    "finite",
+    "event time",
+    "future",
+    "range",
+    "allowed values",
+    "unique key",
+    "reference",
+]
+EXAMPLES = 3
+
+
+@dataclass(frozen=True)
+class CheckSpec:
+    """One thing a contract asserts of every drop: the rule, the columns it is about, and its parameters.
+
+    allowed: how many violations are tolerated; only a reference tolerates any (distinct values missing there).
+    """
+
+    rule: Rule
+    columns: tuple[str, ...]
+    dtype: str = ""
+    minimum: float | None = None
+    maximum: float | None = None
+    values: tuple[object, ...] = ()
+    reference: Reference | None = None
+    allowed: int = 0
+
+
+@dataclass(frozen=True)
+class Violation:
+    """A broken check and the whole message about it: contract, rule, column, count, examples, remedy."""
+
+    spec: CheckSpec
+    message: str
+
+
+@dataclass(frozen=True)
+class Report:
+    """What the checks of one drop found; it may be ingested when there is no violation."""
+
+    rows: int
+    violations: tuple[Violation, ...]
+    notes: tuple[str, ...] = ()
+
+
+Sources: TypeAlias = Mapping[str, tuple[Contract, RawSnapshot | None]]
+"""The contracts of referenced sources, with their raw tables; None where nothing has been ingested yet."""
+
+
+def compile_checks(contract: Contract, keys_only: bool = False, now: datetime | None = None) -> tuple[CheckSpec, ...]:
+    """All that a contract asserts of a drop, or of a file of keys to retract; `now`: rows may not lie after it."""
+    names = contract.key if keys_only else contract.column_names
+    specs = [CheckSpec("missing column", names), CheckSpec("unknown column", names)]
+    for name in names:
+        specs += _column_checks(contract, contract.column(name))
+    if contract.event_time in names and now is not None:
+        specs.append(CheckSpec("future", (contract.event_time,), values=(_latest(contract, now),)))
+    if contract.key:
+        specs.append(CheckSpec("unique key", contract.key))
+    if not keys_only:
+        specs += (
+            CheckSpec("reference", reference.columns, reference=reference, allowed=reference.missing_allowed)
+            for reference in contract.references
+        )
+    return tuple(specs)
+
+
+def _latest(contract: Contract, now: datetime) -> datetime | date:
+    """The last moment of an event, or its last day where events are known by the day alone."""
+    latest = now + contract.future_allowed
+    return day_of_instant(latest, contract.business_day_zone) if contract.has_date_only_event_time else latest
+
+
+def _column_checks(contract: Contract, column: Column) -> list[CheckSpec]:
+    on = (column.name,)
+    specs = [CheckSpec("dtype", on, dtype=column.dtype), CheckSpec("exact", on, dtype=column.dtype)]
+    if column.dtype == "UnixTimestamp" and not contract.declares_zone:
+        specs.append(CheckSpec("timestamp zone", on))
+    elif column.dtype == "UnixTimestamp" and contract.timestamp_zone != "UTC":
+        specs.append(CheckSpec("existing local time", on))
+    if not column.nullable:
+        specs.append(CheckSpec("nulls", on))
+    if column.dtype in ("Float64", "UnixTimestamp", "Date"):
+        specs.append(CheckSpec("finite", on))
+    if column.name == contract.event_time:
+        specs.append(CheckSpec("event time", on, minimum=EVENT_YEARS[0], maximum=EVENT_YEARS[1]))
+    if column.minimum is not None or column.maximum is not None:
+        specs.append(CheckSpec("range", on, minimum=column.minimum, maximum=column.maximum))
+    if column.allowed:
+        specs.append(CheckSpec("allowed values", on, values=column.allowed))
+    return specs
+
+
+def conversions_of(
+    connection: DuckDBPyConnection, contract: Contract, drop: DropFile, columns: Sequence[str]
+) -> dict[str, Conversion]:
+    """How each of these columns becomes its dtype; a column that is missing or of a refused type is left out."""
+    found: dict[str, Conversion] = {}
+    for name in columns:
+        if (delivered := drop.types.get(name)) is None:
+            continue
+        column = contract.column(name)
+        periods = periods_of(connection, contract, drop, name)
+        if (how := conversion(identifier(name), delivered, column.dtype, periods, column.format)) is not None:
+            found[name] = _mind_nanoseconds(connection, drop, name, how) if delivered == LEGACY_TIMESTAMP else how
+    return found
+
+
+def _mind_nanoseconds(connection: DuckDBPyConnection, drop: DropFile, name: str, how: Conversion) -> Conversion:
+    """A legacy timestamp reaches DuckDB without its nanoseconds; rows that had some are named beforehand."""
+    rows = finer_than_microseconds(drop, name)
+    if not rows:
+        return how
+    table = identifier(f"finer_{name}")
+    connection.execute(f"CREATE OR REPLACE TEMP TABLE {table} AS SELECT unnest(?::BIGINT[]) AS row", [rows])
+    return replace(how, lossy=f"{ROW} IN (SELECT row FROM {table})", loss="with a part below one microsecond")
+
+
+def run_checks(
+    connection: DuckDBPyConnection,
+    contract: Contract,
+    drop: DropFile,
+    specs: Sequence[CheckSpec],
+    sources: Sources,
+) -> Report:
+    """Run every check that the drop's columns permit, and report all violations together."""
+    asked = {name for spec in specs for name in spec.columns}
+    columns = conversions_of(connection, contract, drop, [name for name in contract.column_names if name in asked])
+    rows, counts = _count_values(connection, drop, columns, specs)
+    findings = [_schema_finding(contract, drop, columns, spec) for spec in specs]
+    findings += _value_findings(connection, drop, columns, counts)
+    notes = [*drop.notes] + [
+        note for name, how in columns.items() for note in repeated_hours(connection, contract, drop, name, how.periods)
+    ]
+    for spec in specs:
+        if not set(spec.columns) <= columns.keys():
+            continue
+        if spec.rule == "unique key":
+            findings.append(_key_finding(connection, drop, columns, spec))
+        elif spec.reference is not None:
+            finding = _reference_finding(connection, contract, drop, columns, spec, sources)
+            findings.append(finding if finding and finding.breaks else None)
+            if finding and not finding.breaks:
+                notes.append(_reference_note(spec.reference, finding))
+    order = {spec: position for position, spec in enumerate(specs)}
+    broken = sorted((finding for finding in findings if finding), key=lambda finding: order[finding.spec])
+    violations = tuple(Violation(each.spec, message(contract, drop.name, rows, each)) for each in broken)
+    return Report(rows, violations, tuple(notes))
+
+
+def _schema_finding(
+    contract: Contract, drop: DropFile, columns: Mapping[str, Conversion], spec: CheckSpec
+) -> Finding | None:
+    (name, *_) = spec.columns
+    if spec.rule == "missing column" and (missing := tuple(each for each in spec.columns if each not in drop.types)):
+        absent = tuple(contract.column(each).in_file for each in missing)
+        return Finding(spec, values=absent, delivered=tuple(drop.names.values()))
+    if spec.rule == "unknown column" and (unknown := tuple(each for each in drop.types if each not in spec.columns)):
+        return Finding(spec, delivered=unknown)
+    if spec.rule == "dtype" and name in drop.types and name not in columns:
+        return Finding(spec, delivered=(drop.types[name],))
+    return None
+
+
+def _predicate(spec: CheckSpec, how: Conversion) -> str | None:
+    """The SQL condition under which a row breaks the check; None where the check is not about single values."""
+    match spec.rule:
+        case "exact":
+            return how.lossy
+        case "timestamp zone":
+            return how.local
+        case "existing local time":
+            return how.nonexistent
+        case "nulls":
+            return how.is_null
+        case "finite":
+            return how.infinite
+        case "event time":
+            return f"year({how.value}) NOT BETWEEN {spec.minimum} AND {spec.maximum}"
+        case "future":
+            return f"{how.value} > {literal(spec.values[0])}"
+        case "range":
+            bounds = (("<", _bound(spec.minimum, how)), (">", _bound(spec.maximum, how)))
+            outside = " OR ".join(f"{how.value} {sign} {literal(end)}" for sign, end in bounds if end is not None)
+            return f"({outside}) AND NOT ({how.infinite})"
+        case "allowed values":
+            return f"{how.value} NOT IN ({', '.join(literal(_bound(value, how)) for value in spec.values)})"
+    return None
+
+
+def _bound(value: object, how: Conversion) -> object:
+    """What values are compared with: for float32 the float32 nearest to it, since the contract's 0.1 is theirs, too."""
+    import numpy as np
+
+    with np.errstate(over="ignore"):
+        return float(np.float32(value)) if how.single and isinstance(value, int | float) else value
+
+
+_Counts: TypeAlias = Mapping[CheckSpec, tuple[str, int]]
+
+
+def _count_values(
+    connection: DuckDBPyConnection, drop: DropFile, columns: Mapping[str, Conversion], specs: Sequence[CheckSpec]
+) -> tuple[int, _Counts]:
+    """One scan: the number of rows, and how many break each check of single values (with its condition)."""
+    conditions: dict[CheckSpec, str] = {}
+    for spec in specs:
+        if spec.columns and (how := columns.get(spec.columns[0])) and (condition := _predicate(spec, how)):
+            conditions[spec] = condition
+    counters = "".join(f", count(*) FILTER (WHERE {condition})" for condition in conditions.values())
+    rows, *counts = connection.execute(f"SELECT count(*){counters} FROM {drop.rows(columns)}").fetchall()[0]
+    return rows, {spec: (condition, n) for (spec, condition), n in zip(conditions.items(), counts, strict=True)}
+
+
+def _value_findings(
+    connection: DuckDBPyConnection, drop: DropFile, columns: Mapping[str, Conversion], counts: _Counts
+) -> list[Finding | None]:
+    """One more scan, only where something is wrong: the first rows and values of each broken check."""
+    broken = {spec: found for spec, found in counts.items() if found[1]}
+    if not broken:
+        return []
+    firsts = ", ".join(
+        f"arg_min({{'row': {ROW}, 'value': CAST({identifier(spec.columns[0])} AS VARCHAR)}}, {ROW}, {EXAMPLES}) "
+        f"FILTER (WHERE {condition})"
+        for spec, (condition, _) in broken.items()
+    )
+    examples = connection.execute(f"SELECT {firsts} FROM {drop.rows(columns)}").fetchall()[0]
+    return [
+        Finding(
+            spec,
+            count=count,
+            rows=tuple(each["row"] for each in first),
+            values=tuple(str(each["value"]) for each in first),
+            loss=columns[spec.columns[0]].loss,
+            remedy=columns[spec.columns[0]].remedy,
+        )
+        for (spec, (_, count)), first in zip(broken.items(), examples, strict=True)
+    ]
+
+
+def _key_finding(
+    connection: DuckDBPyConnection, drop: DropFile, columns: Mapping[str, Conversion], spec: CheckSpec
+) -> Finding | None:
+    rows = _canonical(drop, columns, spec.columns)
+    key = identifiers(spec.columns)
+    repeated = f"SELECT count(*) AS n FROM {rows} GROUP BY {key} HAVING count(*) > 1"
+    (count,) = connection.execute(f"SELECT coalesce(sum(n - 1), 0) FROM ({repeated})").fetchall()[0]
+    if not count:
+        return None
+    first = connection.execute(
+        f"SELECT {ROW}, {key} FROM {rows} QUALIFY row_number() OVER (PARTITION BY {key} ORDER BY {ROW}) > 1 "
+        f"ORDER BY {ROW} LIMIT {EXAMPLES}"
+    ).fetchall()
+    return Finding(spec, int(count), tuple(row[0] for row in first), tuple(_show(row[1:]) for row in first))
+
+
+def _reference_finding(
+    connection: DuckDBPyConnection,
+    contract: Contract,
+    drop: DropFile,
+    columns: Mapping[str, Conversion],
+    spec: CheckSpec,
+    sources: Sources,
+) -> Finding | None:
+    """Values that the other source lacks, whatever their number; None where there are none."""
+    reference = spec.reference
+    assert reference is not None
+    other, snapshot = sources[reference.source]
+    for here, there in zip(reference.columns, reference.source_columns, strict=True):
+        if contract.column(here).dtype != other.column(there).dtype:
+            return Finding(spec, delivered=(contract.column(here).dtype, there, other.column(there).dtype), count=-1)
+    if snapshot is None:
+        return Finding(spec, count=-1)
+    key = identifiers(reference.columns)
+    known = raw_sql.current_rows(connection, other, snapshot.files, snapshot.supersedes)
+    aliases = ", ".join(
+        f"{identifier(there)} AS {identifier(here)}"
+        for here, there in zip(reference.columns, reference.source_columns, strict=True)
+    )
+    missing = (
+        f"SELECT {key}, count(*) AS _count, min({ROW}) AS _first FROM {_canonical(drop, columns, reference.columns)} "
+        f"ANTI JOIN (SELECT DISTINCT {aliases} FROM {known}) AS known USING ({key}) GROUP BY {key}"
+    )
+    values, affected = connection.execute(f"SELECT count(*), coalesce(sum(_count), 0) FROM ({missing})").fetchall()[0]
+    if not values:
+        return None
+    first = connection.execute(f"SELECT _first, {key} FROM ({missing}) ORDER BY _first LIMIT {EXAMPLES}").fetchall()
+    return Finding(
+        spec,
+        count=int(values),
+        affected=int(affected),
+        rows=tuple(row[0] for row in first),
+        values=tuple(_show(row[1:]) for row in first),
+        breaks=values > spec.allowed,
+    )
+
+
+def _reference_note(reference: Reference, finding: Finding) -> str:
+    return (
+        f"{finding.affected:,} rows carry {finding.count:,} {columns_phrase(reference.columns)} values that "
+        f"{reference.source} lacks (allowed {reference.missing_allowed:,})"
+    )
+
+
+def _canonical(drop: DropFile, columns: Mapping[str, Conversion], names: Sequence[str]) -> str:
+    """A FROM item of these columns' canonical values where none is null, with `_row`."""
+    values = ", ".join(f"{columns[name].value} AS {identifier(name)}" for name in names)
+    whole = " AND ".join(f"{identifier(name)} IS NOT NULL" for name in names)
+    return f"(SELECT * FROM (SELECT {values}, {ROW} FROM {drop.rows(names)}) WHERE {whole})"
+
+
+def _show(values: Sequence[object]) -> str:
+    return str(values[0]) if len(values) == 1 else f"({', '.join(str(value) for value in values)})"

@@ -1,0 +1,256 @@
+"""From a delivered file to the raw zone: checked against its contract, converted, published as one drop or not."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import date, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+
+from transformations.contracts import Contract, read_contract
+from transformations.engine.base import duck
+from transformations.engine.base.business_days import day_of_number, starts_of_days
+from transformations.engine.base.errors import DataError, UsageError
+from transformations.engine.base.settings import Settings
+from transformations.engine.base.storage import content_hash
+from transformations.engine.raw.files import source_schema
+from transformations.engine.raw.zone import Drop, Origin, RawSnapshot, RawTable
+from validation.delivery.checks import Report, Sources, compile_checks, conversions_of, run_checks
+from validation.files.drop_files import DropFile, open_drop, readable
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+_BATCH_ROWS = 131_072
+
+
+class ContractViolationError(DataError):
+    """A drop that breaks its contract; nothing of it was written. `report` holds every violation."""
+
+    def __init__(self, report: Report, outcome: str = "") -> None:
+        self.report = report
+        messages = [violation.message for violation in report.violations]
+        super().__init__("\n".join([*messages, outcome] if outcome else messages))
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """What to ingest: a file of rows of a source, or of keys to retract; no file: a word on completeness alone.
+
+    complete_through: the last business day, inclusive, of which all events are there. valid_from: from when rows
+    without an event time hold; naive is UTC. correction: it may replace stored rows and take completeness back.
+    """
+
+    source: str
+    path: Path | None
+    complete_through: date | None = None
+    valid_from: datetime | None = None
+    retract: bool = False
+    correction: bool = False
+
+
+@dataclass(frozen=True)
+class Ingestion:
+    """What became of a delivery; `drop` is None where it changed nothing, and then nothing was published.
+
+    first_day, last_day: the business days of the rows written (None where none was). version: the raw table's, now.
+    before: through which day the source was complete until now.
+    """
+
+    source: str
+    file_name: str
+    delivered: int
+    before: date | None
+    drop: Drop | None
+    first_day: date | None
+    last_day: date | None
+    complete_through: date | None
+    version: int
+    notes: tuple[str, ...]
+    seconds: float
+
+
+def check_drop(source: str, path: Path, settings: Settings) -> Report:
+    """What the checks say of a file, without ingesting it."""
+    contract = read_contract(source, settings.contracts)
+    with duck.session() as connection:
+        report = _check(connection, contract, open_drop(connection, path, contract), settings)
+    if not report.rows:
+        raise DataError(
+            f"{path.name} has no rows, so it shows nothing of whether the contract holds. Give one with some."
+        )
+    return report
+
+
+def ingest_drop(delivery: Delivery, settings: Settings) -> Ingestion:
+    """Publish a delivery as one drop, or raise and publish nothing.
+
+    A file that is the newest drop already has nothing to do; another `complete_through` alone is still recorded.
+    Raises ContractViolationError with every violation, UsageError for options that do not fit the source.
+    """
+    started = time.monotonic()
+    contract = read_contract(delivery.source, settings.contracts)
+    table = RawTable(contract, settings.raw_dir)
+    before = table.snapshot() if table.exists() else None
+    if delivery.path is None:
+        drop = _declare(table, contract, delivery, settings.now())
+        return _ingestion(before, table.snapshot(), "", drop, Report(0, ()), time.monotonic() - started)
+    with duck.session() as connection:
+        file = open_drop(connection, delivery.path, contract, delivery.retract)
+        origin = Origin(file.name, content_hash(file.path), settings.now())
+        if delivery.retract:
+            _refuse_retraction(contract, delivery, before)
+        if before is not None and _is_newest(before, delivery, origin):
+            report = Report(rows=0, violations=())
+            drop = _advance(table, contract, origin, delivery, before)
+        else:
+            report = _check(connection, contract, file, settings, keys_only=delivery.retract)
+            if report.violations:
+                raise ContractViolationError(report, f"Nothing of {file.name} was written.")
+            if not report.rows:
+                _refuse_empty(contract, delivery, file)
+            with readable(file.path):
+                drop = _publish(connection, contract, table, file, origin, delivery)
+    return _ingestion(before, table.snapshot(), file.name, drop, report, time.monotonic() - started)
+
+
+def canonical_rows(
+    connection: DuckDBPyConnection, contract: Contract, file: DropFile, columns: tuple[str, ...]
+) -> pa.RecordBatchReader:
+    """These columns of a checked file in the raw zone's types, as a stream."""
+    conversions = conversions_of(connection, contract, file, columns)
+    values = ", ".join(f"{conversions[name].value} AS {duck.identifier(name)}" for name in columns)
+    batches = connection.sql(f"SELECT {values} FROM {file.rows(columns)}").to_arrow_reader(_BATCH_ROWS)
+    schema = pa.schema([source_schema(contract).field(name) for name in columns])
+    return pa.RecordBatchReader.from_batches(schema, _typed(batches, schema, contract))
+
+
+def _typed(batches: pa.RecordBatchReader, schema: pa.Schema, contract: Contract) -> Iterator[pa.RecordBatch]:
+    for batch in batches:
+        columns = [
+            _ends_of_days(batch.column(field.name), contract.business_day_zone)
+            if field.name == contract.event_time and contract.has_date_only_event_time
+            else batch.column(field.name).cast(field.type)
+            for field in schema
+        ]
+        yield pa.record_batch(columns, schema=schema)
+
+
+def _ends_of_days(days: pa.Array, zone: str) -> pa.Array:
+    """A date-only event happens at the last microsecond of its business day."""
+    numbers = days.cast(pa.int32()).to_numpy(zero_copy_only=False).astype(np.int64)
+    if numbers.size == 0:
+        return pa.array([], pa.timestamp("us", tz="UTC"))
+    first = int(numbers.min())
+    starts = starts_of_days(first, int(numbers.max()) + 1, zone)
+    return pa.array(starts[numbers - first + 1] - 1).cast(pa.timestamp("us", tz="UTC"))
+
+
+def _check(
+    connection: DuckDBPyConnection,
+    contract: Contract,
+    file: DropFile,
+    settings: Settings,
+    keys_only: bool = False,
+) -> Report:
+    sources: Sources = {reference.source: _source(reference.source, settings) for reference in contract.references}
+    with readable(file.path):
+        return run_checks(connection, contract, file, compile_checks(contract, keys_only, settings.now()), sources)
+
+
+def _source(name: str, settings: Settings) -> tuple[Contract, RawSnapshot | None]:
+    contract = read_contract(name, settings.contracts)
+    table = RawTable(contract, settings.raw_dir)
+    return contract, table.snapshot() if table.exists() else None
+
+
+def _publish(
+    connection: DuckDBPyConnection,
+    contract: Contract,
+    table: RawTable,
+    file: DropFile,
+    origin: Origin,
+    delivery: Delivery,
+) -> Drop | None:
+    if delivery.retract:
+        return table.retract(canonical_rows(connection, contract, file, contract.key), origin)
+    rows = canonical_rows(connection, contract, file, contract.column_names)
+    return table.append(rows, origin, delivery.complete_through, delivery.valid_from, delivery.correction)
+
+
+def _refuse_retraction(contract: Contract, delivery: Delivery, before: RawSnapshot | None) -> None:
+    if not contract.key:
+        raise UsageError(f"{contract.file_name}: no column is part of the key, so no row can be named to retract.")
+    if delivery.complete_through is not None or delivery.valid_from is not None:
+        raise UsageError(
+            "A retraction takes rows back and says nothing of time: leave --complete-through and --valid-from out. "
+            "Completeness that these rows alone brought about goes with them."
+        )
+    if before is None:
+        raise DataError(f"{contract.name}: nothing has been ingested yet, so there is nothing to retract.")
+
+
+def _refuse_empty(contract: Contract, delivery: Delivery, file: DropFile) -> None:
+    """A day may be without events, where that is said; else a file without rows is one that went wrong."""
+    if delivery.retract or contract.delivery == "snapshot":
+        raise DataError(f"{file.name} has no rows, so nothing of it was taken. Deliver the file again.")
+    if delivery.complete_through is None:
+        raise DataError(
+            f"{file.name} has no rows. Deliver the file again; or, if there was no event, say --complete-through."
+        )
+
+
+def _is_newest(before: RawSnapshot, delivery: Delivery, origin: Origin) -> bool:
+    """Whether the newest drop is this very file, delivered in the same way."""
+    newest = before.drops[-1]
+    return (
+        newest.content_hash == origin.content_hash
+        and newest.retracts == delivery.retract
+        and delivery.valid_from is None
+    )
+
+
+def _advance(
+    table: RawTable, contract: Contract, origin: Origin, delivery: Delivery, before: RawSnapshot
+) -> Drop | None:
+    """The file is there already; only another complete-through, if any, is new."""
+    through = delivery.complete_through
+    if through is None or through == before.complete_through:
+        return None
+    rows = source_schema(contract).empty_table()
+    return table.append(rows, origin, complete_through=through, correction=delivery.correction)
+
+
+def _declare(table: RawTable, contract: Contract, delivery: Delivery, now: datetime) -> Drop | None:
+    """A word on completeness, without a file."""
+    if delivery.complete_through is None:
+        raise UsageError(f"{contract.name}: neither a file nor --complete-through is given. Give one of them.")
+    if delivery.retract or delivery.valid_from is not None:
+        raise UsageError("--retract and --valid-from say what FILE holds. Give the file, or leave them out.")
+    origin = Origin("", f"complete through {delivery.complete_through}", now)
+    rows = source_schema(contract).empty_table()
+    return table.append(rows, origin, delivery.complete_through, correction=delivery.correction)
+
+
+def _ingestion(
+    before: RawSnapshot | None, after: RawSnapshot, file_name: str, drop: Drop | None, report: Report, seconds: float
+) -> Ingestion:
+    parts = after.parts_since(drop.version - 1) if drop else ()
+    return Ingestion(
+        source=after.source,
+        file_name=file_name,
+        delivered=report.rows,
+        before=before.complete_through if before else None,
+        drop=drop,
+        first_day=day_of_number(min(part.first_day for part in parts)) if parts else None,
+        last_day=day_of_number(max(part.last_day for part in parts)) if parts else None,
+        complete_through=after.complete_through,
+        version=after.version,
+        notes=report.notes,
+        seconds=seconds,
+    )

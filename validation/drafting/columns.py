@@ -1,0 +1,220 @@
+"""What the columns of a file look like, found in one reading of the file and a few passes over what was read."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from transformations.engine.base.duck import identifier, literal
+from transformations.engine.base.errors import DataError
+from validation.drafting.readings import (
+    LOOKS_LIKE_TIME,
+    NULL_TOKENS,
+    Reading,
+    declared_times,
+    is_text,
+    iso_times,
+    readings,
+    same_form,
+)
+from validation.files.drop_files import ROW, TEXT_CELL, DropFile
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+TABLE = "drafted"  # the columns' canonical values, under the contract's names, and `_row`
+LISTED_VALUES = 12
+_SAMPLE = 2_000  # a reading that does not fit so many values is not tried on all of them
+
+
+@dataclass(frozen=True)
+class Seen:
+    """One column of a file: its name in the contract, how it is read, and what its values look like.
+
+    rivals: forms of times that fit every value as well, so that the data cannot tell which is meant. tokens: cells that
+    mean null, if anything in the file does, with their number. local: how many values are times without an offset.
+    """
+
+    name: str
+    physical_name: str
+    reading: Reading
+    rivals: tuple[str, ...] = ()
+    tokens: Mapping[str, int] = field(default_factory=dict)
+    nulls: int = 0
+    local: int = 0
+    distinct: int = 0
+    lowest: str | None = None
+    highest: str | None = None
+    values: tuple[str, ...] = ()
+
+    @property
+    def dtype(self) -> str:
+        """The dtype that holds all its values."""
+        return self.reading.dtype
+
+
+@dataclass(frozen=True)
+class SeenFile:
+    """What a file holds: its number of rows, its columns, the texts that mean null in it, and what no dtype holds.
+
+    unreadable: by column, its stored type.
+    """
+
+    rows: int
+    columns: tuple[Seen, ...]
+    null_tokens: tuple[str, ...]
+    unreadable: Mapping[str, str]
+
+
+def look(connection: DuckDBPyConnection, file: DropFile) -> SeenFile:
+    """Read a file once, say what its columns are, and leave those without nulls as the view `drafted`, for its keys."""
+    names = list(file.types)
+    chosen = "".join(f", {identifier(name)} AS c{number}" for number, name in enumerate(names))
+    connection.execute(f"CREATE TEMP TABLE delivered AS SELECT {ROW}{chosen} FROM {file.rows(names)}")
+    (rows,) = connection.execute("SELECT count(*) FROM delivered").fetchall()[0]
+    if not rows:
+        raise DataError(f"{file.name} has no rows to draft a contract from. Give a file with some.")
+    values = [_Values(connection, file, name, number) for number, name in enumerate(names)]
+    found = [(each, _read(each, name, rows)) for each, name in zip(values, _contract_names(names), strict=True)]
+    read = [(each, column) for each, column in found if column is not None]
+    if not read:
+        raise DataError(
+            f"{file.name}: column {names[0]!r} is {file.types[names[0]]}, which no dtype of ours holds, and there is "
+            f"no other. Deliver it as a number, text, boolean, date or timestamp."
+        )
+    narrower = {
+        token for _, column in read if column.dtype != "String" or column.reading.note for token in column.tokens
+    }
+    null_tokens = tuple(token for token in NULL_TOKENS if token in narrower)
+    columns = [each.measured(column, null_tokens) for each, column in read]
+    whole = [(each, column) for (each, _), column in zip(read, columns, strict=True) if not column.nulls]
+    canonical = "".join(f", {each.canonical(column)} AS {identifier(column.name)}" for each, column in whole)
+    connection.execute(f"CREATE TEMP VIEW {TABLE} AS SELECT {ROW}{canonical} FROM delivered")
+    unreadable = {each.name: each.kind for each, column in found if column is None}
+    return SeenFile(rows, tuple(columns), null_tokens, unreadable)
+
+
+def _read(values: _Values, name: str, rows: int) -> Seen | None:
+    """The column as it is read; None where no dtype holds it."""
+    fitting = values.fitting(rows)
+    if not fitting:
+        return None
+    first = fitting[0]
+    rivals = [each.form for each in fitting if each.form and first.form and not same_form(each.form, first.form)]
+    return Seen(name, values.name, first, tuple(form for form in rivals if form), values.tokens)
+
+
+class _Values:
+    """The different values of one column, each with its number of rows, so that no text is parsed twice."""
+
+    def __init__(self, connection: DuckDBPyConnection, file: DropFile, name: str, number: int) -> None:
+        self.connection, self.name, self.kind = connection, name, file.types[name]
+        self.cell, self.table = f"c{number}", f"values_{number}"
+        connection.execute(
+            f"CREATE TEMP TABLE {self.table} AS SELECT {self.cell}, min({ROW}) AS {ROW}, count(*) AS n "
+            f"FROM delivered GROUP BY {self.cell}"
+        )
+        self.tokens = self._tokens()
+        among = ", ".join(map(literal, self.tokens))
+        self.present = f"{self.cell} IS NOT NULL" + (f" AND {self.cell} NOT IN ({among})" if among else "")
+
+    def fitting(self, rows: int) -> Sequence[Reading]:
+        """The narrowest reading that fits every value, and the forms of times that fit as well."""
+        sample = f"(SELECT * FROM {self.table} LIMIT {_SAMPLE})"
+        left = self._that_fit(readings(self.cell, self.kind), sample)
+        if is_text(self.kind) and self._is_like_times(sample):
+            iso = self._that_fit(iso_times(self.cell, self.kind), sample)
+            left = [*(iso or self._that_fit(declared_times(self.cell, self.kind), sample)), *left]
+        while left:
+            tried = [each for each in left if each is left[0] or each.form]
+            if fit := self._that_fit(tried, self.table, rows):
+                return fit
+            left = [each for each in left if each not in tried]
+        return []
+
+    def measured(self, column: Seen, null_tokens: Sequence[str]) -> Seen:
+        """The column with its nulls, ends and, where they are few, values."""
+        null = f"({column.reading.is_null})"
+        if among := ", ".join(literal(token) for token in self.tokens if token in null_tokens):
+            null = f"({null} OR {self.cell} IN ({among}))"
+        shown = f"CAST({_clock(column, 'value')} AS VARCHAR)"
+        value = f"CASE WHEN NOT {null} THEN {column.reading.value} END"
+        rows = f"(SELECT *, {value} AS value, {column.reading.local} AS is_local FROM {self.table})"
+        nulls, local, distinct, lowest, highest = self.connection.execute(
+            f"SELECT coalesce(sum(n) FILTER (WHERE value IS NULL), 0), "
+            f"coalesce(sum(n) FILTER (WHERE is_local), 0), count(DISTINCT value), "
+            f"{shown.replace('value', 'min(value)')}, {shown.replace('value', 'max(value)')} FROM {rows}"
+        ).fetchall()[0]
+        listed: tuple[str, ...] = ()
+        if 0 < distinct <= LISTED_VALUES:
+            query = f"SELECT {shown} FROM {rows} WHERE value IS NOT NULL GROUP BY value ORDER BY value"
+            listed = tuple(str(row[0]) for row in self.connection.execute(query).fetchall())
+        return replace(
+            column,
+            nulls=int(nulls),
+            local=int(local),
+            distinct=distinct,
+            lowest=lowest,
+            highest=highest,
+            values=listed,
+        )
+
+    def canonical(self, column: Seen) -> str:
+        """What tells the column's values apart, as SQL over a delivered row: the cell, unless two are one value."""
+        (cells,) = self.connection.execute(f"SELECT count({self.cell}) FROM {self.table}").fetchall()[0]
+        return self.cell if cells == column.distinct else column.reading.value
+
+    def _that_fit(self, tried: Sequence[Reading], values: str, rows: int | None = None) -> list[Reading]:
+        """Those that no value contradicts; over the values of all `rows`, those that need nulls or none, too."""
+        if not tried:
+            return []
+        counters = ", ".join(
+            f"count(*) FILTER (WHERE {self.present} AND ({each.unfit})), "
+            f"coalesce(sum(n) FILTER (WHERE NOT ({self.present}) OR {each.is_null}), 0)"
+            for each in tried
+        )
+        counts = self.connection.execute(f"SELECT {counters} FROM {values}").fetchall()[0]
+        counted = zip(tried, counts[::2], counts[1::2], strict=True)
+        return [each for each, unfit, nulls in counted if not unfit and (rows is None or each.is_shown_by(rows, nulls))]
+
+    def _is_like_times(self, values: str) -> bool:
+        text = f"CAST({self.cell} AS VARCHAR)"
+        unlike = f"{self.present} AND NOT regexp_matches({text}, {literal(LOOKS_LIKE_TIME)})"
+        return not self.connection.execute(f"SELECT 1 FROM {values} WHERE {unlike} LIMIT 1").fetchall()
+
+    def _tokens(self) -> Mapping[str, int]:
+        """The cells of a CSV file that might mean null."""
+        if self.kind != TEXT_CELL:
+            return {}
+        among = ", ".join(map(literal, NULL_TOKENS))
+        return dict(
+            self.connection.execute(
+                f"SELECT {self.cell}, n FROM {self.table} WHERE {self.cell} IN ({among})"
+            ).fetchall()
+        )
+
+
+def _clock(column: Seen, value: str) -> str:
+    """A time without an offset as its clock shows it; until its zone is known, it is held as if that were UTC."""
+    return f"timezone('UTC', {value})" if column.dtype == "UnixTimestamp" and column.reading.local != "FALSE" else value
+
+
+def _contract_names(names: Sequence[str]) -> list[str]:
+    """What the columns are called in a contract: their own names, or the nearest that it accepts."""
+    taken: set[str] = set()
+    found = []
+    for number, name in enumerate(names, start=1):
+        plain = name
+        if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", name):
+            plain = re.sub(r"\W+", "_", unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode()).strip(
+                "_"
+            )
+            plain = plain.lower() if plain[:1].isalpha() else f"column_{plain.lower() or number}"
+        while plain.lower() in taken:
+            plain = f"{plain}_{number}"
+        taken.add(plain.lower())
+        found.append(plain)
+    return found

@@ -1,0 +1,239 @@
+"""The first version of a contract, drafted from a file; what cannot be seen there is marked for its author."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from transformations.contracts.document import FILL_IN
+from transformations.contracts.model import CsvDialect
+from transformations.engine.base import duck
+from transformations.engine.base.errors import UsageError
+from validation.drafting.columns import TABLE, Seen, SeenFile, look
+from validation.drafting.keys import KeyColumn, KeyGuess, guess_keys
+from validation.files.csv_dialects import find_dialect
+from validation.files.drop_files import is_csv, open_drop, refuse_other_than_file
+
+_LOGICAL_TYPES = {
+    "Date": "date",
+    "UnixTimestamp": "timestamp",
+    "Bool": "boolean",
+    "Int64": "integer",
+    "Float64": "number",
+    "String": "string",
+}
+
+
+def draft_contract(path: Path, name: str | None = None) -> str:
+    """The YAML text of a first contract version; the reader refuses it until every mark is filled in.
+
+    Nothing in it is a guess that could pass for a fact: what several readings of the file would allow is a mark, and a
+    text stays text unless every value of the file would come back from the number, date or time letter for letter.
+    """
+    source = name or re.sub(r"\W+", "_", path.name.split(".")[0]).strip("_").lower()
+    if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", source):
+        raise UsageError(f"{source!r} cannot name a source. Give it a name of letters, digits and _ with --name.")
+    with duck.session() as connection:
+        refuse_other_than_file(path)
+        dialect = find_dialect(path) if is_csv(path) else None
+        file = open_drop(connection, path, dialect=dialect)
+        seen = look(connection, file)
+        event_time = _event_time(seen.columns)
+        possible = [KeyColumn(column.name, column.dtype) for column in seen.columns if not column.nulls]
+        guess = guess_keys(connection, TABLE, possible, event_time.name if event_time else None)
+    return "\n".join(_Draft(source, path.name, dialect, seen, event_time, guess).lines())
+
+
+def write_draft(text: str, name: str, folder: Path) -> Path:
+    """Write a draft as a new contract; UsageError where the source has one, which is never overwritten."""
+    path = folder / f"{name}.yaml"
+    try:
+        with path.open("x", encoding="utf-8") as file:
+            file.write(text + "\n")
+    except FileExistsError:
+        raise UsageError(f"{path} exists and is left as it is. Choose another --name, or edit it by hand.") from None
+    return path
+
+
+def source_name(text: str) -> str:
+    """The name that a draft gives its source."""
+    match = re.search(r"^  - name: (\w+)$", text, re.MULTILINE)
+    assert match is not None
+    return match[1]
+
+
+def _event_time(columns: Sequence[Seen]) -> Seen | None:
+    return min(_times(columns), key=lambda column: column.dtype == "Date", default=None)
+
+
+def _times(columns: Sequence[Seen]) -> list[Seen]:
+    return [column for column in columns if column.dtype in ("UnixTimestamp", "Date") and not column.nulls]
+
+
+class _Draft:
+    """The lines of a contract, from what was seen of a file."""
+
+    def __init__(
+        self,
+        source: str,
+        file_name: str,
+        dialect: CsvDialect | None,
+        seen: SeenFile,
+        event_time: Seen | None,
+        guess: KeyGuess,
+    ) -> None:
+        self.source, self.file_name, self.dialect, self.seen = source, file_name, dialect, seen
+        self.event_time, self.guess = event_time, guess
+        self.key = guess.keys[0] if guess.keys else ()
+
+    def lines(self) -> Iterator[str]:
+        """The whole text."""
+        check = f"features contract check {self.source} {self.file_name}"
+        yield f"# First version, drafted from {self.seen.rows:,} rows of {self.file_name}. Read each line, fill in what"
+        yield f"# says {FILL_IN}; until then no command accepts it. Then: {check}"
+        yield "# A number's unit goes beside it, as customProperties: [{ property: unit, value: minutes }]"
+        yield from ("apiVersion: v3.1.0", "kind: DataContract", f"id: {self.source}", f"name: {self.source}")
+        yield from ("version: 0.1.0", "status: draft", "description:")
+        yield f"  purpose: {FILL_IN}  # what the data is for, and where it comes from"
+        yield from ("team:", f"  name: {FILL_IN}  # who answers for the data", "schema:", f"  - name: {self.source}")
+        yield from ("    logicalType: object", "    physicalType: file")
+        yield f"    description: {FILL_IN}  # what one row is"
+        yield "    customProperties:"
+        yield from self._time_properties()
+        yield from self._file_properties()
+        yield from (f"    # key: {line}" for line in self._key_comment())
+        yield "    properties:"
+        for column in self.seen.columns:
+            yield from self._column(column)
+
+    def _time_properties(self) -> Iterator[str]:
+        if self.event_time:
+            times = [column.name for column in _times(self.seen.columns) if column is not self.event_time]
+            comment = f"or {', '.join(times)}" if times else "when a row happens"
+            yield from _property("eventTime", self.event_time.name, comment)
+        if local := [column.name for column in self.seen.columns if column.local]:
+            yield from _property(
+                "timestampZone", FILL_IN, f"the zone that the clock of {', '.join(local)} shows, or UTC"
+            )
+        yield from _property("businessDayZone", FILL_IN, "whose calendar makes the days, such as Europe/Berlin")
+        if self.event_time:
+            yield from _property("delivery", "append", "a drop adds rows, and supersedes those of the same key")
+        else:
+            yield from _property("validFrom", FILL_IN, "from when the first drop holds, as '2020-01-01T00:00:00+01:00'")
+            yield from _property("delivery", "snapshot", "a drop is the whole content; append: it only adds")
+
+    def _file_properties(self) -> Iterator[str]:
+        if self.dialect:
+            value, comment = self.dialect.as_property(), "as every line of the file has it"
+            if not self.dialect.encoding.startswith("utf"):
+                value["encoding"] = FILL_IN
+                comment = (
+                    f"its bytes are no UTF-8; {self.dialect.encoding} is likely. Do letters beyond a-z look right?"
+                )
+            yield from _property("csv", json.dumps(value, ensure_ascii=False), comment)
+        if self.seen.null_tokens:
+            counts = ", ".join(f"{column.name} {sum(n.values()):,}" for column, n in self._tokens())
+            yield from _property("nullTokens", json.dumps(self.seen.null_tokens), f"cells with it: {counts}")
+
+        if unreadable := self.seen.unreadable:
+            types = ", ".join(f"{name} is {kind}" for name, kind in unreadable.items())
+            yield from _property("ignoredColumns", json.dumps([*unreadable]), f"no dtype of ours holds them: {types}")
+
+    def _tokens(self) -> Iterator[tuple[Seen, dict[str, int]]]:
+        for column in self.seen.columns:
+            if found := {token: n for token, n in column.tokens.items() if token in self.seen.null_tokens}:
+                yield column, found
+
+    def _key_comment(self) -> Iterator[str]:
+        nulls = [column.name for column in self.seen.columns if column.nulls]
+        tried = len(self.seen.columns) - len(nulls)
+        left_out = f" (not those with nulls: {_few(nulls)})" if nulls else ""
+        if self.guess.repeated:
+            yield f"no set of columns is unique: {self.guess.repeated:,} rows repeat another one in all {tried} columns"
+            yield f"without nulls{left_out}. Without a key, corrections and retractions are impossible"
+            return
+        if not self.key:
+            why = f"each of the {len(nulls)} columns has nulls" if tried == 0 else "one row shows none"
+            yield f"no guess, since {why}; without a key, corrections and retractions are impossible"
+            return
+        narrowest = (
+            "no narrower set is" if self.guess.is_complete else "a narrower set may be, the search was cut short"
+        )
+        first = f", the event time ({self.event_time.name}) first" if self.event_time else ""
+        yield f"a guess: ({', '.join(self.key)}) is unique in this file; {narrowest}. Tried: all sets of the"
+        yield f"{tried} columns without nulls{first}{left_out}."
+        if others := self.guess.keys[1:]:
+            yield f"Also unique: {', '.join('(' + ', '.join(key) + ')' for key in others)}."
+        yield "A later row of the same key supersedes the earlier: say true only of what identifies a row for ever."
+
+    def _column(self, column: Seen) -> Iterator[str]:
+        yield f"      - name: {column.name}"
+        if column.physical_name != column.name:
+            yield f"        physicalName: {json.dumps(column.physical_name, ensure_ascii=False)}"
+        note = f"  # {column.reading.note}" if column.reading.note else ""
+        yield f"        logicalType: {_LOGICAL_TYPES[column.dtype]}{'' if column.reading.cast else note}"
+        if column.reading.cast:
+            stored = note or f"  # a {_LOGICAL_TYPES[column.dtype]} stored as text"
+            yield f"        physicalType: {column.reading.cast}{stored}"
+        yield f"        description: {FILL_IN}  # {_seen(column)}"
+        if column.nulls:
+            yield f"        required: false  # null in {column.nulls:,} of {self.seen.rows:,} rows"
+        else:
+            yield "        required: true"
+        if column.name in self.key:
+            yield f"        primaryKey: {FILL_IN}  # true or false, see key above; if false, remove the position, too"
+            yield f"        primaryKeyPosition: {self.key.index(column.name) + 1}"
+        yield from _form(column)
+        yield from _measures(column)
+
+
+def _property(name: str, value: str, comment: str) -> Iterator[str]:
+    yield f"      - property: {name}"
+    yield f"        value: {value}  # {comment}"
+
+
+def _form(column: Seen) -> Iterator[str]:
+    """The form of its times, where the file shows which; a mark where it does not."""
+    if column.reading.form is None:
+        return
+    yield "        customProperties:"
+    yield "          - property: strptime"
+    form = json.dumps(column.reading.form)
+    if not column.rivals:
+        yield f"            value: {form}"
+        return
+    rivals = " and ".join(json.dumps(each) for each in (column.reading.form, *column.rivals))
+    yield f"            value: {FILL_IN}  # {rivals} fit every value; which is meant?"
+
+
+def _measures(column: Seen) -> Iterator[str]:
+    """The range or the values as measured, as a comment: whether they must hold, only the author knows."""
+    is_identity = KeyColumn(column.name, column.dtype).is_identity_by_name
+    if column.dtype in ("Int64", "Float64") and column.lowest is not None and not is_identity:
+        bounds = f"minimum: {column.lowest}, maximum: {column.highest}"
+        yield f"        # logicalTypeOptions: {{ {bounds} }}  # as measured; uncomment what must always hold"
+    elif column.dtype == "String" and column.values and not is_identity:
+        listed = ", ".join(json.dumps(value, ensure_ascii=False) for value in column.values)
+        yield "        # quality:"
+        yield f"        #   - {{ metric: invalidValues, mustBe: 0, arguments: {{ validValues: [{listed}] }} }}"
+
+
+def _seen(column: Seen) -> str:
+    if column.lowest is None or column.highest is None:
+        return "seen: nothing but null"
+    seen = f"seen, if read by {column.reading.form}:" if column.rivals else "seen:"
+    if column.values:
+        return f"{seen} {', '.join(_short(value) for value in column.values)}"
+    return f"{seen} {_short(column.lowest)} to {_short(column.highest)}, {column.distinct:,} different"
+
+
+def _few(names: Sequence[str]) -> str:
+    return ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")
+
+
+def _short(value: str) -> str:
+    """A value on one line of a comment."""
+    text = " ".join(value.split())
+    return text if len(text) <= 40 else f"{text[:39]}…"

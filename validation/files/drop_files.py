@@ -1,0 +1,237 @@
+"""A delivered file as DuckDB reads it: Parquet with its own types, or CSV whose cells are all text."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from transformations.contracts import Contract, CsvDialect, FileForm
+from transformations.engine.base.duck import file_literal, identifier
+from transformations.engine.base.errors import DataError, UsageError
+from validation.files.csv_dialects import usual_dialect
+from validation.files.csv_files import CsvFile, cells, open_csv
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+ROW = "_row_of_the_file"  # no column of a contract begins with _
+TEXT_CELL = "text"  # the type of every CSV column
+LEGACY_TIMESTAMP = "INT96"  # a naive timestamp of nanoseconds, as older writers made it
+
+_UNITS = ("us", "ns")
+_LAST_NANOSECOND = 2**63 - 1
+_CSV_ENDINGS = (".csv", ".csv.gz", ".csv.zst", ".tsv", ".tsv.gz", ".tsv.zst")
+
+
+@dataclass(frozen=True)
+class DropFile:
+    """A readable file, its columns under the contract's names; those that the contract does not know keep their own.
+
+    types: by column, the type that the file stores (DuckDB's name of it). notes: what was passed over in reading.
+    """
+
+    path: Path
+    types: dict[str, str]
+    relation: str
+    cells: dict[str, str]  # by column, its name in the relation
+    row_number: str
+    names: dict[str, str]  # by column, its name in the file
+    notes: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """The file's name, as messages say it."""
+        return self.path.name
+
+    def rows(self, columns: Iterable[str]) -> str:
+        """A FROM item with these columns and ROW, the row's number from 1 (a CSV header is not counted)."""
+        chosen = "".join(f"{self.cells[name]} AS {identifier(name)}, " for name in columns)
+        return f"(SELECT {chosen}{self.row_number} AS {ROW} FROM {self.relation})"
+
+
+def open_drop(
+    connection: DuckDBPyConnection,
+    path: Path,
+    contract: Contract | None = None,
+    keys_only: bool = False,
+    dialect: CsvDialect | None = None,
+) -> DropFile:
+    """The file at a path; UsageError where there is none of a kind we read, DataError where it is damaged.
+
+    The contract says how it is written; without one, a dialect may be given. keys_only: it holds keys to retract.
+    """
+    refuse_other_than_file(path)
+    form = contract.form if contract else FileForm(csv=dialect)
+    expected = () if contract is None else contract.key if keys_only else contract.column_names
+    if is_csv(path):
+        file = open_csv(connection, path, form.csv or usual_dialect(path))
+        names = _columns(path, form, contract, file.header or _headless(path, file, contract, expected))
+        notes = (_empty_lines(path, file.empty_lines),) if file.empty_lines else ()
+        return _drop(
+            path, names, [TEXT_CELL] * file.width, file.relation(form.null_tokens), "row_number() OVER ()", notes
+        )
+    with readable(path):
+        found, types = _parquet_columns(connection, path)
+        names = _columns(path, form, contract, found)
+        relation = f"{_parquet(path)} AS {identifier('file')}({', '.join(cells(len(found)))})"
+        return _drop(path, names, types, relation, "file_row_number + 1")
+
+
+def is_csv(path: Path) -> bool:
+    """Whether the file is CSV by its name."""
+    return path.name.lower().endswith(_CSV_ENDINGS)
+
+
+@contextmanager
+def readable(path: Path) -> Iterator[None]:
+    """Reading a file in here, a damaged one is a DataError that names it."""
+    import duckdb
+
+    our_faults = (duckdb.BinderException, duckdb.ParserException, duckdb.CatalogException, duckdb.ConversionException)
+    try:
+        yield
+    except duckdb.Error as error:
+        if isinstance(error, (*our_faults, duckdb.InternalException, duckdb.OutOfMemoryException)):
+            raise
+        reason = str(error).splitlines()[0].rstrip(".")
+        raise DataError(f"{path.name} cannot be read: {reason}. Deliver the file again.") from None
+
+
+def finer_than_microseconds(drop: DropFile, column: str) -> list[int]:
+    """The rows (from 1) of a legacy timestamp column whose nanoseconds DuckDB, reading microseconds, would cut off."""
+    import pyarrow.compute as pc
+    import pyarrow.parquet as pq
+
+    micros, nanos = (
+        pq.ParquetFile(drop.path, coerce_int96_timestamp_unit=unit)
+        .read(columns=[drop.names[column]])
+        .column(0)
+        .cast("int64")
+        for unit in _UNITS
+    )
+    # Nanoseconds in 64 bits end in 2262: beyond, only the microseconds mean anything.
+    fits = pc.less(pc.abs(micros), _LAST_NANOSECOND // 1000)
+    cut = pc.and_(fits, pc.not_equal(pc.multiply(pc.divide(nanos, 1000), 1000), nanos))
+    return [int(row) + 1 for row in pc.indices_nonzero(cut).to_pylist()]
+
+
+def refuse_other_than_file(path: Path) -> None:
+    """UsageError for a path that is no file of a kind we read."""
+    if path.is_dir():
+        raise UsageError(f"{path} is a folder. Ingest its files one by one, each as a drop of its own.")
+    if not path.is_file():
+        raise UsageError(f"{path}: no such file. Give the path of a Parquet or CSV file.")
+    if not is_csv(path) and not path.name.lower().endswith((".parquet", ".pq")):
+        raise UsageError(
+            f"{path.name}: neither Parquet nor CSV by its name. Name it *.parquet, *.csv, *.csv.gz or *.tsv."
+        )
+
+
+def _empty_lines(path: Path, count: int) -> str:
+    return f"{count:,} empty line{'' if count == 1 else 's'} of {path.name} {'is' if count == 1 else 'are'} no row"
+
+
+def _drop(
+    path: Path,
+    names: Sequence[tuple[str, str] | None],
+    types: Sequence[str],
+    relation: str,
+    row: str,
+    notes: tuple[str, ...] = (),
+) -> DropFile:
+    kept = [(*each, kind, cell) for each, kind, cell in zip(names, types, cells(len(types)), strict=True) if each]
+    return DropFile(
+        path,
+        types={name: kind for name, _, kind, _ in kept},
+        relation=relation,
+        cells={name: cell for name, _, _, cell in kept},
+        row_number=row,
+        names={name: found for name, found, _, _ in kept},
+        notes=notes,
+    )
+
+
+def _columns(
+    path: Path, form: FileForm, contract: Contract | None, found: Sequence[str]
+) -> list[tuple[str, str] | None]:
+    """For each column of the file its name here and there; None for one that the contract ignores."""
+    ours = {form.folded(column.in_file): column.name for column in contract.columns} if contract else {}
+    ignored = {form.folded(name) for name in form.ignored_columns}
+    kept = [None if form.folded(name) in ignored else (ours.get(form.folded(name), name), name) for name in found]
+    _refuse_repeated(path, [each[1] for each in kept if each])
+    for name, there in (each for each in kept if each):
+        if contract and name == there and form.folded(there) not in ours and name.lower() in _lower(contract):
+            in_file = next(each.in_file for each in contract.columns if each.name.lower() == name.lower())
+            if in_file.lower() != name.lower():
+                raise DataError(
+                    f"{path.name} has a column {name!r}, yet by the contract that column is called {in_file!r} in "
+                    f"files. Correct physicalName, or name {name!r} in ignoredColumns."
+                )
+    return kept
+
+
+def _lower(contract: Contract) -> set[str]:
+    return {name.lower() for name in contract.column_names}
+
+
+def _refuse_repeated(path: Path, names: Sequence[str]) -> None:
+    """Every column has a name of its own, case aside: DuckDB would rename the second, and a reader take either."""
+    if any(not name.strip() for name in names):
+        number = next(number for number, name in enumerate(names, 1) if not name.strip())
+        raise DataError(
+            f"{path.name}: column {number} of {len(names)} has no name. Name it in the file (pandas' index is left "
+            f"out by index=False), or ignore it in the contract: ignoredColumns: ['']."
+        )
+    counts = Counter(name.lower() for name in names)
+    if twice := [name for name in names if counts[name.lower()] > 1]:
+        raise DataError(
+            f"{path.name} has {len(twice)} columns called {', '.join(map(repr, twice[:4]))} (case aside). Each needs a "
+            f"name of its own: rename or leave out one at the source."
+        )
+    if ROW in (name.lower() for name in names):
+        raise DataError(f"{path.name} has a column {ROW!r}, the name of the platform's own. Rename it.")
+
+
+def _headless(path: Path, file: CsvFile, contract: Contract | None, expected: Sequence[str]) -> tuple[str, ...]:
+    """The names of columns that the file does not name: the contract's, in its order."""
+    if contract is None:
+        return tuple(f"column_{number}" for number in range(1, file.width + 1))
+    if file.width != len(expected):
+        raise DataError(
+            f"{path.name}: its first row has {file.width} cells, the contract {len(expected)} columns, and no header "
+            f"says which is which (csv: header: false). Deliver all columns in the contract's order."
+        )
+    return tuple(contract.column(name).in_file for name in expected)
+
+
+def _parquet_columns(connection: DuckDBPyConnection, path: Path) -> tuple[list[str], list[str]]:
+    """The names that the file itself gives its columns, and their types; DuckDB would rename the second of a name."""
+    described = connection.execute(f"DESCRIBE SELECT * FROM {_parquet(path)}").fetchall()
+    schema = connection.execute(
+        f"SELECT name, type, coalesce(num_children, 0) FROM parquet_schema({file_literal(path)})"
+    ).fetchall()
+    tops, position = [], 1
+    while position < len(schema):
+        tops.append(schema[position])
+        position = _end(schema, position)
+    types = [
+        LEGACY_TIMESTAMP if kind == LEGACY_TIMESTAMP else str(row[1])
+        for (_, kind, _), row in zip(tops, described, strict=True)
+    ]
+    return [str(name) for name, _, _ in tops], types
+
+
+def _end(schema: Sequence[tuple[str, str, int]], position: int) -> int:
+    """The position after a column and all that is nested in it; a schema is listed parents first."""
+    children, position = schema[position][2], position + 1
+    for _ in range(children):
+        position = _end(schema, position)
+    return position
+
+
+def _parquet(path: Path) -> str:
+    return f"read_parquet({file_literal(path)}, hive_partitioning = false)"

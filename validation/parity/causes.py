@@ -1,0 +1,184 @@
+"""Why an online value is not what training has: published too late, corrected since, or skew, and which fault it is."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import TypeAlias
+
+from validation.parity.rows import NOT_FOUND, OUTSIDE_MAX_AGE, Held, Settled, Written
+
+Reason: TypeAlias = tuple["Kind", "Cause", str]
+
+
+class Kind(StrEnum):
+    """What a difference is. Only skew is a fault: the other two end with the next materialization."""
+
+    LATE = "late"
+    CORRECTED = "corrected since"
+    SKEW = "skew"
+
+
+class Cause(StrEnum):
+    """What a difference comes from."""
+
+    NOT_MATERIALIZED = "not materialized"
+    TTL = "ttl"
+    SCHEMA = "schema"
+    CHANGED_FUNCTION = "changed function"
+    PUSH = "push to online only"
+    LOST_ROW = "lost row"
+    STALE_ROW = "stale row"
+    DROPPED_CORRECTION = "dropped correction"
+    EARLY = "early availability"
+    FLOAT32 = "float32 rounding"
+    OTHER_VALUE = "other value"
+    RETRIEVAL = "training retrieval"
+    STATUS = "status"
+
+
+@dataclass(frozen=True)
+class Load:
+    """What a view was last materialized from: the version of its table and END; None where Redis knows of no run.
+
+    newest: the version of the table now. was_rebuilt: under another definition since.
+    """
+
+    version: int | None
+    end: datetime | None
+    newest: int | None
+    was_rebuilt: bool = False
+
+    def behind(self) -> str:
+        """In words, since when nothing was loaded."""
+        if self.end is None:
+            return "never materialized into this Redis"
+        if self.was_rebuilt:
+            return (
+                f"not materialized since version {self.version}: rebuilt under another definition (now {self.newest})"
+            )
+        if self.version != self.newest:
+            return f"not materialized since version {self.version} (now {self.newest})"
+        return f"not materialized since END {_shown(self.end)}"
+
+
+@dataclass(frozen=True)
+class Served:
+    """What a lookup gave of one feature for one entity. event: of the row; None where there was no row."""
+
+    value: object
+    status: str
+    event: datetime | None
+
+    def is_as(self, owed: Settled) -> bool:
+        """Whether value and status are the ones that are owed."""
+        return same_value(self.value, owed.value) and self.status == owed.status
+
+
+@dataclass(frozen=True)
+class Case:
+    """One value on which the paths differ, with what the table has to say of it.
+
+    promised: what the materialized version held at its END. held: what the newest version holds at the moment.
+    has_row: whether the online store has a row of the entity. history: all rows of the entity in the table.
+    """
+
+    feature: str
+    row: int
+    moment: datetime
+    served: Served
+    training: object
+    promised: Held
+    held: Held
+    has_row: bool
+    history: Sequence[Written]
+    load: Load
+
+
+def reason_of(case: Case) -> Reason:
+    """The kind and the cause of a difference, and the cause in words."""
+    promised = case.promised.settled(case.feature, case.row, case.moment)
+    held = case.held.settled(case.feature, case.row, case.moment)
+    if not same_value(case.training, held.value):
+        words = f"training has {case.training!r}, version {case.load.newest} of the table holds {held.value!r}"
+        cause = Cause.TTL if OUTSIDE_MAX_AGE in held.status or _is_expired_in_training(case) else Cause.RETRIEVAL
+        return Kind.SKEW, cause, words
+    if case.load.was_rebuilt or case.served.is_as(promised):
+        before, after = case.promised.event[case.row], case.held.event[case.row]
+        kind = Kind.CORRECTED if before == after and before is not None else Kind.LATE
+        return kind, Cause.NOT_MATERIALIZED, case.load.behind()
+    cause, words = _fault(case, promised)
+    return Kind.SKEW, cause, words
+
+
+def same_value(left: object, right: object) -> bool:
+    """Equal in type, value and null; floats by their bits, timestamps as instants."""
+    if isinstance(left, datetime) and isinstance(right, datetime):
+        return left == right
+    if isinstance(left, float) and isinstance(right, float):
+        return struct.pack("<d", left) == struct.pack("<d", right)
+    if isinstance(left, list) and isinstance(right, list):
+        return len(left) == len(right) and all(map(same_value, left, right))
+    return type(left) is type(right) and left == right
+
+
+def _fault(case: Case, owed: Settled) -> tuple[Cause, str]:
+    """What is wrong with a served value that is not the one that was materialized."""
+    served, expected = case.served, case.promised.event[case.row]
+    if served.status == NOT_FOUND and case.has_row:
+        return Cause.SCHEMA, "the online row was written under an older schema, without this feature"
+    if served.event is None:
+        if expected is not None:
+            return Cause.LOST_ROW, f"the table holds a row of {_shown(expected)}, Redis none: evicted, or deleted"
+        return Cause.STATUS, f"without a row the status is {owed.status}, not {served.status}"
+    if served.event > case.moment:
+        return Cause.EARLY, f"the online row is of {_shown(served.event)}, which is not available yet"
+    own = [row for row in case.history if row.event == served.event]
+    if not own:
+        return Cause.PUSH, f"the table has no row of {_shown(served.event)}: pushed to the online store only"
+    if expected is None or served.event < expected:
+        then = "none that was available" if expected is None else f"one of {_shown(expected)}"
+        return Cause.STALE_ROW, f"the online row is of {_shown(served.event)}, version {case.load.version} holds {then}"
+    if case.load.end is not None and served.event > max(case.load.end, expected):
+        return Cause.EARLY, f"the online row is of {_shown(served.event)}, after END {_shown(case.load.end)}"
+    if OUTSIDE_MAX_AGE in (served.status, owed.status):
+        age = case.moment - served.event
+        verb = "withheld" if served.status == OUTSIDE_MAX_AGE else "served"
+        return Cause.TTL, f"{verb} at an age of {age}, with a ttl of {case.promised.view.ttl}"
+    return _other_value(case, owed, own)
+
+
+def _other_value(case: Case, owed: Settled, own: Sequence[Written]) -> tuple[Cause, str]:
+    """The row is the right one by its event timestamp, its value is another."""
+    served = case.served
+    for row in own[:-1]:
+        if same_value(row.values[case.feature], served.value) and not same_value(served.value, owed.value):
+            return (
+                Cause.DROPPED_CORRECTION,
+                f"online is the row created {_shown(row.created)}, which one of {_shown(own[-1].created)} corrects",
+            )
+    if isinstance(owed.value, float) and same_value(served.value, _as_float32(owed.value)):
+        return Cause.FLOAT32, f"{owed.value!r} was rounded to float32: {served.value!r}"
+    if same_value(served.value, owed.value):
+        return Cause.STATUS, f"the status is {served.status}, not {owed.status}"
+    return Cause.OTHER_VALUE, f"of the row of {_shown(served.event)} the table holds {owed.value!r}"
+
+
+def _is_expired_in_training(case: Case) -> bool:
+    """Whether training withheld a value that is within its ttl."""
+    return case.training is None and bool(case.held.view.ttl) and case.held.event[case.row] is not None
+
+
+def _as_float32(value: float) -> float | None:
+    try:
+        rounded: float = struct.unpack("<f", struct.pack("<f", value))[0]
+    except OverflowError:
+        return None
+    return rounded
+
+
+def _shown(moment: datetime | None) -> str:
+    return "an unknown time" if moment is None else moment.isoformat(sep=" ", timespec="auto").replace("+00:00", " UTC")

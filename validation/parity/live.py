@@ -1,0 +1,89 @@
+"""Parity of a live installation: online rows against training retrieval, each difference classed and explained."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+from feast import FeatureView, OnDemandFeatureView
+
+from transformations.engine.base.errors import DataError
+from transformations.stores.redis.loaded import Loaded
+from validation.parity.causes import Served
+from validation.parity.on_demand import compare_on_demand
+from validation.parity.report import FeatureReport, Finding, LiveReport
+from validation.parity.sides import Installation, NotComparable, Sample, compare_stored, sides_of
+
+if TYPE_CHECKING:
+    from feast import FeatureStore
+
+
+def check_live(
+    store: FeatureStore,
+    views: Sequence[FeatureView | OnDemandFeatureView],
+    loaded: Mapping[str, Loaded],
+    moment: datetime,
+    *,
+    sample: Sample | None = None,
+    request: Mapping[str, object] | None = None,
+    progress: Callable[[int], None] = lambda _: None,
+) -> LiveReport:
+    """Compare these views, online against training, for a sample of entities at a moment (UTC).
+
+    loaded: what each view was last materialized from, as Redis has it. request: values of request fields, by name;
+    others get one by their dtype. An on-demand view is compared for the entities of the stored views that it reads.
+    """
+    installation = Installation(store, loaded, moment, request or {})
+    chosen = sample or Sample()
+    reports: list[FeatureReport] = []
+    skipped: dict[str, str] = {}
+    for view in views:
+        try:
+            reports += _compare(installation, view, chosen)
+        except NotComparable as reason:
+            skipped[view.name] = str(reason)
+        progress(1)
+    differing = {each.feature.partition(":")[0] for each in reports if each.differing}
+    stored = [view.name for view in views if isinstance(view, FeatureView)]
+    unmaterialized = tuple(name for name in stored if name in differing and name not in loaded)
+    return LiveReport(moment, tuple(reports), skipped, unmaterialized)
+
+
+def _compare(
+    installation: Installation, view: FeatureView | OnDemandFeatureView, sample: Sample
+) -> Sequence[FeatureReport]:
+    if isinstance(view, OnDemandFeatureView):
+        reports = compare_on_demand(installation, view, sample)[0]
+    else:
+        reports = compare_stored(view, sides_of(installation, view, sample), installation.moment)
+    if not any(each.compared for each in reports):
+        raise NotComparable("there is no entity to compare: no table behind it has a row")
+    return reports
+
+
+def look_at(
+    store: FeatureStore,
+    view: FeatureView | OnDemandFeatureView,
+    feature: str,
+    loaded: Mapping[str, Loaded],
+    moment: datetime,
+    entity: pa.Table,
+    request: Mapping[str, object] | None = None,
+) -> tuple[Served, Finding | None]:
+    """What is online of one feature of one entity, and how it differs from training, if it does.
+
+    entity: one row of join keys; request: as in `check_live`.
+    """
+    installation = Installation(store, loaded, moment, request or {})
+    try:
+        if isinstance(view, OnDemandFeatureView):
+            reports, served = compare_on_demand(installation, view, entity)
+        else:
+            sides = sides_of(installation, view, entity)
+            reports, served = compare_stored(view, sides, moment), sides.served
+    except NotComparable as reason:
+        raise DataError(f"{view.name}: {reason}") from reason
+    found = next(each for each in reports if each.feature == f"{view.name}:{feature}")
+    return served[feature][0], next(iter(found.examples), None)

@@ -1,0 +1,136 @@
+"""Computed features in a live comparison: they differ as their inputs do, or by the function."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+
+import numpy as np
+import pyarrow as pa
+from feast import FeatureView, OnDemandFeatureView
+from feast.types import FeastType
+
+from transformations.engine.base.errors import FeaturesError
+from transformations.stores.base.on_demand import evaluate
+from transformations.stores.base.values import arrow_type
+from validation.parity.causes import Cause, Kind, Reason, Served, same_value
+from validation.parity.comparison import values_agree
+from validation.parity.report import FeatureReport
+from validation.parity.rows import NOT_FOUND, NULL_VALUE, PRESENT, combined, entities_of, join_keys
+from validation.parity.sides import (
+    Installation,
+    Sample,
+    Sides,
+    compare_stored,
+    finding_of,
+    look_up,
+    newest_of,
+    retrieve,
+    sides_of,
+)
+
+
+def compare_on_demand(
+    installation: Installation, view: OnDemandFeatureView, entities: Sample | pa.Table
+) -> tuple[list[FeatureReport], Mapping[str, Sequence[Served]]]:
+    """A report for each feature of a view, and what is served of each: an entry an entity.
+
+    entities: as they are, or a sample of those of the stored views that the view reads (`combined`).
+    """
+    stored = _stored_views(installation, view)
+    if isinstance(entities, Sample):
+        entities = combined([_sampled(installation, each, entities) for each in stored if join_keys(each)])
+    inputs = {each.name: sides_of(installation, each, entities) for each in stored}
+    for each in stored:
+        compare_stored(each, inputs[each.name], installation.moment)  # leaves the reasons
+    rows = _with_request(installation, view, entities)
+    references = [f"{view.name}:{feature.name}" for feature in view.features]
+    reports = {feature.name: FeatureReport(f"{view.name}:{feature.name}", rows.num_rows) for feature in view.features}
+    try:
+        served, training = look_up(installation, references, rows), retrieve(installation, references, rows)
+        owed = _evaluated(installation, view, inputs, rows)
+    except FeaturesError as error:
+        refused: Reason = Kind.SKEW, Cause.CHANGED_FUNCTION, str(error)
+        nothing = Served(None, NOT_FOUND, None)
+        for report in reports.values():
+            for row in range(rows.num_rows):
+                report.add(finding_of(report.feature, rows, row, nothing, None, refused))
+        return list(reports.values()), dict.fromkeys(reports, [nothing] * rows.num_rows)
+    for name, report in reports.items():
+        agree = values_agree([each.value for each in served[name]], training[name])
+        shown = np.array([each.status in (PRESENT, NULL_VALUE) for each in served[name]], dtype=np.bool_)
+        for row in map(int, np.flatnonzero(~agree | ~shown)):
+            value = training[name][row].as_py()
+            found = _input_reasons(view, name, inputs, row)
+            reason = _computed_reason(served[name][row], value, owed[name][row].as_py(), found)
+            report.add(finding_of(report.feature, rows, row, served[name][row], value, reason))
+    return list(reports.values()), served
+
+
+def _computed_reason(served: Served, training: object, owed: object, inputs: Sequence[tuple[str, Reason]]) -> Reason:
+    """A computed value differs as its inputs do; where they do not, the function does."""
+    if not same_value(training, owed):
+        words = f"training has {training!r}, this code computes {owed!r} of the same inputs"
+        return Kind.SKEW, Cause.CHANGED_FUNCTION, words
+    if inputs:
+        feature, (kind, cause, words) = max(inputs, key=lambda each: each[1][0] == Kind.SKEW)
+        return kind, cause, f"by its input {feature}: {words}"
+    return Kind.SKEW, Cause.CHANGED_FUNCTION, f"online has {served.value!r} ({served.status}), of the same inputs"
+
+
+def _input_reasons(
+    view: OnDemandFeatureView, name: str, inputs: Mapping[str, Sides], row: int
+) -> list[tuple[str, Reason]]:
+    """The differences of what a computed feature reads; where its wiring is not known, of all that its view reads."""
+    wired = view.tags.get(f"{name}.inputs")
+    return [
+        (feature, reason)
+        for stored, sides in inputs.items()
+        for (feature, at), reason in sides.reasons.items()
+        if at == row and (wired is None or f"{stored}:{feature}" in wired.split(", ") or _is_indirect(view, wired))
+    ]
+
+
+def _is_indirect(view: OnDemandFeatureView, wired: str) -> bool:
+    """Whether a function reads the output of another one."""
+    return bool({feature.name for feature in view.features} & set(wired.split(", ")))
+
+
+def _evaluated(
+    installation: Installation, view: OnDemandFeatureView, inputs: Mapping[str, Sides], rows: pa.Table
+) -> dict[str, pa.Array]:
+    """What the functions give of what the tables hold."""
+    columns: dict[str, pa.Array | pa.ChunkedArray] = {name: rows[name] for name in view.get_request_data_schema()}
+    for projection in view.source_feature_view_projections.values():
+        for feature in projection.features:
+            values = [each.value for each in inputs[projection.name].held.column(feature.name, installation.moment)]
+            columns[f"{projection.name}:{feature.name}"] = pa.array(values, arrow_type(feature.dtype))
+    moments = pa.array([installation.moment] * rows.num_rows, pa.timestamp("us", tz="UTC"))
+    return evaluate(view, columns, moments)
+
+
+def _sampled(installation: Installation, view: FeatureView, sample: Sample) -> pa.Table:
+    return entities_of(view, [newest_of(installation.store, view)], sample.size, sample.seed)
+
+
+def _stored_views(installation: Installation, view: OnDemandFeatureView) -> list[FeatureView]:
+    store = installation.store
+    names = [projection.name for projection in view.source_feature_view_projections.values()]
+    return [store.registry.get_feature_view(name, store.project, allow_cache=True) for name in names]
+
+
+def _with_request(installation: Installation, view: OnDemandFeatureView, entities: pa.Table) -> pa.Table:
+    for source in view.source_request_sources.values():
+        for each in source.schema:
+            value = installation.request.get(each.name, _some_value(each.dtype))
+            entities = entities.append_column(each.name, pa.array([value] * entities.num_rows, arrow_type(each.dtype)))
+    return entities
+
+
+def _some_value(dtype: FeastType) -> object:
+    kind = arrow_type(dtype)
+    if kind is None or pa.types.is_string(kind):
+        return "a"
+    if pa.types.is_timestamp(kind):
+        return datetime(2020, 1, 1, tzinfo=UTC)
+    return pa.scalar(1).cast(kind).as_py() if not pa.types.is_list(kind) else []

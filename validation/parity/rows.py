@@ -1,0 +1,223 @@
+"""What a view's table holds for some entities at a moment: newest wins, read straight from its files.
+
+Parity asks this beside training retrieval: it tells which row either path should have, and when that row was written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import reduce
+from itertools import cycle, islice
+from typing import TYPE_CHECKING, TypeAlias
+
+import pyarrow as pa
+from feast import FeatureView
+from feast.feature_view import DUMMY_ENTITY_ID
+
+from transformations.engine.base.duck import identifier, identifiers, literal, session
+from transformations.engine.base.file_rows import column, quoted
+from transformations.stores.base.values import as_feature, unseen_value
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+    from transformations.stores.history.history import History
+
+Row: TypeAlias = dict[str, object]
+
+PRESENT, NULL_VALUE, NOT_FOUND, OUTSIDE_MAX_AGE = "PRESENT", "NULL_VALUE", "NOT_FOUND", "OUTSIDE_MAX_AGE"
+
+_ROW, _EVENT, _CREATED, _RANK = "_row", "_event", "_created", "_rank"
+
+
+@dataclass(frozen=True)
+class Settled:
+    """A feature's value for one entity at one moment, with the status that serving owes it."""
+
+    value: object
+    status: str
+
+
+@dataclass(frozen=True)
+class Held:
+    """For each entity asked for, the row of the table that counts. event, created: None where there is no row."""
+
+    view: FeatureView
+    event: Sequence[datetime | None]
+    created: Sequence[datetime | None]
+    values: dict[str, pa.Array] = field(repr=False)
+
+    def settled(self, feature: str, row: int, moment: datetime) -> Settled:
+        """What both paths owe of a feature at a moment: the row's value, null past its ttl, or the unseen default."""
+        event = self.event[row]
+        if event is None:
+            default = unseen_value(next(each for each in self.view.features if each.name == feature))
+            return Settled(None, NOT_FOUND) if default is None else Settled(default.as_py(), PRESENT)
+        if self.view.ttl and event + self.view.ttl < moment:
+            return Settled(None, OUTSIDE_MAX_AGE)
+        value = self.values[feature][row].as_py()
+        return Settled(value, NULL_VALUE if value is None else PRESENT)
+
+    def column(self, feature: str, moment: datetime) -> list[Settled]:
+        """`settled` for all entities."""
+        return [self.settled(feature, row, moment) for row in range(len(self.event))]
+
+
+@dataclass(frozen=True)
+class Written:
+    """One row of an entity's history."""
+
+    event: datetime
+    created: datetime | None
+    values: dict[str, object]
+
+
+def join_keys(view: FeatureView) -> list[str]:
+    """A view's join keys; none where it is about no entity."""
+    return [column.name for column in view.entity_columns if column.name != DUMMY_ENTITY_ID]
+
+
+def entities_of(view: FeatureView, histories: Sequence[History], sample: int | None, seed: int) -> pa.Table:
+    """The keys that a table has, or a sample of them: the same one for the same seed."""
+    keys = join_keys(view)
+    histories = [history for history in histories if history.files]
+    if not histories or not keys:
+        return pa.table({key: pa.array([], pa.int64()) for key in keys})
+    order = f"hash({identifiers(keys)}, {literal(seed)}), {identifiers(keys)}"
+    limit = "" if sample is None else f"LIMIT {literal(sample)}"
+    with session() as connection:
+        parts = [_keys_of(connection, history, keys) for history in histories]
+        return connection.sql(f"{' UNION '.join(parts)} ORDER BY {order} {limit}").to_arrow_table()
+
+
+def _keys_of(connection: DuckDBPyConnection, history: History, keys: Sequence[str]) -> str:
+    named = ", ".join(f"{quoted(history.column(key))} AS {identifier(key)}" for key in keys)
+    scan = history.scan(connection, [history.column(key) for key in keys])
+    return f"SELECT DISTINCT {named} FROM {scan.relation}"
+
+
+def combined(entities: Sequence[pa.Table]) -> pa.Table:
+    """Entities with the keys of all these tables, each row of each table in at least one of them.
+
+    Rows that agree in the keys that they share are put together, as many as the longer side has; a row without such a
+    partner is put beside any row of the other side. No cross product: a thousand users and a thousand products are a
+    thousand entities.
+    """
+    ordered = sorted(entities, key=lambda table: -table.num_columns)
+    return reduce(_beside, ordered[1:], ordered[0]) if ordered else pa.table({})
+
+
+def _beside(left: pa.Table, right: pa.Table) -> pa.Table:
+    shared = [name for name in left.column_names if name in right.column_names]
+    schema = pa.schema([*left.schema, *(field for field in right.schema if field.name not in shared)])
+    if not left.num_rows or not right.num_rows:
+        return schema.empty_table()
+    lefts, rights = left.to_pylist(), right.to_pylist()
+    by_left, by_right = _by_keys(lefts, shared), _by_keys(rights, shared)
+    rows: list[Row] = []
+    for keys in dict.fromkeys([*by_left, *by_right]):
+        # A row's own keys come last: they hold over those of a row that it was put beside for want of a partner.
+        if keys not in by_right:
+            rows += [{**other, **row} for row, other in zip(by_left[keys], cycle(rights))]
+        else:
+            ones, others = by_left.get(keys, lefts), by_right[keys]
+            many = max(len(by_left.get(keys, ())), len(others))
+            rows += [{**one, **other} for one, other in islice(zip(cycle(ones), cycle(others)), many)]
+    return pa.Table.from_pylist(rows, schema)
+
+
+def _by_keys(
+    rows: Sequence[dict[str, object]], names: Sequence[str]
+) -> dict[tuple[object, ...], list[dict[str, object]]]:
+    found: dict[tuple[object, ...], list[dict[str, object]]] = {}
+    for row in rows:
+        found.setdefault(tuple(row[name] for name in names), []).append(row)
+    return found
+
+
+def held_at(
+    view: FeatureView, history: History | None, entities: pa.Table, until: datetime, known_at: datetime | None = None
+) -> Held:
+    """Each entity's newest row by (event, created) whose event timestamp is not after `until`.
+
+    known_at: rows that were created later do not count, where the table says when they were.
+    """
+    features = [feature.name for feature in view.features]
+    if history is None or not history.files or not entities.num_rows:
+        empty = {name: pa.nulls(entities.num_rows) for name in features}
+        nothing: list[datetime | None] = [None] * entities.num_rows
+        return Held(view, nothing, nothing, empty)
+    bound = f"{_EVENT} <= {literal(until)}"
+    if known_at is not None and history.created:
+        bound += f" AND {_CREATED} <= {literal(known_at)}"
+    with session() as connection:
+        connection.register("entities", _numbered(entities))
+        query = f"""
+            SELECT * EXCLUDE ({_RANK})
+            FROM (
+                SELECT *, row_number() OVER (PARTITION BY {_ROW} ORDER BY {_EVENT} DESC, {_CREATED} DESC NULLS LAST)
+                    AS {_RANK}
+                FROM ({_rows_of(connection, view, history)})
+                WHERE {bound}
+            )
+            WHERE {_RANK} = 1
+        """
+        found = connection.sql(query).to_arrow_table()
+    place: list[int | None] = [None] * entities.num_rows
+    for position, row in enumerate(found[_ROW].to_pylist()):
+        place[row] = position
+    taken = found.take(pa.array(place, pa.int64()))
+    values = {
+        feature.name: as_feature(taken[column(feature.name)], feature.dtype, f"{view.name}: feature {feature.name!r}")
+        for feature in view.features
+    }
+    return Held(view, _moments(taken[_EVENT]), _moments(taken[_CREATED]), values)
+
+
+def written(view: FeatureView, history: History | None, entities: pa.Table) -> list[list[Written]]:
+    """All rows of each entity, oldest first."""
+    rows: list[list[Written]] = [[] for _ in range(entities.num_rows)]
+    if history is None or not history.files or not entities.num_rows:
+        return rows
+    with session() as connection:
+        connection.register("entities", _numbered(entities))
+        query = f"{_rows_of(connection, view, history)} ORDER BY {_EVENT}, {_CREATED}"
+        found = connection.sql(query).to_arrow_table()
+    columns = {
+        feature.name: as_feature(found[column(feature.name)], feature.dtype, f"{view.name}: feature {feature.name!r}")
+        for feature in view.features
+    }
+    events, created = _moments(found[_EVENT]), _moments(found[_CREATED])
+    for position, row in enumerate(found[_ROW].to_pylist()):
+        event = events[position]
+        assert event is not None
+        values = {name: column[position].as_py() for name, column in columns.items()}
+        rows[row].append(Written(event, created[position], values))
+    return rows
+
+
+def _rows_of(connection: DuckDBPyConnection, view: FeatureView, history: History) -> str:
+    """The features, under names that none of ours is, with the row of the entity and the moments."""
+    keys, features = join_keys(view), [feature.name for feature in view.features]
+    scan = history.scan(connection, [history.column(name) for name in (*keys, *features)])
+    same = " AND ".join(f"entities.{quoted(key)} = history.{quoted(history.column(key))}" for key in keys)
+    created = f"CAST(history.{quoted(history.created)} AS TIMESTAMPTZ)" if history.created else "NULL::TIMESTAMPTZ"
+    columns = [f"history.{quoted(history.column(name))} AS {quoted(name)}" for name in features]
+    columns += [
+        f"entities.{_ROW}",
+        f"CAST(history.{quoted(history.timestamp)} AS TIMESTAMPTZ) AS {_EVENT}",
+        f"{created} AS {_CREATED}",
+    ]
+    return f"SELECT {', '.join(columns)} FROM entities JOIN {scan.relation} AS history ON {same or 'TRUE'}"
+
+
+def _numbered(entities: pa.Table) -> pa.Table:
+    keys = entities.rename_columns([column(name) for name in entities.column_names])
+    return keys.append_column(_ROW, pa.array(range(entities.num_rows), pa.int64()))
+
+
+def _moments(column: pa.ChunkedArray) -> list[datetime | None]:
+    moments: list[datetime | None] = column.cast(pa.timestamp("us", tz="UTC"), safe=False).to_pylist()
+    return [moment if moment is None else moment.astimezone(UTC) for moment in moments]

@@ -1,0 +1,260 @@
+"""How a delivered value becomes the contract's dtype: only without loss, and which values would lose something."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from transformations.contracts.model import ColumnFormat
+from validation.files.drop_files import LEGACY_TIMESTAMP, TEXT_CELL
+from validation.readings.local_times import OffsetPeriod, nonexistent_sql, utc_sql
+from validation.readings.number_texts import floating_text, integer_text
+from validation.readings.time_texts import date_text, time_text
+
+EXACT_INTEGERS = {"FLOAT": 2**24, "DOUBLE": 2**53}  # from here on a floating type skips integers
+
+_SMALL_INTEGERS = ("TINYINT", "SMALLINT", "INTEGER", "UTINYINT", "USMALLINT", "UINTEGER")
+NAIVE_TIMESTAMPS = ("TIMESTAMP", "TIMESTAMP_S", "TIMESTAMP_MS", "TIMESTAMP_NS", LEGACY_TIMESTAMP)
+_AWARE = ("TIMESTAMP WITH TIME ZONE", "TIMESTAMPTZ", "TIMESTAMPTZ_NS")
+_NANOSECONDS = ("TIMESTAMP_NS", "TIMESTAMPTZ_NS")
+EMPTY_TYPE = '"NULL"'  # a column of nulls, written without a type
+FIX = "Fix the source."
+_DECLARE_FORM = "Fix the source, or declare the form of its times with strptime in a new contract version."
+_LAST_TIME = " 23:59:59.999999"
+_PLAIN = ColumnFormat()
+
+
+@dataclass(frozen=True)
+class Conversion:
+    """SQL over a delivered column: its canonical `value`, and the conditions under which there is none.
+
+    lossy: the value would lose something, as `loss` says in words, and `remedy` what to do. local: a time without an
+    offset. nonexistent: a local time that never happened. infinite: outside what a calendar or a finite number is.
+    single: the values are float32, and so are the numbers they are compared with. periods: under which local times are
+    read.
+    """
+
+    value: str
+    is_null: str
+    lossy: str = "FALSE"
+    loss: str = ""
+    local: str = "FALSE"
+    nonexistent: str = "FALSE"
+    infinite: str = "FALSE"
+    single: bool = False
+    remedy: str = FIX
+    periods: tuple[OffsetPeriod, ...] = ()
+
+
+def conversion(
+    column: str,
+    delivered: str,
+    dtype: str,
+    periods: tuple[OffsetPeriod, ...] = (),
+    written: ColumnFormat = _PLAIN,
+) -> Conversion | None:
+    """How a column (quoted SQL) of a delivered type becomes the dtype; None where the type itself is refused.
+
+    `periods` are the offsets of the zone whose local times naive timestamps are; empty for UTC. `written` is what the
+    contract says of the column's form.
+    """
+    null = f"{column} IS NULL"
+    if delivered == EMPTY_TYPE:
+        return Conversion(f"CAST(NULL AS {_SQL[dtype]})", null)
+    if _is_text(delivered, written):
+        return _from_text(column, dtype, periods, written)
+    match dtype:
+        case "Int64" if delivered in (*_SMALL_INTEGERS, "BIGINT"):
+            return Conversion(f"CAST({column} AS BIGINT)", null)
+        case "Int64" if delivered == "UBIGINT":
+            return Conversion(
+                f"TRY_CAST({column} AS BIGINT)", null, f"{column} > {2**63 - 1}", "beyond 64 bits, signed"
+            )
+        case "Int64" if written.stored_as == "number":
+            return _integral(column, delivered)
+        case "Float64" if delivered in (*_SMALL_INTEGERS, "FLOAT", "DOUBLE") or _is_exact_decimal(delivered):
+            return _floating(f"CAST({column} AS DOUBLE)", null, single=delivered == "FLOAT")
+        case "Float64" if delivered == "BIGINT":
+            inexact = f"CAST(CAST({column} AS DOUBLE) AS HUGEINT) <> {column}"
+            return Conversion(f"CAST({column} AS DOUBLE)", null, inexact, "beyond the integers a Float64 holds, ±2^53")
+        case "String" if delivered == "VARCHAR" or delivered.startswith("ENUM"):
+            return Conversion(f"CAST({column} AS VARCHAR)", null)
+        case "Bool" if delivered == "BOOLEAN":
+            return Conversion(column, null)
+        case "UnixTimestamp" | "Date":
+            return _time(column, delivered, dtype, periods)
+    return None
+
+
+def local_time(column: str, delivered: str, written: ColumnFormat = _PLAIN) -> str | None:
+    """The SQL of the times without an offset in a column of timestamps; None where its type admits none."""
+    if _is_text(delivered, written):
+        return time_text(f"trim({column})", written.strptime).local
+    return f"CAST({column} AS TIMESTAMP)" if delivered in NAIVE_TIMESTAMPS else None
+
+
+def accepted_types(dtype: str, delivered: str) -> str:
+    """What a column may be delivered as, for messages."""
+    accepted = _ACCEPTED[dtype]
+    if dtype != "String" and _holds_text(delivered):
+        return f"{accepted}; or write physicalType: VARCHAR at the column to have each text read as {dtype}"
+    if dtype == "Int64" and _is_number(delivered):
+        return f"{accepted}; or write physicalType: {delivered} at the column, and whole numbers are taken"
+    return accepted
+
+
+_SQL: Mapping[str, str] = {
+    "Int64": "BIGINT",
+    "Float64": "DOUBLE",
+    "String": "VARCHAR",
+    "Bool": "BOOLEAN",
+    "UnixTimestamp": "TIMESTAMPTZ",
+    "Date": "DATE",
+}
+_ACCEPTED: Mapping[str, str] = {
+    "Int64": "any integer type (pandas: astype('Int64'), which keeps nulls)",
+    "Float64": "a floating-point or integer type, or a decimal of at most 15 digits",
+    "String": "text",
+    "Bool": "a boolean type",
+    "UnixTimestamp": "a timestamp of microseconds, with or without a zone",
+    "Date": "a date, or a timestamp at midnight without a zone",
+}
+
+
+def _is_text(delivered: str, written: ColumnFormat) -> bool:
+    """Whether the values are texts to be read: in a CSV file, or where the contract says that the file stores text."""
+    return delivered == TEXT_CELL or (written.stored_as == "text" and _holds_text(delivered))
+
+
+def _holds_text(delivered: str) -> bool:
+    return delivered == "VARCHAR" or delivered.startswith("ENUM")
+
+
+def _is_number(delivered: str) -> bool:
+    return delivered in EXACT_INTEGERS or delivered.startswith("DECIMAL")
+
+
+def _from_text(column: str, dtype: str, periods: tuple[OffsetPeriod, ...], written: ColumnFormat) -> Conversion:
+    null, present = f"{column} IS NULL", f"{column} IS NOT NULL"
+    text = f"trim(CAST({column} AS VARCHAR))"
+    match dtype:
+        case "String":
+            return Conversion(f"CAST({column} AS VARCHAR)", null)
+        case "Float64":
+            number = floating_text(text, written)
+            lossy = f"{present} AND ({number.is_no_number} OR {number.is_inexact})"
+            return _floating(number.value, null, lossy, "that cannot be a number that a Float64 holds")
+        case "Int64":
+            number = integer_text(text, written)
+            lossy = f"{present} AND {number.is_no_number}"
+            return Conversion(number.value, null, lossy, "that cannot be an integer of 64 bits")
+        case "Bool":
+            value = f"CASE lower({text}) WHEN 'true' THEN TRUE WHEN 'false' THEN FALSE END"
+            return Conversion(value, null, f"{present} AND {value} IS NULL", "that cannot be true or false")
+    return _timestamp_text(column, text, periods, written) if dtype == "UnixTimestamp" else _date_text(text, written)
+
+
+def _timestamp_text(column: str, text: str, periods: tuple[OffsetPeriod, ...], written: ColumnFormat) -> Conversion:
+    found = time_text(text, written.strptime)
+    naive = _naive(column, found.local, False, periods)
+    value = f"coalesce({found.instant}, {naive.value})"
+    return Conversion(
+        value,
+        naive.is_null,
+        f"{column} IS NOT NULL AND ({value} IS NULL OR {found.is_ambiguous})",
+        _no_form("time", written, "of whole microseconds as in 2020-01-31 12:00:00, with or without an offset"),
+        local=f"{found.local} IS NOT NULL",
+        nonexistent=naive.nonexistent,
+        infinite=f"{_no_moment(value)} OR {_no_moment(found.local, 'TIMESTAMP')}",
+        remedy=_DECLARE_FORM,
+        periods=periods,
+    )
+
+
+def _date_text(text: str, written: ColumnFormat) -> Conversion:
+    found = date_text(text, written.strptime)
+    lossy = f"{text} IS NOT NULL AND ({found.local} IS NULL OR {found.is_ambiguous})"
+    loss = _no_form("date", written, "as in 2020-01-31")
+    return Conversion(
+        found.local, f"{text} IS NULL", lossy, loss, infinite=_no_moment(found.local, "DATE"), remedy=_DECLARE_FORM
+    )
+
+
+def _no_form(what: str, written: ColumnFormat, default: str) -> str:
+    if not written.strptime:
+        return f"that cannot be a {what} {default}"
+    several = ", or that these forms read differently," if len(written.strptime) > 1 else ""
+    return f"that cannot be a {what} of the form {' or '.join(repr(form) for form in written.strptime)}{several}"
+
+
+def _integral(column: str, delivered: str) -> Conversion | None:
+    """Whole numbers of a floating or decimal type, as pandas makes them of integers with nulls; NaN is null."""
+    if not _is_number(delivered):
+        return None
+    value, null = f"TRY_CAST({column} AS BIGINT)", f"{column} IS NULL"
+    lossy = f"{value} IS NULL OR {value} <> {column}"
+    if (limit := EXACT_INTEGERS.get(delivered)) is None:
+        return Conversion(value, null, f"{column} IS NOT NULL AND ({lossy})", "that are no integer of 64 bits")
+    value = f"CASE WHEN NOT isnan({column}) THEN {value} END"
+    lossy = f"NOT isnan({column}) AND ({lossy} OR abs({column}) >= {limit})"
+    loss = f"that are no integer, or one that {delivered} may have rounded (from 2^{limit.bit_length() - 1} on)"
+    return Conversion(value, f"({null} OR isnan({column}))", lossy, loss)
+
+
+def _time(column: str, delivered: str, dtype: str, periods: tuple[OffsetPeriod, ...]) -> Conversion | None:
+    null = f"{column} IS NULL"
+    match dtype:
+        case "UnixTimestamp" if delivered in NAIVE_TIMESTAMPS:
+            return _naive(column, f"CAST({column} AS TIMESTAMP)", delivered in _NANOSECONDS, periods)
+        case "UnixTimestamp" if delivered in _AWARE:
+            return _instant(column, f"CAST({column} AS TIMESTAMPTZ)", delivered in _NANOSECONDS)
+        case "Date" if delivered == "DATE":
+            return Conversion(column, null, infinite=_no_moment(column, "DATE"))
+        case "Date" if delivered in NAIVE_TIMESTAMPS:
+            midnight = f"CAST({column} AS DATE)"
+            timed = f"isfinite({column}) AND CAST({midnight} AS TIMESTAMP) <> {column}"
+            return Conversion(midnight, null, timed, "with a time of day", infinite=_no_moment(midnight, "DATE"))
+    return None
+
+
+def _floating(value: str, null: str, lossy: str = "FALSE", loss: str = "", single: bool = False) -> Conversion:
+    """NaN is null, as everywhere in the platform."""
+    return Conversion(
+        f"CASE WHEN NOT isnan({value}) THEN {value} END",
+        f"({null} OR isnan({value}))",
+        lossy,
+        loss,
+        infinite=f"isinf({value})",
+        single=single,
+    )
+
+
+def _naive(column: str, local: str, nanoseconds: bool, periods: tuple[OffsetPeriod, ...]) -> Conversion:
+    plain = _instant(column, utc_sql(local, periods) if periods else f"timezone('UTC', {local})", nanoseconds)
+    return Conversion(
+        plain.value,
+        plain.is_null,
+        plain.lossy,
+        plain.loss,
+        local=f"{local} IS NOT NULL",
+        nonexistent=nonexistent_sql(local, periods) if periods else "FALSE",
+        infinite=f"{_no_moment(local, 'TIMESTAMP')} OR {plain.infinite}",
+        periods=periods,
+    )
+
+
+def _instant(column: str, value: str, nanoseconds: bool) -> Conversion:
+    lossy = f"isfinite({value}) AND epoch_ns({column}) % 1000 <> 0" if nanoseconds else "FALSE"
+    return Conversion(
+        value, f"{column} IS NULL", lossy, "with a part below one microsecond", infinite=_no_moment(value)
+    )
+
+
+def _no_moment(value: str, kind: str = "TIMESTAMPTZ") -> str:
+    """Outside the years 1 to 9999; `year()` would not tell, which of an instant in 44 BC is 44."""
+    return f"({value} NOT BETWEEN {kind} '0001-01-01' AND {kind} '9999-12-31{'' if kind == 'DATE' else _LAST_TIME}')"
+
+
+def _is_exact_decimal(delivered: str) -> bool:
+    """Every decimal of at most 15 digits has a Float64 of its own, from which it can be read back."""
+    match = re.fullmatch(r"DECIMAL\((\d+),\s*\d+\)", delivered)
+    return match is not None and int(match[1]) <= 15

@@ -1,0 +1,64 @@
+"""The naive timestamps of a drop: which offsets of the contract's zone they fall under, and which happened twice."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from transformations.contracts import Contract
+from transformations.engine.base.duck import identifier
+from validation.files.drop_files import DropFile
+from validation.readings.conversions import local_time
+from validation.readings.local_times import OffsetPeriod, offset_periods_of_years, repeated_times
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+
+def periods_of(
+    connection: DuckDBPyConnection, contract: Contract, drop: DropFile, name: str
+) -> tuple[OffsetPeriod, ...]:
+    """The zone's offsets over the naive timestamps of a column; empty where they are UTC or there are none."""
+    local = _local(contract, drop, name)
+    if local is None:
+        return ()
+    years = connection.execute(
+        f"SELECT DISTINCT year({local}) FROM {drop.rows([name])} WHERE year({local}) BETWEEN 1 AND 9999"
+    ).fetchall()
+    return offset_periods_of_years(contract.timestamp_zone, [year for (year,) in years])
+
+
+def repeated_hours(
+    connection: DuckDBPyConnection,
+    contract: Contract,
+    drop: DropFile,
+    name: str,
+    periods: tuple[OffsetPeriod, ...],
+) -> list[str]:
+    """A note for each time that clocks were set back and the column has local times in the hour they showed twice."""
+    local, repeated = _local(contract, drop, name), repeated_times(periods)
+    if local is None or not repeated:
+        return []
+    counters = ", ".join(
+        f"count(*) FILTER (WHERE {local} >= TIMESTAMP '{begins}' AND {local} < TIMESTAMP '{ends}')"
+        for begins, ends in repeated
+    )
+    counts = connection.execute(f"SELECT {counters} FROM {drop.rows([name])}").fetchall()[0]
+    return [
+        f"{name}: {count:,} {'row falls' if count == 1 else 'rows fall'} between {_shown(begins, ends)}, which clocks "
+        f"in {contract.timestamp_zone} showed twice; taken as the earlier time"
+        for count, (begins, ends) in zip(counts, repeated, strict=True)
+        if count
+    ]
+
+
+def _local(contract: Contract, drop: DropFile, name: str) -> str | None:
+    column = contract.column(name)
+    if contract.timestamp_zone == "UTC" or column.dtype != "UnixTimestamp":
+        return None
+    return local_time(identifier(name), drop.types[name], column.format)
+
+
+def _shown(begins: datetime, ends: datetime) -> str:
+    last = f"{ends:%H:%M}" if ends.date() == begins.date() else f"{ends:%Y-%m-%d %H:%M}"
+    return f"{begins:%Y-%m-%d %H:%M} and {last}"
