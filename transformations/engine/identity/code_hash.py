@@ -6,8 +6,9 @@ Feast identifies a transformation by the text of its wrapper alone, so a change 
 What counts: the syntax tree of the function and of every function and class of ours that it names (through modules,
 closures, containers, partial applications, instances, imports in its body), defaults, and the values of constants.
 What does not: comments, layout, docstrings, annotations, decorators (what they made of the function is what is
-reached). An installed library's code counts by its name: the library is pinned by its version. What is reached only by
-a computed name (`getattr(module, text)`) is not seen.
+reached). An installed library's code counts by its name: the library is pinned by its version. The platform's own code
+counts by its name and the vocabulary's version, wherever it lives: a moved or faster `quotient` changes no definition.
+What is reached only by a computed name (`getattr(module, text)`) is not seen.
 """
 
 from __future__ import annotations
@@ -30,6 +31,11 @@ from transformations.engine.identity.code_source import definition_of, known_to,
 _LIBRARIES = tuple(Path(sysconfig.get_path(kind)).resolve() for kind in ("stdlib", "purelib", "platlib"))
 # Ours also where they are installed: a serving image must find the hash that the repository's checkout has.
 _PLATFORM = frozenset({"transformations", "validation"})
+# The files of `transformations/` are authors'; these folders of it are the platform's (a test holds the list).
+PLATFORM_ROOMS = frozenset({"cli", "datasets", "engine", "local", "stores"})
+VOCABULARY_VERSION = 1
+"""Raised when a platform function that definitions call begins to give other values; their tables are then rebuilt."""
+_VOCABULARY = f"vocabulary {VOCABULARY_VERSION}"
 
 
 def hash_of_function(function: Callable[..., object], *facts: str) -> str:
@@ -38,23 +44,22 @@ def hash_of_function(function: Callable[..., object], *facts: str) -> str:
     Errors: DefinitionError where a function's source is not to be had, or is not the source it was compiled from.
     """
     plain = _plain(function)
-    ours = _PLATFORM | {str(plain.__module__).partition(".")[0]}
-    return _digest([*facts, *_Reached.by(plain, ours)])[:16]
+    return _digest([*facts, *_Reached.by(plain, str(plain.__module__))])[:16]
 
 
 class _Reached:
     """What was found so far, in an order that depends on the code alone."""
 
-    def __init__(self, ours: frozenset[str]) -> None:
+    def __init__(self, home: str) -> None:
         self.parts: list[str] = []
-        self._ours = ours
+        self._home = home  # the module of the function that is asked about
         self._code: dict[int, object] = {}  # functions and classes met; kept, or an id could become another object's
         self._open: set[int] = set()  # values that are being taken apart: one may hold itself
 
     @classmethod
-    def by(cls, value: object, ours: frozenset[str]) -> list[str]:
-        """All that a value reaches."""
-        reached = cls(ours)
+    def by(cls, value: object, home: str) -> list[str]:
+        """All that a value reaches from a module."""
+        reached = cls(home)
         reached.add(value)
         return reached.parts
 
@@ -77,13 +82,13 @@ class _Reached:
 
     def _add_value(self, value: object) -> None:
         if isinstance(value, Enum):
-            self._add_all(f"{_name(type(value))}.{value.name}", (type(value), value.value))
+            self._add_all(f"{self._name(type(value))}.{value.name}", (type(value), value.value))
         elif value is None or value is Ellipsis or isinstance(value, int | float | complex | str | bytes):
             self._note(f"{type(value).__name__} {value!r}")
         elif isinstance(value, ModuleType):
-            self._note(f"module {value.__name__}")
+            self._note("the platform" if self._is_platform(value.__name__) else f"module {value.__name__}")
         elif isinstance(value, set | frozenset):
-            self._add_all(type(value).__name__, sorted(_digest(_Reached.by(each, self._ours)) for each in value))
+            self._add_all(type(value).__name__, sorted(_digest(_Reached.by(each, self._home)) for each in value))
         else:
             self._add_object(value)
 
@@ -98,15 +103,15 @@ class _Reached:
         elif isinstance(value, property):
             self._add_all("property", (value.fget, value.fset))
         elif hasattr(value, "__wrapped__"):  # functools.lru_cache and its like
-            self._add_all(_name(type(value)), (value.__wrapped__,))
+            self._add_all(self._name(type(value)), (value.__wrapped__,))
         elif isinstance(value, tuple | list):
-            self._add_all(_name(type(value)), value)
+            self._add_all(self._name(type(value)), value)
         elif isinstance(value, dict):
-            self._add_all(_name(type(value)), _flat(value.items()))
+            self._add_all(self._name(type(value)), _flat(value.items()))
         elif hasattr(value, "to_pylist") and hasattr(value, "type"):  # Arrow's: buffers may differ in their padding
-            self._add_all(f"{_name(type(value))} {value.type}", value.to_pylist())
+            self._add_all(f"{self._name(type(value))} {value.type}", value.to_pylist())
         elif hasattr(value, "tolist") and hasattr(value, "dtype"):
-            self._add_all(f"{_name(type(value))} {value.dtype}", (value.tolist(),))
+            self._add_all(f"{self._name(type(value))} {value.dtype}", (value.tolist(),))
         else:
             self._add_state(value)
 
@@ -115,6 +120,9 @@ class _Reached:
         if self._is_library(module):
             wrapped = getattr(function, "__wrapped__", None)
             self._add_all(f"{module}.{function.__code__.co_name}", () if wrapped is None else (wrapped,))
+            return
+        if self._is_platform(module):
+            self._note(f"{_VOCABULARY}.{function.__qualname__}")
             return
         node = definition_of(function)
         self._note(text_of(node))
@@ -141,8 +149,8 @@ class _Reached:
         self.add(value)
 
     def _add_class(self, kind: type) -> None:
-        self._note(_name(kind))
-        if self._is_library(kind.__module__):
+        self._note(self._name(kind))
+        if self._is_library(kind.__module__) or self._is_platform(kind.__module__):
             return
         self._add_all("bases", kind.__bases__)
         if is_enum := issubclass(kind, Enum):
@@ -166,10 +174,10 @@ class _Reached:
             self._add_all("object", (type(value),))
             return
         if isinstance(reduced, str):
-            self._note(f"{_name(type(value))} {reduced}")
+            self._note(f"{self._name(type(value))} {reduced}")
             return
         made_by, arguments, *rest = reduced
-        self._add_all(_name(type(value)), (type(value), made_by, *arguments))
+        self._add_all(self._name(type(value)), (type(value), made_by, *arguments))
         self._add_all("state", (list(each) if isinstance(each, Iterator) else each for each in rest))
 
     def _add_all(self, what: str, values: Iterable[object]) -> None:
@@ -181,9 +189,18 @@ class _Reached:
     def _note(self, part: str) -> None:
         self.parts.append(part)
 
+    def _name(self, kind: type) -> str:
+        home = _VOCABULARY if self._is_platform(kind.__module__) else kind.__module__
+        return f"{home}.{kind.__qualname__}"
+
     def _is_library(self, module: str) -> bool:
         top = module.partition(".")[0]
-        return top not in self._ours and _is_installed(top)
+        return top not in _PLATFORM and top != self._home.partition(".")[0] and _is_installed(top)
+
+    def _is_platform(self, module: str) -> bool:
+        top, _, rest = module.partition(".")
+        is_in_a_room = top == "validation" or (top == "transformations" and rest.partition(".")[0] in PLATFORM_ROOMS)
+        return is_in_a_room and module != self._home
 
 
 def _digest(parts: Iterable[str]) -> str:
@@ -204,10 +221,6 @@ def _is_generated(function: FunctionType) -> bool:
     """Whether dataclass or NamedTuple wrote a method, from the fields."""
     code = getattr(inspect.unwrap(function), "__code__", None)
     return code is not None and code.co_filename.startswith("<")
-
-
-def _name(kind: type) -> str:
-    return f"{kind.__module__}.{kind.__qualname__}"
 
 
 @cache

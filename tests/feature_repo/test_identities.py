@@ -1,0 +1,27 @@
+"""The hashes by which tables, the registry and on-demand views know the demo's definitions: no move of code changes them."""
+
+from pathlib import Path
+
+from transformations.cli.domains import definitions
+from transformations.engine.functions import RowFunction
+from transformations.engine.resolution import resolve
+from transformations.engine.settings import Settings
+from transformations.stores.views import contract_reader, domain_modules
+
+AGREED = Path(__file__).with_name("identities.txt")
+
+
+def test_the_identity_of_every_definition_is_as_agreed(settings: Settings) -> None:
+    read = contract_reader(settings)
+    views = {name: resolve(definition, read).hash for name, definition in definitions().items()}
+    functions = {
+        f"{module.__name__}:{name}": value.content_hash
+        for module in domain_modules()
+        for name, value in vars(module).items()
+        if isinstance(value, RowFunction) and value.function.__module__ == module.__name__
+    }
+    found = "".join(f"{name} {identity}\n" for name, identity in sorted((views | functions).items()))
+    assert found == AGREED.read_text(), (
+        "Tables built before this change would be rebuilt, and on-demand views refused until `feast apply`. "
+        f"Where that is meant, write the new identities into {AGREED.name}."
+    )
