@@ -1,12 +1,12 @@
-"""The hashes by which tables, the registry and on-demand views know the demo's definitions: no move of code changes them."""
+"""The hashes by which tables, registry and on-demand views know the demo's definitions: moving code changes none."""
 
 from pathlib import Path
 
-from transformations.cli.domains import definitions
-from transformations.engine.functions import RowFunction
-from transformations.engine.resolution import resolve
-from transformations.engine.settings import Settings
-from transformations.stores.views import contract_reader, domain_modules
+from transformations.engine.base.settings import Settings
+from transformations.engine.vocabulary.domain_files import definitions, domain_modules
+from transformations.engine.vocabulary.functions import RowFunction
+from transformations.engine.vocabulary.resolution import resolve
+from transformations.stores.base.views import contract_reader
 
 AGREED = Path(__file__).with_name("identities.txt")
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import importlib
-import pkgutil
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import timedelta
@@ -15,11 +14,11 @@ from feast import Entity, FeatureView, Field, FileSource
 from feast.data_format import DeltaFormat
 from feast.repo_contents import RepoContents
 
-import transformations
 from transformations.contracts import Contract, read_contract
 from transformations.engine.base.errors import DefinitionError
 from transformations.engine.base.settings import Settings, get_settings
 from transformations.engine.vocabulary.definitions import Definition, PlainFeatures, WindowedFeatures
+from transformations.engine.vocabulary.domain_files import domain_modules
 from transformations.engine.vocabulary.dtypes import FLOAT64, INT64
 from transformations.engine.vocabulary.resolution import Feature, Resolved, resolve
 from transformations.stores.base.values import feast_type
@@ -115,13 +114,11 @@ def unoffered(offers: Sequence[Offer]) -> dict[str, Definition]:
     """Definitions in `transformations/<domain>.py` that no view offers, by their place (`module:attribute`)."""
     known = {id(offer.definition) for offer in offers}
     found: dict[str, Definition] = {}
-    for info in pkgutil.iter_modules(transformations.__path__, "transformations."):
-        if info.ispkg:
-            continue
-        for attribute, value in vars(importlib.import_module(info.name)).items():
+    for module in domain_modules():
+        for attribute, value in vars(module).items():
             if isinstance(value, WindowedFeatures | PlainFeatures) and id(value) not in known:
                 known.add(id(value))
-                found[f"{info.name}:{attribute}"] = value
+                found[f"{module.__name__}:{attribute}"] = value
     return found
 
 

@@ -10,8 +10,11 @@ from pathlib import Path
 
 import pytest
 
+import transformations
 from transformations.engine.base.errors import DefinitionError
+from transformations.engine.identity import code_hash
 from transformations.engine.identity.code_hash import hash_of_function
+from transformations.engine.vocabulary.functions import quotient
 
 # The function of `shop.features`, and what it reaches by every way that code reaches code.
 FILES = {
@@ -201,7 +204,8 @@ def test_whatever_computes_nothing_does_not(hash_with: Callable[..., str], old: 
 
 def test_every_process_and_folder_gives_the_same_hash(hash_with: Callable[..., str], tmp_path: Path) -> None:
     here = hash_with()
-    code = "from transformations.engine.identity.code_hash import *; import shop.features as f; print(hash_of_function(f.total))"
+    imports = "from transformations.engine.identity.code_hash import hash_of_function; import shop.features as f"
+    code = f"{imports}; print(hash_of_function(f.total))"
     for number, options in enumerate(([], ["-O"], [])):
         folder = tmp_path / f"elsewhere-{number}"
         write(folder)
@@ -238,13 +242,32 @@ def test_a_value_that_holds_itself_has_an_end() -> None:
     assert hash_of_function(of_loop) == hash_of_function(of_loop)
 
 
-def test_a_platform_function_has_the_same_hash_where_the_platform_is_installed(monkeypatch: pytest.MonkeyPatch) -> None:
-    import transformations
-    from transformations.engine.identity import code_hash
-    from transformations.engine.vocabulary.functions import nan_to_null as function
+def rated(value: object) -> object:
+    return quotient(value, value)  # type: ignore[arg-type]
 
-    before = hash_of_function(function)
-    monkeypatch.setattr(code_hash, "_LIBRARIES", (Path(transformations.__file__).parents[2],))
+
+def test_a_moved_or_faster_function_of_the_platform_changes_no_hash(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = hash_of_function(rated)
+    names = {"__name__": "transformations.engine.elsewhere"}
+    exec("def quotient(numerator, denominator):\n    return numerator / denominator\n", names)
+    monkeypatch.setitem(globals(), "quotient", names["quotient"])
+    assert hash_of_function(rated) == before
+
+
+def test_another_version_of_the_vocabulary_changes_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = hash_of_function(rated)
+    monkeypatch.setattr(code_hash, "_VOCABULARY", "vocabulary of another version")
+    assert hash_of_function(rated) != before
+
+
+def test_every_folder_beside_the_domain_files_is_known_as_the_platforms() -> None:
+    folders = {folder.parent.name for folder in Path(transformations.__file__).parent.glob("*/__init__.py")}
+    assert folders == code_hash.PLATFORM_ROOMS
+
+
+def test_a_function_has_the_same_hash_where_the_platform_is_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = hash_of_function(rated), hash_of_function(quotient)
+    monkeypatch.setattr(code_hash, "_LIBRARIES", (Path(transformations.__file__).parents[1],))
     code_hash._is_installed.cache_clear()
-    assert hash_of_function(function) == before
+    assert (hash_of_function(rated), hash_of_function(quotient)) == before
     code_hash._is_installed.cache_clear()

@@ -74,8 +74,8 @@ def preview(view: str, key: str, at: str | None, as_json: bool) -> None:
 def _resolved(view: str, settings: Settings) -> Resolved:
     """The definition in the domain files; only where there is none of that name is the repository asked."""
     from transformations.contracts import read_contract
+    from transformations.engine.vocabulary.domain_files import definitions
     from transformations.engine.vocabulary.resolution import resolve
-    from transformations.insight.domains import definitions
     from transformations.insight.repository import read_repository
 
     known = definitions()
