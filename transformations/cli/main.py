@@ -33,10 +33,12 @@ class Entry:
         return _ROOMS[self.section]
 
 
+DEMO = "demo"
+_DEMO_ROOM = "transformations.cli.demo"
 _ROOMS = {"Start here": "start", "Data to features": "data", "Look and understand": "look", "Platform": "platform"}
 
 COMMANDS = {
-    "demo": Entry("Start here", "Run the whole path on real data, from files to online lookups"),
+    DEMO: Entry("Start here", "Run the whole path on real data, from files to online lookups"),
     "new": Entry("Start here", "Write the skeletons of a new domain: features, views and test"),
     "doctor": Entry("Start here", "Check this machine and say what to mend"),
     "up": Entry("Data to features", "Ingest what is delivered, build, apply and load: what there is to do"),
@@ -76,7 +78,7 @@ class LazyGroup(click.Group):
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """The commands whose modules are there, in the order of the table."""
-        return [name for name in COMMANDS if importlib.util.find_spec(module_of(name))]
+        return [name for name in COMMANDS if name != DEMO or _has_demo()]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Import one command; an unknown name fails with the nearest known one."""
@@ -140,9 +142,13 @@ def run(arguments: Sequence[str]) -> int:
 
 def module_of(name: str) -> str:
     """The module of a subcommand."""
-    if name == "demo":  # a room of its own, which `features new --blank` removes whole
-        return "transformations.cli.demo.command"
+    if name == DEMO:  # a room of its own, which `features new --blank` removes whole
+        return f"{_DEMO_ROOM}.command"
     return f"transformations.cli.commands.{COMMANDS[name].room}.{name}"
+
+
+def _has_demo() -> bool:
+    return importlib.util.find_spec(_DEMO_ROOM) is not None
 
 
 def _report(error: Exception) -> tuple[str, int]:
