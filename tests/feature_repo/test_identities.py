@@ -3,9 +3,9 @@
 from pathlib import Path
 
 from transformations.engine.base.settings import Settings
-from transformations.engine.vocabulary.domain_files import definitions, domain_modules
 from transformations.engine.vocabulary.functions import RowFunction
 from transformations.engine.vocabulary.resolution import resolve
+from transformations.stores.base.domain_files import definitions, domain_modules
 from transformations.stores.base.views import contract_reader
 
 AGREED = Path(__file__).with_name("identities.txt")

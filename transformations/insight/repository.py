@@ -100,7 +100,7 @@ def registered_views(settings: Settings) -> dict[str, FeatureView]:
 
 def view_names(_context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """Shell completion of a view by the definitions in the domain files, which load in no time."""
-    from transformations.engine.vocabulary.domain_files import definitions
+    from transformations.stores.base.domain_files import definitions
 
     with contextlib.suppress(Exception):  # a file that cannot be read completes nothing; commands say what is wrong
         return [CompletionItem(name) for name in sorted(definitions()) if name.startswith(incomplete)]

@@ -17,7 +17,7 @@ import transformations
 from transformations.contracts import Column, Contract, read_contract
 from transformations.engine.base.errors import UsageError
 from transformations.insight import skeleton_templates as templates
-from transformations.engine.vocabulary.domain_files import definitions
+from transformations.stores.base.domain_files import definitions
 from transformations.insight.skeleton_choices import Measure, join_key, known_entities, measures
 
 _RESERVED = ("contracts", "insight", "models", "monitoring", "orchestration", "predictions")  # of packages to come

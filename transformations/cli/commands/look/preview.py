@@ -74,9 +74,9 @@ def preview(view: str, key: str, at: str | None, as_json: bool) -> None:
 def _resolved(view: str, settings: Settings) -> Resolved:
     """The definition in the domain files; only where there is none of that name is the repository asked."""
     from transformations.contracts import read_contract
-    from transformations.engine.vocabulary.domain_files import definitions
     from transformations.engine.vocabulary.resolution import resolve
     from transformations.insight.repository import read_repository
+    from transformations.stores.base.domain_files import definitions
 
     known = definitions()
     if view in known:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 def _words(_context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
     from transformations.contracts import contract_names
-    from transformations.engine.vocabulary.domain_files import definitions
+    from transformations.stores.base.domain_files import definitions
 
     names = set(contract_names(get_settings().contracts))
     for name, definition in definitions().items():
