@@ -41,6 +41,9 @@ kill-test: $(STAMP)  ## Kill builds and materializations at random moments: noth
 	KILLED_BUILDS=$(or $(KILLS),20) $(BIN)/python -m pytest tests/transformations/engine/test_processes.py $(ARGS)
 	KILLS=$(or $(KILLS),20) $(BIN)/python -m pytest tests/transformations/stores/servers/test_kills.py $(ARGS)
 
+stock-traps: $(STAMP)  ## Show that stock Feast still falls into the traps that ours avoids
+	$(BIN)/python -m pytest -n 2 -m stock tests/conformance $(ARGS)
+
 parity-proof: $(STAMP)  ## Replay the demo's year and many generated histories: online against training (EXAMPLES=…)
 	$(BIN)/python tests/parity/year.py $(ARGS)
 	PARITY_EXAMPLES=$(or $(EXAMPLES),150) $(BIN)/python -m pytest -q tests/parity
