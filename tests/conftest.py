@@ -29,9 +29,6 @@ _LONGEST_FIRST = (
     "tests/transformations/stores/servers/test_kills.py",
 )
 
-os.environ["PYTHONPATH"] = os.pathsep.join(
-    [str(Path(__file__).parent / "quick"), *filter(None, [os.environ.get("PYTHONPATH")])]
-)
 # Small jobs are over before Java's second compiler and its parallel garbage collector have earned what they cost.
 os.environ["JDK_JAVA_OPTIONS"] = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
 

@@ -1,8 +1,8 @@
 """Which of the traps T1 to T26, by which training and serving can come apart in Feast, are open in which stores.
 
 An open trap is an expected failure, strict: whoever closes it must delete its line here, and a trap that opens again
-fails. What stock Feast does changes with the installed Feast alone: `make stock-traps` runs those tests, `make test` does
-not. A key is a trap, or `trap: aspect` where a trap has several tests.
+fails. What stock Feast does changes only with the installed Feast: `make stock-traps` runs those tests, `make test`
+does not. A key is a trap, or `trap: aspect` where a trap has several tests.
 """
 
 from collections.abc import Callable, Mapping, Sequence

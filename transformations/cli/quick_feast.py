@@ -1,26 +1,28 @@
-"""What a `feast` command starts with: a quicker Feast where no definition file runs, and a word to the author where one
-fails.
+"""Imports Feast in a third of the time, in processes of ours; `feast` itself starts as its authors made it.
+
+`python -m transformations.cli.quick_feast serve …` is `feast serve …`, begun in two seconds instead of five: for
+scripts and containers of one's own. The demo runs Feast's commands this way.
 """
 
 from __future__ import annotations
 
 import atexit
 import gc
-import os
 import sys
 from collections.abc import Callable
-from types import TracebackType
 from typing import Any
 
-# These run definition files: Feast's own checks of what it is given stay.
+# These run definition files, where wrong types come from: Feast's own checks of what it is given stay.
 CHECKED_COMMANDS = frozenset({"apply", "plan"})
 
 
-def quicken_command() -> None:
-    """What `quick_feast.pth`, which is installed into the environment, calls at the start of a `feast` command."""
-    sys.excepthook = _tell_author
+def main() -> None:
+    """Run one of Feast's commands, without Feast's checks of types unless the command runs definition files."""
     if CHECKED_COMMANDS.isdisjoint(sys.argv[1:]):
         quicken_feast()
+    from feast.cli.cli import cli
+
+    cli(prog_name="feast")
 
 
 def quicken_feast() -> None:
@@ -38,19 +40,12 @@ def quicken_feast() -> None:
     atexit.register(gc.disable)  # the interpreter's end takes everything apart anyway
 
 
-def _tell_author(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:
-    """An error in an author's file is told by its line, as our own commands do; any other by its trace, as ever."""
-    from transformations.engine.base.authored import place_of, said
-
-    place = None if os.environ.get("FEATURES_DEBUG") else place_of(error)
-    if place is None:
-        sys.__excepthook__(kind, error, traceback)
-    else:
-        sys.stderr.write(f"Error: {said(error, place)}\n")
-
-
 def _unchecked(target: Any = None, **_options: object) -> Any:
     if target is not None:
         return target
     decorate: Callable[[Any], Any] = _unchecked
     return decorate
+
+
+if __name__ == "__main__":
+    main()

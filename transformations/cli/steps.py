@@ -67,7 +67,7 @@ def run(step: Step, console: Console, lock: int | None = None) -> Finished:
     console.print(f"[cyan]$ {step.typed}[/cyan]", highlight=False, soft_wrap=True)
     started = time.monotonic()
     with subprocess.Popen(
-        [str(executable(step.program)), *step.arguments],
+        [*_started(step.program), *step.arguments],
         env={**os.environ, **step.environment, "PYTHONUNBUFFERED": "1", "COLUMNS": str(max(console.width - 2, 60))},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
@@ -100,6 +100,13 @@ def skipped(step: Step, reason: str, console: Console) -> Finished:
 def executable(program: str) -> Path:
     """The program beside the running interpreter."""
     return Path(sys.executable).with_name(program)
+
+
+def _started(program: str) -> list[str]:
+    """How the demo starts a program: `feast` by its quick start, which saves three seconds a command."""
+    return (
+        [sys.executable, "-m", "transformations.cli.quick_feast"] if program == "feast" else [str(executable(program))]
+    )
 
 
 def typed_program(program: str) -> str:

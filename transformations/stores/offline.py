@@ -22,6 +22,7 @@ from feast.infra.registry.base_registry import BaseRegistry
 from feast.repo_config import FeastConfigBaseModel
 from pydantic import Field
 
+from transformations.engine.base.authored import tell_authors_in_feast
 from transformations.engine.base.errors import UsageError
 from transformations.engine.base.settings import get_settings
 
@@ -45,6 +46,10 @@ class PointInTimeOfflineStoreConfig(FeastConfigBaseModel):
     spill: Path | None = None
     nullable_dtypes: bool = False
     table_versions: dict[str, int] = Field(default_factory=dict)
+
+    def model_post_init(self, _context: Any, /) -> None:
+        """Feast has read a feature_store.yaml of ours, and runs its author's files next."""
+        tell_authors_in_feast()
 
 
 class _AsIn:

@@ -6,7 +6,7 @@ import pytest
 
 from tests.transformations.cli.conftest import World
 from transformations.cli.main import run
-from transformations.cli.quick_feast import _tell_author
+from transformations.engine.base.authored import tell_author, tell_authors_in_feast
 from transformations.engine.base.authored import place_of
 
 IMPORTS = "from transformations import LIFETIME, Count"
@@ -102,7 +102,7 @@ def test_feasts_own_commands_tell_the_author_too(world: World, capsys: pytest.Ca
     world.rewrite((COUNT, "Cuont()"))
     with pytest.raises(NameError) as raised:
         contents(world.repository)
-    _tell_author(NameError, raised.value, raised.value.__traceback__)
+    tell_author(NameError, raised.value, raised.value.__traceback__)
 
     said = capsys.readouterr().err
     assert said.startswith("Error: ")
@@ -113,7 +113,7 @@ def test_feasts_own_commands_tell_the_author_too(world: World, capsys: pytest.Ca
 def test_a_fault_of_the_platform_stays_one_for_feast_too(capsys: pytest.CaptureFixture[str]) -> None:
     error = KeyError("missing")
     assert place_of(error) is None
-    _tell_author(KeyError, error, None)
+    tell_author(KeyError, error, None)
     assert capsys.readouterr().err == "KeyError: 'missing'\n"
     assert sys.excepthook is sys.__excepthook__  # only `feast` itself sets ours
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import builtins
 import inspect
 import linecache
+import os
 import re
 import sys
 from collections.abc import Iterable, Iterator
@@ -33,6 +34,21 @@ class Place:
         if len(where.parts) == 1:  # Feast works in the repository's folder
             where = Path(self.file.parent.name) / where
         return f"{where}, line {self.line}" + (f": {self.text}" if self.text else "")
+
+
+def tell_authors_in_feast() -> None:
+    """From now on a `feast` command tells an author's mistake as our own commands do; in any other process nothing."""
+    if Path(sys.argv[0]).name == "feast" and sys.excepthook is sys.__excepthook__:
+        sys.excepthook = tell_author
+
+
+def tell_author(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:
+    """An error in an author's file is told by its line; any other by its trace, as ever."""
+    place = None if os.environ.get("FEATURES_DEBUG") else place_of(error)
+    if place is None:
+        sys.__excepthook__(kind, error, traceback)
+    else:
+        sys.stderr.write(f"Error: {said(error, place)}\n")
 
 
 def place_of(error: BaseException) -> Place | None:
