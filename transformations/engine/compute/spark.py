@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import re
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -49,16 +49,19 @@ def spark_session(settings: Settings, report: Callable[[str], None] = lambda _: 
     report("starting Spark")
     from transformations.engine.compute.java import ensure_java
 
-    os.environ["JAVA_HOME"] = str(ensure_java())
-    os.environ["PYSPARK_DRIVER_PYTHON"] = sys.executable
-    os.environ["PYSPARK_PYTHON"] = settings.spark_conf.get("spark.pyspark.python", sys.executable)
+    # What starts the Java process takes these from the environment alone (pyspark/java_gateway.py, bin/spark-class).
+    launched_with = {
+        "JAVA_HOME": str(ensure_java(settings)),
+        "PYSPARK_DRIVER_PYTHON": sys.executable,
+        "PYSPARK_PYTHON": settings.spark_conf.get("spark.pyspark.python", sys.executable),
+    }
     builder = SparkSession.builder.appName("features").master(settings.spark_master)
     for name, value in (_defaults(settings) | dict(settings.spark_conf)).items():
         builder = builder.config(name, value)
     settings.spark_dir.mkdir(parents=True, exist_ok=True)
     log = settings.spark_dir / "spark.log"
     try:
-        with _stderr_into(log):
+        with _stderr_into(log), _environment(launched_with):
             session = builder.getOrCreate()
     except Exception as error:
         raise ServiceUnavailableError(f"Spark did not start ({error}). What Java said is in {log}.") from error
@@ -82,6 +85,21 @@ def parquet_rows(spark: SparkSession, schema: str, files: Sequence[str]) -> Data
 def _is_local(settings: Settings) -> bool:
     """Whether driver and workers are processes of one machine and one installation."""
     return settings.spark_master.startswith("local")
+
+
+@contextmanager
+def _environment(variables: Mapping[str, str]) -> Iterator[None]:
+    """Let processes started meanwhile have these environment variables, and nobody afterwards."""
+    before = {name: os.environ.get(name) for name in variables}
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
 
 
 @contextmanager

@@ -17,10 +17,10 @@ from typing import Any, NamedTuple, TypeAlias, cast
 
 import pyarrow as pa
 from redis import Redis, RedisCluster
+from redis.crc import key_slot
 from redis.exceptions import NoScriptError, ResponseError
 
 from transformations.stores.redis.wire import BulkStrings, Wire, opening, packed_words
-from transformations.stores.rows.keys import slot_of
 
 SyncClient: TypeAlias = Redis | RedisCluster
 ROWS_A_CALL = 250
@@ -277,7 +277,7 @@ def _write_to_cluster(client: RedisCluster, chunk: Chunk, expiry_ms: int) -> Non
     rows, part = chunk.rows, slice(chunk.first, chunk.last)
     by_slot: dict[int, list[tuple[bytes, bytes]]] = {}
     for key, row in zip(rows.keys[part].to_pylist(), rows.rows[part].to_pylist(), strict=True):
-        by_slot.setdefault(slot_of(key), []).append((key, row))
+        by_slot.setdefault(key_slot(key), []).append((key, row))
     for attempt in range(2):
         try:
             with client.pipeline(transaction=False) as pipe:  # type: ignore[no-untyped-call]

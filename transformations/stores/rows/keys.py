@@ -7,7 +7,6 @@ characters that would end or part it are percent-encoded. The table's number sta
 
 from __future__ import annotations
 
-import binascii
 import math
 import re
 from collections.abc import Callable, Sequence
@@ -26,7 +25,6 @@ from transformations.stores.base.values import Column, as_declared, column_of
 NO_ENTITY = b"{'}"
 """The tag of a view that is about no entity."""
 
-_SLOTS = 16_384
 _LEAST, _GREATEST = -(1 << 63), (1 << 63) - 1
 _SPECIAL = re.compile(r"[{},%\x00-\x1f]")
 _INT32, _INT64, _STRING = PrimitiveFeastType.INT32, PrimitiveFeastType.INT64, PrimitiveFeastType.STRING
@@ -87,11 +85,6 @@ def tag_of(key: EntityKey) -> bytes | None:
     pairs = sorted(zip(key.join_keys, key.entity_values, strict=True), key=lambda pair: pair[0])
     parts = [_proto_part(value) for _, value in pairs]
     return None if None in parts else f"{{{','.join(parts)}}}".encode()  # type: ignore[arg-type]
-
-
-def slot_of(key: bytes) -> int:
-    """The Redis Cluster slot of one of these keys."""
-    return binascii.crc_hqx(key[1 : key.index(b"}")], 0) % _SLOTS
 
 
 def _is_integer(dtype: FeastType) -> bool:
