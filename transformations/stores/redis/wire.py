@@ -1,8 +1,13 @@
-"""One connection to a single Redis, as bytes go over it: made by redis-py, used without its client around it."""
+"""One connection to a single Redis, as bytes go over it: made by redis-py, used without its client around it.
+
+Two names that redis-py does not publish are used here and nowhere else: a connection's `_sock`, and the parser's table
+of errors. Where a release of redis-py lacks either, commands go through its own connection, slower but right.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from time import monotonic
 from typing import Any, NoReturn
 
 import numpy as np
@@ -10,10 +15,16 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from hiredis import PushNotification, Reader, pack_command
 from redis import Redis
-from redis._parsers import BaseParser
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import InvalidResponse, RedisError
 from redis.exceptions import TimeoutError as RedisTimeoutError
+
+try:
+    from redis._parsers import BaseParser
+
+    _ERROR_OF: Callable[[str], Exception] | None = BaseParser.parse_error
+except (ImportError, AttributeError):
+    _ERROR_OF = None
 
 _BYTES = pa.large_binary()
 _BUFFER_BYTES = 1 << 16
@@ -32,18 +43,25 @@ class Wire:
 
     def __init__(self, client: Redis) -> None:
         self._connection: Any = client.connection_pool.make_connection()
-        self._socket: Any = None
+        self._is_connected = False
+        self._socket: Any = None  # None while connected: through redis-py's own connection
+        self._seconds: float | None = None
         self._buffer = bytearray(_BUFFER_BYTES)
 
     def connect(self) -> None:
         """Connect now."""
         self._connection.connect()
-        self._socket = self._connection._sock
-        self._answers = Reader(protocolError=InvalidResponse, replyError=BaseParser.parse_error, notEnoughData=_NOT_YET)
+        self._is_connected = True
+        socket = getattr(self._connection, "_sock", None)
+        if socket is not None and _ERROR_OF is not None:
+            self._socket, self._seconds = socket, socket.gettimeout()
+            self._answers = Reader(protocolError=InvalidResponse, replyError=_ERROR_OF, notEnoughData=_NOT_YET)
 
     def allow(self, seconds: float) -> None:
-        """How long answers may take from now on."""
-        self._socket.settimeout(seconds)
+        """How long an answer may take from now on."""
+        self._seconds = seconds
+        if self._socket is not None:
+            self._socket.settimeout(seconds)
 
     def send(self, command: tuple[bytes | str | int, ...]) -> None:
         """Send a command, and do not wait."""
@@ -54,11 +72,11 @@ class Wire:
         self._put(b"".join(command))
 
     def receive(self) -> Any:
-        """The next answer."""
+        """The next answer; an error where it has not come whole in the time allowed, however many pieces did."""
+        if self._socket is None:
+            return self._connection.read_response()
         try:
-            while (answer := self._answers.gets()) is _NOT_YET or isinstance(answer, PushNotification):
-                if answer is _NOT_YET:
-                    self._take()
+            answer = self._next_answer()
         except BaseException as error:
             self._fail("reading from", error)
         if isinstance(answer, RedisError):
@@ -69,16 +87,39 @@ class Wire:
 
     def close(self) -> None:
         """Close the connection."""
-        self._socket = None
+        self._is_connected, self._socket = False, None
         self._connection.disconnect()
 
     def _put(self, command: bytes) -> None:
-        if self._socket is None:
+        if not self._is_connected:
             self.connect()
         try:
-            self._socket.sendall(command)
+            if self._socket is None:
+                self._connection.send_packed_command([command], check_health=False)
+            else:
+                self._socket.sendall(command)
         except BaseException as error:
             self._fail("writing to", error)
+
+    def _next_answer(self) -> Any:
+        """What the socket sends next and was asked for; its timeout, which counts a piece, is cut to what is left."""
+        started: float | None = None
+        try:
+            while (answer := self._answers.gets()) is _NOT_YET or isinstance(answer, PushNotification):
+                if answer is not _NOT_YET:
+                    continue
+                if started is None:
+                    started = monotonic()
+                elif self._seconds is not None:
+                    left = started + self._seconds - monotonic()
+                    if left <= 0:
+                        raise TimeoutError
+                    self._socket.settimeout(left)
+                self._take()
+            return answer
+        finally:
+            if started is not None and self._socket.gettimeout() != self._seconds:
+                self._socket.settimeout(self._seconds)
 
     def _take(self) -> None:
         count = self._socket.recv_into(self._buffer)
