@@ -17,8 +17,8 @@ import transformations
 from transformations.contracts import Column, Contract, read_contract
 from transformations.engine.base.errors import UsageError
 from transformations.insight import skeleton_templates as templates
-from transformations.stores.base.domain_files import definitions
 from transformations.insight.skeleton_choices import Measure, join_key, known_entities, measures
+from transformations.stores.base.domain_files import definitions
 
 _RESERVED = ("contracts", "insight", "models", "monitoring", "orchestration", "predictions")  # of packages to come
 _UNITS = {"Int64": "units", "Float64": "units", "String": "category", "Bool": "yes or no", "UnixTimestamp": "UTC time"}

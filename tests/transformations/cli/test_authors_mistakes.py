@@ -6,8 +6,7 @@ import pytest
 
 from tests.transformations.cli.conftest import World
 from transformations.cli.main import run
-from transformations.engine.base.authored import tell_author, tell_authors_in_feast
-from transformations.engine.base.authored import place_of
+from transformations.engine.base.authored import place_of, tell_author, tell_authors_in_feast
 
 IMPORTS = "from transformations import LIFETIME, Count"
 COUNT = 'Count(name="clicks", description="Clicks", unit="clicks", expect=at_least(0), unseen=0)'
@@ -124,3 +123,13 @@ def test_a_file_beside_feature_store_yaml_is_told_with_its_folder(
     monkeypatch.chdir(world.repository)
     world.rewrite((CALL, CALL.replace("owner=", "ownr=")))
     assert "Error: feature_repo/user_views.py, line " in told(capsys)
+
+
+@pytest.mark.parametrize(("script", "tells"), [("feast", True), ("train.py", False)])
+def test_only_a_feast_command_that_reads_our_yaml_tells_the_author(
+    monkeypatch: pytest.MonkeyPatch, script: str, tells: bool
+) -> None:
+    monkeypatch.setattr(sys, "argv", [script, "apply"])
+    monkeypatch.setattr(sys, "excepthook", sys.__excepthook__)
+    tell_authors_in_feast()
+    assert (sys.excepthook is tell_author) == tells
