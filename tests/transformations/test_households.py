@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import pyarrow as pa
 
-from transformations.engine.testing.literal_tables import as_of
+from transformations.engine.testing import as_of
 from transformations.households import (
     basket_vs_usual,
     days_since_trip,

@@ -1,6 +1,6 @@
 """What the features of a product mean, by literal events."""
 
-from transformations.engine.testing.literal_tables import as_of
+from transformations.engine.testing import as_of
 from transformations.products import product_demand
 
 SALES = """

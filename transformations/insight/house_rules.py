@@ -7,13 +7,12 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
 
 import transformations
-from transformations.cli.output import remark
 from transformations.engine.testing.literal_tables import untested_functions, untested_measures
 from transformations.engine.vocabulary.definitions import Definition, PlainFeatures, WindowedFeatures
 from transformations.engine.vocabulary.functions import RowFunction
@@ -53,12 +52,12 @@ def rules_broken_by_view(resolved: Resolved, project: Path) -> list[str]:
     return [str(problem) for problem in found]
 
 
-def say_broken(rules: Sequence[str]) -> None:
-    """A remark that lists the broken rules; nothing where there are none."""
+def say_broken(rules: Sequence[str], say: Callable[[str], None]) -> None:
+    """Lists the broken rules; nothing where there are none."""
     if rules:
-        remark(f"house rules broken: {len(rules)}, which `make test` will refuse")
+        say(f"house rules broken: {len(rules)}, which `make test` will refuse")
         for rule in rules:
-            remark(f"  {rule}")
+            say(f"  {rule}")
 
 
 def untested_of_domains(project: Path) -> dict[str, list[str]]:

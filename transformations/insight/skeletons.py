@@ -195,7 +195,7 @@ class _Domain:
         clock = ["from datetime import date, timedelta", ""] if self.has_events else clock
         ours = [
             f"from transformations.{self.domain} import {self.view}",
-            f"from transformations.engine.testing.literal_tables import as_of{', windows_of' if self.has_events else ''}",
+            f"from transformations.engine.testing import as_of{', windows_of' if self.has_events else ''}",
         ]
         return "\n".join(clock + sorted(ours))
 

@@ -12,7 +12,7 @@ from transformations.contracts.model import nearest
 from validation.readings.conversions import FIX, accepted_types
 
 if TYPE_CHECKING:
-    from validation.delivery.checks import CheckSpec
+    from validation.delivery.check_specs import CheckSpec
 
 
 @dataclass(frozen=True)

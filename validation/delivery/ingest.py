@@ -20,7 +20,8 @@ from transformations.engine.base.settings import Settings
 from transformations.engine.base.storage import content_hash
 from transformations.engine.raw.files import source_schema
 from transformations.engine.raw.zone import Drop, Origin, RawSnapshot, RawTable
-from validation.delivery.checks import Report, Sources, compile_checks, conversions_of, run_checks
+from validation.delivery.check_specs import compile_checks
+from validation.delivery.checks import Report, Sources, conversions_of, run_checks
 from validation.files.drop_files import DropFile, open_drop, readable
 
 if TYPE_CHECKING:

@@ -7,11 +7,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.transformations.engine.conftest import SALES, USER_SALES
-from transformations.cli.commands.look.status import next_commands
 from transformations.engine.base.business_days import day_number, start_of_day
 from transformations.engine.raw.zone import RawFile, RawSnapshot
 from transformations.engine.vocabulary.resolution import Resolved, resolve
 from transformations.insight.freshness import OfflineFreshness, State, ViewFreshness, standing
+from transformations.insight.standing import next_commands
 from transformations.stores.redis.loaded import Loaded
 
 FIRST = date(2020, 1, 1)

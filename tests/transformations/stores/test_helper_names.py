@@ -31,9 +31,11 @@ FEAST = {"entity_row_id", "entity_df_event_timestamp", "row_number"}
 READERS = [
     *Path(*transformations.__path__, "stores").glob("*.py"),
     *Path(*transformations.__path__, "stores", "training").glob("*.py"),
+    *Path(*transformations.__path__, "stores", "history").glob("*.py"),
+    *Path(*transformations.__path__, "stores", "base").glob("*.py"),
     *Path(*transformations.__path__, "stores", "loads").glob("*.py"),
-    Path(*transformations.__path__, "engine", "file_rows.py"),
-    Path(*transformations.__path__, "engine", "duck.py"),
+    Path(*transformations.__path__, "engine", "base", "file_rows.py"),
+    Path(*transformations.__path__, "engine", "base", "duck.py"),
     Path(*transformations.__path__, "datasets", "leakage.py"),
     Path(*validation.__path__, "parity_rows.py"),
 ]

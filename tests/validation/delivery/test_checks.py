@@ -12,7 +12,8 @@ from transformations.contracts import Column, Contract, Reference
 from transformations.contracts.model import ColumnFormat
 from transformations.engine.base.duck import session
 from transformations.engine.raw.zone import Origin, RawTable
-from validation.delivery.checks import CheckSpec, Report, compile_checks, run_checks
+from validation.delivery.check_specs import CheckSpec, compile_checks
+from validation.delivery.checks import Report, run_checks
 from validation.files.drop_files import open_drop
 
 NAIVE_NS, NAIVE_US = pa.timestamp("ns"), pa.timestamp("us")

@@ -14,7 +14,8 @@ from transformations.contracts import ContractError, read_contract
 from transformations.contracts.model import CsvDialect
 from transformations.engine.base.duck import session
 from transformations.engine.base.errors import DataError, UsageError
-from validation.delivery.checks import compile_checks, run_checks
+from validation.delivery.check_specs import compile_checks
+from validation.delivery.checks import run_checks
 from validation.drafting import drafts
 from validation.drafting.drafts import draft_contract, source_name, write_draft
 from validation.files.drop_files import open_drop

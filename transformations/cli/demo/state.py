@@ -53,11 +53,11 @@ def is_ingested(source: str, file: Path, complete_through: date | None, settings
 
 def demo_state(settings: Settings) -> DemoState:
     """Look at raw zone, tables, registry and online store; as `features status` and `features diff` do."""
-    from transformations.cli.commands.look.diff import read_changes
-    from transformations.cli.commands.look.status import freshness_of, servable_from
+    from transformations.cli.output import remark
     from transformations.insight.repository import read_repository
+    from transformations.insight.standing import freshness_of, read_changes, servable_from
 
     chosen = read_repository(settings).select([])
-    views = freshness_of(chosen, settings)
+    views = freshness_of(chosen, settings, remark)
     changes = len(read_changes(settings).changes)
     return DemoState({view.view: view for view in views}, servable_from(chosen, views), changes)

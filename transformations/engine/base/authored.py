@@ -121,16 +121,17 @@ def _frames(traceback: TracebackType | None) -> Iterator[tuple[FrameType, int]]:
 
 def _is_authored(file: Path) -> bool:
     """Whether a file is a domain's or of a feature repository, of which an author writes each line."""
-    import transformations
-
     if file.suffix != ".py" or "site-packages" in file.parts:
         return False
-    if str(file.parent) in map(str, transformations.__path__):
+    if file.parent in _homes():
         return file.name != "__init__.py"
     return any((folder / "feature_store.yaml").is_file() for folder in list(file.parents)[:4])
 
 
 def _is_ours(file: Path) -> bool:
-    import transformations
+    return any(file.is_relative_to(home) for home in _homes())
 
-    return any(file.is_relative_to(folder) for folder in transformations.__path__)
+
+def _homes() -> list[Path]:
+    """The folders of the package that holds domain files and the platform."""
+    return [Path(home) for home in sys.modules[__name__.partition(".")[0]].__path__]

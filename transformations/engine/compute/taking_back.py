@@ -24,7 +24,7 @@ from transformations.engine.compute.sources import stored_packets
 from transformations.engine.compute.spark import spark_session
 from transformations.engine.identity.code_revision import code_revision
 from transformations.engine.tables.offline_tables import EVENT_TIMESTAMP, OfflineTable, Run, TableVersion, table_schema
-from transformations.engine.upkeep.restore import restored_rows
+from transformations.engine.tables.reassertion import restored_rows
 from transformations.engine.vocabulary.resolution import Resolved
 
 TAKEN_BACK = "taken back"

@@ -17,7 +17,7 @@ from transformations.engine.base.business_days import day_number, day_of_instant
 from transformations.engine.base.errors import DataError, UsageError
 
 if TYPE_CHECKING:
-    from transformations.engine.raw.zone import Drop
+    from transformations.engine.raw.drops import Drop
 
 QUIET_DAYS = 7
 """Weekends and holidays: so many days in a row without a row are taken for days without events."""

@@ -97,14 +97,14 @@ def _in_order(settings: Settings) -> list[Contract]:
 
 def _next_steps(settings: Settings) -> list[Step]:
     """What `features status` would name, and what `features diff` shows beside it."""
-    from transformations.cli.commands.look.diff import read_changes
+    from transformations.insight.standing import read_changes
     from transformations.insight.repository import read_repository, repository_folder
-    from transformations.cli.commands.look.status import freshness_of, next_commands, servable_from
+    from transformations.insight.standing import freshness_of, next_commands, servable_from
     from transformations.cli.steps import typed_path
 
     repository = read_repository(settings)
     chosen = repository.select([])
-    views = freshness_of(chosen, settings)
+    views = freshness_of(chosen, settings, remark)
     commands = [
         command
         for command in next_commands(views, servable_from(chosen, views), settings.now())
@@ -136,10 +136,10 @@ def _require_sources(settings: Settings) -> None:
     """Say which views wait for a source."""
     from transformations.insight.freshness import State
     from transformations.insight.repository import read_repository
-    from transformations.cli.commands.look.status import freshness_of
+    from transformations.insight.standing import freshness_of
 
     repository = read_repository(settings)
-    views = freshness_of(repository.select([]), settings)
+    views = freshness_of(repository.select([]), settings, remark)
     if not views:
         remark(f"{repository.folder.name}/ offers no view yet. `features new DOMAIN` writes a first one.")
     waiting = [view for view in views if view.state in (State.SOURCE_MISSING, State.SOURCE_INCOMPLETE)]

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from transformations.cli.output import human_duration, json_option, print_json, say
+from transformations.cli.output import human_duration, json_option, print_json, remark, say
 from transformations.engine.base.settings import Settings, get_settings
+from transformations.insight.standing import read_changes
 
 if TYPE_CHECKING:
     from transformations.insight.changes import Change, Changes
@@ -61,21 +62,8 @@ def diff(ctx: click.Context, as_json: bool) -> None:
         print_json(asdict(changes) | facts)
     else:
         _print(changes, rebuilds)
-        say_broken(rules)
+        say_broken(rules, remark)
     ctx.exit(_DESTRUCTIVE if changes.is_destructive else 0)
-
-
-def read_changes(settings: Settings) -> Changes:
-    """Feast's plan of the repository against the registry, read."""
-    from transformations.insight.changes import changes_of
-    from transformations.insight.repository import open_store, read_contents
-    from transformations.stores.base.collisions import refuse_collisions
-
-    declared = read_contents(settings)
-    refuse_collisions(declared)
-    store = open_store(settings)
-    plan, _, _ = store.plan(declared)
-    return changes_of(plan, store.registry.list_feature_services(store.project, allow_cache=False))
 
 
 def rebuild_costs(computed: Mapping[str, str], settings: Settings) -> list[Rebuild]:

@@ -61,14 +61,14 @@ def preview(view: str, key: str, at: str | None, as_json: bool) -> None:
     say(f"{view} of {_words(entity)}, as-of {as_of} ({resolved.zone}), servable from {available}")
     if row is None:
         say(f"never seen before {as_of}: every feature is null, or its declared `unseen` value")
-        say_broken(rules)
+        say_broken(rules, remark)
         return
     units = {feature.name: feature.declared.aggregation.unit for feature in resolved.features}
     rows = [(name, _shown(value, zone), units[name]) for name, value in row.items()]
     print_table(["Feature", "Value", "Unit"], rows)
     say(f"from {used:,} of {len(events):,} events of this key in {resolved.contract.name}")
     _warn_if_incomplete(resolved, as_of, settings)
-    say_broken(rules)
+    say_broken(rules, remark)
 
 
 def _resolved(view: str, settings: Settings) -> Resolved:

@@ -11,14 +11,13 @@ from typing import TYPE_CHECKING
 import click
 
 from transformations.cli.output import human_bytes, json_option, print_json, print_table, remark, say
-from transformations.engine.base.errors import ServiceUnavailableError
 from transformations.engine.base.settings import Settings, get_settings
-from transformations.insight.repository import OfferedView, open_store, read_repository, registered_views, view_names
+from transformations.insight.repository import read_repository, view_names
+from transformations.insight.standing import freshness_of, next_commands, servable_from
 
 if TYPE_CHECKING:
     from transformations.engine.tables.offline_tables import Run
     from transformations.insight.freshness import ViewFreshness
-    from transformations.stores.redis.loaded import Loaded
 
 
 @click.command(
@@ -44,7 +43,7 @@ def status(view: str | None, as_json: bool) -> None:
     settings = get_settings()
     repository = read_repository(settings)
     chosen = repository.select([view] if view else [])
-    views = freshness_of(chosen, settings)
+    views = freshness_of(chosen, settings, remark)
     moment = servable_from(chosen, views)
     versions = _versions(view, settings) if view else []
     if as_json:
@@ -55,58 +54,6 @@ def status(view: str | None, as_json: bool) -> None:
         _print_versions(versions)
     else:
         say(f"{repository.folder.name}/ offers no view yet. `features new DOMAIN` writes a first one.")
-
-
-def freshness_of(chosen: Sequence[OfferedView], settings: Settings) -> list[ViewFreshness]:
-    """The freshness of these views; where Redis does not answer, they count as not loaded."""
-    from transformations.insight.freshness import view_freshness
-
-    registered = registered_views(settings)
-    online = _loaded(settings) if registered else {}
-    return [
-        view_freshness(each.resolved, settings, each.view, registered.get(each.view.name), online.get(each.view.name))
-        for each in chosen
-    ]
-
-
-def servable_from(chosen: Sequence[OfferedView], views: Sequence[ViewFreshness]) -> datetime | None:
-    """The moment at which the newest rows of all these views can be served; None until all are built."""
-    from transformations.insight.freshness import common_moment
-
-    built = [(each.resolved, view.offline) for each, view in zip(chosen, views, strict=True) if view.offline]
-    return common_moment(built) if built and len(built) == len(chosen) else None
-
-
-def next_commands(views: Sequence[ViewFreshness], moment: datetime | None, now: datetime) -> list[str]:
-    """What there is to do, each command once; one build and one load for all views that need it, the load last.
-
-    The load ends where the newest row of each view is in, so that views whose sources end on different days are loaded
-    by it all.
-    """
-    from transformations.insight.freshness import State, end_of_load, materialize_command
-
-    building = (State.NOT_BUILT, State.REDEFINED, State.BEHIND)
-    unbuilt = [view.view for view in views if view.state in building]
-    waiting = [view for view in views if view.state is State.NOT_ONLINE]
-    unloaded = [view.view for view in waiting]
-    grouped = (*building, State.NOT_ONLINE)
-    commands = [view.command for view in views if view.command and view.state not in grouped]
-    if unbuilt:
-        commands.append(" ".join(["features build", *([] if len(unbuilt) == len(views) else unbuilt)]))
-    if unloaded and not any(view.state in (*building, State.NOT_APPLIED) for view in views):
-        end = end_of_load([view.offline for view in waiting if view.offline], now, moment)
-        commands.append(materialize_command(end, [] if len(unloaded) == len(views) else unloaded))
-    return list(dict.fromkeys(commands))
-
-
-def _loaded(settings: Settings) -> dict[str, Loaded]:
-    from transformations.stores.redis.loaded import loaded_views
-
-    try:
-        return loaded_views(open_store(settings), settings)
-    except ServiceUnavailableError as error:
-        remark(f"What is online is unknown: {error}")
-        return {}
 
 
 def _print(views: Sequence[ViewFreshness], moment: datetime | None, now: datetime) -> None:

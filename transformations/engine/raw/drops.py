@@ -1,0 +1,94 @@
+"""Drops, and what a source's raw table holds after one: values without a hand on the files."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where delivered rows come from, and when they were ingested (UTC)."""
+
+    file_name: str
+    content_hash: str
+    ingested_at: datetime
+
+
+@dataclass(frozen=True)
+class Drop:
+    """One accepted delivery: `rows` were written, `unchanged` more were current already.
+
+    supersedes: rows of earlier drops that it replaces or retracts. valid_from: only where the source has no event time.
+    complete_through: of the source, from this drop on; is_declared: by the command's word, not by the rows delivered.
+    """
+
+    number: int
+    version: int
+    file_name: str
+    content_hash: str
+    rows: int
+    ingested_at: datetime
+    complete_through: date | None
+    supersedes: int
+    unchanged: int = 0
+    retracts: bool = False
+    valid_from: datetime | None = None
+    is_declared: bool = True  # records of drops that do not say are held to mean it
+
+
+@dataclass(frozen=True)
+class RawFile:
+    """A Parquet file of the table: absolute path, the drop it came with, rows, business days (numbers, inclusive)."""
+
+    path: str
+    drop: int
+    rows: int
+    first_day: int
+    last_day: int
+
+    def share(self, days: Sequence[range]) -> float:
+        """The share of the file's own business days that these ascending stretches of days hold."""
+        own = range(self.first_day, self.last_day + 1)
+        held = sum(len(range(max(own.start, each.start), min(own.stop, each.stop))) for each in days)
+        return held / len(own)
+
+
+@dataclass(frozen=True)
+class RawSnapshot:
+    """One published version of a source's raw table."""
+
+    source: str
+    version: int
+    parts: tuple[RawFile, ...]
+    drops: tuple[Drop, ...]
+    complete_through: date | None
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """The absolute paths of all files."""
+        return tuple(part.path for part in self.parts)
+
+    @property
+    def supersedes(self) -> bool:
+        """Whether any drop repeats an identity, so that readers must look for the newest row of each."""
+        return any(drop.supersedes for drop in self.drops)
+
+    @property
+    def rows(self) -> int:
+        """The rows in all files, superseded ones included."""
+        return sum(part.rows for part in self.parts)
+
+    def parts_of(self, days: Sequence[range]) -> tuple[RawFile, ...]:
+        """The files that may have rows of these business days."""
+        return tuple(part for part in self.parts if part.share(days))
+
+    def parts_since(self, version: int) -> tuple[RawFile, ...]:
+        """The files that came with drops after that version."""
+        newer = {drop.number for drop in self.drops if drop.version > version}
+        return tuple(part for part in self.parts if part.drop in newer)
+
+    def files_since(self, version: int) -> tuple[str, ...]:
+        """The absolute paths of the files that came with drops after that version."""
+        return tuple(part.path for part in self.parts_since(version))
