@@ -15,7 +15,7 @@ from transformations.engine.base.settings import (
     unknown_variables,
 )
 
-PROJECT = Path(__file__).resolve().parents[3]
+PROJECT = Path(__file__).resolve().parents[4]
 
 
 @pytest.fixture(autouse=True)

@@ -20,7 +20,7 @@ def test_a_python_without_us_imports_the_job_from_the_archive(tmp_path: Path) ->
     )
     assert [Path(file).relative_to(archive).as_posix() for file in done.stdout.split()] == [
         "transformations/engine/compute/job.py",
-        "validation/contracts/__init__.py",
+        "transformations/contracts/__init__.py",
     ]
 
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from transformations.cli.steps import Step
     from transformations.contracts import Contract
 
-_ROUNDS = 6  # build, apply and load each take one; see tests/transformations/cli/test_freshness.py
+_ROUNDS = 6  # build, apply and load each take one; see tests/transformations/insight/test_freshness.py
 
 
 @click.command(
