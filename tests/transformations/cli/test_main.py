@@ -140,7 +140,8 @@ def test_the_help_lists_every_command_that_is_there_and_loads_none() -> None:
 
     assert done.stderr.strip() == "[]"
     for name, entry in main.COMMANDS.items():
-        is_there = (Path(main.__file__).parent / f"{name}.py").is_file()
+        module = main.module_of(name).removeprefix("transformations.cli.").replace(".", "/")
+        is_there = (Path(main.__file__).parent / f"{module}.py").is_file()
         assert (f"{name} " in done.stdout and entry.help.split()[0] in done.stdout) == is_there, name
 
 

@@ -37,7 +37,7 @@ READERS = [
     Path(*transformations.__path__, "engine", "base", "file_rows.py"),
     Path(*transformations.__path__, "engine", "base", "duck.py"),
     Path(*transformations.__path__, "datasets", "leakage.py"),
-    Path(*validation.__path__, "parity_rows.py"),
+    Path(*validation.__path__, "parity", "rows.py"),
 ]
 OWN = {"user_id", "event_timestamp"}
 
