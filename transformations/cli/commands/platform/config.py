@@ -17,7 +17,9 @@ Examples:
 """
 )
 @json_option
-@click.option("--markdown", is_flag=True, help="Print the table of all settings and their defaults, as in the README.")
+@click.option(
+    "--markdown", is_flag=True, help="Print the table of all settings and their defaults, as in docs/configuration.md."
+)
 def config(as_json: bool, markdown: bool) -> None:
     """Show each setting, its value and where that came from.
 
