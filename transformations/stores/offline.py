@@ -6,7 +6,6 @@ Feast imports this module to read the yaml's keys for every command, in a servin
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from copy import copy
 from datetime import UTC, datetime
 from functools import wraps
 from importlib import import_module
@@ -25,6 +24,7 @@ from pydantic import Field
 from transformations.engine.base.authored import tell_authors_in_feast
 from transformations.engine.base.errors import UsageError
 from transformations.engine.base.settings import get_settings
+from transformations.stores.base.feast_seams import with_offline_config
 
 if TYPE_CHECKING:
     from transformations.stores.training.retrieval import Resources, Stored
@@ -77,9 +77,7 @@ class _AsIn:
 
         @wraps(method)
         def call(config: RepoConfig, *rest: Any, **named: Any) -> Any:
-            theirs = copy(config)
-            theirs._offline_store = configuration()  # they insist on its class, and read none of its keys
-            return method(theirs, *rest, **named)
+            return method(with_offline_config(config, configuration()), *rest, **named)  # they read none of its keys
 
         return call
 

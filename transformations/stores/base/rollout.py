@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import copy
 import logging
-import uuid
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
@@ -21,6 +20,8 @@ from feast.errors import FeastObjectNotFoundException
 from feast.feature_view_projection import FeatureViewProjection
 
 from transformations.engine.base.errors import DataError
+from transformations.stores.base.feast_seams import cached_content
+from transformations.stores.base.feast_seams import number as number_content
 from transformations.stores.base.wiring import NOT_SERVED, Code, code_of, hashes_of, is_wired, not_served, reference_of
 
 if TYPE_CHECKING:
@@ -149,14 +150,9 @@ class _AsServed:
 
 
 def _number(registry: BaseRegistry) -> None:
-    """Tell apart what a registry was before a refresh and what it is after.
-
-    Feast caches views by the address of the registry's content and its number (proto_registry_utils.py:94), and its SQL
-    registry gives none (sql.py:1519): content read into the place of an earlier one would be taken for that.
-    """
-    content = getattr(registry, "cached_registry_proto", None)
-    if content is not None and not content.version_id:
-        content.version_id = uuid.uuid4().hex
+    content = cached_content(registry)
+    if content is not None:
+        number_content(content)
 
 
 def _own_version(view: OnDemandFeatureView, registry: BaseRegistry, project: str) -> OnDemandFeatureView | None:

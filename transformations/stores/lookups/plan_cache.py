@@ -10,13 +10,13 @@ import contextlib
 import hashlib
 import threading
 import time
-import uuid
 from typing import Any
 
-from feast import FeatureService, utils
+from feast import FeatureService
 from feast.infra.registry.base_registry import BaseRegistry
 from feast.protos.feast.core.Registry_pb2 import Registry as RegistryProto
 
+from transformations.stores.base.feast_seams import cached_content, is_expired, number, registry_file
 from transformations.stores.lookups.plans import Features, Plan, compile_plan
 
 _MOST_PLANS = 1_000
@@ -63,9 +63,12 @@ class Plans:
 
     def _current(self, registry: BaseRegistry) -> RegistryProto:
         """The registry that this process has cached. A change empties the plans; a mere renewal does not."""
-        proto: RegistryProto = registry.cached_registry_proto  # type: ignore[attr-defined]
-        if not proto.version_id:  # as the SQL registry leaves it; Feast then takes one content for another (rollout.py)
-            proto.version_id = uuid.uuid4().hex
+        proto = cached_content(registry)
+        if proto is None:
+            registry.refresh()
+            proto = cached_content(registry)
+            assert proto is not None
+        number(proto)
         version = proto.version_id
         if proto is not self._proto or version != self._version:
             digest = _digest(proto)
@@ -82,15 +85,13 @@ class Plans:
 
     def _is_outdated(self, registry: BaseRegistry) -> bool:
         """Whether the registry's cache has outlived its time, or its file was written since (as registry.py:1507)."""
-        created = getattr(registry, "cached_registry_proto_created", None)
-        ttl = getattr(registry, "cached_registry_proto_ttl", None)
-        file, before = getattr(registry, "_file_path", None), self._written
+        file, before = registry_file(registry), self._written
         if file is not None and getattr(registry, "cache_mode", "") == "sync":
             with contextlib.suppress(OSError):
                 self._written = file.stat().st_mtime_ns
         if before is not None and before != self._written:
             return True
-        return created is not None and bool(ttl) and utils._utc_now() > created + ttl
+        return is_expired(registry)
 
     def _renew(self, registry: BaseRegistry) -> None:
         try:

@@ -10,7 +10,7 @@ from operator import itemgetter
 from typing import Any, TypeAlias
 
 import pyarrow as pa
-from feast import FeatureService, FeatureView, Field, OnDemandFeatureView, utils
+from feast import FeatureService, FeatureView, Field, OnDemandFeatureView
 from feast.feature_view import DUMMY_ENTITY_ID
 from feast.infra.online_stores.helpers import compute_versioned_name
 from feast.infra.registry import proto_registry_utils
@@ -21,6 +21,7 @@ from feast.types import FeastType
 from feast.value_type import ValueType
 
 from transformations.engine.base.errors import UsageError, nearest
+from transformations.stores.base.feast_seams import request_context
 from transformations.stores.base.on_demand import Evaluation, evaluation_of, refuse_uneven
 from transformations.stores.base.rollout import served_version
 from transformations.stores.base.values import unseen_value
@@ -194,13 +195,12 @@ def compile_plan(
     cached = _Cached(registry, proto)
     if not isinstance(features, FeatureService):
         _refuse_unknown(cached, project, features)
-    context = utils._get_online_request_context(cached, project, features, full_feature_names)
-    references, on_demand, entity_names, _, join_keys, grouped, _, request_fields, _ = context
-    for view, _ in grouped:
+    context = request_context(cached, project, features, full_feature_names)
+    for view, _ in context.grouped:
         if isinstance(view, OnDemandFeatureView):  # so Feast takes one that is computed when written
             refuse_uneven(view)
-    entities = tuple(dict.fromkeys(_keys(view) for view, _ in grouped))
-    views = tuple(_view(view, names, entities, versioned) for view, names in grouped)
+    entities = tuple(dict.fromkeys(_keys(view) for view, _ in context.grouped))
+    views = tuple(_view(view, names, entities, versioned) for view, names in context.grouped)
     places = {
         feature.reference: (number, place, feature.codec)
         for number, view in enumerate(views)
@@ -208,30 +208,32 @@ def compile_plan(
     }
     computed: list[ComputedPlan] = []
     codecs: dict[str, Codec] = {}
-    for view in on_demand:
-        fields = {f"{reference_of(view)}:{each.name}": each for each in view.features}
-        wanted = {reference: codec_of(each.dtype) for reference, each in fields.items() if reference in references}
+    for function_view in context.on_demand:
+        fields = {f"{reference_of(function_view)}:{each.name}": each for each in function_view.features}
+        wanted = {
+            reference: codec_of(each.dtype) for reference, each in fields.items() if reference in context.references
+        }
         names = tuple(fields[reference].name for reference in wanted)
-        request = frozenset(view.get_request_data_schema())
+        request = frozenset(function_view.get_request_data_schema())
         computed.append(
             ComputedPlan(
-                evaluation_of(view, names),
-                _inputs(view, places),
+                evaluation_of(function_view, names),
+                _inputs(function_view, places),
                 request,
                 names,
                 tuple(wanted.items()),
-                not_served(view),
+                not_served(function_view),
             )
         )
         codecs |= wanted
     outputs = []
-    for reference in references:
+    for reference in context.references:
         name = reference.replace(":", "__") if full_feature_names else reference.partition(":")[2]
         view_number, place, codec = places[reference] if reference in places else (-1, 0, codecs[reference])
         outputs.append(Output(name, reference, view_number, place, codec))
-    keys = {key: key for key in join_keys if key != DUMMY_ENTITY_ID}
-    keys |= {entity: key for entity, key in entity_names.items() if key in keys and entity not in keys}
-    return Plan(keys, entities, views, tuple(computed), frozenset(request_fields), tuple(outputs))
+    keys = {key: key for key in context.join_keys if key != DUMMY_ENTITY_ID}
+    keys |= {entity: key for entity, key in context.entity_names.items() if key in keys and entity not in keys}
+    return Plan(keys, entities, views, tuple(computed), frozenset(context.request_fields), tuple(outputs))
 
 
 def _view(view: FeatureView, names: Sequence[str], entities: Sequence[Keys], versioned: bool) -> ViewPlan:

@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import Any, TypeAlias, cast
 
 import redis
-from feast.infra.online_stores.redis import RedisOnlineStore, RedisOnlineStoreConfig, RedisType
+from feast.infra.online_stores.redis import RedisOnlineStoreConfig, RedisType
 from redis import Redis, RedisCluster
 from redis.asyncio.retry import Retry as AsyncRetry
 from redis.backoff import ExponentialBackoff
@@ -34,6 +34,7 @@ from redis.retry import Retry
 from transformations.engine.base.errors import UsageError
 from transformations.engine.base.settings import get_settings, mask_secrets
 from transformations.stores.base.errors import UnavailableError
+from transformations.stores.base.feast_seams import redis_address
 
 SyncClient: TypeAlias = Redis | RedisCluster
 AsyncClient: TypeAlias = redis.asyncio.Redis | redis.asyncio.RedisCluster
@@ -176,7 +177,7 @@ def _parsed(connection_string: str) -> tuple[list[tuple[str, int]], dict[str, An
 
     Feast reads every option as JSON where it can, and so would send the password `1e5` as 100000.0.
     """
-    nodes, options = RedisOnlineStore._parse_connection_string(connection_string)
+    nodes, options = redis_address(connection_string)
     given = dict(part.split("=", 1) for part in connection_string.split(",") if "=" in part)
     options |= {name: given[name] for name in ("username", "password") if name in given}
     return [(node["host"], int(node.get("port", 6379))) for node in nodes], options

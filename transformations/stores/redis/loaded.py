@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, cast
 
 from transformations.engine.base.settings import Settings
+from transformations.stores.base.feast_seams import online_client
 from transformations.stores.redis.connections import Reaching
 from transformations.stores.rows.packed_rows import FORM
 
@@ -71,9 +72,8 @@ def loaded_views(store: FeatureStore, settings: Settings) -> dict[str, Loaded]:
     is_own = not getattr(store.config.online_store, "connection_string", "") and settings.redis_url is None
     if is_own and not (settings.redis_dir / "appendonlydir").is_dir():
         return {}
-    online: Any = store._get_provider().online_store
     with Reaching(store.config.online_store):
-        client = online._get_client(store.config.online_store)
+        client = online_client(store)
         found = cast("dict[bytes, bytes]", client.hgetall(_key(store.project)))
     return {view.decode(): _loaded(json.loads(facts)) for view, facts in found.items()}
 

@@ -15,6 +15,7 @@ from feast.feature_view import DUMMY_ENTITY_ID, DUMMY_ENTITY_VAL
 from transformations.engine.base.duck import identifier, literal
 from transformations.engine.base.file_rows import Scan, quoted
 from transformations.engine.base.settings import get_settings
+from transformations.stores.base.feast_seams import categorical_metric, numeric_metrics
 from transformations.stores.history import point_in_time_sql as sql
 from transformations.stores.history.history import History, source_history
 from transformations.stores.training.jobs import SAVED, TableJob
@@ -92,8 +93,7 @@ def monitoring_metrics(
     """What Feast's monitoring stores of each feature in a window of time; features: name and `numeric` or
     `categorical`.
     """
-    # Feast's own formulas (private: duckdb.py:413 and :545), over rows that are read once, from the files we resolve.
-    from feast.infra.offline_stores.duckdb import _duckdb_categorical_stats, _duckdb_numeric_stats
+    # Feast's own formulas, over rows that are read once, from the files we resolve.
     from feast.monitoring.monitoring_utils import empty_categorical_metric, empty_numeric_metric
 
     history = source_history(source.name or "source", source, config.repo_path)
@@ -112,9 +112,9 @@ def monitoring_metrics(
         )
         (rows,) = connection.execute("SELECT count(*) FROM monitored").fetchall()[0]
         numeric = [name for name, kind in features if kind == "numeric"]
-        metrics = _duckdb_numeric_stats(connection, "monitored", numeric, "", bins) if numeric else []
+        metrics = numeric_metrics(connection, "monitored", numeric, bins)
         for name in (name for name, kind in features if kind == "categorical"):
-            metric = _duckdb_categorical_stats(connection, "monitored", name, "", top)
+            metric = categorical_metric(connection, "monitored", name, top)
             # Of a column of nulls Feast's SQL counts no row, its calculation in Python counts them all.
             nulls = {"row_count": rows, "null_count": rows, "null_rate": 1.0 if rows else 0.0}
             metrics.append(metric if metric["row_count"] else {**metric, **nulls})

@@ -1,0 +1,132 @@
+"""The names that Feast keeps to itself and we use: each is there, and gives what ours stands on."""
+
+import ast
+import inspect
+import re
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+import duckdb
+import pytest
+from feast import FeatureStore, RepoConfig, utils
+from feast.infra.offline_stores import duckdb as duckdb_store
+from feast.infra.online_stores.redis import RedisOnlineStore
+from feast.infra.registry.registry import Registry
+from feast.infra.registry.sql import SqlRegistry
+from feast.online_response import OnlineResponse
+from feast.protos.feast.core.Registry_pb2 import Registry as RegistryProto
+
+import transformations
+from transformations.stores.base import feast_seams
+
+STORES = Path(*transformations.__path__, "stores")
+PRIVATE = {
+    "_get_online_request_context",
+    "_utc_now",
+    "_get_provider",
+    "_get_client",
+    "_offline_store",
+    "_duckdb_numeric_stats",
+    "_duckdb_categorical_stats",
+    "_parse_connection_string",
+    "_file_path",
+}
+
+
+@pytest.mark.parametrize(
+    ("function", "parameters", "stands_on_it"),
+    [
+        (
+            utils._get_online_request_context,
+            ["registry", "project", "features", "full_feature_names"],
+            "plans of lookups (stores/lookups/plans.py)",
+        ),
+        (utils._utc_now, [], "when a server renews its registry (stores/lookups/plan_cache.py)"),
+        (FeatureStore._get_provider, ["self"], "what is loaded (`features status`, /health)"),
+        (RedisOnlineStore._get_client, ["self", "online_store_config"], "whatever speaks to Redis"),
+        (RedisOnlineStore._parse_connection_string, ["connection_string"], "Feast's form of a Redis address"),
+        (
+            duckdb_store._duckdb_numeric_stats,
+            ["conn", "from_expr", "feature_names", "ts_filter", "histogram_bins"],
+            "`feast monitor` over our store",
+        ),
+        (
+            duckdb_store._duckdb_categorical_stats,
+            ["conn", "from_expr", "col_name", "ts_filter", "top_n"],
+            "`feast monitor` over our store",
+        ),
+    ],
+)
+def test_a_private_function_takes_what_we_give_it(
+    function: Callable[..., object], parameters: list[str], stands_on_it: str
+) -> None:
+    assert list(inspect.signature(function).parameters) == parameters, f"Feast has changed what carries {stands_on_it}"
+
+
+def test_a_request_s_context_has_as_many_parts_as_we_name() -> None:
+    returned = inspect.getsource(utils._get_online_request_context).rpartition("return (")[2]
+    names = re.findall(r"^\s+(\w+),$", returned, re.MULTILINE)
+    assert len(names) == len(feast_seams.RequestContext._fields), names
+
+
+@pytest.mark.parametrize("kind", [Registry, SqlRegistry])
+def test_a_registry_keeps_what_it_has_read(kind: type) -> None:
+    source = "".join(inspect.getsource(each) for each in kind.__mro__ if each.__module__.startswith("feast"))
+    for name in ("cached_registry_proto", "cached_registry_proto_created", "cached_registry_proto_ttl"):
+        assert f"self.{name}" in source, "plans are kept by the registry's cached content"
+
+
+def test_a_content_is_numbered_once() -> None:
+    content = RegistryProto()
+    feast_seams.number(content)
+    first = content.version_id
+    feast_seams.number(content)
+    assert first
+    assert content.version_id == first
+
+
+def test_a_configuration_can_be_exchanged(tmp_path: Path) -> None:
+    config = RepoConfig(
+        project="p", registry=str(tmp_path / "r.db"), provider="local", entity_key_serialization_version=3
+    )
+    other = object()
+    assert feast_seams.with_offline_config(config, other).offline_store is other
+    assert config.offline_store is not other
+
+
+def test_an_address_is_taken_apart() -> None:
+    nodes, options = feast_seams.redis_address("one:6379,two:6380,ssl=true")
+    assert [(node["host"], str(node["port"])) for node in nodes] == [("one", "6379"), ("two", "6380")]
+    assert options["ssl"] is True
+
+
+def test_metrics_come_by_feasts_own_formulas() -> None:
+    with duckdb.connect() as connection:
+        connection.execute("CREATE TABLE t AS SELECT * FROM (VALUES (1.0, 'a'), (3.0, 'a'), (NULL, 'b')) AS v(x, y)")
+        (numbers,) = feast_seams.numeric_metrics(connection, "t", ["x"], 4)
+        letters = feast_seams.categorical_metric(connection, "t", "y", 2)
+    assert (numbers["row_count"], numbers["null_count"], numbers["mean"]) == (3, 1, 2.0)
+    assert letters["row_count"] == 3
+
+
+def test_an_answer_asks_for_its_types_where_ours_has_them() -> None:
+    assert "_feature_types" in inspect.getsource(OnlineResponse), "stores/lookups/response.py overrides it"
+
+
+def test_the_clock_is_aware() -> None:
+    assert abs((utils._utc_now() - datetime.now(UTC)).total_seconds()) < 60
+
+
+def test_nobody_else_uses_a_private_name_of_feast() -> None:
+    elsewhere = {
+        f"{file.relative_to(STORES)}: {node.attr}"
+        for file in STORES.rglob("*.py")
+        if file.name != "feast_seams.py"
+        for node in ast.walk(ast.parse(file.read_text()))
+        if isinstance(node, ast.Attribute)
+        and node.attr in PRIVATE
+        and not (isinstance(node.value, ast.Name) and node.value.id in ("self", "cls", "super"))
+        and not (isinstance(node.value, ast.Attribute) and node.value.attr == "online_store")
+    }
+    assert elsewhere == set()

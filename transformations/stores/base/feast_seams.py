@@ -1,0 +1,109 @@
+"""Every name that Feast keeps to itself and we use nevertheless: here and nowhere else, each with what it gives.
+
+A release of Feast may change any of them. `tests/transformations/stores/base/test_feast_seams.py` then says which, and
+what of ours stands on it.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+from copy import copy
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from feast import FeatureService, OnDemandFeatureView, utils
+from feast.infra.online_stores.redis import RedisOnlineStore
+from feast.infra.registry.base_registry import BaseRegistry
+from feast.protos.feast.core.Registry_pb2 import Registry as RegistryProto
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+    from feast import FeatureStore, RepoConfig
+
+
+class RequestContext(NamedTuple):
+    """What Feast makes of a request's features (`utils._get_online_request_context`).
+
+    references: `view:feature` of every one asked for. grouped: views with the names of their features that are needed.
+    """
+
+    references: list[str]
+    on_demand: list[OnDemandFeatureView]
+    entity_names: dict[str, str]
+    entity_types: dict[str, Any]
+    join_keys: set[str]
+    grouped: list[tuple[Any, list[str]]]  # feature views, and on-demand views that are computed when written
+    result_names: set[str]
+    request_fields: set[str]
+    needs_entities: bool
+
+
+def request_context(
+    registry: Any, project: str, features: list[str] | FeatureService, full_feature_names: bool
+) -> RequestContext:
+    """Views, keys and request fields of a request, by the registry's cached content. Errors: Feast's own."""
+    return RequestContext(*utils._get_online_request_context(registry, project, features, full_feature_names))
+
+
+def cached_content(registry: BaseRegistry) -> RegistryProto | None:
+    """What a process has read of its registry; None before the first reading, and of a registry without a cache."""
+    content: RegistryProto | None = getattr(registry, "cached_registry_proto", None)
+    return content
+
+
+def number(content: RegistryProto) -> None:
+    """Tell apart what a registry was before a refresh and what it is after.
+
+    Feast caches views by the address of the registry's content and its number (proto_registry_utils.py:94), and its SQL
+    registry gives none (sql.py:1519): content read into the place of an earlier one would be taken for that.
+    """
+    if not content.version_id:
+        content.version_id = uuid.uuid4().hex
+
+
+def is_expired(registry: BaseRegistry) -> bool:
+    """Whether a registry's cache has outlived its time (as registry.py:1507)."""
+    created: datetime | None = getattr(registry, "cached_registry_proto_created", None)
+    ttl: timedelta | None = getattr(registry, "cached_registry_proto_ttl", None)
+    return created is not None and bool(ttl) and bool(utils._utc_now() > created + (ttl or timedelta()))
+
+
+def registry_file(registry: BaseRegistry) -> Any:
+    """The file of a file registry; None of others."""
+    return getattr(registry, "_file_path", None)
+
+
+def online_client(store: FeatureStore) -> Any:
+    """The client of a store's online store."""
+    online: Any = store._get_provider().online_store
+    return online._get_client(store.config.online_store)
+
+
+def redis_address(connection_string: str) -> tuple[list[dict[str, str]], dict[str, Any]]:
+    """Nodes and options of Feast's form of a Redis address."""
+    nodes, options = RedisOnlineStore._parse_connection_string(connection_string)
+    return nodes, options
+
+
+def with_offline_config(config: RepoConfig, offline_config: Any) -> RepoConfig:
+    """The same repository with another offline store's configuration: Feast's methods insist on their class."""
+    theirs = copy(config)
+    theirs._offline_store = offline_config
+    return theirs
+
+
+def numeric_metrics(
+    connection: DuckDBPyConnection, table: str, names: Sequence[str], bins: int
+) -> list[dict[str, Any]]:
+    """What Feast's monitoring stores of numeric columns, by its own formulas (duckdb.py:413)."""
+    from feast.infra.offline_stores.duckdb import _duckdb_numeric_stats
+
+    return _duckdb_numeric_stats(connection, table, list(names), "", bins) if names else []
+
+
+def categorical_metric(connection: DuckDBPyConnection, table: str, name: str, top: int) -> dict[str, Any]:
+    """What Feast's monitoring stores of a categorical column, by its own formulas (duckdb.py:545)."""
+    from feast.infra.offline_stores.duckdb import _duckdb_categorical_stats
+
+    return _duckdb_categorical_stats(connection, table, name, "", top)
