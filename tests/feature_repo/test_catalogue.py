@@ -72,7 +72,7 @@ def _lines(declared: RepoContents) -> Iterator[str]:
 def _stored(view: FeatureView) -> Iterator[str]:
     yield ""
     yield f"view {view.name} of {view.owner}: {view.description}"
-    tags = {key: tag for key, tag in view.tags.items() if key != "definition_hash"}
+    tags = {key: tag for key, tag in view.tags.items() if key not in ("definition_hash", "feature_hashes")}
     yield f"  {_facts(tags)}, online: {view.online}, ttl: {view.ttl}"
     for column in view.entity_columns:
         yield f"  key {column.name} {column.dtype}: {column.description}; {_facts(column.tags)}"

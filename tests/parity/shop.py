@@ -299,6 +299,7 @@ def publish(
         seconds=0.0,
         rows=len(rows),
         definition_hash=resolved.hash,
+        feature_hashes=resolved.feature_hashes,
         code_revision="",
         first_as_of=date(2024, 1, 1),
         complete_through=through,

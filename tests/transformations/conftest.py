@@ -185,7 +185,7 @@ def module_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Calla
 def publish(settings: Settings) -> Callable[..., Run]:
     """Publishes a version of a view's offline table, as a build does."""
 
-    def make(view: FeastView, rows: pa.Table, definition_hash: str | None = None) -> Run:
+    def make(view: FeastView, rows: pa.Table, definition_hash: str | None = None, **facts: Any) -> Run:
         table = OfflineTable(settings.offline_dir / view.name)
         latest = table.latest()
         after = latest.version if latest else None
@@ -209,6 +209,7 @@ def publish(settings: Settings) -> Callable[..., Run]:
             late_entities=0,
             counts={},
             carry=None,
+            **facts,
         )
         file = NewFile(name, (table.path / name).stat().st_size, rows.num_rows)
         return table.publish([file], rows.schema, run, after=after, replace_all=False)

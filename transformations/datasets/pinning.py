@@ -94,10 +94,9 @@ def refuse_changed(tables: Sequence[PinnedTable], now: Sequence[PinnedTable]) ->
 
 
 def _view(view: FeatureView, repo_path: Path | None, version: int | None, settings: Settings) -> PinnedTable:
-    history = history_of(view, repo_path, version)
+    history = history_of(view, repo_path, version, features=())  # which features are read, the retrieval decides
     files = _files(history.files, settings, repo_path, hashed=history.version is None)
-    built = view.tags.get(DEFINITION_HASH)
-    if built is None:
+    if DEFINITION_HASH not in view.tags:
         return PinnedTable(zone="file", name=view.name, version=history.version, files=files)
     assert history.version is not None, "built tables have versions"
     run = OfflineTable(settings.offline_dir / view.name).at(history.version).run
@@ -106,7 +105,7 @@ def _view(view: FeatureView, repo_path: Path | None, version: int | None, settin
         name=view.name,
         version=history.version,
         files=files,
-        definition_hash=built,
+        definition_hash=run.definition_hash,
         complete_through=run.complete_through,
     )
 

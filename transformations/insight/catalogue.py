@@ -287,7 +287,7 @@ def _facts(*facts: tuple[str, str]) -> tuple[tuple[str, str], ...]:
 
 
 def _tags(tags: Mapping[str, str]) -> str:
-    ours = ("definition", "definition_hash", "sources", "available_after")
+    ours = ("definition", "definition_hash", "feature_hashes", "sources", "available_after")
     return ", ".join(f"{name}={value}" for name, value in sorted(tags.items()) if name not in ours)
 
 

@@ -13,7 +13,7 @@ from feast.diff.registry_diff import FeastObjectDiff, RegistryDiff
 from feast.infra.registry.registry import FeastObjectType
 from google.protobuf.message import Message
 
-from transformations.stores.base.views import DEFINITION_HASH
+from transformations.stores.base.views import DEFINITION_HASH, FEATURE_HASHES
 
 # Feast's own dummy entity, and what carries no meaning of its own: a view's source changes only with the view.
 _SILENT = (FeastObjectType.DATA_SOURCE, FeastObjectType.PROJECT, FeastObjectType.PERMISSION)
@@ -224,7 +224,11 @@ def _view_facts(before: View, after: View) -> tuple[list[str], bool]:
     ]
     names = [{feature.name for feature in view.features} for view in (before, after)]
     tags = [
-        {tag: value for tag, value in view.tags.items() if tag.partition(".")[0] not in names[0] | names[1]}
+        {
+            tag: value
+            for tag, value in view.tags.items()
+            if tag != FEATURE_HASHES and tag.partition(".")[0] not in names[0] | names[1]
+        }
         for view in (before, after)
     ]
     labels = {DEFINITION_HASH: "computation", "definition": "definition's place"}

@@ -208,7 +208,7 @@ def _rows(
 
     table = OfflineTable(settings.offline_dir / offered.resolved.name)
     try:
-        history = history_of(offered.view, None)
+        history = history_of(offered.view, None, features=[feature.name])
     except DataError as error:
         remarks.append(str(error))
         return [], None

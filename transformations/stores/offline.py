@@ -126,20 +126,19 @@ class PointInTimeOfflineStore(OfflineStore):
 
         on_demand = _on_demand_views(feature_views, feature_refs, registry, project)
         read = with_inputs(Reading(feature_views, feature_refs), on_demand, registry, project)
-        stored = tuple(
-            Stored(
-                view,
-                history_of(view, config.repo_path, config.offline_store.table_versions.get(view.name)),
-                tuple(_features_of(view, read.feature_refs)),
-            )
-            for view in read.feature_views
-        )
+        versions, stored = config.offline_store.table_versions, []
+        for view in read.feature_views:
+            features = tuple(_features_of(view, read.feature_refs))
+            # Without a spine the table's own moments are asked for, which follow from all of its features.
+            decisive = None if entity_df is None else features
+            history = history_of(view, config.repo_path, versions.get(view.name), decisive)
+            stored.append(Stored(view, history, features))
         spine = _spine(entity_df, stored, start_date, end_date, resources_of(config))
         columns = _columns(spine, stored, on_demand, feature_refs, full_feature_names)
         _check_spine(spine, stored, on_demand)
         return PointInTimeJob(
             spine,
-            Plan(stored, on_demand, columns, filter_by_created_timestamp, resources_of(config)),
+            Plan(tuple(stored), on_demand, columns, filter_by_created_timestamp, resources_of(config)),
             _metadata(spine, feature_refs),
             full_feature_names=full_feature_names,
             repo_path=config.repo_path,

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -92,6 +93,24 @@ def test_a_rebuild_gives_the_same_bytes_after_late_data_corrections_and_deliveri
         pq.read_table(world.settings.datasets_dir / "visits_now" / "train.parquet")
     )
     assert pinned(world.table) == {0: ("dataset visits_2024",), 1: ("dataset visits_now",)}
+
+
+def test_a_dataset_reads_unchanged_features_of_a_table_built_anew_and_not_yet_applied(
+    world: World, table_of: Callable[..., pa.Table]
+) -> None:
+    rows = "user_id  event_timestamp  created_timestamp  spend\n1  2024-05-01  2024-05-01  10"
+    world.view.tags = {"definition_hash": "a1", "feature_hashes": '{"spend": "one"}'}
+    world.store.apply(world.view)
+    build = partial(world.publish, world.view, table_of(rows, spend=pa.float64()), definition_hash="b2")
+    build(feature_hashes={"spend": "one", "added": "two"})
+    world.create()
+    assert read_manifest(world.folder)[0].views[0].definition_hash == "b2"
+    assert world.rebuild() is False
+
+    build(feature_hashes={"spend": "another"})
+    message = r"from definition b2, the applied view is of a1\. Not the same in both: spend; .* `feast apply` the code"
+    with pytest.raises(DataError, match=message):
+        world.create(name="visits_now")
 
 
 def test_a_rebuild_needs_nothing_of_today_s_registry(world: World, later: Callable[[], None]) -> None:

@@ -114,6 +114,7 @@ def _performed(work: Work, table: OfflineTable, settings: Settings, report: Repo
         seconds=round(perf_counter() - clock, 3),
         rows=sum(file.rows for file in files),
         definition_hash=work.resolved.hash,
+        feature_hashes=dict(work.resolved.feature_hashes),
         code_revision=code_revision(),
         first_as_of=work.first_as_of,
         complete_through=work.complete_through,

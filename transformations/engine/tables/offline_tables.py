@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -43,7 +43,7 @@ class Run:
     of which rows up to the table's previous end were checked again; late_rows: those of them that were written anew,
     because they were missing or no longer true. counts: what the run saw, such as events or lookup misses. carry: the
     folder of what held as-of the newest day, from which the next run goes on. restores: the version whose content a
-    restore asserted anew.
+    restore asserted anew. feature_hashes: `Resolved.feature_hashes` of the definition; empty in old records.
     """
 
     view: str
@@ -65,6 +65,7 @@ class Run:
     restores: int | None = None
     late_rows: int = 0
     complete_until: datetime | None = None
+    feature_hashes: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def replaces_all(self) -> bool:

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property
 
@@ -84,29 +84,64 @@ class Resolved:
     @cached_property
     def hash(self) -> str:
         """The first 16 hex digits of SHA-256 over all that decides the values of the view's table."""
-        facts = json.dumps(self._facts(), sort_keys=True, default=str)
-        return hashlib.sha256(facts.encode()).hexdigest()[:16]
+        return _digest(self._facts())[:16]
+
+    @cached_property
+    def feature_hashes(self) -> Mapping[str, str]:
+        """Of each feature the first 12 hex digits of SHA-256 over all that decides its values.
+
+        Tables of two definitions give the same values of a feature at every moment, as corrected and as served, where
+        its hash is the same in both.
+        """
+        return {feature.name: _digest(self._facts_of_feature(feature))[:12] for feature in self.features}
+
+    def _columns_behind(self, names: Collection[str]) -> set[str]:
+        """These columns and all that they are made from: parameters of derived columns, keys of lookups."""
+        derived = {function.name: function.inputs for function in self.definition.derived}
+        keys = {column: lookup.on for lookup in self.definition.lookups for column in lookup.columns}
+        found: set[str] = set()
+        open_names = set(names)
+        while open_names:
+            name = open_names.pop()
+            found.add(name)
+            open_names.update({*derived.get(name, ()), *keys.get(name, ())} - found)
+        return found
 
     def _facts(self) -> dict[str, object]:
         definition = self.definition
         return {
-            "semantics": SEMANTICS,
-            "view": definition.name,
-            "join_keys": {key: str(dtype) for key, dtype in self.join_keys.items()},
-            "available_after": definition.available_after.total_seconds(),
-            "features": [
-                (
-                    f.name,
-                    str(f.dtype),
-                    f.declared.aggregation.computation(),
-                    str(f.declared.window),
-                    f.declared.aggregation.unseen,
-                )
-                for f in self.features
-            ],
+            **self._shared_facts(),
+            "features": [_computation_of(feature) for feature in self.features],
             "derived": [(function.name, function.content_hash) for function in definition.derived],
             "lookups": [asdict(lookup) for lookup in definition.lookups],
             "sources": [_facts_of(contract) for contract in (self.contract, *self.lookups.values())],
+        }
+
+    def _facts_of_feature(self, feature: Feature) -> dict[str, object]:
+        definition = self.definition
+        read = self._columns_behind({*feature.declared.aggregation.columns(), *definition.join_keys})
+        looked_up = {
+            column: (lookup.source, lookup.on)
+            for lookup in definition.lookups
+            for column in lookup.columns
+            if column in read
+        }
+        sources = {source for source, _ in looked_up.values()}
+        return {
+            **self._shared_facts(),
+            "feature": _computation_of(feature),
+            "derived": {each.name: each.content_hash for each in definition.derived if each.name in read},
+            "lookups": looked_up,
+            "sources": [_facts_of(self.contract), *(_facts_of(self.lookups[name]) for name in sorted(sources))],
+            "awaited": sorted(self.source_names),  # a day is known once every source of the view has been ingested
+        }
+
+    def _shared_facts(self) -> dict[str, object]:
+        return {
+            "semantics": SEMANTICS,
+            "view": self.definition.name,
+            "join_keys": {key: str(dtype) for key, dtype in self.join_keys.items()},
+            "available_after": self.definition.available_after.total_seconds(),
         }
 
 
@@ -305,6 +340,16 @@ def _all_of(condition: Condition) -> list[Comparison]:
     if isinstance(condition, Comparison):
         return [condition]
     return [*_all_of(condition.left), *_all_of(condition.right)] if isinstance(condition, Both) else []
+
+
+def _digest(facts: Mapping[str, object]) -> str:
+    return hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode()).hexdigest()
+
+
+def _computation_of(feature: Feature) -> tuple[object, ...]:
+    declared = feature.declared
+    aggregation = declared.aggregation
+    return feature.name, str(feature.dtype), aggregation.computation(), str(declared.window), aggregation.unseen
 
 
 def _facts_of(contract: Contract) -> dict[str, object]:

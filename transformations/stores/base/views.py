@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import json
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import timedelta
@@ -28,7 +29,8 @@ CREATED_TIMESTAMP = "created_timestamp"
 
 DEFINITION = "definition"
 DEFINITION_HASH = "definition_hash"
-_RESERVED = (DEFINITION, DEFINITION_HASH, "sources", "available_after")
+FEATURE_HASHES = "feature_hashes"
+_RESERVED = (DEFINITION, DEFINITION_HASH, FEATURE_HASHES, "sources", "available_after")
 
 
 class Offer(NamedTuple):
@@ -224,12 +226,18 @@ def _columns_read(resolved: Resolved, names: frozenset[str]) -> list[str]:
     return sorted(found)
 
 
+def feature_hashes_of(view: FeatureView) -> dict[str, str]:
+    """What decides the values of each feature, as the view was registered; empty where it was by older code."""
+    return dict(json.loads(view.tags.get(FEATURE_HASHES, "{}")))
+
+
 def _lineage(resolved: Resolved) -> dict[str, str]:
     place = _place_of(resolved.definition)
     seconds = resolved.definition.available_after.total_seconds()
     return {
         **({DEFINITION: place} if place else {}),
         DEFINITION_HASH: resolved.hash,
+        FEATURE_HASHES: json.dumps(dict(resolved.feature_hashes), separators=(",", ":")),
         "sources": ", ".join(resolved.source_names),
         "available_after": f"{seconds / 3600:g} hours",
     }

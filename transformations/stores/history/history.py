@@ -4,7 +4,7 @@ hold.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import cached_property
@@ -21,8 +21,8 @@ from feast.types import FeastType
 from transformations.engine.base import delta_protocol, storage
 from transformations.engine.base.errors import DataError, UsageError, nearest
 from transformations.engine.base.file_rows import FolderColumn, Scan, scan
-from transformations.engine.tables.offline_tables import OfflineTable
-from transformations.stores.base.views import DEFINITION_HASH
+from transformations.engine.tables.offline_tables import OfflineTable, Run
+from transformations.stores.base.views import DEFINITION_HASH, feature_hashes_of
 from transformations.stores.history.file_types import check_moments, check_together, schemas_of
 from transformations.stores.history.source_files import Located, folder_columns, located
 
@@ -90,11 +90,17 @@ class History:
                 )
 
 
-def history_of(view: FeatureView, repo_path: Path | str | None, version: int | None = None) -> History:
+def history_of(
+    view: FeatureView,
+    repo_path: Path | str | None,
+    version: int | None = None,
+    features: Collection[str] | None = None,
+) -> History:
     """The history of a view, pinned now: later runs do not show in it. version: of its table; by default the newest.
 
-    DataError where nothing has been published yet, where there is no such version, or where it was built from another
-    definition than the applied one.
+    features: those that will be read, by default the table as a whole. DataError where nothing has been published yet,
+    where there is no such version, or where it was built from a definition by which one of them has other values than
+    by the applied one.
     """
     source = view.batch_source
     if source is None or not source.timestamp_field:
@@ -107,19 +113,33 @@ def history_of(view: FeatureView, repo_path: Path | str | None, version: int | N
         published = table.latest() if version is None else table.at(version)
         if published is None:
             raise DataError(f"{view.name}: nothing has been built in {path} yet. Run `features build`.")
-        built, applied = published.run.definition_hash, view.tags[DEFINITION_HASH]
-        if built != applied:
-            what = "its table" if version is None else f"version {version} of its table"
-            remedy = "Run `features build` and `feast apply`, so that both are of the same."
-            if version is not None:
-                remedy = "Ask for a version of that definition (`features runs` lists them), or apply the older code."
-            raise DataError(
-                f"{view.name}: {what} was built from definition {built}, the applied view is of {applied}. {remedy}"
-            )
+        if published.run.definition_hash != view.tags[DEFINITION_HASH]:
+            _refuse_changed(view, published.run, version, features)
         history = _history(view.name, source, published.files, published.version)
         return replace(history, complete_until=published.run.complete_until, is_built=True)
     dtypes = {field.name: field.dtype for field in (*view.entity_columns, *view.features)}
     return source_history(view.name, source, repo_path, version, dtypes)
+
+
+def _refuse_changed(view: FeatureView, run: Run, version: int | None, features: Collection[str] | None) -> None:
+    """Refuse a table of another definition, but for features that have the same values by both."""
+    applied, built = feature_hashes_of(view), run.feature_hashes
+    names = features if features is not None and applied and built else None
+    if view.ttl and applied != built:  # a row's age follows from all features: a change of any of them writes one
+        names = None
+    changed = [name for name in names or () if name not in applied or built.get(name) != applied[name]]
+    if names is not None and not changed:
+        return
+    what = "its table" if version is None else f"version {version} of its table"
+    remedy = "Run `features build` and `feast apply`, so that both are of the same."
+    if version is not None:
+        remedy = "Ask for a version of that definition (`features runs` lists them), or `feast apply` the code of this."
+    if changed:
+        remedy = f"Not the same in both: {', '.join(changed)}; the other features can be read. {remedy}"
+    raise DataError(
+        f"{view.name}: {what} was built from definition {run.definition_hash}, the applied view is of "
+        f"{view.tags[DEFINITION_HASH]}. {remedy}"
+    )
 
 
 def source_history(

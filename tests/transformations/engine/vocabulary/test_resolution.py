@@ -195,6 +195,15 @@ def minutes(seconds: Float64) -> Float64:
     return pc.divide(seconds, 60.0)
 
 
+def _in_half_minutes() -> RowFunction:
+    @derived(unit="minutes")
+    def minutes(seconds: Float64) -> Float64:
+        """Another function of the same name."""
+        return pc.divide(seconds, 30.0)
+
+    return minutes
+
+
 @derived(unit="minutes")
 def wrong_dtype(page_id: Float64) -> Float64:
     """Declares a number the source has as an integer."""
@@ -254,6 +263,47 @@ def test_the_hash_ignores_words_and_notices_everything_that_decides_a_value() ->
         resolve(resolved(count()).definition, lambda name: replace(_read(name), business_day_zone="UTC")),
     ]
     assert len({base, *(view.hash for view in changed)}) == len(changed) + 1
+
+
+def changed_features(before: Resolved, after: Resolved) -> set[str]:
+    """The features of both that have another hash."""
+    names = before.feature_hashes.keys() & after.feature_hashes.keys()
+    return {name for name in names if before.feature_hashes[name] != after.feature_hashes[name]}
+
+
+def test_the_hash_of_a_feature_notices_what_decides_its_own_values_alone() -> None:
+    spent, chains = Sum("minutes", **FACTS | {"name": "spent"}), Sum("chained", **FACTS | {"name": "chains"})
+    base = resolved(count(), spent, chains, derived=[minutes, chained])
+    everything = set(base.feature_hashes)
+    assert everything == {"clicks_count_7d", "spent_sum_7d", "chains_sum_7d"}
+
+    def change(*features: Aggregation, **facts: Any) -> set[str]:
+        return changed_features(base, resolved(*features, **{"derived": [minutes, chained], **facts}))
+
+    assert change(chains, count(description="Other words", unit="times"), spent) == set()
+    assert change(count(), spent, chains, Sum("seconds", **FACTS | {"name": "added"})) == set()
+    assert change(spent) == set()
+    assert change(count(where=column("kind") == "link"), spent, chains) == {"clicks_count_7d"}
+    assert change(count(unseen=0), spent, chains) == {"clicks_count_7d"}
+    assert change(count(), spent, chains, available_after=hours(1)) == everything
+    assert change(count(), spent, chains, derived=[_in_half_minutes(), chained]) == {"spent_sum_7d", "chains_sum_7d"}
+    other_zone = resolve(base.definition, lambda name: replace(_read(name), business_day_zone="UTC"))
+    assert changed_features(base, other_zone) == everything
+
+
+def test_the_hash_of_a_feature_notices_its_lookups_and_which_sources_its_days_wait_for() -> None:
+    sections = Count(name="sports", where=column("section") == "sports", description="Clicks", unit="clicks")
+
+    def looking_up(*columns: str, pages: Contract = PAGES) -> Resolved:
+        wider = replace(pages, columns=(*pages.columns, Column("author", "String", True, "Author")))
+        definition = resolved(count(), sections, lookups=[Lookup("section", source="pages", on="page_id")]).definition
+        lookups = [Lookup(*columns, source="pages", on="page_id")]
+        return resolve(replace(definition, lookups=lookups), {"clicks": CLICKS, "pages": wider}.__getitem__)
+
+    base = looking_up("section")
+    assert changed_features(base, looking_up("section", "author")) == set()
+    assert changed_features(base, looking_up("section", pages=replace(PAGES, delivery="append"))) == {"sports_count_7d"}
+    assert changed_features(resolved(count()), base) == {"clicks_count_7d"}
 
 
 def test_a_source_without_contract_says_so() -> None:
