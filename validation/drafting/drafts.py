@@ -14,7 +14,7 @@ from transformations.engine.base.errors import UsageError
 from validation.drafting.columns import TABLE, Seen, SeenFile, look
 from validation.drafting.keys import KeyColumn, KeyGuess, guess_keys
 from validation.files.csv_dialects import find_dialect
-from validation.files.drop_files import is_csv, open_drop, refuse_other_than_file
+from validation.files.drop_files import is_csv, open_drop, readable, refuse_other_than_file
 
 _LOGICAL_TYPES = {
     "Date": "date",
@@ -39,7 +39,8 @@ def draft_contract(path: Path, name: str | None = None) -> str:
         refuse_other_than_file(path)
         dialect = find_dialect(path) if is_csv(path) else None
         file = open_drop(connection, path, dialect=dialect)
-        seen = look(connection, file)
+        with readable(path):
+            seen = look(connection, file)
         event_time = _event_time(seen.columns)
         possible = [KeyColumn(column.name, column.dtype) for column in seen.columns if not column.nulls]
         guess = guess_keys(connection, TABLE, possible, event_time.name if event_time else None)

@@ -24,6 +24,13 @@ LEGACY_TIMESTAMP = "INT96"  # a naive timestamp of nanoseconds, as older writers
 
 _UNITS = ("us", "ns")
 _LAST_NANOSECOND = 2**63 - 1
+_FAR_TIMESTAMP = "Could not convert Timestamp("  # what DuckDB's Parquet reader says, which nothing in SQL prevents
+_NO_TEXT = {
+    b"\x1f\x8b": "packed with gzip",
+    b"(\xb5/\xfd": "packed with zstd",
+    b"PK\x03\x04": "a zip archive, as spreadsheets are",
+    b"PAR1": "a Parquet file",
+}
 _CSV_ENDINGS = (".csv", ".csv.gz", ".csv.zst", ".tsv", ".tsv.gz", ".tsv.zst")
 
 
@@ -95,6 +102,11 @@ def readable(path: Path) -> Iterator[None]:
     try:
         yield
     except duckdb.Error as error:
+        if isinstance(error, duckdb.ConversionException) and _FAR_TIMESTAMP in str(error):
+            raise DataError(
+                f"{path.name}: a column of seconds or milliseconds holds times that 64 bits of microseconds do not "
+                f"(years beyond 294,000), often a number in the wrong unit. Mend them at the source."
+            ) from None
         if isinstance(error, (*our_faults, duckdb.InternalException, duckdb.OutOfMemoryException)):
             raise
         reason = str(error).splitlines()[0].rstrip(".")
@@ -129,6 +141,11 @@ def refuse_other_than_file(path: Path) -> None:
         raise UsageError(
             f"{path.name}: neither Parquet nor CSV by its name. Name it *.parquet, *.csv, *.csv.gz or *.tsv."
         )
+    if path.suffix.lower() in (".csv", ".tsv"):
+        with path.open("rb") as stream:
+            start = stream.read(4)
+        if (kind := next((kind for mark, kind in _NO_TEXT.items() if start.startswith(mark)), None)) is not None:
+            raise UsageError(f"{path.name} is no CSV text but {kind}. Unpack it, or give it the ending that says so.")
 
 
 def _empty_lines(path: Path, count: int) -> str:

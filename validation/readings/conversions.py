@@ -145,8 +145,9 @@ def _from_text(column: str, dtype: str, periods: tuple[OffsetPeriod, ...], writt
             return _floating(number.value, null, lossy, "that cannot be a number that a Float64 holds")
         case "Int64":
             number = integer_text(text, written)
-            lossy = f"{present} AND {number.is_no_number}"
-            return Conversion(number.value, null, lossy, "that cannot be an integer of 64 bits")
+            lossy = f"{present} AND ({number.is_no_number} OR {number.is_inexact})"
+            rounded = ", or that was rounded (from 2^53 on)" if written.stored_as == "number" else ""
+            return Conversion(number.value, null, lossy, f"that cannot be an integer of 64 bits{rounded}")
         case "Bool":
             value = f"CASE lower({text}) WHEN 'true' THEN TRUE WHEN 'false' THEN FALSE END"
             return Conversion(value, null, f"{present} AND {value} IS NULL", "that cannot be true or false")
@@ -193,10 +194,10 @@ def _integral(column: str, delivered: str) -> Conversion | None:
     value, null = f"TRY_CAST({column} AS BIGINT)", f"{column} IS NULL"
     lossy = f"{value} IS NULL OR {value} <> {column}"
     if (limit := EXACT_INTEGERS.get(delivered)) is None:
-        return Conversion(value, null, f"{column} IS NOT NULL AND ({lossy})", "that are no integer of 64 bits")
+        return Conversion(value, null, f"{column} IS NOT NULL AND ({lossy})", "that cannot be an integer of 64 bits")
     value = f"CASE WHEN NOT isnan({column}) THEN {value} END"
     lossy = f"NOT isnan({column}) AND ({lossy} OR abs({column}) >= {limit})"
-    loss = f"that are no integer, or one that {delivered} may have rounded (from 2^{limit.bit_length() - 1} on)"
+    loss = f"that cannot be an integer, or that {delivered} may have rounded (from 2^{limit.bit_length() - 1} on)"
     return Conversion(value, f"({null} OR isnan({column}))", lossy, loss)
 
 

@@ -19,9 +19,17 @@ class NumberText:
 
 
 def integer_text(text: str, written: ColumnFormat) -> NumberText:
-    """A text (SQL) as a BIGINT."""
-    value = _when(text, f"[+-]?{_whole(written)}", f"TRY_CAST({_plain(text, written)} AS BIGINT)")
-    return NumberText(value, f"{value} IS NULL")
+    """A text (SQL) as a BIGINT; `517.0`, too, where the contract says that floating numbers were written.
+
+    Such a one is inexact from 2^53 on, where its writer may have rounded it.
+    """
+    is_floating = written.stored_as == "number"
+    point = _escaped(written.decimal)
+    whole, plain = f"[+-]?{_whole(written)}", _plain(text, written)
+    if is_floating:
+        whole, plain = f"{whole}(?:{point}0*)?", rf"regexp_replace({plain}, '\.0*$', '')"
+    value = _when(text, whole, f"TRY_CAST({plain} AS BIGINT)")
+    return NumberText(value, f"{value} IS NULL", f"abs({value}) >= {2**53}" if is_floating else "FALSE")
 
 
 def floating_text(text: str, written: ColumnFormat) -> NumberText:
@@ -40,8 +48,8 @@ def floating_text(text: str, written: ColumnFormat) -> NumberText:
 
 
 def _whole(written: ColumnFormat) -> str:
-    """The pattern of an integer's digits, in groups of three or without any."""
-    return rf"(?:\d{{1,3}}(?:{_escaped(written.thousands)}\d{{3}})+|\d+)" if written.thousands else r"\d+"
+    """The pattern of an integer's digits, in groups of three or without any; `0.123` is no group of thousands."""
+    return rf"(?:[1-9]\d{{0,2}}(?:{_escaped(written.thousands)}\d{{3}})+|\d+)" if written.thousands else r"\d+"
 
 
 def _plain(text: str, written: ColumnFormat) -> str:

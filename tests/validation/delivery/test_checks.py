@@ -223,12 +223,12 @@ def test_a_physical_type_that_says_so_is_cast(check, dtype, written, delivered):
     [
         ("Int64", TEXT, values(pa.string(), "1", "1.0"), "1 value that cannot be an integer of 64 bits in 2 rows"),
         ("UnixTimestamp", TEXT, values(pa.string(), "2020-01-31", "epoch"), "1 value that cannot be a time of whole"),
-        ("Int64", NUMBER, values(pa.float64(), 1.0, 1.5), "1 value that are no integer, or one that DOUBLE may have"),
+        ("Int64", NUMBER, values(pa.float64(), 1.0, 1.5), "1 value that cannot be an integer, or that DOUBLE may"),
         ("Int64", NUMBER, values(pa.float64(), 1.0, 2.0**53), "may have rounded (from 2^53 on) in 2 rows"),
         ("Int64", NUMBER, values(pa.float64(), 1.0, float("inf")), "1 value"),
         ("Int64", NUMBER, values(pa.float32(), 1.0, 2.0**24), "FLOAT may have rounded (from 2^24 on) in 2 rows"),
-        ("Int64", NUMBER, values(pa.decimal128(38, 1), Decimal(1), Decimal("1.5")), "that are no integer of 64 bits"),
-        ("Int64", NUMBER, values(pa.decimal128(38, 0), Decimal(1), Decimal(2**63)), "that are no integer of 64 bits"),
+        ("Int64", NUMBER, values(pa.decimal128(38, 1), Decimal(1), Decimal("1.5")), "cannot be an integer of 64 bits"),
+        ("Int64", NUMBER, values(pa.decimal128(38, 0), Decimal(1), Decimal(2**63)), "cannot be an integer of 64 bits"),
     ],
 )
 def test_a_cast_that_would_lose_something_is_refused_by_row(check, dtype, written, delivered, loss):

@@ -1,5 +1,6 @@
 """Ingestion end to end: a file becomes a drop whole, or nothing of it is written."""
 
+import gzip
 import subprocess
 import sys
 from datetime import UTC, date, datetime
@@ -14,6 +15,7 @@ from transformations.engine.base.errors import DataError, UsageError
 from transformations.engine.base.settings import Settings
 from transformations.engine.raw.zone import RawTable, read_current
 from validation.delivery.ingest import ContractViolationError, Delivery, Ingestion, check_drop, ingest_drop
+from validation.drafting.drafts import draft_contract
 
 CONTRACT = """
 apiVersion: v3.1.0
@@ -327,6 +329,33 @@ def test_a_damaged_file_publishes_nothing(sources, tmp_path, column):
         ingest_drop(Delivery("events", path), sources)
     contract = read_contract("events", sources.contracts)
     assert not RawTable(contract, sources.raw_dir).exists()
+
+
+@pytest.mark.parametrize("zone", [None, "UTC"])
+@pytest.mark.parametrize(
+    "read", [ingest_drop, lambda delivery, _: draft_contract(delivery.path)], ids=["ingest", "draft"]
+)
+def test_milliseconds_beyond_all_microseconds_are_refused(sources, tmp_path, read, zone):
+    path = tmp_path / "drop.parquet"
+    far = pa.array([10**16], pa.timestamp("ms", tz=zone))
+    pq.write_table(pa.table({"id": [1], "amount": [1.0], "at": far}), path)
+    with pytest.raises(DataError, match=r"drop.parquet: a column of seconds or milliseconds holds times"):
+        read(Delivery("events", path), sources)
+
+
+@pytest.mark.parametrize(
+    ("content", "kind"),
+    [
+        (gzip.compress(b"id,at\n"), "packed with gzip"),
+        (b"PK\x03\x04", "a zip archive"),
+        (b"PAR1", "a Parquet file"),
+        (b"\x28\xb5\x2f\xfd", "packed with zstd"),
+    ],
+)
+def test_a_packed_file_called_csv_is_named_for_what_it_is(sources, tmp_path, content, kind):
+    (tmp_path / "drop.csv").write_bytes(content)
+    with pytest.raises(UsageError, match=f"drop.csv is no CSV text but {kind}"):
+        ingest_drop(Delivery("events", tmp_path / "drop.csv"), sources)
 
 
 def test_only_parquet_and_csv_are_read(sources, tmp_path):

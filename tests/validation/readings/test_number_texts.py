@@ -141,6 +141,30 @@ def test_thousands_of_an_integer_stand_in_groups_of_three(read, separator, text,
     assert read(text, ColumnFormat(thousands=separator), whole=True) == number
 
 
+@pytest.mark.parametrize(("text", "number"), [("0.123", None), ("007.123", None), ("-0.5", None), ("10.123", 10123.0)])
+def test_no_thousands_are_made_of_a_number_that_begins_with_zero(read, text, number):
+    assert read(text, GERMAN) == number
+    assert read(text, ColumnFormat(thousands="."), whole=True) == number
+
+
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [
+        ("517.0", 517),
+        ("-517.00", -517),
+        ("517", 517),
+        ("517.", 517),
+        ("517.5", None),
+        ("5e2", None),
+        ("9007199254740991.0", 2**53 - 1),
+        ("9007199254740992.0", "inexact"),
+    ],
+)
+def test_whole_numbers_written_as_floating_ones_are_integers_where_the_contract_says_so(read, text, number):
+    assert read(text, ColumnFormat(stored_as="number"), whole=True) == number
+    assert (read(text, whole=True) is None) == ("." in text or number is None)
+
+
 def test_a_decimal_comma_takes_no_point(read):
     assert read("1,5", ColumnFormat(decimal=",")) == 1.5
     assert read("1.5", ColumnFormat(decimal=",")) is None
