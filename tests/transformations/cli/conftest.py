@@ -143,13 +143,21 @@ class World:
             raise result.exception
         return result
 
-    def deliver(self, source: str, rows: str, complete_through: str | None = None) -> None:
+    def deliver(
+        self,
+        source: str,
+        rows: str,
+        complete_through: str | None = None,
+        *,
+        correction: bool = False,
+        retract: bool = False,
+    ) -> None:
         from validation.delivery.ingest import Delivery, ingest_drop
 
         file = self.folder / f"{source}.csv"
         file.write_text(rows)
         through = date.fromisoformat(complete_through) if complete_through else None
-        ingest_drop(Delivery(source, file, through), self.settings)
+        ingest_drop(Delivery(source, file, through, correction=correction, retract=retract), self.settings)
 
     def deliver_all(self) -> None:
         self.deliver("pages", TOPICS)

@@ -110,7 +110,8 @@ def test_at_another_moment_the_inputs_of_then_count_and_the_moment_is_one_itself
 
 
 def test_an_input_that_was_corrected_since_explains_the_difference(served: Any) -> None:
-    served.deliver("clicks", "click_id,user_id,page,seconds,clicked_at\n2,1,/dogs,50.0,2024-05-02T16:00:00\n")
+    rows = "click_id,user_id,page,seconds,clicked_at\n2,1,/dogs,50.0,2024-05-02T16:00:00\n"
+    served.deliver("clicks", rows, correction=True)
     assert served.run("build").exit_code == 0
 
     found = explain(served, "haste", "user_id=1,page=/cats", "--request", REQUEST)

@@ -7,11 +7,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from transformations.engine.base.duck import session
 from validation.drafting.columns import Seen, look
+from validation.drafting.readings import NULL_TOKENS
 from validation.files.drop_files import ROW, TEXT_CELL, DropFile, open_drop
 
 
@@ -72,14 +73,17 @@ def test_a_text_is_something_else_only_if_it_would_come_back_letter_for_letter(c
 @given(st.lists(st.text("0123456789+-. eE_", min_size=1, max_size=22), min_size=1, max_size=4))
 def test_what_is_drafted_as_an_integer_comes_back_letter_for_letter(cells):
     if seen(*cells).dtype == "Int64":
-        assert [str(int(cell)) for cell in cells] == cells
+        values = [cell for cell in cells if cell not in NULL_TOKENS]
+        assert [str(int(cell)) for cell in values] == values
 
 
 @given(st.lists(st.text("0123456789+-.eE", min_size=1, max_size=8), min_size=1, max_size=3))
+@example([".", "1.5"])  # beside numbers, a dot is drafted as a text that means null
 def test_what_is_drafted_as_a_number_comes_back_in_the_one_way_that_the_column_writes_numbers(cells):
     if seen(*cells).dtype == "Float64":
-        said = [json.dumps(float(cell)) for cell in cells]
-        assert cells in (said, [text.removesuffix(".0") for text in said])
+        values = [cell for cell in cells if cell not in NULL_TOKENS]
+        said = [json.dumps(float(cell)) for cell in values]
+        assert values in (said, [text.removesuffix(".0") for text in said])
 
 
 @pytest.mark.parametrize(

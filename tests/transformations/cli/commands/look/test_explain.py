@@ -46,7 +46,7 @@ def test_at_an_earlier_moment_the_row_of_then_is_chosen(served: Any) -> None:
 
 def test_a_corrected_row_is_shown_beside_the_one_that_corrects_it(served: Any) -> None:
     rows = "click_id,user_id,page,seconds,clicked_at\n2,1,/dogs,50.0,2024-05-02T16:00:00\n"
-    served.deliver("clicks", rows)
+    served.deliver("clicks", rows, correction=True)
     assert served.run("build").exit_code == 0
 
     found = explain(served, "attention_seconds_sum_7d", "1")
@@ -60,7 +60,7 @@ def test_a_corrected_row_is_shown_beside_the_one_that_corrects_it(served: Any) -
 
 def test_what_was_not_built_yet_is_said(served: Any) -> None:
     rows = "click_id,user_id,page,seconds,clicked_at\n2,1,/dogs,50.0,2024-05-02T16:00:00\n"
-    served.deliver("clicks", rows)
+    served.deliver("clicks", rows, correction=True)
 
     assert "today's events" in explain(served, "attention_seconds_sum_7d", "1")["remarks"][0]
 

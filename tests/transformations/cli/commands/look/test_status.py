@@ -59,7 +59,9 @@ def test_new_data_a_new_definition_and_a_flushed_store_are_each_seen(built: Any)
 
 
 def test_a_source_without_a_complete_day_asks_for_the_word_about_it(world: Any) -> None:
-    world.deliver("clicks", "click_id,user_id,page,seconds,clicked_at\n", None)
+    row = "click_id,user_id,page,seconds,clicked_at\n1,1,/cats,1.0,2024-05-02T16:00:00\n"
+    world.deliver("clicks", row)
+    world.deliver("clicks", "click_id\n1\n", retract=True)
 
     assert states(world) == ("no complete day", "features ingest clicks FILE --complete-through DAY")
 
