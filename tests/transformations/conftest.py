@@ -185,7 +185,13 @@ def module_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Calla
 def publish(settings: Settings) -> Callable[..., Run]:
     """Publishes a version of a view's offline table, as a build does."""
 
-    def make(view: FeastView, rows: pa.Table, definition_hash: str | None = None, **facts: Any) -> Run:
+    def make(
+        view: FeastView,
+        rows: pa.Table,
+        definition_hash: str | None = None,
+        kind: str = "incremental",
+        **facts: Any,
+    ) -> Run:
         table = OfflineTable(settings.offline_dir / view.name)
         latest = table.latest()
         after = latest.version if latest else None
@@ -196,7 +202,7 @@ def publish(settings: Settings) -> Callable[..., Run]:
             view=view.name,
             version=0,
             run_id=name,
-            kind="first load" if latest is None else "incremental",
+            kind="first load" if latest is None else kind,
             started_at=moment("2024-06-01"),
             seconds=0.0,
             rows=rows.num_rows,
@@ -212,7 +218,7 @@ def publish(settings: Settings) -> Callable[..., Run]:
             **facts,
         )
         file = NewFile(name, (table.path / name).stat().st_size, rows.num_rows)
-        return table.publish([file], rows.schema, run, after=after, replace_all=False)
+        return table.publish([file], rows.schema, run, after=after, replace_all=kind == "rebuild")
 
     return make
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 import time
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from feast import FeatureView, FileSource, RepoConfig
@@ -13,17 +14,17 @@ from tqdm import tqdm  # type: ignore[import-untyped]
 
 from transformations.engine.base.errors import ConflictError
 from transformations.stores.base.views import DEFINITION_HASH
-from transformations.stores.loads.considered import Considered, plain_files
+from transformations.stores.loads.considered import Considered, is_contained, plain_files, source_digest
 from transformations.stores.loads.new_rows import FileRows, PulledRows
 from transformations.stores.loads.packing import Packer
 from transformations.stores.offline import PointInTimeOfflineStore
 from transformations.stores.online import PackedRedisOnlineStore, expiry_ms, online_name
 from transformations.stores.redis import catalogue as online_catalog
 from transformations.stores.redis.connections import Reaching, SyncClient
-from transformations.stores.redis.loaded import Loaded, last_loaded, record
+from transformations.stores.redis.loaded import Loaded, begin, begun, conclude, last_loaded, record
 from transformations.stores.redis.unlinking import carry_pushed, unlink_leftovers
 from transformations.stores.redis.writes import BulkWriter
-from transformations.stores.rows.packed_rows import schema_of
+from transformations.stores.rows.packed_rows import Schema, schema_of
 
 _RENEW_SECONDS = 60.0
 _ATTEMPTS = 3
@@ -61,38 +62,67 @@ class Load:
         config, project, name = self.config, self.config.project, online_name(self.view, self.config)
         source = self._source()
         schema = schema_of(self.view.features)
-        cursor = last_loaded(client, project, name)
+        cursor, others = last_loaded(client, project, name), begun(client, project, name)
         known = online_catalog.read_catalog(client, project).tables.get(name)
         definition = self.view.tags.get(DEFINITION_HASH)
-        what = source.considered(cursor, known, schema, definition)
-        number, version = self.online_store.table_for_writing(config, self.view, schema)
-        visible = number
-        if what.anew:
-            number = online_catalog.prepare(client, project)
-        is_empty = what.anew or known is None
+        what = source.considered(cursor, others.values(), known, schema, definition)
+        visible, version = self.online_store.table_for_writing(config, self.view, schema)
+        if known and known.number != visible:  # what was considered is not what is there
+            return False
+        number = online_catalog.prepare(client, project) if what.anew else visible
+        loaded = self._to_load(source, number, schema, definition)
+        run = begin(client, project, name, loaded)
         packer = Packer(self.view, source.history, number, version)
-        rows = self._write(client, source, what, packer, is_empty)
+        rows = self._write(client, source, what, packer, is_empty=what.anew or known is None)
         if what.anew:
             carry_pushed(client, visible, number)
-            online_catalog.publish(client, project, name, number)
+            online_catalog.publish(client, project, name, number, visible)
             carry_pushed(client, visible, number)  # what was pushed in between
         table = online_catalog.read_catalog(client, project).tables.get(name)
         if table is None or table.number != number:
             online_catalog.give_up(client, number)
             return False
-        loaded = Loaded(
-            source.history.version,
+        if not self._is_alone(client, source, cursor, others, run, number):
+            return False
+        record(client, project, name, replace(loaded, rows=rows))
+        conclude(client, project, name, [*others, run])
+        unlink_leftovers(client)
+        return True
+
+    def _to_load(self, source: FileRows | PulledRows, number: bytes, schema: Schema, definition: str | None) -> Loaded:
+        history = source.history
+        return Loaded(
+            history.version,
             self.end,
-            rows,
+            0,
             number.decode(),
             schema.text(),
             definition,
-            plain_files(source.history),
-            source.history.complete_until,
+            plain_files(history),
+            history.complete_until,
+            source_digest(history, history.files),
         )
-        record(client, project, name, loaded)
-        unlink_leftovers(client)
-        return True
+
+    def _is_alone(
+        self,
+        client: SyncClient,
+        source: FileRows | PulledRows,
+        cursor: Loaded | None,
+        others: Mapping[str, Loaded],
+        run: str,
+        number: bytes,
+    ) -> bool:
+        """Whether nothing came into the table meanwhile that this run's version of the source does not hold."""
+        project, name = self.config.project, online_name(self.view, self.config)
+        last = last_loaded(client, project, name)
+        came = [loaded for each, loaded in begun(client, project, name).items() if each not in others and each != run]
+        came += [last] if last is not None and last != cursor else []
+        definition = self.view.tags.get(DEFINITION_HASH)
+        return all(
+            is_contained(loaded, definition, source.history, source.files_at)
+            for loaded in came
+            if loaded.table == number.decode()
+        )
 
     def _write(
         self, client: SyncClient, source: FileRows | PulledRows, what: Considered, packer: Packer, is_empty: bool

@@ -50,10 +50,15 @@ class FileRows:
         return history_of(self.view, self.config.repo_path)
 
     def considered(
-        self, cursor: Loaded | None, table: Table | None, schema: Schema, definition: str | None
+        self,
+        cursor: Loaded | None,
+        begun: Iterable[Loaded],
+        table: Table | None,
+        schema: Schema,
+        definition: str | None,
     ) -> Considered:
-        """What a run after that cursor has to consider."""
-        return considered(cursor, table, schema, definition, self.history, self._files_at(cursor))
+        """What a run has to consider after the last one, and after those that began."""
+        return considered(cursor, begun, table, schema, definition, self.history, self.files_at)
 
     @contextmanager
     def batches(self, what: Considered, start: datetime, end: datetime, columns: Sequence[str]) -> Iterator[Batches]:
@@ -74,10 +79,8 @@ class FileRows:
             total = find_newest(connection, scan, join, end, only_touched)
             yield total, connection.sql(sql.rows_at(join, columns)).to_arrow_reader(_ROWS_A_BATCH) if total else ()
 
-    def _files_at(self, cursor: Loaded | None) -> tuple[str, ...] | None:
+    def files_at(self, cursor: Loaded) -> tuple[str, ...] | None:
         """The source's files at a cursor: by a Delta table's log, or those plain files that have not changed since."""
-        if cursor is None:
-            return None
         if self.history.version is None:
             now = plain_files(self.history)
             if cursor.version is not None or any(now.get(path) != facts for path, facts in cursor.files.items()):
@@ -116,10 +119,19 @@ class PulledRows:
         return History(self.view.name, (), source.timestamp_field, created, renamed)
 
     def considered(
-        self, cursor: Loaded | None, table: Table | None, schema: Schema, definition: str | None
+        self,
+        cursor: Loaded | None,
+        begun: Iterable[Loaded],
+        table: Table | None,
+        schema: Schema,
+        definition: str | None,
     ) -> Considered:
         """All, unless the online store was loaded under the same schema."""
-        return considered(cursor, table, schema, definition, self.history, ())
+        return considered(cursor, begun, table, schema, definition, self.history, self.files_at)
+
+    def files_at(self, _: Loaded) -> tuple[str, ...]:
+        """None that are known."""
+        return ()
 
     @contextmanager
     def batches(self, what: Considered, start: datetime, end: datetime, columns: Sequence[str]) -> Iterator[Batches]:

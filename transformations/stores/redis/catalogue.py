@@ -119,7 +119,7 @@ _PUBLISH = (
     _PRELUDE
     + """
 local known = entry(ARGV[1])
-if not known or redis.call('HDEL', KEYS[4], ARGV[2]) == 0 then return 0 end
+if not known or known.number ~= ARGV[3] or redis.call('HDEL', KEYS[4], ARGV[2]) == 0 then return 0 end
 redis.call('HSET', KEYS[4], known.number, 0)
 known.number = ARGV[2]
 save(ARGV[1], known)
@@ -173,12 +173,12 @@ def renew(client: SyncClient, number: bytes) -> None:
     client.hset(_LEFTOVERS, cast("str", number), str(_lease()))
 
 
-def publish(client: SyncClient, project: str, view: str, number: bytes) -> bool:
-    """Make a table that was loaded unseen the view's own, in place of the one it has; schemas keep their numbers.
+def publish(client: SyncClient, project: str, view: str, number: bytes, instead_of: bytes) -> bool:
+    """Make a table that was loaded unseen the view's own, in place of the one it had; schemas keep their numbers.
 
-    False where the table was given up, or the view deleted.
+    False where the table was given up, or the view deleted or loaded anew by another run meanwhile.
     """
-    return bool(_run(client, project, _PUBLISH, view, number))
+    return bool(_run(client, project, _PUBLISH, view, number, instead_of))
 
 
 def give_up(client: SyncClient, number: bytes) -> None:

@@ -1,15 +1,17 @@
 """What the online store was last loaded with, noted in Redis beside the rows: a flushed store says so itself.
 
-The note is also the cursor of the next materialization: what came after it is new.
+The note is also the cursor of the next materialization: what came after it is new. A run that has begun says what it
+loads before its first row: if it is killed, the next one knows what may lie in Redis beyond the cursor.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, cast
+from uuid import uuid4
 
 from transformations.engine.base.settings import Settings
 from transformations.stores.base.feast_seams import online_client
@@ -29,7 +31,8 @@ class Loaded:
     UTC: END, or the moment of the run. rows: how many it wrote. table: the number of the online table that they are in.
     schema: the schema they were written under. definition: the hash of the definition behind them. files: of a source
     of plain files each with its size and time of change (in nanoseconds). complete_until: the event timestamp up to
-    which its offline table was complete; None where the source does not tell.
+    which its offline table was complete; None where the source does not tell. source: a digest of how its source
+    is read and of the files behind a version of it.
     """
 
     version: int | None
@@ -40,6 +43,7 @@ class Loaded:
     definition: str | None = None
     files: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     complete_until: datetime | None = None
+    source: str = ""
 
     @property
     def complete_through(self) -> datetime:
@@ -52,9 +56,28 @@ def record(client: Redis | RedisCluster, project: str, view: str, loaded: Loaded
     client.hset(_key(project), view, json.dumps(asdict(loaded), default=datetime.isoformat))
 
 
+def begin(client: Redis | RedisCluster, project: str, view: str, loaded: Loaded) -> str:
+    """Note what a run is about to write, under a name of its own; call it before the first row."""
+    run = uuid4().hex
+    client.hset(_begun_key(project, view), run, json.dumps(asdict(loaded), default=datetime.isoformat))
+    return run
+
+
+def begun(client: Redis | RedisCluster, project: str, view: str) -> dict[str, Loaded]:
+    """What runs are writing, or had written some of when they ended half-way."""
+    found = cast("dict[bytes, bytes]", client.hgetall(_begun_key(project, view)))
+    return {run.decode(): _loaded(json.loads(facts)) for run, facts in found.items()}
+
+
+def conclude(client: Redis | RedisCluster, project: str, view: str, runs: Iterable[str]) -> None:
+    """Say that what these runs wrote is part of what the view was last loaded with, or hidden."""
+    client.hdel(_begun_key(project, view), *runs)
+
+
 def forget(client: Redis | RedisCluster, project: str, view: str) -> None:
     """Note that a view's rows are gone."""
     client.hdel(_key(project), view)
+    client.delete(_begun_key(project, view))
 
 
 def last_loaded(client: Redis | RedisCluster, project: str, view: str) -> Loaded | None:
@@ -90,3 +113,7 @@ def _loaded(facts: dict[str, Any]) -> Loaded:
 
 def _key(project: str) -> str:
     return f"{{features}}:loaded:{FORM}:{project}"
+
+
+def _begun_key(project: str, view: str) -> str:
+    return f"{{features}}:begun:{FORM}:{project}:{view}"
