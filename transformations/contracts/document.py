@@ -1,5 +1,6 @@
 """A YAML document whose every part knows its own place, so that every complaint can name file, key and remedy."""
 
+import math
 import re
 from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import dataclass
@@ -48,8 +49,10 @@ class Node:
         raise self.error(key, f"is {value!r}. Write {meaning}.")
 
     def number(self, key: str) -> float | None:
-        """A number, or None where the key is absent."""
+        """A finite number, or None where the key is absent: nothing is below NaN, and nothing above infinity."""
         value = self.values.get(key)
+        if isinstance(value, float) and not math.isfinite(value):
+            raise self.error(key, f"is {value}, which bounds nothing. Write a finite number, or leave it out.")
         if value is None or (isinstance(value, int | float) and not isinstance(value, bool)):
             return value
         raise self.error(key, f"is {value!r}. Write a number.")

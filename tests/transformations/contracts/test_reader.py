@@ -187,6 +187,8 @@ SOURCE = ("schema", 0, "customProperties")
             "logicalTypeOptions.pattern of 'price' would not be checked",
         ),
         ((*COLUMN, "logicalTypeOptions"), {"minimum": "0"}, "logicalTypeOptions.minimum is '0'. Write a number."),
+        ((*COLUMN, "logicalTypeOptions"), {"minimum": float("nan")}, "logicalTypeOptions.minimum is nan, which bounds"),
+        ((*COLUMN, "logicalTypeOptions"), {"maximum": float("inf")}, "logicalTypeOptions.maximum is inf, which bounds"),
         (
             (*COLUMN, "logicalTypeOptions", "minimum"),
             10,

@@ -46,6 +46,13 @@ def _utc(instant: datetime) -> datetime:
     return instant.astimezone(UTC) if instant.tzinfo else instant.replace(tzinfo=UTC)
 
 
+def _refuse_bare_number(value: object) -> object:
+    """Pydantic takes a number for seconds or milliseconds since 1970: 2017 would be some minutes past midnight."""
+    if isinstance(value, int | float) or (isinstance(value, str) and re.fullmatch(r"\s*[+-]?[\d_.]+(e\d+)?\s*", value)):
+        raise ValueError("a number alone is no moment")
+    return value
+
+
 def _parse_object(value: object) -> object:
     if not isinstance(value, str):
         return value
@@ -122,7 +129,7 @@ class Settings(BaseSettings):
     offline_spill: _AbsolutePath | None = Field(
         None, description="Folder where a training retrieval spills; unset: a temporary one", examples=["/mnt/scratch"]
     )
-    clock: Annotated[datetime, AfterValidator(_utc)] | None = Field(
+    clock: Annotated[datetime, BeforeValidator(_refuse_bare_number), AfterValidator(_utc)] | None = Field(
         None,
         description="The present moment, for replaying history (without an offset: UTC); unset: the wall clock",
         examples=["2017-06-01T12:00:00Z"],

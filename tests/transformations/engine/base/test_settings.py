@@ -113,6 +113,8 @@ def test_without_a_clock_now_is_now() -> None:
         ("FEATURES_SPARK_CONF", "{", r"^FEATURES_SPARK_CONF=\{: "),
         ("FEATURES_SPARK_CONF", "[1]", "not a JSON object"),
         ("FEATURES_CLOCK", "yesterday", "^FEATURES_CLOCK=yesterday: .*such as 2017-06-01T12:00:00Z"),
+        ("FEATURES_CLOCK", "2017", "^FEATURES_CLOCK=2017: a number alone is no moment"),
+        ("FEATURES_CLOCK", "1496318400.5", "a number alone is no moment"),
         ("FEATURES_SPARK_DRIVER_MEMORY", "a lot", "such as 4g"),
         ("FEATURES_OFFLINE_MEMORY_LIMIT", "8", "such as 8GB"),
     ],
