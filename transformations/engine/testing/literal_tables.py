@@ -138,12 +138,19 @@ def _event(resolved: Resolved, columns: dict[str, Dtype], header: list[str], cel
     given = dict(zip(header, cells, strict=True))
     event: dict[str, Any] = dict.fromkeys(columns)
     for name, cell in given.items():
-        if cell not in _NULLS:
+        if cell in _NULLS:
+            continue
+        try:
             event[name] = (
                 _end_of_day(cell, resolved.zone)
                 if _is_date_only(contract, name)
                 else _parsed(cell, columns.get(name), contract)
             )
+        except ValueError as error:
+            raise UsageError(
+                f"{contract.name}: {cell!r} is no {columns.get(name, UNIX_TIMESTAMP)} for column {name} ({error}). "
+                f"Write times as 2020-01-31 12:00Z, days as 2020-01-31, nulls as -."
+            ) from None
     moment = event.get(contract.event_time) if contract.event_time else contract.valid_from
     event[EVENT_TIME] = event.get(EVENT_TIME) or moment
     if event[EVENT_TIME] is None:
@@ -180,7 +187,7 @@ def _instant(text: str, contract: Contract) -> datetime:
     if not contract.declares_zone:
         raise UsageError(
             f"{contract.name}: {text!r} has no offset, and {contract.file_name} names no timestampZone. "
-            f"Write the time with its offset: {text}Z."
+            f"Write the time with its offset: {text if ':' in text else f'{text} 00:00'}Z."
         )
     instant = moment.replace(tzinfo=ZoneInfo(contract.timestamp_zone)).astimezone(UTC)
     if instant.astimezone(ZoneInfo(contract.timestamp_zone)).replace(tzinfo=None) != moment:

@@ -91,3 +91,22 @@ def test_a_literal_that_is_neither_true_nor_false_is_refused():
             "user_id  at  is_mobile\n1  2017-07-15 12:00  yes",
             contracts={"clicks": clicks()}.__getitem__,
         )
+
+
+@pytest.mark.parametrize(
+    ("row", "refusal"),
+    [
+        ("1  2017-07-15 1:00PM", "'2017-07-15 1:00PM' is no UnixTimestamp for column at"),
+        ("one  2017-07-15 12:00", "'one' is no Int64 for column user_id"),
+    ],
+)
+def test_a_literal_that_its_column_cannot_hold_is_refused_by_name(row, refusal):
+    with pytest.raises(UsageError, match=refusal):
+        as_of(CLICKS, "clicks_count_1d", f"user_id  at\n{row}", contracts={"clicks": clicks()}.__getitem__)
+
+
+def test_the_offset_that_a_day_lacks_is_shown_with_a_time_that_can_be_read():
+    nowhere = clicks(timestamp_zone="UTC", declares_zone=False)
+    with pytest.raises(UsageError, match=r"Write the time with its offset: 2017-07-15 00:00Z"):
+        moment("2017-07-15", nowhere)
+    assert moment("2017-07-15 00:00Z", nowhere) == datetime(2017, 7, 15, tzinfo=UTC)
