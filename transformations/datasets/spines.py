@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from transformations.contracts import read_contract
@@ -21,6 +22,7 @@ from transformations.engine.raw.zone import RawTable
 from transformations.stores.training.spine_sql import RAW, Query, read_query
 
 _SPINES = (".parquet", ".csv")
+_EXACT_INTEGERS = 2**53
 
 
 def query_of(config: DatasetConfig, pins: Mapping[tuple[str, str], int | None]) -> Query | None:
@@ -38,12 +40,46 @@ def query_of(config: DatasetConfig, pins: Mapping[tuple[str, str], int | None]) 
 
 
 def read_spine(file: Path) -> pa.Table:
-    """The rows of a spine's file."""
-    import pyarrow.csv
+    """The rows of a spine's file. Of a CSV file each column is read as what its texts say, or stays text.
 
-    if file.suffix == ".csv":
-        return pyarrow.csv.read_csv(file)
-    return pq.read_table(file, partitioning=None)
+    Integers only where every cell comes back letter for letter (`007` stays text); only the empty cell is null.
+    DataError for a file that cannot be read, and for whole numbers beside decimals that a Float64 does not hold.
+    """
+    if file.suffix != ".csv":
+        return pq.read_table(file, partitioning=None)
+    read, texts = _read_csv(file)
+    return pa.table([_column(file, name, read[name], texts[name]) for name in read.column_names], read.column_names)
+
+
+def _read_csv(file: Path) -> tuple[pa.Table, pa.Table]:
+    """The rows as pyarrow types them, and as texts."""
+    from pyarrow import csv
+
+    only_empty_is_null = {"null_values": [""], "strings_can_be_null": True}
+    try:
+        read = csv.read_csv(file, convert_options=csv.ConvertOptions(**only_empty_is_null))
+        if len(set(read.column_names)) < read.num_columns:
+            raise DataError(
+                f"{file.name}: a column's name stands there twice: {', '.join(read.column_names)}. Keep one."
+            )
+        types = dict.fromkeys(read.column_names, pa.string())
+        return read, csv.read_csv(file, convert_options=csv.ConvertOptions(column_types=types, **only_empty_is_null))
+    except pa.ArrowInvalid as error:
+        raise DataError(f"{file.name} cannot be read as CSV: {error}. Mend the file, or give Parquet.") from None
+
+
+def _column(file: Path, name: str, read: pa.ChunkedArray, texts: pa.ChunkedArray) -> pa.ChunkedArray:
+    if pa.types.is_integer(read.type):
+        return read if read.cast(pa.string()).equals(texts) else texts
+    if pa.types.is_floating(read.type):
+        whole = pc.match_substring_regex(texts, r"^[+-]?\d+(\.0*)?$")
+        beyond = pc.and_(whole, pc.greater_equal(pc.abs(read), float(_EXACT_INTEGERS)))
+        if rows := pc.indices_nonzero(pc.fill_null(beyond, False)).to_pylist():
+            raise DataError(
+                f"{file.name}: column {name!r} has {len(rows):,} whole numbers beside decimals that a Float64 may not "
+                f"hold, first {texts[rows[0]].as_py()} in row {rows[0] + 1:,}. Give Parquet with the type meant."
+            )
+    return read
 
 
 def file_of(config: DatasetConfig, folder: Path) -> Path | None:

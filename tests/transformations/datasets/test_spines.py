@@ -1,0 +1,44 @@
+"""A spine's CSV file says what its texts say: nothing is lost to a guess."""
+
+from datetime import datetime
+from pathlib import Path
+
+import pytest
+
+from transformations.datasets.spines import read_spine
+from transformations.engine.base.errors import DataError
+
+
+def rows(folder: Path, text: str) -> dict[str, list[object]]:
+    file = folder / "spine.csv"
+    file.write_text(text)
+    read: dict[str, list[object]] = read_spine(file).to_pydict()
+    return read
+
+
+def test_keys_that_would_not_come_back_letter_for_letter_stay_text(tmp_path: Path) -> None:
+    read = rows(tmp_path, "user_id,code,amount\n7,007,1.10\n8,12,2\n")
+    assert read == {"user_id": [7, 8], "code": ["007", "12"], "amount": [1.1, 2.0]}
+
+
+def test_only_the_empty_cell_is_null(tmp_path: Path) -> None:
+    assert rows(tmp_path, "country,count\nNA,1\nnull,\n") == {"country": ["NA", "null"], "count": [1, None]}
+
+
+def test_moments_are_moments(tmp_path: Path) -> None:
+    read = rows(tmp_path, "user_id,event_timestamp\n1,2024-05-01 10:00:00\n")
+    assert read["event_timestamp"] == [datetime(2024, 5, 1, 10)]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("a,b\n1,2\n1,2,3\n", "spine.csv cannot be read as CSV: .*Expected 2 columns"),
+        ("a,a\n1,2\n", "is there twice|stands there twice|cannot be read"),
+        ("a\n9007199254740993\n1.5\n", "'a' has 1 whole numbers .* first 9007199254740993 in row 1"),
+        ("", "cannot be read as CSV"),
+    ],
+)
+def test_what_cannot_be_read_whole_is_refused(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        rows(tmp_path, text)
