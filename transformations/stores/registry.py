@@ -69,7 +69,8 @@ def _create_tables(engine: Engine) -> None:
 
 def _make_private(file: Path) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
-    os.close(os.open(file, os.O_RDWR | os.O_CREAT, 0o600))
+    if not file.exists():  # to close a file gives up the locks of this process, SQLite's own among them
+        os.close(os.open(file, os.O_RDWR | os.O_CREAT, 0o600))
     if file.stat().st_uid == os.getuid() and file.stat().st_mode & 0o077:
         file.chmod(0o600)
 

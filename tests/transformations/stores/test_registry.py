@@ -99,3 +99,14 @@ def test_processes_that_meet_a_new_registry_at_once_all_succeed(data: Path) -> N
     said = [process.communicate(timeout=120) for process in processes]
 
     assert [out.strip() for out, _ in said] == ["0"] * 2, said
+
+
+def test_a_registry_that_is_opened_twice_in_a_process_keeps_its_locks(data: Path) -> None:
+    """Without them another process would take itself for the last one, and remove what this one still reads."""
+    with create_engine(PLUGIN).connect() as connection:
+        connection.execute(text("SELECT count(*) FROM feature_views"))
+        create_engine(PLUGIN)
+        other = "import sqlite3, sys; c = sqlite3.connect(sys.argv[1]); c.execute('CREATE TABLE t (x)'); c.close()"
+        subprocess.run([sys.executable, "-c", other, str(data / "registry.db")], check=True)
+        assert (data / "registry.db-wal").exists()
+        assert connection.execute(text("SELECT count(*) FROM feature_views")).scalar_one() == 0
