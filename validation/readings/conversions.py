@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from transformations.contracts.model import ColumnFormat
 from validation.files.drop_files import LEGACY_TIMESTAMP, TEXT_CELL
@@ -30,7 +30,8 @@ class Conversion:
     lossy: the value would lose something, as `loss` says in words, and `remedy` what to do. local: a time without an
     offset. nonexistent: a local time that never happened. infinite: outside what a calendar or a finite number is.
     single: the values are float32, and so are the numbers they are compared with. periods: under which local times are
-    read.
+    read. readings: SQL that reads a text, and that the others hold again and again: who asks for several of them does
+    well to have it evaluated once.
     """
 
     value: str
@@ -43,6 +44,7 @@ class Conversion:
     single: bool = False
     remedy: str = FIX
     periods: tuple[OffsetPeriod, ...] = ()
+    readings: tuple[str, ...] = ()
 
 
 def conversion(
@@ -142,12 +144,14 @@ def _from_text(column: str, dtype: str, periods: tuple[OffsetPeriod, ...], writt
         case "Float64":
             number = floating_text(text, written)
             lossy = f"{present} AND ({number.is_no_number} OR {number.is_inexact})"
-            return _floating(number.value, null, lossy, "that cannot be a number that a Float64 holds")
+            how = _floating(number.value, null, lossy, "that cannot be a number that a Float64 holds")
+            return replace(how, readings=(number.value,))
         case "Int64":
             number = integer_text(text, written)
             lossy = f"{present} AND ({number.is_no_number} OR {number.is_inexact})"
             rounded = ", or that was rounded (from 2^53 on)" if written.stored_as == "number" else ""
-            return Conversion(number.value, null, lossy, f"that cannot be an integer of 64 bits{rounded}")
+            loss = f"that cannot be an integer of 64 bits{rounded}"
+            return Conversion(number.value, null, lossy, loss, readings=(number.value,))
         case "Bool":
             value = f"CASE lower({text}) WHEN 'true' THEN TRUE WHEN 'false' THEN FALSE END"
             return Conversion(value, null, f"{present} AND {value} IS NULL", "that cannot be true or false")
@@ -168,6 +172,7 @@ def _timestamp_text(column: str, text: str, periods: tuple[OffsetPeriod, ...], w
         infinite=f"{_no_moment(value)} OR {_no_moment(found.local, 'TIMESTAMP')}",
         remedy=_DECLARE_FORM,
         periods=periods,
+        readings=(found.instant, found.local),
     )
 
 
@@ -176,7 +181,13 @@ def _date_text(text: str, written: ColumnFormat) -> Conversion:
     lossy = f"{text} IS NOT NULL AND ({found.local} IS NULL OR {found.is_ambiguous})"
     loss = _no_form("date", written, "as in 2020-01-31")
     return Conversion(
-        found.local, f"{text} IS NULL", lossy, loss, infinite=_no_moment(found.local, "DATE"), remedy=_DECLARE_FORM
+        found.local,
+        f"{text} IS NULL",
+        lossy,
+        loss,
+        infinite=_no_moment(found.local, "DATE"),
+        remedy=_DECLARE_FORM,
+        readings=(found.local,),
     )
 
 

@@ -28,8 +28,11 @@ def integer_text(text: str, written: ColumnFormat) -> NumberText:
     whole, plain = f"[+-]?{_whole(written)}", _plain(text, written)
     if is_floating:
         whole, plain = f"{whole}(?:{point}0*)?", rf"regexp_replace({plain}, '\.0*$', '')"
-    value = _when(text, whole, f"TRY_CAST({plain} AS BIGINT)")
-    return NumberText(value, f"{value} IS NULL", f"abs({value}) >= {2**53}" if is_floating else "FALSE")
+    is_usual = f"CAST(TRY_CAST({text} AS BIGINT) AS VARCHAR) = {text}"  # at less than the pattern costs
+    is_whole = f"({is_usual} OR regexp_full_match({text}, {literal(whole)}))"
+    value = f"CASE WHEN {is_whole} THEN TRY_CAST({plain} AS BIGINT) END"
+    rounded = f"{value} NOT BETWEEN {1 - 2**53} AND {2**53 - 1}" if is_floating else "FALSE"
+    return NumberText(value, f"{value} IS NULL", rounded)
 
 
 def floating_text(text: str, written: ColumnFormat) -> NumberText:
@@ -44,7 +47,8 @@ def floating_text(text: str, written: ColumnFormat) -> NumberText:
     value = _when(text, pattern, f"TRY_CAST({plain} AS DOUBLE)")
     digits = rf"regexp_extract({plain}, '^([+-]?\d+)(?:\.0*)?$', 1)"  # no text where there is more to the number
     another = f"coalesce(TRY_CAST({value} AS HUGEINT) <> TRY_CAST({digits} AS HUGEINT), TRUE)"
-    return NumberText(value, f"{value} IS NULL", f"(length({digits}) > 15 AND {another})")
+    inexact = f"CASE WHEN length({text}) > 15 THEN length({digits}) > 15 AND {another} ELSE FALSE END"
+    return NumberText(value, f"{value} IS NULL", inexact)
 
 
 def _whole(written: ColumnFormat) -> str:

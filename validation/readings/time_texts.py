@@ -34,7 +34,7 @@ def time_text(text: str, forms: Sequence[str]) -> TimeText:
     if forms:
         return _of_forms(text, [time_form(form) for form in forms])
     local = _when(text, f"{_DATE}(?:[ T]{_CLOCK})?", f"TRY_CAST({text} AS TIMESTAMP)")
-    compact = f"upper(regexp_replace({text}, ' ([+-].*)$', '\\1'))"
+    compact = f"upper(replace(replace({text}, ' +', '+'), ' -', '-'))"
     instant = _when(text, f"{_DATE}[ T]{_CLOCK}{_OFFSET}", f"TRY_CAST({compact} AS TIMESTAMPTZ)")
     return TimeText(instant, local)
 

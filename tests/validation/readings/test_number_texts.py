@@ -158,6 +158,8 @@ def test_no_thousands_are_made_of_a_number_that_begins_with_zero(read, text, num
         ("5e2", None),
         ("9007199254740991.0", 2**53 - 1),
         ("9007199254740992.0", "inexact"),
+        ("-9007199254740991.0", 1 - 2**53),
+        ("-9223372036854775808", "inexact"),
     ],
 )
 def test_whole_numbers_written_as_floating_ones_are_integers_where_the_contract_says_so(read, text, number):
