@@ -1,11 +1,11 @@
 """The `features` command: a table of subcommands, loaded when called; the one place where errors become exit codes."""
 
 import importlib
-import importlib.util
 import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import NoReturn
 
 import click
@@ -148,7 +148,7 @@ def module_of(name: str) -> str:
 
 
 def _has_demo() -> bool:
-    return importlib.util.find_spec(_DEMO_ROOM) is not None
+    return (Path(__file__).parent / "demo" / "command.py").is_file()
 
 
 def _report(error: Exception) -> tuple[str, int]:

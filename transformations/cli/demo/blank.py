@@ -23,6 +23,7 @@ DOMAIN_FILES = (
     "tests/transformations/test_households.py",
     "tests/transformations/test_products.py",
     "tests/validation/contracts/test_complete_journey.py",
+    "transformations/cli/demo/__init__.py",
     "transformations/cli/demo/blank.py",
     "transformations/cli/demo/command.py",
     "transformations/cli/demo/lookup.py",

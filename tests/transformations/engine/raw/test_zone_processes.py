@@ -23,7 +23,7 @@ KILLED = """
     import pyarrow.parquet
     sys.path.insert(0, {tests!r})
     from raw_tables import RawTable, contract, events, origin
-    from transformations.engine import storage
+    from transformations.engine.base import storage
 
     def die(*_arguments, **_options):
         os.kill(os.getpid(), signal.SIGKILL)
