@@ -32,6 +32,7 @@ from transformations.datasets.statistics import statistics_of
 from transformations.engine.base import storage
 from transformations.engine.base.errors import DataError, UsageError
 from transformations.engine.base.settings import Settings
+from transformations.engine.base.words import plural
 from transformations.engine.identity.code_revision import code_revision
 from transformations.stores.base.collisions import FULL_NAMES, collisions_of
 from transformations.stores.training.jobs import SAVED, PointInTimeJob
@@ -257,7 +258,7 @@ def _refuse_difference(manifest: Manifest, splits: Sequence[SplitContent]) -> No
 
 def _difference(split: SplitContent, rows: int, columns: Mapping[str, str]) -> str:
     if rows != split.rows:
-        return f"has {rows:,} rows instead of {split.rows:,}"
+        return f"has {plural(rows, 'row')} instead of {split.rows:,}"
     names = [name for name in {**split.columns, **columns} if split.columns.get(name) != columns.get(name)]
     return f"differs in {', '.join(names) or 'the order of its columns'}"
 

@@ -15,6 +15,7 @@ from transformations.datasets.config import SCORING, SPLITS, DatasetConfig, Labe
 from transformations.datasets.content_hash import row_hashes
 from transformations.engine.base.business_days import instant_to_micros
 from transformations.engine.base.errors import DataError, UsageError
+from transformations.engine.base.words import plural
 from transformations.stores.training.spine import Spine
 
 Int64s = npt.NDArray[np.int64]
@@ -101,6 +102,6 @@ def _refuse_empty(rows: Mapping[str, Int64s], dropped: Mapping[str, int], total:
         if not len(places):
             reasons = ", ".join(f"{count:,} {reason}" for reason, count in dropped.items() if count) or "none dropped"
             raise DataError(
-                f"split {name!r} has no row: the spine has {total:,} rows ({reasons}). Move the split's date, shorten "
-                f"the label's horizon, or ingest later data."
+                f"split {name!r} has no row: the spine has {plural(total, 'row')} ({reasons}). Move the split's "
+                f"date, shorten the label's horizon, or ingest later data."
             )

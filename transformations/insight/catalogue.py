@@ -11,6 +11,7 @@ from feast.feature_view_projection import FeatureViewProjection
 from feast.repo_contents import RepoContents
 
 from transformations.contracts import Column, Contract
+from transformations.engine.base.words import plural
 
 if TYPE_CHECKING:
     from transformations.engine.vocabulary.aggregations import Aggregation
@@ -81,7 +82,7 @@ class Catalog:
             _facts(
                 ("Meaning", service.description),
                 ("Owner", service.owner),
-                ("Features", f"{len(references)}, of {len(service.feature_view_projections)} views"),
+                ("Features", f"{len(references)}, of {plural(len(service.feature_view_projections), 'view')}"),
                 ("Tags", _tags(service.tags)),
             ),
             self._rests_on([projection.name for projection in service.feature_view_projections]),

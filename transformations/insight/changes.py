@@ -13,6 +13,7 @@ from feast.diff.registry_diff import FeastObjectDiff, RegistryDiff
 from feast.infra.registry.registry import FeastObjectType
 from google.protobuf.message import Message
 
+from transformations.engine.base.words import plural
 from transformations.stores.base.views import DEFINITION_HASH, FEATURE_HASHES
 
 # Feast's own dummy entity, and what carries no meaning of its own: a view's source changes only with the view.
@@ -268,7 +269,7 @@ def _service(name: str, before: FeatureService | None, after: FeatureService | N
     if before is None or after is None:
         known = before or after
         assert known is not None
-        details = (f"{len(_asked_for(known))} features, owner {known.owner or 'nobody'}",)
+        details = (f"{plural(len(_asked_for(known)), 'feature')}, owner {known.owner or 'nobody'}",)
         action = Action.ADDED if before is None else Action.REMOVED
         return Change(action, "service", name, details, is_destructive=after is None)
     old, new = _asked_for(before), _asked_for(after)
@@ -307,7 +308,7 @@ def _described(view: View, name: str, dtype: str) -> tuple[str, ...]:
 def _list(view: View) -> str:
     names: Sequence[str] = [feature.name for feature in view.features]
     shown = ", ".join(names[:6]) + (", …" if len(names) > 6 else "")
-    return f"{len(names)} features ({shown}), owner {view.owner or 'nobody'}"
+    return f"{plural(len(names), 'feature')} ({shown}), owner {view.owner or 'nobody'}"
 
 
 def _properties(diff: FeastObjectDiff) -> Iterator[str]:

@@ -193,7 +193,7 @@ def _refuse_retraction(contract: Contract, delivery: Delivery, before: RawSnapsh
             "Completeness that these rows alone brought about goes with them."
         )
     if before is None:
-        raise DataError(f"{contract.name}: nothing has been ingested yet, so there is nothing to retract.")
+        raise DataError.not_ingested(contract.name)
 
 
 def _refuse_empty(contract: Contract, delivery: Delivery, file: DropFile) -> None:

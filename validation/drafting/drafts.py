@@ -11,6 +11,7 @@ from transformations.contracts.document import FILL_IN
 from transformations.contracts.model import CsvDialect
 from transformations.engine.base import duck
 from transformations.engine.base.errors import UsageError
+from transformations.engine.base.words import plural
 from validation.drafting.columns import TABLE, Seen, SeenFile, look
 from validation.drafting.keys import KeyColumn, KeyGuess, guess_keys
 from validation.files.csv_dialects import find_dialect
@@ -92,7 +93,8 @@ class _Draft:
     def lines(self) -> Iterator[str]:
         """The whole text."""
         check = f"features contract check {self.source} {self.file_name}"
-        yield f"# First version, drafted from {self.seen.rows:,} rows of {self.file_name}. Read each line, fill in what"
+        drafted = f"drafted from {plural(self.seen.rows, 'row')} of {self.file_name}"
+        yield f"# First version, {drafted}. Read each line, fill in what"
         yield f"# says {FILL_IN}; until then no command accepts it. Then: {check}"
         yield "# A number's unit goes beside it, as customProperties: [{ property: unit, value: minutes }]"
         yield from ("apiVersion: v3.1.0", "kind: DataContract", f"id: {self.source}", f"name: {self.source}")
@@ -152,7 +154,8 @@ class _Draft:
         tried = len(self.seen.columns) - len(nulls)
         left_out = f" (not those with nulls: {_few(nulls)})" if nulls else ""
         if self.guess.repeated:
-            yield f"no set of columns is unique: {self.guess.repeated:,} rows repeat another one in all {tried} columns"
+            repeated = plural(self.guess.repeated, "row repeats", "rows repeat")
+            yield f"no set of columns is unique: {repeated} another one in all {tried} columns"
             yield f"without nulls{left_out}. Without a key, corrections and retractions are impossible"
             return
         if not self.key:
@@ -164,7 +167,7 @@ class _Draft:
         )
         first = f", the event time ({self.event_time.name}) first" if self.event_time else ""
         yield f"a guess: ({', '.join(self.key)}) is unique in this file; {narrowest}. Tried: all sets of the"
-        yield f"{tried} columns without nulls{first}{left_out}."
+        yield f"{plural(tried, 'column')} without nulls{first}{left_out}."
         if others := self.guess.keys[1:]:
             yield f"Also unique: {', '.join('(' + ', '.join(key) + ')' for key in others)}."
         yield "A later row of the same key supersedes the earlier: say true only of what identifies a row for ever."
@@ -180,7 +183,7 @@ class _Draft:
             yield f"        physicalType: {column.reading.cast}{stored}"
         yield f"        description: {FILL_IN}  # {_seen(column)}"
         if column.nulls:
-            yield f"        required: false  # null in {column.nulls:,} of {self.seen.rows:,} rows"
+            yield f"        required: false  # null in {column.nulls:,} of {plural(self.seen.rows, 'row')}"
         else:
             yield "        required: true"
         if column.name in self.key:

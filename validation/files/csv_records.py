@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Literal
 
 from transformations.contracts.model import CsvDialect
+from transformations.engine.base.words import plural
 from validation.files.delivered_bytes import open_bytes
 
 
@@ -86,4 +87,4 @@ class _Lines(Iterator[str]):
 
 
 def _cells(count: int) -> str:
-    return f"{count:,} cell{'' if count == 1 else 's'}"
+    return plural(count, "cell")

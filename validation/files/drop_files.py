@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from transformations.contracts import Contract, CsvDialect, FileForm
 from transformations.engine.base.duck import file_literal, identifier
 from transformations.engine.base.errors import DataError, UsageError
+from transformations.engine.base.words import plural
 from validation.files.csv_dialects import usual_dialect
 from validation.files.csv_files import CsvFile, cells, open_csv
 
@@ -149,7 +150,7 @@ def refuse_other_than_file(path: Path) -> None:
 
 
 def _empty_lines(path: Path, count: int) -> str:
-    return f"{count:,} empty line{'' if count == 1 else 's'} of {path.name} {'is' if count == 1 else 'are'} no row"
+    return f"{plural(count, 'empty line')} of {path.name} {'is' if count == 1 else 'are'} no row"
 
 
 def _drop(
@@ -219,8 +220,9 @@ def _headless(path: Path, file: CsvFile, contract: Contract | None, expected: Se
         return tuple(f"column_{number}" for number in range(1, file.width + 1))
     if file.width != len(expected):
         raise DataError(
-            f"{path.name}: its first row has {file.width} cells, the contract {len(expected)} columns, and no header "
-            f"says which is which (csv: header: false). Deliver all columns in the contract's order."
+            f"{path.name}: its first row has {plural(file.width, 'cell')}, the contract "
+            f"{plural(len(expected), 'column')}, and no header says which is which (csv: header: false). Deliver all "
+            f"columns in the contract's order."
         )
     return tuple(contract.column(name).in_file for name in expected)
 

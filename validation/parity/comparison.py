@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 
 from transformations.engine.base.errors import DataError, UsageError
 from transformations.engine.base.settings import get_settings
+from transformations.engine.base.words import plural
 
 if TYPE_CHECKING:
     from feast import FeatureStore
@@ -126,8 +127,8 @@ def values_agree(online: Sequence[object], training: pa.ChunkedArray) -> npt.NDA
 def _compare_feature(spine: pa.Table, name: str, online: list[object], training: pa.ChunkedArray) -> FeatureParity:
     if len(online) != spine.num_rows or len(training) != spine.num_rows:
         raise DataError(
-            f"feature {name}: {spine.num_rows} rows were asked for, {len(online)} came online and {len(training)} in "
-            f"training."
+            f"feature {name}: for {plural(spine.num_rows, 'row')} asked for, {len(online)} came online and "
+            f"{len(training)} in training."
         )
     right = _canonical(training)
     try:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from transformations.contracts import Contract
 from transformations.engine.base.duck import identifier
+from transformations.engine.base.words import plural
 from validation.files.drop_files import DropFile
 from validation.readings.conversions import local_time
 from validation.readings.local_times import OffsetPeriod, offset_periods_of_years, repeated_times
@@ -45,7 +46,7 @@ def repeated_hours(
     )
     counts = connection.execute(f"SELECT {counters} FROM {drop.rows([name])}").fetchall()[0]
     return [
-        f"{name}: {count:,} {'row falls' if count == 1 else 'rows fall'} between {_shown(begins, ends)}, which clocks "
+        f"{name}: {plural(count, 'row falls', 'rows fall')} between {_shown(begins, ends)}, which clocks "
         f"in {contract.timestamp_zone} showed twice; taken as the earlier time"
         for count, (begins, ends) in zip(counts, repeated, strict=True)
         if count

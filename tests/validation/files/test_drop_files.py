@@ -267,5 +267,5 @@ def test_a_file_without_a_header_has_the_contracts_columns_in_order(tmp_path):
     (tmp_path / "keys.csv").write_text("home\n")
     assert read(tmp_path / "clicks.csv", rules) == (["id", "page"], [("1", "home")])
     assert read(tmp_path / "keys.csv", rules, keys_only=True) == (["page"], [("home",)])
-    with pytest.raises(DataError, match="its first row has 1 cells, the contract 2 columns"):
+    with pytest.raises(DataError, match="its first row has 1 cell, the contract 2 columns"):
         read(tmp_path / "keys.csv", rules)

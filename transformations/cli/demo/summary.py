@@ -10,6 +10,7 @@ from transformations.cli.demo.training import dataset_path
 from transformations.cli.output import human_bytes, human_count, human_duration
 from transformations.contracts import read_contract
 from transformations.engine.base.settings import Settings
+from transformations.engine.base.words import plural
 from transformations.engine.raw.zone import RawTable
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ def rows_of_steps(done: Sequence[Finished], state: DemoState, settings: Settings
     online = [view.online for view in state.views.values() if view.online]
     outcome: dict[str, tuple[str, int | None]] = {
         "build": ("offline tables", sum(each.rows for each in offline)),
-        "apply": (f"{len(state.views)} views", None),
+        "apply": (plural(len(state.views), "view"), None),
         "materialize": ("rows online", sum(each.rows for each in online)),
         "training-frame": ("training rows", _dataset_rows(settings)),
         "lookup": ("equal to training", None),

@@ -14,6 +14,7 @@ import pyarrow as pa
 
 from transformations.engine.base.errors import DataError
 from transformations.engine.base.file_rows import FolderColumn
+from transformations.engine.base.words import plural
 
 if TYPE_CHECKING:
     from deltalake import DeltaTable
@@ -117,8 +118,8 @@ def _check_deletion_vectors(table: DeltaTable, name: str) -> None:
         raise unreadable(name, error) from error
     if files:
         raise DataError(
-            f"{name}: {len(files)} files of the Delta table have rows that deletion vectors mark as deleted, which "
-            f"this store would read, such as {files[0]}. Rewrite them there without: REORG TABLE … APPLY (PURGE)."
+            f"{name}: the Delta table has {plural(len(files), 'file')} with deletion vectors, whose deleted "
+            f"rows this store would read, such as {files[0]}. Rewrite them there without: REORG TABLE … APPLY (PURGE)."
         )
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from difflib import get_close_matches
+from typing import Self
 
 import click
 
@@ -40,6 +41,12 @@ class DataError(FeaturesError):
     """The data breaks its contract, or a table is not in the state that the request needs."""
 
     exit_code = 3
+
+    @classmethod
+    def not_ingested(cls, source: str, needed_by: str = "") -> Self:
+        """The raw table of a source that has no drop yet. needed_by: what asks for it, as in `view user_clicks`."""
+        place = f"{needed_by} needs {source}, of which" if needed_by else f"{source}:"
+        return cls(f"{place} nothing has been ingested yet. Run `features ingest {source} FILE` first.")
 
 
 class ConflictError(DataError):

@@ -27,10 +27,7 @@ def source_snapshots(resolved: Resolved, settings: Settings) -> dict[str, RawSna
     for contract in (resolved.contract, *resolved.lookups.values()):
         raw = RawTable(contract, settings.raw_dir)
         if not raw.exists():
-            raise DataError(
-                f"view {resolved.name}: its source {contract.name} has not been ingested. "
-                f"Run `features ingest {contract.name} FILE` first."
-            )
+            raise DataError.not_ingested(contract.name, needed_by=f"view {resolved.name}")
         found[contract.name] = raw.snapshot()
     return found
 

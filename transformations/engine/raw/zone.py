@@ -55,9 +55,7 @@ class RawTable:
         """The newest version, or the given one; DataError where there is none."""
         name = self.contract.name
         if not self.exists():
-            raise DataError(
-                f"{name}: nothing has been ingested into {self.folder}. Run `features ingest {name} FILE` first."
-            )
+            raise DataError.not_ingested(name)
         newest = storage.open_table(self.folder).version()
         if version is not None and not 0 <= version <= newest:
             raise DataError(f"{name}: the raw table has no version {version}; it has versions 0 to {newest}.")

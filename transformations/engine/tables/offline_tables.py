@@ -20,6 +20,7 @@ import pyarrow as pa
 from transformations.engine.base import storage
 from transformations.engine.base.business_days import micros_to_instant
 from transformations.engine.base.errors import DataError
+from transformations.engine.base.words import plural
 from transformations.engine.vocabulary.resolution import Resolved
 
 if TYPE_CHECKING:
@@ -116,9 +117,9 @@ class OfflineTable:
         found = self._describe(storage.open_table(self.path, version))
         if missing := sum(not Path(file).exists() for file in found.files):
             raise DataError(
-                f"offline table {self.name}: of version {version}, {missing} of {len(found.files)} files are gone, as "
-                f"`features vacuum --keep-versions` leaves a version that is not pinned. `features status {self.name}` "
-                f"lists the versions that are whole."
+                f"offline table {self.name}: of version {version}, {missing} of {plural(len(found.files), 'file')} "
+                f"{'is' if missing == 1 else 'are'} gone, as `features vacuum --keep-versions` leaves a version that "
+                f"is not pinned. `features status {self.name}` lists the versions that are whole."
             )
         return found
 

@@ -21,6 +21,7 @@ from transformations.contracts import Contract, read_contract
 from transformations.engine.base.business_days import start_of_day
 from transformations.engine.base.errors import UsageError, nearest
 from transformations.engine.base.settings import get_settings
+from transformations.engine.base.words import plural
 from transformations.engine.testing.reference import EVENT_TIME, reference_row
 from transformations.engine.vocabulary.definitions import Definition, declared_feature
 from transformations.engine.vocabulary.dtypes import BOOL, DATE, FLOAT64, INT64, UNIX_TIMESTAMP, Dtype
@@ -132,7 +133,8 @@ def _syntax(path: Path) -> ast.Module:
 def _event(resolved: Resolved, columns: dict[str, Dtype], header: list[str], cells: list[str]) -> dict[str, Any]:
     if len(cells) != len(header):
         raise UsageError(
-            f"{resolved.name}: an event has {len(cells)} cells for {len(header)} columns: {'  '.join(cells)}"
+            f"{resolved.name}: an event has {plural(len(cells), 'cell')} for {plural(len(header), 'column')}: "
+            f"{'  '.join(cells)}"
         )
     contract = resolved.contract
     given = dict(zip(header, cells, strict=True))

@@ -18,6 +18,7 @@ import pyarrow.compute as pc
 
 from transformations.engine.base.errors import DataError, DefinitionError
 from transformations.engine.base.first_failure import first_failure
+from transformations.engine.base.words import plural
 from transformations.engine.identity.code_hash import hash_of_function
 from transformations.engine.vocabulary.dtypes import BOOL, FLOAT64, INT64, STRING, UNIX_TIMESTAMP, Dtype
 from transformations.engine.vocabulary.expectations import ANYTHING, Expectation
@@ -95,9 +96,10 @@ class RowFunction:
         if isinstance(result, pa.ChunkedArray):
             result = result.combine_chunks()
         if not isinstance(result, pa.Array) or len(result) != rows:
-            shape = f"{len(result)} values" if isinstance(result, pa.Array) else type(result).__name__
+            shape = plural(len(result), "value") if isinstance(result, pa.Array) else type(result).__name__
             raise DataError(
-                f"on-demand function {self.name} returned {shape} for {rows} rows. Return one Arrow value a row."
+                f"on-demand function {self.name} returned {shape} for {plural(rows, 'row')}. "
+                f"Return one Arrow value a row."
             )
         if pa.types.is_null(result.type):
             return pa.nulls(rows, self.returns.arrow)
@@ -126,7 +128,8 @@ class RowFunction:
             error,
         )
         if row is None:
-            return f"on-demand function {self.name} failed on {len(arguments[0])} rows: {type(error).__name__}: {error}"
+            rows = plural(len(arguments[0]), "row")
+            return f"on-demand function {self.name} failed on {rows}: {type(error).__name__}: {error}"
         values = {name: argument[row].as_py() for name, argument in zip(self.inputs, arguments, strict=True)}
         return f"on-demand function {self.name} failed at row {row} with {values}: {type(of_row).__name__}: {of_row}"
 

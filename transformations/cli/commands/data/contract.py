@@ -10,6 +10,7 @@ import click
 from transformations.cli.commands.data.ingest import source_names
 from transformations.cli.output import human_count, json_option, print_json, print_table, progress, say
 from transformations.engine.base.settings import get_settings
+from transformations.engine.base.words import plural
 
 if TYPE_CHECKING:
     from validation.delivery.checks import Report
@@ -48,7 +49,7 @@ def draft(file: Path, name: str | None, write: bool) -> None:
         return
     path = write_draft(text, source_name(text), get_settings().contracts)
     say(
-        f"{path} is written. Fill in its {text.count('FILL IN  #')} marks, then: "
+        f"{path} is written. Fill in its {plural(text.count('FILL IN  #'), 'mark')}, then: "
         f"features contract check {source_name(text)} {file}"
     )
 
@@ -69,7 +70,7 @@ def check(context: click.Context, source: str, file: Path, as_json: bool) -> Non
         context.exit(ContractViolationError.exit_code if report.violations else 0)
     if report.violations:
         raise ContractViolationError(report)
-    say(f"{file.name} keeps the contract of {source}: {human_count(report.rows)} rows")
+    say(f"{file.name} keeps the contract of {source}: {plural(report.rows, 'row')}")
     for note in report.notes:
         say(f"  {note}")
 
@@ -148,7 +149,7 @@ def _facts(contract: Contract) -> list[str]:
     facts.append(f"business day: {contract.business_day_zone}")
     facts.append(f"delivery: {contract.delivery}, a drop {'adds rows' if contract.delivery == 'append' else 'is all'}")
     facts += [
-        f"reference: {', '.join(each.columns)} in {each.source}, {each.missing_allowed:,} values may be missing"
+        f"reference: {', '.join(each.columns)} in {each.source}, {plural(each.missing_allowed, 'value')} may be missing"
         for each in contract.references
     ]
     return [*facts, f"file: {contract.path}"]

@@ -14,6 +14,7 @@ from transformations.cli.output import human_count, json_option, print_json, pri
 from transformations.insight.repository import open_store
 from transformations.engine.base.errors import UsageError, nearest
 from transformations.engine.base.settings import Settings, get_settings
+from transformations.engine.base.words import plural
 
 if TYPE_CHECKING:
     from transformations.datasets.config import DatasetConfig
@@ -113,7 +114,7 @@ def verify(manifest: str) -> None:
 
     verify_dataset(found, folder)
     rows = sum(split.rows for split in found.splits)
-    say(f"{found.name}: {human_count(rows)} rows in {len(found.splits)} splits are what the manifest says")
+    say(f"{found.name}: {plural(rows, 'row')} in {plural(len(found.splits), 'split')} are what the manifest says")
 
 
 @dataset.command()
@@ -128,7 +129,7 @@ def delete(name: str) -> None:
     from transformations.datasets.deletion import delete as delete_dataset
 
     released = delete_dataset(name, store, settings)
-    say(f"{name}: deleted; {released} versions of tables are no longer pinned for it")
+    say(f"{name}: deleted; {plural(released, 'version')} of tables {'is' if released == 1 else 'are'} no longer pinned for it")
 
 
 @dataset.command(name="list")
@@ -161,7 +162,7 @@ def show(manifest: str, as_json: bool) -> None:
         zone = {"file": "files", "raw": "raw", "offline": "offline"}[table.zone]
         version = "by content" if table.version is None else f"version {table.version}"
         definition = f", definition {table.definition_hash}" if table.definition_hash else ""
-        say(f"  {zone} {table.name}: {version}, {len(table.files)} files{definition}")
+        say(f"  {zone} {table.name}: {version}, {plural(len(table.files), 'file')}{definition}")
     say(f"  code {found.code_revision}; {', '.join(f'{name} {version}' for name, version in found.libraries.items())}")
 
 
@@ -174,8 +175,8 @@ def _print(manifest: Manifest, folder: Path) -> None:
     print_table(["Split", "Rows", "From", "To", "Content"], rows)
     _print_counts(manifest.counts, manifest.config, manifest.data_end)
     corrected = sum(each.corrected_since for each in manifest.leakage)
-    since = f"; {corrected:,} values were corrected or came late since" if corrected else ""
-    say(f"leakage check: {len(manifest.leakage)} views, no row from the future{since}")
+    since = f"; {plural(corrected, 'value')} {'was' if corrected == 1 else 'were'} corrected or came late since" if corrected else ""
+    say(f"leakage check: {plural(len(manifest.leakage), 'view')}, no row from the future{since}")
     say(_BLIND_SPOT)
 
 
@@ -206,7 +207,7 @@ def _label_rate(label: Mapping[str, Any]) -> str:
 
 def _print_counts(counts: Mapping[str, int], config: DatasetConfig, data_end: datetime | None) -> None:
     left_out = [f"{count:,} {reason}" for reason, count in counts.items() if reason != "spine" and count]
-    say(f"of {counts['spine']:,} rows of the spine, left out: {', '.join(left_out) or 'none'}")
+    say(f"of {plural(counts['spine'], 'row')} of the spine, left out: {', '.join(left_out) or 'none'}")
     if config.label is None:
         say("no label: for scoring")
     else:

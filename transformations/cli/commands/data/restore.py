@@ -11,6 +11,7 @@ import click
 from transformations.cli.output import human_duration, json_option, print_json, progress, remark, say
 from transformations.insight.repository import read_repository, view_names
 from transformations.engine.base.settings import get_settings
+from transformations.engine.base.words import plural
 
 if TYPE_CHECKING:
     from transformations.engine.tables.offline_tables import Run, TableVersion
@@ -55,7 +56,7 @@ def restore(view: str, version: int, yes: bool, as_json: bool) -> None:
 
 def _described(version: TableVersion) -> str:
     run = version.run
-    return f"version {version.version} ({run.kind}), complete through {run.complete_through}, {version.rows:,} rows"
+    return f"version {version.version} ({run.kind}), complete through {run.complete_through}, {plural(version.rows, 'row')}"
 
 
 def _print(run: Run | None, view: str, version: int) -> None:
@@ -64,7 +65,7 @@ def _print(run: Run | None, view: str, version: int) -> None:
         return
     newest = run.complete_through + timedelta(days=1)
     took = human_duration(run.seconds)
-    say(f"{view} version {run.version} reads as version {version} did: {run.rows:,} rows written in {took}")
+    say(f"{view} version {run.version} reads as version {version} did: {plural(run.rows, 'row')} written in {took}")
     say(f"as-of {run.first_as_of} to {newest}; later rows stand at what was known then")
     say("next:")
     say(f"  features build {view}     takes in again what has come since")

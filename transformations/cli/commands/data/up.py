@@ -12,6 +12,7 @@ import click
 from transformations.cli.output import console, remark, say
 from transformations.engine.base.errors import DataError
 from transformations.engine.base.settings import Settings, get_settings
+from transformations.engine.base.words import plural
 
 if TYPE_CHECKING:
     from transformations.cli.steps import Step
@@ -146,6 +147,6 @@ def _require_sources(settings: Settings) -> None:
     if waiting:
         wants = "\n".join(f"  {view.view}: {view.state.value}. Run `{view.command}`" for view in waiting)
         raise DataError(
-            f"{len(waiting)} of {len(views)} views wait for a source. A contract says where files come in by "
+            f"{len(waiting)} of {plural(len(views), 'view')} {'waits' if len(waiting) == 1 else 'wait'} for a source. A contract says where files come in by "
             f"`servers: [{{ server: drop, type: local, path: … }}]`; of these, none is there that would do:\n{wants}"
         )

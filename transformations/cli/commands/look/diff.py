@@ -10,6 +10,7 @@ import click
 
 from transformations.cli.output import human_duration, json_option, print_json, remark, say
 from transformations.engine.base.settings import Settings, get_settings
+from transformations.engine.base.words import plural
 from transformations.insight.standing import read_changes
 
 if TYPE_CHECKING:
@@ -126,4 +127,4 @@ def _cost(rebuild: Rebuild) -> str:
     if rebuild.rows is None or rebuild.seconds is None:
         return f"to build: {rebuild.view}, for the first time"
     took = human_duration(rebuild.seconds)
-    return f"to rebuild: {rebuild.view}, {rebuild.rows:,} rows (the last full build took {took})"
+    return f"to rebuild: {rebuild.view}, {plural(rebuild.rows, 'row')} (the last full build took {took})"

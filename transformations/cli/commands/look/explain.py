@@ -12,6 +12,7 @@ import click
 from transformations.cli.output import json_option, print_json, print_table, remark, say
 from transformations.engine.base.errors import UsageError, nearest
 from transformations.engine.base.settings import Settings, get_settings
+from transformations.engine.base.words import plural
 from transformations.insight.asked import AT_HELP, asked_moment, parse_key, request_option
 from transformations.insight.moments import shown_moment
 
@@ -113,7 +114,7 @@ def _print(found: Explained) -> None:
     )
     if found.events:
         if found.more_events:
-            say(f"{found.more_events:,} older events, then:")
+            say(f"{plural(found.more_events, 'older event')}, then:")
         names = list(found.events[0])
         print_table(names, [[_shown(event[name], zone) for name in names] for event in found.events])
     else:

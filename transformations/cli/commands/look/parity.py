@@ -13,6 +13,7 @@ from click.shell_completion import CompletionItem
 from transformations.cli.output import human_count, json_option, print_json, print_table, progress, say
 from transformations.engine.base.errors import DataError, UsageError, nearest
 from transformations.engine.base.settings import get_settings
+from transformations.engine.base.words import plural
 from transformations.insight.asked import request_option
 
 if TYPE_CHECKING:
@@ -171,12 +172,12 @@ def _print(report: LiveReport) -> None:
     for each in report.features:
         _print_causes(each)
     moment = report.moment.astimezone(UTC)
-    say(f"\n{human_count(report.compared)} values at {moment:%Y-%m-%d %H:%M:%S} UTC: {_summary(report)}")
+    say(f"\n{plural(report.compared, 'value')} at {moment:%Y-%m-%d %H:%M:%S} UTC: {_summary(report)}")
     _print_skipped(report)
 
 
 def _summary(report: LiveReport) -> str:
-    left_out = f"; {_views(len(report.skipped))} not compared" if report.skipped else ""
+    left_out = f"; {plural(len(report.skipped), 'view')} not compared" if report.skipped else ""
     if not report.differing:
         return f"all are equal{left_out}"
     differ, stale, skewed = (human_count(count) for count in (report.differing, report.stale, report.skewed))
@@ -186,10 +187,6 @@ def _summary(report: LiveReport) -> str:
 def _print_skipped(report: LiveReport) -> None:
     for view, reason in report.skipped.items():
         say(f"not compared: {view}: {reason}")
-
-
-def _views(count: int) -> str:
-    return f"{count} view{'' if count == 1 else 's'}"
 
 
 def _print_causes(report: FeatureReport) -> None:
@@ -219,7 +216,8 @@ def _judge(report: LiveReport, tolerance: float, allowed: Sequence[str]) -> None
             f"allow it: --allow unmaterialized."
         ),
         Outcome.STALE: lambda: (
-            f"{human_count(report.stale)} of {human_count(report.compared)} values are stale: the tables have newer "
+            f"{human_count(report.stale)} of {plural(report.compared, 'value')} "
+            f"{'is' if report.stale == 1 else 'are'} stale: the tables have newer "
             f"ones than Redis. Run `feast materialize-incremental`, or allow it: --allow stale."
         ),
         Outcome.UNCOMPARED: lambda: (
@@ -241,8 +239,8 @@ def _skew_in_words(report: LiveReport, tolerance: float) -> str:
     example = next(each for each in worst.examples if each.kind == Kind.SKEW)
     shares = f"{report.skew:.3%}, tolerated {tolerance:.3%}"
     return (
-        f"{human_count(report.skewed)} of {human_count(report.compared)} values are skewed "
-        f"({shares}), most of {worst.feature}: {example.cause}. {_in_words(example)}. "
-        f"`features explain {example.feature} KEY` shows the events and rows behind a value; a full "
-        f"`feast materialize` from the beginning writes every row anew."
+        f"{human_count(report.skewed)} of {plural(report.compared, 'value')} "
+        f"{'is' if report.skewed == 1 else 'are'} skewed ({shares}), most of {worst.feature}: "
+        f"{example.cause}. {_in_words(example)}. `features explain {example.feature} KEY` shows the events "
+        f"and rows behind a value; a full `feast materialize` from the beginning writes every row anew."
     )

@@ -10,6 +10,7 @@ import click
 from transformations.cli.output import json_option, print_json, print_table, remark, say
 from transformations.engine.base.errors import UsageError, nearest
 from transformations.engine.base.settings import Settings, get_settings
+from transformations.engine.base.words import plural
 from transformations.insight.asked import AT_HELP, as_of_day, asked_moment, available_from, parse_key
 from transformations.insight.moments import shown_moment
 from transformations.insight.repository import view_names
@@ -66,7 +67,7 @@ def preview(view: str, key: str, at: str | None, as_json: bool) -> None:
     units = {feature.name: feature.declared.aggregation.unit for feature in resolved.features}
     rows = [(name, _shown(value, zone), units[name]) for name, value in row.items()]
     print_table(["Feature", "Value", "Unit"], rows)
-    say(f"from {used:,} of {len(events):,} events of this key in {resolved.contract.name}")
+    say(f"from {used:,} of {plural(len(events), 'event')} of this key in {resolved.contract.name}")
     _warn_if_incomplete(resolved, as_of, settings)
     say_broken(rules, remark)
 

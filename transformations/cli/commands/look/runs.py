@@ -12,6 +12,7 @@ import click
 from transformations.cli.output import human_duration, json_option, print_json, remark, say
 from transformations.engine.base.errors import UsageError, nearest
 from transformations.engine.base.settings import Settings, get_settings
+from transformations.engine.base.words import plural
 from transformations.insight.repository import view_names
 
 if TYPE_CHECKING:
@@ -61,8 +62,9 @@ def _print(run: Run) -> None:
     sources = ", ".join(f"{name} v{version}" for name, version in sorted(run.sources.items()))
     title = click.style(f"{run.view} version {run.version}", bold=True)
     kind = run.kind if run.restores is None else f"{run.kind} of version {run.restores}"
-    say(f"{title}: {kind}, {run.rows:,} rows in {human_duration(run.seconds)}, as-of {run.first_as_of} to {newest}")
-    late = f"{run.late_rows:,} late rows of {run.late_entities:,} entities"
+    rows = f"{plural(run.rows, 'row')} in {human_duration(run.seconds)}"
+    say(f"{title}: {kind}, {rows}, as-of {run.first_as_of} to {newest}")
+    late = f"{plural(run.late_rows, 'late row')} of {plural(run.late_entities, 'entity', 'entities')}"
     say(f"  {started}, complete through {run.complete_through}, {late}")
     say(f"  from {sources}; definition {run.definition_hash}, code {run.code_revision}")
     counts = [f"{count:,} {what}" for what, count in run.counts.items() if count]

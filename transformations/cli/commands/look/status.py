@@ -12,6 +12,7 @@ import click
 
 from transformations.cli.output import human_bytes, json_option, print_json, print_table, remark, say
 from transformations.engine.base.settings import Settings, get_settings
+from transformations.engine.base.words import plural
 from transformations.insight.repository import read_repository, view_names
 from transformations.insight.standing import freshness_of, next_commands, servable_from
 
@@ -70,11 +71,11 @@ def _print(views: Sequence[ViewFreshness], moment: datetime | None, now: datetim
 
 
 def _lag(view: ViewFreshness) -> str | None:
-    return f"{view.lag_days:,} day{'' if view.lag_days == 1 else 's'}" if view.lag_days else None
+    return plural(view.lag_days, "day") if view.lag_days else None
 
 
 def _words(age: timedelta) -> str:
-    return f"{age.days:,} days" if age.days > 1 else f"{age // timedelta(hours=1)} hours"
+    return plural(age.days, "day") if age.days > 1 else plural(age // timedelta(hours=1), "hour")
 
 
 def _row(view: ViewFreshness) -> tuple[object, ...]:

@@ -4,8 +4,9 @@ from dataclasses import asdict
 
 import click
 
-from transformations.cli.output import human_bytes, human_count, human_duration, json_option, print_json, say
+from transformations.cli.output import human_bytes, human_duration, json_option, print_json, say
 from transformations.engine.base.settings import get_settings, mask_secrets
+from transformations.engine.base.words import plural
 
 
 @click.group(
@@ -68,7 +69,7 @@ def status(as_json: bool) -> None:
     else:
         say(
             f"Redis {server.version} runs as process {server.process_id} for {human_duration(server.uptime_seconds)}: "
-            f"{human_count(server.keys)} keys, {human_bytes(server.used_memory_bytes)}.\n{server.url}"
+            f"{plural(server.keys, 'key')}, {human_bytes(server.used_memory_bytes)}.\n{server.url}"
         )
 
 

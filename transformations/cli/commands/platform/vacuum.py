@@ -13,6 +13,7 @@ import click
 from transformations.cli.output import human_bytes, json_option, print_json, print_table, remark, say
 from transformations.engine.base.errors import ConflictError, UsageError, nearest
 from transformations.engine.base.settings import Settings, get_settings
+from transformations.engine.base.words import plural
 from transformations.insight.repository import view_names
 
 if TYPE_CHECKING:
@@ -129,8 +130,9 @@ def _print(found: Sequence[Vacuumed], dry_run: bool) -> None:
         ]
         print_table(headers, rows)
     else:
-        say(f"nothing to remove: no version was given up, and nothing else is left over in {len(found)} tables")
+        tables = plural(len(found), "table")
+        say(f"nothing to remove: no version was given up, and nothing else is left over in {tables}")
     for each in found:
         for held in each.held:
-            kept = f"{held.files:,} files, {human_bytes(held.size_bytes)}"
-            say(f"{each.table}: version {held.version} is pinned ({', '.join(held.reasons)}): {kept} stay for it")
+            kept = f"{plural(held.files, 'file')}, {human_bytes(held.size_bytes)}"
+            say(f"{each.table}: version {held.version} is pinned ({', '.join(held.reasons)}) and keeps {kept}")

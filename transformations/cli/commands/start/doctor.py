@@ -16,6 +16,7 @@ import click
 from transformations.cli.output import human_bytes, json_option, print_json, say
 from transformations.engine.base.errors import FeaturesError, ServiceUnavailableError
 from transformations.engine.base.settings import Settings, get_settings, mask_secrets, unknown_variables
+from transformations.engine.base.words import plural
 
 _MARKS = {
     "ok": click.style("ok  ", fg="green"),
@@ -150,7 +151,9 @@ def _redis(settings: Settings) -> Check:
     if settings.redis_url:
         return _configured_redis(settings.redis_url.get_secret_value(), settings)
     if server := embedded.status(settings):
-        return Check("redis", "ok", f"{server.version}, our own, process {server.process_id}, {server.keys:,} keys")
+        return Check(
+            "redis", "ok", f"{server.version}, our own, process {server.process_id}, {plural(server.keys, 'key')}"
+        )
     if embedded.is_embedded_installed():
         return Check("redis", "ok", "our own, not running; it starts on first use")
     remedy = "Set FEATURES_REDIS_URL=redis://host:6379/0, or: pip install 'feature-platform[local]'"

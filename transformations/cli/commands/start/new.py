@@ -12,6 +12,7 @@ from transformations.cli.commands.data.ingest import source_names
 from transformations.cli.output import say
 from transformations.engine.base.errors import UsageError
 from transformations.engine.base.settings import get_settings
+from transformations.engine.base.words import plural
 
 _CATALOGUE = Path("tests") / "feature_repo" / "test_catalogue.py"
 
@@ -103,8 +104,8 @@ def _blank(project: Path, *, is_sure: bool) -> None:
                 f"{project} has changes that git does not hold, and --blank removes files:\n{shown}\n"
                 f"Commit them first, or say --yes."
             )
-        files = taking_away.domain_files(project)
-        say(f"This removes {len(files)} files of the demo's domain from {project}, and what other files say of it.")
+        files = plural(len(taking_away.domain_files(project)), "file")
+        say(f"This removes {files} of the demo's domain from {project}, and what other files say of it.")
         click.confirm("Remove them?", abort=True)
     for line in taking_away.blank(project):
         say(line)
