@@ -249,7 +249,7 @@ def _references(source: Node, columns: tuple[Column, ...]) -> Iterator[Reference
         ends = [relationship.values.get("from"), relationship.values.get("to")]
         here, there = (end if isinstance(end, list) else [end] for end in ends)
         if len(here) != len(there):
-            raise relationship.error("to", f"names {len(there)} columns for the {len(here)} of from. Name as many.")
+            raise relationship.error("to", f"names {len(there)} for the {len(here)} columns of from. Name as many.")
         yield _reference(relationship, name, tuple(str(end).rpartition(".")[2] for end in here), tuple(there), known)
 
 

@@ -159,7 +159,8 @@ class _Draft:
             yield f"without nulls{left_out}. Without a key, corrections and retractions are impossible"
             return
         if not self.key:
-            why = f"each of the {len(nulls)} columns has nulls" if tried == 0 else "one row shows none"
+            nullable = "the only column has" if len(nulls) == 1 else f"all {len(nulls)} columns have"
+            why = f"{nullable} nulls" if tried == 0 else "one row shows none"
             yield f"no guess, since {why}; without a key, corrections and retractions are impossible"
             return
         narrowest = (

@@ -248,7 +248,7 @@ SOURCE = ("schema", 0, "customProperties")
         (
             ("schema", 0, "relationships", 0, "to"),
             ["pages.user_id"],
-            "relationships[0].to names 1 columns for the 2 of from.",
+            "relationships[0].to names 1 for the 2 columns of from.",
         ),
         (("schema", 0, "relationships", 0, "from", 0), "clicks.usr_id", "from names 'usr_id', no column; did you mean"),
         (("schema", 0, "properties", 1, "relationships", 0, "to"), "users", "to is 'users'. Write source.column"),

@@ -99,7 +99,7 @@ def test_the_key_of_a_source_of_events_holds_the_event_time(clicks):
 
 def test_rows_that_repeat_another_in_all_columns_are_said_to_have_no_key(clicks):
     pq.write_table(pa.table({"a": [1, 2, 1], "b": ["x", "x", "x"]}), clicks)
-    assert "# key: no set of columns is unique: 1 rows repeat another one in all 2 columns" in draft_contract(clicks)
+    assert "# key: no set of columns is unique: 1 row repeats another one in all 2 columns" in draft_contract(clicks)
 
 
 def test_the_event_time_is_proposed_and_zones_are_left_to_the_author(clicks):
@@ -269,4 +269,4 @@ def test_what_was_seen_of_a_time_whose_form_is_open_says_how_it_was_read(tmp_pat
 
 def test_where_every_column_has_nulls_no_key_is_guessed(tmp_path):
     pq.write_table(pa.table({"a": [1, None]}), tmp_path / "nulls.parquet")
-    assert "# key: no guess, since each of the 1 columns has nulls" in draft_contract(tmp_path / "nulls.parquet")
+    assert "# key: no guess, since the only column has nulls" in draft_contract(tmp_path / "nulls.parquet")

@@ -113,7 +113,7 @@ def test_a_result_of_another_length_is_refused() -> None:
         """Forgets rows."""
         return amount.slice(1)
 
-    with pytest.raises(DataError, match="short returned 1 values for 2 rows"):
+    with pytest.raises(DataError, match="short returned 1 value for 2 rows"):
         short.evaluate({"amount": pa.array([1.0, 2.0])})
 
 

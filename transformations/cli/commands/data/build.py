@@ -17,6 +17,7 @@ from transformations.cli.output import console, human_duration, json_option, pri
 from transformations.insight.repository import read_repository, view_names
 from transformations.engine.base.errors import DataError, FeaturesError
 from transformations.engine.base.settings import Settings, get_settings
+from transformations.engine.base.words import plural
 
 if TYPE_CHECKING:
     from transformations.engine.tables.offline_tables import Run
@@ -135,4 +136,8 @@ def _row(run: Run) -> tuple[object, ...]:
 
 def counted(run: Run) -> list[str]:
     """What a run left out or could not match, a line a count: `a_view: 12 events without a match in b`."""
-    return [f"{run.view}: {count:,} {what}" for what, count in run.counts.items() if count and what != "events"]
+    return [
+        f"{run.view}: {plural(count, what.replace('events', 'event', 1), what)}"
+        for what, count in run.counts.items()
+        if count and what != "events"
+    ]

@@ -67,6 +67,6 @@ def _print(run: Run) -> None:
     late = f"{plural(run.late_rows, 'late row')} of {plural(run.late_entities, 'entity', 'entities')}"
     say(f"  {started}, complete through {run.complete_through}, {late}")
     say(f"  from {sources}; definition {run.definition_hash}, code {run.code_revision}")
-    counts = [f"{count:,} {what}" for what, count in run.counts.items() if count]
+    counts = [plural(count, what.replace("events", "event", 1), what) for what, count in run.counts.items() if count]
     if counts:
         say(f"  {', '.join(counts)}")

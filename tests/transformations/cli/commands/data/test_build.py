@@ -26,7 +26,7 @@ def test_events_without_a_match_in_a_lookup_are_counted(world: Any) -> None:
 
     result = world.run("build", "user_topics")
 
-    assert "user_topics: 1 events without a match in pages" in result.stdout
+    assert "user_topics: 1 event without a match in pages" in result.stdout
 
 
 def test_a_second_build_has_nothing_to_do(built: Any) -> None:

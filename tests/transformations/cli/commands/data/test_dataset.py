@@ -25,7 +25,7 @@ def test_a_dataset_is_made_proved_listed_and_shown(built: Any, tmp_path: Path) -
     assert made.stdout.startswith(f"reading: {built.settings.datasets_dir / 'reading'}\n")
     assert "of 3 rows of the spine, left out: none\n" in made.stdout
     assert "label stays, known until 2024-05-11 04:00 UTC\n" in made.stdout
-    assert "leakage check: 1 views, no row from the future\n" in made.stdout
+    assert "leakage check: 1 view, no row from the future\n" in made.stdout
 
     again = built.run("dataset", "create", str(tmp_path / "reading.yaml"))
     assert (again.exit_code, "is never overwritten" in again.output) == (2, True)
@@ -41,7 +41,7 @@ def test_a_dataset_is_made_proved_listed_and_shown(built: Any, tmp_path: Path) -
     assert (listed["name"], listed["rows"]) == ("reading", {"train": 1, "test": 2})
     shown = built.run("dataset", "show", "reading").stdout
     assert "  offline user_clicks: version 0, " in shown
-    assert "  raw clicks: version 0, 1 files\n" in shown
+    assert "  raw clicks: version 0, 1 file\n" in shown
 
 
 def test_a_dry_run_tells_rows_labels_and_pins_and_writes_nothing(built: Any, tmp_path: Path) -> None:
@@ -77,7 +77,7 @@ def test_a_dataset_without_a_label_is_for_scoring_and_can_be_replaced_and_delete
     assert listed["label"] == "stays"
 
     deleted = built.run("dataset", "delete", "reading")
-    assert deleted.stdout == "reading: deleted; 1 versions of tables are no longer pinned for it\n"
+    assert deleted.stdout == "reading: deleted; 1 version of tables is no longer pinned for it\n"
     assert built.run("dataset", "delete", "reading").exit_code == 2
 
 

@@ -41,7 +41,7 @@ def test_a_looked_up_key_leads_to_the_source_it_comes_from(world: Any) -> None:
     [
         ("user_clicks", "feature view", "keyed_by", "user_id"),
         ("user_clicks", "feature view", "services", "reading_v1"),
-        ("reading_v1", "feature service", "features", "3, of 1 views"),
+        ("reading_v1", "feature service", "features", "3, of 1 view"),
         ("user", "entity", "views", "user_clicks, user_topics"),
         ("clicks", "source", "event_time", "clicked_at"),
         ("pages", "source", "views", "user_topics"),

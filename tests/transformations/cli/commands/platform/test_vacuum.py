@@ -41,7 +41,7 @@ def test_old_versions_are_given_up_after_asking_and_pinned_ones_stay(built: Any)
     give_up = ("vacuum", "user_clicks", "--older-than", "0", "--keep-versions", "1")
 
     pinned = built.run(*give_up, "--yes").stdout
-    assert "user_clicks: version 0 is pinned (dataset churn_v1): " in pinned
+    assert "user_clicks: version 0 is pinned (dataset churn_v1) and keeps " in pinned
     shown = built.run("status", "user_clicks").stdout
     assert "Pinned by" in shown
     assert "dataset churn_v1" in shown
