@@ -24,7 +24,8 @@ import pyarrow.parquet as pq
 from standalone import standalone_cluster
 from visits import VIEWS
 
-from transformations.engine.tables.offline_tables import CREATED_TIMESTAMP, EVENT_TIMESTAMP, OfflineTable
+from transformations.engine.base.moments import CREATED_TIMESTAMP, EVENT_TIMESTAMP
+from transformations.engine.tables.offline_tables import OfflineTable
 
 _CHECKOUT = Path(__file__).resolve().parents[2]
 _FOLDER = _CHECKOUT / "build" / "cluster-test"

@@ -42,10 +42,10 @@ from transformations.engine.base.business_days import start_of_day
 from transformations.engine.base.settings import get_settings
 from transformations.engine.base.storage import NewFile
 from transformations.engine.compute.build import build
-from transformations.engine.raw.files import source_schema
+from transformations.engine.raw.files import RAW_TIMESTAMP, source_schema
 from transformations.engine.raw.zone import Origin, RawTable
 from transformations.engine.tables.offline_tables import OfflineTable, Run, table_schema
-from transformations.engine.testing.reference import EVENT_TIME, reference_row
+from transformations.engine.testing.reference import reference_row
 from transformations.engine.vocabulary.definitions import Definition
 from transformations.engine.vocabulary.resolution import Resolved, resolve
 from transformations.stores.base.on_demand import on_demand_view
@@ -248,7 +248,7 @@ def build_by_definition(resolved: Resolved, sales: Iterable[Mapping[str, Any]], 
     created = None if is_first or latest is None else max(settings.now(), latest.run.last_created + MICROSECOND)
     if latest is not None and not is_first:
         through = max(through, latest.run.complete_through)
-    events = [{**each, EVENT_TIME: each["sold_at"]} for each in sales]
+    events = [{**each, RAW_TIMESTAMP: each["sold_at"]} for each in sales]
     if not events and not rows:
         return None if latest is None else publish(resolved, table, [], through, is_first)
     names = [feature.name for feature in resolved.features]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, TypeGuard, get_args
@@ -15,6 +15,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSeriali
 
 from transformations.engine.base.business_days import start_of_day
 from transformations.engine.base.errors import UsageError, nearest
+from transformations.engine.base.moments import as_utc
 
 _TRAINING = ", and for training label and split"
 SPLITS = ("train", "validation", "test")
@@ -110,7 +111,7 @@ class SplitConfig(_Model):
     def instant(self, moment: datetime | date) -> datetime:
         """A moment of this configuration in UTC."""
         if isinstance(moment, datetime):
-            return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+            return as_utc(moment)
         return start_of_day(moment, self.zone)
 
 

@@ -26,6 +26,7 @@ import pyarrow.compute as pc
 from transformations.datasets.manifest import Availability
 from transformations.engine.base.errors import DataError
 from transformations.engine.base.file_rows import FILE, ROW, Scan, quoted
+from transformations.engine.base.moments import MICROSECOND
 from transformations.stores.base.values import as_feature, unseen_value
 from transformations.stores.training.retrieval import Resources, Stored, session
 from transformations.stores.training.spine import Spine, canonical
@@ -178,7 +179,7 @@ def _fresh(moments: pa.Array, happened: pa.Array, ttl: timedelta | None) -> pa.A
     if not ttl:
         return pa.array(np.ones(len(moments), dtype=np.bool_))
     age = pc.subtract(moments.cast(pa.int64()), happened.cast(pa.int64()))
-    return pc.fill_null(pc.less_equal(age, ttl // timedelta(microseconds=1)), False)
+    return pc.fill_null(pc.less_equal(age, ttl // MICROSECOND), False)
 
 
 def _first_difference(given: pa.Array, expected: pa.Array) -> int:

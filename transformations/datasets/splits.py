@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
 import numpy as np
 import numpy.typing as npt
@@ -13,8 +13,8 @@ import pyarrow.compute as pc
 
 from transformations.datasets.config import SCORING, SPLITS, DatasetConfig, LabelConfig
 from transformations.datasets.content_hash import row_hashes
-from transformations.engine.base.business_days import instant_to_micros
 from transformations.engine.base.errors import DataError, UsageError
+from transformations.engine.base.moments import MICROSECOND, instant_to_micros
 from transformations.engine.base.words import plural
 from transformations.stores.training.spine import Spine
 
@@ -58,7 +58,7 @@ def select(spine: Spine, config: DatasetConfig, data_end: datetime | None) -> Se
         _require_label(config.label, columns)
         label = columns[config.label.column]
         identified = columns.drop_columns(config.label.column)
-        reached = moments + config.label.horizon // timedelta(microseconds=1)
+        reached = moments + config.label.horizon // MICROSECOND
         reasons |= {
             "without a label": ~np.asarray(pc.is_valid(label).to_numpy(), dtype=np.bool_),
             "label crosses a split boundary": reached > bounds[np.clip(place, 0, None) + 1],

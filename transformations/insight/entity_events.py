@@ -12,13 +12,12 @@ import pyarrow.compute as pc
 
 from transformations.engine.base.settings import Settings
 from transformations.engine.compute.build import source_snapshots
+from transformations.engine.raw.files import RAW_TIMESTAMP
 from transformations.engine.raw.zone import RawSnapshot, read_current
 from transformations.engine.vocabulary.definitions import Lookup
 from transformations.engine.vocabulary.resolution import Resolved
 
 Event = dict[str, Any]
-
-_EVENT_TIMESTAMP = "_event_timestamp"
 
 
 def entity_events(resolved: Resolved, entity: Mapping[str, object], settings: Settings) -> list[Event]:
@@ -39,7 +38,7 @@ def _finder(
 ) -> Callable[[Event], Event]:
     """What gives an event's attributes: those of the last record of its key that is not after it, else nulls."""
     contract = resolved.lookups[lookup.source]
-    records = read_current(snapshot, contract, [*lookup.on, *lookup.columns, _EVENT_TIMESTAMP])
+    records = read_current(snapshot, contract, [*lookup.on, *lookup.columns, RAW_TIMESTAMP])
     first = lookup.on[0]
     wanted = pa.array({event[first] for event in events}, records[first].type)
     history: dict[tuple[object, ...], list[Event]] = {}
@@ -57,6 +56,6 @@ def _finder(
 
 
 def _moment(record: Event) -> datetime:
-    moment = record[_EVENT_TIMESTAMP]
+    moment = record[RAW_TIMESTAMP]
     assert isinstance(moment, datetime)
     return moment

@@ -176,14 +176,14 @@ def _inside(
 ) -> list[Mapping[str, object]]:
     """The events of the feature's window, oldest first."""
     from transformations.engine.base.business_days import start_of_day
-    from transformations.engine.testing.reference import EVENT_TIME
+    from transformations.engine.raw.files import RAW_TIMESTAMP
 
     until = start_of_day(as_of, resolved.zone)
     length = feature.declared.window.days
     since = None if length is None else start_of_day(as_of - timedelta(days=length), resolved.zone)
     inside = []
     for event in events:
-        at = event[EVENT_TIME]
+        at = event[RAW_TIMESTAMP]
         assert isinstance(at, datetime)
         if at < until and (since is None or at >= since):
             inside.append((at, event))
@@ -192,11 +192,11 @@ def _inside(
 
 def _columns(event: Mapping[str, object], feature: Feature, resolved: Resolved) -> dict[str, object]:
     """An event's time, key and the columns that the feature reads."""
-    from transformations.engine.testing.reference import EVENT_TIME
+    from transformations.engine.raw.files import RAW_TIMESTAMP
 
     read = feature.declared.aggregation.columns()
     names = dict.fromkeys([*resolved.contract.key, *(name for name in event if name in read)])
-    return {"event time": event[EVENT_TIME]} | {name: event[name] for name in names if name in event}
+    return {"event time": event[RAW_TIMESTAMP]} | {name: event[name] for name in names if name in event}
 
 
 def _rows(

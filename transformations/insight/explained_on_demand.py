@@ -12,6 +12,7 @@ from feast import OnDemandFeatureView
 from feast.errors import FeastError
 
 from transformations.engine.base.errors import FeaturesError, UsageError, nearest
+from transformations.engine.base.moments import EVENT_TIMESTAMP
 from transformations.engine.base.settings import Settings
 from transformations.insight.asked import asked_moment, available_from, parse_key
 from transformations.insight.explained import Explained, Online, explain_stored, look_now, one_row
@@ -151,7 +152,7 @@ def _retrieved(
     """What training retrieval gives at the moment; None, and a remark, where it gives nothing."""
     from transformations.insight.repository import open_store
 
-    spine: Any = rows.append_column("event_timestamp", pa.array([moment], TIMESTAMP))
+    spine: Any = rows.append_column(EVENT_TIMESTAMP, pa.array([moment], TIMESTAMP))
     for name, value in fields.items():
         spine = spine.append_column(name, pa.array([value]))
     try:

@@ -11,18 +11,17 @@ from types import EllipsisType
 from typing import TYPE_CHECKING
 
 from transformations.engine.base.business_days import day_of_instant, day_of_number, start_of_day
+from transformations.engine.base.moments import EPOCH, EVENT_TIMESTAMP, as_utc
 from transformations.engine.base.settings import Settings
 from transformations.engine.compute.build import complete_through
 from transformations.engine.raw.zone import RawSnapshot, RawTable
-from transformations.engine.tables.offline_tables import EVENT_TIMESTAMP, OfflineTable
+from transformations.engine.tables.offline_tables import OfflineTable
 from transformations.engine.vocabulary.resolution import Resolved
 
 if TYPE_CHECKING:
     from feast import FeatureView
 
     from transformations.stores.redis.loaded import Loaded
-
-BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class State(StrEnum):
@@ -169,7 +168,7 @@ def common_moment(views: Sequence[tuple[Resolved, OfflineFreshness]]) -> datetim
     return max(start_of_day(next_day, resolved.zone) + resolved.definition.available_after for resolved, _ in views)
 
 
-def materialize_command(end: datetime, views: Iterable[str] = (), start: datetime = BEGINNING) -> str:
+def materialize_command(end: datetime, views: Iterable[str] = (), start: datetime = EPOCH) -> str:
     """The Feast command that loads these views (without any: all) online."""
     words = ["feast", "-c", "feature_repo", "materialize", _moment(start), _moment(end)]
     return " ".join([*words, *(word for view in views for word in ("--views", view))])
@@ -286,4 +285,4 @@ def _newest_by_statistics(table: OfflineTable) -> datetime | None:
     if column not in actions.column_names:
         return None
     newest = pc.max(actions[column]).as_py()
-    return None if newest is None else newest if newest.tzinfo else newest.replace(tzinfo=UTC)
+    return None if newest is None else as_utc(newest)

@@ -16,6 +16,7 @@ from zoneinfo import ZoneInfo
 import transformations
 from transformations.contracts import Column, Contract, read_contract
 from transformations.engine.base.errors import UsageError
+from transformations.engine.raw.files import RAW_TIMESTAMP
 from transformations.insight import skeleton_templates as templates
 from transformations.insight.skeleton_choices import Measure, join_key, known_entities, measures
 from transformations.stores.base.domain_files import definitions
@@ -227,7 +228,7 @@ class _Domain:
         return noon.astimezone(UTC).strftime("%Y-%m-%d %H:%MZ")
 
     def _records(self) -> str:
-        names = [self.join_key.name, "_event_timestamp", *(column.name for column in self.attributes)]
+        names = [self.join_key.name, RAW_TIMESTAMP, *(column.name for column in self.attributes)]
         noon = datetime(2024, 5, 1, 12, tzinfo=ZoneInfo(self.contract.business_day_zone)).astimezone(UTC)
         cells = [_plain(self._cell(column)) for column in self.attributes]
         return _table([names, [_plain(self._cell(self.join_key)), noon.strftime("%Y-%m-%d %H:%MZ"), *cells]])

@@ -11,7 +11,6 @@ import sys
 import threading
 from collections.abc import Callable
 from contextlib import suppress
-from datetime import UTC, datetime
 from typing import Any, Literal
 
 from feast.infra.common.materialization_job import MaterializationJobStatus, MaterializationTask
@@ -21,9 +20,8 @@ from feast.infra.registry.base_registry import BaseRegistry
 from feast.repo_config import FeastConfigBaseModel
 
 from transformations.engine.base.errors import FeaturesError
+from transformations.engine.base.moments import EPOCH, as_utc
 from transformations.engine.base.settings import get_settings
-
-_BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class BulkMaterializationEngineConfig(FeastConfigBaseModel):
@@ -55,8 +53,8 @@ class BulkMaterializationEngine(LocalComputeEngine):
         if not isinstance(self.online_store, PackedRedisOnlineStore):
             return super()._materialize_one(registry, task, **kwargs)
         job_id = f"{task.feature_view.name}-{task.start_time}-{task.end_time}"
-        start = _BEGINNING if task.disable_event_timestamp else _utc(task.start_time)
-        end = min(_utc(task.end_time), get_settings().now())
+        start = EPOCH if task.disable_event_timestamp else as_utc(task.start_time)
+        end = min(as_utc(task.end_time), get_settings().now())
         load = Load(self.repo_config, self.offline_store, self.online_store, task.feature_view, start, end)
         try:
             _beside(load.run, load.stop.set, is_idle=self.repo_config.batch_engine.priority == "idle")
@@ -99,7 +97,3 @@ def _beside(run: Callable[[], None], stop: Callable[[], None], *, is_idle: bool)
         raise
     if failures:
         raise failures[0]
-
-
-def _utc(moment: datetime) -> datetime:
-    return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)

@@ -6,7 +6,7 @@ Feast imports this module to read the yaml's keys for every command, in a servin
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import wraps
 from importlib import import_module
 from pathlib import Path
@@ -23,6 +23,7 @@ from pydantic import Field
 
 from transformations.engine.base.authored import tell_authors_in_feast
 from transformations.engine.base.errors import UsageError
+from transformations.engine.base.moments import as_utc
 from transformations.engine.base.settings import get_settings
 from transformations.stores.base.feast_seams import with_offline_config
 
@@ -350,7 +351,7 @@ def _spine(
 
     if entity_df is None:
         now = get_settings().now()
-        return range_spine(stored, start_date and _utc(start_date), min(_utc(end_date or now), now), resources)
+        return range_spine(stored, start_date and as_utc(start_date), min(as_utc(end_date or now), now), resources)
     return spine_of(rows_of_query(entity_df, resources) if isinstance(entity_df, str) else entity_df)
 
 
@@ -370,7 +371,3 @@ def _require_duckdb() -> None:
             "the offline store needs DuckDB, which is not installed here (a serving image needs none). "
             "Install it: pip install 'feature-platform[train]'."
         ) from None
-
-
-def _utc(moment: datetime) -> datetime:
-    return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)

@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from transformations.engine.base.errors import DataError, UsageError
+from transformations.engine.base.moments import EVENT_TIMESTAMP
 from transformations.engine.base.settings import get_settings
 from transformations.engine.base.words import plural
 
@@ -98,7 +99,7 @@ def compare(
 ) -> tuple[FeatureParity, ...]:
     """Each feature's values online and in training; row i of both belongs to row i of the spine."""
     missing = [name for name in features if name not in training.column_names]
-    extra = [name for name in training.column_names if name not in {*features, *spine.column_names, "event_timestamp"}]
+    extra = [name for name in training.column_names if name not in {*features, *spine.column_names, EVENT_TIMESTAMP}]
     if missing or extra:
         raise DataError(
             f"the paths return different features: only online {', '.join(missing) or 'none'}; "

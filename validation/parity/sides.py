@@ -18,6 +18,7 @@ from feast import FeatureView
 from feast.protos.feast.serving.ServingService_pb2 import FieldStatus
 
 from transformations.engine.base.errors import DataError
+from transformations.engine.base.moments import EVENT_TIMESTAMP
 from transformations.engine.vocabulary.functions import REQUEST_TIMESTAMP
 from transformations.stores.history.history import History, history_of
 from transformations.stores.redis.loaded import Loaded
@@ -174,7 +175,7 @@ def _event(stamp: Any) -> datetime | None:
 def retrieve(installation: Installation, references: Sequence[str], rows: pa.Table) -> pa.Table:
     """Training retrieval at the same moment, as corrected: Feast's default."""
     moments = pa.array([installation.moment] * rows.num_rows, pa.timestamp("us", tz="UTC"))
-    spine: Any = rows.append_column("event_timestamp", moments)
+    spine: Any = rows.append_column(EVENT_TIMESTAMP, moments)
     return installation.store.get_historical_features(entity_df=spine, features=list(references)).to_arrow()
 
 

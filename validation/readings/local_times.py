@@ -9,7 +9,8 @@ from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from zoneinfo import ZoneInfo
 
-_MICROSECOND = timedelta(microseconds=1)
+from transformations.engine.base.moments import MICROSECOND
+
 _HOUR = timedelta(hours=1)
 _DAY = timedelta(days=1)
 # Between these, a step further or an offset stays within the calendar; zones do not change at its ends.
@@ -107,7 +108,7 @@ def _transitions(zone: ZoneInfo, first: datetime, last: datetime) -> Iterator[tu
 
 def _bisect(zone: ZoneInfo, before: datetime, after: datetime, offset: timedelta) -> datetime:
     """The first moment, to the microsecond, at which the zone's offset is no longer `offset`."""
-    while after - before > _MICROSECOND:
+    while after - before > MICROSECOND:
         middle = before + (after - before) // 2
         before, after = (middle, after) if _offset(zone, middle) == offset else (before, middle)
     return after
@@ -119,7 +120,7 @@ def _offset(zone: ZoneInfo, utc: datetime) -> timedelta:
 
 
 def _minus(local: str, period: OffsetPeriod) -> str:
-    return f"{local} - to_microseconds({period.offset // _MICROSECOND})"
+    return f"{local} - to_microseconds({period.offset // MICROSECOND})"
 
 
 def _literal(moment: datetime | None) -> str:

@@ -12,32 +12,21 @@ from zoneinfo import ZoneInfo
 import numpy as np
 import numpy.typing as npt
 
+from transformations.engine.base.moments import EPOCH, instant_to_micros, micros_to_instant
+
 Int64s = npt.NDArray[np.int64]
 
-_EPOCH = date(1970, 1, 1)
-_EPOCH_INSTANT = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND = timedelta(microseconds=1)
+_EPOCH_DAY = EPOCH.date()
 
 
 def day_number(day: date) -> int:
     """Days since 1970-01-01."""
-    return (day - _EPOCH).days
+    return (day - _EPOCH_DAY).days
 
 
 def day_of_number(number: int) -> date:
     """The local date of a business day's number."""
-    return _EPOCH + timedelta(days=number)
-
-
-def instant_to_micros(instant: datetime) -> int:
-    """UTC microseconds of an aware datetime; a naive one is taken as UTC."""
-    aware = instant if instant.tzinfo else instant.replace(tzinfo=UTC)
-    return (aware - _EPOCH_INSTANT) // _MICROSECOND
-
-
-def micros_to_instant(micros: int) -> datetime:
-    """The aware UTC datetime of microseconds since the epoch."""
-    return _EPOCH_INSTANT + timedelta(microseconds=micros)
+    return _EPOCH_DAY + timedelta(days=number)
 
 
 def start_of_day(day: date, zone: str) -> datetime:

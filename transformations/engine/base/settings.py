@@ -18,6 +18,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, Validati
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 from transformations.engine.base.errors import UsageError, nearest
+from transformations.engine.base.moments import as_utc
 
 PREFIX = "FEATURES_"
 
@@ -40,10 +41,6 @@ def mask_secrets(text: str) -> str:
 
 def _absolute(path: Path) -> Path:
     return path.expanduser().resolve()
-
-
-def _utc(instant: datetime) -> datetime:
-    return instant.astimezone(UTC) if instant.tzinfo else instant.replace(tzinfo=UTC)
 
 
 def _refuse_bare_number(value: object) -> object:
@@ -129,7 +126,7 @@ class Settings(BaseSettings):
     offline_spill: _AbsolutePath | None = Field(
         None, description="Folder where a training retrieval spills; unset: a temporary one", examples=["/mnt/scratch"]
     )
-    clock: Annotated[datetime, BeforeValidator(_refuse_bare_number), AfterValidator(_utc)] | None = Field(
+    clock: Annotated[datetime, BeforeValidator(_refuse_bare_number), AfterValidator(as_utc)] | None = Field(
         None,
         description="The present moment, for replaying history (without an offset: UTC); unset: the wall clock",
         examples=["2017-06-01T12:00:00Z"],

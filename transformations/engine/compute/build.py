@@ -11,13 +11,8 @@ from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING
 
-from transformations.engine.base.business_days import (
-    day_of_number,
-    instant_to_micros,
-    micros_to_instant,
-    others,
-    start_of_day,
-)
+from transformations.engine.base.business_days import day_of_number, others, start_of_day
+from transformations.engine.base.moments import EVENT_TIMESTAMP, instant_to_micros, micros_to_instant
 from transformations.engine.base.settings import Settings
 from transformations.engine.base.storage import discard
 from transformations.engine.compute.job import Folders, Written, buckets_for, run_job, run_small_job
@@ -39,7 +34,7 @@ from transformations.engine.compute.sweep import FIRST_DAY
 from transformations.engine.compute.taking_back import take_back
 from transformations.engine.identity.code_revision import code_revision
 from transformations.engine.raw.zone import RawSnapshot
-from transformations.engine.tables.offline_tables import EVENT_TIMESTAMP, OfflineTable, Run, table_schema
+from transformations.engine.tables.offline_tables import OfflineTable, Run, table_schema
 from transformations.engine.vocabulary.resolution import Resolved
 
 if TYPE_CHECKING:
@@ -49,7 +44,6 @@ __all__ = ["Report", "build", "complete_through", "source_snapshots"]
 
 Report = Callable[[str], None]
 
-_MICROSECOND = timedelta(microseconds=1)
 _FEW_ROWS, _FEW_BUCKETS = 1_000_000, 4
 """Up to so many rows every task reads all; more than so many tasks would read more than a shuffle writes."""
 

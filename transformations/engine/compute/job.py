@@ -15,13 +15,14 @@ from uuid import uuid4
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from transformations.engine.base.moments import CREATED_TIMESTAMP, EVENT_TIMESTAMP
 from transformations.engine.base.storage import UNFINISHED, NewFile
 from transformations.engine.compute.folds import carry_schema
 from transformations.engine.compute.packets import unpack
 from transformations.engine.compute.replay import Replay, Replayed, in_order, replay
 from transformations.engine.compute.sources import Files, event_schema
 from transformations.engine.compute.sweep import FROM_DAY
-from transformations.engine.tables.offline_tables import CREATED_TIMESTAMP, EVENT_TIMESTAMP, table_schema, time_bounds
+from transformations.engine.tables.offline_tables import table_schema, time_bounds
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession

@@ -30,7 +30,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 import numpy as np
 import numpy.typing as npt
@@ -40,10 +40,10 @@ from transformations.engine.base.business_days import (
     day_number,
     day_of_number,
     days_of_instants,
-    instant_to_micros,
     start_of_day,
     starts_of_days,
 )
+from transformations.engine.base.moments import instant_to_micros, micros_to_instant
 from transformations.engine.raw.zone import Drop, RawSnapshot
 from transformations.engine.vocabulary.resolution import Resolved
 
@@ -232,7 +232,7 @@ def _complete_until(found: Timeline, number: int) -> datetime:
     """The end of the last business day that was complete before a drop."""
     zone = found.resolved.zone
     if found.is_endless:
-        return datetime.fromtimestamp(0, UTC) + timedelta(microseconds=int(found.known[number - 1]))
+        return micros_to_instant(int(found.known[number - 1]))
     before = int(np.searchsorted(found.completing, number, side="left"))
     if before == 0:
         return datetime.min.replace(tzinfo=UTC)

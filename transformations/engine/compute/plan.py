@@ -10,6 +10,7 @@ from pathlib import Path
 from transformations.contracts import Contract
 from transformations.engine.base.business_days import day_number, day_of_instant, day_of_number
 from transformations.engine.base.errors import DataError, UsageError
+from transformations.engine.base.moments import MICROSECOND
 from transformations.engine.base.settings import Settings
 from transformations.engine.compute.knowledge import Timeline, timeline
 from transformations.engine.compute.replay import Replay
@@ -17,8 +18,6 @@ from transformations.engine.compute.sweep import SweepPlan
 from transformations.engine.raw.zone import RawSnapshot, RawTable
 from transformations.engine.tables.offline_tables import Run, TableVersion
 from transformations.engine.vocabulary.resolution import Resolved
-
-_MICROSECOND = timedelta(microseconds=1)
 
 
 def source_snapshots(resolved: Resolved, settings: Settings) -> dict[str, RawSnapshot]:
@@ -141,7 +140,7 @@ def _backfill(
     if begin < table_begins:
         earlier = SweepPlan(resolved, begin, table_begins - 1, True, None)
         replays.append(Replay(earlier, line if line.replays(begin) else None, reads_stored=False))
-    created = max(settings.now(), run.last_created + _MICROSECOND)
+    created = max(settings.now(), run.last_created + MICROSECOND)
     replays.append(Replay(SweepPlan(resolved, begin, day_number(until), False, created), None))
     first_as_of = min(start, run.first_as_of)
     return Work(

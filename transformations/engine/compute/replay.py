@@ -16,10 +16,10 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from transformations.engine.base.moments import CREATED_TIMESTAMP, EVENT_TIMESTAMP
 from transformations.engine.compute.knowledge import ALWAYS, FOREVER, SINCE, UNTIL, Timeline
-from transformations.engine.compute.sweep import BUSINESS_DAY, FROM_DAY, KNOWN, LAST_DAY, SweepPlan, sweep
-from transformations.engine.raw.files import DROP
-from transformations.engine.tables.offline_tables import CREATED_TIMESTAMP, EVENT_TIMESTAMP
+from transformations.engine.compute.sweep import FROM_DAY, KNOWN, LAST_DAY, SweepPlan, sweep
+from transformations.engine.raw.files import BUSINESS_DAY, DROP
 from transformations.engine.vocabulary.columns import group_codes
 
 Int64s = npt.NDArray[np.int64]

@@ -20,9 +20,9 @@ from transformations.engine.compute.folds import carry_schema
 from transformations.engine.compute.knowledge import SINCE, UNTIL, Timeline
 from transformations.engine.compute.packets import SCHEMA, Kind, of_bucket, pack, packed
 from transformations.engine.compute.spark import parquet_rows
-from transformations.engine.compute.sweep import BUSINESS_DAY, FROM_DAY, RAW_TIMESTAMP, order_columns
+from transformations.engine.compute.sweep import FROM_DAY, order_columns
 from transformations.engine.compute.versions import DUCKDB, SPARK, VersionReading, found_column, versions
-from transformations.engine.raw.files import DROP, RETRACTED
+from transformations.engine.raw.files import BUSINESS_DAY, DROP, RAW_TIMESTAMP, RETRACTED
 from transformations.engine.raw.zone import RawSnapshot, raw_schema
 from transformations.engine.tables.offline_tables import table_schema
 from transformations.engine.vocabulary.resolution import Resolved

@@ -18,9 +18,11 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from transformations.engine.base.business_days import instant_to_micros, joined, starts_of_days
+from transformations.engine.base.business_days import joined, starts_of_days
+from transformations.engine.base.moments import CREATED_TIMESTAMP, EVENT_TIMESTAMP, instant_to_micros
 from transformations.engine.compute.folds import Folds, Tiles, carry_schema
-from transformations.engine.tables.offline_tables import CREATED_TIMESTAMP, EVENT_TIMESTAMP, TIMESTAMP, table_schema
+from transformations.engine.raw.files import BUSINESS_DAY, RAW_TIMESTAMP
+from transformations.engine.tables.offline_tables import TIMESTAMP, table_schema
 from transformations.engine.vocabulary.aggregations import Ranges
 from transformations.engine.vocabulary.columns import canonical, changes, distinct, group_codes, order_by, rows_differ
 from transformations.engine.vocabulary.resolution import Resolved
@@ -29,8 +31,6 @@ from transformations.engine.vocabulary.windows import Window
 Int64s = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
 
-BUSINESS_DAY = "_business_day"
-RAW_TIMESTAMP = "_event_timestamp"
 FROM_DAY = "_from_day"
 LAST_DAY = "_last_day"
 KNOWN = "_known"

@@ -18,17 +18,17 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from transformations.engine.base.business_days import start_of_day
+from transformations.engine.base.moments import EVENT_TIMESTAMP, MICROSECOND
 from transformations.engine.base.settings import Settings
 from transformations.engine.compute.job import BucketWork, Folders, buckets_for, write_buckets
 from transformations.engine.compute.sources import stored_packets
 from transformations.engine.compute.spark import spark_session
 from transformations.engine.identity.code_revision import code_revision
-from transformations.engine.tables.offline_tables import EVENT_TIMESTAMP, OfflineTable, Run, TableVersion, table_schema
+from transformations.engine.tables.offline_tables import OfflineTable, Run, TableVersion, table_schema
 from transformations.engine.tables.reassertion import restored_rows
 from transformations.engine.vocabulary.resolution import Resolved
 
 TAKEN_BACK = "taken back"
-_MICROSECOND = timedelta(microseconds=1)
 
 
 def take_back(
@@ -62,7 +62,7 @@ def _performed(
     report: Callable[[str], None],
 ) -> Run:
     started, clock = settings.now(), perf_counter()
-    created = max(known, latest.run.last_created + _MICROSECOND)
+    created = max(known, latest.run.last_created + MICROSECOND)
     until = start_of_day(through + timedelta(days=1), resolved.zone) + resolved.definition.available_after
     spark = spark_session(settings, report)
     run_id = uuid.uuid4().hex

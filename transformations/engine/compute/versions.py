@@ -17,7 +17,7 @@ from transformations.contracts import Contract
 from transformations.engine.base import duck
 from transformations.engine.compute.knowledge import ALWAYS, FOREVER, SINCE, UNTIL, Timeline
 from transformations.engine.compute.packets import of_bucket
-from transformations.engine.raw.files import BUSINESS_DAY, DROP, EVENT_TIMESTAMP, RETRACTED
+from transformations.engine.raw.files import BUSINESS_DAY, DROP, RAW_TIMESTAMP, RETRACTED
 from transformations.engine.raw.zone import RawSnapshot
 from transformations.engine.vocabulary.definitions import Lookup
 from transformations.engine.vocabulary.resolution import Resolved
@@ -75,7 +75,7 @@ def _own_columns(resolved: Resolved, columns: Sequence[str]) -> list[str]:
     lookups = resolved.definition.lookups
     looked_up = {name for each in lookups for name in (*each.columns, found_column(each.source))}
     keys = {key for each in lookups for key in each.on}
-    return sorted(({*columns, BUSINESS_DAY, EVENT_TIMESTAMP} | keys) - looked_up)
+    return sorted(({*columns, BUSINESS_DAY, RAW_TIMESTAMP} | keys) - looked_up)
 
 
 def _records(
@@ -86,7 +86,7 @@ def _records(
     relation = dialect.relation.format(line.resolved.source_names.index(contract.name))
     following = "CAST(NULL AS INT)"
     if snapshot.supersedes and contract.key:
-        identity = _names([*contract.key, *([] if contract.event_time else [EVENT_TIMESTAMP])], quote)
+        identity = _names([*contract.key, *([] if contract.event_time else [RAW_TIMESTAMP])], quote)
         following = f"lead({DROP}) OVER (PARTITION BY {identity} ORDER BY {DROP})"
     numbers = ", ".join(f"({drop}, {number})" for drop, number in line.since(contract.name))
     return f"""
@@ -109,14 +109,14 @@ def _rectangles(lookup: Lookup, contract: Contract, snapshot: RawSnapshot, line:
     on = _names(lookup.on, quote)
     nulls = ", ".join(f"NULL AS {quote(name)}" for name in lookup.columns)
     found = quote(found_column(lookup.source))
-    columns = [*dict.fromkeys((*lookup.on, *lookup.columns)), EVENT_TIMESTAMP]
+    columns = [*dict.fromkeys((*lookup.on, *lookup.columns)), RAW_TIMESTAMP]
     records = _records(contract, snapshot, line, columns, dialect)
     same = " AND ".join(f"spans.{quote(key)} IS NOT DISTINCT FROM known.{quote(key)}" for key in lookup.on)
     known_columns = _names([*lookup.on, *lookup.columns], quote, "known")
     return f"""
         WITH records AS ({records}
         ), known AS (
-            SELECT {_names([*lookup.on, *lookup.columns], quote)}, {EVENT_TIMESTAMP} AS _from, TRUE AS {found},
+            SELECT {_names([*lookup.on, *lookup.columns], quote)}, {RAW_TIMESTAMP} AS _from, TRUE AS {found},
                 {SINCE} AS _record_since, {UNTIL} AS _record_until
             FROM records
             UNION ALL
@@ -148,7 +148,7 @@ def _joined(rows: str, columns: Sequence[str], records: str, lookup: Lookup, quo
             least(event.{UNTIL}, COALESCE(record._record_until, {FOREVER})) AS {UNTIL}
         FROM ({rows}) AS event LEFT JOIN ({records}
         ) AS record ON {same}
-            AND record._from <= event.{EVENT_TIMESTAMP} AND (record._to IS NULL OR event.{EVENT_TIMESTAMP} < record._to)
+            AND record._from <= event.{RAW_TIMESTAMP} AND (record._to IS NULL OR event.{RAW_TIMESTAMP} < record._to)
             AND record._record_since < event.{UNTIL} AND event.{SINCE} < record._record_until"""
 
 

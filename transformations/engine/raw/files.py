@@ -15,11 +15,11 @@ from transformations.engine.base.business_days import days_of_instants
 from transformations.engine.base.storage import NewFile
 from transformations.engine.vocabulary.dtypes import UNIX_TIMESTAMP, dtype_named
 
-EVENT_TIMESTAMP = "_event_timestamp"
+RAW_TIMESTAMP = "_event_timestamp"
 BUSINESS_DAY = "_business_day"
 DROP = "_drop"
 RETRACTED = "_retracted"
-SYSTEM_COLUMNS = (EVENT_TIMESTAMP, BUSINESS_DAY, DROP, RETRACTED)
+SYSTEM_COLUMNS = (RAW_TIMESTAMP, BUSINESS_DAY, DROP, RETRACTED)
 
 ROWS_A_GROUP = 131_072
 ROWS_A_FILE = 4 * ROWS_A_GROUP
@@ -33,7 +33,7 @@ def source_schema(contract: Contract) -> pa.Schema:
 def raw_schema(contract: Contract) -> pa.Schema:
     """The columns of a raw table: the contract's, then the system's own."""
     system = [
-        pa.field(EVENT_TIMESTAMP, UNIX_TIMESTAMP.arrow, nullable=False),
+        pa.field(RAW_TIMESTAMP, UNIX_TIMESTAMP.arrow, nullable=False),
         pa.field(BUSINESS_DAY, pa.int32(), nullable=False),
         pa.field(DROP, pa.int32(), nullable=False),
         pa.field(RETRACTED, pa.bool_(), nullable=False),
@@ -75,7 +75,7 @@ def _by_file(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
 
 def _with_system_columns(batch: pa.RecordBatch, contract: Contract, drop: int) -> pa.RecordBatch:
     schema = raw_schema(contract)
-    micros = batch.column(EVENT_TIMESTAMP).cast(UNIX_TIMESTAMP.arrow).cast(pa.int64()).to_numpy(zero_copy_only=False)
+    micros = batch.column(RAW_TIMESTAMP).cast(UNIX_TIMESTAMP.arrow).cast(pa.int64()).to_numpy(zero_copy_only=False)
     columns = {name: batch.column(name) for name in batch.schema.names}
     columns[BUSINESS_DAY] = pa.array(days_of_instants(micros, contract.business_day_zone))
     columns[DROP] = pa.array(np.full(batch.num_rows, drop, dtype=np.int32))

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from transformations.contracts import Contract
 from transformations.engine.base.duck import identifier, identifiers, literal, parquet, same
-from transformations.engine.raw.files import BUSINESS_DAY, DROP, EVENT_TIMESTAMP, RETRACTED, SYSTEM_COLUMNS
+from transformations.engine.raw.files import BUSINESS_DAY, DROP, RAW_TIMESTAMP, RETRACTED, SYSTEM_COLUMNS
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -54,7 +54,7 @@ def current(
     """A query of the current content, in total order: event timestamp, key, all columns."""
     conditions = [f"{identifier(name)} IS NOT DISTINCT FROM {literal(value)}" for name, value in where.items()]
     rows = current_rows(connection, contract, files, has_superseded)
-    order = dict.fromkeys((EVENT_TIMESTAMP, *contract.key, *contract.column_names))
+    order = dict.fromkeys((RAW_TIMESTAMP, *contract.key, *contract.column_names))
     return (
         f"SELECT {identifiers(columns)} FROM {rows} WHERE {' AND '.join(conditions) or 'TRUE'} "
         f"ORDER BY {', '.join(f'{identifier(name)} NULLS FIRST' for name in order)}"
@@ -78,7 +78,7 @@ def appended(
     """
     event = identifier(contract.event_time) if contract.event_time else literal(moment)
     delivered = (
-        f"SELECT {identifiers(contract.column_names)}, {event} AS {identifier(EVENT_TIMESTAMP)}, "
+        f"SELECT {identifiers(contract.column_names)}, {event} AS {identifier(RAW_TIMESTAMP)}, "
         f"FALSE AS {identifier(RETRACTED)} FROM {DELIVERED}"
     )
     if files is None or not contract.key:
@@ -98,7 +98,7 @@ def appended(
 
 def replaced(contract: Contract) -> str:
     """A query of the current rows that `changes` replace: key, their `_business_day`, the new `_event_timestamp`."""
-    key, event = identifiers(contract.key, "current_rows"), identifier(EVENT_TIMESTAMP)
+    key, event = identifiers(contract.key, "current_rows"), identifier(RAW_TIMESTAMP)
     return (
         f"SELECT {key}, {identifier(BUSINESS_DAY)}, changes.{event} FROM current_rows "
         f"JOIN changes USING ({identifiers(contract.key)}) ORDER BY {key}"
@@ -128,7 +128,7 @@ def retracted(connection: DuckDBPyConnection, contract: Contract, files: Sequenc
     connection.execute(f"CREATE TEMP TABLE delivered AS SELECT DISTINCT {identifiers(contract.key)} FROM {DELIVERED}")
     _create_earlier(connection, contract, files, every_key=False)
     connection.execute(
-        f"CREATE TEMP TABLE changes AS SELECT {_key_alone(contract)}, {identifier(EVENT_TIMESTAMP)}, "
+        f"CREATE TEMP TABLE changes AS SELECT {_key_alone(contract)}, {identifier(RAW_TIMESTAMP)}, "
         f"TRUE AS {identifier(RETRACTED)} FROM current_rows"
     )
     return Changes("changes", supersedes=_superseded(connection, contract))
@@ -136,7 +136,7 @@ def retracted(connection: DuckDBPyConnection, contract: Contract, files: Sequenc
 
 def in_order(contract: Contract, changes: Changes) -> str:
     """The rows to write, by event time and then by key, so that the same drop gives the same files."""
-    order = dict.fromkeys((EVENT_TIMESTAMP, *(contract.key or contract.column_names)))
+    order = dict.fromkeys((RAW_TIMESTAMP, *(contract.key or contract.column_names)))
     return f"SELECT * FROM {changes.relation} ORDER BY {', '.join(f'{identifier(name)} NULLS FIRST' for name in order)}"
 
 
@@ -174,12 +174,12 @@ def _raw(connection: DuckDBPyConnection, contract: Contract, files: Sequence[str
 
 
 def _latest(contract: Contract) -> str:
-    identity = contract.key if contract.event_time else (*contract.key, EVENT_TIMESTAMP)
+    identity = contract.key if contract.event_time else (*contract.key, RAW_TIMESTAMP)
     return f"QUALIFY row_number() OVER (PARTITION BY {identifiers(identity)} ORDER BY {identifier(DROP)} DESC) = 1"
 
 
 def _newest(contract: Contract) -> str:
-    key, event = identifiers(contract.key), identifier(EVENT_TIMESTAMP)
+    key, event = identifiers(contract.key), identifier(RAW_TIMESTAMP)
     return f"QUALIFY row_number() OVER (PARTITION BY {key} ORDER BY {event} DESC) = 1"
 
 
@@ -194,7 +194,7 @@ def _vanished(contract: Contract, moment: datetime | None) -> str:
 
 
 def _superseded(connection: DuckDBPyConnection, contract: Contract) -> int:
-    identity = contract.key if contract.event_time else (*contract.key, EVENT_TIMESTAMP)
+    identity = contract.key if contract.event_time else (*contract.key, RAW_TIMESTAMP)
     return _count(connection, f"(SELECT * FROM earlier SEMI JOIN changes USING ({identifiers(identity)}))")
 
 

@@ -11,7 +11,7 @@ from transformations.contracts import Contract
 from transformations.engine.base.business_days import day_of_number, days_of_instants
 from transformations.engine.base.errors import DataError
 from transformations.engine.raw import sql as raw_sql
-from transformations.engine.raw.files import BUSINESS_DAY, EVENT_TIMESTAMP
+from transformations.engine.raw.files import BUSINESS_DAY, RAW_TIMESTAMP
 from transformations.engine.vocabulary.dtypes import UNIX_TIMESTAMP
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def refuse_superseding(connection: DuckDBPyConnection, contract: Contract, chang
     if not replaced.num_rows:
         return
     before = replaced[BUSINESS_DAY].to_numpy()
-    micros = replaced[EVENT_TIMESTAMP].cast(UNIX_TIMESTAMP.arrow).cast(pa.int64()).to_numpy()
+    micros = replaced[RAW_TIMESTAMP].cast(UNIX_TIMESTAMP.arrow).cast(pa.int64()).to_numpy()
     after = days_of_instants(micros, contract.business_day_zone)
     moved = np.flatnonzero(before != after)
     share = replaced.num_rows / changes.delivered

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +19,14 @@ from transformations.contracts import Contract
 from transformations.engine.base import duck, storage
 from transformations.engine.base.business_days import day_of_number
 from transformations.engine.base.errors import ConflictError, DataError, UsageError
+from transformations.engine.base.moments import as_utc
 from transformations.engine.raw import sql as raw_sql
 from transformations.engine.raw.completeness import declared_through, derived_through, remaining_through
 from transformations.engine.raw.drops import Drop, Origin, RawFile, RawSnapshot
 from transformations.engine.raw.files import (
     BUSINESS_DAY,
     DROP,
-    EVENT_TIMESTAMP,
+    RAW_TIMESTAMP,
     ROWS_A_GROUP,
     SYSTEM_COLUMNS,
     WrittenRows,
@@ -156,12 +157,12 @@ class RawTable:
                 )
             return None
         first = self.contract.valid_from if before is None else now
-        moment = _utc(asked or first or now)
-        if moment > _utc(now) + self.contract.future_allowed:
+        moment = as_utc(asked or first or now)
+        if moment > as_utc(now) + self.contract.future_allowed:
             raise DataError(
-                f"{name}: content that holds from {moment.isoformat()} lies after the clock ({_utc(now).isoformat()}), "
-                f"and nothing of before then could follow it. Mend --valid-from or the contract's validFrom, or state "
-                f"in the contract by how much it may lie ahead: futureAllowed."
+                f"{name}: content that holds from {moment.isoformat()} lies after the clock ({as_utc(now).isoformat()})"
+                f", and nothing of before then could follow it. Mend --valid-from or the contract's validFrom, or "
+                f"state in the contract by how much it may lie ahead: futureAllowed."
             )
         newest = max((drop.valid_from for drop in before.drops if drop.valid_from), default=None) if before else None
         if newest is not None and moment < newest:
@@ -252,7 +253,7 @@ def read_current(
 
     columns: by default the contract's, then `_event_timestamp` and `_business_day`. where: column = value, or null.
     """
-    names = tuple(columns or (*contract.column_names, EVENT_TIMESTAMP, BUSINESS_DAY))
+    names = tuple(columns or (*contract.column_names, RAW_TIMESTAMP, BUSINESS_DAY))
     for name in (*names, *(where or {})):
         if name not in SYSTEM_COLUMNS:
             contract.column(name)
@@ -264,7 +265,7 @@ def read_current(
 
 def _draft(before: RawSnapshot | None, origin: Origin) -> Drop:
     number = max((drop.number for drop in before.drops), default=0) + 1 if before else 1
-    return Drop(number, -1, origin.file_name, origin.content_hash, 0, _utc(origin.ingested_at), None, 0)
+    return Drop(number, -1, origin.file_name, origin.content_hash, 0, as_utc(origin.ingested_at), None, 0)
 
 
 def _has_content(before: RawSnapshot, content_hash: str) -> bool:
@@ -306,7 +307,3 @@ def _drop(commit: storage.Commit) -> Drop:
     for name, kind in (("ingested_at", datetime), ("valid_from", datetime), ("complete_through", date)):
         facts[name] = kind.fromisoformat(facts[name]) if facts[name] else None
     return Drop(version=commit.version, **facts)
-
-
-def _utc(moment: datetime) -> datetime:
-    return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)

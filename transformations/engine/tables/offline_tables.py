@@ -18,16 +18,14 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from transformations.engine.base import storage
-from transformations.engine.base.business_days import micros_to_instant
 from transformations.engine.base.errors import DataError
+from transformations.engine.base.moments import CREATED_TIMESTAMP, EVENT_TIMESTAMP, micros_to_instant
 from transformations.engine.base.words import plural
 from transformations.engine.vocabulary.resolution import Resolved
 
 if TYPE_CHECKING:
     from deltalake import DeltaTable
 
-EVENT_TIMESTAMP = "event_timestamp"
-CREATED_TIMESTAMP = "created_timestamp"
 TIMESTAMP = pa.timestamp("us", tz="UTC")
 
 _RECORD = "features.run"

@@ -12,8 +12,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from transformations.engine.base.business_days import instant_to_micros
-from transformations.engine.tables.offline_tables import CREATED_TIMESTAMP, EVENT_TIMESTAMP, TIMESTAMP, table_schema
+from transformations.engine.base.moments import CREATED_TIMESTAMP, EVENT_TIMESTAMP, instant_to_micros
+from transformations.engine.tables.offline_tables import TIMESTAMP, table_schema
 from transformations.engine.vocabulary.columns import changes, distinct, group_codes, rows_differ
 from transformations.engine.vocabulary.resolution import Resolved
 

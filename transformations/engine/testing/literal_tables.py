@@ -20,9 +20,11 @@ from zoneinfo import ZoneInfo
 from transformations.contracts import Contract, read_contract
 from transformations.engine.base.business_days import start_of_day
 from transformations.engine.base.errors import UsageError, nearest
+from transformations.engine.base.moments import MICROSECOND
 from transformations.engine.base.settings import get_settings
 from transformations.engine.base.words import plural
-from transformations.engine.testing.reference import EVENT_TIME, reference_row
+from transformations.engine.raw.files import RAW_TIMESTAMP
+from transformations.engine.testing.reference import reference_row
 from transformations.engine.vocabulary.definitions import Definition, declared_feature
 from transformations.engine.vocabulary.dtypes import BOOL, DATE, FLOAT64, INT64, UNIX_TIMESTAMP, Dtype
 from transformations.engine.vocabulary.functions import RowFunction
@@ -71,7 +73,7 @@ def parse_events(resolved: Resolved, text: str) -> list[dict[str, Any]]:
     derived = {function.name for function in resolved.definition.derived}
     columns = {name: dtype for name, dtype in resolved.columns.items() if name not in derived}
     for name in header:
-        if name not in columns and name != EVENT_TIME:
+        if name not in columns and name != RAW_TIMESTAMP:
             raise UsageError(f"{resolved.name}: the table of events has a column {name!r}: {nearest(name, columns)}")
     return [_event(resolved, columns, header, _GAP.split(line)) for line in lines[1:]]
 
@@ -154,10 +156,10 @@ def _event(resolved: Resolved, columns: dict[str, Dtype], header: list[str], cel
                 f"Write times as 2020-01-31 12:00Z, days as 2020-01-31, nulls as -."
             ) from None
     moment = event.get(contract.event_time) if contract.event_time else contract.valid_from
-    event[EVENT_TIME] = event.get(EVENT_TIME) or moment
-    if event[EVENT_TIME] is None:
+    event[RAW_TIMESTAMP] = event.get(RAW_TIMESTAMP) or moment
+    if event[RAW_TIMESTAMP] is None:
         raise UsageError(
-            f"{resolved.name}: an event has no time. Give the table a column {contract.event_time or EVENT_TIME}."
+            f"{resolved.name}: an event has no time. Give the table a column {contract.event_time or RAW_TIMESTAMP}."
         )
     return event
 
@@ -167,7 +169,7 @@ def _is_date_only(contract: Contract, name: str) -> bool:
 
 
 def _end_of_day(text: str, zone: str) -> datetime:
-    return start_of_day(date.fromisoformat(text) + timedelta(days=1), zone) - timedelta(microseconds=1)
+    return start_of_day(date.fromisoformat(text) + timedelta(days=1), zone) - MICROSECOND
 
 
 def _parsed(text: str, dtype: Dtype | None, contract: Contract) -> Any:

@@ -14,12 +14,11 @@ from typing import Any
 import pyarrow as pa
 
 from transformations.engine.base.business_days import start_of_day
+from transformations.engine.raw.files import RAW_TIMESTAMP
 from transformations.engine.vocabulary.dtypes import FLOAT64, UNIX_TIMESTAMP, Dtype
 from transformations.engine.vocabulary.resolution import Resolved
 
 Event = Mapping[str, Any]
-
-EVENT_TIME = "_event_timestamp"
 
 
 def reference_row(resolved: Resolved, events: Sequence[Event], as_of: date) -> dict[str, object] | None:
@@ -31,7 +30,7 @@ def reference_row(resolved: Resolved, events: Sequence[Event], as_of: date) -> d
     zone = resolved.zone
     until = start_of_day(as_of, zone)
     ordered = sorted(
-        (event for event in events if event[EVENT_TIME] < until), key=lambda event: _order(resolved, event)
+        (event for event in events if event[RAW_TIMESTAMP] < until), key=lambda event: _order(resolved, event)
     )
     if not ordered:
         return None
@@ -40,7 +39,7 @@ def reference_row(resolved: Resolved, events: Sequence[Event], as_of: date) -> d
     for feature in resolved.features:
         days = feature.declared.window.days
         since = datetime.min.replace(tzinfo=UTC) if days is None else start_of_day(_days_before(as_of, days), zone)
-        inside = [event for event in complete if event[EVENT_TIME] >= since]
+        inside = [event for event in complete if event[RAW_TIMESTAMP] >= since]
         row[feature.name] = _canonical(feature.declared.aggregation.of_events(inside), feature.dtype)
     return row
 
@@ -53,7 +52,7 @@ def _order(resolved: Resolved, event: Event) -> tuple[object, ...]:
     """The total order of events: time, contract key, all columns; nulls last."""
     names = list(resolved.contract.key) or sorted(column.name for column in resolved.contract.columns)
     return (
-        event[EVENT_TIME],
+        event[RAW_TIMESTAMP],
         *((event[name] is None, event[name] if event[name] is not None else 0) for name in names),
     )
 

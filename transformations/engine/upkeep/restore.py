@@ -9,7 +9,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from time import perf_counter
 
 import numpy as np
@@ -17,6 +17,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from transformations.engine.base.errors import DataError
+from transformations.engine.base.moments import MICROSECOND
 from transformations.engine.base.settings import Settings
 from transformations.engine.compute.job import BucketWork, Folders, buckets_for, write_buckets
 from transformations.engine.compute.sources import stored_packets
@@ -33,8 +34,6 @@ from transformations.engine.vocabulary.resolution import Resolved
 
 Int64s = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
-
-_MICROSECOND = timedelta(microseconds=1)
 
 
 def restore(
@@ -84,7 +83,7 @@ def _performed(
     report: Callable[[str], None],
 ) -> Run | None:
     started, clock = settings.now(), perf_counter()
-    created = max(started, latest.run.last_created + _MICROSECOND)
+    created = max(started, latest.run.last_created + MICROSECOND)
     spark = spark_session(settings, report)
     run_id = uuid.uuid4().hex
     buckets = buckets_for(latest.rows + wanted.rows, spark.sparkContext.defaultParallelism)

@@ -14,6 +14,7 @@ from functools import cached_property
 from typing import TypeAlias
 
 from transformations.engine.base.errors import DefinitionError, nearest
+from transformations.engine.base.moments import CREATED_TIMESTAMP, EVENT_TIMESTAMP
 from transformations.engine.vocabulary.aggregations import Aggregation, Latest, Share
 from transformations.engine.vocabulary.column_name import EachValue
 from transformations.engine.vocabulary.column_name import column as condition_on
@@ -263,7 +264,7 @@ def _check_window(place: str, window: object) -> None:
 
 def _check_names(definition: Definition) -> None:
     seen: set[str] = set()
-    reserved = {"event_timestamp", "created_timestamp", *definition.join_keys}
+    reserved = {EVENT_TIMESTAMP, CREATED_TIMESTAMP, *definition.join_keys}
     for feature in definition.declared:
         if feature.name in seen:
             raise DefinitionError(f"{definition.name} declares {feature.name} twice. Rename one of the two measures.")

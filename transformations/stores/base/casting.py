@@ -8,7 +8,7 @@ NaN there, in any other list it is refused.
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from feast.types import Array, FeastType, PrimitiveFeastType, Set, Struct
 
+from transformations.engine.base.moments import as_utc
 from transformations.engine.vocabulary.dtypes import UNIX_TIMESTAMP
 from transformations.engine.vocabulary.functions import nan_to_null
 
@@ -173,8 +174,7 @@ def _of_a_calendar_year(array: pa.Array) -> pa.Array:
 
 
 def _parsed(text: str) -> datetime:
-    moment = datetime.fromisoformat(text)
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return as_utc(datetime.fromisoformat(text))
 
 
 def _list(array: pa.Array, dtype: Array | Set, whole_seconds: bool) -> pa.Array:

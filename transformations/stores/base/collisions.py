@@ -11,11 +11,10 @@ from feast.feature_view_projection import FeatureViewProjection
 from feast.repo_contents import RepoContents
 
 from transformations.engine.base.errors import DefinitionError
+from transformations.engine.base.moments import EVENT_TIMESTAMP
 
 FULL_NAMES = "full_feature_names"
 """The tag of a service whose readers all ask with `full_feature_names=True`, so that views may share a name."""
-
-_MOMENT = "event_timestamp"
 
 
 def refuse_collisions(declared: RepoContents) -> None:
@@ -67,7 +66,7 @@ def _remedy(view: str) -> str:
 
 def _asked_with(service: FeatureService, views: Mapping[str, BaseFeatureView]) -> dict[str, str]:
     """What a request for the service brings itself, by name: keys, request fields, the moment."""
-    found = {_MOMENT: "the time of a training row"}
+    found = {EVENT_TIMESTAMP: "the time of a training row"}
     for projection in service.feature_view_projections:
         view = views.get(projection.name)
         if isinstance(view, OnDemandFeatureView):

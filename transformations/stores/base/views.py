@@ -17,15 +17,13 @@ from feast.repo_contents import RepoContents
 
 from transformations.contracts import Contract, read_contract
 from transformations.engine.base.errors import DefinitionError
+from transformations.engine.base.moments import CREATED_TIMESTAMP, EVENT_TIMESTAMP
 from transformations.engine.base.settings import Settings, get_settings
 from transformations.engine.vocabulary.definitions import Definition, PlainFeatures, WindowedFeatures
 from transformations.engine.vocabulary.dtypes import FLOAT64, INT64
 from transformations.engine.vocabulary.resolution import Feature, Resolved, resolve
 from transformations.stores.base.domain_files import domain_modules
 from transformations.stores.base.values import feast_type
-
-EVENT_TIMESTAMP = "event_timestamp"
-CREATED_TIMESTAMP = "created_timestamp"
 
 DEFINITION = "definition"
 DEFINITION_HASH = "definition_hash"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -16,6 +16,7 @@ from feast.feature_view import DUMMY_ENTITY_ID
 from feast.infra.offline_stores.offline_store import OfflineStore
 
 from transformations.engine.base.errors import DataError, UsageError
+from transformations.engine.base.moments import EPOCH, MICROSECOND
 from transformations.stores.history.history import History, history_of
 from transformations.stores.history.point_in_time_sql import Join
 from transformations.stores.loads import newest_sql as sql
@@ -33,8 +34,6 @@ Batches: TypeAlias = tuple[int, Iterable[pa.RecordBatch]]
 """How many rows there are, and the rows."""
 
 _ROWS_A_BATCH = 16_384
-_BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
-_INSTANT = timedelta(microseconds=1)
 
 
 @dataclass(frozen=True)
@@ -74,7 +73,7 @@ class FileRows:
             only_touched = not what.all and not _is_all(connection, join, start)
             if only_touched:
                 new = scan.only(connection, what.new_files) if what.new_files else None
-                ranges = [(max(start, _BEGINNING) - _INSTANT, end)] + ([(what.after, end)] if what.after else [])
+                ranges = [(max(start, EPOCH) - MICROSECOND, end)] + ([(what.after, end)] if what.after else [])
                 connection.execute(sql.touched_keys(join, new, end, ranges))
             total = find_newest(connection, scan, join, end, only_touched)
             yield total, connection.sql(sql.rows_at(join, columns)).to_arrow_reader(_ROWS_A_BATCH) if total else ()
@@ -146,7 +145,7 @@ class PulledRows:
             feature_name_columns=[history.column(feature.name) for feature in self.view.features],
             timestamp_field=history.column(history.timestamp),
             created_timestamp_column=history.column(history.created) if history.created else None,
-            start_date=_BEGINNING if what.all else start,
+            start_date=EPOCH if what.all else start,
             end_date=end,
         )
         table = job.to_arrow()

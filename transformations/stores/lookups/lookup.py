@@ -18,6 +18,7 @@ from feast.type_map import feast_value_type_to_python_type
 from feast.types import UnixTimestamp
 
 from transformations.engine.base.errors import UsageError
+from transformations.engine.base.moments import instant_to_micros
 from transformations.engine.base.settings import present_moment
 from transformations.engine.vocabulary.functions import REQUEST_TIMESTAMP, numbers
 from transformations.stores.base.values import TIMESTAMP, as_declared, column_of
@@ -26,7 +27,7 @@ from transformations.stores.lookups.response import NOT_FOUND, OUTSIDE_MAX_AGE, 
 from transformations.stores.redis.catalogue import Catalog, Table
 from transformations.stores.rows.codecs import Stored
 from transformations.stores.rows.keys import NO_ENTITY, parts_of, tags_of
-from transformations.stores.rows.packed_rows import event_micros, micros, schema_number, schema_numbers
+from transformations.stores.rows.packed_rows import event_micros, schema_number, schema_numbers
 
 EntityRows: TypeAlias = list[dict[str, Any]] | Mapping[str, Sequence[Any] | RepeatedValue]
 Rows: TypeAlias = Sequence[bytes | None]
@@ -220,9 +221,9 @@ def _mixed_values(
 
 def _moments(given: Sequence[object] | None, rows: int) -> Sequence[int]:
     if given is None:
-        return [micros(present_moment())] * rows
+        return [instant_to_micros(present_moment())] * rows
     place = f"request field {REQUEST_TIMESTAMP!r}"
-    now = micros(present_moment())
+    now = instant_to_micros(present_moment())
     found = as_declared(column_of(given, place), UnixTimestamp, place).cast(pa.int64()).to_pylist()
     return [now if moment is None else moment for moment in found]
 

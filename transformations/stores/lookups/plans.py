@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
 from functools import cached_property
 from operator import itemgetter
 from typing import Any, TypeAlias
@@ -21,6 +20,7 @@ from feast.types import FeastType
 from feast.value_type import ValueType
 
 from transformations.engine.base.errors import UsageError, nearest
+from transformations.engine.base.moments import MICROSECOND
 from transformations.stores.base.feast_seams import request_context
 from transformations.stores.base.on_demand import Evaluation, evaluation_of, refuse_uneven
 from transformations.stores.base.rollout import served_version
@@ -246,7 +246,7 @@ def _view(view: FeatureView, names: Sequence[str], entities: Sequence[Keys], ver
         keys=keys,
         entity=entities.index(keys),
         features=tuple(_feature(reference, fields[name]) for name in names),
-        ttl=view.ttl // timedelta(microseconds=1) if view.ttl else 0,
+        ttl=view.ttl // MICROSECOND if view.ttl else 0,
         version=FeatureViewMetadata(
             name=view.projection.name_alias or view.projection.name,
             version=getattr(view, "current_version_number", 0) or 0,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import TYPE_CHECKING, TypeAlias
 
 import pyarrow as pa
@@ -13,6 +13,7 @@ from feast.protos.feast.types.EntityKey_pb2 import EntityKey
 from feast.protos.feast.types.Value_pb2 import Value
 
 from transformations.engine.base.errors import DataError, nearest
+from transformations.engine.base.moments import instant_to_micros, micros_to_instant
 from transformations.engine.base.settings import present_moment
 from transformations.stores.base.values import as_declared, as_feature, frame_column, moments_of, to_protos
 from transformations.stores.redis.catalogue import Table
@@ -28,8 +29,6 @@ Row: TypeAlias = tuple[EntityKey, dict[str, Value], datetime, datetime | None]
 """Entity key, values, event timestamp, created timestamp; naive is UTC."""
 Found: TypeAlias = tuple[datetime | None, dict[str, Value] | None]
 """Event timestamp and values; nothing where there is no row."""
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def found_rows(
@@ -47,7 +46,7 @@ def found_rows(
             found.append((None, None))
             continue
         micros, _, schema, _ = packed_rows.unpack_header(row)
-        happened = _EPOCH + timedelta(microseconds=micros)
+        happened = micros_to_instant(micros)
         if view.ttl and happened + view.ttl < now:
             found.append((happened, {name: Value() for name in codecs}))
             continue
@@ -130,11 +129,11 @@ def newest_rows(data: Sequence[Row]) -> dict[bytes, Row]:
 
 
 def _order(row: Row) -> tuple[int, int]:
-    return packed_rows.micros(row[2]), _created(row)
+    return instant_to_micros(row[2]), _created(row)
 
 
 def _created(row: Row) -> int:
-    return packed_rows.NEVER_CREATED if row[3] is None else packed_rows.micros(row[3])
+    return packed_rows.NEVER_CREATED if row[3] is None else instant_to_micros(row[3])
 
 
 def packed(view: FeatureView, rows: Mapping[bytes, Row], schema: int) -> list[tuple[bytes, bytes]]:
@@ -143,6 +142,6 @@ def packed(view: FeatureView, rows: Mapping[bytes, Row], schema: int) -> list[tu
     form, packed = packed_rows.schema_of(view.features).form, []
     for tag, row in rows.items():
         values = [codec.from_proto(row[1][name]) if name in row[1] else None for name, codec in codecs]
-        header = packed_rows.header(packed_rows.micros(row[2]), _created(row), schema, packed_rows.PUSHED)
+        header = packed_rows.header(instant_to_micros(row[2]), _created(row), schema, packed_rows.PUSHED)
         packed.append((tag, form.pack(header, values)))
     return packed

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 import pyarrow as pa
@@ -20,6 +20,7 @@ from feast.protos.feast.types.Value_pb2 import Value
 from feast.type_map import feast_value_type_to_python_type
 from feast.types import FeastType, PrimitiveFeastType
 
+from transformations.engine.base.moments import as_utc
 from transformations.stores.base.values import Column, as_declared, column_of
 
 NO_ENTITY = b"{'}"
@@ -107,8 +108,7 @@ def _text(value: str) -> str:
 
 
 def _seconds(value: Any) -> str:
-    moment: datetime = value if value.tzinfo else value.replace(tzinfo=UTC)
-    return f"@{math.floor(moment.timestamp())}"
+    return f"@{math.floor(as_utc(value).timestamp())}"
 
 
 # A mark tells texts from numbers; bool comes before int, which it is too.

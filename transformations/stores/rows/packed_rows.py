@@ -15,7 +15,6 @@ import math
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from functools import cache, cached_property
 from itertools import groupby
 
@@ -44,8 +43,6 @@ _BYTES = pa.large_binary()
 
 NEVER_CREATED = -(2**63)
 """The created timestamp of a row that has none: older than any."""
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True)
@@ -209,9 +206,3 @@ def unpack_header(row: bytes) -> tuple[int, int, int, int]:
     """Event timestamp, created timestamp, schema number and flags."""
     event, created, last = HEADER.unpack_from(row)
     return event, created, last >> 1, last & PUSHED
-
-
-def micros(moment: datetime) -> int:
-    """Microseconds since 1970; naive is UTC, as everywhere in Feast."""
-    since = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)) - _EPOCH
-    return (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 import pyarrow as pa
@@ -14,6 +14,7 @@ from feast.feature_view import DUMMY_ENTITY_ID, DUMMY_ENTITY_VAL
 
 from transformations.engine.base.duck import identifier, literal
 from transformations.engine.base.file_rows import Scan, quoted
+from transformations.engine.base.moments import as_utc
 from transformations.engine.base.settings import get_settings
 from transformations.stores.base.feast_seams import categorical_metric, numeric_metrics
 from transformations.stores.history import point_in_time_sql as sql
@@ -40,7 +41,7 @@ def newest_rows(
 
     def query(scan: Scan) -> str:
         join = sql.Join(scan.relation, join_keys, timestamp, created or None)
-        return sql.newest_rows(join, columns, _utc(start), _utc(end))
+        return sql.newest_rows(join, columns, as_utc(start), as_utc(end))
 
     def read() -> pa.Table:
         return _read(config, history, columns, query)
@@ -63,7 +64,7 @@ def all_rows(
     def read() -> pa.Table:
         if not source.timestamp_field and (saved := saved_dataset(history.files)) is not None:
             return saved
-        window = (_utc(moment) if moment else None for moment in (start, end))
+        window = (as_utc(moment) if moment else None for moment in (start, end))
         return _read(config, history, wanted, lambda scan: sql.all_rows(scan.relation, timestamp, wanted, *window))
 
     return TableJob(lambda: _with_dummy(read()) if DUMMY_ENTITY_ID in columns else read(), _is_nullable(config))
@@ -102,8 +103,8 @@ def monitoring_metrics(
         return [empty[kind](name) for name, kind in features]
     columns = ", ".join(f"{quoted(history.column(name))} AS {identifier(name)}" for name, _ in features)
     moment = f"CAST({quoted(history.column(timestamp))} AS TIMESTAMPTZ)"
-    bounds = [f"{moment} >= {literal(_utc(start))}"] if start else []
-    bounds += [f"{moment} <= {literal(_utc(end))}"] if end else []
+    bounds = [f"{moment} >= {literal(as_utc(start))}"] if start else []
+    bounds += [f"{moment} <= {literal(as_utc(end))}"] if end else []
     with session(resources_of(config)) as connection:
         scan = history.scan(connection, [history.column(name) for name, _ in features])
         connection.execute(
@@ -131,7 +132,7 @@ def last_event(config: RepoConfig, source: DataSource, timestamp: str) -> dateti
         scan = history.scan(connection, [column])
         query = f"SELECT max(CAST({quoted(column)} AS TIMESTAMPTZ)) FROM {scan.relation}"
         (last,) = connection.sql(query).to_arrow_table().column(0).to_pylist()
-    return _utc(last) if last else None
+    return as_utc(last) if last else None
 
 
 def _read(config: RepoConfig, history: History, columns: Sequence[str], query: Callable[[Scan], str]) -> pa.Table:
@@ -148,7 +149,3 @@ def _with_dummy(rows: pa.Table) -> pa.Table:
 
 def _is_nullable(config: RepoConfig) -> bool:
     return get_settings().nullable_dtypes or bool(config.offline_store.nullable_dtypes)
-
-
-def _utc(moment: datetime) -> datetime:
-    return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)

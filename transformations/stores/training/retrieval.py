@@ -21,6 +21,7 @@ from feast.types import FeastType
 from transformations.engine.base import duck
 from transformations.engine.base.errors import DataError, UsageError
 from transformations.engine.base.file_rows import Scan
+from transformations.engine.base.moments import EVENT_TIMESTAMP, MICROSECOND
 from transformations.engine.base.settings import get_settings
 from transformations.stores.base.casting import plain
 from transformations.stores.base.on_demand import evaluate
@@ -32,7 +33,7 @@ from transformations.stores.history.history import History
 from transformations.stores.history.matching import LastRows, Matches
 from transformations.stores.history.spilling import spill_of
 from transformations.stores.training.progress import Told, progress
-from transformations.stores.training.spine import DEFAULT_TIMESTAMP, Spine, canonical, coded, spine_of
+from transformations.stores.training.spine import Spine, canonical, coded, spine_of
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -89,7 +90,7 @@ class Stored:
     @property
     def ttl_micros(self) -> int:
         """How long a row counts after it happened, in microseconds; 0: for ever."""
-        return (self.view.ttl or timedelta(0)) // timedelta(microseconds=1)
+        return (self.view.ttl or timedelta(0)) // MICROSECOND
 
     @property
     def fields(self) -> dict[str, Field]:
@@ -167,7 +168,7 @@ def range_spine(stored: Sequence[Stored], start: datetime | None, end: datetime,
         joins = [
             each.join(each.scan(connection), {key: each.spine_column(key) for key in each.keys}) for each in stored
         ]
-        query = sql.moments_between(joins, [*names, DEFAULT_TIMESTAMP], start, end)
+        query = sql.moments_between(joins, [*names, EVENT_TIMESTAMP], start, end)
         return spine_of(connection.sql(query).to_arrow_table())
 
 

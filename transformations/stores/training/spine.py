@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 from feast.types import FeastType, Int64, String
 
 from transformations.engine.base.errors import DataError, UsageError, nearest
+from transformations.engine.base.moments import EVENT_TIMESTAMP
 from transformations.stores.base.values import TIMESTAMP, as_declared, frame_column, moments_of
 
 if TYPE_CHECKING:
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 Rows: TypeAlias = "pd.DataFrame | pa.Table"
 
 _INTEGERS_A_ROW = 4
-DEFAULT_TIMESTAMP = "event_timestamp"
 
 
 @dataclass(frozen=True)
@@ -155,10 +155,10 @@ def _types(rows: Rows) -> dict[str, bool]:
 
 
 def _timestamp(types: dict[str, bool]) -> str:
-    if DEFAULT_TIMESTAMP in types:
-        return DEFAULT_TIMESTAMP
+    if EVENT_TIMESTAMP in types:
+        return EVENT_TIMESTAMP
     found: Sequence[str] = [name for name, is_timestamp in types.items() if is_timestamp]
     if len(found) == 1:
         return found[0]
     listed = f"several columns of timestamps ({', '.join(found)})" if found else "no column of timestamps"
-    raise UsageError(f"the spine has {listed} and none called {DEFAULT_TIMESTAMP}. Name the moment of each row so.")
+    raise UsageError(f"the spine has {listed} and none called {EVENT_TIMESTAMP}. Name the moment of each row so.")

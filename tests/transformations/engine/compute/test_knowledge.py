@@ -26,10 +26,10 @@ from transformations.engine.base.business_days import day_of_instant, start_of_d
 from transformations.engine.base.settings import Settings
 from transformations.engine.compute import build as build_module
 from transformations.engine.compute.build import build
-from transformations.engine.raw.files import source_schema
+from transformations.engine.raw.files import RAW_TIMESTAMP, source_schema
 from transformations.engine.raw.zone import Drop, Origin, RawTable, read_current
 from transformations.engine.tables.offline_tables import OfflineTable
-from transformations.engine.testing.reference import EVENT_TIME, reference_row
+from transformations.engine.testing.reference import reference_row
 from transformations.engine.vocabulary.resolution import Resolved, resolve
 
 from .test_build import CONTRACTS, DAY, ITEMS, SALES, ZONE, sale
@@ -232,7 +232,7 @@ class Law:
             own += [
                 event
                 for event in state[1]
-                if day_of_instant(event[EVENT_TIME], ZONE) == day
+                if day_of_instant(event[RAW_TIMESTAMP], ZONE) == day
                 and all(event[name] == value for name, value in key.items())
             ]
         return reference_row(self.view, own, as_of)

@@ -41,7 +41,6 @@ from transformations.stores.rows.packed_rows import (
     PUSHED,
     event_micros,
     header,
-    micros,
     schema_from,
     schema_number,
     schema_numbers,
@@ -171,10 +170,6 @@ def test_rows_of_any_mix_of_features_come_back_as_columns(
     blank = schema.form.columns([schema.form.blank])
     assert [value for (value,) in blank] == [None] * len(dtypes)
 
-
-def test_moments_are_microseconds_and_naive_is_utc() -> None:
-    assert micros(datetime(1969, 12, 31, 23, 59, 59, 999_999)) == -1
-    assert micros(datetime(2024, 5, 1, tzinfo=UTC)) == 1_714_521_600_000_000
     assert unpack_header(header(0, NEVER_CREATED, 1, PUSHED)) == (0, NEVER_CREATED, 1, PUSHED)
 
 

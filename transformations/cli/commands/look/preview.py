@@ -11,6 +11,7 @@ from transformations.cli.output import json_option, print_json, print_table, rem
 from transformations.engine.base.errors import UsageError, nearest
 from transformations.engine.base.settings import Settings, get_settings
 from transformations.engine.base.words import plural
+from transformations.engine.raw.files import RAW_TIMESTAMP
 from transformations.insight.asked import AT_HELP, as_of_day, asked_moment, available_from, parse_key
 from transformations.insight.moments import shown_moment
 from transformations.insight.repository import view_names
@@ -54,7 +55,7 @@ def preview(view: str, key: str, at: str | None, as_json: bool) -> None:
     events = entity_events(resolved, entity, settings)
     row = reference_row(resolved, events, as_of)
     rules = rules_broken_by_view(resolved, settings.project_root)
-    used = sum(1 for event in events if event["_event_timestamp"] < start_of_day(as_of, resolved.zone))
+    used = sum(1 for event in events if event[RAW_TIMESTAMP] < start_of_day(as_of, resolved.zone))
     if as_json:
         print_json(_document(resolved, entity, as_of, used, row) | {"broken_rules": rules})
         return

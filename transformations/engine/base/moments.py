@@ -1,0 +1,25 @@
+"""What the platform calls the moments of a row, and how it counts them: UTC, in microseconds since the epoch."""
+
+from datetime import UTC, datetime, timedelta
+
+EVENT_TIMESTAMP = "event_timestamp"
+"""From when on a stored row can be served; in a spine, the moment to look from. Feast's own name for both."""
+CREATED_TIMESTAMP = "created_timestamp"
+"""Since when a stored row is known."""
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+MICROSECOND = timedelta(microseconds=1)
+
+
+def as_utc(moment: datetime) -> datetime:
+    """The same instant in UTC; a naive datetime is UTC already, as everywhere in Feast."""
+    return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def instant_to_micros(instant: datetime) -> int:
+    """Microseconds since the epoch; a naive datetime is UTC."""
+    return ((instant if instant.tzinfo else instant.replace(tzinfo=UTC)) - EPOCH) // MICROSECOND
+
+
+def micros_to_instant(micros: int) -> datetime:
+    """The aware UTC datetime of microseconds since the epoch."""
+    return EPOCH + timedelta(microseconds=micros)
