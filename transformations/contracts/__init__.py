@@ -16,8 +16,8 @@ from transformations.contracts.model import (
     Delivery,
     FileForm,
     Reference,
-    nearest,
 )
+from transformations.contracts.nearest import nearest
 
 __all__ = [
     "DTYPES",

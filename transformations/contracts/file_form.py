@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import fields
 
 from transformations.contracts.document import Node
-from transformations.contracts.model import UNQUOTED, Column, CsvDialect, FileForm, nearest
+from transformations.contracts.model import UNQUOTED, Column, CsvDialect, FileForm
+from transformations.contracts.nearest import nearest
 
 
 def file_form(properties: Node, columns: Sequence[Column]) -> FileForm:

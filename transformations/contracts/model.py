@@ -1,17 +1,26 @@
 """What a contract says of a source, as plain frozen values."""
 
-from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Literal, TypeAlias
 
 import click
 
+from transformations.contracts.nearest import nearest
+
 # An event outside these years is a sentinel or a wrong unit, and would make every day between a day.
 EVENT_YEARS = (1900, 2199)
-DTYPES = ("Int64", "Float64", "String", "Bool", "UnixTimestamp", "Date")
+LOGICAL_TYPES = {
+    "Int64": "integer",
+    "Float64": "number",
+    "String": "string",
+    "Bool": "boolean",
+    "UnixTimestamp": "timestamp",
+    "Date": "date",
+}
+"""The dtypes of columns under the names that Feast gives them, with the contract's word for each."""
+DTYPES = tuple(LOGICAL_TYPES)
 
 SUPERSEDES_ALLOWED = 0.01
 """Now and then a row of the day is delivered again as it has become since; a file of such rows is a correction."""
@@ -172,11 +181,3 @@ class Contract:
             if column.name == name:
                 return column
         raise ContractError(f"{self.file_name}: there is no column {name!r}; {nearest(name, self.column_names)}.")
-
-
-def nearest(name: str, known: Iterable[str]) -> str:
-    """The remedy for an unknown name: `did you mean 'x'? Known: a, b, c`."""
-    names = tuple(known)
-    guess = get_close_matches(name, names, n=1)
-    hint = f"did you mean {guess[0]!r}? " if guess else ""
-    return f"{hint}Known: {', '.join(names) or 'none'}"

@@ -13,7 +13,8 @@ from transformations.contracts.file_form import file_form
 from transformations.contracts.formats import column_format, refuse_zoneless
 from transformations.contracts.limits import freshness, future_allowed, supersedes_allowed
 from transformations.contracts.marks import refuse_open_marks
-from transformations.contracts.model import EVENT_YEARS, Column, Contract, Delivery, Reference, nearest
+from transformations.contracts.model import EVENT_YEARS, LOGICAL_TYPES, Column, Contract, Delivery, Reference
+from transformations.contracts.nearest import nearest
 from transformations.contracts.servers import local_path
 from transformations.contracts.vocabulary import (
     COLUMN_PROPERTIES,
@@ -22,14 +23,7 @@ from transformations.contracts.vocabulary import (
     refuse_unknown,
 )
 
-DTYPE_OF_LOGICAL_TYPE = {
-    "integer": "Int64",
-    "number": "Float64",
-    "string": "String",
-    "boolean": "Bool",
-    "timestamp": "UnixTimestamp",
-    "date": "Date",
-}
+_DTYPES = {logical_type: dtype for dtype, logical_type in LOGICAL_TYPES.items()}
 NUMERIC = ("Int64", "Float64")
 
 
@@ -93,16 +87,14 @@ def _column(node: Node) -> Column:
     name = node.text("name", "the column's name")
     if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", name):
         raise node.error("name", f"is {name!r}. Use letters, digits and _, beginning with a letter.")
-    logical_type = node.text("logicalType", f"one of {', '.join(DTYPE_OF_LOGICAL_TYPE)}")
-    if logical_type not in DTYPE_OF_LOGICAL_TYPE:
-        raise node.error(
-            "logicalType", f"of {name!r} is {logical_type!r}; {nearest(logical_type, DTYPE_OF_LOGICAL_TYPE)}."
-        )
+    logical_type = node.text("logicalType", f"one of {', '.join(_DTYPES)}")
+    if logical_type not in _DTYPES:
+        raise node.error("logicalType", f"of {name!r} is {logical_type!r}; {nearest(logical_type, _DTYPES)}.")
     if node.values.get("unique"):
         raise node.error(
             "unique", f"of {name!r} is not checked on its own. Make it the key (primaryKey: true) or leave it out."
         )
-    dtype = DTYPE_OF_LOGICAL_TYPE[logical_type]
+    dtype = _DTYPES[logical_type]
     minimum, maximum = _range(node, name, dtype)
     custom = node.custom(COLUMN_PROPERTIES)
     return Column(

@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 from transformations.contracts.document import Node
-from transformations.contracts.model import nearest
+from transformations.contracts.nearest import nearest
 
 _LOCAL = ("server", "type", "id", "description", "environment", "path", "format", "delimiter", "roles")
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from transformations.contracts.document import Node
-from transformations.contracts.model import nearest
+from transformations.contracts.nearest import nearest
 
 SOURCE_PROPERTIES = (
     "eventTime",

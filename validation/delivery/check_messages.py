@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from transformations.contracts import Contract
-from transformations.contracts.model import nearest
+from transformations.contracts.nearest import nearest
 from validation.readings.conversions import FIX, accepted_types
 
 if TYPE_CHECKING:

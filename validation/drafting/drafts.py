@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from transformations.contracts.document import FILL_IN
-from transformations.contracts.model import CsvDialect
+from transformations.contracts.model import LOGICAL_TYPES, CsvDialect
 from transformations.engine.base import duck
 from transformations.engine.base.errors import UsageError
 from transformations.engine.base.words import plural
@@ -16,15 +16,6 @@ from validation.drafting.columns import TABLE, Seen, SeenFile, look
 from validation.drafting.keys import KeyColumn, KeyGuess, guess_keys
 from validation.files.csv_dialects import find_dialect
 from validation.files.drop_files import is_csv, open_drop, readable, refuse_other_than_file
-
-_LOGICAL_TYPES = {
-    "Date": "date",
-    "UnixTimestamp": "timestamp",
-    "Bool": "boolean",
-    "Int64": "integer",
-    "Float64": "number",
-    "String": "string",
-}
 
 
 def draft_contract(path: Path, name: str | None = None) -> str:
@@ -178,9 +169,9 @@ class _Draft:
         if column.physical_name != column.name:
             yield f"        physicalName: {json.dumps(column.physical_name, ensure_ascii=False)}"
         note = f"  # {column.reading.note}" if column.reading.note else ""
-        yield f"        logicalType: {_LOGICAL_TYPES[column.dtype]}{'' if column.reading.cast else note}"
+        yield f"        logicalType: {LOGICAL_TYPES[column.dtype]}{'' if column.reading.cast else note}"
         if column.reading.cast:
-            stored = note or f"  # a {_LOGICAL_TYPES[column.dtype]} stored as text"
+            stored = note or f"  # a {LOGICAL_TYPES[column.dtype]} stored as text"
             yield f"        physicalType: {column.reading.cast}{stored}"
         yield f"        description: {FILL_IN}  # {_seen(column)}"
         if column.nulls:

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from transformations.contracts.model import ColumnFormat
+from transformations.engine.vocabulary.dtypes import dtype_named
 from validation.files.drop_files import LEGACY_TIMESTAMP, TEXT_CELL
 from validation.readings.local_times import OffsetPeriod, nonexistent_sql, utc_sql
 from validation.readings.number_texts import floating_text, integer_text
@@ -61,7 +62,7 @@ def conversion(
     """
     null = f"{column} IS NULL"
     if delivered == EMPTY_TYPE:
-        return Conversion(f"CAST(NULL AS {_SQL[dtype]})", null)
+        return Conversion(f"CAST(NULL AS {dtype_named(dtype).duckdb})", null)
     if _is_text(delivered, written):
         return _from_text(column, dtype, periods, written)
     match dtype:
@@ -104,14 +105,6 @@ def accepted_types(dtype: str, delivered: str) -> str:
     return accepted
 
 
-_SQL: Mapping[str, str] = {
-    "Int64": "BIGINT",
-    "Float64": "DOUBLE",
-    "String": "VARCHAR",
-    "Bool": "BOOLEAN",
-    "UnixTimestamp": "TIMESTAMPTZ",
-    "Date": "DATE",
-}
 _ACCEPTED: Mapping[str, str] = {
     "Int64": "any integer type (pandas: astype('Int64'), which keeps nulls)",
     "Float64": "a floating-point or integer type, or a decimal of at most 15 digits",

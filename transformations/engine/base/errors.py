@@ -1,10 +1,20 @@
 """Every error a user can cause or must act on: few classes, one base, each with the exit code its command ends with."""
 
-from collections.abc import Iterable
-from difflib import get_close_matches
 from typing import Self
 
 import click
+
+from transformations.contracts.nearest import nearest
+
+__all__ = [
+    "ConflictError",
+    "DataError",
+    "DefinitionError",
+    "FeaturesError",
+    "ServiceUnavailableError",
+    "UsageError",
+    "nearest",
+]
 
 
 class FeaturesError(click.ClickException):
@@ -57,11 +67,3 @@ class ServiceUnavailableError(FeaturesError):
     """Redis, Java or another service cannot be reached; trying again later may help."""
 
     exit_code = 4
-
-
-def nearest(name: str, known: Iterable[str]) -> str:
-    """The remedy clause for an unknown name: `did you mean 'x'? Known: a, b, c`."""
-    names = sorted(known)
-    guess = get_close_matches(name, names, n=1)
-    hint = f"did you mean {guess[0]!r}? " if guess else ""
-    return f"{hint}Known: {', '.join(names) or 'none'}"

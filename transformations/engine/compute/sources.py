@@ -25,20 +25,13 @@ from transformations.engine.compute.versions import DUCKDB, SPARK, VersionReadin
 from transformations.engine.raw.files import BUSINESS_DAY, DROP, RAW_TIMESTAMP, RETRACTED
 from transformations.engine.raw.zone import RawSnapshot, raw_schema
 from transformations.engine.tables.offline_tables import table_schema
+from transformations.engine.vocabulary.dtypes import STORED
 from transformations.engine.vocabulary.resolution import Resolved
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
-_SPARK_TYPES = {
-    pa.int64(): "bigint",
-    pa.int32(): "int",
-    pa.float64(): "double",
-    pa.string(): "string",
-    pa.bool_(): "boolean",
-    pa.date32(): "date",
-    pa.timestamp("us", tz="UTC"): "timestamp",
-}
+_SPARK_TYPES = {dtype.arrow: dtype.spark for dtype in STORED}
 _SYSTEM = (RAW_TIMESTAMP, BUSINESS_DAY, DROP, RETRACTED)
 
 

@@ -13,20 +13,12 @@ from typing import TYPE_CHECKING
 from transformations.contracts import Contract
 from transformations.engine.base.duck import identifier, identifiers, literal, parquet, same
 from transformations.engine.raw.files import BUSINESS_DAY, DROP, RAW_TIMESTAMP, RETRACTED, SYSTEM_COLUMNS
+from transformations.engine.vocabulary.dtypes import UNIX_TIMESTAMP, dtype_named
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
 DELIVERED = "delivered_rows"  # the relation that the caller registers: contract columns, or keys to retract
-
-SQL_TYPES = {
-    "Int64": "BIGINT",
-    "Float64": "DOUBLE",
-    "String": "VARCHAR",
-    "Bool": "BOOLEAN",
-    "UnixTimestamp": "TIMESTAMPTZ",
-    "Date": "DATE",
-}
 
 
 @dataclass(frozen=True)
@@ -207,8 +199,8 @@ def _key_alone(contract: Contract) -> str:
 
 
 def _null(contract: Contract, name: str) -> str:
-    dtype = "UnixTimestamp" if name == contract.event_time else contract.column(name).dtype
-    return f"CAST(NULL AS {SQL_TYPES[dtype]})"
+    dtype = UNIX_TIMESTAMP if name == contract.event_time else dtype_named(contract.column(name).dtype)
+    return f"CAST(NULL AS {dtype.duckdb})"
 
 
 def _empty_system_columns() -> str:

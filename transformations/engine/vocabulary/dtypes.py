@@ -1,4 +1,4 @@
-"""The dtypes of features and request fields, under Feast's names, with the Arrow type that carries each.
+"""The dtypes of columns, features and request fields, under Feast's names, and what other systems call them.
 
 Feast itself is not imported here: Spark workers and `features --help` need these names in milliseconds.
 """
@@ -11,28 +11,36 @@ import pyarrow as pa
 
 @dataclass(frozen=True)
 class Dtype:
-    """A value type: `name` is the name in `feast.types`, `arrow` the type that stores and passes it."""
+    """A value type: `name` is the name in `feast.types`, `arrow` the type that stores and passes it.
+
+    duckdb, spark: what its columns are in SQL. pandas: the nullable dtype of its series, where pandas has one.
+    """
 
     name: str
     arrow: pa.DataType
+    duckdb: str
+    spark: str
+    pandas: str | None = None
 
     def __str__(self) -> str:
         return self.name
 
 
-INT64 = Dtype("Int64", pa.int64())
-FLOAT64 = Dtype("Float64", pa.float64())
-STRING = Dtype("String", pa.string())
-BOOL = Dtype("Bool", pa.bool_())
-UNIX_TIMESTAMP = Dtype("UnixTimestamp", pa.timestamp("us", tz="UTC"))
-DATE = Dtype("Date", pa.date32())
+INT64 = Dtype("Int64", pa.int64(), "BIGINT", "bigint", "Int64")
+FLOAT64 = Dtype("Float64", pa.float64(), "DOUBLE", "double", "Float64")
+STRING = Dtype("String", pa.string(), "VARCHAR", "string", "string")
+BOOL = Dtype("Bool", pa.bool_(), "BOOLEAN", "boolean", "boolean")
+UNIX_TIMESTAMP = Dtype("UnixTimestamp", pa.timestamp("us", tz="UTC"), "TIMESTAMPTZ", "timestamp")
+DATE = Dtype("Date", pa.date32(), "DATE", "date")
+INT32 = Dtype("Int32", pa.int32(), "INTEGER", "int", "Int32")  # of system columns and others' views: no author's
 
 SCALARS: dict[str, Dtype] = {dtype.name: dtype for dtype in (INT64, FLOAT64, STRING, BOOL, UNIX_TIMESTAMP, DATE)}
+STORED = (*SCALARS.values(), INT32)
 
 
 def array_of(dtype: Dtype) -> Dtype:
     """The list dtype over a scalar one, named as Feast prints it: `Array(Int64)`."""
-    return Dtype(f"Array({dtype.name})", pa.list_(dtype.arrow))
+    return Dtype(f"Array({dtype.name})", pa.list_(dtype.arrow), f"{dtype.duckdb}[]", f"array<{dtype.spark}>")
 
 
 def dtype_named(name: str) -> Dtype:

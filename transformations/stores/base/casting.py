@@ -18,21 +18,16 @@ import pyarrow.compute as pc
 from feast.types import Array, FeastType, PrimitiveFeastType, Set, Struct
 
 from transformations.engine.base.moments import as_utc
-from transformations.engine.vocabulary.dtypes import UNIX_TIMESTAMP
+from transformations.engine.vocabulary.dtypes import FLOAT64, STORED, UNIX_TIMESTAMP
 from transformations.engine.vocabulary.functions import nan_to_null
 
 _TIMESTAMP = UNIX_TIMESTAMP.arrow
 
 # Float32 is carried as the double that its rounding gives, as Feast's own responses do.
 ARROW: dict[PrimitiveFeastType, pa.DataType] = {
-    PrimitiveFeastType.INT64: pa.int64(),
-    PrimitiveFeastType.INT32: pa.int32(),
-    PrimitiveFeastType.FLOAT64: pa.float64(),
-    PrimitiveFeastType.FLOAT32: pa.float64(),
-    PrimitiveFeastType.STRING: pa.string(),
-    PrimitiveFeastType.BOOL: pa.bool_(),
+    **{kind: stored.arrow for kind in PrimitiveFeastType for stored in STORED if str(kind) == stored.name},
+    PrimitiveFeastType.FLOAT32: FLOAT64.arrow,
     PrimitiveFeastType.BYTES: pa.binary(),
-    PrimitiveFeastType.UNIX_TIMESTAMP: _TIMESTAMP,
 }
 
 _FIRST, _LAST = -62_135_596_800_000_000, 253_402_300_799_999_999  # the years 1 to 9999, in microseconds since 1970

@@ -16,6 +16,7 @@ from feast.infra.offline_stores.offline_store import RetrievalJob, RetrievalMeta
 from feast.saved_dataset import SavedDatasetStorage
 
 from transformations.engine.base.errors import UsageError
+from transformations.engine.vocabulary.dtypes import STORED
 from transformations.stores.training.retrieval import Plan, features_of
 from transformations.stores.training.spine import Spine
 
@@ -151,10 +152,4 @@ def _frame(table: pa.Table, nullable_dtypes: bool) -> pd.DataFrame:
 def _nullable_dtypes() -> dict[pa.DataType, Any]:
     import pandas as pd
 
-    return {
-        pa.int64(): pd.Int64Dtype(),
-        pa.int32(): pd.Int32Dtype(),
-        pa.float64(): pd.Float64Dtype(),
-        pa.bool_(): pd.BooleanDtype(),
-        pa.string(): pd.StringDtype(),
-    }
+    return {dtype.arrow: pd.api.types.pandas_dtype(dtype.pandas) for dtype in STORED if dtype.pandas}
