@@ -114,7 +114,7 @@ def test_references_name_the_other_source_and_how_many_values_it_may_lack(folder
 
 def test_an_unknown_column_is_answered_with_the_nearest(folder):
     with pytest.raises(
-        ContractError, match=r"clicks.yaml: there is no column 'prise'; did you mean 'price'\? Known: page"
+        ContractError, match=r"clicks.yaml: there is no column 'prise'; did you mean 'price'\? Known: clicked_at"
     ):
         read_contract("clicks", folder).column("prise")
 
@@ -175,7 +175,7 @@ SOURCE = ("schema", 0, "customProperties")
         (
             (*COLUMN, "logicalType"),
             "numer",
-            "logicalType of 'price' is 'numer'; did you mean 'number'? Known: integer,",
+            "logicalType of 'price' is 'numer'; did you mean 'number'? Known: boolean,",
         ),
         ((*COLUMN, "description"), None, "properties[3].description is missing. Write what 'price' means."),
         ((*COLUMN, "required"), "yes", "required is 'yes'. Write true or false."),
