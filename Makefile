@@ -55,6 +55,9 @@ bench: $(STAMP)  ## Run the benchmarks, each a script in tests/benchmarks (ARGS 
 bench-batch: $(STAMP)  ## Measure the batch engine (LARGE=1: 100M events too; ARGS="--events 1000000 --repeat 1": a quick look)
 	$(BIN)/python tests/benchmarks/bench_batch.py $(if $(LARGE),--large) $(ARGS)
 
+bench-contracts: $(STAMP)  ## Measure the draft of a contract and the check of a file (ARGS="--repeat 1": a quick look)
+	$(BIN)/python tests/benchmarks/bench_contracts.py $(ARGS)
+
 bench-online: $(STAMP)  ## Measure the online store against Feast's own (ARGS="--only lookups --repeat 1": a quick look)
 	$(BIN)/python tests/benchmarks/bench_online.py $(ARGS)
 

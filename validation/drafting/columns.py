@@ -25,7 +25,7 @@ from validation.files.drop_files import ROW, TEXT_CELL, DropFile
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
-TABLE = "drafted"  # the columns' canonical values, under the contract's names, and `_row`
+TABLE = "drafted"  # the columns' canonical values, under the contract's names, and `_row`, from 0
 LISTED_VALUES = 12
 _SAMPLE = 2_000  # a reading that does not fit so many values is not tried on all of them
 
@@ -72,8 +72,8 @@ class SeenFile:
 def look(connection: DuckDBPyConnection, file: DropFile) -> SeenFile:
     """Read a file once, say what its columns are, and leave those without nulls as the view `drafted`, for its keys."""
     names = list(file.types)
-    chosen = "".join(f", {identifier(name)} AS c{number}" for number, name in enumerate(names))
-    connection.execute(f"CREATE TEMP TABLE delivered AS SELECT {ROW}{chosen} FROM {file.rows(names)}")
+    chosen = ", ".join(f"{file.cells[name]} AS c{number}" for number, name in enumerate(names))
+    connection.execute(f"CREATE TEMP TABLE delivered AS SELECT {chosen} FROM {file.relation}")
     (rows,) = connection.execute("SELECT count(*) FROM delivered").fetchall()[0]
     if not rows:
         raise DataError(f"{file.name} has no rows to draft a contract from. Give a file with some.")
@@ -92,7 +92,7 @@ def look(connection: DuckDBPyConnection, file: DropFile) -> SeenFile:
     columns = [each.measured(column, null_tokens) for each, column in read]
     whole = [(each, column) for (each, _), column in zip(read, columns, strict=True) if not column.nulls]
     canonical = "".join(f", {each.canonical(column)} AS {identifier(column.name)}" for each, column in whole)
-    connection.execute(f"CREATE TEMP VIEW {TABLE} AS SELECT {ROW}{canonical} FROM delivered")
+    connection.execute(f"CREATE TEMP VIEW {TABLE} AS SELECT rowid AS {ROW}{canonical} FROM delivered")
     unreadable = {each.name: each.kind for each, column in found if column is None}
     return SeenFile(rows, tuple(columns), null_tokens, unreadable)
 
@@ -114,8 +114,7 @@ class _Values:
         self.connection, self.name, self.kind = connection, name, file.types[name]
         self.cell, self.table = f"c{number}", f"values_{number}"
         connection.execute(
-            f"CREATE TEMP TABLE {self.table} AS SELECT {self.cell}, min({ROW}) AS {ROW}, count(*) AS n "
-            f"FROM delivered GROUP BY {self.cell}"
+            f"CREATE TEMP TABLE {self.table} AS SELECT {self.cell}, count(*) AS n FROM delivered GROUP BY {self.cell}"
         )
         self.tokens = self._tokens()
         among = ", ".join(map(literal, self.tokens))

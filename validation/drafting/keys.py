@@ -72,12 +72,13 @@ def guess_keys(
     rows = _Rows(connection, table, [column.name for column in ranked])
     if not ranked or rows.count < 2:
         return KeyGuess()
-    if repeated := rows.repeated():
-        return KeyGuess(repeated=repeated)
     search = _Search(rows, ranked)
     is_timed = ranked[0].name == event_time
     alone = search.unique_alone(ranked[1:]) if is_timed else []
     found, is_complete = search.narrowest(forced=1 if is_timed else 0)
+    if not found and (repeated := rows.repeated()):
+        return KeyGuess(repeated=repeated)
+    found = found or [search.spare(forced=1 if is_timed else 0)]
     identities = [column.name for column in ranked if column.name in alone and column.is_identity_by_name]
     keys = [*((name,) for name in identities), *found, *((name,) for name in alone if name not in identities)]
     return KeyGuess(tuple(dict.fromkeys(keys))[:KEYS_SHOWN], is_complete=is_complete)
@@ -106,12 +107,12 @@ class _Rows:
 
     def _differences(self, key: Sequence[str], until: int) -> list[int]:
         self.queries += 1
-        rows = self.table if until >= self.count else f"(SELECT * FROM {self.table} WHERE {ROW} <= {until})"
+        rows = self.table if until >= self.count else f"(SELECT * FROM {self.table} WHERE {ROW} < {until})"
         differ = ", ".join(f"one.{name} <> other.{name}" for name in map(identifier, self.names))
         pairs = self.connection.execute(
             f"WITH pairs AS (SELECT min({ROW}) AS one, max({ROW}) AS other FROM {rows} GROUP BY {identifiers(key)} "
             f"HAVING count(*) > 1 LIMIT {_PAIRS}) SELECT DISTINCT [{differ}] FROM pairs "
-            f"JOIN {self.table} AS one ON one.{ROW} = pairs.one JOIN {self.table} AS other ON other.{ROW} = pairs.other"
+            f"JOIN {rows} AS one ON one.{ROW} = pairs.one JOIN {rows} AS other ON other.{ROW} = pairs.other"
         ).fetchall()
         return [sum(1 << place for place, differs in enumerate(row[0]) if differs) for row in pairs]
 
@@ -143,10 +144,7 @@ class _Search:
                 break
             if not self._refuted_by(tried):
                 found.append(tried)
-        if not found:
-            self.is_complete = False
-            found = [self._thinned(forced)]
-        return [self._names(each) for each in found], self.is_complete
+        return [self._names(each) for each in found], self.is_complete and bool(found)
 
     def _refuted_by(self, bits: int) -> list[int]:
         """Pairs of rows that agree in these columns; they narrow the search from then on."""
@@ -171,6 +169,8 @@ class _Search:
 
     def _hitting(self, bits: int, width: int, branches: list[int]) -> Iterator[int]:
         branches[0] -= 1
+        if 0 in self.differences:  # two rows that are equal in every column: no set tells them apart
+            return
         open_pair = next((pair for pair in self.differences if not pair & bits), None)
         if open_pair is None:
             if bits:
@@ -188,14 +188,14 @@ class _Search:
         ranks = sum(column.rank for place, column in enumerate(self.columns) if bits >> place & 1)
         return bits.bit_count(), ranks, bits
 
-    def _thinned(self, forced: int) -> int:
+    def spare(self, forced: int) -> tuple[str, ...]:
         """All columns but those that can be spared one by one, the unlikeliest first: a key, if not the narrowest."""
         bits = (1 << len(self.columns)) - 1
         for place in reversed(range(len(self.columns))):
             spared = bits & ~(1 << place)
             if spared and not forced >> place & 1 and not self._refuted_by(spared):
                 bits = spared
-        return bits
+        return self._names(bits)
 
     def _names(self, bits: int) -> tuple[str, ...]:
         return tuple(column.name for place, column in enumerate(self.columns) if bits >> place & 1)

@@ -7,6 +7,7 @@ import io
 import re
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
 
@@ -20,6 +21,8 @@ def first_fault(path: Path, dialect: CsvDialect) -> tuple[int, str] | None:
 
     Empty lines between rows are not faults.
     """
+    if _is_even(path, dialect):
+        return None
     line, width = 0, None
     try:
         for line, cells in records(path, dialect):
@@ -43,9 +46,8 @@ def all_records(path: Path, dialect: CsvDialect) -> Iterator[tuple[int, list[str
     csv.field_size_limit(sys.maxsize)
     quoting: Literal[0, 3] = csv.QUOTE_MINIMAL if dialect.quote else csv.QUOTE_NONE
     is_doubled = dialect.escape == dialect.quote
-    with open_bytes(path) as stream:
-        encoding = "utf-8-sig" if dialect.encoding == "utf-8" else dialect.encoding
-        lines = _Lines(io.TextIOWrapper(stream, encoding=encoding, newline=""), dialect)
+    with _open_text(path, dialect) as text:
+        lines = _Lines(text, dialect)
         reader = csv.reader(
             lines if lines.is_needed else lines.text,
             delimiter=dialect.delimiter,
@@ -59,6 +61,33 @@ def all_records(path: Path, dialect: CsvDialect) -> Iterator[tuple[int, list[str
         for cells in reader:
             yield lines.first if lines.is_needed else first, cells
             lines.is_between, first = True, reader.line_num + 1
+
+
+def _is_even(path: Path, dialect: CsvDialect) -> bool:
+    """Whether every line is plainly a row as wide as the first: no quote in the file, and equally many delimiters.
+
+    At a quarter of what Python's reader takes, which need not read such a file.
+    """
+    if dialect.comment is not None or dialect.escape != dialect.quote:
+        return False
+    delimiter, quote, found = dialect.delimiter, dialect.quote, set[int]()
+    try:
+        with _open_text(path, dialect) as text:
+            for line in text:
+                if quote and quote in line:
+                    return False
+                if line.strip("\r\n"):
+                    found.add(line.count(delimiter))
+    except UnicodeError:
+        return False
+    return len(found) <= 1
+
+
+@contextmanager
+def _open_text(path: Path, dialect: CsvDialect) -> Iterator[io.TextIOWrapper]:
+    encoding = "utf-8-sig" if dialect.encoding == "utf-8" else dialect.encoding
+    with open_bytes(path) as stream:
+        yield io.TextIOWrapper(stream, encoding=encoding, newline="")
 
 
 class _Lines(Iterator[str]):
