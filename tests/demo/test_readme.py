@@ -1,4 +1,4 @@
-"""The commands of README and docs run, print what is shown, and their facts are those of the code."""
+"""The commands of README and docs run, and the notebook, print what is shown, and their facts are those of the code."""
 
 import re
 import shlex
@@ -11,12 +11,15 @@ import urllib.request
 from itertools import pairwise
 from pathlib import Path
 
+import nbformat
 import pytest
+from nbclient import NotebookClient
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
 PAGES = {page.name: page.read_text() for page in sorted((ROOT / "docs").glob("*.md")) if page.name != "cookbook.md"}
 EVERYTHING = "\n".join([README, *PAGES.values()])  # the cookbook has a test of its own
+NOTEBOOK = ROOT / "docs/explore.ipynb"
 NOT_RUN_HERE = ("make demo", "make test")  # the demo has run when these tests start; the tests are running
 PORT = "6566"
 
@@ -102,6 +105,23 @@ def test_every_link_leads_to_a_file() -> None:
     for page, text in places.items():
         for link in re.findall(r"\]\((?!https?:)([^)#]+)\)", text):
             assert (page.parent / link).exists(), f"{page.name}: {link}"
+
+
+def test_the_notebook_runs_on_the_data_of_a_few_households(
+    demo: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Comes after the commands of the pages: it uses the dataset that these create."""
+    for name, value in demo.items():
+        monkeypatch.setenv(name, value)
+    notebook = nbformat.read(NOTEBOOK, as_version=4)
+    NotebookClient(notebook, timeout=120, resources={"metadata": {"path": str(NOTEBOOK.parent)}}).execute()
+
+
+def test_the_notebook_is_kept_executed_and_names_no_machine() -> None:
+    cells = [cell for cell in nbformat.read(NOTEBOOK, as_version=4).cells if cell.cell_type == "code"]
+    assert [cell.execution_count for cell in cells] == list(range(1, len(cells) + 1))
+    assert not [output for cell in cells for output in cell.outputs if output.output_type == "error"]
+    assert "site-packages" not in NOTEBOOK.read_text()
 
 
 def run(arguments: list[str], environment: dict[str, str]) -> subprocess.CompletedProcess[str]:

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 DOMAIN_FILES = (
+    "docs/demo-data.md",
+    "docs/explore.ipynb",
     "feature_repo/datasets/coupon_response_2017.yaml",
     "feature_repo/household_views.py",
     "feature_repo/product_views.py",
@@ -68,8 +70,8 @@ EDITS = (
     Edit("tests/test_foundations.py", '        (["demo"], ".venv/bin/features demo"),\n'),
 )
 
-# What begins with `<!-- demo: ## Heading -->` leaves that heading, for what follows it without the demo.
-_README_SECTION = re.compile(r"<!-- demo(?:: (?P<left>[^\n]+))? -->.*?<!-- /demo -->\n*", re.DOTALL)
+# A section that begins with `<!-- demo: ## Heading -->` leaves that heading behind, for the text that follows it.
+_PAGE_SECTION = re.compile(r"<!-- demo(?:: (?P<left>[^\n]+))? -->.*?<!-- /demo -->\n*", re.DOTALL)
 
 
 def domain_files(project: Path) -> list[Path]:
@@ -92,7 +94,8 @@ def blank(project: Path) -> Iterator[str]:
     for path in domain_files(project):
         (project / path).unlink()
         yield f"removed: {path}"
-    for name in [*EMPTIED_FILES, *dict.fromkeys(edit.path for edit in EDITS), "README.md"]:
+    pages = sorted(str(page.relative_to(project)) for page in [*project.glob("*.md"), *project.glob("docs/*.md")])
+    for name in [*EMPTIED_FILES, *dict.fromkeys(edit.path for edit in EDITS), *pages]:
         file = project / name
         before = file.read_text() if file.is_file() else ""
         after = _without_domain(name, before)
@@ -107,6 +110,6 @@ def _without_domain(name: str, text: str) -> str:
     for edit in EDITS:
         if edit.path == name:
             text = text.replace(edit.old, edit.new)
-    if name == "README.md":
-        return _README_SECTION.sub(lambda found: f"{found['left']}\n\n" if found["left"] else "", text)
+    if name.endswith(".md"):
+        return _PAGE_SECTION.sub(lambda found: f"{found['left']}\n\n" if found["left"] else "", text)
     return text
