@@ -12,10 +12,9 @@ import click
 from click.shell_completion import CompletionItem
 
 from transformations.cli.quick_feast import quicken_feast
-from transformations.engine.base.errors import nearest
+from transformations.engine.base.errors import ExitCode, nearest
 
 _INTERRUPTED = 130
-_USAGE = 2
 # Read without Settings, which may be what is broken.
 _TRUE = {"1", "true", "t", "yes", "y", "on"}
 
@@ -59,13 +58,10 @@ COMMANDS = {
     "redis": Entry("Platform", "Start, stop and find the project's own Redis"),
 }
 
-EPILOG = """\b
+_CODES = "\n".join(f"  {code:d}  {code.meaning}" for code in ExitCode)
+EPILOG = f"""\b
 Exit codes:
-  0  done
-  1  our fault (FEATURES_DEBUG=1 shows the trace)
-  2  wrong usage
-  3  the data or the state is wrong
-  4  a service is unavailable, retry
+{_CODES}
 
 \b
 Shell completion, for this shell or in its start file:
@@ -127,7 +123,7 @@ def run(arguments: Sequence[str]) -> int:
     except click.exceptions.Abort as abort:
         interrupted = isinstance(abort.__cause__, KeyboardInterrupt)
         click.echo("Interrupted." if interrupted else "Nothing done.", err=True)
-        return _INTERRUPTED if interrupted else 1
+        return _INTERRUPTED if interrupted else ExitCode.FAULT
     except click.UsageError as error:
         error.show()
         return error.exit_code
@@ -157,13 +153,17 @@ def _report(error: Exception) -> tuple[str, int]:
     code = getattr(error, "exit_code", None)
     if code is not None:
         message = error.format_message() if isinstance(error, click.ClickException) else str(error)
-        return f"{heading} {message}", code if isinstance(code, int) else 1
+        return f"{heading} {message}", code if isinstance(code, int) else ExitCode.FAULT
     from transformations.engine.base.authored import place_of, said
+    from transformations.engine.base.disk_faults import disk_fault
+
+    if fault := disk_fault(error):
+        return f"{heading} {fault.message}", fault.exit_code
 
     place = place_of(error)
     if place is not None:
-        return f"{heading} {said(error, place)}", _USAGE
+        return f"{heading} {said(error, place)}", ExitCode.USAGE
     return (
         f"{click.style('Unexpected error:', fg='red', bold=True)} {type(error).__name__}: {error}\n"
         "This is a fault of the platform, not yours. The same command with FEATURES_DEBUG=1 before it shows where."
-    ), 1
+    ), ExitCode.FAULT

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from uuid import uuid4
 
-from transformations.engine.base import storage
+from transformations.engine.base import checksums, storage
 from transformations.engine.base.errors import UsageError
 
 
@@ -42,9 +42,10 @@ def publish(unfinished: Path, target: Path) -> None:
     """Put a finished dataset into its place at once. What is there, and is to be replaced, becomes a leftover first: a
     process killed between the two leaves no dataset of that name, and making it again completes the work.
     """
-    for file in unfinished.rglob("*"):
-        if file.is_file():
-            file.chmod(0o444)
+    files = [file for file in sorted(unfinished.rglob("*")) if file.is_file()]
+    checksums.record(unfinished, [file.relative_to(unfinished).as_posix() for file in files])
+    for file in [*files, unfinished / checksums.FILE]:
+        file.chmod(0o444)
     if target.exists():
         hide(target)
     unfinished.rename(target)

@@ -8,11 +8,13 @@ import os
 import sqlite3
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from sqlalchemy import URL, Engine, event, make_url
 from sqlalchemy.engine import CreateEnginePlugin
 from sqlalchemy.exc import ArgumentError
 
+from transformations.engine.base.disk_faults import disk_fault
 from transformations.engine.base.errors import UsageError
 from transformations.engine.base.settings import Settings, get_settings, mask_secrets
 
@@ -25,11 +27,19 @@ class SettingsPlugin(CreateEnginePlugin):
     def update_url(self, url: URL) -> URL:
         """The configured registry; an SQLite file is made here, readable by its owner only.
 
-        Feast executes the source text of functions that it finds in the registry: who can write it can run code.
+        Feast executes the source text of functions that it finds in the registry: who can write it can run code. A file
+        that cannot be written is opened for reading.
         """
         target = registry_url(get_settings())
-        if target.get_backend_name() == "sqlite" and target.database not in (None, "", ":memory:"):
-            _make_private(Path(target.database))
+        if target.get_backend_name() != "sqlite" or target.database in (None, "", ":memory:"):
+            return target
+        file = Path(target.database)
+        if file.exists() and not (os.access(file, os.W_OK) and os.access(file.parent, os.W_OK)):
+            return _read_only(target, file)
+        try:
+            _make_private(file)
+        except OSError as error:
+            raise disk_fault(error) or error from error
         return target
 
     def engine_created(self, engine: Engine) -> None:
@@ -50,6 +60,19 @@ def registry_url(settings: Settings) -> URL:
             f"FEATURES_REGISTRY_URL={mask_secrets(settings.registry_url)} is no SQLAlchemy URL; "
             "it looks like postgresql+psycopg://user:password@host/registry. Change the variable or unset it."
         ) from None
+
+
+def _read_only(url: URL, file: Path) -> URL:
+    """The URL of an SQLite file that this process only reads.
+
+    In WAL mode SQLite makes a file beside it even to read; told that nobody writes (`immutable`) it does not. Where
+    there is a log of writes, somebody may be writing, and SQLite uses the files that are there.
+    """
+    log = file.with_name(f"{file.name}-wal")
+    query = {"uri": "true", "mode": "ro"}
+    if not log.exists() or log.stat().st_size == 0:
+        query["immutable"] = "1"
+    return url.set(database=f"file:{quote(str(file))}", query=query)
 
 
 def _create_tables(engine: Engine) -> None:
@@ -77,4 +100,8 @@ def _make_private(file: Path) -> None:
 
 def _share(connection: sqlite3.Connection, _record: Any) -> None:
     connection.execute(f"PRAGMA busy_timeout = {_BUSY_TIMEOUT_MS}")
-    connection.execute("PRAGMA journal_mode = WAL")
+    try:
+        connection.execute("PRAGMA journal_mode = WAL")
+    except sqlite3.OperationalError as error:
+        if "readonly" not in str(error):  # which reads all the same
+            raise

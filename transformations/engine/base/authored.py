@@ -43,8 +43,14 @@ def tell_authors_in_feast() -> None:
 
 
 def tell_author(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:
-    """An error in an author's file is told by its line; any other by its trace, as ever."""
-    place = None if os.environ.get("FEATURES_DEBUG") else place_of(error)
+    """Report an error in an author's file by its line, a fault of the disk by its path, any other by its trace."""
+    from transformations.engine.base.disk_faults import disk_fault
+
+    is_traced = bool(os.environ.get("FEATURES_DEBUG"))
+    if not is_traced and isinstance(error, Exception) and (fault := disk_fault(error)):
+        sys.stderr.write(f"Error: {fault.message}\n")
+        raise SystemExit(int(fault.exit_code))
+    place = None if is_traced else place_of(error)
     if place is None:
         sys.__excepthook__(kind, error, traceback)
     else:

@@ -1,5 +1,6 @@
 """Every error a user can cause or must act on: few classes, one base, each with the exit code its command ends with."""
 
+from enum import IntEnum
 from typing import Self
 
 import click
@@ -10,6 +11,8 @@ __all__ = [
     "ConflictError",
     "DataError",
     "DefinitionError",
+    "DiskError",
+    "ExitCode",
     "FeaturesError",
     "ServiceUnavailableError",
     "UsageError",
@@ -17,21 +20,39 @@ __all__ = [
 ]
 
 
-class FeaturesError(click.ClickException):
-    """Base of all errors that carry their own remedy.
+class ExitCode(IntEnum):
+    """How a command ends: what `features --help` and docs/operations.md list."""
 
-    The message names the thing, the place, the evidence and what to do. exit_code: 1 our fault, 2 usage, 3 the data or
-    the state is wrong, 4 a service is unavailable (retry). It is a click exception so that Feast's own commands, too,
-    print the message and end with the code, instead of a stack trace.
+    meaning: str
+
+    DONE = 0, "done"
+    FAULT = 1, "a fault of the platform (FEATURES_DEBUG=1 shows the trace)"
+    USAGE = 2, "wrong usage, a wrong setting or a mistake in an author's file"
+    DATA = 3, "the data or the stored state is wrong: mend it first"
+    ENVIRONMENT = 4, "a service or the disk is in the way: repeat the command once it is back"
+
+    def __new__(cls, code: int, meaning: str) -> Self:
+        """A number with its meaning."""
+        member = int.__new__(cls, code)
+        member._value_ = code
+        member.meaning = meaning
+        return member
+
+
+class FeaturesError(click.ClickException):
+    """Base of all errors that carry their own remedy: the message names the thing, the place, the evidence, what to do.
+
+    It is a click exception so that Feast's own commands, too, print the message and end with the code, instead of a
+    stack trace.
     """
 
-    exit_code = 1
+    exit_code = int(ExitCode.FAULT)
 
 
 class DefinitionError(FeaturesError):
     """A declaration that cannot mean anything: unknown column, wrong dtype, duplicate name, impossible window."""
 
-    exit_code = 2
+    exit_code = int(ExitCode.USAGE)
 
     def format_message(self) -> str:
         """The message, with the line of the author's file that led to it; Feast's commands print this, too."""
@@ -44,13 +65,13 @@ class DefinitionError(FeaturesError):
 class UsageError(FeaturesError):
     """A command or call was given arguments that do not fit together."""
 
-    exit_code = 2
+    exit_code = int(ExitCode.USAGE)
 
 
 class DataError(FeaturesError):
     """The data breaks its contract, or a table is not in the state that the request needs."""
 
-    exit_code = 3
+    exit_code = int(ExitCode.DATA)
 
     @classmethod
     def not_ingested(cls, source: str, needed_by: str = "") -> Self:
@@ -63,7 +84,18 @@ class ConflictError(DataError):
     """Another run of the same table won; this one published nothing and may simply be repeated."""
 
 
+class DiskError(FeaturesError):
+    """The disk is full, read-only, failing, or not this user's to write; nothing of the data is known to be wrong."""
+
+    exit_code = int(ExitCode.ENVIRONMENT)
+
+    @classmethod
+    def not_a_folder(cls, file: object) -> Self:
+        """A file stands where a folder is needed."""
+        return cls(f"{file} is a file where a folder is needed. Move it away, or set FEATURES_DATA to a folder.")
+
+
 class ServiceUnavailableError(FeaturesError):
     """Redis, Java or another service cannot be reached; trying again later may help."""
 
-    exit_code = 4
+    exit_code = int(ExitCode.ENVIRONMENT)

@@ -17,7 +17,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
-from transformations.engine.base.errors import UsageError, nearest
+from transformations.engine.base.errors import DiskError, UsageError, nearest
 from transformations.engine.base.moments import as_utc
 
 PREFIX = "FEATURES_"
@@ -212,6 +212,12 @@ class _SettingsReader:
 get_settings = _SettingsReader()
 
 
+def file_in_place_of(folder: Path) -> Path | None:
+    """The file that stands where this folder, or one above it, should be; None where none does."""
+    found = next((part for part in (folder, *folder.parents) if part.exists()), None)
+    return None if found is None or found.is_dir() else found
+
+
 def present_moment() -> datetime:
     """`get_settings().now()` at the price of one variable: an online lookup asks for it at each request."""
     return get_settings().now() if os.environ.get(f"{PREFIX}CLOCK") else datetime.now(UTC)
@@ -261,9 +267,12 @@ def unknown_variables(environ: Mapping[str, str]) -> Iterator[tuple[str, str]]:
 @lru_cache(maxsize=32)
 def _read(_variables: tuple[tuple[str, str], ...], _root: Path) -> Settings:
     try:
-        return Settings()
+        settings = Settings()
     except ValidationError as error:
         raise UsageError("\n".join(_complaint(dict(problem)) for problem in error.errors())) from None
+    if file := file_in_place_of(settings.data):
+        raise DiskError.not_a_folder(file)
+    return settings
 
 
 def _complaint(problem: Mapping[str, Any]) -> str:

@@ -6,7 +6,6 @@ Everything that would differ on object storage belongs here.
 from __future__ import annotations
 
 import fcntl
-import hashlib
 import json
 import os
 import shutil
@@ -20,15 +19,22 @@ from urllib.parse import unquote, urlsplit
 from urllib.request import url2pathname
 from uuid import uuid4
 
-from transformations.engine.base.errors import ConflictError
+from transformations.engine.base import checksums
+from transformations.engine.base.checksums import content_hash
+from transformations.engine.base.disk_faults import damaged, disk_fault, missing
+from transformations.engine.base.errors import ConflictError, DataError
 
 if TYPE_CHECKING:
     import pyarrow as pa
     from deltalake import DeltaTable
 
+__all__ = ["content_hash"]
+
 LOCK_WAIT_SECONDS = 60.0
 UNFINISHED = ".unfinished"
 """How the name of a file ends until it is whole."""
+_OURS = "features."
+"""How the keys of our records in a log begin."""
 
 # Versions are pins: the log is never cleaned up, whatever its age.
 _KEEP_LOG: Mapping[str, str | None] = {
@@ -78,12 +84,6 @@ class Contents:
     published: float
 
 
-def content_hash(path: Path) -> str:
-    """SHA-256 of a file's bytes, in hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 @contextmanager
 def exclusive(lock: Path, subject: str, wait_seconds: float = LOCK_WAIT_SECONDS) -> Iterator[None]:
     """Hold `lock` against every other process; it ends with the process, however that ends.
@@ -113,10 +113,20 @@ def is_table(folder: Path) -> bool:
 
 
 def open_table(folder: Path, version: int | None = None) -> DeltaTable:
-    """The Delta table in a folder, at its newest version or a given one."""
+    """The Delta table in a folder, at its newest version or a given one. DataError where its log is damaged."""
     from deltalake import DeltaTable
+    from deltalake.exceptions import DeltaError
 
-    return DeltaTable(str(folder), version=version)
+    try:
+        table = DeltaTable(str(folder), version=version)
+    except (DeltaError, OSError) as error:
+        if fault := _damage_of(_log_entries(folder)) or disk_fault(error):
+            raise fault from error
+        raise
+    newest = folder / "_delta_log" / f"{table.version():020}.json"
+    if newest.is_file() and newest.stat().st_size == 0:  # which delta-rs (1.6) takes for a commit of nothing
+        raise _damaged_entry(newest, "it is empty")
+    return table
 
 
 def file_paths(table: DeltaTable) -> list[str]:
@@ -129,6 +139,21 @@ def file_paths(table: DeltaTable) -> list[str]:
 
     encoded: list[str] = pa.table(table.get_add_actions(flatten=True))["path"].to_pylist()
     return [unquote(path) for path in encoded]
+
+
+def check_files(table: DeltaTable, folder: Path) -> None:
+    """DataError for a file of the table's version that is missing, or not as long as it was written."""
+    import pyarrow as pa
+
+    actions = pa.table(table.get_add_actions(flatten=True)).select(["path", "size_bytes"])
+    for path, size in zip(*(actions[name].to_pylist() for name in ("path", "size_bytes")), strict=True):
+        file = folder / unquote(path)
+        try:
+            found = file.stat().st_size
+        except FileNotFoundError:
+            raise missing(file) from None
+        if found != size:
+            raise damaged(file, f"it has {found:,} bytes and was written with {size:,}")
 
 
 def contents(folder: Path) -> Iterator[Contents]:
@@ -147,6 +172,16 @@ def contents(folder: Path) -> Iterator[Contents]:
         yield Contents(int(entry.stem), dict(files), published)
 
 
+def newest_record(folder: Path) -> Mapping[str, Any]:
+    """What the writer of the newest version recorded of it; nothing where that is none of ours."""
+    for entry in reversed(_log_entries(folder)):
+        for key, text in _commit_info(entry).items():
+            if key.startswith(_OURS):
+                found: Mapping[str, Any] = json.loads(text)
+                return found
+    return {}
+
+
 def commits(table: DeltaTable, record_key: str) -> tuple[Commit, ...]:
     """The commits up to the table's version that carry a record under this key, oldest first.
 
@@ -154,12 +189,11 @@ def commits(table: DeltaTable, record_key: str) -> tuple[Commit, ...]:
     that the table was opened at, which is wrong for an older version and while another writer commits.
     """
     folder = Path(url2pathname(urlsplit(table.table_uri).path))
-    found = ((int(entry.stem), _commit_info(entry)) for entry in _log_entries(folder))
-    return tuple(
-        Commit(version, json.loads(info[record_key]))
-        for version, info in found
-        if version <= table.version() and record_key in info
-    )
+    entries = _log_entries(folder)[: table.version() + 1]
+    if fault := _damage_of(entries):
+        raise fault
+    found = ((int(entry.stem), _commit_info(entry)) for entry in entries)
+    return tuple(Commit(version, json.loads(info[record_key])) for version, info in found if record_key in info)
 
 
 def publish(
@@ -170,10 +204,12 @@ def publish(
     record: Mapping[str, Any],
     sequence: int,
     replace_all: bool = False,
+    beside: Sequence[str] = (),
 ) -> int:
     """Append finished files to the table in a folder, which is created if need be, as one commit; returns its version.
 
     replace_all: the files become the table's whole content, under a new schema; earlier versions stay readable.
+    beside: further files that the record refers to, relative to the table. A checksum of every file is recorded.
     `sequence` numbers the commits of this record key: of two writers with the same number one wins, and the other
     raises ConflictError and has published nothing.
     """
@@ -186,6 +222,8 @@ def publish(
     properties = CommitProperties(
         custom_metadata={record_key: json.dumps(record)}, app_transactions=[Transaction(record_key, sequence)]
     )
+    folder.mkdir(parents=True, exist_ok=True)
+    checksums.record(folder, [*(file.path for file in files), *beside])
     existed = is_table(folder)
     delta_schema = Schema.from_arrow(schema)
     try:
@@ -196,19 +234,34 @@ def publish(
             mode = "overwrite" if replace_all else "append"
             table.create_write_transaction([*actions], mode, delta_schema, commit_properties=properties)
         else:
-            folder.mkdir(parents=True, exist_ok=True)
             create_table_with_add_actions(
                 str(folder), delta_schema, actions, configuration=_KEEP_LOG, commit_properties=properties
             )
-    except (CommitFailedError, DeltaError) as error:
+    except (DeltaError, OSError) as error:
+        if fault := disk_fault(error):
+            raise fault from error
         if isinstance(error, CommitFailedError) or (not existed and is_table(folder)):
             raise ConflictError(
                 f"{folder.name}: another writer published first. Nothing was published by this one; repeat the command."
             ) from error
         raise
-    return next(
+    version = next(
         commit.version for commit in reversed(commits(open_table(folder), record_key)) if commit.record == record
     )
+    _record_log(folder, version)
+    return version
+
+
+def check_log(folder: Path) -> None:
+    """DataError where a commit of the table in a folder is missing, cut short or no longer the JSON that it was."""
+    if fault := _damage_of(_log_entries(folder)):
+        raise fault
+
+
+def log_files(folder: Path) -> list[Path]:
+    """The commits of a table and the checkpoints that sum them up."""
+    log = folder / "_delta_log"
+    return [*_log_entries(folder), *sorted(log.glob("*.checkpoint.parquet"))]
 
 
 def add_columns(folder: Path, columns: Sequence[pa.Field]) -> None:
@@ -216,6 +269,7 @@ def add_columns(folder: Path, columns: Sequence[pa.Field]) -> None:
     from deltalake import Field
 
     open_table(folder).alter.add_columns([Field.from_arrow(column) for column in columns])
+    _record_log(folder, open_table(folder).version())
 
 
 def discard(folder: Path) -> None:
@@ -246,8 +300,11 @@ def unfinished_commits(folder: Path) -> list[StoredFile]:
 def replace_text(path: Path, text: str) -> None:
     """Write a whole small file: a reader sees the old text or the new, whenever this process ends."""
     unfinished = path.with_name(f".{path.name}.{uuid4().hex}{UNFINISHED}")
-    unfinished.write_text(text, encoding="utf-8")
-    unfinished.replace(path)
+    try:
+        unfinished.write_text(text, encoding="utf-8")
+        unfinished.replace(path)
+    finally:
+        unfinished.unlink(missing_ok=True)
 
 
 def _stored(path: Path) -> StoredFile:
@@ -257,6 +314,46 @@ def _stored(path: Path) -> StoredFile:
 
 def _log_entries(folder: Path) -> list[Path]:
     return sorted((folder / "_delta_log").glob("[0-9]" * 20 + ".json"))
+
+
+def _record_log(folder: Path, version: int) -> None:
+    """Record the checksums of a commit and, where it made one, of the checkpoint that sums up the log."""
+    log = folder / "_delta_log"
+    with suppress(OSError):  # it is published: without checksums, that is what `features doctor --deep` will say
+        checksums.record(folder, [f"_delta_log/{file.name}" for file in sorted(log.glob(f"{version:020}.*[nt]"))])
+
+
+def _damage_of(entries: Sequence[Path]) -> DataError | None:
+    """The first fault in a log of ours, which is never cleaned up; None where it is whole.
+
+    A commit that carries a record of ours ends with the record's number; one without it was cut short.
+    """
+    for version, entry in enumerate(entries):
+        if int(entry.stem) != version:
+            return _damaged_entry(entry.with_name(f"{version:020}.json"), "it is missing", is_newest=False)
+        try:
+            kinds = {kind: content for action in _actions(entry) for kind, content in action.items()}
+            records = [json.loads(text) for key, text in kinds.get("commitInfo", {}).items() if key.startswith(_OURS)]
+        except (ValueError, AttributeError, TypeError):
+            what = "it is not the JSON that was written"
+        else:
+            what = "it is empty" if not kinds else "its end is missing" if records and "txn" not in kinds else ""
+        if what:
+            return _damaged_entry(entry, what, is_newest=entry == entries[-1])
+    return None
+
+
+def _damaged_entry(entry: Path, what: str, *, is_newest: bool = True) -> DataError:
+    if is_newest:
+        return DataError(
+            f"{entry} is damaged: {what}. It is the newest commit of its table. Move it away "
+            f"(mv {entry} {entry}.damaged): the table is then what it was before; run again what wrote it, and load "
+            f"the view in full (docs/operations.md, `Damaged files`)."
+        )
+    return DataError(
+        f"{entry} is damaged: {what}. Bring it back from a copy of the table. Without one, an offline table can be "
+        f"computed anew: move {entry.parents[1]} away and run `features build`."
+    )
 
 
 def _actions(log_entry: Path) -> Iterator[Mapping[str, Any]]:

@@ -53,7 +53,7 @@ class RawTable:
         return storage.is_table(self.folder)
 
     def snapshot(self, version: int | None = None) -> RawSnapshot:
-        """The newest version, or the given one; DataError where there is none."""
+        """The newest version, or the given one; DataError where there is none, or where a file of it is damaged."""
         name = self.contract.name
         if not self.exists():
             raise DataError.not_ingested(name)
@@ -61,6 +61,7 @@ class RawTable:
         if version is not None and not 0 <= version <= newest:
             raise DataError(f"{name}: the raw table has no version {version}; it has versions 0 to {newest}.")
         table = storage.open_table(self.folder, version)
+        storage.check_files(table, self.folder)
         drops = tuple(_drop(commit) for commit in storage.commits(table, _RECORD))
         if not drops:
             raise DataError(f"{self.folder} is a Delta table without a drop of ours. Give the raw zone its own folder.")

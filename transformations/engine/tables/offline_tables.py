@@ -103,16 +103,23 @@ class OfflineTable:
         return storage.is_table(self.path)
 
     def latest(self) -> TableVersion | None:
-        """The newest published version; None before the first."""
-        return self._describe(storage.open_table(self.path)) if self.exists() else None
+        """The newest published version; None before the first. DataError where a file of it is missing or damaged."""
+        if not self.exists():
+            return None
+        table = storage.open_table(self.path)
+        storage.check_files(table, self.path)
+        return self._describe(table)
 
     def at(self, version: int) -> TableVersion:
         """A published version; DataError when there is none of that number, or its files were given up."""
-        latest = self.latest()
-        if latest is None or not 0 <= version <= latest.version:
-            published = "no version yet" if latest is None else f"versions 0 to {latest.version}"
+        newest = storage.open_table(self.path).version() if self.exists() else -1
+        if not 0 <= version <= newest:
+            published = "no version yet" if newest < 0 else f"versions 0 to {newest}"
             raise DataError(f"offline table {self.name} has no version {version}; it has {published}.")
-        found = self._describe(storage.open_table(self.path, version))
+        table = storage.open_table(self.path, version)
+        if version == newest:  # which nothing gives up
+            storage.check_files(table, self.path)
+        found = self._describe(table)
         if missing := sum(not Path(file).exists() for file in found.files):
             raise DataError(
                 f"offline table {self.name}: of version {version}, {missing} of {plural(len(found.files), 'file')} "
@@ -141,6 +148,7 @@ class OfflineTable:
             _to_record(published),
             sequence=published.version + 1,
             replace_all=replace_all,
+            beside=self._carried_by(published),
         )
         if version != published.version:
             raise AssertionError(f"{self.path}: version {version} was published as {published.version}")
@@ -149,6 +157,13 @@ class OfflineTable:
     def writing(self) -> AbstractContextManager[None]:
         """The right to write this table; ConflictError when another process of this machine holds it."""
         return storage.exclusive(self.path / ".lock", f"offline table {self.name}", wait_seconds=0.0)
+
+    def _carried_by(self, run: Run) -> list[str]:
+        """The files of what a run itself carries over, relative to the table."""
+        if run.carry is None or not run.carry.endswith(run.run_id):  # then an earlier run did
+            return []
+        files = storage.files_below(self.path / run.carry)
+        return [file.path.relative_to(self.path).as_posix() for file in files]
 
     def _describe(self, table: DeltaTable) -> TableVersion:
         runs = _runs(table)

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from transformations.engine.base import storage
-from transformations.engine.base.errors import ConflictError
+from transformations.engine.base.errors import ConflictError, DataError
 
 SCHEMA = pa.schema([pa.field("id", pa.int64())])
 
@@ -80,3 +80,39 @@ def test_a_lock_ends_with_its_process_however_that_ends(tmp_path):
     started = time.monotonic()
     with storage.exclusive(lock, "table", wait_seconds=5):
         assert time.monotonic() - started < 1
+
+
+def by_half(entry: bytes) -> bytes:
+    return entry[: len(entry) // 2]
+
+
+def by_its_last_line(entry: bytes) -> bytes:
+    return entry[: entry.rindex(b"\n")]
+
+
+@pytest.mark.parametrize("how", [lambda entry: b"", by_half, by_its_last_line, lambda entry: bytes(len(entry))])
+def test_a_half_written_newest_commit_is_named_with_what_to_do_and_that_helps(tmp_path, how):
+    for sequence, name in enumerate(("a.parquet", "b.parquet"), start=1):
+        storage.publish(tmp_path, SCHEMA, [new_file(tmp_path, name, sequence)], "features.run", {}, sequence)
+    entry = tmp_path / "_delta_log" / f"{1:020}.json"
+    entry.write_bytes(how(entry.read_bytes()))
+
+    with pytest.raises(DataError) as caught:  # delta-rs takes an empty commit, and one cut at a line, for whole
+        storage.commits(storage.open_table(tmp_path), "features.run")
+    assert caught.value.message.startswith(f"{entry} is damaged: ")
+    assert f"mv {entry} {entry}.damaged" in caught.value.message
+
+    entry.rename(f"{entry}.damaged")
+    assert storage.file_paths(storage.open_table(tmp_path)) == ["a.parquet"]
+    assert storage.publish(tmp_path, SCHEMA, [new_file(tmp_path, "c.parquet", 3)], "features.run", {"a": 1}, 2) == 1
+
+
+@pytest.mark.parametrize("damage", ["empty", "gone"])
+def test_an_older_commit_that_is_damaged_is_never_passed_over(tmp_path, damage):
+    for sequence, name in enumerate(("a.parquet", "b.parquet", "c.parquet"), start=1):
+        storage.publish(tmp_path, SCHEMA, [new_file(tmp_path, name, sequence)], "features.run", {}, sequence)
+    entry = tmp_path / "_delta_log" / f"{1:020}.json"
+    entry.unlink() if damage == "gone" else entry.write_bytes(b"")
+
+    with pytest.raises(DataError, match=f"{entry} is damaged: .* Bring it back from a copy"):
+        storage.commits(storage.open_table(tmp_path), "features.run")

@@ -1,5 +1,7 @@
 """`features doctor`: checks this machine, one line a check, each with the remedy."""
 
+from __future__ import annotations
+
 import importlib.metadata
 import os
 import re
@@ -9,14 +11,20 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import click
 
 from transformations.cli.output import human_bytes, json_option, print_json, say
-from transformations.engine.base.errors import FeaturesError, ServiceUnavailableError
+from transformations.engine.base.disk_faults import disk_fault
+from transformations.engine.base.errors import DataError, FeaturesError, ServiceUnavailableError
 from transformations.engine.base.settings import Settings, get_settings, mask_secrets, unknown_variables
 from transformations.engine.base.words import plural
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+    from transformations.engine.upkeep.integrity import Examined
 
 _MARKS = {
     "ok": click.style("ok  ", fg="green"),
@@ -42,17 +50,19 @@ class Check:
     epilog="""\b
 Examples:
   features doctor
+  features doctor --deep                 reads every file of every table and dataset, and compares its checksum
   features doctor --json | jq -r '.[] | select(.status == "fail") | .remedy'
 """
 )
+@click.option("--deep", is_flag=True, help="Read every file of every table and dataset too, and the whole registry.")
 @json_option
 @click.pass_context
-def doctor(ctx: click.Context, as_json: bool) -> None:
+def doctor(ctx: click.Context, deep: bool, as_json: bool) -> None:
     """Check Python, packages, Java, Redis, registry, data folder and settings.
 
     Changes nothing and starts nothing. Exits with 3 if something must be mended, with 4 if only a service is missing.
     """
-    checks = list(run_checks())
+    checks = list(run_checks(deep=deep))
     if as_json:
         print_json([asdict(check) for check in checks])
     else:
@@ -71,8 +81,11 @@ def exit_code(checks: list[Check]) -> int:
     return 4 if all(check.is_service for check in failed) else 3
 
 
-def run_checks() -> Iterator[Check]:
-    """All checks in the order in which one would mend them; those after a broken setting cannot run."""
+def run_checks(*, deep: bool = False) -> Iterator[Check]:
+    """All checks in the order in which one would mend them; those after a broken setting cannot run.
+
+    deep: of every stored file too.
+    """
     yield _python()
     yield from _packages()
     yield from _variables()
@@ -83,6 +96,8 @@ def run_checks() -> Iterator[Check]:
         return
     for check in _OF_SETTINGS:
         yield check(settings)
+    if deep:
+        yield from _stored_files(settings)
 
 
 def _python() -> Check:
@@ -187,16 +202,78 @@ def _registry(settings: Settings) -> Check:
         url = registry_url(settings)
         if url.get_backend_name() == "sqlite" and url.database and not Path(url.database).exists():
             return Check("registry", "ok", f"{url.database}, not made yet; `feast -c feature_repo apply` makes it")
-        with create_engine(url).connect():
-            pass
+        with create_engine(url).connect() as connection:
+            if url.get_backend_name() == "sqlite":
+                _check_database(connection)
     except FeaturesError as error:
         return Check("registry", "fail", str(error))
     except ImportError as error:
         return Check("registry", "fail", f"its driver is missing: {error}", "Install the driver that the URL names.")
     except (SQLAlchemyError, sqlite3.Error) as error:
+        if fault := disk_fault(error):
+            return Check("registry", "fail", fault.message)
         first_line = mask_secrets(str(error).splitlines()[0])
         return Check("registry", "fail", first_line, "Start that server, or correct FEATURES_REGISTRY_URL.", True)
     return Check("registry", "ok", url.render_as_string(hide_password=True))
+
+
+def _check_database(connection: Connection) -> None:
+    """DataError where SQLite finds its file damaged, or other tables in it than Feast's."""
+    found = connection.exec_driver_sql("PRAGMA integrity_check(1)").scalar_one()
+    tables = {name for (name,) in connection.exec_driver_sql("SELECT name FROM sqlite_schema")}
+    if found == "ok" and (not tables or "feature_views" in tables):
+        return
+    what = f"SQLite says: {found}" if found != "ok" else "it holds other tables than Feast's registry"
+    raise DataError(
+        f"{connection.engine.url.database} is damaged: {what}. Bring it back from a copy, or move it away and run "
+        f"`feast -c feature_repo apply`."
+    )
+
+
+def _stored_files(settings: Settings) -> Iterator[Check]:
+    """A line a table and dataset; where something is wrong, a line a fault."""
+    from transformations.engine.upkeep.integrity import examine_tables
+
+    for examined in (*examine_tables(settings.raw_dir, settings.offline_dir), *_datasets(settings)):
+        yield from _of_examined(examined)
+
+
+def _datasets(settings: Settings) -> Iterator[Examined]:
+    from transformations.datasets.create import verify
+    from transformations.datasets.manifest import FILE, read_manifest
+    from transformations.engine.upkeep.integrity import Examined, examine_folder
+
+    for folder in sorted(settings.datasets_dir.glob("[!.]*")):
+        try:
+            manifest, _ = read_manifest(folder)
+        except FeaturesError as error:
+            yield Examined(zone="dataset", name=folder.name, faults=[error.message])
+            continue
+        spine = [manifest.spine_file.path] if manifest.spine_file else []
+        found = examine_folder("dataset", folder, [FILE, *(split.file for split in manifest.splits), *spine])
+        if found.unrecorded and not found.faults:
+            try:
+                verify(manifest, folder)  # which knows the values
+            except DataError as error:
+                found.faults.append(error.message)
+        yield found
+
+
+def _of_examined(found: Examined) -> Iterator[Check]:
+    remedy = "Bring it back from a copy, or undo what wrote it: docs/operations.md, `Damaged files`."
+    for fault in found.faults:
+        yield Check(found.zone, "fail", f"{found.name}: {fault}", "" if "`" in fault else remedy)
+    if found.faults:
+        return
+    detail = f"{found.name}: {plural(found.files, 'file')}, {human_bytes(found.size_bytes)}, as they were written"
+    if found.unrecorded:
+        without = f"no checksum recorded of {plural(found.unrecorded, 'file')}, read whole instead"
+        yield Check(found.zone, "warn", f"{detail}; {without}")
+    else:
+        yield Check(found.zone, "ok", detail)
+    if found.given_up:
+        versions = ", ".join(map(str, found.given_up))
+        yield Check(found.zone, "warn", f"{found.name}: files of version {versions} are gone, as vacuum gives them up")
 
 
 _OF_SETTINGS: tuple[Callable[[Settings], Check], ...] = (_data, _java, _redis, _registry)

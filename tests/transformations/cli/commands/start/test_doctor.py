@@ -1,12 +1,15 @@
 """`features doctor` looks, says, and ends with the code that a script can act on."""
 
 import json
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
 
+from tests.transformations.engine.conftest import LiteralTable
 from transformations.cli.commands.start import doctor as module
 from transformations.cli.commands.start.doctor import Check, doctor, exit_code
 
@@ -113,7 +116,73 @@ def test_a_data_folder_below_a_file_is_to_be_mended(tmp_path: Path, monkeypatch:
     code, checks = examine()
 
     assert code == 3
-    assert "cannot be written" in checks["data"]["detail"]
+    assert f"{tmp_path}/file is a file where a folder is needed" in checks["settings"]["detail"]
+
+
+@pytest.mark.parametrize("content", [b"junk" * 2_000, b"SQLite format 3\x00" + b"\xff" * 9_000])
+def test_a_registry_that_is_no_database_is_to_be_mended(data: Path, content: bytes) -> None:
+    data.mkdir()
+    (data / "registry.db").write_bytes(content)
+    code, checks = examine()
+
+    assert code == 3
+    assert f"{data}/registry.db is damaged" in checks["registry"]["detail"]
+
+
+def test_a_registry_that_was_cut_short_is_to_be_mended(data: Path) -> None:
+    data.mkdir()
+    with closing(sqlite3.connect(data / "registry.db")) as database:
+        database.execute("CREATE TABLE feature_views (proto BLOB)")
+        database.executemany("INSERT INTO feature_views VALUES (?)", [(b"x" * 3_000,)] * 40)
+        database.commit()
+    whole = (data / "registry.db").read_bytes()
+    assert examine()[0] == 0
+
+    (data / "registry.db").write_bytes(whole[: len(whole) // 2])
+    code, checks = examine()
+    assert code == 3
+    assert f"{data}/registry.db is damaged" in checks["registry"]["detail"]
+
+
+def test_the_database_of_another_program_is_no_registry(data: Path) -> None:
+    data.mkdir()
+    with closing(sqlite3.connect(data / "registry.db")) as database:
+        database.execute("CREATE TABLE songs (name TEXT)")
+    code, checks = examine()
+
+    assert code == 3
+    assert "other tables than Feast's registry" in checks["registry"]["detail"]
+
+
+def test_looking_deep_names_the_tables_and_datasets_that_are_not_as_they_were_written(data: Path) -> None:
+    table = LiteralTable(data / "offline" / "user_clicks")
+    table.run("a", 1, 2)
+    dataset = data / "datasets" / "clicks_v1"
+    dataset.mkdir(parents=True)
+    (dataset / "manifest.json").write_text('{"format": 1, "name"')
+    assert examine()[0] == 0
+
+    result = CliRunner().invoke(doctor, ["--deep"])
+    assert result.exit_code == 3
+    assert "ok    offline     user_clicks: 3 files" in result.stdout
+    assert f"fail  dataset     clicks_v1: {dataset}/manifest.json is no manifest of ours" in result.stdout
+
+    rows = table.path / "run=a" / "1.parquet"
+    rows.write_bytes(rows.read_bytes().replace(b"PAR1", b"PAR2"))
+    result = CliRunner().invoke(doctor, ["--deep"])
+    assert f"fail  offline     user_clicks: {rows} does not hold the bytes that were written" in result.stdout
+    assert "Damaged files" in result.stdout
+
+
+def test_looking_deep_says_where_no_checksum_is_recorded(data: Path) -> None:
+    table = LiteralTable(data / "offline" / "user_clicks")
+    table.run("a", 1, 2)
+    (table.path / "SHA256SUMS").unlink()
+
+    result = CliRunner().invoke(doctor, ["--deep"])
+    assert result.exit_code == 0
+    assert "warn  offline     user_clicks: 3 files" in result.stdout
+    assert "no checksum recorded of 3 files, read whole instead" in result.stdout
 
 
 def test_a_registry_whose_driver_is_missing_is_to_be_mended(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,133 @@
+"""Every file that a table refers to is looked at whole: a flipped bit, a lost or shortened file is named."""
+
+import random
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from transformations.engine.base import checksums, storage
+from transformations.engine.tables.pins import pin
+from transformations.engine.upkeep.integrity import examine_folder, examine_table
+
+
+@pytest.fixture
+def table(literal_table: Any) -> Any:
+    literal_table.run("a", 1, 2)
+    literal_table.run("b", 3)
+    return literal_table
+
+
+def flip(file: Path, chosen: random.Random) -> None:
+    """One bit of a file, anywhere in it."""
+    content = bytearray(file.read_bytes())
+    content[chosen.randrange(len(content))] ^= 1 << chosen.randrange(8)
+    file.chmod(0o600)
+    file.write_bytes(content)
+
+
+def test_a_table_as_it_was_written_has_no_fault(table: Any) -> None:
+    found = examine_table("offline", table.path)
+
+    assert (found.faults, found.unrecorded, found.given_up) == ([], 0, ())
+    assert found.files == 6  # of each of two runs: its rows, what it carries over, its commit
+
+
+@pytest.mark.parametrize("kind", ["run=a/*.parquet", "run=b/*.parquet", "carry=b/*.parquet", "_delta_log/*.json"])
+def test_a_flipped_bit_is_found_wherever_it_is(table: Any, kind: str) -> None:
+    chosen = random.Random(kind)
+    file = max(table.path.glob(kind))
+    whole = file.read_bytes()
+    for _ in range(24):
+        flip(file, chosen)
+        faults = examine_table("offline", table.path).faults
+        assert any(fault.startswith(str(file)) for fault in faults)
+        file.write_bytes(whole)
+    assert examine_table("offline", table.path).faults == []
+
+
+def test_a_flipped_bit_of_a_checkpoint_is_found(table: Any) -> None:
+    storage.open_table(table.path).create_checkpoint()
+    (checkpoint,) = (table.path / "_delta_log").glob("*.checkpoint.parquet")
+    checksums.record(table.path, [f"_delta_log/{checkpoint.name}"])
+    flip(checkpoint, random.Random(1))
+
+    (fault,) = examine_table("offline", table.path).faults
+    assert fault == f"{checkpoint} does not hold the bytes that were written"
+
+
+@pytest.mark.parametrize(
+    ("damage", "said"),
+    [
+        (lambda file: file.unlink(), "is missing"),
+        (lambda file: file.write_bytes(file.read_bytes()[:-1]), "bytes and was written with"),
+        (lambda file: file.write_bytes(b""), "has 0 bytes and was written with"),
+    ],
+)
+def test_a_lost_or_shortened_file_is_named(table: Any, damage: Callable[[Path], object], said: str) -> None:
+    file = table.path / "run=b" / "1.parquet"
+    damage(file)
+
+    (fault,) = examine_table("offline", table.path).faults
+    assert fault.startswith(str(file))
+    assert said in fault
+
+
+def test_what_a_run_carries_over_may_not_be_lost_either(table: Any) -> None:
+    (table.path / "carry=b" / "bucket-00000.parquet").unlink()
+
+    assert examine_table("offline", table.path).faults == [f"{table.path}/carry=b/bucket-00000.parquet is missing"]
+
+
+def test_files_without_a_recorded_checksum_are_counted_and_read_whole(table: Any) -> None:
+    (table.path / checksums.FILE).unlink()
+    found = examine_table("offline", table.path)
+    assert (found.faults, found.unrecorded) == ([], found.files)
+
+    file = table.path / "run=a" / "1.parquet"
+    content = bytearray(file.read_bytes())
+    content[-6] ^= 255  # in the length of the footer
+    file.write_bytes(content)
+    (fault,) = examine_table("offline", table.path).faults
+    assert fault.startswith(f"{file} cannot be read: ")
+
+
+def test_a_version_that_was_given_up_is_no_fault_but_a_pinned_one_is(table: Any) -> None:
+    table.run("c", 4, kind="rebuild")
+    (table.path / "run=a" / "1.parquet").unlink()
+    found = examine_table("offline", table.path)
+    assert (found.faults, found.given_up) == ([], (0, 1))
+
+    (table.path / "run=a").rename(table.path / "away=a")
+    (table.path / "pins.json").write_text('{"1": ["dataset early"]}')
+    assert examine_table("offline", table.path).faults == [f"{table.path}/run=a/1.parquet is missing"]
+
+
+def test_a_pins_file_that_is_cut_short_or_names_no_version_is_a_fault(table: Any) -> None:
+    pin(table, 1, "dataset early")
+    pins = table.path / "pins.json"
+    whole = pins.read_text()
+    pins.write_text(whole[: len(whole) // 2])
+    assert examine_table("offline", table.path).faults[0].startswith(f"{pins} cannot be read")
+
+    pins.write_text(whole.replace('"1"', '"7"'))
+    assert examine_table("offline", table.path).faults == [f"{pins} pins version 7, which is not there"]
+
+
+def test_the_checksums_are_those_that_sha256sum_checks(table: Any) -> None:
+    lines = (table.path / checksums.FILE).read_text().splitlines()
+    known = {line.split("  ")[1]: line.split("  ")[0] for line in lines}
+
+    file = table.path / "run=a" / "1.parquet"
+    assert known["run=a/1.parquet"] == checksums.content_hash(file)
+    assert {name for name in known if "log" in name} == {f"_delta_log/{version:020}.json" for version in (0, 1)}
+
+
+def test_a_killed_writers_half_line_spoils_no_other(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"a")
+    (tmp_path / checksums.FILE).write_text("0123456789abcdef")
+    checksums.record(tmp_path, ["a"])
+
+    assert checksums.recorded(tmp_path) == {"a": checksums.content_hash(tmp_path / "a")}
+    assert examine_folder("dataset", tmp_path, ["a"]).faults == []

@@ -1,0 +1,168 @@
+"""What an error of the disk means to a person: which path, what is wrong with it, and what to do.
+
+The libraries that touch files (Arrow, DuckDB, delta-rs, SQLite, Spark) each tell a full disk or a damaged file in words
+of their own, some without the path. Their errors are recognised here, once, for every command.
+"""
+
+from __future__ import annotations
+
+import errno
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from transformations.engine.base.errors import DataError, DiskError, FeaturesError
+from transformations.engine.base.settings import file_in_place_of, get_settings
+
+# Whose words are searched: any other error may quote such words without being about our disk.
+_LIBRARIES = frozenset(
+    {"_duckdb", "duckdb", "_internal", "deltalake", "pyarrow", "py4j", "pyspark", "sqlite3", "sqlalchemy"}
+)
+_WORDS = {
+    "no space left on device": errno.ENOSPC,
+    "database or disk is full": errno.ENOSPC,
+    "disk quota exceeded": errno.EDQUOT,
+    "file too large": errno.EFBIG,
+    "read-only file system": errno.EROFS,
+    "readonly database": errno.EROFS,
+    "permission denied": errno.EACCES,
+    "operation not permitted": errno.EPERM,
+    "input/output error": errno.EIO,
+    "disk i/o error": errno.EIO,
+    "not a directory": errno.ENOTDIR,
+    "is a directory": errno.EISDIR,
+    "too many open files": errno.EMFILE,
+}
+_NUMBERED = re.compile(r"os error (\d+)|\"errno\":\s*\"(\d+)\"|\[errno (\d+)\]", re.IGNORECASE)
+_DAMAGED = re.compile(
+    r"too small to be a Parquet file|No magic bytes found at end of file|magic bytes not found in footer|"
+    r"Parquet file size is \d+ bytes|is not a Parquet file|Failed to read Parquet file|Parquet file .*corrupt|"
+    r"deserialize thrift|TProtocolException|ZSTD Decompression failure|Unexpected end of (?:ZSTD )?stream|"
+    r"Page was smaller|FAILED_READ_FILE|footer length"
+)
+_MISSING = re.compile(
+    r"No files found that match the pattern|does not exist: file:|FileNotFoundException|FAILED_READ_FILE"
+)
+_QUOTED = re.compile(r"""["'](/[^"'\n]+)["']""")
+_BARE = re.compile(r"(?:file:)?(/[^\s\"',;)]+)")
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+_DENIED = frozenset({errno.EACCES, errno.EPERM})
+_NOT_A_FOLDER = frozenset({errno.ENOTDIR, errno.EEXIST})
+
+
+def disk_fault(error: BaseException) -> FeaturesError | None:
+    """The error as ours, with path and remedy, if it comes from the disk or from a damaged file; None for any other.
+
+    DiskError where the disk is in the way, DataError where a stored file is damaged or missing.
+    """
+    for each in _chain(error):
+        if isinstance(each, FeaturesError):
+            return None
+        if isinstance(each, OSError) or type(each).__module__.partition(".")[0] in _LIBRARIES:
+            text = str(each)
+            fault = _of_number(_number(each, text), _path(each, text)) or _of_file(each, text) or _of_database(text)
+            if fault is not None:
+                return fault
+    return None
+
+
+def damaged(path: Path | str, what: str) -> DataError:
+    """A file of a table or dataset that is there but cannot be what was written. what: as in `ends too early`."""
+    return DataError(
+        f"{path} is damaged: {what}. Bring the file back from a copy, or undo what wrote it (docs/operations.md, "
+        f"`Damaged files`). `features doctor --deep` checks every file."
+    )
+
+
+def missing(path: Path | str) -> DataError:
+    """A file that a published version refers to and that is gone."""
+    return DataError(
+        f"{path} is missing, yet a published version refers to it. Bring the file back from a copy, or undo what wrote "
+        f"it (docs/operations.md, `Damaged files`). `features doctor --deep` checks every file."
+    )
+
+
+def _of_number(number: int | None, path: str | None) -> FeaturesError | None:
+    where = path or f"{get_settings().data}, or the temporary folder"
+    if number in _FULL:
+        return DiskError(
+            f"{where}: the disk is full. Free some space there, or set FEATURES_DATA to a folder on a larger disk, and "
+            f"repeat the command: nothing half-written can be seen, and `features vacuum` removes what was left."
+        )
+    if number == errno.EROFS:
+        return DiskError(
+            f"{where}: the disk is mounted read-only. Commands that only read work on; to write, mount it for writing "
+            f"(after an error of the disk the system does this by itself: see `dmesg`), or set FEATURES_DATA."
+        )
+    if number in _DENIED:
+        return DiskError(
+            f"{where}: permission denied. Give this user the right (`ls -ld` shows who has it), or set FEATURES_DATA "
+            f"to a folder of its own."
+        )
+    if number == errno.EIO:
+        return DiskError(
+            f"{where}: the disk fails to read or write (see `dmesg`). Move the data to another disk, then let "
+            f"`features doctor --deep` check every file."
+        )
+    if number == errno.EMFILE:
+        return DiskError(f"{where}: too many open files. Raise the limit (`ulimit -n`) and repeat the command.")
+    if number in _NOT_A_FOLDER and path is not None:
+        file = file_in_place_of(Path(path))
+        return None if file is None else DiskError.not_a_folder(file)
+    if number == errno.EISDIR and path is not None:
+        return DiskError(f"{path} is a folder where a file is needed. Move it away and repeat the command.")
+    return None
+
+
+def _of_file(error: BaseException, text: str) -> FeaturesError | None:
+    path = _path(error, text)
+    if path is None:
+        return None
+    is_stored = Path(path).is_relative_to(get_settings().data)
+    if is_stored and not Path(path).exists() and (isinstance(error, FileNotFoundError) or _MISSING.search(text)):
+        return missing(path)
+    return damaged(path, "it cannot be read as Parquet") if _DAMAGED.search(text) else None
+
+
+def _of_database(text: str) -> FeaturesError | None:
+    """An SQLite file, which is the registry unless a URL names another; SQLite's errors do not say which file."""
+    where = get_settings().registry_path
+    if "file is not a database" in text or "disk image is malformed" in text:
+        return DataError(
+            f"{where} is damaged: it is no SQLite database any more. Bring it back from a copy; without one, move it "
+            f"away, run `feast -c feature_repo apply` and load again (`feast -c feature_repo materialize START END`)."
+        )
+    if "unable to open database file" in text:
+        return DiskError(
+            f"{where} cannot be opened. It must be a file in a folder that this user may write, and the disk must have "
+            f"space: see `ls -ld`."
+        )
+    if "database is locked" in text:
+        return DiskError(f"{where}: another process holds the registry. Repeat the command when that one is done.")
+    return None
+
+
+def _number(error: BaseException, text: str) -> int | None:
+    if isinstance(error, OSError) and error.errno is not None:
+        return error.errno
+    if found := _NUMBERED.search(text):
+        return int(next(number for number in found.groups() if number))
+    words = text.lower()
+    return next((number for word, number in _WORDS.items() if word in words), None)
+
+
+def _path(error: BaseException, text: str) -> str | None:
+    if isinstance(error, OSError) and isinstance(error.filename, str):
+        return error.filename
+    found = _QUOTED.search(text) or _BARE.search(text)
+    return found[1].removeprefix("//") if found else None
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    """The error and what it came from, outermost first."""
+    seen: set[int] = set()
+    following: BaseException | None = error
+    while following is not None and id(following) not in seen:
+        seen.add(id(following))
+        yield following
+        following = following.__cause__ or following.__context__

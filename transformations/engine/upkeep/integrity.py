@@ -1,0 +1,130 @@
+"""Whether every file that a table or dataset refers to is there, and bit for bit what was written."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from transformations.engine.base import checksums, storage
+from transformations.engine.base.disk_faults import disk_fault
+from transformations.engine.base.errors import DataError
+from transformations.engine.tables.offline_tables import OfflineTable
+from transformations.engine.tables.pins import pinned
+
+
+@dataclass(kw_only=True)
+class Examined:
+    """What was found in one folder. faults: a sentence each, with the path. unrecorded: files without a checksum, which
+    were read whole instead. given_up: older versions without a pin of which files are gone, as
+    `features vacuum --keep-versions` leaves them.
+    """
+
+    zone: str
+    name: str
+    files: int = 0
+    size_bytes: int = 0
+    unrecorded: int = 0
+    given_up: tuple[int, ...] = ()
+    faults: list[str] = field(default_factory=list)
+
+
+def examine_tables(raw: Path, offline: Path) -> Iterator[Examined]:
+    """Every table of the raw and of the offline zone."""
+    for zone, root in (("raw", raw), ("offline", offline)):
+        for folder in sorted(root.glob("*")):
+            if (folder / "_delta_log").is_dir():
+                yield examine_table(zone, folder)
+
+
+def examine_table(zone: str, folder: Path) -> Examined:
+    """Read all that the published versions of a table refer to: rows, what was carried over, pins, and the log."""
+    found = Examined(zone=zone, name=folder.name)
+    try:
+        storage.check_log(folder)
+        published = list(storage.contents(folder))
+        pins = pinned(OfflineTable(folder))
+    except DataError as error:
+        found.faults.append(error.message)
+        return found
+    versions = {each.version for each in published}
+    found.faults += [
+        f"{folder / 'pins.json'} pins version {each}, which is not there" for each in pins.keys() - versions
+    ]
+    needed = versions if zone == "raw" else {max(versions), *pins}
+    gone = {path for each in published for path in each.files if not (folder / path).exists()}
+    lost = {path for each in published if each.version in needed for path in gone.intersection(each.files)}
+    found.given_up = tuple(
+        each.version for each in published if each.version not in needed and gone.intersection(each.files)
+    )
+    sizes: dict[str, int | None] = {path: size for each in published for path, size in each.files.items()}
+    sizes |= dict.fromkeys(_beside(folder))
+    _examine(found, folder, {path: size for path, size in sizes.items() if path not in gone - lost})
+    return found
+
+
+def examine_folder(zone: str, folder: Path, files: Iterable[str]) -> Examined:
+    """Read these files of a folder, which are never written again."""
+    found = Examined(zone=zone, name=folder.name)
+    _examine(found, folder, dict.fromkeys(files))
+    return found
+
+
+def _beside(folder: Path) -> Iterator[str]:
+    """The files of a table besides its rows: what runs carried over, and the log."""
+    for file in storage.log_files(folder):
+        yield file.relative_to(folder).as_posix()
+    for carry in folder.glob("carry=*"):
+        for stored in storage.files_below(carry):
+            yield stored.path.relative_to(folder).as_posix()
+    newest = storage.newest_record(folder).get("carry")
+    yield from (path for path in checksums.recorded(folder) if newest and path.startswith(f"{newest}/"))
+
+
+def _examine(found: Examined, folder: Path, sizes: Mapping[str, int | None]) -> None:
+    recorded = checksums.recorded(folder)
+    for path, size in sorted(sizes.items()):
+        file = folder / path
+        try:
+            actual = file.stat().st_size
+            found.files += 1
+            found.size_bytes += actual
+            found.unrecorded += path not in recorded
+            fault = _fault_of(file, actual, size, recorded.get(path))
+        except FileNotFoundError:
+            fault = "is missing"
+        except OSError as error:
+            known = disk_fault(error)
+            fault = f"cannot be read: {known.message if known else error}"
+        if fault:
+            found.faults.append(f"{file} {fault}")
+
+
+def _fault_of(file: Path, actual: int, size: int | None, checksum: str | None) -> str | None:
+    if size is not None and actual != size:
+        return f"has {actual:,} bytes and was written with {size:,}"
+    if checksum is not None:
+        return None if checksums.content_hash(file) == checksum else "does not hold the bytes that were written"
+    return _unreadable(file)
+
+
+def _unreadable(file: Path) -> str | None:
+    """What is wrong with a file of which no checksum is known, by reading it whole."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        if file.suffix == ".parquet":
+            with pq.ParquetFile(file, page_checksum_verification=True) as parquet:
+                for group in range(parquet.num_row_groups):
+                    parquet.read_row_group(group)
+        elif file.suffix == ".json":
+            text = file.read_text(encoding="utf-8")
+            for document in text.splitlines() if file.parent.name == "_delta_log" else [text]:
+                json.loads(document)
+        else:
+            checksums.content_hash(file)
+    except (pa.ArrowException, ValueError) as error:
+        return f"cannot be read: {str(error).splitlines()[0]}"
+    return None
