@@ -37,9 +37,10 @@ test: $(STAMP)  ## Run the tests (ARGS="-k redis" passes options to pytest)
 cluster-test: $(STAMP)  ## Build on a Spark cluster of this machine's processes and compare with a local build
 	$(BIN)/python tests/cluster/run.py $(ARGS)
 
-kill-test: $(STAMP)  ## Kill builds and materializations at random moments: nothing is lost (KILLS=20)
-	KILLED_BUILDS=$(or $(KILLS),20) $(BIN)/python -m pytest tests/transformations/engine/test_processes.py $(ARGS)
-	KILLS=$(or $(KILLS),20) $(BIN)/python -m pytest tests/transformations/stores/servers/test_kills.py $(ARGS)
+kill-test: $(STAMP)  ## Kill commands and builds at random moments: nothing is lost (KILLS=15 of each of seven)
+	COMMAND_KILLS=$(or $(KILLS),15) $(BIN)/python -m pytest -s tests/transformations/cli/test_kills.py $(ARGS)
+	KILLED_BUILDS=$(or $(KILLS),15) $(BIN)/python -m pytest tests/transformations/engine/test_processes.py $(ARGS)
+	KILLS=$(or $(KILLS),15) $(BIN)/python -m pytest tests/transformations/stores/servers/test_kills.py $(ARGS)
 
 stock-traps: $(STAMP)  ## Show that stock Feast still falls into the traps that ours avoids
 	$(BIN)/python -m pytest -n 2 -m stock tests/conformance $(ARGS)
@@ -47,6 +48,12 @@ stock-traps: $(STAMP)  ## Show that stock Feast still falls into the traps that 
 parity-proof: $(STAMP)  ## Replay the demo's year and many generated histories: online against training (EXAMPLES=…)
 	$(BIN)/python tests/parity/year.py $(ARGS)
 	PARITY_EXAMPLES=$(or $(EXAMPLES),150) $(BIN)/python -m pytest -q tests/parity
+
+proofs: $(STAMP)  ## Run every slow proof, one after the other: about an hour
+	@$(MAKE) parity-proof
+	@$(MAKE) kill-test
+	@$(MAKE) stock-traps
+	@$(MAKE) cluster-test
 
 bench: $(STAMP)  ## Run the benchmarks, each a script in tests/benchmarks (ARGS passes options)
 	@shopt -s nullglob; scripts=(tests/benchmarks/bench_*.py); echo "$${#scripts[@]} benchmarks in tests/benchmarks"; \

@@ -30,16 +30,12 @@ class SettingsPlugin(CreateEnginePlugin):
         Feast executes the source text of functions that it finds in the registry: who can write it can run code. A file
         that cannot be written is opened for reading.
         """
-        target = registry_url(get_settings())
-        if target.get_backend_name() != "sqlite" or target.database in (None, "", ":memory:"):
-            return target
-        file = Path(target.database)
-        if file.exists() and not (os.access(file, os.W_OK) and os.access(file.parent, os.W_OK)):
-            return _read_only(target, file)
-        try:
-            _make_private(file)
-        except OSError as error:
-            raise disk_fault(error) or error from error
+        target = url_to_open(get_settings())
+        if target.get_backend_name() == "sqlite" and target.database not in (None, "", ":memory:") and not target.query:
+            try:
+                _make_private(Path(target.database))
+            except OSError as error:
+                raise disk_fault(error) or error from error
         return target
 
     def engine_created(self, engine: Engine) -> None:
@@ -60,6 +56,16 @@ def registry_url(settings: Settings) -> URL:
             f"FEATURES_REGISTRY_URL={mask_secrets(settings.registry_url)} is no SQLAlchemy URL; "
             "it looks like postgresql+psycopg://user:password@host/registry. Change the variable or unset it."
         ) from None
+
+
+def url_to_open(settings: Settings) -> URL:
+    """The registry's URL as this process may open it: for reading only, where it is a file that cannot be written."""
+    url = registry_url(settings)
+    if url.get_backend_name() != "sqlite" or not url.database or not Path(url.database).is_file():
+        return url
+    file = Path(url.database)
+    is_writable = os.access(file, os.W_OK) and os.access(file.parent, os.W_OK)
+    return url if is_writable else _read_only(url, file)
 
 
 def _read_only(url: URL, file: Path) -> URL:

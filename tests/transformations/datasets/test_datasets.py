@@ -1,5 +1,6 @@
 """Pinned datasets: made from the tables of the moment, made again from their pins, never from anything newer."""
 
+import errno
 import json
 import re
 import shutil
@@ -25,10 +26,12 @@ from transformations.contracts import read_contract
 from transformations.datasets.content_hash import content_hash
 from transformations.datasets.create import rebuild, verify
 from transformations.datasets.manifest import read_manifest
+from transformations.engine.base import checksums
 from transformations.engine.base.errors import DataError, UsageError
 from transformations.engine.raw.files import source_schema
 from transformations.engine.raw.zone import Origin, RawTable
 from transformations.engine.tables.pins import pinned
+from transformations.engine.upkeep.integrity import examine_folder
 
 
 def test_a_dataset_holds_spine_label_features_and_split_of_the_rows_whose_label_is_known(world: World) -> None:
@@ -54,6 +57,30 @@ def test_a_dataset_holds_spine_label_features_and_split_of_the_rows_whose_label_
         "label passes the data's end": 1,
     }
     assert manifest.data_end == datetime(2024, 5, 21, tzinfo=UTC)
+
+
+def test_a_disk_that_fills_meanwhile_leaves_no_dataset_no_leftover_and_no_pin(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", "test.parquet")
+
+    with monkeypatch.context() as disk:
+        disk.setattr(checksums, "record", full)  # the last that is written before the dataset is put into its place
+        with pytest.raises(OSError, match="No space left"):
+            world.create()
+    assert [path.name for path in world.settings.datasets_dir.iterdir()] == [".visits_2024.lock"]
+    assert pinned(world.table) == {}
+
+    world.create()
+    assert verify(*read_manifest(world.folder)) is None
+
+
+def test_a_dataset_records_a_checksum_of_each_of_its_files(world: World) -> None:
+    world.create()
+
+    assert set(checksums.recorded(world.folder)) == {"manifest.json", "test.parquet", "train.parquet"}
+    assert examine_folder("dataset", world.folder, checksums.recorded(world.folder)).faults == []
 
 
 def test_a_manifest_pins_all_that_the_dataset_was_made_from_and_never_says_latest(world: World) -> None:

@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import create_engine, text
+from sqlalchemy.exc import OperationalError
 
-from transformations.engine.base.errors import UsageError
+from transformations.engine.base.disk_faults import disk_fault
+from transformations.engine.base.errors import DiskError, UsageError
 
 PLUGIN = "sqlite://?plugin=features"
 
@@ -110,3 +112,32 @@ def test_a_registry_that_is_opened_twice_in_a_process_keeps_its_locks(data: Path
         subprocess.run([sys.executable, "-c", other, str(data / "registry.db")], check=True)
         assert (data / "registry.db-wal").exists()
         assert connection.execute(text("SELECT count(*) FROM feature_views")).scalar_one() == 0
+
+
+def test_a_registry_that_cannot_be_written_is_read_and_nothing_is_made_beside_it(
+    data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with create_engine(PLUGIN).connect() as connection:
+        connection.execute(text("INSERT INTO projects VALUES ('p', 'p', 1, x'00')"))
+        connection.commit()
+        connection.execute(text("PRAGMA wal_checkpoint(TRUNCATE)"))
+    for beside in data.glob("registry.db-*"):
+        beside.unlink()
+    monkeypatch.setattr(os, "access", lambda path, mode: mode != os.W_OK)  # root may write anything else
+
+    with create_engine(PLUGIN).connect() as connection:
+        assert connection.execute(text("SELECT project_id FROM projects")).scalars().all() == ["p"]
+        with pytest.raises(OperationalError) as caught:
+            connection.execute(text("DELETE FROM projects"))
+    fault = disk_fault(caught.value)
+    assert isinstance(fault, DiskError)
+    assert "Commands that only read work on" in fault.message
+    assert [file.name for file in data.iterdir()] == ["registry.db"]
+
+
+def test_a_folder_in_which_no_registry_can_be_made_is_named(data: Path) -> None:
+    data.parent.mkdir(exist_ok=True)
+    data.write_text("a file in place of the folder")
+
+    with pytest.raises(DiskError, match=f"{data} is a file where a folder is needed"):
+        create_engine(PLUGIN)

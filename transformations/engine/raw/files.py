@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from transformations.contracts import Contract
 from transformations.engine.base.business_days import days_of_instants
-from transformations.engine.base.storage import NewFile
+from transformations.engine.base.storage import NewFile, discard
 from transformations.engine.vocabulary.dtypes import UNIX_TIMESTAMP, dtype_named
 
 RAW_TIMESTAMP = "_event_timestamp"
@@ -51,13 +51,20 @@ class WrittenRows:
 
 
 def write_files(batches: Iterable[pa.RecordBatch], contract: Contract, table: Path, drop: int) -> WrittenRows:
-    """Write sorted batches of contract columns, `_event_timestamp` and `_retracted` into a new folder of the table."""
+    """Write sorted batches of contract columns, `_event_timestamp` and `_retracted` into a new folder of the table.
+
+    Where that fails, as on a full disk, nothing of it is left.
+    """
     folder = f"drop-{drop:06d}-{uuid4().hex[:8]}"
     files: list[NewFile] = []
     days: set[int] = set()
-    for rows in _by_file(_with_system_columns(batch, contract, drop) for batch in batches):
-        days.update(np.unique(rows.column(BUSINESS_DAY).to_numpy()).tolist())
-        files.append(_write_file(rows, table, f"{folder}/part-{len(files):05d}.parquet"))
+    try:
+        for rows in _by_file(_with_system_columns(batch, contract, drop) for batch in batches):
+            days.update(np.unique(rows.column(BUSINESS_DAY).to_numpy()).tolist())
+            files.append(_write_file(rows, table, f"{folder}/part-{len(files):05d}.parquet"))
+    except BaseException:
+        discard(table / folder)
+        raise
     return WrittenRows(tuple(files), sum(file.rows for file in files), tuple(sorted(days)))
 
 

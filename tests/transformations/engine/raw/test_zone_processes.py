@@ -1,5 +1,6 @@
 """Raw tables and processes: a killed one leaves nothing to be seen, and of two writers one waits or gives way."""
 
+import errno
 import multiprocessing
 import signal
 import subprocess
@@ -9,10 +10,11 @@ from contextlib import nullcontext
 from multiprocessing.synchronize import Event
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 
 from transformations.engine.base import storage
-from transformations.engine.base.errors import ConflictError
+from transformations.engine.base.errors import ConflictError, DataError
 from transformations.engine.raw.zone import RawTable
 
 from .raw_tables import contract, current, events, origin
@@ -113,3 +115,36 @@ def test_of_two_writers_past_each_others_lock_one_publishes_and_the_other_leaves
         table.append(events((3, 3.0, "2020-01-05 12:00")), origin("ours.parquet"))
     assert current(table, "id") == [(1,), (2,)]
     assert table.leftovers() == ()
+
+
+def test_a_disk_that_fills_while_a_drop_is_written_leaves_the_table_and_its_folder_as_they_were(tmp_path, monkeypatch):
+    table = RawTable(contract(), tmp_path)
+    table.append(events((1, 1.0, "2020-01-03 12:00")), origin("first.parquet"))
+    before = sorted(path.name for path in table.folder.iterdir())
+    write_table = pq.write_table
+
+    def fill(rows, target, **options):
+        write_table(rows, target, **options)
+        target.write_bytes(target.read_bytes()[:100])
+        raise OSError(errno.ENOSPC, "No space left on device", str(target))
+
+    with monkeypatch.context() as disk:
+        disk.setattr(pq, "write_table", fill)
+        with pytest.raises(OSError, match="No space left"):
+            table.append(events((2, 2.0, "2020-01-04 12:00")), origin("second.parquet"))
+    assert sorted(path.name for path in table.folder.iterdir()) == before
+    assert current(table, "id") == [(1,)]
+
+    table.append(events((2, 2.0, "2020-01-04 12:00")), origin("second.parquet"))
+    assert current(table, "id") == [(1,), (2,)]
+
+
+@pytest.mark.parametrize("damage", ["gone", "short"])
+def test_a_file_of_a_drop_that_is_gone_or_cut_short_is_named_before_anything_is_read(tmp_path, damage):
+    table = RawTable(contract(), tmp_path)
+    table.append(events((1, 1.0, "2020-01-03 12:00")), origin("first.parquet"))
+    file = Path(table.snapshot().files[0])
+    file.unlink() if damage == "gone" else file.write_bytes(file.read_bytes()[:-1])
+
+    with pytest.raises(DataError, match=f"{file} is (missing|damaged: it has)"):
+        table.snapshot()

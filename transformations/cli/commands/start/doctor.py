@@ -196,13 +196,13 @@ def _registry(settings: Settings) -> Check:
     from sqlalchemy import create_engine
     from sqlalchemy.exc import SQLAlchemyError
 
-    from transformations.stores.registry import registry_url
+    from transformations.stores.registry import registry_url, url_to_open
 
     try:
         url = registry_url(settings)
         if url.get_backend_name() == "sqlite" and url.database and not Path(url.database).exists():
             return Check("registry", "ok", f"{url.database}, not made yet; `feast -c feature_repo apply` makes it")
-        with create_engine(url).connect() as connection:
+        with create_engine(url_to_open(settings)).connect() as connection:
             if url.get_backend_name() == "sqlite":
                 _check_database(connection)
     except FeaturesError as error:
