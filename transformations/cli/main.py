@@ -148,21 +148,20 @@ def _has_demo() -> bool:
 
 
 def _report(error: Exception) -> tuple[str, int]:
-    """What to say of an error, and the exit code."""
+    """The message for an error, and the exit code."""
     heading = click.style("Error:", fg="red", bold=True)
     code = getattr(error, "exit_code", None)
     if code is not None:
         message = error.format_message() if isinstance(error, click.ClickException) else str(error)
         return f"{heading} {message}", code if isinstance(code, int) else ExitCode.FAULT
-    from transformations.engine.base.authored import place_of, said
+    from transformations.engine.base.authored import explanation, place_of
     from transformations.engine.base.disk_faults import disk_fault
 
     if fault := disk_fault(error):
         return f"{heading} {fault.message}", fault.exit_code
-
     place = place_of(error)
     if place is not None:
-        return f"{heading} {said(error, place)}", ExitCode.USAGE
+        return f"{heading} {explanation(error, place)}", ExitCode.USAGE
     return (
         f"{click.style('Unexpected error:', fg='red', bold=True)} {type(error).__name__}: {error}\n"
         "This is a fault of the platform, not yours. The same command with FEATURES_DEBUG=1 before it shows where."

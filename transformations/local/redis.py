@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import quote
 
+from transformations.engine.base.disk_faults import disk_fault
 from transformations.engine.base.errors import FeaturesError, ServiceUnavailableError, UsageError
 from transformations.engine.base.settings import Settings, get_settings
 
@@ -83,8 +84,21 @@ def is_embedded_installed() -> bool:
 
 
 def start(settings: Settings | None = None) -> str:
-    """Start the embedded server unless it runs, wait until it answers, and return its URL."""
+    """Start the embedded server unless it runs, wait until it answers, and return its URL.
+
+    ServiceUnavailableError where it cannot be started, as in a folder that cannot be written.
+    """
     settings = settings or get_settings()
+    try:
+        return _started(settings)
+    except OSError as error:
+        fault = disk_fault(error)
+        if fault is None:
+            raise
+        raise ServiceUnavailableError(f"The embedded Redis cannot be started. {fault.message}") from error
+
+
+def _started(settings: Settings) -> str:
     socket = _socket_path(settings)
     deadline = time.monotonic() + _PATIENCE_SECONDS
     launched = False

@@ -221,3 +221,12 @@ def test_a_data_folder_with_spaces_and_signs_works(tmp_path: Path) -> None:
             assert redis.ping()
     finally:
         embedded.stop(settings)
+
+
+def test_a_folder_in_which_it_cannot_run_is_a_service_that_is_missing(settings: Settings) -> None:
+    settings.data.mkdir()
+    settings.redis_dir.write_text("a file in place of the folder")
+
+    with pytest.raises(ServiceUnavailableError, match=f"cannot be started. {settings.redis_dir} is a file where a"):
+        embedded.start(settings)
+    settings.redis_dir.unlink()

@@ -1,4 +1,4 @@
-"""Where an error is the author's: the line of a domain or repository file that it comes from, and the nearest word."""
+"""Authors' mistakes: the line of a domain or repository file that caused an error, and the nearest known word."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import os
 import re
 import sys
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from pathlib import Path
 from types import FrameType, TracebackType
@@ -19,9 +19,9 @@ _KEYWORD = re.compile(r"([\w.]+)\(\) got an unexpected keyword argument '(\w+)'"
 _IMPORTED = re.compile(r"cannot import name '(\w+)' from '([\w.]+)'")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Place:
-    """A line of an author's file. is_deepest: whether no file of the platform was called from it on the way down."""
+    """A line of an author's file. is_deepest: no code of the platform was running below it when the error occurred."""
 
     file: Path
     line: int
@@ -37,7 +37,7 @@ class Place:
 
 
 def tell_authors_in_feast() -> None:
-    """From now on a `feast` command tells an author's mistake as our own commands do; in any other process nothing."""
+    """Let a `feast` command report authors' mistakes as our own commands do; other processes are left alone."""
     if Path(sys.argv[0]).name == "feast" and sys.excepthook is sys.__excepthook__:
         sys.excepthook = tell_author
 
@@ -54,26 +54,27 @@ def tell_author(kind: type[BaseException], error: BaseException, traceback: Trac
     if place is None:
         sys.__excepthook__(kind, error, traceback)
     else:
-        sys.stderr.write(f"Error: {said(error, place)}\n")
+        sys.stderr.write(f"Error: {explanation(error, place)}\n")
 
 
 def place_of(error: BaseException) -> Place | None:
-    """The author's line that an error comes from; None where no author's file is on its way."""
+    """The author's line that caused an error; None where no author's file is in its trace."""
     if isinstance(error, SyntaxError) and error.filename and _is_authored(Path(error.filename)):
         line = error.lineno or 1
-        return Place(Path(error.filename), line, (error.text or linecache.getline(error.filename, line)).strip())
+        text = error.text or linecache.getline(error.filename, line)
+        return Place(file=Path(error.filename), line=line, text=text.strip())
     found: Place | None = None
     for frame, line in _frames(error.__traceback__):
         file = Path(frame.f_code.co_filename)
         if _is_authored(file):
-            found = Place(file, line, linecache.getline(str(file), line).strip(), frame=frame)
+            found = Place(file=file, line=line, text=linecache.getline(str(file), line).strip(), frame=frame)
         elif found is not None and _is_ours(file):
-            found = Place(found.file, found.line, found.text, is_deepest=False, frame=found.frame)
+            found = replace(found, is_deepest=False)
     return found
 
 
-def said(error: BaseException, place: Place) -> str:
-    """What is wrong in the author's file, where, and the nearest word that is known there."""
+def explanation(error: BaseException, place: Place) -> str:
+    """What is wrong in the author's file, where, and the nearest name known there."""
     kind = type(error).__name__
     what = (error.msg if isinstance(error, SyntaxError) else str(error)) or kind
     lines = [f"{place}", f"{kind}: {what}{_hint(error, place)}"]
@@ -89,7 +90,7 @@ def _hint(error: BaseException, place: Place) -> str:
 
 
 def _names(error: BaseException, place: Place) -> tuple[str | None, Iterable[str]]:
-    """The name that was not found, and those that there are."""
+    """The name that was not found, and the names that could have been meant."""
     frame = place.frame
     here = {**vars(builtins), **frame.f_globals, **frame.f_locals} if frame else {}
     if isinstance(error, NameError):
@@ -126,7 +127,7 @@ def _frames(traceback: TracebackType | None) -> Iterator[tuple[FrameType, int]]:
 
 
 def _is_authored(file: Path) -> bool:
-    """Whether a file is a domain's or of a feature repository, of which an author writes each line."""
+    """Whether authors write this file: a domain file, or one of a feature repository."""
     if file.suffix != ".py" or "site-packages" in file.parts:
         return False
     if file.parent in _homes():

@@ -1,7 +1,7 @@
-"""What a reader of a Delta table must know of it, so that no table of another writer is read by half.
+"""Which Delta features we can read, so that no table of another writer is misread.
 
-A table says in its protocol which features a reader has to understand. We read its list of files, their partition
-values and the files themselves; whatever else would change what the rows are is refused by name.
+A table's protocol lists the features that a reader must understand. We read the list of files, their partition values
+and the files themselves; any other feature that changes the rows is refused by name.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from deltalake import DeltaTable
 
 _LEGACY, _BY_FEATURES = 2, 3
-"""Reader versions: up to the first, column mapping is all that a reader may need; the second lists its features."""
+"""Reader versions: at most the first asks only for column mapping; the second lists its features by name."""
 
-# What they change is told by the files themselves, or is nothing to a reader of the current rows.
+# The files themselves show what these change, or it does not concern a reader of the current rows.
 _UNDERSTOOD = frozenset(
     {
         "timestampNtz",  # naive timestamps, which are UTC as everywhere
@@ -50,7 +50,7 @@ _ANEW = "Write its rows into a new table without that (CREATE TABLE … AS SELEC
 
 
 def check_readable(table: DeltaTable, name: str) -> None:
-    """DataError where reading the table's files as they are would not give its rows."""
+    """Raise DataError where the files alone would not give the table's rows."""
     protocol = table.protocol()
     features = frozenset(protocol.reader_features or ())
     if protocol.min_reader_version > _BY_FEATURES:
@@ -64,14 +64,14 @@ def check_readable(table: DeltaTable, name: str) -> None:
 
 
 def unreadable(name: str, error: Exception) -> DataError:
-    """What to say of a table that delta-rs itself cannot open."""
+    """The error for a table that delta-rs itself cannot open."""
     return DataError(f"{name}: its Delta log cannot be read: {error}. {_ANEW}.")
 
 
 def partition_columns(table: DeltaTable, files: Sequence[str]) -> dict[str, FolderColumn]:
-    """The partition columns of a table, as its log tells their values; the names of the folders mean nothing.
+    """The partition columns of a table, by the values in its log; folder names do not count.
 
-    files: what to call the table's files, in their order.
+    files: the names to give the table's files, in their order.
     """
     actions = pa.table(table.get_add_actions(flatten=True))
     columns = {name: actions[f"partition.{name}"] for name in table.metadata().partition_columns}

@@ -1,4 +1,4 @@
-"""Which row of many makes a computation fail."""
+"""Find the row that makes a computation over many rows fail."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 
 def first_failure(attempt: Callable[[int, int], object], rows: int, error: Exception) -> tuple[int | None, Exception]:
-    """The first row that fails, found by halves, and how it fails; None where the rows fail together, no half of them.
+    """The first row that fails, found by bisection, and its error; None where only the rows together fail.
 
-    attempt: computes `count` rows from `start` on; that it fails for all of them, with `error`, is known.
+    attempt: computes `count` rows from `start` on. error: what it raised for all of them.
     """
     start = 0
     while rows > 1:

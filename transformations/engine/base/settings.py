@@ -202,11 +202,11 @@ class _SettingsReader:
 
     def __call__(self) -> Settings:
         """Read, or return the same object as before; UsageError names a variable whose value cannot be used."""
-        return _read(feature_variables(os.environ), find_project_root())
+        return _read_settings(feature_variables(os.environ), find_project_root())
 
     def cache_clear(self) -> None:
         """Forget what was read."""
-        _read.cache_clear()
+        _read_settings.cache_clear()
 
 
 get_settings = _SettingsReader()
@@ -229,7 +229,7 @@ def feature_variables(environ: Mapping[str, str]) -> tuple[tuple[str, str], ...]
     return tuple(sorted((name, value) for name, value in found if value))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Setting:
     """One field of Settings as a person reads it: paths inside the project are relative, passwords are masked."""
 
@@ -250,9 +250,9 @@ def explain(settings: Settings) -> Iterator[Setting]:
         yield Setting(
             name=name,
             variable=variable,
-            value=_shown(getattr(settings, name)),
+            value=_display_text(getattr(settings, name)),
             origin="environment" if variable in given else "default",
-            default=_shown(field.get_default(call_default_factory=True, validated_data={})),
+            default=_display_text(field.get_default(call_default_factory=True, validated_data={})),
             description=field.description or "",
             example=str(field.examples[0]) if field.examples else "",
         )
@@ -265,7 +265,7 @@ def unknown_variables(environ: Mapping[str, str]) -> Iterator[tuple[str, str]]:
 
 
 @lru_cache(maxsize=32)
-def _read(_variables: tuple[tuple[str, str], ...], _root: Path) -> Settings:
+def _read_settings(_variables: tuple[tuple[str, str], ...], _root: Path) -> Settings:
     try:
         settings = Settings()
     except ValidationError as error:
@@ -284,7 +284,7 @@ def _complaint(problem: Mapping[str, Any]) -> str:
     return f"{PREFIX}{name.upper()}={value}: {reason}{example}. {field.description}. Change the variable or unset it."
 
 
-def _shown(value: object) -> str | None:
+def _display_text(value: object) -> str | None:
     match value:
         case None:
             return None

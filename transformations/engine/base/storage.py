@@ -1,4 +1,4 @@
-"""Where files are touched: content hashes, locks, and Delta commits of Parquet files. Local folders for now.
+"""The one module that touches files: locks, and Delta commits of Parquet files. Local folders for now.
 
 Everything that would differ on object storage belongs here.
 """
@@ -32,9 +32,9 @@ __all__ = ["content_hash"]
 
 LOCK_WAIT_SECONDS = 60.0
 UNFINISHED = ".unfinished"
-"""How the name of a file ends until it is whole."""
+"""The suffix of a file that is still being written."""
 _OURS = "features."
-"""How the keys of our records in a log begin."""
+"""The prefix of our records' keys in a log."""
 
 # Versions are pins: the log is never cleaned up, whatever its age.
 _KEEP_LOG: Mapping[str, str | None] = {
@@ -66,7 +66,7 @@ class Commit:
 
 @dataclass(frozen=True)
 class StoredFile:
-    """A file that is there: absolute path, bytes, last change (seconds since the epoch)."""
+    """A file on disk: absolute path, bytes, last change (seconds since the epoch)."""
 
     path: Path
     size: int
@@ -75,8 +75,9 @@ class StoredFile:
 
 @dataclass(frozen=True)
 class Contents:
-    """What one published version refers to: files relative to its table, with their bytes, and when it was published
-    (seconds since the epoch, by the writer's clock).
+    """The files of one published version, relative to the table, with their bytes.
+
+    published: seconds since the epoch, by the writer's clock.
     """
 
     version: int
@@ -88,7 +89,7 @@ class Contents:
 def exclusive(lock: Path, subject: str, wait_seconds: float = LOCK_WAIT_SECONDS) -> Iterator[None]:
     """Hold `lock` against every other process; it ends with the process, however that ends.
 
-    Waits for a holder so long, then raises ConflictError that names it.
+    Raises ConflictError, naming the holder, when it has waited that long.
     """
     lock.parent.mkdir(parents=True, exist_ok=True)
     with lock.open("a+") as file:
@@ -157,7 +158,7 @@ def check_files(table: DeltaTable, folder: Path) -> None:
 
 
 def contents(folder: Path) -> Iterator[Contents]:
-    """What every published version refers to, oldest first."""
+    """The files of every published version, oldest first."""
     files: dict[str, int] = {}
     for entry in _log_entries(folder):
         published = 0.0
@@ -173,7 +174,7 @@ def contents(folder: Path) -> Iterator[Contents]:
 
 
 def newest_record(folder: Path) -> Mapping[str, Any]:
-    """What the writer of the newest version recorded of it; nothing where that is none of ours."""
+    """The newest record of ours in the log; empty where there is none."""
     for entry in reversed(_log_entries(folder)):
         for key, text in _commit_info(entry).items():
             if key.startswith(_OURS):
@@ -273,7 +274,7 @@ def add_columns(folder: Path, columns: Sequence[pa.Field]) -> None:
 
 
 def discard(folder: Path) -> None:
-    """Remove a folder that no version refers to, all at once for readers; what cannot be removed is harmless."""
+    """Remove a folder that no version refers to; readers see it vanish at once. What cannot be removed is harmless."""
     gone = folder.with_name(f"gone={uuid4().hex}")
     with suppress(OSError):
         folder.rename(gone)
@@ -292,13 +293,13 @@ def files_below(folder: Path) -> list[StoredFile]:
 
 
 def unfinished_commits(folder: Path) -> list[StoredFile]:
-    """What a killed writer left in a table's log: a commit under a name of its own, before it was published."""
+    """Temporary files that a killed writer left in a table's log: commits that were never published."""
     log = folder / "_delta_log"
     return [_stored(path) for path in sorted([*log.glob("*.tmp"), *log.glob("*.json#*")])]
 
 
 def replace_text(path: Path, text: str) -> None:
-    """Write a whole small file: a reader sees the old text or the new, whenever this process ends."""
+    """Replace a small file atomically: readers see the old text or the new one, even if this process is killed."""
     unfinished = path.with_name(f".{path.name}.{uuid4().hex}{UNFINISHED}")
     try:
         unfinished.write_text(text, encoding="utf-8")

@@ -31,7 +31,7 @@ TIMESTAMP = pa.timestamp("us", tz="UTC")
 _RECORD = "features.run"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Run:
     """The record of one commit, kept in the log.
 
@@ -39,10 +39,10 @@ class Run:
     table covers; complete_through: the last complete business day, so the newest as-of day is the one after;
     complete_until: the event timestamp that rows as-of that day have, in UTC. sources: the raw table
     versions that were read. last_created: the newest created_timestamp in the table, in UTC. late_entities: entities
-    of which rows up to the table's previous end were checked again; late_rows: those of them that were written anew,
-    because they were missing or no longer true. counts: what the run saw, such as events or lookup misses. carry: the
-    folder of what held as-of the newest day, from which the next run goes on. restores: the version whose content a
-    restore asserted anew. feature_hashes: `Resolved.feature_hashes` of the definition; empty in old records.
+    whose rows before the table's previous end were checked again; late_rows: rows among those that were missing or no
+    longer true, and were written anew. counts: what the run saw, such as events or lookup misses. carry: the folder of
+    the state as-of the newest day, from which the next run goes on. restores: the version that a restore brought back.
+    feature_hashes: `Resolved.feature_hashes` of the definition; empty in old records.
     """
 
     view: str
@@ -72,7 +72,7 @@ class Run:
         return self.kind in ("first load", "rebuild")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class TableVersion:
     """One published version: its files, absolute, and the newest run up to it.
 

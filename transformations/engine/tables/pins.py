@@ -1,6 +1,6 @@
-"""Pins: the versions of an offline table that something refers to, such as a training dataset, and why.
+"""Pins: versions of an offline table that must stay readable, each with its reasons, such as a training dataset.
 
-They stand in `pins.json` beside the table. A pinned version keeps its files, whatever vacuum is asked for.
+They are kept in `pins.json` beside the table. Vacuum never removes a file of a pinned version.
 """
 
 from __future__ import annotations
@@ -24,20 +24,20 @@ def pin(table: OfflineTable, version: int, reason: str) -> None:
     """
     with holding(table) as pins:
         table.at(version)
-        _write(table, {**pins, version: (*pins.get(version, ()), reason)})
+        _write_pins(table, {**pins, version: (*pins.get(version, ()), reason)})
 
 
 def unpin(table: OfflineTable, version: int, reason: str | None = None) -> bool:
-    """Take a version's pin for this reason back, or all its pins; whether there was one."""
+    """Remove a version's pin for this reason, or all its pins; whether there was one."""
     with holding(table) as pins:
         left = tuple(each for each in pins.get(version, ()) if reason is not None and each != reason)
-        _write(table, {**pins, version: left})
+        _write_pins(table, {**pins, version: left})
         return left != pins.get(version, ())
 
 
 def pinned(table: OfflineTable) -> Pins:
     """The pinned versions, ascending, each with its reasons."""
-    path = _path(table)
+    path = _file_of(table)
     if not path.exists():
         return {}
     try:
@@ -52,15 +52,15 @@ def pinned(table: OfflineTable) -> Pins:
 
 @contextmanager
 def holding(table: OfflineTable) -> Iterator[Pins]:
-    """The pins, which nobody else changes meanwhile."""
+    """The pins, locked against other processes."""
     with storage.exclusive(table.path / ".pins.lock", f"the pins of {table.name}"):
         yield pinned(table)
 
 
-def _write(table: OfflineTable, pins: Pins) -> None:
+def _write_pins(table: OfflineTable, pins: Pins) -> None:
     said = {str(version): sorted(set(reasons)) for version, reasons in sorted(pins.items()) if reasons}
-    storage.replace_text(_path(table), json.dumps(said, indent=2, ensure_ascii=False) + "\n")
+    storage.replace_text(_file_of(table), json.dumps(said, indent=2, ensure_ascii=False) + "\n")
 
 
-def _path(table: OfflineTable) -> Path:
+def _file_of(table: OfflineTable) -> Path:
     return table.path / "pins.json"

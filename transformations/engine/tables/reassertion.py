@@ -1,4 +1,4 @@
-"""Old rows asserted anew: what a table must add so that it reads as it once did."""
+"""The rows to add to a table so that it reads as it once did."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def _current(rows: pa.Table, row_keys: Int64s) -> _Current:
 
 
 def _as_read(resolved: Resolved, then: _Current, row_keys: Int64s, span: int) -> pa.Table:
-    """Each feature's value at every key by the newest row not later; the value of no row where there is none."""
+    """Each feature's value at every key, from the newest row not later; `unseen` where there is none."""
     found = np.searchsorted(then.row_keys, row_keys, side="right") - 1
     known = np.zeros(len(row_keys), dtype=np.bool_)
     known[found >= 0] = then.row_keys[found[found >= 0]] // span == row_keys[found >= 0] // span
@@ -84,7 +84,7 @@ def _as_read(resolved: Resolved, then: _Current, row_keys: Int64s, span: int) ->
 
 
 def _rows_to_write(features: pa.Table, row_keys: Int64s, now: _Current, span: int) -> Int64s:
-    """Rows of now that tell another value, and, where there is none, values that do not follow from the row before."""
+    """Keys whose current row has another value, and keys without one whose value changes there."""
     entity = row_keys // span
     follows = np.zeros(len(row_keys), dtype=np.bool_)
     follows[1:] = entity[1:] == entity[:-1]

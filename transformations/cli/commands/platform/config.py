@@ -1,4 +1,4 @@
-"""`features config`: every setting, its value, where that came from and what it means."""
+"""`features config`: every setting with its value, origin and meaning."""
 
 import os
 from dataclasses import asdict

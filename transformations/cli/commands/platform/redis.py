@@ -38,7 +38,7 @@ def start() -> None:
 
 @redis.command()
 def stop() -> None:
-    """Stop the server, its data safely on disk, and wait until it is gone."""
+    """Save the data, stop the server and wait until it is gone."""
     from transformations.local import redis as embedded
 
     process_id = embedded.stop()
@@ -58,7 +58,7 @@ def url(reveal: bool) -> None:
 @redis.command()
 @json_option
 def status(as_json: bool) -> None:
-    """Tell whether the project's own server runs, and what it holds."""
+    """Show whether the project's own server runs, and what it holds."""
     from transformations.local import redis as embedded
 
     server = embedded.status()

@@ -1,4 +1,4 @@
-"""`features vacuum`: removes what no version of a table refers to, and never a pinned version."""
+"""`features vacuum`: remove files that no version of a table refers to; pinned versions always stay."""
 
 from __future__ import annotations
 
@@ -35,14 +35,14 @@ Every version is kept for ever unless --keep-versions says otherwise; training d
 """
 )
 @click.argument("views", metavar="[VIEW]...", nargs=-1, shell_complete=view_names)
-@click.option("--dry-run", is_flag=True, help="Remove nothing, tell what would be.")
+@click.option("--dry-run", is_flag=True, help="Only list what would be removed.")
 @click.option(
     "--older-than",
     type=click.FloatRange(min=0),
     default=24.0,
     show_default=True,
     metavar="HOURS",
-    help="Spare what was written since; a run that is still going refers to its files last of all.",
+    help="Spare files written since: a run that is still going publishes its files last.",
 )
 @click.option(
     "--keep-versions",
@@ -65,14 +65,14 @@ def vacuum(
 
     of_table = partial(vacuum_table, older_than=age, keep_versions=keep_versions)
     if keep_versions is not None and not yes and not dry_run:
-        _ask([of_table(table, dry_run=True) for table in tables])
+        _confirm_giving_up([of_table(table, dry_run=True) for table in tables])
     work = [partial(of_table, table, dry_run=dry_run) for table in tables]
     work += [partial(vacuum_source, raw, older_than=age, dry_run=dry_run) for raw in sources]
-    found, busy = _done(work)
+    found, busy = _vacuum_each(work)
     if as_json:
         print_json([asdict(each) for each in found])
     else:
-        _print(found, dry_run)
+        _print_removed(found, dry_run)
     if busy:
         raise busy[0]
 
@@ -99,16 +99,16 @@ def _sources(tables: Iterable[OfflineTable] | None, settings: Settings) -> list[
     return [RawTable(read_contract(name, settings.contracts), settings.raw_dir) for name in ingested]
 
 
-def _ask(found: Sequence[Vacuumed]) -> None:
-    """Given-up versions cannot be had back."""
+def _confirm_giving_up(found: Sequence[Vacuumed]) -> None:
+    """Ask before versions are given up, which cannot be undone."""
     if giving_up := [each for each in found if each.given_up]:
         for each in giving_up:
             remark(f"{each.table}: gives up version {', '.join(map(str, each.given_up))}; it cannot be read again.")
         click.confirm("Give them up?", abort=True, err=True)
 
 
-def _done(work: Sequence[Callable[[], Vacuumed]]) -> tuple[list[Vacuumed], list[ConflictError]]:
-    """Each table's part; one that is being written does not hold up the rest."""
+def _vacuum_each(work: Sequence[Callable[[], Vacuumed]]) -> tuple[list[Vacuumed], list[ConflictError]]:
+    """Vacuum each table; one that is being written does not hold up the others."""
     found: list[Vacuumed] = []
     busy: list[ConflictError] = []
     for step in work:
@@ -121,7 +121,7 @@ def _done(work: Sequence[Callable[[], Vacuumed]]) -> tuple[list[Vacuumed], list[
     return found, busy
 
 
-def _print(found: Sequence[Vacuumed], dry_run: bool) -> None:
+def _print_removed(found: Sequence[Vacuumed], dry_run: bool) -> None:
     if removed := [each for each in found if each.files]:
         headers = ["Table", "Zone", "Would remove" if dry_run else "Removed files", "Size", "Versions given up"]
         rows = [

@@ -1,4 +1,4 @@
-"""`features doctor`: checks this machine, one line a check, each with the remedy."""
+"""`features doctor`: check this machine, one line per check, each with its remedy."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import shutil
 import sqlite3
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -37,13 +37,13 @@ _FREE_BYTES_WARN = 5 * 2**30
 
 @dataclass(frozen=True)
 class Check:
-    """What was looked at, how it stands, and what to do about it."""
+    """One thing that was checked, its status, and what to do about it."""
 
     name: str
     status: Literal["ok", "warn", "fail"]
     detail: str
     remedy: str = ""
-    is_service: bool = False
+    is_service: bool = field(default=False, kw_only=True)
 
 
 @click.command(
@@ -213,7 +213,9 @@ def _registry(settings: Settings) -> Check:
         if fault := disk_fault(error):
             return Check("registry", "fail", fault.message)
         first_line = mask_secrets(str(error).splitlines()[0])
-        return Check("registry", "fail", first_line, "Start that server, or correct FEATURES_REGISTRY_URL.", True)
+        return Check(
+            "registry", "fail", first_line, "Start that server, or correct FEATURES_REGISTRY_URL.", is_service=True
+        )
     return Check("registry", "ok", url.render_as_string(hide_password=True))
 
 
