@@ -1,5 +1,6 @@
 """A mistake in an author's own file is told by file, line and the nearest word, and is no fault of the platform."""
 
+import errno
 import sys
 
 import pytest
@@ -133,3 +134,15 @@ def test_only_a_feast_command_that_reads_our_yaml_tells_the_author(
     monkeypatch.setattr(sys, "excepthook", sys.__excepthook__)
     tell_authors_in_feast()
     assert (sys.excepthook is tell_author) == tells
+
+
+def test_a_full_disk_under_a_feast_command_is_its_path_and_the_code_of_the_environment(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("FEATURES_DEBUG", raising=False)
+    error = OSError(errno.ENOSPC, "No space left on device", "/data/registry.db")
+    with pytest.raises(SystemExit) as ended:  # which Python takes for the process's own end
+        tell_author(OSError, error, None)
+
+    assert ended.value.code == 4
+    assert capsys.readouterr().err.startswith("Error: /data/registry.db: the disk is full.")

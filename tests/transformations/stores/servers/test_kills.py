@@ -1,6 +1,6 @@
 """A materializing process killed at any point: what is served stays right, nothing is stuck, and a rerun completes it.
 
-Three moments in every run of the tests; `make kill-test` takes twenty, at random.
+Three moments in every run of the tests; `make kill-test` takes more, at random.
 """
 
 from __future__ import annotations
