@@ -103,14 +103,31 @@ def _near(name: str, known: tuple[str, ...]) -> str | None:
     return plain[guess[0]] if guess else None
 
 
+def text_of(path: Path) -> str:
+    """The text of a contract's file; ContractError where it cannot be read."""
+    try:
+        return path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise ContractError(
+            f"{path} cannot be read: {error.strerror}. It must be a file that this user may read."
+        ) from None
+    except UnicodeDecodeError as error:
+        raise ContractError(
+            f"{path} is no UTF-8 text: byte {error.start:,} is 0x{error.object[error.start]:02x}. Save it as UTF-8, or "
+            f"bring it back from a copy."
+        ) from None
+
+
 def read_document(path: Path) -> Node:
     """The document's top mapping; ContractError where the file is no YAML mapping or says one key twice."""
     try:
-        document = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)
+        document = yaml.load(text_of(path), Loader=_Loader)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         place = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
         raise ContractError(f"{path.name}: {place}{error.problem or error}. Correct the YAML there.") from None
+    except yaml.YAMLError as error:  # a character that YAML does not allow
+        raise ContractError(f"{path.name}: {' '.join(str(error).split())}. Correct the YAML there.") from None
     if not isinstance(document, dict):
         raise ContractError(
             f"{path.name}: is no YAML mapping. Write a contract with `features contract draft FILE --name {path.stem}`."

@@ -5,13 +5,13 @@ from pathlib import Path
 
 import yaml
 
-from transformations.contracts.document import FILL_IN
+from transformations.contracts.document import FILL_IN, text_of
 from transformations.contracts.model import ContractError
 
 
 def refuse_open_marks(path: Path) -> None:
     """ContractError that lists every value which still says FILL IN; a comment that says so is none."""
-    text = path.read_text(encoding="utf-8")
+    text = text_of(path)
     if FILL_IN not in text or (top := yaml.compose(text, Loader=yaml.SafeLoader)) is None:
         return
     lines = text.splitlines()

@@ -107,6 +107,8 @@ def read_manifest(path: Path) -> tuple[Manifest, Path]:
         return Manifest.model_validate_json(file.read_text(encoding="utf-8")), file.parent
     except OSError as error:
         raise UsageError(f"{file} cannot be read: {error.strerror}. Name a dataset's {FILE} or its folder.") from None
+    except UnicodeDecodeError:
+        raise DataError(f"{file} is no manifest of ours: it is no UTF-8 text. Bring it back from a copy.") from None
     except ValidationError as error:
         (first, *_) = error.errors()
         place = ".".join(map(str, first["loc"])) or "the file"

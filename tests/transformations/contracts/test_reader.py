@@ -383,6 +383,17 @@ def test_a_file_that_is_no_contract_says_where(folder, text, expected):
     assert expected in complaint(folder)
 
 
+def test_a_contract_that_is_damaged_or_a_folder_is_named(folder):
+    file = folder / "clicks.yaml"
+    file.write_bytes(b"kind: \xff\xfe")
+    assert f"{file} is no UTF-8 text: byte 6 is 0xff." in complaint(folder)
+    file.write_bytes(b"kind: \x00\x00\x00")
+    assert "clicks.yaml: unacceptable character #x0000" in complaint(folder)
+    file.unlink()
+    file.mkdir()
+    assert f"{file} cannot be read: Is a directory." in complaint(folder)
+
+
 @pytest.mark.parametrize(
     ("text", "duration"),
     [("PT2H", timedelta(hours=2)), ("P1W2D", timedelta(days=9)), ("P1DT90M", timedelta(days=1, minutes=90))],

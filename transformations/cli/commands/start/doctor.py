@@ -18,7 +18,13 @@ import click
 from transformations.cli.output import human_bytes, json_option, print_json, say
 from transformations.engine.base.disk_faults import disk_fault
 from transformations.engine.base.errors import DataError, FeaturesError, ServiceUnavailableError
-from transformations.engine.base.settings import Settings, get_settings, mask_secrets, unknown_variables
+from transformations.engine.base.settings import (
+    Settings,
+    file_in_place_of,
+    get_settings,
+    mask_secrets,
+    unknown_variables,
+)
 from transformations.engine.base.words import plural
 
 if TYPE_CHECKING:
@@ -134,6 +140,9 @@ def _data(settings: Settings) -> Check:
     folder = next(folder for folder in (settings.data, *settings.data.parents) if folder.exists())
     if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
         return Check("data", "fail", f"{folder} cannot be written", "Set FEATURES_DATA to a folder of yours.")
+    for zone in (settings.raw_dir, settings.offline_dir, settings.datasets_dir, settings.redis_dir, settings.spark_dir):
+        if file := file_in_place_of(zone):
+            return Check("data", "fail", f"{file} is a file where a folder is needed", "Move it away.")
     free = shutil.disk_usage(folder).free
     detail = f"{settings.data}, {human_bytes(free)} free"
     remedy = "Free some space, or set FEATURES_DATA to a folder on a larger disk."

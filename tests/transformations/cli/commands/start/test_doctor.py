@@ -119,6 +119,15 @@ def test_a_data_folder_below_a_file_is_to_be_mended(tmp_path: Path, monkeypatch:
     assert f"{tmp_path}/file is a file where a folder is needed" in checks["settings"]["detail"]
 
 
+def test_a_file_in_place_of_a_zone_is_to_be_mended(data: Path) -> None:
+    data.mkdir()
+    (data / "raw").write_text("not a folder")
+    code, checks = examine()
+
+    assert code == 3
+    assert checks["data"]["detail"] == f"{data}/raw is a file where a folder is needed"
+
+
 @pytest.mark.parametrize("content", [b"junk" * 2_000, b"SQLite format 3\x00" + b"\xff" * 9_000])
 def test_a_registry_that_is_no_database_is_to_be_mended(data: Path, content: bytes) -> None:
     data.mkdir()
@@ -166,6 +175,10 @@ def test_looking_deep_names_the_tables_and_datasets_that_are_not_as_they_were_wr
     assert result.exit_code == 3
     assert "ok    offline     user_clicks: 3 files" in result.stdout
     assert f"fail  dataset     clicks_v1: {dataset}/manifest.json is no manifest of ours" in result.stdout
+
+    (dataset / "manifest.json").write_bytes(b"\xff\xfe")
+    result = CliRunner().invoke(doctor, ["--deep"])
+    assert f"clicks_v1: {dataset}/manifest.json is no manifest of ours: it is no UTF-8 text" in result.stdout
 
     rows = table.path / "run=a" / "1.parquet"
     rows.write_bytes(rows.read_bytes().replace(b"PAR1", b"PAR2"))
