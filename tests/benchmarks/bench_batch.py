@@ -1,8 +1,8 @@
 """`make bench-batch`: the batch engine on ten million user events of 90 days, 20 values a row, on two cores.
 
 The full backfill against DuckDB SQL that gives the same rows and against a rescan for each as-of day, one incremental
-day in a running session and as a whole `features build`, and the memory of all processes together; with --large the
-backfill of ten times as many events and users as well.
+day in a running session and as a whole `features build`, and the memory of all processes together; a correction of a
+few rows against the first load before it; with --large the backfill of ten times as many events and users as well.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from batch_rivals import differing_rows, duckdb_backfill, spark_rescan
+from correction import correction_findings
 from harness import (
     CHECKOUT,
     DATA,
@@ -120,7 +121,11 @@ def main() -> None:
     parser = options(__doc__ or "")
     parser.add_argument("--events", type=int, default=10_000_000, metavar="N", help="default 10,000,000")
     parser.add_argument("--large", action="store_true", help=f"{LARGER} times as many events and users as well, once")
+    parser.add_argument("--only-corrections", action="store_true", help="corrections against their first loads, alone")
     given = parser.parse_args()
+    if given.only_corrections:
+        report("corrections", correction_findings(THREADS))
+        return
     size = Size(given.events, given.events // 100)
     in_fresh_process(ingest_events, WARM_UP.all_days, WARM_UP.events, WARM_UP.users, DAYS)
     in_fresh_process(prepare, size, True)
@@ -150,6 +155,7 @@ def main() -> None:
     sides = {"DuckDB": duckdb, "engine": engine, "features build": command, "rescan": rescan}
     measured = in_turns(sides, given.repeat)
     findings = _findings(measured, different[0])
+    findings += correction_findings(THREADS)
     if given.large:
         findings += _large(Size(size.events * LARGER, size.users * LARGER), measured["engine"]["first build"])
     report("batch", findings, _notes(size, different[0]))

@@ -15,9 +15,10 @@ from transformations.engine.base.business_days import day_of_number, others, sta
 from transformations.engine.base.moments import EVENT_TIMESTAMP, instant_to_micros, micros_to_instant
 from transformations.engine.base.settings import Settings
 from transformations.engine.base.storage import discard
-from transformations.engine.compute.job import Folders, Written, buckets_for, run_job, run_small_job
+from transformations.engine.compute.job import Folders, Written, buckets_for, run_in_process, run_job, run_small_job
 from transformations.engine.compute.packets import packed
 from transformations.engine.compute.plan import Work, complete_through, planned, source_snapshots
+from transformations.engine.compute.readings import Files, Narrowing
 from transformations.engine.compute.replay import Replay
 from transformations.engine.compute.sources import (
     carried_rows,
@@ -46,6 +47,10 @@ Report = Callable[[str], None]
 
 _FEW_ROWS, _FEW_BUCKETS = 1_000_000, 4
 """Up to so many rows every task reads all; more than so many tasks would read more than a shuffle writes."""
+_FEW_ROWS_IN_PROCESS = 3_000_000
+"""Up to so many rows of source and table, late events are replayed here: a correction of 182 of 308,000 events is
+written in the time that Spark needs to start the first load's tasks. They take some 100 bytes each.
+"""
 
 
 def build(
@@ -90,13 +95,12 @@ def _taken_back(
 
 def _performed(work: Work, table: OfflineTable, settings: Settings, report: Report) -> Run | None:
     started, clock = settings.now(), perf_counter()
-    spark = spark_session(settings, report)
     run_id = uuid.uuid4().hex
     carry = _carried_from(work, table)
     folders = Folders(
         table.path, table.path / f"run={run_id}", table.path / f"carry={run_id}" if work.carries else None
     )
-    written = _computed(work, spark, carry, folders, report)
+    written = _computed(work, settings, carry, folders, report)
     files = written.files
     report("publishing")
     run = Run(
@@ -127,8 +131,18 @@ def _performed(work: Work, table: OfflineTable, settings: Settings, report: Repo
     return table.publish(files, table_schema(work.resolved), run, after=after, replace_all=work.kind == "rebuild")
 
 
-def _computed(work: Work, spark: SparkSession, carry: Path | None, folders: Folders, report: Report) -> Written:
+def _computed(work: Work, settings: Settings, carry: Path | None, folders: Folders, report: Report) -> Written:
     """What the run wrote."""
+    narrowing = _narrowing(work, carry)
+    if narrowing is not None and _all_rows(work) <= _FEW_ROWS_IN_PROCESS:
+        report("computing")
+        return run_in_process(work.replays, _files(work, carry, narrowing), folders, _late_until(work))
+    return _computed_on_spark(work, spark_session(settings, report), carry, folders, report)
+
+
+def _computed_on_spark(
+    work: Work, spark: SparkSession, carry: Path | None, folders: Folders, report: Report
+) -> Written:
     from pyspark.sql import Observation, functions
 
     report("computing")
@@ -137,7 +151,7 @@ def _computed(work: Work, spark: SparkSession, carry: Path | None, folders: Fold
         if work.is_replayed:
             carry = None
         buckets = min(spark.sparkContext.defaultParallelism, _FEW_BUCKETS)
-        files = few_files(work.resolved, work.snapshots, work.line, _days(work, carry), carry, _stored_files(work))
+        files = _files(work, carry, None)
         return run_small_job(_replays(work, carry), files, spark, buckets, folders, late_until)
     buckets = buckets_for(_rows_to_read(work, carry), spark.sparkContext.defaultParallelism)
     known = _known_before(spark, work, buckets)
@@ -151,11 +165,37 @@ def _computed(work: Work, spark: SparkSession, carry: Path | None, folders: Fold
     return replace(written, counts=[int(observed.get[name] or 0) for name in counts])
 
 
+def _files(work: Work, carry: Path | None, narrowing: Narrowing | None) -> Files:
+    """What a run of few rows reads."""
+    return few_files(
+        work.resolved,
+        work.snapshots,
+        work.line,
+        _days(work, carry),
+        carry,
+        _stored_files(work),
+        work.is_replayed,
+        narrowing,
+    )
+
+
 def _replays(work: Work, carry: Path | None) -> tuple[Replay, ...]:
     """What tasks replay that are given all events where nothing is carried over."""
     if carry is not None:
         return work.replays
     return tuple(replace(each, plan=replace(each.plan, carried_day=None)) for each in work.replays)
+
+
+def _narrowing(work: Work, carry: Path | None) -> Narrowing | None:
+    """To the entities that something late has touched, where a run goes on from what the others carried over."""
+    if carry is None or not work.is_replayed:
+        return None
+    return Narrowing(
+        drops=sorted(drop for drop in work.line.late if drop >= work.first_replayed),
+        complete_day=work.line.last_complete_before_late(),
+        days=work.plan.days,
+        covered=_late_until(work) or 0,
+    )
 
 
 def _days(work: Work, carry: Path | None) -> tuple[range, ...]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 import pyarrow as pa
@@ -19,8 +19,9 @@ from transformations.engine.base.moments import CREATED_TIMESTAMP, EVENT_TIMESTA
 from transformations.engine.base.storage import UNFINISHED, NewFile
 from transformations.engine.compute.folds import carry_schema
 from transformations.engine.compute.packets import unpack
+from transformations.engine.compute.readings import Files
 from transformations.engine.compute.replay import Replay, Replayed, in_order, replay
-from transformations.engine.compute.sources import Files, event_schema
+from transformations.engine.compute.sources import event_schema
 from transformations.engine.compute.sweep import FROM_DAY
 from transformations.engine.tables.offline_tables import table_schema, time_bounds
 
@@ -98,7 +99,7 @@ def write_buckets(
         for bucket, received in unpack(batches):
             yield _written(*work(bucket, received), folders, late_until, ())
 
-    return _collected(packets.repartitionById(buckets, "bucket").mapInArrow(task, _WRITTEN))
+    return _summarize(packets.repartitionById(buckets, "bucket").mapInArrow(task, _WRITTEN).collect())
 
 
 def run_small_job(
@@ -117,11 +118,18 @@ def run_small_job(
             received, counts = files.bucket(bucket, buckets)
             yield _written(*work(bucket, received), folders, late_until, () if bucket else counts)
 
-    return _collected(spark.range(0, buckets, 1, buckets).mapInArrow(task, _WRITTEN))
+    return _summarize(spark.range(0, buckets, 1, buckets).mapInArrow(task, _WRITTEN).collect())
 
 
-def _collected(written: DataFrame) -> Written:
-    rows = written.collect()
+def run_in_process(replays: Sequence[Replay], files: Files, folders: Folders, late_until: int | None) -> Written:
+    """The same in this process, for runs that are over before Spark would have started a task."""
+    received, counts = files.bucket(0, 1)
+    rows, late_entities = _replaying(replays, folders.carry)(0, received)
+    return _summarize(_written(rows, late_entities, folders, late_until, counts).to_pylist())
+
+
+def _summarize(rows: Sequence[Any]) -> Written:
+    """One result from what each task wrote: rows of `_WRITTEN_SCHEMA`."""
     files = [
         NewFile(row["path"], row["size"], row["rows"], time_bounds(row["first_micros"], row["last_micros"]))
         for row in rows

@@ -39,21 +39,8 @@ def pack(
     `found` column.
     """
     for table in _gathered(batches):
-        rows, counts = _with_key(table, keys, found)
-        yield _packets(rows, keys, kind, buckets, counts if kind == "events" else [])
-
-
-def of_bucket(
-    batches: Iterable[pa.RecordBatch],
-    schema: pa.Schema,
-    keys: Sequence[str],
-    bucket: int,
-    buckets: int,
-    found: Sequence[str] = (),
-) -> tuple[pa.Table, list[int]]:
-    """The rows of one bucket of so many, and the counts that `pack` would give of all rows."""
-    rows, counts = _with_key(pa.Table.from_batches(batches, schema), keys, found)
-    return rows.filter(pa.array(bucket_of(rows, keys, buckets) == bucket)), counts
+        counts = count_events(table, keys, found) if kind == "events" else []
+        yield _packets(with_key(table, keys, found), keys, kind, buckets, counts)
 
 
 def unpack(batches: Iterable[pa.RecordBatch]) -> Iterator[tuple[int, dict[str, pa.Table]]]:
@@ -73,6 +60,23 @@ def packed(frame: DataFrame, keys: Sequence[str], kind: Kind, buckets: int, foun
     return frame.mapInArrow(work, SCHEMA)
 
 
+def with_key(table: pa.Table, keys: Sequence[str], found: Sequence[str]) -> pa.Table:
+    """The rows that have a key, without the `found` columns."""
+    complete = _is_complete(table, keys)
+    names = [name for name in table.column_names if name not in found]
+    rows = pa.table([table[name] for name in names], names=names)  # nullable all: so are those that Spark reads
+    return rows if pc.all(complete).as_py() is not False else rows.filter(complete)
+
+
+def count_events(table: pa.Table, keys: Sequence[str], found: Sequence[str]) -> list[int]:
+    """The rows that are current, those of them without a key, and those that are null in each `found` column."""
+    current = table.select([*keys, *found])
+    if UNTIL in table.column_names:
+        current = current.filter(pc.equal(table[UNTIL], FOREVER))
+    with_keys = int(pc.sum(_is_complete(current, keys)).as_py() or 0)
+    return [current.num_rows, current.num_rows - with_keys, *(current[name].null_count for name in found)]
+
+
 def bucket_of(table: pa.Table, keys: Sequence[str], buckets: int) -> npt.NDArray[np.int64]:
     """The bucket of each row: a hash of its keys that depends on nothing but their values."""
     code = np.zeros(table.num_rows, dtype=np.uint64)
@@ -85,17 +89,6 @@ def _packing(
     keys: Sequence[str], kind: Kind, buckets: int, found: Sequence[str]
 ) -> Callable[[Iterable[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
     return lambda batches: pack(batches, keys, kind, buckets, found)
-
-
-def _with_key(table: pa.Table, keys: Sequence[str], found: Sequence[str]) -> tuple[pa.Table, list[int]]:
-    """The rows that have a key, without the `found` columns, and the counts of all rows that are current."""
-    complete = _is_complete(table, keys)
-    current = table.filter(pc.equal(table[UNTIL], FOREVER)) if UNTIL in table.column_names else table
-    counts = [current.num_rows, current.num_rows - int(pc.sum(_is_complete(current, keys)).as_py() or 0)]
-    counts += [current[name].null_count for name in found]
-    names = [name for name in table.column_names if name not in found]
-    rows = pa.table([table[name] for name in names], names=names)  # nullable all: so are those that Spark reads
-    return rows if pc.all(complete).as_py() else rows.filter(complete), counts
 
 
 def _is_complete(table: pa.Table, keys: Sequence[str]) -> pa.ChunkedArray:

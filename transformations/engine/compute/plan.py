@@ -70,6 +70,11 @@ class Work:
         return any(each.line is not None for each in self.replays)
 
     @property
+    def first_replayed(self) -> int:
+        """The first drop of the timeline that an incremental run has to replay."""
+        return self.line.first_stage(self.plan.first_day or 0, self.replays[-1].new_from)
+
+    @property
     def carries(self) -> bool:
         """Whether the run ends where the table ends, so that the next one can go on from it."""
         return self.kind != "backfill"

@@ -5,23 +5,23 @@ Everything here is lazy; nothing is collected.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from functools import reduce
 from operator import or_
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
-from pyarrow.dataset import Expression, dataset, field, scalar
+from pyarrow.dataset import field, scalar
 
 from transformations.contracts import Contract
 from transformations.engine.compute.folds import carry_schema
 from transformations.engine.compute.knowledge import SINCE, UNTIL, Timeline
-from transformations.engine.compute.packets import SCHEMA, Kind, of_bucket, pack, packed
+from transformations.engine.compute.packets import Kind, packed
+from transformations.engine.compute.readings import FileReading, Files, HistoryReading, LookupReading, Narrowing
 from transformations.engine.compute.spark import parquet_rows
-from transformations.engine.compute.sweep import FROM_DAY, order_columns
-from transformations.engine.compute.versions import DUCKDB, SPARK, VersionReading, found_column, versions
+from transformations.engine.compute.sweep import FIRST_DAY, FROM_DAY, order_columns
+from transformations.engine.compute.versions_sql import DUCKDB, SPARK, found_column, versions
 from transformations.engine.raw.files import BUSINESS_DAY, DROP, RAW_TIMESTAMP, RETRACTED
 from transformations.engine.raw.zone import RawSnapshot, raw_schema
 from transformations.engine.tables.offline_tables import table_schema
@@ -63,13 +63,8 @@ def event_files(
     snapshot = snapshots[resolved.contract.name]
     if resolved.lookups or snapshot.supersedes:
         return None
-    day = field(BUSINESS_DAY)
-    within = [(day >= stretch.start) & (day < stretch.stop) for stretch in days]
-    wanted = reduce(or_, within, scalar(False)) & ~field(RETRACTED)
-    files = [part.path for part in snapshot.parts_of(days)]
-    columns = [*event_schema(resolved).names, *([DROP] if with_drops else [])]
-    raw = _Reading("events", files, raw_schema(resolved.contract), columns, wanted)
-    return Files((raw, *([] if carry is None else [_carried(resolved, carry)])), tuple(resolved.join_keys))
+    events = _current_reading(resolved, snapshot, days, with_drops)
+    return Files((events, *([_carried(resolved, carry)] if carry else [])), tuple(resolved.join_keys))
 
 
 def few_files(
@@ -79,22 +74,68 @@ def few_files(
     days: Sequence[range],
     carry: Path | None,
     stored: Sequence[str],
+    is_replayed: bool,
+    narrowing: Narrowing | None,
 ) -> Files:
-    """All versions of the events of these days, of a table's files the rows, and what was carried over, where all of it
-    is little: each task reads everything, DuckDB finding what was superseded or is looked up.
+    """Where all of it is little: the events, what was carried over, and a table's rows, for each task to read.
+
+    is_replayed: with all versions of the events. narrowing: of only those entities and days that the run needs.
     """
-    files = event_files(resolved, snapshots, days, carry, with_drops=True)
-    if files is None:
-        columns = [*event_schema(resolved).names, *_found_columns(resolved).values()]
-        contracts = [resolved.contract, *resolved.lookups.values()]
-        sources = tuple((snapshots[each.name].files, raw_schema(each)) for each in contracts)
-        query = versions(resolved, snapshots, line, columns, days, DUCKDB)
-        reading = VersionReading(query, sources, versioned_schema(resolved), tuple(_found_columns(resolved).values()))
-        files = Files((reading, *([] if carry is None else [_carried(resolved, carry)])), tuple(resolved.join_keys))
-    if not stored:
-        return files
+    snapshot = snapshots[resolved.contract.name]
+    events: FileReading | HistoryReading | LookupReading
+    if resolved.lookups:
+        all_days = [range(FIRST_DAY, -FIRST_DAY)]
+        events = _lookup_reading(resolved, snapshots, line, days if narrowing is None else all_days)
+    elif snapshot.supersedes or is_replayed:
+        events = _history_reading(resolved, snapshot, line, days if narrowing is None else None)
+    else:
+        events = _current_reading(resolved, snapshot, days, with_drops=False)
     schema = table_schema(resolved)
-    return Files((*files.readings, _Reading("stored", stored, schema, schema.names, None)), files.keys)
+    rows = FileReading(kind="stored", files=stored, schema=schema, columns=schema.names)
+    readings = (events, *([_carried(resolved, carry)] if carry else []), *([rows] if stored else []))
+    return Files(readings, tuple(resolved.join_keys), narrowing)
+
+
+def _current_reading(resolved: Resolved, snapshot: RawSnapshot, days: Sequence[range], with_drops: bool) -> FileReading:
+    """The events of these days in a source where every row is current."""
+    day = field(BUSINESS_DAY)
+    within = [(day >= stretch.start) & (day < stretch.stop) for stretch in days]
+    return FileReading(
+        kind="events",
+        files=[part.path for part in snapshot.parts_of(days)],
+        schema=raw_schema(resolved.contract),
+        columns=[*event_schema(resolved).names, *([DROP] if with_drops else [])],
+        wanted=reduce(or_, within, scalar(False)) & ~field(RETRACTED),
+    )
+
+
+def _history_reading(
+    resolved: Resolved, snapshot: RawSnapshot, line: Timeline, days: Sequence[range] | None
+) -> HistoryReading:
+    return HistoryReading(
+        files=snapshot.files,
+        schema=raw_schema(resolved.contract),
+        columns=event_schema(resolved).names,
+        identity=_identity(resolved.contract),
+        superseding=[drop.number for drop in snapshot.drops if drop.supersedes],
+        numbers=line.since(resolved.contract.name),
+        days=days,
+    )
+
+
+def _lookup_reading(
+    resolved: Resolved, snapshots: Mapping[str, RawSnapshot], line: Timeline, days: Sequence[range]
+) -> LookupReading:
+    contracts = [resolved.contract, *resolved.lookups.values()]
+    found = tuple(_found_columns(resolved).values())
+    columns = [*event_schema(resolved).names, *found]
+    return LookupReading(
+        query=versions(resolved, snapshots, line, columns, days, DUCKDB),
+        files=tuple((snapshots[each.name].files, raw_schema(each)) for each in contracts),
+        relation=DUCKDB.relation,
+        schema=versioned_schema(resolved),
+        found=found,
+    )
 
 
 def event_packets(
@@ -137,7 +178,7 @@ def stored_packets(
 ) -> DataFrame:
     """All rows of these files of the view's table, packed by entity."""
     schema = table_schema(resolved)
-    reading = _Reading(kind, files, schema, schema.names, None)
+    reading = FileReading(kind=kind, files=files, schema=schema, columns=schema.names)
     return Files((reading,), tuple(resolved.join_keys)).packets(spark, buckets)
 
 
@@ -290,59 +331,10 @@ def _found_columns(resolved: Resolved) -> dict[str, str]:
     return {lookup.source: found_column(lookup.source) for lookup in resolved.definition.lookups}
 
 
-@dataclass(frozen=True)
-class _Reading:
-    """Parquet files that tasks read themselves: these columns of the rows that are wanted; None: of all."""
-
-    kind: Kind
-    files: Sequence[str]
-    schema: pa.Schema
-    columns: Sequence[str]
-    wanted: Expression | None
-
-    def share(self, number: int, shares: int) -> Iterator[pa.RecordBatch]:
-        """The rows of one of so many equal shares of the files."""
-        rows = dataset(list(self.files[number::shares]), schema=self.schema, format="parquet")
-        return rows.to_batches(columns=list(self.columns), filter=self.wanted)  # type: ignore[no-any-return]
-
-    def of_bucket(self, keys: Sequence[str], bucket: int, buckets: int) -> tuple[pa.Table, list[int]]:
-        """The rows of one bucket of entities, and the counts of all rows."""
-        schema = pa.schema([self.schema.field(name) for name in self.columns])
-        return of_bucket(self.share(0, 1), schema, keys, bucket, buckets)
-
-
-@dataclass(frozen=True)
-class Files:
-    """Parquet files of several kinds that tasks read themselves."""
-
-    readings: tuple[_Reading | VersionReading, ...]
-    keys: tuple[str, ...]
-
-    def packets(self, spark: SparkSession, buckets: int) -> DataFrame:
-        """Their rows as packets, each task reading its share."""
-        readings, keys = [each for each in self.readings if isinstance(each, _Reading)], self.keys
-        most = max(len(reading.files) for reading in readings)
-        shares = max(min(spark.sparkContext.defaultParallelism, most), 1)
-
-        def read(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-            for number in (number for batch in batches for number in batch.column(0).to_pylist()):
-                for reading in readings:
-                    yield from pack(reading.share(number, shares), keys, reading.kind, buckets)
-
-        return spark.range(0, shares, 1, shares).mapInArrow(read, SCHEMA)
-
-    def bucket(self, number: int, buckets: int) -> tuple[dict[str, pa.Table], list[int]]:
-        """The tables of one bucket by kind, and the counts of all events: for a task that reads all for its own sake.
-
-        Of few rows that costs less than a shuffle.
-        """
-        found = {each.kind: each.of_bucket(self.keys, number, buckets) for each in self.readings}
-        return {kind: table for kind, (table, _) in found.items()}, found["events"][1]
-
-
-def _carried(resolved: Resolved, folder: Path) -> _Reading:
+def _carried(resolved: Resolved, folder: Path) -> FileReading:
     schema = carry_schema(resolved)
-    return _Reading("carried", sorted(map(str, folder.glob("*.parquet"))), schema, schema.names, None)
+    files = sorted(map(str, folder.glob("*.parquet")))
+    return FileReading(kind="carried", files=files, schema=schema, columns=schema.names)
 
 
 def _raw_columns(resolved: Resolved) -> list[str]:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from transformations.engine.base.errors import ServiceUnavailableError
 from transformations.engine.base.settings import Settings
-from transformations.engine.compute.shipping import zipped_packages
+from transformations.engine.base.shipping import zipped_packages
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession

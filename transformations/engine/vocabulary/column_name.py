@@ -76,7 +76,9 @@ class ColumnName:
             spread += value if isinstance(value, Iterable) and not isinstance(value, str) else [value]
         if not spread:
             raise DefinitionError(f"{self!r}.isin() has no values, so no event could meet it. Name at least one.")
-        return OneOf(self.name, tuple(dict.fromkeys(self._literal("isin", value) for value in spread)))
+        literals = [self._literal("isin", value) for value in spread]
+        different = {(type(value), value): value for value in literals}  # to Python, True and 1 are the same key
+        return OneOf(self.name, tuple(different.values()))
 
     def between(self, low: Literal | ColumnName, high: Literal | ColumnName) -> Both:
         """Events with a value from `low` to `high`, both included."""

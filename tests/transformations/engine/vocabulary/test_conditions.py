@@ -104,6 +104,10 @@ def test_a_column_in_a_text_says_that_it_is_one() -> None:
 # --- what conditions select ------------------------------------------------------------------------------------------
 
 
+def test_values_that_are_equal_in_python_and_of_different_types_all_stay() -> None:
+    assert str(DELAY.isin([True, 1, 1.0, "1", 1, True])) == "dep_delay in (True, 1, 1.0, '1')"
+
+
 @pytest.mark.parametrize(
     ("condition", "found"),
     [

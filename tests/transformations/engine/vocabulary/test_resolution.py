@@ -134,6 +134,8 @@ def test_a_looked_up_attribute_can_be_part_of_the_key() -> None:
         (count(where=column("seconds") == 2**53 + 1), "Use a Float64 value"),
         (count(where=column("is_bot") > False), "orders is_bot, which is a Bool"),
         (count(where=column("is_bot") == 1), "Use a Bool value"),
+        (count(where=column("is_bot").isin([True, 1])), "`is_bot == 1`"),
+        (count(where=column("page_id").isin(1, True)), "`page_id == True`"),
         (count(where=column("clicked_at") > "2024-01-01"), "A time is compared with another column"),
         (count(where=column("clicked_at") > column("billed_on")), "(UnixTimestamp) with billed_on (Date)"),
         (count(where=column("page_id") > column("seconds")), "page_id (Int64) with seconds (Float64)"),

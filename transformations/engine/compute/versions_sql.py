@@ -8,15 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
-
-import pyarrow as pa
-from pyarrow.dataset import dataset
 
 from transformations.contracts import Contract
-from transformations.engine.base import duck
 from transformations.engine.compute.knowledge import ALWAYS, FOREVER, SINCE, UNTIL, Timeline
-from transformations.engine.compute.packets import of_bucket
 from transformations.engine.raw.files import BUSINESS_DAY, DROP, RAW_TIMESTAMP, RETRACTED
 from transformations.engine.raw.zone import RawSnapshot
 from transformations.engine.vocabulary.definitions import Lookup
@@ -155,28 +149,3 @@ def _joined(rows: str, columns: Sequence[str], records: str, lookup: Lookup, quo
 def _names(columns: Sequence[str], quote: Quote, table: str | None = None) -> str:
     prefix = f"{table}." if table else ""
     return ", ".join(prefix + quote(name) for name in columns)
-
-
-@dataclass(frozen=True)
-class VersionReading:
-    """All versions of few events, for tasks that each read all files and keep one bucket of entities.
-
-    files: of each of the resolved sources, in order, with its raw schema. schema: of the events.
-    """
-
-    query: str
-    files: tuple[tuple[Sequence[str], pa.Schema], ...]
-    schema: pa.Schema
-    found: tuple[str, ...]
-    kind: Literal["events"] = "events"
-
-    def of_bucket(self, keys: Sequence[str], bucket: int, buckets: int) -> tuple[pa.Table, list[int]]:
-        """The rows of one bucket of entities, and the counts of all rows that are current."""
-        with duck.session() as connection:
-            for number, (paths, schema) in enumerate(self.files):
-                rows = dataset(list(paths), schema=schema, format="parquet") if paths else schema.empty_table()
-                connection.register(DUCKDB.relation.format(number), rows)
-            found = connection.sql(self.query).to_arrow_table()
-        schema = pa.schema([*self.schema, *(pa.field(name, pa.bool_()) for name in self.found)])
-        rows = found.select(schema.names).cast(schema).to_batches()
-        return of_bucket(rows, schema, keys, bucket, buckets, self.found)
