@@ -15,6 +15,7 @@ LONGEST_MODULE = 400
 FLOORS = (
     "transformations.contracts",
     "transformations.engine.base",
+    "transformations.engine.launch",
     "transformations.engine.identity",
     "transformations.engine.vocabulary",
     "transformations",  # the vocabulary's front door, and the domain files

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pyspark
 
-from transformations.engine.compute.java import ensure_java
+from transformations.engine.launch.java import ensure_java
 
 _HOST = "127.0.0.1"
 _PATIENCE_SECONDS = 90.0

@@ -38,7 +38,6 @@ from transformations import (
     on_demand,
 )
 from transformations.contracts import read_contract
-from transformations.engine.base.business_days import start_of_day
 from transformations.engine.base.settings import get_settings
 from transformations.engine.base.storage import NewFile
 from transformations.engine.compute.build import build
@@ -259,7 +258,7 @@ def build_by_definition(resolved: Resolved, sales: Iterable[Mapping[str, Any]], 
         known = [row for row in rows if row["user_id"] == user]
         for number in range((through - first).days + 2):
             as_of = first + timedelta(days=number)
-            moment = start_of_day(as_of, resolved.zone) + resolved.definition.available_after
+            moment = resolved.available_from(as_of)
             truth = reference_row(resolved, own, as_of)
             before = [row for row in known if row["event_timestamp"] <= moment]
             current = max(before, key=lambda row: (row["event_timestamp"], row["created_timestamp"]), default=None)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from transformations.engine.base.business_days import day_of_instant, day_of_number, start_of_day
 from transformations.engine.base.moments import EPOCH, EVENT_TIMESTAMP, as_utc
 from transformations.engine.base.settings import Settings
-from transformations.engine.compute.build import complete_through
+from transformations.engine.compute.plan import complete_through
 from transformations.engine.raw.zone import RawSnapshot, RawTable
 from transformations.engine.tables.offline_tables import OfflineTable
 from transformations.engine.vocabulary.resolution import Resolved
@@ -93,7 +93,7 @@ def view_freshness(
     snapshots = raw_snapshots(resolved, settings)
     offline = offline_freshness(resolved, settings)
     events = snapshots[resolved.contract.name]
-    through = None if events is None else complete_through(resolved, events, settings)
+    through = None if events is None else complete_through(resolved, events, settings.now())
     now = settings.now()
     hash_applied = None if registered is None else registered.tags.get(DEFINITION_HASH)
     late = _late(resolved, snapshots, now)
@@ -138,13 +138,12 @@ def offline_freshness(resolved: Resolved, settings: Settings) -> OfflineFreshnes
     if latest is None:
         return None
     run = latest.run
-    newest = start_of_day(run.complete_through + timedelta(days=1), resolved.zone)
     return OfflineFreshness(
         version=latest.version,
         definition_hash=run.definition_hash,
         first_as_of=run.first_as_of,
         complete_through=run.complete_through,
-        available_from=newest + resolved.definition.available_after,
+        available_from=resolved.available_from(run.complete_through + timedelta(days=1)),
         newest_row=_newest_row(table, latest.files, settings.now()),
         sources=dict(run.sources),
         rows=table_rows(table),
@@ -165,7 +164,7 @@ def common_moment(views: Sequence[tuple[Resolved, OfflineFreshness]]) -> datetim
     complete, plus the longest time that one of them takes to become available.
     """
     next_day = min(offline.complete_through for _, offline in views) + timedelta(days=1)
-    return max(start_of_day(next_day, resolved.zone) + resolved.definition.available_after for resolved, _ in views)
+    return max(resolved.available_from(next_day) for resolved, _ in views)
 
 
 def materialize_command(end: datetime, views: Iterable[str] = (), start: datetime = EPOCH) -> str:

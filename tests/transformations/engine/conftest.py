@@ -13,7 +13,6 @@ import pytest
 
 from transformations import LIFETIME, Count, Last, Sum, WindowedFeatures, days, hours
 from transformations.contracts import Column, Contract
-from transformations.engine.base.business_days import start_of_day
 from transformations.engine.base.settings import Settings
 from transformations.engine.base.storage import NewFile
 from transformations.engine.compute.build import build
@@ -113,7 +112,7 @@ class SalesWorld:
 
     def served(self, rows: Sequence[Mapping[str, Any]], user_id: int, as_of: date) -> Mapping[str, Any] | None:
         """Newest wins: the latest event not after the moment of availability, and of equals the latest created."""
-        until = start_of_day(as_of, ZONE) + self.view.definition.available_after
+        until = self.view.available_from(as_of)
         known = [row for row in rows if row["user_id"] == user_id and row["event_timestamp"] <= until]
         return max(known, key=lambda row: (row["event_timestamp"], row["created_timestamp"]), default=None)
 

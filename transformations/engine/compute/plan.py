@@ -1,172 +1,283 @@
-"""What a build of a view has to do: from what its table holds and what its sources deliver now to what tasks replay."""
+"""What a build has to do, as values: a pure function of the table's newest version, the source versions and the clock.
+
+    no table yet                            FirstLoad     every as-of day that the source covers
+    a table of another definition           Rebuild       the same again
+    --from or --to                          Backfill      earlier days, and rows of the table that are not true
+    newer drops, or further complete days   Incremental   the days since, and whatever late drops changed before them
+    nothing new                             None
+
+`run` performs them.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, timedelta
-from pathlib import Path
+from datetime import date, datetime, timedelta
+from typing import ClassVar, TypeAlias
 
-from transformations.contracts import Contract
 from transformations.engine.base.business_days import day_number, day_of_instant, day_of_number
-from transformations.engine.base.errors import DataError, UsageError
+from transformations.engine.base.errors import UsageError
 from transformations.engine.base.moments import MICROSECOND
-from transformations.engine.base.settings import Settings
 from transformations.engine.compute.knowledge import Timeline, timeline
 from transformations.engine.compute.replay import Replay
 from transformations.engine.compute.sweep import SweepPlan
-from transformations.engine.raw.zone import RawSnapshot, RawTable
+from transformations.engine.raw.zone import RawSnapshot
 from transformations.engine.tables.offline_tables import Run, TableVersion
 from transformations.engine.vocabulary.resolution import Resolved
 
-
-def source_snapshots(resolved: Resolved, settings: Settings) -> dict[str, RawSnapshot]:
-    """The newest version of every source; DataError naming the command where one was never ingested."""
-    found = {}
-    for contract in (resolved.contract, *resolved.lookups.values()):
-        raw = RawTable(contract, settings.raw_dir)
-        if not raw.exists():
-            raise DataError.not_ingested(contract.name, needed_by=f"view {resolved.name}")
-        found[contract.name] = raw.snapshot()
-    return found
+_DAY = timedelta(days=1)
 
 
-def complete_through(resolved: Resolved, snapshot: RawSnapshot, settings: Settings) -> date | None:
+@dataclass(frozen=True)
+class Built:
+    """A view's table as a build finds it. has_carry: whether what its newest run carried over is still there."""
+
+    version: TableVersion
+    has_carry: bool = True
+
+
+@dataclass(frozen=True)
+class AskedDays:
+    """The as-of days, both inclusive, that a command asks to compute again; None: as the table has them."""
+
+    first: date | None = None
+    last: date | None = None
+
+    def __bool__(self) -> bool:
+        return self.first is not None or self.last is not None
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Plan:
+    """What every kind of build has: the sources it reads, what each task replays, and the days that the table has then.
+
+    first_as_of: the table's first as-of day. complete_through: its last business day.
+    """
+
+    kind: ClassVar[str]
+    resolved: Resolved
+    snapshots: Mapping[str, RawSnapshot]
+    line: Timeline
+    replays: tuple[Replay, ...]
+    first_as_of: date
+    complete_through: date
+
+    @property
+    def sweep(self) -> SweepPlan:
+        """The plan of the last stage, which all entities share."""
+        return self.replays[-1].plan
+
+    @property
+    def is_replayed(self) -> bool:
+        """Whether tasks need every version of their events, and not the current ones alone."""
+        return any(each.line is not None for each in self.replays)
+
+    @property
+    def source_rows(self) -> int:
+        """The rows of all sources, superseded ones included."""
+        return sum(snapshot.rows for snapshot in self.snapshots.values())
+
+    @property
+    def events_to_read(self) -> int:
+        """Estimated input rows: events in the needed days."""
+        parts = self.snapshots[self.resolved.contract.name].parts
+        return int(sum(part.rows * part.share(self.sweep.days) for part in parts))
+
+
+@dataclass(frozen=True, kw_only=True)
+class FirstLoad(_Plan):
+    """Every as-of day of a table that does not exist yet."""
+
+    kind = "first load"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rebuild(_Plan):
+    """Every as-of day anew, in place of a table of another definition."""
+
+    kind = "rebuild"
+    previous: TableVersion
+
+
+@dataclass(frozen=True, kw_only=True)
+class Backfill(_Plan):
+    """Days before the table's first, as they would have been built then, and rows of its own days that are not true."""
+
+    kind = "backfill"
+    previous: TableVersion
+
+
+@dataclass(frozen=True, kw_only=True)
+class Incremental(_Plan):
+    """The days since the last run, and what late drops changed before them.
+
+    before: the sources before the first drop that the run replays; None where it replays none.
+    """
+
+    kind = "incremental"
+    previous: TableVersion
+    before: Mapping[str, RawSnapshot] | None
+
+    @property
+    def first_replayed(self) -> int:
+        """The first drop of the timeline to replay."""
+        return self.line.first_stage(self.sweep.first_day or 0, self.replays[-1].new_from)
+
+    @property
+    def replayed_drops(self) -> tuple[int, ...]:
+        """The late drops to replay."""
+        return tuple(sorted(drop for drop in self.line.late if drop >= self.first_replayed))
+
+
+BuildPlan: TypeAlias = FirstLoad | Rebuild | Backfill | Incremental
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What a build is expected to cost. events: to be read; seconds: None where no full run of the table tells."""
+
+    events: int
+    seconds: float | None
+
+
+def plan_build(
+    resolved: Resolved,
+    snapshots: Mapping[str, RawSnapshot],
+    built: Built | None,
+    now: datetime,
+    asked: AskedDays = AskedDays(),
+) -> BuildPlan | None:
+    """The plan of one build; None where there is nothing to do.
+
+    Raises UsageError for days that the sources or the table cannot have.
+    """
+    snapshot = snapshots[resolved.contract.name]
+    end = complete_through(resolved, snapshot, now)
+    if end is None or not snapshot.parts:
+        return None
+    if asked.last is not None and asked.last > end + _DAY:
+        raise UsageError(
+            f"{resolved.name}: --to {asked.last} is after {end + _DAY}, the last as-of day its source covers."
+        )
+    if built is None or built.version.run.definition_hash != resolved.hash:
+        return _plan_full(resolved, snapshots, built, end, asked)
+    if asked:
+        return _plan_backfill(resolved, snapshots, built.version, now, asked)
+    return _plan_incremental(resolved, snapshots, built, end)
+
+
+def estimate_cost(plan: BuildPlan, runs: Sequence[Run]) -> Estimate:
+    """What a build will cost, by the seconds an event that the table's last full run took."""
+    full = next((run for run in reversed(runs) if run.replaces_all and run.counts.get("events")), None)
+    seconds = None if full is None else full.seconds * plan.events_to_read / full.counts["events"]
+    return Estimate(plan.events_to_read, seconds)
+
+
+def complete_through(resolved: Resolved, snapshot: RawSnapshot, now: datetime) -> date | None:
     """The last business day that the view can cover: through which its source is complete.
 
     A source of records without event time holds until it is replaced: it is complete through the day before now. None:
     an event source of which no day is complete yet.
     """
     if resolved.contract.event_time is None:
-        return day_of_instant(settings.now(), resolved.zone) - timedelta(days=1)
+        return day_of_instant(now, resolved.zone) - _DAY
     return snapshot.complete_through
 
 
-@dataclass(frozen=True)
-class Work:
-    """What one build has to do: what every task replays, and what its run will be recorded as.
-
-    before: the sources before the first drop that the run replays; none where it replays none, or is not incremental.
-    """
-
-    kind: str
-    replays: tuple[Replay, ...]
-    line: Timeline
-    resolved: Resolved
-    snapshots: Mapping[str, RawSnapshot]
-    before: Mapping[str, RawSnapshot] | None
-    previous: TableVersion | None
-    first_as_of: date
-    complete_through: date
-
-    @property
-    def plan(self) -> SweepPlan:
-        """Of the last stage, which all entities share."""
-        return self.replays[-1].plan
-
-    @property
-    def is_replayed(self) -> bool:
-        """Whether tasks need every version of their events, in place of the current ones."""
-        return any(each.line is not None for each in self.replays)
-
-    @property
-    def first_replayed(self) -> int:
-        """The first drop of the timeline that an incremental run has to replay."""
-        return self.line.first_stage(self.plan.first_day or 0, self.replays[-1].new_from)
-
-    @property
-    def carries(self) -> bool:
-        """Whether the run ends where the table ends, so that the next one can go on from it."""
-        return self.kind != "backfill"
-
-
-def planned(
-    resolved: Resolved,
-    settings: Settings,
-    previous: TableVersion | None,
-    snapshots: Mapping[str, RawSnapshot],
-    first: date | None,
-    last: date | None,
-) -> Work | None:
-    """The work of one build; None where there is nothing to do. first, last: see `build`."""
-    snapshot = snapshots[resolved.contract.name]
-    end = complete_through(resolved, snapshot, settings)
-    if end is None or not snapshot.parts:
-        return None
-    begin = day_of_number(min(part.first_day for part in snapshot.parts) + 1)
-    if last is not None and last > end + timedelta(days=1):
-        raise UsageError(
-            f"{resolved.name}: --to {last} is after {end + timedelta(days=1)}, the last as-of day its source covers."
-        )
+def _plan_full(
+    resolved: Resolved, snapshots: Mapping[str, RawSnapshot], built: Built | None, end: date, asked: AskedDays
+) -> FirstLoad | Rebuild | None:
     line = timeline(resolved, snapshots)
-    if previous is None or previous.run.definition_hash != resolved.hash:
-        until = last or end + timedelta(days=1)
-        start = max(first, begin) if first else begin
-        if start > until:
-            return None
-        plan = SweepPlan(resolved, day_number(start) if first else None, day_number(until), True, None)
-        kind = "first load" if previous is None else "rebuild"
-        replays = (Replay(plan, line if line.replays(plan.first_day) else None),)
-        return Work(kind, replays, line, resolved, snapshots, None, previous, start, until - timedelta(days=1))
-    if first is not None or last is not None:
-        return _backfill(resolved, settings, previous, first, last)
-    run = previous.run
-    advanced = end if resolved.contract.event_time else max(end, run.complete_through, previous.written_through)
-    is_known = {name: each.version for name, each in snapshots.items()} == dict(run.sources)
-    if is_known and (advanced == run.complete_through or resolved.contract.event_time is None):
+    begin = day_of_number(min(part.first_day for part in snapshots[resolved.contract.name].parts) + 1)
+    start, until = max(asked.first or begin, begin), asked.last or end + _DAY
+    if start > until:
         return None
-    carried_day = _carried_day(run, settings.offline_dir / resolved.name)
-    first_day, last_day = day_number(run.complete_through) + 2, day_number(advanced) + 1
-    plan = SweepPlan(resolved, first_day, last_day, False, None, carried_day=carried_day)
-    new_from = line.first_unknown_to(run.sources, snapshots)
-    is_late = line.replays(first_day, new_from)
-    before = None
-    if is_late:
-        versions = line.versions_before(line.first_stage(first_day, new_from), snapshots)
-        before = _at(resolved, settings, versions)
-    replays = (Replay(plan, line if is_late else None, new_from),)
-    return Work("incremental", replays, line, resolved, snapshots, before, previous, run.first_as_of, advanced)
+    plan = SweepPlan(
+        resolved=resolved,
+        first_day=day_number(start) if asked.first else None,
+        last_day=day_number(until),
+        initial=True,
+    )
+    replays = (Replay(plan, line if line.replays(plan.first_day) else None),)
+    if built is None:
+        return FirstLoad(
+            resolved=resolved,
+            snapshots=snapshots,
+            line=line,
+            replays=replays,
+            first_as_of=start,
+            complete_through=until - _DAY,
+        )
+    return Rebuild(
+        resolved=resolved,
+        snapshots=snapshots,
+        line=line,
+        replays=replays,
+        first_as_of=start,
+        complete_through=until - _DAY,
+        previous=built.version,
+    )
 
 
-def _backfill(
-    resolved: Resolved, settings: Settings, previous: TableVersion, first: date | None, last: date | None
-) -> Work:
-    """Days before the table's first, as they would have been built then; rows of its own days that are not true."""
+def _plan_backfill(
+    resolved: Resolved, newest: Mapping[str, RawSnapshot], previous: TableVersion, now: datetime, asked: AskedDays
+) -> Backfill:
     run = previous.run
-    start, until = first or run.first_as_of, last or run.complete_through + timedelta(days=1)
+    start, until = asked.first or run.first_as_of, asked.last or run.complete_through + _DAY
     if start > until:
         raise UsageError(f"{resolved.name}: --from {start} is after --to {until}.")
-    until = min(until, run.complete_through + timedelta(days=1))
-    until = max(until, run.first_as_of - timedelta(days=1))  # no day between the range and the table stays unknown
-    snapshots = _at(resolved, settings, run.sources)
+    until = min(until, run.complete_through + _DAY)
+    until = max(until, run.first_as_of - _DAY)  # no day between the range and the table stays unknown
+    snapshots = {name: newest[name].at(version) for name, version in run.sources.items()}
     line = timeline(resolved, snapshots)
     begin, table_begins = day_number(start), day_number(run.first_as_of)
     replays: list[Replay] = []
     if begin < table_begins:
-        earlier = SweepPlan(resolved, begin, table_begins - 1, True, None)
+        earlier = SweepPlan(resolved=resolved, first_day=begin, last_day=table_begins - 1, initial=True)
         replays.append(Replay(earlier, line if line.replays(begin) else None, reads_stored=False))
-    created = max(settings.now(), run.last_created + MICROSECOND)
-    replays.append(Replay(SweepPlan(resolved, begin, day_number(until), False, created), None))
-    first_as_of = min(start, run.first_as_of)
-    return Work(
-        "backfill", tuple(replays), line, resolved, snapshots, None, previous, first_as_of, run.complete_through
+    created = max(now, run.last_created + MICROSECOND)
+    again = SweepPlan(resolved=resolved, first_day=begin, last_day=day_number(until), initial=False, created=created)
+    return Backfill(
+        resolved=resolved,
+        snapshots=snapshots,
+        line=line,
+        replays=(*replays, Replay(again, None)),
+        first_as_of=min(start, run.first_as_of),
+        complete_through=run.complete_through,
+        previous=previous,
     )
 
 
-def _carried_day(run: Run, table: Path) -> int | None:
-    """The as-of day of what the run carried over; None where nothing is, or what was is no longer there."""
-    if run.carry is None or not (table / run.carry).is_dir():
+def _plan_incremental(
+    resolved: Resolved, snapshots: Mapping[str, RawSnapshot], built: Built, end: date
+) -> Incremental | None:
+    previous, run = built.version, built.version.run
+    has_times = resolved.contract.event_time is not None
+    advanced = end if has_times else max(end, run.complete_through, previous.written_through)
+    is_known = {name: each.version for name, each in snapshots.items()} == dict(run.sources)
+    if is_known and (advanced == run.complete_through or not has_times):
         return None
-    return day_number(run.complete_through) + 1
-
-
-def _at(resolved: Resolved, settings: Settings, versions: Mapping[str, int]) -> dict[str, RawSnapshot]:
-    """The sources at these versions."""
-    return {
-        name: RawTable(_contract(resolved, name), settings.raw_dir).snapshot(version)
-        for name, version in versions.items()
-    }
-
-
-def _contract(resolved: Resolved, name: str) -> Contract:
-    return resolved.contract if name == resolved.contract.name else resolved.lookups[name]
+    line = timeline(resolved, snapshots)
+    first_day, new_from = day_number(run.complete_through) + 2, line.first_unknown_to(run.sources, snapshots)
+    plan = SweepPlan(
+        resolved=resolved,
+        first_day=first_day,
+        last_day=day_number(advanced) + 1,
+        initial=False,
+        carried_day=first_day - 1 if run.carry is not None and built.has_carry else None,
+    )
+    before = None
+    if is_late := line.replays(first_day, new_from):
+        versions = line.versions_before(line.first_stage(first_day, new_from), snapshots)
+        before = {name: snapshots[name].at(version) for name, version in versions.items()}
+    return Incremental(
+        resolved=resolved,
+        snapshots=snapshots,
+        line=line,
+        replays=(Replay(plan, line if is_late else None, new_from),),
+        first_as_of=run.first_as_of,
+        complete_through=advanced,
+        previous=previous,
+        before=before,
+    )

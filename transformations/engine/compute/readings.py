@@ -16,10 +16,11 @@ import pyarrow.compute as pc
 from pyarrow.dataset import Expression, dataset, field
 
 from transformations.engine.base import duck
+from transformations.engine.base.moments import EVENT_TIMESTAMP
 from transformations.engine.compute.knowledge import FOREVER, SINCE, UNTIL
 from transformations.engine.compute.packets import SCHEMA, Kind, bucket_of, count_events, pack, with_key
 from transformations.engine.raw.files import BUSINESS_DAY, DROP, RETRACTED
-from transformations.engine.tables.offline_tables import EVENT_TIMESTAMP, TIMESTAMP
+from transformations.engine.tables.offline_tables import TIMESTAMP
 from transformations.engine.vocabulary.columns import group_codes
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from transformations.engine.base.errors import ServiceUnavailableError
 from transformations.engine.base.settings import Settings
-from transformations.engine.base.shipping import zipped_packages
+from transformations.engine.launch.shipping import zipped_packages
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -47,7 +47,7 @@ def spark_session(settings: Settings, report: Callable[[str], None] = lambda _: 
     if running is not None:
         return running
     report("starting Spark")
-    from transformations.engine.compute.java import ensure_java
+    from transformations.engine.launch.java import ensure_java
 
     # What starts the Java process takes these from the environment alone (pyspark/java_gateway.py, bin/spark-class).
     launched_with = {

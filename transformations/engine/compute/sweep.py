@@ -38,7 +38,7 @@ FIRST_DAY = -1_000_000  # before any business day
 _LONG_AGO = np.iinfo(np.int64).min
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class SweepPlan:
     """What a run asks of every task.
 
@@ -53,7 +53,7 @@ class SweepPlan:
     first_day: int | None
     last_day: int
     initial: bool
-    created: datetime | None
+    created: datetime | None = None
     carried_day: int | None = None
 
     @property

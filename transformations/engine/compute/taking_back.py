@@ -17,7 +17,6 @@ from time import perf_counter
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from transformations.engine.base.business_days import start_of_day
 from transformations.engine.base.moments import EVENT_TIMESTAMP, MICROSECOND
 from transformations.engine.base.settings import Settings
 from transformations.engine.compute.job import BucketWork, Folders, buckets_for, write_buckets
@@ -63,7 +62,7 @@ def _performed(
 ) -> Run:
     started, clock = settings.now(), perf_counter()
     created = max(known, latest.run.last_created + MICROSECOND)
-    until = start_of_day(through + timedelta(days=1), resolved.zone) + resolved.definition.available_after
+    until = resolved.available_from(through + timedelta(days=1))
     spark = spark_session(settings, report)
     run_id = uuid.uuid4().hex
     buckets = buckets_for(latest.rows, spark.sparkContext.defaultParallelism)

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 
+from transformations.engine.base.errors import DataError
+
 
 @dataclass(frozen=True)
 class Origin:
@@ -79,6 +81,17 @@ class RawSnapshot:
     def rows(self) -> int:
         """The rows in all files, superseded ones included."""
         return sum(part.rows for part in self.parts)
+
+    def at(self, version: int) -> RawSnapshot:
+        """The table as an earlier version had it; DataError for a later one."""
+        drops = tuple(drop for drop in self.drops if drop.version <= version)
+        if version > self.version or not drops:
+            raise DataError(
+                f"{self.source}: the raw table has no version {version}; it has versions 0 to {self.version}."
+            )
+        known = {drop.number for drop in drops}
+        parts = tuple(part for part in self.parts if part.drop in known)
+        return RawSnapshot(self.source, version, parts, drops, drops[-1].complete_through)
 
     def parts_of(self, days: Sequence[range]) -> tuple[RawFile, ...]:
         """The files that may have rows of these business days."""

@@ -8,9 +8,11 @@ import hashlib
 import json
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict, dataclass
+from datetime import date, datetime
 from functools import cached_property
 
 from transformations.contracts import Column, Contract
+from transformations.engine.base.business_days import start_of_day
 from transformations.engine.base.errors import DefinitionError, nearest
 from transformations.engine.vocabulary.conditions import Both, Comparison, Condition, IsNull, OtherColumn
 from transformations.engine.vocabulary.definitions import DeclaredFeature, Definition, Lookup
@@ -75,6 +77,10 @@ class Resolved:
     def zone(self) -> str:
         """The zone whose calendar makes the business days."""
         return self.contract.business_day_zone
+
+    def available_from(self, as_of: date) -> datetime:
+        """When the values as-of a business day can be served: the event timestamp of their rows."""
+        return start_of_day(as_of, self.zone) + self.definition.available_after
 
     @property
     def source_names(self) -> tuple[str, ...]:

@@ -24,7 +24,7 @@ from hypothesis import strategies as st
 from transformations import LIFETIME, Count, Lookup, Sum, WindowedFeatures, days, hours
 from transformations.engine.base.business_days import day_of_instant, start_of_day
 from transformations.engine.base.settings import Settings
-from transformations.engine.compute import build as build_module
+from transformations.engine.compute import run as run_module
 from transformations.engine.compute.build import build
 from transformations.engine.raw.files import RAW_TIMESTAMP, source_schema
 from transformations.engine.raw.zone import Drop, Origin, RawTable, read_current
@@ -158,9 +158,9 @@ def tasks_in_process(replays: Any, files: Any, _spark: Any, buckets: int, folder
 @pytest.fixture
 def in_process(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
-        build_module, "spark_session", lambda *_: SimpleNamespace(sparkContext=SimpleNamespace(defaultParallelism=2))
+        run_module, "spark_session", lambda *_: SimpleNamespace(sparkContext=SimpleNamespace(defaultParallelism=2))
     )
-    monkeypatch.setattr(build_module, "run_small_job", tasks_in_process)
+    monkeypatch.setattr(run_module, "run_small_job", tasks_in_process)
 
 
 def rows_of(settings: Settings, view: str) -> list[dict[str, Any]]:
@@ -249,7 +249,7 @@ def assert_lawful(settings: Settings, view: Resolved, rows: Sequence[Mapping[str
             as_of = DAY - timedelta(days=3) + timedelta(days=offset)
             if as_of > through + timedelta(days=1):
                 break
-            available = start_of_day(as_of, ZONE) + view.definition.available_after
+            available = view.available_from(as_of)
             settled = available + timedelta(seconds=1)  # a microsecond a drop that came before the day was available
             later = {known for known, *_ in law.drops if known > settled}
             for moment in [settled, *sorted(later), None]:
@@ -321,7 +321,7 @@ def test_tasks_that_share_a_shuffle_obey_the_same_law(
     spark_settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As with too many rows for each task to read all: a first load, and runs that go on from what is carried over."""
-    monkeypatch.setattr(build_module, "_FEW_ROWS", -1)
+    monkeypatch.setattr(run_module, "_FEW_ROWS", -1)
     world = World(spark_settings)
     world.deliver(Step(0, items=((5, "food"), (6, "food"))))
     for number, step in enumerate(EXAMPLE):

@@ -47,6 +47,7 @@ from transformations.engine.vocabulary.resolution import Resolved, resolve
 
 ZONE = "America/New_York"
 FIRST_DAY = date(2017, 3, 8)  # the clocks change on 2017-03-12: that day has 23 hours
+LATER = datetime(2020, 1, 1, tzinfo=UTC)
 LAST_DAY = date(2017, 3, 24)
 
 
@@ -209,12 +210,25 @@ def sweep(plan: SweepPlan, events: pa.Table, marks: pa.Table, stored: pa.Table) 
 
 
 def first_load(resolved: Resolved) -> SweepPlan:
-    return SweepPlan(resolved, None, day_number(LAST_DAY), True, None)
+    return sweep_plan(resolved, None, day_number(LAST_DAY))
+
+
+def sweep_plan(resolved: Resolved, first_day: int | None, last_day: int, carried_day: int | None = None) -> SweepPlan:
+    """A first load, or with a first day a later run that counts as known on `LATER`."""
+    is_first = first_day is None
+    return SweepPlan(
+        resolved=resolved,
+        first_day=first_day,
+        last_day=last_day,
+        initial=is_first,
+        created=None if is_first else LATER,
+        carried_day=carried_day,
+    )
 
 
 def value_at(rows: Sequence[Mapping[str, Any]], user: int, as_of: date, resolved: Resolved) -> dict[str, Any] | None:
     """What newest-wins serves as-of that day: of the rows not after it, the latest event, then the latest created."""
-    until = start_of_day(as_of, ZONE) + resolved.definition.available_after
+    until = resolved.available_from(as_of)
     known = [row for row in rows if row["user_id"] == user and row["event_timestamp"] <= until]
     if not known:
         return None
@@ -277,10 +291,8 @@ def test_two_incremental_runs_equal_one_backfill(
 ) -> None:
     middle = FIRST_DAY + timedelta(days=split)
     early = [event for event in events if event["_event_timestamp"] < start_of_day(middle, ZONE)]
-    first = SweepPlan(everything, None, day_number(middle), True, None)
-    second = SweepPlan(
-        everything, day_number(middle) + 1, day_number(LAST_DAY), False, datetime(2020, 1, 1, tzinfo=UTC)
-    )
+    first = sweep_plan(everything, None, day_number(middle))
+    second = sweep_plan(everything, day_number(middle) + 1, day_number(LAST_DAY))
     one = sweep(first, events_table(everything, early), no_marks(everything), no_rows(everything))
     two = sweep(second, events_table(everything, events), no_marks(everything), no_rows(everything))
     assert_equals_reference(everything, pa.concat_tables([one, two]), events)
@@ -300,8 +312,7 @@ def swept_in_runs(resolved: Resolved, events: Sequence[Mapping[str, Any]], ends:
     carried = carry_schema(resolved).empty_table()
     rows, carried_day, begin = [], None, None
     for end in [*(day_number(FIRST_DAY) + offset for offset in ends), day_number(LAST_DAY)]:
-        created = None if begin is None else datetime(2020, 1, 1, tzinfo=UTC)
-        plan = SweepPlan(resolved, begin, end, begin is None, created, carried_day=carried_day)
+        plan = sweep_plan(resolved, begin, end, carried_day)
         needed = [event for event in events if any(_day(event) in stretch for stretch in plan.days)]
         result = swept(plan, events_table(resolved, needed), no_marks(resolved), no_rows(resolved), carried)
         rows.append(result.rows)
@@ -311,7 +322,7 @@ def swept_in_runs(resolved: Resolved, events: Sequence[Mapping[str, Any]], ends:
 
 def test_a_day_of_sums_needs_the_new_day_and_those_that_leave_a_window(everything: Resolved, sums: Resolved) -> None:
     today = day_number(LAST_DAY)
-    plan = SweepPlan(sums, today, today, False, datetime(2020, 1, 1, tzinfo=UTC), carried_day=today - 1)
+    plan = sweep_plan(sums, today, today, carried_day=today - 1)
     leaving = [range(today - 1 - length, today - length) for length in (7, 4)]
     assert plan.days == (*leaving, range(today - 2, today))
     assert replace(plan, resolved=everything).days == (range(today - 4, today),)
@@ -327,20 +338,19 @@ def test_a_run_after_a_restore_equals_one_backfill_whatever_the_restored_run_had
     late = [event for event in after if event["_event_timestamp"] >= start_of_day(middle, ZONE)]
     whole = [*early, *({**event, "event_id": 100 + event["event_id"]} for event in late)]
     first = sweep(
-        SweepPlan(everything, None, day_number(middle), True, None),
+        sweep_plan(everything, None, day_number(middle)),
         events_table(everything, early),
         no_marks(everything),
         no_rows(everything),
     )
-    created = datetime(2020, 1, 1, tzinfo=UTC)
-    on = SweepPlan(everything, day_number(middle) + 1, day_number(LAST_DAY), False, created)
+    on = sweep_plan(everything, day_number(middle) + 1, day_number(LAST_DAY))
     second = sweep(on, events_table(everything, before), no_marks(everything), no_rows(everything))
     rows = pa.concat_tables([first, second])
-    rows = pa.concat_tables([rows, restored_rows(everything, rows, first, created + timedelta(days=1))])
+    rows = pa.concat_tables([rows, restored_rows(everything, rows, first, LATER + timedelta(days=1))])
     assert_reads_as(everything, rows, first)
     beyond = rows.filter(pc.field("event_timestamp") > start_of_day(middle, ZONE) + hours(2))
     third = sweep(
-        replace(on, created=created + timedelta(days=2)),
+        replace(on, created=LATER + timedelta(days=2)),
         events_table(everything, whole),
         no_marks(everything),
         beyond,
@@ -393,9 +403,7 @@ def test_corrections_are_re_asserted_so_that_newest_wins_serves_the_truth(
     )
     touched = [event for event in after if first[event["user_id"]] is not None]
     to_check = [row for row in stored.to_pylist() if first[row["user_id"]] is not None]
-    plan = SweepPlan(
-        everything, day_number(LAST_DAY) + 1, day_number(LAST_DAY), False, datetime(2020, 1, 1, tzinfo=UTC)
-    )
+    plan = sweep_plan(everything, day_number(LAST_DAY) + 1, day_number(LAST_DAY))
     rewritten = sweep(plan, events_table(everything, touched), marks, pa.Table.from_pylist(to_check, stored.schema))
     together = pa.concat_tables([stored, rewritten]).to_pylist()
     for user in (1, 2):

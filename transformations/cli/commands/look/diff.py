@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 import click
 
 from transformations.cli.output import human_duration, json_option, print_json, remark, say
+from transformations.engine.base.errors import DataError
 from transformations.engine.base.settings import Settings, get_settings
 from transformations.engine.base.words import plural
 from transformations.insight.standing import read_changes
 
 if TYPE_CHECKING:
+    from transformations.engine.vocabulary.resolution import Resolved
     from transformations.insight.changes import Change, Changes
 
 _DESTRUCTIVE = 3
@@ -22,10 +24,15 @@ _MARKS = {"added": ("+", "green"), "changed": ("~", "yellow"), "removed": ("-", 
 
 @dataclass(frozen=True)
 class Rebuild:
-    """A table that another computation makes obsolete. rows: those it holds; seconds: what its last full run took."""
+    """A table that the definition in feature_repo/ makes obsolete, or that does not exist yet.
+
+    rows: those it holds. events, seconds: what the build's own plan estimates; None where a source was never ingested,
+    and without a full run to go by.
+    """
 
     view: str
     rows: int | None
+    events: int | None
     seconds: float | None
 
 
@@ -51,11 +58,12 @@ def diff(ctx: click.Context, as_json: bool) -> None:
     are broken, which `make test` refuses.
     """
     from transformations.insight.house_rules import rules_broken_by_repository, say_broken
-    from transformations.insight.repository import read_contents
+    from transformations.insight.repository import read_contents, read_repository
 
     settings = get_settings()
     changes = read_changes(settings)
-    rebuilds = rebuild_costs(changes.computed, settings)
+    views = read_repository(settings).views
+    rebuilds = rebuild_costs([views[name].resolved for name in changes.computed if name in views], settings)
     rules = rules_broken_by_repository(read_contents(settings), settings.project_root)
     if as_json:
         rebuilt = [asdict(rebuild) for rebuild in rebuilds]
@@ -67,23 +75,32 @@ def diff(ctx: click.Context, as_json: bool) -> None:
     ctx.exit(_DESTRUCTIVE if changes.is_destructive else 0)
 
 
-def rebuild_costs(computed: Mapping[str, str], settings: Settings) -> list[Rebuild]:
-    """What it costs to compute these views by these definitions; nothing where the table is of its definition already.
+def rebuild_costs(views: Sequence[Resolved], settings: Settings) -> list[Rebuild]:
+    """What building these views costs, by the plans that `features build` would make now.
 
-    A table's rows and the time of its last full run tell what the next one takes; of a first one nothing is known.
+    Views whose table is of their definition already are left out.
     """
+    from transformations.engine.compute.build import built_table, source_snapshots
+    from transformations.engine.compute.plan import FirstLoad, estimate_cost, plan_build
+    from transformations.engine.compute.plan import Rebuild as RebuildPlan
     from transformations.engine.tables.offline_tables import OfflineTable
-    from transformations.insight.freshness import table_rows
 
     costs = []
-    for view, definition_hash in computed.items():
-        table = OfflineTable(settings.offline_dir / view)
-        runs = table.runs()
-        whole = [run.seconds for run in runs if run.kind in ("first load", "rebuild")]
-        if not runs:
-            costs.append(Rebuild(view, None, None))
-        elif runs[-1].definition_hash != definition_hash:
-            costs.append(Rebuild(view, table_rows(table), whole[-1]))
+    for resolved in views:
+        table = OfflineTable(settings.offline_dir / resolved.name)
+        built = built_table(table)
+        if built is not None and built.version.run.definition_hash == resolved.hash:
+            continue
+        rows = None if built is None else built.version.rows
+        try:
+            plan = plan_build(resolved, source_snapshots(resolved, settings), built, settings.now())
+        except DataError:  # a source was never ingested
+            plan = None
+        if isinstance(plan, FirstLoad | RebuildPlan):
+            estimate = estimate_cost(plan, table.runs())
+            costs.append(Rebuild(resolved.name, rows, estimate.events, estimate.seconds))
+        else:
+            costs.append(Rebuild(resolved.name, rows, None, None))
     return costs
 
 
@@ -124,7 +141,9 @@ def _widened(service: str, features: Sequence[str]) -> str:
 
 
 def _cost(rebuild: Rebuild) -> str:
-    if rebuild.rows is None or rebuild.seconds is None:
-        return f"to build: {rebuild.view}, for the first time"
-    took = human_duration(rebuild.seconds)
-    return f"to rebuild: {rebuild.view}, {plural(rebuild.rows, 'row')} (the last full build took {took})"
+    action = "build" if rebuild.rows is None else "rebuild"
+    held = ", for the first time" if rebuild.rows is None else f", {plural(rebuild.rows, 'row')}"
+    if rebuild.events is None:
+        return f"to {action}: {rebuild.view}{held}"
+    took = "" if rebuild.seconds is None else f", about {human_duration(rebuild.seconds)}"
+    return f"to {action}: {rebuild.view}{held} ({plural(rebuild.events, 'event')} to read{took})"

@@ -152,7 +152,7 @@ def _data(settings: Settings) -> Check:
 
 
 def _java(settings: Settings) -> Check:
-    from transformations.engine.compute.java import find_java
+    from transformations.engine.launch.java import find_java
 
     if not _is_installed("pyspark"):
         return Check("java", "ok", "not needed: Spark is not installed")

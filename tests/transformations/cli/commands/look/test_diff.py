@@ -43,8 +43,11 @@ def test_a_further_feature_is_named_with_who_is_touched_and_what_a_rebuild_costs
     assert "services touched: reading_v1\n" in result.stdout
     assert "widened: reading_v1 lists whole views and so gets user_clicks:looks_count_7d as well; " in result.stdout
     assert "owners: ml@x.org, web@x.org\n" in result.stdout
-    rows = json.loads(built.run("runs", "user_clicks", "--json").stdout)[0]["rows"]
-    assert f"to rebuild: user_clicks, {rows} rows (the last full build took " in result.stdout
+    run = json.loads(built.run("runs", "user_clicks", "--json").stdout)[0]
+    events = run["counts"]["events"]
+    assert f"to rebuild: user_clicks, {run['rows']} rows ({events} events to read, about " in result.stdout
+    built.run("build", "user_clicks")
+    assert json.loads(built.run("runs", "user_clicks", "--json").stdout)[0]["counts"]["events"] == events
 
 
 def test_a_service_that_names_its_features_is_not_widened(world: Any) -> None:

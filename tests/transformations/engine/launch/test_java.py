@@ -8,7 +8,7 @@ import pytest
 
 from transformations.engine.base.errors import ServiceUnavailableError, UsageError
 from transformations.engine.base.settings import Settings
-from transformations.engine.compute.java import ensure_java, find_java
+from transformations.engine.launch.java import ensure_java, find_java
 
 VECTOR = "--add-modules=jdk.incubator.vector"
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from zipfile import ZipFile
 
 import transformations
-from transformations.engine.base.shipping import zipped_packages
+from transformations.engine.launch.shipping import zipped_packages
 
 
 def test_a_python_without_us_imports_the_job_from_the_archive(tmp_path: Path) -> None:

@@ -1,0 +1,160 @@
+"""What a build has to do follows from the last run, the source versions and the clock, and from nothing else."""
+
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
+
+import pytest
+
+from tests.transformations.engine.conftest import RUN, USER_SALES, resolved
+from transformations.engine.base.business_days import day_number
+from transformations.engine.base.errors import DataError, UsageError
+from transformations.engine.compute.plan import (
+    AskedDays,
+    Backfill,
+    Built,
+    FirstLoad,
+    Incremental,
+    Rebuild,
+    estimate_cost,
+    plan_build,
+)
+from transformations.engine.raw.drops import Drop, RawFile, RawSnapshot
+from transformations.engine.tables.offline_tables import TableVersion
+
+NOW = datetime(2017, 3, 20, 12, tzinfo=UTC)
+VIEW = resolved(USER_SALES)
+
+
+def march(day: int) -> date:
+    return date(2017, 3, day)
+
+
+def sales(*drops: tuple[int, int, int]) -> dict[str, RawSnapshot]:
+    """Drops of ten sales each: first and last day of March, and the day through which sales are complete then."""
+    files = [
+        RawFile(f"{number}.parquet", number, 10, day_number(march(first)), day_number(march(last)))
+        for number, (first, last, _) in enumerate(drops, 1)
+    ]
+    records = [
+        Drop(
+            number=number,
+            version=number - 1,
+            file_name=f"{number}.csv",
+            content_hash=str(number),
+            rows=10,
+            ingested_at=datetime(2017, 3, through + 1, 14, tzinfo=UTC),
+            complete_through=march(through),
+            supersedes=0,
+        )
+        for number, (_, _, through) in enumerate(drops, 1)
+    ]
+    through = march(drops[-1][2]) if drops else None
+    return {"sales": RawSnapshot("sales", len(drops) - 1, tuple(files), tuple(records), through)}
+
+
+def built(through: int, version: int, has_carry: bool = True, definition: str = VIEW.hash) -> Built:
+    """A table of as-of days from March 2 to the day after `through`, from this version of sales."""
+    run = replace(
+        RUN,
+        definition_hash=definition,
+        first_as_of=march(2),
+        complete_through=march(through),
+        sources={"sales": version},
+        last_created=datetime(2017, 3, through + 1, 20, tzinfo=UTC),
+        carry="carry=a",
+        counts={"events": 5},
+        seconds=2.0,
+    )
+    return Built(TableVersion(version, ("a.parquet",), run, 4, march(through)), has_carry)
+
+
+MONTH = sales((1, 8, 8))
+A_DAY_MORE = sales((1, 8, 8), (9, 9, 9))
+LATE = sales((1, 8, 8), (5, 9, 9))  # a second drop that brings March 5 again
+
+
+@pytest.mark.parametrize(
+    ("snapshots", "table", "asked", "kind", "as_of_days", "carried_day", "replayed"),
+    [
+        (sales(), None, AskedDays(), None, None, None, False),
+        (MONTH, None, AskedDays(), FirstLoad, (None, 9), None, False),
+        (MONTH, None, AskedDays(first=march(4)), FirstLoad, (4, 9), None, False),
+        (MONTH, None, AskedDays(first=march(4), last=march(3)), None, None, None, False),
+        (LATE, None, AskedDays(), FirstLoad, (None, 10), None, True),
+        (MONTH, built(8, 0, definition="another"), AskedDays(), Rebuild, (None, 9), None, False),
+        (LATE, built(8, 0, definition="another"), AskedDays(), Rebuild, (None, 10), None, True),
+        (MONTH, built(8, 0), AskedDays(), None, None, None, False),
+        (A_DAY_MORE, built(8, 0), AskedDays(), Incremental, (10, 10), 9, False),
+        (A_DAY_MORE, built(8, 0, has_carry=False), AskedDays(), Incremental, (10, 10), None, False),
+        (LATE, built(8, 0), AskedDays(), Incremental, (10, 10), 9, True),
+        (MONTH, built(8, 0), AskedDays(first=march(3)), Backfill, (3, 9), None, False),
+        (MONTH, built(8, 0), AskedDays(first=march(3), last=march(4)), Backfill, (3, 4), None, False),
+        (LATE, built(8, 0), AskedDays(last=march(4)), Backfill, (2, 4), None, False),
+    ],
+)
+def test_the_plan_follows_from_table_sources_and_days_asked_for(
+    snapshots: dict[str, RawSnapshot],
+    table: Built | None,
+    asked: AskedDays,
+    kind: type | None,
+    as_of_days: tuple[int | None, int] | None,
+    carried_day: int | None,
+    replayed: bool,
+) -> None:
+    plan = plan_build(VIEW, snapshots, table, NOW, asked)
+    if plan is None:
+        assert kind is None
+        return
+    sweep = plan.sweep
+    days = [None if day is None else day - day_number(march(1)) + 1 for day in (sweep.first_day, sweep.last_day)]
+    carried = None if sweep.carried_day is None else sweep.carried_day - day_number(march(1)) + 1
+    assert (type(plan), tuple(days), carried, plan.is_replayed) == (kind, as_of_days, carried_day, replayed)
+
+
+def test_an_incremental_plan_knows_its_sources_before_the_late_drop() -> None:
+    plan = plan_build(VIEW, LATE, built(8, 0), NOW)
+    assert isinstance(plan, Incremental)
+    assert plan.before == sales((1, 8, 8))
+    assert plan.replayed_drops == (2,)
+
+
+def test_a_backfill_reads_the_sources_as_the_table_was_built_from_them() -> None:
+    plan = plan_build(VIEW, LATE, built(8, 0), NOW, AskedDays(first=march(1)))
+    assert isinstance(plan, Backfill)
+    assert plan.snapshots == sales((1, 8, 8))
+    assert [replay.reads_stored for replay in plan.replays] == [False, True]  # as-of March 1, then the table's own days
+    assert plan.replays[1].plan.created == NOW
+
+
+def test_rows_written_again_are_newer_than_all_before_even_where_the_clock_went_back() -> None:
+    back = datetime(2017, 3, 9, tzinfo=UTC)
+    plan = plan_build(VIEW, MONTH, built(8, 0), back, AskedDays(first=march(3)))
+    assert plan is not None
+    assert plan.sweep.created == datetime(2017, 3, 9, 20, tzinfo=UTC) + timedelta(microseconds=1)
+
+
+@pytest.mark.parametrize(
+    ("asked", "message"),
+    [
+        (AskedDays(last=march(10)), "--to 2017-03-10 is after 2017-03-09, the last as-of day its source covers"),
+        (AskedDays(first=march(5), last=march(4)), "--from 2017-03-05 is after --to 2017-03-04"),
+    ],
+)
+def test_days_that_cannot_be_are_refused(asked: AskedDays, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        plan_build(VIEW, MONTH, built(8, 0), NOW, asked)
+
+
+def test_a_backfill_of_a_table_from_sources_that_are_gone_is_refused() -> None:
+    with pytest.raises(DataError, match="has no version 3; it has versions 0 to 0"):
+        plan_build(VIEW, MONTH, built(8, 3), NOW, AskedDays(first=march(3)))
+
+
+def test_a_cost_is_estimated_from_the_plan_and_the_last_full_run() -> None:
+    table = built(8, 0, definition="another")
+    plan = plan_build(VIEW, MONTH, table, NOW)
+    assert plan is not None
+    first_load = replace(table.version.run, kind="first load")
+    assert estimate_cost(plan, [first_load, replace(first_load, kind="incremental")]).seconds == 4.0  # 10 for 5 events
+    assert estimate_cost(plan, []).seconds is None
+    assert estimate_cost(plan, []).events == 10

@@ -1,0 +1,259 @@
+"""Performs the plan of a build: computes what it asks for, and publishes it as one version, or nothing at all."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from datetime import date, datetime, timedelta
+from functools import reduce
+from pathlib import Path
+from time import perf_counter
+from typing import TYPE_CHECKING
+
+from transformations.engine.base.business_days import day_of_number, others
+from transformations.engine.base.moments import EVENT_TIMESTAMP, instant_to_micros, micros_to_instant
+from transformations.engine.base.settings import Settings
+from transformations.engine.base.storage import discard
+from transformations.engine.compute.job import (
+    Folders,
+    Written,
+    buckets_for,
+    run_in_process,
+    run_job,
+    run_small_job,
+)
+from transformations.engine.compute.packets import packed
+from transformations.engine.compute.plan import Backfill, BuildPlan, FirstLoad, Incremental, Rebuild
+from transformations.engine.compute.readings import Files, Narrowing
+from transformations.engine.compute.replay import Replay
+from transformations.engine.compute.sources import (
+    carried_rows,
+    counted,
+    event_packets,
+    event_schema,
+    few_files,
+    marks,
+    spark_schema,
+    version_events,
+)
+from transformations.engine.compute.spark import parquet_rows, spark_session
+from transformations.engine.compute.sweep import FIRST_DAY
+from transformations.engine.identity.code_revision import code_revision
+from transformations.engine.raw.zone import RawSnapshot
+from transformations.engine.tables.offline_tables import OfflineTable, Run, TableVersion, table_schema
+from transformations.engine.vocabulary.resolution import Resolved
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame, SparkSession
+
+Report = Callable[[str], None]
+
+_FEW_ROWS, _FEW_BUCKETS = 1_000_000, 4
+"""Up to `_FEW_ROWS` rows every task reads all; more than `_FEW_BUCKETS` tasks would read more than a shuffle writes."""
+_FEW_ROWS_IN_PROCESS = 3_000_000
+"""Up to this many rows of sources and table, late events are replayed in this process: a correction of 182 of 308,000
+events is written in the time that Spark needs to start a first load's tasks. A row takes some 100 bytes.
+"""
+
+
+def run_plan(plan: BuildPlan, table: OfflineTable, settings: Settings, report: Report) -> Run | None:
+    """Compute and publish; None where no row and nothing of the run's record would differ from the last one."""
+    started, clock = settings.now(), perf_counter()
+    run_id = uuid.uuid4().hex
+    carries = not isinstance(plan, Backfill)  # it ends before the table does, so that no run could go on from it
+    folders = Folders(table.path, table.path / f"run={run_id}", table.path / f"carry={run_id}" if carries else None)
+    written = _compute(plan, settings, _carried_from(plan, table), folders, report)
+    files, previous = written.files, _previous(plan)
+    report("publishing")
+    run = Run(
+        view=plan.resolved.name,
+        version=-1,
+        run_id=run_id,
+        kind=plan.kind,
+        started_at=started,
+        seconds=round(perf_counter() - clock, 3),
+        rows=sum(file.rows for file in files),
+        definition_hash=plan.resolved.hash,
+        feature_hashes=dict(plan.resolved.feature_hashes),
+        code_revision=code_revision(),
+        first_as_of=plan.first_as_of,
+        complete_through=plan.complete_through,
+        sources={name: each.version for name, each in plan.snapshots.items()},
+        last_created=_last_created(plan, written),
+        late_entities=written.late_entities,
+        late_rows=written.late_rows,
+        complete_until=plan.resolved.available_from(plan.complete_through + timedelta(days=1)),
+        counts=dict(zip(counted(plan.resolved), written.counts, strict=True)),
+        carry=_carry(previous, folders),
+    )
+    if not files and previous is not None and _same_state(run, previous.run):
+        discard(table.path / f"carry={run_id}")
+        return None
+    after = None if previous is None else previous.version
+    return table.publish(files, table_schema(plan.resolved), run, after=after, replace_all=isinstance(plan, Rebuild))
+
+
+def _compute(plan: BuildPlan, settings: Settings, carry: Path | None, folders: Folders, report: Report) -> Written:
+    narrowing = _narrowing(plan, carry)
+    if narrowing is not None and _all_rows(plan) <= _FEW_ROWS_IN_PROCESS:
+        report("computing")
+        return run_in_process(plan.replays, _few_files(plan, carry, narrowing), folders, _late_until(plan))
+    spark = spark_session(settings, report)
+    report("computing")
+    if _all_rows(plan) <= _FEW_ROWS:
+        carry = None if plan.is_replayed else carry
+        buckets = min(spark.sparkContext.defaultParallelism, _FEW_BUCKETS)
+        files = _few_files(plan, carry, None)
+        return run_small_job(_replays(plan, carry), files, spark, buckets, folders, _late_until(plan))
+    return _compute_by_shuffle(plan, spark, carry, folders)
+
+
+def _compute_by_shuffle(plan: BuildPlan, spark: SparkSession, carry: Path | None, folders: Folders) -> Written:
+    from pyspark.sql import Observation, functions
+
+    rows = plan.events_to_read + (0 if carry is None else carried_rows(carry))
+    buckets = buckets_for(rows, spark.sparkContext.defaultParallelism)
+    known = _known_before(spark, plan, buckets)
+    observed = Observation()
+    counts = counted(plan.resolved)
+    sums = [functions.sum(functions.get("counts", functions.lit(i))).alias(name) for i, name in enumerate(counts)]
+    line = plan.line if plan.is_replayed else None
+    every = event_packets(spark, plan.resolved, plan.snapshots, plan.sweep.days, carry, buckets, line)
+    packets = reduce(lambda left, right: left.union(right), known, every.observe(observed, *sums))
+    written = run_job(plan.replays, packets, buckets, folders, _late_until(plan))
+    return replace(written, counts=[int(observed.get[name] or 0) for name in counts])
+
+
+def _few_files(plan: BuildPlan, carry: Path | None, narrowing: Narrowing | None) -> Files:
+    """What a run of few rows reads."""
+    days = _replays(plan, carry)[-1].plan.days
+    stored = _stored_files(plan)
+    return few_files(plan.resolved, plan.snapshots, plan.line, days, carry, stored, plan.is_replayed, narrowing)
+
+
+def _replays(plan: BuildPlan, carry: Path | None) -> tuple[Replay, ...]:
+    """What tasks replay; where nothing is carried over they are given all events."""
+    if carry is not None:
+        return plan.replays
+    return tuple(replace(each, plan=replace(each.plan, carried_day=None)) for each in plan.replays)
+
+
+def _narrowing(plan: BuildPlan, carry: Path | None) -> Narrowing | None:
+    """To the entities that something late has touched, where a run goes on from what was carried over of the others."""
+    if not isinstance(plan, Incremental) or carry is None or not plan.is_replayed:
+        return None
+    return Narrowing(
+        drops=plan.replayed_drops,
+        complete_day=plan.line.last_complete_before_late(),
+        days=plan.sweep.days,
+        covered=instant_to_micros(_covered_until(plan)),
+    )
+
+
+def _previous(plan: BuildPlan) -> TableVersion | None:
+    return None if isinstance(plan, FirstLoad) else plan.previous
+
+
+def _all_rows(plan: BuildPlan) -> int:
+    """The rows of all sources and of the table."""
+    previous = _previous(plan)
+    return plan.source_rows + (0 if previous is None else previous.rows)
+
+
+def _stored_files(plan: BuildPlan) -> tuple[str, ...]:
+    """The table's files where rows of any entity are to be checked."""
+    match plan:
+        case FirstLoad() | Rebuild():
+            return ()
+        case Backfill():
+            return plan.previous.files
+        case Incremental():
+            is_beyond = plan.previous.written_through > plan.previous.run.complete_through
+            return plan.previous.files if plan.is_replayed or is_beyond else ()
+
+
+def _carry(previous: TableVersion | None, folders: Folders) -> str | None:
+    """What the run carries over itself, or what the one before it did."""
+    if folders.carry is not None:
+        return folders.carry.name
+    return None if previous is None else previous.run.carry
+
+
+def _carried_from(plan: BuildPlan, table: OfflineTable) -> Path | None:
+    """The folder of what the run before carried over, where this one goes on from it."""
+    previous = _previous(plan)
+    if plan.sweep.carried_day is None or previous is None or previous.run.carry is None:
+        return None
+    return table.path / previous.run.carry
+
+
+def _known_before(spark: SparkSession, plan: BuildPlan, buckets: int) -> list[DataFrame]:
+    """Packets of stored rows and of marked entities' older events, where there are any.
+
+    The stored rows of a touched entity are checked again, from all its events; for the others, what the last run
+    carried over stands for the older ones. Rows later than the last run covered exist only after a restore or where
+    days were taken back: those of all entities are checked.
+    """
+    if isinstance(plan, FirstLoad | Rebuild):
+        return []
+    keys, files = list(plan.resolved.join_keys), plan.previous.files
+
+    def stored() -> DataFrame:
+        return parquet_rows(spark, spark_schema(table_schema(plan.resolved)), files)
+
+    until = _timestamp(plan.resolved, day_of_number(plan.sweep.last_day))
+    if isinstance(plan, Backfill):
+        return [packed(stored().where(f"{EVENT_TIMESTAMP} <= {until}"), keys, "stored", buckets)]
+    run, known = plan.previous.run, []
+    covered = _timestamp(plan.resolved, run.complete_through + timedelta(days=1))
+    if plan.previous.written_through > run.complete_through:
+        later = stored().where(f"{EVENT_TIMESTAMP} > {covered} and {EVENT_TIMESTAMP} <= {until}")
+        known.append(packed(later, keys, "stored", buckets))
+    touched = None if plan.before is None else _touched(spark, plan, plan.before)
+    if touched is None:
+        return known
+    own = touched.select(*keys)
+    if plan.sweep.carried_day is not None:
+        older_days = others(range(FIRST_DAY, plan.sweep.last_day), plan.sweep.days)
+        older = version_events(spark, plan.resolved, plan.snapshots, plan.line, older_days)
+        columns = [*event_schema(plan.resolved).names, *older.columns[-2:]]
+        known.append(packed(older.join(own, on=keys, how="left_semi").select(*columns), keys, "events", buckets))
+    again = stored().where(f"{EVENT_TIMESTAMP} <= {covered}").join(own, on=keys, how="left_semi")
+    return [*known, packed(touched, keys, "marks", buckets), packed(again, keys, "stored", buckets)]
+
+
+def _touched(spark: SparkSession, plan: Incremental, before: Mapping[str, RawSnapshot]) -> DataFrame | None:
+    """The entities that anything late has touched since; None where there are none."""
+    touched = marks(spark, plan.resolved, before, plan.snapshots, plan.line.last_complete_before_late())
+    return None if touched is None or touched.cache().count() == 0 else touched
+
+
+def _covered_until(plan: Incremental) -> datetime:
+    """The event timestamp up to which the table was complete before the run."""
+    return plan.resolved.available_from(plan.previous.run.complete_through + timedelta(days=1))
+
+
+def _late_until(plan: BuildPlan) -> int | None:
+    """The event timestamp up to which an incremental run's rows count as late, in microseconds UTC."""
+    return instant_to_micros(_covered_until(plan)) if isinstance(plan, Incremental) else None
+
+
+def _timestamp(resolved: Resolved, as_of: date) -> str:
+    """The event timestamp of rows as-of that day, as Spark's literal."""
+    return f"timestamp'{resolved.available_from(as_of).isoformat()}'"
+
+
+def _last_created(plan: BuildPlan, written: Written) -> datetime:
+    """An upper bound of the table's created timestamps."""
+    stamps = [plan.resolved.available_from(day_of_number(plan.sweep.last_day))]
+    if isinstance(plan, Backfill | Incremental):
+        stamps.append(plan.previous.run.last_created)
+    if written.created is not None:
+        stamps.append(micros_to_instant(written.created))
+    return max(stamps)
+
+
+def _same_state(run: Run, previous: Run) -> bool:
+    """Whether a run without rows leaves nothing to record."""
+    return run.sources == previous.sources and run.complete_through == previous.complete_through
