@@ -42,6 +42,9 @@ kill-test: $(STAMP)  ## Kill commands and builds at random moments: nothing is l
 	KILLED_BUILDS=$(or $(KILLS),15) $(BIN)/python -m pytest tests/transformations/engine/test_processes.py $(ARGS)
 	KILLS=$(or $(KILLS),15) $(BIN)/python -m pytest tests/transformations/stores/servers/test_kills.py $(ARGS)
 
+knowledge-proof: $(STAMP)  ## Try many histories of drops, corrections and builds against the law of knowledge time (EXAMPLES=…)
+	KNOWLEDGE_EXAMPLES=$(or $(EXAMPLES),30) $(BIN)/python -m pytest -q tests/transformations/engine/compute/test_knowledge.py
+
 stock-traps: $(STAMP)  ## Show that stock Feast still falls into the traps that ours avoids
 	$(BIN)/python -m pytest -n 2 -m stock tests/conformance $(ARGS)
 
