@@ -1,0 +1,51 @@
+"""How a plan is performed: in this process where late events touch few rows, on Spark otherwise."""
+
+from typing import Any
+
+import pytest
+
+from transformations.engine.compute import run
+
+SALES = """
+    sale_id  user_id  amount  sold_at
+    1        1        10.00   2017-03-09 12:00
+    2        2        20.00   2017-03-09 12:00
+    3        3        7.00    2017-03-13 12:00"""
+CORRECTED = """
+    sale_id  user_id  amount  sold_at
+    1        1        12.00   2017-03-10 12:00
+    4        3        1.00    2017-03-15 12:00"""
+
+
+def refuse(*_: object) -> None:
+    raise AssertionError("Spark was started")
+
+
+def test_a_correction_of_few_rows_and_a_day_more_are_built_without_spark(
+    world: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.deliver(SALES, through="2017-03-14")
+    world.build()
+    monkeypatch.setattr(run, "spark_session", refuse)
+    world.deliver(CORRECTED, through="2017-03-15")
+    world.retract(2)
+
+    built = world.build()
+
+    assert (built.kind, built.late_entities) == ("incremental", 2)
+    assert world.spend(10, 11, 12, 13, user_id=1) == [None, 12.0, 12.0, 0.0]
+    assert world.spend(10, 16, user_id=2) == [None, None]
+    assert world.spend(16, user_id=3) == [1.0]
+    assert built.counts == {"events": 1, "events without a key": 0}
+    world.assert_equals_definition()
+    assert world.build() is None
+
+
+def test_more_rows_than_fit_this_process_are_corrected_on_spark(world: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    world.deliver(SALES, through="2017-03-14")
+    world.build()
+    world.deliver(CORRECTED, through="2017-03-15")
+    monkeypatch.setattr(run, "spark_session", refuse)
+    monkeypatch.setattr(run, "_FEW_ROWS_IN_PROCESS", 3)
+    with pytest.raises(AssertionError, match="Spark was started"):
+        world.build()
