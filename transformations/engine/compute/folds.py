@@ -5,6 +5,18 @@ What an earlier run carried over stands for the events that are not given, as a 
 before this run's own. Lifetimes go on from it. A window of a result that can be undone had a value then, too: what is
 in its tile is that value without the given days of the window, those that leave it now. All other windows are given
 all their days.
+
+    A lifetime sum and a three-day sum of one entity; the last run ended as-of day 10, this one ends as-of day 11.
+
+    day             7    8    9   | 10                 events to read: day 10, which is new, and day 7, which leaves
+    amount          2    4    1   | 5                  the three-day window: that sum can be undone
+    carried as-of 10: lifetime 7, three days 7
+                    tiles of this run, in order        both sums
+                    day 7 (given again)                2
+                    day 9 (carried)                    7 - 2 = 5
+                    day 10 (new)                       5
+    As-of 10 three days fold the tiles of days 7 to 9: 2 + 5 = 7; as-of 11 those of days 8 to 10: 5 + 5 = 10. The
+    lifetime folds all: 7, then 12. A lifetime maximum cannot be undone: its carried tile has 4 and day 7 is left out.
 """
 
 from __future__ import annotations

@@ -2,8 +2,16 @@
 
 The law is in `knowledge`. Every entity goes through stages of its own, one for each drop that changed a day that was
 complete before; the last one, which all entities share, is the state of today. A stage asserts anew what is no longer
-true of the days before it, and adds the days that became available until the next one. Of entities whose events all
-came on time there is one stage, the sweep that there always was.
+true of the days before it, and adds the days that became available until the next one. An entity whose events all
+came on time has one stage: the plain sweep.
+
+    A first load of as-of days 1 to 10. Drop 4 came between the availability of days 7 and 8 and changed day 5 of user
+    1; drop 6 came between that of days 8 and 9 and changed his day 2. The stages of user 1, in order:
+
+    knows        as-of days    writes
+    drops 1-3    1 to 7        every change, created on time
+    drops 1-4    6 to 8        days 6 and 7 where they are no longer true, created when drop 4 came; day 8 on time
+    drops 1-6    3 to 10       days 3 to 8 where they are no longer true, created when drop 6 came; days 9, 10 on time
 """
 
 from __future__ import annotations

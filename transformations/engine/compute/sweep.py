@@ -3,8 +3,17 @@ Spark.
 
 Events are sorted by entity and day; each (entity, day) is a tile. Values can change only as-of the day after a tile,
 and as-of the day on which a tile leaves a window; at these days, all features are folded from tiles, and a row is kept
-where a value differs from the one before. Where rows may have been stored already, each stored one that no longer
-tells the truth is re-asserted as well.
+where a value differs from the one before. Stored rows that are no longer true are asserted anew.
+
+    events of user 1                   as-of days at which a two-day sum can change, and its value there
+    day   amount                       day   why                       sum    row written
+    3     10, 5    tile of day 3       4     tile 3 enters             15     yes
+    4     1        tile of day 4       5     tile 4 enters             16     yes
+                                       6     tile 3 has left           1      yes
+                                       7     tile 4 has left           0      yes
+    As-of day D the window is [D - 2, D): day D itself is not in it. No row is needed as-of day 8 or later: day 7's
+    holds. Where the table has (user 1, day 5, 12.0) already, that row is wrong and 16 is asserted with a later
+    created_timestamp; where it has 16, nothing is written.
 """
 
 from __future__ import annotations
