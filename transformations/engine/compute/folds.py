@@ -192,10 +192,10 @@ class Folds:
         return Selection(values, cuts, cuts, selection.tile_keys, selection.span)
 
     def _inserted(self, selection: Selection, added: Sequence[tuple[pa.Array, Int64s]], numbers: Int64s) -> Selection:
-        """The selection with further values in the carried tiles, so many a tile, which count as `numbers` events."""
+        """The selection with `added` values (and how many in each carried tile), which count as `numbers` events."""
         of_value = [np.repeat(self._tiles.carried, sizes) for _, sizes in added]
         order = np.argsort(np.concatenate([*of_value, selection.tile_of_event]), kind="stable")
-        values = _concatenated([*(values for values, _ in added), selection.values])
+        values = _concatenate([*(values for values, _ in added), selection.values])
         sizes = np.sum([sizes for _, sizes in added], axis=0)
         return Selection(
             values.take(pa.array(order)),
@@ -212,5 +212,5 @@ class Folds:
         return before
 
 
-def _concatenated(arrays: Sequence[pa.Array]) -> pa.Array:
+def _concatenate(arrays: Sequence[pa.Array]) -> pa.Array:
     return pa.concat_arrays([array.cast(arrays[-1].type) for array in arrays])

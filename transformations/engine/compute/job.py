@@ -58,7 +58,7 @@ _EVENTS_A_BUCKET = 1_000_000
 
 @dataclass(frozen=True)
 class Folders:
-    """Where a run writes: rows below `rows`, told relative to `table`, and what it carries over below `carry`."""
+    """Where a run writes: rows below `rows`, with paths relative to `table`, and what it carries over below `carry`."""
 
     table: Path
     rows: Path
@@ -67,9 +67,10 @@ class Folders:
 
 @dataclass(frozen=True)
 class Written:
-    """The files that a job wrote, part of the table only once they are published. late_rows: see `run_job`;
-    late_entities: those whose past was checked again. created: the newest created timestamp, microseconds UTC; None
-    without rows. counts: of all events, where the job read them itself.
+    """The files that a job wrote, which belong to the table once they are published.
+
+    late_rows: see `run_job`. late_entities: those whose past was checked again. created: the newest created timestamp,
+    microseconds UTC; None without rows. counts: of all events, where the job read them itself.
     """
 
     files: list[NewFile]
@@ -87,7 +88,7 @@ def run_job(
     packets: of events and of what was carried over, and of marks and stored rows where late events came. late_until:
     rows up to this event timestamp (inclusive, microseconds UTC) are counted as late; None: none are.
     """
-    return write_buckets(_replaying(replays, folders.carry), packets, buckets, folders, late_until)
+    return write_buckets(_replay_buckets(replays, folders.carry), packets, buckets, folders, late_until)
 
 
 def write_buckets(
@@ -97,9 +98,9 @@ def write_buckets(
 
     def task(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         for bucket, received in unpack(batches):
-            yield _written(*work(bucket, received), folders, late_until, ())
+            yield _write_file(*work(bucket, received), folders, late_until, ())
 
-    return _summarize(packets.repartitionById(buckets, "bucket").mapInArrow(task, _WRITTEN).collect())
+    return summarize(packets.repartitionById(buckets, "bucket").mapInArrow(task, _WRITTEN).collect())
 
 
 def run_small_job(
@@ -111,24 +112,32 @@ def run_small_job(
     late_until: int | None,
 ) -> Written:
     """The same of few rows, without a shuffle: each task reads all files, and keeps the rows of its bucket."""
-    work = _replaying(replays, folders.carry)
 
     def task(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         for bucket in (number for batch in batches for number in batch.column(0).to_pylist()):
-            received, counts = files.bucket(bucket, buckets)
-            yield _written(*work(bucket, received), folders, late_until, () if bucket else counts)
+            yield write_bucket(replays, files, bucket, buckets, folders, late_until)
 
-    return _summarize(spark.range(0, buckets, 1, buckets).mapInArrow(task, _WRITTEN).collect())
+    return summarize(spark.range(0, buckets, 1, buckets).mapInArrow(task, _WRITTEN).collect())
 
 
-def run_in_process(replays: Sequence[Replay], files: Files, folders: Folders, late_until: int | None) -> Written:
+def run_in_process(
+    replays: Sequence[Replay], files: Files, folders: Folders, late_until: int | None, buckets: int = 1
+) -> Written:
     """The same in this process, for runs that are over before Spark would have started a task."""
-    received, counts = files.bucket(0, 1)
-    rows, late_entities = _replaying(replays, folders.carry)(0, received)
-    return _summarize(_written(rows, late_entities, folders, late_until, counts).to_pylist())
+    written = [write_bucket(replays, files, bucket, buckets, folders, late_until) for bucket in range(buckets)]
+    return summarize([row for batch in written for row in batch.to_pylist()])
 
 
-def _summarize(rows: Sequence[Any]) -> Written:
+def write_bucket(
+    replays: Sequence[Replay], files: Files, bucket: int, buckets: int, folders: Folders, late_until: int | None
+) -> pa.RecordBatch:
+    """Replay one bucket of few rows, write its file, and describe it."""
+    received, counts = files.bucket(bucket, buckets)
+    rows, late_entities = _replay_buckets(replays, folders.carry)(bucket, received)
+    return _write_file(rows, late_entities, folders, late_until, () if bucket else counts)
+
+
+def summarize(rows: Sequence[Any]) -> Written:
     """One result from what each task wrote: rows of `_WRITTEN_SCHEMA`."""
     files = [
         NewFile(row["path"], row["size"], row["rows"], time_bounds(row["first_micros"], row["last_micros"]))
@@ -142,11 +151,11 @@ def _summarize(rows: Sequence[Any]) -> Written:
 
 
 def buckets_for(events: int, parallelism: int) -> int:
-    """So many buckets that each holds about a million events, and every core has one."""
+    """Enough buckets for a million events in each, and at least one a core."""
     return max(parallelism, -(-events // _EVENTS_A_BUCKET))
 
 
-def _replaying(replays: Sequence[Replay], carry: Path | None) -> BucketWork:
+def _replay_buckets(replays: Sequence[Replay], carry: Path | None) -> BucketWork:
     empty = _empty_tables(replays[-1])
     keys = list(replays[-1].plan.resolved.join_keys)
 
@@ -185,7 +194,7 @@ def write_rows(rows: pa.Table, path: Path) -> Path:
     return unfinished.rename(path)
 
 
-def _written(
+def _write_file(
     rows: pa.Table, late_entities: int, folders: Folders, late_until: int | None, counts: Sequence[int]
 ) -> pa.RecordBatch:
     """Write a bucket's rows, if there are any, and describe the file."""

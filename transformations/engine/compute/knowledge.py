@@ -50,7 +50,7 @@ from transformations.engine.vocabulary.resolution import Resolved
 Int64s = npt.NDArray[np.int64]
 
 SINCE, UNTIL = "_since", "_until"
-"""The columns of events that tell from which drop on a version of an event is known, and until which (exclusive)."""
+"""The columns of events with the drop since which a version of an event is known, and until which (exclusive)."""
 ALWAYS = 0
 FOREVER = 1_000_000_000
 
@@ -101,7 +101,7 @@ class Timeline:
     def first_unknown_to(self, versions: Mapping[str, int], snapshots: Mapping[str, RawSnapshot]) -> int:
         """The first drop that came after these versions of the sources; `FOREVER` where there is none.
 
-        Where a clock went back between two sources that is not the last known one: from it on all is replayed anew.
+        Where the clock went back between two sources, drops that the table knows follow it; they are replayed again.
         """
         new = (
             self.numbers[name][drop.number]
@@ -151,7 +151,7 @@ class Timeline:
 def timeline(resolved: Resolved, snapshots: Mapping[str, RawSnapshot]) -> Timeline:
     """The drops of the view's sources as these snapshots have them."""
     drops = sorted(
-        ((known, name, drop) for name, snapshot in snapshots.items() for known, drop in _known(snapshot)),
+        ((known, name, drop) for name, snapshot in snapshots.items() for known, drop in _known_drops(snapshot)),
         key=lambda each: each[:2],
     )
     numbers: dict[str, dict[int, int]] = {name: {} for name in snapshots}
@@ -163,7 +163,7 @@ def timeline(resolved: Resolved, snapshots: Mapping[str, RawSnapshot]) -> Timeli
     begins = max(min(of_source.values()) for of_source in numbers.values())
     found = Timeline(
         resolved,
-        _strictly([known for known, _, _ in drops]),
+        _strictly_ascending([known for known, _, _ in drops]),
         numbers,
         frozenset(),
         np.array([day for day, _ in complete], dtype=np.int64),
@@ -171,10 +171,10 @@ def timeline(resolved: Resolved, snapshots: Mapping[str, RawSnapshot]) -> Timeli
         begins,
         resolved.contract.event_time is None,
     )
-    return Timeline(**{**vars(found), "late": frozenset(_late(found, snapshots))})
+    return Timeline(**{**vars(found), "late": frozenset(_late_drops(found, snapshots))})
 
 
-def _known(snapshot: RawSnapshot) -> Iterator[tuple[int, Drop]]:
+def _known_drops(snapshot: RawSnapshot) -> Iterator[tuple[int, Drop]]:
     """Each drop with the time of its ingestion, which never goes back within a source."""
     newest = np.iinfo(np.int64).min
     for drop in snapshot.drops:
@@ -182,7 +182,7 @@ def _known(snapshot: RawSnapshot) -> Iterator[tuple[int, Drop]]:
         yield newest, drop
 
 
-def _strictly(ascending: list[int]) -> Int64s:
+def _strictly_ascending(ascending: list[int]) -> Int64s:
     """The same, each at least one more than the one before."""
     places = np.arange(len(ascending), dtype=np.int64)
     later: Int64s = np.maximum.accumulate(np.array(ascending, dtype=np.int64) - places) + places
@@ -199,7 +199,7 @@ def _complete(complete: list[tuple[int, int]], drop: Drop, number: int) -> None:
         complete.append((day, by))
 
 
-def _late(found: Timeline, snapshots: Mapping[str, RawSnapshot]) -> Iterator[int]:
+def _late_drops(found: Timeline, snapshots: Mapping[str, RawSnapshot]) -> Iterator[int]:
     """The drops that may change a day that was complete before them, by what the raw zone says of their files."""
     resolved = found.resolved
     for name, snapshot in snapshots.items():

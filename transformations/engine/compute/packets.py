@@ -38,7 +38,7 @@ def pack(
     The first packet of each batch of events counts its rows, its rows without a key, and its rows that are null in each
     `found` column.
     """
-    for table in _gathered(batches):
+    for table in _gather(batches):
         counts = count_events(table, keys, found) if kind == "events" else []
         yield _packets(with_key(table, keys, found), keys, kind, buckets, counts)
 
@@ -54,9 +54,9 @@ def unpack(batches: Iterable[pa.RecordBatch]) -> Iterator[tuple[int, dict[str, p
         yield bucket, {kind: pa.concat_tables(tables) for kind, tables in received.pop(bucket).items()}
 
 
-def packed(frame: DataFrame, keys: Sequence[str], kind: Kind, buckets: int, found: Sequence[str] = ()) -> DataFrame:
+def pack_frame(frame: DataFrame, keys: Sequence[str], kind: Kind, buckets: int, found: Sequence[str] = ()) -> DataFrame:
     """A Spark frame as packets."""
-    work = _packing(list(keys), kind, buckets, list(found))
+    work = _packing_task(list(keys), kind, buckets, list(found))
     return frame.mapInArrow(work, SCHEMA)
 
 
@@ -81,11 +81,11 @@ def bucket_of(table: pa.Table, keys: Sequence[str], buckets: int) -> npt.NDArray
     """The bucket of each row: a hash of its keys that depends on nothing but their values."""
     code = np.zeros(table.num_rows, dtype=np.uint64)
     for key in keys:
-        code = _mixed(code ^ _hashed(table[key]))
+        code = _mix(code ^ _hash_column(table[key]))
     return (code % np.uint64(buckets)).astype(np.int64)
 
 
-def _packing(
+def _packing_task(
     keys: Sequence[str], kind: Kind, buckets: int, found: Sequence[str]
 ) -> Callable[[Iterable[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
     return lambda batches: pack(batches, keys, kind, buckets, found)
@@ -98,7 +98,7 @@ def _is_complete(table: pa.Table, keys: Sequence[str]) -> pa.ChunkedArray:
     return complete
 
 
-def _gathered(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
+def _gather(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
     """Tables of about a million rows, so that a packet is not a crumb."""
     waiting: list[pa.RecordBatch] = []
     for batch in batches:
@@ -120,13 +120,13 @@ def _packets(rows: pa.Table, keys: Sequence[str], kind: Kind, buckets: int, coun
     columns = [
         pa.array(filled.astype(np.int32)),
         pa.array([kind] * len(filled)),
-        _serialized([ordered.slice(begins[each], sizes[each]) for each in filled]),
+        _serialize([ordered.slice(begins[each], sizes[each]) for each in filled]),
         pa.array(described, _ARROW_SCHEMA.field("counts").type),
     ]
     return pa.record_batch(columns, schema=_ARROW_SCHEMA)
 
 
-def _serialized(tables: Sequence[pa.Table]) -> pa.BinaryArray:
+def _serialize(tables: Sequence[pa.Table]) -> pa.BinaryArray:
     """Each table as an Arrow stream of its own, one value a table, written once and not copied again."""
     sink = pa.BufferOutputStream()
     offsets = [0]
@@ -139,9 +139,9 @@ def _serialized(tables: Sequence[pa.Table]) -> pa.BinaryArray:
     )
 
 
-def _hashed(column: pa.ChunkedArray) -> npt.NDArray[np.uint64]:
+def _hash_column(column: pa.ChunkedArray) -> npt.NDArray[np.uint64]:
     if pa.types.is_integer(column.type):
-        return _mixed(column.to_numpy().astype(np.int64).view(np.uint64))
+        return _mix(column.to_numpy().astype(np.int64).view(np.uint64))
     from pandas.util import hash_array
 
     encoded = column.combine_chunks().dictionary_encode()
@@ -151,7 +151,7 @@ def _hashed(column: pa.ChunkedArray) -> npt.NDArray[np.uint64]:
     return of_row
 
 
-def _mixed(code: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
+def _mix(code: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
     """The finalizer of SplitMix64 (Steele, Lea, Flood 2014): every bit of the key moves every bit of the hash."""
     code = (code ^ (code >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     code = (code ^ (code >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)

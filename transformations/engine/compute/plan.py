@@ -135,7 +135,7 @@ BuildPlan: TypeAlias = FirstLoad | Rebuild | Backfill | Incremental
 
 @dataclass(frozen=True)
 class Estimate:
-    """What a build is expected to cost. events: to be read; seconds: None where no full run of the table tells."""
+    """What a build is expected to cost. events: to be read; seconds: None without a full run to go by."""
 
     events: int
     seconds: float | None

@@ -53,8 +53,9 @@ class Replay:
 
 @dataclass(frozen=True)
 class Replayed:
-    """The rows to write, sorted by key and time, what to carry over, and of how many entities days before the plan's
-    first were checked again.
+    """The rows to write, sorted by key and time, and what to carry over.
+
+    late_entities: the number of entities for which days before the plan's first were checked again.
     """
 
     rows: pa.Table
@@ -114,7 +115,7 @@ class _Stages:
     left: Int64s
 
     def of(self, left: int) -> _Stages:
-        """Those that so many stages follow."""
+        """The stages that are followed by `left` others of their entity."""
         return _Stages(*(column[self.left == left] for column in vars(self).values()))
 
     def marks(self, entities: pa.Table, others: Int64s = _NOBODY) -> pa.Table:

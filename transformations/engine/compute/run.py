@@ -23,13 +23,13 @@ from transformations.engine.compute.job import (
     run_job,
     run_small_job,
 )
-from transformations.engine.compute.packets import packed
+from transformations.engine.compute.packets import pack_frame
 from transformations.engine.compute.plan import Backfill, BuildPlan, FirstLoad, Incremental, Rebuild
 from transformations.engine.compute.readings import Files, Narrowing
 from transformations.engine.compute.replay import Replay
 from transformations.engine.compute.sources import (
     carried_rows,
-    counted,
+    count_names,
     event_packets,
     event_schema,
     few_files,
@@ -84,7 +84,7 @@ def run_plan(plan: BuildPlan, table: OfflineTable, settings: Settings, report: R
         late_entities=written.late_entities,
         late_rows=written.late_rows,
         complete_until=plan.resolved.available_from(plan.complete_through + timedelta(days=1)),
-        counts=dict(zip(counted(plan.resolved), written.counts, strict=True)),
+        counts=dict(zip(count_names(plan.resolved), written.counts, strict=True)),
         carry=_carry(previous, folders),
     )
     if not files and previous is not None and _same_state(run, previous.run):
@@ -116,7 +116,7 @@ def _compute_by_shuffle(plan: BuildPlan, spark: SparkSession, carry: Path | None
     buckets = buckets_for(rows, spark.sparkContext.defaultParallelism)
     known = _known_before(spark, plan, buckets)
     observed = Observation()
-    counts = counted(plan.resolved)
+    counts = count_names(plan.resolved)
     sums = [functions.sum(functions.get("counts", functions.lit(i))).alias(name) for i, name in enumerate(counts)]
     line = plan.line if plan.is_replayed else None
     every = event_packets(spark, plan.resolved, plan.snapshots, plan.sweep.days, carry, buckets, line)
@@ -204,12 +204,12 @@ def _known_before(spark: SparkSession, plan: BuildPlan, buckets: int) -> list[Da
 
     until = _timestamp(plan.resolved, day_of_number(plan.sweep.last_day))
     if isinstance(plan, Backfill):
-        return [packed(stored().where(f"{EVENT_TIMESTAMP} <= {until}"), keys, "stored", buckets)]
+        return [pack_frame(stored().where(f"{EVENT_TIMESTAMP} <= {until}"), keys, "stored", buckets)]
     run, known = plan.previous.run, []
     covered = _timestamp(plan.resolved, run.complete_through + timedelta(days=1))
     if plan.previous.written_through > run.complete_through:
         later = stored().where(f"{EVENT_TIMESTAMP} > {covered} and {EVENT_TIMESTAMP} <= {until}")
-        known.append(packed(later, keys, "stored", buckets))
+        known.append(pack_frame(later, keys, "stored", buckets))
     touched = None if plan.before is None else _touched(spark, plan, plan.before)
     if touched is None:
         return known
@@ -218,9 +218,9 @@ def _known_before(spark: SparkSession, plan: BuildPlan, buckets: int) -> list[Da
         older_days = others(range(FIRST_DAY, plan.sweep.last_day), plan.sweep.days)
         older = version_events(spark, plan.resolved, plan.snapshots, plan.line, older_days)
         columns = [*event_schema(plan.resolved).names, *older.columns[-2:]]
-        known.append(packed(older.join(own, on=keys, how="left_semi").select(*columns), keys, "events", buckets))
+        known.append(pack_frame(older.join(own, on=keys, how="left_semi").select(*columns), keys, "events", buckets))
     again = stored().where(f"{EVENT_TIMESTAMP} <= {covered}").join(own, on=keys, how="left_semi")
-    return [*known, packed(touched, keys, "marks", buckets), packed(again, keys, "stored", buckets)]
+    return [*known, pack_frame(touched, keys, "marks", buckets), pack_frame(again, keys, "stored", buckets)]
 
 
 def _touched(spark: SparkSession, plan: Incremental, before: Mapping[str, RawSnapshot]) -> DataFrame | None:

@@ -17,7 +17,7 @@ from pyarrow.dataset import field, scalar
 from transformations.contracts import Contract
 from transformations.engine.compute.folds import carry_schema
 from transformations.engine.compute.knowledge import SINCE, UNTIL, Timeline
-from transformations.engine.compute.packets import Kind, packed
+from transformations.engine.compute.packets import Kind, pack_frame
 from transformations.engine.compute.readings import FileReading, Files, HistoryReading, LookupReading, Narrowing
 from transformations.engine.compute.spark import parquet_rows
 from transformations.engine.compute.sweep import FIRST_DAY, FROM_DAY, order_columns
@@ -36,7 +36,7 @@ _SYSTEM = (RAW_TIMESTAMP, BUSINESS_DAY, DROP, RETRACTED)
 
 
 def event_columns(resolved: Resolved) -> list[str]:
-    """What a task needs of each event beside the join keys, in a fixed order."""
+    """The columns that a task reads beside the join keys, in a fixed order."""
     needed = {BUSINESS_DAY}
     for feature in resolved.features:
         needed |= feature.declared.aggregation.columns()
@@ -64,7 +64,7 @@ def event_files(
     if resolved.lookups or snapshot.supersedes:
         return None
     events = _current_reading(resolved, snapshot, days, with_drops)
-    return Files((events, *([_carried(resolved, carry)] if carry else [])), tuple(resolved.join_keys))
+    return Files((events, *([_carried_reading(resolved, carry)] if carry else [])), tuple(resolved.join_keys))
 
 
 def few_files(
@@ -92,7 +92,7 @@ def few_files(
         events = _current_reading(resolved, snapshot, days, with_drops=False)
     schema = table_schema(resolved)
     rows = FileReading(kind="stored", files=stored, schema=schema, columns=schema.names)
-    readings = (events, *([_carried(resolved, carry)] if carry else []), *([rows] if stored else []))
+    readings = (events, *([_carried_reading(resolved, carry)] if carry else []), *([rows] if stored else []))
     return Files(readings, tuple(resolved.join_keys), narrowing)
 
 
@@ -147,7 +147,7 @@ def event_packets(
     buckets: int,
     line: Timeline | None,
 ) -> DataFrame:
-    """What `event_files` has, packed by entity; `counted` names what the counts of events count.
+    """What `event_files` has, packed by entity; `count_names` names what the counts of events count.
 
     line: to have all versions of the events, or the drops that they came with, in place of the current ones.
     """
@@ -160,14 +160,16 @@ def event_packets(
         rows = events(spark, resolved, snapshots, days).select(*keys, *event_columns(resolved), *found)
     else:
         rows = version_events(spark, resolved, snapshots, line, days, found)
-    packets = packed(rows, keys, "events", buckets, found)
+    packets = pack_frame(rows, keys, "events", buckets, found)
     return (
-        packets if carry is None else packets.union(Files((_carried(resolved, carry),), keys).packets(spark, buckets))
+        packets
+        if carry is None
+        else packets.union(Files((_carried_reading(resolved, carry),), keys).packets(spark, buckets))
     )
 
 
 def carried_rows(folder: Path) -> int:
-    """Of how many entities a run carried something over."""
+    """The number of entities that a run carried something over for."""
     from pyarrow.parquet import read_metadata
 
     return sum(int(read_metadata(file).num_rows) for file in folder.glob("*.parquet"))
@@ -205,14 +207,14 @@ def version_events(
     """All versions of the events of these days, and the `found` columns of lookups."""
     columns = [*event_schema(resolved).names, *found]
     relations: dict[str, Any] = {
-        f"raw_{number}": _read(spark, contract, snapshots[contract.name].files) or _no_rows(spark, contract)
+        f"raw_{number}": _raw_rows(spark, contract, snapshots[contract.name].files) or _no_rows(spark, contract)
         for number, contract in enumerate([resolved.contract, *resolved.lookups.values()])
     }
     return spark.sql(versions(resolved, snapshots, line, columns, days, SPARK), **relations)
 
 
-def counted(resolved: Resolved) -> list[str]:
-    """What the counts of event packets count, in order."""
+def count_names(resolved: Resolved) -> list[str]:
+    """The names of the counts of event packets, in order."""
     misses = [f"events without a match in {source}" for source in _found_columns(resolved)]
     return ["events", "events without a key", *misses]
 
@@ -222,9 +224,9 @@ def events(
 ) -> DataFrame:
     """The current events of these days: raw columns and looked-up attributes."""
     snapshot = snapshots[resolved.contract.name]
-    rows = current(spark, snapshot, resolved.contract, _raw_columns(resolved))
+    rows = current_rows(spark, snapshot, resolved.contract, _raw_columns(resolved))
     within = [f"{BUSINESS_DAY} >= {stretch.start} and {BUSINESS_DAY} < {stretch.stop}" for stretch in days]
-    return _looked_up(spark, resolved, snapshots, rows.where(" or ".join(within) or "false"))
+    return _look_up(spark, resolved, snapshots, rows.where(" or ".join(within) or "false"))
 
 
 def marks(
@@ -242,20 +244,20 @@ def marks(
     name = resolved.contract.name
     touched = []
     if any(drop.supersedes for drop in now[name].drops if drop.version > before[name].version):
-        came = _read(spark, resolved.contract, now[name].files_since(before[name].version))
+        came = _raw_rows(spark, resolved.contract, now[name].files_since(before[name].version))
         if came is not None:
             identities = came.select(*_identity(resolved.contract))
-            touched += [_affected(spark, resolved, each, identities) for each in (before, now)]
+            touched += [_affected_days(spark, resolved, each, identities) for each in (before, now)]
     else:
         parts = now[name].parts_since(before[name].version)
-        late = _read(spark, resolved.contract, [part.path for part in parts if part.first_day <= complete_day])
+        late = _raw_rows(spark, resolved.contract, [part.path for part in parts if part.first_day <= complete_day])
         if late is not None:
             touched.append(_days_of_keys(spark, resolved, now, late.where(f"not {RETRACTED}")))
     for lookup in resolved.definition.lookups:
         old, new = before[lookup.source], now[lookup.source]
-        came = _read(spark, resolved.lookups[lookup.source], new.files_since(old.version))
+        came = _raw_rows(spark, resolved.lookups[lookup.source], new.files_since(old.version))
         if came is not None:
-            touched += [_affected(spark, resolved, each, came.select(*lookup.on)) for each in (before, now)]
+            touched += [_affected_days(spark, resolved, each, came.select(*lookup.on)) for each in (before, now)]
     if not touched:
         return None
     keys = list(resolved.join_keys)
@@ -267,9 +269,9 @@ def marks(
     )
 
 
-def current(spark: SparkSession, snapshot: RawSnapshot, contract: Contract, columns: Sequence[str]) -> DataFrame:
-    """The rows of a snapshot that count: of each identity the one of the newest drop, unless that retracts it."""
-    rows = _read(spark, contract, snapshot.files) or _no_rows(spark, contract)
+def current_rows(spark: SparkSession, snapshot: RawSnapshot, contract: Contract, columns: Sequence[str]) -> DataFrame:
+    """A snapshot's current rows: for each identity the newest drop's, unless it is a retraction."""
+    rows = _raw_rows(spark, contract, snapshot.files) or _no_rows(spark, contract)
     if snapshot.supersedes and contract.key:
         from pyspark.sql import Window, functions
 
@@ -278,13 +280,13 @@ def current(spark: SparkSession, snapshot: RawSnapshot, contract: Contract, colu
     return rows.where(f"not {RETRACTED}").select(*columns)
 
 
-def _affected(
+def _affected_days(
     spark: SparkSession, resolved: Resolved, snapshots: Mapping[str, RawSnapshot], identities: DataFrame
 ) -> DataFrame:
     """Keys and days of the current events among these identities."""
     snapshot = snapshots[resolved.contract.name]
     columns = sorted({*_raw_columns(resolved), *identities.columns})
-    rows = current(spark, snapshot, resolved.contract, columns)
+    rows = current_rows(spark, snapshot, resolved.contract, columns)
     rows = rows.join(identities.distinct(), on=identities.columns, how="left_semi")
     return _days_of_keys(spark, resolved, snapshots, rows)
 
@@ -293,11 +295,11 @@ def _days_of_keys(
     spark: SparkSession, resolved: Resolved, snapshots: Mapping[str, RawSnapshot], rows: DataFrame
 ) -> DataFrame:
     keys = list(resolved.join_keys)
-    found = _looked_up(spark, resolved, snapshots, rows).select(*keys, BUSINESS_DAY)
+    found = _look_up(spark, resolved, snapshots, rows).select(*keys, BUSINESS_DAY)
     return found.where(" and ".join(f"`{key}` is not null" for key in keys))
 
 
-def _looked_up(
+def _look_up(
     spark: SparkSession, resolved: Resolved, snapshots: Mapping[str, RawSnapshot], rows: DataFrame
 ) -> DataFrame:
     """Attributes as of each event: the record of its key whose time is the last one not after the event's."""
@@ -305,7 +307,7 @@ def _looked_up(
 
     for lookup in resolved.definition.lookups:
         contract = resolved.lookups[lookup.source]
-        records = current(spark, snapshots[lookup.source], contract, [*lookup.on, *lookup.columns, RAW_TIMESTAMP])
+        records = current_rows(spark, snapshots[lookup.source], contract, [*lookup.on, *lookup.columns, RAW_TIMESTAMP])
         history = Window.partitionBy(*lookup.on).orderBy(RAW_TIMESTAMP)
         found = found_column(lookup.source)
         records = (
@@ -331,7 +333,7 @@ def _found_columns(resolved: Resolved) -> dict[str, str]:
     return {lookup.source: found_column(lookup.source) for lookup in resolved.definition.lookups}
 
 
-def _carried(resolved: Resolved, folder: Path) -> FileReading:
+def _carried_reading(resolved: Resolved, folder: Path) -> FileReading:
     schema = carry_schema(resolved)
     files = sorted(map(str, folder.glob("*.parquet")))
     return FileReading(kind="carried", files=files, schema=schema, columns=schema.names)
@@ -350,7 +352,7 @@ def _identity(contract: Contract) -> list[str]:
     return [*contract.key, *([] if contract.event_time else [RAW_TIMESTAMP])]
 
 
-def _read(spark: SparkSession, contract: Contract, files: Sequence[str]) -> DataFrame | None:
+def _raw_rows(spark: SparkSession, contract: Contract, files: Sequence[str]) -> DataFrame | None:
     return parquet_rows(spark, spark_schema(raw_schema(contract)), files) if files else None
 
 

@@ -110,19 +110,19 @@ def sweep(plan: SweepPlan, events: pa.Table, marks: pa.Table, stored: pa.Table, 
     entities, (of_event, of_mark, of_stored, of_carried) = group_codes([events, marks, stored, carried], keys)
     if entities.num_rows == 0:
         return Swept(table_schema(plan.resolved).empty_table(), carry_schema(plan.resolved).empty_table())
-    carried, of_carried = _usable(carried, of_carried, of_mark)
+    carried, of_carried = _usable_carry(carried, of_carried, of_mark)
     events, of_event = _in_order(plan.resolved, events, of_event)
     calendar = _calendar(plan, events, marks)
     tiles = _tiles(plan, events, of_event, of_carried, calendar)
     spans = _spans(plan, marks, of_mark, entities.num_rows, calendar)
-    written = _current(stored, of_stored, calendar, spans)
+    written = _written_rows(stored, of_stored, calendar, spans)
     row_keys, asked = _rows_to_check(plan, tiles, spans, written.row_keys, calendar)
     folds = Folds(plan.resolved, events, tiles, carried)
     features, seen = _features(plan.resolved, folds, tiles, row_keys)
     kept = _rows_to_write(features, seen, row_keys, asked, written, calendar)
-    created = _created(spans, row_keys[kept], written, calendar)
-    rows = _assembled(plan, entities, features, row_keys, kept, created, calendar)
-    return Swept(rows, _carried_over(plan, entities, folds, tiles, calendar))
+    created = _created_moments(spans, row_keys[kept], written, calendar)
+    rows = _assemble(plan, entities, features, row_keys, kept, created, calendar)
+    return Swept(rows, _carry_over(plan, entities, folds, tiles, calendar))
 
 
 @dataclass(frozen=True)
@@ -182,7 +182,7 @@ def order_columns(resolved: Resolved) -> list[str]:
     return list(resolved.contract.key) or sorted(column.name for column in resolved.contract.columns)
 
 
-def _usable(carried: pa.Table, of_carried: Int64s, of_mark: Int64s) -> tuple[pa.Table, Int64s]:
+def _usable_carry(carried: pa.Table, of_carried: Int64s, of_mark: Int64s) -> tuple[pa.Table, Int64s]:
     """What is carried over of unmarked entities, by entity."""
     rows = np.flatnonzero(~np.isin(of_carried, of_mark))
     rows = rows[np.argsort(of_carried[rows])]
@@ -232,7 +232,7 @@ def _of_entities(marks: pa.Table, name: str, of_mark: Int64s, entities: int, oth
     return values, own
 
 
-def _current(stored: pa.Table, of_stored: Int64s, calendar: _Calendar, spans: _Spans) -> _Written:
+def _written_rows(stored: pa.Table, of_stored: Int64s, calendar: _Calendar, spans: _Spans) -> _Written:
     """Of the stored rows to check, the newest created of each key and time."""
     day = np.searchsorted(calendar.event_timestamps, _micros(stored[EVENT_TIMESTAMP]))
     row_keys = of_stored * calendar.span + day
@@ -249,7 +249,7 @@ def _rows_to_check(
 ) -> tuple[Int64s, Mask]:
     """The keys at which features are computed, ascending, and which of them may be written.
 
-    The others are anchors: an entity's last state before its first day to check, which tells whether that day changes
+    The others are anchors: an entity's last state before its first day to check, which shows whether that day changes
     anything.
     """
     windows = {f.declared.window.days for f in plan.resolved.features}
@@ -270,7 +270,7 @@ def _rows_to_check(
     return every, asked
 
 
-def _created(spans: _Spans, row_keys: Int64s, written: _Written, calendar: _Calendar) -> Int64s:
+def _created_moments(spans: _Spans, row_keys: Int64s, written: _Written, calendar: _Calendar) -> Int64s:
     """When each row counts as known: never before it is available, and after the row that it replaces."""
     entity, day = np.divmod(row_keys, calendar.span)
     created = np.maximum(calendar.event_timestamps[day], spans.known[entity])
@@ -307,7 +307,7 @@ def _features(resolved: Resolved, folds: Folds, tiles: Tiles, row_keys: Int64s) 
 def _rows_to_write(
     features: pa.Table, seen: Mask, row_keys: Int64s, asked: Mask, written: _Written, calendar: _Calendar
 ) -> Int64s:
-    """Rows where a value changes and none is stored, and stored rows that do not tell the truth."""
+    """Rows where a value changes and none is stored, and stored rows that are not true."""
     entity = row_keys // calendar.span
     follows = np.zeros(len(row_keys), dtype=np.bool_)
     follows[1:] = (entity[1:] == entity[:-1]) & seen[:-1]
@@ -319,7 +319,7 @@ def _rows_to_write(
     return np.flatnonzero(write)
 
 
-def _assembled(
+def _assemble(
     plan: SweepPlan,
     entities: pa.Table,
     features: pa.Table,
@@ -340,7 +340,7 @@ def _assembled(
     return pa.table(columns).cast(table_schema(plan.resolved))
 
 
-def _carried_over(plan: SweepPlan, entities: pa.Table, folds: Folds, tiles: Tiles, calendar: _Calendar) -> pa.Table:
+def _carry_over(plan: SweepPlan, entities: pa.Table, folds: Folds, tiles: Tiles, calendar: _Calendar) -> pa.Table:
     """What holds as-of the last day, which the next run goes on from, of every entity that was seen by then."""
     starts = np.arange(entities.num_rows, dtype=np.int64) * calendar.span
     ends = starts + (plan.last_day - calendar.base)

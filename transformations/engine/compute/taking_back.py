@@ -48,10 +48,10 @@ def take_back(
         return None
     if latest.run.kind == TAKEN_BACK and latest.run.complete_through == through:
         return None
-    return _performed(resolved, settings, table, latest, through, known, report)
+    return _perform(resolved, settings, table, latest, through, known, report)
 
 
-def _performed(
+def _perform(
     resolved: Resolved,
     settings: Settings,
     table: OfflineTable,
@@ -69,7 +69,7 @@ def _performed(
     stored = stored_packets(spark, resolved, latest.files, "stored", buckets)
     folders = Folders(table.path, table.path / f"run={run_id}", None)
     report(f"taking back what lies after {through}")
-    files = write_buckets(_holding(resolved, until, created), stored, buckets, folders).files
+    files = write_buckets(_hold_back(resolved, until, created), stored, buckets, folders).files
     run = replace(
         latest.run,
         version=-1,
@@ -91,7 +91,7 @@ def _performed(
     return table.publish(files, table_schema(resolved), run, after=latest.version, replace_all=False)
 
 
-def _holding(resolved: Resolved, until: datetime, created: datetime) -> BucketWork:
+def _hold_back(resolved: Resolved, until: datetime, created: datetime) -> BucketWork:
     empty = table_schema(resolved).empty_table()
 
     def work(_bucket: int, received: Mapping[str, pa.Table]) -> tuple[pa.Table, int]:

@@ -51,7 +51,7 @@ def restore(
         wanted, latest = restorable(table, resolved, version)
         if wanted.files == latest.files:
             return None
-        return _performed(resolved, settings, table, wanted, latest, report or (lambda _: None))
+        return _perform(resolved, settings, table, wanted, latest, report or (lambda _: None))
 
 
 def restorable(table: OfflineTable, resolved: Resolved, version: int) -> tuple[TableVersion, TableVersion]:
@@ -74,7 +74,7 @@ def restorable(table: OfflineTable, resolved: Resolved, version: int) -> tuple[T
     return wanted, latest
 
 
-def _performed(
+def _perform(
     resolved: Resolved,
     settings: Settings,
     table: OfflineTable,
@@ -91,7 +91,7 @@ def _performed(
     packets = stored.union(stored_packets(spark, resolved, wanted.files, "restored", buckets))
     folders = Folders(table.path, table.path / f"run={run_id}", None)
     report("comparing")
-    files = write_buckets(_restoring(resolved, created), packets, buckets, folders).files
+    files = write_buckets(_restore_rows(resolved, created), packets, buckets, folders).files
     if not files:
         return None
     report("publishing")
@@ -112,7 +112,7 @@ def _performed(
     return table.publish(files, table_schema(resolved), run, after=latest.version, replace_all=False)
 
 
-def _restoring(resolved: Resolved, created: datetime) -> BucketWork:
+def _restore_rows(resolved: Resolved, created: datetime) -> BucketWork:
     empty = table_schema(resolved).empty_table()
 
     def work(_bucket: int, received: Mapping[str, pa.Table]) -> tuple[pa.Table, int]:

@@ -52,12 +52,12 @@ def vacuum_table(
     """
     with table.writing(), holding(table) as pins:
         published = list(storage.contents(table.path))
-        unpinned = _kept(published, keep_versions, older_than)
+        unpinned = _kept_versions(published, keep_versions, older_than)
         parts = list(_parts_to_remove(table, published, unpinned | set(pins), older_than))
         gone = {file.path.relative_to(table.path).as_posix() for part in parts for file in part.files}
         given_up = tuple(each.version for each in published if gone & set(each.files))
-        found = Vacuumed("offline", table.name, 0, 0, given_up, _held(published, unpinned, pins))
-        return _removed(found, parts, dry_run)
+        found = Vacuumed("offline", table.name, 0, 0, given_up, _held_versions(published, unpinned, pins))
+        return _remove(found, parts, dry_run)
 
 
 def vacuum_source(raw: RawTable, older_than: timedelta, *, dry_run: bool = False) -> Vacuumed:
@@ -70,7 +70,7 @@ def vacuum_source(raw: RawTable, older_than: timedelta, *, dry_run: bool = False
         parts = [_Part(folder, storage.files_below(folder), True) for folder in folders]
         parts = [part for part in parts if _is_old(part.files, older_than)]
         parts += _unfinished_commits(raw.folder, older_than)
-        return _removed(Vacuumed("raw", raw.contract.name, 0, 0), parts, dry_run)
+        return _remove(Vacuumed("raw", raw.contract.name, 0, 0), parts, dry_run)
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ class _Part:
     is_whole: bool
 
 
-def _kept(published: Sequence[Contents], keep_versions: int | None, older_than: timedelta) -> set[int]:
+def _kept_versions(published: Sequence[Contents], keep_versions: int | None, older_than: timedelta) -> set[int]:
     """The versions whose files stay even without a pin."""
     if keep_versions is None:
         return {each.version for each in published}
@@ -116,7 +116,7 @@ def _is_old(files: Sequence[StoredFile], older_than: timedelta) -> bool:
     return all(file.modified <= time.time() - older_than.total_seconds() for file in files)
 
 
-def _held(published: Sequence[Contents], unpinned: set[int], pins: Pins) -> tuple[Held, ...]:
+def _held_versions(published: Sequence[Contents], unpinned: set[int], pins: Pins) -> tuple[Held, ...]:
     freely = {path for each in published if each.version in unpinned for path in each.files}
     held = []
     for each in published:
@@ -126,7 +126,7 @@ def _held(published: Sequence[Contents], unpinned: set[int], pins: Pins) -> tupl
     return tuple(held)
 
 
-def _removed(found: Vacuumed, parts: Sequence[_Part], dry_run: bool) -> Vacuumed:
+def _remove(found: Vacuumed, parts: Sequence[_Part], dry_run: bool) -> Vacuumed:
     for part in () if dry_run else parts:
         if part.is_whole:
             storage.discard(part.folder)

@@ -26,6 +26,7 @@ from transformations.engine.base.business_days import day_of_instant, start_of_d
 from transformations.engine.base.settings import Settings
 from transformations.engine.compute import run as run_module
 from transformations.engine.compute.build import build
+from transformations.engine.compute.job import Written, run_in_process
 from transformations.engine.raw.files import RAW_TIMESTAMP, source_schema
 from transformations.engine.raw.zone import Drop, Origin, RawTable, read_current
 from transformations.engine.tables.offline_tables import OfflineTable
@@ -142,17 +143,9 @@ class World:
             RawTable(ITEMS, self.settings.raw_dir).append(rows, items, valid_from=ITEMS.valid_from, correction=True)
 
 
-def tasks_in_process(replays: Any, files: Any, _spark: Any, buckets: int, folders: Any, late_until: Any) -> Any:
+def tasks_in_process(replays: Any, files: Any, _spark: Any, buckets: int, folders: Any, late_until: Any) -> Written:
     """What `run_small_job` has Spark do, here."""
-    from transformations.engine.compute import job
-
-    work = job._replaying(replays, folders.carry)
-    written = []
-    for bucket in range(buckets):
-        received, counts = files.bucket(bucket, buckets)
-        written += job._written(*work(bucket, received), folders, late_until, () if bucket else counts).to_pylist()
-
-    return job._summarize(written)
+    return run_in_process(replays, files, folders, late_until, buckets)
 
 
 @pytest.fixture
