@@ -147,11 +147,12 @@ class Folds:
             mask &= np.asarray(values.is_valid().to_numpy(zero_copy_only=False))
         tiles = self._tiles
         if mask.all():
-            return Selection(values, tiles.cuts, tiles.cuts, tiles.keys, tiles.span)
+            return Selection(values=values, cuts=tiles.cuts, numbers=tiles.cuts, tile_keys=tiles.keys, span=tiles.span)
         running = np.zeros(rows + 1, dtype=np.int64)
         np.cumsum(mask, out=running[1:])
         cuts = running[tiles.cuts]
-        return Selection(values.filter(pa.array(mask)), cuts, cuts, tiles.keys, tiles.span)
+        chosen = values.filter(pa.array(mask))
+        return Selection(values=chosen, cuts=cuts, numbers=cuts, tile_keys=tiles.keys, span=tiles.span)
 
     def _with_carried(self, selection: Selection, part: Aggregation, window: Window, index: int) -> Selection:
         """The selection with what was carried over, and nothing twice."""
@@ -189,7 +190,7 @@ class Folds:
         cuts = np.zeros_like(selection.cuts)
         np.cumsum(np.where(old, 0, sizes), out=cuts[1:])
         values = selection.values.filter(pa.array(np.repeat(~old, sizes)))
-        return Selection(values, cuts, cuts, selection.tile_keys, selection.span)
+        return replace(selection, values=values, cuts=cuts, numbers=cuts)
 
     def _inserted(self, selection: Selection, added: Sequence[tuple[pa.Array, Int64s]], numbers: Int64s) -> Selection:
         """The selection with `added` values (and how many in each carried tile), which count as `numbers` events."""
@@ -197,12 +198,11 @@ class Folds:
         order = np.argsort(np.concatenate([*of_value, selection.tile_of_event]), kind="stable")
         values = _concatenate([*(values for values, _ in added), selection.values])
         sizes = np.sum([sizes for _, sizes in added], axis=0)
-        return Selection(
-            values.take(pa.array(order)),
-            selection.cuts + self._before_cuts(sizes),
-            selection.numbers + self._before_cuts(numbers),
-            selection.tile_keys,
-            selection.span,
+        return replace(
+            selection,
+            values=values.take(pa.array(order)),
+            cuts=selection.cuts + self._before_cuts(sizes),
+            numbers=selection.numbers + self._before_cuts(numbers),
         )
 
     def _before_cuts(self, of_carried: Int64s) -> Int64s:

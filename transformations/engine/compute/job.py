@@ -65,7 +65,7 @@ class Folders:
     carry: Path | None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Written:
     """The files that a job wrote, which belong to the table once they are published.
 
@@ -147,7 +147,7 @@ def summarize(rows: Sequence[Any]) -> Written:
     counts = next((row["counts"] for row in rows if row["counts"]), ())
     created = max((row["created_micros"] for row in rows if row["path"] is not None), default=None)
     late_rows, late_entities = (sum(row[name] for row in rows) for name in ("late", "late_entities"))
-    return Written(files, late_rows, late_entities, created, counts)
+    return Written(files=files, late_rows=late_rows, late_entities=late_entities, created=created, counts=counts)
 
 
 def buckets_for(events: int, parallelism: int) -> int:

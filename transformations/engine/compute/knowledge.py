@@ -29,7 +29,7 @@ goes on to tell what it served.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 import numpy as np
@@ -55,7 +55,7 @@ ALWAYS = 0
 FOREVER = 1_000_000_000
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Timeline:
     """The drops of a view's sources, numbered from 1 by knowledge time.
 
@@ -160,18 +160,17 @@ def timeline(resolved: Resolved, snapshots: Mapping[str, RawSnapshot]) -> Timeli
         numbers[name][drop.number] = number
         if name == resolved.contract.name:
             _complete(complete, drop, number)
-    begins = max(min(of_source.values()) for of_source in numbers.values())
     found = Timeline(
-        resolved,
-        _strictly_ascending([known for known, _, _ in drops]),
-        numbers,
-        frozenset(),
-        np.array([day for day, _ in complete], dtype=np.int64),
-        np.array([number for _, number in complete], dtype=np.int64),
-        begins,
-        resolved.contract.event_time is None,
+        resolved=resolved,
+        known=_strictly_ascending([known for known, _, _ in drops]),
+        numbers=numbers,
+        late=frozenset(),
+        through=np.array([day for day, _ in complete], dtype=np.int64),
+        completing=np.array([number for _, number in complete], dtype=np.int64),
+        begins=max(min(of_source.values()) for of_source in numbers.values()),
+        is_endless=resolved.contract.event_time is None,
     )
-    return Timeline(**{**vars(found), "late": frozenset(_late_drops(found, snapshots))})
+    return replace(found, late=frozenset(_late_drops(found, snapshots)))
 
 
 def _known_drops(snapshot: RawSnapshot) -> Iterator[tuple[int, Drop]]:

@@ -101,7 +101,7 @@ def in_order(rows: Sequence[pa.Table], keys: Sequence[str]) -> pa.Table:
     return pa.concat_tables(filled).sort_by([(name, "ascending") for name in names])
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class _Stages:
     """One row a stage: the entity's number, the drop as of which it is, as-of days (the first one `_PLANNED` where it
     is the plan's), and how many stages of the entity follow.
@@ -116,7 +116,7 @@ class _Stages:
 
     def of(self, left: int) -> _Stages:
         """The stages that are followed by `left` others of their entity."""
-        return _Stages(*(column[self.left == left] for column in vars(self).values()))
+        return _Stages(**{name: column[self.left == left] for name, column in vars(self).items()})
 
     def marks(self, entities: pa.Table, others: Int64s = _NOBODY) -> pa.Table:
         """What the sweep has to know of the stages' entities; of the others, that they are marked."""
@@ -179,7 +179,7 @@ def _stages(work: Replay, history: _History, entities: int) -> _Stages:
     """The stages of all entities that have any, by entity and drop."""
     entity, drop, day = _changes(work, history)
     if work.line is None or not len(entity):
-        return _Stages(*(_NOBODY for _ in range(6)))
+        return _Stages(**dict.fromkeys(_Stages.__dataclass_fields__, _NOBODY))
     plan, is_load = work.plan, work.plan.initial
     begin = int(history.days.min()) + 1 if plan.first_day is None else plan.first_day
     births = work.line.births(begin, plan.last_day)
@@ -202,7 +202,8 @@ def _stages(work: Replay, history: _History, entities: int) -> _Stages:
     entity, drop, first, last = (column[order] for column in columns)
     ends = np.flatnonzero(np.diff(entity, append=entities))
     left = np.repeat(ends, np.diff(ends, prepend=-1)) - np.arange(len(entity))
-    return _Stages(entity, drop, first, last, work.line.moments(drop), left)
+    known = work.line.moments(drop)
+    return _Stages(entity=entity, drop=drop, first=first, last=last, known=known, left=left)
 
 
 def _known_at_first(plan: SweepPlan, births: Int64s) -> int:

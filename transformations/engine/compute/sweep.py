@@ -290,7 +290,8 @@ def _features(resolved: Resolved, folds: Folds, tiles: Tiles, row_keys: Int64s) 
     ranges: dict[Window, Ranges] = {}
     for window in {f.declared.window for f in resolved.features}:
         begin = entity_start if window.days is None else np.maximum(row_keys - window.days, entity_start)
-        ranges[window] = Ranges(np.searchsorted(tiles.keys, begin, side="left"), last, row_keys, window, tiles.span)
+        first = np.searchsorted(tiles.keys, begin, side="left")
+        ranges[window] = Ranges(first=first, last=last, row_keys=row_keys, window=window, span=tiles.span)
     seen = last > np.searchsorted(tiles.keys, entity_start, side="left")
     all_seen = bool(seen.all())
     columns = []

@@ -29,14 +29,14 @@ class Held:
     size_bytes: int
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Vacuumed:
     """What was removed of one table (or would be). given_up: versions that are no longer whole."""
 
     zone: str
     table: str
-    files: int
-    size_bytes: int
+    files: int = 0
+    size_bytes: int = 0
     given_up: tuple[int, ...] = ()
     held: tuple[Held, ...] = ()
 
@@ -56,7 +56,12 @@ def vacuum_table(
         parts = list(_parts_to_remove(table, published, unpinned | set(pins), older_than))
         gone = {file.path.relative_to(table.path).as_posix() for part in parts for file in part.files}
         given_up = tuple(each.version for each in published if gone & set(each.files))
-        found = Vacuumed("offline", table.name, 0, 0, given_up, _held_versions(published, unpinned, pins))
+        found = Vacuumed(
+            zone="offline",
+            table=table.name,
+            given_up=given_up,
+            held=_held_versions(published, unpinned, pins),
+        )
         return _remove(found, parts, dry_run)
 
 
@@ -70,7 +75,7 @@ def vacuum_source(raw: RawTable, older_than: timedelta, *, dry_run: bool = False
         parts = [_Part(folder, storage.files_below(folder), True) for folder in folders]
         parts = [part for part in parts if _is_old(part.files, older_than)]
         parts += _unfinished_commits(raw.folder, older_than)
-        return _remove(Vacuumed("raw", raw.contract.name, 0, 0), parts, dry_run)
+        return _remove(Vacuumed(zone="raw", table=raw.contract.name), parts, dry_run)
 
 
 @dataclass(frozen=True)

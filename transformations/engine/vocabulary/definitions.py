@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, dataclass, field
 from datetime import timedelta
 from functools import cached_property
 from typing import TypeAlias
@@ -49,6 +49,7 @@ class Attribute:
     """A column of a source, taken over as a feature as it stands."""
 
     column: str
+    _: KW_ONLY
     description: str
     unit: str
     name: str = ""

@@ -30,7 +30,7 @@ _FLOAT64 = pa.float64()
 _OUTPUTS = (INT64, FLOAT64, STRING, BOOL)  # what Feast's check of an on-demand view's synthetic row can recognise
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class RowFunction:
     """A function of columns, with the facts that its signature, docstring and decorator state.
 
@@ -204,7 +204,13 @@ def _row_function(function: Callable[..., pa.Array], unit: str, expect: Expectat
         if parameter == REQUEST_TIMESTAMP and dtype != UNIX_TIMESTAMP:
             raise DefinitionError(f"function {name}: {REQUEST_TIMESTAMP} is a UnixTimestamp, not {dtype}.")
     return RowFunction(
-        function, name, parameters, _dtype(name, "return", hints), " ".join(described.split()), unit, expect
+        function=function,
+        name=name,
+        parameters=parameters,
+        returns=_dtype(name, "return", hints),
+        description=" ".join(described.split()),
+        unit=unit,
+        expect=expect,
     )
 
 

@@ -47,7 +47,7 @@ class Feature:
         return self.declared.name
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
 class Resolved:
     """A definition with its contracts: everything the engine, the stores and the documentation derive from it.
 
@@ -177,7 +177,7 @@ def resolve(definition: Definition, read: ReadContract) -> Resolved:
     known = {name: lookups[each.source].column(name) for each in definition.lookups for name in each.columns}
     known |= {column.name: column for column in contract.columns}
     features = tuple(_feature(definition, declared, columns, known) for declared in definition.declared)
-    return Resolved(definition, contract, lookups, columns, features)
+    return Resolved(definition=definition, contract=contract, lookups=lookups, columns=columns, features=features)
 
 
 def _columns(contract: Contract) -> dict[str, Dtype]:

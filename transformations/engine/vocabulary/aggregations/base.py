@@ -28,7 +28,7 @@ Int64s = npt.NDArray[np.int64]
 Event = Mapping[str, object]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Selection:
     """The events that one aggregation looks at, in the order of entity, time and contract key.
 
@@ -51,7 +51,7 @@ class Selection:
         return np.repeat(np.arange(len(self.tile_keys), dtype=np.int64), np.diff(self.cuts))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Ranges:
     """The windows to fold: row r covers the tiles `first[r]` to `last[r]` (exclusive) of its entity.
 

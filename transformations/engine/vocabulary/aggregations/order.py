@@ -74,7 +74,7 @@ class Min(ColumnAggregation):
         return tiles.values.take(pa.array(best, mask=~present))
 
     def compact(self, selection: Selection, tiles: _Extremes, first: Int64s, last: Int64s) -> tuple[pa.Array, Int64s]:
-        lifetime = Ranges(first, last, first, LIFETIME, selection.span)
+        lifetime = Ranges(first=first, last=last, row_keys=first, window=LIFETIME, span=selection.span)
         best = self.fold(tiles, lifetime)
         return best.drop_null(), (counts(selection, lifetime) > 0).astype(np.int64)
 
