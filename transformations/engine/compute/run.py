@@ -1,4 +1,4 @@
-"""Performs the plan of a build: computes what it asks for, and publishes it as one version, or nothing at all."""
+"""Performs the plan of a build: computes its rows and publishes them as one version, or nothing at all."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ events is written in the time that Spark needs to start a first load's tasks. A 
 
 
 def run_plan(plan: BuildPlan, table: OfflineTable, settings: Settings, report: Report) -> Run | None:
-    """Compute and publish; None where no row and nothing of the run's record would differ from the last one."""
+    """Compute and publish; None where the run would add no row and its record no news."""
     started, clock = settings.now(), perf_counter()
     run_id = uuid.uuid4().hex
     carries = not isinstance(plan, Backfill)  # it ends before the table does, so that no run could go on from it

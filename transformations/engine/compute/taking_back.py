@@ -1,9 +1,9 @@
-"""Days that turn out not to be complete: what a table holds as-of later days becomes what held as-of the last one.
+"""Takes back days that turn out not to be complete: rows as-of later days get the values as-of the last complete one.
 
-Rows as-of days that nobody has delivered say what no events would mean: zeros. They stay in the table, where they were
-served, and online, where the newest row wins; so each is asserted anew with the values of its entity as-of the day
-after the last complete one, which is what a table reads at those moments that was never built further. Days delivered
-later are computed as ever; what lies beyond them is held to the newest of them in turn.
+Rows as-of days that nobody has delivered hold what no events would mean: zeros. They were served, so they stay in the
+table, and online the newest row wins. Each is therefore written again, with its entity's values as-of the day after the
+last complete one: what a table that was never built further gives at those moments. Days that are delivered later are
+computed as usual; what lies beyond them is held to the newest of them in turn.
 """
 
 from __future__ import annotations
@@ -38,10 +38,10 @@ def take_back(
     known: datetime,
     report: Callable[[str], None],
 ) -> Run | None:
-    """Publish the table as complete through that day and no further; None where it holds nothing beyond, or did so.
+    """Publish the table as complete through that day and no further; None where it holds nothing beyond, or already is.
 
-    known: since when the later days are known not to be complete; the rows are created then, or right after what they
-    replace.
+    known: since when the later days are known to be incomplete; the rows are created then, or right after the rows that
+    they replace.
     """
     latest = table.latest()
     if latest is None or latest.written_through <= through:

@@ -21,8 +21,7 @@ _HAS_DOCSTRING = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
 def definition_of(function: FunctionType) -> ast.AST:
     """The part of the file that a function was compiled from.
 
-    The file's present text may be another than the running code's: a file can change after its import, and this code
-    would then run under the hash of what it is not.
+    A file can change after its import. Its text is then not that of the running code, which must not get its hash.
     """
     code = function.__code__
     linecache.checkcache(code.co_filename)
@@ -37,7 +36,7 @@ def definition_of(function: FunctionType) -> ast.AST:
     if not named or code not in compiled:
         raise DefinitionError(
             f"{code.co_filename} has changed since {function.__qualname__} was imported from it, so the code that runs "
-            f"cannot be identified. Start the process anew."
+            f"cannot be identified. Restart the process."
         )
     # Several lambdas may begin on one line; which is which does not matter to what they compute together.
     return named[0] if len(named) == 1 else ast.Tuple(elts=[node for node in named if isinstance(node, ast.expr)])

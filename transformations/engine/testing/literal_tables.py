@@ -107,7 +107,7 @@ def untested_measures(definitions: Iterable[Definition], tests: Sequence[Path]) 
 
 
 def untested_functions(functions: Iterable[RowFunction], tests: Sequence[Path]) -> list[str]:
-    """The names of the functions that these test files nowhere call."""
+    """The names of the functions that none of these test files calls."""
     called = {_called(node) for path in tests for node in ast.walk(_syntax(path)) if isinstance(node, ast.Call)}
     return [function.name for function in functions if function.name not in called]
 

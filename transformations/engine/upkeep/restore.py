@@ -39,12 +39,12 @@ Mask = npt.NDArray[np.bool_]
 def restore(
     resolved: Resolved, settings: Settings, version: int, *, report: Callable[[str], None] | None = None
 ) -> Run | None:
-    """Make the view's table read as it did at an earlier version; None where it does so already.
+    """Make the view's table read as it did at an earlier version; None where it already does.
 
-    The run takes over how far that version was complete and what it was built from, so that the next build takes in
-    again what has come since. report: told in a few words what is being done. Raises DataError for a version that
-    there is not, whose files were given up, or that another definition built; ConflictError where another run of the
-    view publishes at the same time.
+    The run takes over the completeness and sources of that version, so that the next build takes in again what has come
+    since. report: is told each step in a few words. Raises DataError for a version that does not exist, whose files
+    were given up, or that was built from another definition; ConflictError where another run of the view publishes at
+    the same time.
     """
     table = OfflineTable(settings.offline_dir / resolved.name)
     with table.writing():
@@ -55,7 +55,7 @@ def restore(
 
 
 def restorable(table: OfflineTable, resolved: Resolved, version: int) -> tuple[TableVersion, TableVersion]:
-    """The version to restore and the newest one; DataError where its content cannot stand in the table as it is."""
+    """The version to restore and the newest one; DataError where the table cannot take its content."""
     wanted, latest = table.at(version), table.latest()
     assert latest is not None
     same = [run.version for run in table.runs() if run.definition_hash == resolved.hash]
@@ -63,8 +63,8 @@ def restorable(table: OfflineTable, resolved: Resolved, version: int) -> tuple[T
         known = f"of this definition are {', '.join(map(str, same))}" if same else "none is of this definition"
         raise DataError(
             f"{table.name}: version {version} was built from definition {wanted.run.definition_hash}, the view's is "
-            f"{resolved.hash}: its features are others, or mean something else. Restore a version of the same "
-            f"definition ({known}), or declare the view as it was then and build it."
+            f"{resolved.hash}: it has other features, or features that mean something else. Restore a version of the "
+            f"same definition ({known}), or declare the view as it was then and build it."
         )
     if latest.run.definition_hash != resolved.hash:
         raise DataError(

@@ -1,6 +1,6 @@
-"""Vacuum: what nothing refers to is removed: leftovers of killed runs and, where asked, old versions that no pin keeps.
+"""Vacuum removes what nothing refers to: leftovers of killed runs and, on request, old versions that no pin keeps.
 
-Nothing young is touched, since a run that is still going refers to its files last of all.
+Young files stay, since a running build refers to its files only when it publishes them.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from transformations.engine.tables.pins import Pins, holding
 
 @dataclass(frozen=True)
 class Held:
-    """A version that would be given up but for its pins. files, size_bytes: what nothing else keeps."""
+    """A version that only its pins keep. files, size_bytes: of what nothing else refers to."""
 
     version: int
     reasons: tuple[str, ...]
@@ -31,7 +31,7 @@ class Held:
 
 @dataclass(frozen=True, kw_only=True)
 class Vacuumed:
-    """What was removed of one table (or would be). given_up: versions that are no longer whole."""
+    """What was removed from one table, or would be. given_up: versions that are no longer whole."""
 
     zone: str
     table: str
@@ -44,11 +44,11 @@ class Vacuumed:
 def vacuum_table(
     table: OfflineTable, older_than: timedelta, *, keep_versions: int | None = None, dry_run: bool = False
 ) -> Vacuumed:
-    """Remove the files of an offline table that no kept version refers to and that have not changed for so long.
+    """Remove the files of an offline table that no kept version refers to and that have not changed for `older_than`.
 
-    keep_versions: all but the newest so many versions are given up, save pinned ones and those that were the newest
-    within `older_than`, which somebody may still be reading; None: every version is kept. Raises ConflictError while
-    another process writes the table.
+    keep_versions: how many of the newest versions to keep, besides pinned ones and those that were the newest within
+    `older_than`, which somebody may still be reading; None: all. Raises ConflictError while another process writes the
+    table.
     """
     with table.writing(), holding(table) as pins:
         published = list(storage.contents(table.path))
@@ -66,7 +66,7 @@ def vacuum_table(
 
 
 def vacuum_source(raw: RawTable, older_than: timedelta, *, dry_run: bool = False) -> Vacuumed:
-    """Remove what killed ingestions left in a source's raw table; its versions are all kept.
+    """Remove what killed ingestions left in a source's raw table; all its versions are kept.
 
     Raises ConflictError while another process writes the table.
     """
@@ -80,7 +80,7 @@ def vacuum_source(raw: RawTable, older_than: timedelta, *, dry_run: bool = False
 
 @dataclass(frozen=True)
 class _Part:
-    """Files of one folder to remove. is_whole: they are all it has."""
+    """Files to remove from one folder. is_whole: the folder has no others."""
 
     folder: Path
     files: Sequence[StoredFile]
@@ -117,7 +117,7 @@ def _unfinished_commits(table: Path, older_than: timedelta) -> Iterator[_Part]:
 
 
 def _is_old(files: Sequence[StoredFile], older_than: timedelta) -> bool:
-    """By the machine's clock, which dates the files, and not the one of the settings, which may replay history."""
+    """Whether none has changed since, by the machine's clock, which dates files: the settings' may replay days."""
     return all(file.modified <= time.time() - older_than.total_seconds() for file in files)
 
 

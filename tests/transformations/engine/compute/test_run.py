@@ -36,7 +36,7 @@ def test_a_correction_of_few_rows_and_a_day_more_are_built_without_spark(
     assert world.spend(10, 11, 12, 13, user_id=1) == [None, 12.0, 12.0, 0.0]
     assert world.spend(10, 16, user_id=2) == [None, None]
     assert world.spend(16, user_id=3) == [1.0]
-    assert built.counts == {"events": 1, "events without a key": 0}
+    assert built.counts == {"events": 2, "events without a key": 0}  # the new day's, and one that leaves the window
     world.assert_equals_definition()
     assert world.build() is None
 
