@@ -41,7 +41,7 @@ _VOCABULARY = f"vocabulary {VOCABULARY_VERSION}"
 def hash_of_function(function: Callable[..., object], *facts: str) -> str:
     """The first 16 hex digits of SHA-256 over all that the function computes, and these facts about it.
 
-    Errors: DefinitionError where a function's source is not to be had, or is not the source it was compiled from.
+    Raises DefinitionError where a function's source is missing, or is not the source it was compiled from.
     """
     plain = _plain(function)
     return _digest([*facts, *_Reached.by(plain, str(plain.__module__))])[:16]
@@ -58,13 +58,13 @@ class _Reached:
 
     @classmethod
     def by(cls, value: object, home: str) -> list[str]:
-        """All that a value reaches from a module."""
+        """Everything that a value reaches from a module."""
         reached = cls(home)
         reached.add(value)
         return reached.parts
 
     def add(self, value: object) -> None:
-        """Note a value. A function or class is noted once; of equal constants Python may or may not make one object."""
+        """Note a value: a function or class once, a constant every time (equal ones may or may not be one object)."""
         value = _plain(value)
         if isinstance(value, FunctionType | type):
             if id(value) not in self._code:
@@ -134,7 +134,7 @@ class _Reached:
                 self._follow(known[root], root, attributes)
 
     def _follow(self, value: object, path: str, attributes: tuple[str, ...]) -> None:
-        """Note what a dotted name means: the first of its parts that is no module of ours."""
+        """Note what a dotted name means: its first part that is not one of our modules."""
         for attribute in attributes:
             if not isinstance(value, ModuleType):
                 break
@@ -166,7 +166,7 @@ class _Reached:
                 self._add_all(name, (value,))
 
     def _add_state(self, value: object) -> None:
-        """An object of whatever kind, as pickle would take it apart."""
+        """Any other object, taken apart as pickle would."""
         try:
             reducer = copyreg.dispatch_table.get(type(value))
             reduced = reducer(value) if reducer else value.__reduce_ex__(2)

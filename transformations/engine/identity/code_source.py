@@ -1,4 +1,4 @@
-"""The source of running functions as syntax trees: what of it computes, and what its names mean."""
+"""The source of running functions as syntax trees: the parts that compute, and what their names mean."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def text_of(node: object) -> str:
 
 
 def _fields(node: ast.AST) -> Iterator[tuple[str, Any]]:
-    """A node's fields without what computes nothing: docstrings, decorators of functions, annotations, `kind`."""
+    """A node's fields without those that compute nothing: docstrings, decorators of functions, annotations, `kind`."""
     for name, value in ast.iter_fields(node):
         if isinstance(node, _FUNCTION | ast.arg) and name in ("decorator_list", "annotation", "returns"):
             continue
@@ -125,7 +125,7 @@ def known_to(function: FunctionType, is_library: Callable[[str], bool]) -> dict[
 def _imported(
     node: ast.Import | ast.ImportFrom, names: dict[str, Any], is_library: Callable[[str], bool]
 ) -> dict[str, object]:
-    """What an import in a function's body binds, of modules of ours; a library's is told by the text alone."""
+    """What an import of our modules binds in a function's body; for a library's, the text is enough."""
     bound: dict[str, object] = {}
     if isinstance(node, ast.Import):
         for alias in node.names:

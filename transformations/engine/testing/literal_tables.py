@@ -79,9 +79,9 @@ def parse_events(resolved: Resolved, text: str) -> list[dict[str, Any]]:
 
 
 def windows_of(definition: Definition, measure: str) -> list[tuple[str, int]]:
-    """The features of a measure, each with the business days of its window; not those over all days.
+    """The features of a measure, each with the business days of its window; lifetimes left out.
 
-    For tests that go on holding when windows are added or changed. UsageError where there is none of that measure.
+    For tests that go on holding when windows are added or changed. UsageError for an unknown measure.
     """
     found = [each for each in definition.declared if each.aggregation.name == measure]
     if not found:
@@ -91,7 +91,7 @@ def windows_of(definition: Definition, measure: str) -> list[tuple[str, int]]:
 
 
 def untested_measures(definitions: Iterable[Definition], tests: Sequence[Path]) -> list[str]:
-    """The measures, as `view.measure`, of which no feature is asked for by `as_of(…)` in these test files.
+    """The measures, as `view.measure`, without a feature that `as_of(…)` asks for in these test files.
 
     Where a test asks in a loop, the features that it names anywhere count, and the measures whose `windows_of` it asks.
     """
@@ -184,7 +184,7 @@ def _parsed(text: str, dtype: Dtype | None, contract: Contract) -> Any:
 
 
 def _instant(text: str, contract: Contract) -> datetime:
-    """A literal moment as a delivery would have it; of a local time that clocks showed twice, the earlier."""
+    """A literal moment, read as in a delivery; a local time that the clocks showed twice is the earlier one."""
     moment = datetime.fromisoformat(text)
     if moment.tzinfo is not None:
         return moment.astimezone(UTC)

@@ -47,15 +47,15 @@ HOW_TO_JOIN = (
 
 
 class Condition(ABC):
-    """What is true, false or unknown of each event."""
+    """A statement that is true, false or unknown for an event."""
 
     @abstractmethod
     def truth(self, event: Mapping[str, object]) -> bool | None:
-        """Whether it is true of one event; None where that is unknown."""
+        """Whether it is true for one event; None where that is unknown."""
 
     @abstractmethod
     def truths(self, events: pa.Table) -> pa.Array:
-        """Whether it is true of each row of a table; null where that is unknown."""
+        """Whether it is true for each row of a table; null where that is unknown."""
 
     @abstractmethod
     def leaves(self) -> Iterator[Leaf]:

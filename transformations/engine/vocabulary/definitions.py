@@ -81,7 +81,7 @@ class WindowedFeatures:
     day.
 
     name: the view, `<entity>_<subject>`. join_key: the entity's column or columns. source: the contract's name.
-    windows: of every feature that names none of its own. available_after: from the start of day D until serving can
+    windows: for every feature that names none of its own. available_after: from the start of day D until serving can
     have the row as-of D. lookups: attributes of other sources. derived: further columns by row functions.
     """
 
@@ -191,7 +191,7 @@ def _check(definition: Definition) -> None:
             f"view {name!r}: names are lower case letters, digits and _. Rename it `<entity>_<subject>`."
         )
     if not definition.description:
-        raise DefinitionError(f"{name} has no description. Say in one line what it tells about which entity.")
+        raise DefinitionError(f"{name} has no description. Say in one line what it says about which entity.")
     if not definition.join_keys:
         raise DefinitionError(f"{name} has no join key. Name the column or columns of its entity.")
     if not definition.features:
@@ -224,7 +224,7 @@ def _check_measure(view: str, measure: Aggregation) -> None:
 
 
 def _check_conditions(place: str, measure: Aggregation) -> None:
-    """Refuses what is no condition: a comparison of two Python values, say, is just True or False."""
+    """Refuse what is no condition: a comparison of two Python values, say, is just True or False."""
     given = {"where": measure.where} if measure.where is not None else {}
     if isinstance(measure, Share):
         given["condition"] = measure.condition
@@ -244,7 +244,7 @@ def _check_conditions(place: str, measure: Aggregation) -> None:
 
 
 def _check_side(place: str, side: Aggregation) -> None:
-    """Refuses what a side of a quotient cannot have of its own, and would lose without a word."""
+    """Refuse what a side of a quotient cannot have, and would lose silently."""
     kind = type(side).__name__
     for fact in ("windows", "per", "unseen"):
         if getattr(side, fact) is not None:

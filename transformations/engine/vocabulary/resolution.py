@@ -94,15 +94,15 @@ class Resolved:
 
     @cached_property
     def feature_hashes(self) -> Mapping[str, str]:
-        """Of each feature the first 12 hex digits of SHA-256 over all that decides its values.
+        """By feature, the first 12 hex digits of SHA-256 over all that decides its values.
 
-        Tables of two definitions give the same values of a feature at every moment, as corrected and as served, where
-        its hash is the same in both.
+        Where two definitions have the same hash of a feature, their tables give the same values at every moment, as
+        corrected and as served.
         """
         return {feature.name: _digest(self._facts_of_feature(feature))[:12] for feature in self.features}
 
     def _columns_behind(self, names: Collection[str]) -> set[str]:
-        """These columns and all that they are made from: parameters of derived columns, keys of lookups."""
+        """These columns and all that they derive from: parameters of derived columns, keys of lookups."""
         derived = {function.name: function.inputs for function in self.definition.derived}
         keys = {column: lookup.on for lookup in self.definition.lookups for column in lookup.columns}
         found: set[str] = set()

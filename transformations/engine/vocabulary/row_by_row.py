@@ -11,7 +11,7 @@ from transformations.engine.vocabulary.dtypes import BOOL, FLOAT64, INT64, STRIN
 from transformations.engine.vocabulary.functions import RowFunction
 
 _NOON = datetime(2024, 5, 1, 12, tzinfo=UTC)
-# Of different lengths, so that parameters meet in ever other combinations; each has a null and a value twice running.
+# Of different lengths, so that parameters meet in changing combinations; each has a null and a repeated value.
 _SAMPLES: dict[Dtype, list[object]] = {
     INT64: [3, None, 0, 7, 7, -2, 1],
     FLOAT64: [2.5, 0.5, 0.5, None, 0.0, -4.0, 1e6, 3.0, 1.0],
@@ -23,9 +23,9 @@ _ROWS = 40
 
 
 def refuse_unless_row_by_row(function: RowFunction) -> None:
-    """DefinitionError for a function that gives a row another value alone than among others, on rows made up here.
+    """Raise DefinitionError for a function that gives a row another value alone than among others, on made-up rows.
 
-    It catches means, ranks, cumulative sums, filling from the row before, and chance; a proof it is not. Rows that the
+    It catches means, ranks, cumulative sums, filling from the row before, and chance; it is no proof. Rows that the
     function fails on alone are left out.
     """
     columns: dict[str, list[object]] = {}

@@ -25,7 +25,7 @@ LIFETIME = Window(None)
 
 
 def days(count: int) -> Window:
-    """A window of that many business days; such a day has 23 or 25 hours where the source's zone changes its clocks."""
+    """A window of `count` business days, of which one has 23 or 25 hours where the zone changes its clocks."""
     if count < 1:
         raise DefinitionError(
             f"days({count}): a window has at least one business day. Write days(1) or more, or LIFETIME."
@@ -34,9 +34,7 @@ def days(count: int) -> Window:
 
 
 def hours(count: float) -> timedelta:
-    """An exact delay for `available_after`. It is no window: tiles are business days, so windows are `days(n)` or
-    LIFETIME.
-    """
+    """An exact delay for `available_after`. Not a window: windows are business days, `days(n)`, or LIFETIME."""
     if count < 0:
         raise DefinitionError(f"hours({count}): a delay cannot be negative.")
     return timedelta(hours=count)

@@ -1,4 +1,4 @@
-"""The vocabulary of aggregations. It is open: a further one is one small class in a module here."""
+"""The vocabulary of aggregations. It is open: another one is one small class in a module here."""
 
 from transformations.engine.vocabulary.aggregations.base import Aggregation, ColumnAggregation, Ranges, Selection
 from transformations.engine.vocabulary.aggregations.counts import Count, CountDistinct

@@ -134,7 +134,7 @@ class Aggregation(ABC):
         return None
 
     def made_of(self) -> tuple[Aggregation, ...]:
-        """The aggregations that it was declared with: of a quotient, what is divided."""
+        """The aggregations that it is made of: the sides of a quotient, as declared."""
         return ()
 
     def parts(self) -> tuple[Aggregation, ...]:
@@ -182,7 +182,7 @@ class ColumnAggregation(Aggregation):
 
 
 def counts(selection: Selection, ranges: Ranges) -> Int64s:
-    """How many selected events each window holds."""
+    """The number of selected events in each window."""
     return selection.numbers[ranges.last] - selection.numbers[ranges.first]
 
 

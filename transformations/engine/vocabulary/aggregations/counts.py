@@ -1,4 +1,4 @@
-"""How many: events and distinct values."""
+"""Counts of events and of distinct values."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from transformations.engine.vocabulary.dtypes import INT64, Dtype
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Count(Aggregation):
-    """How many events; 0 over an empty window."""
+    """The number of events; 0 over an empty window."""
 
     suffix = "count"
     can_undo = True
@@ -55,7 +55,7 @@ class _Appearances:
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class CountDistinct(ColumnAggregation):
-    """How many different non-null values, exactly; 0 over an empty window.
+    """The exact number of different non-null values; 0 over an empty window.
 
     A value that appears on day d counts as-of d + 1 until it leaves the window or appears again, whichever is first:
     so the count as-of D is the number of such spells begun minus the number ended, and no set is ever built.

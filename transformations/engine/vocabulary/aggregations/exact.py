@@ -139,7 +139,7 @@ def _rounded(limbs: list[Int64s], exponent: int) -> Floats:
 
 
 def _rounded_by_digits(limbs: list[Int64s], exponent: int) -> Floats:
-    """The same of any numbers, from their leading digits."""
+    """The same for any numbers, from their leading digits."""
     digits = _carried([*limbs, np.zeros_like(limbs[0])])
     negative = digits[-1] < 0
     if negative.any():

@@ -188,7 +188,7 @@ class LastK(ColumnAggregation):
 
 
 def lists(values: pa.Array, positions: npt.NDArray[np.int64], sizes: Int64s) -> pa.Array:
-    """A list a row: the values at these positions, cut into lists of these sizes."""
+    """One list per row: the values at these positions, cut into lists of these sizes."""
     offsets = np.zeros(len(sizes) + 1, dtype=np.int32)
     np.cumsum(sizes, out=offsets[1:])
     return pa.ListArray.from_arrays(pa.array(offsets), values.take(pa.array(positions)))
