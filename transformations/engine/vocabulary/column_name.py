@@ -1,4 +1,4 @@
-"""`column("kind")`: a column by its name, to state conditions on. It refuses what it cannot mean where that is written."""
+"""`column("kind")`: a column by its name, to state conditions on; it refuses what it cannot mean as it is written."""
 
 from __future__ import annotations
 
