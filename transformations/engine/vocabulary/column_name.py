@@ -1,4 +1,4 @@
-"""`column("kind")`: a column by its name, to state conditions on; it refuses what it cannot mean as it is written."""
+"""`column("kind")`: a column by its name, for conditions; it refuses what it cannot mean where that is written."""
 
 from __future__ import annotations
 

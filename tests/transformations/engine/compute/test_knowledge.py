@@ -324,7 +324,7 @@ def test_the_law_is_held_against_something(settings: Settings) -> None:
 def test_tasks_that_share_a_shuffle_obey_the_same_law(
     spark_settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As with too many rows for each task to read all: a first load that replays a late drop, and a run that goes on."""
+    """With too many rows for each task to read all: a first load that replays a late drop, and a run that goes on."""
     monkeypatch.setattr(run_module, "_FEW_ROWS", -1)
     monkeypatch.setattr(run_module, "_FEW_ROWS_IN_PROCESS", -1)
     world = World(spark_settings)
