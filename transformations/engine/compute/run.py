@@ -127,9 +127,16 @@ def _compute_by_shuffle(plan: BuildPlan, spark: SparkSession, carry: Path | None
 
 def _few_files(plan: BuildPlan, carry: Path | None, narrowing: Narrowing | None) -> Files:
     """What a run of few rows reads."""
-    days = _replays(plan, carry)[-1].plan.days
-    stored = _stored_files(plan)
-    return few_files(plan.resolved, plan.snapshots, plan.line, days, carry, stored, plan.is_replayed, narrowing)
+    return few_files(
+        plan.resolved,
+        plan.snapshots,
+        plan.line,
+        days=_replays(plan, carry)[-1].plan.days,
+        carry=carry,
+        stored=_stored_files(plan),
+        is_replayed=plan.is_replayed,
+        narrowing=narrowing,
+    )
 
 
 def _replays(plan: BuildPlan, carry: Path | None) -> tuple[Replay, ...]:

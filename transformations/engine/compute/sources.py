@@ -71,6 +71,7 @@ def few_files(
     resolved: Resolved,
     snapshots: Mapping[str, RawSnapshot],
     line: Timeline,
+    *,
     days: Sequence[range],
     carry: Path | None,
     stored: Sequence[str],
