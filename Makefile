@@ -55,6 +55,7 @@ parity-proof: $(STAMP)  ## Replay the demo's year and many generated histories: 
 proofs: $(STAMP)  ## Run every slow proof, one after the other: about an hour
 	@$(MAKE) parity-proof
 	@$(MAKE) kill-test
+	@$(MAKE) knowledge-proof
 	@$(MAKE) stock-traps
 	@$(MAKE) cluster-test
 
