@@ -82,7 +82,7 @@ def mapped_but_not_renamed(log: Log) -> None:
 
 
 REFUSED: dict[str, tuple[Callable[[Log], None], str]] = {
-    "deletion vectors": (with_deleted_rows, "1 file.* deletion vectors .* REORG TABLE"),
+    "deletion vectors": (with_deleted_rows, "1 file with deletion vectors, .* REORG TABLE"),
     "column mapping": (renamed, "its files call 'pages' as 'n'.*CREATE TABLE"),
     "column mapping as a feature": (lambda log: renamed(log, reader=3), "its files call 'pages' as 'n'"),
     "column mapping by number": (lambda log: renamed(log, "id"), "call 'pages' as 'n'"),

@@ -21,20 +21,19 @@ from uuid import uuid4
 
 from transformations.engine.base import checksums
 from transformations.engine.base.checksums import content_hash
+from transformations.engine.base.commit_log import actions, check_log, damaged_entry, log_entries, logged_commits
 from transformations.engine.base.disk_faults import damaged, disk_fault, missing
-from transformations.engine.base.errors import ConflictError, DataError
+from transformations.engine.base.errors import ConflictError
 
 if TYPE_CHECKING:
     import pyarrow as pa
     from deltalake import DeltaTable
 
-__all__ = ["content_hash"]
+__all__ = ["check_log", "content_hash"]
 
 LOCK_WAIT_SECONDS = 60.0
 UNFINISHED = ".unfinished"
 """The suffix of a file that is still being written."""
-_OURS = "features."
-"""The prefix of our records' keys in a log."""
 
 # Versions are pins: the log is never cleaned up, whatever its age.
 _KEEP_LOG: Mapping[str, str | None] = {
@@ -121,12 +120,14 @@ def open_table(folder: Path, version: int | None = None) -> DeltaTable:
     try:
         table = DeltaTable(str(folder), version=version)
     except (DeltaError, OSError) as error:
-        if fault := _damage_of(_log_entries(folder)) or disk_fault(error):
+        with suppress(OSError):
+            check_log(folder)  # which names the commit that is damaged
+        if fault := disk_fault(error):
             raise fault from error
         raise
     newest = folder / "_delta_log" / f"{table.version():020}.json"
     if newest.is_file() and newest.stat().st_size == 0:  # which delta-rs (1.6) takes for a commit of nothing
-        raise _damaged_entry(newest, "it is empty")
+        raise damaged_entry(newest, "it is empty")
     return table
 
 
@@ -160,9 +161,9 @@ def check_files(table: DeltaTable, folder: Path) -> None:
 def contents(folder: Path) -> Iterator[Contents]:
     """The files of every published version, oldest first."""
     files: dict[str, int] = {}
-    for entry in _log_entries(folder):
+    for entry in log_entries(folder):
         published = 0.0
-        for action in _actions(entry):
+        for action in actions(entry):
             match action:
                 case {"add": {"path": path, "size": size}}:
                     files[unquote(path)] = size
@@ -173,16 +174,6 @@ def contents(folder: Path) -> Iterator[Contents]:
         yield Contents(int(entry.stem), dict(files), published)
 
 
-def newest_record(folder: Path) -> Mapping[str, Any]:
-    """The newest record of ours in the log; empty where there is none."""
-    for entry in reversed(_log_entries(folder)):
-        for key, text in _commit_info(entry).items():
-            if key.startswith(_OURS):
-                found: Mapping[str, Any] = json.loads(text)
-                return found
-    return {}
-
-
 def commits(table: DeltaTable, record_key: str) -> tuple[Commit, ...]:
     """The commits up to the table's version that carry a record under this key, oldest first.
 
@@ -190,11 +181,14 @@ def commits(table: DeltaTable, record_key: str) -> tuple[Commit, ...]:
     that the table was opened at, which is wrong for an older version and while another writer commits.
     """
     folder = Path(url2pathname(urlsplit(table.table_uri).path))
-    entries = _log_entries(folder)[: table.version() + 1]
-    if fault := _damage_of(entries):
-        raise fault
-    found = ((int(entry.stem), _commit_info(entry)) for entry in entries)
-    return tuple(Commit(version, json.loads(info[record_key])) for version, info in found if record_key in info)
+    found = ((version, each.record(record_key)) for version, each in enumerate(logged_commits(folder, table.version())))
+    return tuple(Commit(version, record) for version, record in found if record is not None)
+
+
+def newest_record(folder: Path, record_key: str) -> Mapping[str, Any]:
+    """The newest record under a key in a table's log; empty where there is none."""
+    found = (each.record(record_key) for each in reversed(logged_commits(folder)))
+    return next((record for record in found if record is not None), {})
 
 
 def publish(
@@ -253,16 +247,10 @@ def publish(
     return version
 
 
-def check_log(folder: Path) -> None:
-    """DataError where a commit of the table in a folder is missing, cut short or no longer the JSON that it was."""
-    if fault := _damage_of(_log_entries(folder)):
-        raise fault
-
-
 def log_files(folder: Path) -> list[Path]:
     """The commits of a table and the checkpoints that sum them up."""
     log = folder / "_delta_log"
-    return [*_log_entries(folder), *sorted(log.glob("*.checkpoint.parquet"))]
+    return [*log_entries(folder), *sorted(log.glob("*.checkpoint.parquet"))]
 
 
 def add_columns(folder: Path, columns: Sequence[pa.Field]) -> None:
@@ -313,56 +301,11 @@ def _stored(path: Path) -> StoredFile:
     return StoredFile(path, facts.st_size, facts.st_mtime)
 
 
-def _log_entries(folder: Path) -> list[Path]:
-    return sorted((folder / "_delta_log").glob("[0-9]" * 20 + ".json"))
-
-
 def _record_log(folder: Path, version: int) -> None:
     """Record the checksums of a commit and, where it made one, of the checkpoint that sums up the log."""
     log = folder / "_delta_log"
     with suppress(OSError):  # it is published: without checksums, that is what `features doctor --deep` will say
         checksums.record(folder, [f"_delta_log/{file.name}" for file in sorted(log.glob(f"{version:020}.*[nt]"))])
-
-
-def _damage_of(entries: Sequence[Path]) -> DataError | None:
-    """The first fault in a log of ours, which is never cleaned up; None where it is whole.
-
-    A commit that carries a record of ours ends with the record's number; one without it was cut short.
-    """
-    for version, entry in enumerate(entries):
-        if int(entry.stem) != version:
-            return _damaged_entry(entry.with_name(f"{version:020}.json"), "it is missing", is_newest=False)
-        try:
-            kinds = {kind: content for action in _actions(entry) for kind, content in action.items()}
-            records = [json.loads(text) for key, text in kinds.get("commitInfo", {}).items() if key.startswith(_OURS)]
-        except (ValueError, AttributeError, TypeError):
-            what = "it is not the JSON that was written"
-        else:
-            what = "it is empty" if not kinds else "its end is missing" if records and "txn" not in kinds else ""
-        if what:
-            return _damaged_entry(entry, what, is_newest=entry == entries[-1])
-    return None
-
-
-def _damaged_entry(entry: Path, what: str, *, is_newest: bool = True) -> DataError:
-    if is_newest:
-        return DataError(
-            f"{entry} is damaged: {what}. It is the newest commit of its table. Move it away "
-            f"(mv {entry} {entry}.damaged): the table is then what it was before; run again what wrote it, and load "
-            f"the view in full (docs/operations.md, `Damaged files`)."
-        )
-    return DataError(
-        f"{entry} is damaged: {what}. Bring it back from a copy of the table. Without one, an offline table can be "
-        f"computed anew: move {entry.parents[1]} away and run `features build`."
-    )
-
-
-def _actions(log_entry: Path) -> Iterator[Mapping[str, Any]]:
-    return (json.loads(line) for line in log_entry.read_text(encoding="utf-8").splitlines() if line)
-
-
-def _commit_info(log_entry: Path) -> Mapping[str, Any]:
-    return next((action["commitInfo"] for action in _actions(log_entry) if "commitInfo" in action), {})
 
 
 def _try_lock(descriptor: int) -> bool:

@@ -78,7 +78,7 @@ def _beside(folder: Path) -> Iterator[str]:
     for carry in folder.glob("carry=*"):
         for stored in storage.files_below(carry):
             yield stored.path.relative_to(folder).as_posix()
-    newest = storage.newest_record(folder).get("carry")
+    newest = storage.newest_record(folder, "features.run").get("carry")
     yield from (path for path in checksums.recorded(folder) if newest and path.startswith(f"{newest}/"))
 
 

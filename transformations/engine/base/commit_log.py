@@ -1,0 +1,95 @@
+"""The commits of a Delta table as its log holds them, and whether each is whole.
+
+Our logs are never cleaned up, so every version is there. A commit is never written again, so that each is parsed once
+a process.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from transformations.engine.base.errors import DataError
+
+_OURS = "features."
+"""The prefix of our records' keys in a log."""
+
+
+@dataclass(frozen=True)
+class LoggedCommit:
+    """A commit in the log. info: what Delta and the writer say of it; records: ours among that, by key, as objects."""
+
+    info: Mapping[str, Any]
+    records: Mapping[str, Mapping[str, Any]]
+
+    def record(self, key: str) -> Mapping[str, Any] | None:
+        """What the writer recorded under a key; None where nothing was."""
+        if key in self.records or key not in self.info:
+            return self.records.get(key)
+        found: Mapping[str, Any] = json.loads(self.info[key])
+        return found
+
+
+def log_entries(folder: Path) -> list[Path]:
+    """The files of a table's commits, by version."""
+    return sorted((folder / "_delta_log").glob("[0-9]" * 20 + ".json"))
+
+
+def actions(entry: Path) -> Iterator[Mapping[str, Any]]:
+    """What a commit does, action by action."""
+    return (json.loads(line) for line in entry.read_text(encoding="utf-8").splitlines() if line)
+
+
+def logged_commits(folder: Path, until: int | None = None) -> list[LoggedCommit]:
+    """The commits of a table of ours up to a version, oldest first. DataError where one is missing or damaged."""
+    entries = log_entries(folder)
+    found = []
+    for version, entry in enumerate(entries if until is None else entries[: until + 1]):
+        if int(entry.stem) != version:
+            raise damaged_entry(entry.with_name(f"{version:020}.json"), "it is missing", is_newest=False)
+        facts = entry.stat()
+        commit = _parsed(entry, facts.st_size, facts.st_mtime_ns)
+        if isinstance(commit, str):
+            raise damaged_entry(entry, commit, is_newest=entry == entries[-1])
+        found.append(commit)
+    return found
+
+
+def check_log(folder: Path) -> None:
+    """DataError where a commit of the table in a folder is missing, cut short or no longer the JSON that it was."""
+    _parsed.cache_clear()  # the files are asked, whatever was read of them before
+    logged_commits(folder)
+
+
+def damaged_entry(entry: Path, what: str, *, is_newest: bool = True) -> DataError:
+    """The error of a damaged commit; what: as in `it is empty`."""
+    if is_newest:
+        return DataError(
+            f"{entry} is damaged: {what}. It is the newest commit of its table. Move it away "
+            f"(mv {entry} {entry}.damaged): the table is then what it was before; run again what wrote it, and load "
+            f"the view in full (docs/operations.md, `Damaged files`)."
+        )
+    return DataError(
+        f"{entry} is damaged: {what}. Bring it back from a copy of the table. Without one, an offline table can be "
+        f"computed anew: move {entry.parents[1]} away and run `features build`."
+    )
+
+
+@lru_cache(maxsize=16_384)
+def _parsed(entry: Path, _size: int, _modified: int) -> LoggedCommit | str:
+    """A commit, or what is wrong with it. One that carries a record of ours ends with the record's number."""
+    try:
+        kinds = {kind: content for action in actions(entry) for kind, content in action.items()}
+        info = kinds.get("commitInfo", {})
+        records = {key: json.loads(text) for key, text in info.items() if key.startswith(_OURS)}
+    except (ValueError, AttributeError, TypeError):
+        return "it is not the JSON that was written"
+    if not kinds:
+        return "it is empty"
+    if records and "txn" not in kinds:
+        return "its end is missing"
+    return LoggedCommit(info, records)
