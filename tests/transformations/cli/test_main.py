@@ -13,6 +13,7 @@ from transformations.cli import main
 from transformations.engine.base.errors import (
     DataError,
     DefinitionError,
+    ExitCode,
     FeaturesError,
     ServiceUnavailableError,
     UsageError,
@@ -179,3 +180,11 @@ def test_bash_completes_commands_and_subcommands() -> None:
 
     assert "plain,config" in first.stdout.splitlines()
     assert second.stdout.splitlines() == ["plain,start", "plain,status", "plain,stop"]
+
+
+def test_the_help_and_the_page_for_those_on_call_list_every_exit_code_with_its_meaning() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "operations.md").read_text()
+
+    for code in ExitCode:
+        assert f"  {code:d}  {code.meaning}" in main.EPILOG
+        assert f"| {code:d} | {code.meaning} |" in page

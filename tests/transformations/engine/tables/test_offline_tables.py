@@ -129,3 +129,15 @@ def test_an_unknown_version_is_told_with_those_there_are(table: OfflineTable) ->
 
 def test_time_bounds_in_milliseconds_never_exclude_a_row() -> None:
     assert time_bounds(1_500, 1_500) == {"event_timestamp": ("1970-01-01T00:00:00.001Z", "1970-01-01T00:00:00.002Z")}
+
+
+@pytest.mark.parametrize("damage", ["gone", "short"])
+def test_a_table_with_a_damaged_current_file_is_never_taken_for_up_to_date(literal_table: Any, damage: str) -> None:
+    literal_table.run("a", 1)
+    literal_table.run("b", 2)
+    file = literal_table.path / "run=b" / "1.parquet"
+    file.unlink() if damage == "gone" else file.write_bytes(file.read_bytes()[:-1])
+
+    with pytest.raises(DataError, match=f"{file} is (missing|damaged: it has)"):
+        literal_table.latest()
+    assert literal_table.users(0) == [1]  # an older version does not need it
