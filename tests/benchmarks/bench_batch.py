@@ -73,7 +73,7 @@ VIEWS = '''
 from feast import Entity, ValueType
 from user_events import USER_ACTIVITY
 
-from transformations.stores.base.views import feature_view
+from transformations.stores.views import feature_view
 
 user = Entity(name="user", join_keys=["user_id"], value_type=ValueType.INT64, description="A user")
 user_activity = feature_view(USER_ACTIVITY, entity=user, owner="benchmarks@example.com")

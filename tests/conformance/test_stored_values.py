@@ -15,7 +15,7 @@ from transformations.engine.compute.build import build
 from transformations.engine.raw.files import source_schema
 from transformations.engine.raw.zone import Origin, RawTable
 from transformations.engine.vocabulary.resolution import resolve
-from transformations.stores.base.views import feature_view
+from transformations.stores.views import feature_view
 
 from .traps import trap
 from .worlds import Answer, Lookup, World

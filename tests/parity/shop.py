@@ -48,8 +48,8 @@ from transformations.engine.testing.reference import reference_row
 from transformations.engine.vocabulary.definitions import Definition
 from transformations.engine.vocabulary.resolution import Resolved, resolve
 from transformations.stores.base.on_demand import on_demand_view
-from transformations.stores.base.views import feature_view
 from transformations.stores.redis.loaded import Loaded, loaded_views
+from transformations.stores.views import feature_view
 from validation.parity.live import check_live
 from validation.parity.report import LiveReport
 

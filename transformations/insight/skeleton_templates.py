@@ -157,10 +157,10 @@ label:
   column: returns_7d
   horizon: 7 days
 
-split:          # each begins at the start of its day and ends where the next one begins
-  train: 2024-01-01
-  validation: 2024-09-01
-  test: 2024-11-01
+split:          # each begins at the start of its day and ends where the next one begins; $split_reason
+  train: $train
+  validation: $validation
+  test: $test
   zone: $zone
 
 seed: 1

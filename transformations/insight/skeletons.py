@@ -8,13 +8,14 @@ import pkgutil
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from string import Template
 from zoneinfo import ZoneInfo
 
 import transformations
 from transformations.contracts import Column, Contract, read_contract
+from transformations.contracts.document import FILL_IN
 from transformations.engine.base.errors import UsageError
 from transformations.engine.raw.files import RAW_TIMESTAMP
 from transformations.insight import skeleton_templates as templates
@@ -26,6 +27,9 @@ _UNITS = {"Int64": "units", "Float64": "units", "String": "category", "Bool": "y
 _NUMERIC = ("Int64", "Float64")
 _DURATIONS = ("seconds", "minutes", "hours", "days", "weeks", "months", "years")
 _ATTRIBUTES = 2
+_LABEL_DAYS = 7  # that the dataset's label looks ahead
+_FEWEST_DAYS = 10
+_SHARES = {"train": 0.0, "validation": 0.7, "test": 0.85}
 _LONGEST_DESCRIPTION = 70
 
 
@@ -38,13 +42,21 @@ class NewFile:
 
 
 def skeleton(
-    domain: str, source: str | None, key: str | None, project: Path, contracts: Path, service: str | None = None
+    domain: str,
+    source: str | None,
+    key: str | None,
+    project: Path,
+    contracts: Path,
+    service: str | None = None,
+    covered: tuple[date, date] | None = None,
 ) -> list[NewFile]:
     """The files of a domain over a source's contract; without a source, with a first contract of its own.
 
     key: the entity's column, by default the only one that can be meant. service: the name of a feature service to
-    write, with a dataset where the source has events. UsageError for a name that cannot be a module, an existing file,
-    several columns that could be the key, or a source of which nothing can be a feature.
+    write, with a dataset where the source has events. covered: the first and the last business day of which the source
+    has all events, from which the dataset's splits follow; without them, the author fills these in. UsageError for a
+    name that cannot be a module, an existing file, several columns that could be the key, or a source of which nothing
+    can be a feature.
     """
     _check_name(domain)
     if service is not None:
@@ -57,7 +69,7 @@ def skeleton(
         contract = _read_text(contract_file.text, contract_file.path.stem)
     else:
         contract = read_contract(source, contracts)
-    files += _Domain(domain, contract, key, project, service).files()
+    files += _Domain(domain, contract, key, project, service, covered).files()
     for file in files:
         if (project / file.path).exists():
             raise UsageError(f"{file.path} exists, and nothing is overwritten. Choose another name, or remove it.")
@@ -67,8 +79,16 @@ def skeleton(
 class _Domain:
     """One domain's names and columns, chosen from its source's contract."""
 
-    def __init__(self, domain: str, contract: Contract, key: str | None, project: Path, service: str | None) -> None:
-        self.domain, self.contract, self.service = domain, contract, service
+    def __init__(
+        self,
+        domain: str,
+        contract: Contract,
+        key: str | None,
+        project: Path,
+        service: str | None,
+        covered: tuple[date, date] | None,
+    ) -> None:
+        self.domain, self.contract, self.service, self.covered = domain, contract, service, covered
         known = known_entities(project / "feature_repo")
         self.join_key = join_key(contract, key, known)
         self.known_entity = next((each for each in known if each.join_key == self.join_key.name), None)
@@ -107,7 +127,8 @@ class _Domain:
         files = [NewFile(repo / f"{self.service}.py", service)]
         if self.has_events:
             zone = self.contract.business_day_zone
-            text = self._filled(templates.DATASET, service=self.service, zone=zone, moment=self._moment())
+            splits = _splits(self.covered)
+            text = self._filled(templates.DATASET, service=self.service, zone=zone, moment=self._moment(), **splits)
             files.append(NewFile(repo / "datasets" / f"{self.service}.yaml", text))
         return files
 
@@ -253,6 +274,16 @@ class _Domain:
             owner=_one_line(self.contract.owner),
             **more,
         )
+
+
+def _splits(covered: tuple[date, date] | None) -> dict[str, str]:
+    """Where the splits begin: of the days whose labels are known, 70 % are for training, 15 % each for the others."""
+    first, last = covered or (date.max, date.min)
+    days = (last - first).days + 1 - _LABEL_DAYS
+    if days < _FEWEST_DAYS:
+        return {"split_reason": "days of your data, once enough is ingested", **dict.fromkeys(_SHARES, FILL_IN)}
+    begins = {name: str(first + timedelta(days=int(days * share))) for name, share in _SHARES.items()}
+    return {"split_reason": f"the source is complete from {first} through {last}", **begins}
 
 
 def _check_name(domain: str) -> None:

@@ -12,7 +12,8 @@ from transformations.engine.raw import sql as raw_sql
 from transformations.engine.raw.zone import RawSnapshot
 from validation.delivery.check_messages import Finding, columns_phrase, message
 from validation.delivery.check_specs import CheckSpec
-from validation.files.drop_files import LEGACY_TIMESTAMP, ROW, DropFile, finer_than_microseconds
+from validation.files.drop_files import ROW, DropFile
+from validation.files.parquet_files import LEGACY_INSTANT, LEGACY_TIMESTAMP, rows_finer_than_microseconds
 from validation.readings.conversions import Conversion, conversion
 from validation.readings.local_columns import periods_of, repeated_hours
 
@@ -54,13 +55,14 @@ def conversions_of(
         column = contract.column(name)
         periods = periods_of(connection, contract, drop, name)
         if (how := conversion(identifier(name), delivered, column.dtype, periods, column.format)) is not None:
-            found[name] = _mind_nanoseconds(connection, drop, name, how) if delivered == LEGACY_TIMESTAMP else how
+            is_legacy = delivered in (LEGACY_TIMESTAMP, LEGACY_INSTANT)
+            found[name] = _mind_nanoseconds(connection, drop, name, how) if is_legacy else how
     return found
 
 
 def _mind_nanoseconds(connection: DuckDBPyConnection, drop: DropFile, name: str, how: Conversion) -> Conversion:
     """A legacy timestamp reaches DuckDB without its nanoseconds; rows that had some are named beforehand."""
-    rows = finer_than_microseconds(drop, name)
+    rows = rows_finer_than_microseconds(drop.path, drop.names[name])
     if not rows:
         return how
     table = identifier(f"finer_{name}")

@@ -10,21 +10,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from transformations.contracts import Contract, CsvDialect, FileForm
-from transformations.engine.base.duck import file_literal, identifier
+from transformations.engine.base.duck import identifier
 from transformations.engine.base.errors import DataError, UsageError
 from transformations.engine.base.words import plural
 from validation.files.csv_dialects import usual_dialect
 from validation.files.csv_files import CsvFile, cells, open_csv
+from validation.files.parquet_files import parquet_columns, parquet_relation
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
 ROW = "_row_of_the_file"  # no column of a contract begins with _
 TEXT_CELL = "text"  # the type of every CSV column
-LEGACY_TIMESTAMP = "INT96"  # a naive timestamp of nanoseconds, as older writers made it
 
-_UNITS = ("us", "ns")
-_LAST_NANOSECOND = 2**63 - 1
 _FAR_TIMESTAMP = "Could not convert Timestamp("  # what DuckDB's Parquet reader says, which nothing in SQL prevents
 _NO_TEXT = {
     b"\x1f\x8b": "packed with gzip",
@@ -83,9 +81,9 @@ def open_drop(
             path, names, [TEXT_CELL] * file.width, file.relation(form.null_tokens), "row_number() OVER ()", notes
         )
     with readable(path):
-        found, types = _parquet_columns(connection, path)
+        found, types = parquet_columns(connection, path)
         names = _columns(path, form, contract, found)
-        relation = f"{_parquet(path)} AS {identifier('file')}({', '.join(cells(len(found)))})"
+        relation = f"{parquet_relation(path)} AS {identifier('file')}({', '.join(cells(len(found)))})"
         return _drop(path, names, types, relation, "file_row_number + 1")
 
 
@@ -112,24 +110,6 @@ def readable(path: Path) -> Iterator[None]:
             raise
         reason = str(error).splitlines()[0].rstrip(".")
         raise DataError(f"{path.name} cannot be read: {reason}. Deliver the file again.") from None
-
-
-def finer_than_microseconds(drop: DropFile, column: str) -> list[int]:
-    """The rows (from 1) of a legacy timestamp column whose nanoseconds DuckDB, reading microseconds, would cut off."""
-    import pyarrow.compute as pc
-    import pyarrow.parquet as pq
-
-    micros, nanos = (
-        pq.ParquetFile(drop.path, coerce_int96_timestamp_unit=unit)
-        .read(columns=[drop.names[column]])
-        .column(0)
-        .cast("int64")
-        for unit in _UNITS
-    )
-    # Nanoseconds in 64 bits end in 2262: beyond, only the microseconds mean anything.
-    fits = pc.less(pc.abs(micros), _LAST_NANOSECOND // 1000)
-    cut = pc.and_(fits, pc.not_equal(pc.multiply(pc.divide(nanos, 1000), 1000), nanos))
-    return [int(row) + 1 for row in pc.indices_nonzero(cut).to_pylist()]
 
 
 def refuse_other_than_file(path: Path) -> None:
@@ -225,32 +205,3 @@ def _headless(path: Path, file: CsvFile, contract: Contract | None, expected: Se
             f"columns in the contract's order."
         )
     return tuple(contract.column(name).in_file for name in expected)
-
-
-def _parquet_columns(connection: DuckDBPyConnection, path: Path) -> tuple[list[str], list[str]]:
-    """The names that the file itself gives its columns, and their types; DuckDB would rename the second of a name."""
-    described = connection.execute(f"DESCRIBE SELECT * FROM {_parquet(path)}").fetchall()
-    schema = connection.execute(
-        f"SELECT name, type, coalesce(num_children, 0) FROM parquet_schema({file_literal(path)})"
-    ).fetchall()
-    tops, position = [], 1
-    while position < len(schema):
-        tops.append(schema[position])
-        position = _end(schema, position)
-    types = [
-        LEGACY_TIMESTAMP if kind == LEGACY_TIMESTAMP else str(row[1])
-        for (_, kind, _), row in zip(tops, described, strict=True)
-    ]
-    return [str(name) for name, _, _ in tops], types
-
-
-def _end(schema: Sequence[tuple[str, str, int]], position: int) -> int:
-    """The position after a column and all that is nested in it; a schema is listed parents first."""
-    children, position = schema[position][2], position + 1
-    for _ in range(children):
-        position = _end(schema, position)
-    return position
-
-
-def _parquet(path: Path) -> str:
-    return f"read_parquet({file_literal(path)}, hive_partitioning = false)"

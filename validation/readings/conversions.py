@@ -6,7 +6,8 @@ from dataclasses import dataclass, replace
 
 from transformations.contracts.model import ColumnFormat
 from transformations.engine.vocabulary.dtypes import dtype_named
-from validation.files.drop_files import LEGACY_TIMESTAMP, TEXT_CELL
+from validation.files.drop_files import TEXT_CELL
+from validation.files.parquet_files import LEGACY_INSTANT, LEGACY_TIMESTAMP
 from validation.readings.local_times import OffsetPeriod, nonexistent_sql, utc_sql
 from validation.readings.number_texts import floating_text, integer_text
 from validation.readings.time_texts import date_text, time_text
@@ -100,6 +101,8 @@ def accepted_types(dtype: str, delivered: str) -> str:
     accepted = _ACCEPTED[dtype]
     if dtype != "String" and _holds_text(delivered):
         return f"{accepted}; or write physicalType: VARCHAR at the column to have each text read as {dtype}"
+    if dtype in ("Int64", "Float64") and delivered.startswith(("DURATION", "INTERVAL")):
+        return f"{accepted}: of a duration, its number of the unit that the contract names (pandas: dt.total_seconds())"
     if dtype == "Int64" and _is_number(delivered):
         return f"{accepted}; or write physicalType: {delivered} at the column, and whole numbers are taken"
     return accepted
@@ -212,6 +215,8 @@ def _time(column: str, delivered: str, dtype: str, periods: tuple[OffsetPeriod, 
             return _naive(column, f"CAST({column} AS TIMESTAMP)", delivered in _NANOSECONDS, periods)
         case "UnixTimestamp" if delivered in _AWARE:
             return _instant(column, f"CAST({column} AS TIMESTAMPTZ)", delivered in _NANOSECONDS)
+        case "UnixTimestamp" if delivered == LEGACY_INSTANT:
+            return _instant(column, f"timezone('UTC', {column})", False)
         case "Date" if delivered == "DATE":
             return Conversion(column, null, infinite=_no_moment(column, "DATE"))
         case "Date" if delivered in NAIVE_TIMESTAMPS:

@@ -38,7 +38,8 @@ def integer_text(text: str, written: ColumnFormat) -> NumberText:
 def floating_text(text: str, written: ColumnFormat) -> NumberText:
     """A text (SQL) as a DOUBLE: the one nearest to a decimal fraction, but never another integer than was written.
 
-    `nan` in any case is NaN. What is too great for a DOUBLE is infinite.
+    `nan` in any case is NaN. What is too great for a DOUBLE is infinite; what is too small for one, and would be 0, is
+    inexact. (Between the two lie numbers of few digits, such as 5e-324: a DOUBLE that was written so is read again.)
     """
     point = _escaped(written.decimal)
     whole = rf"[+-]?{_whole(written)}"
@@ -47,7 +48,9 @@ def floating_text(text: str, written: ColumnFormat) -> NumberText:
     value = _when(text, pattern, f"TRY_CAST({plain} AS DOUBLE)")
     digits = rf"regexp_extract({plain}, '^([+-]?\d+)(?:\.0*)?$', 1)"  # no text where there is more to the number
     another = f"coalesce(TRY_CAST({value} AS HUGEINT) <> TRY_CAST({digits} AS HUGEINT), TRUE)"
-    inexact = f"CASE WHEN length({text}) > 15 THEN length({digits}) > 15 AND {another} ELSE FALSE END"
+    is_rounded = f"CASE WHEN length({text}) > 15 THEN length({digits}) > 15 AND {another} ELSE FALSE END"
+    is_lost = f"CASE WHEN length({text}) > 5 AND {value} = 0 THEN regexp_matches({text}, '^[^eE]*[1-9]') ELSE FALSE END"
+    inexact = f"({is_rounded} OR {is_lost})"
     return NumberText(value, f"{value} IS NULL", inexact)
 
 

@@ -102,7 +102,7 @@ VIEWS = '''
 from feast import Entity, FeatureService, ValueType
 
 from transformations import clicking
-from transformations.stores.base.views import feature_view
+from transformations.stores.views import feature_view
 
 user = Entity(name="user", join_keys=["user_id"], value_type=ValueType.INT64, description="A user", owner="web@x.org")
 topic = Entity(name="topic", join_keys=["topic"], value_type=ValueType.STRING, description="A topic", owner="web@x.org")

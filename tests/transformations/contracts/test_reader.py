@@ -1,87 +1,14 @@
 """The contract reader: what it reads, and that each mistake is named with file, key and remedy."""
 
 import os
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 import pytest
 import yaml
 
 from transformations.contracts import Column, ContractError, Reference, contract_names, read_contract
-from transformations.contracts.model import ColumnFormat
 
-CLICKS = """
-apiVersion: v3.1.0
-kind: DataContract
-id: clicks
-version: 1.0.0
-status: active
-team:
-  name: web
-schema:
-  - name: clicks
-    logicalType: object
-    description: One click of a user
-    customProperties:
-      - { property: eventTime, value: clicked_at }
-      - { property: timestampZone, value: Europe/Berlin }
-      - { property: businessDayZone, value: America/New_York }
-      - { property: delivery, value: append }
-    relationships:
-      - { from: [clicks.user_id, clicks.page], to: [pages.user_id, pages.name] }
-    properties:
-      - name: page
-        logicalType: string
-        description: The page
-        required: true
-        primaryKey: true
-        primaryKeyPosition: 2
-      - name: user_id
-        logicalType: integer
-        description: The user
-        required: true
-        primaryKey: true
-        primaryKeyPosition: 1
-        relationships:
-          - { to: users.id, customProperties: [{ property: missingAllowed, value: 17 }] }
-      - { name: clicked_at, logicalType: timestamp, description: When, required: true }
-      - name: price
-        logicalType: number
-        description: What the click cost
-        logicalTypeOptions: { minimum: 0, maximum: 9.5 }
-        customProperties: [{ property: unit, value: EUR }]
-      - name: kind
-        logicalType: string
-        description: Which kind
-        quality:
-          - { type: text, description: Free words are for people }
-          - { type: library, metric: invalidValues, arguments: { validValues: [left, right] }, mustBe: 0 }
-"""
-
-
-@pytest.fixture
-def folder(tmp_path):
-    (tmp_path / "clicks.yaml").write_text(CLICKS)
-    return tmp_path
-
-
-def change(folder, *path: object, value: object) -> None:
-    """Set one key of the contract file; None removes it."""
-    document = yaml.safe_load((folder / "clicks.yaml").read_text())
-    target = document
-    for step in path[:-1]:
-        target = target[step]
-    if value is None:
-        del target[path[-1]]
-    else:
-        target[path[-1]] = value
-    (folder / "clicks.yaml").write_text(yaml.safe_dump(document))
-
-
-def complaint(folder) -> str:
-    with pytest.raises(ContractError) as error:
-        read_contract("clicks", folder)
-    assert error.value.exit_code == 3
-    return str(error.value)
+from .clicks import SOURCE, change, complaint
 
 
 def test_a_contract_says_what_a_source_is(folder):
@@ -149,7 +76,6 @@ def test_a_date_only_event_time_is_known_as_such(folder):
 
 
 COLUMN = ("schema", 0, "properties", 3)
-SOURCE = ("schema", 0, "customProperties")
 
 
 @pytest.mark.parametrize(
@@ -267,89 +193,6 @@ def test_a_mistake_is_named_with_file_key_and_remedy(folder, path, value, expect
     assert expected in text
 
 
-PRICE, CLICKED_AT = 3, 2
-
-
-def declare(folder, column: int, **properties: object) -> None:
-    """Give a column these customProperties."""
-    entries = [{"property": name, "value": value} for name, value in properties.items()]
-    change(folder, "schema", 0, "properties", column, "customProperties", value=entries)
-
-
-def test_a_column_says_how_the_file_writes_it(folder):
-    declare(folder, PRICE, decimalSeparator=",", thousandsSeparator=".")
-    declare(folder, CLICKED_AT, strptime=["%d/%m/%Y %I:%M %p", "%d.%m.%Y %H:%M"])
-    change(folder, "schema", 0, "properties", PRICE, "physicalType", value="VARCHAR(20)")
-    clicks = read_contract("clicks", folder)
-    assert clicks.column("price").format == ColumnFormat(decimal=",", thousands=".", stored_as="text")
-    assert clicks.column("clicked_at").format == ColumnFormat(strptime=("%d/%m/%Y %I:%M %p", "%d.%m.%Y %H:%M"))
-    assert clicks.column("page").format == ColumnFormat()
-
-
-@pytest.mark.parametrize(
-    ("physical", "stored_as"),
-    [
-        ("varchar", "text"),
-        ("STRING", "text"),
-        ("double precision", "number"),
-        ("NUMERIC(38, 0)", "number"),
-        ("TIMESTAMP_NTZ(6)", "naive time"),
-        ("timestamp without time zone", "naive time"),
-        ("TIMESTAMP", None),
-        ("BIGINT", None),
-    ],
-)
-def test_a_physical_type_permits_a_cast_or_tells_a_local_time(folder, physical, stored_as):
-    change(folder, "schema", 0, "properties", CLICKED_AT, "physicalType", value=physical)
-    assert read_contract("clicks", folder).column("clicked_at").format.stored_as == stored_as
-
-
-@pytest.mark.parametrize(
-    ("column", "properties", "expected"),
-    [
-        (PRICE, {"decimalSeparator": ";"}, "decimalSeparator of 'price' is ';'. Write one of '.' ','."),
-        (PRICE, {"thousandsSeparator": "."}, "thousandsSeparator of 'price' is the decimal separator, too."),
-        (PRICE, {"strptime": "%d/%m/%Y"}, "strptime of 'price': only timestamps and dates"),
-        (CLICKED_AT, {"decimalSeparator": ","}, "decimalSeparator of 'clicked_at': only numbers have one."),
-        (CLICKED_AT, {"thousandsSeparator": ","}, "of 'clicked_at': only integers and numbers have one."),
-        (CLICKED_AT, {"strptime": "%d/%m"}, "strptime '%d/%m' of 'clicked_at' names no whole date."),
-        (CLICKED_AT, {"strptime": ["%d/%m/%Y", 1]}, "Write a form such as '%d/%m/%Y %H:%M', or a list."),
-        (CLICKED_AT, {"strptime": []}, "Write a form such as '%d/%m/%Y %H:%M', or a list."),
-        (CLICKED_AT, {"strpftime": "%d/%m/%Y"}, "'strpftime' is not known; did you mean 'strptime'?"),
-    ],
-)
-def test_a_form_that_cannot_be_is_refused(folder, column, properties, expected):
-    declare(folder, column, **properties)
-    assert expected in complaint(folder)
-
-
-def without_zone(folder) -> None:
-    properties = {"eventTime": "clicked_at", "businessDayZone": "UTC", "delivery": "append"}
-    entries = [{"property": name, "value": value} for name, value in properties.items()]
-    change(folder, *SOURCE, value=entries)
-
-
-@pytest.mark.parametrize(
-    ("key", "value", "why"),
-    [
-        ("customProperties", [{"property": "strptime", "value": "%d/%m/%Y %H:%M"}], "its form '%d/%m/%Y %H:%M'"),
-        ("physicalType", "TIMESTAMP_NTZ", "its physicalType"),
-    ],
-)
-def test_a_contract_of_local_times_says_of_which_zone(folder, key, value, why):
-    without_zone(folder)
-    change(folder, "schema", 0, "properties", CLICKED_AT, key, value=value)
-    assert f"timestampZone is missing, yet 'clicked_at' holds times without an offset by {why}. Write" in complaint(
-        folder
-    )
-
-
-def test_a_form_with_an_offset_needs_no_zone(folder):
-    without_zone(folder)
-    declare(folder, CLICKED_AT, strptime="%d/%m/%Y %H:%M %z")
-    assert read_contract("clicks", folder).column("clicked_at").format.strptime == ("%d/%m/%Y %H:%M %z",)
-
-
 @pytest.mark.parametrize(
     ("properties", "expected"),
     [
@@ -392,82 +235,3 @@ def test_a_contract_that_is_damaged_or_a_folder_is_named(folder):
     file.unlink()
     file.mkdir()
     assert f"{file} cannot be read: Is a directory." in complaint(folder)
-
-
-@pytest.mark.parametrize(
-    ("text", "duration"),
-    [("PT2H", timedelta(hours=2)), ("P1W2D", timedelta(days=9)), ("P1DT90M", timedelta(days=1, minutes=90))],
-)
-def test_how_far_rows_may_lie_ahead_is_a_duration(folder, text, duration):
-    add(folder, "futureAllowed", text)
-    assert read_contract("clicks", folder).future_allowed == duration
-
-
-def test_by_default_no_row_lies_ahead_and_one_in_a_hundred_replaces_another(folder):
-    clicks = read_contract("clicks", folder)
-    assert (clicks.future_allowed, clicks.supersedes_allowed) == (timedelta(0), 0.01)
-
-
-@pytest.mark.parametrize(
-    ("name", "value", "message"),
-    [
-        (
-            "futureAllowed",
-            "2 hours",
-            "futureAllowed is '2 hours'. Write a duration as ISO 8601 has it: PT2H, P1D, P2W.",
-        ),
-        ("futureAllowed", "P", "futureAllowed is 'P'."),
-        ("futureAllowed", "P9999999999D", "futureAllowed is 'P9999999999D'."),
-        ("supersedesAllowed", 2, "supersedesAllowed is 2. Write a share of the rows of a drop, from 0 to 1."),
-        ("supersedesAllowed", "all", "supersedesAllowed is 'all'. Write a number."),
-    ],
-)
-def test_a_limit_that_means_nothing_is_refused(folder, name, value, message):
-    add(folder, name, value)
-    assert message in complaint(folder)
-
-
-def test_limits_on_events_need_events(folder):
-    add(folder, "supersedesAllowed", 0.5)
-    document = yaml.safe_load((folder / "clicks.yaml").read_text())
-    document["schema"][0]["customProperties"][0] = {"property": "validFrom", "value": "2020-01-01T00:00:00+00:00"}
-    (folder / "clicks.yaml").write_text(yaml.safe_dump(document))
-    assert "supersedesAllowed is given, yet rows without eventTime replace none. Remove it." in complaint(folder)
-
-
-def add(folder, name: str, value: object) -> None:
-    """Add a property of the source."""
-    document = yaml.safe_load(CLICKS)
-    document["schema"][0]["customProperties"].append({"property": name, "value": value})
-    (folder / "clicks.yaml").write_text(yaml.safe_dump(document))
-
-
-def test_the_promised_freshness_is_the_sum_of_frequency_and_latency(folder):
-    assert read_contract("clicks", folder).freshness is None
-    weekly = [{"property": "frequency", "value": 1, "unit": "w"}, {"property": "retention", "value": 3, "unit": "y"}]
-    change(folder, "slaProperties", value=weekly)
-    assert read_contract("clicks", folder).freshness == timedelta(days=7)
-    change(folder, "slaProperties", value=[*weekly, {"property": "latency", "value": 6, "unit": "h"}])
-    assert read_contract("clicks", folder).freshness == timedelta(days=7, hours=6)
-    change(folder, "slaProperties", value=[{"property": "latency", "value": 1.5, "unit": "hours"}])
-    assert read_contract("clicks", folder).freshness == timedelta(days=1, hours=1, minutes=30)
-
-
-@pytest.mark.parametrize(
-    ("promise", "message"),
-    [
-        ({"value": 6, "unit": "moons"}, "slaProperties[0].unit of latency is 'moons'. Write one of min, minute"),
-        ({"value": 6}, "slaProperties[0].unit is missing. Write the unit of latency: h, d or w."),
-        ({"value": -1, "unit": "h"}, "slaProperties[0].value of latency is -1. Write a number from 0 to 100,000."),
-        ({"unit": "h"}, "slaProperties[0].value of latency is None."),
-    ],
-)
-def test_a_promise_that_means_nothing_is_refused(folder, promise, message):
-    change(folder, "slaProperties", value=[{"property": "latency", **promise}])
-    assert message in complaint(folder)
-
-
-def test_one_promise_of_a_kind(folder):
-    promise = {"property": "latency", "value": 6, "unit": "h"}
-    change(folder, "slaProperties", value=[promise, promise])
-    assert "slaProperties[1].property 'latency' stands twice." in complaint(folder)

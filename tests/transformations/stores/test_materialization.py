@@ -20,10 +20,10 @@ from transformations.engine.base.errors import DataError, FeaturesError, UsageEr
 from transformations.engine.base.settings import get_settings
 from transformations.local import redis as embedded
 from transformations.stores import materialization
-from transformations.stores.base.views import feature_view
 from transformations.stores.loads.packing import Packer
 from transformations.stores.redis import catalogue as online_catalog
 from transformations.stores.redis.loaded import loaded_views
+from transformations.stores.views import feature_view
 
 OWNER = "team@example.com"
 Store = Callable[..., FeatureStore]

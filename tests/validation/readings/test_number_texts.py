@@ -170,3 +170,25 @@ def test_whole_numbers_written_as_floating_ones_are_integers_where_the_contract_
 def test_a_decimal_comma_takes_no_point(read):
     assert read("1,5", ColumnFormat(decimal=",")) == 1.5
     assert read("1.5", ColumnFormat(decimal=",")) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [
+        ("1e-400", "inexact"),
+        ("-1e-400", "inexact"),
+        ("2e-324", "inexact"),
+        ("0." + "0" * 400 + "1", "inexact"),
+        ("0e-400", 0.0),
+        ("0.000000000000000000", 0.0),
+        ("5e-324", 5e-324),
+        ("2.5e-310", 2.5e-310),
+        ("1e400", float("inf")),
+    ],
+)
+def test_a_number_too_small_for_a_double_is_not_zero(read, text, number):
+    assert read(text) == number
+
+
+def test_a_small_number_with_a_comma_is_not_zero_either(read):
+    assert read("0,001e-400", GERMAN) == "inexact"

@@ -21,8 +21,8 @@ from redis import Redis
 
 from transformations.engine.base.errors import FeaturesError
 from transformations.stores import loading
-from transformations.stores.base.views import feature_view
 from transformations.stores.redis.unlinking import carry_pushed
+from transformations.stores.views import feature_view
 
 Store = Callable[..., FeatureStore]
 Rows = Callable[..., pa.Table]

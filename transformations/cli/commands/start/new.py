@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import sys
+from datetime import date
 from pathlib import Path
 
 import click
@@ -11,7 +12,7 @@ import click
 from transformations.cli.commands.data.ingest import source_names
 from transformations.cli.output import say
 from transformations.engine.base.errors import UsageError
-from transformations.engine.base.settings import get_settings
+from transformations.engine.base.settings import Settings, get_settings
 from transformations.engine.base.words import plural
 
 _CATALOGUE = Path("tests") / "feature_repo" / "test_catalogue.py"
@@ -71,7 +72,8 @@ def _write(domain: str, source: str | None, key: str | None, service: str | None
     from transformations.insight.skeletons import skeleton
 
     settings = get_settings()
-    files = skeleton(domain, source, key, project, settings.contracts, service)
+    covered = _covered_days(source, settings) if source is not None and service is not None else None
+    files = skeleton(domain, source, key, project, settings.contracts, service, covered)
     for file in files:
         target = project / file.path
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -89,6 +91,19 @@ def _write(domain: str, source: str | None, key: str | None, service: str | None
         say(f"     agree to what is offered now:  python {_CATALOGUE}")
     say(f"  2. bring the data in:  features ingest {contract} FILE  (the contract: features contract show {contract})")
     say("  3. see what it adds, compute and register it:  features diff;  features build;  feast -c feature_repo apply")
+
+
+def _covered_days(source: str, settings: Settings) -> tuple[date, date] | None:
+    """The first business day of a source and the last of which it has all events; None where there is none yet."""
+    from transformations.contracts import read_contract
+    from transformations.engine.base.business_days import day_of_number
+    from transformations.engine.raw.zone import RawTable
+
+    table = RawTable(read_contract(source, settings.contracts), settings.raw_dir)
+    snapshot = table.snapshot() if table.exists() else None
+    if snapshot is None or snapshot.complete_through is None or not snapshot.parts:
+        return None
+    return day_of_number(min(part.first_day for part in snapshot.parts)), snapshot.complete_through
 
 
 def _blank(project: Path, *, is_sure: bool) -> None:

@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 import sys
+from datetime import date
 from pathlib import Path
 from types import ModuleType
 
@@ -286,7 +287,8 @@ def test_measures_have_a_unit_and_are_no_years_codes_or_ids(contracts: Path) -> 
 
 
 def test_a_service_comes_with_a_dataset_whose_configuration_is_whole(contracts: Path, tmp_path: Path) -> None:
-    files = skeleton("rides", "rides", "rider_id", contracts.parent, contracts, "tips_v1")
+    covered = (date(2013, 1, 1), date(2013, 12, 31))
+    files = skeleton("rides", "rides", "rider_id", contracts.parent, contracts, "tips_v1", covered)
     assert "from rides_views import rider_rides\n" in text_of(files, "tips_v1.py")
     (tmp_path / "tips_v1.yaml").write_text(text_of(files, "tips_v1.yaml"))
     config = read_config(tmp_path / "tips_v1.yaml")
@@ -296,6 +298,19 @@ def test_a_service_comes_with_a_dataset_whose_configuration_is_whole(contracts: 
         "Pacific/Auckland",
     )
     assert "timezone('Pacific/Auckland', CAST(RideDay + 1 AS TIMESTAMP)) AS happened_at" in str(config.spine.query)
+    assert (config.split.train, config.split.validation, config.split.test) == (
+        date(2013, 1, 1),
+        date(2013, 9, 8),  # 250 of the 358 days whose labels are known
+        date(2013, 11, 1),
+    )
+
+
+def test_the_splits_of_a_source_without_days_are_left_to_the_author(contracts: Path, tmp_path: Path) -> None:
+    for covered in (None, (date(2013, 1, 1), date(2013, 1, 16))):
+        files = skeleton("rides", "rides", "rider_id", contracts.parent, contracts, "tips_v1", covered)
+        (tmp_path / "tips_v1.yaml").write_text(text_of(files, "tips_v1.yaml"))
+        with pytest.raises(UsageError, match=r"split\.train: 'FILL IN' is neither a day \(2020-02-01\)"):
+            read_config(tmp_path / "tips_v1.yaml")
 
 
 def test_the_written_test_goes_on_holding_when_the_author_edits_the_features(
