@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -83,8 +84,8 @@ class _Draft:
 
     def lines(self) -> Iterator[str]:
         """The whole text."""
-        check = f"features contract check {self.source} {self.file_name}"
-        drafted = f"drafted from {plural(self.seen.rows, 'row')} of {self.file_name}"
+        check = f"features contract check {self.source} {shlex.quote(_printable(self.file_name))}"
+        drafted = f"drafted from {plural(self.seen.rows, 'row')} of {_printable(self.file_name)}"
         yield f"# First version, {drafted}. Read each line, fill in what"
         yield f"# says {FILL_IN}; until then no command accepts it. Then: {check}"
         yield "# A number's unit goes beside it, as customProperties: [{ property: unit, value: minutes }]"
@@ -121,19 +122,25 @@ class _Draft:
     def _file_properties(self) -> Iterator[str]:
         if self.dialect:
             value, comment = self.dialect.as_property(), "as every line of the file has it"
+            if self.dialect.quote != CsvDialect.quote:
+                likely = f"{_quoted(self.dialect.quote)} does" if self.dialect.quote else 'no quote at all ("") does'
+                value["quote"] = FILL_IN
+                if self.dialect.escape == self.dialect.quote:
+                    del value["escape"]  # follows the quote
+                comment = f"double quotes do not fit every line; {likely}. Or is one of them a slip? Then mend the file"
             if not self.dialect.encoding.startswith("utf"):
                 value["encoding"] = FILL_IN
                 comment = (
                     f"its bytes are no UTF-8; {self.dialect.encoding} is likely. Do letters beyond a-z look right?"
                 )
-            yield from _property("csv", json.dumps(value, ensure_ascii=False), comment)
+            yield from _property("csv", _quoted(value), comment)
         if self.seen.null_tokens:
             counts = ", ".join(f"{column.name} {sum(n.values()):,}" for column, n in self._tokens())
             yield from _property("nullTokens", json.dumps(self.seen.null_tokens), f"cells with it: {counts}")
 
         if unreadable := self.seen.unreadable:
-            types = ", ".join(f"{name} is {kind}" for name, kind in unreadable.items())
-            yield from _property("ignoredColumns", json.dumps([*unreadable]), f"no dtype of ours holds them: {types}")
+            types = ", ".join(f"{_short(name)} is {kind}" for name, kind in unreadable.items())
+            yield from _property("ignoredColumns", _quoted([*unreadable]), f"no dtype of ours holds them: {types}")
 
     def _tokens(self) -> Iterator[tuple[Seen, dict[str, int]]]:
         for column in self.seen.columns:
@@ -167,7 +174,7 @@ class _Draft:
     def _column(self, column: Seen) -> Iterator[str]:
         yield f"      - name: {column.name}"
         if column.physical_name != column.name:
-            yield f"        physicalName: {json.dumps(column.physical_name, ensure_ascii=False)}"
+            yield f"        physicalName: {_quoted(column.physical_name)}"
         note = f"  # {column.reading.note}" if column.reading.note else ""
         yield f"        logicalType: {LOGICAL_TYPES[column.dtype]}{'' if column.reading.cast else note}"
         if column.reading.cast:
@@ -211,7 +218,7 @@ def _measures(column: Seen) -> Iterator[str]:
         bounds = f"minimum: {column.lowest}, maximum: {column.highest}"
         yield f"        # logicalTypeOptions: {{ {bounds} }}  # as measured; uncomment what must always hold"
     elif column.dtype == "String" and column.values and not is_identity:
-        listed = ", ".join(json.dumps(value, ensure_ascii=False) for value in column.values)
+        listed = ", ".join(_quoted(value) for value in column.values)
         yield "        # quality:"
         yield f"        #   - {{ metric: invalidValues, mustBe: 0, arguments: {{ validValues: [{listed}] }} }}"
 
@@ -231,5 +238,15 @@ def _few(names: Sequence[str]) -> str:
 
 def _short(value: str) -> str:
     """A value on one line of a comment."""
-    text = " ".join(value.split())
+    text = _printable(" ".join(value.split()))
     return text if len(text) <= 40 else f"{text[:39]}…"
+
+
+def _quoted(value: object) -> str:
+    """A value in the quotes of JSON, which YAML reads; control characters would be no YAML at all."""
+    return _printable(json.dumps(value, ensure_ascii=False))
+
+
+def _printable(text: str) -> str:
+    """The text with an escape for each character that YAML does not take as it is."""
+    return "".join(each if each.isprintable() else json.dumps(each)[1:-1] for each in text)

@@ -18,7 +18,13 @@ SAMPLE_RECORDS = 1_000
 _DELIMITERS = (",", "\t", ";", "|")
 _QUOTES = (('"', '"'), ('"', "\\"), (UNQUOTED, UNQUOTED), ("'", "'"), ("'", "\\"))
 _COMMENTS = (None, "#")
-_BOMS = {codecs.BOM_UTF8: "utf-8", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
+_BOMS = {
+    codecs.BOM_UTF8: "utf-8",
+    codecs.BOM_UTF32_LE: "utf-32",  # which begins as the next one does
+    codecs.BOM_UTF32_BE: "utf-32",
+    codecs.BOM_UTF16_LE: "utf-16",
+    codecs.BOM_UTF16_BE: "utf-16",
+}
 _CHUNK = 1 << 20
 _VALUE = re.compile(r"[+-]?\d+[.,]\d+|\d{4}-\d{2}-\d{2}.*|\d{1,2}[./]\d{1,2}[./]\d{2,4}.*|[+-]?\d{5,}")
 
@@ -71,6 +77,8 @@ def find_encoding(path: Path) -> str:
             pass
     with open_bytes(path) as stream:
         while chunk := stream.read(_CHUNK):
+            if re.search(rb"[\x81\x8d\x8f\x90\x9d]", chunk):  # no letters of Windows
+                return "latin-1"
             is_windows |= re.search(rb"[\x80-\x9f]", chunk) is not None
     return "cp1252" if is_windows else "latin-1"
 
@@ -105,7 +113,7 @@ def _widths(path: Path, dialect: CsvDialect) -> tuple[list[int], bool]:
     try:
         for _, cells in islice(records(path, dialect), SAMPLE_RECORDS):
             widths.append(len(cells))
-    except csv.Error:
+    except (csv.Error, UnicodeError):
         return widths, False
     return widths, True
 

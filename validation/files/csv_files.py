@@ -88,13 +88,17 @@ def _account(connection: DuckDBPyConnection, file: CsvFile) -> int:
     values = f"concat({', '.join(cells(file.width))})"
     counters = [_count(values, mark) for mark in marks] if census.quotes else ["0"] * len(marks)
     try:
-        rows, size, *inside = connection.execute(
-            f"SELECT count(*), {_total(f'strlen({values})')}, {', '.join(counters)} FROM {file.relation()}"
+        rows, size, headers, *inside = connection.execute(
+            f"SELECT count(*), {_total(f'strlen({values})')}, count(*) FILTER (WHERE {_is_header(file)}), "
+            f"{', '.join(counters)} FROM {file.relation()}"
         ).fetchall()[0]
     except duckdb.Error as error:
         is_long = "maximum line size" in str(error).lower()
         reason = "a line is longer than 2 MB" if is_long else str(error).splitlines()[0].rstrip(".")
         raise _UnaccountedError(reason) from None
+    if headers:
+        again = "once more" if headers == 1 else f"{headers:,} times more"
+        raise _UnaccountedError(f"its header stands {again} among its rows, as in files that were joined")
     header = "".join(file.header or ())
     lines = rows + (file.header is not None)
     feeds, returns, quotes = (
@@ -104,6 +108,13 @@ def _account(connection: DuckDBPyConnection, file: CsvFile) -> int:
     if int(size) + len(header.encode()) + lines * (file.width - 1) + feeds + returns + quotes != census.size:
         raise _UnaccountedError("some of its bytes are part of no row")
     return int((feeds or returns) + (not census.is_ended) - lines)
+
+
+def _is_header(file: CsvFile) -> str:
+    """The condition that a row repeats the names of the columns; one cell alone may well be its column's name."""
+    if file.header is None or file.width < 2:
+        return "FALSE"
+    return " AND ".join(f"{cell} = {literal(name)}" for cell, name in zip(cells(file.width), file.header, strict=True))
 
 
 def _count(values: str, mark: str) -> str:

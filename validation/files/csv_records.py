@@ -59,6 +59,7 @@ def all_records(path: Path, dialect: CsvDialect) -> Iterator[tuple[int, list[str
         )
         first = 1
         for cells in reader:
+            lines.refuse_loose_text()
             yield lines.first if lines.is_needed else first, cells
             lines.is_between, first = True, reader.line_num + 1
 
@@ -99,7 +100,9 @@ class _Lines(Iterator[str]):
         self.is_needed = self.comment is not None or self.has_backslashes
         self.is_between = True  # two records, where a comment may stand
         self.number, self.first = 0, 1
+        self._record = ""
         self._pairs = re.compile(rf"\\\\|\\{re.escape(dialect.quote)}|(\\)")
+        self._whole = _record_pattern(dialect) if self.has_backslashes else None
 
     def __next__(self) -> str:
         """The next line that is no comment."""
@@ -109,10 +112,25 @@ class _Lines(Iterator[str]):
             if not (self.is_between and self.comment and line.startswith(self.comment)):
                 break
         if self.is_between:
-            self.first, self.is_between = self.number, False
+            self.first, self.is_between, self._record = self.number, False, ""
+        self._record += line if self.has_backslashes else ""
         if self.has_backslashes and any(pair[1] for pair in self._pairs.finditer(line)):
             raise csv.Error("a backslash that stands before neither a quote nor a backslash")
         return line
+
+    def refuse_loose_text(self) -> None:
+        """csv.Error where text stands beside a cell's quotes, which Python's reader drops in a file of backslashes."""
+        if self._whole is not None and not self._whole.fullmatch(self._record):
+            raise csv.Error("text beside a cell in quotes, or quotes doubled within one")
+
+
+def _record_pattern(dialect: CsvDialect) -> re.Pattern[str]:
+    """The records of a dialect in which a backslash stands before each quote of a cell in quotes."""
+    quote, delimiter = re.escape(dialect.quote), re.escape(dialect.delimiter)
+    escaped = rf"\\[{quote}\\]"
+    quoted = rf"{quote}(?:[^{quote}\\]|{escaped})*{quote}"
+    plain = rf"(?:(?:[^{quote}{delimiter}\r\n\\]|{escaped})(?:[^{delimiter}\r\n\\]|{escaped})*)?"
+    return re.compile(rf"(?:{quoted}|{plain})(?:{delimiter}(?:{quoted}|{plain}))*[\r\n]*")
 
 
 def _cells(count: int) -> str:

@@ -71,7 +71,7 @@ def _rewritten(path: Path, dialect: CsvDialect, target: Path) -> PlainText:
     for _ in _decoded(path, dialect.encoding):
         pass  # refuses what is not written as declared, before a reader would name it worse
     with target.open("w", encoding="utf-8", newline="") as copy:
-        writer = csv.writer(copy, lineterminator="\n")
+        writer = csv.writer(copy, lineterminator="\r\n")  # so that either character is quoted within a cell
         try:
             for number, cells in all_records(path, dialect):
                 empty, line = empty + (not cells), number

@@ -15,6 +15,7 @@ from transformations.engine.base.errors import DataError, UsageError
 from transformations.engine.base.words import plural
 from validation.files.csv_dialects import usual_dialect
 from validation.files.csv_files import CsvFile, cells, open_csv
+from validation.files.delivered_bytes import PACKED, open_bytes
 from validation.files.parquet_files import parquet_columns, parquet_relation
 
 if TYPE_CHECKING:
@@ -122,11 +123,14 @@ def refuse_other_than_file(path: Path) -> None:
         raise UsageError(
             f"{path.name}: neither Parquet nor CSV by its name. Name it *.parquet, *.csv, *.csv.gz or *.tsv."
         )
-    if path.suffix.lower() in (".csv", ".tsv"):
-        with path.open("rb") as stream:
+    if is_csv(path):
+        with open_bytes(path) as stream:
             start = stream.read(4)
         if (kind := next((kind for mark, kind in _NO_TEXT.items() if start.startswith(mark)), None)) is not None:
-            raise UsageError(f"{path.name} is no CSV text but {kind}. Unpack it, or give it the ending that says so.")
+            inside = " inside" if path.suffix.lower() in PACKED else ""
+            raise UsageError(
+                f"{path.name} is no CSV text{inside} but {kind}. Unpack it, or give it the ending that says so."
+            )
 
 
 def _empty_lines(path: Path, count: int) -> str:

@@ -218,6 +218,7 @@ def test_a_snapshot_needs_a_key_and_something_beside_it(folder, properties, expe
     [
         ("a: [1", "clicks.yaml: line 1, column"),
         ("- 1", "clicks.yaml: is no YAML mapping."),
+        ("kind: \x01", r"clicks.yaml: holds the control character 1 at position 6. Remove it"),
         ("kind: DataContract\nkind: DataContract", "clicks.yaml: line 2, column 1: the key 'kind' stands twice."),
     ],
 )

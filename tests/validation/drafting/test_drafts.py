@@ -173,6 +173,19 @@ def test_the_dialect_is_written_down(tmp_path):
     assert "logicalType: string  # perhaps numbers: then write logicalType: number with decimalSeparator ','" in text
 
 
+def test_a_quote_that_never_ends_leaves_the_dialect_to_the_author(tmp_path):
+    (tmp_path / "clicks.csv").write_text('id,page\n1,"home\n2,cart\n')
+    text = draft_contract(tmp_path / "clicks.csv")
+    assert '"quote": "FILL IN", "header"' in text
+    assert 'double quotes do not fit every line; no quote at all ("") does' in text
+
+
+def test_control_characters_make_no_draft_unreadable(tmp_path):
+    (tmp_path / "clicks.csv").write_bytes("id\x01,page\x7f\n1,ho\x02me\x85\n2,\x1b\n".encode())
+    columns = columns_of(draft_contract(tmp_path / "clicks.csv"))
+    assert [column["physicalName"] for column in columns.values()] == ["id\x01", "page\x7f"]
+
+
 def test_bytes_that_are_no_utf_8_leave_the_encoding_to_the_author(tmp_path, monkeypatch):
     path = tmp_path / "latin.csv"
     path.write_text("id,name\n1,Zoe\n")

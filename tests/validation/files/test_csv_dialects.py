@@ -49,6 +49,9 @@ LONG = "1,x\n" * 30_000
         ("id,page\n1,5 €\n".encode("cp1252"), CsvDialect(encoding="cp1252")),
         ("id,page\n1,café\n".encode("utf-16"), CsvDialect(encoding="utf-16")),
         ("id,page\n1,café\n".encode("utf-16-le"), CsvDialect(encoding="utf-16-le")),
+        ("id,page\n1,café\n".encode("utf-32"), CsvDialect(encoding="utf-32")),
+        (b"id,page\n1,\x81\x80\n", CsvDialect(encoding="latin-1")),
+        ('id,page\n1,"home"x\n', CsvDialect(quote="", escape="")),
     ],
 )
 def test_the_dialect_fits_every_line_of_the_file(found, content, dialect):

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from transformations.contracts import Column, Contract, CsvDialect, FileForm
 from transformations.engine.base.duck import session
-from transformations.engine.base.errors import DataError
+from transformations.engine.base.errors import DataError, UsageError
 from validation.files.drop_files import open_drop
 
 
@@ -80,7 +80,7 @@ def test_what_a_csv_writer_writes_comes_back_letter_for_letter(tmp_path_factory,
     text = io.StringIO(newline="")
     writer = csv.writer(text, delimiter=dialect.delimiter, quotechar=dialect.quote, quoting=quoting, lineterminator=end)
     if dialect.header:
-        writer.writerow(string.ascii_letters[: len(table[0]) if table else 2])
+        writer.writerow(f"column {letter}" for letter in string.ascii_letters[: len(table[0]) if table else 2])
     writer.writerows(table)
     path = tmp_path_factory.mktemp("letters") / "cells.csv"
     path.write_bytes(text.getvalue().encode(dialect.encoding))
@@ -188,6 +188,35 @@ def test_an_empty_line_of_a_single_column_is_a_row_without_a_value(rows):
 def test_what_is_no_row_is_refused(rows, content, problem):
     with pytest.raises(DataError, match=f"(?s)clicks.csv.*{problem}"):
         rows(content)
+
+
+def test_joined_files_are_refused_for_the_header_between_them(rows):
+    with pytest.raises(DataError, match=r"clicks.csv cannot be read: its header stands once more among its rows"):
+        rows("id,page\n1,home\nid,page\n2,cart\n")
+    assert rows("page\nhome\npage\n") == [("home",), ("page",)]
+
+
+@pytest.mark.parametrize("cell", ['"home"x', 'x"home', '"ho""me"', '"home" "again"', '""home"'])
+def test_text_beside_the_quotes_of_a_cell_is_no_cell_with_backslashes_either(rows, cell):
+    if cell == 'x"home':
+        assert rows(f"id,page\n1,{cell}\n", escape="\\") == [("1", cell)]
+    else:
+        with pytest.raises(DataError, match=r"line 2 .*text beside a cell in quotes"):
+            rows(f"id,page\n1,{cell}\n", escape="\\")
+
+
+@given(table=st.lists(st.tuples(CELL, CELL), min_size=1, max_size=5))
+def test_quotes_behind_backslashes_come_back_letter_for_letter(tmp_path_factory, table):
+    path = tmp_path_factory.mktemp("backslashes") / "cells.csv"
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file, quoting=csv.QUOTE_ALL, doublequote=False, escapechar="\\", lineterminator="\n")
+        writer.writerows([("id", "page"), *table])
+    assert read(path, dialect=CsvDialect(escape="\\"))[1] == [tuple(cell or None for cell in row) for row in table]
+
+
+def test_an_archive_in_an_archive_is_no_text(rows):
+    with pytest.raises(UsageError, match=r"clicks.csv.gz is no CSV text inside but packed with gzip"):
+        rows(gzip.compress(gzip.compress(b"id,page\n1,home\n")), "clicks.csv.gz")
 
 
 def test_a_letter_after_a_backslash_is_refused_rather_than_guessed(rows):
