@@ -10,15 +10,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
-from string import Template
 from zoneinfo import ZoneInfo
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 import transformations
 from transformations.contracts import Column, Contract, read_contract
 from transformations.contracts.document import FILL_IN
 from transformations.engine.base.errors import UsageError
 from transformations.engine.raw.files import RAW_TIMESTAMP
-from transformations.insight import skeleton_templates as templates
 from transformations.insight.skeleton_choices import Measure, join_key, known_entities, measures
 from transformations.stores.base.domain_files import definitions
 
@@ -31,6 +31,13 @@ _LABEL_DAYS = 7  # that the dataset's label looks ahead
 _FEWEST_DAYS = 10
 _SHARES = {"train": 0.0, "validation": 0.7, "test": 0.85}
 _LONGEST_DESCRIPTION = 70
+_FILES = Environment(
+    loader=FileSystemLoader(Path(__file__).parent / "skeleton_files"),
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+    keep_trailing_newline=True,
+)
 
 
 @dataclass(frozen=True)
@@ -123,12 +130,12 @@ class _Domain:
         imports = "\n".join(
             sorted([f"from {self.domain}_views import {self.view}", "from feast import FeatureService"])
         )
-        service = self._filled(templates.SERVICE, service=self.service, imports=imports)
+        service = self._fill("service.py", service=self.service, imports=imports)
         files = [NewFile(repo / f"{self.service}.py", service)]
         if self.has_events:
             zone = self.contract.business_day_zone
             splits = _splits(self.covered)
-            text = self._filled(templates.DATASET, service=self.service, zone=zone, moment=self._moment(), **splits)
+            text = self._fill("dataset.yaml", service=self.service, zone=zone, moment=self._moment(), **splits)
             files.append(NewFile(repo / "datasets" / f"{self.service}.yaml", text))
         return files
 
@@ -153,73 +160,40 @@ class _Domain:
         return column.name not in taken and not column.name.endswith("_id")
 
     def _features(self) -> str:
-        template = templates.WINDOWED if self.has_events else templates.PLAIN
         words = ["WindowedFeatures", "Count", "at_least", "days", "hours"]
         words = words if self.has_events else ["PlainFeatures", "Attribute", "hours"]
-        columns = [*(each.column for each in self.measures), *self.attributes]
-        words += [each.aggregation for each in self.measures]
-        words += [_expected(column).removesuffix("(0)") for column in columns if column.dtype in _NUMERIC]
-        features = [templates.COUNT] if self.has_events else [self._attribute(column) for column in self.attributes]
-        features += [_aggregation(each) for each in self.measures]
-        return self._filled(
-            template,
-            imports=", ".join(sorted(set(words), key=_import_order)),
-            features="\n".join(features),
-        )
-
-    def _attribute(self, column: Column) -> str:
-        expect = f"\n            expect={_expected(column)}," if column.dtype in _NUMERIC else ""
-        return templates.ATTRIBUTE.substitute(_said(column), expect=expect)
+        features: list[tuple[str, Column]] = [(each.aggregation, each.column) for each in self.measures]
+        features += [("Attribute", column) for column in self.attributes]
+        described = [{"kind": kind, **_describe(column)} for kind, column in features]
+        words += [word for each in described for word in (each["kind"], each["expect"].removesuffix("(0)")) if word]
+        imports = ", ".join(sorted(set(words), key=_import_order))
+        return self._fill("features.py", has_events=self.has_events, imports=imports, features=described)
 
     def _views(self) -> str:
-        if self.known_entity:
-            known = self.known_entity
-            return self._filled(templates.VIEWS_OF_KNOWN_ENTITY, module=known.module, entity_variable=known.variable)
-        return self._filled(
-            templates.VIEWS,
-            entity_variable=self.entity if self.entity != self.domain else f"{self.entity}_entity",
+        own_variable = self.entity if self.entity != self.domain else f"{self.entity}_entity"
+        return self._fill(
+            "views.py",
+            title=self.domain.replace("_", " "),
+            known_entity=self.known_entity,
+            entity_variable=self.known_entity.variable if self.known_entity else own_variable,
             value_type="INT64" if self.join_key.dtype == "Int64" else "STRING",
             key_description=_quoted(self.join_key),
         )
 
     def _test(self) -> str:
+        asked = {"key": self._cell(self.join_key), "imports": self._test_imports()}
         if self.has_events:
-            measured = "".join(self._test_of(each) for each in self.measures)
-            return self._filled(
-                templates.TEST,
-                imports=self._test_imports(),
-                table=self._events(),
-                key=self._cell(self.join_key),
-                measured=measured,
-            )
-        tests = "\n\n".join(
-            templates.TEST_OF_ATTRIBUTE.substitute(
-                view=self.view, name=_slug(column), key=self._cell(self.join_key), value=self._cell(column)
-            )
-            for column in self.attributes
-        )
-        return self._filled(templates.PLAIN_TEST, imports=self._test_imports(tests), table=self._records(), tests=tests)
+            measures = [_expected_values(each) for each in self.measures]
+            return self._fill("test_of_events.py", table=self._events(), measures=measures, **asked)
+        attributes = [{"name": _slug(column), "value": self._cell(column)} for column in self.attributes]
+        return self._fill("test_of_records.py", table=self._records(), attributes=attributes, **asked)
 
-    def _test_of(self, measure: Measure) -> str:
-        is_float = measure.column.dtype == "Float64" or measure.aggregation == "Mean"
-        numbers = (10, 15, 5, 0) if measure.aggregation == "Sum" else (10, 7.5, 5, None)
-        values = [str(float(n) if is_float and n is not None else n) for n in numbers]
-        return templates.TEST_OF_MEASURE.substitute(
-            view=self.view,
-            name=_slug(measure.column),
-            how="summed" if measure.aggregation == "Sum" else "averaged",
-            key=self._cell(self.join_key),
-            **dict(zip(("first", "both", "second", "quiet"), values, strict=True)),
-        )
-
-    def _test_imports(self, body: str = "") -> str:
-        clock = ["from datetime import UTC, datetime", ""] if "datetime(" in body else []
-        clock = ["from datetime import date, timedelta", ""] if self.has_events else clock
+    def _test_imports(self) -> str:
         ours = [
             f"from transformations.{self.domain} import {self.view}",
             f"from transformations.engine.testing import as_of{', windows_of' if self.has_events else ''}",
         ]
-        return "\n".join(clock + sorted(ours))
+        return "\n".join(sorted(ours))
 
     def _events(self) -> str:
         """Two events of one entity, at noon of 2024-05-01 and 2024-05-02 in the contract's zone."""
@@ -261,10 +235,10 @@ class _Domain:
         literals = {"Int64": "7", "Float64": "7.0", "Bool": "True", "String": '"a"'}
         return literals.get(column.dtype, "datetime(2024, 5, 1, tzinfo=UTC)")
 
-    def _filled(self, template: Template, **more: str) -> str:
-        return template.substitute(
+    def _fill(self, name: str, **more: object) -> str:
+        """The file of that name, with the domain's own names and what else it asks for."""
+        return _FILES.get_template(f"{name}.jinja").render(
             domain=self.domain,
-            title=self.domain.replace("_", " "),
             entity=self.entity,
             entity_words=self.entity.replace("_", " "),
             article="an" if self.entity[0] in "aeiou" else "a",
@@ -308,7 +282,8 @@ def _read_text(text: str, name: str) -> Contract:
 
 
 def _contract_text(entity: str, domain: str) -> str:
-    return templates.CONTRACT.substitute(entity=entity, entity_words=entity.replace("_", " "), domain=domain)
+    text = _FILES.get_template("contract.yaml.jinja")
+    return text.render(entity=entity, entity_words=entity.replace("_", " "), domain=domain)
 
 
 def _from(project: Path, path: Path) -> Path:
@@ -334,19 +309,28 @@ def _import_order(word: str) -> tuple[int, str]:
     return (0 if word.isupper() else 1 if word[0].isupper() else 2), word
 
 
-def _said(column: Column) -> dict[str, str]:
-    unit = _literal(_unit(column))
-    return {"column": column.name, "name": _slug(column), "description": _quoted(column), "unit": unit}
+def _describe(column: Column) -> dict[str, str]:
+    """What a declaration says of a column, each as Python writes it; `expect` is empty where no range is asked for."""
+    expect = "at_least(0)" if column.minimum is not None and column.minimum >= 0 else "ANYTHING"
+    return {
+        "column": column.name,
+        "name": _slug(column),
+        "description": _quoted(column),
+        "unit": _literal(_unit(column)),
+        "expect": expect if column.dtype in _NUMERIC else "",
+    }
 
 
-def _aggregation(measure: Measure) -> str:
-    return templates.AGGREGATION.substitute(
-        _said(measure.column), aggregation=measure.aggregation, expect=_expected(measure.column)
-    )
-
-
-def _expected(column: Column) -> str:
-    return "at_least(0)" if column.minimum is not None and column.minimum >= 0 else "ANYTHING"
+def _expected_values(measure: Measure) -> dict[str, str]:
+    """The values of a measure after events of 10 and 5: of the first, of both, of the second alone, of none."""
+    is_float = measure.column.dtype == "Float64" or measure.aggregation == "Mean"
+    numbers = (10, 15, 5, 0) if measure.aggregation == "Sum" else (10, 7.5, 5, None)
+    values = [str(float(n) if is_float and n is not None else n) for n in numbers]
+    return {
+        "name": _slug(measure.column),
+        "how": "summed" if measure.aggregation == "Sum" else "averaged",
+        **dict(zip(("first", "both", "second", "quiet"), values, strict=True)),
+    }
 
 
 def _slug(column: Column) -> str:
