@@ -126,6 +126,8 @@ def read_document(path: Path) -> Node:
         mark = error.problem_mark
         place = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
         raise ContractError(f"{path.name}: {place}{error.problem or error}. Correct the YAML there.") from None
+    except RecursionError:
+        raise ContractError(f"{path.name}: is nested too deeply for a contract. Correct the YAML.") from None
     except yaml.YAMLError as error:  # a character that YAML does not allow
         raise ContractError(f"{path.name}: {' '.join(str(error).split())}. Correct the YAML there.") from None
     if not isinstance(document, dict):
@@ -136,13 +138,25 @@ def read_document(path: Path) -> Node:
 
 
 class _Loader(yaml.SafeLoader):
-    """SafeLoader that refuses what plain YAML lets pass: the same key twice, of which the last would silently win."""
+    """SafeLoader that refuses what plain YAML lets pass: the same key twice, of which the last would silently win.
+
+    A value that Python cannot hold, such as the 31st of April, is a fault of the document at its line.
+    """
+
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> object:
+        """The value of a node."""
+        try:
+            return super().construct_object(node, deep=deep)
+        except ValueError as error:
+            raise yaml.MarkedYAMLError(problem=str(error), problem_mark=node.start_mark) from None
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, object]:
         """Build the mapping of a node whose keys are all different."""
         seen: set[object] = set()
         for key_node, _ in node.value:
             key = self.construct_object(key_node, deep=True)
+            if not isinstance(key, Hashable):
+                raise yaml.MarkedYAMLError(problem="this key is no text", problem_mark=key_node.start_mark)
             if key in seen:
                 raise yaml.MarkedYAMLError(problem=f"the key {key!r} stands twice", problem_mark=key_node.start_mark)
             seen.add(key)

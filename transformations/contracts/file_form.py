@@ -82,7 +82,7 @@ def _encoding(node: Node) -> str:
     try:
         info = codecs.lookup(name)
         "".encode(info.name)  # refuses codecs between bytes, such as zlib
-    except LookupError:
+    except (LookupError, UnicodeError):  # of `undefined`, Python raises the latter
         raise node.error("encoding", f"is {name!r}, unknown. Write one such as utf-8, latin-1 or cp1252.") from None
     return info.name
 

@@ -25,6 +25,7 @@ from transformations.contracts.vocabulary import (
 
 _DTYPES = {logical_type: dtype for dtype, logical_type in LOGICAL_TYPES.items()}
 NUMERIC = ("Int64", "Float64")
+_NO_PLACES = ("localtime", "posixrules", "Factory")  # two follow the machine, the third says that none is set
 
 
 def contract_of_file(path: Path) -> Contract:
@@ -187,6 +188,8 @@ def _zone(properties: Node, key: str, default: str | None = None) -> str:
     if default is not None and properties.values.get(key) is None:
         return default
     zone = properties.text(key, "a time zone, such as Europe/Berlin")
+    if zone in _NO_PLACES or zone.startswith(("posix/", "right/")):
+        raise properties.error(key, f"is {zone!r}, which is no place's time. Write a zone such as Europe/Berlin.")
     try:
         return ZoneInfo(zone).key
     except (ZoneInfoNotFoundError, ValueError, OSError):

@@ -155,7 +155,7 @@ def read_config(path: Path) -> DatasetConfig:
         document = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise UsageError(f"{path} cannot be read: {error.strerror}. Name the YAML file of a dataset.") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, ValueError) as error:  # ValueError: of 2024-02-30, or of no UTF-8
         raise UsageError(f"{path} is no YAML: {error}") from None
     if not isinstance(document, Mapping):
         raise UsageError(f"{path} holds no keys. A dataset needs {', '.join(_required(DatasetConfig))}{_TRAINING}.")

@@ -149,6 +149,8 @@ COLUMN = ("schema", 0, "properties", 3)
         ((*SOURCE, 0, "value"), "page", "eventTime is 'page', a String. Give it logicalType timestamp or date."),
         (("schema", 0, "properties", 2, "required"), False, "eventTime is 'clicked_at', which may be null."),
         ((*SOURCE, 1, "value"), "Berlin", "timestampZone is 'Berlin', no time zone. Write one such as Europe/Berlin."),
+        ((*SOURCE, 1, "value"), "localtime", "timestampZone is 'localtime', which is no place's time."),
+        ((*SOURCE, 1, "value"), "right/UTC", "timestampZone is 'right/UTC', which is no place's time."),
         ((*SOURCE, 2, "property"), "businesDayZone", "'businesDayZone' is not known; did you mean 'businessDayZone'?"),
         ((*SOURCE, 2), {"property": "elsewhere", "value": 1}, "customProperties.businessDayZone is missing."),
         ((*SOURCE, 3, "value"), "daily", "delivery is 'daily'. Write append or snapshot."),
@@ -218,7 +220,9 @@ def test_a_snapshot_needs_a_key_and_something_beside_it(folder, properties, expe
     [
         ("a: [1", "clicks.yaml: line 1, column"),
         ("- 1", "clicks.yaml: is no YAML mapping."),
-        ("kind: \x01", r"clicks.yaml: holds the control character 1 at position 6. Remove it"),
+        ("a: 1\nb: 2020-02-30", "clicks.yaml: line 2, column 4: day is out of range for month. Correct"),
+        ("? [a]\n: b", "clicks.yaml: line 1, column 3: this key is no text. Correct"),
+        ("[" * 2_000, "clicks.yaml: is nested too deeply for a contract."),
         ("kind: DataContract\nkind: DataContract", "clicks.yaml: line 2, column 1: the key 'kind' stands twice."),
     ],
 )

@@ -57,6 +57,7 @@ def test_a_configuration_is_named_as_its_file_and_has_defaults(tmp_path: Path) -
             "visits_2024.yaml holds no keys. A dataset needs feature_service, spine, and for training label and split",
         ),
         (WHOLE, "a: [", "visits_2024.yaml is no YAML"),
+        ("2024-05-01,", "2024-02-30,", "visits_2024.yaml is no YAML: day is out of range for month"),
     ],
 )
 def test_a_fault_is_named_with_its_file_and_key(tmp_path: Path, old: str, new: str, message: str) -> None:
