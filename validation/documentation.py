@@ -1,4 +1,4 @@
-"""The rules that every offered object keeps: an owner, a meaning, a unit, an expected range, and a name that tells.
+"""The rules that every offered object keeps: an owner, a meaning, a unit, an expected range, and a telling name.
 
 They hold for whatever a feature repository declares, made by our helpers or not.
 """
@@ -6,9 +6,9 @@ They hold for whatever a feature repository declares, made by our helpers or not
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
-from feast import Entity, FeatureService, FeatureView, OnDemandFeatureView
+from feast import Entity, FeatureService, FeatureView, Field, OnDemandFeatureView
 from feast.repo_contents import RepoContents
 
 from transformations.engine.base.errors import DefinitionError
@@ -67,7 +67,7 @@ def _named_for_an_entity(place: str, name: str, entities: Sequence[str]) -> Iter
 def _stored(view: FeatureView) -> Iterator[FeatureFacts]:
     for field in view.features:
         facts = {"description": field.description, **field.tags}
-        yield FeatureFacts(view.name, field.name, str(field.dtype), facts, "window" in field.tags)
+        yield _facts(view.name, field, facts, is_windowed="window" in field.tags)
 
 
 def _computed(view: OnDemandFeatureView) -> Iterator[FeatureFacts]:
@@ -75,7 +75,11 @@ def _computed(view: OnDemandFeatureView) -> Iterator[FeatureFacts]:
     for field in view.features:
         prefix = f"{field.name}."
         facts = {key.removeprefix(prefix): fact for key, fact in view.tags.items() if key.startswith(prefix)}
-        yield FeatureFacts(view.name, field.name, str(field.dtype), facts, is_windowed=False)
+        yield _facts(view.name, field, facts, is_windowed=False)
+
+
+def _facts(view: str, field: Field, facts: Mapping[str, str], is_windowed: bool) -> FeatureFacts:
+    return FeatureFacts(view=view, name=field.name, dtype=str(field.dtype), facts=facts, is_windowed=is_windowed)
 
 
 def _request_fields(view: OnDemandFeatureView) -> Iterator[Problem]:

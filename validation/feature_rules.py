@@ -23,7 +23,7 @@ class Problem:
         return f"{self.place} {self.fault}. {self.remedy}."
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class FeatureFacts:
     """What the rules look at of a feature, stored or on demand."""
 

@@ -34,7 +34,7 @@ class Node:
         return f"{self.place}.{key}" if self.place else key
 
     def text(self, key: str, meaning: str) -> str:
-        """A required text; `meaning` tells an author who left it out what belongs there."""
+        """A required text; `meaning` says what belongs there, for an author who left it out."""
         value = self.values.get(key)
         if not isinstance(value, str) or not value.strip():
             found = "is missing" if value is None else f"is {value!r}, not a text"

@@ -24,7 +24,7 @@ def refuse_open_marks(path: Path) -> None:
 
 
 def _marks(node: yaml.Node, place: str) -> Iterator[tuple[int, str]]:
-    """The line and the place of each, in the order of the file."""
+    """The line and key path of each mark, in the order of the file."""
     if isinstance(node, yaml.ScalarNode):
         if FILL_IN in node.value:
             yield node.start_mark.line + 1, place

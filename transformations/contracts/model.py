@@ -77,7 +77,7 @@ class Column:
         return self.physical_name or self.name
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class CsvDialect:
     """What the characters of a CSV file mean; nothing of it is ever guessed at ingestion.
 
@@ -118,7 +118,7 @@ class FileForm:
 
 @dataclass(frozen=True)
 class Reference:
-    """`columns` name a row of another source; so many distinct values of one drop may be missing there."""
+    """`columns` name a row of another source, which may lack `missing_allowed` distinct values of a drop."""
 
     columns: tuple[str, ...]
     source: str
@@ -126,7 +126,7 @@ class Reference:
     missing_allowed: int = 0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Contract:
     """A source: its columns, what identifies a row, and when a row happens.
 

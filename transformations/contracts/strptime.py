@@ -74,7 +74,7 @@ class TimeForm:
 
 
 def time_form(text: str) -> TimeForm:
-    """The form of a declared text; `form_fault` tells whether it is one."""
+    """The form of a declared text; `form_fault` says whether it is valid."""
     return TimeForm(tuple(re.findall(r"%[^%]|(?:[^%]|%%)+|%$", text)))
 
 

@@ -43,7 +43,15 @@ def rules_broken_by_view(resolved: Resolved, project: Path) -> list[str]:
         facts = {"description": declared.description, "unit": declared.aggregation.unit}
         facts |= {} if declared.expect is None else {"expect": str(declared.expect)}
         is_windowed = isinstance(definition, WindowedFeatures)
-        found += feature_problems(FeatureFacts(resolved.name, feature.name, str(feature.dtype), facts, is_windowed))
+        found += feature_problems(
+            FeatureFacts(
+                view=resolved.name,
+                name=feature.name,
+                dtype=str(feature.dtype),
+                facts=facts,
+                is_windowed=is_windowed,
+            )
+        )
     for domain, module in _domains():
         if any(each is definition for each in definitions_of(module)):
             file = _TESTS / f"test_{domain}.py"

@@ -27,10 +27,10 @@ if TYPE_CHECKING:
 
 TABLE = "drafted"  # the columns' canonical values, under the contract's names, and `_row`, from 0
 LISTED_VALUES = 12
-_SAMPLE = 2_000  # a reading that does not fit so many values is not tried on all of them
+_SAMPLE = 2_000  # values that a reading has to fit before it is tried on all of them
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Seen:
     """One column of a file: its name in the contract, how it is read, and what its values look like.
 
@@ -104,7 +104,13 @@ def _read(values: _Values, name: str, rows: int) -> Seen | None:
         return None
     first = fitting[0]
     rivals = [each.form for each in fitting if each.form and first.form and not same_form(each.form, first.form)]
-    return Seen(name, values.name, first, tuple(form for form in rivals if form), values.tokens)
+    return Seen(
+        name=name,
+        physical_name=values.name,
+        reading=first,
+        rivals=tuple(form for form in rivals if form),
+        tokens=values.tokens,
+    )
 
 
 class _Values:
@@ -162,7 +168,7 @@ class _Values:
         )
 
     def canonical(self, column: Seen) -> str:
-        """What tells the column's values apart, as SQL over a delivered row: the cell, unless two are one value."""
+        """SQL that is equal for two rows exactly where their values are: the cell, unless two texts mean one value."""
         (cells,) = self.connection.execute(f"SELECT count({self.cell}) FROM {self.table}").fetchall()[0]
         return self.cell if cells == column.distinct else column.reading.value
 

@@ -156,7 +156,7 @@ class _Search:
         return pairs
 
     def _candidates(self, forced: int, found: Sequence[int], width: int | None) -> Iterator[int]:
-        """The best set that tells all known pairs apart and holds no found key; of `width` columns, if given."""
+        """The best set in which all known pairs differ and that holds no found key; of `width` columns, if given."""
         for allowed in [width] if width else range(max(1, forced.bit_count()), len(self.columns) + 1):
             branches = [_BRANCHES]
             sets = {each for each in self._hitting(forced, allowed, branches) if not any(k & each == k for k in found)}

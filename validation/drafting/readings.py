@@ -50,7 +50,7 @@ class Reading:
     needs: Literal["nothing", "values", "nulls"] = "nothing"
 
     def is_shown_by(self, rows: int, nulls: int) -> bool:
-        """Whether so many nulls among the rows leave enough to say so: a text of nulls alone says nothing of a type."""
+        """Whether enough rows have a value to justify this reading: a column of nulls alone shows no type."""
         return self.needs == "nothing" or (nulls < rows and (self.needs == "values" or nulls > 0))
 
 

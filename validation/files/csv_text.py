@@ -20,7 +20,7 @@ _CHUNK = 1 << 20
 _SHOWN = 80
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Census:
     """How many bytes a file has, and how many of them are characters with a meaning."""
 
@@ -98,7 +98,8 @@ def _census(path: Path, source: Path, dialect: CsvDialect) -> Census:
         returns += chunk.count(b"\r")
         quotes += chunk.count(quote) if quote else 0
         last = chunk[-1:] or last
-    return Census(size, line_feeds, returns, quotes, last in (b"\n", b"\r"))
+    is_ended = last in (b"\n", b"\r")
+    return Census(size=size, line_feeds=line_feeds, returns=returns, quotes=quotes, is_ended=is_ended)
 
 
 def _decoded(path: Path, encoding: str, delivered: Path | None = None) -> Iterator[str]:

@@ -34,7 +34,7 @@ _NO_TEXT = {
 _CSV_ENDINGS = (".csv", ".csv.gz", ".csv.zst", ".tsv", ".tsv.gz", ".tsv.zst")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class DropFile:
     """A readable file, its columns under the contract's names; those that the contract does not know keep their own.
 
@@ -147,7 +147,7 @@ def _drop(
 ) -> DropFile:
     kept = [(*each, kind, cell) for each, kind, cell in zip(names, types, cells(len(types)), strict=True) if each]
     return DropFile(
-        path,
+        path=path,
         types={name: kind for name, _, kind, _ in kept},
         relation=relation,
         cells={name: cell for name, _, _, cell in kept},

@@ -45,7 +45,7 @@ def test_a_contract_that_says_nothing_leaves_files_to_their_usual_form(form):
 def test_all_of_a_files_form_can_be_said(form):
     csv = {"delimiter": ";", "quote": "'", "escape": "\\", "header": True, "encoding": "latin-1", "comment": "#"}
     assert form(csv=csv, nullTokens=["NA"], ignoredColumns=["note", ""], headerCase="ignore") == FileForm(
-        csv=CsvDialect(";", "'", "\\", True, "iso8859-1", "#"),
+        csv=CsvDialect(delimiter=";", quote="'", escape="\\", header=True, encoding="iso8859-1", comment="#"),
         null_tokens=("NA",),
         ignored_columns=("note", ""),
         ignores_header_case=True,

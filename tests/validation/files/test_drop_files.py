@@ -4,6 +4,7 @@ import csv
 import gzip
 import io
 import string
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
@@ -84,9 +85,7 @@ def test_what_a_csv_writer_writes_comes_back_letter_for_letter(tmp_path_factory,
     writer.writerows(table)
     path = tmp_path_factory.mktemp("letters") / "cells.csv"
     path.write_bytes(text.getvalue().encode(dialect.encoding))
-    declared = CsvDialect(
-        dialect.delimiter, dialect.quote, dialect.quote, dialect.header, dialect.encoding.removesuffix("-sig")
-    )
+    declared = replace(dialect, escape=dialect.quote, encoding=dialect.encoding.removesuffix("-sig"))
     # Of a space and then a quote some readers take the quote for one: such a cell is written in quotes, or refused.
     spaced = any(cell[:1].isspace() and cell.lstrip().startswith(dialect.quote) for row in table for cell in row)
     if not table and not dialect.header:

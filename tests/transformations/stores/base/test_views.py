@@ -58,7 +58,7 @@ user_page = PlainFeatures(
 VIEWS = """
 from entities import user
 import visit_domain
-from transformations.stores.views import feature_view
+from transformations.stores.base.views import feature_view
 
 user_visits = feature_view(visit_domain.user_visits, entity=user, owner="team@example.com", tags={"team": "web"})
 """
