@@ -60,7 +60,7 @@ class Seen:
 class SeenFile:
     """What a file holds: its number of rows, its columns, the texts that mean null in it, and what no dtype holds.
 
-    unreadable: by column, its stored type.
+    unreadable: by column, its stored type, and a value that no dtype holds where others of the type would do.
     """
 
     rows: int
@@ -93,7 +93,7 @@ def look(connection: DuckDBPyConnection, file: DropFile) -> SeenFile:
     whole = [(each, column) for (each, _), column in zip(read, columns, strict=True) if not column.nulls]
     canonical = "".join(f", {each.canonical(column)} AS {identifier(column.name)}" for each, column in whole)
     connection.execute(f"CREATE TEMP VIEW {TABLE} AS SELECT rowid AS {ROW}{canonical} FROM delivered")
-    unreadable = {each.name: each.kind for each, column in found if column is None}
+    unreadable = {each.name: each.misfit() for each, column in found if column is None}
     return SeenFile(rows, tuple(columns), null_tokens, unreadable)
 
 
@@ -139,6 +139,17 @@ class _Values:
                 return fit
             left = [each for each in left if each not in tried]
         return []
+
+    def misfit(self) -> str:
+        """The stored type, with a value that the last of its readings does not fit, if there is a reading."""
+        possible = readings(self.cell, self.kind)
+        if not possible:
+            return self.kind
+        unfit = f"{self.present} AND ({possible[-1].unfit})"
+        (value,) = self.connection.execute(
+            f"SELECT min(CAST({self.cell} AS VARCHAR)) FROM {self.table} WHERE {unfit}"
+        ).fetchall()[0]
+        return self.kind if value is None else f"{self.kind} with values such as {value}"
 
     def measured(self, column: Seen, null_tokens: Sequence[str]) -> Seen:
         """The column with its nulls, ends and, where they are few, values."""

@@ -91,7 +91,7 @@ def _meant_types(path: Path, names: Sequence[str], read: Sequence[str]) -> list[
         # The notes say more than what Arrow makes of them: it forgets the zone of 96 bits.
         noted = pa.ipc.read_schema(pa.py_buffer(b64decode(notes[_ARROW_SCHEMA]))) if _ARROW_SCHEMA in notes else fields
         spark = _spark_types(notes.get(_SPARK_SCHEMA, b"{}"))
-    except (pa.ArrowException, ValueError) as error:
+    except (pa.ArrowException, ValueError, TypeError, AttributeError, LookupError) as error:
         raise DataError(f"{path.name} cannot be read: its schema is broken ({error}). Deliver it again.") from None
     arrow = {field.name: field for field in (*fields, *noted)}
     return [_meant_type(arrow[name], spark.get(name, ""), kind) for name, kind in zip(names, read, strict=True)]

@@ -180,6 +180,14 @@ def test_a_quote_that_never_ends_leaves_the_dialect_to_the_author(tmp_path):
     assert 'double quotes do not fit every line; no quote at all ("") does' in text
 
 
+def test_a_column_with_a_value_that_no_dtype_holds_is_left_out_with_that_value(tmp_path):
+    table = pa.table({"id": ["a", "b"], "price": [1.5, float("inf")], "tags": [["x"], ["y"]]})
+    pq.write_table(table, tmp_path / "clicks.parquet")
+    text = draft_contract(tmp_path / "clicks.parquet")
+    assert 'value: ["price", "tags"]' in text
+    assert "price is DOUBLE with values such as inf, tags is VARCHAR[]" in text
+
+
 def test_control_characters_make_no_draft_unreadable(tmp_path):
     (tmp_path / "clicks.csv").write_bytes("id\x01,page\x7f\n1,ho\x02me\x85\n2,\x1b\n".encode())
     columns = columns_of(draft_contract(tmp_path / "clicks.csv"))

@@ -11,6 +11,7 @@ import pytest
 
 from transformations.contracts.model import ColumnFormat
 from transformations.engine.base.duck import session
+from transformations.engine.base.errors import DataError
 from validation.files.drop_files import open_drop
 from validation.readings.conversions import accepted_types, conversion
 from validation.readings.local_times import offset_periods_of_years
@@ -56,6 +57,12 @@ def test_what_is_no_number_is_not_taken_for_one(stored_type, table, kind):
     assert [conversion("x", kind, dtype, (), STORED) for dtype in ("Int64", "Float64", "Bool", "UnixTimestamp")] == [
         None
     ] * 4
+
+
+def test_notes_that_are_none_are_a_broken_file(stored_type):
+    noted = pa.table({"x": [1]}).replace_schema_metadata({"org.apache.spark.sql.parquet.row.metadata": "[1]"})
+    with pytest.raises(DataError, match=r"drop.parquet cannot be read: its schema is broken"):
+        stored_type(noted)
 
 
 def test_a_duration_is_asked_for_as_a_number_of_a_unit():
