@@ -13,7 +13,7 @@ from itertools import product
 from typing import Literal
 
 from transformations.contracts.model import ColumnFormat
-from transformations.engine.base.duck import identifier
+from transformations.engine.base.duck import identifier, literal
 from validation.files.drop_files import TEXT_CELL
 from validation.readings.conversions import EMPTY_TYPE, Conversion, conversion
 
@@ -22,6 +22,7 @@ NULL_TOKENS = (
     *(r"\N", "-", "--", "?", "."),
 )
 _DTYPES = ("Date", "UnixTimestamp", "Bool", "Int64", "Float64", "String")
+_DECIMAL = r"[+-]?\d+(\.\d+)?([eE][+-]?\d+)?"
 _DATES = (
     *("%Y-%m-%d", "%Y/%m/%d", "%d/%m/%Y", "%m/%d/%Y", "%d.%m.%Y", "%d-%m-%Y", "%m-%d-%Y"),
     *("%d/%m/%y", "%m/%d/%y", "%d.%m.%y", "%d %b %Y", "%d-%b-%Y", "%b %d, %Y", "%d %B %Y", "%B %d, %Y"),
@@ -31,7 +32,7 @@ FORMS = tuple(f"{date}{clock}" for date, clock in product(_DATES, _CLOCKS))
 LOOKS_LIKE_TIME = r"^(\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}|\d{1,2}[- ][A-Za-z]{3,9}[- ]\d{4}|[A-Za-z]{3,9} \d{1,2}, \d{4})"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Reading:
     """One way to read a column, as SQL over its quoted name: the canonical value, and which values it does not fit.
 
@@ -99,7 +100,9 @@ def _cast(delivered: str) -> str | None:
 
 
 def _reading(dtype: str, how: Conversion) -> Reading:
-    return Reading(dtype, how.value, f"({how.lossy}) OR ({how.infinite})", how.is_null, how.local)
+    return Reading(
+        dtype=dtype, value=how.value, unfit=f"({how.lossy}) OR ({how.infinite})", is_null=how.is_null, local=how.local
+    )
 
 
 def _of_type(quoted: str, delivered: str) -> Iterator[Reading]:
@@ -116,26 +119,42 @@ def _of_cells(quoted: str) -> Iterator[Reading]:
     null = f"{quoted} IS NULL"
     for yes, no in (("true", "false"), ("True", "False"), ("TRUE", "FALSE")):
         yield Reading(
-            "Bool", f"TRY_CAST({quoted} AS BOOLEAN)", f"{quoted} NOT IN ('{yes}', '{no}')", null, needs="values"
+            dtype="Bool",
+            value=f"TRY_CAST({quoted} AS BOOLEAN)",
+            unfit=f"{quoted} NOT IN ('{yes}', '{no}')",
+            is_null=null,
+            needs="values",
         )
     integer, number = f"TRY_CAST({quoted} AS BIGINT)", f"TRY_CAST({quoted} AS DOUBLE)"
-    yield Reading("Int64", integer, f"CAST({integer} AS VARCHAR) IS DISTINCT FROM {quoted}", null, needs="values")
+    yield Reading(
+        dtype="Int64",
+        value=integer,
+        unfit=f"CAST({integer} AS VARCHAR) IS DISTINCT FROM {quoted}",
+        is_null=null,
+        needs="values",
+    )
     said = f"CAST({number} AS VARCHAR)"
     no_number = f"{quoted} = '-0' OR isfinite({number}) IS NOT TRUE"
     for as_written in (said, f"regexp_replace({said}, '\\.0$', '')"):
-        yield Reading("Float64", number, f"{no_number} OR {as_written} <> {quoted}", null, needs="values")
+        yield Reading(
+            dtype="Float64",
+            value=number,
+            unfit=f"{no_number} OR {as_written} <> {quoted}",
+            is_null=null,
+            needs="values",
+        )
     yield from _almost_numbers(quoted, null)
-    yield Reading("String", quoted, "FALSE", null)
+    yield Reading(dtype="String", value=quoted, unfit="FALSE", is_null=null)
 
 
 def _almost_numbers(quoted: str, null: str) -> Iterator[Reading]:
     """Texts that look like numbers: they stay text, with a word on what else they may be."""
     number = f"TRY_CAST({quoted} AS DOUBLE)"
     yield Reading(
-        "String",
-        quoted,
-        f"NOT regexp_full_match({quoted}, '[+-]?\\d+(\\.\\d+)?([eE][+-]?\\d+)?') OR isfinite({number}) IS NOT TRUE",
-        null,
+        dtype="String",
+        value=quoted,
+        unfit=f"NOT regexp_full_match({quoted}, {literal(_DECIMAL)}) OR isfinite({number}) IS NOT TRUE",
+        is_null=null,
         note="numbers that would not come back letter for letter; for amounts and measures, write logicalType: number",
         needs="values",
     )
@@ -143,10 +162,10 @@ def _almost_numbers(quoted: str, null: str) -> Iterator[Reading]:
         group = rf"(\{thousands}\d{{3}})*" if thousands else ""
         extra = f" and thousandsSeparator '{thousands}'" if thousands else ""
         yield Reading(
-            "String",
-            quoted,
-            f"NOT regexp_full_match({quoted}, '[+-]?\\d{{1,{3 if thousands else 18}}}{group}(\\{decimal}\\d+)?')",
-            null,
+            dtype="String",
+            value=quoted,
+            unfit=f"NOT regexp_full_match({quoted}, '[+-]?\\d{{1,{3 if thousands else 18}}}{group}(\\{decimal}\\d+)?')",
+            is_null=null,
             note=f"perhaps numbers: then write logicalType: number with decimalSeparator '{decimal}'{extra}",
             needs="values",
         )

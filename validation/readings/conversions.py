@@ -25,7 +25,7 @@ _LAST_TIME = " 23:59:59.999999"
 _PLAIN = ColumnFormat()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Conversion:
     """SQL over a delivered column: its canonical `value`, and the conditions under which there is none.
 
@@ -63,15 +63,18 @@ def conversion(
     """
     null = f"{column} IS NULL"
     if delivered == EMPTY_TYPE:
-        return Conversion(f"CAST(NULL AS {dtype_named(dtype).duckdb})", null)
+        return Conversion(value=f"CAST(NULL AS {dtype_named(dtype).duckdb})", is_null=null)
     if _is_text(delivered, written):
         return _from_text(column, dtype, periods, written)
     match dtype:
         case "Int64" if delivered in (*_SMALL_INTEGERS, "BIGINT"):
-            return Conversion(f"CAST({column} AS BIGINT)", null)
+            return Conversion(value=f"CAST({column} AS BIGINT)", is_null=null)
         case "Int64" if delivered == "UBIGINT":
             return Conversion(
-                f"TRY_CAST({column} AS BIGINT)", null, f"{column} > {2**63 - 1}", "beyond 64 bits, signed"
+                value=f"TRY_CAST({column} AS BIGINT)",
+                is_null=null,
+                lossy=f"{column} > {2**63 - 1}",
+                loss="beyond 64 bits, signed",
             )
         case "Int64" if written.stored_as == "number":
             return _integral(column, delivered)
@@ -79,11 +82,16 @@ def conversion(
             return _floating(f"CAST({column} AS DOUBLE)", null, single=delivered == "FLOAT")
         case "Float64" if delivered == "BIGINT":
             inexact = f"CAST(CAST({column} AS DOUBLE) AS HUGEINT) <> {column}"
-            return Conversion(f"CAST({column} AS DOUBLE)", null, inexact, "beyond the integers a Float64 holds, ±2^53")
+            return Conversion(
+                value=f"CAST({column} AS DOUBLE)",
+                is_null=null,
+                lossy=inexact,
+                loss="beyond the integers a Float64 holds, ±2^53",
+            )
         case "String" if delivered == "VARCHAR" or delivered.startswith("ENUM"):
-            return Conversion(f"CAST({column} AS VARCHAR)", null)
+            return Conversion(value=f"CAST({column} AS VARCHAR)", is_null=null)
         case "Bool" if delivered == "BOOLEAN":
-            return Conversion(column, null)
+            return Conversion(value=column, is_null=null)
         case "UnixTimestamp" | "Date":
             return _time(column, delivered, dtype, periods)
     return None
@@ -136,7 +144,7 @@ def _from_text(column: str, dtype: str, periods: tuple[OffsetPeriod, ...], writt
     text = f"trim(CAST({column} AS VARCHAR))"
     match dtype:
         case "String":
-            return Conversion(f"CAST({column} AS VARCHAR)", null)
+            return Conversion(value=f"CAST({column} AS VARCHAR)", is_null=null)
         case "Float64":
             number = floating_text(text, written)
             lossy = f"{present} AND ({number.is_no_number} OR {number.is_inexact})"
@@ -147,10 +155,12 @@ def _from_text(column: str, dtype: str, periods: tuple[OffsetPeriod, ...], writt
             lossy = f"{present} AND ({number.is_no_number} OR {number.is_inexact})"
             rounded = ", or that was rounded (from 2^53 on)" if written.stored_as == "number" else ""
             loss = f"that cannot be an integer of 64 bits{rounded}"
-            return Conversion(number.value, null, lossy, loss, readings=(number.value,))
+            return Conversion(value=number.value, is_null=null, lossy=lossy, loss=loss, readings=(number.value,))
         case "Bool":
             value = f"CASE lower({text}) WHEN 'true' THEN TRUE WHEN 'false' THEN FALSE END"
-            return Conversion(value, null, f"{present} AND {value} IS NULL", "that cannot be true or false")
+            return Conversion(
+                value=value, is_null=null, lossy=f"{present} AND {value} IS NULL", loss="that cannot be true or false"
+            )
     return _timestamp_text(column, text, periods, written) if dtype == "UnixTimestamp" else _date_text(text, written)
 
 
@@ -159,10 +169,10 @@ def _timestamp_text(column: str, text: str, periods: tuple[OffsetPeriod, ...], w
     naive = _naive(column, found.local, False, periods)
     value = f"coalesce({found.instant}, {naive.value})"
     return Conversion(
-        value,
-        naive.is_null,
-        f"{column} IS NOT NULL AND ({value} IS NULL OR {found.is_ambiguous})",
-        _no_form("time", written, "of whole microseconds as in 2020-01-31 12:00:00, with or without an offset"),
+        value=value,
+        is_null=naive.is_null,
+        lossy=f"{column} IS NOT NULL AND ({value} IS NULL OR {found.is_ambiguous})",
+        loss=_no_form("time", written, "of whole microseconds as in 2020-01-31 12:00:00, with or without an offset"),
         local=f"{found.local} IS NOT NULL",
         nonexistent=naive.nonexistent,
         infinite=f"{_no_moment(value)} OR {_no_moment(found.local, 'TIMESTAMP')}",
@@ -177,10 +187,10 @@ def _date_text(text: str, written: ColumnFormat) -> Conversion:
     lossy = f"{text} IS NOT NULL AND ({found.local} IS NULL OR {found.is_ambiguous})"
     loss = _no_form("date", written, "as in 2020-01-31")
     return Conversion(
-        found.local,
-        f"{text} IS NULL",
-        lossy,
-        loss,
+        value=found.local,
+        is_null=f"{text} IS NULL",
+        lossy=lossy,
+        loss=loss,
         infinite=_no_moment(found.local, "DATE"),
         remedy=_DECLARE_FORM,
         readings=(found.local,),
@@ -201,11 +211,16 @@ def _integral(column: str, delivered: str) -> Conversion | None:
     value, null = f"TRY_CAST({column} AS BIGINT)", f"{column} IS NULL"
     lossy = f"{value} IS NULL OR {value} <> {column}"
     if (limit := EXACT_INTEGERS.get(delivered)) is None:
-        return Conversion(value, null, f"{column} IS NOT NULL AND ({lossy})", "that cannot be an integer of 64 bits")
+        return Conversion(
+            value=value,
+            is_null=null,
+            lossy=f"{column} IS NOT NULL AND ({lossy})",
+            loss="that cannot be an integer of 64 bits",
+        )
     value = f"CASE WHEN NOT isnan({column}) THEN {value} END"
     lossy = f"NOT isnan({column}) AND ({lossy} OR abs({column}) >= {limit})"
     loss = f"that cannot be an integer, or that {delivered} may have rounded (from 2^{limit.bit_length() - 1} on)"
-    return Conversion(value, f"({null} OR isnan({column}))", lossy, loss)
+    return Conversion(value=value, is_null=f"({null} OR isnan({column}))", lossy=lossy, loss=loss)
 
 
 def _time(column: str, delivered: str, dtype: str, periods: tuple[OffsetPeriod, ...]) -> Conversion | None:
@@ -218,21 +233,27 @@ def _time(column: str, delivered: str, dtype: str, periods: tuple[OffsetPeriod, 
         case "UnixTimestamp" if delivered == LEGACY_INSTANT:
             return _instant(column, f"timezone('UTC', {column})", False)
         case "Date" if delivered == "DATE":
-            return Conversion(column, null, infinite=_no_moment(column, "DATE"))
+            return Conversion(value=column, is_null=null, infinite=_no_moment(column, "DATE"))
         case "Date" if delivered in NAIVE_TIMESTAMPS:
             midnight = f"CAST({column} AS DATE)"
             timed = f"isfinite({column}) AND CAST({midnight} AS TIMESTAMP) <> {column}"
-            return Conversion(midnight, null, timed, "with a time of day", infinite=_no_moment(midnight, "DATE"))
+            return Conversion(
+                value=midnight,
+                is_null=null,
+                lossy=timed,
+                loss="with a time of day",
+                infinite=_no_moment(midnight, "DATE"),
+            )
     return None
 
 
 def _floating(value: str, null: str, lossy: str = "FALSE", loss: str = "", single: bool = False) -> Conversion:
     """NaN is null, as everywhere in the platform."""
     return Conversion(
-        f"CASE WHEN NOT isnan({value}) THEN {value} END",
-        f"({null} OR isnan({value}))",
-        lossy,
-        loss,
+        value=f"CASE WHEN NOT isnan({value}) THEN {value} END",
+        is_null=f"({null} OR isnan({value}))",
+        lossy=lossy,
+        loss=loss,
         infinite=f"isinf({value})",
         single=single,
     )
@@ -241,10 +262,10 @@ def _floating(value: str, null: str, lossy: str = "FALSE", loss: str = "", singl
 def _naive(column: str, local: str, nanoseconds: bool, periods: tuple[OffsetPeriod, ...]) -> Conversion:
     plain = _instant(column, utc_sql(local, periods) if periods else f"timezone('UTC', {local})", nanoseconds)
     return Conversion(
-        plain.value,
-        plain.is_null,
-        plain.lossy,
-        plain.loss,
+        value=plain.value,
+        is_null=plain.is_null,
+        lossy=plain.lossy,
+        loss=plain.loss,
         local=f"{local} IS NOT NULL",
         nonexistent=nonexistent_sql(local, periods) if periods else "FALSE",
         infinite=f"{_no_moment(local, 'TIMESTAMP')} OR {plain.infinite}",
@@ -255,7 +276,11 @@ def _naive(column: str, local: str, nanoseconds: bool, periods: tuple[OffsetPeri
 def _instant(column: str, value: str, nanoseconds: bool) -> Conversion:
     lossy = f"isfinite({value}) AND epoch_ns({column}) % 1000 <> 0" if nanoseconds else "FALSE"
     return Conversion(
-        value, f"{column} IS NULL", lossy, "with a part below one microsecond", infinite=_no_moment(value)
+        value=value,
+        is_null=f"{column} IS NULL",
+        lossy=lossy,
+        loss="with a part below one microsecond",
+        infinite=_no_moment(value),
     )
 
 
