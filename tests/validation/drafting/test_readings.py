@@ -20,7 +20,15 @@ class Cells(DropFile):
     """One column of a CSV file, held in a table."""
 
     def __init__(self) -> None:
-        super().__init__(Path("cells.csv"), {"cell": TEXT_CELL}, "cells", {"cell": "cell"}, ROW, {"cell": "cell"})
+        names = {"cell": "cell"}
+        super().__init__(
+            path=Path("cells.csv"),
+            types={"cell": TEXT_CELL},
+            relation="cells",
+            cells=names,
+            row_number=ROW,
+            names=names,
+        )
 
     def rows(self, columns):
         return "cells"
