@@ -22,6 +22,7 @@ from feast.protos.feast.types.Value_pb2 import Value
 
 from transformations.engine.base.settings import get_settings
 from transformations.engine.tables.offline_tables import OfflineTable
+from transformations.stores.redis.catalogue import read_catalog
 from transformations.stores.rows import packed_rows
 from validation.parity.causes import Cause, Kind
 from validation.parity.report import LiveReport
@@ -36,7 +37,7 @@ class OnlineRow:
     def __init__(self, shop: Shop, view: str, user: int = 1) -> None:
         online, config = shop.store._get_provider().online_store, shop.store.config
         self.redis = online._get_client(config.online_store)
-        catalog = online._catalog(config, config.project, renew=True)[1]
+        catalog = read_catalog(self.redis, config.project)
         self.key = f"{{{user}}}".encode() + catalog.tables[view].number
         self.schema = catalog.tables[view].schemas[-1]
 

@@ -18,12 +18,14 @@ from transformations.stores.loads.considered import Considered, is_contained, pl
 from transformations.stores.loads.new_rows import FileRows, PulledRows
 from transformations.stores.loads.packing import Packer
 from transformations.stores.offline import PointInTimeOfflineStore
-from transformations.stores.online import PackedRedisOnlineStore, expiry_ms, online_name
+from transformations.stores.online import PackedRedisOnlineStore, expiry_ms, online_name, warn_of_replaced
 from transformations.stores.redis import catalogue as online_catalog
+from transformations.stores.redis.catalogue import row_test
 from transformations.stores.redis.connections import Reaching, SyncClient
+from transformations.stores.redis.feast_rows import latest_event
 from transformations.stores.redis.loaded import Loaded, begin, begun, conclude, last_loaded, record
 from transformations.stores.redis.unlinking import carry_pushed, unlink_leftovers
-from transformations.stores.redis.writes import BulkWriter
+from transformations.stores.redis.writes import BulkWriter, IsRow
 from transformations.stores.rows.packed_rows import Schema, schema_of
 
 _RENEW_SECONDS = 60.0
@@ -73,18 +75,19 @@ class Load:
         loaded = self._to_load(source, number, schema, definition)
         run = begin(client, project, name, loaded)
         packer = Packer(self.view, source.history, number, version)
-        rows = self._write(client, source, what, packer, is_empty=what.anew or known is None)
+        is_row = row_test(client, project, name, latest_event())
+        rows, replaced = self._write(client, source, what, packer, is_row, is_empty=what.anew or known is None)
         if what.anew:
-            carry_pushed(client, visible, number)
+            carry_pushed(client, visible, number, is_row)
             online_catalog.publish(client, project, name, number, visible)
-            carry_pushed(client, visible, number)  # what was pushed in between
+            carry_pushed(client, visible, number, is_row)  # what was pushed in between
         table = online_catalog.read_catalog(client, project).tables.get(name)
         if table is None or table.number != number:
             online_catalog.give_up(client, number)
             return False
         if not self._is_alone(client, source, cursor, others, run, number):
             return False
-        record(client, project, name, replace(loaded, rows=rows))
+        record(client, project, name, replace(loaded, rows=rows, replaced=replaced))
         conclude(client, project, name, [*others, run])
         unlink_leftovers(client)
         return True
@@ -125,12 +128,19 @@ class Load:
         )
 
     def _write(
-        self, client: SyncClient, source: FileRows | PulledRows, what: Considered, packer: Packer, is_empty: bool
-    ) -> int:
+        self,
+        client: SyncClient,
+        source: FileRows | PulledRows,
+        what: Considered,
+        packer: Packer,
+        is_row: IsRow,
+        is_empty: bool,
+    ) -> tuple[int, int]:
+        """How many rows were written, and how many values that were no rows they replaced."""
         written, renewed = 0, time.monotonic()
         with (
             source.batches(what, self.start, self.end, packer.columns) as (total, batches),
-            BulkWriter(client, expiry_ms(self.view, self.config.online_store), is_empty) as writer,
+            BulkWriter(client, expiry_ms(self.view, self.config.online_store), is_row, is_empty) as writer,
             tqdm(total=total, unit=" rows", unit_scale=True, disable=None, ncols=100) as progress,
         ):
             for batch in batches:
@@ -142,7 +152,8 @@ class Load:
                 if what.anew and time.monotonic() - renewed > _RENEW_SECONDS:
                     online_catalog.renew(client, packer.table)
                     renewed = time.monotonic()
-        return written
+        warn_of_replaced(self.view.name, writer.replaced)
+        return written, writer.replaced
 
     def _source(self) -> FileRows | PulledRows:
         if isinstance(self.offline_store, PointInTimeOfflineStore) and isinstance(self.view.batch_source, FileSource):

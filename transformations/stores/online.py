@@ -7,6 +7,7 @@ import asyncio
 import atexit
 import contextlib
 import gc
+import logging
 import threading
 from collections.abc import Callable, Sequence
 from datetime import timedelta
@@ -15,21 +16,22 @@ from weakref import WeakKeyDictionary
 
 from feast import Entity, FeatureService, FeatureStore, FeatureView, OnDemandFeatureView, RepoConfig
 from feast.infra.online_stores.helpers import compute_versioned_name
-from feast.infra.online_stores.redis import RedisOnlineStore, RedisOnlineStoreConfig
+from feast.infra.online_stores.redis import RedisOnlineStore, RedisOnlineStoreConfig, RedisType
 from feast.infra.registry.base_registry import BaseRegistry
 from feast.protos.feast.types.EntityKey_pb2 import EntityKey
+from redis import Redis, RedisCluster
 
-from transformations.engine.base.errors import FeaturesError, ServiceUnavailableError
+from transformations.engine.base.errors import ServiceUnavailableError
 from transformations.engine.base.settings import get_settings
 from transformations.stores.base.errors import Answering
 from transformations.stores.base.on_demand import refuse_uneven
 from transformations.stores.base.rollout import check_served
-from transformations.stores.lookups.lookup import EntityRows, Lookup, lookup_of
+from transformations.stores.lookups.lookup import EntityRows, lookup_of
 from transformations.stores.lookups.plan_cache import Plans
-from transformations.stores.lookups.plans import UnknownSchemaError
 from transformations.stores.lookups.response import PackedResponse
+from transformations.stores.lookups.steps import ATTEMPTS, Catalogs, look_up, read_rows, restless
 from transformations.stores.redis import catalogue as online_catalog
-from transformations.stores.redis.catalogue import Catalog, Table
+from transformations.stores.redis.cluster_reads import ClusterSource
 from transformations.stores.redis.connections import (
     AsyncClient,
     Reaching,
@@ -38,16 +40,22 @@ from transformations.stores.redis.connections import (
     connect_async,
     warn_of_eviction,
 )
-from transformations.stores.redis.feast_rows import Found, Row, found_rows, newest_rows, packed
+from transformations.stores.redis.feast_rows import (
+    Found,
+    Row,
+    latest_event,
+    newest_rows,
+    packed,
+    refuse_future_rows,
+)
 from transformations.stores.redis.loaded import forget
-from transformations.stores.redis.reads import Reader, Values, get_async
+from transformations.stores.redis.reads import Answer, NodeSource, Reader, Source, Steps, run_async
 from transformations.stores.redis.unlinking import unlink_leftovers
 from transformations.stores.redis.writes import write_rows
-from transformations.stores.rows.keys import tag_of
 from transformations.stores.rows.packed_rows import Schema, schema_of
 
+_LOG = logging.getLogger(__name__)
 _EXPIRY_MARGIN = timedelta(days=1)
-_ATTEMPTS = 5
 
 
 class PackedRedisOnlineStoreConfig(RedisOnlineStoreConfig):
@@ -77,7 +85,7 @@ class PackedRedisOnlineStore(RedisOnlineStore):
     def __init__(self) -> None:
         self._reader: Reader | None = None
         self._async_readers: WeakKeyDictionary[asyncio.AbstractEventLoop, AsyncClient] = WeakKeyDictionary()
-        self._catalogs: dict[str, Catalog] = {}
+        self._catalogs = Catalogs()
         self._plans: Plans | None = None
         self._connecting = threading.Lock()
 
@@ -97,13 +105,8 @@ class PackedRedisOnlineStore(RedisOnlineStore):
         with Answering(), Reaching(config.online_store):
             plan = self._plans_of(config).of(registry, project, features, full_feature_names)
             lookup = lookup_of(plan, entity_rows)
-            epoch, catalog = self._catalog(config, project)
-            for _ in range(_ATTEMPTS):
-                values = self._reader_of(config).get(lookup.keys(epoch, catalog))
-                if (answer := _answer(lookup, values, catalog, include_feature_view_version_metadata)) is not None:
-                    return answer
-                epoch, catalog = self._catalog(config, project, renew=True)
-        raise _restless(config)
+            steps = look_up(lookup, self._catalogs, project, include_feature_view_version_metadata)
+            return self._reader_of(config).run(steps)
 
     async def get_online_features_async(
         self,
@@ -119,13 +122,8 @@ class PackedRedisOnlineStore(RedisOnlineStore):
         with Answering(), Reaching(config.online_store):
             plan = self._plans_of(config).of(registry, project, features, full_feature_names)
             lookup = lookup_of(plan, entity_rows)
-            epoch, catalog = await self._catalog_async(config, project)
-            for _ in range(_ATTEMPTS):
-                values = await self._get_async(config, lookup.keys(epoch, catalog))
-                if (answer := _answer(lookup, values, catalog, include_feature_view_version_metadata)) is not None:
-                    return answer
-                epoch, catalog = await self._catalog_async(config, project, renew=True)
-        raise _restless(config)
+            steps = look_up(lookup, self._catalogs, project, include_feature_view_version_metadata)
+            return await self._run_async(config, steps)
 
     def online_read(
         self,
@@ -136,17 +134,12 @@ class PackedRedisOnlineStore(RedisOnlineStore):
     ) -> list[Found]:
         """Each entity's row: its event timestamp and values; nothing where there is no row.
 
-        Of a row that its view's ttl has outlived, the event timestamp and nulls.
+        A row that has outlived its view's ttl gives its event timestamp and nulls.
         """
-        with Reaching(config.online_store):
-            epoch, catalog = self._catalog(config, config.project)
-            for _ in range(_ATTEMPTS):
-                keys, view = _read_keys(config, catalog, table, entity_keys)
-                values = self._reader_of(config).get([epoch, *keys])
-                if values[0] == catalog.epoch:
-                    return found_rows(table, view, values[1:], requested_features, len(entity_keys))
-                epoch, catalog = self._catalog(config, config.project, renew=True)
-        raise _restless(config)
+        name = online_name(table, config)
+        steps = read_rows(table, name, entity_keys, requested_features, self._catalogs, config.project)
+        with Answering(), Reaching(config.online_store):
+            return self._reader_of(config).run(steps)
 
     async def online_read_async(
         self,
@@ -156,15 +149,10 @@ class PackedRedisOnlineStore(RedisOnlineStore):
         requested_features: list[str] | None = None,
     ) -> list[Found]:
         """As `online_read`."""
-        with Reaching(config.online_store):
-            epoch, catalog = await self._catalog_async(config, config.project)
-            for _ in range(_ATTEMPTS):
-                keys, view = _read_keys(config, catalog, table, entity_keys)
-                values = await self._get_async(config, [epoch, *keys])
-                if values[0] == catalog.epoch:
-                    return found_rows(table, view, values[1:], requested_features, len(entity_keys))
-                epoch, catalog = await self._catalog_async(config, config.project, renew=True)
-        raise _restless(config)
+        name = online_name(table, config)
+        steps = read_rows(table, name, entity_keys, requested_features, self._catalogs, config.project)
+        with Answering(), Reaching(config.online_store):
+            return await self._run_async(config, steps)
 
     # Writing
 
@@ -178,25 +166,30 @@ class PackedRedisOnlineStore(RedisOnlineStore):
         """Write each key's newest row, unless Redis holds a newer one; what pushes and Feast's own engine call.
 
         The rows are marked as pushed; a materialization that finds the same row in the offline table clears that.
-        Naive timestamps are UTC. A row of a null join key is no entity's, and is left out. UsageError for an on-demand
-        view, which Feast would compute here from other inputs and at another time than in training.
+        Naive timestamps are UTC. A row with a null join key belongs to no entity and is left out. UsageError for an
+        on-demand view, which Feast would compute here from other inputs and at another time than in training; DataError
+        for rows from the future, of which none is written.
         """
         if isinstance(cast("object", table), OnDemandFeatureView):
             refuse_uneven(cast("OnDemandFeatureView", table))
+        refuse_future_rows(table, data)
         rows = newest_rows(data)
         schema = schema_of(table.features)
         expiry = expiry_ms(table, config.online_store)
         with Reaching(config.online_store):
             client = self._get_client(config.online_store)
-            for _ in range(_ATTEMPTS):
+            for _ in range(ATTEMPTS):
                 number, version = self.table_for_writing(config, table, schema)
                 pairs = packed(table, rows, version)
-                write_rows(client, ((tag + number, row) for tag, row in pairs), expiry)
-                if client.get(online_catalog.epoch_key(config.project)) == self._catalogs[config.project].epoch:
+                is_row = online_catalog.row_test(client, config.project, online_name(table, config), latest_event())
+                replaced = write_rows(client, ((tag + number, row) for tag, row in pairs), expiry, is_row)
+                warn_of_replaced(table.name, replaced)
+                epoch = cast("bytes | None", client.get(online_catalog.epoch_key(config.project)))
+                if self._catalogs.is_of(config.project, epoch):
                     break
                 # The view was deleted, loaded anew or flushed meanwhile: the rows belong elsewhere now.
             else:
-                raise _restless(config)
+                raise restless(config.project)
         if progress:
             progress(len(data))
 
@@ -217,7 +210,7 @@ class PackedRedisOnlineStore(RedisOnlineStore):
         known = catalog.tables.get(name)
         if known is None or known.schemas[-1] != schema:
             catalog = online_catalog.intern(client, config.project, name, schema)
-        self._catalogs[config.project] = catalog
+        self._catalogs.keep(config.project, catalog)
         known = catalog.tables[name]
         return known.number, known.newest
 
@@ -267,7 +260,7 @@ class PackedRedisOnlineStore(RedisOnlineStore):
         atexit.register(gc.unfreeze)  # else DuckDB's binding takes what was kept for leaks, and prints them
         # Redis may still be on its way up; while it is down, each request says so.
         with contextlib.suppress(ServiceUnavailableError), Reaching(config.online_store):
-            await self._catalog_async(config, config.project)
+            await self._run_async(config, self._catalogs.read(config.project))
 
     async def close(self) -> None:
         """Close the running event loop's connections."""
@@ -279,37 +272,16 @@ class PackedRedisOnlineStore(RedisOnlineStore):
             self._plans = Plans(config.registry.enable_online_feature_view_versioning)
         return self._plans
 
-    def _catalog(self, config: RepoConfig, project: str, renew: bool = False) -> tuple[bytes, Catalog]:
-        """The key of the catalog's epoch, and the catalog as it was last read."""
-        epoch = online_catalog.epoch_key(project)
-        if renew or project not in self._catalogs:
-            reader = self._reader_of(config)
-            (seen,) = reader.get([epoch])
-            self._catalogs[project] = online_catalog.catalog_of(
-                seen, reader.get_hash(online_catalog.views_key(project))
-            )
-        return epoch, self._catalogs[project]
-
-    async def _catalog_async(self, config: RepoConfig, project: str, renew: bool = False) -> tuple[bytes, Catalog]:
-        epoch = online_catalog.epoch_key(project)
-        if renew or project not in self._catalogs:
-            (seen,) = await self._get_async(config, [epoch])
-            client = self._async_client(config)
-            views = await cast("Any", client.hgetall(cast("str", online_catalog.views_key(project))))
-            self._catalogs[project] = online_catalog.catalog_of(seen, views)
-        return epoch, self._catalogs[project]
-
     def _reader_of(self, config: RepoConfig) -> Reader:
         if self._reader is None:
             with self._connecting:
                 if self._reader is None:
                     timeout_ms = get_settings().redis_read_timeout_ms
-                    client = connect(config.online_store, timeout_ms)
-                    self._reader = Reader(client, timeout_ms)
+                    self._reader = Reader(source_of(config.online_store, timeout_ms), timeout_ms)
         return self._reader
 
-    async def _get_async(self, config: RepoConfig, keys: Sequence[bytes]) -> Values:
-        return await get_async(self._async_client(config), keys, get_settings().redis_read_timeout_ms)
+    async def _run_async(self, config: RepoConfig, steps: Steps[Answer]) -> Answer:
+        return await run_async(self._async_client(config), steps, get_settings().redis_read_timeout_ms)
 
     def _async_client(self, config: RepoConfig) -> AsyncClient:
         """The lookups' client of the running event loop; connections cannot move from one loop to another."""
@@ -332,6 +304,17 @@ class PackedRedisOnlineStore(RedisOnlineStore):
         raise NotImplementedError("this store's asynchronous client belongs to an event loop")
 
 
+def source_of(config: RedisOnlineStoreConfig, timeout_ms: int) -> Source:
+    """Where lookups read: a single node, or a cluster that is connected to within the time of a lookup."""
+
+    def open_client() -> SyncClient:
+        return connect(config, timeout_ms)
+
+    if config.redis_type == RedisType.redis_cluster:
+        return ClusterSource(cast("Callable[[], RedisCluster]", open_client))
+    return NodeSource(cast("Redis", open_client()))
+
+
 def online_name(view: FeatureView, config: RepoConfig) -> str:
     """What the online store calls a view: its name, with its version where the repository serves several."""
     name: str = compute_versioned_name(view, config.registry.enable_online_feature_view_versioning)
@@ -348,27 +331,12 @@ def expiry_ms(view: FeatureView, config: RedisOnlineStoreConfig) -> int:
     return (view.ttl + _EXPIRY_MARGIN) // timedelta(milliseconds=1) if view.ttl else 0
 
 
-def _answer(lookup: Lookup, values: Values, catalog: Catalog, with_versions: bool) -> PackedResponse | None:
-    """The answer; None where the catalog that the keys came from is outdated."""
-    if values[0] != catalog.epoch:
-        return None
-    try:
-        return lookup.answer(values, catalog, with_versions)
-    except UnknownSchemaError:  # on a cluster, epoch and rows are not read at one moment
-        return None
-
-
-def _restless(config: RepoConfig) -> FeaturesError:
-    return FeaturesError(
-        f"The online store's catalog of {config.project} changed {_ATTEMPTS} times during one request. "
-        f"Look what writes to {{features}}:* in Redis; `feast apply` and materializations do, a few times each."
-    )
-
-
-def _read_keys(
-    config: RepoConfig, catalog: Catalog, view: FeatureView, entities: Sequence[EntityKey]
-) -> tuple[list[bytes], Table | None]:
-    table = catalog.tables.get(online_name(view, config))
-    if table is None:
-        return [], None
-    return [(tag_of(entity) or b"{}") + table.number for entity in entities], table
+def warn_of_replaced(view: str, values: int) -> None:
+    """Log a warning if a write replaced values that were no intact rows: somebody or something damages them."""
+    if values:
+        _LOG.warning(
+            "%s: %s values in Redis under keys of this view were no intact rows, or lay in the future; they were "
+            "replaced. Look for other programs that write to this Redis, and at its persistence.",
+            view,
+            f"{values:,}",
+        )

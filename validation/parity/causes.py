@@ -114,6 +114,21 @@ def reason_of(case: Case) -> Reason:
     return Kind.SKEW, cause, words
 
 
+def remedy_of(cause: Cause) -> str:
+    """What ends differences with this cause."""
+    match cause:
+        case Cause.PUSH:
+            return (
+                "Write the pushed row to the source, too (`push(…, to=PushMode.ONLINE_AND_OFFLINE)`): online it stays "
+                "while it is the newest"
+            )
+        case Cause.CHANGED_FUNCTION:
+            return "Apply the code that serves (`feast apply`), or restart the servers with the applied code"
+        case Cause.RETRIEVAL | Cause.TTL:
+            return "Redis is not to blame: compare the view's declaration with the table"
+    return "A full load replaces every row that should not be there: `feast materialize 1970-01-01T00:00:00 <now>`"
+
+
 def same_value(left: object, right: object) -> bool:
     """Equal in type, value and null; floats by their bits, timestamps as instants."""
     if isinstance(left, datetime) and isinstance(right, datetime):

@@ -100,6 +100,12 @@ class Settings(BaseSettings):
         description="Longest wait for Redis in a write or a maintenance command, in milliseconds",
         examples=["5000"],
     )
+    push_lead_seconds: int = Field(
+        300,
+        ge=0,
+        description="How far ahead of the clock the event timestamp of a pushed row may lie, in seconds",
+        examples=["300"],
+    )
     java_home: _AbsolutePath | None = Field(
         None,
         description="Java (17 or newer) for Spark; unset: JAVA_HOME, then `java` on PATH, then the `local` extra's own",

@@ -38,6 +38,14 @@ class UnavailableError(FeastError, ServiceUnavailableError):
         return status.HTTP_503_SERVICE_UNAVAILABLE
 
 
+class DamagedRowError(FeastError, DataError):
+    """500: what the online store holds under an entity's key is no row of ours, or a damaged one."""
+
+    def http_status_code(self) -> int:
+        """The status that the server answers with."""
+        return status.HTTP_500_INTERNAL_SERVER_ERROR
+
+
 class MissingFieldError(RequestDataNotFoundInEntityRowsException):
     """422: a request without a field that an on-demand feature reads."""
 
@@ -83,7 +91,7 @@ def answer_errors(app: FastAPI) -> None:
 def _with_status(error: BaseException | None) -> FeastError | None:
     """The error as the kind that carries its status; None for one that has it, and for one that has none."""
     match error:
-        case None | UnprocessableError() | BadRequestError() | UnavailableError():
+        case None | UnprocessableError() | BadRequestError() | UnavailableError() | DamagedRowError():
             return None
         case DataError():
             return UnprocessableError(error.message)

@@ -5,6 +5,7 @@ It reads nothing itself: the store fetches the keys in one round trip, blocking 
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias, cast
@@ -26,14 +27,13 @@ from transformations.stores.lookups.plans import ComputedPlan, Plan, ViewPlan
 from transformations.stores.lookups.response import NOT_FOUND, OUTSIDE_MAX_AGE, Block, Column, PackedResponse, Status
 from transformations.stores.redis.catalogue import Catalog, Table
 from transformations.stores.rows.codecs import Stored
-from transformations.stores.rows.keys import NO_ENTITY, parts_of, tags_of
-from transformations.stores.rows.packed_rows import event_micros, schema_number, schema_numbers
+from transformations.stores.rows.damaged import refuse_damaged
+from transformations.stores.rows.keys import NO_ENTITY, NOBODY, parts_of, tags_of
+from transformations.stores.rows.packed_rows import ChecksumError, event_micros, schema_number, schema_numbers
 
 EntityRows: TypeAlias = list[dict[str, Any]] | Mapping[str, Sequence[Any] | RepeatedValue]
 Rows: TypeAlias = Sequence[bytes | None]
 
-_NOBODY = b"{}"
-"""The tag of a key that no row is written under, for a row of the request whose join key is null."""
 _NO_MOMENTS = pa.nulls(0, TIMESTAMP)
 _PLAIN = {int, str, bool, type(None)}
 
@@ -63,7 +63,10 @@ class Lookup:
         return keys
 
     def answer(self, values: Rows, catalog: Catalog, with_versions: bool = False) -> PackedResponse:
-        """The answer from what `keys` had. UnknownSchemaError where the catalog was older than a row."""
+        """The answer from the values of `keys`.
+
+        UnknownSchemaError if the catalogue is older than a row, DamagedRowError for a value that is no intact row.
+        """
         first, blocks = 1, []
         for view in self.plan.views:
             table = catalog.tables.get(view.table)
@@ -72,12 +75,25 @@ class Lookup:
             else:
                 raw = values[first : first + self.rows]
                 first += self.rows
-            blocks.append(_block(view, table, raw, self.moments, self.nobody[view.entity]))
+            try:
+                blocks.append(_block(view, table, raw, self.moments, self.nobody[view.entity]))
+            except (ChecksumError, struct.error, ValueError):
+                self.refuse_damaged(values, catalog)
+                raise
         computed: dict[str, Column] = {}
         for each in self.plan.computed:
             computed |= self._computed(each, blocks)
         keys = {name: (_plain(self.given[name]), kind) for name, kind in self.plan.shown_keys if name in self.given}
         return PackedResponse(self.plan, keys, blocks, computed, with_versions)
+
+    def refuse_damaged(self, values: Rows, catalog: Catalog) -> None:
+        """DamagedRowError if one of the values of `keys` is no intact row."""
+        first = 1
+        for view in self.plan.views:
+            if (table := catalog.tables.get(view.table)) is not None:
+                rows = zip(self.tags[view.entity], values[first : first + self.rows], strict=True)
+                refuse_damaged(view.reference, rows, table.schemas, table.number)
+                first += self.rows
 
     def _computed(self, plan: ComputedPlan, blocks: Sequence[Block]) -> dict[str, Column]:
         """The wanted features of one on-demand view, under their references."""
@@ -137,7 +153,7 @@ def _tags(
             raise
         if None in found:
             nobody.append(frozenset(row for row, tag in enumerate(found) if tag is None))
-            tags.append([tag or _NOBODY for tag in found])
+            tags.append([tag or NOBODY for tag in found])
         else:
             nobody.append(frozenset())
             tags.append(cast("list[bytes]", found))
@@ -185,6 +201,7 @@ def _values(
     if len(numbers) > 1:
         return _mixed_values(view, table, raw, withheld)
     layout = view.layout(table, numbers.pop())
+    layout.form.check(filter(None, raw) if None in raw else cast("list[bytes]", raw))
     if withheld or None in raw:
         blank = layout.form.blank
         rows = [blank if value is None or row in withheld else value for row, value in enumerate(raw)]
@@ -210,6 +227,7 @@ def _mixed_values(
         if value is None:
             continue
         layout = view.layout(table, schema_number(value))
+        layout.form.check([value])
         columns = layout.form.columns([value])
         for feature, place in enumerate(layout.places):
             if place is None:

@@ -35,7 +35,7 @@ Keys: TypeAlias = tuple[tuple[str, FeastType], ...]
 
 
 class UnknownSchemaError(Exception):
-    """A row was written under a schema that the catalog at hand does not have: ask for the catalog again."""
+    """A row names a schema that the catalogue at hand lacks: read the catalogue again."""
 
 
 @dataclass(frozen=True)
@@ -92,12 +92,12 @@ class ViewPlan:
     _layouts: dict[tuple[bytes, int], Layout] = field(default_factory=dict)
 
     def layout(self, table: Table, schema: int) -> Layout:
-        """How rows of a table that carry this schema number have the features. UnknownSchemaError for a number that the
-        table has not.
+        """Where rows under this schema of a table hold the features. UnknownSchemaError if the table has no such
+        schema.
         """
         layout = self._layouts.get((table.number, schema))
         if layout is None:
-            if schema > table.newest:
+            if not 1 <= schema <= table.newest:
                 raise UnknownSchemaError
             wanted = [(feature.name, str(feature.dtype)) for feature in self.features]
             layout = self._layouts[table.number, schema] = layout_of(table.schemas[schema - 1], wanted)

@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
 from redis import Redis, RedisCluster
 
-from transformations.stores.rows.packed_rows import FORM, Schema, schema_from
+from transformations.engine.base.errors import DataError
+from transformations.stores.rows.packed_rows import FORM, Schema, event_micros, fault_of, schema_from
 
 SyncClient = Redis | RedisCluster
 
@@ -140,13 +141,28 @@ def views_key(project: str) -> bytes:
 
 def catalog_of(epoch: bytes | None, views: Mapping[bytes, bytes]) -> Catalog:
     """The catalog from what Redis has under the two keys; ask for the epoch first, so that it is never too new."""
-    return Catalog(epoch, {view.decode(): _table(json.loads(facts)) for view, facts in views.items()})
+    return Catalog(epoch, {view.decode(): _table(view.decode(), facts) for view, facts in views.items()})
 
 
 def read_catalog(client: SyncClient, project: str) -> Catalog:
     """The catalog as it is now."""
     epoch = cast("bytes | None", client.get(epoch_key(project)))
     return catalog_of(epoch, cast("dict[bytes, bytes]", client.hgetall(cast("str", views_key(project)))))
+
+
+def row_test(client: SyncClient, project: str, view: str, latest: int) -> Callable[[Sequence[bytes]], list[bool]]:
+    """Tells which values are intact rows of a view, by the catalogue of the moment.
+
+    latest: the latest event timestamp that a row may have, in microseconds; a later one would hide what follows.
+    """
+
+    def are_rows(values: Sequence[bytes]) -> list[bool]:
+        table = read_catalog(client, project).tables.get(view)
+        if table is None:  # deleted meanwhile
+            return [True] * len(values)
+        return [fault_of(value, table.schemas) is None and event_micros(value) <= latest for value in values]
+
+    return are_rows
 
 
 def intern(client: SyncClient, project: str, view: str, schema: Schema) -> Catalog:
@@ -207,5 +223,12 @@ def _lease() -> int:
     return int(time.time()) + _LOAD_LEASE_SECONDS
 
 
-def _table(facts: Mapping[str, Any]) -> Table:
-    return Table(facts["number"].encode(), tuple(schema_from(text) for text in facts["schemas"]))
+def _table(view: str, text: bytes) -> Table:
+    try:
+        facts = json.loads(text)
+        return Table(facts["number"].encode(), tuple(schema_from(schema) for schema in facts["schemas"]))
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise DataError(
+            f"{view}: its entry in the online store's catalogue cannot be read ({error!r}): {text[:80]!r}. Remove it "
+            f"(HDEL {{features}}:views:{FORM}:<project> {view}), and load the view anew: `feast materialize`."
+        ) from error

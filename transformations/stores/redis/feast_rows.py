@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, TypeAlias
 
 import pyarrow as pa
@@ -14,13 +14,14 @@ from feast.protos.feast.types.Value_pb2 import Value
 
 from transformations.engine.base.errors import DataError, nearest
 from transformations.engine.base.moments import instant_to_micros, micros_to_instant
-from transformations.engine.base.settings import present_moment
+from transformations.engine.base.settings import get_settings, present_moment
 from transformations.stores.base.values import as_declared, as_feature, frame_column, moments_of, to_protos
 from transformations.stores.redis.catalogue import Table
 from transformations.stores.redis.reads import Values
 from transformations.stores.rows import packed_rows
 from transformations.stores.rows.codecs import codec_of
-from transformations.stores.rows.keys import tag_of
+from transformations.stores.rows.damaged import refuse_damaged
+from transformations.stores.rows.keys import tag_of, tag_or_nobody
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -32,11 +33,15 @@ Found: TypeAlias = tuple[datetime | None, dict[str, Value] | None]
 
 
 def found_rows(
-    view: FeatureView, table: Table | None, rows: Values, wanted: Sequence[str] | None, entities: int
+    view: FeatureView, table: Table | None, entities: Sequence[EntityKey], rows: Values, wanted: Sequence[str] | None
 ) -> list[Found]:
-    """Each entity's row. Of one that its view's ttl has outlived, the event timestamp and nulls."""
+    """Each entity's row. A row that has outlived its view's ttl gives its event timestamp and nulls.
+
+    DamagedRowError for a value that is no intact row.
+    """
     if table is None:
-        return [(None, None)] * entities
+        return [(None, None)] * len(entities)
+    refuse_damaged(view.name, zip(map(tag_or_nobody, entities), rows, strict=True), table.schemas, table.number)
     features = [feature for feature in view.features if wanted is None or feature.name in wanted]
     codecs = {feature.name: codec_of(feature.dtype) for feature in features}
     fields = [(feature.name, str(feature.dtype)) for feature in features]
@@ -116,6 +121,29 @@ def typed_columns(view: FeatureView, rows: pd.DataFrame | pa.Table) -> dict[str,
             f"{view.name}: column {source.timestamp_field!r} is null at row {row}. Every row needs its moment."
         )
     return typed
+
+
+def latest_event() -> int:
+    """The latest event timestamp that a row in the online store may have now, in microseconds since 1970."""
+    settings = get_settings()
+    return instant_to_micros(settings.now() + timedelta(seconds=settings.push_lead_seconds))
+
+
+def refuse_future_rows(view: FeatureView, data: Sequence[Row]) -> None:
+    """DataError for rows whose event timestamp lies further ahead than the settings allow.
+
+    The newest row wins, so one of next year would hide all rows until then.
+    """
+    latest = latest_event()
+    late = [number for number, row in enumerate(data) if instant_to_micros(row[2]) > latest]
+    if late:
+        settings, row = get_settings(), data[late[0]]
+        raise DataError(
+            f"{view.name}: {len(late):,} of {len(data):,} pushed rows lie in the future: row {late[0]} has the event "
+            f"timestamp {row[2].isoformat()}, now is {settings.now():%Y-%m-%dT%H:%M:%S%z}, and at most "
+            f"{settings.push_lead_seconds:,} s ahead are allowed. They would hide all rows until then, so nothing was "
+            f"written. Correct the event timestamps, or raise FEATURES_PUSH_LEAD_SECONDS."
+        )
 
 
 def newest_rows(data: Sequence[Row]) -> dict[bytes, Row]:

@@ -32,7 +32,7 @@ class Loaded:
     schema: the schema they were written under. definition: the hash of the definition behind them. files: of a source
     of plain files each with its size and time of change (in nanoseconds). complete_until: the event timestamp up to
     which its offline table was complete; None where the source does not tell. source: a digest of how its source
-    is read and of the files behind a version of it.
+    is read and of the files behind a version of it. replaced: how many values that were no intact rows were replaced.
     """
 
     version: int | None
@@ -44,6 +44,7 @@ class Loaded:
     files: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     complete_until: datetime | None = None
     source: str = ""
+    replaced: int = 0
 
     @property
     def complete_through(self) -> datetime:

@@ -11,7 +11,7 @@ from typing import cast
 from redis import Redis, RedisCluster
 
 from transformations.stores.redis.catalogue import forget_leftovers, leftovers
-from transformations.stores.redis.writes import write_rows
+from transformations.stores.redis.writes import IsRow, write_rows
 from transformations.stores.rows.packed_rows import HEADER, PUSHED
 
 _KEYS_A_STEP = 1_000
@@ -33,21 +33,25 @@ def unlink_leftovers(client: Redis | RedisCluster) -> int:
     return unlinked
 
 
-def carry_pushed(client: Redis | RedisCluster, number: bytes, to: bytes) -> None:
-    """Write what was pushed to one table to another one, too, where it is the newest; the offline table lacks it."""
+def carry_pushed(client: Redis | RedisCluster, number: bytes, to: bytes, is_row: IsRow) -> None:
+    """Copy intact pushed rows, which the offline table lacks, from one table to another wherever they are newest."""
     width = len(number)
     for keys in _steps(client):
         tags = [key[:-width] for key in keys if key[-width:] == number and key[-width - 1 : -width] == b"}"]
         with client.pipeline(transaction=False) as pipe:
             for tag in tags:
                 pipe.getrange(cast("str", tag + number), 0, HEADER.size - 1)
-            headers = pipe.execute()
-        pushed = [tag for tag, header in zip(tags, headers, strict=True) if header and header[-1] & PUSHED]
+            headers = pipe.execute(raise_on_error=False)  # a list or a hash has none
+        pushed = [tag for tag, header in zip(tags, headers, strict=True) if _is_of_pushed(header)]
         for tag in pushed:
             row = cast("bytes | None", client.get(cast("str", tag + number)))
             left = cast("int", client.pttl(cast("str", tag + number)))
-            if row is not None:
-                write_rows(client, [(tag + to, row)], max(left, 0))
+            if row is not None and all(is_row([row])):
+                write_rows(client, [(tag + to, row)], max(left, 0), is_row)
+
+
+def _is_of_pushed(header: object) -> bool:
+    return isinstance(header, bytes) and len(header) == HEADER.size and bool(header[-1] & PUSHED)
 
 
 def _steps(client: Redis | RedisCluster) -> Iterator[list[bytes]]:

@@ -1,7 +1,8 @@
-"""One connection to a single Redis, as bytes go over it: made by redis-py, used without its client around it.
+"""One connection to a single Redis, at the level of bytes: made by redis-py, used without its client.
 
-Two names that redis-py does not publish are used here and nowhere else: a connection's `_sock`, and the parser's table
-of errors. Where a release of redis-py lacks either, commands go through its own connection, slower but right.
+Two private names of redis-py are used here and nowhere else: a connection's `_sock` and the parser's error table. If a
+release of redis-py lacks either, commands go through its own connection, which is slower and counts its timeout anew
+for each piece of an answer.
 """
 
 from __future__ import annotations
@@ -15,9 +16,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from hiredis import PushNotification, Reader, pack_command
 from redis import Redis
+from redis.backoff import NoBackoff
+from redis.exceptions import AuthenticationError, BusyLoadingError, InvalidResponse, RedisError
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import InvalidResponse, RedisError
 from redis.exceptions import TimeoutError as RedisTimeoutError
+from redis.retry import Retry
 
 try:
     from redis._parsers import BaseParser
@@ -29,20 +32,26 @@ except (ImportError, AttributeError):
 _BYTES = pa.large_binary()
 _BUFFER_BYTES = 1 << 16
 _NOT_YET = object()
+_SLACK_SECONDS = 0.005
 
 
 class Wire:
-    """A connection that is made when it is first needed, as the client would make it (TLS, password, unix socket).
+    """A connection made on first use, as the client would make it (TLS, password, unix socket).
 
-    Once it is made, commands and answers pass between the socket and hiredis directly: what redis-py does around them
-    takes 40 microseconds where a lookup comes once in a millisecond, and Redis with the network 110.
+    Once connected, commands and answers pass directly between the socket and hiredis: redis-py's own handling takes 40
+    microseconds when lookups come once per millisecond; Redis and the network take 110.
 
-    Errors are redis-py's; after all but a refusal the connection is closed, so that no late answer is taken for
-    another's.
+    Errors are redis-py's. After any but a refused command the connection is closed, so that no late answer is taken
+    for that of another command.
+
+    is_retrying: whether redis-py tries again when connecting fails.
     """
 
-    def __init__(self, client: Redis) -> None:
-        self._connection: Any = client.connection_pool.make_connection()
+    def __init__(self, client: Redis, *, is_retrying: bool = True) -> None:
+        connection: Any = client.connection_pool.make_connection()
+        if not is_retrying:
+            connection.retry = Retry(NoBackoff(), 0)
+        self._connection = connection
         self._is_connected = False
         self._socket: Any = None  # None while connected: through redis-py's own connection
         self._seconds: float | None = None
@@ -57,12 +66,6 @@ class Wire:
             self._socket, self._seconds = socket, socket.gettimeout()
             self._answers = Reader(protocolError=InvalidResponse, replyError=_ERROR_OF, notEnoughData=_NOT_YET)
 
-    def allow(self, seconds: float) -> None:
-        """How long an answer may take from now on."""
-        self._seconds = seconds
-        if self._socket is not None:
-            self._socket.settimeout(seconds)
-
     def send(self, command: tuple[bytes | str | int, ...]) -> None:
         """Send a command, and do not wait."""
         self._put(pack_command(command))  # type: ignore[arg-type]  # its stub says one word
@@ -71,12 +74,15 @@ class Wire:
         """Send a command whose pieces are packed already, and do not wait."""
         self._put(b"".join(command))
 
-    def receive(self) -> Any:
-        """The next answer; an error where it has not come whole in the time allowed, however many pieces did."""
+    def receive(self, deadline: float | None = None) -> Any:
+        """The next answer; an error if it is not whole by the deadline, however many pieces have come.
+
+        deadline: by `time.monotonic()`; by default the client's timeout from now.
+        """
         if self._socket is None:
             return self._connection.read_response()
         try:
-            answer = self._next_answer()
+            answer = self._next_answer(deadline)
         except BaseException as error:
             self._fail("reading from", error)
         if isinstance(answer, RedisError):
@@ -101,25 +107,28 @@ class Wire:
         except BaseException as error:
             self._fail("writing to", error)
 
-    def _next_answer(self) -> Any:
-        """What the socket sends next and was asked for; its timeout, which counts a piece, is cut to what is left."""
-        started: float | None = None
+    def _next_answer(self, deadline: float | None) -> Any:
+        """The next answer that was asked for."""
         try:
             while (answer := self._answers.gets()) is _NOT_YET or isinstance(answer, PushNotification):
                 if answer is not _NOT_YET:
                     continue
-                if started is None:
-                    started = monotonic()
-                elif self._seconds is not None:
-                    left = started + self._seconds - monotonic()
-                    if left <= 0:
-                        raise TimeoutError
-                    self._socket.settimeout(left)
+                if deadline is None and self._seconds is not None:
+                    deadline = monotonic() + self._seconds
+                if deadline is not None:
+                    self._wait_no_longer_than(deadline - monotonic())
                 self._take()
             return answer
         finally:
-            if started is not None and self._socket.gettimeout() != self._seconds:
+            if self._socket.gettimeout() != self._seconds:
                 self._socket.settimeout(self._seconds)
+
+    def _wait_no_longer_than(self, left: float) -> None:
+        """Cut the socket's timeout, which counts each piece, to what is left, unless that is nearly all of it."""
+        if left <= 0:
+            raise TimeoutError
+        if self._seconds is None or left < self._seconds - _SLACK_SECONDS:
+            self._socket.settimeout(left)
 
     def _take(self) -> None:
         count = self._socket.recv_into(self._buffer)
@@ -135,6 +144,14 @@ class Wire:
         if isinstance(error, OSError):
             raise RedisConnectionError(f"error while {doing} the socket: {error}") from error
         raise error
+
+
+def may_recover(error: RedisConnectionError) -> bool:
+    """Whether the answer may be another a moment later: the server is starting, or the connection was cut."""
+    if isinstance(error, BusyLoadingError):
+        return True
+    said = str(error).lower()
+    return not isinstance(error, AuthenticationError) and "refused" not in said and "certificate" not in said
 
 
 class BulkStrings:

@@ -1,7 +1,10 @@
 """Writing packed rows: newest wins, decided in Redis, so that writers need not know of each other.
 
-A row replaces the stored one when its (event timestamp, created timestamp, schema number) is equal or greater. Retries,
+A row replaces the stored one if its (event timestamp, created timestamp, schema number) is equal or greater. Retries,
 parallel writers, late corrections and backfilled features therefore all end in the same state.
+
+Only an intact row of the view may keep its place. Whatever else is found under a row's key (bytes that are no row, a
+damaged row, one from the future, a list or a hash) is replaced and counted.
 """
 
 from __future__ import annotations
@@ -9,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cached_property
 from itertools import islice
 from time import monotonic, sleep
@@ -26,18 +29,27 @@ SyncClient: TypeAlias = Redis | RedisCluster
 ROWS_A_CALL = 250
 """A script holds Redis for as long as it runs, and lookups wait for it: some 3 µs a row."""
 
-# KEYS: row keys, each once. ARGV: their rows, then the milliseconds until they expire (0: never).
-# Headers are compared as integers of 32 bits, which Lua's doubles hold exactly; Lua would compare texts by the locale.
+IsRow: TypeAlias = Callable[[Sequence[bytes]], Sequence[bool]]
+"""Tells which stored values are intact rows that may keep their places."""
+
+# KEYS: row keys, each once. ARGV: their rows, then the milliseconds until they expire (0: never). Returns how many keys
+# held another type than a string, then the positions of the keys whose values did not yield; those shorter than a
+# header never do. Headers are compared as integers of 32 bits, which Lua's doubles hold exactly; Lua would compare
+# texts by the locale.
 WRITE = """
 local count, expiry = #KEYS, tonumber(ARGV[#KEYS + 1])
 local unpack_header = struct.unpack
 -- The last bit of `mark` says whether a row was pushed, the others are its schema number.
 local stored = redis.call('MGET', unpack(KEYS))
-local pairs, last = {}, 0
+local pairs, last, absent, result = {}, 0, {}, {0}
 for i = 1, count do
     local row, old = ARGV[i], stored[i]
     local wins = true
-    if old then
+    if not old then
+        absent[#absent + 1] = KEYS[i]
+    elseif #old < 18 then
+        wins = false
+    else
         local e1, e2, c1, c2, mark = unpack_header('>i4I4i4I4I2', row)
         local oe1, oe2, oc1, oc2, old_mark = unpack_header('>i4I4i4I4I2', old)
         if e1 ~= oe1 then wins = e1 > oe1
@@ -49,14 +61,23 @@ for i = 1, count do
     if wins then
         pairs[last + 1], pairs[last + 2] = KEYS[i], row
         last = last + 2
+    else
+        result[#result + 1] = i
     end
 end
+if #absent > 0 then result[1] = redis.call('EXISTS', unpack(absent)) end
 if expiry == 0 then
     if last > 0 then redis.call('MSET', unpack(pairs)) end
 else
     for i = 1, last, 2 do redis.call('SET', pairs[i], pairs[i + 1], 'PX', expiry) end
 end
-return last / 2
+return result
+"""
+# KEYS: a row key. ARGV: the SHA-1 of the value to remove; one written since stays.
+_REMOVE = """
+local value = redis.call('GET', KEYS[1])
+if value and redis.sha1hex(value) == ARGV[1] then redis.call('DEL', KEYS[1]) end
+return 1
 """
 _CALLS = re.compile(rb"cmdstat_(mget|evalsha):calls=(\d+)")
 _SHA = hashlib.sha1(WRITE.encode(), usedforsecurity=False).hexdigest().encode()
@@ -66,6 +87,10 @@ _LONG_SECONDS = 0.001
 # Beside lookups: no more than one call at a time, of so many rows, for so long after the last lookup was seen.
 _FEWEST_ROWS_BESIDE_LOOKUPS, _MOST_ROWS_BESIDE_LOOKUPS = 50, 100
 _SECONDS_BESIDE_LOOKUPS = 1.0
+
+
+Pair: TypeAlias = tuple[bytes, bytes]
+"""A key and its row."""
 
 
 class Rows:
@@ -89,34 +114,45 @@ class Rows:
 
 
 class Chunk(NamedTuple):
-    """Some of the rows, `last` excluded."""
+    """The rows from `first` to `last`, `last` excluded."""
 
     rows: Rows
     first: int
     last: int
 
+    def pair(self, position: int) -> Pair:
+        """One row of the chunk, with its key."""
+        place = self.first + position
+        return self.rows.keys[place].as_py(), self.rows.rows[place].as_py()
 
-def write_rows(client: SyncClient, rows: Iterable[tuple[bytes, bytes]], expiry_ms: int) -> None:
-    """Write rows, each key once, and return when Redis has them all."""
-    chunks = _chunks(rows)
+    def pairs(self) -> list[Pair]:
+        """All rows of the chunk, with their keys."""
+        part = slice(self.first, self.last)
+        return list(zip(self.rows.keys[part].to_pylist(), self.rows.rows[part].to_pylist(), strict=True))
+
+
+def write_rows(client: SyncClient, rows: Iterable[Pair], expiry_ms: int, is_row: IsRow) -> int:
+    """Write rows, each key once. Returns, when Redis has them all, how many values that were no rows they replaced."""
     if isinstance(client, RedisCluster):
-        for chunk in chunks:
-            _write_to_cluster(client, chunk, expiry_ms)
-        return
-    with Writer(client, expiry_ms) as writer:
-        for chunk in chunks:
-            writer.write(chunk)
+        return sum(_write_pairs(client, pairs, expiry_ms, is_row) for pairs in _batches(rows))
+    with Writer(client, expiry_ms, is_row) as writer:
+        for pairs in _batches(rows):
+            keys, values = (pa.array(column, pa.large_binary()) for column in zip(*pairs, strict=True))
+            writer.write(Chunk(Rows(keys, values), 0, len(pairs)))
+    return writer.replaced
 
 
 class Writer:
-    """Writes chunk after chunk over one connection of a single node, some in flight while the next is being made.
+    """Writes chunk after chunk over one connection to a single node, some in flight while the next is being made.
 
-    assume_new: chunks of keys that Redis most likely has not: MSETNX writes those at once and at a third of the
-    script's cost; from the first key on that it does have, the script decides.
+    assume_new: Redis most likely lacks the keys: MSETNX writes them at a third of the script's cost; from the first key
+    that does exist, the script decides. replaced: how many values were replaced that were no rows.
     """
 
-    def __init__(self, client: Redis, expiry_ms: int, assume_new: bool = False) -> None:
+    def __init__(self, client: Redis, expiry_ms: int, is_row: IsRow, assume_new: bool = False) -> None:
         self.most_in_flight = _IN_FLIGHT
+        self.replaced = 0
+        self._client, self._is_row = client, is_row
         self._wire = Wire(client)
         self._expiry_ms = expiry_ms
         self._assume_new = assume_new and not expiry_ms
@@ -158,7 +194,10 @@ class Writer:
             self._in_flight.appendleft((is_new, chunk))
             self._load_script()
             return
-        if is_new and not answer:
+        if not is_new:
+            kept = [chunk.pair(position - 1) for position in answer[1:]]
+            self.replaced += answer[0] + _replace_damaged(self._client, kept, self._expiry_ms, self._is_row)
+        elif not answer:
             self._assume_new = False
             self._send(False, chunk)
 
@@ -178,17 +217,19 @@ class Writer:
 
 
 class BulkWriter:
-    """Writes a view's rows as they come, to a node or a cluster, in calls of a size that leaves room for lookups.
+    """Writes a view's rows as they come, to a node or a cluster, in calls small enough to leave room for lookups.
 
-    Now and then it asks Redis what it has done, in the place of a lookup. While there are lookups, Redis gets small
-    calls, one after another, and rests after each for as long as it took. While lookups have to wait long all the same,
-    calls get smaller still.
+    From time to time it asks Redis for its statistics, which takes as long as a lookup would. While there are lookups,
+    Redis gets one small call at a time and rests after each for as long as it took. If lookups still wait too long,
+    calls get even smaller.
     """
 
-    def __init__(self, client: SyncClient, expiry_ms: int, is_empty: bool) -> None:
+    def __init__(self, client: SyncClient, expiry_ms: int, is_row: IsRow, is_empty: bool) -> None:
         self._client = client
         self._expiry_ms = expiry_ms
-        self._writer = None if isinstance(client, RedisCluster) else Writer(client, expiry_ms, assume_new=is_empty)
+        self._is_row = is_row
+        self._replaced = 0
+        self._writer = None if isinstance(client, RedisCluster) else Writer(client, expiry_ms, is_row, is_empty)
         self._probe = None if isinstance(client, RedisCluster) else Probe(client)
         self._size = ROWS_A_CALL
         self._next_probe = 0.0
@@ -206,8 +247,13 @@ class BulkWriter:
         if self._writer:
             self._writer.__exit__(*error)
 
+    @property
+    def replaced(self) -> int:
+        """How many values were replaced that were no rows; complete once the writer is closed."""
+        return self._writer.replaced if self._writer else self._replaced
+
     def write(self, rows: Rows) -> None:
-        """Write them all."""
+        """Write all these rows."""
         first = 0
         while first < len(rows):
             if self._writer and self._probe and monotonic() >= self._next_probe:
@@ -216,8 +262,7 @@ class BulkWriter:
             if self._writer:
                 self._writer.write(chunk)
             else:
-                assert isinstance(self._client, RedisCluster)
-                _write_to_cluster(self._client, chunk, self._expiry_ms)
+                self._replaced += _write_pairs(self._client, chunk.pairs(), self._expiry_ms, self._is_row)
             if self._is_beside_lookups:
                 sleep(monotonic() - began)
             first = chunk.last
@@ -265,28 +310,51 @@ class Probe:
         self._wire.close()
 
 
-def _chunks(rows: Iterable[tuple[bytes, bytes]]) -> Iterator[Chunk]:
+def _batches(rows: Iterable[Pair]) -> Iterator[list[Pair]]:
     left = iter(rows)
     while batch := list(islice(left, ROWS_A_CALL)):
-        keys, values = (pa.array(column, pa.large_binary()) for column in zip(*batch, strict=True))
-        yield Chunk(Rows(keys, values), 0, len(batch))
+        yield batch
 
 
-def _write_to_cluster(client: RedisCluster, chunk: Chunk, expiry_ms: int) -> None:
-    """One call of the script a hash slot, all in one round trip a node."""
-    rows, part = chunk.rows, slice(chunk.first, chunk.last)
-    by_slot: dict[int, list[tuple[bytes, bytes]]] = {}
-    for key, row in zip(rows.keys[part].to_pylist(), rows.rows[part].to_pylist(), strict=True):
+def _write_pairs(client: SyncClient, pairs: Sequence[Pair], expiry_ms: int, is_row: IsRow) -> int:
+    """Write rows with one call of the script per hash slot, all in one round trip per node; how many non-rows went."""
+    by_slot: dict[int, list[Pair]] = {}
+    for key, row in pairs:
         by_slot.setdefault(key_slot(key), []).append((key, row))
-    for attempt in range(2):
+    answers = _call_script(client, list(by_slot.values()), expiry_ms)
+    kept = [
+        some[position - 1] for some, answer in zip(by_slot.values(), answers, strict=True) for position in answer[1:]
+    ]
+    return sum(answer[0] for answer in answers) + _replace_damaged(client, kept, expiry_ms, is_row)
+
+
+def _call_script(client: SyncClient, calls: Sequence[Sequence[Pair]], expiry_ms: int) -> list[list[int]]:
+    for is_last in (False, True):
         try:
-            with client.pipeline(transaction=False) as pipe:  # type: ignore[no-untyped-call]
-                for pairs in by_slot.values():
+            with client.pipeline(transaction=False) as pipe:
+                for pairs in calls:
                     arguments = [*(key for key, _ in pairs), *(row for _, row in pairs), expiry_ms]
                     pipe.execute_command("EVALSHA", _SHA, len(pairs), *cast("list[str]", arguments))
-                pipe.execute()
-            return
+                return cast("list[list[int]]", pipe.execute())
         except NoScriptError:
-            if attempt:
+            if is_last:
                 raise
             client.script_load(WRITE)
+    raise AssertionError("unreachable")
+
+
+def _replace_damaged(client: SyncClient, kept: Sequence[Pair], expiry_ms: int, is_row: IsRow) -> int:
+    """Write these rows, which did not win, wherever the stored value is no row that may keep its place; how many."""
+    if not kept:
+        return 0
+    with client.pipeline(transaction=False) as pipe:
+        for key, _ in kept:
+            pipe.get(cast("str", key))  # not MGET, which the probe takes for lookups
+        values = pipe.execute(raise_on_error=False)
+    found = [(pair, value) for pair, value in zip(kept, values, strict=True) if isinstance(value, bytes)]
+    flags = is_row([value for _, value in found])
+    damaged = [each for each, is_intact in zip(found, flags, strict=True) if not is_intact]
+    for (key, _), value in damaged:
+        client.eval(_REMOVE, 1, *cast("list[str]", [key, hashlib.sha1(value, usedforsecurity=False).hexdigest()]))
+    again = [pair for pair, _ in damaged]
+    return len(again) + (_write_pairs(client, again, expiry_ms, is_row) if again else 0)

@@ -26,6 +26,9 @@ from transformations.stores.base.values import Column, as_declared, column_of
 NO_ENTITY = b"{'}"
 """The tag of a view that is about no entity."""
 
+NOBODY = b"{}"
+"""The tag to look up for an entity with a null join key: no row is written under it."""
+
 _LEAST, _GREATEST = -(1 << 63), (1 << 63) - 1
 _SPECIAL = re.compile(r"[{},%\x00-\x1f]")
 _INT32, _INT64, _STRING = PrimitiveFeastType.INT32, PrimitiveFeastType.INT64, PrimitiveFeastType.STRING
@@ -86,6 +89,11 @@ def tag_of(key: EntityKey) -> bytes | None:
     pairs = sorted(zip(key.join_keys, key.entity_values, strict=True), key=lambda pair: pair[0])
     parts = [_proto_part(value) for _, value in pairs]
     return None if None in parts else f"{{{','.join(parts)}}}".encode()  # type: ignore[arg-type]
+
+
+def tag_or_nobody(key: EntityKey) -> bytes:
+    """As `tag_of`; a tag that no row is written under for an entity with a null join key."""
+    return tag_of(key) or NOBODY
 
 
 def _is_integer(dtype: FeastType) -> bool:

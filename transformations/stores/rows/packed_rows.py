@@ -1,11 +1,20 @@
-"""The packed row: all features of one entity in one view as one value: a header, floats, and MessagePack.
+"""The packed row: all features of one entity in one view as a single Redis value.
 
-Header, big-endian, 18 bytes: event timestamp and created timestamp (int64 microseconds UTC; without a created timestamp
-the least int64), and 16 bits of which the last is 1 where the row was pushed, the others the number of its schema. Then
-the Float64 and Float32 features as little-endian doubles, NaN for null, so that the floats of many rows are one matrix.
-Then all other features as the elements of a MessagePack array, whose opening, the same in each row, is left out.
+A row of the features spent: Float64, page: String and visits: Int64, under schema 1, written by a materialization:
 
-Both in the order of the schema, in the stored forms of `codecs.py` beside this.
+    bytes                     what                                       here
+    00 06 17 59 2a ed 80 00   event timestamp, int64 microseconds UTC    2024-05-01 00:00:00.000000
+    00 06 17 59 2a ed 80 00   created timestamp, likewise; least if none 2024-05-01 00:00:00.000000
+    00 02                     schema number << 1 | 1 if it was pushed    schema 1, not pushed
+    00 00 00 00 00 00 e0 3f   Float64 and Float32 features, little-endian  0.5; NaN stands for null
+    a4 68 6f 6d 65            all other features, MessagePack            "home"
+    07                                                                   7
+    ce fd b9 cf 1f            MessagePack uint32: CRC-32 of all before   little-endian
+
+The header is big-endian. Features keep the schema's order, floats first, so that the floats of many rows form one
+matrix; values are in the stored forms of `codecs.py`. The header of the MessagePack array is left out, as it is the
+same for all rows of a schema. The checksum is an element like any other to a reader that does not know of it. Rows
+written before there were checksums stay readable: their schema says so.
 """
 
 from __future__ import annotations
@@ -13,10 +22,11 @@ from __future__ import annotations
 import json
 import math
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
 from itertools import groupby
+from zlib import crc32
 
 import numpy as np
 import ormsgpack
@@ -29,44 +39,59 @@ from transformations.engine.base.errors import DataError
 from transformations.stores.rows.codecs import FLOAT_NAMES, Stored
 
 FORM = 2
-"""The number of this form. The catalog and the cursors carry it in their names, so that a Redis that was filled under
-another one is empty to us, and the next materialization fills it. A change of what is above takes the next number.
+"""The version of this layout, part of the names of the catalogue and the cursors: a Redis that was filled under another
+version looks empty, and the next materialization fills it. Changing a header or a stored form takes the next number.
 """
 HEADER = struct.Struct(">qqH")
 _MARK = slice(16, 18)
 PUSHED = 1
-"""The last bit of a header: written by a push, not by a materialization, so that only the online store has the row."""
+"""The last bit of a header: the row was pushed, not materialized, so only the online store has it."""
+
+_CHECKSUM_FIELD = ("", "Checksum")
+"""Marks a schema whose rows end in a checksum. No feature has an empty name."""
+_CHECKSUM_HEAD = b"\xce"  # MessagePack: an unsigned integer of 32 bits follows
+_CHECKSUM_SIZE = 5
+_INTACT = 0x2144DF1C
+"""The CRC-32 of any bytes followed by their own CRC-32: checking a row needs no copy of it."""
 
 _FEW_ROWS = 20
 _SMALL = range(-32, 1 << 16)
 _BYTES = pa.large_binary()
+_NOTHING = pa.scalar(b"", _BYTES)
 
 NEVER_CREATED = -(2**63)
-"""The created timestamp of a row that has none: older than any."""
+"""The created timestamp of a row without one: older than any other."""
+
+
+class ChecksumError(Exception):
+    """A row does not agree with its checksum."""
 
 
 @dataclass(frozen=True)
 class Schema:
-    """The features of a row, in order, each with its dtype as text: what tells how a row written before is to be read.
+    """The features of a row in order, each with its dtype as text, and whether a checksum follows.
 
-    A feature whose dtype has changed since is another feature.
+    A feature whose dtype has changed is another feature.
     """
 
     fields: tuple[tuple[str, str], ...]
+    has_checksum: bool = True
 
     def text(self) -> str:
-        """As the online store keeps it."""
-        return json.dumps(self.fields, separators=(",", ":"))
+        """The schema as the online store keeps it."""
+        fields = (*self.fields, _CHECKSUM_FIELD) if self.has_checksum else self.fields
+        return json.dumps(fields, separators=(",", ":"))
 
     @cached_property
     def form(self) -> Form:
         """How rows of this schema hold their values."""
         is_float = [dtype in FLOAT_NAMES for _, dtype in self.fields]
         places = range(len(self.fields))
-        return Form([each for each in places if is_float[each]], [each for each in places if not is_float[each]])
+        floats, others = ([each for each in places if is_float[each] is kind] for kind in (True, False))
+        return Form(floats, others, has_checksum=self.has_checksum)
 
     def positions(self, wanted: Sequence[tuple[str, str]]) -> tuple[int | None, ...]:
-        """Which of the columns of `Form.columns` each wanted feature is; None for one that rows of this schema lack."""
+        """The column of `Form.columns` that holds each wanted feature; None where rows of this schema lack it."""
         form = self.form
         columns = {self.fields[place]: column for column, place in enumerate((*form.floats, *form.others))}
         return tuple(columns.get(field) for field in wanted)
@@ -78,17 +103,38 @@ def schema_of(features: Sequence[Field]) -> Schema:
 
 
 def schema_from(text: str) -> Schema:
-    """The schema of `Schema.text`."""
-    return Schema(tuple((name, dtype) for name, dtype in json.loads(text)))
+    """Parses `Schema.text`."""
+    fields = tuple((name, dtype) for name, dtype in json.loads(text))
+    has_checksum = fields[-1:] == (_CHECKSUM_FIELD,)
+    return Schema(fields[:-1] if has_checksum else fields, has_checksum)
+
+
+def fault_of(row: bytes, schemas: Sequence[Schema]) -> str | None:
+    """Why these bytes are no intact row of a table with these schemas; None if they are one."""
+    if len(row) < HEADER.size:
+        return f"it has {len(row)} bytes, and a row's header alone has {HEADER.size}"
+    number = schema_number(row)
+    if not 1 <= number <= len(schemas):
+        return f"it names schema {number}, and the view has schemas 1 to {len(schemas)}"
+    form = schemas[number - 1].form
+    try:
+        form.check([row])
+        form.columns([row])
+    except ChecksumError as error:
+        return str(error)
+    except (struct.error, ValueError):
+        return "its values cannot be read"
+    return None
 
 
 class Form:
     """How rows of one schema hold their values. floats, others: the places of these features in the schema."""
 
-    def __init__(self, floats: Sequence[int], others: Sequence[int]) -> None:
-        self.floats, self.others = tuple(floats), tuple(others)
+    def __init__(self, floats: Sequence[int], others: Sequence[int], *, has_checksum: bool) -> None:
+        self.floats, self.others, self.has_checksum = tuple(floats), tuple(others), has_checksum
         self._floats = struct.Struct(f"<{len(self.floats)}d")
         self._tail = HEADER.size + self._floats.size
+        self._end = -_CHECKSUM_SIZE if has_checksum else None
         self._opening = _opening(len(self.others))
 
     @cached_property
@@ -101,32 +147,49 @@ class Form:
         """One row of values in the order of the schema."""
         floats = (values[place] for place in self.floats)
         head = header + self._floats.pack(*(math.nan if value is None else value for value in floats))
-        return head + ormsgpack.packb([values[place] for place in self.others])[len(self._opening) :]
+        row = head + ormsgpack.packb([values[place] for place in self.others])[len(self._opening) :]
+        if not self.has_checksum:
+            return row
+        row += _CHECKSUM_HEAD
+        return row + crc32(row).to_bytes(4, "little")
 
     def pack_columns(
         self, heads: NDArray[np.void], others: Sequence[Sequence[Stored] | pa.LargeBinaryArray]
     ) -> pa.LargeBinaryArray:
-        """Rows of their heads and of the columns of all other features, as they are stored or packed already."""
+        """Rows from their heads and the columns of all other features, each as stored values or packed already."""
         ends = pa.array(np.arange(len(heads) + 1) * heads.dtype.itemsize)
         parts = [pa.LargeBinaryArray.from_buffers(_BYTES, len(heads), [None, ends.buffers()[1], pa.py_buffer(heads)])]
         for is_packed, run in groupby(others, lambda column: isinstance(column, pa.LargeBinaryArray)):
             columns = list(run)
-            parts += columns if is_packed else [_packed_together(columns)]
-        return pc.binary_join_element_wise(*parts, pa.scalar(b"", _BYTES))
+            parts += columns if is_packed else [_pack_together(columns)]
+        if not self.has_checksum:
+            return pc.binary_join_element_wise(*parts, _NOTHING)
+        rows = pc.binary_join_element_wise(*parts, pa.scalar(_CHECKSUM_HEAD, _BYTES), _NOTHING)
+        return pc.binary_join_element_wise(rows, _checksums(rows), _NOTHING)
+
+    def check(self, rows: Iterable[bytes]) -> None:
+        """ChecksumError if a row was damaged."""
+        if self.has_checksum:
+            for row in rows:
+                if crc32(row) != _INTACT:
+                    raise ChecksumError("it does not agree with its checksum")
 
     def columns(self, rows: Sequence[bytes]) -> list[Sequence[Stored]]:
-        """The columns of rows: floats first, then the others, both in the order of the schema."""
+        """The columns of rows: floats first, then the others, both in the order of the schema.
+
+        struct.error or ValueError for bytes that are no rows of this form; `check` finds those that merely changed.
+        """
         columns: list[Sequence[Stored]] = []
-        tail = self._tail
+        tail, end = self._tail, self._end
         if self.floats:
             columns += self._few_floats(rows) if len(rows) <= _FEW_ROWS else self._many_floats(rows)
         if self.others:
             opening, unpack = self._opening, ormsgpack.unpackb
-            columns += zip(*[unpack(opening + row[tail:]) for row in rows], strict=True)
+            columns += zip(*[unpack(opening + row[tail:end]) for row in rows], strict=True)
         return columns
 
     def _few_floats(self, rows: Sequence[bytes]) -> list[Sequence[Stored]]:
-        """The columns of floats; of one row in a fourth of the time that NumPy takes to begin."""
+        """The columns of floats. For one row this takes a fourth of the time that NumPy takes to begin."""
         matrix = [self._floats.unpack_from(row, HEADER.size) for row in rows]
         if any(map(math.isnan, map(sum, matrix))):  # so is the sum of infinities of both signs
             return [[None if value != value else value for value in column] for column in zip(*matrix, strict=True)]
@@ -147,27 +210,33 @@ class Form:
 
 
 def _opening(count: int) -> bytes:
-    """What a MessagePack array of so many elements begins with."""
-    nulls = ormsgpack.packb((None,) * count)  # a byte each, after the opening
+    """The header of a MessagePack array of this many elements."""
+    nulls = ormsgpack.packb((None,) * count)  # a byte each, after the header
     return nulls[: len(nulls) - count]
 
 
-def _packed_together(columns: Sequence[Sequence[Stored]]) -> pa.LargeBinaryArray:
+def _pack_together(columns: Sequence[Sequence[Stored]]) -> pa.LargeBinaryArray:
     start = len(_opening(len(columns)))
     return pa.array([ormsgpack.packb(row)[start:] for row in zip(*columns, strict=True)], _BYTES)
 
 
+def _checksums(rows: pa.LargeBinaryArray) -> pa.LargeBinaryArray:
+    """The CRC-32 of each row, little-endian."""
+    sums = np.fromiter(map(crc32, rows.to_pylist()), "<u4", len(rows))
+    return pa.Array.from_buffers(pa.binary(4), len(rows), [None, pa.py_buffer(sums)]).cast(_BYTES)
+
+
 def small_integers(column: pa.Array) -> pa.LargeBinaryArray | None:
-    """The MessagePack of each integer or null, in a tenth of the time of one by one; None where not all are small."""
+    """Integers and nulls as MessagePack, ten times as fast as one by one; None if any is beyond the table of those."""
     ends = pc.min_max(column).as_py()
     if ends["min"] is not None and not (ends["min"] in _SMALL and ends["max"] in _SMALL):
         return None
-    packed = _packed_small().take(pc.subtract(column.cast(pa.int64()), _SMALL.start))
+    packed = _small_integer_table().take(pc.subtract(column.cast(pa.int64()), _SMALL.start))
     return pc.fill_null(packed, ormsgpack.packb(None)) if column.null_count else packed
 
 
 @cache
-def _packed_small() -> pa.LargeBinaryArray:
+def _small_integer_table() -> pa.LargeBinaryArray:
     return pa.array(map(ormsgpack.packb, _SMALL), _BYTES)
 
 
@@ -177,7 +246,7 @@ def header(event: int, created: int, schema: int, flags: int) -> bytes:
 
 
 def mark(schema: int, flags: int) -> int:
-    """The last 16 bits of a header. DataError for a schema number that is too great."""
+    """The last 16 bits of a header. DataError if the schema number does not fit."""
     if schema >= 1 << 15:
         raise DataError(
             f"the view's features were changed {schema:,} times while its rows stayed in the online store. Delete the "
@@ -197,7 +266,7 @@ def schema_number(row: bytes) -> int:
 
 
 def schema_numbers(rows: Sequence[bytes | None]) -> set[int]:
-    """The numbers of the schemas of rows; None has none."""
+    """The schema numbers of rows; None has none."""
     marks = {row[_MARK] for row in rows if row is not None}
     return {int.from_bytes(each, "big") >> 1 for each in marks}
 

@@ -1,19 +1,19 @@
 """A connection without redis-py's client around it: the same answers, the same errors, and never another's answer."""
 
+import asyncio
 from collections.abc import Callable, Iterator
-from contextlib import suppress
-from socket import create_server, socket
-from threading import Event, Thread
+from threading import enumerate as enumerate_threads
 from time import monotonic
 
 import pytest
 from redis import Redis
+from redis.asyncio import Redis as AsyncRedis
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from transformations.stores.redis import wire as module
-from transformations.stores.redis.reads import Reader
+from transformations.stores.redis.reads import NodeSource, Reader, Steps, run_async
 from transformations.stores.redis.wire import Wire
 
 
@@ -48,10 +48,10 @@ def test_a_refusal_is_raised_and_the_connection_goes_on(redis: Redis, wire: Wire
 def test_a_late_answer_is_not_taken_for_the_next_one_s(redis: Redis, wire: Wire) -> None:
     redis.mset({"first": 1, "second": 2})
     wire.connect()
-    wire.allow(0.05)
     redis.client_pause(200)
+    wire.send((b"GET", b"first"))
     with pytest.raises(RedisTimeoutError, match="timeout while reading"):
-        ask(wire, b"GET", b"first")
+        wire.receive(monotonic() + 0.05)
     assert ask(wire, b"GET", b"second") == b"2"
 
 
@@ -73,46 +73,58 @@ def test_what_redis_sends_unasked_is_no_answer(redis: Redis, wire: Wire) -> None
     assert ask(wire, b"HGETALL", b"none") == {}
 
 
-@pytest.fixture
-def dripping() -> Iterator[Callable[[bytes], Redis]]:
-    """A client of a server that greets as Redis does and sends an answer byte by byte, ten a second."""
-    stop = Event()
-    listeners: list[socket] = []
-
-    def serve(listener: socket, answer: bytes) -> None:
-        while not stop.is_set():
-            try:
-                peer, _ = listener.accept()
-            except OSError:
-                return
-            with peer, suppress(OSError):
-                while command := peer.recv(4_096):
-                    if b"MGET" not in command:
-                        peer.sendall(b"+OK\r\n" * command.count(b"*"))
-                        continue
-                    for byte in answer:
-                        peer.sendall(bytes([byte]))
-                        if stop.wait(0.1):
-                            return
-
-    def client(answer: bytes) -> Redis:
-        listener = create_server(("127.0.0.1", 0))
-        listeners.append(listener)
-        Thread(target=serve, args=(listener, answer), daemon=True).start()
-        return Redis(port=listener.getsockname()[1], socket_timeout=0.3, socket_connect_timeout=0.3, protocol=2)
-
-    yield client
-    stop.set()
-    for listener in listeners:
-        listener.close()
+def read(keys: list[bytes]) -> Steps[list[bytes | None]]:
+    found: list[bytes | None] = yield keys
+    return found
 
 
-def test_an_answer_that_drips_in_is_given_up_after_the_time_allowed(dripping: Callable[[bytes], Redis]) -> None:
-    reader = Reader(dripping(b"*1\r\n$200\r\n" + b"x" * 200 + b"\r\n"), 300)
+LONG = b"*1\r\n$200\r\n" + b"x" * 200 + b"\r\n"
+
+
+def ask_address(address: str, sync: bool) -> None:
+    """A lookup that may take 300 ms."""
+    if sync:
+        client = Redis.from_url(address, socket_timeout=0.3, socket_connect_timeout=0.3)
+        Reader(NodeSource(client), 300).run(read([b"key"]))
+    else:
+        asyncio.run(ask_address_async(address))
+
+
+async def ask_address_async(address: str) -> None:
+    async with AsyncRedis.from_url(address, socket_timeout=0.3, socket_connect_timeout=0.3) as client:
+        await run_async(client, read([b"key"]), 300)
+
+
+def is_given_up_in_time(address: str, sync: bool) -> bool:
+    """Whether that lookup ends in a timeout within a second."""
     started = monotonic()
-    with pytest.raises(RedisTimeoutError, match="timeout while reading"):
-        reader.get([b"key"])
-    assert monotonic() - started < 1
+    with pytest.raises(RedisTimeoutError, match=r"timeout while|no answer within"):
+        ask_address(address, sync)
+    return monotonic() - started < 1
+
+
+@pytest.mark.parametrize("sync", [True, False])
+def test_an_answer_that_drips_in_is_given_up_after_the_time_allowed(dripping: Callable[..., str], sync: bool) -> None:
+    assert is_given_up_in_time(dripping(b"MGET", LONG), sync)
+
+
+@pytest.mark.parametrize("sync", [True, False])
+@pytest.mark.parametrize(
+    ("word", "options"),
+    [(b"HELLO", "protocol=3"), (b"AUTH", "protocol=2"), (b"CLIENT", "protocol=2"), (b"SELECT", "protocol=2&db=3")],
+)
+def test_a_greeting_that_drips_in_is_given_up_after_the_time_allowed(
+    dripping: Callable[..., str], word: bytes, options: str, sync: bool
+) -> None:
+    assert is_given_up_in_time(dripping(word, b"+" + b"x" * 200 + b"\r\n", options), sync)
+
+
+def test_a_thread_that_was_connecting_ends_when_it_is_given_up(dripping: Callable[..., str]) -> None:
+    assert is_given_up_in_time(dripping(b"AUTH", b"+" + b"x" * 200), sync=True)
+    for thread in enumerate_threads():
+        if thread.name == "connecting":
+            thread.join(1)
+            assert not thread.is_alive()
 
 
 def test_without_what_redis_py_keeps_to_itself_its_own_connection_is_used(

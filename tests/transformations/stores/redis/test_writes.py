@@ -12,7 +12,7 @@ from redis import Redis
 
 from transformations.stores.redis import writes as row_writes
 from transformations.stores.redis.writes import BulkWriter, Chunk, Probe, Rows, Writer, write_rows
-from transformations.stores.rows.packed_rows import PUSHED, header
+from transformations.stores.rows.packed_rows import HEADER, PUSHED, header, unpack_header
 
 MOMENTS = st.sampled_from([-(2**63), -(2**32) - 1, -1, 0, 1, 2**32, 2**53, 2**53 + 1, 2**63 - 1])
 ROWS = st.lists(st.tuples(st.integers(0, 3), MOMENTS, MOMENTS, st.integers(1, 3)), min_size=1, max_size=25)
@@ -35,6 +35,10 @@ def packed(event: int, created: int, schema: int, flags: int = 0) -> bytes:
     return header(event, created, schema, flags) + f"{event} {created} {schema}".encode()
 
 
+def all_are_rows(values: Sequence[bytes]) -> list[bool]:
+    return [True] * len(values)
+
+
 def rows_of(keys: Sequence[bytes], rows: Sequence[bytes]) -> Rows:
     return Rows(pa.array(keys, pa.large_binary()), pa.array(rows, pa.large_binary()))
 
@@ -55,7 +59,7 @@ def test_in_any_order_and_number_of_repetitions_the_greatest_row_is_left(
 ) -> None:
     redis.flushdb()
     for entity, *order in data.draw(st.permutations(rows + rows[: len(rows) // 2])):
-        write_rows(redis, [(key(entity), packed(*order))], 0)
+        write_rows(redis, [(key(entity), packed(*order))], 0, all_are_rows)
     assert stored(redis) == newest(rows)
 
 
@@ -65,7 +69,7 @@ def test_rows_written_as_new_yield_to_greater_ones_all_the_same(
     redis: Redis, rows: list[tuple[int, int, int, int]]
 ) -> None:
     redis.flushdb()
-    with Writer(redis, 0, assume_new=True) as writer:
+    with Writer(redis, 0, all_are_rows, assume_new=True) as writer:
         for entity, *order in rows:
             writer.write(chunk([key(entity)], [packed(*order)]))
     assert stored(redis) == newest(rows)
@@ -75,7 +79,7 @@ def test_rows_written_as_new_yield_to_greater_ones_all_the_same(
 def test_of_equal_rows_the_last_one_is_left_whether_or_not_it_was_pushed(redis: Redis, flags: tuple[int, int]) -> None:
     for schema in (2, 2, 1):
         for each in flags:
-            write_rows(redis, [(key(1), packed(1, 1, schema, each))], 0)
+            write_rows(redis, [(key(1), packed(1, 1, schema, each))], 0, all_are_rows)
         assert stored(redis) == {key(1): packed(1, 1, 2, flags[-1])}
 
 
@@ -85,7 +89,7 @@ def test_parallel_writers_leave_what_one_would(redis: Redis) -> None:
     def write(part: list[tuple[int, int, int, int]]) -> None:
         with (
             Redis(unix_socket_path=redis.get_connection_kwargs()["path"]) as client,
-            BulkWriter(client, 0, True) as bulk,
+            BulkWriter(client, 0, all_are_rows, is_empty=True) as bulk,
         ):
             for entity, *order in part:
                 bulk.write(rows_of([key(entity)], [packed(*order)]))
@@ -101,24 +105,65 @@ def test_parallel_writers_leave_what_one_would(redis: Redis) -> None:
 @pytest.mark.parametrize("is_empty", [True, False])
 def test_more_rows_than_a_call_holds_arrive_over_several(redis: Redis, is_empty: bool) -> None:
     keys = [key(entity) for entity in range(2_500)]
-    with BulkWriter(redis, 0, is_empty) as writer:
+    with BulkWriter(redis, 0, all_are_rows, is_empty) as writer:
         writer.write(rows_of(keys, [packed(1, 1, 1)] * len(keys)))
     assert set(stored(redis)) == set(keys)
 
 
+def is_packed(values: Sequence[bytes]) -> list[bool]:
+    """Only what `packed` makes is a row, if it is not of the future."""
+    headers = [unpack_header(value) if len(value) > HEADER.size else None for value in values]
+    return [
+        known is not None and known[0] <= 9 and value == packed(*known)
+        for value, known in zip(values, headers, strict=True)
+    ]
+
+
+@pytest.mark.parametrize("assume_new", [True, False])
+def test_whatever_lies_under_a_row_s_key_and_is_no_row_is_replaced_and_counted(redis: Redis, assume_new: bool) -> None:
+    redis.mset({key(1): b"", key(2): b"x", key(3): b"y" * 17, key(4): b"z" * 500, key(5): packed(99, 0, 1)})
+    redis.set(key(6), packed(3, 0, 1)[:-1])
+    redis.rpush(key(7).decode(), "a", "b")
+    redis.hset(key(8).decode(), "field", "value")
+    redis.mset({key(9): packed(3, 0, 1), key(10): packed(1, 0, 1)})
+    rows = {key(entity): packed(2, 0, 1) for entity in range(1, 12)}
+    with Writer(redis, 0, is_packed, assume_new=assume_new) as writer:
+        writer.write(chunk(list(rows), list(rows.values())))
+    assert stored(redis) == {**rows, key(9): packed(3, 0, 1)}
+    assert writer.replaced == 8
+    redis.set(key(2), b"x")
+    redis.delete(key(3))
+    redis.sadd(key(3).decode(), "member")
+    assert write_rows(redis, rows.items(), 60_000, is_packed) == 2
+    assert stored(redis) == {**rows, key(9): packed(3, 0, 1)}
+    assert redis.pttl(key(2)) > 0
+
+
+def test_a_row_written_while_a_damaged_one_is_replaced_stays(redis: Redis) -> None:
+    redis.set(key(1), b"z" * 500)
+
+    def overtaken(values: Sequence[bytes]) -> list[bool]:
+        if values == [b"z" * 500]:
+            redis.set(key(1), packed(5, 0, 1))
+        return is_packed(values)
+
+    write_rows(redis, [(key(1), packed(2, 0, 1))], 0, overtaken)
+    assert stored(redis) == {key(1): packed(5, 0, 1)}
+
+
 def test_a_row_expires_after_its_writing_and_each_writing_counts_anew(redis: Redis) -> None:
-    write_rows(redis, [(key(1), packed(1, 1, 1))], 50_000)
+    write_rows(redis, [(key(1), packed(1, 1, 1))], 50_000, all_are_rows)
     redis.pexpire(key(1), 1_000)
-    write_rows(redis, [(key(1), packed(0, 1, 1))], 50_000)
+    write_rows(redis, [(key(1), packed(0, 1, 1))], 50_000, all_are_rows)
     assert 0 < redis.pttl(key(1)) <= 1_000  # an older row does not prolong it
-    write_rows(redis, [(key(1), packed(1, 1, 1))], 50_000)
+    write_rows(redis, [(key(1), packed(1, 1, 1))], 50_000, all_are_rows)
     assert 49_000 < redis.pttl(key(1)) <= 50_000
-    write_rows(redis, [(key(1), packed(2, 1, 1))], 0)
+    write_rows(redis, [(key(1), packed(2, 1, 1))], 0, all_are_rows)
     assert redis.pttl(key(1)) == -1
 
 
 def test_a_redis_that_forgot_the_script_is_given_it_again(redis: Redis) -> None:
-    with Writer(redis, 0) as writer:
+    with Writer(redis, 0, all_are_rows) as writer:
         for event in range(10):
             if event == 5:
                 redis.script_flush()
@@ -129,7 +174,7 @@ def test_a_redis_that_forgot_the_script_is_given_it_again(redis: Redis) -> None:
 def test_a_probe_tells_lookups_from_what_scripts_read(redis: Redis) -> None:
     probe = Probe(redis)
     assert not probe.has_seen_lookups()  # nothing is known of before
-    write_rows(redis, [(b"key", packed(1, 1, 1))], 0)
+    write_rows(redis, [(b"key", packed(1, 1, 1))], 0, all_are_rows)
     assert not probe.has_seen_lookups()
     redis.mget(["key"])
     assert probe.has_seen_lookups()
@@ -149,7 +194,7 @@ def test_beside_lookups_redis_gets_one_small_call_at_a_time_and_rests_after_it(
     def sizes(lookups: bool) -> list[tuple[int, int]]:
         calls.clear()
         rests.clear()
-        with BulkWriter(redis, 0, is_empty=True) as writer:
+        with BulkWriter(redis, 0, all_are_rows, is_empty=True) as writer:
             assert writer._writer is not None
             write = writer._writer.write
 
@@ -181,7 +226,7 @@ def test_until_a_probe_can_know_better_there_are_lookups_however_late_the_first_
     """A burst of full calls in the first moment kept lookups waiting for 40 to 130 ms."""
     monkeypatch.setattr(row_writes, "_SECONDS_A_PROBE", 0.01)
     monkeypatch.setattr(row_writes, "_LONG_SECONDS", 1.0)
-    with BulkWriter(redis, 0, is_empty=False) as writer:
+    with BulkWriter(redis, 0, all_are_rows, is_empty=False) as writer:
         assert writer._writer is not None
         sleep(0.03)
         writer.write(rows_of([key(1)], [packed(1, 1, 1)]))

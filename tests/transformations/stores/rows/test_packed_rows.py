@@ -1,11 +1,15 @@
 """The packed row: what goes in comes out, bit for bit and null for null, for every type that Feast has."""
 
+import json
+import re
 import struct
 import uuid
 from datetime import UTC, datetime
 from decimal import Decimal as Number
 from typing import Any
 
+import numpy as np
+import ormsgpack
 import pyarrow as pa
 import pytest
 from feast import Field
@@ -33,14 +37,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from transformations.engine.base.errors import DataError
+from transformations.engine.base.moments import instant_to_micros
 from transformations.stores.base.values import arrow_type, as_feature
+from transformations.stores.rows import packed_rows
 from transformations.stores.rows.codecs import codec_of
 from transformations.stores.rows.packed_rows import (
     HEADER,
     NEVER_CREATED,
     PUSHED,
     event_micros,
+    fault_of,
     header,
+    mark,
     schema_from,
     schema_number,
     schema_numbers,
@@ -152,6 +160,58 @@ def test_a_schema_says_where_features_are_and_which_are_missing() -> None:
     old = schema_of([Field(name="spent", dtype=Float64), Field(name="visits", dtype=Int64)])
     assert schema_from(old.text()) == old
     assert old.positions([("visits", "Int64"), ("spent", "Int64"), ("page", "String")]) == (1, None, None)
+
+
+PICTURE = [Field(name="spent", dtype=Float64), Field(name="page", dtype=String), Field(name="visits", dtype=Int64)]
+
+
+def test_a_row_is_the_one_in_the_module_s_picture() -> None:
+    moment = instant_to_micros(datetime(2024, 5, 1, tzinfo=UTC))
+    row = schema_of(PICTURE).form.pack(header(moment, moment, 1, 0), [0.5, "home", 7])
+    pieces = (line[4:28].strip() for line in (packed_rows.__doc__ or "").splitlines() if line[4:28].strip())
+    drawn = [bytes.fromhex(each) for each in pieces if re.fullmatch(r"([0-9a-f]{2} ?)+", each)]
+    assert b"".join(drawn) == row
+
+
+@given(spent=st.none() | st.floats(allow_nan=False), page=TEXT, visits=st.none() | INT64, data=st.data())
+def test_a_row_with_any_bit_flipped_or_its_end_cut_off_is_found(
+    spent: float | None, page: str, visits: int | None, data: st.DataObject
+) -> None:
+    schema = schema_of(PICTURE)
+    row = schema.form.pack(header(1, 1, 1, 0), [spent, page, visits])
+    assert fault_of(row, [schema]) is None
+    bit = data.draw(st.integers(0, len(row) * 8 - 1))
+    flipped = bytes(byte ^ (1 << bit % 8 if place == bit // 8 else 0) for place, byte in enumerate(row))
+    assert fault_of(flipped, [schema]) is not None
+    assert fault_of(row[: data.draw(st.integers(0, len(row) - 1))], [schema]) is not None
+    assert fault_of(row + b"\x00", [schema]) is not None
+
+
+def test_columns_and_single_rows_are_packed_alike() -> None:
+    form = schema_of(PICTURE).form
+    heads = np.zeros(2, form.heads)
+    heads["mark"], heads["floats"][:, 0] = mark(1, 0), [0.5, np.nan]
+    rows = form.pack_columns(heads, [["home", None], [7, 8]]).to_pylist()
+    assert rows == [form.pack(header(0, 0, 1, 0), values) for values in ([0.5, "home", 7], [None, None, 8])]
+
+
+def test_rows_of_before_there_were_checksums_are_read_and_their_wrong_lengths_found() -> None:
+    old = schema_from('[["spent","Float64"],["page","String"]]')
+    row = header(1, 1, 1, 0) + struct.pack("<d", 0.5) + b"\xa4home"
+    assert old.form.pack(header(1, 1, 1, 0), [0.5, "home"]) == row
+    assert old.form.columns([row, row]) == [(0.5, 0.5), ("home", "home")]
+    assert fault_of(row, [old]) is None
+    assert fault_of(row[:-1], [old]) == "its values cannot be read"
+    assert fault_of(row[:20], [old]) == "its values cannot be read"
+    assert fault_of(row, []) == "it names schema 1, and the view has schemas 1 to 0"
+
+
+def test_a_reader_that_knows_no_checksum_takes_it_for_one_more_feature() -> None:
+    schema = schema_of(PICTURE)
+    row = schema.form.pack(header(1, 1, 1, 0), [0.5, "home", 7])
+    assert ormsgpack.unpackb(b"\x93" + row[HEADER.size + 8 :])[:2] == ["home", 7]
+    assert json.loads(schema.text())[:3] == [["spent", "Float64"], ["page", "String"], ["visits", "Int64"]]
+    assert all(len(field) == 2 for field in json.loads(schema.text()))
 
 
 FEATURES = st.lists(st.sampled_from([Float64, Float32, Int64, String]), max_size=40)

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from feast import FeatureStore
 from redis import Redis
+from redis.crc import key_slot
 
 from transformations.engine.base.errors import ServiceUnavailableError
 from transformations.engine.base.settings import get_settings
@@ -73,6 +74,36 @@ def test_a_cluster_is_loaded_looked_up_and_says_when_a_node_is_gone(
     with pytest.raises(ServiceUnavailableError, match=r"cannot be reached|is no complete cluster|is too slow"):
         store.get_online_features(FEATURES, everyone)
     assert time.monotonic() - began < 2 * 1.5 + 0.5
+
+
+def test_keys_are_found_while_their_slot_moves_to_another_node_and_after_that(
+    nodes: list[Any], serving: Callable[..., FeatureStore], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FEATURES_REDIS_READ_TIMEOUT_MS", "1500")
+    get_settings.cache_clear()
+    store = serving(redis_type="redis_cluster", connection_string=nodes[0].url)
+    store.materialize(datetime(1970, 1, 1, tzinfo=UTC), datetime(2024, 6, 1, tzinfo=UTC))
+
+    def visits() -> list[Any]:
+        rows = {"user_id": [7, 8]}
+        found = store.get_online_features(["user_visits:visits"], rows).to_dict()["visits"]
+        again = asyncio.run(_ask(serving(redis_type="redis_cluster", connection_string=nodes[0].url), rows))["visits"]
+        assert again == found
+        return list(found)
+
+    assert visits() == [71, 81]
+    slot = key_slot(b"{7}")
+    owner = next(node for node in nodes if node.client.execute_command("CLUSTER", "COUNTKEYSINSLOT", slot))
+    target = next(node for node in nodes if node is not owner)
+    ids = {node.port: node.client.execute_command("CLUSTER", "MYID").decode() for node in nodes}
+    target.client.execute_command("CLUSTER", "SETSLOT", slot, "IMPORTING", ids[owner.port])
+    owner.client.execute_command("CLUSTER", "SETSLOT", slot, "MIGRATING", ids[target.port])
+    keys = owner.client.execute_command("CLUSTER", "GETKEYSINSLOT", slot, 100)
+    owner.client.execute_command("MIGRATE", "127.0.0.1", target.port, "", 0, 5_000, "KEYS", *keys)
+    assert visits() == [71, 81]  # ASK
+    for node in (target, owner, *nodes):
+        node.client.execute_command("CLUSTER", "SETSLOT", slot, "NODE", ids[target.port])
+    assert visits() == [71, 81]  # MOVED
 
 
 async def _ask(store: FeatureStore, rows: dict[str, list[int]]) -> dict[str, list[Any]]:

@@ -233,7 +233,7 @@ def _judge(report: LiveReport, tolerance: float, allowed: Sequence[str]) -> None
 
 
 def _skew_in_words(report: LiveReport, tolerance: float) -> str:
-    from validation.parity.causes import Kind
+    from validation.parity.causes import Kind, remedy_of
 
     worst = max(report.features, key=lambda each: each.kinds[Kind.SKEW])
     example = next(each for each in worst.examples if each.kind == Kind.SKEW)
@@ -242,5 +242,5 @@ def _skew_in_words(report: LiveReport, tolerance: float) -> str:
         f"{human_count(report.skewed)} of {plural(report.compared, 'value')} "
         f"{'is' if report.skewed == 1 else 'are'} skewed ({shares}), most of {worst.feature}: "
         f"{example.cause}. {_in_words(example)}. `features explain {example.feature} KEY` shows the events "
-        f"and rows behind a value; a full `feast materialize` from the beginning writes every row anew."
+        f"and rows behind a value. {remedy_of(example.cause)}."
     )

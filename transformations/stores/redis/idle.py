@@ -1,0 +1,77 @@
+"""Connections to one node that are kept between lookups, and how long a lookup waits for a new one."""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Callable
+from threading import Event, Thread
+from time import monotonic
+
+from redis import Redis
+from redis.exceptions import TimeoutError as RedisTimeoutError
+
+from transformations.stores.redis.wire import Wire
+
+
+class IdleWires:
+    """Connections to one node; safe to use from many threads and after a fork.
+
+    redis-py's own pool asks the socket at each request whether something lies in it; here a lost connection is found
+    when it is used, and the request, which changes nothing, is sent again over a new one.
+    """
+
+    def __init__(self, client: Redis) -> None:
+        self._client = client
+        self._idle: deque[Wire] = deque()
+        os.register_at_fork(after_in_child=self._idle.clear)
+
+    def take(self, deadline: float) -> tuple[Wire, bool]:
+        """A connection, and whether it is new. redis-py's TimeoutError if connecting takes longer than the deadline."""
+        try:
+            return self._idle.pop(), False
+        except IndexError:
+            wire = Wire(self._client, is_retrying=False)  # the lookup tries again, as long as there is time
+            # redis-py's timeout counts each piece of an answer, and a greeting consists of up to five answers.
+            Attempt(wire.connect).wait(deadline, abandon=wire.close)
+            return wire, True
+
+    def keep(self, wire: Wire) -> None:
+        """Keep a connection whose answers have all been read."""
+        self._idle.append(wire)
+
+    def close(self) -> None:
+        """Close all idle connections."""
+        while self._idle:
+            self._idle.pop().close()
+
+
+class Attempt:
+    """Something that blocks for as long as it likes, done in a thread so that nobody needs to wait for its end."""
+
+    def __init__(self, action: Callable[[], object]) -> None:
+        self._action = action
+        self._done = Event()
+        self._failure: BaseException | None = None
+        Thread(target=self._run, name="connecting", daemon=True).start()
+
+    @property
+    def is_done(self) -> bool:
+        """Whether it has ended, well or not."""
+        return self._done.is_set()
+
+    def wait(self, deadline: float, abandon: Callable[[], object] = lambda: None) -> None:
+        """Wait for its end and raise its error; redis-py's TimeoutError, after `abandon`, at the deadline."""
+        if not self._done.wait(max(deadline - monotonic(), 0)):
+            abandon()
+            raise RedisTimeoutError("timeout while connecting")
+        if self._failure is not None:
+            raise self._failure
+
+    def _run(self) -> None:
+        try:
+            self._action()
+        except BaseException as error:
+            self._failure = error
+        finally:
+            self._done.set()
