@@ -12,11 +12,11 @@ import pyarrow.compute as pc
 from feast import FeatureView
 from feast.feature_view import DUMMY_ENTITY_ID
 
-from transformations.stores.base.values import TIMESTAMP, as_declared, as_feature
+from transformations.stores.base.values import TIMESTAMP, as_feature
 from transformations.stores.history.history import History
 from transformations.stores.redis.writes import Rows
 from transformations.stores.rows.codecs import Codec, Stored, codec_of
-from transformations.stores.rows.keys import NO_ENTITY, canonical_key, column_keys, column_parts
+from transformations.stores.rows.keys import NO_ENTITY, column_keys, column_parts, key_column
 from transformations.stores.rows.packed_rows import NEVER_CREATED, Form, mark, schema_of, small_integers
 
 
@@ -84,8 +84,7 @@ class Packer:
         parts = []
         for name in self.join_keys:
             place = f"{self.view.name}: join key {name!r}"
-            column = as_declared(batch[self.history.column(name)], canonical_key(dtypes[name]), place)
-            parts.append(column_parts(column))
+            parts.append(column_parts(key_column(batch[self.history.column(name)], dtypes[name], place)))
         return column_keys(parts, self.table)
 
 

@@ -15,13 +15,13 @@ from feast.protos.feast.types.Value_pb2 import Value
 from transformations.engine.base.errors import DataError, nearest
 from transformations.engine.base.moments import instant_to_micros, micros_to_instant
 from transformations.engine.base.settings import get_settings, present_moment
-from transformations.stores.base.values import as_declared, as_feature, frame_column, moments_of, to_protos
+from transformations.stores.base.values import as_feature, frame_column, moments_of, to_protos
 from transformations.stores.redis.catalogue import Table
 from transformations.stores.redis.reads import Values
 from transformations.stores.rows import packed_rows
 from transformations.stores.rows.codecs import codec_of
 from transformations.stores.rows.damaged import refuse_damaged
-from transformations.stores.rows.keys import tag_of, tag_or_nobody
+from transformations.stores.rows.keys import exact_key, tag_of, tag_or_nobody
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -107,7 +107,7 @@ def typed_columns(view: FeatureView, rows: pd.DataFrame | pa.Table) -> dict[str,
     typed: dict[str, pa.Array] = {}
     for key in view.entity_columns:
         place = f"{view.name}: join key {key.name!r}"
-        typed[key.name] = as_declared(column(key.name, place), key.dtype, place)
+        typed[key.name] = exact_key(column(key.name, place), key.dtype, place)
     for field in view.features:
         place = f"{view.name}: feature {field.name!r}"
         typed[field.name] = as_feature(column(field.name, place), field.dtype, place)

@@ -20,6 +20,7 @@ from feast.protos.feast.types.Value_pb2 import Value
 from feast.type_map import feast_value_type_to_python_type
 from feast.types import FeastType, PrimitiveFeastType
 
+from transformations.engine.base.errors import DataError
 from transformations.engine.base.moments import as_utc
 from transformations.stores.base.values import Column, as_declared, column_of
 
@@ -29,9 +30,10 @@ NO_ENTITY = b"{'}"
 NOBODY = b"{}"
 """The tag to look up for an entity with a null join key: no row is written under it."""
 
-_LEAST, _GREATEST = -(1 << 63), (1 << 63) - 1
+_INT64_BITS = 63  # beside the sign
 _SPECIAL = re.compile(r"[{},%\x00-\x1f]")
 _INT32, _INT64, _STRING = PrimitiveFeastType.INT32, PrimitiveFeastType.INT64, PrimitiveFeastType.STRING
+_FLOAT32, _UNIX_TIMESTAMP = PrimitiveFeastType.FLOAT32, PrimitiveFeastType.UNIX_TIMESTAMP
 
 
 def parts_of(values: Sequence[Any], dtype: FeastType, place: str) -> list[str | None]:
@@ -42,15 +44,44 @@ def parts_of(values: Sequence[Any], dtype: FeastType, place: str) -> list[str | 
     """
     kinds = set(map(type, values))
     if kinds == {int} and _is_integer(dtype):
-        numbers: list[str | None] = [str(value) for value in values if _LEAST <= value <= _GREATEST]
-        if len(numbers) == len(values):
-            return numbers
+        for value in values:
+            if value.bit_length() > _INT64_BITS:  # the least integer, too, which is left to the slower way
+                break
+        else:
+            return [str(value) for value in values]
     if kinds == {str} and dtype is _STRING:
         return [_text(value) for value in values]
-    parts: list[str | None] = column_parts(
-        as_declared(column_of(values, place), canonical_key(dtype), place)
-    ).to_pylist()
+    parts: list[str | None] = column_parts(key_column(column_of(values, place), dtype, place)).to_pylist()
     return parts
+
+
+def key_column(column: Column, dtype: FeastType, place: str) -> Column:
+    """A join key's column in the dtype that it is compared in. Errors: as `exact_key`."""
+    return exact_key(column, canonical_key(dtype), place)
+
+
+def exact_key(column: Column, dtype: FeastType, place: str) -> Column:
+    """A join key's column in its declared dtype.
+
+    DataError, naming `place`, for a value that the dtype cannot hold exactly: training compares keys exactly, so a key
+    rounded to a Float32 or to whole seconds would find another entity's row online.
+    """
+    typed = as_declared(column, dtype, place)
+    if dtype is _FLOAT32 and pa.types.is_float64(column.type):
+        _refuse_rounded(column, typed.cast(pa.float64()), dtype, place)
+    if dtype is _UNIX_TIMESTAMP:
+        _refuse_rounded(typed, pc.floor_temporal(typed, unit="second"), dtype, place)
+    return typed
+
+
+def _refuse_rounded(given: Column, kept: Column, dtype: FeastType, place: str) -> None:
+    row = pc.index(pc.and_kleene(pc.not_equal(given, kept), pc.equal(given, given)), True).as_py()
+    if row >= 0:
+        unit = "whole seconds" if dtype is _UNIX_TIMESTAMP else "single precision"
+        raise DataError(
+            f"{place}: row {row} holds {given[row].as_py()}, and a join key of {dtype} has {unit}: it would be taken "
+            f"for {kept[row].as_py()}. Round it where it comes from, or declare another dtype."
+        )
 
 
 def canonical_key(dtype: FeastType) -> FeastType:

@@ -3,17 +3,19 @@
 from datetime import UTC, datetime
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pytest
 from feast.protos.feast.types.EntityKey_pb2 import EntityKey
 from feast.protos.feast.types.Value_pb2 import Value
-from feast.types import Bool, Int32, Int64, String, UnixTimestamp
+from feast.types import Bool, FeastType, Float32, Int32, Int64, String, UnixTimestamp
 from hypothesis import given
 from hypothesis import strategies as st
 from redis.crc import key_slot
 
 from transformations.engine.base.errors import DataError
-from transformations.stores.rows.keys import column_parts, parts_of, tag_of, tags_of
+from transformations.stores.base.values import column_of
+from transformations.stores.rows.keys import column_parts, exact_key, parts_of, tag_of, tags_of
 
 TEXTS = st.text(st.sampled_from("{}%,'a1é\x00"), max_size=4)
 
@@ -67,3 +69,26 @@ def test_other_types_have_a_form_too() -> None:
 def test_a_key_of_another_kind_is_refused() -> None:
     with pytest.raises(DataError, match="join key 'user_id' is declared Int64, but holds string such as 'x'"):
         parts_of(["x"], Int64, "join key 'user_id'")
+
+
+@pytest.mark.parametrize(
+    ("values", "dtype", "message"),
+    [
+        ([1.5, 0.1], Float32, "key: row 1 holds 0.1, and a join key of Float32 has single precision"),
+        ([datetime(2024, 5, 1, 12, 0, 0, 250_000)], UnixTimestamp, "key: row 0 holds 2024-05-01 12:00:00.25.*seconds"),
+        (["2024-05-01T12:00:00Z", "1969-12-31T23:59:59.5Z"], UnixTimestamp, "row 1 holds 1969-12-31 23:59:59.5"),
+    ],
+)
+def test_a_key_that_would_be_rounded_is_refused_as_training_would_not_find_it(
+    values: list[Any], dtype: FeastType, message: str
+) -> None:
+    with pytest.raises(DataError, match=message):
+        parts_of(values, dtype, "key")
+    with pytest.raises(DataError, match=message):
+        exact_key(column_of(values, "key"), dtype, "key")
+
+
+def test_a_key_that_its_dtype_holds_exactly_is_taken() -> None:
+    assert parts_of([0.5, None, float(np.float32(0.1))], Float32, "key") == ["~0.5", None, "~0.10000000149011612"]
+    assert parts_of([datetime(2024, 5, 1, tzinfo=UTC), None], UnixTimestamp, "key") == ["@1714521600", None]
+    assert parts_of([-(2**63), 2**63 - 1, 0], Int64, "key") == ["-9223372036854775808", "9223372036854775807", "0"]
