@@ -1,4 +1,4 @@
-"""One materialization of one view: from the rows that it considers to the note that they are all there."""
+"""One materialization of one view: considers rows, writes them, and records that they are all there."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from tqdm import tqdm  # type: ignore[import-untyped]
 
 from transformations.engine.base.errors import ConflictError
 from transformations.stores.base.views import DEFINITION_HASH
-from transformations.stores.loads.considered import Considered, is_contained, plain_files, source_digest
 from transformations.stores.loads.new_rows import FileRows, PulledRows
 from transformations.stores.loads.packing import Packer
+from transformations.stores.loads.scope import Scope, is_contained, plain_files, source_digest
 from transformations.stores.offline import PointInTimeOfflineStore
 from transformations.stores.online import PackedRedisOnlineStore, expiry_ms, online_name, warn_of_replaced
 from transformations.stores.redis import catalogue as online_catalog
 from transformations.stores.redis.catalogue import row_test
 from transformations.stores.redis.connections import Reaching, SyncClient
 from transformations.stores.redis.feast_rows import latest_event
-from transformations.stores.redis.loaded import Loaded, begin, begun, conclude, last_loaded, record
+from transformations.stores.redis.loaded import Loaded, begin, conclude, last_loaded, record, unfinished_loads
 from transformations.stores.redis.unlinking import carry_pushed, unlink_leftovers
 from transformations.stores.redis.writes import BulkWriter, IsRow
 from transformations.stores.rows.packed_rows import Schema, schema_of
@@ -34,9 +34,9 @@ _ATTEMPTS = 3
 
 @dataclass(frozen=True)
 class Load:
-    """The rows of one view from `start` to `end`, both included, and what else is new up to `end`.
+    """Loads the rows of one view from `start` to `end`, both included, and whatever else is new up to `end`.
 
-    stop: set it from another thread, and the run ends with KeyboardInterrupt after the rows in hand.
+    stop: once set by another thread, the run ends with KeyboardInterrupt after the current batch.
     """
 
     config: RepoConfig
@@ -48,7 +48,7 @@ class Load:
     stop: threading.Event = field(default_factory=threading.Event)
 
     def run(self) -> None:
-        """Write them, and note that they are there. Whatever is written is right, even where this ends half-way."""
+        """Write the rows and record that they are there. Whatever was written is right, even if this ends halfway."""
         with Reaching(self.config.online_store):
             client = self.online_store._get_client(self.config.online_store)
             for _ in range(_ATTEMPTS):
@@ -60,24 +60,24 @@ class Load:
         )
 
     def _run(self, client: SyncClient) -> bool:
-        """Whether the rows are where they are looked up: not if somebody else changed that meanwhile."""
+        """Whether the rows ended up where lookups read them; not if another run changed the table meanwhile."""
         config, project, name = self.config, self.config.project, online_name(self.view, self.config)
         source = self._source()
         schema = schema_of(self.view.features)
-        cursor, others = last_loaded(client, project, name), begun(client, project, name)
+        cursor, others = last_loaded(client, project, name), unfinished_loads(client, project, name)
         known = online_catalog.read_catalog(client, project).tables.get(name)
         definition = self.view.tags.get(DEFINITION_HASH)
-        what = source.considered(cursor, others.values(), known, schema, definition)
+        scope = source.decide_scope(cursor, others.values(), known, schema, definition)
         visible, version = self.online_store.table_for_writing(config, self.view, schema)
         if known and known.number != visible:  # what was considered is not what is there
             return False
-        number = online_catalog.prepare(client, project) if what.anew else visible
+        number = online_catalog.prepare(client, project) if scope.anew else visible
         loaded = self._to_load(source, number, schema, definition)
         run = begin(client, project, name, loaded)
         packer = Packer(self.view, source.history, number, version)
         is_row = row_test(client, project, name, latest_event())
-        rows, replaced = self._write(client, source, what, packer, is_row, is_empty=what.anew or known is None)
-        if what.anew:
+        rows, replaced = self._write(client, source, scope, packer, is_row, is_empty=scope.anew or known is None)
+        if scope.anew:
             carry_pushed(client, visible, number, is_row)
             online_catalog.publish(client, project, name, number, visible)
             carry_pushed(client, visible, number, is_row)  # what was pushed in between
@@ -115,10 +115,14 @@ class Load:
         run: str,
         number: bytes,
     ) -> bool:
-        """Whether nothing came into the table meanwhile that this run's version of the source does not hold."""
+        """Whether everything that other runs wrote to the table meanwhile is part of this run's source, too."""
         project, name = self.config.project, online_name(self.view, self.config)
         last = last_loaded(client, project, name)
-        came = [loaded for each, loaded in begun(client, project, name).items() if each not in others and each != run]
+        came = [
+            loaded
+            for each, loaded in unfinished_loads(client, project, name).items()
+            if each not in others and each != run
+        ]
         came += [last] if last is not None and last != cursor else []
         definition = self.view.tags.get(DEFINITION_HASH)
         return all(
@@ -131,7 +135,7 @@ class Load:
         self,
         client: SyncClient,
         source: FileRows | PulledRows,
-        what: Considered,
+        scope: Scope,
         packer: Packer,
         is_row: IsRow,
         is_empty: bool,
@@ -139,7 +143,7 @@ class Load:
         """How many rows were written, and how many values that were no rows they replaced."""
         written, renewed = 0, time.monotonic()
         with (
-            source.batches(what, self.start, self.end, packer.columns) as (total, batches),
+            source.batches(scope, self.start, self.end, packer.columns) as (total, batches),
             BulkWriter(client, expiry_ms(self.view, self.config.online_store), is_row, is_empty) as writer,
             tqdm(total=total, unit=" rows", unit_scale=True, disable=None, ncols=100) as progress,
         ):
@@ -149,7 +153,7 @@ class Load:
                 writer.write(packer.pack(batch))
                 written += batch.num_rows
                 progress.update(batch.num_rows)
-                if what.anew and time.monotonic() - renewed > _RENEW_SECONDS:
+                if scope.anew and time.monotonic() - renewed > _RENEW_SECONDS:
                     online_catalog.renew(client, packer.table)
                     renewed = time.monotonic()
         warn_of_replaced(self.view.name, writer.replaced)

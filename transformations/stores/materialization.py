@@ -1,7 +1,7 @@
-"""The materialization engine: each key's newest row from the offline table into the online store, packed from Arrow.
+"""The materialization engine: writes each key's newest row from the offline table to the online store.
 
-Feast imports this module to read the yaml's keys, in a serving image too: what only a materialization needs is
-imported in it.
+Feast imports this module to read its yaml keys, in a serving image too; what only a materialization needs is imported
+when it runs.
 """
 
 from __future__ import annotations
@@ -30,18 +30,18 @@ class BulkMaterializationEngineConfig(FeastConfigBaseModel):
     type: str = "transformations.stores.materialization.BulkMaterializationEngine"
 
     priority: Literal["idle", "normal"] = "idle"
-    """On Linux: `idle` runs on what time lookups and all else on the machine leave of its processors."""
+    """On Linux, `idle` uses only processor time that lookups and everything else on the machine leave."""
 
 
 class BulkMaterializationEngine(LocalComputeEngine):
     """Writes each key's newest row not later than END, and not later than now.
 
-    What a run considers follows from the cursor that the last one left in Redis, not from Feast's recorded intervals
-    (`stores/loads/considered.py`): late rows and corrections arrive with the next run, a repeated run changes nothing,
-    and a flushed online store is full again after one. Readers see each row's old or new state at any time. A table
-    that was built from another definition than the applied one is refused.
+    What a run considers follows from the cursor that the last one left in Redis (`stores/loads/scope.py`), not from
+    Feast's recorded intervals: late rows and corrections arrive with the next run, a repeated run changes nothing, and
+    one run refills a flushed online store. Readers see each row's old or new state at any time. A table built from
+    another definition than the applied one is refused.
 
-    With an offline store or an online store other than ours, the rows are those that Feast's START and END name.
+    With another offline or online store, the rows are those between Feast's START and END.
     """
 
     def _materialize_one(
@@ -70,11 +70,11 @@ class BulkMaterializationEngine(LocalComputeEngine):
 
 
 def _beside(run: Callable[[], None], stop: Callable[[], None], *, is_idle: bool) -> None:
-    """Run in a thread, which lets all others on this machine have the processor first if `is_idle`.
+    """Run in a thread that yields the processor to everything else on the machine if `is_idle`.
 
-    Threads that it starts (DuckDB's) inherit that; a process could not take it back from itself. A niceness would not
-    do: a lookup that wakes up beside it waits for up to 4 ms, until the next tick of the clock. KeyboardInterrupt
-    stops the run and waits until it has ended.
+    A thread, as a process cannot undo that for itself; threads it starts (DuckDB's) inherit it. Niceness is not enough:
+    a lookup that wakes up beside it waits up to 4 ms for the next clock tick. KeyboardInterrupt stops the run and waits
+    for its end.
     """
     failures: list[BaseException] = []
 

@@ -45,7 +45,7 @@ from transformations.stores.redis.feast_rows import (
     Row,
     latest_event,
     newest_rows,
-    packed,
+    pack_rows,
     refuse_future_rows,
 )
 from transformations.stores.redis.loaded import forget
@@ -180,7 +180,7 @@ class PackedRedisOnlineStore(RedisOnlineStore):
             client = self._get_client(config.online_store)
             for _ in range(ATTEMPTS):
                 number, version = self.table_for_writing(config, table, schema)
-                pairs = packed(table, rows, version)
+                pairs = pack_rows(table, rows, version)
                 is_row = online_catalog.row_test(client, config.project, online_name(table, config), latest_event())
                 replaced = write_rows(client, ((tag + number, row) for tag, row in pairs), expiry, is_row)
                 warn_of_replaced(table.name, replaced)

@@ -1,4 +1,4 @@
-"""The rows that a materialization considers, from files by our own SQL or from whatever another offline store pulls."""
+"""The rows that a materialization considers: from files by our own SQL, or from another offline store's pull."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from transformations.engine.base.moments import EPOCH, MICROSECOND
 from transformations.stores.history.history import History, history_of
 from transformations.stores.history.point_in_time_sql import Join
 from transformations.stores.loads import newest_sql as sql
-from transformations.stores.loads.considered import Considered, considered, plain_files
 from transformations.stores.loads.newest import find_newest
+from transformations.stores.loads.scope import Scope, decide_scope, plain_files
 from transformations.stores.redis.catalogue import Table
 from transformations.stores.redis.loaded import Loaded
 from transformations.stores.rows.packed_rows import Schema
@@ -31,37 +31,37 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
 Batches: TypeAlias = tuple[int, Iterable[pa.RecordBatch]]
-"""How many rows there are, and the rows."""
+"""The number of rows, and the rows in batches."""
 
 _ROWS_A_BATCH = 16_384
 
 
 @dataclass(frozen=True)
 class FileRows:
-    """The rows of a view over files, pinned to what is published now."""
+    """The rows of a view over files, at the version published now."""
 
     view: FeatureView
     config: RepoConfig
 
     @cached_property
     def history(self) -> History:
-        """The view's history; DataError where there is none, or one of another definition."""
+        """The view's history; DataError if there is none, or it has another definition."""
         return history_of(self.view, self.config.repo_path)
 
-    def considered(
+    def decide_scope(
         self,
         cursor: Loaded | None,
-        begun: Iterable[Loaded],
+        unfinished: Iterable[Loaded],
         table: Table | None,
         schema: Schema,
         definition: str | None,
-    ) -> Considered:
-        """What a run has to consider after the last one, and after those that began."""
-        return considered(cursor, begun, table, schema, definition, self.history, self.files_at)
+    ) -> Scope:
+        """Decide what a run must consider after the last one and after unfinished ones."""
+        return decide_scope(cursor, unfinished, table, schema, definition, self.history, self.files_at)
 
     @contextmanager
-    def batches(self, what: Considered, start: datetime, end: datetime, columns: Sequence[str]) -> Iterator[Batches]:
-        """The newest row, not later than `end`, of each key that is considered."""
+    def batches(self, scope: Scope, start: datetime, end: datetime, columns: Sequence[str]) -> Iterator[Batches]:
+        """The newest row, not later than `end`, of each key in scope."""
         if not self.history.files:
             yield 0, ()
             return
@@ -70,16 +70,16 @@ class FileRows:
             connection.execute("SET preserve_insertion_order = false")
             scan = stored.scan(connection)
             join = stored.join(scan, {key: f"key_{number}" for number, key in enumerate(stored.keys)})
-            only_touched = not what.all and not _is_all(connection, join, start)
+            only_touched = not scope.all and not _is_all(connection, join, start)
             if only_touched:
-                new = scan.only(connection, what.new_files) if what.new_files else None
-                ranges = [(max(start, EPOCH) - MICROSECOND, end)] + ([(what.after, end)] if what.after else [])
+                new = scan.only(connection, scope.new_files) if scope.new_files else None
+                ranges = [(max(start, EPOCH) - MICROSECOND, end)] + ([(scope.after, end)] if scope.after else [])
                 connection.execute(sql.touched_keys(join, new, end, ranges))
             total = find_newest(connection, scan, join, end, only_touched)
             yield total, connection.sql(sql.rows_at(join, columns)).to_arrow_reader(_ROWS_A_BATCH) if total else ()
 
     def files_at(self, cursor: Loaded) -> tuple[str, ...] | None:
-        """The source's files at a cursor: by a Delta table's log, or those plain files that have not changed since."""
+        """The source's files at a cursor; None if a Delta table's log, or changed plain files, no longer tell."""
         if self.history.version is None:
             now = plain_files(self.history)
             if cursor.version is not None or any(now.get(path) != facts for path, facts in cursor.files.items()):
@@ -95,10 +95,10 @@ class FileRows:
 
 @dataclass(frozen=True)
 class PulledRows:
-    """The rows of a view from an offline store that is not ours: what it takes as the latest between two dates.
+    """The rows of a view from another offline store: the latest between two dates, as it sees them.
 
-    It does not tell what is new, so a run considers the rows from START to END; all of them where the online store was
-    never loaded, or a feature was added.
+    It does not say what is new, so a run considers the rows from START to END, or all rows if the online store was
+    never loaded or a feature was added.
     """
 
     view: FeatureView
@@ -117,23 +117,23 @@ class PulledRows:
         created = source.created_timestamp_column or None
         return History(self.view.name, (), source.timestamp_field, created, renamed)
 
-    def considered(
+    def decide_scope(
         self,
         cursor: Loaded | None,
-        begun: Iterable[Loaded],
+        unfinished: Iterable[Loaded],
         table: Table | None,
         schema: Schema,
         definition: str | None,
-    ) -> Considered:
-        """All, unless the online store was loaded under the same schema."""
-        return considered(cursor, begun, table, schema, definition, self.history, self.files_at)
+    ) -> Scope:
+        """Decide what a run must consider: all, unless the online store was loaded under the same schema."""
+        return decide_scope(cursor, unfinished, table, schema, definition, self.history, self.files_at)
 
     def files_at(self, _: Loaded) -> tuple[str, ...]:
-        """None that are known."""
+        """No files are known."""
         return ()
 
     @contextmanager
-    def batches(self, what: Considered, start: datetime, end: datetime, columns: Sequence[str]) -> Iterator[Batches]:
+    def batches(self, scope: Scope, start: datetime, end: datetime, columns: Sequence[str]) -> Iterator[Batches]:
         """The latest rows that the offline store pulls."""
         history, source = self.history, self.view.batch_source
         assert source is not None
@@ -145,7 +145,7 @@ class PulledRows:
             feature_name_columns=[history.column(feature.name) for feature in self.view.features],
             timestamp_field=history.column(history.timestamp),
             created_timestamp_column=history.column(history.created) if history.created else None,
-            start_date=EPOCH if what.all else start,
+            start_date=EPOCH if scope.all else start,
             end_date=end,
         )
         table = job.to_arrow()

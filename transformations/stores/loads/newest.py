@@ -1,6 +1,6 @@
-"""Where the newest row of each key of a history lies, found by the quicker of two ways.
+"""Finds where the newest row of each key of a history lies.
 
-Integer keys that lie close together are places in a table, and rows are compared as they stream by: half the time of
+Integer keys that lie close together index a table, and rows are compared as they stream by, in half the time of
 DuckDB's hash table, which serves all other keys. Only keys and timestamps are read.
 """
 
@@ -24,15 +24,15 @@ if TYPE_CHECKING:
 
 _ROWS_AT_ONCE = 1_000_000
 _FOUND = "found"
-# How many numbers a table spans: any few, and up to so many a row; 24 bytes each.
+# How many keys the table may span, at 24 bytes each: a few in any case, at most `_MOST`, and `_MOST_A_ROW` per row.
 _FEW, _MOST, _MOST_A_ROW = 1 << 20, 1 << 25, 4
 
 
 def find_newest(connection: DuckDBPyConnection, scan: Scan, join: Join, end: datetime, only_touched: bool) -> int:
-    """Make the table `NEWEST` of the places of each key's newest row not later than `end`, and tell how many there are.
+    """Create the table `NEWEST` with the place of each key's newest row not later than `end`, and count its rows.
 
-    The newest is the one of the greatest event timestamp; of several, the one created last; of several, the last in the
-    order of the files, as in retrieval. A key with a null is nobody's.
+    The newest row has the greatest event timestamp; among equals, the greatest created timestamp; among equals again,
+    it is the last in the order of the files, as in retrieval. A key with a null belongs to nobody.
     """
     if not _find_by_number(connection, scan, join, end, only_touched):
         extent = sql.extent(connection, join, end)
@@ -44,11 +44,11 @@ def find_newest(connection: DuckDBPyConnection, scan: Scan, join: Join, end: dat
 
 
 def _find_by_number(connection: DuckDBPyConnection, scan: Scan, join: Join, end: datetime, only_touched: bool) -> bool:
-    """False, and nothing is made, where keys are no integers or too far apart."""
+    """Whether the keys are integers close enough together; if not, nothing is created."""
     if [key.sql_type for key in join.keys] != ["BIGINT"]:
         return False
     newest = NewestOfNumbers(has_created=join.created is not None)
-    # From the last file on: the newest rows come first, and what follows changes little.
+    # Last file first: it has most of the newest rows, so that those that follow change little.
     backwards = replace(join, relation=scan.only(connection, scan.files[::-1]))
     query = sql.numbered_rows(backwards, end, len(scan.files) - 1, only_touched)
     with connection.sql(query).to_arrow_reader(_ROWS_AT_ONCE) as reader:
@@ -64,7 +64,7 @@ def _find_by_number(connection: DuckDBPyConnection, scan: Scan, join: Join, end:
 
 
 class NewestOfNumbers:
-    """The newest row of each key, where keys are integers that lie close together.
+    """Finds the newest row of each key among integer keys that lie close together.
 
     has_created: whether rows have a created timestamp.
     """
@@ -72,12 +72,13 @@ class NewestOfNumbers:
     def __init__(self, *, has_created: bool) -> None:
         self._has_created = has_created
         self._rows = 0
-        self._first = 0  # the key of the table's first place
+        self._first = 0  # the key at index 0
         self._best = no_rows(0, has_created)
 
     def add(self, keys: Integers, *rows: Integers) -> bool:
-        """Consider further rows: their keys, when they happened, when they were created where that is known, and their
-        places. False, once and for all, where the keys lie too far apart.
+        """Consider further rows: keys, event timestamps, created timestamps if there are any, and places.
+
+        False if the keys lie too far apart; then this finds nothing.
         """
         self._rows += len(keys)
         if len(keys) and not self._reach(int(keys.min()), int(keys.max())):
@@ -88,12 +89,12 @@ class NewestOfNumbers:
         return True
 
     def places(self) -> Integers:
-        """Where the newest rows lie, each key's once."""
+        """The places of the newest rows, one per key."""
         found: Integers = self._best[-1]
         return found.compress(found != NONE)
 
     def _reach(self, low: int, high: int) -> bool:
-        """Make the table hold these keys; False where it would become too large."""
+        """Extend the table to these keys; False if it would become too large."""
         size, most = len(self._best[0]), min(_MOST, max(_FEW, _MOST_A_ROW * self._rows))
         if not size:
             self._first = low
@@ -102,7 +103,7 @@ class NewestOfNumbers:
         if room < 0:
             return False
         if behind:
-            behind += min(room, size // 2)  # keys that ascend do not copy the table with every portion
+            behind += min(room, size // 2)  # so that ascending keys do not copy the table each time
         elif before:
             before += min(room, size // 2)
         if before or behind:

@@ -1,4 +1,4 @@
-"""The SQL of materialization: which keys a run considers, where the newest row of each lies, and what it holds."""
+"""The SQL of materialization: the keys that a run considers, the places of their newest rows, and those rows."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ HUGEINT_BITS = 127  # beside the sign
 
 
 def touched_keys(join: Join, new_files: str | None, end: datetime, ranges: Sequence[tuple[datetime, datetime]]) -> str:
-    """A table of the keys of all rows in the new files (a FROM item), or within one of the ranges (first excluded).
+    """Creates a table of the keys of all rows in the new files (a FROM item) or in one of the ranges, starts excluded.
 
-    Rows later than `end` touch nothing yet.
+    Rows later than `end` do not count yet.
     """
     moment = _instant(join.timestamp)
     within = " OR ".join(f"({moment} > {literal(first)} AND {moment} <= {literal(last)})" for first, last in ranges)
@@ -37,10 +37,10 @@ def touched_keys(join: Join, new_files: str | None, end: datetime, ranges: Seque
 
 @dataclass(frozen=True)
 class Extent:
-    """How far the timestamps and places of a history range.
+    """The ranges of a history's timestamps and places.
 
-    happened, created: the first and the last one, in microseconds. file, row: the last number of a file, and of a row
-    in its file.
+    happened, created: first and last, in microseconds. file, row: the greatest number of a file, and of a row in a
+    file.
     """
 
     happened: tuple[int, int]
@@ -60,7 +60,7 @@ class Extent:
 
     @property
     def created_bits(self) -> int:
-        """The bits of a created timestamp, counted from the first one; 0 is left for rows that have none."""
+        """The bits of a created timestamp counted from the first one; 0 stands for rows without one."""
         return (self.created[1] - self.created[0] + 1).bit_length()
 
     @property
@@ -70,7 +70,7 @@ class Extent:
 
 
 def extent(connection: DuckDBPyConnection, join: Join, end: datetime) -> Extent | None:
-    """How far the rows range that are not later than `end`; None where there are none."""
+    """The ranges of the rows not later than `end`; None if there are no such rows."""
     query = f"""
 SELECT min({_micros(join.timestamp)}), max({_micros(join.timestamp)}), min({_created(join)}), max({_created(join)}),
     max({FILE}), max({ROW})
@@ -82,9 +82,9 @@ WHERE {_instant(join.timestamp)} <= {literal(end)}"""
 
 
 def newest_places(join: Join, end: datetime, extent: Extent, only_touched: bool) -> str:
-    """A table of the place (file and row number) of each key's newest row not later than `end`.
+    """Creates a table of the place (file and row number) of each key's newest row not later than `end`.
 
-    Files are numbered in the type of DuckDB's `file_index`: else a join with it skips no file.
+    File numbers have the type of DuckDB's `file_index`; otherwise a join on it would skip no file.
     """
     using = _names(join)
     return f"""
@@ -98,9 +98,9 @@ SELECT (_place >> {extent.row_bits})::UBIGINT AS _file, _place & {(1 << extent.r
 
 
 def numbered_rows(join: Join, end: datetime, last_file: int, only_touched: bool) -> str:
-    """The rows not later than `end`, for keys of one integer and files in reverse order, of which `last_file` is first.
+    """The rows not later than `end`, for a single integer key and files in reverse order, beginning with `last_file`.
 
-    Key, when the row happened and was created, if that is known, as microseconds, and its place as in retrieval.
+    Selects the key, event timestamp, created timestamp if there is one (both in microseconds), and place.
     """
     created = f"COALESCE(_created, {NEVER}) AS _created, " if join.created else ""
     place = f"(({last_file} - {FILE}::BIGINT) << {PLACE_BITS}) | {ROW}"
@@ -108,7 +108,7 @@ def numbered_rows(join: Join, end: datetime, last_file: int, only_touched: bool)
 
 
 def _rows(join: Join, end: datetime, place: str, only_touched: bool) -> str:
-    """Keys, moments in microseconds and places of the rows that count. A key with a null is nobody's."""
+    """Keys, timestamps in microseconds and places of the rows that count. A key with a null belongs to nobody."""
     names = _names(join)
     known = " AND ".join(f"{quoted(key.history)} IS NOT NULL" for key in join.keys) or "TRUE"
     semi = f"\n    SEMI JOIN {TOUCHED} USING ({names})" if only_touched and names else ""
@@ -124,8 +124,8 @@ def _rows(join: Join, end: datetime, place: str, only_touched: bool) -> str:
 def _last_place(extent: Extent) -> str:
     """The aggregate that finds the place of the newest row.
 
-    The greatest of one number that has all that decides, most significant first: half the time of comparing row by row,
-    which is left for what does not fit 127 bits.
+    Event timestamp, created timestamp and place are packed into one number, most significant first, whose maximum takes
+    half the time of comparing rows. What does not fit 127 bits is compared row by row.
     """
     if extent.bits > HUGEINT_BITS:
         return f"arg_max(_place, row(_happened, COALESCE(_created, {extent.created[0] - 1}), _place))"

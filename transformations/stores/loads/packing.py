@@ -1,4 +1,4 @@
-"""Arrow batches as packed rows: column by column as far as it goes, else row by row."""
+"""Packs Arrow batches into rows, column by column where possible, otherwise row by row."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from transformations.stores.rows.packed_rows import NEVER_CREATED, Form, mark, s
 
 @dataclass(frozen=True)
 class Packer:
-    """Packs rows of one view's history into its online table of this number, under its schema of this number."""
+    """Packs rows of a view's history. table, schema: the numbers of its online table and of its schema there."""
 
     view: FeatureView
     history: History
@@ -31,7 +31,7 @@ class Packer:
 
     @property
     def columns(self) -> list[str]:
-        """The columns of the history that it needs."""
+        """The columns of the history that packing needs."""
         history = self.history
         stamps = [history.timestamp, *([history.created] if history.created else [])]
         return [
@@ -40,11 +40,11 @@ class Packer:
 
     @cached_property
     def join_keys(self) -> list[str]:
-        """The view's join keys in the order of their names; none where it is about no entity."""
+        """The view's join keys, sorted by name; empty for a view without an entity."""
         return sorted(column.name for column in self.view.entity_columns if column.name != DUMMY_ENTITY_ID)
 
     def pack(self, batch: pa.RecordBatch) -> Rows:
-        """Keys and rows. DataError where a value does not fit its declared dtype. No join key is null."""
+        """Keys and rows of a batch without null join keys. DataError for a value that its dtype cannot hold."""
         count, history = batch.num_rows, self.history
         event = _micros(batch[history.column(history.timestamp)])
         created = _micros(batch[history.column(history.created)]) if history.created else np.full(count, NEVER_CREATED)
@@ -72,7 +72,7 @@ class Packer:
         return as_feature(batch[column], codec.dtype, place)
 
     def _other(self, batch: pa.RecordBatch, number: int) -> Sequence[Stored] | pa.LargeBinaryArray:
-        """A column that is not of floats: packed, or as it is stored."""
+        """A column of another dtype than a float: packed already, or stored values."""
         column = self._column(batch, number)
         packed = small_integers(column) if pa.types.is_integer(column.type) else None
         return self._codecs[number][1].from_arrow(column) if packed is None else packed

@@ -1,6 +1,6 @@
-"""One online lookup: from a request and its plan to the keys to read, and from what Redis had to the answer.
+"""One online lookup: turns a request and its plan into the keys to read, and their values into the answer.
 
-It reads nothing itself: the store fetches the keys in one round trip, blocking or not, and hands over what it got.
+It reads nothing itself; `steps.py` fetches the keys in one round trip.
 """
 
 from __future__ import annotations
@@ -38,12 +38,13 @@ _NO_MOMENTS = pa.nulls(0, TIMESTAMP)
 _PLAIN = {int, str, bool, type(None)}
 
 
-@dataclass(slots=True)  # not frozen, as that takes three times as long to make
+@dataclass(slots=True)  # not frozen: creating it would take three times as long
 class Lookup:
-    """A request under its plan.
+    """A request and its plan.
 
-    given: its join keys and request fields. tags: for each of the plan's entities the hash tag of each row. nobody: for
-    each of them the rows in which a join key is null. moments: each row's time in microseconds UTC, if needed.
+    rows: how many the request has. given: its join keys and request fields. tags: for each entity of the plan, the hash
+    tag of each row. nobody: for each entity, the rows with a null join key. moments: each row's time in microseconds
+    UTC; empty if the plan does not need it.
     """
 
     plan: Plan
@@ -54,7 +55,7 @@ class Lookup:
     moments: Sequence[int]
 
     def keys(self, epoch: bytes, catalog: Catalog) -> list[bytes]:
-        """What to read: the catalog's epoch, then each view's rows; of a view that was never written nothing."""
+        """The keys to read: the catalogue's epoch, then the rows of each view that was ever written."""
         keys = [epoch]
         for view in self.plan.views:
             if (table := catalog.tables.get(view.table)) is not None:
@@ -96,7 +97,7 @@ class Lookup:
                 first += self.rows
 
     def _computed(self, plan: ComputedPlan, blocks: Sequence[Block]) -> dict[str, Column]:
-        """The wanted features of one on-demand view, under their references."""
+        """The requested features of one on-demand view, by reference."""
         views = self.plan.views
         inputs: dict[str, pa.Array] = {
             reference: views[view].features[place].codec.to_arrow(blocks[view].values[place])
@@ -116,11 +117,10 @@ class Lookup:
 
 
 def lookup_of(plan: Plan, entity_rows: EntityRows) -> Lookup:
-    """The request under its plan.
+    """Prepare a request for lookup.
 
-    Each row's time is its `request_timestamp`, where the request brings one, else now by the settings' clock.
-    UsageError for rows of different keys or a join key that is missing, DataError for a value that its declared dtype
-    cannot hold.
+    Each row's time is its `request_timestamp` if the request has one, else now by the settings' clock. UsageError for
+    rows with different fields or a missing join key, DataError for a value that its declared dtype cannot hold.
     """
     rows, columns = _columnar(entity_rows)
     given = {plan.given[name]: values for name, values in columns.items() if name in plan.given}
@@ -149,7 +149,7 @@ def _tags(
             found = tags_of([parts[column] for column in columns]) if columns else [NO_ENTITY] * rows
         except UnicodeEncodeError:
             for name, _ in plan.key_columns:
-                column_of(given[name], f"join key {name!r}")  # which tells the row
+                column_of(given[name], f"join key {name!r}")  # names the row
             raise
         if None in found:
             nobody.append(frozenset(row for row, tag in enumerate(found) if tag is None))
@@ -161,7 +161,7 @@ def _tags(
 
 
 def _block(view: ViewPlan, table: Table | None, raw: Rows, moments: Sequence[int], nobody: frozenset[int]) -> Block:
-    """One view's features from its rows: what a row lacks is null, what its ttl has outlived is withheld."""
+    """One view's features: null where there is no row or the row lacks them, withheld where the ttl has passed."""
     absent: dict[int, Status] = {}
     if None in raw:
         absent = {row: NOT_FOUND for row, value in enumerate(raw) if value is None}
@@ -193,7 +193,7 @@ def _block(view: ViewPlan, table: Table | None, raw: Rows, moments: Sequence[int
 def _values(
     view: ViewPlan, table: Table | None, raw: Rows, withheld: Mapping[int, Status]
 ) -> tuple[Sequence[Sequence[Stored]], Sequence[Sequence[int]] | None]:
-    """For each feature its stored forms, and the rows that were written before it was added, if there are any."""
+    """Each feature's stored values, and, if there are any, the rows written before each feature was added."""
     nothing = [None] * len(raw)
     numbers = schema_numbers(raw)
     if table is None or not numbers:
@@ -220,7 +220,7 @@ def _values(
 def _mixed_values(
     view: ViewPlan, table: Table, raw: Rows, withheld: Mapping[int, Status]
 ) -> tuple[list[Sequence[Stored]], list[Sequence[int]]]:
-    """As `_values`, where rows of several schemas stand side by side."""
+    """As `_values`, for rows of several schemas."""
     lists: list[list[Stored]] = [[None] * len(raw) for _ in view.features]
     lacking: list[list[int]] = [[] for _ in view.features]
     for row, value in enumerate(raw):
@@ -271,7 +271,7 @@ def _columnar(entity_rows: EntityRows) -> tuple[int, Mapping[str, Sequence[Any]]
 
 
 def _plain(values: Sequence[Any]) -> list[Any]:
-    """Join keys as the answer shows them: without the types of NumPy or protobuf, and what names no entity as None."""
+    """Join keys as the answer shows them: plain Python values, None for whatever names no entity."""
     if set(map(type, values)) <= _PLAIN:
         return list(values)
     return [_plain_value(value) for value in values]

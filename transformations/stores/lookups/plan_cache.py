@@ -1,7 +1,7 @@
-"""The plans that a process has, kept until its registry changes.
+"""Caches the plans of a process until its registry changes.
 
-The registry's cache is renewed in the background when its time is up: a request never waits for it, and is answered by
-the plan that there is.
+The registry's cache is refreshed in the background once it expires: a request never waits for that, and is answered by
+the plan at hand.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _LOOK_SECONDS = 0.5
 
 
 class Plans:
-    """The plans of one store. versioned: whether the repository serves several versions of a view."""
+    """The plans of one store, by request. versioned: whether the repository serves several versions of a view."""
 
     def __init__(self, versioned: bool) -> None:
         self._versioned = versioned
@@ -39,7 +39,7 @@ class Plans:
         self._written: int | None = None
 
     def of(self, registry: BaseRegistry, project: str, features: Features, full_feature_names: bool) -> Plan:
-        """The plan of a request."""
+        """The plan of a request, compiled if need be."""
         proto = self._current(registry)
         key = (self._key(features), project, full_feature_names)
         plan = self._plans.get(key)
@@ -53,16 +53,16 @@ class Plans:
         return plan
 
     def prepare(self, registry: BaseRegistry, project: str) -> None:
-        """Compile the plans of all feature services; one that cannot be compiled fails when it is asked for."""
+        """Compile the plans of all feature services; one that does not compile fails when it is requested."""
         for service in registry.list_feature_services(project, allow_cache=True):
             for full_feature_names in (False, True):
                 try:
                     self.of(registry, project, service, full_feature_names)
-                except Exception:  # the request will say what is wrong
+                except Exception:  # the request will report it
                     continue
 
     def _current(self, registry: BaseRegistry) -> RegistryProto:
-        """The registry that this process has cached. A change empties the plans; a mere renewal does not."""
+        """The cached registry. A change of its content empties the plans; a mere refresh does not."""
         proto = cached_content(registry)
         if proto is None:
             registry.refresh()
@@ -84,7 +84,7 @@ class Plans:
         return proto
 
     def _is_outdated(self, registry: BaseRegistry) -> bool:
-        """Whether the registry's cache has outlived its time, or its file was written since (as registry.py:1507)."""
+        """Whether the registry's cache has expired, or its file was written since (as registry.py:1507)."""
         file, before = registry_file(registry), self._written
         if file is not None and getattr(registry, "cache_mode", "") == "sync":
             with contextlib.suppress(OSError):
@@ -123,7 +123,7 @@ def _projection(projection: Any) -> tuple[object, ...]:
 
 
 def _digest(proto: RegistryProto) -> bytes:
-    """What a registry says, without when it was said."""
+    """A digest of a registry's content, whenever it was written."""
     plain = RegistryProto()
     plain.CopyFrom(proto)
     plain.version_id = ""

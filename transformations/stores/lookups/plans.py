@@ -1,4 +1,4 @@
-"""Request plans: what a lookup of these features reads, computes and answers, worked out once from the registry."""
+"""Request plans: what a lookup reads, computes and answers, compiled once per feature list from the registry."""
 
 from __future__ import annotations
 
@@ -40,10 +40,10 @@ class UnknownSchemaError(Exception):
 
 @dataclass(frozen=True)
 class Layout:
-    """Where rows of one schema have the wanted features.
+    """Where rows of one schema hold the requested features.
 
-    places: of each feature its column of `form`, None where rows lack it. select: the wanted columns of all columns,
-    where rows lack none.
+    places: per feature, its column of `form`; None if rows lack it. select: picks the requested columns out of all;
+    None if rows lack one.
     """
 
     form: Form
@@ -52,7 +52,7 @@ class Layout:
 
 
 def layout_of(schema: Schema, wanted: Sequence[tuple[str, str]]) -> Layout:
-    """The layout of these features, named as schemas name them."""
+    """Where rows of a schema hold these features. wanted: names and dtypes as schemas have them."""
     places = schema.positions(wanted)
     if None in places:
         return Layout(schema.form, places, None)
@@ -66,7 +66,7 @@ def layout_of(schema: Schema, wanted: Sequence[tuple[str, str]]) -> Layout:
 
 @dataclass(frozen=True)
 class Feature:
-    """One stored feature to read: its place in rows is looked up by name and dtype. unseen: None where it has none."""
+    """One stored feature to read. unseen: its value for an entity without a row, or None."""
 
     name: str
     reference: str
@@ -77,9 +77,11 @@ class Feature:
 
 @dataclass(frozen=True, eq=False)
 class ViewPlan:
-    """One view to read. table: its name in the online store's catalog. keys: the request's column of each join key, in
-    the order of the join keys' names, and its dtype; none where the view is about no entity. entity: the place of these
-    in `Plan.entities`. ttl: in microseconds, 0 for none.
+    """One view to read.
+
+    table: its name in the catalogue. keys: per join key, in the order of their names, the request's column and its
+    dtype; empty for a view without an entity. entity: the place of these keys in `Plan.entities`. ttl: in microseconds,
+    0 for none.
     """
 
     reference: str
@@ -106,8 +108,8 @@ class ViewPlan:
 
 @dataclass(frozen=True)
 class Output:
-    """One feature of the answer: its name there, and where it comes from: a view and a place in it, or (with the number
-    of the view as -1) an on-demand feature's reference.
+    """One feature of the answer and where it comes from: a view and a place in it, or view -1 and an on-demand
+    feature's reference.
     """
 
     name: str
@@ -119,8 +121,10 @@ class Output:
 
 @dataclass(frozen=True)
 class ComputedPlan:
-    """One on-demand view to evaluate. inputs: for each stored input its reference, view and place. wanted: the names
-    of features, outputs: their references and codecs. not_served: those that only a newer version of the code knows.
+    """One on-demand view to evaluate.
+
+    inputs: per stored input, its reference, view and place. wanted: the names of the features to compute. outputs:
+    their references and codecs. not_served: features that only a newer version of the code computes.
     """
 
     evaluation: Evaluation
@@ -174,7 +178,7 @@ class Plan:
 
     @cached_property
     def needs_now(self) -> bool:
-        """Whether the moment of the request matters."""
+        """Whether the answer depends on the time of the request."""
         return any(each.evaluation.needs_moment for each in self.computed) or any(view.ttl for view in self.views)
 
 
@@ -186,11 +190,10 @@ def compile_plan(
     full_feature_names: bool,
     versioned: bool,
 ) -> Plan:
-    """The plan of a request for these features, by a registry's cached content.
+    """Compile the plan of a request for these features from a registry's cached content.
 
-    versioned: whether the repository serves several versions of a view. Errors: Feast's for a view that there is not;
-    UsageError for a feature that its view has not, and for an on-demand view that could not be computed alike in
-    training and serving.
+    versioned: whether the repository serves several versions of a view. Errors: Feast's for an unknown view; UsageError
+    for an unknown feature, and for an on-demand view that training and serving would compute differently.
     """
     cached = _Cached(registry, proto)
     if not isinstance(features, FeatureService):

@@ -1,4 +1,4 @@
-"""The answer to an online lookup: Feast's OnlineResponse over plain columns, its protobuf made only when asked for."""
+"""The answer to an online lookup: Feast's OnlineResponse over plain columns; its protobuf is built on demand."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ NOT_FOUND, OUTSIDE_MAX_AGE = FieldStatus.NOT_FOUND, FieldStatus.OUTSIDE_MAX_AGE
 class Block:
     """One view's features for all rows of the request.
 
-    values: of each feature its stored forms, null where withheld or absent. absent: of each the rows whose status is
-    another than their value tells; None where that is so nowhere. rows: the packed rows that it came from.
+    values: per feature, the stored values; null if withheld or absent. absent: per feature, rows whose status differs
+    from what the value implies; None if there are none at all. rows: the packed rows.
     """
 
     values: Sequence[Sequence[Stored]]
@@ -39,7 +39,7 @@ class Block:
 
 @dataclass(slots=True)
 class Column:
-    """One feature for all rows of the request, as in `Block`; rows: None for an on-demand feature."""
+    """One feature for all rows of the request, as in `Block`. rows: None for an on-demand feature."""
 
     name: str
     codec: Codec
@@ -48,12 +48,12 @@ class Column:
     rows: Sequence[bytes | None] | None
 
     def events(self) -> list[int]:
-        """Each row's event timestamp in microseconds UTC, 0 where there is none."""
+        """Each row's event timestamp in microseconds UTC; 0 if there is no row."""
         rows = self.rows or [None] * len(self.values)
         return [0 if row is None else event_micros(row) for row in rows]
 
     def statuses(self) -> list[Status]:
-        """FieldStatus of each row."""
+        """Each row's FieldStatus."""
         found: list[Status] = [NULL_VALUE if value is None else PRESENT for value in self.values]
         for row, status in self.absent.items():
             found[row] = status
@@ -61,10 +61,10 @@ class Column:
 
 
 class PackedResponse(OnlineResponse):
-    """As Feast's; and it tells of every value whether it is one.
+    """Feast's response, with statuses as plain lists.
 
-    keys: the request's join keys, with the kind of protobuf that they have. blocks: of each view of the plan. computed:
-    on-demand features under their references.
+    keys: the request's join keys with their protobuf types. blocks: one per view of the plan. computed: on-demand
+    features by reference.
     """
 
     def __init__(
@@ -82,9 +82,9 @@ class PackedResponse(OnlineResponse):
         self._with_versions = with_versions
 
     def to_dict(self, include_event_timestamps: bool = False) -> dict[str, Any]:
-        """Lists by name: the join keys as they were given, then the features in the order of the request.
+        """Lists by name: the join keys as given, then the features in the order of the request.
 
-        include_event_timestamps: also `<name>__ts`, in whole seconds since 1970, 0 where there is no row.
+        include_event_timestamps: adds `<name>__ts` in whole seconds since 1970; 0 if there is no row.
         """
         if include_event_timestamps:
             return self._with_timestamps()
@@ -96,11 +96,11 @@ class PackedResponse(OnlineResponse):
         return answer
 
     def statuses(self) -> dict[str, list[str]]:
-        """For each feature and row PRESENT, NULL_VALUE, NOT_FOUND or OUTSIDE_MAX_AGE."""
+        """Per feature and row: PRESENT, NULL_VALUE, NOT_FOUND or OUTSIDE_MAX_AGE."""
         return {column.name: [FieldStatus.Name(status) for status in column.statuses()] for column in self._columns}
 
     def present(self) -> dict[str, list[bool]]:
-        """For each feature and row whether there is a value."""
+        """Per feature and row: whether there is a value."""
         return {column.name: [status == PRESENT for status in column.statuses()] for column in self._columns}
 
     @cached_property
@@ -138,7 +138,7 @@ class PackedResponse(OnlineResponse):
             vector.values.extend(_key_protos(values, kind))
             vector.statuses.extend([NULL_VALUE if value is None else PRESENT for value in values])
             vector.event_timestamps.extend([Timestamp()] * len(values))
-        stamps: dict[int, list[Timestamp]] = {}  # the features of a view share theirs
+        stamps: dict[int, list[Timestamp]] = {}  # shared by all features of a view
         for column in self._columns:
             names.append(column.name)
             vector = add()
@@ -157,7 +157,7 @@ class PackedResponse(OnlineResponse):
 def _key_protos(values: Sequence[object], kind: ValueType) -> list[Value]:
     if all(isinstance(value, Value) for value in values):
         return [value for value in values if isinstance(value, Value)]
-    if kind is ValueType.INT32:  # all integers are keys alike, and this one need not have a row
+    if kind is ValueType.INT32:  # a key that has no row need not fit the declared width
         kind = ValueType.INT64
     protos: list[Value] = python_values_to_proto_values(list(values), kind)
     return protos

@@ -1,9 +1,9 @@
-"""What the rows in Redis are: which table each view's rows form, and the schemas that they were written under.
+"""The catalogue of the online store: the table that holds each view's rows, and the schemas they were written under.
 
-It lies in Redis beside the rows, so that every process, and a Redis that was flushed or restored, speaks of the same
-ones. A view's rows form a table with a number of its own; deleting the view, or loading it anew from a table that was
-rebuilt, takes the next number, which hides the old rows at once. They are unlinked later (`unlinking.py` beside this).
-A counter, the epoch, changes with every change here: who keeps a copy asks for it together with the rows.
+It is kept in Redis beside the rows, so that all processes agree with each other and with a Redis that was flushed or
+restored. A view's rows form a table with its own number. Deleting the view, or loading it anew from a rebuilt offline
+table, takes the next number, which hides the old rows at once; `unlinking.py` frees them later. A counter, the epoch,
+changes with every change to the catalogue: whoever keeps a copy reads the epoch together with the rows.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ SyncClient = Redis | RedisCluster
 _TABLES = "{features}:tables"
 _LEFTOVERS = "{features}:leftovers"
 _LOAD_LEASE_SECONDS = 600
-# Numbers start at the microsecond's place in all that five digits tell apart, so that a flushed Redis does not repeat
-# those that a run begun before the flush still writes to: it takes 15 minutes, to the microsecond, to come by again.
+# Five digits of base 62. Numbers start at the current microsecond modulo their range, so that a flushed Redis does not
+# reuse the number that a run begun before the flush still writes to: the same start recurs only every 15 minutes.
 _NUMBERS = 62**5
 
 
 @dataclass(frozen=True)
 class Table:
-    """A view's rows: the number that ends their keys, and their schemas by number, from 1 on."""
+    """A view's table: the number that ends the keys of its rows, and its schemas, numbered from 1."""
 
     number: bytes
     schemas: tuple[Schema, ...]
@@ -44,7 +44,7 @@ class Table:
 
 @dataclass(frozen=True)
 class Catalog:
-    """One project's tables, by view, as they were at one epoch; None where nothing was ever written."""
+    """One project's tables by view at one epoch. epoch: None if nothing was ever written."""
 
     epoch: bytes | None
     tables: Mapping[str, Table]
@@ -130,22 +130,22 @@ return 1
 
 
 def epoch_key(project: str) -> bytes:
-    """Where the counter of a project's changes is."""
+    """The key of a project's epoch."""
     return f"{{features}}:epoch:{project}".encode()
 
 
 def views_key(project: str) -> bytes:
-    """Where a project's tables are, by view."""
+    """The key of a project's tables, a hash by view."""
     return f"{{features}}:views:{FORM}:{project}".encode()
 
 
 def catalog_of(epoch: bytes | None, views: Mapping[bytes, bytes]) -> Catalog:
-    """The catalog from what Redis has under the two keys; ask for the epoch first, so that it is never too new."""
+    """The catalogue from the values of both keys. Read the epoch first: then it is never newer than the tables."""
     return Catalog(epoch, {view.decode(): _table(view.decode(), facts) for view, facts in views.items()})
 
 
 def read_catalog(client: SyncClient, project: str) -> Catalog:
-    """The catalog as it is now."""
+    """Read the catalogue."""
     epoch = cast("bytes | None", client.get(epoch_key(project)))
     return catalog_of(epoch, cast("dict[bytes, bytes]", client.hgetall(cast("str", views_key(project)))))
 
@@ -166,50 +166,50 @@ def row_test(client: SyncClient, project: str, view: str, latest: int) -> Callab
 
 
 def intern(client: SyncClient, project: str, view: str, schema: Schema) -> Catalog:
-    """Make `schema` the newest of a view's table, which is made where there is none; and the catalog after that.
+    """Make `schema` the newest of a view's table, creating the table if need be. Returns the catalogue after that.
 
-    A schema that was left and is taken again gets a new number: greater is newer, and wins between equal timestamps.
+    Returning to an earlier schema takes a new number, too: the greater number is newer, and wins at equal timestamps.
     """
     _run(client, project, _INTERN, view, schema.text())
     return read_catalog(client, project)
 
 
 def drop(client: SyncClient, project: str, view: str) -> None:
-    """Hide all rows of a view; they are left over from now on."""
+    """Hide all rows of a view; they are leftovers from now on."""
     _run(client, project, _DROP, view)
 
 
 def prepare(client: SyncClient, project: str) -> bytes:
-    """The number of a table to load unseen; left over, unless it is published, or its lease renewed in time."""
+    """The number of a new table to load unseen. It becomes a leftover unless it is published or its lease renewed."""
     return cast("bytes", _run(client, project, _PREPARE, _lease()))
 
 
 def renew(client: SyncClient, number: bytes) -> None:
-    """Say that an unseen table is still being loaded."""
+    """Renew the lease of an unseen table that is still being loaded."""
     client.hset(_LEFTOVERS, cast("str", number), str(_lease()))
 
 
 def publish(client: SyncClient, project: str, view: str, number: bytes, instead_of: bytes) -> bool:
-    """Make a table that was loaded unseen the view's own, in place of the one it had; schemas keep their numbers.
+    """Replace a view's table by one that was loaded unseen; schemas keep their numbers.
 
-    False where the table was given up, or the view deleted or loaded anew by another run meanwhile.
+    False if the unseen table was given up, or another run has deleted the view or loaded it anew meanwhile.
     """
     return bool(_run(client, project, _PUBLISH, view, number, instead_of))
 
 
 def give_up(client: SyncClient, number: bytes) -> None:
-    """Leave over a table that no view has, also one that the catalog forgot when Redis was flushed."""
+    """Make a leftover of a table that belongs to no view, even if a flush made the catalogue forget it."""
     client.hset(_LEFTOVERS, cast("str", number), "0")
 
 
 def leftovers(client: SyncClient) -> list[bytes]:
-    """The numbers of tables that no view has any more and nobody loads."""
+    """The numbers of tables that belong to no view and that nobody is loading."""
     found = cast("dict[bytes, bytes]", client.hgetall(_LEFTOVERS))
     return [number for number, lease in found.items() if int(lease) < time.time()]
 
 
 def forget_leftovers(client: SyncClient, numbers: Sequence[bytes]) -> None:
-    """Say that these tables have no row any more."""
+    """Forget leftovers whose rows are all gone."""
     if numbers:
         client.hdel(_LEFTOVERS, *cast("list[str]", list(numbers)))
 

@@ -1,4 +1,4 @@
-"""Rows in the form in which Feast's engine and pushes hand them over and read them back: protobuf, row by row."""
+"""Rows in the form in which Feast hands them over and reads them back: protobuf values, row by row."""
 
 from __future__ import annotations
 
@@ -147,7 +147,7 @@ def refuse_future_rows(view: FeatureView, data: Sequence[Row]) -> None:
 
 
 def newest_rows(data: Sequence[Row]) -> dict[bytes, Row]:
-    """Of each entity the newest row."""
+    """The newest row of each entity, by hash tag."""
     newest: dict[bytes, Row] = {}
     for row in data:
         tag = tag_of(row[0])
@@ -164,8 +164,8 @@ def _created(row: Row) -> int:
     return packed_rows.NEVER_CREATED if row[3] is None else instant_to_micros(row[3])
 
 
-def packed(view: FeatureView, rows: Mapping[bytes, Row], schema: int) -> list[tuple[bytes, bytes]]:
-    """Their packed rows, by hash tag, marked as pushed; a feature that a row does not bring is null."""
+def pack_rows(view: FeatureView, rows: Mapping[bytes, Row], schema: int) -> list[tuple[bytes, bytes]]:
+    """Pack rows, marked as pushed, each with its hash tag; a feature that a row lacks is null."""
     codecs = [(feature.name, codec_of(feature.dtype)) for feature in view.features]
     form, packed = packed_rows.schema_of(view.features).form, []
     for tag, row in rows.items():

@@ -1,7 +1,7 @@
-"""What the online store was last loaded with, noted in Redis beside the rows: a flushed store says so itself.
+"""Records of what the online store was loaded with, kept in Redis beside the rows: a flushed store has none.
 
-The note is also the cursor of the next materialization: what came after it is new. A run that has begun says what it
-loads before its first row: if it is killed, the next one knows what may lie in Redis beyond the cursor.
+The record of a view is the cursor of its next materialization: what came after it is new. Each run also records what it
+is about to load, so that if it is killed, the next one knows which rows may lie in Redis beyond the cursor.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Loaded:
-    """One view's last materialization.
+    """One materialization of one view.
 
-    version: of its offline table, None for a source of plain files. end: the last moment of which rows were written, in
-    UTC: END, or the moment of the run. rows: how many it wrote. table: the number of the online table that they are in.
-    schema: the schema they were written under. definition: the hash of the definition behind them. files: of a source
-    of plain files each with its size and time of change (in nanoseconds). complete_until: the event timestamp up to
-    which its offline table was complete; None where the source does not tell. source: a digest of how its source
-    is read and of the files behind a version of it. replaced: how many values that were no intact rows were replaced.
+    version: of the offline table; None for plain files. end: the latest event timestamp it may have written, in UTC:
+    END, or the moment of the run if that was earlier. rows: how many it wrote. table: the number of the online table.
+    schema: the rows' schema. definition: the hash of the view's definition. files: plain files with their sizes and
+    times of change (nanoseconds). complete_until: the event timestamp up to which the offline table was complete; None
+    if the source does not say. source: a digest of how the source is read and of the files behind its version.
+    replaced: how many values were replaced that were no intact rows.
     """
 
     version: int | None
@@ -48,50 +48,49 @@ class Loaded:
 
     @property
     def complete_through(self) -> datetime:
-        """The moment up to which the online store knows all that there is to know."""
+        """The moment up to which the online store is complete."""
         return self.end if self.complete_until is None else min(self.end, self.complete_until)
 
 
 def record(client: Redis | RedisCluster, project: str, view: str, loaded: Loaded) -> None:
-    """Note that a view has been loaded; call it when all rows are there."""
+    """Record that a view has been loaded; call it once all rows are written."""
     client.hset(_key(project), view, json.dumps(asdict(loaded), default=datetime.isoformat))
 
 
 def begin(client: Redis | RedisCluster, project: str, view: str, loaded: Loaded) -> str:
-    """Note what a run is about to write, under a name of its own; call it before the first row."""
+    """Record what a run is about to write, and return the run's id; call it before the first row."""
     run = uuid4().hex
     client.hset(_begun_key(project, view), run, json.dumps(asdict(loaded), default=datetime.isoformat))
     return run
 
 
-def begun(client: Redis | RedisCluster, project: str, view: str) -> dict[str, Loaded]:
-    """What runs are writing, or had written some of when they ended half-way."""
+def unfinished_loads(client: Redis | RedisCluster, project: str, view: str) -> dict[str, Loaded]:
+    """By id, what runs are writing, or were writing when they were killed."""
     found = cast("dict[bytes, bytes]", client.hgetall(_begun_key(project, view)))
     return {run.decode(): _loaded(json.loads(facts)) for run, facts in found.items()}
 
 
 def conclude(client: Redis | RedisCluster, project: str, view: str, runs: Iterable[str]) -> None:
-    """Say that what these runs wrote is part of what the view was last loaded with, or hidden."""
+    """Forget these runs: what they wrote is covered by the view's record, or hidden."""
     client.hdel(_begun_key(project, view), *runs)
 
 
 def forget(client: Redis | RedisCluster, project: str, view: str) -> None:
-    """Note that a view's rows are gone."""
+    """Forget a view whose rows are gone."""
     client.hdel(_key(project), view)
     client.delete(_begun_key(project, view))
 
 
 def last_loaded(client: Redis | RedisCluster, project: str, view: str) -> Loaded | None:
-    """What a view was last loaded with; None where it never was."""
+    """A view's last load; None if it was never loaded."""
     facts = cast("bytes | None", client.hget(_key(project), view))
     return None if facts is None else _loaded(json.loads(facts))
 
 
 def loaded_views(store: FeatureStore, settings: Settings) -> dict[str, Loaded]:
-    """What each view was last loaded with; views never loaded are absent.
+    """The last load of each view that was ever loaded.
 
-    The project's own Redis is not started for it while it has no data. ServiceUnavailableError where Redis does not
-    answer.
+    Does not start the project's own Redis if that has no data yet. ServiceUnavailableError if Redis does not answer.
     """
     is_own = not getattr(store.config.online_store, "connection_string", "") and settings.redis_url is None
     if is_own and not (settings.redis_dir / "appendonlydir").is_dir():

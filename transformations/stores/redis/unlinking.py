@@ -1,6 +1,6 @@
-"""Unlinking the rows of tables that no view has any more, without holding Redis up.
+"""Removes the rows of tables that belong to no view, without keeping Redis from other work.
 
-Their keys are found by SCAN, a bounded step at a time, and freed by UNLINK in the background of the server.
+SCAN finds their keys in bounded steps, and UNLINK frees them in the server's background.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _KEYS_A_STEP = 1_000
 
 
 def unlink_leftovers(client: Redis | RedisCluster) -> int:
-    """Unlink the rows of all left-over tables; how many there were. Stopped half-way, it can be called again."""
+    """Unlink the rows of all leftover tables and count them. If stopped halfway, call it again."""
     numbers = leftovers(client)
     if not numbers:
         return 0

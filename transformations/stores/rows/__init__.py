@@ -1,1 +1,1 @@
-"""How rows lie in Redis: their form, their keys, the catalog of tables, and how they are read and written."""
+"""What a row is: its bytes, its key, and the stored form of each value. Nothing here speaks to Redis."""

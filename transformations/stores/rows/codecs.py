@@ -1,8 +1,8 @@
-"""Each dtype's values as rows store them, as Arrow, as Feast's protobuf, and as a response shows them.
+"""The values of each dtype in four forms: stored in a row, Arrow, Feast's protobuf, and as a response shows them.
 
-A stored form is what MessagePack has natively, null included; UnixTimestamp is whole seconds, Float32 the double of its
-rounding, NaN null; a type that MessagePack lacks is its Feast protobuf, as bytes. A change of stored forms takes the
-next number of `packed_rows.FORM`.
+The stored form is MessagePack's own type where it has one. UnixTimestamp is whole seconds, Float32 the double nearest
+to its rounding, NaN null; a type that MessagePack lacks is the bytes of its Feast protobuf. Changing a stored form
+takes the next number of `packed_rows.FORM`.
 """
 
 from __future__ import annotations
@@ -24,17 +24,16 @@ from transformations.engine.vocabulary.functions import numbers
 from transformations.stores.base.values import arrow_type, from_protos, to_protos
 
 Stored: TypeAlias = Any
-"""One feature's value as it lies in the body."""
+"""One feature's value in its stored form."""
 
 _FIRST_SECOND, _LAST_SECOND = -62_135_596_800, 253_402_300_799  # the years 1 to 9999
 
 
 @dataclass(frozen=True)
 class Codec:
-    """The forms of one dtype's values.
+    """Converts the values of one dtype between their forms.
 
-    python: from the stored form to the object that a response shows; None where they are the same. Nulls are handled by
-    the callers of `python`, and by the columns' functions themselves.
+    python: from the stored form to the object that a response shows, never called for null; None if both are the same.
     """
 
     dtype: FeastType
@@ -45,7 +44,7 @@ class Codec:
     to_arrow: Callable[[Sequence[Stored]], pa.Array]
 
     def shown(self, column: Sequence[Stored]) -> list[object]:
-        """A column as a response shows it."""
+        """A column of stored values as a response shows it."""
         convert = self.python
         if convert is None:
             return list(column)
@@ -62,7 +61,7 @@ _SCALARS: dict[PrimitiveFeastType, str] = {
     PrimitiveFeastType.BYTES: "bytes_val",
     PrimitiveFeastType.UNIX_TIMESTAMP: "unix_timestamp_val",
 }
-# How `struct` packs what Arrow has as plain bytes.
+# The letters of `struct` for dtypes that Arrow holds as plain bytes.
 _LETTERS = {
     PrimitiveFeastType.INT64: "q",
     PrimitiveFeastType.INT32: "i",
@@ -160,14 +159,14 @@ def _array(dtype: Array, element: PrimitiveFeastType) -> Codec:
 def _fill(holder: Any, entry: Sequence[Stored], dtype: FeastType) -> None:
     try:
         holder.extend(entry)
-    except TypeError:  # of rows that were written before this was refused
+    except TypeError:  # a row written before such lists were refused
         raise DataError(
             f"a row's {dtype} has a null in it, which no list of Feast's protobuf can carry. Materialize the view anew."
         ) from None
 
 
 def _opaque(dtype: FeastType) -> Codec:
-    """Maps, sets, UUIDs, decimals and their like keep the form that Feast gives them."""
+    """Maps, sets, UUIDs, decimals and the like keep the bytes of their Feast protobuf."""
     kind = dtype.to_value_type()
 
     def from_proto(value: Value) -> Stored:
@@ -189,7 +188,7 @@ def _opaque(dtype: FeastType) -> Codec:
 
 
 def _as(dtype: PrimitiveFeastType, given: str, value: Any, keep_nan: bool = False) -> Stored:
-    """A protobuf's scalar as the declared dtype stores it; DataError where it is of another kind."""
+    """A protobuf's scalar in the stored form of the declared dtype; DataError if it is of another kind."""
     if dtype in _FLOATS and given in ("double_val", "float_val", "int64_val", "int32_val"):
         number = float(np.float32(value)) if dtype == PrimitiveFeastType.FLOAT32 else float(value)
         return None if math.isnan(number) and not keep_nan else number
@@ -225,5 +224,5 @@ def _moment(seconds: int | None) -> datetime | None:
 
 
 def _seconds(column: pa.Array) -> pa.Array:
-    """Timestamps on whole seconds (as `values.as_feature` leaves them) as int64 seconds."""
+    """Timestamps of whole seconds, as `values.as_feature` returns them, as int64 seconds."""
     return column.cast(pa.timestamp("s", "UTC")).cast(pa.int64())

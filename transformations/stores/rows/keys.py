@@ -1,8 +1,8 @@
 """The keys of packed rows: `{<join key values>}<table>`, such as `{1234}aB3x9` or `{'north,17}aB3x9`.
 
-What stands in braces is Redis Cluster's hash tag, so all rows of one entity lie on one node. It is readable; the
-characters that would end or part it are percent-encoded. The table's number stands for project, view and generation
-(`online_catalog.py` beside this), which therefore no key repeats.
+The part in braces is Redis Cluster's hash tag, so all rows of an entity lie on one node. It is readable; characters
+that would end or split it are percent-encoded. The table's number stands for project, view and generation
+(`redis/catalogue.py`), so that no key needs to repeat them.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from transformations.engine.base.moments import as_utc
 from transformations.stores.base.values import Column, as_declared, column_of
 
 NO_ENTITY = b"{'}"
-"""The tag of a view that is about no entity."""
+"""The tag of the only row of a view without an entity."""
 
 NOBODY = b"{}"
 """The tag to look up for an entity with a null join key: no row is written under it."""
@@ -37,9 +37,9 @@ _FLOAT32, _UNIX_TIMESTAMP = PrimitiveFeastType.FLOAT32, PrimitiveFeastType.UNIX_
 
 
 def parts_of(values: Sequence[Any], dtype: FeastType, place: str) -> list[str | None]:
-    """A join key's values as parts of keys; a null names no entity and has no part.
+    """A join key's values as parts of Redis keys; None for a null, which names no entity.
 
-    Integers of all widths are alike, so that views that declare one join key differently mean one entity by it.
+    Integers of all widths are alike, so that views that declare the same join key differently mean the same entity.
     DataError, naming `place`, for a value that the declared dtype cannot hold.
     """
     kinds = set(map(type, values))
@@ -90,7 +90,7 @@ def canonical_key(dtype: FeastType) -> FeastType:
 
 
 def column_parts(column: Column) -> Column:
-    """A join key's column in its canonical dtype as parts of keys, which are texts."""
+    """A join key's column, in its canonical dtype, as parts of Redis keys, which are texts."""
     kind = column.type
     if pa.types.is_integer(kind):
         return column.cast(pa.string())
@@ -100,9 +100,9 @@ def column_parts(column: Column) -> Column:
 
 
 def tags_of(parts: Sequence[Sequence[str | None]]) -> list[bytes | None]:
-    """The hash tags of entities from the parts of their join keys, which come in the join keys' order by name.
+    """The hash tags of entities. parts: for each join key, in the order of their names, its part for each entity.
 
-    None for an entity of which one part is null.
+    None for an entity with a null part.
     """
     if len(parts) == 1:
         return [None if part is None else f"{{{part}}}".encode() for part in parts[0]]
@@ -110,13 +110,13 @@ def tags_of(parts: Sequence[Sequence[str | None]]) -> list[bytes | None]:
 
 
 def column_keys(parts: Sequence[Column], table: bytes) -> pa.LargeBinaryArray:
-    """The keys of a table's rows from the parts of their join keys, column by column, as in `tags_of`."""
+    """The Redis keys of a table's rows; parts as in `tags_of`, a column per join key."""
     entities = pc.binary_join_element_wise(*parts, ",")
     return pc.binary_join_element_wise("{", entities, "}" + table.decode(), "").cast(pa.large_binary())
 
 
 def tag_of(key: EntityKey) -> bytes | None:
-    """The hash tag of an entity as Feast's write path names it."""
+    """The hash tag of an entity that Feast names by protobuf values."""
     pairs = sorted(zip(key.join_keys, key.entity_values, strict=True), key=lambda pair: pair[0])
     parts = [_proto_part(value) for _, value in pairs]
     return None if None in parts else f"{{{','.join(parts)}}}".encode()  # type: ignore[arg-type]
