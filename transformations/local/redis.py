@@ -49,7 +49,7 @@ SETTINGS = {
 """How it keeps what is written (of a power cut, all but the last second) and does not keep lookups waiting."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class RedisStatus:
     """What the running server says of itself."""
 

@@ -32,7 +32,7 @@ _RENEW_SECONDS = 60.0
 _ATTEMPTS = 3
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Load:
     """Loads the rows of one view from `start` to `end`, both included, and whatever else is new up to `end`.
 
@@ -95,15 +95,15 @@ class Load:
     def _to_load(self, source: FileRows | PulledRows, number: bytes, schema: Schema, definition: str | None) -> Loaded:
         history = source.history
         return Loaded(
-            history.version,
-            self.end,
-            0,
-            number.decode(),
-            schema.text(),
-            definition,
-            plain_files(history),
-            history.complete_until,
-            source_digest(history, history.files),
+            version=history.version,
+            end=self.end,
+            rows=0,
+            table=number.decode(),
+            schema=schema.text(),
+            definition=definition,
+            files=plain_files(history),
+            complete_until=history.complete_until,
+            source=source_digest(history, history.files),
         )
 
     def _is_alone(

@@ -55,7 +55,14 @@ class BulkMaterializationEngine(LocalComputeEngine):
         job_id = f"{task.feature_view.name}-{task.start_time}-{task.end_time}"
         start = EPOCH if task.disable_event_timestamp else as_utc(task.start_time)
         end = min(as_utc(task.end_time), get_settings().now())
-        load = Load(self.repo_config, self.offline_store, self.online_store, task.feature_view, start, end)
+        load = Load(
+            config=self.repo_config,
+            offline_store=self.offline_store,
+            online_store=self.online_store,
+            view=task.feature_view,
+            start=start,
+            end=end,
+        )
         try:
             _beside(load.run, load.stop.set, is_idle=self.repo_config.batch_engine.priority == "idle")
         except KeyboardInterrupt:

@@ -48,7 +48,7 @@ class Project:
             for name in words[7::2] or self.views:
                 view = self.views[name]
                 assert view.offline is not None
-                view.online = Loaded(view.offline.version, min(end, self.now), 1)
+                view.online = Loaded(version=view.offline.version, end=min(end, self.now), rows=1)
 
 
 @dataclass
@@ -113,7 +113,9 @@ def views(draw: st.DrawFn, name: str) -> View:
     if draw(st.booleans()):
         view.build()
     if view.offline and draw(st.booleans()):
-        view.online = Loaded(draw(st.integers(0, 1)), NOW - timedelta(days=draw(st.integers(0, 30))), 1)
+        view.online = Loaded(
+            version=draw(st.integers(0, 1)), end=NOW - timedelta(days=draw(st.integers(0, 30))), rows=1
+        )
     if view.offline and draw(st.booleans()):
         view.offline = replace(view.offline, definition_hash=draw(st.sampled_from([resolved.hash, "another"])))
     view.hash_applied = draw(st.sampled_from([None, "another", resolved.hash]))

@@ -50,7 +50,9 @@ def test_after_each_run_every_user_has_the_newest_row_up_to_the_furthest_end(
         first = len(rows)
         rows += [(*row, first + number) for number, row in enumerate(published)]
         write(folder / f"{step}.parquet", rows[first:])
-        Load(config, offline, store, view, day(min(start, end)), day(end)).run()
+        first, last = day(min(start, end)), day(end)
+        load = Load(config=config, offline_store=offline, online_store=store, view=view, start=first, end=last)
+        load.run()
         for user in USERS:
             # Of equal rows the last in the order of the files, and so the last published, counts.
             known = [(event, created, value) for each, event, created, value in rows if each == user and event <= end]

@@ -38,7 +38,7 @@ _NO_MOMENTS = pa.nulls(0, TIMESTAMP)
 _PLAIN = {int, str, bool, type(None)}
 
 
-@dataclass(slots=True)  # not frozen: creating it would take three times as long
+@dataclass(slots=True, kw_only=True)  # not frozen: creating it would take three times as long
 class Lookup:
     """A request and its plan.
 
@@ -110,7 +110,11 @@ class Lookup:
         nowhere = dict.fromkeys(range(self.rows), NOT_FOUND) if plan.not_served else {}
         return {
             reference: Column(
-                name, codec, codec.from_arrow(values[name]), nowhere if name in plan.not_served else {}, None
+                name=name,
+                codec=codec,
+                values=codec.from_arrow(values[name]),
+                absent=nowhere if name in plan.not_served else {},
+                rows=None,
             )
             for name, (reference, codec) in zip(plan.wanted, plan.outputs, strict=True)
         }
@@ -131,7 +135,7 @@ def lookup_of(plan: Plan, entity_rows: EntityRows) -> Lookup:
         utils.ensure_request_data_values_exist(set(plan.request_fields), brought)
     tags, nobody = _tags(plan, rows, given)
     moments = _moments(columns.get(REQUEST_TIMESTAMP), rows) if plan.needs_now else ()
-    return Lookup(plan, rows, given, tags, nobody, moments)
+    return Lookup(plan=plan, rows=rows, given=given, tags=tags, nobody=nobody, moments=moments)
 
 
 def _tags(

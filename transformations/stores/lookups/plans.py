@@ -64,7 +64,7 @@ def layout_of(schema: Schema, wanted: Sequence[tuple[str, str]]) -> Layout:
     return Layout(schema.form, places, itemgetter(*places))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Feature:
     """One stored feature to read. unseen: its value for an entity without a row, or None."""
 
@@ -75,7 +75,7 @@ class Feature:
     unseen: Stored
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class ViewPlan:
     """One view to read.
 
@@ -106,7 +106,7 @@ class ViewPlan:
         return layout
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Output:
     """One feature of the answer and where it comes from: a view and a place in it, or view -1 and an on-demand
     feature's reference.
@@ -119,7 +119,7 @@ class Output:
     codec: Codec
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ComputedPlan:
     """One on-demand view to evaluate.
 
@@ -135,7 +135,7 @@ class ComputedPlan:
     not_served: frozenset[str]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Plan:
     """All that a lookup of some features is.
 
@@ -217,15 +217,14 @@ def compile_plan(
             reference: codec_of(each.dtype) for reference, each in fields.items() if reference in context.references
         }
         names = tuple(fields[reference].name for reference in wanted)
-        request = frozenset(function_view.get_request_data_schema())
         computed.append(
             ComputedPlan(
-                evaluation_of(function_view, names),
-                _inputs(function_view, places),
-                request,
-                names,
-                tuple(wanted.items()),
-                not_served(function_view),
+                evaluation=evaluation_of(function_view, names),
+                inputs=_inputs(function_view, places),
+                request_fields=frozenset(function_view.get_request_data_schema()),
+                wanted=names,
+                outputs=tuple(wanted.items()),
+                not_served=not_served(function_view),
             )
         )
         codecs |= wanted
@@ -233,10 +232,17 @@ def compile_plan(
     for reference in context.references:
         name = reference.replace(":", "__") if full_feature_names else reference.partition(":")[2]
         view_number, place, codec = places[reference] if reference in places else (-1, 0, codecs[reference])
-        outputs.append(Output(name, reference, view_number, place, codec))
+        outputs.append(Output(name=name, reference=reference, view=view_number, place=place, codec=codec))
     keys = {key: key for key in context.join_keys if key != DUMMY_ENTITY_ID}
     keys |= {entity: key for entity, key in context.entity_names.items() if key in keys and entity not in keys}
-    return Plan(keys, entities, views, tuple(computed), frozenset(context.request_fields), tuple(outputs))
+    return Plan(
+        join_keys=keys,
+        entities=entities,
+        views=views,
+        computed=tuple(computed),
+        request_fields=frozenset(context.request_fields),
+        outputs=tuple(outputs),
+    )
 
 
 def _view(view: FeatureView, names: Sequence[str], entities: Sequence[Keys], versioned: bool) -> ViewPlan:
@@ -269,7 +275,8 @@ def _keys(view: FeatureView) -> Keys:
 def _feature(reference: str, declared: Field) -> Feature:
     codec, unseen = codec_of(declared.dtype), unseen_value(declared)
     default = None if unseen is None else codec.from_arrow(pa.array([unseen.as_py()], unseen.type))[0]
-    return Feature(declared.name, f"{reference}:{declared.name}", declared.dtype, codec, default)
+    name = declared.name
+    return Feature(name=name, reference=f"{reference}:{name}", dtype=declared.dtype, codec=codec, unseen=default)
 
 
 def _inputs(view: OnDemandFeatureView, places: dict[str, tuple[int, int, Codec]]) -> tuple[tuple[str, int, int], ...]:

@@ -37,7 +37,7 @@ class Block:
     rows: Sequence[bytes | None]
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, kw_only=True)
 class Column:
     """One feature for all rows of the request, as in `Block`. rows: None for an on-demand feature."""
 
@@ -113,7 +113,10 @@ class PackedResponse(OnlineResponse):
             else:
                 block = self._blocks[output.view]
                 absent = {} if block.absent is None else block.absent[output.place]
-                columns.append(Column(output.name, output.codec, block.values[output.place], absent, block.rows))
+                values = block.values[output.place]
+                columns.append(
+                    Column(name=output.name, codec=output.codec, values=values, absent=absent, rows=block.rows)
+                )
         return columns
 
     def _with_timestamps(self) -> dict[str, Any]:

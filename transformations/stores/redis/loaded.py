@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from redis import Redis, RedisCluster
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Loaded:
     """One materialization of one view.
 

@@ -29,7 +29,7 @@ Stored: TypeAlias = Any
 _FIRST_SECOND, _LAST_SECOND = -62_135_596_800, 253_402_300_799  # the years 1 to 9999
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Codec:
     """Converts the values of one dtype between their forms.
 
@@ -106,7 +106,15 @@ def _scalar(dtype: PrimitiveFeastType) -> Codec:
             return pa.array(column, pa.timestamp("s", "UTC")).cast(target)
         return pa.array(column, target) if letter is None else numbers(column, letter, target)
 
-    return Codec(dtype, _moment if is_time else None, from_arrow, from_proto, to_values, to_arrow)
+    python = _moment if is_time else None
+    return Codec(
+        dtype=dtype,
+        python=python,
+        from_arrow=from_arrow,
+        from_proto=from_proto,
+        to_protos=to_values,
+        to_arrow=to_arrow,
+    )
 
 
 def _array(dtype: Array, element: PrimitiveFeastType) -> Codec:
@@ -153,7 +161,14 @@ def _array(dtype: Array, element: PrimitiveFeastType) -> Codec:
     def python(entry: Stored) -> object:
         return [_moment(each) for each in entry]
 
-    return Codec(dtype, python if is_time else None, from_arrow, from_proto, to_values, to_arrow)
+    return Codec(
+        dtype=dtype,
+        python=python if is_time else None,
+        from_arrow=from_arrow,
+        from_proto=from_proto,
+        to_protos=to_values,
+        to_arrow=to_arrow,
+    )
 
 
 def _fill(holder: Any, entry: Sequence[Stored], dtype: FeastType) -> None:
@@ -184,7 +199,14 @@ def _opaque(dtype: FeastType) -> Codec:
     def to_arrow(column: Sequence[Stored]) -> pa.Array:
         return from_protos(to_values(column), dtype, str(dtype))
 
-    return Codec(dtype, python, from_arrow, from_proto, to_values, to_arrow)
+    return Codec(
+        dtype=dtype,
+        python=python,
+        from_arrow=from_arrow,
+        from_proto=from_proto,
+        to_protos=to_values,
+        to_arrow=to_arrow,
+    )
 
 
 def _as(dtype: PrimitiveFeastType, given: str, value: Any, keep_nan: bool = False) -> Stored:
