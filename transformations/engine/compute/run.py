@@ -37,7 +37,7 @@ from transformations.engine.compute.sources import (
     spark_schema,
     version_events,
 )
-from transformations.engine.compute.spark import parquet_rows, spark_session
+from transformations.engine.compute.spark import is_local, parquet_rows, spark_session
 from transformations.engine.compute.sweep import FIRST_DAY
 from transformations.engine.identity.code_revision import code_revision
 from transformations.engine.raw.zone import RawSnapshot
@@ -52,8 +52,9 @@ Report = Callable[[str], None]
 _FEW_ROWS, _FEW_BUCKETS = 1_000_000, 4
 """Up to `_FEW_ROWS` rows every task reads all; more than `_FEW_BUCKETS` tasks would read more than a shuffle writes."""
 _FEW_ROWS_IN_PROCESS = 3_000_000
-"""Up to this many rows of sources and table, late events are replayed in this process: a correction of 182 of 308,000
-events is written in the time that Spark needs to start a first load's tasks. A row takes some 100 bytes.
+"""Up to this many rows of sources and table, and where Spark would be of this machine, too, late events are replayed in
+this process: a correction of 182 of 308,000 events is written in the time that Spark needs to start a first load's
+tasks. A row takes some 100 bytes.
 """
 
 
@@ -96,7 +97,7 @@ def run_plan(plan: BuildPlan, table: OfflineTable, settings: Settings, report: R
 
 def _compute(plan: BuildPlan, settings: Settings, carry: Path | None, folders: Folders, report: Report) -> Written:
     narrowing = _narrowing(plan, carry)
-    if narrowing is not None and _all_rows(plan) <= _FEW_ROWS_IN_PROCESS:
+    if narrowing is not None and is_local(settings) and _all_rows(plan) <= _FEW_ROWS_IN_PROCESS:
         report("computing")
         return run_in_process(plan.replays, _few_files(plan, carry, narrowing), folders, _late_until(plan))
     spark = spark_session(settings, report)

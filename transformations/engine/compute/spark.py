@@ -69,7 +69,7 @@ def spark_session(settings: Settings, report: Callable[[str], None] = lambda _: 
     if _PARTITIONS not in settings.spark_conf:
         # Spark's own default of 200 makes a run with a handful of late events ten times as long on a small machine.
         session.conf.set(_PARTITIONS, str(session.sparkContext.defaultParallelism))
-    if not _is_local(settings):
+    if not is_local(settings):
         session.sparkContext.addPyFile(str(zipped_packages(settings.spark_dir)))
     return session
 
@@ -82,7 +82,7 @@ def parquet_rows(spark: SparkSession, schema: str, files: Sequence[str]) -> Data
     return spark.read.schema(schema).parquet(*(_GLOB_CHARACTERS.sub(r"\\\g<0>", file) for file in files))
 
 
-def _is_local(settings: Settings) -> bool:
+def is_local(settings: Settings) -> bool:
     """Whether driver and workers are processes of one machine and one installation."""
     return settings.spark_master.startswith("local")
 
@@ -127,7 +127,7 @@ def _defaults(settings: Settings) -> dict[str, str]:
         "spark.driver.memory": settings.spark_driver_memory,
         "spark.driver.extraJavaOptions": quiet,
     }
-    if _is_local(settings):
+    if is_local(settings):
         defaults |= {
             "spark.driver.bindAddress": "127.0.0.1",
             "spark.driver.host": "127.0.0.1",

@@ -41,11 +41,15 @@ def test_a_correction_of_few_rows_and_a_day_more_are_built_without_spark(
     assert world.build() is None
 
 
-def test_more_rows_than_fit_this_process_are_corrected_on_spark(world: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("limit", "master"), [(3, "local[2]"), (3_000_000, "spark://cluster:7077")])
+def test_many_rows_and_a_cluster_s_tables_are_corrected_on_spark(
+    world: Any, monkeypatch: pytest.MonkeyPatch, limit: int, master: str
+) -> None:
     world.deliver(SALES, through="2017-03-14")
     world.build()
     world.deliver(CORRECTED, through="2017-03-15")
     monkeypatch.setattr(run, "spark_session", refuse)
-    monkeypatch.setattr(run, "_FEW_ROWS_IN_PROCESS", 3)
+    monkeypatch.setattr(run, "_FEW_ROWS_IN_PROCESS", limit)
+    world.settings = world.settings.model_copy(update={"spark_master": master})
     with pytest.raises(AssertionError, match="Spark was started"):
         world.build()
