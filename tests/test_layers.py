@@ -42,6 +42,7 @@ FLOORS = (
     "transformations.cli.demo",
     "transformations.cli.commands",
 )
+ERRORS = {"transformations.contracts.model", "transformations.engine.base.errors"}
 DOMAINS = {f"transformations.{file.stem}" for file in (ROOT / "transformations").glob("[a-z]*.py")}
 
 
@@ -86,6 +87,21 @@ def test_only_the_demo_knows_a_domain() -> None:
         if other in DOMAINS
     }
     assert knowing == set()
+
+
+def test_nothing_below_the_commands_prints_or_knows_click() -> None:
+    """Errors alone are click's too: Feast's own commands, which run our stores, then show them without a trace."""
+    speaking = set()
+    for name, file in modules().items():
+        if name.startswith("transformations.cli") or name in ERRORS:
+            continue
+        for node in ast.walk(ast.parse(file.read_text())):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            is_print = isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "print"
+            if is_print or {each.partition(".")[0] for each in names} & {"click", "rich"}:
+                speaking.add(name)
+    assert speaking == set()
 
 
 def test_modules_of_one_room_import_each_other_without_circles() -> None:

@@ -1,14 +1,14 @@
 """A small shop whose history is replayed: sales come in, tables are built, rows are materialized and looked up.
 
-Tables are built straight from the brute-force definition of each feature, by the rules of design: only what differs
-from the current content is written, and what no longer tells the truth is asserted anew. So an example costs no Spark,
-and the stores are judged by something that shares no code with the engine. A shop may use the real engine instead.
+Tables are built by brute force from the drops (`brute_force`): only what differs from the current content is written,
+and what no longer tells the truth is asserted anew, known since its drop. So an example costs no Spark, and the stores
+are judged by something that shares no code with the engine. A shop may use the real engine instead.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -16,7 +16,6 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 from feast import Entity, FeatureStore, FeatureView, Field, RepoConfig, RequestSource, ValueType
 from feast.types import Float64 as FeastFloat64
 
@@ -33,30 +32,28 @@ from transformations import (
     UnixTimestamp,
     WindowedFeatures,
     at_least,
+    column,
     days,
     hours,
     on_demand,
 )
 from transformations.contracts import read_contract
 from transformations.engine.base.settings import get_settings
-from transformations.engine.base.storage import NewFile
 from transformations.engine.compute.build import build
-from transformations.engine.raw.files import RAW_TIMESTAMP, source_schema
+from transformations.engine.raw.files import source_schema
 from transformations.engine.raw.zone import Origin, RawTable
-from transformations.engine.tables.offline_tables import OfflineTable, Run, table_schema
-from transformations.engine.testing.reference import reference_row
 from transformations.engine.vocabulary.definitions import Definition
 from transformations.engine.vocabulary.resolution import Resolved, resolve
 from transformations.stores.base.on_demand import on_demand_view
+from transformations.stores.base.views import feature_view
 from transformations.stores.redis.loaded import Loaded, loaded_views
-from transformations.stores.views import feature_view
 from validation.parity.live import check_live
 from validation.parity.report import LiveReport
 
+from .brute_force import Knowledge, build_by_definition
+
 OWNER = "team@example.com"
 ZONE = "America/New_York"
-BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
-MICROSECOND = timedelta(microseconds=1)
 
 CONTRACT = f"""
 apiVersion: v3.1.0
@@ -98,6 +95,7 @@ USER_SALES = WindowedFeatures(
 )
 ADDED = Count(name="rebates", description="Sales, counted again", unit="sales", expect=at_least(0))
 WIDER_SALES = replace(USER_SALES, features=[*USER_SALES.features, ADDED])
+EARNED = Sum("amount", name="spend", description="Spend", unit="USD", expect=ANYTHING, where=column("amount") > 0)
 USER_PLAN = PlainFeatures(
     name="user_plan",
     join_key="user_id",
@@ -134,13 +132,17 @@ def sale(
 
 @dataclass
 class Shop:
-    """The shop's data and its Feast. through: the last complete business day of its sales."""
+    """The shop's data and its Feast. sales: all current ones; through: their last complete business day; knowledge:
+    of the drops that brought them; built: the number of drops that tables were built from.
+    """
 
     folder: Path
     with_spark: bool = False
     sales: dict[int, Mapping[str, Any]] = field(default_factory=dict)
     through: date | None = None
     definition: Definition = USER_SALES
+    knowledge: Knowledge = field(default_factory=Knowledge)
+    built: int = 0
 
     def __post_init__(self) -> None:
         (self.folder / "contracts").mkdir(parents=True, exist_ok=True)
@@ -186,6 +188,7 @@ class Shop:
         self.sales |= {each["sale_id"]: each for each in sales}
         day = date.fromisoformat(through) if isinstance(through, str) else through
         self.through = max(filter(None, (self.through, day)), default=None)
+        self._note_drop()
         if self.with_spark:
             contract = self.resolved()[0].contract
             origin = Origin("drop", f"{len(self.sales)} {self.now} {sales}", self.now)
@@ -195,18 +198,25 @@ class Shop:
     def retract(self, *sale_ids: int) -> None:
         for each in sale_ids:
             del self.sales[each]
+        self._note_drop()
         if self.with_spark:
             contract = self.resolved()[0].contract
             gone = pa.Table.from_pylist([{"sale_id": each} for each in sale_ids])
             origin = Origin("retraction", f"{sale_ids} {self.now}", self.now)
             RawTable(contract, get_settings().raw_dir).retract(gone, origin)
 
+    def _note_drop(self) -> None:
+        """Remember what the source holds now; before it says what is complete, nothing is known of it."""
+        if self.through is not None:
+            self.knowledge.add(self.now, self.sales, self.through)
+
     def build(self) -> None:
         for each in self.resolved():
             if self.with_spark:
                 build(each, get_settings())
-            elif self.through is not None:
-                build_by_definition(each, self.sales.values(), self.through)
+            else:
+                build_by_definition(each, self.knowledge)
+        self.built = len(self.knowledge.drops)
 
     def apply(self) -> None:
         views = self.views()
@@ -233,82 +243,3 @@ class Shop:
         """`features parity` for everything."""
         views = [*self.store.list_feature_views(), *self.store.list_on_demand_feature_views()]
         return check_live(self.store, views, self.loaded(), self.now, request=request)
-
-
-def build_by_definition(resolved: Resolved, sales: Iterable[Mapping[str, Any]], through: date) -> Run | None:
-    """One build of a view as it should be, by brute force."""
-    settings = get_settings()
-    table = OfflineTable(settings.offline_dir / resolved.name)
-    latest = table.latest()
-    is_first = latest is None or latest.run.definition_hash != resolved.hash
-    rows = (
-        [] if is_first or latest is None else [row for file in latest.files for row in pq.read_table(file).to_pylist()]
-    )
-    created = None if is_first or latest is None else max(settings.now(), latest.run.last_created + MICROSECOND)
-    if latest is not None and not is_first:
-        through = max(through, latest.run.complete_through)
-    events = [{**each, RAW_TIMESTAMP: each["sold_at"]} for each in sales]
-    if not events and not rows:
-        return None if latest is None else publish(resolved, table, [], through, is_first)
-    names = [feature.name for feature in resolved.features]
-    first = min([each["sold_at"].date() for each in events] + [row["event_timestamp"].date() for row in rows])
-    added: list[dict[str, Any]] = []
-    for user in sorted({each["user_id"] for each in (*events, *rows)}):
-        own = [each for each in events if each["user_id"] == user]
-        known = [row for row in rows if row["user_id"] == user]
-        for number in range((through - first).days + 2):
-            as_of = first + timedelta(days=number)
-            moment = resolved.available_from(as_of)
-            truth = reference_row(resolved, own, as_of)
-            before = [row for row in known if row["event_timestamp"] <= moment]
-            current = max(before, key=lambda row: (row["event_timestamp"], row["created_timestamp"]), default=None)
-            if current is None and truth is None:
-                continue
-            row = truth or dict.fromkeys(names)
-            if current is None or any(current[name] != row[name] for name in names):
-                stamps = {"event_timestamp": moment, "created_timestamp": max(filter(None, (created, moment)))}
-                known.append({"user_id": user, **stamps, **row})
-                added.append(known[-1])
-    return publish(resolved, table, added, through, is_first)
-
-
-def publish(
-    resolved: Resolved, table: OfflineTable, rows: Sequence[Mapping[str, Any]], through: date, is_first: bool
-) -> Run | None:
-    """The rows as the next version of the table, or nothing where nothing has changed."""
-    latest = table.latest()
-    if not rows and not is_first and latest is not None and through <= latest.run.complete_through:
-        return None
-    version = 0 if latest is None else latest.version + 1
-    schema = table_schema(resolved)
-    files = []
-    if rows:
-        name = f"run-{version}.parquet"
-        table.path.mkdir(parents=True, exist_ok=True)
-        pq.write_table(pa.Table.from_pylist(list(rows), schema), table.path / name)
-        files.append(NewFile(name, (table.path / name).stat().st_size, len(rows)))
-    created = [row["created_timestamp"] for row in rows]
-    kind = "first load" if latest is None else "rebuild" if is_first else "incremental"
-    run = Run(
-        view=resolved.name,
-        version=0,
-        run_id=f"run-{version}",
-        kind=kind,
-        started_at=get_settings().now(),
-        seconds=0.0,
-        rows=len(rows),
-        definition_hash=resolved.hash,
-        feature_hashes=resolved.feature_hashes,
-        code_revision="",
-        first_as_of=date(2024, 1, 1),
-        complete_through=through,
-        sources={"sales": version},
-        last_created=max(
-            [*created, *([latest.run.last_created] if latest and not is_first else [])], default=BEGINNING
-        ),
-        late_entities=0,
-        counts={},
-        carry=None,
-    )
-    after = None if latest is None else latest.version
-    return table.publish(files, schema, run, after=after, replace_all=kind == "rebuild")

@@ -96,7 +96,7 @@ def test_a_sample_is_the_same_for_the_same_seed(shop: Shop) -> None:
     views = [shop.store.get_feature_view("user_sales")]
 
     def keys(seed: int) -> list[object]:
-        report = check_live(shop.store, views, shop.loaded(), shop.now, sample=Sample(5, seed))
+        report = check_live(shop.store, views, shop.loaded(), shop.now, entities=Sample(5, seed))
         return [each.keys["user_id"] for each in feature(report, "user_sales:spend_sum_2d").examples]
 
     assert keys(1) == keys(1) != keys(2)

@@ -12,11 +12,10 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
@@ -26,21 +25,15 @@ import pyarrow.parquet as pq
 if TYPE_CHECKING:
     from feast import FeatureStore
 
+    from transformations.engine.base.settings import Settings
+    from validation.parity.recorded import RecordedLookup
+    from validation.parity.report import LiveReport
+
 ROOT = Path(__file__).parents[2]
-SERVICE = "coupon_response_v1"
 EVENTS = {"transactions": "transaction_timestamp", "coupon_redemptions": "redemption_date"}
 STATIC = ("products", "demographics", "campaign_descriptions", "campaigns")
 LATE_SHARE = 200  # one purchase in so many comes a month late
 CORRECTED_SHARE = 500
-
-
-@dataclass(frozen=True)
-class Look:
-    """One lookup of every household. versions: of the tables that were online."""
-
-    moment: datetime
-    versions: Mapping[str, int]
-    answer: Mapping[str, list[object]]
 
 
 def main() -> None:
@@ -66,12 +59,13 @@ def replay(folder: Path, months: int) -> bool:
     from transformations.engine.base.settings import get_settings
     from transformations.engine.compute.build import build
     from transformations.insight.repository import open_store, read_repository
+    from validation.parity.recorded import check_recorded
 
     began = time.monotonic()
     settings = get_settings()
     deliver_static(folder)
     views = read_repository(settings).views
-    looks: list[Look] = []
+    looks: list[RecordedLookup] = []
     differing = 0
     store = None
     for last, drops in deliveries(months):
@@ -88,25 +82,26 @@ def replay(folder: Path, months: int) -> bool:
         store.materialize_incremental(moment)
         report = compared(store, settings)
         differing += report.differing
-        looks.append(look(store, moment))
+        looks.append(look(store, settings))
         seconds = time.monotonic() - began
         print(
             f"{last}: {report.compared:,} values compared, {report.differing} differ, "
             f"{report.skewed} by skew  ({seconds:.0f} s)",
             flush=True,
         )
-        for feature in report.features:
-            for example in feature.examples:
-                print(f"    {example}")
+        print_differences(report)
     assert store is not None
-    later = sum(count for _, count in asked_again(store, looks))
-    values = sum(len(column) for each in looks for column in each.answer.values())
-    print(f"asked again at the end, from the versions of then: {values:,} values, {later} differ")
+    again = [check_recorded(store, each) for each in looks]
+    for report in again:
+        print_differences(report)
+    values, wrong = sum(each.compared for each in again), sum(each.differing for each in again)
+    skipped = sum(len(each.skipped) for each in again)
+    print(f"asked again, from the versions of then: {values:,} values, {wrong} differ, {skipped} views left out")
     print(f"{len(looks)} months in {time.monotonic() - began:.0f} s")
-    return not differing and not later
+    return not differing and not wrong and not skipped
 
 
-def compared(store: FeatureStore, settings: Any) -> Any:
+def compared(store: FeatureStore, settings: Settings) -> LiveReport:
     """`features parity --all` of everything."""
     from transformations.stores.redis.loaded import loaded_views
     from validation.parity.live import check_live
@@ -114,45 +109,26 @@ def compared(store: FeatureStore, settings: Any) -> Any:
 
     views = [*store.list_feature_views(), *store.list_on_demand_feature_views()]
     loaded = loaded_views(store, settings)
-    return check_live(store, views, loaded, settings.now(), sample=Sample(None), request={"basket_value": 25.0})
+    return check_live(store, views, loaded, settings.now(), entities=Sample(None), request={"basket_value": 25.0})
 
 
-def look(store: FeatureStore, moment: datetime) -> Look:
-    from transformations.cli.demo.lookup import all_households
-    from transformations.engine.base.settings import get_settings
+def look(store: FeatureStore, settings: Settings) -> RecordedLookup:
+    """Look every household up, and keep the answer."""
+    from transformations.cli.demo.lookup import SERVICE, all_households
     from transformations.stores.redis.loaded import loaded_views
+    from validation.parity.recorded import record_lookup
 
-    settings = get_settings()
-    rows = all_households(settings).to_pylist()
-    answer = store.get_online_features(features=store.get_feature_service(SERVICE), entity_rows=rows).to_dict()
-    answer["basket_value"] = [row["basket_value"] for row in rows]
-    versions = {name: each.version for name, each in loaded_views(store, settings).items() if each.version is not None}
-    return Look(moment, versions, answer)
+    rows = all_households(settings)
+    response = store.get_online_features(
+        features=store.get_feature_service(SERVICE), entity_rows=rows.to_pylist(), full_feature_names=True
+    )
+    return record_lookup(response, rows, settings.now(), loaded_views(store, settings))
 
 
-def asked_again(store: FeatureStore, looks: Sequence[Look]) -> Iterator[tuple[Look, int]]:
-    """Every lookup, retrieved for training from the versions that were online then: how many values differ."""
-    from validation.parity.comparison import values_agree
-
-    for each in looks:
-        store.config.offline_store.table_versions = dict(each.versions)
-        households = each.answer["household_id"]
-        spine = pa.table(
-            {
-                "household_id": households,
-                "basket_value": each.answer["basket_value"],
-                "event_timestamp": pa.array([each.moment] * len(households), pa.timestamp("us", "UTC")),
-            }
-        )
-        service = store.get_feature_service(SERVICE)
-        training = store.get_historical_features(entity_df=spine, features=service).to_arrow()
-        names = [name for name in each.answer if name not in spine.column_names]
-        wrong = {name: int(np.sum(~values_agree(each.answer[name], training[name]))) for name in names}
-        for name, count in wrong.items():
-            if count:
-                print(f"    {each.moment:%Y-%m-%d} {name}: {count} of {len(households)} differ")
-        yield each, sum(wrong.values())
-    store.config.offline_store.table_versions = {}
+def print_differences(report: LiveReport) -> None:
+    for feature in report.features:
+        for example in feature.examples:
+            print(f"    {report.moment:%Y-%m-%d} {example}")
 
 
 def deliveries(months: int) -> Iterator[tuple[date, Mapping[str, pa.Table]]]:

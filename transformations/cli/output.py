@@ -1,4 +1,4 @@
-"""How commands speak: results on stdout, progress and remarks on stderr, one JSON document where a script wants it."""
+"""How commands print: results on stdout, progress and remarks on stderr, one JSON document for scripts."""
 
 import json
 import os
@@ -6,23 +6,16 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-_Command = TypeVar("_Command", bound=Callable[..., Any])
-
 # Where there is no terminal to ask: wide enough that tables in logs and documents do not wrap.
 _WIDTH_WITHOUT_TERMINAL = 120
-
-
-def json_option(command: _Command) -> _Command:
-    """Give a command `--json`, passed as `as_json`: it then prints one JSON document and nothing else to stdout."""
-    option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead, for scripts.")
-    return option(command)
+_GAP = 2  # blanks between two columns of a table
 
 
 def print_json(document: object) -> None:
@@ -31,21 +24,66 @@ def print_json(document: object) -> None:
 
 
 def print_table(headers: Sequence[str], rows: Sequence[Sequence[object]], title: str | None = None) -> None:
-    """A plain table on stdout; numbers stand right, None is an empty cell, long cells fold."""
+    """A plain table on stdout; numbers stand right, None is an empty cell, long cells wrap between words.
+
+    Where the terminal is too narrow for that, each row becomes a block: its first cell, and the others line by line.
+    """
+    from rich.markup import escape
     from rich.table import Table
 
-    table = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    terminal = console()
+    texts = [[_cell_text(value) for value in row] for row in rows]
+    widths = column_widths([list(headers), *texts], terminal.width)
+    if widths is None:
+        _print_blocks(headers, texts, title)
+        return
+    table = Table(
+        title=title, title_justify="left", title_style="bold", box=None, pad_edge=False, padding=(0, _GAP, 0, 0)
+    )
     for index, header in enumerate(headers):
         is_numeric = any(_is_number(row[index]) for row in rows) and all(
             row[index] is None or _is_number(row[index]) for row in rows
         )
-        table.add_column(header, justify="right" if is_numeric else "left", header_style="bold", overflow="fold")
-    for row in rows:
-        table.add_row(*(_cell(value) for value in row))
-    terminal = console()
+        justify: Literal["left", "right"] = "right" if is_numeric else "left"
+        table.add_column(header, justify=justify, header_style="bold", overflow="fold", width=widths[index])
+    for cells in texts:
+        table.add_row(*map(escape, cells))
     with terminal.capture() as printed:
         terminal.print(table)
     click.echo("\n".join(line.rstrip() for line in printed.get().splitlines()))
+
+
+def column_widths(cells: Sequence[Sequence[str]], width: int) -> list[int] | None:
+    """The widths of a table's columns so that it fits and no word is broken; None if there are none.
+
+    The widest columns give way first: "a", "bb cc dd", "eee ff" with two blanks between them need 19; in 16 columns the
+    second is 5 wide, "bb cc" above "dd".
+    """
+    from rich.cells import cell_len
+
+    columns = list(zip(*cells, strict=True))
+    widths = [max(cell_len(line) for cell in column for line in cell.split("\n")) for column in columns]
+    least = [max((cell_len(word) for cell in column for word in cell.split()), default=0) for column in columns]
+    room = width - _GAP * (len(columns) - 1)
+    if sum(least) > room:
+        return None
+    while sum(widths) > room:
+        widest = max(
+            (place for place in range(len(widths)) if widths[place] > least[place]), key=lambda place: widths[place]
+        )
+        widths[widest] -= 1
+    return widths
+
+
+def _print_blocks(headers: Sequence[str], rows: Sequence[Sequence[str]], title: str | None) -> None:
+    if title:
+        click.echo(click.style(title, bold=True))
+    longest = max(map(len, headers))
+    for heading, *cells in rows:
+        click.echo(click.style(heading, bold=True))
+        for header, cell in zip(headers[1:], cells, strict=True):
+            if cell:
+                click.echo(f"  {header:{longest}}  {cell}")
 
 
 def say(text: str) -> None:
@@ -70,7 +108,7 @@ def console(*, stderr: bool = False) -> "Console":
 
 @contextmanager
 def progress(title: str, total: int | None = None) -> Iterator[Callable[[int], None]]:
-    """Show on stderr how far a step is; yields a function that takes how many units were done since the last call.
+    """Show a step's progress on stderr; yields a function to call with the units done since the last call.
 
     On a terminal a moving bar (without a total a moving mark), else one line when it ends. Give it to whatever takes
     more than a second.
@@ -120,9 +158,7 @@ def _is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def _cell(value: object) -> str:
-    from rich.markup import escape
-
+def _cell_text(value: object) -> str:
     if value is None:
         return ""
-    return human_count(value) if isinstance(value, int) and not isinstance(value, bool) else escape(str(value))
+    return human_count(value) if isinstance(value, int) and not isinstance(value, bool) else str(value)

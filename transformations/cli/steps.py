@@ -1,4 +1,4 @@
-"""Runs commands as a person would type them: each is printed, its output shown, its time taken, one after the other."""
+"""Runs commands one after the other as a person would type them: prints each, shows its output, measures its time."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, TypeAlias
 
 from transformations.engine.base.errors import ServiceUnavailableError
 
@@ -50,6 +50,9 @@ class Finished:
     is_skipped: bool = False
 
 
+Perform: TypeAlias = "Callable[[Step], Finished]"
+
+
 class StepError(Exception):
     """A step ended with an error of its own, which it has explained; the exit code is the step's."""
 
@@ -67,7 +70,7 @@ def run(step: Step, console: Console, lock: int | None = None) -> Finished:
     console.print(f"[cyan]$ {step.typed}[/cyan]", highlight=False, soft_wrap=True)
     started = time.monotonic()
     with subprocess.Popen(
-        [*_started(step.program), *step.arguments],
+        [*_command_line(step.program), *step.arguments],
         env={**os.environ, **step.environment, "PYTHONUNBUFFERED": "1", "COLUMNS": str(max(console.width - 2, 60))},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
@@ -77,7 +80,7 @@ def run(step: Step, console: Console, lock: int | None = None) -> Finished:
         assert process.stdout is not None
         try:
             with console.status("") as status:
-                lines = tuple(_show(process.stdout, console, status, started))
+                lines = tuple(_echo_lines(process.stdout, console, status, started))
             code = process.wait()
         except KeyboardInterrupt:
             process.wait()  # the interrupt reached it too; what it was writing is finished or left unpublished
@@ -102,7 +105,7 @@ def executable(program: str) -> Path:
     return Path(sys.executable).with_name(program)
 
 
-def _started(program: str) -> list[str]:
+def _command_line(program: str) -> list[str]:
     """How the demo starts a program: `feast` by its quick start, which saves three seconds a command."""
     return (
         [sys.executable, "-m", "transformations.cli.quick_feast"] if program == "feast" else [str(executable(program))]
@@ -146,10 +149,10 @@ def _try_lock(file: IO[str]) -> bool:
     return True
 
 
-def _show(output: IO[bytes], console: Console, status: Status, started: float) -> Iterator[str]:
+def _echo_lines(output: IO[bytes], console: Console, status: Status, started: float) -> Iterator[str]:
     """Print finished lines; a line that is being redrawn (a progress bar) only shows beside the running time."""
     pending, spoken = b"", time.monotonic()
-    for chunk in _chunks(output):
+    for chunk in _read_chunks(output):
         now = time.monotonic()
         if chunk:
             pending += chunk
@@ -176,7 +179,7 @@ def _print_line(text: str, console: Console) -> None:
     console.print(Text("  ").append_text(Text.from_ansi(text)), highlight=False, soft_wrap=True)
 
 
-def _chunks(output: IO[bytes]) -> Iterator[bytes]:
+def _read_chunks(output: IO[bytes]) -> Iterator[bytes]:
     """What can be read as it comes; empty about once a second meanwhile."""
     import selectors
 

@@ -7,13 +7,11 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import UTC, date, datetime
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 from zoneinfo import ZoneInfo
-
-import click
 
 from transformations.engine.base.errors import UsageError
 from transformations.engine.base.settings import Settings
@@ -23,25 +21,7 @@ if TYPE_CHECKING:
     from transformations.engine.vocabulary.resolution import Resolved
 
 
-AT_HELP = (
-    "As-of which day, or served at which moment; without an offset, of the contract's timestampZone (on-demand "
-    "features: UTC). [default: now]"
-)
 _Day = TypeVar("_Day", date, datetime)
-_Command = TypeVar("_Command", bound=Callable[..., Any])
-
-
-def request_option(command: _Command) -> _Command:
-    """Give a command `--request`, passed as a dictionary: the values of request fields, by name."""
-    option = click.option(
-        "--request",
-        "request",
-        metavar="JSON",
-        default="{}",
-        callback=lambda _context, _parameter, text: _fields(text),
-        help="Values of request fields, by name.",
-    )
-    return option(command)
 
 
 def parse_key(text: str, join_keys: Mapping[str, Dtype], view: str) -> dict[str, object]:
@@ -55,6 +35,19 @@ def parse_key(text: str, join_keys: Mapping[str, Dtype], view: str) -> dict[str,
         example = ",".join(f"{name}=…" for name in join_keys)
         raise UsageError(f"{text!r} is no key of {view}, which is keyed by {', '.join(join_keys)}. Write {example}.")
     return {name: _typed(name, given[name], dtype) for name, dtype in join_keys.items()}
+
+
+def parse_request(text: str) -> dict[str, object]:
+    """The values of request fields as typed, a JSON object; by name."""
+    try:
+        fields = json.loads(text)
+    except ValueError as error:
+        raise UsageError(
+            f"--request {text!r} is no JSON: {error}. Write an object, such as '{{\"price\": 1.5}}'."
+        ) from None
+    if not isinstance(fields, dict):
+        raise UsageError(f"--request {text!r} is no object. Write one, such as '{{\"price\": 1.5}}'.")
+    return fields
 
 
 def asked_moment(at: str | None, settings: Settings, zone: str = "UTC") -> datetime | date:
@@ -125,15 +118,3 @@ def _typed(name: str, text: str, dtype: Dtype) -> object:
     if re.fullmatch(r"-?[0-9]+", text) and -(2**63) <= int(text) < 2**63:
         return int(text)
     raise UsageError(f"{name}={text!r}: {name} is {dtype}. Write a whole number of at most 64 bits, in digits alone.")
-
-
-def _fields(text: str) -> dict[str, object]:
-    try:
-        fields = json.loads(text)
-    except ValueError as error:
-        raise UsageError(
-            f"--request {text!r} is no JSON: {error}. Write an object, such as '{{\"price\": 1.5}}'."
-        ) from None
-    if not isinstance(fields, dict):
-        raise UsageError(f"--request {text!r} is no object. Write one, such as '{{\"price\": 1.5}}'.")
-    return fields

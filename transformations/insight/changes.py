@@ -39,7 +39,7 @@ class Action(StrEnum):
 
 @dataclass(frozen=True)
 class Change:
-    """One thing that an apply would change. details: what of it, as `before → after` where that is short.
+    """One object that an apply would change. details: its changed properties, as `before → after` where short.
 
     is_destructive: whoever reads it now would fail, or read something else under the same name.
     """
@@ -140,7 +140,7 @@ def _without_meta(value: Any) -> object:
 
 
 def _order(change: Change) -> tuple[int, int, str]:
-    """What takes away first, then what changes; of each, services last."""
+    """Removals first, then changes; within both, services last."""
     actions, kinds = [Action.REMOVED, Action.CHANGED, Action.ADDED], ["entity", "view", "feature", "on-demand view"]
     kind = kinds.index(change.kind) if change.kind in kinds else len(kinds)
     return actions.index(change.action), kind, change.name

@@ -29,7 +29,7 @@ _SHOWN = 20
 
 @dataclass(frozen=True)
 class Row:
-    """A row of the table, and the run that wrote it. version: of the table, since when it is there."""
+    """A row of the table, and the run that wrote it. version: the first version of the table that holds it."""
 
     value: object
     event_timestamp: datetime
@@ -102,7 +102,7 @@ def explain_stored(
     near = [each for each in visible[:-1] if chosen and each.event_timestamp == chosen.event_timestamp]
     value = found.declared.aggregation.unseen if row is None else row[found.name]
     if chosen is not None and chosen.value != (row and row[found.name]):
-        remarks.append("the table is not what today's events give: `features status` tells what has not been built")
+        remarks.append("the table is not what today's events give: `features status` shows what is not built yet")
     return Explained(
         resolved.name,
         found.name,

@@ -126,7 +126,7 @@ def standing(
 
 
 def raw_snapshots(resolved: Resolved, settings: Settings) -> dict[str, RawSnapshot | None]:
-    """The newest raw version of every source of a view; None where nothing was ingested."""
+    """The newest raw version of every source of a view; None for a source without a drop."""
     tables = [RawTable(contract, settings.raw_dir) for contract in (resolved.contract, *resolved.lookups.values())]
     return {table.contract.name: table.snapshot() if table.exists() else None for table in tables}
 

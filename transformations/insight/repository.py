@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
-
-import click
-from click.shell_completion import CompletionItem
 
 from transformations.engine.base.errors import UsageError, nearest
 from transformations.engine.base.settings import Settings
@@ -96,12 +92,3 @@ def registered_views(settings: Settings) -> dict[str, FeatureView]:
         return {}
     store = open_store(settings)
     return {view.name: view for view in store.registry.list_feature_views(store.project, allow_cache=False)}
-
-
-def view_names(_context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """Shell completion of a view by the definitions in the domain files, which load in no time."""
-    from transformations.stores.base.domain_files import definitions
-
-    with contextlib.suppress(Exception):  # a file that cannot be read completes nothing; commands say what is wrong
-        return [CompletionItem(name) for name in sorted(definitions()) if name.startswith(incomplete)]
-    return []

@@ -1,4 +1,4 @@
-"""Where a repository stands: its views' freshness, its changes against the registry, and the commands to come."""
+"""The state of a repository: its views' freshness, its changes against the registry, and the commands to run next."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def servable_from(chosen: Sequence[OfferedView], views: Sequence[ViewFreshness])
 
 
 def next_commands(views: Sequence[ViewFreshness], moment: datetime | None, now: datetime) -> list[str]:
-    """What there is to do, each command once; one build and one load for all views that need it, the load last.
+    """The commands to run, each once: one build and one load for all views that need it, the load last.
 
     The load ends where the newest row of each view is in, so that views whose sources end on different days are loaded
     by it all.

@@ -1,4 +1,4 @@
-"""Why an online value is not what training has: published too late, corrected since, or skew, and which fault it is."""
+"""Why an online value differs from training: it is late, was corrected since, or is skewed by a named fault."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from enum import StrEnum
 from typing import TypeAlias
 
 from validation.parity.rows import NOT_FOUND, OUTSIDE_MAX_AGE, Held, Settled, Written
+from validation.parity.values import same_value
 
 Reason: TypeAlias = tuple["Kind", "Cause", str]
 
@@ -42,9 +43,9 @@ class Cause(StrEnum):
 
 @dataclass(frozen=True)
 class Load:
-    """What a view was last materialized from: the version of its table and END; None where Redis knows of no run.
+    """What a view was last materialized from: the version of its table, and END; both None if it never was.
 
-    newest: the version of the table now. was_rebuilt: under another definition since.
+    newest: the table's version now. was_rebuilt: the table has been rebuilt under another definition since.
     """
 
     version: int | None
@@ -53,7 +54,7 @@ class Load:
     was_rebuilt: bool = False
 
     def behind(self) -> str:
-        """In words, since when nothing was loaded."""
+        """Since when nothing was loaded, in words."""
         if self.end is None:
             return "never materialized into this Redis"
         if self.was_rebuilt:
@@ -62,25 +63,25 @@ class Load:
             )
         if self.version != self.newest:
             return f"not materialized since version {self.version} (now {self.newest})"
-        return f"not materialized since END {_shown(self.end)}"
+        return f"not materialized since END {_in_utc(self.end)}"
 
 
 @dataclass(frozen=True)
 class Served:
-    """What a lookup gave of one feature for one entity. event: of the row; None where there was no row."""
+    """One looked-up value with its status. event: the row's event timestamp; None without a row."""
 
     value: object
     status: str
     event: datetime | None
 
     def is_as(self, owed: Settled) -> bool:
-        """Whether value and status are the ones that are owed."""
+        """Whether value and status are as owed."""
         return same_value(self.value, owed.value) and self.status == owed.status
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Case:
-    """One value on which the paths differ, with what the table has to say of it.
+    """One value on which the paths differ, beside what the table holds.
 
     promised: what the materialized version held at its END. held: what the newest version holds at the moment.
     has_row: whether the online store has a row of the entity. history: all rows of the entity in the table.
@@ -99,7 +100,7 @@ class Case:
 
 
 def reason_of(case: Case) -> Reason:
-    """The kind and the cause of a difference, and the cause in words."""
+    """A difference's kind, its cause, and the cause in words."""
     promised = case.promised.settled(case.feature, case.row, case.moment)
     held = case.held.settled(case.feature, case.row, case.moment)
     if not same_value(case.training, held.value):
@@ -129,36 +130,31 @@ def remedy_of(cause: Cause) -> str:
     return "A full load replaces every row that should not be there: `feast materialize 1970-01-01T00:00:00 <now>`"
 
 
-def same_value(left: object, right: object) -> bool:
-    """Equal in type, value and null; floats by their bits, timestamps as instants."""
-    if isinstance(left, datetime) and isinstance(right, datetime):
-        return left == right
-    if isinstance(left, float) and isinstance(right, float):
-        return struct.pack("<d", left) == struct.pack("<d", right)
-    if isinstance(left, list) and isinstance(right, list):
-        return len(left) == len(right) and all(map(same_value, left, right))
-    return type(left) is type(right) and left == right
-
-
 def _fault(case: Case, owed: Settled) -> tuple[Cause, str]:
-    """What is wrong with a served value that is not the one that was materialized."""
+    """What is wrong with a served value that is not the materialized one."""
     served, expected = case.served, case.promised.event[case.row]
     if served.status == NOT_FOUND and case.has_row:
         return Cause.SCHEMA, "the online row was written under an older schema, without this feature"
     if served.event is None:
         if expected is not None:
-            return Cause.LOST_ROW, f"the table holds a row of {_shown(expected)}, Redis none: evicted, or deleted"
+            return Cause.LOST_ROW, f"the table holds a row of {_in_utc(expected)}, Redis none: evicted, or deleted"
         return Cause.STATUS, f"without a row the status is {owed.status}, not {served.status}"
     if served.event > case.moment:
-        return Cause.EARLY, f"the online row is of {_shown(served.event)}, which is not available yet"
+        return Cause.EARLY, f"the online row is of {_in_utc(served.event)}, which is not available yet"
     own = [row for row in case.history if row.event == served.event]
     if not own:
-        return Cause.PUSH, f"the table has no row of {_shown(served.event)}: pushed to the online store only"
+        return Cause.PUSH, f"the table has no row of {_in_utc(served.event)}: pushed to the online store only"
     if expected is None or served.event < expected:
-        then = "none that was available" if expected is None else f"one of {_shown(expected)}"
-        return Cause.STALE_ROW, f"the online row is of {_shown(served.event)}, version {case.load.version} holds {then}"
+        then = "none that was available" if expected is None else f"one of {_in_utc(expected)}"
+        return (
+            Cause.STALE_ROW,
+            f"the online row is of {_in_utc(served.event)}, version {case.load.version} holds {then}",
+        )
     if case.load.end is not None and served.event > max(case.load.end, expected):
-        return Cause.EARLY, f"the online row is of {_shown(served.event)}, after END {_shown(case.load.end)}"
+        return (
+            Cause.EARLY,
+            f"the online row is of {_in_utc(served.event)}, after END {_in_utc(case.load.end)}",
+        )
     if OUTSIDE_MAX_AGE in (served.status, owed.status):
         age = case.moment - served.event
         verb = "withheld" if served.status == OUTSIDE_MAX_AGE else "served"
@@ -167,19 +163,19 @@ def _fault(case: Case, owed: Settled) -> tuple[Cause, str]:
 
 
 def _other_value(case: Case, owed: Settled, own: Sequence[Written]) -> tuple[Cause, str]:
-    """The row is the right one by its event timestamp, its value is another."""
+    """The event timestamp is right, the value is not."""
     served = case.served
     for row in own[:-1]:
         if same_value(row.values[case.feature], served.value) and not same_value(served.value, owed.value):
             return (
                 Cause.DROPPED_CORRECTION,
-                f"online is the row created {_shown(row.created)}, which one of {_shown(own[-1].created)} corrects",
+                f"online is the row created {_in_utc(row.created)}, which one of {_in_utc(own[-1].created)} corrects",
             )
     if isinstance(owed.value, float) and same_value(served.value, _as_float32(owed.value)):
         return Cause.FLOAT32, f"{owed.value!r} was rounded to float32: {served.value!r}"
     if same_value(served.value, owed.value):
         return Cause.STATUS, f"the status is {served.status}, not {owed.status}"
-    return Cause.OTHER_VALUE, f"of the row of {_shown(served.event)} the table holds {owed.value!r}"
+    return Cause.OTHER_VALUE, f"of the row of {_in_utc(served.event)} the table holds {owed.value!r}"
 
 
 def _is_expired_in_training(case: Case) -> bool:
@@ -195,5 +191,5 @@ def _as_float32(value: float) -> float | None:
     return rounded
 
 
-def _shown(moment: datetime | None) -> str:
+def _in_utc(moment: datetime | None) -> str:
     return "an unknown time" if moment is None else moment.isoformat(sep=" ", timespec="auto").replace("+00:00", " UTC")

@@ -26,38 +26,48 @@ def check_live(
     loaded: Mapping[str, Loaded],
     moment: datetime,
     *,
-    sample: Sample | None = None,
+    entities: Sample | pa.Table | None = None,
     request: Mapping[str, object] | None = None,
     progress: Callable[[int], None] = lambda _: None,
 ) -> LiveReport:
-    """Compare these views, online against training, for a sample of entities at a moment (UTC).
+    """Compare these views, online against training, at a moment (UTC).
 
-    loaded: what each view was last materialized from, as Redis has it. request: values of request fields, by name;
-    others get one by their dtype. An on-demand view is compared for the entities of the stored views that it reads.
+    loaded: what each view was last materialized from, as Redis has it. entities: a sample of each view's own (an
+    on-demand view is compared for those of the stored views that it reads), or rows of join keys and request fields.
+    request: values of request fields that the entities lack, by name; others get one by their dtype.
     """
     installation = Installation(store, loaded, moment, request or {})
-    chosen = sample or Sample()
+    return report_on(installation, views, Sample() if entities is None else entities, progress)
+
+
+def report_on(
+    installation: Installation,
+    views: Sequence[FeatureView | OnDemandFeatureView],
+    entities: Sample | pa.Table,
+    progress: Callable[[int], None] = lambda _: None,
+) -> LiveReport:
+    """Compare these views one after the other; those that cannot be compared are left out, with the reason."""
     reports: list[FeatureReport] = []
     skipped: dict[str, str] = {}
     for view in views:
         try:
-            reports += _compare(installation, view, chosen)
+            reports += _compare(installation, view, entities)
         except NotComparable as reason:
             skipped[view.name] = str(reason)
         progress(1)
     differing = {each.feature.partition(":")[0] for each in reports if each.differing}
     stored = [view.name for view in views if isinstance(view, FeatureView)]
-    unmaterialized = tuple(name for name in stored if name in differing and name not in loaded)
-    return LiveReport(moment, tuple(reports), skipped, unmaterialized)
+    unmaterialized = tuple(name for name in stored if name in differing and name not in installation.loaded)
+    return LiveReport(installation.moment, tuple(reports), skipped, unmaterialized)
 
 
 def _compare(
-    installation: Installation, view: FeatureView | OnDemandFeatureView, sample: Sample
+    installation: Installation, view: FeatureView | OnDemandFeatureView, entities: Sample | pa.Table
 ) -> Sequence[FeatureReport]:
     if isinstance(view, OnDemandFeatureView):
-        reports = compare_on_demand(installation, view, sample)[0]
+        reports = compare_on_demand(installation, view, entities)[0]
     else:
-        reports = compare_stored(view, sides_of(installation, view, sample), installation.moment)
+        reports = compare_stored(view, installation.sides_of(view, entities), installation)
     if not any(each.compared for each in reports):
         raise NotComparable("there is no entity to compare: no table behind it has a row")
     return reports
@@ -72,7 +82,7 @@ def look_at(
     entity: pa.Table,
     request: Mapping[str, object] | None = None,
 ) -> tuple[Served, Finding | None]:
-    """What is online of one feature of one entity, and how it differs from training, if it does.
+    """Look up one feature of one entity, and say how it differs from training, if it does.
 
     entity: one row of join keys; request: as in `check_live`.
     """
@@ -82,7 +92,7 @@ def look_at(
             reports, served = compare_on_demand(installation, view, entity)
         else:
             sides = sides_of(installation, view, entity)
-            reports, served = compare_stored(view, sides, moment), sides.served
+            reports, served = compare_stored(view, sides, installation), sides.served
     except NotComparable as reason:
         raise DataError(f"{view.name}: {reason}") from reason
     found = next(each for each in reports if each.feature == f"{view.name}:{feature}")

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 from feast import FeatureView, OnDemandFeatureView
 from feast.types import FeastType
@@ -13,10 +14,9 @@ from feast.types import FeastType
 from transformations.engine.base.errors import FeaturesError
 from transformations.stores.base.on_demand import evaluate
 from transformations.stores.base.values import arrow_type
-from validation.parity.causes import Cause, Kind, Reason, Served, same_value
-from validation.parity.comparison import values_agree
+from validation.parity.causes import Cause, Kind, Reason, Served
 from validation.parity.report import FeatureReport
-from validation.parity.rows import NOT_FOUND, NULL_VALUE, PRESENT, combined, entities_of, join_keys
+from validation.parity.rows import NOT_FOUND, NULL_VALUE, PRESENT, Held, combined, entities_of, join_keys
 from validation.parity.sides import (
     Installation,
     Sample,
@@ -26,29 +26,33 @@ from validation.parity.sides import (
     look_up,
     newest_of,
     retrieve,
-    sides_of,
 )
+from validation.parity.values import same_value, values_agree
 
 
 def compare_on_demand(
     installation: Installation, view: OnDemandFeatureView, entities: Sample | pa.Table
 ) -> tuple[list[FeatureReport], Mapping[str, Sequence[Served]]]:
-    """A report for each feature of a view, and what is served of each: an entry an entity.
+    """A report per feature of a view, and the served values per feature, one for each entity.
 
-    entities: as they are, or a sample of those of the stored views that the view reads (`combined`).
+    entities: join keys and, where given, request fields; or a sample of those of the stored views that the view reads
+    (`combined`).
     """
     stored = _stored_views(installation, view)
     if isinstance(entities, Sample):
         entities = combined([_sampled(installation, each, entities) for each in stored if join_keys(each)])
-    inputs = {each.name: sides_of(installation, each, entities) for each in stored}
+    inputs = {each.name: installation.sides_of(each, entities) for each in stored}
     for each in stored:
-        compare_stored(each, inputs[each.name], installation.moment)  # leaves the reasons
+        compare_stored(each, inputs[each.name], installation)  # leaves the reasons
     rows = _with_request(installation, view, entities)
     references = [f"{view.name}:{feature.name}" for feature in view.features]
     reports = {feature.name: FeatureReport(f"{view.name}:{feature.name}", rows.num_rows) for feature in view.features}
     try:
         served, training = look_up(installation, references, rows), retrieve(installation, references, rows)
-        owed = _evaluated(installation, view, inputs, rows)
+        owed = _evaluated(installation, view, {name: sides.held for name, sides in inputs.items()}, rows)
+        promised = None
+        if installation.answer is not None:
+            promised = _evaluated(installation, view, {name: sides.promised for name, sides in inputs.items()}, rows)
     except FeaturesError as error:
         refused: Reason = Kind.SKEW, Cause.CHANGED_FUNCTION, str(error)
         nothing = Served(None, NOT_FOUND, None)
@@ -59,12 +63,20 @@ def compare_on_demand(
     for name, report in reports.items():
         agree = values_agree([each.value for each in served[name]], training[name])
         shown = np.array([each.status in (PRESENT, NULL_VALUE) for each in served[name]], dtype=np.bool_)
-        for row in map(int, np.flatnonzero(~agree | ~shown)):
+        kept = _keeps_promise(served[name], None if promised is None else promised[name])
+        for row in map(int, np.flatnonzero(~agree | ~shown | ~kept)):
             value = training[name][row].as_py()
-            found = _input_reasons(view, name, inputs, row)
+            found = _input_reasons(view, name, inputs, row) if kept[row] else []
             reason = _computed_reason(served[name][row], value, owed[name][row].as_py(), found)
             report.add(finding_of(report.feature, rows, row, served[name][row], value, reason))
     return list(reports.values()), served
+
+
+def _keeps_promise(served: Sequence[Served], promised: pa.Array | None) -> npt.NDArray[np.bool_]:
+    """Whether each value is what the function gives for the rows that were online; all True if that is not asked."""
+    if promised is None:
+        return np.ones(len(served), dtype=np.bool_)
+    return values_agree([each.value for each in served], pa.chunked_array([promised]))
 
 
 def _computed_reason(served: Served, training: object, owed: object, inputs: Sequence[tuple[str, Reason]]) -> Reason:
@@ -97,20 +109,20 @@ def _is_indirect(view: OnDemandFeatureView, wired: str) -> bool:
 
 
 def _evaluated(
-    installation: Installation, view: OnDemandFeatureView, inputs: Mapping[str, Sides], rows: pa.Table
+    installation: Installation, view: OnDemandFeatureView, inputs: Mapping[str, Held], rows: pa.Table
 ) -> dict[str, pa.Array]:
-    """What the functions give of what the tables hold."""
+    """Evaluate the functions on these rows of the tables."""
     columns: dict[str, pa.Array | pa.ChunkedArray] = {name: rows[name] for name in view.get_request_data_schema()}
     for projection in view.source_feature_view_projections.values():
         for feature in projection.features:
-            values = [each.value for each in inputs[projection.name].held.column(feature.name, installation.moment)]
+            values = [each.value for each in inputs[projection.name].column(feature.name, installation.moment)]
             columns[f"{projection.name}:{feature.name}"] = pa.array(values, arrow_type(feature.dtype))
     moments = pa.array([installation.moment] * rows.num_rows, pa.timestamp("us", tz="UTC"))
     return evaluate(view, columns, moments)
 
 
 def _sampled(installation: Installation, view: FeatureView, sample: Sample) -> pa.Table:
-    return entities_of(view, [newest_of(installation.store, view)], sample.size, sample.seed)
+    return entities_of(view, [newest_of(installation, view)], sample.size, sample.seed)
 
 
 def _stored_views(installation: Installation, view: OnDemandFeatureView) -> list[FeatureView]:
@@ -122,6 +134,8 @@ def _stored_views(installation: Installation, view: OnDemandFeatureView) -> list
 def _with_request(installation: Installation, view: OnDemandFeatureView, entities: pa.Table) -> pa.Table:
     for source in view.source_request_sources.values():
         for each in source.schema:
+            if each.name in entities.column_names:
+                continue
             value = installation.request.get(each.name, _some_value(each.dtype))
             entities = entities.append_column(each.name, pa.array([value] * entities.num_rows, arrow_type(each.dtype)))
     return entities

@@ -15,7 +15,7 @@ _EXAMPLES = 3
 
 
 class Outcome(StrEnum):
-    """What a comparison can end in beside equality; each is no green light."""
+    """What a comparison can end in other than equality; none of them is a green light."""
 
     SKEW = "skew"
     UNMATERIALIZED = "unmaterialized"
@@ -66,7 +66,7 @@ class FeatureReport:
         return self.compared - self.differing
 
     def add(self, finding: Finding) -> None:
-        """Count a difference; the first of each cause are kept as examples."""
+        """Count a difference; the first few of every cause are kept as examples."""
         known = sum(1 for each in self.examples if each.cause == finding.cause)
         self.forms[finding.form] += 1
         self.kinds[finding.kind] += 1
@@ -104,12 +104,12 @@ class LiveReport:
 
     @property
     def stale(self) -> int:
-        """The values that differ because the table has what was not materialized: late, or corrected since."""
+        """The values that differ because newer rows were not materialized: late, or corrected since."""
         return self.differing - self.skewed
 
     @property
     def outcomes(self) -> tuple[Outcome, ...]:
-        """What there is to say beside equality, worst first; empty: everything was compared, and is equal."""
+        """Every outcome other than equality, worst first; empty if everything was compared and is equal."""
         found = {
             Outcome.SKEW: self.skewed,
             Outcome.UNMATERIALIZED: self.unmaterialized,

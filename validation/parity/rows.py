@@ -1,6 +1,6 @@
 """What a view's table holds for some entities at a moment: newest wins, read straight from its files.
 
-Parity asks this beside training retrieval: it tells which row either path should have, and when that row was written.
+Parity reads this beside training retrieval: it says which row either path should have, and when it was written.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class Settled:
 
 @dataclass(frozen=True)
 class Held:
-    """For each entity asked for, the row of the table that counts. event, created: None where there is no row."""
+    """For each requested entity, the table's current row. event, created: its timestamps; None without a row."""
 
     view: FeatureView
     event: Sequence[datetime | None]
@@ -99,7 +99,7 @@ def _keys_of(connection: DuckDBPyConnection, history: History, keys: Sequence[st
 
 
 def combined(entities: Sequence[pa.Table]) -> pa.Table:
-    """Entities with the keys of all these tables, each row of each table in at least one of them.
+    """Join entities of several views into rows that carry all keys; every input row occurs at least once.
 
     Rows that agree in the keys that they share are put together, as many as the longer side has; a row without such a
     partner is put beside any row of the other side. No cross product: a thousand users and a thousand products are a
@@ -177,7 +177,7 @@ def held_at(
 
 
 def written(view: FeatureView, history: History | None, entities: pa.Table) -> list[list[Written]]:
-    """All rows of each entity, oldest first."""
+    """Every entity's rows, oldest first."""
     rows: list[list[Written]] = [[] for _ in range(entities.num_rows)]
     if history is None or not history.files or not entities.num_rows:
         return rows

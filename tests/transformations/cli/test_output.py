@@ -9,6 +9,9 @@ import pytest
 from click.testing import CliRunner
 
 from transformations.cli import output
+from transformations.cli.options import json_option
+
+TABLE = [["name", "meaning", "rows"], ["user_visits", "what a user has visited", "12"], ["pages", "a page", "3"]]
 
 
 @pytest.mark.parametrize(
@@ -41,18 +44,27 @@ def test_a_table_aligns_numbers_right_and_leaves_no_trailing_blanks(capsys: pyte
     ]
 
 
-def test_a_narrow_terminal_folds_long_cells_and_loses_nothing(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_narrow_terminal_breaks_no_word(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "20")
     output.print_table(["name"], [["abcdefghijklmnopqrstuvwxyz"]])
 
-    assert capsys.readouterr().out.split() == ["name", "abcdefghijklmnopqrst", "uvwxyz"]
+    assert capsys.readouterr().out.splitlines() == ["abcdefghijklmnopqrstuvwxyz"]
+
+
+@pytest.mark.parametrize(("width", "lines"), [(42, 3), (41, 4)])
+def test_a_table_takes_the_whole_width(
+    width: int, lines: int, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(width))
+    output.print_table(TABLE[0], TABLE[1:])
+
+    printed = capsys.readouterr().out.splitlines()
+    assert (len(printed), max(map(len, printed)) <= width) == (lines, True)
 
 
 def test_json_is_the_only_thing_on_stdout_and_progress_stays_on_stderr() -> None:
     @click.command()
-    @output.json_option
+    @json_option
     def command(as_json: bool) -> None:
         with output.progress("counting", total=2) as advance:
             advance(2)
@@ -70,3 +82,33 @@ def test_a_step_that_fails_is_not_reported_as_done(capsys: pytest.CaptureFixture
         raise ValueError("broken")
 
     assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize(
+    ("width", "widths"),
+    [
+        (80, [11, 23, 4]),  # fits as it is
+        (42, [11, 23, 4]),
+        (41, [11, 22, 4]),  # the widest column gives way
+        (26, [11, 7, 4]),  # as far as its longest word
+        (25, None),
+    ],
+)
+def test_columns_give_way_as_long_as_no_word_is_broken(width: int, widths: list[int] | None) -> None:
+    assert output.column_widths(TABLE, width) == widths
+
+
+def test_on_a_narrow_terminal_each_row_becomes_a_block(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "25")
+    output.print_table(TABLE[0], [["user_visits", "what a user has visited", 12], ["pages", None, 3]], title="Views")
+
+    assert capsys.readouterr().out.splitlines() == [
+        "Views",
+        "user_visits",
+        "  meaning  what a user has visited",
+        "  rows     12",
+        "pages",
+        "  rows     3",
+    ]

@@ -1,4 +1,4 @@
-"""What of the demo is done already, so that a second run says so instead of doing it again."""
+"""Which steps of the demo are done, so that a second run skips them."""
 
 from __future__ import annotations
 

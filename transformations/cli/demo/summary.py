@@ -1,4 +1,4 @@
-"""The end of the demo: what was built, in which time, where it lies, and what to try next."""
+"""The end of the demo: what was built, how long it took, where it lies, and what to try next."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def rows_of_steps(done: Sequence[Finished], state: DemoState, settings: Settings) -> Iterator[tuple[object, ...]]:
-    """One row a step: title, what is there now, rows, seconds."""
+    """A table row per step: title, what exists now, rows, time."""
     offline = [view.offline for view in state.views.values() if view.offline]
     online = [view.online for view in state.views.values() if view.online]
     outcome: dict[str, tuple[str, int | None]] = {
@@ -89,7 +89,7 @@ def _size(path: Path) -> int:
 
 
 def verdict(done: Sequence[Finished]) -> str:
-    """What this run did, in a line; the lookups always run, as the proof of the rest."""
+    """This run in one line; the lookups always run, as the proof of the rest."""
     ran = [finished for finished in done if not finished.is_skipped]
     took = human_duration(sum(finished.seconds for finished in ran))
     if len(ran) == 1:

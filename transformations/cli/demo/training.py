@@ -29,7 +29,7 @@ _INPUTS = b"features.inputs"
 
 @dataclass(frozen=True)
 class TrainingFrame:
-    """The frame, where it was saved, and how many checkouts the label could not be told for."""
+    """The frame, where it was saved, and how many checkouts were dropped because their label is not known yet."""
 
     rows: pd.DataFrame
     path: Path
@@ -54,7 +54,7 @@ def training_frame(settings: Settings) -> TrainingFrame:
 
 def sample_checkouts(settings: Settings) -> pd.DataFrame:
     """Some baskets, always the same, newest first: household_id, event_timestamp (of the checkout), basket_value."""
-    lines = _read("transactions", ["household_id", "basket_id", "transaction_timestamp", "sales_value"], settings)
+    lines = _read_raw("transactions", ["household_id", "basket_id", "transaction_timestamp", "sales_value"], settings)
     baskets = lines.groupby(["household_id", "basket_id"], as_index=False).agg(
         event_timestamp=("transaction_timestamp", "max"), basket_value=("sales_value", "sum")
     )
@@ -75,7 +75,7 @@ def label(checkouts: pd.DataFrame, settings: Settings) -> tuple[pd.DataFrame, da
     day = _business_day(checkouts["event_timestamp"], contract.business_day_zone)
     known = checkouts.assign(day=day)[day + LABEL_DAYS <= day_number(through)].reset_index(drop=True)
 
-    redemptions = _read("coupon_redemptions", ["household_id", "redemption_date"], settings)
+    redemptions = _read_raw("coupon_redemptions", ["household_id", "redemption_date"], settings)
     redeemed = _business_day(redemptions["redemption_date"], contract.business_day_zone)
     pairs = known.reset_index(names="row").merge(redemptions.assign(redeemed=redeemed), on="household_id")
     later = pairs["redeemed"] - pairs["day"]
@@ -129,7 +129,7 @@ def inputs(settings: Settings) -> dict[str, object]:
     }
 
 
-def _read(source: str, columns: list[str], settings: Settings) -> pd.DataFrame:
+def _read_raw(source: str, columns: list[str], settings: Settings) -> pd.DataFrame:
     contract = read_contract(source, settings.contracts)
     frame: pd.DataFrame = read_current(RawTable(contract, settings.raw_dir).snapshot(), contract, columns).to_pandas()
     return frame

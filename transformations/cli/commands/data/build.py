@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING
 
 import click
 
+from transformations.cli.options import json_option, view_names
 from transformations.cli.commands.data.ingest import parse_day
-from transformations.cli.output import console, human_duration, json_option, print_json, print_table, remark, say
-from transformations.insight.repository import read_repository, view_names
+from transformations.cli.output import console, human_duration, print_json, print_table, remark, say
+from transformations.insight.repository import read_repository
 from transformations.engine.base.errors import DataError, FeaturesError
 from transformations.engine.base.settings import Settings, get_settings
 from transformations.engine.base.words import plural

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 import click
 
+from transformations.cli.options import json_option
 from transformations.cli.commands.data.ingest import source_names
-from transformations.cli.output import human_count, json_option, print_json, print_table, progress, say
+from transformations.cli.output import human_count, print_json, print_table, progress, say
 from transformations.engine.base.settings import get_settings
 from transformations.engine.base.words import plural
 

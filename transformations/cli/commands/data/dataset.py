@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from transformations.cli.output import human_count, json_option, print_json, print_table, progress, remark, say
+from transformations.cli.options import json_option
+from transformations.cli.output import human_count, print_json, print_table, progress, remark, say
 from transformations.insight.repository import open_store
 from transformations.engine.base.errors import UsageError, nearest
 from transformations.engine.base.settings import Settings, get_settings
 from transformations.engine.base.words import plural
+from transformations.insight.moments import shown_moment, zone_of_sources
 
 if TYPE_CHECKING:
     from transformations.datasets.config import DatasetConfig
@@ -173,7 +175,7 @@ def _print(manifest: Manifest, folder: Path) -> None:
         for split in manifest.splits
     ]
     print_table(["Split", "Rows", "From", "To", "Content"], rows)
-    _print_counts(manifest.counts, manifest.config, manifest.data_end)
+    _print_counts(manifest, manifest.config)
     corrected = sum(each.corrected_since for each in manifest.leakage)
     since = f"; {plural(corrected, 'value')} {'was' if corrected == 1 else 'were'} corrected or came late since" if corrected else ""
     say(f"leakage check: {plural(len(manifest.leakage), 'view')}, no row from the future{since}")
@@ -187,7 +189,7 @@ def _print_planned(planned: Planned, config: DatasetConfig) -> None:
         for split in planned.splits
     ]
     print_table(["Split", "Rows", "From", "To", "Label"], rows)
-    _print_counts(planned.counts, config, planned.data_end)
+    _print_counts(planned, config)
     for table in (*planned.views, *planned.spine_tables):
         version = "by content" if table.version is None else f"version {table.version}"
         through = f", complete through {table.complete_through}" if table.complete_through else ""
@@ -205,14 +207,16 @@ def _label_rate(label: Mapping[str, Any]) -> str:
     return ", ".join(f"{value}: {count:,}" for value, count in label.get("most", {}).items()) or "none"
 
 
-def _print_counts(counts: Mapping[str, int], config: DatasetConfig, data_end: datetime | None) -> None:
+def _print_counts(made: Manifest | Planned, config: DatasetConfig) -> None:
+    counts = made.counts
     left_out = [f"{count:,} {reason}" for reason, count in counts.items() if reason != "spine" and count]
     say(f"of {plural(counts['spine'], 'row')} of the spine, left out: {', '.join(left_out) or 'none'}")
     if config.label is None:
         say("no label: for scoring")
     else:
-        assert data_end is not None, "labels are known up to some moment"
-        say(f"label {config.label.column}, known until {data_end:%Y-%m-%d %H:%M} UTC")
+        assert made.data_end is not None, "labels are known up to some moment"
+        zone = zone_of_sources([table.name for table in made.spine_tables if table.zone == "raw"], get_settings())
+        say(f"label {config.label.column}, known until {shown_moment(made.data_end, zone, seconds=False)}")
 
 
 def _read(text: str, settings: Settings) -> tuple[Manifest, Path]:

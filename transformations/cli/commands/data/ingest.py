@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 import click
 from click.shell_completion import CompletionItem
 
+from transformations.cli.options import json_option
 from transformations.insight.asked import day_of_text, moment_of_text
-from transformations.cli.output import human_count, human_duration, json_option, print_json, progress, remark, say
+from transformations.cli.output import human_count, human_duration, print_json, progress, remark, say
 from transformations.engine.base.settings import get_settings
 
 if TYPE_CHECKING:

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from transformations.cli.output import human_duration, json_option, print_json, progress, remark, say
-from transformations.insight.repository import read_repository, view_names
+from transformations.cli.options import json_option, view_names
+from transformations.cli.output import human_duration, print_json, progress, remark, say
+from transformations.insight.repository import read_repository
 from transformations.engine.base.settings import get_settings
 from transformations.engine.base.words import plural
 

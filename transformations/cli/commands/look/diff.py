@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from transformations.cli.output import human_duration, json_option, print_json, remark, say
+from transformations.cli.options import json_option
+from transformations.cli.output import human_duration, print_json, remark, say
 from transformations.engine.base.errors import DataError
 from transformations.engine.base.settings import Settings, get_settings
 from transformations.engine.base.words import plural
@@ -70,7 +71,7 @@ def diff(ctx: click.Context, as_json: bool) -> None:
         facts = {"rebuilt": rebuilt, "is_destructive": changes.is_destructive, "broken_rules": rules}
         print_json(asdict(changes) | facts)
     else:
-        _print(changes, rebuilds)
+        _print_changes(changes, rebuilds)
         say_broken(rules, remark)
     ctx.exit(_DESTRUCTIVE if changes.is_destructive else 0)
 
@@ -104,7 +105,7 @@ def rebuild_costs(views: Sequence[Resolved], settings: Settings) -> list[Rebuild
     return costs
 
 
-def _print(changes: Changes, rebuilds: list[Rebuild]) -> None:
+def _print_changes(changes: Changes, rebuilds: list[Rebuild]) -> None:
     if not changes.changes:
         say("nothing to apply: the registry has what feature_repo/ declares")
         return
@@ -116,9 +117,9 @@ def _print(changes: Changes, rebuilds: list[Rebuild]) -> None:
         if names:
             say(f"{label}: {', '.join(names)}")
     for service, features in changes.widened.items():
-        say(_widened(service, features))
+        say(_widening_in_words(service, features))
     for rebuild in rebuilds:
-        say(_cost(rebuild))
+        say(_cost_in_words(rebuild))
     if changes.is_destructive:
         say(click.style("destructive: somebody who reads it now would fail or read something else", fg="red"))
     say("apply with: feast -c feature_repo apply")
@@ -132,7 +133,7 @@ def _print_change(change: Change) -> None:
         say(f"    {detail}")
 
 
-def _widened(service: str, features: Sequence[str]) -> str:
+def _widening_in_words(service: str, features: Sequence[str]) -> str:
     return (
         f"widened: {service} lists whole views and so gets {', '.join(features)} as well; a model of it would be "
         f"handed inputs that it was not trained on. Name the features of the version in use, VIEW[[…]], and give the "
@@ -140,7 +141,7 @@ def _widened(service: str, features: Sequence[str]) -> str:
     )
 
 
-def _cost(rebuild: Rebuild) -> str:
+def _cost_in_words(rebuild: Rebuild) -> str:
     action = "build" if rebuild.rows is None else "rebuild"
     held = ", for the first time" if rebuild.rows is None else f", {plural(rebuild.rows, 'row')}"
     if rebuild.events is None:

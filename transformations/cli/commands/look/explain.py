@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from transformations.cli.output import json_option, print_json, print_table, remark, say
+from transformations.cli.options import AT_HELP, json_option, request_option
+from transformations.cli.output import print_json, print_table, remark, say
 from transformations.engine.base.errors import UsageError, nearest
 from transformations.engine.base.settings import Settings, get_settings
 from transformations.engine.base.words import plural
-from transformations.insight.asked import AT_HELP, asked_moment, parse_key, request_option
+from transformations.insight.asked import asked_moment, parse_key
 from transformations.insight.moments import shown_moment
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ def explain(feature: str, key: str, at: str | None, request: dict[str, object], 
     if as_json:
         print_json(asdict(found))
     elif isinstance(found, Explained):
-        _print(found)
+        _print_stored(found)
     else:
         _print_computed(found)
 
@@ -67,7 +68,7 @@ def explanation(
     stored = {f"{name}:{each.name}": (view, each) for name, view in offered.items() for each in view.resolved.features}
     views = read_contents(settings).on_demand_feature_views
     computed = {f"{view.name}:{each.name}": (view, each.name) for view in views for each in view.features}
-    name = _chosen(feature, [*stored, *computed])
+    name = _full_name(feature, [*stored, *computed])
     if name in computed:
         return explain_computed(*computed[name], offered, key, at, request, settings)
     if request:
@@ -78,7 +79,7 @@ def explanation(
     return explain_stored(view, declared, entity, asked, settings)
 
 
-def _chosen(feature: str, names: list[str]) -> str:
+def _full_name(feature: str, names: list[str]) -> str:
     """The one of these `view:feature` that is meant, by its full or short name."""
     matching = [name for name in names if feature in (name, name.partition(":")[2])]
     if not matching:
@@ -91,39 +92,37 @@ def _chosen(feature: str, names: list[str]) -> str:
 
 def _print_computed(found: Computed) -> None:
     words = ", ".join(f"{name} {value}" for name, value in {**found.key, **found.request}.items())
-    say(click.style(f"{found.view}:{found.feature}", bold=True) + f" of {words}, at {_shown(found.moment, _UTC)}")
+    say(click.style(f"{found.view}:{found.feature}", bold=True) + f" of {words}, at {_text(found.moment, _UTC)}")
     say(f"\n{found.function} of {', '.join(found.reads)}")
-    say(f"By definition: {_shown(found.value, _UTC)} {found.unit}")
-    say(f"Offline: {_shown(found.offline, _UTC)}")
+    say(f"By definition: {_text(found.value, _UTC)} {found.unit}")
+    say(f"Offline: {_text(found.offline, _UTC)}")
     if found.online is not None:
         _print_value(found.online, _UTC)
         _print_difference(found.online)
     for each in found.inputs:
         say("")
-        _print(each)
+        _print_stored(each)
     for text in found.remarks:
         remark(text)
 
 
-def _print(found: Explained) -> None:
+def _print_stored(found: Explained) -> None:
     zone = found.timestamp_zone
     words = ", ".join(f"{name} {value}" for name, value in found.key.items())
-    say(click.style(f"{found.view}:{found.feature}", bold=True) + f" of {words}, at {_shown(found.moment, zone)}")
-    say(
-        f"\nBy definition, as-of {found.as_of} ({found.zone}), {found.window}: {_shown(found.value, zone)} {found.unit}"
-    )
+    say(click.style(f"{found.view}:{found.feature}", bold=True) + f" of {words}, at {_text(found.moment, zone)}")
+    say(f"\nBy definition, as-of {found.as_of} ({found.zone}), {found.window}: {_text(found.value, zone)} {found.unit}")
     if found.events:
         if found.more_events:
             say(f"{plural(found.more_events, 'older event')}, then:")
         names = list(found.events[0])
-        print_table(names, [[_shown(event[name], zone) for name in names] for event in found.events])
+        print_table(names, [[_text(event[name], zone) for name in names] for event in found.events])
     else:
         say("no event of this key lies in the window")
     say("")
     if found.chosen is None:
         say("Offline: no row of this key at that moment")
     else:
-        say(f"Offline, version {found.table_version} of the table: {_shown(found.chosen.value, zone)}")
+        say(f"Offline, version {found.table_version} of the table: {_text(found.chosen.value, zone)}")
         headers = ["", "Value", "Event timestamp", "Created timestamp", "Run", "Since version", "Kind", "Code"]
         rows = [("corrected", *_cells_of(each, zone)) for each in found.other_rows]
         print_table(headers, [*rows, ("chosen", *_cells_of(found.chosen, zone))])
@@ -136,9 +135,9 @@ def _print(found: Explained) -> None:
 
 def _print_online(online: Online, zone: str) -> None:
     _print_value(online, zone)
-    event = "no row" if online.event_timestamp is None else f"the row of {_shown(online.event_timestamp, zone)}"
+    event = "no row" if online.event_timestamp is None else f"the row of {_text(online.event_timestamp, zone)}"
     source = (
-        "never materialized" if online.loaded_end is None else f"materialized up to {_shown(online.loaded_end, zone)}"
+        "never materialized" if online.loaded_end is None else f"materialized up to {_text(online.loaded_end, zone)}"
     )
     version = "" if online.loaded_version is None else f" from version {online.loaded_version}"
     say(f"{event}; {source}{version}")
@@ -146,7 +145,7 @@ def _print_online(online: Online, zone: str) -> None:
 
 
 def _print_value(online: Online, zone: str) -> None:
-    say(f"Online, at {_shown(online.moment, zone)}: {_shown(online.value, zone)} ({online.status})")
+    say(f"Online, at {_text(online.moment, zone)}: {_text(online.value, zone)} ({online.status})")
 
 
 def _print_difference(online: Online) -> None:
@@ -157,9 +156,9 @@ def _cells_of(row: Row, zone: str) -> tuple[object, ...]:
     version = None if row.version is None else str(row.version)
     run, code = (text and text[:8] for text in (row.run_id, row.code_revision))
     return (
-        _shown(row.value, zone),
-        _shown(row.event_timestamp, zone),
-        _shown(row.created_timestamp, zone),
+        _text(row.value, zone),
+        _text(row.event_timestamp, zone),
+        _text(row.created_timestamp, zone),
         run,
         version,
         row.kind,
@@ -167,7 +166,7 @@ def _cells_of(row: Row, zone: str) -> tuple[object, ...]:
     )
 
 
-def _shown(value: object, zone: str) -> str:
+def _text(value: object, zone: str) -> str:
     if value is None:
         return "null"
     return shown_moment(value, zone) if isinstance(value, datetime) else str(value)

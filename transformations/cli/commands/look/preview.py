@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from transformations.cli.output import json_option, print_json, print_table, remark, say
+from transformations.cli.options import AT_HELP, json_option, view_names
+from transformations.cli.output import print_json, print_table, remark, say
 from transformations.engine.base.errors import UsageError, nearest
 from transformations.engine.base.settings import Settings, get_settings
 from transformations.engine.base.words import plural
 from transformations.engine.raw.files import RAW_TIMESTAMP
-from transformations.insight.asked import AT_HELP, as_of_day, asked_moment, available_from, parse_key
+from transformations.insight.asked import as_of_day, asked_moment, available_from, parse_key
 from transformations.insight.moments import shown_moment
-from transformations.insight.repository import view_names
 
 if TYPE_CHECKING:
     from transformations.engine.vocabulary.resolution import Resolved
@@ -27,7 +27,6 @@ Examples:
   features preview user_visits 7 --at 2020-02-01T09:30:00-05:00
   features preview user_page_visits user_id=7,page=home --at 2020-02-01
 
-\b
 A day asks for the row as-of its start. An instant asks for the row that could be served then: the newest as-of day
 whose `available_after` has passed.
 """
@@ -60,13 +59,13 @@ def preview(view: str, key: str, at: str | None, as_json: bool) -> None:
         print_json(_document(resolved, entity, as_of, used, row) | {"broken_rules": rules})
         return
     available = shown_moment(available_from(as_of, resolved), zone, seconds=False)
-    say(f"{view} of {_words(entity)}, as-of {as_of} ({resolved.zone}), servable from {available}")
+    say(f"{view} of {_entity_text(entity)}, as-of {as_of} ({resolved.zone}), servable from {available}")
     if row is None:
         say(f"never seen before {as_of}: every feature is null, or its declared `unseen` value")
         say_broken(rules, remark)
         return
     units = {feature.name: feature.declared.aggregation.unit for feature in resolved.features}
-    rows = [(name, _shown(value, zone), units[name]) for name, value in row.items()]
+    rows = [(name, _value_text(value, zone), units[name]) for name, value in row.items()]
     print_table(["Feature", "Value", "Unit"], rows)
     say(f"from {used:,} of {plural(len(events), 'event')} of this key in {resolved.contract.name}")
     _warn_if_incomplete(resolved, as_of, settings)
@@ -113,11 +112,11 @@ def _document(
     }
 
 
-def _words(entity: dict[str, object]) -> str:
+def _entity_text(entity: dict[str, object]) -> str:
     return ", ".join(f"{name} {value}" for name, value in entity.items())
 
 
-def _shown(value: object, zone: str) -> str:
+def _value_text(value: object, zone: str) -> str:
     if value is None:
         return "null"
     if isinstance(value, datetime):

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict
-from datetime import UTC, timedelta
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import click
 
-from transformations.cli.output import human_duration, json_option, print_json, remark, say
+from transformations.cli.options import json_option, view_names
+from transformations.cli.output import human_duration, print_json, remark, say
 from transformations.engine.base.errors import UsageError, nearest
 from transformations.engine.base.settings import Settings, get_settings
 from transformations.engine.base.words import plural
-from transformations.insight.repository import view_names
+from transformations.insight.moments import shown_moment, zone_of_sources
 
 if TYPE_CHECKING:
     from transformations.engine.tables.offline_tables import Run
@@ -30,16 +31,17 @@ Examples:
 @click.argument("views", metavar="[VIEW]...", nargs=-1, shell_complete=view_names)
 @json_option
 def runs(views: Sequence[str], as_json: bool) -> None:
-    """List the runs that wrote the offline table of each VIEW, or of all, oldest first.
+    """List the runs that wrote the offline tables of these VIEWs, or of all, oldest first.
 
     A run is one version of the table: what it covered, from which source versions, definition and code it came.
     """
-    found = read_runs(get_settings(), views)
+    settings = get_settings()
+    found = read_runs(settings, views)
     if as_json:
         print_json([asdict(run) for run in found])
     elif found:
         for run in found:
-            _print(run)
+            _print_run(run, zone_of_sources(run.sources, settings))
     else:
         remark("no table has been built yet: features build")
 
@@ -56,16 +58,16 @@ def read_runs(settings: Settings, views: Sequence[str] = ()) -> list[Run]:
     return [run for name, table in built.items() if not views or name in views for run in table.runs()]
 
 
-def _print(run: Run) -> None:
+def _print_run(run: Run, zone: str) -> None:
     newest = run.complete_through + timedelta(days=1)
-    started = run.started_at.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+    started = shown_moment(run.started_at.replace(microsecond=0), zone)
     sources = ", ".join(f"{name} v{version}" for name, version in sorted(run.sources.items()))
     title = click.style(f"{run.view} version {run.version}", bold=True)
     kind = run.kind if run.restores is None else f"{run.kind} of version {run.restores}"
     rows = f"{plural(run.rows, 'row')} in {human_duration(run.seconds)}"
     say(f"{title}: {kind}, {rows}, as-of {run.first_as_of} to {newest}")
-    late = f"{plural(run.late_rows, 'late row')} of {plural(run.late_entities, 'entity', 'entities')}"
-    say(f"  {started}, complete through {run.complete_through}, {late}")
+    late = f", {plural(run.late_rows, 'late row')} of {plural(run.late_entities, 'entity', 'entities')}"
+    say(f"  {started}, complete through {run.complete_through}{late if run.late_rows else ''}")
     say(f"  from {sources}; definition {run.definition_hash}, code {run.code_revision}")
     counts = [plural(count, what.replace("events", "event", 1), what) for what, count in run.counts.items() if count]
     if counts:

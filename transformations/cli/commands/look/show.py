@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import click
 from click.shell_completion import CompletionItem
 
-from transformations.cli.output import json_option, print_json, print_table, say
+from transformations.cli.options import json_option
+from transformations.cli.output import print_json, print_table, say
 from transformations.engine.base.errors import UsageError
 from transformations.engine.base.settings import Settings, get_settings
 
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from transformations.insight.catalogue import Card, Catalog
 
 
-def _words(_context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
+def _complete_word(_context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
     from transformations.contracts import contract_names
     from transformations.stores.base.domain_files import definitions
 
@@ -35,7 +36,7 @@ Examples:
   features show clicks.page                     a column of a source
 """
 )
-@click.argument("word", shell_complete=_words)
+@click.argument("word", shell_complete=_complete_word)
 @json_option
 def show(word: str, as_json: bool) -> None:
     """Explain WORD: a feature, view, service, entity, source or source column.
@@ -47,7 +48,7 @@ def show(word: str, as_json: bool) -> None:
     catalog = read_catalog(settings)
     cards = catalog.find(word)
     if not cards:
-        raise UsageError(f"nothing here is called {word!r}. {_near(word, catalog.names())}")
+        raise UsageError(f"nothing here is called {word!r}. {_nearest_names(word, catalog.names())}")
     freshness = {view: _complete_through(view, settings) for card in cards for view in card.freshness_of}
     if as_json:
         print_json([_document(card, freshness) for card in cards])
@@ -55,7 +56,7 @@ def show(word: str, as_json: bool) -> None:
     for number, card in enumerate(cards):
         if number:
             say("")
-        _print(card, freshness)
+        _print_card(card, freshness)
 
 
 def read_catalog(settings: Settings) -> Catalog:
@@ -68,7 +69,7 @@ def read_catalog(settings: Settings) -> Catalog:
     return Catalog(read_contents(settings), read_repository(settings), contracts)
 
 
-def _near(word: str, names: set[str]) -> str:
+def _nearest_names(word: str, names: set[str]) -> str:
     """A few near names: there may be hundreds."""
     from difflib import get_close_matches
 
@@ -87,7 +88,7 @@ def _complete_through(view: str, settings: Settings) -> str:
     return "not built yet" if latest is None else f"complete through {latest.run.complete_through}"
 
 
-def _print(card: Card, freshness: dict[str, str]) -> None:
+def _print_card(card: Card, freshness: dict[str, str]) -> None:
     say(click.style(card.name, bold=True) + f"  ({card.kind})")
     fresh = "; ".join(f"{view} {freshness[view]}" for view in card.freshness_of)
     first, *rest = [*card.facts, *([("Freshness", fresh)] if fresh else [])]

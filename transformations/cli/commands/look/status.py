@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from transformations.cli.output import human_bytes, json_option, print_json, print_table, remark, say
+from transformations.cli.options import json_option, view_names
+from transformations.cli.output import human_bytes, print_json, print_table, remark, say
 from transformations.engine.base.settings import Settings, get_settings
 from transformations.engine.base.words import plural
-from transformations.insight.repository import read_repository, view_names
+from transformations.insight.moments import shared_zone, shown_moment
+from transformations.insight.repository import read_repository
 from transformations.insight.standing import freshness_of, next_commands, servable_from
 
 if TYPE_CHECKING:
@@ -28,7 +30,6 @@ Examples:
   features status user_visits                                   with every version of its table
   features status --json | jq -r '.views[].command // empty'    what there is to do
 
-\b
 Complete through a day: all its events are in. Rows are written only when a value changes, so a table's newest row says
 nothing about its freshness; how far it is complete does. Lag: the days that have ended since. A source is late when its
 contract's slaProperties promise a fresher one: the last complete day may have ended frequency + latency ago.
@@ -46,54 +47,60 @@ def status(view: str | None, as_json: bool) -> None:
     chosen = repository.select([view] if view else [])
     views = freshness_of(chosen, settings, remark)
     moment = servable_from(chosen, views)
-    versions = _versions(view, settings) if view else []
+    versions = _read_versions(view, settings) if view else []
     if as_json:
         facts = {"views": [asdict(each) for each in views], "versions": [asdict(each) for each in versions]}
         print_json({"moment": moment, **facts})
     elif views:
-        _print(views, moment, settings.now())
-        _print_versions(versions)
+        zones = {each.view.name: each.resolved.contract.timestamp_zone for each in chosen}
+        _print_views(views, zones, moment, settings.now())
+        _print_versions(versions, shared_zone(zones.values()))
     else:
         say(f"{repository.folder.name}/ offers no view yet. `features new DOMAIN` writes a first one.")
 
 
-def _print(views: Sequence[ViewFreshness], moment: datetime | None, now: datetime) -> None:
+def _print_views(
+    views: Sequence[ViewFreshness], zones: Mapping[str, str], moment: datetime | None, now: datetime
+) -> None:
     headers = ["View", "State", "Complete", "Sources", "Version", "Rows", "Size", "Online until"]
-    print_table([*headers, "Lag"], [(*_row(view), _lag(view)) for view in views])
+    print_table([*headers, "Lag"], [(*_cells_of_view(view, zones[view.view]), _lag_in_words(view)) for view in views])
     if moment:
-        say(f"\nthe newest rows of all of them can be served from {_utc(moment)} on")
+        every = "its newest rows" if len(views) == 1 else "the newest rows of all of them"
+        say(f"\n{every} can be served from {_minute_text(moment, shared_zone(zones.values()))} on")
     commands = next_commands(views, moment, now)
     for source, age in {source: age for view in views for source, age in view.late.items()}.items():
-        say(f"{source} is late: its last complete day ended {_words(age)} ago, longer than its contract promises")
+        say(
+            f"{source} is late: its last complete day ended {_age_in_words(age)} ago, longer than its contract promises"
+        )
     say("next:" if commands else "nothing to do: every view has all that its sources have")
     for command in commands:
         say(f"  {command}")
 
 
-def _lag(view: ViewFreshness) -> str | None:
+def _lag_in_words(view: ViewFreshness) -> str | None:
     return plural(view.lag_days, "day") if view.lag_days else None
 
 
-def _words(age: timedelta) -> str:
+def _age_in_words(age: timedelta) -> str:
     return plural(age.days, "day") if age.days > 1 else plural(age // timedelta(hours=1), "hour")
 
 
-def _row(view: ViewFreshness) -> tuple[object, ...]:
+def _cells_of_view(view: ViewFreshness, zone: str) -> tuple[object, ...]:
     offline, online = view.offline, view.online
     is_same = online is not None and offline is not None and online.version == offline.version
     return (
         view.view,
         view.state.value,
         offline and offline.complete_through,
-        _sources(view),
+        _complete_sources(view),
         offline and offline.version,
         offline and offline.rows,
         offline and human_bytes(offline.size_bytes),
-        f"{_utc(online.end)}{'' if is_same else f' (version {online.version})'}" if online else None,
+        f"{_minute_text(online.end, zone)}{'' if is_same else f' (version {online.version})'}" if online else None,
     )
 
 
-def _sources(view: ViewFreshness) -> date | str | None:
+def _complete_sources(view: ViewFreshness) -> date | str | None:
     named = [through for through in view.sources.values() if through is not None]
     return min(named) if named else "always" if view.source_complete_through else None
 
@@ -112,7 +119,7 @@ class Version:
     pins: tuple[str, ...]
 
 
-def _versions(view: str, settings: Settings) -> list[Version]:
+def _read_versions(view: str, settings: Settings) -> list[Version]:
     from transformations.engine.base.storage import contents
     from transformations.engine.tables.offline_tables import OfflineTable
     from transformations.engine.tables.pins import pinned
@@ -136,18 +143,19 @@ def _version(folder: Path, run: Run, files: Mapping[str, int], pins: tuple[str, 
     )
 
 
-def _print_versions(versions: Sequence[Version]) -> None:
+def _print_versions(versions: Sequence[Version], zone: str) -> None:
     if versions:
         say("")
         rows = [
-            (v.version, v.kind, _utc(v.started_at), v.rows, v.seconds, _size(v), ", ".join(v.pins)) for v in versions
+            (v.version, v.kind, _minute_text(v.started_at, zone), v.rows, v.seconds, _size_text(v), ", ".join(v.pins))
+            for v in versions
         ]
         print_table(["Version", "Run", "Started", "Rows written", "Seconds", "Size", "Pinned by"], rows)
 
 
-def _size(version: Version) -> str:
+def _minute_text(moment: datetime, zone: str) -> str:
+    return shown_moment(moment.replace(second=0, microsecond=0), zone, seconds=False)
+
+
+def _size_text(version: Version) -> str:
     return human_bytes(version.size_bytes) if version.is_whole else "given up"
-
-
-def _utc(moment: datetime) -> str:
-    return moment.astimezone(UTC).strftime("%Y-%m-%d %H:%M UTC")

@@ -5,7 +5,8 @@ from dataclasses import asdict
 
 import click
 
-from transformations.cli.output import json_option, print_json, print_table, remark, say
+from transformations.cli.options import json_option
+from transformations.cli.output import print_json, print_table, remark, say
 
 
 @click.command(

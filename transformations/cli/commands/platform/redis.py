@@ -4,7 +4,8 @@ from dataclasses import asdict
 
 import click
 
-from transformations.cli.output import human_bytes, human_duration, json_option, print_json, say
+from transformations.cli.options import json_option
+from transformations.cli.output import human_bytes, human_duration, print_json, say
 from transformations.engine.base.settings import get_settings, mask_secrets
 from transformations.engine.base.words import plural
 

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from transformations.cli.output import human_bytes, json_option, print_json, print_table, remark, say
+from transformations.cli.options import json_option, view_names
+from transformations.cli.output import human_bytes, print_json, print_table, remark, say
 from transformations.engine.base.errors import ConflictError, UsageError, nearest
 from transformations.engine.base.settings import Settings, get_settings
 from transformations.engine.base.words import plural
-from transformations.insight.repository import view_names
 
 if TYPE_CHECKING:
     from transformations.engine.raw.zone import RawTable

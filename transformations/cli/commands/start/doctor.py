@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Literal
 
 import click
 
-from transformations.cli.output import human_bytes, json_option, print_json, say
+from transformations.cli.options import json_option
+from transformations.cli.output import human_bytes, print_json, say
 from transformations.engine.base.disk_faults import disk_fault
 from transformations.engine.base.errors import DataError, FeaturesError, ServiceUnavailableError
 from transformations.engine.base.settings import (

@@ -80,7 +80,7 @@ def test_a_view_that_cannot_be_compared_stands_beside_the_others_and_is_no_green
             raise NotComparable("its table is gone")
         return sides_of(installation, view, entities)
 
-    monkeypatch.setattr("validation.parity.live.sides_of", sides)
+    monkeypatch.setattr("validation.parity.sides.sides_of", sides)
     found = served.run("parity")
     assert found.exit_code == 3
     assert "6 values at 2024-05-20 12:00:00 UTC: all are equal; 1 view not compared" in found.stdout

@@ -113,3 +113,20 @@ def flush(world: Any) -> None:
 
     with Redis.from_url(embedded_url(world.settings)) as client:
         client.flushall()
+
+
+def test_times_are_shown_in_the_zone_of_the_contract(built: Any) -> None:
+    contract = built.settings.contracts / "clicks.yaml"
+    text = contract.read_text().replace("timestampZone, value: UTC", "timestampZone, value: Europe/Berlin")
+    contract.write_text(text)
+    built.run("build")  # another zone of naive times is another table
+    built.apply()
+    built.materialize("2024-05-11T07:00:00+00:00")
+
+    said = built.run("status", "user_clicks").stdout
+    assert "its newest rows can be served from 2024-05-11 08:00 +02:00 on" in said
+    assert re.search(r"^user_clicks .* 2024-05-11 09:00 \+02:00", said, re.MULTILINE)
+    assert re.search(r"^ +\d .* \d\d:\d\d \+0[12]:00 ", said, re.MULTILINE)
+    assert re.search(r"^  20.* \+0[12]:00, complete through", built.run("runs", "user_clicks").stdout, re.MULTILINE)
+    compared = built.run("parity", "user_clicks").stdout
+    assert re.search(r"values at .* \+0[12]:00: all are equal", compared), compared

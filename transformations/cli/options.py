@@ -1,0 +1,47 @@
+"""Options and completions that several commands share."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+from click.shell_completion import CompletionItem
+
+from transformations.insight.asked import parse_request
+
+AT_HELP = (
+    "As-of which day, or served at which moment; without an offset, of the contract's timestampZone (on-demand "
+    "features: UTC). [default: now]"
+)
+
+_Command = TypeVar("_Command", bound=Callable[..., Any])
+
+
+def json_option(command: _Command) -> _Command:
+    """Give a command `--json`, passed as `as_json`: it then prints one JSON document and nothing else to stdout."""
+    option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead, for scripts.")
+    return option(command)
+
+
+def request_option(command: _Command) -> _Command:
+    """Give a command `--request`, passed as a dictionary: the values of request fields, by name."""
+    option = click.option(
+        "--request",
+        "request",
+        metavar="JSON",
+        default="{}",
+        callback=lambda _context, _parameter, text: parse_request(text),
+        help="Values of request fields, by name.",
+    )
+    return option(command)
+
+
+def view_names(_context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Shell completion of a view by the definitions in the domain files, which load in no time."""
+    from transformations.stores.base.domain_files import definitions
+
+    with contextlib.suppress(Exception):  # a file that cannot be read completes nothing; commands say what is wrong
+        return [CompletionItem(name) for name in sorted(definitions()) if name.startswith(incomplete)]
+    return []
