@@ -1,5 +1,6 @@
 """The demo runs public commands alone, survives being killed, and ends with online equal to training."""
 
+import re
 import subprocess
 import sys
 import time
@@ -21,8 +22,7 @@ from transformations.engine.base.settings import Settings
 from transformations.engine.raw.files import source_schema
 from transformations.engine.raw.zone import Origin, RawTable
 
-FEATURES = Path(sys.executable).with_name("features")
-
+from .conftest import FEATURES, Demo, call, variables
 
 # --- the training frame -----------------------------------------------------------------------------------------------
 
@@ -174,38 +174,56 @@ def test_paths_are_typed_from_where_one_stands(tmp_path: Path, monkeypatch: pyte
 # --- the whole, on a few households -----------------------------------------------------------------------------------
 
 
-def features(environment: dict[str, str], *arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [str(FEATURES), *arguments], env=environment | more, capture_output=True, text=True, check=False, timeout=300
-    )
+def test_interrupted_and_begun_again_the_demo_ends_with_online_equal_to_training(finished: Demo) -> None:
+    printed = finished.printed
+    assert finished.commands == [
+        "features build",
+        "feast -c feature_repo apply",
+        "feast -c feature_repo materialize 1970-01-01T00:00:00 2018-01-01T07:00:00",
+        "features demo training-frame",
+        "features demo lookup",
+    ]
+    assert "ingest transactions" in printed
+    assert "nothing to do: transactions.parquet is there already" in printed
+    assert "ui -h 127.0.0.1" in printed
 
 
-def test_killed_and_begun_again_the_demo_ends_with_online_equal_to_training(finished: str) -> None:
-    assert "ingest transactions" in finished
-    assert "nothing to do: transactions.parquet is there already" in finished
-    assert "/feast -c feature_repo materialize 1970-01-01T00:00:00 2018-01-01T07:00:00" in finished
-    assert "9 households × 25 features at 2018-01-01 07:00 UTC: all 225 values are equal" in finished
-    assert "ui -h 127.0.0.1" in finished
+def test_a_second_demo_finds_nothing_to_do(demo: Demo) -> None:
+    demo.run()
+    assert demo.commands == ["features demo lookup"]  # the proof of the rest
+    assert "nothing to do: everything was there already" in demo.printed
 
 
-def test_an_online_store_that_lost_its_rows_is_found_out_and_filled_again(demo: dict[str, str]) -> None:
+def test_a_lookup_shows_that_training_has_the_same(demo: Demo) -> None:
+    with variables({"FEATURES_CLOCK": "2018-01-01T07:00:00Z"}):
+        code, printed, errors = call("features", ["demo", "lookup"])
+    assert code == 0, errors
+    assert re.search(r"^household_now:basket_vs_usual +9 +9$", printed, re.MULTILINE)
+    assert "225 values at 2018-01-01 07:00:00 UTC: all are equal" in printed
+
+
+def test_an_online_store_that_lost_its_rows_is_found_out_and_filled_again(demo: Demo) -> None:
+    """The second time by processes, as from a shell."""
     from redis import Redis
 
-    url = features(demo, "redis", "url").stdout.strip()
-    with Redis.from_url(url) as client:
+    _, url, _ = call("features", ["redis", "url"])
+    with Redis.from_url(url.strip()) as client:
         client.flushall()
 
-    lookup = features(demo, "demo", "lookup", FEATURES_CLOCK="2018-01-01T07:00:00Z")
-    assert lookup.returncode == 3
-    assert "values differ at 2018-01-01 07:00 UTC, such as " in lookup.stderr
+    with variables({"FEATURES_CLOCK": "2018-01-01T07:00:00Z"}):
+        code, _, errors = call("features", ["demo", "lookup"])
+    assert code == 3
+    assert ": never materialized into this Redis. Run `feast materialize`" in errors
 
-    again = features(demo, "demo")
+    again = subprocess.run(
+        [str(FEATURES), "demo"], env=demo.environment, check=False, capture_output=True, text=True, timeout=300
+    )
     assert again.returncode == 0, again.stdout + again.stderr
     assert "2 of 11 commands ran" in again.stdout
 
 
-def test_a_lookup_needs_a_moment_since_the_data_lies_in_the_past(demo: dict[str, str]) -> None:
-    lookup = features(demo, "demo", "lookup")
+def test_a_lookup_needs_a_moment_since_the_data_lies_in_the_past(demo: Demo) -> None:
+    code, _, errors = call("features", ["demo", "lookup"])
 
-    assert lookup.returncode == 2
-    assert "FEATURES_CLOCK=2018-01-01T07:00:00Z" in lookup.stderr
+    assert code == 2
+    assert "FEATURES_CLOCK=2018-01-01T07:00:00Z" in errors

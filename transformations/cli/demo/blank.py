@@ -1,8 +1,9 @@
-"""What belongs to the demo's domain, in one place, and how to take it away so that the platform alone is left."""
+"""The list of what belongs to the demo's domain, and its removal, which leaves the platform alone."""
 
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,24 +15,13 @@ DOMAIN_FILES = (
     "feature_repo/datasets/coupon_response_2017.yaml",
     "feature_repo/household_views.py",
     "feature_repo/product_views.py",
-    "tests/demo/conftest.py",
-    "tests/demo/test_demo.py",
-    "tests/demo/test_readme.py",
     "tests/feature_repo/catalogue.txt",
     "tests/feature_repo/identities.txt",
     "tests/feature_repo/test_identities.py",
     "tests/parity/year.py",
-    "tests/transformations/cli/demo/test_blank.py",
     "tests/transformations/test_households.py",
     "tests/transformations/test_products.py",
     "tests/validation/contracts/test_complete_journey.py",
-    "transformations/cli/demo/__init__.py",
-    "transformations/cli/demo/blank.py",
-    "transformations/cli/demo/command.py",
-    "transformations/cli/demo/lookup.py",
-    "transformations/cli/demo/state.py",
-    "transformations/cli/demo/summary.py",
-    "transformations/cli/demo/training.py",
     "transformations/households.py",
     "transformations/products.py",
     "validation/contracts/campaign_descriptions.yaml",
@@ -41,7 +31,10 @@ DOMAIN_FILES = (
     "validation/contracts/products.yaml",
     "validation/contracts/transactions.yaml",
 )
-"""Files of the demo's domain alone, this one among them: removed."""
+"""Files of the demo's domain alone: removed."""
+
+DOMAIN_ROOMS = ("tests/demo", "tests/transformations/cli/demo", "transformations/cli/demo")
+"""Folders of the demo alone, this file's among them: removed whole."""
 
 EMPTIED_FILES = {
     "feature_repo/entities.py": '"""What features are about, and who answers for them."""\n',
@@ -76,11 +69,14 @@ _PAGE_SECTION = re.compile(r"<!-- demo(?:: (?P<left>[^\n]+))? -->.*?<!-- /demo -
 
 def domain_files(project: Path) -> list[Path]:
     """The files of the demo's domain that are there, relative to the project."""
-    return [Path(name) for name in DOMAIN_FILES if (project / name).is_file()]
+    rooms = [file for room in DOMAIN_ROOMS for file in sorted((project / room).rglob("*")) if file.is_file()]
+    return [Path(name) for name in DOMAIN_FILES if (project / name).is_file()] + [
+        file.relative_to(project) for file in rooms
+    ]
 
 
 def uncommitted(project: Path) -> list[str]:
-    """What git does not hold of the project, as `git status` puts it; everything, where git does not keep it."""
+    """Changes that are not committed, as `git status` lists them; a project without git counts as changed."""
     command = ["git", "-C", str(project), "status", "--porcelain"]
     try:
         found = subprocess.run(command, capture_output=True, text=True, check=True, timeout=30).stdout
@@ -90,10 +86,12 @@ def uncommitted(project: Path) -> list[str]:
 
 
 def blank(project: Path) -> Iterator[str]:
-    """Take the domain away, telling of each file; a second time there is nothing to do."""
+    """Remove the domain, reporting every file; a second run finds nothing to do."""
     for path in domain_files(project):
         (project / path).unlink()
         yield f"removed: {path}"
+    for room in DOMAIN_ROOMS:
+        shutil.rmtree(project / room, ignore_errors=True)  # empty, or with caches
     pages = sorted(str(page.relative_to(project)) for page in [*project.glob("*.md"), *project.glob("docs/*.md")])
     for name in [*EMPTIED_FILES, *dict.fromkeys(edit.path for edit in EDITS), *pages]:
         file = project / name

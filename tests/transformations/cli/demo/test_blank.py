@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from transformations.cli.demo.blank import DOMAIN_FILES, EDITS, EMPTIED_FILES, blank, uncommitted
+from transformations.cli.demo.blank import DOMAIN_FILES, DOMAIN_ROOMS, EDITS, EMPTIED_FILES, blank, uncommitted
 
 PROJECT = Path(__file__).parents[4]
 PYTHON = Path(sys.executable)
@@ -26,15 +26,55 @@ SUBSET = (
 )
 
 
-@pytest.fixture
-def project(tmp_path: Path) -> Path:
-    """A copy of the repository's own files, committed or not yet."""
+# In the project without the demo's domain: everything is collected, and what SUBSET names is run.
+RUN_SUBSET = """
+import sys
+import pytest
+
+class Subset:
+    def pytest_collection_modifyitems(self, config, items):
+        chosen = [each for each in items if each.nodeid.startswith(tuple(sys.argv[1:])) and TIMED not in each.nodeid]
+        config.hook.pytest_deselected(items=[each for each in items if each not in chosen])
+        items[:] = chosen
+
+TIMED = "half_a_second"  # measured once already, and not beside other tests
+sys.exit(pytest.main(["-q", "-p", "no:cacheprovider"], plugins=[Subset()]))
+"""
+
+# A first domain of one's own, by commands in one process.
+FIRST_DOMAIN = """
+import sys
+import pytest
+from transformations.cli.main import run
+
+for command in ("status", "new --blank", "--help", "new riders", "show rider_events"):
+    print(f"$ features {command}", flush=True)
+    code = run(command.split())
+    assert code == 0, (command, code)
+sys.exit(pytest.main(["-q", "-p", "no:cacheprovider", "tests/transformations/test_riders.py"]))
+"""
+
+
+def copy_of_the_project(folder: Path) -> Path:
+    """The repository's own files, committed or not yet."""
     listed = git(PROJECT, "ls-files", "--cached", "--others", "--exclude-standard").splitlines()
     for name in listed:
         if (PROJECT / name).is_file():
-            (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(PROJECT / name, tmp_path / name)
-    return tmp_path
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(PROJECT / name, folder / name)
+    return folder
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    return copy_of_the_project(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def blanked(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str]]:
+    """A copy without the demo's domain, which the tests only read, and what was told of its removal."""
+    copy = copy_of_the_project(tmp_path_factory.mktemp("blank"))
+    return copy, list(blank(copy))
 
 
 def git(folder: Path, *arguments: str) -> str:
@@ -65,17 +105,20 @@ def text_files(project: Path) -> list[Path]:
 def test_every_file_of_the_list_is_there_and_every_passage_occurs() -> None:
     for name in (*DOMAIN_FILES, *EMPTIED_FILES):
         assert (PROJECT / name).is_file(), name
+    for room in DOMAIN_ROOMS:
+        assert any((PROJECT / room).glob("*.py")), room
     for edit in EDITS:
         assert (PROJECT / edit.path).read_text().count(edit.old) == 1, edit
 
 
-def test_no_word_of_the_domain_is_left(project: Path) -> None:
-    told = list(blank(project))
+def test_no_word_of_the_domain_is_left(blanked: tuple[Path, list[str]]) -> None:
+    project, told = blanked
 
     assert f"removed: {DOMAIN_FILES[0]}" in told
     assert "edited: Makefile" in told
     left = [f"{file.relative_to(project)}: {line}" for file in text_files(project) for line in lines_about_it(file)]
     assert left == []
+    assert not any((project / room).exists() for room in DOMAIN_ROOMS)
     assert list(blank(project)) == []
 
 
@@ -83,19 +126,15 @@ def lines_about_it(file: Path) -> list[str]:
     return [line for line in file.read_text().splitlines() if WORDS.search(line)]
 
 
-def test_tests_pass_without_the_domain(project: Path) -> None:
-    list(blank(project))
-
-    collected = run(project, "-m", "pytest", "--collect-only", "-q", "-p", "no:cacheprovider")
-    assert collected.returncode == 0, collected.stdout[-2_000:]
-    untimed = ("-k", "not half_a_second")  # measured once already, and not beside other tests
-    tested = run(project, "-m", "pytest", "-q", "-p", "no:cacheprovider", *untimed, *SUBSET)
+def test_tests_pass_without_the_domain(blanked: tuple[Path, list[str]]) -> None:
+    tested = run(blanked[0], "-c", RUN_SUBSET, *SUBSET)
     assert tested.returncode == 0, tested.stdout[-4_000:]
+    assert re.search(r"\d{2,} passed, \d{3,} deselected", tested.stdout), tested.stdout[-200:]
 
 
-def test_lint_passes_without_the_domain(project: Path) -> None:
+def test_lint_passes_without_the_domain(blanked: tuple[Path, list[str]]) -> None:
     """The commands of `make lint`, as the Makefile has them; mypy starts from this project's cache, if any."""
-    list(blank(project))
+    project, _ = blanked
     if (PROJECT / ".mypy_cache").is_dir():
         shutil.copytree(PROJECT / ".mypy_cache", project / ".mypy_cache")
 
@@ -107,8 +146,8 @@ def test_lint_passes_without_the_domain(project: Path) -> None:
         assert linted.returncode == 0, f"{command}\n{linted.stdout}"
 
 
-def test_the_manual_stays(project: Path) -> None:
-    list(blank(project))
+def test_the_manual_stays(blanked: tuple[Path, list[str]]) -> None:
+    project, _ = blanked
 
     readme = (project / "README.md").read_text()
     headings = re.findall(r"^## .+", readme, re.MULTILINE)
@@ -120,22 +159,17 @@ def test_the_manual_stays(project: Path) -> None:
     assert [place for place in linked if not (project / place).is_file()] == []
 
 
-def test_the_first_own_domain_can_follow(project: Path) -> None:
+def test_a_blank_project_says_how_to_go_on_and_a_first_domain_follows(project: Path) -> None:
     list(blank(project))
 
-    assert features(project, "new", "riders").returncode == 0
-    tested = run(project, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/transformations/test_riders.py")
-    assert tested.returncode == 0, tested.stdout
-    shown = features(project, "show", "rider_events")
-    assert "rider_events  (feature view)" in shown.stdout, shown.stderr
-
-
-def test_a_blank_project_says_how_to_go_on(project: Path) -> None:
-    list(blank(project))
-
-    assert "feature_repo/ offers no view yet. `features new DOMAIN`" in features(project, "status").stdout
-    assert "the demo's domain is gone already" in features(project, "new", "--blank").stdout
-    assert " demo " not in features(project, "--help").stdout
+    ran = run(project, "-c", FIRST_DOMAIN)
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    _, status, again, help_text, _, show = ran.stdout.split("$ features ")
+    assert "feature_repo/ offers no view yet. `features new DOMAIN`" in status
+    assert "the demo's domain is gone already" in again
+    assert " demo " not in help_text
+    assert "rider_events  (feature view)" in show
+    assert re.search(r"^\d+ passed", show, re.MULTILINE)
 
 
 def test_changes_that_git_does_not_hold_are_refused(project: Path) -> None:
