@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from transformations.insight.repository import Repository
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Card:
     """One named thing. facts: label and text, in the order of reading; empty ones are left out.
 
@@ -77,25 +77,25 @@ class Catalog:
         references = self._features_of(service)
         lineage = [line for reference in references for line in _indented(self._below(reference))]
         return Card(
-            "feature service",
-            service.name,
-            _facts(
+            kind="feature service",
+            name=service.name,
+            facts=_facts(
                 ("Meaning", service.description),
                 ("Owner", service.owner),
                 ("Features", f"{len(references)}, of {plural(len(service.feature_view_projections), 'view')}"),
                 ("Tags", _tags(service.tags)),
             ),
-            self._rests_on([projection.name for projection in service.feature_view_projections]),
-            (service.name, *lineage),
+            freshness_of=self._rests_on([projection.name for projection in service.feature_view_projections]),
+            lineage=(service.name, *lineage),
         )
 
     def _view(self, view: FeatureView) -> Card:
         offered = self._offered.get(view.name)
         definition = offered.resolved.definition if offered else None
         return Card(
-            "feature view",
-            view.name,
-            _facts(
+            kind="feature view",
+            name=view.name,
+            facts=_facts(
                 ("Meaning", view.description),
                 ("Owner", view.owner),
                 ("Keyed by", ", ".join(view.join_keys)),
@@ -110,15 +110,15 @@ class Catalog:
                 ("Tags", _tags(view.tags)),
                 ("Services", ", ".join(self._services_with(view.name))),
             ),
-            (view.name,) if offered else (),
+            freshness_of=(view.name,) if offered else (),
         )
 
     def _feature(self, view: FeatureView, feature: Field) -> Card:
         reference = f"{view.name}:{feature.name}"
         return Card(
-            "feature",
-            reference,
-            _facts(
+            kind="feature",
+            name=reference,
+            facts=_facts(
                 ("Meaning", feature.description),
                 ("Unit", feature.tags.get("unit", "")),
                 ("Expected", feature.tags.get("expect", "")),
@@ -128,15 +128,15 @@ class Catalog:
                 ("View", f"{view.name}, keyed by {', '.join(view.join_keys)}"),
                 ("Owner", view.owner),
             ),
-            (view.name,) if view.name in self._offered else (),
-            self._lineage(reference),
+            freshness_of=(view.name,) if view.name in self._offered else (),
+            lineage=self._lineage(reference),
         )
 
     def _on_demand_view(self, view: OnDemandFeatureView) -> Card:
         return Card(
-            "on-demand feature view",
-            view.name,
-            _facts(
+            kind="on-demand feature view",
+            name=view.name,
+            facts=_facts(
                 ("Meaning", view.description),
                 ("Owner", view.owner),
                 ("Features", ", ".join(feature.name for feature in view.features)),
@@ -144,16 +144,16 @@ class Catalog:
                 ("Request fields", ", ".join(self._request_fields(view))),
                 ("Services", ", ".join(self._services_with(view.name))),
             ),
-            self._rests_on([view.name]),
+            freshness_of=self._rests_on([view.name]),
         )
 
     def _on_demand_feature(self, view: OnDemandFeatureView, feature: Field) -> Card:
         reference = f"{view.name}:{feature.name}"
         facts = {fact: view.tags.get(f"{feature.name}.{fact}", "") for fact in ("description", "unit", "expect")}
         return Card(
-            "on-demand feature",
-            reference,
-            _facts(
+            kind="on-demand feature",
+            name=reference,
+            facts=_facts(
                 ("Meaning", facts["description"]),
                 ("Unit", facts["unit"]),
                 ("Expected", facts["expect"]),
@@ -162,8 +162,8 @@ class Catalog:
                 ("View", view.name),
                 ("Owner", view.owner),
             ),
-            self._rests_on([view.name]),
-            self._lineage(reference),
+            freshness_of=self._rests_on([view.name]),
+            lineage=self._lineage(reference),
         )
 
     def _entity(self, entity: Entity) -> Card:
@@ -174,15 +174,15 @@ class Catalog:
             ("Join key", entity.join_key),
             ("Views", ", ".join(views)),
         )
-        return Card("entity", entity.name, facts)
+        return Card(kind="entity", name=entity.name, facts=facts)
 
     def _source(self, contract: Contract) -> Card:
         time = contract.event_time or f"none: rows hold from {contract.valid_from or 'their ingestion'}"
         views = [name for name, offered in self._offered.items() if contract.name in offered.resolved.source_names]
         return Card(
-            "source",
-            contract.name,
-            _facts(
+            kind="source",
+            name=contract.name,
+            facts=_facts(
                 ("Meaning", contract.description),
                 ("Owner", contract.owner),
                 ("Contract", f"{contract.file_name}, version {contract.version}"),
@@ -200,9 +200,9 @@ class Catalog:
         readers = [f"{view.name}:{each.name}" for view in views for each in view.features if place in _columns_of(each)]
         keyed = [view.name for view in views for each in view.entity_columns if place in _columns_of(each)]
         return Card(
-            "source column",
-            place,
-            _facts(
+            kind="source column",
+            name=place,
+            facts=_facts(
                 ("Meaning", column.description),
                 ("Unit", column.unit or ""),
                 ("Expected", _expected(column)),

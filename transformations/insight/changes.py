@@ -37,7 +37,7 @@ class Action(StrEnum):
     REMOVED = "removed"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Change:
     """One object that an apply would change. details: its changed properties, as `before → after` where short.
 
@@ -51,7 +51,7 @@ class Change:
     is_destructive: bool = False
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Changes:
     """All changes.
 
@@ -151,7 +151,7 @@ def _read(diff: FeastObjectDiff, found: _Findings) -> None:
     before, after = diff.current_feast_object, diff.new_feast_object
     if kind is None:
         if diff.feast_object_type not in _SILENT:
-            found.changes.append(Change(_action(diff), diff.feast_object_type.value, diff.name))
+            found.changes.append(Change(action=_action(diff), kind=diff.feast_object_type.value, name=diff.name))
         return
     found.owners |= {getattr(each, "owner", "") for each in (before, after) if each is not None}
     if isinstance(before or after, View):
@@ -161,7 +161,15 @@ def _read(diff: FeastObjectDiff, found: _Findings) -> None:
     else:
         is_rekeyed = before is not None and after is not None and _join_key(before) != _join_key(after)
         details = tuple(_properties(diff))
-        found.changes.append(Change(_action(diff), kind, diff.name, details, after is None or is_rekeyed))
+        found.changes.append(
+            Change(
+                action=_action(diff),
+                kind=kind,
+                name=diff.name,
+                details=details,
+                is_destructive=after is None or is_rekeyed,
+            )
+        )
 
 
 def _read_view(kind: str, diff: FeastObjectDiff, found: _Findings) -> None:
@@ -172,10 +180,12 @@ def _read_view(kind: str, diff: FeastObjectDiff, found: _Findings) -> None:
     if after is None:
         assert before is not None
         found.references |= {f"{name}:{feature.name}" for feature in before.features}
-        found.changes.append(Change(Action.REMOVED, kind, name, (_list(before),), is_destructive=True))
+        found.changes.append(
+            Change(action=Action.REMOVED, kind=kind, name=name, details=(_list(before),), is_destructive=True)
+        )
         return
     if before is None:
-        found.changes.append(Change(Action.ADDED, kind, name, (_list(after),)))
+        found.changes.append(Change(action=Action.ADDED, kind=kind, name=name, details=(_list(after),)))
         if DEFINITION_HASH in after.tags:
             found.computed[name] = after.tags[DEFINITION_HASH]
         return
@@ -188,23 +198,42 @@ def _read_view(kind: str, diff: FeastObjectDiff, found: _Findings) -> None:
     if not details and not features:  # something that Feast compares and we have no words for
         details = [f"{each.property_name} changed" for each in diff.feast_object_property_diffs]
     if details:
-        found.changes.append(Change(Action.CHANGED, kind, name, tuple(details), is_destructive))
+        found.changes.append(
+            Change(action=Action.CHANGED, kind=kind, name=name, details=tuple(details), is_destructive=is_destructive)
+        )
         found.references |= {f"{name}:{feature.name}" for feature in after.features}
 
 
 def _features(before: View, after: View) -> Iterator[Change]:
     old, new = ({feature.name: feature for feature in view.features} for view in (before, after))
     for name in old.keys() - new.keys():
-        yield Change(Action.REMOVED, "feature", f"{before.name}:{name}", (str(old[name].dtype),), is_destructive=True)
+        yield Change(
+            action=Action.REMOVED,
+            kind="feature",
+            name=f"{before.name}:{name}",
+            details=(str(old[name].dtype),),
+            is_destructive=True,
+        )
     for name in new.keys() - old.keys():
-        yield Change(Action.ADDED, "feature", f"{after.name}:{name}", _described(after, name, str(new[name].dtype)))
+        yield Change(
+            action=Action.ADDED,
+            kind="feature",
+            name=f"{after.name}:{name}",
+            details=_described(after, name, str(new[name].dtype)),
+        )
     for name in [name for name in new if name in old]:
         retyped = old[name].dtype != new[name].dtype
         details = [_arrow("dtype", old[name].dtype, new[name].dtype)] if retyped else []
         facts = [_feature_facts(view, feature) for view, feature in ((before, old[name]), (after, new[name]))]
         details += [_arrow(fact, facts[0].get(fact), facts[1].get(fact)) for fact in _differing(*facts)]
         if details:
-            yield Change(Action.CHANGED, "feature", f"{after.name}:{name}", tuple(details), is_destructive=retyped)
+            yield Change(
+                action=Action.CHANGED,
+                kind="feature",
+                name=f"{after.name}:{name}",
+                details=tuple(details),
+                is_destructive=retyped,
+            )
 
 
 def _feature_facts(view: View, feature: Any) -> dict[str, str]:
@@ -271,7 +300,7 @@ def _service(name: str, before: FeatureService | None, after: FeatureService | N
         assert known is not None
         details = (f"{plural(len(_asked_for(known)), 'feature')}, owner {known.owner or 'nobody'}",)
         action = Action.ADDED if before is None else Action.REMOVED
-        return Change(action, "service", name, details, is_destructive=after is None)
+        return Change(action=action, kind="service", name=name, details=details, is_destructive=after is None)
     old, new = _asked_for(before), _asked_for(after)
     lost = [reference for reference in old if reference not in new]
     changed = tuple(
@@ -284,7 +313,13 @@ def _service(name: str, before: FeatureService | None, after: FeatureService | N
         ]
         + [_arrow(tag, before.tags.get(tag), after.tags.get(tag)) for tag in _differing(before.tags, after.tags)]
     )
-    return Change(Action.CHANGED, "service", name, changed or ("by what its views change",), is_destructive=bool(lost))
+    return Change(
+        action=Action.CHANGED,
+        kind="service",
+        name=name,
+        details=changed or ("by what its views change",),
+        is_destructive=bool(lost),
+    )
 
 
 def _asked_for(service: FeatureService) -> list[str]:

@@ -41,7 +41,7 @@ class Row:
     code_revision: str | None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Online:
     """What a lookup gives now. loaded: by which table version and END the view was materialized; of a computed feature
     its inputs tell. difference: where training differs, of what kind and why.
@@ -56,7 +56,7 @@ class Online:
     difference: str | None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Explained:
     """One value, from its events on. value: by definition, of today's events; rows: of this as-of day and the newest
     one before it, oldest first; chosen: by retrieval at the moment. zone: of the business day; timestamp_zone: of the
@@ -104,23 +104,23 @@ def explain_stored(
     if chosen is not None and chosen.value != (row and row[found.name]):
         remarks.append("the table is not what today's events give: `features status` shows what is not built yet")
     return Explained(
-        resolved.name,
-        found.name,
-        entity,
-        found.declared.aggregation.unit,
-        moment,
-        as_of,
-        resolved.zone,
-        resolved.contract.timestamp_zone,
-        str(found.declared.window),
-        [_columns(each, found, resolved) for each in inside[-_SHOWN:]],
-        max(len(inside) - _SHOWN, 0),
-        value,
-        chosen,
-        near,
-        version,
-        look_now(offered.view, found.name, one_row(entity, resolved.join_keys), {}, settings, remarks),
-        remarks,
+        view=resolved.name,
+        feature=found.name,
+        key=entity,
+        unit=found.declared.aggregation.unit,
+        moment=moment,
+        as_of=as_of,
+        zone=resolved.zone,
+        timestamp_zone=resolved.contract.timestamp_zone,
+        window=str(found.declared.window),
+        events=[_columns(each, found, resolved) for each in inside[-_SHOWN:]],
+        more_events=max(len(inside) - _SHOWN, 0),
+        value=value,
+        chosen=chosen,
+        other_rows=near,
+        table_version=version,
+        online=look_now(offered.view, found.name, one_row(entity, resolved.join_keys), {}, settings, remarks),
+        remarks=remarks,
     )
 
 
@@ -161,13 +161,13 @@ def look_now(
     known = loaded.get(view.name)
     difference = None if finding is None else f"{finding.kind}, {finding.cause}: {finding.words}"
     return Online(
-        served.value,
-        served.status,
-        served.event,
-        moment,
-        known.version if known else None,
-        known.end if known else None,
-        difference,
+        value=served.value,
+        status=served.status,
+        event_timestamp=served.event,
+        moment=moment,
+        loaded_version=known.version if known else None,
+        loaded_end=known.end if known else None,
+        difference=difference,
     )
 
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from transformations.stores.base.wiring import Call
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Computed:
     """One computed value, from its inputs on.
 
@@ -85,19 +85,19 @@ def explain_computed(
     rows = one_row(entity, keys)
     remarks: list[str] = []
     return Computed(
-        view.name,
-        feature,
-        entity,
-        view.tags[f"{feature}.unit"],
-        moment,
-        evaluation.calls[-1].path,
-        evaluation.calls[-1].inputs,
-        fields,
-        evaluation(columns, pa.array([moment], TIMESTAMP))[feature][0].as_py(),
-        _retrieved(view, feature, rows, fields, moment, settings, remarks),
-        look_now(view, feature, rows, fields, settings, remarks),
-        explained,
-        remarks,
+        view=view.name,
+        feature=feature,
+        key=entity,
+        unit=view.tags[f"{feature}.unit"],
+        moment=moment,
+        function=evaluation.calls[-1].path,
+        reads=evaluation.calls[-1].inputs,
+        request=fields,
+        value=evaluation(columns, pa.array([moment], TIMESTAMP))[feature][0].as_py(),
+        offline=_retrieved(view, feature, rows, fields, moment, settings, remarks),
+        online=look_now(view, feature, rows, fields, settings, remarks),
+        inputs=explained,
+        remarks=remarks,
     )
 
 

@@ -44,7 +44,7 @@ class State(StrEnum):
 _Standing = tuple[State, str | None]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class OfflineFreshness:
     """A view's offline table.
 
@@ -64,7 +64,7 @@ class OfflineFreshness:
     size_bytes: int
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ViewFreshness:
     """One view from its sources to Redis. command: what brings it one step further, None when it is up to date.
 
@@ -102,7 +102,17 @@ def view_freshness(
         state = State.SOURCE_LATE
     sources = {name: None if each is None else each.complete_through for name, each in snapshots.items()}
     lag = _lag_days(resolved, through, now) if events is not None else None
-    return ViewFreshness(resolved.name, state, command, sources, through, offline, online, lag, late)
+    return ViewFreshness(
+        view=resolved.name,
+        state=state,
+        command=command,
+        sources=sources,
+        source_complete_through=through,
+        offline=offline,
+        online=online,
+        lag_days=lag,
+        late=late,
+    )
 
 
 def standing(

@@ -100,7 +100,15 @@ class View:
         sources = {"sales": self.snapshot}
         online = self.online if self.is_online else ...
         state, command = standing(self.resolved, sources, self.complete, self.offline, self.hash_applied, online, now)
-        return ViewFreshness(self.resolved.name, state, command, {}, self.complete, self.offline, self.online)
+        return ViewFreshness(
+            view=self.resolved.name,
+            state=state,
+            command=command,
+            sources={},
+            source_complete_through=self.complete,
+            offline=self.offline,
+            online=self.online,
+        )
 
 
 @st.composite

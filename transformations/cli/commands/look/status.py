@@ -105,7 +105,7 @@ def _complete_sources(view: ViewFreshness) -> date | str | None:
     return min(named) if named else "always" if view.source_complete_through else None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Version:
     """One version of a view's table. size_bytes: of all its files. is_whole: they are all there. pins: who needs it."""
 
