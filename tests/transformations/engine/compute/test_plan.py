@@ -65,7 +65,9 @@ def built(through: int, version: int, has_carry: bool = True, definition: str = 
         counts={"events": 5},
         seconds=2.0,
     )
-    return Built(TableVersion(version, ("a.parquet",), run, 4, march(through)), has_carry)
+    return Built(
+        TableVersion(version=version, files=("a.parquet",), run=run, rows=4, written_through=march(through)), has_carry
+    )
 
 
 MONTH = sales((1, 8, 8))
