@@ -21,11 +21,19 @@ from feast import FeatureStore
 from transformations.datasets import snapshot
 from transformations.datasets.config import DatasetConfig
 from transformations.datasets.content_hash import column_hashes, combined
-from transformations.datasets.folders import building, making, publish, remove_leftovers
+from transformations.datasets.folders import building, publish, refuse_existing, remove_leftovers
 from transformations.datasets.leakage import check_leakage
-from transformations.datasets.manifest import FILE, Availability, Manifest, PinnedTable, SplitContent
-from transformations.datasets.pinning import holding, pin_query, pin_views, refuse_changed, release, versions_of
-from transformations.datasets.registration import refuse_referred, register
+from transformations.datasets.manifest import FILE, Availability, Manifest, PinnedTable, SplitContent, read_manifest
+from transformations.datasets.pinning import (
+    holding,
+    pin_query,
+    pin_views,
+    reason_of,
+    refuse_changed,
+    release,
+    versions_of,
+)
+from transformations.datasets.registration import is_registered, refuse_referred, register
 from transformations.datasets.spines import copied, data_end_of, query_of, read_spine, restored
 from transformations.datasets.splits import Selection, select
 from transformations.datasets.statistics import statistics_of
@@ -54,18 +62,25 @@ def create(
     leakage check finds a fault; nothing is left behind then, and what was there stays.
     """
     target = settings.datasets_dir / config.name
-    with making(target, config.name, replace=replace_old) as unfinished:
+    with building(target) as unfinished:
         if replace_old:
             refuse_referred(config.name, store)
+        elif (begun := _begun(config, target, store)) is not None:
+            complete(begun, store, settings)
+            return begun
+        else:
+            refuse_existing(target)
+        if not target.exists():
+            release(reason_of(config.name), settings)  # what a killed process may have pinned
         taken = snapshot.take(store, config.feature_service, settings)
         refuse_collisions(config, store)
         spine_file = copied(config, folder, unfinished)
         query = query_of(config, {})
         spine_tables = pin_query(query, settings) if query else ()
-        with snapshot.opened(taken, store.config, {}, settings) as known:
+        with snapshot.opened(taken, store.config, {}) as known:
             views = pin_views(known, settings)
-        with holding((*views, *spine_tables), f"dataset {config.name}", settings):
-            with snapshot.opened(taken, store.config, versions_of(views), settings) as pinned:
+        with holding((*views, *spine_tables), reason_of(config.name), settings):
+            with snapshot.opened(taken, store.config, versions_of(views)) as pinned:
                 content = _compute(
                     config, query, unfinished / spine_file.path if spine_file else None, pinned, settings
                 )
@@ -89,18 +104,29 @@ def create(
             )
             storage.replace_text(unfinished / FILE, manifest.text())
             publish(unfinished, target)
-        register(store, manifest, target)
-        if replace_old:
-            release(f"dataset {config.name}", settings, but=(*views, *spine_tables))
-            remove_leftovers(target)
+        complete(manifest, store, settings)
     return manifest
+
+
+def complete(manifest: Manifest, store: FeatureStore, settings: Settings) -> None:
+    """Do what is left once a dataset is in its place, the same after a killed process: pin, register, tidy up.
+
+    The caller holds the dataset's lock.
+    """
+    pinned_tables = (*manifest.views, *manifest.spine_tables)
+    with holding(pinned_tables, reason_of(manifest.name), settings):
+        register(store, manifest, settings)
+    needed = {(table.name, table.version) for table in pinned_tables}
+    release(reason_of(manifest.name), settings, but=needed)
+    remove_leftovers(settings.datasets_dir / manifest.name)
 
 
 def rebuild(manifest: Manifest, folder: Path, store: FeatureStore, settings: Settings) -> bool:
     """Make the dataset of a manifest again from what it pins, and compare; whether it was put into its place.
 
     folder: the manifest's, with the spine's file where there was one. The dataset is written where there is none of its
-    name, and registered with Feast. DataError where the content differs, or a pinned version is gone.
+    name. It is pinned and registered with Feast unless another dataset has its name. DataError where the content
+    differs, or a pinned version is gone.
     """
     target = settings.datasets_dir / manifest.name
     config = manifest.config
@@ -109,18 +135,20 @@ def rebuild(manifest: Manifest, folder: Path, store: FeatureStore, settings: Set
         if query is not None:
             _refuse_other_columns(query, manifest.spine_tables)
         spine_file = restored(manifest, folder, unfinished)
-        with snapshot.opened(manifest.registry, store.config, versions_of(manifest.views), settings) as pinned:
+        with snapshot.opened(manifest.registry, store.config, versions_of(manifest.views)) as pinned:
             refuse_changed(manifest.views, pin_views(pinned, settings))
             content = _compute(config, query, spine_file, pinned, settings)
         splits = [_write(name, table, content.timestamp, unfinished) for name, table in content.splits()]
         _refuse_difference(manifest, splits)
-        if target.exists():
-            return False
-        storage.replace_text(unfinished / FILE, manifest.text())
-        with holding((*manifest.views, *manifest.spine_tables), f"dataset {manifest.name}", settings):
-            publish(unfinished, target)
-    register(store, manifest, target)
-    return True
+        is_new = not target.exists()
+        if is_new:
+            storage.replace_text(unfinished / FILE, manifest.text())
+            with holding((*manifest.views, *manifest.spine_tables), reason_of(manifest.name), settings):
+                publish(unfinished, target)
+        there, _ = read_manifest(target)
+        if there.splits == manifest.splits:
+            complete(there, store, settings)
+    return is_new
 
 
 def verify(manifest: Manifest, folder: Path) -> None:
@@ -142,6 +170,14 @@ def verify(manifest: Manifest, folder: Path) -> None:
             f"dataset {manifest.name} is not what its manifest says: {'; '.join(faults)}. Remove {folder} and bring it "
             f"back from a copy of its manifest: `features dataset rebuild MANIFEST`."
         )
+
+
+def _begun(config: DatasetConfig, target: Path, store: FeatureStore) -> Manifest | None:
+    """The dataset of this configuration that a killed process put in its place and did not register."""
+    if not (target / FILE).exists():
+        return None
+    manifest, _ = read_manifest(target)
+    return manifest if manifest.config == config and not is_registered(store, manifest) else None
 
 
 @dataclass(frozen=True)

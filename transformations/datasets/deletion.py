@@ -1,39 +1,44 @@
-"""Taking a dataset away from the registry, the pins and the disk, in an order in which a rerun completes the work."""
+"""Removing datasets, and what killed processes left of them: unfinished folders, and pins that no dataset needs.
+
+A deletion goes through folder, registry and pins in an order in which a rerun completes the work.
+"""
 
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
+from pathlib import Path
 
 from feast import FeatureStore
 from feast.errors import SavedDatasetNotFound
 
 from transformations.datasets.config import NAME
-from transformations.datasets.folders import hide, leftovers, remove_leftovers
-from transformations.datasets.pinning import release
-from transformations.datasets.registration import refuse_referred
-from transformations.engine.base import storage
-from transformations.engine.base.errors import UsageError, nearest
+from transformations.datasets.folders import hide, leftovers, locked, names_with_leftovers, remove_leftovers
+from transformations.datasets.manifest import FILE, Manifest, read_manifest
+from transformations.datasets.pinning import names_pinned_for, reason_of, release, versions_pinned
+from transformations.datasets.registration import is_registered, refuse_referred
+from transformations.engine.base.errors import ConflictError, UsageError, nearest
 from transformations.engine.base.settings import Settings
 
 
 def delete(name: str, store: FeatureStore, settings: Settings) -> int:
     """Take a dataset away, whatever of it there is; how many table versions are no longer pinned for it.
 
-    The registry forgets it first, so that nobody finds what is half gone; its folder goes last, so that a process
-    killed anywhere leaves something by whose name a rerun completes. UsageError where nothing of that name is left, or
-    where something refers to it.
+    Its folder is hidden first and removed last. So a process killed anywhere leaves something by whose name a rerun
+    completes the work, and never an unregistered dataset in its place, which `create` and `rebuild` would complete.
+    UsageError where nothing of that name is left, or where something refers to it.
     """
     if not re.fullmatch(NAME, name):
         raise UsageError(f"{name!r} is no dataset's name but a path, say. Give the name alone.")
     target = settings.datasets_dir / name
     settings.datasets_dir.mkdir(parents=True, exist_ok=True)
-    with storage.exclusive(target.with_name(f".{name}.lock"), f"dataset {name}", wait_seconds=0.0):
+    with locked(target):
         refuse_referred(name, store)
         was_there = target.exists() or bool(leftovers(target))
-        was_registered = _unregister(name, store)
-        released = release(f"dataset {name}", settings)
         if target.exists():
             hide(target)
+        was_registered = _unregister(name, store)
+        released = release(reason_of(name), settings)
         remove_leftovers(target)
     if not (was_there or was_registered or released):
         known = [folder.name for folder in settings.datasets_dir.glob("[!.]*")]
@@ -47,3 +52,63 @@ def _unregister(name: str, store: FeatureStore) -> bool:
     except SavedDatasetNotFound:
         return False
     return True
+
+
+@dataclass(frozen=True)
+class Tidied:
+    """What was left of a dataset. pins: versions that nothing needed pinned for it. is_registered: False where the
+    dataset is whole, but Feast does not know it; `features dataset rebuild` completes it.
+    """
+
+    name: str
+    folders: int
+    pins: int
+    is_registered: bool
+
+
+def tidy(store: FeatureStore, settings: Settings, *, dry_run: bool = False) -> list[Tidied]:
+    """Remove what killed processes left, dataset by dataset; those that a process works on are passed over.
+
+    Pins stay while the registry knows a dataset whose folder is missing: it can be rebuilt from a copy of its manifest.
+    """
+    found = []
+    for name in sorted(names_begun(settings)):
+        target = settings.datasets_dir / name
+        try:
+            with locked(target):
+                found.append(_tidy_one(target, store, settings, dry_run))
+        except ConflictError:
+            continue
+    return [each for each in found if each.folders or each.pins or not each.is_registered]
+
+
+def names_begun(settings: Settings) -> set[str]:
+    """The datasets of which there is anything: a folder, finished or not, or a pin."""
+    names = {path.parent.name for path in settings.datasets_dir.glob(f"[!.]*/{FILE}")}
+    return names | names_with_leftovers(settings.datasets_dir) | names_pinned_for(settings)
+
+
+def _tidy_one(target: Path, store: FeatureStore, settings: Settings, dry_run: bool) -> Tidied:
+    name = target.name
+    manifest = read_manifest(target)[0] if (target / FILE).exists() else None
+    needed = _needed(name, manifest, store)
+    pins = 0
+    if needed is not None:
+        pins = len(versions_pinned(reason_of(name), settings) - needed)
+    folders = leftovers(target)
+    if not dry_run:
+        if needed is not None:
+            release(reason_of(name), settings, but=needed)
+        remove_leftovers(target)
+    return Tidied(name, len(folders), pins, manifest is None or is_registered(store, manifest))
+
+
+def _needed(name: str, manifest: Manifest | None, store: FeatureStore) -> set[tuple[str, int | None]] | None:
+    """The versions that a dataset must keep; None for all that are pinned for it."""
+    if manifest is not None:
+        return {(table.name, table.version) for table in (*manifest.views, *manifest.spine_tables)}
+    try:
+        store.registry.get_saved_dataset(name, store.project)
+    except SavedDatasetNotFound:
+        return set()
+    return None

@@ -54,7 +54,7 @@ def plan(config: DatasetConfig, folder: Path, store: FeatureStore, settings: Set
     taken = snapshot.take(store, config.feature_service, settings)
     refuse_collisions(config, store)
     query = query_of(config, {})
-    with snapshot.opened(taken, store.config, {}, settings) as known:
+    with snapshot.opened(taken, store.config, {}) as known:
         views = pin_views(known, settings)
     if query is not None:
         rows = query.rows(replace(resources_of(store.config), threads=1))

@@ -13,22 +13,26 @@ from transformations.engine.base import checksums, storage
 from transformations.engine.base.errors import UsageError
 
 
+def refuse_existing(target: Path) -> None:
+    """UsageError where there is a dataset that nobody said to replace."""
+    if target.exists():
+        raise UsageError(
+            f"{target} exists, and a dataset is never overwritten. Choose another name than {target.name!r}, prove the "
+            f"old one (`features dataset rebuild {target.name}`), or say --replace while nothing refers to it."
+        )
+
+
 @contextmanager
-def making(target: Path, name: str, *, replace: bool) -> Iterator[Path]:
-    """The folder to build a new dataset in; UsageError where there is one of that name that is not to be replaced."""
-    with building(target) as unfinished:
-        if target.exists() and not replace:
-            raise UsageError(
-                f"{target} exists, and a dataset is never overwritten. Choose another name than {name!r}, prove the "
-                f"old one (`features dataset rebuild {name}`), or say --replace while nothing refers to it."
-            )
-        yield unfinished
+def locked(target: Path) -> Iterator[None]:
+    """Hold a dataset's name against other processes; ConflictError at once where one works on it."""
+    with storage.exclusive(target.with_name(f".{target.name}.lock"), f"dataset {target.name}", wait_seconds=0.0):
+        yield
 
 
 @contextmanager
 def building(target: Path) -> Iterator[Path]:
     """A folder beside the target, gone afterwards; what a killed process left there is removed first."""
-    with storage.exclusive(target.with_name(f".{target.name}.lock"), f"dataset {target.name}", wait_seconds=0.0):
+    with locked(target):
         remove_leftovers(target)
         unfinished = _beside(target)
         unfinished.mkdir()
@@ -58,9 +62,18 @@ def hide(target: Path) -> None:
 
 def leftovers(target: Path) -> list[Path]:
     """Folders of this dataset that are unfinished, replaced or deleted, and were not removed yet."""
-    ours = re.compile(re.escape(f".{target.name}-") + "[0-9a-f]+" + re.escape(storage.UNFINISHED))
-    # Not of a dataset whose name begins alike, which another process may be making.
-    return [folder for folder in target.parent.glob(".*") if ours.fullmatch(folder.name)]
+    return [folder for folder in target.parent.glob(".*") if _owner(folder) == target.name]
+
+
+def names_with_leftovers(datasets: Path) -> set[str]:
+    """The datasets that have such folders."""
+    return {name for folder in datasets.glob(".*") if (name := _owner(folder))}
+
+
+def _owner(folder: Path) -> str | None:
+    """The dataset that a leftover folder belongs to, and not one whose name begins alike; None for any other folder."""
+    found = re.fullmatch(r"\.(.+)-[0-9a-f]+" + re.escape(storage.UNFINISHED), folder.name)
+    return found[1] if found else None
 
 
 def remove_leftovers(target: Path) -> None:

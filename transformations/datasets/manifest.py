@@ -14,8 +14,6 @@ from transformations.datasets.config import DatasetConfig
 from transformations.engine.base.errors import DataError, UsageError
 
 FILE = "manifest.json"
-DATA = "$FEATURES_DATA"
-"""How a path begins that lies in the data folder, wherever that is."""
 
 
 class _Model(BaseModel):

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager
 from pathlib import Path
 
 from feast import FeatureStore, FeatureView
 
-from transformations.datasets.manifest import DATA, PinnedFile, PinnedTable
+from transformations.datasets.manifest import PinnedFile, PinnedTable
 from transformations.engine.base.errors import DataError
 from transformations.engine.base.settings import Settings
 from transformations.engine.base.storage import content_hash
 from transformations.engine.tables.offline_tables import OfflineTable
 from transformations.engine.tables.pins import pin, pinned, unpin
+from transformations.stores.base.places import portable
 from transformations.stores.base.views import DEFINITION_HASH
 from transformations.stores.history.history import history_of
 from transformations.stores.training.spine_sql import OFFLINE, Query
@@ -45,6 +46,11 @@ def versions_of(tables: Sequence[PinnedTable]) -> dict[str, int]:
     return {table.name: table.version for table in tables if table.version is not None}
 
 
+def reason_of(name: str) -> str:
+    """Why versions are pinned for a dataset of this name."""
+    return f"dataset {name}"
+
+
 @contextmanager
 def holding(tables: Sequence[PinnedTable], reason: str, settings: Settings) -> Iterator[None]:
     """Keep these versions of offline tables against vacuum for this reason; given back where what follows fails.
@@ -66,16 +72,31 @@ def holding(tables: Sequence[PinnedTable], reason: str, settings: Settings) -> I
         raise
 
 
-def release(reason: str, settings: Settings, but: Sequence[PinnedTable] = ()) -> int:
-    """Give back all versions that are kept for this reason, `but` these; how many. A second time there are none."""
-    kept = {(table.name, table.version) for table in but}
-    released = 0
-    for path in sorted(settings.offline_dir.glob("*/pins.json")):
-        table = OfflineTable(path.parent)
-        for version, reasons in pinned(table).items():
-            if reason in reasons and (table.name, version) not in kept:
-                released += unpin(table, version, reason)
-    return released
+def release(reason: str, settings: Settings, but: Set[tuple[str, int | None]] = frozenset()) -> int:
+    """Unpin all versions of tables that are kept for this reason, `but` these; how many there were."""
+    found = sorted(versions_pinned(reason, settings) - but)
+    return sum(unpin(OfflineTable(settings.offline_dir / name), version, reason) for name, version in found)
+
+
+def versions_pinned(reason: str, settings: Settings) -> set[tuple[str, int]]:
+    """The tables and versions that are kept for this reason."""
+    return {
+        (table.name, version)
+        for table in _tables_with_pins(settings)
+        for version, reasons in pinned(table).items()
+        if reason in reasons
+    }
+
+
+def names_pinned_for(settings: Settings) -> set[str]:
+    """The datasets that versions are pinned for."""
+    prefix = reason_of("")
+    pins = (reasons for table in _tables_with_pins(settings) for reasons in pinned(table).values())
+    return {reason.removeprefix(prefix) for reasons in pins for reason in reasons if reason.startswith(prefix)}
+
+
+def _tables_with_pins(settings: Settings) -> list[OfflineTable]:
+    return [OfflineTable(path.parent) for path in sorted(settings.offline_dir.glob("*/pins.json"))]
 
 
 def refuse_changed(tables: Sequence[PinnedTable], now: Sequence[PinnedTable]) -> None:
@@ -121,8 +142,7 @@ def _files(files: Sequence[str], settings: Settings, repo_path: Path | None, *, 
 
 def _place(path: Path, settings: Settings, repo_path: Path | None) -> str:
     """A path that holds on another machine, where there is one: relative to the data folder or to the repository."""
-    if path.is_relative_to(settings.data):
-        return f"{DATA}/{path.relative_to(settings.data).as_posix()}"
-    if repo_path is not None and path.is_relative_to(Path(repo_path).absolute()):
-        return path.relative_to(Path(repo_path).absolute()).as_posix()
-    return str(path)
+    root = None if repo_path is None else Path(repo_path).absolute()
+    if root is not None and path.is_relative_to(root) and not path.is_relative_to(settings.data):
+        return path.relative_to(root).as_posix()
+    return portable(path, settings)

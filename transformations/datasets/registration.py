@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from pathlib import Path
 
 from feast import FeatureStore
+from feast.errors import SavedDatasetNotFound
 from feast.feature_view import DUMMY_ENTITY_ID
 from feast.infra.offline_stores.file_source import SavedDatasetFileStorage
 from feast.protos.feast.core.FeatureService_pb2 import FeatureService as FeatureServiceProto
@@ -14,6 +14,9 @@ from google.protobuf.json_format import ParseDict
 
 from transformations.datasets.manifest import FILE, Manifest
 from transformations.engine.base.errors import UsageError
+from transformations.engine.base.settings import Settings
+from transformations.stores.base.places import portable
+from transformations.stores.base.source_paths import SPLIT_FILES
 
 
 def _validation_references(name: str, store: FeatureStore) -> Iterator[str]:
@@ -36,8 +39,26 @@ def refuse_referred(name: str, store: FeatureStore) -> None:
         )
 
 
-def register(store: FeatureStore, manifest: Manifest, folder: Path) -> None:
+def register(store: FeatureStore, manifest: Manifest, settings: Settings) -> None:
     """Tell Feast's registry of a dataset; `store.get_saved_dataset(name).to_df()` then gives it, with its splits."""
+    store.registry.apply_saved_dataset(_saved_dataset(manifest, settings), store.project, commit=True)
+
+
+def is_registered(store: FeatureStore, manifest: Manifest) -> bool:
+    """Whether the registry knows the dataset of that name with this content."""
+    try:
+        found = store.registry.get_saved_dataset(manifest.name, store.project)
+    except SavedDatasetNotFound:
+        return False
+    return all(found.tags.get(tag) == value for tag, value in _content_tags(manifest).items())
+
+
+def _content_tags(manifest: Manifest) -> dict[str, str]:
+    return {f"{split.name}.content_hash": split.content_hash for split in manifest.splits}
+
+
+def _saved_dataset(manifest: Manifest, settings: Settings) -> SavedDataset:
+    folder = settings.datasets_dir / manifest.name
     (service,) = manifest.registry["feature_services"]
     spec = ParseDict(service, FeatureServiceProto()).spec
     dataset = SavedDataset(
@@ -49,12 +70,12 @@ def register(store: FeatureStore, manifest: Manifest, folder: Path) -> None:
         ],
         join_keys=_join_keys(manifest),
         full_feature_names=manifest.config.full_feature_names,
-        storage=SavedDatasetFileStorage(path=str(folder / "*.parquet")),
+        storage=SavedDatasetFileStorage(path=portable(folder / SPLIT_FILES, settings)),
         tags={
-            "manifest": str(folder / FILE),
+            "manifest": portable(folder / FILE, settings),
             **({"label": manifest.config.label.column} if manifest.config.label else {}),
             "code_revision": manifest.code_revision,
-            **{f"{split.name}.content_hash": split.content_hash for split in manifest.splits},
+            **_content_tags(manifest),
             **{f"{table.name}.version": str(table.version) for table in manifest.views if table.version is not None},
         },
         feature_service_name=manifest.config.feature_service,
@@ -62,7 +83,7 @@ def register(store: FeatureStore, manifest: Manifest, folder: Path) -> None:
     )
     dataset.min_event_timestamp = min(split.first for split in manifest.splits)
     dataset.max_event_timestamp = max(split.last for split in manifest.splits)
-    store.registry.apply_saved_dataset(dataset, store.project, commit=True)
+    return dataset
 
 
 def _join_keys(manifest: Manifest) -> list[str]:

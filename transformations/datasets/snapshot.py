@@ -6,7 +6,7 @@ A snapshot holds the text of on-demand views, which Feast executes on reading: i
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -19,9 +19,8 @@ from google.protobuf.json_format import MessageToDict, ParseDict
 
 from transformations.engine.base.errors import UsageError, nearest
 from transformations.engine.base.settings import Settings
+from transformations.stores.base.places import portable
 from transformations.stores.base.rollout import as_served
-
-_DATA = "$FEATURES_DATA"
 
 
 def take(store: FeatureStore, service_name: str, settings: Settings) -> dict[str, Any]:
@@ -68,19 +67,17 @@ def take(store: FeatureStore, service_name: str, settings: Settings) -> dict[str
             if getattr(each.spec, "version", "") == "latest":  # Feast's default, and no version
                 each.spec.ClearField("version")
     document = MessageToDict(proto, preserving_proto_field_name=True)
-    found: dict[str, Any] = _mapped(document, lambda text: _relative(text, settings))
-    return found
+    # Absolute where an older `feast apply` wrote them.
+    return {name: _with_portable_paths(part, settings) for name, part in document.items()}
 
 
 @contextmanager
-def opened(
-    snapshot: Mapping[str, Any], config: RepoConfig, versions: Mapping[str, int], settings: Settings
-) -> Iterator[FeatureStore]:
+def opened(snapshot: Mapping[str, Any], config: RepoConfig, versions: Mapping[str, int]) -> Iterator[FeatureStore]:
     """A feature store that knows the snapshot and nothing else, and reads these versions of the views' tables.
 
     config: of the repository whose offline store settings hold here.
     """
-    proto = ParseDict(_mapped(dict(snapshot), lambda text: text.replace(_DATA, str(settings.data))), RegistryProto())
+    proto = ParseDict(dict(snapshot), RegistryProto())
     with tempfile.TemporaryDirectory(prefix="features-dataset-") as folder:
         registry = Path(folder) / "registry.db"
         registry.write_bytes(proto.SerializeToString())
@@ -129,15 +126,10 @@ def _refuse_pinned_sources(service: FeatureService, view: OnDemandFeatureView, p
         )
 
 
-def _relative(text: str, settings: Settings) -> str:
-    data = str(settings.data)
-    return _DATA + text[len(data) :] if text == data or text.startswith(f"{data}/") else text
-
-
-def _mapped(value: Any, change: Callable[[str], str]) -> Any:
-    """A document with every text in it changed."""
+def _with_portable_paths(value: Any, settings: Settings) -> Any:
     if isinstance(value, dict):
-        return {key: _mapped(each, change) for key, each in value.items()}
+        return {name: _with_portable_paths(each, settings) for name, each in value.items()}
     if isinstance(value, list):
-        return [_mapped(each, change) for each in value]
-    return change(value) if isinstance(value, str) else value
+        return [_with_portable_paths(each, settings) for each in value]
+    is_in_data = isinstance(value, str) and value.startswith(f"{settings.data}/")
+    return portable(Path(value), settings) if is_in_data else value

@@ -220,9 +220,11 @@ class PointInTimeOfflineStore(OfflineStore):
         if self._examined is not config:
             self._examined = config
             _refuse_unreadable_services(config.repo_path)
-        path = getattr(data_source, "path", "")
-        if not Path(path).is_relative_to(get_settings().offline_dir):
-            super().validate_data_source(config, data_source)
+        from transformations.stores.base.source_paths import placed_source
+
+        placed = placed_source(data_source, get_settings())
+        if placed is not None:
+            super().validate_data_source(config, placed)
 
     def get_table_column_names_and_types_from_data_source(
         self, config: RepoConfig, data_source: DataSource

@@ -10,7 +10,6 @@ import pytest
 from feast.errors import SavedDatasetNotFound
 
 from tests.transformations.datasets.conftest import World
-from transformations.datasets import create as creating
 from transformations.datasets import deletion
 from transformations.datasets.deletion import delete
 from transformations.engine.base.errors import UsageError
@@ -82,25 +81,6 @@ def test_a_replacement_that_fails_leaves_the_dataset_as_it_was(world: World, lat
         world.create(replace_old=True, label={"column": "no", "horizon": "1 day"})
     assert (pinned(world.table), world.rows("train") != []) == ({0: (f"dataset {NAME}",)}, True)
     assert before.text() == (world.folder / "manifest.json").read_text()
-
-
-def test_a_replacement_killed_before_its_end_is_completed_by_the_next(
-    world: World, later: Callable[[], None], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    world.create()
-    later()
-
-    def killed(*_: object, **__: object) -> None:
-        raise KeyboardInterrupt
-
-    for step in ("register", "release"):
-        with monkeypatch.context() as patched:
-            patched.setattr(creating, step, killed)
-            with pytest.raises(KeyboardInterrupt):
-                world.create(replace_old=True)
-    world.create(replace_old=True)
-    assert pinned(world.table) == {1: (f"dataset {NAME}",)}
-    assert remaining(world) == [f"dataset {NAME}", f"saved {NAME}", NAME]
 
 
 def test_a_dataset_that_something_refers_to_stays(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -39,8 +39,12 @@ def mask_secrets(text: str) -> str:
     return re.sub(r"(?i)\b([\w.-]*(?:password|passwd|secret|token)[\w.-]*=)[^,;&\s]+", r"\1***", text)
 
 
+# `feast -c feature_repo …` changes into the repository before it reads the first setting.
+_STARTED_IN = Path.cwd()
+
+
 def _absolute(path: Path) -> Path:
-    return path.expanduser().resolve()
+    return (_STARTED_IN / path.expanduser()).resolve()
 
 
 def _refuse_bare_number(value: object) -> object:

@@ -23,6 +23,7 @@ from transformations.engine.vocabulary.definitions import Definition, PlainFeatu
 from transformations.engine.vocabulary.dtypes import FLOAT64, INT64
 from transformations.engine.vocabulary.resolution import Feature, Resolved, resolve
 from transformations.stores.base.domain_files import domain_modules
+from transformations.stores.base.places import portable
 from transformations.stores.base.values import feast_type
 
 DEFINITION = "definition"
@@ -68,7 +69,7 @@ def feature_view(
         schema=[*_key_fields(resolved), *(_field(resolved, feature) for feature in resolved.features)],
         source=FileSource(
             name=definition.name,
-            path=str(settings.offline_dir / definition.name),
+            path=portable(settings.offline_dir / definition.name, settings),
             # Parquet alone would also match files that no version refers to; our store resolves the log itself.
             file_format=DeltaFormat(),
             timestamp_field=EVENT_TIMESTAMP,

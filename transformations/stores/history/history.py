@@ -10,11 +10,10 @@ from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import urlparse
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from feast import FeatureView, FileSource
+from feast import FeatureView
 from feast.data_source import DataSource
 from feast.types import FeastType
 
@@ -22,6 +21,7 @@ from transformations.engine.base import delta_protocol, storage
 from transformations.engine.base.errors import DataError, UsageError, nearest
 from transformations.engine.base.file_rows import FolderColumn, Scan, scan
 from transformations.engine.tables.offline_tables import OfflineTable, Run
+from transformations.stores.base.source_paths import path_of
 from transformations.stores.base.views import DEFINITION_HASH, feature_hashes_of
 from transformations.stores.history.file_types import check_moments, check_together, schemas_of
 from transformations.stores.history.source_files import Located, folder_columns, located
@@ -225,18 +225,3 @@ def _history(
     renamed = {new: old for old, new in (source.field_mapping or {}).items()}
     created = source.created_timestamp_column or None
     return History(name, tuple(files), source.timestamp_field or "", created, renamed, version, folder_columns or {})
-
-
-def path_of(name: str, source: DataSource, repo_path: Path | str | None) -> Path:
-    """Where a source's files lie: a file, a folder or a pattern; UsageError where that is no place of local files."""
-    if not isinstance(source, FileSource):
-        raise UsageError(
-            f"{name}: its source is a {type(source).__name__}; this offline store reads files. Use a FileSource."
-        )
-    uri = FileSource.get_uri_for_file_path(repo_path, source.path)
-    parsed = urlparse(uri)
-    if parsed.scheme and parsed.netloc:
-        raise UsageError(
-            f"{name}: {uri} is remote; this offline store reads local files. Copy them, or mount the place."
-        )
-    return Path(uri)

@@ -19,8 +19,9 @@ from feast import FeatureView
 from transformations.engine.base import storage
 from transformations.engine.base.errors import DataError, UsageError
 from transformations.engine.base.settings import Settings
+from transformations.stores.base.source_paths import path_of
 from transformations.stores.base.views import DEFINITION_HASH
-from transformations.stores.history.history import path_of, source_history
+from transformations.stores.history.history import source_history
 from transformations.stores.history.source_files import folder_columns, folder_name, located
 
 

@@ -17,6 +17,7 @@ from feast.saved_dataset import SavedDatasetStorage
 
 from transformations.engine.base.errors import UsageError
 from transformations.engine.vocabulary.dtypes import STORED
+from transformations.stores.base.source_paths import path_of
 from transformations.stores.training.retrieval import Plan, features_of
 from transformations.stores.training.spine import Spine
 
@@ -99,7 +100,7 @@ class PointInTimeJob(RetrievalJob):
         target = storage.to_data_source()
         if not isinstance(target, FileSource):
             raise UsageError(f"a retrieval is saved as Parquet, and {type(storage).__name__} is no storage of files.")
-        path = Path(FileSource.get_uri_for_file_path(self._repo_path, target.path))
+        path = path_of("the saved dataset", target, self._repo_path)
         if path.exists() and not allow_overwrite:
             raise SavedDatasetLocationAlreadyExists(location=str(path))
         file = path if path.suffix == ".parquet" else path / "data.parquet"

@@ -109,7 +109,7 @@ def test_schema_tags_and_source_come_from_the_definition(domain: ModuleType, use
     )
     source = view.batch_source
     assert isinstance(source, FileSource)
-    assert (source.name, source.path) == ("user_visits", str(settings.offline_dir / "user_visits"))
+    assert (source.name, source.path) == ("user_visits", "$FEATURES_DATA/offline/user_visits")
     assert (source.timestamp_field, source.created_timestamp_column) == ("event_timestamp", "created_timestamp")
 
 

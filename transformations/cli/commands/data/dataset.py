@@ -80,8 +80,11 @@ def create(config: Path, dry_run: bool, replace: bool, as_json: bool) -> None:
         return
     from transformations.datasets.create import create as create_dataset
 
+    was_there = not replace and (settings.datasets_dir / wanted.name).exists()
     with progress(f"Dataset {wanted.name}"):
         manifest = create_dataset(wanted, config.parent, store, settings, replace_old=replace)
+    if was_there:
+        remark(f"{wanted.name} was made at {manifest.created_at:%Y-%m-%d %H:%M} UTC, but not registered: done now")
     if as_json:
         print_json(manifest.model_dump(mode="json", exclude={"registry"}))
     else:

@@ -17,6 +17,7 @@ from transformations.engine.base.settings import Settings, get_settings
 from transformations.engine.base.words import plural
 
 if TYPE_CHECKING:
+    from transformations.datasets.deletion import Tidied
     from transformations.engine.raw.zone import RawTable
     from transformations.engine.tables.offline_tables import OfflineTable
     from transformations.engine.upkeep.vacuum import Vacuumed
@@ -55,7 +56,10 @@ Every version is kept for ever unless --keep-versions says otherwise; training d
 def vacuum(
     views: Sequence[str], dry_run: bool, older_than: float, keep_versions: int | None, yes: bool, as_json: bool
 ) -> None:
-    """Remove what nothing refers to from the offline table of each VIEW and its sources, or from all of them."""
+    """Remove what nothing refers to from the offline table of each VIEW and its sources.
+
+    Without a VIEW: from all tables, and what killed commands left of datasets.
+    """
     from transformations.engine.upkeep.vacuum import vacuum_source, vacuum_table
 
     settings = get_settings()
@@ -69,10 +73,12 @@ def vacuum(
     work = [partial(of_table, table, dry_run=dry_run) for table in tables]
     work += [partial(vacuum_source, raw, older_than=age, dry_run=dry_run) for raw in sources]
     found, busy = _vacuum_each(work)
+    of_datasets = [] if views else _tidied_datasets(settings, dry_run)
     if as_json:
-        print_json([asdict(each) for each in found])
+        print_json([*(asdict(each) for each in found), *({"zone": "datasets", **asdict(each)} for each in of_datasets)])
     else:
         _print_removed(found, dry_run)
+        _print_datasets(of_datasets, dry_run)
     if busy:
         raise busy[0]
 
@@ -119,6 +125,26 @@ def _vacuum_each(work: Sequence[Callable[[], Vacuumed]]) -> tuple[list[Vacuumed]
     for conflict in busy[1:]:
         remark(f"Error: {conflict}")
     return found, busy
+
+
+def _tidied_datasets(settings: Settings, dry_run: bool) -> list[Tidied]:
+    """What killed commands left of datasets; where there are none, the registry is not opened."""
+    from transformations.datasets.deletion import names_begun, tidy
+    from transformations.insight.repository import open_store
+
+    return tidy(open_store(settings), settings, dry_run=dry_run) if names_begun(settings) else []
+
+
+def _print_datasets(found: Sequence[Tidied], dry_run: bool) -> None:
+    for each in found:
+        if each.folders or each.pins:
+            verb = "would remove" if dry_run else "removed"
+            left = f"{plural(each.folders, 'unfinished folder')} and {plural(each.pins, 'pin')} of a killed command"
+            say(f"dataset {each.name}: {verb} {left}")
+        if not each.is_registered:
+            say(
+                f"dataset {each.name}: was made and not registered; `features dataset rebuild {each.name}` completes it"
+            )
 
 
 def _print_removed(found: Sequence[Vacuumed], dry_run: bool) -> None:
