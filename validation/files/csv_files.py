@@ -130,7 +130,10 @@ def _explained(path: Path, dialect: CsvDialect, file: CsvFile, reason: str) -> D
     if (fault := first_fault(path, dialect) or _first_spaced_quote(path, dialect)) is not None:
         return _line_error(path, dialect, *fault)
     census = file.text.census
-    if 0 < census.returns != census.line_feeds > 0:
+    first = next((row for _, row in records(path, dialect)), [])
+    if census.returns and any("\n" in cell or "\r" in cell for cell in first):
+        reason = "a cell of its first line holds a line's end, other than the file's own: put a header line before it"
+    elif 0 < census.returns != census.line_feeds > 0:
         reason = f"its lines end in different ways ({census.returns:,} CR, {census.line_feeds:,} LF)"
     return DataError(f"{path.name} cannot be read: {reason}. Have it written anew.")
 
