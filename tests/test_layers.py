@@ -32,6 +32,7 @@ FLOORS = (
     "transformations.stores.redis",
     "transformations.stores.lookups",
     "transformations.stores.loads",
+    "transformations.stores.server",
     "transformations.stores",
     "validation",
     "validation.delivery",

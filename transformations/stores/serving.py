@@ -1,7 +1,7 @@
-"""What a feature server tells besides features: its health, and metrics of how complete it is.
+"""Our part of `feast serve`, which a repository takes on by Feast's hook for code of its own.
 
-Feast's server has one hook for a repository's own code, `load_artifacts(app)` in its `static_artifacts.py`
-(feature_server.py:331); with these lines in that file every `feast serve` of the repository has all of it:
+Feast's server calls `load_artifacts(app)` of the repository's `static_artifacts.py` as it starts
+(feature_server.py:331). With these lines there, every `feast serve` of the repository is ours:
 
     from pathlib import Path
 
@@ -12,167 +12,50 @@ Feast's server has one hook for a repository's own code, `load_artifacts(app)` i
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from functools import cached_property
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
-from fastapi import FastAPI, Response
-from fastapi.responses import JSONResponse
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
 from feast import FeatureStore
-from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
-from prometheus_client.metrics_core import GaugeMetricFamily
-from prometheus_client.multiprocess import MultiProcessCollector
-from prometheus_client.registry import Collector
+from starlette.middleware import Middleware
 
-from transformations.engine.base.errors import FeaturesError
-from transformations.engine.base.settings import get_settings, mask_secrets
-from transformations.stores.base.errors import answer_errors
-from transformations.stores.base.rollout import Newer, newer_applied
-from transformations.stores.redis.connections import Reaching, SyncClient, connect, shown_address
-from transformations.stores.redis.loaded import Loaded, loaded_views
+from transformations.engine.base.settings import get_settings
+from transformations.stores.base.feast_seams import serving_store
+from transformations.stores.server.answers import answer_invalid
+from transformations.stores.server.front import Answers, Front, Gate
+from transformations.stores.server.routes import routes_of
+from transformations.stores.server.watch import Watch
+
+__all__ = ["Watch", "extend", "server_of"]
 
 
 def server_of(repository: Path) -> Callable[[FastAPI], None]:
-    """What Feast's server is to call as it starts, for the repository in this folder."""
+    """The hook for the repository in this folder.
+
+    SystemExit where it fails: Feast would log other errors and start its server without the guards.
+    """
 
     def load_artifacts(app: FastAPI) -> None:
-        extend(app, Watch(FeatureStore(repo_path=str(repository))))
+        try:
+            extend(app, Watch(FeatureStore(repo_path=str(repository))))
+        except Exception as error:
+            raise SystemExit(f"The feature server does not start: {error}") from error
 
     return load_artifacts
 
 
 def extend(app: FastAPI, watch: Watch) -> None:
-    """Give Feast's app our /health and /metrics, and answers to errors without a traceback for a client's mistake.
+    """Put our routes and guards before Feast's app.
 
-    /health: 200, or 503 with the reasons; newer versions of on-demand views are said and are no reason. /metrics:
-    Prometheus' text format, from the server's own port, beside Feast's own metrics where those are enabled.
+    /get-online-features answers large requests piece by piece, so that small ones are answered in between. /health is
+    200, or 503 with the reasons; /metrics is Prometheus' text format. Endpoints that write are closed unless settings
+    open them. Every error is answered with its status, and the connection stays open.
     """
-
-    def health() -> Response:
-        found = watch.health()
-        return JSONResponse(found.as_json(), 200 if found.is_well else 503)
-
-    def metrics() -> Response:
-        text, kind = watch.metrics()
-        return Response(text, headers={"Content-Type": kind})
-
-    for path, answer in (("/health", health), ("/metrics", metrics)):
-        app.add_api_route(path, answer, methods=["GET"])
-        app.router.routes.insert(0, app.router.routes.pop())  # the first of a path answers, and Feast has a /health
-    answer_errors(app)
-
-
-@dataclass(frozen=True)
-class Health:
-    """Whether a server can answer. reasons: why it cannot. newer: views of which another version is applied."""
-
-    redis: str
-    reasons: tuple[str, ...] = ()
-    newer: tuple[Newer, ...] = ()
-
-    @property
-    def is_well(self) -> bool:
-        """Whether requests can be sent here."""
-        return not self.reasons
-
-    def as_json(self) -> dict[str, Any]:
-        """The body of /health."""
-        newer = [{"view": each.view, "applied": each.applied, "served": each.served} for each in self.newer]
-        facts: dict[str, Any] = {"status": "ok" if self.is_well else "unavailable", "redis": self.redis}
-        return facts | {"reasons": list(self.reasons), "newer_applied": newer}
-
-
-@dataclass
-class Watch:
-    """Looks after a server with connections and a registry cache of its own, apart from those that answer requests."""
-
-    store: FeatureStore
-    _clients: list[SyncClient] = field(default_factory=list)
-
-    def health(self) -> Health:
-        """Ask Redis and the registry; takes no longer than a lookup may."""
-        reasons, newer = [], list[Newer]()
-        try:
-            self.ask_redis()
-        except FeaturesError as error:
-            reasons.append(error.message)
-        try:
-            newer = self.newer_applied()
-        except Exception as error:  # whatever a registry may raise: the server cannot answer without one
-            reasons.append(f"The registry cannot be read: {mask_secrets(str(error))}")
-        return Health(shown_address(self.store.config.online_store), tuple(reasons), tuple(newer))
-
-    def metrics(self) -> tuple[bytes, str]:
-        """Everything that Prometheus may want to know, with its content type."""
-        registry = CollectorRegistry()
-        registry.register(self._collector)
-        if Path(os.environ.get("PROMETHEUS_MULTIPROC_DIR", "")).is_dir():  # Feast's workers share it (metrics.py:70)
-            MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
-        return generate_latest(registry), CONTENT_TYPE_LATEST
-
-    def ask_redis(self) -> None:
-        """ServiceUnavailableError where it does not answer within the time of a lookup."""
-        config = self.store.config.online_store
-        with Reaching(config):
-            if not self._clients:
-                self._clients.append(connect(config, get_settings().redis_read_timeout_ms))
-            self._clients[0].ping()
-
-    def newer_applied(self) -> list[Newer]:
-        """On-demand views of which another version is applied than this code serves."""
-        return newer_applied(self.store.registry, self.store.project)
-
-    def views(self) -> Iterator[tuple[str, Loaded | None]]:
-        """Each view that is served, with what Redis was last loaded with of it."""
-        loaded = loaded_views(self.store, get_settings())
-        for view in self.store.list_feature_views(allow_cache=True):
-            if view.online:
-                yield view.name, loaded.get(view.name)
-
-    @cached_property
-    def _collector(self) -> Collector:
-        return _Collector(self)
-
-
-class _Collector(Collector):
-    """Gauges that are read when asked for, so that a view that is gone leaves none behind."""
-
-    def __init__(self, watch: Watch) -> None:
-        self.watch = watch
-
-    def collect(self) -> Iterator[Any]:
-        is_up = True
-        try:
-            self.watch.ask_redis()
-        except FeaturesError:
-            is_up = False
-        yield GaugeMetricFamily("features_redis_up", "Whether Redis answers within the time of a lookup", float(is_up))
-        newer = GaugeMetricFamily(
-            "features_on_demand_newer_applied",
-            "Whether another version of an on-demand view is applied than this server's code has",
-            labels=["view"],
-        )
-        behind = {each.view for each in self.watch.newer_applied()}
-        for view in self.watch.store.list_on_demand_feature_views(allow_cache=True):
-            newer.add_metric([view.name], float(view.name in behind))
-        yield newer
-        if is_up:
-            yield from self._of_views()
-
-    def _of_views(self) -> Iterator[Any]:
-        def gauge(name: str, help_text: str) -> Any:
-            return GaugeMetricFamily(f"features_view_{name}", help_text, labels=["view"])
-
-        loaded = gauge("loaded", "Whether Redis holds a view that was loaded to its end")
-        through = gauge("complete_through_timestamp_seconds", "Up to when Redis knows all of a view")
-        version = gauge("table_version", "Version of the offline table that a view was last loaded from")
-        for view, found in self.watch.views():
-            loaded.add_metric([view], float(found is not None))
-            if found is not None:
-                through.add_metric([view], found.complete_through.timestamp())
-            if found is not None and found.version is not None:
-                version.add_metric([view], float(found.version))
-        yield from (loaded, through, version)
+    settings = get_settings()
+    gate = Gate.of(settings)
+    app.add_exception_handler(RequestValidationError, answer_invalid)
+    own = routes_of(serving_store(app), watch)
+    own.add_middleware(Answers)
+    app.user_middleware += [Middleware(Answers), Middleware(Front, own=own, gate=gate)]  # inside Feast's audit log
+    app.middleware_stack = None  # made before this hook; the next request makes it anew

@@ -187,11 +187,12 @@ def view_of(tmp_path: Any) -> Callable[..., FeatureView]:
 
 @pytest.fixture
 def served(
-    store_of: Callable[..., FeatureStore], redis: Any, clock: Callable[[str], None]
+    store_of: Callable[..., FeatureStore], redis: Any, clock: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Callable[..., tuple[FeatureStore, Server]]]:
     """A store in which these objects are applied, and its server."""
     servers: list[Server] = []
     clock(NOW.isoformat())
+    monkeypatch.setenv("FEATURES_SERVING_WRITES", "open")
 
     def make(*objects: Any) -> tuple[FeatureStore, Server]:
         store = store_of(*objects)

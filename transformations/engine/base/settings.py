@@ -110,6 +110,24 @@ class Settings(BaseSettings):
         description="How far ahead of the clock the event timestamp of a pushed row may lie, in seconds",
         examples=["300"],
     )
+    serving_writes: Literal["off", "token", "open"] = Field(
+        "off",
+        description="Endpoints of `feast serve` that write, such as /push: closed, for requests with the "
+        "`serving_write_token`, or open to all who reach the port",
+        examples=["token"],
+    )
+    serving_write_token: SecretStr | None = Field(
+        None,
+        min_length=16,
+        description="What a request that writes must send as `Authorization: Bearer <token>`, at least 16 characters",
+        examples=["$(openssl rand -hex 32)"],
+    )
+    serving_max_rows: int = Field(
+        100_000, gt=0, description="Most rows of one request to `feast serve`", examples=["10000"]
+    )
+    serving_max_body_mb: int = Field(
+        32, gt=0, description="Largest body of one request to `feast serve`, in MB", examples=["8"]
+    )
     java_home: _AbsolutePath | None = Field(
         None,
         description="Java (17 or newer) for Spark; unset: JAVA_HOME, then `java` on PATH, then the `local` extra's own",

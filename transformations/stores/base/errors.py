@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import logging
 from types import TracebackType
 
-from fastapi import FastAPI, Request, status
-from fastapi.responses import JSONResponse
+from fastapi import status
 from feast.errors import FeastError, FeatureNameCollisionError, RequestDataNotFoundInEntityRowsException
 
 from transformations.engine.base.errors import DataError, FeaturesError, ServiceUnavailableError, UsageError
-
-_log = logging.getLogger(__name__)
 
 
 class UnprocessableError(FeastError, DataError):
@@ -68,30 +64,12 @@ class SameNameError(FeatureNameCollisionError):
         return status.HTTP_400_BAD_REQUEST
 
 
-def answer_errors(app: FastAPI) -> None:
-    """Let Feast's app answer its own and our errors itself, with their status, wherever they were raised.
-
-    Left to Feast's handler of every exception, each writes its traceback into the log twice, a client's mistake too.
-    """
-
-    async def answer(request: Request, error: Exception) -> JSONResponse:
-        known = _with_status(error) or error
-        code = known.http_status_code() if isinstance(known, FeastError) else status.HTTP_500_INTERNAL_SERVER_ERROR
-        if code == status.HTTP_503_SERVICE_UNAVAILABLE:
-            _log.error("%s %s: %s", request.method, request.url.path, error)
-        elif code >= status.HTTP_500_INTERNAL_SERVER_ERROR:
-            _log.error("%s %s failed", request.method, request.url.path, exc_info=error)
-        return JSONResponse(known.to_error_detail() if isinstance(known, FeastError) else str(known), code)
-
-    for kind in (FeastError, FeaturesError):
-        app.add_exception_handler(kind, answer)
-    app.middleware_stack = None  # which knows the handlers of when it was made; the next request makes it anew
-
-
-def _with_status(error: BaseException | None) -> FeastError | None:
+def with_status(error: BaseException | None) -> FeastError | None:
     """The error as the kind that carries its status; None for one that has it, and for one that has none."""
     match error:
-        case None | UnprocessableError() | BadRequestError() | UnavailableError() | DamagedRowError():
+        case None:
+            return None
+        case FeastError() if isinstance(error, FeaturesError):
             return None
         case DataError():
             return UnprocessableError(error.message)
@@ -120,5 +98,5 @@ class Answering:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if error is not None and (known := _with_status(error)) is not None:
+        if error is not None and (known := with_status(error)) is not None:
             raise known from error

@@ -6,11 +6,12 @@ what of ours stands on it.
 
 from __future__ import annotations
 
+import inspect
 import uuid
 from collections.abc import Sequence
 from copy import copy
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from feast import FeatureService, OnDemandFeatureView, utils
 from feast.infra.online_stores.redis import RedisOnlineStore
@@ -19,6 +20,7 @@ from feast.protos.feast.core.Registry_pb2 import Registry as RegistryProto
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
+    from fastapi import FastAPI
     from feast import FeatureStore, RepoConfig
 
 
@@ -107,3 +109,29 @@ def categorical_metric(connection: DuckDBPyConnection, table: str, name: str, to
     from feast.infra.offline_stores.duckdb import _duckdb_categorical_stats
 
     return _duckdb_categorical_stats(connection, table, name, "", top)
+
+
+def serving_store(app: FastAPI) -> FeatureStore:
+    """The store that the routes of Feast's server answer from; they have it in their closure only."""
+    for route in app.routes:
+        if getattr(route, "path", "") == "/get-online-features":
+            store: FeatureStore = inspect.getclosurevars(cast("Any", route).endpoint).nonlocals["store"]
+            return store
+    raise LookupError("Feast's server has no route /get-online-features")
+
+
+async def permitted_features(request: Any, store: FeatureStore) -> list[str] | FeatureService:
+    """The features or the service of a request by HTTP, if its sender may read them (feature_server.py:264)."""
+    from feast.feature_server import _get_features
+
+    features: list[str] | FeatureService = await _get_features(request, store)
+    return features
+
+
+def log_lookup(
+    request: Any, features: list[str] | FeatureService, rows: int, outcome: str, milliseconds: float
+) -> None:
+    """Write a lookup into Feast's audit log, where that is switched on (feature_server.py:229)."""
+    from feast.feature_server import _emit_online_audit
+
+    _emit_online_audit(request, features, rows, outcome, milliseconds)

@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import Any, TypeAlias
 
 from feast.online_response import TIMESTAMP_POSTFIX, OnlineResponse
-from feast.protos.feast.serving.ServingService_pb2 import FieldStatus, GetOnlineFeaturesResponse
+from feast.protos.feast.serving.ServingService_pb2 import FeatureViewMetadata, FieldStatus, GetOnlineFeaturesResponse
 from feast.protos.feast.types.Value_pb2 import Value
 from feast.type_map import python_values_to_proto_values
 from feast.value_type import ValueType
@@ -97,14 +97,14 @@ class PackedResponse(OnlineResponse):
 
     def statuses(self) -> dict[str, list[str]]:
         """Per feature and row: PRESENT, NULL_VALUE, NOT_FOUND or OUTSIDE_MAX_AGE."""
-        return {column.name: [FieldStatus.Name(status) for status in column.statuses()] for column in self._columns}
+        return {column.name: [FieldStatus.Name(status) for status in column.statuses()] for column in self.columns}
 
     def present(self) -> dict[str, list[bool]]:
         """Per feature and row: whether there is a value."""
-        return {column.name: [status == PRESENT for status in column.statuses()] for column in self._columns}
+        return {column.name: [status == PRESENT for status in column.statuses()] for column in self.columns}
 
     @cached_property
-    def _columns(self) -> list[Column]:
+    def columns(self) -> list[Column]:
         """The features in the order of the request."""
         columns = []
         for output in self._plan.outputs:
@@ -119,11 +119,21 @@ class PackedResponse(OnlineResponse):
                 )
         return columns
 
+    @cached_property
+    def key_protos(self) -> dict[str, list[Value]]:
+        """The request's join keys as protobuf values."""
+        return {name: _key_protos(values, kind) for name, (values, kind) in self._keys.items()}
+
+    @property
+    def versions(self) -> list[FeatureViewMetadata]:
+        """The views' versions, where they were asked for."""
+        return [view.version for view in self._plan.views] if self._with_versions else []
+
     def _with_timestamps(self) -> dict[str, Any]:
         answer: dict[str, Any] = {}
         for name, (values, _) in self._keys.items():
             answer[name], answer[name + TIMESTAMP_POSTFIX] = list(values), [0] * len(values)
-        for column in self._columns:
+        for column in self.columns:
             answer[column.name] = column.codec.shown(column.values)
             answer[column.name + TIMESTAMP_POSTFIX] = [event // 1_000_000 for event in column.events()]
         return answer
@@ -133,16 +143,15 @@ class PackedResponse(OnlineResponse):
         """The response as Feast's server sends it."""
         response = GetOnlineFeaturesResponse()
         names, add = response.metadata.feature_names.val, response.results.add
-        if self._with_versions:
-            response.metadata.feature_view_metadata.extend(view.version for view in self._plan.views)
-        for name, (values, kind) in self._keys.items():
+        response.metadata.feature_view_metadata.extend(self.versions)
+        for name, values in self.key_protos.items():
             names.append(name)
             vector = add()
-            vector.values.extend(_key_protos(values, kind))
-            vector.statuses.extend([NULL_VALUE if value is None else PRESENT for value in values])
+            vector.values.extend(values)
+            vector.statuses.extend([NULL_VALUE if value is None else PRESENT for value in self._keys[name][0]])
             vector.event_timestamps.extend([Timestamp()] * len(values))
         stamps: dict[int, list[Timestamp]] = {}  # shared by all features of a view
-        for column in self._columns:
+        for column in self.columns:
             names.append(column.name)
             vector = add()
             vector.values.extend(column.codec.to_protos(column.values))
@@ -154,7 +163,7 @@ class PackedResponse(OnlineResponse):
 
     @cached_property
     def _feature_types(self) -> dict[str, ValueType]:  # type: ignore[override]
-        return {column.name: column.codec.dtype.to_value_type() for column in self._columns}
+        return {column.name: column.codec.dtype.to_value_type() for column in self.columns}
 
 
 def _key_protos(values: Sequence[object], kind: ValueType) -> list[Value]:

@@ -16,6 +16,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import pytest
 from feast import Entity, FeatureStore, FeatureView, Field, RequestSource
 from feast.errors import FeastError
 from feast.feature_server import get_app
@@ -100,8 +101,9 @@ def load(store: FeatureStore) -> None:
 
 
 async def test_health_knows_whether_redis_answers(
-    server_of: Callable[..., Any], serving: Callable[..., FeatureStore]
+    server_of: Callable[..., Any], serving: Callable[..., FeatureStore], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("FEATURES_SERVING_WRITES", "open")
     server = server_of("--appendonly", "yes", "--requirepass", "hunter2")
     store = serving(connection_string=f"redis://:hunter2@127.0.0.1:{server.port}")
     load(store)

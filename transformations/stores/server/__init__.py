@@ -1,0 +1,1 @@
+"""The feature server: what stands before Feast's app in `feast serve`."""

@@ -1,0 +1,76 @@
+"""What a client is told of an error: its status, and a message that names no more of the request than it must."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+from fastapi import Request, status
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from feast.errors import FeastError
+
+from transformations.stores.base.errors import BadRequestError, UnprocessableError, with_status
+
+_log = logging.getLogger(__name__)
+
+_MOST_SHOWN = 1_000  # characters of a message
+_MOST_OF_A_VALUE = 100
+
+
+def answer(request: Request, error: Exception) -> JSONResponse:
+    """The answer to a request that failed, in the form that Feast's clients read.
+
+    A client's mistake is not logged. The text of an error that is none of ours or Feast's stays in the log: it may hold
+    addresses and passwords.
+    """
+    known = with_status(error) or error
+    if not isinstance(known, FeastError):
+        _log.error("%s %s failed", request.method, request.url.path, exc_info=error)
+        words = f"{request.method} {request.url.path} failed by a fault of the server. Its log says more."
+        return _detailed(error, shortened(words), status.HTTP_500_INTERNAL_SERVER_ERROR)
+    code = known.http_status_code()
+    if code == status.HTTP_503_SERVICE_UNAVAILABLE:
+        _log.error("%s %s: %s", request.method, request.url.path, shortened(str(error)))
+    elif code >= status.HTTP_500_INTERNAL_SERVER_ERROR:
+        _log.error("%s %s failed", request.method, request.url.path, exc_info=error)
+    return _detailed(known, shortened(str(known)), code, getattr(known, "headers", None))
+
+
+async def answer_invalid(request: Request, error: Exception) -> JSONResponse:
+    """The answer to a body that is not of the endpoint's form; FastAPI's own would repeat the whole of it."""
+    assert isinstance(error, RequestValidationError)
+    problems = error.errors()
+    is_json = any(problem["type"] == "json_invalid" for problem in problems)
+    kind = BadRequestError if is_json else UnprocessableError
+    return answer(request, kind("; ".join(map(_words_of, problems))))
+
+
+def shortened(text: str, most: int = _MOST_SHOWN) -> str:
+    """The text, or its beginning and end where it is longer than that."""
+    if len(text) <= most:
+        return text
+    return f"{text[: most // 2]}… ({len(text):,} characters) …{text[-most // 4 :]}"
+
+
+def _detailed(error: Exception, message: str, code: int, headers: Mapping[str, str] | None = None) -> JSONResponse:
+    """Feast's clients make the error anew from its class (errors.py, from_error_detail)."""
+    facts = {"module": type(error).__module__, "class": type(error).__name__, "message": message}
+    return JSONResponse(json.dumps(facts), code, headers)
+
+
+def _words_of(problem: Mapping[str, Any]) -> str:
+    place = ".".join(map(str, problem["loc"][1:])) or "the body"
+    if problem["type"] == "json_invalid":
+        return f"the body is no JSON: {problem['ctx']['error']} at character {problem['loc'][-1]}"
+    if problem["type"] == "missing":
+        return f"{place} is missing"
+    if problem["type"] == "value_error":
+        return str(problem["msg"]).removeprefix("Value error, ")
+    if isinstance(problem["input"], bytes):
+        return "the body is not read as JSON. Send it with Content-Type: application/json"
+    given = shortened(repr(problem["input"]), _MOST_OF_A_VALUE)
+    wanted = str(problem["msg"]).replace("Input should be", "should be")
+    return f"{place} {wanted}, not {given}"

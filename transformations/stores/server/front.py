@@ -1,0 +1,153 @@
+"""What every request passes before it reaches a route: is it allowed, is it small enough; and what answers its errors.
+
+           POST /push                       POST /get-online-features
+                │                                     │
+    Gate ── 403 or 401 unless opened      body ── 413 beyond its limit
+                │                                     │
+            Feast's app                           our routes
+                └────────── any error: `Answers` ─────┘
+
+Feast's own handler of all errors raises them again after it has answered, and uvicorn then closes the connection, with
+whatever request the client has sent on it meanwhile. Here none leaves the app.
+"""
+
+from __future__ import annotations
+
+import hmac
+import re
+from dataclasses import dataclass
+from typing import Literal
+
+from fastapi import Request
+from starlette.requests import ClientDisconnect
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from transformations.engine.base.errors import UsageError
+from transformations.engine.base.settings import Settings
+from transformations.stores.server.answers import answer
+from transformations.stores.server.bodies import check_body
+from transformations.stores.server.refusals import ClosedError, TokenError, TooLargeError
+
+OWN_PATHS = frozenset({"/get-online-features", "/health", "/metrics"})
+
+_READING = frozenset({"GET", "HEAD", "OPTIONS"})
+# Endpoints that read although they are asked by POST. All others of Feast, those of later releases too, may write.
+_READ_BY_POST = re.compile(
+    r"/(get-online-features|search|retrieve-online-documents|chat|v1/vector_stores/[^/]+/search)"
+)
+
+
+@dataclass(frozen=True)
+class Gate:
+    """What a server lets in. writes: who may use the endpoints that write. most_bytes, most_rows: of a
+    request.
+    """
+
+    writes: Literal["off", "token", "open"]
+    token: bytes
+    most_bytes: int
+    most_rows: int
+
+    @classmethod
+    def of(cls, settings: Settings) -> Gate:
+        """UsageError where the settings ask for a token and name none."""
+        token = settings.serving_write_token.get_secret_value() if settings.serving_write_token else ""
+        if settings.serving_writes == "token" and not token:
+            raise UsageError(
+                "FEATURES_SERVING_WRITES=token needs a token: set FEATURES_SERVING_WRITE_TOKEN, or choose off or open."
+            )
+        return cls(
+            settings.serving_writes, token.encode(), settings.serving_max_body_mb << 20, settings.serving_max_rows
+        )
+
+    def check(self, request: Request) -> None:
+        """ClosedError or TokenError for an endpoint that writes, where the request may not."""
+        path: str = request.scope["path"]
+        if self.writes == "open" or request.method in _READING or _READ_BY_POST.fullmatch(path):
+            return
+        if self.writes == "off":
+            raise ClosedError(
+                f"{request.method} {path} is closed on this server, as is every endpoint that writes. To open them, "
+                f"start it with FEATURES_SERVING_WRITES=token and FEATURES_SERVING_WRITE_TOKEN, or push through "
+                f"FeatureStore.push."
+            )
+        given = request.headers.get("authorization", "").encode()
+        if not hmac.compare_digest(given, b"Bearer " + self.token):
+            raise TokenError(f"{request.method} {path} needs the header `Authorization: Bearer <token>`.")
+
+    def too_large(self) -> TooLargeError:
+        """What refuses a body beyond the limit."""
+        return TooLargeError(
+            f"the body of the request is larger than the {self.most_bytes >> 20} MB that this server reads "
+            f"(FEATURES_SERVING_MAX_BODY_MB). Send its rows in several requests."
+        )
+
+
+class Answers:
+    """Middleware: any error within becomes its answer, and none leaves it."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer an HTTP request; anything else passes."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        is_answered = False
+
+        async def send_noting(message: Message) -> None:
+            nonlocal is_answered
+            is_answered = is_answered or message["type"] == "http.response.start"
+            await send(message)
+
+        try:
+            await self.app(scope, receive, send_noting)
+        except ClientDisconnect:  # before its request was whole: there is nobody to answer
+            return
+        except Exception as error:
+            if is_answered:  # in part: all that is left is to close the connection
+                raise
+            await answer(Request(scope), error)(scope, receive, send)
+
+
+class Front:
+    """Middleware: lets in what may pass, and gives our routes what is theirs. See the picture above."""
+
+    def __init__(self, app: ASGIApp, own: ASGIApp, gate: Gate) -> None:
+        self.app, self.own, self.gate = app, own, gate
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Lead an HTTP request to its app; anything else is Feast's. Errors: `Gate.check`, `check_body`."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        request = Request(scope, receive)
+        self.gate.check(request)
+        body = await self._body_of(request)
+        check_body(scope["path"], body, self.gate.most_rows)
+        app = self.own if scope["path"] in OWN_PATHS else self.app
+        await app(scope, _replayed(body, receive), send)
+
+    async def _body_of(self, request: Request) -> bytes:
+        """The whole body; TooLargeError as soon as it is known to be beyond the limit."""
+        most = self.gate.most_bytes
+        if int(request.headers.get("content-length") or 0) > most:
+            raise self.gate.too_large()
+        parts, size = [], 0
+        async for part in request.stream():
+            size += len(part)
+            if size > most:
+                raise self.gate.too_large()
+            parts.append(part)
+        return b"".join(parts)
+
+
+def _replayed(body: bytes, receive: Receive) -> Receive:
+    """What an app reads a body from that has been read already; after it whatever the connection says."""
+    left: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
+
+    async def receive_replayed() -> Message:
+        return left.pop() if left else await receive()
+
+    return receive_replayed

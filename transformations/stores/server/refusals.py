@@ -1,0 +1,44 @@
+"""Requests that a server does not let in, with their status."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from fastapi import status
+from feast.errors import FeastError
+
+from transformations.engine.base.errors import UsageError
+
+
+class ClosedError(FeastError, UsageError):
+    """403: an endpoint that this server has not opened."""
+
+    def http_status_code(self) -> int:
+        """The status that the server answers with."""
+        return status.HTTP_403_FORBIDDEN
+
+
+class TokenError(FeastError, UsageError):
+    """401: a request to write without the token, or with another one."""
+
+    headers: ClassVar = {"WWW-Authenticate": "Bearer"}
+
+    def http_status_code(self) -> int:
+        """The status that the server answers with."""
+        return status.HTTP_401_UNAUTHORIZED
+
+
+class TooLargeError(FeastError, UsageError):
+    """413: a body or a number of rows beyond the server's limit."""
+
+    def http_status_code(self) -> int:
+        """The status that the server answers with."""
+        return status.HTTP_413_CONTENT_TOO_LARGE
+
+
+def too_many_rows(rows: int, most: int) -> TooLargeError:
+    """What refuses a request of more rows than the settings allow."""
+    return TooLargeError(
+        f"the request has {rows:,} rows, this server takes {most:,} (FEATURES_SERVING_MAX_ROWS). Send them in several "
+        f"requests."
+    )
