@@ -14,6 +14,7 @@ from feast import FeatureService, FeatureStore
 from transformations.engine.base.errors import DataError, UsageError
 from transformations.engine.base.settings import present_moment
 from transformations.engine.vocabulary.functions import REQUEST_TIMESTAMP
+from transformations.stores.base.errors import DamagedRowError
 from transformations.stores.lookups.response import PackedResponse
 from transformations.stores.server.json_values import response_as_json
 
@@ -54,6 +55,8 @@ async def answer_in_pieces(
             response = await store.get_online_features_async(
                 features, piece, full_feature_names, include_feature_view_version_metadata=with_versions
             )
+        except DamagedRowError:  # names an entity, not a row of the request
+            raise
         except DataError as error:
             if not start:
                 raise

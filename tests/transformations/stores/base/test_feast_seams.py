@@ -1,15 +1,19 @@
 """The names that Feast keeps to itself and we use: each is there, and gives what ours stands on."""
 
 import ast
+import asyncio
 import inspect
 import re
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
 
 import duckdb
 import pytest
-from feast import FeatureStore, RepoConfig, utils
+from fastapi import FastAPI
+from feast import FeatureService, FeatureStore, RepoConfig, feature_server, metrics, utils
 from feast.infra.offline_stores import duckdb as duckdb_store
 from feast.infra.online_stores.redis import RedisOnlineStore
 from feast.infra.registry.registry import Registry
@@ -31,6 +35,8 @@ PRIVATE = {
     "_duckdb_categorical_stats",
     "_parse_connection_string",
     "_file_path",
+    "_get_features",
+    "_emit_online_audit",
 }
 
 
@@ -55,6 +61,12 @@ PRIVATE = {
             duckdb_store._duckdb_categorical_stats,
             ["conn", "from_expr", "col_name", "ts_filter", "top_n"],
             "`feast monitor` over our store",
+        ),
+        (feature_server._get_features, ["request", "store"], "who may look up what (stores/server/routes.py)"),
+        (
+            feature_server._emit_online_audit,
+            ["request", "features", "entity_count", "status", "latency_ms"],
+            "Feast's audit log of lookups (stores/server/routes.py)",
         ),
     ],
 )
@@ -116,6 +128,42 @@ def test_an_answer_asks_for_its_types_where_ours_has_them() -> None:
 
 def test_the_clock_is_aware() -> None:
     assert abs((utils._utc_now() - datetime.now(UTC)).total_seconds()) < 60
+
+
+def test_feasts_server_tells_its_store(store_of: Callable[..., FeatureStore]) -> None:
+    store = store_of()
+    assert feast_seams.serving_store(feature_server.get_app(store)) is store
+    with pytest.raises(LookupError, match="has no route /get-online-features"):
+        feast_seams.serving_store(FastAPI())
+
+
+def test_features_of_a_request_come_as_it_names_them_or_as_its_service(store_of: Callable[..., FeatureStore]) -> None:
+    store = store_of(FeatureService(name="all_v1", features=[], owner="me", description="All"))
+    by_list = SimpleNamespace(feature_service=None, features=["a:b"])
+    by_service = SimpleNamespace(feature_service="all_v1", features=None)
+    assert asyncio.run(feast_seams.permitted_features(by_list, store)) == ["a:b"]
+    service = asyncio.run(feast_seams.permitted_features(by_service, store))
+    assert cast("FeatureService", service).name == "all_v1"
+
+
+def test_a_lookup_stands_in_feasts_audit_log_where_that_is_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    written: list[dict[str, Any]] = []
+    monkeypatch.setattr(metrics, "emit_online_audit_log", lambda **facts: written.append(facts))
+    request = SimpleNamespace(entities={"user_id": [1, 2]})
+    for is_on in (False, True):
+        monkeypatch.setattr(metrics._config, "audit_logging", is_on)
+        feast_seams.log_lookup(request, ["a:b", "a:c"], 2, "success", 1.5)
+    assert written == [
+        {
+            "requestor_id": "anonymous",
+            "entity_keys": ["user_id"],
+            "entity_count": 2,
+            "feature_views": ["a"],
+            "feature_count": 2,
+            "status": "success",
+            "latency_ms": 1.5,
+        }
+    ]
 
 
 def test_nobody_else_uses_a_private_name_of_feast() -> None:

@@ -9,8 +9,10 @@ from typing import Any
 import pytest
 from feast import FeatureStore
 from feast.feature_server_utils import convert_response_to_dict
+from redis import Redis
 
 from transformations.engine.base.errors import DataError
+from transformations.stores.base.errors import DamagedRowError
 from transformations.stores.server import pieces
 from transformations.stores.server.pieces import answer_in_pieces
 
@@ -41,6 +43,15 @@ def test_pieces_make_the_answer_of_one(loaded: FeatureStore, small_pieces: None,
 def test_an_error_names_the_row_of_the_request(loaded: FeatureStore, small_pieces: None) -> None:
     with pytest.raises(DataError, match=r"row 1 holds 2.5, .* Rows are counted from row 2 of the request on."):
         answered(loaded, user_id=[1.0, 2.0, 3.0, 2.5, 5.0])
+
+
+def test_a_damaged_row_is_no_mistake_of_the_request_in_a_later_piece_either(
+    loaded: FeatureStore, small_pieces: None, redis: Redis
+) -> None:
+    (key,) = redis.scan_iter("{3}*")
+    redis.set(key, b"x")
+    with pytest.raises(DamagedRowError, match="is no intact row of this view"):
+        answered(loaded, user_id=[1, 2, 3])
 
 
 def test_small_lookups_are_answered_between_the_pieces_of_a_large_one(loaded: FeatureStore, small_pieces: None) -> None:
