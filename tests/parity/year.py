@@ -137,7 +137,9 @@ def deliveries(months: int) -> Iterator[tuple[date, Mapping[str, pa.Table]]]:
     rng = np.random.default_rng(2017)
     for source, table in sources.items():
         day = table[EVENTS[source]].cast(pa.date32())
-        month = pc.month(day).to_numpy()
+        month = np.where(
+            pc.year(day).to_numpy() > 2017, 12, pc.month(day).to_numpy()
+        )  # New York's year ends in UTC's next
         late = rng.integers(0, LATE_SHARE, len(table)) == 0
         arrival = np.minimum(month + late, 12)
         sources[source] = table.append_column("_arrival", pa.array(arrival))
@@ -180,7 +182,7 @@ def deliver(source: str, rows: pa.Table, folder: Path, through: date | None) -> 
 
     file = folder / f"{source}-{through or 'all'}.parquet"
     pq.write_table(rows, file)
-    ingest_drop(Delivery(source, file, through), get_settings())
+    ingest_drop(Delivery(source, file, through, correction=True), get_settings())
     file.unlink()
 
 
