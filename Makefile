@@ -38,7 +38,7 @@ cluster-test: $(STAMP)  ## Build on a Spark cluster of this machine's processes 
 	$(BIN)/python tests/cluster/run.py $(ARGS)
 
 kill-test: $(STAMP)  ## Kill commands and builds at random moments: nothing is lost (KILLS=15 of each of seven)
-	COMMAND_KILLS=$(or $(KILLS),15) $(BIN)/python -m pytest -s tests/transformations/cli/test_kills.py $(ARGS)
+	COMMAND_KILLS=$(or $(KILLS),15) $(BIN)/python -m pytest -s -m kills tests/transformations/cli/test_kills.py $(ARGS)
 	KILLED_BUILDS=$(or $(KILLS),15) $(BIN)/python -m pytest tests/transformations/engine/test_processes.py $(ARGS)
 	KILLS=$(or $(KILLS),15) $(BIN)/python -m pytest tests/transformations/stores/servers/test_kills.py $(ARGS)
 

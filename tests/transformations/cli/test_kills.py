@@ -33,10 +33,10 @@ from transformations.engine.tables.offline_tables import OfflineTable
 from transformations.engine.tables.pins import pinned
 from transformations.engine.upkeep.integrity import examine_tables
 
-KILLS = int(os.environ.get("COMMAND_KILLS", "0"))
+KILLS = int(os.environ.get("COMMAND_KILLS", "3"))
 SEED = int(os.environ.get("KILL_SEED", "20240501"))
 
-pytestmark = pytest.mark.skipif(not KILLS, reason="make kill-test")
+pytestmark = pytest.mark.kills
 
 DATASET = """
 feature_service: reading_v1
