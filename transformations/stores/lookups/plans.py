@@ -193,12 +193,16 @@ def compile_plan(
     """Compile the plan of a request for these features from a registry's cached content.
 
     versioned: whether the repository serves several versions of a view. Errors: Feast's for an unknown view; UsageError
-    for an unknown feature, and for an on-demand view that training and serving would compute differently.
+    for an unknown feature, a view or version that is not served, and an on-demand view that training and serving would
+    compute differently.
     """
     cached = _Cached(registry, proto)
     if not isinstance(features, FeatureService):
         _refuse_unknown(cached, project, features)
-    context = request_context(cached, project, features, full_feature_names)
+    try:
+        context = request_context(cached, project, features, full_feature_names)
+    except ValueError as error:  # Feast's word for a version that is not served, and for a view that is disabled
+        raise UsageError(str(error)) from error
     for view, _ in context.grouped:
         if isinstance(view, OnDemandFeatureView):  # so Feast takes one that is computed when written
             refuse_uneven(view)

@@ -34,6 +34,8 @@ MISTAKES: list[tuple[str, Any, int, str]] = [
     ("/get-online-features", {"features": ["visits"], "entities": {"user_id": [1]}}, 400, "is no reference"),
     ("/get-online-features", {"features": ["visits:visit"], "entities": {"user_id": [1]}}, 400, "mean 'visits'?"),
     ("/get-online-features", {"features": ["visit:visits"], "entities": {"user_id": [1]}}, 404, "visit"),
+    ("/get-online-features", {"features": ["visits@v1:visits"], "entities": {"user_id": [1]}}, 400, "is disabled"),
+    ("/get-online-features", {"features": ["visits@x:visits"], "entities": {"user_id": [1]}}, 404, "visits@x"),
     ("/get-online-features", {"features": [*GOOD, *GOOD], "entities": {"user_id": [1]}}, 400, "Duplicate features"),
     ("/get-online-features", {"features": "visits:visits", "entities": {"user_id": [1]}}, 422, "features should be a"),
     ("/get-online-features", {"features": [1], "entities": {"user_id": [1]}}, 422, "features.0 should be a valid str"),
