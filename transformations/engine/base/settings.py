@@ -278,7 +278,7 @@ def explain(settings: Settings) -> Iterator[Setting]:
         yield Setting(
             name=name,
             variable=variable,
-            value=_display_text(getattr(settings, name)),
+            value=_shown_value(name, getattr(settings, name)),
             origin="environment" if variable in given else "default",
             default=_display_text(field.get_default(call_default_factory=True, validated_data={})),
             description=field.description or "",
@@ -303,13 +303,21 @@ def _read_settings(_variables: tuple[tuple[str, str], ...], _root: Path) -> Sett
     return settings
 
 
+_HIDDEN = "***"
+_WHOLLY_SECRET = frozenset({"serving_write_token"})  # of a URL only the password is
+
+
 def _complaint(problem: Mapping[str, Any]) -> str:
     name = str(problem["loc"][0])
     field = Settings.model_fields[name]
-    value = mask_secrets(str(problem["input"]))
+    value = _HIDDEN if name in _WHOLLY_SECRET else mask_secrets(str(problem["input"]))
     reason = str(problem["msg"]).removeprefix("Value error, ").removeprefix("Input ")
     example = f", such as {field.examples[0]}" if field.examples else ""
     return f"{PREFIX}{name.upper()}={value}: {reason}{example}. {field.description}. Change the variable or unset it."
+
+
+def _shown_value(name: str, value: object) -> str | None:
+    return _HIDDEN if name in _WHOLLY_SECRET and value is not None else _display_text(value)
 
 
 def _display_text(value: object) -> str | None:

@@ -152,6 +152,18 @@ def test_passwords_are_never_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "hunter2" not in repr(settings.redis_url)
 
 
+def test_a_token_is_shown_by_no_character_not_even_where_it_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert {setting.name: setting.value for setting in explain(get_settings())}["serving_write_token"] is None
+    monkeypatch.setenv("FEATURES_SERVING_WRITE_TOKEN", "hunter2-hunter2-hunter2")
+    settings = get_settings()
+    assert {setting.name: setting.value for setting in explain(settings)}["serving_write_token"] == "***"
+    assert "hunter2" not in repr(settings)
+    monkeypatch.setenv("FEATURES_SERVING_WRITE_TOKEN", "hunter2")
+    with pytest.raises(UsageError, match=r"FEATURES_SERVING_WRITE_TOKEN=\*\*\*: .*at least 16") as refused:
+        get_settings()
+    assert "hunter2" not in str(refused.value)
+
+
 @pytest.mark.parametrize(
     ("text", "masked"),
     [
