@@ -154,6 +154,9 @@ class Settings(BaseSettings):
     offline_spill: _AbsolutePath | None = Field(
         None, description="Folder where a training retrieval spills; unset: a temporary one", examples=["/mnt/scratch"]
     )
+    offline_query_seconds: float = Field(
+        600, gt=0, description="How long a spine written as SQL may take before it is stopped", examples=["60"]
+    )
     clock: Annotated[datetime, BeforeValidator(_refuse_bare_number), AfterValidator(as_utc)] | None = Field(
         None,
         description="The present moment, for replaying history (without an offset: UTC); unset: the wall clock",

@@ -184,8 +184,11 @@ def resources_of(config: RepoConfig) -> Resources:
 
 @contextmanager
 def session(resources: Resources) -> Iterator[DuckDBPyConnection]:
-    """A DuckDB of our own, in UTC, within the given resources; Feast's global one has neither bounds nor that zone."""
-    with duck.session() as connection:
+    """A DuckDB of our own, in UTC, within the given resources; Feast's global one has neither bounds nor that zone.
+
+    UsageError where what is done within it needs more memory than it may have, in spite of spilling.
+    """
+    with _memory_in_words(resources), duck.session() as connection:
         if resources.spill:
             resources.spill.mkdir(parents=True, exist_ok=True)
         settings = {
@@ -198,6 +201,22 @@ def session(resources: Resources) -> Iterator[DuckDBPyConnection]:
             if value is not None:
                 connection.execute(f"SET {name} = {duck.literal(value)}")
         yield connection
+
+
+@contextmanager
+def _memory_in_words(resources: Resources) -> Iterator[None]:
+    import duckdb
+
+    try:
+        yield
+    except duckdb.OutOfMemoryException as error:
+        limit = resources.memory_limit or "DuckDB's own limit, most of this machine's memory"
+        spill = resources.spill or "a temporary folder"
+        raise UsageError(
+            f"a retrieval needs more memory than it may have ({limit}; spilling to {spill}): "
+            f"{str(error).splitlines()[0]}\nRaise FEATURES_OFFLINE_MEMORY_LIMIT, name a folder with more room in "
+            f"FEATURES_OFFLINE_SPILL, lower FEATURES_OFFLINE_THREADS, or ask for fewer rows at a time."
+        ) from error
 
 
 def _stored_features(

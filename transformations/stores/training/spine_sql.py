@@ -8,7 +8,10 @@ runs in a session that can open the files of the tables it names and nothing els
 from __future__ import annotations
 
 import json
+import re
+import threading
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +32,9 @@ if TYPE_CHECKING:
 RAW = "raw"
 OFFLINE = "offline"
 
+# Table functions of values alone. Others read files or DuckDB's own state, or run a text as SQL past all checks.
+_TABLE_FUNCTIONS = ("generate_series", "json_each", "json_tree", "range", "repeat", "repeat_row", "unnest")
+_CALLED = re.compile(r"[a-z_0-9]+(?=\()")
 _CLOCK = ("current_date", "current_time", "current_timestamp", "localtime", "localtimestamp")  # columns, to the parser
 
 
@@ -59,14 +65,18 @@ class Query:
     _views: Mapping[tuple[str, str], str] = field(default_factory=dict, repr=False)
 
     def rows(self, resources: Resources) -> pa.Table:
-        """What the query gives, in its order; UsageError where DuckDB cannot run it or it reaches beyond its tables."""
+        """What the query gives, in its order.
+
+        UsageError where DuckDB cannot run it, it reaches beyond its tables, or it takes longer than the settings allow.
+        """
         import duckdb
 
         with session(resources) as connection:
             _create(connection, self._views)
             _lock(connection, [file for table in self.tables for file in table.files])
             try:
-                return connection.sql(self.text).to_arrow_table()
+                with _time_limit(connection, get_settings().offline_query_seconds):
+                    return connection.sql(self.text).to_arrow_table()
             except duckdb.PermissionException as error:
                 raise UsageError(
                     f"the spine's query may read {RAW}.<source> and {OFFLINE}.<view> only: {error}"
@@ -96,6 +106,7 @@ def read_query(text: str, pins: Mapping[tuple[str, str], int] | None = None) -> 
     settings = get_settings()
     with session(Resources(threads=1)) as connection:
         statement = _one_select(connection, text)
+        _refuse_table_functions(statement)
         tables: dict[tuple[str, str], QueriedTable] = {}
         views: dict[tuple[str, str], str] = {}
         for zone, written in dict.fromkeys(_named_tables(statement)):
@@ -138,6 +149,34 @@ def _named_tables(statement: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
             yield str(node["schema_name"]).lower(), str(node["table_name"])
 
 
+def _refuse_table_functions(statement: Mapping[str, Any]) -> None:
+    for node in _nodes(statement):
+        function = node.get("function") if node.get("type") == "TABLE_FUNCTION" else None
+        if function and (name := str(function["function_name"]).lower()) not in _TABLE_FUNCTIONS:
+            raise UsageError(
+                f"the spine's query may read {RAW}.<source> and {OFFLINE}.<view> only, and calls {name}(). Of table "
+                f"functions it may call {', '.join(_TABLE_FUNCTIONS)}; a SELECT within it is written out."
+            )
+
+
+@contextmanager
+def _time_limit(connection: DuckDBPyConnection, seconds: float) -> Iterator[None]:
+    import duckdb
+
+    timer = threading.Timer(seconds, connection.interrupt)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    except duckdb.InterruptException as error:
+        raise UsageError(
+            f"the spine's query took longer than {seconds:g} s and was stopped. Narrow it to fewer rows, or raise "
+            f"FEATURES_OFFLINE_QUERY_SECONDS."
+        ) from error
+    finally:
+        timer.cancel()
+
+
 def _versioned(zone: str, written: str) -> tuple[str, int | None]:
     """`view@3` as the view and its version."""
     name, at, version = written.partition("@")
@@ -150,8 +189,14 @@ def _versioned(zone: str, written: str) -> tuple[str, int | None]:
 
 
 def _volatile_functions(connection: DuckDBPyConnection) -> set[str]:
+    """Functions that may give other values the next time, and the macros that call one, as `current_catalog` does."""
     query = "SELECT DISTINCT function_name FROM duckdb_functions() WHERE stability <> 'CONSISTENT'"
-    return {str(row[0]) for row in connection.execute(query).fetchall()}
+    functions = {str(row[0]) for row in connection.execute(query).fetchall()}
+    macros = "SELECT function_name, lower(macro_definition) FROM duckdb_functions() WHERE macro_definition IS NOT NULL"
+    for name, definition in connection.execute(macros).fetchall():
+        if functions & set(_CALLED.findall(definition)):
+            functions.add(str(name))
+    return functions
 
 
 def _volatile(statement: Mapping[str, Any], functions: set[str]) -> Iterator[str]:

@@ -193,6 +193,43 @@ def test_a_query_larger_than_its_memory_spills_though_it_may_open_no_file(visite
     assert rows_of_query(query, resources).to_pydict() == {"n": [1_500_000]}
 
 
+def test_memory_that_does_not_suffice_is_told_with_the_settings_that_give_more(visited: None, tmp_path: Path) -> None:
+    query = "SELECT list(i) AS all_of_them FROM range(3_000_000) AS numbers(i)"
+    with pytest.raises(
+        UsageError, match=r"(?s)more memory than it may have \(20MB; spilling to .*FEATURES_OFFLINE_SPILL"
+    ):
+        rows_of_query(query, Resources(threads=1, memory_limit="20MB", spill=tmp_path / "spill"))
+
+
+def test_a_query_that_takes_too_long_is_stopped(visited: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FEATURES_OFFLINE_QUERY_SECONDS", "0.2")
+    query = "SELECT count(*) AS n FROM range(10_000_000_000) a(i), range(10_000_000_000) b(j) WHERE hash(i, j) = 3"
+    with pytest.raises(UsageError, match=r"longer than 0\.2 s and was stopped.*FEATURES_OFFLINE_QUERY_SECONDS"):
+        rows_of_query(query, Resources(threads=1))
+
+
+@pytest.mark.parametrize("call", ["query('SELECT random() AS x')", "query_table('duckdb_tables')", "duckdb_settings()"])
+def test_what_runs_a_text_as_sql_or_reads_the_session_s_state_is_refused_by_name(visited: None, call: str) -> None:
+    with pytest.raises(UsageError, match=f"calls {call.partition('(')[0]}\\(\\)"):
+        read_query(f"SELECT * FROM raw.visits, {call}")
+
+
+@pytest.mark.parametrize(
+    ("expression", "volatile"),
+    [
+        ("now()", ("now()",)),
+        ("current_catalog()", ("current_catalog()",)),
+        ("current_setting('TimeZone')", ("current_setting()",)),
+        ("today() - 1", ("today()",)),
+        ("upper(page)", ()),
+    ],
+)
+def test_what_may_give_another_value_the_next_time_is_known(
+    visited: None, expression: str, volatile: tuple[str, ...]
+) -> None:
+    assert read_query(f"SELECT {expression} AS x FROM raw.visits").volatile == volatile
+
+
 def test_a_version_of_a_table_can_be_named_in_the_query_or_by_its_caller(visited: None) -> None:
     count = "SELECT count(*) AS n FROM raw.visits"
     assert rows_of_query(count, Resources())["n"].to_pylist() == [3]
