@@ -16,7 +16,8 @@ from sqlalchemy.exc import ArgumentError
 
 from transformations.engine.base.disk_faults import disk_fault
 from transformations.engine.base.errors import UsageError
-from transformations.engine.base.settings import Settings, get_settings, mask_secrets
+from transformations.engine.base.settings import Settings, get_settings
+from transformations.engine.base.words import show_address
 
 _BUSY_TIMEOUT_MS = 30_000
 
@@ -53,7 +54,7 @@ def registry_url(settings: Settings) -> URL:
         return make_url(settings.registry_url)
     except ArgumentError:
         raise UsageError(
-            f"FEATURES_REGISTRY_URL={mask_secrets(settings.registry_url)} is no SQLAlchemy URL; "
+            f"FEATURES_REGISTRY_URL={show_address(settings.registry_url)} is no SQLAlchemy URL; "
             "it looks like postgresql+psycopg://user:password@host/registry. Change the variable or unset it."
         ) from None
 

@@ -19,6 +19,7 @@ from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource
 
 from transformations.engine.base.errors import DiskError, UsageError, nearest
 from transformations.engine.base.moments import as_utc
+from transformations.engine.base.words import show_address, show_spark_setting
 
 PREFIX = "FEATURES_"
 
@@ -31,12 +32,6 @@ def find_project_root() -> Path:
     here = Path.cwd()
     holders = (folder for folder in (here, *here.parents) if (folder / "feature_repo" / "feature_store.yaml").is_file())
     return next(holders, here)
-
-
-def mask_secrets(text: str) -> str:
-    """The same text without passwords: those of URLs (`redis://user:***@host`) and of `password=…` parameters."""
-    text = re.sub(r"(://[^:@/\s]*):[^\s]*@", r"\1:***@", text)
-    return re.sub(r"(?i)\b([\w.-]*(?:password|passwd|secret|token)[\w.-]*=)[^,;&\s]+", r"\1***", text)
 
 
 # `feast -c feature_repo …` changes into the repository before it reads the first setting.
@@ -307,20 +302,25 @@ def _read_settings(_variables: tuple[tuple[str, str], ...], _root: Path) -> Sett
 
 
 _HIDDEN = "***"
-_WHOLLY_SECRET = frozenset({"serving_write_token"})  # of a URL only the password is
+_WHOLLY_SECRET = frozenset({"serving_write_token"})
+_ADDRESSES = frozenset({"redis_url", "registry_url"})  # shown but for what may be a secret
 
 
 def _complaint(problem: Mapping[str, Any]) -> str:
     name = str(problem["loc"][0])
     field = Settings.model_fields[name]
-    value = _HIDDEN if name in _WHOLLY_SECRET else mask_secrets(str(problem["input"]))
+    given = str(problem["input"])
+    value = _HIDDEN if name in _WHOLLY_SECRET | {"spark_conf"} else show_address(given) if name in _ADDRESSES else given
     reason = str(problem["msg"]).removeprefix("Value error, ").removeprefix("Input ")
     example = f", such as {field.examples[0]}" if field.examples else ""
     return f"{PREFIX}{name.upper()}={value}: {reason}{example}. {field.description}. Change the variable or unset it."
 
 
 def _shown_value(name: str, value: object) -> str | None:
-    return _HIDDEN if name in _WHOLLY_SECRET and value is not None else _display_text(value)
+    if value is None or name not in _WHOLLY_SECRET | _ADDRESSES:
+        return _display_text(value)
+    text = value.get_secret_value() if isinstance(value, SecretStr) else str(value)
+    return _HIDDEN if name in _WHOLLY_SECRET else show_address(text)
 
 
 def _display_text(value: object) -> str | None:
@@ -328,16 +328,15 @@ def _display_text(value: object) -> str | None:
         case None:
             return None
         case SecretStr():
-            return mask_secrets(value.get_secret_value())
+            return _HIDDEN
         case Path():
             root = find_project_root()
             return value.relative_to(root).as_posix() if value.is_relative_to(root) and value != root else str(value)
         case dict():
-            hidden = re.compile(r"(?i)password|secret|token|access\.key|credential")
-            return json.dumps({key: "***" if hidden.search(key) else entry for key, entry in value.items()})
+            return json.dumps({key: show_spark_setting(key, entry) for key, entry in value.items()})
         case datetime():
             return value.isoformat()
         case bool():
             return str(value).lower()
         case _:
-            return mask_secrets(str(value))
+            return str(value)

@@ -32,7 +32,8 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 from redis.retry import Retry
 
 from transformations.engine.base.errors import UsageError
-from transformations.engine.base.settings import get_settings, mask_secrets
+from transformations.engine.base.settings import get_settings
+from transformations.engine.base.words import show_address, show_evidence
 from transformations.stores.base.errors import UnavailableError
 from transformations.stores.base.feast_seams import redis_address
 
@@ -82,16 +83,22 @@ class Reaching:
     ) -> None:
         if isinstance(error, (RedisError, RedisClusterException)):
             happened, remedy = _diagnosis(error)
-            where, evidence = shown_address(self._config), mask_secrets(str(error)).rstrip(".")
+            address = address_of(self._config)
+            where, evidence = show_address(address), show_evidence(error, address).rstrip(".")
             raise UnavailableError(f"Redis at {where} {happened}: {evidence}. {remedy}") from error
 
 
 def shown_address(config: RedisOnlineStoreConfig) -> str:
-    """Where Redis is, without passwords; starts nothing."""
+    """Where Redis is, without secrets; starts nothing."""
+    return show_address(address_of(config))
+
+
+def address_of(config: RedisOnlineStoreConfig) -> str:
+    """Where Redis is, secrets included; starts nothing."""
     from transformations.local.redis import embedded_url
 
     configured = get_settings().redis_url
-    return mask_secrets(config.connection_string or (configured.get_secret_value() if configured else embedded_url()))
+    return config.connection_string or (configured.get_secret_value() if configured else embedded_url())
 
 
 def warn_of_eviction(client: SyncClient, config: RedisOnlineStoreConfig) -> None:
@@ -198,6 +205,6 @@ def _meaning(address: str) -> Iterator[None]:
         yield
     except (ValueError, TypeError) as error:
         raise UsageError(
-            f"{mask_secrets(address)} is no address of Redis: {mask_secrets(str(error))}. "
+            f"{show_address(address)} is no address of Redis: {show_evidence(error, address)}. "
             "Give redis://host:6379/0, rediss:// for TLS, unix:///path, or Feast's host:6379,password=…."
         ) from error

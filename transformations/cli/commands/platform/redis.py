@@ -6,8 +6,8 @@ import click
 
 from transformations.cli.options import json_option
 from transformations.cli.output import human_bytes, human_duration, print_json, say
-from transformations.engine.base.settings import get_settings, mask_secrets
-from transformations.engine.base.words import plural
+from transformations.engine.base.settings import get_settings
+from transformations.engine.base.words import plural, show_address
 
 
 @click.group(
@@ -32,7 +32,7 @@ def start() -> None:
     from transformations.local import redis as embedded
 
     if configured := _configured_url():
-        say(f"FEATURES_REDIS_URL is set: {mask_secrets(configured)} is used, nothing to start.")
+        say(f"FEATURES_REDIS_URL is set: {show_address(configured)} is used, nothing to start.")
         return
     say(embedded.start())
 
@@ -53,7 +53,7 @@ def url(reveal: bool) -> None:
     from transformations.local import redis as embedded
 
     address = _configured_url() or embedded.embedded_url()
-    say(address if reveal else mask_secrets(address))
+    say(address if reveal else show_address(address))
 
 
 @redis.command()

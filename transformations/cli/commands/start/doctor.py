@@ -23,10 +23,9 @@ from transformations.engine.base.settings import (
     Settings,
     file_in_place_of,
     get_settings,
-    mask_secrets,
     unknown_variables,
 )
-from transformations.engine.base.words import plural
+from transformations.engine.base.words import plural, show_address, show_evidence
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -190,15 +189,19 @@ def _configured_redis(url: str, settings: Settings) -> Check:
     from redis.exceptions import RedisError
 
     wait = settings.redis_read_timeout_ms / 1000
-    address = mask_secrets(url)
+    address = show_address(url)
     try:
         with Redis.from_url(url, socket_timeout=wait, socket_connect_timeout=wait, retry=None) as client:
             client.ping()
     except ValueError as error:
-        return Check("redis", "fail", f"{address} is no URL of Redis: {error}", "Correct FEATURES_REDIS_URL.")
+        return Check(
+            "redis", "fail", f"{address} is no URL of Redis: {show_evidence(error, url)}", "Correct FEATURES_REDIS_URL."
+        )
     except RedisError as error:
         remedy = "Start that server, or correct FEATURES_REDIS_URL."
-        return Check("redis", "fail", f"{address} does not answer: {mask_secrets(str(error))}", remedy, is_service=True)
+        return Check(
+            "redis", "fail", f"{address} does not answer: {show_evidence(error, url)}", remedy, is_service=True
+        )
     return Check("redis", "ok", f"{address} answers")
 
 
@@ -222,11 +225,11 @@ def _registry(settings: Settings) -> Check:
     except (SQLAlchemyError, sqlite3.Error) as error:
         if fault := disk_fault(error):
             return Check("registry", "fail", fault.message)
-        first_line = mask_secrets(str(error).splitlines()[0])
+        first_line = show_evidence(error, settings.registry_url or "").splitlines()[0]
         return Check(
             "registry", "fail", first_line, "Start that server, or correct FEATURES_REGISTRY_URL.", is_service=True
         )
-    return Check("registry", "ok", url.render_as_string(hide_password=True))
+    return Check("registry", "ok", show_address(settings.registry_url or str(url)))
 
 
 def _check_database(connection: Connection) -> None:
