@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from transformations.cli.output import human_count, print_table, say
 from transformations.engine.base.errors import DataError, UsageError, nearest
+from transformations.engine.base.moments import moment_text
 from transformations.engine.base.words import plural
-from transformations.insight.moments import shown_moment
 
 if TYPE_CHECKING:
     from feast import FeatureStore, FeatureView, OnDemandFeatureView
@@ -54,7 +54,7 @@ def print_report(report: LiveReport, zone: str) -> None:
     )
     for each in report.features:
         _print_causes(each)
-    say(f"\n{plural(report.compared, 'value')} at {shown_moment(report.moment, zone)}: {_summary_in_words(report)}")
+    say(f"\n{plural(report.compared, 'value')} at {moment_text(report.moment, zone)}: {_summary_in_words(report)}")
     _print_skipped(report)
 
 

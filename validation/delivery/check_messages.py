@@ -1,25 +1,27 @@
-"""The words of a broken check: contract, column, count, share, what is allowed, the first rows, the remedy."""
+"""The message of a broken check: contract, column, count, share, what is allowed, the first rows, the remedy."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from transformations.contracts import Contract
 from transformations.contracts.nearest import nearest
+from transformations.engine.base.moments import moment_text
+from transformations.engine.base.words import plural
 from validation.readings.conversions import FIX, accepted_types
 
 if TYPE_CHECKING:
     from validation.delivery.check_specs import CheckSpec
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Finding:
     """What one check found: how often, at which rows (from 1), with which values.
 
-    affected: the rows that carry missing values of a reference. delivered: names or types that the file has.
+    affected: how many rows carry missing values of a reference. delivered: the file's names or types.
     """
 
     spec: CheckSpec
@@ -34,20 +36,20 @@ class Finding:
 
 
 def message(contract: Contract, drop: str, rows: int, finding: Finding) -> str:
-    """The whole sentence about a violation in a drop of so many rows."""
+    """The message about a violation in a drop of this many rows."""
     name = finding.spec.columns[0]
     match finding.spec.rule:
         case "missing column":
             absent, them = finding.values[0], "them" if len(finding.values) > 1 else "it"
             text = (
-                f"drop {drop} lacks {_plural(len(finding.values), 'column')}: {', '.join(finding.values)}. "
+                f"drop {drop} lacks {plural(len(finding.values), 'column')}: {', '.join(finding.values)}. "
                 f"For {absent!r}: {_nearest_column(absent, finding.delivered)}. "
                 f"Deliver {them}, say physicalName where the file has another name, or remove {them} in a new contract "
                 f"version."
             )
         case "unknown column":
             text = (
-                f"drop {drop} has {_plural(len(finding.delivered), 'column')} that the contract does not name: "
+                f"drop {drop} has {plural(len(finding.delivered), 'column')} that the contract does not name: "
                 f"{', '.join(finding.delivered)}. Leave them out at the source, name them in ignoredColumns, or add "
                 f"them in a new contract version."
             )
@@ -55,7 +57,7 @@ def message(contract: Contract, drop: str, rows: int, finding: Finding) -> str:
             text = _dtype(contract, drop, finding)
         case "unique key":
             text = (
-                f"key {columns_phrase(finding.spec.columns)} is repeated by {_plural(finding.count, 'row')} "
+                f"key {columns_phrase(finding.spec.columns)} is repeated by {plural(finding.count, 'row')} "
                 f"{_share(finding.count, rows)}, allowed 0 %; {_first(drop, finding)}. "
                 f"Fix the source: a key occurs once in a drop, and a correction comes as a later drop."
             )
@@ -98,31 +100,31 @@ def _value_fault(contract: Contract, finding: Finding) -> str:
     spec, count = finding.spec, finding.count
     match spec.rule:
         case "nulls":
-            return _plural(count, "null")
+            return plural(count, "null")
         case "exact":
-            return f"{_plural(count, 'value')} {finding.loss}"
+            return f"{plural(count, 'value')} {finding.loss}"
         case "timestamp zone":
-            return f"{_plural(count, 'time')} without an offset, and the contract does not say of which zone,"
+            return f"{plural(count, 'time')} without an offset, and the contract does not say of which zone,"
         case "existing local time":
-            return f"{_plural(count, 'local time')} that {contract.timestamp_zone} skipped when clocks were set forward"
+            return f"{plural(count, 'local time')} that {contract.timestamp_zone} skipped when clocks were set forward"
         case "finite":
             kind = "infinite" if contract.column(spec.columns[0]).dtype == "Float64" else "outside the years 1 to 9999"
-            return f"{_plural(count, 'value')} that {'are' if count != 1 else 'is'} {kind}"
+            return f"{plural(count, 'value')} that {'are' if count != 1 else 'is'} {kind}"
         case "event time":
-            return f"{_plural(count, 'value')} outside the years {spec.minimum:.0f} to {spec.maximum:.0f}"
+            return f"{plural(count, 'value')} outside the years {spec.minimum:.0f} to {spec.maximum:.0f}"
         case "future":
-            return f"{_plural(count, 'value')} after {_latest(contract, spec.values[0])}"
+            return f"{plural(count, 'value')} after {_latest(contract, spec.values[0])}"
         case "range":
-            return f"{_plural(count, 'value')} {_outside(spec.minimum, spec.maximum)}"
-    return f"{_plural(count, 'value')} outside the {len(spec.values)} allowed"
+            return f"{plural(count, 'value')} {_outside(spec.minimum, spec.maximum)}"
+    return f"{plural(count, 'value')} outside the {len(spec.values)} allowed"
 
 
 def _latest(contract: Contract, latest: object) -> str:
     """The last moment, or day, that a row may have."""
     lead = contract.future_allowed
-    ahead = f" and {f'{lead.days:,} days' if lead == timedelta(days=lead.days) else lead}" if lead else ""
-    shown = f"{latest.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC" if isinstance(latest, datetime) else str(latest)
-    return f"now{ahead} ({shown})"
+    ahead = f" and {plural(lead.days, 'day') if lead == timedelta(days=lead.days) else lead}" if lead else ""
+    text = moment_text(latest, contract.timestamp_zone) if isinstance(latest, datetime) else str(latest)
+    return f"now{ahead} ({text})"
 
 
 def _value_remedy(contract: Contract, finding: Finding) -> str:
@@ -166,8 +168,8 @@ def _reference(drop: str, rows: int, finding: Finding) -> str:
             f"`features ingest {reference.source} FILE`."
         )
     return (
-        f"{here} has {_plural(finding.count, 'distinct value')} that {reference.source} lacks, allowed "
-        f"{reference.missing_allowed:,}; they stand in {finding.affected:,} of {_plural(rows, 'row')} "
+        f"{here} has {plural(finding.count, 'distinct value')} that {reference.source} lacks, allowed "
+        f"{reference.missing_allowed:,}; they stand in {finding.affected:,} of {plural(rows, 'row')} "
         f"({_percent(finding.affected, rows)}), {_first(drop, finding)}. "
         f"Ingest a newer {reference.source} first, or raise missingAllowed in a new contract version."
     )
@@ -180,7 +182,7 @@ def _first(drop: str, finding: Finding) -> str:
 
 
 def _share(count: int, rows: int) -> str:
-    return f"in {_plural(rows, 'row')} ({_percent(count, rows)})"
+    return f"in {plural(rows, 'row')} ({_percent(count, rows)})"
 
 
 def _percent(count: int, rows: int) -> str:
@@ -194,7 +196,3 @@ def _outside(minimum: float | None, maximum: float | None) -> str:
     if minimum is None:
         return f"above {maximum:,}"
     return f"outside {minimum:,} to {maximum:,}"
-
-
-def _plural(count: int, noun: str) -> str:
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"

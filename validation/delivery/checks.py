@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from transformations.contracts import Contract, Reference
 from transformations.engine.base.duck import identifier, identifiers, literal
+from transformations.engine.base.words import plural
 from transformations.engine.raw import sql as raw_sql
 from transformations.engine.raw.zone import RawSnapshot
 from validation.delivery.check_messages import Finding, columns_phrase, message
@@ -33,11 +34,15 @@ class Violation:
 
 @dataclass(frozen=True)
 class Report:
-    """What the checks of one drop found; it may be ingested when there is no violation."""
+    """What the checks of one drop found; it may be ingested when there is no violation and no refusal.
+
+    refusal: why the raw table as it is would not take these rows, though they keep the contract.
+    """
 
     rows: int
     violations: tuple[Violation, ...]
     notes: tuple[str, ...] = ()
+    refusal: str = ""
 
 
 Sources: TypeAlias = Mapping[str, tuple[Contract, RawSnapshot | None]]
@@ -76,10 +81,15 @@ def run_checks(
     drop: DropFile,
     specs: Sequence[CheckSpec],
     sources: Sources,
+    columns: Mapping[str, Conversion] | None = None,
 ) -> Report:
-    """Run every check that the drop's columns permit, and report all violations together."""
-    asked = {name for spec in specs for name in spec.columns}
-    columns = conversions_of(connection, contract, drop, [name for name in contract.column_names if name in asked])
+    """Run every check that the drop's columns permit, and report all violations together.
+
+    columns: how the drop's columns are converted, where the caller knows from `conversions_of` already.
+    """
+    if columns is None:
+        asked = {name for spec in specs for name in spec.columns}
+        columns = conversions_of(connection, contract, drop, [name for name in contract.column_names if name in asked])
     rows, counts = _count_values(connection, drop, columns, specs)
     findings = [_schema_finding(contract, drop, columns, spec) for spec in specs]
     findings += _value_findings(connection, drop, columns, counts)
@@ -108,11 +118,11 @@ def _schema_finding(
     (name, *_) = spec.columns
     if spec.rule == "missing column" and (missing := tuple(each for each in spec.columns if each not in drop.types)):
         absent = tuple(contract.column(each).in_file for each in missing)
-        return Finding(spec, values=absent, delivered=tuple(drop.names.values()))
+        return Finding(spec=spec, values=absent, delivered=tuple(drop.names.values()))
     if spec.rule == "unknown column" and (unknown := tuple(each for each in drop.types if each not in spec.columns)):
-        return Finding(spec, delivered=unknown)
+        return Finding(spec=spec, delivered=unknown)
     if spec.rule == "dtype" and name in drop.types and name not in columns:
-        return Finding(spec, delivered=(drop.types[name],))
+        return Finding(spec=spec, delivered=(drop.types[name],))
     return None
 
 
@@ -194,7 +204,7 @@ def _value_findings(
     examples = connection.execute(f"SELECT {firsts} FROM {drop.rows(columns)}").fetchall()[0]
     return [
         Finding(
-            spec,
+            spec=spec,
             count=count,
             rows=tuple(each["row"] for each in first),
             values=tuple(str(each["value"]) for each in first),
@@ -218,7 +228,12 @@ def _key_finding(
         f"SELECT {ROW}, {key} FROM {rows} QUALIFY row_number() OVER (PARTITION BY {key} ORDER BY {ROW}) > 1 "
         f"ORDER BY {ROW} LIMIT {EXAMPLES}"
     ).fetchall()
-    return Finding(spec, int(count), tuple(row[0] for row in first), tuple(_show(row[1:]) for row in first))
+    return Finding(
+        spec=spec,
+        count=int(count),
+        rows=tuple(row[0] for row in first),
+        values=tuple(_text_of(row[1:]) for row in first),
+    )
 
 
 def _reference_finding(
@@ -235,9 +250,11 @@ def _reference_finding(
     other, snapshot = sources[reference.source]
     for here, there in zip(reference.columns, reference.source_columns, strict=True):
         if contract.column(here).dtype != other.column(there).dtype:
-            return Finding(spec, delivered=(contract.column(here).dtype, there, other.column(there).dtype), count=-1)
+            return Finding(
+                spec=spec, delivered=(contract.column(here).dtype, there, other.column(there).dtype), count=-1
+            )
     if snapshot is None:
-        return Finding(spec, count=-1)
+        return Finding(spec=spec, count=-1)
     key = identifiers(reference.columns)
     known = raw_sql.current_rows(connection, other, snapshot.files, snapshot.supersedes)
     aliases = ", ".join(
@@ -253,19 +270,20 @@ def _reference_finding(
         return None
     first = connection.execute(f"SELECT _first, {key} FROM ({missing}) ORDER BY _first LIMIT {EXAMPLES}").fetchall()
     return Finding(
-        spec,
+        spec=spec,
         count=int(values),
         affected=int(affected),
         rows=tuple(row[0] for row in first),
-        values=tuple(_show(row[1:]) for row in first),
+        values=tuple(_text_of(row[1:]) for row in first),
         breaks=values > spec.allowed,
     )
 
 
 def _reference_note(reference: Reference, finding: Finding) -> str:
+    values = plural(finding.count, f"{columns_phrase(reference.columns)} value")
     return (
-        f"{finding.affected:,} rows carry {finding.count:,} {columns_phrase(reference.columns)} values that "
-        f"{reference.source} lacks (allowed {reference.missing_allowed:,})"
+        f"{plural(finding.affected, 'row carries', 'rows carry')} {values} that {reference.source} lacks "
+        f"(allowed {reference.missing_allowed:,})"
     )
 
 
@@ -276,5 +294,5 @@ def _canonical(drop: DropFile, columns: Mapping[str, Conversion], names: Sequenc
     return f"(SELECT * FROM (SELECT {values}, {ROW} FROM {drop.rows(names)}) WHERE {whole})"
 
 
-def _show(values: Sequence[object]) -> str:
+def _text_of(values: Sequence[object]) -> str:
     return str(values[0]) if len(values) == 1 else f"({', '.join(str(value) for value in values)})"

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,10 +19,11 @@ from transformations.engine.base.errors import DataError, UsageError
 from transformations.engine.base.settings import Settings
 from transformations.engine.base.storage import content_hash
 from transformations.engine.raw.files import source_schema
-from transformations.engine.raw.zone import Drop, Origin, RawSnapshot, RawTable
+from transformations.engine.raw.zone import Drop, DropTerms, Origin, RawSnapshot, RawTable
 from validation.delivery.check_specs import compile_checks
 from validation.delivery.checks import Report, Sources, conversions_of, run_checks
 from validation.files.drop_files import DropFile, open_drop, readable
+from validation.readings.conversions import Conversion
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -44,7 +45,8 @@ class Delivery:
     """What to ingest: a file of rows of a source, or of keys to retract; no file: a word on completeness alone.
 
     complete_through: the last business day, inclusive, of which all events are there. valid_from: from when rows
-    without an event time hold; naive is UTC. correction: it may replace stored rows and take completeness back.
+    without an event time hold; naive is UTC. correction: it may replace stored rows, bring replaced ones back, and take
+    completeness back.
     """
 
     source: str
@@ -54,13 +56,33 @@ class Delivery:
     retract: bool = False
     correction: bool = False
 
+    @property
+    def terms(self) -> DropTerms:
+        """What is said of the drop beside its rows."""
+        return DropTerms(self.complete_through, self.valid_from, self.correction)
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, kw_only=True)
+class _CheckedFile:
+    """A delivered file, how its columns are converted, and what the checks found in it."""
+
+    connection: DuckDBPyConnection
+    contract: Contract
+    file: DropFile
+    conversions: Mapping[str, Conversion]
+    report: Report
+
+    def rows(self) -> pa.RecordBatchReader:
+        """The rows (or keys) in the raw zone's types, as a stream."""
+        return canonical_rows(self.connection, self.contract, self.file, self.conversions)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Ingestion:
     """What became of a delivery; `drop` is None where it changed nothing, and then nothing was published.
 
     first_day, last_day: the business days of the rows written (None where none was). version: the raw table's, now.
-    before: through which day the source was complete until now.
+    before: through which day the source was complete until now. zone: the contract's, of its business days.
     """
 
     source: str
@@ -72,20 +94,37 @@ class Ingestion:
     last_day: date | None
     complete_through: date | None
     version: int
+    zone: str
     notes: tuple[str, ...]
     seconds: float
 
 
-def check_drop(source: str, path: Path, settings: Settings) -> Report:
-    """What the checks say of a file, without ingesting it."""
-    contract = read_contract(source, settings.contracts)
+def check_drop(delivery: Delivery, settings: Settings) -> Report:
+    """What ingesting a file would find, without ingesting it: broken checks, or else what the raw table refuses.
+
+    Raises UsageError for options that do not fit the source, DataError for a file without rows.
+    """
+    contract = read_contract(delivery.source, settings.contracts)
+    table = RawTable(contract, settings.raw_dir)
+    before = table.snapshot() if table.exists() else None
+    if delivery.path is None:
+        raise UsageError(f"{contract.name}: no file is given to check.")
     with duck.session() as connection:
-        report = _check(connection, contract, open_drop(connection, path, contract), settings)
-    if not report.rows:
-        raise DataError(
-            f"{path.name} has no rows, so it shows nothing of whether the contract holds. Give one with some."
-        )
-    return report
+        file = open_drop(connection, delivery.path, contract, delivery.retract)
+        if delivery.retract:
+            _refuse_retraction(contract, delivery, before)
+        checked = _check(connection, contract, file, settings, keys_only=delivery.retract)
+        if not checked.report.rows:
+            raise DataError(f"{file.name} has no rows, so it shows nothing of whether the contract holds. Give some.")
+        origin = Origin(file.name, content_hash(file.path), settings.now())
+        if checked.report.violations or delivery.retract or (before and _is_newest(before, delivery, origin)):
+            return checked.report
+        try:
+            with readable(file.path):
+                table.rehearse(checked.rows(), origin, delivery.terms, connection)
+        except DataError as refusal:
+            return replace(checked.report, refusal=refusal.message)
+    return checked.report
 
 
 def ingest_drop(delivery: Delivery, settings: Settings) -> Ingestion:
@@ -100,7 +139,7 @@ def ingest_drop(delivery: Delivery, settings: Settings) -> Ingestion:
     before = table.snapshot() if table.exists() else None
     if delivery.path is None:
         drop = _declare(table, contract, delivery, settings.now())
-        return _ingestion(before, table.snapshot(), "", drop, Report(0, ()), time.monotonic() - started)
+        return _ingestion(table, before, "", drop, Report(0, ()), time.monotonic() - started)
     with duck.session() as connection:
         file = open_drop(connection, delivery.path, contract, delivery.retract)
         origin = Origin(file.name, content_hash(file.path), settings.now())
@@ -110,24 +149,24 @@ def ingest_drop(delivery: Delivery, settings: Settings) -> Ingestion:
             report = Report(rows=0, violations=())
             drop = _advance(table, contract, origin, delivery, before)
         else:
-            report = _check(connection, contract, file, settings, keys_only=delivery.retract)
+            checked = _check(connection, contract, file, settings, keys_only=delivery.retract)
+            report = checked.report
             if report.violations:
                 raise ContractViolationError(report, f"Nothing of {file.name} was written.")
             if not report.rows:
                 _refuse_empty(contract, delivery, file)
             with readable(file.path):
-                drop = _publish(connection, contract, table, file, origin, delivery)
-    return _ingestion(before, table.snapshot(), file.name, drop, report, time.monotonic() - started)
+                drop = _publish(table, checked, origin, delivery)
+    return _ingestion(table, before, file.name, drop, report, time.monotonic() - started)
 
 
 def canonical_rows(
-    connection: DuckDBPyConnection, contract: Contract, file: DropFile, columns: tuple[str, ...]
+    connection: DuckDBPyConnection, contract: Contract, file: DropFile, conversions: Mapping[str, Conversion]
 ) -> pa.RecordBatchReader:
-    """These columns of a checked file in the raw zone's types, as a stream."""
-    conversions = conversions_of(connection, contract, file, columns)
-    values = ", ".join(f"{conversions[name].value} AS {duck.identifier(name)}" for name in columns)
-    batches = connection.sql(f"SELECT {values} FROM {file.rows(columns)}").to_arrow_reader(_BATCH_ROWS)
-    schema = pa.schema([source_schema(contract).field(name) for name in columns])
+    """The converted columns of a checked file in the raw zone's types, as a stream."""
+    values = ", ".join(f"{how.value} AS {duck.identifier(name)}" for name, how in conversions.items())
+    batches = connection.sql(f"SELECT {values} FROM {file.rows(tuple(conversions))}").to_arrow_reader(_BATCH_ROWS)
+    schema = pa.schema([source_schema(contract).field(name) for name in conversions])
     return pa.RecordBatchReader.from_batches(schema, _typed(batches, schema, contract))
 
 
@@ -158,10 +197,13 @@ def _check(
     file: DropFile,
     settings: Settings,
     keys_only: bool = False,
-) -> Report:
+) -> _CheckedFile:
     sources: Sources = {reference.source: _source(reference.source, settings) for reference in contract.references}
     with readable(file.path):
-        return run_checks(connection, contract, file, compile_checks(contract, keys_only, settings.now()), sources)
+        conversions = conversions_of(connection, contract, file, contract.key if keys_only else contract.column_names)
+        specs = compile_checks(contract, keys_only, settings.now())
+        report = run_checks(connection, contract, file, specs, sources, conversions)
+    return _CheckedFile(connection=connection, contract=contract, file=file, conversions=conversions, report=report)
 
 
 def _source(name: str, settings: Settings) -> tuple[Contract, RawSnapshot | None]:
@@ -170,18 +212,17 @@ def _source(name: str, settings: Settings) -> tuple[Contract, RawSnapshot | None
     return contract, table.snapshot() if table.exists() else None
 
 
-def _publish(
-    connection: DuckDBPyConnection,
-    contract: Contract,
-    table: RawTable,
-    file: DropFile,
-    origin: Origin,
-    delivery: Delivery,
-) -> Drop | None:
+def _publish(table: RawTable, checked: _CheckedFile, origin: Origin, delivery: Delivery) -> Drop | None:
     if delivery.retract:
-        return table.retract(canonical_rows(connection, contract, file, contract.key), origin)
-    rows = canonical_rows(connection, contract, file, contract.column_names)
-    return table.append(rows, origin, delivery.complete_through, delivery.valid_from, delivery.correction)
+        return table.retract(checked.rows(), origin, checked.connection)
+    return table.append(
+        checked.rows(),
+        origin,
+        delivery.complete_through,
+        delivery.valid_from,
+        delivery.correction,
+        checked.connection,
+    )
 
 
 def _refuse_retraction(contract: Contract, delivery: Delivery, before: RawSnapshot | None) -> None:
@@ -239,8 +280,9 @@ def _declare(table: RawTable, contract: Contract, delivery: Delivery, now: datet
 
 
 def _ingestion(
-    before: RawSnapshot | None, after: RawSnapshot, file_name: str, drop: Drop | None, report: Report, seconds: float
+    table: RawTable, before: RawSnapshot | None, file_name: str, drop: Drop | None, report: Report, seconds: float
 ) -> Ingestion:
+    after = table.snapshot()
     parts = after.parts_since(drop.version - 1) if drop else ()
     return Ingestion(
         source=after.source,
@@ -252,6 +294,7 @@ def _ingestion(
         last_day=day_of_number(max(part.last_day for part in parts)) if parts else None,
         complete_through=after.complete_through,
         version=after.version,
+        zone=table.contract.business_day_zone,
         notes=report.notes,
         seconds=seconds,
     )

@@ -70,8 +70,8 @@ class View:
     @property
     def snapshot(self) -> RawSnapshot:
         first = None if self.first_row is None else day_number(FIRST) + self.first_row
-        parts = () if first is None else (RawFile("x", 1, 1, first, first + 20),)
-        return RawSnapshot("sales", self.version, parts, (), self.complete)
+        parts = () if first is None else (RawFile(path="x", drop=1, rows=1, first_day=first, last_day=first + 20),)
+        return RawSnapshot(source="sales", version=self.version, parts=parts, drops=(), complete_through=self.complete)
 
     @property
     def complete(self) -> date | None:

@@ -1,262 +1,17 @@
-"""The checks: each rule finds what breaks it, says so in one sentence, and lets everything else pass."""
+"""The checks of values: each rule finds what breaks it, says so in one sentence, and lets everything else pass."""
 
-from datetime import date, datetime
-from decimal import Decimal
+from datetime import datetime
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 
-from transformations.contracts import Column, Contract, Reference
-from transformations.contracts.model import ColumnFormat
-from transformations.engine.base.duck import session
+from transformations.contracts import Contract, Reference
 from transformations.engine.raw.zone import Origin, RawTable
-from validation.delivery.check_specs import CheckSpec, compile_checks
-from validation.delivery.checks import Report, run_checks
-from validation.files.drop_files import open_drop
 
-NAIVE_NS, NAIVE_US = pa.timestamp("ns"), pa.timestamp("us")
-BERLIN = "Europe/Berlin"
+from .small_contracts import BERLIN, NAIVE_NS, NAIVE_US, broken, column, contract, values
 
-
-def contract(*columns: Column, **changes) -> Contract:
-    facts = {
-        "name": "events",
-        "version": "1.0.0",
-        "description": "One event",
-        "owner": "tests",
-        "columns": columns,
-        "key": (),
-        "event_time": None,
-        "timestamp_zone": "UTC",
-        "business_day_zone": "UTC",
-        "valid_from": datetime(2020, 1, 1),
-        "delivery": "append",
-    }
-    return Contract(**facts | changes)
-
-
-def column(dtype: str = "Int64", name: str = "x", nullable: bool = True, **facts) -> Column:
-    return Column(name, dtype, nullable, "A column", **facts)
-
-
-@pytest.fixture
-def check(tmp_path):
-    """Write a table as a drop and run all checks of a contract on it."""
-
-    def run(rules: Contract, rows: pa.Table | str, sources=None, keys_only=False, **options) -> Report:
-        path = tmp_path / ("drop.csv" if isinstance(rows, str) else "drop.parquet")
-        if isinstance(rows, str):
-            path.write_text(rows)
-        else:
-            pq.write_table(rows, path, **options)
-        with session() as connection:
-            drop = open_drop(connection, path)
-            return run_checks(connection, rules, drop, compile_checks(rules, keys_only), sources or {})
-
-    return run
-
-
-def broken(report: Report) -> list[str]:
-    return [violation.spec.rule for violation in report.violations]
-
-
-def values(dtype: pa.DataType, *entries: object, name: str = "x") -> pa.Table:
-    return pa.table({name: pa.array(entries, dtype)})
-
-
-# --- compiling -------------------------------------------------------------------------------------------------------
-
-
-def test_a_contract_compiles_to_plain_data():
-    rules = contract(
-        column("Int64", "id", nullable=False),
-        column("Float64", "price", minimum=0, maximum=9),
-        column("String", "kind", allowed=("a", "b")),
-        column("UnixTimestamp", "at", nullable=False),
-        key=("id",),
-        event_time="at",
-        timestamp_zone=BERLIN,
-        references=(Reference(("id",), "others", ("id",), 3),),
-    )
-    names = ("id", "price", "kind", "at")
-    assert compile_checks(rules) == (
-        CheckSpec("missing column", names),
-        CheckSpec("unknown column", names),
-        CheckSpec("dtype", ("id",), dtype="Int64"),
-        CheckSpec("exact", ("id",), dtype="Int64"),
-        CheckSpec("nulls", ("id",)),
-        CheckSpec("dtype", ("price",), dtype="Float64"),
-        CheckSpec("exact", ("price",), dtype="Float64"),
-        CheckSpec("finite", ("price",)),
-        CheckSpec("range", ("price",), minimum=0, maximum=9),
-        CheckSpec("dtype", ("kind",), dtype="String"),
-        CheckSpec("exact", ("kind",), dtype="String"),
-        CheckSpec("allowed values", ("kind",), values=("a", "b")),
-        CheckSpec("dtype", ("at",), dtype="UnixTimestamp"),
-        CheckSpec("exact", ("at",), dtype="UnixTimestamp"),
-        CheckSpec("existing local time", ("at",)),
-        CheckSpec("nulls", ("at",)),
-        CheckSpec("finite", ("at",)),
-        CheckSpec("event time", ("at",), minimum=1900, maximum=2199),
-        CheckSpec("unique key", ("id",)),
-        CheckSpec("reference", ("id",), reference=rules.references[0], allowed=3),
-    )
-
-
-def test_a_file_of_keys_is_checked_for_its_keys_alone():
-    rules = contract(column("Int64", "id", nullable=False), column("Float64", "price"), key=("id",))
-    assert {name for spec in compile_checks(rules, keys_only=True) for name in spec.columns} == {"id"}
-
-
-# --- columns and types -----------------------------------------------------------------------------------------------
-
-
-def test_missing_and_unknown_columns_are_named_together(check):
-    rules = contract(column(name="amount"), column(name="count"), column(name="at"))
-    report = check(rules, pa.table({"amuont": [1], "at": [1]}))
-    assert [violation.message for violation in report.violations] == [
-        (
-            "events.yaml: drop drop.parquet lacks 2 columns: amount, count. For 'amount': did you mean 'amuont'? "
-            "Known: amuont, at. Deliver them, say physicalName where the file has another name, or remove them "
-            "in a new contract version."
-        ),
-        (
-            "events.yaml: drop drop.parquet has 1 column that the contract does not name: amuont. "
-            "Leave them out at the source, name them in ignoredColumns, or add them in a new contract version."
-        ),
-    ]
-
-
-@pytest.mark.parametrize(
-    ("dtype", "delivered"),
-    [
-        ("Int64", values(pa.int8(), 1, None)),
-        ("Int64", values(pa.uint32(), 2**32 - 1)),
-        ("Int64", values(pa.uint64(), 2**63 - 1)),
-        ("Float64", values(pa.float32(), 1.5)),
-        ("Float64", values(pa.int64(), 2**53)),
-        ("Float64", values(pa.decimal128(15, 2), Decimal("1.10"))),
-        ("String", values(pa.dictionary(pa.int8(), pa.string()), "a", None)),
-        ("Bool", values(pa.bool_(), True)),
-        ("UnixTimestamp", values(pa.timestamp("ms"), datetime(2020, 1, 1))),
-        ("UnixTimestamp", values(pa.timestamp("us", tz=BERLIN), datetime(2020, 1, 1))),
-        ("UnixTimestamp", values(NAIVE_NS, 1_577_836_800_000_001_000)),
-        ("Date", values(pa.date32(), date(2020, 1, 1))),
-        ("Date", values(NAIVE_NS, datetime(2020, 1, 1), None)),
-        ("Int64", values(pa.null(), None)),
-        ("Date", values(pa.null(), None)),
-    ],
-)
-def test_a_type_that_loses_nothing_is_accepted(check, dtype, delivered):
-    assert check(contract(column(dtype)), delivered).violations == ()
-
-
-@pytest.mark.parametrize(
-    ("dtype", "delivered", "kind"),
-    [
-        ("Int64", values(pa.float64(), 1.0), "DOUBLE"),
-        ("Int64", values(pa.string(), "1"), "VARCHAR"),
-        ("Float64", values(pa.decimal128(18, 2), Decimal("1.10")), "DECIMAL(18,2)"),
-        ("String", values(pa.int64(), 1), "BIGINT"),
-        ("Bool", values(pa.int8(), 1), "TINYINT"),
-        ("UnixTimestamp", values(pa.int64(), 1), "BIGINT"),
-        ("UnixTimestamp", values(pa.date32(), date(2020, 1, 1)), "DATE"),
-        ("Date", values(pa.timestamp("us", tz="UTC"), datetime(2020, 1, 1)), "TIMESTAMP WITH TIME ZONE"),
-        ("String", values(pa.list_(pa.string()), ["a"]), "VARCHAR[]"),
-    ],
-)
-def test_a_type_that_could_lose_something_is_refused(check, dtype, delivered, kind):
-    (violation,) = check(contract(column(dtype)), delivered).violations
-    assert violation.message.startswith(
-        f"events.yaml: column 'x' is {kind} in drop drop.parquet, the contract says {dtype}. Deliver "
-    )
-
-
-@pytest.mark.parametrize(
-    ("dtype", "delivered", "loss"),
-    [
-        ("Int64", values(pa.uint64(), 1, 2**63), "1 value beyond 64 bits, signed in 2 rows (50.00 %)"),
-        ("Float64", values(pa.int64(), 1, 2**53 + 1), "1 value beyond the integers a Float64 holds, ±2^53 in 2 rows"),
-        (
-            "Date",
-            values(NAIVE_US, datetime(2020, 1, 1), datetime(2020, 1, 1, 1)),
-            "1 value with a time of day in 2 rows",
-        ),
-        ("Date", values(NAIVE_NS, 0, 1), "1 value with a time of day in 2 rows"),
-        ("UnixTimestamp", values(NAIVE_NS, 0, 1), "1 value with a part below one microsecond in 2 rows"),
-        ("UnixTimestamp", values(pa.timestamp("ns", tz="UTC"), 0, 1), "1 value with a part below one microsecond in 2"),
-    ],
-)
-def test_a_value_that_would_lose_something_is_refused(check, dtype, delivered, loss):
-    (violation,) = check(contract(column(dtype)), delivered).violations
-    assert violation.spec.rule == "exact"
-    assert loss in violation.message
-    assert "first at row 2 of drop drop.parquet (" in violation.message
-
-
-TEXT, NUMBER = ColumnFormat(stored_as="text"), ColumnFormat(stored_as="number")
-
-
-@pytest.mark.parametrize(
-    ("dtype", "written", "delivered"),
-    [
-        ("Int64", TEXT, values(pa.string(), "12", None)),
-        ("Float64", TEXT, values(pa.large_string(), "1.5")),
-        ("Bool", TEXT, values(pa.string(), "True", "false")),
-        ("Date", TEXT, values(pa.string(), "2020-01-31")),
-        ("UnixTimestamp", TEXT, values(pa.string(), "2020-01-31 12:00", "2020-01-31T12:00Z")),
-        ("UnixTimestamp", TEXT, values(pa.dictionary(pa.int8(), pa.string()), "2020-01-31 12:00")),
-        ("Int64", TEXT, values(pa.int64(), 1)),
-        ("Int64", NUMBER, values(pa.float64(), 1.0, -(2.0**53) + 1, None, float("nan"))),
-        ("Int64", NUMBER, values(pa.float32(), 2.0**24 - 1)),
-        ("Int64", NUMBER, values(pa.decimal128(38, 2), Decimal("7.00"), Decimal(2**63 - 1))),
-    ],
-)
-def test_a_physical_type_that_says_so_is_cast(check, dtype, written, delivered):
-    assert check(contract(column(dtype, format=written)), delivered).violations == ()
-
-
-@pytest.mark.parametrize(
-    ("dtype", "written", "delivered", "loss"),
-    [
-        ("Int64", TEXT, values(pa.string(), "1", "1.0"), "1 value that cannot be an integer of 64 bits in 2 rows"),
-        ("UnixTimestamp", TEXT, values(pa.string(), "2020-01-31", "epoch"), "1 value that cannot be a time of whole"),
-        ("Int64", NUMBER, values(pa.float64(), 1.0, 1.5), "1 value that cannot be an integer, or that DOUBLE may"),
-        ("Int64", NUMBER, values(pa.float64(), 1.0, 2.0**53), "may have rounded (from 2^53 on) in 2 rows"),
-        ("Int64", NUMBER, values(pa.float64(), 1.0, float("inf")), "1 value"),
-        ("Int64", NUMBER, values(pa.float32(), 1.0, 2.0**24), "FLOAT may have rounded (from 2^24 on) in 2 rows"),
-        ("Int64", NUMBER, values(pa.decimal128(38, 1), Decimal(1), Decimal("1.5")), "cannot be an integer of 64 bits"),
-        ("Int64", NUMBER, values(pa.decimal128(38, 0), Decimal(1), Decimal(2**63)), "cannot be an integer of 64 bits"),
-    ],
-)
-def test_a_cast_that_would_lose_something_is_refused_by_row(check, dtype, written, delivered, loss):
-    (violation,) = check(contract(column(dtype, format=written)), delivered).violations
-    assert violation.spec.rule == "exact"
-    assert loss in violation.message
-    assert "first at row 2 of drop drop.parquet (" in violation.message
-
-
-@pytest.mark.parametrize(
-    ("dtype", "delivered", "remedy"),
-    [
-        ("UnixTimestamp", values(pa.string(), "2020-01-31"), "write physicalType: VARCHAR at the column"),
-        ("Int64", values(pa.float64(), 1.0), "write physicalType: DOUBLE at the column"),
-    ],
-)
-def test_a_refused_type_that_can_be_cast_says_how(check, dtype, delivered, remedy):
-    (violation,) = check(contract(column(dtype)), delivered).violations
-    assert remedy in violation.message
-
-
-@pytest.mark.parametrize(("nanos", "rules"), [(1_000, []), (1_001, ["exact"])])
-def test_a_legacy_timestamp_is_naive_and_its_nanoseconds_are_not_cut_off_unseen(check, nanos, rules):
-    report = check(contract(column("UnixTimestamp")), values(NAIVE_NS, 0, nanos), use_deprecated_int96_timestamps=True)
-    assert broken(report) == rules
-
-
-# --- values ----------------------------------------------------------------------------------------------------------
+# --- values -----------------------------------------------------------------------------------------------------------
 
 
 def test_nulls_are_told_with_count_share_first_rows_and_remedy(check):
@@ -367,7 +122,7 @@ def test_float32_values_are_allowed_that_are_nearest_to_an_allowed_one(check):
     assert broken(check(rules, values(pa.float64(), float(np.float32(0.1))))) == ["allowed values"]
 
 
-# --- local times -----------------------------------------------------------------------------------------------------
+# --- local times ------------------------------------------------------------------------------------------------------
 
 
 def test_a_local_time_that_clocks_skipped_breaks_the_contract(check):
@@ -421,7 +176,7 @@ def test_local_times_that_clocks_showed_twice_are_counted_and_said(check):
     assert check(rules, values(pa.timestamp("us", tz="UTC"), *times)).notes == ()
 
 
-# --- keys and references ---------------------------------------------------------------------------------------------
+# --- keys and references ----------------------------------------------------------------------------------------------
 
 
 def test_a_key_occurs_once_in_a_drop(check):
@@ -494,78 +249,3 @@ def test_a_reference_of_several_columns_is_matched_as_a_whole(check, others):
     (violation,) = check(rules, pa.table({"x": [1, 1], "y": ["a", "b"]}), others).violations
     assert "(x, y) has 1 distinct value that others lacks" in violation.message
     assert "((1, b))" in violation.message
-
-
-# --- CSV -------------------------------------------------------------------------------------------------------------
-
-TYPED = contract(
-    column("Int64", "i"),
-    column("Float64", "f"),
-    column("String", "s"),
-    column("Bool", "b"),
-    column("Date", "d"),
-    column("UnixTimestamp", "t"),
-)
-
-
-def test_csv_cells_are_read_as_what_the_contract_says(check):
-    text = (
-        "i,f,s,b,d,t\n"
-        " 12,1e3, x ,TRUE,2020-01-31,2020-01-31 12:00:00\n"
-        ",,,,,\n"
-        "-1,nan,12,false,2020-01-31 00:00:00,2020-01-31T12:00:00.5Z\n"
-    )
-    report = check(TYPED, text)
-    assert (report.rows, report.violations) == (3, ())
-
-
-def test_csv_cells_that_are_something_else_are_named_by_row(check):
-    report = check(
-        TYPED, "i,f,s,b,d,t\n1.5,x,s,yes,2020-02-30,noon\n1e3,1,s,1,2020-01-31 12:00,2020-01-31 00:00:00.1234567\n"
-    )
-    assert broken(report) == ["exact"] * 5
-    texts = [violation.message for violation in report.violations]
-    assert "'i' has 2 values that cannot be an integer of 64 bits in 2 rows" in texts[0]
-    assert "'f' has 1 value that cannot be a number that a Float64 holds in 2 rows" in texts[1]
-    assert "'b' has 2 values that cannot be true or false in 2 rows" in texts[2]
-    assert "'d' has 2 values that cannot be a date as in 2020-01-31 in 2 rows" in texts[3]
-    assert "'t' has 2 values that cannot be a time of whole microseconds as in 2020-01-31 12:00:00" in texts[4]
-    assert "first at rows 1, 2 of drop drop.csv (1.5, 1e3)" in texts[0]
-
-
-def test_csv_cells_have_the_declared_forms_alone(check):
-    rules = contract(
-        column("Float64", "f", format=ColumnFormat(decimal=",", thousands=".")),
-        column("Date", "d", format=ColumnFormat(strptime=("%d/%m/%Y",))),
-        column("UnixTimestamp", "t", format=ColumnFormat(strptime=("%d/%m/%Y %I:%M %p", "%m/%d/%Y %I:%M %p"))),
-    )
-    assert check(rules, 'f,d,t\n"1.234,5",05/01/2024,13/01/2024 01:30 PM\n').violations == ()
-    report = check(rules, 'f,d,t\n1.5,2024-01-05,05/01/2024 01:30 PM\n"1,5",13/12/2024,13/12/2024 13:30\n')
-    texts = [violation.message for violation in report.violations]
-    assert "'f' has 1 value that cannot be a number that a Float64 holds in 2 rows" in texts[0]
-    assert "'d' has 1 value that cannot be a date of the form '%d/%m/%Y' in 2 rows" in texts[1]
-    assert (
-        "'t' has 2 values that cannot be a time of the form '%d/%m/%Y %I:%M %p' or '%m/%d/%Y %I:%M %p', "
-        "or that these forms read differently, in 2 rows"
-    ) in texts[2]
-
-
-def test_an_integer_in_a_csv_is_refused_as_a_float_just_as_in_parquet(check):
-    rules = contract(column("Float64"))
-    (from_csv,) = check(rules, "x\n1\n9007199254740993\n").violations
-    (from_parquet,) = check(rules, values(pa.int64(), 1, 9007199254740993)).violations
-    for violation in (from_csv, from_parquet):
-        assert violation.spec.rule == "exact"
-        assert "(9007199254740993)" in violation.message
-    assert check(rules, values(pa.int64(), 2**53 + 2)).violations == check(rules, f"x\n{2**53 + 2}\n").violations == ()
-
-
-def test_a_text_that_is_no_time_says_how_to_declare_its_form(check):
-    (violation,) = check(contract(column("UnixTimestamp")), "x\n2024-05-01 01:30:00 PM\n").violations
-    assert violation.message.endswith("or declare the form of its times with strptime in a new contract version.")
-
-
-def test_all_violations_of_a_drop_are_told_together(check):
-    rules = contract(column("Int64", "a", nullable=False), column("Float64", "b", minimum=0), column("String", "c"))
-    report = check(rules, pa.table({"a": [1, None], "b": [-1.0, float("inf")], "d": [1, 2]}))
-    assert broken(report) == ["missing column", "unknown column", "nulls", "finite", "range"]

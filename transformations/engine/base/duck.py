@@ -31,6 +31,14 @@ def session() -> Iterator[DuckDBPyConnection]:
         yield connection
 
 
+@contextmanager
+def beside(connection: DuckDBPyConnection) -> Iterator[DuckDBPyConnection]:
+    """A second connection to the same DuckDB: it may consume what the first one streams, and has names of its own."""
+    with connection.cursor() as second:
+        second.execute("SET TimeZone = 'UTC'")
+        yield second
+
+
 def identifier(name: str) -> str:
     """A quoted identifier."""
     return '"' + name.replace('"', '""') + '"'

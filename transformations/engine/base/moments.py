@@ -1,6 +1,7 @@
 """What the platform calls the moments of a row, and how it counts them: UTC, in microseconds since the epoch."""
 
 from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
 
 EVENT_TIMESTAMP = "event_timestamp"
 """From when on a stored row can be served; in a spine, the moment to look from. Feast's own name for both."""
@@ -23,3 +24,17 @@ def instant_to_micros(instant: datetime) -> int:
 def micros_to_instant(micros: int) -> datetime:
     """The aware UTC datetime of microseconds since the epoch."""
     return EPOCH + timedelta(microseconds=micros)
+
+
+def moment_text(moment: datetime, zone: str, *, seconds: bool = True) -> str:
+    """A moment in a zone: `2020-01-31 12:00:00 UTC`, elsewhere with its offset: `2020-01-31 13:00:00 +01:00`.
+
+    Fractions of a second are shown where there are some. zone: the contract's timestampZone, so that times are shown
+    as they were delivered.
+    """
+    local = moment.astimezone(ZoneInfo(zone))
+    fraction = ".%f" if local.microsecond else ""
+    text = local.strftime(f"%Y-%m-%d %H:%M:%S{fraction}" if seconds or fraction else "%Y-%m-%d %H:%M")
+    return (
+        f"{text} UTC" if zone == "UTC" else f"{text} {local.isoformat()[len(local.replace(tzinfo=None).isoformat()) :]}"
+    )

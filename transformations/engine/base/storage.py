@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 from urllib.parse import unquote, urlsplit
 from urllib.request import url2pathname
 from uuid import uuid4
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 __all__ = ["check_log", "content_hash"]
 
+FileStamp: TypeAlias = tuple[int, int, int]
+"""A file's inode, bytes and last change: another one in its place has another stamp."""
 LOCK_WAIT_SECONDS = 60.0
 UNFINISHED = ".unfinished"
 """The suffix of a file that is still being written."""
@@ -125,7 +127,7 @@ def open_table(folder: Path, version: int | None = None) -> DeltaTable:
         if fault := disk_fault(error):
             raise fault from error
         raise
-    newest = folder / "_delta_log" / f"{table.version():020}.json"
+    newest = _entry(folder, table.version())
     if newest.is_file() and newest.stat().st_size == 0:  # which delta-rs (1.6) takes for a commit of nothing
         raise damaged_entry(newest, "it is empty")
     return table
@@ -180,9 +182,20 @@ def commits(table: DeltaTable, record_key: str) -> tuple[Commit, ...]:
     Read from the log itself: `DeltaTable.history()` (delta-rs 1.6) numbers the newest commit there is with the version
     that the table was opened at, which is wrong for an older version and while another writer commits.
     """
-    folder = Path(url2pathname(urlsplit(table.table_uri).path))
-    found = ((version, each.record(record_key)) for version, each in enumerate(logged_commits(folder, table.version())))
+    logged = logged_commits(_folder_of(table), table.version())
+    found = ((version, each.record(record_key)) for version, each in enumerate(logged))
     return tuple(Commit(version, record) for version, record in found if record is not None)
+
+
+def is_newest(table: DeltaTable, stamp: FileStamp) -> bool:
+    """Whether an open table still is what its folder holds: its commit is the file of that stamp, and the last one."""
+    own, next_one = (_entry(_folder_of(table), version) for version in (table.version(), table.version() + 1))
+    return own.exists() and _stamp(own) == stamp and not next_one.exists()
+
+
+def commit_stamp(table: DeltaTable) -> FileStamp:
+    """The stamp of the commit that made an open table's version."""
+    return _stamp(_entry(_folder_of(table), table.version()))
 
 
 def newest_record(folder: Path, record_key: str) -> Mapping[str, Any]:
@@ -200,11 +213,13 @@ def publish(
     sequence: int,
     replace_all: bool = False,
     beside: Sequence[str] = (),
+    onto: DeltaTable | None = None,
 ) -> int:
     """Append finished files to the table in a folder, which is created if need be, as one commit; returns its version.
 
     replace_all: the files become the table's whole content, under a new schema; earlier versions stay readable.
     beside: further files that the record refers to, relative to the table. A checksum of every file is recorded.
+    onto: the table as the caller has opened it, which spares opening it again; it stays at its version.
     `sequence` numbers the commits of this record key: of two writers with the same number one wins, and the other
     raises ConflictError and has published nothing.
     """
@@ -219,11 +234,11 @@ def publish(
     )
     folder.mkdir(parents=True, exist_ok=True)
     checksums.record(folder, [*(file.path for file in files), *beside])
-    existed = is_table(folder)
+    existed = onto is not None or is_table(folder)
     delta_schema = Schema.from_arrow(schema)
     try:
         if existed:
-            table = open_table(folder)
+            table = onto or open_table(folder)
             if (table.transaction_version(record_key) or 0) >= sequence:
                 raise CommitFailedError("the number is taken")
             mode = "overwrite" if replace_all else "append"
@@ -240,9 +255,7 @@ def publish(
                 f"{folder.name}: another writer published first. Nothing was published by this one; repeat the command."
             ) from error
         raise
-    version = next(
-        commit.version for commit in reversed(commits(open_table(folder), record_key)) if commit.record == record
-    )
+    version = _version_that_recorded(folder, record_key, record)
     _record_log(folder, version)
     return version
 
@@ -253,12 +266,12 @@ def log_files(folder: Path) -> list[Path]:
     return [*log_entries(folder), *sorted(log.glob("*.checkpoint.parquet"))]
 
 
-def add_columns(folder: Path, columns: Sequence[pa.Field]) -> None:
-    """Give a table further columns, null in every row it has; the table's content stays."""
+def add_columns(table: DeltaTable, columns: Sequence[pa.Field]) -> None:
+    """Give an open table further columns, null in every row it has; the table's content stays."""
     from deltalake import Field
 
-    open_table(folder).alter.add_columns([Field.from_arrow(column) for column in columns])
-    _record_log(folder, open_table(folder).version())
+    table.alter.add_columns([Field.from_arrow(column) for column in columns])
+    _record_log(_folder_of(table), table.version())
 
 
 def discard(folder: Path) -> None:
@@ -299,6 +312,25 @@ def replace_text(path: Path, text: str) -> None:
 def _stored(path: Path) -> StoredFile:
     facts = path.stat()
     return StoredFile(path, facts.st_size, facts.st_mtime)
+
+
+def _folder_of(table: DeltaTable) -> Path:
+    return Path(url2pathname(urlsplit(table.table_uri).path))
+
+
+def _entry(folder: Path, version: int) -> Path:
+    return folder / "_delta_log" / f"{version:020}.json"
+
+
+def _stamp(path: Path) -> FileStamp:
+    facts = path.stat()
+    return facts.st_ino, facts.st_size, facts.st_mtime_ns
+
+
+def _version_that_recorded(folder: Path, record_key: str, record: Mapping[str, Any]) -> int:
+    """The newest version whose commit carries this record."""
+    logged = list(enumerate(logged_commits(folder)))
+    return next(version for version, each in reversed(logged) if each.record(record_key) == record)
 
 
 def _record_log(folder: Path, version: int) -> None:

@@ -1,26 +1,59 @@
 """Through which business day a source is complete: what a drop may say of it, what its rows tell, and what remains.
 
-A drop without a word completes the day before its newest row, for as long as no day between may simply be missing: a
-stretch of days without rows longer than QUIET_DAYS, and longer than twice any other of the source, has to be declared.
-A declared day holds until a correction takes it back; a day known from rows alone goes with these rows.
+A drop without a word completes the day before its newest row, as long as the days without rows that it leaves may be
+quiet ones. They may where the source has been as quiet before:
+
+- a stretch of them is at most QUIET_DAYS long, or twice the usual distance of two days with rows (their median), or as
+  long as two earlier stretches were;
+- in four weeks there are at most QUIET_DAYS more of them than usual (the median of four weeks).
+
+So a daily source may miss a week once, but not a week and then another:
+
+    days      1 ...... 60  (61 - 67 quiet)  68        (69 - 75 quiet)  76
+    taken     through 59                    yes, 67                    no: 14 of the last 28 days, usually 0
+
+Anything else the command declares. A declared day holds until a correction takes it back, and quiet days up to it are
+no longer counted; a day known from rows alone goes with these rows.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from itertools import pairwise
+from statistics import median
 from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
 
 from transformations.contracts import Contract
 from transformations.engine.base.business_days import day_number, day_of_instant, day_of_number
 from transformations.engine.base.errors import DataError, UsageError
+from transformations.engine.base.words import plural
 
 if TYPE_CHECKING:
     from transformations.engine.raw.drops import Drop
 
 QUIET_DAYS = 7
-"""Weekends and holidays: so many days in a row without a row are taken for days without events."""
+"""Weekends and holidays: this many days in a row without a row are taken for days without events."""
+FOUR_WEEKS = 28
+MEMORY_DAYS = 400
+"""How far back a source's usual quiet days are counted: a year, with its holidays of the year before."""
+
+
+@dataclass(frozen=True)
+class DayHistory:
+    """What is known of a source's days before a drop.
+
+    previous: through which day it is complete; declared: through which day a command last said so. days_within: the
+    business days (numbers) of a range that have stored rows, asked for only where a drop leaves days without rows.
+    """
+
+    previous: date | None
+    declared: date | None
+    days_within: Callable[[range], set[int]]
 
 
 def declared_through(contract: Contract, asked: date, previous: date | None, now: datetime, correction: bool) -> date:
@@ -44,18 +77,12 @@ def declared_through(contract: Contract, asked: date, previous: date | None, now
     return asked
 
 
-def derived_through(
-    contract: Contract,
-    days: Sequence[int],
-    previous: date | None,
-    now: datetime,
-    stored_days: Callable[[], Iterable[int]],
-) -> date | None:
+def derived_through(contract: Contract, days: Sequence[int], history: DayHistory, now: datetime) -> date | None:
     """The day that a drop's own rows complete: the one before its newest, which may still be filling.
 
-    days: business days of its rows, as numbers. stored_days: those of all stored rows, asked for only where the drop
-    leaves a gap. DataError where days between may be missing rather than quiet.
+    days: business days of its rows, as numbers. DataError where days between may be missing rather than quiet.
     """
+    previous = history.previous
     today = day_number(day_of_instant(now, contract.business_day_zone))
     known = sorted(day for day in days if day <= today)
     if not known:
@@ -64,9 +91,13 @@ def derived_through(
     start = None if previous is None else day_number(previous)
     if start is not None and newest <= start:
         return previous
-    new = [day for day in known if start is None or day > start]
-    if _longest_gap([*([] if start is None else [start]), *new]) > QUIET_DAYS:
-        _refuse_gap(contract, {*known, *stored_days()}, start, day_of_number(newest), previous)
+    completed = range(known[0] if start is None else start + 1, newest + 1)
+    if set(completed) - set(known):
+        memory = range(completed.start - MEMORY_DAYS, completed.stop)
+        with_rows = {*known, *history.days_within(memory)}
+        _refuse_long_stretch(contract, sorted(with_rows if start is None else with_rows | {start}), completed, previous)
+        if start is not None:
+            _refuse_many_quiet_days(contract, sorted(with_rows), completed, history)
     return day_of_number(newest)
 
 
@@ -82,21 +113,55 @@ def remaining_through(drops: Sequence[Drop], newest: date | None) -> date | None
     return None if through is None or not days else min(through, max(days))
 
 
-def _refuse_gap(contract: Contract, days: set[int], start: int | None, newest: date, previous: date | None) -> None:
-    every = sorted(days if start is None else days | {start})
-    gaps = sorted((after - before - 1, before, after) for before, after in pairwise(every))
-    suspect = max(gap for gap in gaps if start is None or gap[1] >= start)
-    usual = max((length for length, *others in gaps if others != list(suspect[1:])), default=0)
+def _refuse_long_stretch(contract: Contract, days: Sequence[int], completed: range, previous: date | None) -> None:
+    """DataError where a stretch without rows among the completed days is longer than such stretches usually are."""
+    stretches = [(after - before - 1, before, after) for before, after in pairwise(days)]
+    suspect = max((each for each in stretches if each[2] > completed.start), default=(0, 0, 0))
+    others = sorted((length for length, before, _ in stretches if before != suspect[1]), reverse=True)
+    twice_before = others[1] if len(others) > 1 else 0
     length, before, after = suspect
-    if length <= max(QUIET_DAYS, 2 * usual):
+    if length <= max(QUIET_DAYS, 2 * median(others or [0]), twice_before):
         return
+    newest = day_of_number(completed[-1])
     raise DataError(
-        f"{contract.name}: of {length:,} days between {day_of_number(before)} and {day_of_number(after)} there is no "
-        f"row; the longest such stretch beside it has {usual:,}. To complete {newest} would make them days without "
-        f"events. Ingest what is missing first. If nothing is missing, say --complete-through {newest}; if it is still "
-        f"to come, say --complete-through {previous or day_of_number(before)}. Nothing was written."
+        f"{contract.name}: of {plural(length, 'day')} between {day_of_number(before)} and {day_of_number(after)} there "
+        f"is no row; the longest such stretch beside it has {others[0] if others else 0:,}. To complete {newest} would "
+        f"make them days without events. {_remedy(newest, previous or day_of_number(before))}"
     )
 
 
-def _longest_gap(days: Sequence[int]) -> int:
-    return max((after - before - 1 for before, after in pairwise(days)), default=0)
+def _refuse_many_quiet_days(contract: Contract, days: Sequence[int], completed: range, history: DayHistory) -> None:
+    """DataError where four weeks have more days without rows than usual, though no single stretch is long."""
+    first = days[0]
+    is_quiet = np.ones(completed.stop - first, dtype=bool)
+    is_quiet[[day - first for day in days if day < completed.stop]] = False
+    before = _sums_of_four_weeks(is_quiet[: max(0, completed.start - first)])
+    if not before.size:
+        return
+    usual = int(np.median(before))
+    if history.declared is not None:
+        is_quiet[: max(0, day_number(history.declared) - first + 1)] = False
+    sums = _sums_of_four_weeks(is_quiet)[-len(completed) :]
+    worst = int(np.argmax(sums))
+    if sums[worst] <= usual + QUIET_DAYS:
+        return
+    last, newest = completed.stop - len(sums) + worst, day_of_number(completed[-1])
+    raise DataError(
+        f"{contract.name}: of the four weeks from {day_of_number(last - FOUR_WEEKS + 1)} to {day_of_number(last)}, "
+        f"{plural(int(sums[worst]), 'day')} have no row and were not declared to be without events; usually {usual:,} "
+        f"have none. To complete {newest} would make them days without events. "
+        f"{_remedy(newest, history.previous or day_of_number(first))}"
+    )
+
+
+def _sums_of_four_weeks(is_quiet: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:
+    """How many days are quiet in every 28 days in a row, oldest first."""
+    total = np.concatenate([[0], np.cumsum(is_quiet)])
+    return total[FOUR_WEEKS:] - total[:-FOUR_WEEKS] if len(total) > FOUR_WEEKS else total[:0]
+
+
+def _remedy(newest: date, known: date) -> str:
+    return (
+        f"Ingest what is missing first. If nothing is missing, say --complete-through {newest}; if it is still "
+        f"to come, say --complete-through {known}. Nothing was written."
+    )

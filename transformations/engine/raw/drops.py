@@ -1,4 +1,4 @@
-"""Drops, and what a source's raw table holds after one: values without a hand on the files."""
+"""Drops, and what a source's raw table holds after one, as plain values."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from transformations.engine.base.errors import DataError
 
 @dataclass(frozen=True)
 class Origin:
-    """Where delivered rows come from, and when they were ingested (UTC)."""
+    """The file that delivered rows came in, and when it was ingested (UTC)."""
 
     file_name: str
     content_hash: str
     ingested_at: datetime
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Drop:
     """One accepted delivery: `rows` were written, `unchanged` more were current already.
 
@@ -40,7 +40,7 @@ class Drop:
     is_declared: bool = True  # records of drops that do not say are held to mean it
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class RawFile:
     """A Parquet file of the table: absolute path, the drop it came with, rows, business days (numbers, inclusive)."""
 
@@ -57,7 +57,7 @@ class RawFile:
         return held / len(own)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class RawSnapshot:
     """One published version of a source's raw table."""
 
@@ -91,7 +91,23 @@ class RawSnapshot:
             )
         known = {drop.number for drop in drops}
         parts = tuple(part for part in self.parts if part.drop in known)
-        return RawSnapshot(self.source, version, parts, drops, drops[-1].complete_through)
+        return RawSnapshot(
+            source=self.source,
+            version=version,
+            parts=parts,
+            drops=drops,
+            complete_through=drops[-1].complete_through,
+        )
+
+    def with_drop(self, drop: Drop, parts: Sequence[RawFile]) -> RawSnapshot:
+        """What the table holds once this drop is published with these files."""
+        return RawSnapshot(
+            source=self.source,
+            version=drop.version,
+            parts=tuple(sorted((*self.parts, *parts), key=lambda part: part.path)),
+            drops=(*self.drops, drop),
+            complete_through=drop.complete_through,
+        )
 
     def parts_of(self, days: Sequence[range]) -> tuple[RawFile, ...]:
         """The files that may have rows of these business days."""

@@ -68,6 +68,14 @@ def write_files(batches: Iterable[pa.RecordBatch], contract: Contract, table: Pa
     return WrittenRows(tuple(files), sum(file.rows for file in files), tuple(sorted(days)))
 
 
+def days_of_batches(batches: Iterable[pa.RecordBatch], contract: Contract) -> tuple[int, ...]:
+    """The business days, ascending, of the rows that `write_files` would write."""
+    days: set[int] = set()
+    for batch in batches:
+        days.update(np.unique(_with_system_columns(batch, contract, 0).column(BUSINESS_DAY).to_numpy()).tolist())
+    return tuple(sorted(days))
+
+
 def _by_file(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
     """The same rows in the same order, as many at a time as one file takes."""
     pending: list[pa.RecordBatch] = []

@@ -97,6 +97,21 @@ def replaced(contract: Contract) -> str:
     )
 
 
+def reverted(contract: Contract) -> str:
+    """A query of the `changes` that bring a row back as it was: key, `_drop` that ended it, whether by retraction.
+
+    What a drop delivers unchanged is not among `changes`, so that a stored row equal to one of these is no longer
+    current.
+    """
+    key, drop, retracted = identifiers(contract.key, "changes"), identifier(DROP), identifier(RETRACTED)
+    was_stored = f"{same('changes', 'earlier', contract.column_names)} AND NOT earlier.{retracted}"
+    return (
+        f"SELECT {key}, latest.{drop}, latest.{retracted} FROM changes "
+        f"JOIN (SELECT * FROM earlier {_latest(contract)}) AS latest USING ({identifiers(contract.key)}) "
+        f"WHERE EXISTS (FROM earlier WHERE {was_stored}) ORDER BY {key}"
+    )
+
+
 def newest_days(connection: DuckDBPyConnection, contract: Contract, files: Sequence[str]) -> tuple[int | None, ...]:
     """The newest business days, as numbers: of the current rows that `changes` replace, and of all others."""
     newest, key = f"max({identifier(BUSINESS_DAY)})", identifiers(contract.key)

@@ -1,17 +1,31 @@
-"""What a drop of an append source may replace: rows of their own day, and few of them, unless it is a correction."""
+"""What a drop may do to stored rows unless it is a correction: replace few, of their own day, and bring none back.
+
+An append drop that is no correction, against what is stored:
+
+    stored now           delivered            the drop is
+    id 1, 3 May, 10 EUR  id 1, 3 May, 12 EUR  taken, while such rows are at most supersedesAllowed of its own
+    id 1, 3 May, 10 EUR  id 1, 4 May, 10 EUR  refused: the row is of another business day
+    id 1, 3 May, 12 EUR  id 1, 3 May, 10 EUR  refused if 10 EUR was stored before 12: an older file delivered again
+    id 1, retracted      id 1, 3 May, 12 EUR  refused if that is the row that was retracted
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from transformations.contracts import Contract
 from transformations.engine.base.business_days import day_of_number, days_of_instants
 from transformations.engine.base.errors import DataError
+from transformations.engine.base.moments import moment_text
+from transformations.engine.base.words import plural
 from transformations.engine.raw import sql as raw_sql
-from transformations.engine.raw.files import BUSINESS_DAY, RAW_TIMESTAMP
+from transformations.engine.raw.drops import Drop, Origin
+from transformations.engine.raw.files import BUSINESS_DAY, DROP, RAW_TIMESTAMP, RETRACTED
 from transformations.engine.vocabulary.dtypes import UNIX_TIMESTAMP
 
 if TYPE_CHECKING:
@@ -26,7 +40,7 @@ def refuse_superseding(connection: DuckDBPyConnection, contract: Contract, chang
     Too many: more than the contract's `supersedesAllowed`, as a share of the rows delivered. What snapshots replace,
     and records without an event time, is not in question: a later one holds beside the earlier.
     """
-    if not changes.supersedes or contract.event_time is None or contract.delivery != "append":
+    if not changes.supersedes or not _replaces_by_key(contract):
         return
     replaced = connection.sql(raw_sql.replaced(contract)).to_arrow_table()
     if not replaced.num_rows:
@@ -40,19 +54,87 @@ def refuse_superseding(connection: DuckDBPyConnection, contract: Contract, chang
         return
     rows = moved if moved.size else np.arange(replaced.num_rows)
     examples = ", ".join(
-        f"{_key(contract, replaced, row)} of {day_of_number(int(before[row]))}"
+        f"{_key_text(contract, replaced, row)} of {day_of_number(int(before[row]))}"
         + (f" by one of {day_of_number(int(after[row]))}" if moved.size else "")
         for row in rows[:_EXAMPLES].tolist()
     )
-    days = f"{day_of_number(int(before.min()))} to {day_of_number(int(before.max()))}"
     raise DataError(
-        f"{contract.file_name}: drop {file} would replace {replaced.num_rows:,} stored rows, of the days {days}, by "
-        f"their key: {moved.size:,} of them by rows of another business day (allowed without a word: 0), and "
-        f"{share:.2%} of the {changes.delivered:,} rows delivered (allowed: {contract.supersedes_allowed:.2%}), such "
-        f"as {examples}. If it corrects these rows, say --correction. If they are new rows, the key does not identify "
-        f"a row: mend primaryKey, or raise supersedesAllowed. Nothing was written."
+        f"{contract.file_name}: drop {file} would replace {plural(replaced.num_rows, 'stored row')}, "
+        f"{_days_text(before)}, by their key: {moved.size:,} of them by rows of another business day (allowed without "
+        f"a word: 0), and {share:.2%} of the {plural(changes.delivered, 'row')} delivered (allowed: "
+        f"{contract.supersedes_allowed:.2%}), such as {examples}. If it corrects these rows, say --correction. If they "
+        f"are new rows, the key does not identify a row: mend primaryKey, or raise supersedesAllowed. Nothing was "
+        f"written."
     )
 
 
-def _key(contract: Contract, rows: pa.Table, row: int) -> str:
+def refuse_reverting(
+    connection: DuckDBPyConnection,
+    contract: Contract,
+    drops: Sequence[Drop],
+    changes: raw_sql.Changes,
+    origin: Origin,
+    *,
+    is_dated: bool,
+) -> None:
+    """DataError where a drop that is no correction undoes what later drops said, as an older file does.
+
+    Rows that a key and an event time identify are compared one by one. Snapshots, and records without an event time,
+    hold from their own moment: a file that was their content before, by name and by every byte, is refused, unless it
+    is_dated: the command says from when it holds.
+    """
+    if _replaces_by_key(contract):
+        if changes.supersedes:
+            _refuse_reverted_rows(connection, contract, drops, origin)
+        return
+    known = next((drop for drop in drops[:-1] if _is_of_file(drop, origin)), None)
+    if known is None or is_dated or not contract.key or _is_of_file(drops[-1], origin):
+        return
+    raise DataError(
+        f"{contract.file_name}: {origin.file_name} is byte for byte the file of drop {known.number}, ingested at "
+        f"{moment_text(known.ingested_at, contract.business_day_zone)}; drop {drops[-1].number} "
+        f"({drops[-1].file_name}) came after it, and what it says would end now. If the older content holds again, say "
+        f"from when by --valid-from. Nothing was written."
+    )
+
+
+def _refuse_reverted_rows(
+    connection: DuckDBPyConnection, contract: Contract, drops: Sequence[Drop], origin: Origin
+) -> None:
+    reverted = connection.sql(raw_sql.reverted(contract)).to_arrow_table()
+    if not reverted.num_rows:
+        return
+    names = {drop.number: f"drop {drop.number} ({drop.file_name})" for drop in drops}
+    retracted = reverted[RETRACTED].to_pylist()
+    numbers = reverted[DROP].to_pylist()
+    examples = ", ".join(
+        f"{_key_text(contract, reverted, row)}, {'retracted' if retracted[row] else 'replaced'} by "
+        f"{names[numbers[row]]}"
+        for row in range(min(reverted.num_rows, _EXAMPLES))
+    )
+    known = next((drop for drop in drops if drop.content_hash == origin.content_hash and not drop.retracts), None)
+    which = "reads like an older file" if known is None else f"is byte for byte the file of drop {known.number}"
+    them = "it" if reverted.num_rows == 1 else "them"
+    raise DataError(
+        f"{contract.file_name}: drop {origin.file_name} {which}: it would bring back "
+        f"{plural(reverted.num_rows, 'row')} as stored before a later drop replaced or retracted {them}, such as "
+        f"{examples}. Leave the file out; or, if the later drop was wrong, say --correction. Nothing was written."
+    )
+
+
+def _replaces_by_key(contract: Contract) -> bool:
+    """Whether a row takes the place of the stored one of its key, whatever its moment."""
+    return bool(contract.key) and contract.event_time is not None and contract.delivery == "append"
+
+
+def _is_of_file(drop: Drop, origin: Origin) -> bool:
+    return (drop.content_hash, drop.file_name, drop.retracts) == (origin.content_hash, origin.file_name, False)
+
+
+def _days_text(days: npt.NDArray[np.int32]) -> str:
+    first, last = day_of_number(int(days.min())), day_of_number(int(days.max()))
+    return f"of {first}" if first == last else f"of the days {first} to {last}"
+
+
+def _key_text(contract: Contract, rows: pa.Table, row: int) -> str:
     return ", ".join(f"{name} {rows[name][row].as_py()}" for name in contract.key)

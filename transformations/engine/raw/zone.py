@@ -6,12 +6,12 @@ with the event timestamp where the source has no event time; without a key every
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
-from dataclasses import replace
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, TypeAlias
 
 import pyarrow as pa
 
@@ -21,32 +21,55 @@ from transformations.engine.base.business_days import day_of_number
 from transformations.engine.base.errors import ConflictError, DataError, UsageError
 from transformations.engine.base.moments import as_utc
 from transformations.engine.raw import sql as raw_sql
-from transformations.engine.raw.completeness import declared_through, derived_through, remaining_through
+from transformations.engine.raw.completeness import DayHistory, declared_through, derived_through, remaining_through
 from transformations.engine.raw.drops import Drop, Origin, RawFile, RawSnapshot
 from transformations.engine.raw.files import (
     BUSINESS_DAY,
-    DROP,
     RAW_TIMESTAMP,
     ROWS_A_GROUP,
     SYSTEM_COLUMNS,
     WrittenRows,
+    days_of_batches,
     raw_schema,
     source_schema,
     write_files,
 )
-from transformations.engine.raw.superseding import refuse_superseding
+from transformations.engine.raw.opened import RECORD, OpenedTable, open_raw_table, record_of
+from transformations.engine.raw.superseding import refuse_reverting, refuse_superseding
+from transformations.engine.raw.validity import valid_from
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
 
 __all__ = ["SYSTEM_COLUMNS", "Drop", "Origin", "RawFile", "RawSnapshot", "RawTable", "raw_schema", "read_current"]
 
-_RECORD = "features.drop"
+Rows: TypeAlias = pa.Table | pa.RecordBatchReader
+
+
+@dataclass(frozen=True)
+class DropTerms:
+    """What the command says of a drop beside its rows.
+
+    complete_through: the last business day, inclusive, of which all events are there; by default the day before the
+    newest event's (see `completeness`). valid_from: from when rows without an event time hold. correction: the drop may
+    replace rows as it likes, bring replaced ones back, and take completeness back.
+    """
+
+    complete_through: date | None = None
+    valid_from: datetime | None = None
+    correction: bool = False
 
 
 class RawTable:
-    """The raw table of one source, in a folder of the raw zone."""
+    """The raw table of one source, in a folder of the raw zone.
+
+    It is opened and its log read once, and again only after another writer has published.
+    """
 
     def __init__(self, contract: Contract, root: Path) -> None:
         self.contract = contract
         self.folder = root / contract.name
+        self._opened: OpenedTable | None = None
 
     def exists(self) -> bool:
         """Whether anything has been ingested."""
@@ -55,68 +78,62 @@ class RawTable:
     def snapshot(self, version: int | None = None) -> RawSnapshot:
         """The newest version, or the given one; DataError where there is none, or where a file of it is damaged."""
         name = self.contract.name
-        if not self.exists():
+        seen, newest = self._opened, self._newest()
+        if newest is None:
             raise DataError.not_ingested(name)
-        newest = storage.open_table(self.folder).version()
-        if version is not None and not 0 <= version <= newest:
-            raise DataError(f"{name}: the raw table has no version {version}; it has versions 0 to {newest}.")
-        table = storage.open_table(self.folder, version)
-        storage.check_files(table, self.folder)
-        drops = tuple(_drop(commit) for commit in storage.commits(table, _RECORD))
-        if not drops:
-            raise DataError(f"{self.folder} is a Delta table without a drop of ours. Give the raw zone its own folder.")
-        return RawSnapshot(name, table.version(), _parts(table, self.folder), drops, drops[-1].complete_through)
+        if newest is seen:
+            newest.check_files()  # its files may have been damaged since
+        if version is None or version == newest.snapshot.version:
+            return newest.snapshot
+        if not 0 <= version < newest.snapshot.version:
+            raise DataError(
+                f"{name}: the raw table has no version {version}; it has versions 0 to {newest.snapshot.version}."
+            )
+        return newest.snapshot.at(version)
 
     def append(
         self,
-        rows: pa.Table | pa.RecordBatchReader,
+        rows: Rows,
         origin: Origin,
         complete_through: date | None = None,
         valid_from: datetime | None = None,
         correction: bool = False,
+        connection: DuckDBPyConnection | None = None,
     ) -> Drop | None:
         """Publish a drop of rows in the columns and types of `source_schema`; None where it changes nothing.
 
         A row that is current already is not written again. In a source that delivers snapshots, a key that the drop
-        lacks gets a row of nulls at the drop's moment. complete_through: the last business day, inclusive, of which all
-        events are there; by default the day before the newest event's (see `completeness`). correction: it may replace
-        rows as it likes, and take completeness back; else DataError and UsageError.
-        Raises ConflictError when another writer holds the table, UsageError for an argument that cannot apply.
+        lacks gets a row of nulls at the drop's moment. The terms are those of `DropTerms`. connection: the DuckDB that
+        the rows are streamed from, if any, so that no second one is started.
+        Raises ConflictError when another writer holds the table, UsageError for an argument that cannot apply, and
+        DataError for what only a correction may do.
         """
-        self._require_columns(rows.schema)
-        with self.writing(), duck.session() as connection:
-            before = self.snapshot() if self.exists() else None
-            self._refuse_other_identity()
-            moment = self._moment(valid_from, before, origin.ingested_at)
-            known = not self.contract.key and before is not None and _has_content(before, origin.content_hash)
-            connection.register(raw_sql.DELIVERED, source_schema(self.contract).empty_table() if known else rows)
-            changes = raw_sql.appended(connection, self.contract, before.files if before else None, moment)
-            drop = replace(_draft(before, origin), valid_from=moment, is_declared=complete_through is not None)
-            previous = before.complete_through if before else None
-            if complete_through is not None:
-                asked = declared_through(self.contract, complete_through, previous, origin.ingested_at, correction)
-                drop = replace(drop, complete_through=asked)
-            if not correction:
-                refuse_superseding(connection, self.contract, changes, origin.file_name)
-            written = self._write(connection, changes, drop.number)
-            if complete_through is None and self.contract.event_time is not None:
-                drop = replace(drop, complete_through=self._derived(connection, before, changes, written, origin))
+        terms = DropTerms(complete_through, valid_from, correction)
+        with self.writing(), _computing(connection) as session:
+            before = self._newest()
+            draft, changes = self._draft_append(session, rows, origin, terms, before)
+            written = self._write(session, changes, draft.number)
+            try:
+                drop = self._complete(session, draft, changes, written.days, before)
+            except DataError:
+                self._discard(written)
+                raise
             return self._publish(written, changes, drop, before)
 
-    def retract(self, keys: pa.Table | pa.RecordBatchReader, origin: Origin) -> Drop | None:
+    def retract(self, keys: Rows, origin: Origin, connection: DuckDBPyConnection | None = None) -> Drop | None:
         """Publish a drop that takes back every current row of these keys; None where there is no such row."""
-        if not self.contract.key:
-            raise UsageError(
-                f"{self.contract.file_name}: no column is part of the key, so no row can be named to retract."
-            )
-        with self.writing(), duck.session() as connection:
-            before = self.snapshot()
-            self._refuse_other_identity()
-            connection.register(raw_sql.DELIVERED, keys)
-            changes = raw_sql.retracted(connection, self.contract, before.files)
-            through = self._remaining(connection, before, changes)
-            drop = replace(_draft(before, origin), retracts=True, complete_through=through, is_declared=False)
-            return self._publish(self._write(connection, changes, drop.number), changes, drop, before)
+        with self.writing(), _computing(connection) as session:
+            before = self._newest()
+            draft, changes = self._draft_retraction(session, keys, origin, before)
+            return self._publish(self._write(session, changes, draft.number), changes, draft, before)
+
+    def rehearse(self, rows: Rows, origin: Origin, terms: DropTerms, connection: DuckDBPyConnection) -> None:
+        """Raise what `append` would raise of these rows. Nothing is written, and no other writer is waited for."""
+        with _computing(connection) as session:
+            before = self._newest()
+            draft, changes = self._draft_append(session, rows, origin, terms, before)
+            days = days_of_batches(_batches(session, self.contract, changes), self.contract)
+            self._complete(session, draft, changes, days, before)
 
     def writing(self) -> AbstractContextManager[None]:
         """The right to write this table; ConflictError when another process of this machine holds it for a minute."""
@@ -127,121 +144,119 @@ class RawTable:
         known = {Path(path).parent for path in self.snapshot().files} if self.exists() else set()
         return tuple(sorted(folder for folder in self.folder.glob("drop-*") if folder not in known))
 
-    def _write(self, connection: Any, changes: raw_sql.Changes, number: int) -> WrittenRows:
-        batches = connection.sql(raw_sql.in_order(self.contract, changes)).to_arrow_reader(ROWS_A_GROUP)
-        return write_files(batches, self.contract, self.folder, number)
+    def _newest(self) -> OpenedTable | None:
+        """The table as it is now; None before the first drop."""
+        if self._opened is None or not self._opened.is_newest():
+            self._opened = open_raw_table(self.folder, self.contract.name) if self.exists() else None
+        return self._opened
 
-    def _publish(
-        self, written: WrittenRows, changes: raw_sql.Changes, drop: Drop, before: RawSnapshot | None
-    ) -> Drop | None:
-        if before and not written.rows and drop.complete_through == before.complete_through:
-            return None
-        drop = replace(drop, rows=written.rows, unchanged=changes.unchanged, supersedes=changes.supersedes)
-        self._add_new_columns()
-        record = _to_json(drop) | {"contract": _identity(self.contract) | {"version": self.contract.version}}
-        try:
-            schema = raw_schema(self.contract)
-            version = storage.publish(self.folder, schema, written.files, _RECORD, record, sequence=drop.number)
-        except ConflictError:
-            self._discard(written)
-            raise
-        return replace(drop, version=version)
+    def _draft_append(
+        self, session: DuckDBPyConnection, rows: Rows, origin: Origin, terms: DropTerms, before: OpenedTable | None
+    ) -> tuple[Drop, raw_sql.Changes]:
+        """The drop that these rows make, and what they change; whatever forbids it is raised."""
+        contract, stored = self.contract, before.snapshot if before else None
+        self._require_columns(rows.schema)
+        if before is not None:
+            before.refuse_other_identity(contract)
+        moment = valid_from(contract, terms.valid_from, stored, origin.ingested_at)
+        is_known = not contract.key and stored is not None and _has_content(stored, origin.content_hash)
+        session.register(raw_sql.DELIVERED, source_schema(contract).empty_table() if is_known else rows)
+        changes = raw_sql.appended(session, contract, stored.files if stored else None, moment)
+        through = terms.complete_through
+        if through is not None:
+            previous = stored.complete_through if stored else None
+            through = declared_through(contract, through, previous, origin.ingested_at, terms.correction)
+        draft = _draft(stored, origin, valid_from=moment, complete_through=through, is_declared=through is not None)
+        if stored is not None and not terms.correction:
+            refuse_reverting(session, contract, stored.drops, changes, origin, is_dated=terms.valid_from is not None)
+            refuse_superseding(session, contract, changes, origin.file_name)
+        return draft, changes
 
-    def _moment(self, asked: datetime | None, before: RawSnapshot | None, now: datetime) -> datetime | None:
-        """From when the rows of a drop without event time hold; never before what is recorded already."""
-        name = self.contract.name
-        if self.contract.event_time is not None:
-            if asked is not None:
-                raise UsageError(
-                    f"{self.contract.file_name}: rows of {name} happen at their own {self.contract.event_time!r}; "
-                    f"a valid-from moment does not apply. Leave it out."
-                )
-            return None
-        first = self.contract.valid_from if before is None else now
-        moment = as_utc(asked or first or now)
-        if moment > as_utc(now) + self.contract.future_allowed:
-            raise DataError(
-                f"{name}: content that holds from {moment.isoformat()} lies after the clock ({as_utc(now).isoformat()})"
-                f", and nothing of before then could follow it. Mend --valid-from or the contract's validFrom, or "
-                f"state in the contract by how much it may lie ahead: futureAllowed."
-            )
-        newest = max((drop.valid_from for drop in before.drops if drop.valid_from), default=None) if before else None
-        if newest is not None and moment < newest:
-            raise DataError(
-                f"{name}: the newest content holds from {newest.isoformat()}, after {moment.isoformat()}. "
-                f"Give a moment not before it (`--valid-from`); at the very same moment a drop corrects that content."
-            )
-        return moment
+    def _draft_retraction(
+        self, session: DuckDBPyConnection, keys: Rows, origin: Origin, before: OpenedTable | None
+    ) -> tuple[Drop, raw_sql.Changes]:
+        """The drop that takes back the rows of these keys, and what it changes."""
+        contract = self.contract
+        if not contract.key:
+            raise UsageError(f"{contract.file_name}: no column is part of the key, so no row can be named to retract.")
+        if before is None:
+            raise DataError.not_ingested(contract.name)
+        before.refuse_other_identity(contract)
+        session.register(raw_sql.DELIVERED, keys)
+        changes = raw_sql.retracted(session, contract, before.snapshot.files)
+        through = self._remaining(session, before.snapshot, changes)
+        return _draft(before.snapshot, origin, retracts=True, complete_through=through, is_declared=False), changes
 
-    def _remaining(self, connection: Any, before: RawSnapshot, changes: raw_sql.Changes) -> date | None:
+    def _complete(
+        self,
+        session: DuckDBPyConnection,
+        draft: Drop,
+        changes: raw_sql.Changes,
+        days: Sequence[int],
+        before: OpenedTable | None,
+    ) -> Drop:
+        """The drop with the day that its own rows complete, where the command declares none."""
+        if draft.is_declared or self.contract.event_time is None:
+            return draft
+        stored = before.snapshot if before else None
+        history = DayHistory(
+            previous=self._remaining(session, stored, changes) if stored else None,
+            declared=_last_declared(stored.drops if stored else ()),
+            days_within=lambda days: _days_with_rows(session, stored, days),
+        )
+        return replace(draft, complete_through=derived_through(self.contract, days, history, draft.ingested_at))
+
+    def _remaining(self, session: DuckDBPyConnection, before: RawSnapshot, changes: raw_sql.Changes) -> date | None:
         """Through which day the source stays complete without the rows that are replaced or retracted."""
         through = before.complete_through
         if through is None or not changes.supersedes:
             return through
-        replaced, others = raw_sql.newest_days(connection, self.contract, before.files)
+        replaced, others = raw_sql.newest_days(session, self.contract, before.files)
         if replaced is None or day_of_number(replaced) <= through:
             return through
         return remaining_through(before.drops, None if others is None else day_of_number(others))
 
-    def _derived(
-        self,
-        connection: Any,
-        before: RawSnapshot | None,
-        changes: raw_sql.Changes,
-        written: WrittenRows,
-        origin: Origin,
-    ) -> date | None:
-        """What a drop that says nothing of it completes; its files are discarded where that is in doubt."""
-        files = before.files if before else ()
-        previous = self._remaining(connection, before, changes) if before else None
+    def _write(self, session: DuckDBPyConnection, changes: raw_sql.Changes, number: int) -> WrittenRows:
+        return write_files(_batches(session, self.contract, changes), self.contract, self.folder, number)
+
+    def _publish(
+        self, written: WrittenRows, changes: raw_sql.Changes, drop: Drop, before: OpenedTable | None
+    ) -> Drop | None:
+        if before and not written.rows and drop.complete_through == before.snapshot.complete_through:
+            return None
+        drop = replace(drop, rows=written.rows, unchanged=changes.unchanged, supersedes=changes.supersedes)
+        if before and (missing := before.columns_missing(self.contract)):
+            storage.add_columns(before.delta, missing)
         try:
-            return derived_through(
-                self.contract, written.days, previous, origin.ingested_at, lambda: raw_sql.days(connection, files)
+            version = storage.publish(
+                self.folder,
+                raw_schema(self.contract),
+                written.files,
+                RECORD,
+                record_of(drop, self.contract),
+                sequence=drop.number,
+                onto=before.delta if before else None,
             )
-        except DataError:
+        except ConflictError:
+            self._opened = None
             self._discard(written)
             raise
+        drop = replace(drop, version=version)
+        self._opened = before.advance(drop, written.files, self.contract) if before else None
+        return drop
 
     def _discard(self, written: WrittenRows) -> None:
         for folder in {(self.folder / file.path).parent for file in written.files}:
             storage.discard(folder)
 
     def _require_columns(self, schema: pa.Schema) -> None:
-        wanted = source_schema(self.contract)
-        for field in wanted:
+        for field in source_schema(self.contract):
             found = schema.field(field.name).type if field.name in schema.names else None
             if found != field.type:
                 raise DataError(
                     f"{self.contract.file_name}: column {field.name!r} is {found or 'missing'}, the raw zone stores "
                     f"{field.type}. Convert the rows first; `features ingest` does."
                 )
-
-    def _refuse_other_identity(self) -> None:
-        """What makes a row's identity and day cannot change: rows already stored were placed by it."""
-        if not self.exists():
-            return
-        table = storage.open_table(self.folder)
-        stored = storage.commits(table, _RECORD)[-1].record["contract"]
-        for name, value in _identity(self.contract).items():
-            if stored[name] != value:
-                raise DataError(
-                    f"{self.contract.file_name}: {name} is {value!r}, yet {self.contract.name} was ingested with "
-                    f"{stored[name]!r}. Stored rows cannot be placed anew: give the changed source a new name."
-                )
-        types = {field.name: field.type for field in pa.schema(table.schema().to_arrow())}
-        for field in source_schema(self.contract):
-            if types.get(field.name, field.type) != field.type:
-                raise DataError(
-                    f"{self.contract.file_name}: column {field.name!r} is {field.type}, yet {self.contract.name} "
-                    f"stores {types[field.name]}. Give the column, or the source, a new name."
-                )
-
-    def _add_new_columns(self) -> None:
-        if not self.exists():
-            return
-        present = {field.name for field in storage.open_table(self.folder).schema().fields}
-        if missing := [field for field in source_schema(self.contract) if field.name not in present]:
-            storage.add_columns(self.folder, missing)
 
 
 def read_current(
@@ -264,47 +279,57 @@ def read_current(
     return rows.cast(pa.schema([raw_schema(contract).field(name) for name in names]))
 
 
-def _draft(before: RawSnapshot | None, origin: Origin) -> Drop:
-    number = max((drop.number for drop in before.drops), default=0) + 1 if before else 1
-    return Drop(number, -1, origin.file_name, origin.content_hash, 0, as_utc(origin.ingested_at), None, 0)
+@contextmanager
+def _computing(connection: DuckDBPyConnection | None) -> Iterator[DuckDBPyConnection]:
+    """A DuckDB session to compare rows in: beside the given connection, which may be reading them, or a new one."""
+    with duck.session() if connection is None else duck.beside(connection) as session:
+        yield session
+
+
+def _batches(session: DuckDBPyConnection, contract: Contract, changes: raw_sql.Changes) -> pa.RecordBatchReader:
+    return session.sql(raw_sql.in_order(contract, changes)).to_arrow_reader(ROWS_A_GROUP)
+
+
+def _draft(
+    before: RawSnapshot | None,
+    origin: Origin,
+    *,
+    complete_through: date | None,
+    is_declared: bool,
+    valid_from: datetime | None = None,
+    retracts: bool = False,
+) -> Drop:
+    """The next drop before its rows are counted and its version is known."""
+    return Drop(
+        number=max((drop.number for drop in before.drops), default=0) + 1 if before else 1,
+        version=-1,
+        file_name=origin.file_name,
+        content_hash=origin.content_hash,
+        rows=0,
+        ingested_at=as_utc(origin.ingested_at),
+        complete_through=complete_through,
+        supersedes=0,
+        retracts=retracts,
+        valid_from=valid_from,
+        is_declared=is_declared,
+    )
 
 
 def _has_content(before: RawSnapshot, content_hash: str) -> bool:
     return any(drop.content_hash == content_hash for drop in before.drops)
 
 
-def _identity(contract: Contract) -> dict[str, Any]:
-    return {
-        "key": list(contract.key),
-        "event time": contract.event_time,
-        "timestamp zone": contract.timestamp_zone,
-        "business day zone": contract.business_day_zone,
-        "delivery": contract.delivery,
-    }
+def _last_declared(drops: Sequence[Drop]) -> date | None:
+    """The day through which a command last declared the source complete."""
+    return next((drop.complete_through for drop in reversed(drops) if drop.is_declared), None)
 
 
-def _parts(table: Any, folder: Path) -> tuple[RawFile, ...]:
-    actions = pa.table(table.get_add_actions(flatten=True)).to_pylist()
-    parts = (
-        RawFile(
-            path=str(folder / action["path"]),
-            drop=action[f"min.{DROP}"],
-            rows=action["num_records"],
-            first_day=action[f"min.{BUSINESS_DAY}"],
-            last_day=action[f"max.{BUSINESS_DAY}"],
-        )
-        for action in actions
-    )
-    return tuple(sorted(parts, key=lambda part: part.path))
-
-
-def _to_json(drop: Drop) -> dict[str, Any]:
-    facts = {name: value for name, value in vars(drop).items() if name != "version"}
-    return {name: value.isoformat() if isinstance(value, date) else value for name, value in facts.items()}
-
-
-def _drop(commit: storage.Commit) -> Drop:
-    facts = {name: value for name, value in commit.record.items() if name != "contract"}
-    for name, kind in (("ingested_at", datetime), ("valid_from", datetime), ("complete_through", date)):
-        facts[name] = kind.fromisoformat(facts[name]) if facts[name] else None
-    return Drop(version=commit.version, **facts)
+def _days_with_rows(session: DuckDBPyConnection, before: RawSnapshot | None, days: range) -> set[int]:
+    """Which of these business days have rows. Only files of three days and more are read: the others' bounds say it."""
+    if before is None:
+        return set()
+    retractions = {drop.number for drop in before.drops if drop.retracts}
+    parts = [part for part in before.parts_of([days]) if part.drop not in retractions]
+    wide = [part.path for part in parts if part.last_day - part.first_day > 1]
+    found = {day for part in parts for day in (part.first_day, part.last_day)} | set(raw_sql.days(session, wide))
+    return found & set(days)

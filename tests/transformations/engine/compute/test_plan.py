@@ -32,7 +32,13 @@ def march(day: int) -> date:
 def sales(*drops: tuple[int, int, int]) -> dict[str, RawSnapshot]:
     """Drops of ten sales each: first and last day of March, and the day through which sales are complete then."""
     files = [
-        RawFile(f"{number}.parquet", number, 10, day_number(march(first)), day_number(march(last)))
+        RawFile(
+            path=f"{number}.parquet",
+            drop=number,
+            rows=10,
+            first_day=day_number(march(first)),
+            last_day=day_number(march(last)),
+        )
         for number, (first, last, _) in enumerate(drops, 1)
     ]
     records = [
@@ -49,7 +55,14 @@ def sales(*drops: tuple[int, int, int]) -> dict[str, RawSnapshot]:
         for number, (_, _, through) in enumerate(drops, 1)
     ]
     through = march(drops[-1][2]) if drops else None
-    return {"sales": RawSnapshot("sales", len(drops) - 1, tuple(files), tuple(records), through)}
+    snapshot = RawSnapshot(
+        source="sales",
+        version=len(drops) - 1,
+        parts=tuple(files),
+        drops=tuple(records),
+        complete_through=through,
+    )
+    return {"sales": snapshot}
 
 
 def built(through: int, version: int, has_carry: bool = True, definition: str = VIEW.hash) -> Built:

@@ -1,6 +1,6 @@
 """The raw zone: drops become visible whole, corrections and retractions win, nothing is stored twice."""
 
-from datetime import UTC, date, datetime, timedelta
+from datetime import date
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -10,13 +10,12 @@ from transformations.contracts import Column
 from transformations.engine.base import storage
 from transformations.engine.base.errors import DataError, UsageError
 from transformations.engine.raw import files as raw_files
-from transformations.engine.raw.completeness import remaining_through
 from transformations.engine.raw.files import source_schema
-from transformations.engine.raw.zone import RawTable, _drop, read_current
+from transformations.engine.raw.zone import RawTable, read_current
 
-from .raw_tables import NOW, UTC_US, attributes, contract, current, events, keys, moment, origin, things
+from .raw_tables import NOW, UTC_US, contract, current, events, keys, moment, origin
 
-# --- drops -----------------------------------------------------------------------------------------------------------
+# --- drops ------------------------------------------------------------------------------------------------------------
 
 
 def test_a_drop_is_one_version_with_its_own_record(tmp_path):
@@ -96,7 +95,7 @@ def test_rows_of_another_type_are_refused(tmp_path):
     assert not table.exists()
 
 
-# --- corrections and retractions -------------------------------------------------------------------------------------
+# --- corrections and retractions --------------------------------------------------------------------------------------
 
 
 def test_a_later_drop_replaces_the_row_of_its_key(tmp_path):
@@ -152,7 +151,7 @@ def test_a_retracted_row_that_is_delivered_again_is_current_again(tmp_path):
     table.append(events((1, 1.0, "2020-01-03 12:00")), origin("first.parquet"))
     table.retract(keys(1), origin("bogus.parquet"))
     assert current(table, "id") == []
-    table.append(events((1, 1.0, "2020-01-03 12:00")), origin("again.parquet"))
+    table.append(events((1, 1.0, "2020-01-03 12:00")), origin("again.parquet"), correction=True)
     assert current(table, "id", "amount") == [(1, 1.0)]
 
 
@@ -175,235 +174,7 @@ def test_without_a_key_every_row_stands_for_itself_but_a_file_counts_once(tmp_pa
         table.retract(keys(1), origin())
 
 
-# --- sources without event time --------------------------------------------------------------------------------------
-
-
-def test_the_first_snapshot_holds_from_the_contracts_moment_and_later_ones_from_their_ingestion(tmp_path):
-    table = RawTable(attributes(), tmp_path)
-    table.append(things((1, "red"), (2, "blue")), origin("first.parquet", at=NOW))
-    later = datetime(2020, 3, 1, tzinfo=UTC)
-    table.append(things((1, "green"), (2, "blue")), origin("second.parquet", at=later))
-
-    assert current(table, "id", "colour", "_event_timestamp") == [
-        (1, "red", moment("2019-12-31")),
-        (2, "blue", moment("2019-12-31")),
-        (1, "green", later),
-    ]
-    assert table.snapshot().complete_through is None
-    assert table.snapshot().drops[-1].unchanged == 1
-    assert not table.snapshot().supersedes
-
-
-def test_a_key_that_vanished_from_a_snapshot_has_null_attributes_from_then_on(tmp_path):
-    table = RawTable(attributes(), tmp_path)
-    table.append(things((1, "red"), (2, "blue")), origin("first.parquet"))
-    table.append(things((1, "red")), origin("second.parquet"), valid_from=moment("2020-02-01"))
-    assert current(table, "id", "colour", "_event_timestamp")[-1] == (2, None, moment("2020-02-01"))
-
-    assert table.append(things((1, "red")), origin("third.parquet"), valid_from=moment("2020-02-01 01:00")) is None
-    table.append(things((1, "red"), (2, "blue")), origin("fourth.parquet"), valid_from=moment("2020-02-01 02:00"))
-    assert current(table, "id", "colour", "_event_timestamp")[-1] == (2, "blue", moment("2020-02-01 02:00"))
-
-
-def test_a_snapshot_of_the_same_moment_corrects_it(tmp_path):
-    table = RawTable(attributes(), tmp_path)
-    table.append(things((1, "red"), (2, "blue")), origin("first.parquet"), valid_from=moment("2020-01-01"))
-    drop = table.append(things((1, "green")), origin("second.parquet"), valid_from=moment("2020-01-01"))
-    assert drop.supersedes == 2
-    assert current(table, "id", "colour", "_event_timestamp") == [
-        (1, "green", moment("2020-01-01")),
-        (2, None, moment("2020-01-01")),
-    ]
-
-
-def test_a_snapshot_before_the_newest_moment_is_refused(tmp_path):
-    table = RawTable(attributes(), tmp_path)
-    table.append(things((1, "red")), origin("first.parquet"), valid_from=moment("2020-02-01"))
-    with pytest.raises(DataError, match=r"holds from 2020-02-01.*after 2020-01-01.*--valid-from"):
-        table.append(things((1, "green")), origin("second.parquet"), valid_from=moment("2020-01-01"))
-
-
-def test_content_that_would_hold_from_after_the_clock_is_refused(tmp_path):
-    ahead = moment("2020-02-01 12:00:01")  # a second after NOW
-    with pytest.raises(DataError, match=r"holds from 2020-02-01T12:00:01\+00:00 lies after the clock"):
-        RawTable(attributes(), tmp_path).append(things((1, "red")), origin(), valid_from=ahead)
-    with pytest.raises(DataError, match=r"or the contract's validFrom"):
-        RawTable(attributes(valid_from=ahead), tmp_path).append(things((1, "red")), origin())
-    allowed = attributes(future_allowed=timedelta(seconds=1))
-    assert RawTable(allowed, tmp_path).append(things((1, "red")), origin(), valid_from=ahead).rows == 1
-
-
-def test_attributes_that_are_appended_never_vanish(tmp_path):
-    table = RawTable(attributes(delivery="append"), tmp_path)
-    table.append(things((1, "red")), origin("first.parquet"))
-    table.append(things((2, "blue"), (1, "red")), origin("second.parquet"))
-    assert current(table, "id", "colour") == [(1, "red"), (2, "blue")]
-
-
-def test_retracting_a_key_takes_back_every_moment_of_it(tmp_path):
-    table = RawTable(attributes(), tmp_path)
-    table.append(things((1, "red"), (2, "blue")), origin("first.parquet"))
-    table.append(things((1, "green"), (2, "blue")), origin("second.parquet"))
-    assert table.retract(keys(1), origin("bogus.parquet")).rows == 2
-    assert current(table, "id", "colour") == [(2, "blue")]
-
-
-def test_a_moment_or_a_day_that_cannot_apply_is_a_usage_error(tmp_path):
-    with pytest.raises(UsageError, match=r"happen at their own 'at'"):
-        RawTable(contract(), tmp_path).append(events(), origin(), valid_from=NOW)
-    with pytest.raises(UsageError, match=r"has no event time; its content holds until it is replaced"):
-        RawTable(attributes(), tmp_path).append(things((1, "red")), origin(), complete_through=date(2020, 1, 1))
-
-
-# --- completeness ----------------------------------------------------------------------------------------------------
-
-
-def test_by_default_the_newest_events_day_may_still_be_filling(tmp_path):
-    drop = RawTable(contract(), tmp_path).append(events((1, 1.0, "2020-01-05 04:30")), origin())
-    assert drop.complete_through == date(2020, 1, 3)  # 04:30 UTC is 4 January in New York
-
-
-def test_completeness_goes_back_only_as_a_correction(tmp_path):
-    table = RawTable(contract(), tmp_path)
-    table.append(events((1, 1.0, "2020-01-05 12:00")), origin("first"), complete_through=date(2020, 1, 20))
-    late = events((2, 1.0, "2020-01-02 12:00"))
-    with pytest.raises(UsageError, match=r"complete through 2020-01-20 already; 2020-01-02 would take days back"):
-        table.append(late, origin("second"), complete_through=date(2020, 1, 2))
-    assert table.append(late, origin("second")).complete_through == date(2020, 1, 20)
-    taken = table.append(events(), origin("word"), complete_through=date(2020, 1, 5), correction=True)
-    assert (taken.complete_through, table.snapshot().complete_through) == (date(2020, 1, 5), date(2020, 1, 5))
-
-
-def test_a_stretch_of_days_without_rows_is_not_completed_unsaid(tmp_path):
-    table = RawTable(contract(), tmp_path)
-    table.append(events((1, 1.0, "2020-01-01 12:00"), (2, 1.0, "2020-01-03 12:00")), origin("first"))
-    later = events((3, 1.0, "2020-01-12 12:00"), (4, 1.0, "2020-01-13 12:00"))
-    with pytest.raises(DataError, match=r"of 8 days between 2020-01-03 and 2020-01-12 there is no row") as error:
-        table.append(later, origin("second"))
-    assert "--complete-through 2020-01-12; if it is still to come, say --complete-through 2020-01-02" in str(
-        error.value
-    )
-    assert (table.snapshot().version, table.leftovers()) == (0, ())
-
-    assert table.append(later, origin("second"), complete_through=date(2020, 1, 2)).rows == 2
-    table.append(events((5, 1.0, "2020-01-06 12:00")), origin("between"))
-    assert table.snapshot().complete_through == date(2020, 1, 5)
-
-
-@pytest.mark.parametrize(
-    ("days", "through"),
-    [
-        ((1, 9, 10), 9),  # a week without rows is a quiet one
-        ((1, 11, 21), 20),  # every ten days: the source is like that
-    ],
-)
-def test_quiet_days_are_completed_with_the_rest(tmp_path, days, through):
-    rows = events(*((day, 1.0, f"2020-01-{day:02} 12:00") for day in days))
-    assert RawTable(contract(), tmp_path).append(rows, origin()).complete_through == date(2020, 1, through)
-
-
-def test_a_first_drop_with_a_hole_in_it_is_in_question_as_well(tmp_path):
-    rows = events(*((day, 1.0, f"2019-01-{day:02} 12:00") for day in (1, 2, 3)), (9, 1.0, "2019-12-30 12:00"))
-    with pytest.raises(DataError, match=r"of 360 days between 2019-01-03 and 2019-12-30"):
-        RawTable(contract(), tmp_path).append(rows, origin())
-    assert not RawTable(contract(), tmp_path).exists()
-
-
-def test_retracted_rows_take_back_what_they_alone_completed(tmp_path):
-    table = RawTable(contract(), tmp_path)
-    table.append(events((1, 1.0, "2020-01-01 12:00")), origin("first"), complete_through=date(2020, 1, 2))
-    table.append(events((2, 1.0, "2020-01-04 12:00"), (3, 1.0, "2020-01-09 12:00")), origin("second"))
-    assert table.snapshot().complete_through == date(2020, 1, 8)
-    assert table.retract(keys(3), origin("bogus")).complete_through == date(2020, 1, 3)
-    assert table.retract(keys(2), origin("bogus too")).complete_through == date(2020, 1, 2)
-    assert table.retract(keys(1), origin("all")).complete_through == date(2020, 1, 2)  # it was declared
-
-
-def test_retracting_older_rows_leaves_completeness_alone(tmp_path):
-    table = RawTable(contract(), tmp_path)
-    table.append(events((1, 1.0, "2020-01-02 12:00"), (2, 1.0, "2020-01-09 12:00")), origin("first"))
-    assert table.retract(keys(1), origin("bogus")).complete_through == date(2020, 1, 8)
-
-
-def test_a_correction_that_moves_the_newest_rows_takes_back_what_they_completed(tmp_path):
-    table = RawTable(contract(), tmp_path)
-    table.append(events((1, 1.0, "2020-01-02 12:00"), (2, 1.0, "2020-01-09 12:00")), origin("first"))
-    moved = table.append(events((2, 1.0, "2020-01-03 12:00")), origin("second"), correction=True)
-    assert moved.complete_through == date(2020, 1, 2)
-
-
-def test_what_was_declared_before_a_correction_took_it_back_stays_taken_back(tmp_path):
-    table = RawTable(contract(), tmp_path)
-    table.append(events((1, 1.0, "2020-01-02 12:00")), origin("first"), complete_through=date(2020, 1, 20))
-    table.append(events(), origin("word"), complete_through=date(2020, 1, 3), correction=True)
-    table.append(events((2, 1.0, "2020-01-06 12:00")), origin("second"))
-    assert table.retract(keys(2), origin("bogus")).complete_through == date(2020, 1, 3)
-
-
-def test_a_drop_recorded_without_a_word_on_the_matter_counts_as_declared(tmp_path):
-    facts = {"number": 1, "file_name": "old", "content_hash": "1", "rows": 1, "ingested_at": "2020-01-10T00:00:00Z"}
-    facts |= {"complete_through": "2020-01-08", "supersedes": 0, "unchanged": 0, "retracts": False, "valid_from": None}
-    old = _drop(storage.Commit(0, facts))
-    assert old.is_declared
-    assert remaining_through([old], None) == date(2020, 1, 8)
-
-
-# --- replacing rows --------------------------------------------------------------------------------------------------
-
-
-def test_a_drop_that_replaces_rows_of_another_day_is_refused_unless_it_is_a_correction(tmp_path):
-    table = RawTable(contract(), tmp_path)
-    table.append(events((1, 1.0, "2020-01-03 12:00"), (2, 2.0, "2020-01-03 13:00")), origin("january.parquet"))
-    february = events((1, 7.0, "2020-01-04 12:00"), (3, 3.0, "2020-01-04 13:00"))
-    with pytest.raises(DataError) as error:
-        table.append(february, origin("february.parquet"))
-    assert str(error.value) == (
-        "events.yaml: drop february.parquet would replace 1 stored rows, of the days 2020-01-03 to 2020-01-03, by "
-        "their key: 1 of them by rows of another business day (allowed without a word: 0), and 50.00% of the 2 rows "
-        "delivered (allowed: 1.00%), such as id 1 of 2020-01-03 by one of 2020-01-04. If it corrects these rows, say "
-        "--correction. If they are new rows, the key does not identify a row: mend primaryKey, or raise "
-        "supersedesAllowed. Nothing was written."
-    )
-    assert (current(table, "id"), table.leftovers()) == ([(1,), (2,)], ())
-    assert table.append(february, origin("february.parquet"), correction=True).supersedes == 1
-
-
-@pytest.mark.parametrize(("allowed", "is_refused"), [(0.0, True), (0.49, True), (0.5, False)])
-def test_more_than_the_allowed_share_of_replacing_rows_is_refused(tmp_path, allowed, is_refused):
-    table = RawTable(contract(supersedes_allowed=allowed), tmp_path)
-    table.append(events((1, 1.0, "2020-01-03 12:00")), origin("first"))
-    again = events((1, 2.0, "2020-01-03 12:00"), (2, 2.0, "2020-01-03 12:00"))
-    if is_refused:
-        with pytest.raises(DataError, match=r"50.00% of the 2 rows delivered"):
-            table.append(again, origin("second"))
-    else:
-        assert table.append(again, origin("second")).supersedes == 1
-
-
-def test_rows_delivered_unchanged_replace_nothing(tmp_path):
-    table = RawTable(contract(), tmp_path)
-    table.append(events((1, 1.0, "2020-01-03 12:00")), origin("first"))
-    table.retract(keys(1), origin("bogus"))
-    assert table.append(events((1, 1.0, "2020-01-05 12:00")), origin("again")).rows == 1  # nothing current is replaced
-
-
-def test_a_day_without_events_can_be_declared_complete(tmp_path):
-    table = RawTable(contract(), tmp_path)
-    table.append(events((1, 1.0, "2020-01-05 12:00")), origin("first"))
-    quiet = table.append(events(), origin("nothing"), complete_through=date(2020, 1, 6))
-    assert (quiet.rows, quiet.version, table.snapshot().complete_through) == (0, 1, date(2020, 1, 6))
-    assert table.append(events(), origin("nothing"), complete_through=date(2020, 1, 6)) is None
-
-
-def test_a_day_that_has_not_ended_cannot_be_complete(tmp_path):
-    table = RawTable(contract(), tmp_path)
-    with pytest.raises(UsageError, match=r"the last day that ended is 2020-01-31"):
-        table.append(events(), origin(), complete_through=date(2020, 2, 1))
-    ahead = events((1, 1.0, "2020-01-30 12:00"), (2, 1.0, "2031-01-01 12:00"))  # a contract may allow it
-    assert table.append(ahead, origin()).complete_through == date(2020, 1, 29)
-
-
-# --- evolution -------------------------------------------------------------------------------------------------------
+# --- evolution --------------------------------------------------------------------------------------------------------
 
 
 def test_a_column_that_a_new_contract_adds_is_null_in_older_drops(tmp_path):
@@ -436,7 +207,7 @@ def test_a_contract_that_would_place_stored_rows_anew_is_refused(tmp_path, chang
         changed.append(source_schema(changed.contract).empty_table(), origin("second"))
 
 
-# --- reading ---------------------------------------------------------------------------------------------------------
+# --- reading ----------------------------------------------------------------------------------------------------------
 
 
 def test_current_content_is_read_in_total_order_with_typed_conditions(tmp_path):

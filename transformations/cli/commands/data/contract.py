@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from datetime import date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
+from zoneinfo import ZoneInfo
 
 import click
 
 from transformations.cli.options import json_option
-from transformations.cli.commands.data.ingest import source_names
-from transformations.cli.output import human_count, print_json, print_table, progress, say
+from transformations.cli.commands.data.ingest import delivery_options, source_names
+from transformations.cli.output import print_json, print_table, progress, say
+from transformations.engine.base.errors import DataError
+from transformations.engine.base.moments import moment_text
 from transformations.engine.base.settings import get_settings
 from transformations.engine.base.words import plural
 
@@ -58,19 +62,35 @@ def draft(file: Path, name: str | None, write: bool) -> None:
 @contract.command()
 @click.argument("source", shell_complete=source_names)
 @click.argument("file", type=click.Path(path_type=Path))
+@delivery_options
 @json_option
 @click.pass_context
-def check(context: click.Context, source: str, file: Path, as_json: bool) -> None:
-    """Hold FILE against the contract of SOURCE, without ingesting it; exit code 3 if it breaks it."""
-    from validation.delivery.ingest import ContractViolationError, check_drop
+def check(
+    context: click.Context,
+    source: str,
+    file: Path,
+    complete_through: date | None,
+    valid_from: datetime | None,
+    retract: bool,
+    correction: bool,
+    as_json: bool,
+) -> None:
+    """Try FILE without ingesting it: exit code 3 if it breaks the contract of SOURCE, or if `ingest` would refuse it.
 
+    With the options of `ingest`, it says what that command would.
+    """
+    from validation.delivery.ingest import ContractViolationError, Delivery, check_drop
+
+    delivery = Delivery(source, file, complete_through, valid_from, retract, correction)
     with progress(f"Checking {file.name} against {source}"):
-        report = check_drop(source, file, get_settings())
+        report = check_drop(delivery, get_settings())
     if as_json:
         print_json(_report(report))
-        context.exit(ContractViolationError.exit_code if report.violations else 0)
+        context.exit(DataError.exit_code if report.violations or report.refusal else 0)
     if report.violations:
         raise ContractViolationError(report)
+    if report.refusal:
+        raise DataError(report.refusal)
     say(f"{file.name} keeps the contract of {source}: {plural(report.rows, 'row')}")
     for note in report.notes:
         say(f"  {note}")
@@ -90,12 +110,19 @@ def list_(as_json: bool) -> None:
         say(f"No contract in {folder}. Draft the first: features contract draft FILE --write")
         return
     rows = [
-        (each.name, each.delivery, each.event_time or f"none, from {each.valid_from:%Y-%m-%d}", ", ".join(each.key))
+        (each.name, each.delivery, each.event_time or _first_day(each), ", ".join(each.key))
         for each in contracts
     ]
     print_table(["Source", "Delivery", "Event time", "Key"], rows)
     for fault in faults.values():
         say(f"not usable yet: {fault}")
+
+
+def _first_day(contract: Contract) -> str:
+    """What stands in the place of an event time: the day in the contract's zone from which the first drop is valid."""
+    if contract.valid_from is None:
+        return "none"
+    return f"none, from {contract.valid_from.astimezone(ZoneInfo(contract.business_day_zone)):%Y-%m-%d}"
 
 
 def _readable(folder: Path) -> tuple[list[Contract], dict[str, str]]:
@@ -145,8 +172,9 @@ def _facts(contract: Contract) -> list[str]:
         zone = f"are {contract.timestamp_zone}" if contract.declares_zone else "are refused, for want of timestampZone"
         moment = "the end of its day" if contract.has_date_only_event_time else f"naive times {zone}"
         facts.append(f"event time: {contract.event_time} ({moment})")
-    else:
-        facts.append(f"no event time: the first drop is valid from {contract.valid_from}")
+    elif contract.valid_from is not None:
+        first = moment_text(contract.valid_from, contract.business_day_zone)
+        facts.append(f"no event time: the first drop is valid from {first}")
     facts.append(f"business day: {contract.business_day_zone}")
     facts.append(f"delivery: {contract.delivery}, a drop {'adds rows' if contract.delivery == 'append' else 'is all'}")
     facts += [
@@ -187,5 +215,6 @@ def _report(report: Report) -> dict[str, object]:
             {"rule": each.spec.rule, "columns": list(each.spec.columns), "message": each.message}
             for each in report.violations
         ],
+        "refusal": report.refusal or None,
         "notes": list(report.notes),
     }

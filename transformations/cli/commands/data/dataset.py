@@ -14,9 +14,10 @@ from transformations.cli.options import json_option
 from transformations.cli.output import human_count, print_json, print_table, progress, remark, say
 from transformations.insight.repository import open_store
 from transformations.engine.base.errors import UsageError, nearest
+from transformations.engine.base.moments import moment_text
 from transformations.engine.base.settings import Settings, get_settings
 from transformations.engine.base.words import plural
-from transformations.insight.moments import shown_moment, zone_of_sources
+from transformations.insight.moments import zone_of_sources
 
 if TYPE_CHECKING:
     from transformations.datasets.config import DatasetConfig
@@ -219,7 +220,7 @@ def _print_counts(made: Manifest | Planned, config: DatasetConfig) -> None:
     else:
         assert made.data_end is not None, "labels are known up to some moment"
         zone = zone_of_sources([table.name for table in made.spine_tables if table.zone == "raw"], get_settings())
-        say(f"label {config.label.column}, known until {shown_moment(made.data_end, zone, seconds=False)}")
+        say(f"label {config.label.column}, known until {moment_text(made.data_end, zone, seconds=False)}")
 
 
 def _read(text: str, settings: Settings) -> tuple[Manifest, Path]:

@@ -4,18 +4,24 @@ from __future__ import annotations
 
 from datetime import date, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 from click.shell_completion import CompletionItem
 
 from transformations.cli.options import json_option
 from transformations.insight.asked import day_of_text, moment_of_text
-from transformations.cli.output import human_count, human_duration, print_json, progress, remark, say
+from transformations.cli.output import human_duration, print_json, progress, remark, say
+from transformations.engine.base.moments import moment_text
 from transformations.engine.base.settings import get_settings
+from transformations.engine.base.words import plural
 
 if TYPE_CHECKING:
     from validation.delivery.ingest import Delivery, Ingestion
+
+
+_Command = TypeVar("_Command", bound=Callable[..., Any])
 
 
 def parse_moment(_context: click.Context, _parameter: click.Parameter, text: str | None) -> datetime | None:
@@ -41,6 +47,38 @@ def source_names(_context: click.Context, _parameter: click.Parameter, incomplet
     return [CompletionItem(name) for name in contract_names(get_settings().contracts) if name.startswith(incomplete)]
 
 
+_DELIVERY_OPTIONS = (
+    click.option(
+    "--complete-through",
+    callback=parse_day,
+    metavar="DAY",
+    help="The last business day of which all events are there, since a day without events is a day too. "
+    "[default: the day before the newest event's]",
+),
+    click.option(
+    "--valid-from",
+    callback=parse_moment,
+    metavar="MOMENT",
+    help="From when the rows of a source without event time hold. [default: for the first drop the contract's "
+    "validFrom, then the moment of ingestion]",
+),
+    click.option("--retract", is_flag=True, help="FILE holds keys: take back the rows that have them."),
+    click.option(
+    "--correction",
+    is_flag=True,
+    help="FILE may replace rows of other days, any number of them, and bring replaced or retracted ones back; "
+        "--complete-through may take days back.",
+),
+)
+
+
+def delivery_options(command: _Command) -> _Command:
+    """Give a command the options that say of FILE what its rows do not: those of `Delivery`."""
+    for option in reversed(_DELIVERY_OPTIONS):
+        command = option(command)
+    return command
+
+
 @click.command(
     epilog="""\b
 Examples:
@@ -56,32 +94,17 @@ Ingesting the newest file again finds nothing to do.
 
 \b
 Without --complete-through, a file completes its source through the day before its newest row. More than 7 days in a
-row without a row, and more than twice as many as ever before, may be missing days: the file is refused until
---complete-through says how far the source is complete. What was completed by retracted rows alone is taken back.
+row without a row, or 7 more within four weeks than usual, may be missing days where the source was never as quiet: the
+file is refused until --complete-through says how far the source is complete. What was completed by retracted rows
+alone is taken back.
+
+\b
+Rows that an older file brings back as they were before a later drop are refused, unless --correction says it.
 """
 )
 @click.argument("source", shell_complete=source_names)
 @click.argument("file", type=click.Path(path_type=Path), required=False)
-@click.option(
-    "--complete-through",
-    callback=parse_day,
-    metavar="DAY",
-    help="The last business day of which all events are there, since a day without events is a day too. "
-    "[default: the day before the newest event's]",
-)
-@click.option(
-    "--valid-from",
-    callback=parse_moment,
-    metavar="MOMENT",
-    help="From when the rows of a source without event time hold. [default: for the first drop the contract's "
-    "validFrom, then the moment of ingestion]",
-)
-@click.option("--retract", is_flag=True, help="FILE holds keys: take back the rows that have them.")
-@click.option(
-    "--correction",
-    is_flag=True,
-    help="FILE may replace rows of other days and any number of them; --complete-through may take days back.",
-)
+@delivery_options
 @json_option
 def ingest(
     source: str,
@@ -144,12 +167,12 @@ def _lines(ingestion: Ingestion, delivery: Delivery) -> list[str]:
     if not drop.rows:
         return [f"{source}: no new row, now {state}", *_taken_back(ingestion)]
     verb = "retracted" if drop.retracts else "written"
-    days = _days(ingestion) if drop.valid_from is None else f", valid from {drop.valid_from.isoformat()}"
-    lines = [f"{source}: {_rows(drop.rows)} {verb}{days}, {human_duration(ingestion.seconds)}; now {state}"]
+    days = _days(ingestion) if drop.valid_from is None else f", valid from {moment_text(drop.valid_from, ingestion.zone)}"
+    lines = [f"{source}: {plural(drop.rows, 'row')} {verb}{days}, {human_duration(ingestion.seconds)}; now {state}"]
     if drop.unchanged:
-        lines.append(f"  left out as current already: {_rows(drop.unchanged)} of {ingestion.file_name}")
+        lines.append(f"  left out as current already: {plural(drop.unchanged, 'row')} of {ingestion.file_name}")
     if drop.supersedes and not drop.retracts:
-        lines.append(f"  superseded: {_rows(drop.supersedes)} of earlier drops")
+        lines.append(f"  superseded: {plural(drop.supersedes, 'row')} of earlier drops")
     return [*lines, *_taken_back(ingestion), *(f"  {note}" for note in ingestion.notes)]
 
 
@@ -158,10 +181,6 @@ def _taken_back(ingestion: Ingestion) -> list[str]:
     if before is None or (through is not None and through >= before):
         return []
     return [f"  no longer complete through {before}: `features build` takes back what was computed of the days since"]
-
-
-def _rows(count: int) -> str:
-    return f"{human_count(count)} row{'' if count == 1 else 's'}"
 
 
 def _days(ingestion: Ingestion) -> str:

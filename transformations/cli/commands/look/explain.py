@@ -12,10 +12,10 @@ import click
 from transformations.cli.options import AT_HELP, json_option, request_option
 from transformations.cli.output import print_json, print_table, remark, say
 from transformations.engine.base.errors import UsageError, nearest
+from transformations.engine.base.moments import moment_text
 from transformations.engine.base.settings import Settings, get_settings
 from transformations.engine.base.words import plural
 from transformations.insight.asked import asked_moment, parse_key
-from transformations.insight.moments import shown_moment
 
 if TYPE_CHECKING:
     from transformations.insight.explained import Explained, Online, Row
@@ -169,4 +169,4 @@ def _cells_of(row: Row, zone: str) -> tuple[object, ...]:
 def _text(value: object, zone: str) -> str:
     if value is None:
         return "null"
-    return shown_moment(value, zone) if isinstance(value, datetime) else str(value)
+    return moment_text(value, zone) if isinstance(value, datetime) else str(value)

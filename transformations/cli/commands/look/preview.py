@@ -10,11 +10,11 @@ import click
 from transformations.cli.options import AT_HELP, json_option, view_names
 from transformations.cli.output import print_json, print_table, remark, say
 from transformations.engine.base.errors import UsageError, nearest
+from transformations.engine.base.moments import moment_text
 from transformations.engine.base.settings import Settings, get_settings
 from transformations.engine.base.words import plural
 from transformations.engine.raw.files import RAW_TIMESTAMP
 from transformations.insight.asked import as_of_day, asked_moment, available_from, parse_key
-from transformations.insight.moments import shown_moment
 
 if TYPE_CHECKING:
     from transformations.engine.vocabulary.resolution import Resolved
@@ -58,7 +58,7 @@ def preview(view: str, key: str, at: str | None, as_json: bool) -> None:
     if as_json:
         print_json(_document(resolved, entity, as_of, used, row) | {"broken_rules": rules})
         return
-    available = shown_moment(available_from(as_of, resolved), zone, seconds=False)
+    available = moment_text(available_from(as_of, resolved), zone, seconds=False)
     say(f"{view} of {_entity_text(entity)}, as-of {as_of} ({resolved.zone}), servable from {available}")
     if row is None:
         say(f"never seen before {as_of}: every feature is null, or its declared `unseen` value")
@@ -120,7 +120,7 @@ def _value_text(value: object, zone: str) -> str:
     if value is None:
         return "null"
     if isinstance(value, datetime):
-        return shown_moment(value, zone)
+        return moment_text(value, zone)
     if isinstance(value, float):
         return f"{value:,.6g}" if abs(value) < 1e6 else f"{value:,.2f}"
     return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)

@@ -12,9 +12,10 @@ import click
 from transformations.cli.options import json_option, view_names
 from transformations.cli.output import human_duration, print_json, remark, say
 from transformations.engine.base.errors import UsageError, nearest
+from transformations.engine.base.moments import moment_text
 from transformations.engine.base.settings import Settings, get_settings
 from transformations.engine.base.words import plural
-from transformations.insight.moments import shown_moment, zone_of_sources
+from transformations.insight.moments import zone_of_sources
 
 if TYPE_CHECKING:
     from transformations.engine.tables.offline_tables import Run
@@ -60,7 +61,7 @@ def read_runs(settings: Settings, views: Sequence[str] = ()) -> list[Run]:
 
 def _print_run(run: Run, zone: str) -> None:
     newest = run.complete_through + timedelta(days=1)
-    started = shown_moment(run.started_at.replace(microsecond=0), zone)
+    started = moment_text(run.started_at.replace(microsecond=0), zone)
     sources = ", ".join(f"{name} v{version}" for name, version in sorted(run.sources.items()))
     title = click.style(f"{run.view} version {run.version}", bold=True)
     kind = run.kind if run.restores is None else f"{run.kind} of version {run.restores}"

@@ -12,9 +12,10 @@ import click
 
 from transformations.cli.options import json_option, view_names
 from transformations.cli.output import human_bytes, print_json, print_table, remark, say
+from transformations.engine.base.moments import moment_text
 from transformations.engine.base.settings import Settings, get_settings
 from transformations.engine.base.words import plural
-from transformations.insight.moments import shared_zone, shown_moment
+from transformations.insight.moments import shared_zone
 from transformations.insight.repository import read_repository
 from transformations.insight.standing import freshness_of, next_commands, servable_from
 
@@ -154,7 +155,7 @@ def _print_versions(versions: Sequence[Version], zone: str) -> None:
 
 
 def _minute_text(moment: datetime, zone: str) -> str:
-    return shown_moment(moment.replace(second=0, microsecond=0), zone, seconds=False)
+    return moment_text(moment.replace(second=0, microsecond=0), zone, seconds=False)
 
 
 def _size_text(version: Version) -> str:

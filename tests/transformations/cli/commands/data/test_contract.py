@@ -19,6 +19,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     contracts = tmp_path / "contracts"
     contracts.mkdir()
     monkeypatch.setenv("FEATURES_CONTRACTS", str(contracts))
+    monkeypatch.setenv("FEATURES_DATA", str(tmp_path / "data"))
     monkeypatch.chdir(tmp_path)
     get_settings.cache_clear()
     at = pa.array([datetime(2020, 1, day, 12) for day in (3, 5)], pa.timestamp("us"))
@@ -61,6 +62,7 @@ def test_a_file_that_keeps_its_contract_is_told_so(filled_in: Path) -> None:
     assert json.loads(invoke("check", "clicks", "clicks.parquet", "--json").stdout) == {
         "rows": 2,
         "violations": [],
+        "refusal": None,
         "notes": [],
     }
 
@@ -75,6 +77,22 @@ def test_a_file_that_breaks_it_ends_with_code_3(filled_in: Path, capsys: pytest.
     (violation,) = json.loads(capsys.readouterr().out)["violations"]
     assert (violation["rule"], violation["columns"]) == ("range", ["price"])
     assert violation["message"].startswith("clicks.yaml: column 'price'")
+
+
+def test_a_file_that_ingest_would_refuse_ends_with_code_3(
+    filled_in: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FEATURES_CLOCK", "2020-02-01T12:00:00Z")
+    get_settings.cache_clear()
+    assert run(["ingest", "clicks", "clicks.parquet"]) == 0
+    later = pa.table({"id": [3], "price": [1.0], "at": pa.array([datetime(2020, 1, 30, 12)], pa.timestamp("us"))})
+    pq.write_table(later, "later.parquet")
+    capsys.readouterr()
+    assert run(["contract", "check", "clicks", "later.parquet"]) == 3
+    assert "Error: clicks: of 24 days between 2020-01-05 and 2020-01-30 there is no row" in capsys.readouterr().err
+    assert run(["contract", "check", "clicks", "later.parquet", "--json"]) == 3
+    assert json.loads(capsys.readouterr().out)["refusal"].startswith("clicks: of 24 days")
+    assert run(["contract", "check", "clicks", "later.parquet", "--complete-through", "2020-01-29"]) == 0
 
 
 def test_contracts_are_listed(filled_in: Path) -> None:

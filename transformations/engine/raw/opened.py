@@ -1,0 +1,148 @@
+"""A raw table as one reading of its log and files found it, and whether a contract may go on writing to it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import date, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+from transformations.contracts import Contract
+from transformations.engine.base import storage
+from transformations.engine.base.errors import DataError
+from transformations.engine.raw.drops import Drop, RawFile, RawSnapshot
+from transformations.engine.raw.files import BUSINESS_DAY, DROP, source_schema
+
+if TYPE_CHECKING:
+    from deltalake import DeltaTable
+
+RECORD = "features.drop"
+
+
+@dataclass(frozen=True, kw_only=True)
+class OpenedTable:
+    """One version of a source's raw table, opened and read once.
+
+    placed_by: the contract's identity under which its newest rows were placed. stamp: of the version's own commit.
+    """
+
+    folder: Path
+    delta: DeltaTable
+    snapshot: RawSnapshot
+    placed_by: Mapping[str, Any]
+    stamp: storage.FileStamp
+
+    def is_newest(self) -> bool:
+        """Whether nobody has published, or replaced the table, since it was opened."""
+        return storage.is_newest(self.delta, self.stamp)
+
+    def check_files(self) -> None:
+        """DataError for a file of the table that is missing, or not as long as it was written."""
+        storage.check_files(self.delta, self.folder)
+
+    def columns_missing(self, contract: Contract) -> list[pa.Field]:
+        """The contract's columns that the table does not have yet."""
+        present = {field.name for field in self.delta.schema().fields}
+        return [field for field in source_schema(contract) if field.name not in present]
+
+    def refuse_other_identity(self, contract: Contract) -> None:
+        """DataError where the contract would place rows otherwise than those already stored were placed."""
+        for name, value in identity_of(contract).items():
+            if self.placed_by[name] != value:
+                raise DataError(
+                    f"{contract.file_name}: {name} is {value!r}, yet {contract.name} was ingested with "
+                    f"{self.placed_by[name]!r}. Stored rows cannot be placed anew: give the changed source a new name."
+                )
+        types = {field.name: field.type for field in pa.schema(self.delta.schema().to_arrow())}
+        for field in source_schema(contract):
+            if types.get(field.name, field.type) != field.type:
+                raise DataError(
+                    f"{contract.file_name}: column {field.name!r} is {field.type}, yet {contract.name} "
+                    f"stores {types[field.name]}. Give the column, or the source, a new name."
+                )
+
+    def advance(self, drop: Drop, files: Sequence[storage.NewFile], contract: Contract) -> OpenedTable | None:
+        """The table once this drop is published; None where another writer has published since."""
+        self.delta.update_incremental()
+        if self.delta.version() != drop.version:
+            return None
+        parts = [
+            RawFile(
+                path=str(self.folder / file.path),
+                drop=drop.number,
+                rows=file.rows,
+                first_day=int(file.bounds[BUSINESS_DAY][0]),
+                last_day=int(file.bounds[BUSINESS_DAY][1]),
+            )
+            for file in files
+        ]
+        return replace(
+            self,
+            snapshot=self.snapshot.with_drop(drop, parts),
+            placed_by=identity_of(contract),
+            stamp=storage.commit_stamp(self.delta),
+        )
+
+
+def open_raw_table(folder: Path, source: str, version: int | None = None) -> OpenedTable:
+    """The newest version, or a given one that exists. DataError for damaged files, or for no raw table."""
+    delta = storage.open_table(folder, version)
+    stamp = storage.commit_stamp(delta)
+    storage.check_files(delta, folder)
+    commits = storage.commits(delta, RECORD)
+    if not commits:
+        raise DataError(f"{folder} is a Delta table without a drop of ours. Give the raw zone its own folder.")
+    drops = tuple(_drop(commit) for commit in commits)
+    snapshot = RawSnapshot(
+        source=source,
+        version=delta.version(),
+        parts=_parts(delta, folder),
+        drops=drops,
+        complete_through=drops[-1].complete_through,
+    )
+    return OpenedTable(
+        folder=folder, delta=delta, snapshot=snapshot, placed_by=commits[-1].record["contract"], stamp=stamp
+    )
+
+
+def identity_of(contract: Contract) -> dict[str, Any]:
+    """What places a row: it cannot change, for the rows already stored were placed by it."""
+    return {
+        "key": list(contract.key),
+        "event time": contract.event_time,
+        "timestamp zone": contract.timestamp_zone,
+        "business day zone": contract.business_day_zone,
+        "delivery": contract.delivery,
+    }
+
+
+def record_of(drop: Drop, contract: Contract) -> dict[str, Any]:
+    """What a commit says of its drop, as JSON."""
+    facts = {name: value for name, value in vars(drop).items() if name != "version"}
+    said = {name: value.isoformat() if isinstance(value, date) else value for name, value in facts.items()}
+    return said | {"contract": identity_of(contract) | {"version": contract.version}}
+
+
+def _drop(commit: storage.Commit) -> Drop:
+    facts = {name: value for name, value in commit.record.items() if name != "contract"}
+    for name, kind in (("ingested_at", datetime), ("valid_from", datetime), ("complete_through", date)):
+        facts[name] = kind.fromisoformat(facts[name]) if facts[name] else None
+    return Drop(version=commit.version, **facts)
+
+
+def _parts(delta: DeltaTable, folder: Path) -> tuple[RawFile, ...]:
+    actions = pa.table(delta.get_add_actions(flatten=True)).to_pylist()
+    parts = (
+        RawFile(
+            path=str(folder / action["path"]),
+            drop=action[f"min.{DROP}"],
+            rows=action["num_records"],
+            first_day=action[f"min.{BUSINESS_DAY}"],
+            last_day=action[f"max.{BUSINESS_DAY}"],
+        )
+        for action in actions
+    )
+    return tuple(sorted(parts, key=lambda part: part.path))
