@@ -1,6 +1,7 @@
 """The house: which room may know which. No circle, no arrow upwards, no room that is a corridor."""
 
 import ast
+import re
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -124,3 +125,15 @@ def test_a_room_has_few_modules_and_a_module_few_lines(package: str) -> None:
 
 def test_every_room_stands_in_the_list() -> None:
     assert {room_of(name) for name in modules()} == set(FLOORS)
+
+
+def test_every_module_has_a_test_of_its_name_or_a_line_in_the_map_of_tests() -> None:
+    tests = ROOT / "tests"
+    rows = re.findall(r"^\| `(\S+)/` \| (.+?) \| (.+?) \|$", (tests / "README.md").read_text(), re.MULTILINE)
+    rows = [row for row in rows if any((ROOT / row[0]).glob("*.py"))]  # a blank project has no room of the demo
+    mapped = {f"{room}/{module}.py" for room, listed, _ in rows for module in re.findall(r"`(\w+)`", listed)}
+    files = [file.relative_to(ROOT) for file in modules().values() if file.name != "__init__.py"]
+    own = {str(file) for file in files if (tests / file.parent / f"test_{file.name}").is_file()}
+    assert mapped == {str(file) for file in files} - own
+    linked = [place for *_, places in rows for place in re.findall(r"\]\(([^)]+)\)", places)]
+    assert [place for place in linked if not (tests / place).is_file()] == []

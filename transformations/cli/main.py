@@ -113,7 +113,16 @@ def cli() -> None:
 def main() -> NoReturn:
     """The console script: run the command line and exit with its code."""
     quicken_feast()  # whatever the command imports first
+    keep_from_others()
     sys.exit(run(sys.argv[1:]))
+
+
+def keep_from_others() -> None:
+    """Make what this process and its children write at most 0640 and 0750: data is no business of a machine's others.
+
+    A stricter umask of the user's stays.
+    """
+    os.umask(os.umask(0o077) | 0o027)
 
 
 def run(arguments: Sequence[str]) -> int:

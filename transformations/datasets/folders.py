@@ -49,7 +49,7 @@ def publish(unfinished: Path, target: Path) -> None:
     files = [file for file in sorted(unfinished.rglob("*")) if file.is_file()]
     checksums.record(unfinished, [file.relative_to(unfinished).as_posix() for file in files])
     for file in [*files, unfinished / checksums.FILE]:
-        file.chmod(0o444)
+        file.chmod(0o440)
     if target.exists():
         hide(target)
     unfinished.rename(target)

@@ -1,9 +1,11 @@
 """The command line: quick help, one exit code a kind of error, no stack trace for a user's mistake."""
 
 import os
+import stat
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
@@ -188,3 +190,23 @@ def test_the_help_and_the_page_for_those_on_call_list_every_exit_code_with_its_m
     for code in ExitCode:
         assert f"  {code:d}  {code.meaning}" in main.EPILOG
         assert f"| {code:d} | {code.meaning} |" in page
+
+
+@pytest.mark.parametrize(("umask", "file", "folder"), [(0o022, 0o640, 0o750), (0o077, 0o600, 0o700)])
+def test_what_a_command_writes_is_closed_to_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, umask: int, file: int, folder: int
+) -> None:
+    def write(_arguments: Sequence[str]) -> int:
+        (tmp_path / "folder").mkdir()
+        (tmp_path / "file").touch()
+        return 0
+
+    monkeypatch.setattr("transformations.cli.main.run", write)
+    before = os.umask(umask)
+    try:
+        with pytest.raises(SystemExit):
+            main.main()
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / "file").stat().st_mode) == file
+    assert stat.S_IMODE((tmp_path / "folder").stat().st_mode) == folder
