@@ -218,6 +218,9 @@ def _registry(settings: Settings) -> Check:
         with create_engine(url_to_open(settings)).connect() as connection:
             if url.get_backend_name() == "sqlite":
                 _check_database(connection)
+        if elsewhere := _views_elsewhere(settings):
+            found = f"it was written for another data folder, by {', '.join(elsewhere)}"
+            return Check("registry", "fail", found, "Apply what is declared here: feast -c feature_repo apply")
     except FeaturesError as error:
         return Check("registry", "fail", str(error))
     except ImportError as error:
@@ -230,6 +233,15 @@ def _registry(settings: Settings) -> Check:
             "registry", "fail", first_line, "Start that server, or correct FEATURES_REGISTRY_URL.", is_service=True
         )
     return Check("registry", "ok", show_address(settings.registry_url or str(url)))
+
+
+def _views_elsewhere(settings: Settings) -> list[str]:
+    """Views whose tables an older registry, with absolute paths, seeks in another data folder."""
+    from transformations.insight.repository import registered_views
+    from transformations.stores.base.source_paths import is_elsewhere
+
+    sources = {name: view.batch_source for name, view in registered_views(settings).items()}
+    return sorted(name for name, source in sources.items() if source and is_elsewhere(source, settings))
 
 
 def _check_database(connection: Connection) -> None:

@@ -8,10 +8,15 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
+from feast import FeatureView, Field, FileSource
+from feast.types import Float64
 
 from tests.transformations.engine.conftest import LiteralTable
 from transformations.cli.commands.start import doctor as module
 from transformations.cli.commands.start.doctor import Check, doctor, exit_code
+from transformations.engine.base.settings import get_settings
+from transformations.insight.repository import open_store
+from transformations.stores.base.views import DEFINITION_HASH
 
 
 @pytest.fixture(autouse=True)
@@ -139,11 +144,12 @@ def test_a_registry_that_is_no_database_is_to_be_mended(data: Path, content: byt
 
 
 def test_a_registry_that_was_cut_short_is_to_be_mended(data: Path) -> None:
-    data.mkdir()
+    open_store(get_settings()).list_projects()  # which makes the registry
     with closing(sqlite3.connect(data / "registry.db")) as database:
-        database.execute("CREATE TABLE feature_views (proto BLOB)")
-        database.executemany("INSERT INTO feature_views VALUES (?)", [(b"x" * 3_000,)] * 40)
+        database.execute("CREATE TABLE more (content BLOB)")
+        database.executemany("INSERT INTO more VALUES (?)", [(b"x" * 3_000,)] * 40)
         database.commit()
+        database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     whole = (data / "registry.db").read_bytes()
     assert examine()[0] == 0
 
@@ -161,6 +167,23 @@ def test_the_database_of_another_program_is_no_registry(data: Path) -> None:
 
     assert code == 3
     assert "other tables than Feast's registry" in checks["registry"]["detail"]
+
+
+def test_an_older_registry_of_another_data_folder_is_to_be_mended(data: Path) -> None:
+    store = open_store(get_settings())
+    for name, path in {
+        "user_spend": "/elsewhere/offline/user_spend",
+        "user_age": "$FEATURES_DATA/offline/user_age",
+    }.items():
+        source = FileSource(name=name, path=path, timestamp_field="event_timestamp", tags={DEFINITION_HASH: "0"})
+        view = FeatureView(name=name, source=source, schema=[Field(name="spend", dtype=Float64)])
+        store.registry.apply_feature_view(view, store.project, commit=True)
+
+    code, checks = examine()
+
+    assert code == 3
+    assert checks["registry"]["detail"] == "it was written for another data folder, by user_spend"
+    assert "feast -c feature_repo apply" in checks["registry"]["remedy"]
 
 
 def test_looking_deep_names_the_tables_and_datasets_that_are_not_as_they_were_written(data: Path) -> None:
