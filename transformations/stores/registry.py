@@ -6,6 +6,7 @@ cannot hold the address itself. The plugin answers when SQLAlchemy makes the eng
 
 import os
 import sqlite3
+import time
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -52,7 +53,7 @@ def registry_url(settings: Settings) -> URL:
         return URL.create("sqlite", database=str(settings.registry_path))
     try:
         return make_url(settings.registry_url)
-    except ArgumentError:
+    except (ArgumentError, ValueError):  # a port that is no number is a ValueError of its own
         raise UsageError(
             f"FEATURES_REGISTRY_URL={show_address(settings.registry_url)} is no SQLAlchemy URL; "
             "it looks like postgresql+psycopg://user:password@host/registry. Change the variable or unset it."
@@ -107,8 +108,14 @@ def _make_private(file: Path) -> None:
 
 def _share(connection: sqlite3.Connection, _record: Any) -> None:
     connection.execute(f"PRAGMA busy_timeout = {_BUSY_TIMEOUT_MS}")
-    try:
-        connection.execute("PRAGMA journal_mode = WAL")
-    except sqlite3.OperationalError as error:
-        if "readonly" not in str(error):  # which reads all the same
-            raise
+    deadline = time.monotonic() + _BUSY_TIMEOUT_MS / 1000
+    while True:  # where two processes change a new file's mode at once, SQLite refuses one of them without waiting
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if "readonly" in str(error):  # which reads all the same
+                return
+            if "locked" not in str(error) or time.monotonic() > deadline:
+                raise
+            time.sleep(0.01)

@@ -56,10 +56,17 @@ def test_any_dialect_can_be_configured(monkeypatch: pytest.MonkeyPatch) -> None:
         create_engine(PLUGIN)
 
 
-def test_what_is_no_url_is_named_without_its_password(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("FEATURES_REGISTRY_URL", "host/registry?password=hunter2")
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("host/registry?password=hunter2", r"\*\*\*"),
+        ("postgresql+psycopg://host:hunter2", r"postgresql\+psycopg://\*\*\*"),
+    ],
+)
+def test_what_is_no_url_is_named_without_its_password(url: str, shown: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FEATURES_REGISTRY_URL", url)
 
-    with pytest.raises(UsageError, match=r"FEATURES_REGISTRY_URL=host/registry\?password=\*\*\* is no SQLAlchemy URL"):
+    with pytest.raises(UsageError, match=f"FEATURES_REGISTRY_URL={shown} is no SQLAlchemy URL"):
         create_engine(PLUGIN)
 
 

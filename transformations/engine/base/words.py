@@ -13,8 +13,9 @@ _SHOWN_PARAMETERS = frozenset(
     | {"plugin", "redis_type", "socket_timeout", "ssl", "ssl_cert_reqs", "sslmode", "timeout", "username", "user"}
 )
 _SHOWN_SPARK = re.compile(
-    r"spark\.(?:(?:sql|shuffle|memory|cores|default|dynamicAllocation|locality|scheduler|speculation|task)\."
-    r"|(?:driver|executor)\.(?:cores|instances|memory|memoryOverhead)|master|app\.name|local\.dir|pyspark\.)[\w.]*"
+    r"spark\.(?:sql\.(?:adaptive\.[\w.]+|shuffle\.partitions|files\.maxPartitionBytes|session\.timeZone)|memory\.\w+"
+    r"|(?:driver|executor)\.(?:cores|instances|memory|memoryOverhead)|master|app\.name|local\.dir|cores\.max"
+    r"|default\.parallelism|pyspark\.(?:driver\.)?python)"
 )
 
 

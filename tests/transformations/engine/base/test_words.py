@@ -73,6 +73,8 @@ def test_an_error_s_words_are_shown_where_they_hold_nothing_that_is_hidden() -> 
         ("spark.hadoop.google.cloud.auth.service.account.private.key", False),
         ("spark.hadoop.fs.azure.sas.fixed.token", False),
         ("spark.ssl.keyPassword", False),
+        ("spark.sql.catalog.shop.password", False),
+        ("spark.shuffle.service.secret", False),
     ],
 )
 def test_of_spark_s_settings_only_known_ones_are_shown(name: str, is_shown: bool) -> None:
