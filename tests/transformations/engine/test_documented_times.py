@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from pathlib import Path
 
@@ -10,7 +11,6 @@ import pyarrow.parquet as pq
 import pytest
 
 from transformations import LIFETIME, Sum, WindowedFeatures, hours
-from transformations.contracts import Column, Contract
 from transformations.engine.base.settings import Settings
 from transformations.engine.compute.build import build
 from transformations.engine.raw.files import source_schema
@@ -19,26 +19,11 @@ from transformations.engine.tables.offline_tables import OfflineTable
 from transformations.engine.testing.literal_tables import parse_events
 from transformations.engine.vocabulary.resolution import resolve
 
+from .conftest import SALES as NEW_YORK_SALES
+
 PAGE = Path(__file__).parents[3] / "docs/time-and-corrections.md"
 ASKED = re.compile(r"^\| (\d+) May, (\d\d):00 \| (\S+) \| (\S+) \|$", re.MULTILINE)
-SALES = Contract(
-    name="sales",
-    version="1.0.0",
-    description="Sales",
-    owner="tests@example.com",
-    columns=(
-        Column("sale_id", "Int64", False, "Identity"),
-        Column("user_id", "Int64", False, "User"),
-        Column("amount", "Float64", False, "Amount"),
-        Column("sold_at", "UnixTimestamp", False, "When"),
-    ),
-    key=("sale_id",),
-    event_time="sold_at",
-    timestamp_zone="UTC",
-    business_day_zone="UTC",
-    valid_from=None,
-    delivery="append",
-)
+SALES = replace(NEW_YORK_SALES, business_day_zone="UTC")
 VIEW = resolve(
     WindowedFeatures(
         name="user_sales",
