@@ -87,11 +87,12 @@ def test_milliseconds_beyond_all_microseconds_are_refused(sources, tmp_path, rea
 @pytest.mark.parametrize(
     ("content", "kind"),
     [
-        (gzip.compress(b"id,at\n"), "packed with gzip"),
+        (gzip.compress(b"id,at\n", mtime=0), "packed with gzip"),
         (b"PK\x03\x04", "a zip archive"),
         (b"PAR1", "a Parquet file"),
         (b"\x28\xb5\x2f\xfd", "packed with zstd"),
     ],
+    ids=["gzip", "zip", "parquet", "zstd"],
 )
 def test_a_packed_file_called_csv_is_named_for_what_it_is(sources, tmp_path, content, kind):
     (tmp_path / "drop.csv").write_bytes(content)
