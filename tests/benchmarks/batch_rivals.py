@@ -50,7 +50,8 @@ def differing_rows(ours: Sequence[str], theirs: Path) -> dict[str, float]:
         FROM read_parquet({list(ours)}) ours
         FULL JOIN read_parquet('{theirs}') theirs USING (user_id, event_timestamp)
     """
-    rows, different = duckdb.sql(query).fetchall()[0]
+    with duckdb.connect() as connection:
+        rows, different = connection.execute(query).fetchall()[0]
     return {"rows": rows, "different": different}
 
 

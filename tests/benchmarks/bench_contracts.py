@@ -78,10 +78,10 @@ def draft(path: Path) -> Figures:
 def check(path: Path, work: Path) -> Figures:
     """`features contract check`, in a process that has its libraries."""
     from transformations.engine.base.settings import Settings
-    from validation.delivery.ingest import check_drop
+    from validation.delivery.ingest import Delivery, check_drop
 
     def without_violation() -> None:
-        found = check_drop(SOURCE, path, Settings(data=work / "data", contracts=work))
+        found = check_drop(Delivery(SOURCE, path), Settings(data=work / "data", contracts=work))
         assert not found.violations, found.violations
 
     return _measure(without_violation)
@@ -122,11 +122,12 @@ def _flights(rows: int) -> Iterator[list[object]]:
     for minutes in sorted(chance.randrange(0, 525_000, 5) for _ in range(rows)):
         scheduled = first + timedelta(minutes=minutes)
         origin, place, distance = chance.choice(routes)
-        flown = round(distance / 8 + chance.gauss(20, 5))
+        minutes_flown = round(distance / 8 + chance.gauss(20, 5))
+        flown: int | str = minutes_flown
         delay, gained = round(chance.expovariate(1 / 25) - 12), round(chance.gauss(-5, 12))
-        arrival = scheduled + timedelta(minutes=flown)
-        departed = [_clock(scheduled + timedelta(minutes=delay)), delay]
-        arrived = [_clock(arrival + timedelta(minutes=delay + gained)), delay + gained]
+        arrival = scheduled + timedelta(minutes=minutes_flown)
+        departed: list[int | str] = [_clock(scheduled + timedelta(minutes=delay)), delay]
+        arrived: list[int | str] = [_clock(arrival + timedelta(minutes=delay + gained)), delay + gained]
         if chance.random() < 0.025:
             departed, arrived, flown = [NULL, NULL], [NULL, NULL], NULL
         yield [

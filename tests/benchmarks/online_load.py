@@ -215,7 +215,7 @@ class _Worker:
             if line.startswith(">"):
                 return line[1:].strip()
         self._log.seek(0)
-        raise AssertionError(f"{self.process.args} ended:\n{self._log.read().decode()[-4_000:]}")
+        raise AssertionError(f"{self.process.args!r} ended:\n{self._log.read().decode()[-4_000:]}")
 
 
 @contextmanager
@@ -257,7 +257,12 @@ def _steady(ask: Callable[[int], object]) -> dict[str, float]:
         ask(number)
     stop = threading.Event()
     _await_go()
-    threading.Thread(target=lambda: (_await_go(said=False), stop.set()), daemon=True).start()
+
+    def stop_when_told() -> None:
+        _await_go(said=False)
+        stop.set()
+
+    threading.Thread(target=stop_when_told, daemon=True).start()
     found: list[float] = []
     undisturbed: list[float] = []
     began = due = time.perf_counter()
