@@ -2,6 +2,7 @@
 
 import re
 import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -82,3 +83,15 @@ def test_every_dependency_is_pinned_within_its_range() -> None:
 def test_the_pins_name_versions_only() -> None:
     for line in (PROJECT / "constraints.txt").read_text().splitlines():
         assert re.fullmatch(r"[A-Za-z0-9_.-]+==[A-Za-z0-9_.+!-]+", line), line
+
+
+def test_every_python_file_is_linted() -> None:
+    """A folder called like one of ours that holds no code (`data`) must not be left out wherever it occurs."""
+    command = [Path(sys.executable).with_name("ruff"), "check", "--show-files", "."]
+    linted = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=True).stdout.splitlines()
+    files = {
+        str(file)
+        for room in ("transformations", "validation", "feature_repo", "tests")
+        for file in (PROJECT / room).rglob("*.py")
+    }
+    assert files - set(linted) == set()

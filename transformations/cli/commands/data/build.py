@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from transformations.cli.options import json_option, view_names
 from transformations.cli.commands.data.ingest import parse_day
+from transformations.cli.options import json_option, view_names
 from transformations.cli.output import console, human_duration, print_json, print_table, remark, say
-from transformations.insight.repository import read_repository
 from transformations.engine.base.errors import DataError, FeaturesError
 from transformations.engine.base.settings import Settings, get_settings
 from transformations.engine.base.words import plural
+from transformations.insight.repository import read_repository
 
 if TYPE_CHECKING:
     from transformations.engine.tables.offline_tables import Run
@@ -59,7 +59,7 @@ def build(views: Sequence[str], first: date | None, last: date | None, as_json: 
     if as_json:
         print_json([{"view": view, "run": asdict(run) if run else None} for view, run in runs.items()])
     else:
-        _print(runs, settings)
+        _print_runs(runs, settings)
     if failures:
         for failure in failures[1:]:
             remark(f"Error: {failure}")
@@ -115,13 +115,13 @@ def _reporting(title: str) -> Iterator[Callable[[str], None]]:
     remark(f"{title}: {human_duration(time.monotonic() - started)}")
 
 
-def _print(runs: dict[str, Run | None], settings: Settings) -> None:
+def _print_runs(runs: dict[str, Run | None], settings: Settings) -> None:
     done = [run for run in runs.values() if run]
     if done:
         headers = ["View", "Run", "As-of", "Rows written", "Late rows", "Seconds", "Complete through"]
-        print_table(headers, [_row(run) for run in done])
+        print_table(headers, [_cells_of_run(run) for run in done])
     for run in done:
-        for line in counted(run):
+        for line in count_lines(run):
             say(line)
     if idle := [view for view, run in runs.items() if run is None]:
         say(f"nothing to do for {', '.join(idle)}: no source has anything new")
@@ -129,13 +129,13 @@ def _print(runs: dict[str, Run | None], settings: Settings) -> None:
         say(f"tables: {settings.offline_dir}")
 
 
-def _row(run: Run) -> tuple[object, ...]:
+def _cells_of_run(run: Run) -> tuple[object, ...]:
     newest = run.complete_through + timedelta(days=1)
     as_of = f"{run.first_as_of} – {newest}"
     return run.view, run.kind, as_of, run.rows, run.late_rows, round(run.seconds, 1), run.complete_through
 
 
-def counted(run: Run) -> list[str]:
+def count_lines(run: Run) -> list[str]:
     """What a run left out or could not match, a line a count: `a_view: 12 events without a match in b`."""
     return [
         f"{run.view}: {plural(count, what.replace('events', 'event', 1), what)}"

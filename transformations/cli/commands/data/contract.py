@@ -9,8 +9,8 @@ from zoneinfo import ZoneInfo
 
 import click
 
-from transformations.cli.options import json_option
 from transformations.cli.commands.data.ingest import delivery_options, source_names
+from transformations.cli.options import json_option
 from transformations.cli.output import print_json, print_table, progress, say
 from transformations.engine.base.errors import DataError
 from transformations.engine.base.moments import moment_text
@@ -18,8 +18,8 @@ from transformations.engine.base.settings import get_settings
 from transformations.engine.base.words import plural
 
 if TYPE_CHECKING:
-    from validation.delivery.checks import Report
     from transformations.contracts import Contract
+    from validation.delivery.checks import Report
 
 
 @click.group(
@@ -85,7 +85,7 @@ def check(
     with progress(f"Checking {file.name} against {source}"):
         report = check_drop(delivery, get_settings())
     if as_json:
-        print_json(_report(report))
+        print_json(_report_document(report))
         context.exit(DataError.exit_code if report.violations or report.refusal else 0)
     if report.violations:
         raise ContractViolationError(report)
@@ -109,10 +109,7 @@ def list_(as_json: bool) -> None:
     if not contracts and not faults:
         say(f"No contract in {folder}. Draft the first: features contract draft FILE --write")
         return
-    rows = [
-        (each.name, each.delivery, each.event_time or _first_day(each), ", ".join(each.key))
-        for each in contracts
-    ]
+    rows = [(each.name, each.delivery, each.event_time or _first_day(each), ", ".join(each.key)) for each in contracts]
     print_table(["Source", "Delivery", "Event time", "Key"], rows)
     for fault in faults.values():
         say(f"not usable yet: {fault}")
@@ -150,7 +147,7 @@ def show(source: str, as_json: bool) -> None:
         print_json(_summary(found) | {"columns": [vars(column) for column in found.columns]})
         return
     say(f"{found.name} {found.version}, owned by {found.owner}: {found.description}")
-    for line in _facts(found):
+    for line in _fact_lines(found):
         say(f"  {line}")
     rows = [
         (
@@ -158,7 +155,7 @@ def show(source: str, as_json: bool) -> None:
             column.dtype,
             "yes" if column.nullable else "",
             column.unit or "",
-            _values(found, column.name),
+            _values_in_words(found, column.name),
             column.description,
         )
         for column in found.columns
@@ -166,7 +163,7 @@ def show(source: str, as_json: bool) -> None:
     print_table(["Column", "Type", "Null", "Unit", "Values", "Meaning"], rows)
 
 
-def _facts(contract: Contract) -> list[str]:
+def _fact_lines(contract: Contract) -> list[str]:
     facts = [f"key: {', '.join(contract.key) or 'none, every row stands for itself'}"]
     if contract.event_time:
         zone = f"are {contract.timestamp_zone}" if contract.declares_zone else "are refused, for want of timestampZone"
@@ -184,7 +181,7 @@ def _facts(contract: Contract) -> list[str]:
     return [*facts, f"file: {contract.path}"]
 
 
-def _values(contract: Contract, name: str) -> str:
+def _values_in_words(contract: Contract, name: str) -> str:
     column = contract.column(name)
     if column.allowed:
         return ", ".join(str(value) for value in column.allowed)
@@ -208,7 +205,7 @@ def _summary(contract: Contract) -> dict[str, object]:
     }
 
 
-def _report(report: Report) -> dict[str, object]:
+def _report_document(report: Report) -> dict[str, object]:
     return {
         "rows": report.rows,
         "violations": [

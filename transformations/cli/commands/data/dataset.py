@@ -4,20 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict
-from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from transformations.cli.options import json_option
-from transformations.cli.output import human_count, print_json, print_table, progress, remark, say
-from transformations.insight.repository import open_store
+from transformations.cli.output import print_json, print_table, progress, remark, say
 from transformations.engine.base.errors import UsageError, nearest
 from transformations.engine.base.moments import moment_text
 from transformations.engine.base.settings import Settings, get_settings
 from transformations.engine.base.words import plural
 from transformations.insight.moments import zone_of_sources
+from transformations.insight.repository import open_store
 
 if TYPE_CHECKING:
     from transformations.datasets.config import DatasetConfig
@@ -89,7 +88,7 @@ def create(config: Path, dry_run: bool, replace: bool, as_json: bool) -> None:
     if as_json:
         print_json(manifest.model_dump(mode="json", exclude={"registry"}))
     else:
-        _print(manifest, settings.datasets_dir / manifest.name)
+        _print_manifest(manifest, settings.datasets_dir / manifest.name)
 
 
 @dataset.command()
@@ -101,7 +100,7 @@ def rebuild(manifest: str) -> None:
     on another machine. A manifest holds code that Feast runs: rebuild only what you trust.
     """
     settings = get_settings()
-    found, folder = _read(manifest, settings)
+    found, folder = _read_named(manifest, settings)
     store = open_store(settings)
     from transformations.datasets.create import rebuild as rebuild_dataset
 
@@ -115,7 +114,7 @@ def rebuild(manifest: str) -> None:
 @click.argument("manifest", metavar="MANIFEST", type=str)
 def verify(manifest: str) -> None:
     """Check that the files of a dataset hold what its MANIFEST says (the file, its folder, or the dataset's name)."""
-    found, folder = _read(manifest, get_settings())
+    found, folder = _read_named(manifest, get_settings())
     from transformations.datasets.create import verify as verify_dataset
 
     verify_dataset(found, folder)
@@ -135,7 +134,8 @@ def delete(name: str) -> None:
     from transformations.datasets.deletion import delete as delete_dataset
 
     released = delete_dataset(name, store, settings)
-    say(f"{name}: deleted; {plural(released, 'version')} of tables {'is' if released == 1 else 'are'} no longer pinned for it")
+    are = "is" if released == 1 else "are"
+    say(f"{name}: deleted; {plural(released, 'version')} of tables {are} no longer pinned for it")
 
 
 @dataset.command(name="list")
@@ -143,7 +143,7 @@ def delete(name: str) -> None:
 def list_(as_json: bool) -> None:
     """List the datasets there are."""
     settings = get_settings()
-    found = [_read(name, settings)[0] for name in _names(settings)]
+    found = [_read_named(name, settings)[0] for name in _dataset_names(settings)]
     if as_json:
         print_json([{**_summary(each), "rows": {split.name: split.rows for split in each.splits}} for each in found])
         return
@@ -159,11 +159,11 @@ def list_(as_json: bool) -> None:
 @json_option
 def show(manifest: str, as_json: bool) -> None:
     """Tell what a dataset was made from and what is in it (MANIFEST: the file, its folder, or the dataset's name)."""
-    found, folder = _read(manifest, get_settings())
+    found, folder = _read_named(manifest, get_settings())
     if as_json:
         print_json(found.model_dump(mode="json", exclude={"registry"}))
         return
-    _print(found, folder)
+    _print_manifest(found, folder)
     for table in (*found.views, *found.spine_tables):
         zone = {"file": "files", "raw": "raw", "offline": "offline"}[table.zone]
         version = "by content" if table.version is None else f"version {table.version}"
@@ -172,7 +172,7 @@ def show(manifest: str, as_json: bool) -> None:
     say(f"  code {found.code_revision}; {', '.join(f'{name} {version}' for name, version in found.libraries.items())}")
 
 
-def _print(manifest: Manifest, folder: Path) -> None:
+def _print_manifest(manifest: Manifest, folder: Path) -> None:
     say(f"{manifest.name}: {folder}")
     rows = [
         (split.name, split.rows, f"{split.first:%Y-%m-%d}", f"{split.last:%Y-%m-%d}", split.content_hash[:16])
@@ -181,7 +181,8 @@ def _print(manifest: Manifest, folder: Path) -> None:
     print_table(["Split", "Rows", "From", "To", "Content"], rows)
     _print_counts(manifest, manifest.config)
     corrected = sum(each.corrected_since for each in manifest.leakage)
-    since = f"; {plural(corrected, 'value')} {'was' if corrected == 1 else 'were'} corrected or came late since" if corrected else ""
+    were = "was" if corrected == 1 else "were"
+    since = f"; {plural(corrected, 'value')} {were} corrected or came late since" if corrected else ""
     say(f"leakage check: {plural(len(manifest.leakage), 'view')}, no row from the future{since}")
     say(_BLIND_SPOT)
 
@@ -223,10 +224,10 @@ def _print_counts(made: Manifest | Planned, config: DatasetConfig) -> None:
         say(f"label {config.label.column}, known until {moment_text(made.data_end, zone, seconds=False)}")
 
 
-def _read(text: str, settings: Settings) -> tuple[Manifest, Path]:
+def _read_named(text: str, settings: Settings) -> tuple[Manifest, Path]:
     from transformations.datasets.manifest import FILE, read_manifest
 
-    names = _names(settings)
+    names = _dataset_names(settings)
     if text in names:
         return read_manifest(settings.datasets_dir / text)
     path = Path(text)
@@ -235,7 +236,7 @@ def _read(text: str, settings: Settings) -> tuple[Manifest, Path]:
     return read_manifest(path)
 
 
-def _names(settings: Settings) -> list[str]:
+def _dataset_names(settings: Settings) -> list[str]:
     from transformations.datasets.manifest import FILE
 
     return sorted(path.parent.name for path in settings.datasets_dir.glob(f"[!.]*/{FILE}"))

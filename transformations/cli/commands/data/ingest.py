@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import date, datetime, timedelta
 from pathlib import Path
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 from click.shell_completion import CompletionItem
 
 from transformations.cli.options import json_option
-from transformations.insight.asked import day_of_text, moment_of_text
 from transformations.cli.output import human_duration, print_json, progress, remark, say
 from transformations.engine.base.moments import moment_text
 from transformations.engine.base.settings import get_settings
 from transformations.engine.base.words import plural
+from transformations.insight.asked import day_of_text, moment_of_text
 
 if TYPE_CHECKING:
     from validation.delivery.ingest import Delivery, Ingestion
@@ -49,26 +49,26 @@ def source_names(_context: click.Context, _parameter: click.Parameter, incomplet
 
 _DELIVERY_OPTIONS = (
     click.option(
-    "--complete-through",
-    callback=parse_day,
-    metavar="DAY",
-    help="The last business day of which all events are there, since a day without events is a day too. "
-    "[default: the day before the newest event's]",
-),
+        "--complete-through",
+        callback=parse_day,
+        metavar="DAY",
+        help="The last business day of which all events are there, since a day without events is a day too. "
+        "[default: the day before the newest event's]",
+    ),
     click.option(
-    "--valid-from",
-    callback=parse_moment,
-    metavar="MOMENT",
-    help="From when the rows of a source without event time hold. [default: for the first drop the contract's "
-    "validFrom, then the moment of ingestion]",
-),
+        "--valid-from",
+        callback=parse_moment,
+        metavar="MOMENT",
+        help="From when the rows of a source without event time hold. [default: for the first drop the contract's "
+        "validFrom, then the moment of ingestion]",
+    ),
     click.option("--retract", is_flag=True, help="FILE holds keys: take back the rows that have them."),
     click.option(
-    "--correction",
-    is_flag=True,
-    help="FILE may replace rows of other days, any number of them, and bring replaced or retracted ones back; "
+        "--correction",
+        is_flag=True,
+        help="FILE may replace rows of other days, any number of them, and bring replaced or retracted ones back; "
         "--complete-through may take days back.",
-),
+    ),
 )
 
 
@@ -125,9 +125,9 @@ def ingest(
     with progress(f"Ingesting {file.name} into {source}" if file else f"Completing {source}"):
         ingestion = ingest_drop(delivery, get_settings())
     if as_json:
-        print_json(_document(ingestion))
+        print_json(_document_of(ingestion))
         return
-    for line in _lines(ingestion, delivery):
+    for line in _lines_of(ingestion, delivery):
         say(line)
     if (day := _open_day(ingestion, delivery)) is not None:
         remark(
@@ -135,7 +135,7 @@ def ingest(
         )
 
 
-def _document(ingestion: Ingestion) -> dict[str, object]:
+def _document_of(ingestion: Ingestion) -> dict[str, object]:
     drop = ingestion.drop
     return {
         "source": ingestion.source,
@@ -154,7 +154,7 @@ def _document(ingestion: Ingestion) -> dict[str, object]:
     }
 
 
-def _lines(ingestion: Ingestion, delivery: Delivery) -> list[str]:
+def _lines_of(ingestion: Ingestion, delivery: Delivery) -> list[str]:
     source, drop = ingestion.source, ingestion.drop
     through = f", complete through {ingestion.complete_through}" if ingestion.complete_through else ""
     state = f"version {ingestion.version}{through}"
@@ -165,25 +165,27 @@ def _lines(ingestion: Ingestion, delivery: Delivery) -> list[str]:
             return [f"{source}: nothing to do ({state})"]
         return [f"{source}: nothing to do for {ingestion.file_name}, {reason} ({state})"]
     if not drop.rows:
-        return [f"{source}: no new row, now {state}", *_taken_back(ingestion)]
+        return [f"{source}: no new row, now {state}", *_lines_of_lost_days(ingestion)]
     verb = "retracted" if drop.retracts else "written"
-    days = _days(ingestion) if drop.valid_from is None else f", valid from {moment_text(drop.valid_from, ingestion.zone)}"
+    days = _days_in_words(ingestion)
+    if drop.valid_from is not None:
+        days = f", valid from {moment_text(drop.valid_from, ingestion.zone)}"
     lines = [f"{source}: {plural(drop.rows, 'row')} {verb}{days}, {human_duration(ingestion.seconds)}; now {state}"]
     if drop.unchanged:
         lines.append(f"  left out as current already: {plural(drop.unchanged, 'row')} of {ingestion.file_name}")
     if drop.supersedes and not drop.retracts:
         lines.append(f"  superseded: {plural(drop.supersedes, 'row')} of earlier drops")
-    return [*lines, *_taken_back(ingestion), *(f"  {note}" for note in ingestion.notes)]
+    return [*lines, *_lines_of_lost_days(ingestion), *(f"  {note}" for note in ingestion.notes)]
 
 
-def _taken_back(ingestion: Ingestion) -> list[str]:
+def _lines_of_lost_days(ingestion: Ingestion) -> list[str]:
     before, through = ingestion.before, ingestion.complete_through
     if before is None or (through is not None and through >= before):
         return []
     return [f"  no longer complete through {before}: `features build` takes back what was computed of the days since"]
 
 
-def _days(ingestion: Ingestion) -> str:
+def _days_in_words(ingestion: Ingestion) -> str:
     first, last = ingestion.first_day, ingestion.last_day
     return f" of {first}" if first == last else f" from {first} to {last}"
 

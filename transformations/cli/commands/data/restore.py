@@ -10,9 +10,9 @@ import click
 
 from transformations.cli.options import json_option, view_names
 from transformations.cli.output import human_duration, print_json, progress, remark, say
-from transformations.insight.repository import read_repository
 from transformations.engine.base.settings import get_settings
 from transformations.engine.base.words import plural
+from transformations.insight.repository import read_repository
 
 if TYPE_CHECKING:
     from transformations.engine.tables.offline_tables import Run, TableVersion
@@ -43,8 +43,8 @@ def restore(view: str, version: int, yes: bool, as_json: bool) -> None:
     settings = get_settings()
     (offered,) = read_repository(settings).select([view])
     wanted, latest = restorable(OfflineTable(settings.offline_dir / view), offered.resolved, version)
-    remark(f"now:  {_described(latest)}")
-    remark(f"then: {_described(wanted)}")
+    remark(f"now:  {_version_in_words(latest)}")
+    remark(f"then: {_version_in_words(wanted)}")
     if not yes:
         click.confirm(f"Make {view} read as it did then?", abort=True, err=True)
     with progress(f"Restoring {view}"):
@@ -52,15 +52,16 @@ def restore(view: str, version: int, yes: bool, as_json: bool) -> None:
     if as_json:
         print_json(asdict(run) if run else None)
     else:
-        _print(run, view, version)
+        _print_run(run, view, version)
 
 
-def _described(version: TableVersion) -> str:
+def _version_in_words(version: TableVersion) -> str:
     run = version.run
-    return f"version {version.version} ({run.kind}), complete through {run.complete_through}, {plural(version.rows, 'row')}"
+    rows = plural(version.rows, "row")
+    return f"version {version.version} ({run.kind}), complete through {run.complete_through}, {rows}"
 
 
-def _print(run: Run | None, view: str, version: int) -> None:
+def _print_run(run: Run | None, view: str, version: int) -> None:
     if run is None:
         say(f"nothing to do: {view} reads as it did at version {version}")
         return

@@ -70,9 +70,9 @@ def bring_up(settings: Settings, perform: Callable[[Step], object]) -> int:
 def _ingestions(settings: Settings) -> Iterator[Step]:
     """What is delivered and not ingested yet: sources before those that refer to them, files by name."""
     from transformations.cli.steps import Step, typed_path
-    from transformations.engine.raw.zone import RawTable
-    from transformations.engine.base.storage import content_hash
     from transformations.contracts.servers import delivered_files
+    from transformations.engine.base.storage import content_hash
+    from transformations.engine.raw.zone import RawTable
 
     for contract in _in_order(settings):
         if contract.delivered is None:
@@ -98,10 +98,9 @@ def _in_order(settings: Settings) -> list[Contract]:
 
 def _next_steps(settings: Settings) -> list[Step]:
     """What `features status` would name, and what `features diff` shows beside it."""
-    from transformations.insight.standing import read_changes
-    from transformations.insight.repository import read_repository, repository_folder
-    from transformations.insight.standing import freshness_of, next_commands, servable_from
     from transformations.cli.steps import typed_path
+    from transformations.insight.repository import read_repository, repository_folder
+    from transformations.insight.standing import freshness_of, next_commands, read_changes, servable_from
 
     repository = read_repository(settings)
     chosen = repository.select([])
@@ -146,7 +145,8 @@ def _require_sources(settings: Settings) -> None:
     waiting = [view for view in views if view.state in (State.SOURCE_MISSING, State.SOURCE_INCOMPLETE)]
     if waiting:
         wants = "\n".join(f"  {view.view}: {view.state.value}. Run `{view.command}`" for view in waiting)
+        wait = "waits" if len(waiting) == 1 else "wait"
         raise DataError(
-            f"{len(waiting)} of {plural(len(views), 'view')} {'waits' if len(waiting) == 1 else 'wait'} for a source. A contract says where files come in by "
-            f"`servers: [{{ server: drop, type: local, path: … }}]`; of these, none is there that would do:\n{wants}"
+            f"{len(waiting)} of {plural(len(views), 'view')} {wait} for a source. A contract says where files come in "
+            f"by `servers: [{{ server: drop, type: local, path: … }}]`; of these, none is there that would do:\n{wants}"
         )
