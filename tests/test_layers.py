@@ -36,6 +36,9 @@ FLOORS = (
     "transformations.stores.server",
     "transformations.stores",
     "validation",
+    "validation.files",
+    "validation.readings",
+    "validation.drafting",
     "validation.delivery",
     "validation.parity",
     "transformations.datasets",
@@ -44,6 +47,15 @@ FLOORS = (
     "transformations.cli.demo",
     "transformations.cli.commands",
 )
+# Folders that are no rooms of their own: what stands in one belongs to the room above it.
+CLOSETS = (
+    "transformations.engine.vocabulary.aggregations",
+    "transformations.cli.commands.data",
+    "transformations.cli.commands.look",
+    "transformations.cli.commands.platform",
+    "transformations.cli.commands.start",
+)
+DEMO = "transformations.cli.demo"  # which a blank project lacks
 ERRORS = {"transformations.contracts.model", "transformations.engine.base.errors"}
 DOMAINS = {f"transformations.{file.stem}" for file in (ROOT / "transformations").glob("[a-z]*.py")}
 
@@ -54,7 +66,7 @@ def modules() -> dict[str, Path]:
 
 
 def room_of(module: str) -> str:
-    """The narrowest of the rooms that holds a module; `vocabulary/aggregations` is a closet of `vocabulary`."""
+    """The narrowest of the rooms that holds a module."""
     return max((room for room in FLOORS if module == room or module.startswith(f"{room}.")), key=len)
 
 
@@ -84,7 +96,7 @@ def test_only_the_demo_knows_a_domain() -> None:
     knowing = {
         name
         for name, file in known.items()
-        if name not in DOMAINS and not name.startswith("transformations.cli.demo.")
+        if name not in DOMAINS and not name.startswith(f"{DEMO}.")
         for other in imported(file, known)
         if other in DOMAINS
     }
@@ -123,8 +135,21 @@ def test_a_room_has_few_modules_and_a_module_few_lines(package: str) -> None:
     assert (crowded, long) == (set(), set())
 
 
-def test_every_room_stands_in_the_list() -> None:
-    assert {room_of(name) for name in modules()} == set(FLOORS)
+def folders_of_modules() -> set[str]:
+    files = [file for file in modules().values() if file.name != "__init__.py"]
+    return {".".join(file.parent.relative_to(ROOT).parts) for file in files}
+
+
+def test_every_folder_of_modules_is_a_room_of_the_list_or_a_closet() -> None:
+    without_modules = {DEMO, "transformations"}  # in a blank project, which has no domain file yet
+    without_modules |= {closet.rpartition(".")[0] for closet in CLOSETS}
+    assert folders_of_modules() | without_modules == {*FLOORS, *CLOSETS}
+
+
+def test_the_page_on_architecture_lists_the_rooms_in_their_order() -> None:
+    page = (ROOT / "docs" / "architecture.md").read_text()
+    rows = re.findall(r"^\| `(\S+?)/?` \|", page, re.MULTILINE)
+    assert [row.removesuffix("/*.py").replace("/", ".") for row in rows] == [room for room in FLOORS if room != DEMO]
 
 
 def test_every_module_has_a_test_of_its_name_or_a_line_in_the_map_of_tests() -> None:

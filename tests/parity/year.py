@@ -182,7 +182,7 @@ def deliver(source: str, rows: pa.Table, folder: Path, through: date | None) -> 
 
     file = folder / f"{source}-{through or 'all'}.parquet"
     pq.write_table(rows, file)
-    ingest_drop(Delivery(source, file, through, correction=True), get_settings())
+    ingest_drop(Delivery(source, file, complete_through=through, correction=True), get_settings())
     file.unlink()
 
 

@@ -1,6 +1,6 @@
 """What a contract says of a source, as plain frozen values."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import KW_ONLY, asdict, dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Literal, TypeAlias
@@ -64,6 +64,7 @@ class Column:
     dtype: str
     nullable: bool
     description: str
+    _: KW_ONLY
     unit: str | None = None
     minimum: float | None = None
     maximum: float | None = None

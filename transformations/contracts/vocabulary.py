@@ -7,7 +7,7 @@ anyone to, and is refused with what to write in its place. Properties of our own
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, dataclass, field
 
 from transformations.contracts.document import Node
 from transformations.contracts.nearest import nearest
@@ -43,6 +43,7 @@ class Level:
     """
 
     words: str
+    _: KW_ONLY
     parts: Mapping[str, Level] = field(default_factory=dict)
     refused: Mapping[str, str] = field(default_factory=dict)
     meant: Mapping[str, str] = field(default_factory=dict)

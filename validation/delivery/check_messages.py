@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
-from transformations.contracts import Contract
+from transformations.contracts import Contract, Reference
 from transformations.contracts.nearest import nearest
 from transformations.engine.base.moments import moment_text
 from transformations.engine.base.words import plural
@@ -54,19 +54,19 @@ def message(contract: Contract, drop: str, rows: int, finding: Finding) -> str:
                 f"them in a new contract version."
             )
         case "dtype":
-            text = _dtype(contract, drop, finding)
+            text = _dtype_fault(contract, drop, finding)
         case "unique key":
             text = (
                 f"key {columns_phrase(finding.spec.columns)} is repeated by {plural(finding.count, 'row')} "
-                f"{_share(finding.count, rows)}, allowed 0 %; {_first(drop, finding)}. "
+                f"{_share(finding.count, rows)}, allowed 0 %; {_first_rows(drop, finding)}. "
                 f"Fix the source: a key occurs once in a drop, and a correction comes as a later drop."
             )
-        case "reference":
-            text = _reference(drop, rows, finding)
+        case "reference" if (reference := finding.spec.reference) is not None:
+            text = _reference_fault(reference, drop, rows, finding)
         case _:
             text = (
                 f"column {name!r} has {_value_fault(contract, finding)} {_share(finding.count, rows)}, allowed 0 %; "
-                f"{_first(drop, finding)}. {_value_remedy(contract, finding)}"
+                f"{_first_rows(drop, finding)}. {_value_remedy(contract, finding)}"
             )
     return f"{contract.file_name}: {text}"
 
@@ -87,7 +87,7 @@ def _nearest_column(absent: str, delivered: Sequence[str]) -> str:
     return nearest(absent, delivered)
 
 
-def _dtype(contract: Contract, drop: str, finding: Finding) -> str:
+def _dtype_fault(contract: Contract, drop: str, finding: Finding) -> str:
     (name,), (delivered,) = finding.spec.columns, finding.delivered
     dtype = contract.column(name).dtype
     return (
@@ -153,9 +153,7 @@ def _value_remedy(contract: Contract, finding: Finding) -> str:
     return "Fix the source."
 
 
-def _reference(drop: str, rows: int, finding: Finding) -> str:
-    reference = finding.spec.reference
-    assert reference is not None
+def _reference_fault(reference: Reference, drop: str, rows: int, finding: Finding) -> str:
     here = f"column {reference.columns[0]!r}" if len(reference.columns) == 1 else columns_phrase(reference.columns)
     if finding.delivered:
         ours, there, theirs = finding.delivered
@@ -170,12 +168,12 @@ def _reference(drop: str, rows: int, finding: Finding) -> str:
     return (
         f"{here} has {plural(finding.count, 'distinct value')} that {reference.source} lacks, allowed "
         f"{reference.missing_allowed:,}; they stand in {finding.affected:,} of {plural(rows, 'row')} "
-        f"({_percent(finding.affected, rows)}), {_first(drop, finding)}. "
+        f"({_percent(finding.affected, rows)}), {_first_rows(drop, finding)}. "
         f"Ingest a newer {reference.source} first, or raise missingAllowed in a new contract version."
     )
 
 
-def _first(drop: str, finding: Finding) -> str:
+def _first_rows(drop: str, finding: Finding) -> str:
     rows = ", ".join(f"{row:,}" for row in finding.rows)
     shown = "" if finding.spec.rule == "nulls" else f" ({', '.join(finding.values)})"
     return f"first at {'row' if len(finding.rows) == 1 else 'rows'} {rows} of drop {drop}{shown}"

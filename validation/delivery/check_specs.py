@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from datetime import date, datetime
 from typing import Literal, TypeAlias
 
@@ -36,6 +36,7 @@ class CheckSpec:
 
     rule: Rule
     columns: tuple[str, ...]
+    _: KW_ONLY
     dtype: str = ""
     minimum: float | None = None
     maximum: float | None = None

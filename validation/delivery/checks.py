@@ -2,18 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeAlias
 
 from transformations.contracts import Contract, Reference
-from transformations.engine.base.duck import identifier, identifiers, literal
+from transformations.engine.base.duck import identifier
 from transformations.engine.base.words import plural
 from transformations.engine.raw import sql as raw_sql
 from transformations.engine.raw.zone import RawSnapshot
 from validation.delivery.check_messages import Finding, columns_phrase, message
 from validation.delivery.check_specs import CheckSpec
-from validation.files.drop_files import ROW, DropFile
+from validation.delivery.checks_sql import (
+    broken_condition,
+    canonical_values,
+    count_query,
+    example_query,
+    is_numbered_in,
+    missing_count_query,
+    missing_query,
+    missing_references,
+    numbered_rows_table,
+    repetition_count_query,
+    repetition_query,
+)
+from validation.files.drop_files import DropFile
 from validation.files.parquet_files import LEGACY_INSTANT, LEGACY_TIMESTAMP, rows_finer_than_microseconds
 from validation.readings.conversions import Conversion, conversion
 from validation.readings.local_columns import periods_of, repeated_hours
@@ -61,18 +74,18 @@ def conversions_of(
         periods = periods_of(connection, contract, drop, name)
         if (how := conversion(identifier(name), delivered, column.dtype, periods, column.format)) is not None:
             is_legacy = delivered in (LEGACY_TIMESTAMP, LEGACY_INSTANT)
-            found[name] = _mind_nanoseconds(connection, drop, name, how) if is_legacy else how
+            found[name] = _minding_nanoseconds(connection, drop, name, how) if is_legacy else how
     return found
 
 
-def _mind_nanoseconds(connection: DuckDBPyConnection, drop: DropFile, name: str, how: Conversion) -> Conversion:
-    """A legacy timestamp reaches DuckDB without its nanoseconds; rows that had some are named beforehand."""
+def _minding_nanoseconds(connection: DuckDBPyConnection, drop: DropFile, name: str, how: Conversion) -> Conversion:
+    """DuckDB drops the nanoseconds of a legacy timestamp, so rows that have some are looked up in the file first."""
     rows = rows_finer_than_microseconds(drop.path, drop.names[name])
     if not rows:
         return how
-    table = identifier(f"finer_{name}")
-    connection.execute(f"CREATE OR REPLACE TEMP TABLE {table} AS SELECT unnest(?::BIGINT[]) AS row", [rows])
-    return replace(how, lossy=f"{ROW} IN (SELECT row FROM {table})", loss="with a part below one microsecond")
+    table = f"finer_{name}"
+    connection.execute(numbered_rows_table(table), [rows])
+    return replace(how, lossy=is_numbered_in(table), loss="with a part below one microsecond")
 
 
 def run_checks(
@@ -102,7 +115,7 @@ def run_checks(
         if spec.rule == "unique key":
             findings.append(_key_finding(connection, drop, columns, spec))
         elif spec.reference is not None:
-            finding = _reference_finding(connection, contract, drop, columns, spec, sources)
+            finding = _reference_finding(connection, contract, drop, columns, spec, spec.reference, sources)
             findings.append(finding if finding and finding.breaks else None)
             if finding and not finding.breaks:
                 notes.append(_reference_note(spec.reference, finding))
@@ -126,108 +139,51 @@ def _schema_finding(
     return None
 
 
-def _predicate(spec: CheckSpec, how: Conversion) -> str | None:
-    """The SQL condition under which a row breaks the check; None where the check is not about single values."""
-    match spec.rule:
-        case "exact":
-            return how.lossy
-        case "timestamp zone":
-            return how.local
-        case "existing local time":
-            return how.nonexistent
-        case "nulls":
-            return how.is_null
-        case "finite":
-            return how.infinite
-        case "event time":
-            return f"year({how.value}) NOT BETWEEN {spec.minimum} AND {spec.maximum}"
-        case "future":
-            return f"{how.value} > {literal(spec.values[0])}"
-        case "range":
-            bounds = (("<", _bound(spec.minimum, how)), (">", _bound(spec.maximum, how)))
-            outside = " OR ".join(f"{how.value} {sign} {literal(end)}" for sign, end in bounds if end is not None)
-            return f"({outside}) AND NOT ({how.infinite})"
-        case "allowed values":
-            return f"{how.value} NOT IN ({', '.join(literal(_bound(value, how)) for value in spec.values)})"
-    return None
-
-
-def _bound(value: object, how: Conversion) -> object:
-    """What values are compared with: for float32 the float32 nearest to it, since the contract's 0.1 is theirs, too."""
-    import numpy as np
-
-    with np.errstate(over="ignore"):
-        return float(np.float32(value)) if how.single and isinstance(value, int | float) else value
-
-
 _Counts: TypeAlias = Mapping[CheckSpec, tuple[str, int]]
 
 
 def _count_values(
     connection: DuckDBPyConnection, drop: DropFile, columns: Mapping[str, Conversion], specs: Sequence[CheckSpec]
 ) -> tuple[int, _Counts]:
-    """One scan: the number of rows, and how many break each check of single values (with its condition)."""
+    """One scan: the number of rows, and how many break each check of single values, with its condition."""
     conditions: dict[CheckSpec, str] = {}
     for spec in specs:
-        if spec.columns and (how := columns.get(spec.columns[0])) and (condition := _predicate(spec, how)):
+        if spec.columns and (how := columns.get(spec.columns[0])) and (condition := broken_condition(spec, how)):
             conditions[spec] = condition
-    counters = "".join(f", count(*) FILTER (WHERE {condition})" for condition in conditions.values())
-    read, counters = _read_once(drop.rows(columns), columns.values(), counters)
-    rows, *counts = connection.execute(f"SELECT count(*){counters} FROM {read}").fetchall()[0]
+    query = count_query(drop.rows(columns), columns.values(), conditions.values())
+    rows, *counts = connection.execute(query).fetchall()[0]
     return rows, {spec: (condition, n) for (spec, condition), n in zip(conditions.items(), counts, strict=True)}
-
-
-def _read_once(rows: str, columns: Iterable[Conversion], asked: str) -> tuple[str, str]:
-    """A FROM item, and the SQL that is asked of it, in which each text is read once a row instead of once a condition.
-
-    No column of a contract begins with _, as the names of the readings do.
-    """
-    readings = {f"_reading_{place}": sql for place, sql in enumerate(sql for how in columns for sql in how.readings)}
-    for name, sql in readings.items():
-        asked = asked.replace(sql, name)
-    named = "".join(f", {sql} AS {name}" for name, sql in readings.items())
-    return f"(SELECT *{named} FROM {rows})", asked
 
 
 def _value_findings(
     connection: DuckDBPyConnection, drop: DropFile, columns: Mapping[str, Conversion], counts: _Counts
 ) -> list[Finding | None]:
-    """One more scan, only where something is wrong: the first rows and values of each broken check."""
-    broken = {spec: found for spec, found in counts.items() if found[1]}
+    """One more scan, only where something is wrong: the first rows and values that break each check."""
+    broken = {spec: condition for spec, (condition, count) in counts.items() if count}
     if not broken:
         return []
-    firsts = ", ".join(
-        f"arg_min({{'row': {ROW}, 'value': CAST({identifier(spec.columns[0])} AS VARCHAR)}}, {ROW}, {EXAMPLES}) "
-        f"FILTER (WHERE {condition})"
-        for spec, (condition, _) in broken.items()
-    )
-    examples = connection.execute(f"SELECT {firsts} FROM {drop.rows(columns)}").fetchall()[0]
+    examples = connection.execute(example_query(drop.rows(columns), broken, EXAMPLES)).fetchall()[0]
     return [
         Finding(
             spec=spec,
-            count=count,
+            count=counts[spec][1],
             rows=tuple(each["row"] for each in first),
             values=tuple(str(each["value"]) for each in first),
             loss=columns[spec.columns[0]].loss,
             remedy=columns[spec.columns[0]].remedy,
         )
-        for (spec, (_, count)), first in zip(broken.items(), examples, strict=True)
+        for spec, first in zip(broken, examples, strict=True)
     ]
 
 
 def _key_finding(
     connection: DuckDBPyConnection, drop: DropFile, columns: Mapping[str, Conversion], spec: CheckSpec
 ) -> Finding | None:
-    rows = _canonical(drop, columns, spec.columns)
-    key = identifiers(spec.columns)
-    repeated = f"SELECT count(*) AS n FROM {rows} GROUP BY {key} HAVING count(*) > 1"
-    (count,) = connection.execute(f"SELECT coalesce(sum(n - 1), 0) FROM ({repeated})").fetchall()[0]
+    rows = canonical_values(drop, columns, spec.columns)
+    (count,) = connection.execute(repetition_count_query(rows, spec.columns)).fetchall()[0]
     if not count:
         return None
-    first = connection.execute(
-        f"SELECT {ROW}, {key} FROM {rows} QUALIFY row_number() OVER (PARTITION BY {key} ORDER BY {ROW}) > 1 "
-        f"ORDER BY {ROW} LIMIT {EXAMPLES}"
-    ).fetchall()
+    first = connection.execute(repetition_query(rows, spec.columns, EXAMPLES)).fetchall()
     return Finding(
         spec=spec,
         count=int(count),
@@ -242,11 +198,10 @@ def _reference_finding(
     drop: DropFile,
     columns: Mapping[str, Conversion],
     spec: CheckSpec,
+    reference: Reference,
     sources: Sources,
 ) -> Finding | None:
-    """Values that the other source lacks, whatever their number; None where there are none."""
-    reference = spec.reference
-    assert reference is not None
+    """Values that the other source lacks, however few; None where there are none."""
     other, snapshot = sources[reference.source]
     for here, there in zip(reference.columns, reference.source_columns, strict=True):
         if contract.column(here).dtype != other.column(there).dtype:
@@ -255,20 +210,12 @@ def _reference_finding(
             )
     if snapshot is None:
         return Finding(spec=spec, count=-1)
-    key = identifiers(reference.columns)
     known = raw_sql.current_rows(connection, other, snapshot.files, snapshot.supersedes)
-    aliases = ", ".join(
-        f"{identifier(there)} AS {identifier(here)}"
-        for here, there in zip(reference.columns, reference.source_columns, strict=True)
-    )
-    missing = (
-        f"SELECT {key}, count(*) AS _count, min({ROW}) AS _first FROM {_canonical(drop, columns, reference.columns)} "
-        f"ANTI JOIN (SELECT DISTINCT {aliases} FROM {known}) AS known USING ({key}) GROUP BY {key}"
-    )
-    values, affected = connection.execute(f"SELECT count(*), coalesce(sum(_count), 0) FROM ({missing})").fetchall()[0]
+    missing = missing_references(canonical_values(drop, columns, reference.columns), reference, known)
+    values, affected = connection.execute(missing_count_query(missing)).fetchall()[0]
     if not values:
         return None
-    first = connection.execute(f"SELECT _first, {key} FROM ({missing}) ORDER BY _first LIMIT {EXAMPLES}").fetchall()
+    first = connection.execute(missing_query(missing, reference, EXAMPLES)).fetchall()
     return Finding(
         spec=spec,
         count=int(values),
@@ -285,13 +232,6 @@ def _reference_note(reference: Reference, finding: Finding) -> str:
         f"{plural(finding.affected, 'row carries', 'rows carry')} {values} that {reference.source} lacks "
         f"(allowed {reference.missing_allowed:,})"
     )
-
-
-def _canonical(drop: DropFile, columns: Mapping[str, Conversion], names: Sequence[str]) -> str:
-    """A FROM item of these columns' canonical values where none is null, with `_row`."""
-    values = ", ".join(f"{columns[name].value} AS {identifier(name)}" for name in names)
-    whole = " AND ".join(f"{identifier(name)} IS NOT NULL" for name in names)
-    return f"(SELECT * FROM (SELECT {values}, {ROW} FROM {drop.rows(names)}) WHERE {whole})"
 
 
 def _text_of(values: Sequence[object]) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import KW_ONLY, dataclass, replace
 from datetime import date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,6 +22,7 @@ from transformations.engine.raw.files import source_schema
 from transformations.engine.raw.zone import Drop, DropTerms, Origin, RawSnapshot, RawTable
 from validation.delivery.check_specs import compile_checks
 from validation.delivery.checks import Report, Sources, conversions_of, run_checks
+from validation.delivery.checks_sql import converted_rows
 from validation.files.drop_files import DropFile, open_drop, readable
 from validation.readings.conversions import Conversion
 
@@ -51,6 +52,7 @@ class Delivery:
 
     source: str
     path: Path | None
+    _: KW_ONLY
     complete_through: date | None = None
     valid_from: datetime | None = None
     retract: bool = False
@@ -164,8 +166,7 @@ def canonical_rows(
     connection: DuckDBPyConnection, contract: Contract, file: DropFile, conversions: Mapping[str, Conversion]
 ) -> pa.RecordBatchReader:
     """The converted columns of a checked file in the raw zone's types, as a stream."""
-    values = ", ".join(f"{how.value} AS {duck.identifier(name)}" for name, how in conversions.items())
-    batches = connection.sql(f"SELECT {values} FROM {file.rows(tuple(conversions))}").to_arrow_reader(_BATCH_ROWS)
+    batches = connection.sql(converted_rows(file, conversions)).to_arrow_reader(_BATCH_ROWS)
     schema = pa.schema([source_schema(contract).field(name) for name in conversions])
     return pa.RecordBatchReader.from_batches(schema, _typed(batches, schema, contract))
 

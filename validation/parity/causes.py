@@ -105,7 +105,7 @@ def reason_of(case: Case) -> Reason:
     held = case.held.settled(case.feature, case.row, case.moment)
     if not same_value(case.training, held.value):
         words = f"training has {case.training!r}, version {case.load.newest} of the table holds {held.value!r}"
-        cause = Cause.TTL if OUTSIDE_MAX_AGE in held.status or _is_expired_in_training(case) else Cause.RETRIEVAL
+        cause = Cause.TTL if held.status == OUTSIDE_MAX_AGE or _is_expired_in_training(case) else Cause.RETRIEVAL
         return Kind.SKEW, cause, words
     if case.load.was_rebuilt or case.served.is_as(promised):
         before, after = case.promised.event[case.row], case.held.event[case.row]

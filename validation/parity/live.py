@@ -36,7 +36,7 @@ def check_live(
     on-demand view is compared for those of the stored views that it reads), or rows of join keys and request fields.
     request: values of request fields that the entities lack, by name; others get one by their dtype.
     """
-    installation = Installation(store, loaded, moment, request or {})
+    installation = Installation(store, loaded, moment, request=request or {})
     return report_on(installation, views, Sample() if entities is None else entities, progress)
 
 
@@ -86,7 +86,7 @@ def look_at(
 
     entity: one row of join keys; request: as in `check_live`.
     """
-    installation = Installation(store, loaded, moment, request or {})
+    installation = Installation(store, loaded, moment, request=request or {})
     try:
         if isinstance(view, OnDemandFeatureView):
             reports, served = compare_on_demand(installation, view, entity)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
@@ -23,7 +23,7 @@ class Outcome(StrEnum):
     UNCOMPARED = "uncompared"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Finding:
     """One value that differs."""
 
@@ -50,6 +50,7 @@ class FeatureReport:
 
     feature: str
     compared: int
+    _: KW_ONLY
     forms: Counter[str] = field(default_factory=Counter)
     kinds: Counter[Kind] = field(default_factory=Counter)
     causes: Counter[str] = field(default_factory=Counter)

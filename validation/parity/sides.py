@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -53,6 +53,7 @@ class Installation:
     store: FeatureStore
     loaded: Mapping[str, Loaded]
     moment: datetime
+    _: KW_ONLY
     request: Mapping[str, object] = field(default_factory=dict)
     answer: Mapping[str, Sequence[Served]] | None = None
     _known: dict[str, Sides] = field(default_factory=dict, repr=False)
@@ -248,4 +249,14 @@ def _tables_at(store: FeatureStore, versions: Mapping[str, int]) -> Iterator[Non
 def finding_of(feature: str, rows: pa.Table, row: int, served: Served, training: object, reason: Reason) -> Finding:
     """One difference, of the entity in this row."""
     keys = {name: rows[name][row].as_py() for name in rows.column_names}
-    return Finding(feature, keys, served.value, served.status, training, *reason)
+    kind, cause, words = reason
+    return Finding(
+        feature=feature,
+        keys=keys,
+        online=served.value,
+        status=served.status,
+        training=training,
+        kind=kind,
+        cause=cause,
+        words=words,
+    )

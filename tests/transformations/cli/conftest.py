@@ -157,7 +157,9 @@ class World:
         file = self.folder / f"{source}.csv"
         file.write_text(rows)
         through = date.fromisoformat(complete_through) if complete_through else None
-        ingest_drop(Delivery(source, file, through, correction=correction, retract=retract), self.settings)
+        ingest_drop(
+            Delivery(source, file, complete_through=through, correction=correction, retract=retract), self.settings
+        )
 
     def deliver_all(self) -> None:
         self.deliver("pages", TOPICS)

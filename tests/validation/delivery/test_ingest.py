@@ -104,13 +104,13 @@ def test_an_earlier_completeness_is_refused_or_recorded_as_a_correction(sources)
 
 def test_completeness_is_declared_without_a_file(sources):
     deliver(sources, "events", events((1, 1.0, "2020-01-03")))
-    said = ingest_drop(Delivery("events", None, date(2020, 1, 10)), sources)
+    said = ingest_drop(Delivery("events", None, complete_through=date(2020, 1, 10)), sources)
     assert (said.drop.rows, said.complete_through) == (0, date(2020, 1, 10))
-    assert ingest_drop(Delivery("events", None, date(2020, 1, 10)), sources).drop is None
+    assert ingest_drop(Delivery("events", None, complete_through=date(2020, 1, 10)), sources).drop is None
     with pytest.raises(UsageError, match=r"neither a file nor --complete-through"):
         ingest_drop(Delivery("events", None), sources)
     with pytest.raises(UsageError, match=r"say what FILE holds"):
-        ingest_drop(Delivery("events", None, date(2020, 1, 10), retract=True), sources)
+        ingest_drop(Delivery("events", None, complete_through=date(2020, 1, 10), retract=True), sources)
 
 
 def test_a_row_later_than_the_clock_is_refused(sources):

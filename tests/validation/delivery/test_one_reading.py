@@ -44,7 +44,7 @@ def test_a_word_on_completeness_opens_the_table_once(sources, monkeypatch):
     deliver(sources, "events", events((3, 1.0, "2020-01-03")))
     calls = Counter()
     spy(monkeypatch, calls, storage, "open_table")
-    ingest_drop(Delivery("events", None, sources.now().date().replace(month=1, day=10)), sources)
+    ingest_drop(Delivery("events", None, complete_through=sources.now().date().replace(month=1, day=10)), sources)
     assert calls == {"open_table": 1}
 
 

@@ -3,7 +3,7 @@
 Feast itself is not imported here: Spark workers and `features --help` need these names in milliseconds.
 """
 
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from typing import Annotated, TypeAlias
 
 import pyarrow as pa
@@ -18,6 +18,7 @@ class Dtype:
 
     name: str
     arrow: pa.DataType
+    _: KW_ONLY
     duckdb: str
     spark: str
     pandas: str | None = None
@@ -26,13 +27,14 @@ class Dtype:
         return self.name
 
 
-INT64 = Dtype("Int64", pa.int64(), "BIGINT", "bigint", "Int64")
-FLOAT64 = Dtype("Float64", pa.float64(), "DOUBLE", "double", "Float64")
-STRING = Dtype("String", pa.string(), "VARCHAR", "string", "string")
-BOOL = Dtype("Bool", pa.bool_(), "BOOLEAN", "boolean", "boolean")
-UNIX_TIMESTAMP = Dtype("UnixTimestamp", pa.timestamp("us", tz="UTC"), "TIMESTAMPTZ", "timestamp")
-DATE = Dtype("Date", pa.date32(), "DATE", "date")
-INT32 = Dtype("Int32", pa.int32(), "INTEGER", "int", "Int32")  # of system columns and others' views: no author's
+INT64 = Dtype("Int64", pa.int64(), duckdb="BIGINT", spark="bigint", pandas="Int64")
+FLOAT64 = Dtype("Float64", pa.float64(), duckdb="DOUBLE", spark="double", pandas="Float64")
+STRING = Dtype("String", pa.string(), duckdb="VARCHAR", spark="string", pandas="string")
+BOOL = Dtype("Bool", pa.bool_(), duckdb="BOOLEAN", spark="boolean", pandas="boolean")
+UNIX_TIMESTAMP = Dtype("UnixTimestamp", pa.timestamp("us", tz="UTC"), duckdb="TIMESTAMPTZ", spark="timestamp")
+DATE = Dtype("Date", pa.date32(), duckdb="DATE", spark="date")
+# For system columns and foreign views only; authors cannot declare it.
+INT32 = Dtype("Int32", pa.int32(), duckdb="INTEGER", spark="int", pandas="Int32")
 
 SCALARS: dict[str, Dtype] = {dtype.name: dtype for dtype in (INT64, FLOAT64, STRING, BOOL, UNIX_TIMESTAMP, DATE)}
 STORED = (*SCALARS.values(), INT32)
@@ -40,7 +42,9 @@ STORED = (*SCALARS.values(), INT32)
 
 def array_of(dtype: Dtype) -> Dtype:
     """The list dtype over a scalar one, named as Feast prints it: `Array(Int64)`."""
-    return Dtype(f"Array({dtype.name})", pa.list_(dtype.arrow), f"{dtype.duckdb}[]", f"array<{dtype.spark}>")
+    return Dtype(
+        f"Array({dtype.name})", pa.list_(dtype.arrow), duckdb=f"{dtype.duckdb}[]", spark=f"array<{dtype.spark}>"
+    )
 
 
 def dtype_named(name: str) -> Dtype:

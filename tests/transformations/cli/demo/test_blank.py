@@ -18,6 +18,7 @@ WORDS = re.compile(r"household|basket|coupon|demographic|campaign|complete.?jour
 # Light tests of every package; the whole suite is what `make test` runs there.
 SUBSET = (
     "tests/test_foundations.py",
+    "tests/test_layers.py",
     "tests/feature_repo",
     "tests/transformations/cli/test_main.py",
     "tests/transformations/insight/test_changes.py",

@@ -81,7 +81,14 @@ def check(
     """
     from validation.delivery.ingest import ContractViolationError, Delivery, check_drop
 
-    delivery = Delivery(source, file, complete_through, valid_from, retract, correction)
+    delivery = Delivery(
+        source,
+        file,
+        complete_through=complete_through,
+        valid_from=valid_from,
+        retract=retract,
+        correction=correction,
+    )
     with progress(f"Checking {file.name} against {source}"):
         report = check_drop(delivery, get_settings())
     if as_json:

@@ -121,7 +121,14 @@ def ingest(
     """
     from validation.delivery.ingest import Delivery, ingest_drop
 
-    delivery = Delivery(source, file, complete_through, valid_from, retract, correction)
+    delivery = Delivery(
+        source,
+        file,
+        complete_through=complete_through,
+        valid_from=valid_from,
+        retract=retract,
+        correction=correction,
+    )
     with progress(f"Ingesting {file.name} into {source}" if file else f"Completing {source}"):
         ingestion = ingest_drop(delivery, get_settings())
     if as_json:
