@@ -12,8 +12,8 @@ from click.shell_completion import CompletionItem
 from transformations.insight.asked import parse_request
 
 AT_HELP = (
-    "As-of which day, or served at which moment; without an offset, of the contract's timestampZone (on-demand "
-    "features: UTC). [default: now]"
+    "As-of which day, or served at which moment; without an offset, of the timestampZone of the source's contract. "
+    "[default: now]"
 )
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from transformations.cli.output import human_count, print_table, say
 from transformations.engine.base.errors import DataError, UsageError, nearest
-from transformations.engine.base.moments import moment_text
+from transformations.engine.base.moments import moment_text, value_text
 from transformations.engine.base.words import plural
 
 if TYPE_CHECKING:
@@ -30,8 +30,8 @@ def views_named(store: FeatureStore, names: Sequence[str]) -> list[FeatureView |
     return [view for view in known.values() if getattr(view, "online", True)]  # others are offline by declaration
 
 
-def print_report(report: LiveReport, zone: str) -> None:
-    """A table of all features, the causes of what differs with examples, and a summary; moments in this zone."""
+def print_report(report: LiveReport) -> None:
+    """A table of all features, the causes of what differs with examples, and a summary."""
     from validation.parity.causes import Kind
 
     if not report.features:
@@ -54,7 +54,8 @@ def print_report(report: LiveReport, zone: str) -> None:
     )
     for each in report.features:
         _print_causes(each)
-    say(f"\n{plural(report.compared, 'value')} at {moment_text(report.moment, zone)}: {_summary_in_words(report)}")
+    moment = moment_text(report.moment, report.zone)
+    say(f"\n{plural(report.compared, 'value')} at {moment}: {_summary_in_words(report)}")
     _print_skipped(report)
 
 
@@ -84,7 +85,8 @@ def _print_causes(report: FeatureReport) -> None:
 
 def _finding_in_words(example: Finding) -> str:
     keys = ", ".join(f"{name} {value}" for name, value in example.keys.items())
-    return f"{keys}: online {example.online!r} ({example.status}), training {example.training!r}; {example.words}"
+    online, training = (value_text(value, example.zone, quoted=True) for value in (example.online, example.training))
+    return f"{keys}: online {online} ({example.status}), training {training}; {example.words}"
 
 
 def judge(report: LiveReport, tolerance: float, allowed: Sequence[str] = ()) -> None:

@@ -120,21 +120,26 @@ def text_of(path: Path) -> str:
 
 def read_document(path: Path) -> Node:
     """The document's top mapping; ContractError where the file is no YAML mapping or says one key twice."""
-    try:
-        document = yaml.load(text_of(path), Loader=_Loader)
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark
-        place = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
-        raise ContractError(f"{path.name}: {place}{error.problem or error}. Correct the YAML there.") from None
-    except RecursionError:
-        raise ContractError(f"{path.name}: is nested too deeply for a contract. Correct the YAML.") from None
-    except yaml.YAMLError as error:  # a character that YAML does not allow
-        raise ContractError(f"{path.name}: {' '.join(str(error).split())}. Correct the YAML there.") from None
+    document = read_yaml(path)
     if not isinstance(document, dict):
         raise ContractError(
             f"{path.name}: is no YAML mapping. Write a contract with `features contract draft FILE --name {path.stem}`."
         )
     return Node(path.name, "", document)
+
+
+def read_yaml(path: Path) -> object:
+    """What a YAML file says; ContractError where it cannot be read, is no YAML, or says one key twice."""
+    try:
+        return yaml.load(text_of(path), Loader=_Loader)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark
+        place = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
+        raise ContractError(f"{path.name}: {place}{error.problem or error}. Correct the YAML there.") from None
+    except RecursionError:
+        raise ContractError(f"{path.name}: is nested too deeply. Correct the YAML.") from None
+    except yaml.YAMLError as error:  # a character that YAML does not allow
+        raise ContractError(f"{path.name}: {' '.join(str(error).split())}. Correct the YAML there.") from None
 
 
 class _Loader(yaml.SafeLoader):

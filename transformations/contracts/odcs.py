@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from datetime import date, datetime
 from pathlib import Path
 from typing import cast
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from transformations.contracts.document import Node, read_document
 from transformations.contracts.file_form import file_form
@@ -22,10 +21,10 @@ from transformations.contracts.vocabulary import (
     SOURCE_PROPERTIES,
     refuse_unknown,
 )
+from transformations.contracts.zones import fault_of_zone
 
 _DTYPES = {logical_type: dtype for dtype, logical_type in LOGICAL_TYPES.items()}
 NUMERIC = ("Int64", "Float64")
-_NO_PLACES = ("localtime", "posixrules", "Factory")  # two follow the machine, the third says that none is set
 
 
 def contract_of_file(path: Path) -> Contract:
@@ -188,12 +187,9 @@ def _zone(properties: Node, key: str, default: str | None = None) -> str:
     if default is not None and properties.values.get(key) is None:
         return default
     zone = properties.text(key, "a time zone, such as Europe/Berlin")
-    if zone in _NO_PLACES or zone.startswith(("posix/", "right/")):
-        raise properties.error(key, f"is {zone!r}, which is no place's time. Write a zone such as Europe/Berlin.")
-    try:
-        return ZoneInfo(zone).key
-    except (ZoneInfoNotFoundError, ValueError, OSError):
-        raise properties.error(key, f"is {zone!r}, no time zone. Write one such as Europe/Berlin.") from None
+    if fault := fault_of_zone(zone):
+        raise properties.error(key, f"is {zone!r}, {fault}. Write a zone such as Europe/Berlin.")
+    return zone
 
 
 def _valid_from(properties: Node, event_time: str | None) -> datetime | None:

@@ -8,14 +8,26 @@ from datetime import date, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, TypeGuard, get_args
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    StrictBool,
+    StrictInt,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
+from transformations.contracts import ContractError
+from transformations.contracts.document import read_yaml
+from transformations.contracts.zones import fault_of_zone
 from transformations.engine.base.business_days import start_of_day
 from transformations.engine.base.errors import UsageError, nearest
-from transformations.engine.base.moments import as_utc
+from transformations.engine.base.moments import as_utc, moment_text
 
 _TRAINING = ", and for training label and split"
 SPLITS = ("train", "validation", "test")
@@ -48,6 +60,13 @@ def _moment(value: object) -> object:
     if isinstance(value, int | float) or (isinstance(value, str) and not re.match(r"\d{4}-\d\d-\d\d", value.strip())):
         # Pydantic would take a number for seconds, or milliseconds, since 1970.
         raise ValueError(f"{value!r} is neither a day (2020-02-01) nor a moment (2020-02-01T09:30:00Z)")
+    return value
+
+
+def _share(value: object) -> object:
+    """YAML's true would be taken for 1."""
+    if isinstance(value, bool):
+        raise ValueError(f"{value!r} is no share of the rows, such as 0.1")
     return value
 
 
@@ -87,7 +106,8 @@ class LabelConfig(_Model):
 class SplitConfig(_Model):
     """Where each split begins; it ends where the next one begins, the last at `end`, if any.
 
-    A date is the start of that day in `zone`; a time without offset is UTC.
+    A date is the start of that day in `zone`. A moment carries its offset; older manifests may hold one without, which
+    is UTC.
     """
 
     train: Moment
@@ -96,16 +116,20 @@ class SplitConfig(_Model):
     end: Moment | None = None
     zone: str = "UTC"
 
+    @field_validator("zone")
+    @classmethod
+    def _is_zone(cls, zone: str) -> str:
+        if fault := fault_of_zone(zone):
+            raise ValueError(f"{zone!r} is {fault}. Write one such as Europe/Berlin")
+        return zone
+
     @model_validator(mode="after")
     def _ascending(self) -> SplitConfig:
-        try:
-            ZoneInfo(self.zone)
-        except (ZoneInfoNotFoundError, ValueError):
-            raise ValueError(f"there is no time zone {self.zone!r}") from None
         moments = [(name, self.instant(value)) for name in (*SPLITS, "end") if (value := getattr(self, name))]
         for (earlier, first), (later, second) in pairwise(moments):
             if first >= second:
-                raise ValueError(f"{later} ({second:%Y-%m-%d %H:%M}) must be after {earlier} ({first:%Y-%m-%d %H:%M})")
+                one, other = (moment_text(moment, self.zone, seconds=False) for moment in (first, second))
+                raise ValueError(f"{later} ({other}) must be after {earlier} ({one})")
         return self
 
     def instant(self, moment: datetime | date) -> datetime:
@@ -130,10 +154,10 @@ class DatasetConfig(_Model):
     spine: SpineConfig
     label: LabelConfig | None = None
     split: SplitConfig | None = None
-    seed: int = 0
-    sample: float | None = Field(None, gt=0, le=1)
-    as_served: bool = False
-    full_feature_names: bool = False
+    seed: StrictInt = 0
+    sample: Annotated[float | None, BeforeValidator(_share)] = Field(None, gt=0, le=1)
+    as_served: StrictBool = False
+    full_feature_names: StrictBool = False
 
     @model_validator(mode="after")
     def _split_with_a_label(self) -> DatasetConfig:
@@ -152,17 +176,29 @@ def read_config(path: Path) -> DatasetConfig:
     UsageError that names the file, the key and the remedy, one line for each fault.
     """
     try:
-        document = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UsageError(f"{path} cannot be read: {error.strerror}. Name the YAML file of a dataset.") from None
-    except (yaml.YAMLError, ValueError) as error:  # ValueError: of 2024-02-30, or of no UTF-8
-        raise UsageError(f"{path} is no YAML: {error}") from None
+        document = read_yaml(path)
+    except ContractError as error:
+        raise UsageError(str(error)) from None
     if not isinstance(document, Mapping):
         raise UsageError(f"{path} holds no keys. A dataset needs {', '.join(_required(DatasetConfig))}{_TRAINING}.")
     try:
-        return DatasetConfig.model_validate({"name": path.stem, **document})
+        config = DatasetConfig.model_validate({"name": path.stem, **document})
     except ValidationError as error:
         raise UsageError("\n".join(_complaints(path, error))) from None
+    if naive := list(_without_offset(config)):
+        raise UsageError("\n".join(f"{path.name}: {fault}" for fault in naive))
+    return config
+
+
+def _without_offset(config: DatasetConfig) -> Iterator[str]:
+    """The moments of which nobody can say when they are."""
+    given = {f"split.{name}": getattr(config.split, name) for name in (*SPLITS, "end")} if config.split else {}
+    if config.label is not None:
+        given["label.known_until"] = config.label.known_until
+    for key, moment in given.items():
+        if isinstance(moment, datetime) and moment.tzinfo is None:
+            example = f"{moment.isoformat()}-05:00"
+            yield f"{key}: {moment} has no offset. Write it with one, such as {example}, or a day alone."
 
 
 def _complaints(path: Path, error: ValidationError) -> Iterator[str]:

@@ -25,7 +25,7 @@ from transformations.stores.training.retrieval import resources_of
 from transformations.stores.training.spine import spine_of
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class PlannedSplit:
     """A split's rows, the moments of its first and last, and what its labels are (see `statistics_of`)."""
 
@@ -36,11 +36,12 @@ class PlannedSplit:
     label: Mapping[str, Any]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Planned:
     """What a dataset would be. counts: as in a manifest. is_there: whether there is one of that name."""
 
     name: str
+    config: DatasetConfig
     splits: tuple[PlannedSplit, ...]
     counts: Mapping[str, int]
     data_end: datetime | None
@@ -69,9 +70,10 @@ def plan(config: DatasetConfig, folder: Path, store: FeatureStore, settings: Set
     for name, places in selection.rows.items():
         bounds = pc.min_max(spine.moments.take(pa.array(places))).as_py()
         label = {} if config.label is None else statistics_of(spine.to_arrow()[config.label.column].take(places))
-        splits.append(PlannedSplit(name, len(places), bounds["min"], bounds["max"], label))
+        splits.append(PlannedSplit(name=name, rows=len(places), first=bounds["min"], last=bounds["max"], label=label))
     return Planned(
         name=config.name,
+        config=config,
         splits=tuple(splits),
         counts={"spine": len(spine), **selection.dropped},
         data_end=data_end,

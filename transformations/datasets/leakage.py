@@ -26,8 +26,9 @@ import pyarrow.compute as pc
 from transformations.datasets.manifest import Availability
 from transformations.engine.base.errors import DataError
 from transformations.engine.base.file_rows import FILE, ROW, Scan, quoted
-from transformations.engine.base.moments import MICROSECOND
+from transformations.engine.base.moments import MICROSECOND, moment_text, value_text
 from transformations.stores.base.values import as_feature, unseen_value
+from transformations.stores.base.views import zone_of_views
 from transformations.stores.training.retrieval import Resources, Stored, session
 from transformations.stores.training.spine import Spine, canonical
 
@@ -201,17 +202,19 @@ def _message(
     key = ", ".join(
         f"{stored.spine_column(key)}={spine.column(stored.spine_column(key))[row].as_py()!r}" for key in stored.keys
     )
-    moment = spine.moments[row].as_py()
-    said = f"row {row} ({key}, {moment:%Y-%m-%d %H:%M:%S}) has {given!r}, the row available then has {expected!r}"
+    zone = zone_of_views([stored.view])
+    moment = moment_text(spine.moments[row].as_py(), zone)
+    has, due = (value_text(value, zone, quoted=True) for value in (given, expected))
+    said = f"row {row} ({key}, {moment}) has {has}, the row available then has {due}"
     conditions = [f"checked.key_{number} = known.key_{number}" for number in range(len(stored.keys))]
     conditions += [f"checked.place = {row}", f"feature_{index} IS NOT DISTINCT FROM ?", "happened > checked.moment"]
     ((later,),) = connection.execute(
-        f"SELECT strftime(min(happened), '%Y-%m-%d %H:%M:%S') FROM known, checked WHERE {' AND '.join(conditions)}",
+        f"SELECT min(happened) FROM known, checked WHERE {' AND '.join(conditions)}",
         [given],
     ).fetchall()
     leak = ""
     if later is not None:
-        leak = f"; {given!r} became available at {later}, which is in that row's future"
+        leak = f"; {has} became available at {moment_text(later, zone)}, which is in that row's future"
     return (
         f"leakage check: {stored.view.name}: feature {name!r}: {said}{leak}. No dataset was written. This is a fault "
         f"of the join; report it with this message."

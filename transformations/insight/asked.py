@@ -5,11 +5,11 @@ Also what `--request` gives: the fields that a request would carry.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, date, datetime
-from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 from zoneinfo import ZoneInfo
 
@@ -50,18 +50,24 @@ def parse_request(text: str) -> dict[str, object]:
     return fields
 
 
-def asked_moment(at: str | None, settings: Settings, zone: str = "UTC") -> datetime | date:
-    """The instant (UTC) or day asked for; now without one. UsageError for a text that is neither.
+def asked_moment(at: str | None, settings: Settings, zones: Iterable[str]) -> datetime | date:
+    """The instant (UTC) or day asked for; now without one.
 
-    zone: of a moment without an offset.
+    zones: that the sources declare. A moment without an offset is of theirs, or else UTC. UsageError where they differ,
+    and for a text that is neither a day nor a moment.
     """
     if at is None:
         return settings.now()
-    for parse in (day_of_text, partial(moment_of_text, zone=zone)):
-        try:
-            return parse(at)
-        except ValueError:
-            continue
+    with contextlib.suppress(ValueError):
+        return day_of_text(at)
+    known = sorted(set(zones)) or ["UTC"]
+    with contextlib.suppress(ValueError):
+        if len(known) == 1 or _has_offset(at):
+            return moment_of_text(at, known[0])
+        raise UsageError(
+            f"--at {at!r} has no offset, and the sources behind this have times of several zones: {', '.join(known)}. "
+            f"Write the moment with one, such as 2020-02-01T09:30:00Z."
+        )
     raise UsageError(
         f"--at {at!r} is neither a day (2020-02-01) nor a moment (2020-02-01T09:30:00Z) of the years 1900 to 2199."
     )
@@ -72,16 +78,23 @@ def day_of_text(text: str) -> date:
     return _possible(date.fromisoformat(text))
 
 
-def moment_of_text(text: str, zone: str = "UTC") -> datetime:
+def _has_offset(text: str) -> bool:
+    return datetime.fromisoformat(text).tzinfo is not None
+
+
+def moment_of_text(text: str, zone: str | None) -> datetime:
     """A moment as ISO 8601, in UTC; without an offset it is of the zone, and of two at once the earlier.
 
-    ValueError as for a day, and for what is finer than a microsecond or was skipped by the zone's clocks.
+    ValueError as for a day, without offset and zone, and for what is finer than a microsecond or was skipped by the
+    zone's clocks.
     """
     if re.search(r"\.\d{6}0*[1-9]", text):
         raise ValueError(f"{text!r} has a part below one microsecond")
     moment = _possible(datetime.fromisoformat(text))
     if moment.tzinfo:
         return moment.astimezone(UTC)
+    if zone is None:
+        raise ValueError(f"{text!r} has no offset")
     instant = moment.replace(tzinfo=ZoneInfo(zone)).astimezone(UTC)
     if instant.astimezone(ZoneInfo(zone)).replace(tzinfo=None) != moment:
         raise ValueError(f"clocks in {zone} never showed {text!r}")

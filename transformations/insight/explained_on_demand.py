@@ -11,6 +11,7 @@ import pyarrow as pa
 from feast import OnDemandFeatureView
 from feast.errors import FeastError
 
+from transformations.contracts.zones import declared_zones, shared_zone
 from transformations.engine.base.errors import FeaturesError, UsageError, nearest
 from transformations.engine.base.moments import EVENT_TIMESTAMP
 from transformations.engine.base.settings import Settings
@@ -29,7 +30,8 @@ class Computed:
     """One computed value, from its inputs on.
 
     function: `module:name`, and what its parameters mean (`reads`). request: the fields that it needs. value: of what
-    its inputs are by definition; offline: as training retrieval has it at the moment.
+    its inputs are by definition; offline: as training retrieval has it at the moment. timestamp_zone: that the sources
+    of its views share, else UTC.
     """
 
     view: str
@@ -37,6 +39,7 @@ class Computed:
     key: Mapping[str, object]
     unit: str
     moment: datetime
+    timestamp_zone: str
     function: str
     reads: Sequence[str]
     request: Mapping[str, object]
@@ -90,6 +93,7 @@ def explain_computed(
         key=entity,
         unit=view.tags[f"{feature}.unit"],
         moment=moment,
+        timestamp_zone=shared_zone(each.resolved.contract for each in views),
         function=evaluation.calls[-1].path,
         reads=evaluation.calls[-1].inputs,
         request=fields,
@@ -136,7 +140,7 @@ def _fields(view: OnDemandFeatureView, request: Mapping[str, object]) -> dict[st
 
 def _moment(at: str | None, views: Sequence[OfferedView], settings: Settings) -> datetime:
     """The moment asked for; of a day, the first at which the rows as-of this day of all views can be served."""
-    asked = asked_moment(at, settings)
+    asked = asked_moment(at, settings, declared_zones(each.resolved.contract for each in views))
     return asked if isinstance(asked, datetime) else max(available_from(asked, each.resolved) for each in views)
 
 

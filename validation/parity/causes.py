@@ -9,6 +9,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import TypeAlias
 
+from transformations.engine.base.moments import moment_text, value_text
 from validation.parity.rows import NOT_FOUND, OUTSIDE_MAX_AGE, Held, Settled, Written
 from validation.parity.values import same_value
 
@@ -53,8 +54,8 @@ class Load:
     newest: int | None
     was_rebuilt: bool = False
 
-    def behind(self) -> str:
-        """Since when nothing was loaded, in words."""
+    def behind(self, zone: str) -> str:
+        """Since when nothing was loaded, in words; moments in the zone."""
         if self.end is None:
             return "never materialized into this Redis"
         if self.was_rebuilt:
@@ -63,7 +64,7 @@ class Load:
             )
         if self.version != self.newest:
             return f"not materialized since version {self.version} (now {self.newest})"
-        return f"not materialized since END {_in_utc(self.end)}"
+        return f"not materialized since END {moment_text(self.end, zone)}"
 
 
 @dataclass(frozen=True)
@@ -84,7 +85,8 @@ class Case:
     """One value on which the paths differ, beside what the table holds.
 
     promised: what the materialized version held at its END. held: what the newest version holds at the moment.
-    has_row: whether the online store has a row of the entity. history: all rows of the entity in the table.
+    has_row: whether the online store has a row of the entity. history: all rows of the entity in the table. zone: in
+    which moments are told.
     """
 
     feature: str
@@ -97,6 +99,15 @@ class Case:
     has_row: bool
     history: Sequence[Written]
     load: Load
+    zone: str
+
+    def text(self, value: object) -> str:
+        """A value as the reason tells it."""
+        return value_text(value, self.zone, quoted=True)
+
+    def when(self, moment: datetime | None) -> str:
+        """A moment as the reason tells it."""
+        return "an unknown time" if moment is None else moment_text(moment, self.zone)
 
 
 def reason_of(case: Case) -> Reason:
@@ -104,13 +115,16 @@ def reason_of(case: Case) -> Reason:
     promised = case.promised.settled(case.feature, case.row, case.moment)
     held = case.held.settled(case.feature, case.row, case.moment)
     if not same_value(case.training, held.value):
-        words = f"training has {case.training!r}, version {case.load.newest} of the table holds {held.value!r}"
+        words = (
+            f"training has {case.text(case.training)}, version {case.load.newest} of the table holds "
+            f"{case.text(held.value)}"
+        )
         cause = Cause.TTL if held.status == OUTSIDE_MAX_AGE or _is_expired_in_training(case) else Cause.RETRIEVAL
         return Kind.SKEW, cause, words
     if case.load.was_rebuilt or case.served.is_as(promised):
         before, after = case.promised.event[case.row], case.held.event[case.row]
         kind = Kind.CORRECTED if before == after and before is not None else Kind.LATE
-        return kind, Cause.NOT_MATERIALIZED, case.load.behind()
+        return kind, Cause.NOT_MATERIALIZED, case.load.behind(case.zone)
     cause, words = _fault(case, promised)
     return Kind.SKEW, cause, words
 
@@ -137,23 +151,23 @@ def _fault(case: Case, owed: Settled) -> tuple[Cause, str]:
         return Cause.SCHEMA, "the online row was written under an older schema, without this feature"
     if served.event is None:
         if expected is not None:
-            return Cause.LOST_ROW, f"the table holds a row of {_in_utc(expected)}, Redis none: evicted, or deleted"
+            return Cause.LOST_ROW, f"the table holds a row of {case.when(expected)}, Redis none: evicted, or deleted"
         return Cause.STATUS, f"without a row the status is {owed.status}, not {served.status}"
     if served.event > case.moment:
-        return Cause.EARLY, f"the online row is of {_in_utc(served.event)}, which is not available yet"
+        return Cause.EARLY, f"the online row is of {case.when(served.event)}, which is not available yet"
     own = [row for row in case.history if row.event == served.event]
     if not own:
-        return Cause.PUSH, f"the table has no row of {_in_utc(served.event)}: pushed to the online store only"
+        return Cause.PUSH, f"the table has no row of {case.when(served.event)}: pushed to the online store only"
     if expected is None or served.event < expected:
-        then = "none that was available" if expected is None else f"one of {_in_utc(expected)}"
+        then = "none that was available" if expected is None else f"one of {case.when(expected)}"
         return (
             Cause.STALE_ROW,
-            f"the online row is of {_in_utc(served.event)}, version {case.load.version} holds {then}",
+            f"the online row is of {case.when(served.event)}, version {case.load.version} holds {then}",
         )
     if case.load.end is not None and served.event > max(case.load.end, expected):
         return (
             Cause.EARLY,
-            f"the online row is of {_in_utc(served.event)}, after END {_in_utc(case.load.end)}",
+            f"the online row is of {case.when(served.event)}, after END {case.when(case.load.end)}",
         )
     if OUTSIDE_MAX_AGE in (served.status, owed.status):
         age = case.moment - served.event
@@ -167,15 +181,13 @@ def _other_value(case: Case, owed: Settled, own: Sequence[Written]) -> tuple[Cau
     served = case.served
     for row in own[:-1]:
         if same_value(row.values[case.feature], served.value) and not same_value(served.value, owed.value):
-            return (
-                Cause.DROPPED_CORRECTION,
-                f"online is the row created {_in_utc(row.created)}, which one of {_in_utc(own[-1].created)} corrects",
-            )
+            old, new = case.when(row.created), case.when(own[-1].created)
+            return Cause.DROPPED_CORRECTION, f"online is the row created {old}, which that created {new} corrects"
     if isinstance(owed.value, float) and same_value(served.value, _as_float32(owed.value)):
         return Cause.FLOAT32, f"{owed.value!r} was rounded to float32: {served.value!r}"
     if same_value(served.value, owed.value):
         return Cause.STATUS, f"the status is {served.status}, not {owed.status}"
-    return Cause.OTHER_VALUE, f"of the row of {_in_utc(served.event)} the table holds {owed.value!r}"
+    return Cause.OTHER_VALUE, f"of the row of {case.when(served.event)} the table holds {case.text(owed.value)}"
 
 
 def _is_expired_in_training(case: Case) -> bool:
@@ -189,7 +201,3 @@ def _as_float32(value: float) -> float | None:
     except OverflowError:
         return None
     return rounded
-
-
-def _in_utc(moment: datetime | None) -> str:
-    return "an unknown time" if moment is None else moment.isoformat(sep=" ", timespec="auto").replace("+00:00", " UTC")

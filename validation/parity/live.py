@@ -10,11 +10,19 @@ import pyarrow as pa
 from feast import FeatureView, OnDemandFeatureView
 
 from transformations.engine.base.errors import DataError
+from transformations.stores.base.views import zone_of_views
 from transformations.stores.redis.loaded import Loaded
 from validation.parity.causes import Served
 from validation.parity.on_demand import compare_on_demand
 from validation.parity.report import FeatureReport, Finding, LiveReport
-from validation.parity.sides import Installation, NotComparable, Sample, compare_stored, sides_of
+from validation.parity.sides import (
+    Installation,
+    NotComparable,
+    Sample,
+    compare_stored,
+    sides_of,
+    stored_views,
+)
 
 if TYPE_CHECKING:
     from feast import FeatureStore
@@ -58,7 +66,10 @@ def report_on(
     differing = {each.feature.partition(":")[0] for each in reports if each.differing}
     stored = [view.name for view in views if isinstance(view, FeatureView)]
     unmaterialized = tuple(name for name in stored if name in differing and name not in installation.loaded)
-    return LiveReport(installation.moment, tuple(reports), skipped, unmaterialized)
+    zone = zone_of_views(each for view in views for each in stored_views(installation.store, view))
+    return LiveReport(
+        moment=installation.moment, features=tuple(reports), skipped=skipped, unmaterialized=unmaterialized, zone=zone
+    )
 
 
 def _compare(

@@ -12,8 +12,10 @@ from feast import FeatureView, OnDemandFeatureView
 from feast.types import FeastType
 
 from transformations.engine.base.errors import FeaturesError
+from transformations.engine.base.moments import value_text
 from transformations.stores.base.on_demand import evaluate
 from transformations.stores.base.values import arrow_type
+from transformations.stores.base.views import zone_of_views
 from validation.parity.causes import Cause, Kind, Reason, Served
 from validation.parity.report import FeatureReport
 from validation.parity.rows import NOT_FOUND, NULL_VALUE, PRESENT, Held, combined, entities_of, join_keys
@@ -26,6 +28,7 @@ from validation.parity.sides import (
     look_up,
     newest_of,
     retrieve,
+    stored_views,
 )
 from validation.parity.values import same_value, values_agree
 
@@ -38,7 +41,8 @@ def compare_on_demand(
     entities: join keys and, where given, request fields; or a sample of those of the stored views that the view reads
     (`combined`).
     """
-    stored = _stored_views(installation, view)
+    stored = stored_views(installation.store, view)
+    zone = zone_of_views(stored)
     if isinstance(entities, Sample):
         entities = combined([_sampled(installation, each, entities) for each in stored if join_keys(each)])
     inputs = {each.name: installation.sides_of(each, entities) for each in stored}
@@ -58,7 +62,7 @@ def compare_on_demand(
         nothing = Served(None, NOT_FOUND, None)
         for report in reports.values():
             for row in range(rows.num_rows):
-                report.add(finding_of(report.feature, rows, row, nothing, None, refused))
+                report.add(finding_of(report.feature, rows, row, nothing, None, refused, zone))
         return list(reports.values()), dict.fromkeys(reports, [nothing] * rows.num_rows)
     for name, report in reports.items():
         agree = values_agree([each.value for each in served[name]], training[name])
@@ -67,8 +71,8 @@ def compare_on_demand(
         for row in map(int, np.flatnonzero(~agree | ~shown | ~kept)):
             value = training[name][row].as_py()
             found = _input_reasons(view, name, inputs, row) if kept[row] else []
-            reason = _computed_reason(served[name][row], value, owed[name][row].as_py(), found)
-            report.add(finding_of(report.feature, rows, row, served[name][row], value, reason))
+            reason = _computed_reason(served[name][row], value, owed[name][row].as_py(), found, zone)
+            report.add(finding_of(report.feature, rows, row, served[name][row], value, reason, zone))
     return list(reports.values()), served
 
 
@@ -79,15 +83,22 @@ def _keeps_promise(served: Sequence[Served], promised: pa.Array | None) -> npt.N
     return values_agree([each.value for each in served], pa.chunked_array([promised]))
 
 
-def _computed_reason(served: Served, training: object, owed: object, inputs: Sequence[tuple[str, Reason]]) -> Reason:
+def _computed_reason(
+    served: Served, training: object, owed: object, inputs: Sequence[tuple[str, Reason]], zone: str
+) -> Reason:
     """A computed value differs as its inputs do; where they do not, the function does."""
     if not same_value(training, owed):
-        words = f"training has {training!r}, this code computes {owed!r} of the same inputs"
+        given, computed = (value_text(value, zone, quoted=True) for value in (training, owed))
+        words = f"training has {given}, this code computes {computed} of the same inputs"
         return Kind.SKEW, Cause.CHANGED_FUNCTION, words
     if inputs:
         feature, (kind, cause, words) = max(inputs, key=lambda each: each[1][0] == Kind.SKEW)
         return kind, cause, f"by its input {feature}: {words}"
-    return Kind.SKEW, Cause.CHANGED_FUNCTION, f"online has {served.value!r} ({served.status}), of the same inputs"
+    return (
+        Kind.SKEW,
+        Cause.CHANGED_FUNCTION,
+        f"online has {value_text(served.value, zone, quoted=True)} ({served.status}), of the same inputs",
+    )
 
 
 def _input_reasons(
@@ -123,12 +134,6 @@ def _evaluated(
 
 def _sampled(installation: Installation, view: FeatureView, sample: Sample) -> pa.Table:
     return entities_of(view, [newest_of(installation, view)], sample.size, sample.seed)
-
-
-def _stored_views(installation: Installation, view: OnDemandFeatureView) -> list[FeatureView]:
-    store = installation.store
-    names = [projection.name for projection in view.source_feature_view_projections.values()]
-    return [store.registry.get_feature_view(name, store.project, allow_cache=True) for name in names]
 
 
 def _with_request(installation: Installation, view: OnDemandFeatureView, entities: pa.Table) -> pa.Table:

@@ -25,7 +25,7 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Finding:
-    """One value that differs."""
+    """One value that differs; zone: in which its moments are told."""
 
     feature: str
     keys: dict[str, object]
@@ -35,6 +35,7 @@ class Finding:
     kind: Kind
     cause: Cause
     words: str
+    zone: str
 
     @property
     def form(self) -> str:
@@ -76,17 +77,19 @@ class FeatureReport:
             self.examples.append(finding)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class LiveReport:
     """All features of the chosen views at one moment.
 
-    skipped: views that could not be compared, and why. unmaterialized: views that differ and were never loaded.
+    skipped: views that could not be compared, and why. unmaterialized: views that differ and were never loaded. zone:
+    in which the moment is told.
     """
 
     moment: datetime
     features: tuple[FeatureReport, ...]
     skipped: Mapping[str, str]
     unmaterialized: tuple[str, ...] = ()
+    zone: str = "UTC"
 
     @property
     def compared(self) -> int:

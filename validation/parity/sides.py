@@ -15,12 +15,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
-from feast import FeatureView
+from feast import FeatureView, OnDemandFeatureView
 from feast.protos.feast.serving.ServingService_pb2 import FieldStatus
 
 from transformations.engine.base.errors import DataError
 from transformations.engine.base.moments import EVENT_TIMESTAMP
 from transformations.engine.vocabulary.functions import REQUEST_TIMESTAMP
+from transformations.stores.base.views import zone_of_views
 from transformations.stores.history.history import History, history_of
 from transformations.stores.redis.loaded import Loaded
 from validation.parity.causes import Case, Load, Reason, Served, reason_of
@@ -120,6 +121,14 @@ def sides_of(installation: Installation, view: FeatureView, entities: Sample | p
     )
 
 
+def stored_views(store: FeatureStore, view: FeatureView | OnDemandFeatureView) -> list[FeatureView]:
+    """The stored views that a view's values come from: itself, or those that an on-demand view reads."""
+    if isinstance(view, FeatureView):
+        return [view]
+    names = [projection.name for projection in view.source_feature_view_projections.values()]
+    return [store.registry.get_feature_view(name, store.project, allow_cache=True) for name in names]
+
+
 def newest_of(installation: Installation, view: FeatureView) -> History:
     """The view's table as it is now; for a recorded lookup, as it was loaded then."""
     try:
@@ -148,6 +157,7 @@ def compare_stored(view: FeatureView, sides: Sides, installation: Installation) 
     differing = {feature.name: _differing(sides, feature.name, installation) for feature in view.features}
     rows = sorted({row for found in differing.values() for row in found})
     histories = dict(zip(rows, written(view, sides.history, sides.entities.take(rows)), strict=True)) if rows else {}
+    zone = zone_of_views([view]) if rows else "UTC"
     reports = []
     for feature in view.features:
         report = FeatureReport(f"{view.name}:{feature.name}", sides.entities.num_rows)
@@ -163,9 +173,10 @@ def compare_stored(view: FeatureView, sides: Sides, installation: Installation) 
                 has_row=any(values[row].event for values in sides.served.values()),
                 history=histories[row],
                 load=sides.load,
+                zone=zone,
             )
             reason = sides.reasons[feature.name, row] = reason_of(case)
-            report.add(finding_of(report.feature, sides.entities, row, case.served, case.training, reason))
+            report.add(finding_of(report.feature, sides.entities, row, case.served, case.training, reason, zone))
         reports.append(report)
     return reports
 
@@ -246,8 +257,10 @@ def _tables_at(store: FeatureStore, versions: Mapping[str, int]) -> Iterator[Non
         config.table_versions = before
 
 
-def finding_of(feature: str, rows: pa.Table, row: int, served: Served, training: object, reason: Reason) -> Finding:
-    """One difference, of the entity in this row."""
+def finding_of(
+    feature: str, rows: pa.Table, row: int, served: Served, training: object, reason: Reason, zone: str
+) -> Finding:
+    """One difference, of the entity in this row; zone: in which its moments are told."""
     keys = {name: rows[name][row].as_py() for name in rows.column_names}
     kind, cause, words = reason
     return Finding(
@@ -259,4 +272,5 @@ def finding_of(feature: str, rows: pa.Table, row: int, served: Served, training:
         kind=kind,
         cause=cause,
         words=words,
+        zone=zone,
     )

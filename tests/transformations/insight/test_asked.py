@@ -19,7 +19,7 @@ from transformations.insight.asked import asked_moment, parse_key
     ],
 )
 def test_a_day_or_a_moment_is_asked_for(text, asked):
-    assert asked_moment(text, Settings()) == asked
+    assert asked_moment(text, Settings(), ["UTC"]) == asked
 
 
 @pytest.mark.parametrize(
@@ -36,13 +36,21 @@ def test_a_day_or_a_moment_is_asked_for(text, asked):
 )
 def test_what_is_neither_or_beyond_all_events_is_refused(text):
     with pytest.raises(UsageError, match=r"neither a day .* nor a moment .* of the years 1900 to 2199"):
-        asked_moment(text, Settings())
+        asked_moment(text, Settings(), ["UTC"])
 
 
 def test_a_moment_without_an_offset_is_of_the_contracts_zone():
-    assert asked_moment("2024-05-01T10:00", Settings(), "Europe/Berlin") == datetime(2024, 5, 1, 8, tzinfo=UTC)
+    assert asked_moment("2024-05-01T10:00", Settings(), ["Europe/Berlin"]) == datetime(2024, 5, 1, 8, tzinfo=UTC)
     with pytest.raises(UsageError):
-        asked_moment("2024-03-31T02:30", Settings(), "Europe/Berlin")
+        asked_moment("2024-03-31T02:30", Settings(), ["Europe/Berlin"])
+
+
+def test_a_moment_without_an_offset_is_refused_where_the_sources_have_several_zones():
+    zones = ["Europe/Berlin", "Asia/Kolkata", "Europe/Berlin"]
+    with pytest.raises(UsageError, match=r"no offset.*of several zones: Asia/Kolkata, Europe/Berlin\. Write"):
+        asked_moment("2024-05-01T10:00", Settings(), zones)
+    assert asked_moment("2024-05-01T10:00Z", Settings(), zones) == datetime(2024, 5, 1, 10, tzinfo=UTC)
+    assert asked_moment("2024-05-01", Settings(), zones) == date(2024, 5, 1)
 
 
 @pytest.mark.parametrize("text", ["1_000", "\u0661", " 7", "+7", "7.0", "1e3", str(2**63), str(2**70), ""])

@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING
 import click
 
 from transformations.cli.output import console, human_count, print_table, progress, say
+from transformations.contracts.zones import zone_of_sources
 from transformations.engine.base.errors import DataError, UsageError
+from transformations.engine.base.moments import value_text
 from transformations.engine.base.settings import Settings, get_settings
 from transformations.engine.base.words import plural
 
@@ -67,7 +69,10 @@ def training_frame_command(again: bool) -> None:
     frame = made.rows
     rates = frame.isna().mean()
     columns = [(name, frame[name].head(3)) for name in map(str, frame)]
-    facts = [(name, str(first.dtype), f"{rates[name]:.1%}", *map(_value_text, first)) for name, first in columns]
+    facts = [
+        (name, str(first.dtype), f"{rates[name]:.1%}", *(_value_text(value, settings) for value in first))
+        for name, first in columns
+    ]
     print_table(["Column", "Dtype", "Nulls", "1st row", "2nd row", "3rd row"], facts)
     say(f"\n{human_count(len(frame))} rows × {len(frame.columns)} columns; {frame[LABEL].mean():.1%} redeem a coupon")
     say(f"{human_count(made.dropped)} checkouts left out: their {LABEL_DAYS} days pass {made.labels_through}")
@@ -93,12 +98,13 @@ def lookup_command() -> None:
     requests = all_households(settings)
     with progress("Looking up the first households"):
         answer = look_up(store, requests.slice(0, 3))
-    print_table(["Online", "1st", "2nd", "3rd"], [(name, *map(_value_text, values)) for name, values in answer.items()])
+    rows = [(name, *(_value_text(value, settings) for value in values)) for name, values in answer.items()]
+    print_table(["Online", "1st", "2nd", "3rd"], rows)
     views = views_named(store, [each.name for each in store.get_feature_service(SERVICE).feature_view_projections])
     with progress(f"Comparing {plural(requests.num_rows, 'household')} with training"):
         report = check_live(store, views, loaded_views(store, settings), settings.now(), entities=requests)
     say("")
-    print_report(report, "UTC")  # as the contracts of the demo have it
+    print_report(report)
     judge(report, settings.parity_tolerance)
 
 
@@ -204,9 +210,10 @@ def _print_summary(done: list[Finished], state: DemoState, settings: Settings) -
             say(click.style(f"    {line}", fg="cyan"))
 
 
-def _value_text(value: object) -> str:
+def _value_text(value: object, settings: Settings) -> str:
+    """A value of a frame or an answer; a moment in the zone of the events' contracts."""
     if value is None or value != value or str(value) == "NaT":  # NaN alone differs from itself
         return "null"
-    if isinstance(value, datetime):
-        return value.astimezone(UTC).strftime("%Y-%m-%d %H:%M")
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    return value_text(value, zone_of_sources(EVENTS, settings.contracts))

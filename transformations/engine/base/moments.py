@@ -38,3 +38,21 @@ def moment_text(moment: datetime, zone: str, *, seconds: bool = True) -> str:
     return (
         f"{text} UTC" if zone == "UTC" else f"{text} {local.isoformat()[len(local.replace(tzinfo=None).isoformat()) :]}"
     )
+
+
+def value_text(value: object, zone: str, *, quoted: bool = False) -> str:
+    """A feature's value as it is shown: a moment in the zone, in lists and maps too; `null` for None.
+
+    quoted: texts stand in quotes, as they do within lists and maps, so that none is taken for a number or a null.
+    """
+    match value:
+        case None:
+            return "null"
+        case datetime():
+            return moment_text(as_utc(value), zone)
+        case list() | tuple():
+            return f"[{', '.join(value_text(each, zone, quoted=True) for each in value)}]"
+        case dict():
+            pairs = [[value_text(each, zone, quoted=True) for each in pair] for pair in value.items()]
+            return f"{{{', '.join(map(': '.join, pairs))}}}"
+    return repr(value) if quoted else str(value)

@@ -6,7 +6,7 @@ import contextlib
 import importlib
 import json
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import NamedTuple
@@ -16,6 +16,7 @@ from feast.data_format import DeltaFormat
 from feast.repo_contents import RepoContents
 
 from transformations.contracts import Contract, read_contract
+from transformations.contracts.zones import zone_of_sources
 from transformations.engine.base.errors import DefinitionError
 from transformations.engine.base.moments import CREATED_TIMESTAMP, EVENT_TIMESTAMP
 from transformations.engine.base.settings import Settings, get_settings
@@ -228,6 +229,12 @@ def _columns_read(resolved: Resolved, names: frozenset[str]) -> list[str]:
 def feature_hashes_of(view: FeatureView) -> dict[str, str]:
     """What decides the values of each feature, as the view was registered; empty where it was by older code."""
     return dict(json.loads(view.tags.get(FEATURE_HASHES, "{}")))
+
+
+def zone_of_views(views: Iterable[FeatureView]) -> str:
+    """The zone in which moments of these views are shown: their sources' timestampZone, UTC where these differ."""
+    sources = {name for view in views for name in view.tags.get("sources", "").split(", ") if name}
+    return zone_of_sources(sources, get_settings().contracts)
 
 
 def _lineage(resolved: Resolved) -> dict[str, str]:

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 
-from transformations.engine.base.moments import as_utc, instant_to_micros, micros_to_instant, moment_text
+from transformations.engine.base.moments import as_utc, instant_to_micros, micros_to_instant, moment_text, value_text
 
 NOON = datetime(2020, 7, 1, 12, tzinfo=UTC)
 
@@ -39,6 +39,28 @@ def test_a_moment_is_shown_with_its_offset(moment, zone, text):
 
 def test_seconds_may_be_left_out():
     assert moment_text(NOON, "UTC", seconds=False) == "2020-07-01 12:00 UTC"
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (None, "null"),
+        (NOON, "2020-07-01 14:00:00 +02:00"),
+        (NOON.replace(tzinfo=None), "2020-07-01 14:00:00 +02:00"),
+        ([NOON, None, "a"], "[2020-07-01 14:00:00 +02:00, null, 'a']"),
+        ({"first": [NOON]}, "{'first': [2020-07-01 14:00:00 +02:00]}"),
+        ("1", "1"),
+        (True, "True"),
+        (0.1, "0.1"),
+    ],
+)
+def test_moments_within_a_value_are_shown_in_the_zone_too(value, text):
+    assert value_text(value, "Europe/Berlin") == text
+
+
+def test_a_text_in_quotes_is_no_number():
+    assert value_text("1", "UTC", quoted=True) == "'1'"
+    assert value_text(NOON, "UTC", quoted=True) == "2020-07-01 12:00:00 UTC"
 
 
 @pytest.mark.parametrize("zone", ["UTC", "Europe/Berlin", "America/New_York"])

@@ -6,22 +6,23 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo
 
 import click
 
 from transformations.cli.options import json_option
 from transformations.cli.output import print_json, print_table, progress, remark, say
+from transformations.contracts.zones import zone_of_sources
 from transformations.engine.base.errors import UsageError, nearest
 from transformations.engine.base.moments import moment_text
 from transformations.engine.base.settings import Settings, get_settings
 from transformations.engine.base.words import plural
-from transformations.insight.moments import zone_of_sources
 from transformations.insight.repository import open_store
 
 if TYPE_CHECKING:
     from transformations.datasets.config import DatasetConfig
-    from transformations.datasets.dry_run import Planned
-    from transformations.datasets.manifest import Manifest
+    from transformations.datasets.dry_run import Planned, PlannedSplit
+    from transformations.datasets.manifest import Manifest, SplitContent
 
 _BLIND_SPOT = (
     "it cannot know: a column of the source or spine that is known only after its event time (a flight's delay is "
@@ -74,9 +75,9 @@ def create(config: Path, dry_run: bool, replace: bool, as_json: bool) -> None:
         with progress(f"Dataset {wanted.name}"):
             planned = plan(wanted, config.parent, store, settings)
         if as_json:
-            print_json(asdict(planned))
+            print_json(asdict(planned) | {"config": planned.config.model_dump(mode="json")})
         else:
-            _print_planned(planned, wanted)
+            _print_planned(planned)
         return
     from transformations.datasets.create import create as create_dataset
 
@@ -84,7 +85,7 @@ def create(config: Path, dry_run: bool, replace: bool, as_json: bool) -> None:
     with progress(f"Dataset {wanted.name}"):
         manifest = create_dataset(wanted, config.parent, store, settings, replace_old=replace)
     if was_there:
-        remark(f"{wanted.name} was made at {manifest.created_at:%Y-%m-%d %H:%M} UTC, but not registered: done now")
+        remark(f"{wanted.name} was made at {_made_at(manifest)}, but not registered: done now")
     if as_json:
         print_json(manifest.model_dump(mode="json", exclude={"registry"}))
     else:
@@ -173,28 +174,22 @@ def show(manifest: str, as_json: bool) -> None:
 
 
 def _print_manifest(manifest: Manifest, folder: Path) -> None:
+    config = manifest.config
     say(f"{manifest.name}: {folder}")
-    rows = [
-        (split.name, split.rows, f"{split.first:%Y-%m-%d}", f"{split.last:%Y-%m-%d}", split.content_hash[:16])
-        for split in manifest.splits
-    ]
+    rows = [(split.name, split.rows, *_days_of(split, manifest), split.content_hash[:16]) for split in manifest.splits]
     print_table(["Split", "Rows", "From", "To", "Content"], rows)
-    _print_counts(manifest, manifest.config)
+    _print_counts(manifest, config)
     corrected = sum(each.corrected_since for each in manifest.leakage)
-    were = "was" if corrected == 1 else "were"
-    since = f"; {plural(corrected, 'value')} {were} corrected or came late since" if corrected else ""
+    since = f"; {plural(corrected, 'value')} corrected or come late since" if corrected else ""
     say(f"leakage check: {plural(len(manifest.leakage), 'view')}, no row from the future{since}")
     say(_BLIND_SPOT)
 
 
-def _print_planned(planned: Planned, config: DatasetConfig) -> None:
+def _print_planned(planned: Planned) -> None:
     say(f"{planned.name}: a dry run, nothing was written")
-    rows = [
-        (split.name, split.rows, f"{split.first:%Y-%m-%d}", f"{split.last:%Y-%m-%d}", _label_rate(split.label))
-        for split in planned.splits
-    ]
+    rows = [(split.name, split.rows, *_days_of(split, planned), _label_rate(split.label)) for split in planned.splits]
     print_table(["Split", "Rows", "From", "To", "Label"], rows)
-    _print_counts(planned, config)
+    _print_counts(planned, planned.config)
     for table in (*planned.views, *planned.spine_tables):
         version = "by content" if table.version is None else f"version {table.version}"
         through = f", complete through {table.complete_through}" if table.complete_through else ""
@@ -220,8 +215,19 @@ def _print_counts(made: Manifest | Planned, config: DatasetConfig) -> None:
         say("no label: for scoring")
     else:
         assert made.data_end is not None, "labels are known up to some moment"
-        zone = zone_of_sources([table.name for table in made.spine_tables if table.zone == "raw"], get_settings())
-        say(f"label {config.label.column}, known until {moment_text(made.data_end, zone, seconds=False)}")
+        say(f"label {config.label.column}, known until {moment_text(made.data_end, _zone_of(made), seconds=False)}")
+
+
+def _days_of(split: SplitContent | PlannedSplit, made: Manifest | Planned) -> tuple[str, str]:
+    """The days of a split's first and last row, in the zone in which the splits are cut."""
+    zone = ZoneInfo(made.config.split.zone if made.config.split else _zone_of(made))
+    return f"{split.first.astimezone(zone):%Y-%m-%d}", f"{split.last.astimezone(zone):%Y-%m-%d}"
+
+
+def _zone_of(made: Manifest | Planned) -> str:
+    """The zone in which a dataset's moments are shown: that of the sources its rows come from."""
+    sources = [table.name for table in made.spine_tables if table.zone == "raw"]
+    return zone_of_sources(sources, get_settings().contracts)
 
 
 def _read_named(text: str, settings: Settings) -> tuple[Manifest, Path]:
@@ -245,5 +251,8 @@ def _dataset_names(settings: Settings) -> list[str]:
 def _summary(manifest: Manifest) -> dict[str, str]:
     config = manifest.config
     label = config.label.column if config.label else "none"
-    made = f"{manifest.created_at:%Y-%m-%d %H:%M}"
-    return {"name": manifest.name, "service": config.feature_service, "label": label, "made": made}
+    return {"name": manifest.name, "service": config.feature_service, "label": label, "made": _made_at(manifest)}
+
+
+def _made_at(manifest: Manifest) -> str:
+    return moment_text(manifest.created_at, _zone_of(manifest), seconds=False)

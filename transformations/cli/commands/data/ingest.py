@@ -25,11 +25,13 @@ _Command = TypeVar("_Command", bound=Callable[..., Any])
 
 
 def parse_moment(_context: click.Context, _parameter: click.Parameter, text: str | None) -> datetime | None:
-    """A point in time as ISO 8601; UTC where it has no offset."""
+    """A point in time as ISO 8601, with its offset."""
     try:
-        return moment_of_text(text) if text is not None else None
+        return moment_of_text(text, zone=None) if text is not None else None
     except ValueError:
-        raise click.BadParameter(f"{text!r} is no point in time. Write it as 2020-01-31T00:00:00-05:00.") from None
+        raise click.BadParameter(
+            f"{text!r} is no point in time with its offset. Write it as 2020-01-31T00:00:00-05:00."
+        ) from None
 
 
 def parse_day(_context: click.Context, _parameter: click.Parameter, text: str | None) -> date | None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict
-from datetime import datetime
 from typing import TYPE_CHECKING
 
 import click
@@ -12,7 +11,7 @@ import click
 from transformations.cli.options import AT_HELP, json_option, request_option
 from transformations.cli.output import print_json, print_table, remark, say
 from transformations.engine.base.errors import UsageError, nearest
-from transformations.engine.base.moments import moment_text
+from transformations.engine.base.moments import value_text
 from transformations.engine.base.settings import Settings, get_settings
 from transformations.engine.base.words import plural
 from transformations.insight.asked import asked_moment, parse_key
@@ -20,8 +19,6 @@ from transformations.insight.asked import asked_moment, parse_key
 if TYPE_CHECKING:
     from transformations.insight.explained import Explained, Online, Row
     from transformations.insight.explained_on_demand import Computed
-
-_UTC = "UTC"  # of a function's values: it may read views of several zones
 
 
 @click.command(
@@ -75,7 +72,7 @@ def explanation(
         raise UsageError(f"{name} is a stored feature, which reads nothing of a request. Leave --request out.")
     view, declared = stored[name]
     entity = parse_key(key, view.resolved.join_keys, view.resolved.name)
-    asked = asked_moment(at, settings, view.resolved.contract.timestamp_zone)
+    asked = asked_moment(at, settings, [view.resolved.contract.timestamp_zone])
     return explain_stored(view, declared, entity, asked, settings)
 
 
@@ -91,13 +88,14 @@ def _full_name(feature: str, names: list[str]) -> str:
 
 
 def _print_computed(found: Computed) -> None:
+    zone = found.timestamp_zone
     words = ", ".join(f"{name} {value}" for name, value in {**found.key, **found.request}.items())
-    say(click.style(f"{found.view}:{found.feature}", bold=True) + f" of {words}, at {_text(found.moment, _UTC)}")
+    say(click.style(f"{found.view}:{found.feature}", bold=True) + f" of {words}, at {value_text(found.moment, zone)}")
     say(f"\n{found.function} of {', '.join(found.reads)}")
-    say(f"By definition: {_text(found.value, _UTC)} {found.unit}")
-    say(f"Offline: {_text(found.offline, _UTC)}")
+    say(f"By definition: {value_text(found.value, zone)} {found.unit}")
+    say(f"Offline: {value_text(found.offline, zone)}")
     if found.online is not None:
-        _print_value(found.online, _UTC)
+        _print_value(found.online, zone)
         _print_difference(found.online)
     for each in found.inputs:
         say("")
@@ -109,20 +107,21 @@ def _print_computed(found: Computed) -> None:
 def _print_stored(found: Explained) -> None:
     zone = found.timestamp_zone
     words = ", ".join(f"{name} {value}" for name, value in found.key.items())
-    say(click.style(f"{found.view}:{found.feature}", bold=True) + f" of {words}, at {_text(found.moment, zone)}")
-    say(f"\nBy definition, as-of {found.as_of} ({found.zone}), {found.window}: {_text(found.value, zone)} {found.unit}")
+    say(click.style(f"{found.view}:{found.feature}", bold=True) + f" of {words}, at {value_text(found.moment, zone)}")
+    value = value_text(found.value, zone)
+    say(f"\nBy definition, as-of {found.as_of} ({found.zone}), {found.window}: {value} {found.unit}")
     if found.events:
         if found.more_events:
             say(f"{plural(found.more_events, 'older event')}, then:")
         names = list(found.events[0])
-        print_table(names, [[_text(event[name], zone) for name in names] for event in found.events])
+        print_table(names, [[value_text(event[name], zone) for name in names] for event in found.events])
     else:
         say("no event of this key lies in the window")
     say("")
     if found.chosen is None:
         say("Offline: no row of this key at that moment")
     else:
-        say(f"Offline, version {found.table_version} of the table: {_text(found.chosen.value, zone)}")
+        say(f"Offline, version {found.table_version} of the table: {value_text(found.chosen.value, zone)}")
         headers = ["", "Value", "Event timestamp", "Created timestamp", "Run", "Since version", "Kind", "Code"]
         rows = [("corrected", *_cells_of(each, zone)) for each in found.other_rows]
         print_table(headers, [*rows, ("chosen", *_cells_of(found.chosen, zone))])
@@ -135,9 +134,11 @@ def _print_stored(found: Explained) -> None:
 
 def _print_online(online: Online, zone: str) -> None:
     _print_value(online, zone)
-    event = "no row" if online.event_timestamp is None else f"the row of {_text(online.event_timestamp, zone)}"
+    event = "no row" if online.event_timestamp is None else f"the row of {value_text(online.event_timestamp, zone)}"
     source = (
-        "never materialized" if online.loaded_end is None else f"materialized up to {_text(online.loaded_end, zone)}"
+        "never materialized"
+        if online.loaded_end is None
+        else f"materialized up to {value_text(online.loaded_end, zone)}"
     )
     version = "" if online.loaded_version is None else f" from version {online.loaded_version}"
     say(f"{event}; {source}{version}")
@@ -145,7 +146,7 @@ def _print_online(online: Online, zone: str) -> None:
 
 
 def _print_value(online: Online, zone: str) -> None:
-    say(f"Online, at {_text(online.moment, zone)}: {_text(online.value, zone)} ({online.status})")
+    say(f"Online, at {value_text(online.moment, zone)}: {value_text(online.value, zone)} ({online.status})")
 
 
 def _print_difference(online: Online) -> None:
@@ -156,17 +157,11 @@ def _cells_of(row: Row, zone: str) -> tuple[object, ...]:
     version = None if row.version is None else str(row.version)
     run, code = (text and text[:8] for text in (row.run_id, row.code_revision))
     return (
-        _text(row.value, zone),
-        _text(row.event_timestamp, zone),
-        _text(row.created_timestamp, zone),
+        value_text(row.value, zone),
+        value_text(row.event_timestamp, zone),
+        value_text(row.created_timestamp, zone),
         run,
         version,
         row.kind,
         code,
     )
-
-
-def _text(value: object, zone: str) -> str:
-    if value is None:
-        return "null"
-    return moment_text(value, zone) if isinstance(value, datetime) else str(value)

@@ -12,12 +12,9 @@ from click.shell_completion import CompletionItem
 from transformations.cli.options import json_option, request_option
 from transformations.cli.output import print_json, progress
 from transformations.cli.parity_report import judge, print_report, views_named
-from transformations.engine.base.settings import Settings, get_settings
-from transformations.insight.moments import zone_of_sources
+from transformations.engine.base.settings import get_settings
 
 if TYPE_CHECKING:
-    from feast import FeatureView, OnDemandFeatureView
-
     from validation.parity.report import LiveReport
 
 _SAMPLE = 1000
@@ -101,7 +98,7 @@ def parity(
     if as_json:
         print_json(document(report))
     else:
-        print_report(report, _zone_of(chosen, settings))
+        print_report(report)
     judge(report, settings.parity_tolerance if tolerance is None else tolerance, allowed)
 
 
@@ -133,10 +130,3 @@ def document(report: LiveReport) -> dict[str, object]:
             for each in report.features
         ],
     }
-
-
-def _zone_of(views: Sequence[FeatureView | OnDemandFeatureView], settings: Settings) -> str:
-    """The zone that the sources of these stored views share."""
-    return zone_of_sources(
-        {name for view in views for name in view.tags.get("sources", "").split(", ") if name}, settings
-    )

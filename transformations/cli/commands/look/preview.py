@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import date, datetime, timedelta
+from datetime import date, timedelta
 from typing import TYPE_CHECKING
 
 import click
@@ -10,7 +10,7 @@ import click
 from transformations.cli.options import AT_HELP, json_option, view_names
 from transformations.cli.output import print_json, print_table, remark, say
 from transformations.engine.base.errors import UsageError, nearest
-from transformations.engine.base.moments import moment_text
+from transformations.engine.base.moments import moment_text, value_text
 from transformations.engine.base.settings import Settings, get_settings
 from transformations.engine.base.words import plural
 from transformations.engine.raw.files import RAW_TIMESTAMP
@@ -50,7 +50,7 @@ def preview(view: str, key: str, at: str | None, as_json: bool) -> None:
     resolved = _resolved(view, settings)
     entity = parse_key(key, resolved.join_keys, view)
     zone = resolved.contract.timestamp_zone
-    as_of = as_of_day(asked_moment(at, settings, zone), resolved)
+    as_of = as_of_day(asked_moment(at, settings, [zone]), resolved)
     events = entity_events(resolved, entity, settings)
     row = reference_row(resolved, events, as_of)
     rules = rules_broken_by_view(resolved, settings.project_root)
@@ -117,10 +117,8 @@ def _entity_text(entity: dict[str, object]) -> str:
 
 
 def _value_text(value: object, zone: str) -> str:
-    if value is None:
-        return "null"
-    if isinstance(value, datetime):
-        return moment_text(value, zone)
     if isinstance(value, float):
         return f"{value:,.6g}" if abs(value) < 1e6 else f"{value:,.2f}"
-    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
+    if isinstance(value, int) and not isinstance(value, bool):
+        return f"{value:,}"
+    return value_text(value, zone)

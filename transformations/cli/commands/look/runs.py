@@ -11,11 +11,11 @@ import click
 
 from transformations.cli.options import json_option, view_names
 from transformations.cli.output import human_duration, print_json, remark, say
+from transformations.contracts.zones import zone_of_sources
 from transformations.engine.base.errors import UsageError, nearest
 from transformations.engine.base.moments import moment_text
 from transformations.engine.base.settings import Settings, get_settings
 from transformations.engine.base.words import plural
-from transformations.insight.moments import zone_of_sources
 
 if TYPE_CHECKING:
     from transformations.engine.tables.offline_tables import Run
@@ -42,7 +42,7 @@ def runs(views: Sequence[str], as_json: bool) -> None:
         print_json([asdict(run) for run in found])
     elif found:
         for run in found:
-            _print_run(run, zone_of_sources(run.sources, settings))
+            _print_run(run, zone_of_sources(run.sources, settings.contracts))
     else:
         remark("no table has been built yet: features build")
 

@@ -12,14 +12,15 @@ import click
 
 from transformations.cli.options import json_option, view_names
 from transformations.cli.output import human_bytes, print_json, print_table, remark, say
+from transformations.contracts.zones import shared_zone
 from transformations.engine.base.moments import moment_text
 from transformations.engine.base.settings import Settings, get_settings
 from transformations.engine.base.words import plural
-from transformations.insight.moments import shared_zone
 from transformations.insight.repository import read_repository
 from transformations.insight.standing import freshness_of, next_commands, servable_from
 
 if TYPE_CHECKING:
+    from transformations.contracts import Contract
     from transformations.engine.tables.offline_tables import Run
     from transformations.insight.freshness import ViewFreshness
 
@@ -53,21 +54,24 @@ def status(view: str | None, as_json: bool) -> None:
         facts = {"views": [asdict(each) for each in views], "versions": [asdict(each) for each in versions]}
         print_json({"moment": moment, **facts})
     elif views:
-        zones = {each.view.name: each.resolved.contract.timestamp_zone for each in chosen}
-        _print_views(views, zones, moment, settings.now())
-        _print_versions(versions, shared_zone(zones.values()))
+        contracts = {each.view.name: each.resolved.contract for each in chosen}
+        _print_views(views, contracts, moment, settings.now())
+        _print_versions(versions, shared_zone(contracts.values()))
     else:
         say(f"{repository.folder.name}/ offers no view yet. `features new DOMAIN` writes a first one.")
 
 
 def _print_views(
-    views: Sequence[ViewFreshness], zones: Mapping[str, str], moment: datetime | None, now: datetime
+    views: Sequence[ViewFreshness], contracts: Mapping[str, Contract], moment: datetime | None, now: datetime
 ) -> None:
     headers = ["View", "State", "Complete", "Sources", "Version", "Rows", "Size", "Online until"]
-    print_table([*headers, "Lag"], [(*_cells_of_view(view, zones[view.view]), _lag_in_words(view)) for view in views])
+    print_table(
+        [*headers, "Lag"],
+        [(*_cells_of_view(view, contracts[view.view].timestamp_zone), _lag_in_words(view)) for view in views],
+    )
     if moment:
         every = "its newest rows" if len(views) == 1 else "the newest rows of all of them"
-        say(f"\n{every} can be served from {_minute_text(moment, shared_zone(zones.values()))} on")
+        say(f"\n{every} can be served from {_minute_text(moment, shared_zone(contracts.values()))} on")
     commands = next_commands(views, moment, now)
     for source, age in {source: age for view in views for source, age in view.late.items()}.items():
         say(

@@ -150,19 +150,24 @@ def test_exit_codes_tell_usage_from_data(capsys: pytest.CaptureFixture[str]) -> 
     assert run(["ingest", "clicks", "jan.parquet", "--complete-through", "yesterday"]) == 2
     assert "'yesterday' is no day. Write it as 2020-01-31." in capsys.readouterr().err
     assert run(["ingest", "clicks", "jan.parquet", "--valid-from", "noon"]) == 2
-    assert "'noon' is no point in time. Write it as 2020-01-31T00:00:00-05:00." in capsys.readouterr().err
+    assert (
+        "'noon' is no point in time with its offset. Write it as 2020-01-31T00:00:00-05:00." in capsys.readouterr().err
+    )
     assert run(["ingest", "clicks", "jan.parquet", "--complete-through", "9999-12-31"]) == 2
     assert "'9999-12-31' is no day." in capsys.readouterr().err
     assert run(["ingest", "clicks", "jan.parquet", "--valid-from", "0001-01-01T00:00:00+05:00"]) == 2
-    assert "'0001-01-01T00:00:00+05:00' is no point in time." in capsys.readouterr().err
+    assert "'0001-01-01T00:00:00+05:00' is no point in time with its offset." in capsys.readouterr().err
     assert run(["ingest", "cliks", "jan.parquet"]) == 3
     assert "did you mean 'clicks'?" in capsys.readouterr().err
 
 
-def test_a_moment_without_an_offset_is_utc() -> None:
+@pytest.mark.parametrize("text", ["2020-01-31", "2020-01-31T09:00"])
+def test_a_moment_without_an_offset_is_refused_as_nobody_says_whose_clock_it_is(text: str) -> None:
     context = click.Context(ingest)
     (option,) = (each for each in ingest.params if each.name == "valid_from")
-    assert parse_moment(context, option, "2020-01-31") == datetime(2020, 1, 31, tzinfo=UTC)
+    with pytest.raises(click.BadParameter, match="with its offset"):
+        parse_moment(context, option, text)
+    assert parse_moment(context, option, "2020-01-31T00:00-05:00") == datetime(2020, 1, 31, 5, tzinfo=UTC)
     assert parse_moment(context, option, "2020-01-31T00:00:00-05:00") == datetime(2020, 1, 31, 5, tzinfo=UTC)
 
 

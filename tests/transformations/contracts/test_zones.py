@@ -1,0 +1,42 @@
+"""What belongs to several sources is shown in the zone that they share."""
+
+from pathlib import Path
+
+from transformations.contracts.zones import zone_of_sources
+
+CONTRACT = """
+apiVersion: v3.1.0
+kind: DataContract
+id: {name}
+name: {name}
+version: 1.0.0
+status: active
+team: {{name: web}}
+schema:
+  - name: {name}
+    logicalType: object
+    description: One row
+    customProperties:
+      - {{property: businessDayZone, value: UTC}}
+      - {{property: delivery, value: append}}
+      {more}
+    properties:
+      - {{name: id, logicalType: integer, required: true, primaryKey: true, description: The row}}
+      - {{name: at, logicalType: timestamp, required: true, description: When}}
+"""
+
+
+def write(folder: Path, name: str, *properties: str) -> None:
+    more = "\n      ".join(f"- {{property: {each}}}" for each in properties)
+    (folder / f"{name}.yaml").write_text(CONTRACT.format(name=name, more=more))
+
+
+def test_of_several_sources_those_count_that_declare_a_zone(tmp_path: Path):
+    write(tmp_path, "sales", "eventTime, value: at", "timestampZone, value: Europe/Berlin")
+    write(tmp_path, "returns", "eventTime, value: at", "timestampZone, value: Europe/Berlin")
+    write(tmp_path, "visits", "eventTime, value: at", "timestampZone, value: Asia/Kolkata")
+    write(tmp_path, "records", 'validFrom, value: "2024-01-01T00:00:00Z"')
+    assert zone_of_sources(["sales", "returns", "records", "no_such_source"], tmp_path) == "Europe/Berlin"
+    assert zone_of_sources(["sales", "visits"], tmp_path) == "UTC"
+    assert zone_of_sources(["records", "no_such_source"], tmp_path) == "UTC"
+    assert zone_of_sources([], tmp_path) == "UTC"
