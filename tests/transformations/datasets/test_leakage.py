@@ -76,7 +76,7 @@ def test_values_of_available_rows_pass_and_corrections_are_counted(tmp_path: Pat
 @pytest.mark.parametrize(
     ("asked", "value", "as_served", "message"),
     [
-        ((1, 47), 31.0, False, r"row 0 \(user_id=1, 2024-05-02 23:00:00 UTC\) has 31\.0, the row available then has 10"),
+        ((1, 47), 31.0, False, r"row 0 \(user_id=1, 2024-05-02 23:00:00 UTC\) has 31\.0, the row available then has 1"),
         ((1, 47), 31.0, False, r"; 31\.0 became available at 2024-05-03 00:00:00 UTC, which is in that row's future"),
         ((1, 48), 10.0, False, r"has 10\.0, the row available then has 31\.0\. No dataset"),
         ((1, 50), 31.0, True, r"has 31\.0, the row available then has 30\.0\. No dataset"),

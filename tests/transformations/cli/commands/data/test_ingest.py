@@ -150,9 +150,7 @@ def test_exit_codes_tell_usage_from_data(capsys: pytest.CaptureFixture[str]) -> 
     assert run(["ingest", "clicks", "jan.parquet", "--complete-through", "yesterday"]) == 2
     assert "'yesterday' is no day. Write it as 2020-01-31." in capsys.readouterr().err
     assert run(["ingest", "clicks", "jan.parquet", "--valid-from", "noon"]) == 2
-    assert (
-        "'noon' is no point in time with its offset. Write it as 2020-01-31T00:00:00-05:00." in capsys.readouterr().err
-    )
+    assert "'noon' is no point in time with its offset. Write it as 2020-01-31T00:00:00" in capsys.readouterr().err
     assert run(["ingest", "clicks", "jan.parquet", "--complete-through", "9999-12-31"]) == 2
     assert "'9999-12-31' is no day." in capsys.readouterr().err
     assert run(["ingest", "clicks", "jan.parquet", "--valid-from", "0001-01-01T00:00:00+05:00"]) == 2
