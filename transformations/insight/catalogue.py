@@ -11,6 +11,7 @@ from feast.feature_view_projection import FeatureViewProjection
 from feast.repo_contents import RepoContents
 
 from transformations.contracts import Column, Contract
+from transformations.engine.base.moments import moment_text
 from transformations.engine.base.words import plural
 
 if TYPE_CHECKING:
@@ -177,7 +178,8 @@ class Catalog:
         return Card(kind="entity", name=entity.name, facts=facts)
 
     def _source(self, contract: Contract) -> Card:
-        time = contract.event_time or f"none: rows hold from {contract.valid_from or 'their ingestion'}"
+        first = contract.valid_from and moment_text(contract.valid_from, contract.business_day_zone)
+        time = contract.event_time or f"none: rows hold from {first or 'their ingestion'}"
         views = [name for name, offered in self._offered.items() if contract.name in offered.resolved.source_names]
         return Card(
             kind="source",

@@ -170,6 +170,11 @@ class World:
         rows = "click_id,user_id,page,seconds,clicked_at\n4,1,/cats,1.0,2024-05-11T16:00:00\n"
         self.deliver("clicks", rows, complete_through="2024-05-11")
 
+    def tell_times_of(self, zone: str) -> None:
+        """From now on the contract of the clicks says that its times are of this zone."""
+        contract = self.folder / "contracts" / "clicks.yaml"
+        contract.write_text(CLICKS.replace("timestampZone, value: UTC", f"timestampZone, value: {zone}"))
+
     def rewrite(self, *replacements: tuple[str, str], domain: str = DOMAIN, views: str = VIEWS) -> None:
         """The domain and the views with these passages replaced, as if this were a new process."""
         for old, new in replacements:

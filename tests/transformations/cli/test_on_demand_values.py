@@ -129,6 +129,12 @@ def test_it_reads_as_a_page_and_what_is_missing_is_named(served: Any) -> None:
     assert "user_clicks:attention_seconds_sum_7d of user_id 1, at 2024-05-05 12:00:00 UTC" in said
     assert "as training has it at this moment" in said
 
+    served.tell_times_of("America/New_York")
+    local = ("--at", "2024-05-03T02:00", "--request", REQUEST)  # at which the row as-of 3 May is there
+    said = served.run("explain", "haste", "user_id=1,page=/cats", *local).stdout
+    assert "visit_now:haste of user_id 1, page /cats, pace 30.0, at 2024-05-03 02:00:00 -04:00" in said
+    assert ("By definition: 2.0 ratio" in said, "UTC" in said) == (True, False)
+
     refused = {
         (
             "haste",

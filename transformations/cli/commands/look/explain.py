@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 import click
@@ -92,7 +93,7 @@ def _print_computed(found: Computed) -> None:
     words = ", ".join(f"{name} {value}" for name, value in {**found.key, **found.request}.items())
     say(click.style(f"{found.view}:{found.feature}", bold=True) + f" of {words}, at {value_text(found.moment, zone)}")
     say(f"\n{found.function} of {', '.join(found.reads)}")
-    say(f"By definition: {value_text(found.value, zone)} {found.unit}")
+    say(f"By definition: {_value_with_unit(found.value, found.unit, zone)}")
     say(f"Offline: {value_text(found.offline, zone)}")
     if found.online is not None:
         _print_value(found.online, zone)
@@ -108,8 +109,8 @@ def _print_stored(found: Explained) -> None:
     zone = found.timestamp_zone
     words = ", ".join(f"{name} {value}" for name, value in found.key.items())
     say(click.style(f"{found.view}:{found.feature}", bold=True) + f" of {words}, at {value_text(found.moment, zone)}")
-    value = value_text(found.value, zone)
-    say(f"\nBy definition, as-of {found.as_of} ({found.zone}), {found.window}: {value} {found.unit}")
+    value = _value_with_unit(found.value, found.unit, zone)
+    say(f"\nBy definition, as-of {found.as_of} ({found.zone}), {found.window}: {value}")
     if found.events:
         if found.more_events:
             say(f"{plural(found.more_events, 'older event')}, then:")
@@ -130,6 +131,12 @@ def _print_stored(found: Explained) -> None:
         _print_online(found.online, zone)
     for text in found.remarks:
         remark(text)
+
+
+def _value_with_unit(value: object, unit: str, zone: str) -> str:
+    """A value and its unit; a moment has its offset instead."""
+    text = value_text(value, zone)
+    return text if isinstance(value, datetime) else f"{text} {unit}"
 
 
 def _print_online(online: Online, zone: str) -> None:

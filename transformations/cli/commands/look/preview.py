@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import click
@@ -65,7 +65,14 @@ def preview(view: str, key: str, at: str | None, as_json: bool) -> None:
         say_broken(rules, remark)
         return
     units = {feature.name: feature.declared.aggregation.unit for feature in resolved.features}
-    rows = [(name, _value_text(value, zone), units[name]) for name, value in row.items()]
+    rows = [
+        (
+            name,
+            _value_text(value, zone),
+            None if isinstance(value, datetime) else units[name],
+        )  # a moment has its offset
+        for name, value in row.items()
+    ]
     print_table(["Feature", "Value", "Unit"], rows)
     say(f"from {used:,} of {plural(len(events), 'event')} of this key in {resolved.contract.name}")
     _warn_if_incomplete(resolved, as_of, settings)

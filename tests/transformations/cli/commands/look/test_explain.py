@@ -74,6 +74,15 @@ def test_it_reads_as_a_page(served: Any) -> None:
     assert "as training has it at this moment" in said
 
 
+def test_a_moment_is_shown_with_its_offset_in_the_contracts_zone_and_without_unit(served: Any) -> None:
+    served.tell_times_of("America/New_York")
+    said = served.run("explain", "click_at_last_lifetime", "1").stdout
+
+    assert "By definition, as-of 2024-05-05 (America/New_York), lifetime: 2024-05-02 12:00:00 -04:00\n" in said
+    assert "Online, at 2024-05-05 08:00:00 -04:00: 2024-05-02 12:00:00 -04:00 (PRESENT)" in said
+    assert "UTC" not in said
+
+
 def test_an_entity_that_was_never_seen_has_the_unseen_value_everywhere(served: Any) -> None:
     found = explain(served, "clicks_count_7d", "77")
 

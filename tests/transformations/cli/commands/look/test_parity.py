@@ -124,6 +124,19 @@ def test_a_lost_row_is_skew_and_ends_with_exit_code_3(served: Any) -> None:
     assert re.search(r"values are skewed .* lost row.*user_id 1", found.stderr)
 
 
+def test_all_moments_are_told_in_the_contracts_zone(served: Any) -> None:
+    lose_row_of_user_1(served)
+    served.tell_times_of("America/New_York")
+
+    found = served.run("parity", "user_clicks")
+    assert "6 values at 2024-05-20 08:00:00 -04:00: 3 differ" in found.stdout
+    assert re.search(
+        r"online null \(NOT_FOUND\), training 2024-05-02 12:00:00 -04:00; the table holds a row of .* 02:00:00 -04:00,",
+        found.stdout,
+    )
+    assert "UTC" not in found.stdout + found.stderr
+
+
 def test_the_tolerance_is_a_share_of_the_values(served: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     lose_row_of_user_1(served)
 
