@@ -65,14 +65,7 @@ def preview(view: str, key: str, at: str | None, as_json: bool) -> None:
         say_broken(rules, remark)
         return
     units = {feature.name: feature.declared.aggregation.unit for feature in resolved.features}
-    rows = [
-        (
-            name,
-            _value_text(value, zone),
-            None if isinstance(value, datetime) else units[name],
-        )  # a moment has its offset
-        for name, value in row.items()
-    ]
+    rows = [(name, _value_text(value, zone), _unit_beside(value, units[name])) for name, value in row.items()]
     print_table(["Feature", "Value", "Unit"], rows)
     say(f"from {used:,} of {plural(len(events), 'event')} of this key in {resolved.contract.name}")
     _warn_if_incomplete(resolved, as_of, settings)
@@ -121,6 +114,11 @@ def _document(
 
 def _entity_text(entity: dict[str, object]) -> str:
     return ", ".join(f"{name} {value}" for name, value in entity.items())
+
+
+def _unit_beside(value: object, unit: str) -> str | None:
+    """The unit to show beside a value; a moment shows its offset instead."""
+    return None if isinstance(value, datetime) else unit
 
 
 def _value_text(value: object, zone: str) -> str:
