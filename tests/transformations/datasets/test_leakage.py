@@ -80,8 +80,8 @@ def test_values_of_available_rows_pass_and_corrections_are_counted(tmp_path: Pat
         ((1, 47), 31.0, False, r"; 31\.0 became available at 2024-05-03 00:00:00 UTC, which is in that row's future"),
         ((1, 48), 10.0, False, r"has 10\.0, the row available then has 31\.0\. No dataset"),
         ((1, 50), 31.0, True, r"has 31\.0, the row available then has 30\.0\. No dataset"),
-        ((3, 50), 31.0, False, r"has 31\.0, the row available then has None\. No dataset"),
-        ((2, 30), 0.0, False, r"has 0\.0, the row available then has None\. No dataset"),
+        ((3, 50), 31.0, False, r"has 31\.0, the row available then has null\. No dataset"),
+        ((2, 30), 0.0, False, r"has 0\.0, the row available then has null\. No dataset"),
     ],
 )  # fmt: skip
 def test_a_value_that_was_not_available_is_named(

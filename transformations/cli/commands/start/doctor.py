@@ -270,7 +270,7 @@ def _datasets(settings: Settings) -> Iterator[Examined]:
     from transformations.datasets.manifest import FILE, read_manifest
     from transformations.engine.upkeep.integrity import Examined, examine_folder
 
-    for folder in sorted(settings.datasets_dir.glob("[!.]*")):
+    for folder in sorted(path for path in settings.datasets_dir.glob("[!.]*") if path.is_dir()):
         try:
             manifest, _ = read_manifest(folder)
         except FeaturesError as error:

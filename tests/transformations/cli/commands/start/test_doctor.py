@@ -210,6 +210,14 @@ def test_looking_deep_names_the_tables_and_datasets_that_are_not_as_they_were_wr
     assert "Damaged files" in result.stdout
 
 
+def test_a_file_beside_the_datasets_is_none(data: Path) -> None:
+    (data / "datasets").mkdir(parents=True)
+    (data / "datasets" / "frame.parquet").write_bytes(b"PAR1\xff")  # as the demo saves its training frame
+
+    result = CliRunner().invoke(doctor, ["--deep"])
+    assert (result.exit_code, "frame" in result.stdout) == (0, False)
+
+
 def test_looking_deep_says_where_no_checksum_is_recorded(data: Path) -> None:
     table = LiteralTable(data / "offline" / "user_clicks")
     table.run("a", 1, 2)
