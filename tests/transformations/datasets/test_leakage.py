@@ -94,7 +94,7 @@ def test_a_value_that_was_not_available_is_named(
 def test_a_value_beyond_its_ttl_and_a_default_of_an_unseen_user_are_told_apart(tmp_path: Path) -> None:
     view = stored(tmp_path, ROWS, ttl=timedelta(hours=10), unseen="0")
     checked(view, [(1, 10), (1, 11), (9, 11)], [10.0, None, 0.0])
-    with pytest.raises(DataError, match=r"has 10\.0, the row available then has None"):
+    with pytest.raises(DataError, match=r"has 10\.0, the row available then has null"):
         checked(view, [(1, 11)], [10.0])
 
 

@@ -77,7 +77,7 @@ def test_a_dataset_without_a_label_is_for_scoring_and_can_be_replaced_and_delete
     assert listed["label"] == "stays"
 
     deleted = built.run("dataset", "delete", "reading")
-    assert deleted.stdout == "reading: deleted; 1 version of tables is no longer pinned for it\n"
+    assert deleted.stdout == "reading is deleted; it had pinned 1 table version, which may go now\n"
     assert built.run("dataset", "delete", "reading").exit_code == 2
 
 
