@@ -16,9 +16,20 @@ import pyarrow as pa
 from feast import FeatureView
 from feast.feature_view import DUMMY_ENTITY_ID
 
-from transformations.engine.base.duck import identifier, identifiers, literal, session
-from transformations.engine.base.file_rows import column, quoted
+from transformations.engine.base.duck import session
+from transformations.engine.base.file_rows import column
 from transformations.stores.base.values import as_feature, unseen_value
+from validation.parity.rows_sql import (
+    CREATED,
+    ENTITIES,
+    ENTITY,
+    EVENT,
+    history_query,
+    keys_query,
+    newest_query,
+    rows_query,
+    sample_query,
+)
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -28,8 +39,6 @@ if TYPE_CHECKING:
 Row: TypeAlias = dict[str, object]
 
 PRESENT, NULL_VALUE, NOT_FOUND, OUTSIDE_MAX_AGE = "PRESENT", "NULL_VALUE", "NOT_FOUND", "OUTSIDE_MAX_AGE"
-
-_ROW, _EVENT, _CREATED, _RANK = "_row", "_event", "_created", "_rank"
 
 
 @dataclass(frozen=True)
@@ -85,17 +94,12 @@ def entities_of(view: FeatureView, histories: Sequence[History], sample: int | N
     histories = [history for history in histories if history.files]
     if not histories or not keys:
         return pa.table({key: pa.array([], pa.int64()) for key in keys})
-    order = f"hash({identifiers(keys)}, {literal(seed)}), {identifiers(keys)}"
-    limit = "" if sample is None else f"LIMIT {literal(sample)}"
     with session() as connection:
-        parts = [_keys_of(connection, history, keys) for history in histories]
-        return connection.sql(f"{' UNION '.join(parts)} ORDER BY {order} {limit}").to_arrow_table()
-
-
-def _keys_of(connection: DuckDBPyConnection, history: History, keys: Sequence[str]) -> str:
-    named = ", ".join(f"{quoted(history.column(key))} AS {identifier(key)}" for key in keys)
-    scan = history.scan(connection, [history.column(key) for key in keys])
-    return f"SELECT DISTINCT {named} FROM {scan.relation}"
+        parts = []
+        for history in histories:
+            columns = {key: history.column(key) for key in keys}
+            parts.append(keys_query(columns, history.scan(connection, list(columns.values())).relation))
+        return connection.sql(sample_query(parts, keys, sample, seed)).to_arrow_table()
 
 
 def combined(entities: Sequence[pa.Table]) -> pa.Table:
@@ -149,31 +153,20 @@ def held_at(
         empty = {name: pa.nulls(entities.num_rows) for name in features}
         nothing: list[datetime | None] = [None] * entities.num_rows
         return Held(view, nothing, nothing, empty)
-    bound = f"{_EVENT} <= {literal(until)}"
-    if known_at is not None and history.created:
-        bound += f" AND {_CREATED} <= {literal(known_at)}"
     with session() as connection:
-        connection.register("entities", _numbered(entities))
-        query = f"""
-            SELECT * EXCLUDE ({_RANK})
-            FROM (
-                SELECT *, row_number() OVER (PARTITION BY {_ROW} ORDER BY {_EVENT} DESC, {_CREATED} DESC NULLS LAST)
-                    AS {_RANK}
-                FROM ({_rows_of(connection, view, history)})
-                WHERE {bound}
-            )
-            WHERE {_RANK} = 1
-        """
+        connection.register(ENTITIES, _numbered(entities))
+        rows = _rows_of(connection, view, history)
+        query = newest_query(rows, until, known_at if history.created else None)
         found = connection.sql(query).to_arrow_table()
     place: list[int | None] = [None] * entities.num_rows
-    for position, row in enumerate(found[_ROW].to_pylist()):
+    for position, row in enumerate(found[ENTITY].to_pylist()):
         place[row] = position
     taken = found.take(pa.array(place, pa.int64()))
     values = {
         feature.name: as_feature(taken[column(feature.name)], feature.dtype, f"{view.name}: feature {feature.name!r}")
         for feature in view.features
     }
-    return Held(view, _moments(taken[_EVENT]), _moments(taken[_CREATED]), values)
+    return Held(view, _moments(taken[EVENT]), _moments(taken[CREATED]), values)
 
 
 def written(view: FeatureView, history: History | None, entities: pa.Table) -> list[list[Written]]:
@@ -182,40 +175,31 @@ def written(view: FeatureView, history: History | None, entities: pa.Table) -> l
     if history is None or not history.files or not entities.num_rows:
         return rows
     with session() as connection:
-        connection.register("entities", _numbered(entities))
-        query = f"{_rows_of(connection, view, history)} ORDER BY {_EVENT}, {_CREATED}"
-        found = connection.sql(query).to_arrow_table()
+        connection.register(ENTITIES, _numbered(entities))
+        found = connection.sql(history_query(_rows_of(connection, view, history))).to_arrow_table()
     columns = {
         feature.name: as_feature(found[column(feature.name)], feature.dtype, f"{view.name}: feature {feature.name!r}")
         for feature in view.features
     }
-    events, created = _moments(found[_EVENT]), _moments(found[_CREATED])
-    for position, row in enumerate(found[_ROW].to_pylist()):
-        event = events[position]
-        assert event is not None
+    events, created = _moments(found[EVENT]), _moments(found[CREATED])
+    for position, (row, event) in enumerate(zip(found[ENTITY].to_pylist(), events, strict=True)):
+        if event is None:  # of a foreign table: no path can serve it
+            continue
         values = {name: column[position].as_py() for name, column in columns.items()}
         rows[row].append(Written(event, created[position], values))
     return rows
 
 
 def _rows_of(connection: DuckDBPyConnection, view: FeatureView, history: History) -> str:
-    """The features, under names that none of ours is, with the row of the entity and the moments."""
-    keys, features = join_keys(view), [feature.name for feature in view.features]
-    scan = history.scan(connection, [history.column(name) for name in (*keys, *features)])
-    same = " AND ".join(f"entities.{quoted(key)} = history.{quoted(history.column(key))}" for key in keys)
-    created = f"CAST(history.{quoted(history.created)} AS TIMESTAMPTZ)" if history.created else "NULL::TIMESTAMPTZ"
-    columns = [f"history.{quoted(history.column(name))} AS {quoted(name)}" for name in features]
-    columns += [
-        f"entities.{_ROW}",
-        f"CAST(history.{quoted(history.timestamp)} AS TIMESTAMPTZ) AS {_EVENT}",
-        f"{created} AS {_CREATED}",
-    ]
-    return f"SELECT {', '.join(columns)} FROM entities JOIN {scan.relation} AS history ON {same or 'TRUE'}"
+    keys = {key: history.column(key) for key in join_keys(view)}
+    features = {feature.name: history.column(feature.name) for feature in view.features}
+    scan = history.scan(connection, [*keys.values(), *features.values()])
+    return rows_query(keys, features, history.timestamp, history.created, scan.relation)
 
 
 def _numbered(entities: pa.Table) -> pa.Table:
     keys = entities.rename_columns([column(name) for name in entities.column_names])
-    return keys.append_column(_ROW, pa.array(range(entities.num_rows), pa.int64()))
+    return keys.append_column(ENTITY, pa.array(range(entities.num_rows), pa.int64()))
 
 
 def _moments(column: pa.ChunkedArray) -> list[datetime | None]:
