@@ -97,12 +97,23 @@ def test_every_make_target_that_is_named_exists() -> None:
     assert all(re.search(rf"^{target}:", makefile, re.MULTILINE) for target in named), named
 
 
-def test_every_link_leads_to_a_file() -> None:
-    places = {ROOT / "README.md": README, **{ROOT / "docs" / name: text for name, text in PAGES.items()}}
-    places[ROOT / "CONTRIBUTING.md"] = (ROOT / "CONTRIBUTING.md").read_text()
-    for page, text in places.items():
-        for link in re.findall(r"\]\((?!https?:)([^)#]+)\)", text):
-            assert (page.parent / link).exists(), f"{page.name}: {link}"
+def test_every_link_leads_to_a_file_and_to_a_heading_in_it() -> None:
+    for page in (*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), ROOT / "tests" / "README.md"):
+        for link, anchor in re.findall(r"\]\((?!https?:)([^)#]*)#?([^)]*)\)", page.read_text()):
+            target = page.parent / link if link else page
+            assert target.exists(), f"{page.name}: {link}"
+            assert not anchor or anchor in anchors(target.read_text()), f"{page.name}: {link}#{anchor}"
+
+
+def anchors(text: str) -> set[str]:
+    """The addresses of a page's headings, as GitHub makes them."""
+    headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading).lower().replace(" ", "-") for heading in headings}
+
+
+def test_the_glossary_is_in_the_order_of_the_alphabet() -> None:
+    words = re.findall(r"^\| \*\*(.+?)\*\* \|", PAGES["glossary.md"], re.MULTILINE)
+    assert words == sorted(words, key=lambda word: re.sub(r"[_-]", " ", word))
 
 
 def test_the_notebook_runs_on_the_data_of_a_few_households(demo: Demo, monkeypatch: pytest.MonkeyPatch) -> None:
