@@ -39,6 +39,7 @@ FLOORS = (
     "validation.files",
     "validation.readings",
     "validation.drafting",
+    "validation.quality",
     "validation.delivery",
     "validation.parity",
     "transformations.datasets",

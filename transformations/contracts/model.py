@@ -8,6 +8,7 @@ from typing import Literal, TypeAlias
 import click
 
 from transformations.contracts.nearest import nearest
+from transformations.contracts.quality import EVERY_DAY, ExpectedDays, QualityRule
 
 # An event outside these years is a sentinel or a wrong unit, and would make every day between a day.
 EVENT_YEARS = (1900, 2199)
@@ -138,7 +139,8 @@ class Contract:
     ("append") or the whole content ("snapshot"). An empty `key` means that every row stands for itself.
     `future_allowed` is how far a row may lie after the clock, `supersedes_allowed` which share of the rows of an append
     drop may replace stored ones without being called a correction, `freshness` how long after the end of its last
-    complete day the source promises a further one, `delivered` where its files come in.
+    complete day the source promises a further one, `delivered` where its files come in. `quality` are the rules about
+    the content of a drop, `expected_days` the days on which the source has rows.
     """
 
     name: str
@@ -160,6 +162,8 @@ class Contract:
     supersedes_allowed: float = SUPERSEDES_ALLOWED
     freshness: timedelta | None = None
     delivered: str | None = None
+    quality: tuple[QualityRule, ...] = ()
+    expected_days: ExpectedDays = EVERY_DAY
 
     @property
     def file_name(self) -> str:

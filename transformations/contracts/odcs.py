@@ -14,6 +14,13 @@ from transformations.contracts.limits import freshness, future_allowed, supersed
 from transformations.contracts.marks import refuse_open_marks
 from transformations.contracts.model import EVENT_YEARS, LOGICAL_TYPES, Column, Contract, Delivery, Reference
 from transformations.contracts.nearest import nearest
+from transformations.contracts.quality_reader import (
+    expected_days,
+    freshness_rule,
+    is_of_dtype,
+    is_plain_value_list,
+    quality_rules,
+)
 from transformations.contracts.servers import local_path
 from transformations.contracts.vocabulary import (
     COLUMN_PROPERTIES,
@@ -43,6 +50,7 @@ def contract_of_file(path: Path) -> Contract:
     properties = source.custom(SOURCE_PROPERTIES)
     event_time = _event_time(properties, columns)
     refuse_zoneless(properties, columns)
+    promised = freshness(document, event_time)
     return Contract(
         name=name,
         version=document.text("version", "the contract's own version, such as 1.0.0"),
@@ -61,8 +69,10 @@ def contract_of_file(path: Path) -> Contract:
         path=path,
         future_allowed=future_allowed(properties),
         supersedes_allowed=supersedes_allowed(properties, event_time),
-        freshness=freshness(document, event_time),
+        freshness=promised,
         delivered=local_path(document),
+        quality=(*quality_rules(source, columns, event_time), *freshness_rule(document, promised)),
+        expected_days=expected_days(properties),
     )
 
 
@@ -128,24 +138,17 @@ def _range(node: Node, name: str, dtype: str) -> tuple[float | None, float | Non
 def _allowed(node: Node, name: str, dtype: str) -> tuple[object, ...]:
     allowed: tuple[object, ...] = ()
     for rule in node.children("quality"):
-        if rule.values.get("type") == "text":
+        if not is_plain_value_list(rule):
             continue
-        if rule.values.get("metric") != "invalidValues" or rule.values.get("mustBe") != 0:
-            raise rule.error("metric", f"of {name!r} would not be checked. Use metric: invalidValues with mustBe: 0.")
         values = rule.child("arguments", "validValues, the list of allowed values").values.get("validValues")
         if not isinstance(values, list) or not values:
             raise rule.error("arguments.validValues", f"of {name!r} is no list of values.")
-        if strange := [value for value in values if not _is_of(value, dtype)]:
+        if strange := [value for value in values if not is_of_dtype(value, dtype)]:
             raise rule.error(
                 "arguments.validValues", f"of {name!r} holds {strange[0]!r}, which is no {dtype}. Mind the quotes."
             )
         allowed += tuple(values)
     return allowed
-
-
-def _is_of(value: object, dtype: str) -> bool:
-    kinds: dict[str, tuple[type, ...]] = {"Int64": (int,), "Float64": (int, float), "String": (str,), "Bool": (bool,)}
-    return isinstance(value, kinds.get(dtype, ())) and (isinstance(value, bool) == (dtype == "Bool"))
 
 
 def _key(source: Node) -> tuple[str, ...]:

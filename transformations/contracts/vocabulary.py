@@ -11,6 +11,7 @@ from dataclasses import KW_ONLY, dataclass, field
 
 from transformations.contracts.document import Node
 from transformations.contracts.nearest import nearest
+from transformations.contracts.quality import OPERATORS
 
 SOURCE_PROPERTIES = (
     "eventTime",
@@ -24,13 +25,16 @@ SOURCE_PROPERTIES = (
     "headerCase",
     "futureAllowed",
     "supersedesAllowed",
+    "expectedDays",
 )
 COLUMN_PROPERTIES = ("unit", "strptime", "decimalSeparator", "thousandsSeparator")
 REFERENCE_PROPERTIES = ("missingAllowed",)
+QUALITY_PROPERTIES = ("per", "comparedWith")
 _HOMES = {
     SOURCE_PROPERTIES: "schema[0].customProperties",
     COLUMN_PROPERTIES: "schema[0].properties[…].customProperties",
     REFERENCE_PROPERTIES: "relationships[…].customProperties",
+    QUALITY_PROPERTIES: "quality[…].customProperties",
 }
 
 
@@ -70,18 +74,18 @@ def _refuse(node: Node, level: Level) -> None:
             raise node.error(key, f"is unknown. {_meant(key, level)}")
         for part in _mappings(node, key, value):
             if key == "quality":
-                _refuse_rule(part, level)
+                _refuse_rule(part)
             elif key in level.parts:
                 _refuse(part, level.parts[key])
     if "customProperties" in level.keys:
         _refuse_misplaced(node, level)
 
 
-def _refuse_rule(rule: Node, level: Level) -> None:
-    is_text = rule.values.get("type") == "text"
-    if not is_text and level is not _COLUMN:
-        raise rule.error("metric", "would not be checked: rules hold for a column. Move it there, or use type: text.")
-    _refuse(rule, _WORDS if is_text else _QUALITY)
+def _refuse_rule(rule: Node) -> None:
+    kind = rule.values.get("type", "library")
+    if kind not in RULES:
+        raise rule.error("type", f"is {kind!r}; {nearest(str(kind), RULES)}.")
+    _refuse(rule, RULES[kind])
 
 
 def _mappings(node: Node, key: str, value: object) -> list[Node]:
@@ -117,26 +121,44 @@ def _refuse_misplaced(node: Node, level: Level) -> None:
 _PROPERTY = Level("id property value description vendor")
 _LINK = Level("id url type description")
 _COMMON = {"customProperties": _PROPERTY, "authoritativeDefinitions": _LINK}
-_QUALITY = Level(
-    "id name type description metric mustBe arguments dimension severity businessImpact method unit tags "
-    "schedule scheduler authoritativeDefinitions customProperties",
-    parts={**_COMMON, "arguments": Level("validValues")},
-    refused=dict.fromkeys(
-        (
-            *("rule", "query", "engine", "implementation", "mustNotBe", "mustBeGreaterThan", "mustBeGreaterOrEqualTo"),
-            *("mustBeLessThan", "mustBeLessOrEqualTo", "mustBeBetween", "mustNotBeBetween"),
-        ),
-        "Use metric: invalidValues with mustBe: 0, or say it in words with type: text.",
-    ),
-)
-_WORDS = Level(
+_ANY_RULE = (
     "id name type description dimension severity businessImpact method tags schedule scheduler "
-    "authoritativeDefinitions customProperties",
+    "authoritativeDefinitions customProperties"
+)
+_OPERATORS = " ".join(OPERATORS)
+_LIBRARY = Level(
+    f"{_ANY_RULE} metric arguments unit {_OPERATORS}",
+    parts={**_COMMON, "arguments": Level("validValues pattern missingValues properties")},
+    refused={
+        "rule": "Write metric.",
+        "query": "Write type: sql.",
+        **dict.fromkeys(("engine", "implementation"), "Write type: custom."),
+    },
+    own=QUALITY_PROPERTIES,
+)
+_SQL = Level(
+    f"{_ANY_RULE} query unit {_OPERATORS}",
+    parts=_COMMON,
+    refused=dict.fromkeys(("metric", "rule", "arguments", "engine", "implementation"), "A query stands alone."),
+    own=QUALITY_PROPERTIES,
+)
+_CUSTOM = Level(
+    f"{_ANY_RULE} engine implementation",
     parts=_COMMON,
     refused=dict.fromkeys(
-        ("metric", "mustBe", "arguments", *_QUALITY.refused), "Beside type: text, only words count. Leave it out."
+        ("metric", "rule", "arguments", "unit", "query", *OPERATORS), "The expectation says it in its own arguments."
+    ),
+    own=QUALITY_PROPERTIES,
+)
+_WORDS = Level(
+    _ANY_RULE,
+    parts=_COMMON,
+    refused=dict.fromkeys(
+        ("metric", "rule", "arguments", "unit", "query", "engine", "implementation", *OPERATORS),
+        "Beside type: text, only words count. Leave it out.",
     ),
 )
+RULES = {"library": _LIBRARY, "sql": _SQL, "custom": _CUSTOM, "text": _WORDS}
 _REFERENCE = Level(
     "id type description from to customProperties", parts={"customProperties": _PROPERTY}, own=REFERENCE_PROPERTIES
 )

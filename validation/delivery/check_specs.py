@@ -24,6 +24,7 @@ Rule: TypeAlias = Literal[
     "allowed values",
     "unique key",
     "reference",
+    "quality",
 ]
 
 
@@ -31,7 +32,8 @@ Rule: TypeAlias = Literal[
 class CheckSpec:
     """One thing a contract asserts of every drop: the rule, the columns it is about, and its parameters.
 
-    allowed: how many violations are tolerated; only a reference tolerates any (distinct values missing there).
+    allowed: how many violations are tolerated; only a reference tolerates any (distinct values missing there). name:
+    what the contract calls a quality rule.
     """
 
     rule: Rule
@@ -43,6 +45,7 @@ class CheckSpec:
     values: tuple[object, ...] = ()
     reference: Reference | None = None
     allowed: int = 0
+    name: str = ""
 
 
 def compile_checks(contract: Contract, keys_only: bool = False, now: datetime | None = None) -> tuple[CheckSpec, ...]:

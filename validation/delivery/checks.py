@@ -28,6 +28,8 @@ from validation.delivery.checks_sql import (
 )
 from validation.files.drop_files import DropFile
 from validation.files.parquet_files import LEGACY_INSTANT, LEGACY_TIMESTAMP, rows_finer_than_microseconds
+from validation.quality.judge import QualityReport
+from validation.quality.profile import Profile, ProfilePlan
 from validation.readings.conversions import Conversion, conversion
 from validation.readings.local_columns import periods_of, repeated_hours
 
@@ -49,13 +51,16 @@ class Violation:
 class Report:
     """What the checks of one drop found; it may be ingested when there is no violation and no refusal.
 
-    refusal: why the raw table as it is would not take these rows, though they keep the contract.
+    refusal: why the raw table as it is would not take these rows, though they keep the contract. profile: what the same
+    scan counted for the contract's quality rules. quality: their verdict.
     """
 
     rows: int
     violations: tuple[Violation, ...]
     notes: tuple[str, ...] = ()
     refusal: str = ""
+    profile: Profile | None = None
+    quality: QualityReport | None = None
 
 
 Sources: TypeAlias = Mapping[str, tuple[Contract, RawSnapshot | None]]
@@ -95,15 +100,17 @@ def run_checks(
     specs: Sequence[CheckSpec],
     sources: Sources,
     columns: Mapping[str, Conversion] | None = None,
+    plan: ProfilePlan | None = None,
 ) -> Report:
     """Run every check that the drop's columns permit, and report all violations together.
 
-    columns: how the drop's columns are converted, where the caller knows from `conversions_of` already.
+    columns: how the drop's columns are converted, where the caller knows from `conversions_of` already. plan: what the
+    scan has to count besides, for the report's profile.
     """
     if columns is None:
         asked = {name for spec in specs for name in spec.columns}
         columns = conversions_of(connection, contract, drop, [name for name in contract.column_names if name in asked])
-    rows, counts = _count_values(connection, drop, columns, specs)
+    rows, counts, profile = _count_values(connection, drop, columns, specs, plan)
     findings = [_schema_finding(contract, drop, columns, spec) for spec in specs]
     findings += _value_findings(connection, drop, columns, counts)
     notes = [*drop.notes] + [
@@ -122,7 +129,7 @@ def run_checks(
     order = {spec: position for position, spec in enumerate(specs)}
     broken = sorted((finding for finding in findings if finding), key=lambda finding: order[finding.spec])
     violations = tuple(Violation(each.spec, message(contract, drop.name, rows, each)) for each in broken)
-    return Report(rows, violations, tuple(notes))
+    return Report(rows, violations, tuple(notes), profile=profile)
 
 
 def _schema_finding(
@@ -143,16 +150,30 @@ _Counts: TypeAlias = Mapping[CheckSpec, tuple[str, int]]
 
 
 def _count_values(
-    connection: DuckDBPyConnection, drop: DropFile, columns: Mapping[str, Conversion], specs: Sequence[CheckSpec]
-) -> tuple[int, _Counts]:
-    """One scan: the number of rows, and how many break each check of single values, with its condition."""
+    connection: DuckDBPyConnection,
+    drop: DropFile,
+    columns: Mapping[str, Conversion],
+    specs: Sequence[CheckSpec],
+    plan: ProfilePlan | None,
+) -> tuple[int, _Counts, Profile | None]:
+    """One scan: the number of rows, how many break each check of single values (with its condition), the profile."""
     conditions: dict[CheckSpec, str] = {}
     for spec in specs:
         if spec.columns and (how := columns.get(spec.columns[0])) and (condition := broken_condition(spec, how)):
             conditions[spec] = condition
-    query = count_query(drop.rows(columns), columns.values(), conditions.values())
-    rows, *counts = connection.execute(query).fetchall()[0]
-    return rows, {spec: (condition, n) for (spec, condition), n in zip(conditions.items(), counts, strict=True)}
+    query = count_query(
+        drop.rows(columns),
+        columns.values(),
+        conditions.values(),
+        day=plan.day if plan else None,
+        aggregates=plan.aggregates if plan else (),
+    )
+    lines = connection.execute(query).fetchall()
+    width = 2 + len(conditions)
+    counts = [sum(line[place] for line in lines) for place in range(2, width)]
+    profile = plan.read([(*line[:2], *line[width:]) for line in lines]) if plan else None
+    found = {spec: (condition, n) for (spec, condition), n in zip(conditions.items(), counts, strict=True)}
+    return sum(line[1] for line in lines), found, profile
 
 
 def _value_findings(

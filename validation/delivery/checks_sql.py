@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-import numpy as np
-
 from transformations.contracts import Reference
 from transformations.engine.base.duck import identifier, identifiers, literal
 from validation.delivery.check_specs import CheckSpec
 from validation.files.drop_files import ROW, DropFile
-from validation.readings.conversions import Conversion
+from validation.readings.conversions import Conversion, comparable
 
 
 def broken_condition(spec: CheckSpec, how: Conversion) -> str | None:
@@ -31,26 +29,35 @@ def broken_condition(spec: CheckSpec, how: Conversion) -> str | None:
         case "future":
             return f"{how.value} > {literal(spec.values[0])}"
         case "range":
-            bounds = (("<", _comparable(spec.minimum, how)), (">", _comparable(spec.maximum, how)))
+            bounds = (("<", comparable(spec.minimum, how)), (">", comparable(spec.maximum, how)))
             outside = " OR ".join(f"{how.value} {sign} {literal(end)}" for sign, end in bounds if end is not None)
             return f"({outside}) AND NOT ({how.infinite})"
         case "allowed values":
-            return f"{how.value} NOT IN ({', '.join(literal(_comparable(value, how)) for value in spec.values)})"
+            return f"{how.value} NOT IN ({', '.join(literal(comparable(value, how)) for value in spec.values)})"
     return None
 
 
-def count_query(rows: str, columns: Iterable[Conversion], conditions: Iterable[str]) -> str:
-    """One row: the number of rows in a FROM item, then the number of rows that meet each condition.
+def count_query(
+    rows: str,
+    columns: Iterable[Conversion],
+    conditions: Iterable[str],
+    *,
+    day: str | None = None,
+    aggregates: Iterable[str] = (),
+) -> str:
+    """The business day, the number of rows in a FROM item, the number that meet each condition, then the aggregates.
 
-    Each text is converted once a row, not once a condition: the conversion gets a name, which the conditions then use.
-    Contracts have no column whose name begins with _, so such a name is free.
+    One row in all, whose day is null; where the SQL of the day is given, one a day. Each text is converted once a row,
+    not once a condition: the conversion gets a name, which the conditions then use. Contracts have no column whose name
+    begins with _, so such a name is free.
     """
-    counters = "".join(f", count(*) FILTER (WHERE {condition})" for condition in conditions)
+    counters = [f"count(*) FILTER (WHERE {condition})" for condition in conditions]
+    asked = ", ".join([f"{day or 'NULL'} AS _day", "count(*)", *counters, *aggregates])
     readings = {f"_reading_{place}": sql for place, sql in enumerate(sql for how in columns for sql in how.readings)}
     for name, sql in readings.items():
-        counters = counters.replace(sql, name)
+        asked = asked.replace(sql, name)
     named = "".join(f", {sql} AS {name}" for name, sql in readings.items())
-    return f"SELECT count(*){counters} FROM (SELECT *{named} FROM {rows})"
+    return f"SELECT {asked} FROM (SELECT *{named} FROM {rows}){' GROUP BY _day' if day else ''}"
 
 
 def example_query(rows: str, conditions: Mapping[CheckSpec, str], examples: int) -> str:
@@ -122,9 +129,3 @@ def numbered_rows_table(name: str) -> str:
 def is_numbered_in(name: str) -> str:
     """The condition that a row's number stands in such a table."""
     return f"{ROW} IN (SELECT row FROM {identifier(name)})"
-
-
-def _comparable(value: object, how: Conversion) -> object:
-    """A contract's value as the column holds it: where the column is float32, the nearest float32 (of 0.1, say)."""
-    with np.errstate(over="ignore"):
-        return float(np.float32(value)) if how.single and isinstance(value, int | float) else value

@@ -20,10 +20,14 @@ from transformations.engine.base.settings import Settings
 from transformations.engine.base.storage import content_hash
 from transformations.engine.raw.files import source_schema
 from transformations.engine.raw.zone import Drop, DropTerms, Origin, RawSnapshot, RawTable
-from validation.delivery.check_specs import compile_checks
-from validation.delivery.checks import Report, Sources, conversions_of, run_checks
+from validation.delivery.check_specs import CheckSpec, compile_checks
+from validation.delivery.checks import Report, Sources, Violation, conversions_of, run_checks
 from validation.delivery.checks_sql import converted_rows
 from validation.files.drop_files import DropFile, open_drop, readable
+from validation.quality.drop_rows import DropRows
+from validation.quality.judge import QualityReport, judge
+from validation.quality.profile import profile_plan
+from validation.quality.stored import files_of
 from validation.readings.conversions import Conversion
 
 if TYPE_CHECKING:
@@ -115,7 +119,7 @@ def check_drop(delivery: Delivery, settings: Settings) -> Report:
         file = open_drop(connection, delivery.path, contract, delivery.retract)
         if delivery.retract:
             _refuse_retraction(contract, delivery, before)
-        checked = _check(connection, contract, file, settings, keys_only=delivery.retract)
+        checked = _check(connection, contract, file, settings, delivery, before)
         if not checked.report.rows:
             raise DataError(f"{file.name} has no rows, so it shows nothing of whether the contract holds. Give some.")
         origin = Origin(file.name, content_hash(file.path), settings.now())
@@ -140,18 +144,19 @@ def ingest_drop(delivery: Delivery, settings: Settings) -> Ingestion:
     table = RawTable(contract, settings.raw_dir)
     before = table.snapshot() if table.exists() else None
     if delivery.path is None:
-        drop = _declare(table, contract, delivery, settings.now())
-        return _ingestion(table, before, "", drop, Report(0, ()), time.monotonic() - started)
+        report = _judge_completeness(contract, delivery, settings, before)
+        drop = _declare(table, contract, delivery, settings.now(), report)
+        return _ingestion(table, before, "", drop, report, time.monotonic() - started)
     with duck.session() as connection:
         file = open_drop(connection, delivery.path, contract, delivery.retract)
         origin = Origin(file.name, content_hash(file.path), settings.now())
         if delivery.retract:
             _refuse_retraction(contract, delivery, before)
         if before is not None and _is_newest(before, delivery, origin):
-            report = Report(rows=0, violations=())
-            drop = _advance(table, contract, origin, delivery, before)
+            report = _judge_completeness(contract, delivery, settings, before)
+            drop = _advance(table, contract, origin, delivery, before, report)
         else:
-            checked = _check(connection, contract, file, settings, keys_only=delivery.retract)
+            checked = _check(connection, contract, file, settings, delivery, before)
             report = checked.report
             if report.violations:
                 raise ContractViolationError(report, f"Nothing of {file.name} was written.")
@@ -197,14 +202,61 @@ def _check(
     contract: Contract,
     file: DropFile,
     settings: Settings,
-    keys_only: bool = False,
+    delivery: Delivery,
+    before: RawSnapshot | None,
 ) -> _CheckedFile:
+    keys_only, now = delivery.retract, settings.now()
     sources: Sources = {reference.source: _source(reference.source, settings) for reference in contract.references}
     with readable(file.path):
         conversions = conversions_of(connection, contract, file, contract.key if keys_only else contract.column_names)
-        specs = compile_checks(contract, keys_only, settings.now())
-        report = run_checks(connection, contract, file, specs, sources, conversions)
+        specs = compile_checks(contract, keys_only, now)
+        plan = None if keys_only else profile_plan(connection, contract, file, conversions)
+        report = run_checks(connection, contract, file, specs, sources, conversions, plan)
+        if plan is not None and not report.violations:
+            rows = DropRows(
+                connection=connection,
+                contract=contract,
+                file=file,
+                conversions=conversions,
+                stored=before,
+                declared=delivery.complete_through,
+                now=now,
+            )
+            report = _with_quality(report, judge(rows, report.profile, settings))
     return _CheckedFile(connection=connection, contract=contract, file=file, conversions=conversions, report=report)
+
+
+def _with_quality(report: Report, found: QualityReport | None) -> Report:
+    """The report with the verdict of the quality rules: broken errors are violations, warnings are notes."""
+    if found is None:
+        return report
+    violations = tuple(
+        Violation(CheckSpec("quality", each.rule.columns, name=each.rule.name), each.text) for each in found.errors
+    )
+    notes = (*report.notes, *(f"warning: {each.text}" for each in found.warnings), *found.notes)
+    return replace(report, violations=(*report.violations, *violations), notes=notes, quality=found)
+
+
+def _judge_completeness(
+    contract: Contract, delivery: Delivery, settings: Settings, before: RawSnapshot | None
+) -> Report:
+    """The verdict of the rules about whole days on a word on completeness, which may close days without enough rows."""
+    if delivery.complete_through is None or not any(rule.is_daily for rule in contract.quality):
+        return Report(0, ())
+    with duck.session() as connection:
+        rows = DropRows(
+            connection=connection,
+            contract=contract,
+            file=None,
+            conversions={},
+            stored=before,
+            declared=delivery.complete_through,
+            now=settings.now(),
+        )
+        report = _with_quality(Report(0, ()), judge(rows, None, settings))
+    if report.violations:
+        raise ContractViolationError(report, "Nothing was written.")
+    return report
 
 
 def _source(name: str, settings: Settings) -> tuple[Contract, RawSnapshot | None]:
@@ -223,6 +275,7 @@ def _publish(table: RawTable, checked: _CheckedFile, origin: Origin, delivery: D
         delivery.valid_from,
         delivery.correction,
         checked.connection,
+        _findings(checked.report),
     )
 
 
@@ -259,17 +312,18 @@ def _is_newest(before: RawSnapshot, delivery: Delivery, origin: Origin) -> bool:
 
 
 def _advance(
-    table: RawTable, contract: Contract, origin: Origin, delivery: Delivery, before: RawSnapshot
+    table: RawTable, contract: Contract, origin: Origin, delivery: Delivery, before: RawSnapshot, report: Report
 ) -> Drop | None:
     """The file is there already; only another complete-through, if any, is new."""
     through = delivery.complete_through
     if through is None or through == before.complete_through:
         return None
     rows = source_schema(contract).empty_table()
-    return table.append(rows, origin, complete_through=through, correction=delivery.correction)
+    findings = _findings(report)
+    return table.append(rows, origin, complete_through=through, correction=delivery.correction, findings=findings)
 
 
-def _declare(table: RawTable, contract: Contract, delivery: Delivery, now: datetime) -> Drop | None:
+def _declare(table: RawTable, contract: Contract, delivery: Delivery, now: datetime, report: Report) -> Drop | None:
     """A word on completeness, without a file."""
     if delivery.complete_through is None:
         raise UsageError(f"{contract.name}: neither a file nor --complete-through is given. Give one of them.")
@@ -277,7 +331,13 @@ def _declare(table: RawTable, contract: Contract, delivery: Delivery, now: datet
         raise UsageError("--retract and --valid-from say what FILE holds. Give the file, or leave them out.")
     origin = Origin("", f"complete through {delivery.complete_through}", now)
     rows = source_schema(contract).empty_table()
-    return table.append(rows, origin, delivery.complete_through, correction=delivery.correction)
+    through, findings = delivery.complete_through, _findings(report)
+    return table.append(rows, origin, through, correction=delivery.correction, findings=findings)
+
+
+def _findings(report: Report) -> dict[str, bytes]:
+    """What is stored with the drop of its quality rules' verdict."""
+    return {} if report.quality is None else files_of(report.quality)
 
 
 def _ingestion(

@@ -4,6 +4,8 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+import numpy as np
+
 from transformations.contracts.model import ColumnFormat
 from transformations.engine.vocabulary.dtypes import dtype_named
 from validation.files.drop_files import TEXT_CELL
@@ -102,6 +104,12 @@ def local_time(column: str, delivered: str, written: ColumnFormat = _PLAIN) -> s
     if _is_text(delivered, written):
         return time_text(f"trim({column})", written.strptime).local
     return f"CAST({column} AS TIMESTAMP)" if delivered in NAIVE_TIMESTAMPS else None
+
+
+def comparable(value: object, how: Conversion) -> object:
+    """A contract's value as the column holds it: where the column is float32, the nearest float32 (of 0.1, say)."""
+    with np.errstate(over="ignore"):
+        return float(np.float32(value)) if how.single and isinstance(value, int | float) else value
 
 
 def accepted_types(dtype: str, delivered: str) -> str:

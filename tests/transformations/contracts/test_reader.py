@@ -123,8 +123,8 @@ COLUMN = ("schema", 0, "properties", 3)
         ((*COLUMN, "logicalType"), "string", "logicalTypeOptions of 'price': only integers and numbers have a range."),
         (
             (*COLUMN, "quality"),
-            [{"metric": "nullValues", "mustBe": 0}],
-            "quality[0].metric of 'price' would not be checked",
+            [{"metric": "invalidValues", "mustBe": 0, "arguments": {"validValues": []}}],
+            "quality[0].arguments.validValues of 'price' is no list of values.",
         ),
         (
             (*COLUMN, "quality"),

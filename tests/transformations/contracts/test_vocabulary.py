@@ -8,7 +8,7 @@ from open_data_contract_standard.model import OpenDataContractStandard
 
 from transformations.contracts import ContractError, contract_names, read_contract
 from transformations.contracts.document import Node, read_document
-from transformations.contracts.vocabulary import _COLUMN, _QUALITY, _REFERENCE, _SOURCE, CONTRACT, refuse_unknown
+from transformations.contracts.vocabulary import _COLUMN, _REFERENCE, _SOURCE, CONTRACT, RULES, refuse_unknown
 
 COLUMN = ("schema", 0, "properties", 0)
 
@@ -78,10 +78,20 @@ def complaint(tmp_path, *path: object, value: object) -> str:
         ),
         (
             (*COLUMN, "quality"),
-            [{"metric": "invalidValues", "mustBeLessThan": 5}],
-            "mustBeLessThan would not be checked.",
+            [{"metric": "nullValues", "rule": "nullCheck"}],
+            "quality[0].rule would not be checked. Write metric.",
         ),
-        ((*COLUMN, "quality"), [{"type": "sql", "query": "SELECT 1"}], "quality[0].query would not be checked."),
+        (
+            (*COLUMN, "quality"),
+            [{"metric": "nullValues", "query": "SELECT 1"}],
+            "query would not be checked. Write type: sql.",
+        ),
+        ((*COLUMN, "quality"), [{"type": "sq", "query": "SELECT 1"}], "quality[0].type is 'sq'; did you mean 'sql'?"),
+        (
+            (*COLUMN, "quality"),
+            [{"type": "custom", "mustBe": 0}],
+            "mustBe would not be checked. The expectation says it",
+        ),
         (
             (*COLUMN, "quality"),
             [{"metric": "invalidValues", "mustBee": 0}],
@@ -89,13 +99,13 @@ def complaint(tmp_path, *path: object, value: object) -> str:
         ),
         (
             (*COLUMN, "quality"),
-            [{"metric": "invalidValues", "mustBe": 0, "arguments": {"validValues": ["a"], "pattern": "b"}}],
-            "quality[0].arguments.pattern is unknown.",
+            [{"metric": "invalidValues", "mustBe": 0, "arguments": {"validValues": ["a"], "patern": "b"}}],
+            "quality[0].arguments.patern is unknown. Did you mean 'pattern'?",
         ),
         (
             ("schema", 0, "quality"),
-            [{"metric": "rowCount", "mustBe": 0}],
-            "schema[0].quality[0].metric would not be checked: rules hold for a column.",
+            [{"metric": "rowCount", "mustBe": 0, "customProperties": [{"property": "per_", "value": "businessDay"}]}],
+            "quality[0].customProperties[0].property 'per_' is not known; did you mean 'per'?",
         ),
         (
             ("schema", 0, "relationships"),
@@ -170,7 +180,7 @@ def test_every_key_of_the_standard_is_allowed_or_refused_on_purpose():
         (CONTRACT, set(standard["properties"])),
         (_SOURCE, element | set(parts["SchemaObject"]["properties"])),
         (_COLUMN, element | set(parts["SchemaBaseProperty"]["properties"])),
-        (_QUALITY, rule),
+        *((level, rule) for level in RULES.values()),
         (_REFERENCE, set(parts["RelationshipBase"]["properties"])),
     ):
         assert keys - set(level.keys) - set(level.refused) == set()

@@ -152,6 +152,18 @@ class Settings(BaseSettings):
     offline_query_seconds: float = Field(
         600, gt=0, description="How long a spine written as SQL may take before it is stopped", examples=["60"]
     )
+    quality_seconds: float = Field(
+        600,
+        gt=0,
+        description="How long a contract's query, or all its custom rules together, may take on a drop",
+        examples=["60"],
+    )
+    quality_pandas_rows: int = Field(
+        2_000_000,
+        ge=0,
+        description="Up to how many rows of a drop a contract's custom rules run in pandas; beyond, in Spark",
+        examples=["500000"],
+    )
     clock: Annotated[datetime, BeforeValidator(_refuse_bare_number), AfterValidator(as_utc)] | None = Field(
         None,
         description="The present moment, for replaying history (without an offset: UTC); unset: the wall clock",

@@ -24,6 +24,7 @@ class Drop:
 
     supersedes: rows of earlier drops that it replaces or retracts. valid_from: only where the source has no event time.
     complete_through: of the source, from this drop on; is_declared: by the command's word, not by the rows delivered.
+    quality: the folder, relative to the table, of what the contract's quality rules found; None where there were none.
     """
 
     number: int
@@ -38,6 +39,7 @@ class Drop:
     retracts: bool = False
     valid_from: datetime | None = None
     is_declared: bool = True  # records of drops that do not say are held to mean it
+    quality: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from uuid import uuid4
@@ -55,7 +55,7 @@ def write_files(batches: Iterable[pa.RecordBatch], contract: Contract, table: Pa
 
     Where that fails, as on a full disk, nothing of it is left.
     """
-    folder = f"drop-{drop:06d}-{uuid4().hex[:8]}"
+    folder = _new_folder(drop)
     files: list[NewFile] = []
     days: set[int] = set()
     try:
@@ -68,12 +68,31 @@ def write_files(batches: Iterable[pa.RecordBatch], contract: Contract, table: Pa
     return WrittenRows(tuple(files), sum(file.rows for file in files), tuple(sorted(days)))
 
 
+def write_findings(findings: Mapping[str, bytes], written: WrittenRows, table: Path, drop: int) -> str | None:
+    """Write what was found of a drop, files by name, beside its rows; the folder, relative to the table, if any."""
+    if not findings:
+        return None
+    folder = Path(written.files[0].path).parent.as_posix() if written.files else _new_folder(drop)
+    try:
+        (table / folder).mkdir(parents=True, exist_ok=True)
+        for name, content in findings.items():
+            (table / folder / name).write_bytes(content)
+    except BaseException:
+        discard(table / folder)
+        raise
+    return folder
+
+
 def days_of_batches(batches: Iterable[pa.RecordBatch], contract: Contract) -> tuple[int, ...]:
     """The business days, ascending, of the rows that `write_files` would write."""
     days: set[int] = set()
     for batch in batches:
         days.update(np.unique(_with_system_columns(batch, contract, 0).column(BUSINESS_DAY).to_numpy()).tolist())
     return tuple(sorted(days))
+
+
+def _new_folder(drop: int) -> str:
+    return f"drop-{drop:06d}-{uuid4().hex[:8]}"
 
 
 def _by_file(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:

@@ -33,6 +33,7 @@ from transformations.engine.raw.files import (
     raw_schema,
     source_schema,
     write_files,
+    write_findings,
 )
 from transformations.engine.raw.opened import RECORD, OpenedTable, open_raw_table, record_of
 from transformations.engine.raw.superseding import refuse_reverting, refuse_superseding
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
 __all__ = ["SYSTEM_COLUMNS", "Drop", "Origin", "RawFile", "RawSnapshot", "RawTable", "raw_schema", "read_current"]
 
 Rows: TypeAlias = pa.Table | pa.RecordBatchReader
+_NOTHING: Mapping[str, bytes] = {}
 
 
 @dataclass(frozen=True)
@@ -99,12 +101,14 @@ class RawTable:
         valid_from: datetime | None = None,
         correction: bool = False,
         connection: DuckDBPyConnection | None = None,
+        findings: Mapping[str, bytes] = _NOTHING,
     ) -> Drop | None:
         """Publish a drop of rows in the columns and types of `source_schema`; None where it changes nothing.
 
         A row that is current already is not written again. In a source that delivers snapshots, a key that the drop
         lacks gets a row of nulls at the drop's moment. The terms are those of `DropTerms`. connection: the DuckDB that
-        the rows are streamed from, if any, so that no second one is started.
+        the rows are streamed from, if any, so that no second one is started. findings: files, by name, that are stored
+        beside the rows.
         Raises ConflictError when another writer holds the table, UsageError for an argument that cannot apply, and
         DataError for what only a correction may do.
         """
@@ -118,7 +122,7 @@ class RawTable:
             except DataError:
                 self._discard(written)
                 raise
-            return self._publish(written, changes, drop, before)
+            return self._publish(written, changes, drop, before, findings)
 
     def retract(self, keys: Rows, origin: Origin, connection: DuckDBPyConnection | None = None) -> Drop | None:
         """Publish a drop that takes back every current row of these keys; None where there is no such row."""
@@ -141,7 +145,9 @@ class RawTable:
 
     def leftovers(self) -> tuple[Path, ...]:
         """Folders of files that no version refers to, as a killed ingestion leaves them."""
-        known = {Path(path).parent for path in self.snapshot().files} if self.exists() else set()
+        stored = self.snapshot() if self.exists() else None
+        known = {Path(path).parent for path in stored.files} if stored else set()
+        known |= {self.folder / drop.quality for drop in stored.drops if drop.quality} if stored else set()
         return tuple(sorted(folder for folder in self.folder.glob("drop-*") if folder not in known))
 
     def _newest(self) -> OpenedTable | None:
@@ -220,11 +226,22 @@ class RawTable:
         return write_files(_batches(session, self.contract, changes), self.contract, self.folder, number)
 
     def _publish(
-        self, written: WrittenRows, changes: raw_sql.Changes, drop: Drop, before: OpenedTable | None
+        self,
+        written: WrittenRows,
+        changes: raw_sql.Changes,
+        drop: Drop,
+        before: OpenedTable | None,
+        findings: Mapping[str, bytes] = _NOTHING,
     ) -> Drop | None:
         if before and not written.rows and drop.complete_through == before.snapshot.complete_through:
             return None
-        drop = replace(drop, rows=written.rows, unchanged=changes.unchanged, supersedes=changes.supersedes)
+        drop = replace(
+            drop,
+            rows=written.rows,
+            unchanged=changes.unchanged,
+            supersedes=changes.supersedes,
+            quality=write_findings(findings, written, self.folder, drop.number),
+        )
         if before and (missing := before.columns_missing(self.contract)):
             storage.add_columns(before.delta, missing)
         try:
@@ -235,18 +252,20 @@ class RawTable:
                 RECORD,
                 record_of(drop, self.contract),
                 sequence=drop.number,
+                beside=[f"{drop.quality}/{name}" for name in findings],
                 onto=before.delta if before else None,
             )
         except ConflictError:
             self._opened = None
-            self._discard(written)
+            self._discard(written, drop.quality)
             raise
         drop = replace(drop, version=version)
         self._opened = before.advance(drop, written.files, self.contract) if before else None
         return drop
 
-    def _discard(self, written: WrittenRows) -> None:
-        for folder in {(self.folder / file.path).parent for file in written.files}:
+    def _discard(self, written: WrittenRows, findings: str | None = None) -> None:
+        folders = {(self.folder / file.path).parent for file in written.files}
+        for folder in folders | ({self.folder / findings} if findings else set()):
             storage.discard(folder)
 
     def _require_columns(self, schema: pa.Schema) -> None:

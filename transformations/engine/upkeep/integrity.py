@@ -72,7 +72,7 @@ def examine_folder(zone: str, folder: Path, files: Iterable[str]) -> Examined:
 
 
 def _beside(folder: Path) -> Iterator[str]:
-    """The files of a table besides its rows: what runs carried over, and the log."""
+    """The files of a table besides its rows: what runs carried over, what was found of drops, and the log."""
     for file in storage.log_files(folder):
         yield file.relative_to(folder).as_posix()
     for carry in folder.glob("carry=*"):
@@ -80,6 +80,9 @@ def _beside(folder: Path) -> Iterator[str]:
             yield stored.path.relative_to(folder).as_posix()
     newest = storage.newest_record(folder, "features.run").get("carry")
     yield from (path for path in checksums.recorded(folder) if newest and path.startswith(f"{newest}/"))
+    drops = storage.commits(storage.open_table(folder), "features.drop")
+    for place in (drop.record["quality"] for drop in drops if drop.record.get("quality")):
+        yield from (path for path in checksums.recorded(folder) if path.startswith(f"{place}/"))
 
 
 def _examine(found: Examined, folder: Path, sizes: Mapping[str, int | None]) -> None:

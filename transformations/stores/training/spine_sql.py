@@ -7,23 +7,27 @@ runs in a session that can open the files of the tables it names and nothing els
 
 from __future__ import annotations
 
-import json
-import re
-import threading
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
 from transformations.contracts import contract_names, read_contract
-from transformations.engine.base.duck import identifier, identifiers, literal, parquet
+from transformations.engine.base.duck import identifier, identifiers, parquet
 from transformations.engine.base.errors import DataError, UsageError, nearest
 from transformations.engine.base.settings import Settings, get_settings
 from transformations.engine.raw import sql as raw_sql
 from transformations.engine.raw.zone import RawTable
 from transformations.engine.tables.offline_tables import OfflineTable
+from transformations.stores.training.guarded_sql import (
+    lock,
+    nodes,
+    one_select,
+    refuse_table_functions,
+    time_limit,
+    volatile_parts,
+)
 from transformations.stores.training.retrieval import Resources, session
 
 if TYPE_CHECKING:
@@ -31,11 +35,8 @@ if TYPE_CHECKING:
 
 RAW = "raw"
 OFFLINE = "offline"
-
-# Table functions of values alone. Others read files or DuckDB's own state, or run a text as SQL past all checks.
-_TABLE_FUNCTIONS = ("generate_series", "json_each", "json_tree", "range", "repeat", "repeat_row", "unnest")
-_CALLED = re.compile(r"[a-z_0-9]+(?=\()")
-_CLOCK = ("current_date", "current_time", "current_timestamp", "localtime", "localtimestamp")  # columns, to the parser
+_SUBJECT = "the spine's query"
+_SECONDS = "FEATURES_OFFLINE_QUERY_SECONDS"
 
 
 @dataclass(frozen=True)
@@ -73,9 +74,9 @@ class Query:
 
         with session(resources) as connection:
             _create(connection, self._views)
-            _lock(connection, [file for table in self.tables for file in table.files])
+            lock(connection, [file for table in self.tables for file in table.files])
             try:
-                with _time_limit(connection, get_settings().offline_query_seconds):
+                with time_limit(connection, get_settings().offline_query_seconds, _SUBJECT, _SECONDS):
                     return connection.sql(self.text).to_arrow_table()
             except duckdb.PermissionException as error:
                 raise UsageError(
@@ -105,8 +106,8 @@ def read_query(text: str, pins: Mapping[tuple[str, str], int] | None = None) -> 
     """
     settings = get_settings()
     with session(Resources(threads=1)) as connection:
-        statement = _one_select(connection, text)
-        _refuse_table_functions(statement)
+        statement = one_select(connection, text, _SUBJECT)
+        refuse_table_functions(statement, _SUBJECT, f"{RAW}.<source> and {OFFLINE}.<view>")
         tables: dict[tuple[str, str], QueriedTable] = {}
         views: dict[tuple[str, str], str] = {}
         for zone, written in dict.fromkeys(_named_tables(statement)):
@@ -117,64 +118,14 @@ def read_query(text: str, pins: Mapping[tuple[str, str], int] | None = None) -> 
             columns = [row[0] for row in connection.execute(f"DESCRIBE {content}").fetchall()]
             tables[zone, written] = QueriedTable(zone, name, at, files, tuple(columns), version is not None)
             views[zone, written] = content
-        volatile = tuple(sorted(set(_volatile(statement, _volatile_functions(connection)))))
+        volatile = volatile_parts(connection, statement)
     return Query(text, tuple(tables.values()), volatile, views)
 
 
-def _one_select(connection: DuckDBPyConnection, text: str) -> Mapping[str, Any]:
-    """The syntax tree of a text that is one SELECT; UsageError for any other."""
-    (answer,) = connection.execute("SELECT json_serialize_sql(?)", [text]).fetchall()[0]
-    parsed = json.loads(answer)
-    if parsed["error"] and parsed["error_type"] != "not implemented":
-        raise UsageError(f"the spine's query cannot be run: {parsed['error_message']}")
-    if parsed["error"] or len(parsed["statements"]) != 1:
-        raise UsageError("a spine's query is one SELECT; this is another statement, several, or none. Send one SELECT.")
-    statement: Mapping[str, Any] = parsed["statements"][0]
-    return statement
-
-
-def _nodes(tree: object) -> Iterator[Mapping[str, Any]]:
-    if isinstance(tree, Mapping):
-        yield tree
-        for value in tree.values():
-            yield from _nodes(value)
-    elif isinstance(tree, list):
-        for value in tree:
-            yield from _nodes(value)
-
-
 def _named_tables(statement: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    for node in _nodes(statement):
+    for node in nodes(statement):
         if node.get("type") == "BASE_TABLE" and str(node["schema_name"]).lower() in (RAW, OFFLINE):
             yield str(node["schema_name"]).lower(), str(node["table_name"])
-
-
-def _refuse_table_functions(statement: Mapping[str, Any]) -> None:
-    for node in _nodes(statement):
-        function = node.get("function") if node.get("type") == "TABLE_FUNCTION" else None
-        if function and (name := str(function["function_name"]).lower()) not in _TABLE_FUNCTIONS:
-            raise UsageError(
-                f"the spine's query may read {RAW}.<source> and {OFFLINE}.<view> only, and calls {name}(). Of table "
-                f"functions it may call {', '.join(_TABLE_FUNCTIONS)}; a SELECT within it is written out."
-            )
-
-
-@contextmanager
-def _time_limit(connection: DuckDBPyConnection, seconds: float) -> Iterator[None]:
-    import duckdb
-
-    timer = threading.Timer(seconds, connection.interrupt)
-    timer.daemon = True
-    timer.start()
-    try:
-        yield
-    except duckdb.InterruptException as error:
-        raise UsageError(
-            f"the spine's query took longer than {seconds:g} s and was stopped. Narrow it to fewer rows, or raise "
-            f"FEATURES_OFFLINE_QUERY_SECONDS."
-        ) from error
-    finally:
-        timer.cancel()
 
 
 def _versioned(zone: str, written: str) -> tuple[str, int | None]:
@@ -188,41 +139,10 @@ def _versioned(zone: str, written: str) -> tuple[str, int | None]:
     return name, int(version) if at else None
 
 
-def _volatile_functions(connection: DuckDBPyConnection) -> set[str]:
-    """Functions that may give other values the next time, and the macros that call one, as `current_catalog` does."""
-    query = "SELECT DISTINCT function_name FROM duckdb_functions() WHERE stability <> 'CONSISTENT'"
-    functions = {str(row[0]) for row in connection.execute(query).fetchall()}
-    macros = "SELECT function_name, lower(macro_definition) FROM duckdb_functions() WHERE macro_definition IS NOT NULL"
-    for name, definition in connection.execute(macros).fetchall():
-        if functions & set(_CALLED.findall(definition)):
-            functions.add(str(name))
-    return functions
-
-
-def _volatile(statement: Mapping[str, Any], functions: set[str]) -> Iterator[str]:
-    for node in _nodes(statement):
-        name = str(node.get("function_name", "")).lower()
-        column = ".".join(node.get("column_names") or ()).lower()
-        if name in functions or (name == "age" and len(node["arguments"]) == 1):
-            yield f"{name}()"
-        elif column in _CLOCK:
-            yield column
-        elif node.get("sample"):
-            yield "SAMPLE"
-
-
 def _create(connection: DuckDBPyConnection, views: Mapping[tuple[str, str], str]) -> None:
     for (zone, written), content in views.items():
         connection.execute(f"CREATE SCHEMA IF NOT EXISTS {zone}")
         connection.execute(f"CREATE VIEW {zone}.{identifier(written)} AS {content}")
-
-
-def _lock(connection: DuckDBPyConnection, files: Sequence[str]) -> None:
-    """Nothing but these files can be opened from now on, nothing loaded, and no setting changed. Spilling goes on."""
-    connection.execute(f"SET allowed_paths = [{', '.join(map(literal, files))}]")
-    for setting in ("autoinstall_known_extensions", "autoload_known_extensions", "enable_external_access"):
-        connection.execute(f"SET {setting} = false")
-    connection.execute("SET lock_configuration = true")
 
 
 def _raw(

@@ -1,0 +1,90 @@
+"""What a quality check is run on: an opened delivery whose rows are conforming, and what is stored already."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import TYPE_CHECKING
+
+from transformations.contracts import Contract
+from transformations.engine.base.duck import identifier, identifiers
+from transformations.engine.raw import sql as raw_sql
+from transformations.engine.raw.files import BUSINESS_DAY
+from transformations.engine.raw.zone import RawSnapshot
+from validation.files.drop_files import ROW, DropFile
+from validation.quality.profile import business_day_sql, day_bounds
+from validation.readings.conversions import Conversion
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+DAY = "_day"  # no column of a contract begins with _
+
+
+@dataclass(frozen=True, kw_only=True)
+class DropRows:
+    """The rows of an opened file and their conversions; file None stands for a word on completeness without rows.
+
+    stored: the raw table before the drop. declared: the day that the command declares complete.
+    """
+
+    connection: DuckDBPyConnection
+    contract: Contract
+    file: DropFile | None
+    conversions: Mapping[str, Conversion]
+    stored: RawSnapshot | None
+    declared: date | None
+    now: datetime
+
+    @property
+    def name(self) -> str:
+        """What messages call the drop."""
+        return self.file.name if self.file else f"the word on completeness of {self.contract.name}"
+
+    def values(self, columns: Iterable[str], *, with_day: bool = False, with_row: bool = False) -> str:
+        """A FROM item of these columns as the contract types them; with the business day's number, the row's number."""
+        assert self.file is not None, "a drop without a file has no rows to ask for"
+        names = tuple(columns)
+        chosen = [f"{self.conversions[name].value} AS {identifier(name)}" for name in names]
+        needed = list(names)
+        if with_day:
+            event = str(self.contract.event_time)
+            bounds = day_bounds(self.connection, self.contract, self.file, self.conversions)
+            day = business_day_sql(self.contract, self.conversions, bounds) if bounds else "NULL"
+            chosen.append(f"{day} AS {DAY}")
+            needed += [] if event in names else [event]
+        chosen += [ROW] if with_row else []
+        return f"(SELECT {', '.join(chosen)} FROM {self.file.rows(needed)})"
+
+    def stored_rows(self, days: Sequence[int], *, without_delivered: bool) -> str | None:
+        """A FROM item of what is current of these business days; None where nothing is stored of them.
+
+        without_delivered: but for the rows that the drop delivers again, by their key.
+        """
+        if self.stored is None or not days:
+            return None
+        spans = [range(day, day + 1) for day in sorted(days)]
+        parts = self.stored.parts if self.stored.supersedes else self.stored.parts_of(spans)
+        if not parts:
+            return None
+        files = [part.path for part in parts]
+        current = raw_sql.current_rows(self.connection, self.contract, files, self.stored.supersedes)
+        listed = ", ".join(map(str, sorted(days)))
+        rows = f"(SELECT * FROM {current} WHERE {identifier(BUSINESS_DAY)} IN ({listed}))"
+        if not (without_delivered and self.contract.key and self.file):
+            return rows
+        event = self.contract.event_time if self.contract.has_date_only_event_time else None
+        names = [name for name in self.contract.key if name != event]
+        delivered = self.values(names, with_day=event in self.contract.key)
+        pairs = [f"stored.{identifier(name)} = delivered.{identifier(name)}" for name in names]
+        pairs += [f"stored.{identifier(BUSINESS_DAY)} = delivered.{DAY}"] if event in self.contract.key else []
+        return f"(SELECT stored.* FROM {rows} AS stored ANTI JOIN {delivered} AS delivered ON {' AND '.join(pairs)})"
+
+    def stored_counts(self, days: Sequence[int]) -> dict[int, int]:
+        """How many current rows each of these days has besides what the drop delivers."""
+        rows = self.stored_rows(days, without_delivered=True)
+        if rows is None:
+            return {}
+        day = identifiers([BUSINESS_DAY])
+        return dict(self.connection.execute(f"SELECT {day}, count(*) FROM {rows} GROUP BY {day}").fetchall())

@@ -1,0 +1,93 @@
+"""Great Expectations, in memory: a suite as data, validated on a frame, its result as data.
+
+Nothing of it is kept on disk, nothing is sent, no bar is drawn. The import takes seconds, so it waits for the first
+run.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+from transformations.engine.base.errors import UsageError
+
+if TYPE_CHECKING:
+    from great_expectations.data_context.data_context.ephemeral_data_context import EphemeralDataContext
+
+_FRAME = "drop"
+_EXAMPLES = 3
+
+
+def validate_table(
+    table: Mapping[str, Sequence[object]], suite: Mapping[str, Any], *, index: str
+) -> list[dict[str, Any]]:
+    """Validate a suite on a small table of numbers; index: the column whose values name a broken line.
+
+    The result of each expectation in order, as Great Expectations writes it.
+    """
+    import numpy as np
+    import pandas as pd
+
+    frame = pd.DataFrame(
+        {name: list(values) if name == index else np.array(values, dtype=np.float64) for name, values in table.items()}
+    )
+    return validate_frame(frame, suite, is_spark=False)
+
+
+def validate_frame(frame: Any, suite: Mapping[str, Any], *, is_spark: bool) -> list[dict[str, Any]]:
+    """Validate a suite on a frame of pandas or Spark; UsageError for an expectation that cannot be set up or run."""
+    context = _context()
+    import great_expectations as gx
+    from great_expectations.expectations.expectation_configuration import ExpectationConfiguration
+
+    sources = context.data_sources
+    source = sources.add_or_update_spark(_FRAME) if is_spark else sources.add_or_update_pandas(_FRAME)
+    batch = source.add_dataframe_asset(_FRAME).add_batch_definition_whole_dataframe(_FRAME)
+    expectations = []
+    for each in suite["expectations"]:
+        try:
+            expectations.append(ExpectationConfiguration(**each).to_domain_obj())
+        except Exception as error:  # pydantic's of its own version, and GX's own
+            raise UsageError(_complaint(each, error)) from None
+    # The lines that break an expectation are wanted of the small profile only: of rows a few values are enough.
+    form: dict[str, Any] = {"result_format": "COMPLETE"}
+    if "rows" in suite:
+        form = {"result_format": "SUMMARY", "partial_unexpected_count": _EXAMPLES}
+    found = batch.get_batch({"dataframe": frame}).validate(
+        gx.ExpectationSuite(name=suite["name"], expectations=expectations), result_format=form
+    )
+    documents: list[dict[str, Any]] = [dict(result.to_json_dict()) for result in found.results]
+    results = {each["expectation_config"]["meta"]["rule"]: each for each in documents}
+    ordered = [results[each["meta"]["rule"]] for each in suite["expectations"]]
+    for each, result in zip(suite["expectations"], ordered, strict=True):
+        if raised := _raised(result.get("exception_info") or {}):
+            raise UsageError(_complaint(each, raised))
+    return ordered
+
+
+def _raised(info: Mapping[str, Any]) -> str | None:
+    """What went wrong while an expectation was computed; one of its parts may say it."""
+    entries = [info] if "raised_exception" in info else [each for each in info.values() if isinstance(each, Mapping)]
+    return next((str(each.get("exception_message")) for each in entries if each.get("raised_exception")), None)
+
+
+def _complaint(each: Mapping[str, Any], error: object) -> str:
+    reason = " ".join(str(error).split())
+    return (
+        f"rule {each['meta']['rule']!r}: {each['type']} cannot be run with {dict(each['kwargs'])}: {reason[:500]}. "
+        f"Correct its implementation in the contract; arguments are named as Great Expectations names them (min_value)."
+    )
+
+
+@lru_cache(maxsize=1)
+def _context() -> EphemeralDataContext:
+    """One context a process: a second one would only cost its time."""
+    os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
+    import great_expectations as gx
+    from great_expectations.data_context.types.base import ProgressBarsConfig
+
+    context = gx.get_context(mode="ephemeral")
+    context.variables.progress_bars = ProgressBarsConfig(globally=False, metric_calculations=False)
+    return context

@@ -1,0 +1,130 @@
+"""What became of each rule, and its message: rule, column, what was observed, what is allowed, examples, remedy."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from transformations.contracts.quality import QualityRule, number_text
+from transformations.engine.base.duck import identifier
+from transformations.engine.base.words import plural
+from validation.files.drop_files import ROW
+from validation.quality.compiled_rules import CompiledRule, allowed_text, observed_text
+from validation.quality.drop_rows import DropRows
+from validation.quality.measured import Measured, day_text
+from validation.quality.profile import violation_sql
+
+EXAMPLES = 3
+
+_NOUNS = {
+    "nullValues": ("null", "nulls"),
+    "missingValues": ("missing value", "missing values"),
+    "invalidValues": ("invalid value", "invalid values"),
+    "duplicateValues": ("row whose value another row has, too", "rows whose values others have, too"),
+    "rowCount": ("row", "rows"),
+}
+_REMEDIES = {
+    "rowCount": "Deliver the missing rows first, or all of a day in one drop; if a day is still to come, say "
+    "--complete-through the day before it; if it has no rows by nature, name it in expectedDays.",
+    "freshness": "Deliver newer days, or promise less in slaProperties.",
+    "distribution": "Look at the column; if the change is right, raise the threshold in a new contract version.",
+}
+_FIX = "Fix the source, or change the rule in a new contract version."
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A judged rule. observed: by day ("" for the drop as a whole) what broke it; text: the message, where it did."""
+
+    compiled: CompiledRule
+    passed: bool
+    observed: Mapping[str, float | str]
+    text: str = ""
+
+    @property
+    def rule(self) -> QualityRule:
+        """The contract's rule."""
+        return self.compiled.rule
+
+
+def outcome_of_numbers(
+    rows: DropRows, measured: Measured, compiled: CompiledRule, result: Mapping[str, Any]
+) -> Outcome:
+    """The outcome of a rule that was measured, from the expectation's result on the measured table."""
+    if result["success"]:
+        return Outcome(compiled, True, {})
+    rule = compiled.rule
+    lines = result["result"]["unexpected_index_list"]
+    broken = [measured.at(rule, line) for line in lines]
+    observed: dict[str, float | str] = {day_text(day): number for day, number in broken}
+    what = f"{rule_phrase(rule)}: {_observation(rows, rule, broken, judged=_judged(measured, rule))}"
+    return Outcome(compiled, False, observed, _message(rows, rule, what))
+
+
+def outcome_of_rows(rows: DropRows, compiled: CompiledRule, result: Mapping[str, Any]) -> Outcome:
+    """The outcome of a rule that Great Expectations judged on the rows."""
+    if result["success"]:
+        return Outcome(compiled, True, {})
+    rule, found = compiled.rule, result["result"]
+    if "unexpected_count" in found:
+        count, examples = int(found["unexpected_count"]), found.get("partial_unexpected_list") or []
+        seen = f"{plural(count, 'unexpected value')} in {plural(int(found['element_count']), 'row')}"
+        seen += f", such as {', '.join(map(str, examples[:EXAMPLES]))}" if examples else ""
+    else:
+        seen = f"observed {found.get('observed_value')}"
+    what = f"{rule_phrase(rule)}: {seen} of drop {rows.name}; {rule.expectation} allows {allowed_text(rule) or 'none'}"
+    observed = {"": str(found.get("observed_value", found.get("unexpected_count")))}
+    return Outcome(compiled, False, observed, _message(rows, rule, what))
+
+
+def rule_phrase(rule: QualityRule) -> str:
+    """`rule 'null_values' of column 'user_id'`."""
+    noun = "column" if len(rule.columns) == 1 else "columns"
+    return f"rule {rule.name!r}" + (f" of {noun} {', '.join(map(repr, rule.columns))}" if rule.columns else "")
+
+
+def _judged(measured: Measured, rule: QualityRule) -> int:
+    return len(measured.numbers[rule.identifier])
+
+
+def _observation(rows: DropRows, rule: QualityRule, broken: Sequence[tuple[int | None, float]], judged: int) -> str:
+    allowed = f"allowed {allowed_text(rule)}"
+    if not rule.is_daily:
+        ((_, number),) = broken
+        return f"{_amount(rule, number)} in drop {rows.name}, {allowed}{_first(rows, rule)}"
+    shown = ", ".join(f"{day_text(day)} has {_amount(rule, number)}" for day, number in broken[:EXAMPLES])
+    more = f" and {len(broken) - EXAMPLES:,} more" if len(broken) > EXAMPLES else ""
+    share = f"{len(broken):,} of {plural(judged, 'business day')}"
+    return f"{share} of drop {rows.name} break it ({shown}{more}), {allowed}{_first(rows, rule)}"
+
+
+def _amount(rule: QualityRule, number: float) -> str:
+    """`1 null`, `50 % nulls`, `36 hours`."""
+    if rule.measure not in _NOUNS:
+        return observed_text(rule, number)
+    one, many = _NOUNS[rule.measure]
+    return f"{number_text(number)} % {many}" if rule.unit == "percent" else plural(int(number), one, many)
+
+
+def _first(rows: DropRows, rule: QualityRule) -> str:
+    """The first rows of the file that break a rule about single rows."""
+    condition = violation_sql(rule, rows.conversions) if rows.file else None
+    if condition is None or rows.file is None:
+        return ""
+    column = rule.columns[0]
+    found = rows.connection.execute(
+        f"SELECT {ROW}, CAST({identifier(column)} AS VARCHAR) FROM {rows.file.rows([column])} WHERE {condition} "
+        f"ORDER BY {ROW} LIMIT {EXAMPLES}"
+    ).fetchall()
+    if not found:
+        return ""
+    values = "" if rule.measure == "nullValues" else f" ({', '.join(str(value) for _, value in found)})"
+    listed = ", ".join(f"{row:,}" for row, _ in found)
+    return f"; first at {'row' if len(found) == 1 else 'rows'} {listed}{values}"
+
+
+def _message(rows: DropRows, rule: QualityRule, what: str) -> str:
+    remedy = _REMEDIES.get(rule.measure, _FIX)
+    why = f" ({rule.description.rstrip('.')})" if rule.description else ""
+    return f"{rows.contract.file_name}: {what}{why}. {remedy}"

@@ -1,0 +1,99 @@
+"""The verdict of a drop as files that are stored with it, and how to read them back.
+
+`quality.json`: rules, outcomes, what was measured, the suite and its result. `profile.parquet`: a row per business day
+and column (`profile.SCHEMA`).
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from transformations.engine.base.errors import DataError
+from transformations.engine.raw.drops import Drop
+from validation.quality.compiled_rules import allowed_text
+from validation.quality.judge import QualityReport
+
+QUALITY, PROFILE = "quality.json", "profile.parquet"
+
+
+@dataclass(frozen=True)
+class StoredQuality:
+    """What `features ingest` found of a drop. document: `quality.json`; profile: None where the drop had no rows."""
+
+    document: Mapping[str, Any]
+    profile: pa.Table | None
+
+
+def files_of(report: QualityReport) -> dict[str, bytes]:
+    """The files to be stored with a drop, by name."""
+    text = json.dumps(document_of(report), ensure_ascii=False, allow_nan=False)
+    files = {QUALITY: text.encode()}
+    if report.profile is not None:
+        sink = pa.BufferOutputStream()
+        pq.write_table(report.profile.columns, sink, compression="zstd")
+        files[PROFILE] = sink.getvalue().to_pybytes()
+    return files
+
+
+def document_of(report: QualityReport) -> dict[str, object]:
+    """The report as JSON: numbers that are not finite become texts."""
+    rules = [
+        {
+            "rule": each.rule.name,
+            "measure": each.rule.measure,
+            "columns": list(each.rule.columns),
+            "severity": each.rule.severity,
+            "per": "businessDay" if each.rule.is_daily else None,
+            "allowed": allowed_text(each.rule),
+            "passed": each.passed,
+            "broken": each.observed,
+            "message": each.text or None,
+        }
+        for each in report.outcomes
+    ]
+    document: dict[str, object] = {
+        "rules": rules,
+        "measured": report.measured.table(),
+        "notes": list(report.notes),
+        "suite": report.suite,
+        "results": list(report.results),
+    }
+    finite: dict[str, object] = _finite(document)
+    return finite
+
+
+def read_quality(drop: Drop, table: Path) -> StoredQuality | None:
+    """What was stored with a drop of the raw table in a folder; None for one of a time, or contract, without rules."""
+    if drop.quality is None:
+        return None
+    folder = table / drop.quality
+    try:
+        document = json.loads((folder / QUALITY).read_text())
+        profile = pq.read_table(folder / PROFILE, partitioning=None) if (folder / PROFILE).is_file() else None
+    except (OSError, ValueError, pa.ArrowException) as error:
+        raise DataError(
+            f"{folder}: what was checked of drop {drop.number} cannot be read ({error}). The drop's rows are not "
+            f"affected; bring the folder back from a copy."
+        ) from None
+    return StoredQuality(document, profile)
+
+
+def _finite(value: Any) -> Any:
+    match value:
+        case float() if not math.isfinite(value):
+            return str(value)
+        case dict():
+            return {str(key): _finite(entry) for key, entry in value.items()}
+        case list() | tuple():
+            return [_finite(entry) for entry in value]
+        case str() | int() | float() | bool() | None:
+            return value
+    return str(value)
