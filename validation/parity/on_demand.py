@@ -18,7 +18,7 @@ from transformations.stores.base.values import arrow_type
 from transformations.stores.base.views import zone_of_views
 from validation.parity.causes import Cause, Kind, Reason, Served
 from validation.parity.report import FeatureReport
-from validation.parity.rows import NOT_FOUND, NULL_VALUE, PRESENT, Held, combined, entities_of, join_keys
+from validation.parity.rows import NOT_FOUND, NULL_VALUE, PRESENT, Held, combine_entities, entities_of, join_keys
 from validation.parity.sides import (
     Installation,
     Sample,
@@ -39,24 +39,24 @@ def compare_on_demand(
     """A report per feature of a view, and the served values per feature, one for each entity.
 
     entities: join keys and, where given, request fields; or a sample of those of the stored views that the view reads
-    (`combined`).
+    (`combine_entities`).
     """
     stored = stored_views(installation.store, view)
     zone = zone_of_views(stored)
     if isinstance(entities, Sample):
-        entities = combined([_sampled(installation, each, entities) for each in stored if join_keys(each)])
+        entities = combine_entities([_sample_of(installation, each, entities) for each in stored if join_keys(each)])
     inputs = {each.name: installation.sides_of(each, entities) for each in stored}
     for each in stored:
         compare_stored(each, inputs[each.name], installation)  # leaves the reasons
-    rows = _with_request(installation, view, entities)
+    rows = _add_request_fields(installation, view, entities)
     references = [f"{view.name}:{feature.name}" for feature in view.features]
     reports = {feature.name: FeatureReport(f"{view.name}:{feature.name}", rows.num_rows) for feature in view.features}
     try:
         served, training = look_up(installation, references, rows), retrieve(installation, references, rows)
-        owed = _evaluated(installation, view, {name: sides.held for name, sides in inputs.items()}, rows)
+        owed = _evaluate_on(installation, view, {name: sides.held for name, sides in inputs.items()}, rows)
         promised = None
         if installation.answer is not None:
-            promised = _evaluated(installation, view, {name: sides.promised for name, sides in inputs.items()}, rows)
+            promised = _evaluate_on(installation, view, {name: sides.promised for name, sides in inputs.items()}, rows)
     except FeaturesError as error:
         refused: Reason = Kind.SKEW, Cause.CHANGED_FUNCTION, str(error)
         nothing = Served(None, NOT_FOUND, None)
@@ -119,7 +119,7 @@ def _is_indirect(view: OnDemandFeatureView, wired: str) -> bool:
     return bool({feature.name for feature in view.features} & set(wired.split(", ")))
 
 
-def _evaluated(
+def _evaluate_on(
     installation: Installation, view: OnDemandFeatureView, inputs: Mapping[str, Held], rows: pa.Table
 ) -> dict[str, pa.Array]:
     """Evaluate the functions on these rows of the tables."""
@@ -132,21 +132,21 @@ def _evaluated(
     return evaluate(view, columns, moments)
 
 
-def _sampled(installation: Installation, view: FeatureView, sample: Sample) -> pa.Table:
+def _sample_of(installation: Installation, view: FeatureView, sample: Sample) -> pa.Table:
     return entities_of(view, [newest_of(installation, view)], sample.size, sample.seed)
 
 
-def _with_request(installation: Installation, view: OnDemandFeatureView, entities: pa.Table) -> pa.Table:
+def _add_request_fields(installation: Installation, view: OnDemandFeatureView, entities: pa.Table) -> pa.Table:
     for source in view.source_request_sources.values():
         for each in source.schema:
             if each.name in entities.column_names:
                 continue
-            value = installation.request.get(each.name, _some_value(each.dtype))
+            value = installation.request.get(each.name, _example_value(each.dtype))
             entities = entities.append_column(each.name, pa.array([value] * entities.num_rows, arrow_type(each.dtype)))
     return entities
 
 
-def _some_value(dtype: FeastType) -> object:
+def _example_value(dtype: FeastType) -> object:
     kind = arrow_type(dtype)
     if kind is None or pa.types.is_string(kind):
         return "a"

@@ -102,7 +102,7 @@ def entities_of(view: FeatureView, histories: Sequence[History], sample: int | N
         return connection.sql(sample_query(parts, keys, sample, seed)).to_arrow_table()
 
 
-def combined(entities: Sequence[pa.Table]) -> pa.Table:
+def combine_entities(entities: Sequence[pa.Table]) -> pa.Table:
     """Join entities of several views into rows that carry all keys; every input row occurs at least once.
 
     Rows that agree in the keys that they share are put together, as many as the longer side has; a row without such a
@@ -110,10 +110,10 @@ def combined(entities: Sequence[pa.Table]) -> pa.Table:
     thousand entities.
     """
     ordered = sorted(entities, key=lambda table: -table.num_columns)
-    return reduce(_beside, ordered[1:], ordered[0]) if ordered else pa.table({})
+    return reduce(_combine_two, ordered[1:], ordered[0]) if ordered else pa.table({})
 
 
-def _beside(left: pa.Table, right: pa.Table) -> pa.Table:
+def _combine_two(left: pa.Table, right: pa.Table) -> pa.Table:
     shared = [name for name in left.column_names if name in right.column_names]
     schema = pa.schema([*left.schema, *(field for field in right.schema if field.name not in shared)])
     if not left.num_rows or not right.num_rows:
@@ -154,7 +154,7 @@ def held_at(
         nothing: list[datetime | None] = [None] * entities.num_rows
         return Held(view, nothing, nothing, empty)
     with session() as connection:
-        connection.register(ENTITIES, _numbered(entities))
+        connection.register(ENTITIES, _number_entities(entities))
         rows = _rows_of(connection, view, history)
         query = newest_query(rows, until, known_at if history.created else None)
         found = connection.sql(query).to_arrow_table()
@@ -169,13 +169,13 @@ def held_at(
     return Held(view, _moments(taken[EVENT]), _moments(taken[CREATED]), values)
 
 
-def written(view: FeatureView, history: History | None, entities: pa.Table) -> list[list[Written]]:
+def histories_of(view: FeatureView, history: History | None, entities: pa.Table) -> list[list[Written]]:
     """Every entity's rows, oldest first."""
     rows: list[list[Written]] = [[] for _ in range(entities.num_rows)]
     if history is None or not history.files or not entities.num_rows:
         return rows
     with session() as connection:
-        connection.register(ENTITIES, _numbered(entities))
+        connection.register(ENTITIES, _number_entities(entities))
         found = connection.sql(history_query(_rows_of(connection, view, history))).to_arrow_table()
     columns = {
         feature.name: as_feature(found[column(feature.name)], feature.dtype, f"{view.name}: feature {feature.name!r}")
@@ -197,7 +197,7 @@ def _rows_of(connection: DuckDBPyConnection, view: FeatureView, history: History
     return rows_query(keys, features, history.timestamp, history.created, scan.relation)
 
 
-def _numbered(entities: pa.Table) -> pa.Table:
+def _number_entities(entities: pa.Table) -> pa.Table:
     keys = entities.rename_columns([column(name) for name in entities.column_names])
     return keys.append_column(ENTITY, pa.array(range(entities.num_rows), pa.int64()))
 

@@ -26,7 +26,7 @@ from transformations.stores.history.history import History, history_of
 from transformations.stores.redis.loaded import Loaded
 from validation.parity.causes import Case, Load, Reason, Served, reason_of
 from validation.parity.report import FeatureReport, Finding
-from validation.parity.rows import Held, entities_of, held_at, join_keys, written
+from validation.parity.rows import Held, entities_of, held_at, histories_of, join_keys
 from validation.parity.values import values_agree
 
 if TYPE_CHECKING:
@@ -156,7 +156,9 @@ def compare_stored(view: FeatureView, sides: Sides, installation: Installation) 
     moment = installation.moment
     differing = {feature.name: _differing(sides, feature.name, installation) for feature in view.features}
     rows = sorted({row for found in differing.values() for row in found})
-    histories = dict(zip(rows, written(view, sides.history, sides.entities.take(rows)), strict=True)) if rows else {}
+    histories = (
+        dict(zip(rows, histories_of(view, sides.history, sides.entities.take(rows)), strict=True)) if rows else {}
+    )
     zone = zone_of_views([view]) if rows else "UTC"
     reports = []
     for feature in view.features:

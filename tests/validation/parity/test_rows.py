@@ -2,14 +2,14 @@
 
 import pyarrow as pa
 
-from validation.parity.rows import combined
+from validation.parity.rows import combine_entities
 
 
 def test_entities_of_several_views_are_put_together_by_the_keys_that_they_share() -> None:
     carts = pa.table({"user": [1, 1, 2], "shop": ["a", "b", "c"]})
     tastes = pa.table({"user": [1, 3], "topic": ["cats", "dogs"]})
 
-    found = combined([tastes, carts]).to_pylist()
+    found = combine_entities([tastes, carts]).to_pylist()
     assert {"user": 1, "shop": "a", "topic": "cats"} in found
     assert {"user": 1, "shop": "b", "topic": "cats"} in found
     users = [row["user"] for row in found]
@@ -20,7 +20,7 @@ def test_entities_of_several_views_are_put_together_by_the_keys_that_they_share(
 def test_entities_without_a_shared_key_are_pairs_and_no_cross_product() -> None:
     users, pages = pa.table({"user": [1, 2]}), pa.table({"page": ["a", "b", "c"]})
 
-    found = combined([users, pages]).to_pylist()
+    found = combine_entities([users, pages]).to_pylist()
     assert ({row["user"] for row in found}, sorted(row["page"] for row in found)) == ({1, 2}, ["a", "b", "c"])
-    assert combined([users, pages.slice(0, 0)]).num_rows == 0
-    assert combined([users]) is users
+    assert combine_entities([users, pages.slice(0, 0)]).num_rows == 0
+    assert combine_entities([users]) is users

@@ -3,8 +3,8 @@
 A business day is numbered by days since 1970-01-01 of its local date. As-of D is the start of day D, so it covers
 days up to D - 1. All instants are UTC microseconds since the epoch.
 
-Arrow's assume_timezone is no substitute. It gives the same days from 1900 to 2037, but knows no change of clocks after
-that (in 17 of 35 zones days then begin an hour off), and reads the system's zones alone, not the tzdata package.
+Arrow's assume_timezone is no substitute. It gives the same days from 1900 to 2037, but applies no clock change after
+that (in 17 of 35 zones, days then begin an hour off), and it reads only the system's zones, not the tzdata package.
 """
 
 from collections.abc import Iterable, Sequence
@@ -63,8 +63,8 @@ def day_of_instant(instant: datetime, zone: str) -> date:
     return day_of_number(int(days_of_instants(micros, zone)[0]))
 
 
-def joined(stretches: Iterable[range]) -> tuple[range, ...]:
-    """The days of all these stretches, as the fewest stretches, ascending."""
+def merge_stretches(stretches: Iterable[range]) -> tuple[range, ...]:
+    """The fewest stretches that hold the same days, ascending."""
     found: list[range] = []
     for stretch in sorted((each for each in stretches if each), key=lambda each: each.start):
         if found and stretch.start <= found[-1].stop:
@@ -74,8 +74,8 @@ def joined(stretches: Iterable[range]) -> tuple[range, ...]:
     return tuple(found)
 
 
-def others(whole: range, stretches: Sequence[range]) -> tuple[range, ...]:
-    """The days of `whole` that lie in none of these ascending stretches."""
+def remaining_stretches(whole: range, stretches: Sequence[range]) -> tuple[range, ...]:
+    """The days of `whole` that are in none of these ascending stretches."""
     begins = [whole.start, *(each.stop for each in stretches)]
     ends = [*(each.start for each in stretches), whole.stop]
     return tuple(range(begin, end) for begin, end in zip(begins, ends, strict=True) if begin < end)
@@ -91,7 +91,7 @@ def _start_micros(day: int, zone: str) -> int:
 
 
 def _end_of_gap(midnight: datetime) -> int:
-    """Midnight falls into a gap: the day starts when the clocks have jumped, at the transition itself."""
+    """The start of a day whose midnight falls into a gap: the instant at which the clocks jump."""
     before = instant_to_micros(midnight.replace(fold=1).astimezone(UTC)) - 1
     after = instant_to_micros(midnight.astimezone(UTC))  # the transition lies between the two readings, both included
     zone, day = midnight.tzinfo, midnight.date()

@@ -1,7 +1,7 @@
 """A checksum for each file of a table or dataset, so that a flipped bit is found years later.
 
-They stand in `SHA256SUMS` beside the files, a line each, in the form that `sha256sum -c SHA256SUMS` reads. Lines are
-only ever appended; of two lines about one file the later counts.
+Checksums are kept in `SHA256SUMS` beside the files, one line per file, as `sha256sum -c SHA256SUMS` reads them. Lines
+are only appended; of two lines about one file, the later counts.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def record(folder: Path, files: Iterable[str]) -> None:
 
 
 def recorded(folder: Path) -> Mapping[str, str]:
-    """The recorded checksums by file, relative to the folder; lines that cannot be read count as not there."""
+    """The recorded checksums by file, relative to the folder; lines that cannot be read are skipped."""
     file = folder / FILE
     if not file.is_file():
         return {}

@@ -1,7 +1,6 @@
 """The commits of a Delta table as its log holds them, and whether each is whole.
 
-Our logs are never cleaned up, so every version is there. A commit is never written again, so that each is parsed once
-a process.
+Our logs are never cleaned up, so every version is there. A commit never changes, so each process parses it once.
 """
 
 from __future__ import annotations
@@ -21,13 +20,13 @@ _OURS = "features."
 
 @dataclass(frozen=True)
 class LoggedCommit:
-    """A commit in the log. info: what Delta and the writer say of it; records: ours among that, by key, as objects."""
+    """A commit in the log. info: everything that Delta and the writer noted; records: our own notes in it, parsed."""
 
     info: Mapping[str, Any]
     records: Mapping[str, Mapping[str, Any]]
 
     def record(self, key: str) -> Mapping[str, Any] | None:
-        """What the writer recorded under a key; None where nothing was."""
+        """The record under a key; None if there is none."""
         if key in self.records or key not in self.info:
             return self.records.get(key)
         found: Mapping[str, Any] = json.loads(self.info[key])
@@ -40,7 +39,7 @@ def log_entries(folder: Path) -> list[Path]:
 
 
 def actions(entry: Path) -> Iterator[Mapping[str, Any]]:
-    """What a commit does, action by action."""
+    """The actions of a commit."""
     return (json.loads(line) for line in entry.read_text(encoding="utf-8").splitlines() if line)
 
 
@@ -66,7 +65,7 @@ def check_log(folder: Path) -> None:
 
 
 def damaged_entry(entry: Path, what: str, *, is_newest: bool = True) -> DataError:
-    """The error of a damaged commit; what: as in `it is empty`."""
+    """The error for a damaged commit; what: as in `it is empty`."""
     if is_newest:
         return DataError(
             f"{entry} is damaged: {what}. It is the newest commit of its table. Move it away "

@@ -1,7 +1,7 @@
-"""Which Delta features we can read, so that no table of another writer is misread.
+"""The Delta features that we can read; tables with any other are refused, so that none is misread.
 
 A table's protocol lists the features that a reader must understand. We read the list of files, their partition values
-and the files themselves; any other feature that changes the rows is refused by name.
+and the files themselves; a feature that makes the rows differ from these is refused by name.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 _LEGACY, _BY_FEATURES = 2, 3
 """Reader versions: at most the first asks only for column mapping; the second lists its features by name."""
 
-# The files themselves show what these change, or it does not concern a reader of the current rows.
+# What these change shows in the files themselves, or does not concern a reader of the current rows.
 _UNDERSTOOD = frozenset(
     {
         "timestampNtz",  # naive timestamps, which are UTC as everywhere

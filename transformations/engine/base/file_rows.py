@@ -1,7 +1,7 @@
-"""Parquet rows in SQL, with where each lies; no name in a file can meet one of DuckDB's or of ours.
+"""The rows of Parquet files in SQL, each with its file and its number, whatever the files' columns are called.
 
-DuckDB numbers files and rows in columns called `file_index` and `file_row_number`, and a file's own column of that name
-hides them without a word. So each column of a file is called by its name behind a prefix that no other name has.
+DuckDB numbers files and rows in columns called `file_index` and `file_row_number`; a file's own column of that name
+silently hides them. So each column of a file gets a prefix that no other name has.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ FILE, ROW = "of_file", "of_row"
 
 @dataclass(frozen=True)
 class FolderColumn:
-    """A column that the files themselves lack: its SQL type, and its value for each file."""
+    """A column that the files lack: its SQL type, and its value for each file."""
 
     sql_type: str
     values: Mapping[str, object]
@@ -36,9 +36,10 @@ class FolderColumn:
 
 @dataclass(frozen=True)
 class Scan:
-    """The rows of files as one relation. types: the SQL type of each column over all of them, by its name in the files.
+    """The rows of files as one relation. types: the SQL type of each column, by its name in the files.
 
-    relation: a FROM item of `column(name)` for each, `FILE` and `ROW`. A column that a file lacks is null there.
+    relation: a FROM item with `column(name)` for each column, `FILE` and `ROW`. A column that a file lacks is null for
+    its rows.
     """
 
     files: tuple[str, ...]
@@ -51,14 +52,14 @@ class Scan:
         return _relation(files, _types_of(connection, files), self.folder_columns, self.types)
 
     def of_file(self, file: str, there: Sequence[str], columns: Iterable[str]) -> str:
-        """The same relation over one of the files, which holds the columns `there` in this order; `columns` suffice."""
+        """The same relation over one file, restricted to `columns`; the file holds the columns `there`, in order."""
         return _relation([file], there, self.folder_columns, {name: self.types[name] for name in columns})
 
 
 def scan(
     connection: DuckDBPyConnection, files: Sequence[str], folder_columns: Mapping[str, FolderColumn] | None = None
 ) -> Scan:
-    """The rows of these files, at least one. Where a file holds a column, its folder's name tells nothing of it."""
+    """The rows of these files, at least one. A folder column counts only where no file has a column of its name."""
     there = _types_of(connection, files)
     further = {name: each for name, each in (folder_columns or {}).items() if name not in there}
     types = there | {name: each.sql_type for name, each in further.items()}
@@ -66,17 +67,17 @@ def scan(
 
 
 def column(name: str) -> str:
-    """What a column of the files is called in the relation."""
+    """The name in the relation of a column of the files."""
     return f"file.{name}"
 
 
 def quoted(name: str) -> str:
-    """`column` as SQL."""
+    """`column(name)` as a quoted identifier."""
     return identifier(column(name))
 
 
 def named(names: Iterable[str]) -> str:
-    """A SELECT list of columns under the names that they have in the files."""
+    """A SELECT list of columns under their names in the files."""
     return ", ".join(f"{quoted(name)} AS {identifier(name)}" for name in names)
 
 

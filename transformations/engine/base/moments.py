@@ -1,12 +1,12 @@
-"""What the platform calls the moments of a row, and how it counts them: UTC, in microseconds since the epoch."""
+"""The names of a row's timestamps, and their conversions: UTC, in microseconds since the epoch."""
 
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 EVENT_TIMESTAMP = "event_timestamp"
-"""From when on a stored row can be served; in a spine, the moment to look from. Feast's own name for both."""
+"""From when on a stored row can be served; in a spine, the moment to look up. Feast's own name for both."""
 CREATED_TIMESTAMP = "created_timestamp"
-"""Since when a stored row is known."""
+"""When serving could first have known a stored row."""
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
 

@@ -1,4 +1,4 @@
-"""One build of one view: what is missing in its table is planned, computed and published, or nothing at all."""
+"""One build of one view: plan what its table lacks, compute it, and publish all of it or nothing."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def build(
     """Bring a view's table up to where its sources are complete; None where nothing has changed.
 
     first, last: compute these as-of days again (both inclusive) instead. A table built under another definition is
-    rebuilt. Days that are no longer complete are taken back. report: is told each step in a few words. Raises
+    rebuilt. Days that are no longer complete are taken back. report: called with a short text at each step. Raises
     DataError where a source was never ingested, UsageError for an impossible range, ConflictError where another run of
     the view publishes at the same time.
     """
@@ -57,7 +57,7 @@ def source_snapshots(resolved: Resolved, settings: Settings) -> dict[str, RawSna
 
 
 def built_table(table: OfflineTable) -> Built | None:
-    """The table as a plan takes it; None before its first version."""
+    """What a plan needs to know of the table; None before its first version."""
     latest = table.latest()
     if latest is None:
         return None
@@ -67,7 +67,7 @@ def built_table(table: OfflineTable) -> Built | None:
 def _take_back(
     resolved: Resolved, settings: Settings, table: OfflineTable, snapshots: Mapping[str, RawSnapshot], report: Report
 ) -> Run | None:
-    """Hold what the table knows of days after the last complete one to that day; None where it knows nothing."""
+    """Take back the days after the last complete one; None if the table has none."""
     latest, snapshot = table.latest(), snapshots[resolved.contract.name]
     if latest is None or resolved.contract.event_time is None or latest.run.definition_hash != resolved.hash:
         return None

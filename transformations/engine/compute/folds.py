@@ -1,22 +1,23 @@
-"""From events to the values of windows: which events an aggregation selects, its tiles, and its folds, each computed
-once.
+"""From events to the values of windows: the events that an aggregation selects, their tiles, and the folds. Each is
+computed once.
 
-What an earlier run carried over stands for the events that are not given, as a tile of each entity on the last day
-before this run's own. Lifetimes go on from it. A window of a result that can be undone had a value then, too: what is
-in its tile is that value without the given days of the window, those that leave it now. All other windows are given
-all their days.
+State carried over from an earlier run stands for the events that are not read again, as one tile per entity on the last
+day before this run's own. Lifetimes continue from it. So do windows whose result can be undone: the tile holds the
+window's last value, less the days that leave the window now, which are read again. For all other windows, all days are
+read.
 
     A lifetime sum and a three-day sum of one entity; the last run ended as-of day 10, this one ends as-of day 11.
 
     day             7    8    9   | 10                 events to read: day 10, which is new, and day 7, which leaves
-    amount          2    4    1   | 5                  the three-day window: that sum can be undone
+    amount          2    4    1   | 5                  the three-day window, whose sum can be undone
     carried as-of 10: lifetime 7, three days 7
                     tiles of this run, in order        both sums
                     day 7 (given again)                2
                     day 9 (carried)                    7 - 2 = 5
                     day 10 (new)                       5
-    As-of 10 three days fold the tiles of days 7 to 9: 2 + 5 = 7; as-of 11 those of days 8 to 10: 5 + 5 = 10. The
-    lifetime folds all: 7, then 12. A lifetime maximum cannot be undone: its carried tile has 4 and day 7 is left out.
+    As-of 10, the three-day window folds the tiles of days 7 to 9: 2 + 5 = 7; as-of 11, those of days 8 to 10:
+    5 + 5 = 10. The lifetime folds all tiles: 7, then 12. A lifetime maximum cannot be undone: its carried tile is 4,
+    and day 7 is left out.
 """
 
 from __future__ import annotations
@@ -30,14 +31,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from transformations.engine.vocabulary.aggregations import Aggregation, Ranges, Selection
-from transformations.engine.vocabulary.aggregations.base import expanded
+from transformations.engine.vocabulary.aggregations.base import expand_ranges
 from transformations.engine.vocabulary.resolution import Resolved
 from transformations.engine.vocabulary.windows import LIFETIME, Window
 
 Int64s = npt.NDArray[np.int64]
 Computation = tuple[object, ...]
 _Selected = tuple[Computation, Window | None]
-"""An aggregation, and the window of which something was carried over; None where nothing was."""
+"""An aggregation, and the window whose state was carried over; None without carried state."""
 
 
 @dataclass(frozen=True)
@@ -45,8 +46,8 @@ class Tiles:
     """The (entity, day) pairs that have events, ascending.
 
     keys: the entity's number times `span` plus the day's offset. cuts: where each tile's events begin, plus the end.
-    carried: the tiles, without events of their own, that stand for what an earlier run carried over: one an entity,
-    behind the events of its day.
+    carried: the tiles for carried-over state. They have no events; there is one per entity, after the events of its
+    day.
     """
 
     keys: Int64s
@@ -56,7 +57,7 @@ class Tiles:
 
 
 def carried_parts(resolved: Resolved) -> list[tuple[Aggregation, Window]]:
-    """The different aggregations and windows that a run carries over to the next, in order of declaration."""
+    """The distinct aggregations and windows whose state a run carries over to the next, in order of declaration."""
     parts: dict[_Selected, tuple[Aggregation, Window]] = {}
     for feature in resolved.features:
         window = feature.declared.window
@@ -67,8 +68,8 @@ def carried_parts(resolved: Resolved) -> list[tuple[Aggregation, Window]]:
 
 
 def carry_schema(resolved: Resolved) -> pa.Schema:
-    """The columns of what a run carries over: the join keys, and for each of `carried_parts` its event count and, where
-    it aggregates a column, values.
+    """The columns of carried-over state: the join keys, and for each of `carried_parts` its event count and, if it
+    aggregates a column, its values.
     """
     fields = [pa.field(key, dtype.arrow) for key, dtype in resolved.join_keys.items()]
     for index, (part, _) in enumerate(carried_parts(resolved)):
@@ -102,9 +103,7 @@ class Folds:
         return self._folded[key]
 
     def carry(self, since: Mapping[Window, Int64s], last: Int64s) -> list[pa.Array]:
-        """For each of `carried_parts` the event counts and compacted values of the tiles `since[window][r]` to
-        `last[r]`.
-        """
+        """For each of `carried_parts`, the event counts and compacted values of tiles `since[window][r]` to `last[r]`."""
         columns: list[pa.Array] = []
         for part, window in self._parts:
             selection, tiles = self._tiles_of(part, window)
@@ -118,7 +117,7 @@ class Folds:
         return columns
 
     def _tiles_of(self, part: Aggregation, window: Window) -> tuple[Selection, object]:
-        """What a part selects for a window, and its tiles."""
+        """The events that a part selects for a window, and their tiles."""
         carried = self._index.get((part.computation(), window)) if len(self._tiles.carried) else None
         key = part.computation(), None if carried is None else window
         if key not in self._tiled:
@@ -129,7 +128,7 @@ class Folds:
         return self._tiled[key]
 
     def _given(self, part: Aggregation) -> Selection:
-        """What a part selects of the events that are given."""
+        """The part's selection among the events that were read."""
         what = (part.measured, str(part.where), part.keeps_nulls)
         if what not in self._selected:
             self._selected[what] = self._select(part)
@@ -155,7 +154,7 @@ class Folds:
         return Selection(values=chosen, cuts=cuts, numbers=cuts, tile_keys=tiles.keys, span=tiles.span)
 
     def _with_carried(self, selection: Selection, part: Aggregation, window: Window, index: int) -> Selection:
-        """The selection with what was carried over, and nothing twice."""
+        """The selection plus the carried-over state, with no event counted twice."""
         numbers = np.asarray(self._carried[f"number_{index}"].to_numpy(), dtype=np.int64)
         first, carried = self._given_before(window), self._tiles.carried
         leaving = selection.cuts[carried] - selection.cuts[first]
@@ -165,11 +164,11 @@ class Folds:
         sizes = np.asarray(pc.list_value_length(lists).to_numpy(zero_copy_only=False), dtype=np.int64)
         if not part.can_undo:
             return self._inserted(self._only_new(selection), [(pc.list_flatten(lists), sizes)], numbers)
-        undone = part.undone(selection.values.take(pa.array(expanded(selection.cuts[first], leaving))))
+        undone = part.undone(selection.values.take(pa.array(expand_ranges(selection.cuts[first], leaving))))
         return self._inserted(selection, [(pc.list_flatten(lists), sizes), (undone, leaving)], numbers - leaving)
 
     def _given_before(self, window: Window) -> Int64s:
-        """Of each carried tile the first one of its entity in the window that ends with it."""
+        """For each carried tile, its entity's first tile in the window that ends with it."""
         if window not in self._first:
             tiles = self._tiles
             carried = tiles.keys[tiles.carried]
@@ -183,7 +182,7 @@ class Folds:
         """The selection without the events that the carried tiles stand for."""
         first, carried = self._given_before(LIFETIME), self._tiles.carried
         old = np.zeros(len(selection.tile_keys), dtype=np.bool_)
-        old[expanded(first, carried - first)] = True
+        old[expand_ranges(first, carried - first)] = True
         sizes = np.diff(selection.cuts)
         if not sizes[old].any():
             return selection
@@ -193,7 +192,7 @@ class Folds:
         return replace(selection, values=values, cuts=cuts, numbers=cuts)
 
     def _inserted(self, selection: Selection, added: Sequence[tuple[pa.Array, Int64s]], numbers: Int64s) -> Selection:
-        """The selection with `added` values (and how many in each carried tile), which count as `numbers` events."""
+        """The selection with `added` values (with their number per carried tile), which count as `numbers` events."""
         of_value = [np.repeat(self._tiles.carried, sizes) for _, sizes in added]
         order = np.argsort(np.concatenate([*of_value, selection.tile_of_event]), kind="stable")
         values = _concatenate([*(values for values, _ in added), selection.values])

@@ -1,7 +1,7 @@
 """The Spark job: gather the events of each bucket of entities, compute the bucket's rows, write one Parquet file.
 
-Packets are shuffled by entity; of few rows every task reads all instead, and keeps those of its bucket. Only the
-description of each written file comes back to the driver, never data.
+Packets are shuffled by entity. If there are few rows, every task reads all of them instead and keeps its bucket's. Only
+descriptions of written files return to the driver, never data.
 """
 
 from __future__ import annotations
@@ -29,9 +29,7 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
 BucketWork = Callable[[int, Mapping[str, pa.Table]], tuple[pa.Table, int]]
-"""The rows to write for a bucket and how many of its entities are late, from its number and the tables it received, by
-kind.
-"""
+"""Maps a bucket's number and its tables, by kind, to the rows to write and the number of late entities."""
 
 _FACTS = ("size", "rows", "late", "late_entities", "first_micros", "last_micros", "created_micros")
 _WRITTEN = ", ".join(["path string", *(f"{name} bigint" for name in _FACTS), "counts array<bigint>"])
@@ -42,10 +40,10 @@ _WRITTEN_SCHEMA = pa.schema(
         ("counts", pa.list_(pa.int64())),
     ]
 )
-# Chosen by the point-in-time join's benchmark (30M rows × 20 features, sorted by key and time). DuckDB skips pages that
-# hold no wanted row, hence small ones; what is left is to decode, of which each row group's dictionaries are a good
-# part: in groups of a million rows in place of 131,072 it fetches 1,000 and 100,000 random rows in four fifths of the
-# time, from files that are 14 % smaller. LZ4 costs 15 % more room than zstd and less time than either that or none.
+# Chosen by the point-in-time join's benchmark (30M rows × 20 features, sorted by key and time). DuckDB skips pages
+# without a wanted row, so pages are small. The rest of the time goes into decoding, much of it of each row group's
+# dictionaries: with groups of a million rows instead of 131,072, fetching 1,000 or 100,000 random rows takes four
+# fifths of the time, and files are 14 % smaller. LZ4 takes 15 % more space than zstd and less time than zstd or none.
 _LAYOUT = {
     "compression": "lz4",
     "row_group_size": 1_048_576,
@@ -58,7 +56,7 @@ _EVENTS_A_BUCKET = 1_000_000
 
 @dataclass(frozen=True)
 class Folders:
-    """Where a run writes: rows below `rows`, with paths relative to `table`, and what it carries over below `carry`."""
+    """Where a run writes: rows in `rows`, with paths relative to `table`, and carried-over state in `carry`."""
 
     table: Path
     rows: Path
@@ -69,8 +67,8 @@ class Folders:
 class Written:
     """The files that a job wrote, which belong to the table once they are published.
 
-    late_rows: see `run_job`. late_entities: those whose past was checked again. created: the newest created timestamp,
-    microseconds UTC; None without rows. counts: of all events, where the job read them itself.
+    late_rows: see `run_job`. late_entities: entities whose past was checked again. created: the newest created
+    timestamp, microseconds UTC; None without rows. counts: of all events, if the job read them itself.
     """
 
     files: list[NewFile]
@@ -85,8 +83,8 @@ def run_job(
 ) -> Written:
     """Replay every bucket of entities and write its rows.
 
-    packets: of events and of what was carried over, and of marks and stored rows where late events came. late_until:
-    rows up to this event timestamp (inclusive, microseconds UTC) are counted as late; None: none are.
+    packets: of events and carried-over state; after late events, also of marks and stored rows. late_until: rows up to
+    this event timestamp (inclusive, microseconds UTC) are counted as late; None: none are.
     """
     return write_buckets(_replay_buckets(replays, folders.carry), packets, buckets, folders, late_until)
 
@@ -94,7 +92,7 @@ def run_job(
 def write_buckets(
     work: BucketWork, packets: DataFrame, buckets: int, folders: Folders, late_until: int | None = None
 ) -> Written:
-    """Write the rows that `work` makes of each bucket."""
+    """Write the rows that `work` returns for each bucket."""
 
     def task(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         for bucket, received in unpack(batches):
@@ -111,7 +109,7 @@ def run_small_job(
     folders: Folders,
     late_until: int | None,
 ) -> Written:
-    """The same of few rows, without a shuffle: each task reads all files, and keeps the rows of its bucket."""
+    """`run_job` for few rows, without a shuffle: each task reads all files and keeps the rows of its bucket."""
 
     def task(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         for bucket in (number for batch in batches for number in batch.column(0).to_pylist()):
@@ -123,7 +121,7 @@ def run_small_job(
 def run_in_process(
     replays: Sequence[Replay], files: Files, folders: Folders, late_until: int | None, buckets: int = 1
 ) -> Written:
-    """The same in this process, for runs that are over before Spark would have started a task."""
+    """`run_small_job` in this process, for runs that finish before Spark would have started a task."""
     written = [write_bucket(replays, files, bucket, buckets, folders, late_until) for bucket in range(buckets)]
     return summarize([row for batch in written for row in batch.to_pylist()])
 
@@ -138,7 +136,7 @@ def write_bucket(
 
 
 def summarize(rows: Sequence[Any]) -> Written:
-    """One result from what each task wrote: rows of `_WRITTEN_SCHEMA`."""
+    """Combine what the tasks wrote; rows: of `_WRITTEN_SCHEMA`."""
     files = [
         NewFile(row["path"], row["size"], row["rows"], time_bounds(row["first_micros"], row["last_micros"]))
         for row in rows
@@ -182,9 +180,9 @@ def _empty_tables(work: Replay) -> Mapping[str, pa.Table]:
 
 
 def write_rows(rows: pa.Table, path: Path) -> Path:
-    """A file of a table, in the layout that retrieval reads fastest; `rows` are sorted by key and event timestamp.
+    """Write a file of a table in the layout that retrieval reads fastest; `rows` are sorted by key and event timestamp.
 
-    A whole file or none: it gets its name when it is complete, so that of a task tried twice one result remains.
+    The file gets its name when it is complete, so there is a whole file or none, even if a task is tried twice.
     """
     import pyarrow.parquet as pq
 

@@ -1,24 +1,24 @@
 """What was known when: the law of knowledge time, and the drops of a view's sources in the order of their ingestion.
 
-The law. Let the drops of all sources of a view be numbered 1, 2, … by their knowledge time k: when a drop was ingested,
-each a microsecond after the one before at least. Let f(d) be the drop from which on business day d is complete, once
-every source had been ingested. What day d holds after drop i, under the attributes that were looked up then, is
+The law. Number the drops of all sources of a view 1, 2, … by their knowledge time k: the time of ingestion, at least
+one microsecond after that of the drop before. Let f(d) be the drop from which on business day d is complete and every
+source has been ingested. After drop i, day d holds, with the attributes looked up at that time,
 
-    X(d, i) = the rows of day d in the raw zone after drop max(i, f(d)):
+    X(d, i) = the rows of day d in the raw zone after drop max(i, f(d)).
 
-all that came up to the completion of a day counts as on time, whenever that was; whatever changes the day afterwards (a
-late row, a correction, a retraction, a changed record of a looked-up source) counts from its own drop on. The value
-as-of day D that is served at a moment t, from D's availability e(D) on, is the definition's over
+Everything that arrived before a day was complete counts as on time, whenever it arrived. Whatever changes the day
+afterwards (a late row, a correction, a retraction, a changed record of a looked-up source) counts from its own drop on.
+The value as-of day D that is served at a moment t, not before D's availability e(D), is the definition's value over
 
-    X(d, i) for all d < D, with i the newest drop of which k ≤ t.
+    X(d, i) for all d < D, where i is the newest drop with k ≤ t.
 
-So a table holds, of each key: the values as-of D as known at e(D), with created = event_timestamp = e(D); and for each
-later drop that changes them, what is no longer true asserted anew, with created = max(e(D), k), and a microsecond after
-the row that it replaces where that is not later (a drop that comes between a day's completion and its availability).
-Nothing here depends on when, how often or under which earlier definitions a table was built: a first load, a rebuild, a
-backfill of earlier days and a build after each drop give the same reading, as corrected (the newest created wins) and
-as served at any moment (of the rows created by then). Restores, and days that were complete by mistake, apart: a table
-goes on to tell what it served.
+So a table holds, for each key, the values as-of D as known at e(D), with created = event_timestamp = e(D). For each later
+drop that changes them, it holds the rows that are no longer true once more, with created = max(e(D), k), or a microsecond
+after the row they replace if that is later (when a drop comes between a day's completion and its availability).
+None of this depends on when, how often or under which earlier definitions a table was built. A first load, a rebuild, a
+backfill of earlier days and a build after each drop give the same readings: as corrected (the newest created wins) and
+as served at any moment (among the rows created by then). The exceptions are restores, and days that were declared
+complete by mistake: the table still says what it served.
 
             day 1   day 2   day 3       drop 1 brings day 1, with a sale of 10; drop 2 brings day 2 and a late sale of
     drop 1    10                        5 for day 1; drop 3 corrects the 10 to 7, and brings day 3.
@@ -60,9 +60,9 @@ class Timeline:
     """The drops of a view's sources, numbered from 1 by knowledge time.
 
     known: the knowledge time of each, microseconds UTC, ascending. numbers: by source and drop number, the drop's
-    number here. late: those that may change a day completed before them. through, completing: ascending days, and the
-    drop by which all days up to each were complete; where `is_endless` every day is complete once it has ended. begins:
-    the first drop by which every source had been ingested.
+    number here. late: drops that may change a day that was complete before them. through, completing: ascending days,
+    and the drop that completed all days up to each. is_endless: every day is complete once it has ended. begins: the
+    first drop after which every source had been ingested.
     """
 
     resolved: Resolved
@@ -88,7 +88,7 @@ class Timeline:
         return np.maximum(by, self.begins, dtype=np.int64)
 
     def births(self, first: int, last: int) -> Int64s:
-        """Of as-of days `first`..`last` (ascending with them): the newest drop that their on-time row may know of."""
+        """For each as-of day `first`..`last`: the newest drop that its on-time row may include. Ascending."""
         delay = int(self.resolved.definition.available_after.total_seconds() * 1_000_000)
         available = starts_of_days(first, last, self.resolved.zone) + delay
         seen = np.searchsorted(self.known, available, side="right")
@@ -99,9 +99,10 @@ class Timeline:
         return np.append(np.iinfo(np.int64).min, self.known)[drops]
 
     def first_unknown_to(self, versions: Mapping[str, int], snapshots: Mapping[str, RawSnapshot]) -> int:
-        """The first drop that came after these versions of the sources; `FOREVER` where there is none.
+        """The first drop after these versions of the sources; `FOREVER` if there is none.
 
-        Where the clock went back between two sources, drops that the table knows follow it; they are replayed again.
+        If the clock went back between two sources, drops that the table already includes may follow it; these are
+        replayed again.
         """
         new = (
             self.numbers[name][drop.number]
@@ -112,8 +113,8 @@ class Timeline:
         return min(new, default=FOREVER)
 
     def first_stage(self, first_day: int, new_from: int) -> int:
-        """The first drop that a run has to replay: one that the table does not know, or that a row as-of the run's
-        first day, on time, must not know of.
+        """The first drop that a run has to replay: one that the table does not include yet, or that must not be part
+        of an on-time row as-of the run's first day.
         """
         return min(new_from, int(self.births(first_day, first_day)[0]) + 1)
 
@@ -141,7 +142,9 @@ class Timeline:
         }
 
     def since(self, source: str) -> list[tuple[int, int]]:
-        """Of a source's drops the number here; of a looked-up source `ALWAYS` where a drop changed no complete day."""
+        """A source's drops with their numbers here; `ALWAYS` for a looked-up source's drop that changed no complete
+        day.
+        """
         is_own = source == self.resolved.contract.name
         return [
             (drop, number if is_own or number in self.late else ALWAYS) for drop, number in self.numbers[source].items()
@@ -182,14 +185,14 @@ def _known_drops(snapshot: RawSnapshot) -> Iterator[tuple[int, Drop]]:
 
 
 def _strictly_ascending(ascending: list[int]) -> Int64s:
-    """The same, each at least one more than the one before."""
+    """The same numbers, raised where needed so that each exceeds the one before."""
     places = np.arange(len(ascending), dtype=np.int64)
     later: Int64s = np.maximum.accumulate(np.array(ascending, dtype=np.int64) - places) + places
     return later
 
 
 def _complete(complete: list[tuple[int, int]], drop: Drop, number: int) -> None:
-    """Take in what a drop says of completeness: further days, or that some are complete no longer."""
+    """Record what a drop says about completeness: that more days are complete, or that some no longer are."""
     day = -FOREVER if drop.complete_through is None else day_number(drop.complete_through)
     by = number
     while complete and complete[-1][0] > day:
@@ -199,7 +202,7 @@ def _complete(complete: list[tuple[int, int]], drop: Drop, number: int) -> None:
 
 
 def _late_drops(found: Timeline, snapshots: Mapping[str, RawSnapshot]) -> Iterator[int]:
-    """The drops that may change a day that was complete before them, by what the raw zone says of their files."""
+    """The drops that may change a day that was complete before them, judged by the days of their files."""
     resolved = found.resolved
     for name, snapshot in snapshots.items():
         is_own = name == resolved.contract.name
@@ -222,7 +225,7 @@ def _first_days(snapshot: RawSnapshot) -> dict[int, int]:
 
 
 def _changes_from(drop: Drop, contract: Contract, first_day: int) -> datetime:
-    """No event before this moment reads otherwise because of the drop (superseded rows of the source itself aside)."""
+    """The moment before which the drop changes no event, superseded rows of the source itself aside."""
     started = start_of_day(day_of_number(first_day), contract.business_day_zone)
     return started if drop.valid_from is None or drop.retracts else max(drop.valid_from, started)
 

@@ -1,8 +1,8 @@
-"""Packets: Arrow tables as bytes, so that Spark shuffles a few blobs a task instead of millions of rows.
+"""Packets: Arrow tables as bytes, so that Spark shuffles a few blobs per task instead of millions of rows.
 
-Spark's shuffle takes Arrow batches apart into rows and builds them anew on the other side; for ten million small
-events that costs more than the features do. A packet holds all rows of one batch that belong to one bucket of
-entities, and passes the shuffle as it is.
+Spark's shuffle takes Arrow batches apart into rows and rebuilds them on the other side; for ten million small
+events that costs more than computing the features. A packet holds all rows of one batch that belong to one bucket of
+entities, and passes through the shuffle unchanged.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ def pack(
 ) -> Iterator[pa.RecordBatch]:
     """Cut batches into packets by the hash of their keys; rows without a key are left out.
 
-    The first packet of each batch of events counts its rows, its rows without a key, and its rows that are null in each
-    `found` column.
+    The first packet of each batch of events carries counts: of its rows, of rows without a key, and for each `found`
+    column of rows that are null there.
     """
     for table in _gather(batches):
         counts = count_events(table, keys, found) if kind == "events" else []
@@ -99,7 +99,7 @@ def _is_complete(table: pa.Table, keys: Sequence[str]) -> pa.ChunkedArray:
 
 
 def _gather(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
-    """Tables of about a million rows, so that a packet is not a crumb."""
+    """Combine batches into tables of about a million rows, so that packets are not tiny."""
     waiting: list[pa.RecordBatch] = []
     for batch in batches:
         waiting.append(batch)
@@ -127,7 +127,7 @@ def _packets(rows: pa.Table, keys: Sequence[str], kind: Kind, buckets: int, coun
 
 
 def _serialize(tables: Sequence[pa.Table]) -> pa.BinaryArray:
-    """Each table as an Arrow stream of its own, one value a table, written once and not copied again."""
+    """One binary value per table, each an Arrow stream of its own, written once and not copied again."""
     sink = pa.BufferOutputStream()
     offsets = [0]
     for table in tables:

@@ -2,7 +2,7 @@
 
     no table yet                            FirstLoad     every as-of day that the source covers
     a table of another definition           Rebuild       the same again
-    --from or --to                          Backfill      earlier days, and rows of the table that are not true
+    --from or --to                          Backfill      earlier days, and rows of the table that are wrong
     newer drops, or further complete days   Incremental   the days since, and whatever late drops changed before them
     nothing new                             None
 
@@ -31,7 +31,7 @@ _DAY = timedelta(days=1)
 
 @dataclass(frozen=True)
 class Built:
-    """A view's table as a build finds it. has_carry: whether what its newest run carried over is still there."""
+    """A view's table as a build finds it. has_carry: whether its newest run's carried-over state is still there."""
 
     version: TableVersion
     has_carry: bool = True
@@ -39,7 +39,7 @@ class Built:
 
 @dataclass(frozen=True)
 class AskedDays:
-    """The as-of days, both inclusive, that a command asks to compute again; None: as the table has them."""
+    """The as-of days, both inclusive, that a command asks to compute again; None: the table's own bound."""
 
     first: date | None = None
     last: date | None = None
@@ -50,9 +50,9 @@ class AskedDays:
 
 @dataclass(frozen=True, kw_only=True)
 class _Plan:
-    """What every kind of build has: the sources it reads, what each task replays, and the days that the table has then.
+    """What every kind of build has: the sources it reads, what each task replays, and the days the table will cover.
 
-    first_as_of: the table's first as-of day. complete_through: its last business day.
+    first_as_of: the table's first as-of day afterwards. complete_through: its last business day afterwards.
     """
 
     kind: ClassVar[str]
@@ -70,7 +70,7 @@ class _Plan:
 
     @property
     def is_replayed(self) -> bool:
-        """Whether tasks need every version of their events, and not the current ones alone."""
+        """Whether tasks need every version of their events, not only the current ones."""
         return any(each.line is not None for each in self.replays)
 
     @property
@@ -80,7 +80,7 @@ class _Plan:
 
     @property
     def events_to_read(self) -> int:
-        """Estimated input rows: events in the needed days."""
+        """Estimated input: events in the needed days."""
         parts = self.snapshots[self.resolved.contract.name].parts
         return int(sum(part.rows * part.share(self.sweep.days) for part in parts))
 
@@ -94,7 +94,7 @@ class FirstLoad(_Plan):
 
 @dataclass(frozen=True, kw_only=True)
 class Rebuild(_Plan):
-    """Every as-of day anew, in place of a table of another definition."""
+    """Every as-of day again, replacing a table of another definition."""
 
     kind = "rebuild"
     previous: TableVersion
@@ -102,7 +102,7 @@ class Rebuild(_Plan):
 
 @dataclass(frozen=True, kw_only=True)
 class Backfill(_Plan):
-    """Days before the table's first, as they would have been built then, and rows of its own days that are not true."""
+    """Days before the table's first, as they would have been built then, and corrections of its own rows."""
 
     kind = "backfill"
     previous: TableVersion
@@ -112,7 +112,7 @@ class Backfill(_Plan):
 class Incremental(_Plan):
     """The days since the last run, and what late drops changed before them.
 
-    before: the sources before the first drop that the run replays; None where it replays none.
+    before: the sources before the first drop that the run replays; None if it replays none.
     """
 
     kind = "incremental"
@@ -135,7 +135,7 @@ BuildPlan: TypeAlias = FirstLoad | Rebuild | Backfill | Incremental
 
 @dataclass(frozen=True)
 class Estimate:
-    """What a build is expected to cost. events: to be read; seconds: None without a full run to go by."""
+    """The expected cost of a build. events: to read; seconds: None without an earlier full run to go by."""
 
     events: int
     seconds: float | None
@@ -168,17 +168,17 @@ def plan_build(
 
 
 def estimate_cost(plan: BuildPlan, runs: Sequence[Run]) -> Estimate:
-    """What a build will cost, by the seconds an event that the table's last full run took."""
+    """The expected cost of a build, from the seconds per event of the table's last full run."""
     full = next((run for run in reversed(runs) if run.replaces_all and run.counts.get("events")), None)
     seconds = None if full is None else full.seconds * plan.events_to_read / full.counts["events"]
     return Estimate(plan.events_to_read, seconds)
 
 
 def complete_through(resolved: Resolved, snapshot: RawSnapshot, now: datetime) -> date | None:
-    """The last business day that the view can cover: through which its source is complete.
+    """The last business day that the view can cover: the day through which its source is complete.
 
-    A source of records without event time holds until it is replaced: it is complete through the day before now. None:
-    an event source of which no day is complete yet.
+    Records without event time hold until they are replaced, so such a source is complete through yesterday. None: an
+    event source without a complete day.
     """
     if resolved.contract.event_time is None:
         return day_of_instant(now, resolved.zone) - _DAY

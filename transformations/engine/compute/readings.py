@@ -1,6 +1,6 @@
-"""Parquet files that tasks read themselves: a share of them as packets or, where there is little, all of them at once.
+"""Parquet files that tasks read themselves: a share of the files as packets or, if there is little data, all at once.
 
-Spark's own reader makes rows of columns first, which costs ten times as much.
+Spark's own reader converts columns to rows first, which costs ten times as much.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ Mask = npt.NDArray[np.bool_]
 
 @dataclass(frozen=True, kw_only=True)
 class FileReading:
-    """These columns of the rows that are wanted (None: of all)."""
+    """Some columns of some rows of the files. wanted: the condition on rows; None: all."""
 
     kind: Kind
     files: Sequence[str]
@@ -78,7 +78,7 @@ class HistoryReading:
     found: Sequence[str] = ()
 
     def read(self) -> pa.Table:
-        """The rows in `columns`, with the drops since which and until which each is known."""
+        """The rows in `columns`, each with the drops since and until which it is known."""
         needed = dict.fromkeys([*self.columns, DROP, RETRACTED, *(self.identity if self.superseding else ())])
         wanted = None if self.superseding else ~field(RETRACTED)
         rows = dataset(list(self.files), schema=self.schema, format="parquet").to_table(list(needed), filter=wanted)
@@ -97,7 +97,7 @@ class HistoryReading:
         return _where(kept, found)
 
     def _followed(self, rows: pa.Table, drops: Int64s) -> tuple[Int64s, Int64s]:
-        """The places of rows whose identity a later drop repeats, and that drop."""
+        """The positions of rows whose identity a later drop repeats, and that drop for each."""
         if not self.superseding:
             nothing = np.empty(0, dtype=np.int64)
             return nothing, nothing
@@ -114,8 +114,8 @@ class HistoryReading:
 class LookupReading:
     """Every version of the events of a source with lookups, as DuckDB joins them.
 
-    files: of each of the resolved sources, in order, with its raw schema; `relation` names them in the query. schema:
-    of the events. found: the columns that are null where no record was looked up.
+    files: for each source of the view, in order, its files and raw schema; `relation` names them in the query. schema:
+    of the events. found: the columns that are null where the lookup found no record.
     """
 
     query: str
@@ -138,7 +138,7 @@ class LookupReading:
 
 @dataclass(frozen=True)
 class ValuesOfKeys:
-    """The values of each key column in some rows: a cheap test that all their keys pass, and few others."""
+    """The values of each key column in some rows: a cheap test that all of their keys pass, and few others do."""
 
     keys: Sequence[str]
     values: Sequence[pa.Array]
@@ -158,8 +158,8 @@ class ValuesOfKeys:
 
 @dataclass(frozen=True, kw_only=True)
 class Narrowing:
-    """What an incremental run needs of few rows: all of the entities that something late has touched, and of the others
-    the events of `days` and the stored rows after `covered`.
+    """The part of few rows that an incremental run needs: everything about entities that a late drop touched; for all
+    others, the events of `days` and the stored rows after `covered`.
 
     drops: the late drops of the timeline that the run replays. complete_day: the last business day that was complete
     before any late drop. covered: the event timestamp up to which the table was complete.
@@ -185,8 +185,8 @@ class Narrowing:
         return ValuesOfKeys.of(_where(late, events.select(list(keys))), keys)
 
     def narrow(self, tables: Mapping[str, pa.Table], keys: Sequence[str], is_needed: Mask) -> dict[str, pa.Table]:
-        """The marks of the touched entities, and what the run needs of events and stored rows; is_needed: the events
-        of `days`.
+        """The marks of touched entities, and the events and stored rows that the run needs; is_needed: the events of
+        `days`.
         """
         events = tables["events"]
         touched = self.touched(events, keys)
@@ -225,9 +225,9 @@ class Files:
         return spark.range(0, shares, 1, shares).mapInArrow(read, SCHEMA)
 
     def bucket(self, number: int, buckets: int) -> tuple[dict[str, pa.Table], list[int]]:
-        """The tables of one bucket by kind, and the counts of all events: for a task that reads all for its own sake.
+        """The tables of one bucket by kind, and the counts of all events. Each task reads all files for itself.
 
-        Of few rows that costs less than a shuffle.
+        For few rows that costs less than a shuffle.
         """
         tables: dict[str, pa.Table] = {each.kind: each.read() for each in self.readings}
         found = next(reading.found for reading in self.readings if reading.kind == "events")

@@ -1,14 +1,14 @@
-"""One task's work on entities whose past was changed: sweep after sweep, each as of one drop that changed something.
+"""One task's work on entities whose past was changed: one sweep for each drop that changed something.
 
-The law is in `knowledge`. Every entity goes through stages of its own, one for each drop that changed a day that was
-complete before; the last one, which all entities share, is the state of today. A stage asserts anew what is no longer
-true of the days before it, and adds the days that became available until the next one. An entity whose events all
-came on time has one stage: the plain sweep.
+The law is in `knowledge`. Each entity goes through stages of its own, one for each drop that changed a day that was
+already complete; the last stage, which all entities share, is today's state. A stage re-asserts earlier rows that are
+no longer true, and adds the days that became available before the next stage. An entity whose events all arrived on
+time has one stage: the plain sweep.
 
     A first load of as-of days 1 to 10. Drop 4 came between the availability of days 7 and 8 and changed day 5 of user
     1; drop 6 came between that of days 8 and 9 and changed his day 2. The stages of user 1, in order:
 
-    knows        as-of days    writes
+    includes     as-of days    writes
     drops 1-3    1 to 7        every change, created on time
     drops 1-4    6 to 8        days 6 and 7 where they are no longer true, created when drop 4 came; day 8 on time
     drops 1-6    3 to 10       days 3 to 8 where they are no longer true, created when drop 6 came; days 9, 10 on time
@@ -38,11 +38,11 @@ _NOBODY = np.empty(0, dtype=np.int64)
 
 @dataclass(frozen=True)
 class Replay:
-    """What a run asks of every task: the plan of the last stage, and which drops are stages before it.
+    """What every task has to do: the plan of the last stage, and the drops that are stages before it.
 
-    line: None where nothing was changed that the run would have to replay; the current events are swept. new_from: the
-    first drop that the table does not know: from there on, days before the plan's first are checked again as well;
-    `FOREVER`: there is none, or no table yet. reads_stored: whether the table's rows are checked.
+    line: None if the run has nothing to replay and sweeps the current events. new_from: the first drop that the table
+    does not include; for drops from there on, days before the plan's first are checked again, too. `FOREVER`: there is
+    none, or no table yet. reads_stored: whether the table's rows are checked.
     """
 
     plan: SweepPlan
@@ -53,9 +53,9 @@ class Replay:
 
 @dataclass(frozen=True)
 class Replayed:
-    """The rows to write, sorted by key and time, and what to carry over.
+    """The rows to write, sorted by key and time, and the state to carry over.
 
-    late_entities: the number of entities for which days before the plan's first were checked again.
+    late_entities: how many entities had days before the plan's first checked again.
     """
 
     rows: pa.Table
@@ -64,10 +64,10 @@ class Replayed:
 
 
 def replay(work: Replay, events: pa.Table, marks: pa.Table, stored: pa.Table, carried: pa.Table) -> Replayed:
-    """The rows that these entities need, and what to carry over.
+    """The rows that these entities need, and the state to carry over.
 
-    events: as `sweep` takes them, but every version of them, with the drops since which and until which it is known
-    (`_since`, `_until`), or with the number of the `_drop` it came with. marks: entities of which all events are given.
+    events: as for `sweep`, but in every version, each with the drops since and until which it is known (`_since`,
+    `_until`) or with the number of its `_drop`. marks: the entities whose events are given in full.
     """
     keys = list(work.plan.resolved.join_keys)
     stored = stored if work.reads_stored else stored[:0]
@@ -93,7 +93,7 @@ def replay(work: Replay, events: pa.Table, marks: pa.Table, stored: pa.Table, ca
 
 
 def in_order(rows: Sequence[pa.Table], keys: Sequence[str]) -> pa.Table:
-    """Rows of several sweeps by key and time."""
+    """The rows of several sweeps, sorted by key and time."""
     filled = [each for each in rows if each.num_rows]
     if len(filled) <= 1:
         return filled[0] if filled else rows[0]
@@ -103,8 +103,8 @@ def in_order(rows: Sequence[pa.Table], keys: Sequence[str]) -> pa.Table:
 
 @dataclass(frozen=True, kw_only=True)
 class _Stages:
-    """One row a stage: the entity's number, the drop as of which it is, as-of days (the first one `_PLANNED` where it
-    is the plan's), and how many stages of the entity follow.
+    """One row per stage: the entity's number, the stage's drop, its as-of days (`first` is `_PLANNED` for the plan's
+    own), when that drop was known, and how many stages of the entity follow.
     """
 
     entity: Int64s
@@ -119,7 +119,7 @@ class _Stages:
         return _Stages(**{name: column[self.left == left] for name, column in vars(self).items()})
 
     def marks(self, entities: pa.Table, others: Int64s = _NOBODY) -> pa.Table:
-        """What the sweep has to know of the stages' entities; of the others, that they are marked."""
+        """The marks for a sweep: of these stages' entities, with their days, and of `others`, as planned."""
         plans = pa.array(self.first == _PLANNED)
         marked = entities.take(pa.array(np.concatenate([self.entity, others])))
         nulls = pa.nulls(len(others), pa.int64())
@@ -132,9 +132,9 @@ class _Stages:
 
 
 class _History:
-    """All versions of the events of a task, each with its entity's number and the drops between which it is known.
+    """All versions of a task's events, each with its entity's number and the drops between which it is known.
 
-    What came, changed or went before its day was complete was so from the start.
+    Whatever arrived, changed or went before its day was complete counts as if it had been so from the start.
     """
 
     def __init__(self, work: Replay, events: pa.Table, of_event: Int64s) -> None:
@@ -149,11 +149,11 @@ class _History:
         self._events = events.select([name for name in events.column_names if name not in (SINCE, UNTIL, DROP)])
 
     def current(self) -> pa.Table:
-        """The events before the plan's last as-of day as they are known after all drops."""
+        """The events before the plan's last as-of day, as known after all drops."""
         return self._events.filter(pa.array((self.until == FOREVER) & (self.days < self._last_day)))
 
     def during(self, stages: _Stages, entities: int) -> pa.Table:
-        """The events that these stages know, of their entities, before their last as-of days."""
+        """The events that these stages include, of their entities and before their last as-of days."""
         drop, last = (np.full(entities, -1, dtype=np.int64) for _ in range(2))
         drop[stages.entity], last[stages.entity] = stages.drop, stages.last
         at = drop[self.entity]
@@ -207,14 +207,14 @@ def _stages(work: Replay, history: _History, entities: int) -> _Stages:
 
 
 def _known_at_first(plan: SweepPlan, births: Int64s) -> int:
-    """The newest drop that needs no stage of its own, since even the first rows to write know of it."""
+    """The newest drop that needs no stage of its own, because even the first rows to write include it."""
     if plan.first_day is None:
         return ALWAYS
     return int(births[0]) if len(births) else FOREVER
 
 
 def _changes(work: Replay, history: _History) -> tuple[Int64s, Int64s, Int64s]:
-    """Of every entity and drop that changed its past: the first day that changed; by entity and drop."""
+    """For each entity and drop that changed its past, the first day that changed; sorted by entity and drop."""
     done = history.days < work.plan.last_day
     came, went = done & (history.since > ALWAYS), done & (history.until > ALWAYS) & (history.until < FOREVER)
     came &= history.until > ALWAYS

@@ -11,7 +11,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING
 
-from transformations.engine.base.business_days import day_of_number, others
+from transformations.engine.base.business_days import day_of_number, remaining_stretches
 from transformations.engine.base.moments import EVENT_TIMESTAMP, instant_to_micros, micros_to_instant
 from transformations.engine.base.settings import Settings
 from transformations.engine.base.storage import discard
@@ -28,7 +28,7 @@ from transformations.engine.compute.plan import Backfill, BuildPlan, FirstLoad, 
 from transformations.engine.compute.readings import Files, Narrowing
 from transformations.engine.compute.replay import Replay
 from transformations.engine.compute.sources import (
-    carried_rows,
+    count_carried_rows,
     count_names,
     event_packets,
     event_schema,
@@ -50,19 +50,19 @@ if TYPE_CHECKING:
 Report = Callable[[str], None]
 
 _FEW_ROWS, _FEW_BUCKETS = 1_000_000, 4
-"""Up to `_FEW_ROWS` rows every task reads all; more than `_FEW_BUCKETS` tasks would read more than a shuffle writes."""
+"""Up to `_FEW_ROWS`, every task reads all rows; with more than `_FEW_BUCKETS` tasks, a shuffle would be cheaper."""
 _FEW_ROWS_IN_PROCESS = 3_000_000
-"""Up to this many rows of sources and table, and where Spark would be of this machine, too, late events are replayed in
-this process: a correction of 182 of 308,000 events is written in the time that Spark needs to start a first load's
-tasks. A row takes some 100 bytes.
+"""Up to this many rows of sources and table, late events are replayed in this process, unless Spark runs on a cluster:
+a correction of 182 of 308,000 events is written in the time that Spark needs to start a first load's tasks. A row takes
+about 100 bytes.
 """
 
 
 def run_plan(plan: BuildPlan, table: OfflineTable, settings: Settings, report: Report) -> Run | None:
-    """Compute and publish; None where the run would add no row and its record no news."""
+    """Compute and publish; None if there is neither a row to write nor a change to record."""
     started, clock = settings.now(), perf_counter()
     run_id = uuid.uuid4().hex
-    carries = not isinstance(plan, Backfill)  # it ends before the table does, so that no run could go on from it
+    carries = not isinstance(plan, Backfill)  # which may end before the table does, so no run could continue from it
     folders = Folders(table.path, table.path / f"run={run_id}", table.path / f"carry={run_id}" if carries else None)
     written = _compute(plan, settings, _carried_from(plan, table), folders, report)
     files, previous = written.files, _previous(plan)
@@ -113,7 +113,7 @@ def _compute(plan: BuildPlan, settings: Settings, carry: Path | None, folders: F
 def _compute_by_shuffle(plan: BuildPlan, spark: SparkSession, carry: Path | None, folders: Folders) -> Written:
     from pyspark.sql import Observation, functions
 
-    rows = plan.events_to_read + (0 if carry is None else carried_rows(carry))
+    rows = plan.events_to_read + (0 if carry is None else count_carried_rows(carry))
     buckets = buckets_for(rows, spark.sparkContext.defaultParallelism)
     known = _known_before(spark, plan, buckets)
     observed = Observation()
@@ -127,7 +127,7 @@ def _compute_by_shuffle(plan: BuildPlan, spark: SparkSession, carry: Path | None
 
 
 def _few_files(plan: BuildPlan, carry: Path | None, narrowing: Narrowing | None) -> Files:
-    """What a run of few rows reads."""
+    """The files that a run of few rows reads."""
     return few_files(
         plan.resolved,
         plan.snapshots,
@@ -141,14 +141,14 @@ def _few_files(plan: BuildPlan, carry: Path | None, narrowing: Narrowing | None)
 
 
 def _replays(plan: BuildPlan, carry: Path | None) -> tuple[Replay, ...]:
-    """What tasks replay; where nothing is carried over they are given all events."""
+    """What tasks replay; without carried-over state they get all events."""
     if carry is not None:
         return plan.replays
     return tuple(replace(each, plan=replace(each.plan, carried_day=None)) for each in plan.replays)
 
 
 def _narrowing(plan: BuildPlan, carry: Path | None) -> Narrowing | None:
-    """To the entities that something late has touched, where a run goes on from what was carried over of the others."""
+    """Narrowing to the entities that late drops touched, if carried-over state stands for the others."""
     if not isinstance(plan, Incremental) or carry is None or not plan.is_replayed:
         return None
     return Narrowing(
@@ -170,7 +170,7 @@ def _all_rows(plan: BuildPlan) -> int:
 
 
 def _stored_files(plan: BuildPlan) -> tuple[str, ...]:
-    """The table's files where rows of any entity are to be checked."""
+    """The table's files, if stored rows have to be checked."""
     match plan:
         case FirstLoad() | Rebuild():
             return ()
@@ -182,14 +182,14 @@ def _stored_files(plan: BuildPlan) -> tuple[str, ...]:
 
 
 def _carry(previous: TableVersion | None, folders: Folders) -> str | None:
-    """What the run carries over itself, or what the one before it did."""
+    """The folder of carried-over state after the run: its own, or that of the run before."""
     if folders.carry is not None:
         return folders.carry.name
     return None if previous is None else previous.run.carry
 
 
 def _carried_from(plan: BuildPlan, table: OfflineTable) -> Path | None:
-    """The folder of what the run before carried over, where this one goes on from it."""
+    """The folder of the previous run's carried-over state, if this run continues from it."""
     previous = _previous(plan)
     if plan.sweep.carried_day is None or previous is None or previous.run.carry is None:
         return None
@@ -197,11 +197,11 @@ def _carried_from(plan: BuildPlan, table: OfflineTable) -> Path | None:
 
 
 def _known_before(spark: SparkSession, plan: BuildPlan, buckets: int) -> list[DataFrame]:
-    """Packets of stored rows and of marked entities' older events, where there are any.
+    """Packets of stored rows and of marked entities' older events, if there are any.
 
-    The stored rows of a touched entity are checked again, from all its events; for the others, what the last run
-    carried over stands for the older ones. Rows later than the last run covered exist only after a restore or where
-    days were taken back: those of all entities are checked.
+    A touched entity's stored rows are checked again, from all its events; for other entities, carried-over state stands
+    for the older events. Rows later than the last run covered exist only after a restore or after days were taken
+    back; these are checked for all entities.
     """
     if isinstance(plan, FirstLoad | Rebuild):
         return []
@@ -223,7 +223,7 @@ def _known_before(spark: SparkSession, plan: BuildPlan, buckets: int) -> list[Da
         return known
     own = touched.select(*keys)
     if plan.sweep.carried_day is not None:
-        older_days = others(range(FIRST_DAY, plan.sweep.last_day), plan.sweep.days)
+        older_days = remaining_stretches(range(FIRST_DAY, plan.sweep.last_day), plan.sweep.days)
         older = version_events(spark, plan.resolved, plan.snapshots, plan.line, older_days)
         columns = [*event_schema(plan.resolved).names, *older.columns[-2:]]
         known.append(pack_frame(older.join(own, on=keys, how="left_semi").select(*columns), keys, "events", buckets))
@@ -232,7 +232,7 @@ def _known_before(spark: SparkSession, plan: BuildPlan, buckets: int) -> list[Da
 
 
 def _touched(spark: SparkSession, plan: Incremental, before: Mapping[str, RawSnapshot]) -> DataFrame | None:
-    """The entities that anything late has touched since; None where there are none."""
+    """The entities that late drops touched; None if there are none."""
     touched = marks(spark, plan.resolved, before, plan.snapshots, plan.line.last_complete_before_late())
     return None if touched is None or touched.cache().count() == 0 else touched
 

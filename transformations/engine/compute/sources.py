@@ -1,4 +1,4 @@
-"""Sources as Spark sees them: the current content of a raw snapshot, with looked-up attributes, ready to be swept.
+"""Sources as Spark frames: the current content of a raw snapshot, with looked-up attributes, ready for the sweep.
 
 Everything here is lazy; nothing is collected.
 """
@@ -55,10 +55,10 @@ def event_files(
     carry: Path | None,
     with_drops: bool = False,
 ) -> Files | None:
-    """The current events of these days and what an earlier run carried over into a folder, for tasks to read.
+    """The current events of these days and the carried-over state in a folder, for tasks to read directly.
 
-    Spark's own reader makes rows of columns first, which costs ten times as much. None where events are looked up or
-    superseded, which it has to do: see `event_packets`. with_drops: with the number of the drop that each came with.
+    None if the view has lookups or superseded events, which Spark has to resolve: see `event_packets`. with_drops: with
+    the number of each event's drop.
     """
     snapshot = snapshots[resolved.contract.name]
     if resolved.lookups or snapshot.supersedes:
@@ -78,9 +78,9 @@ def few_files(
     is_replayed: bool,
     narrowing: Narrowing | None,
 ) -> Files:
-    """Where all of it is little: the events, what was carried over, and a table's rows, for each task to read.
+    """For few rows: the events, the carried-over state and the table's rows, which each task reads in full.
 
-    is_replayed: with all versions of the events. narrowing: of only those entities and days that the run needs.
+    is_replayed: with all versions of the events. narrowing: to the entities and days that the run needs.
     """
     snapshot = snapshots[resolved.contract.name]
     events: FileReading | HistoryReading | LookupReading
@@ -148,9 +148,9 @@ def event_packets(
     buckets: int,
     line: Timeline | None,
 ) -> DataFrame:
-    """What `event_files` has, packed by entity; `count_names` names what the counts of events count.
+    """The content of `event_files`, packed by entity; `count_names` names the packets' counts.
 
-    line: to have all versions of the events, or the drops that they came with, in place of the current ones.
+    line: to get all versions of the events, or their drops, instead of the current events.
     """
     files = event_files(resolved, snapshots, days, carry, with_drops=line is not None)
     if files is not None:
@@ -169,8 +169,8 @@ def event_packets(
     )
 
 
-def carried_rows(folder: Path) -> int:
-    """The number of entities that a run carried something over for."""
+def count_carried_rows(folder: Path) -> int:
+    """The number of entities in a folder of carried-over state."""
     from pyarrow.parquet import read_metadata
 
     return sum(int(read_metadata(file).num_rows) for file in folder.glob("*.parquet"))
@@ -205,7 +205,7 @@ def version_events(
     days: Sequence[range],
     found: Sequence[str] = (),
 ) -> DataFrame:
-    """All versions of the events of these days, and the `found` columns of lookups."""
+    """All versions of the events of these days, with the `found` columns of lookups."""
     columns = [*event_schema(resolved).names, *found]
     relations: dict[str, Any] = {
         f"raw_{number}": _raw_rows(spark, contract, snapshots[contract.name].files) or _no_rows(spark, contract)
@@ -237,10 +237,10 @@ def marks(
     now: Mapping[str, RawSnapshot],
     complete_day: int,
 ) -> DataFrame | None:
-    """For every entity touched on days up to `complete_day` by what came since: the first as-of day to check again.
+    """For each entity that newer drops touched on days up to `complete_day`: the first as-of day to check again.
 
-    Touched are the events that came, those that they replaced or retracted, and those whose looked-up record changed;
-    each under its old and under its new attributes, since an attribute may be part of the key. None: nothing came.
+    An entity is touched by new events, by events that were replaced or retracted, and by events whose looked-up record
+    changed, under both its old and its new attributes, since an attribute may be part of the key. None: nothing came.
     """
     name = resolved.contract.name
     touched = []
@@ -271,7 +271,7 @@ def marks(
 
 
 def current_rows(spark: SparkSession, snapshot: RawSnapshot, contract: Contract, columns: Sequence[str]) -> DataFrame:
-    """A snapshot's current rows: for each identity the newest drop's, unless it is a retraction."""
+    """A snapshot's current rows: for each identity the row of the newest drop, unless that is a retraction."""
     rows = _raw_rows(spark, contract, snapshot.files) or _no_rows(spark, contract)
     if snapshot.supersedes and contract.key:
         from pyspark.sql import Window, functions
@@ -303,7 +303,7 @@ def _days_of_keys(
 def _look_up(
     spark: SparkSession, resolved: Resolved, snapshots: Mapping[str, RawSnapshot], rows: DataFrame
 ) -> DataFrame:
-    """Attributes as of each event: the record of its key whose time is the last one not after the event's."""
+    """Add the attributes as of each event: those of its key's newest record that is not later than the event."""
     from pyspark.sql import Window, functions
 
     for lookup in resolved.definition.lookups:

@@ -2,8 +2,8 @@
 Spark.
 
 Events are sorted by entity and day; each (entity, day) is a tile. Values can change only as-of the day after a tile,
-and as-of the day on which a tile leaves a window; at these days, all features are folded from tiles, and a row is kept
-where a value differs from the one before. Stored rows that are no longer true are asserted anew.
+and as-of the day on which a tile leaves a window. At these days all features are folded from tiles, and a row is kept
+if a value differs from the one before. Stored rows that are no longer true are re-asserted.
 
     events of user 1                   as-of days at which a two-day sum can change, and its value there
     day   amount                       day   why                       sum    row written
@@ -11,9 +11,9 @@ where a value differs from the one before. Stored rows that are no longer true a
     4     1        tile of day 4       5     tile 4 enters             16     yes
                                        6     tile 3 has left           1      yes
                                        7     tile 4 has left           0      yes
-    As-of day D the window is [D - 2, D): day D itself is not in it. No row is needed as-of day 8 or later: day 7's
-    holds. Where the table has (user 1, day 5, 12.0) already, that row is wrong and 16 is asserted with a later
-    created_timestamp; where it has 16, nothing is written.
+    As-of day D the window is [D - 2, D): day D itself is not in it. No row is needed as-of day 8 or later: that of day
+    7 still holds. If the table already has (user 1, day 5, 12.0), that row is wrong, and 16 is written with a later
+    created_timestamp; if it has 16, nothing is written.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from transformations.engine.base.business_days import joined, starts_of_days
+from transformations.engine.base.business_days import merge_stretches, starts_of_days
 from transformations.engine.base.moments import CREATED_TIMESTAMP, EVENT_TIMESTAMP, instant_to_micros
 from transformations.engine.compute.folds import Folds, Tiles, carry_schema
 from transformations.engine.raw.files import BUSINESS_DAY, RAW_TIMESTAMP
@@ -49,13 +49,13 @@ _LONG_AGO = np.iinfo(np.int64).min
 
 @dataclass(frozen=True, kw_only=True)
 class SweepPlan:
-    """What a run asks of every task.
+    """What every task has to do.
 
-    first_day: the first as-of day to write, of entities without an earlier mark; None: from each entity's first event.
+    first_day: the first as-of day to write, for entities without an earlier mark; None: each entity's first event.
     last_day: the last as-of day. initial: the table holds nothing before first_day, so every entity seen by then gets
-    a row. created: the rows' created_timestamp where their event timestamp is not later, or None where rows count as on
-    time; see `knowledge` for the law. carried_day: what held as-of this day, the last of an earlier run, is carried
-    over, for entities without a mark; None: nothing is.
+    a row. created: the rows' created_timestamp unless their event timestamp is later; None: rows count as on time (see
+    `knowledge` for the law). carried_day: the last as-of day of the earlier run whose state is carried over, for
+    entities without a mark; None: nothing is carried over.
     """
 
     resolved: Resolved
@@ -67,15 +67,15 @@ class SweepPlan:
 
     @property
     def longest(self) -> int:
-        """The days of the longest window; 0 where there are lifetimes only."""
+        """The days of the longest window; 0 if there are only lifetimes."""
         return max((f.declared.window.days or 0 for f in self.resolved.features), default=0)
 
     @property
     def days(self) -> tuple[range, ...]:
-        """The business days whose events a sweep needs of entities without a mark, ascending.
+        """The business days whose events a sweep needs for entities without a mark, ascending.
 
-        Where something is carried over: the new days, those that leave a window of a result that can be undone, and
-        all days of other windows.
+        With carried-over state: the new days, the days that leave a window whose result can be undone, and all days of
+        other windows.
         """
         if self.carried_day is None:
             return (range(FIRST_DAY, self.last_day),)
@@ -85,12 +85,12 @@ class SweepPlan:
                 can_undo = all(part.can_undo for part in feature.declared.aggregation.parts())
                 stop = self.last_day - length if can_undo else self.carried_day
                 needed.append(range(self.carried_day - length, min(stop, self.carried_day)))
-        return joined(needed)
+        return merge_stretches(needed)
 
 
 @dataclass(frozen=True)
 class Swept:
-    """The rows to write, in the schema of the view's table, and what to carry over, in `carry_schema`."""
+    """The rows to write, in the schema of the view's table, and the state to carry over, in `carry_schema`."""
 
     rows: pa.Table
     carry: pa.Table
@@ -99,12 +99,12 @@ class Swept:
 def sweep(plan: SweepPlan, events: pa.Table, marks: pa.Table, stored: pa.Table, carried: pa.Table) -> Swept:
     """The rows that these entities need, sorted by key and time.
 
-    events: join keys, `_business_day`, `_event_timestamp` and the columns that features read, of the plan's `days`, of
-    marked entities of all days before the last as-of day. marks: join keys, once each, and what differs from the plan
-    for an entity: `_from_day`, the first as-of day to check again, `_last_day`, and `_known`, the created timestamp in
-    microseconds; null, or no such column: as planned. stored: the table's rows of these entities from that day on, in
-    the table's schema. carried: what the last run carried over, in `carry_schema`; of a marked entity it is not used,
-    all its events are given.
+    events: join keys, `_business_day`, `_event_timestamp` and the columns that features read; those of the plan's
+    `days` or, for marked entities, of all days before the last as-of day. marks: one row per marked entity with its
+    join keys and its deviations from the plan: `_from_day`, the first as-of day to check again; `_last_day`; `_known`,
+    the created timestamp in microseconds. A null or a missing column means: as planned. stored: the table's rows of
+    these entities from that day on, in the table's schema. carried: state carried over from the last run, in
+    `carry_schema`; ignored for marked entities, whose events are all given.
     """
     keys = list(plan.resolved.join_keys)
     entities, (of_event, of_mark, of_stored, of_carried) = group_codes([events, marks, stored, carried], keys)
@@ -127,8 +127,8 @@ def sweep(plan: SweepPlan, events: pa.Table, marks: pa.Table, stored: pa.Table, 
 
 @dataclass(frozen=True)
 class _Calendar:
-    """Day offsets from `base`; a key is an entity's number times `span` plus an offset, so keys of entities never
-    overlap.
+    """Day offsets from `base`. A key is an entity's number times `span` plus an offset, so keys of different entities
+    never overlap.
     """
 
     base: int
@@ -138,8 +138,8 @@ class _Calendar:
 
 @dataclass(frozen=True)
 class _Spans:
-    """Per entity: the keys of the first and the last as-of day to check, when what is found counts as known
-    (microseconds UTC), and whether a row on the first day is owed to all that were seen by then.
+    """Per entity: the keys of the first and the last as-of day to check, the time from which changes count as known
+    (microseconds UTC), and whether an entity seen by the first day gets a row there in any case.
     """
 
     first: Int64s
@@ -150,9 +150,7 @@ class _Spans:
 
 @dataclass(frozen=True)
 class _Written:
-    """The current rows of the table among those that are checked again: their keys, ascending, their values, and when
-    they were created.
-    """
+    """The table's current rows among those to check: their keys, ascending, their values, and when they were created."""
 
     row_keys: Int64s
     values: pa.Table
@@ -176,14 +174,12 @@ def _in_order(resolved: Resolved, events: pa.Table, of_event: Int64s) -> tuple[p
 
 
 def order_columns(resolved: Resolved) -> list[str]:
-    """The columns that, after the time, make the order of events total: the contract's key, or all columns without
-    one.
-    """
+    """The columns that make the order of events total after their time: the contract's key or, without one, all."""
     return list(resolved.contract.key) or sorted(column.name for column in resolved.contract.columns)
 
 
 def _usable_carry(carried: pa.Table, of_carried: Int64s, of_mark: Int64s) -> tuple[pa.Table, Int64s]:
-    """What is carried over of unmarked entities, by entity."""
+    """The carried-over state of unmarked entities, sorted by entity."""
     rows = np.flatnonzero(~np.isin(of_carried, of_mark))
     rows = rows[np.argsort(of_carried[rows])]
     return carried.take(pa.array(rows)).combine_chunks(), of_carried[rows]
@@ -224,7 +220,7 @@ def _spans(plan: SweepPlan, marks: pa.Table, of_mark: Int64s, entities: int, cal
 
 
 def _of_entities(marks: pa.Table, name: str, of_mark: Int64s, entities: int, otherwise: int) -> tuple[Int64s, Mask]:
-    """A column of the marks by entity, and which entities have a value of their own there."""
+    """A column of the marks, by entity, and which entities have a value there."""
     values, own = np.full(entities, otherwise, dtype=np.int64), np.zeros(entities, dtype=np.bool_)
     if name in marks.column_names:
         own[of_mark] = np.asarray(marks[name].is_valid().to_numpy(), dtype=np.bool_)
@@ -233,7 +229,7 @@ def _of_entities(marks: pa.Table, name: str, of_mark: Int64s, entities: int, oth
 
 
 def _written_rows(stored: pa.Table, of_stored: Int64s, calendar: _Calendar, spans: _Spans) -> _Written:
-    """Of the stored rows to check, the newest created of each key and time."""
+    """The stored rows to check: for each key and time, the one created last."""
     day = np.searchsorted(calendar.event_timestamps, _micros(stored[EVENT_TIMESTAMP]))
     row_keys = of_stored * calendar.span + day
     created = _micros(stored[CREATED_TIMESTAMP])
@@ -282,9 +278,7 @@ def _created_moments(spans: _Spans, row_keys: Int64s, written: _Written, calenda
 
 
 def _features(resolved: Resolved, folds: Folds, tiles: Tiles, row_keys: Int64s) -> tuple[pa.Table, Mask]:
-    """Every feature at every row, and which rows' entities have been seen by then; the others have the values of no
-    row.
-    """
+    """Every feature at every row, and which rows' entities have been seen by then; the others get `unseen` values."""
     entity_start = row_keys // tiles.span * tiles.span
     last = np.searchsorted(tiles.keys, row_keys, side="left")
     ranges: dict[Window, Ranges] = {}
@@ -308,7 +302,7 @@ def _features(resolved: Resolved, folds: Folds, tiles: Tiles, row_keys: Int64s) 
 def _rows_to_write(
     features: pa.Table, seen: Mask, row_keys: Int64s, asked: Mask, written: _Written, calendar: _Calendar
 ) -> Int64s:
-    """Rows where a value changes and none is stored, and stored rows that are not true."""
+    """The rows at which a value changes and none is stored, and the stored rows that are wrong."""
     entity = row_keys // calendar.span
     follows = np.zeros(len(row_keys), dtype=np.bool_)
     follows[1:] = (entity[1:] == entity[:-1]) & seen[:-1]
@@ -342,7 +336,7 @@ def _assemble(
 
 
 def _carry_over(plan: SweepPlan, entities: pa.Table, folds: Folds, tiles: Tiles, calendar: _Calendar) -> pa.Table:
-    """What holds as-of the last day, which the next run goes on from, of every entity that was seen by then."""
+    """The state as-of the last day, from which the next run continues, of every entity seen by then."""
     starts = np.arange(entities.num_rows, dtype=np.int64) * calendar.span
     ends = starts + (plan.last_day - calendar.base)
     last = np.searchsorted(tiles.keys, ends)

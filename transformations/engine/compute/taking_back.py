@@ -1,9 +1,9 @@
-"""Takes back days that turn out not to be complete: rows as-of later days get the values as-of the last complete one.
+"""Take back days that turn out not to be complete: rows as-of later days get the values as-of the last complete one.
 
-Rows as-of days that nobody has delivered hold what no events would mean: zeros. They were served, so they stay in the
-table, and online the newest row wins. Each is therefore written again, with its entity's values as-of the day after the
-last complete one: what a table that was never built further gives at those moments. Days that are delivered later are
-computed as usual; what lies beyond them is held to the newest of them in turn.
+Rows as-of days that were never delivered hold the values of a day without events: zeros. They were served, so they stay
+in the table, and online the newest row wins. Each is therefore written again, with its entity's values as-of the day
+after the last complete one, as if the table had never been built further. Days that are delivered later are computed as
+usual, and rows beyond them are taken back to the newest of them.
 """
 
 from __future__ import annotations
@@ -38,10 +38,10 @@ def take_back(
     known: datetime,
     report: Callable[[str], None],
 ) -> Run | None:
-    """Publish the table as complete through that day and no further; None where it holds nothing beyond, or already is.
+    """Publish the table as complete through that day and no further; None if it already is.
 
-    known: since when the later days are known to be incomplete; the rows are created then, or right after the rows that
-    they replace.
+    known: since when the later days are known to be incomplete; the rows get this created timestamp, or one right after
+    that of the rows they replace.
     """
     latest = table.latest()
     if latest is None or latest.written_through <= through:

@@ -1,7 +1,7 @@
-"""The SQL of every version of every event: from which drop on it is known, and until which. For Spark and DuckDB alike.
+"""The SQL of every version of every event, with the drops since and until which it is known. For Spark and DuckDB.
 
-An event has a version for each time that it, or a record looked up for it, was changed by a drop; which of them counted
-before the event's day was complete is left to whoever reads the versions (see `knowledge`).
+An event has a new version whenever a drop changes it or a record looked up for it. Which versions counted before the
+event's day was complete is decided by the reader of the versions (see `knowledge`).
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _BEFORE_ALL = "CAST('0001-01-01 00:00:00+00:00' AS {timestamp})"
 
 @dataclass(frozen=True)
 class Dialect:
-    """Where the two disagree. quote: an identifier; timestamp: the type of instants; relation: of a source's number."""
+    """The differences. quote: quotes an identifier; timestamp: the type of instants; relation: the pattern of names."""
 
     quote: Quote
     timestamp: str
@@ -35,7 +35,7 @@ DUCKDB = Dialect(lambda name: '"' + name.replace('"', '""') + '"', "TIMESTAMPTZ"
 
 
 def found_column(source: str) -> str:
-    """The column that is null where no record was looked up."""
+    """The column that is null where the lookup found no record."""
     return f"_found_{source}"
 
 
@@ -49,8 +49,8 @@ def versions(
 ) -> str:
     """A query of all versions of the events of these days: `columns`, `_since` and `_until`.
 
-    It reads the raw rows of each source, superseded and retracted ones included, from the relation of its number among
-    `source_names`. columns: of the source, its system's own, looked up, and `found_column` of each lookup.
+    It reads each source's raw rows, superseded and retracted ones included, from the relation with the source's number
+    in `source_names`. columns: the source's own, system columns, looked-up columns, and `found_column` of each lookup.
     """
     own, lookups = resolved.contract, resolved.definition.lookups
     needed = _own_columns(resolved, columns)
@@ -65,7 +65,7 @@ def versions(
 
 
 def _own_columns(resolved: Resolved, columns: Sequence[str]) -> list[str]:
-    """Of these columns and those that lookups need, the source's own and its system's."""
+    """The source's own and system columns among these and those that lookups need."""
     lookups = resolved.definition.lookups
     looked_up = {name for each in lookups for name in (*each.columns, found_column(each.source))}
     keys = {key for each in lookups for key in each.on}
@@ -75,7 +75,7 @@ def _own_columns(resolved: Resolved, columns: Sequence[str]) -> list[str]:
 def _records(
     contract: Contract, snapshot: RawSnapshot, line: Timeline, columns: Sequence[str], dialect: Dialect
 ) -> str:
-    """Each row of a source that is none of a retraction, with the drops that brought it and that superseded it."""
+    """Each row of a source except retractions, with the drop that brought it and the drop that superseded it."""
     quote = dialect.quote
     relation = dialect.relation.format(line.resolved.source_names.index(contract.name))
     following = "CAST(NULL AS INT)"
@@ -94,10 +94,10 @@ def _records(
 
 
 def _rectangles(lookup: Lookup, contract: Contract, snapshot: RawSnapshot, line: Timeline, dialect: Dialect) -> str:
-    """Records by when they hold (`_from` to `_to`) and when that is known (`_since` to `_until`), without a gap.
+    """Records with the time in which they hold (`_from` to `_to`) and in which that is known (`_since` to `_until`).
 
-    What is known of a key changes at some drops; between two of them each record holds until the next one's time. Where
-    none holds, attributes are null.
+    The two times cover every key without a gap. What is known about a key changes at some drops; between two of these,
+    each record holds until the next record's time. Where none holds, attributes are null.
     """
     quote = dialect.quote
     on = _names(lookup.on, quote)

@@ -120,7 +120,7 @@ class Aggregation(ABC):
         it carries the number of events alone. By default all of them. tiles: what `tile` made of the selection.
         """
         sizes = selection.cuts[last] - selection.cuts[first]
-        return selection.values.take(pa.array(expanded(selection.cuts[first], sizes))), sizes
+        return selection.values.take(pa.array(expand_ranges(selection.cuts[first], sizes))), sizes
 
     def undone(self, values: pa.Array) -> pa.Array:
         """Values that, added to a window, take these out of it again; only where `can_undo`, and a column."""
@@ -186,7 +186,7 @@ def counts(selection: Selection, ranges: Ranges) -> Int64s:
     return selection.numbers[ranges.last] - selection.numbers[ranges.first]
 
 
-def expanded(starts: Int64s, sizes: Int64s) -> Int64s:
+def expand_ranges(starts: Int64s, sizes: Int64s) -> Int64s:
     """The positions `starts[r]`, `starts[r] + 1`, … of each row, `sizes[r]` of them, laid end to end."""
     ends = np.cumsum(sizes)
     positions: Int64s = np.arange(int(ends[-1]) if len(ends) else 0, dtype=np.int64) + np.repeat(

@@ -16,7 +16,7 @@ from transformations.engine.vocabulary.aggregations.base import (
     Selection,
     codes_of,
     counts,
-    expanded,
+    expand_ranges,
 )
 from transformations.engine.vocabulary.columns import order_by
 from transformations.engine.vocabulary.dtypes import INT64, Dtype
@@ -97,7 +97,7 @@ class CountDistinct(ColumnAggregation):
         self, selection: Selection, tiles: _Appearances, first: Int64s, last: Int64s
     ) -> tuple[pa.Array, Int64s]:
         sizes = selection.cuts[last] - selection.cuts[first]
-        positions = expanded(selection.cuts[first], sizes)
+        positions = expand_ranges(selection.cuts[first], sizes)
         codes, _ = codes_of(selection.values.take(pa.array(positions)))
         row = np.repeat(np.arange(len(first), dtype=np.int64), sizes)
         kept = np.sort(np.unique(row * (int(codes.max(initial=0)) + 1) + codes, return_index=True)[1])

@@ -13,7 +13,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from transformations.engine.base.errors import DefinitionError
-from transformations.engine.vocabulary.aggregations.base import ColumnAggregation, Int64s, Ranges, Selection, expanded
+from transformations.engine.vocabulary.aggregations.base import (
+    ColumnAggregation,
+    Int64s,
+    Ranges,
+    Selection,
+    expand_ranges,
+)
 from transformations.engine.vocabulary.aggregations.order import lists
 from transformations.engine.vocabulary.dtypes import BOOL, Dtype, array_of
 
@@ -67,13 +73,13 @@ class TopK(ColumnAggregation):
         """Lay the windows' events end to end, count by (row, value), and keep the first k of each row."""
         lengths = last - first
         row = np.repeat(np.arange(len(first), dtype=np.int64), lengths)
-        rank = tiles.ranks[expanded(first, lengths)]
+        rank = tiles.ranks[expand_ranges(first, lengths)]
         pairs, frequency = np.unique(row * max(len(tiles.values), 1) + rank, return_counts=True)
         row, rank = np.divmod(pairs, max(len(tiles.values), 1))
         order = np.lexsort((rank, -frequency, row))
         row, rank = row[order], rank[order]
         sizes = np.bincount(row, minlength=len(first)).astype(np.int64)
-        kept = expanded(np.zeros_like(sizes), sizes) < self.k
+        kept = expand_ranges(np.zeros_like(sizes), sizes) < self.k
         return lists(tiles.values, rank[kept], np.bincount(row[kept], minlength=len(first)).astype(np.int64))
 
     def reference(self, values: Sequence[Any]) -> list[Any]:

@@ -18,7 +18,7 @@ from transformations.engine.vocabulary.aggregations.base import (
     Ranges,
     Selection,
     counts,
-    expanded,
+    expand_ranges,
 )
 from transformations.engine.vocabulary.dtypes import BOOL, Dtype, array_of
 from transformations.engine.vocabulary.windows import LIFETIME
@@ -176,12 +176,12 @@ class LastK(ColumnAggregation):
     def fold(self, tiles: Selection, ranges: Ranges) -> pa.Array:
         last = tiles.cuts[ranges.last]
         sizes = np.minimum(last - tiles.cuts[ranges.first], self.k)
-        return lists(tiles.values, np.repeat(last - 1, sizes) - expanded(np.zeros_like(sizes), sizes), sizes)
+        return lists(tiles.values, np.repeat(last - 1, sizes) - expand_ranges(np.zeros_like(sizes), sizes), sizes)
 
     def compact(self, selection: Selection, tiles: Selection, first: Int64s, last: Int64s) -> tuple[pa.Array, Int64s]:
         end = selection.cuts[last]
         sizes = np.minimum(end - selection.cuts[first], self.k)
-        return selection.values.take(pa.array(expanded(end - sizes, sizes))), sizes
+        return selection.values.take(pa.array(expand_ranges(end - sizes, sizes))), sizes
 
     def reference(self, values: Sequence[Any]) -> list[Any]:
         return list(values[-self.k :][::-1])
