@@ -103,7 +103,7 @@ class Folds:
         return self._folded[key]
 
     def carry(self, since: Mapping[Window, Int64s], last: Int64s) -> list[pa.Array]:
-        """For each of `carried_parts`, the event counts and compacted values of tiles `since[window][r]` to `last[r]`."""
+        """For each of `carried_parts`: event counts and compacted values of tiles `since[window][r]` to `last[r]`."""
         columns: list[pa.Array] = []
         for part, window in self._parts:
             selection, tiles = self._tiles_of(part, window)

@@ -12,9 +12,10 @@ The value as-of day D that is served at a moment t, not before D's availability 
 
     X(d, i) for all d < D, where i is the newest drop with k ≤ t.
 
-So a table holds, for each key, the values as-of D as known at e(D), with created = event_timestamp = e(D). For each later
-drop that changes them, it holds the rows that are no longer true once more, with created = max(e(D), k), or a microsecond
-after the row they replace if that is later (when a drop comes between a day's completion and its availability).
+So a table holds, for each key, the values as-of D as known at e(D), with created = event_timestamp = e(D). For each
+later drop that changes them, it holds the rows that are no longer true once more, with created = max(e(D), k), or a
+microsecond after the row they replace if that is later (when a drop comes between a day's completion and its
+availability).
 None of this depends on when, how often or under which earlier definitions a table was built. A first load, a rebuild, a
 backfill of earlier days and a build after each drop give the same readings: as corrected (the newest created wins) and
 as served at any moment (among the rows created by then). The exceptions are restores, and days that were declared

@@ -150,7 +150,7 @@ class _Spans:
 
 @dataclass(frozen=True)
 class _Written:
-    """The table's current rows among those to check: their keys, ascending, their values, and when they were created."""
+    """The table's current rows among those to check: their keys, ascending, values, and created timestamps."""
 
     row_keys: Int64s
     values: pa.Table
