@@ -20,7 +20,7 @@ from feast.types import FeastType, Float64, Int64
 from redis import Redis
 
 from transformations.engine.base.settings import Settings, get_settings
-from transformations.engine.base.storage import NewFile
+from transformations.engine.base.storage import NewFile, make_folder
 from transformations.engine.tables.offline_tables import OfflineTable, Run
 from transformations.local import redis as embedded
 
@@ -196,7 +196,7 @@ def publish(settings: Settings) -> Callable[..., Run]:
         latest = table.latest()
         after = latest.version if latest else None
         name = f"run-{0 if after is None else after + 1}.parquet"
-        table.path.mkdir(parents=True, exist_ok=True)
+        make_folder(table.path)
         pq.write_table(rows, table.path / name)
         run = Run(
             view=view.name,

@@ -164,9 +164,9 @@ def _report(error: Exception) -> tuple[str, int]:
         message = error.format_message() if isinstance(error, click.ClickException) else str(error)
         return f"{heading} {message}", code if isinstance(code, int) else ExitCode.FAULT
     from transformations.engine.base.authored import explanation, place_of
-    from transformations.engine.base.disk_faults import disk_fault
+    from transformations.engine.base.disk_faults import known_fault
 
-    if fault := disk_fault(error):
+    if fault := known_fault(error):
         return f"{heading} {fault.message}", fault.exit_code
     place = place_of(error)
     if place is not None:

@@ -35,7 +35,7 @@ def print_report(report: LiveReport) -> None:
     from validation.parity.causes import Kind
 
     if not report.features:
-        say("nothing was compared: no view is applied online, or none has rows")
+        say("nothing was compared" if report.skipped else "nothing was compared: no view is applied online")
         _print_skipped(report)
         return
     headers = ["Feature", "Compared", "Equal", "Value", "Null", "Missing", "Late", "Corrected", "Skew"]

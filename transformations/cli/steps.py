@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, TypeAlias
 
 from transformations.engine.base.errors import ServiceUnavailableError
+from transformations.engine.base.storage import make_folder
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -129,7 +130,7 @@ def typed_path(path: Path) -> str:
 @contextmanager
 def alone(lock: Path, console: Console, wait_seconds: float = 600.0) -> Iterator[int]:
     """Hold the lock, waiting for another run, or for the last command of a run that was killed, to end."""
-    lock.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(lock.parent)
     deadline = time.monotonic() + wait_seconds
     with lock.open("a+") as file:
         with console.status("") as status:

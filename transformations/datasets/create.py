@@ -38,6 +38,7 @@ from transformations.datasets.spines import copied, data_end_of, query_of, read_
 from transformations.datasets.splits import Selection, select
 from transformations.datasets.statistics import statistics_of
 from transformations.engine.base import storage
+from transformations.engine.base.disk_faults import faults_in_words
 from transformations.engine.base.errors import DataError, UsageError
 from transformations.engine.base.settings import Settings
 from transformations.engine.base.words import plural
@@ -52,6 +53,7 @@ SPLIT = "split"
 _LIBRARIES = ("feast", "duckdb", "pyarrow", "deltalake", "numpy", "pandas")
 
 
+@faults_in_words()
 def create(
     config: DatasetConfig, folder: Path, store: FeatureStore, settings: Settings, *, replace_old: bool = False
 ) -> Manifest:
@@ -108,6 +110,7 @@ def create(
     return manifest
 
 
+@faults_in_words()
 def complete(manifest: Manifest, store: FeatureStore, settings: Settings) -> None:
     """Do what is left once a dataset is in its place, the same after a killed process: pin, register, tidy up.
 
@@ -121,6 +124,7 @@ def complete(manifest: Manifest, store: FeatureStore, settings: Settings) -> Non
     remove_leftovers(settings.datasets_dir / manifest.name)
 
 
+@faults_in_words()
 def rebuild(manifest: Manifest, folder: Path, store: FeatureStore, settings: Settings) -> bool:
     """Make the dataset of a manifest again from what it pins, and compare; whether it was put into its place.
 
@@ -151,6 +155,7 @@ def rebuild(manifest: Manifest, folder: Path, store: FeatureStore, settings: Set
     return is_new
 
 
+@faults_in_words()
 def verify(manifest: Manifest, folder: Path) -> None:
     """Hash every split's values anew; DataError that names the files that are missing or of other content."""
     faults = []
@@ -174,7 +179,7 @@ def verify(manifest: Manifest, folder: Path) -> None:
 
 def _begun(config: DatasetConfig, target: Path, store: FeatureStore) -> Manifest | None:
     """The dataset of this configuration that a killed process put in its place and did not register."""
-    if not (target / FILE).exists():
+    if not target.exists():
         return None
     manifest, _ = read_manifest(target)
     return manifest if manifest.config == config and not is_registered(store, manifest) else None
@@ -248,7 +253,8 @@ def refuse_collisions(config: DatasetConfig, store: FeatureStore) -> None:
 def _write(name: str, table: pa.Table, timestamp: str, folder: Path) -> SplitContent:
     file = folder / f"{name}.parquet"
     columns = column_hashes(table)
-    pq.write_table(table.replace_schema_metadata({SAVED: timestamp.encode()}), file, compression="zstd")
+    saved = table.replace_schema_metadata({SAVED: timestamp.encode()})
+    pq.write_table(saved, storage.make_file(file), compression="zstd")
     bounds = pc.min_max(spine_of(table.select([timestamp])).moments).as_py()
     return SplitContent(
         name=name,

@@ -13,14 +13,24 @@ from feast import FeatureStore
 from feast.errors import SavedDatasetNotFound
 
 from transformations.datasets.config import NAME
-from transformations.datasets.folders import hide, leftovers, locked, names_with_leftovers, remove_leftovers
+from transformations.datasets.folders import (
+    dataset_folders,
+    hide,
+    leftovers,
+    locked,
+    names_with_leftovers,
+    remove_leftovers,
+)
 from transformations.datasets.manifest import FILE, Manifest, read_manifest
 from transformations.datasets.pinning import names_pinned_for, reason_of, release, versions_pinned
 from transformations.datasets.registration import is_registered, refuse_referred
-from transformations.engine.base.errors import ConflictError, UsageError, nearest
+from transformations.engine.base import storage
+from transformations.engine.base.disk_faults import faults_in_words
+from transformations.engine.base.errors import ConflictError, DataError, UsageError, nearest
 from transformations.engine.base.settings import Settings
 
 
+@faults_in_words()
 def delete(name: str, store: FeatureStore, settings: Settings) -> int:
     """Take a dataset away, whatever of it there is; how many table versions are no longer pinned for it.
 
@@ -31,7 +41,7 @@ def delete(name: str, store: FeatureStore, settings: Settings) -> int:
     if not re.fullmatch(NAME, name):
         raise UsageError(f"{name!r} is no dataset's name but a path, say. Give the name alone.")
     target = settings.datasets_dir / name
-    settings.datasets_dir.mkdir(parents=True, exist_ok=True)
+    storage.make_folder(settings.datasets_dir)
     with locked(target):
         refuse_referred(name, store)
         was_there = target.exists() or bool(leftovers(target))
@@ -41,7 +51,7 @@ def delete(name: str, store: FeatureStore, settings: Settings) -> int:
         released = release(reason_of(name), settings)
         remove_leftovers(target)
     if not (was_there or was_registered or released):
-        known = [folder.name for folder in settings.datasets_dir.glob("[!.]*")]
+        known = [folder.name for folder in dataset_folders(settings.datasets_dir)]
         raise UsageError(f"there is no dataset {name!r}: {nearest(name, known)}.")
     return released
 
@@ -66,10 +76,12 @@ class Tidied:
     is_registered: bool
 
 
+@faults_in_words()
 def tidy(store: FeatureStore, settings: Settings, *, dry_run: bool = False) -> list[Tidied]:
     """Remove what killed processes left, dataset by dataset; those that a process works on are passed over.
 
-    Pins stay while the registry knows a dataset whose folder is missing: it can be rebuilt from a copy of its manifest.
+    Pins stay while the registry knows a dataset whose folder is missing, or the manifest in it is missing or damaged:
+    the dataset can be rebuilt from a copy of that.
     """
     found = []
     for name in sorted(names_begun(settings)):
@@ -90,8 +102,8 @@ def names_begun(settings: Settings) -> set[str]:
 
 def _tidy_one(target: Path, store: FeatureStore, settings: Settings, dry_run: bool) -> Tidied:
     name = target.name
-    manifest = read_manifest(target)[0] if (target / FILE).exists() else None
-    needed = _needed(name, manifest, store)
+    manifest = _manifest_of(target)
+    needed = None if manifest is None and target.exists() else _needed(name, manifest, store)
     pins = 0
     if needed is not None:
         pins = len(versions_pinned(reason_of(name), settings) - needed)
@@ -101,6 +113,14 @@ def _tidy_one(target: Path, store: FeatureStore, settings: Settings, dry_run: bo
             release(reason_of(name), settings, but=needed)
         remove_leftovers(target)
     return Tidied(name, len(folders), pins, manifest is None or is_registered(store, manifest))
+
+
+def _manifest_of(target: Path) -> Manifest | None:
+    """The manifest of a dataset; None where it is missing or damaged, which `features dataset list` tells."""
+    try:
+        return read_manifest(target)[0] if target.exists() else None
+    except DataError:
+        return None
 
 
 def _needed(name: str, manifest: Manifest | None, store: FeatureStore) -> set[tuple[str, int | None]] | None:

@@ -20,6 +20,7 @@ from transformations.datasets.pinning import pin_query, pin_views
 from transformations.datasets.spines import data_end_of, file_of, query_of, read_spine
 from transformations.datasets.splits import select
 from transformations.datasets.statistics import statistics_of
+from transformations.engine.base.disk_faults import faults_in_words
 from transformations.engine.base.settings import Settings
 from transformations.stores.training.retrieval import resources_of
 from transformations.stores.training.spine import spine_of
@@ -50,6 +51,7 @@ class Planned:
     is_there: bool
 
 
+@faults_in_words()
 def plan(config: DatasetConfig, folder: Path, store: FeatureStore, settings: Settings) -> Planned:
     """What `create` would make now; its errors, but for those of the retrieval, which is not tried."""
     taken = snapshot.take(store, config.feature_service, settings)

@@ -11,6 +11,7 @@ from uuid import uuid4
 
 from transformations.engine.base import checksums, storage
 from transformations.engine.base.errors import UsageError
+from transformations.stores.training.jobs import SAVED_FRAME
 
 
 def refuse_existing(target: Path) -> None:
@@ -20,6 +21,15 @@ def refuse_existing(target: Path) -> None:
             f"{target} exists, and a dataset is never overwritten. Choose another name than {target.name!r}, prove the "
             f"old one (`features dataset rebuild {target.name}`), or say --replace while nothing refers to it."
         )
+
+
+def dataset_folders(datasets: Path) -> list[Path]:
+    """The folders of datasets, whole or damaged, by name. A training frame that Feast saved there is none."""
+    return [each for each in sorted(datasets.glob("[!.]*")) if each.is_dir() and not _is_saved_frame(each)]
+
+
+def _is_saved_frame(folder: Path) -> bool:
+    return [file.name for file in folder.iterdir()] == [SAVED_FRAME]
 
 
 @contextmanager
@@ -35,7 +45,7 @@ def building(target: Path) -> Iterator[Path]:
     with locked(target):
         remove_leftovers(target)
         unfinished = _beside(target)
-        unfinished.mkdir()
+        unfinished.mkdir(mode=storage.FOLDER_MODE)
         try:
             yield unfinished
         finally:

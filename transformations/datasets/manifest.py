@@ -11,6 +11,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from transformations.datasets.config import DatasetConfig
+from transformations.engine.base.disk_faults import known_fault
 from transformations.engine.base.errors import DataError, UsageError
 
 FILE = "manifest.json"
@@ -101,13 +102,20 @@ class Manifest(_Model):
 def read_manifest(path: Path) -> tuple[Manifest, Path]:
     """A manifest and its folder; path: the file, or the folder that holds it."""
     file = path / FILE if path.is_dir() else path
+    if path.is_dir() and not file.exists():
+        raise DataError(
+            f"{path} has no {FILE}, so it is no whole dataset. Bring that file back from a copy; without one, take the "
+            f"rest away (`features dataset delete {path.name}`) and make the dataset anew."
+        )
     try:
         return Manifest.model_validate_json(file.read_text(encoding="utf-8")), file.parent
     except OSError as error:
+        if fault := known_fault(error):
+            raise fault from error
         raise UsageError(f"{file} cannot be read: {error.strerror}. Name a dataset's {FILE} or its folder.") from None
     except UnicodeDecodeError:
         raise DataError(f"{file} is no manifest of ours: it is no UTF-8 text. Bring it back from a copy.") from None
     except ValidationError as error:
         (first, *_) = error.errors()
         place = ".".join(map(str, first["loc"])) or "the file"
-        raise DataError(f"{file} is no manifest of ours: {place}: {first['msg']}.") from None
+        raise DataError(f"{file} is no manifest of ours: {place}: {first['msg']}. Bring it back from a copy.") from None

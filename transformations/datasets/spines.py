@@ -100,8 +100,8 @@ def copied(config: DatasetConfig, folder: Path, unfinished: Path) -> PinnedFile 
     if file is None:
         return None
     copy = unfinished / "spine" / file.name
-    copy.parent.mkdir()
-    shutil.copyfile(file, copy)
+    storage.make_folder(copy.parent)
+    shutil.copyfile(file, storage.make_file(copy))
     return PinnedFile(path=f"spine/{file.name}", size=copy.stat().st_size, sha256=storage.content_hash(copy))
 
 
@@ -117,8 +117,8 @@ def restored(manifest: Manifest, folder: Path, unfinished: Path) -> Path | None:
             f"the manifest."
         )
     copy = unfinished / pinned.path
-    copy.parent.mkdir()
-    shutil.copyfile(file, copy)
+    storage.make_folder(copy.parent)
+    shutil.copyfile(file, storage.make_file(copy))
     return copy
 
 

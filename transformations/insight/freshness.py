@@ -88,6 +88,7 @@ def view_freshness(
     resolved: Resolved, settings: Settings, view: FeatureView, registered: FeatureView | None, online: Loaded | None
 ) -> ViewFreshness:
     """The freshness of one view: as the repository has it, as Feast's registry has it, and as it was last loaded."""
+    from transformations.stores.base.source_paths import is_elsewhere
     from transformations.stores.base.views import DEFINITION_HASH
 
     snapshots = raw_snapshots(resolved, settings)
@@ -95,7 +96,8 @@ def view_freshness(
     events = snapshots[resolved.contract.name]
     through = None if events is None else complete_through(resolved, events, settings.now())
     now = settings.now()
-    hash_applied = None if registered is None else registered.tags.get(DEFINITION_HASH)
+    is_readable = registered is not None and not is_elsewhere(registered.batch_source, settings)
+    hash_applied = registered.tags.get(DEFINITION_HASH) if registered is not None and is_readable else None
     late = _late(resolved, snapshots, now)
     state, command = standing(resolved, snapshots, through, offline, hash_applied, online if view.online else ..., now)
     if state is State.UP_TO_DATE and late:

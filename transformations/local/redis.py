@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import quote
 
-from transformations.engine.base.disk_faults import disk_fault
+from transformations.engine.base.disk_faults import known_fault
 from transformations.engine.base.errors import FeaturesError, ServiceUnavailableError, UsageError
 from transformations.engine.base.settings import Settings, get_settings
 
@@ -92,7 +92,7 @@ def start(settings: Settings | None = None) -> str:
     try:
         return _started(settings)
     except OSError as error:
-        fault = disk_fault(error)
+        fault = known_fault(error)
         if fault is None:
             raise
         raise ServiceUnavailableError(f"The embedded Redis cannot be started. {fault.message}") from error

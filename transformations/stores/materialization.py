@@ -19,6 +19,7 @@ from feast.infra.compute_engines.local.job import LocalMaterializationJob
 from feast.infra.registry.base_registry import BaseRegistry
 from feast.repo_config import FeastConfigBaseModel
 
+from transformations.engine.base.disk_faults import known_fault
 from transformations.engine.base.errors import FeaturesError
 from transformations.engine.base.moments import EPOCH, as_utc
 from transformations.engine.base.settings import get_settings
@@ -72,7 +73,7 @@ class BulkMaterializationEngine(LocalComputeEngine):
             )
             return LocalMaterializationJob(job_id, MaterializationJobStatus.ERROR, interrupted)
         except Exception as error:
-            return LocalMaterializationJob(job_id, MaterializationJobStatus.ERROR, error)
+            return LocalMaterializationJob(job_id, MaterializationJobStatus.ERROR, known_fault(error) or error)
         return LocalMaterializationJob(job_id, MaterializationJobStatus.SUCCEEDED)
 
 

@@ -22,6 +22,7 @@ from feast.repo_config import FeastConfigBaseModel
 from pydantic import Field
 
 from transformations.engine.base.authored import tell_authors_in_feast
+from transformations.engine.base.disk_faults import faults_in_words
 from transformations.engine.base.errors import UsageError
 from transformations.engine.base.moments import as_utc
 from transformations.engine.base.settings import get_settings
@@ -102,6 +103,7 @@ class PointInTimeOfflineStore(OfflineStore):
     clear_monitoring_baseline = _AsIn("duckdb", "DuckDBOfflineStore")
 
     @staticmethod
+    @faults_in_words()
     def get_historical_features(
         config: RepoConfig,
         feature_views: list[FeatureView],
@@ -147,6 +149,7 @@ class PointInTimeOfflineStore(OfflineStore):
         )
 
     @staticmethod
+    @faults_in_words()
     def pull_latest_from_table_or_query(
         config: RepoConfig,
         data_source: DataSource,
@@ -173,6 +176,7 @@ class PointInTimeOfflineStore(OfflineStore):
         )
 
     @staticmethod
+    @faults_in_words()
     def pull_all_from_table_or_query(
         config: RepoConfig,
         data_source: DataSource,
@@ -194,6 +198,7 @@ class PointInTimeOfflineStore(OfflineStore):
         return all_rows(config, data_source, columns, timestamp_field, start_date, end_date)
 
     @staticmethod
+    @faults_in_words()
     def offline_write_batch(
         config: RepoConfig,
         feature_view: FeatureView,
@@ -211,6 +216,7 @@ class PointInTimeOfflineStore(OfflineStore):
         if progress is not None:
             progress(table.num_rows)
 
+    @faults_in_words()
     def validate_data_source(self, config: RepoConfig, data_source: DataSource) -> None:
         """As Feast's, which warns of a missing file; but that a table has not been built yet is nothing to warn of.
 
@@ -226,6 +232,7 @@ class PointInTimeOfflineStore(OfflineStore):
         if placed is not None:
             super().validate_data_source(config, placed)
 
+    @faults_in_words()
     def get_table_column_names_and_types_from_data_source(
         self, config: RepoConfig, data_source: DataSource
     ) -> Iterable[tuple[str, str]]:
@@ -236,6 +243,7 @@ class PointInTimeOfflineStore(OfflineStore):
         return [(field.name, str(field.type)) for field in schema]
 
     @staticmethod
+    @faults_in_words()
     def compute_monitoring_metrics(
         config: RepoConfig,
         data_source: DataSource,
@@ -254,6 +262,7 @@ class PointInTimeOfflineStore(OfflineStore):
         )
 
     @staticmethod
+    @faults_in_words()
     def get_monitoring_max_timestamp(
         config: RepoConfig, data_source: DataSource, timestamp_field: str
     ) -> datetime | None:

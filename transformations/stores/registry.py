@@ -9,15 +9,16 @@ import sqlite3
 import time
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 from sqlalchemy import URL, Engine, event, make_url
-from sqlalchemy.engine import CreateEnginePlugin
+from sqlalchemy.engine import CreateEnginePlugin, ExceptionContext
 from sqlalchemy.exc import ArgumentError
 
-from transformations.engine.base.disk_faults import disk_fault
+from transformations.engine.base.disk_faults import known_fault
 from transformations.engine.base.errors import UsageError
 from transformations.engine.base.settings import Settings, get_settings
+from transformations.engine.base.storage import make_folder
 from transformations.engine.base.words import show_address
 
 _BUSY_TIMEOUT_MS = 30_000
@@ -37,12 +38,16 @@ class SettingsPlugin(CreateEnginePlugin):
             try:
                 _make_private(Path(target.database))
             except OSError as error:
-                raise disk_fault(error) or error from error
+                raise known_fault(error) or error from error
         return target
 
     def engine_created(self, engine: Engine) -> None:
-        """Let processes of one machine read while another writes, and wait for each other instead of failing."""
+        """Let processes of one machine read while another writes, and wait for each other instead of failing.
+
+        Errors of the file are raised as ours, with its path and the remedy.
+        """
         if engine.dialect.name == "sqlite":
+            event.listen(engine, "handle_error", _raise_in_words)
             event.listen(engine, "connect", _share)
             _create_tables(engine)
 
@@ -83,6 +88,14 @@ def _read_only(url: URL, file: Path) -> URL:
     return url.set(database=f"file:{quote(str(file))}", query=query)
 
 
+def _raise_in_words(context: ExceptionContext) -> None:
+    url = context.engine.url if context.engine else None
+    file = url.database if url else None
+    error = context.original_exception
+    if fault := known_fault(error, unquote(file.removeprefix("file:")) if file else None):
+        raise fault from error
+
+
 def _create_tables(engine: Engine) -> None:
     """Make Feast's tables in a new file under SQLite's write lock.
 
@@ -99,7 +112,7 @@ def _create_tables(engine: Engine) -> None:
 
 
 def _make_private(file: Path) -> None:
-    file.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(file.parent)
     if not file.exists():  # to close a file gives up the locks of this process, SQLite's own among them
         os.close(os.open(file, os.O_RDWR | os.O_CREAT, 0o600))
     if file.stat().st_uid == os.getuid() and file.stat().st_mode & 0o077:

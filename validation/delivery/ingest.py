@@ -15,6 +15,7 @@ import pyarrow as pa
 from transformations.contracts import Contract, read_contract
 from transformations.engine.base import duck
 from transformations.engine.base.business_days import day_of_number, starts_of_days
+from transformations.engine.base.disk_faults import faults_in_words
 from transformations.engine.base.errors import DataError, UsageError
 from transformations.engine.base.settings import Settings
 from transformations.engine.base.storage import content_hash
@@ -105,6 +106,7 @@ class Ingestion:
     seconds: float
 
 
+@faults_in_words()
 def check_drop(delivery: Delivery, settings: Settings) -> Report:
     """What ingesting a file would find, without ingesting it: broken checks, or else what the raw table refuses.
 
@@ -133,6 +135,7 @@ def check_drop(delivery: Delivery, settings: Settings) -> Report:
     return checked.report
 
 
+@faults_in_words()
 def ingest_drop(delivery: Delivery, settings: Settings) -> Ingestion:
     """Publish a delivery as one drop, or raise and publish nothing.
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 from feast import FeatureView, OnDemandFeatureView
 
+from transformations.engine.base.disk_faults import faults_in_words
 from transformations.engine.base.errors import DataError
 from transformations.stores.base.views import zone_of_views
 from transformations.stores.redis.loaded import Loaded
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from feast import FeatureStore
 
 
+@faults_in_words()
 def check_live(
     store: FeatureStore,
     views: Sequence[FeatureView | OnDemandFeatureView],

@@ -134,7 +134,7 @@ def newest_of(installation: Installation, view: FeatureView) -> History:
     try:
         return history_of(view, installation.store.config.repo_path, installation.versions.get(view.name))
     except DataError as error:
-        raise NotComparable(str(error)) from error
+        raise NotComparable(str(error).removeprefix(f"{view.name}: ")) from error
 
 
 def _load_of(installation: Installation, view: FeatureView, newest: History) -> tuple[Load, History | None]:

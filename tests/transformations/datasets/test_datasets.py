@@ -2,14 +2,16 @@
 
 import errno
 import json
+import os
 import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
+from stat import S_IMODE
 from types import ModuleType
 from typing import Any
 
@@ -27,7 +29,7 @@ from transformations.datasets.content_hash import content_hash
 from transformations.datasets.create import rebuild, verify
 from transformations.datasets.manifest import read_manifest
 from transformations.engine.base import checksums
-from transformations.engine.base.errors import DataError, UsageError
+from transformations.engine.base.errors import DataError, DiskError, UsageError
 from transformations.engine.raw.files import source_schema
 from transformations.engine.raw.zone import Origin, RawTable
 from transformations.engine.tables.pins import pinned
@@ -67,7 +69,7 @@ def test_a_disk_that_fills_meanwhile_leaves_no_dataset_no_leftover_and_no_pin(
 
     with monkeypatch.context() as disk:
         disk.setattr(checksums, "record", full)  # the last that is written before the dataset is put into its place
-        with pytest.raises(OSError, match="No space left"):
+        with pytest.raises(DiskError, match=r"^test.parquet: the disk is full"):
             world.create()
     assert [path.name for path in world.settings.datasets_dir.iterdir()] == [".visits_2024.lock"]
     assert pinned(world.table) == {}
@@ -329,3 +331,19 @@ import transformations.datasets.config, transformations.datasets.manifest, trans
 print([name for name in ("pyspark", "duckdb", "deltalake", "great_expectations", "feast") if name in sys.modules])"""
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
+
+
+@pytest.fixture
+def no_umask() -> Iterator[None]:
+    before = os.umask(0)
+    yield
+    os.umask(before)
+
+
+def test_what_is_written_from_python_is_closed_to_others_whatever_the_umask(no_umask: None, world: World) -> None:
+    world.create()
+
+    files = [world.settings.data, *world.settings.data.rglob("*")]
+    assert {"raw", "offline", "datasets", "pins.json", ".lock", "_delta_log"} <= {file.name for file in files}
+    modes = {file: S_IMODE(file.stat().st_mode) for file in files}
+    assert {file: oct(mode) for file, mode in modes.items() if mode & ~(0o750 if file.is_dir() else 0o640)} == {}

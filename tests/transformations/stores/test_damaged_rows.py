@@ -107,17 +107,58 @@ def test_a_damaged_row_is_refused_by_view_and_key_and_a_load_from_the_beginning_
     assert ("1 values in Redis under keys" in caplog.text) == is_seen_by_the_writer
 
 
-def test_values_of_another_type_are_replaced_and_counted_and_hold_up_no_load(
-    redis: Redis, store: FeatureStore, view: FeatureView, caplog: pytest.LogCaptureFixture
+OTHER_TYPES: dict[str, Callable[[Redis, bytes], object]] = {
+    "list": lambda redis, name: redis.rpush(name.decode(), "a"),
+    "hash": lambda redis, name: redis.hset(name.decode(), "a", "b"),
+    "set": lambda redis, name: redis.sadd(name.decode(), "a"),
+    "zset": lambda redis, name: redis.zadd(name.decode(), {"a": 1}),
+    "stream": lambda redis, name: redis.xadd(name, {"a": "b"}),
+}
+
+
+@pytest.mark.parametrize("kind", OTHER_TYPES)
+def test_a_value_of_another_type_is_refused_by_view_and_key_and_the_next_load_replaces_and_counts_it(
+    kind: str, redis: Redis, store: FeatureStore, view: FeatureView, caplog: pytest.LogCaptureFixture
 ) -> None:
-    for user, make in ((1, lambda name: redis.rpush(name, "a")), (2, lambda name: redis.hset(name, "a", "b"))):
-        name = key(redis, user)
-        redis.delete(name)
-        make(name)
+    name = key(redis, 1)
+    redis.delete(name)
+    OTHER_TYPES[kind](redis, name)
+    for lookup in (lambda: look(store, 3, 1, 9), lambda: look_async(store, 1), lambda: read(store, view, 1)):
+        with pytest.raises(DataError, match=r"user_visits: .* the key \{1\}\w+ .* of another type than a string"):
+            lookup()
+    assert look(store, 2, 9) == {"spent": [1.5, None], "page": ["cart", None]}
     with caplog.at_level(logging.WARNING, "transformations"):
         store.materialize(BEGINNING, END)
     assert look(store, 1, 2, 3) == GOOD
-    assert "2 values in Redis under keys of this view were no intact rows" in caplog.text
+    assert "1 values in Redis under keys of this view were no intact rows" in caplog.text
+
+
+@pytest.mark.parametrize("kind", ["epoch:test", "views:2:test", "loaded:2:test"])
+def test_another_type_under_a_key_of_our_own_is_refused_and_the_remedy_it_names_heals(
+    kind: str, redis: Redis, store: FeatureStore, view: FeatureView
+) -> None:
+    name = f"{{features}}:{kind}"
+    assert redis.delete(name)
+    redis.rpush(name, "a")
+    said = r"\{features\}:.* of another type than the online store's own.*`DEL`"
+    if not kind.startswith("loaded"):
+        with pytest.raises(DataError, match=said):
+            look(FeatureStore(config=store.config), 1)
+    with pytest.raises(DataError, match=said):
+        store.materialize(BEGINNING, END)
+    redis.delete(name)
+    store.materialize(BEGINNING, END)
+    assert look(FeatureStore(config=store.config), 1, 2, 3) == GOOD
+
+
+def test_the_record_of_a_load_that_cannot_be_read_is_said_with_its_place(redis: Redis, store: FeatureStore) -> None:
+    redis.hset("{features}:loaded:2:test", "user_visits", "none of ours")
+    for attempt in (lambda: store.materialize(BEGINNING, END), lambda: loaded_views(store, get_settings())):
+        with pytest.raises(DataError, match=r"record of a load.*HDEL \{features\}:loaded:2:test user_visits"):
+            attempt()
+    redis.hdel("{features}:loaded:2:test", "user_visits")
+    store.materialize(BEGINNING, END)
+    assert look(store, 1, 2, 3) == GOOD
 
 
 def test_a_push_replaces_a_damaged_row(redis: Redis, store: FeatureStore, view: FeatureView) -> None:

@@ -8,10 +8,8 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import create_engine, text
-from sqlalchemy.exc import OperationalError
 
-from transformations.engine.base.disk_faults import disk_fault
-from transformations.engine.base.errors import DiskError, UsageError
+from transformations.engine.base.errors import DataError, DiskError, UsageError
 
 PLUGIN = "sqlite://?plugin=features"
 
@@ -134,11 +132,8 @@ def test_a_registry_that_cannot_be_written_is_read_and_nothing_is_made_beside_it
 
     with create_engine(PLUGIN).connect() as connection:
         assert connection.execute(text("SELECT project_id FROM projects")).scalars().all() == ["p"]
-        with pytest.raises(OperationalError) as caught:
+        with pytest.raises(DiskError, match=f"{data}/registry.db: .*Commands that only read work on"):
             connection.execute(text("DELETE FROM projects"))
-    fault = disk_fault(caught.value)
-    assert isinstance(fault, DiskError)
-    assert "Commands that only read work on" in fault.message
     assert [file.name for file in data.iterdir()] == ["registry.db"]
 
 
@@ -148,3 +143,27 @@ def test_a_folder_in_which_no_registry_can_be_made_is_named(data: Path) -> None:
 
     with pytest.raises(DiskError, match=f"{data} is a file where a folder is needed"):
         create_engine(PLUGIN)
+
+
+@pytest.mark.parametrize("damage", ["junk", "cut short", "a folder"])
+def test_a_file_that_is_no_registry_is_named_to_callers_from_python(
+    damage: str, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for place in (data / "registry.db", tmp_path / "elsewhere.db"):
+        if place.parent != data:
+            monkeypatch.setenv("FEATURES_REGISTRY_URL", f"sqlite:///{place}")
+        create_engine(PLUGIN).dispose()
+        whole = place.read_bytes()
+        place.unlink()
+        if damage == "a folder":
+            place.mkdir()
+        else:
+            place.write_bytes(whole[: len(whole) // 2] if damage == "cut short" else b"junk" * 2_000)
+        with pytest.raises((DataError, DiskError), match=f"^{place} (is damaged|cannot be opened)"):
+            read_views()
+
+
+def read_views() -> None:
+    with create_engine(PLUGIN).connect() as connection:
+        connection.execute(text("SELECT * FROM feature_views"))
+        connection.execute(text("PRAGMA integrity_check"))

@@ -52,7 +52,8 @@ def places(settings: Settings) -> Iterator[tuple[object, ...]]:
     }
     for what, path in folders.items():
         if path.exists():
-            yield what, path, human_bytes(_size(path))
+            beside = path.parent.glob(f"{path.name}-*")  # SQLite's log of writes, which can hold most of a registry
+            yield what, path, human_bytes(sum(map(_size, (path, *beside))))
 
 
 def next_steps(feast: str, features: str, repository: str, moment: str) -> list[tuple[str, str]]:

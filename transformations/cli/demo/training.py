@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from transformations.contracts import read_contract
 from transformations.engine.base.business_days import day_number, days_of_instants
 from transformations.engine.base.settings import Settings
+from transformations.engine.base.storage import make_file, make_folder
 from transformations.engine.identity.code_hash import hash_of_function
 from transformations.engine.raw.zone import RawTable, read_current
 from transformations.engine.tables.offline_tables import OfflineTable
@@ -90,11 +91,11 @@ def save(frame: pd.DataFrame, settings: Settings) -> Path:
     import pyarrow.parquet as pq
 
     path = dataset_path(settings)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     table = pa.Table.from_pandas(frame, preserve_index=False)
     metadata = {**(table.schema.metadata or {}), _INPUTS: json.dumps(inputs(settings)).encode()}
     draft = path.with_suffix(".tmp")
-    pq.write_table(table.replace_schema_metadata(metadata), draft)
+    pq.write_table(table.replace_schema_metadata(metadata), make_file(draft))
     draft.replace(path)
     return path
 

@@ -44,10 +44,10 @@ def tell_authors_in_feast() -> None:
 
 def tell_author(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:
     """Report an error in an author's file by its line, a fault of the disk by its path, any other by its trace."""
-    from transformations.engine.base.disk_faults import disk_fault
+    from transformations.engine.base.disk_faults import known_fault
 
     is_traced = bool(os.environ.get("FEATURES_DEBUG"))
-    if not is_traced and isinstance(error, Exception) and (fault := disk_fault(error)):
+    if not is_traced and isinstance(error, Exception) and (fault := known_fault(error)):
         sys.stderr.write(f"Error: {fault.message}\n")
         raise SystemExit(int(fault.exit_code))
     place = None if is_traced else place_of(error)

@@ -1,7 +1,8 @@
-"""What an error of the disk means to a person: which path, what is wrong with it, and what to do.
+"""What an error of the disk or of memory means to a person: which path, what is wrong with it, and what to do.
 
-The libraries that touch files (Arrow, DuckDB, delta-rs, SQLite, Spark) each tell a full disk or a damaged file in words
-of their own, some without the path. Their errors are recognised here, once, for every command.
+The libraries that touch files (Arrow, DuckDB, delta-rs, SQLite, Spark) each tell a full disk, a damaged file or a lack
+of memory in words of their own, some without the path. Their errors are recognised here, once, for commands and callers
+from Python alike.
 """
 
 from __future__ import annotations
@@ -9,9 +10,10 @@ from __future__ import annotations
 import errno
 import re
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-from transformations.engine.base.errors import DataError, DiskError, FeaturesError
+from transformations.engine.base.errors import DataError, DiskError, FeaturesError, LowMemoryError
 from transformations.engine.base.settings import file_in_place_of, get_settings
 
 # Whose words are searched: any other error may quote such words without being about our disk.
@@ -45,25 +47,46 @@ _MISSING = re.compile(
 )
 _QUOTED = re.compile(r"""["'](/[^"'\n]+)["']""")
 _BARE = re.compile(r"(?:file:)?(/[^\s\"',;)]+)")
+_OUT_OF_MEMORY = re.compile(r"(?:Out of Memory Error|MemoryError)(?:: ?(.*))?$|^out of memory$", re.MULTILINE)
+_JAVA_OUT_OF_MEMORY = re.compile(r"java\.lang\.OutOfMemoryError|GC overhead limit exceeded")
+_WORKER_LOST = "Python worker exited unexpectedly"
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _DENIED = frozenset({errno.EACCES, errno.EPERM})
 _NOT_A_FOLDER = frozenset({errno.ENOTDIR, errno.EEXIST})
 
 
-def disk_fault(error: BaseException) -> FeaturesError | None:
-    """The error as ours, with path and remedy, if it comes from the disk or from a damaged file; None for any other.
+def known_fault(error: BaseException, database: str | None = None) -> FeaturesError | None:
+    """The error as ours, with path and remedy, if it comes from the disk, a damaged file or memory; else None.
 
-    DiskError where the disk is in the way, DataError where a stored file is damaged or missing.
+    database: the SQLite file that is being read, which SQLite's errors do not name; by default the registry.
+    DiskError where the disk is in the way, DataError where a stored file is damaged or missing, LowMemoryError where
+    memory does not suffice.
     """
     for each in _chain(error):
         if isinstance(each, FeaturesError):
             return None
-        if isinstance(each, OSError) or type(each).__module__.partition(".")[0] in _LIBRARIES:
+        if isinstance(each, OSError | MemoryError) or type(each).__module__.partition(".")[0] in _LIBRARIES:
             text = str(each)
-            fault = _of_number(_number(each, text), _path(each, text)) or _of_file(each, text) or _of_database(text)
+            fault = (
+                _of_memory(each, text)
+                or _of_number(_number(each, text), _path(each, text) or _database_in(each, database))
+                or _of_file(each, text)
+                or _of_database(text, database or str(get_settings().registry_path))
+            )
             if fault is not None:
                 return fault
     return None
+
+
+@contextmanager
+def faults_in_words() -> Iterator[None]:
+    """Within, or within a function that this decorates, an error of the disk or of memory is raised as ours."""
+    try:
+        yield
+    except Exception as error:
+        if (fault := known_fault(error)) is not None:
+            raise fault from error
+        raise
 
 
 def damaged(path: Path | str, what: str) -> DataError:
@@ -79,6 +102,28 @@ def missing(path: Path | str) -> DataError:
     return DataError(
         f"{path} is missing, yet a published version refers to it. Bring the file back from a copy, or undo what wrote "
         f"it (docs/operations.md, `Damaged files`). `features doctor --deep` checks every file."
+    )
+
+
+def _of_memory(error: BaseException, text: str) -> LowMemoryError | None:
+    if _JAVA_OUT_OF_MEMORY.search(text):
+        return LowMemoryError(
+            f"Spark's driver needs more memory than FEATURES_SPARK_DRIVER_MEMORY={get_settings().spark_driver_memory} "
+            f"gives it. Raise that, or build fewer days at a time. Nothing was published."
+        )
+    if _WORKER_LOST in text:
+        return LowMemoryError(
+            "a worker of Spark was stopped from outside, as the system does when memory runs out (see `dmesg`). Free "
+            "memory, or use fewer workers at a time: FEATURES_SPARK_MASTER='local[1]'. Nothing was published."
+        )
+    found = _OUT_OF_MEMORY.search(text)
+    if found is None and not isinstance(error, MemoryError):
+        return None
+    (what, *_) = ((found[1] if found else text) or "memory is exhausted").splitlines()
+    return LowMemoryError(
+        f"this needs more memory than there is: {what.rstrip('.')}. Free memory, use a machine with more, or do it in "
+        f"smaller parts: a delivery in several files, a load view by view (`--views`), a build of fewer days (`--to`). "
+        f"Nothing half-done can be seen."
     )
 
 
@@ -124,9 +169,7 @@ def _of_file(error: BaseException, text: str) -> FeaturesError | None:
     return damaged(path, "it cannot be read as Parquet") if _DAMAGED.search(text) else None
 
 
-def _of_database(text: str) -> FeaturesError | None:
-    """An SQLite file, which is the registry unless a URL names another; SQLite's errors do not say which file."""
-    where = get_settings().registry_path
+def _of_database(text: str, where: str) -> FeaturesError | None:
     if "file is not a database" in text or "disk image is malformed" in text:
         return DataError(
             f"{where} is damaged: it is no SQLite database any more. Bring it back from a copy; without one, move it "
@@ -140,6 +183,11 @@ def _of_database(text: str) -> FeaturesError | None:
     if "database is locked" in text:
         return DiskError(f"{where}: another process holds the registry. Repeat the command when that one is done.")
     return None
+
+
+def _database_in(error: BaseException, database: str | None) -> str | None:
+    """The SQLite file, where the error is SQLite's."""
+    return database if type(error).__module__.partition(".")[0] in ("sqlite3", "sqlalchemy") else None
 
 
 def _number(error: BaseException, text: str) -> int | None:

@@ -88,6 +88,12 @@ def parquet(files: Sequence[str | Path]) -> str:
     return f"read_parquet([{paths}], union_by_name = true, hive_partitioning = false)"
 
 
+def parquet_keys(files: Sequence[str | Path], file_column: str) -> str:
+    """A FROM item over columns that all of these Parquet files have, with a column of the file that each row is in."""
+    paths = ", ".join(file_literal(file) for file in files)
+    return f"read_parquet([{paths}], filename = {literal(file_column)}, hive_partitioning = false)"
+
+
 def same(left: str, right: str, columns: Iterable[str]) -> str:
     """The condition that two relations agree in all these columns, null equal to null."""
     pairs = (f"{left}.{identifier(name)} IS NOT DISTINCT FROM {right}.{identifier(name)}" for name in columns)

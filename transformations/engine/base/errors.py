@@ -14,6 +14,7 @@ __all__ = [
     "DiskError",
     "ExitCode",
     "FeaturesError",
+    "LowMemoryError",
     "ServiceUnavailableError",
     "UsageError",
     "nearest",
@@ -29,7 +30,7 @@ class ExitCode(IntEnum):
     FAULT = 1, "a fault of the platform (FEATURES_DEBUG=1 shows the trace)"
     USAGE = 2, "wrong usage, a wrong setting or a mistake in an author's file"
     DATA = 3, "the data or the stored state is wrong: mend it first"
-    ENVIRONMENT = 4, "a service or the disk is in the way: repeat the command once it is back"
+    ENVIRONMENT = 4, "a service, the disk or memory is in the way: repeat the command once it is back"
 
     def __new__(cls, code: int, meaning: str) -> Self:
         """A number with its meaning."""
@@ -93,6 +94,12 @@ class DiskError(FeaturesError):
     def not_a_folder(cls, file: object) -> Self:
         """A file stands where a folder is needed."""
         return cls(f"{file} is a file where a folder is needed. Move it away, or set FEATURES_DATA to a folder.")
+
+
+class LowMemoryError(FeaturesError):
+    """What was asked for needs more memory than this process may have."""
+
+    exit_code = int(ExitCode.ENVIRONMENT)
 
 
 class ServiceUnavailableError(FeaturesError):

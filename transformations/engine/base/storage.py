@@ -13,7 +13,8 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePath
+from stat import S_IMODE, S_ISDIR
 from typing import TYPE_CHECKING, Any, TypeAlias
 from urllib.parse import unquote, urlsplit
 from urllib.request import url2pathname
@@ -22,7 +23,7 @@ from uuid import uuid4
 from transformations.engine.base import checksums
 from transformations.engine.base.checksums import content_hash
 from transformations.engine.base.commit_log import actions, check_log, damaged_entry, log_entries, logged_commits
-from transformations.engine.base.disk_faults import damaged, disk_fault, missing
+from transformations.engine.base.disk_faults import damaged, known_fault, missing
 from transformations.engine.base.errors import ConflictError
 
 if TYPE_CHECKING:
@@ -34,6 +35,8 @@ __all__ = ["check_log", "content_hash"]
 FileStamp: TypeAlias = tuple[int, int, int]
 """A file's inode, bytes and last change: another one in its place has another stamp."""
 LOCK_WAIT_SECONDS = 60.0
+FILE_MODE, FOLDER_MODE = 0o640, 0o750
+"""The most that files and folders of the data folder allow: nothing to others, whatever the process' umask."""
 UNFINISHED = ".unfinished"
 """The suffix of a file that is still being written."""
 
@@ -92,8 +95,8 @@ def exclusive(lock: Path, subject: str, wait_seconds: float = LOCK_WAIT_SECONDS)
 
     Raises ConflictError, naming the holder, when it has waited that long.
     """
-    lock.parent.mkdir(parents=True, exist_ok=True)
-    with lock.open("a+") as file:
+    make_folder(lock.parent)
+    with os.fdopen(os.open(lock, os.O_RDWR | os.O_APPEND | os.O_CREAT, FILE_MODE), "a+") as file:
         deadline = time.monotonic() + wait_seconds
         while not _try_lock(file.fileno()):
             if time.monotonic() >= deadline:
@@ -107,6 +110,27 @@ def exclusive(lock: Path, subject: str, wait_seconds: float = LOCK_WAIT_SECONDS)
         file.write(str(os.getpid()))
         file.flush()
         yield
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder, and those above it that are missing, closed to others; one that is there stays as it is."""
+    for each in reversed([each for each in (folder, *folder.parents) if not each.is_dir()]):
+        each.mkdir(mode=FOLDER_MODE, exist_ok=True)
+
+
+def make_file(file: Path) -> Path:
+    """Make an empty file, closed to others, for a library to write."""
+    file.touch(mode=FILE_MODE)
+    return file
+
+
+def close_to_others(path: Path) -> None:
+    """Take away what a file or folder allows beyond our modes, where it is this user's."""
+    mode = path.stat().st_mode
+    allowed = S_IMODE(mode) & (FOLDER_MODE if S_ISDIR(mode) else FILE_MODE)
+    if allowed != S_IMODE(mode):
+        with suppress(PermissionError):  # another user's, as a cluster's executor may be
+            path.chmod(allowed)
 
 
 def is_table(folder: Path) -> bool:
@@ -124,7 +148,7 @@ def open_table(folder: Path, version: int | None = None) -> DeltaTable:
     except (DeltaError, OSError) as error:
         with suppress(OSError):
             check_log(folder)  # which names the commit that is damaged
-        if fault := disk_fault(error):
+        if fault := known_fault(error):
             raise fault from error
         raise
     newest = _entry(folder, table.version())
@@ -232,8 +256,12 @@ def publish(
     properties = CommitProperties(
         custom_metadata={record_key: json.dumps(record)}, app_transactions=[Transaction(record_key, sequence)]
     )
-    folder.mkdir(parents=True, exist_ok=True)
-    checksums.record(folder, [*(file.path for file in files), *beside])
+    make_folder(folder)
+    named = [*(file.path for file in files), *beside]
+    checksums.record(folder, named)
+    folders = {str(parent) for name in named for parent in PurePath(name).parents}
+    for path in (*named, *folders):
+        close_to_others(folder / path)
     existed = onto is not None or is_table(folder)
     delta_schema = Schema.from_arrow(schema)
     try:
@@ -248,7 +276,7 @@ def publish(
                 str(folder), delta_schema, actions, configuration=_KEEP_LOG, commit_properties=properties
             )
     except (DeltaError, OSError) as error:
-        if fault := disk_fault(error):
+        if fault := known_fault(error):
             raise fault from error
         if isinstance(error, CommitFailedError) or (not existed and is_table(folder)):
             raise ConflictError(
@@ -303,7 +331,7 @@ def replace_text(path: Path, text: str) -> None:
     """Replace a small file atomically: readers see the old text or the new one, even if this process is killed."""
     unfinished = path.with_name(f".{path.name}.{uuid4().hex}{UNFINISHED}")
     try:
-        unfinished.write_text(text, encoding="utf-8")
+        make_file(unfinished).write_text(text, encoding="utf-8")
         unfinished.replace(path)
     finally:
         unfinished.unlink(missing_ok=True)
@@ -336,8 +364,12 @@ def _version_that_recorded(folder: Path, record_key: str, record: Mapping[str, A
 def _record_log(folder: Path, version: int) -> None:
     """Record the checksums of a commit and, where it made one, of the checkpoint that sums up the log."""
     log = folder / "_delta_log"
+    written = sorted(log.glob(f"{version:020}.*[nt]"))
     with suppress(OSError):  # it is published: without checksums, that is what `features doctor --deep` will say
-        checksums.record(folder, [f"_delta_log/{file.name}" for file in sorted(log.glob(f"{version:020}.*[nt]"))])
+        checksums.record(folder, [f"_delta_log/{file.name}" for file in written])
+    for path in (log, *written, *log.glob("_last_checkpoint")):
+        with suppress(OSError):
+            close_to_others(path)
 
 
 def _try_lock(descriptor: int) -> bool:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import date, timedelta
 
+from transformations.engine.base.disk_faults import faults_in_words
 from transformations.engine.base.errors import DataError
 from transformations.engine.base.settings import Settings
 from transformations.engine.compute.plan import AskedDays, Built, plan_build
@@ -18,6 +19,7 @@ from transformations.engine.vocabulary.resolution import Resolved
 Report = Callable[[str], None]
 
 
+@faults_in_words()
 def build(
     resolved: Resolved,
     settings: Settings,

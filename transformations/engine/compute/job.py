@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from transformations.engine.base.moments import CREATED_TIMESTAMP, EVENT_TIMESTAMP
-from transformations.engine.base.storage import UNFINISHED, NewFile
+from transformations.engine.base.storage import UNFINISHED, NewFile, make_folder
 from transformations.engine.compute.folds import carry_schema
 from transformations.engine.compute.packets import unpack
 from transformations.engine.compute.readings import Files
@@ -186,7 +186,7 @@ def write_rows(rows: pa.Table, path: Path) -> Path:
     """
     import pyarrow.parquet as pq
 
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     unfinished = path.with_name(f".{uuid4().hex}{UNFINISHED}")
     pq.write_table(rows, unfinished, **_LAYOUT)
     return unfinished.rename(path)

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from transformations.engine.base.errors import ServiceUnavailableError
 from transformations.engine.base.settings import Settings
+from transformations.engine.base.storage import make_file, make_folder
 from transformations.engine.launch.shipping import zipped_packages
 
 if TYPE_CHECKING:
@@ -58,7 +59,7 @@ def spark_session(settings: Settings, report: Callable[[str], None] = lambda _: 
     builder = SparkSession.builder.appName("features").master(settings.spark_master)
     for name, value in (_defaults(settings) | dict(settings.spark_conf)).items():
         builder = builder.config(name, value)
-    settings.spark_dir.mkdir(parents=True, exist_ok=True)
+    make_folder(settings.spark_dir)
     log = settings.spark_dir / "spark.log"
     try:
         with _stderr_into(log), _environment(launched_with):
@@ -107,7 +108,7 @@ def _stderr_into(log: Path) -> Iterator[None]:
     """Let a process started meanwhile write its standard error to a file: Java greets with lines nobody asked for."""
     sys.stderr.flush()
     kept = os.dup(2)
-    with log.open("ab") as file:
+    with make_file(log).open("ab") as file:
         os.dup2(file.fileno(), 2)
         try:
             yield

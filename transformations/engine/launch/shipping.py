@@ -10,6 +10,8 @@ from pathlib import Path
 from uuid import uuid4
 from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
 
+from transformations.engine.base.storage import make_folder
+
 PACKAGES = ("transformations", "validation")
 
 
@@ -21,7 +23,7 @@ def zipped_packages(folder: Path) -> Path:
             archive.writestr(ZipInfo(name), file.read_bytes(), ZIP_DEFLATED)
     path = folder / f"features-{hashlib.sha256(content.getvalue()).hexdigest()[:16]}.zip"
     if not path.exists():
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
         draft = folder / f".{uuid4().hex}"
         draft.write_bytes(content.getvalue())
         draft.rename(path)

@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from transformations.contracts import Contract
 from transformations.engine.base.business_days import days_of_instants
-from transformations.engine.base.storage import NewFile, discard
+from transformations.engine.base.storage import NewFile, discard, make_file, make_folder
 from transformations.engine.vocabulary.dtypes import UNIX_TIMESTAMP, dtype_named
 
 RAW_TIMESTAMP = "_event_timestamp"
@@ -120,8 +120,8 @@ def _write_file(rows: pa.Table, table: Path, path: str) -> NewFile:
     import pyarrow.parquet as pq
 
     target = table / path
-    target.parent.mkdir(parents=True, exist_ok=True)
-    pq.write_table(rows, target, compression="zstd", row_group_size=ROWS_A_GROUP, write_page_index=True)
+    make_folder(target.parent)
+    pq.write_table(rows, make_file(target), compression="zstd", row_group_size=ROWS_A_GROUP, write_page_index=True)
     return NewFile(
         path=path,
         size=target.stat().st_size,

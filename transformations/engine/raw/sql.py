@@ -11,13 +11,14 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from transformations.contracts import Contract
-from transformations.engine.base.duck import identifier, identifiers, literal, parquet, same
+from transformations.engine.base.duck import identifier, identifiers, literal, parquet, parquet_keys, same
 from transformations.engine.raw.files import BUSINESS_DAY, DROP, RAW_TIMESTAMP, RETRACTED, SYSTEM_COLUMNS
 from transformations.engine.vocabulary.dtypes import UNIX_TIMESTAMP, dtype_named
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
+_FILE = "_file"
 DELIVERED = "delivered_rows"  # the relation that the caller registers: contract columns, or keys to retract
 
 
@@ -148,23 +149,37 @@ def in_order(contract: Contract, changes: Changes) -> str:
 
 
 def _create_earlier(connection: DuckDBPyConnection, contract: Contract, files: Sequence[str], every_key: bool) -> None:
-    """Temporary tables: `earlier` rows of the delivered keys (or of all), and of those the `current_rows`.
+    """Temporary relations: `earlier` rows of the delivered keys (or of all), and of those the `current_rows`.
 
-    The keys are matched before wide columns are read, because a drop usually touches few of the rows there are.
+    Keys are matched first, because a drop usually touches few of the rows there are, and only the files that hold one
+    are read whole:
+
+        file    keys     delivered: 3, 9      read whole
+        drop-1  1, 2     -                    no
+        drop-2  3, 4     3                    yes
     """
-    key = identifiers(contract.key)
-    rows = _raw(connection, contract, files)
-    if every_key:
-        connection.execute(f"CREATE TEMP TABLE earlier AS SELECT * FROM {rows} AS raw")
-    else:
+    key, condition = identifiers(contract.key), ""
+    if not every_key:
         connection.execute(
-            f"CREATE TEMP TABLE touched AS SELECT DISTINCT {key} FROM {rows} AS raw SEMI JOIN delivered USING ({key})"
+            f"CREATE TEMP TABLE touched AS SELECT DISTINCT {key}, {_FILE} "
+            f"FROM {parquet_keys(files, _FILE)} AS raw SEMI JOIN delivered USING ({key})"
         )
-        connection.execute(f"CREATE TEMP TABLE earlier AS SELECT * FROM {rows} AS raw SEMI JOIN touched USING ({key})")
+        files = [row[0] for row in connection.execute(f"SELECT DISTINCT {_FILE} FROM touched ORDER BY 1").fetchall()]
+        condition = f"SEMI JOIN touched USING ({key})"
+    _create_rows(connection, contract, files, condition)
     connection.execute(
         f"CREATE TEMP VIEW current_rows AS SELECT * FROM (SELECT * FROM earlier {_latest(contract)}) "
         f"WHERE NOT {identifier(RETRACTED)}"
     )
+
+
+def _create_rows(connection: DuckDBPyConnection, contract: Contract, files: Sequence[str], condition: str) -> None:
+    """`earlier`: the raw table's columns of the rows in these files. Each file is opened once."""
+    if not files:
+        connection.execute(f"CREATE TEMP TABLE earlier AS SELECT * FROM {_raw(connection, contract, files)}")
+        return
+    connection.execute(f"CREATE TEMP TABLE stored AS SELECT * FROM {parquet(files)} AS raw {condition}")
+    connection.execute(f"CREATE TEMP VIEW earlier AS SELECT * FROM {_completed(connection, contract, 'stored')}")
 
 
 def _raw(connection: DuckDBPyConnection, contract: Contract, files: Sequence[str]) -> str:
@@ -172,12 +187,17 @@ def _raw(connection: DuckDBPyConnection, contract: Contract, files: Sequence[str
     if not files:
         nulls = ", ".join(f"{_null(contract, name)} AS {identifier(name)}" for name in contract.column_names)
         return f"(SELECT {nulls}, {_empty_system_columns()} WHERE FALSE)"
-    present = {row[0] for row in connection.execute(f"DESCRIBE SELECT * FROM {parquet(files)}").fetchall()}
+    return _completed(connection, contract, parquet(files))
+
+
+def _completed(connection: DuckDBPyConnection, contract: Contract, relation: str) -> str:
+    """A FROM item of the raw table's columns of a relation; those that it lacks are null."""
+    present = {row[0] for row in connection.execute(f"DESCRIBE SELECT * FROM {relation}").fetchall()}
     columns = [
         identifier(name) if name in present else f"{_null(contract, name)} AS {identifier(name)}"
         for name in contract.column_names
     ]
-    return f"(SELECT {', '.join(columns)}, {identifiers(SYSTEM_COLUMNS)} FROM {parquet(files)})"
+    return f"(SELECT {', '.join(columns)}, {identifiers(SYSTEM_COLUMNS)} FROM {relation})"
 
 
 def _latest(contract: Contract) -> str:

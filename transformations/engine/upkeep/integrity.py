@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from transformations.engine.base import checksums, storage
-from transformations.engine.base.disk_faults import disk_fault
+from transformations.engine.base.disk_faults import known_fault
 from transformations.engine.base.errors import DataError
 from transformations.engine.tables.offline_tables import OfflineTable
 from transformations.engine.tables.pins import pinned
@@ -98,7 +98,7 @@ def _examine(found: Examined, folder: Path, sizes: Mapping[str, int | None]) -> 
         except FileNotFoundError:
             fault = "is missing"
         except OSError as error:
-            known = disk_fault(error)
+            known = known_fault(error)
             fault = f"cannot be read: {known.message if known else error}"
         if fault:
             found.faults.append(f"{file} {fault}")

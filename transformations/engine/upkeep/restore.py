@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from transformations.engine.base.disk_faults import faults_in_words
 from transformations.engine.base.errors import DataError
 from transformations.engine.base.moments import MICROSECOND
 from transformations.engine.base.settings import Settings
@@ -36,6 +37,7 @@ Int64s = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
 
 
+@faults_in_words()
 def restore(
     resolved: Resolved, settings: Settings, version: int, *, report: Callable[[str], None] | None = None
 ) -> Run | None:

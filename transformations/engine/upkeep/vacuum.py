@@ -13,6 +13,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from transformations.engine.base import storage
+from transformations.engine.base.disk_faults import faults_in_words
 from transformations.engine.base.storage import Contents, StoredFile
 from transformations.engine.raw.zone import RawTable
 from transformations.engine.tables.offline_tables import OfflineTable
@@ -41,6 +42,7 @@ class Vacuumed:
     held: tuple[Held, ...] = ()
 
 
+@faults_in_words()
 def vacuum_table(
     table: OfflineTable, older_than: timedelta, *, keep_versions: int | None = None, dry_run: bool = False
 ) -> Vacuumed:
@@ -65,6 +67,7 @@ def vacuum_table(
         return _remove(found, parts, dry_run)
 
 
+@faults_in_words()
 def vacuum_source(raw: RawTable, older_than: timedelta, *, dry_run: bool = False) -> Vacuumed:
     """Remove what killed ingestions left in a source's raw table; all its versions are kept.
 

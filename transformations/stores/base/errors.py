@@ -42,6 +42,15 @@ class DamagedRowError(FeastError, DataError):
         return status.HTTP_500_INTERNAL_SERVER_ERROR
 
 
+def other_type_of_ours(key: str) -> DamagedRowError:
+    """The error for a key of the online store's own that holds another type of Redis. key: or a pattern of keys."""
+    return DamagedRowError(
+        f"what Redis holds under {key} is of another type than the online store's own: another program wrote it. "
+        f"Remove that key (`redis-cli TYPE` and `DEL`), then load the views from the beginning: "
+        f"`feast materialize 1970-01-01T00:00:00 END`."
+    )
+
+
 class MissingFieldError(RequestDataNotFoundInEntityRowsException):
     """422: a request without a field that an on-demand feature reads."""
 

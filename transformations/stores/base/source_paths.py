@@ -41,7 +41,7 @@ def path_of(name: str, source: DataSource, repo_path: Path | str | None) -> Path
     return Path(uri)
 
 
-def is_elsewhere(source: DataSource, settings: Settings) -> bool:
+def is_elsewhere(source: DataSource | None, settings: Settings) -> bool:
     """Whether an older registry names another data folder than this one for a source of ours."""
     return isinstance(source, FileSource) and _remedy_elsewhere(source, Path(source.path), settings) is not None
 

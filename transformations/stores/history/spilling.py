@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
+from transformations.engine.base.storage import make_folder
+
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
@@ -30,7 +32,7 @@ class Spill:
         if table.nbytes <= self._left:
             self._left -= table.nbytes
             return table
-        self._folder.mkdir(parents=True, exist_ok=True)
+        make_folder(self._folder)
         with NamedTemporaryFile(dir=self._folder, prefix="rows-", suffix=".arrow", delete=False) as file:
             with pa.ipc.new_file(file, table.schema) as writer:
                 writer.write_table(table)

@@ -12,7 +12,7 @@ from feast import FeatureView
 from feast.protos.feast.types.EntityKey_pb2 import EntityKey
 
 from transformations.engine.base.errors import FeaturesError
-from transformations.stores.base.errors import DamagedRowError
+from transformations.stores.base.errors import DamagedRowError, other_type_of_ours
 from transformations.stores.lookups.lookup import Lookup
 from transformations.stores.lookups.plans import UnknownSchemaError
 from transformations.stores.lookups.response import PackedResponse
@@ -20,6 +20,7 @@ from transformations.stores.redis.catalogue import Catalog, catalog_of, epoch_ke
 from transformations.stores.redis.feast_rows import Found, found_rows
 from transformations.stores.redis.reads import Steps
 from transformations.stores.rows.keys import tag_or_nobody
+from transformations.stores.rows.packed_rows import OTHER_TYPE
 
 ATTEMPTS = 5
 
@@ -46,6 +47,8 @@ class Catalogs:
     def read(self, project: str) -> Steps[Catalog]:
         """Read the catalogue anew; the epoch comes first, so that it is never too new."""
         (epoch,) = yield [epoch_key(project)]
+        if epoch == OTHER_TYPE:  # which would seem to be the same epoch for ever
+            raise other_type_of_ours(epoch_key(project).decode())
         views = yield views_key(project)
         catalog = self._known[project] = catalog_of(epoch, views)
         return catalog

@@ -21,7 +21,8 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from transformations.stores.redis.idle import Attempt, IdleWires
 from transformations.stores.redis.reads import Wanted, fields_of
-from transformations.stores.redis.wire import Wire, may_recover
+from transformations.stores.redis.wire import Wire, is_wrong_type, may_recover
+from transformations.stores.rows.packed_rows import OTHER_TYPE
 
 _PAUSE_SECONDS = 0.01
 _ASKING = pack_command(("ASKING",))
@@ -65,7 +66,7 @@ class ClusterSource:
         self._attempt: Attempt | None = None
 
     def fetch(self, wanted: Wanted, deadline: float) -> Any:
-        """As `reads.Source.fetch`; a value of another type than a string is None, as with MGET."""
+        """As `reads.Source.fetch`."""
         if isinstance(wanted, list):
             return self._ask([_Question(place, b"GET", key) for place, key in enumerate(wanted)], deadline)
         return fields_of(self._ask([_Question(0, b"HGETALL", wanted)], deadline)[0])
@@ -140,8 +141,9 @@ class ClusterSource:
                 self._lose(name, asked[number:], error, left)
                 return
             except ResponseError as error:
-                if not str(error).startswith("WRONGTYPE"):
+                if question.word != b"GET" or not is_wrong_type(error):
                     raise
+                answers[question.place] = OTHER_TYPE
         self._idle[name].keep(wire)
 
     def _lose(self, name: str, asked: Sequence[_Question], error: RedisConnectionError, left: _Unanswered) -> None:

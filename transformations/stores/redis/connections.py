@@ -34,8 +34,9 @@ from redis.retry import Retry
 from transformations.engine.base.errors import UsageError
 from transformations.engine.base.settings import get_settings
 from transformations.engine.base.words import show_address, show_evidence
-from transformations.stores.base.errors import UnavailableError
+from transformations.stores.base.errors import UnavailableError, other_type_of_ours
 from transformations.stores.base.feast_seams import redis_address
+from transformations.stores.redis.wire import is_wrong_type
 
 SyncClient: TypeAlias = Redis | RedisCluster
 AsyncClient: TypeAlias = redis.asyncio.Redis | redis.asyncio.RedisCluster
@@ -81,6 +82,8 @@ class Reaching:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if is_wrong_type(error):
+            raise other_type_of_ours("one of the keys {features}:*") from error
         if isinstance(error, (RedisError, RedisClusterException)):
             happened, remedy = _diagnosis(error)
             address = address_of(self._config)

@@ -13,6 +13,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, cast
 from uuid import uuid4
 
+from transformations.engine.base.errors import DataError
 from transformations.engine.base.settings import Settings
 from transformations.stores.base.feast_seams import online_client
 from transformations.stores.redis.connections import Reaching
@@ -67,7 +68,7 @@ def begin(client: Redis | RedisCluster, project: str, view: str, loaded: Loaded)
 def unfinished_loads(client: Redis | RedisCluster, project: str, view: str) -> dict[str, Loaded]:
     """By id, what runs are writing, or were writing when they were killed."""
     found = cast("dict[bytes, bytes]", client.hgetall(_begun_key(project, view)))
-    return {run.decode(): _loaded(json.loads(facts)) for run, facts in found.items()}
+    return {run.decode(): _loaded(facts, _begun_key(project, view), run.decode()) for run, facts in found.items()}
 
 
 def conclude(client: Redis | RedisCluster, project: str, view: str, runs: Iterable[str]) -> None:
@@ -84,7 +85,7 @@ def forget(client: Redis | RedisCluster, project: str, view: str) -> None:
 def last_loaded(client: Redis | RedisCluster, project: str, view: str) -> Loaded | None:
     """A view's last load; None if it was never loaded."""
     facts = cast("bytes | None", client.hget(_key(project), view))
-    return None if facts is None else _loaded(json.loads(facts))
+    return None if facts is None else _loaded(facts, _key(project), view)
 
 
 def loaded_views(store: FeatureStore, settings: Settings) -> dict[str, Loaded]:
@@ -98,17 +99,25 @@ def loaded_views(store: FeatureStore, settings: Settings) -> dict[str, Loaded]:
     with Reaching(store.config.online_store):
         client = online_client(store)
         found = cast("dict[bytes, bytes]", client.hgetall(_key(store.project)))
-    return {view.decode(): _loaded(json.loads(facts)) for view, facts in found.items()}
+    return {view.decode(): _loaded(facts, _key(store.project), view.decode()) for view, facts in found.items()}
 
 
-def _loaded(facts: dict[str, Any]) -> Loaded:
-    files = {path: (size, changed) for path, (size, changed) in facts["files"].items()}
-    until = facts.get("complete_until")
-    moments = {
-        "end": datetime.fromisoformat(facts["end"]),
-        "complete_until": datetime.fromisoformat(until) if until else None,
-    }
-    return Loaded(**{**facts, **moments, "files": files})
+def _loaded(text: bytes, key: str, field: str) -> Loaded:
+    """A record as it was written; DataError, naming its place in Redis, where it is none."""
+    try:
+        facts: dict[str, Any] = json.loads(text)
+        files = {path: (size, changed) for path, (size, changed) in facts["files"].items()}
+        until = facts.get("complete_until")
+        moments = {
+            "end": datetime.fromisoformat(facts["end"]),
+            "complete_until": datetime.fromisoformat(until) if until else None,
+        }
+        return Loaded(**{**facts, **moments, "files": files})
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise DataError(
+            f"the record of a load in Redis cannot be read ({error!r}): {text[:80]!r}. Remove it (HDEL {key} {field}), "
+            f"and load the view anew: `feast materialize`."
+        ) from error
 
 
 def _key(project: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Iterable, Sequence
 from functools import cache
 from typing import Any, Protocol, TypeAlias, TypeVar, cast
 
@@ -14,9 +14,11 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from transformations.stores.redis.idle import IdleWires
-from transformations.stores.redis.wire import may_recover
+from transformations.stores.redis.wire import is_wrong_type, may_recover
+from transformations.stores.rows.packed_rows import OTHER_TYPE
 
 Values: TypeAlias = list[bytes | None]
+"""The values of keys: None for a key that is not there, OTHER_TYPE for one that holds no string."""
 Wanted: TypeAlias = list[bytes] | bytes
 """Keys whose values to read, or the key of a hash to read whole."""
 Answer = TypeVar("Answer")
@@ -64,15 +66,22 @@ class NodeSource:
 
     def fetch(self, wanted: Wanted, deadline: float) -> Any:
         """As `Source.fetch`."""
-        if isinstance(wanted, list):
-            return self._ask((b"MGET", *wanted), deadline)
-        return fields_of(self._ask((b"HGETALL", wanted), deadline))
+        if not isinstance(wanted, list):
+            (fields,) = self._ask([(b"HGETALL", wanted)], deadline)
+            return fields_of(fields)
+        # MGET alone calls a list or a hash absent. EXISTS tells in the same round trip that something is there.
+        values, count = self._ask([(b"MGET", *wanted), (b"EXISTS", *wanted)], deadline)
+        if count > len(values) - values.count(None):
+            missing = keys_without_value(wanted, values)
+            mark_other_types(values, missing, self._ask([(b"TYPE", wanted[place]) for place in missing], deadline))
+        return values
 
-    def _ask(self, command: tuple[bytes, ...], deadline: float) -> Any:
+    def _ask(self, commands: Sequence[tuple[bytes, ...]], deadline: float) -> list[Any]:
+        """The answers to these commands, which are sent together."""
         earlier: RedisConnectionError | None = None
         while True:
             try:
-                return self._attempt(command, deadline)
+                return self._attempt(commands, deadline)
             except RedisTimeoutError:
                 if earlier is not None:  # which says more
                     raise earlier from None
@@ -83,22 +92,34 @@ class NodeSource:
                 earlier = error
                 time.sleep(_PAUSE_SECONDS)
 
-    def _attempt(self, command: tuple[bytes, ...], deadline: float) -> Any:
+    def _attempt(self, commands: Sequence[tuple[bytes, ...]], deadline: float) -> list[Any]:
         wire, is_fresh = self._idle.take(deadline)
         try:
-            wire.send(command)
-            answer = wire.receive(deadline)
+            wire.send(*commands)
+            answers = [wire.receive(deadline) for _ in commands]
         except RedisConnectionError:
             wire.close()
             if is_fresh:
                 raise
             self._idle.close()  # the others were lost with it
-            return self._attempt(command, deadline)
+            return self._attempt(commands, deadline)
         except BaseException:
             wire.close()  # its answer may still come
             raise
         self._idle.keep(wire)
-        return answer
+        return answers
+
+
+def keys_without_value(keys: Sequence[bytes], values: Sequence[bytes | None]) -> list[int]:
+    """The places of keys that MGET says are absent."""
+    return [place for place in range(len(keys)) if values[place] is None]
+
+
+def mark_other_types(values: Values, missing: Iterable[int], types: Iterable[bytes]) -> None:
+    """Put OTHER_TYPE in the place of each key that holds no string; types: what TYPE says of the missing ones."""
+    for place, kind in zip(missing, types, strict=True):
+        if kind not in (b"none", b"string"):  # a string has been written in between
+            values[place] = OTHER_TYPE
 
 
 def fields_of(answer: Any) -> dict[bytes, bytes]:
@@ -127,11 +148,30 @@ async def _fetch_async(client: redis_asyncio.Redis | redis_asyncio.RedisCluster,
     if not isinstance(wanted, list):
         return await cast("Any", client.hgetall(cast("str", wanted)))
     if not _is_cluster(type(client)):
-        return await cast("redis_asyncio.Redis", client).mget(cast("list[str]", wanted))
+        return await _values_async(cast("redis_asyncio.Redis", client), wanted)
     async with cast("redis_asyncio.RedisCluster", client).pipeline() as pipe:
         for key in wanted:
             pipe.get(cast("str", key))
-        return await pipe.execute()
+        values = [OTHER_TYPE if is_wrong_type(each) else each for each in await pipe.execute(raise_on_error=False)]
+    for each in values:
+        if isinstance(each, Exception):
+            raise each
+    return values
+
+
+async def _values_async(client: redis_asyncio.Redis, keys: list[bytes]) -> Values:
+    """As `NodeSource.fetch` of keys."""
+    async with client.pipeline(transaction=False) as pipe:
+        pipe.mget(cast("list[str]", keys))
+        pipe.exists(*cast("list[str]", keys))
+        values, count = await pipe.execute()
+        if count > len(values) - values.count(None):
+            missing = keys_without_value(keys, values)
+            for place in missing:
+                pipe.type(cast("str", keys[place]))
+            mark_other_types(values, missing, await pipe.execute())
+    found: Values = values
+    return found
 
 
 @cache

@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 from hiredis import PushNotification, Reader, pack_command
 from redis import Redis
 from redis.backoff import NoBackoff
-from redis.exceptions import AuthenticationError, BusyLoadingError, InvalidResponse, RedisError
+from redis.exceptions import AuthenticationError, BusyLoadingError, InvalidResponse, RedisError, ResponseError
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 from redis.retry import Retry
@@ -66,9 +66,9 @@ class Wire:
             self._socket, self._seconds = socket, socket.gettimeout()
             self._answers = Reader(protocolError=InvalidResponse, replyError=_ERROR_OF, notEnoughData=_NOT_YET)
 
-    def send(self, command: tuple[bytes | str | int, ...]) -> None:
-        """Send a command, and do not wait."""
-        self._put(pack_command(command))  # type: ignore[arg-type]  # its stub says one word
+    def send(self, *commands: tuple[bytes | str | int, ...]) -> None:
+        """Send commands, and do not wait."""
+        self._put(b"".join(map(pack_command, commands)))  # type: ignore[arg-type]  # its stub says one word
 
     def send_packed(self, command: Sequence[bytes | memoryview]) -> None:
         """Send a command whose pieces are packed already, and do not wait."""
@@ -152,6 +152,11 @@ def may_recover(error: RedisConnectionError) -> bool:
         return True
     said = str(error).lower()
     return not isinstance(error, AuthenticationError) and "refused" not in said and "certificate" not in said
+
+
+def is_wrong_type(error: object) -> bool:
+    """Whether Redis refused a command because the key holds another type than the command is for."""
+    return isinstance(error, ResponseError) and str(error).startswith("WRONGTYPE")
 
 
 class BulkStrings:

@@ -47,6 +47,9 @@ _MARK = slice(16, 18)
 PUSHED = 1
 """The last bit of a header: the row was pushed, not materialized, so only the online store has it."""
 
+OTHER_TYPE = b"\0another type"
+"""Stands for what a key holds that is no string but a list, a hash or another type of Redis; no row is so short."""
+
 _CHECKSUM_FIELD = ("", "Checksum")
 """Marks a schema whose rows end in a checksum. No feature has an empty name."""
 _CHECKSUM_HEAD = b"\xce"  # MessagePack: an unsigned integer of 32 bits follows
@@ -111,6 +114,8 @@ def schema_from(text: str) -> Schema:
 
 def fault_of(row: bytes, schemas: Sequence[Schema]) -> str | None:
     """Why these bytes are no intact row of a table with these schemas; None if they are one."""
+    if row == OTHER_TYPE:
+        return "it is of another type than a string (TYPE says which)"
     if len(row) < HEADER.size:
         return f"it has {len(row)} bytes, and a row's header alone has {HEADER.size}"
     number = schema_number(row)

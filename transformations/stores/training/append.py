@@ -6,6 +6,7 @@ one. A reader sees all of the rows or none; where hive folders take several file
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from fnmatch import fnmatch
 from pathlib import Path
@@ -75,6 +76,7 @@ def _lengthen(path: Path, rows: pa.Table) -> None:
             for group in range(old.num_row_groups):
                 new.write_table(old.read_row_group(group))
             new.write_table(rows.cast(old.schema_arrow))
+        shutil.copymode(path, unfinished)
         unfinished.replace(path)
     finally:
         unfinished.unlink(missing_ok=True)
@@ -96,7 +98,8 @@ def _add_files(name: str, path: Path, rows: pa.Table) -> None:
         target = folder.joinpath(*(folder_name(key, value) for key, value in values.items()))
         target.mkdir(parents=True, exist_ok=True)
         unfinished = target / f".{file_name}{storage.UNFINISHED}"
-        pq.write_table(_as_stored(name, part, schema), unfinished)
+        pq.write_table(_as_stored(name, part, schema), storage.make_file(unfinished))
+        shutil.copymode(last, unfinished)  # whoever reads the files beside it may read this one
         unfinished.replace(target / file_name)
 
 

@@ -15,7 +15,9 @@ from feast.infra.offline_stores.file_source import FileSource
 from feast.infra.offline_stores.offline_store import RetrievalJob, RetrievalMetadata
 from feast.saved_dataset import SavedDatasetStorage
 
+from transformations.engine.base.disk_faults import faults_in_words
 from transformations.engine.base.errors import UsageError
+from transformations.engine.base.storage import make_file, make_folder
 from transformations.engine.vocabulary.dtypes import STORED
 from transformations.stores.base.source_paths import path_of
 from transformations.stores.training.retrieval import Plan, features_of
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
+SAVED_FRAME = "data.parquet"
+"""The file of a training frame that is saved into a folder."""
 SAVED = b"features.saved_dataset"
 """In the metadata of a Parquet file: that it holds a whole training frame, and the name of its moments' column."""
 
@@ -36,9 +40,11 @@ class TableJob(RetrievalJob):
         self._read = read
         self._nullable_dtypes = nullable_dtypes
 
+    @faults_in_words()
     def _to_arrow_internal(self, timeout: int | None = None) -> pa.Table:
         return self._read()
 
+    @faults_in_words()
     def _to_df_internal(self, timeout: int | None = None) -> pd.DataFrame:
         return _frame(self._read(), self._nullable_dtypes)
 
@@ -79,6 +85,7 @@ class PointInTimeJob(RetrievalJob):
         self._repo_path = repo_path
         self._nullable_dtypes = nullable_dtypes
 
+    @faults_in_words()
     def to_df(self, validation_reference: Any = None, timeout: int | None = None) -> pd.DataFrame:
         """The spine's frame as it was given, its index included, with the features beside it."""
         import pandas as pd
@@ -92,6 +99,7 @@ class PointInTimeJob(RetrievalJob):
         both.columns.name = given.columns.name
         return both
 
+    @faults_in_words()
     def persist(self, storage: SavedDatasetStorage, allow_overwrite: bool = False, timeout: int | None = None) -> None:
         """Write the whole result, on-demand features included, as Parquet; at once or not at all.
 
@@ -103,15 +111,15 @@ class PointInTimeJob(RetrievalJob):
         path = path_of("the saved dataset", target, self._repo_path)
         if path.exists() and not allow_overwrite:
             raise SavedDatasetLocationAlreadyExists(location=str(path))
-        file = path if path.suffix == ".parquet" else path / "data.parquet"
+        file = path if path.suffix == ".parquet" else path / SAVED_FRAME
         if others := sorted(each.name for each in path.glob("*") if each != file):
             raise UsageError(f"{path} holds other files ({', '.join(others)}), which would seem to be of the dataset.")
         table = self.to_arrow()
         metadata = {**(table.schema.metadata or {}), SAVED: self._spine.timestamp.encode()}
-        file.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(file.parent)
         unfinished = file.with_name(f".{file.name}-{uuid.uuid4().hex}")
         try:
-            pq.write_table(table.replace_schema_metadata(metadata), unfinished)
+            pq.write_table(table.replace_schema_metadata(metadata), make_file(unfinished))
             unfinished.replace(file)
         finally:
             unfinished.unlink(missing_ok=True)
@@ -134,6 +142,7 @@ class PointInTimeJob(RetrievalJob):
     def metadata(self) -> RetrievalMetadata:
         return self._metadata
 
+    @faults_in_words()
     def _to_arrow_internal(self, timeout: int | None = None) -> pa.Table:
         table = self._spine.to_arrow()
         for name, column in features_of(self._spine, self._plan).items():

@@ -23,6 +23,7 @@ from transformations.engine.base.errors import DataError, UsageError
 from transformations.engine.base.file_rows import Scan
 from transformations.engine.base.moments import EVENT_TIMESTAMP, MICROSECOND
 from transformations.engine.base.settings import get_settings
+from transformations.engine.base.storage import make_folder
 from transformations.stores.base.casting import plain
 from transformations.stores.base.on_demand import evaluate
 from transformations.stores.base.values import arrow_type, as_feature, unseen_value
@@ -190,7 +191,7 @@ def session(resources: Resources) -> Iterator[DuckDBPyConnection]:
     """
     with _memory_in_words(resources), duck.session() as connection:
         if resources.spill:
-            resources.spill.mkdir(parents=True, exist_ok=True)
+            make_folder(resources.spill)
         settings = {
             "threads": resources.threads,
             "memory_limit": resources.memory_limit,

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 import resource
 import signal
 import sqlite3
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -18,7 +20,7 @@ from sqlalchemy import create_engine
 
 from transformations.cli import main
 from transformations.engine.base import duck, storage
-from transformations.engine.base.disk_faults import disk_fault
+from transformations.engine.base.disk_faults import faults_in_words, known_fault
 from transformations.engine.base.errors import ConflictError, DataError, DiskError, FeaturesError
 from transformations.engine.base.settings import get_settings
 
@@ -27,7 +29,7 @@ def told(attempt: Callable[[], object]) -> FeaturesError:
     """What we say of the error that this raises; an error of ours is what it says itself."""
     with pytest.raises(Exception) as caught:
         attempt()
-    fault = caught.value if isinstance(caught.value, FeaturesError) else disk_fault(caught.value)
+    fault = caught.value if isinstance(caught.value, FeaturesError) else known_fault(caught.value)
     assert fault is not None, caught.value
     return fault
 
@@ -67,7 +69,7 @@ def test_an_error_of_the_disk_is_one_message_with_its_path(number: int, code: in
         "duckdb": duckdb.IOException(f'IO Error: Could not write file "/data/raw/sales": {words}'),
         "sqlite": sqlite3.OperationalError(f"{words} '/data/raw/sales'"),
     }[library]
-    fault = disk_fault(error)
+    fault = known_fault(error)
 
     assert isinstance(fault, DiskError)
     assert fault.exit_code == code
@@ -100,7 +102,7 @@ def test_the_command_line_ends_with_the_code_and_without_a_trace(
     ],
 )
 def test_any_other_error_stays_what_it_is(error: Exception) -> None:
-    assert disk_fault(error) is None
+    assert known_fault(error) is None
 
 
 def test_what_an_error_came_from_counts_too() -> None:
@@ -110,9 +112,71 @@ def test_what_an_error_came_from_counts_too() -> None:
         except OSError as error:
             raise RuntimeError("the job failed") from error
     except RuntimeError as error:
-        fault = disk_fault(error)
+        fault = known_fault(error)
     assert fault is not None
     assert fault.message.startswith("/data/x: the disk is full")
+
+
+def duckdb_out_of_memory() -> None:
+    with duck.session() as connection:
+        connection.execute("SET memory_limit = '1MB'")
+        connection.execute("SET max_temp_directory_size = '0KB'")
+        connection.execute("CREATE TABLE many AS SELECT random() AS x FROM range(1_000_000)")
+
+
+@pytest.mark.parametrize(
+    ("attempt", "said"),
+    [
+        (duckdb_out_of_memory, r"this needs more memory than there is: .*\. Free memory"),
+        (lambda: pa.allocate_buffer(2**62), "this needs more memory than there is: malloc of size"),
+        (lambda: np.empty(2**55, dtype=np.int64), "this needs more memory than there is: Unable to allocate"),
+    ],
+)
+def test_a_lack_of_memory_is_one_message_with_what_to_do(attempt: Callable[[], object], said: str) -> None:
+    fault = told(attempt)
+    assert fault.exit_code == 4
+    assert re.match(said, fault.message)
+    assert "in smaller parts" in fault.message
+
+
+class PythonException(Exception):  # noqa: N818  # as pyspark names it
+    __module__ = "pyspark.errors.exceptions.captured"
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("An error occurred. java.lang.OutOfMemoryError: Java heap space\n\tat x", "Raise that"),
+        ("java.lang.OutOfMemoryError: GC overhead limit exceeded", "FEATURES_SPARK_DRIVER_MEMORY=4g"),
+        ("Job aborted: SparkException: Python worker exited unexpectedly (crashed)", "FEATURES_SPARK_MASTER"),
+        (
+            "x\n_duckdb.OutOfMemoryException: Out of Memory Error: failed to pin\n",
+            "than there is: failed to pin.",
+        ),
+        (
+            "x\npyarrow.lib.ArrowMemoryError: malloc of size 64 failed\n",
+            "than there is: malloc of size 64 failed",
+        ),
+        ("  File x\nMemoryError\n", "than there is"),
+    ],
+)
+def test_a_lack_of_memory_in_spark_says_which_setting_gives_more(words: str, said: str) -> None:
+    fault = known_fault(PythonException(words))
+    assert fault is not None
+    assert (fault.exit_code, said in fault.message) == (4, True)
+
+
+def test_a_function_that_tells_faults_in_words_leaves_other_errors_as_they_are() -> None:
+    @faults_in_words()
+    def fail(error: Exception) -> None:
+        raise error
+
+    with pytest.raises(DiskError, match=r"^/data/x: the disk is full"):
+        fail(OSError(errno.ENOSPC, "No space left on device", "/data/x"))
+    with pytest.raises(ValueError, match=r"^other$"):
+        fail(ValueError("other"))
+    with pytest.raises(ConflictError):
+        fail(ConflictError("mine"))
 
 
 @pytest.mark.parametrize("kept", [0, 3, 400, -1])

@@ -5,7 +5,9 @@ from datetime import UTC, datetime
 import pyarrow as pa
 import pytest
 
+from transformations.engine.base.duck import parquet
 from transformations.engine.base.errors import DataError
+from transformations.engine.raw import sql as raw_sql
 from transformations.engine.raw.zone import RawTable
 
 from .raw_tables import NOW, attributes, contract, current, events, keys, origin, things
@@ -45,6 +47,20 @@ def test_rows_delivered_unchanged_replace_nothing(tmp_path):
     table.append(events((1, 1.0, "2020-01-03 12:00")), origin("first"))
     table.retract(keys(1), origin("bogus"))
     assert table.append(events((1, 1.0, "2020-01-05 12:00")), origin("again")).rows == 1  # nothing current is replaced
+
+
+def test_only_files_that_hold_a_delivered_key_are_read_whole(tmp_path, monkeypatch):
+    table = RawTable(contract(), tmp_path)
+    for day in (3, 4, 5):
+        table.append(events((day, 1.0, f"2020-01-0{day} 12:00")), origin(f"{day}"))
+    files, read = table.snapshot().files, list[str]()
+    monkeypatch.setattr(raw_sql, "parquet", lambda some: read.extend(some) or parquet(some))
+
+    table.append(events((6, 1.0, "2020-01-06 12:00")), origin("new"))
+    assert read == []
+    table.append(events((4, 9.0, "2020-01-04 12:00")), origin("corrected"), correction=True)
+    assert read[0] == files[1]  # for the rows; the others are asked for their days
+    assert current(table, "id", "amount") == [(3, 1.0), (4, 9.0), (5, 1.0), (6, 1.0)]
 
 
 # --- older files delivered again -------------------------------------------------------------------------------------

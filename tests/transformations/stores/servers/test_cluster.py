@@ -13,7 +13,7 @@ from feast import FeatureStore
 from redis import Redis
 from redis.crc import key_slot
 
-from transformations.engine.base.errors import ServiceUnavailableError
+from transformations.engine.base.errors import DataError, ServiceUnavailableError
 from transformations.engine.base.settings import get_settings
 
 SLOTS = 16_384
@@ -104,6 +104,17 @@ def test_keys_are_found_while_their_slot_moves_to_another_node_and_after_that(
     for node in (target, owner, *nodes):
         node.client.execute_command("CLUSTER", "SETSLOT", slot, "NODE", ids[target.port])
     assert visits() == [71, 81]  # MOVED
+
+    (key,) = target.client.scan_iter("{7}*")
+    target.client.delete(key)
+    target.client.rpush(key, "no row")
+    for ask in (lambda: store.get_online_features(FEATURES, {"user_id": [8, 7]}), visits):
+        with pytest.raises(DataError, match=r"the key \{7\}\w+ .* of another type than a string"):
+            ask()
+    with pytest.raises(DataError, match="of another type than a string"):
+        asyncio.run(_ask(serving(redis_type="redis_cluster", connection_string=nodes[0].url), {"user_id": [7]}))
+    store.materialize(datetime(1970, 1, 1, tzinfo=UTC), datetime(2024, 6, 1, tzinfo=UTC))
+    assert visits() == [71, 81]
 
 
 async def _ask(store: FeatureStore, rows: dict[str, list[int]]) -> dict[str, list[Any]]:

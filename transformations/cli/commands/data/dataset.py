@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +13,7 @@ import click
 from transformations.cli.options import json_option
 from transformations.cli.output import print_json, print_table, progress, remark, say
 from transformations.contracts.zones import zone_of_sources
-from transformations.engine.base.errors import UsageError, nearest
+from transformations.engine.base.errors import FeaturesError, UsageError, nearest
 from transformations.engine.base.moments import moment_text
 from transformations.engine.base.settings import Settings, get_settings
 from transformations.engine.base.words import plural
@@ -143,16 +143,25 @@ def delete(name: str) -> None:
 @json_option
 def list_(as_json: bool) -> None:
     """List the datasets there are."""
-    settings = get_settings()
-    found = [_read_named(name, settings)[0] for name in _dataset_names(settings)]
+    found, faults = _read_all(get_settings())
+    for fault in faults[1:]:
+        remark(f"Error: {fault}")
+    _print_list(found, as_json=as_json, is_whole=not faults)
+    if faults:
+        raise faults[0]
+
+
+def _print_list(found: Sequence[Manifest], *, as_json: bool, is_whole: bool) -> None:
+    """Print the datasets that can be read; is_whole: these are all."""
     if as_json:
         print_json([{**_summary(each), "rows": {split.name: split.rows for split in each.splits}} for each in found])
         return
-    if not found:
+    if not found and is_whole:
         remark("no dataset has been made yet: features dataset create CONFIG.yaml")
         return
     rows = [(*_summary(each).values(), sum(split.rows for split in each.splits)) for each in found]
-    print_table(["Dataset", "Feature service", "Label", "Made", "Rows"], rows)
+    if rows:
+        print_table(["Dataset", "Feature service", "Label", "Made", "Rows"], rows)
 
 
 @dataset.command()
@@ -242,10 +251,22 @@ def _read_named(text: str, settings: Settings) -> tuple[Manifest, Path]:
     return read_manifest(path)
 
 
-def _dataset_names(settings: Settings) -> list[str]:
-    from transformations.datasets.manifest import FILE
+def _read_all(settings: Settings) -> tuple[list[Manifest], list[FeaturesError]]:
+    """The manifests of all datasets, and the errors of those that cannot be read."""
+    found: list[Manifest] = []
+    faults: list[FeaturesError] = []
+    for name in _dataset_names(settings):
+        try:
+            found.append(_read_named(name, settings)[0])
+        except FeaturesError as error:
+            faults.append(error)
+    return found, faults
 
-    return sorted(path.parent.name for path in settings.datasets_dir.glob(f"[!.]*/{FILE}"))
+
+def _dataset_names(settings: Settings) -> list[str]:
+    from transformations.datasets.folders import dataset_folders
+
+    return [folder.name for folder in dataset_folders(settings.datasets_dir)]
 
 
 def _summary(manifest: Manifest) -> dict[str, str]:

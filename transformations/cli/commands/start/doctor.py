@@ -17,7 +17,7 @@ import click
 
 from transformations.cli.options import json_option
 from transformations.cli.output import human_bytes, print_json, say
-from transformations.engine.base.disk_faults import disk_fault
+from transformations.engine.base.disk_faults import known_fault
 from transformations.engine.base.errors import DataError, FeaturesError, ServiceUnavailableError
 from transformations.engine.base.settings import (
     Settings,
@@ -226,7 +226,7 @@ def _registry(settings: Settings) -> Check:
     except ImportError as error:
         return Check("registry", "fail", f"its driver is missing: {error}", "Install the driver that the URL names.")
     except (SQLAlchemyError, sqlite3.Error) as error:
-        if fault := disk_fault(error):
+        if fault := known_fault(error):
             return Check("registry", "fail", fault.message)
         first_line = show_evidence(error, settings.registry_url or "").splitlines()[0]
         return Check(
@@ -241,7 +241,7 @@ def _views_elsewhere(settings: Settings) -> list[str]:
     from transformations.stores.base.source_paths import is_elsewhere
 
     sources = {name: view.batch_source for name, view in registered_views(settings).items()}
-    return sorted(name for name, source in sources.items() if source and is_elsewhere(source, settings))
+    return sorted(name for name, source in sources.items() if is_elsewhere(source, settings))
 
 
 def _check_database(connection: Connection) -> None:
@@ -267,10 +267,11 @@ def _stored_files(settings: Settings) -> Iterator[Check]:
 
 def _datasets(settings: Settings) -> Iterator[Examined]:
     from transformations.datasets.create import verify
+    from transformations.datasets.folders import dataset_folders
     from transformations.datasets.manifest import FILE, read_manifest
     from transformations.engine.upkeep.integrity import Examined, examine_folder
 
-    for folder in sorted(path for path in settings.datasets_dir.glob("[!.]*") if path.is_dir()):
+    for folder in dataset_folders(settings.datasets_dir):
         try:
             manifest, _ = read_manifest(folder)
         except FeaturesError as error:

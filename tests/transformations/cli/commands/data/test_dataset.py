@@ -81,6 +81,36 @@ def test_a_dataset_without_a_label_is_for_scoring_and_can_be_replaced_and_delete
     assert built.run("dataset", "delete", "reading").exit_code == 2
 
 
+def test_a_dataset_without_its_manifest_is_named_and_hides_no_other(built: Any, tmp_path: Path) -> None:
+    built.apply()
+    for name in ("reading", "second"):
+        (tmp_path / f"{name}.yaml").write_text(CONFIG)
+        assert built.run("dataset", "create", str(tmp_path / f"{name}.yaml")).exit_code == 0
+    folder = built.settings.datasets_dir / "reading"
+    (folder / "manifest.json").unlink()
+
+    listed = built.run("dataset", "list", "--json")
+    assert [each["name"] for each in json.loads(listed.stdout)] == ["second"]
+    assert (listed.exit_code, f"{folder} has no manifest.json" in listed.stderr) == (3, True)
+    for command in (["create", str(tmp_path / "reading.yaml")], ["verify", "reading"], ["rebuild", "reading"]):
+        refused = built.run("dataset", *command)
+        assert (refused.exit_code, "features dataset delete reading" in refused.output) == (3, True)
+    assert built.run("vacuum").exit_code == 0
+    assert built.run("dataset", "delete", "reading").exit_code == 0
+    assert built.run("dataset", "create", str(tmp_path / "reading.yaml")).exit_code == 0
+    assert built.run("dataset", "list").exit_code == 0
+
+
+def test_a_training_frame_that_was_saved_beside_them_is_no_dataset(world: Any) -> None:
+    folder = world.settings.datasets_dir
+    (folder / "saved").mkdir(parents=True)
+    for file in (folder / "saved" / "data.parquet", folder / "frame.parquet"):
+        file.write_bytes(b"PAR1")
+
+    assert world.run("dataset", "list", "--json").stdout == "[]\n"
+    assert "dataset" not in world.run("doctor", "--deep").stdout
+
+
 def test_an_unknown_dataset_is_answered_with_the_nearest(world: Any) -> None:
     result = world.run("dataset", "verify", "reading")
     assert result.exit_code == 2
