@@ -135,8 +135,7 @@ def delete(name: str) -> None:
     from transformations.datasets.deletion import delete as delete_dataset
 
     released = delete_dataset(name, store, settings)
-    are = "is" if released == 1 else "are"
-    say(f"{name}: deleted; {plural(released, 'version')} of tables {are} no longer pinned for it")
+    say(f"{name} is deleted; it had pinned {plural(released, 'table version')}, which may go now")
 
 
 @dataset.command(name="list")
