@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from transformations.contracts import Contract, Reference
 from transformations.engine.base.duck import identifier
 from transformations.engine.base.words import plural
-from transformations.engine.raw import sql as raw_sql
+from transformations.engine.raw import raw_sql
 from transformations.engine.raw.zone import RawSnapshot
 from validation.delivery.check_messages import Finding, columns_phrase, message
 from validation.delivery.check_specs import CheckSpec

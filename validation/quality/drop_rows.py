@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from transformations.contracts import Contract
 from transformations.engine.base.duck import identifier, identifiers
-from transformations.engine.raw import sql as raw_sql
+from transformations.engine.raw import raw_sql
 from transformations.engine.raw.files import BUSINESS_DAY
 from transformations.engine.raw.zone import RawSnapshot
 from validation.files.drop_files import ROW, DropFile

@@ -1,19 +1,19 @@
-"""Through which business day a source is complete: what a drop may say of it, what its rows tell, and what remains.
+"""Through which business day a source is complete: as a drop declares, as its rows imply, and after a retraction.
 
-A drop without a word completes the day before its newest row, as long as the days without rows that it leaves may be
-quiet ones. They may where the source has been as quiet before:
+A drop that declares nothing completes the day before its newest row, provided that the days without rows may be quiet
+days. They may if the source has been as quiet before:
 
-- a stretch of them is at most QUIET_DAYS long, or twice the usual distance of two days with rows (their median), or as
-  long as two earlier stretches were;
-- in four weeks there are at most QUIET_DAYS more of them than usual (the median of four weeks).
+- a stretch of them is at most QUIET_DAYS long, or twice the usual gap between days with rows (the median), or as long
+  as two earlier stretches were;
+- any four weeks have at most QUIET_DAYS more of them than usual (the median of four weeks).
 
 So a daily source may miss a week once, but not a week and then another:
 
     days      1 ...... 60  (61 - 67 quiet)  68        (69 - 75 quiet)  76
     taken     through 59                    yes, 67                    no: 14 of the last 28 days, usually 0
 
-Anything else the command declares. A declared day holds until a correction takes it back, and quiet days up to it are
-no longer counted; a day known from rows alone goes with these rows.
+Anything else, the command must declare. A declared day holds until a correction takes it back, and quiet days up to it
+are no longer counted. A day that follows from rows alone goes when these rows go.
 """
 
 from __future__ import annotations
@@ -37,18 +37,19 @@ if TYPE_CHECKING:
     from transformations.engine.raw.drops import Drop
 
 QUIET_DAYS = 7
-"""Weekends and holidays: this many days in a row without a row are taken for days without events."""
+"""Weekends and holidays: this many consecutive days without rows count as days without events."""
 FOUR_WEEKS = 28
 MEMORY_DAYS = 400
-"""How far back a source's usual quiet days are counted: a year, with its holidays of the year before."""
+"""How far back a source's usual quiet days are counted: a year and the holidays around its start."""
 
 
 @dataclass(frozen=True)
 class DayHistory:
-    """What is known of a source's days before a drop.
+    """What is known about a source's days before a drop.
 
-    previous: through which day it is complete; declared: through which day a command last said so. days_within: the
-    business days (numbers) of a range that have stored rows, asked for only where a drop leaves days without rows.
+    previous: the day through which it is complete; declared: the day through which a command last declared it so.
+    days_within: the business days (numbers) in a range that have stored rows; called only if a drop leaves days without
+    rows.
     """
 
     previous: date | None
@@ -57,7 +58,7 @@ class DayHistory:
 
 
 def declared_through(contract: Contract, asked: date, previous: date | None, now: datetime, correction: bool) -> date:
-    """The day a command declares; UsageError where it has not ended yet, or takes back without saying so."""
+    """The day a command declares; UsageError if it has not ended yet, or takes days back without being a correction."""
     name, zone = contract.name, contract.business_day_zone
     if contract.event_time is None:
         raise UsageError(
@@ -80,7 +81,7 @@ def declared_through(contract: Contract, asked: date, previous: date | None, now
 def derived_through(contract: Contract, days: Sequence[int], history: DayHistory, now: datetime) -> date | None:
     """The day that a drop's own rows complete: the one before its newest, which may still be filling.
 
-    days: business days of its rows, as numbers. DataError where days between may be missing rather than quiet.
+    days: the business days of its rows, as numbers. DataError if days in between may be missing rather than quiet.
     """
     previous = history.previous
     today = day_number(day_of_instant(now, contract.business_day_zone))
@@ -102,7 +103,7 @@ def derived_through(contract: Contract, days: Sequence[int], history: DayHistory
 
 
 def remaining_through(drops: Sequence[Drop], newest: date | None) -> date | None:
-    """Through which day a source stays complete when rows were taken back and `newest` is the last day with one."""
+    """The day through which a source stays complete after rows were taken back; newest: the last day with rows."""
     through = drops[-1].complete_through
     since = 0
     for position, (before, drop) in enumerate(pairwise(drops), start=1):
@@ -114,7 +115,7 @@ def remaining_through(drops: Sequence[Drop], newest: date | None) -> date | None
 
 
 def _refuse_long_stretch(contract: Contract, days: Sequence[int], completed: range, previous: date | None) -> None:
-    """DataError where a stretch without rows among the completed days is longer than such stretches usually are."""
+    """DataError if the completed days contain a stretch without rows that is longer than usual."""
     stretches = [(after - before - 1, before, after) for before, after in pairwise(days)]
     suspect = max((each for each in stretches if each[2] > completed.start), default=(0, 0, 0))
     others = sorted((length for length, before, _ in stretches if before != suspect[1]), reverse=True)
@@ -131,7 +132,7 @@ def _refuse_long_stretch(contract: Contract, days: Sequence[int], completed: ran
 
 
 def _refuse_many_quiet_days(contract: Contract, days: Sequence[int], completed: range, history: DayHistory) -> None:
-    """DataError where four weeks have more days without rows than usual, though no single stretch is long."""
+    """DataError if four weeks have more days without rows than usual, although no single stretch is long."""
     first = days[0]
     is_quiet = np.ones(completed.stop - first, dtype=bool)
     is_quiet[[day - first for day in days if day < completed.stop]] = False
@@ -155,7 +156,7 @@ def _refuse_many_quiet_days(contract: Contract, days: Sequence[int], completed: 
 
 
 def _sums_of_four_weeks(is_quiet: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:
-    """How many days are quiet in every 28 days in a row, oldest first."""
+    """The number of quiet days in each 28 consecutive days, oldest first."""
     total = np.concatenate([[0], np.cumsum(is_quiet)])
     return total[FOUR_WEEKS:] - total[:-FOUR_WEEKS] if len(total) > FOUR_WEEKS else total[:0]
 

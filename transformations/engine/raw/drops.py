@@ -22,9 +22,9 @@ class Origin:
 class Drop:
     """One accepted delivery: `rows` were written, `unchanged` more were current already.
 
-    supersedes: rows of earlier drops that it replaces or retracts. valid_from: only where the source has no event time.
-    complete_through: of the source, from this drop on; is_declared: by the command's word, not by the rows delivered.
-    quality: the folder, relative to the table, of what the contract's quality rules found; None where there were none.
+    supersedes: the number of earlier rows that it replaces or retracts. valid_from: only in sources without event time.
+    complete_through: the source's, from this drop on; is_declared: a command declared it, the rows did not imply it.
+    quality: the folder, relative to the table, with what the contract's quality rules found; None without such rules.
     """
 
     number: int
@@ -38,7 +38,7 @@ class Drop:
     unchanged: int = 0
     retracts: bool = False
     valid_from: datetime | None = None
-    is_declared: bool = True  # records of drops that do not say are held to mean it
+    is_declared: bool = True  # as in old records, which do not say
     quality: str | None = None
 
 
@@ -53,7 +53,7 @@ class RawFile:
     last_day: int
 
     def share(self, days: Sequence[range]) -> float:
-        """The share of the file's own business days that these ascending stretches of days hold."""
+        """The share of the file's business days that lie in these ascending stretches."""
         own = range(self.first_day, self.last_day + 1)
         held = sum(len(range(max(own.start, each.start), min(own.stop, each.stop))) for each in days)
         return held / len(own)
@@ -102,7 +102,7 @@ class RawSnapshot:
         )
 
     def with_drop(self, drop: Drop, parts: Sequence[RawFile]) -> RawSnapshot:
-        """What the table holds once this drop is published with these files."""
+        """The snapshot after this drop is published with these files."""
         return RawSnapshot(
             source=self.source,
             version=drop.version,

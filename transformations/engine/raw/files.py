@@ -1,4 +1,4 @@
-"""The Parquet files of a drop: sorted by event time and several, so that readers prune by day and share the work."""
+"""The Parquet files of a drop: several, sorted by event time, so that readers can prune by day and share the work."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def raw_schema(contract: Contract) -> pa.Schema:
 
 @dataclass(frozen=True)
 class WrittenRows:
-    """What one drop wrote: finished files (paths relative to the table), how many rows, and their days, ascending."""
+    """What one drop wrote: finished files (paths relative to the table), the number of rows, their days (ascending)."""
 
     files: tuple[NewFile, ...]
     rows: int
@@ -53,7 +53,7 @@ class WrittenRows:
 def write_files(batches: Iterable[pa.RecordBatch], contract: Contract, table: Path, drop: int) -> WrittenRows:
     """Write sorted batches of contract columns, `_event_timestamp` and `_retracted` into a new folder of the table.
 
-    Where that fails, as on a full disk, nothing of it is left.
+    If that fails, as on a full disk, it leaves nothing behind.
     """
     folder = _new_folder(drop)
     files: list[NewFile] = []
@@ -96,7 +96,7 @@ def _new_folder(drop: int) -> str:
 
 
 def _by_file(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
-    """The same rows in the same order, as many at a time as one file takes."""
+    """The same rows in the same order, in tables of one file's size."""
     pending: list[pa.RecordBatch] = []
     for batch in batches:
         pending.append(batch)

@@ -1,4 +1,4 @@
-"""A raw table as one reading of its log and files found it, and whether a contract may go on writing to it."""
+"""A raw table, opened and read once, and the check that a contract may still write to it."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ RECORD = "features.drop"
 class OpenedTable:
     """One version of a source's raw table, opened and read once.
 
-    placed_by: the contract's identity under which its newest rows were placed. stamp: of the version's own commit.
+    placed_by: the contract's identity when its newest rows were stored. stamp: of the version's own commit.
     """
 
     folder: Path
@@ -36,11 +36,11 @@ class OpenedTable:
     stamp: storage.FileStamp
 
     def is_newest(self) -> bool:
-        """Whether nobody has published, or replaced the table, since it was opened."""
+        """Whether nobody has published to the table, or replaced it, since it was opened."""
         return storage.is_newest(self.delta, self.stamp)
 
     def check_files(self) -> None:
-        """DataError for a file of the table that is missing, or not as long as it was written."""
+        """DataError for a file of the table that is missing, or has another size than when it was written."""
         storage.check_files(self.delta, self.folder)
 
     def columns_missing(self, contract: Contract) -> list[pa.Field]:
@@ -49,7 +49,7 @@ class OpenedTable:
         return [field for field in source_schema(contract) if field.name not in present]
 
     def refuse_other_identity(self, contract: Contract) -> None:
-        """DataError where the contract would place rows otherwise than those already stored were placed."""
+        """DataError if the contract would assign rows another key, time or type than the stored rows were given."""
         for name, value in identity_of(contract).items():
             if self.placed_by[name] != value:
                 raise DataError(
@@ -88,7 +88,7 @@ class OpenedTable:
 
 
 def open_raw_table(folder: Path, source: str, version: int | None = None) -> OpenedTable:
-    """The newest version, or a given one that exists. DataError for damaged files, or for no raw table."""
+    """The newest version, or a given existing one. DataError for damaged files, or a table that is not ours."""
     delta = storage.open_table(folder, version)
     stamp = storage.commit_stamp(delta)
     storage.check_files(delta, folder)
@@ -109,7 +109,7 @@ def open_raw_table(folder: Path, source: str, version: int | None = None) -> Ope
 
 
 def identity_of(contract: Contract) -> dict[str, Any]:
-    """What places a row: it cannot change, for the rows already stored were placed by it."""
+    """The parts of a contract that decide a row's key and time; they cannot change once rows are stored."""
     return {
         "key": list(contract.key),
         "event time": contract.event_time,
@@ -120,7 +120,7 @@ def identity_of(contract: Contract) -> dict[str, Any]:
 
 
 def record_of(drop: Drop, contract: Contract) -> dict[str, Any]:
-    """What a commit says of its drop, as JSON."""
+    """The record of a drop in its commit, as JSON."""
     facts = {name: value for name, value in vars(drop).items() if name != "version"}
     said = {name: value.isoformat() if isinstance(value, date) else value for name, value in facts.items()}
     return said | {"contract": identity_of(contract) | {"version": contract.version}}

@@ -1,9 +1,9 @@
-"""What a drop may do to stored rows unless it is a correction: replace few, of their own day, and bring none back.
+"""What a drop that is no correction may do to stored rows: replace few, on their own day, and bring none back.
 
 An append drop that is no correction, against what is stored:
 
     stored now           delivered            the drop is
-    id 1, 3 May, 10 EUR  id 1, 3 May, 12 EUR  taken, while such rows are at most supersedesAllowed of its own
+    id 1, 3 May, 10 EUR  id 1, 3 May, 12 EUR  accepted, if such rows are at most supersedesAllowed of its own
     id 1, 3 May, 10 EUR  id 1, 4 May, 10 EUR  refused: the row is of another business day
     id 1, 3 May, 12 EUR  id 1, 3 May, 10 EUR  refused if 10 EUR was stored before 12: an older file delivered again
     id 1, retracted      id 1, 3 May, 12 EUR  refused if that is the row that was retracted
@@ -23,7 +23,7 @@ from transformations.engine.base.business_days import day_of_number, days_of_ins
 from transformations.engine.base.errors import DataError
 from transformations.engine.base.moments import moment_text
 from transformations.engine.base.words import plural
-from transformations.engine.raw import sql as raw_sql
+from transformations.engine.raw import raw_sql
 from transformations.engine.raw.drops import Drop, Origin
 from transformations.engine.raw.files import BUSINESS_DAY, DROP, RAW_TIMESTAMP, RETRACTED
 from transformations.engine.vocabulary.dtypes import UNIX_TIMESTAMP
@@ -35,14 +35,14 @@ _EXAMPLES = 3
 
 
 def refuse_superseding(connection: DuckDBPyConnection, contract: Contract, changes: raw_sql.Changes, file: str) -> None:
-    """DataError where a drop that is no correction replaces rows of another business day, or too many.
+    """DataError if a drop that is no correction replaces rows of another business day, or too many rows.
 
-    Too many: more than the contract's `supersedesAllowed`, as a share of the rows delivered. What snapshots replace,
-    and records without an event time, is not in question: a later one holds beside the earlier.
+    Too many: more than the contract's `supersedesAllowed`, as a share of the rows delivered. Snapshots, and records
+    without an event time, are not checked: a later row does not replace the earlier one but follows it.
     """
     if not changes.supersedes or not _replaces_by_key(contract):
         return
-    replaced = connection.sql(raw_sql.replaced(contract)).to_arrow_table()
+    replaced = connection.sql(raw_sql.replaced_query(contract)).to_arrow_table()
     if not replaced.num_rows:
         return
     before = replaced[BUSINESS_DAY].to_numpy()
@@ -77,11 +77,11 @@ def refuse_reverting(
     *,
     is_dated: bool,
 ) -> None:
-    """DataError where a drop that is no correction undoes what later drops said, as an older file does.
+    """DataError if a drop that is no correction undoes later drops, as an older file would.
 
-    Rows that a key and an event time identify are compared one by one. Snapshots, and records without an event time,
-    hold from their own moment: a file that was their content before, by name and by every byte, is refused, unless it
-    is_dated: the command says from when it holds.
+    Rows with a key and an event time are compared one by one. Snapshots, and records without an event time, hold from
+    their own moment: a file with the name and bytes of an earlier drop is refused unless it is_dated, that is, unless
+    the command says from when it holds.
     """
     if _replaces_by_key(contract):
         if changes.supersedes:
@@ -101,7 +101,7 @@ def refuse_reverting(
 def _refuse_reverted_rows(
     connection: DuckDBPyConnection, contract: Contract, drops: Sequence[Drop], origin: Origin
 ) -> None:
-    reverted = connection.sql(raw_sql.reverted(contract)).to_arrow_table()
+    reverted = connection.sql(raw_sql.reverted_query(contract)).to_arrow_table()
     if not reverted.num_rows:
         return
     names = {drop.number: f"drop {drop.number} ({drop.file_name})" for drop in drops}
@@ -123,7 +123,7 @@ def _refuse_reverted_rows(
 
 
 def _replaces_by_key(contract: Contract) -> bool:
-    """Whether a row takes the place of the stored one of its key, whatever its moment."""
+    """Whether a row replaces the stored row of its key, whatever its time."""
     return bool(contract.key) and contract.event_time is not None and contract.delivery == "append"
 
 

@@ -1,4 +1,4 @@
-"""From when the rows of a drop without an event time hold."""
+"""The moment from which the rows of a source without event time hold."""
 
 from __future__ import annotations
 

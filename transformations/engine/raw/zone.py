@@ -20,7 +20,7 @@ from transformations.engine.base import duck, storage
 from transformations.engine.base.business_days import day_of_number
 from transformations.engine.base.errors import ConflictError, DataError, UsageError
 from transformations.engine.base.moments import as_utc
-from transformations.engine.raw import sql as raw_sql
+from transformations.engine.raw import raw_sql
 from transformations.engine.raw.completeness import DayHistory, declared_through, derived_through, remaining_through
 from transformations.engine.raw.drops import Drop, Origin, RawFile, RawSnapshot
 from transformations.engine.raw.files import (
@@ -50,11 +50,11 @@ _NOTHING: Mapping[str, bytes] = {}
 
 @dataclass(frozen=True)
 class DropTerms:
-    """What the command says of a drop beside its rows.
+    """What a command says about a drop, besides its rows.
 
-    complete_through: the last business day, inclusive, of which all events are there; by default the day before the
-    newest event's (see `completeness`). valid_from: from when rows without an event time hold. correction: the drop may
-    replace rows as it likes, bring replaced ones back, and take completeness back.
+    complete_through: the last business day, inclusive, whose events are all there; by default the day before the newest
+    event's (see `completeness`). valid_from: the moment from which rows without an event time hold. correction: the
+    drop may replace any rows, bring replaced rows back, and take completeness back.
     """
 
     complete_through: date | None = None
@@ -105,10 +105,10 @@ class RawTable:
     ) -> Drop | None:
         """Publish a drop of rows in the columns and types of `source_schema`; None where it changes nothing.
 
-        A row that is current already is not written again. In a source that delivers snapshots, a key that the drop
-        lacks gets a row of nulls at the drop's moment. The terms are those of `DropTerms`. connection: the DuckDB that
-        the rows are streamed from, if any, so that no second one is started. findings: files, by name, that are stored
-        beside the rows.
+        A row that is already current is not written again. In a source that delivers snapshots, a key that the drop
+        lacks gets a row of nulls at the drop's moment. The terms are those of `DropTerms`. connection: the DuckDB from
+        which the rows are streamed, if any, so that no second one is started. findings: files, by name, that are
+        stored beside the rows.
         Raises ConflictError when another writer holds the table, UsageError for an argument that cannot apply, and
         DataError for what only a correction may do.
         """
@@ -132,7 +132,7 @@ class RawTable:
             return self._publish(self._write(session, changes, draft.number), changes, draft, before)
 
     def rehearse(self, rows: Rows, origin: Origin, terms: DropTerms, connection: DuckDBPyConnection) -> None:
-        """Raise what `append` would raise of these rows. Nothing is written, and no other writer is waited for."""
+        """Raise what `append` would raise for these rows, without writing anything or waiting for another writer."""
         with _computing(connection) as session:
             before = self._newest()
             draft, changes = self._draft_append(session, rows, origin, terms, before)
@@ -159,7 +159,7 @@ class RawTable:
     def _draft_append(
         self, session: DuckDBPyConnection, rows: Rows, origin: Origin, terms: DropTerms, before: OpenedTable | None
     ) -> tuple[Drop, raw_sql.Changes]:
-        """The drop that these rows make, and what they change; whatever forbids it is raised."""
+        """The drop that these rows make, and its changes; raises whatever forbids it."""
         contract, stored = self.contract, before.snapshot if before else None
         self._require_columns(rows.schema)
         if before is not None:
@@ -167,7 +167,7 @@ class RawTable:
         moment = valid_from(contract, terms.valid_from, stored, origin.ingested_at)
         is_known = not contract.key and stored is not None and _has_content(stored, origin.content_hash)
         session.register(raw_sql.DELIVERED, source_schema(contract).empty_table() if is_known else rows)
-        changes = raw_sql.appended(session, contract, stored.files if stored else None, moment)
+        changes = raw_sql.changes_of_rows(session, contract, stored.files if stored else None, moment)
         through = terms.complete_through
         if through is not None:
             previous = stored.complete_through if stored else None
@@ -181,7 +181,7 @@ class RawTable:
     def _draft_retraction(
         self, session: DuckDBPyConnection, keys: Rows, origin: Origin, before: OpenedTable | None
     ) -> tuple[Drop, raw_sql.Changes]:
-        """The drop that takes back the rows of these keys, and what it changes."""
+        """The drop that takes back the rows of these keys, and its changes."""
         contract = self.contract
         if not contract.key:
             raise UsageError(f"{contract.file_name}: no column is part of the key, so no row can be named to retract.")
@@ -189,7 +189,7 @@ class RawTable:
             raise DataError.not_ingested(contract.name)
         before.refuse_other_identity(contract)
         session.register(raw_sql.DELIVERED, keys)
-        changes = raw_sql.retracted(session, contract, before.snapshot.files)
+        changes = raw_sql.changes_of_retraction(session, contract, before.snapshot.files)
         through = self._remaining(session, before.snapshot, changes)
         return _draft(before.snapshot, origin, retracts=True, complete_through=through, is_declared=False), changes
 
@@ -201,7 +201,7 @@ class RawTable:
         days: Sequence[int],
         before: OpenedTable | None,
     ) -> Drop:
-        """The drop with the day that its own rows complete, where the command declares none."""
+        """The drop with the day that its own rows complete, unless a command declares one."""
         if draft.is_declared or self.contract.event_time is None:
             return draft
         stored = before.snapshot if before else None
@@ -213,7 +213,7 @@ class RawTable:
         return replace(draft, complete_through=derived_through(self.contract, days, history, draft.ingested_at))
 
     def _remaining(self, session: DuckDBPyConnection, before: RawSnapshot, changes: raw_sql.Changes) -> date | None:
-        """Through which day the source stays complete without the rows that are replaced or retracted."""
+        """The day through which the source stays complete without the rows that are replaced or retracted."""
         through = before.complete_through
         if through is None or not changes.supersedes:
             return through
@@ -293,20 +293,20 @@ def read_current(
         if name not in SYSTEM_COLUMNS:
             contract.column(name)
     with duck.session() as connection:
-        query = raw_sql.current(connection, contract, snapshot.files, names, where or {}, snapshot.supersedes)
+        query = raw_sql.current_query(connection, contract, snapshot.files, names, where or {}, snapshot.supersedes)
         rows: pa.Table = connection.sql(query).to_arrow_table()
     return rows.cast(pa.schema([raw_schema(contract).field(name) for name in names]))
 
 
 @contextmanager
 def _computing(connection: DuckDBPyConnection | None) -> Iterator[DuckDBPyConnection]:
-    """A DuckDB session to compare rows in: beside the given connection, which may be reading them, or a new one."""
+    """A DuckDB session for comparing rows: beside the given connection, which may be streaming them, or a new one."""
     with duck.session() if connection is None else duck.beside(connection) as session:
         yield session
 
 
 def _batches(session: DuckDBPyConnection, contract: Contract, changes: raw_sql.Changes) -> pa.RecordBatchReader:
-    return session.sql(raw_sql.in_order(contract, changes)).to_arrow_reader(ROWS_A_GROUP)
+    return session.sql(raw_sql.ordered_query(contract, changes)).to_arrow_reader(ROWS_A_GROUP)
 
 
 def _draft(
@@ -344,7 +344,7 @@ def _last_declared(drops: Sequence[Drop]) -> date | None:
 
 
 def _days_with_rows(session: DuckDBPyConnection, before: RawSnapshot | None, days: range) -> set[int]:
-    """Which of these business days have rows. Only files of three days and more are read: the others' bounds say it."""
+    """The business days among these that have rows; of files of one or two days, the bounds say it."""
     if before is None:
         return set()
     retractions = {drop.number for drop in before.drops if drop.retracts}

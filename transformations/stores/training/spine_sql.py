@@ -17,7 +17,7 @@ from transformations.contracts import contract_names, read_contract
 from transformations.engine.base.duck import identifier, identifiers, parquet
 from transformations.engine.base.errors import DataError, UsageError, nearest
 from transformations.engine.base.settings import Settings, get_settings
-from transformations.engine.raw import sql as raw_sql
+from transformations.engine.raw import raw_sql
 from transformations.engine.raw.zone import RawTable
 from transformations.engine.tables.offline_tables import OfflineTable
 from transformations.stores.training.guarded_sql import (

@@ -36,7 +36,7 @@ class Changes:
     delivered: int = 0
 
 
-def current(
+def current_query(
     connection: DuckDBPyConnection,
     contract: Contract,
     files: Sequence[str],
@@ -44,7 +44,7 @@ def current(
     where: Mapping[str, object],
     has_superseded: bool,
 ) -> str:
-    """A query of the current content, in total order: event timestamp, key, all columns."""
+    """A query of the current content in its total order: by event timestamp, key and all columns."""
     conditions = [f"{identifier(name)} IS NOT DISTINCT FROM {literal(value)}" for name, value in where.items()]
     rows = current_rows(connection, contract, files, has_superseded)
     order = dict.fromkeys((RAW_TIMESTAMP, *contract.key, *contract.column_names))
@@ -55,17 +55,17 @@ def current(
 
 
 def current_rows(connection: DuckDBPyConnection, contract: Contract, files: Sequence[str], has_superseded: bool) -> str:
-    """A FROM item of the current content: per identity the row of the highest drop, minus retracted ones."""
-    rows = _raw(connection, contract, files)
+    """A FROM item of the current content: for each identity the row of the highest drop, unless it was retracted."""
+    rows = _raw_rows(connection, contract, files)
     if has_superseded and contract.key:
-        rows = f"(SELECT * FROM {rows} AS raw {_latest(contract)})"
+        rows = f"(SELECT * FROM {rows} AS raw {_keep_highest_drop(contract)})"
     return f"(SELECT * FROM {rows} AS latest WHERE NOT {identifier(RETRACTED)})"
 
 
-def appended(
+def changes_of_rows(
     connection: DuckDBPyConnection, contract: Contract, files: Sequence[str] | None, moment: datetime | None
 ) -> Changes:
-    """What delivered rows change; `files` is the table so far, None before the first drop.
+    """The changes that delivered rows make; `files` is the table so far, None before the first drop.
 
     `moment`: from when on rows without an event time of their own hold.
     """
@@ -79,18 +79,18 @@ def appended(
         return Changes("changes")
     connection.execute(f"CREATE TEMP TABLE delivered AS {delivered}")
     _create_earlier(connection, contract, files, every_key=contract.delivery == "snapshot")
-    connection.execute(f"CREATE TEMP TABLE state AS SELECT * FROM current_rows {_newest(contract)}")
+    connection.execute(f"CREATE TEMP TABLE state AS SELECT * FROM current_rows {_keep_newest(contract)}")
     agrees = same("delivered", "state", contract.column_names)
     connection.execute(f"CREATE TEMP TABLE changes AS SELECT delivered.* FROM delivered ANTI JOIN state ON {agrees}")
-    count = _count(connection, "delivered")
-    unchanged = count - _count(connection, "changes")
+    count = _count_rows(connection, "delivered")
+    unchanged = count - _count_rows(connection, "changes")
     if contract.delivery == "snapshot":
-        connection.execute(f"INSERT INTO changes {_vanished(contract, moment)}")
-    return Changes("changes", unchanged, _superseded(connection, contract), count)
+        connection.execute(f"INSERT INTO changes {_vanished_rows(contract, moment)}")
+    return Changes("changes", unchanged, _count_superseded(connection, contract), count)
 
 
-def replaced(contract: Contract) -> str:
-    """A query of the current rows that `changes` replace: key, their `_business_day`, the new `_event_timestamp`."""
+def replaced_query(contract: Contract) -> str:
+    """A query of the current rows that `changes` replace: key, old `_business_day`, new `_event_timestamp`."""
     key, event = identifiers(contract.key, "current_rows"), identifier(RAW_TIMESTAMP)
     return (
         f"SELECT {key}, {identifier(BUSINESS_DAY)}, changes.{event} FROM current_rows "
@@ -98,17 +98,17 @@ def replaced(contract: Contract) -> str:
     )
 
 
-def reverted(contract: Contract) -> str:
-    """A query of the `changes` that bring a row back as it was: key, `_drop` that ended it, whether by retraction.
+def reverted_query(contract: Contract) -> str:
+    """A query of the `changes` that bring an old row back: key, the `_drop` that ended it, and whether by retraction.
 
-    What a drop delivers unchanged is not among `changes`, so that a stored row equal to one of these is no longer
+    Rows that are already current are not among `changes`, so a stored row that equals one of these is no longer
     current.
     """
     key, drop, retracted = identifiers(contract.key, "changes"), identifier(DROP), identifier(RETRACTED)
     was_stored = f"{same('changes', 'earlier', contract.column_names)} AND NOT earlier.{retracted}"
     return (
         f"SELECT {key}, latest.{drop}, latest.{retracted} FROM changes "
-        f"JOIN (SELECT * FROM earlier {_latest(contract)}) AS latest USING ({identifiers(contract.key)}) "
+        f"JOIN (SELECT * FROM earlier {_keep_highest_drop(contract)}) AS latest USING ({identifiers(contract.key)}) "
         f"WHERE EXISTS (FROM earlier WHERE {was_stored}) ORDER BY {key}"
     )
 
@@ -131,7 +131,7 @@ def days(connection: DuckDBPyConnection, files: Sequence[str]) -> list[int]:
     return [row[0] for row in connection.execute(query).fetchall()]
 
 
-def retracted(connection: DuckDBPyConnection, contract: Contract, files: Sequence[str]) -> Changes:
+def changes_of_retraction(connection: DuckDBPyConnection, contract: Contract, files: Sequence[str]) -> Changes:
     """What retracting the delivered keys changes: every current row of them, whatever its moment."""
     connection.execute(f"CREATE TEMP TABLE delivered AS SELECT DISTINCT {identifiers(contract.key)} FROM {DELIVERED}")
     _create_earlier(connection, contract, files, every_key=False)
@@ -139,10 +139,10 @@ def retracted(connection: DuckDBPyConnection, contract: Contract, files: Sequenc
         f"CREATE TEMP TABLE changes AS SELECT {_key_alone(contract)}, {identifier(RAW_TIMESTAMP)}, "
         f"TRUE AS {identifier(RETRACTED)} FROM current_rows"
     )
-    return Changes("changes", supersedes=_superseded(connection, contract))
+    return Changes("changes", supersedes=_count_superseded(connection, contract))
 
 
-def in_order(contract: Contract, changes: Changes) -> str:
+def ordered_query(contract: Contract, changes: Changes) -> str:
     """The rows to write, by event time and then by key, so that the same drop gives the same files."""
     order = dict.fromkeys((RAW_TIMESTAMP, *(contract.key or contract.column_names)))
     return f"SELECT * FROM {changes.relation} ORDER BY {', '.join(f'{identifier(name)} NULLS FIRST' for name in order)}"
@@ -168,7 +168,7 @@ def _create_earlier(connection: DuckDBPyConnection, contract: Contract, files: S
         condition = f"SEMI JOIN touched USING ({key})"
     _create_rows(connection, contract, files, condition)
     connection.execute(
-        f"CREATE TEMP VIEW current_rows AS SELECT * FROM (SELECT * FROM earlier {_latest(contract)}) "
+        f"CREATE TEMP VIEW current_rows AS SELECT * FROM (SELECT * FROM earlier {_keep_highest_drop(contract)}) "
         f"WHERE NOT {identifier(RETRACTED)}"
     )
 
@@ -176,13 +176,13 @@ def _create_earlier(connection: DuckDBPyConnection, contract: Contract, files: S
 def _create_rows(connection: DuckDBPyConnection, contract: Contract, files: Sequence[str], condition: str) -> None:
     """`earlier`: the raw table's columns of the rows in these files. Each file is opened once."""
     if not files:
-        connection.execute(f"CREATE TEMP TABLE earlier AS SELECT * FROM {_raw(connection, contract, files)}")
+        connection.execute(f"CREATE TEMP TABLE earlier AS SELECT * FROM {_raw_rows(connection, contract, files)}")
         return
     connection.execute(f"CREATE TEMP TABLE stored AS SELECT * FROM {parquet(files)} AS raw {condition}")
     connection.execute(f"CREATE TEMP VIEW earlier AS SELECT * FROM {_completed(connection, contract, 'stored')}")
 
 
-def _raw(connection: DuckDBPyConnection, contract: Contract, files: Sequence[str]) -> str:
+def _raw_rows(connection: DuckDBPyConnection, contract: Contract, files: Sequence[str]) -> str:
     """A FROM item of the raw table's columns; one that no file has yet (the contract is newer) is null."""
     if not files:
         nulls = ", ".join(f"{_null(contract, name)} AS {identifier(name)}" for name in contract.column_names)
@@ -200,17 +200,17 @@ def _completed(connection: DuckDBPyConnection, contract: Contract, relation: str
     return f"(SELECT {', '.join(columns)}, {identifiers(SYSTEM_COLUMNS)} FROM {relation})"
 
 
-def _latest(contract: Contract) -> str:
+def _keep_highest_drop(contract: Contract) -> str:
     identity = contract.key if contract.event_time else (*contract.key, RAW_TIMESTAMP)
     return f"QUALIFY row_number() OVER (PARTITION BY {identifiers(identity)} ORDER BY {identifier(DROP)} DESC) = 1"
 
 
-def _newest(contract: Contract) -> str:
+def _keep_newest(contract: Contract) -> str:
     key, event = identifiers(contract.key), identifier(RAW_TIMESTAMP)
     return f"QUALIFY row_number() OVER (PARTITION BY {key} ORDER BY {event} DESC) = 1"
 
 
-def _vanished(contract: Contract, moment: datetime | None) -> str:
+def _vanished_rows(contract: Contract, moment: datetime | None) -> str:
     """Rows for keys of the last content that the new one lacks: from `moment` on all their attributes are null."""
     attributes = [name for name in contract.column_names if name not in contract.key]
     known = " OR ".join(f"{identifier(name)} IS NOT NULL" for name in attributes)
@@ -220,9 +220,9 @@ def _vanished(contract: Contract, moment: datetime | None) -> str:
     )
 
 
-def _superseded(connection: DuckDBPyConnection, contract: Contract) -> int:
+def _count_superseded(connection: DuckDBPyConnection, contract: Contract) -> int:
     identity = contract.key if contract.event_time else (*contract.key, RAW_TIMESTAMP)
-    return _count(connection, f"(SELECT * FROM earlier SEMI JOIN changes USING ({identifiers(identity)}))")
+    return _count_rows(connection, f"(SELECT * FROM earlier SEMI JOIN changes USING ({identifiers(identity)}))")
 
 
 def _key_alone(contract: Contract) -> str:
@@ -245,6 +245,6 @@ def _empty_system_columns() -> str:
     )
 
 
-def _count(connection: DuckDBPyConnection, relation: str) -> int:
+def _count_rows(connection: DuckDBPyConnection, relation: str) -> int:
     (count,) = connection.execute(f"SELECT count(*) FROM {relation}").fetchall()[0]
     return int(count)
