@@ -7,7 +7,7 @@ import pytest
 
 from transformations.engine.base.duck import parquet
 from transformations.engine.base.errors import DataError
-from transformations.engine.raw import sql as raw_sql
+from transformations.engine.raw import raw_sql
 from transformations.engine.raw.zone import RawTable
 
 from .raw_tables import NOW, attributes, contract, current, events, keys, origin, things
