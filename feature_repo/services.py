@@ -16,7 +16,7 @@ coupon_response_v1 = FeatureService(
     features=[household_purchases, household_coupon_use, household_demographics, household_now],
     owner=GROWTH,
     description="Will this household redeem a coupon in the 28 days after a checkout?",
-    tags={"model": "coupon_response"},
+    tags={"consumer": "coupon_response", "clearance": "personal"},
 )
 
 product_ranking_v1 = FeatureService(
@@ -24,5 +24,5 @@ product_ranking_v1 = FeatureService(
     features=[household_department_affinity, product_demand],
     owner=MERCHANDISING,
     description="Which products to show a household first",
-    tags={"model": "product_ranking"},
+    tags={"consumer": "product_ranking", "clearance": "pseudonymous"},
 )

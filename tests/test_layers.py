@@ -44,6 +44,8 @@ FLOORS = (
     "validation.parity",
     "transformations.datasets",
     "transformations.insight",
+    "transformations.insight.lineage",
+    "transformations.insight.governance",
     "transformations.cli",
     "transformations.cli.demo",
     "transformations.cli.commands",

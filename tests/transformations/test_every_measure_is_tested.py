@@ -8,7 +8,7 @@ import pytest
 from transformations import Count, Float64, Sum, WindowedFeatures, at_least, days, on_demand
 from transformations.engine.base.errors import UsageError
 from transformations.engine.testing.literal_tables import untested_functions, untested_measures, windows_of
-from transformations.insight.house_rules import untested_of_domains
+from transformations.insight.governance.house_rules import untested_of_domains
 
 
 @on_demand(unit="USD", expect=at_least(0))

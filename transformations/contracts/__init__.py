@@ -9,6 +9,7 @@ from pathlib import Path
 from transformations.contracts.model import (
     DTYPES,
     EVENT_YEARS,
+    PII_CLASSES,
     Column,
     Contract,
     ContractError,
@@ -22,6 +23,7 @@ from transformations.contracts.nearest import nearest
 __all__ = [
     "DTYPES",
     "EVENT_YEARS",
+    "PII_CLASSES",
     "Column",
     "Contract",
     "ContractError",

@@ -27,6 +27,10 @@ SUPERSEDES_ALLOWED = 0.01
 """Now and then a row of the day is delivered again as it has become since; a file of such rows is a correction."""
 
 Delivery: TypeAlias = Literal["append", "snapshot"]
+PII_CLASSES = ("none", "pseudonymous", "personal", "sensitive")
+"""How far a column's values lead to a person, least first: not at all; through a key that others can resolve; as a fact
+about somebody; as a fact that the law protects above others (health, belief, origin).
+"""
 UNQUOTED = ""  # the `quote` and `escape` of a file in which no character is special
 
 
@@ -58,7 +62,7 @@ class ColumnFormat:
 class Column:
     """One column: `dtype` is one of DTYPES, `minimum` and `maximum` are inclusive, `allowed` empty means any value.
 
-    physical_name: the column's name in a delivered file, where it is another.
+    physical_name: the column's name in a delivered file, where it is another. pii: one of PII_CLASSES.
     """
 
     name: str
@@ -72,6 +76,7 @@ class Column:
     allowed: tuple[object, ...] = ()
     physical_name: str | None = None
     format: ColumnFormat = ColumnFormat()
+    pii: str = PII_CLASSES[0]
 
     @property
     def in_file(self) -> str:

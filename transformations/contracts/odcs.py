@@ -12,7 +12,15 @@ from transformations.contracts.file_form import file_form
 from transformations.contracts.formats import column_format, refuse_zoneless
 from transformations.contracts.limits import freshness, future_allowed, supersedes_allowed
 from transformations.contracts.marks import refuse_open_marks
-from transformations.contracts.model import EVENT_YEARS, LOGICAL_TYPES, Column, Contract, Delivery, Reference
+from transformations.contracts.model import (
+    EVENT_YEARS,
+    LOGICAL_TYPES,
+    PII_CLASSES,
+    Column,
+    Contract,
+    Delivery,
+    Reference,
+)
 from transformations.contracts.nearest import nearest
 from transformations.contracts.quality_reader import (
     expected_days,
@@ -118,7 +126,15 @@ def _column(node: Node) -> Column:
         allowed=_allowed(node, name, dtype),
         physical_name=node.optional("physicalName", str, "the column's name in the file, in quotes"),
         format=column_format(node, custom, name, dtype),
+        pii=_pii(custom, name),
     )
+
+
+def _pii(custom: Node, name: str) -> str:
+    declared = custom.optional("pii", str, f"one of {', '.join(PII_CLASSES)}") or PII_CLASSES[0]
+    if declared not in PII_CLASSES:
+        raise custom.error("pii", f"of {name!r} is {declared!r}; {nearest(declared, PII_CLASSES)}.")
+    return declared
 
 
 def _range(node: Node, name: str, dtype: str) -> tuple[float | None, float | None]:

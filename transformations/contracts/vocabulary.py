@@ -27,7 +27,7 @@ SOURCE_PROPERTIES = (
     "supersedesAllowed",
     "expectedDays",
 )
-COLUMN_PROPERTIES = ("unit", "strptime", "decimalSeparator", "thousandsSeparator")
+COLUMN_PROPERTIES = ("unit", "pii", "strptime", "decimalSeparator", "thousandsSeparator")
 REFERENCE_PROPERTIES = ("missingAllowed",)
 QUALITY_PROPERTIES = ("per", "comparedWith")
 _HOMES = {

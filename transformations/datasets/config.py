@@ -150,6 +150,7 @@ class DatasetConfig(_Model):
 
     name: str = Field(pattern=f"^{NAME}$")
     description: str = ""
+    owner: str = ""
     feature_service: str
     spine: SpineConfig
     label: LabelConfig | None = None

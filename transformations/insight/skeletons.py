@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 import transformations
-from transformations.contracts import Column, Contract, read_contract
+from transformations.contracts import PII_CLASSES, Column, Contract, read_contract
 from transformations.contracts.document import FILL_IN
 from transformations.engine.base.errors import UsageError
 from transformations.engine.raw.files import RAW_TIMESTAMP
@@ -59,11 +59,11 @@ def skeleton(
 ) -> list[NewFile]:
     """The files of a domain over a source's contract; without a source, with a first contract of its own.
 
-    key: the entity's column, by default the only one that can be meant. service: the name of a feature service to
-    write, with a dataset where the source has events. covered: the first and the last business day of which the source
-    has all events, from which the dataset's splits follow; without them, the author fills these in. UsageError for a
-    name that cannot be a module, an existing file, several columns that could be the key, or a source of which nothing
-    can be a feature.
+    key: the entity's column, by default the only one that can be meant. service: the name of the feature service, by
+    default the domain's first; where it is named and the source has events, a dataset of it comes with it. covered: the
+    first and the last business day of which the source has all events, from which the dataset's splits follow; without
+    them, the author fills these in. UsageError for a name that cannot be a module, an existing file, several columns
+    that could be the key, or a source of which nothing can be a feature.
     """
     _check_name(domain)
     if service is not None:
@@ -124,15 +124,13 @@ class _Domain:
 
     def _service_files(self) -> list[NewFile]:
         """The service, and a dataset of it whose label is the author's to write."""
-        if self.service is None:
-            return []
         repo = Path("feature_repo")
         imports = "\n".join(
             sorted([f"from {self.domain}_views import {self.view}", "from feast import FeatureService"])
         )
-        service = self._fill("service.py", service=self.service, imports=imports)
-        files = [NewFile(repo / f"{self.service}.py", service)]
-        if self.has_events:
+        name = self.service or f"{self.domain}_v1"
+        files = [NewFile(repo / f"{name}.py", self._fill("service.py", service=name, imports=imports))]
+        if self.service is not None and self.has_events:
             zone = self.contract.business_day_zone
             splits = _splits(self.covered)
             text = self._fill("dataset.yaml", service=self.service, zone=zone, moment=self._moment(), **splits)
@@ -235,6 +233,11 @@ class _Domain:
         literals = {"Int64": "7", "Float64": "7.0", "Bool": "True", "String": '"a"'}
         return literals.get(column.dtype, "datetime(2024, 5, 1, tzinfo=UTC)")
 
+    def _highest_pii(self) -> str:
+        """The class of personal data of what is offered: the key, and what is measured or taken over."""
+        offered = [self.join_key, *(each.column for each in self.measures), *self.attributes]
+        return max((column.pii for column in offered), key=PII_CLASSES.index)
+
     def _fill(self, name: str, **more: object) -> str:
         """The file of that name, with the domain's own names and what else it asks for."""
         return _FILES.get_template(f"{name}.jinja").render(
@@ -246,6 +249,7 @@ class _Domain:
             source=self.contract.name,
             join_key=self.join_key.name,
             owner=_one_line(self.contract.owner),
+            pii=self._highest_pii(),
             **more,
         )
 

@@ -37,6 +37,12 @@ DOMAIN_ROOMS = ("tests/demo", "tests/transformations/cli/demo", "transformations
 """Folders of the demo alone, this file's among them: removed whole."""
 
 EMPTIED_FILES = {
+    "feature_repo/owners.yaml": (
+        "# Who answers for what is offered here, and which tags it may carry. `features check` holds everything "
+        "to it.\n"
+        "owners: {}\n\n"
+        "tags: {}    # key: its values, or `any`; the tags `consumer` and `clearance` of services need no entry\n"
+    ),
     "feature_repo/entities.py": '"""What features are about, and who answers for them."""\n',
     "feature_repo/services.py": '"""Which features each model reads, in training and online alike."""\n',
 }

@@ -15,8 +15,12 @@ from feast import Entity, FeatureView, Field, FileSource
 from feast.data_format import DeltaFormat
 from feast.repo_contents import RepoContents
 
+<<<<<<< HEAD
 from transformations.contracts import Contract, read_contract
 from transformations.contracts.zones import zone_of_sources
+=======
+from transformations.contracts import PII_CLASSES, Contract, read_contract
+>>>>>>> 7fcf540 (Resolve every owner, show lineage and impact, and hold what is offered to its rules with file and line)
 from transformations.engine.base.errors import DefinitionError
 from transformations.engine.base.moments import CREATED_TIMESTAMP, EVENT_TIMESTAMP
 from transformations.engine.base.settings import Settings, get_settings
@@ -30,7 +34,10 @@ from transformations.stores.base.values import feast_type
 DEFINITION = "definition"
 DEFINITION_HASH = "definition_hash"
 FEATURE_HASHES = "feature_hashes"
-_RESERVED = (DEFINITION, DEFINITION_HASH, FEATURE_HASHES, "sources", "available_after")
+PII = "pii"
+"""The tag of a view, feature or key: its class of personal data, where it is any."""
+OUR_TAGS = (DEFINITION, DEFINITION_HASH, FEATURE_HASHES, "sources", "available_after", PII)
+"""The tags that `feature_view` sets."""
 
 
 class Offer(NamedTuple):
@@ -64,10 +71,12 @@ def feature_view(
     resolved = resolve(definition, contract_reader(settings))
     _check(resolved, given, owner, tags or {}, ttl)
     lineage = _lineage(resolved)
+    schema = [*_key_fields(resolved), *(_field(resolved, feature) for feature in resolved.features)]
+    pii = highest_pii(field.tags.get(PII, PII_CLASSES[0]) for field in schema)
     return FeatureView(
         name=definition.name,
         entities=given,
-        schema=[*_key_fields(resolved), *(_field(resolved, feature) for feature in resolved.features)],
+        schema=schema,
         source=FileSource(
             name=definition.name,
             path=portable(settings.offline_dir / definition.name, settings),
@@ -81,7 +90,7 @@ def feature_view(
         ),
         ttl=ttl or timedelta(0),
         online=online,
-        tags={**(tags or {}), **lineage},
+        tags={**(tags or {}), **lineage, **({} if pii == PII_CLASSES[0] else {PII: pii})},
         owner=owner,
         description=definition.description,
     )
@@ -175,7 +184,7 @@ def _check(
             f"{definition.name} has windows and a ttl. Its rows are written only on change, so a ttl would null every "
             f"quiet entity. Leave the ttl out; `features status` tells of a stopped pipeline."
         )
-    for tag in _RESERVED:
+    for tag in OUR_TAGS:
         if tag in tags:
             raise DefinitionError(f"{definition.name}: the tag {tag!r} is set by us. Use another name for yours.")
 
@@ -187,7 +196,7 @@ def _key_fields(resolved: Resolved) -> list[Field]:
             name=key,
             dtype=feast_type(dtype),
             description=columns[key].description,
-            tags={"columns": ", ".join(_columns_read(resolved, frozenset([key])))},
+            tags=_tags_of_columns(resolved, frozenset([key])),
         )
         for key, dtype in resolved.join_keys.items()
     ]
@@ -200,7 +209,7 @@ def _field(resolved: Resolved, feature: Feature) -> Field:
         "expect": None if declared.expect is None else str(declared.expect),
         "unseen": None if declared.aggregation.unseen is None else str(declared.aggregation.unseen),
         "window": str(declared.window) if isinstance(resolved.definition, WindowedFeatures) else None,
-        "columns": ", ".join(_columns_read(resolved, declared.aggregation.columns())),
+        **_tags_of_columns(resolved, declared.aggregation.columns()),
     }
     return Field(
         name=feature.name,
@@ -208,6 +217,19 @@ def _field(resolved: Resolved, feature: Feature) -> Field:
         description=declared.description,
         tags={name: fact for name, fact in facts.items() if fact},
     )
+
+
+def _tags_of_columns(resolved: Resolved, names: frozenset[str]) -> dict[str, str]:
+    """The source columns behind these columns, and the highest class of personal data among them, where it is any."""
+    places = _columns_read(resolved, names)
+    columns = {f"{each.name}.{column.name}": column for each in _contracts(resolved) for column in each.columns}
+    pii = highest_pii(columns[place].pii for place in places)
+    return {"columns": ", ".join(places), **({} if pii == PII_CLASSES[0] else {PII: pii})}
+
+
+def highest_pii(classes: Iterable[str]) -> str:
+    """The highest of these classes of personal data; the lowest of all without any."""
+    return max(classes, key=PII_CLASSES.index, default=PII_CLASSES[0])
 
 
 def _columns_read(resolved: Resolved, names: frozenset[str]) -> list[str]:

@@ -58,14 +58,14 @@ def diff(ctx: click.Context, as_json: bool) -> None:
     service in which two values would have one name, as `feast plan` and `feast apply` do. Names the house rules that
     are broken, which `make test` refuses.
     """
-    from transformations.insight.house_rules import rules_broken_by_repository, say_broken
+    from transformations.insight.governance.house_rules import problems_of_repository, say_broken
     from transformations.insight.repository import read_contents, read_repository
 
     settings = get_settings()
     changes = read_changes(settings)
     views = read_repository(settings).views
     rebuilds = rebuild_costs([views[name].resolved for name in changes.computed if name in views], settings)
-    rules = rules_broken_by_repository(read_contents(settings), settings.project_root)
+    rules = [str(problem) for problem in problems_of_repository(read_contents(settings), settings)]
     if as_json:
         rebuilt = [asdict(rebuild) for rebuild in rebuilds]
         facts = {"rebuilt": rebuilt, "is_destructive": changes.is_destructive, "broken_rules": rules}

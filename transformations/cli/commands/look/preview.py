@@ -44,7 +44,7 @@ def preview(view: str, key: str, at: str | None, as_json: bool) -> None:
     from transformations.engine.base.business_days import start_of_day
     from transformations.engine.testing.reference import reference_row
     from transformations.insight.entity_events import entity_events
-    from transformations.insight.house_rules import rules_broken_by_view, say_broken
+    from transformations.insight.governance.house_rules import rules_broken_by_view, say_broken
 
     settings = get_settings()
     resolved = _resolved(view, settings)

@@ -31,7 +31,9 @@ Examples:
 @click.argument("domain", required=False)
 @click.option("--source", shell_complete=source_names, help="The source whose contract gives the columns.")
 @click.option("--key", metavar="COLUMN", help="The entity's column. [default: asks, unless only one can be meant]")
-@click.option("--service", metavar="NAME_vN", help="Also write a feature service of that name, and a dataset of it.")
+@click.option(
+    "--service", metavar="NAME_vN", help="The feature service, with a dataset of it. [default: DOMAIN_v1, without]"
+)
 @click.option("--blank", is_flag=True, help="Remove the demo's domain, so that only the platform is left.")
 @click.option("--yes", is_flag=True, help="With --blank: do not ask, whatever git says.")
 def new(domain: str | None, source: str | None, key: str | None, service: str | None, blank: bool, yes: bool) -> None:
@@ -69,6 +71,9 @@ def _asked_key(source: str, project: Path) -> str | None:
 
 
 def _write(domain: str, source: str | None, key: str | None, service: str | None, project: Path) -> None:
+    from transformations.contracts import read_contract
+    from transformations.insight.governance.owners import FILE as OWNERS
+    from transformations.insight.governance.owners import add_owner
     from transformations.insight.skeletons import skeleton
 
     settings = get_settings()
@@ -79,6 +84,9 @@ def _write(domain: str, source: str | None, key: str | None, service: str | None
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_text(file.text)
         say(f"written: {file.path}")
+    owner = read_contract(files[0].path.stem if source is None else source, settings.contracts).owner
+    if add_owner(project / "feature_repo", owner):
+        say(f"added to feature_repo/{OWNERS}: {owner}")
     if source is not None and not any("Sum(" in file.text or "Mean(" in file.text for file in files):
         say(
             f"no number of {source} has a unit of measure in its contract, so only events or attributes are offered yet"

@@ -187,5 +187,5 @@ def test_the_house_rules_that_the_tests_would_refuse_are_said_before(world: Any)
         "feature user_clicks:attention_sum_7d is in seconds, and its name does not say so. Put seconds into its name."
     )
     assert f"  {unnamed}\n" in result.stderr
-    assert "  user_clicks.attention has no test. Ask for it by as_of(…), or call the function, in" in result.stderr
+    assert "  measure user_clicks.attention has no test. Ask for it by as_of(…), or call the function" in result.stderr
     assert unnamed in json.loads(world.run("diff", "--json").stdout)["broken_rules"]

@@ -21,17 +21,39 @@ from validation.feature_rules import FeatureFacts, Problem, feature_problems
 if TYPE_CHECKING:
     from feast.repo_contents import RepoContents
 
+    from transformations.engine.base.settings import Settings
     from transformations.engine.vocabulary.resolution import Resolved
 
 _TESTS = Path("tests") / "transformations"
 
 
-def rules_broken_by_repository(contents: RepoContents, project: Path) -> list[str]:
-    """A line for each rule that a repository's objects break, and for each measure and function without a test."""
+def problems_of_repository(contents: RepoContents, settings: Settings) -> list[Problem]:
+    """Every rule that a repository breaks: of documentation and naming, of tests, of ownership and personal data."""
+    from transformations.contracts import contract_names, read_contract
+    from transformations.insight.governance.owners import read_ownership
+    from transformations.insight.governance.rules import Offered, ownership_problems
+    from transformations.insight.lineage.reading import declared_datasets, lineage_of
+    from transformations.insight.repository import read_repository, repository_folder
     from validation.documentation import problems
 
-    untested = [_no_test(name, file) for file, names in untested_of_domains(project).items() for name in names]
-    return [*map(str, problems(contents)), *untested]
+    contracts = [read_contract(name, settings.contracts) for name in contract_names(settings.contracts)]
+    datasets, faults = declared_datasets(settings)
+    offered = Offered(
+        contents=contents,
+        contracts=contracts,
+        datasets=datasets,
+        lineage=lineage_of(contents, read_repository(settings), contracts, datasets),
+        ownership=read_ownership(repository_folder(settings)),
+    )
+    missing = untested_of_domains(settings.project_root)
+    untested = [_untested(name, file) for file, names in missing.items() for name in names]
+    unread = [Problem(f"dataset {name}", f"cannot be read: {fault}", "Mend it") for name, fault in faults.items()]
+    return [*problems(contents), *untested, *ownership_problems(offered), *unread]
+
+
+def domain_files() -> list[Path]:
+    """The files of the domains, in alphabetical order."""
+    return [Path(file) for _, module in _domains() if (file := module.__file__)]
 
 
 def rules_broken_by_view(resolved: Resolved, project: Path) -> list[str]:
@@ -56,7 +78,7 @@ def rules_broken_by_view(resolved: Resolved, project: Path) -> list[str]:
         if any(each is definition for each in definitions_of(module)):
             file = _TESTS / f"test_{domain}.py"
             untested = untested_measures([definition], _existing(project / file)) if _has_tests(project) else []
-            return [*map(str, found), *(_no_test(name, file.name) for name in untested)]
+            return [str(problem) for problem in (*found, *(_untested(name, file.name) for name in untested))]
     return [str(problem) for problem in found]
 
 
@@ -107,5 +129,7 @@ def _existing(path: Path) -> list[Path]:
     return [path] if path.is_file() else []
 
 
-def _no_test(name: str, file: str) -> str:
-    return f"{name} has no test. Ask for it by as_of(…), or call the function, in {_TESTS / file}."
+def _untested(name: str, file: str) -> Problem:
+    """name: `view.measure`, or a function."""
+    place = f"measure {name}" if "." in name else f"function {name}"
+    return Problem(place, "has no test", f"Ask for it by as_of(…), or call the function, in {_TESTS / file}")

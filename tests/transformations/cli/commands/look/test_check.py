@@ -1,0 +1,96 @@
+"""`features check`: one repository that keeps every rule, and each rule broken on its own."""
+
+import json
+from typing import Any
+
+import pytest
+
+from transformations.engine.base.settings import Settings
+
+OWNERS = """
+owners:
+  web: {team: Web data, contact: channel web}
+  web@x.org: {team: Web, contact: web@x.org}
+  news@x.org: {team: News, contact: news@x.org}
+  ml@x.org: {team: Models, contact: ml@x.org}
+
+tags:
+  domain: [users]
+"""
+OFFERED = (
+    'reading_v1 = FeatureService(name="reading_v1", features=[user_clicks]',
+    (
+        'reading_v1 = FeatureService(name="reading_v1", features=[user_clicks, user_topics], '
+        'tags={"consumer": "reader", "clearance": "pseudonymous"}'
+    ),
+)
+DATASET = """
+owner: ml@x.org
+feature_service: reading_v1
+spine: {query: "SELECT user_id, clicked_at AS event_timestamp, page FROM raw.clicks"}
+"""
+
+
+@pytest.fixture
+def kept(world: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """A repository that keeps every rule, in a project without tests: what is untested, test_diff.py shows."""
+    monkeypatch.setattr(Settings, "project_root", property(lambda _: world.folder))
+    (world.repository / "owners.yaml").write_text(OWNERS)
+    (world.repository / "datasets").mkdir()
+    (world.repository / "datasets" / "reading.yaml").write_text(DATASET)
+    contract = world.folder / "contracts" / "clicks.yaml"
+    user = "{name: user_id, logicalType: integer, required: true, description: The user"
+    pii = ", customProperties: [{property: pii, value: pseudonymous}]"
+    contract.write_text(contract.read_text().replace(user, user + pii))
+    world.rewrite(OFFERED)
+    return world
+
+
+def test_nothing_is_said_against_what_keeps_the_rules(kept: Any) -> None:
+    result = kept.run("check")
+    assert (result.exit_code, result.stdout) == (0, "every rule holds: 2 views, 1 service\n")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ('owner="news@x.org"', 'owner="new@x.org"', "feature_repo/user_views.py:12: view user_topics is owned by "),
+        ('"consumer": "reader"', '"consumer": ""', "feature_repo/user_views.py:13: service reading_v1 names no consum"),
+        ("[user_clicks, user_topics]", "[user_clicks]", "user_views.py:12: view user_topics is in no service. Add it"),
+        ('"pseudonymous"', '"none"', "carries pseudonymous data (from clicks.user_id) and is cleared for none. Leave"),
+        ('"pseudonymous"', '"psuedonymous"', "has the clearance 'psuedonymous'; did you mean"),
+        ('entity=user, owner="web@x.org"', 'entity=user, owner="web@x.org", tags={"domian": "users"}', "'domian'"),
+        ('entity=user, owner="web@x.org"', 'entity=user, owner="web@x.org", tags={"domain": "user"}', "domain='user'"),
+    ],
+)
+def test_a_broken_rule_is_named_with_its_line(kept: Any, old: str, new: str, said: str) -> None:
+    kept.rewrite(OFFERED, (old, new))
+    result = kept.run("check")
+    assert result.exit_code == 3
+    assert len(result.stdout.splitlines()) == 1
+    assert said in result.stdout
+
+
+def test_a_dataset_without_owner_is_named(kept: Any) -> None:
+    (kept.repository / "datasets" / "reading.yaml").write_text(DATASET.replace("owner: ml@x.org\n", ""))
+    (found,) = json.loads(kept.run("check", "--json").stdout)
+    assert found["place"] == "dataset reading"
+    assert found["where"].endswith("feature_repo/datasets/reading.yaml:1")
+    assert (found["fault"], found["remedy"]) == ("has no owner", "Write owner: …")
+
+
+def test_a_repository_without_owners_is_told_what_to_write(kept: Any) -> None:
+    (kept.repository / "owners.yaml").unlink()
+    assert "has no owners.yaml. Write owners: { NAME: { team: …, contact: … } }." in kept.run("check").stdout
+
+
+def test_a_class_of_personal_data_shows_in_the_registry(kept: Any) -> None:
+    """On the key, and on the view; values that carry none have no tag."""
+    from transformations.insight.repository import read_contents
+
+    (clicks,) = [view for view in read_contents(kept.settings).feature_views if view.name == "user_clicks"]
+    assert clicks.tags["pii"] == "pseudonymous"
+    assert [each.tags.get("pii") for each in (*clicks.entity_columns, *clicks.features)] == [
+        "pseudonymous",
+        *[None] * 3,
+    ]

@@ -1,0 +1,60 @@
+"""`features check`: the rules of documentation, tests, ownership and personal data, with file and line."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from transformations.cli.options import json_option
+from transformations.cli.output import print_json, remark, say
+from transformations.engine.base.errors import ExitCode
+from transformations.engine.base.settings import get_settings
+from transformations.engine.base.words import plural
+
+if TYPE_CHECKING:
+    from validation.feature_rules import Problem
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  features check
+  features check --json | jq -r '.[] | .where'
+
+\b
+Exit code 3: a rule is broken.
+"""
+)
+@json_option
+@click.pass_context
+def check(ctx: click.Context, as_json: bool) -> None:
+    """Check that everything offered is documented, tested, owned, used, and used as its personal data allows.
+
+    Every source, entity, view, feature, service and dataset has a meaning and an owner that owners.yaml resolves; every
+    feature a unit, an expected range, a telling name and a test; every view is in a service, every service names its
+    consumer; tags are those that owners.yaml lists; and a service carries no personal data beyond its clearance.
+    """
+    from transformations.insight.governance.house_rules import domain_files, problems_of_repository
+    from transformations.insight.governance.places import Places
+    from transformations.insight.repository import read_contents
+
+    settings = get_settings()
+    contents = read_contents(settings)
+    problems = problems_of_repository(contents, settings)
+    places = Places(settings, domain_files())
+    found = [(problem, places.of(problem.place)) for problem in problems]
+    if as_json:
+        print_json([_document(problem, where) for problem, where in found])
+    elif found:
+        for problem, where in found:
+            say(f"{where}: {problem}" if where else str(problem))
+        remark(f"{plural(len(found), 'rule')} broken")
+    else:
+        views = len(contents.feature_views) + len(contents.on_demand_feature_views)
+        say(f"every rule holds: {plural(views, 'view')}, {plural(len(contents.feature_services), 'service')}")
+    ctx.exit(ExitCode.DATA if found else ExitCode.DONE)
+
+
+def _document(problem: Problem, where: str | None) -> dict[str, object]:
+    return {"place": problem.place, "fault": problem.fault, "remedy": problem.remedy, "where": where}

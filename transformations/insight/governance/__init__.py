@@ -1,0 +1,1 @@
+"""Ownership and documentation: who answers for what, and the rules that everything offered keeps."""

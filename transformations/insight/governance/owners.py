@@ -1,0 +1,94 @@
+"""`owners.yaml` of the feature repository: who answers for what, and the tags that may be given."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from transformations.engine.base.errors import UsageError, nearest
+
+FILE = "owners.yaml"
+ANY = "any"
+_NEW = """\
+# Who answers for what is offered here, and which tags it may carry. `features check` holds everything to it.
+owners:
+
+tags: {}
+"""
+
+
+class Owner(BaseModel):
+    """A team, and where it is reached."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    team: str = Field(min_length=1)
+    contact: str = Field(min_length=1)
+
+
+class Ownership(BaseModel):
+    """Owners by the name under which contracts, views, services and datasets call them; tags with their values.
+
+    tags: the keys that views, services and entities may carry, each with its values, or `any`.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    owners: Mapping[str, Owner]
+    tags: Mapping[str, tuple[str, ...] | Literal["any"]] = {}
+
+
+def read_ownership(folder: Path) -> Ownership | None:
+    """The ownership that a feature repository declares; None where it has no such file.
+
+    UsageError that names the file, the key and the remedy.
+    """
+    path = folder / FILE
+    try:
+        document = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read: {error.strerror}.") from None
+    except (yaml.YAMLError, ValueError) as error:
+        raise UsageError(f"{path} is no YAML: {error}") from None
+    if not isinstance(document, Mapping):
+        raise UsageError(f"{path} holds no keys. Write owners: {{ NAME: {{ team: …, contact: … }} }}.")
+    try:
+        return Ownership.model_validate(document)
+    except ValidationError as error:
+        raise UsageError("\n".join(_complaint(path, problem) for problem in error.errors())) from None
+
+
+def add_owner(folder: Path, owner: str) -> bool:
+    """Write an owner that nothing resolves yet into the repository's file, for the author to say how it is reached.
+
+    False where it stands there already. What else stands in the file stays as it is.
+    """
+    known = read_ownership(folder)
+    if known is not None and owner in known.owners:
+        return False
+    path = folder / FILE
+    name = json.dumps(owner, ensure_ascii=False)
+    entry = f"owners:\n  {name}:\n    team: {name}\n    contact: {name}\n"
+    text = path.read_text(encoding="utf-8") if known is not None else _NEW
+    path.write_text(re.sub(r"(?m)^owners:.*\n", lambda _: entry, text, count=1), encoding="utf-8")
+    return True
+
+
+def _complaint(path: Path, problem: Mapping[str, object]) -> str:
+    place = problem["loc"]
+    assert isinstance(place, tuple)
+    key = ".".join(map(str, place))
+    if problem["type"] == "extra_forbidden":
+        known = Owner.model_fields if place[0] == "owners" else Ownership.model_fields
+        return f"{path.name}: there is no key {key}; {nearest(str(place[-1]), known)}."
+    if problem["type"] == "missing":
+        return f"{path.name}: {key} is missing. Each owner has a team and a contact."
+    if place[0] == "tags":
+        return f"{path.name}: {'.'.join(map(str, place[:2]))} is neither a list of texts nor `{ANY}`."
+    return f"{path.name}: {key}: {problem['msg']}."

@@ -1,0 +1,146 @@
+"""The rules of ownership: everything offered has an owner one can reach, is used by somebody, and is used as allowed.
+
+What one object alone must say of itself (a meaning, a unit, a telling name) is `validation.documentation`'s to ask.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from feast import FeatureService
+from feast.repo_contents import RepoContents
+
+from transformations.contracts import PII_CLASSES, Contract
+from transformations.datasets.config import DatasetConfig
+from transformations.engine.base.errors import nearest
+from transformations.insight.governance.owners import ANY, FILE, Ownership
+from transformations.insight.lineage.graph import Kind, Lineage, Role, Thing
+from transformations.stores.base.views import OUR_TAGS, highest_pii
+from validation.feature_rules import Problem
+
+CONSUMER = "consumer"
+"""The tag of a service that names the model or application that reads it."""
+CLEARANCE = "clearance"
+"""The tag of a service that names the highest class of personal data which it may hold."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Offered:
+    """All that the rules look at. ownership: None where the repository declares none."""
+
+    contents: RepoContents
+    contracts: Sequence[Contract]
+    datasets: Sequence[DatasetConfig]
+    lineage: Lineage
+    ownership: Ownership | None
+
+
+def ownership_problems(offered: Offered) -> Iterator[Problem]:
+    """Every rule of ownership that what is offered breaks."""
+    if offered.ownership is None:
+        yield Problem("feature repository", f"has no {FILE}", "Write owners: { NAME: { team: …, contact: … } }")
+    else:
+        yield from _unknown_owners(offered, offered.ownership)
+        yield from _unknown_tags(offered.contents, offered.ownership)
+    yield from _unused_views(offered.contents)
+    for service in offered.contents.feature_services:
+        yield from _consumer(service)
+        yield from _clearance(service, offered)
+
+
+def pii_of(features: Sequence[Thing], lineage: Lineage, contracts: Sequence[Contract]) -> dict[str, str]:
+    """By source column, the classes of personal data above the lowest that these features or their keys carry."""
+    classes = {f"{each.name}.{column.name}": column.pii for each in contracts for column in each.columns}
+    found: dict[str, str] = {}
+    open_things = list(features)
+    seen = set(features)
+    while open_things:
+        for arrow in lineage.read_by(open_things.pop()):
+            if arrow.role is Role.TIME or arrow.origin in seen:
+                continue
+            if arrow.origin.kind is Kind.COLUMN and classes.get(arrow.origin.name, PII_CLASSES[0]) != PII_CLASSES[0]:
+                found[arrow.origin.name] = classes[arrow.origin.name]
+            seen.add(arrow.origin)
+            open_things.append(arrow.origin)
+    return found
+
+
+def _unknown_owners(offered: Offered, ownership: Ownership) -> Iterator[Problem]:
+    contents = offered.contents
+    owned: list[tuple[str, str]] = [(f"source {each.name}", each.owner) for each in offered.contracts]
+    owned += [(f"entity {each.name}", each.owner) for each in contents.entities if not each.name.startswith("__")]
+    owned += [(f"view {each.name}", each.owner) for each in contents.feature_views]
+    owned += [(f"on-demand view {each.name}", each.owner) for each in contents.on_demand_feature_views]
+    owned += [(f"service {each.name}", each.owner) for each in contents.feature_services]
+    for place, owner in owned:
+        if owner.strip():  # without one, the rules of documentation say so
+            yield from _unresolved(place, owner, ownership)
+    for dataset in offered.datasets:
+        if dataset.owner.strip():
+            yield from _unresolved(f"dataset {dataset.name}", dataset.owner, ownership)
+        else:
+            yield Problem(f"dataset {dataset.name}", "has no owner", "Write owner: …")
+
+
+def _unresolved(place: str, owner: str, ownership: Ownership) -> Iterator[Problem]:
+    if owner not in ownership.owners:
+        hint = nearest(owner, ownership.owners)
+        yield Problem(place, f"is owned by {owner!r}, which {FILE} does not resolve; {hint}", f"Add it to {FILE}")
+
+
+def _unknown_tags(contents: RepoContents, ownership: Ownership) -> Iterator[Problem]:
+    tagged: list[tuple[str, Mapping[str, str]]] = [(f"entity {each.name}", each.tags) for each in contents.entities]
+    tagged += [(f"view {each.name}", each.tags) for each in contents.feature_views]
+    tagged += [(f"on-demand view {each.name}", each.tags) for each in contents.on_demand_feature_views]
+    tagged += [(f"service {each.name}", each.tags) for each in contents.feature_services]
+    for place, tags in tagged:
+        # A tag with a dot is a fact of an on-demand view's feature, which Feast has no other place for.
+        given = {key: tag for key, tag in tags.items() if key not in OUR_TAGS and "." not in key}
+        for key, tag in given.items():
+            if key in (CONSUMER, CLEARANCE) and place.startswith("service"):
+                continue
+            known = ownership.tags.get(key)
+            if known is None:
+                fault = f"has the tag {key!r}, which {FILE} does not list; {nearest(key, ownership.tags)}"
+                yield Problem(place, fault, "List it, or remove it")
+            elif known != ANY and tag not in known:
+                hint = nearest(tag, known)
+                yield Problem(place, f"has the tag {key}={tag!r}; {hint}", f"Use a value that {FILE} lists")
+
+
+def _unused_views(contents: RepoContents) -> Iterator[Problem]:
+    """A view that no service takes; one whose features an on-demand view of a service reads is used."""
+    taken = {each.name for service in contents.feature_services for each in service.feature_view_projections}
+    for on_demand in contents.on_demand_feature_views:
+        if on_demand.name in taken:
+            taken |= {each.name for each in on_demand.source_feature_view_projections.values()}
+        else:
+            yield Problem(f"on-demand view {on_demand.name}", "is in no service", "Add it to one, or remove it")
+    for view in contents.feature_views:
+        if view.name not in taken:
+            yield Problem(f"view {view.name}", "is in no service", "Add it to one, or remove it")
+
+
+def _consumer(service: FeatureService) -> Iterator[Problem]:
+    if not service.tags.get(CONSUMER, "").strip():
+        remedy = f'Write tags={{"{CONSUMER}": …}}: the model or application that reads it'
+        yield Problem(f"service {service.name}", "names no consumer", remedy)
+
+
+def _clearance(service: FeatureService, offered: Offered) -> Iterator[Problem]:
+    place = f"service {service.name}"
+    cleared = service.tags.get(CLEARANCE, PII_CLASSES[0])
+    if cleared not in PII_CLASSES:
+        hint = nearest(cleared, PII_CLASSES)
+        yield Problem(place, f"has the {CLEARANCE} {cleared!r}; {hint}", f"Use one of {', '.join(PII_CLASSES)}")
+        return
+    taken = {f"{view.name}:{each.name}" for view in service.feature_view_projections for each in view.features}
+    features = [thing for thing in offered.lineage.things if thing.kind is Kind.FEATURE and thing.name in taken]
+    carried = pii_of(features, offered.lineage, offered.contracts)
+    highest = highest_pii(carried.values())
+    if PII_CLASSES.index(highest) > PII_CLASSES.index(cleared):
+        columns = sorted(name for name, each in carried.items() if each == highest)
+        shown = ", ".join(columns[:3]) + (f" and {len(columns) - 3} more" if len(columns) > 3 else "")
+        remedy = f'Leave the features out, or have it cleared: tags={{"{CLEARANCE}": "{highest}"}}'
+        yield Problem(place, f"carries {highest} data (from {shown}) and is cleared for {cleared}", remedy)

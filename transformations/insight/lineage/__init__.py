@@ -1,0 +1,1 @@
+"""Lineage: from a source's column to features, services and datasets, and back."""
