@@ -7,8 +7,9 @@ import pytest
 from feast import FeatureView, OnDemandFeatureView
 from feast.repo_contents import RepoContents
 
+from transformations.engine.base.settings import get_settings
+from transformations.insight.governance.house_rules import problems_of_repository
 from transformations.stores.base.views import contents, offered, unoffered
-from validation.documentation import problems
 
 REPO = Path(__file__).parents[2] / "feature_repo"
 CATALOGUE = Path(__file__).with_name("catalogue.txt")
@@ -24,8 +25,8 @@ def test_the_catalogue_is_as_agreed(declared: RepoContents) -> None:
     assert catalogue(declared) == agreed, f"Where the change is meant, write it down: python {Path(__file__)}"
 
 
-def test_everything_is_documented_and_named_by_the_rules(declared: RepoContents) -> None:
-    assert [str(problem) for problem in problems(declared)] == []
+def test_every_rule_holds(declared: RepoContents) -> None:
+    assert [str(problem) for problem in problems_of_repository(declared, get_settings())] == []
 
 
 def test_every_definition_is_offered_by_a_view_of_its_name() -> None:

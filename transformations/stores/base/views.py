@@ -15,12 +15,8 @@ from feast import Entity, FeatureView, Field, FileSource
 from feast.data_format import DeltaFormat
 from feast.repo_contents import RepoContents
 
-<<<<<<< HEAD
-from transformations.contracts import Contract, read_contract
-from transformations.contracts.zones import zone_of_sources
-=======
 from transformations.contracts import PII_CLASSES, Contract, read_contract
->>>>>>> 7fcf540 (Resolve every owner, show lineage and impact, and hold what is offered to its rules with file and line)
+from transformations.contracts.zones import zone_of_sources
 from transformations.engine.base.errors import DefinitionError
 from transformations.engine.base.moments import CREATED_TIMESTAMP, EVENT_TIMESTAMP
 from transformations.engine.base.settings import Settings, get_settings

@@ -122,8 +122,6 @@ def read_query(text: str, pins: Mapping[tuple[str, str], int] | None = None) -> 
     return Query(text, tuple(tables.values()), volatile, views)
 
 
-<<<<<<< HEAD
-=======
 @dataclass(frozen=True)
 class Named:
     """What a query names, whatever is stored: tables by (zone, name), and columns, in lower case. all_columns: `*`."""
@@ -136,37 +134,14 @@ class Named:
 def names_in(text: str) -> Named:
     """The tables and columns that a query names; UsageError where it is not one SELECT."""
     with session(Resources(threads=1)) as connection:
-        statement = _one_select(connection, text)
+        statement = one_select(connection, text, _SUBJECT)
     tables = {(zone, _versioned(zone, written)[0]) for zone, written in _named_tables(statement)}
-    columns = {str(part).lower() for node in _nodes(statement) for part in node.get("column_names") or ()}
-    columns |= {str(name).lower() for node in _nodes(statement) for name in node.get("using_columns") or ()}
-    stars = any(node.get("class") == "STAR" for node in _nodes(statement))
+    columns = {str(part).lower() for node in nodes(statement) for part in node.get("column_names") or ()}
+    columns |= {str(name).lower() for node in nodes(statement) for name in node.get("using_columns") or ()}
+    stars = any(node.get("class") == "STAR" for node in nodes(statement))
     return Named(frozenset(tables), frozenset(columns), stars)
 
 
-def _one_select(connection: DuckDBPyConnection, text: str) -> Mapping[str, Any]:
-    """The syntax tree of a text that is one SELECT; UsageError for any other."""
-    (answer,) = connection.execute("SELECT json_serialize_sql(?)", [text]).fetchall()[0]
-    parsed = json.loads(answer)
-    if parsed["error"] and parsed["error_type"] != "not implemented":
-        raise UsageError(f"the spine's query cannot be run: {parsed['error_message']}")
-    if parsed["error"] or len(parsed["statements"]) != 1:
-        raise UsageError("a spine's query is one SELECT; this is another statement, several, or none. Send one SELECT.")
-    statement: Mapping[str, Any] = parsed["statements"][0]
-    return statement
-
-
-def _nodes(tree: object) -> Iterator[Mapping[str, Any]]:
-    if isinstance(tree, Mapping):
-        yield tree
-        for value in tree.values():
-            yield from _nodes(value)
-    elif isinstance(tree, list):
-        for value in tree:
-            yield from _nodes(value)
-
-
->>>>>>> 7fcf540 (Resolve every owner, show lineage and impact, and hold what is offered to its rules with file and line)
 def _named_tables(statement: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     for node in nodes(statement):
         if node.get("type") == "BASE_TABLE" and str(node["schema_name"]).lower() in (RAW, OFFLINE):
