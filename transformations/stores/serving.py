@@ -18,11 +18,12 @@ from pathlib import Path
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from feast import FeatureStore
+from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 
 from transformations.engine.base.settings import get_settings
-from transformations.stores.base.feast_seams import serving_store
-from transformations.stores.server.answers import answer_invalid
+from transformations.stores.base.feast_seams import has_vector_search, serving_store
+from transformations.stores.server.answers import answer_invalid, answer_not_served
 from transformations.stores.server.front import Answers, Front, Gate
 from transformations.stores.server.routes import routes_of
 from transformations.stores.server.watch import Watch
@@ -53,9 +54,14 @@ def extend(app: FastAPI, watch: Watch) -> None:
     open them. Every error is answered with its status, and the connection stays open.
     """
     settings = get_settings()
-    gate = Gate.of(settings)
+    store = serving_store(app)
+    gate = Gate.of(settings, has_vector_search(store))
     app.add_exception_handler(RequestValidationError, answer_invalid)
-    own = routes_of(serving_store(app), watch)
+    app.add_exception_handler(HTTPException, answer_not_served)
+    own = routes_of(store, watch)
     own.add_middleware(Answers)
-    app.user_middleware += [Middleware(Answers), Middleware(Front, own=own, gate=gate)]  # inside Feast's audit log
+    app.user_middleware += [
+        Middleware(Answers),
+        Middleware(Front, own=own, gate=gate, store=store),
+    ]  # inside Feast's audit log
     app.middleware_stack = None  # made before this hook; the next request makes it anew

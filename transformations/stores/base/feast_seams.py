@@ -14,6 +14,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from feast import FeatureService, OnDemandFeatureView, utils
+from feast.infra.online_stores.online_store import OnlineStore
 from feast.infra.online_stores.redis import RedisOnlineStore
 from feast.infra.registry.base_registry import BaseRegistry
 from feast.protos.feast.core.Registry_pb2 import Registry as RegistryProto
@@ -80,6 +81,13 @@ def online_client(store: FeatureStore) -> Any:
     """The client of a store's online store."""
     online: Any = store._get_provider().online_store
     return online._get_client(store.config.online_store)
+
+
+def has_vector_search(store: FeatureStore) -> bool:
+    """Whether a store's online store finds rows by vectors; Feast's base class raises NotImplementedError."""
+    kind = type(store._get_provider().online_store)
+    searches = ("retrieve_online_documents", "retrieve_online_documents_v2")
+    return any(getattr(kind, name) is not getattr(OnlineStore, name) for name in searches)
 
 
 def redis_address(connection_string: str) -> tuple[list[dict[str, str]], dict[str, Any]]:

@@ -11,8 +11,10 @@ from fastapi import Request, status
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from feast.errors import FeastError
+from starlette.exceptions import HTTPException
 
-from transformations.stores.base.errors import BadRequestError, UnprocessableError, with_status
+from transformations.stores.base.errors import UnprocessableError, with_status
+from transformations.stores.server.refusals import NotServedError
 
 _log = logging.getLogger(__name__)
 
@@ -42,10 +44,14 @@ def answer(request: Request, error: Exception) -> JSONResponse:
 async def answer_invalid(request: Request, error: Exception) -> JSONResponse:
     """The answer to a body that is not of the endpoint's form; FastAPI's own would repeat the whole of it."""
     assert isinstance(error, RequestValidationError)
-    problems = error.errors()
-    is_json = any(problem["type"] == "json_invalid" for problem in problems)
-    kind = BadRequestError if is_json else UnprocessableError
-    return answer(request, kind("; ".join(map(_words_of, problems))))
+    return answer(request, UnprocessableError("; ".join(map(_words_of, error.errors()))))
+
+
+async def answer_not_served(request: Request, error: Exception) -> JSONResponse:
+    """The answer to a path or method that there is not, or another refusal of FastAPI's own."""
+    assert isinstance(error, HTTPException)
+    asked = shortened(f"{request.method} {request.url.path}", _MOST_OF_A_VALUE)
+    return answer(request, NotServedError(f"{asked}: {error.detail}.", error.status_code, error.headers))
 
 
 def shortened(text: str, most: int = _MOST_SHOWN) -> str:
@@ -63,8 +69,6 @@ def _detailed(error: Exception, message: str, code: int, headers: Mapping[str, s
 
 def _words_of(problem: Mapping[str, Any]) -> str:
     place = ".".join(map(str, problem["loc"][1:])) or "the body"
-    if problem["type"] == "json_invalid":
-        return f"the body is no JSON: {problem['ctx']['error']} at character {problem['loc'][-1]}"
     if problem["type"] == "missing":
         return f"{place} is missing"
     if problem["type"] == "value_error":

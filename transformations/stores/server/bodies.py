@@ -1,11 +1,14 @@
-"""Bodies of Feast's endpoints that write, checked before Feast turns a mistake in them into an error of the server."""
+"""Bodies of requests: read strictly, and checked before Feast turns a mistake in them into an error of the server."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
+
+from feast import FeatureStore, FeatureView
 
 from transformations.stores.base.errors import BadRequestError, UnprocessableError
 from transformations.stores.server.refusals import too_many_rows
@@ -13,27 +16,57 @@ from transformations.stores.server.refusals import too_many_rows
 _TARGETS = ("online", "offline", "online_and_offline")
 
 
-def check_body(path: str, body: bytes, most_rows: int) -> None:
+def parse_body(body: bytes) -> Any:
+    """The JSON value of a body. BadRequestError for what is no JSON, and for an object that has a key twice.
+
+    Of two equal keys Python's reader would silently take the last.
+    """
+    try:
+        return json.loads(body, object_pairs_hook=_object_of)
+    except json.JSONDecodeError as error:
+        raise BadRequestError(f"the body is no JSON: {error.msg} at character {error.pos}.") from None
+    except UnicodeDecodeError:
+        raise BadRequestError("the body is no JSON: it is not encoded in UTF-8.") from None
+    except RecursionError:
+        raise BadRequestError("the body is nested too deeply.") from None
+    except ValueError:  # Python reads no integer of more than 4,300 digits
+        raise BadRequestError("the body holds a number of too many digits.") from None
+
+
+def check_body(path: str, given: Any, most_rows: int, store: FeatureStore) -> None:
     """UnprocessableError, BadRequestError or TooLargeError for a body that Feast could not use.
 
     One that is no JSON object passes: FastAPI names what is wrong with it.
     """
-    check = _CHECKS.get(path)
-    if check is None:
+    if not isinstance(given, dict):
         return
-    try:
-        given = json.loads(body)
-    except (ValueError, RecursionError):
-        return
-    if isinstance(given, dict):
-        check(given, most_rows)
+    match path:
+        case "/push":
+            _check_target(given)
+            _check_frame(given, most_rows)
+            if given.get("to") != "offline":
+                _check_features(given, _pushed_views(store, given.get("push_source_name")))
+        case "/write-to-online-store":
+            _check_frame(given, most_rows)
+            _check_features(given, _written_views(store, given.get("feature_view_name")))
+        case "/materialize":
+            _check_span(given)
+        case "/materialize-incremental":
+            _moment_of(given, "end_ts")
 
 
-def _check_push(given: Mapping[str, Any], most_rows: int) -> None:
+def _object_of(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        ((twice, _),) = Counter(name for name, _ in pairs).most_common(1)
+        raise BadRequestError(f"the body has the key {twice!r:.100} twice in one object. Give each key once.")
+    return found
+
+
+def _check_target(given: Mapping[str, Any]) -> None:
     target = given.get("to", "online")
     if isinstance(target, str) and target not in _TARGETS:
-        raise BadRequestError(f"to is {target!r}. Write one of {', '.join(_TARGETS)}.")
-    _check_frame(given, most_rows)
+        raise BadRequestError(f"to is {target!r:.100}. Write one of {', '.join(_TARGETS)}.")
 
 
 def _check_frame(given: Mapping[str, Any], most_rows: int) -> None:
@@ -43,7 +76,8 @@ def _check_frame(given: Mapping[str, Any], most_rows: int) -> None:
     for name, values in frame.items():
         if not isinstance(values, list):
             raise UnprocessableError(
-                f'df: column {name!r} is no list. Send each column as a list of its values: df.to_dict(orient="list").'
+                f"df: column {name!r:.100} is no list. Send each column as a list of its values: "
+                f'df.to_dict(orient="list").'
             )
     lengths = {name: len(values) for name, values in frame.items()}
     if len(set(lengths.values())) > 1:
@@ -54,16 +88,37 @@ def _check_frame(given: Mapping[str, Any], most_rows: int) -> None:
         raise too_many_rows(rows, most_rows)
 
 
-def _check_span(given: Mapping[str, Any], _most_rows: int) -> None:
+def _pushed_views(store: FeatureStore, source: Any) -> list[FeatureView]:
+    views = store.list_feature_views(allow_cache=True)
+    return [view for view in views if view.stream_source is not None and view.stream_source.name == source]
+
+
+def _written_views(store: FeatureStore, name: Any) -> list[FeatureView]:
+    return [view for view in store.list_feature_views(allow_cache=True) if view.name == name]
+
+
+def _check_features(given: Mapping[str, Any], views: Iterable[FeatureView]) -> None:
+    """UnprocessableError for rows that Feast (feature_store.py:3766) fails on or, as they are all null, leaves out."""
+    frame = given.get("df")
+    if not isinstance(frame, dict):
+        return
+    for view in views:
+        names = [feature.name for feature in view.features]
+        missing = [name for name in names if name not in frame]
+        if missing:
+            raise UnprocessableError(f"df lacks {', '.join(missing)} of {view.name}. Give a column for each feature.")
+        if names and all(value is None for name in names for value in frame[name]):
+            raise UnprocessableError(
+                f"df has no row, or only nulls as features of {view.name}: Feast would write nothing. Give a value."
+            )
+
+
+def _check_span(given: Mapping[str, Any]) -> None:
     if given.get("disable_event_timestamp"):
         return
     start, end = _moment_of(given, "start_ts"), _moment_of(given, "end_ts")
     if start is not None and end is not None and start >= end:
         raise UnprocessableError(f"start_ts {start.isoformat()} is not before end_ts {end.isoformat()}.")
-
-
-def _check_end(given: Mapping[str, Any], _most_rows: int) -> None:
-    _moment_of(given, "end_ts")
 
 
 def _moment_of(given: Mapping[str, Any], name: str) -> datetime | None:
@@ -77,14 +132,6 @@ def _moment_of(given: Mapping[str, Any], name: str) -> datetime | None:
         moment = datetime.fromisoformat(text)
     except ValueError:
         raise UnprocessableError(
-            f"{name} is {text!r}, which is no moment. Write it in ISO 8601, such as 2024-05-01T00:00:00Z."
+            f"{name} is {text!r:.100}, which is no moment. Write it in ISO 8601, such as 2024-05-01T00:00:00Z."
         ) from None
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-
-
-_CHECKS: Mapping[str, Callable[[Mapping[str, Any], int], None]] = {
-    "/push": _check_push,
-    "/write-to-online-store": _check_frame,
-    "/materialize": _check_span,
-    "/materialize-incremental": _check_end,
-}

@@ -2,7 +2,7 @@
 
            POST /push                       POST /get-online-features
                 │                                     │
-    Gate ── 403 or 401 unless opened      body ── 413 beyond its limit
+    Gate ── 403 or 401 unless opened      body ── 413 beyond its limit, 400 if it is no JSON
                 │                                     │
             Feast's app                           our routes
                 └────────── any error: `Answers` ─────┘
@@ -15,18 +15,19 @@ from __future__ import annotations
 
 import hmac
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from fastapi import Request
+from feast import FeatureStore
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from transformations.engine.base.errors import UsageError
 from transformations.engine.base.settings import Settings
 from transformations.stores.server.answers import answer
-from transformations.stores.server.bodies import check_body
-from transformations.stores.server.refusals import ClosedError, TokenError, TooLargeError
+from transformations.stores.server.bodies import check_body, parse_body
+from transformations.stores.server.refusals import ClosedError, NoSearchError, TokenError, TooLargeError
 
 OWN_PATHS = frozenset({"/get-online-features", "/health", "/metrics"})
 
@@ -35,21 +36,27 @@ _READING = frozenset({"GET", "HEAD", "OPTIONS"})
 _READ_BY_POST = re.compile(
     r"/(get-online-features|search|retrieve-online-documents|chat|v1/vector_stores/[^/]+/search)"
 )
+_SEARCH = re.compile(r"/(search|retrieve-online-documents|v1/vector_stores/[^/]+/search)/?")
+PARSED = "transformations.body"
+"""Where a request's scope has its body as a value."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Gate:
-    """What a server lets in. writes: who may use the endpoints that write. most_bytes, most_rows: of a
-    request.
+    """What a server lets in.
+
+    writes: who may use the endpoints that write. most_bytes, most_rows: of a request. has_search: whether the online
+    store can search by vectors.
     """
 
     writes: Literal["off", "token", "open"]
-    token: bytes
+    token: bytes = field(repr=False)
     most_bytes: int
     most_rows: int
+    has_search: bool
 
     @classmethod
-    def of(cls, settings: Settings) -> Gate:
+    def of(cls, settings: Settings, has_search: bool) -> Gate:
         """UsageError where the settings ask for a token and name none."""
         token = settings.serving_write_token.get_secret_value() if settings.serving_write_token else ""
         if settings.serving_writes == "token" and not token:
@@ -57,12 +64,24 @@ class Gate:
                 "FEATURES_SERVING_WRITES=token needs a token: set FEATURES_SERVING_WRITE_TOKEN, or choose off or open."
             )
         return cls(
-            settings.serving_writes, token.encode(), settings.serving_max_body_mb << 20, settings.serving_max_rows
+            writes=settings.serving_writes,
+            token=token.encode(),
+            most_bytes=settings.serving_max_body_mb << 20,
+            most_rows=settings.serving_max_rows,
+            has_search=has_search,
         )
 
     def check(self, request: Request) -> None:
-        """ClosedError or TokenError for an endpoint that writes, where the request may not."""
+        """ClosedError or TokenError for an endpoint that writes, where the request may not.
+
+        NoSearchError for a search that the online store cannot do: Feast would fail on whatever is asked.
+        """
         path: str = request.scope["path"]
+        if request.method == "POST" and _SEARCH.fullmatch(path) and not self.has_search:
+            raise NoSearchError(
+                f"POST {path} searches by vectors, which the online store of this server does not do. "
+                f"Features are at POST /get-online-features."
+            )
         if self.writes == "open" or request.method in _READING or _READ_BY_POST.fullmatch(path):
             return
         if self.writes == "off":
@@ -114,8 +133,8 @@ class Answers:
 class Front:
     """Middleware: lets in what may pass, and gives our routes what is theirs. See the picture above."""
 
-    def __init__(self, app: ASGIApp, own: ASGIApp, gate: Gate) -> None:
-        self.app, self.own, self.gate = app, own, gate
+    def __init__(self, app: ASGIApp, own: ASGIApp, gate: Gate, store: FeatureStore) -> None:
+        self.app, self.own, self.gate, self.store = app, own, gate, store
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Lead an HTTP request to its app; anything else is Feast's. Errors: `Gate.check`, `check_body`."""
@@ -125,14 +144,18 @@ class Front:
         request = Request(scope, receive)
         self.gate.check(request)
         body = await self._body_of(request)
-        check_body(scope["path"], body, self.gate.most_rows)
+        if body and _is_json(request):
+            scope[PARSED] = parse_body(body)
+            if request.method == "POST":
+                check_body(scope["path"], scope[PARSED], self.gate.most_rows, self.store)
         app = self.own if scope["path"] in OWN_PATHS else self.app
         await app(scope, _replayed(body, receive), send)
 
     async def _body_of(self, request: Request) -> bytes:
         """The whole body; TooLargeError as soon as it is known to be beyond the limit."""
         most = self.gate.most_bytes
-        if int(request.headers.get("content-length") or 0) > most:
+        announced = request.headers.get("content-length", "")
+        if announced.isdecimal() and int(announced[:20]) > most:
             raise self.gate.too_large()
         parts, size = [], 0
         async for part in request.stream():
@@ -141,6 +164,12 @@ class Front:
                 raise self.gate.too_large()
             parts.append(part)
         return b"".join(parts)
+
+
+def _is_json(request: Request) -> bool:
+    """Whether FastAPI will read the body as JSON."""
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    return re.fullmatch(r"application/([^/]+\+)?json", kind) is not None
 
 
 def _replayed(body: bytes, receive: Receive) -> Receive:

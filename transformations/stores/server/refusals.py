@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 from fastapi import status
@@ -34,6 +35,26 @@ class TooLargeError(FeastError, UsageError):
     def http_status_code(self) -> int:
         """The status that the server answers with."""
         return status.HTTP_413_CONTENT_TOO_LARGE
+
+
+class NoSearchError(FeastError, UsageError):
+    """404: a search by vectors, where the online store has none."""
+
+    def http_status_code(self) -> int:
+        """The status that the server answers with."""
+        return status.HTTP_404_NOT_FOUND
+
+
+class NotServedError(FeastError, UsageError):
+    """A path or method that the server does not have. headers: such as `Allow`, the methods that it has."""
+
+    def __init__(self, message: str, code: int, headers: Mapping[str, str] | None) -> None:
+        super().__init__(message)
+        self.code, self.headers = code, headers
+
+    def http_status_code(self) -> int:
+        """The status that the server answers with."""
+        return self.code
 
 
 def too_many_rows(rows: int, most: int) -> TooLargeError:

@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
 from difflib import get_close_matches
 from typing import Any
 
-from fastapi import Depends, FastAPI, Response
+from fastapi import Depends, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, StreamingResponse
+from fastapi.routing import APIRoute
 from feast import FeatureService, FeatureStore, metrics
 from feast.feature_server import GetOnlineFeaturesRequest, bin_feature_count
 from feast.infra.feature_servers.base_config import MetricsConfig
 from feast.permissions.server.rest import inject_user_details
 from pydantic import model_validator
+from starlette.exceptions import HTTPException
 
 from transformations.engine.base.errors import UsageError
 from transformations.engine.base.settings import get_settings
 from transformations.stores.base.feast_seams import log_lookup, permitted_features
-from transformations.stores.server.answers import answer_invalid
+from transformations.stores.server.answers import answer_invalid, answer_not_served
+from transformations.stores.server.bodies import parse_body
+from transformations.stores.server.front import PARSED
 from transformations.stores.server.pieces import answer_in_pieces, number_of, rows_of
 from transformations.stores.server.refusals import too_many_rows
 from transformations.stores.server.watch import Watch
@@ -46,7 +50,10 @@ class LookupRequest(GetOnlineFeaturesRequest):
 
 def routes_of(store: FeatureStore, watch: Watch) -> FastAPI:
     """An app with our routes. store: what lookups are answered from."""
-    app = FastAPI(openapi_url=None, exception_handlers={RequestValidationError: answer_invalid})
+    app = FastAPI(openapi_url=None)
+    app.add_exception_handler(RequestValidationError, answer_invalid)
+    app.add_exception_handler(HTTPException, answer_not_served)
+    app.router.route_class = _ParsedRoute
 
     @app.post(LOOKUP, dependencies=[Depends(inject_user_details)])
     async def get_online_features(request: LookupRequest) -> Response:
@@ -63,6 +70,23 @@ def routes_of(store: FeatureStore, watch: Watch) -> FastAPI:
         return Response(text, headers={"Content-Type": kind})
 
     return app
+
+
+class _ParsedRequest(Request):
+    """A request whose body `Front` has read as JSON."""
+
+    async def json(self) -> Any:
+        return self.scope[PARSED] if PARSED in self.scope else parse_body(await self.body())
+
+
+class _ParsedRoute(APIRoute):
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        handle = super().get_route_handler()
+
+        async def handle_parsed(request: Request) -> Response:
+            return await handle(_ParsedRequest(request.scope, request.receive))
+
+        return handle_parsed
 
 
 async def _lookup(store: FeatureStore, request: LookupRequest) -> Response:

@@ -36,10 +36,13 @@ class Client:
 
     def post(self, path: str, body: Any, **headers: str) -> tuple[int, Any]:
         content = body if isinstance(body, bytes) else json.dumps(body).encode()
-        self.connection.request("POST", path, content, {"Content-Type": "application/json", **headers})
+        return self.ask("POST", path, content, {"Content-Type": "application/json", **headers})
+
+    def ask(self, method: str, path: str, body: bytes | None, headers: dict[str, str]) -> tuple[int, Any]:
+        self.connection.request(method, path, body, headers)
         answer = self.connection.getresponse()
         text = answer.read()
-        return answer.status, json.loads(text) if text else None
+        return answer.status, json.loads(text) if text and "json" in answer.headers["content-type"] else None
 
     def look_up(self, *features: str, **entities: list[Any]) -> tuple[int, Any]:
         return self.post("/get-online-features", {"features": list(features), "entities": entities})
