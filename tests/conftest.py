@@ -32,6 +32,8 @@ _LONGEST_FIRST = (
 # Small jobs are over before Java's second compiler and its parallel garbage collector have earned what they cost.
 os.environ["JDK_JAVA_OPTIONS"] = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
 
+_SECRET_OPTION = "-Dtests.secret='hunter2 \\\"x'"
+
 hypothesis_settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))
 
 
@@ -76,9 +78,16 @@ def _spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     from transformations.engine.compute.spark import spark_session
 
     small = {"spark.sql.shuffle.partitions": "2", "spark.default.parallelism": "2"}
+    secrets = {
+        "spark.hadoop.fs.azure.account.key.shop": " hunter2=ü",
+        "spark.driver.defaultJavaOptions": _SECRET_OPTION,
+    }
     session = spark_session(
         Settings(
-            data=tmp_path_factory.mktemp("spark"), spark_master="local[2]", spark_conf=small, spark_driver_memory="1g"
+            data=tmp_path_factory.mktemp("spark"),
+            spark_master="local[2]",
+            spark_conf=small | secrets,
+            spark_driver_memory="1g",
         )
     )
     yield

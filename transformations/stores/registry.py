@@ -11,15 +11,15 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote
 
-from sqlalchemy import URL, Engine, event, make_url
+from sqlalchemy import URL, Dialect, Engine, event, make_url
 from sqlalchemy.engine import CreateEnginePlugin, ExceptionContext
 from sqlalchemy.exc import ArgumentError
 
 from transformations.engine.base.disk_faults import known_fault
-from transformations.engine.base.errors import UsageError
+from transformations.engine.base.errors import ServiceUnavailableError, UsageError
 from transformations.engine.base.settings import Settings, get_settings
 from transformations.engine.base.storage import make_folder
-from transformations.engine.base.words import show_address
+from transformations.engine.base.words import has_unencoded_password, show_address, show_reason
 
 _BUSY_TIMEOUT_MS = 30_000
 
@@ -50,19 +50,29 @@ class SettingsPlugin(CreateEnginePlugin):
             event.listen(engine, "handle_error", _raise_in_words)
             event.listen(engine, "connect", _share)
             _create_tables(engine)
+        else:
+            event.listen(engine, "do_connect", _connect)
 
 
 def registry_url(settings: Settings) -> URL:
     """The registry's SQLAlchemy URL: `registry_url` where it is set, else the SQLite file in the data folder."""
     if settings.registry_url is None:
         return URL.create("sqlite", database=str(settings.registry_path))
+    given = settings.registry_url
     try:
-        return make_url(settings.registry_url)
+        url = make_url(given)
+        url.get_dialect()  # of which there is none for a scheme that is a mistake
     except (ArgumentError, ValueError):  # a port that is no number is a ValueError of its own
         raise UsageError(
-            f"FEATURES_REGISTRY_URL={show_address(settings.registry_url)} is no SQLAlchemy URL; "
+            f"FEATURES_REGISTRY_URL={show_address(given)} is no SQLAlchemy URL; "
             "it looks like postgresql+psycopg://user:password@host/registry. Change the variable or unset it."
         ) from None
+    if url.get_backend_name() != "sqlite" and has_unencoded_password(given):
+        raise UsageError(
+            f"FEATURES_REGISTRY_URL={show_address(given)} can be read in two ways. Percent-encode what its password "
+            f"has of / ? # @ : % and blanks: %2F %3F %23 %40 %3A %25 %20."
+        )
+    return url
 
 
 def url_to_open(settings: Settings) -> URL:
@@ -94,6 +104,18 @@ def _raise_in_words(context: ExceptionContext) -> None:
     error = context.original_exception
     if fault := known_fault(error, unquote(file.removeprefix("file:")) if file else None):
         raise fault from error
+
+
+def _connect(dialect: Dialect, _record: Any, arguments: tuple[Any, ...], options: dict[str, Any]) -> Any:
+    """Connect as SQLAlchemy does. A driver's own words may repeat parts of a URL, so an error does not keep them."""
+    try:
+        return dialect.connect(*arguments, **options)
+    except Exception as error:
+        where = show_address(get_settings().registry_url or "")
+        raise ServiceUnavailableError(
+            f"The registry at {where} cannot be reached ({show_reason(error)}). Check FEATURES_REGISTRY_URL and the "
+            f"server (`features doctor`)."
+        ) from None
 
 
 def _create_tables(engine: Engine) -> None:

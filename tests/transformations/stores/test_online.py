@@ -207,7 +207,7 @@ def test_a_server_that_is_down_is_a_quick_clear_error_without_its_password(
     began = time.monotonic()
 
     with pytest.raises(
-        ServiceUnavailableError, match=rf"me:\*\*\*@127.0.0.1:{unused_tcp_port}.*FEATURES_REDIS_URL"
+        ServiceUnavailableError, match=rf"redis://\*\*\*@127.0.0.1:{unused_tcp_port}.*FEATURES_REDIS_URL"
     ) as raised:
         read(config, 1)
     with pytest.raises(ServiceUnavailableError, match="cannot be reached"):

@@ -4,12 +4,15 @@ import os
 import stat
 import subprocess
 import sys
+import traceback
 from pathlib import Path
+from typing import cast
 
 import pytest
-from sqlalchemy import create_engine, text
+from sqlalchemy import Dialect, create_engine, text
 
-from transformations.engine.base.errors import DataError, DiskError, UsageError
+from transformations.engine.base.errors import DataError, DiskError, ServiceUnavailableError, UsageError
+from transformations.stores import registry
 
 PLUGIN = "sqlite://?plugin=features"
 
@@ -59,6 +62,8 @@ def test_any_dialect_can_be_configured(monkeypatch: pytest.MonkeyPatch) -> None:
     [
         ("host/registry?password=hunter2", r"\*\*\*"),
         ("postgresql+psycopg://host:hunter2", r"postgresql\+psycopg://\*\*\*"),
+        ("hunter2://me:x@host/registry", r"\*\*\*"),
+        ("mysql+hunter2://me:x@host/registry", r"\*\*\*"),
     ],
 )
 def test_what_is_no_url_is_named_without_its_password(url: str, shown: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -66,6 +71,32 @@ def test_what_is_no_url_is_named_without_its_password(url: str, shown: str, monk
 
     with pytest.raises(UsageError, match=f"FEATURES_REGISTRY_URL={shown} is no SQLAlchemy URL"):
         create_engine(PLUGIN)
+
+
+@pytest.mark.parametrize("password", ["hunt/er2", "hunt#er2", "hunt?er2", "1/2"])
+def test_a_password_that_cuts_its_url_in_two_is_refused(password: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FEATURES_REGISTRY_URL", f"postgresql+psycopg://me:{password}@host/registry")
+
+    with pytest.raises(UsageError, match=r"can be read in two ways|is no SQLAlchemy URL") as refused:
+        create_engine(PLUGIN)
+    assert "er2" not in str(refused.value)
+
+
+def test_a_registry_that_cannot_be_reached_is_said_without_its_driver_s_words(
+    data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No other driver is installed, so SQLite's stands in for one."""
+
+    class Silent:
+        def connect(self, *_: object, **options: object) -> None:
+            raise RuntimeError(f"who is {options}?")
+
+    monkeypatch.setenv("FEATURES_REGISTRY_URL", "postgresql+psycopg://me:x@host/registry")
+    with pytest.raises(
+        ServiceUnavailableError, match=r"registry at postgresql\+psycopg://\*\*\*@host/\*\*\*"
+    ) as raised:
+        registry._connect(cast("Dialect", Silent()), None, (), {"password": "hunter" + "2"})
+    assert "hunter2" not in "".join(traceback.format_exception(raised.value))
 
 
 def test_readers_and_a_writer_do_not_block_each_other() -> None:

@@ -19,7 +19,7 @@ from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource
 
 from transformations.engine.base.errors import DiskError, UsageError, nearest
 from transformations.engine.base.moments import as_utc
-from transformations.engine.base.words import show_address, show_spark_setting
+from transformations.engine.base.words import HIDDEN, show_address, show_spark_setting, show_spark_settings
 
 PREFIX = "FEATURES_"
 
@@ -68,7 +68,9 @@ class Settings(BaseSettings):
     constructing it directly (`Settings(data=…)`) is for tests.
     """
 
-    model_config = SettingsConfigDict(env_prefix=PREFIX, env_ignore_empty=True, frozen=True, extra="forbid")
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, env_ignore_empty=True, frozen=True, extra="forbid", hide_input_in_errors=True
+    )
 
     data: _AbsolutePath = Field(
         default_factory=lambda: find_project_root() / "data",
@@ -195,6 +197,10 @@ class Settings(BaseSettings):
         """Arguments, then the environment; no .env file, so that nothing depends on the working directory."""
         return init_settings, env_settings
 
+    def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
+        """Each setting as `explain` shows it, so that no traceback or log shows more."""
+        return ((name, _shown_value(name, getattr(self, name))) for name in type(self).model_fields)
+
     @property
     def project_root(self) -> Path:
         """The folder that holds `feature_repo/`."""
@@ -313,39 +319,40 @@ def _read_settings(_variables: tuple[tuple[str, str], ...], _root: Path) -> Sett
     return settings
 
 
-_HIDDEN = "***"
-_WHOLLY_SECRET = frozenset({"serving_write_token"})
-_ADDRESSES = frozenset({"redis_url", "registry_url"})  # shown but for what may be a secret
+_ADDRESSES = frozenset({"redis_url", "registry_url"})
+_MAY_HOLD_SECRETS = _ADDRESSES | {"serving_write_token", "spark_conf", "spark_master"}
 
 
 def _complaint(problem: Mapping[str, Any]) -> str:
     name = str(problem["loc"][0])
     field = Settings.model_fields[name]
     given = str(problem["input"])
-    value = _HIDDEN if name in _WHOLLY_SECRET | {"spark_conf"} else show_address(given) if name in _ADDRESSES else given
+    value = show_address(given) if name in _ADDRESSES else HIDDEN if name in _MAY_HOLD_SECRETS else given
     reason = str(problem["msg"]).removeprefix("Value error, ").removeprefix("Input ")
     example = f", such as {field.examples[0]}" if field.examples else ""
     return f"{PREFIX}{name.upper()}={value}: {reason}{example}. {field.description}. Change the variable or unset it."
 
 
 def _shown_value(name: str, value: object) -> str | None:
-    if value is None or name not in _WHOLLY_SECRET | _ADDRESSES:
-        return _display_text(value)
     text = value.get_secret_value() if isinstance(value, SecretStr) else str(value)
-    return _HIDDEN if name in _WHOLLY_SECRET else show_address(text)
+    if value is None or name not in _MAY_HOLD_SECRETS:
+        return _display_text(value)
+    if name in _ADDRESSES:
+        return show_address(text)
+    if name == "spark_master":
+        return show_spark_setting("spark.master", text)
+    return json.dumps(show_spark_settings(value)) if isinstance(value, dict) else HIDDEN
 
 
 def _display_text(value: object) -> str | None:
     match value:
         case None:
             return None
-        case SecretStr():
-            return _HIDDEN
         case Path():
             root = find_project_root()
             return value.relative_to(root).as_posix() if value.is_relative_to(root) and value != root else str(value)
         case dict():
-            return json.dumps({key: show_spark_setting(key, entry) for key, entry in value.items()})
+            return json.dumps(value)
         case datetime():
             return value.isoformat()
         case bool():

@@ -1,22 +1,78 @@
-"""Words of messages: how things count (`1 row`, `1,204 rows`), and addresses without their secrets."""
+"""Words of messages: how things count (`1 row`, `1,204 rows`), and what may be shown of addresses, errors and settings.
 
+Secrets are kept out by naming what is harmless, never by looking for what is not: scheme, hosts and ports of an address
+that can be read in one way only, the system's names of errors, a few of Spark's settings. All else is `***`.
+"""
+
+import os
 import re
+import socket
+import ssl
+from collections.abc import Iterator
+from itertools import takewhile
+from pathlib import Path
+from urllib.parse import unquote
 
-_HIDDEN = "***"
-_URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://(.*)", re.DOTALL)
-_NAME = re.compile(r"[\w.+-]*")
-_HOST = r"(?:[\w.-]+|\[[0-9A-Fa-f:.]+\])"
-_PLACE = re.compile(rf"((?:{_HOST}(?::\d+)?(?:,{_HOST}(?::\d+)?)*)?)((?:/[\w./ -]*)?)(?:\?(.*))?", re.DOTALL)
-_HOST_AND_PORT = re.compile(rf"{_HOST}:\d+")
-_SHOWN_PARAMETERS = frozenset(
-    {"charset", "connect_timeout", "db", "health_check_interval", "host", "max_connections", "port", "protocol"}
-    | {"plugin", "redis_type", "socket_timeout", "ssl", "ssl_cert_reqs", "sslmode", "timeout", "username", "user"}
+HIDDEN = "***"
+
+_SCHEME = re.compile(
+    r"(redis|rediss|unix|http|https"
+    r"|(?:postgresql|mysql|mariadb|mssql|oracle|snowflake|sqlite)"
+    r"(?:\+(?:psycopg2?|asyncpg|pg8000|pymysql|mysqldb|mysqlconnector|pyodbc|pymssql|oracledb|pysqlite))?"
+    r")://(.*)",
+    re.DOTALL,
 )
-_SHOWN_SPARK = re.compile(
-    r"spark\.(?:sql\.(?:adaptive\.[\w.]+|shuffle\.partitions|files\.maxPartitionBytes|session\.timeZone)|memory\.\w+"
-    r"|(?:driver|executor)\.(?:cores|instances|memory|memoryOverhead)|master|app\.name|local\.dir|cores\.max"
-    r"|default\.parallelism|pyspark\.(?:driver\.)?python)"
+_HOST = r"(?:[A-Za-z0-9](?:[\w.-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:.]+\])"
+_HOSTS = re.compile(rf"{_HOST}(?::\d{{1,5}})?(?:,{_HOST}(?::\d{{1,5}})?)*", re.ASCII)
+_USER = r"[^/?#@\[\]\x00-\x20]*@"
+_PLACE = re.compile(rf"({_USER})?({_HOSTS.pattern})([/?#].*)?", re.DOTALL | re.ASCII)
+_FILE = re.compile(rf"({_USER})?(/[^?#@]*)(\?.*)?", re.DOTALL)
+_HOST_AND_PORT = re.compile(rf"{_HOST}:\d{{1,5}}", re.ASCII)
+# A name may be a password that was written in the place of a host; these are none.
+_OF_THIS_MACHINE = re.compile(r"(?:localhost|(?:\d{1,3}\.){3}\d{1,3}|\[[0-9A-Fa-f:.]+\])(?::\d{1,5})?", re.ASCII)
+_DATABASE = re.compile(r"/\d{0,2}", re.ASCII)
+
+_NAME_FAULTS = {
+    socket.EAI_NONAME: "the name of the host is not known",
+    socket.EAI_AGAIN: "the name of the host cannot be looked up at present",
+    socket.EAI_FAIL: "the name of the host cannot be looked up",
+}
+_CERTIFICATE_FAULTS = {
+    9: "it is not valid yet",
+    10: "it has expired",
+    18: "it is self-signed",
+    19: "it is signed by one that is self-signed",
+    20: "its issuer is not known here",
+    62: "it is another host's",
+}
+# What the answer of a Redis that refuses begins with.
+_REDIS_CODES = re.compile(
+    "(ASK|BUSY|BUSYGROUP|BUSYKEY|CLUSTERDOWN|CROSSSLOT|ERR|EXECABORT|INPROG|IOERR|LOADING|MASTERDOWN|MISCONF|MOVED"
+    "|NOAUTH|NOGOODSLAVE|NOGROUP|NOMASTERLINK|NOPERM|NOPROTO|NOREPLICAS|NOSCRIPT|NOTBUSY|OOM|READONLY|TRYAGAIN"
+    "|UNBLOCKED|UNKILLABLE|WRONGPASS|WRONGTYPE)"
 )
+_REDIS_SENTENCES = (
+    "unknown command",
+    "DB index is out of range",
+    "invalid DB index",
+    "invalid password",
+    "AUTH <password> called without any password configured for the default user",
+    "max number of clients reached",
+    "Protocol error",
+)
+
+_SPARK_NAME = re.compile(r"spark\.[\w.-]+", re.ASCII)
+_SHOWN_SPARK_NAMES = (
+    r"spark\.(?:sql\.(?:adaptive\.[a-zA-Z.]+|shuffle\.partitions|files\.maxPartitionBytes|session\.timeZone"
+    r"|execution\.arrow\.maxRecordsPerBatch)|memory\.(?:fraction|storageFraction|offHeap\.enabled|offHeap\.size)"
+    r"|(?:driver|executor)\.(?:cores|instances|memory|memoryOverhead)|cores\.max|default\.parallelism"
+    r"|ui\.(?:enabled|showConsoleProgress)|eventLog\.enabled)"
+)
+_SHOWN_SPARK_VALUES = r"\d+(?:\.\d+)?[bkmgtpBKMGTP]{0,2}|true|false|UTC"
+_SPARK_MASTER = re.compile(rf"local(?:\[[\d*, ]+\])?|local-cluster\[[\d, ]+\]|yarn|spark://{_HOSTS.pattern}", re.ASCII)
+
+ALL_BUT_KNOWN_SPARK_SETTINGS = f"^(?!(?:{_SHOWN_SPARK_NAMES}|{_SHOWN_SPARK_VALUES})$)"
+"""What `spark.redaction.regex` must be for Spark's UI and event log to show no others; Spark tries names and values."""
 
 
 def plural(count: int, noun: str, many: str | None = None) -> str:
@@ -28,52 +84,106 @@ def plural(count: int, noun: str, many: str | None = None) -> str:
 
 
 def show_address(address: str) -> str:
-    """An address of a service with only those parts that are known to hold no secret; `***` in place of all others.
+    """An address of a service by its scheme, hosts and ports: `redis://***@host:6379/0`, `host:6379,***`.
 
-    Shown are scheme, user name, hosts, ports, path and a few parameters: `redis://me:***@host:6379/0?db=1`, and in
-    Feast's form `host:6379,password=***,db=0`. A text that is no address is hidden whole: it may be a password.
+    A host is shown where the address names its password apart from it, or where it is localhost or an IP address:
+    in `redis://token` and `hunter2:6379` it may be the password itself. A path is shown where that file exists.
     """
-    url = _URL.fullmatch(address)
+    url = _SCHEME.fullmatch(address)
     if url is None:
-        return _show_parts(address)
+        return _show_host_list(address)
     scheme, rest = url.groups()
-    secret, at, place = rest.rpartition("@")
-    name, colon, _ = secret.partition(":")
-    found = _PLACE.fullmatch(place)
-    if found is None or any(mark in secret for mark in "?&"):  # an @ within a parameter is not the user's end
-        return f"{scheme}://{_HIDDEN}"
-    hosts, path, parameters = found.groups()
-    user = f"{name}:{_HIDDEN}@" if colon and _NAME.fullmatch(name) else f"{_HIDDEN}@"
-    shown = "" if parameters is None else "?" + "&".join(map(_show_parameter, parameters.split("&")))
-    return f"{scheme}://{user if at else ''}{hosts}{path}{shown}"
+    is_file = scheme == "unix" or scheme.startswith("sqlite")
+    return f"{scheme}://{_show_file(scheme, rest) if is_file else _show_place(rest)}"
 
 
-def show_evidence(error: object, address: str) -> str:
-    """What an error says of an address; its kind alone where the words hold anything that `show_address` hides."""
-    shown = show_address(address)
-    text = str(error).replace(address, shown) if address else str(error)
-    parts = re.fullmatch("(.*?)".join(map(re.escape, shown.split(_HIDDEN))), address, re.DOTALL)
-    secrets = [part for part in (parts.groups() if parts else (address,)) if part]
-    pieces = [piece for secret in secrets for piece in (secret, *re.findall(r"\w{3,}", secret))]
-    return type(error).__name__ if any(piece in text for piece in pieces) else text
+def has_unencoded_password(url: str) -> bool:
+    """Whether an `@` stands behind what a URL's readers take for its host, as in `redis://me:pass/word@host:6379`."""
+    _, _, rest = url.partition("://")
+    return "@" in rest[len(re.split("[/?#]", rest)[0]) :]
+
+
+def show_reason(error: BaseException) -> str:
+    """Why something failed, in words that hold no secret: the error's kind, and what the system, TLS or Redis call it.
+
+    An error's own words may repeat a part of an address, or what was sent.
+    """
+    reasons = dict.fromkeys(reason for each in _chain(error) if (reason := _known_reason(each)))
+    return ": ".join([type(error).__name__, *reasons])
 
 
 def show_spark_setting(name: str, value: str) -> str:
     """The value of a Spark setting that is known to hold no secret, `***` of any other."""
-    return value if _SHOWN_SPARK.fullmatch(name) else _HIDDEN
+    if name == "spark.master":
+        return value if _SPARK_MASTER.fullmatch(value) else HIDDEN
+    is_known = re.fullmatch(_SHOWN_SPARK_NAMES, name) and re.fullmatch(_SHOWN_SPARK_VALUES, value)
+    return value if is_known else HIDDEN
 
 
-def _show_parts(address: str) -> str:
+def show_spark_settings(settings: dict[str, str]) -> dict[str, str]:
+    """Spark settings with those values that may be shown; what is not named as Spark's settings are is hidden whole."""
+    return {
+        name if _SPARK_NAME.fullmatch(name) else HIDDEN: show_spark_setting(name, value)
+        for name, value in settings.items()
+    }
+
+
+def _show_place(rest: str) -> str:
+    found = _PLACE.fullmatch(rest)
+    if found is None or "@" in (found[3] or ""):
+        return HIDDEN
+    user, hosts, behind = found.groups()
+    if not user and not all(map(_OF_THIS_MACHINE.fullmatch, hosts.split(","))):
+        return HIDDEN
+    shown = behind if not behind or _DATABASE.fullmatch(behind) else f"{behind[0]}{HIDDEN}"
+    return f"{f'{HIDDEN}@' if user else ''}{hosts}{shown or ''}"
+
+
+def _show_file(scheme: str, rest: str) -> str:
+    found = _FILE.fullmatch(rest)
+    if found is None or "@" in (found[3] or ""):
+        return HIDDEN
+    user, path, parameters = found.groups()
+    file = unquote(path) if scheme == "unix" else path[1:]
+    if "\0" in file or not Path(file).exists():
+        return HIDDEN
+    return f"{f'{HIDDEN}@' if user else ''}{path}{f'?{HIDDEN}' if parameters else ''}"
+
+
+def _show_host_list(address: str) -> str:
     """Feast's own form: hosts with ports, then parameters."""
-    shown: list[str] = []
-    for part in address.split(","):
-        is_host = _HOST_AND_PORT.fullmatch(part) and not any("=" in each or each == _HIDDEN for each in shown)
-        shown.append(part if is_host else _show_parameter(part))
-    return ",".join(shown)
+    parts = address.split(",")
+    hosts = list(takewhile(_HOST_AND_PORT.fullmatch, parts))
+    others = parts[len(hosts) :]
+    has_password = any(part.startswith("password=") for part in others)
+    if not hosts or not (has_password or all(map(_OF_THIS_MACHINE.fullmatch, hosts))):
+        return HIDDEN
+    return ",".join([*hosts, HIDDEN] if others else hosts)
 
 
-def _show_parameter(parameter: str) -> str:
-    name, equals, value = parameter.partition("=")
-    if not equals or not name or not _NAME.fullmatch(name):
-        return _HIDDEN
-    return parameter if name.lower() in _SHOWN_PARAMETERS and _NAME.fullmatch(value) else f"{name}={_HIDDEN}"
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    """An error and those that led to it."""
+    following: BaseException | None = error
+    while following is not None:
+        yield following
+        following = following.__cause__ or following.__context__
+
+
+def _known_reason(error: BaseException) -> str | None:
+    match error:
+        case ssl.SSLCertVerificationError():
+            why = _CERTIFICATE_FAULTS.get(error.verify_code)
+            return f"certificate verify failed{f', {why}' if why else ''}"
+        case ssl.SSLError():
+            return str(error.reason).replace("_", " ").lower() if error.reason else None
+        case socket.gaierror():
+            return _NAME_FAULTS.get(error.errno or 0)
+        case OSError(errno=int(number)):
+            return os.strerror(number)
+    name = getattr(error, "sqlite_errorname", None)
+    if name is not None:
+        return str(name)
+    code, _, said = str(error).partition(" ")
+    if not _REDIS_CODES.fullmatch(code):
+        return None
+    return " ".join([code, *(sentence for sentence in _REDIS_SENTENCES if said.startswith(sentence))])

@@ -15,9 +15,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from transformations.engine.base.errors import ServiceUnavailableError
+from transformations.engine.base.errors import FeaturesError, ServiceUnavailableError
 from transformations.engine.base.settings import Settings
 from transformations.engine.base.storage import make_file, make_folder
+from transformations.engine.base.words import ALL_BUT_KNOWN_SPARK_SETTINGS
+from transformations.engine.launch.handover import handed_over
 from transformations.engine.launch.shipping import zipped_packages
 
 if TYPE_CHECKING:
@@ -50,22 +52,30 @@ def spark_session(settings: Settings, report: Callable[[str], None] = lambda _: 
     report("starting Spark")
     from transformations.engine.launch.java import ensure_java
 
-    # What starts the Java process takes these from the environment alone (pyspark/java_gateway.py, bin/spark-class).
+    # What starts Java, and Java's workers, take these from the environment (pyspark/java_gateway.py, core/context.py).
     launched_with = {
         "JAVA_HOME": str(ensure_java(settings)),
         "PYSPARK_DRIVER_PYTHON": sys.executable,
         "PYSPARK_PYTHON": settings.spark_conf.get("spark.pyspark.python", sys.executable),
     }
-    builder = SparkSession.builder.appName("features").master(settings.spark_master)
-    for name, value in (_defaults(settings) | dict(settings.spark_conf)).items():
-        builder = builder.config(name, value)
+    given = {"spark.app.name": "features", "spark.master": settings.spark_master, **_defaults(settings)}
+    given |= settings.spark_conf
     make_folder(settings.spark_dir)
     log = settings.spark_dir / "spark.log"
     try:
-        with _stderr_into(log), _environment(launched_with):
+        with _environment(launched_with), _stderr_into(log):
+            _launch_java(given, settings.spark_dir)
+            builder = SparkSession.builder
+            for name, value in given.items():
+                builder = builder.config(name, value)
             session = builder.getOrCreate()
+    except FeaturesError:
+        raise
     except Exception as error:
-        raise ServiceUnavailableError(f"Spark did not start ({error}). What Java said is in {log}.") from error
+        reason = _reason(error)
+        raise ServiceUnavailableError(f"Spark did not start ({reason}). What Java said is in {log}.") from RuntimeError(
+            reason
+        ).with_traceback(error.__traceback__)
     session.sparkContext.setLogLevel("ERROR")
     if _PARTITIONS not in settings.spark_conf:
         # Spark's own default of 200 makes a run with a handful of late events ten times as long on a small machine.
@@ -73,6 +83,21 @@ def spark_session(settings: Settings, report: Callable[[str], None] = lambda _: 
     if not is_local(settings):
         session.sparkContext.addPyFile(str(zipped_packages(settings.spark_dir)))
     return session
+
+
+def _launch_java(given: Mapping[str, str], folder: Path) -> None:
+    """Start Java unless an earlier session of this process has; it then has the settings that it needs to start."""
+    from pyspark import SparkContext
+
+    with handed_over(given, folder) as variables, _environment(variables):
+        SparkContext._ensure_initialized()
+
+
+def _reason(error: Exception) -> str:
+    """The kind of an error of Spark or Java. Their words may repeat the value of a setting."""
+    condition = getattr(error, "getCondition", lambda: None)()
+    java = getattr(error, "java_exception", None)
+    return str(condition or (java and java.getClass().getName()) or type(error).__name__)
 
 
 def parquet_rows(spark: SparkSession, schema: str, files: Sequence[str]) -> DataFrame:
@@ -108,7 +133,8 @@ def _stderr_into(log: Path) -> Iterator[None]:
     """Let a process started meanwhile write its standard error to a file: Java greets with lines nobody asked for."""
     sys.stderr.flush()
     kept = os.dup(2)
-    with make_file(log).open("ab") as file:
+    make_file(log).chmod(0o600)  # Java may repeat what it was given
+    with log.open("ab") as file:
         os.dup2(file.fileno(), 2)
         try:
             yield
@@ -123,6 +149,7 @@ def _defaults(settings: Settings) -> dict[str, str]:
         "spark.sql.session.timeZone": "UTC",
         "spark.sql.execution.arrow.maxRecordsPerBatch": "100000",
         "spark.sql.adaptive.enabled": "false",  # the engine sets the number of partitions from the number of events
+        "spark.redaction.regex": ALL_BUT_KNOWN_SPARK_SETTINGS,
         "spark.ui.enabled": "false",
         "spark.ui.showConsoleProgress": "false",
         "spark.driver.memory": settings.spark_driver_memory,

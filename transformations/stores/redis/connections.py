@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import pairwise
 from types import TracebackType
 from typing import Any, TypeAlias, cast
 
@@ -33,7 +34,7 @@ from redis.retry import Retry
 
 from transformations.engine.base.errors import UsageError
 from transformations.engine.base.settings import get_settings
-from transformations.engine.base.words import show_address, show_evidence
+from transformations.engine.base.words import has_unencoded_password, show_address, show_reason
 from transformations.stores.base.errors import UnavailableError, other_type_of_ours
 from transformations.stores.base.feast_seams import redis_address
 from transformations.stores.redis.wire import is_wrong_type
@@ -49,6 +50,8 @@ _CHECK = (
     "Check FEATURES_REDIS_URL and the server (`features doctor`); "
     "where no URL is set, `features redis start` starts the project's own."
 )
+
+_ENCODE = "In a URL, percent-encode what a password has of / ? # @ : % and blanks: %2F %3F %23 %40 %3A %25 %20."
 
 
 def connect(config: RedisOnlineStoreConfig, timeout_ms: int) -> SyncClient:
@@ -86,22 +89,17 @@ class Reaching:
             raise other_type_of_ours("one of the keys {features}:*") from error
         if isinstance(error, (RedisError, RedisClusterException)):
             happened, remedy = _diagnosis(error)
-            address = address_of(self._config)
-            where, evidence = show_address(address), show_evidence(error, address).rstrip(".")
-            raise UnavailableError(f"Redis at {where} {happened}: {evidence}. {remedy}") from error
+            where, reason = shown_address(self._config), show_reason(error)
+            raise UnavailableError(f"Redis at {where} {happened} ({reason}). {remedy}") from _wordless(error, reason)
 
 
 def shown_address(config: RedisOnlineStoreConfig) -> str:
     """Where Redis is, without secrets; starts nothing."""
-    return show_address(address_of(config))
-
-
-def address_of(config: RedisOnlineStoreConfig) -> str:
-    """Where Redis is, secrets included; starts nothing."""
     from transformations.local.redis import embedded_url
 
     configured = get_settings().redis_url
-    return config.connection_string or (configured.get_secret_value() if configured else embedded_url())
+    given = config.connection_string or (configured.get_secret_value() if configured else "")
+    return show_address(given) if given else embedded_url()
 
 
 def warn_of_eviction(client: SyncClient, config: RedisOnlineStoreConfig) -> None:
@@ -131,20 +129,33 @@ def _client(library: Any, config: RedisOnlineStoreConfig, timeout_ms: int, retry
     is_cluster = config.redis_type == RedisType.redis_cluster
     retry = retrying(_backoff(), _CLUSTER_RETRIES if is_cluster else _RETRIES, (RedisConnectionError,))
     with Reaching(config), _meaning(address):
-        if "://" in address:
-            kind = library.RedisCluster if is_cluster else library.Redis
-            return kind.from_url(address, retry=retry, **options)
-        nodes, given = _parsed(address)
-        options |= given
-        if is_cluster:
-            startup = [library.cluster.ClusterNode(host, port) for host, port in nodes]
-            return library.RedisCluster(startup_nodes=startup, retry=retry, **options)
-        if config.redis_type == RedisType.redis_sentinel:
-            primary = library.Sentinel(nodes, **options).master_for(config.sentinel_master)
-            primary.set_retry(retry)
-            return primary
-        place = {"host": nodes[0][0], "port": nodes[0][1]} if nodes else {}  # none: `unix_socket_path=…` says it
-        return library.Redis(retry=retry, **place, **options)
+        client = _client_at(library, config, address, retry, options)
+        if not is_cluster:
+            client.connection_pool.make_connection()  # connects to nobody, but refuses parameters that there are not
+        return client
+
+
+def _client_at(library: Any, config: RedisOnlineStoreConfig, address: str, retry: Any, options: dict[str, Any]) -> Any:
+    is_cluster = config.redis_type == RedisType.redis_cluster
+    if "://" in address:
+        kind = library.RedisCluster if is_cluster else library.Redis
+        return kind.from_url(address, retry=retry, **options)
+    nodes, given = _parsed(address)
+    options |= given
+    if is_cluster:
+        startup = [library.cluster.ClusterNode(host, port) for host, port in nodes]
+        return library.RedisCluster(startup_nodes=startup, retry=retry, **options)
+    if config.redis_type == RedisType.redis_sentinel:
+        primary = library.Sentinel(nodes, **options).master_for(config.sentinel_master)
+        primary.set_retry(retry)
+        return primary
+    place = {"host": nodes[0][0], "port": nodes[0][1]} if nodes else {}  # none: `unix_socket_path=…` says it
+    return library.Redis(retry=retry, **place, **options)
+
+
+def _wordless(error: Exception, reason: str) -> Exception:
+    """An error to be shown as the cause of another: with its trace, but without words that may repeat a secret."""
+    return RedisError(reason).with_traceback(error.__traceback__)
 
 
 def _diagnosis(error: Exception) -> tuple[str, str]:
@@ -185,8 +196,12 @@ def _address(config: RedisOnlineStoreConfig) -> str:
 def _parsed(connection_string: str) -> tuple[list[tuple[str, int]], dict[str, Any]]:
     """Hosts and options of Feast's form of address.
 
-    Feast reads every option as JSON where it can, and so would send the password `1e5` as 100000.0.
+    Feast reads every option as JSON where it can, and so would send the password `1e5` as 100000.0. Of the password
+    `a,b` it would make the password `a` and a host `b`: ValueError.
     """
+    parts = [part for part in connection_string.split(",") if part]
+    if any("=" in part and "=" not in following for part, following in pairwise(parts)):
+        raise ValueError("a host behind a parameter: a password with a comma, which this form cannot have")
     nodes, options = redis_address(connection_string)
     given = dict(part.split("=", 1) for part in connection_string.split(",") if "=" in part)
     options |= {name: given[name] for name in ("username", "password") if name in given}
@@ -204,10 +219,13 @@ def _backoff() -> ExponentialBackoff:
 
 @contextmanager
 def _meaning(address: str) -> Iterator[None]:
+    """Within, what redis-py or Feast cannot make of an address becomes a UsageError, which repeats none of it."""
+    if address.startswith(("redis://", "rediss://")) and has_unencoded_password(address):
+        raise UsageError(f"{show_address(address)} can be read in two ways. {_ENCODE}")
     try:
         yield
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, LookupError, AttributeError) as error:
         raise UsageError(
-            f"{show_address(address)} is no address of Redis: {show_evidence(error, address)}. "
-            "Give redis://host:6379/0, rediss:// for TLS, unix:///path, or Feast's host:6379,password=…."
-        ) from error
+            f"{show_address(address)} is no address of Redis ({type(error).__name__}). Give redis://host:6379/0, "
+            f"rediss:// for TLS, unix:///path, or Feast's host:6379,password=… with parameters of redis-py. {_ENCODE}"
+        ) from None

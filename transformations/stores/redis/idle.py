@@ -65,8 +65,8 @@ class Attempt:
         if not self._done.wait(max(deadline - monotonic(), 0)):
             abandon()
             raise RedisTimeoutError("timeout while connecting")
-        if self._failure is not None:
-            raise self._failure
+        if self._failure is not None:  # whose context, the reason, raising it elsewhere would replace
+            raise self._failure from self._failure.__cause__ or self._failure.__context__
 
     def _run(self) -> None:
         try:

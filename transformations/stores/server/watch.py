@@ -17,7 +17,7 @@ from prometheus_client.registry import Collector
 
 from transformations.engine.base.errors import FeaturesError
 from transformations.engine.base.settings import get_settings
-from transformations.engine.base.words import show_evidence
+from transformations.engine.base.words import show_reason
 from transformations.stores.base.rollout import Newer, newer_applied
 from transformations.stores.redis.connections import Reaching, SyncClient, connect, shown_address
 from transformations.stores.redis.loaded import Loaded, loaded_views
@@ -60,7 +60,7 @@ class Watch:
         try:
             newer = self.newer_applied()
         except Exception as error:  # whatever a registry may raise: the server cannot answer without one
-            reasons.append(f"The registry cannot be read: {show_evidence(error, get_settings().registry_url or '')}")
+            reasons.append(f"The registry cannot be read: {show_reason(error)}")
         return Health(shown_address(self.store.config.online_store), tuple(reasons), tuple(newer))
 
     def metrics(self) -> tuple[bytes, str]:

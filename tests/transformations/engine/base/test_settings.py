@@ -1,9 +1,13 @@
 """Settings: one place, overridable by environment, documented, and never printing a password."""
 
+import traceback
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from transformations.engine.base import settings as settings_module
 from transformations.engine.base.errors import UsageError
@@ -146,10 +150,42 @@ def test_passwords_are_never_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     settings = get_settings()
     shown = {setting.name: setting.value for setting in explain(settings)}
 
-    assert shown["redis_url"] == "redis://me:***@host:6379/0"
-    assert shown["registry_url"] == "postgresql+psycopg://me:***@host/registry"
+    assert shown["redis_url"] == "redis://***@host:6379/0"
+    assert shown["registry_url"] == "postgresql+psycopg://***@host/***"
     assert shown["spark_conf"] == f'{{"{azure}": "***", "spark.sql.shuffle.partitions": "8"}}'
-    assert "hunter2" not in repr(settings.redis_url)
+    assert "hunter2" not in f"{settings} {settings!r} {settings.redis_url!r}"
+    with pytest.raises(ValidationError) as refused:
+        Settings(registry_url=["hunter2"])  # type: ignore[arg-type]
+    assert "hunter2" not in str(refused.value)
+
+
+SECRET_PLACES = {
+    "redis_url": "redis://me:{}@host",
+    "registry_url": "postgresql://me:{}@host/registry",
+    "spark_conf": '{{"spark.hadoop.fs.s3a.secret.key": "{}"}}',
+    "spark_master": "k8s://https://me:{}@host",
+    "serving_write_token": "0123456789abcdef{}",
+}
+
+
+@given(
+    st.text("ΓΔΛΞΠΣΨΩ '#/?@,=&%:[", min_size=1),
+    st.sampled_from(sorted(SECRET_PLACES)),
+    st.booleans(),
+)
+def test_no_part_of_a_secret_is_shown_of_any_setting(secret: str, name: str, is_mistaken: bool) -> None:
+    """Greek letters stand in nothing else that is shown."""
+    value = secret[:15] if is_mistaken and name == "serving_write_token" else SECRET_PLACES[name].format(secret)
+    value = value[:-1] if is_mistaken and name == "spark_conf" else value
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv(f"FEATURES_{name.upper()}", value)
+        try:
+            settings = get_settings()
+        except UsageError as error:
+            said = f"{error.message} {''.join(traceback.format_exception(error))}"
+        else:
+            said = repr(settings) + "".join(str(each.value) for each in explain(settings) if each.name == name)
+    assert not set("ΓΔΛΞΠΣΨΩ") & set(said)
 
 
 def test_a_token_is_shown_by_no_character_not_even_where_it_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,11 +1,15 @@
-"""What Spark reads is what it was given."""
+"""What Spark reads is what it was given, and its settings are shown to nobody."""
 
+import stat
+import traceback
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from pyspark.sql import SparkSession
 
+from transformations.engine.base.errors import ServiceUnavailableError
 from transformations.engine.base.settings import Settings
 from transformations.engine.compute.spark import parquet_rows, spark_session
 
@@ -19,3 +23,43 @@ def test_a_file_is_read_literally_whatever_its_folder_is_called(
         pq.write_table(pa.table({"page": [folder]}), tmp_path / folder / "part.parquet")
     rows = parquet_rows(spark_session(spark_settings), "`page` string", [str(tmp_path / name / "part.parquet")])
     assert [row.page for row in rows.collect()] == [name]
+
+
+def test_java_has_all_settings_and_its_arguments_show_none(spark_settings: Settings) -> None:
+    context = spark_session(spark_settings).sparkContext
+    java = context._jvm.java.lang.System
+    assert context._jsc.hadoopConfiguration().get("fs.azure.account.key.shop") == " hunter2=ü"
+    assert java.getProperty("tests.secret") == 'hunter2 \\"x'
+    shown = Path(f"/proc/{context._gateway.proc.pid}/cmdline").read_bytes()
+    assert b"--properties-file" in shown
+    assert b"hunter2" not in shown
+    assert b"--conf" not in shown
+
+
+def test_the_files_that_hand_over_settings_are_gone_or_private(spark_settings: Settings) -> None:
+    folder = Path(spark_session(spark_settings).conf.get("spark.local.dir"))
+    left = {file.suffix: stat.S_IMODE(file.stat().st_mode) for file in folder.iterdir() if file.is_file()}
+    assert left == {".options": 0o600, ".log": 0o600}
+
+
+def test_spark_shows_those_settings_that_are_known_to_be_harmless(spark_settings: Settings) -> None:
+    """Its UI and its event log are redacted by the same rule."""
+    shown = {row.key: row.value for row in spark_session(spark_settings).sql("SET").collect()}
+    assert shown["spark.sql.shuffle.partitions"] == "2"
+    assert "hunter2" not in str(shown)
+    assert "redacted" in shown["spark.hadoop.fs.azure.account.key.shop"]
+
+
+def test_java_s_words_are_not_repeated_where_spark_does_not_start(
+    spark_settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = "what is hunter" + "2?"  # a trace shows lines of code
+
+    def fail(*_: object, **__: object) -> None:
+        raise ValueError(said)
+
+    monkeypatch.setattr(SparkSession, "getActiveSession", lambda: None)
+    monkeypatch.setattr("pyspark.SparkContext._ensure_initialized", fail)
+    with pytest.raises(ServiceUnavailableError, match=r"Spark did not start \(ValueError\).*spark\.log") as raised:
+        spark_session(spark_settings)
+    assert "hunter2" not in "".join(traceback.format_exception(raised.value))

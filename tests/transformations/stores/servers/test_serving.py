@@ -109,7 +109,7 @@ async def test_health_knows_whether_redis_answers(
     load(store)
     async with serve(store) as client:
         status, body = await client.get("/health")
-        shown = f"redis://:***@127.0.0.1:{server.port}"
+        shown = f"redis://***@127.0.0.1:{server.port}"
         assert (status, json.loads(body)) == (
             200,
             {"status": "ok", "redis": shown, "reasons": [], "newer_applied": []},

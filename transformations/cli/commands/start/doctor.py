@@ -25,7 +25,7 @@ from transformations.engine.base.settings import (
     get_settings,
     unknown_variables,
 )
-from transformations.engine.base.words import plural, show_address, show_evidence
+from transformations.engine.base.words import plural, show_address, show_reason
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -193,15 +193,12 @@ def _configured_redis(url: str, settings: Settings) -> Check:
     try:
         with Redis.from_url(url, socket_timeout=wait, socket_connect_timeout=wait, retry=None) as client:
             client.ping()
-    except ValueError as error:
-        return Check(
-            "redis", "fail", f"{address} is no URL of Redis: {show_evidence(error, url)}", "Correct FEATURES_REDIS_URL."
-        )
+    except (ValueError, TypeError) as error:
+        remedy = "Correct FEATURES_REDIS_URL; percent-encode what its password has of / ? # @ and blanks."
+        return Check("redis", "fail", f"{address} is no URL of Redis ({type(error).__name__})", remedy)
     except RedisError as error:
         remedy = "Start that server, or correct FEATURES_REDIS_URL."
-        return Check(
-            "redis", "fail", f"{address} does not answer: {show_evidence(error, url)}", remedy, is_service=True
-        )
+        return Check("redis", "fail", f"{address} does not answer: {show_reason(error)}", remedy, is_service=True)
     return Check("redis", "ok", f"{address} answers")
 
 
@@ -214,7 +211,8 @@ def _registry(settings: Settings) -> Check:
     try:
         url = registry_url(settings)
         if url.get_backend_name() == "sqlite" and url.database and not Path(url.database).exists():
-            return Check("registry", "ok", f"{url.database}, not made yet; `feast -c feature_repo apply` makes it")
+            where = show_address(settings.registry_url) if settings.registry_url else url.database
+            return Check("registry", "ok", f"{where}, not made yet; `feast -c feature_repo apply` makes it")
         with create_engine(url_to_open(settings)).connect() as connection:
             if url.get_backend_name() == "sqlite":
                 _check_database(connection)
@@ -224,15 +222,19 @@ def _registry(settings: Settings) -> Check:
     except FeaturesError as error:
         return Check("registry", "fail", str(error))
     except ImportError as error:
-        return Check("registry", "fail", f"its driver is missing: {error}", "Install the driver that the URL names.")
+        return Check(
+            "registry", "fail", f"its driver is missing ({error.name})", "Install the driver that the URL names."
+        )
     except (SQLAlchemyError, sqlite3.Error) as error:
         if fault := known_fault(error):
             return Check("registry", "fail", fault.message)
-        first_line = show_evidence(error, settings.registry_url or "").splitlines()[0]
-        return Check(
-            "registry", "fail", first_line, "Start that server, or correct FEATURES_REGISTRY_URL.", is_service=True
-        )
-    return Check("registry", "ok", show_address(settings.registry_url or str(url)))
+        found = f"{_shown_registry(settings)} cannot be opened: {show_reason(error)}"
+        return Check("registry", "fail", found, "Start that server, or correct FEATURES_REGISTRY_URL.", is_service=True)
+    return Check("registry", "ok", _shown_registry(settings))
+
+
+def _shown_registry(settings: Settings) -> str:
+    return show_address(settings.registry_url) if settings.registry_url else f"sqlite:///{settings.registry_path}"
 
 
 def _views_elsewhere(settings: Settings) -> list[str]:

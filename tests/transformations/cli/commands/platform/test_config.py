@@ -24,7 +24,7 @@ def test_each_value_is_shown_with_its_origin_and_without_passwords() -> None:
 
     assert shown["FEATURES_SPARK_DRIVER_MEMORY"] == ["8g", "environment"]
     assert shown["FEATURES_SPARK_MASTER"] == ["local[*]", "default"]
-    assert shown["FEATURES_REDIS_URL"] == ["redis://me:***@host:6379/0", "environment"]
+    assert shown["FEATURES_REDIS_URL"] == ["redis://***@host:6379/0", "environment"]
     assert set(shown) == {f"FEATURES_{name.upper()}" for name in Settings.model_fields}
 
 

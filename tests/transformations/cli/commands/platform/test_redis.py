@@ -49,7 +49,7 @@ def test_the_url_is_known_without_starting_anything(data: Path) -> None:
 def test_a_configured_url_is_shown_masked_and_starts_nothing(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FEATURES_REDIS_URL", "redis://me:hunter2@host:6379/0")
 
-    assert call("url").stdout == "redis://me:***@host:6379/0\n"
+    assert call("url").stdout == "redis://***@host:6379/0\n"
     assert call("url", "--reveal").stdout == "redis://me:hunter2@host:6379/0\n"
     assert "nothing to start" in call("start").stdout
     assert "hunter2" not in call("start").stdout

@@ -1,0 +1,79 @@
+"""Spark's settings on their way to Java, unseen by the machine's other users.
+
+PySpark would pass them as arguments (`--conf name=value`), and everybody may list the arguments of a process. Here Java
+reads them from files of mode 0600.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import re
+import shlex
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from transformations.engine.base.storage import make_folder
+
+# What Spark would write on Java's command line, as Java takes it only as it starts.
+_JAVA_OPTIONS = ("spark.driver.defaultJavaOptions", "spark.driver.extraJavaOptions")
+_STALE_SECONDS = 3_600
+_ESCAPED = re.compile(r"[^\w.-]", re.ASCII)
+
+
+@contextmanager
+def handed_over(settings: Mapping[str, str], folder: Path) -> Iterator[dict[str, str]]:
+    """The environment in which Spark starts with these settings; what holds them is removed afterwards.
+
+    Java's own options stay in their file until this process ends, for Java processes that the first one starts.
+    """
+    make_folder(folder)
+    _remove_stale(folder)
+    environment = {}
+    if options := " ".join(settings[name] for name in _JAVA_OPTIONS if settings.get(name)):
+        file = _private_file(folder, ".options", "\n".join(map(_quoted, shlex.split(options))))
+        atexit.register(file.unlink, missing_ok=True)
+        before = os.environ.get("JDK_JAVA_OPTIONS", "")
+        environment["JDK_JAVA_OPTIONS"] = f"{before} @{file}".strip()
+    others = {name: value for name, value in settings.items() if name not in _JAVA_OPTIONS}
+    properties = _private_file(
+        folder, ".properties", "".join(f"{_escaped(name)}={_escaped(value)}\n" for name, value in others.items())
+    )
+    given = os.environ.get("PYSPARK_SUBMIT_ARGS", "pyspark-shell")
+    reading = shlex.join(["--load-spark-defaults", "--properties-file", str(properties)])
+    try:
+        yield environment | {"PYSPARK_SUBMIT_ARGS": f"{reading} {given}"}
+    finally:
+        properties.unlink(missing_ok=True)
+
+
+def _private_file(folder: Path, suffix: str, content: str) -> Path:
+    descriptor, name = tempfile.mkstemp(suffix, "settings-", folder)  # of mode 0600
+    with os.fdopen(descriptor, "w", encoding="ascii") as file:
+        file.write(content)
+    return Path(name)
+
+
+def _remove_stale(folder: Path) -> None:
+    """Remove what processes that were killed have left."""
+    for file in folder.glob("settings-*.*"):
+        if file.stat().st_mtime < time.time() - _STALE_SECONDS:
+            file.unlink(missing_ok=True)
+
+
+def _escaped(text: str) -> str:
+    r"""A name or value as Java's properties have it: `a b` is `a\u0020b`."""
+    return _ESCAPED.sub(lambda found: _java_escapes(found[0]), text)
+
+
+def _java_escapes(character: str) -> str:
+    units = character.encode("utf-16-be", "surrogatepass")
+    return "".join(f"\\u{units[at : at + 2].hex()}" for at in range(0, len(units), 2))
+
+
+def _quoted(option: str) -> str:
+    """An option as Java's files of arguments have it."""
+    return '"' + option.replace("\\", "\\\\").replace('"', '\\"') + '"'
