@@ -7,7 +7,6 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -50,11 +49,6 @@ class History:
     folder_columns: Mapping[str, FolderColumn] = field(default_factory=dict)
     complete_until: datetime | None = None
     is_built: bool = False
-
-    @cached_property
-    def rows(self) -> int:
-        """How many rows all files hold, by their footers."""
-        return sum(pq.read_metadata(file).num_rows for file in self.files)
 
     def column(self, name: str) -> str:
         """The column in the files behind a name that the view uses."""

@@ -40,6 +40,8 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
 _ROWS_AT_ONCE = 1_000_000
+# DuckDB counts a query's progress for our bar, from its first row, and draws none of its own.
+_COUNT_PROGRESS = ("SET enable_progress_bar = true", "SET enable_progress_bar_print = false", "SET progress_bar_time = 0")
 # Of the memory limit: for the result, and for the rows of one view that it is made from; beyond, they are spilled.
 _SHARE_OF_RESULT, _SHARE_OF_ROWS = 0.5, 0.25
 
@@ -198,6 +200,8 @@ def session(resources: Resources) -> Iterator[DuckDBPyConnection]:
             "temp_directory": str(resources.spill / f"retrieval-{os.getpid()}") if resources.spill else None,
         }
         connection.execute("SET python_enable_replacements = false")  # a query's name never means a variable of ours
+        for statement in _COUNT_PROGRESS:
+            connection.execute(statement)
         for name, value in settings.items():
             if value is not None:
                 connection.execute(f"SET {name} = {duck.literal(value)}")
@@ -268,13 +272,13 @@ def _last_rows(
     connection.register(sql.KEYS, pa.table([*distinct, numbers], [*names.values(), sql.CODE]))
     bounds = pc.min_max(spine.moments).as_py()
     join = stored.join(scan, names, first=stored.earliest(bounds["min"]), last=bounds["max"])
-    total, left = stored.history.rows, 1.0
+    step, done = f"{stored.view.name}: matching", 0.0
     for batch in connection.sql(sql.candidates(join)).to_arrow_reader(_ROWS_AT_ONCE):
         last_rows.add(*(column.to_numpy() for column in batch.columns))
-        share = min(left, batch.num_rows / total)
-        told(f"{stored.view.name}: matching", share)
-        left -= share
-    told(f"{stored.view.name}: matching", left)
+        read = max(done, connection.query_progress() / 100)  # -1 while DuckDB cannot say
+        told(step, read - done)
+        done = read
+    told(step, 1 - done)
     return last_rows.matches()
 
 

@@ -1,5 +1,8 @@
 """The point-in-time join against its definition in plain Python, on random histories with ties, late rows and a ttl."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -12,6 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as some
 
 from transformations.stores.history.history import source_history
+from transformations.stores.training import retrieval
+from transformations.stores.training.progress import Told
 from transformations.stores.training.retrieval import Plan, Stored, features_of
 from transformations.stores.training.spine import spine_of
 
@@ -87,3 +92,30 @@ def test_each_row_gets_what_the_definition_says(
     stored = Stored(view, source_history("visits", source, None), ("n",))
     found = features_of(spine, Plan((stored,), (), {"n": "visits:n"}, as_served))["n"].to_pylist()
     assert found == [defined(history, user, now, ttl, as_served) for user, now in rows]
+
+
+def test_a_retrieval_tells_how_far_it_is_without_opening_the_files_of_a_built_table(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    moments = pa.array([START] * 3_000, TIMESTAMP)
+    table = pa.table({"user_id": pa.array(range(3_000), pa.int64()), "event_timestamp": moments, "n": range(3_000)})
+    pq.write_table(table, tmp_path / "rows.parquet")
+    source = FileSource(path=str(tmp_path / "rows.parquet"), timestamp_field="event_timestamp")
+    view = FeatureView(
+        name="visits",
+        entities=[Entity(name="user", join_keys=["user_id"], value_type=ValueType.INT64)],
+        schema=[Field(name="user_id", dtype=Int64), Field(name="n", dtype=Int64)],
+        source=source,
+    )
+    history = replace(source_history("visits", source, None), is_built=True)
+    told: dict[str, float] = {"visits: matching": 0, "visits: fetching": 0}
+
+    @contextmanager
+    def recorded(steps: int) -> Iterator[Told]:
+        yield lambda step, share: told.update({step: told[step] + share})
+
+    monkeypatch.setattr(retrieval, "progress", recorded)
+    monkeypatch.setattr(pq, "read_metadata", None)
+    plan = Plan((Stored(view, history, ("n",)),), (), {"n": "visits:n"})
+    assert features_of(spine_of(table.select(["user_id", "event_timestamp"])), plan)["n"].to_pylist()[-1] == 2_999
+    assert told == pytest.approx({"visits: matching": 1, "visits: fetching": 1})
