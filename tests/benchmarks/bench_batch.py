@@ -70,9 +70,14 @@ schema:
 VIEWS = '''
 """The one view of the benchmark."""
 
-from feast import Entity, ValueType
-from user_events import USER_ACTIVITY
+from pathlib import Path
 
+import transformations
+from feast import Entity, ValueType
+
+transformations.__path__.append(str(Path(__file__).parents[1] / "domains"))
+
+from transformations.activity import USER_ACTIVITY
 from transformations.stores.views import feature_view
 
 user = Entity(name="user", join_keys=["user_id"], value_type=ValueType.INT64, description="A user")
@@ -279,6 +284,8 @@ def _write_repository(size: Size) -> None:
     (size.work / "contracts" / "user_events.yaml").write_text(CONTRACT)
     (size.work / "feature_repo").mkdir()
     (size.work / "feature_repo" / "views.py").write_text(VIEWS)
+    (size.work / "domains").mkdir()
+    (size.work / "domains" / "activity.py").write_text("from user_events import USER_ACTIVITY\n")
     shutil.copy(CHECKOUT / "feature_repo" / "feature_store.yaml", size.work / "feature_repo")
 
 

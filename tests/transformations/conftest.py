@@ -19,6 +19,7 @@ from feast import FeatureView as FeastView
 from feast.types import FeastType, Float64, Int64
 from redis import Redis
 
+import transformations
 from transformations.engine.base.settings import Settings, get_settings
 from transformations.engine.base.storage import NewFile, make_folder
 from transformations.engine.tables.offline_tables import OfflineTable, Run
@@ -179,6 +180,27 @@ def module_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Calla
     yield make
     for name in names:
         sys.modules.pop(name, None)
+
+
+@pytest.fixture
+def domain_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str, str], ModuleType]]:
+    """Writes a domain file of this text, `transformations.<name>`, and imports it."""
+    folder = tmp_path / "domains"
+    folder.mkdir()
+    monkeypatch.setattr(transformations, "__path__", [*transformations.__path__, str(folder)])
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    names: set[str] = set()
+
+    def make(name: str, text: str) -> ModuleType:
+        (folder / f"{name}.py").write_text(text)
+        names.add(name)
+        importlib.invalidate_caches()
+        return importlib.import_module(f"transformations.{name}")
+
+    yield make
+    for name in names:
+        sys.modules.pop(f"transformations.{name}", None)
+        vars(transformations).pop(name, None)
 
 
 @pytest.fixture

@@ -23,7 +23,7 @@ from transformations.engine.base.settings import Settings, get_settings
 from transformations.engine.vocabulary.definitions import Definition, PlainFeatures, WindowedFeatures
 from transformations.engine.vocabulary.dtypes import FLOAT64, INT64
 from transformations.engine.vocabulary.resolution import Feature, Resolved, resolve
-from transformations.stores.base.domain_files import domain_modules
+from transformations.stores.base.domain_files import domain_modules, place_of
 from transformations.stores.base.places import portable
 from transformations.stores.base.values import feast_type
 
@@ -256,7 +256,7 @@ def zone_of_views(views: Iterable[FeatureView]) -> str:
 
 
 def _lineage(resolved: Resolved) -> dict[str, str]:
-    place = _place_of(resolved.definition)
+    place = place_of(resolved.definition)
     seconds = resolved.definition.available_after.total_seconds()
     return {
         **({DEFINITION: place} if place else {}),
@@ -271,22 +271,11 @@ def _contracts(resolved: Resolved) -> list[Contract]:
     return [*resolved.lookups.values(), resolved.contract]
 
 
-def _place_of(definition: Definition) -> str | None:
-    """Where a definition is, as `module:attribute`; in `transformations` rather than where it is imported."""
-    places = [
-        f"{name}:{attribute}"
-        for name, module in list(sys.modules.items())
-        for attribute, value in list(getattr(module, "__dict__", {}).items())
-        if value is definition
-    ]
-    return min(places, key=lambda place: (not place.startswith("transformations."), place), default=None)
-
-
 def _definition_of(view: FeatureView) -> Definition:
     place = view.tags.get(DEFINITION)
     if place is None:
         raise DefinitionError(
-            f"{view.name}: its definition is no attribute of a module, so a build cannot find it. Give it a name in "
+            f"{view.name}: its definition is in no domain file, so a build cannot find it. Assign it to a name in "
             f"transformations/<domain>.py and pass that to feature_view."
         )
     module, _, attribute = place.partition(":")

@@ -41,7 +41,11 @@ if TYPE_CHECKING:
 
 _ROWS_AT_ONCE = 1_000_000
 # DuckDB counts a query's progress for our bar, from its first row, and draws none of its own.
-_COUNT_PROGRESS = ("SET enable_progress_bar = true", "SET enable_progress_bar_print = false", "SET progress_bar_time = 0")
+_COUNT_PROGRESS = (
+    "SET enable_progress_bar = true",
+    "SET enable_progress_bar_print = false",
+    "SET progress_bar_time = 0",
+)
 # Of the memory limit: for the result, and for the rows of one view that it is made from; beyond, they are spilled.
 _SHARE_OF_RESULT, _SHARE_OF_ROWS = 0.5, 0.25
 

@@ -1,6 +1,5 @@
 """A definition as a Feast view, and what a feature repository offers."""
 
-import importlib
 import os
 import sys
 from collections.abc import Callable
@@ -13,7 +12,6 @@ import pytest
 from feast import Entity, FeatureStore, FileSource, ValueType
 from feast.types import Float64, Int64, UnixTimestamp
 
-import transformations
 from transformations.engine.base.errors import DefinitionError
 from transformations.engine.base.settings import Settings
 from transformations.stores.base.views import Offer, contents, feature_view, offered, unoffered
@@ -57,7 +55,7 @@ user_page = PlainFeatures(
 
 VIEWS = """
 from entities import user
-import visit_domain
+from transformations import visit_domain
 from transformations.stores.base.views import feature_view
 
 user_visits = feature_view(visit_domain.user_visits, entity=user, owner="team@example.com", tags={"team": "web"})
@@ -71,8 +69,8 @@ user = Entity(name="user", join_keys=["user_id"], value_type=ValueType.INT64, de
 
 
 @pytest.fixture
-def domain(contracts: Path, module_of: Callable[[str, str], ModuleType]) -> ModuleType:
-    return module_of("visit_domain", DOMAIN)
+def domain(contracts: Path, domain_of: Callable[[str, str], ModuleType]) -> ModuleType:
+    return domain_of("visit_domain", DOMAIN)
 
 
 @pytest.fixture
@@ -102,7 +100,7 @@ def test_schema_tags_and_source_come_from_the_definition(domain: ModuleType, use
         view.tags.items()
         >= {
             "team": "web",
-            "definition": "visit_domain:user_visits",
+            "definition": "transformations.visit_domain:user_visits",
             "sources": "visits",
             "available_after": "2 hours",
         }.items()
@@ -192,25 +190,36 @@ def test_two_views_of_one_table_are_refused(repo: Path) -> None:
 def test_a_definition_that_no_build_could_find_is_refused(repo: Path) -> None:
     text = VIEWS.replace("visit_domain.user_visits,", "__import__('copy').copy(visit_domain.user_visits),")
     (repo / "visit_views.py").write_text(text)
-    with pytest.raises(DefinitionError, match="user_visits: its definition is no attribute of a module"):
+    with pytest.raises(DefinitionError, match="user_visits: its definition is in no domain file"):
         offered(repo)
 
 
-def test_a_definition_that_no_view_offers_is_named(
-    tmp_path: Path, user: Entity, contracts: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_definition_has_the_first_of_its_places_in_the_domain_files(
+    domain: ModuleType, user: Entity, domain_of: Callable[[str, str], ModuleType], module_of: Callable[..., ModuleType]
 ) -> None:
-    folder = tmp_path / "more"
-    folder.mkdir()
-    (folder / "visits_of_tests.py").write_text(DOMAIN)
-    monkeypatch.setattr(transformations, "__path__", [*transformations.__path__, str(folder)])
-    module = importlib.import_module("transformations.visits_of_tests")
-    try:
-        view = feature_view(module.user_visits, entity=user, owner=OWNER)
-        found = unoffered([Offer(view, module.user_visits)])
-    finally:
-        del sys.modules["transformations.visits_of_tests"], transformations.visits_of_tests
-    assert found["transformations.visits_of_tests:user_page"] is module.user_page
-    assert "transformations.visits_of_tests:user_visits" not in found
+    domain_of("wisits", "from transformations.visit_domain import user_visits as imported")
+    module_of("another_module", "from transformations.visit_domain import user_visits as imported")
+    tags = feature_view(domain.user_visits, entity=user, owner=OWNER).tags
+    assert tags["definition"] == "transformations.visit_domain:user_visits"
+    domain_of("earlier", "from transformations.visit_domain import user_visits as imported")
+    assert feature_view(domain.user_visits, entity=user, owner=OWNER).tags["definition"] == (
+        "transformations.earlier:imported"
+    )
+
+
+def test_a_mistake_in_another_domain_file_is_not_the_views_own(
+    domain: ModuleType, user: Entity, domain_of: Callable[[str, str], ModuleType]
+) -> None:
+    with pytest.raises(NameError):
+        domain_of("broken", "a.mistake")
+    assert feature_view(domain.user_visits, entity=user, owner=OWNER).tags["definition"].endswith(":user_visits")
+
+
+def test_a_definition_that_no_view_offers_is_named(domain: ModuleType, user: Entity) -> None:
+    view = feature_view(domain.user_visits, entity=user, owner=OWNER)
+    found = unoffered([Offer(view, domain.user_visits)])
+    assert found["transformations.visit_domain:user_page"] is domain.user_page
+    assert "transformations.visit_domain:user_visits" not in found
 
 
 def test_a_repository_is_read_from_any_working_directory(
