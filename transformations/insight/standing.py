@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -65,11 +66,14 @@ def read_changes(settings: Settings) -> Changes:
     from transformations.insight.changes import changes_of
     from transformations.insight.repository import read_contents
     from transformations.stores.base.collisions import refuse_collisions
+    from transformations.stores.base.feast_seams import hide_experimental_warning
 
     declared = read_contents(settings)
     refuse_collisions(declared)
     store = open_store(settings)
-    plan, _, _ = store.plan(declared)
+    with warnings.catch_warnings():
+        hide_experimental_warning()
+        plan, _, _ = store.plan(declared)
     return changes_of(plan, store.registry.list_feature_services(store.project, allow_cache=False))
 
 

@@ -21,12 +21,12 @@ from feast.infra.registry.base_registry import BaseRegistry
 from feast.repo_config import FeastConfigBaseModel
 from pydantic import Field
 
-from transformations.engine.base.authored import tell_authors_in_feast
+from transformations.engine.base.authored import is_feast_command, tell_authors_in_feast
 from transformations.engine.base.disk_faults import faults_in_words
 from transformations.engine.base.errors import UsageError
 from transformations.engine.base.moments import as_utc
 from transformations.engine.base.settings import get_settings
-from transformations.stores.base.feast_seams import with_offline_config
+from transformations.stores.base.feast_seams import hide_experimental_warning, with_offline_config
 
 if TYPE_CHECKING:
     from transformations.stores.training.retrieval import Resources, Stored
@@ -50,8 +50,10 @@ class PointInTimeOfflineStoreConfig(FeastConfigBaseModel):
     table_versions: dict[str, int] = Field(default_factory=dict)
 
     def model_post_init(self, _context: Any, /) -> None:
-        """Feast has read a feature_store.yaml of ours, and runs its author's files next."""
+        """Prepare a `feast` command: it has read a feature_store.yaml of ours, and runs its author's files next."""
         tell_authors_in_feast()
+        if is_feast_command():
+            hide_experimental_warning()
 
 
 class _AsIn:

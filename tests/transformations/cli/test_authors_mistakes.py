@@ -126,7 +126,7 @@ def test_a_file_beside_feature_store_yaml_is_told_with_its_folder(
     assert "Error: feature_repo/user_views.py, line " in told(capsys)
 
 
-@pytest.mark.parametrize(("script", "tells"), [("feast", True), ("train.py", False)])
+@pytest.mark.parametrize(("script", "tells"), [("feast", True), ("cli/quick_feast.py", True), ("train.py", False)])
 def test_only_a_feast_command_that_reads_our_yaml_tells_the_author(
     monkeypatch: pytest.MonkeyPatch, script: str, tells: bool
 ) -> None:

@@ -36,9 +36,14 @@ class Place:
         return f"{where}, line {self.line}" + (f": {self.text}" if self.text else "")
 
 
+def is_feast_command() -> bool:
+    """Whether this process is a `feast` command, as it is or quickly started."""
+    return Path(sys.argv[0]).name in ("feast", "quick_feast.py")
+
+
 def tell_authors_in_feast() -> None:
     """Let a `feast` command report authors' mistakes as our own commands do; other processes are left alone."""
-    if Path(sys.argv[0]).name == "feast" and sys.excepthook is sys.__excepthook__:
+    if is_feast_command() and sys.excepthook is sys.__excepthook__:
         sys.excepthook = tell_author
 
 

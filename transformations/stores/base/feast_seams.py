@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import inspect
 import uuid
+import warnings
 from collections.abc import Sequence
 from copy import copy
 from datetime import datetime, timedelta
@@ -117,6 +118,14 @@ def categorical_metric(connection: DuckDBPyConnection, table: str, name: str, to
     from feast.infra.offline_stores.duckdb import _duckdb_categorical_stats
 
     return _duckdb_categorical_stats(connection, table, name, "", top)
+
+
+def hide_experimental_warning() -> None:
+    """Hide what Feast says of on-demand views at every apply and plan (feature_store.py:1166).
+
+    What it calls experimental is its own evaluation of them, which the platform does not use.
+    """
+    warnings.filterwarnings("ignore", message="On demand feature view is an experimental", category=RuntimeWarning)
 
 
 def serving_store(app: FastAPI) -> FeatureStore:

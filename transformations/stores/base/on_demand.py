@@ -8,7 +8,6 @@ its wiring, in tags, and a text that Feast's plan compares.
 from __future__ import annotations
 
 import copy
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -27,9 +26,6 @@ from transformations.engine.vocabulary.functions import REQUEST_TIMESTAMP, RowFu
 from transformations.engine.vocabulary.row_by_row import refuse_unless_row_by_row
 from transformations.stores.base.values import TIMESTAMP, Column, arrow_type, as_declared, column_of, feast_type
 from transformations.stores.base.wiring import Call, calls_of, in_order, is_wired, not_served, tags_of, text_of
-
-# Feast says so at every apply and plan; what it calls experimental, its own evaluation of these views, is not used.
-warnings.filterwarnings("ignore", message="On demand feature view is an experimental", category=RuntimeWarning)
 
 Source: TypeAlias = FeatureView | FeatureViewProjection | RequestSource
 

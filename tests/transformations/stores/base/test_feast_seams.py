@@ -4,6 +4,7 @@ import ast
 import asyncio
 import inspect
 import re
+import warnings
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -128,6 +129,27 @@ def test_an_answer_asks_for_its_types_where_ours_has_them() -> None:
 
 def test_the_clock_is_aware() -> None:
     assert abs((utils._utc_now() - datetime.now(UTC)).total_seconds()) < 60
+
+
+def test_what_feast_says_of_on_demand_views_is_hidden_where_it_is_asked_for() -> None:
+    (said,) = re.findall(r'"(On demand .*)"', inspect.getsource(FeatureStore._validate_all_feature_views))
+    with warnings.catch_warnings(record=True) as heard:
+        warnings.simplefilter("always")
+        warnings.warn(said, RuntimeWarning, stacklevel=1)
+        feast_seams.hide_experimental_warning()
+        warnings.warn(said, RuntimeWarning, stacklevel=1)
+    assert len(heard) == 1
+
+
+def test_no_module_of_ours_changes_which_warnings_are_shown_when_it_is_imported() -> None:
+    at_import = {
+        file.name
+        for file in STORES.parent.rglob("*.py")
+        for statement in ast.parse(file.read_text()).body
+        if isinstance(statement, ast.Expr) and "warnings." in ast.unparse(statement.value)
+        if isinstance(statement.value, ast.Call)
+    }
+    assert at_import == set()
 
 
 def test_feasts_server_tells_its_store(store_of: Callable[..., FeatureStore]) -> None:
