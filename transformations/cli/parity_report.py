@@ -24,7 +24,9 @@ def views_named(store: FeatureStore, names: Sequence[str]) -> list[FeatureView |
     known |= {view.name: view for view in computed}
     for name in names:
         if name not in known:
-            raise UsageError(f"no view {name!r} is applied: {nearest(name, known)}. Apply it first: feast apply.")
+            raise UsageError(
+                f"no view {name!r} is applied: {nearest(name, known)}. Register it first: feast -c feature_repo apply."
+            )
     if names:
         return [view for name, view in known.items() if name in names]
     return [view for view in known.values() if getattr(view, "online", True)]  # others are offline by declaration
@@ -96,24 +98,32 @@ def judge(report: LiveReport, tolerance: float, allowed: Sequence[str] = ()) -> 
     words = {
         Outcome.SKEW: lambda: _skew_in_words(report, tolerance),
         Outcome.UNMATERIALIZED: lambda: (
-            f"{', '.join(report.unmaterialized)}: never materialized into this Redis. Run `feast materialize`, or "
-            f"allow it: --allow unmaterialized."
+            f"{', '.join(report.unmaterialized)}: never materialized into this Redis. Run what `features status` "
+            f"names, or allow it: --allow unmaterialized."
         ),
         Outcome.STALE: lambda: (
             f"{human_count(report.stale)} of {plural(report.compared, 'value')} "
             f"{'is' if report.stale == 1 else 'are'} stale: the tables have newer "
-            f"ones than Redis. Run `feast materialize-incremental`, or allow it: --allow stale."
+            f"ones than Redis. Run what `features status` names, or allow it: --allow stale."
         ),
-        Outcome.UNCOMPARED: lambda: (
-            f"{', '.join(report.skipped) or 'nothing'} {'was not' if report.skipped else 'was'} compared, so whether "
-            f"training and serving agree is unknown. Mend what stands beside `not compared`, name the views to "
-            f"compare, or allow it: --allow uncompared."
-        ),
+        Outcome.UNCOMPARED: lambda: _uncompared_in_words(report),
     }
     is_tolerated = {Outcome.SKEW} if report.skew <= tolerance else set()
     failures = [each for each in report.outcomes if each not in is_tolerated and each.value not in allowed]
     if failures:
         raise DataError("\n".join(words[each]() for each in failures))
+
+
+def _uncompared_in_words(report: LiveReport) -> str:
+    if not report.skipped:
+        return (
+            "nothing was compared, so whether training and serving agree is unknown. `features status` names what "
+            "comes first; or allow it: --allow uncompared."
+        )
+    return (
+        f"{', '.join(report.skipped)} was not compared, so whether training and serving agree is unknown. Mend what "
+        f"stands beside `not compared`, name the views to compare, or allow it: --allow uncompared."
+    )
 
 
 def _skew_in_words(report: LiveReport, tolerance: float) -> str:

@@ -101,7 +101,7 @@ def _service(store: FeatureStore, name: str) -> FeatureService:
         known = [service.name for service in store.list_feature_services()]
         raise UsageError(
             f"feature_service: the registry knows no feature service {name!r}: {nearest(name, known)}. "
-            f"Declare it in services.py and run `feast apply`."
+            f"Where feature_repo/ declares it, register it first: feast -c feature_repo apply."
         ) from None
     return service
 

@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 import transformations
-from transformations.contracts import PII_CLASSES, Column, Contract, read_contract
+from transformations.contracts import PII_CLASSES, Column, Contract, contract_names, read_contract
 from transformations.contracts.document import FILL_IN
 from transformations.engine.base.errors import UsageError
 from transformations.engine.raw.files import RAW_TIMESTAMP
@@ -70,6 +70,11 @@ def skeleton(
         _check_service(service)
     files = []
     if source is None:
+        if domain in contract_names(contracts):
+            raise UsageError(
+                f"there is a source {domain!r}. To take its columns, say --source {domain}; for other "
+                f"data, choose another domain's name."
+            )
         entity = domain.removesuffix("s") or domain
         contract_file = NewFile(_from(project, contracts / f"{entity}_events.yaml"), _contract_text(entity, domain))
         files.append(contract_file)
@@ -150,8 +155,9 @@ class _Domain:
         return f"{self.entity}_{self.domain}" if name in definitions() else name
 
     def _attributes(self) -> list[Column]:
+        """The columns of records that are offered first: those with a unit of measure before the others."""
         free = [column for column in self.contract.columns if self._is_free(column) and column.dtype != "Date"]
-        return [] if self.has_events else free[:_ATTRIBUTES]
+        return [] if self.has_events else sorted(free, key=lambda column: not column.unit)[:_ATTRIBUTES]
 
     def _is_free(self, column: Column) -> bool:
         taken = {self.join_key.name, self.contract.event_time, *self.contract.key}

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from transformations.contracts import Contract, Reference
 from transformations.engine.base.duck import identifier
+from transformations.engine.base.moments import value_text
 from transformations.engine.base.words import plural
 from transformations.engine.raw import raw_sql
 from transformations.engine.raw.zone import RawSnapshot
@@ -120,7 +121,7 @@ def run_checks(
         if not set(spec.columns) <= columns.keys():
             continue
         if spec.rule == "unique key":
-            findings.append(_key_finding(connection, drop, columns, spec))
+            findings.append(_key_finding(connection, drop, columns, spec, contract.timestamp_zone))
         elif spec.reference is not None:
             finding = _reference_finding(connection, contract, drop, columns, spec, spec.reference, sources)
             findings.append(finding if finding and finding.breaks else None)
@@ -198,8 +199,9 @@ def _value_findings(
 
 
 def _key_finding(
-    connection: DuckDBPyConnection, drop: DropFile, columns: Mapping[str, Conversion], spec: CheckSpec
+    connection: DuckDBPyConnection, drop: DropFile, columns: Mapping[str, Conversion], spec: CheckSpec, zone: str
 ) -> Finding | None:
+    """Keys that rows of the drop repeat; None where each is there once. zone: in which their times are told."""
     rows = canonical_values(drop, columns, spec.columns)
     (count,) = connection.execute(repetition_count_query(rows, spec.columns)).fetchall()[0]
     if not count:
@@ -209,7 +211,7 @@ def _key_finding(
         spec=spec,
         count=int(count),
         rows=tuple(row[0] for row in first),
-        values=tuple(_text_of(row[1:]) for row in first),
+        values=tuple(_text_of(row[1:], zone) for row in first),
     )
 
 
@@ -242,7 +244,7 @@ def _reference_finding(
         count=int(values),
         affected=int(affected),
         rows=tuple(row[0] for row in first),
-        values=tuple(_text_of(row[1:]) for row in first),
+        values=tuple(_text_of(row[1:], contract.timestamp_zone) for row in first),
         breaks=values > spec.allowed,
     )
 
@@ -255,5 +257,6 @@ def _reference_note(reference: Reference, finding: Finding) -> str:
     )
 
 
-def _text_of(values: Sequence[object]) -> str:
-    return str(values[0]) if len(values) == 1 else f"({', '.join(str(value) for value in values)})"
+def _text_of(values: Sequence[object], zone: str) -> str:
+    texts = [value_text(value, zone) for value in values]
+    return texts[0] if len(texts) == 1 else f"({', '.join(texts)})"

@@ -41,8 +41,12 @@ def draft_contract(path: Path, name: str | None = None) -> str:
 
 
 def write_draft(text: str, name: str, folder: Path) -> Path:
-    """Write a draft as a new contract; UsageError where the source has one, which is never overwritten."""
+    """Write a draft as a new contract; UsageError where the source has one, which is never overwritten.
+
+    The folder is made where it is missing: git keeps no empty one, so a clone of a blank repository has none.
+    """
     path = folder / f"{name}.yaml"
+    folder.mkdir(parents=True, exist_ok=True)
     try:
         with path.open("x", encoding="utf-8") as file:
             file.write(text + "\n")

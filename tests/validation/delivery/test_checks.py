@@ -1,6 +1,6 @@
 """The checks of values: each rule finds what breaks it, says so in one sentence, and lets everything else pass."""
 
-from datetime import datetime
+from datetime import UTC, datetime
 
 import numpy as np
 import pyarrow as pa
@@ -188,6 +188,13 @@ def test_a_key_occurs_once_in_a_drop(check):
         "first at rows 4, 5 of drop drop.parquet ((1, x), (1, x)). "
         "Fix the source: a key occurs once in a drop, and a correction comes as a later drop."
     )
+
+
+def test_the_times_of_a_repeated_key_are_told_in_the_contracts_zone(check):
+    at = datetime(2020, 7, 1, 12, tzinfo=UTC)
+    rules = contract(column("UnixTimestamp", nullable=False), key=("x",), timestamp_zone=BERLIN)
+    (violation,) = check(rules, values(pa.timestamp("us", tz="UTC"), at, at)).violations
+    assert "of drop drop.parquet (2020-07-01 14:00:00 +02:00)." in violation.message
 
 
 def test_a_null_key_is_a_null_and_no_repetition(check):

@@ -249,6 +249,11 @@ def test_a_filled_in_draft_reads_its_own_file_renamed_and_cast(tmp_path, name, c
     assert (report.rows, report.violations) == (2, ())
 
 
+def test_a_folder_that_git_did_not_keep_is_made(clicks, tmp_path):
+    path = write_draft(draft_contract(clicks), "clicks", tmp_path / "validation" / "contracts")
+    assert path.read_text().startswith("# First version, drafted from")
+
+
 def test_a_contract_that_exists_is_never_overwritten(clicks, tmp_path):
     (tmp_path / "clicks.yaml").write_text("mine")
     with pytest.raises(UsageError, match=r"clicks.yaml exists and is left as it is"):

@@ -21,7 +21,7 @@ import pyarrow as pa
 from transformations.contracts import Contract
 from transformations.engine.base.business_days import day_of_number, days_of_instants
 from transformations.engine.base.errors import DataError
-from transformations.engine.base.moments import moment_text
+from transformations.engine.base.moments import moment_text, value_text
 from transformations.engine.base.words import plural
 from transformations.engine.raw import raw_sql
 from transformations.engine.raw.drops import Drop, Origin
@@ -137,4 +137,5 @@ def _days_text(days: npt.NDArray[np.int32]) -> str:
 
 
 def _key_text(contract: Contract, rows: pa.Table, row: int) -> str:
-    return ", ".join(f"{name} {rows[name][row].as_py()}" for name in contract.key)
+    zone = contract.timestamp_zone
+    return ", ".join(f"{name} {value_text(rows[name][row].as_py(), zone)}" for name in contract.key)

@@ -6,6 +6,7 @@ import importlib
 import sys
 from datetime import date
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -14,6 +15,9 @@ from transformations.cli.output import say
 from transformations.engine.base.errors import UsageError
 from transformations.engine.base.settings import Settings, get_settings
 from transformations.engine.base.words import plural
+
+if TYPE_CHECKING:
+    from transformations.insight.skeletons import NewFile
 
 _CATALOGUE = Path("tests") / "feature_repo" / "test_catalogue.py"
 
@@ -87,10 +91,8 @@ def _write(domain: str, source: str | None, key: str | None, service: str | None
     owner = read_contract(files[0].path.stem if source is None else source, settings.contracts).owner
     if add_owner(project / "feature_repo", owner):
         say(f"added to feature_repo/{OWNERS}: {owner}")
-    if source is not None and not any("Sum(" in file.text or "Mean(" in file.text for file in files):
-        say(
-            f"no number of {source} has a unit of measure in its contract, so only events or attributes are offered yet"
-        )
+    if any("Count(" in file.text for file in files) and not any(_has_measure(file) for file in files):
+        say(f"no number of {source} has a unit of measure in its contract, so only its events are counted yet")
     contract = files[0].path.stem if source is None else source
     test = files[-1].path
     say("next:")
@@ -99,6 +101,10 @@ def _write(domain: str, source: str | None, key: str | None, service: str | None
         say(f"     agree to what is offered now:  python {_CATALOGUE}")
     say(f"  2. bring the data in:  features ingest {contract} FILE  (the contract: features contract show {contract})")
     say("  3. see what it adds, compute and register it:  features diff;  features build;  feast -c feature_repo apply")
+
+
+def _has_measure(file: NewFile) -> bool:
+    return "Sum(" in file.text or "Mean(" in file.text
 
 
 def _covered_days(source: str, settings: Settings) -> tuple[date, date] | None:

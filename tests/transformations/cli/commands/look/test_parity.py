@@ -52,7 +52,7 @@ def test_what_was_built_since_is_stale_and_no_green_light(served: Any) -> None:
     assert "late: not materialized: 1" in found.stdout
     assert "not materialized since version 0 (now 1)" in found.stdout
     assert re.search(r"6 values at .* differ, \d as Redis is stale, 0 by skew", found.stdout)
-    assert re.search(r"of 6 values are stale.*`feast materialize-incremental`.*--allow stale", found.stderr)
+    assert re.search(r"of 6 values are stale.*what `features status` names.*--allow stale", found.stderr)
     document = json.loads(served.run("parity", "user_clicks", "--json", "--allow", "stale").stdout)
     assert (document["outcomes"], document["skewed"]) == (["stale"], 0)
     assert document["stale"] == document["differing"] > 0
@@ -94,6 +94,7 @@ def test_nothing_to_compare_is_no_green_light(world: Any) -> None:
     assert not store.list_feature_views()
     found = world.run("parity")
     assert (found.exit_code, "nothing was compared" in found.stdout) == (3, True)
+    assert "`features status` names what comes first" in found.stderr
     assert world.run("parity", "--allow", "uncompared").exit_code == 0
 
 

@@ -284,6 +284,20 @@ def test_measures_have_a_unit_and_are_no_years_codes_or_ids(contracts: Path) -> 
     assert re.findall(r'(Sum|Mean)\(\s+"(\w+)"', features) == [("Mean", "dep_delay"), ("Sum", "distance")]
 
 
+def test_attributes_that_are_measured_come_first(contracts: Path) -> None:
+    since = "properties:\n      - {name: kilograms, logicalType: number, description: Weight}"
+    text = RIDERS.replace("properties:\n      - {name: rider_id", f"{since}\n      - {{name: rider_id", 1)
+    unit = "customProperties: [{property: unit, value: kg}], "
+    (contracts / "riders.yaml").write_text(text.replace("logicalType: boolean, ", f"logicalType: boolean, {unit}"))
+    features = text_of(skeleton("riding", "riders", None, contracts.parent, contracts), "riding.py")
+    assert re.findall(r'Attribute\(\n +"(\w+)"', features) == ["active", "kilograms"]
+
+
+def test_a_domain_that_is_called_as_a_source_invents_no_other_one(contracts: Path) -> None:
+    with pytest.raises(UsageError, match=r"there is a source 'rides'\. To take its columns, say --source rides"):
+        skeleton("rides", None, None, contracts.parent, contracts)
+
+
 def test_a_service_comes_with_a_dataset_whose_configuration_is_whole(contracts: Path, tmp_path: Path) -> None:
     covered = (date(2013, 1, 1), date(2013, 12, 31))
     files = skeleton("rides", "rides", "rider_id", contracts.parent, contracts, "tips_v1", covered)
