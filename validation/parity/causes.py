@@ -139,7 +139,7 @@ def remedy_of(cause: Cause) -> str:
             )
         case Cause.CHANGED_FUNCTION:
             return (
-                "Apply the code that serves (`feast -c feature_repo apply`), or restart servers with the applied code"
+                "Apply the code that serves (`feast -c feature_repo apply`), or restart servers with applied code"
             )
         case Cause.RETRIEVAL | Cause.TTL:
             return "Redis is not to blame: compare the view's declaration with the table"
