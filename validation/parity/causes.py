@@ -138,9 +138,7 @@ def remedy_of(cause: Cause) -> str:
                 "while it is the newest"
             )
         case Cause.CHANGED_FUNCTION:
-            return (
-                "Apply the code that serves (`feast -c feature_repo apply`), or restart servers with applied code"
-            )
+            return "Apply the code that serves (`feast -c feature_repo apply`), or restart servers with applied code"
         case Cause.RETRIEVAL | Cause.TTL:
             return "Redis is not to blame: compare the view's declaration with the table"
     return "A full load replaces every row that should not be there: `feast materialize 1970-01-01T00:00:00 <now>`"
