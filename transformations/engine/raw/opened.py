@@ -13,6 +13,7 @@ import pyarrow as pa
 from transformations.contracts import Contract
 from transformations.engine.base import storage
 from transformations.engine.base.errors import DataError
+from transformations.engine.raw.contract_terms import TermChange, changes_between, needs_version, terms_of
 from transformations.engine.raw.drops import Drop, RawFile, RawSnapshot
 from transformations.engine.raw.files import BUSINESS_DAY, DROP, source_schema
 
@@ -26,7 +27,7 @@ RECORD = "features.drop"
 class OpenedTable:
     """One version of a source's raw table, opened and read once.
 
-    placed_by: the contract's identity when its newest rows were stored. stamp: of the version's own commit.
+    placed_by: what the contract said when its newest rows were stored. stamp: of the version's own commit.
     """
 
     folder: Path
@@ -47,6 +48,24 @@ class OpenedTable:
         """The contract's columns that the table does not have yet."""
         present = {field.name for field in self.delta.schema().fields}
         return [field for field in source_schema(contract) if field.name not in present]
+
+    def contract_changes(self, contract: Contract) -> tuple[list[TermChange], str | None]:
+        """How the contract differs from that of the newest rows, and what is wrong with its version; tables written
+        before contracts were recorded show no difference.
+        """
+        terms = self.placed_by.get("terms")
+        changes = changes_between(contract.name, terms, terms_of(contract)) if terms else []
+        return changes, needs_version(changes, str(self.placed_by["version"]), contract.version)
+
+    def refuse_unannounced_changes(self, contract: Contract) -> None:
+        """DataError for a change that stored rows or readers would not survive, under a version that hides it."""
+        changes, fault = self.contract_changes(contract)
+        incompatible = [str(change) for change in changes if not change.is_compatible]
+        if fault is not None and incompatible:
+            raise DataError(
+                f"{contract.file_name}: {fault}, yet rows stored under it, or their readers, would break: "
+                f"{'; '.join(incompatible)}. Raise the major version, or take the change back."
+            )
 
     def refuse_other_identity(self, contract: Contract) -> None:
         """DataError if the contract would assign rows another key, time or type than the stored rows were given."""
@@ -82,7 +101,7 @@ class OpenedTable:
         return replace(
             self,
             snapshot=self.snapshot.with_drop(drop, parts),
-            placed_by=identity_of(contract),
+            placed_by=_placement(contract),
             stamp=storage.commit_stamp(self.delta),
         )
 
@@ -123,7 +142,12 @@ def record_of(drop: Drop, contract: Contract) -> dict[str, Any]:
     """The record of a drop in its commit, as JSON."""
     facts = {name: value for name, value in vars(drop).items() if name != "version"}
     said = {name: value.isoformat() if isinstance(value, date) else value for name, value in facts.items()}
-    return said | {"contract": identity_of(contract) | {"version": contract.version}}
+    return said | {"contract": _placement(contract)}
+
+
+def _placement(contract: Contract) -> dict[str, Any]:
+    """What a drop records of the contract that it was checked by."""
+    return identity_of(contract) | {"version": contract.version, "terms": terms_of(contract)}
 
 
 def _drop(commit: storage.Commit) -> Drop:

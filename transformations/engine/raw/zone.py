@@ -22,6 +22,7 @@ from transformations.engine.base.errors import ConflictError, DataError, UsageEr
 from transformations.engine.base.moments import as_utc
 from transformations.engine.raw import raw_sql
 from transformations.engine.raw.completeness import DayHistory, declared_through, derived_through, remaining_through
+from transformations.engine.raw.contract_terms import TermChange
 from transformations.engine.raw.drops import Drop, Origin, RawFile, RawSnapshot
 from transformations.engine.raw.files import (
     BUSINESS_DAY,
@@ -92,6 +93,13 @@ class RawTable:
                 f"{name}: the raw table has no version {version}; it has versions 0 to {newest.snapshot.version}."
             )
         return newest.snapshot.at(version)
+
+    def contract_changes(self) -> tuple[list[TermChange], str | None]:
+        """How the contract differs from that of the newest rows, and what is wrong with its version; ([], None) where
+        nothing was ingested.
+        """
+        newest = self._newest()
+        return ([], None) if newest is None else newest.contract_changes(self.contract)
 
     def append(
         self,
@@ -164,6 +172,7 @@ class RawTable:
         self._require_columns(rows.schema)
         if before is not None:
             before.refuse_other_identity(contract)
+            before.refuse_unannounced_changes(contract)
         moment = valid_from(contract, terms.valid_from, stored, origin.ingested_at)
         is_known = not contract.key and stored is not None and _has_content(stored, origin.content_hash)
         session.register(raw_sql.DELIVERED, source_schema(contract).empty_table() if is_known else rows)

@@ -30,6 +30,7 @@ _TESTS = Path("tests") / "transformations"
 def problems_of_repository(contents: RepoContents, settings: Settings) -> list[Problem]:
     """Every rule that a repository breaks: of documentation and naming, of tests, of ownership and personal data."""
     from transformations.contracts import contract_names, read_contract
+    from transformations.insight.governance.contract_versions import changed_contracts, version_problems
     from transformations.insight.governance.owners import read_ownership
     from transformations.insight.governance.rules import Offered, ownership_problems
     from transformations.insight.lineage.reading import declared_datasets, lineage_of
@@ -48,7 +49,8 @@ def problems_of_repository(contents: RepoContents, settings: Settings) -> list[P
     missing = untested_of_domains(settings.project_root)
     untested = [_untested(name, file) for file, names in missing.items() for name in names]
     unread = [Problem(f"dataset {name}", f"cannot be read: {fault}", "Mend it") for name, fault in faults.items()]
-    return [*problems(contents), *untested, *ownership_problems(offered), *unread]
+    versions = version_problems(changed_contracts(settings))
+    return [*problems(contents), *untested, *ownership_problems(offered), *unread, *versions]
 
 
 def domain_files() -> list[Path]:

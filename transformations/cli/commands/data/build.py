@@ -55,6 +55,7 @@ def build(views: Sequence[str], first: date | None, last: date | None, as_json: 
     if not chosen:
         remark(f"{repository.folder.name}/ offers no view yet. `features new DOMAIN` writes a first one.")
     _require_sources(chosen, settings)
+    _refuse_changed_contracts(chosen, settings)
     runs, failures = _build_all(chosen, settings, first, last)
     if as_json:
         print_json([{"view": view, "run": asdict(run) if run else None} for view, run in runs.items()])
@@ -80,6 +81,18 @@ def _require_sources(chosen: Sequence[Resolved], settings: Settings) -> None:
         commands = "\n".join(f"  features ingest {source} FILE" for source in sorted(missing))
         needs = ", ".join(f"{source} (for {view})" for source, view in sorted(missing.items()))
         raise DataError(f"nothing has been ingested yet of {needs}. Run first:\n{commands}")
+
+
+def _refuse_changed_contracts(chosen: Sequence[Resolved], settings: Settings) -> None:
+    """DataError for contracts behind these views that changed incompatibly under a version that does not say so."""
+    from transformations.insight.governance.contract_versions import changed_contracts, refuse_unannounced
+
+    sources = list(dict.fromkeys(name for resolved in chosen for name in resolved.source_names))
+    changed = [each for each in changed_contracts(settings, sources) if each.is_unannounced]
+    if changed:
+        from transformations.insight.lineage.reading import read_lineage
+
+        refuse_unannounced(changed, read_lineage(settings))
 
 
 def _build_all(

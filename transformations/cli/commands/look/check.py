@@ -20,21 +20,25 @@ if TYPE_CHECKING:
     epilog="""\b
 Examples:
   features check
+  features check --against main             also: contracts as they were on that branch
   features check --json | jq -r '.[] | .where'
 
 \b
 Exit code 3: a rule is broken.
 """
 )
+@click.option("--against", "revision", metavar="REVISION", help="Also compare the contracts with a revision in git.")
 @json_option
 @click.pass_context
-def check(ctx: click.Context, as_json: bool) -> None:
+def check(ctx: click.Context, revision: str | None, as_json: bool) -> None:
     """Check that everything offered is documented, tested, owned, used, and used as its personal data allows.
 
     Every source, entity, view, feature, service and dataset has a meaning and an owner that owners.yaml resolves; every
     feature a unit, an expected range, a telling name and a test; every view is in a service, every service names its
-    consumer; tags are those that owners.yaml lists; and a service carries no personal data beyond its clearance.
+    consumer; tags are those that owners.yaml lists; and a service carries no personal data beyond its clearance. A
+    contract that says something else than when rows were stored has a new version, a major one where they would break.
     """
+    from transformations.insight.governance.contract_versions import contracts_changed_since, version_problems
     from transformations.insight.governance.house_rules import domain_files, problems_of_repository
     from transformations.insight.governance.places import Places
     from transformations.insight.repository import read_contents
@@ -42,6 +46,9 @@ def check(ctx: click.Context, as_json: bool) -> None:
     settings = get_settings()
     contents = read_contents(settings)
     problems = problems_of_repository(contents, settings)
+    if revision is not None:
+        since = version_problems(contracts_changed_since(revision, settings))
+        problems += [problem for problem in since if problem not in problems]
     places = Places(settings, domain_files())
     found = [(problem, places.of(problem.place)) for problem in problems]
     if as_json:

@@ -18,6 +18,8 @@ from transformations.insight.standing import read_changes
 if TYPE_CHECKING:
     from transformations.engine.vocabulary.resolution import Resolved
     from transformations.insight.changes import Change, Changes
+    from transformations.insight.governance.contract_versions import ChangedContract
+    from transformations.insight.lineage.graph import Lineage
 
 _DESTRUCTIVE = 3
 _MARKS = {"added": ("+", "green"), "changed": ("~", "yellow"), "removed": ("-", "red")}
@@ -46,7 +48,8 @@ Examples:
 
 \b
 Exit code 3: a feature, view or service is removed, or a dtype or key changes, so that somebody's request would fail or
-mean something else. It is 0 for everything else, also where there is nothing to apply.
+mean something else; or a contract changes incompatibly under a version that does not say so. It is 0 for everything
+else, also where there is nothing to apply.
 """
 )
 @json_option
@@ -58,22 +61,29 @@ def diff(ctx: click.Context, as_json: bool) -> None:
     service in which two values would have one name, as `feast plan` and `feast apply` do. Names the house rules that
     are broken, which `make test` refuses.
     """
+    from transformations.insight.governance.contract_versions import changed_contracts
     from transformations.insight.governance.house_rules import problems_of_repository, say_broken
+    from transformations.insight.lineage.reading import read_lineage
     from transformations.insight.repository import read_contents, read_repository
 
     settings = get_settings()
     changes = read_changes(settings)
     views = read_repository(settings).views
     rebuilds = rebuild_costs([views[name].resolved for name in changes.computed if name in views], settings)
+    contracts = changed_contracts(settings)
     rules = [str(problem) for problem in problems_of_repository(read_contents(settings), settings)]
     if as_json:
         rebuilt = [asdict(rebuild) for rebuild in rebuilds]
-        facts = {"rebuilt": rebuilt, "is_destructive": changes.is_destructive, "broken_rules": rules}
+        said = [_document_of_contract(each) for each in contracts]
+        facts = {"rebuilt": rebuilt, "is_destructive": changes.is_destructive, "broken_rules": rules, "contracts": said}
         print_json(asdict(changes) | facts)
     else:
         _print_changes(changes, rebuilds)
+        if contracts:
+            _print_contracts(contracts, read_lineage(settings))
         say_broken(rules, remark)
-    ctx.exit(_DESTRUCTIVE if changes.is_destructive else 0)
+    is_refused = changes.is_destructive or any(each.is_unannounced for each in contracts)
+    ctx.exit(_DESTRUCTIVE if is_refused else 0)
 
 
 def rebuild_costs(views: Sequence[Resolved], settings: Settings) -> list[Rebuild]:
@@ -123,6 +133,29 @@ def _print_changes(changes: Changes, rebuilds: list[Rebuild]) -> None:
     if changes.is_destructive:
         say(click.style("destructive: somebody who reads it now would fail or read something else", fg="red"))
     say("apply with: feast -c feature_repo apply")
+
+
+def _print_contracts(contracts: Sequence[ChangedContract], lineage: Lineage) -> None:
+    """How contracts differ from what rows were stored under, and whom that touches."""
+    from transformations.insight.governance.contract_versions import touched_by
+
+    for each in contracts:
+        say(click.style(f"~ contract {each.contract.name} {each.contract.version}", fg="yellow"))
+        for change in each.changes:
+            say(f"    {change}" + ("" if change.is_compatible else "  INCOMPATIBLE"))
+        touched = {reached.thing.container: reached.thing.owner for reached in touched_by(each, lineage)}
+        if touched:
+            say("    touches " + ", ".join(f"{name} ({owner or 'nobody'})" for name, owner in touched.items()))
+        if each.fault is not None:
+            say(f"    its {each.fault}")
+
+
+def _document_of_contract(changed: ChangedContract) -> dict[str, object]:
+    changes = [
+        {"place": each.place, "change": str(each), "is_compatible": each.is_compatible} for each in changed.changes
+    ]
+    contract = changed.contract
+    return {"source": contract.name, "version": contract.version, "changes": changes, "fault": changed.fault}
 
 
 def _print_change(change: Change) -> None:

@@ -1,0 +1,110 @@
+"""Contracts that say something else than before: against the rows that are stored, and against a revision in git."""
+
+from __future__ import annotations
+
+import subprocess
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from transformations.contracts import Contract, contract_names, read_contract
+from transformations.engine.base.errors import DataError, UsageError
+from transformations.engine.base.settings import Settings
+from transformations.engine.raw.contract_terms import TermChange, changes_between, needs_version, terms_of
+from transformations.engine.raw.zone import RawTable
+from transformations.insight.lineage.graph import Lineage, Reached
+from validation.feature_rules import Problem
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChangedContract:
+    """A contract whose terms have changed. fault: what is wrong with its version; None where nothing is."""
+
+    contract: Contract
+    changes: tuple[TermChange, ...]
+    fault: str | None
+
+    @property
+    def incompatible(self) -> tuple[TermChange, ...]:
+        """The changes that stored rows or readers may not survive."""
+        return tuple(change for change in self.changes if not change.is_compatible)
+
+    @property
+    def is_unannounced(self) -> bool:
+        """Whether something incompatible hides behind the version."""
+        return self.fault is not None and bool(self.incompatible)
+
+
+def changed_contracts(settings: Settings, sources: Sequence[str] | None = None) -> list[ChangedContract]:
+    """The contracts that differ from those under which the newest rows of their sources were stored."""
+    found = []
+    for name in contract_names(settings.contracts) if sources is None else sources:
+        contract = read_contract(name, settings.contracts)
+        changes, fault = RawTable(contract, settings.raw_dir).contract_changes()
+        if changes:
+            found.append(ChangedContract(contract=contract, changes=tuple(changes), fault=fault))
+    return found
+
+
+def contracts_changed_since(revision: str, settings: Settings) -> list[ChangedContract]:
+    """The contracts that differ from what git has of them at a revision; those that are new do not."""
+    found = []
+    for name in contract_names(settings.contracts):
+        contract = read_contract(name, settings.contracts)
+        before = _at_revision(contract, revision)
+        if before is not None:
+            changes = changes_between(name, terms_of(before), terms_of(contract))
+            fault = needs_version(changes, before.version, contract.version)
+            if changes:
+                found.append(ChangedContract(contract=contract, changes=tuple(changes), fault=fault))
+    return found
+
+
+def version_problems(changed: Sequence[ChangedContract]) -> Iterator[Problem]:
+    """A rule broken for each contract whose version does not announce its changes."""
+    for each in changed:
+        if each.fault is not None:
+            said = "; ".join(map(str, each.incompatible or each.changes))
+            remedy = "Raise the major version" if each.incompatible else "Raise the version"
+            yield Problem(f"source {each.contract.name}", f"has changed, and its {each.fault}: {said}", remedy)
+
+
+def touched_by(changed: ChangedContract, lineage: Lineage) -> list[Reached]:
+    """Features, services and datasets that read what has changed."""
+    places = [thing for change in changed.changes for thing in lineage.find(change.place)]
+    return lineage.downstream(places)
+
+
+def refuse_unannounced(changed: Sequence[ChangedContract], lineage: Lineage) -> None:
+    """DataError for the incompatible changes that no version announces, with what they touch and whose that is."""
+    hidden = [each for each in changed if each.is_unannounced]
+    if not hidden:
+        return
+    lines = []
+    for each in hidden:
+        lines.append(f"{each.contract.file_name}: {each.fault}, yet stored rows or their readers would break:")
+        lines += [f"  {change}" for change in each.incompatible]
+        owned: dict[str, dict[str, None]] = {}
+        for reached in touched_by(each, lineage):
+            owned.setdefault(reached.thing.owner or "nobody", {})[reached.thing.container] = None
+        lines += [f"  touches {', '.join(things)} of {owner}" for owner, things in sorted(owned.items())]
+    raise DataError("\n".join([*lines, "Raise the major version and tell the owners, or take the changes back."]))
+
+
+def _at_revision(contract: Contract, revision: str) -> Contract | None:
+    """The contract as git has it at a revision; None where it is not there. UsageError without git or revision."""
+    assert contract.path is not None, "contracts in a folder come from files"
+    git = ["git", "-C", str(contract.path.parent)]
+    try:
+        commit = [*git, "rev-parse", "--verify", "--quiet", f"{revision}^{{commit}}"]
+        if subprocess.run(commit, capture_output=True, check=False).returncode:
+            raise UsageError(f"git knows no revision {revision!r} here. Name a commit, branch or tag, such as main.")
+        shown = subprocess.run([*git, "show", f"{revision}:./{contract.path.name}"], capture_output=True, check=False)
+    except FileNotFoundError:
+        raise UsageError("--against compares with git, which is not installed here.") from None
+    if shown.returncode:
+        return None
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / contract.path.name).write_bytes(shown.stdout)
+        return read_contract(contract.name, Path(folder))
