@@ -34,12 +34,12 @@ _PLATFORM = frozenset({"transformations", "validation"})
 # The files of `transformations/` are authors'; these folders of it are the platform's (a test holds the list).
 PLATFORM_ROOMS = frozenset({"cli", "contracts", "datasets", "engine", "insight", "local", "stores"})
 VOCABULARY_VERSION = 1
-"""Raised when a platform function that definitions call begins to give other values; their tables are then rebuilt."""
+"""To be raised when a platform function that definitions call starts to give other values: tables are then rebuilt."""
 _VOCABULARY = f"vocabulary {VOCABULARY_VERSION}"
 
 
 def hash_of_function(function: Callable[..., object], *facts: str) -> str:
-    """The first 16 hex digits of SHA-256 over all that the function computes, and these facts about it.
+    """The first 16 hex digits of SHA-256 over everything the function computes with, and these facts about it.
 
     Raises DefinitionError where a function's source is missing, or is not the source it was compiled from.
     """
@@ -48,7 +48,7 @@ def hash_of_function(function: Callable[..., object], *facts: str) -> str:
 
 
 class _Reached:
-    """What was found so far, in an order that depends on the code alone."""
+    """Everything reached so far, in an order that depends only on the code."""
 
     def __init__(self, home: str) -> None:
         self.parts: list[str] = []

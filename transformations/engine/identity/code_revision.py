@@ -1,4 +1,4 @@
-"""Which code computed something: the git revision of the checkout, or the installed version."""
+"""The code that computes something: the git revision of the checkout, or the installed version."""
 
 import subprocess
 from functools import lru_cache
@@ -8,7 +8,7 @@ from pathlib import Path
 
 @lru_cache(maxsize=1)
 def code_revision() -> str:
-    """The commit that the code runs from, `+changes` where files differ from it; without git, the package's version."""
+    """The commit of the running code, with `+changes` if files differ from it; without git, the package's version."""
     checkout = Path(__file__).resolve().parents[3]
     try:
         revision = _git(checkout, "rev-parse", "--short=12", "HEAD")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
-from importlib.util import find_spec
+from importlib import import_module
 from io import BytesIO
 from pathlib import Path
 from uuid import uuid4
@@ -16,7 +16,7 @@ PACKAGES = ("transformations", "validation")
 
 
 def zipped_packages(folder: Path) -> Path:
-    """An archive in this folder that Python can import our packages from, as they are now; named by its content."""
+    """Write our packages as they are now into an archive that Python can import from; it is named by its content."""
     content = BytesIO()
     with ZipFile(content, "w", ZIP_DEFLATED) as archive:
         for name, file in sorted(_files().items()):
@@ -31,7 +31,7 @@ def zipped_packages(folder: Path) -> Path:
 
 
 def _files() -> dict[str, Path]:
-    """Every file of the packages under its name in the archive; of two folders of a package, the first counts."""
+    """Every file of the packages, by its name in the archive; if a package has two folders, the first counts."""
     found: dict[str, Path] = {}
     for package in PACKAGES:
         for root in _folders(package):
@@ -42,6 +42,4 @@ def _files() -> dict[str, Path]:
 
 
 def _folders(package: str) -> Iterator[Path]:
-    spec = find_spec(package)
-    assert spec is not None, f"{package} is not importable"
-    return (Path(folder) for folder in spec.submodule_search_locations or ())
+    return map(Path, import_module(package).__path__)

@@ -1,9 +1,8 @@
-"""Offline tables: Parquet files with a Delta log, one table a view, append-only but for a rebuild.
+"""Offline tables: Parquet files with a Delta log, one table per view, append-only except for a rebuild.
 
-A run writes its files into a folder of its own and then commits them at once, together with the record of the run;
-readers see the last published version or the next. Files of a killed run are referenced by no version and are
-harmless. Two runs of one view never both publish: the second finds that the version it started from is no longer the
-latest.
+A run writes its files into a folder of its own and then commits them together with the record of the run; readers see
+the last published version or the next. No version refers to files of a killed run, so these are harmless. Two runs of
+one view never both publish: the second finds that the version it started from is no longer the latest.
 """
 
 from __future__ import annotations
@@ -109,6 +108,13 @@ class OfflineTable:
         table = storage.open_table(self.path)
         storage.check_files(table, self.path)
         return self._describe(table)
+
+    def newest(self) -> TableVersion:
+        """The newest published version of a table that has one; DataError before the first."""
+        latest = self.latest()
+        if latest is None:
+            raise DataError(f"offline table {self.name} has no version yet. Run `features build {self.name}` first.")
+        return latest
 
     def at(self, version: int) -> TableVersion:
         """A published version; DataError when there is none of that number, or its files were given up."""

@@ -1,4 +1,4 @@
-"""The rows to add to a table so that it reads as it once did."""
+"""The rows that a table needs to read as it once did."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ Mask: TypeAlias = npt.NDArray[np.bool_]
 def restored_rows(resolved: Resolved, stored: pa.Table, restored: pa.Table, created: datetime) -> pa.Table:
     """The rows that make these entities read as `restored` did, sorted by key and time.
 
-    stored: all rows of these entities now; restored: all that there were then; both in the schema of the view's table.
-    Where an entity was unknown then, its features are null or their `unseen` values, as the sweep writes them for an
-    entity whose history is retracted. created: of the new rows, where their event timestamp is not later.
+    stored: all rows of these entities now; restored: all their rows then; both in the schema of the view's table. If an
+    entity was unknown then, its features become null or their `unseen` values, as the sweep writes them for an entity
+    whose history is retracted. created: the new rows' created timestamp, unless their event timestamp is later.
     """
     entities, (of_stored, of_restored) = group_codes([stored, restored], list(resolved.join_keys))
     if entities.num_rows == 0:
@@ -52,8 +52,8 @@ def restored_rows(resolved: Resolved, stored: pa.Table, restored: pa.Table, crea
 
 @dataclass(frozen=True)
 class _Current:
-    """The rows that win: the newest created of each entity and instant, by key (entity's number times span, plus the
-    instant's), ascending.
+    """The rows that win: for each entity and instant the one created last, sorted by key (the entity's number times the
+    span, plus the instant's number).
     """
 
     row_keys: Int64s
@@ -67,7 +67,7 @@ def _current(rows: pa.Table, row_keys: Int64s) -> _Current:
 
 
 def _as_read(resolved: Resolved, then: _Current, row_keys: Int64s, span: int) -> pa.Table:
-    """Each feature's value at every key, from the newest row not later; `unseen` where there is none."""
+    """Each feature's value at every key: that of the newest row not later, or `unseen` if there is none."""
     found = np.searchsorted(then.row_keys, row_keys, side="right") - 1
     known = np.zeros(len(row_keys), dtype=np.bool_)
     known[found >= 0] = then.row_keys[found[found >= 0]] // span == row_keys[found >= 0] // span
@@ -84,7 +84,7 @@ def _as_read(resolved: Resolved, then: _Current, row_keys: Int64s, span: int) ->
 
 
 def _rows_to_write(features: pa.Table, row_keys: Int64s, now: _Current, span: int) -> Int64s:
-    """Keys whose current row has another value, and keys without one whose value changes there."""
+    """Keys whose current row has another value, and keys without a row at which the value changes."""
     entity = row_keys // span
     follows = np.zeros(len(row_keys), dtype=np.bool_)
     follows[1:] = entity[1:] == entity[:-1]

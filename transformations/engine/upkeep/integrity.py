@@ -1,4 +1,4 @@
-"""Whether every file that a table or dataset refers to is there, and bit for bit what was written."""
+"""Check that every file that a table or dataset refers to is there, and is bit for bit what was written."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from transformations.engine.tables.pins import pinned
 @dataclass(kw_only=True)
 class Examined:
     """What was found in one folder. faults: a sentence each, with the path. unrecorded: files without a checksum, which
-    were read whole instead. given_up: older versions without a pin of which files are gone, as
-    `features vacuum --keep-versions` leaves them.
+    were read whole instead. given_up: older, unpinned versions whose files are gone, as after
+    `features vacuum --keep-versions`.
     """
 
     zone: str
@@ -31,7 +31,7 @@ class Examined:
 
 
 def examine_tables(raw: Path, offline: Path) -> Iterator[Examined]:
-    """Every table of the raw and of the offline zone."""
+    """Examine every table of the raw and the offline zone."""
     for zone, root in (("raw", raw), ("offline", offline)):
         for folder in sorted(root.glob("*")):
             if (folder / "_delta_log").is_dir():
@@ -113,7 +113,7 @@ def _fault_of(file: Path, actual: int, size: int | None, checksum: str | None) -
 
 
 def _unreadable(file: Path) -> str | None:
-    """What is wrong with a file of which no checksum is known, by reading it whole."""
+    """Read a file without a recorded checksum whole, and say what is wrong with it."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 

@@ -1,7 +1,7 @@
-"""Old content asserted anew: new rows, so that a table reads as an earlier version of it did, in training and online.
+"""Restoring old content: new rows make a table read as an earlier version of it did, in training and online.
 
-Nothing is removed: among rows of equal key and event time the newest created wins, so every event time that either
-version knows gets the value that the earlier one gave there, where the table now gives another.
+Nothing is removed. Among rows of equal key and event time the one created last wins, so at every event time of either
+version the earlier version's value is written again, if the table now gives another.
 """
 
 from __future__ import annotations
@@ -41,12 +41,12 @@ Mask = npt.NDArray[np.bool_]
 def restore(
     resolved: Resolved, settings: Settings, version: int, *, report: Callable[[str], None] | None = None
 ) -> Run | None:
-    """Make the view's table read as it did at an earlier version; None where it already does.
+    """Make the view's table read as it did at an earlier version; None if it already does.
 
-    The run takes over the completeness and sources of that version, so that the next build takes in again what has come
-    since. report: is told each step in a few words. Raises DataError for a version that does not exist, whose files
-    were given up, or that was built from another definition; ConflictError where another run of the view publishes at
-    the same time.
+    The run takes over the completeness and sources of that version, so the next build includes again what has come
+    since. report: called with a short text at each step. Raises DataError for a version that does not exist, whose
+    files were given up, or that was built from another definition; ConflictError if another run of the view publishes
+    at the same time.
     """
     table = OfflineTable(settings.offline_dir / resolved.name)
     with table.writing():
@@ -57,9 +57,8 @@ def restore(
 
 
 def restorable(table: OfflineTable, resolved: Resolved, version: int) -> tuple[TableVersion, TableVersion]:
-    """The version to restore and the newest one; DataError where the table cannot take its content."""
-    wanted, latest = table.at(version), table.latest()
-    assert latest is not None
+    """The version to restore and the newest one; DataError if the version's content does not fit the table."""
+    wanted, latest = table.at(version), table.newest()
     same = [run.version for run in table.runs() if run.definition_hash == resolved.hash]
     if wanted.run.definition_hash != resolved.hash:
         known = f"of this definition are {', '.join(map(str, same))}" if same else "none is of this definition"

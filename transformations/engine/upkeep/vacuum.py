@@ -1,6 +1,6 @@
 """Vacuum removes what nothing refers to: leftovers of killed runs and, on request, old versions that no pin keeps.
 
-Young files stay, since a running build refers to its files only when it publishes them.
+Young files stay, because a running build refers to its files only when it publishes them.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from transformations.engine.tables.pins import Pins, holding
 
 @dataclass(frozen=True)
 class Held:
-    """A version that only its pins keep. files, size_bytes: of what nothing else refers to."""
+    """A version that only its pins keep. files, size_bytes: those that nothing else refers to."""
 
     version: int
     reasons: tuple[str, ...]
@@ -120,7 +120,7 @@ def _unfinished_commits(table: Path, older_than: timedelta) -> Iterator[_Part]:
 
 
 def _is_old(files: Sequence[StoredFile], older_than: timedelta) -> bool:
-    """Whether none has changed since, by the machine's clock, which dates files: the settings' may replay days."""
+    """Whether no file has changed for that long, by the machine's clock, which dates files, too."""
     return all(file.modified <= time.time() - older_than.total_seconds() for file in files)
 
 
