@@ -121,7 +121,7 @@ def main() -> NoReturn:
 
 
 def keep_from_others() -> None:
-    """Make what this process and its children write at most 0640 and 0750: data is no business of a machine's others.
+    """Give files that this process and its children write mode 0640 at most, folders 0750: others must not read data.
 
     A stricter umask of the user's stays.
     """

@@ -1,4 +1,4 @@
-"""What a comparison of online with training found, in words, and whether it is a failure."""
+"""Print what a comparison of online with training found, and judge whether it is a failure."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Imports Feast in a third of the time, in processes of ours; `feast` itself starts as its authors made it.
+"""Import Feast in a third of the time, in our own processes; `feast` itself starts unchanged.
 
-`python -m transformations.cli.quick_feast serve …` is `feast serve …`, begun in two seconds instead of five: for
-scripts and containers of one's own. The demo runs Feast's commands this way.
+`python -m transformations.cli.quick_feast serve …` is `feast serve …`, started in two seconds instead of five, for
+scripts and containers of your own. The demo runs Feast's commands this way.
 """
 
 from __future__ import annotations

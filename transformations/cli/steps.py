@@ -1,4 +1,4 @@
-"""Runs commands one after the other as a person would type them: prints each, shows its output, measures its time."""
+"""Run commands one after the other as a person would type them: print each, show its output, measure its time."""
 
 from __future__ import annotations
 
@@ -129,7 +129,7 @@ def typed_path(path: Path) -> str:
 
 @contextmanager
 def alone(lock: Path, console: Console, wait_seconds: float = 600.0) -> Iterator[int]:
-    """Hold the lock, waiting for another run, or for the last command of a run that was killed, to end."""
+    """Hold the lock, after waiting for another run, or for the last command of a killed run, to end."""
     make_folder(lock.parent)
     deadline = time.monotonic() + wait_seconds
     with lock.open("a+") as file:

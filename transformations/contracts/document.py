@@ -1,4 +1,4 @@
-"""A YAML document whose every part knows its own place, so that every complaint can name file, key and remedy."""
+"""A YAML document whose parts know their own place, so that every error can name file, key and remedy."""
 
 import math
 import re

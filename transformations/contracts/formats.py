@@ -1,4 +1,4 @@
-"""How a column's values are written in the file, where a contract says so: declared forms, separators, stored type."""
+"""How a column's values are written in the file, as its contract declares it: forms, separators, stored type."""
 
 import re
 from typing import Literal

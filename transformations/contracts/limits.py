@@ -1,4 +1,4 @@
-"""What a contract lets drops of events do without a word: lie after the clock, replace rows; and how fresh they are."""
+"""The limits of a contract: how far rows may lie ahead, how many may replace others, and how fresh the source is."""
 
 import re
 from datetime import timedelta

@@ -1,4 +1,4 @@
-"""The marks that a drafted contract leaves to its author, all of them, each with its line."""
+"""Find the marks that a drafted contract leaves to its author, all of them, each with its line."""
 
 from collections.abc import Iterator
 from pathlib import Path

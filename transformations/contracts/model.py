@@ -1,4 +1,4 @@
-"""What a contract says of a source, as plain frozen values."""
+"""A data contract as plain frozen values."""
 
 from dataclasses import KW_ONLY, asdict, dataclass
 from datetime import datetime, timedelta
@@ -20,11 +20,11 @@ LOGICAL_TYPES = {
     "UnixTimestamp": "timestamp",
     "Date": "date",
 }
-"""The dtypes of columns under the names that Feast gives them, with the contract's word for each."""
+"""The dtypes of columns by Feast's names, with the contract's word for each."""
 DTYPES = tuple(LOGICAL_TYPES)
 
 SUPERSEDES_ALLOWED = 0.01
-"""Now and then a row of the day is delivered again as it has become since; a file of such rows is a correction."""
+"""An updated row of the day is now and then delivered again; a file that consists of such rows is a correction."""
 
 Delivery: TypeAlias = Literal["append", "snapshot"]
 PII_CLASSES = ("none", "pseudonymous", "personal", "sensitive")

@@ -30,7 +30,7 @@ def local_path(document: Node) -> str | None:
 
 
 def delivered_files(path: str, root: Path) -> tuple[Path, ...]:
-    """The files that are there by now, by name; hidden ones are none."""
+    """The files delivered so far, sorted by name; hidden files are ignored."""
     whole = root / path
     if "*" not in whole.name:
         return (whole,) if whole.is_file() else ()

@@ -1,7 +1,7 @@
-"""Declared forms of times, as in `strptime: "%d/%m/%Y %I:%M %p"`: what may stand there, and which texts fit.
+"""Declared forms of times, as in `strptime: "%d/%m/%Y %I:%M %p"`: the valid forms, and the texts that match one.
 
-DuckDB's own strptime forgives more than a contract may: it skips blanks, reads `24` as the year 24, and takes words
-such as `epoch` whatever the form says. So the whole text has to match the form's pattern first.
+DuckDB's own strptime accepts more than a contract may: it skips blanks, reads `24` as the year 24, and takes words
+such as `epoch` for any form. So the whole text has to match the form's pattern first.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""The keys that may stand in a contract, level by level; a key that nobody would read is refused with the nearest.
+"""The keys that a contract may have, level by level; a key that nothing would read is refused with the nearest one.
 
-A key of the standard is either read, or documentation that no check depends on, or it promises what we would not hold
-anyone to, and is refused with what to write in its place. Properties of our own stand under `customProperties`.
+A key of the standard is read, or is documentation that no check depends on, or promises something that we would not
+check; the last kind is refused, with what to write instead. Our own properties go under `customProperties`.
 """
 
 from __future__ import annotations
@@ -42,8 +42,8 @@ _HOMES = {
 class Level:
     """One kind of mapping: its keys in one text, and the kinds of mappings below some of them.
 
-    refused: standard keys that we would not check, with the remedy. meant: words of other tools, with ours.
-    own: the properties of ours that its customProperties may hold.
+    refused: standard keys that we would not check, with the remedy. meant: other tools' words, with ours.
+    own: the properties of ours that its customProperties may contain.
     """
 
     words: str
@@ -60,7 +60,7 @@ class Level:
 
 
 def refuse_unknown(document: Node) -> None:
-    """Hold every key of the document against the vocabulary; ContractError for the first that nobody would read."""
+    """Check every key of the document; ContractError for the first one that nothing would read."""
     _refuse(document, CONTRACT)
 
 

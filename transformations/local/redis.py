@@ -1,4 +1,4 @@
-"""A real Redis server of the project's own, from the `local` extra's wheel: started on first use, stopped by its pid.
+"""The project's own Redis server, from the `local` extra's wheel: started on first use, stopped by its process id.
 
 It listens on a unix socket in a folder that only its owner may enter, on no port, and keeps an append-only file in the
 data folder. It belongs to no caller: it outlives the process that started it.
@@ -36,22 +36,22 @@ SETTINGS = {
     "appendonly": "yes",
     "appendfsync": "everysec",
     "save": "",
-    # To write the file anew is to fork: lookups wait up to a tenth of a second, and by default it happens at every
+    # Rewriting the file forks the server: lookups wait for up to a tenth of a second. By default it happens at every
     # doubling from 64 MiB on, so four times while a million rows are loaded.
     "auto-aof-rewrite-min-size": "1gb",
-    # Ten times a second Redis sums up its allocator for half a millisecond, and one lookup in a hundred waits for it:
-    # at five times, that is beyond the 99th percentile. When many rows expire at once, lookups wait 55 ms for the
-    # longest of the clean-ups in place of 29.
+    # By default Redis sums up its allocator ten times a second, for half a millisecond, and one lookup in a hundred
+    # waits for it; five times a second moves that beyond the 99th percentile. The price: when many rows expire at once,
+    # lookups wait up to 55 ms for a clean-up instead of 29.
     "hz": "5",
-    # Otherwise its table of keys goes on growing after many new rows, for a whole millisecond at each of those times.
+    # Otherwise it keeps resizing its table of keys after many new rows, a whole millisecond each time.
     "activerehashing": "no",
 }
-"""How it keeps what is written (of a power cut, all but the last second) and does not keep lookups waiting."""
+"""Settings that keep what is written (all but the last second before a power cut) without keeping lookups waiting."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class RedisStatus:
-    """What the running server says of itself."""
+    """What the running server reports about itself."""
 
     url: str
     process_id: int
@@ -90,7 +90,7 @@ def start(settings: Settings | None = None) -> str:
     """
     settings = settings or get_settings()
     try:
-        return _started(settings)
+        return _start_and_wait(settings)
     except OSError as error:
         fault = known_fault(error)
         if fault is None:
@@ -98,21 +98,21 @@ def start(settings: Settings | None = None) -> str:
         raise ServiceUnavailableError(f"The embedded Redis cannot be started. {fault.message}") from error
 
 
-def _started(settings: Settings) -> str:
+def _start_and_wait(settings: Settings) -> str:
     socket = _socket_path(settings)
     deadline = time.monotonic() + _PATIENCE_SECONDS
     launched = False
-    while (answer := _ask(socket)) != "ready":
+    while (answer := _state_of(socket)) != "ready":
         if answer == "loading":
             deadline = max(deadline, time.monotonic() + _PATIENCE_SECONDS)
         with _try_lock(settings) as lock:
             if lock is not None and launched:
-                raise ServiceUnavailableError(f"The embedded Redis ended while starting.{_evidence(settings)}")
+                raise ServiceUnavailableError(f"The embedded Redis ended while starting.{_end_of_log(settings)}")
             if lock is not None:
                 _launch(settings, socket, lock)
                 launched = True
         if time.monotonic() > deadline:
-            raise _silent(settings)
+            raise _no_answer(settings)
         time.sleep(0.02)
     return embedded_url(settings)
 
@@ -125,17 +125,17 @@ def stop(settings: Settings | None = None) -> int | None:
     while not _is_free(settings):
         stopped = _shut_down(_socket_path(settings)) or stopped
         if time.monotonic() > deadline:
-            raise _silent(settings)
+            raise _no_answer(settings)
         time.sleep(0.02)
     if settings.redis_dir.is_dir():
         with _try_lock(settings) as lock:
             if lock is not None:
-                _clear(settings)
+                _remove_leftovers(settings)
     return stopped
 
 
 def status(settings: Settings | None = None) -> RedisStatus | None:
-    """What the embedded server says of itself; None if it does not run or does not answer."""
+    """What the embedded server reports about itself; None if it does not run or does not answer."""
     from redis.exceptions import RedisError
 
     settings = settings or get_settings()
@@ -154,7 +154,7 @@ def status(settings: Settings | None = None) -> RedisStatus | None:
     )
 
 
-def _ask(socket: Path) -> str:
+def _state_of(socket: Path) -> str:
     """`ready`, `loading` (it reads its append-only file) or `silent`."""
     from redis.exceptions import BusyLoadingError, RedisError
 
@@ -271,7 +271,7 @@ def _make_private(folder: Path) -> None:
         folder.chmod(0o700)
 
 
-def _clear(settings: Settings) -> None:
+def _remove_leftovers(settings: Settings) -> None:
     socket = _socket_path(settings)
     for left in (socket, _pid_file(settings)):
         left.unlink(missing_ok=True)
@@ -280,17 +280,17 @@ def _clear(settings: Settings) -> None:
             socket.parent.rmdir()
 
 
-def _silent(settings: Settings) -> ServiceUnavailableError:
+def _no_answer(settings: Settings) -> ServiceUnavailableError:
     with suppress(OSError):
         process = f" (process {_pid_file(settings).read_text().strip()})"
         return ServiceUnavailableError(
-            f"The embedded Redis{process} runs but does not answer at {_socket_path(settings)}.{_evidence(settings)} "
+            f"The embedded Redis{process} runs but does not answer at {_socket_path(settings)}.{_end_of_log(settings)} "
             "Wait, or end that process and try again."
         )
-    return ServiceUnavailableError(f"The embedded Redis does not answer.{_evidence(settings)}")
+    return ServiceUnavailableError(f"The embedded Redis does not answer.{_end_of_log(settings)}")
 
 
-def _evidence(settings: Settings) -> str:
+def _end_of_log(settings: Settings) -> str:
     log = _log_file(settings)
     if not log.is_file():
         return ""

@@ -1,4 +1,4 @@
-"""Runs the checks that a contract compiles to over a drop, in a few DuckDB scans."""
+"""Run the checks that a contract compiles to over a drop, in a few DuckDB scans."""
 
 from __future__ import annotations
 

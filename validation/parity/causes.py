@@ -1,4 +1,4 @@
-"""Why an online value differs from training: it is late, was corrected since, or is skewed by a named fault."""
+"""Why an online value differs from training: it is late, was corrected since, or is skewed by a fault that is named."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Kind(StrEnum):
 
 
 class Cause(StrEnum):
-    """What a difference comes from."""
+    """Where a difference comes from."""
 
     NOT_MATERIALIZED = "not materialized"
     TTL = "ttl"
@@ -44,7 +44,7 @@ class Cause(StrEnum):
 
 @dataclass(frozen=True)
 class Load:
-    """What a view was last materialized from: the version of its table, and END; both None if it never was.
+    """The table version and END that a view was last materialized from; both None if it never was.
 
     newest: the table's version now. was_rebuilt: the table has been rebuilt under another definition since.
     """

@@ -1,4 +1,4 @@
-"""Parity of a live installation: online rows against training retrieval, each difference classed and explained."""
+"""Parity of a live installation: online rows against training retrieval, each difference classified and explained."""
 
 from __future__ import annotations
 

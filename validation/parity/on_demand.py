@@ -1,4 +1,4 @@
-"""Computed features in a live comparison: they differ as their inputs do, or by the function."""
+"""On-demand features in a comparison: they differ because their inputs do, or because of the function."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def compare_on_demand(
 
 
 def _keeps_promise(served: Sequence[Served], promised: pa.Array | None) -> npt.NDArray[np.bool_]:
-    """Whether each value is what the function gives for the rows that were online; all True if that is not asked."""
+    """Whether each value is the function's for the rows that were online; all True if there is nothing promised."""
     if promised is None:
         return np.ones(len(served), dtype=np.bool_)
     return values_agree([each.value for each in served], pa.chunked_array([promised]))
@@ -86,7 +86,7 @@ def _keeps_promise(served: Sequence[Served], promised: pa.Array | None) -> npt.N
 def _computed_reason(
     served: Served, training: object, owed: object, inputs: Sequence[tuple[str, Reason]], zone: str
 ) -> Reason:
-    """A computed value differs as its inputs do; where they do not, the function does."""
+    """Why a computed value differs: because an input does or, if none does, because the function does."""
     if not same_value(training, owed):
         given, computed = (value_text(value, zone, quoted=True) for value in (training, owed))
         words = f"training has {given}, this code computes {computed} of the same inputs"
@@ -104,7 +104,7 @@ def _computed_reason(
 def _input_reasons(
     view: OnDemandFeatureView, name: str, inputs: Mapping[str, Sides], row: int
 ) -> list[tuple[str, Reason]]:
-    """The differences of what a computed feature reads; where its wiring is not known, of all that its view reads."""
+    """The differences of a computed feature's inputs or, if its wiring is not known, of all inputs of its view."""
     wired = view.tags.get(f"{name}.inputs")
     return [
         (feature, reason)

@@ -1,4 +1,4 @@
-"""Parity of a lookup that was made before: its answer against training from the tables that were online then."""
+"""Parity of an earlier lookup: its recorded answer against training from the tables that were online then."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class RecordedLookup:
-    """An answer, when it was given, and what the views had been loaded from.
+    """A recorded answer, when it was given, and what the views had been loaded from.
 
     rows: join keys and request fields, a row a request. answer: by full feature name (`view__feature`), an entry a row.
     """

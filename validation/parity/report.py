@@ -1,4 +1,4 @@
-"""What a comparison of online with training found: each feature's counts, kinds, causes and examples."""
+"""The findings of a comparison of online with training: counts, kinds, causes and examples for each feature."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _EXAMPLES = 3
 
 
 class Outcome(StrEnum):
-    """What a comparison can end in other than equality; none of them is a green light."""
+    """The outcomes of a comparison other than equality; none of them is a green light."""
 
     SKEW = "skew"
     UNMATERIALIZED = "unmaterialized"
@@ -113,7 +113,7 @@ class LiveReport:
 
     @property
     def outcomes(self) -> tuple[Outcome, ...]:
-        """Every outcome other than equality, worst first; empty if everything was compared and is equal."""
+        """Every outcome but equality, worst first; empty if everything was compared and is equal."""
         found = {
             Outcome.SKEW: self.skewed,
             Outcome.UNMATERIALIZED: self.unmaterialized,

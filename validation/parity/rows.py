@@ -1,6 +1,6 @@
-"""What a view's table holds for some entities at a moment: newest wins, read straight from its files.
+"""What a view's table holds for some entities at a moment: the newest row wins, read straight from the files.
 
-Parity reads this beside training retrieval: it says which row either path should have, and when it was written.
+Parity reads this beside training retrieval. It shows which row both paths should have, and when that was written.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class Held:
     values: dict[str, pa.Array] = field(repr=False)
 
     def settled(self, feature: str, row: int, moment: datetime) -> Settled:
-        """What both paths owe of a feature at a moment: the row's value, null past its ttl, or the unseen default."""
+        """The value that both paths owe at a moment: the row's value, null past its ttl, or the unseen default."""
         event = self.event[row]
         if event is None:
             default = unseen_value(next(each for each in self.view.features if each.name == feature))

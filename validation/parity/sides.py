@@ -1,8 +1,8 @@
 """The sides of a comparison: what is served, what training gives, and what the table holds, now and when loaded.
 
-Three things are held against each other for each entity at one moment: what a lookup gives, what training retrieval
-gives, and what the table holds, in the newest version and in the one that was materialized. So a difference is either
-owed to the time between two materializations, or one of the two paths is at fault.
+Three things are compared for each entity at one moment: what a lookup gives, what training retrieval gives, and what
+the table holds, in the newest version and in the materialized one. So a difference is either due to the time since the
+last materialization, or one of the two paths is at fault.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class Installation:
     _known: dict[str, Sides] = field(default_factory=dict, repr=False)
 
     def sides_of(self, view: FeatureView, entities: Sample | pa.Table) -> Sides:
-        """As the function `sides_of`; those of a recorded lookup's rows are looked at once for all views that ask."""
+        """`sides_of` for this installation; for a recorded lookup's rows, kept for the other views that ask."""
         if self.answer is None or isinstance(entities, Sample):
             return sides_of(self, view, entities)
         if view.name not in self._known:
@@ -69,7 +69,7 @@ class Installation:
 
     @property
     def versions(self) -> dict[str, int]:
-        """The table versions that both paths are held to; empty: the newest."""
+        """The table versions that both paths read; empty: the newest."""
         loads = {} if self.answer is None else self.loaded
         return {view: load.version for view, load in loads.items() if load.version is not None}
 
@@ -89,7 +89,7 @@ class Sides:
 
 
 class NotComparable(Exception):  # noqa: N818  # no error: a view that this comparison leaves out
-    """Why a view is left out."""
+    """The reason why a view is left out."""
 
 
 def sides_of(installation: Installation, view: FeatureView, entities: Sample | pa.Table) -> Sides:
@@ -247,7 +247,7 @@ def retrieve(installation: Installation, references: Sequence[str], rows: pa.Tab
 
 @contextmanager
 def _tables_at(store: FeatureStore, versions: Mapping[str, int]) -> Iterator[None]:
-    """Training reads these views at these versions meanwhile."""
+    """Let training read these views at these versions in the meantime."""
     if not versions:
         yield
         return

@@ -24,7 +24,7 @@ def same_value(left: object, right: object) -> bool:
 
 
 def values_agree(online: Sequence[object], training: pa.ChunkedArray) -> npt.NDArray[np.bool_]:
-    """Compare row by row; False for all where the online values are of no dtype, or of another one than in training."""
+    """Compare row by row; False for all if the online values have no common dtype, or another one than in training."""
     right = _canonical(training)
     try:
         left = _canonical(pa.chunked_array([pa.array(online)]))

@@ -1,4 +1,4 @@
-"""The demo's online lookup: every household as it would stand at the checkout, held against training. Plain Feast."""
+"""The demo's online lookup: every household as if it stood at the checkout, compared with training. Plain Feast."""
 
 from __future__ import annotations
 

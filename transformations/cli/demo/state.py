@@ -1,4 +1,4 @@
-"""Which steps of the demo are done, so that a second run skips them."""
+"""The state of the demo: the steps that are done, which a second run skips."""
 
 from __future__ import annotations
 

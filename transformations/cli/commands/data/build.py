@@ -1,4 +1,4 @@
-"""`features build`: brings the offline tables of the offered views up to where their sources are complete."""
+"""`features build`: bring the offline tables of the offered views up to where their sources are complete."""
 
 from __future__ import annotations
 
@@ -44,8 +44,8 @@ As-of a day means: at its start, before any of its events. A run publishes one v
 def build(views: Sequence[str], first: date | None, last: date | None, as_json: bool) -> None:
     """Compute what is missing in the offline tables of each VIEW, or of all that feature_repo/ offers.
 
-    Each view is built from where its table is complete to where its sources are; a table of another definition is built
-    anew. Nothing new: nothing is written.
+    Each view is built from where its table is complete to where its sources are. A table of another definition is
+    rebuilt. If there is nothing new, nothing is written.
     """
     settings = get_settings()
     repository = read_repository(settings)

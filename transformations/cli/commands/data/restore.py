@@ -1,4 +1,4 @@
-"""`features restore`: brings the content of an earlier version of a view's table back."""
+"""`features restore`: bring back the content of an earlier version of a view's table."""
 
 from __future__ import annotations
 

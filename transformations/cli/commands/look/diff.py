@@ -1,4 +1,4 @@
-"""`features diff`: what `feast apply` would change, in words, with who is touched and what a rebuild costs."""
+"""`features diff`: what `feast apply` would change, whom that affects, and what a rebuild costs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`features explain`: one value from its events over the run and row that carry it to what is online."""
+"""`features explain`: follow one value from its events, through the run and row that hold it, to what is online."""
 
 from __future__ import annotations
 

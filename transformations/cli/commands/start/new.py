@@ -1,4 +1,4 @@
-"""`features new`: writes the first files of a domain, or takes the demo's domain away."""
+"""`features new`: write the first files of a domain, or take the demo's domain away."""
 
 from __future__ import annotations
 
@@ -43,9 +43,9 @@ Examples:
 def new(domain: str | None, source: str | None, key: str | None, service: str | None, blank: bool, yes: bool) -> None:
     """Write the skeletons of DOMAIN: its features, its views and their test.
 
-    They are small and right as they stand: `make test` passes and `features diff` shows what they would add. Nothing
-    that exists is overwritten, and an entity that some file of feature_repo/ declares is used again. What is measured
-    has a unit in the contract; a number without one is none.
+    They are small and complete: `make test` passes and `features diff` shows what they would add. Nothing that exists
+    is overwritten, and an entity that a file of feature_repo/ already declares is used again. Only numbers with a unit
+    in the contract become measures.
     """
     project = get_settings().project_root
     if blank:
