@@ -12,13 +12,13 @@ import click
 from transformations.cli.commands.data.ingest import delivery_options, source_names
 from transformations.cli.options import json_option
 from transformations.cli.output import print_json, print_table, progress, say
+from transformations.contracts import Contract, ContractError, contract_names, read_contract
 from transformations.engine.base.errors import DataError
 from transformations.engine.base.moments import moment_text
 from transformations.engine.base.settings import get_settings
 from transformations.engine.base.words import plural
 
 if TYPE_CHECKING:
-    from transformations.contracts import Contract
     from validation.delivery.checks import Report
 
 
@@ -131,8 +131,6 @@ def _first_day(contract: Contract) -> str:
 
 def _readable(folder: Path) -> tuple[list[Contract], dict[str, str]]:
     """The contracts that can be read, and the first line of what is wrong with each other, such as a draft's marks."""
-    from transformations.contracts import ContractError, contract_names, read_contract
-
     contracts, faults = [], {}
     for name in contract_names(folder):
         try:
@@ -147,8 +145,6 @@ def _readable(folder: Path) -> tuple[list[Contract], dict[str, str]]:
 @json_option
 def show(source: str, as_json: bool) -> None:
     """Show what the contract of SOURCE promises."""
-    from transformations.contracts import read_contract
-
     found = read_contract(source, get_settings().contracts)
     if as_json:
         print_json(_summary(found) | {"columns": [vars(column) for column in found.columns]})

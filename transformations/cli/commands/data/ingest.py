@@ -12,6 +12,7 @@ from click.shell_completion import CompletionItem
 
 from transformations.cli.options import json_option
 from transformations.cli.output import human_duration, print_json, progress, remark, say
+from transformations.contracts import contract_names
 from transformations.engine.base.moments import moment_text
 from transformations.engine.base.settings import get_settings
 from transformations.engine.base.words import plural
@@ -44,8 +45,6 @@ def parse_day(_context: click.Context, _parameter: click.Parameter, text: str | 
 
 def source_names(_context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """Shell completion of a source by the contracts there are."""
-    from transformations.contracts import contract_names
-
     return [CompletionItem(name) for name in contract_names(get_settings().contracts) if name.startswith(incomplete)]
 
 

@@ -5,18 +5,19 @@ from __future__ import annotations
 import shlex
 from collections.abc import Callable, Iterator
 from graphlib import CycleError, TopologicalSorter
-from typing import TYPE_CHECKING
 
 import click
 
 from transformations.cli.output import console, remark, say
+from transformations.cli.steps import Step, alone, run, typed_path
+from transformations.contracts import Contract, contract_names, read_contract
+from transformations.contracts.servers import delivered_files
 from transformations.engine.base.errors import DataError
 from transformations.engine.base.settings import Settings, get_settings
+from transformations.engine.base.storage import content_hash
 from transformations.engine.base.words import plural
-
-if TYPE_CHECKING:
-    from transformations.cli.steps import Step
-    from transformations.contracts import Contract
+from transformations.insight.repository import read_repository, repository_folder
+from transformations.insight.standing import freshness_of, next_commands, read_changes, servable_from
 
 _ROUNDS = 6  # build, apply and load each take one; see tests/transformations/insight/test_freshness.py
 
@@ -40,8 +41,6 @@ def up() -> None:
 
     Each command is printed as one could type it. Interrupt it at any moment: the next run goes on from there.
     """
-    from transformations.cli.steps import alone, run
-
     settings, terminal = get_settings(), console(stderr=False)
     with alone(settings.data / ".up.lock", terminal) as lock:
         done = bring_up(settings, lambda step: run(step, terminal, lock))
@@ -69,9 +68,6 @@ def bring_up(settings: Settings, perform: Callable[[Step], object]) -> int:
 
 def _ingestions(settings: Settings) -> Iterator[Step]:
     """What is delivered and not ingested yet: sources before those that refer to them, files by name."""
-    from transformations.cli.steps import Step, typed_path
-    from transformations.contracts.servers import delivered_files
-    from transformations.engine.base.storage import content_hash
     from transformations.engine.raw.zone import RawTable
 
     for contract in _in_order(settings):
@@ -86,8 +82,6 @@ def _ingestions(settings: Settings) -> Iterator[Step]:
 
 
 def _in_order(settings: Settings) -> list[Contract]:
-    from transformations.contracts import contract_names, read_contract
-
     contracts = {name: read_contract(name, settings.contracts) for name in contract_names(settings.contracts)}
     refers = {name: {each.source for each in contract.references} for name, contract in contracts.items()}
     try:
@@ -98,10 +92,6 @@ def _in_order(settings: Settings) -> list[Contract]:
 
 def _next_steps(settings: Settings) -> list[Step]:
     """What `features status` would name, and what `features diff` shows beside it."""
-    from transformations.cli.steps import typed_path
-    from transformations.insight.repository import read_repository, repository_folder
-    from transformations.insight.standing import freshness_of, next_commands, read_changes, servable_from
-
     repository = read_repository(settings)
     chosen = repository.select([])
     views = freshness_of(chosen, settings, remark)
@@ -124,8 +114,6 @@ def _next_steps(settings: Settings) -> list[Step]:
 
 
 def _step(command: str, folder: str) -> Step:
-    from transformations.cli.steps import Step
-
     program, *arguments = shlex.split(command)
     titles = {"build": "Compute the features", "apply": "Register them with Feast", "materialize": "Load Redis"}
     title = next(words for word, words in titles.items() if word in arguments)
@@ -135,8 +123,6 @@ def _step(command: str, folder: str) -> Step:
 def _require_sources(settings: Settings) -> None:
     """Say which views wait for a source."""
     from transformations.insight.freshness import State
-    from transformations.insight.repository import read_repository
-    from transformations.insight.standing import freshness_of
 
     repository = read_repository(settings)
     views = freshness_of(repository.select([]), settings, remark)

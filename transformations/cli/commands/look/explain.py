@@ -16,6 +16,7 @@ from transformations.engine.base.moments import value_text
 from transformations.engine.base.settings import Settings, get_settings
 from transformations.engine.base.words import plural
 from transformations.insight.asked import asked_moment, parse_key
+from transformations.insight.repository import read_contents, read_repository
 
 if TYPE_CHECKING:
     from transformations.insight.explained import Explained, Online, Row
@@ -60,7 +61,6 @@ def explanation(
     """Everything behind one value; UsageError for an unknown feature or key, DataError where nothing was ingested."""
     from transformations.insight.explained import explain_stored
     from transformations.insight.explained_on_demand import explain_computed
-    from transformations.insight.repository import read_contents, read_repository
 
     offered = read_repository(settings).views
     stored = {f"{name}:{each.name}": (view, each) for name, view in offered.items() for each in view.resolved.features}

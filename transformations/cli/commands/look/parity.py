@@ -13,6 +13,7 @@ from transformations.cli.options import json_option, request_option
 from transformations.cli.output import print_json, progress
 from transformations.cli.parity_report import judge, print_report, views_named
 from transformations.engine.base.settings import get_settings
+from transformations.insight.repository import open_store, registered_views
 
 if TYPE_CHECKING:
     from validation.parity.report import LiveReport
@@ -22,8 +23,6 @@ _ALLOWED = ("unmaterialized", "stale", "uncompared")
 
 
 def _complete_view(_context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    from transformations.insight.repository import registered_views
-
     return [CompletionItem(name) for name in sorted(registered_views(get_settings())) if name.startswith(incomplete)]
 
 
@@ -77,7 +76,6 @@ def parity(
     Counts per feature how many values were compared, are equal and differ, and says of every difference whether it is
     late, corrected since, or skew, and what caused it. Anything but equality ends with exit code 3, unless allowed.
     """
-    from transformations.insight.repository import open_store
     from transformations.stores.redis.loaded import loaded_views
     from validation.parity.live import check_live
     from validation.parity.sides import Sample

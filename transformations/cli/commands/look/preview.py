@@ -9,12 +9,14 @@ import click
 
 from transformations.cli.options import AT_HELP, json_option, view_names
 from transformations.cli.output import print_json, print_table, remark, say
+from transformations.contracts import read_contract
 from transformations.engine.base.errors import UsageError, nearest
 from transformations.engine.base.moments import moment_text, value_text
 from transformations.engine.base.settings import Settings, get_settings
 from transformations.engine.base.words import plural
 from transformations.engine.raw.files import RAW_TIMESTAMP
 from transformations.insight.asked import as_of_day, asked_moment, available_from, parse_key
+from transformations.insight.repository import read_repository
 
 if TYPE_CHECKING:
     from transformations.engine.vocabulary.resolution import Resolved
@@ -74,9 +76,7 @@ def preview(view: str, key: str, at: str | None, as_json: bool) -> None:
 
 def _resolved(view: str, settings: Settings) -> Resolved:
     """The definition in the domain files; only where there is none of that name is the repository asked."""
-    from transformations.contracts import read_contract
     from transformations.engine.vocabulary.resolution import resolve
-    from transformations.insight.repository import read_repository
     from transformations.stores.base.domain_files import definitions
 
     known = definitions()

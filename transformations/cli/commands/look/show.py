@@ -9,15 +9,16 @@ from click.shell_completion import CompletionItem
 
 from transformations.cli.options import json_option
 from transformations.cli.output import print_json, print_table, say
+from transformations.contracts import contract_names, read_contract
 from transformations.engine.base.errors import UsageError
 from transformations.engine.base.settings import Settings, get_settings
+from transformations.insight.repository import read_contents, read_repository
 
 if TYPE_CHECKING:
     from transformations.insight.catalogue import Card, Catalog
 
 
 def _complete_word(_context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    from transformations.contracts import contract_names
     from transformations.stores.base.domain_files import definitions
 
     names = set(contract_names(get_settings().contracts))
@@ -61,9 +62,7 @@ def show(word: str, as_json: bool) -> None:
 
 def read_catalog(settings: Settings) -> Catalog:
     """The catalogue of the repository and of all contracts."""
-    from transformations.contracts import contract_names, read_contract
     from transformations.insight.catalogue import Catalog
-    from transformations.insight.repository import read_contents, read_repository
 
     contracts = [read_contract(name, settings.contracts) for name in contract_names(settings.contracts)]
     return Catalog(read_contents(settings), read_repository(settings), contracts)

@@ -12,15 +12,16 @@ import click
 
 from transformations.cli.options import json_option, view_names
 from transformations.cli.output import human_bytes, print_json, print_table, remark, say
+from transformations.contracts import Contract
 from transformations.contracts.zones import shared_zone
 from transformations.engine.base.moments import moment_text
 from transformations.engine.base.settings import Settings, get_settings
+from transformations.engine.base.storage import contents
 from transformations.engine.base.words import plural
 from transformations.insight.repository import read_repository
 from transformations.insight.standing import freshness_of, next_commands, servable_from
 
 if TYPE_CHECKING:
-    from transformations.contracts import Contract
     from transformations.engine.tables.offline_tables import Run
     from transformations.insight.freshness import ViewFreshness
 
@@ -125,7 +126,6 @@ class Version:
 
 
 def _read_versions(view: str, settings: Settings) -> list[Version]:
-    from transformations.engine.base.storage import contents
     from transformations.engine.tables.offline_tables import OfflineTable
     from transformations.engine.tables.pins import pinned
 

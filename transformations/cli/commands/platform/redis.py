@@ -8,6 +8,7 @@ from transformations.cli.options import json_option
 from transformations.cli.output import human_bytes, human_duration, print_json, say
 from transformations.engine.base.settings import get_settings
 from transformations.engine.base.words import plural, show_address
+from transformations.local import redis as embedded
 
 
 @click.group(
@@ -29,8 +30,6 @@ def redis() -> None:
 @redis.command()
 def start() -> None:
     """Start the server, unless it runs, and print its URL."""
-    from transformations.local import redis as embedded
-
     if configured := _configured_url():
         say(f"FEATURES_REDIS_URL is set: {show_address(configured)} is used, nothing to start.")
         return
@@ -40,8 +39,6 @@ def start() -> None:
 @redis.command()
 def stop() -> None:
     """Save the data, stop the server and wait until it is gone."""
-    from transformations.local import redis as embedded
-
     process_id = embedded.stop()
     say("Redis does not run." if process_id is None else f"Redis is stopped (process {process_id}).")
 
@@ -50,8 +47,6 @@ def stop() -> None:
 @click.option("--reveal", is_flag=True, help="Print a configured password too, in place of ***.")
 def url(reveal: bool) -> None:
     """Print the URL of the Redis that is used, configured or our own; starts nothing."""
-    from transformations.local import redis as embedded
-
     address = _configured_url() or embedded.embedded_url()
     say(address if reveal else show_address(address))
 
@@ -60,8 +55,6 @@ def url(reveal: bool) -> None:
 @json_option
 def status(as_json: bool) -> None:
     """Show whether the project's own server runs, and what it holds."""
-    from transformations.local import redis as embedded
-
     server = embedded.status()
     if as_json:
         print_json({"running": server is not None, **(asdict(server) if server else {})})

@@ -12,9 +12,11 @@ import click
 
 from transformations.cli.options import json_option, view_names
 from transformations.cli.output import human_bytes, print_json, print_table, remark, say
+from transformations.contracts import contract_names, read_contract
 from transformations.engine.base.errors import ConflictError, UsageError, nearest
 from transformations.engine.base.settings import Settings, get_settings
 from transformations.engine.base.words import plural
+from transformations.insight.repository import open_store
 
 if TYPE_CHECKING:
     from transformations.datasets.deletion import Tidied
@@ -95,7 +97,6 @@ def _tables(views: Sequence[str], settings: Settings) -> list[OfflineTable]:
 
 def _sources(tables: Iterable[OfflineTable] | None, settings: Settings) -> list[RawTable]:
     """The raw tables that these offline tables came from; without any: all."""
-    from transformations.contracts import contract_names, read_contract
     from transformations.engine.raw.zone import RawTable
 
     names = set(contract_names(settings.contracts))
@@ -130,7 +131,6 @@ def _vacuum_each(work: Sequence[Callable[[], Vacuumed]]) -> tuple[list[Vacuumed]
 def _tidied_datasets(settings: Settings, dry_run: bool) -> list[Tidied]:
     """What killed commands left of datasets; where there are none, the registry is not opened."""
     from transformations.datasets.deletion import names_begun, tidy
-    from transformations.insight.repository import open_store
 
     return tidy(open_store(settings), settings, dry_run=dry_run) if names_begun(settings) else []
 

@@ -12,9 +12,11 @@ import click
 
 from transformations.cli.commands.data.ingest import source_names
 from transformations.cli.output import say
+from transformations.contracts import read_contract
 from transformations.engine.base.errors import UsageError
 from transformations.engine.base.settings import Settings, get_settings
 from transformations.engine.base.words import plural
+from transformations.insight.skeleton_choices import known_entities, likely_keys, possible_keys
 
 if TYPE_CHECKING:
     from transformations.insight.skeletons import NewFile
@@ -62,9 +64,6 @@ def new(domain: str | None, source: str | None, key: str | None, service: str | 
 
 def _asked_key(source: str, project: Path) -> str | None:
     """What the author answers, where a terminal is there to ask and several columns could be meant."""
-    from transformations.contracts import read_contract
-    from transformations.insight.skeleton_choices import known_entities, likely_keys, possible_keys
-
     contract = read_contract(source, get_settings().contracts)
     likely = likely_keys(contract, known_entities(project / "feature_repo"))
     if len(likely) == 1 or not sys.stdin.isatty():
@@ -109,7 +108,6 @@ def _has_measure(file: NewFile) -> bool:
 
 def _covered_days(source: str, settings: Settings) -> tuple[date, date] | None:
     """The first business day of a source and the last of which it has all events; None where there is none yet."""
-    from transformations.contracts import read_contract
     from transformations.engine.base.business_days import day_of_number
     from transformations.engine.raw.zone import RawTable
 
