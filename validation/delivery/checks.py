@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import KW_ONLY, dataclass, replace
 from typing import TYPE_CHECKING, TypeAlias
 
 from transformations.contracts import Contract, Reference
@@ -58,6 +58,7 @@ class Report:
 
     rows: int
     violations: tuple[Violation, ...]
+    _: KW_ONLY
     notes: tuple[str, ...] = ()
     refusal: str = ""
     profile: Profile | None = None
@@ -130,7 +131,7 @@ def run_checks(
     order = {spec: position for position, spec in enumerate(specs)}
     broken = sorted((finding for finding in findings if finding), key=lambda finding: order[finding.spec])
     violations = tuple(Violation(each.spec, message(contract, drop.name, rows, each)) for each in broken)
-    return Report(rows, violations, tuple(notes), profile=profile)
+    return Report(rows, violations, notes=tuple(notes), profile=profile)
 
 
 def _schema_finding(
