@@ -2,24 +2,33 @@
 
 Feast expands only variables that are set and resolves a relative SQLite path against the working directory, so the yaml
 cannot hold the address itself. The plugin answers when SQLAlchemy makes the engine.
+
+Whatever is applied, by whatever way, is written through this engine: the place to refuse what no reader could read.
 """
+
+from __future__ import annotations
 
 import os
 import sqlite3
 import time
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, unquote
 
-from sqlalchemy import URL, Dialect, Engine, event, make_url
+from sqlalchemy import URL, Connection, Dialect, Engine, event, make_url, select
 from sqlalchemy.engine import CreateEnginePlugin, ExceptionContext
 from sqlalchemy.exc import ArgumentError
+from sqlalchemy.sql.dml import Insert, Update
 
 from transformations.engine.base.disk_faults import known_fault
-from transformations.engine.base.errors import ServiceUnavailableError, UsageError
+from transformations.engine.base.errors import DefinitionError, ServiceUnavailableError, UsageError
 from transformations.engine.base.settings import Settings, get_settings
 from transformations.engine.base.storage import make_folder
 from transformations.engine.base.words import has_unencoded_password, show_address, show_reason
+
+if TYPE_CHECKING:
+    from feast.base_feature_view import BaseFeatureView
 
 _BUSY_TIMEOUT_MS = 30_000
 
@@ -44,8 +53,10 @@ class SettingsPlugin(CreateEnginePlugin):
     def engine_created(self, engine: Engine) -> None:
         """Let processes of one machine read while another writes, and wait for each other instead of failing.
 
-        Errors of the file are raised as ours, with its path and the remedy.
+        No way of applying brings in a service that has two values of one name. Errors of the file are raised as ours,
+        with its path and the remedy.
         """
+        event.listen(engine, "before_execute", _refuse_collisions)
         if engine.dialect.name == "sqlite":
             event.listen(engine, "handle_error", _raise_in_words)
             event.listen(engine, "connect", _share)
@@ -131,6 +142,50 @@ def _create_tables(engine: Engine) -> None:
             connection.exec_driver_sql("BEGIN IMMEDIATE")
             metadata.create_all(connection)
             connection.commit()
+
+
+def _refuse_collisions(connection: Connection, statement: Any, *_: object) -> None:
+    """DefinitionError for a statement that would write a service in which two values have one name.
+
+    Feast applies views before services, so the registry holds all that a service names.
+    """
+    if not isinstance(statement, Insert | Update) or getattr(statement.table, "name", "") != "feature_services":
+        return
+    from feast import FeatureService
+    from feast.protos.feast.core.FeatureService_pb2 import FeatureService as FeatureServiceProto
+
+    from transformations.stores.base.collisions import collisions_of
+
+    written = statement.compile().params
+    service = FeatureService.from_proto(FeatureServiceProto.FromString(written["feature_service_proto"]))
+    project = next(value for name, value in written.items() if name.startswith("project_id"))
+    named = [projection.name for projection in service.feature_view_projections]
+    if faults := list(collisions_of(service, _registered(connection, project, named))):
+        raise DefinitionError("\n".join([*faults, f"Service {service.name} was not written to the registry."]))
+
+
+def _registered(connection: Connection, project: str, names: Iterable[str]) -> Mapping[str, BaseFeatureView]:
+    """The stored and on-demand views of these names, and the views that the on-demand ones read."""
+    from feast import FeatureView, OnDemandFeatureView
+    from feast.infra.registry.sql import feature_views, on_demand_feature_views
+    from feast.protos.feast.core.FeatureView_pb2 import FeatureView as FeatureViewProto
+    from feast.protos.feast.core.OnDemandFeatureView_pb2 import OnDemandFeatureView as OnDemandFeatureViewProto
+
+    def protos(table: Any, wanted: Iterable[str]) -> list[bytes]:
+        found = select(table.c.feature_view_proto).where(
+            table.c.project_id == project, table.c.feature_view_name.in_(list(wanted))
+        )
+        return [bytes(row[0]) for row in connection.execute(found)]
+
+    on_demand = [
+        OnDemandFeatureView.from_proto(OnDemandFeatureViewProto.FromString(proto), skip_udf=True)
+        for proto in protos(on_demand_feature_views, names)
+    ]
+    read = [each.name for view in on_demand for each in view.source_feature_view_projections.values()]
+    stored = [
+        FeatureView.from_proto(FeatureViewProto.FromString(proto)) for proto in protos(feature_views, [*names, *read])
+    ]
+    return {view.name: view for view in (*stored, *on_demand)}
 
 
 def _make_private(file: Path) -> None:

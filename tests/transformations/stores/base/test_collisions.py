@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
+
 import pytest
-from feast import Entity, FeatureService, FeatureView, Field, FileSource, RequestSource, ValueType
+from feast import Entity, FeatureService, FeatureStore, FeatureView, Field, FileSource, RequestSource, ValueType
 from feast.base_feature_view import BaseFeatureView
+from feast.repo_contents import RepoContents
+from feast.repo_operations import apply_total_with_repo_instance
 from feast.types import Float64, Int64
 
 from transformations import ANYTHING, on_demand
 from transformations import Float64 as Column
+from transformations.engine.base.errors import DefinitionError
 from transformations.stores.base.collisions import collisions_of
 from transformations.stores.base.on_demand import on_demand_view
 
@@ -71,3 +77,66 @@ def test_two_values_of_one_name_are_refused(views: tuple[BaseFeatureView, ...], 
 
 def test_readers_by_full_names_tell_them_apart() -> None:
     assert said(view("a", "spend"), view("b", "spend"), tags={"full_feature_names": "true"}) == []
+
+
+@pytest.fixture
+def store(store_of: Callable[..., FeatureStore], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FeatureStore:
+    """A store whose registry is found as a repository of ours finds it."""
+    monkeypatch.setenv("FEATURES_DATA", str(tmp_path / "data"))
+    found = store_of()
+    found.config.registry.path = "sqlite://?plugin=features"
+    return found
+
+
+def service(*views: object, **facts: object) -> FeatureService:
+    return FeatureService(name="s_v1", features=list(views), **facts)  # type: ignore[arg-type]
+
+
+def test_an_apply_without_feasts_validation_is_refused_as_well(store: FeatureStore) -> None:
+    a, b = view("a", "spend"), view("b", "spend")
+    nothing: dict[str, list[object]] = {kind: [] for kind in RepoContents._fields}
+    given = {"feature_views": [a, b], "entities": [USER], "feature_services": [service(a, b)]}
+    declared = RepoContents(**{**nothing, **given})  # type: ignore[arg-type]
+    with pytest.raises(DefinitionError, match="service s_v1: a and b have a feature spend each"):
+        apply_total_with_repo_instance(store, "test", store.registry, declared, skip_source_validation=True)
+    assert store.list_feature_services() == []
+
+
+@pytest.mark.parametrize(
+    "declared",
+    [
+        lambda: service(view("a", "spend"), view("b", "spend")),
+        lambda: service("a", "b:spend"),
+        lambda: service(view("a", "spend")[["spend"]], "b"),
+    ],
+    ids=["views", "names", "both"],
+)
+def test_what_is_applied_is_held_against_what_the_registry_knows(
+    store: FeatureStore, declared: Callable[[], FeatureService]
+) -> None:
+    store.apply([USER, view("a", "spend"), view("b", "spend", "trips")])
+    with pytest.raises(DefinitionError, match=r"(?s)a and b have a feature spend each.*was not written"):
+        store.apply([declared()])
+    assert store.list_feature_services() == []
+    store.apply([service("a", "b:trips")])
+    with pytest.raises(DefinitionError, match="a and b have a feature spend each"):
+        store.apply([service("a", "b")])
+    (kept,) = store.list_feature_services()
+    assert [[feature.name for feature in each.features] for each in kept.feature_view_projections] == [
+        ["spend"],
+        ["trips"],
+    ]
+
+
+def test_keys_and_request_fields_of_registered_views_count(store: FeatureStore) -> None:
+    shop = Entity(name="shop", join_keys=["shop_id"], value_type=ValueType.INT64)
+    store.apply([USER, shop, view("a", "price"), now("c", CART), view("b", "spend", key=shop), view("d", "shop_id")])
+    with pytest.raises(DefinitionError, match="feature price of a has the name of a request field of c"):
+        store.apply([service("a", "c")])
+    with pytest.raises(DefinitionError, match="feature shop_id of d has the name of a join key of b"):
+        store.apply([service("d", "b")])
+
+
+def test_a_service_for_readers_by_full_names_is_applied(store: FeatureStore) -> None:
+    store.apply([USER, view("a", "spend"), view("b", "spend"), service("a", "b", tags={"full_feature_names": "true"})])
+    assert [each.name for each in store.list_feature_services()] == ["s_v1"]
