@@ -26,9 +26,16 @@ from transformations.engine.base.disk_faults import faults_in_words
 from transformations.engine.base.errors import UsageError
 from transformations.engine.base.moments import as_utc
 from transformations.engine.base.settings import get_settings
-from transformations.stores.base.feast_seams import hide_experimental_warning, with_offline_config
+from transformations.stores.base.feast_seams import (
+    explain_offline_writes,
+    hide_experimental_warning,
+    with_offline_config,
+)
 
 if TYPE_CHECKING:
+    import pandas as pd
+    from feast import FeatureStore
+
     from transformations.stores.training.retrieval import Resources, Stored
     from transformations.stores.training.spine import Rows, Spine
 
@@ -52,6 +59,7 @@ class PointInTimeOfflineStoreConfig(FeastConfigBaseModel):
     def model_post_init(self, _context: Any, /) -> None:
         """Prepare a `feast` command: it has read a feature_store.yaml of ours, and runs its author's files next."""
         tell_authors_in_feast()
+        explain_offline_writes(_explain_offline_write)
         if is_feast_command():
             hide_experimental_warning()
 
@@ -272,6 +280,13 @@ class PointInTimeOfflineStore(OfflineStore):
         from transformations.stores.training.pull import last_event
 
         return last_event(config, data_source, timestamp_field)
+
+
+def _explain_offline_write(store: FeatureStore, name: str, frame: pd.DataFrame, error: Exception) -> None:
+    from transformations.stores.provider import explain_unwritten
+
+    if isinstance(store.config.offline_store, PointInTimeOfflineStoreConfig):
+        explain_unwritten(store.registry.get_any_feature_view(name, store.project), frame, error)
 
 
 def _features_of(view: FeatureView, feature_refs: Sequence[str]) -> dict[str, None]:

@@ -11,8 +11,11 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 from feast import FeatureView
 from feast.infra.passthrough_provider import PassthroughProvider
+from feast.types import Int64
 
+from transformations.engine.base.errors import DataError, FeaturesError
 from transformations.stores.base.errors import Answering
+from transformations.stores.base.values import as_declared, frame_column
 from transformations.stores.redis.feast_rows import rows_of, typed_columns
 
 if TYPE_CHECKING:
@@ -46,8 +49,25 @@ class CheckedProvider(PassthroughProvider):
             await self.online_write_batch_async(self.repo_config, feature_view, rows, progress=None)
 
     def ingest_df_to_offline_store(self, feature_view: FeatureView, table: pa.Table) -> None:
-        """Append the rows to the view's source."""
+        """Append the rows to the view's source. A naive moment is UTC, as in a spine and online."""
         with Answering():
+            source = feature_view.batch_source
+            stored = {new: old for old, new in (source.field_mapping or {}).items()} if source else {}
             for name, column in typed_columns(feature_view, table).items():
-                table = table.set_column(table.column_names.index(name), name, column)
+                there = name if name in table.column_names else stored.get(name, name)
+                table = table.set_column(table.column_names.index(there), there, column)
             super().ingest_df_to_offline_store(feature_view, table)
+
+
+def explain_unwritten(view: Any, frame: pd.DataFrame, error: Exception) -> None:
+    """DataError for a frame that could not be appended: its column and row at fault, as an online push names them."""
+    if isinstance(error, FeaturesError) or not isinstance(view, FeatureView) or view.batch_source is None:
+        return
+    with Answering():
+        typed = typed_columns(view, frame)
+        for name in (name for name in frame.columns if name not in typed):
+            place = f"{view.name}: column {name!r}"
+            column = frame_column(frame[name], place)
+            if pa.types.is_decimal(column.type) and all(isinstance(value, int) for value in frame[name].dropna()):
+                as_declared(column, Int64, place)
+        raise DataError(f"{view.name}: the rows cannot be appended: {error}") from error

@@ -9,21 +9,24 @@ from __future__ import annotations
 import inspect
 import uuid
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from copy import copy
 from datetime import datetime, timedelta
+from functools import wraps
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
-from feast import FeatureService, OnDemandFeatureView, utils
+import pyarrow as pa
+from feast import FeatureService, FeatureStore, OnDemandFeatureView, utils
 from feast.infra.online_stores.online_store import OnlineStore
 from feast.infra.online_stores.redis import RedisOnlineStore
 from feast.infra.registry.base_registry import BaseRegistry
 from feast.protos.feast.core.Registry_pb2 import Registry as RegistryProto
 
 if TYPE_CHECKING:
+    import pandas as pd
     from duckdb import DuckDBPyConnection
     from fastapi import FastAPI
-    from feast import FeatureStore, RepoConfig
+    from feast import RepoConfig
 
 
 class RequestContext(NamedTuple):
@@ -102,6 +105,27 @@ def with_offline_config(config: RepoConfig, offline_config: Any) -> RepoConfig:
     theirs = copy(config)
     theirs._offline_store = offline_config
     return theirs
+
+
+def explain_offline_writes(explain: Callable[[FeatureStore, str, pd.DataFrame, Exception], None]) -> None:
+    """Let `explain` raise a better error where a frame is no table: `FeatureStore.write_to_offline_store` makes an
+    Arrow table of it (feature_store.py:3959) before it asks any organ of ours.
+    """
+    feasts = FeatureStore.write_to_offline_store
+    if hasattr(feasts, "__wrapped__"):
+        return
+
+    @wraps(feasts)
+    def write_to_offline_store(
+        self: FeatureStore, feature_view_name: str, df: pd.DataFrame, *arguments: Any, **named: Any
+    ) -> None:
+        try:
+            feasts(self, feature_view_name, df, *arguments, **named)
+        except (pa.ArrowException, OverflowError, ValueError, TypeError) as error:
+            explain(self, feature_view_name, df, error)
+            raise
+
+    FeatureStore.write_to_offline_store = write_to_offline_store  # type: ignore[method-assign]
 
 
 def numeric_metrics(

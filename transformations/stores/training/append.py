@@ -20,6 +20,7 @@ from feast import FeatureView
 from transformations.engine.base import storage
 from transformations.engine.base.errors import DataError, UsageError
 from transformations.engine.base.settings import Settings
+from transformations.engine.base.words import plural
 from transformations.stores.base.source_paths import path_of
 from transformations.stores.base.views import DEFINITION_HASH
 from transformations.stores.history.history import source_history
@@ -123,13 +124,44 @@ def _as_stored(name: str, rows: pa.Table, schema: pa.Schema) -> pa.Table:
     if given != wanted:
         lacks, extra = (", ".join(sorted(names)) or "nothing" for names in (wanted - given, given - wanted))
         raise DataError(f"{name}: the rows to append lack {lacks} and have {extra} beyond the columns of its files.")
-    columns = []
-    for field in schema:
-        try:
-            columns.append(rows[field.name].cast(field.type))
-        except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
-            raise DataError(
-                f"{name}: column {field.name!r} of the rows to append is {rows[field.name].type}, the files hold "
-                f"{field.type}: {error}. Convert it first."
-            ) from error
+    columns = [_converted(name, field.name, rows[field.name], field.type) for field in schema]
     return pa.table(columns, schema=schema)
+
+
+def _converted(view: str, name: str, column: pa.ChunkedArray, stored: pa.DataType) -> pa.ChunkedArray:
+    """A column in the type that the files hold; DataError for values that it cannot hold.
+
+    Arrow refuses most of them itself, but rounds a float to fewer digits: what comes back from the stored value has to
+    be the value that was given.
+    """
+    try:
+        found = column.cast(stored)
+        lost = _lost_rows(column, found)
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+        raise DataError(
+            f"{view}: column {name!r} of the rows to append is {column.type}, the files hold {stored}: {error}. "
+            f"Convert it first."
+        ) from error
+    if lost:
+        raise DataError(
+            f"{view}: column {name!r} has {plural(len(lost), 'value')} in {plural(len(column), 'row')} to append that "
+            f"{stored}, which the files hold, does not: row {lost[0]} has {column[lost[0]].as_py()}, which would "
+            f"become {found[lost[0]].as_py()}. Round it first, or write the files with a wider type."
+        )
+    return found
+
+
+def _lost_rows(given: pa.ChunkedArray, found: pa.ChunkedArray) -> list[int]:
+    """The rows whose value does not come back from the type it was cast to."""
+    types = pa.types
+    if types.is_list(given.type) or types.is_large_list(given.type):
+        parents = pc.list_parent_indices(given)
+        lost = _lost_rows(pc.list_flatten(given), pc.list_flatten(found))
+        return sorted({parents[element].as_py() for element in lost})
+    if types.is_nested(given.type) or types.is_null(given.type):
+        return []
+    # Of a decimal, Arrow's own cast does not give the nearest float.
+    exact = found.cast(pa.string()) if types.is_decimal(found.type) and types.is_floating(given.type) else found
+    is_other = pc.not_equal(exact.cast(given.type), given)
+    rows: list[int] = pc.indices_nonzero(pc.and_kleene(is_other, pc.equal(given, given))).to_pylist()  # NaN is no other
+    return rows

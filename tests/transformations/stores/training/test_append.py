@@ -13,6 +13,8 @@ from deltalake import DeltaTable, write_deltalake
 from feast import Entity, FeatureStore, FeatureView, Field, FileSource, PushSource
 from feast.data_format import DeltaFormat
 from feast.data_source import PushMode
+from feast.protos.feast.types.EntityKey_pb2 import EntityKey
+from feast.protos.feast.types.Value_pb2 import Value
 from feast.types import Float64, Int64
 
 from transformations.engine.base.errors import DataError, UsageError
@@ -20,6 +22,7 @@ from transformations.engine.base.settings import Settings
 from transformations.stores.training.append import append
 
 TIMESTAMP = pa.timestamp("us", tz="UTC")
+BOTH = PushMode.ONLINE_AND_OFFLINE
 FIRST = "user_id  event_timestamp  spent\n1  2024-05-01  10\n2  2024-05-02  20"
 
 
@@ -60,6 +63,10 @@ def lake(tmp_path: Path, table_of: Callable[..., pa.Table], user: Entity) -> Cal
         )
 
     return make
+
+
+def key_of(user: int) -> EntityKey:
+    return EntityKey(join_keys=["user_id"], entity_values=[Value(int64_val=user)])
 
 
 def spent(store: FeatureStore, *users: int) -> list[float | None]:
@@ -173,3 +180,144 @@ def test_a_table_that_builds_write_takes_no_push_whatever_view_names_it(
     view.batch_source.file_options.uri = str(settings.offline_dir / "user_visits")
     with pytest.raises(UsageError, match="user_visits: its table is written by `features build` alone"):
         append(view, pa.Table.from_pandas(NEWER), tmp_path, settings)
+
+
+BERLIN = "Europe/Berlin"
+
+
+@pytest.mark.parametrize(
+    ("given", "moment"),
+    [
+        (pd.Timestamp("2024-05-03 10:00"), "2024-05-03 10:00"),  # naive is UTC, as in a spine
+        (pd.Timestamp("2024-05-03 10:00", tz=BERLIN), "2024-05-03 08:00"),
+        ("2024-05-03T10:00:00", "2024-05-03 10:00"),
+        ("2024-05-03T10:00:00+02:00", "2024-05-03 08:00"),
+    ],
+)
+@pytest.mark.parametrize("stored", [pa.timestamp("us", tz="UTC"), pa.timestamp("us"), pa.timestamp("ns", tz=BERLIN)])
+def test_a_moment_is_appended_as_it_is_pushed_online(
+    store_of: Callable[..., FeatureStore],
+    user: Entity,
+    lake: Callable[..., FeatureView],
+    tmp_path: Path,
+    given: object,
+    moment: str,
+    stored: pa.DataType,
+) -> None:
+    view = lake("file")
+    view.stream_source = PushSource(name="visits_push", batch_source=view.batch_source)
+    (file,) = tmp_path.glob("*.parquet")
+    table = pq.read_table(file)
+    stamps = table["event_timestamp"].cast(pa.timestamp("us", tz="UTC")).cast(stored)
+    pq.write_table(table.set_column(table.column_names.index("event_timestamp"), "event_timestamp", stamps), file)
+    store = store_of(user, view)
+    store.push("visits_push", pd.DataFrame({"user_id": [7], "event_timestamp": [given], "spent": [9.0]}), to=BOTH)
+    at = pd.Timestamp(moment, tz="UTC")
+    spine = pd.DataFrame({"user_id": [7, 7], "event_timestamp": [at, at - pd.Timedelta("1us")]})
+    assert store.get_historical_features(spine, ["user_visits:spent"]).to_arrow()["spent"].to_pylist() == [9.0, None]
+    (row,) = store._get_provider().online_read(store.config, view, [key_of(7)], ["spent"])
+    assert pd.Timestamp(row[0]) == at
+
+
+BAD: list[tuple[str, list[Any], str]] = [
+    (
+        "user_id",
+        [2**70, 1],
+        "join key 'user_id' is declared Int64, but row 0 holds 1180591620717411303424, which cannot",
+    ),
+    ("user_id", [1, 1.5], "join key 'user_id' is declared Int64, but row 1 holds 1.5, which cannot become Int64"),
+    ("user_id", ["\ud800", 1], "join key 'user_id': row 0 holds '\\\\ud800', which is no Unicode text"),
+    ("spent", [1.0, "x"], "feature 'spent' has values"),
+    ("spent", ["1", "x"], "feature 'spent' is declared Float64, but holds string such as '1'"),
+    ("spent", [2**70, 2**53 + 1], "feature 'spent' is declared Float64, but row 1 holds 9007199254740993"),
+    ("event_timestamp", [None, pd.Timestamp("2024-05-01")], "column 'event_timestamp' is null at row 0"),
+    (
+        "event_timestamp",
+        ["noon", "2024-05-01"],
+        "column 'event_timestamp' is declared UnixTimestamp, but row 0 holds 'noon'",
+    ),
+    ("note", ["\ud800", "x"], "column 'note': row 0 holds '\\\\ud800', which is no Unicode text"),
+    ("note", [2**70, 1], "column 'note' is declared Int64, but row 0 holds 1180591620717411303424"),
+]
+
+
+@pytest.mark.parametrize(("column", "values", "message"), BAD)
+def test_a_value_that_cannot_be_appended_is_refused_by_its_row_as_an_online_push_would(
+    store_of: Callable[..., FeatureStore],
+    user: Entity,
+    lake: Callable[..., FeatureView],
+    tmp_path: Path,
+    column: str,
+    values: list[Any],
+    message: str,
+) -> None:
+    view = lake("file")
+    view.stream_source = PushSource(name="visits_push", batch_source=view.batch_source)
+    (file,) = tmp_path.glob("*.parquet")
+    table = pq.read_table(file)
+    pq.write_table(table.append_column("note", pa.nulls(2, pa.string())), file)
+    store = store_of(user, view)
+    rows = pd.DataFrame({"user_id": [1, 2], "event_timestamp": [pd.Timestamp("2024-05-03")] * 2, "spent": [1.0, 2.0]})
+    given = rows.assign(**{"note": ["a", "b"], column: pd.Series(values, dtype=object)})
+    targets = [PushMode.OFFLINE] if column == "note" else [PushMode.OFFLINE, PushMode.ONLINE]
+    for to in targets:
+        with pytest.raises(DataError, match=message):
+            store.push("visits_push", given, to=to)
+    assert pq.ParquetFile(file).metadata.num_rows == 2
+
+
+def test_columns_that_do_not_match_the_files_are_refused_by_our_error(
+    store_of: Callable[..., FeatureStore], user: Entity, lake: Callable[..., FeatureView]
+) -> None:
+    store = store_of(user, lake("folder"))
+    with pytest.raises(DataError, match=r"user_visits: the rows cannot be appended: .*extra_unexpected_columns.*tip"):
+        store.write_to_offline_store("user_visits", NEWER.assign(tip=1))
+    with pytest.raises(DataError, match="user_visits: feature 'spent': the rows have no 'spent'"):
+        store.write_to_offline_store("user_visits", NEWER.drop(columns="spent"))
+
+
+@pytest.mark.parametrize(
+    ("stored", "given", "kept"),
+    [
+        (pa.float32(), 0.1, None),
+        (pa.float32(), 0.5, 0.5),
+        (pa.decimal128(10, 2), 0.35, 0.35),
+        (pa.decimal128(10, 2), 0.355, None),
+        (pa.int64(), 3.0, 3.0),
+        (pa.int64(), 3.5, None),
+        (pa.int32(), 2.0**40, None),
+        (pa.float64(), float("nan"), None),
+    ],
+)
+def test_a_number_that_the_files_would_round_is_refused(
+    store_of: Callable[..., FeatureStore],
+    user: Entity,
+    lake: Callable[..., FeatureView],
+    tmp_path: Path,
+    stored: pa.DataType,
+    given: float,
+    kept: float | None,
+) -> None:
+    view = lake("file")
+    (file,) = tmp_path.glob("*.parquet")
+    table = pq.read_table(file)
+    spent_as = table["spent"].cast(stored)
+    pq.write_table(table.set_column(table.column_names.index("spent"), "spent", spent_as), file)
+    store = store_of(user, view)
+    rows = frame(user_id=[7], event_timestamp=["2024-05-03"], spent=[given])
+    if kept is None and given == given:
+        with pytest.raises(DataError, match="user_visits: column 'spent'"):
+            store.write_to_offline_store("user_visits", rows)
+    else:
+        store.write_to_offline_store("user_visits", rows)
+        assert spent(store, 7) == [kept]
+
+
+def test_a_frame_names_a_renamed_column_as_the_files_do(
+    store_of: Callable[..., FeatureStore], user: Entity, lake: Callable[..., FeatureView]
+) -> None:
+    store = store_of(user, lake("folder", field_mapping={"spent": "amount"}))
+    store.write_to_offline_store("user_visits", NEWER)
+    spine = frame(user_id=[1, 3], event_timestamp=["2024-06-01"] * 2)
+    found = store.get_historical_features(spine, ["user_visits:amount"]).to_arrow()
+    assert found["amount"].to_pylist() == [30.5, None]
