@@ -143,9 +143,11 @@ def read_yaml(path: Path) -> object:
 
 
 class _Loader(yaml.SafeLoader):
-    """SafeLoader that refuses what plain YAML lets pass: the same key twice, of which the last would silently win.
+    """SafeLoader that refuses what plain YAML lets pass: a key that stands twice, and numbers that are not what they
+    look like.
 
-    A value that Python cannot hold, such as the 31st of April, is a fault of the document at its line.
+    Of a key that stands twice the last value would win without a word; 010 would be eight, and 1:30 ninety. A value
+    that Python cannot hold, such as the 31st of April, is a fault of the document at its line.
     """
 
     def construct_object(self, node: yaml.Node, deep: bool = False) -> object:
@@ -166,6 +168,23 @@ class _Loader(yaml.SafeLoader):
                 raise yaml.MarkedYAMLError(problem=f"the key {key!r} stands twice", problem_mark=key_node.start_mark)
             seen.add(key)
         return super().construct_mapping(node, deep=deep)
+
+
+    def construct_number(self, node: yaml.ScalarNode) -> object:
+        """A number, where YAML reads what is written."""
+        is_float = node.tag == "tag:yaml.org,2002:float"
+        number: object = self.construct_yaml_float(node) if is_float else self.construct_yaml_int(node)
+        if re.match(r"[+-]?0[0-9_]", node.value) or ":" in node.value:
+            raise yaml.MarkedYAMLError(
+                problem=f"{node.value} would be read as {number}: put a text in quotes, write a number without zeros in "
+                "front",
+                problem_mark=node.start_mark,
+            )
+        return number
+
+
+for _kind in ("int", "float"):
+    _Loader.add_constructor(f"tag:yaml.org,2002:{_kind}", _Loader.construct_number)
 
 
 def _quote_hint(value: object) -> str:

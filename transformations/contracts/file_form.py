@@ -9,6 +9,8 @@ from transformations.contracts.document import Node
 from transformations.contracts.model import UNQUOTED, Column, CsvDialect, FileForm
 from transformations.contracts.nearest import nearest
 
+_LETTERS = r'Az,;"\u0041+-.xn--'  # with all that codecs take for an escape
+
 
 def file_form(properties: Node, columns: Sequence[Column]) -> FileForm:
     """The form of a source's files from its customProperties; no column of a file is two things."""
@@ -80,11 +82,20 @@ def _flag(node: Node, key: str) -> bool:
 def _encoding(node: Node) -> str:
     name = node.optional("encoding", str, "an encoding's name, such as utf-8, latin-1 or cp1252") or "utf-8"
     try:
-        info = codecs.lookup(name)
-        "".encode(info.name)  # refuses codecs between bytes, such as zlib
-    except (LookupError, UnicodeError):  # of `undefined`, Python raises the latter
-        raise node.error("encoding", f"is {name!r}, unknown. Write one such as utf-8, latin-1 or cp1252.") from None
-    return info.name
+        encoding = codecs.lookup(name).name
+        if _keeps_every_letter(encoding):
+            return encoding
+    except (LookupError, UnicodeError):  # LookupError: of codecs between bytes, such as zlib, too
+        pass
+    raise node.error("encoding", f"is {name!r}, unknown. Write one such as utf-8, latin-1 or cp1252.")
+
+
+def _keeps_every_letter(encoding: str) -> bool:
+    """Whether each letter has bytes of its own. Python's codecs for names of hosts and for source text have escapes:
+    `unicode_escape` makes a new line of a backslash and an n.
+    """
+    written = _LETTERS.encode(encoding)[len("".encode(encoding)) :]  # behind a byte order mark
+    return written.decode(encoding) == _LETTERS and len(written) in (len(_LETTERS) * width for width in (1, 2, 4))
 
 
 def _texts(properties: Node, key: str, example: str) -> tuple[str, ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Mapping
 from datetime import datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
 
 import pyarrow as pa
@@ -56,14 +57,15 @@ def _read_csv(file: Path) -> tuple[pa.Table, pa.Table]:
     from pyarrow import csv
 
     only_empty_is_null = {"null_values": [""], "strings_can_be_null": True}
+    parsed = csv.ParseOptions(newlines_in_values=True)  # else a block of the file may end within a cell
     try:
-        read = csv.read_csv(file, convert_options=csv.ConvertOptions(**only_empty_is_null))
+        read = csv.read_csv(file, None, parsed, csv.ConvertOptions(**only_empty_is_null))
         if len(set(read.column_names)) < read.num_columns:
             raise DataError(
                 f"{file.name}: a column's name stands there twice: {', '.join(read.column_names)}. Keep one."
             )
         types = dict.fromkeys(read.column_names, pa.string())
-        return read, csv.read_csv(file, convert_options=csv.ConvertOptions(column_types=types, **only_empty_is_null))
+        return read, csv.read_csv(file, None, parsed, csv.ConvertOptions(column_types=types, **only_empty_is_null))
     except pa.ArrowInvalid as error:
         raise DataError(f"{file.name} cannot be read as CSV: {error}. Mend the file, or give Parquet.") from None
 
@@ -72,14 +74,20 @@ def _column(file: Path, name: str, read: pa.ChunkedArray, texts: pa.ChunkedArray
     if pa.types.is_integer(read.type):
         return read if read.cast(pa.string()).equals(texts) else texts
     if pa.types.is_floating(read.type):
-        whole = pc.match_substring_regex(texts, r"^[+-]?\d+(\.0*)?$")
+        whole = pc.match_substring_regex(texts, r"^[+-]?\d+(\.0*)?$|[eE]")
         beyond = pc.and_(whole, pc.greater_equal(pc.abs(read), float(_EXACT_INTEGERS)))
-        if rows := pc.indices_nonzero(pc.fill_null(beyond, False)).to_pylist():
+        found = pc.indices_nonzero(pc.fill_null(beyond, False)).to_pylist()
+        if rows := [row for row in found if not _is_said_by(texts[row].as_py(), read[row].as_py())]:
             raise DataError(
                 f"{file.name}: column {name!r} has {len(rows):,} whole numbers beside decimals that a Float64 may not "
                 f"hold, first {texts[rows[0]].as_py()} in row {rows[0] + 1:,}. Give Parquet with the type meant."
             )
     return read
+
+
+def _is_said_by(text: str, number: float) -> bool:
+    """Whether a text with an exponent is the number as it is written by others, such as 1e23; not of plain digits."""
+    return "e" in text.lower() and Decimal(text) == Decimal(repr(number))
 
 
 def file_of(config: DatasetConfig, folder: Path) -> Path | None:

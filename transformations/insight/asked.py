@@ -39,8 +39,10 @@ def parse_key(text: str, join_keys: Mapping[str, Dtype], view: str) -> dict[str,
 
 def parse_request(text: str) -> dict[str, object]:
     """The values of request fields as typed, a JSON object; by name."""
+    from transformations.stores.base.values import object_of_pairs
+
     try:
-        fields = json.loads(text)
+        fields = json.loads(text, object_pairs_hook=object_of_pairs)
     except ValueError as error:
         raise UsageError(
             f"--request {text!r} is no JSON: {error}. Write an object, such as '{{\"price\": 1.5}}'."

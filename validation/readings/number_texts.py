@@ -46,12 +46,41 @@ def floating_text(text: str, written: ColumnFormat) -> NumberText:
     pattern = rf"(?:{whole}(?:{point}\d*)?|[+-]?{point}\d+)(?:[eE][+-]?\d+)?|[nN][aA][nN]"
     plain = _plain(text, written)
     value = _when(text, pattern, f"TRY_CAST({plain} AS DOUBLE)")
-    digits = rf"regexp_extract({plain}, '^([+-]?\d+)(?:\.0*)?$', 1)"  # no text where there is more to the number
-    another = f"coalesce(TRY_CAST({value} AS HUGEINT) <> TRY_CAST({digits} AS HUGEINT), TRUE)"
-    is_rounded = f"CASE WHEN length({text}) > 15 THEN length({digits}) > 15 AND {another} ELSE FALSE END"
+    is_rounded = f"CASE WHEN length({text}) > 15 THEN {_is_another_integer(plain, value)} ELSE FALSE END"
     is_lost = f"CASE WHEN length({text}) > 5 AND {value} = 0 THEN regexp_matches({text}, '^[^eE]*[1-9]') ELSE FALSE END"
     inexact = f"({is_rounded} OR {is_lost})"
     return NumberText(value, f"{value} IS NULL", inexact)
+
+
+def _is_another_integer(plain: str, value: str) -> str:
+    """Whether a text is an integer and its double another one.
+
+    With an exponent, the integer that a double is written as may be meant: 1e23 is one, though its digits are others.
+
+        text                   integer                 double
+        9007199254740993       …993                    …992: another
+        9007199254740993e0     …993                    …992, written 9007199254740992.0: another
+        1e23                   1 and 23 zeros          99999999999999991611392, written 1e+23: the one meant
+        9007199254740993.5     none                    the nearest
+    """
+    whole = rf"regexp_extract({plain}, '^([+-]?\d+)(?:\.0*)?$', 1)"  # no text where there is more to the number
+    another = f"coalesce(TRY_CAST({value} AS HUGEINT) <> TRY_CAST({whole} AS HUGEINT), TRUE)"
+    given, written = _digits(plain), _digits(f"CAST({value} AS VARCHAR)")
+    exponent = f"TRY_CAST(regexp_extract({plain}, '[eE](.*)$', 1) AS INTEGER)"
+    decimals = rf"length(regexp_extract({plain}, '\.(\d*)', 1))"
+    is_integer = f"coalesce(length(rtrim({given}, '0')) <= length({given}) - {decimals} + {exponent}, TRUE)"
+    another_by_exponent = (
+        f"isfinite({value}) AND abs({value}) >= {2**53} AND {is_integer} AND trim({given}, '0') <> trim({written}, '0')"
+    )
+    return (
+        f"CASE WHEN regexp_matches({plain}, '[eE]') THEN {another_by_exponent} "
+        f"ELSE length({whole}) > 15 AND {another} END"
+    )
+
+
+def _digits(number: str) -> str:
+    """The digits of a number before its exponent, without sign and point."""
+    return rf"regexp_replace(regexp_extract({number}, '^[+-]?([\d.]*)', 1), '\.', '')"
 
 
 def _whole(written: ColumnFormat) -> str:

@@ -62,6 +62,14 @@ def test_a_quote_of_another_kind_is_doubled_too(form):
 
 
 @pytest.mark.parametrize(
+    "encoding",
+    ["utf-8", "utf-8-sig", "utf-16", "utf-32-be", "ascii", "cp1252", "koi8-r", "shift_jis", "gb18030", "cp500"],
+)
+def test_any_encoding_of_files_can_be_declared(form, encoding):
+    assert form(csv={"encoding": encoding}).csv.encoding
+
+
+@pytest.mark.parametrize(
     ("properties", "problem"),
     [
         ({"csv": {"delimeter": ";"}}, "delimeter is not known; did you mean 'delimiter'"),
@@ -71,6 +79,13 @@ def test_a_quote_of_another_kind_is_doubled_too(form):
         ({"csv": {"escape": "/"}}, "escape is '/'"),
         ({"csv": {"header": "yes"}}, "header is 'yes'. Write true or false"),
         ({"csv": {"encoding": "latin-99"}}, "encoding is 'latin-99', unknown"),
+        ({"csv": {"encoding": "idna"}}, "encoding is 'idna', unknown. Write one such as utf-8"),
+        ({"csv": {"encoding": "punycode"}}, "encoding is 'punycode', unknown"),
+        ({"csv": {"encoding": "unicode_escape"}}, "encoding is 'unicode_escape', unknown"),
+        ({"csv": {"encoding": "raw_unicode_escape"}}, "encoding is 'raw_unicode_escape', unknown"),
+        ({"csv": {"encoding": "utf-7"}}, "encoding is 'utf-7', unknown"),
+        ({"csv": {"encoding": "zlib"}}, "encoding is 'zlib', unknown"),
+        ({"csv": {"encoding": "undefined"}}, "encoding is 'undefined', unknown"),
         ({"csv": "tabs"}, "csv is missing. Write a mapping"),
         ({"nullTokens": [1]}, "Write a list of texts in quotes"),
         ({"headerCase": "lower"}, "headerCase is 'lower'. Write ignore"),

@@ -53,6 +53,8 @@ def test_a_configuration_is_named_as_its_file_and_has_defaults(tmp_path: Path) -
         ("feature_service:", "seed: 1\nseed: 2\nfeature_service:", "line 3, column 1: the key 'seed' stands twice"),
         ("feature_service:", "seed: true\nfeature_service:", "seed: should be a valid integer"),
         ("feature_service:", "seed: 1.0\nfeature_service:", "seed: should be a valid integer"),
+        ("feature_service:", "seed: '7'\nfeature_service:", "seed: should be a valid integer"),
+        ("feature_service:", "seed: 010\nfeature_service:", "line 2, column 7: 010 would be read as 8"),
         ("feature_service:", "sample: true\nfeature_service:", "sample: True is no share of the rows, such as 0.1"),
         ("feature_service:", "as_served: 1\nfeature_service:", "as_served: should be a valid boolean"),
         (

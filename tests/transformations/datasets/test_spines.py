@@ -30,12 +30,23 @@ def test_moments_are_moments(tmp_path: Path) -> None:
     assert read["event_timestamp"] == [datetime(2024, 5, 1, 10)]
 
 
+def test_a_double_with_an_exponent_is_itself(tmp_path: Path) -> None:
+    assert rows(tmp_path, "a\n1e23\n1.7976931348623157e308\n") == {"a": [1e23, 1.7976931348623157e308]}
+
+
+def test_quoted_newlines_are_letters_wherever_they_stand(tmp_path: Path) -> None:
+    notes = [f"{number}\n1,2" + "x" * 97 for number in range(30_000)]
+    text = "user_id,note\n" + "".join(f'{number},"{note}"\n' for number, note in enumerate(notes))
+    assert rows(tmp_path, text) == {"user_id": list(range(30_000)), "note": notes}
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
         ("a,b\n1,2\n1,2,3\n", "spine.csv cannot be read as CSV: .*Expected 2 columns"),
         ("a,a\n1,2\n", "is there twice|stands there twice|cannot be read"),
         ("a\n9007199254740993\n1.5\n", "'a' has 1 whole numbers .* first 9007199254740993 in row 1"),
+        ("a\n9007199254740993e0\n1.5\n", "'a' has 1 whole number.* first 9007199254740993e0 in row 1"),
         ("", "cannot be read as CSV"),
     ],
 )

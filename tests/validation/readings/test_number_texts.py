@@ -1,5 +1,7 @@
 """Numbers given as text: the value that was written, or none."""
 
+from decimal import Decimal
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -69,7 +71,14 @@ def test_what_is_not_wholly_a_number_is_none(read, text):
         ("0009007199254740993", "inexact"),
         ("9007199254740994", 2.0**53 + 2),
         ("9007199254740993.5", 9007199254740994.0),
-        ("9007199254740993e0", 2.0**53),
+        ("9007199254740993e0", "inexact"),
+        ("9007199254740992e0", 2.0**53),
+        ("9.007199254740993e15", "inexact"),
+        ("90071992547409930e-1", "inexact"),
+        ("9007199254740993.5e0", 9007199254740994.0),
+        ("123456789012345678e5", "inexact"),
+        ("1.0000000000000001e23", 1.0000000000000001e23),
+        ("1.7976931348623157e308", 1.7976931348623157e308),
         ("100000000000000000000", 1e20),
         ("1" + "0" * 22, 1e22),
         ("1" + "0" * 23, "inexact"),
@@ -91,6 +100,17 @@ def test_nan_is_a_number_of_its_own(read, text):
 @given(st.floats(allow_nan=False, allow_infinity=False))
 def test_every_double_comes_back_from_its_text(read, number):
     assert read(repr(number)) == number
+
+
+@given(st.integers(-(10**30), 10**30), st.integers(-5, 5))
+def test_an_integer_with_an_exponent_is_exact_or_the_one_a_double_is_written_as(read, digits, exponent):
+    text, number = f"{digits}e{exponent}", Decimal(digits).scaleb(exponent)
+    is_kept = Decimal(float(number)) == number or Decimal(repr(float(number))) == number
+    if number == number.to_integral_value() and read(text) != "inexact":
+        assert is_kept
+        assert read(text) == float(number)
+    if Decimal(repr(float(number))) == number or number != number.to_integral_value():
+        assert read(text) == float(number)
 
 
 @given(st.decimals(allow_nan=False, allow_infinity=False, places=5, min_value=-(10**12), max_value=10**12))
