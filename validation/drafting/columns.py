@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from transformations.engine.base.duck import identifier, literal
 from transformations.engine.base.errors import DataError
 from validation.drafting.readings import (
+    BACKSLASH_NULL,
     LOOKS_LIKE_TIME,
     NULL_TOKENS,
     Reading,
@@ -32,10 +33,12 @@ _SAMPLE = 2_000  # values that a reading has to fit before it is tried on all of
 
 @dataclass(frozen=True, kw_only=True)
 class Seen:
-    """One column of a file: its name in the contract, how it is read, and what its values look like.
+    r"""One column of a file: its name in the contract, how it is read, and what its values look like.
 
     rivals: forms of times that fit every value as well, so that the data cannot tell which is meant. tokens: cells that
     mean null, if anything in the file does, with their number. local: how many values are times without an offset.
+    is_named_like_a_value: its name may be a value of a first row that is taken for a header. backslashes: how many
+    values hold one, \N aside.
     """
 
     name: str
@@ -49,6 +52,8 @@ class Seen:
     lowest: str | None = None
     highest: str | None = None
     values: tuple[str, ...] = ()
+    is_named_like_a_value: bool = False
+    backslashes: int = 0
 
     @property
     def dtype(self) -> str:
@@ -85,10 +90,13 @@ def look(connection: DuckDBPyConnection, file: DropFile) -> SeenFile:
             f"{file.name}: column {names[0]!r} is {file.types[names[0]]}, which no dtype of ours holds, and there is "
             f"no other. Deliver it as a number, text, boolean, date or timestamp."
         )
-    narrower = {
-        token for _, column in read if column.dtype != "String" or column.reading.note for token in column.tokens
+    meant = {
+        token
+        for _, column in read
+        for token in column.tokens
+        if column.dtype != "String" or column.reading.note or token == BACKSLASH_NULL
     }
-    null_tokens = tuple(token for token in NULL_TOKENS if token in narrower)
+    null_tokens = tuple(token for token in NULL_TOKENS if token in meant)
     columns = [each.measured(column, null_tokens) for each, column in read]
     whole = [(each, column) for (each, _), column in zip(read, columns, strict=True) if not column.nulls]
     canonical = "".join(f", {each.canonical(column)} AS {identifier(column.name)}" for each, column in whole)
@@ -176,12 +184,33 @@ class _Values:
             lowest=lowest,
             highest=highest,
             values=listed,
+            is_named_like_a_value=self._holds_its_name(),
+            backslashes=self._backslashes() if column.dtype == "String" else 0,
         )
 
     def canonical(self, column: Seen) -> str:
         """SQL that is equal for two rows exactly where their values are: the cell, unless two texts mean one value."""
         (cells,) = self.connection.execute(f"SELECT count({self.cell}) FROM {self.table}").fetchall()[0]
         return self.cell if cells == column.distinct else column.reading.value
+
+    def _holds_its_name(self) -> bool:
+        """Whether the column's name is a number, or stands among its cells."""
+        if self.kind != TEXT_CELL:
+            return False
+        if re.fullmatch(r"[+-]?\d+([.,]\d+)?", self.name.strip()):
+            return True
+        found = self.connection.execute(f"SELECT 1 FROM {self.table} WHERE {self.cell} = {literal(self.name)} LIMIT 1")
+        return bool(found.fetchall())
+
+    def _backslashes(self) -> int:
+        """How many cells of a CSV file hold a backslash, those for null aside."""
+        if self.kind != TEXT_CELL:
+            return 0
+        holds_one = f"contains({self.cell}, '\\') AND {self.cell} <> {literal(BACKSLASH_NULL)}"
+        (count,) = self.connection.execute(
+            f"SELECT coalesce(sum(n) FILTER (WHERE {holds_one}), 0) FROM {self.table}"
+        ).fetchall()[0]
+        return int(count)
 
     def _that_fit(self, tried: Sequence[Reading], values: str, rows: int | None = None) -> list[Reading]:
         """Those that no value contradicts; over the values of all `rows`, those that need nulls or none, too."""

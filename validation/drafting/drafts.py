@@ -15,6 +15,7 @@ from transformations.engine.base.errors import UsageError
 from transformations.engine.base.words import plural
 from validation.drafting.columns import TABLE, Seen, SeenFile, look
 from validation.drafting.keys import KeyColumn, KeyGuess, guess_keys
+from validation.drafting.readings import BACKSLASH_NULL
 from validation.files.csv_dialects import find_dialect
 from validation.files.drop_files import is_csv, open_drop, readable, refuse_other_than_file
 
@@ -132,6 +133,10 @@ class _Draft:
                 if self.dialect.escape == self.dialect.quote:
                     del value["escape"]  # follows the quote
                 comment = f"double quotes do not fit every line; {likely}. Or is one of them a slip? Then mend the file"
+            doubted = [column.physical_name for column in self.seen.columns if column.is_named_like_a_value]
+            if self.dialect.header and doubted:
+                value["header"] = FILL_IN
+                comment = f"does its first line name the columns (true)? {_few(doubted)} may be its first row (false)"
             if not self.dialect.encoding.startswith("utf"):
                 value["encoding"] = FILL_IN
                 comment = (
@@ -141,7 +146,10 @@ class _Draft:
         if self.seen.null_tokens:
             counts = ", ".join(f"{column.name} {sum(n.values()):,}" for column, n in self._tokens())
             yield from _property("nullTokens", json.dumps(self.seen.null_tokens), f"cells with it: {counts}")
-
+            escaped = [column.name for column in self.seen.columns if column.backslashes]
+            if BACKSLASH_NULL in self.seen.null_tokens and escaped:
+                yield f"        # Beside \\N, {_few(escaped)} has backslashes. In a text dump of MySQL, Postgres, Hive"
+                yield "        # they stand for other characters, which is not read: export the table as CSV instead."
         if unreadable := self.seen.unreadable:
             types = ", ".join(f"{_short(name)} is {kind}" for name, kind in unreadable.items())
             yield from _property("ignoredColumns", _quoted([*unreadable]), f"no dtype of ours holds them: {types}")

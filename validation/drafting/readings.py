@@ -17,9 +17,10 @@ from transformations.engine.base.duck import identifier, literal
 from validation.files.drop_files import TEXT_CELL
 from validation.readings.conversions import EMPTY_TYPE, Conversion, conversion
 
+BACKSLASH_NULL = r"\N"  # Hive, MySQL and Postgres write it for null, and nobody means a text by it
 NULL_TOKENS = (
     *("NA", "N/A", "n/a", "#N/A", "<NA>", "NaN", "nan", "NULL", "Null", "null", "NIL", "nil", "None", "none"),
-    *(r"\N", "-", "--", "?", "."),
+    *(BACKSLASH_NULL, "-", "--", "?", "."),
 )
 _DTYPES = ("Date", "UnixTimestamp", "Bool", "Int64", "Float64", "String")
 _DECIMAL = r"[+-]?\d+(\.\d+)?([eE][+-]?\d+)?"

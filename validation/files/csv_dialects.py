@@ -15,7 +15,7 @@ from validation.files.csv_records import first_fault, records
 from validation.files.delivered_bytes import open_bytes
 
 SAMPLE_RECORDS = 1_000
-_DELIMITERS = (",", "\t", ";", "|")
+_DELIMITERS = (",", "\t", ";", "|", "\x01", "~", "^")  # \x01 is Hive's
 _QUOTES = (('"', '"'), ('"', "\\"), (UNQUOTED, UNQUOTED), ("'", "'"), ("'", "\\"))
 _COMMENTS = (None, "#")
 _BOMS = {
@@ -95,7 +95,8 @@ def _doubted(path: Path, dialect: CsvDialect) -> tuple[int, str] | None:
 
 def _likely(path: Path, base: CsvDialect) -> list[CsvDialect]:
     """The dialects to try, the likeliest first: by fit to the file's beginning, quotes and number of columns."""
-    order = ("\t", ",", ";", "|") if usual_dialect(path).delimiter == "\t" else _DELIMITERS
+    first = usual_dialect(path).delimiter
+    order = (first, *(each for each in _DELIMITERS if each != first))
     found: list[tuple[tuple[bool, int, int], CsvDialect]] = []
     for number, (quote, escape) in enumerate(_QUOTES):
         for delimiter in order:

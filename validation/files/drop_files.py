@@ -30,6 +30,9 @@ _NO_TEXT = {
     b"(\xb5/\xfd": "packed with zstd",
     b"PK\x03\x04": "a zip archive, as spreadsheets are",
     b"PAR1": "a Parquet file",
+    b"BZh": "packed with bzip2",
+    b"\xfd7zX": "packed with xz",
+    b"\xd0\xcf\x11\xe0": "a workbook of an older Excel",
 }
 _CSV_ENDINGS = (".csv", ".csv.gz", ".csv.zst", ".tsv", ".tsv.gz", ".tsv.zst")
 

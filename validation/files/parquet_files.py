@@ -8,6 +8,7 @@ they have a zone. What was meant stands in the metadata of Arrow or Spark, which
     pandas.Period         int64 of ordinals     BIGINT               EXTENSION pandas.period
     decimal(50, 2)        21 bytes              DOUBLE, rounded      NUMERIC(50,2)
     Spark's timestamp     INT96, in UTC         TIMESTAMP            INT96 in UTC
+    numpy.float16         2 bytes               FLOAT                FLOAT16
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from duckdb import DuckDBPyConnection
 
+HALF_FLOAT = "FLOAT16"
 LEGACY_TIMESTAMP = "INT96"  # a naive timestamp of nanoseconds, as older writers made it
 LEGACY_INSTANT = "INT96 in UTC"  # one whose writer had a time zone
 
@@ -105,6 +107,8 @@ def _meant_type(field: pa.Field, spark: str, read: str) -> str:
     name = getattr(kind, "extension_name", "") or (field.metadata or {}).get(b"ARROW:extension:name", b"").decode()
     if name:
         return f"EXTENSION {name}"
+    if pa.types.is_float16(kind):
+        return HALF_FLOAT
     if pa.types.is_duration(kind):
         return f"DURATION[{kind.unit}]"
     if spark.startswith("interval"):

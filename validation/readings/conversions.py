@@ -3,19 +3,22 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 
 from transformations.contracts.model import ColumnFormat
 from transformations.engine.vocabulary.dtypes import dtype_named
 from validation.files.drop_files import TEXT_CELL
-from validation.files.parquet_files import LEGACY_INSTANT, LEGACY_TIMESTAMP
+from validation.files.parquet_files import HALF_FLOAT, LEGACY_INSTANT, LEGACY_TIMESTAMP
 from validation.readings.local_times import OffsetPeriod, nonexistent_sql, utc_sql
 from validation.readings.number_texts import floating_text, integer_text
 from validation.readings.time_texts import date_text, time_text
 
-EXACT_INTEGERS = {"FLOAT": 2**24, "DOUBLE": 2**53}  # from here on a floating type skips integers
+# From here on a floating type skips integers.
+EXACT_INTEGERS = {HALF_FLOAT: 2**11, "FLOAT": 2**24, "DOUBLE": 2**53}
 
+_STORED_BITS: Mapping[str, Literal[16, 32]] = {HALF_FLOAT: 16, "FLOAT": 32}
 _SMALL_INTEGERS = ("TINYINT", "SMALLINT", "INTEGER", "UTINYINT", "USMALLINT", "UINTEGER")
 NAIVE_TIMESTAMPS = ("TIMESTAMP", "TIMESTAMP_S", "TIMESTAMP_MS", "TIMESTAMP_NS", LEGACY_TIMESTAMP)
 _AWARE = ("TIMESTAMP WITH TIME ZONE", "TIMESTAMPTZ", "TIMESTAMPTZ_NS")
@@ -33,7 +36,8 @@ class Conversion:
 
     lossy: the value would lose something, as `loss` says in words, and `remedy` what to do. local: a time without an
     offset. nonexistent: a local time that never happened. infinite: outside what a calendar or a finite number is.
-    single: the values are float32, and so are the numbers they are compared with. periods: under which local times are
+    stored_bits: of a floating type narrower than a double, in which the numbers are, too, that the values are compared
+    with. periods: under which local times are
     read. readings: SQL that reads a text, and that the others hold again and again: who asks for several of them does
     well to have it evaluated once.
     """
@@ -45,7 +49,7 @@ class Conversion:
     local: str = "FALSE"
     nonexistent: str = "FALSE"
     infinite: str = "FALSE"
-    single: bool = False
+    stored_bits: Literal[16, 32, 64] = 64
     remedy: str = FIX
     periods: tuple[OffsetPeriod, ...] = ()
     readings: tuple[str, ...] = ()
@@ -80,8 +84,8 @@ def conversion(
             )
         case "Int64" if written.stored_as == "number":
             return _integral(column, delivered)
-        case "Float64" if delivered in (*_SMALL_INTEGERS, "FLOAT", "DOUBLE") or _is_exact_decimal(delivered):
-            return _floating(f"CAST({column} AS DOUBLE)", null, single=delivered == "FLOAT")
+        case "Float64" if delivered in (*_SMALL_INTEGERS, *EXACT_INTEGERS) or _is_exact_decimal(delivered):
+            return _floating(f"CAST({column} AS DOUBLE)", null, stored_bits=_STORED_BITS.get(delivered, 64))
         case "Float64" if delivered == "BIGINT":
             inexact = f"CAST(CAST({column} AS DOUBLE) AS HUGEINT) <> {column}"
             return Conversion(
@@ -108,8 +112,10 @@ def local_time(column: str, delivered: str, written: ColumnFormat = _PLAIN) -> s
 
 def comparable(value: object, how: Conversion) -> object:
     """A contract's value as the column holds it: where the column is float32, the nearest float32 (of 0.1, say)."""
+    if how.stored_bits == 64 or not isinstance(value, int | float):
+        return value
     with np.errstate(over="ignore"):
-        return float(np.float32(value)) if how.single and isinstance(value, int | float) else value
+        return float(np.dtype(f"float{how.stored_bits}").type(value))
 
 
 def accepted_types(dtype: str, delivered: str) -> str:
@@ -255,7 +261,9 @@ def _time(column: str, delivered: str, dtype: str, periods: tuple[OffsetPeriod, 
     return None
 
 
-def _floating(value: str, null: str, lossy: str = "FALSE", loss: str = "", single: bool = False) -> Conversion:
+def _floating(
+    value: str, null: str, lossy: str = "FALSE", loss: str = "", stored_bits: Literal[16, 32, 64] = 64
+) -> Conversion:
     """NaN is null, as everywhere in the platform."""
     return Conversion(
         value=f"CASE WHEN NOT isnan({value}) THEN {value} END",
@@ -263,7 +271,7 @@ def _floating(value: str, null: str, lossy: str = "FALSE", loss: str = "", singl
         lossy=lossy,
         loss=loss,
         infinite=f"isinf({value})",
-        single=single,
+        stored_bits=stored_bits,
     )
 
 

@@ -3,6 +3,7 @@
 from datetime import date, datetime
 from decimal import Decimal
 
+import numpy as np
 import pyarrow as pa
 import pytest
 
@@ -92,6 +93,17 @@ def test_a_value_that_would_lose_something_is_refused(check, dtype, delivered, l
     assert violation.spec.rule == "exact"
     assert loss in violation.message
     assert "first at row 2 of drop drop.parquet (" in violation.message
+
+
+@pytest.mark.parametrize("dtype", [pa.float16(), pa.float32()])
+@pytest.mark.parametrize("limit", [{"minimum": 0.1}, {"maximum": 0.1}, {"allowed": (0.1,)}])
+def test_a_narrow_float_is_held_against_the_nearest_number_of_its_own_width(check, dtype, limit):
+    tenth = values(dtype, np.float16(0.1) if dtype == pa.float16() else 0.1)
+    assert check(contract(column("Float64", **limit)), tenth).violations == ()
+    (violation,) = check(
+        contract(column("Float64", **limit)), values(dtype, np.float16(0.2 if "maximum" in limit else 0.05))
+    ).violations
+    assert violation.spec.rule in ("range", "allowed values")
 
 
 TEXT, NUMBER = ColumnFormat(stored_as="text"), ColumnFormat(stored_as="number")

@@ -180,6 +180,31 @@ def test_a_quote_that_never_ends_leaves_the_dialect_to_the_author(tmp_path):
     assert 'double quotes do not fit every line; no quote at all ("") does' in text
 
 
+@pytest.mark.parametrize(
+    ("content", "doubted"),
+    [
+        ("1,home\n2,cart\n", "1"),
+        ("alice,home\nbob,cart\ncarol,home\n", "home"),
+        ("country,2019,2020\nDE,1,2\n", "2019, 2020"),
+    ],
+)
+def test_a_first_line_that_may_be_a_row_leaves_the_header_to_the_author(tmp_path, content, doubted):
+    (tmp_path / "clicks.csv").write_text(content)
+    text = draft_contract(tmp_path / "clicks.csv")
+    assert '"header": "FILL IN"' in text
+    assert f"# does its first line name the columns (true)? {doubted} may be its first row (false)" in text
+
+
+def test_hives_null_is_one_in_a_column_of_texts_too_and_other_backslashes_are_pointed_out(tmp_path):
+    path = tmp_path / "dump.tsv"
+    path.write_text("id\tpage\n1\thome\n2\t\\N\n")
+    text = draft_contract(path)
+    assert 'value: ["\\\\N"]  # cells with it: page 1' in text
+    assert "has backslashes" not in text
+    path.write_text("id\tpage\n1\tc:\\\\dir\n2\t\\N\n")
+    assert r"# Beside \N, page has backslashes. In a text dump of MySQL" in draft_contract(path)
+
+
 def test_a_column_with_a_value_that_no_dtype_holds_is_left_out_with_that_value(tmp_path):
     table = pa.table({"id": ["a", "b"], "price": [1.5, float("inf")], "tags": [["x"], ["y"]]})
     pq.write_table(table, tmp_path / "clicks.parquet")
