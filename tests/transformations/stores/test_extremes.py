@@ -1,28 +1,19 @@
-"""Extreme inputs on every path: the same value, or the same refusal.
+"""Extreme keys and stored values on every path: the same value, or the same refusal.
 
-A table for each kind of input: its rows are inputs with what is expected, its columns the paths. A refusal is a
-DataError (over HTTP a 422), and what its message says behind the place is the same on all paths.
+A table for each kind of input: its rows are inputs with what is expected, its columns the paths.
 """
 
-import asyncio
-import json
-import re
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from collections.abc import Callable
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from functools import partial
 from typing import Any
 
-import httpx
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
-import pytest
-from feast import Entity, FeatureStore, FeatureView, Field, FileSource, PushSource, ValueType
-from feast.feature_server import get_app
+from feast import Entity, FeatureStore, FeatureView
 from feast.infra.offline_stores.file_source import SavedDatasetFileStorage
 from feast.types import (
     Array,
@@ -40,169 +31,22 @@ from feast.types import (
     UnixTimestamp,
 )
 
-from transformations.engine.base.errors import DataError
-from transformations.stores.serving import Watch, extend
-
-NOW = datetime(2024, 5, 9, 10, tzinfo=UTC)
-DAY = datetime(2024, 5, 1, tzinfo=UTC)
-TIMESTAMP = pa.timestamp("us", tz="UTC")
-NAN, INFINITY = float("nan"), float("inf")
-YEARS = "which is beyond the years 1 to 9999, as a count in the wrong unit is"
-SURROGATE = "row 0 holds '\\ud800', which is no Unicode text: half of a surrogate pair has no UTF-8"
-IN_MILLISECONDS = 1_714_550_400_000 * 1_000_000  # the microseconds of 2024-05-01, had its milliseconds been seconds
-
-
-def lossy(value: object, dtype: FeastType) -> str:
-    return f"is declared {dtype}, but row 0 holds {value}, which cannot become {dtype} without loss"
-
-
-@dataclass(frozen=True)
-class Refused:
-    """What a refusal says behind its place."""
-
-    words: str
-
-
-def outcome(call: Callable[[], Any]) -> Any:
-    """What a path gives: a value, or how it refuses; of any other error, the error."""
-    try:
-        value = call()
-    except DataError as error:
-        return Refused(said(error.message))
-    except Exception as error:
-        return error
-    return comparable(value)
-
-
-def said(message: str) -> str:
-    return re.sub(r"^.*?(?=is declared|row \d)", "", message)
-
-
-def comparable(value: Any) -> Any:
-    """A value such that NaN equals itself, and 1 no 1.0."""
-    if isinstance(value, list | set | tuple):
-        return [comparable(each) for each in (sorted(value) if isinstance(value, set) else value)]
-    if isinstance(value, Mapping):
-        return {name: comparable(each) for name, each in sorted(value.items())}
-    if isinstance(value, datetime):
-        return value.astimezone(UTC).isoformat()
-    return repr(value)
-
-
-def agrees(found: Any, expected: Any) -> bool:
-    if isinstance(expected, Refused):
-        return isinstance(found, Refused) and found.words.startswith(expected.words)
-    return bool(found == comparable(expected))
-
-
-def check(paths: Mapping[str, Callable[[], Any]], expected: Any, case: object) -> list[str]:
-    """The paths that do not give what is expected, with what they give."""
-    found = {name: outcome(call) for name, call in paths.items()}
-    return [f"{case!r:.60} {name}: {each!r}" for name, each in found.items() if not agrees(each, expected)]
-
-
-class Server:
-    """`feast serve` of a store, in this process."""
-
-    def __init__(self, store: FeatureStore) -> None:
-        self.store, self.runner, self.stack = store, asyncio.Runner(), AsyncExitStack()
-        self.client = self.runner.run(self._open())
-
-    async def _open(self) -> httpx.AsyncClient:
-        app = get_app(self.store, registry_ttl_sec=0)
-        extend(app, Watch(self.store))
-        await self.stack.enter_async_context(app.router.lifespan_context(app))
-        client = httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url="http://features")
-        return await self.stack.enter_async_context(client)
-
-    def get(self, feature: str, **given: Any) -> Any:
-        """One feature of one row."""
-        answer = self._post("get-online-features", features=[feature], entities={k: [v] for k, v in given.items()})
-        return answer["results"][-1]["values"][0]
-
-    def push(self, view: str, row: Mapping[str, Any]) -> None:
-        self._post("push", push_source_name=f"{view}_push", df={name: [row[name]] for name in row}, to="online")
-
-    def get_async(self, feature: str, **given: Any) -> Any:
-        """By the store's own asynchronous method."""
-        return self.runner.run(self.store.get_online_features_async([feature], [given])).to_dict()[named(feature)][0]
-
-    def close(self) -> None:
-        self.runner.run(self.stack.aclose())
-        self.runner.close()
-
-    def _post(self, path: str, **body: Any) -> Any:
-        headers = {"Content-Type": "application/json"}
-        response = self.runner.run(self.client.post(f"/{path}", content=json.dumps(body), headers=headers))
-        if response.status_code == httpx.codes.UNPROCESSABLE_ENTITY:
-            raise DataError(json.loads(response.json())["message"])
-        assert response.status_code == httpx.codes.OK, response.text
-        return response.json() if response.content else None
-
-
-def named(feature: str) -> str:
-    return feature.partition(":")[2]
-
-
-def as_json(value: Any) -> bool:
-    try:
-        json.dumps(value)
-    except TypeError:
-        return False
-    return True
-
-
-@pytest.fixture
-def shop() -> Entity:
-    return Entity(name="shop", join_keys=["shop_id"], value_type=ValueType.STRING, description="A shop", owner="me")
-
-
-@pytest.fixture
-def view_of(tmp_path: Any) -> Callable[..., FeatureView]:
-    """A view that can be pushed to, over one file with these keys."""
-
-    def make(name: str, entity: Entity, keys: pa.Array, dtype: FeastType, values: pa.Array) -> FeatureView:
-        stamps = pa.array([DAY] * len(keys), TIMESTAMP)
-        columns = {entity.join_key: keys, "event_timestamp": stamps, "created_timestamp": stamps, "x": values}
-        path = tmp_path / f"{name}.parquet"
-        pq.write_table(pa.table(columns), path)
-        source = FileSource(
-            name=name,
-            path=str(path),
-            timestamp_field="event_timestamp",
-            created_timestamp_column="created_timestamp",
-        )
-        key = Field(name=entity.join_key, dtype=String if entity.name == "shop" else Int64)
-        return FeatureView(
-            name=name,
-            entities=[entity],
-            schema=[key, Field(name="x", dtype=dtype)],
-            source=PushSource(name=f"{name}_push", batch_source=source),
-            owner="me",
-            description="Facts",
-        )
-
-    return make
-
-
-@pytest.fixture
-def served(
-    store_of: Callable[..., FeatureStore], redis: Any, clock: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Callable[..., tuple[FeatureStore, Server]]]:
-    """A store in which these objects are applied, and its server."""
-    servers: list[Server] = []
-    clock(NOW.isoformat())
-    monkeypatch.setenv("FEATURES_SERVING_WRITES", "open")
-
-    def make(*objects: Any) -> tuple[FeatureStore, Server]:
-        store = store_of(*objects)
-        servers.append(Server(store))
-        return store, servers[-1]
-
-    yield make
-    for server in servers:
-        server.close()
-
+from .extremes import (
+    DAY,
+    IN_MILLISECONDS,
+    INFINITY,
+    NAN,
+    NOW,
+    SURROGATE,
+    TIMESTAMP,
+    YEARS,
+    Refused,
+    Server,
+    as_json,
+    check,
+    lossy,
+    spoken,
+)
 
 KEYS: list[tuple[str, Any, str | None, Any]] = [
     ("user_id", 1, "1", 10.0),
@@ -428,14 +272,3 @@ def test_a_stored_value_has_one_form_on_every_path_or_is_refused(
     for at, (dtype, column, expected) in enumerate(FEATURES):
         faults += check(paths(at, expected), expected, (str(dtype), str(column)))
     assert faults == []
-
-
-def spoken(value: Any, expected: Any) -> Any:
-    """JSON's value in the form that is expected: moments are seconds there, and what is no number is a text."""
-    if isinstance(expected, list):
-        return [spoken(each, like) for each, like in zip(value, expected, strict=True)]
-    if isinstance(expected, dict):
-        return {name: spoken(value[name], expected[name]) for name in expected}
-    if isinstance(expected, datetime):
-        return datetime.fromtimestamp(value, UTC)
-    return float(value) if isinstance(value, str) and isinstance(expected, float) else value

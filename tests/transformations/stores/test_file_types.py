@@ -4,10 +4,11 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from feast.types import Bool, FeastType, Float64, Int64, String
+from feast.types import Array, Bool, FeastType, Float64, Int64, String
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from redis import Redis
@@ -80,6 +81,54 @@ def test_what_has_none_is_refused_on_every_path(
     message = r"visits: column 'n' is .+ in .*a\.parquet and .+ in .*b\.parquet; no one type"
     for read in (trained, everywhere, pulled):
         with pytest.raises(DataError, match=message):
+            read(store, view, [1, 2])
+
+
+@pytest.mark.parametrize(
+    ("column", "dtype", "kind"),
+    [
+        (pa.array([1, 2], pa.duration("ns")), Int64, r"duration\[ns\]"),
+        (pa.array([[1], [2]], pa.list_(pa.duration("us"))), Array(Int64), r"duration\[us\]"),
+        (pa.array(pd.period_range("2024-05", periods=2, freq="M")), Int64, "pandas.period"),
+        (pa.array([Decimal("0.35"), None], pa.decimal256(50, 2)), Float64, r"decimal256\(50, 2\)"),
+    ],
+)
+def test_what_duckdb_would_take_for_something_else_is_refused(
+    store_of: Store, redis: Redis, tmp_path: Path, column: pa.Array, dtype: FeastType, kind: str
+) -> None:
+    pq.write_table(rows(n=column), tmp_path / "visits.parquet")
+    store = store_of(entity(), view := visits(tmp_path / "visits.parquet", {"n": dtype}))
+    for read in (trained, everywhere, pulled):
+        with pytest.raises(DataError, match=rf"visits: .*visits\.parquet holds {kind} in 'n'"):
+            read(store, view, [1, 2])
+
+
+@pytest.mark.parametrize(
+    ("column", "dtype", "expected"),
+    [
+        (pa.array([b"a" * 16], pa.uuid()), String, "61616161-6161-6161-6161-616161616161"),
+        (pa.array(["{}"], pa.json_()), String, "{}"),
+        (pa.array([Decimal("0.35")], pa.decimal256(10, 2)), Float64, 0.35),
+    ],
+)
+def test_what_it_reads_as_it_was_meant_is_not(
+    store_of: Store, redis: Redis, tmp_path: Path, column: pa.Array, dtype: FeastType, expected: object
+) -> None:
+    pq.write_table(rows(n=column), tmp_path / "visits.parquet")
+    store = store_of(entity(), view := visits(tmp_path / "visits.parquet", {"n": dtype}))
+    assert everywhere(store, view, [1]) == {"n": [expected]}
+
+
+def test_a_file_without_the_moments_of_its_rows_is_refused(store_of: Store, redis: Redis, tmp_path: Path) -> None:
+    path = two_files(tmp_path, pa.array([1]), pa.array([2]))
+    pq.write_table(
+        pq.read_table(path / "b.parquet", partitioning=None).drop_columns("event_timestamp"), path / "b.parquet"
+    )
+    store = store_of(entity(), view := visits(path, {"n": Int64}))
+    for read in (trained, everywhere, pulled):
+        with pytest.raises(
+            DataError, match=r"visits: .*b\.parquet has no column 'event_timestamp', the moment of each"
+        ):
             read(store, view, [1, 2])
 
 

@@ -30,7 +30,7 @@ from feast.protos.feast.types.Value_pb2 import (
 from feast.type_map import feast_value_type_to_python_type, python_values_to_proto_values
 from feast.types import Array, FeastType, PrimitiveFeastType
 
-from transformations.engine.base.errors import DataError
+from transformations.engine.base.errors import DataError, UsageError
 from transformations.engine.base.first_failure import first_failure
 from transformations.engine.vocabulary.dtypes import UNIX_TIMESTAMP, Dtype
 from transformations.engine.vocabulary.functions import nan_to_null
@@ -140,7 +140,7 @@ def moments_of(column: Column, place: str) -> pa.Array:
 def frame_column(series: pd.Series[Any], place: str) -> pa.Array:
     """A column of a frame as Arrow; DataError as `column_of`."""
     try:
-        return pa.array(series, from_pandas=True)
+        return _in_full(pa.array(series, from_pandas=True), series)
     except (pa.ArrowException, OverflowError, ValueError, TypeError):
         return column_of(series, place)
 
@@ -152,13 +152,28 @@ def column_of(values: Iterable[object], place: str) -> pa.Array:
     """
     given = [feast_value_type_to_python_type(value) if isinstance(value, Value) else value for value in values]
     try:
-        return pa.array(given, from_pandas=True)
+        return _in_full(pa.array(given, from_pandas=True), given)
     except (pa.ArrowException, OverflowError, ValueError, TypeError) as error:
         again = [_scalar_of(value) for value in given]
         try:
-            return pa.array(again, from_pandas=True)
+            return _in_full(pa.array(again, from_pandas=True), given)
         except (pa.ArrowException, OverflowError, ValueError, TypeError):
             raise DataError(_no_column(given, place, error)) from None
+
+
+def _in_full(array: pa.Array, values: Iterable[object]) -> pa.Array:
+    """The column that Arrow made of these values, with the nanoseconds of pandas' timestamps, which it cuts off."""
+    if not pa.types.is_timestamp(array.type) or array.type.unit != "us":
+        return array
+    nanos = [getattr(value, "nanosecond", 0) for value in values]
+    if not any(each > 0 for each in nanos):  # NaT has NaN
+        return array
+    micros = array.cast(pa.int64()).to_pylist()
+    exact = [
+        value.value if nano > 0 else micro and micro * 1_000  # type: ignore[attr-defined]
+        for value, nano, micro in zip(values, nanos, micros, strict=True)
+    ]
+    return pa.array(exact, pa.int64()).cast(pa.timestamp("ns", tz="UTC"))
 
 
 def _scalar_of(value: object) -> object:
@@ -183,6 +198,16 @@ def _no_column(values: Sequence[object], place: str, error: Exception) -> str:
             return f"{place}: row {row} holds {_brief(value)}, which is no value that has a dtype: {alone}"
     kinds = ", ".join(sorted({type(value).__name__ for value in values if value is not None}))
     return f"{place} has values ({kinds}) that make no column: {error}. Send values of one kind."
+
+
+def object_of_pairs(pairs: Sequence[tuple[str, object]]) -> dict[str, object]:
+    """A JSON object, for `json.loads(object_pairs_hook=…)`; UsageError where it says one name twice."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        seen: set[str] = set()
+        name = next(name for name, _ in pairs if name in seen or seen.add(name))  # type: ignore[func-returns-value]
+        raise UsageError(f"the JSON says {name!r:.100} twice in one object. Say it once: which value is meant?")
+    return found
 
 
 def unseen_value(field: Field) -> pa.Scalar | None:

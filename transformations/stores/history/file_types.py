@@ -19,6 +19,7 @@ Schemas = Mapping[str, pa.Schema]
 
 _DOUBLE_DIGITS = 15  # of a decimal that every double conversion gets right
 _MOST_DIGITS = 38
+_EXTENSIONS_READ = ("arrow.uuid", "arrow.json", "arrow.bool8")
 _WHOLE_NUMBERS = {16: 2**11, 32: 2**24, 64: 2**53}
 """Up to where a float of so many bits holds every whole number."""
 
@@ -58,6 +59,28 @@ def check_together(name: str, schemas: Schemas, columns: Sequence[str]) -> None:
                     f"{name}: column {column!r} is {left} in {file} and {right} in {other}; no one type holds all "
                     f"values of both exactly. Write the files with one type."
                 )
+
+
+def check_meant(name: str, schemas: Schemas, columns: Sequence[str]) -> None:
+    """DataError where a file means something by one of these columns that DuckDB, reading its bytes, does not see: of a
+    duration or a period the bare number, of a decimal of many digits a rounded one.
+    """
+    for file, schema in schemas.items():
+        for column in columns:
+            if column in schema.names and (kind := _unseen(schema.field(column))) is not None:
+                raise DataError(
+                    f"{name}: {file} holds {kind} in {column!r}, which would be read as something else. Write that "
+                    f"column as a number of the unit meant, a decimal of at most {_MOST_DIGITS} digits, or a text."
+                )
+
+
+def check_present(name: str, schemas: Schemas, column: str) -> None:
+    """DataError where a file lacks the moments of its rows, which no query would ever find."""
+    if lacking := [file for file, schema in schemas.items() if column not in schema.names]:
+        raise DataError(
+            f"{name}: {lacking[0]} has no column {column!r}, the moment of each row, which other files have. Write it "
+            f"anew, or remove it."
+        )
 
 
 def check_moments(name: str, schemas: Schemas, column: str) -> None:
@@ -110,6 +133,20 @@ def _check_spelling(name: str, file: str, schema: pa.Schema, column: str) -> Non
                 f"{name}: its files have no column {column!r} everywhere: {file} calls it {other!r}. "
                 f"Correct the view, or write the files with one spelling."
             )
+
+
+def _unseen(field: pa.Field) -> str | None:
+    """The type of a column that DuckDB reads as another one; None where it reads what was meant."""
+    kind = field.type
+    extension = getattr(kind, "extension_name", "") or (field.metadata or {}).get(b"ARROW:extension:name", b"").decode()
+    if extension:
+        return None if extension in _EXTENSIONS_READ else extension
+    if types.is_duration(kind) or (types.is_decimal(kind) and kind.precision > _MOST_DIGITS):
+        return str(kind)
+    if types.is_dictionary(kind):
+        return _unseen(pa.field("", kind.value_type))
+    inner = [kind.field(number) for number in range(kind.num_fields)] if types.is_nested(kind) else []
+    return next((found for each in inner if (found := _unseen(each)) is not None), None)
 
 
 def _plain(kind: pa.DataType) -> pa.DataType:

@@ -22,7 +22,13 @@ from transformations.engine.base.file_rows import FolderColumn, Scan, scan
 from transformations.engine.tables.offline_tables import OfflineTable, Run
 from transformations.stores.base.source_paths import path_of
 from transformations.stores.base.views import DEFINITION_HASH, feature_hashes_of
-from transformations.stores.history.file_types import check_moments, check_together, schemas_of
+from transformations.stores.history.file_types import (
+    check_meant,
+    check_moments,
+    check_present,
+    check_together,
+    schemas_of,
+)
 from transformations.stores.history.source_files import Located, folder_columns, located
 
 if TYPE_CHECKING:
@@ -60,7 +66,10 @@ class History:
         """
         if not self.is_built:
             schemas = schemas_of(self.name, self.files)
+            check_meant(self.name, schemas, wanted)
             check_together(self.name, schemas, wanted)
+            if self.column(self.timestamp) not in self.folder_columns:
+                check_present(self.name, schemas, self.column(self.timestamp))
             for moment in filter(None, (self.timestamp, self.created)):
                 check_moments(self.name, schemas, self.column(moment))
         rows = scan(connection, self.files, self.folder_columns)
