@@ -10,6 +10,11 @@ import re
 from collections import Counter
 from dataclasses import dataclass
 
+DATE = r"\d{4}-\d{2}-\d{2}"
+CLOCK = r"(?:[01]\d|2[0-3]):[0-5]\d(?::[0-5]\d(?:\.\d{1,6}0*)?)?"
+OFFSET = r"(?:Z|z| ?UTC| ?[+-](?:0\d|1[0-5])(?::?[0-5]\d)?)"
+"""What a text in ISO 8601 is made of, as it is taken without a declared form: whole microseconds, no 24:00."""
+
 _DIGITS = {"%Y": 4, "%y": 2, "%m": 2, "%d": 2, "%H": 2, "%I": 2, "%M": 2, "%S": 2, "%f": 6}
 _ZONE = r"(?:Z|UTC|GMT|[+-](?:0\d|1[0-5]):?[0-5]\d)"
 _WORDS = {

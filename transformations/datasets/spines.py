@@ -12,18 +12,20 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from transformations.contracts import read_contract
+from transformations.contracts import CsvDialect, read_contract
 from transformations.datasets.config import DatasetConfig
 from transformations.datasets.manifest import Manifest, PinnedFile
-from transformations.engine.base import storage
+from transformations.engine.base import duck, storage
 from transformations.engine.base.business_days import start_of_day
 from transformations.engine.base.errors import DataError, UsageError
 from transformations.engine.base.settings import Settings
 from transformations.engine.raw.zone import RawTable
 from transformations.stores.training.spine_sql import RAW, Query, read_query
+from validation.files.csv_files import open_csv
 
 _SPINES = (".parquet", ".csv")
 _EXACT_INTEGERS = 2**53
+_BOOLEANS = (("true", "false"), ("True", "False"), ("TRUE", "FALSE"))
 
 
 def query_of(config: DatasetConfig, pins: Mapping[tuple[str, str], int | None]) -> Query | None:
@@ -47,14 +49,26 @@ def read_spine(file: Path) -> pa.Table:
     DataError for a file that cannot be read, and for whole numbers beside decimals that a Float64 does not hold.
     """
     if file.suffix != ".csv":
-        return pq.read_table(file, partitioning=None)
+        return _read_parquet(file)
     read, texts = _read_csv(file)
     return pa.table([_column(file, name, read[name], texts[name]) for name in read.column_names], read.column_names)
 
 
+def _read_parquet(file: Path) -> pa.Table:
+    """The rows; timestamps of 96 bits as microseconds, since their nanoseconds end in the year 2262."""
+    try:
+        return pq.ParquetFile(file, coerce_int96_timestamp_unit="us").read()
+    except (pa.ArrowException, OSError) as error:
+        raise DataError(f"{file.name} cannot be read as Parquet: {error}. Write the file anew.") from None
+
+
 def _read_csv(file: Path) -> tuple[pa.Table, pa.Table]:
-    """The rows as pyarrow types them, and as texts."""
+    """The rows as pyarrow types them, and as texts. What is no row is refused as in a delivered file."""
     from pyarrow import csv
+
+    with duck.session() as connection:
+        found = open_csv(connection, file, CsvDialect())
+        rows = connection.sql(f"SELECT * FROM {found.relation()}").to_arrow_table()
 
     only_empty_is_null = {"null_values": [""], "strings_can_be_null": True}
     parsed = csv.ParseOptions(newlines_in_values=True)  # else a block of the file may end within a cell
@@ -65,15 +79,23 @@ def _read_csv(file: Path) -> tuple[pa.Table, pa.Table]:
                 f"{file.name}: a column's name stands there twice: {', '.join(read.column_names)}. Keep one."
             )
         types = dict.fromkeys(read.column_names, pa.string())
-        return read, csv.read_csv(file, None, parsed, csv.ConvertOptions(column_types=types, **only_empty_is_null))
+        texts = csv.read_csv(file, None, parsed, csv.ConvertOptions(column_types=types, **only_empty_is_null))
     except pa.ArrowInvalid as error:
         raise DataError(f"{file.name} cannot be read as CSV: {error}. Mend the file, or give Parquet.") from None
+    if not rows.rename_columns(texts.column_names).cast(texts.schema).equals(texts):
+        raise DataError(f"{file.name}: two readers find different cells in it. Have it written anew, or give Parquet.")
+    return read, texts
 
 
 def _column(file: Path, name: str, read: pa.ChunkedArray, texts: pa.ChunkedArray) -> pa.ChunkedArray:
+    if pa.types.is_boolean(read.type):  # 1 and 0, too, and any case
+        spelled = set(texts.drop_null().to_pylist())
+        return read if any(spelled <= set(pair) for pair in _BOOLEANS) else texts
     if pa.types.is_integer(read.type):
         return read if read.cast(pa.string()).equals(texts) else texts
     if pa.types.is_floating(read.type):
+        if pc.any(pc.match_substring_regex(texts, r"^\+|^-?0\d")).as_py():  # +4917012345, 0123.5
+            return texts
         whole = pc.match_substring_regex(texts, r"^[+-]?\d+(\.0*)?$|[eE]")
         beyond = pc.and_(whole, pc.greater_equal(pc.abs(read), float(_EXACT_INTEGERS)))
         found = pc.indices_nonzero(pc.fill_null(beyond, False)).to_pylist()

@@ -7,12 +7,9 @@ the zone in `10:00 America/New_York` is nothing. So they see only texts that a p
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from transformations.contracts.strptime import TimeForm, time_form
+from transformations.contracts.strptime import CLOCK, DATE, OFFSET, TimeForm, time_form
 from transformations.engine.base.duck import literal
 
-_DATE = r"\d{4}-\d{2}-\d{2}"
-_CLOCK = r"(?:[01]\d|2[0-3]):[0-5]\d(?::[0-5]\d(?:\.\d{1,6}0*)?)?"
-_OFFSET = r"(?:Z|z| ?UTC| ?[+-](?:0\d|1[0-5])(?::?[0-5]\d)?)"
 _MIDNIGHT = r"[ T]00:00(?::00(?:\.0+)?)?"
 
 
@@ -33,16 +30,16 @@ def time_text(text: str, forms: Sequence[str]) -> TimeText:
     """A text (SQL, without blanks around) as a time: in ISO 8601, a bare date at midnight, or in the declared forms."""
     if forms:
         return _of_forms(text, [time_form(form) for form in forms])
-    local = _when(text, f"{_DATE}(?:[ T]{_CLOCK})?", f"TRY_CAST({text} AS TIMESTAMP)")
+    local = _when(text, f"{DATE}(?:[ T]{CLOCK})?", f"TRY_CAST({text} AS TIMESTAMP)")
     compact = f"upper(replace(replace({text}, ' +', '+'), ' -', '-'))"
-    instant = _when(text, f"{_DATE}[ T]{_CLOCK}{_OFFSET}", f"TRY_CAST({compact} AS TIMESTAMPTZ)")
+    instant = _when(text, f"{DATE}[ T]{CLOCK}{OFFSET}", f"TRY_CAST({compact} AS TIMESTAMPTZ)")
     return TimeText(instant, local)
 
 
 def date_text(text: str, forms: Sequence[str]) -> TimeText:
     """A text (SQL, without blanks around) as a date, the `local`: alone or at midnight; what has a time is no date."""
     if not forms:
-        return TimeText("NULL", _when(text, f"{_DATE}(?:{_MIDNIGHT})?", f"TRY_CAST({text} AS DATE)"))
+        return TimeText("NULL", _when(text, f"{DATE}(?:{_MIDNIGHT})?", f"TRY_CAST({text} AS DATE)"))
     found = _of_forms(text, [time_form(form) for form in forms])
     midnight = f"CASE WHEN {found.local} = CAST({found.local} AS DATE) THEN CAST({found.local} AS DATE) END"
     return TimeText("NULL", midnight, found.is_ambiguous)

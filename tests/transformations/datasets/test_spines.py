@@ -3,6 +3,8 @@
 from datetime import datetime
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from transformations.datasets.spines import read_spine
@@ -34,6 +36,24 @@ def test_a_double_with_an_exponent_is_itself(tmp_path: Path) -> None:
     assert rows(tmp_path, "a\n1e23\n1.7976931348623157e308\n") == {"a": [1e23, 1.7976931348623157e308]}
 
 
+@pytest.mark.parametrize("cells", [["+49", "+4917012345"], ["007.5", "1.5"], ["true", "1"], ["true", "FALSE"]])
+def test_what_would_be_another_number_or_flag_stays_text(tmp_path: Path, cells: list[str]) -> None:
+    assert rows(tmp_path, "a,b\n" + "".join(f"{cell},x\n" for cell in cells))["a"] == cells
+
+
+@pytest.mark.parametrize("year", [1, 2300, 9999])
+def test_a_timestamp_of_96_bits_is_itself_in_any_year(tmp_path: Path, year: int) -> None:
+    stamps = pa.array([datetime(year, 1, 1)], pa.timestamp("us"))
+    pq.write_table(pa.table({"at": stamps}), tmp_path / "spine.parquet", use_deprecated_int96_timestamps=True)
+    assert read_spine(tmp_path / "spine.parquet")["at"].to_pylist() == [datetime(year, 1, 1)]
+
+
+def test_a_broken_parquet_file_is_named(tmp_path: Path) -> None:
+    (tmp_path / "spine.parquet").write_bytes(b"PAR1")
+    with pytest.raises(DataError, match=r"spine\.parquet cannot be read as Parquet"):
+        read_spine(tmp_path / "spine.parquet")
+
+
 def test_quoted_newlines_are_letters_wherever_they_stand(tmp_path: Path) -> None:
     notes = [f"{number}\n1,2" + "x" * 97 for number in range(30_000)]
     text = "user_id,note\n" + "".join(f'{number},"{note}"\n' for number, note in enumerate(notes))
@@ -43,11 +63,14 @@ def test_quoted_newlines_are_letters_wherever_they_stand(tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("a,b\n1,2\n1,2,3\n", "spine.csv cannot be read as CSV: .*Expected 2 columns"),
+        ("a,b\n1,2\n1,2,3\n", "spine.csv: line 3 is no row .*3 cells where the first line has 2 cells"),
+        ('a,b\n1,"x\n2,y\n', "spine.csv: line 2 is no row .*unexpected end of data"),
+        ('a,b\n1,"x"y\n', "spine.csv: line 2 is no row"),
+        ("a,b\n1,x\na,b\n2,y\n", "spine.csv cannot be read: its header stands once more among its rows"),
         ("a,a\n1,2\n", "is there twice|stands there twice|cannot be read"),
         ("a\n9007199254740993\n1.5\n", "'a' has 1 whole numbers .* first 9007199254740993 in row 1"),
         ("a\n9007199254740993e0\n1.5\n", "'a' has 1 whole number.* first 9007199254740993e0 in row 1"),
-        ("", "cannot be read as CSV"),
+        ("", "spine.csv is empty"),
     ],
 )
 def test_what_cannot_be_read_whole_is_refused(tmp_path: Path, text: str, message: str) -> None:

@@ -7,6 +7,7 @@ NaN there, in any other list it is refused.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from datetime import datetime
 from decimal import Decimal
@@ -17,6 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from feast.types import Array, FeastType, PrimitiveFeastType, Set, Struct
 
+from transformations.contracts.strptime import CLOCK, DATE, OFFSET
 from transformations.engine.base.moments import as_utc
 from transformations.engine.vocabulary.dtypes import FLOAT64, STORED, UNIX_TIMESTAMP
 from transformations.engine.vocabulary.functions import nan_to_null
@@ -33,6 +35,7 @@ ARROW: dict[PrimitiveFeastType, pa.DataType] = {
 _FIRST, _LAST = -62_135_596_800_000_000, 253_402_300_799_999_999  # the years 1 to 9999, in microseconds since 1970
 _EXACT = 1 << 53  # up to here a double holds every integer
 _MICROS_A_SECOND = 1_000_000
+_MOMENT = re.compile(f"{DATE}(?:[ T]{CLOCK}(?:{OFFSET})?)?")
 _UNITS_A_MICRO = 1_000  # nanoseconds
 
 
@@ -169,7 +172,11 @@ def _of_a_calendar_year(array: pa.Array) -> pa.Array:
 
 
 def _parsed(text: str) -> datetime:
-    return as_utc(datetime.fromisoformat(text))
+    """A moment in the forms that delivered files have; Python would take 20240501, and cut off nanoseconds."""
+    if not _MOMENT.fullmatch(text):
+        raise ValueError("no date and time as in 2020-01-31 12:00:00, with or without an offset")
+    plain = re.sub(r"(\.\d{6})0+", r"\1", text.removesuffix("UTC").strip()).replace(" +", "+").replace(" -", "-")
+    return as_utc(datetime.fromisoformat(plain.replace("z", "Z")))
 
 
 def _list(array: pa.Array, dtype: Array | Set, whole_seconds: bool) -> pa.Array:
