@@ -169,15 +169,13 @@ class _Loader(yaml.SafeLoader):
             seen.add(key)
         return super().construct_mapping(node, deep=deep)
 
-
     def construct_number(self, node: yaml.ScalarNode) -> object:
         """A number, where YAML reads what is written."""
         is_float = node.tag == "tag:yaml.org,2002:float"
         number: object = self.construct_yaml_float(node) if is_float else self.construct_yaml_int(node)
         if re.match(r"[+-]?0[0-9_]", node.value) or ":" in node.value:
             raise yaml.MarkedYAMLError(
-                problem=f"{node.value} would be read as {number}: put a text in quotes, write a number without zeros in "
-                "front",
+                problem=f"{node.value} would be read as {number}: put a text in quotes, and no zeros before a number",
                 problem_mark=node.start_mark,
             )
         return number
