@@ -75,7 +75,7 @@ class SeenFile:
 
 
 def look(connection: DuckDBPyConnection, file: DropFile) -> SeenFile:
-    """Read a file once, say what its columns are, and leave those without nulls as the view `drafted`, for its keys."""
+    """Read a file once and find what its columns are; those without nulls become the view `drafted`, for the keys."""
     names = list(file.types)
     chosen = ", ".join(f"{file.cells[name]} AS c{number}" for number, name in enumerate(names))
     connection.execute(f"CREATE TEMP TABLE delivered AS SELECT {chosen} FROM {file.relation}")
@@ -83,7 +83,7 @@ def look(connection: DuckDBPyConnection, file: DropFile) -> SeenFile:
     if not rows:
         raise DataError(f"{file.name} has no rows to draft a contract from. Give a file with some.")
     values = [_Values(connection, file, name, number) for number, name in enumerate(names)]
-    found = [(each, _read(each, name, rows)) for each, name in zip(values, _contract_names(names), strict=True)]
+    found = [(each, _read_column(each, name, rows)) for each, name in zip(values, _contract_names(names), strict=True)]
     read = [(each, column) for each, column in found if column is not None]
     if not read:
         raise DataError(
@@ -97,17 +97,17 @@ def look(connection: DuckDBPyConnection, file: DropFile) -> SeenFile:
         if column.dtype != "String" or column.reading.note or token == BACKSLASH_NULL
     }
     null_tokens = tuple(token for token in NULL_TOKENS if token in meant)
-    columns = [each.measured(column, null_tokens) for each, column in read]
+    columns = [each.measure(column, null_tokens) for each, column in read]
     whole = [(each, column) for (each, _), column in zip(read, columns, strict=True) if not column.nulls]
-    canonical = "".join(f", {each.canonical(column)} AS {identifier(column.name)}" for each, column in whole)
+    canonical = "".join(f", {each.canonical_sql(column)} AS {identifier(column.name)}" for each, column in whole)
     connection.execute(f"CREATE TEMP VIEW {TABLE} AS SELECT rowid AS {ROW}{canonical} FROM delivered")
-    unreadable = {each.name: each.misfit() for each, column in found if column is None}
+    unreadable = {each.name: each.unreadable_kind() for each, column in found if column is None}
     return SeenFile(rows, tuple(columns), null_tokens, unreadable)
 
 
-def _read(values: _Values, name: str, rows: int) -> Seen | None:
+def _read_column(values: _Values, name: str, rows: int) -> Seen | None:
     """The column as it is read; None where no dtype holds it."""
-    fitting = values.fitting(rows)
+    fitting = values.fitting_readings(rows)
     if not fitting:
         return None
     first = fitting[0]
@@ -134,21 +134,21 @@ class _Values:
         among = ", ".join(map(literal, self.tokens))
         self.present = f"{self.cell} IS NOT NULL" + (f" AND {self.cell} NOT IN ({among})" if among else "")
 
-    def fitting(self, rows: int) -> Sequence[Reading]:
-        """The narrowest reading that fits every value, and the forms of times that fit as well."""
+    def fitting_readings(self, rows: int) -> Sequence[Reading]:
+        """The narrowest reading that fits every value, then any other forms of times that fit."""
         sample = f"(SELECT * FROM {self.table} LIMIT {_SAMPLE})"
-        left = self._that_fit(readings(self.cell, self.kind), sample)
+        left = self._keep_fitting(readings(self.cell, self.kind), sample)
         if is_text(self.kind) and self._is_like_times(sample):
-            iso = self._that_fit(iso_times(self.cell, self.kind), sample)
-            left = [*(iso or self._that_fit(declared_times(self.cell, self.kind), sample)), *left]
+            iso = self._keep_fitting(iso_times(self.cell, self.kind), sample)
+            left = [*(iso or self._keep_fitting(declared_times(self.cell, self.kind), sample)), *left]
         while left:
             tried = [each for each in left if each is left[0] or each.form]
-            if fit := self._that_fit(tried, self.table, rows):
+            if fit := self._keep_fitting(tried, self.table, rows):
                 return fit
             left = [each for each in left if each not in tried]
         return []
 
-    def misfit(self) -> str:
+    def unreadable_kind(self) -> str:
         """The stored type, with a value that the last of its readings does not fit, if there is a reading."""
         possible = readings(self.cell, self.kind)
         if not possible:
@@ -159,12 +159,12 @@ class _Values:
         ).fetchall()[0]
         return self.kind if value is None else f"{self.kind} with values such as {value}"
 
-    def measured(self, column: Seen, null_tokens: Sequence[str]) -> Seen:
+    def measure(self, column: Seen, null_tokens: Sequence[str]) -> Seen:
         """The column with its nulls, ends and, where they are few, values."""
         null = f"({column.reading.is_null})"
         if among := ", ".join(literal(token) for token in self.tokens if token in null_tokens):
             null = f"({null} OR {self.cell} IN ({among}))"
-        shown = f"CAST({_clock(column, 'value')} AS VARCHAR)"
+        shown = f"CAST({_as_its_clock_shows(column, 'value')} AS VARCHAR)"
         value = f"CASE WHEN NOT {null} THEN {column.reading.value} END"
         rows = f"(SELECT *, {value} AS value, {column.reading.local} AS is_local FROM {self.table})"
         nulls, local, distinct, lowest, highest = self.connection.execute(
@@ -188,7 +188,7 @@ class _Values:
             backslashes=self._backslashes() if column.dtype == "String" else 0,
         )
 
-    def canonical(self, column: Seen) -> str:
+    def canonical_sql(self, column: Seen) -> str:
         """SQL that is equal for two rows exactly where their values are: the cell, unless two texts mean one value."""
         (cells,) = self.connection.execute(f"SELECT count({self.cell}) FROM {self.table}").fetchall()[0]
         return self.cell if cells == column.distinct else column.reading.value
@@ -212,7 +212,7 @@ class _Values:
         ).fetchall()[0]
         return int(count)
 
-    def _that_fit(self, tried: Sequence[Reading], values: str, rows: int | None = None) -> list[Reading]:
+    def _keep_fitting(self, tried: Sequence[Reading], values: str, rows: int | None = None) -> list[Reading]:
         """Those that no value contradicts; over the values of all `rows`, those that need nulls or none, too."""
         if not tried:
             return []
@@ -242,7 +242,7 @@ class _Values:
         )
 
 
-def _clock(column: Seen, value: str) -> str:
+def _as_its_clock_shows(column: Seen, value: str) -> str:
     """A time without an offset as its clock shows it; until its zone is known, it is held as if that were UTC."""
     return f"timezone('UTC', {value})" if column.dtype == "UnixTimestamp" and column.reading.local != "FALSE" else value
 

@@ -112,17 +112,19 @@ class _Draft:
         if self.event_time:
             times = [column.name for column in _times(self.seen.columns) if column is not self.event_time]
             comment = f"or {', '.join(times)}" if times else "when a row happens"
-            yield from _property("eventTime", self.event_time.name, comment)
+            yield from _property_lines("eventTime", self.event_time.name, comment)
         if local := [column.name for column in self.seen.columns if column.local]:
-            yield from _property(
+            yield from _property_lines(
                 "timestampZone", FILL_IN, f"the zone that the clock of {', '.join(local)} shows, or UTC"
             )
-        yield from _property("businessDayZone", FILL_IN, "whose calendar makes the days, such as Europe/Berlin")
+        yield from _property_lines("businessDayZone", FILL_IN, "whose calendar makes the days, such as Europe/Berlin")
         if self.event_time:
-            yield from _property("delivery", "append", "a drop adds rows, and supersedes those of the same key")
+            yield from _property_lines("delivery", "append", "a drop adds rows, and supersedes those of the same key")
         else:
-            yield from _property("validFrom", FILL_IN, "from when the first drop holds, as '2020-01-01T00:00:00+01:00'")
-            yield from _property("delivery", "snapshot", "a drop is the whole content; append: it only adds")
+            yield from _property_lines(
+                "validFrom", FILL_IN, "from when the first drop holds, as '2020-01-01T00:00:00+01:00'"
+            )
+            yield from _property_lines("delivery", "snapshot", "a drop is the whole content; append: it only adds")
 
     def _file_properties(self) -> Iterator[str]:
         if self.dialect:
@@ -136,23 +138,27 @@ class _Draft:
             doubted = [column.physical_name for column in self.seen.columns if column.is_named_like_a_value]
             if self.dialect.header and doubted:
                 value["header"] = FILL_IN
-                comment = f"does its first line name the columns (true)? {_few(doubted)} may be its first row (false)"
+                comment = (
+                    f"does its first line name the columns (true)? {_first_names(doubted)} may be its first row (false)"
+                )
             if not self.dialect.encoding.startswith("utf"):
                 value["encoding"] = FILL_IN
                 comment = (
                     f"its bytes are no UTF-8; {self.dialect.encoding} is likely. Do letters beyond a-z look right?"
                 )
-            yield from _property("csv", _quoted(value), comment)
+            yield from _property_lines("csv", _quoted(value), comment)
         if self.seen.null_tokens:
             counts = ", ".join(f"{column.name} {sum(n.values()):,}" for column, n in self._tokens())
-            yield from _property("nullTokens", json.dumps(self.seen.null_tokens), f"cells with it: {counts}")
+            yield from _property_lines("nullTokens", json.dumps(self.seen.null_tokens), f"cells with it: {counts}")
             escaped = [column.name for column in self.seen.columns if column.backslashes]
             if BACKSLASH_NULL in self.seen.null_tokens and escaped:
-                yield f"        # Beside \\N, {_few(escaped)} has backslashes. In a text dump of MySQL, Postgres, Hive"
-                yield "        # they stand for other characters, which is not read: export the table as CSV instead."
+                yield f"        # Beside \\N, {_first_names(escaped)} has backslashes. In dumps of MySQL, Postgres or"
+                yield "        # Hive they stand for other characters, which is not read: export the table as CSV."
         if unreadable := self.seen.unreadable:
-            types = ", ".join(f"{_short(name)} is {kind}" for name, kind in unreadable.items())
-            yield from _property("ignoredColumns", _quoted([*unreadable]), f"no dtype of ours holds them: {types}")
+            types = ", ".join(f"{_one_line(name)} is {kind}" for name, kind in unreadable.items())
+            yield from _property_lines(
+                "ignoredColumns", _quoted([*unreadable]), f"no dtype of ours holds them: {types}"
+            )
 
     def _tokens(self) -> Iterator[tuple[Seen, dict[str, int]]]:
         for column in self.seen.columns:
@@ -162,7 +168,7 @@ class _Draft:
     def _key_comment(self) -> Iterator[str]:
         nulls = [column.name for column in self.seen.columns if column.nulls]
         tried = len(self.seen.columns) - len(nulls)
-        left_out = f" (not those with nulls: {_few(nulls)})" if nulls else ""
+        left_out = f" (not those with nulls: {_first_names(nulls)})" if nulls else ""
         if self.guess.repeated:
             repeated = plural(self.guess.repeated, "row repeats", "rows repeat")
             yield f"no set of columns is unique: {repeated} another one in all {tried} columns"
@@ -192,7 +198,7 @@ class _Draft:
         if column.reading.cast:
             stored = note or f"  # a {LOGICAL_TYPES[column.dtype]} stored as text"
             yield f"        physicalType: {column.reading.cast}{stored}"
-        yield f"        description: {FILL_IN}  # {_seen(column)}"
+        yield f"        description: {FILL_IN}  # {_observed(column)}"
         if column.nulls:
             yield f"        required: false  # null in {column.nulls:,} of {plural(self.seen.rows, 'row')}"
         else:
@@ -200,16 +206,16 @@ class _Draft:
         if column.name in self.key:
             yield f"        primaryKey: {FILL_IN}  # true or false, see key above; if false, remove the position, too"
             yield f"        primaryKeyPosition: {self.key.index(column.name) + 1}"
-        yield from _form(column)
-        yield from _measures(column)
+        yield from _time_form_lines(column)
+        yield from _measured_limits(column)
 
 
-def _property(name: str, value: str, comment: str) -> Iterator[str]:
+def _property_lines(name: str, value: str, comment: str) -> Iterator[str]:
     yield f"      - property: {name}"
     yield f"        value: {value}  # {comment}"
 
 
-def _form(column: Seen) -> Iterator[str]:
+def _time_form_lines(column: Seen) -> Iterator[str]:
     """The form of its times, where the file shows which; a mark where it does not."""
     if column.reading.form is None:
         return
@@ -223,7 +229,7 @@ def _form(column: Seen) -> Iterator[str]:
     yield f"            value: {FILL_IN}  # {rivals} fit every value; which is meant?"
 
 
-def _measures(column: Seen) -> Iterator[str]:
+def _measured_limits(column: Seen) -> Iterator[str]:
     """The range or the values as measured, as a comment: whether they must hold, only the author knows."""
     is_identity = KeyColumn(column.name, column.dtype).is_identity_by_name
     if column.dtype in ("Int64", "Float64") and column.lowest is not None and not is_identity:
@@ -235,20 +241,20 @@ def _measures(column: Seen) -> Iterator[str]:
         yield f"        #   - {{ metric: invalidValues, mustBe: 0, arguments: {{ validValues: [{listed}] }} }}"
 
 
-def _seen(column: Seen) -> str:
+def _observed(column: Seen) -> str:
     if column.lowest is None or column.highest is None:
         return "seen: nothing but null"
     seen = f"seen, if read by {column.reading.form}:" if column.rivals else "seen:"
     if column.values:
-        return f"{seen} {', '.join(_short(value) for value in column.values)}"
-    return f"{seen} {_short(column.lowest)} to {_short(column.highest)}, {column.distinct:,} different"
+        return f"{seen} {', '.join(_one_line(value) for value in column.values)}"
+    return f"{seen} {_one_line(column.lowest)} to {_one_line(column.highest)}, {column.distinct:,} different"
 
 
-def _few(names: Sequence[str]) -> str:
+def _first_names(names: Sequence[str]) -> str:
     return ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")
 
 
-def _short(value: str) -> str:
+def _one_line(value: str) -> str:
     """A value on one line of a comment."""
     text = _printable(" ".join(value.split()))
     return text if len(text) <= 40 else f"{text[:39]}…"

@@ -39,8 +39,8 @@ def find_dialect(path: Path) -> CsvDialect:
     encoding = find_encoding(path)
     failures: list[tuple[int, str]] = []
     for comment in _COMMENTS:
-        for dialect in _likely(path, CsvDialect(encoding=encoding, comment=comment)):
-            if (fault := first_fault(path, dialect) or _doubted(path, dialect)) is None:
+        for dialect in _likely_dialects(path, CsvDialect(encoding=encoding, comment=comment)):
+            if (fault := first_fault(path, dialect) or _first_doubtful_cell(path, dialect)) is None:
                 return replace(dialect, header=_has_header(path, dialect))
             failures.append(fault)
     line, problem = max(failures, default=(1, "the file is empty"))
@@ -51,7 +51,7 @@ def find_dialect(path: Path) -> CsvDialect:
 
 
 def usual_dialect(path: Path) -> CsvDialect:
-    """What a file is taken for whose contract says nothing: commas, or tabs in a .tsv, and double quotes, in UTF-8."""
+    """The dialect of a file whose contract declares none: commas (tabs in a .tsv) and double quotes, in UTF-8."""
     return CsvDialect(delimiter="\t" if ".tsv" in path.name.lower() else ",")
 
 
@@ -83,8 +83,8 @@ def find_encoding(path: Path) -> str:
     return "cp1252" if is_windows else "latin-1"
 
 
-def _doubted(path: Path, dialect: CsvDialect) -> tuple[int, str] | None:
-    """The first cell in double quotes under a dialect that would leave them in: rather a fault than a dialect."""
+def _first_doubtful_cell(path: Path, dialect: CsvDialect) -> tuple[int, str] | None:
+    """The first cell that would keep its double quotes under this dialect: more likely a fault than a dialect."""
     if dialect.quote == '"':
         return None
     for line, cells in records(path, dialect):
@@ -93,22 +93,22 @@ def _doubted(path: Path, dialect: CsvDialect) -> tuple[int, str] | None:
     return None
 
 
-def _likely(path: Path, base: CsvDialect) -> list[CsvDialect]:
-    """The dialects to try, the likeliest first: by fit to the file's beginning, quotes and number of columns."""
+def _likely_dialects(path: Path, base: CsvDialect) -> list[CsvDialect]:
+    """The dialects to try, the likeliest first: by fit to the file's start, then quotes, then number of columns."""
     first = usual_dialect(path).delimiter
     order = (first, *(each for each in _DELIMITERS if each != first))
     found: list[tuple[tuple[bool, int, int], CsvDialect]] = []
     for number, (quote, escape) in enumerate(_QUOTES):
         for delimiter in order:
             dialect = replace(base, delimiter=delimiter, quote=quote, escape=escape)
-            widths, is_whole = _widths(path, dialect)
+            widths, is_whole = _record_widths(path, dialect)
             if widths and (widths[0] > 1 or delimiter == order[0]):
                 fits = is_whole and len(set(widths)) == 1
                 found.append(((not fits, number, -widths[0]), dialect))
     return [dialect for _, dialect in sorted(found, key=lambda each: each[0])]
 
 
-def _widths(path: Path, dialect: CsvDialect) -> tuple[list[int], bool]:
+def _record_widths(path: Path, dialect: CsvDialect) -> tuple[list[int], bool]:
     """The number of cells of the first records, and whether the last of them could be read."""
     widths: list[int] = []
     try:

@@ -70,7 +70,7 @@ def open_csv(connection: DuckDBPyConnection, path: Path, dialect: CsvDialect) ->
     try:
         return replace(file, empty_lines=file.empty_lines + _account(connection, file))
     except _UnaccountedError as error:
-        raise _explained(path, dialect, file, str(error)) from None
+        raise _explain(path, dialect, file, str(error)) from None
 
 
 class _UnaccountedError(Exception):
@@ -78,18 +78,19 @@ class _UnaccountedError(Exception):
 
 
 def _account(connection: DuckDBPyConnection, file: CsvFile) -> int:
-    """Hold what DuckDB reads against the bytes that are there, so that nothing is dropped; the empty lines' number.
+    """Account for every byte of the file by what DuckDB reads, so that nothing is dropped; return the number of empty
+    lines.
 
-    Of `a,b` and `"x,y",` the bytes are the cells' (a, b, x,y), a separator a row, the lines' ends and two quotes.
+    The bytes of `a,b` and `"x,y",` are those of the cells (a, b, x,y), one separator a row, the line ends, two quotes.
     """
     import duckdb
 
     census, marks = file.text.census, ("\n", "\r", file.text.dialect.quote)
     values = f"concat({', '.join(cells(file.width))})"
-    counters = [_count(values, mark) for mark in marks] if census.quotes else ["0"] * len(marks)
+    counters = [_count_of(values, mark) for mark in marks] if census.quotes else ["0"] * len(marks)
     try:
         rows, size, headers, *inside = connection.execute(
-            f"SELECT count(*), {_total(f'strlen({values})')}, count(*) FILTER (WHERE {_is_header(file)}), "
+            f"SELECT count(*), {_sum_of(f'strlen({values})')}, count(*) FILTER (WHERE {_is_header(file)}), "
             f"{', '.join(counters)} FROM {file.relation()}"
         ).fetchall()[0]
     except duckdb.Error as error:
@@ -111,22 +112,22 @@ def _account(connection: DuckDBPyConnection, file: CsvFile) -> int:
 
 
 def _is_header(file: CsvFile) -> str:
-    """The condition that a row repeats the names of the columns; one cell alone may well be its column's name."""
+    """The SQL condition that a row repeats the header; a single cell may well equal its column's name."""
     if file.header is None or file.width < 2:
         return "FALSE"
     return " AND ".join(f"{cell} = {literal(name)}" for cell, name in zip(cells(file.width), file.header, strict=True))
 
 
-def _count(values: str, mark: str) -> str:
-    return _total(f"strlen({values}) - strlen(replace({values}, {literal(mark)}, ''))")
+def _count_of(values: str, mark: str) -> str:
+    return _sum_of(f"strlen({values}) - strlen(replace({values}, {literal(mark)}, ''))")
 
 
-def _total(value: str) -> str:
+def _sum_of(value: str) -> str:
     return f"CAST(coalesce(sum({value}), 0) AS BIGINT)"
 
 
-def _explained(path: Path, dialect: CsvDialect, file: CsvFile, reason: str) -> DataError:
-    """Why a file cannot be read, by its first line that is no row where there is one."""
+def _explain(path: Path, dialect: CsvDialect, file: CsvFile, reason: str) -> DataError:
+    """The error for a file that cannot be read: it names the first line that is no row, if there is one."""
     if (fault := first_fault(path, dialect) or _first_spaced_quote(path, dialect)) is not None:
         return _line_error(path, dialect, *fault)
     census = file.text.census

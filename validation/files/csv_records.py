@@ -28,7 +28,7 @@ def first_fault(path: Path, dialect: CsvDialect) -> tuple[int, str] | None:
         for line, cells in records(path, dialect):
             width = width or len(cells)
             if len(cells) != width:
-                return line, f"{_cells(len(cells))} where the first line has {_cells(width)}"
+                return line, f"{_count_of_cells(len(cells))} where the first line has {_count_of_cells(width)}"
     except csv.Error as error:
         return line + 1, f"after this line's beginning: {error}"
     except UnicodeError as error:
@@ -65,9 +65,9 @@ def all_records(path: Path, dialect: CsvDialect) -> Iterator[tuple[int, list[str
 
 
 def _is_even(path: Path, dialect: CsvDialect) -> bool:
-    """Whether every line is plainly a row as wide as the first: no quote in the file, and equally many delimiters.
+    """Whether every line has as many delimiters as the first, and none a quote: then every line is a row.
 
-    At a quarter of what Python's reader takes, which need not read such a file.
+    It takes a quarter of the time that Python's reader takes, which such a file does not need.
     """
     if dialect.comment is not None or dialect.escape != dialect.quote:
         return False
@@ -133,5 +133,5 @@ def _record_pattern(dialect: CsvDialect) -> re.Pattern[str]:
     return re.compile(rf"(?:{quoted}|{plain})(?:{delimiter}(?:{quoted}|{plain}))*[\r\n]*")
 
 
-def _cells(count: int) -> str:
+def _count_of_cells(count: int) -> str:
     return plural(count, "cell")

@@ -47,13 +47,13 @@ class PlainText:
 def plain_text(path: Path, dialect: CsvDialect, folder: Path) -> PlainText:
     """The file where it is plain already, else a copy in the folder; DataError where it is not written as declared."""
     if dialect.comment is not None or dialect.escape != dialect.quote:
-        return _rewritten(path, dialect, folder / f"{path.stem}.csv")
+        return _rewrite(path, dialect, folder / f"{path.stem}.csv")
     source, plain = path, replace(dialect, encoding="utf-8")
     if path.suffix.lower() in PACKED or dialect.encoding != "utf-8" or _begins_with_mark(path):
         source = folder / f"{path.stem}.csv"
         with source.open("wb") as copy:
-            copy.writelines(text.encode() for text in _decoded(path, dialect.encoding))
-    return PlainText(source, plain, _census(path, source, plain))
+            copy.writelines(text.encode() for text in _decode(path, dialect.encoding))
+    return PlainText(source, plain, _take_census(path, source, plain))
 
 
 def line_of(path: Path, dialect: CsvDialect, number: int) -> str:
@@ -64,11 +64,11 @@ def line_of(path: Path, dialect: CsvDialect, number: int) -> str:
     return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 1]}…"
 
 
-def _rewritten(path: Path, dialect: CsvDialect, target: Path) -> PlainText:
-    """A copy in the usual dialect, made by Python's reader and writer."""
+def _rewrite(path: Path, dialect: CsvDialect, target: Path) -> PlainText:
+    """Write a copy in the usual dialect with Python's reader and writer."""
     usual = CsvDialect(header=dialect.header)
     empty = line = 0
-    for _ in _decoded(path, dialect.encoding):
+    for _ in _decode(path, dialect.encoding):
         pass  # refuses what is not written as declared, before a reader would name it worse
     with target.open("w", encoding="utf-8", newline="") as copy:
         writer = csv.writer(copy, lineterminator="\r\n")  # so that either character is quoted within a cell
@@ -82,14 +82,14 @@ def _rewritten(path: Path, dialect: CsvDialect, target: Path) -> PlainText:
                 f"{path.name}: line {line + 1:,} is no row under the declared dialect: {error} "
                 f"({line_of(path, dialect, line + 1)!r}). Mend the file, or its csv property in the contract."
             ) from None
-    return PlainText(target, usual, _census(target, target, usual), empty)
+    return PlainText(target, usual, _take_census(target, target, usual), empty)
 
 
-def _census(path: Path, source: Path, dialect: CsvDialect) -> Census:
-    """Count a plain file, which is read for the last time as text; a NUL byte in it is a DataError."""
+def _take_census(path: Path, source: Path, dialect: CsvDialect) -> Census:
+    """Count the bytes of a plain file; DataError for a NUL byte."""
     size = line_feeds = returns = quotes = 0
     quote, last = dialect.quote.encode(), b""
-    for text in _decoded(source, "utf-8", path):
+    for text in _decode(source, "utf-8", path):
         chunk = text.encode()
         if b"\0" in chunk:
             raise _nul_error(path, dialect, line_feeds + chunk[: chunk.index(b"\0")].count(b"\n") + 1)
@@ -102,7 +102,7 @@ def _census(path: Path, source: Path, dialect: CsvDialect) -> Census:
     return Census(size=size, line_feeds=line_feeds, returns=returns, quotes=quotes, is_ended=is_ended)
 
 
-def _decoded(path: Path, encoding: str, delivered: Path | None = None) -> Iterator[str]:
+def _decode(path: Path, encoding: str, delivered: Path | None = None) -> Iterator[str]:
     """The text in chunks, without its byte order mark; DataError for the first line that the encoding does not hold."""
     decoder, lines, is_first = codecs.getincrementaldecoder(encoding)(), 0, True
     with open_bytes(path) as stream:

@@ -79,16 +79,18 @@ def open_drop(
     expected = () if contract is None else contract.key if keys_only else contract.column_names
     if is_csv(path):
         file = open_csv(connection, path, form.csv or usual_dialect(path))
-        names = _columns(path, form, contract, file.header or _headless(path, file, contract, expected))
-        notes = (_empty_lines(path, file.empty_lines),) if file.empty_lines else ()
-        return _drop(
+        names = _name_columns(
+            path, form, contract, file.header or _names_without_header(path, file, contract, expected)
+        )
+        notes = (_note_of_empty_lines(path, file.empty_lines),) if file.empty_lines else ()
+        return _drop_file(
             path, names, [TEXT_CELL] * file.width, file.relation(form.null_tokens), "row_number() OVER ()", notes
         )
     with readable(path):
         found, types = parquet_columns(connection, path)
-        names = _columns(path, form, contract, found)
+        names = _name_columns(path, form, contract, found)
         relation = f"{parquet_relation(path)} AS {identifier('file')}({', '.join(cells(len(found)))})"
-        return _drop(path, names, types, relation, "file_row_number + 1")
+        return _drop_file(path, names, types, relation, "file_row_number + 1")
 
 
 def is_csv(path: Path) -> bool:
@@ -98,7 +100,7 @@ def is_csv(path: Path) -> bool:
 
 @contextmanager
 def readable(path: Path) -> Iterator[None]:
-    """Reading a file in here, a damaged one is a DataError that names it."""
+    """Raise a DataError that names the file where reading it within fails because it is damaged."""
     import duckdb
 
     our_faults = (duckdb.BinderException, duckdb.ParserException, duckdb.CatalogException, duckdb.ConversionException)
@@ -136,11 +138,11 @@ def refuse_other_than_file(path: Path) -> None:
             )
 
 
-def _empty_lines(path: Path, count: int) -> str:
+def _note_of_empty_lines(path: Path, count: int) -> str:
     return f"{plural(count, 'empty line')} of {path.name} {'is' if count == 1 else 'are'} no row"
 
 
-def _drop(
+def _drop_file(
     path: Path,
     names: Sequence[tuple[str, str] | None],
     types: Sequence[str],
@@ -160,16 +162,16 @@ def _drop(
     )
 
 
-def _columns(
+def _name_columns(
     path: Path, form: FileForm, contract: Contract | None, found: Sequence[str]
 ) -> list[tuple[str, str] | None]:
-    """For each column of the file its name here and there; None for one that the contract ignores."""
+    """Each column's name in the contract and in the file; None for a column that the contract ignores."""
     ours = {form.folded(column.in_file): column.name for column in contract.columns} if contract else {}
     ignored = {form.folded(name) for name in form.ignored_columns}
     kept = [None if form.folded(name) in ignored else (ours.get(form.folded(name), name), name) for name in found]
     _refuse_repeated(path, [each[1] for each in kept if each])
     for name, there in (each for each in kept if each):
-        if contract and name == there and form.folded(there) not in ours and name.lower() in _lower(contract):
+        if contract and name == there and form.folded(there) not in ours and name.lower() in _lower_names(contract):
             in_file = next(each.in_file for each in contract.columns if each.name.lower() == name.lower())
             if in_file.lower() != name.lower():
                 raise DataError(
@@ -179,12 +181,12 @@ def _columns(
     return kept
 
 
-def _lower(contract: Contract) -> set[str]:
+def _lower_names(contract: Contract) -> set[str]:
     return {name.lower() for name in contract.column_names}
 
 
 def _refuse_repeated(path: Path, names: Sequence[str]) -> None:
-    """Every column has a name of its own, case aside: DuckDB would rename the second, and a reader take either."""
+    """DataError unless each column has its own name, case aside: DuckDB would rename the second of a pair."""
     if any(not name.strip() for name in names):
         number = next(number for number, name in enumerate(names, 1) if not name.strip())
         raise DataError(
@@ -201,8 +203,10 @@ def _refuse_repeated(path: Path, names: Sequence[str]) -> None:
         raise DataError(f"{path.name} has a column {ROW!r}, the name of the platform's own. Rename it.")
 
 
-def _headless(path: Path, file: CsvFile, contract: Contract | None, expected: Sequence[str]) -> tuple[str, ...]:
-    """The names of columns that the file does not name: the contract's, in its order."""
+def _names_without_header(
+    path: Path, file: CsvFile, contract: Contract | None, expected: Sequence[str]
+) -> tuple[str, ...]:
+    """The names of the columns of a file without a header: the contract's, in its order."""
     if contract is None:
         return tuple(f"column_{number}" for number in range(1, file.width + 1))
     if file.width != len(expected):

@@ -51,7 +51,7 @@ def parquet_columns(connection: DuckDBPyConnection, path: Path) -> tuple[list[st
     tops, position = [], 1
     while position < len(schema):
         tops.append(schema[position])
-        position = _end(schema, position)
+        position = _end_of_column(schema, position)
     names = [str(name) for name, _, _ in tops]
     read = [
         LEGACY_TIMESTAMP if kind == LEGACY_TIMESTAMP else str(row[1])
@@ -75,11 +75,11 @@ def rows_finer_than_microseconds(path: Path, column: str) -> list[int]:
     return [int(row) + 1 for row in pc.indices_nonzero(cut).to_pylist()]
 
 
-def _end(schema: Sequence[tuple[str, str, int]], position: int) -> int:
+def _end_of_column(schema: Sequence[tuple[str, str, int]], position: int) -> int:
     """The position after a column and all that is nested in it; a schema is listed parents first."""
     children, position = schema[position][2], position + 1
     for _ in range(children):
-        position = _end(schema, position)
+        position = _end_of_column(schema, position)
     return position
 
 

@@ -38,8 +38,8 @@ class Conversion:
     offset. nonexistent: a local time that never happened. infinite: outside what a calendar or a finite number is.
     stored_bits: of a floating type narrower than a double, in which the numbers are, too, that the values are compared
     with. periods: under which local times are
-    read. readings: SQL that reads a text, and that the others hold again and again: who asks for several of them does
-    well to have it evaluated once.
+    read. readings: SQL that parses a text and occurs in the others many times; a query over several of them should
+    evaluate it once.
     """
 
     value: str

@@ -20,7 +20,7 @@ def periods_of(
     connection: DuckDBPyConnection, contract: Contract, drop: DropFile, name: str
 ) -> tuple[OffsetPeriod, ...]:
     """The zone's offsets over the naive timestamps of a column; empty where they are UTC or there are none."""
-    local = _local(contract, drop, name)
+    local = _local_time_of(contract, drop, name)
     if local is None:
         return ()
     years = connection.execute(
@@ -36,8 +36,8 @@ def repeated_hours(
     name: str,
     periods: tuple[OffsetPeriod, ...],
 ) -> list[str]:
-    """A note for each time that clocks were set back and the column has local times in the hour they showed twice."""
-    local, repeated = _local(contract, drop, name), repeated_times(periods)
+    """A note per clock change for which the column has local times in the hour that clocks showed twice."""
+    local, repeated = _local_time_of(contract, drop, name), repeated_times(periods)
     if local is None or not repeated:
         return []
     counters = ", ".join(
@@ -46,20 +46,20 @@ def repeated_hours(
     )
     counts = connection.execute(f"SELECT {counters} FROM {drop.rows([name])}").fetchall()[0]
     return [
-        f"{name}: {plural(count, 'row falls', 'rows fall')} between {_shown(begins, ends)}, which clocks "
+        f"{name}: {plural(count, 'row falls', 'rows fall')} between {_span_text(begins, ends)}, which clocks "
         f"in {contract.timestamp_zone} showed twice; taken as the earlier time"
         for count, (begins, ends) in zip(counts, repeated, strict=True)
         if count
     ]
 
 
-def _local(contract: Contract, drop: DropFile, name: str) -> str | None:
+def _local_time_of(contract: Contract, drop: DropFile, name: str) -> str | None:
     column = contract.column(name)
     if contract.timestamp_zone == "UTC" or column.dtype != "UnixTimestamp":
         return None
     return local_time(identifier(name), drop.types[name], column.format)
 
 
-def _shown(begins: datetime, ends: datetime) -> str:
+def _span_text(begins: datetime, ends: datetime) -> str:
     last = f"{ends:%H:%M}" if ends.date() == begins.date() else f"{ends:%Y-%m-%d %H:%M}"
     return f"{begins:%Y-%m-%d %H:%M} and {last}"

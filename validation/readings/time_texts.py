@@ -46,32 +46,32 @@ def date_text(text: str, forms: Sequence[str]) -> TimeText:
 
 
 def _of_forms(text: str, forms: Sequence[TimeForm]) -> TimeText:
-    instants = [_instant(text, form) for form in forms if form.zone]
-    local = [_local(text, form) for form in forms if not form.zone]
+    instants = [_instant_of_form(text, form) for form in forms if form.zone]
+    local = [_local_of_form(text, form) for form in forms if not form.zone]
     disagree = [f"len(list_distinct([{', '.join(found)}])) > 1" for found in (instants, local) if len(found) > 1]
     return TimeText(
-        _first(instants, "TIMESTAMPTZ"), _first(local, "TIMESTAMP"), f"({' OR '.join(disagree) or 'FALSE'})"
+        _first_of(instants, "TIMESTAMPTZ"), _first_of(local, "TIMESTAMP"), f"({' OR '.join(disagree) or 'FALSE'})"
     )
 
 
-def _first(found: Sequence[str], kind: str) -> str:
+def _first_of(found: Sequence[str], kind: str) -> str:
     return f"coalesce({', '.join(found)})" if found else f"CAST(NULL AS {kind})"
 
 
-def _local(text: str, form: TimeForm) -> str:
-    return _parsed(text, form, text, form.text())
+def _local_of_form(text: str, form: TimeForm) -> str:
+    return _parse(text, form, text, form.text())
 
 
-def _instant(text: str, form: TimeForm) -> str:
+def _instant_of_form(text: str, form: TimeForm) -> str:
     bare = f"regexp_replace({text}, {literal(f'^{form.around_zone()}$')}, '\\1~\\2')"
-    local = _parsed(text, form, bare, form.text(zone="~"))
+    local = _parse(text, form, bare, form.text(zone="~"))
     zone = f"regexp_extract({text}, {literal(f'^{form.pattern(group=form.zone)}$')}, 1)"
     minutes = f"(60 * TRY_CAST({zone}[2:3] AS INTEGER) + TRY_CAST(right({zone}, 2) AS INTEGER))"
     offset = f"CASE left({zone}, 1) WHEN '+' THEN {minutes} WHEN '-' THEN -{minutes} ELSE 0 END"
     return f"timezone('UTC', {local} - to_minutes({offset}))"
 
 
-def _parsed(text: str, form: TimeForm, bare: str, bare_form: str) -> str:
+def _parse(text: str, form: TimeForm, bare: str, bare_form: str) -> str:
     """The local time of a text that has the form, and whose weekday, if it says one, is the right one."""
     value = _when(text, form.pattern(), f"try_strptime({bare}, {literal(bare_form)})")
     if form.weekday is None:

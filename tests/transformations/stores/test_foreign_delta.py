@@ -124,6 +124,16 @@ def test_a_feature_that_changes_no_row_is_no_obstacle(
     assert everywhere(store_of(entity(), view), view, [1, 2, 3, 4]) == {"n": [10, 20, 30, 40]}
 
 
+def test_a_partition_of_bytes_is_refused_by_its_name(store_of: Store, redis: Redis, tmp_path: Path) -> None:
+    table = rows(n=[1, 2]).append_column("part", pa.array([b"a", b"\xff"]))
+    write_deltalake(tmp_path / "lake", table, partition_by=["part"])
+    view = visits(tmp_path / "lake", {"n": Int64})
+    store = store_of(entity(), view)
+    for read in (trained, served, pulled):
+        with pytest.raises(DataError, match="visits: the Delta table is partitioned by 'part', whose bytes"):
+            read(store, view, [1, 2])
+
+
 @pytest.mark.parametrize(
     ("value", "dtype", "expected"),
     [

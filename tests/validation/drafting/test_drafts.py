@@ -202,7 +202,7 @@ def test_hives_null_is_one_in_a_column_of_texts_too_and_other_backslashes_are_po
     assert 'value: ["\\\\N"]  # cells with it: page 1' in text
     assert "has backslashes" not in text
     path.write_text("id\tpage\n1\tc:\\\\dir\n2\t\\N\n")
-    assert r"# Beside \N, page has backslashes. In a text dump of MySQL" in draft_contract(path)
+    assert r"# Beside \N, page has backslashes. In dumps of MySQL" in draft_contract(path)
 
 
 def test_a_column_with_a_value_that_no_dtype_holds_is_left_out_with_that_value(tmp_path):

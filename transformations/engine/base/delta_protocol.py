@@ -44,7 +44,6 @@ _SQL_TYPES = {
     "float": "REAL",
     "double": "DOUBLE",
     "date32[day]": "DATE",
-    "binary": "BLOB",
 }
 _ANEW = "Write its rows into a new table without that (CREATE TABLE … AS SELECT), or drop the feature there"
 
@@ -61,6 +60,7 @@ def check_readable(table: DeltaTable, name: str) -> None:
         _check_column_mapping(table, name)
     if "deletionVectors" in features:
         _check_deletion_vectors(table, name)
+    _check_partitions(table, name)
 
 
 def unreadable(name: str, error: Exception) -> DataError:
@@ -107,6 +107,16 @@ def _check_column_mapping(table: DeltaTable, name: str) -> None:
         f"Write its rows into a new table without that (CREATE TABLE … AS SELECT), or end the mapping there: "
         f"ALTER TABLE … SET TBLPROPERTIES ('{_MAPPING_MODE}' = 'none')."
     )
+
+
+def _check_partitions(table: DeltaTable, name: str) -> None:
+    keys = table.metadata().partition_columns
+    for field in pa.schema(table.schema().to_arrow()):
+        if field.name in keys and pa.types.is_binary(field.type):
+            raise DataError(
+                f"{name}: the Delta table is partitioned by {field.name!r}, whose bytes its log holds as escaped text, "
+                f"which this store does not read. Write its rows into a table that is partitioned by another column."
+            )
 
 
 def _check_deletion_vectors(table: DeltaTable, name: str) -> None:

@@ -30,7 +30,7 @@ ROWS_A_CALL = 250
 """A script holds Redis for as long as it runs, and lookups wait for it: some 3 µs a row."""
 
 IsRow: TypeAlias = Callable[[Sequence[bytes]], Sequence[bool]]
-"""Tells which stored values are intact rows that may keep their places."""
+"""For each stored value, whether it is an intact row, which may keep its place."""
 
 # KEYS: row keys, each once. ARGV: their rows, then the milliseconds until they expire (0: never). Returns how many keys
 # held another type than a string, then the positions of the keys whose values did not yield; those shorter than a
@@ -132,7 +132,7 @@ class Chunk(NamedTuple):
 
 
 def write_rows(client: SyncClient, rows: Iterable[Pair], expiry_ms: int, is_row: IsRow) -> int:
-    """Write rows, each key once. Returns, when Redis has them all, how many values that were no rows they replaced."""
+    """Write rows, each key once, and wait for Redis. Returns how many values that were no rows were replaced."""
     if isinstance(client, RedisCluster):
         return sum(_write_pairs(client, pairs, expiry_ms, is_row) for pairs in _batches(rows))
     with Writer(client, expiry_ms, is_row) as writer:
@@ -293,7 +293,7 @@ class Probe:
         self._last: int | None = None
 
     def has_seen_lookups(self) -> bool:
-        """Whether there were any; yes where Redis does not tell."""
+        """Whether there were any; assumed where Redis does not say."""
         self._wire.send((b"INFO", b"commandstats"))
         try:
             told = self._wire.receive()
@@ -317,7 +317,9 @@ def _batches(rows: Iterable[Pair]) -> Iterator[list[Pair]]:
 
 
 def _write_pairs(client: SyncClient, pairs: Sequence[Pair], expiry_ms: int, is_row: IsRow) -> int:
-    """Write rows with one call of the script per hash slot, all in one round trip per node; how many non-rows went."""
+    """Write rows, one call of the script per hash slot and one round trip per node; return how many non-rows were
+    replaced.
+    """
     by_slot: dict[int, list[Pair]] = {}
     for key, row in pairs:
         by_slot.setdefault(key_slot(key), []).append((key, row))
@@ -344,7 +346,7 @@ def _call_script(client: SyncClient, calls: Sequence[Sequence[Pair]], expiry_ms:
 
 
 def _replace_damaged(client: SyncClient, kept: Sequence[Pair], expiry_ms: int, is_row: IsRow) -> int:
-    """Write these rows, which did not win, wherever the stored value is no row that may keep its place; how many."""
+    """Write these rows, which did not win, over stored values that are no intact rows; return how many there were."""
     if not kept:
         return 0
     with client.pipeline(transaction=False) as pipe:
