@@ -21,7 +21,7 @@ from transformations.datasets.leakage import check_leakage
 from transformations.stores.history.history import history_of
 from transformations.stores.training.retrieval import Resources, Stored
 from transformations.stores.training.spine import spine_of
-from validation.parity.rows import entities_of, held_at, written
+from validation.parity.rows import entities_of, held_at, histories_of
 
 from .paths import LATER, WHEN, entity, everywhere, pulled, visits
 from .training_rows import Store
@@ -128,7 +128,7 @@ def test_ranges_parity_and_the_leakage_check_meet_no_such_name_either(
     entities = entities_of(view, [history], None, 1).sort_by(key)
     held = held_at(view, history, entities, LATER)
     assert {name: held.values[name].to_pylist() for name in features} == columns
-    assert [row[0].values for row in written(view, history, entities)] == table.select(features).to_pylist()
+    assert [row[0].values for row in histories_of(view, history, entities)] == table.select(features).to_pylist()
     checked = check_leakage(
         spine_of(found.select([key, "event_timestamp"])),
         found,
