@@ -33,9 +33,6 @@ from transformations.stores.base.feast_seams import (
 )
 
 if TYPE_CHECKING:
-    import pandas as pd
-    from feast import FeatureStore
-
     from transformations.stores.training.retrieval import Resources, Stored
     from transformations.stores.training.spine import Rows, Spine
 
@@ -282,11 +279,10 @@ class PointInTimeOfflineStore(OfflineStore):
         return last_event(config, data_source, timestamp_field)
 
 
-def _explain_offline_write(store: FeatureStore, name: str, frame: pd.DataFrame, error: Exception) -> None:
+def _explain_offline_write(*failed: Any) -> None:
     from transformations.stores.provider import explain_unwritten
 
-    if isinstance(store.config.offline_store, PointInTimeOfflineStoreConfig):
-        explain_unwritten(store.registry.get_any_feature_view(name, store.project), frame, error)
+    explain_unwritten(*failed)
 
 
 def _features_of(view: FeatureView, feature_refs: Sequence[str]) -> dict[str, None]:

@@ -20,6 +20,7 @@ from transformations.stores.redis.feast_rows import rows_of, typed_columns
 
 if TYPE_CHECKING:
     import pandas as pd
+    from feast import FeatureStore
 
 
 class CheckedProvider(PassthroughProvider):
@@ -59,9 +60,13 @@ class CheckedProvider(PassthroughProvider):
             super().ingest_df_to_offline_store(feature_view, table)
 
 
-def explain_unwritten(view: Any, frame: pd.DataFrame, error: Exception) -> None:
-    """DataError for a frame that could not be appended: its column and row at fault, as an online push names them."""
-    if isinstance(error, FeaturesError) or not isinstance(view, FeatureView) or view.batch_source is None:
+def explain_unwritten(store: FeatureStore, name: str, frame: pd.DataFrame, error: Exception) -> None:
+    """DataError for a frame that could not be appended to a view: its column and row at fault, as an online push names
+    them. Nothing for an error that is ours already, or a store of another provider.
+    """
+    view: Any = store.registry.get_any_feature_view(name, store.project)
+    is_ours = isinstance(store.provider, CheckedProvider) and isinstance(view, FeatureView)
+    if isinstance(error, FeaturesError) or not is_ours or view.batch_source is None:
         return
     with Answering():
         typed = typed_columns(view, frame)
