@@ -213,7 +213,7 @@ def test_an_online_store_that_lost_its_rows_is_found_out_and_filled_again(demo: 
     with variables({"FEATURES_CLOCK": "2018-01-01T07:00:00Z"}):
         code, _, errors = call("features", ["demo", "lookup"])
     assert code == 3
-    assert ": never materialized into this Redis. Run `feast materialize`" in errors
+    assert ": never materialized into this Redis. Run what `features status` names" in errors
 
     again = subprocess.run(
         [str(FEATURES), "demo"], env=demo.environment, check=False, capture_output=True, text=True, timeout=300
