@@ -21,6 +21,7 @@ from transformations.engine.base.errors import DataError
 from transformations.engine.base.moments import instant_to_micros
 from transformations.engine.base.settings import get_settings
 from transformations.stores.redis.loaded import loaded_views
+from transformations.stores.redis.reads import FEW_KEYS
 from transformations.stores.rows.packed_rows import HEADER, header
 from validation.parity.causes import Cause, Kind
 from validation.parity.live import check_live
@@ -123,7 +124,14 @@ def test_a_value_of_another_type_is_refused_by_view_and_key_and_the_next_load_re
     name = key(redis, 1)
     redis.delete(name)
     OTHER_TYPES[kind](redis, name)
-    for lookup in (lambda: look(store, 3, 1, 9), lambda: look_async(store, 1), lambda: read(store, view, 1)):
+    many = range(1, FEW_KEYS + 9)
+    for lookup in (
+        lambda: look(store, 3, 1, 9),
+        lambda: look(store, *many),
+        lambda: look_async(store, 1),
+        lambda: look_async(store, *many),
+        lambda: read(store, view, 1),
+    ):
         with pytest.raises(DataError, match=r"user_visits: .* the key \{1\}\w+ .* of another type than a string"):
             lookup()
     assert look(store, 2, 9) == {"spent": [1.5, None], "page": ["cart", None]}

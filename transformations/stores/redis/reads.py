@@ -25,6 +25,7 @@ Answer = TypeVar("Answer")
 Steps: TypeAlias = Generator[Wanted, Any, Answer]
 """A read: yields what it wants, is sent the values or the hash's fields, and returns its answer."""
 
+FEW_KEYS = 64
 _PAUSE_SECONDS = 0.01
 
 
@@ -69,10 +70,14 @@ class NodeSource:
         if not isinstance(wanted, list):
             (fields,) = self._ask([(b"HGETALL", wanted)], deadline)
             return fields_of(fields)
-        # MGET alone calls a list or a hash absent. EXISTS tells in the same round trip that something is there.
-        values, count = self._ask([(b"MGET", *wanted), (b"EXISTS", *wanted)], deadline)
-        if count > len(values) - values.count(None):
-            missing = keys_without_value(wanted, values)
+        # MGET calls a list or a hash absent; EXISTS tells that something is there. For few keys it comes along in the
+        # same round trip and costs 3 to 15 µs. For many it would cost a fourth of the fetch: only absent ones are asked.
+        few = [(b"EXISTS", *wanted)] if len(wanted) <= FEW_KEYS else []
+        values, *counts = self._ask([(b"MGET", *wanted), *few], deadline)
+        missing = keys_without_value(wanted, values)
+        if missing and not few:
+            counts = self._ask([(b"EXISTS", *(wanted[place] for place in missing))], deadline)
+        if missing and counts[0] > (len(wanted) - len(missing) if few else 0):
             mark_other_types(values, missing, self._ask([(b"TYPE", wanted[place]) for place in missing], deadline))
         return values
 
@@ -163,10 +168,13 @@ async def _values_async(client: redis_asyncio.Redis, keys: list[bytes]) -> Value
     """As `NodeSource.fetch` of keys."""
     async with client.pipeline(transaction=False) as pipe:
         pipe.mget(cast("list[str]", keys))
-        pipe.exists(*cast("list[str]", keys))
-        values, count = await pipe.execute()
-        if count > len(values) - values.count(None):
-            missing = keys_without_value(keys, values)
+        if is_few := len(keys) <= FEW_KEYS:
+            pipe.exists(*cast("list[str]", keys))
+        values, *counts = await pipe.execute()
+        missing = keys_without_value(keys, values)
+        if missing and not is_few:
+            counts = [await client.exists(*(cast("str", keys[place]) for place in missing))]
+        if missing and counts[0] > (len(keys) - len(missing) if is_few else 0):
             for place in missing:
                 pipe.type(cast("str", keys[place]))
             mark_other_types(values, missing, await pipe.execute())
