@@ -71,7 +71,7 @@ class NodeSource:
             (fields,) = self._ask([(b"HGETALL", wanted)], deadline)
             return fields_of(fields)
         # MGET calls a list or a hash absent; EXISTS tells that something is there. For few keys it comes along in the
-        # same round trip and costs 3 to 15 µs. For many it would cost a fourth of the fetch: only absent ones are asked.
+        # same round trip and costs 3 to 15 µs. For many it would cost a fourth of the fetch, so absent ones are asked.
         few = [(b"EXISTS", *wanted)] if len(wanted) <= FEW_KEYS else []
         values, *counts = self._ask([(b"MGET", *wanted), *few], deadline)
         missing = keys_without_value(wanted, values)
