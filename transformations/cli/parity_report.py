@@ -136,5 +136,5 @@ def _skew_in_words(report: LiveReport, tolerance: float) -> str:
         f"{human_count(report.skewed)} of {plural(report.compared, 'value')} "
         f"{'is' if report.skewed == 1 else 'are'} skewed ({shares}), most of {worst.feature}: "
         f"{example.cause}. {_finding_in_words(example)}. `features explain {example.feature} KEY` shows the events "
-        f"and rows behind a value. {remedy_of(example.cause)}."
+        f"and rows behind a value. {remedy_of(example.cause, report.moment)}."
     )

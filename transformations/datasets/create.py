@@ -21,7 +21,7 @@ from feast import FeatureStore
 from transformations.datasets import snapshot
 from transformations.datasets.config import DatasetConfig
 from transformations.datasets.content_hash import column_hashes, combined
-from transformations.datasets.folders import building, publish, refuse_existing, remove_leftovers
+from transformations.datasets.folders import building, dataset_folders, publish, refuse_existing, remove_leftovers
 from transformations.datasets.leakage import check_leakage
 from transformations.datasets.manifest import FILE, Availability, Manifest, PinnedTable, SplitContent, read_manifest
 from transformations.datasets.pinning import (
@@ -39,10 +39,11 @@ from transformations.datasets.splits import Selection, select
 from transformations.datasets.statistics import statistics_of
 from transformations.engine.base import storage
 from transformations.engine.base.disk_faults import faults_in_words
-from transformations.engine.base.errors import DataError, UsageError
+from transformations.engine.base.errors import DataError, FeaturesError, UsageError
 from transformations.engine.base.settings import Settings
 from transformations.engine.base.words import plural
 from transformations.engine.identity.code_revision import code_revision
+from transformations.engine.upkeep.integrity import Examined, examine_folder
 from transformations.stores.base.collisions import FULL_NAMES, collisions_of
 from transformations.stores.training.jobs import SAVED, PointInTimeJob
 from transformations.stores.training.retrieval import resources_of
@@ -175,6 +176,24 @@ def verify(manifest: Manifest, folder: Path) -> None:
             f"dataset {manifest.name} is not what its manifest says: {'; '.join(faults)}. Remove {folder} and bring it "
             f"back from a copy of its manifest: `features dataset rebuild MANIFEST`."
         )
+
+
+def examine_datasets(datasets: Path) -> Iterator[Examined]:
+    """Read every file of every dataset. A file without a recorded checksum is held against the manifest's hashes."""
+    for folder in dataset_folders(datasets):
+        try:
+            manifest, _ = read_manifest(folder)
+        except FeaturesError as error:
+            yield Examined(zone="dataset", name=folder.name, faults=[error.message])
+            continue
+        spine = [manifest.spine_file.path] if manifest.spine_file else []
+        found = examine_folder("dataset", folder, [FILE, *(split.file for split in manifest.splits), *spine])
+        if found.unrecorded and not found.faults:
+            try:
+                verify(manifest, folder)
+            except FeaturesError as error:
+                found.faults.append(error.message)
+        yield found
 
 
 def _begun(config: DatasetConfig, target: Path, store: FeatureStore) -> Manifest | None:

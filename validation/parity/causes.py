@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import TypeAlias
 
@@ -129,8 +129,8 @@ def reason_of(case: Case) -> Reason:
     return Kind.SKEW, cause, words
 
 
-def remedy_of(cause: Cause) -> str:
-    """What ends differences with this cause."""
+def remedy_of(cause: Cause, moment: datetime) -> str:
+    """What ends differences with this cause, found at this moment (UTC)."""
     match cause:
         case Cause.PUSH:
             return (
@@ -141,7 +141,11 @@ def remedy_of(cause: Cause) -> str:
             return "Apply the code that serves (`feast -c feature_repo apply`), or restart servers with applied code"
         case Cause.RETRIEVAL | Cause.TTL:
             return "Redis is not to blame: compare the view's declaration with the table"
-    return "A full load replaces every row that should not be there: `feast materialize 1970-01-01T00:00:00 <now>`"
+    end = f"{moment + timedelta(seconds=1):%Y-%m-%dT%H:%M:%S}"
+    return (
+        "A full load replaces every row that should not be there: "
+        f"`feast -c feature_repo materialize 1970-01-01T00:00:00 {end}`"
+    )
 
 
 def _fault(case: Case, owed: Settled) -> tuple[Cause, str]:

@@ -12,6 +12,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from transformations.engine.base import checksums
 from transformations.engine.base.errors import DataError
 
 _OURS = "features."
@@ -38,6 +39,11 @@ def log_entries(folder: Path) -> list[Path]:
     return sorted((folder / "_delta_log").glob("[0-9]" * 20 + ".json"))
 
 
+def checkpoints(folder: Path) -> list[Path]:
+    """The files that sum up a table's commits, by version."""
+    return sorted((folder / "_delta_log").glob("*.checkpoint.parquet"))
+
+
 def actions(entry: Path) -> Iterator[Mapping[str, Any]]:
     """The actions of a commit."""
     return (json.loads(line) for line in entry.read_text(encoding="utf-8").splitlines() if line)
@@ -46,6 +52,8 @@ def actions(entry: Path) -> Iterator[Mapping[str, Any]]:
 def logged_commits(folder: Path, until: int | None = None) -> list[LoggedCommit]:
     """The commits of a table of ours up to a version, oldest first. DataError where one is missing or damaged."""
     entries = log_entries(folder)
+    if not entries and checkpoints(folder):
+        raise damaged_entry(folder / "_delta_log" / f"{0:020}.json", "it is missing", is_newest=False)
     found = []
     for version, entry in enumerate(entries if until is None else entries[: until + 1]):
         if int(entry.stem) != version:
@@ -76,6 +84,26 @@ def damaged_entry(entry: Path, what: str, *, is_newest: bool = True) -> DataErro
         f"{entry} is damaged: {what}. Bring it back from a copy of the table. Without one, an offline table can be "
         f"computed anew: move {entry.parents[1]} away and run `features build`."
     )
+
+
+def check_checkpoints(folder: Path) -> None:
+    """DataError for a checkpoint that is not what was written; `check_log` checks the commits that it sums up."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    known = checksums.recorded(folder)
+    for file in checkpoints(folder):
+        try:
+            pq.read_table(file)
+            recorded = known.get(f"_delta_log/{file.name}")
+            what = "" if recorded in (None, checksums.content_hash(file)) else "it does not hold the bytes written"
+        except (pa.ArrowException, OSError) as error:
+            what = str(error).splitlines()[0].rstrip(".")
+        if what:
+            raise DataError(
+                f"{file} is damaged: {what}. It only sums up the commits beside it, which are whole, so nothing is "
+                f"lost: move it away, and {file.with_name('_last_checkpoint')} with it, and repeat the command."
+            )
 
 
 @lru_cache(maxsize=16_384)

@@ -22,7 +22,15 @@ from uuid import uuid4
 
 from transformations.engine.base import checksums
 from transformations.engine.base.checksums import content_hash
-from transformations.engine.base.commit_log import actions, check_log, damaged_entry, log_entries, logged_commits
+from transformations.engine.base.commit_log import (
+    actions,
+    check_checkpoints,
+    check_log,
+    checkpoints,
+    damaged_entry,
+    log_entries,
+    logged_commits,
+)
 from transformations.engine.base.disk_faults import damaged, known_fault, missing
 from transformations.engine.base.errors import ConflictError
 
@@ -135,7 +143,7 @@ def close_to_others(path: Path) -> None:
 
 def is_table(folder: Path) -> bool:
     """Whether the folder holds a Delta table with a published version."""
-    return any((folder / "_delta_log").glob("*.json"))
+    return any((folder / "_delta_log").glob("*.json")) or bool(checkpoints(folder))
 
 
 def open_table(folder: Path, version: int | None = None) -> DeltaTable:
@@ -146,8 +154,9 @@ def open_table(folder: Path, version: int | None = None) -> DeltaTable:
     try:
         table = DeltaTable(str(folder), version=version)
     except (DeltaError, OSError) as error:
-        with suppress(OSError):
-            check_log(folder)  # which names the commit that is damaged
+        with suppress(OSError):  # these name what is damaged
+            check_log(folder)
+            check_checkpoints(folder)
         if fault := known_fault(error):
             raise fault from error
         raise
@@ -185,7 +194,8 @@ def check_files(table: DeltaTable, folder: Path) -> None:
 
 
 def contents(folder: Path) -> Iterator[Contents]:
-    """The files of every published version, oldest first."""
+    """The files of every published version, oldest first. DataError where a commit is missing or damaged."""
+    logged_commits(folder)
     files: dict[str, int] = {}
     for entry in log_entries(folder):
         published = 0.0
@@ -290,8 +300,7 @@ def publish(
 
 def log_files(folder: Path) -> list[Path]:
     """The commits of a table and the checkpoints that sum them up."""
-    log = folder / "_delta_log"
-    return [*log_entries(folder), *sorted(log.glob("*.checkpoint.parquet"))]
+    return [*log_entries(folder), *checkpoints(folder)]
 
 
 def add_columns(table: DeltaTable, columns: Sequence[pa.Field]) -> None:

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from transformations.engine.base import checksums, storage
-from transformations.engine.base.disk_faults import known_fault
-from transformations.engine.base.errors import DataError
+from transformations.engine.base.disk_faults import faults_in_words, known_fault
+from transformations.engine.base.errors import FeaturesError
 from transformations.engine.tables.offline_tables import OfflineTable
 from transformations.engine.tables.pins import pinned
 
@@ -42,17 +42,23 @@ def examine_table(zone: str, folder: Path) -> Examined:
     """Read all that the published versions of a table refer to: rows, what was carried over, pins, and the log."""
     found = Examined(zone=zone, name=folder.name)
     try:
-        storage.check_log(folder)
-        published = list(storage.contents(folder))
-        pins = pinned(OfflineTable(folder))
-    except DataError as error:
+        _examine_versions(found, folder)
+    except FeaturesError as error:
         found.faults.append(error.message)
-        return found
+    return found
+
+
+@faults_in_words()
+def _examine_versions(found: Examined, folder: Path) -> None:
+    storage.check_log(folder)
+    published, pins = list(storage.contents(folder)), pinned(OfflineTable(folder))
+    if not published:  # a killed first run has left the folder
+        return
     versions = {each.version for each in published}
     found.faults += [
         f"{folder / 'pins.json'} pins version {each}, which is not there" for each in pins.keys() - versions
     ]
-    needed = versions if zone == "raw" else {max(versions), *pins}
+    needed = versions if found.zone == "raw" else {max(versions), *pins}
     gone = {path for each in published for path in each.files if not (folder / path).exists()}
     lost = {path for each in published if each.version in needed for path in gone.intersection(each.files)}
     found.given_up = tuple(
@@ -61,7 +67,6 @@ def examine_table(zone: str, folder: Path) -> Examined:
     sizes: dict[str, int | None] = {path: size for each in published for path, size in each.files.items()}
     sizes |= dict.fromkeys(_beside(folder))
     _examine(found, folder, {path: size for path, size in sizes.items() if path not in gone - lost})
-    return found
 
 
 def examine_folder(zone: str, folder: Path, files: Iterable[str]) -> Examined:
@@ -75,6 +80,7 @@ def _beside(folder: Path) -> Iterator[str]:
     """The files of a table besides its rows: what runs carried over, what was found of drops, and the log."""
     for file in storage.log_files(folder):
         yield file.relative_to(folder).as_posix()
+    yield from (path for path in checksums.recorded(folder) if path.startswith("_delta_log/"))
     for carry in folder.glob("carry=*"):
         for stored in storage.files_below(carry):
             yield stored.path.relative_to(folder).as_posix()

@@ -7,7 +7,11 @@ from typing import Any
 
 import pytest
 
+from tests.transformations.engine.raw.raw_tables import contract, events, origin
 from transformations.engine.base import checksums, storage
+from transformations.engine.base.commit_log import check_checkpoints
+from transformations.engine.base.errors import DataError
+from transformations.engine.raw.zone import RawTable
 from transformations.engine.tables.pins import pin
 from transformations.engine.upkeep.integrity import examine_folder, examine_table
 
@@ -47,6 +51,22 @@ def test_a_flipped_bit_is_found_wherever_it_is(table: Any, kind: str) -> None:
     assert examine_table("offline", table.path).faults == []
 
 
+@pytest.mark.parametrize("kind", ["drop-*/*.parquet", "_delta_log/*.json"])
+def test_a_flipped_bit_of_the_raw_zone_is_found_wherever_it_is(tmp_path: Path, kind: str) -> None:
+    raw = RawTable(contract(), tmp_path)
+    for day in (3, 4):
+        raw.append(events((day, 1.5, f"2020-01-0{day} 12:00")), origin(f"{day}.csv"))
+    chosen = random.Random(kind)
+    for file in sorted(raw.folder.glob(kind)):
+        whole = file.read_bytes()
+        for _ in range(24):
+            flip(file, chosen)
+            assert any(fault.startswith(str(file)) for fault in examine_table("raw", raw.folder).faults)
+            file.write_bytes(whole)
+    found = examine_table("raw", raw.folder)
+    assert (found.faults, found.unrecorded, found.files) == ([], 0, 4)
+
+
 def test_a_flipped_bit_of_a_checkpoint_is_found(table: Any) -> None:
     storage.open_table(table.path).create_checkpoint()
     (checkpoint,) = (table.path / "_delta_log").glob("*.checkpoint.parquet")
@@ -55,6 +75,51 @@ def test_a_flipped_bit_of_a_checkpoint_is_found(table: Any) -> None:
 
     (fault,) = examine_table("offline", table.path).faults
     assert fault == f"{checkpoint} does not hold the bytes that were written"
+
+
+@pytest.mark.parametrize(
+    "damage", [lambda file: flip(file, random.Random(3)), lambda file: file.write_bytes(file.read_bytes()[:-9])]
+)
+def test_a_damaged_checkpoint_is_named_and_the_table_reads_again_without_it(
+    table: Any, damage: Callable[[Path], object]
+) -> None:
+    storage.open_table(table.path).create_checkpoint()
+    (checkpoint,) = (table.path / "_delta_log").glob("*.checkpoint.parquet")
+    checksums.record(table.path, [f"_delta_log/{checkpoint.name}"])
+    damage(checkpoint)
+    (fault,) = examine_table("offline", table.path).faults
+    assert fault.startswith(str(checkpoint))
+    with pytest.raises(DataError, match=f"^{checkpoint} is damaged: .*nothing is lost: move it away, and .*_last_ch"):
+        check_checkpoints(table.path)
+
+    checkpoint.unlink()
+    (table.path / "_delta_log" / "_last_checkpoint").unlink()
+    assert table.users(1) == [1, 2, 3]
+
+
+def test_a_log_that_lost_its_commits_is_no_new_table(table: Any) -> None:
+    storage.open_table(table.path).create_checkpoint()
+    for commit in (table.path / "_delta_log").glob("*.json"):
+        commit.unlink()
+
+    first = f"{table.path}/_delta_log/{0:020}.json is damaged: it is missing"
+    for read in (table.latest, table.runs, lambda: list(storage.contents(table.path))):
+        with pytest.raises(DataError, match=first):
+            read()
+    assert examine_table("offline", table.path).faults[0].startswith(first)
+
+
+def test_the_newest_commit_may_not_be_lost_without_a_word(table: Any) -> None:
+    newest = max((table.path / "_delta_log").glob("*.json"))
+    newest.unlink()
+
+    assert f"{newest} is missing" in examine_table("offline", table.path).faults
+
+
+def test_a_folder_that_a_killed_first_run_left_has_no_fault(tmp_path: Path) -> None:
+    (tmp_path / "_delta_log").mkdir()
+
+    assert examine_table("offline", tmp_path).faults == []
 
 
 @pytest.mark.parametrize(

@@ -261,32 +261,11 @@ def _check_database(connection: Connection) -> None:
 
 def _stored_files(settings: Settings) -> Iterator[Check]:
     """A line a table and dataset; where something is wrong, a line a fault."""
+    from transformations.datasets.create import examine_datasets
     from transformations.engine.upkeep.integrity import examine_tables
 
-    for examined in (*examine_tables(settings.raw_dir, settings.offline_dir), *_datasets(settings)):
+    for examined in (*examine_tables(settings.raw_dir, settings.offline_dir), *examine_datasets(settings.datasets_dir)):
         yield from _of_examined(examined)
-
-
-def _datasets(settings: Settings) -> Iterator[Examined]:
-    from transformations.datasets.create import verify
-    from transformations.datasets.folders import dataset_folders
-    from transformations.datasets.manifest import FILE, read_manifest
-    from transformations.engine.upkeep.integrity import Examined, examine_folder
-
-    for folder in dataset_folders(settings.datasets_dir):
-        try:
-            manifest, _ = read_manifest(folder)
-        except FeaturesError as error:
-            yield Examined(zone="dataset", name=folder.name, faults=[error.message])
-            continue
-        spine = [manifest.spine_file.path] if manifest.spine_file else []
-        found = examine_folder("dataset", folder, [FILE, *(split.file for split in manifest.splits), *spine])
-        if found.unrecorded and not found.faults:
-            try:
-                verify(manifest, folder)  # which knows the values
-            except DataError as error:
-                found.faults.append(error.message)
-        yield found
 
 
 def _of_examined(found: Examined) -> Iterator[Check]:
