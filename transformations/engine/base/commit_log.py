@@ -15,6 +15,7 @@ from typing import Any
 from transformations.engine.base import checksums
 from transformations.engine.base.errors import DataError
 
+_OTHER_BYTES = "it does not hold the bytes that were written"
 _OURS = "features."
 """The prefix of our records' keys in a log."""
 
@@ -86,24 +87,35 @@ def damaged_entry(entry: Path, what: str, *, is_newest: bool = True) -> DataErro
     )
 
 
-def check_checkpoints(folder: Path) -> None:
-    """DataError for a checkpoint that is not what was written; `check_log` checks the commits that it sums up."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
+def check_log_bytes(folder: Path) -> None:
+    """DataError for a commit or checkpoint that does not hold the bytes that were written, or cannot be read at all.
 
-    known = checksums.recorded(folder)
+    For a log that cannot be read though `check_log` finds its commits whole: the checksums tell which file it is.
+    """
+    recorded = checksums.recorded(folder)
+    entries = log_entries(folder)
+    for entry in entries:
+        if recorded.get(f"_delta_log/{entry.name}") not in (None, checksums.content_hash(entry)):
+            raise damaged_entry(entry, _OTHER_BYTES, is_newest=entry == entries[-1])
     for file in checkpoints(folder):
-        try:
-            pq.read_table(file)
-            recorded = known.get(f"_delta_log/{file.name}")
-            what = "" if recorded in (None, checksums.content_hash(file)) else "it does not hold the bytes written"
-        except (pa.ArrowException, OSError) as error:
-            what = str(error).splitlines()[0].rstrip(".")
-        if what:
+        if what := _fault_of_checkpoint(file, recorded.get(f"_delta_log/{file.name}")):
             raise DataError(
                 f"{file} is damaged: {what}. It only sums up the commits beside it, which are whole, so nothing is "
                 f"lost: move it away, and {file.with_name('_last_checkpoint')} with it, and repeat the command."
             )
+
+
+def _fault_of_checkpoint(file: Path, checksum: str | None) -> str | None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    if checksum not in (None, checksums.content_hash(file)):
+        return _OTHER_BYTES
+    try:
+        pq.read_table(file)
+    except (pa.ArrowException, OSError) as error:
+        return str(error).splitlines()[0].rstrip(".")
+    return None
 
 
 @lru_cache(maxsize=16_384)

@@ -24,8 +24,8 @@ from transformations.engine.base import checksums
 from transformations.engine.base.checksums import content_hash
 from transformations.engine.base.commit_log import (
     actions,
-    check_checkpoints,
     check_log,
+    check_log_bytes,
     checkpoints,
     damaged_entry,
     log_entries,
@@ -156,7 +156,7 @@ def open_table(folder: Path, version: int | None = None) -> DeltaTable:
     except (DeltaError, OSError) as error:
         with suppress(OSError):  # these name what is damaged
             check_log(folder)
-            check_checkpoints(folder)
+            check_log_bytes(folder)
         if fault := known_fault(error):
             raise fault from error
         raise

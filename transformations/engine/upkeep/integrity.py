@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from transformations.engine.base import checksums, storage
+from transformations.engine.base.commit_log import logged_commits
 from transformations.engine.base.disk_faults import faults_in_words, known_fault
 from transformations.engine.base.errors import FeaturesError
 from transformations.engine.tables.offline_tables import OfflineTable
@@ -86,8 +87,8 @@ def _beside(folder: Path) -> Iterator[str]:
             yield stored.path.relative_to(folder).as_posix()
     newest = storage.newest_record(folder, "features.run").get("carry")
     yield from (path for path in checksums.recorded(folder) if newest and path.startswith(f"{newest}/"))
-    drops = storage.commits(storage.open_table(folder), "features.drop")
-    for place in (drop.record["quality"] for drop in drops if drop.record.get("quality")):
+    records = (commit.record("features.drop") for commit in logged_commits(folder))
+    for place in (record["quality"] for record in records if record and record.get("quality")):
         yield from (path for path in checksums.recorded(folder) if path.startswith(f"{place}/"))
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from tests.transformations.engine.raw.raw_tables import contract, events, origin
 from transformations.engine.base import checksums, storage
-from transformations.engine.base.commit_log import check_checkpoints
+from transformations.engine.base.commit_log import check_log_bytes
 from transformations.engine.base.errors import DataError
 from transformations.engine.raw.zone import RawTable
 from transformations.engine.tables.pins import pin
@@ -90,7 +90,7 @@ def test_a_damaged_checkpoint_is_named_and_the_table_reads_again_without_it(
     (fault,) = examine_table("offline", table.path).faults
     assert fault.startswith(str(checkpoint))
     with pytest.raises(DataError, match=f"^{checkpoint} is damaged: .*nothing is lost: move it away, and .*_last_ch"):
-        check_checkpoints(table.path)
+        check_log_bytes(table.path)
 
     checkpoint.unlink()
     (table.path / "_delta_log" / "_last_checkpoint").unlink()
@@ -107,6 +107,14 @@ def test_a_log_that_lost_its_commits_is_no_new_table(table: Any) -> None:
         with pytest.raises(DataError, match=first):
             read()
     assert examine_table("offline", table.path).faults[0].startswith(first)
+
+
+def test_a_commit_that_is_other_json_is_named_where_the_table_cannot_be_opened(table: Any) -> None:
+    first = min((table.path / "_delta_log").glob("*.json"))
+    first.write_text(first.read_text().replace('"schemaString":"{', '"schemaStrinf":"{'))
+
+    with pytest.raises(DataError, match=f"^{first} is damaged: it does not hold the bytes that were written"):
+        table.latest()
 
 
 def test_the_newest_commit_may_not_be_lost_without_a_word(table: Any) -> None:
