@@ -1,0 +1,83 @@
+"""Expectations of Great Expectations by name, on a drop's rows, in a process that can be stopped."""
+
+import json
+import time
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from transformations.engine.base.errors import UsageError
+from validation.quality import row_runner
+
+from .events import rows
+
+SUM = {"type": "expect_column_sum_to_be_between", "kwargs": {"max_value": 3}}
+
+
+def custom(implementation, **facts):
+    return {"type": "custom", "engine": "greatExpectations", "implementation": implementation, **facts}
+
+
+def amounts(*values):
+    return rows(*(("2020-01-30", "click", value) for value in values))
+
+
+def test_a_drop_that_just_keeps_an_expectation_is_taken_and_one_that_just_breaks_it_is_not(source):
+    source.rules(amount=[custom(SUM, name="sum")])
+    assert source.broken(amounts(1.0, 2.5)) == (
+        "events.yaml: rule 'sum' of column 'amount': observed 3.5 of drop drop-1.parquet; "
+        "expect_column_sum_to_be_between allows max_value 3. Fix the source, or change the rule in a new contract "
+        "version.\nNothing of drop-1.parquet was written."
+    )
+    assert source.broken(amounts(1.0, 2.0)) == ""
+
+
+def test_the_rows_have_the_contract_s_types_nulls_included_and_every_rule_its_result(tmp_path):
+    pq.write_table(pa.table({"id": pa.array([2**53 + 1, None]), "ok": [True, None]}), tmp_path / row_runner.ROWS)
+    expectations = [
+        {
+            "type": kind,
+            "kwargs": {"column": column, **arguments},
+            "meta": {"rule": column + kind},
+            "severity": "critical",
+        }
+        for kind, column, arguments in (
+            ("expect_column_values_to_be_in_set", "id", {"value_set": [2**53 + 1]}),
+            ("expect_column_values_to_be_in_set", "ok", {"value_set": [False]}),
+        )
+    ]
+    job = {"spark": False, "suite": {"name": "s", "rows": 2, "expectations": expectations}}
+    (tmp_path / row_runner.JOB).write_text(json.dumps(job))
+
+    row_runner.run(tmp_path)
+
+    integer, boolean = json.loads((tmp_path / row_runner.RESULT).read_text())
+    assert (integer["success"], boolean["success"]) == (True, False)
+    assert boolean["result"]["unexpected_count"] == 1
+
+
+@pytest.mark.parametrize(
+    ("implementation", "expected"),
+    [
+        ({"type": "expect_column_sum_to_be_betwen"}, "did you mean 'expect_column_sum_to_be_between'?"),
+        (
+            {"type": "expect_column_sum_to_be_between", "kwargs": {"maxValue": 3}},
+            "named as Great Expectations names them",
+        ),
+    ],
+)
+def test_an_expectation_that_cannot_be_run_is_refused_with_the_reason(source, implementation, expected):
+    source.rules(amount=[custom(implementation)])
+    with pytest.raises(UsageError) as error:
+        source.ingest(amounts(1.0))
+    assert expected in error.value.message
+
+
+def test_an_expectation_that_never_ends_is_stopped(source):
+    source.settings = source.settings.model_copy(update={"quality_seconds": 0.5})
+    source.rules(kind=[custom({"type": "expect_column_values_to_match_regex", "kwargs": {"regex": "^(a+)+$"}})])
+    began = time.monotonic()
+    with pytest.raises(UsageError, match=r"took longer than 0\.5 s .* were stopped.*FEATURES_QUALITY_SECONDS"):
+        source.ingest(rows(("2020-01-30", "a" * 40 + "b")))
+    assert time.monotonic() - began < 30
