@@ -84,7 +84,7 @@ def _column_checks(contract: Contract, column: Column) -> list[CheckSpec]:
     if column.dtype in ("Float64", "UnixTimestamp", "Date"):
         specs.append(CheckSpec("finite", on))
     if column.name == contract.event_time:
-        specs.append(CheckSpec("event time", on, minimum=EVENT_YEARS[0], maximum=EVENT_YEARS[1]))
+        specs.append(CheckSpec("event time", on, dtype=column.dtype, minimum=EVENT_YEARS[0], maximum=EVENT_YEARS[1]))
     if column.minimum is not None or column.maximum is not None:
         specs.append(CheckSpec("range", on, minimum=column.minimum, maximum=column.maximum))
     if column.allowed:

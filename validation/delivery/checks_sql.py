@@ -25,7 +25,9 @@ def broken_condition(spec: CheckSpec, how: Conversion) -> str | None:
         case "finite":
             return how.infinite
         case "event time":
-            return f"year({how.value}) NOT BETWEEN {spec.minimum} AND {spec.maximum}"
+            kind = "DATE" if spec.dtype == "Date" else "TIMESTAMPTZ"  # year() of an instant asks a calendar, row by row
+            first, after = (f"{kind} '{year:04.0f}-01-01'" for year in (spec.minimum or 1, (spec.maximum or 9998) + 1))
+            return f"({how.value} < {first} OR {how.value} >= {after}) AND NOT ({how.infinite})"
         case "future":
             return f"{how.value} > {literal(spec.values[0])}"
         case "range":

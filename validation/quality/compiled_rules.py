@@ -44,6 +44,10 @@ class Expectation:
     rule: str
     severity: str
 
+    def as_call(self) -> str:
+        """As one would call it: `expect_column_values_to_be_between(column='rows', min_value=1)`."""
+        return f"{self.type}({', '.join(f'{name}={value!r}' for name, value in self.arguments.items())})"
+
     def as_json(self) -> dict[str, object]:
         """As a suite of Great Expectations writes it."""
         return {
@@ -116,10 +120,10 @@ def _judging(bound: Bound) -> tuple[str, dict[str, object]]:
         case "mustBe" | "mustBeBetween":
             return between, {"min_value": low, "max_value": high}
         case operator if operator in _LEAST:
-            return between, {"min_value": low, "strict_min": operator == "mustBeGreaterThan"}
+            return between, {"min_value": low} | ({"strict_min": True} if operator == "mustBeGreaterThan" else {})
         case "mustNotBeBetween":
             return "expect_column_values_to_be_in_set", {"value_set": [ALLOWED]}
-    return between, {"max_value": high, "strict_max": bound.operator == "mustBeLessThan"}
+    return between, {"max_value": high} | ({"strict_max": True} if bound.operator == "mustBeLessThan" else {})
 
 
 ALLOWED = 1.0

@@ -25,7 +25,9 @@ if TYPE_CHECKING:
 
 QUANTILES = {"q05": 0.05, "q25": 0.25, "median": 0.5, "q75": 0.75, "q95": 0.95}
 _NUMBERS = ("Int64", "Float64")
-_FACTS = ("nulls", "distinct", "quantiles")
+_UNKNOWN = [None] * len(QUANTILES)
+_EXACT_BYTES = 256 * 2**20
+"""Exact quantiles hold all values in memory, and are faster than estimated ones up to this size of a file."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,7 +35,7 @@ class Profile:
     """What was counted of a drop, a line a business day (its number; None where rows are of no day).
 
     violations: by the rule's identifier, how many rows of each day break it. columns: a row per day and column, with
-    nulls, distinct values (estimated) and the estimated QUANTILES of numbers.
+    nulls, distinct values (estimated) and the QUANTILES of numbers (estimated for files beyond _EXACT_BYTES).
     """
 
     days: tuple[int | None, ...]
@@ -86,7 +88,7 @@ class ProfilePlan:
                         "rows": rows,
                         "nulls": nulls,
                         "distinct": distinct,
-                        **dict(zip(QUANTILES, quantiles or [None] * len(QUANTILES), strict=True)),
+                        **dict(zip(QUANTILES, map(float, quantiles) if quantiles else _UNKNOWN, strict=True)),
                     }
                 )
         return pa.Table.from_pylist(entries, schema=SCHEMA)
@@ -116,10 +118,11 @@ def profile_plan(
     day = _day(connection, contract, file, columns)
     if day is None:
         return None
+    quantile = "quantile_disc" if file.path.stat().st_size <= _EXACT_BYTES else "approx_quantile"
     counted = tuple(rule for rule in contract.quality if violation_sql(rule, columns) is not None)
     aggregates = [f"count(*) FILTER (WHERE {violation_sql(rule, columns)})" for rule in counted]
     for name in contract.column_names:
-        aggregates += _facts(columns[name], contract.column(name).dtype)
+        aggregates += _facts(columns[name], contract.column(name).dtype, quantile)
     return ProfilePlan(day=day, rules=counted, columns=contract.column_names, aggregates=tuple(aggregates))
 
 
@@ -175,9 +178,9 @@ def _day(
     return None if bounds is None else business_day_sql(contract, columns, bounds)
 
 
-def _facts(how: Conversion, dtype: str) -> Iterable[str]:
-    """The SQL of a column's facts, in the order of _FACTS."""
+def _facts(how: Conversion, dtype: str, quantile: str) -> Iterable[str]:
+    """The SQL of a column's nulls, distinct values and quantiles."""
     quantiles = ", ".join(str(share) for share in QUANTILES.values())
     yield f"count(*) FILTER (WHERE {how.is_null})"
     yield f"approx_count_distinct({how.value})"
-    yield f"approx_quantile({how.value}, [{quantiles}])" if dtype in _NUMBERS else "NULL"
+    yield f"{quantile}({how.value}, [{quantiles}])" if dtype in _NUMBERS else "NULL"

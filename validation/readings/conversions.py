@@ -11,7 +11,7 @@ from transformations.contracts.model import ColumnFormat
 from transformations.engine.vocabulary.dtypes import dtype_named
 from validation.files.drop_files import TEXT_CELL
 from validation.files.parquet_files import HALF_FLOAT, LEGACY_INSTANT, LEGACY_TIMESTAMP
-from validation.readings.local_times import OffsetPeriod, nonexistent_sql, utc_sql
+from validation.readings.local_times import OffsetPeriod, instant_sql, nonexistent_sql, utc_sql
 from validation.readings.number_texts import floating_text, integer_text
 from validation.readings.time_texts import date_text, time_text
 
@@ -245,7 +245,7 @@ def _time(column: str, delivered: str, dtype: str, periods: tuple[OffsetPeriod, 
         case "UnixTimestamp" if delivered in _AWARE:
             return _instant(column, f"CAST({column} AS TIMESTAMPTZ)", delivered in _NANOSECONDS)
         case "UnixTimestamp" if delivered == LEGACY_INSTANT:
-            return _instant(column, f"timezone('UTC', {column})", False)
+            return _instant(column, instant_sql(column), False)
         case "Date" if delivered == "DATE":
             return Conversion(value=column, is_null=null, infinite=_no_moment(column, "DATE"))
         case "Date" if delivered in NAIVE_TIMESTAMPS:
@@ -276,7 +276,7 @@ def _floating(
 
 
 def _naive(column: str, local: str, nanoseconds: bool, periods: tuple[OffsetPeriod, ...]) -> Conversion:
-    plain = _instant(column, utc_sql(local, periods) if periods else f"timezone('UTC', {local})", nanoseconds)
+    plain = _instant(column, utc_sql(local, periods) if periods else instant_sql(local), nanoseconds)
     return Conversion(
         value=plain.value,
         is_null=plain.is_null,

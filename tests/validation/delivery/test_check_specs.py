@@ -36,7 +36,7 @@ def test_a_contract_compiles_to_plain_data():
         CheckSpec("existing local time", ("at",)),
         CheckSpec("nulls", ("at",)),
         CheckSpec("finite", ("at",)),
-        CheckSpec("event time", ("at",), minimum=1900, maximum=2199),
+        CheckSpec("event time", ("at",), dtype="UnixTimestamp", minimum=1900, maximum=2199),
         CheckSpec("unique key", ("id",)),
         CheckSpec("reference", ("id",), reference=rules.references[0], allowed=3),
     )

@@ -71,10 +71,18 @@ class Source:
         """Ingest a drop of these rows; None is a word on completeness alone."""
         if rows is None:
             return ingest_drop(Delivery("events", None, **options), self.settings)
+        self.write(rows)
+        return ingest_drop(Delivery("events", self.newest, **options), self.settings)
+
+    def write(self, rows: pa.Table) -> None:
+        """Write the rows as the next file to deliver."""
         self._drops += 1
-        path = self.folder / f"drop-{self._drops}.parquet"
-        pq.write_table(rows, path)
-        return ingest_drop(Delivery("events", path, **options), self.settings)
+        pq.write_table(rows, self.newest)
+
+    @property
+    def newest(self) -> Path:
+        """The newest file."""
+        return self.folder / f"drop-{self._drops}.parquet"
 
     def broken(self, rows: pa.Table | None, **options) -> str:
         """The message that refuses a drop; empty where it is taken."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,13 +14,16 @@ from transformations.cli.commands.data.ingest import delivery_options, source_na
 from transformations.cli.options import json_option
 from transformations.cli.output import print_json, print_table, progress, say
 from transformations.contracts import Contract, ContractError, contract_names, read_contract
+from transformations.contracts.quality import number_text
 from transformations.engine.base.errors import DataError
 from transformations.engine.base.moments import moment_text
 from transformations.engine.base.settings import get_settings
 from transformations.engine.base.words import plural
 
 if TYPE_CHECKING:
+    from validation.delivery.check_specs import CheckSpec
     from validation.delivery.checks import Report
+    from validation.quality.compiled_rules import CompiledRule
 
 
 @click.group(
@@ -144,10 +148,20 @@ def _readable(folder: Path) -> tuple[list[Contract], dict[str, str]]:
 @click.argument("source", shell_complete=source_names)
 @json_option
 def show(source: str, as_json: bool) -> None:
-    """Show what the contract of SOURCE promises."""
+    """Show what the contract of SOURCE promises, the checks that this makes, and the suite of Great Expectations."""
+    from validation.delivery.check_specs import compile_checks
+    from validation.quality.compiled_rules import compile_rules, suite_of
+
     found = read_contract(source, get_settings().contracts)
+    checks, rules = compile_checks(found, now=get_settings().now()), compile_rules(found)
     if as_json:
-        print_json(_summary(found) | {"columns": [vars(column) for column in found.columns]})
+        compiled = {
+            "columns": [vars(column) for column in found.columns],
+            "checks": [_check_document(spec) for spec in checks],
+            "rules": [_rule_document(rule) for rule in rules],
+            "suite": suite_of(found, rules) if rules else None,
+        }
+        print_json(_summary(found) | compiled)
         return
     say(f"{found.name} {found.version}, owned by {found.owner}: {found.description}")
     for line in _fact_lines(found):
@@ -164,6 +178,59 @@ def show(source: str, as_json: bool) -> None:
         for column in found.columns
     ]
     print_table(["Column", "Type", "Null", "Unit", "Values", "Meaning"], rows)
+    say("")
+    print_table(["Check of each row", "Columns", "Allowed"], _rows_of_checks(checks))
+    if rules:
+        say("")
+        shown = [(each.rule.name, each.check, each.rule.severity, each.expectation.as_call()) for each in rules]
+        print_table(["Quality rule", "Measured", "Severity", "Judged by Great Expectations"], shown)
+
+
+def _rows_of_checks(checks: Sequence[CheckSpec]) -> list[tuple[str, str, str]]:
+    """The checks of one kind in a row, where they allow the same."""
+    columns: dict[tuple[str, str], list[str]] = {}
+    for spec in checks:
+        columns.setdefault((spec.rule, _allowed_in_words(spec)), []).append(", ".join(spec.columns))
+    return [(rule, "; ".join(names), allowed) for (rule, allowed), names in columns.items()]
+
+
+def _allowed_in_words(spec: CheckSpec) -> str:
+    if spec.rule == "future":
+        return "not after the clock, but for futureAllowed"
+    if spec.rule == "event time":
+        return f"the years {spec.minimum:.0f} to {spec.maximum:.0f}"
+    if spec.rule == "range":
+        ends = ("" if end is None else number_text(end) for end in (spec.minimum, spec.maximum))
+        return " – ".join(ends)
+    if spec.reference is not None:
+        return f"in {spec.reference.source}, {plural(spec.allowed, 'value')} may be missing"
+    return spec.dtype if spec.rule == "dtype" else ", ".join(map(str, spec.values))
+
+
+def _check_document(spec: CheckSpec) -> dict[str, object]:
+    return {
+        "rule": spec.rule,
+        "columns": list(spec.columns),
+        "dtype": spec.dtype or None,
+        "minimum": spec.minimum,
+        "maximum": spec.maximum,
+        "values": list(spec.values),
+        "allowed": spec.allowed,
+    }
+
+
+def _rule_document(compiled: CompiledRule) -> dict[str, object]:
+    rule = compiled.rule
+    return {
+        "rule": rule.name,
+        "measure": rule.measure,
+        "columns": list(rule.columns),
+        "per": "businessDay" if rule.is_daily else None,
+        "severity": rule.severity,
+        "check": compiled.check,
+        "judged_on": compiled.target,
+        "place": rule.place,
+    }
 
 
 def _fact_lines(contract: Contract) -> list[str]:

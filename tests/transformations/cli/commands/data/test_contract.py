@@ -137,3 +137,17 @@ def test_a_contract_is_shown_with_its_promises(filled_in: Path) -> None:
     document = json.loads(invoke("show", "clicks", "--json").stdout)
     assert document["columns"][0]["name"] == "id"
     assert document["file"] == str(filled_in)
+
+
+def test_a_contract_is_shown_with_its_checks_and_the_suite_that_it_makes(filled_in: Path) -> None:
+    rule = "quality: [{ metric: nullValues, mustBeLessOrEqualTo: 1, unit: percent, severity: warning }]"
+    text = filled_in.read_text().replace("logicalTypeOptions: { minimum: 0 }", f"{rule}")
+    filled_in.write_text(text)
+    shown = " ".join(invoke("show", "clicks").stdout.split())
+    assert "unique key id" in shown
+    assert "price_null_values nulls of price: at most 1 % warning expect_column_values_to_be_between(" in shown
+    document = json.loads(invoke("show", "clicks", "--json").stdout)
+    assert document["rules"][0]["check"] == "nulls of price: at most 1 %"
+    (expectation,) = document["suite"]["expectations"]
+    assert expectation["kwargs"] == {"column": "price_null_values", "max_value": 1}
+    assert {"rule": "dtype", "columns": ["price"], "dtype": "Float64"}.items() <= document["checks"][9].items()
