@@ -1,10 +1,13 @@
-"""The limits of a contract: how far rows may lie ahead, how many may replace others, and how fresh the source is."""
+"""The limits of a contract: how far rows may lie ahead, how many may replace others, how fresh and on which days."""
 
 import re
-from datetime import timedelta
+from datetime import date, timedelta
 
 from transformations.contracts.document import Node
 from transformations.contracts.model import SUPERSEDES_ALLOWED
+from transformations.contracts.nearest import nearest
+from transformations.contracts.quality import EVERY_DAY, WEEKDAYS, Bound, ExpectedDays, QualityRule
+from transformations.contracts.quality_reader import list_of, severity_of
 
 _DURATION = re.compile(r"P(?:(\d+)W)?(?:(\d+)D)?(?:T(?:(\d+)H)?(?:(\d+)M)?(?:(\d+)S)?)?")
 
@@ -59,6 +62,48 @@ def freshness(document: Node, event_time: str | None) -> timedelta | None:
     if not promised:
         return None
     return promised.get("frequency", timedelta(days=1)) + promised.get("latency", timedelta(0))
+
+
+def freshness_rule(document: Node, promised: timedelta | None) -> tuple[QualityRule, ...]:
+    """The rule that a drop is as fresh as `slaProperties` promise, where one of them has a severity."""
+    for node in document.children("slaProperties"):
+        if node.values.get("property") not in ("frequency", "latency"):
+            continue
+        properties = node.custom(("severity",))
+        if promised is not None and properties.values.get("severity") is not None:
+            hours = promised / timedelta(hours=1)
+            return (
+                QualityRule(
+                    name="freshness",
+                    measure="freshness",
+                    bound=Bound("mustBeLessOrEqualTo", (hours,)),
+                    severity=severity_of(properties),
+                    description="Hours since the end of the drop's newest business day",
+                    place=node.place,
+                ),
+            )
+    return ()
+
+
+def expected_days(properties: Node) -> ExpectedDays:
+    """On which business days the source has rows: every day, unless `expectedDays` says otherwise."""
+    if properties.values.get("expectedDays") is None:
+        return EVERY_DAY
+    node = properties.child("expectedDays", "a mapping such as { weekdays: [monday, friday], except: ['2020-12-25'] }")
+    if unknown := [str(key) for key in node.values if key not in ("weekdays", "except")]:
+        raise node.error(unknown[0], f"is unknown; {nearest(unknown[0], ('weekdays', 'except'))}.")
+    names = list_of(node, "weekdays", "monday") or list(WEEKDAYS)
+    if strange := [name for name in names if name not in WEEKDAYS]:
+        raise node.error("weekdays", f"holds {strange[0]!r}; {nearest(str(strange[0]), WEEKDAYS)}.")
+    days = tuple(_day(node, each) for each in list_of(node, "except", "'2020-12-25'"))
+    return ExpectedDays(tuple(sorted({WEEKDAYS.index(str(name)) for name in names})), days)
+
+
+def _day(node: Node, value: object) -> date:
+    try:
+        return value if isinstance(value, date) else date.fromisoformat(str(value))
+    except ValueError:
+        raise node.error("except", f"holds {value!r}, no day. Write it as '2020-12-25'.") from None
 
 
 def _duration(node: Node, name: str) -> timedelta:

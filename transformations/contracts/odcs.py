@@ -10,7 +10,13 @@ from typing import cast
 from transformations.contracts.document import Node, read_document
 from transformations.contracts.file_form import file_form
 from transformations.contracts.formats import column_format, refuse_zoneless
-from transformations.contracts.limits import freshness, future_allowed, supersedes_allowed
+from transformations.contracts.limits import (
+    expected_days,
+    freshness,
+    freshness_rule,
+    future_allowed,
+    supersedes_allowed,
+)
 from transformations.contracts.marks import refuse_open_marks
 from transformations.contracts.model import (
     EVENT_YEARS,
@@ -23,8 +29,6 @@ from transformations.contracts.model import (
 )
 from transformations.contracts.nearest import nearest
 from transformations.contracts.quality_reader import (
-    expected_days,
-    freshness_rule,
     is_of_dtype,
     is_plain_value_list,
     quality_rules,
@@ -79,7 +83,7 @@ def contract_of_file(path: Path) -> Contract:
         supersedes_allowed=supersedes_allowed(properties, event_time),
         freshness=promised,
         delivered=local_path(document),
-        quality=(*quality_rules(source, columns, event_time), *freshness_rule(document, promised)),
+        quality=quality_rules(source, columns, event_time, freshness_rule(document, promised)),
         expected_days=expected_days(properties),
     )
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import date, timedelta
 from typing import cast
 
 import yaml
@@ -14,11 +13,8 @@ from transformations.contracts.document import Node
 from transformations.contracts.model import Column
 from transformations.contracts.nearest import nearest
 from transformations.contracts.quality import (
-    EVERY_DAY,
     OPERATORS,
-    WEEKDAYS,
     Bound,
-    ExpectedDays,
     Measure,
     QualityRule,
     Severity,
@@ -41,13 +37,18 @@ _NAMED_COLUMNS = ("column", "column_A", "column_B", "column_list", "column_set")
 _PLACEHOLDER = re.compile(r"\$?\{(\w*)\}")
 
 
-def quality_rules(source: Node, columns: Sequence[Column], event_time: str | None) -> tuple[QualityRule, ...]:
-    """The rules of a source and of its columns that are not checked row by row anyway (see `is_plain_value_list`)."""
+def quality_rules(
+    source: Node, columns: Sequence[Column], event_time: str | None, promised: Sequence[QualityRule] = ()
+) -> tuple[QualityRule, ...]:
+    """The rules of a source and of its columns that are not checked row by row anyway (see `is_plain_value_list`).
+
+    promised: further rules, of the contract's promises.
+    """
     known = {column.name: column for column in columns}
     rules = [_rule(node, None, known, event_time) for node in _stated(source)]
     for column, node in zip(columns, source.children("properties"), strict=True):
         rules += [_rule(rule, column, known, event_time) for rule in _stated(node) if not is_plain_value_list(rule)]
-    return tuple(_with_own_names(source, rules))
+    return tuple(_with_own_names(source, [*rules, *promised]))
 
 
 def is_plain_value_list(rule: Node) -> bool:
@@ -61,41 +62,6 @@ def is_plain_value_list(rule: Node) -> bool:
         and list(arguments) == ["validValues"]
         and not rule.custom(QUALITY_PROPERTIES).values
     )
-
-
-def expected_days(properties: Node) -> ExpectedDays:
-    """On which business days the source has rows: every day, unless `expectedDays` says otherwise."""
-    if properties.values.get("expectedDays") is None:
-        return EVERY_DAY
-    node = properties.child("expectedDays", "a mapping such as { weekdays: [monday, friday], except: ['2020-12-25'] }")
-    if unknown := [str(key) for key in node.values if key not in ("weekdays", "except")]:
-        raise node.error(unknown[0], f"is unknown; {nearest(unknown[0], ('weekdays', 'except'))}.")
-    names = _list(node, "weekdays", "monday") or list(WEEKDAYS)
-    if strange := [name for name in names if name not in WEEKDAYS]:
-        raise node.error("weekdays", f"holds {strange[0]!r}; {nearest(str(strange[0]), WEEKDAYS)}.")
-    days = tuple(_day(node, each) for each in _list(node, "except", "'2020-12-25'"))
-    return ExpectedDays(tuple(sorted({WEEKDAYS.index(str(name)) for name in names})), days)
-
-
-def freshness_rule(document: Node, promised: timedelta | None) -> tuple[QualityRule, ...]:
-    """The rule that a drop is as fresh as `slaProperties` promise, where one of them has a severity."""
-    for node in document.children("slaProperties"):
-        if node.values.get("property") not in ("frequency", "latency"):
-            continue
-        properties = node.custom(("severity",))
-        if promised is not None and properties.values.get("severity") is not None:
-            hours = promised / timedelta(hours=1)
-            return (
-                QualityRule(
-                    name="freshness",
-                    measure="freshness",
-                    bound=Bound("mustBeLessOrEqualTo", (hours,)),
-                    severity=_severity(properties),
-                    description="Hours since the end of the drop's newest business day",
-                    place=node.place,
-                ),
-            )
-    return ()
 
 
 def _stated(node: Node) -> Iterator[Node]:
@@ -138,7 +104,7 @@ def _library_rule(node: Node, column: Column | None, known: Mapping[str, Column]
         columns=names,
         bound=bound,
         unit="percent" if unit == "percent" else "rows",
-        severity=_severity(node),
+        severity=severity_of(node),
         is_daily=is_daily,
         values=values,
         pattern=pattern,
@@ -159,7 +125,7 @@ def _sql_rule(node: Node, column: Column | None) -> QualityRule:
         measure="sql",
         columns=names,
         bound=_bound(node),
-        severity=_severity(node),
+        severity=severity_of(node),
         query=query,
         description=_description(node),
         place=node.place,
@@ -185,7 +151,7 @@ def _custom_rule(
         measure=_measure_of(custom, expectation, [known[name] for name in names], event_time),
         columns=names,
         bound=_threshold(node, arguments) if custom.values.get("comparedWith") else None,
-        severity=_severity(node),
+        severity=severity_of(node),
         is_daily=custom.values.get("comparedWith") is not None,
         expectation=expectation,
         arguments=arguments,
@@ -281,7 +247,7 @@ def _criteria(arguments: Node, metric: str, column: Column | None) -> tuple[tupl
             raise arguments.error("pattern", f"{pattern!r} is no regular expression: {error}. Correct it.") from None
         if key not in arguments.values:
             return (), pattern
-    values = _list(arguments, key, "a value")
+    values = list_of(arguments, key, "a value")
     for value in values:
         if not (value is None and metric == "missingValues") and not is_of_dtype(value, column.dtype):
             raise arguments.error(
@@ -334,7 +300,8 @@ def _is_daily(custom: Node, event_time: str | None) -> bool:
     return per is not None
 
 
-def _severity(node: Node) -> Severity:
+def severity_of(node: Node) -> Severity:
+    """How grave it is that a rule is broken: error unless said otherwise."""
     severity = node.values.get("severity", "error")
     if severity == "error":
         return "error"
@@ -363,7 +330,7 @@ def _with_own_names(source: Node, rules: Sequence[QualityRule]) -> Iterator[Qual
 
 
 def _names_of_columns(arguments: Node, key: str, known: Mapping[str, Column]) -> tuple[str, ...]:
-    names = _list(arguments, key, "a column's name")
+    names = list_of(arguments, key, "a column's name")
     if unknown := [name for name in names if name not in known]:
         raise arguments.error(key, f"names {unknown[0]!r}, no column; {nearest(str(unknown[0]), known)}.")
     if not names:
@@ -371,20 +338,14 @@ def _names_of_columns(arguments: Node, key: str, known: Mapping[str, Column]) ->
     return tuple(map(str, names))
 
 
-def _list(node: Node, key: str, example: str) -> list[object]:
+def list_of(node: Node, key: str, example: str) -> list[object]:
+    """The list under a key; none where it is absent. example: what messages show as one of its entries."""
     value = node.values.get(key)
     if value is None:
         return []
     if not isinstance(value, list):
         raise node.error(key, f"is {value!r}, no list. Write [{example}].")
     return value
-
-
-def _day(node: Node, value: object) -> date:
-    try:
-        return value if isinstance(value, date) else date.fromisoformat(str(value))
-    except ValueError:
-        raise node.error("except", f"holds {value!r}, no day. Write it as '2020-12-25'.") from None
 
 
 def _description(node: Node) -> str:

@@ -19,7 +19,7 @@ from transformations.engine.base.disk_faults import faults_in_words
 from transformations.engine.base.errors import DataError, UsageError
 from transformations.engine.base.settings import Settings
 from transformations.engine.base.storage import content_hash
-from transformations.engine.raw.files import source_schema
+from transformations.engine.raw.files import Findings, source_schema
 from transformations.engine.raw.zone import Drop, DropTerms, Origin, RawSnapshot, RawTable
 from validation.delivery.check_specs import CheckSpec, compile_checks
 from validation.delivery.checks import Report, Sources, Violation, conversions_of, run_checks
@@ -148,7 +148,7 @@ def ingest_drop(delivery: Delivery, settings: Settings) -> Ingestion:
     before = table.snapshot() if table.exists() else None
     if delivery.path is None:
         report = _judge_completeness(contract, delivery, settings, before)
-        drop = _declare(table, contract, delivery, settings.now(), report)
+        drop = _declare(table, contract, delivery, settings.now(), report, before)
         return _ingestion(table, before, "", drop, report, time.monotonic() - started)
     with duck.session() as connection:
         file = open_drop(connection, delivery.path, contract, delivery.retract)
@@ -168,7 +168,7 @@ def ingest_drop(delivery: Delivery, settings: Settings) -> Ingestion:
                 report = _judge_completeness(contract, delivery, settings, before)
                 checked = replace(checked, report=replace(report, notes=(*checked.report.notes, *report.notes)))
             with readable(file.path):
-                drop = _publish(table, checked, origin, delivery)
+                drop = _publish(table, checked, origin, delivery, before)
     return _ingestion(table, before, file.name, drop, report, time.monotonic() - started)
 
 
@@ -270,7 +270,9 @@ def _source(name: str, settings: Settings) -> tuple[Contract, RawSnapshot | None
     return contract, table.snapshot() if table.exists() else None
 
 
-def _publish(table: RawTable, checked: _CheckedFile, origin: Origin, delivery: Delivery) -> Drop | None:
+def _publish(
+    table: RawTable, checked: _CheckedFile, origin: Origin, delivery: Delivery, before: RawSnapshot | None
+) -> Drop | None:
     if delivery.retract:
         return table.retract(checked.rows(), origin, checked.connection)
     return table.append(
@@ -280,7 +282,7 @@ def _publish(table: RawTable, checked: _CheckedFile, origin: Origin, delivery: D
         delivery.valid_from,
         delivery.correction,
         checked.connection,
-        _findings(checked.report),
+        _findings(checked.report, before),
     )
 
 
@@ -324,11 +326,13 @@ def _advance(
     if through is None or through == before.complete_through:
         return None
     rows = source_schema(contract).empty_table()
-    findings = _findings(report)
+    findings = _findings(report, before)
     return table.append(rows, origin, complete_through=through, correction=delivery.correction, findings=findings)
 
 
-def _declare(table: RawTable, contract: Contract, delivery: Delivery, now: datetime, report: Report) -> Drop | None:
+def _declare(
+    table: RawTable, contract: Contract, delivery: Delivery, now: datetime, report: Report, before: RawSnapshot | None
+) -> Drop | None:
     """A word on completeness, without a file."""
     if delivery.complete_through is None:
         raise UsageError(f"{contract.name}: neither a file nor --complete-through is given. Give one of them.")
@@ -336,13 +340,13 @@ def _declare(table: RawTable, contract: Contract, delivery: Delivery, now: datet
         raise UsageError("--retract and --valid-from say what FILE holds. Give the file, or leave them out.")
     origin = Origin("", f"complete through {delivery.complete_through}", now)
     rows = source_schema(contract).empty_table()
-    through, findings = delivery.complete_through, _findings(report)
+    through, findings = delivery.complete_through, _findings(report, before)
     return table.append(rows, origin, through, correction=delivery.correction, findings=findings)
 
 
-def _findings(report: Report) -> dict[str, bytes]:
+def _findings(report: Report, before: RawSnapshot | None) -> Findings:
     """What is stored with the drop of its quality rules' verdict."""
-    return {} if report.quality is None else files_of(report.quality)
+    return Findings({} if report.quality is None else files_of(report.quality), before.version if before else None)
 
 
 def _ingestion(

@@ -18,7 +18,7 @@ from transformations.contracts.quality import Bound, QualityRule, number_text
 
 PROFILE: Literal["profile"] = "profile"
 ROWS: Literal["rows"] = "rows"
-BUSINESS_DAY = "business_day"
+BUSINESS_DAY = "business day"  # no rule's identifier has a space
 
 _SEVERITIES = {"error": "critical", "warning": "warning"}
 _LEAST = ("mustBeGreaterThan", "mustBeGreaterOrEqualTo")

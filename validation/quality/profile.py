@@ -140,12 +140,9 @@ def day_bounds(
     """Days (numbers) between which all rows lie; None where there is no row, or one outside all years of events."""
     how = columns[str(contract.event_time)]
     asked = f"SELECT min({how.value}), max({how.value}) FROM {file.rows([str(contract.event_time)])}"
-    if contract.has_date_only_event_time:
-        asked = f"SELECT epoch_us(a::TIMESTAMP), epoch_us(b::TIMESTAMP) FROM ({asked}) AS bounds(a, b)"
-    else:
-        ends = ", ".join(f"CASE WHEN isfinite({end}) THEN epoch_us({end}) END" for end in ("a", "b"))
-        asked = f"SELECT {ends} FROM ({asked}) AS bounds(a, b)"
-    ((low, high),) = connection.execute(asked).fetchall()
+    kind = "TIMESTAMP" if contract.has_date_only_event_time else "TIMESTAMPTZ"
+    ends = ", ".join(f"CASE WHEN isfinite({end}) THEN epoch_us(CAST({end} AS {kind})) END" for end in ("a", "b"))
+    ((low, high),) = connection.execute(f"SELECT {ends} FROM ({asked}) AS bounds(a, b)").fetchall()
     if low is None or high is None:
         return None
     first, last = low // 86_400_000_000 - 1, high // 86_400_000_000 + 1

@@ -1,9 +1,12 @@
 """The quality rules of a contract: the standard's words in, rules out, and a clear word where one would not run."""
 
+import json
 from datetime import date, timedelta
 
+import jsonschema
 import pytest
 import yaml
+from open_data_contract_standard.model import OpenDataContractStandard
 
 from transformations.contracts import read_contract
 from transformations.contracts.quality import OPERATORS, Bound
@@ -290,3 +293,29 @@ def test_a_number_that_can_only_grow_is_lost_once_it_is_above():
     assert not Bound("mustBeBetween", (5, 7)).may_still_hold(8)
     assert Bound("mustBeGreaterThan", (5,)).may_still_hold(0)
     assert not Bound("mustBeLessThan", (5,)).may_still_hold(5)
+
+
+def test_every_kind_of_rule_is_written_as_the_standard_s_own_schema_has_it(folder):
+    promise = {"property": "latency", "value": 6, "unit": "h"}
+    change(
+        folder, "slaProperties", value=[promise | {"customProperties": [{"property": "severity", "value": "error"}]}]
+    )
+    properties = yaml.safe_load((folder / "clicks.yaml").read_text())["schema"][0]["customProperties"]
+    change(folder, *SOURCE, value=[*properties, {"property": "expectedDays", "value": {"weekdays": ["monday"]}}])
+    custom = {"type": "custom", "engine": "greatExpectations"}
+    shape = {"implementation": {"type": KL, "kwargs": {"threshold": 0.1}}, "customProperties": ACCEPTED}
+    text = "type: expect_column_mean_to_be_between\nkwargs: { min_value: 1 }"
+    change(
+        folder,
+        *PRICE,
+        "quality",
+        value=[
+            {"metric": "nullValues", "mustBeLessThan": 1, "unit": "percent", "customProperties": PER_DAY},
+            {"type": "sql", "query": "SELECT max({property}) FROM {object}", "mustBeBetween": [0, 9]},
+            custom | shape,
+            custom | {"implementation": text, "severity": "warning"},
+        ],
+    )
+    assert len(read_contract("clicks", folder).quality) == 5
+    document = yaml.safe_load((folder / "clicks.yaml").read_text())
+    jsonschema.validate(document, json.loads(OpenDataContractStandard.json_schema()))

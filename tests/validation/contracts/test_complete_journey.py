@@ -15,6 +15,7 @@ from transformations.engine.base.duck import parquet, session
 from transformations.engine.base.settings import Settings
 from transformations.engine.raw.zone import RawTable, read_current
 from validation.delivery.ingest import Delivery, Ingestion, ingest_drop
+from validation.quality.stored import read_quality
 
 # In an order in which every reference finds its source.
 SOURCES = ["products", "campaign_descriptions", "campaigns", "demographics", "transactions", "coupon_redemptions"]
@@ -40,6 +41,18 @@ def test_a_contract_is_a_valid_open_data_contract(name):
     jsonschema.validate(document, json.loads(OpenDataContractStandard.json_schema()))
     OpenDataContractStandard(**document)
     assert document["apiVersion"] == "v3.1.0"
+
+
+def test_the_quality_rules_hold_on_the_whole_year(ingested):
+    settings, ingestions = ingested
+    drop = ingestions["transactions"].drop
+    found = read_quality(drop, settings.raw_dir / "transactions")
+    assert [(rule["rule"], rule["passed"]) for rule in found.document["rules"]] == [
+        ("lines_a_day", True),
+        ("lines_without_quantity", True),
+        ("lines_without_value", True),
+    ]
+    assert len(found.document["measured"]["business day"]) == 364 + 1  # Christmas is not expected; and the year's line
 
 
 def test_every_contract_is_covered_here():

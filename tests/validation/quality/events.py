@@ -26,7 +26,7 @@ class Source:
         self.settings = Settings(data=folder / "data", contracts=folder / "contracts", clock=clock)
         self._drops = 0
 
-    def rules(self, *of_rows, zone="UTC", sla=(), properties=(), key=True, **of_columns) -> None:
+    def rules(self, *of_rows, zone="UTC", sla=(), properties=(), at="timestamp", **of_rules) -> None:
         """Write the contract: rules of the rows as a whole, and of columns by name."""
         facts = {
             "eventTime": "at",
@@ -35,7 +35,7 @@ class Source:
             "delivery": "append",
             **dict(properties),
         }
-        columns = {"id": "integer", "kind": "string", "amount": "number", "at": "timestamp"}
+        columns = {"id": "integer", "kind": "string", "amount": "number", "at": at}
         document = {
             "apiVersion": "v3.1.0",
             "kind": "DataContract",
@@ -56,8 +56,8 @@ class Source:
                             "logicalType": kind,
                             "description": "A column",
                             "required": name in ("id", "at"),
-                            **({"primaryKey": True} if name == "id" and key else {}),
-                            "quality": list(of_columns.get(name, ())),
+                            **({"primaryKey": True} if name == "id" else {}),
+                            "quality": list(of_rules.get(name, ())),
                         }
                         for name, kind in columns.items()
                     ],

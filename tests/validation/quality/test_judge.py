@@ -3,7 +3,9 @@
 import pytest
 
 from transformations.contracts import read_contract
+from transformations.engine.base.errors import ConflictError
 from transformations.engine.raw.zone import RawTable
+from validation.delivery import ingest
 
 from .events import PER_DAY, SCHEMA, day, of_days, rows
 
@@ -194,3 +196,33 @@ def test_a_correction_of_an_old_day_does_not_ask_for_the_days_since(source):
     source.rules(AT_LEAST_TWO)
     assert source.broken(of_days(d27=2, d28=2, d29=2)) == ""
     assert source.broken(of_days(1, d27=2), correction=True) == ""
+
+
+def test_a_drop_that_was_checked_against_rows_that_are_no_longer_all_is_not_published(source, monkeypatch):
+    source.rules({"metric": "rowCount", "mustBeLessThan": 3, "customProperties": PER_DAY})
+    source.write(of_days(1, d30=2))
+    other, judge_alone = source.newest, ingest.judge
+
+    def judge_while_another_is_published(*arguments):
+        monkeypatch.setattr(ingest, "judge", judge_alone)
+        ingest.ingest_drop(ingest.Delivery("events", other), source.settings)
+        return judge_alone(*arguments)
+
+    monkeypatch.setattr(ingest, "judge", judge_while_another_is_published)
+    with pytest.raises(ConflictError, match="another drop was published while this one was checked"):
+        source.ingest(of_days(11, d30=1))
+    assert "2020-01-30 has 3 rows" in source.broken(of_days(11, d30=1))
+
+
+def test_rules_hold_for_csv_files_and_for_events_known_by_the_day_alone(source):
+    source.rules(AT_LEAST_TWO, kind=[{"metric": "nullValues", "mustBe": 0}], at="date")
+    path = source.folder / "drop.csv"
+    path.write_text("id,kind,amount,at\n1,a,1.5,2020-01-29\n2,,2.5,2020-01-29\n3,b,3.5,2020-01-30\n")
+    with pytest.raises(ingest.ContractViolationError) as error:
+        ingest.ingest_drop(ingest.Delivery("events", path), source.settings)
+    assert "1 of 2 business days of drop drop.csv break it (2020-01-30 has 1 row)" in error.value.message
+    assert "1 null in drop drop.csv, allowed 0; first at row 2." in error.value.message
+    path.write_text("id,kind,amount,at\n1,a,1.5,2020-01-29\n2,a,2.5,2020-01-29\n")
+    ingest.ingest_drop(ingest.Delivery("events", path), source.settings)
+    path.write_text("id,kind,amount,at\n3,b,3.5,2020-01-30\n2,a,2.5,2020-01-29\n4,b,3.5,2020-01-30\n")
+    assert ingest.ingest_drop(ingest.Delivery("events", path), source.settings).drop.rows == 2

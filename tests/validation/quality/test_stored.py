@@ -36,7 +36,11 @@ def test_rules_verdicts_suite_and_profile_are_read_back(ingested):
     counted, nulls = stored.document["rules"]
     assert (counted["rule"], counted["passed"], counted["allowed"]) == ("row_count_a_day", True, "2 rows")
     assert (nulls["severity"], nulls["passed"], nulls["broken"]) == ("warning", False, {"": 1})
-    assert stored.document["measured"]["row_count_a_day"] == [2, 2, None]
+    assert stored.document["measured"] == {
+        "business day": ["2020-01-29", "2020-01-30", ""],
+        "row_count_a_day": [2, 2, None],
+        "kind_null_values": [None, None, 1],
+    }
     assert [each["success"] for each in stored.document["results"]] == [True, False]
     assert len(stored.document["suite"]["expectations"]) == 2
     profile = {(str(each["business_day"]), each["column"]): each for each in stored.profile.to_pylist()}

@@ -42,6 +42,14 @@ def raw_schema(contract: Contract) -> pa.Schema:
 
 
 @dataclass(frozen=True)
+class Findings:
+    """What was found of a drop, as files by name. version: the raw table's that it was compared with; None for none."""
+
+    files: Mapping[str, bytes]
+    version: int | None = None
+
+
+@dataclass(frozen=True)
 class WrittenRows:
     """What one drop wrote: finished files (paths relative to the table), the number of rows, their days (ascending)."""
 
@@ -68,14 +76,14 @@ def write_files(batches: Iterable[pa.RecordBatch], contract: Contract, table: Pa
     return WrittenRows(tuple(files), sum(file.rows for file in files), tuple(sorted(days)))
 
 
-def write_findings(findings: Mapping[str, bytes], written: WrittenRows, table: Path, drop: int) -> str | None:
+def write_findings(findings: Findings, written: WrittenRows, table: Path, drop: int) -> str | None:
     """Write what was found of a drop, files by name, beside its rows; the folder, relative to the table, if any."""
-    if not findings:
+    if not findings.files:
         return None
     folder = Path(written.files[0].path).parent.as_posix() if written.files else _new_folder(drop)
     try:
         (table / folder).mkdir(parents=True, exist_ok=True)
-        for name, content in findings.items():
+        for name, content in findings.files.items():
             (table / folder / name).write_bytes(content)
     except BaseException:
         discard(table / folder)

@@ -29,6 +29,7 @@ from transformations.engine.raw.files import (
     RAW_TIMESTAMP,
     ROWS_A_GROUP,
     SYSTEM_COLUMNS,
+    Findings,
     WrittenRows,
     days_of_batches,
     raw_schema,
@@ -46,7 +47,7 @@ if TYPE_CHECKING:
 __all__ = ["SYSTEM_COLUMNS", "Drop", "Origin", "RawFile", "RawSnapshot", "RawTable", "raw_schema", "read_current"]
 
 Rows: TypeAlias = pa.Table | pa.RecordBatchReader
-_NOTHING: Mapping[str, bytes] = {}
+_NOTHING = Findings({})
 
 
 @dataclass(frozen=True)
@@ -109,20 +110,21 @@ class RawTable:
         valid_from: datetime | None = None,
         correction: bool = False,
         connection: DuckDBPyConnection | None = None,
-        findings: Mapping[str, bytes] = _NOTHING,
+        findings: Findings = _NOTHING,
     ) -> Drop | None:
         """Publish a drop of rows in the columns and types of `source_schema`; None where it changes nothing.
 
         A row that is already current is not written again. In a source that delivers snapshots, a key that the drop
         lacks gets a row of nulls at the drop's moment. The terms are those of `DropTerms`. connection: the DuckDB from
-        which the rows are streamed, if any, so that no second one is started. findings: files, by name, that are
-        stored beside the rows.
+        which the rows are streamed, if any, so that no second one is started. findings: what is stored beside
+        the rows.
         Raises ConflictError when another writer holds the table, UsageError for an argument that cannot apply, and
         DataError for what only a correction may do.
         """
         terms = DropTerms(complete_through, valid_from, correction)
         with self.writing(), _computing(connection) as session:
             before = self._newest()
+            self._refuse_outdated(findings, before)
             draft, changes = self._draft_append(session, rows, origin, terms, before)
             written = self._write(session, changes, draft.number)
             try:
@@ -240,7 +242,7 @@ class RawTable:
         changes: raw_sql.Changes,
         drop: Drop,
         before: OpenedTable | None,
-        findings: Mapping[str, bytes] = _NOTHING,
+        findings: Findings = _NOTHING,
     ) -> Drop | None:
         if before and not written.rows and drop.complete_through == before.snapshot.complete_through:
             return None
@@ -261,7 +263,7 @@ class RawTable:
                 RECORD,
                 record_of(drop, self.contract),
                 sequence=drop.number,
-                beside=[f"{drop.quality}/{name}" for name in findings],
+                beside=[f"{drop.quality}/{name}" for name in findings.files],
                 onto=before.delta if before else None,
             )
         except ConflictError:
@@ -271,6 +273,14 @@ class RawTable:
         drop = replace(drop, version=version)
         self._opened = before.advance(drop, written.files, self.contract) if before else None
         return drop
+
+    def _refuse_outdated(self, findings: Findings, before: OpenedTable | None) -> None:
+        version = before.snapshot.version if before else None
+        if findings.files and findings.version != version:
+            raise ConflictError(
+                f"{self.contract.name}: another drop was published while this one was checked against the stored rows. "
+                f"Nothing was written; repeat the command."
+            )
 
     def _discard(self, written: WrittenRows, findings: str | None = None) -> None:
         folders = {(self.folder / file.path).parent for file in written.files}
