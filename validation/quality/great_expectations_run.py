@@ -43,7 +43,7 @@ def validate_frame(frame: Any, suite: Mapping[str, Any], *, is_spark: bool) -> l
     from great_expectations.expectations.expectation_configuration import ExpectationConfiguration
 
     sources = context.data_sources
-    source = sources.add_or_update_spark(_FRAME) if is_spark else sources.add_or_update_pandas(_FRAME)
+    source = sources.add_or_update_spark("spark") if is_spark else sources.add_or_update_pandas("pandas")
     batch = source.add_dataframe_asset(_FRAME).add_batch_definition_whole_dataframe(_FRAME)
     expectations = []
     for each in suite["expectations"]:
