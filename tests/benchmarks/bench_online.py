@@ -47,7 +47,7 @@ STEADY_SECONDS = 8.0
 HTTP_SECONDS = 4.0
 LOOKED_UP = [f"stats_{view}" for view in range(VIEWS)]
 
-Measured = dict[str, dict[str, list[float]]]
+Measurements = dict[str, dict[str, list[float]]]
 Part = Callable[[Mapping[str, Side], int], list[Finding]]
 
 
@@ -246,7 +246,7 @@ def _check(side: Side, features: list[str], right: Callable[[list[int]], dict[st
     assert found == right(users), f"{side.name}: lookups of {features[0]} … are wrong"
 
 
-def _in_turns(sides: Mapping[str, Side], measure: Callable[[Side], dict[str, float]], repeat: int) -> Measured:
+def _in_turns(sides: Mapping[str, Side], measure: Callable[[Side], dict[str, float]], repeat: int) -> Measurements:
     def turn(side: Side) -> Callable[[], Figures]:
         return lambda: _figures(in_fresh_process(measure, side))
 

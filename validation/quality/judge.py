@@ -10,7 +10,7 @@ from transformations.engine.base.settings import Settings
 from validation.quality.compiled_rules import BUSINESS_DAY, PROFILE, ROWS, CompiledRule, compile_rules, suite_of
 from validation.quality.drop_rows import DropRows
 from validation.quality.great_expectations_run import validate_table
-from validation.quality.measured import Measured, measure
+from validation.quality.measurements import Measurements, measure
 from validation.quality.outcomes import Outcome, outcome_of_numbers, outcome_of_rows
 from validation.quality.profile import Profile
 from validation.quality.row_expectations import judge_rows, refuse_unknown_expectations
@@ -26,7 +26,7 @@ class QualityReport:
 
     outcomes: tuple[Outcome, ...]
     profile: Profile | None
-    measured: Measured
+    measurements: Measurements
     suite: dict[str, object]
     results: tuple[dict[str, Any], ...]
     notes: tuple[str, ...] = ()
@@ -48,14 +48,14 @@ def judge(rows: DropRows, profile: Profile | None, settings: Settings) -> Qualit
     if not rules:
         return None
     refuse_unknown_expectations(rows.contract, rules)
-    measured = measure(rows, profile, rules, settings)
-    on_profile = tuple(each for each in rules if each.target == PROFILE and each.rule in measured.rules)
+    measurements = measure(rows, profile, rules, settings)
+    on_profile = tuple(each for each in rules if each.target == PROFILE and each.rule in measurements.rules)
     on_rows = tuple(each for each in rules if each.target == ROWS and profile is not None)
-    results = {**_judge_profile(rows, measured, on_profile), **_judge_rows(rows, on_rows, profile, settings)}
+    results = {**_judge_profile(rows, measurements, on_profile), **_judge_rows(rows, on_rows, profile, settings)}
     outcomes = [
         outcome_of_rows(rows, each, results[each.rule.name])
         if each.target == ROWS
-        else outcome_of_numbers(rows, measured, each, results[each.rule.name])
+        else outcome_of_numbers(rows, measurements, each, results[each.rule.name])
         for each in rules
         if each.rule.name in results
     ]
@@ -63,17 +63,19 @@ def judge(rows: DropRows, profile: Profile | None, settings: Settings) -> Qualit
     return QualityReport(
         outcomes=tuple(outcomes),
         profile=profile,
-        measured=measured,
+        measurements=measurements,
         suite=suite_of(rows.contract, judged),
         results=tuple(results[each.rule.name] for each in judged),
-        notes=measured.notes,
+        notes=measurements.notes,
     )
 
 
-def _judge_profile(rows: DropRows, measured: Measured, rules: tuple[CompiledRule, ...]) -> dict[str, dict[str, Any]]:
+def _judge_profile(
+    rows: DropRows, measurements: Measurements, rules: tuple[CompiledRule, ...]
+) -> dict[str, dict[str, Any]]:
     if not rules:
         return {}
-    found = validate_table(measured.table(), suite_of(rows.contract, rules), index=BUSINESS_DAY)
+    found = validate_table(measurements.table(), suite_of(rows.contract, rules), index=BUSINESS_DAY)
     return _by_rule(rules, found)
 
 

@@ -12,7 +12,7 @@ from transformations.engine.base.words import plural
 from validation.files.drop_files import ROW
 from validation.quality.compiled_rules import CompiledRule, allowed_text, observed_text
 from validation.quality.drop_rows import DropRows
-from validation.quality.measured import Measured, day_text
+from validation.quality.measurements import Measurements, day_text
 from validation.quality.profile import violation_sql
 
 EXAMPLES = 3
@@ -49,16 +49,16 @@ class Outcome:
 
 
 def outcome_of_numbers(
-    rows: DropRows, measured: Measured, compiled: CompiledRule, result: Mapping[str, Any]
+    rows: DropRows, measurements: Measurements, compiled: CompiledRule, result: Mapping[str, Any]
 ) -> Outcome:
     """The outcome of a rule that was measured, from the expectation's result on the measured table."""
     if result["success"]:
         return Outcome(compiled, True, {})
     rule = compiled.rule
     lines = result["result"]["unexpected_index_list"]
-    broken = [measured.at(rule, line) for line in lines]
+    broken = [measurements.at(rule, line) for line in lines]
     observed: dict[str, float | str] = {day_text(day): number for day, number in broken}
-    what = f"{rule_phrase(rule)}: {_observation(rows, rule, broken, judged=_judged(measured, rule))}"
+    what = f"{rule_phrase(rule)}: {_observed_in_words(rows, rule, broken, judged=_count_judged(measurements, rule))}"
     return Outcome(compiled, False, observed, _message(rows, rule, what))
 
 
@@ -84,22 +84,24 @@ def rule_phrase(rule: QualityRule) -> str:
     return f"rule {rule.name!r}" + (f" of {noun} {', '.join(map(repr, rule.columns))}" if rule.columns else "")
 
 
-def _judged(measured: Measured, rule: QualityRule) -> int:
-    return len(measured.numbers[rule.identifier])
+def _count_judged(measurements: Measurements, rule: QualityRule) -> int:
+    return len(measurements.numbers[rule.identifier])
 
 
-def _observation(rows: DropRows, rule: QualityRule, broken: Sequence[tuple[int | None, float]], judged: int) -> str:
+def _observed_in_words(
+    rows: DropRows, rule: QualityRule, broken: Sequence[tuple[int | None, float]], judged: int
+) -> str:
     allowed = f"allowed {allowed_text(rule)}"
     if not rule.is_daily:
         ((_, number),) = broken
-        return f"{_amount(rule, number)} in drop {rows.name}, {allowed}{_first(rows, rule)}"
-    shown = ", ".join(f"{day_text(day)} has {_amount(rule, number)}" for day, number in broken[:EXAMPLES])
+        return f"{_amount_in_words(rule, number)} in drop {rows.name}, {allowed}{_first_rows_in_words(rows, rule)}"
+    shown = ", ".join(f"{day_text(day)} has {_amount_in_words(rule, number)}" for day, number in broken[:EXAMPLES])
     more = f" and {len(broken) - EXAMPLES:,} more" if len(broken) > EXAMPLES else ""
     share = f"{len(broken):,} of {plural(judged, 'business day')}"
-    return f"{share} of drop {rows.name} break it ({shown}{more}), {allowed}{_first(rows, rule)}"
+    return f"{share} of drop {rows.name} break it ({shown}{more}), {allowed}{_first_rows_in_words(rows, rule)}"
 
 
-def _amount(rule: QualityRule, number: float) -> str:
+def _amount_in_words(rule: QualityRule, number: float) -> str:
     """`1 null`, `50 % nulls`, `36 hours`."""
     if rule.measure not in _NOUNS:
         return observed_text(rule, number)
@@ -107,7 +109,7 @@ def _amount(rule: QualityRule, number: float) -> str:
     return f"{number_text(number)} % {many}" if rule.unit == "percent" else plural(int(number), one, many)
 
 
-def _first(rows: DropRows, rule: QualityRule) -> str:
+def _first_rows_in_words(rows: DropRows, rule: QualityRule) -> str:
     """The first rows of the file that break a rule about single rows."""
     condition = violation_sql(rule, rows.conversions) if rows.file else None
     if condition is None or rows.file is None:

@@ -61,7 +61,7 @@ def document_of(report: QualityReport) -> dict[str, object]:
     ]
     document: dict[str, object] = {
         "rules": rules,
-        "measured": report.measured.table(),
+        "measured": report.measurements.table(),
         "notes": list(report.notes),
         "suite": report.suite,
         "results": list(report.results),

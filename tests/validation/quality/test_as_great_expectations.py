@@ -67,7 +67,7 @@ def test_each_metric_is_what_great_expectations_counts_on_the_rows(events):
         table = rows(*events)
         source.write(table)
         found = check_drop(Delivery("events", source.newest), source.settings).quality
-    numbers = {name: dict(measured) for name, measured in found.measured.numbers.items()}
+    numbers = {name: dict(measured) for name, measured in found.measurements.numbers.items()}
     frame = table.to_pandas()
     results = on_rows(
         frame,

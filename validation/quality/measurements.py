@@ -1,8 +1,9 @@
 """What the quality rules measured of a drop, as the small table that Great Expectations judges.
 
-A line a judged business day and one for the drop as a whole; a column a rule. A number that must not be judged is null:
+One line per judged business day and one for the drop as a whole, one column per rule. A number that must not be judged
+is null:
 
-    business_day  row_count_a_day  user_id_null_values
+    business day  row_count_a_day  user_id_null_values
     2020-01-30    120,311          null
     2020-01-31    0                null                 a day without a row stands in it as zero
     (the drop)    null             0.4
@@ -27,7 +28,7 @@ from validation.quality.sql_rules import measure_queries
 
 
 @dataclass(frozen=True)
-class Measured:
+class Measurements:
     """The measured numbers by rule: of the drop (None) or of each business day. notes: what could not be judged yet."""
 
     days: JudgedDays
@@ -41,7 +42,7 @@ class Measured:
         table: dict[str, list[object]] = {BUSINESS_DAY: [day_text(day) for day in lines]}
         for rule in self.rules:
             numbers = self.numbers[rule.identifier]
-            table[rule.identifier] = [_judgeable(rule, numbers.get(day)) for day in lines]
+            table[rule.identifier] = [_as_judged(rule, numbers.get(day)) for day in lines]
         return table
 
     def at(self, rule: QualityRule, line: int) -> tuple[int | None, float]:
@@ -50,7 +51,7 @@ class Measured:
         return day, self.numbers[rule.identifier][day]
 
 
-def measure(rows: DropRows, profile: Profile | None, rules: Sequence[CompiledRule], settings: Settings) -> Measured:
+def measure(rows: DropRows, profile: Profile | None, rules: Sequence[CompiledRule], settings: Settings) -> Measurements:
     """Measure every rule that the profile judges. profile: None for a word on completeness, which brings no rows."""
     asked = tuple(each.rule for each in rules if each.target == PROFILE)
     delivered = profile.by_day() if profile else {}
@@ -68,10 +69,10 @@ def measure(rows: DropRows, profile: Profile | None, rules: Sequence[CompiledRul
         if rule.measure == "distribution":
             found = divergences(rows, rule, [day for day in days.days if delivered.get(day)])
             numbers[rule.identifier] = {day: found.by_day[day] for day in found.by_day}
-            notes += _uncompared(rule, found.uncompared)
+            notes += _uncompared_notes(rule, found.uncompared)
         elif rule.identifier not in numbers:
-            numbers[rule.identifier] = _numbers(rows, profile, rule, days)
-    return Measured(days, numbers, tuple(notes), asked)
+            numbers[rule.identifier] = _measure_one(rows, profile, rule, days)
+    return Measurements(days, numbers, tuple(notes), asked)
 
 
 def day_text(day: int | None) -> str:
@@ -82,17 +83,17 @@ def day_text(day: int | None) -> str:
 _NO_DAYS = JudgedDays((), frozenset())
 
 
-def _numbers(
+def _measure_one(
     rows: DropRows, profile: Profile | None, rule: QualityRule, days: JudgedDays
 ) -> Mapping[int | None, float]:
     if rule.measure == "rowCount" and rule.is_daily:
-        return _rows_by_day(rows, profile, rule, days)
+        return _count_rows_by_day(rows, profile, rule, days)
     assert profile is not None, "only days can be judged without rows"
     if rule.measure == "rowCount":
         return {None: profile.count()}
     if rule.measure == "freshness":
-        return _age(rows, profile)
-    broken = _duplicates(rows, rule) if rule.measure == "duplicateValues" else None
+        return _hours_since_newest_day(rows, profile)
+    broken = _count_duplicates(rows, rule) if rule.measure == "duplicateValues" else None
     if rule.is_daily:
         counts = profile.by_day(rule) if broken is None else broken
         totals = profile.by_day()
@@ -102,7 +103,7 @@ def _numbers(
     return {None: _amount(count, total, rule)} if total else {}
 
 
-def _rows_by_day(
+def _count_rows_by_day(
     rows: DropRows, profile: Profile | None, rule: QualityRule, days: JudgedDays
 ) -> Mapping[int | None, float]:
     """The rows that each judged day has once the drop is stored; an unfinished day is left out while it may yet do."""
@@ -117,7 +118,7 @@ def _rows_by_day(
     }
 
 
-def _age(rows: DropRows, profile: Profile) -> Mapping[int | None, float]:
+def _hours_since_newest_day(rows: DropRows, profile: Profile) -> Mapping[int | None, float]:
     """Hours since the end of the newest business day with a row; none while it lasts."""
     newest = max(profile.by_day(), default=None)
     if newest is None:
@@ -126,7 +127,7 @@ def _age(rows: DropRows, profile: Profile) -> Mapping[int | None, float]:
     return {None: max(0.0, (rows.now - ended) / timedelta(hours=1))}
 
 
-def _duplicates(rows: DropRows, rule: QualityRule) -> dict[int, int]:
+def _count_duplicates(rows: DropRows, rule: QualityRule) -> dict[int, int]:
     """By business day (0 for all, unless the rule is daily) the rows whose values another row has, too; nulls aside."""
     names = identifiers(rule.columns)
     source = rows.values(rule.columns, with_day=rule.is_daily)
@@ -144,14 +145,14 @@ def _amount(count: int, total: int, rule: QualityRule) -> float:
     return 100 * count / total if rule.unit == "percent" else count
 
 
-def _judgeable(rule: QualityRule, number: float | None) -> float | None:
+def _as_judged(rule: QualityRule, number: float | None) -> float | None:
     """What the expectation reads: the number itself, or, of a forbidden range, whether it is outside."""
     if number is None or rule.bound is None or rule.bound.operator != "mustNotBeBetween":
         return number
     return ALLOWED if rule.bound.holds(number) else 0.0
 
 
-def _uncompared(rule: QualityRule, days: Sequence[int]) -> list[str]:
+def _uncompared_notes(rule: QualityRule, days: Sequence[int]) -> list[str]:
     if not days:
         return []
     listed: list[date] = [day_of_number(day) for day in days]
