@@ -115,6 +115,6 @@ class ExpectedDays:
 EVERY_DAY = ExpectedDays()
 
 
-def number_text(value: float) -> str:
-    """A number in a message: whole ones without a fraction, others with at most six digits that count."""
-    return f"{int(value):,}" if float(value).is_integer() else f"{value:,.6g}"
+def number_text(value: float, digits: int = 6) -> str:
+    """A number in a message: whole ones without a fraction, others with at most so many significant digits."""
+    return f"{int(value):,}" if float(value).is_integer() else f"{value:,.{digits}g}"

@@ -95,7 +95,8 @@ def _observed_in_words(
     if not rule.is_daily:
         ((_, number),) = broken
         return f"{_amount_in_words(rule, number)} in drop {rows.name}, {allowed}{_first_rows_in_words(rows, rule)}"
-    shown = ", ".join(f"{day_text(day)} has {_amount_in_words(rule, number)}" for day, number in broken[:EXAMPLES])
+    verb = "diverges by" if rule.measure == "distribution" else "has"
+    shown = ", ".join(f"{day_text(day)} {verb} {_amount_in_words(rule, number)}" for day, number in broken[:EXAMPLES])
     more = f" and {len(broken) - EXAMPLES:,} more" if len(broken) > EXAMPLES else ""
     share = f"{len(broken):,} of {plural(judged, 'business day')}"
     return f"{share} of drop {rows.name} break it ({shown}{more}), {allowed}{_first_rows_in_words(rows, rule)}"
@@ -106,7 +107,7 @@ def _amount_in_words(rule: QualityRule, number: float) -> str:
     if rule.measure not in _NOUNS:
         return observed_text(rule, number)
     one, many = _NOUNS[rule.measure]
-    return f"{number_text(number)} % {many}" if rule.unit == "percent" else plural(int(number), one, many)
+    return f"{number_text(number, 10)} % {many}" if rule.unit == "percent" else plural(int(number), one, many)
 
 
 def _first_rows_in_words(rows: DropRows, rule: QualityRule) -> str:

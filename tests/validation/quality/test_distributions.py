@@ -57,7 +57,7 @@ def test_texts_are_compared_value_by_value(source):
     half = [("2020-01-23", "a" if number % 2 else "b") for number in range(100)]
     source.ingest(rows(*half))
     lost = [("2020-01-30", "a")] * 100
-    assert "(2020-01-30 has 0.693147), allowed at most 0.1" in source.broken(rows(*lost, start=1001))
+    assert "(2020-01-30 diverges by 0.693147), allowed at most 0.1" in source.broken(rows(*lost, start=1001))
     assert source.broken(rows(*(("2020-01-30", kind) for _, kind in half), start=1001)) == ""
 
 
