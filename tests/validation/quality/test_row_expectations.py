@@ -57,18 +57,6 @@ def test_the_rows_have_the_contract_s_types_nulls_included_and_every_rule_its_re
     assert boolean["result"]["unexpected_count"] == 1
 
 
-def test_above_a_number_of_rows_spark_runs_the_expectations(tmp_path, spark_settings):
-    pq.write_table(pa.table({"id": [1, 2, 5]}), tmp_path / row_runner.ROWS)
-    between = {"type": "expect_column_values_to_be_between", "kwargs": {"column": "id", "max_value": 4}}
-    suite = {"name": "s", "rows": 3, "expectations": [between | {"meta": {"rule": "r"}, "severity": "critical"}]}
-    (tmp_path / row_runner.JOB).write_text(json.dumps({"spark": True, "suite": suite}))
-
-    row_runner.run(tmp_path)
-
-    (result,) = json.loads((tmp_path / row_runner.RESULT).read_text())
-    assert (result["success"], result["result"]["partial_unexpected_list"]) == (False, [5])
-
-
 @pytest.mark.parametrize(
     ("implementation", "expected"),
     [
