@@ -133,7 +133,7 @@ def project(tmp_path: Path) -> Path:
     """A copy of the platform's packages, into which skeletons can be written."""
     for package in ("transformations", "validation", "feature_repo"):
         shutil.copytree(PROJECT / package, tmp_path / package, ignore=shutil.ignore_patterns("__pycache__"))
-    tests = [f"tests/transformations/test_{name}.py" for name in ("households", "products")]
+    tests = [str(file.relative_to(PROJECT)) for file in (PROJECT / "tests" / "transformations").glob("test_*.py")]
     for file in ("pyproject.toml", "tests/conftest.py", *tests):
         (tmp_path / file).parent.mkdir(exist_ok=True, parents=True)
         shutil.copy(PROJECT / file, tmp_path / file)
