@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 from redis import Redis
 
-from transformations.cli.demo.state import demo_state
 from transformations.engine.base.settings import get_settings
 from transformations.insight.repository import open_store
 
@@ -39,8 +38,6 @@ def test_each_command_names_the_views_of_another_folder_and_feast_apply_mends_th
 
     assert "not applied" in built.run("status").stdout
     assert "next:\n  feast -c feature_repo apply\n" in built.run("status").stdout
-    state = demo_state(built.settings)
-    assert (state.changes, state.is_loaded) == (2, False)
     doctor = built.run("doctor")
     assert (doctor.exit_code, "for another data folder, by user_clicks, user_topics" in doctor.stdout) == (3, True)
     where = "user_clicks: the registry has its files at"
