@@ -19,9 +19,10 @@ from feast.infra.online_stores.helpers import compute_versioned_name
 from feast.infra.online_stores.redis import RedisOnlineStore, RedisOnlineStoreConfig, RedisType
 from feast.infra.registry.base_registry import BaseRegistry
 from feast.protos.feast.types.EntityKey_pb2 import EntityKey
+from pydantic import Field, ValidationError
 from redis import Redis, RedisCluster
 
-from transformations.engine.base.errors import ServiceUnavailableError
+from transformations.engine.base.errors import ServiceUnavailableError, UsageError
 from transformations.engine.base.settings import get_settings
 from transformations.stores.base.errors import Answering
 from transformations.stores.base.on_demand import refuse_uneven
@@ -67,9 +68,20 @@ class PackedRedisOnlineStoreConfig(RedisOnlineStoreConfig):
     """
 
     type: str = "transformations.stores.online.PackedRedisOnlineStore"  # type: ignore[assignment]
-    connection_string: str = ""
+    connection_string: str = Field("", repr=False)
     # Feast's own comparison never lets a correction of equal event time through (redis.py:547); the store has its own.
     skip_dedup: Literal[True] = True
+
+    def __init__(self, **keys: Any) -> None:
+        """UsageError for keys that do not fit; pydantic's error, which Feast prints, would repeat the address."""
+        try:
+            super().__init__(**keys)
+        except ValidationError as error:
+            faults = [f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors(include_input=False)]
+        else:
+            return
+        known = ", ".join(sorted(type(self).model_fields))
+        raise UsageError(f"online_store of feature_store.yaml: {'; '.join(faults)}. Its keys are {known}.")
 
 
 class PackedRedisOnlineStore(RedisOnlineStore):

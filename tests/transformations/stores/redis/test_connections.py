@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from transformations.engine.base.errors import FeaturesError, UsageError
+from transformations.stores.online import PackedRedisOnlineStoreConfig
 from transformations.stores.redis.connections import Reaching, connect, connect_async
 
 LETTERS = "ΓΔΛΞΠΣΨΩ"  # which stand in no message, path or line of code
@@ -87,3 +88,13 @@ def test_an_address_of_which_another_would_be_made_is_refused(address: str, redi
     for way in (connect, connect_async):
         with pytest.raises(UsageError, match="percent-encode what a password has"):
             way(config, 100)
+
+
+@pytest.mark.parametrize("keys", [{"conection_string": "{}"}, {"connection_string": ["{}"]}, {"redis_type": "{}"}])
+def test_a_key_of_the_yaml_that_does_not_fit_is_named_without_its_value(keys: dict[str, Any]) -> None:
+    secret = "redis://me:hunter" + "2@host"
+    given = {name: [secret] if isinstance(value, list) else secret for name, value in keys.items()}
+    with pytest.raises(UsageError, match=rf"{next(iter(keys))}: .*Its keys are connection_string, ") as raised:
+        PackedRedisOnlineStoreConfig(**given)
+    assert "hunter2" not in "".join(traceback.format_exception(raised.value))
+    assert "hunter2" not in repr(PackedRedisOnlineStoreConfig(connection_string=secret))
