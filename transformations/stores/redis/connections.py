@@ -90,7 +90,9 @@ class Reaching:
         if isinstance(error, (RedisError, RedisClusterException)):
             happened, remedy = _diagnosis(error)
             where, reason = shown_address(self._config), show_reason(error)
-            raise UnavailableError(f"Redis at {where} {happened} ({reason}). {remedy}") from _wordless(error, reason)
+            raise UnavailableError(f"Redis at {where} {happened} ({reason}). {remedy}") from _without_words(
+                error, reason
+            )
 
 
 def shown_address(config: RedisOnlineStoreConfig) -> str:
@@ -124,11 +126,11 @@ def warn_of_eviction(client: SyncClient, config: RedisOnlineStoreConfig) -> None
 
 def _client(library: Any, config: RedisOnlineStoreConfig, timeout_ms: int, retrying: Any) -> Any:
     """A client of redis-py's blocking or asynchronous half: they have the same names."""
-    address = _address(config)
+    address = _configured_address(config)
     options: dict[str, Any] = {"socket_timeout": timeout_ms / 1000, "socket_connect_timeout": timeout_ms / 1000}
     is_cluster = config.redis_type == RedisType.redis_cluster
     retry = retrying(_backoff(), _CLUSTER_RETRIES if is_cluster else _RETRIES, (RedisConnectionError,))
-    with Reaching(config), _meaning(address):
+    with Reaching(config), _refuse_misread(address):
         client = _client_at(library, config, address, retry, options)
         if not is_cluster:
             client.connection_pool.make_connection()  # connects to nobody, but refuses parameters that there are not
@@ -140,7 +142,7 @@ def _client_at(library: Any, config: RedisOnlineStoreConfig, address: str, retry
     if "://" in address:
         kind = library.RedisCluster if is_cluster else library.Redis
         return kind.from_url(address, retry=retry, **options)
-    nodes, given = _parsed(address)
+    nodes, given = _parse_host_list(address)
     options |= given
     if is_cluster:
         startup = [library.cluster.ClusterNode(host, port) for host, port in nodes]
@@ -153,7 +155,7 @@ def _client_at(library: Any, config: RedisOnlineStoreConfig, address: str, retry
     return library.Redis(retry=retry, **place, **options)
 
 
-def _wordless(error: Exception, reason: str) -> Exception:
+def _without_words(error: Exception, reason: str) -> Exception:
     """An error to be shown as the cause of another: with its trace, but without words that may repeat a secret."""
     return RedisError(reason).with_traceback(error.__traceback__)
 
@@ -180,7 +182,7 @@ def _diagnosis(error: Exception) -> tuple[str, str]:
     return "refused a command", "Look at the server's log."
 
 
-def _address(config: RedisOnlineStoreConfig) -> str:
+def _configured_address(config: RedisOnlineStoreConfig) -> str:
     from transformations.local.redis import redis_url
 
     if config.connection_string:
@@ -193,7 +195,7 @@ def _address(config: RedisOnlineStoreConfig) -> str:
     return redis_url()
 
 
-def _parsed(connection_string: str) -> tuple[list[tuple[str, int]], dict[str, Any]]:
+def _parse_host_list(connection_string: str) -> tuple[list[tuple[str, int]], dict[str, Any]]:
     """Hosts and options of Feast's form of address.
 
     Feast reads every option as JSON where it can, and so would send the password `1e5` as 100000.0. Of the password
@@ -218,7 +220,7 @@ def _backoff() -> ExponentialBackoff:
 
 
 @contextmanager
-def _meaning(address: str) -> Iterator[None]:
+def _refuse_misread(address: str) -> Iterator[None]:
     """Within, what redis-py or Feast cannot make of an address becomes a UsageError, which repeats none of it."""
     if address.startswith(("redis://", "rediss://")) and has_unencoded_password(address):
         raise UsageError(f"{show_address(address)} can be read in two ways. {_ENCODE}")

@@ -32,19 +32,19 @@ def answer(request: Request, error: Exception) -> JSONResponse:
     if not isinstance(known, FeastError):
         _log.error("%s %s failed", request.method, request.url.path, exc_info=error)
         words = f"{request.method} {request.url.path} failed by a fault of the server. Its log says more."
-        return _detailed(error, shortened(words), status.HTTP_500_INTERNAL_SERVER_ERROR)
+        return _error_response(error, shortened(words), status.HTTP_500_INTERNAL_SERVER_ERROR)
     code = known.http_status_code()
     if code == status.HTTP_503_SERVICE_UNAVAILABLE:
         _log.error("%s %s: %s", request.method, request.url.path, shortened(str(error)))
     elif code >= status.HTTP_500_INTERNAL_SERVER_ERROR:
         _log.error("%s %s failed", request.method, request.url.path, exc_info=error)
-    return _detailed(known, shortened(str(known)), code, getattr(known, "headers", None))
+    return _error_response(known, shortened(str(known)), code, getattr(known, "headers", None))
 
 
 async def answer_invalid(request: Request, error: Exception) -> JSONResponse:
     """The answer to a body that is not of the endpoint's form; FastAPI's own would repeat the whole of it."""
     assert isinstance(error, RequestValidationError)
-    return answer(request, UnprocessableError("; ".join(map(_words_of, error.errors()))))
+    return answer(request, UnprocessableError("; ".join(map(_describe_problem, error.errors()))))
 
 
 async def answer_not_served(request: Request, error: Exception) -> JSONResponse:
@@ -61,13 +61,15 @@ def shortened(text: str, most: int = _MOST_SHOWN) -> str:
     return f"{text[: most // 2]}… ({len(text):,} characters) …{text[-most // 4 :]}"
 
 
-def _detailed(error: Exception, message: str, code: int, headers: Mapping[str, str] | None = None) -> JSONResponse:
+def _error_response(
+    error: Exception, message: str, code: int, headers: Mapping[str, str] | None = None
+) -> JSONResponse:
     """Feast's clients make the error anew from its class (errors.py, from_error_detail)."""
     facts = {"module": type(error).__module__, "class": type(error).__name__, "message": message}
     return JSONResponse(json.dumps(facts), code, headers)
 
 
-def _words_of(problem: Mapping[str, Any]) -> str:
+def _describe_problem(problem: Mapping[str, Any]) -> str:
     place = ".".join(map(str, problem["loc"][1:])) or "the body"
     if problem["type"] == "missing":
         return f"{place} is missing"

@@ -54,7 +54,7 @@ def response_as_json(response: PackedResponse) -> dict[str, Any]:
     """
     results, names = [], []
     for name, protos in response.key_protos.items():
-        values = _of_protos(protos)
+        values = _protos_as_json(protos)
         names.append(name)
         statuses = ["NULL_VALUE" if value is None else "PRESENT" for value in values]
         results.append(_vector(values, statuses, [_EPOCH_TEXT] * len(values)))
@@ -63,9 +63,9 @@ def response_as_json(response: PackedResponse) -> dict[str, Any]:
         names.append(column.name)
         shared = id(column.rows)
         if shared not in stamps:
-            stamps[shared] = _moments(column.events())
+            stamps[shared] = _format_all_micros(column.events())
         statuses = [_STATUS_NAMES[status] for status in column.statuses()]
-        results.append(_vector(_of_column(column), statuses, stamps[shared]))
+        results.append(_vector(_column_as_json(column), statuses, stamps[shared]))
     metadata: dict[str, Any] = {"feature_names": names}
     if response.versions:
         metadata["feature_view_metadata"] = [_version(each) for each in response.versions]
@@ -82,26 +82,26 @@ def _version(view: FeatureViewMetadata) -> dict[str, Any]:
     return {name: fact for name, fact in facts.items() if fact}
 
 
-def _of_column(column: Column) -> list[Any]:
+def _column_as_json(column: Column) -> list[Any]:
     dtype = column.codec.dtype
     if dtype in _PLAIN_DTYPES:
         return list(column.values)
     if dtype in _FLOATS:
-        return [value if value is None or math.isfinite(value) else _no_number(value) for value in column.values]
-    return _of_protos(column.codec.to_protos(column.values))
+        return [value if value is None or math.isfinite(value) else _name_infinity(value) for value in column.values]
+    return _protos_as_json(column.codec.to_protos(column.values))
 
 
-def _no_number(value: float) -> str:
+def _name_infinity(value: float) -> str:
     """As protobuf's JSON has what is no number of JSON's; a NaN is stored as null."""
     return "Infinity" if value > 0 else "-Infinity"
 
 
-def _moments(micros: Sequence[int]) -> list[str]:
-    texts = {moment: _moment(moment) for moment in set(micros)}
+def _format_all_micros(micros: Sequence[int]) -> list[str]:
+    texts = {moment: _format_micros(moment) for moment in set(micros)}
     return [texts[moment] for moment in micros]
 
 
-def _moment(micros: int) -> str:
+def _format_micros(micros: int) -> str:
     seconds, rest = divmod(micros, 1_000_000)
     text = datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")
     if not micros or not rest:
@@ -109,9 +109,9 @@ def _moment(micros: int) -> str:
     return f"{text}.{rest // 1000:03d}Z" if rest % 1000 == 0 else f"{text}.{rest:06d}Z"
 
 
-def _of_protos(column: Sequence[Value]) -> list[Any]:
+def _protos_as_json(column: Sequence[Value]) -> list[Any]:
     if _kind_of(column) in _NESTED:
-        return [_native(value) for value in column]
+        return [_nested_as_json(value) for value in column]
     response = GetOnlineFeaturesResponse()
     response.results.add().values.extend(column)
     values: list[Any] = convert_response_to_dict(response)["results"][0]["values"]
@@ -123,25 +123,27 @@ def _kind_of(column: Iterable[Value]) -> str | None:
     return next((kind for value in column if (kind := value.WhichOneof("val")) not in (None, "null_val")), None)
 
 
-def _native(value: Value) -> Any:
+def _nested_as_json(value: Value) -> Any:
     match value.WhichOneof("val"):
         case "scalar_map_val":
-            return [[_key(entry.key), _native(entry.value)] for entry in value.scalar_map_val.val]
+            return [[_map_key_as_json(entry.key), _nested_as_json(entry.value)] for entry in value.scalar_map_val.val]
         case "map_val" | "struct_val" as kind:
-            return {key: _native(each) for key, each in getattr(value, kind).val.items()}
+            return {key: _nested_as_json(each) for key, each in getattr(value, kind).val.items()}
         case "map_list_val" | "struct_list_val" as kind:
-            return [{key: _native(each) for key, each in entry.val.items()} for entry in getattr(value, kind).val]
+            return [
+                {key: _nested_as_json(each) for key, each in entry.val.items()} for entry in getattr(value, kind).val
+            ]
         case "list_val" | "set_val" as kind:
-            return [_native(each) for each in getattr(value, kind).val]
-    return _plain(value)
+            return [_nested_as_json(each) for each in getattr(value, kind).val]
+    return _plain_as_json(value)
 
 
-def _key(key: MapKey) -> Any:
+def _map_key_as_json(key: MapKey) -> Any:
     kind = key.WhichOneof("key")
-    return None if kind is None else _plain(Value(**{_KEY_AS_VALUE[kind]: getattr(key, kind)}))
+    return None if kind is None else _plain_as_json(Value(**{_KEY_AS_VALUE[kind]: getattr(key, kind)}))
 
 
-def _plain(value: Value) -> Any:
+def _plain_as_json(value: Value) -> Any:
     """One value by Feast's own conversion."""
-    (plain,) = _of_protos([value])
+    (plain,) = _protos_as_json([value])
     return plain

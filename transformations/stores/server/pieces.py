@@ -46,10 +46,10 @@ async def answer_in_pieces(
     rows = rows_of(columns)
     size = max(_LEAST_ROWS, _VALUES_OF_A_PIECE // max(1, number_of(features)))
     if rows > size:
-        columns = _at_one_moment(columns, rows)
+        columns = _with_request_timestamp(columns, rows)
     fragments: list[dict[str, list[bytes]]] = []
     rest: dict[str, Any] = {}
-    for start, piece in _pieces(columns, rows, size):
+    for start, piece in _split_rows(columns, rows, size):
         began = time.monotonic()
         try:
             response = await store.get_online_features_async(
@@ -64,13 +64,13 @@ async def answer_in_pieces(
         rest = response_as_json(cast("PackedResponse", response))
         vectors = rest.pop("results")
         if rows <= size:
-            return [_dumped({"results": vectors, **rest}).encode()]
+            return [_dump_json({"results": vectors, **rest}).encode()]
         fragments = fragments or [defaultdict(list) for _ in vectors]
         for vector, lists in zip(vectors, fragments, strict=True):
             for name, values in vector.items():
-                lists[name].append(_dumped(values)[1:-1].encode())
+                lists[name].append(_dump_json(values)[1:-1].encode())
         await asyncio.sleep(time.monotonic() - began)  # as long again is for others
-    return _merged(fragments, rest)
+    return _merge_fragments(fragments, rest)
 
 
 def rows_of(columns: Columns) -> int:
@@ -93,12 +93,12 @@ def number_of(features: list[str] | FeatureService) -> int:
     return len(features)
 
 
-def _pieces(columns: Columns, rows: int, size: int) -> Iterator[tuple[int, dict[str, Sequence[Any]]]]:
+def _split_rows(columns: Columns, rows: int, size: int) -> Iterator[tuple[int, dict[str, Sequence[Any]]]]:
     for start in range(0, max(rows, 1), size):
         yield start, {name: values[start : start + size] for name, values in columns.items()}
 
 
-def _at_one_moment(columns: Columns, rows: int) -> Columns:
+def _with_request_timestamp(columns: Columns, rows: int) -> Columns:
     """The columns with a `request_timestamp` in every row: each piece would take its own present moment."""
     now = present_moment()
     given = columns.get(REQUEST_TIMESTAMP)
@@ -106,25 +106,25 @@ def _at_one_moment(columns: Columns, rows: int) -> Columns:
     return {**columns, REQUEST_TIMESTAMP: moments}
 
 
-def _merged(fragments: Sequence[Mapping[str, Sequence[bytes]]], rest: Mapping[str, Any]) -> list[bytes]:
+def _merge_fragments(fragments: Sequence[Mapping[str, Sequence[bytes]]], rest: Mapping[str, Any]) -> list[bytes]:
     parts = [b'{"results":[']
     for number, vector in enumerate(fragments):
         parts.append(b",{" if number else b"{")
         for place, (name, lists) in enumerate(vector.items()):
             parts.append(f'{"," if place else ""}"{name}":['.encode())
-            parts.extend(_joined(lists))
+            parts.extend(_join_lists(lists))
             parts.append(b"]")
         parts.append(b"}")
-    others = "".join(f',"{name}":{_dumped(value)}' for name, value in rest.items())
+    others = "".join(f',"{name}":{_dump_json(value)}' for name, value in rest.items())
     return [*parts, f"]{others}}}".encode()]
 
 
-def _joined(lists: Sequence[bytes]) -> Iterator[bytes]:
+def _join_lists(lists: Sequence[bytes]) -> Iterator[bytes]:
     """The lists' contents as one, in parts that a server sends in a moment each."""
     for start in range(0, len(lists), _LISTS_A_PART):
         yield (b"," if start else b"") + b",".join(lists[start : start + _LISTS_A_PART])
 
 
-def _dumped(value: object) -> str:
+def _dump_json(value: object) -> str:
     """As Starlette's JSONResponse has it."""
     return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
