@@ -94,7 +94,7 @@ def test_an_address_of_which_another_would_be_made_is_refused(address: str, redi
 def test_a_key_of_the_yaml_that_does_not_fit_is_named_without_its_value(keys: dict[str, Any]) -> None:
     secret = "redis://me:hunter" + "2@host"
     given = {name: [secret] if isinstance(value, list) else secret for name, value in keys.items()}
-    with pytest.raises(UsageError, match=rf"{next(iter(keys))}: .*Its keys are connection_string, ") as raised:
+    with pytest.raises(UsageError, match=rf"{next(iter(keys))}: .*Its keys are client, connection_string, ") as raised:
         PackedRedisOnlineStoreConfig(**given)
     assert "hunter2" not in "".join(traceback.format_exception(raised.value))
     assert "hunter2" not in repr(PackedRedisOnlineStoreConfig(connection_string=secret))
