@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import shlex
 import shutil
@@ -16,7 +15,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, TypeAlias
 
 from transformations.engine.base.errors import ServiceUnavailableError
-from transformations.engine.base.storage import make_folder
+from transformations.engine.base.storage import make_folder, try_lock
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -134,20 +133,12 @@ def alone(lock: Path, console: Console, wait_seconds: float = 600.0) -> Iterator
     deadline = time.monotonic() + wait_seconds
     with lock.open("a+") as file:
         with console.status("") as status:
-            while not _try_lock(file):
+            while not try_lock(file):
                 if time.monotonic() > deadline:
                     raise ServiceUnavailableError(f"{lock} is held by another run for {wait_seconds:.0f} s. Try again.")
                 status.update("another run, or the last command of one that was killed, is still at work: waiting")
                 time.sleep(0.1)
         yield file.fileno()
-
-
-def _try_lock(file: IO[str]) -> bool:
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
 
 
 def _echo_lines(output: IO[bytes], console: Console, status: Status, started: float) -> Iterator[str]:

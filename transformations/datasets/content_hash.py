@@ -21,10 +21,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from transformations.engine.base.errors import DataError
+from transformations.engine.compute.packets import mix64
 
 UInt64s = npt.NDArray[np.uint64]
 
 _VERSION = b"features content 1"
+_STEP = np.uint64(0x9E3779B97F4A7C15)
 
 
 def content_hash(table: pa.Table) -> str:
@@ -223,11 +225,8 @@ def _as_keys(array: pa.Array) -> list[object]:
 
 
 def _mix(numbers: UInt64s) -> UInt64s:
-    """The finalizer of SplitMix64: every bit of the input changes half of the output's."""
-    mixed = numbers + np.uint64(0x9E3779B97F4A7C15)
-    mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return mixed ^ (mixed >> np.uint64(31))
+    """SplitMix64, which unlike its finalizer alone does not leave 0 as it is."""
+    return mix64(numbers + _STEP)
 
 
 def _mixed_number(seed: int) -> np.uint64:

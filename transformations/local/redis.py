@@ -7,7 +7,6 @@ One lock file decides everything: the server inherits the starter's lock and hol
 a server?" has one answer that survives `kill -9`, restarts of the machine and several processes starting at once.
 """
 
-import fcntl
 import hashlib
 import importlib.util
 import os
@@ -24,6 +23,7 @@ from urllib.parse import quote
 from transformations.engine.base.disk_faults import known_fault
 from transformations.engine.base.errors import FeaturesError, ServiceUnavailableError, UsageError
 from transformations.engine.base.settings import Settings, get_settings
+from transformations.engine.base.storage import try_lock
 
 if TYPE_CHECKING:
     from redis import Redis
@@ -105,7 +105,7 @@ def _start_and_wait(settings: Settings) -> str:
     while (answer := _state_of(socket)) != "ready":
         if answer == "loading":
             deadline = max(deadline, time.monotonic() + _PATIENCE_SECONDS)
-        with _try_lock(settings) as lock:
+        with _hold_lock(settings) as lock:
             if lock is not None and launched:
                 raise ServiceUnavailableError(f"The embedded Redis ended while starting.{_end_of_log(settings)}")
             if lock is not None:
@@ -128,7 +128,7 @@ def stop(settings: Settings | None = None) -> int | None:
             raise _no_answer(settings)
         time.sleep(0.02)
     if settings.redis_dir.is_dir():
-        with _try_lock(settings) as lock:
+        with _hold_lock(settings) as lock:
             if lock is not None:
                 _remove_leftovers(settings)
     return stopped
@@ -229,17 +229,12 @@ def _launch(settings: Settings, socket: Path, lock: int) -> None:
 
 
 @contextmanager
-def _try_lock(settings: Settings) -> Iterator[int | None]:
+def _hold_lock(settings: Settings) -> Iterator[int | None]:
     """The lock's descriptor, or None while a server (or another starter) holds it."""
     _make_private(settings.redis_dir)
     lock = os.open(settings.redis_dir / "server.lock", os.O_RDWR | os.O_CREAT, 0o600)
     try:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            yield None
-        else:
-            yield lock
+        yield lock if try_lock(lock) else None
     finally:
         os.close(lock)
 
@@ -247,7 +242,7 @@ def _try_lock(settings: Settings) -> Iterator[int | None]:
 def _is_free(settings: Settings) -> bool:
     if not settings.redis_dir.is_dir():
         return True
-    with _try_lock(settings) as lock:
+    with _hold_lock(settings) as lock:
         return lock is not None
 
 

@@ -15,7 +15,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path, PurePath
 from stat import S_IMODE, S_ISDIR
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import IO, TYPE_CHECKING, Any, TypeAlias
 from urllib.parse import unquote, urlsplit
 from urllib.request import url2pathname
 from uuid import uuid4
@@ -106,7 +106,7 @@ def exclusive(lock: Path, subject: str, wait_seconds: float = LOCK_WAIT_SECONDS)
     make_folder(lock.parent)
     with os.fdopen(os.open(lock, os.O_RDWR | os.O_APPEND | os.O_CREAT, FILE_MODE), "a+") as file:
         deadline = time.monotonic() + wait_seconds
-        while not _try_lock(file.fileno()):
+        while not try_lock(file):
             if time.monotonic() >= deadline:
                 file.seek(0)
                 raise ConflictError(
@@ -139,6 +139,18 @@ def close_to_others(path: Path) -> None:
     if allowed != S_IMODE(mode):
         with suppress(PermissionError):  # another user's, as a cluster's executor may be
             path.chmod(allowed)
+
+
+def try_lock(file: IO[Any] | int) -> bool:
+    """Lock an open file, or its descriptor, against every other process; False where another one holds the lock.
+
+    It is released when the last process that inherited the descriptor has closed it.
+    """
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def is_table(folder: Path) -> bool:
@@ -379,14 +391,6 @@ def _record_log(folder: Path, version: int) -> None:
     for path in (log, *written, *log.glob("_last_checkpoint")):
         with suppress(OSError):
             close_to_others(path)
-
-
-def _try_lock(descriptor: int) -> bool:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
 
 
 def _statistics(file: NewFile) -> str:

@@ -81,7 +81,7 @@ def bucket_of(table: pa.Table, keys: Sequence[str], buckets: int) -> npt.NDArray
     """The bucket of each row: a hash of its keys that depends on nothing but their values."""
     code = np.zeros(table.num_rows, dtype=np.uint64)
     for key in keys:
-        code = _mix(code ^ _hash_column(table[key]))
+        code = mix64(code ^ _hash_column(table[key]))
     return (code % np.uint64(buckets)).astype(np.int64)
 
 
@@ -141,7 +141,7 @@ def _serialize(tables: Sequence[pa.Table]) -> pa.BinaryArray:
 
 def _hash_column(column: pa.ChunkedArray) -> npt.NDArray[np.uint64]:
     if pa.types.is_integer(column.type):
-        return _mix(column.to_numpy().astype(np.int64).view(np.uint64))
+        return mix64(column.to_numpy().astype(np.int64).view(np.uint64))
     from pandas.util import hash_array
 
     encoded = column.combine_chunks().dictionary_encode()
@@ -151,8 +151,11 @@ def _hash_column(column: pa.ChunkedArray) -> npt.NDArray[np.uint64]:
     return of_row
 
 
-def _mix(code: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
-    """The finalizer of SplitMix64 (Steele, Lea, Flood 2014): every bit of the key moves every bit of the hash."""
+def mix64(code: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
+    """The finalizer of SplitMix64 (Steele, Lea, Flood 2014): every bit of the input affects every bit of the hash.
+
+    Stored splits and buckets depend on it: other numbers would move rows between them.
+    """
     code = (code ^ (code >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     code = (code ^ (code >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return code ^ (code >> np.uint64(31))

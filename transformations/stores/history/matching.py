@@ -167,9 +167,16 @@ def no_rows(slots: int, has_created: bool) -> list[Integers]:
 
 
 def keep_greatest(best: Sequence[Integers], slots: Integers, rows: Sequence[Integers]) -> None:
-    """Keep, of each slot's best row and the new ones, the greatest by happened, created and place.
+    """Keep each slot's greatest row, by happened, created and place, among its best so far and the new rows.
 
-    Of several new rows for one slot the last is kept at first, and compared with the others in the next round.
+    Where several new rows of a round are greater than their slot's best, the last of them is written; the others meet
+    it in the next round. Rows as (happened, created, place):
+
+                    slot 0      slot 1      new rows, with their slots
+        before      (5, 2, 7)   none        0: (5, 3, 9)   0: (5, 3, 8)   0: (4, 9, 1)   1: (4, 1, 6)
+        round 1     (5, 3, 8)   (4, 1, 6)   0: (5, 3, 9)   0: (5, 3, 8)                  1: (4, 1, 6)
+        round 2     (5, 3, 9)   (4, 1, 6)   0: (5, 3, 9)
+        round 3     (5, 3, 9)   (4, 1, 6)   no row is greater than its slot's best: done
     """
     best_happened, *lesser = best
     while len(slots):
