@@ -62,7 +62,7 @@ class PointInTimeOfflineStoreConfig(FeastConfigBaseModel):
 
 
 class _AsIn:
-    """A method as another of Feast's stores has it, which the first use imports.
+    """Borrows a method from another Feast store, importing that store on first use.
 
     Few commands need one, and Feast's DuckDB store imports ibis: a third of a second.
     """
@@ -92,12 +92,12 @@ class _AsIn:
 
 
 class PointInTimeOfflineStore(OfflineStore):
-    """What training reads: for each spine row, each feature's value as of the row's moment.
+    """Joins features to a spine for training: each feature's value as of each spine row's moment.
 
-    A row of a view counts from its event timestamp on (inclusive) until its ttl has passed (inclusive); of rows with
-    equal key and event timestamp the one created last counts. Spine rows keep their order and their columns; features
-    come in their declared dtypes, in the forms that Feast's protobuf can carry. On-demand features are computed by the
-    functions that serve online.
+    A view's row counts from its event timestamp (inclusive) until its ttl has passed (inclusive); among rows with equal
+    key and event timestamp, the one created last counts. Spine rows keep their order and columns; features have their
+    declared dtypes, in the forms that Feast's protobuf can carry. On-demand features are computed by the functions that
+    serve online.
     """
 
     supports_filter_by_created_timestamp = True
@@ -148,7 +148,13 @@ class PointInTimeOfflineStore(OfflineStore):
         _check_spine(spine, stored, on_demand)
         return PointInTimeJob(
             spine,
-            Plan(tuple(stored), on_demand, columns, filter_by_created_timestamp, resources_of(config)),
+            Plan(
+                stored=tuple(stored),
+                on_demand=on_demand,
+                columns=columns,
+                as_served=filter_by_created_timestamp,
+                resources=resources_of(config),
+            ),
             _metadata(spine, feature_refs),
             full_feature_names=full_feature_names,
             repo_path=config.repo_path,
@@ -225,7 +231,7 @@ class PointInTimeOfflineStore(OfflineStore):
 
     @faults_in_words()
     def validate_data_source(self, config: RepoConfig, data_source: DataSource) -> None:
-        """As Feast's, which warns of a missing file; but that a table has not been built yet is nothing to warn of.
+        """Feast's check, which warns of a missing file; a table that has not been built yet needs no warning.
 
         `feast plan` and `feast apply` call this before they do anything: the place to refuse services that could not be
         read.
@@ -243,7 +249,7 @@ class PointInTimeOfflineStore(OfflineStore):
     def get_table_column_names_and_types_from_data_source(
         self, config: RepoConfig, data_source: DataSource
     ) -> Iterable[tuple[str, str]]:
-        """The columns of a source and their Arrow types by name; DataError where the source has no files yet."""
+        """A source's columns with the names of their Arrow types. DataError if it has no files yet."""
         from transformations.stores.history.history import source_schema
 
         schema = source_schema(data_source.name, data_source, config.repo_path)
@@ -261,7 +267,7 @@ class PointInTimeOfflineStore(OfflineStore):
         histogram_bins: int = 20,
         top_n: int = 10,
     ) -> list[dict[str, Any]]:
-        """What `feast monitor` stores of each feature in a window of time, both ends included."""
+        """The metrics that `feast monitor` stores per feature, over a time range with both ends included."""
         from transformations.stores.training.pull import monitoring_metrics
 
         return monitoring_metrics(
@@ -273,7 +279,7 @@ class PointInTimeOfflineStore(OfflineStore):
     def get_monitoring_max_timestamp(
         config: RepoConfig, data_source: DataSource, timestamp_field: str
     ) -> datetime | None:
-        """The newest event timestamp of a source; None where it has no row."""
+        """A source's newest event timestamp; None if it has no rows."""
         from transformations.stores.training.pull import last_event
 
         return last_event(config, data_source, timestamp_field)

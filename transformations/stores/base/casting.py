@@ -1,8 +1,8 @@
-"""One Arrow type into the form of a declared dtype, each value the same, or refused with the reason.
+"""Converts Arrow columns to the form of a declared dtype: every value unchanged, or refused with the reason.
 
-What the forms are follows from Feast's protobuf, so that training, serving and HTTP agree; a list, a set or a struct
-holds its elements in the forms that they have alone. But a list of protobuf has no nulls: a null in a list of floats is
-NaN there, in any other list it is refused.
+The forms follow from Feast's protobuf, so that training, serving and HTTP agree. Elements of lists, sets and structs
+have the forms of single values, except nulls: protobuf's lists have none, so a null in a list of floats becomes NaN,
+and a null in any other list is refused.
 """
 
 from __future__ import annotations

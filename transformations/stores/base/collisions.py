@@ -1,4 +1,4 @@
-"""Services in which two values would have one name: refused before anything is applied, not at the first lookup."""
+"""Refuses services in which two values would share a name, before anything is applied rather than at a lookup."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Every name that Feast keeps to itself and we use nevertheless: here and nowhere else, each with what it gives.
+"""Every private name of Feast that we use, here and nowhere else, each with a typed result.
 
-A release of Feast may change any of them. `tests/transformations/stores/base/test_feast_seams.py` then says which, and
-what of ours stands on it.
+A release of Feast may change any of them; `tests/transformations/stores/base/test_feast_seams.py` then says which one,
+and what depends on it.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ if TYPE_CHECKING:
 
 
 class RequestContext(NamedTuple):
-    """What Feast makes of a request's features (`utils._get_online_request_context`).
+    """A request's features as Feast resolves them (`utils._get_online_request_context`).
 
-    references: `view:feature` of every one asked for. grouped: views with the names of their features that are needed.
+    references: `view:feature` of every requested feature. grouped: views with the names of their needed features.
     """
 
     references: list[str]
@@ -49,21 +49,21 @@ class RequestContext(NamedTuple):
 def request_context(
     registry: Any, project: str, features: list[str] | FeatureService, full_feature_names: bool
 ) -> RequestContext:
-    """Views, keys and request fields of a request, by the registry's cached content. Errors: Feast's own."""
+    """Resolve a request's views, keys and fields from the registry's cached content. Errors: Feast's own."""
     return RequestContext(*utils._get_online_request_context(registry, project, features, full_feature_names))
 
 
 def cached_content(registry: BaseRegistry) -> RegistryProto | None:
-    """What a process has read of its registry; None before the first reading, and of a registry without a cache."""
+    """The registry's content as this process has cached it; None before the first read or without a cache."""
     content: RegistryProto | None = getattr(registry, "cached_registry_proto", None)
     return content
 
 
 def number(content: RegistryProto) -> None:
-    """Tell apart what a registry was before a refresh and what it is after.
+    """Number a registry's content, so that content after a refresh is not taken for the content before.
 
-    Feast caches views by the address of the registry's content and its number (proto_registry_utils.py:94), and its SQL
-    registry gives none (sql.py:1519): content read into the place of an earlier one would be taken for that.
+    Feast caches views by the content's address and number (proto_registry_utils.py:94), and its SQL registry sets no
+    number (sql.py:1519): new content at the same address would find the old views.
     """
     if not content.version_id:
         content.version_id = uuid.uuid4().hex
@@ -77,12 +77,12 @@ def is_expired(registry: BaseRegistry) -> bool:
 
 
 def registry_file(registry: BaseRegistry) -> Any:
-    """The file of a file registry; None of others."""
+    """The file of a file registry; None for other registries."""
     return getattr(registry, "_file_path", None)
 
 
 def online_client(store: FeatureStore) -> Any:
-    """The client of a store's online store."""
+    """The Redis client of a store's online store."""
     online: Any = store._get_provider().online_store
     return online._get_client(store.config.online_store)
 
@@ -131,29 +131,29 @@ def explain_offline_writes(explain: Callable[[FeatureStore, str, pd.DataFrame, E
 def numeric_metrics(
     connection: DuckDBPyConnection, table: str, names: Sequence[str], bins: int
 ) -> list[dict[str, Any]]:
-    """What Feast's monitoring stores of numeric columns, by its own formulas (duckdb.py:413)."""
+    """The metrics that Feast's monitoring stores for numeric columns, by its own formulas (duckdb.py:413)."""
     from feast.infra.offline_stores.duckdb import _duckdb_numeric_stats
 
     return _duckdb_numeric_stats(connection, table, list(names), "", bins) if names else []
 
 
 def categorical_metric(connection: DuckDBPyConnection, table: str, name: str, top: int) -> dict[str, Any]:
-    """What Feast's monitoring stores of a categorical column, by its own formulas (duckdb.py:545)."""
+    """The metrics that Feast's monitoring stores for a categorical column, by its own formulas (duckdb.py:545)."""
     from feast.infra.offline_stores.duckdb import _duckdb_categorical_stats
 
     return _duckdb_categorical_stats(connection, table, name, "", top)
 
 
 def hide_experimental_warning() -> None:
-    """Hide what Feast says of on-demand views at every apply and plan (feature_store.py:1166).
+    """Hide Feast's warning that on-demand views are experimental, at every apply and plan (feature_store.py:1166).
 
-    What it calls experimental is its own evaluation of them, which the platform does not use.
+    It is about Feast's own evaluation of them, which the platform does not use.
     """
     warnings.filterwarnings("ignore", message="On demand feature view is an experimental", category=RuntimeWarning)
 
 
 def serving_store(app: FastAPI) -> FeatureStore:
-    """The store that the routes of Feast's server answer from; they have it in their closure only."""
+    """The store behind the routes of Feast's server; only their closures hold it."""
     for route in app.routes:
         if getattr(route, "path", "") == "/get-online-features":
             store: FeatureStore = inspect.getclosurevars(cast("Any", route).endpoint).nonlocals["store"]

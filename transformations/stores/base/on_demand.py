@@ -1,8 +1,8 @@
 """On-demand features: row functions as one Feast view, and the one piece of code that evaluates them.
 
 Training (`stores/offline.py`) and serving (`stores/lookups/lookup.py`) call `evaluate` on Arrow columns; neither goes
-through Feast's own two evaluation paths, which differ in nulls, dtypes and names. What Feast stores of such a view is
-its wiring, in tags, and a text that Feast's plan compares.
+through Feast's own two evaluation paths, which differ in nulls, dtypes and names. Feast stores such a view's wiring as
+tags, and a source text that its plan compares.
 """
 
 from __future__ import annotations
@@ -53,9 +53,9 @@ def on_demand_view(
     Errors: DefinitionError for a parameter that has no source, several, or one of another dtype; for functions that
     need each other; for a source that nothing reads; for a missing owner or description.
     """
-    _require(name, owner, description, functions, sources)
+    _check_declaration(name, owner, description, functions, sources)
     inputs = _Inputs(name, functions, sources)
-    calls = in_order(name, [Call(function, inputs.of(function)) for function in functions])
+    calls = in_order(name, [Call(function, inputs.references_of(function)) for function in functions])
     inputs.refuse_unread(calls)
     text = text_of(name, owner, description, calls)
     # Bare fields: Feast drops the description and tags of an on-demand view's fields, and would see a change at every
@@ -64,7 +64,7 @@ def on_demand_view(
     return OnDemandFeatureView(
         name=name,
         schema=fields,
-        sources=inputs.narrowed(calls),
+        sources=inputs.narrow_sources(calls),
         feature_transformation=_RowFunctions(_function_of(name, text), text, fields, functions),
         mode="python",
         owner=owner,
@@ -79,25 +79,25 @@ def evaluate(
     request_timestamp: Column,
     wanted: Sequence[str] | None = None,
 ) -> dict[str, pa.Array]:
-    """The values of an on-demand view's features, for all rows of these columns.
+    """Compute an on-demand view's features for all rows of these columns.
 
-    columns: each input, under `view:feature` or the request field's name; others are not passed on. request_timestamp:
-    the row's event timestamp in training, the moment of the request online. wanted: by default all features. One that
+    columns: each input, under `view:feature` or the request field's name; others are ignored. request_timestamp: the
+    row's event timestamp in training, the moment of the request online. wanted: by default all features. A feature that
     the served version of the view lacks (rollout.py) is null.
 
-    Request fields are brought to their declared dtype first, without loss or not at all; nulls stay nulls. Errors:
-    DataError for a value that does not fit its dtype, a function that fails, or one whose code is not the code that
-    was applied; UsageError for a view that cannot be evaluated alike in training and serving.
+    Request fields are converted to their declared dtypes first, without loss; nulls stay nulls. Errors: DataError for a
+    value that does not fit its dtype, a function that fails, or one whose code differs from the applied code;
+    UsageError for a view that training and serving would compute differently.
     """
     return evaluation_of(view, wanted)(columns, request_timestamp)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Evaluation:
-    """What `evaluate` does for some features of a view, prepared: an online request plan keeps it.
+    """`evaluate`, prepared for some features of a view; online request plans keep one.
 
-    calls: those that the features need, in order; None for a plain Feast view. fields: the request's, with their dtypes
-    and what an error calls them. lacking: features that the served version of the view lacks, with their types.
+    calls: those that the features need, in order; None for a plain Feast view. fields: the request fields, with their
+    dtypes and their names in errors. lacking: features that the served version of the view lacks, with their types.
     """
 
     view: OnDemandFeatureView
@@ -118,7 +118,7 @@ class Evaluation:
             typed[name] = as_declared(columns[name], dtype, place)
         if self.calls is None:
             return _evaluate_python(self.view, typed, self.names)
-        values = _run(self.calls, typed, request_timestamp)
+        values = _run_calls(self.calls, typed, request_timestamp)
         for name, kind in self.lacking:
             values[name] = pa.nulls(len(request_timestamp), kind)
         return {name: values[name] for name in self.names}
@@ -134,13 +134,12 @@ def evaluation_of(view: OnDemandFeatureView, wanted: Sequence[str] | None = None
         for field in source.schema
     )
     if not is_wired(view):
-        return Evaluation(view, names, None, fields, ())
+        return Evaluation(view=view, names=names, calls=None, fields=fields, lacking=())
     lacking = not_served(view)
     calls = calls_of(view.name, tuple(sorted(view.tags.items())))
     needed = _needed(calls, [name for name in names if name not in lacking])
-    return Evaluation(
-        view, names, needed, fields, tuple((name, arrow_type(dtypes[name])) for name in names if name in lacking)
-    )
+    absent = tuple((name, arrow_type(dtypes[name])) for name in names if name in lacking)
+    return Evaluation(view=view, names=names, calls=needed, fields=fields, lacking=absent)
 
 
 def refuse_uneven(view: OnDemandFeatureView) -> None:
@@ -162,10 +161,10 @@ def refuse_uneven(view: OnDemandFeatureView) -> None:
 def evaluate_lists(
     name: str, wiring: Mapping[str, Mapping[str, str]], inputs: Mapping[str, list[object]]
 ) -> dict[str, list[object]]:
-    """The same functions on Feast's lists: what the text that Feast stores calls, in its check or a stock store.
+    """Evaluate the functions on Feast's lists; the source text that Feast stores calls this, in any store of Feast's.
 
-    Errors: as `evaluate`; UsageError for a view with a function of `request_timestamp`, which no stock store passes:
-    Feast's offline ones have the row's moment among the inputs, its online ones have nothing.
+    Errors: as `evaluate`; UsageError for a view with a function of `request_timestamp`, which no store of Feast's
+    passes: its offline stores name the row's moment otherwise, its online stores pass none.
     """
     calls = calls_of(name, tuple((key, value) for facts in wiring.values() for key, value in facts.items()))
     timed = [call.name for call in calls if REQUEST_TIMESTAMP in call.inputs]
@@ -185,17 +184,16 @@ def evaluate_lists(
                 columns[reference] = as_declared(column_of(given, place), feast_type(dtype), place)
     rows = max((len(column) for column in columns.values()), default=0)
     moments = pa.array([get_settings().now()] * rows, type=TIMESTAMP)
-    values = _run(calls, columns, moments)
+    values = _run_calls(calls, columns, moments)
     return {output: column.to_pylist() for output, column in values.items()}
 
 
 class _RowFunctions(PythonTransformation):
-    """What Feast is given of the functions: a text and a callable made of it. A plain PythonTransformation once
-    applied.
+    """The functions as Feast takes them: a source text and its callable. Once applied, a plain PythonTransformation.
 
-    Feast's check at plan and apply runs the callable on one synthetic row and reads dtypes off Python values, which a
-    null has none of (python_transformation.py:infer_features). Here the functions state their dtypes, and the row
-    proves them.
+    At plan and apply, Feast runs the callable on one synthetic row and infers dtypes from the Python values, which
+    fails for nulls (python_transformation.py:infer_features). Here the functions declare their dtypes, and the row
+    checks them.
     """
 
     def __new__(
@@ -216,7 +214,7 @@ class _RowFunctions(PythonTransformation):
     def infer_features(self, random_input: dict[str, Any], singleton: bool | None = False) -> list[Field]:
         """The declared features, after running the functions on Feast's synthetic row and on made-up rows together.
 
-        DefinitionError where they fail, or give a row another value alone than among others.
+        DefinitionError if one fails, or if a row's value depends on the rows beside it.
         """
         try:
             self.udf({**random_input, _CHECK: []})
@@ -228,7 +226,7 @@ class _RowFunctions(PythonTransformation):
 
 
 def _needed(calls: Sequence[Call], wanted: Sequence[str]) -> tuple[Call, ...]:
-    """The calls that the wanted outputs need; `calls` come in an order in which each finds its inputs computed."""
+    """The calls that the wanted outputs need. calls: each after those whose outputs it reads."""
     needed = set(wanted)
     for call in reversed(calls):
         if call.name in needed:
@@ -236,7 +234,7 @@ def _needed(calls: Sequence[Call], wanted: Sequence[str]) -> tuple[Call, ...]:
     return tuple(call for call in calls if call.name in needed)
 
 
-def _run(calls: Sequence[Call], columns: Mapping[str, Column], request_timestamp: Column) -> dict[str, pa.Array]:
+def _run_calls(calls: Sequence[Call], columns: Mapping[str, Column], request_timestamp: Column) -> dict[str, pa.Array]:
     known: dict[str, Column] = {**columns, REQUEST_TIMESTAMP: request_timestamp}
     values: dict[str, pa.Array] = {}
     for call in calls:
@@ -250,7 +248,7 @@ def _run(calls: Sequence[Call], columns: Mapping[str, Column], request_timestamp
 def _evaluate_python(
     view: OnDemandFeatureView, columns: Mapping[str, Column], wanted: Sequence[str]
 ) -> dict[str, pa.Array]:
-    """A plain Feast view of mode "python", on both paths as here: lists of declared inputs in, declared dtypes out."""
+    """Evaluate a plain Feast view of mode "python": lists of declared inputs in, declared dtypes out, on both paths."""
     refuse_uneven(view)
     inputs: dict[str, list[object]] = {}
     for projection in view.source_feature_view_projections.values():
@@ -267,7 +265,7 @@ def _evaluate_python(
 
 
 class _Inputs:
-    """What the functions of one view may read, and which of it each parameter means."""
+    """What a view's functions may read, and the reference that each of their parameters stands for."""
 
     def __init__(self, view: str, functions: Sequence[RowFunction], sources: Sequence[Source]) -> None:
         self.view = view
@@ -282,12 +280,12 @@ class _Inputs:
         }
         self._refuse_clashes(functions)
 
-    def of(self, function: RowFunction) -> tuple[str, ...]:
-        """The reference that each parameter of a function means."""
+    def references_of(self, function: RowFunction) -> tuple[str, ...]:
+        """The reference that each parameter of a function stands for."""
         return tuple(self._resolve(function, name, feast_type(dtype)) for name, dtype in function.parameters)
 
-    def narrowed(self, calls: Sequence[Call]) -> list[Source]:
-        """The sources, each view's with only the features that are read."""
+    def narrow_sources(self, calls: Sequence[Call]) -> list[Source]:
+        """The sources, each with only the features that are read."""
         read = {reference for call in calls for reference in call.inputs}
         narrow: list[Source] = []
         for projection in self.projections:
@@ -361,7 +359,7 @@ def _projection(view: str, source: Source) -> FeatureViewProjection:
     return projection
 
 
-def _require(
+def _check_declaration(
     name: str, owner: str, description: str, functions: Sequence[RowFunction], sources: Sequence[Source]
 ) -> None:
     if not name.isidentifier():
@@ -382,7 +380,7 @@ def _require(
 
 
 def _function_of(name: str, text: str) -> Callable[..., Any]:
-    """The text as a function that dill stores by value, as Feast's decorator does (on_demand_feature_view.py:1411)."""
+    """Compile the text to a function that dill stores by value, as Feast's does (on_demand_feature_view.py:1411)."""
     namespace: dict[str, Any] = {"__name__": "__main__"}
     exec(compile(text, f"<{name}>", "exec"), namespace)
     function: Callable[..., Any] = namespace[name]

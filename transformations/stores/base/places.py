@@ -1,6 +1,6 @@
-"""Paths of the data folder as the registry and manifests hold them: `$FEATURES_DATA/offline/user_visits`.
+"""Paths in the data folder as the registry and manifests store them: `$FEATURES_DATA/offline/user_visits`.
 
-Such a path holds wherever the data folder is moved or copied to. Whoever reads one resolves it here.
+Such a path stays valid when the data folder is moved or copied. Readers resolve it here.
 """
 
 from pathlib import Path, PurePosixPath
@@ -11,14 +11,14 @@ DATA = "$FEATURES_DATA"
 
 
 def portable(path: Path, settings: Settings) -> str:
-    """The path relative to the data folder where it lies in it, else as it is."""
+    """A path in the data folder relative to it; any other path unchanged."""
     if not path.is_relative_to(settings.data):
         return str(path)
     return (PurePosixPath(DATA) / path.relative_to(settings.data).as_posix()).as_posix()
 
 
 def resolved(text: str, settings: Settings) -> str:
-    """The path that such a text means here; any other text as it is."""
+    """The path behind a stored one; any other text unchanged."""
     if text != DATA and not text.startswith(f"{DATA}/"):
         return text
     return str(settings.data) + text[len(DATA) :]

@@ -1,8 +1,8 @@
-"""Rollout without an outage: the version of an on-demand view whose code this process has, of all that were applied.
+"""Rollout without an outage: picks the applied version of an on-demand view that this process has the code of.
 
-The order is apply, then deploy. Between the two a process whose code is not yet the applied one goes on with the newest
-version in the registry's history whose hashes are its own, in training and serving alike. Feast keeps that history by
-itself, one version for each change of a view's text, and the text holds the hashes (stores/wiring.py).
+The order is apply, then deploy. In between, a process with older code serves the newest version in the registry's
+history whose hashes match its code, in training and serving alike. Feast keeps that history itself: one version for
+each change of a view's text, which holds the hashes (stores/base/wiring.py).
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _found: WeakKeyDictionary[object, dict[object, OnDemandFeatureView | None]] = We
 
 @dataclass(frozen=True)
 class Newer:
-    """A view of which another version is applied than this process serves. served: None where it has no version."""
+    """A view whose applied version differs from the one this process serves. served: None if it serves none."""
 
     view: str
     applied: int | None
@@ -43,13 +43,13 @@ class Newer:
 
 
 def served_version(view: OnDemandFeatureView, registry: BaseRegistry, project: str) -> OnDemandFeatureView:
-    """The newest version of an applied view whose functions' code this process has; the view itself, most often.
+    """The newest version of an applied view that this process has the code of; usually the view itself.
 
-    Its sources, request fields and wiring are that version's. Its features are that version's too, and those that only
-    the applied version has: nobody can compute them here, `not_served` names them. A view of which this code knows no
-    function at all is newer than the code, and none of its features is served.
+    Sources, request fields and wiring are that version's. Features are that version's, and those that only the applied
+    version has: this process cannot compute them, `not_served` names them. If this code knows none of the view's
+    functions, the view is newer than the code, and none of its features is served.
 
-    Errors: DataError where this code has other functions than any version that was ever applied.
+    Errors: DataError if this code differs from every version that was ever applied.
     """
     if not is_wired(view) or code_of(view) is Code.SAME:
         return view
@@ -61,12 +61,12 @@ def served_version(view: OnDemandFeatureView, registry: BaseRegistry, project: s
 
 
 def check_served(registry: BaseRegistry, project: str) -> None:
-    """DataError at startup, rather than at each request, where a view was never applied with this process's code.
+    """DataError at startup, rather than at each request, if a view was never applied with this process's code.
 
     A view that is newer than all of this code is logged and left out: an old server may restart during a rollout.
     """
     refused = []
-    _number(registry)
+    _number_content(registry)
     for view in registry.list_on_demand_feature_views(project, allow_cache=True):
         try:
             served = served_version(view, registry, project)
@@ -80,9 +80,9 @@ def check_served(registry: BaseRegistry, project: str) -> None:
 
 
 def newer_applied(registry: BaseRegistry, project: str) -> list[Newer]:
-    """The on-demand views of which another version is applied than this process serves, for /health and a metric."""
+    """The on-demand views whose applied version this process does not serve, for /health and a metric."""
     newer = []
-    _number(registry)
+    _number_content(registry)
     for view in registry.list_on_demand_feature_views(project, allow_cache=True):
         try:
             served = served_version(view, registry, project)
@@ -99,12 +99,12 @@ def as_served(registry: BaseRegistry) -> BaseRegistry:
 
     Feast's own resolution of a request then reads that version's sources and asks for that version's request fields.
     """
-    _number(registry)
+    _number_content(registry)
     return cast("BaseRegistry", registry if isinstance(registry, _AsServed) else _AsServed(registry))
 
 
 class Reading(NamedTuple):
-    """What a retrieval reads: Feast's resolution of the applied views, and what served versions read besides."""
+    """What a retrieval reads: Feast's resolution of the applied views, and further inputs of served versions."""
 
     feature_views: list[FeatureView]
     feature_refs: list[str]
@@ -113,9 +113,9 @@ class Reading(NamedTuple):
 def with_inputs(
     reading: Reading, on_demand: Sequence[OnDemandFeatureView], registry: BaseRegistry, project: str
 ) -> Reading:
-    """The reading with the inputs of on-demand views that another version than the applied one is served of.
+    """Add the inputs of on-demand views that are served in another version than the applied one.
 
-    Errors: DataError where a feature was asked for that the served version of its view lacks.
+    Errors: DataError for a requested feature that the served version of its view lacks.
     """
     views = {reference_of(view): view for view in reading.feature_views}
     refs = dict.fromkeys(reading.feature_refs)
@@ -149,14 +149,14 @@ class _AsServed:
         return served_version(view, self._registry, project)
 
 
-def _number(registry: BaseRegistry) -> None:
+def _number_content(registry: BaseRegistry) -> None:
     content = cached_content(registry)
     if content is not None:
         number_content(content)
 
 
 def _own_version(view: OnDemandFeatureView, registry: BaseRegistry, project: str) -> OnDemandFeatureView | None:
-    """The newest version that this code can compute; None where the code has none of the functions of any version."""
+    """The newest version that this code can compute; None if it has none of the functions of any version."""
     is_known = code_of(view) is not Code.ABSENT
     for version in _history(view.name, registry, project):
         code = code_of(version)
@@ -178,7 +178,7 @@ def _own_version(view: OnDemandFeatureView, registry: BaseRegistry, project: str
 
 
 def _history(name: str, registry: BaseRegistry, project: str) -> Iterator[OnDemandFeatureView]:
-    """The view's versions, newest first; none where the registry keeps none, as Feast's remote one."""
+    """The view's versions, newest first; empty if the registry keeps none, as Feast's remote registry."""
     try:
         versions = registry.list_feature_view_versions(name, project)
     except NotImplementedError:
@@ -195,7 +195,7 @@ def _history(name: str, registry: BaseRegistry, project: str) -> Iterator[OnDema
 def _with_features_of(
     applied: OnDemandFeatureView, version: OnDemandFeatureView | None, registry: BaseRegistry, project: str
 ) -> OnDemandFeatureView:
-    """The version, with the features of the applied view that it lacks, so that whoever asks for all gets an answer."""
+    """The version, plus the applied view's features that it lacks, so that requests for all features get an answer."""
     own: list[Field] = list(version.features) if version else []
     names = {feature.name for feature in own}
     lacking = [feature.name for feature in applied.features if feature.name not in names]
@@ -219,7 +219,7 @@ def _with_features_of(
 
 
 def _projections(version: OnDemandFeatureView, registry: BaseRegistry, project: str) -> Iterator[FeatureViewProjection]:
-    """The version's source views with their fields as they are now; Feast refuses those with an old description."""
+    """The version's source views with their current fields; Feast refuses fields with an old description."""
     for projection in version.source_feature_view_projections.values():
         now = {feature.name: feature for feature in _features_now(projection.name, registry, project)}
         if gone := [feature.name for feature in projection.features if feature.name not in now]:

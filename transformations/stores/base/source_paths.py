@@ -1,4 +1,4 @@
-"""Where a source's files lie: the one reading of the paths that Feast's registry holds."""
+"""Resolves the paths of sources in Feast's registry: the only place that reads them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from transformations.stores.base.places import portable, resolved
 from transformations.stores.base.views import DEFINITION_HASH
 
 SPLIT_FILES = "*.parquet"
-"""Which files of a pinned dataset's folder are its splits."""
+"""The files of a pinned dataset's folder that are its splits."""
 
 
 def path_of(name: str, source: DataSource, repo_path: Path | str | None) -> Path:

@@ -1,5 +1,4 @@
-"""Feature values in their forms: Arrow columns of a declared Feast dtype, Python objects of a request, Feast's
-protobuf.
+"""Converts feature values between Arrow columns of a declared dtype, Python objects of a request and Feast's protobuf.
 
 One rule of conversion serves training, serving and materialization (`casting.py` beside this): what a declared dtype
 cannot hold without loss is refused.
@@ -69,14 +68,14 @@ _PROTO: dict[PrimitiveFeastType, tuple[str, str, Callable[..., Any]]] = {
 
 
 def feast_type(dtype: Dtype) -> FeastType:
-    """The dtype of the vocabulary as Feast declares it."""
+    """A dtype of the vocabulary as Feast's type."""
     if dtype.name.startswith("Array("):
         return Array(_primitive(dtype.name[len("Array(") : -1]))
     return _primitive(dtype.name)
 
 
 def arrow_type(dtype: FeastType) -> pa.DataType | None:
-    """The Arrow type that carries a Feast dtype; None for the exotic ones, which pass as they come."""
+    """The Arrow type of a Feast dtype; None for the rarer ones, whose values pass unchanged."""
     if isinstance(dtype, Array):
         element = ARROW.get(dtype.base_type) if isinstance(dtype.base_type, PrimitiveFeastType) else None
         return None if element is None else pa.list_(element)
@@ -84,7 +83,7 @@ def arrow_type(dtype: FeastType) -> pa.DataType | None:
 
 
 def as_feature(column: Column, dtype: FeastType, place: str) -> pa.Array:
-    """A stored feature's column in its declared dtype, in the forms that Feast's protobuf can carry.
+    """Convert a stored feature's column to its declared dtype, in the forms that Feast's protobuf can carry.
 
     UnixTimestamp is floored to whole seconds, NaN is null; elements of lists, sets and structs likewise, but in a list
     of floats a null is NaN, because protobuf's lists have no nulls. DataError, naming `place`, where the column's type
@@ -99,7 +98,7 @@ def as_feature(column: Column, dtype: FeastType, place: str) -> pa.Array:
         to_protos(result, dtype)  # Feast's own conversion has the last word on what such a dtype takes
         return result
 
-    return _told(exotic, array, dtype, place)
+    return _convert_or_explain(exotic, array, dtype, place)
 
 
 def as_declared(column: Column, dtype: FeastType, place: str) -> pa.Array:
@@ -129,7 +128,7 @@ def _is_declared(array: pa.Array, dtype: FeastType, target: pa.DataType) -> bool
 
 
 def moments_of(column: Column, place: str) -> pa.Array:
-    """A column of moments as UTC microseconds; finer ones are floored. Errors as `as_declared`."""
+    """Convert a column of moments to UTC microseconds, flooring finer ones. Errors as `as_declared`."""
     array = plain(column)
     if pa.types.is_timestamp(array.type) and array.type.unit == "ns":
         # Finer than a microsecond is cut off: a row may see what happened within its own microsecond.
@@ -138,7 +137,7 @@ def moments_of(column: Column, place: str) -> pa.Array:
 
 
 def frame_column(series: pd.Series[Any], place: str) -> pa.Array:
-    """A column of a frame as Arrow; DataError as `column_of`."""
+    """Convert a frame's column to Arrow. DataError as `column_of`."""
     try:
         return _in_full(pa.array(series, from_pandas=True), series)
     except (pa.ArrowException, OverflowError, ValueError, TypeError):
@@ -177,7 +176,7 @@ def _in_full(array: pa.Array, values: Iterable[object]) -> pa.Array:
 
 
 def _scalar_of(value: object) -> object:
-    """What Arrow does not take as it is: integers beyond 64 bits, days and nothing of NumPy."""
+    """A form that Arrow takes: decimals for integers beyond 64 bits, microseconds or null for NumPy's datetimes."""
     if isinstance(value, int) and not isinstance(value, bool) and not -(1 << 63) <= value < 1 << 63:
         return Decimal(value)
     if isinstance(value, np.datetime64):
@@ -191,11 +190,11 @@ def _no_column(values: Sequence[object], place: str, error: Exception) -> str:
             pa.array([_scalar_of(value)], from_pandas=True)
         except UnicodeEncodeError:
             return (
-                f"{place}: row {row} holds {_brief(value)}, which is no Unicode text: half of a surrogate pair has no "
-                f"UTF-8. Decode the text anew."
+                f"{place}: row {row} holds {_short_repr(value)}, which is no Unicode text: half of a surrogate pair "
+                f"has no UTF-8. Decode the text anew."
             )
         except (pa.ArrowException, OverflowError, ValueError, TypeError) as alone:
-            return f"{place}: row {row} holds {_brief(value)}, which is no value that has a dtype: {alone}"
+            return f"{place}: row {row} holds {_short_repr(value)}, which is no value that has a dtype: {alone}"
     kinds = ", ".join(sorted({type(value).__name__ for value in values if value is not None}))
     return f"{place} has values ({kinds}) that make no column: {error}. Send values of one kind."
 
@@ -211,7 +210,7 @@ def object_of_pairs(pairs: Sequence[tuple[str, object]]) -> dict[str, object]:
 
 
 def unseen_value(field: Field) -> pa.Scalar | None:
-    """What an entity without a row has of a feature: the field's `unseen` tag in its dtype; None where it has none."""
+    """A feature's value for an entity without a row: the field's `unseen` tag in its dtype; None without a tag."""
     if "unseen" not in field.tags:
         return None
     return pa.scalar(float(field.tags["unseen"])).cast(arrow_type(field.dtype))
@@ -250,16 +249,18 @@ def _primitive(name: str) -> PrimitiveFeastType:
 
 
 def _converted(array: pa.Array, dtype: FeastType, place: str, *, whole_seconds: bool) -> pa.Array:
-    return _told(lambda part: converted(part, dtype, whole_seconds), array, dtype, place)
+    return _convert_or_explain(lambda part: converted(part, dtype, whole_seconds), array, dtype, place)
 
 
-def _told(convert: Callable[[pa.Array], pa.Array], array: pa.Array, dtype: FeastType, place: str) -> pa.Array:
-    """What `convert` makes of a column; where it fails, a DataError with the first row that it fails for."""
+def _convert_or_explain(
+    convert: Callable[[pa.Array], pa.Array], array: pa.Array, dtype: FeastType, place: str
+) -> pa.Array:
+    """Apply `convert` to a column; if that fails, DataError with the first row that fails."""
     try:
         return convert(array)
     except UnfitTypeError:
         raise DataError(
-            f"{place} is declared {dtype}, but holds {array.type}{_example(array)}. "
+            f"{place} is declared {dtype}, but holds {array.type}{_example_of_column(array)}. "
             f"Send {dtype}, or change the declaration."
         ) from None
     except Exception as error:
@@ -268,27 +269,27 @@ def _told(convert: Callable[[pa.Array], pa.Array], array: pa.Array, dtype: Feast
         if arrow_type(dtype) is None and not isinstance(of_row, UnfitError):
             reason = f"which Feast does not take for {dtype}: {of_row}"
         raise DataError(
-            f"{place} is declared {dtype}, but row {row} holds {_shown(array[row or 0])}, {reason}. "
+            f"{place} is declared {dtype}, but row {row} holds {_text_of_scalar(array[row or 0])}, {reason}. "
             f"Send {dtype}, or change the declaration."
         ) from error
 
 
-def _example(array: pa.Array) -> str:
+def _example_of_column(array: pa.Array) -> str:
     for scalar in array:
         if scalar.is_valid:
-            return f" such as {_shown(scalar)}"
+            return f" such as {_text_of_scalar(scalar)}"
     return ""
 
 
-def _shown(scalar: pa.Scalar) -> str:
-    value = _python(scalar)
+def _text_of_scalar(scalar: pa.Scalar) -> str:
+    value = _python_value(scalar)
     if isinstance(value, Decimal) and value == value.to_integral_value():
         value = int(value)
-    return _brief(value.isoformat() if isinstance(value, date | datetime) else value)
+    return _short_repr(value.isoformat() if isinstance(value, date | datetime) else value)
 
 
-def _python(scalar: pa.Scalar) -> object:
-    """A scalar as Python has it, a timestamp as text: Python's own end with the year 9999."""
+def _python_value(scalar: pa.Scalar) -> object:
+    """A scalar as a Python value, but a timestamp as text: Python's datetimes end with the year 9999."""
     is_time = pa.types.is_timestamp(scalar.type)
     try:
         return str(scalar) if is_time else scalar.as_py()
@@ -296,7 +297,7 @@ def _python(scalar: pa.Scalar) -> object:
         return str(np.datetime64(scalar.value, scalar.type.unit)) if is_time else f"a {scalar.type} of impossible years"
 
 
-def _brief(value: object) -> str:
+def _short_repr(value: object) -> str:
     text = repr(value)
     return text if len(text) <= _MOST_SHOWN else f"{text[:_MOST_SHOWN]}…"
 

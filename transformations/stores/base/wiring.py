@@ -1,4 +1,4 @@
-"""How an on-demand view is wired, as Feast stores it: which function gives each feature, from which inputs."""
+"""An on-demand view's wiring as Feast stores it: the function behind each feature, and the function's inputs."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ NOT_SERVED = "not_served"
 
 
 class Code(StrEnum):
-    """What this process has of a view's functions: their code, none of them, or anything else."""
+    """Whether this process has a view's functions: with the applied code, with other code, or none of them."""
 
     SAME = "same"
     OTHER = "other"
@@ -29,19 +29,19 @@ class Code(StrEnum):
 
 @dataclass(frozen=True)
 class Call:
-    """A function with what each parameter means: `view:feature`, a field, another function, `request_timestamp`."""
+    """A function and its inputs in order: `view:feature`, a field, another function or `request_timestamp`."""
 
     function: RowFunction
     inputs: tuple[str, ...]
 
     @property
     def name(self) -> str:
-        """The feature that it gives."""
+        """The name of the feature it computes."""
         return self.function.name
 
     @property
     def path(self) -> str:
-        """Where the function is: `module:name`."""
+        """The function's place, `module:name`."""
         return f"{self.function.function.__module__}:{self.function.name}"
 
 
@@ -62,9 +62,8 @@ def tags_of(calls: Sequence[Call]) -> dict[str, str]:
 def text_of(view: str, owner: str, description: str, calls: Sequence[Call]) -> str:
     """The source text of the function that Feast stores, executes and compares.
 
-    Feast compares on-demand views by this text alone, so all that should count as a change stands in it: the hash of
-    the functions' code, and the documentation. It imports in its body because Feast executes it in a namespace of its
-    own.
+    Feast compares on-demand views by this text alone, so it holds everything that counts as a change: the hashes of the
+    functions' code, and the documentation. It imports inside its body because Feast executes it in another namespace.
     """
     lines = [f"def {view}(inputs):", f"    # {_one_line(description)} (owner: {_one_line(owner)})"]
     for call in calls:
@@ -91,9 +90,9 @@ def not_served(view: OnDemandFeatureView) -> frozenset[str]:
 
 
 def hashes_of(view: OnDemandFeatureView) -> dict[str, tuple[str, str | None]]:
-    """For each function that a view was applied with, by its path: the hash it was applied with, and its hash here.
+    """Per function of an applied view, by path: the applied hash and the hash of the code here.
 
-    The latter is None where there is no such function. DataError where its module is there and cannot be imported.
+    The latter is None if there is no such function here. DataError if its module exists but cannot be imported.
     """
     paths = {key.removesuffix(".function"): path for key, path in view.tags.items() if key.endswith(".function")}
     return {path: (view.tags[f"{name}.hash"], _hash_here(view.name, path)) for name, path in sorted(paths.items())}
@@ -109,10 +108,9 @@ def code_of(view: OnDemandFeatureView) -> Code:
 
 @lru_cache(maxsize=256)
 def calls_of(view: str, tags: tuple[tuple[str, str], ...]) -> tuple[Call, ...]:
-    """The calls that a view's tags tell of, each after those whose outputs it reads.
+    """The calls that a view's tags describe, each after those whose outputs it reads.
 
-    DataError where the code of a function is not the code that was applied: the view would mean something else here
-    than where it was applied.
+    DataError if a function's code differs from the applied code: the view would compute something else here.
     """
     facts = dict(tags)
     names = sorted(key.removesuffix(".function") for key in facts if key.endswith(".function"))
@@ -120,7 +118,7 @@ def calls_of(view: str, tags: tuple[tuple[str, str], ...]) -> tuple[Call, ...]:
 
 
 def in_order(view: str, calls: Sequence[Call]) -> list[Call]:
-    """The calls, each after those whose outputs it reads; DefinitionError naming the circle where there is one."""
+    """The calls, each after those whose outputs it reads. DefinitionError, naming it, for a circle."""
     by_name = {call.name: call for call in calls}
     needs = {call.name: [name for name in call.inputs if name in by_name] for call in calls}
     try:
@@ -133,7 +131,7 @@ def in_order(view: str, calls: Sequence[Call]) -> list[Call]:
 
 
 def reference_of(view: BaseFeatureView) -> str:
-    """How feature references name a view as it was requested: its alias, if any, with its version, if pinned."""
+    """A requested view's name in feature references: its alias, if any, with its version, if pinned."""
     name: str = view.projection.name_to_use()  # type: ignore[no-untyped-call]
     return name
 
@@ -168,7 +166,7 @@ def _hash_here(view: str, path: str) -> str | None:
 
 
 def _function_at(view: str, path: str) -> RowFunction | None:
-    """The function at `module:name`, None where this code has none; DataError where its module cannot be imported."""
+    """The function at `module:name`, or None if there is none. DataError if its module cannot be imported."""
     module, _, attribute = path.partition(":")
     try:
         found = getattr(importlib.import_module(module), attribute, None)

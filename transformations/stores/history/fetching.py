@@ -1,4 +1,4 @@
-"""The wide columns of chosen history rows: fetched by place, file by file, never carried through the match."""
+"""Fetches the wide columns of matched history rows by place, file by file; the match never carries them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
 PLACE_BITS = 40
-"""A place is one integer: the file's number in its history, then so many bits of the row's number in the file."""
+"""A place is one integer: the file's number in its history, then these bits for the row's number in the file."""
 
 _WANTED = "wanted"
 _NUMBER = "_number"
@@ -34,10 +34,10 @@ def fetch(
     spill: Spill,
     told: Callable[[float], None],
 ) -> tuple[pa.Table, Codes]:
-    """The columns of these rows in any order, and for each place the row of the table that holds it.
+    """Fetch the columns of these rows in any order; returns the table and, for each place, its row in the table.
 
-    columns: by their names in the files, each in its type over all files; one that a file lacks is null there. Every
-    file is asked on its own: DuckDB skips what holds no wanted row by the row's number, but only within one file.
+    columns: by the files' names, each in its common type over all files; null where a file lacks it. Each file is a
+    query of its own: DuckDB skips row groups by row number only within a single file.
     """
     files = places >> PLACE_BITS
     order = np.argsort(files, kind="stable")

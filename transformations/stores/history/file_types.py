@@ -1,4 +1,4 @@
-"""Whether files of one source can be read together: one name a column, and types that have an exact one in common.
+"""Checks that files of one source can be read together: one spelling per column, and an exact common type.
 
 DuckDB would read `Price` beside `price` as `price_1`, and an integer beside floats as a float: 2^53 + 1 loses its 1.
 """
@@ -21,7 +21,7 @@ _DOUBLE_DIGITS = 15  # of a decimal that every double conversion gets right
 _MOST_DIGITS = 38
 _EXTENSIONS_READ = ("arrow.uuid", "arrow.json", "arrow.bool8")
 _WHOLE_NUMBERS = {16: 2**11, 32: 2**24, 64: 2**53}
-"""Up to where a float of so many bits holds every whole number."""
+"""By a float's bits, the number up to which it holds every whole number."""
 
 _A_SECOND = {"s": 1, "ms": 1_000, "us": 1_000_000, "ns": 1_000_000_000}
 _FIRST_SECOND, _LAST_SECOND = -62_135_596_800, 253_402_300_799  # the years 1 to 9999
@@ -29,7 +29,7 @@ _MOST_SECONDS_IN_NANOSECONDS = (1 << 63) // 1_000_000_000 - 1
 
 
 def schemas_of(name: str, files: Sequence[str]) -> dict[str, pa.Schema]:
-    """The columns of each file; DataError for one that is no Parquet file, or that has one name twice."""
+    """Read the columns of each file. DataError for a file that is not Parquet, or has two columns of one name."""
     schemas: dict[str, pa.Schema] = {}
     for file in files:
         try:
@@ -43,9 +43,9 @@ def schemas_of(name: str, files: Sequence[str]) -> dict[str, pa.Schema]:
 
 
 def check_together(name: str, schemas: Schemas, columns: Sequence[str]) -> None:
-    """DataError where files hold one of these columns under several spellings, or in types without an exact common one.
+    """DataError if files spell one of these columns differently, or hold it in types without an exact common type.
 
-    A whole number beside floats is exact where the file's statistics show that a float holds it.
+    Whole numbers beside floats are exact if the files' statistics show that a float holds them.
     """
     for column in columns:
         stored: dict[pa.DataType, str] = {}
@@ -84,8 +84,9 @@ def check_present(name: str, schemas: Schemas, column: str) -> None:
 
 
 def check_moments(name: str, schemas: Schemas, column: str) -> None:
-    """DataError where a file's statistics show moments of no calendar year, which no query would ever find; or moments
-    too far for nanoseconds, in which DuckDB reads all files when one is written so.
+    """DataError if a file's statistics show moments outside the years 1 to 9999, which no query would ever find.
+
+    Also if they are out of range for nanoseconds and another file has nanoseconds: DuckDB then reads all files so.
     """
     stamps = {file: schema.field(column).type for file, schema in schemas.items() if column in schema.names}
     units = {file: kind.unit for file, kind in stamps.items() if types.is_timestamp(kind)}
@@ -106,7 +107,7 @@ def check_moments(name: str, schemas: Schemas, column: str) -> None:
 
 
 def _extremes(file: str, column: str) -> list[int]:
-    """The smallest and the greatest number of each group of rows, as far as statistics tell."""
+    """The minimum and maximum of each row group, where statistics are available."""
     footer = pq.read_metadata(file)
     places = [place for place in range(footer.num_columns) if footer.schema.column(place).path == column]
     chunks = [footer.row_group(group).column(place) for group in range(footer.num_row_groups) for place in places]
@@ -150,7 +151,7 @@ def _unseen(field: pa.Field) -> str | None:
 
 
 def _plain(kind: pa.DataType) -> pa.DataType:
-    """The type without what concerns its storage alone."""
+    """The type without its storage details, such as dictionaries and 64-bit offsets."""
     if types.is_dictionary(kind):
         return _plain(kind.value_type)
     if types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind):
@@ -163,7 +164,7 @@ def _plain(kind: pa.DataType) -> pa.DataType:
 
 
 def _is_exact(left: pa.DataType, right: pa.DataType) -> bool:
-    """Whether DuckDB's common type of the two holds every value of both, and means the same by it."""
+    """Whether DuckDB's common type of the two represents every value of both exactly."""
     if left == right or types.is_null(left) or types.is_null(right):
         return True
     if types.is_list(left) and types.is_list(right):
@@ -188,7 +189,7 @@ def _is_exact(left: pa.DataType, right: pa.DataType) -> bool:
 
 
 def _is_small(schemas: Schemas, column: str, left: pa.DataType, right: pa.DataType) -> bool:
-    """Whether of a column of whole numbers beside floats, or beside decimals, every number is small enough for both."""
+    """Whether all whole numbers of a column are small enough for the floats or decimals beside them."""
     whole, other = (left, right) if types.is_integer(left) else (right, left)
     if not types.is_integer(whole) or not (types.is_floating(other) or types.is_decimal(other)):
         return False
@@ -198,7 +199,7 @@ def _is_small(schemas: Schemas, column: str, left: pa.DataType, right: pa.DataTy
 
 
 def _is_within(file: str, column: str, most: int) -> bool:
-    """Whether a file's statistics show that no number of a column is greater, be it positive or negative."""
+    """Whether a file's statistics show that no number of a column exceeds this in absolute value."""
     footer = pq.read_metadata(file)
     places = [place for place in range(footer.num_columns) if footer.schema.column(place).path == column]
     for group in range(footer.num_row_groups):

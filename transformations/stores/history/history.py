@@ -1,6 +1,4 @@
-"""Where a feature view's history lies: the files of its source, pinned to one published version, and the columns they
-hold.
-"""
+"""A feature view's history: the files of its source at one published version, and their columns."""
 
 from __future__ import annotations
 
@@ -36,14 +34,14 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class History:
-    """The rows of one source as they were published when this was made; `name` is what error messages call it.
+    """A source's files, pinned to what was published when this was made; error messages call it by `name`.
 
-    renamed: from the names that the view uses to the names in the files, where they differ. version: of the Delta log,
-    None for plain files. folder_columns: what the files themselves lack, such as a column `day` of folders called
-    `day=2020-01-01`, by the names in the files. complete_until: the event timestamp up to which a built table is
-    complete; None of other sources, which do not tell. is_built: whether we wrote the files, all alike.
+    renamed: the view's column names mapped to the files', where they differ. version: of the Delta table; None for
+    plain files. folder_columns: columns that only folder names hold, such as `day` in `day=2020-01-01`, by the files'
+    names. complete_until: the event timestamp up to which a built table is complete; None for other sources, which do
+    not record it. is_built: whether a build wrote the files, so that all have the same columns and types.
     """
 
     name: str
@@ -61,9 +59,7 @@ class History:
         return self.renamed.get(name, name)
 
     def scan(self, connection: DuckDBPyConnection, wanted: Sequence[str]) -> Scan:
-        """The rows of the files; DataError where these cannot give the wanted columns exactly, naming the nearest one
-        for a column that they lack.
-        """
+        """The files' rows as a relation. DataError if they lack a wanted column, or cannot give its values exactly."""
         if not self.is_built:
             schemas = schemas_of(self.name, self.files)
             check_meant(self.name, schemas, wanted)
@@ -83,7 +79,7 @@ class History:
         return rows
 
     def _check_moments(self, types: Mapping[str, str]) -> None:
-        """A text is no moment: DuckDB reads `epoch`, and takes `EST` and the like for zones."""
+        """DataError for text where a row's moment belongs: DuckDB reads `epoch`, and takes `EST` for a zone."""
         for name in (self.timestamp, self.created):
             kind = types.get(self.column(name)) if name else None
             if kind and not kind.startswith(("TIMESTAMP", "DATE")):
@@ -99,11 +95,10 @@ def history_of(
     version: int | None = None,
     features: Collection[str] | None = None,
 ) -> History:
-    """The history of a view, pinned now: later runs do not show in it. version: of its table; by default the newest.
+    """A view's history, pinned now: later runs do not show in it. version: of its table; by default the newest.
 
-    features: those that will be read, by default the table as a whole. DataError where nothing has been published yet,
-    where there is no such version, or where it was built from a definition by which one of them has other values than
-    by the applied one.
+    features: those that will be read; by default all. DataError if nothing has been published yet, if there is no such
+    version, or if its definition gives one of these features other values than the applied definition does.
     """
     source = view.batch_source
     if source is None or not source.timestamp_field:
@@ -125,7 +120,7 @@ def history_of(
 
 
 def _refuse_changed(view: FeatureView, run: Run, version: int | None, features: Collection[str] | None) -> None:
-    """Refuse a table of another definition, but for features that have the same values by both."""
+    """DataError for a table built from another definition, unless all wanted features have equal hashes in both."""
     applied, built = feature_hashes_of(view), run.feature_hashes
     names = features if features is not None and applied and built else None
     if view.ttl and applied != built:  # a row's age follows from all features: a change of any of them writes one
@@ -152,8 +147,8 @@ def source_history(
     version: int | None = None,
     dtypes: Mapping[str, FeastType] | None = None,
 ) -> History:
-    """The history of a source: a Delta table (at its newest version or a given one), a Parquet file, a folder or a
-    glob of them. dtypes: what a view declares its columns to be.
+    """A source's history: a Delta table at a version (by default the newest), a Parquet file, or a folder or pattern
+    of Parquet files. dtypes: the columns' dtypes as a view declares them.
     """
     path = path_of(name, source, repo_path)
     if storage.is_table(path):
@@ -171,7 +166,7 @@ def source_history(
 
 
 def source_schema(name: str, source: DataSource, repo_path: Path | str | None) -> pa.Schema:
-    """The columns of a source and their types, as its newest file or its Delta log tells them."""
+    """A source's columns and their types, read from its last file or its Delta log."""
     path = path_of(name, source, repo_path)
     if storage.is_table(path):
         return pa.schema(_open_table(name, path, None).schema().to_arrow())
@@ -213,7 +208,7 @@ def _located(name: str, path: Path) -> Located:
 
 
 def _by_column(source: DataSource, dtypes: Mapping[str, FeastType]) -> dict[str, FeastType]:
-    """Declared dtypes by the names that the files have for the columns."""
+    """The declared dtypes, by the files' column names."""
     stored = {new: old for old, new in (source.field_mapping or {}).items()}
     return {stored.get(name, name): dtype for name, dtype in dtypes.items()}
 
@@ -227,4 +222,12 @@ def _history(
 ) -> History:
     renamed = {new: old for old, new in (source.field_mapping or {}).items()}
     created = source.created_timestamp_column or None
-    return History(name, tuple(files), source.timestamp_field or "", created, renamed, version, folder_columns or {})
+    return History(
+        name=name,
+        files=tuple(files),
+        timestamp=source.timestamp_field or "",
+        created=created,
+        renamed=renamed,
+        version=version,
+        folder_columns=folder_columns or {},
+    )

@@ -1,8 +1,7 @@
-"""Which row of a history was the last one at each moment of a spine: the one place where that is decided.
+"""Finds the last row of a history at each moment of a spine: the one place where that is decided.
 
-The spine is sorted, once; the history streams by in any order and any portions, and every row is compared with the
-best one so far of the first moment that can see it. So memory grows with the spine alone, and neither the history's
-size nor its order matters.
+The spine is sorted once. The history streams by in any order and any portions; each row is compared with the best row
+so far at the first moment that can see it. So memory grows with the spine alone, whatever the history's size or order.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ Integers: TypeAlias = NDArray[np.int64]
 Codes: TypeAlias = NDArray[np.int32]
 
 NEVER = -(2**63) + 1
-"""As a created timestamp: there is none, which sorts before every other and was never known."""
+"""In place of a missing created timestamp: sorts before every other, and was never known."""
 
 NONE = -1
 PORTION = 32_768  # rows worked on at once: what they need fits a core's cache
@@ -30,10 +29,10 @@ PORTION = 32_768  # rows worked on at once: what they need fits a core's cache
 
 @dataclass(frozen=True)
 class Matches:
-    """What was found. places: of every history row that is the last one somewhere, each once.
+    """The matched rows. places: of every history row that is the last one for some spine row, each once.
 
-    of_spine: for each spine row the index of its history row in `places`, -1 where it has none. ages: how long before
-    the spine row's moment that row happened, in microseconds; 0 where there is none.
+    of_spine: each spine row's index into `places`, -1 for none. ages: microseconds from the history row's event
+    timestamp to the spine row's moment; 0 for none.
     """
 
     places: Integers
@@ -42,11 +41,11 @@ class Matches:
 
 
 class LastRows:
-    """For each spine row the last history row of its key that happened by its moment, inclusive.
+    """Collects, for each spine row, the last history row of its key up to and including its moment.
 
-    codes: the key of each spine row as a number below `keys`, -1 where it has none. moments: UTC microseconds. Of rows
-    that happened at once the one created last counts, of those the one of the greatest place. as_served: a row counts
-    only from its created timestamp on, if that is later. has_created: whether history rows have such a timestamp.
+    codes: each spine row's key as a number below `keys`, -1 for none. moments: UTC microseconds. Among rows with equal
+    event timestamps the one created last counts, then the one with the greatest place. as_served: a row counts only
+    from its created timestamp on, if that is later. has_created: whether history rows have a created timestamp.
     """
 
     def __init__(
@@ -67,13 +66,11 @@ class LastRows:
         self._starts = np.zeros(keys + 1, np.int64)
         np.cumsum(np.bincount(self._codes, minlength=keys), out=self._starts[1:])
         self._steps = int(np.diff(self._starts).max(initial=0)).bit_length()
-        # The best history row that each sorted moment, and none of its key before it, can see.
+        # Per sorted moment: the best history row that it can see, and no earlier moment of its key.
         self._best = no_rows(len(self._order), has_created)
 
     def add(self, codes: Codes, *rows: Integers) -> None:
-        """Consider further history rows: keys in the spine's codes, when they happened, when they were created where
-        that is known, and their places.
-        """
+        """Add history rows: their keys' codes, event timestamps, created timestamps (if they have any), and places."""
         visible = rows[0]
         if self._as_served:
             known = np.flatnonzero(rows[1] != NEVER)
@@ -96,7 +93,7 @@ class LastRows:
                 keep_greatest(self._best, slots, best)
 
     def matches(self) -> Matches:
-        """What all rows added so far amount to."""
+        """Match the spine with all rows added so far."""
         of_spine, ages = np.full(self._rows, NONE, np.int32), np.zeros(self._rows, np.int64)
         with ThreadPoolExecutor(self._threads) as pool:
             parts = list(pool.map(self._winners, self._parts()))
@@ -111,7 +108,7 @@ class LastRows:
         return Matches(np.concatenate([np.empty(0, np.int64), *(part.places for part in parts)]), of_spine, ages)
 
     def _parts(self) -> list[slice]:
-        """The sorted moments in pieces that fit a core's cache, no key in two of them."""
+        """The sorted moments in pieces that fit a core's cache, each key in one piece."""
         wanted = np.arange(PORTION, len(self._order), PORTION)
         cuts = np.unique(self._starts[np.searchsorted(self._starts, wanted)]).tolist()
         return [slice(*bounds) for bounds in pairwise([0, *cuts, len(self._order)]) if bounds[0] < bounds[1]]
@@ -138,9 +135,10 @@ class LastRows:
         return _Winners(places[is_used], found + part.start, number[winner], moments[found] - happened[winner])
 
     def _first_seeing(self, codes: Codes, visible: Integers) -> Integers:
-        """The first sorted moment of each key that is not before a row is visible, -1 where none is.
+        """For each row, the first sorted moment of its key at which it is visible; -1 for none.
 
-        Bisection in steps of powers of two: a step is taken if it stays in the key and ends behind an earlier moment.
+        Bisects in steps of powers of two: takes a step if it stays in the key and the moment before its end is too
+        early.
         """
         first, end = self._starts[codes], self._starts[codes + 1]
         for power in reversed(range(self._steps)):
@@ -152,7 +150,7 @@ class LastRows:
 
 
 class _Winners(NamedTuple):
-    """What a part of the sorted moments found: places, each once; and for each slot, which of them, and its age."""
+    """A part's matches: places, each once; and the matched slots, each with its number in `places` and its age."""
 
     places: Integers
     slots: Integers
@@ -161,7 +159,7 @@ class _Winners(NamedTuple):
 
 
 def no_rows(slots: int, has_created: bool) -> list[Integers]:
-    """What `keep_greatest` begins with: when each slot's row happened, was created, if that is known, and its place."""
+    """Empty columns for `keep_greatest`: per slot the event timestamp, the created timestamp (if any) and the place."""
     lowest = (NEVER, NEVER, NONE) if has_created else (NEVER, NONE)
     return [np.full(slots, value) for value in lowest]
 
@@ -194,9 +192,9 @@ def keep_greatest(best: Sequence[Integers], slots: Integers, rows: Sequence[Inte
 
 
 def in_order(codes: Codes, moments: Integers, threads: int = 1) -> tuple[Codes, Codes, Integers]:
-    """The rows that have a code (not -1), by code and moment; and their codes and moments.
+    """Sort the rows that have a code (not -1) by code and moment; returns the rows, their codes and their moments.
 
-    Splits them by code first, so that each part fits a core's cache: ten million rows take 0.6 s in place of 3 s.
+    Splits them by code first, so that each part fits a core's cache: ten million rows take 0.6 s instead of 3 s.
     """
     if len(codes) >= 1 << 31:
         raise DataError(f"the spine has {len(codes):,} rows; {1 << 31:,} are too many. Ask for it in parts.")

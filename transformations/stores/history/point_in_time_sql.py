@@ -27,12 +27,12 @@ class Key:
     sql_type: str | None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Join:
     """One view's history to be joined to the spine.
 
-    relation: a FROM item of a scan, whose columns are told by their names in the files. first, last: bounds of the
-    event timestamp, both included, where there are any.
+    relation: a scan's FROM item; columns go by the files' names. first, last: bounds of the event timestamp, inclusive;
+    None for no bound.
     """
 
     relation: str
@@ -44,9 +44,9 @@ class Join:
 
 
 def candidates(join: Join) -> str:
-    """The rows of the history that can match: the code of their key, when they happened and were created, their place.
+    """The history rows that can match: their key's code, event and created timestamps in microseconds, and place.
 
-    Instants are microseconds. The keys that the spine has, with their codes, are the relation `KEYS`.
+    The relation `KEYS` holds the spine's keys with their codes.
     """
     created = f"COALESCE(epoch_us({_instant(join.created)}), {NEVER}) AS {CREATED}, " if join.created else ""
     equal = " AND ".join(f"{_key(key)} = {KEYS}.{identifier(key.spine)}" for key in join.keys)
@@ -73,7 +73,7 @@ QUALIFY row_number() OVER ({f"PARTITION BY {keys}" if keys else ""} ORDER BY
 def all_rows(
     relation: str, timestamp: str, columns: Sequence[str], start: datetime | None, end: datetime | None
 ) -> str:
-    """All rows with an event timestamp from `start` to `end`, both included; in the order of the files."""
+    """All rows with an event timestamp from `start` to `end`, both included, in file order."""
     return f"""
 SELECT {named(columns)}
 FROM {relation}
@@ -81,9 +81,9 @@ WHERE {_between(timestamp, start, end)}"""
 
 
 def moments_between(joins: Sequence[Join], names: Sequence[str], start: datetime | None, end: datetime | None) -> str:
-    """The spine of a range of time: each key and event timestamp at which any of the histories has a row.
+    """The spine of a time range: each key and event timestamp at which any of the histories has a row.
 
-    names: how to call the keys, which all histories share, and the timestamp at last.
+    names: what to call the keys, which all histories share, and, last, the timestamp.
     """
     parts = []
     for join in joins:
@@ -102,7 +102,7 @@ def _key(key: Key) -> str:
 
 
 def _instant(column: str) -> str:
-    """A timestamp in UTC microseconds; where the files hold such, the cast is none, and their statistics prune."""
+    """A timestamp in UTC microseconds; for files that hold these the cast is free, and statistics still prune."""
     return f"CAST({quoted(column)} AS TIMESTAMPTZ)"
 
 

@@ -1,4 +1,4 @@
-"""Which files a source's path means, and what the folders that they lie in tell of their rows.
+"""Finds the files behind a source's path, and the columns that their folders' names hold.
 
 A path is literal as far as it exists. What follows is a pattern if it has a wildcard (`*`, `?`, `[…]`; `**` for folders
 at any depth). So a file called `part-[0-9].parquet` is itself and nothing else. A folder means all Parquet files below
@@ -33,19 +33,19 @@ _BOOLEANS = {"true": True, "false": False}
 
 @dataclass(frozen=True)
 class Located:
-    """A source's own place, which is a folder, and its files, absolute and in order."""
+    """A source's root folder, and its files, absolute and in order."""
 
     root: Path
     files: tuple[str, ...]
 
     @property
     def folders(self) -> dict[str, dict[str, str | None]]:
-        """For each file the columns that its folders are named after, with their texts."""
+        """Per file, the columns in its folders' names, with their texts."""
         return {file: folder_values(self.root, file) for file in self.files}
 
 
 def located(name: str, path: Path) -> Located:
-    """The files of a path. DataError where they belong to a table whose log or metadata tell which of them count."""
+    """Find the files of a path. DataError if they belong to a table whose log or metadata decides which ones count."""
     if path.is_file():
         found = Located(path.parent, (str(path),))
     else:
@@ -65,21 +65,21 @@ def located(name: str, path: Path) -> Located:
 
 
 def folder_values(root: Path, file: Path | str) -> dict[str, str | None]:
-    """The columns that the folders between a source's place and one of its files are named after, with their texts."""
+    """The columns in the names of the folders between a source's root and one of its files, with their texts."""
     parts = [part.partition("=") for part in Path(file).relative_to(root).parts[:-1] if "=" in part]
     return {unquote(key): None if text == _NULL else unquote(text) for key, _, text in parts}
 
 
 def folder_name(key: str, value: object) -> str:
-    """The name of the folder for rows that have this value."""
+    """The folder name for rows with this value."""
     text = str(value).lower() if isinstance(value, bool) else str(value)
     return f"{quote(key, safe=' ')}={_NULL if value is None else quote(text, safe=' :+,@')}"
 
 
 def folder_columns(found: Located, dtypes: Mapping[str, FeastType]) -> dict[str, FolderColumn]:
-    """The columns that the folders of all files tell. dtypes: those that a view declares.
+    """The columns that the folder names of all files hold. dtypes: those that a view declares.
 
-    Texts stay as they are, unless what they are read as gives them back letter for letter: whole numbers, days.
+    Without a dtype, texts become whole numbers or days only if these give back the same texts.
     """
     folders = found.folders
     keys = dict.fromkeys(key for values in folders.values() for key in values)
@@ -110,7 +110,7 @@ def _is_day(text: str) -> bool:
 
 
 def _literal_part(path: Path) -> tuple[Path, str]:
-    """The folder that a path names literally, and the pattern behind it; none where nothing behind has a wildcard."""
+    """The existing folder at the start of a path, and the pattern after it; empty if no wildcard follows."""
     root = next(part for part in (path, *path.parents) if part.is_dir())
     rest = str(path.relative_to(root)) if root != path else ""
     return root, rest if any(mark in rest for mark in _WILDCARDS) else ""
@@ -121,7 +121,7 @@ def _is_hidden(part: str) -> bool:
 
 
 def _folders_of(found: Located) -> dict[Path, None]:
-    """The folders of the files, up to the source's place, and all above that."""
+    """The folders of the files up to the source's root, and all folders above it."""
     below = (folder for file in found.files for folder in Path(file).parents if folder.is_relative_to(found.root))
     return dict.fromkeys([*below, found.root, *found.root.parents])
 

@@ -1,4 +1,4 @@
-"""Arrow tables that are kept in memory as long as they fit, and in a file of the spill folder from then on."""
+"""Keeps Arrow tables in memory up to a budget, and further ones in files of the spill folder."""
 
 from __future__ import annotations
 
@@ -19,8 +19,9 @@ _UNITS = {"bytes": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40}
 
 
 class Spill:
-    """Keeps tables. Those beyond `budget` bytes together come back as views of a file, which the system reads as needed
-    and may forget under pressure; the file is gone once nobody holds its tables.
+    """Keeps tables; those beyond `budget` bytes in total become views of memory-mapped files.
+
+    The system reads such a file as needed and may drop its pages; the file is gone once its tables are released.
     """
 
     def __init__(self, folder: Path, budget: int) -> None:
@@ -44,9 +45,10 @@ class Spill:
 
 
 def spill_of(connection: DuckDBPyConnection, share: float) -> Spill:
-    """What may take this share of a session's memory limit, and its spill folder beyond."""
+    """A spill with this share of a session's memory limit as its budget, in the session's spill folder."""
     query = "SELECT current_setting('temp_directory'), current_setting('memory_limit')"
     ((folder, limit),) = connection.execute(query).fetchall()
     found = re.fullmatch(r"([\d.]+) (\w+)", limit)
-    assert found, f"DuckDB tells its memory limit as {limit!r}"
+    if found is None:
+        raise ValueError(f"DuckDB reports its memory limit as {limit!r}")
     return Spill(Path(folder), int(float(found[1]) * _UNITS[found[2]] * share))

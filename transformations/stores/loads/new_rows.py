@@ -115,7 +115,9 @@ class PulledRows:
             )
         renamed = {new: old for old, new in (source.field_mapping or {}).items()}
         created = source.created_timestamp_column or None
-        return History(self.view.name, (), source.timestamp_field, created, renamed)
+        return History(
+            name=self.view.name, files=(), timestamp=source.timestamp_field, created=created, renamed=renamed
+        )
 
     def decide_scope(
         self,

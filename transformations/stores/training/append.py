@@ -1,7 +1,7 @@
-"""Appending rows to the files behind a feature view: what `push` and `write_to_offline_store` do.
+"""Appends rows to the files behind a feature view, for `push` and `write_to_offline_store`.
 
-A Delta table gets a commit, a folder or pattern of Parquet files one more file, a single file is replaced by a longer
-one. A reader sees all of the rows or none; where hive folders take several files, each of them whole.
+A Delta table gets a commit; a folder or pattern of Parquet files, one more file; a single file is replaced by a longer
+one. Readers see all of the rows or none; with hive folders, each new file whole or not at all.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ from transformations.stores.history.source_files import folder_columns, folder_n
 
 
 def append(view: FeatureView, table: pa.Table, repo_path: Path | None, settings: Settings) -> None:
-    """Append rows to the source of a view, under the view's names for its columns; each in the type the files have.
+    """Append rows, with the view's column names, to the view's source, in the types of its files.
 
-    UsageError for a table that builds write, whatever view names it: the next build could not know of the rows. Also
-    where the files' pattern would not find a further file. DataError where a column is missing, unknown, or holds a
-    value that the files' type cannot.
+    UsageError for a table that builds write, whichever view names it: the next build would not know these rows. Also if
+    the source's pattern would not match a new file. DataError if a column is missing, unknown, or holds a value that
+    the files' type cannot hold.
     """
     source = view.batch_source
     if source is None:
@@ -70,7 +70,7 @@ def _commit(name: str, path: Path, rows: pa.Table) -> None:
 
 
 def _lengthen(path: Path, rows: pa.Table) -> None:
-    """Copy the file with the rows behind it, a row group at a time, and put the copy in its place."""
+    """Replace the file by a copy with the rows appended, written a row group at a time."""
     unfinished = path.with_name(f".{path.name}-{uuid4().hex}{storage.UNFINISHED}")
     try:
         with pq.ParquetFile(path) as old, pq.ParquetWriter(unfinished, old.schema_arrow) as new:
@@ -105,7 +105,7 @@ def _add_files(name: str, path: Path, rows: pa.Table) -> None:
 
 
 def _by_partition(name: str, rows: pa.Table, keys: Sequence[str]) -> Iterator[tuple[dict[str, object], pa.Table]]:
-    """The rows of each hive folder, without the columns that the folder's name tells."""
+    """The rows of each hive folder, without the columns in the folder's name."""
     if not keys:
         yield {}, rows
         return

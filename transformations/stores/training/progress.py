@@ -1,4 +1,4 @@
-"""How far a long retrieval is, on standard error."""
+"""The progress bar of a long retrieval, on standard error."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Told = Callable[[str, float], None]
 
 @contextmanager
 def progress(steps: int) -> Iterator[Told]:
-    """Yields what is to be told of each piece done: of what, and its share of a step; a quick one stays silent."""
+    """Yields a function to call with a label and a share of a step for each finished piece. Quick runs show no bar."""
     shown = "{desc}: {percentage:3.0f}% |{bar}| {elapsed}, about {remaining} left"
     with tqdm(total=steps, delay=SHOWN_AFTER_SECONDS, leave=False, bar_format=shown, desc="retrieval") as bar:
 

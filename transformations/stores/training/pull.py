@@ -1,4 +1,4 @@
-"""Reading one source as it is: the rows of a window of time, a saved dataset, and what Feast's monitoring measures."""
+"""Reads one source as it is: rows of a time range, a saved dataset, and the metrics of Feast's monitoring."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ def newest_rows(
     start: datetime,
     end: datetime,
 ) -> TableJob:
-    """The newest row of each key with an event timestamp from start to end, both included; keys may be none."""
+    """Each key's newest row with an event timestamp from start to end, both included. Without keys, the newest row."""
     history = source_history(source.name or "source", source, config.repo_path)
     stamps = [timestamp, *([created] if created else [])]
     join_keys = tuple(sql.Key(key, key, None) for key in keys if key != DUMMY_ENTITY_ID)
     columns = [*(key.history for key in join_keys), *features, *stamps]
 
     def query(scan: Scan) -> str:
-        join = sql.Join(scan.relation, join_keys, timestamp, created or None)
+        join = sql.Join(relation=scan.relation, keys=join_keys, timestamp=timestamp, created=created or None)
         return sql.newest_rows(join, columns, as_utc(start), as_utc(end))
 
     def read() -> pa.Table:
@@ -57,7 +57,7 @@ def all_rows(
     start: datetime | None,
     end: datetime | None,
 ) -> TableJob:
-    """These columns of every row with an event timestamp from start to end, both included; of a saved dataset, all."""
+    """These columns of every row with an event timestamp from start to end, both included; a saved dataset is whole."""
     history = source_history(source.name or "source", source, config.repo_path)
     wanted = [name for name in columns if name != DUMMY_ENTITY_ID]
 
@@ -71,10 +71,10 @@ def all_rows(
 
 
 def saved_dataset(files: Sequence[str]) -> pa.Table | None:
-    """What `persist` or a pinned dataset wrote into these files, whole; None for other files.
+    """The whole training frame that `persist` or a pinned dataset wrote into these files; None for other files.
 
-    Feast asks for join keys, features and a column `event_timestamp` (passthrough_provider.py:499), and so would lose
-    the label, the other columns of the spine, and every row where the spine calls its moment otherwise.
+    Feast asks for join keys, features and `event_timestamp` only (passthrough_provider.py:499): the label and other
+    columns of the spine would be lost, and every row if the spine's timestamp has another name.
     """
     if not files or SAVED not in (pq.read_schema(files[0]).metadata or {}):
         return None
@@ -91,10 +91,10 @@ def monitoring_metrics(
     bins: int,
     top: int,
 ) -> list[dict[str, Any]]:
-    """What Feast's monitoring stores of each feature in a window of time; features: name and `numeric` or
-    `categorical`.
+    """The metrics that Feast's monitoring stores per feature, over a time range, by Feast's own formulas.
+
+    features: their names, each with `numeric` or `categorical`.
     """
-    # Feast's own formulas, over rows that are read once, from the files we resolve.
     from feast.monitoring.monitoring_utils import empty_categorical_metric, empty_numeric_metric
 
     history = source_history(source.name or "source", source, config.repo_path)
@@ -116,14 +116,14 @@ def monitoring_metrics(
         metrics = numeric_metrics(connection, "monitored", numeric, bins)
         for name in (name for name, kind in features if kind == "categorical"):
             metric = categorical_metric(connection, "monitored", name, top)
-            # Of a column of nulls Feast's SQL counts no row, its calculation in Python counts them all.
+            # For a column of nulls Feast's SQL counts no rows; its Python calculation counts them all.
             nulls = {"row_count": rows, "null_count": rows, "null_rate": 1.0 if rows else 0.0}
             metrics.append(metric if metric["row_count"] else {**metric, **nulls})
     return metrics
 
 
 def last_event(config: RepoConfig, source: DataSource, timestamp: str) -> datetime | None:
-    """The newest event timestamp of a source, in UTC; None where it has no row."""
+    """A source's newest event timestamp, in UTC; None if it has no rows."""
     history = source_history(source.name or "source", source, config.repo_path)
     column = history.column(timestamp)
     if not history.files:
@@ -143,7 +143,7 @@ def _read(config: RepoConfig, history: History, columns: Sequence[str], query: C
 
 
 def _with_dummy(rows: pa.Table) -> pa.Table:
-    """Feast's stand-in for the key of a view that is about no entity, as its other stores add it (dask.py:523)."""
+    """Add Feast's placeholder key for a view without entities, as its other stores do (dask.py:523)."""
     return rows.append_column(DUMMY_ENTITY_ID, pa.array([DUMMY_ENTITY_VAL] * rows.num_rows, pa.string()))
 
 

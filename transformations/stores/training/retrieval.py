@@ -34,7 +34,7 @@ from transformations.stores.history.history import History
 from transformations.stores.history.matching import LastRows, Matches
 from transformations.stores.history.spilling import spill_of
 from transformations.stores.training.progress import Told, progress
-from transformations.stores.training.spine import Spine, canonical, coded, spine_of
+from transformations.stores.training.spine import Spine, canonical, encode_keys, spine_of
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -52,7 +52,7 @@ _SHARE_OF_RESULT, _SHARE_OF_ROWS = 0.5, 0.25
 
 @dataclass(frozen=True)
 class Resources:
-    """What a retrieval may use; None leaves it to DuckDB, and `spill` to a temporary folder."""
+    """The limits of a retrieval. None leaves one to DuckDB; without `spill`, a temporary folder is used."""
 
     threads: int | None = None
     memory_limit: str | None = None
@@ -61,7 +61,7 @@ class Resources:
 
 @dataclass(frozen=True)
 class Stored:
-    """One feature view of a retrieval: its pinned history, and which of its features are wanted."""
+    """One feature view of a retrieval: its pinned history and the wanted features."""
 
     view: FeatureView
     history: History
@@ -69,21 +69,21 @@ class Stored:
 
     @property
     def reference(self) -> str:
-        """How feature references name the view here."""
+        """The view's name in feature references."""
         return reference_of(self.view)
 
     @property
     def keys(self) -> dict[str, FeastType]:
-        """The view's join keys with their dtypes; none where it is about no entity."""
+        """The view's join keys with their dtypes; empty for a view without entities."""
         columns = self.view.entity_columns
         return {column.name: column.dtype for column in columns if column.name != DUMMY_ENTITY_ID}
 
     def spine_column(self, key: str) -> str:
-        """The spine's column that a join key is compared with; another one where the view is joined under a role."""
+        """The spine column that a join key is matched with; it has another name if the view plays a role."""
         return self.view.projection.join_key_map.get(key, key)
 
     def join(self, scan: Scan, spine_names: Mapping[str, str], **bounds: datetime | None) -> sql.Join:
-        """The join of its scanned history; `spine_names` tells how the spine calls each join key."""
+        """The join of the scanned history. spine_names: each join key's name in the spine."""
         history = self.history
         keys = [sql.Key(history.column(key), spine_names[key], canonical(dtype)[1]) for key, dtype in self.keys.items()]
         return sql.Join(
@@ -96,7 +96,7 @@ class Stored:
 
     @property
     def ttl_micros(self) -> int:
-        """How long a row counts after it happened, in microseconds; 0: for ever."""
+        """How long a row counts after its event timestamp, in microseconds; 0 for ever."""
         return (self.view.ttl or timedelta(0)) // MICROSECOND
 
     @property
@@ -106,9 +106,9 @@ class Stored:
         return {name: declared[name] for name in self.features}
 
     def earliest(self, moment: datetime) -> datetime | None:
-        """The earliest event timestamp that can matter where `moment` is the first; None where every one can.
+        """The earliest event timestamp that can matter to a spine whose first moment is this; None for no bound.
 
-        An expired row still tells that its entity was seen, which matters where a feature has a value for unseen ones.
+        If a feature has a value for unseen entities, expired rows matter too: they show that an entity was seen.
         """
         if not self.ttl_micros or any(unseen_value(field) is not None for field in self.fields.values()):
             return None
@@ -120,7 +120,7 @@ class Stored:
     def scan(self, connection: DuckDBPyConnection) -> Scan:
         """The rows of its history.
 
-        DataError where the files lack a wanted column, or hold a join key that its dtype cannot be compared with.
+        DataError if the files lack a wanted column, or hold a join key in a type that its dtype cannot match.
         """
         history = self.history
         stamps = [history.timestamp, *([history.created] if history.created else [])]
@@ -135,9 +135,9 @@ class Stored:
         return scan
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Plan:
-    """All that a retrieval was asked for. columns: for each column of the result, the feature reference it holds."""
+    """What a retrieval computes. columns: the feature reference behind each column of the result."""
 
     stored: tuple[Stored, ...]
     on_demand: tuple[OnDemandFeatureView, ...]
@@ -147,7 +147,7 @@ class Plan:
 
 
 def features_of(spine: Spine, plan: Plan) -> dict[str, pa.Array]:
-    """The feature columns of the result, in the spine's order."""
+    """Compute the feature columns of the result, in the spine's order."""
     values: dict[str, pa.Array] = {}
     with session(plan.resources) as connection, progress(2 * len(plan.stored)) as told:
         spill = spill_of(connection, _SHARE_OF_RESULT)
@@ -160,9 +160,9 @@ def features_of(spine: Spine, plan: Plan) -> dict[str, pa.Array]:
 
 
 def range_spine(stored: Sequence[Stored], start: datetime | None, end: datetime, resources: Resources) -> Spine:
-    """The spine of a range of time: every key at every event timestamp that one of the views has a row of.
+    """The spine of a time range: every key and event timestamp at which one of the views has a row.
 
-    UsageError where the views are keyed differently: there is no one set of rows then.
+    UsageError if the views have different keys, which give no single set of rows.
     """
     names = sorted(stored[0].spine_column(key) for key in stored[0].keys)
     for each in stored:
@@ -180,7 +180,7 @@ def range_spine(stored: Sequence[Stored], start: datetime | None, end: datetime,
 
 
 def resources_of(config: RepoConfig) -> Resources:
-    """What the settings allow, else what the yaml's `offline_store` says."""
+    """The limits from the settings, else from the yaml's `offline_store`."""
     settings, ours = get_settings(), config.offline_store
     return Resources(
         threads=settings.offline_threads or getattr(ours, "threads", None),
@@ -193,7 +193,7 @@ def resources_of(config: RepoConfig) -> Resources:
 def session(resources: Resources) -> Iterator[DuckDBPyConnection]:
     """A DuckDB of our own, in UTC, within the given resources; Feast's global one has neither bounds nor that zone.
 
-    UsageError where what is done within it needs more memory than it may have, in spite of spilling.
+    UsageError if a query needs more memory than the limit, in spite of spilling.
     """
     with _memory_in_words(resources), duck.session() as connection:
         if resources.spill:
@@ -262,7 +262,7 @@ def _last_rows(
 ) -> Matches:
     """For every row of the spine the last row of the view's history."""
     names = {key: f"key_{number}" for number, key in enumerate(keys)}
-    codes, distinct, count = coded(list(keys.values()), len(spine))
+    codes, distinct, count = encode_keys(list(keys.values()), len(spine))
     moments = spine.moments.cast(pa.int64()).to_numpy()
     last_rows = LastRows(
         codes,
@@ -321,7 +321,7 @@ def _fetched(
         place = f"{stored.view.name}: feature {declared.name!r}"
         try:
             return of_spine(as_feature(column, declared.dtype, place))
-        except DataError:  # told again of the spine's row; or only rows that have expired hold such a value
+        except DataError:  # fails again, naming the spine's row, unless only expired rows hold such a value
             return as_feature(of_spine(column), declared.dtype, place)
 
     with ThreadPoolExecutor(threads) as pool:

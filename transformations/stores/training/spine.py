@@ -1,4 +1,4 @@
-"""The spine of a retrieval: the rows to be joined, kept as they were given, and what of them is matched."""
+"""A retrieval's spine: the caller's rows, kept unchanged, and the keys and moments that are matched."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _INTEGERS_A_ROW = 4
 
 @dataclass(frozen=True)
 class Spine:
-    """Entity rows with the moment of each; `rows` is what the caller gave and is never changed.
+    """Entity rows with their moments. rows: as the caller gave them, never changed.
 
     moments: UTC, microseconds. timestamp: the column they come from.
     """
@@ -45,7 +45,7 @@ class Spine:
         return list(self.rows.column_names if isinstance(self.rows, pa.Table) else self.rows.columns)
 
     def column(self, name: str) -> pa.Array | pa.ChunkedArray:
-        """One column as Arrow; UsageError, naming the nearest, where there is none."""
+        """One column as Arrow. UsageError, naming the nearest one, if there is none."""
         if name not in self.columns:
             raise UsageError(f"the spine has no column {name!r}: {nearest(name, map(str, self.columns))}")
         if isinstance(self.rows, pa.Table):
@@ -53,7 +53,7 @@ class Spine:
         return frame_column(self.rows[name], f"spine column {name!r}")
 
     def key(self, name: str, dtype: FeastType) -> pa.Array:
-        """A join key as it is compared: every integer as int64, every text as string."""
+        """A join key as it is matched: integers as int64, text as string."""
         return as_declared(self.column(name), dtype, f"spine column {name!r}")
 
     def to_arrow(self) -> pa.Table:
@@ -63,7 +63,7 @@ class Spine:
         return pa.table({str(name): self.column(name) for name in self.columns})
 
     def to_df(self) -> pd.DataFrame:
-        """All its columns as a frame; a frame that was given comes back as it was, dtypes and index included."""
+        """All columns as a frame; a given frame comes back unchanged, dtypes and index included."""
         if isinstance(self.rows, pa.Table):
             frame: pd.DataFrame = self.rows.to_pandas()
             return frame
@@ -77,8 +77,8 @@ def spine_of(rows: Rows) -> Spine:
     timestamp, or beyond the years 1 to 9999.
     """
     _refuse_alike(rows)
-    types = _types(rows)
-    timestamp = _timestamp(types)
+    types = _timestamp_flags(rows)
+    timestamp = _timestamp_column(types)
     spine = Spine(rows, timestamp, pa.nulls(0, TIMESTAMP))
     moments = moments_of(spine.column(timestamp), f"spine column {timestamp!r}")
     if moments.null_count:
@@ -90,20 +90,20 @@ def spine_of(rows: Rows) -> Spine:
 
 
 def canonical(dtype: FeastType) -> tuple[FeastType, str | None]:
-    """The dtype and the SQL type that a join key of a declared dtype is compared in."""
+    """The dtype and the SQL type in which join keys of a declared dtype are matched."""
     if str(dtype) in ("Int32", "Int64"):
         return Int64, "BIGINT"
     return dtype, "VARCHAR" if dtype == String else None
 
 
-def coded(keys: Sequence[pa.Array], rows: int) -> tuple[NDArray[np.int32], list[pa.Array], int]:
-    """Each row's key as a number, -1 where a part of it is null; the distinct keys by number, column by column; their
-    count. Without columns all rows have the same key.
+def encode_keys(keys: Sequence[pa.Array], rows: int) -> tuple[NDArray[np.int32], list[pa.Array], int]:
+    """Number the keys. Returns each row's number (-1 if part of its key is null), the distinct keys as columns, and
+    their count. Without columns, all rows have the same key.
     """
     if not keys:
         return np.zeros(rows, np.int32), [], 1
     if len(keys) == 1 and pa.types.is_int64(keys[0].type) and not keys[0].null_count and rows:
-        found = _coded_integers(keys[0].to_numpy())
+        found = _encode_integers(keys[0].to_numpy())
         if found is not None:
             return found
     encoded = keys[0].dictionary_encode()
@@ -117,9 +117,10 @@ def coded(keys: Sequence[pa.Array], rows: int) -> tuple[NDArray[np.int32], list[
     return codes.fill_null(-1).to_numpy(), distinct, len(distinct[0])
 
 
-def _coded_integers(keys: NDArray[np.int64]) -> tuple[NDArray[np.int32], list[pa.Array], int] | None:
-    """`coded` by a table of all integers between the smallest and the greatest key, in a third of the time; None where
-    they are too far apart.
+def _encode_integers(keys: NDArray[np.int64]) -> tuple[NDArray[np.int32], list[pa.Array], int] | None:
+    """`encode_keys` through a lookup table of all integers from the smallest key to the greatest, three times as fast.
+
+    None if they are too far apart.
     """
     lowest, greatest = int(keys.min()), int(keys.max())
     if greatest - lowest > _INTEGERS_A_ROW * len(keys):
@@ -134,7 +135,7 @@ def _coded_integers(keys: NDArray[np.int64]) -> tuple[NDArray[np.int32], list[pa
 
 
 def _refuse_alike(rows: Rows) -> None:
-    """UsageError for two columns of one name, as `1` and `"1"` are, too; and for names in levels."""
+    """UsageError for two columns of one name (`1` and `"1"` count as one), and for multi-level names."""
     names = list(rows.column_names if isinstance(rows, pa.Table) else rows.columns)
     if levels := [name for name in names if isinstance(name, tuple)]:
         raise UsageError(f"the spine's columns have names in levels, such as {levels[0]!r}. Give each one name.")
@@ -145,8 +146,8 @@ def _refuse_alike(rows: Rows) -> None:
         )
 
 
-def _types(rows: Rows) -> dict[str, bool]:
-    """For each column, whether it holds timestamps."""
+def _timestamp_flags(rows: Rows) -> dict[str, bool]:
+    """Per column, whether it holds timestamps."""
     if isinstance(rows, pa.Table):
         return {field.name: pa.types.is_timestamp(field.type) for field in rows.schema}
     import pandas as pd
@@ -154,7 +155,7 @@ def _types(rows: Rows) -> dict[str, bool]:
     return {str(name): pd.api.types.is_datetime64_any_dtype(dtype) for name, dtype in rows.dtypes.items()}
 
 
-def _timestamp(types: dict[str, bool]) -> str:
+def _timestamp_column(types: dict[str, bool]) -> str:
     if EVENT_TIMESTAMP in types:
         return EVENT_TIMESTAMP
     found: Sequence[str] = [name for name, is_timestamp in types.items() if is_timestamp]

@@ -39,7 +39,7 @@ _SUBJECT = "the spine's query"
 _SECONDS = "FEATURES_OFFLINE_QUERY_SECONDS"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class QueriedTable:
     """A table at the version that a query reads. zone: `raw` or `offline`; name: the source or the view.
 
@@ -56,8 +56,9 @@ class QueriedTable:
 
 @dataclass(frozen=True)
 class Query:
-    """A query with the tables that it reads, pinned; run it with `rows`. volatile: what in it gives other values the
-    next time, such as `now()`.
+    """A query and the pinned tables that it reads; run it with `rows`.
+
+    volatile: parts that may give other values the next time, such as `now()`.
     """
 
     text: str
@@ -66,9 +67,9 @@ class Query:
     _views: Mapping[tuple[str, str], str] = field(default_factory=dict, repr=False)
 
     def rows(self, resources: Resources) -> pa.Table:
-        """What the query gives, in its order.
+        """The query's rows, in its order.
 
-        UsageError where DuckDB cannot run it, it reaches beyond its tables, or it takes longer than the settings allow.
+        UsageError if DuckDB cannot run it, if it reaches beyond its tables, or takes longer than the settings allow.
         """
         import duckdb
 
@@ -90,10 +91,9 @@ class Query:
 
 
 def rows_of_query(query: str, resources: Resources) -> pa.Table:
-    """The rows that a query gives, in its order; each source shows its current content, each offline table all its
-    rows.
+    """A query's rows, in its order. A source holds its current content, an offline table all its rows.
 
-    UsageError where it is not one SELECT or cannot be run, DataError where a table that it names does not exist.
+    UsageError if it is not a single SELECT or cannot be run, DataError if it names a table that does not exist.
     """
     return read_query(query).rows(resources)
 
@@ -116,7 +116,9 @@ def read_query(text: str, pins: Mapping[tuple[str, str], int] | None = None) -> 
             read = _raw if zone == RAW else _offline
             content, files, at = read(connection, settings, name, wanted)
             columns = [row[0] for row in connection.execute(f"DESCRIBE {content}").fetchall()]
-            tables[zone, written] = QueriedTable(zone, name, at, files, tuple(columns), version is not None)
+            tables[zone, written] = QueriedTable(
+                zone=zone, name=name, version=at, files=files, columns=tuple(columns), is_named=version is not None
+            )
             views[zone, written] = content
         volatile = volatile_parts(connection, statement)
     return Query(text, tuple(tables.values()), volatile, views)

@@ -153,7 +153,9 @@ def scanned(connection: duckdb.DuckDBPyConnection, files: Sequence[Path], join: 
 def one_file(folder: Path, regions: Sequence[int], dtype: pa.DataType) -> tuple[list[Path], Join]:
     path = folder / "0.parquet"
     write(path, [(region, END, None) for region in regions], dtype)
-    return [path], Join("", (Key("region", "key_0", "BIGINT"),), "event_timestamp", None)
+    return [path], Join(
+        relation="", keys=(Key("region", "key_0", "BIGINT"),), timestamp="event_timestamp", created=None
+    )
 
 
 def write(path: Path, rows: list[Row], region: pa.DataType) -> None:

@@ -90,7 +90,9 @@ def test_each_row_gets_what_the_definition_says(
         )
     )
     stored = Stored(view, source_history("visits", source, None), ("n",))
-    found = features_of(spine, Plan((stored,), (), {"n": "visits:n"}, as_served))["n"].to_pylist()
+    found = features_of(spine, Plan(stored=(stored,), on_demand=(), columns={"n": "visits:n"}, as_served=as_served))[
+        "n"
+    ].to_pylist()
     assert found == [defined(history, user, now, ttl, as_served) for user, now in rows]
 
 
@@ -116,6 +118,6 @@ def test_a_retrieval_tells_how_far_it_is_without_opening_the_files_of_a_built_ta
 
     monkeypatch.setattr(retrieval, "progress", recorded)
     monkeypatch.setattr(pq, "read_metadata", None)
-    plan = Plan((Stored(view, history, ("n",)),), (), {"n": "visits:n"})
+    plan = Plan(stored=(Stored(view, history, ("n",)),), on_demand=(), columns={"n": "visits:n"})
     assert features_of(spine_of(table.select(["user_id", "event_timestamp"])), plan)["n"].to_pylist()[-1] == 2_999
     assert told == pytest.approx({"visits: matching": 1, "visits: fetching": 1})
