@@ -37,8 +37,8 @@ class BulkMaterializationEngineConfig(FeastConfigBaseModel):
 class BulkMaterializationEngine(LocalComputeEngine):
     """Writes each key's newest row not later than END, and not later than now.
 
-    What a run considers follows from the cursor that the last one left in Redis (`stores/loads/scope.py`), not from
-    Feast's recorded intervals: late rows and corrections arrive with the next run, a repeated run changes nothing, and
+    A run reads what the last run's cursor in Redis calls for (`stores/loads/scope.py`), whatever intervals Feast has
+    recorded: late rows and corrections arrive with the next run, a repeated run changes nothing, and
     one run refills a flushed online store. Readers see each row's old or new state at any time. A table built from
     another definition than the applied one is refused.
 

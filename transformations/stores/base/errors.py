@@ -1,4 +1,4 @@
-"""Our errors as Feast's feature server answers them: its own kind carries an HTTP status, every other one is a 500."""
+"""Our errors with an HTTP status for Feast's feature server, which answers any other error with 500."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ class SameNameError(FeatureNameCollisionError):
 
 
 def with_status(error: BaseException | None) -> FeastError | None:
-    """The error as the kind that carries its status; None for one that has it, and for one that has none."""
+    """The error as a kind with its status; None if it has one already, or has none."""
     match error:
         case None:
             return None

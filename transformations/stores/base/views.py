@@ -55,12 +55,11 @@ def feature_view(
 ) -> FeatureView:
     """The Feast view of a definition, over the offline table of its name. Assign it at module level, where Feast looks.
 
-    entity, or entities in the case of a composite key, must have the definition's join keys. ttl: counted from a row's
-    event timestamp, inclusive at both ends; only for plain features, because a windowed view is written on change
-    alone, and a ttl would null every quiet entity.
+    entity, or entities for a composite key: must have the definition's join keys. ttl: counted from a row's event
+    timestamp, inclusive at both ends; only for plain features, because a windowed view is written only on change, and a
+    ttl would null every quiet entity.
 
-    Errors: DefinitionError, also for what a definition shows only against its contracts; ContractError for a missing
-    one.
+    Errors: DefinitionError, also if the definition does not fit its contracts; ContractError for a missing contract.
     """
     given = [entity, *entities] if entity else list(entities)
     settings = get_settings()
@@ -93,14 +92,14 @@ def feature_view(
 
 
 def contract_reader(settings: Settings) -> Callable[[str], Contract]:
-    """What `resolve` reads contracts with, from the folder that the settings name."""
+    """The function that `resolve` reads contracts with, from the settings' folder."""
     return lambda name: read_contract(name, settings.contracts)
 
 
 def offered(repo: Path) -> list[Offer]:
     """The views that a feature repository offers and their definitions, found as Feast finds them.
 
-    DefinitionError where two views write one table, or where a definition is no module's attribute.
+    DefinitionError if two views write one table, or a definition is in no domain file.
     """
     offers = [
         Offer(view, _definition_of(view)) for view in contents(repo).feature_views if DEFINITION_HASH in view.tags
@@ -142,7 +141,7 @@ def contents(repo: Path) -> RepoContents:
 
 @contextlib.contextmanager
 def _importing(repo: Path) -> Iterator[None]:
-    """Feast names a repository's modules by their path from the working directory, and finds them last on the path."""
+    """Import a repository's modules as Feast does: by path from its folder, which comes last on sys.path."""
     names = {path.relative_to(repo).with_suffix("").as_posix().replace("/", ".") for path in repo.rglob("*.py")}
     before = {name: sys.modules.pop(name) for name in names & set(sys.modules)}
     try:
@@ -229,7 +228,7 @@ def highest_pii(classes: Iterable[str]) -> str:
 
 
 def _columns_read(resolved: Resolved, names: frozenset[str]) -> list[str]:
-    """The source columns behind these columns, as `source.column`; derived ones lead to what they are derived from."""
+    """The source columns behind these columns, as `source.column`; derived columns stand for their inputs."""
     names = names or frozenset([resolved.contract.event_time or resolved.definition.join_keys[0]])  # events are counted
     derived = {function.name: function for function in resolved.definition.derived}
     looked_up = {column: lookup.source for lookup in resolved.definition.lookups for column in lookup.columns}
@@ -245,7 +244,7 @@ def _columns_read(resolved: Resolved, names: frozenset[str]) -> list[str]:
 
 
 def feature_hashes_of(view: FeatureView) -> dict[str, str]:
-    """What decides the values of each feature, as the view was registered; empty where it was by older code."""
+    """Each feature's hash, as registered with the view; empty for views registered by older code."""
     return dict(json.loads(view.tags.get(FEATURE_HASHES, "{}")))
 
 

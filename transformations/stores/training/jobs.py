@@ -1,4 +1,4 @@
-"""Feast's retrieval jobs over our own reading: a point-in-time retrieval, and the rows of one source."""
+"""Feast's retrieval jobs, computed by our own code: a point-in-time retrieval, and the rows of one source."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ if TYPE_CHECKING:
 SAVED_FRAME = "data.parquet"
 """The file of a training frame that is saved into a folder."""
 SAVED = b"features.saved_dataset"
-"""In the metadata of a Parquet file: that it holds a whole training frame, and the name of its moments' column."""
+"""The metadata key of a Parquet file that holds a whole training frame; its value names the timestamp column."""
 
 
 class TableJob(RetrievalJob):
-    """Rows of one source, read when they are asked for; Arrow keeps every integer exact."""
+    """The rows of one source, read on request; Arrow keeps every integer exact."""
 
     def __init__(self, read: Callable[[], pa.Table], nullable_dtypes: bool = False) -> None:
         self._read = read
@@ -49,7 +49,7 @@ class TableJob(RetrievalJob):
         return _frame(self._read(), self._nullable_dtypes)
 
     def to_df(self, validation_reference: Any = None, timeout: int | None = None) -> pd.DataFrame:
-        """The rows as a frame, with pandas' nullable dtypes where the configuration asks for them."""
+        """The rows as a frame, with pandas' nullable dtypes if the configuration says so."""
         return _frame(self.to_arrow(validation_reference, timeout), self._nullable_dtypes)
 
     @property
@@ -66,7 +66,7 @@ class TableJob(RetrievalJob):
 
 
 class PointInTimeJob(RetrievalJob):
-    """A retrieval that has pinned the table versions it reads, and runs when its result is asked for."""
+    """A retrieval over pinned table versions; it runs when its result is requested."""
 
     def __init__(
         self,
@@ -87,7 +87,7 @@ class PointInTimeJob(RetrievalJob):
 
     @faults_in_words()
     def to_df(self, validation_reference: Any = None, timeout: int | None = None) -> pd.DataFrame:
-        """The spine's frame as it was given, its index included, with the features beside it."""
+        """The given spine frame, index included, with the features as further columns."""
         import pandas as pd
 
         if validation_reference is not None:
@@ -101,9 +101,9 @@ class PointInTimeJob(RetrievalJob):
 
     @faults_in_words()
     def persist(self, storage: SavedDatasetStorage, allow_overwrite: bool = False, timeout: int | None = None) -> None:
-        """Write the whole result, on-demand features included, as Parquet; at once or not at all.
+        """Write the whole result, on-demand features included, as Parquet, atomically.
 
-        The place is a file `….parquet`, or a folder that holds nothing but the file of an earlier saving.
+        The storage's path is a file `….parquet`, or a folder that holds nothing but the file of an earlier call.
         """
         target = storage.to_data_source()
         if not isinstance(target, FileSource):
@@ -126,7 +126,7 @@ class PointInTimeJob(RetrievalJob):
 
     @property
     def plan(self) -> Plan:
-        """What is read: the pinned histories and the columns of the result."""
+        """The pinned histories that are read, and the columns of the result."""
         return self._plan
 
     @property
@@ -135,7 +135,7 @@ class PointInTimeJob(RetrievalJob):
 
     @property
     def on_demand_feature_views(self) -> list[OnDemandFeatureView]:
-        """None that are left for Feast to compute: the result holds them."""
+        """Empty: the result already holds the on-demand features."""
         return []
 
     @property
