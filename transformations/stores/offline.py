@@ -7,8 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
-from functools import wraps
-from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,10 +24,10 @@ from transformations.engine.base.disk_faults import faults_in_words
 from transformations.engine.base.errors import UsageError
 from transformations.engine.base.moments import as_utc
 from transformations.engine.base.settings import get_settings
+from transformations.stores.base.borrowed_methods import BorrowedMethod
 from transformations.stores.base.feast_seams import (
     explain_offline_writes,
     hide_experimental_warning,
-    with_offline_config,
 )
 
 if TYPE_CHECKING:
@@ -61,36 +59,6 @@ class PointInTimeOfflineStoreConfig(FeastConfigBaseModel):
             hide_experimental_warning()
 
 
-class _AsIn:
-    """Borrows a method from another Feast store, importing that store on first use.
-
-    Few commands need one, and Feast's DuckDB store imports ibis: a third of a second.
-    """
-
-    def __init__(self, module: str, store: str) -> None:
-        self._module, self._store = f"feast.infra.offline_stores.{module}", store
-
-    def __set_name__(self, owner: type, name: str) -> None:
-        self._name = name
-
-    def __get__(self, store: object, owner: type) -> Callable[..., Any]:
-        try:
-            module = import_module(self._module)
-        except ModuleNotFoundError as error:
-            raise UsageError(
-                f"{self._name} needs {error.name}, which is not installed here. "
-                "Install it: pip install 'feature-platform[train]'."
-            ) from None
-        method = getattr(getattr(module, self._store), self._name)
-        configuration = getattr(module, f"{self._store}Config")
-
-        @wraps(method)
-        def call(config: RepoConfig, *rest: Any, **named: Any) -> Any:
-            return method(with_offline_config(config, configuration()), *rest, **named)  # they read none of its keys
-
-        return call
-
-
 class PointInTimeOfflineStore(OfflineStore):
     """Joins features to a spine for training: each feature's value as of each spine row's moment.
 
@@ -103,11 +71,11 @@ class PointInTimeOfflineStore(OfflineStore):
     supports_filter_by_created_timestamp = True
     _examined: RepoConfig | None = None
 
-    write_logged_features = _AsIn("dask", "DaskOfflineStore")
-    ensure_monitoring_tables = _AsIn("duckdb", "DuckDBOfflineStore")
-    save_monitoring_metrics = _AsIn("duckdb", "DuckDBOfflineStore")
-    query_monitoring_metrics = _AsIn("duckdb", "DuckDBOfflineStore")
-    clear_monitoring_baseline = _AsIn("duckdb", "DuckDBOfflineStore")
+    write_logged_features = BorrowedMethod("dask", "DaskOfflineStore")
+    ensure_monitoring_tables = BorrowedMethod("duckdb", "DuckDBOfflineStore")
+    save_monitoring_metrics = BorrowedMethod("duckdb", "DuckDBOfflineStore")
+    query_monitoring_metrics = BorrowedMethod("duckdb", "DuckDBOfflineStore")
+    clear_monitoring_baseline = BorrowedMethod("duckdb", "DuckDBOfflineStore")
 
     @staticmethod
     @faults_in_words()
