@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from transformations.engine.base.errors import UsageError
-from validation.quality import row_runner
+from validation.quality import row_expectations, row_runner
 
 from .events import rows
 
@@ -23,13 +23,28 @@ def amounts(*values):
     return rows(*(("2020-01-30", "click", value) for value in values))
 
 
-def test_a_drop_that_just_keeps_an_expectation_is_taken_and_one_that_just_breaks_it_is_not(source):
+@pytest.fixture
+def in_this_process(monkeypatch):
+    """Expectations run here, where Great Expectations is imported already."""
+
+    def run(_contract, folder, _settings):
+        row_runner.run(folder)
+        return ""
+
+    monkeypatch.setattr(row_expectations, "_run", run)
+
+
+def test_a_drop_that_just_breaks_an_expectation_is_refused(source):
     source.rules(amount=[custom(SUM, name="sum")])
     assert source.broken(amounts(1.0, 2.5)) == (
         "events.yaml: rule 'sum' of column 'amount': observed 3.5 of drop drop-1.parquet; "
         "expect_column_sum_to_be_between allows max_value 3. Fix the source, or change the rule in a new contract "
         "version.\nNothing of drop-1.parquet was written."
     )
+
+
+def test_a_drop_that_just_keeps_an_expectation_is_taken(source, in_this_process):
+    source.rules(amount=[custom(SUM, name="sum")])
     assert source.broken(amounts(1.0, 2.0)) == ""
 
 
@@ -57,6 +72,18 @@ def test_the_rows_have_the_contract_s_types_nulls_included_and_every_rule_its_re
     assert boolean["result"]["unexpected_count"] == 1
 
 
+def test_above_a_number_of_rows_spark_runs_the_expectations(tmp_path, spark_settings):
+    pq.write_table(pa.table({"id": [1, 2, 5]}), tmp_path / row_runner.ROWS)
+    between = {"type": "expect_column_values_to_be_between", "kwargs": {"column": "id", "max_value": 4}}
+    suite = {"name": "s", "rows": 3, "expectations": [between | {"meta": {"rule": "r"}, "severity": "critical"}]}
+    (tmp_path / row_runner.JOB).write_text(json.dumps({"spark": True, "suite": suite}))
+
+    row_runner.run(tmp_path)
+
+    (result,) = json.loads((tmp_path / row_runner.RESULT).read_text())
+    assert (result["success"], result["result"]["partial_unexpected_list"]) == (False, [5])
+
+
 @pytest.mark.parametrize(
     ("implementation", "expected"),
     [
@@ -67,14 +94,16 @@ def test_the_rows_have_the_contract_s_types_nulls_included_and_every_rule_its_re
         ),
     ],
 )
-def test_an_expectation_that_cannot_be_run_is_refused_with_the_reason(source, implementation, expected):
+def test_an_expectation_that_cannot_be_run_is_refused_with_the_reason(
+    source, in_this_process, implementation, expected
+):
     source.rules(amount=[custom(implementation)])
     with pytest.raises(UsageError) as error:
         source.ingest(amounts(1.0))
     assert expected in error.value.message
 
 
-def test_an_expectation_that_never_ends_is_stopped(source):
+def test_expectations_that_take_too_long_are_stopped(source):
     source.settings = source.settings.model_copy(update={"quality_seconds": 0.5})
     source.rules(kind=[custom({"type": "expect_column_values_to_match_regex", "kwargs": {"regex": "^(a+)+$"}})])
     began = time.monotonic()
