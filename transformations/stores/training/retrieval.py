@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -195,6 +195,8 @@ def session(resources: Resources) -> Iterator[DuckDBPyConnection]:
 
     UsageError if a query needs more memory than the limit, in spite of spilling.
     """
+    import duckdb
+
     with _memory_in_words(resources), duck.session() as connection:
         if resources.spill:
             make_folder(resources.spill)
@@ -204,8 +206,9 @@ def session(resources: Resources) -> Iterator[DuckDBPyConnection]:
             "temp_directory": str(resources.spill / f"retrieval-{os.getpid()}") if resources.spill else None,
         }
         connection.execute("SET python_enable_replacements = false")  # a query's name never means a variable of ours
-        for statement in _COUNT_PROGRESS:
-            connection.execute(statement)
+        with suppress(duckdb.InvalidInputException):  # in a notebook without ipywidgets, which then shows no progress
+            for statement in _COUNT_PROGRESS:
+                connection.execute(statement)
         for name, value in settings.items():
             if value is not None:
                 connection.execute(f"SET {name} = {duck.literal(value)}")
