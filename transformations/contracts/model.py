@@ -176,6 +176,11 @@ class Contract:
         return self.path.name if self.path else f"{self.name}.yaml"
 
     @property
+    def shown_zone(self) -> str:
+        """Whose clock shows the source's moments: the timestampZone that it declares, else its business days'."""
+        return self.timestamp_zone if self.declares_zone else self.business_day_zone
+
+    @property
     def column_names(self) -> tuple[str, ...]:
         """The columns' names in the contract's order."""
         return tuple(column.name for column in self.columns)

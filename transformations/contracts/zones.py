@@ -26,8 +26,12 @@ def declared_zones(contracts: Iterable[Contract]) -> set[str]:
 
 
 def shared_zone(contracts: Iterable[Contract]) -> str:
-    """The timestampZone of these contracts, those without one left out; UTC where they differ."""
-    zones = declared_zones(contracts)
+    """The timestampZone of these contracts, those without one left out; UTC where they differ.
+
+    Where none declares one, the zone of their business days.
+    """
+    known = list(contracts)
+    zones = declared_zones(known) or {contract.shown_zone for contract in known}
     return zones.pop() if len(zones) == 1 else "UTC"
 
 

@@ -111,7 +111,7 @@ def explain_stored(
         moment=moment,
         as_of=as_of,
         zone=resolved.zone,
-        timestamp_zone=resolved.contract.timestamp_zone,
+        timestamp_zone=resolved.contract.shown_zone,
         window=str(found.declared.window),
         events=[_columns(each, found, resolved) for each in inside[-_SHOWN:]],
         more_events=max(len(inside) - _SHOWN, 0),

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from transformations.cli.commands.data.up import bring_up
+from transformations.cli.commands.data.up import _ingestions, bring_up
 from transformations.cli.steps import Step
 from transformations.engine.base.errors import DataError
 
@@ -64,6 +64,20 @@ def test_what_is_delivered_comes_online_once_by_commands_that_one_could_type(del
         load,
     ]
     assert hands.up() == []
+
+
+def test_a_file_that_brings_nothing_new_is_taken_once(delivered: Any) -> None:
+    """Two clicks of 1 and 2 May again, in a file of their own: no drop comes of it that could tell of the file."""
+    header, *clicks = EVENTS.splitlines(keepends=True)
+    hands = Hands(delivered)
+    for step in _ingestions(delivered.settings):
+        hands(step)
+    (delivered.folder / "drop[1]" / "clicks-again.csv").write_text("".join([header, *clicks[:2]]))
+    hands.done = []
+    for step in _ingestions(delivered.settings):
+        hands(step)
+    assert [line.rpartition("/")[2] for line in hands.done] == ["clicks-again.csv"]
+    assert list(_ingestions(delivered.settings)) == []
 
 
 def test_a_file_that_needs_a_word_ends_it_before_anything_is_computed(delivered: Any) -> None:

@@ -17,7 +17,7 @@ schema:
     logicalType: object
     description: One row
     customProperties:
-      - {{property: businessDayZone, value: UTC}}
+      - {{property: businessDayZone, value: {day_zone}}}
       - {{property: delivery, value: append}}
       {more}
     properties:
@@ -26,9 +26,9 @@ schema:
 """
 
 
-def write(folder: Path, name: str, *properties: str) -> None:
+def write(folder: Path, name: str, *properties: str, day_zone: str = "UTC") -> None:
     more = "\n      ".join(f"- {{property: {each}}}" for each in properties)
-    (folder / f"{name}.yaml").write_text(CONTRACT.format(name=name, more=more))
+    (folder / f"{name}.yaml").write_text(CONTRACT.format(name=name, more=more, day_zone=day_zone))
 
 
 def test_of_several_sources_those_count_that_declare_a_zone(tmp_path: Path):
@@ -40,3 +40,12 @@ def test_of_several_sources_those_count_that_declare_a_zone(tmp_path: Path):
     assert zone_of_sources(["sales", "visits"], tmp_path) == "UTC"
     assert zone_of_sources(["records", "no_such_source"], tmp_path) == "UTC"
     assert zone_of_sources([], tmp_path) == "UTC"
+
+
+def test_where_none_declares_a_zone_the_clock_of_their_business_days_counts(tmp_path: Path):
+    valid = 'validFrom, value: "2024-01-01T00:00:00Z"'
+    write(tmp_path, "planes", valid, day_zone="America/New_York")
+    write(tmp_path, "airports", valid, day_zone="America/New_York")
+    write(tmp_path, "depots", valid, day_zone="Asia/Tokyo")
+    assert zone_of_sources(["planes", "airports"], tmp_path) == "America/New_York"
+    assert zone_of_sources(["planes", "depots"], tmp_path) == "UTC"

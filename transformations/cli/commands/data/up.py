@@ -16,9 +16,11 @@ from transformations.engine.base.errors import DataError
 from transformations.engine.base.settings import Settings, get_settings
 from transformations.engine.base.storage import content_hash
 from transformations.engine.base.words import plural
+from transformations.engine.raw.zone import RawTable
 from transformations.insight.repository import read_repository, repository_folder
 from transformations.insight.standing import freshness_of, next_commands, read_changes, servable_from
 
+_WITHOUT_NEWS = ".delivered_without_news"
 _ROUNDS = 6  # build, apply and load each take one; see tests/transformations/insight/test_freshness.py
 
 
@@ -68,17 +70,34 @@ def bring_up(settings: Settings, perform: Callable[[Step], object]) -> int:
 
 def _ingestions(settings: Settings) -> Iterator[Step]:
     """What is delivered and not ingested yet: sources before those that refer to them, files by name."""
-    from transformations.engine.raw.zone import RawTable
-
     for contract in _in_order(settings):
         if contract.delivered is None:
             continue
         table = RawTable(contract, settings.raw_dir)
-        drops = table.snapshot().drops if table.exists() else ()
-        known = {drop.content_hash for drop in drops}
+        known = _ingested(table) | _without_news(settings)
         for file in delivered_files(contract.delivered, settings.project_root):
-            if content_hash(file) not in known:
+            content = content_hash(file)
+            if content not in known:
                 yield Step(f"Ingest {contract.name}", "features", ("ingest", contract.name, typed_path(file)))
+                if content not in _ingested(table):
+                    _note_without_news(content, settings)
+
+
+def _ingested(table: RawTable) -> set[str]:
+    """The content hashes of the files that the drops of a source came in."""
+    return {drop.content_hash for drop in table.snapshot().drops} if table.exists() else set()
+
+
+def _without_news(settings: Settings) -> set[str]:
+    """The content hashes of files that were ingested and changed nothing, which no drop tells of."""
+    noted = settings.data / _WITHOUT_NEWS
+    return set(noted.read_text(encoding="ascii").split()) if noted.is_file() else set()
+
+
+def _note_without_news(content: str, settings: Settings) -> None:
+    """Add a hash, so that the next run leaves the file alone; where the note is lost, it is found again."""
+    with (settings.data / _WITHOUT_NEWS).open("a", encoding="ascii") as noted:
+        noted.write(f"{content}\n")
 
 
 def _in_order(settings: Settings) -> list[Contract]:

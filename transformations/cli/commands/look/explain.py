@@ -73,7 +73,7 @@ def explanation(
         raise UsageError(f"{name} is a stored feature, which reads nothing of a request. Leave --request out.")
     view, declared = stored[name]
     entity = parse_key(key, view.resolved.join_keys, view.resolved.name)
-    asked = asked_moment(at, settings, [view.resolved.contract.timestamp_zone])
+    asked = asked_moment(at, settings, [view.resolved.contract.shown_zone])
     return explain_stored(view, declared, entity, asked, settings)
 
 

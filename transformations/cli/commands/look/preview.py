@@ -51,7 +51,7 @@ def preview(view: str, key: str, at: str | None, as_json: bool) -> None:
     settings = get_settings()
     resolved = _resolved(view, settings)
     entity = parse_key(key, resolved.join_keys, view)
-    zone = resolved.contract.timestamp_zone
+    zone = resolved.contract.shown_zone
     as_of = as_of_day(asked_moment(at, settings, [zone]), resolved)
     events = entity_events(resolved, entity, settings)
     row = reference_row(resolved, events, as_of)

@@ -68,7 +68,7 @@ def _print_views(
     headers = ["View", "State", "Complete", "Sources", "Version", "Rows", "Size", "Online until"]
     print_table(
         [*headers, "Lag"],
-        [(*_cells_of_view(view, contracts[view.view].timestamp_zone), _lag_in_words(view)) for view in views],
+        [(*_cells_of_view(view, contracts[view.view].shown_zone), _lag_in_words(view)) for view in views],
     )
     if moment:
         every = "its newest rows" if len(views) == 1 else "the newest rows of all of them"
