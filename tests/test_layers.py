@@ -46,6 +46,7 @@ FLOORS = (
     "transformations.insight",
     "transformations.insight.lineage",
     "transformations.insight.governance",
+    "transformations.insight.site",
     "transformations.cli",
     "transformations.cli.demo",
     "transformations.cli.commands",

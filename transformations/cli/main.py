@@ -52,6 +52,7 @@ COMMANDS = {
     "check": Entry("Look and understand", "Hold what is offered against the rules: documented, tested, owned, used"),
     "lineage": Entry("Look and understand", "What a thing is computed from, and what is computed from it"),
     "impact": Entry("Look and understand", "What a change would touch, and who must be asked"),
+    "docs": Entry("Look and understand", "Write the catalogue of everything offered, as pages to browse"),
     "status": Entry("Look and understand", "How far each view is complete, and what to run next"),
     "parity": Entry("Look and understand", "Compare online with training, and say what differs and why"),
     "diff": Entry("Look and understand", "What `feast apply` would change, and whom it touches"),

@@ -105,6 +105,20 @@ def untested_of_domains(project: Path) -> dict[str, list[str]]:
     return missing
 
 
+def tests_of_domains(project: Path) -> dict[str, str]:
+    """By measure (`view.measure`) and by function, the test file that asks for it; what has no test is left out."""
+    missing = untested_of_domains(project)
+    found: dict[str, str] = {}
+    for domain, module in _domains() if _has_tests(project) else ():
+        file = f"test_{domain}.py"
+        subjects = [function.name for function in on_demand_of(module)]
+        subjects += [
+            f"{each.name}.{given.aggregation.name}" for each in definitions_of(module) for given in each.declared
+        ]
+        found |= {subject: str(_TESTS / file) for subject in subjects if subject not in missing.get(file, ())}
+    return found
+
+
 def definitions_of(module: ModuleType) -> list[Definition]:
     """What a domain file declares."""
     return [value for value in vars(module).values() if isinstance(value, WindowedFeatures | PlainFeatures)]

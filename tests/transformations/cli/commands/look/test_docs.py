@@ -1,0 +1,127 @@
+"""`features docs`: the site holds everything offered, its links lead somewhere, and a browser can use it."""
+
+import html
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+import chromium
+
+DATASET = """
+owner: ml@x.org
+feature_service: reading_v1
+spine: {query: "SELECT user_id, clicked_at AS event_timestamp FROM raw.clicks"}
+"""
+EVIL = "<script>document.title = 'taken over'</script>"
+FEATURE = "feature/user_clicks.attention_seconds_sum_7d.html"
+
+
+@pytest.fixture
+def declared(world: Any) -> Any:
+    """The project with a dataset and an owner; a feature's description is hostile."""
+    (world.repository / "datasets").mkdir()
+    (world.repository / "datasets" / "reading.yaml").write_text(DATASET)
+    (world.repository / "owners.yaml").write_text("owners: {ml@x.org: {team: Models, contact: channel models}}\n")
+    world.rewrite(('description="Attention"', f'description="Attention {EVIL}"'))
+    return world
+
+
+def written(world: Any, name: str = "site") -> Path:
+    folder: Path = world.folder / name
+    result = world.run("docs", "--out", str(folder))
+    assert result.exit_code == 0, result.output
+    return folder
+
+
+def files_of(folder: Path) -> dict[str, bytes]:
+    return {str(each.relative_to(folder)): each.read_bytes() for each in folder.rglob("*") if each.is_file()}
+
+
+def text_of(page: Path) -> str:
+    """What one reads on a page."""
+    return " ".join(html.unescape(re.sub(r"<[^>]*>", " ", page.read_text())).split())
+
+
+def test_everything_that_is_offered_has_a_page(declared: Any) -> None:
+    files = set(files_of(written(declared)))
+    assert {
+        "index.html",
+        "source/clicks.html",
+        "source-column/clicks.seconds.html",
+        "feature-view/user_topics.html",
+        FEATURE,
+        "feature-service/reading_v1.html",
+        "dataset/reading.html",
+        "owner/ml@x.org.html",
+        "entity/user.html",
+    } <= files
+
+
+def test_a_feature_says_what_it_means_and_how_it_is_asked_for(declared: Any) -> None:
+    shown = text_of(written(declared) / FEATURE)
+    for part in (EVIL, "Unit seconds", "Expected >= 0", "Test none", "Freshness not built yet", "clicks"):
+        assert part in shown
+    assert '{"features": ["user_clicks:attention_seconds_sum_7d"], "entities": {"user_id": [1]}}' in shown
+    assert "get_historical_features(" in shown
+
+
+def test_every_link_leads_to_a_file(declared: Any) -> None:
+    folder = written(declared)
+    for page in folder.rglob("*.html"):
+        for link in re.findall(r'(?:href|src)="([^"#]+)"', page.read_text()):
+            assert link == "data:," or (page.parent / html.unescape(link)).is_file(), f"{page.name}: {link}"
+
+
+def test_nothing_is_fetched_from_elsewhere(declared: Any) -> None:
+    for name, content in files_of(written(declared)).items():
+        assert not re.search(rb"(src|href|url|@import)\W{0,3}(https?:)?//", content), name
+
+
+def test_the_same_project_gives_the_same_files(declared: Any) -> None:
+    assert files_of(written(declared)) == files_of(written(declared, "again"))
+
+
+def test_stored_values_are_shown_but_not_those_of_personal_data(built: Any) -> None:
+    shown = text_of(written(built) / FEATURE)
+    assert "complete through 2024-05-10" in shown
+    assert "Share of rows" in shown
+    contract = built.folder / "contracts" / "clicks.yaml"
+    personal = "[{property: unit, value: seconds}, {property: pii, value: personal}]"
+    contract.write_text(contract.read_text().replace("[{property: unit, value: seconds}]", personal))
+    assert "Its values are personal data, so they are not shown." in text_of(written(built) / FEATURE)
+
+
+@pytest.mark.skipif(chromium.PROGRAM is None, reason="no Chromium is installed here")
+def test_a_browser_finds_a_feature_and_clicks_to_its_source_column(declared: Any, tmp_path: Path) -> None:
+    folder = written(declared)
+    with chromium.browser(tmp_path / "profile") as tab:
+        tab.open(folder / "index.html")
+        tab.value("document.getElementById('search').focus()")
+        tab.type_text("attention seven")
+        assert "Nothing here" in tab.value("document.getElementById('found').textContent")
+        tab.value("document.getElementById('search').value = ''")
+        tab.type_text("attention seconds")
+        assert tab.value("document.querySelector('#found a').firstChild.textContent") == (
+            "user_clicks:attention_seconds_sum_7d"
+        )
+        tab.press_enter()
+        tab.wait_for("document.readyState === 'complete' && location.pathname.includes('/feature/')")
+        assert tab.value("document.title").startswith("user_clicks:attention_seconds_sum_7d")
+        tab.click('.lineage a[href$="source-column/clicks.seconds.html"]')
+        tab.wait_for("document.readyState === 'complete' && location.pathname.includes('/source-column/')")
+        assert tab.value("document.querySelector('h1').textContent") == "seconds"
+        assert tab.errors == []
+
+
+@pytest.mark.skipif(chromium.PROGRAM is None, reason="no Chromium is installed here")
+@pytest.mark.parametrize("width", [1280, 500])  # a window is not made narrower
+def test_no_page_is_wider_than_its_window(declared: Any, tmp_path: Path, width: int) -> None:
+    folder = written(declared)
+    with chromium.browser(tmp_path / "profile", width) as tab:
+        for name in ("index.html", FEATURE, "feature-service/reading_v1.html", "source/clicks.html"):
+            tab.open(folder / name)
+            assert tab.value("document.documentElement.scrollWidth <= window.innerWidth"), name

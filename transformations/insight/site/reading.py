@@ -1,0 +1,329 @@
+"""Reads everything that the site shows: declarations, owners, lineage, tests, and the offline tables as they stand."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from feast import FeatureService, FeatureView, Field, OnDemandFeatureView
+from feast.repo_contents import RepoContents
+
+from transformations.contracts import PII_CLASSES, contract_names, read_contract
+from transformations.datasets.config import DatasetConfig
+from transformations.engine.base.settings import Settings
+from transformations.engine.base.words import plural
+from transformations.engine.tables.offline_tables import OfflineTable
+from transformations.insight.catalogue import Card, Catalog
+from transformations.insight.freshness import common_moment, offline_freshness
+from transformations.insight.governance.house_rules import tests_of_domains
+from transformations.insight.governance.owners import Ownership, read_ownership
+from transformations.insight.lineage.graph import Kind, Lineage
+from transformations.insight.lineage.reading import declared_datasets, lineage_of
+from transformations.insight.repository import (
+    OfferedView,
+    Repository,
+    read_contents,
+    read_repository,
+    repository_folder,
+)
+from transformations.insight.site.distributions import Distribution, distributions_of
+from transformations.insight.site.drawing import Drawing
+from transformations.insight.site.examples import examples
+from transformations.insight.site.lineage_drawings import LineageDrawings
+from transformations.insight.site.pages import Address, Example, Fact, Members, Page, PageKind, Piece, Site
+
+_WITHHELD = PII_CLASSES[PII_CLASSES.index("personal") :]
+_LISTED = {  # facts that name pages, and the kinds of these
+    "Owner": (PageKind.OWNER,),
+    "View": (PageKind.VIEW, PageKind.ON_DEMAND_VIEW),
+    "Views": (PageKind.VIEW, PageKind.ON_DEMAND_VIEW),
+    "Services": (PageKind.SERVICE,),
+    "Source": (PageKind.SOURCE,),
+    "Sources": (PageKind.SOURCE,),
+    "Features": (PageKind.FEATURE, PageKind.ON_DEMAND_FEATURE),
+    "Key of": (PageKind.VIEW,),
+}
+_AS_TABLE = {PageKind.VIEW: "Features", PageKind.ON_DEMAND_VIEW: "Features", PageKind.SOURCE: "Columns"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Tables:
+    """Of each view that is built: freshness in words, the moment its newest rows can be joined, distributions."""
+
+    freshness: Mapping[str, str]
+    moments: Mapping[str, datetime]
+    distributions: Mapping[str, Mapping[str, Distribution]]
+
+
+def read_site(settings: Settings) -> Site:
+    """The whole site. Errors as of reading contracts, definitions and owners.yaml."""
+    contents = read_contents(settings)
+    repository = read_repository(settings)
+    contracts = [read_contract(name, settings.contracts) for name in contract_names(settings.contracts)]
+    datasets, _ = declared_datasets(settings)
+    lineage = lineage_of(contents, repository, contracts, datasets)
+    reading = _Reading(
+        contents=contents,
+        repository=repository,
+        cards=list(Catalog(contents, repository, contracts).cards()),
+        datasets=datasets,
+        lineage=lineage,
+        drawings=LineageDrawings(lineage, [view.name for view in contents.on_demand_feature_views]),
+        ownership=read_ownership(repository_folder(settings)),
+        tests=tests_of_domains(settings.project_root),
+        tables=_read_tables(repository, settings),
+    )
+    return reading.site()
+
+
+def _read_tables(repository: Repository, settings: Settings) -> _Tables:
+    freshness, moments, distributions = {}, {}, {}
+    for name, offered in repository.views.items():
+        found = offline_freshness(offered.resolved, settings)
+        if found is None:
+            freshness[name] = "not built yet"
+            continue
+        outdated = "" if found.definition_hash == offered.resolved.hash else "; built by an earlier definition"
+        through = f"complete through {found.complete_through}"
+        freshness[name] = f"{through}, version {found.version}, {plural(found.rows, 'row')}{outdated}"
+        moments[name] = common_moment([(offered.resolved, found)])
+        distributions[name] = _distributions(offered, settings)
+    return _Tables(freshness=freshness, moments=moments, distributions=distributions)
+
+
+def _distributions(offered: OfferedView, settings: Settings) -> Mapping[str, Distribution]:
+    shown = [field.name for field in offered.view.features if not _is_withheld(field)]
+    newest = OfflineTable(settings.offline_dir / offered.view.name).newest()
+    return distributions_of(newest, list(offered.resolved.join_keys), shown)
+
+
+def _is_withheld(field: Field) -> bool:
+    return field.tags.get("pii") in _WITHHELD
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Reading:
+    contents: RepoContents
+    repository: Repository
+    cards: Sequence[Card]
+    datasets: Sequence[DatasetConfig]
+    lineage: Lineage
+    drawings: LineageDrawings
+    ownership: Ownership | None
+    tests: Mapping[str, str]
+    tables: _Tables
+
+    def site(self) -> Site:
+        pages = [self._page(card) for card in self.cards]
+        pages += [self._dataset(dataset) for dataset in self.datasets]
+        pages += [self._request_field(thing.name) for thing in self.lineage.things if thing.kind is Kind.REQUEST_FIELD]
+        pages += self._owners(pages)
+        return Site(self.contents.projects[0].name, pages, self.drawings.overview())
+
+    def _page(self, card: Card) -> Page:
+        address = Address(PageKind(card.kind), card.name)
+        facts = dict(card.facts)
+        left_out = {"Meaning", _AS_TABLE.get(address.kind, "")}
+        shown = [self._fact(label, text) for label, text in card.facts if label not in left_out]
+        shown += [Fact(label, (Piece(text),)) for label, text in self._standing(card, address)]
+        return Page(
+            address=address,
+            title=card.short_name,
+            summary=facts.get("Meaning", ""),
+            facts=tuple(shown),
+            members=tuple(self._members(address)),
+            drawing=self._drawing(address),
+            distribution=self._distribution(address),
+            note=self._note(address),
+            examples=self._examples(address),
+        )
+
+    def _standing(self, card: Card, address: Address) -> Iterator[tuple[str, str]]:
+        if address.kind in (PageKind.FEATURE, PageKind.ON_DEMAND_FEATURE):
+            yield "Test", self._test(address.name)
+        if len(card.freshness_of) == 1 and address.name.startswith(card.freshness_of[0]):
+            yield "Freshness", self.tables.freshness[card.freshness_of[0]]
+        elif card.freshness_of:
+            yield "Freshness", "; ".join(f"{view} {self.tables.freshness[view]}" for view in card.freshness_of)
+
+    def _test(self, reference: str) -> str:
+        view, _, name = reference.partition(":")
+        offered = self.repository.views.get(view)
+        for each in offered.resolved.features if offered else ():
+            if each.name == name:
+                return self.tests.get(f"{view}.{each.declared.aggregation.name}", "none")
+        return self.tests.get(name, "none")
+
+    def _fact(self, label: str, text: str) -> Fact:
+        pieces = [self._piece(label, part) for part in text.split(", ")] if label in _LISTED else [Piece(text)]
+        return Fact(label, tuple(pieces))
+
+    def _piece(self, label: str, text: str) -> Piece:
+        if label == "Owner":
+            return Piece(text, Address(PageKind.OWNER, text).href)
+        known = [Address(kind, text) for kind in _LISTED[label]]
+        return Piece(text, next((each.href for each in known if each in self._addresses()), None))
+
+    def _addresses(self) -> set[Address]:
+        return {Address(PageKind(card.kind), card.name) for card in self.cards}
+
+    def _members(self, address: Address) -> Iterator[Members]:
+        held: list[Address] = []
+        separator = "." if address.kind is PageKind.SOURCE else ":"
+        if address.kind in _AS_TABLE:
+            held = [each for each in self._in_order() if each.name.startswith(f"{address.name}{separator}")]
+        elif address.kind is PageKind.SERVICE:
+            service = self._service(address.name)
+            asked = {
+                f"{part.name}:{field.name}" for part in service.feature_view_projections for field in part.features
+            }
+            held = [each for each in self._in_order() if each.name in asked]
+        if held:
+            cards = {(card.kind, card.name): dict(card.facts) for card in self.cards}
+            found = [(each, cards[str(each.kind), each.name]) for each in held]
+            yield Members(
+                "Columns" if address.kind is PageKind.SOURCE else "Features",
+                ("Meaning", "Unit", "Expected", "Dtype"),
+                tuple(
+                    (
+                        Piece(
+                            each.name if address.kind is PageKind.SERVICE else each.name[len(address.name) + 1 :],
+                            each.href,
+                        ),
+                        tuple(facts.get(label, "") for label in ("Meaning", "Unit", "Expected", "Dtype")),
+                    )
+                    for each, facts in found
+                ),
+            )
+
+    def _in_order(self) -> list[Address]:
+        """Features and columns in declared order."""
+        kinds = (PageKind.FEATURE, PageKind.ON_DEMAND_FEATURE, PageKind.COLUMN)
+        return [Address(PageKind(card.kind), card.name) for card in self.cards if PageKind(card.kind) in kinds]
+
+    def _drawing(self, address: Address) -> Drawing | None:
+        if address.kind in (
+            PageKind.SOURCE,
+            PageKind.VIEW,
+            PageKind.ON_DEMAND_VIEW,
+            PageKind.SERVICE,
+            PageKind.DATASET,
+        ):
+            return self.drawings.around_holder(address)
+        things = [thing for thing in self.lineage.things if self.drawings.address(thing) == address]
+        return self.drawings.around_thing(things[0]) if things else None
+
+    def _distribution(self, address: Address) -> Distribution | None:
+        view, _, name = address.name.partition(":")
+        return self.tables.distributions.get(view, {}).get(name) if address.kind is PageKind.FEATURE else None
+
+    def _note(self, address: Address) -> str:
+        """What is said of a feature's values where no plot shows them."""
+        if address.kind is PageKind.ON_DEMAND_FEATURE:
+            return "Computed at request time and in training: no values are stored."
+        if address.kind is not PageKind.FEATURE or self._distribution(address) is not None:
+            return ""
+        view, _, name = address.name.partition(":")
+        if view not in self.repository.views:
+            return "Its values are not computed here, so they are not shown."
+        fields = {field.name: field for field in self.repository.views[view].view.features}
+        if _is_withheld(fields[name]):
+            return f"Its values are {fields[name].tags['pii']} data, so they are not shown."
+        if view not in self.tables.moments:
+            return "Its view is not built yet."
+        return "The stored version has no values of it that a plot can show."
+
+    def _examples(self, address: Address) -> tuple[Example, ...]:
+        view, _, _ = address.name.partition(":")
+        if address.kind is PageKind.SERVICE:
+            names = [each.name for each in self._service(address.name).feature_view_projections]
+            return examples(address.name, self._given(names), self._moment(names))
+        if address.kind in (PageKind.FEATURE, PageKind.ON_DEMAND_FEATURE):
+            return examples([address.name], self._given([view]), self._moment([view]))
+        return ()
+
+    def _given(self, names: Sequence[str]) -> list[Field]:
+        """The keys of these views and the fields of the request, each once."""
+        found: dict[str, Field] = {}
+        for stored in self._stored(names):
+            found |= {field.name: field for field in stored.entity_columns}
+        for on_demand in self._on_demand(names):
+            for source in on_demand.source_request_sources.values():
+                found |= {field.name: field for field in source.schema}
+        return list(found.values())
+
+    def _moment(self, names: Sequence[str]) -> datetime | None:
+        """When all of these views' newest rows can be joined; None until all are built."""
+        stored = [view.name for view in self._stored(names)]
+        moments = [self.tables.moments[name] for name in stored if name in self.tables.moments]
+        return max(moments) if moments and len(moments) == len(stored) else None
+
+    def _stored(self, names: Sequence[str]) -> list[FeatureView]:
+        """The stored views among these, and those that the on-demand ones read."""
+        wanted = {*names}
+        for on_demand in self._on_demand(names):
+            wanted |= {projection.name for projection in on_demand.source_feature_view_projections.values()}
+        return [view for view in self.contents.feature_views if view.name in wanted]
+
+    def _on_demand(self, names: Sequence[str]) -> list[OnDemandFeatureView]:
+        return [view for view in self.contents.on_demand_feature_views if view.name in names]
+
+    def _service(self, name: str) -> FeatureService:
+        return next(service for service in self.contents.feature_services if service.name == name)
+
+    def _dataset(self, dataset: DatasetConfig) -> Page:
+        address = Address(PageKind.DATASET, dataset.name)
+        split = dataset.split
+        label = dataset.label
+        known = [
+            ("Owner", dataset.owner),
+            ("Services", dataset.feature_service),
+            ("Spine", dataset.spine.query or str(dataset.spine.file)),
+            (
+                "Label",
+                f"{label.column}, known {label.horizon} after each row's moment" if label else "none: for scoring",
+            ),
+            ("Splits from", ", ".join(f"{name} {value}" for name, value in split if value) if split else ""),
+            ("Values", "as they were known" if dataset.as_served else "as corrected since"),
+        ]
+        return Page(
+            address=address,
+            title=dataset.name,
+            summary=dataset.description,
+            facts=tuple(self._fact(label, text) for label, text in known if text),
+            drawing=self._drawing(address),
+            examples=(Example("Make it", f"features dataset create feature_repo/datasets/{dataset.name}.yaml"),),
+        )
+
+    def _request_field(self, name: str) -> Page:
+        address = Address(PageKind.REQUEST_FIELD, name)
+        summary = "Given with each request, and a column of the rows in training."
+        return Page(address=address, title=name, summary=summary, facts=(), drawing=self._drawing(address))
+
+    def _owners(self, pages: Sequence[Page]) -> list[Page]:
+        """A page for each owner, declared or not, of what it answers for."""
+        declared = self.ownership.owners if self.ownership else {}
+        owned: dict[str, list[Page]] = {name: [] for name in declared}
+        for page in pages:
+            for fact in page.facts:
+                if fact.label == "Owner":
+                    owned.setdefault(fact.pieces[0].text, []).append(page)
+        return [self._owner(name, owned[name]) for name in sorted(owned)]
+
+    def _owner(self, name: str, owned: Sequence[Page]) -> Page:
+        declared = (self.ownership.owners if self.ownership else {}).get(name)
+        facts = [("Team", declared.team), ("Contact", declared.contact)] if declared else []
+        tables = []
+        for kind in PageKind:
+            of_kind = [page for page in owned if page.address.kind is kind]
+            if of_kind and kind not in (PageKind.COLUMN, PageKind.FEATURE, PageKind.ON_DEMAND_FEATURE):
+                rows = tuple((Piece(page.address.name, page.address.href), (page.summary,)) for page in of_kind)
+                tables.append(Members(kind.plural.capitalize(), ("Meaning",), rows))
+        return Page(
+            address=Address(PageKind.OWNER, name),
+            title=name,
+            summary="" if declared else "owners.yaml does not say how this owner is reached.",
+            facts=tuple(Fact(label, (Piece(text),)) for label, text in facts),
+            members=tuple(tables),
+        )
