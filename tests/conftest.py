@@ -1,5 +1,6 @@
 """What all tests share: one Spark session, settings of their own, and hypothesis profiles."""
 
+import gc
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -32,6 +33,10 @@ _LONGEST_FIRST = (
 # Small jobs are over before Java's second compiler and its parallel garbage collector have earned what they cost.
 os.environ["JDK_JAVA_OPTIONS"] = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
 
+# Feast, PySpark and the collected tests are millions of objects that all stay: to look for garbage among them takes a
+# good part of a second each time, and by default happens whenever a quarter as many have been made since.
+gc.set_threshold(50_000, 20, 100)
+
 _SECRET_OPTION = "-Dtests.secret='hunter2 \\\"x'"
 
 hypothesis_settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))
@@ -46,6 +51,11 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeSch
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The longest first; all others stay as they are."""
     items.sort(key=lambda item: _rank(item.nodeid))
+
+
+def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
+    """Bytes are no part of a test's name: an archive's tell when it was packed, and no two processes would agree."""
+    return argname if isinstance(val, bytes) else None
 
 
 def _rank(nodeid: str) -> int:

@@ -4,6 +4,7 @@ import re
 import subprocess
 import sys
 import tomllib
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -78,6 +79,12 @@ def test_every_dependency_is_pinned_within_its_range() -> None:
     for requirement in requirements():
         pinned = pins()[canonicalize_name(requirement.name)]
         assert requirement.specifier.contains(pinned), f"{requirement} but constraints.txt has {pinned}"
+
+
+def test_the_name_of_a_test_depends_on_no_process_and_no_time(request: pytest.FixtureRequest) -> None:
+    """Parallel workers collect on their own, each with hashes of its own, and must find the same names in one order."""
+    varying = re.compile(rf"\\x[0-9a-f]{{2}}|0x[0-9a-f]{{6,}}|{datetime.now(UTC).date()}|/pytest-")
+    assert [item.nodeid for item in request.session.items if varying.search(item.nodeid)] == []
 
 
 def test_the_pins_name_versions_only() -> None:

@@ -139,6 +139,11 @@ def test_a_room_has_few_modules_and_a_module_few_lines(package: str) -> None:
     assert (crowded, long) == (set(), set())
 
 
+def test_a_file_of_tests_has_few_lines() -> None:
+    long = {file.name for file in (ROOT / "tests").rglob("*.py") if len(file.read_text().splitlines()) > LONGEST_MODULE}
+    assert long == set()
+
+
 def folders_of_modules() -> set[str]:
     files = [file for file in modules().values() if file.name != "__init__.py"]
     return {".".join(file.parent.relative_to(ROOT).parts) for file in files}

@@ -9,6 +9,7 @@ import pytest
 from feast import RepoConfig
 from redis import Redis
 
+from tests.worlds.feast_stores import our_config
 from transformations.engine.base.settings import Settings, get_settings
 from transformations.local import redis as embedded
 
@@ -92,20 +93,7 @@ def agree() -> Callable[..., Answer]:
 
 
 def _ours(folder: Path, redis_url: str) -> RepoConfig:
-    return RepoConfig(
-        project="ours",
-        provider="local",
-        registry={
-            "registry_type": "sql",
-            "path": f"sqlite:///{folder}/registry.db",
-            "cache_ttl_seconds": 60,
-            "serve_features_while_materializing": True,
-        },
-        offline_store={"type": "transformations.stores.offline.PointInTimeOfflineStore"},
-        online_store={"type": "transformations.stores.online.PackedRedisOnlineStore"},
-        batch_engine={"type": "transformations.stores.materialization.BulkMaterializationEngine"},
-        entity_key_serialization_version=3,
-    )
+    return our_config(folder, project="ours", registry={"cache_ttl_seconds": 60})
 
 
 def _stock(folder: Path, redis_url: str) -> RepoConfig:

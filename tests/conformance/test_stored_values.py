@@ -8,8 +8,9 @@ import pytest
 from feast import ValueType
 from feast.types import Float32, Float64, Int32, Int64, UnixTimestamp
 
+from tests.worlds.contracts import event_source
 from transformations import LIFETIME, Count, WindowedFeatures, at_least, hours
-from transformations.contracts import Column, Contract
+from transformations.contracts import Column
 from transformations.engine.base.settings import get_settings
 from transformations.engine.compute.build import build
 from transformations.engine.raw.files import source_schema
@@ -288,22 +289,16 @@ def test_t21_a_row_of_the_future_is_not_served_yet(world: World, lookup: Lookup,
     assert agree(world, lookup, ["early_visits:spent"], USER).values["spent"] == [5.0]
 
 
-PAGE_VIEWS = Contract(
-    name="page_views",
-    version="1.0.0",
-    description="Page views",
-    owner="team@example.com",
-    columns=(
+PAGE_VIEWS = event_source(
+    "page_views",
+    [
         Column("view_id", "Int64", False, "Identity"),
         Column("user_id", "Int64", False, "User"),
         Column("viewed_at", "UnixTimestamp", False, "When"),
-    ),
-    key=("view_id",),
-    event_time="viewed_at",
-    timestamp_zone="UTC",
+    ],
+    key=["view_id"],
+    at="viewed_at",
     business_day_zone="UTC",
-    valid_from=None,
-    delivery="append",
 )
 USER_PAGES = WindowedFeatures(
     name="user_pages",

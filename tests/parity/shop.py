@@ -16,9 +16,10 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-from feast import Entity, FeatureStore, FeatureView, Field, RepoConfig, RequestSource, ValueType
+from feast import Entity, FeatureStore, FeatureView, Field, RequestSource, ValueType
 from feast.types import Float64 as FeastFloat64
 
+from tests.worlds.feast_stores import our_config
 from transformations import (
     ANYTHING,
     LIFETIME,
@@ -44,6 +45,7 @@ from transformations.engine.raw.files import source_schema
 from transformations.engine.raw.zone import Origin, RawTable
 from transformations.engine.vocabulary.definitions import Definition
 from transformations.engine.vocabulary.resolution import Resolved, resolve
+from transformations.stores.base.feast_seams import online_client
 from transformations.stores.base.on_demand import on_demand_view
 from transformations.stores.base.views import feature_view
 from transformations.stores.redis.loaded import Loaded, loaded_views
@@ -149,20 +151,7 @@ class Shop:
         (self.folder / "contracts" / "sales.yaml").write_text(CONTRACT)
         os.environ["FEATURES_CONTRACTS"] = str(self.folder / "contracts")
         os.environ["FEATURES_DATA"] = str(self.folder / "data")
-        config = RepoConfig(
-            project="shop",
-            provider="local",
-            registry={
-                "registry_type": "sql",
-                "path": f"sqlite:///{self.folder}/registry.db",
-                "serve_features_while_materializing": True,
-            },
-            offline_store={"type": "transformations.stores.offline.PointInTimeOfflineStore"},
-            online_store={"type": "transformations.stores.online.PackedRedisOnlineStore"},
-            batch_engine={"type": "transformations.stores.materialization.BulkMaterializationEngine"},
-            entity_key_serialization_version=3,
-        )
-        config.repo_path = self.folder
+        config = our_config(self.folder, project="shop")
         self.store = FeatureStore(config=config)
 
     @property
@@ -234,7 +223,7 @@ class Shop:
 
     def flush(self) -> None:
         """As a Redis that failed over to an empty one."""
-        self.store._get_provider().online_store._get_client(self.store.config.online_store).flushall()
+        online_client(self.store).flushall()
 
     def loaded(self) -> dict[str, Loaded]:
         return loaded_views(self.store, get_settings())

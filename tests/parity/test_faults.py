@@ -22,6 +22,8 @@ from feast.protos.feast.types.Value_pb2 import Value
 
 from transformations.engine.base.settings import get_settings
 from transformations.engine.tables.offline_tables import OfflineTable
+from transformations.stores.base.feast_seams import online_client
+from transformations.stores.online import PackedRedisOnlineStore
 from transformations.stores.redis.catalogue import read_catalog
 from transformations.stores.rows import packed_rows
 from validation.parity.causes import Cause, Kind
@@ -35,9 +37,8 @@ class OnlineRow:
     """One user's row of one view in Redis: the only place here that knows how rows are kept."""
 
     def __init__(self, shop: Shop, view: str, user: int = 1) -> None:
-        online, config = shop.store._get_provider().online_store, shop.store.config
-        self.redis = online._get_client(config.online_store)
-        catalog = read_catalog(self.redis, config.project)
+        self.redis = online_client(shop.store)
+        catalog = read_catalog(self.redis, shop.store.project)
         self.key = f"{{{user}}}".encode() + catalog.tables[view].number
         self.schema = catalog.tables[view].schemas[-1]
 
@@ -152,8 +153,7 @@ def test_a_row_written_under_an_older_schema(shop: Shop) -> None:
     values = {field.name: response.results[names.index(field.name)].values[0] for field in older.features}
     event = response.results[-1].event_timestamps[0].ToDatetime(tzinfo=UTC)
     key = EntityKey(join_keys=["user_id"], entity_values=[Value(int64_val=1)])
-    online = store._get_provider().online_store
-    online.online_write_batch(store.config, older, [(key, values, event, event)], None)
+    PackedRedisOnlineStore().online_write_batch(store.config, older, [(key, values, event, event)], None)
 
     report = shop.report()
     assert set(skews(report)) == {"user_sales:rebates_count_2d", "user_sales:rebates_count_lifetime"}

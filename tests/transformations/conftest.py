@@ -14,12 +14,13 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from feast import Entity, FeatureStore, Field, FileSource, RepoConfig, ValueType
+from feast import Entity, FeatureStore, Field, FileSource, ValueType
 from feast import FeatureView as FeastView
 from feast.types import FeastType, Float64, Int64
 from redis import Redis
 
 import transformations
+from tests.worlds.feast_stores import our_config
 from transformations.engine.base.settings import Settings, get_settings
 from transformations.engine.base.storage import NewFile, make_folder
 from transformations.engine.tables.offline_tables import OfflineTable, Run
@@ -136,21 +137,12 @@ def store_of(tmp_path: Path) -> Iterator[Callable[..., FeatureStore]]:
     """A feature store with our organs, in which these objects are applied; the embedded Redis is stopped at the end."""
 
     def make(*objects: Any, offline_store: dict[str, Any] | None = None, refresh: bool = True) -> FeatureStore:
-        config = RepoConfig(
-            project="test",
+        config = our_config(
+            tmp_path,
             provider="transformations.stores.provider.CheckedProvider",
-            registry={
-                "registry_type": "sql",
-                "path": f"sqlite:///{tmp_path}/registry.db",
-                "serve_features_while_materializing": True,
-            },
-            offline_store={"type": "transformations.stores.offline.PointInTimeOfflineStore", **(offline_store or {})},
-            online_store={"type": "transformations.stores.online.PackedRedisOnlineStore"},
-            batch_engine={"type": "transformations.stores.materialization.BulkMaterializationEngine"},
-            entity_key_serialization_version=3,
+            offline_store=offline_store,
             coerce_tz_aware=False,
         )
-        config.repo_path = tmp_path
         store = FeatureStore(config=config)
         if objects:
             store.apply(list(objects))

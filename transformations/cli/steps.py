@@ -127,7 +127,9 @@ def typed_path(path: Path) -> str:
 
 
 @contextmanager
-def alone(lock: Path, console: Console, wait_seconds: float = 600.0) -> Iterator[int]:
+def alone(
+    lock: Path, console: Console, wait_seconds: float = 600.0, sleep: Callable[[float], None] = time.sleep
+) -> Iterator[int]:
     """Hold the lock, after waiting for another run, or for the last command of a killed run, to end."""
     make_folder(lock.parent)
     deadline = time.monotonic() + wait_seconds
@@ -137,7 +139,7 @@ def alone(lock: Path, console: Console, wait_seconds: float = 600.0) -> Iterator
                 if time.monotonic() > deadline:
                     raise ServiceUnavailableError(f"{lock} is held by another run for {wait_seconds:.0f} s. Try again.")
                 status.update("another run, or the last command of one that was killed, is still at work: waiting")
-                time.sleep(0.1)
+                sleep(0.1)
         yield file.fileno()
 
 

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from tests.transformations.cli.conftest import World
+from tests.worlds.clicking import World
 from transformations.cli.main import run
 from transformations.engine.base.authored import place_of, tell_author, tell_authors_in_feast
 

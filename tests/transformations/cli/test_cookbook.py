@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import transformations
-from tests.transformations.cli.conftest import World
+from tests.worlds.clicking import World
 
 ROOT = Path(__file__).parents[3]
 COOKBOOK = (ROOT / "docs" / "cookbook.md").read_text()

@@ -27,7 +27,7 @@ from feast.protos.feast.core.FeatureView_pb2 import FeatureView as FeatureViewPr
 from google.protobuf.json_format import MessageToDict
 from redis import Redis
 
-from tests.transformations.cli.conftest import VIEWS, World
+from tests.worlds.clicking import VIEWS, World
 from transformations.datasets.manifest import read_manifest
 from transformations.engine.tables.offline_tables import OfflineTable
 from transformations.engine.tables.pins import pinned
@@ -102,7 +102,9 @@ class Killing:
         started = self.folder / "started"
         started.unlink(missing_ok=True)
         context = multiprocessing.get_context("forkserver")
-        context.set_forkserver_preload(["feast", "duckdb", "deltalake", "transformations.stores.loading"])
+        context.set_forkserver_preload(
+            ["tests.worlds.quickened", "feast", "duckdb", "deltalake", "transformations.stores.loading"]
+        )
         domains = str(self.world.folder / "domains")
         process = context.Process(target=command_line, args=(arguments, dict(os.environ), domains, str(started)))
         process.start()

@@ -8,9 +8,8 @@ from typing import Any
 import pytest
 
 import transformations
+from tests.worlds.clicking import DOMAIN, VIEWS, forget_domain
 from transformations.engine.base.errors import DefinitionError
-
-from .conftest import DOMAIN, VIEWS, forget_domain
 
 FUNCTIONS = '''
 import pyarrow.compute as pc

@@ -2,13 +2,14 @@
 
 import json
 import re
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
+from tests.worlds.clicking import DOMAIN, VIEWS
 from transformations.insight.repository import open_store
-
-from .conftest import DOMAIN, VIEWS
+from transformations.stores.base.feast_seams import online_client
 
 PAGES_AND_FUNCTIONS = '''
 import pyarrow.compute as pc
@@ -63,15 +64,8 @@ REQUEST = '{"pace": 30.0}'
 
 
 @pytest.fixture
-def served(world: Any, _spark: None, monkeypatch: pytest.MonkeyPatch) -> Any:
-    world.rewrite(domain=DOMAIN + PAGES_AND_FUNCTIONS, views=VIEWS + OFFER)
-    world.deliver_all()
-    assert world.run("build").exit_code == 0
-    monkeypatch.setenv("FEATURES_CLOCK", "2024-05-05T12:00:00Z")
-    monkeypatch.setenv("FEATURES_REDIS_READ_TIMEOUT_MS", "10000")
-    world.apply()
-    world.materialize("2024-05-05T12:00:00+00:00")
-    return world
+def served(serve: Callable[..., Any]) -> Any:
+    return serve("2024-05-05T12:00:00+00:00", domain=DOMAIN + PAGES_AND_FUNCTIONS, views=VIEWS + OFFER)
 
 
 def explain(world: Any, *arguments: str) -> dict[str, Any]:
@@ -160,7 +154,7 @@ def test_parity_compares_it_for_the_entities_of_all_its_views_together(served: A
     }
 
     store = open_store(served.settings)
-    redis = store._get_provider().online_store._get_client(store.config.online_store)
+    redis = online_client(store)
     (row_of_dogs,) = redis.scan_iter(b"*/dogs*")
     assert redis.delete(row_of_dogs)
     lost = served.run("parity", "visit_now", "--all", "--request", REQUEST)

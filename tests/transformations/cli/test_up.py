@@ -4,11 +4,10 @@ from typing import Any
 
 import pytest
 
+from tests.worlds.clicking import EVENTS, TOPICS
 from transformations.cli.commands.data.up import _ingestions, bring_up
 from transformations.cli.steps import Step
 from transformations.engine.base.errors import DataError
-
-from .conftest import EVENTS, TOPICS
 
 
 class Hands:

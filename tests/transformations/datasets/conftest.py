@@ -1,5 +1,6 @@
 """What tests of datasets share: a raw zone, one built table, a service of it, and what changes them."""
 
+import shutil
 from collections.abc import Callable
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -109,6 +110,12 @@ class World:
         return sorted(rows, key=lambda row: row["event_timestamp"])
 
 
+@pytest.fixture(scope="session")
+def _prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Data and registry of a world, once there was one."""
+    return tmp_path_factory.mktemp("datasets") / "prepared"
+
+
 @pytest.fixture
 def world(
     settings: Settings,
@@ -120,6 +127,8 @@ def world(
     table_of: Callable[..., pa.Table],
     module_of: Callable[[str, str], ModuleType],
     clock: Callable[[str], None],
+    tmp_path: Path,
+    _prepared: Path,
 ) -> World:
     clock("2024-07-02")
     view = stored("user_spend", spend=Float64)
@@ -132,13 +141,19 @@ def world(
         tags={"definition_hash": "a1"},
     )
     view.tags = {"definition_hash": "a1"}
-    publish(view, table_of(SPEND, spend=pa.float64()))
     cart = RequestSource(name="cart", schema=[Field(name="price", dtype=Float64)])
     function = module_of("cart_functions", FUNCTION).price_ratio
     now = on_demand_view("user_now", [function], [view, cart], owner=OWNER, description="Now")
     service = FeatureService(name="returning_v1", features=[view, now])
+    if _prepared.is_dir():
+        shutil.copytree(_prepared, tmp_path, dirs_exist_ok=True)
+        return World(store_of(), view, publish)
+    publish(view, table_of(SPEND, spend=pa.float64()))
     made = World(store_of(user, view, now, service), view, publish)
     made.deliver(table_of(VISITS, at=TIMESTAMP, page=pa.string(), spent=pa.float64()), "2024-05-20")
+    shutil.copytree(settings.data, _prepared / settings.data.name)
+    for file in tmp_path.glob("registry.db*"):
+        shutil.copy(file, _prepared)
     return made
 
 

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from tests.worlds.sales import SALES as NEW_YORK_SALES
 from transformations import LIFETIME, Sum, WindowedFeatures, hours
 from transformations.engine.base.settings import Settings
 from transformations.engine.compute.build import build
@@ -18,8 +19,6 @@ from transformations.engine.raw.zone import Origin, RawTable
 from transformations.engine.tables.offline_tables import OfflineTable
 from transformations.engine.testing.literal_tables import parse_events
 from transformations.engine.vocabulary.resolution import resolve
-
-from .conftest import SALES as NEW_YORK_SALES
 
 PAGE = Path(__file__).parents[3] / "docs/time-and-corrections.md"
 ASKED = re.compile(r"^\| (\d+) May, (\d\d):00 \| (\S+) \| (\S+) \|$", re.MULTILINE)

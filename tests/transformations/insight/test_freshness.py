@@ -6,7 +6,7 @@ from datetime import UTC, date, datetime, timedelta
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.transformations.engine.conftest import SALES, USER_SALES
+from tests.worlds.sales import SALES, USER_SALES
 from transformations.engine.base.business_days import day_number, start_of_day
 from transformations.engine.raw.zone import RawFile, RawSnapshot
 from transformations.engine.vocabulary.resolution import Resolved, resolve

@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import unquote
 
 import pytest
 from pydantic import SecretStr
@@ -190,12 +191,17 @@ def test_a_server_that_cannot_start_says_why(settings: Settings) -> None:
         embedded.start(settings)
 
 
+def folder_of(url: str) -> Path:
+    """The folder of the socket at a server's address."""
+    return Path(unquote(url.removeprefix("unix://"))).parent
+
+
 def test_a_data_folder_of_a_long_name_gets_a_short_private_folder_for_the_socket(tmp_path: Path) -> None:
     settings = Settings(data=tmp_path / ("long" * 30) / "data", redis_url=None)
     try:
         with client(settings) as redis:
             assert redis.ping()
-        folder = embedded._socket_path(settings).parent
+        folder = folder_of(embedded.embedded_url(settings))
         assert not folder.is_relative_to(tmp_path)
         assert stat.S_IMODE(folder.stat().st_mode) == 0o700
     finally:
@@ -205,7 +211,7 @@ def test_a_data_folder_of_a_long_name_gets_a_short_private_folder_for_the_socket
 
 def test_a_short_folder_that_someone_else_prepared_is_refused(tmp_path: Path) -> None:
     settings = Settings(data=tmp_path / ("long" * 30) / "data", redis_url=None)
-    folder = embedded._socket_path(settings).parent
+    folder = folder_of(embedded.embedded_url(settings))
     folder.symlink_to(tmp_path)
     try:
         with pytest.raises(FeaturesError, match="belongs to someone else"):

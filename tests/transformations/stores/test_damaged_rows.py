@@ -20,6 +20,7 @@ from redis import Redis
 from transformations.engine.base.errors import DataError
 from transformations.engine.base.moments import instant_to_micros
 from transformations.engine.base.settings import get_settings
+from transformations.stores.online import PackedRedisOnlineStore
 from transformations.stores.redis.loaded import loaded_views
 from transformations.stores.redis.reads import FEW_KEYS
 from transformations.stores.rows.packed_rows import HEADER, header
@@ -77,7 +78,7 @@ def look_async(store: FeatureStore, *users: int) -> dict[str, list[Any]]:
 
 def read(store: FeatureStore, view: FeatureView, user: int) -> Any:
     entity = EntityKey(join_keys=["user_id"], entity_values=[Value(int64_val=user)])
-    return store._get_provider().online_store.online_read(store.config, view, [entity])
+    return PackedRedisOnlineStore().online_read(store.config, view, [entity])
 
 
 DAMAGE: dict[str, Callable[[bytes], bytes]] = {
@@ -237,7 +238,7 @@ def test_a_row_pushed_further_ahead_than_allowed_is_refused_with_all_beside_it(
     entity = EntityKey(join_keys=["user_id"], entity_values=[Value(int64_val=1)])
     moments = (END + timedelta(seconds=1), datetime(2031, 1, 1))
     rows: list[Any] = [(entity, {"spent": Value(double_val=5.5)}, moment, None) for moment in moments]
-    online = store._get_provider().online_store
+    online = PackedRedisOnlineStore()
     with pytest.raises(DataError, match=r"1 of 2 pushed rows .*row 1 .*2031.*FEATURES_PUSH_LEAD_SECONDS"):
         online.online_write_batch(store.config, view, rows, None)
     with pytest.raises(DataError, match="lie in the future"):

@@ -236,6 +236,7 @@ def test_a_server_that_hangs_is_given_up_after_the_read_timeout(
 
 def test_what_the_yaml_names_loads_no_batch_libraries() -> None:
     program = (
+        "from transformations.cli.quick_feast import quicken_feast; quicken_feast()\n"
         "import sys, transformations.stores.offline, transformations.stores.online\n"
         "print(sorted({'pyspark', 'duckdb', 'ibis', 'deltalake', 'great_expectations'} & set(sys.modules)))"
     )

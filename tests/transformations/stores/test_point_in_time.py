@@ -2,7 +2,6 @@
 
 import shutil
 from collections.abc import Callable
-from copy import copy
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -18,6 +17,7 @@ from feast.types import Int64, String
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from transformations.stores.base.feast_seams import with_offline_config
 from transformations.stores.offline import PointInTimeOfflineStore
 
 START = datetime(2024, 5, 1, tzinfo=UTC)
@@ -190,8 +190,7 @@ def test_where_stock_feast_is_right_the_result_is_the_same(
     world = World(files, world.ttls, spine, world.as_served)
     views = [view_of(world, name) for name in KEYS]
     asked = ([f"{name}:seen" for name in KEYS], _spine(world).to_pandas(), store.registry, "test", True)
-    feasts = copy(store.config)
-    feasts._offline_store = DuckDBOfflineStoreConfig()
+    feasts = with_offline_config(store.config, DuckDBOfflineStoreConfig())
     ours, theirs = (
         offline.get_historical_features(config, views, *asked, filter_by_created_timestamp=world.as_served).to_df()
         for offline, config in ((PointInTimeOfflineStore, store.config), (DuckDBOfflineStore, feasts))

@@ -110,6 +110,7 @@ def test_readers_and_a_writer_do_not_block_each_other() -> None:
 
 def test_processes_that_meet_a_new_registry_at_once_all_succeed(data: Path) -> None:
     program = (
+        "from transformations.cli.quick_feast import quicken_feast; quicken_feast()\n"
         "from feast.infra.registry.sql import SqlRegistry, SqlRegistryConfig\n"
         "print('ready', flush=True)\n"
         "input()\n"

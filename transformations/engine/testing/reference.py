@@ -35,13 +35,16 @@ def reference_row(resolved: Resolved, events: Sequence[Event], as_of: date) -> d
     if not ordered:
         return None
     complete = [_with_derived(resolved, event) for event in ordered]
-    row = {}
-    for feature in resolved.features:
-        days = feature.declared.window.days
+    inside: dict[int | None, list[Event]] = {}
+    for days in {feature.declared.window.days for feature in resolved.features}:
         since = datetime.min.replace(tzinfo=UTC) if days is None else start_of_day(_days_before(as_of, days), zone)
-        inside = [event for event in complete if event[RAW_TIMESTAMP] >= since]
-        row[feature.name] = _canonical(feature.declared.aggregation.of_events(inside), feature.dtype)
-    return row
+        inside[days] = [event for event in complete if event[RAW_TIMESTAMP] >= since]
+    return {
+        feature.name: _canonical(
+            feature.declared.aggregation.of_events(inside[feature.declared.window.days]), feature.dtype
+        )
+        for feature in resolved.features
+    }
 
 
 def _days_before(day: date, count: int) -> date:

@@ -31,6 +31,7 @@ SUBSET = (
 RUN_SUBSET = """
 import sys
 import pytest
+from transformations.cli.quick_feast import quicken_feast
 
 class Subset:
     def pytest_collection_modifyitems(self, config, items):
@@ -39,6 +40,7 @@ class Subset:
         items[:] = chosen
 
 TIMED = "half_a_second"  # measured once already, and not beside other tests
+quicken_feast()
 sys.exit(pytest.main(["-q", "-p", "no:cacheprovider"], plugins=[Subset()]))
 """
 

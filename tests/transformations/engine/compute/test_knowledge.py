@@ -21,6 +21,7 @@ from hypothesis import HealthCheck, Phase, example, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
+from tests.worlds.sales import CONTRACTS, ITEMS, SALES, ZONE, sale
 from transformations import LIFETIME, Count, Lookup, Sum, WindowedFeatures, days, hours
 from transformations.engine.base.business_days import day_of_instant, start_of_day
 from transformations.engine.base.settings import Settings
@@ -32,8 +33,6 @@ from transformations.engine.raw.zone import Drop, Origin, RawTable, read_current
 from transformations.engine.tables.offline_tables import OfflineTable
 from transformations.engine.testing.reference import reference_row
 from transformations.engine.vocabulary.resolution import Resolved, resolve
-
-from .test_build import CONTRACTS, DAY, ITEMS, SALES, ZONE, sale
 
 SALES_OF_USERS = WindowedFeatures(
     name="sales",
@@ -49,6 +48,7 @@ SALES_OF_USERS = WindowedFeatures(
 )
 BY_KIND = replace(SALES_OF_USERS, join_key=["user_id", "kind"], lookups=[Lookup("kind", source="items", on="item_id")])
 WIDER = [replace(each, windows=[days(1), days(2), LIFETIME]) for each in (SALES_OF_USERS, BY_KIND)]
+DAY = date(2017, 3, 9)  # the clocks change on the 12th
 MICROSECOND = timedelta(microseconds=1)
 EXAMPLES = int(os.environ.get("KNOWLEDGE_EXAMPLES", "2"))  # `make knowledge-proof` tries many
 

@@ -5,7 +5,8 @@ from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
-from tests.transformations.engine.conftest import RUN, USER_SALES, resolved
+from tests.worlds.literal_table import RUN
+from tests.worlds.sales import resolved
 from transformations.engine.base.business_days import day_number
 from transformations.engine.base.errors import DataError, UsageError
 from transformations.engine.compute.plan import (
@@ -22,7 +23,7 @@ from transformations.engine.raw.drops import Drop, RawFile, RawSnapshot
 from transformations.engine.tables.offline_tables import TableVersion
 
 NOW = datetime(2017, 3, 20, 12, tzinfo=UTC)
-VIEW = resolved(USER_SALES)
+VIEW = resolved()
 
 
 def march(day: int) -> date:

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.transformations.engine.compute.event_histories import (
+from tests.worlds.event_histories import (
     CONTRACT,
     EVERYTHING,
     FIRST_DAY,
@@ -185,9 +185,10 @@ def test_any_content_can_be_restored_over_any_other(
 
 def assert_reads_as(resolved: Resolved, rows: pa.Table, earlier: pa.Table) -> None:
     """Newest-wins serves the same from both at every instant; restoring a second time would write nothing."""
+    tables = rows.to_pylist(), earlier.to_pylist()
     for user in (1, 2):
         for as_of in every_day():
-            now, then = (value_at(table.to_pylist(), user, as_of, resolved) for table in (rows, earlier))
+            now, then = (value_at(table, user, as_of, resolved) for table in tables)
             assert (now or NOTHING) == (then or NOTHING), (user, as_of)
     assert restored_rows(resolved, rows, earlier, datetime(2030, 1, 1, tzinfo=UTC)).num_rows == 0
 

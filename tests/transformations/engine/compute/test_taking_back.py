@@ -105,9 +105,9 @@ def test_any_sequence_of_days_delivered_and_taken_back_equals_the_definition(wor
     assert complete == world.raw.snapshot().complete_through
     rows = world.rows()
     for user in {row["user_id"] for row in rows}:
-        held = world.served(rows, user, complete + timedelta(days=1))
+        held = world.served(rows, complete + timedelta(days=1), {"user_id": user})
         for offset in range(2, 11):
-            later = world.served(rows, user, complete + timedelta(days=offset))
+            later = world.served(rows, complete + timedelta(days=offset), {"user_id": user})
             names = [feature.name for feature in world.view.features]
             unseen = {feature.name: feature.declared.aggregation.unseen for feature in world.view.features}
             expected = unseen if held is None else {name: held[name] for name in names}

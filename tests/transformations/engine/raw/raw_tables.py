@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 
 import pyarrow as pa
 
+from tests.worlds.contracts import attribute_source, event_source
 from transformations.contracts import Column, Contract
 from transformations.engine.raw.zone import Origin, RawTable, read_current
 
@@ -12,30 +13,18 @@ NOW = datetime(2020, 2, 1, 12, tzinfo=UTC)
 
 
 def contract(**changes) -> Contract:
-    facts = {
-        "name": "events",
-        "version": "1.0.0",
-        "description": "One event",
-        "owner": "tests",
-        "columns": (
-            Column("id", "Int64", False, "The event"),
-            Column("amount", "Float64", True, "An amount"),
-            Column("at", "UnixTimestamp", False, "When"),
-        ),
-        "key": ("id",),
-        "event_time": "at",
-        "timestamp_zone": "UTC",
-        "business_day_zone": "America/New_York",
-        "valid_from": None,
-        "delivery": "append",
-    }
-    return Contract(**facts | changes)
+    columns = (
+        Column("id", "Int64", False, "The event"),
+        Column("amount", "Float64", True, "An amount"),
+        Column("at", "UnixTimestamp", False, "When"),
+    )
+    return event_source(**{"name": "events", "columns": columns, "key": ["id"], "at": "at"} | changes)
 
 
 def attributes(**changes) -> Contract:
     columns = (Column("id", "Int64", False, "The thing"), Column("colour", "String", True, "Its colour"))
-    snapshot = {"name": "things", "columns": columns, "event_time": None, "delivery": "snapshot"}
-    return contract(**snapshot | {"valid_from": datetime(2019, 12, 31, tzinfo=UTC)} | changes)
+    since = {"valid_from": datetime(2019, 12, 31, tzinfo=UTC)}
+    return attribute_source(**{"name": "things", "columns": columns, "key": ["id"]} | since | changes)
 
 
 def events(*rows: tuple[int, float | None, str]) -> pa.Table:

@@ -23,8 +23,8 @@ KILLED = """
     import os, signal, sys
     from pathlib import Path
     import pyarrow.parquet
-    sys.path.insert(0, {tests!r})
-    from raw_tables import RawTable, contract, events, origin
+    sys.path.insert(0, {project!r})
+    from tests.transformations.engine.raw.raw_tables import RawTable, contract, events, origin
     from transformations.engine.base import storage
 
     def die(*_arguments, **_options):
@@ -42,8 +42,8 @@ KILLS = ["pyarrow.parquet.write_table = die_afterwards(pyarrow.parquet.write_tab
 
 
 def kill_an_append(root: Path, sabotage: str) -> None:
-    tests = str(Path(__file__).parent)
-    program = textwrap.dedent(KILLED).format(tests=tests, root=str(root), sabotage=sabotage)
+    project = str(Path(__file__).parents[4])
+    program = textwrap.dedent(KILLED).format(project=project, root=str(root), sabotage=sabotage)
     killed = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert killed.returncode == -signal.SIGKILL, killed.stderr
 

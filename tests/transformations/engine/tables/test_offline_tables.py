@@ -9,30 +9,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from tests.worlds.literal_table import RUN
 from transformations.engine.base.errors import ConflictError, DataError
 from transformations.engine.base.storage import NewFile
 from transformations.engine.tables import offline_tables
 from transformations.engine.tables.offline_tables import OfflineTable, Run, time_bounds
 
 SCHEMA = pa.schema([("user_id", pa.int64()), ("event_timestamp", pa.timestamp("us", tz="UTC"))])
-RUN = Run(
-    view="user_clicks",
-    version=-1,
-    run_id="a",
-    kind="first load",
-    started_at=datetime(2020, 1, 3, tzinfo=UTC),
-    seconds=1.5,
-    rows=1,
-    definition_hash="0123456789abcdef",
-    code_revision="0123456789ab",
-    first_as_of=date(2020, 1, 1),
-    complete_through=date(2020, 1, 2),
-    sources={"clicks": 0},
-    last_created=datetime(2020, 1, 3, tzinfo=UTC),
-    late_entities=0,
-    counts={"events": 1},
-    carry=None,
-)
 
 
 @pytest.fixture

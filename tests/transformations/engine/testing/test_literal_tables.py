@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from tests.worlds.contracts import event_source
 from transformations import Count, WindowedFeatures, days
 from transformations.contracts import Column, Contract
 from transformations.engine.base.errors import UsageError
@@ -22,23 +23,13 @@ CLICKS = WindowedFeatures(
 
 
 def clicks(**facts: Any) -> Contract:
-    return Contract(
-        name="clicks",
-        version="1.0.0",
-        description="Clicks",
-        owner="tests@example.com",
-        columns=(
-            Column("user_id", "Int64", False, "User"),
-            Column("at", "UnixTimestamp", False, "When"),
-            Column("is_mobile", "Bool", True, "Whether on a phone"),
-        ),
-        key=(),
-        event_time="at",
-        business_day_zone="Europe/Berlin",
-        valid_from=None,
-        delivery="append",
-        **{"timestamp_zone": "Europe/Berlin", **facts},
-    )
+    columns = [
+        Column("user_id", "Int64", False, "User"),
+        Column("at", "UnixTimestamp", False, "When"),
+        Column("is_mobile", "Bool", True, "Whether on a phone"),
+    ]
+    zones = {"timestamp_zone": "Europe/Berlin", "business_day_zone": "Europe/Berlin"}
+    return event_source("clicks", columns, at="at", **zones | facts)
 
 
 def moment(text: str, contract: Contract) -> datetime:

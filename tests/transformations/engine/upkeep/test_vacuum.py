@@ -9,7 +9,8 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from transformations.contracts import Column, Contract
+from tests.worlds.contracts import event_source
+from transformations.contracts import Column
 from transformations.engine.base.errors import ConflictError, DataError
 from transformations.engine.base.settings import Settings
 from transformations.engine.raw.files import source_schema
@@ -132,19 +133,7 @@ def test_a_table_that_is_being_written_is_left_alone(literal_table: Any) -> None
 
 def test_what_killed_ingestions_left_is_removed_and_every_drop_stays(settings: Settings) -> None:
     columns = (Column("user_id", "Int64", False, "User"), Column("at", "UnixTimestamp", False, "When"))
-    contract = Contract(
-        name="clicks",
-        version="1.0.0",
-        description="Clicks",
-        owner="tests@example.com",
-        columns=columns,
-        key=(),
-        event_time="at",
-        timestamp_zone="UTC",
-        business_day_zone="UTC",
-        valid_from=None,
-        delivery="append",
-    )
+    contract = event_source("clicks", columns, at="at")
     raw = RawTable(contract, settings.raw_dir)
     rows = pa.Table.from_pylist([{"user_id": 1, "at": settings.now()}], source_schema(contract))
     raw.append(rows, Origin("literal", "1", settings.now()))

@@ -7,6 +7,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
+from tests.worlds.contracts import attribute_source, event_source
 from transformations import (
     ANYTHING,
     LIFETIME,
@@ -34,12 +35,9 @@ from transformations.engine.vocabulary.aggregations import Aggregation
 from transformations.engine.vocabulary.functions import RowFunction
 from transformations.engine.vocabulary.resolution import Resolved, resolve
 
-CLICKS = Contract(
-    name="clicks",
-    version="1.0.0",
-    description="Clicks",
-    owner="tests@example.com",
-    columns=(
+CLICKS = event_source(
+    "clicks",
+    [
         Column("user_id", "Int64", False, "User"),
         Column("page_id", "Int64", False, "Page"),
         Column("kind", "String", True, "Kind", allowed=("link", "button")),
@@ -47,21 +45,16 @@ CLICKS = Contract(
         Column("is_bot", "Bool", False, "Bot"),
         Column("clicked_at", "UnixTimestamp", False, "When"),
         Column("billed_on", "Date", True, "Billing day"),
-    ),
-    key=("user_id", "clicked_at"),
-    event_time="clicked_at",
-    timestamp_zone="UTC",
+    ],
+    key=["user_id", "clicked_at"],
+    at="clicked_at",
     business_day_zone="Europe/Berlin",
-    valid_from=None,
-    delivery="append",
 )
-PAGES = replace(
-    CLICKS,
-    name="pages",
-    columns=(Column("page_id", "Int64", False, "Page"), Column("section", "String", True, "Section")),
-    key=("page_id",),
-    event_time=None,
-    delivery="snapshot",
+PAGES = attribute_source(
+    "pages",
+    [Column("page_id", "Int64", False, "Page"), Column("section", "String", True, "Section")],
+    key=["page_id"],
+    business_day_zone="Europe/Berlin",
 )
 
 

@@ -19,6 +19,7 @@ from transformations.stores.base.collisions import collisions_of
 from transformations.stores.base.on_demand import on_demand_view
 
 USER = Entity(name="user", join_keys=["user_id"], value_type=ValueType.INT64)
+SHOP = Entity(name="s", join_keys=["shop_id"], value_type=ValueType.INT64)
 CART = RequestSource(name="cart", schema=[Field(name="price", dtype=Float64)])
 
 
@@ -56,7 +57,7 @@ def test_different_names_are_no_collision() -> None:
         ((now("c", CART), now("d", CART)), "c and d have a feature twice each"),
         ((view("a", "price"), now("c", CART)), "feature price of a has the name of a request field of c"),
         (
-            (view("a", "shop_id"), view("b", "spend", key=Entity(name="s", join_keys=["shop_id"]))),
+            (view("a", "shop_id"), view("b", "spend", key=SHOP)),
             "feature shop_id of a has the name of a join key of b",
         ),
         ((view("a", "event_timestamp"),), "feature event_timestamp of a has the name of the time"),

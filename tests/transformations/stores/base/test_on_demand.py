@@ -343,9 +343,10 @@ def test_nothing_heavy_is_loaded_to_evaluate(tmp_path: Path) -> None:
     import subprocess
     import sys
 
-    code = "import sys, transformations.stores.lookups.lookup; print([m for m in sys.modules if m in HEAVY])"
-    heavy = "HEAVY = ('pyspark', 'duckdb', 'deltalake', 'great_expectations', 'ibis'); "
-    done = subprocess.run(
-        [sys.executable, "-c", heavy + code], capture_output=True, text=True, check=True, cwd=tmp_path
-    )
+    code = """
+from transformations.cli.quick_feast import quicken_feast; quicken_feast()
+import sys, transformations.stores.lookups.lookup
+print([m for m in sys.modules if m in ('pyspark', 'duckdb', 'deltalake', 'great_expectations', 'ibis')])
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=tmp_path)
     assert done.stdout.strip() == "[]"

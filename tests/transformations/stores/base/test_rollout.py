@@ -71,8 +71,7 @@ class World:
     def deploy(self, code: str) -> None:
         """Another process, with this code: a process remembers how it has resolved a request."""
         self.functions = self.module_of("rollout_functions", code)
-        self.store.refresh_registry()
-        self.store._provider = None
+        self.store = FeatureStore(config=self.store.config)
 
     def apply(self, code: str, *names: str, source: RequestSource = price) -> None:
         self.deploy(code)

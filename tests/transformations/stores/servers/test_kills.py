@@ -50,7 +50,7 @@ entity_key_serialization_version: 3
 def new_process() -> Callable[[Path], Any]:
     """A process, not yet started, that runs this script."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["feast", "transformations.stores.loading", "duckdb"])
+    context.set_forkserver_preload(["tests.worlds.quickened", "feast", "transformations.stores.loading", "duckdb"])
     return lambda script: context.Process(target=runpy.run_path, args=(str(script),))
 
 

@@ -222,7 +222,8 @@ entity_key_serialization_version: 3
     hook = Path(__file__).parents[4] / "feature_repo" / "static_artifacts.py"
     (tmp_path / "static_artifacts.py").write_text(hook.read_text())
     port = free_port()
-    command = [Path(sys.executable).with_name("feast"), "-c", tmp_path, "serve", "-h", "127.0.0.1", "-p", str(port)]
+    quick_feast = [sys.executable, "-m", "transformations.cli.quick_feast"]  # README's test runs `feast serve` itself
+    command = [*quick_feast, "-c", tmp_path, "serve", "-h", "127.0.0.1", "-p", str(port)]
     with (tmp_path / "serve.log").open("w") as log:
         process = subprocess.Popen(list(map(str, command)), stdout=log, stderr=log)
     try:

@@ -19,6 +19,7 @@ from feast.types import Float64, Int64, String
 
 from transformations.engine.base.errors import UsageError
 from transformations.engine.base.settings import Settings
+from transformations.stores.offline import PointInTimeOfflineStore
 
 TIMESTAMP = pa.timestamp("us", tz="UTC")
 VISITS = """
@@ -114,7 +115,7 @@ def test_the_rows_of_a_view_about_no_entity_can_be_pulled(
     source = FileSource(name="market", path="market.parquet", timestamp_field="happened_at")
     market = FeatureView(name="market", entities=[], schema=[Field(name="rate", dtype=Int64)], source=source)
     store = store_of(market)
-    newest = store._get_provider().offline_store.pull_latest_from_table_or_query(
+    newest = PointInTimeOfflineStore.pull_latest_from_table_or_query(
         config=store.config,
         data_source=source,
         join_key_columns=["__dummy_id"],
@@ -132,7 +133,7 @@ def test_monitoring_measures_what_feast_calculates_from_the_rows_themselves(
 ) -> None:
     store = store_of(user, view)
     fields = [("spent", "numeric"), ("user_id", "numeric"), ("page", "categorical"), ("note", "categorical")]
-    measured = store._get_provider().offline_store.compute_monitoring_metrics(
+    measured = PointInTimeOfflineStore.compute_monitoring_metrics(
         config=store.config,
         data_source=view.batch_source,
         feature_columns=fields,
@@ -176,7 +177,7 @@ def test_monitoring_of_an_empty_table_measures_no_row(
     write_deltalake(tmp_path / "lake", visits.slice(0, 0))
     source = FileSource(name="lake", path="lake", timestamp_field="event_timestamp")
     store = store_of(user)
-    offline = store._get_provider().offline_store
+    offline = PointInTimeOfflineStore
     asked = {"config": store.config, "data_source": source, "timestamp_field": "event_timestamp"}
     assert offline.get_monitoring_max_timestamp(**asked) is None
     (metric,) = offline.compute_monitoring_metrics(**asked, feature_columns=[("spent", "numeric")])

@@ -275,4 +275,4 @@ def _summary(manifest: Manifest) -> dict[str, str]:
 
 
 def _made_at(manifest: Manifest) -> str:
-    return moment_text(manifest.created_at.replace(second=0, microsecond=0), _zone_of(manifest), seconds=False)
+    return moment_text(manifest.created_at, _zone_of(manifest), seconds=False)

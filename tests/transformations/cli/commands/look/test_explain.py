@@ -1,18 +1,15 @@
 """`features explain`: events, run, chosen row and online value of one feature, together."""
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 
 @pytest.fixture
-def served(built: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
-    monkeypatch.setenv("FEATURES_CLOCK", "2024-05-05T12:00:00Z")
-    monkeypatch.setenv("FEATURES_REDIS_READ_TIMEOUT_MS", "10000")
-    built.apply()
-    built.materialize("2024-05-05T12:00:00+00:00")
-    return built
+def served(serve: Callable[..., Any]) -> Any:
+    return serve("2024-05-05T12:00:00+00:00")
 
 
 def explain(world: Any, *arguments: str) -> dict[str, Any]:

@@ -2,26 +2,24 @@
 
 import json
 import re
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from transformations.insight.repository import open_store
+from transformations.stores.base.feast_seams import online_client
 from validation.parity.sides import NotComparable, sides_of
 
 
 @pytest.fixture
-def served(built: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
-    monkeypatch.setenv("FEATURES_CLOCK", "2024-05-20T12:00:00Z")
-    monkeypatch.setenv("FEATURES_REDIS_READ_TIMEOUT_MS", "10000")
-    built.apply()
-    built.materialize("2024-05-20T12:00:00+00:00")
-    return built
+def served(serve: Callable[..., Any]) -> Any:
+    return serve("2024-05-20T12:00:00+00:00")
 
 
 def lose_row_of_user_1(world: Any) -> None:
     store = open_store(world.settings)
-    redis = store._get_provider().online_store._get_client(store.config.online_store)
+    redis = online_client(store)
     assert redis.delete(*redis.scan_iter(b"{1}*"))
 
 

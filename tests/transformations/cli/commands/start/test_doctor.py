@@ -11,7 +11,7 @@ from click.testing import CliRunner, Result
 from feast import FeatureView, Field, FileSource
 from feast.types import Float64
 
-from tests.transformations.engine.conftest import LiteralTable
+from tests.worlds.literal_table import LiteralTable
 from transformations.cli.commands.start import doctor as module
 from transformations.cli.commands.start.doctor import Check, doctor, exit_code
 from transformations.engine.base.settings import get_settings

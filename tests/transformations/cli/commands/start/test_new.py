@@ -1,19 +1,26 @@
 """`features new` writes a domain that is right as it stands: lint, rules, Feast's plan and its own test all pass."""
 
+import importlib
 import json
-import os
 import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
+from click.testing import CliRunner, Result
 
+import transformations
+from transformations.cli.commands.start import new
+from transformations.cli.main import module_of
 from transformations.contracts import read_contract
 from transformations.datasets.config import read_config
+from transformations.engine.base import settings as settings_module
 from transformations.engine.base.errors import UsageError
 from transformations.engine.base.settings import get_settings
 from transformations.engine.testing.literal_tables import untested_measures
@@ -21,7 +28,7 @@ from transformations.insight.governance.owners import add_owner
 from transformations.insight.skeletons import NewFile, skeleton
 
 PROJECT = Path(__file__).parents[5]
-BIN = Path(sys.executable).parent
+RUFF = Path(sys.executable).with_name("ruff")
 
 RIDES = """
 apiVersion: v3.1.0
@@ -129,37 +136,47 @@ def text_of(files: list[NewFile], ending: str) -> str:
 
 
 @pytest.fixture
-def project(tmp_path: Path) -> Path:
-    """A copy of the platform's packages, into which skeletons can be written."""
-    for package in ("transformations", "validation", "feature_repo"):
-        shutil.copytree(PROJECT / package, tmp_path / package, ignore=shutil.ignore_patterns("__pycache__"))
+def project(tmp_path: Path, contracts: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A project in which skeletons are written: its own repository and contracts, whose domains are imported, too."""
+    for folder in ("feature_repo", "validation/contracts"):
+        shutil.copytree(PROJECT / folder, tmp_path / folder, dirs_exist_ok=True)
+    for name in ("rides", "riders"):
+        shutil.copy(contracts / f"{name}.yaml", tmp_path / "validation" / "contracts")
+    (tmp_path / "tests" / "transformations").mkdir(parents=True)
+    (tmp_path / "tests" / "feature_repo").mkdir()
     tests = [str(file.relative_to(PROJECT)) for file in (PROJECT / "tests" / "transformations").glob("test_*.py")]
-    for file in ("pyproject.toml", "tests/conftest.py", *tests):
-        (tmp_path / file).parent.mkdir(exist_ok=True, parents=True)
+    for file in ("pyproject.toml", *tests):
         shutil.copy(PROJECT / file, tmp_path / file)
-    (tmp_path / "validation" / "contracts" / "rides.yaml").write_text(RIDES)
-    (tmp_path / "validation" / "contracts" / "riders.yaml").write_text(RIDERS)
     add_owner(tmp_path / "feature_repo", "fleet")
-    return tmp_path
+    (tmp_path / "tests" / "feature_repo" / "test_catalogue.py").touch()
+    domains = tmp_path / "transformations"
+    domains.mkdir()
+    monkeypatch.setattr(settings_module, "find_project_root", lambda: tmp_path)
+    monkeypatch.setenv("FEATURES_CONTRACTS", str(tmp_path / "validation" / "contracts"))
+    monkeypatch.setattr(transformations, "__path__", [*transformations.__path__, str(domains)])
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    yield tmp_path
+    for file in domains.glob("*.py"):
+        sys.modules.pop(f"transformations.{file.stem}", None)
+        vars(transformations).pop(file.stem, None)
+    importlib.invalidate_caches()
 
 
-def run(project: Path, program: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """A program in the copy, with the copy's packages."""
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("FEATURES_")}
-    return subprocess.run(
-        [str(BIN / "python"), "-m", program, *arguments],
-        cwd=project,
-        env=environment | {"PYTHONPATH": str(project), "FEATURES_DATA": str(project / "data")},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+def command(name: str, *arguments: str) -> Result:
+    """What a command of `features` says, and its exit code."""
+    return CliRunner().invoke(getattr(importlib.import_module(module_of(name)), name), arguments)
 
 
-def features(project: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    code = "import sys; from transformations.cli.main import run; sys.exit(run(sys.argv[1:]))"
-    (project / "features_here.py").write_text(code)
-    return run(project, "features_here", *arguments)
+def features(*arguments: str) -> Result:
+    """What `features new` says, and its exit code."""
+    return command("new", *arguments)
+
+
+def lint(project: Path, *arguments: str) -> None:
+    ours = 'lint.isort.known-first-party=["transformations"]'  # the rest of which lies elsewhere
+    command = [RUFF, arguments[0], "--no-cache", "--config", ours, *arguments[1:]]
+    done = subprocess.run(command, cwd=project, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
 
 
 @pytest.mark.parametrize(
@@ -174,8 +191,8 @@ def features(project: Path, *arguments: str) -> subprocess.CompletedProcess[str]
 def test_a_new_domain_passes_lint_the_rules_and_its_own_test(
     project: Path, arguments: list[str], written: str, tests: int
 ) -> None:
-    result = features(project, "new", *arguments)
-    assert (result.returncode, result.stderr) == (0, "")
+    result = features(*arguments)
+    assert (result.exit_code, result.stderr) == (0, "")
     files = [line.removeprefix("written: ") for line in result.stdout.splitlines() if line.startswith("written: ")]
     code = [file for file in files if file.endswith(".py")]
     service = "tips_v1" if "--service" in arguments else f"{written}_v1"
@@ -186,18 +203,22 @@ def test_a_new_domain_passes_lint_the_rules_and_its_own_test(
         f"tests/transformations/test_{written}.py",
     ]
 
-    for check in (["check", "--no-cache", *code], ["format", "--no-cache", "--check", *code]):
-        linted = run(project, "ruff", *check)
-        assert linted.returncode == 0, linted.stdout
-    broken = json.loads(features(project, "check", "--json").stdout)
+    lint(project, "check", *code)
+    lint(project, "format", "--check", *code)
+    broken = json.loads(command("check", "--json").stdout)
     unfinished = ["dataset tips_v1"] if service == "tips_v1" else []  # its splits are the author's to fill in
     assert [rule["place"] for rule in broken] == unfinished
-    tested = run(project, "pytest", "-q", "-p", "no:cacheprovider", code[-1])
-    assert f"{tests} passed" in tested.stdout, tested.stdout
+    scope: dict[str, Any] = {}
+    exec((project / code[-1]).read_text(), scope)
+    proofs = [name for name in scope if name.startswith("test_")]
+    assert len(proofs) == tests
+    for name in proofs:
+        scope[name]()
 
 
-def test_the_next_steps_are_told(project: Path) -> None:
-    shown = features(project, "new", "cyclists").stdout
+@pytest.mark.usefixtures("project")
+def test_the_next_steps_are_told() -> None:
+    shown = features("cyclists").stdout
 
     assert "written: validation/contracts/cyclist_events.yaml" in shown
     assert "1. say what you mean in transformations/cyclists.py, and prove it" in shown
@@ -206,20 +227,21 @@ def test_the_next_steps_are_told(project: Path) -> None:
 
 
 def test_a_view_gets_a_name_that_no_other_domain_has(project: Path) -> None:
-    features(project, "new", "riders", "--source", "riders")
+    features("riders", "--source", "riders")
+    importlib.invalidate_caches()
 
-    assert features(project, "new", "cyclists", "--source", "riders").returncode == 0
+    assert features("cyclists", "--source", "riders").exit_code == 0
     assert 'name="rider_riders"' in (project / "transformations" / "riders.py").read_text()
     assert 'name="rider_cyclists"' in (project / "transformations" / "cyclists.py").read_text()
 
 
 def test_nothing_that_exists_is_overwritten(project: Path) -> None:
-    features(project, "new", "cyclists")
+    features("cyclists")
     (project / "transformations" / "cyclists.py").write_text("# mine\n")
 
-    result = features(project, "new", "cyclists")
+    result = features("cyclists")
 
-    assert result.returncode == 2
+    assert result.exit_code == 2
     assert "exists, and nothing is overwritten" in result.stderr
     assert (project / "transformations" / "cyclists.py").read_text() == "# mine\n"
 
@@ -266,8 +288,6 @@ def test_where_several_columns_could_be_the_entity_it_asks_and_invents_none(cont
 
 
 def test_a_terminal_is_asked_and_a_script_is_told(contracts: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from transformations.cli.commands.start import new
-
     monkeypatch.setenv("FEATURES_CONTRACTS", str(contracts))
     get_settings.cache_clear()
     assert new._asked_key("rides", contracts.parent) is None
@@ -360,14 +380,14 @@ def test_the_written_test_goes_on_holding_when_the_author_edits_the_features(
     ],
 )
 def test_what_cannot_be_written_is_a_usage_error(
-    project: Path, arguments: tuple[str, str | None, str | None], complaint: str
+    contracts: Path, arguments: tuple[str, str | None, str | None], complaint: str
 ) -> None:
     with pytest.raises(UsageError, match=complaint.replace("?", r"\?")):
-        skeleton(*arguments, project, project / "validation" / "contracts")
+        skeleton(*arguments, contracts.parent, contracts)
 
 
-def test_a_domain_must_be_named(project: Path) -> None:
-    result = features(project, "new")
+def test_a_domain_must_be_named() -> None:
+    result = features()
 
-    assert result.returncode == 2
+    assert result.exit_code == 2
     assert "name the domain, as in `features new riders`" in result.stderr

@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from hypothesis import strategies as st
 
+from tests.worlds.contracts import NEW_YORK, event_source
 from transformations import (
     LIFETIME,
     Count,
@@ -32,7 +33,7 @@ from transformations import (
     derived,
     hours,
 )
-from transformations.contracts import Column, Contract
+from transformations.contracts import Column
 from transformations.engine.base.business_days import day_number, day_of_instant, start_of_day
 from transformations.engine.compute.folds import carry_schema
 from transformations.engine.compute.sweep import SweepPlan
@@ -40,7 +41,7 @@ from transformations.engine.compute.sweep import sweep as swept
 from transformations.engine.testing.reference import reference_row
 from transformations.engine.vocabulary.resolution import Resolved
 
-ZONE = "America/New_York"
+ZONE = NEW_YORK
 FIRST_DAY = date(2017, 3, 8)  # the clocks change on 2017-03-12: that day has 23 hours
 LATER = datetime(2020, 1, 1, tzinfo=UTC)
 LAST_DAY = date(2017, 3, 24)
@@ -53,25 +54,18 @@ def doubled(amount: Float64) -> Float64:
     return pc.multiply(amount, 2.0)
 
 
-CONTRACT = Contract(
-    name="events",
-    version="1.0.0",
-    description="User events",
-    owner="tests@example.com",
-    columns=(
+CONTRACT = event_source(
+    "events",
+    [
         Column("event_id", "Int64", False, "Identity"),
         Column("user_id", "Int64", False, "User"),
         Column("event_type", "String", True, "What happened"),
         Column("amount", "Float64", True, "Amount"),
         Column("quantity", "Int64", True, "Quantity"),
         Column("happened_at", "UnixTimestamp", False, "When"),
-    ),
-    key=("event_id",),
-    event_time="happened_at",
-    timestamp_zone="UTC",
-    business_day_zone=ZONE,
-    valid_from=None,
-    delivery="append",
+    ],
+    key=["event_id"],
+    at="happened_at",
 )
 
 EVERYTHING = WindowedFeatures(
