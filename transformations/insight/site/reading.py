@@ -33,7 +33,7 @@ from transformations.insight.site.examples import examples
 from transformations.insight.site.lineage_drawings import LineageDrawings
 from transformations.insight.site.pages import Address, Example, Fact, Members, Page, PageKind, Piece, Site
 
-_WITHHELD = PII_CLASSES[PII_CLASSES.index("personal") :]
+_WITHHELD = PII_CLASSES[1:]
 _LISTED = {  # facts that name pages, and the kinds of these
     "Owner": (PageKind.OWNER,),
     "View": (PageKind.VIEW, PageKind.ON_DEMAND_VIEW),
@@ -276,13 +276,15 @@ class _Reading:
         address = Address(PageKind.DATASET, dataset.name)
         split = dataset.split
         label = dataset.label
+        horizon = label.model_dump(mode="json")["horizon"] if label else ""
+        spine = (Example("Spine", dataset.spine.query.strip()),) if dataset.spine.query else ()
         known = [
             ("Owner", dataset.owner),
             ("Services", dataset.feature_service),
-            ("Spine", dataset.spine.query or str(dataset.spine.file)),
+            ("Spine", "the query below" if dataset.spine.query else f"the file {dataset.spine.file}"),
             (
                 "Label",
-                f"{label.column}, known {label.horizon} after each row's moment" if label else "none: for scoring",
+                f"{label.column}, known {horizon} after each row's moment" if label else "none: for scoring",
             ),
             ("Splits from", ", ".join(f"{name} {value}" for name, value in split if value) if split else ""),
             ("Values", "as they were known" if dataset.as_served else "as corrected since"),
@@ -293,7 +295,10 @@ class _Reading:
             summary=dataset.description,
             facts=tuple(self._fact(label, text) for label, text in known if text),
             drawing=self._drawing(address),
-            examples=(Example("Make it", f"features dataset create feature_repo/datasets/{dataset.name}.yaml"),),
+            examples=(
+                *spine,
+                Example("Make it", f"features dataset create feature_repo/datasets/{dataset.name}.yaml"),
+            ),
         )
 
     def _request_field(self, name: str) -> Page:

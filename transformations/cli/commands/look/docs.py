@@ -23,8 +23,8 @@ def docs(folder: Path | None) -> None:
     """Write the catalogue of everything offered as pages that open from the file system, without a network.
 
     Sources, views, features, services, datasets and owners, with search, lineage, tests, freshness, the distribution of
-    stored values, and queries to copy. Values of personal or sensitive features are not shown. Equal definitions and
-    tables give equal files.
+    stored values, and queries to copy. Values that lead to a person, by the contract's `pii`, are not shown. Equal
+    definitions and tables give equal files.
     """
     from transformations.insight.site.reading import read_site
     from transformations.insight.site.writing import write_site

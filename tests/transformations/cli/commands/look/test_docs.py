@@ -69,6 +69,11 @@ def test_a_feature_says_what_it_means_and_how_it_is_asked_for(declared: Any) -> 
     assert "get_historical_features(" in shown
 
 
+def test_a_dataset_shows_its_query_as_it_stands(declared: Any) -> None:
+    page = (written(declared) / "dataset" / "reading.html").read_text()
+    assert "<pre><code>SELECT user_id, clicked_at AS event_timestamp FROM raw.clicks</code></pre>" in page
+
+
 def test_every_link_leads_to_a_file(declared: Any) -> None:
     folder = written(declared)
     for page in folder.rglob("*.html"):
@@ -85,14 +90,14 @@ def test_the_same_project_gives_the_same_files(declared: Any) -> None:
     assert files_of(written(declared)) == files_of(written(declared, "again"))
 
 
-def test_stored_values_are_shown_but_not_those_of_personal_data(built: Any) -> None:
+def test_stored_values_are_shown_but_not_those_that_lead_to_a_person(built: Any) -> None:
     shown = text_of(written(built) / FEATURE)
     assert "complete through 2024-05-10" in shown
     assert "Share of rows" in shown
     contract = built.folder / "contracts" / "clicks.yaml"
-    personal = "[{property: unit, value: seconds}, {property: pii, value: personal}]"
+    personal = "[{property: unit, value: seconds}, {property: pii, value: pseudonymous}]"
     contract.write_text(contract.read_text().replace("[{property: unit, value: seconds}]", personal))
-    assert "Its values are personal data, so they are not shown." in text_of(written(built) / FEATURE)
+    assert "Its values are pseudonymous data, so they are not shown." in text_of(written(built) / FEATURE)
 
 
 @pytest.mark.skipif(chromium.PROGRAM is None, reason="no Chromium is installed here")
