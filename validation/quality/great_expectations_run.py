@@ -7,7 +7,9 @@ run.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -38,7 +40,7 @@ def validate_table(
 
 def validate_frame(frame: Any, suite: Mapping[str, Any], *, is_spark: bool) -> list[dict[str, Any]]:
     """Validate a suite on a frame of pandas or Spark; UsageError for an expectation that cannot be set up or run."""
-    context = _context()
+    context = _context()  # first, as it imports Great Expectations
     import great_expectations as gx
     from great_expectations.expectations.expectation_configuration import ExpectationConfiguration
 
@@ -85,9 +87,28 @@ def _complaint(each: Mapping[str, Any], error: object) -> str:
 def _context() -> EphemeralDataContext:
     """One context a process: a second one would only cost its time."""
     os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
-    import great_expectations as gx
-    from great_expectations.data_context.types.base import ProgressBarsConfig
+    with _without_spark_connect():
+        import great_expectations as gx
+        from great_expectations.data_context.types.base import ProgressBarsConfig
 
     context = gx.get_context(mode="ephemeral")
     context.variables.progress_bars = ProgressBarsConfig(globally=False, metric_calculations=False)
     return context
+
+
+@contextmanager
+def _without_spark_connect() -> Iterator[None]:
+    """Hide Spark Connect, which Great Expectations imports to know its frames; we have none.
+
+    Where the main module is no file (`python -c`, a worker of parallel tests), that import takes the process for a run
+    of PySpark's doctests and ends it with code 0 (pyspark/sql/connect/utils.py:26).
+    """
+    name = "pyspark.sql.connect"
+    if name in sys.modules:
+        yield
+        return
+    sys.modules[name] = None  # type: ignore[assignment]  # Python's way to say that a module cannot be imported
+    try:
+        yield
+    finally:
+        del sys.modules[name]

@@ -111,6 +111,7 @@ def test_the_divergence_of_numbers_is_that_of_great_expectations_in_the_same_bin
     assert divergence({0: 25, 1: 50, 2: 25}, {0: 5, 1: 20, 2: 75}, 0.01) == pytest.approx(found["observed_value"])
 
 
+PROJECT = Path(__file__).parents[3]
 ALONE = """
 import sys
 
@@ -130,10 +131,11 @@ print(found["success"], found["result"]["unexpected_index_list"])
 
 
 def test_great_expectations_opens_no_socket_and_leaves_nothing_and_waits_for_a_rule(tmp_path):
-    script, home = tmp_path / "alone.py", tmp_path / "home"
-    script.write_text(ALONE)
+    """By `-c`, where there is no file of the main module: PySpark takes that for doctests, and would end the process."""
+    home = tmp_path / "home"
     home.mkdir()
+    environment = {"HOME": str(home), "PYTHONPATH": str(PROJECT)}
     ended = subprocess.run(
-        [sys.executable, script], cwd=home, capture_output=True, text=True, env={"HOME": str(home)}, check=False
+        [sys.executable, "-c", ALONE], cwd=home, capture_output=True, text=True, env=environment, check=False
     )
     assert (ended.stdout, ended.stderr, list(home.iterdir())) == ("False [1]\n", "", [])
