@@ -131,7 +131,7 @@ print(found["success"], found["result"]["unexpected_index_list"])
 
 
 def test_great_expectations_opens_no_socket_and_leaves_nothing_and_waits_for_a_rule(tmp_path):
-    """By `-c`, where there is no file of the main module: PySpark takes that for doctests, and would end the process."""
+    """By `-c`, where the main module is no file: PySpark would take that for its doctests, and end the process."""
     home = tmp_path / "home"
     home.mkdir()
     environment = {"HOME": str(home), "PYTHONPATH": str(PROJECT)}
