@@ -159,7 +159,7 @@ def _create_earlier(connection: DuckDBPyConnection, contract: Contract, files: S
         drop-2  3, 4     3                    yes
     """
     key, condition = identifiers(contract.key), ""
-    if not every_key:
+    if files and not every_key:
         connection.execute(
             f"CREATE TEMP TABLE touched AS SELECT DISTINCT {key}, {_FILE} "
             f"FROM {parquet_keys(files, _FILE)} AS raw SEMI JOIN delivered USING ({key})"

@@ -51,8 +51,10 @@ def check_body(path: str, given: Any, most_rows: int, store: FeatureStore) -> No
             _check_features(given, _written_views(store, given.get("feature_view_name")))
         case "/materialize":
             _check_span(given)
+            _refuse_version(given)
         case "/materialize-incremental":
             _moment_of(given, "end_ts")
+            _refuse_version(given)
 
 
 def _object_of(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -119,6 +121,13 @@ def _check_span(given: Mapping[str, Any]) -> None:
     start, end = _moment_of(given, "start_ts"), _moment_of(given, "end_ts")
     if start is not None and end is not None and start >= end:
         raise UnprocessableError(f"start_ts {start.isoformat()} is not before end_ts {end.isoformat()}.")
+
+
+def _refuse_version(given: Mapping[str, Any]) -> None:
+    if given.get("version") is not None:
+        raise UnprocessableError(
+            f"version is {given['version']!r:.100}, and views are loaded as they are applied. Leave it out."
+        )
 
 
 def _moment_of(given: Mapping[str, Any], name: str) -> datetime | None:

@@ -34,6 +34,14 @@ def test_a_drop_is_one_version_with_its_own_record(tmp_path):
     assert not snapshot.supersedes
 
 
+def test_a_table_that_holds_no_row_yet_takes_the_first_ones(tmp_path):
+    table = RawTable(contract(), tmp_path)
+    table.append(events(), origin("empty.parquet"), complete_through=date(2020, 1, 2))
+    assert table.snapshot().files == ()
+    table.append(events((1, 1.0, "2020-01-03 12:00")), origin("first.parquet"))
+    assert read_current(table.snapshot(), table.contract, ["amount"]).to_pylist() == [{"amount": 1.0}]
+
+
 def test_rows_carry_event_time_business_day_drop_number_and_retraction(tmp_path):
     table = RawTable(contract(), tmp_path)
     table.append(events((1, 1.0, "2020-01-04 04:59"), (2, 2.0, "2020-01-04 05:00")), origin())

@@ -71,6 +71,8 @@ MISTAKES: list[tuple[str, Any, int, str]] = [
     ("/materialize", {"start_ts": "10", "end_ts": "2024-05-01"}, 422, "start_ts is '10', which is no moment"),
     ("/materialize", {"start_ts": "2024-05-02", "end_ts": "2024-05-01"}, 422, "is not before end_ts"),
     ("/materialize", {"start_ts": "2024-05-02"}, 422, "end_ts is missing"),
+    ("/materialize", {"start_ts": "2024-05-01", "end_ts": "2024-05-02", "version": "v2"}, 422, "version is 'v2'"),
+    ("/materialize-incremental", {"end_ts": "2024-05-02", "version": 2}, 422, "version is 2"),
     ("/materialize-incremental", {"end_ts": "yesterday"}, 422, "'yesterday', which is no moment"),
 ]
 

@@ -5,7 +5,10 @@ import re
 from collections.abc import Callable
 from typing import Any
 
+import pandas as pd
 import pytest
+from click.testing import CliRunner
+from feast.cli.cli import cli as feast
 
 from transformations.insight.repository import open_store
 from transformations.stores.base.feast_seams import online_client
@@ -21,6 +24,24 @@ def lose_row_of_user_1(world: Any) -> None:
     store = open_store(world.settings)
     redis = online_client(store)
     assert redis.delete(*redis.scan_iter(b"{1}*"))
+
+
+def test_the_command_that_parity_prints_for_a_row_of_the_future_replaces_it(
+    served: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    row = {"user_id": 1, "clicks_count_7d": 99, "attention_seconds_sum_7d": 9.5, "click_at_last_lifetime": None}
+    moments = dict.fromkeys(("event_timestamp", "created_timestamp"), pd.Timestamp("2031-01-01", tz="UTC"))
+    with monkeypatch.context() as before_such_rows_were_refused:
+        before_such_rows_were_refused.setenv("FEATURES_PUSH_LEAD_SECONDS", str(10 * 365 * 86_400))
+        open_store(served.settings).write_to_online_store("user_clicks", pd.DataFrame([row | moments]))
+    found = served.run("parity")
+    assert (found.exit_code, "2031-01-01" in found.stderr) == (3, True)
+
+    command = re.search(r"`feast -c feature_repo (materialize \S+ \S+)`", found.stderr)
+    assert command
+    done = CliRunner().invoke(feast, ["-c", str(served.repository), *command[1].split()])
+    assert done.exit_code == 0, done.output
+    assert served.run("parity").exit_code == 0
 
 
 def test_what_was_materialized_is_equal_to_training(served: Any) -> None:
