@@ -15,12 +15,13 @@ from zoneinfo import ZoneInfo
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 import transformations
-from transformations.contracts import PII_CLASSES, Column, Contract, contract_names, read_contract
+from transformations.contracts import Column, Contract, contract_names, read_contract
 from transformations.contracts.document import FILL_IN
 from transformations.engine.base.errors import UsageError
 from transformations.engine.raw.files import RAW_TIMESTAMP
 from transformations.insight.skeleton_choices import Measure, join_key, known_entities, measures
 from transformations.stores.base.domain_files import definitions
+from transformations.stores.base.views import highest_pii
 
 _RESERVED = ("contracts", "insight", "models", "monitoring", "orchestration", "predictions")  # of packages to come
 _UNITS = {"Int64": "units", "Float64": "units", "String": "category", "Bool": "yes or no", "UnixTimestamp": "UTC time"}
@@ -242,7 +243,7 @@ class _Domain:
     def _highest_pii(self) -> str:
         """The class of personal data of what is offered: the key, and what is measured or taken over."""
         offered = [self.join_key, *(each.column for each in self.measures), *self.attributes]
-        return max((column.pii for column in offered), key=PII_CLASSES.index)
+        return highest_pii(column.pii for column in offered)
 
     def _fill(self, name: str, **more: object) -> str:
         """The file of that name, with the domain's own names and what else it asks for."""

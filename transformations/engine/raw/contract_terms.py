@@ -36,17 +36,22 @@ class TermChange:
         return f"{self.place}: {self.term} was {_said(self.before)}, is {_said(self.after)}"
 
 
+def identity_of(contract: Contract) -> dict[str, Any]:
+    """The parts of a contract that decide a row's key and time; they cannot change once rows are stored."""
+    return {
+        "key": list(contract.key),
+        "event time": contract.event_time,
+        "timestamp zone": contract.timestamp_zone,
+        "business day zone": contract.business_day_zone,
+        "delivery": contract.delivery,
+    }
+
+
 def terms_of(contract: Contract) -> dict[str, Any]:
     """The terms of a contract, of JSON types alone."""
     return {
-        "source": {
-            "key": list(contract.key),
-            "event time": contract.event_time,
-            "timestamp zone": contract.timestamp_zone,
-            "business day zone": contract.business_day_zone,
-            "delivery": contract.delivery,
-            "valid from": contract.valid_from.isoformat() if contract.valid_from else None,
-        },
+        "source": identity_of(contract)
+        | {"valid from": contract.valid_from.isoformat() if contract.valid_from else None},
         "columns": {
             column.name: {
                 "dtype": column.dtype,

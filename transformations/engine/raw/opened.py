@@ -13,7 +13,13 @@ import pyarrow as pa
 from transformations.contracts import Contract
 from transformations.engine.base import storage
 from transformations.engine.base.errors import DataError
-from transformations.engine.raw.contract_terms import TermChange, changes_between, needs_version, terms_of
+from transformations.engine.raw.contract_terms import (
+    TermChange,
+    changes_between,
+    identity_of,
+    needs_version,
+    terms_of,
+)
 from transformations.engine.raw.drops import Drop, RawFile, RawSnapshot
 from transformations.engine.raw.files import BUSINESS_DAY, DROP, source_schema
 
@@ -125,17 +131,6 @@ def open_raw_table(folder: Path, source: str, version: int | None = None) -> Ope
     return OpenedTable(
         folder=folder, delta=delta, snapshot=snapshot, placed_by=commits[-1].record["contract"], stamp=stamp
     )
-
-
-def identity_of(contract: Contract) -> dict[str, Any]:
-    """The parts of a contract that decide a row's key and time; they cannot change once rows are stored."""
-    return {
-        "key": list(contract.key),
-        "event time": contract.event_time,
-        "timestamp zone": contract.timestamp_zone,
-        "business day zone": contract.business_day_zone,
-        "delivery": contract.delivery,
-    }
 
 
 def record_of(drop: Drop, contract: Contract) -> dict[str, Any]:
