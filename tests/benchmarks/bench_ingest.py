@@ -10,6 +10,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -37,7 +38,7 @@ def main() -> None:
         import great_expectations  # noqa: F401
 
         seconds = time.perf_counter() - began
-        sides = {
+        sides: dict[str, Callable[[], Figures]] = {
             "DuckDB": lambda: copy(work),
             "conformance": lambda: ingest(work / "conformance"),
             "quality": lambda: ingest(work / "quality"),
