@@ -6,7 +6,7 @@ SHELL := /bin/bash
 MAKEFLAGS += --no-print-directory
 
 BIN := .venv/bin
-EXTRAS := train,batch,validate,local,demo,notebook,dev
+EXTRAS := train,batch,validate,models,track,lineage,local,demo,notebook,dev
 STAMP := .venv/.installed
 FEAST := $(BIN)/feast -c feature_repo
 
