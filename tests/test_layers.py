@@ -43,6 +43,7 @@ FLOORS = (
     "validation.delivery",
     "validation.parity",
     "transformations.datasets",
+    "transformations.models.records",
     "transformations.insight",
     "transformations.insight.lineage",
     "transformations.insight.governance",

@@ -1,0 +1,84 @@
+"""The record of a prediction: everything that was known and said at its moment, on one line of JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from transformations.models.records.base import Instant, ModelName, Part, Record, Role, Sha256, Version
+
+Value = bool | int | float | str | None
+"""A key, a request field or a feature value, as JSON has it."""
+Status = Literal["PRESENT", "NULL_VALUE", "NOT_FOUND", "OUTSIDE_MAX_AGE"]
+"""Feast's own statuses of a served value."""
+
+
+class ServedView(Part):
+    """What of a view was loaded when it answered: its table's version, and through which moment it was loaded."""
+
+    table_version: Annotated[int, Field(ge=0)] | None
+    loaded_through: Instant | None
+
+
+class ServedFeature(Part):
+    """A feature's value as it was served. row_timestamp: of its stored row; None where no row was found, and of an
+    on-demand feature.
+    """
+
+    value: Value
+    status: Status
+    row_timestamp: Instant | None = None
+
+
+class PredictionRecord(Record):
+    """One row's prediction. Where a served value is personal data, it is kept, hashed or absent as declared.
+
+    id: chosen by the client or by the server; records of one id are one prediction. request_timestamp: the moment of
+    the features, in microseconds. answered: False where nobody can have seen the answer. event: the number of the
+    model's event by which the server routed; None in batch. as_of: of a batch. degraded: made with defaults, because
+    features could not be read. latency_seconds: from request to score; None in batch.
+    """
+
+    id: Annotated[str, Field(min_length=1, max_length=128)]
+    request_timestamp: Instant
+    model: ModelName
+    version: Version
+    artifact: Sha256
+    role: Role
+    event: Annotated[int, Field(ge=1)] | None = None
+    as_of: Instant | None = None
+    keys: Mapping[str, Value]
+    request: Mapping[str, Value] = Field(default_factory=dict)
+    features: Mapping[str, ServedFeature]
+    views: Mapping[str, ServedView] = Field(default_factory=dict)
+    score: float
+    decision: bool | None = None
+    degraded: bool = False
+    answered: bool = True
+    latency_seconds: Annotated[float, Field(ge=0)] | None = None
+
+    @model_validator(mode="after")
+    def _batch_has_a_moment(self) -> PredictionRecord:
+        if (self.role == "batch") != (self.as_of is not None):
+            raise ValueError("as_of is given for the role batch, and for no other")
+        if self.role == "batch" and self.event is not None:
+            raise ValueError("a batch follows no rollout event")
+        return self
+
+    @property
+    def day(self) -> str:
+        """The UTC day that the record is filed under: `2020-02-01`."""
+        return self.request_timestamp.date().isoformat()
+
+    def line(self) -> str:
+        """The record as one line of JSON, with its line end."""
+        return self.model_dump_json() + "\n"
+
+
+def batch_id(model: str, version: int, as_of: datetime, keys: Mapping[str, Value]) -> str:
+    """The id of a batch's prediction: the same however often the batch is run."""
+    listed = ",".join(f"{name}={keys[name]}" for name in sorted(keys))
+    return f"{model}-{version}-{as_of:%Y%m%dT%H%M%SZ}-{listed}"
