@@ -70,6 +70,9 @@ bench-batch: $(STAMP)  ## Measure the batch engine (LARGE=1: 100M events too; AR
 bench-contracts: $(STAMP)  ## Measure the draft of a contract and the check of a file (ARGS="--repeat 1": a quick look)
 	$(BIN)/python tests/benchmarks/bench_contracts.py $(ARGS)
 
+bench-evaluate: $(STAMP)  ## Measure the evaluation's intervals against scikit-learn (ARGS="--repeat 1": a quick look)
+	$(BIN)/python tests/benchmarks/bench_evaluate.py $(ARGS)
+
 bench-ingest: $(STAMP)  ## Measure ingestion against DuckDB's COPY (ARGS="--repeat 1": a quick look)
 	$(BIN)/python tests/benchmarks/bench_ingest.py $(ARGS)
 

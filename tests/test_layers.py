@@ -44,6 +44,7 @@ FLOORS = (
     "validation.parity",
     "transformations.datasets",
     "transformations.models.records",
+    "transformations.models.evaluation",
     "transformations.insight",
     "transformations.insight.lineage",
     "transformations.insight.governance",

@@ -1,0 +1,1 @@
+"""Judging a model: metrics, intervals that resample entities, gates, and the report that shows them."""
