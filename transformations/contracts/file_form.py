@@ -22,7 +22,11 @@ def file_form(properties: Node, columns: Sequence[Column]) -> FileForm:
         null_tokens=_texts(properties, "nullTokens", "NA"),
         ignored_columns=_texts(properties, "ignoredColumns", "internal_note"),
         ignores_header_case=case == "ignore",
+        folder_columns=_texts(properties, "folderColumns", "day"),
     )
+    names = [each.in_file for each in columns]
+    if strange := [name for name in form.folder_columns if name not in names]:
+        raise properties.error("folderColumns", f"names {strange[0]!r}, no column; {nearest(strange[0], names)}.")
     counts = Counter(form.folded(name) for name in (*(each.in_file for each in columns), *form.ignored_columns))
     if twice := [name for name, count in counts.items() if count > 1]:
         raise properties.error(

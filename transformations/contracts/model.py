@@ -111,12 +111,14 @@ class FileForm:
     """All that a contract says of its files. csv: None means the usual dialect of the file's ending.
 
     null_tokens: cells of a CSV file that mean null, besides the empty one. ignored_columns: left out knowingly.
+    folder_columns: columns whose values the names of folders give (`day=2020-01-31/`), from the top down.
     """
 
     csv: CsvDialect | None = None
     null_tokens: tuple[str, ...] = ()
     ignored_columns: tuple[str, ...] = ()
     ignores_header_case: bool = False
+    folder_columns: tuple[str, ...] = ()
 
     def folded(self, name: str) -> str:
         """A column's name as it is compared with others: without case, where the contract says so."""
@@ -142,10 +144,11 @@ class Contract:
     `valid_from`. Naive timestamps are local times of `timestamp_zone`; where the contract leaves it out, it is UTC and
     `declares_zone` false, and naive timestamps are refused. `delivery` says what a drop is: rows to add
     ("append") or the whole content ("snapshot"). An empty `key` means that every row stands for itself.
-    `future_allowed` is how far a row may lie after the clock, `supersedes_allowed` which share of the rows of an append
-    drop may replace stored ones without being called a correction, `freshness` how long after the end of its last
-    complete day the source promises a further one, `delivered` where its files come in. `quality` are the rules about
-    the content of a drop, `expected_days` the days on which the source has rows.
+    `future_allowed` is how far a row may lie after the clock, `supersedes_allowed` which share of the rows of an
+    append drop may replace stored ones without being called a correction, `freshness` how long after the end of its
+    last complete day the source promises a further one, `delivered` where its files come in (`delivered_as_one`: all
+    of them are one drop). `quality` are the rules about the content of a drop, `expected_days` the days on which the
+    source has rows.
     """
 
     name: str
@@ -167,6 +170,7 @@ class Contract:
     supersedes_allowed: float = SUPERSEDES_ALLOWED
     freshness: timedelta | None = None
     delivered: str | None = None
+    delivered_as_one: bool = False
     quality: tuple[QualityRule, ...] = ()
     expected_days: ExpectedDays = EVERY_DAY
 

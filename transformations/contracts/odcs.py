@@ -33,7 +33,7 @@ from transformations.contracts.quality_reader import (
     is_plain_value_list,
     quality_rules,
 )
-from transformations.contracts.servers import local_path
+from transformations.contracts.servers import is_one_drop, local_path
 from transformations.contracts.vocabulary import (
     COLUMN_PROPERTIES,
     REFERENCE_PROPERTIES,
@@ -83,6 +83,7 @@ def contract_of_file(path: Path) -> Contract:
         supersedes_allowed=supersedes_allowed(properties, event_time),
         freshness=promised,
         delivered=local_path(document),
+        delivered_as_one=is_one_drop(document),
         quality=quality_rules(source, columns, event_time, freshness_rule(document, promised)),
         expected_days=expected_days(properties),
     )

@@ -29,13 +29,24 @@ def local_path(document: Node) -> str | None:
     return path
 
 
+def is_one_drop(document: Node) -> bool:
+    """Whether all files of the server of type local are one drop; by default each is one of its own."""
+    for server in document.children("servers"):
+        if server.values.get("type") == "local":
+            said = server.custom(("drop",)).optional("drop", str, "all, or leave it out: each file is a drop")
+            if said not in (None, "all"):
+                raise server.error("customProperties.drop", f"is {said!r}. Write all, or leave it out.")
+            return said == "all"
+    return False
+
+
 def delivered_files(path: str, root: Path) -> tuple[Path, ...]:
-    """The files delivered so far, sorted by name; hidden files are ignored."""
+    """The files and folders of files delivered so far, sorted by name; hidden ones are ignored."""
     whole = root / path
     if "*" not in whole.name:
-        return (whole,) if whole.is_file() else ()
+        return (whole,) if whole.exists() else ()
     name = re.compile(".*".join(re.escape(part) for part in whole.name.split("*")), re.DOTALL)
     if not whole.parent.is_dir():
         return ()
     found = (each for each in whole.parent.iterdir() if name.fullmatch(each.name) and not each.name.startswith("."))
-    return tuple(sorted(each for each in found if each.is_file()))
+    return tuple(sorted(each for each in found if each.is_file() or each.is_dir()))

@@ -23,6 +23,7 @@ SOURCE_PROPERTIES = (
     "nullTokens",
     "ignoredColumns",
     "headerCase",
+    "folderColumns",
     "futureAllowed",
     "supersedesAllowed",
     "expectedDays",

@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Finding:
-    """What one check found: how often, at which rows (from 1), with which values.
+    """What one check found: how often, at which rows (from 1; of several files with the name), with which values.
 
     affected: how many rows carry missing values of a reference. delivered: the file's names or types.
     """
 
     spec: CheckSpec
     count: int = 0
-    rows: tuple[int, ...] = ()
+    rows: tuple[str, ...] = ()
     values: tuple[str, ...] = ()
     affected: int = 0
     delivered: tuple[str, ...] = ()
@@ -174,7 +174,7 @@ def _reference_fault(reference: Reference, drop: str, rows: int, finding: Findin
 
 
 def _first_rows(drop: str, finding: Finding) -> str:
-    rows = ", ".join(f"{row:,}" for row in finding.rows)
+    rows = ", ".join(finding.rows)
     shown = "" if finding.spec.rule == "nulls" else f" ({', '.join(finding.values)})"
     return f"first at {'row' if len(finding.rows) == 1 else 'rows'} {rows} of drop {drop}{shown}"
 

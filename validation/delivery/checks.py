@@ -87,7 +87,11 @@ def conversions_of(
 
 def _minding_nanoseconds(connection: DuckDBPyConnection, drop: DropFile, name: str, how: Conversion) -> Conversion:
     """DuckDB drops the nanoseconds of a legacy timestamp, so rows that have some are looked up in the file first."""
-    rows = rows_finer_than_microseconds(drop.path, drop.names[name])
+    rows = [
+        drop.row_of(file, row)
+        for file, path in enumerate(drop.paths)
+        for row in rows_finer_than_microseconds(path, drop.names[name])
+    ]
     if not rows:
         return how
     table = f"finer_{name}"
@@ -190,7 +194,7 @@ def _value_findings(
         Finding(
             spec=spec,
             count=counts[spec][1],
-            rows=tuple(each["row"] for each in first),
+            rows=tuple(drop.place(each["row"]) for each in first),
             values=tuple(str(each["value"]) for each in first),
             loss=columns[spec.columns[0]].loss,
             remedy=columns[spec.columns[0]].remedy,
@@ -211,7 +215,7 @@ def _key_finding(
     return Finding(
         spec=spec,
         count=int(count),
-        rows=tuple(row[0] for row in first),
+        rows=tuple(drop.place(row[0]) for row in first),
         values=tuple(_text_of(row[1:], zone) for row in first),
     )
 
@@ -244,7 +248,7 @@ def _reference_finding(
         spec=spec,
         count=int(values),
         affected=int(affected),
-        rows=tuple(row[0] for row in first),
+        rows=tuple(drop.place(row[0]) for row in first),
         values=tuple(_text_of(row[1:], contract.timestamp_zone) for row in first),
         breaks=values > spec.allowed,
     )

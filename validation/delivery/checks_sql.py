@@ -7,7 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from transformations.contracts import Reference
 from transformations.engine.base.duck import identifier, identifiers, literal
 from validation.delivery.check_specs import CheckSpec
-from validation.files.drop_files import ROW, DropFile
+from validation.files.column_names import ROW
+from validation.files.drop_files import DropFile
 from validation.readings.conversions import Conversion, comparable
 
 

@@ -21,7 +21,8 @@ from validation.drafting.readings import (
     readings,
     same_form,
 )
-from validation.files.drop_files import ROW, TEXT_CELL, DropFile
+from validation.files.column_names import ROW
+from validation.files.drop_files import TEXT_CELL, DropFile
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection

@@ -17,7 +17,8 @@ from validation.drafting.columns import TABLE, Seen, SeenFile, look
 from validation.drafting.keys import KeyColumn, KeyGuess, guess_keys
 from validation.drafting.readings import BACKSLASH_NULL
 from validation.files.csv_dialects import find_dialect
-from validation.files.drop_files import is_csv, open_drop, readable, refuse_other_than_file
+from validation.files.drop_files import open_drop, readable
+from validation.files.file_kinds import is_csv, is_json_lines, refuse_other_than_file
 
 
 def draft_contract(path: Path, name: str | None = None) -> str:
@@ -31,9 +32,14 @@ def draft_contract(path: Path, name: str | None = None) -> str:
         raise UsageError(f"{source!r} cannot name a source. Give it a name of letters, digits and _ with --name.")
     with duck.session() as connection:
         refuse_other_than_file(path)
+        if is_json_lines(path):
+            raise UsageError(
+                f"{path.name}: a contract is drafted from Parquet or CSV. Write its rows as one of them, draft, and "
+                f"deliver JSON lines under the contract."
+            )
         dialect = find_dialect(path) if is_csv(path) else None
         file = open_drop(connection, path, dialect=dialect)
-        with readable(path):
+        with readable(path.name):
             seen = look(connection, file)
         event_time = _event_time(seen.columns)
         possible = [KeyColumn(column.name, column.dtype) for column in seen.columns if not column.nulls]

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from transformations.engine.base.duck import identifier, identifiers
-from validation.files.drop_files import ROW
+from validation.files.column_names import ROW
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection

@@ -50,14 +50,16 @@ def cells(width: int) -> tuple[str, ...]:
     return tuple(f"c{number}" for number in range(width))
 
 
-def open_csv(connection: DuckDBPyConnection, path: Path, dialect: CsvDialect) -> CsvFile:
+def open_csv(connection: DuckDBPyConnection, path: Path, dialect: CsvDialect, number: int = 0) -> CsvFile:
     """The file under that dialect; DataError names the first line that is no row, or what else cannot be read.
+
+    number: of the file in its delivery.
 
     Raised too for bytes that are not the declared encoding's, NUL bytes, and a broken archive.
     """
     (folder,) = connection.execute("SELECT current_setting('temp_directory')").fetchall()[0]
     Path(folder).mkdir(exist_ok=True)
-    text = plain_text(path, dialect, Path(folder))
+    text = plain_text(path, dialect, Path(folder) / f"plain-{number}.csv")
     try:
         line, first = next(records(text.path, text.dialect), (1, []))
     except csv.Error as error:

@@ -44,15 +44,15 @@ class PlainText:
     empty_lines: int = 0
 
 
-def plain_text(path: Path, dialect: CsvDialect, folder: Path) -> PlainText:
-    """The file where it is plain already, else a copy in the folder; DataError where it is not written as declared."""
+def plain_text(path: Path, dialect: CsvDialect, target: Path) -> PlainText:
+    """The file where it is plain already, else a copy at the target; DataError where it is not written as declared."""
     if dialect.comment is not None or dialect.escape != dialect.quote:
-        return _rewrite(path, dialect, folder / f"{path.stem}.csv")
+        return _rewrite(path, dialect, target)
     source, plain = path, replace(dialect, encoding="utf-8")
-    if path.suffix.lower() in PACKED or dialect.encoding != "utf-8" or _begins_with_mark(path):
-        source = folder / f"{path.stem}.csv"
+    if path.suffix.lower() in PACKED or dialect.encoding != "utf-8" or begins_with_mark(path):
+        source = target
         with source.open("wb") as copy:
-            copy.writelines(text.encode() for text in _decode(path, dialect.encoding))
+            copy.writelines(text.encode() for text in decode(path, dialect.encoding))
     return PlainText(source, plain, _take_census(path, source, plain))
 
 
@@ -68,7 +68,7 @@ def _rewrite(path: Path, dialect: CsvDialect, target: Path) -> PlainText:
     """Write a copy in the usual dialect with Python's reader and writer."""
     usual = CsvDialect(header=dialect.header)
     empty = line = 0
-    for _ in _decode(path, dialect.encoding):
+    for _ in decode(path, dialect.encoding):
         pass  # refuses what is not written as declared, before a reader would name it worse
     with target.open("w", encoding="utf-8", newline="") as copy:
         writer = csv.writer(copy, lineterminator="\r\n")  # so that either character is quoted within a cell
@@ -89,7 +89,7 @@ def _take_census(path: Path, source: Path, dialect: CsvDialect) -> Census:
     """Count the bytes of a plain file; DataError for a NUL byte."""
     size = line_feeds = returns = quotes = 0
     quote, last = dialect.quote.encode(), b""
-    for text in _decode(source, "utf-8", path):
+    for text in decode(source, "utf-8", path):
         chunk = text.encode()
         if b"\0" in chunk:
             raise _nul_error(path, dialect, line_feeds + chunk[: chunk.index(b"\0")].count(b"\n") + 1)
@@ -102,8 +102,11 @@ def _take_census(path: Path, source: Path, dialect: CsvDialect) -> Census:
     return Census(size=size, line_feeds=line_feeds, returns=returns, quotes=quotes, is_ended=is_ended)
 
 
-def _decode(path: Path, encoding: str, delivered: Path | None = None) -> Iterator[str]:
-    """The text in chunks, without its byte order mark; DataError for the first line that the encoding does not hold."""
+def decode(path: Path, encoding: str, delivered: Path | None = None, *, is_declared: bool = True) -> Iterator[str]:
+    """The text in chunks, without its byte order mark; DataError for the first line that the encoding does not hold.
+
+    is_declared: a contract may declare another encoding, which the message then names.
+    """
     decoder, lines, is_first = codecs.getincrementaldecoder(encoding)(), 0, True
     with open_bytes(path) as stream:
         while True:
@@ -112,7 +115,7 @@ def _decode(path: Path, encoding: str, delivered: Path | None = None) -> Iterato
                 text = decoder.decode(chunk, final=not chunk)
             except UnicodeDecodeError as error:
                 line = lines + error.object[: error.start].decode(encoding, "ignore").count("\n") + 1
-                raise _encoding_error(delivered or path, encoding, line, error) from None
+                raise _encoding_error(delivered or path, encoding, line, error, is_declared) from None
             except UnicodeError as error:
                 raise DataError(f"{path.name} is not written in {encoding}: {error}. Declare another.") from None
             yield text.removeprefix("\ufeff") if is_first else text
@@ -121,8 +124,12 @@ def _decode(path: Path, encoding: str, delivered: Path | None = None) -> Iterato
                 return
 
 
-def _encoding_error(path: Path, encoding: str, line: int, error: UnicodeDecodeError) -> DataError:
+def _encoding_error(path: Path, encoding: str, line: int, error: UnicodeDecodeError, is_declared: bool) -> DataError:
     byte = error.object[error.start]
+    if not is_declared:
+        return DataError(
+            f"{path.name}: line {line:,} is not written in {encoding} (byte 0x{byte:02x}). Deliver the file in UTF-8."
+        )
     likely = find_encoding(path)
     remedy = f"It reads as {likely}: if it is, declare it" if likely != encoding else "Declare the one it has"
     return DataError(
@@ -141,6 +148,7 @@ def _nul_error(path: Path, dialect: CsvDialect, line: int) -> DataError:
     return DataError(f"{path.name}: line {line:,} holds a NUL byte, so it is no text. Deliver the file again.")
 
 
-def _begins_with_mark(path: Path) -> bool:
+def begins_with_mark(path: Path) -> bool:
+    """Whether the file begins with the byte order mark of UTF-8."""
     with path.open("rb") as stream:
         return stream.read(3) == codecs.BOM_UTF8

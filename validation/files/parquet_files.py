@@ -37,9 +37,10 @@ _UNITS = ("us", "ns")
 _LAST_NANOSECOND = 2**63 - 1
 
 
-def parquet_relation(path: Path) -> str:
-    """The FROM item of a file's rows, and nothing that its path says."""
-    return f"read_parquet({file_literal(path)}, hive_partitioning = false)"
+def parquet_relation(*paths: Path) -> str:
+    """The FROM item of the rows of files with the same columns, and nothing that their paths say."""
+    listed = ", ".join(file_literal(path) for path in paths)
+    return f"read_parquet([{listed}], hive_partitioning = false)"
 
 
 def parquet_columns(connection: DuckDBPyConnection, path: Path) -> tuple[list[str], list[str]]:

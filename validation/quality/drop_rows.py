@@ -12,7 +12,8 @@ from transformations.engine.base.duck import identifier, identifiers
 from transformations.engine.raw import raw_sql
 from transformations.engine.raw.files import BUSINESS_DAY
 from transformations.engine.raw.zone import RawSnapshot
-from validation.files.drop_files import ROW, DropFile
+from validation.files.column_names import ROW
+from validation.files.drop_files import DropFile
 from validation.quality.profile import business_day_sql, day_bounds
 from validation.readings.conversions import Conversion
 

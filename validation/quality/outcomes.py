@@ -9,7 +9,7 @@ from typing import Any
 from transformations.contracts.quality import QualityRule, number_text
 from transformations.engine.base.duck import identifier
 from transformations.engine.base.words import plural
-from validation.files.drop_files import ROW
+from validation.files.column_names import ROW
 from validation.quality.compiled_rules import CompiledRule, allowed_text, observed_text
 from validation.quality.drop_rows import DropRows
 from validation.quality.measurements import Measurements, day_text
@@ -123,7 +123,7 @@ def _first_rows_in_words(rows: DropRows, rule: QualityRule) -> str:
     if not found:
         return ""
     values = "" if rule.measure == "nullValues" else f" ({', '.join(str(value) for _, value in found)})"
-    listed = ", ".join(f"{row:,}" for row, _ in found)
+    listed = ", ".join(rows.file.place(row) for row, _ in found)
     return f"; first at {'row' if len(found) == 1 else 'rows'} {listed}{values}"
 
 

@@ -118,7 +118,7 @@ def profile_plan(
     day = _day(connection, contract, file, columns)
     if day is None:
         return None
-    quantile = "quantile_disc" if file.path.stat().st_size <= _EXACT_BYTES else "approx_quantile"
+    quantile = "quantile_disc" if file.parcel.size <= _EXACT_BYTES else "approx_quantile"
     counted = tuple(rule for rule in contract.quality if violation_sql(rule, columns) is not None)
     aggregates = [f"count(*) FILTER (WHERE {violation_sql(rule, columns)})" for rule in counted]
     for name in contract.column_names:

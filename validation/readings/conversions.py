@@ -8,8 +8,9 @@ from typing import Literal
 import numpy as np
 
 from transformations.contracts.model import ColumnFormat
+from transformations.engine.base.duck import literal
 from transformations.engine.vocabulary.dtypes import dtype_named
-from validation.files.drop_files import TEXT_CELL
+from validation.files.drop_files import JSON_CELL, TEXT_CELL
 from validation.files.parquet_files import HALF_FLOAT, LEGACY_INSTANT, LEGACY_TIMESTAMP
 from validation.readings.local_times import OffsetPeriod, instant_sql, nonexistent_sql, utc_sql
 from validation.readings.number_texts import floating_text, integer_text
@@ -70,6 +71,8 @@ def conversion(
     null = f"{column} IS NULL"
     if delivered == EMPTY_TYPE:
         return Conversion(value=f"CAST(NULL AS {dtype_named(dtype).duckdb})", is_null=null)
+    if delivered == JSON_CELL:
+        return _from_json(column, dtype, periods, written)
     if _is_text(delivered, written):
         return _from_text(column, dtype, periods, written)
     match dtype:
@@ -105,6 +108,8 @@ def conversion(
 
 def local_time(column: str, delivered: str, written: ColumnFormat = _PLAIN) -> str | None:
     """The SQL of the times without an offset in a column of timestamps; None where its type admits none."""
+    if delivered == JSON_CELL:
+        return time_text(f"trim({_json_text(column)})", written.strptime).local
     if _is_text(delivered, written):
         return time_text(f"trim({column})", written.strptime).local
     return f"CAST({column} AS TIMESTAMP)" if delivered in NAIVE_TIMESTAMPS else None
@@ -176,6 +181,40 @@ def _from_text(column: str, dtype: str, periods: tuple[OffsetPeriod, ...], writt
                 value=value, is_null=null, lossy=f"{present} AND {value} IS NULL", loss="that cannot be true or false"
             )
     return _timestamp_text(column, text, periods, written) if dtype == "UnixTimestamp" else _date_text(text, written)
+
+
+def _from_json(column: str, dtype: str, periods: tuple[OffsetPeriod, ...], written: ColumnFormat) -> Conversion:
+    """A value of JSON lines: its text is read as a CSV cell is, once it is of the JSON type that the dtype takes.
+
+    Many writers of JSON know doubles alone, so a number from 2^53 on may be another than was meant.
+    """
+    is_number = dtype in ("Int64", "Float64") and written.stored_as != "text"
+    kind, mark = ("boolean", "^[tf]") if dtype == "Bool" else ("number", "^[-0-9N]") if is_number else ("text", '^"')
+    source = _json_text(column) if kind == "text" else column
+    how = _from_text(source, dtype, periods, replace(written, decimal=".", thousands="") if is_number else written)
+    is_other = f"NOT regexp_matches({column}, {literal(mark)})"
+    lossy, loss = f"({is_other}) OR ({how.lossy})", how.loss or "that cannot be text"
+    if dtype == "Int64" and is_number:
+        lossy += f" OR {how.value} NOT BETWEEN {1 - 2**53} AND {2**53 - 1}"
+        loss = "that cannot be an integer, or that JSON's writer may have rounded (from 2^53 on)"
+    if is_number or dtype == "Bool":
+        advice = "; a number in quotes is read where the contract says physicalType: VARCHAR" if is_number else ""
+        remedy = f"Deliver JSON {'numbers' if is_number else 'true or false'}, without quotes{advice}."
+    else:
+        remedy = how.remedy if dtype != "String" else "Deliver JSON texts, in quotes."
+    null = f"{column} IS NULL"
+    return replace(
+        how,
+        is_null=how.is_null if dtype == "Float64" else null,
+        lossy=f"{column} IS NOT NULL AND ({lossy})",
+        loss=loss,
+        remedy=remedy,
+    )
+
+
+def _json_text(column: str) -> str:
+    """The SQL of the text that a JSON value is; null for another value than a text."""
+    return f"CASE WHEN starts_with({column}, '\"') THEN json_extract_string({column}, '$') END"
 
 
 def _timestamp_text(column: str, text: str, periods: tuple[OffsetPeriod, ...], written: ColumnFormat) -> Conversion:

@@ -4,7 +4,7 @@ import pytest
 
 from transformations.contracts import ContractError
 from transformations.contracts.document import Node
-from transformations.contracts.servers import delivered_files, local_path
+from transformations.contracts.servers import delivered_files, is_one_drop, local_path
 
 
 def contract(*servers: dict[str, object]) -> Node:
@@ -31,6 +31,17 @@ def test_a_server_that_cannot_be_meant_is_refused(servers, message):
         local_path(contract(*servers))
 
 
+@pytest.mark.parametrize(("said", "is_one"), [([], False), ([{"property": "drop", "value": "all"}], True)])
+def test_all_files_are_one_drop_where_the_server_says_so(said, is_one):
+    assert is_one_drop(contract({"type": "local", "path": "in/*.csv", "customProperties": said})) == is_one
+
+
+def test_another_word_for_a_drop_is_refused():
+    said = [{"property": "drop", "value": "some"}]
+    with pytest.raises(ContractError, match=r"drop is 'some'. Write all, or leave it out"):
+        is_one_drop(contract({"type": "local", "path": "in/*.csv", "customProperties": said}))
+
+
 def test_only_a_star_stands_for_other_text(tmp_path):
     for name in ("report1.csv", "report[1].csv", "report[1]-b.csv", ".report[1].csv", "report[1].csv.part"):
         (tmp_path / name).write_text("")
@@ -41,5 +52,5 @@ def test_only_a_star_stands_for_other_text(tmp_path):
 
     assert names("report[1].csv") == ["report[1].csv"]
     assert names("report?.csv") == []
-    assert names("*[1]*.csv") == ["report[1]-b.csv", "report[1].csv"]
+    assert names("*[1]*.csv") == ["report[1]-b.csv", "report[1]-c.csv", "report[1].csv"]  # a folder is a drop, too
     assert names("nowhere/*.csv") == []

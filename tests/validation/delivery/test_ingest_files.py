@@ -46,7 +46,7 @@ def test_a_csv_of_declared_forms_is_ingested_right(sources, tmp_path):
     ("make", "error", "message"),
     [
         (lambda path: None, UsageError, "no such file"),
-        (lambda path: path.mkdir(), UsageError, "is a folder. Ingest its files one by one"),
+        (lambda path: path.mkdir(), DataError, "drop.parquet/ has no file to read"),
         (lambda path: path.write_bytes(b"PAR1"), DataError, "drop.parquet cannot be read: .*too small"),
         (lambda path: path.write_bytes(b"x" * 100), DataError, "drop.parquet cannot be read"),
     ],
@@ -100,9 +100,9 @@ def test_a_packed_file_called_csv_is_named_for_what_it_is(sources, tmp_path, con
         ingest_drop(Delivery("events", tmp_path / "drop.csv"), sources)
 
 
-def test_only_parquet_and_csv_are_read(sources, tmp_path):
+def test_only_three_kinds_of_files_are_read(sources, tmp_path):
     (tmp_path / "drop.json").write_text("{}")
-    with pytest.raises(UsageError, match=r"drop.json: neither Parquet nor CSV by its name"):
+    with pytest.raises(UsageError, match=r"drop.json: neither Parquet, CSV nor JSON lines by its name"):
         ingest_drop(Delivery("events", tmp_path / "drop.json"), sources)
 
 
@@ -150,3 +150,29 @@ def test_rows_before_a_changed_header_are_not_lost(sources, tmp_path):
     with pytest.raises(DataError, match="line 4 is no row"):
         ingest_drop(Delivery("days", tmp_path / "days.csv"), sources)
     assert not RawTable(read_contract("days", sources.contracts), sources.raw_dir).exists()
+
+
+def test_a_folder_is_one_drop_or_nothing(sources, tmp_path):
+    folder = tmp_path / "day"
+    folder.mkdir()
+    (folder / "a.jsonl").write_text('{"id": 1, "amount": 1.5, "at": "2020-01-03 20:00"}\n')
+    (folder / "b.jsonl").write_text('{"id": 2, "amount": -1, "at": "2020-01-03 21:00"}\n')
+    with pytest.raises(DataError, match=r"first at row 1 of b.jsonl of drop day/ \(-1\)"):
+        ingest_drop(Delivery("events", folder), sources)
+    (folder / "b.jsonl").write_text('{"id": 2, "at": "2020-01-03 21:00"}\n')
+    files = (folder / "b.jsonl", folder / "a.jsonl")
+    assert ingest_drop(Delivery("events", files), sources).drop.rows == 2
+    assert ingest_drop(Delivery("events", folder), sources).drop is None  # the same files, however they are named
+    assert current(sources, "events", "id", "amount") == [(1, 1.5), (2, None)]
+
+
+def test_of_files_without_a_key_none_is_taken_twice(sources, tmp_path):
+    path = sources.contracts / "events.yaml"
+    path.write_text(path.read_text().replace(", primaryKey: true", ""))
+    for name, number in (("a.csv", 1), ("b.csv", 2), ("c.csv", 2)):
+        (tmp_path / name).write_text(f"id,amount,at\n{number},1,2020-01-03 20:00\n")
+    ingest_drop(Delivery("events", tmp_path / "a.csv"), sources)
+    with pytest.raises(DataError, match=r"a.csv of .* is stored already, with drop 1 \(a.csv\)"):
+        ingest_drop(Delivery("events", (tmp_path / "a.csv", tmp_path / "b.csv")), sources)
+    with pytest.raises(DataError, match=r"b.csv and c.csv of .* are byte for byte one file"):
+        ingest_drop(Delivery("events", (tmp_path / "b.csv", tmp_path / "c.csv")), sources)

@@ -7,7 +7,7 @@ import duckdb
 from transformations.contracts import read_contract
 from transformations.engine.base import commit_log, storage
 from transformations.engine.raw.zone import RawTable
-from validation.delivery import ingest
+from validation.delivery import conforming
 from validation.delivery.ingest import Delivery, ingest_drop
 
 from .deliveries import deliver, events
@@ -50,14 +50,14 @@ def test_a_word_on_completeness_opens_the_table_once(sources, monkeypatch):
 
 def test_a_drop_published_while_a_file_is_checked_is_neither_lost_nor_overwritten(sources, monkeypatch):
     deliver(sources, "events", events((1, 1.0, "2020-01-03")))
-    check = ingest.run_checks
+    check = conforming.run_checks
 
     def overtaken(*arguments, **options):
-        monkeypatch.setattr(ingest, "run_checks", check)
+        monkeypatch.setattr(conforming, "run_checks", check)
         deliver(sources, "events", events((2, 2.0, "2020-01-04"), (3, 3.0, "2020-01-04")), "theirs.parquet")
         return check(*arguments, **options)
 
-    monkeypatch.setattr(ingest, "run_checks", overtaken)
+    monkeypatch.setattr(conforming, "run_checks", overtaken)
     ours = deliver(sources, "events", events((3, 3.0, "2020-01-04"), (4, 4.0, "2020-01-05")), "ours.parquet")
     assert (ours.drop.number, ours.drop.rows, ours.drop.unchanged) == (3, 1, 1)  # 3 came with theirs
     snapshot = RawTable(read_contract("events", sources.contracts), sources.raw_dir).snapshot()

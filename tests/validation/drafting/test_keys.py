@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from transformations.engine.base.duck import session
 from validation.drafting import keys as draft_keys
 from validation.drafting.keys import KeyColumn, KeyGuess, guess_keys
-from validation.files.drop_files import ROW
+from validation.files.column_names import ROW
 
 DTYPES = {"at": "UnixTimestamp"}
 

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from transformations.engine.base.duck import session
 from validation.drafting.columns import Seen, look
 from validation.drafting.readings import NULL_TOKENS
-from validation.files.drop_files import ROW, TEXT_CELL, DropFile, open_drop
+from validation.files.column_names import ROW
+from validation.files.drop_files import TEXT_CELL, DropFile, open_drop
 
 
 class Cells(DropFile):

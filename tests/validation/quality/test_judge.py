@@ -5,7 +5,7 @@ import pytest
 from transformations.contracts import read_contract
 from transformations.engine.base.errors import ConflictError
 from transformations.engine.raw.zone import RawTable
-from validation.delivery import ingest
+from validation.delivery import conforming, ingest
 
 from .events import PER_DAY, SCHEMA, day, of_days, rows
 
@@ -201,14 +201,14 @@ def test_a_correction_of_an_old_day_does_not_ask_for_the_days_since(source):
 def test_a_drop_that_was_checked_against_rows_that_are_no_longer_all_is_not_published(source, monkeypatch):
     source.rules({"metric": "rowCount", "mustBeLessThan": 3, "customProperties": PER_DAY})
     source.write(of_days(1, d30=2))
-    other, judge_alone = source.newest, ingest.judge
+    other, judge_alone = source.newest, conforming.judge
 
     def judge_while_another_is_published(*arguments):
-        monkeypatch.setattr(ingest, "judge", judge_alone)
+        monkeypatch.setattr(conforming, "judge", judge_alone)
         ingest.ingest_drop(ingest.Delivery("events", other), source.settings)
         return judge_alone(*arguments)
 
-    monkeypatch.setattr(ingest, "judge", judge_while_another_is_published)
+    monkeypatch.setattr(conforming, "judge", judge_while_another_is_published)
     with pytest.raises(ConflictError, match="another drop was published while this one was checked"):
         source.ingest(of_days(11, d30=1))
     assert "2020-01-30 has 3 rows" in source.broken(of_days(11, d30=1))

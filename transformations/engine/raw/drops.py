@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import date, datetime
 
 from transformations.engine.base.errors import DataError
@@ -11,11 +11,12 @@ from transformations.engine.base.errors import DataError
 
 @dataclass(frozen=True)
 class Origin:
-    """The file that delivered rows came in, and when it was ingested (UTC)."""
+    """What delivered rows came in, and when it was ingested (UTC). files: of several files, by name their hashes."""
 
     file_name: str
     content_hash: str
     ingested_at: datetime
+    files: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,6 +26,7 @@ class Drop:
     supersedes: the number of earlier rows that it replaces or retracts. valid_from: only in sources without event time.
     complete_through: the source's, from this drop on; is_declared: a command declared it, the rows did not imply it.
     quality: the folder, relative to the table, with what the contract's quality rules found; None without such rules.
+    files: by name the hashes of the files, where it came in several.
     """
 
     number: int
@@ -40,6 +42,12 @@ class Drop:
     valid_from: datetime | None = None
     is_declared: bool = True  # as in old records, which do not say
     quality: str | None = None
+    files: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def content_hashes(self) -> set[str]:
+        """Of the delivery as a whole, and of each of its files."""
+        return {self.content_hash, *self.files.values()}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -350,6 +350,7 @@ def _draft(
         retracts=retracts,
         valid_from=valid_from,
         is_declared=is_declared,
+        files=dict(origin.files),
     )
 
 

@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 
 import click
 
-from transformations.cli.commands.data.ingest import delivery_options, source_names
+from transformations.cli.commands.data.ingest import delivered_in_words, delivery_options, source_names
 from transformations.cli.options import json_option
 from transformations.cli.output import print_json, print_table, progress, say
 from transformations.contracts import Contract, ContractError, contract_names, read_contract
@@ -65,14 +65,14 @@ def draft(file: Path, name: str | None, write: bool) -> None:
 
 @contract.command()
 @click.argument("source", shell_complete=source_names)
-@click.argument("file", type=click.Path(path_type=Path))
+@click.argument("files", metavar="FILE...", type=click.Path(path_type=Path), nargs=-1, required=True)
 @delivery_options
 @json_option
 @click.pass_context
 def check(
     context: click.Context,
     source: str,
-    file: Path,
+    files: tuple[Path, ...],
     complete_through: date | None,
     valid_from: datetime | None,
     retract: bool,
@@ -87,13 +87,13 @@ def check(
 
     delivery = Delivery(
         source,
-        file,
+        files,
         complete_through=complete_through,
         valid_from=valid_from,
         retract=retract,
         correction=correction,
     )
-    with progress(f"Checking {file.name} against {source}"):
+    with progress(f"Checking {delivered_in_words(files)} against {source}"):
         report = check_drop(delivery, get_settings())
     if as_json:
         print_json(_report_document(report))
@@ -102,7 +102,7 @@ def check(
         raise ContractViolationError(report)
     if report.refusal:
         raise DataError(report.refusal)
-    say(f"{file.name} keeps the contract of {source}: {plural(report.rows, 'row')}")
+    say(f"{delivered_in_words(files)} keeps the contract of {source}: {plural(report.rows, 'row')}")
     for note in report.notes:
         say(f"  {note}")
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import shlex
+from collections.abc import Callable, Sequence
 from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -85,6 +86,7 @@ def delivery_options(command: _Command) -> _Command:
 Examples:
   features ingest clicks clicks-2020-01.parquet --complete-through 2020-01-31
   features ingest clicks corrected.csv --correction   # rows of a known key replace the earlier ones
+  features ingest clicks exports/2020-01-31/          # a folder: its files are one drop
   features ingest clicks --complete-through 2020-02-01    # a day without events
   features ingest clicks bogus-keys.csv --retract     # the rows of these keys are taken back
   features ingest accounts accounts.parquet --valid-from 2020-02-01T00:00:00-05:00
@@ -104,33 +106,34 @@ Rows that an older file brings back as they were before a later drop are refused
 """
 )
 @click.argument("source", shell_complete=source_names)
-@click.argument("file", type=click.Path(path_type=Path), required=False)
+@click.argument("files", metavar="[FILE]...", type=click.Path(path_type=Path), nargs=-1)
 @delivery_options
 @json_option
 def ingest(
     source: str,
-    file: Path | None,
+    files: tuple[Path, ...],
     complete_through: date | None,
     valid_from: datetime | None,
     retract: bool,
     correction: bool,
     as_json: bool,
 ) -> None:
-    """Take FILE (Parquet or CSV) of SOURCE through its contract into the raw zone, as one drop.
+    """Take FILE of SOURCE through its contract into the raw zone, as one drop.
 
-    All of it becomes visible at once, or nothing does. Without FILE, --complete-through alone is recorded.
+    Parquet, CSV or JSON lines; a folder is all of its files. Several files, or a folder, are one drop, too: all of it
+    becomes visible at once, or nothing does. Without FILE, --complete-through alone is recorded.
     """
     from validation.delivery.ingest import Delivery, ingest_drop
 
     delivery = Delivery(
         source,
-        file,
+        files or None,
         complete_through=complete_through,
         valid_from=valid_from,
         retract=retract,
         correction=correction,
     )
-    with progress(f"Ingesting {file.name} into {source}" if file else f"Completing {source}"):
+    with progress(f"Ingesting {delivered_in_words(files)} into {source}" if files else f"Completing {source}"):
         ingestion = ingest_drop(delivery, get_settings())
     if as_json:
         print_json(_document_of(ingestion))
@@ -139,8 +142,14 @@ def ingest(
         say(line)
     if (day := _open_day(ingestion, delivery)) is not None:
         remark(
-            f"{day} may still be filling. Once it is whole: features ingest {source} {file} --complete-through {day}"
+            f"{day} may still be filling. Once it is whole: features ingest {source} {shlex.join(map(str, files))} "
+            f"--complete-through {day}"
         )
+
+
+def delivered_in_words(files: Sequence[Path]) -> str:
+    """A file by its name, several by their number."""
+    return files[0].name if len(files) == 1 else plural(len(files), "file")
 
 
 def _document_of(ingestion: Ingestion) -> dict[str, object]:

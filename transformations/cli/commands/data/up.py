@@ -14,11 +14,11 @@ from transformations.contracts import Contract, contract_names, read_contract
 from transformations.contracts.servers import delivered_files
 from transformations.engine.base.errors import DataError
 from transformations.engine.base.settings import Settings, get_settings
-from transformations.engine.base.storage import content_hash
 from transformations.engine.base.words import plural
 from transformations.engine.raw.zone import RawTable
 from transformations.insight.repository import read_repository, repository_folder
 from transformations.insight.standing import freshness_of, next_commands, read_changes, servable_from
+from validation.files.parcels import open_parcel
 
 _WITHOUT_NEWS = ".delivered_without_news"
 _ROUNDS = 6  # build, apply and load each take one; see tests/transformations/insight/test_freshness.py
@@ -69,16 +69,19 @@ def bring_up(settings: Settings, perform: Callable[[Step], object]) -> int:
 
 
 def _ingestions(settings: Settings) -> Iterator[Step]:
-    """What is delivered and not ingested yet: sources before those that refer to them, files by name."""
+    """What is delivered and not ingested yet: sources before those that refer to them, files and folders by name."""
     for contract in _in_order(settings):
         if contract.delivered is None:
             continue
         table = RawTable(contract, settings.raw_dir)
         known = _ingested(table) | _without_news(settings)
-        for file in delivered_files(contract.delivered, settings.project_root):
-            content = content_hash(file)
+        delivered = delivered_files(contract.delivered, settings.project_root)
+        drops = [delivered] if contract.delivered_as_one and delivered else [(file,) for file in delivered]
+        for files in drops:
+            content = open_parcel(files, contract.form).content_hash()
             if content not in known:
-                yield Step(f"Ingest {contract.name}", "features", ("ingest", contract.name, typed_path(file)))
+                paths = map(typed_path, files)
+                yield Step(f"Ingest {contract.name}", "features", ("ingest", contract.name, *paths))
                 if content not in _ingested(table):
                     _note_without_news(content, settings)
 

@@ -1,0 +1,89 @@
+"""What a command says of a delivery, and what it may not say."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import KW_ONLY, dataclass
+from datetime import date, datetime
+from pathlib import Path
+
+from transformations.contracts import Contract
+from transformations.engine.base.errors import DataError, UsageError
+from transformations.engine.raw.drops import Origin
+from transformations.engine.raw.zone import DropTerms, RawSnapshot
+from validation.files.drop_files import DropFile
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """What to ingest: rows of a source, or keys to retract, as one drop; no path: a word on completeness alone.
+
+    path: a file, a folder whose files are one drop, or several files that are one.
+
+    complete_through: the last business day, inclusive, of which all events are there. valid_from: from when rows
+    without an event time hold; naive is UTC. correction: it may replace stored rows, bring replaced ones back, and take
+    completeness back.
+    """
+
+    source: str
+    path: Path | tuple[Path, ...] | None
+    _: KW_ONLY
+    complete_through: date | None = None
+    valid_from: datetime | None = None
+    retract: bool = False
+    correction: bool = False
+
+    @property
+    def terms(self) -> DropTerms:
+        """What is said of the drop beside its rows."""
+        return DropTerms(self.complete_through, self.valid_from, self.correction)
+
+
+def origin_of(file: DropFile, now: datetime) -> Origin:
+    """What the raw zone notes of where rows came from."""
+    hashes = file.parcel.file_hashes()
+    return Origin(file.name, file.parcel.content_hash(hashes), now, hashes if len(hashes) > 1 else {})
+
+
+def refuse_retraction(contract: Contract, delivery: Delivery, before: RawSnapshot | None) -> None:
+    """UsageError for what a retraction cannot say, DataError where nothing is stored that it could take back."""
+    if not contract.key:
+        raise UsageError(f"{contract.file_name}: no column is part of the key, so no row can be named to retract.")
+    if delivery.complete_through is not None or delivery.valid_from is not None:
+        raise UsageError(
+            "A retraction takes rows back and says nothing of time: leave --complete-through and --valid-from out. "
+            "Completeness that these rows alone brought about goes with them."
+        )
+    if before is None:
+        raise DataError.not_ingested(contract.name)
+
+
+def refuse_empty(contract: Contract, delivery: Delivery, file: DropFile) -> None:
+    """A day may be without events, where that is said; else a file without rows is one that went wrong."""
+    if delivery.retract or contract.delivery == "snapshot":
+        raise DataError(f"{file.name} has no rows, so nothing of it was taken. Deliver the file again.")
+    if delivery.complete_through is None:
+        raise DataError(
+            f"{file.name} has no rows. Deliver the file again; or, if there was no event, say --complete-through."
+        )
+
+
+def refuse_known_files(contract: Contract, origin: Origin, before: RawSnapshot | None) -> None:
+    """DataError for a file of several that is stored already, where no key would tell that its rows are."""
+    if contract.key or not origin.files:
+        return
+    counts = Counter(origin.files.values())
+    for name, content in origin.files.items():
+        drops = before.drops if before else ()
+        known = next((drop for drop in drops if content in drop.content_hashes), None)
+        if known is not None and known.content_hash != origin.content_hash:
+            raise DataError(
+                f"{contract.file_name}: {name} of {origin.file_name} is stored already, with drop {known.number} "
+                f"({known.file_name}), and its rows have no key to tell. Deliver the new files alone."
+            )
+        if counts[content] > 1:
+            twin = next(other for other, same in origin.files.items() if same == content and other != name)
+            raise DataError(
+                f"{contract.file_name}: {name} and {twin} of {origin.file_name} are byte for byte one file, and its "
+                f"rows have no key to tell. Deliver it once."
+            )
