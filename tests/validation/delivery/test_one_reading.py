@@ -32,7 +32,7 @@ def test_a_later_drop_opens_its_table_once_and_reads_every_commit_once(sources, 
         (storage, "open_table"),
         (commit_log, "actions"),  # a file of the log is parsed
         (duckdb, "connect"),
-        (ingest, "conversions_of"),
+        (conforming, "conversions_of"),
     ):
         spy(monkeypatch, calls, owner, name)
 
