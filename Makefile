@@ -46,6 +46,9 @@ kill-test: $(STAMP)  ## Kill commands and builds at random moments: nothing is l
 knowledge-proof: $(STAMP)  ## Try many histories of drops, corrections and builds against the law of knowledge time (EXAMPLES=…)
 	KNOWLEDGE_EXAMPLES=$(or $(EXAMPLES),30) $(BIN)/python -m pytest -q tests/transformations/engine/compute/test_knowledge.py
 
+coverage-proof: $(STAMP)  ## Simulate how often 95 % intervals of metrics and differences hold the truth (ARGS="--simulations 50")
+	$(BIN)/python tests/transformations/models/evaluation/coverage.py $(ARGS)
+
 stock-traps: $(STAMP)  ## Show that stock Feast still falls into the traps that ours avoids
 	$(BIN)/python -m pytest -n 2 -m stock tests/conformance $(ARGS)
 
@@ -57,6 +60,7 @@ proofs: $(STAMP)  ## Run every slow proof, one after the other: about an hour
 	@$(MAKE) parity-proof
 	@$(MAKE) kill-test
 	@$(MAKE) knowledge-proof
+	@$(MAKE) coverage-proof
 	@$(MAKE) stock-traps
 	@$(MAKE) cluster-test
 

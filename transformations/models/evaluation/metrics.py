@@ -74,7 +74,7 @@ def average_precision(labels: Bools, scores: Floats, weights: Floats | None = No
     """Precision at each threshold, averaged over the true labels that the threshold adds: 1 where all true labels
     score above all others; the share of true labels where all scores are equal.
     """
-    caught, alarms = _by_threshold(labels, scores, weights)
+    caught, alarms = by_threshold(labels, scores, weights)
     if not len(caught) or not caught[-1]:
         return float("nan")
     precision = np.divide(caught, caught + alarms, out=np.zeros_like(caught), where=caught > 0)
@@ -83,7 +83,7 @@ def average_precision(labels: Bools, scores: Floats, weights: Floats | None = No
 
 def roc_auc(labels: Bools, scores: Floats, weights: Floats | None = None) -> float:
     """The chance that a row with a true label scores above one without; equal scores count half."""
-    caught, alarms = _by_threshold(labels, scores, weights)
+    caught, alarms = by_threshold(labels, scores, weights)
     if not len(caught) or not caught[-1] or not alarms[-1]:
         return float("nan")
     width, height = np.diff(alarms, prepend=0), (caught + np.concatenate(([0.0], caught[:-1]))) / 2
@@ -144,7 +144,7 @@ def _mean(losses: Floats, weights: Floats | None) -> float:
     return float(summed / total) if total else float("nan")
 
 
-def _by_threshold(labels: Bools, scores: Floats, weights: Floats | None) -> tuple[Floats, Floats]:
+def by_threshold(labels: Bools, scores: Floats, weights: Floats | None = None) -> tuple[Floats, Floats]:
     """Weight of true and of false labels at or above each distinct score, from the highest score down."""
     order = np.argsort(-scores, kind="stable")
     ranked = scores[order]

@@ -96,6 +96,13 @@ def resample(
     return {name: dict(zip(metrics, values, strict=True)) for name, values in found.items()}
 
 
+def resample_mean(values: Floats, clusters: Clusters, *, draws: int = DRAWS, seed: int = 0) -> Floats:
+    """The mean of the rows' values in every draw, which are those of `resample`."""
+    sums, rows = _sums(clusters.numbers, values, clusters.count), np.bincount(clusters.numbers)
+    times = (times_drawn(clusters.count, seed, draw) for draw in range(draws))
+    return np.array([(each * sums).sum() / (each * rows).sum() for each in times])
+
+
 @dataclass(frozen=True)
 class _Rows:
     """What all predictions are measured against."""

@@ -25,18 +25,21 @@ class Baseline(Part):
     """A predictor that a model must be worth more than; fitted on the train split.
 
     prior: the label's mean. binned_feature: the label's mean in each of so many bins of one feature, nulls a bin of
-    their own. rule: a column of the dataset that is a score already, where higher means more.
+    their own. rule: the label's mean where a condition holds, and where it does not, such as
+    `visits_28d == 0 or last_visit_at is none`.
     """
 
     kind: Literal["prior", "binned_feature", "rule"]
     feature: str | None = None
     bins: Annotated[int, Field(ge=2, le=1_000)] = 20
+    when: str | None = None
 
     @model_validator(mode="after")
-    def _names_its_feature(self) -> Baseline:
-        if (self.feature is None) != (self.kind == "prior"):
-            needed = "takes no feature" if self.kind == "prior" else "needs a feature"
-            raise ValueError(f"a baseline of kind {self.kind} {needed}")
+    def _says_what_it_reads(self) -> Baseline:
+        for key, kind in (("feature", "binned_feature"), ("when", "rule")):
+            if (getattr(self, key) is None) == (self.kind == kind):
+                needs = "needs" if self.kind == kind else "takes no"
+                raise ValueError(f"a baseline of kind {self.kind} {needs} {key}")
         return self
 
 
@@ -45,8 +48,8 @@ class Gate(Part):
 
     beats: the lower end of the paired interval of the improvement over that baseline must exceed the margin.
     not_worse_than: it must exceed minus the margin. at_least, at_most: the metric's own interval must lie there.
-    Fewer entities or positives than said is not enough evidence, whatever the figures. segments: judge every value of
-    that column apart; their gates share one error rate.
+    Fewer entities than said, or fewer entities with a true label than `positives`, is not enough evidence, whatever the
+    figures. segments: judge every value of that column apart; their gates share one error rate.
     """
 
     metric: Metric

@@ -30,7 +30,8 @@ class GateResult(Part):
 
     value, baseline_value: the metric of the model and of the baseline; None where it is not defined, as of one class.
     interval: of the improvement over the baseline (positive is better), or of the metric itself without a baseline.
-    confidence: as declared; used_confidence: after correction for looks and segments. positives: 0 in a regression.
+    confidence: as declared; used_confidence: after correction for looks and segments. positives: entities that have a
+    true label; 0 in a regression.
     needed: what would have to be there for a verdict, or to pass; empty where the gate passed. gated: False for a
     segment that is shown only, being below the least numbers.
     """
