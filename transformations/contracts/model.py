@@ -26,7 +26,10 @@ DTYPES = tuple(LOGICAL_TYPES)
 SUPERSEDES_ALLOWED = 0.01
 """An updated row of the day is now and then delivered again; a file that consists of such rows is a correction."""
 
-Delivery: TypeAlias = Literal["append", "snapshot"]
+Delivery: TypeAlias = Literal["append", "upsert", "replace-partition", "snapshot"]
+"""What a drop is: rows to add, of which few may replace stored ones; rows that each replace the stored row of their
+key; whole business days, which replace all that was stored of them; or the whole content.
+"""
 PII_CLASSES = ("none", "pseudonymous", "personal", "sensitive")
 """How far a column's values lead to a person, least first: not at all; through a key that others can resolve; as a fact
 about somebody; as a fact that the law protects above others (health, belief, origin).
@@ -142,13 +145,12 @@ class Contract:
     `event_time` is the column that says when a row happened: a UnixTimestamp, or a Date, which happens at the end of
     its business day. Without one, every row of a drop holds from the drop's valid-from moment, the first from
     `valid_from`. Naive timestamps are local times of `timestamp_zone`; where the contract leaves it out, it is UTC and
-    `declares_zone` false, and naive timestamps are refused. `delivery` says what a drop is: rows to add
-    ("append") or the whole content ("snapshot"). An empty `key` means that every row stands for itself.
-    `future_allowed` is how far a row may lie after the clock, `supersedes_allowed` which share of the rows of an
-    append drop may replace stored ones without being called a correction, `freshness` how long after the end of its
-    last complete day the source promises a further one, `delivered` where its files come in (`delivered_as_one`: all
-    of them are one drop). `quality` are the rules about the content of a drop, `expected_days` the days on which the
-    source has rows.
+    `declares_zone` false, and naive timestamps are refused. `delivery` says what a drop is (see `Delivery`). An empty
+    `key` means that every row stands for itself. `future_allowed` is how far a row may lie after the clock,
+    `supersedes_allowed` which share of the rows of an append drop may replace stored ones without being called a
+    correction, `freshness` how long after the end of its last complete day the source promises a further one,
+    `delivered` where its files come in (`delivered_as_one`: all of them are one drop). `quality` are the rules about
+    the content of a drop, `expected_days` the days on which the source has rows.
     """
 
     name: str
@@ -183,6 +185,11 @@ class Contract:
     def shown_zone(self) -> str:
         """Whose clock shows the source's moments: the timestampZone that it declares, else its business days'."""
         return self.timestamp_zone if self.declares_zone else self.business_day_zone
+
+    @property
+    def placing(self) -> Literal["append", "snapshot"]:
+        """Whether a drop's rows stand beside the earlier ones or are all there is; decides what stored rows mean."""
+        return "snapshot" if self.delivery == "snapshot" else "append"
 
     @property
     def column_names(self) -> tuple[str, ...]:

@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Iterator
 from datetime import date, datetime
 from pathlib import Path
-from typing import cast
+from typing import cast, get_args
 
 from transformations.contracts.document import Node, read_document
 from transformations.contracts.file_form import file_form
@@ -238,8 +238,18 @@ def _valid_from(properties: Node, event_time: str | None) -> datetime | None:
 
 def _delivery(properties: Node, event_time: str | None, columns: tuple[Column, ...], key: tuple[str, ...]) -> Delivery:
     delivery = properties.text("delivery", "append (a drop adds rows) or snapshot (a drop is the whole content)")
-    if delivery not in ("append", "snapshot"):
-        raise properties.error("delivery", f"is {delivery!r}. Write append or snapshot.")
+    known = get_args(Delivery)
+    if delivery not in known:
+        raise properties.error("delivery", f"is {delivery!r}. Write {', '.join(known[:-1])} or {known[-1]}.")
+    if delivery in ("upsert", "replace-partition"):
+        if event_time is None:
+            raise properties.error("delivery", f"is {delivery}, yet rows have no eventTime. Write append or snapshot.")
+        if not key:
+            raise properties.error(
+                "delivery", f"is {delivery}, yet nothing identifies a row. Mark its key with primaryKey."
+            )
+        if properties.values.get("supersedesAllowed") is not None:
+            raise properties.error("supersedesAllowed", f"limits nothing where delivery is {delivery}. Remove it.")
     if delivery == "snapshot" and event_time is not None:
         raise properties.error(
             "delivery", "is snapshot, yet its rows are events. Write append; a drop may repeat rows."

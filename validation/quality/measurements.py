@@ -108,7 +108,9 @@ def _count_rows_by_day(
 ) -> Mapping[int | None, float]:
     """The rows that each judged day has once the drop is stored; an unfinished day is left out while it may yet do."""
     delivered = profile.by_day() if profile else {}
-    stored = rows.stored_counts(days.days)
+    # A drop of whole days leaves nothing of what was stored of them.
+    replaced = delivered if rows.contract.delivery == "replace-partition" else {}
+    stored = rows.stored_counts([day for day in days.days if not replaced.get(day)])
     counts = {day: delivered.get(day, 0) + stored.get(day, 0) for day in days.days}
     assert rule.bound is not None
     return {

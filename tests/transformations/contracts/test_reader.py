@@ -157,7 +157,7 @@ COLUMN = ("schema", 0, "properties", 3)
         ((*SOURCE, 1, "value"), "right/UTC", "timestampZone is 'right/UTC', a name for no place's time."),
         ((*SOURCE, 2, "property"), "businesDayZone", "'businesDayZone' is not known; did you mean 'businessDayZone'?"),
         ((*SOURCE, 2), {"property": "elsewhere", "value": 1}, "customProperties.businessDayZone is missing."),
-        ((*SOURCE, 3, "value"), "daily", "delivery is 'daily'. Write append or snapshot."),
+        ((*SOURCE, 3, "value"), "daily", "delivery is 'daily'. Write append, upsert, replace-partition or snapshot."),
         ((*SOURCE, 3, "value"), "snapshot", "delivery is snapshot, yet its rows are events."),
         ((*SOURCE, 1), {"property": "validFrom", "value": "2020-01-01"}, "validFrom makes no sense beside eventTime"),
         ((*SOURCE, 0), {"property": "validFrom", "value": "soon"}, "validFrom is 'soon'. Write it as"),
@@ -197,6 +197,25 @@ def test_a_mistake_is_named_with_file_key_and_remedy(folder, path, value, expect
     text = complaint(folder)
     assert text.startswith("clicks.yaml: ")
     assert expected in text
+
+
+@pytest.mark.parametrize("delivery", ["upsert", "replace-partition"])
+@pytest.mark.parametrize(
+    ("properties", "expected"),
+    [
+        ({"validFrom": "2020-01-01T00:00:00+00:00"}, "yet rows have no eventTime. Write append or snapshot"),
+        ({"eventTime": "clicked_at"}, "yet nothing identifies a row. Mark its key"),
+    ],
+)
+def test_rows_that_replace_others_need_a_key_and_a_time(folder, delivery, properties, expected):
+    names = {"businessDayZone": "UTC", "timestampZone": "UTC", "delivery": delivery} | properties
+    document = yaml.safe_load((folder / "clicks.yaml").read_text())
+    for column in document["schema"][0]["properties"]:
+        column.pop("primaryKey", None)
+        column.pop("primaryKeyPosition", None)
+    document["schema"][0]["customProperties"] = [{"property": name, "value": value} for name, value in names.items()]
+    (folder / "clicks.yaml").write_text(yaml.safe_dump(document))
+    assert expected in complaint(folder)
 
 
 @pytest.mark.parametrize(

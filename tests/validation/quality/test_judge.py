@@ -226,3 +226,10 @@ def test_rules_hold_for_csv_files_and_for_events_known_by_the_day_alone(source):
     ingest.ingest_drop(ingest.Delivery("events", path), source.settings)
     path.write_text("id,kind,amount,at\n3,b,3.5,2020-01-30\n2,a,2.5,2020-01-29\n4,b,3.5,2020-01-30\n")
     assert ingest.ingest_drop(ingest.Delivery("events", path), source.settings).drop.rows == 2
+
+
+def test_a_day_sent_again_counts_its_own_rows_alone(source):
+    source.rules(AT_LEAST_TWO, properties=[("delivery", "replace-partition")])
+    source.ingest(of_days(1, d30=3))
+    assert "2020-01-30 has 1 row" in source.broken(of_days(9, d30=1))
+    assert source.ingest(of_days(9, d30=2)).drop.retracted == 3

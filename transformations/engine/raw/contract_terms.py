@@ -43,7 +43,7 @@ def identity_of(contract: Contract) -> dict[str, Any]:
         "event time": contract.event_time,
         "timestamp zone": contract.timestamp_zone,
         "business day zone": contract.business_day_zone,
-        "delivery": contract.delivery,
+        "delivery": contract.placing,
     }
 
 
@@ -51,7 +51,8 @@ def terms_of(contract: Contract) -> dict[str, Any]:
     """The terms of a contract, of JSON types alone."""
     return {
         "source": identity_of(contract)
-        | {"valid from": contract.valid_from.isoformat() if contract.valid_from else None},
+        | {"valid from": contract.valid_from.isoformat() if contract.valid_from else None}
+        | {"drops": contract.delivery},
         "columns": {
             column.name: {
                 "dtype": column.dtype,

@@ -23,6 +23,8 @@ class Origin:
 class Drop:
     """One accepted delivery: `rows` were written, `unchanged` more were current already.
 
+    retracted: how many of the written rows take one back that the drop, of whole business days, lacks.
+
     supersedes: the number of earlier rows that it replaces or retracts. valid_from: only in sources without event time.
     complete_through: the source's, from this drop on; is_declared: a command declared it, the rows did not imply it.
     quality: the folder, relative to the table, with what the contract's quality rules found; None without such rules.
@@ -37,6 +39,7 @@ class Drop:
     ingested_at: datetime
     complete_through: date | None
     supersedes: int
+    retracted: int = 0
     unchanged: int = 0
     retracts: bool = False
     valid_from: datetime | None = None

@@ -10,9 +10,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from transformations.contracts import Contract
+from transformations.engine.base.business_days import days_of_instants
 from transformations.engine.base.duck import identifier, identifiers, literal, parquet, parquet_keys, same
-from transformations.engine.raw.files import BUSINESS_DAY, DROP, RAW_TIMESTAMP, RETRACTED, SYSTEM_COLUMNS
+from transformations.engine.raw.files import BUSINESS_DAY, DROP, RAW_TIMESTAMP, RETRACTED, ROWS_A_GROUP, SYSTEM_COLUMNS
 from transformations.engine.vocabulary.dtypes import UNIX_TIMESTAMP, dtype_named
 
 if TYPE_CHECKING:
@@ -27,13 +30,15 @@ class Changes:
     """A relation of rows to write (contract columns, `_event_timestamp`, `_retracted`), and what they mean.
 
     delivered: rows of the file; unchanged: those that are current already; supersedes: earlier rows whose identity is
-    written again.
+    written again; retracted: rows that take one back because a drop of whole `days` lacks it.
     """
 
     relation: str
     unchanged: int = 0
     supersedes: int = 0
     delivered: int = 0
+    retracted: int = 0
+    days: tuple[int, ...] = ()
 
 
 def current_query(
@@ -78,7 +83,8 @@ def changes_of_rows(
         connection.execute(f"CREATE TEMP VIEW changes AS {delivered}")
         return Changes("changes")
     connection.execute(f"CREATE TEMP TABLE delivered AS {delivered}")
-    _create_earlier(connection, contract, files, every_key=contract.delivery == "snapshot")
+    days = _delivered_days(connection, contract) if contract.delivery == "replace-partition" else ()
+    _create_earlier(connection, contract, files, every_key=contract.delivery == "snapshot", days=days)
     connection.execute(f"CREATE TEMP TABLE state AS SELECT * FROM current_rows {_keep_newest(contract)}")
     agrees = same("delivered", "state", contract.column_names)
     connection.execute(f"CREATE TEMP TABLE changes AS SELECT delivered.* FROM delivered ANTI JOIN state ON {agrees}")
@@ -86,7 +92,11 @@ def changes_of_rows(
     unchanged = count - _count_rows(connection, "changes")
     if contract.delivery == "snapshot":
         connection.execute(f"INSERT INTO changes {_vanished_rows(contract, moment)}")
-    return Changes("changes", unchanged, _count_superseded(connection, contract), count)
+    retracted = 0
+    if days:
+        connection.execute(f"INSERT INTO changes {_rows_missing_now(contract, days)}")
+        retracted = _count_rows(connection, "changes") - (count - unchanged)
+    return Changes("changes", unchanged, _count_superseded(connection, contract), count, retracted, days)
 
 
 def replaced_query(contract: Contract) -> str:
@@ -148,8 +158,16 @@ def ordered_query(contract: Contract, changes: Changes) -> str:
     return f"SELECT * FROM {changes.relation} ORDER BY {', '.join(f'{identifier(name)} NULLS FIRST' for name in order)}"
 
 
-def _create_earlier(connection: DuckDBPyConnection, contract: Contract, files: Sequence[str], every_key: bool) -> None:
+def _create_earlier(
+    connection: DuckDBPyConnection,
+    contract: Contract,
+    files: Sequence[str],
+    every_key: bool,
+    days: Sequence[int] = (),
+) -> None:
     """Temporary relations: `earlier` rows of the delivered keys (or of all), and of those the `current_rows`.
+
+    days: the keys of all rows that were ever stored of these business days count as delivered, too.
 
     Keys are matched first, because a drop usually touches few of the rows there are, and only the files that hold one
     are read whole:
@@ -160,9 +178,10 @@ def _create_earlier(connection: DuckDBPyConnection, contract: Contract, files: S
     """
     key, condition = identifiers(contract.key), ""
     if files and not every_key:
+        of_days = f" UNION SELECT {key} FROM {parquet(files)} WHERE {_within(days)}" if days else ""
         connection.execute(
-            f"CREATE TEMP TABLE touched AS SELECT DISTINCT {key}, {_FILE} "
-            f"FROM {parquet_keys(files, _FILE)} AS raw SEMI JOIN delivered USING ({key})"
+            f"CREATE TEMP TABLE touched AS SELECT DISTINCT {key}, {_FILE} FROM {parquet_keys(files, _FILE)} AS raw "
+            f"SEMI JOIN (SELECT {key} FROM delivered{of_days}) AS asked USING ({key})"
         )
         files = [row[0] for row in connection.execute(f"SELECT DISTINCT {_FILE} FROM touched ORDER BY 1").fetchall()]
         condition = f"SEMI JOIN touched USING ({key})"
@@ -218,6 +237,28 @@ def _vanished_rows(contract: Contract, moment: datetime | None) -> str:
         f"SELECT {_key_alone(contract)}, {literal(moment)}, FALSE "
         f"FROM (SELECT * FROM state ANTI JOIN delivered USING ({identifiers(contract.key)})) WHERE {known}"
     )
+
+
+def _rows_missing_now(contract: Contract, days: Sequence[int]) -> str:
+    """Retractions of the current rows of these business days that the drop lacks."""
+    return (
+        f"SELECT {_key_alone(contract)}, {identifier(RAW_TIMESTAMP)}, TRUE FROM "
+        f"(SELECT * FROM current_rows ANTI JOIN delivered USING ({identifiers(contract.key)})) WHERE {_within(days)}"
+    )
+
+
+def _delivered_days(connection: DuckDBPyConnection, contract: Contract) -> tuple[int, ...]:
+    """The business days, as numbers, of the delivered rows."""
+    query = f"SELECT epoch_us({identifier(RAW_TIMESTAMP)}) AS micros FROM delivered"
+    found: set[int] = set()
+    for batch in connection.sql(query).to_arrow_reader(ROWS_A_GROUP):
+        micros = batch.column(0).to_numpy(zero_copy_only=False)
+        found.update(np.unique(days_of_instants(micros, contract.business_day_zone)).tolist())
+    return tuple(sorted(found))
+
+
+def _within(days: Sequence[int]) -> str:
+    return f"{identifier(BUSINESS_DAY)} IN ({', '.join(map(str, days))})"
 
 
 def _count_superseded(connection: DuckDBPyConnection, contract: Contract) -> int:

@@ -7,6 +7,9 @@ An append drop that is no correction, against what is stored:
     id 1, 3 May, 10 EUR  id 1, 4 May, 10 EUR  refused: the row is of another business day
     id 1, 3 May, 12 EUR  id 1, 3 May, 10 EUR  refused if 10 EUR was stored before 12: an older file delivered again
     id 1, retracted      id 1, 3 May, 12 EUR  refused if that is the row that was retracted
+
+An upsert may replace any rows; a drop of whole days all rows of these days, and none of another. Either may bring rows
+back, so only a file that is byte for byte an earlier one is refused.
 """
 
 from __future__ import annotations
@@ -40,7 +43,7 @@ def refuse_superseding(connection: DuckDBPyConnection, contract: Contract, chang
     Too many: more than the contract's `supersedesAllowed`, as a share of the rows delivered. Snapshots, and records
     without an event time, are not checked: a later row does not replace the earlier one but follows it.
     """
-    if not changes.supersedes or not _replaces_by_key(contract):
+    if not changes.supersedes or not _replaces_by_key(contract) or contract.delivery == "upsert":
         return
     replaced = connection.sql(raw_sql.replaced_query(contract)).to_arrow_table()
     if not replaced.num_rows:
@@ -48,6 +51,9 @@ def refuse_superseding(connection: DuckDBPyConnection, contract: Contract, chang
     before = replaced[BUSINESS_DAY].to_numpy()
     micros = replaced[RAW_TIMESTAMP].cast(UNIX_TIMESTAMP.arrow).cast(pa.int64()).to_numpy()
     after = days_of_instants(micros, contract.business_day_zone)
+    if contract.delivery == "replace-partition":
+        _refuse_other_days(contract, replaced, before, changes, file)
+        return
     moved = np.flatnonzero(before != after)
     share = replaced.num_rows / changes.delivered
     if not moved.size and share <= contract.supersedes_allowed:
@@ -83,6 +89,9 @@ def refuse_reverting(
     their own moment: a file with the name and bytes of an earlier drop is refused unless it is_dated, that is, unless
     the command says from when it holds.
     """
+    if contract.delivery in ("upsert", "replace-partition"):
+        _refuse_earlier_file(contract, drops, origin)
+        return
     if _replaces_by_key(contract):
         if changes.supersedes:
             _refuse_reverted_rows(connection, contract, drops, origin)
@@ -96,6 +105,35 @@ def refuse_reverting(
         f"({drops[-1].file_name}) came after it, and what it says would end now. If the older content holds again, say "
         f"from when by --valid-from. Nothing was written."
     )
+
+
+def _refuse_other_days(
+    contract: Contract, replaced: pa.Table, before: npt.NDArray[np.int32], changes: raw_sql.Changes, file: str
+) -> None:
+    """DataError for rows whose key stands at a business day that the drop, of whole days, does not deliver."""
+    moved = np.flatnonzero(~np.isin(before, changes.days))
+    if moved.size:
+        examples = ", ".join(
+            f"{_key_text(contract, replaced, row)} of {day_of_number(int(before[row]))}"
+            for row in moved[:_EXAMPLES].tolist()
+        )
+        raise DataError(
+            f"{contract.file_name}: drop {file} replaces whole business days, and would replace "
+            f"{plural(int(moved.size), 'row')} of days that it does not deliver, by their key, such as {examples}. If "
+            f"these rows moved to another day, say --correction; if not, the key does not identify a row: mend "
+            f"primaryKey. Nothing was written."
+        )
+
+
+def _refuse_earlier_file(contract: Contract, drops: Sequence[Drop], origin: Origin) -> None:
+    """DataError for the bytes of a drop that others came after."""
+    known = next((drop for drop in drops[:-1] if _is_content_of(drop, origin)), None)
+    if known is not None and not _is_content_of(drops[-1], origin):
+        raise DataError(
+            f"{contract.file_name}: {origin.file_name} is byte for byte the file of drop {known.number}, ingested at "
+            f"{moment_text(known.ingested_at, contract.business_day_zone)}, and would bring back what later drops "
+            f"replaced. Leave it out; or, if the later ones were wrong, say --correction. Nothing was written."
+        )
 
 
 def _refuse_reverted_rows(
@@ -124,7 +162,11 @@ def _refuse_reverted_rows(
 
 def _replaces_by_key(contract: Contract) -> bool:
     """Whether a row replaces the stored row of its key, whatever its time."""
-    return bool(contract.key) and contract.event_time is not None and contract.delivery == "append"
+    return bool(contract.key) and contract.event_time is not None and contract.placing == "append"
+
+
+def _is_content_of(drop: Drop, origin: Origin) -> bool:
+    return drop.content_hash == origin.content_hash and not drop.retracts
 
 
 def _is_of_file(drop: Drop, origin: Origin) -> bool:

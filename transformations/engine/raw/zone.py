@@ -251,6 +251,7 @@ class RawTable:
             rows=written.rows,
             unchanged=changes.unchanged,
             supersedes=changes.supersedes,
+            retracted=changes.retracted,
             quality=write_findings(findings, written, self.folder, drop.number),
         )
         if before and (missing := before.columns_missing(self.contract)):

@@ -367,5 +367,5 @@ def _facts_of(contract: Contract) -> dict[str, object]:
         "timestamp_zone": contract.timestamp_zone,
         "business_day_zone": contract.business_day_zone,
         "valid_from": contract.valid_from,
-        "delivery": contract.delivery,
+        "delivery": contract.placing,
     }

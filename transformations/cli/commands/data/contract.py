@@ -26,6 +26,14 @@ if TYPE_CHECKING:
     from validation.quality.compiled_rules import CompiledRule
 
 
+_DROPS = {
+    "append": "a drop adds rows",
+    "upsert": "each row of a drop replaces the one of its key",
+    "replace-partition": "a drop replaces the business days that it has rows of",
+    "snapshot": "a drop is all",
+}
+
+
 @click.group(
     epilog="""\b
 Examples:
@@ -243,7 +251,7 @@ def _fact_lines(contract: Contract) -> list[str]:
         first = moment_text(contract.valid_from, contract.business_day_zone)
         facts.append(f"no event time: the first drop is valid from {first}")
     facts.append(f"business day: {contract.business_day_zone}")
-    facts.append(f"delivery: {contract.delivery}, a drop {'adds rows' if contract.delivery == 'append' else 'is all'}")
+    facts.append(f"delivery: {contract.delivery}, {_DROPS[contract.delivery]}")
     facts += [
         f"reference: {', '.join(each.columns)} in {each.source}, {plural(each.missing_allowed, 'value')} may be missing"
         for each in contract.references

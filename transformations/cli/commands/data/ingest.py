@@ -162,6 +162,7 @@ def _document_of(ingestion: Ingestion) -> dict[str, object]:
         "rows_delivered": ingestion.delivered,
         "rows_written": drop.rows if drop else 0,
         "rows_unchanged": drop.unchanged if drop else 0,
+        "rows_retracted": drop.rows if drop and drop.retracts else drop.retracted if drop else 0,
         "rows_superseded": drop.supersedes if drop else 0,
         "first_day": ingestion.first_day,
         "last_day": ingestion.last_day,
@@ -190,6 +191,8 @@ def _lines_of(ingestion: Ingestion, delivery: Delivery) -> list[str]:
     lines = [f"{source}: {plural(drop.rows, 'row')} {verb}{days}, {human_duration(ingestion.seconds)}; now {state}"]
     if drop.unchanged:
         lines.append(f"  left out as current already: {plural(drop.unchanged, 'row')} of {ingestion.file_name}")
+    if drop.retracted:
+        lines.append(f"  taken back, as these days lack them now: {plural(drop.retracted, 'row')}")
     if drop.supersedes and not drop.retracts:
         lines.append(f"  superseded: {plural(drop.supersedes, 'row')} of earlier drops")
     return [*lines, *_lines_of_lost_days(ingestion), *(f"  {note}" for note in ingestion.notes)]
