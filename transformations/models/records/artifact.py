@@ -46,14 +46,20 @@ class Decision(Part):
     """Act where the score is at least the threshold.
 
     chosen_by: how the declaration asked for it. A top-k is the threshold that k rows a day reached on the validation
-    split, on average, so that a row's decision depends on no other row. expected_value: per row of the validation
-    split, with its 95 % interval, in the unit of the declared costs; None without costs.
+    split, on average, so that a row's decision depends on no other row.
     """
 
     threshold: float
     chosen_by: Literal["threshold", "costs", "top_k"]
-    expected_value: float | None = None
-    interval: tuple[float, float] | None = None
+
+
+class DecisionValue(Part):
+    """What deciding is worth: the mean per validation row with its 95 % interval, in the unit of the declared costs."""
+
+    unit: str
+    expected: float
+    low: float
+    high: float
 
 
 class ScoreIdentity(Part):
@@ -86,6 +92,7 @@ class RunFacts(Part):
 
     dataset_hash: of the dataset's manifest. criteria_hash: of the declared evaluation and gates, fixed before training
     began. declaration: as it was read. run_id: MLflow's, and the name of the artifact's folder. rows: by split.
+    decision_value: where costs are declared.
     """
 
     model: ModelName
@@ -100,6 +107,7 @@ class RunFacts(Part):
     finished_at: Instant
     rows: Mapping[str, int]
     metrics: Mapping[str, float] = Field(default_factory=dict)
+    decision_value: DecisionValue | None = None
 
 
 class ArtifactManifest(Record):

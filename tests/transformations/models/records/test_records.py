@@ -14,6 +14,7 @@ from transformations.models.records.criteria import Criteria
 from transformations.models.records.events import ModelEvent
 from transformations.models.records.gates import GateReport
 from transformations.models.records.predictions import PredictionRecord, batch_id
+from transformations.models.records.reference import Reference
 
 EXAMPLES = Path(str(room.__file__)).parent / "examples"
 KINDS: dict[str, type[Record]] = {
@@ -25,6 +26,7 @@ KINDS: dict[str, type[Record]] = {
     "event_stage": ModelEvent,
     "gate_report": GateReport,
     "prediction_record": PredictionRecord,
+    "reference": Reference,
 }
 
 

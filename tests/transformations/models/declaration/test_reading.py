@@ -1,0 +1,140 @@
+"""A declaration is read whole: every fault at once, each with its file, line, key and the nearest word."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from transformations.engine.base.errors import UsageError
+from transformations.models.declaration.reading import read_declaration, read_declared
+
+WHOLE = """\
+description: Does the user return within a week?
+owner: team@example.com
+dataset: returns_2020
+task: binary_classification
+trainer: xgboost
+hyperparameters:
+  rounds: 50
+  max_depth: 3
+seed: 7
+transformations:
+  country: {kind: one_hot}
+calibration: isotonic
+decision:
+  costs: {unit: USD, true_positive: 5, false_positive: -1}
+evaluation:
+  entity: user_id
+  baselines:
+    prior: {kind: prior}
+  gates:
+    - {metric: log_loss, beats: prior}
+business:
+  - name: returns
+    query: SELECT 1
+    owner: team@example.com
+    unit: users
+    direction: up
+    horizon: 7 days
+"""
+DATASET = """\
+feature_service: returns_v1
+spine: {query: SELECT 1}
+label: {column: returns, horizon: 7 days}
+split: {train: 2020-01-01, validation: 2020-02-01, test: 2020-03-01}
+"""
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Path:
+    for folder, name, text in (("models", "user_return", WHOLE), ("datasets", "returns_2020", DATASET)):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / f"{name}.yaml").write_text(text)
+    return tmp_path
+
+
+def replaced(repository: Path, old: str, new: str, folder: str = "models", name: str = "user_return") -> Path:
+    file = repository / folder / f"{name}.yaml"
+    text = file.read_text()
+    assert text.count(old) == 1
+    file.write_text(text.replace(old, new))
+    return file
+
+
+def test_a_whole_declaration_is_read(repository: Path) -> None:
+    declaration = read_declared(repository, "user_return")
+    assert declaration.name == "user_return"
+    assert declaration.evaluation.gates[0].name == "log_loss beats prior"
+    assert declaration.warnings() == []
+    assert declaration.holds_rows_back
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("seed: 7", "sead: 7", r"user_return.yaml:9: there is no key sead; did you mean 'seed'\?"),
+        (
+            "max_depth: 3",
+            "max_dept: 3",
+            r"yaml:8: there is no key hyperparameters.max_dept; did you mean 'max_depth'\?",
+        ),
+        ("max_depth: 3", "max_depth: deep", r"yaml:8: hyperparameters.max_depth: .* valid integer"),
+        ("kind: one_hot", "kind: one_hut", r"yaml:11: transformations.country.kind: .*'one_hot'"),
+        (
+            "kind: one_hot",
+            "knd: one_hot",
+            r"yaml:11: there is no key transformations.country.knd; did you mean 'kind'\?",
+        ),
+        ("false_positive", "false_pos", r"yaml:14: there is no key decision.costs.false_pos; did you mean 'false_pos"),
+        ("beats: prior}", "beats: recency}", r"yaml:15: evaluation: gate .* no baseline 'recency'"),
+        ("beats: prior}", "beat: prior}", r"yaml:20: there is no key evaluation.gates.0.beat; did you mean 'beats'\?"),
+        ("log_loss,", "rmse,", r"gate 'rmse beats prior': rmse is no metric of a binary_classification"),
+        ("trainer: xgboost", "trainer: linear", r"yaml:5: trainer: linear is for regression"),
+        ("trainer: xgboost", "trainer: xgbost", r"yaml:5: trainer: .*did you mean 'xgboost'"),
+        ("owner: team@example.com\ndataset", "dataset", r"yaml:1: owner is missing"),
+        ("horizon: 7 days", "horizon: 7", r"yaml:27: business.0.horizon: a duration is a number of days"),
+        ("calibration: isotonic", "calibration: isotonic\nseed: 8", "the key 'seed' stands twice"),
+        ("seed: 7", "seed: 7\nname: other", r"yaml:10: name: 'other' is not the file's name"),
+    ],
+)
+def test_a_fault_is_named_with_its_line(repository: Path, old: str, new: str, said: str) -> None:
+    with pytest.raises(UsageError, match=said):
+        read_declaration(replaced(repository, old, new))
+
+
+def test_all_faults_are_told_at_once(repository: Path) -> None:
+    replaced(repository, "seed: 7", "sead: 7")
+    with pytest.raises(UsageError) as raised:
+        read_declaration(replaced(repository, "unit: users", "unit: users\n    units: 1"))
+    assert len(raised.value.message.splitlines()) == 2
+
+
+def test_a_decision_says_one_thing(repository: Path) -> None:
+    file = replaced(repository, "decision:\n", "decision:\n  threshold: 0.5\n")
+    with pytest.raises(UsageError, match="yaml:13: decision: give one of threshold, costs and top_k_a_day"):
+        read_declaration(file)
+
+
+def test_a_dataset_that_teaches_nothing_is_refused(repository: Path) -> None:
+    replaced(repository, ", validation: 2020-02-01", "", "datasets", "returns_2020")
+    with pytest.raises(UsageError, match=r"user_return\.yaml:3: dataset: returns_2020 has no split validation"):
+        read_declared(repository, "user_return")
+
+
+def test_an_unknown_model_is_answered_with_the_nearest_one(repository: Path) -> None:
+    with pytest.raises(UsageError, match="declares no model 'user_retrun': did you mean 'user_return'"):
+        read_declared(repository, "user_retrun")
+
+
+def test_an_empty_file_is_told_what_a_model_needs(tmp_path: Path) -> None:
+    file = tmp_path / "user_return.yaml"
+    file.write_text("")
+    with pytest.raises(UsageError, match="A model needs description, owner, dataset, task, trainer, evaluation"):
+        read_declaration(file)
+
+
+def test_the_declaration_on_the_page_is_one(tmp_path: Path) -> None:
+    page = (Path(__file__).parents[4] / "docs" / "models.md").read_text()
+    (example,) = re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)
+    (tmp_path / "user_return.yaml").write_text(example)
+    assert read_declaration(tmp_path / "user_return.yaml").evaluation.gates[1].at_most == 0.03

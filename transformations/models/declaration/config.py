@@ -1,0 +1,125 @@
+"""What a model's declaration can say: `feature_repo/models/<name>.yaml`."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, JsonValue, StrictInt, model_validator
+
+from transformations.datasets.config import Duration
+from transformations.models.records.artifact import Task
+from transformations.models.records.base import ModelName, Part
+from transformations.models.records.criteria import CLASSIFICATION_METRICS, Criteria
+
+
+class DeclaredTransformation(Part):
+    """What is made of a feature before the model sees it; fitted on the train split alone.
+
+    most: the most frequent categories that are kept; what else there is counts as never seen. smoothing: how many rows
+    of the overall mean a category's own mean is mixed with, in a target encoding.
+    """
+
+    kind: Literal["one_hot", "scale", "target_encoding", "category"]
+    most: Annotated[StrictInt, Field(ge=1, le=10_000)] = 50
+    smoothing: Annotated[float, Field(ge=0)] = 20.0
+
+
+class ClassWeights(Part):
+    """How much a row of each class counts in training."""
+
+    negative: Annotated[float, Field(gt=0)] = 1.0
+    positive: Annotated[float, Field(gt=0)] = 1.0
+
+
+class Costs(Part):
+    """What each outcome of a decision is worth, in `unit`: a cost is negative."""
+
+    unit: str
+    true_positive: float
+    false_positive: float
+    true_negative: float = 0.0
+    false_negative: float = 0.0
+
+
+class DecisionRule(Part):
+    """When to act: at a score of the threshold or more; where acting pays; or on the k rows a day of highest score.
+
+    Of costs and top-k the threshold is chosen on the validation split.
+    """
+
+    threshold: float | None = None
+    costs: Costs | None = None
+    top_k_a_day: Annotated[StrictInt, Field(ge=1)] | None = None
+
+    @model_validator(mode="after")
+    def _one(self) -> DecisionRule:
+        if [self.threshold, self.costs, self.top_k_a_day].count(None) != 2:
+            raise ValueError("give one of threshold, costs and top_k_a_day")
+        return self
+
+
+class BusinessMetric(Part):
+    """What the model is for, measured by SQL once outcomes are known. horizon: how long after a prediction."""
+
+    name: str
+    query: str
+    owner: str
+    unit: str
+    direction: Literal["up", "down"]
+    horizon: Duration
+
+
+class Declaration(Part):
+    """A model: what it learns from, how, and what it must be worth.
+
+    request_fields: columns of the dataset's spine that a request brings along, and that the model takes beside its
+    features. leave_out: features that it does not take. calibration and a chosen decision use the later half of the
+    validation split, which early stopping then does not see. approval: whether production needs a reviewer.
+    """
+
+    name: ModelName
+    description: Annotated[str, Field(min_length=1)]
+    owner: Annotated[str, Field(min_length=1)]
+    dataset: str
+    task: Task
+    trainer: str
+    hyperparameters: dict[str, JsonValue] = Field(default_factory=dict)
+    seed: Annotated[StrictInt, Field(ge=0, lt=2**31)] = 0
+    threads: Annotated[StrictInt, Field(ge=1)] = 1
+    leave_out: tuple[str, ...] = ()
+    request_fields: tuple[str, ...] = ()
+    transformations: dict[str, DeclaredTransformation] = Field(default_factory=dict)
+    class_weight: Literal["balanced"] | ClassWeights | None = None
+    sample_weight: str | None = None
+    calibration: Literal["none", "sigmoid", "isotonic"] = "none"
+    decision: DecisionRule | None = None
+    evaluation: Criteria
+    business: Annotated[tuple[BusinessMetric, ...], Field(max_length=3)] = ()
+    approval: Literal["none", "required"] = "none"
+
+    @model_validator(mode="after")
+    def _fits_the_task(self) -> Declaration:
+        is_classification = self.task == "binary_classification"
+        for key in ("class_weight", "decision"):
+            if getattr(self, key) is not None and not is_classification:
+                raise ValueError(f"{key} is for a binary classification, and this is a {self.task}")
+        if self.calibration != "none" and not is_classification:
+            raise ValueError(f"calibration is for a binary classification, and this is a {self.task}")
+        for gate in self.evaluation.gates:
+            if (gate.metric in CLASSIFICATION_METRICS) != is_classification:
+                raise ValueError(f"gate {gate.name!r}: {gate.metric} is no metric of a {self.task}")
+        return self
+
+    @property
+    def holds_rows_back(self) -> bool:
+        """Whether the later half of the validation split is kept from early stopping."""
+        return self.calibration != "none" or (self.decision is not None and self.decision.threshold is None)
+
+    def warnings(self) -> list[str]:
+        """What is allowed and probably not meant."""
+        found = []
+        if (self.class_weight or self.sample_weight) and self.calibration == "none":
+            found.append("weights without calibration: the scores are no probabilities. Say calibration: isotonic.")
+        if not self.evaluation.gates:
+            found.append("no gates: no version of this model can leave development.")
+        return found

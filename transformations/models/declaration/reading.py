@@ -1,0 +1,129 @@
+"""Reading declarations: checked whole, every fault named with file, line, key and remedy, before anything runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, get_args
+
+from pydantic import BaseModel, ValidationError
+
+from transformations.contracts import ContractError
+from transformations.contracts.document import read_yaml, text_of
+from transformations.datasets.config import SPLITS, DatasetConfig, read_config
+from transformations.engine.base.errors import UsageError, nearest
+from transformations.models.declaration.config import Declaration
+from transformations.models.declaration.lines import line_of
+from transformations.models.trainers.interface import trainer_of
+
+FOLDER = "models"
+"""Of the feature repository."""
+
+
+def model_names(repository: Path) -> list[str]:
+    """The models that a feature repository declares."""
+    return sorted(file.stem for file in (repository / FOLDER).glob("*.yaml"))
+
+
+def read_declared(repository: Path, name: str) -> Declaration:
+    """The declaration of a model, with the configuration of its dataset held beside it."""
+    names = model_names(repository)
+    if name not in names:
+        raise UsageError(f"{repository.name}/{FOLDER}/ declares no model {name!r}: {nearest(name, names)}.")
+    path = repository / FOLDER / f"{name}.yaml"
+    declaration = read_declaration(path)
+    config = repository / "datasets" / f"{declaration.dataset}.yaml"
+    if config.is_file():
+        _refuse(list(_faults_of_dataset(path.name, text_of(path), read_config(config))))
+    return declaration
+
+
+def read_declaration(path: Path) -> Declaration:
+    """The declaration in a YAML file; its `name` is the file's. UsageError with a line for each fault."""
+    try:
+        document = read_yaml(path)
+        text = text_of(path)
+    except ContractError as error:
+        raise UsageError(str(error)) from None
+    if not isinstance(document, Mapping):
+        required = [name for name, field in Declaration.model_fields.items() if field.is_required() and name != "name"]
+        raise UsageError(f"{path.name}: holds no keys. A model needs {', '.join(required)}.")
+    try:
+        declaration = Declaration.model_validate({**document, "name": document.get("name", path.stem)})
+    except ValidationError as error:
+        raise UsageError("\n".join(_complaints(path.name, text, error, Declaration))) from None
+    if declaration.name != path.stem:
+        raise UsageError(f"{path.name}:{line_of(text, ['name'])}: name: {declaration.name!r} is not the file's name.")
+    _refuse(list(_faults_of_trainer(path.name, text, declaration)))
+    return declaration
+
+
+def settings_of(declaration: Declaration) -> BaseModel:
+    """The hyperparameters, as the trainer takes them."""
+    return trainer_of(declaration.trainer).settings.model_validate(declaration.hyperparameters)
+
+
+def _faults_of_trainer(name: str, text: str, declaration: Declaration) -> Iterator[str]:
+    try:
+        trainer = trainer_of(declaration.trainer)
+    except UsageError as error:
+        yield f"{name}:{line_of(text, ['trainer'])}: trainer: {error.message}"
+        return
+    if declaration.task not in trainer.tasks:
+        yield (
+            f"{name}:{line_of(text, ['trainer'])}: trainer: {trainer.name} is for {' and '.join(trainer.tasks)}, and "
+            f"this is a {declaration.task}."
+        )
+    try:
+        trainer.settings.model_validate(declaration.hyperparameters)
+    except ValidationError as error:
+        yield from _complaints(name, text, error, trainer.settings, ["hyperparameters"])
+
+
+def _faults_of_dataset(name: str, text: str, config: DatasetConfig) -> Iterator[str]:
+    where = f"{name}:{line_of(text, ['dataset'])}: dataset"
+    if config.label is None:
+        yield f"{where}: {config.name} has no label, so nothing can be learned from it."
+    missing = [split for split in SPLITS if config.split is None or getattr(config.split, split) is None]
+    if missing:
+        yield f"{where}: {config.name} has no split {' and '.join(missing)}; a model needs {', '.join(SPLITS)}."
+
+
+def _refuse(faults: Sequence[str]) -> None:
+    if faults:
+        raise UsageError("\n".join(faults))
+
+
+def _complaints(
+    name: str, text: str, error: ValidationError, model: type[BaseModel], above: Sequence[str] = ()
+) -> Iterator[str]:
+    for problem in error.errors():
+        place = [*above, *problem["loc"]]
+        key = ".".join(str(part) for part in place) or "the file"
+        said = str(problem["msg"]).removeprefix("Value error, ").removeprefix("Input ")
+        where = f"{name}:{line_of(text, place)}"
+        known = _fields(model, problem["loc"][:-1])
+        if problem["type"] == "extra_forbidden":
+            yield f"{where}: there is no key {key}; {nearest(str(place[-1]), known)}."
+        elif problem["type"] == "missing":
+            yield f"{where}: {key} is missing."
+        else:
+            yield f"{where}: {key}: {said}."
+
+
+def _fields(model: type[BaseModel], place: Sequence[str | int]) -> set[str]:
+    """The keys that a part of a form may have."""
+    models = {model}
+    for step in place:
+        fields = [each.model_fields[str(step)] for each in models if str(step) in each.model_fields]
+        if fields:
+            models = {found for field in fields for found in _models(field.annotation)}
+    return {name for each in models for name in each.model_fields}
+
+
+def _models(annotation: Any) -> Iterator[type[BaseModel]]:
+    """The forms within an annotation: of a list, a mapping, a union."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for part in get_args(annotation):
+        yield from _models(part)

@@ -1,0 +1,42 @@
+"""The histograms that travel with an artifact."""
+
+from __future__ import annotations
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from transformations.models.fitting.split import Split
+from transformations.models.records.reference import Categories, Histogram, Reference
+from transformations.models.scoring.fitted import as_texts
+from transformations.models.scoring.inputs import numbers
+from transformations.models.trainers.interface import Floats
+
+_BINS = 20
+_CATEGORIES = 50
+
+
+def reference_of(train: Split, scores: Floats) -> Reference:
+    """Histograms of the train split's inputs, and of scores that the model has not learned from."""
+    features = {name: _feature(column) for name, column in train.inputs.items()}
+    return Reference(rows=len(train), features=features, scores=histogram(scores))
+
+
+def histogram(values: Floats) -> Histogram:
+    """Counts in at most 20 bins of about equally many values; equal values are in one bin."""
+    known = values[~np.isnan(values)]
+    edges = np.unique(np.quantile(known, np.arange(1, _BINS) / _BINS, method="lower")) if len(known) else np.empty(0)
+    counts = np.bincount(np.searchsorted(edges, known, side="right"), minlength=len(edges) + 1)
+    return Histogram(edges=tuple(edges.tolist()), counts=tuple(counts.tolist()), nulls=len(values) - len(known))
+
+
+def _feature(column: pa.Array) -> Histogram | Categories:
+    if not pa.types.is_string(column.type):
+        return histogram(numbers(column))
+    counts = pc.value_counts(as_texts(column).drop_null()).to_pylist()
+    ranked = sorted(((entry["values"], entry["counts"]) for entry in counts), key=lambda pair: (-pair[1], pair[0]))
+    return Categories(
+        counts=dict(ranked[:_CATEGORIES]),
+        others=sum(count for _, count in ranked[_CATEGORIES:]),
+        nulls=column.null_count,
+    )

@@ -1,0 +1,98 @@
+"""Reading an artifact: every file is held against the manifest's hashes before a byte of it is used."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from transformations.engine.base.disk_faults import known_fault
+from transformations.engine.base.errors import DataError
+from transformations.models.records.artifact import FILE, ArtifactManifest
+from transformations.models.scoring import fitted
+from transformations.models.scoring.fitted import Fitted
+from transformations.models.trainers.interface import Scorer, Trainer, refuse_missing_library, trainer_of
+
+REFERENCE_FILE = "reference.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Artifact:
+    """A model that can score: its manifest, its fitted transformations, and the scorer of its files."""
+
+    manifest: ArtifactManifest
+    transformations: Fitted
+    trainer: Trainer
+    scorer: Scorer
+
+    @property
+    def id(self) -> str:
+        """The hash of all that determines its scores."""
+        return self.manifest.id
+
+
+def read_manifest(folder: Path) -> ArtifactManifest:
+    """The manifest in an artifact's folder; DataError where there is none, or it contradicts itself."""
+    return ArtifactManifest.from_text(_read(folder / FILE).decode("utf-8", errors="replace"), str(folder / FILE))
+
+
+def read_artifact(folder: Path, threads: int = 1) -> Artifact:
+    """The artifact in a folder. threads: of the scorer, where it uses several; they change no score.
+
+    DataError where a file is missing or is not what was trained; UsageError where the trainer's library is missing.
+    """
+    manifest = read_manifest(folder)
+    files = {name: _verified(folder / name, sha256) for name, sha256 in manifest.scores.files.items()}
+    text = _verified(folder / fitted.FILE, manifest.scores.transformations).decode()
+    if manifest.reference is not None:
+        _verified(folder / REFERENCE_FILE, manifest.reference)
+    return assemble(manifest, fitted.read_fitted(text, str(folder / fitted.FILE)), files, threads)
+
+
+def assemble(
+    manifest: ArtifactManifest, transformations: Fitted, files: Mapping[str, bytes], threads: int = 1
+) -> Artifact:
+    """The artifact of these parts, which the caller vouches for."""
+    scores = manifest.scores
+    if transformations.hash != scores.transformations or transformations.columns != scores.columns:
+        raise DataError(f"artifact {manifest.id[:12]}: the transformations are not those of its manifest.")
+    trainer = trainer_of(scores.trainer)
+    refuse_missing_library(trainer)
+    return Artifact(
+        manifest=manifest,
+        transformations=transformations,
+        trainer=trainer,
+        scorer=trainer.load(files, scores.task, threads),
+    )
+
+
+def read_reference(folder: Path) -> str:
+    """The text of the artifact's reference histograms, verified."""
+    manifest = read_manifest(folder)
+    if manifest.reference is None:
+        raise DataError(f"{folder} was made without {REFERENCE_FILE}. Train the model anew.")
+    return _verified(folder / REFERENCE_FILE, manifest.reference).decode()
+
+
+def _verified(file: Path, sha256: str) -> bytes:
+    content = _read(file)
+    found = hashlib.sha256(content).hexdigest()
+    if found != sha256:
+        raise DataError(
+            f"{file} is not what was trained: its SHA-256 is {found[:12]}…, the manifest says {sha256[:12]}…. Bring "
+            f"the artifact's folder back from a copy, or train anew."
+        )
+    return content
+
+
+def _read(file: Path) -> bytes:
+    try:
+        return file.read_bytes()
+    except FileNotFoundError:
+        raise DataError(
+            f"{file} is missing, so {file.parent} is no whole artifact. Bring the folder back from a copy, or train "
+            f"anew."
+        ) from None
+    except OSError as error:
+        raise known_fault(error) or error from error
