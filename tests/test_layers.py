@@ -53,6 +53,7 @@ FLOORS = (
     "transformations.insight.lineage",
     "transformations.insight.governance",
     "transformations.insight.site",
+    "transformations.models.reports",
     "transformations.cli",
     "transformations.cli.demo",
     "transformations.cli.commands",

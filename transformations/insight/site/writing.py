@@ -35,7 +35,7 @@ def render_site(site: Site) -> dict[str, str]:
         for page in site.pages
     }
     files["index.html"] = _TEMPLATES.get_template("index.html.jinja").render(**shared, root="")
-    files["site.css"] = (_FILES / "site.css").read_text(encoding="utf-8")
+    files["site.css"] = style()
     index = [
         [str(kind), page.address.name, page.summary, page.address.href] for kind in by_kind for page in by_kind[kind]
     ]
@@ -43,6 +43,11 @@ def render_site(site: Site) -> dict[str, str]:
     files["site.js"] = f"const INDEX = {json.dumps(index, ensure_ascii=True)};\n{code}"
     files[_MARK] = _MARKED
     return files
+
+
+def style() -> str:
+    """The look of our pages, in CSS; reports share it."""
+    return (_FILES / "site.css").read_text(encoding="utf-8")
 
 
 def write_site(site: Site, folder: Path) -> int:
