@@ -42,6 +42,7 @@ COMMANDS = {
     "doctor": Entry("Start here", "Check this machine and say what to mend"),
     "up": Entry("Data to features", "Ingest what is delivered, build, apply and load: what there is to do"),
     "ingest": Entry("Data to features", "Take a file through its contract into the raw zone"),
+    "quarantine": Entry("Data to features", "Show the rows that were set aside when a drop was taken"),
     "contract": Entry("Data to features", "Draft and check data contracts"),
     "build": Entry("Data to features", "Compute the offline tables that are behind"),
     "restore": Entry("Data to features", "Bring the content of an earlier version of a table back"),

@@ -43,6 +43,22 @@ def supersedes_allowed(properties: Node, event_time: str | None) -> float:
     return float(share)
 
 
+def quarantine_allowed(properties: Node, delivery: object) -> float | None:
+    """The share of a drop's rows that may be set aside; None where none may.
+
+    Of a drop that says what there is no more, a row set aside would take the stored row of its key back.
+    """
+    share = properties.number("quarantineAllowed")
+    if share is not None and delivery in ("snapshot", "replace-partition"):
+        raise properties.error(
+            "quarantineAllowed",
+            f"does not go with delivery {delivery}: a row set aside would count as gone. Remove it.",
+        )
+    if share is not None and not 0 < share <= 1:
+        raise properties.error("quarantineAllowed", f"is {share}. Write a share of a drop's rows, such as 0.01.")
+    return None if share is None else float(share)
+
+
 def freshness(document: Node, event_time: str | None) -> timedelta | None:
     """How long after the end of its last complete day a source may stay without a further one; None: not promised.
 

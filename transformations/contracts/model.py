@@ -150,7 +150,8 @@ class Contract:
     `supersedes_allowed` which share of the rows of an append drop may replace stored ones without being called a
     correction, `freshness` how long after the end of its last complete day the source promises a further one,
     `delivered` where its files come in (`delivered_as_one`: all of them are one drop). `quality` are the rules about
-    the content of a drop, `expected_days` the days on which the source has rows.
+    the content of a drop, `expected_days` the days on which the source has rows, `quarantine_allowed` which share of a
+    drop's rows may be set aside where the command asks for it (None: no row).
     """
 
     name: str
@@ -174,6 +175,7 @@ class Contract:
     delivered: str | None = None
     delivered_as_one: bool = False
     quality: tuple[QualityRule, ...] = ()
+    quarantine_allowed: float | None = None
     expected_days: ExpectedDays = EVERY_DAY
 
     @property

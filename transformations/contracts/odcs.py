@@ -15,6 +15,7 @@ from transformations.contracts.limits import (
     freshness,
     freshness_rule,
     future_allowed,
+    quarantine_allowed,
     supersedes_allowed,
 )
 from transformations.contracts.marks import refuse_open_marks
@@ -86,6 +87,7 @@ def contract_of_file(path: Path) -> Contract:
         delivered_as_one=is_one_drop(document),
         quality=quality_rules(source, columns, event_time, freshness_rule(document, promised)),
         expected_days=expected_days(properties),
+        quarantine_allowed=quarantine_allowed(properties, properties.values.get("delivery")),
     )
 
 

@@ -24,6 +24,7 @@ SOURCE_PROPERTIES = (
     "ignoredColumns",
     "headerCase",
     "folderColumns",
+    "quarantineAllowed",
     "futureAllowed",
     "supersedesAllowed",
     "expectedDays",

@@ -25,6 +25,7 @@ Rule: TypeAlias = Literal[
     "unique key",
     "reference",
     "quality",
+    "quarantine",
 ]
 
 

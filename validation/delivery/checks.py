@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, replace
 from typing import TYPE_CHECKING, TypeAlias
 
+import pyarrow as pa
+
 from transformations.contracts import Contract, Reference
 from transformations.engine.base.duck import identifier
 from transformations.engine.base.moments import value_text
@@ -49,11 +51,30 @@ class Violation:
 
 
 @dataclass(frozen=True)
+class Aside:
+    """The rows set aside of a drop. by_rule: how many break each rule; a row may break several."""
+
+    rows: pa.Table
+    by_rule: Mapping[str, int]
+
+    @property
+    def count(self) -> int:
+        """How many rows."""
+        return int(self.rows.num_rows)
+
+    def note(self) -> str:
+        """What a report says of them."""
+        rules = ", ".join(f"{count:,} by {rule}" for rule, count in self.by_rule.items())
+        return f"{plural(self.count, 'row is', 'rows are')} set aside: {rules}"
+
+
+@dataclass(frozen=True)
 class Report:
     """What the checks of one drop found; it may be ingested when there is no violation and no refusal.
 
     refusal: why the raw table as it is would not take these rows, though they keep the contract. profile: what the same
-    scan counted for the contract's quality rules. quality: their verdict.
+    scan counted for the contract's quality rules. quality: their verdict. aside: the rows set
+    aside, which `rows` does not count.
     """
 
     rows: int
@@ -63,6 +84,7 @@ class Report:
     refusal: str = ""
     profile: Profile | None = None
     quality: QualityReport | None = None
+    aside: Aside | None = None
 
 
 Sources: TypeAlias = Mapping[str, tuple[Contract, RawSnapshot | None]]

@@ -20,6 +20,7 @@ from validation.delivery.check_specs import CheckSpec, compile_checks
 from validation.delivery.checks import Report, Sources, Violation, conversions_of, run_checks
 from validation.delivery.checks_sql import converted_rows
 from validation.delivery.deliveries import Delivery
+from validation.delivery.quarantine import MOST_ROUNDS, Quarantine
 from validation.files.drop_files import DropFile, readable
 from validation.quality.drop_rows import DropRows
 from validation.quality.judge import QualityReport, judge
@@ -64,26 +65,67 @@ def check_file(
     delivery: Delivery,
     before: RawSnapshot | None,
 ) -> CheckedFile:
-    """Check an opened delivery, and judge its quality where every row conforms. before: the raw table so far."""
-    keys_only, now = delivery.retract, settings.now()
+    """Check an opened delivery, and judge its quality where every row conforms. before: the raw table so far.
+
+    Where the delivery asks for it, rows that break a rule are set aside, and the others are checked and judged alone.
+    """
     sources: Sources = {reference.source: _source(reference.source, settings) for reference in contract.references}
+    check = _Check(connection, contract, settings, delivery, before, sources)
     with readable(file.name):
-        conversions = conversions_of(connection, contract, file, contract.key if keys_only else contract.column_names)
+        checked = check.of(file)
+        return check.without_broken_rows(checked) if delivery.quarantine and checked.report.violations else checked
+
+
+@dataclass(frozen=True)
+class _Check:
+    """The check of one delivery, whole or without the rows that are set aside."""
+
+    connection: DuckDBPyConnection
+    contract: Contract
+    settings: Settings
+    delivery: Delivery
+    before: RawSnapshot | None
+    sources: Sources
+
+    def of(self, file: DropFile) -> CheckedFile:
+        """Check these rows, and judge their quality where they conform."""
+        contract, keys_only, now = self.contract, self.delivery.retract, self.settings.now()
+        columns = contract.key if keys_only else contract.column_names
+        conversions = conversions_of(self.connection, contract, file, columns)
         specs = compile_checks(contract, keys_only, now)
-        plan = None if keys_only else profile_plan(connection, contract, file, conversions)
-        report = run_checks(connection, contract, file, specs, sources, conversions, plan)
+        plan = None if keys_only else profile_plan(self.connection, contract, file, conversions)
+        report = run_checks(self.connection, contract, file, specs, self.sources, conversions, plan)
         if plan is not None and not report.violations:
             rows = DropRows(
-                connection=connection,
+                connection=self.connection,
                 contract=contract,
                 file=file,
                 conversions=conversions,
-                stored=before,
-                declared=delivery.complete_through,
+                stored=self.before,
+                declared=self.delivery.complete_through,
                 now=now,
             )
-            report = _with_quality(report, judge(rows, report.profile, settings))
-    return CheckedFile(connection=connection, contract=contract, file=file, conversions=conversions, report=report)
+            report = _with_quality(report, judge(rows, report.profile, self.settings))
+        return CheckedFile(
+            connection=self.connection, contract=contract, file=file, conversions=conversions, report=report
+        )
+
+    def without_broken_rows(self, checked: CheckedFile) -> CheckedFile:
+        """The rows that are left when those that break rules are set aside; as it was where that cannot be done."""
+        quarantine = Quarantine(self.connection, self.contract, checked.file, checked.conversions)
+        found = checked
+        for _ in range(MOST_ROUNDS):
+            if not quarantine.add(found.report, self.sources):
+                return checked
+            if (too_many := quarantine.too_many(checked.report.rows)) is not None:
+                violations = (*checked.report.violations, too_many)
+                return replace(checked, report=replace(checked.report, violations=violations))
+            found = self.of(quarantine.rest())
+            if not found.report.violations:
+                aside = quarantine.taken()
+                notes = (*found.report.notes, aside.note())
+                return replace(found, report=replace(found.report, notes=notes, aside=aside))
+        return checked
 
 
 def _with_quality(report: Report, found: QualityReport | None) -> Report:

@@ -22,7 +22,7 @@ class Delivery:
 
     complete_through: the last business day, inclusive, of which all events are there. valid_from: from when rows
     without an event time hold; naive is UTC. correction: it may replace stored rows, bring replaced ones back, and take
-    completeness back.
+    completeness back. quarantine: rows that break a rule are set aside, up to what the contract allows.
     """
 
     source: str
@@ -32,6 +32,7 @@ class Delivery:
     valid_from: datetime | None = None
     retract: bool = False
     correction: bool = False
+    quarantine: bool = False
 
     @property
     def terms(self) -> DropTerms:
@@ -49,6 +50,8 @@ def refuse_retraction(contract: Contract, delivery: Delivery, before: RawSnapsho
     """UsageError for what a retraction cannot say, DataError where nothing is stored that it could take back."""
     if not contract.key:
         raise UsageError(f"{contract.file_name}: no column is part of the key, so no row can be named to retract.")
+    if delivery.quarantine:
+        raise UsageError("--quarantine sets rows aside, and a retraction's keys are none: leave one of the two out.")
     if delivery.complete_through is not None or delivery.valid_from is not None:
         raise UsageError(
             "A retraction takes rows back and says nothing of time: leave --complete-through and --valid-from out. "

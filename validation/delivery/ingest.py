@@ -18,7 +18,7 @@ from validation.delivery.checks import Report
 from validation.delivery.conforming import CheckedFile, ContractViolationError, check_file, judge_completeness
 from validation.delivery.deliveries import Delivery, origin_of, refuse_empty, refuse_known_files, refuse_retraction
 from validation.files.drop_files import open_drop, readable
-from validation.quality.stored import files_of
+from validation.quality.stored import QUARANTINE, files_of, parquet_bytes
 
 __all__ = ["ContractViolationError", "Delivery", "Ingestion", "check_drop", "ingest_drop"]
 
@@ -167,7 +167,11 @@ def _declare(
 
 def _findings(report: Report, before: RawSnapshot | None) -> Findings:
     """What is stored with the drop of its quality rules' verdict."""
-    return Findings({} if report.quality is None else files_of(report.quality), before.version if before else None)
+    files = {} if report.quality is None else files_of(report.quality)
+    aside = report.aside
+    if aside is not None:
+        files[QUARANTINE] = parquet_bytes(aside.rows)
+    return Findings(files, before.version if before else None, aside.count if aside else 0)
 
 
 def _ingestion(
@@ -178,7 +182,7 @@ def _ingestion(
     return Ingestion(
         source=after.source,
         file_name=file_name,
-        delivered=report.rows,
+        delivered=report.rows + (report.aside.count if report.aside else 0),
         before=before.complete_through if before else None,
         drop=drop,
         first_day=day_of_number(min(part.first_day for part in parts)) if parts else None,

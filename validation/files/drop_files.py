@@ -46,6 +46,7 @@ class DropFile:
     row_number: str
     names: dict[str, str]  # by column, its name in the file
     notes: tuple[str, ...] = ()
+    excluded: str = ""  # a FROM item of the numbers of rows that are left out
 
     @property
     def name(self) -> str:
@@ -63,7 +64,12 @@ class DropFile:
         The number says which file a row is of, too: `place` tells it apart.
         """
         chosen = "".join(f"{self.cells[name]} AS {identifier(name)}, " for name in columns)
-        return f"(SELECT {chosen}{self.row_number} AS {ROW} FROM {self.relation})"
+        rows = f"(SELECT {chosen}{self.row_number} AS {ROW} FROM {self.relation})"
+        return f"(SELECT * FROM {rows} WHERE {ROW} NOT IN (FROM {self.excluded}))" if self.excluded else rows
+
+    def without(self, rows: str) -> DropFile:
+        """The delivery without the rows whose numbers a FROM item gives."""
+        return replace(self, excluded=rows)
 
     def place(self, row: int) -> str:
         """Where a row stands, by its number: `1,017`, or of several files `1,017 of part-3.parquet`."""

@@ -21,7 +21,7 @@ from transformations.engine.raw.drops import Drop
 from validation.quality.compiled_rules import allowed_text
 from validation.quality.judge import QualityReport
 
-QUALITY, PROFILE = "quality.json", "profile.parquet"
+QUALITY, PROFILE, QUARANTINE = "quality.json", "profile.parquet", "quarantine.parquet"
 
 
 @dataclass(frozen=True)
@@ -37,10 +37,27 @@ def files_of(report: QualityReport) -> dict[str, bytes]:
     text = json.dumps(document_of(report), ensure_ascii=False, allow_nan=False)
     files = {QUALITY: text.encode()}
     if report.profile is not None:
-        sink = pa.BufferOutputStream()
-        pq.write_table(report.profile.columns, sink, compression="zstd")
-        files[PROFILE] = sink.getvalue().to_pybytes()
+        files[PROFILE] = parquet_bytes(report.profile.columns)
     return files
+
+
+def parquet_bytes(rows: pa.Table) -> bytes:
+    """A small table as a Parquet file."""
+    sink = pa.BufferOutputStream()
+    pq.write_table(rows, sink, compression="zstd")
+    content: bytes = sink.getvalue().to_pybytes()
+    return content
+
+
+def read_quarantine(drop: Drop, table: Path) -> pa.Table | None:
+    """The rows that were set aside of a drop, as texts, with their `_place` and the `_rules` that they break."""
+    if not drop.quarantined or drop.quality is None:
+        return None
+    file = table / drop.quality / QUARANTINE
+    try:
+        return pq.read_table(file, partitioning=None)
+    except (OSError, pa.ArrowException) as error:
+        raise DataError(f"{file}: the rows set aside of drop {drop.number} cannot be read ({error}).") from None
 
 
 def document_of(report: QualityReport) -> dict[str, object]:
@@ -75,6 +92,8 @@ def read_quality(drop: Drop, table: Path) -> StoredQuality | None:
     if drop.quality is None:
         return None
     folder = table / drop.quality
+    if drop.quarantined and not (folder / QUALITY).exists():  # rows were set aside under a contract without rules
+        return None
     try:
         document = json.loads((folder / QUALITY).read_text())
         profile = pq.read_table(folder / PROFILE, partitioning=None) if (folder / PROFILE).is_file() else None

@@ -23,7 +23,8 @@ class Origin:
 class Drop:
     """One accepted delivery: `rows` were written, `unchanged` more were current already.
 
-    retracted: how many of the written rows take one back that the drop, of whole business days, lacks.
+    retracted: how many of the written rows take one back that the drop, of whole business days, lacks. quarantined: how
+    many delivered rows were set aside. So rows - retracted + unchanged + quarantined were delivered.
 
     supersedes: the number of earlier rows that it replaces or retracts. valid_from: only in sources without event time.
     complete_through: the source's, from this drop on; is_declared: a command declared it, the rows did not imply it.
@@ -40,6 +41,7 @@ class Drop:
     complete_through: date | None
     supersedes: int
     retracted: int = 0
+    quarantined: int = 0
     unchanged: int = 0
     retracts: bool = False
     valid_from: datetime | None = None

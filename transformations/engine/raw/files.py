@@ -43,10 +43,14 @@ def raw_schema(contract: Contract) -> pa.Schema:
 
 @dataclass(frozen=True)
 class Findings:
-    """What was found of a drop, as files by name. version: the raw table's that it was compared with; None for none."""
+    """What was found of a drop, as files by name. version: the raw table's that it was compared with; None for none.
+
+    quarantined: how many delivered rows are in these files alone, set aside.
+    """
 
     files: Mapping[str, bytes]
     version: int | None = None
+    quarantined: int = 0
 
 
 @dataclass(frozen=True)

@@ -244,7 +244,8 @@ class RawTable:
         before: OpenedTable | None,
         findings: Findings = _NOTHING,
     ) -> Drop | None:
-        if before and not written.rows and drop.complete_through == before.snapshot.complete_through:
+        is_as_before = before and drop.complete_through == before.snapshot.complete_through
+        if is_as_before and not written.rows and not findings.quarantined:
             return None
         drop = replace(
             drop,
@@ -252,6 +253,7 @@ class RawTable:
             unchanged=changes.unchanged,
             supersedes=changes.supersedes,
             retracted=changes.retracted,
+            quarantined=findings.quarantined,
             quality=write_findings(findings, written, self.folder, drop.number),
         )
         if before and (missing := before.columns_missing(self.contract)):

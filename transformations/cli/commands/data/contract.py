@@ -85,6 +85,7 @@ def check(
     valid_from: datetime | None,
     retract: bool,
     correction: bool,
+    quarantine: bool,
     as_json: bool,
 ) -> None:
     """Try FILE without ingesting it: exit code 3 if it breaks the contract of SOURCE, or if `ingest` would refuse it.
@@ -100,6 +101,7 @@ def check(
         valid_from=valid_from,
         retract=retract,
         correction=correction,
+        quarantine=quarantine,
     )
     with progress(f"Checking {delivered_in_words(files)} against {source}"):
         report = check_drop(delivery, get_settings())

@@ -71,6 +71,12 @@ _DELIVERY_OPTIONS = (
         help="FILE may replace rows of other days, any number of them, and bring replaced or retracted ones back; "
         "--complete-through may take days back.",
     ),
+    click.option(
+        "--quarantine",
+        is_flag=True,
+        help="Set aside the rows that break a rule, and take the others, if the contract allows as many: "
+        "quarantineAllowed. `features quarantine` shows them.",
+    ),
 )
 
 
@@ -116,6 +122,7 @@ def ingest(
     valid_from: datetime | None,
     retract: bool,
     correction: bool,
+    quarantine: bool,
     as_json: bool,
 ) -> None:
     """Take FILE of SOURCE through its contract into the raw zone, as one drop.
@@ -132,6 +139,7 @@ def ingest(
         valid_from=valid_from,
         retract=retract,
         correction=correction,
+        quarantine=quarantine,
     )
     with progress(f"Ingesting {delivered_in_words(files)} into {source}" if files else f"Completing {source}"):
         ingestion = ingest_drop(delivery, get_settings())
@@ -163,6 +171,7 @@ def _document_of(ingestion: Ingestion) -> dict[str, object]:
         "rows_written": drop.rows if drop else 0,
         "rows_unchanged": drop.unchanged if drop else 0,
         "rows_retracted": drop.rows if drop and drop.retracts else drop.retracted if drop else 0,
+        "rows_quarantined": drop.quarantined if drop else 0,
         "rows_superseded": drop.supersedes if drop else 0,
         "first_day": ingestion.first_day,
         "last_day": ingestion.last_day,
@@ -183,7 +192,8 @@ def _lines_of(ingestion: Ingestion, delivery: Delivery) -> list[str]:
             return [f"{source}: nothing to do ({state})"]
         return [f"{source}: nothing to do for {ingestion.file_name}, {reason} ({state})"]
     if not drop.rows:
-        return [f"{source}: no new row, now {state}", *_lines_of_lost_days(ingestion)]
+        lines = [f"{source}: no new row, now {state}", *_lines_of_lost_days(ingestion)]
+        return [*lines, *(f"  {note}" for note in ingestion.notes if drop.quarantined)]
     verb = "retracted" if drop.retracts else "written"
     days = _days_in_words(ingestion)
     if drop.valid_from is not None:

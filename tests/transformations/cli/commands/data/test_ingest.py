@@ -134,6 +134,8 @@ def test_json_is_one_document() -> None:
         "rows_delivered": 2,
         "rows_written": 2,
         "rows_unchanged": 0,
+        "rows_retracted": 0,
+        "rows_quarantined": 0,
         "rows_superseded": 0,
         "first_day": "2020-01-03",
         "last_day": "2020-01-05",
@@ -179,3 +181,22 @@ def test_the_help_shows_examples() -> None:
     text = invoke("--help").stdout
     assert "features ingest clicks clicks-2020-01.parquet --complete-through 2020-01-31" in text
     assert "--retract" in text
+
+
+def test_rows_set_aside_are_told_listed_and_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    allowed = "{ property: delivery, value: append }\n      - { property: quarantineAllowed, value: 0.5 }"
+    text = CLICKS.replace("{ property: delivery, value: append }", allowed)
+    (tmp_path / "contracts" / "clicks.yaml").write_text(text)
+    Path("jan.jsonl").write_text('{"id": 1, "at": "2020-01-03 12:00"}\n{"id": "2", "at": "2020-01-04 12:00"}\n')
+    lines = invoke("clicks", "jan.jsonl", "--quarantine").stdout.splitlines()
+    assert lines[1:] == ["  1 row is set aside: 1 by exact of id"]
+    assert run(["quarantine", "clicks", "--json"]) == 0
+    (listed,) = json.loads(capsys.readouterr().out)
+    assert (listed["drop"], listed["file"], listed["rows"]) == (1, "jan.jsonl", 1)
+    assert run(["quarantine", "clicks", "--drop", "1"]) == 0
+    assert '2    exact of id  "2"  "2020-01-04 12:00"' in capsys.readouterr().out
+    assert run(["quarantine", "clicks", "--drop", "1", "--to", "bad.parquet"]) == 0
+    assert pq.read_table("bad.parquet").to_pylist() == [
+        {"id": '"2"', "at": '"2020-01-04 12:00"', "_place": "2", "_rules": ["exact of id"]}
+    ]
+    assert run(["quarantine", "clicks", "--drop", "2"]) == 2

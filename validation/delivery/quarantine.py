@@ -1,0 +1,157 @@
+"""Rows set aside: each with the rules that it breaks, so that the rest of a drop can be taken and nothing is lost.
+
+Only what is wrong with single rows can be set aside. A row that breaks a check of values goes first, so that of two
+rows with one key the good one may stay; where both are good, neither is taken, for nothing says which is right:
+
+    row  id  amount      set aside     by
+    1    7   5           no
+    2    7   -1          yes           range of amount
+    3    8   5           yes           unique key id
+    4    8   6           yes           unique key id
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+
+from transformations.contracts import Contract
+from transformations.contracts.quality import QualityRule
+from transformations.engine.base.duck import identifier, identifiers, literal
+from transformations.engine.base.errors import UsageError
+from transformations.engine.base.words import plural
+from transformations.engine.raw import raw_sql
+from validation.delivery.check_specs import CheckSpec
+from validation.delivery.checks import Aside, Report, Sources, Violation
+from validation.delivery.checks_sql import broken_condition, canonical_values
+from validation.files.column_names import ROW
+from validation.files.drop_files import DropFile
+from validation.quality.profile import violation_sql
+from validation.readings.conversions import Conversion
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+MOST_ROUNDS = 6
+"""Rows set aside may bring others to light: a key, then a reference, then rules of quality."""
+_OF_SCHEMA = ("missing column", "unknown column", "dtype")
+
+
+@dataclass(frozen=True)
+class Quarantine:
+    """The rows that have been set aside so far, as a table of the connection: `row` and `rule`."""
+
+    connection: DuckDBPyConnection
+    contract: Contract
+    file: DropFile
+    conversions: Mapping[str, Conversion]
+
+    def __post_init__(self) -> None:
+        if self.contract.quarantine_allowed is None:
+            raise UsageError(
+                f"{self.contract.file_name}: the contract lets no row be set aside. Leave --quarantine out, or write "
+                f"into the source's customProperties which share may be: quarantineAllowed, such as 0.01."
+            )
+        self.connection.execute("CREATE OR REPLACE TEMP TABLE set_aside (row BIGINT, rule VARCHAR)")
+
+    def rest(self) -> DropFile:
+        """The delivery without these rows."""
+        return self.file.without("(SELECT row FROM set_aside)")
+
+    def add(self, report: Report, sources: Sources) -> int:
+        """Set aside the rows that break the report's rules, those of one kind; how many there are of them.
+
+        0 where there is something wrong that no row is to blame for.
+        """
+        if any(violation.spec.rule in _OF_SCHEMA for violation in report.violations):
+            return 0
+        before = self._count()
+        for queries in (self._by_values(report), self._by_keys(report), self._by_references(report, sources)):
+            if queries:
+                break
+        else:
+            queries = self._by_quality(report)
+        if queries:  # in one statement, so that a row gets every rule that it breaks
+            broken = [f"SELECT {ROW}, {literal(label)} FROM ({query})" for label, query in queries.items()]
+            self.connection.execute(f"INSERT INTO set_aside {' UNION ALL '.join(broken)}")
+        return self._count() - before
+
+    def taken(self) -> Aside:
+        """The rows set aside, as they were delivered, with place and rules."""
+        names = [name for name in self.contract.column_names if name in self.file.types]
+        texts = ", ".join(f"CAST({identifier(name)} AS VARCHAR) AS {identifier(name)}" for name in names)
+        rules = "(SELECT row, list(DISTINCT rule ORDER BY rule) AS _rules FROM set_aside GROUP BY row) AS aside"
+        found = self.connection.sql(
+            f"SELECT {texts}, {ROW}, _rules FROM {self.file.rows(names)} AS delivered "
+            f"JOIN {rules} ON aside.row = delivered.{ROW} ORDER BY {ROW}"
+        ).to_arrow_table()
+        places = pa.array([self.file.place(row) for row in found[ROW].to_pylist()], pa.string())
+        rows = found.drop_columns([ROW, "_rules"]).append_column("_place", places)
+        counts = self.connection.execute(
+            "SELECT rule, count(DISTINCT row) FROM set_aside GROUP BY rule ORDER BY 2 DESC, 1"
+        ).fetchall()
+        return Aside(rows.append_column("_rules", found["_rules"]), dict(counts))
+
+    def too_many(self, rows: int) -> Violation | None:
+        """What to say where more rows break rules than the contract lets be set aside."""
+        count, allowed = self._count(), self.contract.quarantine_allowed or 0.0
+        if count <= allowed * rows and count < rows:
+            return None
+        return Violation(
+            CheckSpec("quarantine", ()),
+            f"{self.contract.file_name}: {count:,} of {plural(rows, 'row')} of drop {self.file.name} would have to be "
+            f"set aside ({count / rows:.2%}), quarantineAllowed is {allowed:.2%}"
+            f"{'' if count < rows else ', and no row would be left'}. Fix the source.",
+        )
+
+    def _count(self) -> int:
+        ((count,),) = self.connection.execute("SELECT count(DISTINCT row) FROM set_aside").fetchall()
+        return int(count)
+
+    def _by_values(self, report: Report) -> dict[str, str]:
+        found: dict[str, str] = {}
+        for spec in (violation.spec for violation in report.violations):
+            condition = broken_condition(spec, self.conversions[spec.columns[0]]) if spec.rule != "quality" else None
+            if condition is not None:
+                rows = self.rest().rows([spec.columns[0]])
+                found[f"{spec.rule} of {spec.columns[0]}"] = f"SELECT {ROW} FROM {rows} WHERE {condition}"
+        return found
+
+    def _by_keys(self, report: Report) -> dict[str, str]:
+        if all(violation.spec.rule != "unique key" for violation in report.violations):
+            return {}
+        key = self.contract.key
+        rows = canonical_values(self.rest(), self.conversions, key)
+        twice = f"QUALIFY count(*) OVER (PARTITION BY {identifiers(key)}) > 1"
+        return {f"unique key {', '.join(key)}": f"SELECT {ROW} FROM {rows} {twice}"}
+
+    def _by_references(self, report: Report, sources: Sources) -> dict[str, str]:
+        found: dict[str, str] = {}
+        for reference in (violation.spec.reference for violation in report.violations):
+            if reference is None:
+                continue
+            other, snapshot = sources[reference.source]
+            if snapshot is None:
+                return {}
+            known = raw_sql.current_rows(self.connection, other, snapshot.files, snapshot.supersedes)
+            pairs = zip(reference.columns, reference.source_columns, strict=True)
+            aliases = ", ".join(f"{identifier(there)} AS {identifier(here)}" for here, there in pairs)
+            rows = canonical_values(self.rest(), self.conversions, reference.columns)
+            found[f"reference {', '.join(reference.columns)} to {reference.source}"] = (
+                f"SELECT {ROW} FROM {rows} ANTI JOIN (SELECT DISTINCT {aliases} FROM {known}) AS known "
+                f"USING ({identifiers(reference.columns)})"
+            )
+        return found
+
+    def _by_quality(self, report: Report) -> dict[str, str]:
+        broken: Sequence[QualityRule] = [each.rule for each in report.quality.errors] if report.quality else []
+        found: dict[str, str] = {}
+        for rule in broken:
+            if (condition := violation_sql(rule, self.conversions)) is None:
+                return {}
+            rows = self.rest().rows([rule.columns[0]])
+            found[f"rule {rule.name}"] = f"SELECT {ROW} FROM {rows} WHERE {condition}"
+        return found
