@@ -54,6 +54,7 @@ FLOORS = (
     "transformations.insight.governance",
     "transformations.insight.site",
     "transformations.models.reports",
+    "transformations.models.judging",
     "transformations.cli",
     "transformations.cli.demo",
     "transformations.cli.commands",

@@ -212,7 +212,9 @@ def _declared(gate: Gate) -> dict[str, object]:
 
 
 def _without_production(gate: Gate, look: int) -> GateResult:
-    return _empty(gate, look, "needs a version in production, and rows after all that it has seen")
+    return _empty(
+        gate, look, "needs a version in production, its inputs in this dataset, and rows after all it has seen"
+    )
 
 
 def _nothing_judged(gate: Gate, look: int, scored: Scored, needed: str) -> GateResult:
