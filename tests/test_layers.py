@@ -40,6 +40,7 @@ FLOORS = (
     "validation.readings",
     "validation.drafting",
     "validation.quality",
+    "validation.pulls",
     "validation.delivery",
     "validation.parity",
     "transformations.datasets",

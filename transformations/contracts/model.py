@@ -129,6 +129,23 @@ class FileForm:
 
 
 @dataclass(frozen=True)
+class TableServer:
+    """A table elsewhere that the source is pulled from.
+
+    place: a DuckDB file, a Delta table's folder, or the environment variable that holds a SQLAlchemy URL. watermark:
+    the column by which new rows are known; None: every pull reads all rows. overlap: from how far before the last
+    watermark on rows are read again, as a duration or a number.
+    """
+
+    kind: Literal["duckdb", "sqlalchemy", "delta"]
+    place: str
+    table: str
+    schema: str | None
+    watermark: str | None
+    overlap: timedelta | int
+
+
+@dataclass(frozen=True)
 class Reference:
     """`columns` name a row of another source, which may lack `missing_allowed` distinct values of a drop."""
 
@@ -149,9 +166,10 @@ class Contract:
     `key` means that every row stands for itself. `future_allowed` is how far a row may lie after the clock,
     `supersedes_allowed` which share of the rows of an append drop may replace stored ones without being called a
     correction, `freshness` how long after the end of its last complete day the source promises a further one,
-    `delivered` where its files come in (`delivered_as_one`: all of them are one drop). `quality` are the rules about
-    the content of a drop, `expected_days` the days on which the source has rows, `quarantine_allowed` which share of a
-    drop's rows may be set aside where the command asks for it (None: no row).
+    `delivered` where its files come in (`delivered_as_one`: all of them are one drop), `pulled` the table that it is
+    pulled from. `quality` are the rules about the content of a drop, `expected_days` the days on which the source has
+    rows, `quarantine_allowed` which share of a drop's rows may be set aside where the command asks for it (None: no
+    row).
     """
 
     name: str
@@ -174,6 +192,7 @@ class Contract:
     freshness: timedelta | None = None
     delivered: str | None = None
     delivered_as_one: bool = False
+    pulled: TableServer | None = None
     quality: tuple[QualityRule, ...] = ()
     quarantine_allowed: float | None = None
     expected_days: ExpectedDays = EVERY_DAY

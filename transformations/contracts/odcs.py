@@ -34,7 +34,7 @@ from transformations.contracts.quality_reader import (
     is_plain_value_list,
     quality_rules,
 )
-from transformations.contracts.servers import is_one_drop, local_path
+from transformations.contracts.servers import is_one_drop, local_path, table_server
 from transformations.contracts.vocabulary import (
     COLUMN_PROPERTIES,
     REFERENCE_PROPERTIES,
@@ -87,6 +87,7 @@ def contract_of_file(path: Path) -> Contract:
         delivered_as_one=is_one_drop(document),
         quality=quality_rules(source, columns, event_time, freshness_rule(document, promised)),
         expected_days=expected_days(properties),
+        pulled=table_server(document, source, properties.values.get("delivery"), key),
         quarantine_allowed=quarantine_allowed(properties, properties.values.get("delivery")),
     )
 

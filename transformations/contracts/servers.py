@@ -1,12 +1,45 @@
-"""Where a source's files are delivered: the standard's `servers`, of which those of type local can be read here."""
+"""Where a source comes from: the standard's `servers`, of which local files and one table can be read here.
+
+    servers:
+      - { server: drops, type: local, path: deliveries/clicks-*.parquet }
+    or
+      - { server: app, type: duckdb, database: app.duckdb, schema: main,
+          customProperties: [{ property: watermark, value: updated_at }, { property: overlap, value: PT1H }] }
+
+A table is of type duckdb (`database` is a file), custom (`urlVariable` names the environment variable with a SQLAlchemy
+URL, so that no secret stands in a contract), or local with format delta (`path` is a Delta table's folder).
+"""
 
 import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
+from typing import Literal
 
 from transformations.contracts.document import Node
+from transformations.contracts.limits import duration_of
+from transformations.contracts.model import TableServer
 from transformations.contracts.nearest import nearest
 
 _LOCAL = ("server", "type", "id", "description", "environment", "path", "format", "delimiter", "roles")
+_OWN = ("urlVariable", "watermark", "overlap")
+_COMMON = ("server", "type", "id", "description", "environment", "roles", "customProperties")
+
+
+@dataclass(frozen=True)
+class _Kind:
+    """The keys that a server of one kind may have besides the common ones, and which one is its place."""
+
+    kind: Literal["duckdb", "sqlalchemy", "delta"]
+    keys: tuple[str, ...]
+
+
+_KINDS: Mapping[tuple[object, bool], _Kind] = {
+    ("duckdb", False): _Kind("duckdb", ("database", "schema")),
+    ("custom", False): _Kind("sqlalchemy", ("schema",)),
+    ("local", True): _Kind("delta", ("path", "format")),
+}
 
 
 def local_path(document: Node) -> str | None:
@@ -14,7 +47,7 @@ def local_path(document: Node) -> str | None:
 
     A `*` in the file's name stands for any text, everything else for itself; a relative path begins at the project.
     """
-    local = [server for server in document.children("servers") if server.values.get("type") == "local"]
+    local = _local_servers(document)
     if not local:
         return None
     server = local[0]
@@ -31,13 +64,18 @@ def local_path(document: Node) -> str | None:
 
 def is_one_drop(document: Node) -> bool:
     """Whether all files of the server of type local are one drop; by default each is one of its own."""
-    for server in document.children("servers"):
-        if server.values.get("type") == "local":
-            said = server.custom(("drop",)).optional("drop", str, "all, or leave it out: each file is a drop")
-            if said not in (None, "all"):
-                raise server.error("customProperties.drop", f"is {said!r}. Write all, or leave it out.")
-            return said == "all"
+    for server in _local_servers(document):
+        said = server.custom(("drop",)).optional("drop", str, "all, or leave it out: each file is a drop")
+        if said not in (None, "all"):
+            raise server.error("customProperties.drop", f"is {said!r}. Write all, or leave it out.")
+        return said == "all"
     return False
+
+
+def _local_servers(document: Node) -> list[Node]:
+    """The servers of files; a Delta table is none."""
+    servers = document.children("servers")
+    return [each for each in servers if each.values.get("type") == "local" and each.values.get("format") != "delta"]
 
 
 def delivered_files(path: str, root: Path) -> tuple[Path, ...]:
@@ -50,3 +88,70 @@ def delivered_files(path: str, root: Path) -> tuple[Path, ...]:
         return ()
     found = (each for each in whole.parent.iterdir() if name.fullmatch(each.name) and not each.name.startswith("."))
     return tuple(sorted(each for each in found if each.is_file() or each.is_dir()))
+
+
+def is_table(server: Node) -> bool:
+    """Whether a server is a table that can be pulled."""
+    return _kind(server) is not None
+
+
+def table_server(document: Node, source: Node, delivery: object, key: tuple[str, ...]) -> TableServer | None:
+    """The one table among the servers; None where there is none."""
+    servers = [server for server in document.children("servers") if is_table(server)]
+    if not servers:
+        return None
+    if len(servers) > 1:
+        raise servers[1].error("type", "is a second table to pull from. Keep one.")
+    server, kind = servers[0], _kind(servers[0])
+    assert kind is not None
+    for name in server.values:
+        if name not in (*_COMMON, *kind.keys):
+            raise server.error(str(name), f"would not be read; {nearest(str(name), (*_COMMON, *kind.keys))}.")
+    custom = server.custom(_OWN)
+    if kind.kind == "sqlalchemy":
+        place = custom.text("urlVariable", "the environment variable that holds the SQLAlchemy URL")
+        if not re.fullmatch(r"[A-Za-z_]\w*", place):
+            raise custom.error(
+                "urlVariable", "is no variable's name. Write a name: the URL itself stands in no contract."
+            )
+    else:
+        place = server.text(kind.keys[0], "where the table is")
+    watermark = custom.optional("watermark", str, "the column that grows with each row, such as updated_at")
+    if not key:
+        raise server.error("type", "is a table, yet nothing identifies a row, so one read twice would be stored twice.")
+    if delivery == "replace-partition":
+        raise server.error("type", "is a table, of which only new rows are pulled, no whole days. Write upsert.")
+    if delivery == "snapshot" and watermark is not None:
+        raise custom.error("watermark", "makes no sense beside delivery snapshot, which is all rows. Leave it out.")
+    if watermark is None and custom.values.get("overlap") is not None:
+        raise custom.error("overlap", "stands without watermark. Write both, or neither.")
+    return TableServer(
+        kind.kind,
+        place,
+        source.optional("physicalName", str, "the table's name") or str(source.values["name"]),
+        server.optional("schema", str, "the schema's name"),
+        watermark,
+        _overlap(custom),
+    )
+
+
+def _kind(server: Node) -> _Kind | None:
+    kind = _KINDS.get((server.values.get("type"), server.values.get("format") == "delta"))
+    is_other_tools = kind is not None and kind.kind == "sqlalchemy" and not _names_variable(server)
+    return None if is_other_tools else kind
+
+
+def _names_variable(server: Node) -> bool:
+    return any(entry.values.get("property") == "urlVariable" for entry in server.children("customProperties"))
+
+
+def _overlap(custom: Node) -> timedelta | int:
+    value = custom.values.get("overlap")
+    if value is None:
+        return 0
+    if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
+        return value
+    duration = duration_of(value) if isinstance(value, str) else None
+    if duration is None:
+        raise custom.error("overlap", f"is {value!r}. Write a duration such as PT1H; for numbers, a number.")
+    return duration

@@ -18,6 +18,7 @@ from validation.delivery.checks import Report
 from validation.delivery.conforming import CheckedFile, ContractViolationError, check_file, judge_completeness
 from validation.delivery.deliveries import Delivery, origin_of, refuse_empty, refuse_known_files, refuse_retraction
 from validation.files.drop_files import open_drop, readable
+from validation.pulls.pulled import Pulled, pulled
 from validation.quality.stored import QUARANTINE, files_of, parquet_bytes
 
 __all__ = ["ContractViolationError", "Delivery", "Ingestion", "check_drop", "ingest_drop"]
@@ -86,31 +87,70 @@ def ingest_drop(delivery: Delivery, settings: Settings) -> Ingestion:
     contract = read_contract(delivery.source, settings.contracts)
     table = RawTable(contract, settings.raw_dir)
     before = table.snapshot() if table.exists() else None
-    if delivery.path is None:
-        report = judge_completeness(contract, delivery, settings, before)
-        drop = _declare(table, contract, delivery, settings.now(), report, before)
-        return _ingestion(table, before, "", drop, report, time.monotonic() - started)
-    with duck.session() as connection:
-        file = open_drop(connection, delivery.path, contract, delivery.retract)
-        origin = origin_of(file, settings.now())
-        if delivery.retract:
-            refuse_retraction(contract, delivery, before)
-        if before is not None and _is_newest(before, delivery, origin):
-            report = judge_completeness(contract, delivery, settings, before)
-            drop = _advance(table, contract, origin, delivery, before, report)
-        else:
-            refuse_known_files(contract, origin, before)
-            checked = check_file(connection, contract, file, settings, delivery, before)
-            report = checked.report
-            if report.violations:
-                raise ContractViolationError(report, f"Nothing of {file.name} was written.")
-            if not report.rows:
-                refuse_empty(contract, delivery, file)
+    taking = _Taking(started, contract, table, before, settings)
+    if delivery.path is not None:
+        return taking.files(delivery)
+    if contract.pulled is None or delivery.retract:
+        return taking.completeness(delivery)
+    with pulled(contract, contract.pulled, before, settings) as found:
+        if not found.rows and before is None:
+            raise DataError(f"{contract.file_name}: table {contract.pulled.table} has no row to pull. Fill it first.")
+        if found.rows:
+            return taking.files(replace(delivery, path=found.path), found)
+        return taking.completeness(delivery) if delivery.complete_through else taking.nothing(found.name)
+
+
+@dataclass(frozen=True)
+class _Taking:
+    """What taking a delivery needs to know."""
+
+    started: float
+    contract: Contract
+    table: RawTable
+    before: RawSnapshot | None
+    settings: Settings
+
+    def completeness(self, delivery: Delivery) -> Ingestion:
+        """Record a word on completeness alone."""
+        report = judge_completeness(self.contract, delivery, self.settings, self.before)
+        drop = _declare(self.table, self.contract, delivery, self.settings.now(), report, self.before)
+        return self._ingestion("", drop, report)
+
+    def nothing(self, name: str) -> Ingestion:
+        """Say that a table has nothing new."""
+        return self._ingestion(name, None, Report(0, ()))
+
+    def files(self, delivery: Delivery, found: Pulled | None = None) -> Ingestion:
+        """Check files and publish their rows; found: they are what was pulled from a table."""
+        contract, before, settings = self.contract, self.before, self.settings
+        assert delivery.path is not None
+        with duck.session() as connection:
+            file = open_drop(connection, delivery.path, contract, delivery.retract)
+            if found is not None:
+                file = replace(file, parcel=replace(file.parcel, name=found.name))
+            origin = origin_of(file, settings.now())
+            origin = origin if found is None else found.origin(origin)
+            if delivery.retract:
+                refuse_retraction(contract, delivery, before)
+            if before is not None and _is_newest(before, delivery, origin):
                 report = judge_completeness(contract, delivery, settings, before)
-                checked = replace(checked, report=replace(report, notes=(*checked.report.notes, *report.notes)))
-            with readable(file.name):
-                drop = _publish(table, checked, origin, delivery, before)
-    return _ingestion(table, before, file.name, drop, report, time.monotonic() - started)
+                drop = _advance(self.table, contract, origin, delivery, before, report)
+            else:
+                refuse_known_files(contract, origin, before)
+                checked = check_file(connection, contract, file, settings, delivery, before)
+                report = checked.report
+                if report.violations:
+                    raise ContractViolationError(report, f"Nothing of {file.name} was written.")
+                if not report.rows:
+                    refuse_empty(contract, delivery, file)
+                    report = judge_completeness(contract, delivery, settings, before)
+                    checked = replace(checked, report=replace(report, notes=(*checked.report.notes, *report.notes)))
+                with readable(file.name):
+                    drop = _publish(self.table, checked, origin, delivery, before)
+        return self._ingestion(file.name, drop, report)
+
+    def _ingestion(self, name: str, drop: Drop | None, report: Report) -> Ingestion:
+        return _ingestion(self.table, self.before, name, drop, report, time.monotonic() - self.started)
 
 
 def _publish(

@@ -11,12 +11,16 @@ from transformations.engine.base.errors import DataError
 
 @dataclass(frozen=True)
 class Origin:
-    """What delivered rows came in, and when it was ingested (UTC). files: of several files, by name their hashes."""
+    """What delivered rows came in, and when it was ingested (UTC).
+
+    files: of several files, by name their hashes. watermark: how far a table elsewhere was read.
+    """
 
     file_name: str
     content_hash: str
     ingested_at: datetime
     files: Mapping[str, str] = field(default_factory=dict)
+    watermark: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,7 +33,8 @@ class Drop:
     supersedes: the number of earlier rows that it replaces or retracts. valid_from: only in sources without event time.
     complete_through: the source's, from this drop on; is_declared: a command declared it, the rows did not imply it.
     quality: the folder, relative to the table, with what the contract's quality rules found; None without such rules.
-    files: by name the hashes of the files, where it came in several.
+    files: by name the hashes of the files, where it came in several. watermark: how far the table was read that it was
+    pulled from.
     """
 
     number: int
@@ -48,6 +53,7 @@ class Drop:
     is_declared: bool = True  # as in old records, which do not say
     quality: str | None = None
     files: Mapping[str, str] = field(default_factory=dict)
+    watermark: str | None = None
 
     @property
     def content_hashes(self) -> set[str]:

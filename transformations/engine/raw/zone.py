@@ -354,6 +354,7 @@ def _draft(
         valid_from=valid_from,
         is_declared=is_declared,
         files=dict(origin.files),
+        watermark=origin.watermark,
     )
 
 

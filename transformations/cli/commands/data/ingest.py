@@ -93,6 +93,7 @@ Examples:
   features ingest clicks clicks-2020-01.parquet --complete-through 2020-01-31
   features ingest clicks corrected.csv --correction   # rows of a known key replace the earlier ones
   features ingest clicks exports/2020-01-31/          # a folder: its files are one drop
+  features ingest accounts                            # what is new in the table that the contract names
   features ingest clicks --complete-through 2020-02-01    # a day without events
   features ingest clicks bogus-keys.csv --retract     # the rows of these keys are taken back
   features ingest accounts accounts.parquet --valid-from 2020-02-01T00:00:00-05:00
@@ -128,7 +129,8 @@ def ingest(
     """Take FILE of SOURCE through its contract into the raw zone, as one drop.
 
     Parquet, CSV or JSON lines; a folder is all of its files. Several files, or a folder, are one drop, too: all of it
-    becomes visible at once, or nothing does. Without FILE, --complete-through alone is recorded.
+    becomes visible at once, or nothing does. Without FILE, a source that is a table elsewhere is pulled; of any other,
+    --complete-through alone is recorded.
     """
     from validation.delivery.ingest import Delivery, ingest_drop
 
@@ -141,7 +143,9 @@ def ingest(
         correction=correction,
         quarantine=quarantine,
     )
-    with progress(f"Ingesting {delivered_in_words(files)} into {source}" if files else f"Completing {source}"):
+    with progress(
+        f"Ingesting {delivered_in_words(files)} into {source}" if files else f"Taking what is new of {source}"
+    ):
         ingestion = ingest_drop(delivery, get_settings())
     if as_json:
         print_json(_document_of(ingestion))
@@ -149,10 +153,8 @@ def ingest(
     for line in _lines_of(ingestion, delivery):
         say(line)
     if (day := _open_day(ingestion, delivery)) is not None:
-        remark(
-            f"{day} may still be filling. Once it is whole: features ingest {source} {shlex.join(map(str, files))} "
-            f"--complete-through {day}"
-        )
+        command = shlex.join(["features", "ingest", source, *map(str, files), "--complete-through", str(day)])
+        remark(f"{day} may still be filling. Once it is whole: {command}")
 
 
 def delivered_in_words(files: Sequence[Path]) -> str:
