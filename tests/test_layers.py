@@ -22,6 +22,7 @@ FLOORS = (
     "transformations",  # the vocabulary's front door, and the domain files
     "transformations.engine.raw",
     "transformations.engine.tables",
+    "transformations.engine.expected",
     "transformations.engine.compute",
     "transformations.engine.upkeep",
     "transformations.engine.testing",

@@ -112,7 +112,11 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def finished(small: Path, _spark: None) -> Iterator[Demo]:
     """The demo, interrupted before it computed, and run again to its end."""
     data = small / "data"
-    own = {"FEATURES_DATA": str(data), "FEATURES_SPARK_DRIVER_MEMORY": "1g"}
+    own = {
+        "FEATURES_DATA": str(data),
+        "FEATURES_SPARK_DRIVER_MEMORY": "1g",
+        "FEATURES_EXPECTATIONS": str(small / "expectations"),  # the demo's are of all households
+    }
     kept = {name: value for name, value in os.environ.items() if not name.startswith("FEATURES_")}
     path = os.pathsep.join([str(small), *filter(None, [os.environ.get("PYTHONPATH")])])
     made = Demo({**kept, **own, "PYTHONPATH": path, "PATH": f"{FEATURES.parent}{os.pathsep}{os.environ['PATH']}"})
@@ -131,7 +135,7 @@ def finished(small: Path, _spark: None) -> Iterator[Demo]:
 @pytest.fixture
 def demo(finished: Demo, small: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Demo:
     """The finished demo, in its own environment."""
-    for name in ("FEATURES_DATA", "FEATURES_SPARK_DRIVER_MEMORY"):
+    for name in ("FEATURES_DATA", "FEATURES_EXPECTATIONS", "FEATURES_SPARK_DRIVER_MEMORY"):
         monkeypatch.setenv(name, finished.environment[name])
     monkeypatch.chdir(ROOT)
     monkeypatch.syspath_prepend(small)

@@ -45,6 +45,7 @@ COMMANDS = {
     "quarantine": Entry("Data to features", "Show the rows that were set aside when a drop was taken"),
     "contract": Entry("Data to features", "Draft and check data contracts"),
     "build": Entry("Data to features", "Compute the offline tables that are behind"),
+    "expect": Entry("Data to features", "Write down what features' values look like, to hold builds against"),
     "restore": Entry("Data to features", "Bring the content of an earlier version of a table back"),
     "dataset": Entry("Data to features", "Make training datasets that can be made again, and prove it"),
     "preview": Entry("Look and understand", "Compute one feature row from raw events, without building"),

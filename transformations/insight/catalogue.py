@@ -15,6 +15,7 @@ from transformations.engine.base.moments import moment_text
 from transformations.engine.base.words import plural
 
 if TYPE_CHECKING:
+    from transformations.engine.expected.model import ExpectedView
     from transformations.engine.vocabulary.aggregations import Aggregation
     from transformations.insight.repository import Repository
 
@@ -40,9 +41,16 @@ class Card:
 
 
 class Catalog:
-    """The cards of a feature repository and of its contracts."""
+    """The cards of a feature repository and of its contracts. expected: by view, what is written of its values."""
 
-    def __init__(self, contents: RepoContents, repository: Repository, contracts: Sequence[Contract]) -> None:
+    def __init__(
+        self,
+        contents: RepoContents,
+        repository: Repository,
+        contracts: Sequence[Contract],
+        expected: Mapping[str, ExpectedView],
+    ) -> None:
+        self._expected = expected
         self._services = contents.feature_services
         self._views = {view.name: view for view in contents.feature_views}
         self._on_demand = {view.name: view for view in contents.on_demand_feature_views}
@@ -123,6 +131,7 @@ class Catalog:
                 ("Meaning", feature.description),
                 ("Unit", feature.tags.get("unit", "")),
                 ("Expected", feature.tags.get("expect", "")),
+                ("Distribution", self._distribution(view.name, feature.name)),
                 ("Dtype", str(feature.dtype)),
                 ("Computed as", self._computation(view.name, feature.name)),
                 ("Never seen", feature.tags.get("unseen", "null")),
@@ -132,6 +141,12 @@ class Catalog:
             freshness_of=(view.name,) if view.name in self._offered else (),
             lineage=self._lineage(reference),
         )
+
+    def _distribution(self, view: str, feature: str) -> str:
+        """What is expected of the values of all entities, in one line."""
+        expected = self._expected.get(view)
+        rules = expected.features.get(feature) if expected else None
+        return "; ".join(f"{statistic} {rule}" for statistic, rule in rules.texts()) if rules else ""
 
     def _on_demand_view(self, view: OnDemandFeatureView) -> Card:
         return Card(

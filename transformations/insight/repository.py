@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from feast import FeatureStore, FeatureView
     from feast.repo_contents import RepoContents
 
+    from transformations.engine.expected.model import ExpectedView
     from transformations.engine.vocabulary.definitions import Definition
     from transformations.engine.vocabulary.resolution import Resolved
 
@@ -62,6 +63,14 @@ def read_repository(settings: Settings) -> Repository:
     read = contract_reader(settings)
     views = {offer.view.name: OfferedView(offer.view, resolve(offer.definition, read)) for offer in offers}
     return Repository(folder, views, unoffered(offers))
+
+
+def read_expectations(repository: Repository, settings: Settings) -> dict[str, ExpectedView]:
+    """By view, what is written of its values; views without such a file are left out."""
+    from transformations.engine.expected.files import read_expected
+
+    found = {name: read_expected(name, settings.expectations) for name in repository.views}
+    return {name: expected for name, expected in found.items() if expected is not None}
 
 
 def read_contents(settings: Settings) -> RepoContents:

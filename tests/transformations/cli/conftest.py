@@ -24,6 +24,7 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     yaml = Path(__file__).parents[3] / "feature_repo" / "feature_store.yaml"
     (found.repository / "feature_store.yaml").write_text(yaml.read_text())
     monkeypatch.setenv("FEATURES_CONTRACTS", str(tmp_path / "contracts"))
+    monkeypatch.setenv("FEATURES_EXPECTATIONS", str(tmp_path / "expectations"))
     monkeypatch.setenv("FEATURE_REPO_DIR_ENV_VAR", str(found.repository))
     monkeypatch.setattr(transformations, "__path__", [*transformations.__path__, str(tmp_path / "domains")])
     monkeypatch.setattr(sys, "dont_write_bytecode", True)

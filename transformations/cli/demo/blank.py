@@ -31,6 +31,11 @@ DOMAIN_FILES = (
     "validation/contracts/demographics.yaml",
     "validation/contracts/products.yaml",
     "validation/contracts/transactions.yaml",
+    "validation/expectations/household_coupon_use.yaml",
+    "validation/expectations/household_demographics.yaml",
+    "validation/expectations/household_department_affinity.yaml",
+    "validation/expectations/household_purchases.yaml",
+    "validation/expectations/product_demand.yaml",
 )
 """Files of the demo's domain alone: removed."""
 

@@ -82,6 +82,11 @@ class Settings(BaseSettings):
         description="Folder of the data contracts, one YAML file a source",
         examples=["/etc/features/contracts"],
     )
+    expectations: _AbsolutePath = Field(
+        default_factory=lambda: Path(__file__).resolve().parents[3] / "validation" / "expectations",
+        description="Folder of the features' expected distributions, one YAML file a view",
+        examples=["/etc/features/expectations"],
+    )
     registry_url: str | None = Field(
         None,
         description="SQLAlchemy URL of Feast's registry; unset: the SQLite file `registry.db` in the data folder",

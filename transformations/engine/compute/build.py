@@ -26,14 +26,16 @@ def build(
     *,
     first: date | None = None,
     last: date | None = None,
+    accept: bool = False,
     report: Report | None = None,
 ) -> Run | None:
     """Bring a view's table up to where its sources are complete; None where nothing has changed.
 
     first, last: compute these as-of days again (both inclusive) instead. A table built under another definition is
-    rebuilt. Days that are no longer complete are taken back. report: called with a short text at each step. Raises
-    DataError where a source was never ingested, UsageError for an impossible range, ConflictError where another run of
-    the view publishes at the same time.
+    rebuilt. Days that are no longer complete are taken back. accept: publish values that the view's expectations would
+    stop. report: called with a short text at each step. Raises DataError where a source was never ingested,
+    UnexpectedValuesError where values are not as expected, UsageError for an impossible range, ConflictError where
+    another run of the view publishes at the same time.
     """
     table, asked = OfflineTable(settings.offline_dir / resolved.name), AskedDays(first, last)
     snapshots = source_snapshots(resolved, settings)
@@ -41,7 +43,7 @@ def build(
     with table.writing():
         taken = None if asked else _take_back(resolved, settings, table, snapshots, tell)
         plan = plan_build(resolved, snapshots, built_table(table), settings.now(), asked)
-        done = None if plan is None else run_plan(plan, table, settings, tell)
+        done = None if plan is None else run_plan(plan, table, settings, tell, accept=accept)
         held = _take_back(resolved, settings, table, snapshots, tell)
         runs = [run for run in (taken, done, held) if run is not None]
         return replace(runs[-1], kind=runs[0].kind, rows=sum(run.rows for run in runs)) if runs else None

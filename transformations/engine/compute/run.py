@@ -39,6 +39,9 @@ from transformations.engine.compute.sources import (
 )
 from transformations.engine.compute.spark import is_local, parquet_rows, spark_session
 from transformations.engine.compute.sweep import FIRST_DAY
+from transformations.engine.expected.candidates import discard_refused
+from transformations.engine.expected.checking import UnexpectedValuesError, checked_run
+from transformations.engine.expected.files import read_expected
 from transformations.engine.identity.code_revision import code_revision
 from transformations.engine.raw.zone import RawSnapshot
 from transformations.engine.tables.offline_tables import OfflineTable, Run, TableVersion, table_schema
@@ -58,15 +61,21 @@ about 100 bytes.
 """
 
 
-def run_plan(plan: BuildPlan, table: OfflineTable, settings: Settings, report: Report) -> Run | None:
-    """Compute and publish; None if there is neither a row to write nor a change to record."""
+def run_plan(
+    plan: BuildPlan, table: OfflineTable, settings: Settings, report: Report, *, accept: bool = False
+) -> Run | None:
+    """Compute and publish; None if there is neither a row to write nor a change to record.
+
+    Values that are not as expected are kept aside instead, and UnexpectedValuesError is raised. accept: they are
+    published all the same.
+    """
     started, clock = settings.now(), perf_counter()
+    expected = read_expected(plan.resolved.name, settings.expectations)
     run_id = uuid.uuid4().hex
     carries = not isinstance(plan, Backfill)  # which may end before the table does, so no run could continue from it
     folders = Folders(table.path, table.path / f"run={run_id}", table.path / f"carry={run_id}" if carries else None)
     written = _compute(plan, settings, _carried_from(plan, table), folders, report)
     files, previous = written.files, _previous(plan)
-    report("publishing")
     run = Run(
         view=plan.resolved.name,
         version=-1,
@@ -87,12 +96,32 @@ def run_plan(plan: BuildPlan, table: OfflineTable, settings: Settings, report: R
         complete_until=plan.resolved.available_from(plan.complete_through + timedelta(days=1)),
         counts=dict(zip(count_names(plan.resolved), written.counts, strict=True)),
         carry=_carry(previous, folders),
+        lineage=_lineage(plan.resolved),
     )
     if not files and previous is not None and _same_state(run, previous.run):
         discard(table.path / f"carry={run_id}")
         return None
+    if expected is not None and files:
+        report("checking")
+        try:
+            run = checked_run(
+                plan.resolved,
+                expected,
+                table,
+                previous,
+                run,
+                folders.rows,
+                accept=accept,
+                expectations=settings.expectations,
+            )
+        except UnexpectedValuesError:
+            discard(table.path / f"carry={run_id}")
+            raise
+    report("publishing")
     after = None if previous is None else previous.version
-    return table.publish(files, table_schema(plan.resolved), run, after=after, replace_all=isinstance(plan, Rebuild))
+    done = table.publish(files, table_schema(plan.resolved), run, after=after, replace_all=isinstance(plan, Rebuild))
+    discard_refused(table)
+    return done
 
 
 def _compute(plan: BuildPlan, settings: Settings, carry: Path | None, folders: Folders, report: Report) -> Written:
@@ -186,6 +215,14 @@ def _carry(previous: TableVersion | None, folders: Folders) -> str | None:
     if folders.carry is not None:
         return folders.carry.name
     return None if previous is None else previous.run.carry
+
+
+def _lineage(resolved: Resolved) -> dict[str, tuple[str, ...]]:
+    """By feature, the source columns that its values are computed from."""
+    return {
+        feature.name: tuple(resolved.source_columns(feature.declared.aggregation.columns()))
+        for feature in resolved.features
+    }
 
 
 def _carried_from(plan: BuildPlan, table: OfflineTable) -> Path | None:

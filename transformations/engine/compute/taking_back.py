@@ -87,6 +87,8 @@ def _perform(
         counts={},
         carry=latest.run.carry if latest.run.complete_through == through else None,
         restores=None,
+        warned=(),
+        accepted=(),
     )
     return table.publish(files, table_schema(resolved), run, after=latest.version, replace_all=False)
 

@@ -41,7 +41,9 @@ class Run:
     whose rows before the table's previous end were checked again; late_rows: rows among those that were missing or no
     longer true, and were written anew. counts: what the run saw, such as events or lookup misses. carry: the folder of
     the state as-of the newest day, from which the next run goes on. restores: the version that a restore brought back.
-    feature_hashes: `Resolved.feature_hashes` of the definition; empty in old records.
+    feature_hashes: `Resolved.feature_hashes` of the definition; empty in old records. warned: what of the values is not
+    as expected, and only warned; accepted: what would have stopped the run, had it not been accepted. lineage: by
+    feature, the source columns that its values were computed from, as `source.column`; empty in old records.
     """
 
     view: str
@@ -64,6 +66,9 @@ class Run:
     late_rows: int = 0
     complete_until: datetime | None = None
     feature_hashes: Mapping[str, str] = field(default_factory=dict)
+    warned: tuple[str, ...] = ()
+    accepted: tuple[str, ...] = ()
+    lineage: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     @property
     def replaces_all(self) -> bool:
@@ -213,7 +218,10 @@ def _runs(table: DeltaTable) -> list[Run]:
 
 
 def _to_record(run: Run) -> dict[str, Any]:
-    return {name: value.isoformat() if isinstance(value, date) else value for name, value in asdict(run).items()}
+    """As the log gives it back: JSON has lists alone."""
+    facts = {name: value.isoformat() if isinstance(value, date) else value for name, value in asdict(run).items()}
+    facts |= {"warned": list(run.warned), "accepted": list(run.accepted)}
+    return facts | {"lineage": {name: list(columns) for name, columns in run.lineage.items()}}
 
 
 def _from_record(record: Mapping[str, Any]) -> Run:
@@ -225,4 +233,6 @@ def _from_record(record: Mapping[str, Any]) -> Run:
         facts[name] = datetime.fromisoformat(facts[name]) if facts.get(name) else None
     for name in ("first_as_of", "complete_through"):
         facts[name] = date.fromisoformat(facts[name])
+    facts |= {name: tuple(facts.get(name, ())) for name in ("warned", "accepted")}
+    facts["lineage"] = {name: tuple(columns) for name, columns in facts.get("lineage", {}).items()}
     return Run(**facts)

@@ -109,6 +109,8 @@ def _perform(
         late_entities=0,
         counts={},
         restores=wanted.version,
+        warned=(),
+        accepted=(),
     )
     return table.publish(files, table_schema(resolved), run, after=latest.version, replace_all=False)
 

@@ -101,6 +101,24 @@ class Resolved:
         """
         return {feature.name: _digest(self._facts_of_feature(feature))[:12] for feature in self.features}
 
+    def source_columns(self, names: Collection[str]) -> list[str]:
+        """The source columns behind these columns, as `source.column`; derived columns stand for their inputs.
+
+        No columns at all: events are counted, which is by their time.
+        """
+        read = names or [self.contract.event_time or self.definition.join_keys[0]]
+        derived = {function.name: function.inputs for function in self.definition.derived}
+        looked_up = {column: lookup.source for lookup in self.definition.lookups for column in lookup.columns}
+        found: set[str] = set()
+        open_names = set(read)
+        while open_names:
+            name = open_names.pop()
+            if name in derived:
+                open_names.update(derived[name])
+            else:
+                found.add(f"{looked_up.get(name, self.contract.name)}.{name}")
+        return sorted(found)
+
     def _columns_behind(self, names: Collection[str]) -> set[str]:
         """These columns and all that they derive from: parameters of derived columns, keys of lookups."""
         derived = {function.name: function.inputs for function in self.definition.derived}

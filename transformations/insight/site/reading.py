@@ -24,6 +24,7 @@ from transformations.insight.repository import (
     OfferedView,
     Repository,
     read_contents,
+    read_expectations,
     read_repository,
     repository_folder,
 )
@@ -66,7 +67,7 @@ def read_site(settings: Settings) -> Site:
     reading = _Reading(
         contents=contents,
         repository=repository,
-        cards=list(Catalog(contents, repository, contracts).cards()),
+        cards=list(Catalog(contents, repository, contracts, read_expectations(repository, settings)).cards()),
         datasets=datasets,
         lineage=lineage,
         drawings=LineageDrawings(lineage, [view.name for view in contents.on_demand_feature_views]),

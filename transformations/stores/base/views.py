@@ -216,7 +216,7 @@ def _field(resolved: Resolved, feature: Feature) -> Field:
 
 def _tags_of_columns(resolved: Resolved, names: frozenset[str]) -> dict[str, str]:
     """The source columns behind these columns, and the highest class of personal data among them, where it is any."""
-    places = _columns_read(resolved, names)
+    places = resolved.source_columns(names)
     columns = {f"{each.name}.{column.name}": column for each in _contracts(resolved) for column in each.columns}
     pii = highest_pii(columns[place].pii for place in places)
     return {"columns": ", ".join(places), **({} if pii == PII_CLASSES[0] else {PII: pii})}
@@ -225,22 +225,6 @@ def _tags_of_columns(resolved: Resolved, names: frozenset[str]) -> dict[str, str
 def highest_pii(classes: Iterable[str]) -> str:
     """The highest of these classes of personal data; the lowest of all without any."""
     return max(classes, key=PII_CLASSES.index, default=PII_CLASSES[0])
-
-
-def _columns_read(resolved: Resolved, names: frozenset[str]) -> list[str]:
-    """The source columns behind these columns, as `source.column`; derived columns stand for their inputs."""
-    names = names or frozenset([resolved.contract.event_time or resolved.definition.join_keys[0]])  # events are counted
-    derived = {function.name: function for function in resolved.definition.derived}
-    looked_up = {column: lookup.source for lookup in resolved.definition.lookups for column in lookup.columns}
-    found: set[str] = set()
-    open_names = set(names)
-    while open_names:
-        name = open_names.pop()
-        if name in derived:
-            open_names.update(derived[name].inputs)
-        else:
-            found.add(f"{looked_up.get(name, resolved.contract.name)}.{name}")
-    return sorted(found)
 
 
 def feature_hashes_of(view: FeatureView) -> dict[str, str]:

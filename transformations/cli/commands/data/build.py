@@ -15,7 +15,7 @@ import click
 from transformations.cli.commands.data.ingest import parse_day
 from transformations.cli.options import json_option, view_names
 from transformations.cli.output import console, human_duration, print_json, print_table, remark, say
-from transformations.engine.base.errors import DataError, FeaturesError
+from transformations.engine.base.errors import DataError, FeaturesError, UsageError
 from transformations.engine.base.settings import Settings, get_settings
 from transformations.engine.base.words import plural
 from transformations.insight.repository import read_repository
@@ -31,6 +31,7 @@ Examples:
   features build
   features build user_visits
   features build user_visits --from 2020-01-01 --to 2020-01-31    these as-of days again
+  features build --accept user_visits       though its values are not as expected
   features build --json | jq '.[] | select(.run) | {view, rows: .run.rows}'
 
 \b
@@ -40,23 +41,35 @@ As-of a day means: at its start, before any of its events. A run publishes one v
 @click.argument("views", metavar="[VIEW]...", nargs=-1, shell_complete=view_names)
 @click.option("--from", "first", callback=parse_day, metavar="DAY", help="First as-of day to compute again.")
 @click.option("--to", "last", callback=parse_day, metavar="DAY", help="Last as-of day to compute again, inclusive.")
+@click.option(
+    "--accept",
+    "accepted",
+    multiple=True,
+    metavar="VIEW",
+    shell_complete=view_names,
+    help="Publish this view's values though they are not as expected; repeatable.",
+)
 @json_option
-def build(views: Sequence[str], first: date | None, last: date | None, as_json: bool) -> None:
+def build(views: Sequence[str], first: date | None, last: date | None, accepted: Sequence[str], as_json: bool) -> None:
     """Compute what is missing in the offline tables of each VIEW, or of all that feature_repo/ offers.
 
     Each view is built from where its table is complete to where its sources are. A table of another definition is
-    rebuilt. If there is nothing new, nothing is written.
+    rebuilt. If there is nothing new, nothing is written. Values that are not as validation/expectations/ says are kept
+    aside (exit code 3), and the last version keeps serving; the run's record says what was accepted.
     """
     settings = get_settings()
     repository = read_repository(settings)
     chosen = [offered.resolved for offered in repository.select(views)]
+    repository.select(accepted)
+    if unbuilt := [name for name in accepted if views and name not in views]:
+        raise UsageError(f"--accept {unbuilt[0]}: it is not among the views to build. Name it, too, or none at all.")
     for place in repository.unoffered:
         remark(f"{place.replace(':', ' has ')}, which no view in {repository.folder.name}/ offers: it is not built.")
     if not chosen:
         remark(f"{repository.folder.name}/ offers no view yet. `features new DOMAIN` writes a first one.")
     _require_sources(chosen, settings)
     _refuse_changed_contracts(chosen, settings)
-    runs, failures = _build_all(chosen, settings, first, last)
+    runs, failures = _build_all(chosen, settings, first, last, accepted)
     if as_json:
         print_json([{"view": view, "run": asdict(run) if run else None} for view, run in runs.items()])
     else:
@@ -96,7 +109,11 @@ def _refuse_changed_contracts(chosen: Sequence[Resolved], settings: Settings) ->
 
 
 def _build_all(
-    chosen: Sequence[Resolved], settings: Settings, first: date | None, last: date | None
+    chosen: Sequence[Resolved],
+    settings: Settings,
+    first: date | None,
+    last: date | None,
+    accepted: Sequence[str],
 ) -> tuple[dict[str, Run | None], list[FeaturesError]]:
     """Build one view after the other; one that fails does not hold up the rest."""
     from transformations.engine.compute.build import build as build_view
@@ -106,7 +123,10 @@ def _build_all(
     for number, resolved in enumerate(chosen, start=1):
         with _reporting(f"{number}/{len(chosen)} {resolved.name}") as report:
             try:
-                runs[resolved.name] = build_view(resolved, settings, first=first, last=last, report=report)
+                accept = resolved.name in accepted
+                runs[resolved.name] = build_view(
+                    resolved, settings, first=first, last=last, accept=accept, report=report
+                )
             except FeaturesError as error:
                 failures.append(error)
     return runs, failures
@@ -136,6 +156,8 @@ def _print_runs(runs: dict[str, Run | None], settings: Settings) -> None:
     for run in done:
         for line in count_lines(run):
             say(line)
+        for line in unexpected_lines(run):
+            say(line)
     if idle := [view for view, run in runs.items() if run is None]:
         say(f"nothing to do for {', '.join(idle)}: no source has anything new")
     if done:
@@ -146,6 +168,12 @@ def _cells_of_run(run: Run) -> tuple[object, ...]:
     newest = run.complete_through + timedelta(days=1)
     as_of = f"{run.first_as_of} – {newest}"
     return run.view, run.kind, as_of, run.rows, run.late_rows, round(run.seconds, 1), run.complete_through
+
+
+def unexpected_lines(run: Run) -> list[str]:
+    """What of a run's values is not as expected, a line a rule: accepted, or only a warning."""
+    warned = [f"{run.view}: not as expected (a warning): {breach}" for breach in run.warned]
+    return [*warned, *(f"{run.view}: not as expected, and accepted: {breach}" for breach in run.accepted)]
 
 
 def count_lines(run: Run) -> list[str]:

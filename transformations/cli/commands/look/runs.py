@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from transformations.cli.commands.data.build import unexpected_lines
 from transformations.cli.options import json_option, view_names
 from transformations.cli.output import human_duration, print_json, remark, say
 from transformations.contracts.zones import zone_of_sources
@@ -73,3 +74,5 @@ def _print_run(run: Run, zone: str) -> None:
     counts = [plural(count, what.replace("events", "event", 1), what) for what, count in run.counts.items() if count]
     if counts:
         say(f"  {', '.join(counts)}")
+    for line in unexpected_lines(run):
+        say(f"  {line.removeprefix(f'{run.view}: ')}")

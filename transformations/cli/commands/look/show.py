@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -12,7 +13,8 @@ from transformations.cli.output import print_json, print_table, say
 from transformations.contracts import contract_names, read_contract
 from transformations.engine.base.errors import UsageError
 from transformations.engine.base.settings import Settings, get_settings
-from transformations.insight.repository import read_contents, read_repository
+from transformations.engine.base.words import plural
+from transformations.insight.repository import read_contents, read_expectations, read_repository
 
 if TYPE_CHECKING:
     from transformations.insight.catalogue import Card, Catalog
@@ -43,7 +45,7 @@ def show(word: str, as_json: bool) -> None:
     """Explain WORD: a feature, view, service, entity, source or source column.
 
     Shows meaning, unit, expected values, dtype, owner, lineage from services down to source columns, and how far the
-    tables behind it are complete.
+    tables behind it are complete. Of a view also what its last build computed and refused, if it did.
     """
     settings = get_settings()
     catalog = read_catalog(settings)
@@ -58,6 +60,8 @@ def show(word: str, as_json: bool) -> None:
         if number:
             say("")
         _print_card(card, freshness)
+        if card.kind == "feature view" and card.name in freshness:
+            _print_refused(card.name, settings)
 
 
 def read_catalog(settings: Settings) -> Catalog:
@@ -65,7 +69,8 @@ def read_catalog(settings: Settings) -> Catalog:
     from transformations.insight.catalogue import Catalog
 
     contracts = [read_contract(name, settings.contracts) for name in contract_names(settings.contracts)]
-    return Catalog(read_contents(settings), read_repository(settings), contracts)
+    repository = read_repository(settings)
+    return Catalog(read_contents(settings), repository, contracts, read_expectations(repository, settings))
 
 
 def _nearest_names(word: str, names: set[str]) -> str:
@@ -96,6 +101,23 @@ def _print_card(card: Card, freshness: dict[str, str]) -> None:
         say("Lineage")
         for line in card.lineage:
             say(f"  {line}")
+
+
+def _print_refused(view: str, settings: Settings) -> None:
+    """What the last build of a view computed and did not publish, rule by rule."""
+    from transformations.engine.expected.candidates import refused
+    from transformations.engine.tables.offline_tables import OfflineTable
+
+    found = refused(OfflineTable(settings.offline_dir / view))
+    if found is None:
+        return
+    kept = "the table is empty" if found.after is None else f"version {found.after} serves on"
+    say(click.style("Refused", bold=True) + f"  {found.kind} as-of {found.as_of}; {kept}")
+    headers = ("Feature", "Statistic", "Expected", "Found", "Such as")
+    names = ("feature", "statistic", "expected", "found", "example")
+    print_table(headers, [[breach[name] for name in names] for breach in found.breaches])
+    say(f"Its {plural(found.rows, 'row')}: {Path(found.files[0]).parent if found.files else 'removed'}")
+    say(f"Publish them all the same: features build --accept {view}")
 
 
 def _document(card: Card, freshness: dict[str, str]) -> dict[str, object]:

@@ -75,14 +75,15 @@ class Aggregation(ABC):
     unseen: the value, on both paths, of an entity that has no row.
 
     A subclass states its `suffix` in feature names, whether it needs the events in their total order, whether it sees
-    nulls too, whether values can be taken out of its result again (`undone`), and the names of its further `options`
-    that decide its value.
+    nulls too, whether values can be taken out of its result again (`undone`), whether its value moves one way the more
+    events there are (`accumulates`), and the names of its further `options` that decide its value.
     """
 
     suffix: ClassVar[str]
     needs_order: ClassVar[bool] = False
     keeps_nulls: ClassVar[bool] = False
     can_undo: ClassVar[bool] = False
+    accumulates: ClassVar[bool] = False
     options: ClassVar[tuple[str, ...]] = ()
 
     name: str = ""

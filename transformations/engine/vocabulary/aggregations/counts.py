@@ -27,6 +27,7 @@ class Count(Aggregation):
     """The number of events; 0 over an empty window."""
 
     suffix = "count"
+    accumulates = True
     can_undo = True
 
     def dtype(self, columns: Mapping[str, Dtype]) -> Dtype:
@@ -62,6 +63,7 @@ class CountDistinct(ColumnAggregation):
     """
 
     suffix = "count"
+    accumulates = True
 
     def dtype(self, columns: Mapping[str, Dtype]) -> Dtype:
         return INT64

@@ -42,6 +42,7 @@ class TopK(ColumnAggregation):
     """
 
     suffix = "top"
+    accumulates = True
     options = ("k",)
     k: int
 

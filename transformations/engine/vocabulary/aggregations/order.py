@@ -38,6 +38,7 @@ class Min(ColumnAggregation):
     """The smallest non-null value; null over an empty window. Strings compare by code point."""
 
     suffix = "min"
+    accumulates = True
 
     def dtype(self, columns: Mapping[str, Dtype]) -> Dtype:
         if columns[self.column] == BOOL:
@@ -163,6 +164,7 @@ class LastK(ColumnAggregation):
     """The last `k` non-null values, newest first; an empty list over an empty window."""
 
     suffix = "last"
+    accumulates = True
     needs_order = True
     options = ("k",)
     k: int

@@ -84,6 +84,7 @@ class Sum(_Summed):
     """The sum of a column; 0 over an empty window. Float64 sums are rounded once, as `math.fsum` does."""
 
     suffix = "sum"
+    accumulates = True
 
     def dtype(self, columns: Mapping[str, Dtype]) -> Dtype:
         _Numeric.dtype(self, columns)
