@@ -28,9 +28,10 @@ _TESTS = Path("tests") / "transformations"
 
 
 def problems_of_repository(contents: RepoContents, settings: Settings) -> list[Problem]:
-    """Every rule that a repository breaks: of documentation and naming, of tests, of ownership and personal data."""
+    """Every rule that a repository breaks: of documentation, names, tests, distributions, ownership, personal data."""
     from transformations.contracts import contract_names, read_contract
     from transformations.insight.governance.contract_versions import changed_contracts, version_problems
+    from transformations.insight.governance.distributions import distribution_problems
     from transformations.insight.governance.owners import read_ownership
     from transformations.insight.governance.rules import Offered, ownership_problems
     from transformations.insight.lineage.reading import declared_datasets, lineage_of
@@ -39,18 +40,20 @@ def problems_of_repository(contents: RepoContents, settings: Settings) -> list[P
 
     contracts = [read_contract(name, settings.contracts) for name in contract_names(settings.contracts)]
     datasets, faults = declared_datasets(settings)
+    repository = read_repository(settings)
     offered = Offered(
         contents=contents,
         contracts=contracts,
         datasets=datasets,
-        lineage=lineage_of(contents, read_repository(settings), contracts, datasets),
+        lineage=lineage_of(contents, repository, contracts, datasets),
         ownership=read_ownership(repository_folder(settings)),
     )
     missing = untested_of_domains(settings.project_root)
     untested = [_untested(name, file) for file, names in missing.items() for name in names]
     unread = [Problem(f"dataset {name}", f"cannot be read: {fault}", "Mend it") for name, fault in faults.items()]
     versions = version_problems(changed_contracts(settings))
-    return [*problems(contents), *untested, *ownership_problems(offered), *unread, *versions]
+    expected = distribution_problems(repository, settings)
+    return [*problems(contents), *untested, *expected, *ownership_problems(offered), *unread, *versions]
 
 
 def domain_files() -> list[Path]:

@@ -23,6 +23,7 @@ class Places:
         self._project = settings.project_root
         self._repository = repository_folder(settings)
         self._contracts = settings.contracts
+        self._expectations = settings.expectations
         self._domains = domains
 
     def of(self, place: str) -> str | None:
@@ -53,6 +54,10 @@ class Places:
                 yield from _lines_of_function(self._domains, name)
             case "measure":
                 yield from _lines_of_feature(self._domains, *name.split(".", 1))
+            case "expectations":
+                yield from _existing(self._expectations / f"{name}.yaml")
+            case "expected distribution":
+                yield from _line_of_key(self._expectations / f"{holder}.yaml", inner)
             case "request field":
                 yield from _lines_of_name(declared, inner)
             case _:
@@ -71,6 +76,13 @@ def _line_of_column(path: Path, column: str) -> Iterator[tuple[Path, int]]:
         for key, value in node.value:
             if key.value == "name" and value.value == column:
                 yield path, key.start_mark.line + 1
+
+
+def _line_of_key(path: Path, name: str) -> Iterator[tuple[Path, int]]:
+    """The line of a key, wherever in a YAML file it stands."""
+    document = yaml.compose(path.read_text(encoding="utf-8")) if path.is_file() else None
+    for node in _yaml_mappings(document):
+        yield from ((path, key.start_mark.line + 1) for key, _ in node.value if key.value == name)
 
 
 def _yaml_mappings(node: yaml.Node | None) -> Iterator[yaml.MappingNode]:

@@ -81,6 +81,8 @@ def _unknown_owners(offered: Offered, ownership: Ownership) -> Iterator[Problem]
             yield from _unresolved(f"dataset {dataset.name}", dataset.owner, ownership)
         else:
             yield Problem(f"dataset {dataset.name}", "has no owner", "Write owner: …")
+        if not dataset.description.strip():
+            yield Problem(f"dataset {dataset.name}", "has no description", "Write description: …")
 
 
 def _unresolved(place: str, owner: str, ownership: Ownership) -> Iterator[Problem]:

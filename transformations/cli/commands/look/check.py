@@ -34,9 +34,10 @@ def check(ctx: click.Context, revision: str | None, as_json: bool) -> None:
     """Check that everything offered is documented, tested, owned, used, and used as its personal data allows.
 
     Every source, entity, view, feature, service and dataset has a meaning and an owner that owners.yaml resolves; every
-    feature a unit, an expected range, a telling name and a test; every view is in a service, every service names its
-    consumer; tags are those that owners.yaml lists; and a service carries no personal data beyond its clearance. A
-    contract that says something else than when rows were stored has a new version, a major one where they would break.
+    feature a unit, an expected range and distribution, a telling name and a test; every view is in a service, every
+    service names its consumer; tags are those that owners.yaml lists; and a service carries no personal data beyond its
+    clearance. A contract that says something else than when rows were stored has a new version, a major one where they
+    would break.
     """
     from transformations.insight.governance.contract_versions import contracts_changed_since, version_problems
     from transformations.insight.governance.house_rules import domain_files, problems_of_repository

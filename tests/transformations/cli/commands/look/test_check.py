@@ -26,6 +26,7 @@ OFFERED = (
 )
 DATASET = """
 owner: ml@x.org
+description: Who reads on
 feature_service: reading_v1
 spine: {query: "SELECT user_id, clicked_at AS event_timestamp, page FROM raw.clicks"}
 """
@@ -43,7 +44,20 @@ def kept(world: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
     pii = ", customProperties: [{property: pii, value: pseudonymous}]"
     contract.write_text(contract.read_text().replace(user, user + pii))
     world.rewrite(OFFERED)
+    expect_anything(world)
     return world
+
+
+def expect_anything(world: Any) -> None:
+    """An expected distribution of every feature."""
+    folder = world.folder / "expectations"
+    folder.mkdir()
+    for view, features in (
+        ("user_clicks", ("clicks_count_7d", "attention_seconds_sum_7d", "click_at_last_lifetime")),
+        ("user_topics", ("topic_clicks_count_7d",)),
+    ):
+        rules = "".join(f"  {name}: {{null_share: [0, 1]}}\n" for name in features)
+        (folder / f"{view}.yaml").write_text(f"measured: {{from: 2024-05-01, to: 2024-05-02}}\nfeatures:\n{rules}")
 
 
 def test_nothing_is_said_against_what_keeps_the_rules(kept: Any) -> None:
@@ -68,6 +82,37 @@ def test_a_broken_rule_is_named_with_its_line(kept: Any, old: str, new: str, sai
     result = kept.run("check")
     assert result.exit_code == 3
     assert len(result.stdout.splitlines()) == 1
+    assert said in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        (
+            "click_at_last_lifetime",
+            "click_at_first_lifetime",
+            "clicking.py:16: feature user_clicks:click_at_last_lifetime has no",
+        ),
+        (
+            "click_at_last_lifetime",
+            "click_at_first_lifetime",
+            "expectations/user_clicks.yaml:5: expected distribution user_",
+        ),
+        (None, None, "feature_repo/user_views.py:11: view user_clicks documents no expected distributions. Once it is"),
+    ],
+)
+def test_a_feature_without_an_expected_distribution_is_named(kept: Any, old: str | None, new: str, said: str) -> None:
+    path = kept.folder / "expectations" / "user_clicks.yaml"
+    if old is None:
+        path.rename(path.with_name("user_visits.yaml"))
+        assert (
+            "expectations/user_visits.yaml:1: expectations user_visits are of no view that is"
+            in kept.run("check").stdout
+        )
+    else:
+        path.write_text(path.read_text().replace(old, new))
+    result = kept.run("check")
+    assert (result.exit_code, len(result.stdout.splitlines())) == (3, 2)
     assert said in result.stdout
 
 
