@@ -1,12 +1,19 @@
 """A small world to learn from: visits of users, and whether (or how often) they come back."""
 
 import json
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
+import yaml
 
-from transformations.datasets.config import LabelConfig
+from transformations.datasets.config import DatasetConfig, LabelConfig
+from transformations.datasets.content_hash import column_hashes, combined
+from transformations.datasets.manifest import FILE, Manifest, SplitContent
 from transformations.models.declaration.config import Declaration
 from transformations.models.declaration.resolution import Resolved
 from transformations.models.fitting.fit import Fit, fit
@@ -121,3 +128,71 @@ def facts(made: Fit, **changes: Any) -> RunFacts:
 def in_memory(made: Fit, threads: int = 1) -> Artifact:
     manifest = ArtifactManifest(id=made.id, scores=made.scores, facts=facts(made))
     return assemble(manifest, made.transformations, made.files, threads)
+
+
+MOMENT = datetime(2020, 3, 1, tzinfo=UTC)
+FEATURES = {"visits": "INT64", "days_since": "DOUBLE", "is_member": "BOOL", "country": "STRING"}
+
+
+def split_content(name: str, table: pa.Table) -> SplitContent:
+    hashes = column_hashes(table)
+    return SplitContent(
+        name=name,
+        file=f"{name}.parquet",
+        rows=table.num_rows,
+        content_hash=combined(table.num_rows, hashes),
+        first=MOMENT,
+        last=MOMENT,
+        columns=hashes,
+        statistics={},
+    )
+
+
+def dataset_manifest(
+    splits: Sequence[SplitContent], features: Mapping[str, str] = FEATURES, **changes: Any
+) -> Manifest:
+    """The manifest of a dataset of one service with these features, by Feast's names of value types."""
+    config = {
+        "name": "returns_2020",
+        "feature_service": "returns_v1",
+        "spine": {"query": "SELECT 1"},
+        "label": {"column": "returns", "horizon": "7 days"},
+        "split": {"train": "2020-01-01", "validation": "2020-02-01", "test": "2020-03-01"},
+    }
+    columns = [{"name": name, "value_type": kind} for name, kind in features.items()]
+    projection = {"feature_view_name": "user_visits", "feature_columns": columns}
+    return Manifest(
+        name="returns_2020",
+        created_at=MOMENT,
+        config=DatasetConfig.model_validate(config | changes),
+        code_revision="abc",
+        libraries={},
+        data_end=MOMENT,
+        timestamp="event_timestamp",
+        views=(),
+        spine_tables=(),
+        spine_file=None,
+        functions={},
+        counts={},
+        splits=tuple(splits),
+        leakage=(),
+        registry={"feature_services": [{"spec": {"name": "returns_v1", "features": [projection]}}]},
+    )
+
+
+def write_dataset(datasets: Path) -> None:
+    """The pinned dataset, as `features dataset create` would leave it."""
+    folder = datasets / "returns_2020"
+    folder.mkdir(parents=True)
+    contents = []
+    for name, table in (("train", TRAIN), ("validation", VALIDATION), ("test", TEST)):
+        pq.write_table(table, folder / f"{name}.parquet")
+        contents.append(split_content(name, table))
+    (folder / FILE).write_text(dataset_manifest(contents).text())
+
+
+def write_declaration(repository: Path, trainer: str = "logistic", **changes: Any) -> None:
+    """The declaration of the model, in a feature repository."""
+    (repository / "models").mkdir(parents=True, exist_ok=True)
+    document = declaration(trainer, **changes).model_dump(mode="json", exclude_defaults=True, exclude={"name"})
+    (repository / "models" / "user_return.yaml").write_text(yaml.safe_dump(document))

@@ -92,6 +92,11 @@ class Settings(BaseSettings):
         description="SQLAlchemy URL of Feast's registry; unset: the SQLite file `registry.db` in the data folder",
         examples=["postgresql+psycopg://user:password@host/registry"],
     )
+    mlflow_uri: str | None = Field(
+        None,
+        description="Where MLflow records training runs; unset: the SQLite file `mlflow/mlflow.db` in the data folder",
+        examples=["http://mlflow.internal:5000"],
+    )
     redis_url: SecretStr | None = Field(
         None,
         description="URL of the online store; unset: a Redis of our own, where the `local` extra is installed",
@@ -227,6 +232,16 @@ class Settings(BaseSettings):
         return self.data / "datasets"
 
     @property
+    def models_dir(self) -> Path:
+        """The artifacts of models, a folder a model and in it one a training run."""
+        return self.data / "models"
+
+    @property
+    def mlflow_dir(self) -> Path:
+        """MLflow's own database and files, used unless `mlflow_uri` is set."""
+        return self.data / "mlflow"
+
+    @property
     def spark_dir(self) -> Path:
         """Spark's scratch space and log."""
         return self.data / "spark"
@@ -324,7 +339,7 @@ def _read_settings(_variables: tuple[tuple[str, str], ...], _root: Path) -> Sett
     return settings
 
 
-_ADDRESSES = frozenset({"redis_url", "registry_url"})
+_ADDRESSES = frozenset({"mlflow_uri", "redis_url", "registry_url"})
 _MAY_HOLD_SECRETS = _ADDRESSES | {"serving_write_token", "spark_conf", "spark_master"}
 
 

@@ -9,6 +9,7 @@ from transformations.datasets.config import SPLITS, LabelConfig
 from transformations.datasets.manifest import Manifest
 from transformations.engine.base.errors import UsageError, nearest
 from transformations.models.declaration.config import Declaration
+from transformations.models.evaluation.baselines import columns_of
 from transformations.models.records.artifact import InputColumn, InputType
 
 _DTYPES: Mapping[str, InputType] = {
@@ -105,9 +106,8 @@ def _faults_of_columns(declaration: Declaration, columns: Mapping[str, str]) -> 
     evaluation = declaration.evaluation
     named = [("evaluation.entity", evaluation.entity)]
     named += [("evaluation.segments", segment) for segment in evaluation.segments]
-    named += [
-        (f"evaluation.baselines.{key}", each.feature) for key, each in evaluation.baselines.items() if each.feature
-    ]
+    for key, baseline in evaluation.baselines.items():
+        named += [(f"evaluation.baselines.{key}", column) for column in sorted(columns_of(baseline))]
     named += [(f"evaluation.gates: {gate.name}", gate.segments) for gate in evaluation.gates if gate.segments]
     named += [("sample_weight", declaration.sample_weight)] if declaration.sample_weight else []
     for key, name in named:

@@ -55,9 +55,10 @@ def dead_runs(folder: Path) -> list[str]:
     return found
 
 
-def remove_run(target: Path) -> None:
-    """Remove what a killed run left: its unfinished folders, its artifact and its lock."""
-    for leftover in (*target.parent.glob(f".{target.name}-*{storage.UNFINISHED}"), target):
+def remove_run(target: Path, *, keep_artifact: bool = False) -> None:
+    """Remove what a killed run left: its unfinished folders, its lock, and its artifact unless that is to be kept."""
+    leftovers = [*target.parent.glob(f".{target.name}-*{storage.UNFINISHED}"), *([] if keep_artifact else [target])]
+    for leftover in leftovers:
         shutil.rmtree(leftover, ignore_errors=True)
     _lock_of(target).unlink(missing_ok=True)
 

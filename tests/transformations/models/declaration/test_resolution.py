@@ -1,17 +1,15 @@
 """A declaration finds its columns in the dataset, with their dtypes, or says all that does not fit."""
 
-from datetime import UTC, datetime
 from typing import Any
 
+import pyarrow as pa
 import pytest
 
-from tests.worlds.returns import declaration
-from transformations.datasets.config import DatasetConfig
-from transformations.datasets.manifest import Manifest, SplitContent
+from tests.worlds.returns import dataset_manifest, declaration, split_content
+from transformations.datasets.manifest import Manifest
 from transformations.engine.base.errors import UsageError
 from transformations.models.declaration.resolution import feature_types, resolve
 
-MOMENT = datetime(2020, 3, 1, tzinfo=UTC)
 FEATURES = {
     "visits": "INT64",
     "days_since": "DOUBLE",
@@ -33,44 +31,7 @@ COLUMNS = {
 
 
 def manifest(splits: tuple[str, ...] = ("train", "validation", "test"), **changes: Any) -> Manifest:
-    config = {
-        "name": "returns_2020",
-        "feature_service": "returns_v1",
-        "spine": {"query": "SELECT 1"},
-        "label": {"column": "returns", "horizon": "7 days"},
-        "split": {"train": "2020-01-01", "validation": "2020-02-01", "test": "2020-03-01"},
-    }
-    columns = [{"name": name, "value_type": kind} for name, kind in FEATURES.items()]
-    projection = {"feature_view_name": "user_visits", "feature_columns": columns}
-    return Manifest(
-        name="returns_2020",
-        created_at=MOMENT,
-        config=DatasetConfig.model_validate(config | changes),
-        code_revision="abc",
-        libraries={},
-        data_end=MOMENT,
-        timestamp="event_timestamp",
-        views=(),
-        spine_tables=(),
-        spine_file=None,
-        functions={},
-        counts={},
-        splits=tuple(
-            SplitContent(
-                name=name,
-                file=f"{name}.parquet",
-                rows=1,
-                content_hash="",
-                first=MOMENT,
-                last=MOMENT,
-                columns={},
-                statistics={},
-            )
-            for name in splits
-        ),
-        leakage=(),
-        registry={"feature_services": [{"spec": {"name": "returns_v1", "features": [projection]}}]},
-    )
+    return dataset_manifest([split_content(name, pa.table({"x": [1]})) for name in splits], FEATURES, **changes)
 
 
 def test_a_model_takes_the_features_of_its_service_and_the_request_fields_it_names() -> None:

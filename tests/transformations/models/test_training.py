@@ -1,0 +1,180 @@
+"""Training leaves a version with all it came from, or nothing."""
+
+import signal
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from tests.worlds.returns import declaration, write_declaration
+from transformations.engine.base.errors import DataError, ServiceUnavailableError, UsageError
+from transformations.engine.base.settings import Settings, get_settings
+from transformations.models import training
+from transformations.models.log.event_log import EventLog
+from transformations.models.log.standing import Standing, standing_of
+from transformations.models.scoring.artifact import read_artifact
+from transformations.models.tracking.mirror import compare, repair
+from transformations.models.tracking.runs import client_of
+from transformations.models.training import Trained, train
+
+MODEL = "user_return"
+KILLED = """
+import sys, time
+from pathlib import Path
+from transformations.engine.base.settings import get_settings
+from transformations.models import training
+from transformations.models.log.event_log import EventLog
+
+def wait(*_, **__):
+    print("here", flush=True)
+    time.sleep(60)
+
+training.register = wait
+training.train("user_return", Path(sys.argv[1]), EventLog("shop"), get_settings())
+"""
+
+
+def trained(repository: Path, settings: Settings) -> Trained:
+    return train(MODEL, repository, EventLog("shop"), settings)
+
+
+def standing() -> Standing:
+    return standing_of(MODEL, EventLog("shop").events(MODEL))
+
+
+def runs(settings: Settings) -> list[str]:
+    return sorted(each.name for each in (settings.models_dir / MODEL).iterdir())
+
+
+def test_a_version_says_what_it_came_from(repository: Path, settings: Settings) -> None:
+    made = trained(repository, settings)
+    state = standing().version(1)
+
+    assert (made.version, state.stage) == (1, "development")
+    assert state.registered.artifact == made.manifest.id == read_artifact(made.folder).id
+    assert made.folder.name == state.registered.run_id
+    facts = made.manifest.facts
+    assert facts.criteria_hash == state.registered.criteria_hash == declaration("logistic").evaluation.hash
+    assert facts.dataset_hash == state.registered.dataset_hash
+    assert facts.rows == {"train": 400, "validation": 300}
+    assert facts.libraries["scikit-learn"] != "none"
+
+
+def test_mlflow_has_the_run_and_the_version(repository: Path, settings: Settings) -> None:
+    write_declaration(repository, "xgboost")
+    made = trained(repository, settings)
+    client = client_of(settings)
+    run = client.get_run(made.folder.name)
+
+    assert run.info.status == "FINISHED"
+    assert run.data.params["hyperparameters.rounds"] == "8"
+    assert run.data.tags["features.criteria_hash"] == made.manifest.facts.criteria_hash
+    assert {"validation_logloss", "system/peak_memory_mb", "system/cpu_seconds"} <= set(run.data.metrics)
+    assert run.inputs.dataset_inputs[0].dataset.digest == made.manifest.facts.dataset_hash[:36]
+    assert len(client.get_metric_history(run.info.run_id, "validation_logloss")) > 1
+    documents = {each.path for each in client.list_artifacts(run.info.run_id)}
+    assert documents == {"artifact", "dataset_manifest.json", "declaration.yaml", "libraries.json"}
+    assert compare(standing(), settings) == []
+
+
+def test_the_same_declaration_gives_the_same_artifact_and_another_version(repository: Path, settings: Settings) -> None:
+    one, two = trained(repository, settings), trained(repository, settings)
+    assert (one.version, two.version) == (1, 2)
+    assert one.manifest.id == two.manifest.id
+    assert one.folder != two.folder
+
+
+def test_a_tampered_dataset_is_refused_before_anything_is_learned(repository: Path, settings: Settings) -> None:
+    folder = settings.datasets_dir / "returns_2020"
+    (folder / "test.parquet").replace(folder / "train.parquet")
+    with pytest.raises(DataError, match=r"dataset returns_2020 is not what its manifest says: train\.parquet has 200"):
+        trained(repository, settings)
+    assert EventLog("shop").models() == []
+
+
+def test_without_a_dataset_the_message_says_how_to_make_it(repository: Path, settings: Settings) -> None:
+    write_declaration(repository, dataset="returns_2021")
+    with pytest.raises(UsageError, match=r"features dataset create feature_repo/datasets/returns_2021\.yaml"):
+        trained(repository, settings)
+
+
+def test_an_error_leaves_no_version(repository: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise DataError("the log is away")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(training, "register", fail)
+        with pytest.raises(DataError, match="the log is away"):
+            trained(repository, settings)
+    assert EventLog("shop").models() == []
+    client = client_of(settings)
+    (run,) = client.search_runs([str(client.get_experiment_by_name(MODEL).experiment_id)])
+    assert run.info.status == "FAILED"
+
+    made = trained(repository, settings)
+    assert made.version == 1
+    assert runs(settings) == [made.folder.name]
+
+
+def test_a_training_killed_before_its_version_leaves_none_and_the_next_one_clears_up(
+    repository: Path, settings: Settings
+) -> None:
+    process = subprocess.Popen([sys.executable, "-c", KILLED, str(repository)], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "here\n"
+    process.send_signal(signal.SIGKILL)
+    process.wait(timeout=30)
+    assert EventLog("shop").models() == []
+    assert len(runs(settings)) == 2  # its artifact and its lock
+
+    made = trained(repository, settings)
+    assert made.version == 1
+    assert runs(settings) == [made.folder.name]
+
+
+def test_killed_between_log_and_mlflow_the_copy_is_repaired(
+    repository: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patched:
+        patched.setattr(training, "repair", lambda *_: None)
+        trained(repository, settings)
+    assert [str(each) for each in compare(standing(), settings)] == [
+        "version 1: the log says development, MLflow says nothing"
+    ]
+
+    repair(standing(), settings)
+    assert compare(standing(), settings) == []
+
+
+def test_a_foreign_alias_is_told_and_put_right_and_never_followed(repository: Path, settings: Settings) -> None:
+    trained(repository, settings)
+    client_of(settings).set_registered_model_alias(MODEL, "production", "1")
+
+    assert [str(each) for each in compare(standing(), settings)] == [
+        "alias production: the log says nothing, MLflow says version 1"
+    ]
+    assert standing().production is None
+    repair(standing(), settings)
+    assert compare(standing(), settings) == []
+
+
+def test_two_at_once_are_two_versions(repository: Path, settings: Settings) -> None:
+    with ThreadPoolExecutor(2) as pool:
+        made = list(pool.map(lambda _: trained(repository, settings), range(2)))
+    assert sorted(each.version for each in made) == list(standing().versions) == [1, 2]
+    assert len(runs(settings)) == 2
+
+
+def test_without_mlflow_nothing_is_trained(
+    repository: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FEATURES_MLFLOW_URI", "http://127.0.0.1:1")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    began = time.monotonic()
+    with pytest.raises(ServiceUnavailableError, match=r"MLflow at http://127\.0\.0\.1:1 cannot be used"):
+        trained(repository, get_settings())
+    assert time.monotonic() - began < 60
+    assert EventLog("shop").models() == []

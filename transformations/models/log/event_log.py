@@ -1,0 +1,95 @@
+"""The append-only log of models: tables of ours beside Feast's own, in the same database.
+
+An event is appended under the number that its writer expects. The primary key lets one of two writers of a number win;
+the other is told, and nothing of it is written. No event is ever changed or removed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cached_property
+
+from sqlalchemy import Column, Engine, Integer, MetaData, String, Table, Text, create_engine, insert, select
+from sqlalchemy.exc import IntegrityError, ProgrammingError
+from sqlalchemy.schema import CreateTable
+
+from transformations.engine.base.errors import ConflictError
+from transformations.models.records.events import ModelEvent
+
+_URL = "sqlite://?plugin=features"  # the settings' registry, as feature_store.yaml names it
+_ATTEMPTS = 20
+_EVENTS = Table(
+    "features_model_events",
+    MetaData(),
+    Column("project_id", String(255), primary_key=True),
+    Column("model_name", String(255), primary_key=True),
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("event", Text, nullable=False),
+)
+
+
+class EventLog:
+    """The events of a project's models. Every method is one transaction."""
+
+    def __init__(self, project: str) -> None:
+        self.project = project
+
+    def models(self) -> list[str]:
+        """The models that have events, by name."""
+        names = select(_EVENTS.c.model_name).where(_EVENTS.c.project_id == self.project).distinct()
+        with self._engine.connect() as connection:
+            return sorted(connection.execute(names).scalars())
+
+    def events(self, model: str) -> tuple[ModelEvent, ...]:
+        """The events of a model, oldest first; none of a model that has none."""
+        found = select(_EVENTS.c.number, _EVENTS.c.event).where(
+            _EVENTS.c.project_id == self.project, _EVENTS.c.model_name == model
+        )
+        with self._engine.connect() as connection:
+            rows = connection.execute(found.order_by(_EVENTS.c.number)).all()
+        return tuple(ModelEvent.from_text(row.event, f"event {row.number} of model {model}") for row in rows)
+
+    def append(self, event: ModelEvent) -> None:
+        """Write an event down as the number it carries. ConflictError where another one has that number already."""
+        row = {
+            "project_id": self.project,
+            "model_name": event.model,
+            "number": event.number,
+            "event": event.model_dump_json(),
+        }
+        try:
+            with self._engine.begin() as connection:
+                connection.execute(insert(_EVENTS).values(row))
+        except IntegrityError:
+            raise ConflictError(
+                f"model {event.model}: another event was written as number {event.number} first. Nothing was written "
+                f"by this one; repeat the command."
+            ) from None
+
+    def extend(self, model: str, make: Callable[[tuple[ModelEvent, ...]], ModelEvent]) -> ModelEvent:
+        """Append what `make` makes of the events there are; where another writer was first, ask it again.
+
+        `make` numbers its event one beyond the last, and refuses by raising where the events no longer allow it.
+        """
+        for attempt in range(_ATTEMPTS):
+            event = make(self.events(model))
+            try:
+                self.append(event)
+            except ConflictError:
+                if attempt == _ATTEMPTS - 1:
+                    raise
+            else:
+                return event
+        raise AssertionError("the last attempt returned or raised")
+
+    @cached_property
+    def _engine(self) -> Engine:
+        """The registry's database, with our table in it."""
+        engine = create_engine(_URL)
+        try:
+            with engine.begin() as connection:
+                connection.execute(CreateTable(_EVENTS, if_not_exists=True))
+        except (IntegrityError, ProgrammingError):  # PostgreSQL, where two processes make it at once
+            with engine.begin() as connection:
+                connection.execute(CreateTable(_EVENTS, if_not_exists=True))
+        return engine

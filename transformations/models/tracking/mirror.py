@@ -1,0 +1,113 @@
+"""MLflow's registry as a copy of our log: compared, repaired, and never followed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from transformations.engine.base.settings import Settings
+from transformations.models.log.standing import Standing
+from transformations.models.tracking.runs import client_of, reaching
+
+if TYPE_CHECKING:
+    from mlflow.entities.model_registry import ModelVersion
+    from mlflow.tracking import MlflowClient
+
+_VERSION, _STAGE, _ARTIFACT = "features.version", "stage", "features.artifact"
+_ALIASES = ("staging", "production", "previous")
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Where MLflow says other than the log. ours, theirs: None for nothing."""
+
+    what: str
+    ours: str | None
+    theirs: str | None
+
+    def __str__(self) -> str:
+        return f"{self.what}: the log says {self.ours or 'nothing'}, MLflow says {self.theirs or 'nothing'}"
+
+
+def compare(standing: Standing, settings: Settings) -> list[Difference]:
+    """What MLflow's copy of a model lacks or says otherwise. ServiceUnavailableError where MLflow cannot be reached."""
+    with reaching(settings):
+        return _differences(standing, client_of(settings))
+
+
+def repair(standing: Standing, settings: Settings) -> list[Difference]:
+    """Make MLflow's copy say what the log says; what was different."""
+    with reaching(settings):
+        client = client_of(settings)
+        found = _differences(standing, client)
+        if found:
+            _write(standing, client)
+    return found
+
+
+def _differences(standing: Standing, client: MlflowClient) -> list[Difference]:
+    theirs = _versions(client, standing.model)
+    found = []
+    for number, state in standing.versions.items():
+        copy = theirs.get(number)
+        if copy is None:
+            found.append(Difference(f"version {number}", state.stage, None))
+        elif copy.tags.get(_STAGE) != state.stage:
+            found.append(Difference(f"stage of version {number}", state.stage, copy.tags.get(_STAGE)))
+    numbers = {int(copy.version): number for number, copy in theirs.items()}
+    named = _aliases(client, standing.model)
+    for alias, wanted in _wanted(standing).items():
+        there = named.get(alias)
+        if (None if there is None else numbers.get(there, 0)) != wanted:
+            foreign = None if there is None else f"version {numbers.get(there, 'of somebody else')}"
+            found.append(Difference(f"alias {alias}", None if wanted is None else f"version {wanted}", foreign))
+    return found
+
+
+def _write(standing: Standing, client: MlflowClient) -> None:
+    model = standing.model
+    if not client.search_registered_models(filter_string=f"name = '{model}'"):
+        client.create_registered_model(model)
+    theirs = _versions(client, model)
+    for number, state in standing.versions.items():
+        if number not in theirs:
+            run = client.get_run(state.registered.run_id)
+            theirs[number] = client.create_model_version(
+                model,
+                source=f"{run.info.artifact_uri}/artifact",
+                run_id=state.registered.run_id,
+                tags={_VERSION: str(number), _STAGE: state.stage, _ARTIFACT: state.registered.artifact},
+            )
+        elif theirs[number].tags.get(_STAGE) != state.stage:
+            client.set_model_version_tag(model, str(theirs[number].version), _STAGE, state.stage)
+    named = _aliases(client, model)
+    for alias, wanted in _wanted(standing).items():
+        if wanted is None:
+            if alias in named:
+                client.delete_registered_model_alias(model, alias)
+        elif named.get(alias) != int(theirs[wanted].version):
+            client.set_registered_model_alias(model, alias, str(theirs[wanted].version))
+
+
+def _wanted(standing: Standing) -> Mapping[str, int | None]:
+    """Which version each alias names; of several in staging the newest."""
+    staging = [number for number, state in standing.versions.items() if state.stage == "staging"]
+    production = standing.production
+    return {
+        "staging": max(staging, default=None),
+        "production": production.number if production else None,
+        "previous": standing.previous,
+    }
+
+
+def _versions(client: MlflowClient, model: str) -> dict[int, ModelVersion]:
+    """MLflow's versions by our number; its own may differ, and versions that others made have none of ours."""
+    found = client.search_model_versions(f"name = '{model}'")
+    return {int(each.tags[_VERSION]): each for each in found if _VERSION in each.tags}
+
+
+def _aliases(client: MlflowClient, model: str) -> dict[str, int]:
+    models = client.search_registered_models(filter_string=f"name = '{model}'")
+    aliases: Mapping[str, str] = models[0].aliases if models else {}
+    return {alias: int(version) for alias, version in aliases.items() if alias in _ALIASES}

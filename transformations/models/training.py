@@ -1,0 +1,217 @@
+"""Training a declared model: from a pinned dataset to a registered version, or to nothing at all."""
+
+from __future__ import annotations
+
+import getpass
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import yaml
+from pydantic import JsonValue
+
+from transformations.datasets.create import verify
+from transformations.datasets.manifest import FILE, Manifest, read_manifest
+from transformations.engine.base import storage
+from transformations.engine.base.disk_faults import faults_in_words
+from transformations.engine.base.errors import UsageError
+from transformations.engine.base.settings import Settings
+from transformations.engine.identity.code_revision import code_revision
+from transformations.models.declaration.config import Declaration
+from transformations.models.declaration.reading import read_declared
+from transformations.models.declaration.resolution import Resolved, resolve
+from transformations.models.fitting.fit import Fit, Report, fit
+from transformations.models.fitting.publishing import dead_runs, remove_run, running, write_artifact
+from transformations.models.log.event_log import EventLog
+from transformations.models.log.stages import register
+from transformations.models.log.standing import standing_of
+from transformations.models.records.artifact import ArtifactManifest, RunFacts
+from transformations.models.records.base import canonical_text
+from transformations.models.records.events import Registered
+from transformations.models.tracking.machine import observed
+from transformations.models.tracking.mirror import repair
+from transformations.models.tracking.runs import Run, reaching, run_of
+from transformations.models.trainers.interface import refuse_missing_library, trainer_of
+
+LIBRARIES = ("feature-platform", "numpy", "pyarrow", "scikit-learn")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trained:
+    """A version that has just been registered. warnings: what is allowed and probably not meant."""
+
+    version: int
+    folder: Path
+    manifest: ArtifactManifest
+    warnings: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pinned:
+    """A dataset that has been held against its hashes. hash: of its manifest."""
+
+    manifest: Manifest
+    folder: Path
+    hash: str
+
+    def rows(self, split: str) -> pa.Table:
+        """The rows of a split, in their order."""
+        (found,) = [each for each in self.manifest.splits if each.name == split]
+        return pq.read_table(self.folder / found.file, partitioning=None)
+
+    @property
+    def columns(self) -> dict[str, str]:
+        """The columns of the files, with their Arrow types."""
+        schema = pq.read_schema(self.folder / self.manifest.splits[0].file)
+        return {field.name: str(field.type) for field in schema}
+
+
+@faults_in_words()
+def train(
+    name: str,
+    repository: Path,
+    log: EventLog,
+    settings: Settings,
+    *,
+    report: Report | None = None,
+    why: str = "trained",
+) -> Trained:
+    """Train the model that a repository declares under this name, and register it as its next version.
+
+    The declaration is checked whole and the dataset verified by hash before a row is learned from. The criteria's hash
+    is recorded before training begins. The version exists from the moment its event is in the log: until then a killed
+    process leaves nothing that anybody sees, and the next training clears it away. MLflow's copy is written last; where
+    that fails, it is repaired by the next command that writes there.
+    """
+    declaration = read_declared(repository, name)
+    refuse_missing_library(trainer_of(declaration.trainer))
+    dataset = pinned_dataset(declaration.dataset, settings)
+    resolved = resolve(declaration, dataset.manifest, dataset.columns)
+    folder = settings.models_dir / name
+    storage.make_folder(folder)
+    clear_dead_runs(name, folder, log)
+    with run_of(name, settings) as run:
+        _describe(run, declaration, dataset)
+        target = folder / run.id
+        with running(target):
+            made, manifest = _train(run, resolved, dataset, target, settings, report)
+            with reaching(settings):
+                run.write()
+                run.client.log_artifacts(run.id, str(target), "artifact")
+            event = register(log, name, registered(manifest), who=getpass.getuser(), why=why, at=settings.now())
+        repair(standing_of(name, log.events(name)), settings)
+    return Trained(version=event.version, folder=target, manifest=manifest, warnings=made.warnings)
+
+
+def pinned_dataset(name: str, settings: Settings) -> Pinned:
+    """The dataset of this name, verified by the hash of every split. DataError where it is not what it was."""
+    place = settings.datasets_dir / name
+    if not place.is_dir():
+        raise UsageError(
+            f"there is no dataset {name} yet. Make it: features dataset create feature_repo/datasets/{name}.yaml"
+        )
+    manifest, folder = read_manifest(place)
+    verify(manifest, folder)
+    return Pinned(manifest=manifest, folder=folder, hash=hashlib.sha256((folder / FILE).read_bytes()).hexdigest())
+
+
+def registered(manifest: ArtifactManifest) -> Registered:
+    """What the log keeps of an artifact."""
+    facts = manifest.facts
+    return Registered(
+        run_id=facts.run_id,
+        artifact=manifest.id,
+        dataset=facts.dataset,
+        dataset_hash=facts.dataset_hash,
+        criteria_hash=facts.criteria_hash,
+    )
+
+
+def clear_dead_runs(name: str, folder: Path, log: EventLog) -> None:
+    """Remove what killed trainings left; an artifact whose version is in the log stays."""
+    dead = dead_runs(folder)
+    if not dead:
+        return
+    kept = {event.change.run_id for event in log.events(name) if isinstance(event.change, Registered)}
+    for run in dead:
+        remove_run(folder / run, keep_artifact=run in kept)
+
+
+def libraries_of(trainer: str) -> dict[str, str]:
+    """The versions of what scores depend on."""
+    library = trainer_of(trainer).library
+    names: Sequence[str] = (*LIBRARIES, library) if library else LIBRARIES
+    return {each: _installed(each) for each in dict.fromkeys(names)}
+
+
+def _train(
+    run: Run, resolved: Resolved, dataset: Pinned, target: Path, settings: Settings, report: Report | None
+) -> tuple[Fit, ArtifactManifest]:
+    def reported(iteration: int, metrics: Mapping[str, float]) -> None:
+        run.record(metrics, iteration)
+        if report is not None:
+            report(iteration, metrics)
+
+    started = settings.now()
+    with observed(run.record) as usage:
+        made = fit(resolved, dataset.rows("train"), dataset.rows("validation"), reported)
+    run.record({**made.metrics, **usage.totals}, 0)
+    facts = _facts(run, resolved.declaration, dataset, made, started, settings.now())
+    manifest = write_artifact(target, made, facts)
+    return made, manifest
+
+
+def _facts(
+    run: Run, declaration: Declaration, dataset: Pinned, made: Fit, started: datetime, finished: datetime
+) -> RunFacts:
+    return RunFacts(
+        model=declaration.name,
+        run_id=run.id,
+        dataset=dataset.manifest.name,
+        dataset_hash=dataset.hash,
+        criteria_hash=declaration.evaluation.hash,
+        declaration=declaration.model_dump(mode="json"),
+        code_revision=code_revision(),
+        libraries=libraries_of(declaration.trainer),
+        started_at=started,
+        finished_at=finished,
+        rows=made.rows,
+        metrics=made.metrics,
+        decision_value=made.decision_value,
+    )
+
+
+def _describe(run: Run, declaration: Declaration, dataset: Pinned) -> None:
+    """Everything that is fixed before training begins, the hash of the criteria among it."""
+    document = declaration.model_dump(mode="json")
+    rows: dict[str, JsonValue] = {split.name: split.rows for split in dataset.manifest.splits}
+    run.describe(
+        {
+            **{f"hyperparameters.{key}": value for key, value in declaration.hyperparameters.items()},
+            **{key: document[key] for key in ("dataset", "task", "trainer", "seed", "threads", "calibration")},
+        },
+        {
+            "features.criteria_hash": declaration.evaluation.hash,
+            "features.dataset_hash": dataset.hash,
+            "features.code_revision": code_revision(),
+            "features.owner": declaration.owner,
+            "mlflow.note.content": declaration.description,
+        },
+    )
+    run.use(dataset.manifest.name, dataset.hash, str(dataset.folder), canonical_text(rows))
+    run.keep("declaration.yaml", yaml.safe_dump(document, sort_keys=False))
+    run.keep("dataset_manifest.json", (dataset.folder / FILE).read_text())
+    libraries: dict[str, JsonValue] = {**libraries_of(declaration.trainer)}
+    run.keep("libraries.json", canonical_text(libraries))
+
+
+def _installed(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return "none"
