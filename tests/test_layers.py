@@ -51,6 +51,7 @@ FLOORS = (
     "transformations.models.scoring",
     "transformations.models.declaration",
     "transformations.models.fitting",
+    "transformations.models.checking",
     "transformations.models.log",
     "transformations.models.tracking",
     "transformations.models",

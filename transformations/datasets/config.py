@@ -139,13 +139,26 @@ class SplitConfig(_Model):
         return start_of_day(moment, self.zone)
 
 
+class ChecksConfig(_Model):
+    """How much of what a dataset is checked for may be found before it is not fit to learn from, in shares of its rows.
+
+    duplicates: rows that stand there again, equal in every column. contradictions: rows that are equal but for the
+    label. label_noise: labels that contradict an out-of-fold model where it is surest.
+    """
+
+    duplicates: Annotated[float, BeforeValidator(_share)] = Field(0.0, ge=0, le=1)
+    contradictions: Annotated[float, BeforeValidator(_share)] = Field(0.0, ge=0, le=1)
+    label_noise: Annotated[float, BeforeValidator(_share)] = Field(0.1, ge=0, le=1)
+
+
 class DatasetConfig(_Model):
     """What a dataset is made of.
 
     Without a label it is for scoring: every row of the spine, in one split called `scoring` unless `split` says more.
     seed: what the order of rows within a split and the sampling follow from, and nothing else. sample: the share of the
     rows to keep; a row is kept or not by its own values and the seed, whatever other rows there are. as_served: join
-    what was known at each row's moment, instead of values as corrected since.
+    what was known at each row's moment, instead of values as corrected since. checks: what may be found in it before
+    nothing is learned from it.
     """
 
     name: str = Field(pattern=f"^{NAME}$")
@@ -159,6 +172,7 @@ class DatasetConfig(_Model):
     sample: Annotated[float | None, BeforeValidator(_share)] = Field(None, gt=0, le=1)
     as_served: StrictBool = False
     full_feature_names: StrictBool = False
+    checks: ChecksConfig = ChecksConfig()
 
     @model_validator(mode="after")
     def _split_with_a_label(self) -> DatasetConfig:

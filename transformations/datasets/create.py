@@ -178,6 +178,11 @@ def verify(manifest: Manifest, folder: Path) -> None:
         )
 
 
+def read_splits(manifest: Manifest, folder: Path) -> dict[str, pa.Table]:
+    """The rows of every split, by its name, as they stand in the files; `verify` says whether those are whole."""
+    return {split.name: pq.read_table(folder / split.file, partitioning=None) for split in manifest.splits}
+
+
 def examine_datasets(datasets: Path) -> Iterator[Examined]:
     """Read every file of every dataset. A file without a recorded checksum is held against the manifest's hashes."""
     for folder in dataset_folders(datasets):

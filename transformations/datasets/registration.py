@@ -68,7 +68,7 @@ def _saved_dataset(manifest: Manifest, settings: Settings) -> SavedDataset:
             for projection in spec.features
             for column in projection.feature_columns
         ],
-        join_keys=_join_keys(manifest),
+        join_keys=join_keys(manifest),
         full_feature_names=manifest.config.full_feature_names,
         storage=SavedDatasetFileStorage(path=portable(folder / SPLIT_FILES, settings)),
         tags={
@@ -86,7 +86,7 @@ def _saved_dataset(manifest: Manifest, settings: Settings) -> SavedDataset:
     return dataset
 
 
-def _join_keys(manifest: Manifest) -> list[str]:
+def join_keys(manifest: Manifest) -> list[str]:
     """The columns of the dataset that are join keys, under the roles that the service gives them."""
     views = {view["spec"]["name"]: view["spec"] for view in manifest.registry.get("feature_views", ())}
     projections = manifest.registry["feature_services"][0]["spec"]["features"]

@@ -124,6 +124,33 @@ def verify(manifest: str) -> None:
 
 
 @dataset.command()
+@click.argument("manifest", metavar="MANIFEST", type=str)
+@json_option
+def check(manifest: str, as_json: bool) -> None:
+    """Check whether a dataset is fit to learn from (MANIFEST: the file, its folder, or the dataset's name).
+
+    Finds rows that stand there twice, equal rows with different labels, and labels that contradict a model where it is
+    surest; each has a limit under `checks` in the dataset's YAML, and passing it ends with code 3. Warns of features
+    that tell the label nearly alone, or only when they are read just before it.
+    """
+    found, folder = _read_named(manifest, get_settings())
+    from transformations.datasets.create import read_splits
+    from transformations.datasets.create import verify as verify_dataset
+    from transformations.models.checking.check import check_dataset, refuse_breaches
+
+    with progress(f"Checking {found.name}"):
+        verify_dataset(found, folder)
+        findings = check_dataset(found, read_splits(found, folder))
+    if as_json:
+        print_json([asdict(each) for each in findings])
+    else:
+        words = {True: "too much", False: "fine"}
+        rows = [(each.check, "look" if each.warns else words[each.breaches], each.text) for each in findings]
+        print_table(("check", "", "found"), rows)
+    refuse_breaches(found.name, findings)
+
+
+@dataset.command()
 @click.argument("name", type=str)
 def delete(name: str) -> None:
     """Take the dataset NAME away: its files, its entry in the registry, and the pins of table versions made for it.

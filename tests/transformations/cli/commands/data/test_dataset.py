@@ -37,11 +37,31 @@ def test_a_dataset_is_made_proved_listed_and_shown(built: Any, tmp_path: Path) -
     verified = built.run("dataset", "verify", str(built.settings.datasets_dir / "reading" / "manifest.json"))
     assert verified.stdout == "reading: 3 rows in 2 splits are what the manifest says\n"
 
+    checked = built.run("dataset", "check", "reading")
+    assert checked.exit_code == 0
+    assert "0.00% of the rows stand there again, allowed 0.00%" in checked.stdout
+    assert "not told: 1 row of the train split, and 500 would be enough" in checked.stdout
+
     (listed,) = json.loads(built.run("dataset", "list", "--json").stdout)
     assert (listed["name"], listed["rows"]) == ("reading", {"train": 1, "test": 2})
     shown = built.run("dataset", "show", "reading").stdout
     assert "  offline user_clicks: version 0, " in shown
     assert "  raw clicks: version 0, 1 file\n" in shown
+
+
+def test_a_dataset_with_equal_rows_is_not_fit_to_learn_from(built: Any, tmp_path: Path) -> None:
+    twice = "SELECT user_id, clicked_at AS event_timestamp, unnest([true, false]) AS stays FROM raw.clicks"
+    query = CONFIG.replace(
+        "SELECT user_id, clicked_at AS event_timestamp, page <> '/lost' AS stays FROM raw.clicks", twice
+    )
+    (tmp_path / "reading.yaml").write_text(query)
+    built.apply()
+    built.run("dataset", "create", str(tmp_path / "reading.yaml"))
+
+    checked = built.run("dataset", "check", "reading")
+    assert checked.exit_code == 3
+    assert "100.00% of the rows equal one with another label, allowed 0.00%" in checked.output
+    assert "raise the limit under `checks` in the dataset's YAML" in checked.output
 
 
 def test_a_dry_run_tells_rows_labels_and_pins_and_writes_nothing(built: Any, tmp_path: Path) -> None:
