@@ -38,7 +38,7 @@ from transformations.datasets.spines import copied, data_end_of, query_of, read_
 from transformations.datasets.splits import Selection, select
 from transformations.datasets.statistics import statistics_of
 from transformations.engine.base import storage
-from transformations.engine.base.disk_faults import faults_in_words
+from transformations.engine.base.disk_faults import faults_in_words, note_reads
 from transformations.engine.base.errors import DataError, FeaturesError, UsageError
 from transformations.engine.base.settings import Settings
 from transformations.engine.base.words import plural
@@ -165,6 +165,7 @@ def verify(manifest: Manifest, folder: Path) -> None:
         if not file.exists():
             faults.append(f"{split.file} is missing")
             continue
+        note_reads([file])
         table = pq.read_table(file, partitioning=None)
         columns = column_hashes(table)
         if combined(table.num_rows, columns) != split.content_hash:

@@ -100,6 +100,18 @@ def names_begun(settings: Settings) -> set[str]:
     return names | names_with_leftovers(settings.datasets_dir) | names_pinned_for(settings)
 
 
+def versions_needed(settings: Settings) -> dict[str, dict[int, tuple[str, ...]]]:
+    """By table and version the reasons for which datasets need it, as their manifests tell, whatever is pinned."""
+    found: dict[str, dict[int, tuple[str, ...]]] = {}
+    for folder in dataset_folders(settings.datasets_dir):
+        manifest = _manifest_of(folder)
+        for table in (*manifest.views, *manifest.spine_tables) if manifest else ():
+            if table.zone == "offline" and table.version is not None:
+                reasons = found.setdefault(table.name, {})
+                reasons[table.version] = (*reasons.get(table.version, ()), reason_of(folder.name))
+    return found
+
+
 def _tidy_one(target: Path, store: FeatureStore, settings: Settings, dry_run: bool) -> Tidied:
     name = target.name
     manifest = _manifest_of(target)

@@ -198,6 +198,7 @@ def _make_private(file: Path) -> None:
 
 def _share(connection: sqlite3.Connection, _record: Any) -> None:
     connection.execute(f"PRAGMA busy_timeout = {_BUSY_TIMEOUT_MS}")
+    connection.execute("PRAGMA wal_autocheckpoint = 1")  # a registry without its log, as a copy may be, has it all
     deadline = time.monotonic() + _BUSY_TIMEOUT_MS / 1000
     while True:  # where two processes change a new file's mode at once, SQLite refuses one of them without waiting
         try:

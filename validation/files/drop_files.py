@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from transformations.contracts import Contract, CsvDialect, FileForm
+from transformations.engine.base.disk_faults import changed_file_read
 from transformations.engine.base.duck import identifier, literal
 from transformations.engine.base.errors import DataError
 from transformations.engine.base.words import plural
@@ -217,6 +218,8 @@ def readable(name: str) -> Iterator[None]:
             ) from None
         if isinstance(error, (*our_faults, duckdb.InternalException, duckdb.OutOfMemoryException)):
             raise
+        if fault := changed_file_read(error):  # a stored one, that the delivered rows are compared with
+            raise fault from None
         reason = str(error).splitlines()[0].rstrip(".")
         raise DataError(f"{name} cannot be read: {reason}. Deliver the file again.") from None
 

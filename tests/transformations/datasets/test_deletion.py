@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
+from datetime import timedelta
 from types import SimpleNamespace
 
 import pytest
@@ -11,9 +12,10 @@ from feast.errors import SavedDatasetNotFound
 
 from tests.transformations.datasets.conftest import World
 from transformations.datasets import deletion
-from transformations.datasets.deletion import delete
+from transformations.datasets.deletion import delete, versions_needed
 from transformations.engine.base.errors import UsageError
 from transformations.engine.tables.pins import pinned
+from transformations.engine.upkeep.vacuum import vacuum_table
 
 NAME = "visits_2024"
 
@@ -35,6 +37,22 @@ def test_a_deleted_dataset_leaves_neither_files_nor_pins_nor_a_saved_dataset(wor
         world.store.get_saved_dataset(NAME)
     with pytest.raises(UsageError, match=r"there is no dataset 'visits_2024': did you mean 'visits_2024-b'"):
         delete(NAME, world.store, world.settings)
+
+
+def test_what_a_dataset_needs_is_kept_even_where_its_pins_were_written_anew(
+    world: World, later: Callable[[], None]
+) -> None:
+    world.create()
+    later()
+    (world.table.path / "pins.json").write_text('{"versions": {}}')
+
+    needed = versions_needed(world.settings)[world.table.name]
+    found = vacuum_table(world.table, timedelta(0), keep_versions=1, needed=needed)
+
+    assert [(held.version, held.reasons) for held in found.held] == [(0, (f"dataset {NAME}",))]
+    assert world.table.at(0)
+    assert not world.rebuild()
+    assert pinned(world.table) == {0: (f"dataset {NAME}",)}
 
 
 @pytest.mark.parametrize("step", ["_unregister", "release", "hide", "remove_leftovers"])

@@ -1,10 +1,12 @@
 """The registry is found through settings, closed to others, and shared by processes."""
 
 import os
+import sqlite3
 import stat
 import subprocess
 import sys
 import traceback
+from contextlib import closing
 from pathlib import Path
 from typing import cast
 
@@ -31,6 +33,18 @@ def test_without_a_setting_it_is_a_file_in_the_data_folder_that_only_its_owner_m
 
     assert (data / "registry.db").is_file()
     assert set(modes) == {0o600}
+
+
+def test_the_file_alone_holds_all_that_was_written_while_others_have_it_open(data: Path, tmp_path: Path) -> None:
+    """As a copy of it has, or what a killed process leaves where the log beside it is lost."""
+    with create_engine(PLUGIN).connect() as writer, create_engine(PLUGIN).connect() as reader:
+        assert reader.execute(text("SELECT count(*) FROM projects")).scalar_one() == 0
+        reader.rollback()
+        writer.execute(text("INSERT INTO projects VALUES ('p', 'p', 1, x'00')"))
+        writer.commit()
+        (tmp_path / "copy.db").write_bytes((data / "registry.db").read_bytes())
+    with closing(sqlite3.connect(tmp_path / "copy.db")) as copy:
+        assert copy.execute("SELECT project_id FROM projects").fetchall() == [("p",)]
 
 
 def test_a_file_that_others_could_read_is_closed(data: Path) -> None:
@@ -164,7 +178,7 @@ def test_a_registry_that_cannot_be_written_is_read_and_nothing_is_made_beside_it
 
     with create_engine(PLUGIN).connect() as connection:
         assert connection.execute(text("SELECT project_id FROM projects")).scalars().all() == ["p"]
-        with pytest.raises(DiskError, match=f"{data}/registry.db: .*Commands that only read work on"):
+        with pytest.raises(DiskError, match=f"{data}/registry.db cannot be written. Commands that only read work on"):
             connection.execute(text("DELETE FROM projects"))
     assert [file.name for file in data.iterdir()] == ["registry.db"]
 

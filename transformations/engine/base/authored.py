@@ -9,6 +9,7 @@ import os
 import re
 import sys
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from pathlib import Path
@@ -137,7 +138,9 @@ def _is_authored(file: Path) -> bool:
         return False
     if file.parent in _homes():
         return file.name != "__init__.py"
-    return any((folder / "feature_store.yaml").is_file() for folder in list(file.parents)[:4])
+    with suppress(PermissionError):  # of folders above it that this user may not search
+        return any((folder / "feature_store.yaml").is_file() for folder in list(file.parents)[:4])
+    return False
 
 
 def _is_ours(file: Path) -> bool:

@@ -11,6 +11,7 @@ import os
 import re
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
 from pathlib import Path
 
 FILE = "SHA256SUMS"
@@ -47,5 +48,11 @@ def recorded(folder: Path) -> Mapping[str, str]:
     file = folder / FILE
     if not file.is_file():
         return {}
+    facts = file.stat()
+    return _lines(file, facts.st_size, facts.st_mtime_ns)
+
+
+@lru_cache(maxsize=64)
+def _lines(file: Path, _size: int, _modified: int) -> Mapping[str, str]:
     lines = file.read_bytes().decode("utf-8", errors="replace").splitlines()
     return {found[2]: found[1] for found in map(_LINE.fullmatch, lines) if found}

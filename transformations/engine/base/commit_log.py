@@ -6,6 +6,7 @@ Our logs are never cleaned up, so every version is there. A commit never changes
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -13,9 +14,12 @@ from pathlib import Path
 from typing import Any
 
 from transformations.engine.base import checksums
-from transformations.engine.base.errors import DataError
+from transformations.engine.base.errors import DataError, DiskError
 
-_OTHER_BYTES = "it does not hold the bytes that were written"
+_OTHER_BYTES = f"it does not hold the bytes that were written, by {checksums.FILE} beside the table"
+_MOVED_AWAY = ".damaged"
+"""The suffix of a commit that somebody has given up."""
+_ENTRY = re.compile(r"_delta_log/(\d{20})\.json")
 _OURS = "features."
 """The prefix of our records' keys in a log."""
 
@@ -33,6 +37,21 @@ class LoggedCommit:
             return self.records.get(key)
         found: Mapping[str, Any] = json.loads(self.info[key])
         return found
+
+
+def has_table(folder: Path) -> bool:
+    """Whether a table of ours is in the folder; DiskError where a file stands in the folder's place."""
+    if folder.is_file():
+        raise DiskError.not_a_folder(folder)
+    return is_table(folder)
+
+
+def is_table(folder: Path) -> bool:
+    """Whether the folder holds a Delta table with a published version. DataError where its log has been lost."""
+    if any((folder / "_delta_log").glob("*.json")) or checkpoints(folder):
+        return True
+    refuse_lost_end(folder)
+    return False
 
 
 def log_entries(folder: Path) -> list[Path]:
@@ -55,16 +74,36 @@ def logged_commits(folder: Path, until: int | None = None) -> list[LoggedCommit]
     entries = log_entries(folder)
     if not entries and checkpoints(folder):
         raise damaged_entry(folder / "_delta_log" / f"{0:020}.json", "it is missing", is_newest=False)
+    recorded = checksums.recorded(folder)
+    refuse_lost_end(folder)
     found = []
     for version, entry in enumerate(entries if until is None else entries[: until + 1]):
         if int(entry.stem) != version:
             raise damaged_entry(entry.with_name(f"{version:020}.json"), "it is missing", is_newest=False)
         facts = entry.stat()
-        commit = _parsed(entry, facts.st_size, facts.st_mtime_ns)
+        is_second = entry.with_name(f"{entry.name}{_MOVED_AWAY}").exists()  # the checksum may be the first one's still
+        checksum = None if is_second else recorded.get(f"_delta_log/{entry.name}")
+        commit = _parsed(entry, facts.st_size, facts.st_mtime_ns, checksum)
         if isinstance(commit, str):
             raise damaged_entry(entry, commit, is_newest=entry == entries[-1])
         found.append(commit)
     return found
+
+
+def refuse_lost_end(folder: Path) -> None:
+    """DataError where commits after the last one were recorded, and nobody has moved them away as damaged."""
+    entries, recorded = log_entries(folder), checksums.recorded(folder)
+    known = int(entries[-1].stem) + 1 if entries else 0
+    log = folder / "_delta_log"
+    for name in recorded:
+        found = _ENTRY.fullmatch(name)
+        if found and int(found[1]) >= known and not (log / f"{found[1]}.json{_MOVED_AWAY}").exists():
+            lost = log / f"{found[1]}.json"
+            raise DataError(
+                f"{lost} is missing, and it was published. Bring it back from a copy. Without one, say that the table "
+                f"is to be what it was before (touch {lost}{_MOVED_AWAY}); run again what wrote it, and load the view "
+                f"in full (docs/operations.md, `Damaged files`)."
+            )
 
 
 def check_log(folder: Path) -> None:
@@ -78,8 +117,8 @@ def damaged_entry(entry: Path, what: str, *, is_newest: bool = True) -> DataErro
     if is_newest:
         return DataError(
             f"{entry} is damaged: {what}. It is the newest commit of its table. Move it away "
-            f"(mv {entry} {entry}.damaged): the table is then what it was before; run again what wrote it, and load "
-            f"the view in full (docs/operations.md, `Damaged files`)."
+            f"(mv {entry} {entry}{_MOVED_AWAY}): the table is then what it was before; run again what wrote it, and "
+            f"load the view in full (docs/operations.md, `Damaged files`)."
         )
     return DataError(
         f"{entry} is damaged: {what}. Bring it back from a copy of the table. Without one, an offline table can be "
@@ -119,16 +158,18 @@ def _fault_of_checkpoint(file: Path, checksum: str | None) -> str | None:
 
 
 @lru_cache(maxsize=16_384)
-def _parsed(entry: Path, _size: int, _modified: int) -> LoggedCommit | str:
+def _parsed(entry: Path, _size: int, _modified: int, checksum: str | None) -> LoggedCommit | str:
     """A commit, or what is wrong with it. One that carries a record of ours ends with the record's number."""
+    if not _size:
+        return "it is empty"
+    if checksum not in (None, checksums.content_hash(entry)):
+        return _OTHER_BYTES
     try:
         kinds = {kind: content for action in actions(entry) for kind, content in action.items()}
         info = kinds.get("commitInfo", {})
         records = {key: json.loads(text) for key, text in info.items() if key.startswith(_OURS)}
     except (ValueError, AttributeError, TypeError):
         return "it is not the JSON that was written"
-    if not kinds:
-        return "it is empty"
     if records and "txn" not in kinds:
         return "its end is missing"
     return LoggedCommit(info, records)

@@ -9,10 +9,13 @@ from __future__ import annotations
 
 import errno
 import re
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import get_args
 
+from transformations.engine.base import checksums
 from transformations.engine.base.errors import DataError, DiskError, FeaturesError, LowMemoryError
 from transformations.engine.base.settings import file_in_place_of, get_settings
 
@@ -26,13 +29,13 @@ _WORDS = {
     "disk quota exceeded": errno.EDQUOT,
     "file too large": errno.EFBIG,
     "read-only file system": errno.EROFS,
-    "readonly database": errno.EROFS,
     "permission denied": errno.EACCES,
     "operation not permitted": errno.EPERM,
     "input/output error": errno.EIO,
     "disk i/o error": errno.EIO,
     "not a directory": errno.ENOTDIR,
     "is a directory": errno.EISDIR,
+    "points to a directory": errno.EISDIR,
     "too many open files": errno.EMFILE,
 }
 _NUMBERED = re.compile(r"os error (\d+)|\"errno\":\s*\"(\d+)\"|\[errno (\d+)\]", re.IGNORECASE)
@@ -45,6 +48,12 @@ _DAMAGED = re.compile(
 _MISSING = re.compile(
     r"No files found that match the pattern|does not exist: file:|FileNotFoundException|FAILED_READ_FILE"
 )
+_READERS = frozenset({"_duckdb", "duckdb", "pyarrow", "py4j", "pyspark"})
+_READERS_OWN = OSError | RuntimeError | UnicodeDecodeError
+"""What readers also raise, of Python's own."""
+_READ: deque[str] = deque(maxlen=10_000)
+_BYTES_TO_HASH = 8 * 2**30
+"""A few seconds' worth."""
 _QUOTED = re.compile(r"""["'](/[^"'\n]+)["']""")
 _BARE = re.compile(r"(?:file:)?(/[^\s\"',;)]+)")
 _OUT_OF_MEMORY = re.compile(r"(?:Out of Memory Error|MemoryError)(?:: ?(.*))?$|^out of memory$", re.MULTILINE)
@@ -65,17 +74,26 @@ def known_fault(error: BaseException, database: str | None = None) -> FeaturesEr
     for each in _chain(error):
         if isinstance(each, FeaturesError):
             return None
-        if isinstance(each, OSError | MemoryError) or type(each).__module__.partition(".")[0] in _LIBRARIES:
+        if (
+            isinstance(each, OSError | MemoryError | RuntimeError | UnicodeDecodeError)
+            or type(each).__module__.partition(".")[0] in _LIBRARIES
+        ):
             text = str(each)
             fault = (
                 _of_memory(each, text)
                 or _of_number(_number(each, text), _path(each, text) or _database_in(each, database))
+                or changed_file_read(each)
                 or _of_file(each, text)
                 or _of_database(text, database or str(get_settings().registry_path))
             )
             if fault is not None:
                 return fault
     return None
+
+
+def note_reads(files: Iterable[str | Path]) -> None:
+    """Remember files that are read now: where the reader fails, one of them may be damaged."""
+    _READ.extend(map(str, files))
 
 
 @contextmanager
@@ -103,6 +121,27 @@ def missing(path: Path | str) -> DataError:
         f"{path} is missing, yet a published version refers to it. Bring the file back from a copy, or undo what wrote "
         f"it (docs/operations.md, `Damaged files`). `features doctor --deep` checks every file."
     )
+
+
+def changed_file_read(error: BaseException) -> DataError | None:
+    """A file among those last read that does not hold the bytes that were written.
+
+    What readers say of a flipped bit has no end of words, most of them without a path, so the checksums are asked.
+    """
+    is_readers = _package(error) in _READERS or type(error) in get_args(_READERS_OWN)
+    if not is_readers or getattr(error, "errno", None) is not None:
+        return None
+    data, left = get_settings().data, _BYTES_TO_HASH
+    for file in (Path(path) for path in reversed(tuple(_READ))):
+        folder = next((each for each in file.parents if each.parent.parent == data), None)
+        if folder is None or not file.is_file():
+            continue
+        left -= file.stat().st_size
+        if left < 0:
+            break
+        if checksums.recorded(folder).get(str(file.relative_to(folder))) not in (None, checksums.content_hash(file)):
+            return damaged(file, "it does not hold the bytes that were written")
+    return None
 
 
 def _of_memory(error: BaseException, text: str) -> LowMemoryError | None:
@@ -170,6 +209,11 @@ def _of_file(error: BaseException, text: str) -> FeaturesError | None:
 
 
 def _of_database(text: str, where: str) -> FeaturesError | None:
+    if "readonly database" in text:
+        return DiskError(
+            f"{where} cannot be written. Commands that only read work on; to write, give this user the right to write "
+            f"it, its folder and the files beside it whose names begin alike (`ls -la`), or mount the disk for writing."
+        )
     if "file is not a database" in text or "disk image is malformed" in text:
         return DataError(
             f"{where} is damaged: it is no SQLite database any more. Bring it back from a copy; without one, move it "
@@ -187,7 +231,11 @@ def _of_database(text: str, where: str) -> FeaturesError | None:
 
 def _database_in(error: BaseException, database: str | None) -> str | None:
     """The SQLite file, where the error is SQLite's."""
-    return database if type(error).__module__.partition(".")[0] in ("sqlite3", "sqlalchemy") else None
+    return database if _package(error) in ("sqlite3", "sqlalchemy") else None
+
+
+def _package(error: BaseException) -> str:
+    return type(error).__module__.partition(".")[0]
 
 
 def _number(error: BaseException, text: str) -> int | None:

@@ -10,6 +10,7 @@ from datetime import date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from transformations.engine.base.disk_faults import note_reads
 from transformations.engine.base.errors import UsageError
 
 if TYPE_CHECKING:
@@ -77,6 +78,7 @@ def file_literal(file: str | Path) -> str:
     DuckDB cannot be told.
     """
     path = file if isinstance(file, str) and _REMOTE.match(file) else str(Path(file).absolute())
+    note_reads([path])
     if "\\" in path and _WILDCARDS.search(path):
         raise UsageError(f"{path}: cannot be read, for its name holds both a backslash and one of * ? [. Rename it.")
     return literal(_WILDCARDS.sub(r"[\g<0>]", path))

@@ -28,6 +28,8 @@ from transformations.engine.base.commit_log import (
     check_log_bytes,
     checkpoints,
     damaged_entry,
+    has_table,
+    is_table,
     log_entries,
     logged_commits,
 )
@@ -38,7 +40,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from deltalake import DeltaTable
 
-__all__ = ["check_log", "content_hash"]
+__all__ = ["check_log", "content_hash", "has_table", "is_table"]
 
 FileStamp: TypeAlias = tuple[int, int, int]
 """A file's inode, bytes and last change: another one in its place has another stamp."""
@@ -153,11 +155,6 @@ def try_lock(file: IO[Any] | int) -> bool:
     return True
 
 
-def is_table(folder: Path) -> bool:
-    """Whether the folder holds a Delta table with a published version."""
-    return any((folder / "_delta_log").glob("*.json")) or bool(checkpoints(folder))
-
-
 def open_table(folder: Path, version: int | None = None) -> DeltaTable:
     """The Delta table in a folder, at its newest version or a given one. DataError where its log is damaged."""
     from deltalake import DeltaTable
@@ -191,9 +188,13 @@ def file_paths(table: DeltaTable) -> list[str]:
 
 
 def check_files(table: DeltaTable, folder: Path) -> None:
-    """DataError for a file of the table's version that is missing, or not as long as it was written."""
+    """DataError for a file of the table's version that is missing, or not as long as it was written.
+
+    Where the commit that says so is itself damaged, the error names that.
+    """
     import pyarrow as pa
 
+    logged_commits(folder, table.version())
     actions = pa.table(table.get_add_actions(flatten=True)).select(["path", "size_bytes"])
     for path, size in zip(*(actions[name].to_pylist() for name in ("path", "size_bytes")), strict=True):
         file = folder / unquote(path)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -16,6 +17,7 @@ import pyarrow.compute as pc
 from pyarrow.dataset import Expression, dataset, field
 
 from transformations.engine.base import duck
+from transformations.engine.base.disk_faults import note_reads
 from transformations.engine.base.moments import EVENT_TIMESTAMP
 from transformations.engine.compute.knowledge import FOREVER, SINCE, UNTIL
 from transformations.engine.compute.packets import SCHEMA, Kind, bucket_of, count_events, pack, with_key
@@ -210,6 +212,13 @@ class Files:
     readings: tuple[FileReading | HistoryReading | LookupReading, ...]
     keys: tuple[str, ...]
     narrowing: Narrowing | None = None
+
+    def __post_init__(self) -> None:
+        for reading in self.readings:
+            files = (
+                reading.files if not isinstance(reading, LookupReading) else chain(*(each for each, _ in reading.files))
+            )
+            note_reads(files)
 
     def packets(self, spark: SparkSession, buckets: int) -> DataFrame:
         """Their rows as packets, each task reading its share."""

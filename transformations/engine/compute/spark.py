@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from transformations.engine.base.disk_faults import note_reads
 from transformations.engine.base.errors import FeaturesError, ServiceUnavailableError
 from transformations.engine.base.settings import Settings
 from transformations.engine.base.storage import make_file, make_folder
@@ -105,6 +106,7 @@ def parquet_rows(spark: SparkSession, schema: str, files: Sequence[str]) -> Data
 
     Spark takes a path for a pattern: of a data folder called `data[1]` it would read the files of `data1`.
     """
+    note_reads(files)
     return spark.read.schema(schema).parquet(*(_GLOB_CHARACTERS.sub(r"\\\g<0>", file) for file in files))
 
 

@@ -77,7 +77,7 @@ class RawTable:
 
     def exists(self) -> bool:
         """Whether anything has been ingested."""
-        return storage.is_table(self.folder)
+        return storage.has_table(self.folder)
 
     def snapshot(self, version: int | None = None) -> RawSnapshot:
         """The newest version, or the given one; DataError where there is none, or where a file of it is damaged."""

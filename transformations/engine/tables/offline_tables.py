@@ -104,7 +104,7 @@ class OfflineTable:
 
     def exists(self) -> bool:
         """Whether any version has been published."""
-        return storage.is_table(self.path)
+        return storage.has_table(self.path)
 
     def latest(self) -> TableVersion | None:
         """The newest published version; None before the first. DataError where a file of it is missing or damaged."""

@@ -1,10 +1,13 @@
 """Pins: versions of an offline table that must stay readable, each with its reasons, such as a training dataset.
 
-They are kept in `pins.json` beside the table. Vacuum never removes a file of a pinned version.
+They are kept in `pins.json` beside the table. Vacuum never removes a file of a pinned version, so pins that are damaged
+or lost must not be read as fewer pins: the file carries a checksum of its own content, and `.pins` beside it
+says that there must be one.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -15,6 +18,7 @@ from transformations.engine.base.errors import DataError
 from transformations.engine.tables.offline_tables import OfflineTable
 
 Pins = Mapping[int, tuple[str, ...]]
+_NONE = '{"versions": {}}'
 
 
 def pin(table: OfflineTable, version: int, reason: str) -> None:
@@ -36,17 +40,19 @@ def unpin(table: OfflineTable, version: int, reason: str | None = None) -> bool:
 
 
 def pinned(table: OfflineTable) -> Pins:
-    """The pinned versions, ascending, each with its reasons."""
+    """The pinned versions, ascending, each with its reasons. DataError where the file is damaged or lost."""
     path = _file_of(table)
     if not path.exists():
+        if _mark_of(table).exists():
+            raise _lost(path, "is missing")
         return {}
     try:
-        found = {int(version): tuple(map(str, reasons)) for version, reasons in json.loads(path.read_text()).items()}
-    except (ValueError, AttributeError, TypeError) as error:
-        raise DataError(
-            f"{path} cannot be read ({error}). It is a JSON object of versions, each with its list of reasons; "
-            f"mend it, so that no pinned version is given up."
-        ) from None
+        read = json.loads(path.read_text(encoding="utf-8"))
+        found = {int(version): tuple(map(str, reasons)) for version, reasons in read["versions"].items()}
+    except (ValueError, AttributeError, TypeError, KeyError):
+        raise _lost(path, "is damaged: it is not the JSON that was written") from None
+    if read.get("sha256", _checksum(found)) != _checksum(found):  # written by hand it has none
+        raise _lost(path, "is damaged: its checksum is that of another content")
     return dict(sorted(found.items()))
 
 
@@ -58,9 +64,27 @@ def holding(table: OfflineTable) -> Iterator[Pins]:
 
 
 def _write_pins(table: OfflineTable, pins: Pins) -> None:
-    said = {str(version): sorted(set(reasons)) for version, reasons in sorted(pins.items()) if reasons}
-    storage.replace_text(_file_of(table), json.dumps(said, indent=2, ensure_ascii=False) + "\n")
+    kept = {version: tuple(sorted(set(reasons))) for version, reasons in sorted(pins.items()) if reasons}
+    document = {"versions": kept, "sha256": _checksum(kept)}
+    storage.replace_text(_file_of(table), json.dumps(document, indent=2, ensure_ascii=False) + "\n")
+    storage.make_file(_mark_of(table))
+
+
+def _checksum(pins: Pins) -> str:
+    return hashlib.sha256(json.dumps(sorted(pins.items())).encode()).hexdigest()
+
+
+def _lost(path: Path, what: str) -> DataError:
+    return DataError(
+        f"{path} {what}, so nobody knows which versions must stay: none is given up. Bring the file back from a copy. "
+        f"Without one, write {_NONE} into it and run `features dataset rebuild NAME` for each dataset, which pins its "
+        f"versions again."
+    )
 
 
 def _file_of(table: OfflineTable) -> Path:
     return table.path / "pins.json"
+
+
+def _mark_of(table: OfflineTable) -> Path:
+    return table.path / ".pins"

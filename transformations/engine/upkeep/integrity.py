@@ -35,7 +35,7 @@ def examine_tables(raw: Path, offline: Path) -> Iterator[Examined]:
     """Examine every table of the raw and the offline zone."""
     for zone, root in (("raw", raw), ("offline", offline)):
         for folder in sorted(root.glob("*")):
-            if (folder / "_delta_log").is_dir():
+            if (folder / "_delta_log").is_dir() or (folder / checksums.FILE).is_file():
                 yield examine_table(zone, folder)
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from itertools import pairwise
 from pathlib import Path
+from types import MappingProxyType
 
 from transformations.engine.base import storage
 from transformations.engine.base.disk_faults import faults_in_words
@@ -44,15 +45,22 @@ class Vacuumed:
 
 @faults_in_words()
 def vacuum_table(
-    table: OfflineTable, older_than: timedelta, *, keep_versions: int | None = None, dry_run: bool = False
+    table: OfflineTable,
+    older_than: timedelta,
+    *,
+    keep_versions: int | None = None,
+    needed: Pins = MappingProxyType({}),
+    dry_run: bool = False,
 ) -> Vacuumed:
     """Remove the files of an offline table that no kept version refers to and that have not changed for `older_than`.
 
     keep_versions: how many of the newest versions to keep, besides pinned ones and those that were the newest within
-    `older_than`, which somebody may still be reading; None: all. Raises ConflictError while another process writes the
+    `older_than`, which somebody may still be reading; None: all. needed: versions that stay as if they were pinned,
+    with the reasons, should their pins be lost. Raises ConflictError while another process writes the
     table.
     """
-    with table.writing(), holding(table) as pins:
+    with table.writing(), holding(table) as pinned:
+        pins = _merged(pinned, needed)
         published = list(storage.contents(table.path))
         unpinned = _kept_versions(published, keep_versions, older_than)
         parts = list(_parts_to_remove(table, published, unpinned | set(pins), older_than))
@@ -88,6 +96,11 @@ class _Part:
     folder: Path
     files: Sequence[StoredFile]
     is_whole: bool
+
+
+def _merged(pins: Pins, needed: Pins) -> Pins:
+    versions = sorted(pins.keys() | needed.keys())
+    return {each: tuple(sorted({*pins.get(each, ()), *needed.get(each, ())})) for each in versions}
 
 
 def _kept_versions(published: Sequence[Contents], keep_versions: int | None, older_than: timedelta) -> set[int]:

@@ -12,6 +12,7 @@ from feast import RepoConfig
 from feast.data_source import DataSource
 from feast.feature_view import DUMMY_ENTITY_ID, DUMMY_ENTITY_VAL
 
+from transformations.engine.base.disk_faults import note_reads
 from transformations.engine.base.duck import identifier, literal
 from transformations.engine.base.file_rows import Scan, quoted
 from transformations.engine.base.moments import as_utc
@@ -76,6 +77,7 @@ def saved_dataset(files: Sequence[str]) -> pa.Table | None:
     Feast asks for join keys, features and `event_timestamp` only (passthrough_provider.py:499): the label and other
     columns of the spine would be lost, and every row if the spine's timestamp has another name.
     """
+    note_reads(files)
     if not files or SAVED not in (pq.read_schema(files[0]).metadata or {}):
         return None
     return pa.concat_tables([pq.read_table(file, partitioning=None) for file in files])

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import random
 import re
 import resource
 import signal
@@ -18,9 +19,10 @@ import pyarrow.parquet as pq
 import pytest
 from sqlalchemy import create_engine
 
+from tests.worlds.literal_table import LiteralTable
 from transformations.cli import main
 from transformations.engine.base import duck, storage
-from transformations.engine.base.disk_faults import faults_in_words, known_fault
+from transformations.engine.base.disk_faults import faults_in_words, known_fault, note_reads
 from transformations.engine.base.errors import ConflictError, DataError, DiskError, FeaturesError
 from transformations.engine.base.settings import get_settings
 
@@ -195,6 +197,36 @@ def test_a_parquet_file_that_was_cut_short_is_named(tmp_path: Path, kept: int, r
     fault = told(read)
     assert fault.exit_code == 3
     assert fault.message.startswith(f"{file} is damaged: it cannot be read as Parquet. Bring the file back from a copy")
+
+
+@pytest.mark.parametrize("reader", ["duckdb", "arrow"])
+def test_a_flipped_bit_that_a_reader_stumbles_over_is_named_by_its_file(reader: str) -> None:
+    """Whatever the reader says, which for half of such bits is no word of a path."""
+    table = LiteralTable(get_settings().offline_dir / "user_clicks")
+    table.run("a", 1, 2)
+    (name,) = table.newest().files
+    file, chosen = Path(name), random.Random(7)
+    told: list[FeaturesError | None] = []
+    whole = file.read_bytes()
+
+    def read() -> object:
+        if reader == "arrow":
+            note_reads([file])
+            return pq.read_table(file, partitioning=None).to_pylist()
+        with duck.session() as connection:
+            return connection.sql(f"SELECT * FROM {duck.parquet([file])}").fetchall()
+
+    for _ in range(60):
+        flipped = bytearray(whole)
+        flipped[chosen.randrange(len(whole))] ^= 1 << chosen.randrange(8)
+        file.write_bytes(flipped)
+        try:
+            read()
+        except Exception as error:
+            told.append(known_fault(error))
+    assert len(told) > 10
+    start = f"{file} is damaged: it does not hold the bytes that were written"
+    assert [fault for fault in told if fault is None or not fault.message.startswith(start)] == []
 
 
 def test_a_parquet_file_of_ours_that_is_gone_is_named() -> None:

@@ -1,6 +1,8 @@
 """Every file that a table refers to is looked at whole: a flipped bit, a lost or shortened file is named."""
 
+import os
 import random
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,7 +15,7 @@ from transformations.engine.base.commit_log import check_log_bytes
 from transformations.engine.base.errors import DataError
 from transformations.engine.raw.zone import RawTable
 from transformations.engine.tables.pins import pin
-from transformations.engine.upkeep.integrity import examine_folder, examine_table
+from transformations.engine.upkeep.integrity import examine_folder, examine_table, examine_tables
 
 
 @pytest.fixture
@@ -121,7 +123,38 @@ def test_the_newest_commit_may_not_be_lost_without_a_word(table: Any) -> None:
     newest = max((table.path / "_delta_log").glob("*.json"))
     newest.unlink()
 
-    assert f"{newest} is missing" in examine_table("offline", table.path).faults
+    for read in (table.latest, table.runs, lambda: table.at(0)):
+        with pytest.raises(DataError, match=f"^{newest} is missing, and it was published.*touch {newest}.damaged"):
+            read()
+    assert examine_table("offline", table.path).faults[0].startswith(f"{newest} is missing")
+
+    newest.with_name(f"{newest.name}.damaged").touch()
+    assert table.newest().version == 0
+    table.run("c", 3)
+    assert table.newest().version == 1
+    assert examine_table("offline", table.path).faults == []
+
+
+def test_a_table_that_lost_its_log_is_no_table_to_be_built(table: Any) -> None:
+    shutil.rmtree(table.path / "_delta_log")
+    with pytest.raises(DataError, match=r"_delta_log/0{20}.json is missing, and it was published"):
+        table.exists()
+    (found,) = examine_tables(table.path.parent / "none", table.path.parent)
+    assert "is missing, and it was published" in found.faults[0]
+
+
+def test_no_flipped_bit_of_a_commit_changes_what_is_read(table: Any) -> None:
+    newest = max((table.path / "_delta_log").glob("*.json"))
+    whole, before = newest.read_bytes(), table.newest()
+    for place in range(0, len(whole) * 8, 97):
+        flipped = bytearray(whole)
+        flipped[place // 8] ^= 1 << place % 8
+        newest.write_bytes(flipped)
+        os.utime(newest, (place, place))  # a file that was changed twice within a tick of its disk looks unchanged
+        with pytest.raises(DataError, match=f"{newest} is damaged"):
+            table.newest()
+    newest.write_bytes(whole)
+    assert table.newest() == before
 
 
 def test_a_folder_that_a_killed_first_run_left_has_no_fault(tmp_path: Path) -> None:
@@ -173,7 +206,7 @@ def test_a_version_that_was_given_up_is_no_fault_but_a_pinned_one_is(table: Any)
     assert (found.faults, found.given_up) == ([], (0, 1))
 
     (table.path / "run=a").rename(table.path / "away=a")
-    (table.path / "pins.json").write_text('{"1": ["dataset early"]}')
+    (table.path / "pins.json").write_text('{"versions": {"1": ["dataset early"]}}')
     assert examine_table("offline", table.path).faults == [f"{table.path}/run=a/1.parquet is missing"]
 
 
@@ -182,9 +215,9 @@ def test_a_pins_file_that_is_cut_short_or_names_no_version_is_a_fault(table: Any
     pins = table.path / "pins.json"
     whole = pins.read_text()
     pins.write_text(whole[: len(whole) // 2])
-    assert examine_table("offline", table.path).faults[0].startswith(f"{pins} cannot be read")
+    assert examine_table("offline", table.path).faults[0].startswith(f"{pins} is damaged")
 
-    pins.write_text(whole.replace('"1"', '"7"'))
+    pins.write_text('{"versions": {"7": ["dataset early"]}}')
     assert examine_table("offline", table.path).faults == [f"{pins} pins version 7, which is not there"]
 
 

@@ -62,6 +62,7 @@ def vacuum(
 
     Without a VIEW: from all tables, and what killed commands left of datasets.
     """
+    from transformations.datasets.deletion import versions_needed
     from transformations.engine.upkeep.vacuum import vacuum_source, vacuum_table
 
     settings = get_settings()
@@ -69,7 +70,11 @@ def vacuum(
     sources = _sources(tables if views else None, settings)
     age = timedelta(hours=older_than)
 
-    of_table = partial(vacuum_table, older_than=age, keep_versions=keep_versions)
+    needed = versions_needed(settings) if keep_versions is not None else {}
+
+    def of_table(table: OfflineTable, *, dry_run: bool) -> Vacuumed:
+        return vacuum_table(table, age, keep_versions=keep_versions, needed=needed.get(table.name, {}), dry_run=dry_run)
+
     if keep_versions is not None and not yes and not dry_run:
         _confirm_giving_up([of_table(table, dry_run=True) for table in tables])
     work = [partial(of_table, table, dry_run=dry_run) for table in tables]

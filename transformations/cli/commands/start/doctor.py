@@ -213,6 +213,9 @@ def _registry(settings: Settings) -> Check:
         if url.get_backend_name() == "sqlite" and url.database and not Path(url.database).exists():
             where = show_address(settings.registry_url) if settings.registry_url else url.database
             return Check("registry", "ok", f"{where}, not made yet; `feast -c feature_repo apply` makes it")
+        if url.get_backend_name() == "sqlite" and url.database and Path(url.database).stat().st_size == 0:
+            remedy = "Bring it back from a copy, or make it anew: feast -c feature_repo apply"
+            return Check("registry", "fail", f"{url.database} is empty", remedy)
         with create_engine(url_to_open(settings)).connect() as connection:
             if url.get_backend_name() == "sqlite":
                 _check_database(connection)

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from transformations.engine.tables.offline_tables import OfflineTable
-from transformations.engine.tables.pins import pin
+from transformations.engine.tables.pins import pin, unpin
 
 
 def leave_behind(folder: Path, name: str) -> Path:
@@ -46,7 +46,7 @@ def test_old_versions_are_given_up_after_asking_and_pinned_ones_stay(built: Any)
     assert "Pinned by" in shown
     assert "dataset churn_v1" in shown
 
-    (table.path / "pins.json").unlink()
+    unpin(table, 0)
     asked = built.run(*give_up)
     assert asked.exit_code == 1
     assert "user_clicks: gives up version 0; it cannot be read again." in asked.stderr

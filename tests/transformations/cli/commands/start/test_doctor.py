@@ -143,6 +143,16 @@ def test_a_registry_that_is_no_database_is_to_be_mended(data: Path, content: byt
     assert f"{data}/registry.db is damaged" in checks["registry"]["detail"]
 
 
+def test_an_empty_registry_is_to_be_mended(data: Path) -> None:
+    data.mkdir()
+    (data / "registry.db").touch()
+    code, checks = examine()
+
+    assert code == 3
+    assert checks["registry"]["detail"] == f"{data}/registry.db is empty"
+    assert "feast -c feature_repo apply" in checks["registry"]["remedy"]
+
+
 def test_a_registry_that_was_cut_short_is_to_be_mended(data: Path) -> None:
     open_store(get_settings()).list_projects()  # which makes the registry
     with closing(sqlite3.connect(data / "registry.db")) as database:
