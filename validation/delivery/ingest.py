@@ -29,7 +29,8 @@ class Ingestion:
     """What became of a delivery; `drop` is None where it changed nothing, and then nothing was published.
 
     first_day, last_day: the business days of the rows written (None where none was). version: the raw table's, now.
-    before: through which day the source was complete until now. zone: the contract's, of its business days.
+    before: through which day the source was complete until now. zone: the contract's, of its business days. report:
+    what the checks found.
     """
 
     source: str
@@ -44,6 +45,7 @@ class Ingestion:
     zone: str
     notes: tuple[str, ...]
     seconds: float
+    report: Report
 
 
 @faults_in_words()
@@ -232,4 +234,5 @@ def _ingestion(
         zone=table.contract.business_day_zone,
         notes=report.notes,
         seconds=seconds,
+        report=report,
     )

@@ -50,6 +50,11 @@ def style() -> str:
     return (_FILES / "site.css").read_text(encoding="utf-8")
 
 
+def render_page(template: str, **values: object) -> str:
+    """A page that stands alone, with the look inside it."""
+    return _TEMPLATES.get_template(template).render(style=style(), **values)
+
+
 def write_site(site: Site, folder: Path) -> int:
     """Write the site in the place of the one that the folder holds; the number of pages.
 

@@ -10,7 +10,13 @@ from zoneinfo import ZoneInfo
 
 import click
 
-from transformations.cli.commands.data.ingest import delivered_in_words, delivery_options, source_names
+from transformations.cli.commands.data.ingest import (
+    delivered_in_words,
+    delivery_options,
+    report_option,
+    source_names,
+    write_report,
+)
 from transformations.cli.options import json_option
 from transformations.cli.output import print_json, print_table, progress, say
 from transformations.contracts import Contract, ContractError, contract_names, read_contract
@@ -75,6 +81,7 @@ def draft(file: Path, name: str | None, write: bool) -> None:
 @click.argument("source", shell_complete=source_names)
 @click.argument("files", metavar="FILE...", type=click.Path(path_type=Path), nargs=-1, required=True)
 @delivery_options
+@report_option
 @json_option
 @click.pass_context
 def check(
@@ -86,6 +93,7 @@ def check(
     retract: bool,
     correction: bool,
     quarantine: bool,
+    report_file: Path | None,
     as_json: bool,
 ) -> None:
     """Try FILE without ingesting it: exit code 3 if it breaks the contract of SOURCE, or if `ingest` would refuse it.
@@ -105,6 +113,9 @@ def check(
     )
     with progress(f"Checking {delivered_in_words(files)} against {source}"):
         report = check_drop(delivery, get_settings())
+    if report_file is not None:
+        verdict = "It would be refused" if report.violations or report.refusal else "It would be taken"
+        write_report(source, delivered_in_words(files), report, verdict, report_file)
     if as_json:
         print_json(_report_document(report))
         context.exit(DataError.exit_code if report.violations or report.refusal else 0)
@@ -286,6 +297,8 @@ def _summary(contract: Contract) -> dict[str, object]:
 
 
 def _report_document(report: Report) -> dict[str, object]:
+    from validation.quality.stored import document_of
+
     return {
         "rows": report.rows,
         "violations": [
@@ -298,5 +311,7 @@ def _report_document(report: Report) -> dict[str, object]:
             for each in report.violations
         ],
         "refusal": report.refusal or None,
+        "rules": document_of(report.quality)["rules"] if report.quality else [],
+        "set_aside": dict(report.aside.by_rule) if report.aside else {},
         "notes": list(report.notes),
     }

@@ -20,6 +20,7 @@ from transformations.engine.base.words import plural
 from transformations.insight.asked import day_of_text, moment_of_text
 
 if TYPE_CHECKING:
+    from validation.delivery.checks import Report
     from validation.delivery.ingest import Delivery, Ingestion
 
 
@@ -87,6 +88,17 @@ def delivery_options(command: _Command) -> _Command:
     return command
 
 
+def report_option(command: _Command) -> _Command:
+    """Give a command `--report`, passed as `report_file`: where to write the page about the delivery."""
+    option = click.option(
+        "--report",
+        "report_file",
+        type=click.Path(path_type=Path, dir_okay=False),
+        help="Write a page about the delivery, one HTML file: counts, rules, examples, values beside the last drops.",
+    )
+    return option(command)
+
+
 @click.command(
     epilog="""\b
 Examples:
@@ -115,6 +127,7 @@ Rows that an older file brings back as they were before a later drop are refused
 @click.argument("source", shell_complete=source_names)
 @click.argument("files", metavar="[FILE]...", type=click.Path(path_type=Path), nargs=-1)
 @delivery_options
+@report_option
 @json_option
 def ingest(
     source: str,
@@ -124,6 +137,7 @@ def ingest(
     retract: bool,
     correction: bool,
     quarantine: bool,
+    report_file: Path | None,
     as_json: bool,
 ) -> None:
     """Take FILE of SOURCE through its contract into the raw zone, as one drop.
@@ -132,7 +146,7 @@ def ingest(
     becomes visible at once, or nothing does. Without FILE, a source that is a table elsewhere is pulled; of any other,
     --complete-through alone is recorded.
     """
-    from validation.delivery.ingest import Delivery, ingest_drop
+    from validation.delivery.ingest import Delivery
 
     delivery = Delivery(
         source,
@@ -146,7 +160,7 @@ def ingest(
     with progress(
         f"Ingesting {delivered_in_words(files)} into {source}" if files else f"Taking what is new of {source}"
     ):
-        ingestion = ingest_drop(delivery, get_settings())
+        ingestion = _ingest(delivery, report_file)
     if as_json:
         print_json(_document_of(ingestion))
         return
@@ -157,8 +171,42 @@ def ingest(
         remark(f"{day} may still be filling. Once it is whole: {command}")
 
 
+def write_report(source: str, delivered: str, report: Report, verdict: str, file: Path) -> None:
+    """Write the page about a delivery; a file that is there already is replaced, if it is such a page."""
+    from transformations.contracts import read_contract
+    from transformations.engine.raw.zone import RawTable
+    from transformations.insight.site.delivery_report import delivery_page
+
+    settings = get_settings()
+    contract = read_contract(source, settings.contracts)
+    table = RawTable(contract, settings.raw_dir)
+    drops = table.snapshot().drops if table.exists() else ()
+    file.write_text(delivery_page(contract, delivered, report, verdict, table.folder, drops), encoding="utf-8")
+
+
+def _ingest(delivery: Delivery, report_file: Path | None) -> Ingestion:
+    """Ingest, and write the report where one is asked for, also of a delivery that breaks its contract."""
+    from validation.delivery.ingest import ContractViolationError, ingest_drop
+
+    paths = delivery.path if isinstance(delivery.path, tuple) else ()
+    try:
+        ingestion = ingest_drop(delivery, get_settings())
+    except ContractViolationError as error:
+        if report_file is not None:
+            verdict = "Refused: nothing was written"
+            write_report(delivery.source, delivered_in_words(paths), error.report, verdict, report_file)
+        raise
+    if report_file is not None:
+        drop = ingestion.drop
+        verdict = "Nothing to do: it is there already" if drop is None else f"Taken as drop {drop.number}"
+        write_report(delivery.source, ingestion.file_name or "a pull", ingestion.report, verdict, report_file)
+    return ingestion
+
+
 def delivered_in_words(files: Sequence[Path]) -> str:
     """A file by its name, several by their number."""
+    if not files:
+        return "what is new"
     return files[0].name if len(files) == 1 else plural(len(files), "file")
 
 

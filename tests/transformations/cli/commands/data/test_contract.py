@@ -63,6 +63,8 @@ def test_a_file_that_keeps_its_contract_is_told_so(filled_in: Path) -> None:
         "rows": 2,
         "violations": [],
         "refusal": None,
+        "rules": [],
+        "set_aside": {},
         "notes": [],
     }
 

@@ -183,6 +183,18 @@ def test_the_help_shows_examples() -> None:
     assert "--retract" in text
 
 
+def test_a_page_is_written_about_a_delivery_taken_or_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    write("jan.parquet", [1, 2], [3, 5])
+    invoke("clicks", "jan.parquet", "--report", "jan.html")
+    assert "Taken as drop 1" in Path("jan.html").read_text()
+    write("twice.parquet", [3, 3], [6, 6])
+    assert run(["ingest", "clicks", "twice.parquet", "--report", "twice.html"]) == 3
+    assert run(["contract", "check", "clicks", "twice.parquet", "--report", "check.html"]) == 3
+    assert "key id is repeated by 1 row" in Path("twice.html").read_text()
+    assert "It would be refused" in Path("check.html").read_text()
+    capsys.readouterr()
+
+
 def test_rows_set_aside_are_told_listed_and_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     allowed = "{ property: delivery, value: append }\n      - { property: quarantineAllowed, value: 0.5 }"
     text = CLICKS.replace("{ property: delivery, value: append }", allowed)
