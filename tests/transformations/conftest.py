@@ -2,6 +2,7 @@
 
 import importlib
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -271,3 +272,20 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
         monkeypatch.setenv("FEATURES_CLOCK", text)
 
     return set_to
+
+
+@pytest.fixture(scope="session")
+def _mlflow_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """MLflow takes seconds to make its tables."""
+    from transformations.models.tracking.runs import client_of
+
+    data = tmp_path_factory.mktemp("mlflow")
+    client_of(Settings(data=data))
+    return data / "mlflow" / "mlflow.db"
+
+
+@pytest.fixture
+def mlflow_tables(settings: Settings, _mlflow_database: Path) -> None:
+    """An MLflow of the test's own, without a run."""
+    settings.mlflow_dir.mkdir(parents=True)
+    shutil.copy(_mlflow_database, settings.mlflow_dir)

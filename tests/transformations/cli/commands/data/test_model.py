@@ -1,0 +1,102 @@
+"""`features model` on a small project: train, judge, promote, roll back, and what it says of each."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from tests.worlds.returns import write_dataset, write_declaration
+from transformations.cli.commands.data.model import model
+from transformations.engine.base.settings import Settings
+from transformations.models.tracking.runs import client_of
+
+PASSING = [{"metric": "roc_auc", "beats": "prior", "entities": 20, "positives": 20}]
+FAILING = [{"metric": "roc_auc", "at_least": 0.999, "entities": 20, "positives": 20}]
+Run = Callable[..., Result]
+
+
+@pytest.fixture
+def run(settings: Settings, mlflow_tables: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    repository = tmp_path / "repo"
+    monkeypatch.setenv("FEATURE_REPO_DIR_ENV_VAR", str(repository))
+    write_dataset(settings.datasets_dir)
+    declare(repository, PASSING)
+    (repository / "feature_store.yaml").write_text("project: shop\n")
+    return lambda *arguments: CliRunner().invoke(model, [str(each) for each in arguments])
+
+
+def declare(repository: Path, gates: list[dict[str, object]], **changes: object) -> None:
+    evaluation = {"entity": "user_id", "draws": 100, "baselines": {"prior": {"kind": "prior"}}, "gates": gates}
+    write_declaration(repository, evaluation=evaluation, **changes)
+
+
+def test_from_training_to_production_and_back(run: Run, settings: Settings, tmp_path: Path) -> None:
+    trained = run("train", "user_return")
+    assert trained.exit_code == 0, trained.output
+    assert "user_return version 1: development, artifact " in trained.stdout
+    assert "train 400 rows, validation 300 rows of dataset returns_2020" in trained.stdout
+
+    refused = run("promote", "user_return", 1, "--to", "staging")
+    assert (refused.exit_code, "has not been judged by its gates" in refused.output) == (3, True)
+
+    judged = run("evaluate", "user_return")
+    assert judged.exit_code == 0, judged.output
+    assert "roc_auc beats prior" in judged.stdout
+    assert Path(judged.stdout.split("report: ")[1].strip()).is_file()
+    for stage in ("staging", "production"):
+        assert run("promote", "user_return", 1, "--to", stage).exit_code == 0
+    assert client_of(settings).get_registered_model("user_return").aliases == {"production": 1}
+
+    declare(tmp_path / "repo", PASSING, seed=8)
+    assert run("train", "user_return").exit_code == 0
+    assert run("evaluate", "user_return", 2).exit_code == 0
+    for stage in ("staging", "production"):
+        assert run("promote", "user_return", 2, "--to", stage, "--why", "better").exit_code == 0
+    assert run("rollback", "user_return", "--why", "complaints").stdout == "user_return version 1: production\n"
+
+    (listed,) = json.loads(run("list", "--json").stdout)
+    assert [each["stage"] for each in listed["versions"]] == ["production", "archived"]
+    shown = run("show", "user_return", 1).stdout
+    assert "archived → production (rollback)" in shown
+    assert "complaints" in shown
+    assert "facts.declaration.seed" in run("compare", "user_return", 1, 2).stdout
+
+
+def test_a_gate_that_does_not_pass_ends_with_3_and_says_what_is_needed(run: Run, tmp_path: Path) -> None:
+    declare(tmp_path / "repo", FAILING)
+    run("train", "user_return")
+    judged = run("evaluate", "user_return")
+
+    assert judged.exit_code == 3
+    assert "user_return version 1 does not pass and stays in development" in judged.output
+    assert "roc_auc at least 0.999" in judged.output
+    assert run("promote", "user_return", 1, "--to", "staging").exit_code == 3
+
+
+def test_criteria_that_changed_since_training_are_refused(run: Run, tmp_path: Path) -> None:
+    declare(tmp_path / "repo", FAILING)
+    run("train", "user_return")
+    declare(tmp_path / "repo", PASSING)
+
+    judged = run("evaluate", "user_return")
+    assert (judged.exit_code, "`evaluation` has changed since version 1 was trained" in judged.output) == (2, True)
+
+
+def test_without_mlflow_stages_still_move(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    for command in ("train", "evaluate"):
+        assert run(command, "user_return").exit_code == 0
+    monkeypatch.setenv("FEATURES_MLFLOW_URI", "http://127.0.0.1:1")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+
+    moved = run("promote", "user_return", 1, "--to", "staging")
+    assert moved.exit_code == 0
+    assert moved.stdout == "user_return version 1: staging\n"
+    assert "MLflow's copy does not say so yet: MLflow at http://127.0.0.1:1 cannot be used" in moved.stderr
+
+
+def test_a_model_that_was_never_trained_is_told_how(run: Run) -> None:
+    assert run("list").stdout == "no model has a version yet. Train one: features model train NAME\n"
+    shown = run("show", "user_return")
+    assert (shown.exit_code, "Train it: features model train user_return" in shown.output) == (2, True)

@@ -1,0 +1,320 @@
+"""`features model`: train declared models, judge them, and move their versions from stage to stage."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from transformations.cli.options import json_option
+from transformations.cli.output import print_json, print_table, progress, remark, say
+from transformations.engine.base.errors import DataError
+from transformations.engine.base.moments import moment_text
+from transformations.engine.base.settings import Settings, get_settings
+from transformations.insight.repository import repository_folder
+
+if TYPE_CHECKING:
+    from transformations.models.log.event_log import EventLog
+    from transformations.models.log.standing import Standing, VersionState
+    from transformations.models.records.gates import GateResult
+    from transformations.models.versions import Judged, Moved
+
+_STAGES = click.Choice(["development", "staging", "production", "archived"])
+_NAME = click.argument("name", metavar="NAME")
+_WHY = click.option("--why", default="asked for", show_default=True, help="Why, for the log.")
+
+
+@click.group()
+def model() -> None:
+    """Train models, judge them, and move their versions from stage to stage.
+
+    A model is declared in `models/NAME.yaml` of the feature repository. Its versions, their stages and who moved them
+    are kept in a log beside Feast's registry; MLflow has a copy.
+    """
+
+
+@model.command()
+@_NAME
+@json_option
+def train(name: str, as_json: bool) -> None:
+    """Train the model NAME on its pinned dataset and register the next version, in stage development."""
+    settings, repository, log = _place()
+    from transformations.models.training import train as train_model
+
+    seen: dict[str, float] = {}
+
+    def report(iteration: int, metrics: Mapping[str, float]) -> None:
+        seen.update({"iteration": iteration, **metrics})
+
+    with progress(f"Training {name}"):
+        made = train_model(name, repository, log, settings, report=report)
+    facts = made.manifest.facts
+    for warning in made.warnings:
+        remark(f"warning: {warning}")
+    if as_json:
+        print_json({"version": made.version, "folder": made.folder, "manifest": made.manifest.model_dump(mode="json")})
+        return
+    say(f"{name} version {made.version}: development, artifact {made.manifest.id[:12]} in {made.folder}")
+    say(f"  {', '.join(f'{split} {rows:,} rows' for split, rows in facts.rows.items())} of dataset {facts.dataset}")
+    figures = {**facts.metrics, **({"iterations": seen["iteration"]} if seen else {})}
+    say(f"  {', '.join(f'{key} {value:.6g}' for key, value in figures.items())}")
+    say(f"Judge it: features model evaluate {name} {made.version}")
+
+
+@model.command()
+@_NAME
+@click.argument("version", type=int, required=False)
+@json_option
+def evaluate(name: str, version: int | None, as_json: bool) -> None:
+    """Judge a VERSION of NAME (the newest) on its dataset's test split, by the criteria fixed before its training.
+
+    Ends with code 3 where a gate does not pass. Every look is recorded: the more candidates were judged on a period,
+    the more a gate asks for.
+    """
+    settings, repository, log = _place()
+    from transformations.models.versions import evaluate as evaluate_version
+
+    with progress(f"Judging {name}"):
+        judged = evaluate_version(name, version, repository, log, settings)
+    if as_json:
+        gates = judged.judgement.gates
+        print_json(
+            {
+                "version": judged.version,
+                "passed": judged.passed,
+                "report": judged.page,
+                "evaluation": judged.judgement.evaluation.model_dump(mode="json"),
+                "gates": None if gates is None else gates.model_dump(mode="json"),
+            }
+        )
+    else:
+        _print_judged(name, judged)
+    if not judged.passed:
+        raise DataError(_stopped(name, judged))
+
+
+@model.command(name="list")
+@json_option
+def list_models(as_json: bool) -> None:
+    """List the models that have versions: what is in production and in staging, and the newest."""
+    _, _, log = _place()
+    from transformations.models.versions import standing
+
+    found = [standing(name, log) for name in log.models()]
+    rows = [(each.model, _numbers(each, "production"), _numbers(each, "staging"), max(each.versions)) for each in found]
+    if as_json:
+        print_json([_summary(each) for each in found])
+    elif rows:
+        print_table(["Model", "Production", "Staging", "Newest"], rows)
+    else:
+        say("no model has a version yet. Train one: features model train NAME")
+
+
+@model.command()
+@_NAME
+@click.argument("version", type=int, required=False)
+@json_option
+def show(name: str, version: int | None, as_json: bool) -> None:
+    """Show the versions of NAME, or what a VERSION was made of, its gates, and what happened to it."""
+    settings, _, log = _place()
+    from transformations.models.versions import judgement_of, manifest_of, standing
+
+    known = standing(name, log)
+    if version is None:
+        if as_json:
+            print_json(_summary(known))
+            return
+        print_table(
+            ["Version", "Stage", "Since", "Gates", "Artifact"], [_row(each) for each in known.versions.values()]
+        )
+        return
+    state = known.version(version)
+    manifest, judgement = manifest_of(name, state, settings), judgement_of(name, state, settings)
+    events = [event for event in log.events(name) if event.version == version]
+    gates = judgement.gates if judgement else None
+    if as_json:
+        print_json(
+            {
+                **_described(state),
+                "manifest": manifest.model_dump(mode="json"),
+                "gates": gates.model_dump(mode="json") if gates else None,
+                "events": [event.model_dump(mode="json") for event in events],
+            }
+        )
+        return
+    facts = manifest.facts
+    say(f"{name} version {version}: {state.stage} since {_time(state)}")
+    say(f"  artifact {manifest.id}")
+    say(f"  run {facts.run_id}, code {facts.code_revision}, dataset {facts.dataset} ({facts.dataset_hash[:12]})")
+    say(f"  {', '.join(f'{key} {value:.6g}' for key, value in facts.metrics.items())}")
+    if gates is not None:
+        _print_gates(gates.results)
+    print_table(
+        ["Event", "When", "Who", "What", "Why"],
+        [(e.number, moment_text(e.at, "UTC", seconds=False), e.who, _what(e.change), e.why) for e in events],
+    )
+
+
+@model.command()
+@_NAME
+@click.argument("one", metavar="A", type=int)
+@click.argument("other", metavar="B", type=int)
+@json_option
+def compare(name: str, one: int, other: int, as_json: bool) -> None:
+    """Compare two versions of NAME: what they were made of, and their figures."""
+    settings, _, log = _place()
+    from transformations.models.versions import manifest_of, standing
+
+    known = standing(name, log)
+    sides = [
+        _facts_of(manifest_of(name, known.version(number), settings).model_dump(mode="json")) for number in (one, other)
+    ]
+    differing = {
+        key: [side.get(key) for side in sides]
+        for key in dict.fromkeys([*sides[0], *sides[1]])
+        if sides[0].get(key) != sides[1].get(key)
+    }
+    if as_json:
+        print_json(differing)
+    elif differing:
+        print_table(["", f"Version {one}", f"Version {other}"], [(key, *values) for key, values in differing.items()])
+    else:
+        say(f"{name}: versions {one} and {other} are the same")
+
+
+@model.command()
+@_NAME
+@click.argument("version", type=int)
+@click.option("--to", "to_stage", type=_STAGES, required=True, help="The stage to move it to.")
+@click.option("--reviewer", help="Who reviewed it, where the model says `approval: required`.")
+@_WHY
+def promote(name: str, version: int, to_stage: str, reviewer: str | None, why: str) -> None:
+    """Move a VERSION of NAME to another stage: development, staging, production, archived.
+
+    Refused without passed gates. A version that reaches production archives the one that was there.
+    """
+    settings, _, log = _place()
+    from pydantic import TypeAdapter
+
+    from transformations.models.records.base import Stage
+    from transformations.models.versions import promote as promote_version
+
+    stage: Stage = TypeAdapter(Stage).validate_python(to_stage)
+    _print_moved(promote_version(name, version, stage, log, settings, why=why, reviewer=reviewer), to_stage)
+
+
+@model.command()
+@_NAME
+@_WHY
+def rollback(name: str, why: str) -> None:
+    """Bring the version of NAME back that production had before."""
+    settings, _, log = _place()
+    from transformations.models.versions import rollback as rollback_version
+
+    _print_moved(rollback_version(name, log, settings, why=why), "production")
+
+
+def _place() -> tuple[Settings, Path, EventLog]:
+    from transformations.models.versions import log_of
+
+    settings = get_settings()
+    repository = repository_folder(settings)
+    return settings, repository, log_of(repository)
+
+
+def _print_moved(moved: Moved, stage: str) -> None:
+    say(f"{moved.event.model} version {moved.event.version}: {stage}")
+    if moved.unmirrored:
+        remark(f"MLflow's copy does not say so yet: {moved.unmirrored}")
+
+
+def _print_judged(name: str, judged: Judged) -> None:
+    evaluation = judged.judgement.evaluation
+    say(
+        f"{name} version {judged.version}: {evaluation.rows:,} rows of {evaluation.entities:,} entities from "
+        f"{evaluation.first:%Y-%m-%d} to {evaluation.last:%Y-%m-%d}, look {evaluation.look}"
+    )
+    if judged.judgement.gates is not None:
+        _print_gates(judged.judgement.gates.results)
+    say(f"report: {judged.page}")
+
+
+def _print_gates(results: tuple[GateResult, ...]) -> None:
+    rows = [
+        (
+            result.name if result.segment is None else f"{result.name}: {result.segment}",
+            result.value,
+            result.baseline_value,
+            None if result.interval is None else f"{result.interval.low:.4f} to {result.interval.high:.4f}",
+            result.outcome.replace("_", " ") if result.gated else "shown only",
+        )
+        for result in results
+    ]
+    print_table(["Gate", "Model", "Baseline", "Interval", "Outcome"], [tuple(map(_figure, row)) for row in rows])
+
+
+def _figure(value: object) -> object:
+    return f"{value:.4f}" if isinstance(value, float) else value
+
+
+def _stopped(name: str, judged: Judged) -> str:
+    if judged.judgement.gates is None:
+        return f"{name} declares no gates, so version {judged.version} stays in development. Add evaluation.gates."
+    needed = [f"  {result.name}: {result.needed}" for result in judged.judgement.stopping]
+    return f"{name} version {judged.version} does not pass and stays in development:\n" + "\n".join(needed)
+
+
+def _numbers(standing: Standing, stage: str) -> str | None:
+    return ", ".join(str(each.number) for each in standing.versions.values() if each.stage == stage) or None
+
+
+def _row(state: VersionState) -> tuple[object, ...]:
+    gates = "not judged" if state.evaluation is None else "passed" if state.has_passed else "not passed"
+    return state.number, state.stage, _time(state), gates, state.registered.artifact[:12]
+
+
+def _time(state: VersionState) -> str:
+    return moment_text(state.since, "UTC", seconds=False)
+
+
+def _summary(standing: Standing) -> dict[str, object]:
+    return {
+        "model": standing.model,
+        "previous": standing.previous,
+        "versions": [_described(each) for each in standing.versions.values()],
+    }
+
+
+def _described(state: VersionState) -> dict[str, object]:
+    return {
+        "version": state.number,
+        "stage": state.stage,
+        "since": state.since,
+        "passed": state.has_passed,
+        "evidence": state.evidence,
+        **state.registered.model_dump(mode="json", exclude={"kind"}),
+    }
+
+
+def _what(change: object) -> str:
+    from transformations.models.records.events import Evaluated, Registered, StageChanged
+
+    match change:
+        case Registered():
+            return "registered"
+        case Evaluated():
+            return f"judged, look {change.look}: {'passed' if change.passed else 'not passed'}"
+        case StageChanged():
+            return f"{change.from_stage} → {change.to_stage}{' (rollback)' if change.rollback else ''}"
+    return "rollout"
+
+
+def _facts_of(document: object, place: str = "") -> dict[str, object]:
+    """The leaves of a document by their path."""
+    if isinstance(document, dict):
+        return {
+            key: leaf for name, value in document.items() for key, leaf in _facts_of(value, f"{place}.{name}").items()
+        }
+    return {place.removeprefix("."): document}

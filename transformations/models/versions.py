@@ -1,0 +1,229 @@
+"""What is done with versions: looking at them, judging them, and moving them from stage to stage."""
+
+from __future__ import annotations
+
+import getpass
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from transformations.contracts.document import read_yaml
+from transformations.datasets.manifest import read_manifest as read_dataset
+from transformations.engine.base.disk_faults import faults_in_words
+from transformations.engine.base.errors import DataError, ServiceUnavailableError, UsageError
+from transformations.engine.base.settings import Settings
+from transformations.models.declaration.reading import read_declared
+from transformations.models.declaration.resolution import resolve
+from transformations.models.judging.candidate import Judgement, Version, judge_version, refuse_changed_criteria
+from transformations.models.judging.publishing import read_judgement, write_judgement
+from transformations.models.log import stages
+from transformations.models.log.event_log import EventLog
+from transformations.models.log.standing import Standing, VersionState, standing_of
+from transformations.models.records.artifact import ArtifactManifest
+from transformations.models.records.base import Stage, text_hash
+from transformations.models.records.events import Evaluated, ModelEvent
+from transformations.models.scoring.artifact import Artifact, read_artifact, read_manifest
+from transformations.models.tracking.mirror import Difference, compare, repair
+from transformations.models.training import pinned_dataset
+
+_EVALUATIONS = "evaluations"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Judged:
+    """A version that has been judged. page: the report, which stands by itself."""
+
+    version: int
+    judgement: Judgement
+    page: Path
+
+    @property
+    def passed(self) -> bool:
+        """Whether every gate that counts has passed; a model without gates never does."""
+        return self.judgement.gates is not None and self.judgement.gates.passed
+
+
+@dataclass(frozen=True, kw_only=True)
+class Moved:
+    """A version that has changed its stage. unmirrored: why MLflow's copy does not say so yet; the next command that
+    reaches it repairs it.
+    """
+
+    event: ModelEvent
+    unmirrored: str | None = None
+
+
+def log_of(repository: Path) -> EventLog:
+    """The log of a feature repository's project, in the registry that the settings name."""
+    document = read_yaml(repository / "feature_store.yaml")
+    if not isinstance(document, Mapping) or not isinstance(document.get("project"), str):
+        raise UsageError(f"{repository / 'feature_store.yaml'} names no project. Add `project: NAME`.")
+    return EventLog(document["project"])
+
+
+def standing(model: str, log: EventLog) -> Standing:
+    """How a model stands. UsageError where nothing of that name was ever trained."""
+    found = standing_of(model, log.events(model))
+    if not found.versions:
+        found.newest()
+    return found
+
+
+def artifact_folder(model: str, state: VersionState, settings: Settings) -> Path:
+    """Where the artifact of a version lies."""
+    return settings.models_dir / model / state.registered.run_id
+
+
+def manifest_of(model: str, state: VersionState, settings: Settings) -> ArtifactManifest:
+    """The manifest of a version's artifact. DataError where it is not the one that was registered."""
+    folder = artifact_folder(model, state, settings)
+    found = read_manifest(folder)
+    if found.id != state.registered.artifact:
+        raise DataError(
+            f"{folder} holds artifact {found.id[:12]}, and version {state.number} of model {model} was registered with "
+            f"{state.registered.artifact[:12]}. Bring the folder back from a copy."
+        )
+    return found
+
+
+def artifact_of(model: str, state: VersionState, settings: Settings, threads: int = 1) -> Artifact:
+    """A version's artifact, every file of it verified."""
+    manifest_of(model, state, settings)
+    return read_artifact(artifact_folder(model, state, settings), threads)
+
+
+@faults_in_words()
+def evaluate(name: str, number: int | None, repository: Path, log: EventLog, settings: Settings) -> Judged:
+    """Judge a version (by default the newest) on the test split that it never saw, and write the outcome into the log.
+
+    UsageError where the criteria have changed since it was trained; DataError where the dataset is not the one it was
+    trained on, or the test period is spent.
+    """
+    state = _state(name, number, log)
+    declaration = read_declared(repository, name)
+    dataset = pinned_dataset(state.registered.dataset, settings)
+    if dataset.hash != state.registered.dataset_hash:
+        raise DataError(
+            f"dataset {dataset.manifest.name} was made anew since version {state.number} of model {name} was trained. "
+            f"Train a new version, which is judged on it."
+        )
+    version = Version(number=state.number, artifact=artifact_of(name, state, settings), dataset=dataset.manifest)
+    refuse_changed_criteria(version, declaration)
+    judgement = judge_version(
+        version,
+        resolve(declaration, dataset.manifest, dataset.columns),
+        dataset.rows("train"),
+        dataset.rows("test"),
+        looks=settings.models_dir,
+        at=settings.now(),
+        who=getpass.getuser(),
+        production=_production(name, state, log, settings),
+    )
+    page = write_judgement(_judgement_folder(name, state, settings), judgement)
+    judged = Judged(version=state.number, judgement=judgement, page=page)
+    _record(judged, state, log, settings)
+    return judged
+
+
+def judgement_of(name: str, state: VersionState, settings: Settings) -> Judgement | None:
+    """The last judgement of a version; None where it has not been judged."""
+    folder = _judgement_folder(name, state, settings)
+    return read_judgement(folder) if folder.is_dir() else None
+
+
+@faults_in_words()
+def promote(
+    name: str,
+    number: int,
+    to_stage: Stage,
+    log: EventLog,
+    settings: Settings,
+    *,
+    why: str,
+    reviewer: str | None = None,
+) -> Moved:
+    """Move a version to a stage. Its artifact is verified first where it is to answer in production."""
+    state = _state(name, number, log)
+    manifest = manifest_of(name, state, settings)
+    if to_stage == "production":
+        artifact_of(name, state, settings)
+    event = stages.promote(
+        log,
+        name,
+        number,
+        to_stage,
+        who=getpass.getuser(),
+        why=why,
+        at=settings.now(),
+        reviewer=reviewer,
+        needs_reviewer=manifest.facts.declaration.get("approval") == "required",
+    )
+    return _mirrored(event, log, settings)
+
+
+@faults_in_words()
+def rollback(name: str, log: EventLog, settings: Settings, *, why: str) -> Moved:
+    """Bring the version back that production had before; its artifact is verified first."""
+    known = standing(name, log)
+    if known.previous is not None:
+        artifact_of(name, known.version(known.previous), settings)
+    event = stages.rollback(log, name, who=getpass.getuser(), why=why, at=settings.now())
+    return _mirrored(event, log, settings)
+
+
+def differences(name: str, log: EventLog, settings: Settings) -> list[Difference]:
+    """Where MLflow's copy of a model says other than the log."""
+    return compare(standing_of(name, log.events(name)), settings)
+
+
+def _state(name: str, number: int | None, log: EventLog) -> VersionState:
+    known = standing(name, log)
+    return known.newest() if number is None else known.version(number)
+
+
+def _production(name: str, state: VersionState, log: EventLog, settings: Settings) -> Version | None:
+    there = standing(name, log).production
+    if there is None or there.number == state.number:
+        return None
+    dataset, _ = read_dataset(settings.datasets_dir / there.registered.dataset)
+    return Version(number=there.number, artifact=artifact_of(name, there, settings), dataset=dataset)
+
+
+def _judgement_folder(name: str, state: VersionState, settings: Settings) -> Path:
+    return settings.models_dir / name / _EVALUATIONS / state.registered.run_id
+
+
+def _record(judged: Judged, state: VersionState, log: EventLog, settings: Settings) -> None:
+    """The look, with the hash of its gate report, or of its evaluation where there are no gates."""
+    evaluation, gates = judged.judgement.evaluation, judged.judgement.gates
+    change = Evaluated(
+        dataset=state.registered.dataset,
+        dataset_hash=state.registered.dataset_hash,
+        split="test",
+        look=evaluation.look,
+        passed=judged.passed,
+    )
+    model = evaluation.subject.model
+
+    def event(events: tuple[ModelEvent, ...]) -> ModelEvent:
+        return ModelEvent(
+            model=model,
+            number=len(events) + 1,
+            at=settings.now(),
+            who=getpass.getuser(),
+            why="judged by its gates",
+            version=judged.version,
+            change=change,
+            evidence=text_hash((gates or evaluation).text()),
+        )
+
+    log.extend(model, event)
+
+
+def _mirrored(event: ModelEvent, log: EventLog, settings: Settings) -> Moved:
+    """Stages move whether MLflow answers or not."""
+    try:
+        repair(standing_of(event.model, log.events(event.model)), settings)
+    except (ServiceUnavailableError, UsageError) as error:
+        return Moved(event=event, unmirrored=error.message)
+    return Moved(event=event)
