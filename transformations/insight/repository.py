@@ -8,6 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import yaml
+
+from transformations.engine.base.disk_faults import known_fault
 from transformations.engine.base.errors import UsageError, nearest
 from transformations.engine.base.settings import Settings
 
@@ -21,6 +24,8 @@ if TYPE_CHECKING:
 
 # Feast's own variable for the folder that its `-c` names (feast/cli/cli.py:91): both commands follow it.
 _FOLDER_VARIABLE = "FEATURE_REPO_DIR_ENV_VAR"
+
+_NEEDED = ("project", "registry", "offline_store", "online_store")
 
 
 @dataclass(frozen=True)
@@ -81,6 +86,7 @@ def read_contents(settings: Settings) -> RepoContents:
     from transformations.stores.base.views import contents
 
     folder = repository_folder(settings)
+    _check_configuration(folder)
     declared = contents(folder)
     if not declared.projects:
         config = load_repo_config(folder, folder / "feature_store.yaml")
@@ -92,7 +98,9 @@ def open_store(settings: Settings) -> FeatureStore:
     """Feast's own store over the repository."""
     from feast import FeatureStore
 
-    return FeatureStore(repo_path=str(repository_folder(settings)))
+    folder = repository_folder(settings)
+    _check_configuration(folder)
+    return FeatureStore(repo_path=str(folder))
 
 
 def registered_views(settings: Settings) -> dict[str, FeatureView]:
@@ -101,3 +109,22 @@ def registered_views(settings: Settings) -> dict[str, FeatureView]:
         return {}
     store = open_store(settings)
     return {view.name: view for view in store.registry.list_feature_views(store.project, allow_cache=False)}
+
+
+def _check_configuration(folder: Path) -> None:
+    """UsageError for a feature_store.yaml that cannot be read, or that leaves it to Feast which stores to use.
+
+    Of a file that was cut short Feast would take the rest, and its own stores for those that are no longer named.
+    """
+    file = folder / "feature_store.yaml"
+    try:
+        document = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UsageError(f"{file} is missing. Bring it back from a copy.") from None
+    except OSError as error:
+        raise known_fault(error) or error from error
+    except (yaml.YAMLError, ValueError) as error:
+        raise UsageError(f"{file} is no YAML: {error}. Bring it back from a copy.") from None
+    lacking = [key for key in _NEEDED if not isinstance(document, Mapping) or key not in document]
+    if lacking:
+        raise UsageError(f"{file} lacks {', '.join(lacking)}. Bring it back from a copy.")

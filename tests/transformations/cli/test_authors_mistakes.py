@@ -96,6 +96,27 @@ def test_an_error_inside_the_platform_that_an_authors_line_led_to_says_both(
     assert "If that line is right, FEATURES_DEBUG=1" in message
 
 
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"", "lacks project, registry, offline_store, online_store. Bring it back from a copy"),
+        (b"project: p\nregistry: {", "is no YAML: "),
+        (b"project: p\nregistry: data/registry.db\n", "lacks offline_store, online_store"),
+        (b"\xff\x00", "is no YAML: "),
+        (None, "is missing. Bring it back from a copy"),
+    ],
+)
+def test_a_damaged_feature_store_yaml_is_named(world: World, content: bytes | None, said: str) -> None:
+    """Of a file that was cut short Feast would take the rest, and stores of its own."""
+    file = world.repository / "feature_store.yaml"
+    file.unlink() if content is None else file.write_bytes(content)
+
+    result = world.run("diff")
+
+    assert result.exit_code == 2
+    assert result.stderr.startswith(f"Error: {file} {said}")
+
+
 def test_feasts_own_commands_tell_the_author_too(world: World, capsys: pytest.CaptureFixture[str]) -> None:
     from transformations.stores.base.views import contents
 
