@@ -16,6 +16,7 @@ LONGEST_MODULE = 400
 FLOORS = (
     "transformations.contracts",
     "transformations.engine.base",
+    "transformations.engine.lineage",
     "transformations.engine.launch",
     "transformations.engine.identity",
     "transformations.engine.vocabulary",

@@ -43,6 +43,8 @@ from transformations.engine.base.errors import DataError, FeaturesError, UsageEr
 from transformations.engine.base.settings import Settings
 from transformations.engine.base.words import plural
 from transformations.engine.identity.code_revision import code_revision
+from transformations.engine.lineage.events import Dataset, Field, report_run
+from transformations.engine.lineage.names import raw_dataset, saved_dataset_job
 from transformations.engine.upkeep.integrity import Examined, examine_folder
 from transformations.stores.base.collisions import FULL_NAMES, collisions_of
 from transformations.stores.training.jobs import SAVED, PointInTimeJob
@@ -108,7 +110,31 @@ def create(
             storage.replace_text(unfinished / FILE, manifest.text())
             publish(unfinished, target)
         complete(manifest, store, settings)
+    _report_lineage(manifest, settings)
     return manifest
+
+
+def _report_lineage(manifest: Manifest, settings: Settings) -> None:
+    """Tell of a dataset: its service and tables, and of each column the feature that it holds."""
+    zones = {"raw": raw_dataset}
+    tables = {zones.get(each.zone, str)(each.name): each.version for each in (*manifest.views, *manifest.spine_tables)}
+    (service,) = manifest.registry["feature_services"]
+    reads: dict[str, list[Field]] = {}
+    for projection in service["spec"]["features"]:
+        view, alias = projection["feature_view_name"], projection.get("feature_view_name_alias")
+        for feature in projection["feature_columns"]:
+            prefix = f"{alias or view}__" if manifest.config.full_feature_names else ""
+            reads[f"{prefix}{feature['name']}"] = [Field(view, feature["name"])]
+    report_run(
+        settings,
+        saved_dataset_job(manifest.name),
+        inputs=[
+            Dataset(name=manifest.config.feature_service),
+            *(Dataset(name=name, version=version) for name, version in tables.items()),
+        ],
+        outputs=[Dataset(name=manifest.name, reads=reads, rows=sum(split.rows for split in manifest.splits))],
+        at=settings.now(),
+    )
 
 
 @faults_in_words()

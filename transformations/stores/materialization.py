@@ -13,6 +13,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, Literal
 
+from feast import FeatureView
 from feast.infra.common.materialization_job import MaterializationJobStatus, MaterializationTask
 from feast.infra.compute_engines.local.compute import LocalComputeEngine
 from feast.infra.compute_engines.local.job import LocalMaterializationJob
@@ -73,8 +74,31 @@ class BulkMaterializationEngine(LocalComputeEngine):
             )
             return LocalMaterializationJob(job_id, MaterializationJobStatus.ERROR, interrupted)
         except Exception as error:
+            _report_lineage(task.feature_view, str(error))
             return LocalMaterializationJob(job_id, MaterializationJobStatus.ERROR, known_fault(error) or error)
+        _report_lineage(task.feature_view)
         return LocalMaterializationJob(job_id, MaterializationJobStatus.SUCCEEDED)
+
+
+def _report_lineage(view: FeatureView, failure: str | None = None) -> None:
+    """Tell of a load, where Feast itself does not: each feature online is computed from itself offline."""
+    from transformations.engine.lineage.events import Dataset, Field, report_run
+    from transformations.engine.lineage.names import materialize_job, online_dataset, project_of
+
+    settings = get_settings()
+    project = project_of(settings)
+    if settings.lineage == "off" or project.emits:
+        return
+    reads = {feature.name: [Field(view.name, feature.name)] for feature in view.features}
+    outputs = [Dataset(name=online_dataset(view.name), reads=reads)]
+    report_run(
+        settings,
+        materialize_job(project),
+        inputs=[Dataset(name=view.name)],
+        outputs=outputs,
+        at=settings.now(),
+        failure=failure,
+    )
 
 
 def _beside(run: Callable[[], None], stop: Callable[[], None], *, is_idle: bool) -> None:

@@ -12,6 +12,8 @@ from transformations.engine.base.business_days import day_of_number
 from transformations.engine.base.disk_faults import faults_in_words
 from transformations.engine.base.errors import DataError, UsageError
 from transformations.engine.base.settings import Settings
+from transformations.engine.lineage.events import Dataset, report_run
+from transformations.engine.lineage.names import FILES, raw_dataset
 from transformations.engine.raw.files import Findings, source_schema
 from transformations.engine.raw.zone import Drop, Origin, RawSnapshot, RawTable
 from validation.delivery.checks import Report
@@ -85,8 +87,34 @@ def ingest_drop(delivery: Delivery, settings: Settings) -> Ingestion:
     A file that is the newest drop already has nothing to do; another `complete_through` alone is still recorded.
     Raises ContractViolationError with every violation, UsageError for options that do not fit the source.
     """
-    started = time.monotonic()
     contract = read_contract(delivery.source, settings.contracts)
+    done = _ingest(contract, delivery, settings)
+    if done.drop is not None:
+        _report_lineage(contract, delivery, done, settings)
+    return done
+
+
+def _report_lineage(contract: Contract, delivery: Delivery, done: Ingestion, settings: Settings) -> None:
+    """Tell of a drop: the file or folder that it came in, and the raw table's new version."""
+    paths = delivery.path if isinstance(delivery.path, tuple) else [path for path in (delivery.path,) if path]
+    report_run(
+        settings,
+        f"ingest_{contract.name}",
+        inputs=[Dataset(name=str(path.absolute()), namespace=FILES) for path in paths],
+        outputs=[
+            Dataset(
+                name=raw_dataset(contract.name),
+                columns={column.name: column.dtype for column in contract.columns},
+                version=done.version,
+                rows=done.drop.rows if done.drop else None,
+            )
+        ],
+        at=settings.now(),
+    )
+
+
+def _ingest(contract: Contract, delivery: Delivery, settings: Settings) -> Ingestion:
+    started = time.monotonic()
     table = RawTable(contract, settings.raw_dir)
     before = table.snapshot() if table.exists() else None
     taking = _Taking(started, contract, table, before, settings)

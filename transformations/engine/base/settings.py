@@ -176,6 +176,16 @@ class Settings(BaseSettings):
         description="Up to how many rows of a drop a contract's custom rules run in pandas; beyond, in Spark",
         examples=["500000"],
     )
+    lineage: str = Field(
+        "file",
+        pattern=r"^(off|file|https?://\S+)$",
+        description="Where OpenLineage events of what is done go: `file` (lineage/events.jsonl in the data folder), "
+        "the URL of an endpoint, or `off`",
+        examples=["https://lineage.example.com/api/v1/lineage"],
+    )
+    lineage_key: SecretStr | None = Field(
+        None, description="What the lineage endpoint wants as `Authorization: Bearer <key>`", examples=["$LINEAGE_KEY"]
+    )
     clock: Annotated[datetime, BeforeValidator(_refuse_bare_number), AfterValidator(as_utc)] | None = Field(
         None,
         description="The present moment, for replaying history (without an offset: UTC); unset: the wall clock",
@@ -339,8 +349,8 @@ def _read_settings(_variables: tuple[tuple[str, str], ...], _root: Path) -> Sett
     return settings
 
 
-_ADDRESSES = frozenset({"mlflow_uri", "redis_url", "registry_url"})
-_MAY_HOLD_SECRETS = _ADDRESSES | {"serving_write_token", "spark_conf", "spark_master"}
+_ADDRESSES = frozenset({"lineage", "mlflow_uri", "redis_url", "registry_url"})
+_MAY_HOLD_SECRETS = _ADDRESSES | {"lineage_key", "serving_write_token", "spark_conf", "spark_master"}
 
 
 def _complaint(problem: Mapping[str, Any]) -> str:
@@ -358,7 +368,7 @@ def _shown_value(name: str, value: object) -> str | None:
     if value is None or name not in _MAY_HOLD_SECRETS:
         return _display_text(value)
     if name in _ADDRESSES:
-        return show_address(text)
+        return text if text in ("file", "off") else show_address(text)
     if name == "spark_master":
         return show_spark_setting("spark.master", text)
     return json.dumps(show_spark_settings(value)) if isinstance(value, dict) else HIDDEN

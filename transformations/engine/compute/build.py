@@ -7,11 +7,13 @@ from dataclasses import replace
 from datetime import date, timedelta
 
 from transformations.engine.base.disk_faults import faults_in_words
-from transformations.engine.base.errors import DataError
+from transformations.engine.base.errors import DataError, FeaturesError
 from transformations.engine.base.settings import Settings
 from transformations.engine.compute.plan import AskedDays, Built, plan_build
 from transformations.engine.compute.run import run_plan
 from transformations.engine.compute.taking_back import take_back
+from transformations.engine.lineage.events import Dataset, Field, report_run
+from transformations.engine.lineage.names import raw_dataset
 from transformations.engine.raw.zone import RawSnapshot, RawTable
 from transformations.engine.tables.offline_tables import OfflineTable, Run
 from transformations.engine.vocabulary.resolution import Resolved
@@ -37,9 +39,19 @@ def build(
     UnexpectedValuesError where values are not as expected, UsageError for an impossible range, ConflictError where
     another run of the view publishes at the same time.
     """
-    table, asked = OfflineTable(settings.offline_dir / resolved.name), AskedDays(first, last)
+    try:
+        done = _build(resolved, settings, AskedDays(first, last), accept=accept, tell=report or (lambda _: None))
+    except FeaturesError as error:
+        _report_lineage(resolved, settings, None, str(error))
+        raise
+    if done is not None:
+        _report_lineage(resolved, settings, done)
+    return done
+
+
+def _build(resolved: Resolved, settings: Settings, asked: AskedDays, *, accept: bool, tell: Report) -> Run | None:
+    table = OfflineTable(settings.offline_dir / resolved.name)
     snapshots = source_snapshots(resolved, settings)
-    tell = report or (lambda _: None)
     with table.writing():
         taken = None if asked else _take_back(resolved, settings, table, snapshots, tell)
         plan = plan_build(resolved, snapshots, built_table(table), settings.now(), asked)
@@ -47,6 +59,35 @@ def build(
         held = _take_back(resolved, settings, table, snapshots, tell)
         runs = [run for run in (taken, done, held) if run is not None]
         return replace(runs[-1], kind=runs[0].kind, rows=sum(run.rows for run in runs)) if runs else None
+
+
+def _report_lineage(resolved: Resolved, settings: Settings, run: Run | None, failure: str | None = None) -> None:
+    """Tell of a run, or of one that failed: sources read, and of each feature the source columns behind it."""
+    read = run.sources if run is not None else dict.fromkeys(resolved.source_names)
+    columns = {name: dtype.name for name, dtype in resolved.join_keys.items()}
+    columns |= {feature.name: feature.dtype.name for feature in resolved.features}
+    lineage = run.lineage if run is not None else {}
+    fields = {
+        feature: [Field(raw_dataset(source), column) for source, column in (place.split(".", 1) for place in places)]
+        for feature, places in lineage.items()
+    }
+    report_run(
+        settings,
+        f"build_{resolved.name}",
+        inputs=[Dataset(name=raw_dataset(source), version=version) for source, version in read.items()],
+        outputs=[
+            Dataset(
+                name=resolved.name,
+                columns=columns,
+                reads=fields,
+                version=None if run is None else run.version,
+                rows=None if run is None else run.rows,
+            )
+        ],
+        at=settings.now(),
+        run=None if run is None else run.run_id,
+        failure=failure,
+    )
 
 
 def source_snapshots(resolved: Resolved, settings: Settings) -> dict[str, RawSnapshot]:

@@ -17,7 +17,10 @@ from feast.saved_dataset import SavedDatasetStorage
 
 from transformations.engine.base.disk_faults import faults_in_words
 from transformations.engine.base.errors import UsageError
+from transformations.engine.base.settings import get_settings
 from transformations.engine.base.storage import make_file, make_folder
+from transformations.engine.lineage.events import Dataset, report_run
+from transformations.engine.lineage.names import project_of
 from transformations.engine.vocabulary.dtypes import STORED
 from transformations.stores.base.source_paths import path_of
 from transformations.stores.training.retrieval import Plan, features_of
@@ -92,7 +95,7 @@ class PointInTimeJob(RetrievalJob):
 
         if validation_reference is not None:
             self.to_arrow(validation_reference, timeout)  # raises where the reference is not met
-        features = pa.table(features_of(self._spine, self._plan))
+        features = pa.table(self._features())
         given, frame = self._spine.to_df(), _frame(features, self._nullable_dtypes)
         frame.index = given.index
         both: pd.DataFrame = pd.concat([given, frame], axis=1, copy=False)  # type: ignore[call-overload]
@@ -124,6 +127,20 @@ class PointInTimeJob(RetrievalJob):
         finally:
             unfinished.unlink(missing_ok=True)
 
+    def _features(self) -> dict[str, pa.Array]:
+        """The feature columns; the lineage of what was read is told."""
+        found = features_of(self._spine, self._plan)
+        settings = get_settings()
+        if settings.lineage != "off":
+            read = {each.view.name: each.history.version for each in self._plan.stored}
+            report_run(
+                settings,
+                f"retrieve_{project_of(settings).name}",
+                inputs=[Dataset(name=name, version=version) for name, version in read.items()],
+                at=settings.now(),
+            )
+        return found
+
     @property
     def plan(self) -> Plan:
         """The pinned histories that are read, and the columns of the result."""
@@ -145,7 +162,7 @@ class PointInTimeJob(RetrievalJob):
     @faults_in_words()
     def _to_arrow_internal(self, timeout: int | None = None) -> pa.Table:
         table = self._spine.to_arrow()
-        for name, column in features_of(self._spine, self._plan).items():
+        for name, column in self._features().items():
             table = table.append_column(name, column)
         return table
 

@@ -36,25 +36,35 @@ def impact(thing: str, as_json: bool) -> None:
     """
     from transformations.insight.governance.owners import read_ownership
     from transformations.insight.lineage.reading import read_lineage
+    from transformations.insight.lineage.stored import stored_lineage
     from transformations.insight.repository import repository_folder
 
     settings = get_settings()
     graph = read_lineage(settings)
-    touched = graph.downstream(things_called(thing, graph))
-    asked = _asked(touched, read_ownership(repository_folder(settings)))
+    asked = things_called(thing, graph)
+    touched = graph.downstream(asked)
+    concerned = {each.name for each in (*asked, *(each.thing for each in touched))}
+    others = [
+        each
+        for each in stored_lineage(list(graph.things), graph, settings)
+        if each.differs and concerned.intersection((each.feature, *(each.stored or ())))
+    ]
+    ask = _asked(touched, read_ownership(repository_folder(settings)))
     if as_json:
         names = [{"kind": each.thing.kind, "name": each.thing.name, "owner": each.thing.owner} for each in touched]
-        print_json({"touched": names, "ask": asked})
+        print_json({"touched": names, "ask": ask})
     elif touched:
         say(f"a change of {thing} touches {_counts(touched)}")
         print_reached(touched)
         say("ask before:")
         print_table(
             ("Owner", "Team", "Contact", "For"),
-            [(each["owner"], each["team"], each["contact"], each["for"]) for each in asked],
+            [(each["owner"], each["team"], each["contact"], each["for"]) for each in ask],
         )
     else:
         say(f"nothing here is computed from {thing}")
+    for each in () if as_json else others:
+        say(f"stored otherwise: {each}")
 
 
 def _counts(touched: Sequence[Reached]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 import click
@@ -32,19 +33,24 @@ def lineage(thing: str, as_json: bool) -> None:
     """Show what THING is computed from, and what is computed from it: columns, features, services, datasets.
 
     THING is a source, column, view, feature, service, dataset or request field. A column counts as a value, as a key
-    (it tells rows apart, or joins them), as the event time, or as read by a dataset's spine.
+    (it tells rows apart, or joins them), as the event time, or as read by a dataset's spine. Where a stored table was
+    computed from something else than is declared today, that is said.
     """
     from transformations.insight.lineage.reading import read_lineage
+    from transformations.insight.lineage.stored import stored_lineage
 
-    graph = read_lineage(get_settings())
+    settings = get_settings()
+    graph = read_lineage(settings)
     things = things_called(thing, graph)
     upstream, downstream = graph.upstream(things), graph.downstream(things)
+    stored = stored_lineage(things, graph, settings)
     if as_json:
         print_json(
             {
                 "things": [{"kind": each.kind, "name": each.name, "owner": each.owner} for each in things],
                 "upstream": [_document(each) for each in upstream],
                 "downstream": [_document(each) for each in downstream],
+                "stored": [asdict(each) for each in stored],
             }
         )
         return
@@ -54,6 +60,10 @@ def lineage(thing: str, as_json: bool) -> None:
             print_reached(reached)
         else:
             say(f"{thing} is {heading} nothing here")
+    if others := [each for each in stored if each.differs]:
+        say(click.style("stored otherwise, until the next build", bold=True))
+        for each in others:
+            say(f"  {each}")
 
 
 def things_called(word: str, graph: Lineage) -> list[Thing]:

@@ -67,3 +67,27 @@ def test_an_unknown_name_is_answered_with_near_ones(declared: Any) -> None:
     result = declared.run("lineage", "clicks.secnds")
     assert result.exit_code == 2
     assert "Near: clicks.seconds" in result.output
+
+
+def test_what_a_table_was_built_from_is_told_where_it_differs(built: Any) -> None:
+    """Attention was counted in seconds when the table was built; now it is declared from clicks."""
+    assert "stored otherwise" not in built.run("lineage", "user_clicks").stdout
+    built.rewrite(
+        ('Sum("seconds", name="attention_seconds"', 'Sum("click_id", name="attention_seconds"'),
+        ('Count(name="clicks"', 'Count(name="visits"'),
+    )
+
+    said = built.run("lineage", "user_clicks").stdout.partition("stored otherwise, until the next build\n")[2]
+
+    assert sorted(said.splitlines()) == [
+        (
+            "  user_clicks:attention_seconds_sum_7d: computed from clicks.seconds (version 0), "
+            "declared from clicks.click_id"
+        ),
+        "  user_clicks:clicks_count_7d: computed from clicks.clicked_at (version 0), no longer declared",
+        "  user_clicks:visits_count_7d: not stored yet (version 0), declared from clicks.clicked_at",
+    ]
+    for column in ("clicks.click_id", "clicks.seconds"):
+        assert "stored otherwise: user_clicks:attention" in built.run("impact", column).stdout
+    stored = json.loads(built.run("lineage", "click_at_last_lifetime", "--json").stdout)["stored"]
+    assert [each["stored"] for each in stored] == [["clicks.clicked_at"]]
