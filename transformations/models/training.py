@@ -22,6 +22,7 @@ from transformations.engine.base.disk_faults import faults_in_words
 from transformations.engine.base.errors import UsageError
 from transformations.engine.base.settings import Settings
 from transformations.engine.identity.code_revision import code_revision
+from transformations.models.checking.check import check_dataset, refuse_breaches
 from transformations.models.declaration.config import Declaration
 from transformations.models.declaration.reading import read_declared
 from transformations.models.declaration.resolution import Resolved, resolve
@@ -83,15 +84,18 @@ def train(
 ) -> Trained:
     """Train the model that a repository declares under this name, and register it as its next version.
 
-    The declaration is checked whole and the dataset verified by hash before a row is learned from. The criteria's hash
-    is recorded before training begins. The version exists from the moment its event is in the log: until then a killed
-    process leaves nothing that anybody sees, and the next training clears it away. MLflow's copy is written last; where
-    that fails, it is repaired by the next command that writes there.
+    The declaration is checked whole, the dataset verified by hash and checked for doubtful rows, labels and features
+    before a row is learned from (DataError where a limit is passed). The criteria's hash is recorded before training
+    begins. The version exists from the moment its event is in the log: until then a killed process leaves nothing that
+    anybody sees, and the next training clears it away. MLflow's copy is written last; where that fails, it is repaired
+    by the next command that writes there.
     """
     declaration = read_declared(repository, name)
     refuse_missing_library(trainer_of(declaration.trainer))
     dataset = pinned_dataset(declaration.dataset, settings)
     resolved = resolve(declaration, dataset.manifest, dataset.columns)
+    findings = check_dataset(dataset.manifest, {each.name: dataset.rows(each.name) for each in dataset.manifest.splits})
+    refuse_breaches(declaration.dataset, findings)
     folder = settings.models_dir / name
     storage.make_folder(folder)
     clear_dead_runs(name, folder, log)
@@ -105,7 +109,8 @@ def train(
                 run.client.log_artifacts(run.id, str(target), "artifact")
             event = register(log, name, registered(manifest), who=getpass.getuser(), why=why, at=settings.now())
         repair(standing_of(name, log.events(name)), settings)
-    return Trained(version=event.version, folder=target, manifest=manifest, warnings=made.warnings)
+    warnings = (*made.warnings, *(f"{each.check}: {each.text}" for each in findings if each.warns))
+    return Trained(version=event.version, folder=target, manifest=manifest, warnings=warnings)
 
 
 def pinned_dataset(name: str, settings: Settings) -> Pinned:

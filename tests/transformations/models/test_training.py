@@ -1,5 +1,6 @@
 """Training leaves a version with all it came from, or nothing."""
 
+import shutil
 import signal
 import subprocess
 import sys
@@ -7,9 +8,11 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import numpy as np
+import pyarrow as pa
 import pytest
 
-from tests.worlds.returns import declaration, write_declaration
+from tests.worlds.returns import declaration, rows, write_dataset, write_declaration
 from transformations.engine.base.errors import DataError, ServiceUnavailableError, UsageError
 from transformations.engine.base.settings import Settings, get_settings
 from transformations.models import training
@@ -85,6 +88,27 @@ def test_the_same_declaration_gives_the_same_artifact_and_another_version(reposi
     assert (one.version, two.version) == (1, 2)
     assert one.manifest.id == two.manifest.id
     assert one.folder != two.folder
+
+
+def with_train_split(settings: Settings, flipped: float) -> None:
+    """The dataset with 1,500 rows to learn from, and a share of their labels turned round."""
+    table = rows(1_500, seed=1)
+    turned = np.random.default_rng(4).random(table.num_rows) < flipped
+    place = table.column_names.index("returns")
+    table = table.set_column(place, "returns", pa.array(table["returns"].to_numpy() ^ turned))
+    shutil.rmtree(settings.datasets_dir)
+    write_dataset(settings.datasets_dir, table)
+
+
+def test_flipped_labels_stop_a_training_and_leave_nothing(repository: Path, settings: Settings) -> None:
+    with_train_split(settings, flipped=0.15)
+    with pytest.raises(DataError, match=r"returns_2020 is not fit to learn from: label noise: 1\d\.\d+% of the labels"):
+        trained(repository, settings)
+    assert EventLog("shop").events(MODEL) == ()
+    assert not (settings.models_dir / MODEL).exists()
+
+    with_train_split(settings, flipped=0.0)
+    assert trained(repository, settings).version == 1
 
 
 def test_a_tampered_dataset_is_refused_before_anything_is_learned(repository: Path, settings: Settings) -> None:

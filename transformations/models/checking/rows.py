@@ -41,7 +41,9 @@ class Labelled:
 
     @property
     def entities(self) -> Integers:
-        """The entity of each row, as a number. Rows without keys are one entity."""
+        """The entity of each row, as a number. Without keys each row is an entity of its own."""
+        if not self.keys:
+            return np.arange(len(self), dtype=np.int64)
         hashes = row_hashes(self.table.select(self.keys), 0)
         return np.asarray(np.unique(hashes, return_inverse=True)[1], dtype=np.int64)
 

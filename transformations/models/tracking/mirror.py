@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from transformations.engine.base.settings import Settings
+from transformations.engine.base.storage import exclusive
 from transformations.models.log.standing import Standing
 from transformations.models.tracking.runs import client_of, reaching
 
@@ -37,8 +38,11 @@ def compare(standing: Standing, settings: Settings) -> list[Difference]:
 
 
 def repair(standing: Standing, settings: Settings) -> list[Difference]:
-    """Make MLflow's copy say what the log says; what was different."""
-    with reaching(settings):
+    """Make MLflow's copy say what the log says; what was different. Processes of one data folder take turns: MLflow
+    itself refuses one of two that register a name at once, and gives a version twice.
+    """
+    lock = settings.models_dir / f".{standing.model}.mlflow.lock"
+    with exclusive(lock, f"MLflow's copy of model {standing.model}"), reaching(settings):
         client = client_of(settings)
         found = _differences(standing, client)
         if found:

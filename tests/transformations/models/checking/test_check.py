@@ -182,6 +182,11 @@ def test_an_entity_is_in_one_fold() -> None:
     assert np.bincount(folds).tolist() == [40, 40, 40]
 
 
+def test_rows_without_keys_are_entities_of_their_own(honest: Labelled) -> None:
+    without = Labelled(**{**vars(flipped(honest, 0.15)), "keys": ()})
+    assert breaches(without) == ["label noise"]
+
+
 def test_every_finding_says_its_share_and_its_limit(honest: Labelled) -> None:
     found: Finding = findings(honest, honest, ChecksConfig())[0]
     assert found.text == "0.00% of the rows stand there again, allowed 0.00%"
