@@ -146,7 +146,9 @@ def _pointer(key: str) -> str:
 def _unreadable(path: Path, reason: str) -> DataError:
     for line, text in _numbered_lines(path):
         try:
-            json.loads(text)
+            json.dumps(json.loads(text), ensure_ascii=False).encode()
+        except UnicodeEncodeError:
+            return _line_error(path, line, text, "has half of a pair of surrogates, which is no letter")
         except (ValueError, RecursionError) as error:
             return _line_error(path, line, text, f"is no JSON ({error})")
     return DataError(f"{path.name} cannot be read: {reason.splitlines()[0].rstrip('.')}. Have it written anew.")

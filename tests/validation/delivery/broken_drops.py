@@ -207,6 +207,10 @@ BROKEN: dict[str, tuple[Write, str]] = {
     # JSON lines
     "json of an array": (json_lines(f"[{OBJECT[:-1]}]\n"), "line 1 is no JSON object"),
     "json over several lines": (json_lines(json.dumps(json.loads(OBJECT), indent=1)), "line 1 is no JSON"),
+    "json with half a letter": (
+        json_lines(OBJECT.replace("2020", "\\ud800")),
+        "line 1 has half of a pair of surrogates",
+    ),
     "json cut off": (json_lines(OBJECT + OBJECT[:20]), "line 2 is no JSON"),
     "json repeats a key": (json_lines('{"id": 1, "id": 2}\n'), "says a key twice"),
     "json repeats a key in another case": (json_lines('{"id": 1, "ID": 2}\n'), "2 columns called 'id', 'ID'"),
