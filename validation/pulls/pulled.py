@@ -102,7 +102,7 @@ def _write_new_rows(
     import duckdb
 
     place = settings.project_root / server.place
-    with duck.session() as connection:
+    with duck.private_session() as connection:
         try:
             if server.kind == "duckdb":
                 if not place.is_file():

@@ -38,7 +38,7 @@ def measure_queries(rows: DropRows, rules: Sequence[QualityRule], settings: Sett
     """
     if not rules:
         return {}
-    with duck.session() as private:
+    with duck.private_session() as private:
         queries = {rule: _query(private, rows.contract, rule) for rule in rules}
         wanted = [
             name for name in rows.contract.column_names if any(_names(query, name) for _, query in queries.values())

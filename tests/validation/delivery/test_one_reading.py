@@ -2,10 +2,8 @@
 
 from collections import Counter
 
-import duckdb
-
 from transformations.contracts import read_contract
-from transformations.engine.base import commit_log, storage
+from transformations.engine.base import commit_log, duck, storage
 from transformations.engine.raw.zone import RawTable
 from validation.delivery import conforming
 from validation.delivery.ingest import Delivery, ingest_drop
@@ -31,13 +29,13 @@ def test_a_later_drop_opens_its_table_once_and_reads_every_commit_once(sources, 
     for owner, name in (
         (storage, "open_table"),
         (commit_log, "actions"),  # a file of the log is parsed
-        (duckdb, "connect"),
+        (duck, "session"),
         (conforming, "conversions_of"),
     ):
         spy(monkeypatch, calls, owner, name)
 
     assert deliver(sources, "events", events((6, 1.0, "2020-01-06")), "6.parquet").version == 3
-    assert calls == {"open_table": 1, "actions": 3 + 1, "connect": 1, "conversions_of": 1}
+    assert calls == {"open_table": 1, "actions": 3 + 1, "session": 1, "conversions_of": 1}
 
 
 def test_a_word_on_completeness_opens_the_table_once(sources, monkeypatch):

@@ -18,8 +18,7 @@ DTYPES = {"at": "UnixTimestamp"}
 def guess(columns: dict[str, list[object]], event_time: str | None = None) -> KeyGuess:
     with session() as connection:
         size = len(next(iter(columns.values())))
-        connection.register("rows", pa.table({ROW: list(range(1, size + 1)), **columns}))
-        connection.execute("CREATE TABLE given AS SELECT * FROM rows")
+        connection.register("given", pa.table({ROW: list(range(1, size + 1)), **columns}))
         known = [KeyColumn(name, DTYPES.get(name, _dtype(values[0]))) for name, values in columns.items()]
         return guess_keys(connection, "given", known, event_time)
 

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import atexit
+import ctypes
+import os
 import re
+import shutil
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from datetime import date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from transformations.engine.base.disk_faults import note_reads
 from transformations.engine.base.errors import UsageError
+from transformations.engine.base.storage import make_folder
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -21,15 +26,39 @@ _REMOTE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 
 
 @contextmanager
-def session() -> Iterator[DuckDBPyConnection]:
-    """An in-memory DuckDB whose timestamps are UTC; what does not fit into memory spills to a temporary folder."""
+def session(spill_in: Path | None = None, **settings: str | int) -> Iterator[DuckDBPyConnection]:
+    """An in-memory DuckDB whose timestamps are UTC; what does not fit into memory spills to a folder of its own.
+
+    spill_in: where that folder is made; settings: those of a whole DuckDB, such as `threads`. To open a DuckDB takes
+    20 ms, so a process opens one for each choice of these, and sessions are connections to it. What a session registers
+    is its own, and so are TEMP tables and views: it creates no others, attaches nothing and sets nothing that holds for
+    the whole DuckDB (`private_session` may). The memory it took is given back when it ends.
+    """
     import duckdb
 
-    with tempfile.TemporaryDirectory(prefix="features-duckdb-") as spill, duckdb.connect() as connection:
-        connection.execute("SET TimeZone = 'UTC'")
-        connection.execute(f"SET temp_directory = {literal(spill)}")
-        connection.execute("SET preserve_insertion_order = true")
-        yield connection
+    chosen = spill_in, tuple(sorted(settings.items()))
+    shared = _SHARED.get(chosen) or _SHARED.setdefault(chosen, _Duckdb(spill_in, settings))
+    make_folder(shared.spill)  # somebody may have cleaned up
+    try:
+        with shared.root.cursor() as connection:
+            connection.execute("SET TimeZone = 'UTC'")
+            yield connection
+    except (duckdb.FatalException, duckdb.InternalException):
+        _SHARED.pop(chosen, None)  # after such an error it answers nothing any more
+        raise
+    finally:
+        shared.give_memory_back()
+
+
+@contextmanager
+def private_session(spill_in: Path | None = None, **settings: str | int) -> Iterator[DuckDBPyConnection]:
+    """A session whose DuckDB nobody shares: all that it creates and sets ends with it."""
+    private = _Duckdb(spill_in, settings)
+    try:
+        private.root.execute("SET TimeZone = 'UTC'")
+        yield private.root
+    finally:
+        private.end()
 
 
 @contextmanager
@@ -100,3 +129,47 @@ def same(left: str, right: str, columns: Iterable[str]) -> str:
     """The condition that two relations agree in all these columns, null equal to null."""
     pairs = (f"{left}.{identifier(name)} IS NOT DISTINCT FROM {right}.{identifier(name)}" for name in columns)
     return " AND ".join(pairs) or "TRUE"
+
+
+class _Duckdb:
+    """An in-memory DuckDB. root: its first connection; spill: its folder, which goes when it does."""
+
+    def __init__(self, spill_in: Path | None, settings: Mapping[str, str | int]) -> None:
+        import duckdb
+
+        self.spill = Path(tempfile.mkdtemp(prefix="features-duckdb-", dir=spill_in))
+        self.root = duckdb.connect(
+            config={
+                **settings,
+                "temp_directory": str(self.spill),
+                "python_enable_replacements": False,  # a query's name never means a variable of ours
+            }
+        )
+        self._limit = settings.get("memory_limit")
+        self._process = os.getpid()
+        atexit.register(self.end)
+
+    def give_memory_back(self) -> None:
+        """Give to the system what no session uses: DuckDB does so only when a limit is set."""
+        limit = "RESET memory_limit" if self._limit is None else f"SET memory_limit = {literal(self._limit)}"
+        with suppress(Exception):  # of a DuckDB that broke, after the error that broke it
+            self.root.execute(limit)
+
+    def end(self) -> None:
+        atexit.unregister(self.end)
+        if os.getpid() == self._process:
+            self.root.close()
+            shutil.rmtree(self.spill, ignore_errors=True)
+
+
+_SHARED: dict[tuple[Path | None, tuple[tuple[str, str | int], ...]], _Duckdb] = {}
+
+
+def _leave_to_the_parent() -> None:
+    """In a forked process: a DuckDB cannot be ended where its threads are not, not even when Python ends."""
+    for shared in _SHARED.values():
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(shared.root))
+    _SHARED.clear()
+
+
+os.register_at_fork(after_in_child=_leave_to_the_parent)

@@ -66,8 +66,7 @@ class FileRows:
             yield 0, ()
             return
         stored = Stored(self.view, self.history, tuple(feature.name for feature in self.view.features))
-        with session(resources_of(self.config)) as connection:
-            connection.execute("SET preserve_insertion_order = false")
+        with session(resources_of(self.config), keeps_order=False) as connection:
             scan = stored.scan(connection)
             join = stored.join(scan, {key: f"key_{number}" for number, key in enumerate(stored.keys)})
             only_touched = not scope.all and not _is_all(connection, join, start)

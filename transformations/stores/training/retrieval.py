@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
@@ -190,28 +189,28 @@ def resources_of(config: RepoConfig) -> Resources:
 
 
 @contextmanager
-def session(resources: Resources) -> Iterator[DuckDBPyConnection]:
+def session(
+    resources: Resources, *, is_private: bool = False, keeps_order: bool = True
+) -> Iterator[DuckDBPyConnection]:
     """A DuckDB of our own, in UTC, within the given resources; Feast's global one has neither bounds nor that zone.
 
+    is_private: for one that is locked; keeps_order: whether rows come in the order of their files, which takes memory.
     UsageError if a query needs more memory than the limit, in spite of spilling.
     """
     import duckdb
 
-    with _memory_in_words(resources), duck.session() as connection:
-        if resources.spill:
-            make_folder(resources.spill)
-        settings = {
-            "threads": resources.threads,
-            "memory_limit": resources.memory_limit,
-            "temp_directory": str(resources.spill / f"retrieval-{os.getpid()}") if resources.spill else None,
-        }
-        connection.execute("SET python_enable_replacements = false")  # a query's name never means a variable of ours
+    settings: dict[str, str | int] = {} if keeps_order else {"preserve_insertion_order": False}
+    if resources.threads is not None:
+        settings["threads"] = resources.threads
+    if resources.memory_limit is not None:
+        settings["memory_limit"] = resources.memory_limit
+    if resources.spill is not None:
+        make_folder(resources.spill)
+    opened = duck.private_session if is_private else duck.session
+    with _memory_in_words(resources), opened(resources.spill, **settings) as connection:
         with suppress(duckdb.InvalidInputException):  # in a notebook without ipywidgets, which then shows no progress
             for statement in _COUNT_PROGRESS:
                 connection.execute(statement)
-        for name, value in settings.items():
-            if value is not None:
-                connection.execute(f"SET {name} = {duck.literal(value)}")
         yield connection
 
 

@@ -73,7 +73,7 @@ class Query:
         """
         import duckdb
 
-        with session(resources) as connection:
+        with session(resources, is_private=True) as connection:
             _create(connection, self._views)
             lock(connection, [file for table in self.tables for file in table.files])
             try:
@@ -105,7 +105,7 @@ def read_query(text: str, pins: Mapping[tuple[str, str], int] | None = None) -> 
     Errors as `rows_of_query`.
     """
     settings = get_settings()
-    with session(Resources(threads=1)) as connection:
+    with session(Resources()) as connection:
         statement = one_select(connection, text, _SUBJECT)
         refuse_table_functions(statement, _SUBJECT, f"{RAW}.<source> and {OFFLINE}.<view>")
         tables: dict[tuple[str, str], QueriedTable] = {}
@@ -135,7 +135,7 @@ class Named:
 
 def names_in(text: str) -> Named:
     """The tables and columns that a query names; UsageError where it is not one SELECT."""
-    with session(Resources(threads=1)) as connection:
+    with session(Resources()) as connection:
         statement = one_select(connection, text, _SUBJECT)
     tables = {(zone, _versioned(zone, written)[0]) for zone, written in _named_tables(statement)}
     columns = {str(part).lower() for node in nodes(statement) for part in node.get("column_names") or ()}

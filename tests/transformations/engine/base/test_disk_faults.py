@@ -120,8 +120,7 @@ def test_what_an_error_came_from_counts_too() -> None:
 
 
 def duckdb_out_of_memory() -> None:
-    with duck.session() as connection:
-        connection.execute("SET memory_limit = '1MB'")
+    with duck.private_session(memory_limit="1MB") as connection:
         connection.execute("SET max_temp_directory_size = '0KB'")
         connection.execute("CREATE TABLE many AS SELECT random() AS x FROM range(1_000_000)")
 

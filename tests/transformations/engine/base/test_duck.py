@@ -1,15 +1,27 @@
 """DuckDB sessions and quoted SQL pieces: every value comes back as it went in."""
 
+import subprocess
+import sys
 from datetime import UTC, date, datetime, timedelta, timezone
 from pathlib import Path
 
+import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from transformations.engine.base.duck import file_literal, identifier, identifiers, literal, parquet, same, session
+from transformations.engine.base.duck import (
+    file_literal,
+    identifier,
+    identifiers,
+    literal,
+    parquet,
+    private_session,
+    same,
+    session,
+)
 from transformations.engine.base.errors import UsageError
 
 
@@ -100,10 +112,75 @@ def test_a_name_that_duckdb_cannot_be_told_is_refused():
         file_literal("/tmp/a\\[1].csv")
 
 
-def test_a_session_speaks_utc_and_leaves_no_spill_folder():
+def setting(connection, name):
+    return connection.execute(f"SELECT current_setting('{name}')").fetchone()[0]
+
+
+def test_sessions_share_a_duckdb_and_see_nothing_of_each_other():
+    with session() as one, session() as other:
+        one.execute("SET TimeZone = 'Asia/Tokyo'")
+        one.execute("CREATE TEMP TABLE made AS SELECT 1")
+        one.register("registered", pa.table({"a": [1]}))
+        assert setting(one, "temp_directory") == setting(other, "temp_directory")
+        assert setting(other, "TimeZone") == "UTC"
+        for name in ("made", "registered", "one"):  # `one` is a variable, which DuckDB would look for, too
+            with pytest.raises(duckdb.CatalogException):
+                other.execute(f"FROM {name}")
+    with session() as later, pytest.raises(duckdb.CatalogException):
+        later.execute("FROM made")
+
+
+def test_settings_hold_for_the_sessions_that_ask_for_them_and_private_ones_for_none_other():
+    with session() as usual, session(threads=1, memory_limit="1GB") as bounded, private_session() as private:
+        private.execute("CREATE TABLE made AS SELECT 1")
+        private.execute("SET lock_configuration = true")
+        assert (setting(bounded, "threads"), setting(bounded, "memory_limit")) == (1, "953.6 MiB")
+        assert setting(usual, "memory_limit") != "953.6 MiB"
+    with session(memory_limit="1GB", threads=1) as again, private_session() as other:
+        assert setting(again, "memory_limit") == "953.6 MiB"
+        other.execute("CREATE TABLE made AS SELECT 1")
+
+
+@pytest.mark.parametrize("error", [duckdb.FatalException, duckdb.InternalException])
+def test_after_an_error_that_breaks_duckdb_the_next_session_has_another_one(error):
+    spills = []
+    with pytest.raises(error), session() as broken:
+        raise error(spills.append(setting(broken, "temp_directory")))
     with session() as connection:
-        (zone,) = connection.execute("SELECT current_setting('TimeZone')").fetchone()
+        assert setting(connection, "temp_directory") not in spills
+
+
+PROCESS = """
+import os, sys
+from pathlib import Path
+from transformations.engine.base.duck import private_session, session
+
+def resident():
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") // 2**20
+
+for opened in (session, private_session):
+    with opened() as connection:
+        connection.execute("SET enable_progress_bar = false")
+        connection.execute("CREATE TEMP TABLE many AS FROM range(20_000_000)")
         (spill,) = connection.execute("SELECT current_setting('temp_directory')").fetchone()
-    assert zone == "UTC"
-    assert "features-duckdb-" in spill
+        before = resident()
+    print(before - resident())
+    print(spill, flush=True)
+child = os.fork()
+if child == 0:
+    with session() as connection:
+        sys.exit(connection.execute("SELECT 7").fetchone()[0])
+print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+with session() as connection:
+    print(connection.execute("SELECT 8").fetchone()[0])
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_a_session_gives_its_memory_back_and_a_process_its_spill_folders_and_a_fork_changes_nothing():
+    printed = subprocess.run([sys.executable, "-c", PROCESS], check=True, capture_output=True, text=True).stdout
+    shared, spill, private, other, forked, parent = printed.split()
+    assert min(int(shared), int(private)) > 50, "MiB, of 150"
     assert not Path(spill).exists()
+    assert not Path(other).exists()
+    assert (forked, parent) == ("7", "8")

@@ -29,7 +29,6 @@ def test_a_second_table_counts_with_the_first(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("limit", ["512MB", "3GB", "100KB"])
 def test_the_budget_is_a_share_of_what_duckdb_may_use(limit: str) -> None:
-    with duck.session() as connection:
-        connection.execute(f"SET memory_limit = '{limit}'")
+    with duck.session(memory_limit=limit) as connection:
         amount = float(limit[:-2]) * {"MB": 1e6, "GB": 1e9, "KB": 1e3}[limit[-2:]]
         assert spill_of(connection, 0.5)._left == pytest.approx(amount / 2, rel=0.05)  # DuckDB tells one decimal
