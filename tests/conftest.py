@@ -1,6 +1,5 @@
 """What all tests share: one Spark session, settings of their own, and hypothesis profiles."""
 
-import gc
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +10,7 @@ from hypothesis import HealthCheck
 from hypothesis import settings as hypothesis_settings
 from xdist.scheduler import LoadScopeScheduling
 
+from transformations.cli.quick_feast import quicken_feast
 from transformations.engine.base.settings import Settings, get_settings
 
 hypothesis_settings.register_profile("quick", max_examples=40, deadline=None)
@@ -33,9 +33,9 @@ _LONGEST_FIRST = (
 # Small jobs are over before Java's second compiler and its parallel garbage collector have earned what they cost.
 os.environ["JDK_JAVA_OPTIONS"] = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
 
-# Feast, PySpark and the collected tests are millions of objects that all stay: to look for garbage among them takes a
-# good part of a second each time, and by default happens whenever a quarter as many have been made since.
-gc.set_threshold(50_000, 20, 100)
+# Feast comes as in our own commands: its checks of types, rewritten at each import, would take 5 s of each process.
+if "FEAST_CHECKS" not in os.environ:
+    quicken_feast()
 
 _SECRET_OPTION = "-Dtests.secret='hunter2 \\\"x'"
 
