@@ -4,6 +4,8 @@ import ast
 import re
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -89,14 +91,33 @@ def room_of(module: str) -> str:
     return max((room for room in FLOORS if module == room or module.startswith(f"{room}.")), key=len)
 
 
+@dataclass(frozen=True)
+class Parsed:
+    """What a file does, wherever in it. imports: (a module, the names from it, or none where it is imported whole)."""
+
+    imports: tuple[tuple[str, tuple[str, ...]], ...]
+    prints: bool
+
+
+@cache
+def parsed(file: Path) -> Parsed:
+    nodes = list(ast.walk(ast.parse(file.read_text())))
+    whole = [(alias.name, ()) for node in nodes if isinstance(node, ast.Import) for alias in node.names]
+    parts = [
+        (node.module or "", tuple(alias.name for alias in node.names))
+        for node in nodes
+        if isinstance(node, ast.ImportFrom)
+    ]
+    calls = {node.func.id for node in nodes if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)}
+    return Parsed((*whole, *parts), "print" in calls)
+
+
 def imported(file: Path, known: dict[str, Path]) -> Iterator[str]:
-    """Every module of ours that a file imports, wherever in it."""
-    for node in ast.walk(ast.parse(file.read_text())):
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names if alias.name in known)
-        elif isinstance(node, ast.ImportFrom) and node.module in known:
-            names = [f"{node.module}.{alias.name}" for alias in node.names]
-            yield from (name if name in known else node.module for name in names)
+    """Every module of ours that a file imports."""
+    for module, names in parsed(file).imports:
+        if module in known:
+            whole = [f"{module}.{name}" for name in names] or [module]
+            yield from (name if name in known else module for name in whole)
 
 
 def test_no_room_imports_one_above_it() -> None:
@@ -128,12 +149,8 @@ def test_nothing_below_the_commands_prints_or_knows_click() -> None:
     for name, file in modules().items():
         if name.startswith("transformations.cli") or name in ERRORS:
             continue
-        for node in ast.walk(ast.parse(file.read_text())):
-            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
-            names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
-            is_print = isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "print"
-            if is_print or {each.partition(".")[0] for each in names} & {"click", "rich"}:
-                speaking.add(name)
+        if parsed(file).prints or {module.partition(".")[0] for module, _ in parsed(file).imports} & {"click", "rich"}:
+            speaking.add(name)
     assert speaking == set()
 
 
