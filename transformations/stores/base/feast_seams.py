@@ -109,7 +109,8 @@ def with_offline_config(config: RepoConfig, offline_config: Any) -> RepoConfig:
 
 def explain_offline_writes(explain: Callable[[FeatureStore, str, pd.DataFrame, Exception], None]) -> None:
     """Let `explain` raise a better error where a frame is no table: `FeatureStore.write_to_offline_store` makes an
-    Arrow table of it (feature_store.py:3959) before it asks any organ of ours.
+    Arrow table of it (feature_store.py:3959) before it asks any organ of ours. It writes where the view of this
+    registry says, not one of the same name that the process has seen before (`number`).
     """
     feasts = FeatureStore.write_to_offline_store
     if hasattr(feasts, "__wrapped__"):
@@ -119,6 +120,8 @@ def explain_offline_writes(explain: Callable[[FeatureStore, str, pd.DataFrame, E
     def write_to_offline_store(
         self: FeatureStore, feature_view_name: str, df: pd.DataFrame, *arguments: Any, **named: Any
     ) -> None:
+        if (content := cached_content(self.registry)) is not None:
+            number(content)
         try:
             feasts(self, feature_view_name, df, *arguments, **named)
         except (pa.ArrowException, OverflowError, ValueError, TypeError) as error:

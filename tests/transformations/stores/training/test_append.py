@@ -95,6 +95,18 @@ def test_appended_rows_are_joined_from_then_on(
     assert list(tmp_path.rglob("*unfinished*")) == []
 
 
+def test_rows_go_where_this_registry_says_though_another_had_its_content_at_the_same_address(
+    store_of: Callable[..., FeatureStore], user: Entity, lake: Callable[..., FeatureView], tmp_path: Path
+) -> None:
+    store = store_of(user, lake("folder"))
+    content = store.registry.cached_registry_proto
+    store.registry.get_any_feature_view("user_visits", "test", allow_cache=True)  # Feast keeps it by the address
+    (tmp_path / "lake").rename(tmp_path / "moved")
+    content.feature_views[0].spec.batch_source.file_options.uri = "moved"
+    store.write_to_offline_store("user_visits", NEWER)
+    assert len(list((tmp_path / "moved").glob("*.parquet"))) == 3
+
+
 def test_a_push_reaches_both_stores(
     store_of: Callable[..., FeatureStore], user: Entity, lake: Callable[..., FeatureView]
 ) -> None:
