@@ -11,6 +11,7 @@ from hypothesis import settings as hypothesis_settings
 from xdist.scheduler import LoadScopeScheduling
 
 from transformations.cli.quick_feast import quicken_feast
+from transformations.engine.base import duck
 from transformations.engine.base.settings import Settings, get_settings
 
 hypothesis_settings.register_profile("quick", max_examples=40, deadline=None)
@@ -80,6 +81,18 @@ def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Settin
     get_settings.cache_clear()
     yield get_settings()
     get_settings.cache_clear()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _sessions_leave_nothing() -> Iterator[None]:
+    """What the sessions of one DuckDB must not do, none did: leave a table, a view or a database for the next one."""
+    yield
+    for shared in duck._SHARED.values():
+        left = shared.root.execute(
+            "SELECT table_name FROM duckdb_tables() UNION SELECT view_name FROM duckdb_views() "
+            "WHERE NOT internal UNION SELECT database_name FROM duckdb_databases() WHERE NOT internal"
+        ).fetchall()
+        assert left == [("memory",)]
 
 
 @pytest.fixture(scope="session")
