@@ -60,6 +60,7 @@ FLOORS = (
     "transformations.insight",
     "transformations.insight.lineage",
     "transformations.insight.governance",
+    "transformations.insight.values",
     "transformations.insight.site",
     "transformations.models.reports",
     "transformations.models.judging",

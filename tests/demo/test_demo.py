@@ -15,9 +15,10 @@ from rich.console import Console
 
 from transformations.cli.demo.lookup import all_households
 from transformations.cli.demo.training import EVERY, LABEL, label, sample_checkouts
-from transformations.cli.steps import Step, StepError, alone, run, skipped, typed_path
+from transformations.cli.steps import Step, StepError, alone, run, skipped
 from transformations.contracts import read_contract
 from transformations.engine.base.settings import Settings
+from transformations.engine.base.words import typed_path
 from transformations.engine.raw.files import source_schema
 from transformations.engine.raw.zone import Origin, RawTable
 

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import click
 from click.shell_completion import CompletionItem
 
-from transformations.insight.asked import parse_request
+from transformations.insight.values.asked import parse_request
 
 AT_HELP = (
     "As-of which day, or served at which moment; without an offset, of the timestampZone of the source's contract. "

@@ -10,12 +10,22 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
+from transformations.engine.base.words import human_count, human_duration
+
 if TYPE_CHECKING:
     from rich.console import Console
 
 # Where there is no terminal to ask: wide enough that tables in logs and documents do not wrap.
 _WIDTH_WITHOUT_TERMINAL = 120
 _GAP = 2  # blanks between two columns of a table
+
+
+def remark_broken_rules(rules: Sequence[str]) -> None:
+    """Name the house rules that are broken; say nothing where there are none."""
+    if rules:
+        remark(f"house rules broken: {len(rules)}, which `make test` will refuse")
+        for rule in rules:
+            remark(f"  {rule}")
 
 
 def print_json(document: object) -> None:
@@ -126,32 +136,6 @@ def progress(title: str, total: int | None = None) -> Iterator[Callable[[int], N
     with Progress(*parts, console=console(stderr=True)) as bar:
         task = bar.add_task(title, total=total)
         yield lambda units: bar.advance(task, units)
-
-
-def human_count(number: float) -> str:
-    """1234567 as `1,234,567`."""
-    return f"{number:,}"
-
-
-def human_bytes(size: float) -> str:
-    """1536 as `1.5 KiB`."""
-    for unit in ("B", "KiB", "MiB", "GiB"):
-        if size < 1024:
-            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
-        size /= 1024
-    return f"{size:.1f} TiB"
-
-
-def human_duration(seconds: float) -> str:
-    """0.0042 as `4 ms`, 3.21 as `3.2 s`, 125 as `2 min 5 s`, 7380 as `2 h 3 min`."""
-    if seconds < 1:
-        return f"{seconds * 1000:.0f} ms"
-    if seconds < 60:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    if minutes < 60:
-        return f"{minutes} min {rest} s"
-    return f"{minutes // 60} h {minutes % 60} min"
 
 
 def _is_number(value: object) -> bool:

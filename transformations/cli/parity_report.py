@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from transformations.cli.output import human_count, print_table, say
+from transformations.cli.output import print_table, say
 from transformations.engine.base.errors import DataError, UsageError, nearest
 from transformations.engine.base.moments import moment_text, value_text
-from transformations.engine.base.words import plural
+from transformations.engine.base.words import human_count, plural
 
 if TYPE_CHECKING:
     from feast import FeatureStore, FeatureView, OnDemandFeatureView

@@ -12,10 +12,11 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, TypeAlias
+from typing import IO, TYPE_CHECKING, TypeAlias, cast
 
 from transformations.engine.base.errors import ServiceUnavailableError
 from transformations.engine.base.storage import make_folder, try_lock
+from transformations.engine.base.words import typed_path
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -77,10 +78,10 @@ def run(step: Step, console: Console, lock: int | None = None) -> Finished:
         stderr=subprocess.STDOUT,
         pass_fds=() if lock is None else (lock,),
     ) as process:
-        assert process.stdout is not None
+        output = cast("IO[bytes]", process.stdout)  # by stdout=PIPE
         try:
             with console.status("") as status:
-                lines = tuple(_echo_lines(process.stdout, console, status, started))
+                lines = tuple(_echo_lines(output, console, status, started))
             code = process.wait()
         except KeyboardInterrupt:
             process.wait()  # the interrupt reached it too; what it was writing is finished or left unpublished
@@ -118,12 +119,6 @@ def typed_program(program: str) -> str:
     if (found := shutil.which(program)) and Path(found).resolve() == ours.resolve():
         return program
     return typed_path(ours)
-
-
-def typed_path(path: Path) -> str:
-    """A path as one would type it here: relative where it is below the working directory."""
-    here = Path.cwd()
-    return str(path.relative_to(here)) if path.is_relative_to(here) else str(path)
 
 
 @contextmanager

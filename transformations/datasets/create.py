@@ -236,7 +236,7 @@ def _begun(config: DatasetConfig, target: Path, store: FeatureStore) -> Manifest
     return manifest if manifest.config == config and not is_registered(store, manifest) else None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class _Content:
     """A dataset's rows in their order, split after split, and what is known of them."""
 
@@ -289,7 +289,14 @@ def _compute(
         as_served=config.as_served,
         resources=resources,
     )
-    return _Content(table, spine.timestamp, selection, len(spine), data_end, leakage)
+    return _Content(
+        table=table,
+        timestamp=spine.timestamp,
+        selection=selection,
+        spine_rows=len(spine),
+        data_end=data_end,
+        leakage=leakage,
+    )
 
 
 def refuse_collisions(config: DatasetConfig, store: FeatureStore) -> None:

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from difflib import get_close_matches
 
 from feast import Entity, FeatureService, FeatureView, Field, OnDemandFeatureView
 from feast.feature_view_projection import FeatureViewProjection
 from feast.repo_contents import RepoContents
 
-from transformations.contracts import Column, Contract
+from transformations.contracts import Column, Contract, contract_names, read_contract
+from transformations.engine.base.errors import UsageError
 from transformations.engine.base.moments import moment_text
+from transformations.engine.base.settings import Settings
 from transformations.engine.base.words import plural
-
-if TYPE_CHECKING:
-    from transformations.engine.expected.model import ExpectedView
-    from transformations.engine.vocabulary.aggregations import Aggregation
-    from transformations.insight.repository import Repository
+from transformations.engine.expected.model import ExpectedView
+from transformations.engine.tables.offline_tables import OfflineTable
+from transformations.engine.vocabulary.aggregations import Aggregation
+from transformations.insight.repository import Repository, read_contents, read_expectations, read_repository
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,52 +60,54 @@ class Catalog:
         self._contracts = contracts
 
     def find(self, word: str) -> list[Card]:
-        """The cards of this name: full (`view:feature`, `source.column`) or short, whatever its case."""
-        wanted = word.casefold()
-        return [card for card in self.cards() if wanted in (card.name.casefold(), card.short_name.casefold())]
+        """The cards of this name: full (`view:feature`, `source.column`) or short, whatever its case.
 
-    def names(self) -> set[str]:
-        """Every short name that `find` knows."""
-        return {card.short_name for card in self.cards()}
+        UsageError with near names where there is none.
+        """
+        wanted, cards = word.casefold(), list(self.cards())
+        found = [card for card in cards if wanted in (card.name.casefold(), card.short_name.casefold())]
+        if not found:
+            raise UsageError(f"nothing here is called {word!r}. {_near_names(word, cards)}")
+        return found
 
     def cards(self) -> Iterator[Card]:
         """All cards, from what models ask for down to source columns."""
         for service in self._services:
-            yield self._service(service)
+            yield self._service_card(service)
         for view in self._views.values():
-            yield self._view(view)
-            yield from (self._feature(view, feature) for feature in view.features)
+            yield self._view_card(view)
+            yield from (self._feature_card(view, feature) for feature in view.features)
         for on_demand in self._on_demand.values():
-            yield self._on_demand_view(on_demand)
-            yield from (self._on_demand_feature(on_demand, feature) for feature in on_demand.features)
-        yield from map(self._entity, self._entities)
+            yield self._on_demand_view_card(on_demand)
+            yield from (self._on_demand_feature_card(on_demand, feature) for feature in on_demand.features)
+        yield from map(self._entity_card, self._entities)
         for contract in self._contracts:
-            yield self._source(contract)
-            yield from (self._column(contract, column) for column in contract.columns)
+            yield self._source_card(contract)
+            yield from (self._column_card(contract, column) for column in contract.columns)
 
-    def _service(self, service: FeatureService) -> Card:
+    def _service_card(self, service: FeatureService) -> Card:
         references = self._features_of(service)
-        lineage = [line for reference in references for line in _indented(self._below(reference))]
+        lineage = [line for reference in references for line in _indent(self._input_lines(reference))]
         return Card(
             kind="feature service",
             name=service.name,
-            facts=_facts(
+            facts=_filled_facts(
                 ("Meaning", service.description),
                 ("Owner", service.owner),
                 ("Features", f"{len(references)}, of {plural(len(service.feature_view_projections), 'view')}"),
-                ("Tags", _tags(service.tags)),
+                ("Tags", _tags_text(service.tags)),
             ),
             freshness_of=self._rests_on([projection.name for projection in service.feature_view_projections]),
             lineage=(service.name, *lineage),
         )
 
-    def _view(self, view: FeatureView) -> Card:
+    def _view_card(self, view: FeatureView) -> Card:
         offered = self._offered.get(view.name)
         definition = offered.resolved.definition if offered else None
         return Card(
             kind="feature view",
             name=view.name,
-            facts=_facts(
+            facts=_filled_facts(
                 ("Meaning", view.description),
                 ("Owner", view.owner),
                 ("Keyed by", ", ".join(view.join_keys)),
@@ -116,22 +119,22 @@ class Catalog:
                 ("Definition", f"{view.tags.get('definition', '')} ({offered.resolved.hash})" if offered else ""),
                 ("Windows", ", ".join(map(str, definition.windows)) if definition else ""),
                 ("Online", "yes" if view.online else "no"),
-                ("Tags", _tags(view.tags)),
+                ("Tags", _tags_text(view.tags)),
                 ("Services", ", ".join(self._services_with(view.name))),
             ),
             freshness_of=(view.name,) if offered else (),
         )
 
-    def _feature(self, view: FeatureView, feature: Field) -> Card:
+    def _feature_card(self, view: FeatureView, feature: Field) -> Card:
         reference = f"{view.name}:{feature.name}"
         return Card(
             kind="feature",
             name=reference,
-            facts=_facts(
+            facts=_filled_facts(
                 ("Meaning", feature.description),
                 ("Unit", feature.tags.get("unit", "")),
                 ("Expected", feature.tags.get("expect", "")),
-                ("Distribution", self._distribution(view.name, feature.name)),
+                ("Distribution", self._expected_distribution(view.name, feature.name)),
                 ("Dtype", str(feature.dtype)),
                 ("Computed as", self._computation(view.name, feature.name)),
                 ("Never seen", feature.tags.get("unseen", "null")),
@@ -139,20 +142,20 @@ class Catalog:
                 ("Owner", view.owner),
             ),
             freshness_of=(view.name,) if view.name in self._offered else (),
-            lineage=self._lineage(reference),
+            lineage=self._lineage_lines(reference),
         )
 
-    def _distribution(self, view: str, feature: str) -> str:
+    def _expected_distribution(self, view: str, feature: str) -> str:
         """What is expected of the values of all entities, in one line."""
         expected = self._expected.get(view)
         rules = expected.features.get(feature) if expected else None
         return "; ".join(f"{statistic} {rule}" for statistic, rule in rules.texts()) if rules else ""
 
-    def _on_demand_view(self, view: OnDemandFeatureView) -> Card:
+    def _on_demand_view_card(self, view: OnDemandFeatureView) -> Card:
         return Card(
             kind="on-demand feature view",
             name=view.name,
-            facts=_facts(
+            facts=_filled_facts(
                 ("Meaning", view.description),
                 ("Owner", view.owner),
                 ("Features", ", ".join(feature.name for feature in view.features)),
@@ -163,13 +166,13 @@ class Catalog:
             freshness_of=self._rests_on([view.name]),
         )
 
-    def _on_demand_feature(self, view: OnDemandFeatureView, feature: Field) -> Card:
+    def _on_demand_feature_card(self, view: OnDemandFeatureView, feature: Field) -> Card:
         reference = f"{view.name}:{feature.name}"
         facts = {fact: view.tags.get(f"{feature.name}.{fact}", "") for fact in ("description", "unit", "expect")}
         return Card(
             kind="on-demand feature",
             name=reference,
-            facts=_facts(
+            facts=_filled_facts(
                 ("Meaning", facts["description"]),
                 ("Unit", facts["unit"]),
                 ("Expected", facts["expect"]),
@@ -179,12 +182,12 @@ class Catalog:
                 ("Owner", view.owner),
             ),
             freshness_of=self._rests_on([view.name]),
-            lineage=self._lineage(reference),
+            lineage=self._lineage_lines(reference),
         )
 
-    def _entity(self, entity: Entity) -> Card:
+    def _entity_card(self, entity: Entity) -> Card:
         views = [view.name for view in self._views.values() if entity.name in view.entities]
-        facts = _facts(
+        facts = _filled_facts(
             ("Meaning", entity.description),
             ("Owner", entity.owner),
             ("Join key", entity.join_key),
@@ -192,14 +195,14 @@ class Catalog:
         )
         return Card(kind="entity", name=entity.name, facts=facts)
 
-    def _source(self, contract: Contract) -> Card:
+    def _source_card(self, contract: Contract) -> Card:
         first = contract.valid_from and moment_text(contract.valid_from, contract.business_day_zone)
         time = contract.event_time or f"none: rows hold from {first or 'their ingestion'}"
         views = [name for name, offered in self._offered.items() if contract.name in offered.resolved.source_names]
         return Card(
             kind="source",
             name=contract.name,
-            facts=_facts(
+            facts=_filled_facts(
                 ("Meaning", contract.description),
                 ("Owner", contract.owner),
                 ("Contract", f"{contract.file_name}, version {contract.version}"),
@@ -211,18 +214,20 @@ class Catalog:
             ),
         )
 
-    def _column(self, contract: Contract, column: Column) -> Card:
+    def _column_card(self, contract: Contract, column: Column) -> Card:
         place = f"{contract.name}.{column.name}"
         views = self._views.values()
-        readers = [f"{view.name}:{each.name}" for view in views for each in view.features if place in _columns_of(each)]
-        keyed = [view.name for view in views for each in view.entity_columns if place in _columns_of(each)]
+        readers = [
+            f"{view.name}:{each.name}" for view in views for each in view.features if place in _source_columns_of(each)
+        ]
+        keyed = [view.name for view in views for each in view.entity_columns if place in _source_columns_of(each)]
         return Card(
             kind="source column",
             name=place,
-            facts=_facts(
+            facts=_filled_facts(
                 ("Meaning", column.description),
                 ("Unit", column.unit or ""),
-                ("Expected", _expected(column)),
+                ("Expected", _allowed_text(column)),
                 ("Dtype", column.dtype + (", may be null" if column.nullable else "")),
                 ("Source", contract.name),
                 ("Owner", contract.owner),
@@ -235,27 +240,27 @@ class Catalog:
         offered = self._offered.get(view)
         for each in offered.resolved.features if offered else ():
             if each.name == feature:
-                return f"{_computed(each.declared.aggregation)} over {each.declared.window}"
+                return f"{_aggregation_text(each.declared.aggregation)} over {each.declared.window}"
         return ""
 
-    def _lineage(self, reference: str) -> tuple[str, ...]:
+    def _lineage_lines(self, reference: str) -> tuple[str, ...]:
         """The services that ask for a feature, then what it comes from."""
         above = [service.name for service in self._services if reference in self._features_of(service)]
-        return (*above, *_indented(self._below(reference), bool(above)))
+        return (*above, *_indent(self._input_lines(reference), bool(above)))
 
-    def _below(self, reference: str) -> list[str]:
+    def _input_lines(self, reference: str) -> list[str]:
         """A feature and, indented, its inputs down to source columns or request fields."""
         view_name, _, name = reference.partition(":")
         if on_demand := self._on_demand.get(view_name):
             inputs = [each for each in on_demand.tags.get(f"{name}.inputs", "").split(", ") if each]
             local = {feature.name for feature in on_demand.features}
-            below = [self._below(f"{view_name}:{each}" if each in local else each) for each in inputs]
+            below = [self._input_lines(f"{view_name}:{each}" if each in local else each) for each in inputs]
         elif view := self._views.get(view_name):
             fields = {feature.name: feature for feature in view.features}
-            below = [[column] for column in _columns_of(fields[name])] if name in fields else []
+            below = [[column] for column in _source_columns_of(fields[name])] if name in fields else []
         else:
             return [f"{reference} (of the request)"]
-        return [reference, *(line for lines in below for line in _indented(lines))]
+        return [reference, *(line for lines in below for line in _indent(lines))]
 
     def _features_of(self, service: FeatureService) -> list[str]:
         return [reference for projection in service.feature_view_projections for reference in _references(projection)]
@@ -281,17 +286,40 @@ class Catalog:
         return tuple(name for name in found if name in self._offered)
 
 
-def _computed(aggregation: Aggregation) -> str:
+def read_catalog(settings: Settings) -> Catalog:
+    """The catalogue of the repository and of all contracts."""
+    contracts = [read_contract(name, settings.contracts) for name in contract_names(settings.contracts)]
+    repository = read_repository(settings)
+    return Catalog(read_contents(settings), repository, contracts, read_expectations(repository, settings))
+
+
+def completeness_text(view: str, settings: Settings) -> str:
+    """How far a view's table is complete: `complete through 2024-05-02`."""
+    latest = OfflineTable(settings.offline_dir / view).latest()
+    return "not built yet" if latest is None else f"complete through {latest.run.complete_through}"
+
+
+def _near_names(word: str, cards: Iterable[Card]) -> str:
+    """A few near names: there may be hundreds."""
+    names = sorted({card.short_name for card in cards})
+    inside = [name for name in names if word.casefold() in name.casefold()]
+    near = list(dict.fromkeys([*get_close_matches(word, names, n=5, cutoff=0.6), *inside]))[:8]
+    if not near:
+        return "No name is near; `features show SERVICE` lists a service's features."
+    return f"Near: {', '.join(near)}."
+
+
+def _aggregation_text(aggregation: Aggregation) -> str:
     """An aggregation as one would write it: `Ratio(Sum(amount), Count(events where page == 'home'))`."""
     kind = type(aggregation).__name__
     parts = aggregation.parts()
     if parts != (aggregation,):
-        return f"{kind}({', '.join(map(_computed, parts))})"
+        return f"{kind}({', '.join(map(_aggregation_text, parts))})"
     where = f" where {aggregation.where}" if aggregation.where is not None else ""
     return f"{kind}({aggregation.measured or 'events'}{where})"
 
 
-def _columns_of(field: Field) -> list[str]:
+def _source_columns_of(field: Field) -> list[str]:
     """The source columns behind a feature or a key, as `source.column`."""
     return [column for column in field.tags.get("columns", "").split(", ") if column]
 
@@ -300,16 +328,16 @@ def _references(projection: FeatureViewProjection) -> list[str]:
     return [f"{projection.name}:{feature.name}" for feature in projection.features]
 
 
-def _facts(*facts: tuple[str, str]) -> tuple[tuple[str, str], ...]:
+def _filled_facts(*facts: tuple[str, str]) -> tuple[tuple[str, str], ...]:
     return tuple((label, text) for label, text in facts if text)
 
 
-def _tags(tags: Mapping[str, str]) -> str:
+def _tags_text(tags: Mapping[str, str]) -> str:
     ours = ("definition", "definition_hash", "feature_hashes", "sources", "available_after")
     return ", ".join(f"{name}={value}" for name, value in sorted(tags.items()) if name not in ours)
 
 
-def _expected(column: Column) -> str:
+def _allowed_text(column: Column) -> str:
     if column.allowed:
         return "one of " + ", ".join(map(str, column.allowed))
     bounds = [f">= {column.minimum:g}"] if column.minimum is not None else []
@@ -317,5 +345,5 @@ def _expected(column: Column) -> str:
     return " and ".join(bounds)
 
 
-def _indented(lines: Sequence[str], deeper: bool = True) -> list[str]:
+def _indent(lines: Sequence[str], deeper: bool = True) -> list[str]:
     return [("  " if deeper else "") + line for line in lines]

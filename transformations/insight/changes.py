@@ -73,7 +73,7 @@ class Changes:
         return any(change.is_destructive for change in self.changes)
 
 
-@dataclass
+@dataclass(kw_only=True)
 class _Findings:
     changes: list[Change] = field(default_factory=list)
     references: set[str] = field(default_factory=set)
@@ -87,17 +87,17 @@ def changes_of(plan: RegistryDiff, services: Iterable[FeatureService]) -> Change
     found = _Findings()
     for diff in plan.feast_object_diffs:
         if not diff.name.startswith("__") and _is_change(diff):
-            _read(diff, found)
-    touched = [service for service in services if found.references & set(_asked_for(service))]
+            _add_object(diff, found)
+    touched = [service for service in services if found.references & set(_references_of(service))]
     changed = {change.name for change in found.changes if change.kind == "service"}
     found.owners |= {service.owner for service in touched}
     return Changes(
-        changes=tuple(sorted(found.changes, key=_order)),
+        changes=tuple(sorted(found.changes, key=_by_importance)),
         touched_views=tuple(found.views),
         touched_services=tuple(sorted({service.name for service in touched} | changed)),
         owners=tuple(sorted(owner for owner in found.owners if owner)),
         computed=found.computed,
-        widened=_widened(plan, {change.name for change in found.changes if _is_new_feature(change)}),
+        widened=_widened_services(plan, {change.name for change in found.changes if _is_new_feature(change)}),
     )
 
 
@@ -105,14 +105,14 @@ def _is_new_feature(change: Change) -> bool:
     return change.kind == "feature" and change.action == Action.ADDED
 
 
-def _widened(plan: RegistryDiff, new: set[str]) -> dict[str, tuple[str, ...]]:
+def _widened_services(plan: RegistryDiff, new: set[str]) -> dict[str, tuple[str, ...]]:
     """new: the features that views get which have been there before."""
     found = {}
     for diff in plan.feast_object_diffs:
         before, after = diff.current_feast_object, diff.new_feast_object
         if isinstance(before, FeatureService) and isinstance(after, FeatureService):
-            had = _asked_for(before)
-            gained = tuple(each for each in _asked_for(after) if each in new and each not in had)
+            had = _references_of(before)
+            gained = tuple(each for each in _references_of(after) if each in new and each not in had)
             if gained:
                 found[diff.name] = gained
     return dict(sorted(found.items()))
@@ -139,31 +139,31 @@ def _without_meta(value: Any) -> object:
     return bare
 
 
-def _order(change: Change) -> tuple[int, int, str]:
+def _by_importance(change: Change) -> tuple[int, int, str]:
     """Removals first, then changes; within both, services last."""
     actions, kinds = [Action.REMOVED, Action.CHANGED, Action.ADDED], ["entity", "view", "feature", "on-demand view"]
     kind = kinds.index(change.kind) if change.kind in kinds else len(kinds)
     return actions.index(change.action), kind, change.name
 
 
-def _read(diff: FeastObjectDiff, found: _Findings) -> None:
+def _add_object(diff: FeastObjectDiff, found: _Findings) -> None:
     kind = _KINDS.get(diff.feast_object_type)
     before, after = diff.current_feast_object, diff.new_feast_object
     if kind is None:
         if diff.feast_object_type not in _SILENT:
-            found.changes.append(Change(action=_action(diff), kind=diff.feast_object_type.value, name=diff.name))
+            found.changes.append(Change(action=_action_of(diff), kind=diff.feast_object_type.value, name=diff.name))
         return
     found.owners |= {getattr(each, "owner", "") for each in (before, after) if each is not None}
     if isinstance(before or after, View):
-        _read_view(kind, diff, found)
+        _add_view(kind, diff, found)
     elif isinstance(before or after, FeatureService):
-        found.changes.append(_service(diff.name, before, after))  # type: ignore[arg-type]
+        found.changes.append(_service_change(diff))
     else:
         is_rekeyed = before is not None and after is not None and _join_key(before) != _join_key(after)
-        details = tuple(_properties(diff))
+        details = tuple(_property_details(diff))
         found.changes.append(
             Change(
-                action=_action(diff),
+                action=_action_of(diff),
                 kind=kind,
                 name=diff.name,
                 details=details,
@@ -172,24 +172,24 @@ def _read(diff: FeastObjectDiff, found: _Findings) -> None:
         )
 
 
-def _read_view(kind: str, diff: FeastObjectDiff, found: _Findings) -> None:
-    name = diff.name
-    before: View | None = diff.current_feast_object  # type: ignore[assignment]
-    after: View | None = diff.new_feast_object  # type: ignore[assignment]
+def _add_view(kind: str, diff: FeastObjectDiff, found: _Findings) -> None:
+    name, before, after = diff.name, diff.current_feast_object, diff.new_feast_object
     found.views[name] = None
-    if after is None:
-        assert before is not None
+    if isinstance(before, View) and isinstance(after, View):
+        _add_changed_view(kind, diff, before, after, found)
+    elif isinstance(before, View):
+        details = (_features_text(before),)
         found.references |= {f"{name}:{feature.name}" for feature in before.features}
-        found.changes.append(
-            Change(action=Action.REMOVED, kind=kind, name=name, details=(_list(before),), is_destructive=True)
-        )
-        return
-    if before is None:
-        found.changes.append(Change(action=Action.ADDED, kind=kind, name=name, details=(_list(after),)))
+        found.changes.append(Change(action=Action.REMOVED, kind=kind, name=name, details=details, is_destructive=True))
+    elif isinstance(after, View):
+        found.changes.append(Change(action=Action.ADDED, kind=kind, name=name, details=(_features_text(after),)))
         if DEFINITION_HASH in after.tags:
             found.computed[name] = after.tags[DEFINITION_HASH]
-        return
-    features = list(_features(before, after))
+
+
+def _add_changed_view(kind: str, diff: FeastObjectDiff, before: View, after: View, found: _Findings) -> None:
+    name = diff.name
+    features = list(_feature_changes(before, after))
     found.references |= {change.name for change in features}
     found.changes += features
     if DEFINITION_HASH in after.tags and before.tags.get(DEFINITION_HASH) != after.tags[DEFINITION_HASH]:
@@ -204,7 +204,7 @@ def _read_view(kind: str, diff: FeastObjectDiff, found: _Findings) -> None:
         found.references |= {f"{name}:{feature.name}" for feature in after.features}
 
 
-def _features(before: View, after: View) -> Iterator[Change]:
+def _feature_changes(before: View, after: View) -> Iterator[Change]:
     old, new = ({feature.name: feature for feature in view.features} for view in (before, after))
     for name in old.keys() - new.keys():
         yield Change(
@@ -219,13 +219,13 @@ def _features(before: View, after: View) -> Iterator[Change]:
             action=Action.ADDED,
             kind="feature",
             name=f"{after.name}:{name}",
-            details=_described(after, name, str(new[name].dtype)),
+            details=_feature_details(after, name, str(new[name].dtype)),
         )
     for name in [name for name in new if name in old]:
         retyped = old[name].dtype != new[name].dtype
         details = [_arrow("dtype", old[name].dtype, new[name].dtype)] if retyped else []
         facts = [_feature_facts(view, feature) for view, feature in ((before, old[name]), (after, new[name]))]
-        details += [_arrow(fact, facts[0].get(fact), facts[1].get(fact)) for fact in _differing(*facts)]
+        details += [_arrow(fact, facts[0].get(fact), facts[1].get(fact)) for fact in _differing_names(*facts)]
         if details:
             yield Change(
                 action=Action.CHANGED,
@@ -262,7 +262,7 @@ def _view_facts(before: View, after: View) -> tuple[list[str], bool]:
         for view in (before, after)
     ]
     labels = {DEFINITION_HASH: "computation", "definition": "definition's place"}
-    details += [_arrow(labels.get(tag, tag), tags[0].get(tag), tags[1].get(tag)) for tag in _differing(*tags)]
+    details += [_arrow(labels.get(tag, tag), tags[0].get(tag), tags[1].get(tag)) for tag in _differing_names(*tags)]
     if not (isinstance(before, FeatureView) and isinstance(after, FeatureView)):
         return details, False
     is_rekeyed = sorted(before.join_keys) != sorted(after.join_keys)
@@ -289,19 +289,26 @@ def _key_facts(before: FeatureView, after: FeatureView) -> tuple[list[str], bool
     for one, other in pairs:
         facts = [{"dtype": str(each.dtype), "description": each.description, **each.tags} for each in (one, other)]
         details += [
-            _arrow(f"key {one.name}, {fact}", facts[0].get(fact), facts[1].get(fact)) for fact in _differing(*facts)
+            _arrow(f"key {one.name}, {fact}", facts[0].get(fact), facts[1].get(fact))
+            for fact in _differing_names(*facts)
         ]
     return details, any(one.dtype != other.dtype for one, other in pairs)
 
 
-def _service(name: str, before: FeatureService | None, after: FeatureService | None) -> Change:
-    if before is None or after is None:
-        known = before or after
-        assert known is not None
-        details = (f"{plural(len(_asked_for(known)), 'feature')}, owner {known.owner or 'nobody'}",)
-        action = Action.ADDED if before is None else Action.REMOVED
-        return Change(action=action, kind="service", name=name, details=details, is_destructive=after is None)
-    old, new = _asked_for(before), _asked_for(after)
+def _service_change(diff: FeastObjectDiff) -> Change:
+    ends = (diff.current_feast_object, diff.new_feast_object)
+    services = [each for each in ends if isinstance(each, FeatureService)]
+    if len(services) > 1:
+        return _changed_service(*services)
+    (known,) = services
+    details = f"{plural(len(_references_of(known)), 'feature')}, owner {known.owner or 'nobody'}"
+    return Change(
+        action=_action_of(diff), kind="service", name=diff.name, details=(details,), is_destructive=ends[1] is None
+    )
+
+
+def _changed_service(before: FeatureService, after: FeatureService) -> Change:
+    old, new = _references_of(before), _references_of(after)
     lost = [reference for reference in old if reference not in new]
     changed = tuple(
         [f"no longer {reference}" for reference in lost]
@@ -311,18 +318,18 @@ def _service(name: str, before: FeatureService | None, after: FeatureService | N
             for fact in ("description", "owner")
             if getattr(before, fact) != getattr(after, fact)
         ]
-        + [_arrow(tag, before.tags.get(tag), after.tags.get(tag)) for tag in _differing(before.tags, after.tags)]
+        + [_arrow(tag, before.tags.get(tag), after.tags.get(tag)) for tag in _differing_names(before.tags, after.tags)]
     )
     return Change(
         action=Action.CHANGED,
         kind="service",
-        name=name,
+        name=after.name,
         details=changed or ("by what its views change",),
         is_destructive=bool(lost),
     )
 
 
-def _asked_for(service: FeatureService) -> list[str]:
+def _references_of(service: FeatureService) -> list[str]:
     return [
         f"{projection.name}:{feature.name}"
         for projection in service.feature_view_projections
@@ -330,23 +337,23 @@ def _asked_for(service: FeatureService) -> list[str]:
     ]
 
 
-def _differing(before: Mapping[str, str], after: Mapping[str, str]) -> list[str]:
+def _differing_names(before: Mapping[str, str], after: Mapping[str, str]) -> list[str]:
     return sorted(name for name in {*before, *after} if before.get(name, "") != after.get(name, ""))
 
 
-def _described(view: View, name: str, dtype: str) -> tuple[str, ...]:
+def _feature_details(view: View, name: str, dtype: str) -> tuple[str, ...]:
     feature = next(feature for feature in view.features if feature.name == name)
     facts = _feature_facts(view, feature)
     return (", ".join(text for text in (dtype, facts.get("unit", ""), facts.get("description", "")) if text),)
 
 
-def _list(view: View) -> str:
+def _features_text(view: View) -> str:
     names: Sequence[str] = [feature.name for feature in view.features]
     shown = ", ".join(names[:6]) + (", …" if len(names) > 6 else "")
     return f"{plural(len(names), 'feature')} ({shown}), owner {view.owner or 'nobody'}"
 
 
-def _properties(diff: FeastObjectDiff) -> Iterator[str]:
+def _property_details(diff: FeastObjectDiff) -> Iterator[str]:
     for each in diff.feast_object_property_diffs:
         yield _arrow(each.property_name, each.val_existing, each.val_declared)
 
@@ -356,7 +363,7 @@ def _arrow(what: str, before: object, after: object) -> str:
     return f"{what}: {old} → {new}"
 
 
-def _action(diff: FeastObjectDiff) -> Action:
+def _action_of(diff: FeastObjectDiff) -> Action:
     created = diff.transition_type == TransitionType.CREATE
     return Action.ADDED if created else Action.REMOVED if diff.new_feast_object is None else Action.CHANGED
 

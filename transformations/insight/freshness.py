@@ -10,13 +10,21 @@ from pathlib import Path
 from types import EllipsisType
 from typing import TYPE_CHECKING
 
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from transformations.engine.base import duck
 from transformations.engine.base.business_days import day_of_instant, day_of_number, start_of_day
 from transformations.engine.base.moments import EPOCH, EVENT_TIMESTAMP, as_utc
 from transformations.engine.base.settings import Settings
+from transformations.engine.base.storage import open_table
 from transformations.engine.compute.plan import complete_through
 from transformations.engine.raw.zone import RawSnapshot, RawTable
 from transformations.engine.tables.offline_tables import OfflineTable
 from transformations.engine.vocabulary.resolution import Resolved
+from transformations.insight.table_rows_sql import newest_event_timestamp
+from transformations.stores.base.source_paths import is_elsewhere
+from transformations.stores.base.views import DEFINITION_HASH
 
 if TYPE_CHECKING:
     from feast import FeatureView
@@ -88,9 +96,6 @@ def view_freshness(
     resolved: Resolved, settings: Settings, view: FeatureView, registered: FeatureView | None, online: Loaded | None
 ) -> ViewFreshness:
     """The freshness of one view: as the repository has it, as Feast's registry has it, and as it was last loaded."""
-    from transformations.stores.base.source_paths import is_elsewhere
-    from transformations.stores.base.views import DEFINITION_HASH
-
     snapshots = raw_snapshots(resolved, settings)
     offline = offline_freshness(resolved, settings)
     events = snapshots[resolved.contract.name]
@@ -98,7 +103,7 @@ def view_freshness(
     now = settings.now()
     is_readable = registered is not None and not is_elsewhere(registered.batch_source, settings)
     hash_applied = registered.tags.get(DEFINITION_HASH) if registered is not None and is_readable else None
-    late = _late(resolved, snapshots, now)
+    late = _late_sources(resolved, snapshots, now)
     state, command = standing(resolved, snapshots, through, offline, hash_applied, online if view.online else ..., now)
     if state is State.UP_TO_DATE and late:
         state = State.SOURCE_LATE
@@ -130,10 +135,12 @@ def standing(
 
     online: what it was last loaded with; `...` where it is not offered online.
     """
-    return (
-        _missing(resolved, snapshots, through)
-        or _unbuilt(resolved, snapshots, offline, through)
-        or _unserved(resolved, offline, hash_applied, online, now)
+    if missing := _missing_source(resolved, snapshots, through):
+        return missing
+    if offline is None:
+        return State.NOT_BUILT, f"features build {resolved.name}"
+    return _outdated_table(resolved, snapshots, offline, through) or _serving(
+        resolved, offline, hash_applied, online, now
     )
 
 
@@ -167,7 +174,7 @@ def table_rows(table: OfflineTable) -> int:
     """The rows in a table's files: those of its runs from the last one that replaced everything."""
     rows = 0
     for run in table.runs():
-        rows = run.rows if run.kind in ("first load", "rebuild") else rows + run.rows
+        rows = run.rows if run.replaces_all else rows + run.rows
     return rows
 
 
@@ -181,37 +188,37 @@ def common_moment(views: Sequence[tuple[Resolved, OfflineFreshness]]) -> datetim
 
 def materialize_command(end: datetime, views: Iterable[str] = (), start: datetime = EPOCH) -> str:
     """The Feast command that loads these views (without any: all) online."""
-    words = ["feast", "-c", "feature_repo", "materialize", _moment(start), _moment(end)]
+    words = ["feast", "-c", "feature_repo", "materialize", _whole_second_text(start), _whole_second_text(end)]
     return " ".join([*words, *(word for view in views for word in ("--views", view))])
 
 
-def _moment(moment: datetime) -> str:
+def _whole_second_text(moment: datetime) -> str:
     """In whole seconds, rounded up: Feast's bound is inclusive."""
     whole = moment.astimezone(UTC).replace(microsecond=0)
     return (whole if whole == moment else whole + timedelta(seconds=1)).strftime("%Y-%m-%dT%H:%M:%S")
 
 
-def _missing(resolved: Resolved, snapshots: Mapping[str, RawSnapshot | None], through: date | None) -> _Standing | None:
-    for source, snapshot in snapshots.items():
-        if snapshot is None:
+def _missing_source(
+    resolved: Resolved, snapshots: Mapping[str, RawSnapshot | None], through: date | None
+) -> _Standing | None:
+    ingested = {source: snapshot for source, snapshot in snapshots.items() if snapshot is not None}
+    for source in snapshots:
+        if source not in ingested:
             return State.SOURCE_MISSING, f"features ingest {source} FILE"
-    events = snapshots[resolved.contract.name]
-    assert events is not None
-    first = min((day_of_number(part.first_day) for part in events.parts), default=None)
+    parts = ingested[resolved.contract.name].parts
+    first = min((day_of_number(part.first_day) for part in parts), default=None)
     if through is None or first is None or through < first:  # no build has anything to compute yet
         return State.SOURCE_INCOMPLETE, f"features ingest {resolved.contract.name} FILE --complete-through DAY"
     return None
 
 
-def _unbuilt(
+def _outdated_table(
     resolved: Resolved,
     snapshots: Mapping[str, RawSnapshot | None],
-    offline: OfflineFreshness | None,
+    offline: OfflineFreshness,
     through: date | None,
 ) -> _Standing | None:
     command = f"features build {resolved.name}"
-    if offline is None:
-        return State.NOT_BUILT, command
     if offline.definition_hash != resolved.hash:
         return State.REDEFINED, command
     if any(snapshot and snapshot.version != offline.sources.get(name) for name, snapshot in snapshots.items()):
@@ -221,14 +228,13 @@ def _unbuilt(
     return None
 
 
-def _unserved(
+def _serving(
     resolved: Resolved,
-    offline: OfflineFreshness | None,
+    offline: OfflineFreshness,
     hash_applied: str | None,
     online: Loaded | EllipsisType | None,
     now: datetime,
 ) -> _Standing:
-    assert offline is not None
     if hash_applied != resolved.hash:
         return State.NOT_APPLIED, "feast -c feature_repo apply"
     if online is not ... and not _is_loaded(offline, online, now):
@@ -256,7 +262,9 @@ def _lag_days(resolved: Resolved, through: date | None, now: datetime) -> int | 
     return (day_of_instant(now, resolved.zone) - through).days - 1
 
 
-def _late(resolved: Resolved, snapshots: Mapping[str, RawSnapshot | None], now: datetime) -> dict[str, timedelta]:
+def _late_sources(
+    resolved: Resolved, snapshots: Mapping[str, RawSnapshot | None], now: datetime
+) -> dict[str, timedelta]:
     """The sources whose last complete day ended longer ago than they promise, and how long ago."""
     late = {}
     for contract in (resolved.contract, *resolved.lookups.values()):
@@ -274,23 +282,13 @@ def _newest_row(table: OfflineTable, files: Sequence[str], now: datetime) -> dat
     newest = _newest_by_statistics(table)
     if newest is None or newest <= now:
         return newest
-    from transformations.engine.base import duck
-
     with duck.session() as connection:
-        query = (
-            f"SELECT max({EVENT_TIMESTAMP}) FROM {duck.parquet(files)} WHERE {EVENT_TIMESTAMP} <= {duck.literal(now)}"
-        )
-        found: datetime | None = connection.execute(query).fetchall()[0][0]
+        found: datetime | None = connection.execute(newest_event_timestamp(files, now)).fetchall()[0][0]
         return None if found is None else found.astimezone(UTC)
 
 
 def _newest_by_statistics(table: OfflineTable) -> datetime | None:
     """The newest event timestamp by the files' statistics, which are in milliseconds and rounded up."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    from transformations.engine.base.storage import open_table
-
     actions = pa.table(open_table(table.path).get_add_actions(flatten=True))
     column = f"max.{EVENT_TIMESTAMP}"
     if column not in actions.column_names:

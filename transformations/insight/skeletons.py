@@ -202,10 +202,9 @@ class _Domain:
 
     def _events(self) -> str:
         """Two events of one entity, at noon of 2024-05-01 and 2024-05-02 in the contract's zone."""
-        assert self.contract.event_time is not None
-        columns = [self.join_key, *(self.contract.column(name) for name in self.contract.key)]
-        columns += [self.contract.column(self.contract.event_time), *(each.column for each in self.measures)]
-        columns = list({column.name: column for column in columns}.values())
+        names = [self.join_key.name, *self.contract.key, self.contract.event_time]
+        names += [each.column.name for each in self.measures]
+        columns = [self.contract.column(name) for name in dict.fromkeys(names) if name is not None]
         rows = [[self._event_cell(column, number) for column in columns] for number in (1, 2)]
         return _table([[column.name for column in columns], *rows])
 
@@ -221,8 +220,7 @@ class _Domain:
         return samples.get(column.dtype, "ab"[number - 1])
 
     def _time(self, number: int) -> str:
-        assert self.contract.event_time is not None
-        if self.contract.column(self.contract.event_time).dtype == "Date":
+        if self.contract.has_date_only_event_time:
             return f"2024-05-0{number}"
         noon = datetime(2024, 5, number, 12, tzinfo=ZoneInfo(self.contract.business_day_zone))
         return noon.astimezone(UTC).strftime("%Y-%m-%d %H:%MZ")

@@ -3,28 +3,53 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING
+from pathlib import Path
 
-from transformations.engine.base.errors import ServiceUnavailableError
+from transformations.engine.base.errors import DataError, ServiceUnavailableError, UsageError, nearest
 from transformations.engine.base.settings import Settings
-from transformations.insight.repository import OfferedView, open_store, registered_views
+from transformations.engine.base.storage import contents
+from transformations.engine.tables.offline_tables import OfflineTable, Run
+from transformations.engine.tables.pins import pinned
+from transformations.engine.vocabulary.resolution import Resolved
+from transformations.insight.changes import Changes, changes_of
+from transformations.insight.freshness import (
+    State,
+    ViewFreshness,
+    common_moment,
+    end_of_load,
+    materialize_command,
+    raw_snapshots,
+    view_freshness,
+)
+from transformations.insight.repository import OfferedView, open_store, read_contents, registered_views
+from transformations.stores.base.collisions import refuse_collisions
+from transformations.stores.base.feast_seams import hide_experimental_warning
+from transformations.stores.redis.loaded import Loaded, loaded_views
 
-if TYPE_CHECKING:
-    from transformations.insight.changes import Changes
-    from transformations.insight.freshness import ViewFreshness
-    from transformations.stores.redis.loaded import Loaded
+
+@dataclass(frozen=True, kw_only=True)
+class Version:
+    """One version of a view's table. size_bytes: of all its files. is_whole: they are all there. pins: who needs it."""
+
+    version: int
+    kind: str
+    started_at: datetime
+    rows: int
+    seconds: float
+    size_bytes: int
+    is_whole: bool
+    pins: tuple[str, ...]
 
 
 def freshness_of(
     chosen: Sequence[OfferedView], settings: Settings, report: Callable[[str], None]
 ) -> list[ViewFreshness]:
     """The freshness of these views; where Redis does not answer, which is reported, they count as not loaded."""
-    from transformations.insight.freshness import view_freshness
-
     registered = registered_views(settings)
-    online = _loaded(settings, report) if registered else {}
+    online = _loaded_views(settings, report) if registered else {}
     return [
         view_freshness(each.resolved, settings, each.view, registered.get(each.view.name), online.get(each.view.name))
         for each in chosen
@@ -33,8 +58,6 @@ def freshness_of(
 
 def servable_from(chosen: Sequence[OfferedView], views: Sequence[ViewFreshness]) -> datetime | None:
     """The moment at which the newest rows of all these views can be served; None until all are built."""
-    from transformations.insight.freshness import common_moment
-
     built = [(each.resolved, view.offline) for each, view in zip(chosen, views, strict=True) if view.offline]
     return common_moment(built) if built and len(built) == len(chosen) else None
 
@@ -45,8 +68,6 @@ def next_commands(views: Sequence[ViewFreshness], moment: datetime | None, now: 
     The load ends where the newest row of each view is in, so that views whose sources end on different days are loaded
     by it all.
     """
-    from transformations.insight.freshness import State, end_of_load, materialize_command
-
     building = (State.NOT_BUILT, State.REDEFINED, State.BEHIND)
     unbuilt = [view.view for view in views if view.state in building]
     waiting = [view for view in views if view.state is State.NOT_ONLINE]
@@ -63,11 +84,6 @@ def next_commands(views: Sequence[ViewFreshness], moment: datetime | None, now: 
 
 def read_changes(settings: Settings) -> Changes:
     """Feast's plan of the repository against the registry, read."""
-    from transformations.insight.changes import changes_of
-    from transformations.insight.repository import read_contents
-    from transformations.stores.base.collisions import refuse_collisions
-    from transformations.stores.base.feast_seams import hide_experimental_warning
-
     declared = read_contents(settings)
     refuse_collisions(declared)
     store = open_store(settings)
@@ -77,11 +93,54 @@ def read_changes(settings: Settings) -> Changes:
     return changes_of(plan, store.registry.list_feature_services(store.project, allow_cache=False))
 
 
-def _loaded(settings: Settings, report: Callable[[str], None]) -> dict[str, Loaded]:
-    from transformations.stores.redis.loaded import loaded_views
+def require_sources(chosen: Sequence[Resolved], settings: Settings) -> None:
+    """DataError naming every source of these views that was never ingested, before any work begins."""
+    missing = {
+        source: resolved.name
+        for resolved in chosen
+        for source, snapshot in raw_snapshots(resolved, settings).items()
+        if snapshot is None
+    }
+    if missing:
+        commands = "\n".join(f"  features ingest {source} FILE" for source in sorted(missing))
+        needs = ", ".join(f"{source} (for {view})" for source, view in sorted(missing.items()))
+        raise DataError(f"nothing has been ingested yet of {needs}. Run first:\n{commands}")
 
+
+def read_runs(settings: Settings, views: Sequence[str] = ()) -> list[Run]:
+    """The runs of these views' tables (without any: of all), each table's oldest first."""
+    tables = [OfflineTable(folder) for folder in sorted(settings.offline_dir.glob("*"))]
+    built = {table.name: table for table in tables if table.exists()}
+    for view in views:
+        if view not in built:
+            raise UsageError(f"no table {view!r} has been built in {settings.offline_dir}: {nearest(view, built)}.")
+    return [run for name, table in built.items() if not views or name in views for run in table.runs()]
+
+
+def read_versions(view: str, settings: Settings) -> list[Version]:
+    """The versions of a view's table, oldest first."""
+    table = OfflineTable(settings.offline_dir / view)
+    runs = {run.version: run for run in table.runs()}
+    pins, published = pinned(table), contents(table.path)
+    return [_version_of(table.path, runs[each.version], each.files, pins.get(each.version, ())) for each in published]
+
+
+def _loaded_views(settings: Settings, report: Callable[[str], None]) -> dict[str, Loaded]:
     try:
         return loaded_views(open_store(settings), settings)
     except ServiceUnavailableError as error:
         report(f"What is online is unknown: {error}")
         return {}
+
+
+def _version_of(folder: Path, run: Run, files: Mapping[str, int], pins: tuple[str, ...]) -> Version:
+    return Version(
+        version=run.version,
+        kind=run.kind,
+        started_at=run.started_at,
+        rows=run.rows,
+        seconds=run.seconds,
+        size_bytes=sum(files.values()),
+        is_whole=all((folder / file).exists() for file in files),
+        pins=pins,
+    )

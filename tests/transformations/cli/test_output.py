@@ -14,25 +14,6 @@ from transformations.cli.options import json_option
 TABLE = [["name", "meaning", "rows"], ["user_visits", "what a user has visited", "12"], ["pages", "a page", "3"]]
 
 
-@pytest.mark.parametrize(
-    ("seconds", "text"),
-    [(0.0042, "4 ms"), (0.5, "500 ms"), (3.21, "3.2 s"), (59.9, "59.9 s"), (125, "2 min 5 s"), (7380, "2 h 3 min")],
-)
-def test_durations(seconds: float, text: str) -> None:
-    assert output.human_duration(seconds) == text
-
-
-@pytest.mark.parametrize(
-    ("size", "text"), [(0, "0 B"), (1023, "1023 B"), (1536, "1.5 KiB"), (5 * 2**30, "5.0 GiB"), (2**41, "2.0 TiB")]
-)
-def test_sizes(size: int, text: str) -> None:
-    assert output.human_bytes(size) == text
-
-
-def test_counts() -> None:
-    assert output.human_count(1469307) == "1,469,307"
-
-
 def test_a_table_aligns_numbers_right_and_leaves_no_trailing_blanks(capsys: pytest.CaptureFixture[str]) -> None:
     output.print_table(["view", "rows"], [["user [visits]", 1234567], ["page", None]], title="Tables")
 

@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 
 from tests.worlds.clicking import EVENTS, TOPICS
-from transformations.cli.commands.data.up import _ingestions, bring_up
-from transformations.cli.steps import Step
+from transformations.cli.output import remark
 from transformations.engine.base.errors import DataError
+from transformations.insight.bring_up import Command, bring_up, ingestions
 
 
 class Hands:
@@ -16,7 +16,7 @@ class Hands:
     def __init__(self, world: Any) -> None:
         self.world, self.done = world, []
 
-    def __call__(self, step: Step) -> None:
+    def __call__(self, step: Command) -> None:
         self.done.append(" ".join([step.program, *step.arguments]))
         if step.program == "features":
             result = self.world.run(step.arguments[0], *step.arguments[1:])
@@ -30,7 +30,7 @@ class Hands:
     def up(self) -> list[str]:
         """The commands that one `features up` runs, without the folders of this machine."""
         self.done = []
-        assert bring_up(self.world.settings, self) == len(self.done)
+        assert bring_up(self.world.settings, self, remark) == len(self.done)
         return [line.replace(f"{self.world.folder}/", "") for line in self.done]
 
 
@@ -69,14 +69,14 @@ def test_a_file_that_brings_nothing_new_is_taken_once(delivered: Any) -> None:
     """Two clicks of 1 and 2 May again, in a file of their own: no drop comes of it that could tell of the file."""
     header, *clicks = EVENTS.splitlines(keepends=True)
     hands = Hands(delivered)
-    for step in _ingestions(delivered.settings):
+    for step in ingestions(delivered.settings):
         hands(step)
     (delivered.folder / "drop[1]" / "clicks-again.csv").write_text("".join([header, *clicks[:2]]))
     hands.done = []
-    for step in _ingestions(delivered.settings):
+    for step in ingestions(delivered.settings):
         hands(step)
     assert [line.rpartition("/")[2] for line in hands.done] == ["clicks-again.csv"]
-    assert list(_ingestions(delivered.settings)) == []
+    assert list(ingestions(delivered.settings)) == []
 
 
 def test_a_file_that_needs_a_word_ends_it_before_anything_is_computed(delivered: Any) -> None:
@@ -90,4 +90,4 @@ def test_a_file_that_needs_a_word_ends_it_before_anything_is_computed(delivered:
 
 def test_views_that_wait_for_a_source_are_named(world: Any) -> None:
     with pytest.raises(DataError, match=r"2 of 2 views wait for a source(.|\n)*features ingest clicks FILE"):
-        bring_up(world.settings, Hands(world))
+        bring_up(world.settings, Hands(world), remark)

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from transformations.cli.output import console, human_count, print_table, progress, say
+from transformations.cli.output import console, print_table, progress, say
 from transformations.contracts.zones import zone_of_sources
 from transformations.engine.base.errors import DataError, UsageError
 from transformations.engine.base.moments import value_text
 from transformations.engine.base.settings import Settings, get_settings
-from transformations.engine.base.words import plural
+from transformations.engine.base.words import human_count, plural, typed_path
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -130,7 +130,7 @@ def _delivered_files() -> dict[str, Path]:
 
 def _ingest(settings: Settings, terminal: Console, perform: Perform) -> Iterator[Finished]:
     from transformations.cli.demo.state import is_ingested
-    from transformations.cli.steps import Step, skipped, typed_path
+    from transformations.cli.steps import Step, skipped
 
     for source, file in _delivered_files().items():
         complete = ("--complete-through", COMPLETE_THROUGH) if source in EVENTS else ()
@@ -187,7 +187,6 @@ def _servable_from(state: DemoState) -> datetime:
 
 
 def _repository() -> str:
-    from transformations.cli.steps import typed_path
     from transformations.insight.repository import repository_folder
 
     return typed_path(repository_folder(get_settings()))

@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING
 
 from transformations.cli.demo.lookup import SERVICE
 from transformations.cli.demo.training import dataset_path
-from transformations.cli.output import human_bytes, human_count, human_duration
 from transformations.contracts import read_contract
 from transformations.engine.base.settings import Settings
-from transformations.engine.base.words import plural
+from transformations.engine.base.words import human_bytes, human_count, human_duration, plural
 from transformations.engine.raw.zone import RawTable
 
 if TYPE_CHECKING:

@@ -83,6 +83,38 @@ def plural(count: int, noun: str, many: str | None = None) -> str:
     return f"{count:,} {noun if count == 1 else many or f'{noun}s'}"
 
 
+def typed_path(path: Path) -> str:
+    """A path as one would type it here: relative where it is below the working directory."""
+    here = Path.cwd()
+    return str(path.relative_to(here)) if path.is_relative_to(here) else str(path)
+
+
+def human_count(number: float) -> str:
+    """1234567 as `1,234,567`."""
+    return f"{number:,}"
+
+
+def human_bytes(size: float) -> str:
+    """1536 as `1.5 KiB`."""
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if size < 1024:
+            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
+        size /= 1024
+    return f"{size:.1f} TiB"
+
+
+def human_duration(seconds: float) -> str:
+    """0.0042 as `4 ms`, 3.21 as `3.2 s`, 125 as `2 min 5 s`, 7380 as `2 h 3 min`."""
+    if seconds < 1:
+        return f"{seconds * 1000:.0f} ms"
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest} s"
+    return f"{minutes // 60} h {minutes % 60} min"
+
+
 def show_address(address: str) -> str:
     """An address of a service by its scheme, hosts and ports: `redis://***@host:6379/0`, `host:6379,***`.
 

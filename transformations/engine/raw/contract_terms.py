@@ -20,7 +20,7 @@ Terms = Mapping[str, Any]
 _SEMANTIC = re.compile(r"v?(\d+)\.\d+(\.\d+)?([-+].*)?")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class TermChange:
     """One changed term. place: `source` or `source.column`."""
 
@@ -91,22 +91,28 @@ def needs_version(changes: list[TermChange], before: str, after: str) -> str | N
 def _source_changes(source: str, before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[TermChange]:
     for term, value in before.items():
         if after.get(term) != value:
-            yield TermChange(source, term, value, after.get(term), is_compatible=False)
+            yield TermChange(place=source, term=term, before=value, after=after.get(term), is_compatible=False)
 
 
 def _column_changes(source: str, before: Terms, after: Terms) -> Iterator[TermChange]:
     for name, old in before["columns"].items():
-        new = after["columns"].get(name)
+        place, new = f"{source}.{name}", after["columns"].get(name)
         if new is None:
-            yield TermChange(f"{source}.{name}", "column", old["dtype"], None, is_compatible=False)
+            yield TermChange(place=place, term="column", before=old["dtype"], after=None, is_compatible=False)
             continue
         for term, value in old.items():
             if new.get(term) != value:
                 is_compatible = _is_wider(term, value, new.get(term))
-                yield TermChange(f"{source}.{name}", term, value, new.get(term), is_compatible)
+                yield TermChange(place=place, term=term, before=value, after=new.get(term), is_compatible=is_compatible)
     for name, new in after["columns"].items():
         if name not in before["columns"]:
-            yield TermChange(f"{source}.{name}", "column", None, new["dtype"], is_compatible=not new["required"])
+            yield TermChange(
+                place=f"{source}.{name}",
+                term="column",
+                before=None,
+                after=new["dtype"],
+                is_compatible=not new["required"],
+            )
 
 
 def _is_wider(term: str, before: Any, after: Any) -> bool:

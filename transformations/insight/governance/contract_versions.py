@@ -1,10 +1,10 @@
-"""Contracts that say something else than before: against the rows that are stored, and against a revision in git."""
+"""Contracts that differ from before: from what rows were stored under, and from a revision in git."""
 
 from __future__ import annotations
 
 import subprocess
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +13,9 @@ from transformations.engine.base.errors import DataError, UsageError
 from transformations.engine.base.settings import Settings
 from transformations.engine.raw.contract_terms import TermChange, changes_between, needs_version, terms_of
 from transformations.engine.raw.zone import RawTable
+from transformations.engine.vocabulary.resolution import Resolved
 from transformations.insight.lineage.graph import Lineage, Reached
+from transformations.insight.lineage.reading import read_lineage
 from validation.feature_rules import Problem
 
 
@@ -52,7 +54,7 @@ def contracts_changed_since(revision: str, settings: Settings) -> list[ChangedCo
     found = []
     for name in contract_names(settings.contracts):
         contract = read_contract(name, settings.contracts)
-        before = _at_revision(contract, revision)
+        before = _at_revision(contract, revision, settings)
         if before is not None:
             changes = changes_between(name, terms_of(before), terms_of(contract))
             fault = needs_version(changes, before.version, contract.version)
@@ -76,11 +78,15 @@ def touched_by(changed: ChangedContract, lineage: Lineage) -> list[Reached]:
     return lineage.downstream(places)
 
 
-def refuse_unannounced(changed: Sequence[ChangedContract], lineage: Lineage) -> None:
-    """DataError for the incompatible changes that no version announces, with what they touch and whose that is."""
-    hidden = [each for each in changed if each.is_unannounced]
+def refuse_changed_contracts(views: Iterable[Resolved], settings: Settings) -> None:
+    """DataError for the contracts behind these views that changed incompatibly under a version that does not say so,
+    with what the changes touch and whose that is.
+    """
+    sources = list(dict.fromkeys(name for resolved in views for name in resolved.source_names))
+    hidden = [each for each in changed_contracts(settings, sources) if each.is_unannounced]
     if not hidden:
         return
+    lineage = read_lineage(settings)
     lines = []
     for each in hidden:
         lines.append(f"{each.contract.file_name}: {each.fault}, yet stored rows or their readers would break:")
@@ -92,19 +98,19 @@ def refuse_unannounced(changed: Sequence[ChangedContract], lineage: Lineage) -> 
     raise DataError("\n".join([*lines, "Raise the major version and tell the owners, or take the changes back."]))
 
 
-def _at_revision(contract: Contract, revision: str) -> Contract | None:
+def _at_revision(contract: Contract, revision: str, settings: Settings) -> Contract | None:
     """The contract as git has it at a revision; None where it is not there. UsageError without git or revision."""
-    assert contract.path is not None, "contracts in a folder come from files"
-    git = ["git", "-C", str(contract.path.parent)]
+    file = settings.contracts / contract.file_name
+    git = ["git", "-C", str(file.parent)]
     try:
         commit = [*git, "rev-parse", "--verify", "--quiet", f"{revision}^{{commit}}"]
         if subprocess.run(commit, capture_output=True, check=False).returncode:
             raise UsageError(f"git knows no revision {revision!r} here. Name a commit, branch or tag, such as main.")
-        shown = subprocess.run([*git, "show", f"{revision}:./{contract.path.name}"], capture_output=True, check=False)
+        shown = subprocess.run([*git, "show", f"{revision}:./{file.name}"], capture_output=True, check=False)
     except FileNotFoundError:
         raise UsageError("--against compares with git, which is not installed here.") from None
     if shown.returncode:
         return None
     with tempfile.TemporaryDirectory() as folder:
-        (Path(folder) / contract.path.name).write_bytes(shown.stdout)
+        (Path(folder) / file.name).write_bytes(shown.stdout)
         return read_contract(contract.name, Path(folder))

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
@@ -85,14 +85,6 @@ def rules_broken_by_view(resolved: Resolved, project: Path) -> list[str]:
             untested = untested_measures([definition], _existing(project / file)) if _has_tests(project) else []
             return [str(problem) for problem in (*found, *(_untested(name, file.name) for name in untested))]
     return [str(problem) for problem in found]
-
-
-def say_broken(rules: Sequence[str], say: Callable[[str], None]) -> None:
-    """Lists the broken rules; nothing where there are none."""
-    if rules:
-        say(f"house rules broken: {len(rules)}, which `make test` will refuse")
-        for rule in rules:
-            say(f"  {rule}")
 
 
 def untested_of_domains(project: Path) -> dict[str, list[str]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 
 _WIDTH, _HEIGHT = 190, 46
 _GAP_X, _GAP_Y = 42, 12
@@ -21,6 +21,7 @@ class Node:
     name: str
     kind: str
     href: str | None
+    _: KW_ONLY
     holder: str = ""
 
 
@@ -58,7 +59,7 @@ class Curve:
     is_value: bool
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Drawing:
     """A whole drawing, in pixels. left_out: nodes beyond those that a layer has room for."""
 
@@ -108,11 +109,11 @@ def draw(nodes: Iterable[Node], edges: Iterable[Edge], focus: str | None = None)
         if each.origin in boxes and each.reader in boxes
     )
     return Drawing(
-        2 * _MARGIN + len(kept) * (_WIDTH + _GAP_X) - _GAP_X,
-        2 * _MARGIN + tallest * (_HEIGHT + _GAP_Y) - _GAP_Y,
-        tuple(boxes.values()),
-        curves,
-        len(known) - len(boxes),
+        width=2 * _MARGIN + len(kept) * (_WIDTH + _GAP_X) - _GAP_X,
+        height=2 * _MARGIN + tallest * (_HEIGHT + _GAP_Y) - _GAP_Y,
+        boxes=tuple(boxes.values()),
+        curves=curves,
+        left_out=len(known) - len(boxes),
     )
 
 

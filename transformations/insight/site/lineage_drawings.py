@@ -80,7 +80,7 @@ class LineageDrawings:
 def _node(address: Address, thing: Thing | None = None) -> Node:
     if thing is None or thing.container == thing.name:
         return Node(_key(address), address.name, str(address.kind), address.href)
-    return Node(_key(address), thing.short_name, str(address.kind), address.href, thing.container)
+    return Node(_key(address), thing.short_name, str(address.kind), address.href, holder=thing.container)
 
 
 def _key(address: Address) -> str:

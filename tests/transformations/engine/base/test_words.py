@@ -12,6 +12,9 @@ from redis.exceptions import ResponseError
 from transformations.engine.base.words import (
     ALL_BUT_KNOWN_SPARK_SETTINGS,
     has_unencoded_password,
+    human_bytes,
+    human_count,
+    human_duration,
     plural,
     show_address,
     show_reason,
@@ -183,3 +186,22 @@ def test_of_spark_s_settings_only_known_ones_are_shown(password: str, name: str)
 @pytest.mark.parametrize("master", ["local[*]", "local", "local[2, 3]", "yarn", "spark://host:7077"])
 def test_where_spark_runs_is_shown(master: str) -> None:
     assert show_spark_setting("spark.master", master) == master
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0.0042, "4 ms"), (0.5, "500 ms"), (3.21, "3.2 s"), (59.9, "59.9 s"), (125, "2 min 5 s"), (7380, "2 h 3 min")],
+)
+def test_durations(seconds: float, text: str) -> None:
+    assert human_duration(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("size", "text"), [(0, "0 B"), (1023, "1023 B"), (1536, "1.5 KiB"), (5 * 2**30, "5.0 GiB"), (2**41, "2.0 TiB")]
+)
+def test_sizes(size: int, text: str) -> None:
+    assert human_bytes(size) == text
+
+
+def test_counts() -> None:
+    assert human_count(1469307) == "1,469,307"

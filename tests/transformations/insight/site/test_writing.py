@@ -19,7 +19,7 @@ PAGE = Page(
     summary=EVIL,
     facts=(Fact(EVIL, (Piece(EVIL), Piece(EVIL, ADDRESS.href))), Fact("Unit", (Piece(EVIL),))),
     members=(Members(EVIL, (EVIL,), ((Piece(EVIL, ADDRESS.href), (EVIL,)),)),),
-    drawing=draw([Node("a", EVIL, EVIL, ADDRESS.href), Node("b", EVIL, EVIL, None, EVIL)], [Edge("a", "b")]),
+    drawing=draw([Node("a", EVIL, EVIL, ADDRESS.href), Node("b", EVIL, EVIL, None, holder=EVIL)], [Edge("a", "b")]),
     distribution=Distribution(version=0, rows=1, nulls=0, outside=0, bars=(Bar(EVIL, 1),), is_binned=False),
     examples=(Example(EVIL, EVIL),),
 )

@@ -14,10 +14,10 @@ import click
 
 from transformations.cli.commands.data.ingest import parse_day
 from transformations.cli.options import json_option, view_names
-from transformations.cli.output import console, human_duration, print_json, print_table, remark, say
-from transformations.engine.base.errors import DataError, FeaturesError, UsageError
+from transformations.cli.output import console, print_json, print_table, remark, say
+from transformations.engine.base.errors import FeaturesError, UsageError
 from transformations.engine.base.settings import Settings, get_settings
-from transformations.engine.base.words import plural
+from transformations.engine.base.words import human_duration, plural
 from transformations.insight.repository import read_repository
 
 if TYPE_CHECKING:
@@ -57,6 +57,9 @@ def build(views: Sequence[str], first: date | None, last: date | None, accepted:
     rebuilt. If there is nothing new, nothing is written. Values that are not as validation/expectations/ says are kept
     aside (exit code 3), and the last version keeps serving; the run's record says what was accepted.
     """
+    from transformations.insight.governance.contract_versions import refuse_changed_contracts
+    from transformations.insight.standing import require_sources
+
     settings = get_settings()
     repository = read_repository(settings)
     chosen = [offered.resolved for offered in repository.select(views)]
@@ -67,8 +70,8 @@ def build(views: Sequence[str], first: date | None, last: date | None, accepted:
         remark(f"{place.replace(':', ' has ')}, which no view in {repository.folder.name}/ offers: it is not built.")
     if not chosen:
         remark(f"{repository.folder.name}/ offers no view yet. `features new DOMAIN` writes a first one.")
-    _require_sources(chosen, settings)
-    _refuse_changed_contracts(chosen, settings)
+    require_sources(chosen, settings)
+    refuse_changed_contracts(chosen, settings)
     runs, failures = _build_all(chosen, settings, first, last, accepted)
     if as_json:
         print_json([{"view": view, "run": asdict(run) if run else None} for view, run in runs.items()])
@@ -78,34 +81,6 @@ def build(views: Sequence[str], first: date | None, last: date | None, accepted:
         for failure in failures[1:]:
             remark(f"Error: {failure}")
         raise failures[0]
-
-
-def _require_sources(chosen: Sequence[Resolved], settings: Settings) -> None:
-    """DataError naming every source of these views that was never ingested, before any work begins."""
-    from transformations.insight.freshness import raw_snapshots
-
-    missing = {
-        source: resolved.name
-        for resolved in chosen
-        for source, snapshot in raw_snapshots(resolved, settings).items()
-        if snapshot is None
-    }
-    if missing:
-        commands = "\n".join(f"  features ingest {source} FILE" for source in sorted(missing))
-        needs = ", ".join(f"{source} (for {view})" for source, view in sorted(missing.items()))
-        raise DataError(f"nothing has been ingested yet of {needs}. Run first:\n{commands}")
-
-
-def _refuse_changed_contracts(chosen: Sequence[Resolved], settings: Settings) -> None:
-    """DataError for contracts behind these views that changed incompatibly under a version that does not say so."""
-    from transformations.insight.governance.contract_versions import changed_contracts, refuse_unannounced
-
-    sources = list(dict.fromkeys(name for resolved in chosen for name in resolved.source_names))
-    changed = [each for each in changed_contracts(settings, sources) if each.is_unannounced]
-    if changed:
-        from transformations.insight.lineage.reading import read_lineage
-
-        refuse_unannounced(changed, read_lineage(settings))
 
 
 def _build_all(

@@ -12,12 +12,12 @@ import click
 from click.shell_completion import CompletionItem
 
 from transformations.cli.options import json_option
-from transformations.cli.output import human_duration, print_json, progress, remark, say
+from transformations.cli.output import print_json, progress, remark, say
 from transformations.contracts import contract_names
 from transformations.engine.base.moments import moment_text
 from transformations.engine.base.settings import get_settings
-from transformations.engine.base.words import plural
-from transformations.insight.asked import day_of_text, moment_of_text
+from transformations.engine.base.words import human_duration, plural
+from transformations.insight.values.asked import day_of_text, moment_of_text
 
 if TYPE_CHECKING:
     from validation.delivery.checks import Report

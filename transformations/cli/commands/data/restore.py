@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import click
 
 from transformations.cli.options import json_option, view_names
-from transformations.cli.output import human_duration, print_json, progress, remark, say
+from transformations.cli.output import print_json, progress, remark, say
 from transformations.engine.base.settings import get_settings
-from transformations.engine.base.words import plural
+from transformations.engine.base.words import human_duration, plural
 from transformations.insight.repository import read_repository
 
 if TYPE_CHECKING:

@@ -3,40 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 import click
 
 from transformations.cli.options import json_option
-from transformations.cli.output import human_duration, print_json, remark, say
-from transformations.engine.base.errors import DataError
-from transformations.engine.base.settings import Settings, get_settings
-from transformations.engine.base.words import plural
-from transformations.insight.standing import read_changes
+from transformations.cli.output import print_json, remark_broken_rules, say
+from transformations.engine.base.settings import get_settings
+from transformations.engine.base.words import human_duration, plural
 
 if TYPE_CHECKING:
-    from transformations.engine.vocabulary.resolution import Resolved
     from transformations.insight.changes import Change, Changes
     from transformations.insight.governance.contract_versions import ChangedContract
     from transformations.insight.lineage.graph import Lineage
+    from transformations.insight.rebuilds import Rebuild
 
 _DESTRUCTIVE = 3
 _MARKS = {"added": ("+", "green"), "changed": ("~", "yellow"), "removed": ("-", "red")}
-
-
-@dataclass(frozen=True)
-class Rebuild:
-    """A table that the definition in feature_repo/ makes obsolete, or that does not exist yet.
-
-    rows: those it holds. events, seconds: what the build's own plan estimates; None where a source was never ingested,
-    and without a full run to go by.
-    """
-
-    view: str
-    rows: int | None
-    events: int | None
-    seconds: float | None
 
 
 @click.command(
@@ -62,14 +46,16 @@ def diff(ctx: click.Context, as_json: bool) -> None:
     are broken, which `make test` refuses.
     """
     from transformations.insight.governance.contract_versions import changed_contracts
-    from transformations.insight.governance.house_rules import problems_of_repository, say_broken
+    from transformations.insight.governance.house_rules import problems_of_repository
     from transformations.insight.lineage.reading import read_lineage
+    from transformations.insight.rebuilds import rebuild_costs
     from transformations.insight.repository import read_contents, read_repository
+    from transformations.insight.standing import read_changes
 
     settings = get_settings()
     changes = read_changes(settings)
     views = read_repository(settings).views
-    rebuilds = rebuild_costs([views[name].resolved for name in changes.computed if name in views], settings)
+    rebuilds = rebuild_costs((views[name].resolved for name in changes.computed if name in views), settings)
     contracts = changed_contracts(settings)
     rules = [str(problem) for problem in problems_of_repository(read_contents(settings), settings)]
     if as_json:
@@ -81,38 +67,9 @@ def diff(ctx: click.Context, as_json: bool) -> None:
         _print_changes(changes, rebuilds)
         if contracts:
             _print_contracts(contracts, read_lineage(settings))
-        say_broken(rules, remark)
+        remark_broken_rules(rules)
     is_refused = changes.is_destructive or any(each.is_unannounced for each in contracts)
     ctx.exit(_DESTRUCTIVE if is_refused else 0)
-
-
-def rebuild_costs(views: Sequence[Resolved], settings: Settings) -> list[Rebuild]:
-    """What building these views costs, by the plans that `features build` would make now.
-
-    Views whose table is of their definition already are left out.
-    """
-    from transformations.engine.compute.build import built_table, source_snapshots
-    from transformations.engine.compute.plan import FirstLoad, estimate_cost, plan_build
-    from transformations.engine.compute.plan import Rebuild as RebuildPlan
-    from transformations.engine.tables.offline_tables import OfflineTable
-
-    costs = []
-    for resolved in views:
-        table = OfflineTable(settings.offline_dir / resolved.name)
-        built = built_table(table)
-        if built is not None and built.version.run.definition_hash == resolved.hash:
-            continue
-        rows = None if built is None else built.version.rows
-        try:
-            plan = plan_build(resolved, source_snapshots(resolved, settings), built, settings.now())
-        except DataError:  # a source was never ingested
-            plan = None
-        if isinstance(plan, FirstLoad | RebuildPlan):
-            estimate = estimate_cost(plan, table.runs())
-            costs.append(Rebuild(resolved.name, rows, estimate.events, estimate.seconds))
-        else:
-            costs.append(Rebuild(resolved.name, rows, None, None))
-    return costs
 
 
 def _print_changes(changes: Changes, rebuilds: list[Rebuild]) -> None:

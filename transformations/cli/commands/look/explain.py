@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -11,16 +10,12 @@ import click
 
 from transformations.cli.options import AT_HELP, json_option, request_option
 from transformations.cli.output import print_json, print_table, remark, say
-from transformations.engine.base.errors import UsageError, nearest
 from transformations.engine.base.moments import value_text
-from transformations.engine.base.settings import Settings, get_settings
+from transformations.engine.base.settings import get_settings
 from transformations.engine.base.words import plural
-from transformations.insight.asked import asked_moment, parse_key
-from transformations.insight.repository import read_contents, read_repository
 
 if TYPE_CHECKING:
-    from transformations.insight.explained import Explained, Online, Row
-    from transformations.insight.explained_on_demand import Computed
+    from transformations.insight.values.explanation import Computed, Explained, Online, Row
 
 
 @click.command(
@@ -44,48 +39,15 @@ def explain(feature: str, key: str, at: str | None, request: dict[str, object], 
     one that training retrieval chooses at that moment, the online value is that of now. An on-demand feature is
     explained by its function, the request's fields and each stored feature that it reads.
     """
-    from transformations.insight.explained import Explained
+    from transformations.insight.values.explanation import Explained, explain_value
 
-    found = explanation(feature, key, at, request, get_settings())
+    found = explain_value(feature, key, at, request, get_settings())
     if as_json:
         print_json(asdict(found))
     elif isinstance(found, Explained):
         _print_stored(found)
     else:
         _print_computed(found)
-
-
-def explanation(
-    feature: str, key: str, at: str | None, request: Mapping[str, object], settings: Settings
-) -> Explained | Computed:
-    """Everything behind one value; UsageError for an unknown feature or key, DataError where nothing was ingested."""
-    from transformations.insight.explained import explain_stored
-    from transformations.insight.explained_on_demand import explain_computed
-
-    offered = read_repository(settings).views
-    stored = {f"{name}:{each.name}": (view, each) for name, view in offered.items() for each in view.resolved.features}
-    views = read_contents(settings).on_demand_feature_views
-    computed = {f"{view.name}:{each.name}": (view, each.name) for view in views for each in view.features}
-    name = _full_name(feature, [*stored, *computed])
-    if name in computed:
-        return explain_computed(*computed[name], offered, key, at, request, settings)
-    if request:
-        raise UsageError(f"{name} is a stored feature, which reads nothing of a request. Leave --request out.")
-    view, declared = stored[name]
-    entity = parse_key(key, view.resolved.join_keys, view.resolved.name)
-    asked = asked_moment(at, settings, [view.resolved.contract.shown_zone])
-    return explain_stored(view, declared, entity, asked, settings)
-
-
-def _full_name(feature: str, names: list[str]) -> str:
-    """The one of these `view:feature` that is meant, by its full or short name."""
-    matching = [name for name in names if feature in (name, name.partition(":")[2])]
-    if not matching:
-        short = {name.partition(":")[2] for name in names}
-        raise UsageError(f"no view computes a feature {feature!r}: {nearest(feature, short)}.")
-    if len(matching) > 1:
-        raise UsageError(f"{feature!r} is in several views. Write {' or '.join(matching)}.")
-    return matching[0]
 
 
 def _print_computed(found: Computed) -> None:

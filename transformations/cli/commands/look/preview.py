@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-from datetime import date, datetime, timedelta
+from collections.abc import Mapping
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 import click
 
 from transformations.cli.options import AT_HELP, json_option, view_names
-from transformations.cli.output import print_json, print_table, remark, say
-from transformations.contracts import read_contract
-from transformations.engine.base.errors import UsageError, nearest
+from transformations.cli.output import print_json, print_table, remark, remark_broken_rules, say
 from transformations.engine.base.moments import moment_text, value_text
-from transformations.engine.base.settings import Settings, get_settings
+from transformations.engine.base.settings import get_settings
 from transformations.engine.base.words import plural
-from transformations.engine.raw.files import RAW_TIMESTAMP
-from transformations.insight.asked import as_of_day, asked_moment, available_from, parse_key
-from transformations.insight.repository import read_repository
 
 if TYPE_CHECKING:
     from transformations.engine.vocabulary.resolution import Resolved
+    from transformations.insight.values.preview import Preview
 
 
 @click.command(
@@ -43,77 +40,42 @@ def preview(view: str, key: str, at: str | None, as_json: bool) -> None:
     KEY is the value of the view's join key, or `column=value,column=value`. Nothing is built, applied or written. The
     house rules that the view breaks are named, which `make test` refuses.
     """
-    from transformations.engine.base.business_days import start_of_day
-    from transformations.engine.testing.reference import reference_row
-    from transformations.insight.entity_events import entity_events
-    from transformations.insight.governance.house_rules import rules_broken_by_view, say_broken
+    from transformations.insight.values.preview import preview_row
 
-    settings = get_settings()
-    resolved = _resolved(view, settings)
-    entity = parse_key(key, resolved.join_keys, view)
-    zone = resolved.contract.shown_zone
-    as_of = as_of_day(asked_moment(at, settings, [zone]), resolved)
-    events = entity_events(resolved, entity, settings)
-    row = reference_row(resolved, events, as_of)
-    rules = rules_broken_by_view(resolved, settings.project_root)
-    used = sum(1 for event in events if event[RAW_TIMESTAMP] < start_of_day(as_of, resolved.zone))
+    found = preview_row(view, key, at, get_settings())
     if as_json:
-        print_json(_document(resolved, entity, as_of, used, row) | {"broken_rules": rules})
+        print_json(_document_of(found))
         return
-    available = moment_text(available_from(as_of, resolved), zone, seconds=False)
-    say(f"{view} of {_entity_text(entity)}, as-of {as_of} ({resolved.zone}), servable from {available}")
-    if row is None:
-        say(f"never seen before {as_of}: every feature is null, or its declared `unseen` value")
-        say_broken(rules, remark)
-        return
+    zone = found.resolved.contract.shown_zone
+    available = moment_text(found.available_from, zone, seconds=False)
+    entity = ", ".join(f"{name} {value}" for name, value in found.key.items())
+    say(f"{view} of {entity}, as-of {found.as_of} ({found.resolved.zone}), servable from {available}")
+    if found.row is None:
+        say(f"never seen before {found.as_of}: every feature is null, or its declared `unseen` value")
+    else:
+        _print_row(found.row, found.resolved, zone)
+        say(f"from {found.used:,} of {plural(found.events, 'event')} of this key in {found.resolved.contract.name}")
+        if found.gap:
+            remark(found.gap)
+    remark_broken_rules(found.broken_rules)
+
+
+def _print_row(row: Mapping[str, object], resolved: Resolved, zone: str) -> None:
     units = {feature.name: feature.declared.aggregation.unit for feature in resolved.features}
     rows = [(name, _value_text(value, zone), _unit_beside(value, units[name])) for name, value in row.items()]
     print_table(["Feature", "Value", "Unit"], rows)
-    say(f"from {used:,} of {plural(len(events), 'event')} of this key in {resolved.contract.name}")
-    _warn_if_incomplete(resolved, as_of, settings)
-    say_broken(rules, remark)
 
 
-def _resolved(view: str, settings: Settings) -> Resolved:
-    """The definition in the domain files; only where there is none of that name is the repository asked."""
-    from transformations.engine.vocabulary.resolution import resolve
-    from transformations.stores.base.domain_files import definitions
-
-    known = definitions()
-    if view in known:
-        return resolve(known[view], lambda name: read_contract(name, settings.contracts))
-    offered = read_repository(settings).views
-    if view not in offered:
-        raise UsageError(f"there is no view {view!r}: {nearest(view, {*known, *offered})}.")
-    return offered[view].resolved
-
-
-def _warn_if_incomplete(resolved: Resolved, as_of: date, settings: Settings) -> None:
-    from transformations.insight.freshness import raw_snapshots
-
-    snapshot = raw_snapshots(resolved, settings)[resolved.contract.name]
-    through = snapshot.complete_through if snapshot else None
-    if resolved.contract.event_time and (through is None or as_of > through + timedelta(days=1)):
-        far = through or "no day"
-        remark(f"{resolved.contract.name} is complete through {far} only: a build would not go so far yet")
-
-
-def _document(
-    resolved: Resolved, entity: dict[str, object], as_of: date, used: int, row: dict[str, object] | None
-) -> dict[str, object]:
-    available = available_from(as_of, resolved)
+def _document_of(found: Preview) -> dict[str, object]:
     return {
-        "view": resolved.name,
-        "key": entity,
-        "as_of": as_of,
-        "available_from": available.isoformat(),
-        "events": used,
-        "features": row,
+        "view": found.resolved.name,
+        "key": found.key,
+        "as_of": found.as_of,
+        "available_from": found.available_from.isoformat(),
+        "events": found.used,
+        "features": found.row,
+        "broken_rules": found.broken_rules,
     }
-
-
-def _entity_text(entity: dict[str, object]) -> str:
-    return ", ".join(f"{name} {value}" for name, value in entity.items())
 
 
 def _unit_beside(value: object, unit: str) -> str | None:

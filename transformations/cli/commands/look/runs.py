@@ -11,12 +11,11 @@ import click
 
 from transformations.cli.commands.data.build import unexpected_lines
 from transformations.cli.options import json_option, view_names
-from transformations.cli.output import human_duration, print_json, remark, say
+from transformations.cli.output import print_json, remark, say
 from transformations.contracts.zones import zone_of_sources
-from transformations.engine.base.errors import UsageError, nearest
 from transformations.engine.base.moments import moment_text
-from transformations.engine.base.settings import Settings, get_settings
-from transformations.engine.base.words import plural
+from transformations.engine.base.settings import get_settings
+from transformations.engine.base.words import human_duration, plural
 
 if TYPE_CHECKING:
     from transformations.engine.tables.offline_tables import Run
@@ -37,6 +36,8 @@ def runs(views: Sequence[str], as_json: bool) -> None:
 
     A run is one version of the table: what it covered, from which source versions, definition and code it came.
     """
+    from transformations.insight.standing import read_runs
+
     settings = get_settings()
     found = read_runs(settings, views)
     if as_json:
@@ -46,18 +47,6 @@ def runs(views: Sequence[str], as_json: bool) -> None:
             _print_run(run, zone_of_sources(run.sources, settings.contracts))
     else:
         remark("no table has been built yet: features build")
-
-
-def read_runs(settings: Settings, views: Sequence[str] = ()) -> list[Run]:
-    """The runs of these views' tables (without any: of all), each table's oldest first."""
-    from transformations.engine.tables.offline_tables import OfflineTable
-
-    tables = [OfflineTable(folder) for folder in sorted(settings.offline_dir.glob("*"))]
-    built = {table.name: table for table in tables if table.exists()}
-    for view in views:
-        if view not in built:
-            raise UsageError(f"no table {view!r} has been built in {settings.offline_dir}: {nearest(view, built)}.")
-    return [run for name, table in built.items() if not views or name in views for run in table.runs()]
 
 
 def _print_run(run: Run, zone: str) -> None:

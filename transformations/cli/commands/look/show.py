@@ -10,14 +10,12 @@ from click.shell_completion import CompletionItem
 
 from transformations.cli.options import json_option
 from transformations.cli.output import print_json, print_table, say
-from transformations.contracts import contract_names, read_contract
-from transformations.engine.base.errors import UsageError
+from transformations.contracts import contract_names
 from transformations.engine.base.settings import Settings, get_settings
 from transformations.engine.base.words import plural
-from transformations.insight.repository import read_contents, read_expectations, read_repository
 
 if TYPE_CHECKING:
-    from transformations.insight.catalogue import Card, Catalog
+    from transformations.insight.catalogue import Card
 
 
 def _complete_word(_context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
@@ -47,14 +45,13 @@ def show(word: str, as_json: bool) -> None:
     Shows meaning, unit, expected values, dtype, owner, lineage from services down to source columns, and how far the
     tables behind it are complete. Of a view also what its last build computed and refused, if it did.
     """
+    from transformations.insight.catalogue import completeness_text, read_catalog
+
     settings = get_settings()
-    catalog = read_catalog(settings)
-    cards = catalog.find(word)
-    if not cards:
-        raise UsageError(f"nothing here is called {word!r}. {_nearest_names(word, catalog.names())}")
-    freshness = {view: _complete_through(view, settings) for card in cards for view in card.freshness_of}
+    cards = read_catalog(settings).find(word)
+    freshness = {view: completeness_text(view, settings) for card in cards for view in card.freshness_of}
     if as_json:
-        print_json([_document(card, freshness) for card in cards])
+        print_json([_document_of_card(card, freshness) for card in cards])
         return
     for number, card in enumerate(cards):
         if number:
@@ -62,34 +59,6 @@ def show(word: str, as_json: bool) -> None:
         _print_card(card, freshness)
         if card.kind == "feature view" and card.name in freshness:
             _print_refused(card.name, settings)
-
-
-def read_catalog(settings: Settings) -> Catalog:
-    """The catalogue of the repository and of all contracts."""
-    from transformations.insight.catalogue import Catalog
-
-    contracts = [read_contract(name, settings.contracts) for name in contract_names(settings.contracts)]
-    repository = read_repository(settings)
-    return Catalog(read_contents(settings), repository, contracts, read_expectations(repository, settings))
-
-
-def _nearest_names(word: str, names: set[str]) -> str:
-    """A few near names: there may be hundreds."""
-    from difflib import get_close_matches
-
-    close = get_close_matches(word, sorted(names), n=5, cutoff=0.6)
-    inside = [name for name in sorted(names) if word.casefold() in name.casefold()]
-    near = list(dict.fromkeys([*close, *inside]))[:8]
-    return (
-        f"Near: {', '.join(near)}." if near else "No name is near; `features show SERVICE` lists a service's features."
-    )
-
-
-def _complete_through(view: str, settings: Settings) -> str:
-    from transformations.engine.tables.offline_tables import OfflineTable
-
-    latest = OfflineTable(settings.offline_dir / view).latest()
-    return "not built yet" if latest is None else f"complete through {latest.run.complete_through}"
 
 
 def _print_card(card: Card, freshness: dict[str, str]) -> None:
@@ -120,7 +89,7 @@ def _print_refused(view: str, settings: Settings) -> None:
     say(f"Publish them all the same: features build --accept {view}")
 
 
-def _document(card: Card, freshness: dict[str, str]) -> dict[str, object]:
+def _document_of_card(card: Card, freshness: dict[str, str]) -> dict[str, object]:
     return {
         "kind": card.kind,
         "name": card.name,

@@ -3,27 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from datetime import date, datetime, timedelta
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from transformations.cli.options import json_option, view_names
-from transformations.cli.output import human_bytes, print_json, print_table, remark, say
+from transformations.cli.output import print_json, print_table, remark, say
 from transformations.contracts import Contract
 from transformations.contracts.zones import shared_zone
 from transformations.engine.base.moments import moment_text
-from transformations.engine.base.settings import Settings, get_settings
-from transformations.engine.base.storage import contents
-from transformations.engine.base.words import plural
+from transformations.engine.base.settings import get_settings
+from transformations.engine.base.words import human_bytes, plural
 from transformations.insight.repository import read_repository
-from transformations.insight.standing import freshness_of, next_commands, servable_from
 
 if TYPE_CHECKING:
-    from transformations.engine.tables.offline_tables import Run
     from transformations.insight.freshness import ViewFreshness
+    from transformations.insight.standing import Version
 
 
 @click.command(
@@ -45,26 +42,27 @@ def status(view: str | None, as_json: bool) -> None:
 
     With VIEW: that view alone, and the versions of its table: their runs, their sizes, and who has pinned them.
     """
+    from transformations.insight.standing import freshness_of, next_commands, read_versions, servable_from
+
     settings = get_settings()
     repository = read_repository(settings)
     chosen = repository.select([view] if view else [])
     views = freshness_of(chosen, settings, remark)
     moment = servable_from(chosen, views)
-    versions = _read_versions(view, settings) if view else []
+    versions = read_versions(view, settings) if view else []
     if as_json:
         facts = {"views": [asdict(each) for each in views], "versions": [asdict(each) for each in versions]}
         print_json({"moment": moment, **facts})
     elif views:
         contracts = {each.view.name: each.resolved.contract for each in chosen}
-        _print_views(views, contracts, moment, settings.now())
+        _print_views(views, contracts, moment)
+        _print_next(views, next_commands(views, moment, settings.now()))
         _print_versions(versions, shared_zone(contracts.values()))
     else:
         say(f"{repository.folder.name}/ offers no view yet. `features new DOMAIN` writes a first one.")
 
 
-def _print_views(
-    views: Sequence[ViewFreshness], contracts: Mapping[str, Contract], moment: datetime | None, now: datetime
-) -> None:
+def _print_views(views: Sequence[ViewFreshness], contracts: Mapping[str, Contract], moment: datetime | None) -> None:
     headers = ["View", "State", "Complete", "Sources", "Version", "Rows", "Size", "Online until"]
     print_table(
         [*headers, "Lag"],
@@ -73,7 +71,9 @@ def _print_views(
     if moment:
         every = "its newest rows" if len(views) == 1 else "the newest rows of all of them"
         say(f"\n{every} can be served from {_minute_text(moment, shared_zone(contracts.values()))} on")
-    commands = next_commands(views, moment, now)
+
+
+def _print_next(views: Sequence[ViewFreshness], commands: Sequence[str]) -> None:
     for source, age in {source: age for view in views for source, age in view.late.items()}.items():
         say(
             f"{source} is late: its last complete day ended {_age_in_words(age)} ago, longer than its contract promises"
@@ -109,43 +109,6 @@ def _cells_of_view(view: ViewFreshness, zone: str) -> tuple[object, ...]:
 def _complete_sources(view: ViewFreshness) -> date | str | None:
     named = [through for through in view.sources.values() if through is not None]
     return min(named) if named else "always" if view.source_complete_through else None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Version:
-    """One version of a view's table. size_bytes: of all its files. is_whole: they are all there. pins: who needs it."""
-
-    version: int
-    kind: str
-    started_at: datetime
-    rows: int
-    seconds: float
-    size_bytes: int
-    is_whole: bool
-    pins: tuple[str, ...]
-
-
-def _read_versions(view: str, settings: Settings) -> list[Version]:
-    from transformations.engine.tables.offline_tables import OfflineTable
-    from transformations.engine.tables.pins import pinned
-
-    table = OfflineTable(settings.offline_dir / view)
-    runs = {run.version: run for run in table.runs()}
-    pins, published = pinned(table), contents(table.path)
-    return [_version(table.path, runs[each.version], each.files, pins.get(each.version, ())) for each in published]
-
-
-def _version(folder: Path, run: Run, files: Mapping[str, int], pins: tuple[str, ...]) -> Version:
-    return Version(
-        version=run.version,
-        kind=run.kind,
-        started_at=run.started_at,
-        rows=run.rows,
-        seconds=run.seconds,
-        size_bytes=sum(files.values()),
-        is_whole=all((folder / file).exists() for file in files),
-        pins=pins,
-    )
 
 
 def _print_versions(versions: Sequence[Version], zone: str) -> None:

@@ -5,9 +5,9 @@ from dataclasses import asdict
 import click
 
 from transformations.cli.options import json_option
-from transformations.cli.output import human_bytes, human_duration, print_json, say
+from transformations.cli.output import print_json, say
 from transformations.engine.base.settings import get_settings
-from transformations.engine.base.words import plural, show_address
+from transformations.engine.base.words import human_bytes, human_duration, plural, show_address
 from transformations.local import redis as embedded
 
 

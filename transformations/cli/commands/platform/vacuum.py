@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 import click
 
 from transformations.cli.options import json_option, view_names
-from transformations.cli.output import human_bytes, print_json, print_table, remark, say
+from transformations.cli.output import print_json, print_table, remark, say
 from transformations.contracts import contract_names, read_contract
 from transformations.engine.base.errors import ConflictError, UsageError, nearest
 from transformations.engine.base.settings import Settings, get_settings
-from transformations.engine.base.words import plural
+from transformations.engine.base.words import human_bytes, plural
 from transformations.insight.repository import open_store
 
 if TYPE_CHECKING:

@@ -12,9 +12,10 @@ from feast import FeatureView, Field, FileSource
 from feast.types import Float64
 
 from tests.worlds.literal_table import LiteralTable
-from transformations.cli.commands.start import doctor as module
-from transformations.cli.commands.start.doctor import Check, doctor, exit_code
+from transformations.cli.commands.start.doctor import doctor
 from transformations.engine.base.settings import get_settings
+from transformations.insight import checkup
+from transformations.insight.checkup import Check, exit_code
 from transformations.insight.repository import open_store
 from transformations.stores.base.views import DEFINITION_HASH
 
@@ -108,7 +109,7 @@ def test_a_setting_that_cannot_be_read_is_to_be_mended(monkeypatch: pytest.Monke
 
 
 def test_a_full_disk_is_to_be_mended(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_FREE_BYTES_FAIL", 2**62)
+    monkeypatch.setattr(checkup, "_FREE_BYTES_FAIL", 2**62)
     code, checks = examine()
 
     assert code == 3

@@ -7,7 +7,7 @@ import pytest
 from transformations.engine.base.errors import UsageError
 from transformations.engine.base.settings import Settings
 from transformations.engine.vocabulary.dtypes import INT64, STRING
-from transformations.insight.asked import asked_moment, parse_key
+from transformations.insight.values.asked import asked_moment, parse_key
 
 
 @pytest.mark.parametrize(

@@ -5,29 +5,34 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from operator import itemgetter
 from pathlib import PurePath
-from typing import TYPE_CHECKING
 
+import pyarrow as pa
+from feast import FeatureView, OnDemandFeatureView
 from feast.errors import FeastError
 
+from transformations.engine.base.business_days import start_of_day
+from transformations.engine.base.duck import session
 from transformations.engine.base.errors import DataError, FeaturesError, UsageError
 from transformations.engine.base.settings import Settings
-from transformations.insight.asked import as_of_day, available_from
-
-if TYPE_CHECKING:
-    import pyarrow as pa
-    from feast import FeatureView, OnDemandFeatureView
-
-    from transformations.engine.tables.offline_tables import Run
-    from transformations.engine.vocabulary.dtypes import Dtype
-    from transformations.engine.vocabulary.resolution import Feature, Resolved
-    from transformations.insight.repository import OfferedView
-    from transformations.stores.history.history import History
+from transformations.engine.raw.files import RAW_TIMESTAMP
+from transformations.engine.tables.offline_tables import OfflineTable, Run
+from transformations.engine.testing.reference import reference_row
+from transformations.engine.vocabulary.dtypes import Dtype
+from transformations.engine.vocabulary.resolution import Feature, Resolved
+from transformations.insight.repository import OfferedView, open_store
+from transformations.insight.table_rows_sql import rows_of_entity
+from transformations.insight.values.asked import as_of_day
+from transformations.insight.values.entity_events import Event, entity_events
+from transformations.stores.history.history import History, history_of
+from transformations.stores.redis.loaded import loaded_views
+from validation.parity.live import look_at
 
 _SHOWN = 20
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Row:
     """A row of the table, and the run that wrote it. version: the first version of the table that holds it."""
 
@@ -43,8 +48,10 @@ class Row:
 
 @dataclass(frozen=True, kw_only=True)
 class Online:
-    """What a lookup gives now. loaded: by which table version and END the view was materialized; of a computed feature
-    its inputs tell. difference: where training differs, of what kind and why.
+    """What a lookup gives now.
+
+    loaded_version, loaded_end: the table version and END of the view's last load; None for a computed feature, whose
+    inputs have them. difference: how training differs and why; None where it agrees.
     """
 
     value: object
@@ -58,9 +65,11 @@ class Online:
 
 @dataclass(frozen=True, kw_only=True)
 class Explained:
-    """One value, from its events on. value: by definition, of today's events; rows: of this as-of day and the newest
-    one before it, oldest first; chosen: by retrieval at the moment. zone: of the business day; timestamp_zone: of the
-    source's times.
+    """One value, from its events on.
+
+    value: what the definition gives for today's events. chosen: the row that retrieval takes at the moment;
+    other_rows: earlier rows of the same as-of day, which it replaced, oldest first. zone: of the business day;
+    timestamp_zone: of the source's times.
     """
 
     view: str
@@ -86,17 +95,14 @@ def explain_stored(
     offered: OfferedView, found: Feature, entity: Mapping[str, object], asked: datetime | date, settings: Settings
 ) -> Explained:
     """Everything behind one value of a stored feature; DataError where nothing was ingested."""
-    from transformations.engine.testing.reference import reference_row
-    from transformations.insight.entity_events import entity_events
-
     resolved = offered.resolved
     as_of = as_of_day(asked, resolved)
-    moment = asked if isinstance(asked, datetime) else available_from(as_of, resolved)
+    moment = asked if isinstance(asked, datetime) else resolved.available_from(as_of)
     every = entity_events(resolved, entity, settings)
-    inside = _inside(every, found, as_of, resolved)
+    inside = _events_in_window(every, found, as_of, resolved)
     row = reference_row(resolved, every, as_of)
     remarks: list[str] = []
-    rows, version = _rows(offered, found, entity, settings, remarks)
+    rows, version = _rows_of_entity(offered, found, entity, settings, remarks)
     visible = [each for each in rows if each.event_timestamp <= moment]
     chosen = visible[-1] if visible else None
     near = [each for each in visible[:-1] if chosen and each.event_timestamp == chosen.event_timestamp]
@@ -113,7 +119,7 @@ def explain_stored(
         zone=resolved.zone,
         timestamp_zone=resolved.contract.shown_zone,
         window=str(found.declared.window),
-        events=[_columns(each, found, resolved) for each in inside[-_SHOWN:]],
+        events=[_event_columns(each, found, resolved) for each in inside[-_SHOWN:]],
         more_events=max(len(inside) - _SHOWN, 0),
         value=value,
         chosen=chosen,
@@ -126,8 +132,6 @@ def explain_stored(
 
 def one_row(entity: Mapping[str, object], join_keys: Mapping[str, Dtype]) -> pa.Table:
     """An entity as a table."""
-    import pyarrow as pa
-
     return pa.table({name: pa.array([entity[name]], dtype.arrow) for name, dtype in join_keys.items()})
 
 
@@ -140,12 +144,6 @@ def look_now(
     remarks: list[str],
 ) -> Online | None:
     """What is online now, beside training. view: as the repository has it. None, and a remark, where nothing is."""
-    from feast import OnDemandFeatureView
-
-    from transformations.insight.repository import open_store
-    from transformations.stores.redis.loaded import loaded_views
-    from validation.parity.live import look_at
-
     moment = settings.now()
     try:
         store = open_store(settings)
@@ -171,41 +169,28 @@ def look_now(
     )
 
 
-def _inside(
-    events: Sequence[Mapping[str, object]], feature: Feature, as_of: date, resolved: Resolved
-) -> list[Mapping[str, object]]:
+def _events_in_window(events: Sequence[Event], feature: Feature, as_of: date, resolved: Resolved) -> list[Event]:
     """The events of the feature's window, oldest first."""
-    from transformations.engine.base.business_days import start_of_day
-    from transformations.engine.raw.files import RAW_TIMESTAMP
-
     until = start_of_day(as_of, resolved.zone)
     length = feature.declared.window.days
     since = None if length is None else start_of_day(as_of - timedelta(days=length), resolved.zone)
-    inside = []
-    for event in events:
-        at = event[RAW_TIMESTAMP]
-        assert isinstance(at, datetime)
-        if at < until and (since is None or at >= since):
-            inside.append((at, event))
-    return [event for _, event in sorted(inside, key=lambda pair: pair[0])]
+    inside = [
+        event for event in events if event[RAW_TIMESTAMP] < until and (not since or event[RAW_TIMESTAMP] >= since)
+    ]
+    return sorted(inside, key=itemgetter(RAW_TIMESTAMP))
 
 
-def _columns(event: Mapping[str, object], feature: Feature, resolved: Resolved) -> dict[str, object]:
+def _event_columns(event: Event, feature: Feature, resolved: Resolved) -> dict[str, object]:
     """An event's time, key and the columns that the feature reads."""
-    from transformations.engine.raw.files import RAW_TIMESTAMP
-
     read = feature.declared.aggregation.columns()
     names = dict.fromkeys([*resolved.contract.key, *(name for name in event if name in read)])
     return {"event time": event[RAW_TIMESTAMP]} | {name: event[name] for name in names if name in event}
 
 
-def _rows(
+def _rows_of_entity(
     offered: OfferedView, feature: Feature, entity: Mapping[str, object], settings: Settings, remarks: list[str]
 ) -> tuple[list[Row], int | None]:
     """The entity's rows in the order in which retrieval prefers them, the best last; and the table's version."""
-    from transformations.engine.tables.offline_tables import OfflineTable
-    from transformations.stores.history.history import history_of
-
     table = OfflineTable(settings.offline_dir / offered.resolved.name)
     try:
         history = history_of(offered.view, None, features=[feature.name])
@@ -213,35 +198,35 @@ def _rows(
         remarks.append(str(error))
         return [], None
     runs = {run.run_id: run for run in table.runs()}
-    return [_row(*cells, runs=runs) for cells in _cells(history, feature.name, entity)], history.version
+    rows = [_row_of_run(*cells, runs=runs) for cells in _cells_of_entity(history, feature.name, entity)]
+    return rows, history.version
 
 
-def _cells(
+def _cells_of_entity(
     history: History, feature: str, entity: Mapping[str, object]
 ) -> list[tuple[object, datetime, datetime, str]]:
-    from transformations.engine.base.duck import literal, session
-    from transformations.engine.base.file_rows import FILE, quoted
-
-    stamps = [history.timestamp, str(history.created)]
-    where = " AND ".join(f"{quoted(name)} = {literal(value)}" for name, value in entity.items())
+    """Per row: the feature's value, event and created timestamp, and the file that holds it."""
     if not history.files:
         return []
+    stamps = [history.timestamp, str(history.created)]
     with session() as connection:
-        found = connection.sql(
-            f"""
-            SELECT {quoted(feature)}, {", ".join(map(quoted, stamps))}, {FILE}
-            FROM {history.scan(connection, [feature, *entity, *stamps]).relation}
-            WHERE {where}
-            ORDER BY {", ".join(map(quoted, stamps))}
-            """
-        ).to_arrow_table()
+        relation = history.scan(connection, [feature, *entity, *stamps]).relation
+        found = connection.sql(rows_of_entity(relation, feature, stamps, entity)).to_arrow_table()
     values, events, created, numbers = (column.to_pylist() for column in found.columns)
     return list(zip(values, events, created, [history.files[number] for number in numbers], strict=True))
 
 
-def _row(value: object, event: datetime, created: datetime, file: str, *, runs: Mapping[str, Run]) -> Row:
-    """A run writes into a folder that is called after it."""
+def _row_of_run(value: object, event: datetime, created: datetime, file: str, *, runs: Mapping[str, Run]) -> Row:
+    """A row and the run that wrote its file, which lies in a folder named after the run."""
     names = [part.removeprefix("run=") for part in PurePath(file).parts if part.startswith("run=")]
     run = runs.get(names[-1]) if names else None
-    facts = (run.run_id, run.version, run.kind, run.started_at, run.code_revision) if run else (None,) * 5
-    return Row(value, event, created, *facts)
+    return Row(
+        value=value,
+        event_timestamp=event,
+        created_timestamp=created,
+        run_id=run.run_id if run else None,
+        version=run.version if run else None,
+        kind=run.kind if run else None,
+        started_at=run.started_at if run else None,
+        code_revision=run.code_revision if run else None,
+    )

@@ -15,8 +15,8 @@ from transformations.contracts.zones import declared_zones, shared_zone
 from transformations.engine.base.errors import FeaturesError, UsageError, nearest
 from transformations.engine.base.moments import EVENT_TIMESTAMP
 from transformations.engine.base.settings import Settings
-from transformations.insight.asked import asked_moment, available_from, parse_key
-from transformations.insight.explained import Explained, Online, explain_stored, look_now, one_row
+from transformations.insight.values.asked import asked_moment, parse_key
+from transformations.insight.values.explained import Explained, Online, explain_stored, look_now, one_row
 from transformations.stores.base.values import TIMESTAMP, Column
 
 if TYPE_CHECKING:
@@ -69,13 +69,13 @@ def explain_computed(
     evaluation = evaluation_of(view, [feature])
     if evaluation.calls is None:
         raise UsageError(f"on-demand view {view.name} was not made by on_demand_view: what it reads is not known.")
-    inputs, views = _stored(view, evaluation.calls, offered)
+    inputs, views = _stored_inputs(view, evaluation.calls, offered)
     keys = {name: dtype for each in views for name, dtype in each.resolved.join_keys.items()}
     if not keys:
         raise UsageError(f"{view.name}:{feature} reads no stored feature: it is what its function makes of a request.")
     entity = parse_key(key, keys, f"{view.name}:{feature}")
-    fields = _fields(view, request)
-    moment = _moment(at, views, settings)
+    fields = _request_fields(view, request)
+    moment = _moment_of(at, views, settings)
     explained = [
         explain_stored(each, column, {name: entity[name] for name in each.resolved.join_keys}, moment, settings)
         for each, column in inputs
@@ -98,14 +98,14 @@ def explain_computed(
         reads=evaluation.calls[-1].inputs,
         request=fields,
         value=evaluation(columns, pa.array([moment], TIMESTAMP))[feature][0].as_py(),
-        offline=_retrieved(view, feature, rows, fields, moment, settings, remarks),
+        offline=_retrieve_value(view, feature, rows, fields, moment, settings, remarks),
         online=look_now(view, feature, rows, fields, settings, remarks),
         inputs=explained,
         remarks=remarks,
     )
 
 
-def _stored(
+def _stored_inputs(
     view: OnDemandFeatureView, calls: Sequence[Call], offered: Mapping[str, OfferedView]
 ) -> tuple[list[tuple[OfferedView, Feature]], list[OfferedView]]:
     """The stored features that the calls read, each once, and the views that a request of this view looks up."""
@@ -124,7 +124,7 @@ def _stored(
     return features, [offered[name] for name in sources]
 
 
-def _fields(view: OnDemandFeatureView, request: Mapping[str, object]) -> dict[str, object]:
+def _request_fields(view: OnDemandFeatureView, request: Mapping[str, object]) -> dict[str, object]:
     """The view's request fields from the request; UsageError for missing or unknown ones."""
     dtypes = {each.name: each.dtype for source in view.source_request_sources.values() for each in source.schema}
     unknown = sorted(request.keys() - dtypes.keys())
@@ -138,13 +138,13 @@ def _fields(view: OnDemandFeatureView, request: Mapping[str, object]) -> dict[st
     return {name: request[name] for name in dtypes}
 
 
-def _moment(at: str | None, views: Sequence[OfferedView], settings: Settings) -> datetime:
+def _moment_of(at: str | None, views: Sequence[OfferedView], settings: Settings) -> datetime:
     """The moment asked for; of a day, the first at which the rows as-of this day of all views can be served."""
     asked = asked_moment(at, settings, declared_zones(each.resolved.contract for each in views))
-    return asked if isinstance(asked, datetime) else max(available_from(asked, each.resolved) for each in views)
+    return asked if isinstance(asked, datetime) else max(each.resolved.available_from(asked) for each in views)
 
 
-def _retrieved(
+def _retrieve_value(
     view: OnDemandFeatureView,
     feature: str,
     rows: pa.Table,

@@ -34,7 +34,7 @@ def parse_key(text: str, join_keys: Mapping[str, Dtype], view: str) -> dict[str,
     if set(given) != set(join_keys):
         example = ",".join(f"{name}=…" for name in join_keys)
         raise UsageError(f"{text!r} is no key of {view}, which is keyed by {', '.join(join_keys)}. Write {example}.")
-    return {name: _typed(name, given[name], dtype) for name, dtype in join_keys.items()}
+    return {name: _parse_key_value(name, given[name], dtype) for name, dtype in join_keys.items()}
 
 
 def parse_request(text: str) -> dict[str, object]:
@@ -77,7 +77,7 @@ def asked_moment(at: str | None, settings: Settings, zones: Iterable[str]) -> da
 
 def day_of_text(text: str) -> date:
     """A calendar day as ISO 8601; ValueError for another text, or a year in which no event can be."""
-    return _possible(date.fromisoformat(text))
+    return _check_year(date.fromisoformat(text))
 
 
 def _has_offset(text: str) -> bool:
@@ -92,7 +92,7 @@ def moment_of_text(text: str, zone: str | None) -> datetime:
     """
     if re.search(r"\.\d{6}0*[1-9]", text):
         raise ValueError(f"{text!r} has a part below one microsecond")
-    moment = _possible(datetime.fromisoformat(text))
+    moment = _check_year(datetime.fromisoformat(text))
     if moment.tzinfo:
         return moment.astimezone(UTC)
     if zone is None:
@@ -103,7 +103,7 @@ def moment_of_text(text: str, zone: str | None) -> datetime:
     return instant
 
 
-def _possible(day: _Day) -> _Day:
+def _check_year(day: _Day) -> _Day:
     from transformations.contracts import EVENT_YEARS
 
     if not EVENT_YEARS[0] <= day.year <= EVENT_YEARS[1]:
@@ -120,14 +120,7 @@ def as_of_day(asked: datetime | date, resolved: Resolved) -> date:
     return asked
 
 
-def available_from(as_of: date, resolved: Resolved) -> datetime:
-    """When the row as-of a day can be served (UTC)."""
-    from transformations.engine.base.business_days import start_of_day
-
-    return start_of_day(as_of, resolved.zone) + resolved.definition.available_after
-
-
-def _typed(name: str, text: str, dtype: Dtype) -> object:
+def _parse_key_value(name: str, text: str, dtype: Dtype) -> object:
     if dtype.name == "String":
         return text
     if re.fullmatch(r"-?[0-9]+", text) and -(2**63) <= int(text) < 2**63:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime
+from operator import itemgetter
 from typing import Any
 
 import pyarrow as pa
@@ -27,35 +27,30 @@ def entity_events(resolved: Resolved, entity: Mapping[str, object], settings: Se
     where = {name: value for name, value in entity.items() if name in own}
     events: list[Event] = read_current(snapshots[resolved.contract.name], resolved.contract, where=where).to_pylist()
     for lookup in resolved.definition.lookups:
-        find = _finder(lookup, resolved, snapshots[lookup.source], events)
+        find = _attribute_finder(lookup, resolved, snapshots[lookup.source], events)
         for event in events:
             event.update(find(event))
     return [event for event in events if all(event[name] == value for name, value in entity.items())]
 
 
-def _finder(
+def _attribute_finder(
     lookup: Lookup, resolved: Resolved, snapshot: RawSnapshot, events: Sequence[Event]
 ) -> Callable[[Event], Event]:
-    """What gives an event's attributes: those of the last record of its key that is not after it, else nulls."""
+    """A function from an event to its attributes: those of its key's last record not after it, or else nulls."""
     contract = resolved.lookups[lookup.source]
     records = read_current(snapshot, contract, [*lookup.on, *lookup.columns, RAW_TIMESTAMP])
+    happened = itemgetter(RAW_TIMESTAMP)
     first = lookup.on[0]
     wanted = pa.array({event[first] for event in events}, records[first].type)
     history: dict[tuple[object, ...], list[Event]] = {}
     for record in records.filter(pc.is_in(records[first], value_set=wanted)).to_pylist():
         history.setdefault(tuple(record[name] for name in lookup.on), []).append(record)
     for versions in history.values():
-        versions.sort(key=_moment)
+        versions.sort(key=happened)
 
     def find(event: Event) -> Event:
         versions = history.get(tuple(event[name] for name in lookup.on), [])
-        place = bisect_right(versions, _moment(event), key=_moment)
+        place = bisect_right(versions, happened(event), key=happened)
         return {name: versions[place - 1][name] if place else None for name in lookup.columns}
 
     return find
-
-
-def _moment(record: Event) -> datetime:
-    moment = record[RAW_TIMESTAMP]
-    assert isinstance(moment, datetime)
-    return moment

@@ -1,0 +1,144 @@
+"""From delivered files to online lookups: the commands to run, one after the other, until none is left."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from graphlib import CycleError, TopologicalSorter
+
+from transformations.contracts import Contract, contract_names, read_contract
+from transformations.contracts.servers import delivered_files
+from transformations.engine.base.errors import DataError
+from transformations.engine.base.settings import Settings
+from transformations.engine.base.words import plural, typed_path
+from transformations.engine.raw.zone import RawTable
+from transformations.insight.freshness import State
+from transformations.insight.repository import read_repository, repository_folder
+from transformations.insight.standing import freshness_of, next_commands, read_changes, servable_from
+from validation.files.parcels import open_parcel
+
+_WITHOUT_NEWS = ".delivered_without_news"
+_ROUNDS = 6  # build, apply and load each take one; see tests/transformations/insight/test_freshness.py
+
+
+@dataclass(frozen=True)
+class Command:
+    """A command to run, as one would type it: a program of this environment and its arguments."""
+
+    title: str
+    program: str
+    arguments: tuple[str, ...]
+
+
+def bring_up(settings: Settings, perform: Callable[[Command], object], report: Callable[[str], None]) -> int:
+    """Perform every command that there is to run; returns how many there were.
+
+    report: takes remarks for the person who waits. DataError where no file of a source was delivered.
+    """
+    done = 0
+    for command in ingestions(settings):
+        perform(command)
+        done += 1
+    for _ in range(_ROUNDS):
+        commands = _next_commands(settings, report)
+        if not commands:
+            break
+        for command in commands:
+            perform(command)
+            done += 1
+    else:
+        raise DataError(f"there is still something to do after {_ROUNDS} rounds. See `features status`.")
+    _require_sources(settings, report)
+    return done
+
+
+def ingestions(settings: Settings) -> Iterator[Command]:
+    """What is delivered and not ingested yet: sources before those that refer to them, files and folders by name."""
+    for contract in _contracts_in_order(settings):
+        if contract.delivered is None:
+            continue
+        table = RawTable(contract, settings.raw_dir)
+        known = _ingested_contents(table) | _contents_without_news(settings)
+        delivered = delivered_files(contract.delivered, settings.project_root)
+        drops = [delivered] if contract.delivered_as_one and delivered else [(file,) for file in delivered]
+        for files in drops:
+            content = open_parcel(files, contract.form).content_hash()
+            if content not in known:
+                paths = map(typed_path, files)
+                yield Command(f"Ingest {contract.name}", "features", ("ingest", contract.name, *paths))
+                if content not in _ingested_contents(table):
+                    _note_without_news(content, settings)
+
+
+def _ingested_contents(table: RawTable) -> set[str]:
+    """The content hashes of the files that the drops of a source came in."""
+    return {drop.content_hash for drop in table.snapshot().drops} if table.exists() else set()
+
+
+def _contents_without_news(settings: Settings) -> set[str]:
+    """The content hashes of files that were ingested and changed nothing, and so became no drop."""
+    noted = settings.data / _WITHOUT_NEWS
+    return set(noted.read_text(encoding="ascii").split()) if noted.is_file() else set()
+
+
+def _note_without_news(content: str, settings: Settings) -> None:
+    """Note a file, so that the next run leaves it alone; a lost note costs one more look at the file."""
+    with (settings.data / _WITHOUT_NEWS).open("a", encoding="ascii") as noted:
+        noted.write(f"{content}\n")
+
+
+def _contracts_in_order(settings: Settings) -> list[Contract]:
+    """All contracts, each after those that it refers to."""
+    contracts = {name: read_contract(name, settings.contracts) for name in contract_names(settings.contracts)}
+    refers = {name: {each.source for each in contract.references} for name, contract in contracts.items()}
+    try:
+        return [contracts[name] for name in TopologicalSorter(refers).static_order() if name in contracts]
+    except CycleError as error:
+        raise DataError(f"sources refer to each other in a circle: {' → '.join(error.args[1])}.") from None
+
+
+def _next_commands(settings: Settings, report: Callable[[str], None]) -> list[Command]:
+    """The commands that `features status` would name, and an apply of what `features diff` shows."""
+    repository = read_repository(settings)
+    chosen = repository.select([])
+    views = freshness_of(chosen, settings, report)
+    commands = [
+        command
+        for command in next_commands(views, servable_from(chosen, views), settings.now())
+        if not command.startswith("features ingest")
+    ]
+    changes = read_changes(settings)
+    apply = "feast -c feature_repo apply"
+    if changes.changes and not commands:
+        commands = [apply]
+    if apply in commands and changes.is_destructive:
+        raise DataError(
+            "to apply feature_repo/ takes something away from those who read it now: see `features diff`. "
+            f"If it is meant, run `{apply}`, then `features up` again."
+        )
+    folder = typed_path(repository_folder(settings))
+    return [_command_of(command, folder) for command in commands]
+
+
+def _command_of(command: str, folder: str) -> Command:
+    program, *arguments = shlex.split(command)
+    titles = {"build": "Compute the features", "apply": "Register them with Feast", "materialize": "Load Redis"}
+    title = next(words for word, words in titles.items() if word in arguments)
+    return Command(title, program, tuple(folder if word == "feature_repo" else word for word in arguments))
+
+
+def _require_sources(settings: Settings, report: Callable[[str], None]) -> None:
+    """DataError that names the views which wait for a source."""
+    repository = read_repository(settings)
+    views = freshness_of(repository.select([]), settings, report)
+    if not views:
+        report(f"{repository.folder.name}/ offers no view yet. `features new DOMAIN` writes a first one.")
+    waiting = [view for view in views if view.state in (State.SOURCE_MISSING, State.SOURCE_INCOMPLETE)]
+    if waiting:
+        wants = "\n".join(f"  {view.view}: {view.state.value}. Run `{view.command}`" for view in waiting)
+        wait = "waits" if len(waiting) == 1 else "wait"
+        raise DataError(
+            f"{len(waiting)} of {plural(len(views), 'view')} {wait} for a source. A contract says where files come in "
+            f"by `servers: [{{ server: drop, type: local, path: … }}]`; of these, none is there that would do:\n{wants}"
+        )
