@@ -72,6 +72,7 @@ FLOORS = (
 # Folders that are no rooms of their own: what stands in one belongs to the room above it.
 CLOSETS = (
     "transformations.engine.vocabulary.aggregations",
+    "transformations.datasets.content",
     "transformations.cli.commands.data",
     "transformations.cli.commands.look",
     "transformations.cli.commands.platform",

@@ -7,7 +7,7 @@ built beside its place and moved there at once; what is there is never written a
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -18,9 +18,9 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from feast import FeatureStore
 
-from transformations.datasets import snapshot
 from transformations.datasets.config import DatasetConfig
-from transformations.datasets.content_hash import column_hashes, combined
+from transformations.datasets.content.content_hash import column_hashes, combine_hashes
+from transformations.datasets.content.statistics import statistics_of
 from transformations.datasets.folders import building, dataset_folders, publish, refuse_existing, remove_leftovers
 from transformations.datasets.leakage import check_leakage
 from transformations.datasets.manifest import FILE, Availability, Manifest, PinnedTable, SplitContent, read_manifest
@@ -34,9 +34,9 @@ from transformations.datasets.pinning import (
     versions_of,
 )
 from transformations.datasets.registration import is_registered, refuse_referred, register
-from transformations.datasets.spines import copied, data_end_of, query_of, read_spine, restored
+from transformations.datasets.snapshot import open_snapshot, take_snapshot
+from transformations.datasets.spines import Source, copy_file, known_label, restore_file, rows_of, source_of
 from transformations.datasets.splits import Selection, select
-from transformations.datasets.statistics import statistics_of
 from transformations.engine.base import storage
 from transformations.engine.base.disk_faults import faults_in_words, note_reads
 from transformations.engine.base.errors import DataError, FeaturesError, UsageError
@@ -70,40 +70,38 @@ def create(
     with building(target) as unfinished:
         if replace_old:
             refuse_referred(config.name, store)
-        elif (begun := _begun(config, target, store)) is not None:
+        elif (begun := _unregistered_dataset(config, target, store)) is not None:
             complete(begun, store, settings)
             return begun
         else:
             refuse_existing(target)
         if not target.exists():
             release(reason_of(config.name), settings)  # what a killed process may have pinned
-        taken = snapshot.take(store, config.feature_service, settings)
+        taken = take_snapshot(store, config.feature_service, settings)
         refuse_collisions(config, store)
-        spine_file = copied(config, folder, unfinished)
-        query = query_of(config, {})
-        spine_tables = pin_query(query, settings) if query else ()
-        with snapshot.opened(taken, store.config, {}) as known:
+        source = source_of(config, folder)
+        spine_file = copy_file(source, unfinished) if isinstance(source, Path) else None
+        spine_tables = pin_query(source, settings) if isinstance(source, Query) else ()
+        with open_snapshot(taken, store.config, {}) as known:
             views = pin_views(known, settings)
         with holding((*views, *spine_tables), reason_of(config.name), settings):
-            with snapshot.opened(taken, store.config, versions_of(views)) as pinned:
-                content = _compute(
-                    config, query, unfinished / spine_file.path if spine_file else None, pinned, settings
-                )
+            with open_snapshot(taken, store.config, versions_of(views)) as pinned:
+                content = _compute(config, unfinished / spine_file.path if spine_file else source, pinned, settings)
                 refuse_changed(views, pin_views(pinned, settings))
             manifest = Manifest(
                 name=config.name,
                 created_at=settings.now(),
                 config=config,
                 code_revision=code_revision(),
-                libraries=_libraries(),
+                libraries=_library_versions(),
                 data_end=content.data_end,
                 timestamp=content.timestamp,
                 views=views,
                 spine_tables=spine_tables,
                 spine_file=spine_file,
-                functions=_functions(taken),
+                functions=_function_hashes(taken),
                 counts={"spine": content.spine_rows, **content.selection.dropped},
-                splits=tuple(_write(name, table, content.timestamp, unfinished) for name, table in content.splits()),
+                splits=tuple(_write_splits(content, unfinished)),
                 leakage=content.leakage,
                 registry=taken,
             )
@@ -162,14 +160,14 @@ def rebuild(manifest: Manifest, folder: Path, store: FeatureStore, settings: Set
     target = settings.datasets_dir / manifest.name
     config = manifest.config
     with building(target) as unfinished:
-        query = query_of(config, {(table.zone, table.name): table.version for table in manifest.spine_tables})
-        if query is not None:
-            _refuse_other_columns(query, manifest.spine_tables)
-        spine_file = restored(manifest, folder, unfinished)
-        with snapshot.opened(manifest.registry, store.config, versions_of(manifest.views)) as pinned:
+        versions = {(str(table.zone), table.name): table.version for table in manifest.spine_tables}
+        source = restore_file(manifest, folder, unfinished) or source_of(config, folder, versions)
+        if isinstance(source, Query):
+            _refuse_other_columns(source, manifest.spine_tables)
+        with open_snapshot(manifest.registry, store.config, versions_of(manifest.views)) as pinned:
             refuse_changed(manifest.views, pin_views(pinned, settings))
-            content = _compute(config, query, spine_file, pinned, settings)
-        splits = [_write(name, table, content.timestamp, unfinished) for name, table in content.splits()]
+            content = _compute(config, source, pinned, settings)
+        splits = list(_write_splits(content, unfinished))
         _refuse_difference(manifest, splits)
         is_new = not target.exists()
         if is_new:
@@ -194,8 +192,8 @@ def verify(manifest: Manifest, folder: Path) -> None:
         note_reads([file])
         table = pq.read_table(file, partitioning=None)
         columns = column_hashes(table)
-        if combined(table.num_rows, columns) != split.content_hash:
-            faults.append(f"{split.file} {_difference(split, table.num_rows, columns)}")
+        if combine_hashes(table.num_rows, columns) != split.content_hash:
+            faults.append(f"{split.file} {_difference_text(split, table.num_rows, columns)}")
     known = {split.file for split in manifest.splits}
     faults += [f"{file.name} is no split of it" for file in sorted(folder.glob("*.parquet")) if file.name not in known]
     if faults:
@@ -228,7 +226,7 @@ def examine_datasets(datasets: Path) -> Iterator[Examined]:
         yield found
 
 
-def _begun(config: DatasetConfig, target: Path, store: FeatureStore) -> Manifest | None:
+def _unregistered_dataset(config: DatasetConfig, target: Path, store: FeatureStore) -> Manifest | None:
     """The dataset of this configuration that a killed process put in its place and did not register."""
     if not target.exists():
         return None
@@ -256,23 +254,16 @@ class _Content:
             start += len(places)
 
 
-def _compute(
-    config: DatasetConfig, query: Query | None, file: Path | None, store: FeatureStore, settings: Settings
-) -> _Content:
+def _compute(config: DatasetConfig, source: Source, store: FeatureStore, settings: Settings) -> _Content:
     """The content of a dataset: a pure function of the configuration and of what is pinned."""
     resources = resources_of(store.config)
-    if query is not None:
-        # One thread: floating-point sums then have one order, and so has what a query leaves unordered.
-        rows = query.rows(replace(resources, threads=1))
-    else:
-        assert file is not None, "a spine is a query or a file"
-        rows = read_spine(file)
-    spine = spine_of(rows.replace_schema_metadata(None))
+    rows = rows_of(source, resources)
+    spine = spine_of(rows)
     if SPLIT in spine.columns:
         raise UsageError(f"the spine has a column {SPLIT!r}, and so would the dataset. Rename the spine's column.")
-    data_end = data_end_of(config, query, settings)
-    selection = select(spine, config, data_end)
-    chosen = spine_of(rows.replace_schema_metadata(None).take(pa.array(selection.order)))
+    label = known_label(config, source, settings)
+    selection = select(spine, config, label)
+    chosen = spine_of(rows.take(pa.array(selection.order)))
     job = store.get_historical_features(
         entity_df=chosen.rows,
         features=store.get_feature_service(config.feature_service),
@@ -294,7 +285,7 @@ def _compute(
         timestamp=spine.timestamp,
         selection=selection,
         spine_rows=len(spine),
-        data_end=data_end,
+        data_end=label.known_until if label else None,
         leakage=leakage,
     )
 
@@ -308,7 +299,12 @@ def refuse_collisions(config: DatasetConfig, store: FeatureStore) -> None:
         raise UsageError("\n".join(faults) + f"\nA dataset alone may say {FULL_NAMES}: true in its configuration.")
 
 
-def _write(name: str, table: pa.Table, timestamp: str, folder: Path) -> SplitContent:
+def _write_splits(content: _Content, folder: Path) -> Iterator[SplitContent]:
+    for name, table in content.splits():
+        yield _write_split(name, table, content.timestamp, folder)
+
+
+def _write_split(name: str, table: pa.Table, timestamp: str, folder: Path) -> SplitContent:
     file = folder / f"{name}.parquet"
     columns = column_hashes(table)
     saved = table.replace_schema_metadata({SAVED: timestamp.encode()})
@@ -318,7 +314,7 @@ def _write(name: str, table: pa.Table, timestamp: str, folder: Path) -> SplitCon
         name=name,
         file=file.name,
         rows=table.num_rows,
-        content_hash=combined(table.num_rows, columns),
+        content_hash=combine_hashes(table.num_rows, columns),
         first=bounds["min"],
         last=bounds["max"],
         columns=columns,
@@ -345,10 +341,12 @@ def _refuse_difference(manifest: Manifest, splits: Sequence[SplitContent]) -> No
         if other is None:
             faults.append(f"split {split.name} is missing")
         elif other.content_hash != split.content_hash:
-            faults.append(f"split {split.name} {_difference(split, other.rows, other.columns)}")
+            faults.append(f"split {split.name} {_difference_text(split, other.rows, other.columns)}")
     if not faults:
         return
-    libraries = {name: (was, now) for name, was in manifest.libraries.items() if (now := _installed(name)) != was}
+    libraries = {
+        name: (was, now) for name, was in manifest.libraries.items() if (now := _installed_version(name)) != was
+    }
     listed = ", ".join(f"{name} {was} then, {now} now" for name, (was, now) in libraries.items())
     raise DataError(
         f"dataset {manifest.name} cannot be made again as it was: {'; '.join(faults)}. It was made by code "
@@ -356,14 +354,14 @@ def _refuse_difference(manifest: Manifest, splits: Sequence[SplitContent]) -> No
     )
 
 
-def _difference(split: SplitContent, rows: int, columns: Mapping[str, str]) -> str:
+def _difference_text(split: SplitContent, rows: int, columns: Mapping[str, str]) -> str:
     if rows != split.rows:
         return f"has {plural(rows, 'row')} instead of {split.rows:,}"
     names = [name for name in {**split.columns, **columns} if split.columns.get(name) != columns.get(name)]
     return f"differs in {', '.join(names) or 'the order of its columns'}"
 
 
-def _functions(registry: Mapping[str, Any]) -> dict[str, str]:
+def _function_hashes(registry: Mapping[str, Any]) -> dict[str, str]:
     """The hash of every on-demand function, as the views' tags tell it."""
     return {
         f"{view['spec']['name']}:{tag.removesuffix('.hash')}": value
@@ -373,11 +371,11 @@ def _functions(registry: Mapping[str, Any]) -> dict[str, str]:
     }
 
 
-def _libraries() -> dict[str, str]:
-    return {name: _installed(name) for name in _LIBRARIES}
+def _library_versions() -> dict[str, str]:
+    return {name: _installed_version(name) for name in _LIBRARIES}
 
 
-def _installed(name: str) -> str:
+def _installed_version(name: str) -> str:
     try:
         return version(name)
     except PackageNotFoundError:

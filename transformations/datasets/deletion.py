@@ -16,8 +16,8 @@ from transformations.datasets.config import NAME
 from transformations.datasets.folders import (
     dataset_folders,
     hide,
+    hold_name,
     leftovers,
-    locked,
     names_with_leftovers,
     remove_leftovers,
 )
@@ -42,7 +42,7 @@ def delete(name: str, store: FeatureStore, settings: Settings) -> int:
         raise UsageError(f"{name!r} is no dataset's name but a path, say. Give the name alone.")
     target = settings.datasets_dir / name
     storage.make_folder(settings.datasets_dir)
-    with locked(target):
+    with hold_name(target):
         refuse_referred(name, store)
         was_there = target.exists() or bool(leftovers(target))
         if target.exists():
@@ -87,7 +87,7 @@ def tidy(store: FeatureStore, settings: Settings, *, dry_run: bool = False) -> l
     for name in sorted(names_begun(settings)):
         target = settings.datasets_dir / name
         try:
-            with locked(target):
+            with hold_name(target):
                 found.append(_tidy_one(target, store, settings, dry_run))
         except ConflictError:
             continue
@@ -115,7 +115,7 @@ def versions_needed(settings: Settings) -> dict[str, dict[int, tuple[str, ...]]]
 def _tidy_one(target: Path, store: FeatureStore, settings: Settings, dry_run: bool) -> Tidied:
     name = target.name
     manifest = _manifest_of(target)
-    needed = None if manifest is None and target.exists() else _needed(name, manifest, store)
+    needed = None if manifest is None and target.exists() else _needed_versions(name, manifest, store)
     pins = 0
     if needed is not None:
         pins = len(versions_pinned(reason_of(name), settings) - needed)
@@ -135,8 +135,8 @@ def _manifest_of(target: Path) -> Manifest | None:
         return None
 
 
-def _needed(name: str, manifest: Manifest | None, store: FeatureStore) -> set[tuple[str, int | None]] | None:
-    """The versions that a dataset must keep; None for all that are pinned for it."""
+def _needed_versions(name: str, manifest: Manifest | None, store: FeatureStore) -> set[tuple[str, int | None]] | None:
+    """The versions that a dataset must keep; None where it must keep all that are pinned for it."""
     if manifest is not None:
         return {(table.name, table.version) for table in (*manifest.views, *manifest.spine_tables)}
     try:

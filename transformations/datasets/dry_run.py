@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -12,18 +12,19 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from feast import FeatureStore
 
-from transformations.datasets import snapshot
 from transformations.datasets.config import DatasetConfig
+from transformations.datasets.content.statistics import statistics_of
 from transformations.datasets.create import refuse_collisions
 from transformations.datasets.manifest import PinnedTable
 from transformations.datasets.pinning import pin_query, pin_views
-from transformations.datasets.spines import data_end_of, file_of, query_of, read_spine
+from transformations.datasets.snapshot import open_snapshot, take_snapshot
+from transformations.datasets.spines import known_label, rows_of, source_of
 from transformations.datasets.splits import select
-from transformations.datasets.statistics import statistics_of
 from transformations.engine.base.disk_faults import faults_in_words
 from transformations.engine.base.settings import Settings
 from transformations.stores.training.retrieval import resources_of
 from transformations.stores.training.spine import spine_of
+from transformations.stores.training.spine_sql import Query
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,20 +55,14 @@ class Planned:
 @faults_in_words()
 def plan(config: DatasetConfig, folder: Path, store: FeatureStore, settings: Settings) -> Planned:
     """What `create` would make now; its errors, but for those of the retrieval, which is not tried."""
-    taken = snapshot.take(store, config.feature_service, settings)
+    taken = take_snapshot(store, config.feature_service, settings)
     refuse_collisions(config, store)
-    query = query_of(config, {})
-    with snapshot.opened(taken, store.config, {}) as known:
-        views = pin_views(known, settings)
-    if query is not None:
-        rows = query.rows(replace(resources_of(store.config), threads=1))
-    else:
-        file = file_of(config, folder)
-        assert file is not None, "a spine is a query or a file"
-        rows = read_spine(file)
-    spine = spine_of(rows.replace_schema_metadata(None))
-    data_end = data_end_of(config, query, settings)
-    selection = select(spine, config, data_end)
+    source = source_of(config, folder)
+    with open_snapshot(taken, store.config, {}) as pinned:
+        views = pin_views(pinned, settings)
+    spine = spine_of(rows_of(source, resources_of(store.config)))
+    known = known_label(config, source, settings)
+    selection = select(spine, config, known)
     splits = []
     for name, places in selection.rows.items():
         bounds = pc.min_max(spine.moments.take(pa.array(places))).as_py()
@@ -78,8 +73,8 @@ def plan(config: DatasetConfig, folder: Path, store: FeatureStore, settings: Set
         config=config,
         splits=tuple(splits),
         counts={"spine": len(spine), **selection.dropped},
-        data_end=data_end,
+        data_end=known.known_until if known else None,
         views=views,
-        spine_tables=pin_query(query, settings) if query else (),
+        spine_tables=pin_query(source, settings) if isinstance(source, Query) else (),
         is_there=(settings.datasets_dir / config.name).exists(),
     )

@@ -33,7 +33,7 @@ def _is_saved_frame(folder: Path) -> bool:
 
 
 @contextmanager
-def locked(target: Path) -> Iterator[None]:
+def hold_name(target: Path) -> Iterator[None]:
     """Hold a dataset's name against other processes; ConflictError at once where one works on it."""
     with storage.exclusive(target.with_name(f".{target.name}.lock"), f"dataset {target.name}", wait_seconds=0.0):
         yield
@@ -42,9 +42,9 @@ def locked(target: Path) -> Iterator[None]:
 @contextmanager
 def building(target: Path) -> Iterator[Path]:
     """A folder beside the target, gone afterwards; what a killed process left there is removed first."""
-    with locked(target):
+    with hold_name(target):
         remove_leftovers(target)
-        unfinished = _beside(target)
+        unfinished = _new_folder_beside(target)
         unfinished.mkdir(mode=storage.FOLDER_MODE)
         try:
             yield unfinished
@@ -67,20 +67,20 @@ def publish(unfinished: Path, target: Path) -> None:
 
 def hide(target: Path) -> None:
     """Take a dataset away at once; its folder is a leftover then."""
-    target.rename(_beside(target))
+    target.rename(_new_folder_beside(target))
 
 
 def leftovers(target: Path) -> list[Path]:
     """Folders of this dataset that are unfinished, replaced or deleted, and were not removed yet."""
-    return [folder for folder in target.parent.glob(".*") if _owner(folder) == target.name]
+    return [folder for folder in target.parent.glob(".*") if _owner_of_leftover(folder) == target.name]
 
 
 def names_with_leftovers(datasets: Path) -> set[str]:
     """The datasets that have such folders."""
-    return {name for folder in datasets.glob(".*") if (name := _owner(folder))}
+    return {name for folder in datasets.glob(".*") if (name := _owner_of_leftover(folder))}
 
 
-def _owner(folder: Path) -> str | None:
+def _owner_of_leftover(folder: Path) -> str | None:
     """The dataset that a leftover folder belongs to, and not one whose name begins alike; None for any other folder."""
     found = re.fullmatch(r"\.(.+)-[0-9a-f]+" + re.escape(storage.UNFINISHED), folder.name)
     return found[1] if found else None
@@ -92,5 +92,5 @@ def remove_leftovers(target: Path) -> None:
         shutil.rmtree(leftover)
 
 
-def _beside(target: Path) -> Path:
+def _new_folder_beside(target: Path) -> Path:
     return target.with_name(f".{target.name}-{uuid4().hex}{storage.UNFINISHED}")

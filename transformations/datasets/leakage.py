@@ -23,9 +23,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from transformations.datasets.leakage_sql import (
+    newest_rows,
+    newest_rows_known_then,
+    rows_of_table,
+    when_it_became_available,
+)
 from transformations.datasets.manifest import Availability
 from transformations.engine.base.errors import DataError
-from transformations.engine.base.file_rows import FILE, ROW, Scan, quoted
 from transformations.engine.base.moments import MICROSECOND, moment_text, value_text
 from transformations.stores.base.values import as_feature, unseen_value
 from transformations.stores.base.views import zone_of_views
@@ -51,10 +56,10 @@ def check_leakage(
     the first value that is not of the available row.
     """
     with session(resources) as connection:
-        return tuple(_check(connection, spine, dataset, each, columns, as_served) for each in stored)
+        return tuple(_check_view(connection, spine, dataset, each, columns, as_served) for each in stored)
 
 
-def _check(
+def _check_view(
     connection: DuckDBPyConnection,
     spine: Spine,
     dataset: pa.Table,
@@ -77,13 +82,13 @@ def _check(
             }
         ),
     )
-    connection.execute(f"CREATE OR REPLACE TEMP VIEW known AS {_known(stored, stored.scan(connection), names)}")
-    query = _as_served(names) if as_served and stored.history.created else _as_corrected(names)
+    connection.sql(rows_of_table(stored, stored.scan(connection), names)).create_view("known", replace=True)
+    query = newest_rows_known_then(names) if as_served and stored.history.created else newest_rows(names)
     found = connection.sql(query).to_arrow_table().combine_chunks()
     late = pc.fill_null(pc.greater(found["happened"], spine.moments), False)
     if pc.any(late).as_py():
         raise AssertionError(f"{stored.reference}: the leakage check itself joined a row from the future")
-    _compare(connection, spine, dataset, stored, columns, found, keys)
+    _compare_values(connection, spine, dataset, stored, columns, found, keys)
     age = pc.subtract(spine.moments.cast(pa.int64()), found["happened"].cast(pa.int64()))
     closest = pc.min(age).as_py()
     return Availability(
@@ -95,55 +100,7 @@ def _check(
     )
 
 
-def _known(stored: Stored, scan: Scan, names: Mapping[str, str]) -> str:
-    history = stored.history
-    parts = [f"CAST({quoted(history.column(history.timestamp))} AS TIMESTAMPTZ) AS happened"]
-    created = history.created and f"CAST({quoted(history.column(history.created))} AS TIMESTAMPTZ)"
-    parts.append(f"{created or 'NULL::TIMESTAMPTZ'} AS created")
-    parts += [f"{FILE} AS file", f"{ROW} AS line"]
-    for key, dtype in stored.keys.items():
-        column, kind = quoted(history.column(key)), canonical(dtype)[1]
-        parts.append(f"{f'TRY_CAST({column} AS {kind})' if kind else column} AS {names[key]}")
-    parts += [f"{quoted(history.column(name))} AS feature_{index}" for index, name in enumerate(stored.features)]
-    return f"SELECT {', '.join(parts)} FROM {scan.relation}"
-
-
-def _as_corrected(names: Mapping[str, str]) -> str:
-    """The newest moment at which the key has a row, and of the rows of that moment the one created last."""
-    keys = list(names.values())
-    matches = " AND ".join([*(f"checked.{key} = times.{key}" for key in keys), "checked.moment >= times.happened"])
-    same = " AND ".join([*(f"newest.{key} = known.{key}" for key in keys), "newest.happened = known.happened"])
-    listed = "".join(f", {key}" for key in keys)
-    of_checked = "".join(f", checked.{key}" for key in keys)
-    return f"""
-WITH times AS (SELECT DISTINCT happened{listed} FROM known),
-newest AS (
-    SELECT checked.place, times.happened{of_checked} FROM checked ASOF LEFT JOIN times ON {matches}
-)
-SELECT newest.place, known.* FROM newest LEFT JOIN known ON {same}
-QUALIFY row_number() OVER (
-    PARTITION BY newest.place ORDER BY known.created DESC NULLS LAST, known.file DESC, known.line DESC
-) = 1
-ORDER BY newest.place"""
-
-
-def _as_served(names: Mapping[str, str]) -> str:
-    """Of all rows of the key that had happened and were known, the newest, and of those the one created last."""
-    conditions = [
-        *(f"checked.{key} = known.{key}" for key in names.values()),
-        "known.happened <= checked.moment",
-        "known.created <= checked.moment",
-    ]
-    return f"""
-SELECT checked.place, known.* FROM checked LEFT JOIN known ON {" AND ".join(conditions)}
-QUALIFY row_number() OVER (
-    PARTITION BY checked.place ORDER BY known.happened DESC NULLS LAST, known.created DESC, known.file DESC,
-    known.line DESC
-) = 1
-ORDER BY checked.place"""
-
-
-def _compare(
+def _compare_values(
     connection: DuckDBPyConnection,
     spine: Spine,
     dataset: pa.Table,
@@ -154,7 +111,7 @@ def _compare(
 ) -> None:
     fields = {feature.name: feature for feature in stored.view.features}
     happened = found["happened"].combine_chunks()
-    fresh = _fresh(spine.moments, happened, stored.view.ttl)
+    fresh = _is_within_ttl(spine.moments, happened, stored.view.ttl)
     absent = pc.is_null(happened)
     for key in keys.values():
         absent = pc.and_(absent, key.is_valid())
@@ -172,11 +129,11 @@ def _compare(
             continue
         row = _first_difference(given, expected)
         raise DataError(
-            _message(connection, spine, stored, index, name, row, given[row].as_py(), expected[row].as_py())
+            _leak_message(connection, spine, stored, index, name, row, given[row].as_py(), expected[row].as_py())
         )
 
 
-def _fresh(moments: pa.Array, happened: pa.Array, ttl: timedelta | None) -> pa.Array:
+def _is_within_ttl(moments: pa.Array, happened: pa.Array, ttl: timedelta | None) -> pa.Array:
     if not ttl:
         return pa.array(np.ones(len(moments), dtype=np.bool_))
     age = pc.subtract(moments.cast(pa.int64()), happened.cast(pa.int64()))
@@ -188,7 +145,7 @@ def _first_difference(given: pa.Array, expected: pa.Array) -> int:
     return next(row for row, (a, b) in enumerate(zip(left, right, strict=True)) if a != b)
 
 
-def _message(
+def _leak_message(
     connection: DuckDBPyConnection,
     spine: Spine,
     stored: Stored,
@@ -206,12 +163,8 @@ def _message(
     moment = moment_text(spine.moments[row].as_py(), zone)
     has, due = (value_text(value, zone, quoted=True) for value in (given, expected))
     said = f"row {row} ({key}, {moment}) has {has}, the row available then has {due}"
-    conditions = [f"checked.key_{number} = known.key_{number}" for number in range(len(stored.keys))]
-    conditions += [f"checked.place = {row}", f"feature_{index} IS NOT DISTINCT FROM ?", "happened > checked.moment"]
-    ((later,),) = connection.execute(
-        f"SELECT min(happened) FROM known, checked WHERE {' AND '.join(conditions)}",
-        [given],
-    ).fetchall()
+    query = when_it_became_available(index, len(stored.keys), row)
+    ((later,),) = connection.execute(query, [given]).fetchall()
     leak = ""
     if later is not None:
         leak = f"; {has} became available at {moment_text(later, zone)}, which is in that row's future"

@@ -24,7 +24,7 @@ def pin_views(store: FeatureStore, settings: Settings) -> tuple[PinnedTable, ...
     """The tables of the store's views as they are now, or at the versions that its configuration names."""
     versions: Mapping[str, int] = store.config.offline_store.table_versions
     views = sorted(store.list_feature_views(), key=lambda view: view.name)
-    return tuple(_view(view, store.config.repo_path, versions.get(view.name), settings) for view in views)
+    return tuple(_pin_view(view, store.config.repo_path, versions.get(view.name), settings) for view in views)
 
 
 def pin_query(query: Query, settings: Settings) -> tuple[PinnedTable, ...]:
@@ -34,7 +34,7 @@ def pin_query(query: Query, settings: Settings) -> tuple[PinnedTable, ...]:
             zone="raw" if table.zone != OFFLINE else "offline",
             name=table.name,
             version=table.version,
-            files=_files(table.files, settings, None, hashed=False),
+            files=_pin_files(table.files, settings, None, hashed=False),
             columns=table.columns,
         )
         for table in query.tables
@@ -114,12 +114,11 @@ def refuse_changed(tables: Sequence[PinnedTable], now: Sequence[PinnedTable]) ->
         )
 
 
-def _view(view: FeatureView, repo_path: Path | None, version: int | None, settings: Settings) -> PinnedTable:
+def _pin_view(view: FeatureView, repo_path: Path | None, version: int | None, settings: Settings) -> PinnedTable:
     history = history_of(view, repo_path, version, features=())  # which features are read, the retrieval decides
-    files = _files(history.files, settings, repo_path, hashed=history.version is None)
-    if DEFINITION_HASH not in view.tags:
+    files = _pin_files(history.files, settings, repo_path, hashed=history.version is None)
+    if DEFINITION_HASH not in view.tags or history.version is None:  # a built table has one
         return PinnedTable(zone="file", name=view.name, version=history.version, files=files)
-    assert history.version is not None, "built tables have versions"
     run = OfflineTable(settings.offline_dir / view.name).at(history.version).run
     return PinnedTable(
         zone="offline",
@@ -131,16 +130,20 @@ def _view(view: FeatureView, repo_path: Path | None, version: int | None, settin
     )
 
 
-def _files(files: Sequence[str], settings: Settings, repo_path: Path | None, *, hashed: bool) -> tuple[PinnedFile, ...]:
+def _pin_files(
+    files: Sequence[str], settings: Settings, repo_path: Path | None, *, hashed: bool
+) -> tuple[PinnedFile, ...]:
     found = []
     for name in sorted(files):
         path = Path(name)
         digest = content_hash(path) if hashed else None
-        found.append(PinnedFile(path=_place(path, settings, repo_path), size=path.stat().st_size, sha256=digest))
+        found.append(
+            PinnedFile(path=_portable_place(path, settings, repo_path), size=path.stat().st_size, sha256=digest)
+        )
     return tuple(found)
 
 
-def _place(path: Path, settings: Settings, repo_path: Path | None) -> str:
+def _portable_place(path: Path, settings: Settings, repo_path: Path | None) -> str:
     """A path that holds on another machine, where there is one: relative to the data folder or to the repository."""
     root = None if repo_path is None else Path(repo_path).absolute()
     if root is not None and path.is_relative_to(root) and not path.is_relative_to(settings.data):

@@ -23,14 +23,14 @@ from transformations.stores.base.places import portable
 from transformations.stores.base.rollout import as_served
 
 
-def take(store: FeatureStore, service_name: str, settings: Settings) -> dict[str, Any]:
+def take_snapshot(store: FeatureStore, service_name: str, settings: Settings) -> dict[str, Any]:
     """The part of the registry that a service is made of; places in the data folder are told relative to it.
 
     A view that the service takes at a version is here what it was then. UsageError where there is no such service, or
     where it takes a view both at a version and otherwise.
     """
-    service = _service(store, service_name)
-    versions = _versions(service)
+    service = _registered_service(store, service_name)
+    versions = _view_versions(service)
     registry = as_served(store.registry)
     proto = RegistryProto(registry_schema_version="1")
     names = dict.fromkeys(projection.name for projection in service.feature_view_projections)
@@ -72,7 +72,9 @@ def take(store: FeatureStore, service_name: str, settings: Settings) -> dict[str
 
 
 @contextmanager
-def opened(snapshot: Mapping[str, Any], config: RepoConfig, versions: Mapping[str, int]) -> Iterator[FeatureStore]:
+def open_snapshot(
+    snapshot: Mapping[str, Any], config: RepoConfig, versions: Mapping[str, int]
+) -> Iterator[FeatureStore]:
     """A feature store that knows the snapshot and nothing else, and reads these versions of the views' tables.
 
     config: of the repository whose offline store settings hold here.
@@ -94,7 +96,7 @@ def opened(snapshot: Mapping[str, Any], config: RepoConfig, versions: Mapping[st
         yield FeatureStore(config=known)
 
 
-def _service(store: FeatureStore, name: str) -> FeatureService:
+def _registered_service(store: FeatureStore, name: str) -> FeatureService:
     try:
         service = store.get_feature_service(name)
     except FeatureServiceNotFoundException:
@@ -106,7 +108,7 @@ def _service(store: FeatureStore, name: str) -> FeatureService:
     return service
 
 
-def _versions(service: FeatureService) -> dict[str, int | None]:
+def _view_versions(service: FeatureService) -> dict[str, int | None]:
     """The version at which a service takes each view, None where it takes what is applied."""
     found: dict[str, int | None] = {}
     for projection in service.feature_view_projections:

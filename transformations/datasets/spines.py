@@ -4,35 +4,53 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping
-from datetime import datetime, timedelta
+from dataclasses import replace
+from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
+from types import MappingProxyType
+from typing import TypeAlias
 
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.csv as csv
 import pyarrow.parquet as pq
 
 from transformations.contracts import CsvDialect, read_contract
 from transformations.datasets.config import DatasetConfig
 from transformations.datasets.manifest import Manifest, PinnedFile
+from transformations.datasets.splits import KnownLabel
 from transformations.engine.base import duck, storage
 from transformations.engine.base.business_days import start_of_day
 from transformations.engine.base.errors import DataError, UsageError
 from transformations.engine.base.settings import Settings
 from transformations.engine.raw.zone import RawTable
+from transformations.stores.training.retrieval import Resources
 from transformations.stores.training.spine_sql import RAW, Query, read_query
 from validation.files.csv_files import open_csv
+
+Source: TypeAlias = Query | Path
+"""Where a spine's rows come from: its query, or its file."""
+Pins: TypeAlias = Mapping[tuple[str, str], int | None]
 
 _SPINES = (".parquet", ".csv")
 _EXACT_INTEGERS = 2**53
 _BOOLEANS = (("true", "false"), ("True", "False"), ("TRUE", "FALSE"))
 
 
-def query_of(config: DatasetConfig, pins: Mapping[tuple[str, str], int | None]) -> Query | None:
-    """The spine's query over the versions that are pinned, over the newest of the rest; None where it is a file."""
-    text = config.spine.query
-    if text is None:
-        return None
+def source_of(config: DatasetConfig, folder: Path, pins: Pins = MappingProxyType({})) -> Source:
+    """The spine's query, over the versions that are pinned and the newest of the rest; or its file below the folder."""
+    if config.spine.query is not None:
+        return _query_of(config.spine.query, pins)
+    file = folder / str(config.spine.file)
+    if file.suffix not in _SPINES:
+        raise UsageError(f"spine.file: {file} is neither {' nor '.join(_SPINES)}. Give one of these, or a query.")
+    if not file.is_file():
+        raise UsageError(f"spine.file: there is no file {file}. Its path counts from the configuration's folder.")
+    return file
+
+
+def _query_of(text: str, pins: Pins) -> Query:
     query = read_query(text, {key: version for key, version in pins.items() if version is not None})
     if query.volatile:
         raise UsageError(
@@ -40,6 +58,14 @@ def query_of(config: DatasetConfig, pins: Mapping[tuple[str, str], int | None]) 
             f"and sample with `sample` and `seed`."
         )
     return query
+
+
+def rows_of(source: Source, resources: Resources) -> pa.Table:
+    """The rows of a spine, without metadata."""
+    if isinstance(source, Path):
+        return read_spine(source).replace_schema_metadata(None)
+    # One thread: floating-point sums then have one order, and so has what a query leaves unordered.
+    return source.rows(replace(resources, threads=1)).replace_schema_metadata(None)
 
 
 def read_spine(file: Path) -> pa.Table:
@@ -51,7 +77,9 @@ def read_spine(file: Path) -> pa.Table:
     if file.suffix != ".csv":
         return _read_parquet(file)
     read, texts = _read_csv(file)
-    return pa.table([_column(file, name, read[name], texts[name]) for name in read.column_names], read.column_names)
+    return pa.table(
+        [_read_column(file, name, read[name], texts[name]) for name in read.column_names], read.column_names
+    )
 
 
 def _read_parquet(file: Path) -> pa.Table:
@@ -64,11 +92,9 @@ def _read_parquet(file: Path) -> pa.Table:
 
 def _read_csv(file: Path) -> tuple[pa.Table, pa.Table]:
     """The rows as pyarrow types them, and as texts. What is no row is refused as in a delivered file."""
-    from pyarrow import csv
-
     with duck.session() as connection:
         found = open_csv(connection, file, CsvDialect())
-        rows = connection.sql(f"SELECT * FROM {found.relation()}").to_arrow_table()
+        rows = connection.sql(f"FROM {found.relation()}").to_arrow_table()
 
     only_empty_is_null = {"null_values": [""], "strings_can_be_null": True}
     parsed = csv.ParseOptions(newlines_in_values=True)  # else a block of the file may end within a cell
@@ -87,7 +113,7 @@ def _read_csv(file: Path) -> tuple[pa.Table, pa.Table]:
     return read, texts
 
 
-def _column(file: Path, name: str, read: pa.ChunkedArray, texts: pa.ChunkedArray) -> pa.ChunkedArray:
+def _read_column(file: Path, name: str, read: pa.ChunkedArray, texts: pa.ChunkedArray) -> pa.ChunkedArray:
     if pa.types.is_boolean(read.type):  # 1 and 0, too, and any case
         spelled = set(texts.drop_null().to_pylist())
         return read if any(spelled <= set(pair) for pair in _BOOLEANS) else texts
@@ -112,30 +138,15 @@ def _is_said_by(text: str, number: float) -> bool:
     return "e" in text.lower() and Decimal(text) == Decimal(repr(number))
 
 
-def file_of(config: DatasetConfig, folder: Path) -> Path | None:
-    """The spine's file; None where it is a query."""
-    if config.spine.file is None:
-        return None
-    file = folder / config.spine.file
-    if file.suffix not in _SPINES:
-        raise UsageError(f"spine.file: {file} is neither {' nor '.join(_SPINES)}. Give one of these, or a query.")
-    if not file.is_file():
-        raise UsageError(f"spine.file: there is no file {file}. Its path counts from the configuration's folder.")
-    return file
-
-
-def copied(config: DatasetConfig, folder: Path, unfinished: Path) -> PinnedFile | None:
+def copy_file(file: Path, unfinished: Path) -> PinnedFile:
     """A copy of the spine's file in the dataset's folder."""
-    file = file_of(config, folder)
-    if file is None:
-        return None
     copy = unfinished / "spine" / file.name
     storage.make_folder(copy.parent)
     shutil.copyfile(file, storage.make_file(copy))
     return PinnedFile(path=f"spine/{file.name}", size=copy.stat().st_size, sha256=storage.content_hash(copy))
 
 
-def restored(manifest: Manifest, folder: Path, unfinished: Path) -> Path | None:
+def restore_file(manifest: Manifest, folder: Path, unfinished: Path) -> Path | None:
     """A copy of the spine's file that lies beside a manifest; DataError where it is another file."""
     pinned = manifest.spine_file
     if pinned is None:
@@ -152,15 +163,14 @@ def restored(manifest: Manifest, folder: Path, unfinished: Path) -> Path | None:
     return copy
 
 
-def data_end_of(config: DatasetConfig, query: Query | None, settings: Settings) -> datetime | None:
-    """From when on labels are unknown: where the first of the query's raw sources ends, or earlier if so configured.
-
-    None where there is no label.
+def known_label(config: DatasetConfig, source: Source, settings: Settings) -> KnownLabel | None:
+    """The label, and from when on it is unknown: where the first of the query's raw sources ends, or earlier if so
+    configured. None for a dataset without a label.
     """
     if config.label is None:
         return None
     ends = []
-    for table in query.tables if query else ():
+    for table in source.tables if isinstance(source, Query) else ():
         if table.zone == RAW:
             contract = read_contract(table.name, settings.contracts)
             through = RawTable(contract, settings.raw_dir).snapshot(table.version).complete_through
@@ -178,4 +188,4 @@ def data_end_of(config: DatasetConfig, query: Query | None, settings: Settings) 
             "label.known_until is missing: the spine is no query of a raw source that has events, so nothing tells "
             "from when on labels are unknown. Give that moment."
         )
-    return min(ends)
+    return KnownLabel(config.label, min(ends))

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from transformations.datasets.config import SCORING, SPLITS, DatasetConfig, LabelConfig
-from transformations.datasets.content_hash import row_hashes
+from transformations.datasets.content.content_hash import row_hashes
 from transformations.engine.base.errors import DataError, UsageError
 from transformations.engine.base.moments import MICROSECOND, instant_to_micros
 from transformations.engine.base.words import plural
@@ -40,7 +40,15 @@ class Selection:
         return np.concatenate(list(self.rows.values()))
 
 
-def select(spine: Spine, config: DatasetConfig, data_end: datetime | None) -> Selection:
+@dataclass(frozen=True)
+class KnownLabel:
+    """A dataset's label, and the moment from which labels are unknown."""
+
+    config: LabelConfig
+    known_until: datetime
+
+
+def select(spine: Spine, config: DatasetConfig, label: KnownLabel | None) -> Selection:
     """The rows of each split. A row at t is of the split that t lies in, if its label's window [t, t + horizon) ends
     within that split and within the data; at the very boundary is within. Without a label every row of a split stays.
 
@@ -48,21 +56,19 @@ def select(spine: Spine, config: DatasetConfig, data_end: datetime | None) -> Se
     whatever order the spine gave them. DataError where a split has no row.
     """
     moments: Int64s = np.asarray(spine.moments.cast(pa.int64()).to_numpy(zero_copy_only=False), dtype=np.int64)
-    names, bounds = _bounds(config)
+    names, bounds = _split_bounds(config)
     place = np.searchsorted(bounds[:-1], moments, side="right") - 1
     columns = spine.to_arrow()
     reasons: dict[str, Bools] = {"outside the splits": (place < 0) | (moments >= bounds[-1])}
     identified = columns
-    if config.label is not None:
-        assert data_end is not None, "labels are known up to some moment"
-        _require_label(config.label, columns)
-        label = columns[config.label.column]
-        identified = columns.drop_columns(config.label.column)
-        reached = moments + config.label.horizon // MICROSECOND
+    if label is not None:
+        _require_label(label.config, columns)
+        identified = columns.drop_columns(label.config.column)
+        reached = moments + label.config.horizon // MICROSECOND
         reasons |= {
-            "without a label": ~np.asarray(pc.is_valid(label).to_numpy(), dtype=np.bool_),
+            "without a label": ~np.asarray(pc.is_valid(columns[label.config.column]).to_numpy(), dtype=np.bool_),
             "label crosses a split boundary": reached > bounds[np.clip(place, 0, None) + 1],
-            "label passes the data's end": reached > instant_to_micros(data_end),
+            "label passes the data's end": reached > instant_to_micros(label.known_until),
         }
     identity = row_hashes(identified, config.seed)
     if config.sample is not None:
@@ -79,7 +85,7 @@ def select(spine: Spine, config: DatasetConfig, data_end: datetime | None) -> Se
     return Selection(rows, dropped)
 
 
-def _bounds(config: DatasetConfig) -> tuple[list[str], Int64s]:
+def _split_bounds(config: DatasetConfig) -> tuple[list[str], Int64s]:
     """The names of the splits, and where each begins, with the end of the last one at last."""
     split = config.split
     if split is None:

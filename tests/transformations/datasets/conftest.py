@@ -16,7 +16,7 @@ from feast.types import Float64
 
 from transformations.contracts import read_contract
 from transformations.datasets.config import DatasetConfig
-from transformations.datasets.content_hash import content_hash
+from transformations.datasets.content.content_hash import content_hash
 from transformations.datasets.create import create, rebuild
 from transformations.datasets.manifest import Manifest, read_manifest
 from transformations.engine.base.settings import Settings, get_settings

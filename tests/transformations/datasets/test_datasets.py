@@ -25,7 +25,7 @@ from feast.types import Float64
 
 from tests.transformations.datasets.conftest import CONFIG, FUNCTION, QUERY, SPEND, World
 from transformations.contracts import read_contract
-from transformations.datasets.content_hash import content_hash
+from transformations.datasets.content.content_hash import content_hash
 from transformations.datasets.create import rebuild, verify
 from transformations.datasets.manifest import read_manifest
 from transformations.engine.base import checksums

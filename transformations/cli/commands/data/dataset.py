@@ -246,10 +246,9 @@ def _print_counts(made: Manifest | Planned, config: DatasetConfig) -> None:
     counts = made.counts
     left_out = [f"{count:,} {reason}" for reason, count in counts.items() if reason != "spine" and count]
     say(f"of {plural(counts['spine'], 'row')} of the spine, left out: {', '.join(left_out) or 'none'}")
-    if config.label is None:
+    if config.label is None or made.data_end is None:
         say("no label: for scoring")
     else:
-        assert made.data_end is not None, "labels are known up to some moment"
         say(f"label {config.label.column}, known until {moment_text(made.data_end, _zone_of(made), seconds=False)}")
 
 

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from transformations.datasets.content_hash import content_hash, row_hashes
+from transformations.datasets.content.content_hash import content_hash, row_hashes
 from transformations.engine.base.errors import DataError
 
 NOON = datetime(2024, 5, 1, 12, tzinfo=UTC)

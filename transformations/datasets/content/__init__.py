@@ -1,0 +1,1 @@
+"""What the values of a table are: their hash, and their statistics."""
