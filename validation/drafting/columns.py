@@ -6,13 +6,12 @@ import re
 import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from transformations.engine.base.duck import identifier, literal
 from transformations.engine.base.errors import DataError
+from validation.drafting.columns_sql import COUNT_DELIVERED, ColumnValues, table_of_file, view_of_values
 from validation.drafting.readings import (
     BACKSLASH_NULL,
-    LOOKS_LIKE_TIME,
     NULL_TOKENS,
     Reading,
     declared_times,
@@ -21,7 +20,6 @@ from validation.drafting.readings import (
     readings,
     same_form,
 )
-from validation.files.column_names import ROW
 from validation.files.drop_files import TEXT_CELL, DropFile
 
 if TYPE_CHECKING:
@@ -78,9 +76,8 @@ class SeenFile:
 def look(connection: DuckDBPyConnection, file: DropFile) -> SeenFile:
     """Read a file once and find what its columns are; those without nulls become the view `drafted`, for the keys."""
     names = list(file.types)
-    chosen = ", ".join(f"{file.cells[name]} AS c{number}" for number, name in enumerate(names))
-    connection.execute(f"CREATE TEMP TABLE delivered AS SELECT {chosen} FROM {file.relation}")
-    (rows,) = connection.execute("SELECT count(*) FROM delivered").fetchall()[0]
+    connection.execute(table_of_file(file))
+    (rows,) = connection.execute(COUNT_DELIVERED).fetchall()[0]
     if not rows:
         raise DataError(f"{file.name} has no rows to draft a contract from. Give a file with some.")
     values = [_Values(connection, file, name, number) for number, name in enumerate(names)]
@@ -100,8 +97,8 @@ def look(connection: DuckDBPyConnection, file: DropFile) -> SeenFile:
     null_tokens = tuple(token for token in NULL_TOKENS if token in meant)
     columns = [each.measure(column, null_tokens) for each, column in read]
     whole = [(each, column) for (each, _), column in zip(read, columns, strict=True) if not column.nulls]
-    canonical = "".join(f", {each.canonical_sql(column)} AS {identifier(column.name)}" for each, column in whole)
-    connection.execute(f"CREATE TEMP VIEW {TABLE} AS SELECT rowid AS {ROW}{canonical} FROM delivered")
+    canonical = {column.name: each.canonical_value(column) for each, column in whole}
+    connection.execute(view_of_values(TABLE, canonical))
     unreadable = {each.name: each.unreadable_kind() for each, column in found if column is None}
     return SeenFile(rows, tuple(columns), null_tokens, unreadable)
 
@@ -127,56 +124,40 @@ class _Values:
 
     def __init__(self, connection: DuckDBPyConnection, file: DropFile, name: str, number: int) -> None:
         self.connection, self.name, self.kind = connection, name, file.types[name]
-        self.cell, self.table = f"c{number}", f"values_{number}"
-        connection.execute(
-            f"CREATE TEMP TABLE {self.table} AS SELECT {self.cell}, count(*) AS n FROM delivered GROUP BY {self.cell}"
-        )
-        self.tokens = self._tokens()
-        among = ", ".join(map(literal, self.tokens))
-        self.present = f"{self.cell} IS NOT NULL" + (f" AND {self.cell} NOT IN ({among})" if among else "")
+        self.sql = ColumnValues(f"c{number}", f"values_{number}")
+        connection.execute(self.sql.create)
+        self.tokens = self._find_tokens()
+        self.sql = replace(self.sql, tokens=tuple(self.tokens))
 
     def fitting_readings(self, rows: int) -> Sequence[Reading]:
         """The narrowest reading that fits every value, then any other forms of times that fit."""
-        sample = f"(SELECT * FROM {self.table} LIMIT {_SAMPLE})"
-        left = self._keep_fitting(readings(self.cell, self.kind), sample)
+        cell, sample = self.sql.cell, self.sql.sample(_SAMPLE)
+        left = self._keep_fitting(readings(cell, self.kind), sample)
         if is_text(self.kind) and self._is_like_times(sample):
-            iso = self._keep_fitting(iso_times(self.cell, self.kind), sample)
-            left = [*(iso or self._keep_fitting(declared_times(self.cell, self.kind), sample)), *left]
+            iso = self._keep_fitting(iso_times(cell, self.kind), sample)
+            left = [*(iso or self._keep_fitting(declared_times(cell, self.kind), sample)), *left]
         while left:
             tried = [each for each in left if each is left[0] or each.form]
-            if fit := self._keep_fitting(tried, self.table, rows):
+            if fit := self._keep_fitting(tried, self.sql.table, rows):
                 return fit
             left = [each for each in left if each not in tried]
         return []
 
     def unreadable_kind(self) -> str:
         """The stored type, with a value that the last of its readings does not fit, if there is a reading."""
-        possible = readings(self.cell, self.kind)
+        possible = readings(self.sql.cell, self.kind)
         if not possible:
             return self.kind
-        unfit = f"{self.present} AND ({possible[-1].unfit})"
-        (value,) = self.connection.execute(
-            f"SELECT min(CAST({self.cell} AS VARCHAR)) FROM {self.table} WHERE {unfit}"
-        ).fetchall()[0]
+        (value,) = self._fetch_row(self.sql.least_unfit(possible[-1]))
         return self.kind if value is None else f"{self.kind} with values such as {value}"
 
     def measure(self, column: Seen, null_tokens: Sequence[str]) -> Seen:
         """The column with its nulls, ends and, where they are few, values."""
-        null = f"({column.reading.is_null})"
-        if among := ", ".join(literal(token) for token in self.tokens if token in null_tokens):
-            null = f"({null} OR {self.cell} IN ({among}))"
-        shown = f"CAST({_as_its_clock_shows(column, 'value')} AS VARCHAR)"
-        value = f"CASE WHEN NOT {null} THEN {column.reading.value} END"
-        rows = f"(SELECT *, {value} AS value, {column.reading.local} AS is_local FROM {self.table})"
-        nulls, local, distinct, lowest, highest = self.connection.execute(
-            f"SELECT coalesce(sum(n) FILTER (WHERE value IS NULL), 0), "
-            f"coalesce(sum(n) FILTER (WHERE is_local), 0), count(DISTINCT value), "
-            f"{shown.replace('value', 'min(value)')}, {shown.replace('value', 'max(value)')} FROM {rows}"
-        ).fetchall()[0]
+        nulls, local, distinct, lowest, highest = self._fetch_row(self.sql.extremes(column.reading, null_tokens))
         listed: tuple[str, ...] = ()
         if 0 < distinct <= LISTED_VALUES:
-            query = f"SELECT {shown} FROM {rows} WHERE value IS NOT NULL GROUP BY value ORDER BY value"
-            listed = tuple(str(row[0]) for row in self.connection.execute(query).fetchall())
+            found = self.connection.execute(self.sql.listed(column.reading, null_tokens)).fetchall()
+            listed = tuple(str(value) for (value,) in found)
         return replace(
             column,
             nulls=int(nulls),
@@ -186,13 +167,13 @@ class _Values:
             highest=highest,
             values=listed,
             is_named_like_a_value=self._holds_its_name(),
-            backslashes=self._backslashes() if column.dtype == "String" else 0,
+            backslashes=self._count_backslashes() if column.dtype == "String" else 0,
         )
 
-    def canonical_sql(self, column: Seen) -> str:
+    def canonical_value(self, column: Seen) -> str:
         """SQL that is equal for two rows exactly where their values are: the cell, unless two texts mean one value."""
-        (cells,) = self.connection.execute(f"SELECT count({self.cell}) FROM {self.table}").fetchall()[0]
-        return self.cell if cells == column.distinct else column.reading.value
+        (cells,) = self._fetch_row(self.sql.count)
+        return self.sql.cell if cells == column.distinct else column.reading.value
 
     def _holds_its_name(self) -> bool:
         """Whether the column's name is a number, or stands among its cells."""
@@ -200,52 +181,35 @@ class _Values:
             return False
         if re.fullmatch(r"[+-]?\d+([.,]\d+)?", self.name.strip()):
             return True
-        found = self.connection.execute(f"SELECT 1 FROM {self.table} WHERE {self.cell} = {literal(self.name)} LIMIT 1")
-        return bool(found.fetchall())
+        return bool(self.connection.execute(self.sql.first_equal(self.name)).fetchall())
 
-    def _backslashes(self) -> int:
+    def _count_backslashes(self) -> int:
         """How many cells of a CSV file hold a backslash, those for null aside."""
         if self.kind != TEXT_CELL:
             return 0
-        holds_one = f"contains({self.cell}, '\\') AND {self.cell} <> {literal(BACKSLASH_NULL)}"
-        (count,) = self.connection.execute(
-            f"SELECT coalesce(sum(n) FILTER (WHERE {holds_one}), 0) FROM {self.table}"
-        ).fetchall()[0]
+        (count,) = self._fetch_row(self.sql.count_backslashes)
         return int(count)
 
-    def _keep_fitting(self, tried: Sequence[Reading], values: str, rows: int | None = None) -> list[Reading]:
+    def _keep_fitting(self, tried: Sequence[Reading], relation: str, rows: int | None = None) -> list[Reading]:
         """Those that no value contradicts; over the values of all `rows`, those that need nulls or none, too."""
         if not tried:
             return []
-        counters = ", ".join(
-            f"count(*) FILTER (WHERE {self.present} AND ({each.unfit})), "
-            f"coalesce(sum(n) FILTER (WHERE NOT ({self.present}) OR {each.is_null}), 0)"
-            for each in tried
-        )
-        counts = self.connection.execute(f"SELECT {counters} FROM {values}").fetchall()[0]
+        counts = self._fetch_row(self.sql.fits(tried, relation))
         counted = zip(tried, counts[::2], counts[1::2], strict=True)
         return [each for each, unfit, nulls in counted if not unfit and (rows is None or each.is_shown_by(rows, nulls))]
 
-    def _is_like_times(self, values: str) -> bool:
-        text = f"CAST({self.cell} AS VARCHAR)"
-        unlike = f"{self.present} AND NOT regexp_matches({text}, {literal(LOOKS_LIKE_TIME)})"
-        return not self.connection.execute(f"SELECT 1 FROM {values} WHERE {unlike} LIMIT 1").fetchall()
+    def _is_like_times(self, relation: str) -> bool:
+        return not self.connection.execute(self.sql.first_unlike_time(relation)).fetchall()
 
-    def _tokens(self) -> Mapping[str, int]:
-        """The cells of a CSV file that might mean null."""
+    def _find_tokens(self) -> Mapping[str, int]:
+        """The cells of a CSV file that might mean null, with their numbers."""
         if self.kind != TEXT_CELL:
             return {}
-        among = ", ".join(map(literal, NULL_TOKENS))
-        return dict(
-            self.connection.execute(
-                f"SELECT {self.cell}, n FROM {self.table} WHERE {self.cell} IN ({among})"
-            ).fetchall()
-        )
+        return dict(self.connection.execute(self.sql.null_tokens).fetchall())
 
-
-def _as_its_clock_shows(column: Seen, value: str) -> str:
-    """A time without an offset as its clock shows it; until its zone is known, it is held as if that were UTC."""
-    return f"timezone('UTC', {value})" if column.dtype == "UnixTimestamp" and column.reading.local != "FALSE" else value
+    def _fetch_row(self, query: str) -> tuple[Any, ...]:
+        (row,) = self.connection.execute(query).fetchall()
+        return row
 
 
 def _contract_names(names: Sequence[str]) -> list[str]:

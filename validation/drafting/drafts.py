@@ -64,9 +64,8 @@ def write_draft(text: str, name: str, folder: Path) -> Path:
 
 def source_name(text: str) -> str:
     """The name that a draft gives its source."""
-    match = re.search(r"^  - name: (\w+)$", text, re.MULTILINE)
-    assert match is not None
-    return match[1]
+    name, *_ = re.findall(r"^  - name: (\w+)$", text, re.MULTILINE)
+    return str(name)
 
 
 def _event_time(columns: Sequence[Seen]) -> Seen | None:

@@ -15,8 +15,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from transformations.engine.base.duck import identifier, identifiers
-from validation.files.column_names import ROW
+from validation.drafting.keys_sql import (
+    count_distinct_rows,
+    count_rows,
+    differing_columns,
+    estimate_distinct_values,
+    first_rows,
+)
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -76,7 +81,7 @@ def guess_keys(
     is_timed = ranked[0].name == event_time
     alone = search.unique_alone(ranked[1:]) if is_timed else []
     found, is_complete = search.narrowest(forced=1 if is_timed else 0)
-    if not found and (repeated := rows.repeated()):
+    if not found and (repeated := rows.count_repeated()):
         return KeyGuess(repeated=repeated)
     found = found or [search.spare(forced=1 if is_timed else 0)]
     identities = [column.name for column in ranked if column.name in alone and column.is_identity_by_name]
@@ -89,31 +94,24 @@ class _Rows:
 
     def __init__(self, connection: DuckDBPyConnection, table: str, names: Sequence[str]) -> None:
         self.connection, self.table, self.names = connection, table, names
-        (self.count,) = connection.execute(f"SELECT count(*) FROM {table}").fetchall()[0]
+        (self.count,) = connection.execute(count_rows(table)).fetchall()[0]
         self.queries = 0
 
-    def repeated(self) -> int:
+    def count_repeated(self) -> int:
         """How many rows equal an earlier one in all columns."""
-        (distinct,) = self.connection.execute(
-            f"SELECT count(*) FROM (SELECT DISTINCT {identifiers(self.names)} FROM {self.table})"
-        ).fetchall()[0]
+        (distinct,) = self.connection.execute(count_distinct_rows(self.table, self.names)).fetchall()[0]
         return int(self.count - distinct)
 
     def differences(self, key: Sequence[str]) -> list[int]:
         """For pairs of rows that agree in the key, the columns (bits) in which they differ; none where it is unique."""
-        if self.count > SAMPLE_ROWS and (found := self._differences(key, SAMPLE_ROWS)):
+        if self.count > SAMPLE_ROWS and (found := self._differences_within(key, SAMPLE_ROWS)):
             return found
-        return self._differences(key, self.count)
+        return self._differences_within(key, self.count)
 
-    def _differences(self, key: Sequence[str], until: int) -> list[int]:
+    def _differences_within(self, key: Sequence[str], until: int) -> list[int]:
         self.queries += 1
-        rows = self.table if until >= self.count else f"(SELECT * FROM {self.table} WHERE {ROW} < {until})"
-        differ = ", ".join(f"one.{name} <> other.{name}" for name in map(identifier, self.names))
-        pairs = self.connection.execute(
-            f"WITH pairs AS (SELECT min({ROW}) AS one, max({ROW}) AS other FROM {rows} GROUP BY {identifiers(key)} "
-            f"HAVING count(*) > 1 LIMIT {_PAIRS}) SELECT DISTINCT [{differ}] FROM pairs "
-            f"JOIN {rows} AS one ON one.{ROW} = pairs.one JOIN {rows} AS other ON other.{ROW} = pairs.other"
-        ).fetchall()
+        rows = self.table if until >= self.count else first_rows(self.table, until)
+        pairs = self.connection.execute(differing_columns(rows, self.names, key, _PAIRS)).fetchall()
         return [sum(1 << place for place, differs in enumerate(row[0]) if differs) for row in pairs]
 
 
@@ -127,10 +125,10 @@ class _Search:
 
     def unique_alone(self, columns: Sequence[KeyColumn]) -> list[str]:
         """The columns whose values are all different, those that come first first."""
-        counts = ", ".join(f"approx_count_distinct({identifier(column.name)})" for column in columns)
-        if not counts:
+        if not columns:
             return []
-        about = self.rows.connection.execute(f"SELECT {counts} FROM {self.rows.table}").fetchall()[0]
+        query = estimate_distinct_values(self.rows.table, [column.name for column in columns])
+        about = self.rows.connection.execute(query).fetchall()[0]
         likely = [column for column, n in zip(columns, about, strict=True) if n > 0.8 * self.rows.count]
         return [column.name for column in likely if not self._refuted_by(1 << self.columns.index(column))]
 
