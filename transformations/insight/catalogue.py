@@ -1,4 +1,4 @@
-"""Everything that has a name here, and what is to be said of it: services, views, features, entities, sources."""
+"""A card for everything that has a name here: services, views, features, entities, sources and their columns."""
 
 from __future__ import annotations
 

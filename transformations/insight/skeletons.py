@@ -77,9 +77,11 @@ def skeleton(
                 f"data, choose another domain's name."
             )
         entity = domain.removesuffix("s") or domain
-        contract_file = NewFile(_from(project, contracts / f"{entity}_events.yaml"), _contract_text(entity, domain))
+        contract_file = NewFile(
+            _relative_path(project, contracts / f"{entity}_events.yaml"), _contract_text(entity, domain)
+        )
         files.append(contract_file)
-        contract = _read_text(contract_file.text, contract_file.path.stem)
+        contract = _read_contract_text(contract_file.text, contract_file.path.stem)
     else:
         contract = read_contract(source, contracts)
     files += _Domain(domain, contract, key, project, service, covered).files()
@@ -115,17 +117,17 @@ class _Domain:
         self.view = self._view_name(contract.name.removeprefix(f"{self.entity}_"))
         self.has_events = contract.event_time is not None
         self.measures = measures(contract, self.join_key.name) if self.has_events else []
-        self.attributes = self._attributes()
+        self.attributes = self._offered_attributes()
         if not self.has_events and not self.attributes:
             raise UsageError(f"{contract.file_name}: it has no event time and no column that can be a feature.")
 
     def files(self) -> list[NewFile]:
         """Features, views and test."""
         return [
-            NewFile(Path("transformations") / f"{self.domain}.py", self._features()),
-            NewFile(Path("feature_repo") / f"{self.domain}_views.py", self._views()),
+            NewFile(Path("transformations") / f"{self.domain}.py", self._features_text()),
+            NewFile(Path("feature_repo") / f"{self.domain}_views.py", self._views_text()),
             *self._service_files(),
-            NewFile(Path("tests") / "transformations" / f"test_{self.domain}.py", self._test()),
+            NewFile(Path("tests") / "transformations" / f"test_{self.domain}.py", self._test_text()),
         ]
 
     def _service_files(self) -> list[NewFile]:
@@ -135,15 +137,17 @@ class _Domain:
             sorted([f"from {self.domain}_views import {self.view}", "from feast import FeatureService"])
         )
         name = self.service or f"{self.domain}_v1"
-        files = [NewFile(repo / f"{name}.py", self._fill("service.py", service=name, imports=imports))]
+        files = [NewFile(repo / f"{name}.py", self._render_file("service.py", service=name, imports=imports))]
         if self.service is not None and self.has_events:
             zone = self.contract.business_day_zone
-            splits = _splits(self.covered)
-            text = self._fill("dataset.yaml", service=self.service, zone=zone, moment=self._moment(), **splits)
+            splits = _split_days(self.covered)
+            text = self._render_file(
+                "dataset.yaml", service=self.service, zone=zone, moment=self._moment_sql(), **splits
+            )
             files.append(NewFile(repo / "datasets" / f"{self.service}.yaml", text))
         return files
 
-    def _moment(self) -> str:
+    def _moment_sql(self) -> str:
         """When an event happened, as the SQL of a spine says it; one known by its day alone, at that day's end."""
         column = str(self.contract.event_time)
         if not self.contract.has_date_only_event_time:
@@ -155,7 +159,7 @@ class _Domain:
         name = f"{self.entity}_{subject}"
         return f"{self.entity}_{self.domain}" if name in definitions() else name
 
-    def _attributes(self) -> list[Column]:
+    def _offered_attributes(self) -> list[Column]:
         """The columns of records that are offered first: those with a unit of measure before the others."""
         free = [column for column in self.contract.columns if self._is_free(column) and column.dtype != "Date"]
         return [] if self.has_events else sorted(free, key=lambda column: not column.unit)[:_ATTRIBUTES]
@@ -164,34 +168,36 @@ class _Domain:
         taken = {self.join_key.name, self.contract.event_time, *self.contract.key}
         return column.name not in taken and not column.name.endswith("_id")
 
-    def _features(self) -> str:
+    def _features_text(self) -> str:
         words = ["WindowedFeatures", "Count", "at_least", "days", "hours"]
         words = words if self.has_events else ["PlainFeatures", "Attribute", "hours"]
         features: list[tuple[str, Column]] = [(each.aggregation, each.column) for each in self.measures]
         features += [("Attribute", column) for column in self.attributes]
-        described = [{"kind": kind, **_describe(column)} for kind, column in features]
+        described = [{"kind": kind, **_declared_texts(column)} for kind, column in features]
         words += [word for each in described for word in (each["kind"], each["expect"].removesuffix("(0)")) if word]
         imports = ", ".join(sorted(set(words), key=_import_order))
-        return self._fill("features.py", has_events=self.has_events, imports=imports, features=described)
+        return self._render_file("features.py", has_events=self.has_events, imports=imports, features=described)
 
-    def _views(self) -> str:
+    def _views_text(self) -> str:
         own_variable = self.entity if self.entity != self.domain else f"{self.entity}_entity"
-        return self._fill(
+        return self._render_file(
             "views.py",
             title=self.domain.replace("_", " "),
             known_entity=self.known_entity,
             entity_variable=self.known_entity.variable if self.known_entity else own_variable,
             value_type="INT64" if self.join_key.dtype == "Int64" else "STRING",
-            key_description=_quoted(self.join_key),
+            key_description=_quoted_description(self.join_key),
         )
 
-    def _test(self) -> str:
-        asked = {"key": self._cell(self.join_key), "imports": self._test_imports()}
+    def _test_text(self) -> str:
+        asked = {"key": self._python_literal(self.join_key), "imports": self._test_imports()}
         if self.has_events:
             measures = [_expected_values(each) for each in self.measures]
-            return self._fill("test_of_events.py", table=self._events(), measures=measures, **asked)
-        attributes = [{"name": _slug(column), "value": self._cell(column)} for column in self.attributes]
-        return self._fill("test_of_records.py", table=self._records(), attributes=attributes, **asked)
+            return self._render_file("test_of_events.py", table=self._events_table(), measures=measures, **asked)
+        attributes = [
+            {"name": _feature_name(column), "value": self._python_literal(column)} for column in self.attributes
+        ]
+        return self._render_file("test_of_records.py", table=self._records_table(), attributes=attributes, **asked)
 
     def _test_imports(self) -> str:
         ours = [
@@ -200,41 +206,43 @@ class _Domain:
         ]
         return "\n".join(sorted(ours))
 
-    def _events(self) -> str:
+    def _events_table(self) -> str:
         """Two events of one entity, at noon of 2024-05-01 and 2024-05-02 in the contract's zone."""
         names = [self.join_key.name, *self.contract.key, self.contract.event_time]
         names += [each.column.name for each in self.measures]
         columns = [self.contract.column(name) for name in dict.fromkeys(names) if name is not None]
         rows = [[self._event_cell(column, number) for column in columns] for number in (1, 2)]
-        return _table([[column.name for column in columns], *rows])
+        return _aligned_table([[column.name for column in columns], *rows])
 
     def _event_cell(self, column: Column, number: int) -> str:
         if column.name == self.contract.event_time:
-            return self._time(number)
+            return self._noon_text(number)
         if column.name == self.join_key.name:
-            return _plain(self._cell(column))
+            return _table_cell(self._python_literal(column))
         if column in [each.column for each in self.measures]:
             return str(10 if number == 1 else 5)
         samples = {"Int64": str(number), "Float64": f"{number}.0", "Bool": "true" if number == 1 else "false"}
         samples |= {"Date": f"2024-05-0{number}", "UnixTimestamp": f"2024-05-0{number} 12:00Z"}
         return samples.get(column.dtype, "ab"[number - 1])
 
-    def _time(self, number: int) -> str:
+    def _noon_text(self, number: int) -> str:
         if self.contract.has_date_only_event_time:
             return f"2024-05-0{number}"
         noon = datetime(2024, 5, number, 12, tzinfo=ZoneInfo(self.contract.business_day_zone))
         return noon.astimezone(UTC).strftime("%Y-%m-%d %H:%MZ")
 
-    def _records(self) -> str:
+    def _records_table(self) -> str:
         names = [self.join_key.name, RAW_TIMESTAMP, *(column.name for column in self.attributes)]
         noon = datetime(2024, 5, 1, 12, tzinfo=ZoneInfo(self.contract.business_day_zone)).astimezone(UTC)
-        cells = [_plain(self._cell(column)) for column in self.attributes]
-        return _table([names, [_plain(self._cell(self.join_key)), noon.strftime("%Y-%m-%d %H:%MZ"), *cells]])
+        cells = [_table_cell(self._python_literal(column)) for column in self.attributes]
+        return _aligned_table(
+            [names, [_table_cell(self._python_literal(self.join_key)), noon.strftime("%Y-%m-%d %H:%MZ"), *cells]]
+        )
 
-    def _cell(self, column: Column) -> str:
+    def _python_literal(self, column: Column) -> str:
         """A value of the column, as Python writes it."""
         if column.allowed and column.dtype == "String":
-            return _literal(str(column.allowed[0]))
+            return _quoted_text(str(column.allowed[0]))
         literals = {"Int64": "7", "Float64": "7.0", "Bool": "True", "String": '"a"'}
         return literals.get(column.dtype, "datetime(2024, 5, 1, tzinfo=UTC)")
 
@@ -243,7 +251,7 @@ class _Domain:
         offered = [self.join_key, *(each.column for each in self.measures), *self.attributes]
         return highest_pii(column.pii for column in offered)
 
-    def _fill(self, name: str, **more: object) -> str:
+    def _render_file(self, name: str, **more: object) -> str:
         """The file of that name, with the domain's own names and what else it asks for."""
         return _FILES.get_template(f"{name}.jinja").render(
             domain=self.domain,
@@ -259,7 +267,7 @@ class _Domain:
         )
 
 
-def _splits(covered: tuple[date, date] | None) -> dict[str, str]:
+def _split_days(covered: tuple[date, date] | None) -> dict[str, str]:
     """Where the splits begin: of the days whose labels are known, 70 % are for training, 15 % each for the others."""
     first, last = covered or (date.max, date.min)
     days = (last - first).days + 1 - _LABEL_DAYS
@@ -282,7 +290,7 @@ def _check_service(service: str) -> None:
         raise UsageError(f"the service {service!r} is not named <model>_v<N>. Name it so, such as churn_v1.")
 
 
-def _read_text(text: str, name: str) -> Contract:
+def _read_contract_text(text: str, name: str) -> Contract:
     import tempfile
 
     with tempfile.TemporaryDirectory() as folder:
@@ -295,18 +303,18 @@ def _contract_text(entity: str, domain: str) -> str:
     return text.render(entity=entity, entity_words=entity.replace("_", " "), domain=domain)
 
 
-def _from(project: Path, path: Path) -> Path:
+def _relative_path(project: Path, path: Path) -> Path:
     return path.relative_to(project) if path.is_relative_to(project) else path
 
 
-def _table(rows: Sequence[Sequence[str]]) -> str:
+def _aligned_table(rows: Sequence[Sequence[str]]) -> str:
     """Columns two spaces apart, indented as a literal in a test."""
     widths = [max(len(row[place]) for row in rows) for place in range(len(rows[0]))]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
     return "\n".join(f"    {line}" for line in lines)
 
 
-def _plain(literal: str) -> str:
+def _table_cell(literal: str) -> str:
     """A Python literal as a cell of a table of events."""
     if literal.startswith("datetime("):
         return "2024-05-01 00:00Z"
@@ -318,14 +326,14 @@ def _import_order(word: str) -> tuple[int, str]:
     return (0 if word.isupper() else 1 if word[0].isupper() else 2), word
 
 
-def _describe(column: Column) -> dict[str, str]:
+def _declared_texts(column: Column) -> dict[str, str]:
     """What a declaration says of a column, each as Python writes it; `expect` is empty where no range is asked for."""
     expect = "at_least(0)" if column.minimum is not None and column.minimum >= 0 else "ANYTHING"
     return {
         "column": column.name,
-        "name": _slug(column),
-        "description": _quoted(column),
-        "unit": _literal(_unit(column)),
+        "name": _feature_name(column),
+        "description": _quoted_description(column),
+        "unit": _quoted_text(_unit_of(column)),
         "expect": expect if column.dtype in _NUMERIC else "",
     }
 
@@ -336,33 +344,33 @@ def _expected_values(measure: Measure) -> dict[str, str]:
     numbers = (10, 15, 5, 0) if measure.aggregation == "Sum" else (10, 7.5, 5, None)
     values = [str(float(n) if is_float and n is not None else n) for n in numbers]
     return {
-        "name": _slug(measure.column),
+        "name": _feature_name(measure.column),
         "how": "summed" if measure.aggregation == "Sum" else "averaged",
         **dict(zip(("first", "both", "second", "quiet"), values, strict=True)),
     }
 
 
-def _slug(column: Column) -> str:
+def _feature_name(column: Column) -> str:
     """The column's name by the rules of feature names: lower case, is_ before a Bool, a duration with its unit."""
-    name, unit = column.name.lower(), _unit(column)
+    name, unit = column.name.lower(), _unit_of(column)
     if column.dtype == "Bool":
         return name if name.startswith(("is_", "has_")) else f"is_{name}"
     is_unnamed = (unit in _DURATIONS and column.dtype in _NUMERIC) or unit == "rate"
     return f"{name}_{unit}" if is_unnamed and unit not in name.split("_") else name
 
 
-def _unit(column: Column) -> str:
+def _unit_of(column: Column) -> str:
     return _one_line(column.unit or _UNITS[column.dtype])
 
 
-def _quoted(column: Column) -> str:
+def _quoted_description(column: Column) -> str:
     text = _one_line(column.description).rstrip(".")
     if len(text) > _LONGEST_DESCRIPTION:
         text = text[:_LONGEST_DESCRIPTION].rpartition(" ")[0].rstrip(",;:") + " …"
-    return _literal(text)
+    return _quoted_text(text)
 
 
-def _literal(text: str) -> str:
+def _quoted_text(text: str) -> str:
     """The text in the quotes that the formatter would choose: those that need fewer escapes."""
     if text.count('"') <= text.count("'"):
         return json.dumps(text, ensure_ascii=False)

@@ -1,4 +1,4 @@
-"""Where in an author's files the thing stands that a rule speaks of: file and line."""
+"""The file and line that declare the thing which a broken rule names."""
 
 from __future__ import annotations
 
@@ -29,24 +29,24 @@ class Places:
     def of(self, place: str) -> str | None:
         """`file:line`, relative to the project; None for what no file here declares."""
         kind, _, name = place.rpartition(" ")
-        found = next(self._found(kind, name), None)
+        found = next(self._lines_declaring(kind, name), None)
         if found is None:
             return None
         path, line = found
         shown = path.relative_to(self._project) if path.is_relative_to(self._project) else path
         return f"{shown}:{line}"
 
-    def _found(self, kind: str, name: str) -> Iterator[tuple[Path, int]]:
+    def _lines_declaring(self, kind: str, name: str) -> Iterator[tuple[Path, int]]:
         declared = sorted(self._repository.rglob("*.py"))
         holder, _, inner = name.partition(":")
         match kind:
             case "source":
-                yield from _existing(self._contracts / f"{name}.yaml")
+                yield from _first_line_of(self._contracts / f"{name}.yaml")
             case "column":
                 source, _, column = name.partition(".")
                 yield from _line_of_column(self._contracts / f"{source}.yaml", column)
             case "dataset":
-                yield from _existing(self._repository / "datasets" / f"{name}.yaml")
+                yield from _first_line_of(self._repository / "datasets" / f"{name}.yaml")
             case "feature":
                 yield from _lines_of_feature(self._domains, holder, inner)
                 yield from _lines_of_name(declared, inner)
@@ -64,7 +64,7 @@ class Places:
                 yield from _lines_of_name(declared, name)
 
 
-def _existing(path: Path) -> Iterator[tuple[Path, int]]:
+def _first_line_of(path: Path) -> Iterator[tuple[Path, int]]:
     if path.is_file():
         yield path, 1
 
@@ -100,14 +100,14 @@ def _lines_of_feature(files: Sequence[Path], view: str, feature: str) -> Iterato
     yield from _lines_of_function(files, feature)
     words = feature.split("_")
     for path in files:
-        for call in _calls_named(_syntax(path), view):
+        for call in _calls_named(_syntax_tree(path), view):
             for length in range(len(words), 0, -1):
                 yield from ((path, each.lineno) for each in _calls_named(call, "_".join(words[:length])))
 
 
 def _lines_of_function(files: Sequence[Path], name: str) -> Iterator[tuple[Path, int]]:
     for path in files:
-        for node in ast.walk(_syntax(path)):
+        for node in ast.walk(_syntax_tree(path)):
             if isinstance(node, ast.FunctionDef) and node.name == name:
                 yield path, node.lineno
 
@@ -115,11 +115,11 @@ def _lines_of_function(files: Sequence[Path], name: str) -> Iterator[tuple[Path,
 def _lines_of_name(files: Sequence[Path], name: str) -> Iterator[tuple[Path, int]]:
     """An assignment to that name, else a call that gives it."""
     for path in files:
-        for node in ast.walk(_syntax(path)):
+        for node in ast.walk(_syntax_tree(path)):
             if isinstance(node, ast.Assign) and any(isinstance(t, ast.Name) and t.id == name for t in node.targets):
                 yield path, node.lineno
     for path in files:
-        yield from ((path, call.lineno) for call in _calls_named(_syntax(path), name))
+        yield from ((path, call.lineno) for call in _calls_named(_syntax_tree(path), name))
 
 
 def _calls_named(tree: ast.AST, name: str) -> Iterator[ast.Call]:
@@ -137,7 +137,7 @@ def _is_text(node: ast.AST, text: str) -> bool:
     return isinstance(node, ast.Constant) and node.value == text
 
 
-def _syntax(path: Path) -> ast.Module:
+def _syntax_tree(path: Path) -> ast.Module:
     return _parse(path, path.stat().st_mtime_ns)
 
 

@@ -45,8 +45,8 @@ def ownership_problems(offered: Offered) -> Iterator[Problem]:
         yield from _unknown_tags(offered.contents, offered.ownership)
     yield from _unused_views(offered.contents)
     for service in offered.contents.feature_services:
-        yield from _consumer(service)
-        yield from _clearance(service, offered)
+        yield from _missing_consumer(service)
+        yield from _exceeded_clearance(service, offered)
 
 
 def pii_of(features: Sequence[Thing], lineage: Lineage, contracts: Sequence[Contract]) -> dict[str, str]:
@@ -75,17 +75,17 @@ def _unknown_owners(offered: Offered, ownership: Ownership) -> Iterator[Problem]
     owned += [(f"service {each.name}", each.owner) for each in contents.feature_services]
     for place, owner in owned:
         if owner.strip():  # without one, the rules of documentation say so
-            yield from _unresolved(place, owner, ownership)
+            yield from _unresolved_owner(place, owner, ownership)
     for dataset in offered.datasets:
         if dataset.owner.strip():
-            yield from _unresolved(f"dataset {dataset.name}", dataset.owner, ownership)
+            yield from _unresolved_owner(f"dataset {dataset.name}", dataset.owner, ownership)
         else:
             yield Problem(f"dataset {dataset.name}", "has no owner", "Write owner: …")
         if not dataset.description.strip():
             yield Problem(f"dataset {dataset.name}", "has no description", "Write description: …")
 
 
-def _unresolved(place: str, owner: str, ownership: Ownership) -> Iterator[Problem]:
+def _unresolved_owner(place: str, owner: str, ownership: Ownership) -> Iterator[Problem]:
     if owner not in ownership.owners:
         hint = nearest(owner, ownership.owners)
         yield Problem(place, f"is owned by {owner!r}, which {FILE} does not resolve; {hint}", f"Add it to {FILE}")
@@ -124,13 +124,13 @@ def _unused_views(contents: RepoContents) -> Iterator[Problem]:
             yield Problem(f"view {view.name}", "is in no service", "Add it to one, or remove it")
 
 
-def _consumer(service: FeatureService) -> Iterator[Problem]:
+def _missing_consumer(service: FeatureService) -> Iterator[Problem]:
     if not service.tags.get(CONSUMER, "").strip():
         remedy = f'Write tags={{"{CONSUMER}": …}}: the model or application that reads it'
         yield Problem(f"service {service.name}", "names no consumer", remedy)
 
 
-def _clearance(service: FeatureService, offered: Offered) -> Iterator[Problem]:
+def _exceeded_clearance(service: FeatureService, offered: Offered) -> Iterator[Problem]:
     place = f"service {service.name}"
     cleared = service.tags.get(CLEARANCE, PII_CLASSES[0])
     if cleared not in PII_CLASSES:

@@ -72,7 +72,7 @@ class Reached:
 
 
 class Lineage:
-    """The graph. Arrows lead from columns and request fields towards datasets; there is no way back to its start."""
+    """The graph: arrows lead from columns and request fields to datasets, without circles."""
 
     def __init__(self, things: Iterable[Thing], arrows: Iterable[Arrow]) -> None:
         self.things = sorted(set(things))

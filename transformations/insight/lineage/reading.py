@@ -86,17 +86,17 @@ class _Reading:
             self.arrows.append(Arrow(self.things[origin], reader, role))
 
     def add_stored(self, view: FeatureView, repository: Repository) -> None:
-        keys = {place for key in view.entity_columns for place in _places(key.tags)}
+        keys = {place for key in view.entity_columns for place in _source_columns_of(key.tags)}
         keys |= _row_keys(view.name, repository)
         for each in view.features:
             feature = self.add(Thing(Kind.FEATURE, f"{view.name}:{each.name}", view.owner))
             self.features.setdefault(view.name, []).append(feature.name)
-            values = _places(each.tags)
+            values = _source_columns_of(each.tags)
             for place in values:
                 self.link(place, feature, Role.VALUE)
             for place in sorted(keys.difference(values)):
                 self.link(place, feature, Role.KEY)
-            for place in sorted(_times(view.name, repository).difference(values)):
+            for place in sorted(_event_times_of(view.name, repository).difference(values)):
                 self.link(place, feature, Role.TIME)
 
     def add_on_demand(self, view: OnDemandFeatureView) -> None:
@@ -116,10 +116,10 @@ class _Reading:
         thing = self.add(Thing(Kind.DATASET, dataset.name, dataset.owner))
         self.link(f"{Kind.SERVICE} {dataset.feature_service}", thing, Role.FEATURES)
         if dataset.spine.query is not None:
-            for place in self._named(names_in(dataset.spine.query)):
+            for place in self._columns_read_by(names_in(dataset.spine.query)):
                 self.link(place, thing, Role.SPINE)
 
-    def _named(self, named: Named) -> Iterator[str]:
+    def _columns_read_by(self, named: Named) -> Iterator[str]:
         """The columns and features that a query may read: of each table that it names, those whose names it says."""
         for zone, name in sorted(named.tables):
             if zone == RAW and name in self.contracts:
@@ -132,7 +132,7 @@ class _Reading:
                         yield feature
 
 
-def _places(tags: Mapping[str, str]) -> list[str]:
+def _source_columns_of(tags: Mapping[str, str]) -> list[str]:
     return [place for place in tags.get("columns", "").split(", ") if place]
 
 
@@ -141,19 +141,19 @@ def _row_keys(view: str, repository: Repository) -> set[str]:
     if view not in repository.views:
         return set()
     resolved = repository.views[view].resolved
-    found = {f"{contract.name}.{name}" for contract in _contracts(resolved) for name in contract.key}
+    found = {f"{contract.name}.{name}" for contract in _contracts_of(resolved) for name in contract.key}
     for lookup in resolved.definition.lookups:
         found |= {f"{source}.{name}" for source in (resolved.contract.name, lookup.source) for name in lookup.on}
     return found
 
 
-def _times(view: str, repository: Repository) -> set[str]:
+def _event_times_of(view: str, repository: Repository) -> set[str]:
     """The event times of the sources behind a view: they decide what each of its rows covers."""
     if view not in repository.views:
         return set()
-    contracts = _contracts(repository.views[view].resolved)
+    contracts = _contracts_of(repository.views[view].resolved)
     return {f"{contract.name}.{contract.event_time}" for contract in contracts if contract.event_time}
 
 
-def _contracts(resolved: Resolved) -> list[Contract]:
+def _contracts_of(resolved: Resolved) -> list[Contract]:
     return [resolved.contract, *resolved.lookups.values()]

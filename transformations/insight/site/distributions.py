@@ -68,11 +68,11 @@ def distributions_of(version: TableVersion, keys: Sequence[str], features: Seque
         if not stored:
             return {}
         connection.execute(sql.sample(version.files, stored, chosen, stride))
-        found = {name: _distribution(connection, name, types[name], version.version, stride > 1) for name in stored}
+        found = {name: _distribution_of(connection, name, types[name], version.version, stride > 1) for name in stored}
     return {name: distribution for name, distribution in found.items() if distribution is not None}
 
 
-def _distribution(
+def _distribution_of(
     connection: DuckDBPyConnection, name: str, kind: str, version: int, is_sample: bool
 ) -> Distribution | None:
     form = sql.form_of(kind)
@@ -94,10 +94,10 @@ def _distribution(
             is_binned=False,
             is_sample=is_sample,
         )
-    return _binned(connection, name, form, version=version, rows=rows, nulls=nulls, is_sample=is_sample)
+    return _binned_distribution(connection, name, form, version=version, rows=rows, nulls=nulls, is_sample=is_sample)
 
 
-def _binned(
+def _binned_distribution(
     connection: DuckDBPyConnection, name: str, form: sql.Form, *, version: int, rows: int, nulls: int, is_sample: bool
 ) -> Distribution:
     """Bars of equal width over the middle 98 % of the values: a few extreme ones would squeeze all others."""

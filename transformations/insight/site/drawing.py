@@ -82,7 +82,7 @@ def draw(nodes: Iterable[Node], edges: Iterable[Edge], focus: str | None = None)
     arrows = sorted({edge for edge in edges if edge.origin in known and edge.reader in known})
     if not arrows:
         return None
-    layers = _ordered(_layers(known, arrows), arrows)
+    layers = _order_layers(_layers_of_keys(known, arrows), arrows)
     kept = [_keep(layer, focus) for layer in layers]
     tallest = max(map(len, kept))
     boxes: dict[str, Box] = {}
@@ -103,9 +103,12 @@ def draw(nodes: Iterable[Node], edges: Iterable[Edge], focus: str | None = None)
             )
     curves = tuple(
         Curve(
-            boxes[each.origin].number, boxes[each.reader].number, _path(boxes[each.origin], boxes[each.reader]), value
+            boxes[each.origin].number,
+            boxes[each.reader].number,
+            _curve_path(boxes[each.origin], boxes[each.reader]),
+            value,
         )
-        for each, value in _strongest(arrows)
+        for each, value in _strongest_arrows(arrows)
         if each.origin in boxes and each.reader in boxes
     )
     return Drawing(
@@ -125,7 +128,7 @@ def _shorten(text: str, longest: int) -> str:
     return f"{text[:half]}…{text[-half:]}"
 
 
-def _layers(known: Mapping[str, Node], arrows: Sequence[Edge]) -> list[list[str]]:
+def _layers_of_keys(known: Mapping[str, Node], arrows: Sequence[Edge]) -> list[list[str]]:
     depth = dict.fromkeys(known, 0)
     for _ in known:  # a way is no longer than there are nodes
         before = dict(depth)
@@ -137,7 +140,7 @@ def _layers(known: Mapping[str, Node], arrows: Sequence[Edge]) -> list[list[str]
     return [layer for layer in layers if layer]
 
 
-def _ordered(layers: Sequence[list[str]], arrows: Sequence[Edge]) -> list[list[str]]:
+def _order_layers(layers: Sequence[list[str]], arrows: Sequence[Edge]) -> list[list[str]]:
     """Each layer in the order of its neighbours in the layers before it, so that few curves cross."""
     place: dict[str, float] = {}
     ordered = []
@@ -159,7 +162,7 @@ def _keep(layer: Sequence[str], focus: str | None) -> list[str]:
     return kept
 
 
-def _strongest(arrows: Sequence[Edge]) -> list[tuple[Edge, bool]]:
+def _strongest_arrows(arrows: Sequence[Edge]) -> list[tuple[Edge, bool]]:
     """Each pair once: as a value, where one of its arrows is."""
     found: dict[tuple[str, str], Edge] = {}
     for arrow in arrows:
@@ -168,7 +171,7 @@ def _strongest(arrows: Sequence[Edge]) -> list[tuple[Edge, bool]]:
     return [(arrow, arrow.is_value) for arrow in found.values()]
 
 
-def _path(origin: Box, reader: Box) -> str:
+def _curve_path(origin: Box, reader: Box) -> str:
     x1, y1 = origin.x + _WIDTH, origin.y + _HEIGHT // 2
     x2, y2 = reader.x, reader.y + _HEIGHT // 2
     middle = (x1 + x2) // 2

@@ -26,8 +26,8 @@ class LineageDrawings:
         """A column, request field or feature with all that it is computed from, and all that is computed from it."""
         arrows = self._arrows_around([thing])
         found = {end for arrow in arrows for end in (arrow.origin, arrow.reader)}
-        nodes = [_node(self.address(each), each) for each in found]
-        return draw(nodes, [self._edge(arrow) for arrow in arrows], _key(self.address(thing)))
+        nodes = [_node_of(self.address(each), each) for each in found]
+        return draw(nodes, [self._edge(arrow) for arrow in arrows], _key_of(self.address(thing)))
 
     def around_holder(self, address: Address) -> Drawing | None:
         """A source, view, service or dataset with the others on the way of its data."""
@@ -69,19 +69,19 @@ class LineageDrawings:
         for arrow in arrows:
             origin, reader = self._holder(arrow.origin), self._holder(arrow.reader)
             if origin != reader:
-                nodes |= {_node(origin), _node(reader)}
-                edges.add(Edge(_key(origin), _key(reader), arrow.role in _BY_VALUE))
-        return draw(nodes, edges, None if focus is None else _key(focus))
+                nodes |= {_node_of(origin), _node_of(reader)}
+                edges.add(Edge(_key_of(origin), _key_of(reader), arrow.role in _BY_VALUE))
+        return draw(nodes, edges, None if focus is None else _key_of(focus))
 
     def _edge(self, arrow: Arrow) -> Edge:
-        return Edge(_key(self.address(arrow.origin)), _key(self.address(arrow.reader)), arrow.role in _BY_VALUE)
+        return Edge(_key_of(self.address(arrow.origin)), _key_of(self.address(arrow.reader)), arrow.role in _BY_VALUE)
 
 
-def _node(address: Address, thing: Thing | None = None) -> Node:
+def _node_of(address: Address, thing: Thing | None = None) -> Node:
     if thing is None or thing.container == thing.name:
-        return Node(_key(address), address.name, str(address.kind), address.href)
-    return Node(_key(address), thing.short_name, str(address.kind), address.href, holder=thing.container)
+        return Node(_key_of(address), address.name, str(address.kind), address.href)
+    return Node(_key_of(address), thing.short_name, str(address.kind), address.href, holder=thing.container)
 
 
-def _key(address: Address) -> str:
+def _key_of(address: Address) -> str:
     return f"{address.kind} {address.name}"

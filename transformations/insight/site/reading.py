@@ -89,11 +89,11 @@ def _read_tables(repository: Repository, settings: Settings) -> _Tables:
         through = f"complete through {found.complete_through}"
         freshness[name] = f"{through}, version {found.version}, {plural(found.rows, 'row')}{outdated}"
         moments[name] = common_moment([(offered.resolved, found)])
-        distributions[name] = _distributions(offered, settings)
+        distributions[name] = _distributions_of_view(offered, settings)
     return _Tables(freshness=freshness, moments=moments, distributions=distributions)
 
 
-def _distributions(offered: OfferedView, settings: Settings) -> Mapping[str, Distribution]:
+def _distributions_of_view(offered: OfferedView, settings: Settings) -> Mapping[str, Distribution]:
     shown = [field.name for field in offered.view.features if not _is_withheld(field)]
     newest = OfflineTable(settings.offline_dir / offered.view.name).newest()
     return distributions_of(newest, list(offered.resolved.join_keys), shown)
@@ -116,39 +116,41 @@ class _Reading:
     tables: _Tables
 
     def site(self) -> Site:
-        pages = [self._page(card) for card in self.cards]
-        pages += [self._dataset(dataset) for dataset in self.datasets]
-        pages += [self._request_field(thing.name) for thing in self.lineage.things if thing.kind is Kind.REQUEST_FIELD]
-        pages += self._owners(pages)
+        pages = [self._page_of_card(card) for card in self.cards]
+        pages += [self._page_of_dataset(dataset) for dataset in self.datasets]
+        pages += [
+            self._page_of_request_field(thing.name) for thing in self.lineage.things if thing.kind is Kind.REQUEST_FIELD
+        ]
+        pages += self._pages_of_owners(pages)
         return Site(self.contents.projects[0].name, pages, self.drawings.overview())
 
-    def _page(self, card: Card) -> Page:
+    def _page_of_card(self, card: Card) -> Page:
         address = Address(PageKind(card.kind), card.name)
         facts = dict(card.facts)
         left_out = {"Meaning", _AS_TABLE.get(address.kind, "")}
-        shown = [self._fact(label, text) for label, text in card.facts if label not in left_out]
-        shown += [Fact(label, (Piece(text),)) for label, text in self._standing(card, address)]
+        shown = [self._linked_fact(label, text) for label, text in card.facts if label not in left_out]
+        shown += [Fact(label, (Piece(text),)) for label, text in self._facts_beside_card(card, address)]
         return Page(
             address=address,
             title=card.short_name,
             summary=facts.get("Meaning", ""),
             facts=tuple(shown),
-            members=tuple(self._members(address)),
-            drawing=self._drawing(address),
-            distribution=self._distribution(address),
-            note=self._note(address),
-            examples=self._examples(address),
+            members=tuple(self._members_of(address)),
+            drawing=self._drawing_of(address),
+            distribution=self._distribution_of(address),
+            note=self._note_without_plot(address),
+            examples=self._examples_for(address),
         )
 
-    def _standing(self, card: Card, address: Address) -> Iterator[tuple[str, str]]:
+    def _facts_beside_card(self, card: Card, address: Address) -> Iterator[tuple[str, str]]:
         if address.kind in (PageKind.FEATURE, PageKind.ON_DEMAND_FEATURE):
-            yield "Test", self._test(address.name)
+            yield "Test", self._test_of(address.name)
         if len(card.freshness_of) == 1 and address.name.startswith(card.freshness_of[0]):
             yield "Freshness", self.tables.freshness[card.freshness_of[0]]
         elif card.freshness_of:
             yield "Freshness", "; ".join(f"{view} {self.tables.freshness[view]}" for view in card.freshness_of)
 
-    def _test(self, reference: str) -> str:
+    def _test_of(self, reference: str) -> str:
         view, _, name = reference.partition(":")
         offered = self.repository.views.get(view)
         for each in offered.resolved.features if offered else ():
@@ -156,7 +158,7 @@ class _Reading:
                 return self.tests.get(f"{view}.{each.declared.aggregation.name}", "none")
         return self.tests.get(name, "none")
 
-    def _fact(self, label: str, text: str) -> Fact:
+    def _linked_fact(self, label: str, text: str) -> Fact:
         pieces = [self._piece(label, part) for part in text.split(", ")] if label in _LISTED else [Piece(text)]
         return Fact(label, tuple(pieces))
 
@@ -169,17 +171,17 @@ class _Reading:
     def _addresses(self) -> set[Address]:
         return {Address(PageKind(card.kind), card.name) for card in self.cards}
 
-    def _members(self, address: Address) -> Iterator[Members]:
+    def _members_of(self, address: Address) -> Iterator[Members]:
         held: list[Address] = []
         separator = "." if address.kind is PageKind.SOURCE else ":"
         if address.kind in _AS_TABLE:
-            held = [each for each in self._in_order() if each.name.startswith(f"{address.name}{separator}")]
+            held = [each for each in self._features_and_columns() if each.name.startswith(f"{address.name}{separator}")]
         elif address.kind is PageKind.SERVICE:
-            service = self._service(address.name)
+            service = self._service_named(address.name)
             asked = {
                 f"{part.name}:{field.name}" for part in service.feature_view_projections for field in part.features
             }
-            held = [each for each in self._in_order() if each.name in asked]
+            held = [each for each in self._features_and_columns() if each.name in asked]
         if held:
             cards = {(card.kind, card.name): dict(card.facts) for card in self.cards}
             found = [(each, cards[str(each.kind), each.name]) for each in held]
@@ -198,12 +200,12 @@ class _Reading:
                 ),
             )
 
-    def _in_order(self) -> list[Address]:
+    def _features_and_columns(self) -> list[Address]:
         """Features and columns in declared order."""
         kinds = (PageKind.FEATURE, PageKind.ON_DEMAND_FEATURE, PageKind.COLUMN)
         return [Address(PageKind(card.kind), card.name) for card in self.cards if PageKind(card.kind) in kinds]
 
-    def _drawing(self, address: Address) -> Drawing | None:
+    def _drawing_of(self, address: Address) -> Drawing | None:
         if address.kind in (
             PageKind.SOURCE,
             PageKind.VIEW,
@@ -215,15 +217,15 @@ class _Reading:
         things = [thing for thing in self.lineage.things if self.drawings.address(thing) == address]
         return self.drawings.around_thing(things[0]) if things else None
 
-    def _distribution(self, address: Address) -> Distribution | None:
+    def _distribution_of(self, address: Address) -> Distribution | None:
         view, _, name = address.name.partition(":")
         return self.tables.distributions.get(view, {}).get(name) if address.kind is PageKind.FEATURE else None
 
-    def _note(self, address: Address) -> str:
+    def _note_without_plot(self, address: Address) -> str:
         """What is said of a feature's values where no plot shows them."""
         if address.kind is PageKind.ON_DEMAND_FEATURE:
             return "Computed at request time and in training: no values are stored."
-        if address.kind is not PageKind.FEATURE or self._distribution(address) is not None:
+        if address.kind is not PageKind.FEATURE or self._distribution_of(address) is not None:
             return ""
         view, _, name = address.name.partition(":")
         if view not in self.repository.views:
@@ -235,45 +237,45 @@ class _Reading:
             return "Its view is not built yet."
         return "The stored version has no values of it that a plot can show."
 
-    def _examples(self, address: Address) -> tuple[Example, ...]:
+    def _examples_for(self, address: Address) -> tuple[Example, ...]:
         view, _, _ = address.name.partition(":")
         if address.kind is PageKind.SERVICE:
-            names = [each.name for each in self._service(address.name).feature_view_projections]
-            return examples(address.name, self._given(names), self._moment(names))
+            names = [each.name for each in self._service_named(address.name).feature_view_projections]
+            return examples(address.name, self._request_columns(names), self._joinable_from(names))
         if address.kind in (PageKind.FEATURE, PageKind.ON_DEMAND_FEATURE):
-            return examples([address.name], self._given([view]), self._moment([view]))
+            return examples([address.name], self._request_columns([view]), self._joinable_from([view]))
         return ()
 
-    def _given(self, names: Sequence[str]) -> list[Field]:
+    def _request_columns(self, names: Sequence[str]) -> list[Field]:
         """The keys of these views and the fields of the request, each once."""
         found: dict[str, Field] = {}
-        for stored in self._stored(names):
+        for stored in self._stored_views(names):
             found |= {field.name: field for field in stored.entity_columns}
-        for on_demand in self._on_demand(names):
+        for on_demand in self._on_demand_views(names):
             for source in on_demand.source_request_sources.values():
                 found |= {field.name: field for field in source.schema}
         return list(found.values())
 
-    def _moment(self, names: Sequence[str]) -> datetime | None:
+    def _joinable_from(self, names: Sequence[str]) -> datetime | None:
         """When all of these views' newest rows can be joined; None until all are built."""
-        stored = [view.name for view in self._stored(names)]
+        stored = [view.name for view in self._stored_views(names)]
         moments = [self.tables.moments[name] for name in stored if name in self.tables.moments]
         return max(moments) if moments and len(moments) == len(stored) else None
 
-    def _stored(self, names: Sequence[str]) -> list[FeatureView]:
+    def _stored_views(self, names: Sequence[str]) -> list[FeatureView]:
         """The stored views among these, and those that the on-demand ones read."""
         wanted = {*names}
-        for on_demand in self._on_demand(names):
+        for on_demand in self._on_demand_views(names):
             wanted |= {projection.name for projection in on_demand.source_feature_view_projections.values()}
         return [view for view in self.contents.feature_views if view.name in wanted]
 
-    def _on_demand(self, names: Sequence[str]) -> list[OnDemandFeatureView]:
+    def _on_demand_views(self, names: Sequence[str]) -> list[OnDemandFeatureView]:
         return [view for view in self.contents.on_demand_feature_views if view.name in names]
 
-    def _service(self, name: str) -> FeatureService:
+    def _service_named(self, name: str) -> FeatureService:
         return next(service for service in self.contents.feature_services if service.name == name)
 
-    def _dataset(self, dataset: DatasetConfig) -> Page:
+    def _page_of_dataset(self, dataset: DatasetConfig) -> Page:
         address = Address(PageKind.DATASET, dataset.name)
         split = dataset.split
         label = dataset.label
@@ -294,20 +296,20 @@ class _Reading:
             address=address,
             title=dataset.name,
             summary=dataset.description,
-            facts=tuple(self._fact(label, text) for label, text in known if text),
-            drawing=self._drawing(address),
+            facts=tuple(self._linked_fact(label, text) for label, text in known if text),
+            drawing=self._drawing_of(address),
             examples=(
                 *spine,
                 Example("Make it", f"features dataset create feature_repo/datasets/{dataset.name}.yaml"),
             ),
         )
 
-    def _request_field(self, name: str) -> Page:
+    def _page_of_request_field(self, name: str) -> Page:
         address = Address(PageKind.REQUEST_FIELD, name)
         summary = "Given with each request, and a column of the rows in training."
-        return Page(address=address, title=name, summary=summary, facts=(), drawing=self._drawing(address))
+        return Page(address=address, title=name, summary=summary, facts=(), drawing=self._drawing_of(address))
 
-    def _owners(self, pages: Sequence[Page]) -> list[Page]:
+    def _pages_of_owners(self, pages: Sequence[Page]) -> list[Page]:
         """A page for each owner, declared or not, of what it answers for."""
         declared = self.ownership.owners if self.ownership else {}
         owned: dict[str, list[Page]] = {name: [] for name in declared}
@@ -315,9 +317,9 @@ class _Reading:
             for fact in page.facts:
                 if fact.label == "Owner":
                     owned.setdefault(fact.pieces[0].text, []).append(page)
-        return [self._owner(name, owned[name]) for name in sorted(owned)]
+        return [self._page_of_owner(name, owned[name]) for name in sorted(owned)]
 
-    def _owner(self, name: str, owned: Sequence[Page]) -> Page:
+    def _page_of_owner(self, name: str, owned: Sequence[Page]) -> Page:
         declared = (self.ownership.owners if self.ownership else {}).get(name)
         facts = [("Team", declared.team), ("Contact", declared.contact)] if declared else []
         tables = []

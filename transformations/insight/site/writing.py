@@ -56,7 +56,7 @@ def render_page(template: str, **values: object) -> str:
 
 
 def write_site(site: Site, folder: Path) -> int:
-    """Write the site in the place of the one that the folder holds; the number of pages.
+    """Write the site, replacing the one that the folder holds; returns the number of pages.
 
     It is written beside the folder and put in its place by two renames, so that nobody sees half of it; a run that is
     killed just between them leaves the former site beside, under a hidden name. UsageError for a folder that holds

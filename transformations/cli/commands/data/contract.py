@@ -133,10 +133,10 @@ def check(
 def list_(as_json: bool) -> None:
     """List the sources that have a contract."""
     folder = get_settings().contracts
-    contracts, faults = _readable(folder)
+    contracts, faults = _read_contracts(folder)
     if as_json:
         unread = [{"source": name, "error": fault} for name, fault in faults.items()]
-        print_json([*map(_summary, contracts), *unread])
+        print_json([*map(_contract_facts, contracts), *unread])
         return
     if not contracts and not faults:
         say(f"No contract in {folder}. Draft the first: features contract draft FILE --write")
@@ -154,7 +154,7 @@ def _first_day(contract: Contract) -> str:
     return f"none, from {contract.valid_from.astimezone(ZoneInfo(contract.business_day_zone)):%Y-%m-%d}"
 
 
-def _readable(folder: Path) -> tuple[list[Contract], dict[str, str]]:
+def _read_contracts(folder: Path) -> tuple[list[Contract], dict[str, str]]:
     """The contracts that can be read, and the first line of what is wrong with each other, such as a draft's marks."""
     contracts, faults = [], {}
     for name in contract_names(folder):
@@ -182,7 +182,7 @@ def show(source: str, as_json: bool) -> None:
             "rules": [_rule_document(rule) for rule in rules],
             "suite": suite_of(found, rules) if rules else None,
         }
-        print_json(_summary(found) | compiled)
+        print_json(_contract_facts(found) | compiled)
         return
     say(f"{found.name} {found.version}, owned by {found.owner}: {found.description}")
     for line in _fact_lines(found):
@@ -280,7 +280,7 @@ def _values_in_words(contract: Contract, name: str) -> str:
     return f"{low} – {high}" if low and high else f"≥ {low}" if low else f"≤ {high}" if high else ""
 
 
-def _summary(contract: Contract) -> dict[str, object]:
+def _contract_facts(contract: Contract) -> dict[str, object]:
     return {
         "source": contract.name,
         "version": contract.version,

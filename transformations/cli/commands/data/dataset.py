@@ -101,7 +101,7 @@ def rebuild(manifest: str) -> None:
     on another machine. A manifest holds code that Feast runs: rebuild only what you trust.
     """
     settings = get_settings()
-    found, folder = _read_named(manifest, settings)
+    found, folder = _read_manifest_named(manifest, settings)
     store = open_store(settings)
     from transformations.datasets.create import rebuild as rebuild_dataset
 
@@ -115,7 +115,7 @@ def rebuild(manifest: str) -> None:
 @click.argument("manifest", metavar="MANIFEST", type=str)
 def verify(manifest: str) -> None:
     """Check that the files of a dataset hold what its MANIFEST says (the file, its folder, or the dataset's name)."""
-    found, folder = _read_named(manifest, get_settings())
+    found, folder = _read_manifest_named(manifest, get_settings())
     from transformations.datasets.create import verify as verify_dataset
 
     verify_dataset(found, folder)
@@ -169,7 +169,7 @@ def delete(name: str) -> None:
 @json_option
 def list_(as_json: bool) -> None:
     """List the datasets there are."""
-    found, faults = _read_all(get_settings())
+    found, faults = _read_manifests(get_settings())
     for fault in faults[1:]:
         remark(f"Error: {fault}")
     _print_list(found, as_json=as_json, is_whole=not faults)
@@ -180,12 +180,14 @@ def list_(as_json: bool) -> None:
 def _print_list(found: Sequence[Manifest], *, as_json: bool, is_whole: bool) -> None:
     """Print the datasets that can be read; is_whole: these are all."""
     if as_json:
-        print_json([{**_summary(each), "rows": {split.name: split.rows for split in each.splits}} for each in found])
+        print_json(
+            [{**_dataset_facts(each), "rows": {split.name: split.rows for split in each.splits}} for each in found]
+        )
         return
     if not found and is_whole:
         remark("no dataset has been made yet: features dataset create CONFIG.yaml")
         return
-    rows = [(*_summary(each).values(), sum(split.rows for split in each.splits)) for each in found]
+    rows = [(*_dataset_facts(each).values(), sum(split.rows for split in each.splits)) for each in found]
     if rows:
         print_table(["Dataset", "Feature service", "Label", "Made", "Rows"], rows)
 
@@ -195,7 +197,7 @@ def _print_list(found: Sequence[Manifest], *, as_json: bool, is_whole: bool) -> 
 @json_option
 def show(manifest: str, as_json: bool) -> None:
     """Tell what a dataset was made from and what is in it (MANIFEST: the file, its folder, or the dataset's name)."""
-    found, folder = _read_named(manifest, get_settings())
+    found, folder = _read_manifest_named(manifest, get_settings())
     if as_json:
         print_json(found.model_dump(mode="json", exclude={"registry"}))
         return
@@ -264,7 +266,7 @@ def _zone_of(made: Manifest | Planned) -> str:
     return zone_of_sources(sources, get_settings().contracts)
 
 
-def _read_named(text: str, settings: Settings) -> tuple[Manifest, Path]:
+def _read_manifest_named(text: str, settings: Settings) -> tuple[Manifest, Path]:
     from transformations.datasets.manifest import FILE, read_manifest
 
     names = _dataset_names(settings)
@@ -276,13 +278,13 @@ def _read_named(text: str, settings: Settings) -> tuple[Manifest, Path]:
     return read_manifest(path)
 
 
-def _read_all(settings: Settings) -> tuple[list[Manifest], list[FeaturesError]]:
+def _read_manifests(settings: Settings) -> tuple[list[Manifest], list[FeaturesError]]:
     """The manifests of all datasets, and the errors of those that cannot be read."""
     found: list[Manifest] = []
     faults: list[FeaturesError] = []
     for name in _dataset_names(settings):
         try:
-            found.append(_read_named(name, settings)[0])
+            found.append(_read_manifest_named(name, settings)[0])
         except FeaturesError as error:
             faults.append(error)
     return found, faults
@@ -294,7 +296,7 @@ def _dataset_names(settings: Settings) -> list[str]:
     return [folder.name for folder in dataset_folders(settings.datasets_dir)]
 
 
-def _summary(manifest: Manifest) -> dict[str, str]:
+def _dataset_facts(manifest: Manifest) -> dict[str, str]:
     config = manifest.config
     label = config.label.column if config.label else "none"
     return {"name": manifest.name, "service": config.feature_service, "label": label, "made": _made_at(manifest)}

@@ -52,7 +52,7 @@ def restore(view: str, version: int, yes: bool, as_json: bool) -> None:
     if as_json:
         print_json(asdict(run) if run else None)
     else:
-        _print_run(run, view, version)
+        _print_restored(run, view, version)
 
 
 def _version_in_words(version: TableVersion) -> str:
@@ -61,7 +61,7 @@ def _version_in_words(version: TableVersion) -> str:
     return f"version {version.version} ({run.kind}), complete through {run.complete_through}, {rows}"
 
 
-def _print_run(run: Run | None, view: str, version: int) -> None:
+def _print_restored(run: Run | None, view: str, version: int) -> None:
     if run is None:
         say(f"nothing to do: {view} reads as it did at version {version}")
         return
