@@ -42,10 +42,10 @@ def feature_problems(feature: FeatureFacts) -> Iterator[Problem]:
             yield Problem(place, f"has no {fact}", f"Write {fact}=… where it is declared")
     if feature.dtype in _NUMERIC and not feature.facts.get("expect", "").strip():
         yield Problem(place, "is a number without an expected range", "Write expect=…, such as at_least(0)")
-    yield from _name(place, feature)
+    yield from _name_problems(place, feature)
 
 
-def _name(place: str, feature: FeatureFacts) -> Iterator[Problem]:
+def _name_problems(place: str, feature: FeatureFacts) -> Iterator[Problem]:
     words = feature.name.split("_")
     unit = feature.facts.get("unit", "")
     if feature.is_windowed and not _WINDOWED.fullmatch(feature.name):

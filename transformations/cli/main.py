@@ -146,7 +146,7 @@ def run(arguments: Sequence[str]) -> int:
     except Exception as error:
         if os.environ.get("FEATURES_DEBUG", "").lower() in _TRUE:
             raise
-        report, code = _report(error)
+        report, code = _message_and_code(error)
         click.echo(report, err=True)
         return code
     return code if isinstance(code, int) else 0
@@ -163,7 +163,7 @@ def _has_demo() -> bool:
     return (Path(__file__).parent / "demo" / "command.py").is_file()
 
 
-def _report(error: Exception) -> tuple[str, int]:
+def _message_and_code(error: Exception) -> tuple[str, int]:
     """The message for an error, and the exit code."""
     heading = click.style("Error:", fg="red", bold=True)
     code = getattr(error, "exit_code", None)

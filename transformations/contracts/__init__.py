@@ -48,7 +48,7 @@ def read_contract(name: str, folder: Path | None = None) -> Contract:
             f"{path.parent}: no contract for a source {name!r}; {nearest(name, contract_names(folder))}. "
             f"Write its first version with `features contract draft FILE --name {name} --write`."
         ) from None
-    return _read(path, modified)
+    return _read_contract_file(path, modified)
 
 
 def contract_names(folder: Path | None = None) -> tuple[str, ...]:
@@ -57,7 +57,7 @@ def contract_names(folder: Path | None = None) -> tuple[str, ...]:
 
 
 @lru_cache(maxsize=256)
-def _read(path: Path, _modified: int) -> Contract:
+def _read_contract_file(path: Path, _modified: int) -> Contract:
     from transformations.contracts.odcs import contract_of_file
 
     return contract_of_file(path)

@@ -83,7 +83,7 @@ class Node:
         found: dict[str, object] = {}
         for entry in self.children("customProperties"):
             name = entry.text("property", "the property's name")
-            if name not in known and "vendor" not in entry.values and (meant := _near(name, known)):
+            if name not in known and "vendor" not in entry.values and (meant := _nearest_key(name, known)):
                 raise entry.error(
                     "property",
                     f"{name!r} is not known; did you mean {meant!r}? Correct it, or name its tool (vendor: …).",
@@ -96,7 +96,7 @@ class Node:
         return Node(self.file, self.at("customProperties"), found)
 
 
-def _near(name: str, known: tuple[str, ...]) -> str | None:
+def _nearest_key(name: str, known: tuple[str, ...]) -> str | None:
     """The one of our names that was probably meant: case, - and _ do not count."""
     plain = {re.sub(r"[\W_]", "", each).lower(): each for each in known}
     guess = get_close_matches(re.sub(r"[\W_]", "", name).lower(), plain, n=1, cutoff=0.7)

@@ -18,11 +18,11 @@ def file_form(properties: Node, columns: Sequence[Column]) -> FileForm:
     if case not in (None, "ignore"):
         raise properties.error("headerCase", f"is {case!r}. Write ignore, or leave it out: then case counts.")
     form = FileForm(
-        csv=_dialect(properties),
-        null_tokens=_texts(properties, "nullTokens", "NA"),
-        ignored_columns=_texts(properties, "ignoredColumns", "internal_note"),
+        csv=_read_dialect(properties),
+        null_tokens=_read_texts(properties, "nullTokens", "NA"),
+        ignored_columns=_read_texts(properties, "ignoredColumns", "internal_note"),
         ignores_header_case=case == "ignore",
-        folder_columns=_texts(properties, "folderColumns", "day"),
+        folder_columns=_read_texts(properties, "folderColumns", "day"),
     )
     names = [each.in_file for each in columns]
     if strange := [name for name in form.folder_columns if name not in names]:
@@ -37,21 +37,21 @@ def file_form(properties: Node, columns: Sequence[Column]) -> FileForm:
     return form
 
 
-def _dialect(properties: Node) -> CsvDialect | None:
+def _read_dialect(properties: Node) -> CsvDialect | None:
     if properties.values.get("csv") is None:
         return None
     node = properties.child("csv", "a mapping such as { delimiter: ';', encoding: latin-1 }")
     known = tuple(field.name for field in fields(CsvDialect))
     if unknown := [str(key) for key in node.values if key not in known]:
         raise node.error(unknown[0], f"is not known; {nearest(unknown[0], known)}.")
-    quote = _character(node, "quote", '"')
+    quote = _read_character(node, "quote", '"')
     dialect = CsvDialect(
-        delimiter=_character(node, "delimiter", ","),
+        delimiter=_read_character(node, "delimiter", ","),
         quote=quote,
-        escape=_character(node, "escape", quote) if quote else UNQUOTED,
-        header=_flag(node, "header"),
-        encoding=_encoding(node),
-        comment=_character(node, "comment", "") or None,
+        escape=_read_character(node, "escape", quote) if quote else UNQUOTED,
+        header=_read_flag(node, "header"),
+        encoding=_read_encoding(node),
+        comment=_read_character(node, "comment", "") or None,
     )
     _refuse_ambiguous(node, dialect)
     return dialect
@@ -67,7 +67,7 @@ def _refuse_ambiguous(node: Node, dialect: CsvDialect) -> None:
         raise node.error("delimiter", "is also the quote or the comment. Each character can mean one thing.")
 
 
-def _character(node: Node, key: str, default: str) -> str:
+def _read_character(node: Node, key: str, default: str) -> str:
     if key not in node.values:
         return default
     value = node.values[key]
@@ -78,12 +78,12 @@ def _character(node: Node, key: str, default: str) -> str:
     return value
 
 
-def _flag(node: Node, key: str) -> bool:
+def _read_flag(node: Node, key: str) -> bool:
     value = node.optional(key, bool, "true or false")
     return True if value is None else value
 
 
-def _encoding(node: Node) -> str:
+def _read_encoding(node: Node) -> str:
     name = node.optional("encoding", str, "an encoding's name, such as utf-8, latin-1 or cp1252") or "utf-8"
     try:
         encoding = codecs.lookup(name).name
@@ -102,7 +102,7 @@ def _keeps_every_letter(encoding: str) -> bool:
     return written.decode(encoding) == _LETTERS and len(written) in (len(_LETTERS) * width for width in (1, 2, 4))
 
 
-def _texts(properties: Node, key: str, example: str) -> tuple[str, ...]:
+def _read_texts(properties: Node, key: str, example: str) -> tuple[str, ...]:
     values = properties.values.get(key)
     if values is None:
         return ()

@@ -16,15 +16,15 @@ _THOUSANDS_SEPARATORS = (",", ".", " ", "'", "’", "_", "\N{NO-BREAK SPACE}", "
 
 def column_format(node: Node, custom: Node, name: str, dtype: str) -> ColumnFormat:
     """What a column's node and its customProperties say of its form in the file; ContractError where it cannot be."""
-    decimal = _separator(custom, "decimalSeparator", _DECIMAL_SEPARATORS, name)
-    thousands = _separator(custom, "thousandsSeparator", _THOUSANDS_SEPARATORS, name)
+    decimal = _read_separator(custom, "decimalSeparator", _DECIMAL_SEPARATORS, name)
+    thousands = _read_separator(custom, "thousandsSeparator", _THOUSANDS_SEPARATORS, name)
     if decimal and dtype != "Float64":
         raise custom.error("decimalSeparator", f"of {name!r}: only numbers have one. Leave it out.")
     if thousands and dtype not in ("Int64", "Float64"):
         raise custom.error("thousandsSeparator", f"of {name!r}: only integers and numbers have one. Leave it out.")
     if thousands and thousands == (decimal or ".") and dtype == "Float64":
         raise custom.error("thousandsSeparator", f"of {name!r} is the decimal separator, too. Declare both, different.")
-    return ColumnFormat(_forms(custom, name, dtype), decimal or ".", thousands or "", _stored_as(node))
+    return ColumnFormat(_read_forms(custom, name, dtype), decimal or ".", thousands or "", _stored_as(node))
 
 
 def refuse_zoneless(properties: Node, columns: tuple[Column, ...]) -> None:
@@ -42,14 +42,14 @@ def refuse_zoneless(properties: Node, columns: tuple[Column, ...]) -> None:
             )
 
 
-def _separator(custom: Node, key: str, known: tuple[str, ...], name: str) -> str | None:
+def _read_separator(custom: Node, key: str, known: tuple[str, ...], name: str) -> str | None:
     value = custom.values.get(key)
     if value is None or value in known:
         return None if value is None else str(value)
     raise custom.error(key, f"of {name!r} is {value!r}. Write one of {' '.join(repr(each) for each in known)}.")
 
 
-def _forms(custom: Node, name: str, dtype: str) -> tuple[str, ...]:
+def _read_forms(custom: Node, name: str, dtype: str) -> tuple[str, ...]:
     value = custom.values.get("strptime")
     if value is None:
         return ()

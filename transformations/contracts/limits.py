@@ -74,7 +74,7 @@ def freshness(document: Node, event_time: str | None) -> timedelta | None:
             raise node.error("property", f"{name!r} stands twice. Keep one: it holds for the whole source.")
         if event_time is None:
             raise node.error("property", f"{name!r} is promised, yet without eventTime no day is complete. Remove it.")
-        promised[str(name)] = _duration(node, str(name))
+        promised[str(name)] = _parse_duration(node, str(name))
     if not promised:
         return None
     return promised.get("frequency", timedelta(days=1)) + promised.get("latency", timedelta(0))
@@ -111,18 +111,18 @@ def expected_days(properties: Node) -> ExpectedDays:
     names = list_of(node, "weekdays", "monday") or list(WEEKDAYS)
     if strange := [name for name in names if name not in WEEKDAYS]:
         raise node.error("weekdays", f"holds {strange[0]!r}; {nearest(str(strange[0]), WEEKDAYS)}.")
-    days = tuple(_day(node, each) for each in list_of(node, "except", "'2020-12-25'"))
+    days = tuple(_parse_day(node, each) for each in list_of(node, "except", "'2020-12-25'"))
     return ExpectedDays(tuple(sorted({WEEKDAYS.index(str(name)) for name in names})), days)
 
 
-def _day(node: Node, value: object) -> date:
+def _parse_day(node: Node, value: object) -> date:
     try:
         return value if isinstance(value, date) else date.fromisoformat(str(value))
     except ValueError:
         raise node.error("except", f"holds {value!r}, no day. Write it as '2020-12-25'.") from None
 
 
-def _duration(node: Node, name: str) -> timedelta:
+def _parse_duration(node: Node, name: str) -> timedelta:
     unit = node.text("unit", f"the unit of {name}: h, d or w")
     if unit not in _UNITS:
         raise node.error("unit", f"of {name} is {unit!r}. Write one of {', '.join(_UNITS)}.")

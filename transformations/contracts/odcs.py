@@ -59,9 +59,9 @@ def contract_of_file(path: Path) -> Contract:
     source = _only_schema(document)
     if (name := source.text("name", "the source's name")) != path.stem:
         raise source.error("name", f"is {name!r} in a file called {path.name}. Give both the same name.")
-    columns, key = _columns(source), _key(source)
+    columns, key = _read_columns(source), _read_key(source)
     properties = source.custom(SOURCE_PROPERTIES)
-    event_time = _event_time(properties, columns)
+    event_time = _read_event_time(properties, columns)
     refuse_zoneless(properties, columns)
     promised = freshness(document, event_time)
     return Contract(
@@ -72,11 +72,11 @@ def contract_of_file(path: Path) -> Contract:
         columns=columns,
         key=key,
         event_time=event_time,
-        timestamp_zone=_zone(properties, "timestampZone", default="UTC"),
-        business_day_zone=_zone(properties, "businessDayZone"),
+        timestamp_zone=_read_zone(properties, "timestampZone", default="UTC"),
+        business_day_zone=_read_zone(properties, "businessDayZone"),
         valid_from=_valid_from(properties, event_time),
-        delivery=_delivery(properties, event_time, columns, key),
-        references=tuple(_references(source, columns)),
+        delivery=_read_delivery(properties, event_time, columns, key),
+        references=tuple(_read_references(source, columns)),
         form=file_form(properties, columns),
         declares_zone=properties.values.get("timestampZone") is not None,
         path=path,
@@ -99,8 +99,8 @@ def _only_schema(document: Node) -> Node:
     return objects[0]
 
 
-def _columns(source: Node) -> tuple[Column, ...]:
-    columns = tuple(_column(node) for node in source.children("properties"))
+def _read_columns(source: Node) -> tuple[Column, ...]:
+    columns = tuple(_read_column(node) for node in source.children("properties"))
     if not columns:
         raise source.error("properties", "is empty. List the source's columns.")
     counts = Counter(column.name.lower() for column in columns)
@@ -109,7 +109,7 @@ def _columns(source: Node) -> tuple[Column, ...]:
     return columns
 
 
-def _column(node: Node) -> Column:
+def _read_column(node: Node) -> Column:
     name = node.text("name", "the column's name")
     if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", name):
         raise node.error("name", f"is {name!r}. Use letters, digits and _, beginning with a letter.")
@@ -121,7 +121,7 @@ def _column(node: Node) -> Column:
             "unique", f"of {name!r} is not checked on its own. Make it the key (primaryKey: true) or leave it out."
         )
     dtype = _DTYPES[logical_type]
-    minimum, maximum = _range(node, name, dtype)
+    minimum, maximum = _read_range(node, name, dtype)
     custom = node.custom(COLUMN_PROPERTIES)
     return Column(
         name=name,
@@ -131,21 +131,21 @@ def _column(node: Node) -> Column:
         unit=custom.optional("unit", str, "the unit as a text"),
         minimum=minimum,
         maximum=maximum,
-        allowed=_allowed(node, name, dtype),
+        allowed=_read_allowed_values(node, name, dtype),
         physical_name=node.optional("physicalName", str, "the column's name in the file, in quotes"),
         format=column_format(node, custom, name, dtype),
-        pii=_pii(custom, name),
+        pii=_read_pii(custom, name),
     )
 
 
-def _pii(custom: Node, name: str) -> str:
+def _read_pii(custom: Node, name: str) -> str:
     declared = custom.optional("pii", str, f"one of {', '.join(PII_CLASSES)}") or PII_CLASSES[0]
     if declared not in PII_CLASSES:
         raise custom.error("pii", f"of {name!r} is {declared!r}; {nearest(declared, PII_CLASSES)}.")
     return declared
 
 
-def _range(node: Node, name: str, dtype: str) -> tuple[float | None, float | None]:
+def _read_range(node: Node, name: str, dtype: str) -> tuple[float | None, float | None]:
     if not node.values.get("logicalTypeOptions"):
         return None, None
     options = node.child("logicalTypeOptions", "minimum and maximum")
@@ -159,7 +159,7 @@ def _range(node: Node, name: str, dtype: str) -> tuple[float | None, float | Non
     return minimum, maximum
 
 
-def _allowed(node: Node, name: str, dtype: str) -> tuple[object, ...]:
+def _read_allowed_values(node: Node, name: str, dtype: str) -> tuple[object, ...]:
     allowed: tuple[object, ...] = ()
     for rule in node.children("quality"):
         if not is_plain_value_list(rule):
@@ -175,7 +175,7 @@ def _allowed(node: Node, name: str, dtype: str) -> tuple[object, ...]:
     return allowed
 
 
-def _key(source: Node) -> tuple[str, ...]:
+def _read_key(source: Node) -> tuple[str, ...]:
     positions: dict[object, str] = {}
     nodes = [node for node in source.children("properties") if node.optional("primaryKey", bool, "true or false")]
     for node in source.children("properties"):
@@ -194,7 +194,7 @@ def _key(source: Node) -> tuple[str, ...]:
     return tuple(positions[position] for position in range(1, len(nodes) + 1))
 
 
-def _event_time(properties: Node, columns: tuple[Column, ...]) -> str | None:
+def _read_event_time(properties: Node, columns: tuple[Column, ...]) -> str | None:
     name = properties.optional("eventTime", str, "a column's name")
     if name is None:
         return None
@@ -210,7 +210,7 @@ def _event_time(properties: Node, columns: tuple[Column, ...]) -> str | None:
     return name
 
 
-def _zone(properties: Node, key: str, default: str | None = None) -> str:
+def _read_zone(properties: Node, key: str, default: str | None = None) -> str:
     if default is not None and properties.values.get(key) is None:
         return default
     zone = properties.text(key, "a time zone, such as Europe/Berlin")
@@ -239,7 +239,9 @@ def _valid_from(properties: Node, event_time: str | None) -> datetime | None:
     return moment
 
 
-def _delivery(properties: Node, event_time: str | None, columns: tuple[Column, ...], key: tuple[str, ...]) -> Delivery:
+def _read_delivery(
+    properties: Node, event_time: str | None, columns: tuple[Column, ...], key: tuple[str, ...]
+) -> Delivery:
     delivery = properties.text("delivery", "append (a drop adds rows) or snapshot (a drop is the whole content)")
     known = get_args(Delivery)
     if delivery not in known:
@@ -268,20 +270,22 @@ def _delivery(properties: Node, event_time: str | None, columns: tuple[Column, .
     return cast(Delivery, delivery)
 
 
-def _references(source: Node, columns: tuple[Column, ...]) -> Iterator[Reference]:
+def _read_references(source: Node, columns: tuple[Column, ...]) -> Iterator[Reference]:
     name, known = str(source.values["name"]), tuple(column.name for column in columns)
     for column, node in zip(columns, source.children("properties"), strict=True):
         for relationship in node.children("relationships"):
-            yield _reference(relationship, name, (column.name,), (relationship.values.get("to"),), known)
+            yield _read_reference(relationship, name, (column.name,), (relationship.values.get("to"),), known)
     for relationship in source.children("relationships"):
         ends = [relationship.values.get("from"), relationship.values.get("to")]
         here, there = (end if isinstance(end, list) else [end] for end in ends)
         if len(here) != len(there):
             raise relationship.error("to", f"names {len(there)} for the {len(here)} columns of from. Name as many.")
-        yield _reference(relationship, name, tuple(str(end).rpartition(".")[2] for end in here), tuple(there), known)
+        yield _read_reference(
+            relationship, name, tuple(str(end).rpartition(".")[2] for end in here), tuple(there), known
+        )
 
 
-def _reference(
+def _read_reference(
     node: Node, source: str, here: tuple[str, ...], there: tuple[object, ...], known: tuple[str, ...]
 ) -> Reference:
     if unknown := [name for name in here if name not in known]:

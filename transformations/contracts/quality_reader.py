@@ -45,9 +45,11 @@ def quality_rules(
     promised: further rules, of the contract's promises.
     """
     known = {column.name: column for column in columns}
-    rules = [_rule(node, None, known, event_time) for node in _stated(source)]
+    rules = [_read_rule(node, None, known, event_time) for node in _stated(source)]
     for column, node in zip(columns, source.children("properties"), strict=True):
-        rules += [_rule(rule, column, known, event_time) for rule in _stated(node) if not is_plain_value_list(rule)]
+        rules += [
+            _read_rule(rule, column, known, event_time) for rule in _stated(node) if not is_plain_value_list(rule)
+        ]
     return tuple(_with_own_names(source, [*rules, *promised]))
 
 
@@ -68,7 +70,7 @@ def _stated(node: Node) -> Iterator[Node]:
     return (rule for rule in node.children("quality") if rule.values.get("type") != "text")
 
 
-def _rule(node: Node, column: Column | None, known: Mapping[str, Column], event_time: str | None) -> QualityRule:
+def _read_rule(node: Node, column: Column | None, known: Mapping[str, Column], event_time: str | None) -> QualityRule:
     custom = node.custom(QUALITY_PROPERTIES)
     is_daily = _is_daily(custom, event_time)
     match node.values.get("type", "library"):
@@ -89,17 +91,17 @@ def _library_rule(node: Node, column: Column | None, known: Mapping[str, Column]
     if metric not in metrics:
         where = "the rows as a whole" if column is None else "a column"
         raise node.error("metric", f"is {metric!r}, no metric of {where}; {nearest(metric, metrics)}.")
-    arguments = _arguments(node, metric, column)
+    arguments = _parse_arguments(node, metric, column)
     names: tuple[str, ...] = (column.name,) if column else ()
     if metric == "duplicateValues" and column is None:
         names = _names_of_columns(arguments, "properties", known)
     unit = node.values.get("unit", "rows")
     if unit not in (("rows",) if metric == "rowCount" else ("rows", "percent")):
         raise node.error("unit", f"is {unit!r}. Write rows{'' if metric == 'rowCount' else ' or percent'}.")
-    values, pattern = _criteria(arguments, metric, column)
-    bound = _bound(node, floor=0, ceiling=100 if unit == "percent" else None)
+    values, pattern = _read_criteria(arguments, metric, column)
+    bound = _read_bound(node, floor=0, ceiling=100 if unit == "percent" else None)
     return QualityRule(
-        name=_name(node, f"{_snake(metric)}{'_a_day' if is_daily else ''}", names),
+        name=_rule_name(node, f"{_snake_case(metric)}{'_a_day' if is_daily else ''}", names),
         measure=cast(Measure, metric),
         columns=names,
         bound=bound,
@@ -108,7 +110,7 @@ def _library_rule(node: Node, column: Column | None, known: Mapping[str, Column]
         is_daily=is_daily,
         values=values,
         pattern=pattern,
-        description=_description(node),
+        description=_rule_description(node),
         place=node.place,
     )
 
@@ -121,13 +123,13 @@ def _sql_rule(node: Node, column: Column | None) -> QualityRule:
         raise node.error("query", f"names {{{unknown[0]}}}; {nearest(unknown[0], known)}, each in braces.")
     names = (column.name,) if column else ()
     return QualityRule(
-        name=_name(node, "sql", names),
+        name=_rule_name(node, "sql", names),
         measure="sql",
         columns=names,
-        bound=_bound(node),
+        bound=_read_bound(node),
         severity=severity_of(node),
         query=query,
-        description=_description(node),
+        description=_rule_description(node),
         place=node.place,
     )
 
@@ -140,22 +142,22 @@ def _custom_rule(
         raise node.error(
             "engine", f"{engine!r} would not be run. Use greatExpectations, or say it in words with type: text."
         )
-    expectation, arguments = _implementation(node)
+    expectation, arguments = _read_implementation(node)
     if column is not None and "column" not in arguments and re.match(r"expect_column_(?!pair_)", expectation):
         arguments = {"column": column.name, **arguments}
     if column is not None and arguments.get("column", column.name) != column.name:
         raise node.error("implementation", f"is about {arguments['column']!r}, yet stands at {column.name!r}. Move it.")
     names = tuple(_columns_in(node, arguments, known))
     return QualityRule(
-        name=_name(node, expectation, names),
+        name=_rule_name(node, expectation, names),
         measure=_measure_of(custom, expectation, [known[name] for name in names], event_time),
         columns=names,
-        bound=_threshold(node, arguments) if custom.values.get("comparedWith") else None,
+        bound=_read_threshold(node, arguments) if custom.values.get("comparedWith") else None,
         severity=severity_of(node),
         is_daily=custom.values.get("comparedWith") is not None,
         expectation=expectation,
         arguments=arguments,
-        description=_description(node),
+        description=_rule_description(node),
         place=node.place,
     )
 
@@ -175,7 +177,7 @@ def _measure_of(custom: Node, expectation: str, columns: Sequence[Column], event
     return "distribution"
 
 
-def _threshold(node: Node, arguments: Mapping[str, object]) -> Bound:
+def _read_threshold(node: Node, arguments: Mapping[str, object]) -> Bound:
     known = ("column", "threshold", "bucketize_data", "tail_weight_holdout")
     if unknown := [name for name in arguments if name not in known]:
         raise node.error("implementation", f"sets {unknown[0]!r} beside comparedWith; {nearest(unknown[0], known)}.")
@@ -185,7 +187,7 @@ def _threshold(node: Node, arguments: Mapping[str, object]) -> Bound:
     return Bound("mustBeLessOrEqualTo", (float(threshold),))
 
 
-def _implementation(node: Node) -> tuple[str, dict[str, object]]:
+def _read_implementation(node: Node) -> tuple[str, dict[str, object]]:
     """The expectation's type and arguments, from a mapping or from a text of YAML, as the standard allows both."""
     meaning = "a mapping such as { type: expect_column_mean_to_be_between, kwargs: { min_value: 0 } }"
     given = node.values.get("implementation")
@@ -217,7 +219,7 @@ def _columns_in(node: Node, arguments: Mapping[str, object], known: Mapping[str,
                 yield str(name)
 
 
-def _arguments(node: Node, metric: str, column: Column | None) -> Node:
+def _parse_arguments(node: Node, metric: str, column: Column | None) -> Node:
     known = _ARGUMENTS[metric] if column is None or metric != "duplicateValues" else ()
     given = node.values.get("arguments")
     if given is None and not known:
@@ -232,7 +234,7 @@ def _arguments(node: Node, metric: str, column: Column | None) -> Node:
     return arguments
 
 
-def _criteria(arguments: Node, metric: str, column: Column | None) -> tuple[tuple[object, ...], str | None]:
+def _read_criteria(arguments: Node, metric: str, column: Column | None) -> tuple[tuple[object, ...], str | None]:
     """The listed values and the pattern of a metric."""
     if column is None or metric not in ("invalidValues", "missingValues"):
         return (), None
@@ -264,7 +266,7 @@ def is_of_dtype(value: object, dtype: str) -> bool:
     return isinstance(value, kinds.get(dtype, ())) and (isinstance(value, bool) == (dtype == "Bool"))
 
 
-def _bound(node: Node, floor: float | None = None, ceiling: float | None = None) -> Bound:
+def _read_bound(node: Node, floor: float | None = None, ceiling: float | None = None) -> Bound:
     found = [operator for operator in OPERATORS if node.values.get(operator) is not None]
     if len(found) != 1:
         said = f"says {' and '.join(found)}" if found else "says nothing of the result"
@@ -275,7 +277,7 @@ def _bound(node: Node, floor: float | None = None, ceiling: float | None = None)
     numbers = given if is_range and isinstance(given, list) else [given]
     if len(numbers) != (2 if is_range else 1):
         raise node.error(operator, f"is {given!r}. Write two numbers, the smaller first.")
-    limits = tuple(_limit(node, operator, number) for number in numbers)
+    limits = tuple(_read_limit(node, operator, number) for number in numbers)
     if is_range and limits[0] >= limits[1]:
         raise node.error(operator, f"is {given!r}. Write the smaller number first, and two different ones.")
     if (floor is not None and limits[0] < floor) or (ceiling is not None and limits[-1] > ceiling):
@@ -283,7 +285,7 @@ def _bound(node: Node, floor: float | None = None, ceiling: float | None = None)
     return Bound(operator, limits)
 
 
-def _limit(node: Node, operator: str, number: object) -> float:
+def _read_limit(node: Node, operator: str, number: object) -> float:
     if isinstance(number, bool) and node.values.get("type") == "sql":
         return float(number)
     if isinstance(number, bool) or not isinstance(number, int | float) or not math.isfinite(number):
@@ -310,7 +312,7 @@ def severity_of(node: Node) -> Severity:
     raise node.error("severity", f"is {severity!r}. Write error (refuses the drop) or warning (is told).")
 
 
-def _name(node: Node, kind: str, columns: Sequence[str]) -> str:
+def _rule_name(node: Node, kind: str, columns: Sequence[str]) -> str:
     for key in ("name", "id"):
         if node.values.get(key) is not None:
             return node.text(key, "the rule's name")
@@ -348,9 +350,9 @@ def list_of(node: Node, key: str, example: str) -> list[object]:
     return value
 
 
-def _description(node: Node) -> str:
+def _rule_description(node: Node) -> str:
     return node.text("description", "what it is for") if node.values.get("description") is not None else ""
 
 
-def _snake(metric: str) -> str:
+def _snake_case(metric: str) -> str:
     return re.sub(r"(?=[A-Z])", "_", metric).lower()

@@ -63,22 +63,22 @@ class Level:
 
 def refuse_unknown(document: Node) -> None:
     """Check every key of the document; ContractError for the first one that nothing would read."""
-    _refuse(document, CONTRACT)
+    _refuse_unknown_keys(document, CONTRACT)
 
 
-def _refuse(node: Node, level: Level) -> None:
+def _refuse_unknown_keys(node: Node, level: Level) -> None:
     for key, value in node.values.items():
         if not isinstance(key, str):
             raise node.error(repr(key), f"is no text. Put it in quotes, or remove it; {nearest(str(key), level.keys)}.")
         if remedy := level.refused.get(key):
             raise node.error(key, f"would not be checked. {remedy}")
         if key not in level.keys:
-            raise node.error(key, f"is unknown. {_meant(key, level)}")
-        for part in _mappings(node, key, value):
+            raise node.error(key, f"is unknown. {_remedy_text(key, level)}")
+        for part in _mappings_below(node, key, value):
             if key == "quality":
                 _refuse_rule(part)
             elif key in level.parts:
-                _refuse(part, level.parts[key])
+                _refuse_unknown_keys(part, level.parts[key])
     if "customProperties" in level.keys:
         _refuse_misplaced(node, level)
 
@@ -87,10 +87,10 @@ def _refuse_rule(rule: Node) -> None:
     kind = rule.values.get("type", "library")
     if kind not in RULES:
         raise rule.error("type", f"is {kind!r}; {nearest(str(kind), RULES)}.")
-    _refuse(rule, RULES[kind])
+    _refuse_unknown_keys(rule, RULES[kind])
 
 
-def _mappings(node: Node, key: str, value: object) -> list[Node]:
+def _mappings_below(node: Node, key: str, value: object) -> list[Node]:
     """The mappings under a key that holds one or a list; of another shape, the reader has its own word."""
     if isinstance(value, dict):
         return [Node(node.file, node.at(key), value)]
@@ -102,7 +102,7 @@ def _mappings(node: Node, key: str, value: object) -> list[Node]:
     ]
 
 
-def _meant(key: str, level: Level) -> str:
+def _remedy_text(key: str, level: Level) -> str:
     if remedy := level.meant.get(key):
         return remedy
     for names, home in _HOMES.items():

@@ -37,7 +37,7 @@ SCORING = "scoring"
 """The only split of a dataset that has neither a label nor splits."""
 
 
-def _duration(value: object) -> object:
+def _parse_duration(value: object) -> object:
     if isinstance(value, timedelta):
         return value
     found = re.fullmatch(r"(\d+) (day|hour|minute)s?", str(value).strip())
@@ -53,7 +53,7 @@ def _duration_text(value: timedelta) -> str:
     return f"{value // timedelta(minutes=1)} minutes"
 
 
-def _moment(value: object) -> object:
+def _parse_moment(value: object) -> object:
     """Text of a date stays a date, so that it means the start of that day; YAML makes dates of its own."""
     if isinstance(value, str) and re.fullmatch(r"\d{4}-\d\d-\d\d", value.strip()):
         return date.fromisoformat(value.strip())
@@ -63,15 +63,15 @@ def _moment(value: object) -> object:
     return value
 
 
-def _share(value: object) -> object:
+def _refuse_boolean(value: object) -> object:
     """YAML's true would be taken for 1."""
     if isinstance(value, bool):
         raise ValueError(f"{value!r} is no share of the rows, such as 0.1")
     return value
 
 
-Duration = Annotated[timedelta, BeforeValidator(_duration), PlainSerializer(_duration_text)]
-Moment = Annotated[datetime | date, BeforeValidator(_moment)]
+Duration = Annotated[timedelta, BeforeValidator(_parse_duration), PlainSerializer(_duration_text)]
+Moment = Annotated[datetime | date, BeforeValidator(_parse_moment)]
 
 
 class _Model(BaseModel):
@@ -124,7 +124,7 @@ class SplitConfig(_Model):
         return zone
 
     @model_validator(mode="after")
-    def _ascending(self) -> SplitConfig:
+    def _refuse_disorder(self) -> SplitConfig:
         moments = [(name, self.instant(value)) for name in (*SPLITS, "end") if (value := getattr(self, name))]
         for (earlier, first), (later, second) in pairwise(moments):
             if first >= second:
@@ -169,7 +169,7 @@ class DatasetConfig(_Model):
     label: LabelConfig | None = None
     split: SplitConfig | None = None
     seed: StrictInt = 0
-    sample: Annotated[float | None, BeforeValidator(_share)] = Field(None, gt=0, le=1)
+    sample: Annotated[float | None, BeforeValidator(_refuse_boolean)] = Field(None, gt=0, le=1)
     as_served: StrictBool = False
     full_feature_names: StrictBool = False
     checks: ChecksConfig = ChecksConfig()
@@ -195,11 +195,13 @@ def read_config(path: Path) -> DatasetConfig:
     except ContractError as error:
         raise UsageError(str(error)) from None
     if not isinstance(document, Mapping):
-        raise UsageError(f"{path} holds no keys. A dataset needs {', '.join(_required(DatasetConfig))}{_TRAINING}.")
+        raise UsageError(
+            f"{path} holds no keys. A dataset needs {', '.join(_required_keys(DatasetConfig))}{_TRAINING}."
+        )
     try:
         config = DatasetConfig.model_validate({"name": path.stem, **document})
     except ValidationError as error:
-        raise UsageError("\n".join(_complaints(path, error))) from None
+        raise UsageError("\n".join(_complaint_texts(path, error))) from None
     if naive := list(_without_offset(config)):
         raise UsageError("\n".join(f"{path.name}: {fault}" for fault in naive))
     return config
@@ -216,7 +218,7 @@ def _without_offset(config: DatasetConfig) -> Iterator[str]:
             yield f"{key}: {moment} has no offset. Write it with one, such as {example}, or a day alone."
 
 
-def _complaints(path: Path, error: ValidationError) -> Iterator[str]:
+def _complaint_texts(path: Path, error: ValidationError) -> Iterator[str]:
     for problem in error.errors():
         place = [str(part) for part in problem["loc"] if part not in ("date", "datetime")]
         key = ".".join(place) or "the file"
@@ -226,12 +228,12 @@ def _complaints(path: Path, error: ValidationError) -> Iterator[str]:
                 known = _model_at(place[:-1]).model_fields
                 yield f"{path.name}: there is no key {key}; {nearest(place[-1], known)}."
             case "missing":
-                yield f"{path.name}: {key} is missing. {_meaning(place)}"
+                yield f"{path.name}: {key} is missing. {_meaning_of(place)}"
             case _:
                 yield f"{path.name}: {key}: {said}."
 
 
-def _required(model: type[BaseModel]) -> list[str]:
+def _required_keys(model: type[BaseModel]) -> list[str]:
     return [name for name, field in model.model_fields.items() if field.is_required() and name != "name"]
 
 
@@ -247,8 +249,10 @@ def _is_model(part: object) -> TypeGuard[type[BaseModel]]:
     return isinstance(part, type) and issubclass(part, BaseModel)
 
 
-def _meaning(place: list[str]) -> str:
+def _meaning_of(place: list[str]) -> str:
     text = (_model_at(place[:-1]).__doc__ or "").strip().splitlines()[0]
     return (
-        f"Its part: {text}" if len(place) > 1 else f"A dataset needs {', '.join(_required(DatasetConfig))}{_TRAINING}."
+        f"Its part: {text}"
+        if len(place) > 1
+        else f"A dataset needs {', '.join(_required_keys(DatasetConfig))}{_TRAINING}."
     )

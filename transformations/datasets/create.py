@@ -86,7 +86,9 @@ def create(
             views = pin_views(known, settings)
         with holding((*views, *spine_tables), reason_of(config.name), settings):
             with open_snapshot(taken, store.config, versions_of(views)) as pinned:
-                content = _compute(config, unfinished / spine_file.path if spine_file else source, pinned, settings)
+                content = _compute_content(
+                    config, unfinished / spine_file.path if spine_file else source, pinned, settings
+                )
                 refuse_changed(views, pin_views(pinned, settings))
             manifest = Manifest(
                 name=config.name,
@@ -163,10 +165,10 @@ def rebuild(manifest: Manifest, folder: Path, store: FeatureStore, settings: Set
         versions = {(str(table.zone), table.name): table.version for table in manifest.spine_tables}
         source = restore_file(manifest, folder, unfinished) or source_of(config, folder, versions)
         if isinstance(source, Query):
-            _refuse_other_columns(source, manifest.spine_tables)
+            _refuse_changed_columns(source, manifest.spine_tables)
         with open_snapshot(manifest.registry, store.config, versions_of(manifest.views)) as pinned:
             refuse_changed(manifest.views, pin_views(pinned, settings))
-            content = _compute(config, source, pinned, settings)
+            content = _compute_content(config, source, pinned, settings)
         splits = list(_write_splits(content, unfinished))
         _refuse_difference(manifest, splits)
         is_new = not target.exists()
@@ -254,7 +256,7 @@ class _Content:
             start += len(places)
 
 
-def _compute(config: DatasetConfig, source: Source, store: FeatureStore, settings: Settings) -> _Content:
+def _compute_content(config: DatasetConfig, source: Source, store: FeatureStore, settings: Settings) -> _Content:
     """The content of a dataset: a pure function of the configuration and of what is pinned."""
     resources = resources_of(store.config)
     rows = rows_of(source, resources)
@@ -322,7 +324,7 @@ def _write_split(name: str, table: pa.Table, timestamp: str, folder: Path) -> Sp
     )
 
 
-def _refuse_other_columns(query: Query, pinned: Sequence[PinnedTable]) -> None:
+def _refuse_changed_columns(query: Query, pinned: Sequence[PinnedTable]) -> None:
     before = {(str(table.zone), table.name, table.version): table.columns for table in pinned}
     for table in query.tables:
         columns = before.get((table.zone, table.name, table.version))

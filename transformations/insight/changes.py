@@ -223,9 +223,9 @@ def _feature_changes(before: View, after: View) -> Iterator[Change]:
         )
     for name in [name for name in new if name in old]:
         retyped = old[name].dtype != new[name].dtype
-        details = [_arrow("dtype", old[name].dtype, new[name].dtype)] if retyped else []
+        details = [_arrow_text("dtype", old[name].dtype, new[name].dtype)] if retyped else []
         facts = [_feature_facts(view, feature) for view, feature in ((before, old[name]), (after, new[name]))]
-        details += [_arrow(fact, facts[0].get(fact), facts[1].get(fact)) for fact in _differing_names(*facts)]
+        details += [_arrow_text(fact, facts[0].get(fact), facts[1].get(fact)) for fact in _differing_names(*facts)]
         if details:
             yield Change(
                 action=Action.CHANGED,
@@ -248,7 +248,7 @@ def _feature_facts(view: View, feature: Any) -> dict[str, str]:
 def _view_facts(before: View, after: View) -> tuple[list[str], bool]:
     """What changes of a view as a whole, and whether that is destructive."""
     details = [
-        _arrow(fact, getattr(before, fact), getattr(after, fact))
+        _arrow_text(fact, getattr(before, fact), getattr(after, fact))
         for fact in ("description", "owner")
         if getattr(before, fact) != getattr(after, fact)
     ]
@@ -262,14 +262,16 @@ def _view_facts(before: View, after: View) -> tuple[list[str], bool]:
         for view in (before, after)
     ]
     labels = {DEFINITION_HASH: "computation", "definition": "definition's place"}
-    details += [_arrow(labels.get(tag, tag), tags[0].get(tag), tags[1].get(tag)) for tag in _differing_names(*tags)]
+    details += [
+        _arrow_text(labels.get(tag, tag), tags[0].get(tag), tags[1].get(tag)) for tag in _differing_names(*tags)
+    ]
     if not (isinstance(before, FeatureView) and isinstance(after, FeatureView)):
         return details, False
     is_rekeyed = sorted(before.join_keys) != sorted(after.join_keys)
     if is_rekeyed:
-        details.append(_arrow("join keys", ", ".join(before.join_keys), ", ".join(after.join_keys)))
+        details.append(_arrow_text("join keys", ", ".join(before.join_keys), ", ".join(after.join_keys)))
     details += [
-        _arrow(label, old, new)
+        _arrow_text(label, old, new)
         for label, old, new in (
             ("ttl", before.ttl or None, after.ttl or None),  # no ttl is 0 or None
             ("online", before.online, after.online),
@@ -289,7 +291,7 @@ def _key_facts(before: FeatureView, after: FeatureView) -> tuple[list[str], bool
     for one, other in pairs:
         facts = [{"dtype": str(each.dtype), "description": each.description, **each.tags} for each in (one, other)]
         details += [
-            _arrow(f"key {one.name}, {fact}", facts[0].get(fact), facts[1].get(fact))
+            _arrow_text(f"key {one.name}, {fact}", facts[0].get(fact), facts[1].get(fact))
             for fact in _differing_names(*facts)
         ]
     return details, any(one.dtype != other.dtype for one, other in pairs)
@@ -314,11 +316,14 @@ def _changed_service(before: FeatureService, after: FeatureService) -> Change:
         [f"no longer {reference}" for reference in lost]
         + [f"now also {reference}" for reference in new if reference not in old]
         + [
-            _arrow(fact, getattr(before, fact), getattr(after, fact))
+            _arrow_text(fact, getattr(before, fact), getattr(after, fact))
             for fact in ("description", "owner")
             if getattr(before, fact) != getattr(after, fact)
         ]
-        + [_arrow(tag, before.tags.get(tag), after.tags.get(tag)) for tag in _differing_names(before.tags, after.tags)]
+        + [
+            _arrow_text(tag, before.tags.get(tag), after.tags.get(tag))
+            for tag in _differing_names(before.tags, after.tags)
+        ]
     )
     return Change(
         action=Action.CHANGED,
@@ -355,10 +360,10 @@ def _features_text(view: View) -> str:
 
 def _property_details(diff: FeastObjectDiff) -> Iterator[str]:
     for each in diff.feast_object_property_diffs:
-        yield _arrow(each.property_name, each.val_existing, each.val_declared)
+        yield _arrow_text(each.property_name, each.val_existing, each.val_declared)
 
 
-def _arrow(what: str, before: object, after: object) -> str:
+def _arrow_text(what: str, before: object, after: object) -> str:
     old, new = (" ".join(str(value).split()) if value not in (None, "") else "none" for value in (before, after))
     return f"{what}: {old} → {new}"
 

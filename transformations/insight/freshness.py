@@ -139,7 +139,7 @@ def standing(
         return missing
     if offline is None:
         return State.NOT_BUILT, f"features build {resolved.name}"
-    return _outdated_table(resolved, snapshots, offline, through) or _serving(
+    return _outdated_table(resolved, snapshots, offline, through) or _serving_state(
         resolved, offline, hash_applied, online, now
     )
 
@@ -228,7 +228,7 @@ def _outdated_table(
     return None
 
 
-def _serving(
+def _serving_state(
     resolved: Resolved,
     offline: OfflineFreshness,
     hash_applied: str | None,

@@ -124,10 +124,10 @@ class _Domain:
     def files(self) -> list[NewFile]:
         """Features, views and test."""
         return [
-            NewFile(Path("transformations") / f"{self.domain}.py", self._features_text()),
-            NewFile(Path("feature_repo") / f"{self.domain}_views.py", self._views_text()),
+            NewFile(Path("transformations") / f"{self.domain}.py", self._features_file()),
+            NewFile(Path("feature_repo") / f"{self.domain}_views.py", self._views_file()),
             *self._service_files(),
-            NewFile(Path("tests") / "transformations" / f"test_{self.domain}.py", self._test_text()),
+            NewFile(Path("tests") / "transformations" / f"test_{self.domain}.py", self._test_file()),
         ]
 
     def _service_files(self) -> list[NewFile]:
@@ -168,7 +168,7 @@ class _Domain:
         taken = {self.join_key.name, self.contract.event_time, *self.contract.key}
         return column.name not in taken and not column.name.endswith("_id")
 
-    def _features_text(self) -> str:
+    def _features_file(self) -> str:
         words = ["WindowedFeatures", "Count", "at_least", "days", "hours"]
         words = words if self.has_events else ["PlainFeatures", "Attribute", "hours"]
         features: list[tuple[str, Column]] = [(each.aggregation, each.column) for each in self.measures]
@@ -178,7 +178,7 @@ class _Domain:
         imports = ", ".join(sorted(set(words), key=_import_order))
         return self._render_file("features.py", has_events=self.has_events, imports=imports, features=described)
 
-    def _views_text(self) -> str:
+    def _views_file(self) -> str:
         own_variable = self.entity if self.entity != self.domain else f"{self.entity}_entity"
         return self._render_file(
             "views.py",
@@ -189,7 +189,7 @@ class _Domain:
             key_description=_quoted_description(self.join_key),
         )
 
-    def _test_text(self) -> str:
+    def _test_file(self) -> str:
         asked = {"key": self._python_literal(self.join_key), "imports": self._test_imports()}
         if self.has_events:
             measures = [_expected_values(each) for each in self.measures]
@@ -261,7 +261,7 @@ class _Domain:
             view=self.view,
             source=self.contract.name,
             join_key=self.join_key.name,
-            owner=_one_line(self.contract.owner),
+            owner=_on_one_line(self.contract.owner),
             pii=self._highest_pii(),
             **more,
         )
@@ -360,11 +360,11 @@ def _feature_name(column: Column) -> str:
 
 
 def _unit_of(column: Column) -> str:
-    return _one_line(column.unit or _UNITS[column.dtype])
+    return _on_one_line(column.unit or _UNITS[column.dtype])
 
 
 def _quoted_description(column: Column) -> str:
-    text = _one_line(column.description).rstrip(".")
+    text = _on_one_line(column.description).rstrip(".")
     if len(text) > _LONGEST_DESCRIPTION:
         text = text[:_LONGEST_DESCRIPTION].rpartition(" ")[0].rstrip(",;:") + " …"
     return _quoted_text(text)
@@ -377,5 +377,5 @@ def _quoted_text(text: str) -> str:
     return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
 
 
-def _one_line(text: str) -> str:
+def _on_one_line(text: str) -> str:
     return " ".join(text.split())

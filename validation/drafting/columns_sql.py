@@ -57,8 +57,8 @@ class ColumnValues:
     def fits(self, tried: Iterable[Reading], relation: str) -> str:
         """For each reading, how many values it does not fit, and how many rows it reads as null."""
         counts = ", ".join(
-            f"count(*) FILTER (WHERE {self._present} AND ({each.unfit})), "
-            f"coalesce(sum(n) FILTER (WHERE NOT ({self._present}) OR {each.is_null}), 0)"
+            f"count(*) FILTER (WHERE {self._is_present} AND ({each.unfit})), "
+            f"coalesce(sum(n) FILTER (WHERE NOT ({self._is_present}) OR {each.is_null}), 0)"
             for each in tried
         )
         return f"SELECT {counts} FROM {relation}"
@@ -66,17 +66,17 @@ class ColumnValues:
     def first_unlike_time(self, relation: str) -> str:
         """A row where a value does not look like a time."""
         text = f"CAST({self.cell} AS VARCHAR)"
-        unlike = f"{self._present} AND NOT regexp_matches({text}, {literal(LOOKS_LIKE_TIME)})"
+        unlike = f"{self._is_present} AND NOT regexp_matches({text}, {literal(LOOKS_LIKE_TIME)})"
         return f"SELECT 1 FROM {relation} WHERE {unlike} LIMIT 1"
 
     def least_unfit(self, reading: Reading) -> str:
         """The first value that a reading does not fit, as text."""
-        unfit = f"{self._present} AND ({reading.unfit})"
+        unfit = f"{self._is_present} AND ({reading.unfit})"
         return f"SELECT min(CAST({self.cell} AS VARCHAR)) FROM {self.table} WHERE {unfit}"
 
     def extremes(self, reading: Reading, null_tokens: Sequence[str]) -> str:
         """Rows that are null, rows with a time without an offset, different values, the lowest and highest as text."""
-        rows = self._read(reading, null_tokens)
+        rows = self._values_under(reading, null_tokens)
         return (
             f"SELECT coalesce(sum(n) FILTER (WHERE value IS NULL), 0), "
             f"coalesce(sum(n) FILTER (WHERE is_local), 0), count(DISTINCT value), "
@@ -85,7 +85,7 @@ class ColumnValues:
 
     def listed(self, reading: Reading, null_tokens: Sequence[str]) -> str:
         """The values in their order, as text."""
-        rows, shown = self._read(reading, null_tokens), _shown_text(reading, "value")
+        rows, shown = self._values_under(reading, null_tokens), _shown_text(reading, "value")
         return f"SELECT {shown} FROM {rows} WHERE value IS NOT NULL GROUP BY value ORDER BY value"
 
     def first_equal(self, text: str) -> str:
@@ -99,11 +99,11 @@ class ColumnValues:
         return f"SELECT coalesce(sum(n) FILTER (WHERE {holds_one}), 0) FROM {self.table}"
 
     @property
-    def _present(self) -> str:
+    def _is_present(self) -> str:
         among = f" AND NOT {self._is_among(self.tokens)}" if self.tokens else ""
         return f"{self.cell} IS NOT NULL{among}"
 
-    def _read(self, reading: Reading, null_tokens: Sequence[str]) -> str:
+    def _values_under(self, reading: Reading, null_tokens: Sequence[str]) -> str:
         """The values under a reading, as a relation."""
         meant = [token for token in self.tokens if token in null_tokens]
         null = f"(({reading.is_null}) OR {self._is_among(meant)})" if meant else f"({reading.is_null})"

@@ -41,7 +41,7 @@ def draft_contract(path: Path, name: str | None = None) -> str:
         file = open_drop(connection, path, dialect=dialect)
         with readable(path.name):
             seen = look(connection, file)
-        event_time = _event_time(seen.columns)
+        event_time = _guess_event_time(seen.columns)
         possible = [KeyColumn(column.name, column.dtype) for column in seen.columns if not column.nulls]
         guess = guess_keys(connection, TABLE, possible, event_time.name if event_time else None)
     return "\n".join(_Draft(source, path.name, dialect, seen, event_time, guess).lines())
@@ -68,11 +68,11 @@ def source_name(text: str) -> str:
     return str(name)
 
 
-def _event_time(columns: Sequence[Seen]) -> Seen | None:
-    return min(_times(columns), key=lambda column: column.dtype == "Date", default=None)
+def _guess_event_time(columns: Sequence[Seen]) -> Seen | None:
+    return min(_timed_columns(columns), key=lambda column: column.dtype == "Date", default=None)
 
 
-def _times(columns: Sequence[Seen]) -> list[Seen]:
+def _timed_columns(columns: Sequence[Seen]) -> list[Seen]:
     return [column for column in columns if column.dtype in ("UnixTimestamp", "Date") and not column.nulls]
 
 
@@ -111,11 +111,11 @@ class _Draft:
         yield from (f"    # key: {line}" for line in self._key_comment())
         yield "    properties:"
         for column in self.seen.columns:
-            yield from self._column(column)
+            yield from self._column_lines(column)
 
     def _time_properties(self) -> Iterator[str]:
         if self.event_time:
-            times = [column.name for column in _times(self.seen.columns) if column is not self.event_time]
+            times = [column.name for column in _timed_columns(self.seen.columns) if column is not self.event_time]
             comment = f"or {', '.join(times)}" if times else "when a row happens"
             yield from _property_lines("eventTime", self.event_time.name, comment)
         if local := [column.name for column in self.seen.columns if column.local]:
@@ -135,7 +135,9 @@ class _Draft:
         if self.dialect:
             value, comment = self.dialect.as_property(), "as every line of the file has it"
             if self.dialect.quote != CsvDialect.quote:
-                likely = f"{_quoted(self.dialect.quote)} does" if self.dialect.quote else 'no quote at all ("") does'
+                likely = (
+                    f"{_quote_text(self.dialect.quote)} does" if self.dialect.quote else 'no quote at all ("") does'
+                )
                 value["quote"] = FILL_IN
                 if self.dialect.escape == self.dialect.quote:
                     del value["escape"]  # follows the quote
@@ -151,21 +153,21 @@ class _Draft:
                 comment = (
                     f"its bytes are no UTF-8; {self.dialect.encoding} is likely. Do letters beyond a-z look right?"
                 )
-            yield from _property_lines("csv", _quoted(value), comment)
+            yield from _property_lines("csv", _quote_text(value), comment)
         if self.seen.null_tokens:
-            counts = ", ".join(f"{column.name} {sum(n.values()):,}" for column, n in self._tokens())
+            counts = ", ".join(f"{column.name} {sum(n.values()):,}" for column, n in self._token_lines())
             yield from _property_lines("nullTokens", json.dumps(self.seen.null_tokens), f"cells with it: {counts}")
             escaped = [column.name for column in self.seen.columns if column.backslashes]
             if BACKSLASH_NULL in self.seen.null_tokens and escaped:
                 yield f"        # Beside \\N, {_first_names(escaped)} has backslashes. In dumps of MySQL, Postgres or"
                 yield "        # Hive they stand for other characters, which is not read: export the table as CSV."
         if unreadable := self.seen.unreadable:
-            types = ", ".join(f"{_one_line(name)} is {kind}" for name, kind in unreadable.items())
+            types = ", ".join(f"{_on_one_line(name)} is {kind}" for name, kind in unreadable.items())
             yield from _property_lines(
-                "ignoredColumns", _quoted([*unreadable]), f"no dtype of ours holds them: {types}"
+                "ignoredColumns", _quote_text([*unreadable]), f"no dtype of ours holds them: {types}"
             )
 
-    def _tokens(self) -> Iterator[tuple[Seen, dict[str, int]]]:
+    def _token_lines(self) -> Iterator[tuple[Seen, dict[str, int]]]:
         for column in self.seen.columns:
             if found := {token: n for token, n in column.tokens.items() if token in self.seen.null_tokens}:
                 yield column, found
@@ -194,16 +196,16 @@ class _Draft:
             yield f"Also unique: {', '.join('(' + ', '.join(key) + ')' for key in others)}."
         yield "A later row of the same key supersedes the earlier: say true only of what identifies a row for ever."
 
-    def _column(self, column: Seen) -> Iterator[str]:
+    def _column_lines(self, column: Seen) -> Iterator[str]:
         yield f"      - name: {column.name}"
         if column.physical_name != column.name:
-            yield f"        physicalName: {_quoted(column.physical_name)}"
+            yield f"        physicalName: {_quote_text(column.physical_name)}"
         note = f"  # {column.reading.note}" if column.reading.note else ""
         yield f"        logicalType: {LOGICAL_TYPES[column.dtype]}{'' if column.reading.cast else note}"
         if column.reading.cast:
             stored = note or f"  # a {LOGICAL_TYPES[column.dtype]} stored as text"
             yield f"        physicalType: {column.reading.cast}{stored}"
-        yield f"        description: {FILL_IN}  # {_observed(column)}"
+        yield f"        description: {FILL_IN}  # {_observed_text(column)}"
         if column.nulls:
             yield f"        required: false  # null in {column.nulls:,} of {plural(self.seen.rows, 'row')}"
         else:
@@ -241,31 +243,31 @@ def _measured_limits(column: Seen) -> Iterator[str]:
         bounds = f"minimum: {column.lowest}, maximum: {column.highest}"
         yield f"        # logicalTypeOptions: {{ {bounds} }}  # as measured; uncomment what must always hold"
     elif column.dtype == "String" and column.values and not is_identity:
-        listed = ", ".join(_quoted(value) for value in column.values)
+        listed = ", ".join(_quote_text(value) for value in column.values)
         yield "        # quality:"
         yield f"        #   - {{ metric: invalidValues, mustBe: 0, arguments: {{ validValues: [{listed}] }} }}"
 
 
-def _observed(column: Seen) -> str:
+def _observed_text(column: Seen) -> str:
     if column.lowest is None or column.highest is None:
         return "seen: nothing but null"
     seen = f"seen, if read by {column.reading.form}:" if column.rivals else "seen:"
     if column.values:
-        return f"{seen} {', '.join(_one_line(value) for value in column.values)}"
-    return f"{seen} {_one_line(column.lowest)} to {_one_line(column.highest)}, {column.distinct:,} different"
+        return f"{seen} {', '.join(_on_one_line(value) for value in column.values)}"
+    return f"{seen} {_on_one_line(column.lowest)} to {_on_one_line(column.highest)}, {column.distinct:,} different"
 
 
 def _first_names(names: Sequence[str]) -> str:
     return ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")
 
 
-def _one_line(value: str) -> str:
+def _on_one_line(value: str) -> str:
     """A value on one line of a comment."""
     text = _printable(" ".join(value.split()))
     return text if len(text) <= 40 else f"{text[:39]}…"
 
 
-def _quoted(value: object) -> str:
+def _quote_text(value: object) -> str:
     """A value in the quotes of JSON, which YAML reads; control characters would be no YAML at all."""
     return _printable(json.dumps(value, ensure_ascii=False))
 

@@ -137,35 +137,37 @@ class _Search:
         found: list[int] = []
         while self.rows.queries < _QUERIES and len(found) < KEYS_SHOWN:
             width = found[0].bit_count() if found else None
-            tried = next(self._candidates(forced, found, width), None)
+            tried = next(self._next_candidates(forced, found, width), None)
             if tried is None:
                 break
             if not self._refuted_by(tried):
                 found.append(tried)
-        return [self._names(each) for each in found], self.is_complete and bool(found)
+        return [self._names_of(each) for each in found], self.is_complete and bool(found)
 
     def _refuted_by(self, bits: int) -> list[int]:
         """Pairs of rows that agree in these columns; they narrow the search from then on."""
-        pairs = self.rows.differences(self._names(bits))
+        pairs = self.rows.differences(self._names_of(bits))
         for new in pairs:
             if not any(known & new == known for known in self.differences):
                 self.differences = [known for known in self.differences if known & new != new] + [new]
         self.differences.sort(key=int.bit_count)
         return pairs
 
-    def _candidates(self, forced: int, found: Sequence[int], width: int | None) -> Iterator[int]:
+    def _next_candidates(self, forced: int, found: Sequence[int], width: int | None) -> Iterator[int]:
         """The best set in which all known pairs differ and that holds no found key; of `width` columns, if given."""
         for allowed in [width] if width else range(max(1, forced.bit_count()), len(self.columns) + 1):
             branches = [_BRANCHES]
-            sets = {each for each in self._hitting(forced, allowed, branches) if not any(k & each == k for k in found)}
+            sets = {
+                each for each in self._sets_hitting(forced, allowed, branches) if not any(k & each == k for k in found)
+            }
             if branches[0] <= 0:
                 self.is_complete = False
                 if not sets:
                     return
             if sets:
-                yield min(sets, key=self._cost)
+                yield min(sets, key=self._cost_of)
 
-    def _hitting(self, bits: int, width: int, branches: list[int]) -> Iterator[int]:
+    def _sets_hitting(self, bits: int, width: int, branches: list[int]) -> Iterator[int]:
         branches[0] -= 1
         if 0 in self.differences:  # two rows that are equal in every column: no set tells them apart
             return
@@ -180,9 +182,9 @@ class _Search:
             return
         for place in range(len(self.columns)):
             if open_pair >> place & 1 and branches[0] > 0:
-                yield from self._hitting(bits | 1 << place, width, branches)
+                yield from self._sets_hitting(bits | 1 << place, width, branches)
 
-    def _cost(self, bits: int) -> tuple[int, int, int]:
+    def _cost_of(self, bits: int) -> tuple[int, int, int]:
         ranks = sum(column.rank for place, column in enumerate(self.columns) if bits >> place & 1)
         return bits.bit_count(), ranks, bits
 
@@ -193,7 +195,7 @@ class _Search:
             spared = bits & ~(1 << place)
             if spared and not forced >> place & 1 and not self._refuted_by(spared):
                 bits = spared
-        return self._names(bits)
+        return self._names_of(bits)
 
-    def _names(self, bits: int) -> tuple[str, ...]:
+    def _names_of(self, bits: int) -> tuple[str, ...]:
         return tuple(column.name for place, column in enumerate(self.columns) if bits >> place & 1)

@@ -125,7 +125,7 @@ def reason_of(case: Case) -> Reason:
         before, after = case.promised.event[case.row], case.held.event[case.row]
         kind = Kind.CORRECTED if before == after and before is not None else Kind.LATE
         return kind, Cause.NOT_MATERIALIZED, case.load.behind(case.zone)
-    cause, words = _fault(case, promised)
+    cause, words = _fault_text(case, promised)
     return Kind.SKEW, cause, words
 
 
@@ -148,7 +148,7 @@ def remedy_of(cause: Cause, moment: datetime) -> str:
     )
 
 
-def _fault(case: Case, owed: Settled) -> tuple[Cause, str]:
+def _fault_text(case: Case, owed: Settled) -> tuple[Cause, str]:
     """What is wrong with a served value that is not the materialized one."""
     served, expected = case.served, case.promised.event[case.row]
     if served.status == NOT_FOUND and case.has_row:

@@ -61,7 +61,7 @@ def report_on(
     skipped: dict[str, str] = {}
     for view in views:
         try:
-            reports += _compare(installation, view, entities)
+            reports += _compare_values(installation, view, entities)
         except NotComparable as reason:
             skipped[view.name] = str(reason)
         progress(1)
@@ -74,7 +74,7 @@ def report_on(
     )
 
 
-def _compare(
+def _compare_values(
     installation: Installation, view: FeatureView | OnDemandFeatureView, entities: Sample | pa.Table
 ) -> Sequence[FeatureReport]:
     if isinstance(view, OnDemandFeatureView):

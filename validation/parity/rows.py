@@ -166,7 +166,7 @@ def held_at(
         feature.name: as_feature(taken[column(feature.name)], feature.dtype, f"{view.name}: feature {feature.name!r}")
         for feature in view.features
     }
-    return Held(view, _moments(taken[EVENT]), _moments(taken[CREATED]), values)
+    return Held(view, _moments_of(taken[EVENT]), _moments_of(taken[CREATED]), values)
 
 
 def histories_of(view: FeatureView, history: History | None, entities: pa.Table) -> list[list[Written]]:
@@ -181,7 +181,7 @@ def histories_of(view: FeatureView, history: History | None, entities: pa.Table)
         feature.name: as_feature(found[column(feature.name)], feature.dtype, f"{view.name}: feature {feature.name!r}")
         for feature in view.features
     }
-    events, created = _moments(found[EVENT]), _moments(found[CREATED])
+    events, created = _moments_of(found[EVENT]), _moments_of(found[CREATED])
     for position, (row, event) in enumerate(zip(found[ENTITY].to_pylist(), events, strict=True)):
         if event is None:  # of a foreign table: no path can serve it
             continue
@@ -202,6 +202,6 @@ def _number_entities(entities: pa.Table) -> pa.Table:
     return keys.append_column(ENTITY, pa.array(range(entities.num_rows), pa.int64()))
 
 
-def _moments(column: pa.ChunkedArray) -> list[datetime | None]:
+def _moments_of(column: pa.ChunkedArray) -> list[datetime | None]:
     moments: list[datetime | None] = column.cast(pa.timestamp("us", tz="UTC"), safe=False).to_pylist()
     return [moment if moment is None else moment.astimezone(UTC) for moment in moments]

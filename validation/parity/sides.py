@@ -154,7 +154,7 @@ def _load_of(installation: Installation, view: FeatureView, newest: History) -> 
 def compare_stored(view: FeatureView, sides: Sides, installation: Installation) -> list[FeatureReport]:
     """Report on each feature of a stored view; `sides.reasons` keeps the reason for each difference."""
     moment = installation.moment
-    differing = {feature.name: _differing(sides, feature.name, installation) for feature in view.features}
+    differing = {feature.name: _differing_entities(sides, feature.name, installation) for feature in view.features}
     rows = sorted({row for found in differing.values() for row in found})
     histories = (
         dict(zip(rows, histories_of(view, sides.history, sides.entities.take(rows)), strict=True)) if rows else {}
@@ -183,7 +183,7 @@ def compare_stored(view: FeatureView, sides: Sides, installation: Installation) 
     return reports
 
 
-def _differing(sides: Sides, feature: str, installation: Installation) -> list[int]:
+def _differing_entities(sides: Sides, feature: str, installation: Installation) -> list[int]:
     """The entities whose value differs between the paths, or whose status is not as owed.
 
     A recorded answer also differs where it is not what the materialized version held at its END: nothing was being

@@ -25,9 +25,9 @@ def same_value(left: object, right: object) -> bool:
 
 def values_agree(online: Sequence[object], training: pa.ChunkedArray) -> npt.NDArray[np.bool_]:
     """Compare row by row; False for all if the online values have no common dtype, or another one than in training."""
-    right = _canonical(training)
+    right = _as_carried_online(training)
     try:
-        left = _canonical(pa.chunked_array([pa.array(online)]))
+        left = _as_carried_online(pa.chunked_array([pa.array(online)]))
     except (pa.ArrowInvalid, pa.ArrowTypeError):
         return np.zeros(len(right), dtype=np.bool_)
     if left.type != right.type and left.null_count < len(left) and right.null_count < len(right):
@@ -37,7 +37,7 @@ def values_agree(online: Sequence[object], training: pa.ChunkedArray) -> npt.NDA
     return _equal_rows(left, right)
 
 
-def _canonical(column: pa.ChunkedArray) -> pa.Array:
+def _as_carried_online(column: pa.ChunkedArray) -> pa.Array:
     """One array in the type that the online path can carry: microseconds UTC, 64 bits, plain strings."""
     array = column.combine_chunks()
     if isinstance(array, pa.ChunkedArray):

@@ -86,9 +86,9 @@ def conversion(
                 loss="beyond 64 bits, signed",
             )
         case "Int64" if written.stored_as == "number":
-            return _integral(column, delivered)
+            return _convert_integral(column, delivered)
         case "Float64" if delivered in (*_SMALL_INTEGERS, *EXACT_INTEGERS) or _is_exact_decimal(delivered):
-            return _floating(f"CAST({column} AS DOUBLE)", null, stored_bits=_STORED_BITS.get(delivered, 64))
+            return _convert_floating(f"CAST({column} AS DOUBLE)", null, stored_bits=_STORED_BITS.get(delivered, 64))
         case "Float64" if delivered == "BIGINT":
             inexact = f"CAST(CAST({column} AS DOUBLE) AS HUGEINT) <> {column}"
             return Conversion(
@@ -102,7 +102,7 @@ def conversion(
         case "Bool" if delivered == "BOOLEAN":
             return Conversion(value=column, is_null=null)
         case "UnixTimestamp" | "Date":
-            return _time(column, delivered, dtype, periods)
+            return _convert_time(column, delivered, dtype, periods)
     return None
 
 
@@ -167,7 +167,7 @@ def _from_text(column: str, dtype: str, periods: tuple[OffsetPeriod, ...], writt
         case "Float64":
             number = floating_text(text, written)
             lossy = f"{present} AND ({number.is_no_number} OR {number.is_inexact})"
-            how = _floating(number.value, null, lossy, "that cannot be a number that a Float64 holds")
+            how = _convert_floating(number.value, null, lossy, "that cannot be a number that a Float64 holds")
             return replace(how, readings=(number.value,))
         case "Int64":
             number = integer_text(text, written)
@@ -219,7 +219,7 @@ def _json_text(column: str) -> str:
 
 def _timestamp_text(column: str, text: str, periods: tuple[OffsetPeriod, ...], written: ColumnFormat) -> Conversion:
     found = time_text(text, written.strptime)
-    naive = _naive(column, found.local, False, periods)
+    naive = _convert_naive(column, found.local, False, periods)
     value = f"coalesce({found.instant}, {naive.value})"
     return Conversion(
         value=value,
@@ -257,7 +257,7 @@ def _no_form(what: str, written: ColumnFormat, default: str) -> str:
     return f"that cannot be a {what} of the form {' or '.join(repr(form) for form in written.strptime)}{several}"
 
 
-def _integral(column: str, delivered: str) -> Conversion | None:
+def _convert_integral(column: str, delivered: str) -> Conversion | None:
     """Whole numbers of a floating or decimal type, as pandas makes them of integers with nulls; NaN is null."""
     if not _is_number(delivered):
         return None
@@ -276,15 +276,15 @@ def _integral(column: str, delivered: str) -> Conversion | None:
     return Conversion(value=value, is_null=f"({null} OR isnan({column}))", lossy=lossy, loss=loss)
 
 
-def _time(column: str, delivered: str, dtype: str, periods: tuple[OffsetPeriod, ...]) -> Conversion | None:
+def _convert_time(column: str, delivered: str, dtype: str, periods: tuple[OffsetPeriod, ...]) -> Conversion | None:
     null = f"{column} IS NULL"
     match dtype:
         case "UnixTimestamp" if delivered in NAIVE_TIMESTAMPS:
-            return _naive(column, f"CAST({column} AS TIMESTAMP)", delivered in _NANOSECONDS, periods)
+            return _convert_naive(column, f"CAST({column} AS TIMESTAMP)", delivered in _NANOSECONDS, periods)
         case "UnixTimestamp" if delivered in _AWARE:
-            return _instant(column, f"CAST({column} AS TIMESTAMPTZ)", delivered in _NANOSECONDS)
+            return _convert_instant(column, f"CAST({column} AS TIMESTAMPTZ)", delivered in _NANOSECONDS)
         case "UnixTimestamp" if delivered == LEGACY_INSTANT:
-            return _instant(column, instant_sql(column), False)
+            return _convert_instant(column, instant_sql(column), False)
         case "Date" if delivered == "DATE":
             return Conversion(value=column, is_null=null, infinite=_no_moment(column, "DATE"))
         case "Date" if delivered in NAIVE_TIMESTAMPS:
@@ -300,7 +300,7 @@ def _time(column: str, delivered: str, dtype: str, periods: tuple[OffsetPeriod, 
     return None
 
 
-def _floating(
+def _convert_floating(
     value: str, null: str, lossy: str = "FALSE", loss: str = "", stored_bits: Literal[16, 32, 64] = 64
 ) -> Conversion:
     """NaN is null, as everywhere in the platform."""
@@ -314,8 +314,8 @@ def _floating(
     )
 
 
-def _naive(column: str, local: str, nanoseconds: bool, periods: tuple[OffsetPeriod, ...]) -> Conversion:
-    plain = _instant(column, utc_sql(local, periods) if periods else instant_sql(local), nanoseconds)
+def _convert_naive(column: str, local: str, nanoseconds: bool, periods: tuple[OffsetPeriod, ...]) -> Conversion:
+    plain = _convert_instant(column, utc_sql(local, periods) if periods else instant_sql(local), nanoseconds)
     return Conversion(
         value=plain.value,
         is_null=plain.is_null,
@@ -328,7 +328,7 @@ def _naive(column: str, local: str, nanoseconds: bool, periods: tuple[OffsetPeri
     )
 
 
-def _instant(column: str, value: str, nanoseconds: bool) -> Conversion:
+def _convert_instant(column: str, value: str, nanoseconds: bool) -> Conversion:
     lossy = f"isfinite({value}) AND epoch_ns({column}) % 1000 <> 0" if nanoseconds else "FALSE"
     return Conversion(
         value=value,

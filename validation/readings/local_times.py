@@ -32,7 +32,7 @@ def offset_periods_of_years(zone: str, years: Iterable[int]) -> tuple[OffsetPeri
     Years need not follow each other: a sentinel such as 9999-12-31 does not cost the eight thousand between.
     """
     found: list[OffsetPeriod] = []
-    for first, last in _runs(years):
+    for first, last in _stretches(years):
         begins, ends = datetime.fromisoformat(f"{first:04d}-01-01"), datetime.fromisoformat(f"{last:04d}-12-31")
         periods = list(offset_periods(zone, begins, ends))
         if found:
@@ -58,8 +58,14 @@ def utc_sql(local: str, periods: tuple[OffsetPeriod, ...]) -> str:
     period still shows the repeated times.
     """
     *bounded, open_ended = periods
-    branches = "".join(f"WHEN {local} < {_literal(period.ends)} THEN {_minus(local, period)} " for period in bounded)
-    naive = f"CASE {branches}ELSE {_minus(local, open_ended)} END" if bounded else _minus(local, open_ended)
+    branches = "".join(
+        f"WHEN {local} < {_interval_literal(period.ends)} THEN {_subtract_micros(local, period)} " for period in bounded
+    )
+    naive = (
+        f"CASE {branches}ELSE {_subtract_micros(local, open_ended)} END"
+        if bounded
+        else _subtract_micros(local, open_ended)
+    )
     return instant_sql(local, naive)
 
 
@@ -76,7 +82,7 @@ def instant_sql(local: str, utc: str | None = None) -> str:
 def nonexistent_sql(local: str, periods: tuple[OffsetPeriod, ...]) -> str:
     """The SQL condition that a naive local time was skipped when the clock was set forward."""
     gaps = [
-        f"({local} >= {_literal(before.ends)} AND {local} < {_literal(after.begins)})"
+        f"({local} >= {_interval_literal(before.ends)} AND {local} < {_interval_literal(after.begins)})"
         for before, after in pairwise(periods)
         if before.ends is not None and after.begins is not None and before.ends < after.begins
     ]
@@ -92,7 +98,7 @@ def repeated_times(periods: tuple[OffsetPeriod, ...]) -> tuple[tuple[datetime, d
     )
 
 
-def _runs(years: Iterable[int]) -> list[tuple[int, int]]:
+def _stretches(years: Iterable[int]) -> list[tuple[int, int]]:
     """The years as stretches (first, last) without a gap."""
     runs: list[tuple[int, int]] = []
     for year in sorted(set(years)):
@@ -129,9 +135,9 @@ def _offset(zone: ZoneInfo, utc: datetime) -> timedelta:
     return offset if offset is not None else timedelta(0)
 
 
-def _minus(local: str, period: OffsetPeriod) -> str:
+def _subtract_micros(local: str, period: OffsetPeriod) -> str:
     return f"{local} - to_microseconds({period.offset // MICROSECOND})"
 
 
-def _literal(moment: datetime | None) -> str:
+def _interval_literal(moment: datetime | None) -> str:
     return f"TIMESTAMP '{moment}'"

@@ -24,8 +24,8 @@ def integer_text(text: str, written: ColumnFormat) -> NumberText:
     Such a one is inexact from 2^53 on, where its writer may have rounded it.
     """
     is_floating = written.stored_as == "number"
-    point = _escaped(written.decimal)
-    whole, plain = f"[+-]?{_whole(written)}", _plain(text, written)
+    point = _escape_pattern(written.decimal)
+    whole, plain = f"[+-]?{_whole_pattern(written)}", _plain_number(text, written)
     if is_floating:
         whole, plain = f"{whole}(?:{point}0*)?", rf"regexp_replace({plain}, '\.0*$', '')"
     is_usual = f"CAST(TRY_CAST({text} AS BIGINT) AS VARCHAR) = {text}"  # at less than the pattern costs
@@ -41,11 +41,11 @@ def floating_text(text: str, written: ColumnFormat) -> NumberText:
     `nan` in any case is NaN. What is too great for a DOUBLE is infinite; what is too small for one, and would be 0, is
     inexact. (Between the two lie numbers of few digits, such as 5e-324: a DOUBLE that was written so is read again.)
     """
-    point = _escaped(written.decimal)
-    whole = rf"[+-]?{_whole(written)}"
+    point = _escape_pattern(written.decimal)
+    whole = rf"[+-]?{_whole_pattern(written)}"
     pattern = rf"(?:{whole}(?:{point}\d*)?|[+-]?{point}\d+)(?:[eE][+-]?\d+)?|[nN][aA][nN]"
-    plain = _plain(text, written)
-    value = _when(text, pattern, f"TRY_CAST({plain} AS DOUBLE)")
+    plain = _plain_number(text, written)
+    value = _case_when(text, pattern, f"TRY_CAST({plain} AS DOUBLE)")
     is_rounded = f"CASE WHEN length({text}) > 15 THEN {_is_another_integer(plain, value)} ELSE FALSE END"
     is_lost = f"CASE WHEN length({text}) > 5 AND {value} = 0 THEN regexp_matches({text}, '^[^eE]*[1-9]') ELSE FALSE END"
     inexact = f"({is_rounded} OR {is_lost})"
@@ -65,7 +65,7 @@ def _is_another_integer(plain: str, value: str) -> str:
     """
     whole = rf"regexp_extract({plain}, '^([+-]?\d+)(?:\.0*)?$', 1)"  # no text where there is more to the number
     another = f"coalesce(TRY_CAST({value} AS HUGEINT) <> TRY_CAST({whole} AS HUGEINT), TRUE)"
-    given, written = _digits(plain), _digits(f"CAST({value} AS VARCHAR)")
+    given, written = _digits_of(plain), _digits_of(f"CAST({value} AS VARCHAR)")
     exponent = f"TRY_CAST(regexp_extract({plain}, '[eE](.*)$', 1) AS INTEGER)"
     decimals = rf"length(regexp_extract({plain}, '\.(\d*)', 1))"
     is_integer = f"coalesce(length(rtrim({given}, '0')) <= length({given}) - {decimals} + {exponent}, TRUE)"
@@ -78,26 +78,26 @@ def _is_another_integer(plain: str, value: str) -> str:
     )
 
 
-def _digits(number: str) -> str:
+def _digits_of(number: str) -> str:
     """The digits of a number before its exponent, without sign and point."""
     return rf"regexp_replace(regexp_extract({number}, '^[+-]?([\d.]*)', 1), '\.', '')"
 
 
-def _whole(written: ColumnFormat) -> str:
+def _whole_pattern(written: ColumnFormat) -> str:
     """The pattern of an integer's digits, in groups of three or without any; `0.123` is no group of thousands."""
-    return rf"(?:[1-9]\d{{0,2}}(?:{_escaped(written.thousands)}\d{{3}})+|\d+)" if written.thousands else r"\d+"
+    return rf"(?:[1-9]\d{{0,2}}(?:{_escape_pattern(written.thousands)}\d{{3}})+|\d+)" if written.thousands else r"\d+"
 
 
-def _plain(text: str, written: ColumnFormat) -> str:
+def _plain_number(text: str, written: ColumnFormat) -> str:
     """The number as SQL writes it."""
     if written.thousands:
         text = f"replace({text}, {literal(written.thousands)}, '')"
     return text if written.decimal == "." else f"replace({text}, {literal(written.decimal)}, '.')"
 
 
-def _when(text: str, pattern: str, value: str) -> str:
+def _case_when(text: str, pattern: str, value: str) -> str:
     return f"CASE WHEN regexp_full_match({text}, {literal(pattern)}) THEN {value} END"
 
 
-def _escaped(separator: str) -> str:
+def _escape_pattern(separator: str) -> str:
     return f"[{separator}]"

@@ -83,19 +83,19 @@ def explanation(error: BaseException, place: Place) -> str:
     """What is wrong in the author's file, where, and the nearest name known there."""
     kind = type(error).__name__
     what = (error.msg if isinstance(error, SyntaxError) else str(error)) or kind
-    lines = [f"{place}", f"{kind}: {what}{_hint(error, place)}"]
+    lines = [f"{place}", f"{kind}: {what}{_hint_text(error, place)}"]
     if not place.is_deepest:
         lines.append("If that line is right, FEATURES_DEBUG=1 before the same command shows what was called from it.")
     return "\n".join(lines)
 
 
-def _hint(error: BaseException, place: Place) -> str:
-    wrong, known = _names(error, place)
+def _hint_text(error: BaseException, place: Place) -> str:
+    wrong, known = _missing_and_known_names(error, place)
     guesses = get_close_matches(wrong, sorted(known), n=1) if wrong else []
     return f". Did you mean {guesses[0]!r}?" if guesses else ""
 
 
-def _names(error: BaseException, place: Place) -> tuple[str | None, Iterable[str]]:
+def _missing_and_known_names(error: BaseException, place: Place) -> tuple[str | None, Iterable[str]]:
     """The name that was not found, and the names that could have been meant."""
     frame = place.frame
     here = {**vars(builtins), **frame.f_globals, **frame.f_locals} if frame else {}
@@ -109,11 +109,11 @@ def _names(error: BaseException, place: Place) -> tuple[str | None, Iterable[str
     if isinstance(error, ImportError) and (imported := _IMPORTED.search(str(error))):
         return imported[1], [*dir(sys.modules.get(imported[2])), *_modules_of(imported[2], place)]
     if isinstance(error, TypeError) and (called := _KEYWORD.search(str(error))):
-        return called[2], _parameters(here.get(called[1].removesuffix(".__init__").rpartition(".")[2]))
+        return called[2], _parameter_names(here.get(called[1].removesuffix(".__init__").rpartition(".")[2]))
     return None, ()
 
 
-def _parameters(called: Any) -> Iterable[str]:
+def _parameter_names(called: Any) -> Iterable[str]:
     try:
         return inspect.signature(called).parameters
     except (TypeError, ValueError):

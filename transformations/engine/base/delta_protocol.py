@@ -53,9 +53,9 @@ def check_readable(table: DeltaTable, name: str) -> None:
     protocol = table.protocol()
     features = frozenset(protocol.reader_features or ())
     if protocol.min_reader_version > _BY_FEATURES:
-        raise _unknown(name, f"version {protocol.min_reader_version} of the reader protocol")
+        raise _unknown_feature_error(name, f"version {protocol.min_reader_version} of the reader protocol")
     for feature in sorted(features - _UNDERSTOOD - _LOOKED_AT):
-        raise _unknown(name, f"the reader feature {feature!r}")
+        raise _unknown_feature_error(name, f"the reader feature {feature!r}")
     if protocol.min_reader_version == _LEGACY or "columnMapping" in features:
         _check_column_mapping(table, name)
     if "deletionVectors" in features:
@@ -76,7 +76,7 @@ def partition_columns(table: DeltaTable, files: Sequence[str]) -> dict[str, Fold
     actions = pa.table(table.get_add_actions(flatten=True))
     columns = {name: actions[f"partition.{name}"] for name in table.metadata().partition_columns}
     return {
-        name: FolderColumn(_sql_type(column.type), dict(zip(files, map(_value, column.to_pylist()), strict=True)))
+        name: FolderColumn(_sql_type(column.type), dict(zip(files, map(_json_value, column.to_pylist()), strict=True)))
         for name, column in columns.items()
     }
 
@@ -89,7 +89,7 @@ def _sql_type(kind: pa.DataType) -> str:
     return _SQL_TYPES[str(kind)]
 
 
-def _value(value: object) -> object:
+def _json_value(value: object) -> object:
     return str(value) if isinstance(value, Decimal) else value
 
 
@@ -133,5 +133,5 @@ def _check_deletion_vectors(table: DeltaTable, name: str) -> None:
         )
 
 
-def _unknown(name: str, what: str) -> DataError:
+def _unknown_feature_error(name: str, what: str) -> DataError:
     return DataError(f"{name}: the Delta table asks its readers for {what}, which this store does not have. {_ANEW}.")

@@ -71,7 +71,7 @@ def known_fault(error: BaseException, database: str | None = None) -> FeaturesEr
     DiskError where the disk is in the way, DataError where a stored file is damaged or missing, LowMemoryError where
     memory does not suffice.
     """
-    for each in _chain(error):
+    for each in _causes_of(error):
         if isinstance(each, FeaturesError):
             return None
         if (
@@ -81,7 +81,7 @@ def known_fault(error: BaseException, database: str | None = None) -> FeaturesEr
             text = str(each)
             fault = (
                 _of_memory(each, text)
-                or _of_number(_number(each, text), _path(each, text) or _database_in(each, database))
+                or _of_number(_error_number(each, text), _named_path(each, text) or _database_in(each, database))
                 or changed_file_read(each)
                 or _of_file(each, text)
                 or _of_database(text, database or str(get_settings().registry_path))
@@ -199,7 +199,7 @@ def _of_number(number: int | None, path: str | None) -> FeaturesError | None:
 
 
 def _of_file(error: BaseException, text: str) -> FeaturesError | None:
-    path = _path(error, text)
+    path = _named_path(error, text)
     if path is None:
         return None
     is_stored = Path(path).is_relative_to(get_settings().data)
@@ -238,7 +238,7 @@ def _package(error: BaseException) -> str:
     return type(error).__module__.partition(".")[0]
 
 
-def _number(error: BaseException, text: str) -> int | None:
+def _error_number(error: BaseException, text: str) -> int | None:
     if isinstance(error, OSError) and error.errno is not None:
         return error.errno
     if found := _NUMBERED.search(text):
@@ -247,14 +247,14 @@ def _number(error: BaseException, text: str) -> int | None:
     return next((number for word, number in _WORDS.items() if word in words), None)
 
 
-def _path(error: BaseException, text: str) -> str | None:
+def _named_path(error: BaseException, text: str) -> str | None:
     if isinstance(error, OSError) and isinstance(error.filename, str):
         return error.filename
     found = _QUOTED.search(text) or _BARE.search(text)
     return found[1].removeprefix("//") if found else None
 
 
-def _chain(error: BaseException) -> Iterator[BaseException]:
+def _causes_of(error: BaseException) -> Iterator[BaseException]:
     """The error and what it came from, outermost first."""
     seen: set[int] = set()
     following: BaseException | None = error

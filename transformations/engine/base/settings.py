@@ -38,7 +38,7 @@ def find_project_root() -> Path:
 _STARTED_IN = Path.cwd()
 
 
-def _absolute(path: Path) -> Path:
+def _absolute_path(path: Path) -> Path:
     return (_STARTED_IN / path.expanduser()).resolve()
 
 
@@ -58,7 +58,7 @@ def _parse_object(value: object) -> object:
     return {key: entry if isinstance(entry, str) else json.dumps(entry) for key, entry in parsed.items()}
 
 
-_AbsolutePath = Annotated[Path, AfterValidator(_absolute)]
+_AbsolutePath = Annotated[Path, AfterValidator(_absolute_path)]
 
 
 class Settings(BaseSettings):
@@ -343,7 +343,7 @@ def _read_settings(_variables: tuple[tuple[str, str], ...], _root: Path) -> Sett
     try:
         settings = Settings()
     except ValidationError as error:
-        raise UsageError("\n".join(_complaint(dict(problem)) for problem in error.errors())) from None
+        raise UsageError("\n".join(_complaint_text(dict(problem)) for problem in error.errors())) from None
     if file := file_in_place_of(settings.data):
         raise DiskError.not_a_folder(file)
     return settings
@@ -353,7 +353,7 @@ _ADDRESSES = frozenset({"lineage", "mlflow_uri", "redis_url", "registry_url"})
 _MAY_HOLD_SECRETS = _ADDRESSES | {"lineage_key", "serving_write_token", "spark_conf", "spark_master"}
 
 
-def _complaint(problem: Mapping[str, Any]) -> str:
+def _complaint_text(problem: Mapping[str, Any]) -> str:
     name = str(problem["loc"][0])
     field = Settings.model_fields[name]
     given = str(problem["input"])

@@ -169,7 +169,7 @@ def open_table(folder: Path, version: int | None = None) -> DeltaTable:
         if fault := known_fault(error):
             raise fault from error
         raise
-    newest = _entry(folder, table.version())
+    newest = _commit_file(folder, table.version())
     if newest.is_file() and newest.stat().st_size == 0:  # which delta-rs (1.6) takes for a commit of nothing
         raise damaged_entry(newest, "it is empty")
     return table
@@ -236,13 +236,13 @@ def commits(table: DeltaTable, record_key: str) -> tuple[Commit, ...]:
 
 def is_newest(table: DeltaTable, stamp: FileStamp) -> bool:
     """Whether an open table still is what its folder holds: its commit is the file of that stamp, and the last one."""
-    own, next_one = (_entry(_folder_of(table), version) for version in (table.version(), table.version() + 1))
-    return own.exists() and _stamp(own) == stamp and not next_one.exists()
+    own, next_one = (_commit_file(_folder_of(table), version) for version in (table.version(), table.version() + 1))
+    return own.exists() and _stamp_of(own) == stamp and not next_one.exists()
 
 
 def commit_stamp(table: DeltaTable) -> FileStamp:
     """The stamp of the commit that made an open table's version."""
-    return _stamp(_entry(_folder_of(table), table.version()))
+    return _stamp_of(_commit_file(_folder_of(table), table.version()))
 
 
 def newest_record(folder: Path, record_key: str) -> Mapping[str, Any]:
@@ -275,7 +275,7 @@ def publish(
     from deltalake.transaction import AddAction, create_table_with_add_actions
 
     moment = int(time.time() * 1000)
-    actions = [AddAction(file.path, file.size, {}, moment, True, _statistics(file)) for file in files]
+    actions = [AddAction(file.path, file.size, {}, moment, True, _statistics_text(file)) for file in files]
     properties = CommitProperties(
         custom_metadata={record_key: json.dumps(record)}, app_transactions=[Transaction(record_key, sequence)]
     )
@@ -340,13 +340,13 @@ def remove(files: Sequence[StoredFile]) -> None:
 
 def files_below(folder: Path) -> list[StoredFile]:
     """All files in a folder and its folders, hidden ones too, by name."""
-    return [_stored(path) for path in sorted(folder.rglob("*")) if path.is_file()]
+    return [_stored_file(path) for path in sorted(folder.rglob("*")) if path.is_file()]
 
 
 def unfinished_commits(folder: Path) -> list[StoredFile]:
     """Temporary files that a killed writer left in a table's log: commits that were never published."""
     log = folder / "_delta_log"
-    return [_stored(path) for path in sorted([*log.glob("*.tmp"), *log.glob("*.json#*")])]
+    return [_stored_file(path) for path in sorted([*log.glob("*.tmp"), *log.glob("*.json#*")])]
 
 
 def replace_text(path: Path, text: str) -> None:
@@ -359,7 +359,7 @@ def replace_text(path: Path, text: str) -> None:
         unfinished.unlink(missing_ok=True)
 
 
-def _stored(path: Path) -> StoredFile:
+def _stored_file(path: Path) -> StoredFile:
     facts = path.stat()
     return StoredFile(path, facts.st_size, facts.st_mtime)
 
@@ -368,11 +368,11 @@ def _folder_of(table: DeltaTable) -> Path:
     return Path(url2pathname(urlsplit(table.table_uri).path))
 
 
-def _entry(folder: Path, version: int) -> Path:
+def _commit_file(folder: Path, version: int) -> Path:
     return folder / "_delta_log" / f"{version:020}.json"
 
 
-def _stamp(path: Path) -> FileStamp:
+def _stamp_of(path: Path) -> FileStamp:
     facts = path.stat()
     return facts.st_ino, facts.st_size, facts.st_mtime_ns
 
@@ -394,6 +394,6 @@ def _record_log(folder: Path, version: int) -> None:
             close_to_others(path)
 
 
-def _statistics(file: NewFile) -> str:
+def _statistics_text(file: NewFile) -> str:
     lows, highs = ({name: bound[end] for name, bound in file.bounds.items()} for end in (0, 1))
     return json.dumps({"numRecords": file.rows, "minValues": lows, "maxValues": highs})

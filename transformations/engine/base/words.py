@@ -140,7 +140,7 @@ def show_reason(error: BaseException) -> str:
 
     An error's own words may repeat a part of an address, or what was sent.
     """
-    reasons = dict.fromkeys(reason for each in _chain(error) if (reason := _known_reason(each)))
+    reasons = dict.fromkeys(reason for each in _causes_of(error) if (reason := _known_reason(each)))
     return ": ".join([type(error).__name__, *reasons])
 
 
@@ -193,7 +193,7 @@ def _show_host_list(address: str) -> str:
     return ",".join([*hosts, HIDDEN] if others else hosts)
 
 
-def _chain(error: BaseException) -> Iterator[BaseException]:
+def _causes_of(error: BaseException) -> Iterator[BaseException]:
     """An error and those that led to it."""
     following: BaseException | None = error
     while following is not None:

@@ -121,20 +121,20 @@ class Folds:
         carried = self._index.get((part.computation(), window)) if len(self._tiles.carried) else None
         key = part.computation(), None if carried is None else window
         if key not in self._tiled:
-            selection = self._given(part)
+            selection = self._events_of_part(part)
             if carried is not None:
                 selection = self._with_carried(selection, part, window, carried)
             self._tiled[key] = selection, part.tile(selection)
         return self._tiled[key]
 
-    def _given(self, part: Aggregation) -> Selection:
+    def _events_of_part(self, part: Aggregation) -> Selection:
         """The part's selection among the events that were read."""
         what = (part.measured, str(part.where), part.keeps_nulls)
         if what not in self._selected:
-            self._selected[what] = self._select(part)
+            self._selected[what] = self._select_tiles(part)
         return self._selected[what]
 
-    def _select(self, part: Aggregation) -> Selection:
+    def _select_tiles(self, part: Aggregation) -> Selection:
         rows = self._events.num_rows
         values = (
             pa.array(np.arange(rows, dtype=np.int64))
@@ -163,9 +163,9 @@ class Folds:
         lists = self._carried[f"values_{index}"].combine_chunks()
         sizes = np.asarray(pc.list_value_length(lists).to_numpy(zero_copy_only=False), dtype=np.int64)
         if not part.can_undo:
-            return self._inserted(self._only_new(selection), [(pc.list_flatten(lists), sizes)], numbers)
+            return self._insert_carried(self._only_new(selection), [(pc.list_flatten(lists), sizes)], numbers)
         undone = part.undone(selection.values.take(pa.array(expand_ranges(selection.cuts[first], leaving))))
-        return self._inserted(selection, [(pc.list_flatten(lists), sizes), (undone, leaving)], numbers - leaving)
+        return self._insert_carried(selection, [(pc.list_flatten(lists), sizes), (undone, leaving)], numbers - leaving)
 
     def _given_before(self, window: Window) -> Int64s:
         """For each carried tile, its entity's first tile in the window that ends with it."""
@@ -191,7 +191,9 @@ class Folds:
         values = selection.values.filter(pa.array(np.repeat(~old, sizes)))
         return replace(selection, values=values, cuts=cuts, numbers=cuts)
 
-    def _inserted(self, selection: Selection, added: Sequence[tuple[pa.Array, Int64s]], numbers: Int64s) -> Selection:
+    def _insert_carried(
+        self, selection: Selection, added: Sequence[tuple[pa.Array, Int64s]], numbers: Int64s
+    ) -> Selection:
         """The selection with `added` values (with their number per carried tile), which count as `numbers` events."""
         of_value = [np.repeat(self._tiles.carried, sizes) for _, sizes in added]
         order = np.argsort(np.concatenate([*of_value, selection.tile_of_event]), kind="stable")

@@ -89,21 +89,21 @@ class HistoryReading:
         for drop, number in self.numbers:
             number_of[drop] = number
         until = np.full(rows.num_rows, FOREVER, dtype=np.int32)
-        places, following = self._followed(rows, drops)
+        places, following = self._followed_rows(rows, drops)
         until[places] = number_of[following]
         found = rows.select(list(self.columns))
         found = found.append_column(SINCE, pa.array(number_of[drops])).append_column(UNTIL, pa.array(until))
-        kept = ~_mask(rows[RETRACTED]) if self.superseding else np.ones(rows.num_rows, dtype=np.bool_)
+        kept = ~_mask_of(rows[RETRACTED]) if self.superseding else np.ones(rows.num_rows, dtype=np.bool_)
         if self.days is not None:
             kept &= is_within(_integers(rows[BUSINESS_DAY]), self.days)
-        return _where(kept, found)
+        return _rows_where(kept, found)
 
-    def _followed(self, rows: pa.Table, drops: Int64s) -> tuple[Int64s, Int64s]:
+    def _followed_rows(self, rows: pa.Table, drops: Int64s) -> tuple[Int64s, Int64s]:
         """The positions of rows whose identity a later drop repeats, and that drop for each."""
         if not self.superseding:
             nothing = np.empty(0, dtype=np.int64)
             return nothing, nothing
-        repeating = _where(np.isin(drops, self.superseding), rows.select(list(self.identity)))
+        repeating = _rows_where(np.isin(drops, self.superseding), rows.select(list(self.identity)))
         places = np.flatnonzero(ValuesOfKeys.of(repeating, self.identity).are_in(rows))
         _, (identity,) = group_codes([rows.select(list(self.identity)).take(pa.array(places))], self.identity)
         order = np.lexsort((drops[places], identity))
@@ -154,7 +154,7 @@ class ValuesOfKeys:
         """Which rows have one of the values in every key column."""
         passed = np.ones(rows.num_rows, dtype=np.bool_)
         for key, values in zip(self.keys, self.values, strict=True):
-            passed &= _mask(pc.is_in(rows[key], values))
+            passed &= _mask_of(pc.is_in(rows[key], values))
         return passed
 
 
@@ -184,7 +184,7 @@ class Narrowing:
         since, until = (_integers(events[name]) for name in (SINCE, UNTIL))
         late = np.isin(since, self.drops) | np.isin(until, self.drops)
         late &= _integers(events[BUSINESS_DAY]) <= self.complete_day
-        return ValuesOfKeys.of(_where(late, events.select(list(keys))), keys)
+        return ValuesOfKeys.of(_rows_where(late, events.select(list(keys))), keys)
 
     def narrow(self, tables: Mapping[str, pa.Table], keys: Sequence[str], is_needed: Mask) -> dict[str, pa.Table]:
         """The marks of touched entities, and the events and stored rows that the run needs; is_needed: the events of
@@ -193,15 +193,15 @@ class Narrowing:
         events = tables["events"]
         touched = self.touched(events, keys)
         is_touched = touched.are_in(events)
-        marked = with_key(_where(is_touched, events.select(list(keys))), keys, ())
+        marked = with_key(_rows_where(is_touched, events.select(list(keys))), keys, ())
         narrowed = {
-            "events": _where(is_touched | is_needed, events),
+            "events": _rows_where(is_touched | is_needed, events),
             "marks": marked.group_by(list(keys)).aggregate([]),
         }
         if "stored" in tables:
             stored = tables["stored"]
             later = _integers(stored[EVENT_TIMESTAMP].cast(TIMESTAMP).cast(pa.int64())) > self.covered
-            narrowed["stored"] = _where(touched.are_in(stored) | later, stored)
+            narrowed["stored"] = _rows_where(touched.are_in(stored) | later, stored)
         return narrowed
 
 
@@ -244,7 +244,7 @@ class Files:
             counts = count_events(tables["events"], self.keys, found)
         else:
             is_needed = is_within(_integers(tables["events"][BUSINESS_DAY]), self.narrowing.days)
-            counts = count_events(_where(is_needed, tables["events"]), self.keys, found)
+            counts = count_events(_rows_where(is_needed, tables["events"]), self.keys, found)
             tables |= self.narrowing.narrow(tables, self.keys, is_needed)
         with_keys = {
             kind: with_key(rows, self.keys, found if kind == "events" else ()) for kind, rows in tables.items()
@@ -263,7 +263,7 @@ def is_within(days: Int64s, stretches: Sequence[range]) -> Mask:
     return within
 
 
-def _where(mask: Mask, rows: pa.Table) -> pa.Table:
+def _rows_where(mask: Mask, rows: pa.Table) -> pa.Table:
     return rows if mask.all() else rows.filter(pa.array(mask))
 
 
@@ -271,5 +271,5 @@ def _integers(column: pa.ChunkedArray) -> Int64s:
     return np.asarray(column.to_numpy(), dtype=np.int64)
 
 
-def _mask(column: pa.ChunkedArray) -> Mask:
+def _mask_of(column: pa.ChunkedArray) -> Mask:
     return np.asarray(column.to_numpy(), dtype=np.bool_)

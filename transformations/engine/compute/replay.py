@@ -73,7 +73,7 @@ def replay(work: Replay, events: pa.Table, marks: pa.Table, stored: pa.Table, ca
     stored = stored if work.reads_stored else stored[:0]
     entities, (of_event, of_mark, _, _) = group_codes([events, marks, stored, carried], keys)
     history = _History(work, events, of_event)
-    stages = _stages(work, history, entities.num_rows)
+    stages = _stages_of(work, history, entities.num_rows)
     rows: list[pa.Table] = []
     carry = carried[:0]
     for left in range(int(stages.left.max(initial=0)), -1, -1):
@@ -138,7 +138,7 @@ class _History:
     """
 
     def __init__(self, work: Replay, events: pa.Table, of_event: Int64s) -> None:
-        since, until = _knowledge(work, events)
+        since, until = _known_times(work, events)
         self.days = np.asarray(events[BUSINESS_DAY].to_numpy(), dtype=np.int64)
         if work.line is not None:
             completed = work.line.completed_by(self.days)
@@ -161,7 +161,7 @@ class _History:
         return self._events.filter(pa.array(known))
 
 
-def _knowledge(work: Replay, events: pa.Table) -> tuple[Int64s, Int64s]:
+def _known_times(work: Replay, events: pa.Table) -> tuple[Int64s, Int64s]:
     if SINCE in events.column_names:
         since, until = (np.asarray(events[name].to_numpy(), dtype=np.int64) for name in (SINCE, UNTIL))
         return since, until
@@ -175,9 +175,9 @@ def _knowledge(work: Replay, events: pa.Table) -> tuple[Int64s, Int64s]:
     return of_drop[np.asarray(events[DROP].to_numpy(), dtype=np.int64)], until
 
 
-def _stages(work: Replay, history: _History, entities: int) -> _Stages:
+def _stages_of(work: Replay, history: _History, entities: int) -> _Stages:
     """The stages of all entities that have any, by entity and drop."""
-    entity, drop, day = _changes(work, history)
+    entity, drop, day = _first_changed_days(work, history)
     if work.line is None or not len(entity):
         return _Stages(**dict.fromkeys(_Stages.__dataclass_fields__, _NOBODY))
     plan, is_load = work.plan, work.plan.initial
@@ -213,7 +213,7 @@ def _known_at_first(plan: SweepPlan, births: Int64s) -> int:
     return int(births[0]) if len(births) else FOREVER
 
 
-def _changes(work: Replay, history: _History) -> tuple[Int64s, Int64s, Int64s]:
+def _first_changed_days(work: Replay, history: _History) -> tuple[Int64s, Int64s, Int64s]:
     """For each entity and drop that changed its past, the first day that changed; sorted by entity and drop."""
     done = history.days < work.plan.last_day
     came, went = done & (history.since > ALWAYS), done & (history.until > ALWAYS) & (history.until < FOREVER)

@@ -74,8 +74,8 @@ def run_plan(
     run_id = uuid.uuid4().hex
     carries = not isinstance(plan, Backfill)  # which may end before the table does, so no run could continue from it
     folders = Folders(table.path, table.path / f"run={run_id}", table.path / f"carry={run_id}" if carries else None)
-    written = _compute(plan, settings, _carried_from(plan, table), folders, report)
-    files, previous = written.files, _previous(plan)
+    written = _compute_rows(plan, settings, _carried_from(plan, table), folders, report)
+    files, previous = written.files, _previous_version(plan)
     run = Run(
         view=plan.resolved.name,
         version=-1,
@@ -95,8 +95,8 @@ def run_plan(
         late_rows=written.late_rows,
         complete_until=plan.resolved.available_from(plan.complete_through + timedelta(days=1)),
         counts=dict(zip(count_names(plan.resolved), written.counts, strict=True)),
-        carry=_carry(previous, folders),
-        lineage=_lineage(plan.resolved),
+        carry=_carry_folder(previous, folders),
+        lineage=_lineage_of(plan.resolved),
     )
     if not files and previous is not None and _same_state(run, previous.run):
         discard(table.path / f"carry={run_id}")
@@ -124,8 +124,8 @@ def run_plan(
     return done
 
 
-def _compute(plan: BuildPlan, settings: Settings, carry: Path | None, folders: Folders, report: Report) -> Written:
-    narrowing = _narrowing(plan, carry)
+def _compute_rows(plan: BuildPlan, settings: Settings, carry: Path | None, folders: Folders, report: Report) -> Written:
+    narrowing = _narrowing_of(plan, carry)
     if narrowing is not None and is_local(settings) and _all_rows(plan) <= _FEW_ROWS_IN_PROCESS:
         report("computing")
         return run_in_process(plan.replays, _few_files(plan, carry, narrowing), folders, _late_until(plan))
@@ -135,7 +135,7 @@ def _compute(plan: BuildPlan, settings: Settings, carry: Path | None, folders: F
         carry = None if plan.is_replayed else carry
         buckets = min(spark.sparkContext.defaultParallelism, _FEW_BUCKETS)
         files = _few_files(plan, carry, None)
-        return run_small_job(_replays(plan, carry), files, spark, buckets, folders, _late_until(plan))
+        return run_small_job(_replays_of(plan, carry), files, spark, buckets, folders, _late_until(plan))
     return _compute_by_shuffle(plan, spark, carry, folders)
 
 
@@ -161,7 +161,7 @@ def _few_files(plan: BuildPlan, carry: Path | None, narrowing: Narrowing | None)
         plan.resolved,
         plan.snapshots,
         plan.line,
-        days=_replays(plan, carry)[-1].plan.days,
+        days=_replays_of(plan, carry)[-1].plan.days,
         carry=carry,
         stored=_stored_files(plan),
         is_replayed=plan.is_replayed,
@@ -169,14 +169,14 @@ def _few_files(plan: BuildPlan, carry: Path | None, narrowing: Narrowing | None)
     )
 
 
-def _replays(plan: BuildPlan, carry: Path | None) -> tuple[Replay, ...]:
+def _replays_of(plan: BuildPlan, carry: Path | None) -> tuple[Replay, ...]:
     """What tasks replay; without carried-over state they get all events."""
     if carry is not None:
         return plan.replays
     return tuple(replace(each, plan=replace(each.plan, carried_day=None)) for each in plan.replays)
 
 
-def _narrowing(plan: BuildPlan, carry: Path | None) -> Narrowing | None:
+def _narrowing_of(plan: BuildPlan, carry: Path | None) -> Narrowing | None:
     """Narrowing to the entities that late drops touched, if carried-over state stands for the others."""
     if not isinstance(plan, Incremental) or carry is None or not plan.is_replayed:
         return None
@@ -188,13 +188,13 @@ def _narrowing(plan: BuildPlan, carry: Path | None) -> Narrowing | None:
     )
 
 
-def _previous(plan: BuildPlan) -> TableVersion | None:
+def _previous_version(plan: BuildPlan) -> TableVersion | None:
     return None if isinstance(plan, FirstLoad) else plan.previous
 
 
 def _all_rows(plan: BuildPlan) -> int:
     """The rows of all sources and of the table."""
-    previous = _previous(plan)
+    previous = _previous_version(plan)
     return plan.source_rows + (0 if previous is None else previous.rows)
 
 
@@ -210,14 +210,14 @@ def _stored_files(plan: BuildPlan) -> tuple[str, ...]:
             return plan.previous.files if plan.is_replayed or is_beyond else ()
 
 
-def _carry(previous: TableVersion | None, folders: Folders) -> str | None:
+def _carry_folder(previous: TableVersion | None, folders: Folders) -> str | None:
     """The folder of carried-over state after the run: its own, or that of the run before."""
     if folders.carry is not None:
         return folders.carry.name
     return None if previous is None else previous.run.carry
 
 
-def _lineage(resolved: Resolved) -> dict[str, tuple[str, ...]]:
+def _lineage_of(resolved: Resolved) -> dict[str, tuple[str, ...]]:
     """By feature, the source columns that its values are computed from."""
     return {
         feature.name: tuple(resolved.source_columns(feature.declared.aggregation.columns()))
@@ -227,7 +227,7 @@ def _lineage(resolved: Resolved) -> dict[str, tuple[str, ...]]:
 
 def _carried_from(plan: BuildPlan, table: OfflineTable) -> Path | None:
     """The folder of the previous run's carried-over state, if this run continues from it."""
-    previous = _previous(plan)
+    previous = _previous_version(plan)
     if plan.sweep.carried_day is None or previous is None or previous.run.carry is None:
         return None
     return table.path / previous.run.carry
@@ -247,15 +247,15 @@ def _known_before(spark: SparkSession, plan: BuildPlan, buckets: int) -> list[Da
     def stored() -> DataFrame:
         return parquet_rows(spark, spark_schema(table_schema(plan.resolved)), files)
 
-    until = _timestamp(plan.resolved, day_of_number(plan.sweep.last_day))
+    until = _timestamp_literal(plan.resolved, day_of_number(plan.sweep.last_day))
     if isinstance(plan, Backfill):
         return [pack_frame(stored().where(f"{EVENT_TIMESTAMP} <= {until}"), keys, "stored", buckets)]
     run, known = plan.previous.run, []
-    covered = _timestamp(plan.resolved, run.complete_through + timedelta(days=1))
+    covered = _timestamp_literal(plan.resolved, run.complete_through + timedelta(days=1))
     if plan.previous.written_through > run.complete_through:
         later = stored().where(f"{EVENT_TIMESTAMP} > {covered} and {EVENT_TIMESTAMP} <= {until}")
         known.append(pack_frame(later, keys, "stored", buckets))
-    touched = None if plan.before is None else _touched(spark, plan, plan.before)
+    touched = None if plan.before is None else _touched_entities(spark, plan, plan.before)
     if touched is None:
         return known
     own = touched.select(*keys)
@@ -268,7 +268,7 @@ def _known_before(spark: SparkSession, plan: BuildPlan, buckets: int) -> list[Da
     return [*known, pack_frame(touched, keys, "marks", buckets), pack_frame(again, keys, "stored", buckets)]
 
 
-def _touched(spark: SparkSession, plan: Incremental, before: Mapping[str, RawSnapshot]) -> DataFrame | None:
+def _touched_entities(spark: SparkSession, plan: Incremental, before: Mapping[str, RawSnapshot]) -> DataFrame | None:
     """The entities that late drops touched; None if there are none."""
     touched = marks(spark, plan.resolved, before, plan.snapshots, plan.line.last_complete_before_late())
     return None if touched is None or touched.cache().count() == 0 else touched
@@ -284,7 +284,7 @@ def _late_until(plan: BuildPlan) -> int | None:
     return instant_to_micros(_covered_until(plan)) if isinstance(plan, Incremental) else None
 
 
-def _timestamp(resolved: Resolved, as_of: date) -> str:
+def _timestamp_literal(resolved: Resolved, as_of: date) -> str:
     """The event timestamp of rows as-of that day, as Spark's literal."""
     return f"timestamp'{resolved.available_from(as_of).isoformat()}'"
 

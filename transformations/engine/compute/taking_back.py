@@ -48,10 +48,10 @@ def take_back(
         return None
     if latest.run.kind == TAKEN_BACK and latest.run.complete_through == through:
         return None
-    return _perform(resolved, settings, table, latest, through, known, report)
+    return _take_back(resolved, settings, table, latest, through, known, report)
 
 
-def _perform(
+def _take_back(
     resolved: Resolved,
     settings: Settings,
     table: OfflineTable,

@@ -59,9 +59,9 @@ def versions(
     rows = f"SELECT * FROM ({records}) AS own WHERE {within}"
     for lookup in lookups:
         records = _rectangles(lookup, resolved.lookups[lookup.source], snapshots[lookup.source], line, dialect)
-        rows = _joined(rows, needed, records, lookup, dialect.quote)
+        rows = _join_lookup(rows, needed, records, lookup, dialect.quote)
         needed = [*needed, *lookup.columns, found_column(lookup.source)]
-    return f"SELECT {_names(columns, dialect.quote)}, {SINCE}, {UNTIL} FROM ({rows}) AS versions"
+    return f"SELECT {_list_of(columns, dialect.quote)}, {SINCE}, {UNTIL} FROM ({rows}) AS versions"
 
 
 def _own_columns(resolved: Resolved, columns: Sequence[str]) -> list[str]:
@@ -80,13 +80,13 @@ def _records(
     relation = dialect.relation.format(line.resolved.source_names.index(contract.name))
     following = "CAST(NULL AS INT)"
     if snapshot.supersedes and contract.key:
-        identity = _names([*contract.key, *([] if contract.event_time else [RAW_TIMESTAMP])], quote)
+        identity = _list_of([*contract.key, *([] if contract.event_time else [RAW_TIMESTAMP])], quote)
         following = f"lead({DROP}) OVER (PARTITION BY {identity} ORDER BY {DROP})"
     numbers = ", ".join(f"({drop}, {number})" for drop, number in line.since(contract.name))
     return f"""
-        SELECT {_names(columns, quote, "raw")}, came._number AS {SINCE}, COALESCE(went._number, {FOREVER}) AS {UNTIL}
+        SELECT {_list_of(columns, quote, "raw")}, came._number AS {SINCE}, COALESCE(went._number, {FOREVER}) AS {UNTIL}
         FROM (
-            SELECT {_names(columns, quote)}, {DROP}, {RETRACTED}, {following} AS _following FROM {relation}
+            SELECT {_list_of(columns, quote)}, {DROP}, {RETRACTED}, {following} AS _following FROM {relation}
         ) AS raw
         JOIN (VALUES {numbers}) AS came(_drop_number, _number) ON raw.{DROP} = came._drop_number
         LEFT JOIN (VALUES {numbers}) AS went(_drop_number, _number) ON raw._following = went._drop_number
@@ -100,17 +100,17 @@ def _rectangles(lookup: Lookup, contract: Contract, snapshot: RawSnapshot, line:
     each record holds until the next record's time. Where none holds, attributes are null.
     """
     quote = dialect.quote
-    on = _names(lookup.on, quote)
+    on = _list_of(lookup.on, quote)
     nulls = ", ".join(f"NULL AS {quote(name)}" for name in lookup.columns)
     found = quote(found_column(lookup.source))
     columns = [*dict.fromkeys((*lookup.on, *lookup.columns)), RAW_TIMESTAMP]
     records = _records(contract, snapshot, line, columns, dialect)
     same = " AND ".join(f"spans.{quote(key)} IS NOT DISTINCT FROM known.{quote(key)}" for key in lookup.on)
-    known_columns = _names([*lookup.on, *lookup.columns], quote, "known")
+    known_columns = _list_of([*lookup.on, *lookup.columns], quote, "known")
     return f"""
         WITH records AS ({records}
         ), known AS (
-            SELECT {_names([*lookup.on, *lookup.columns], quote)}, {RAW_TIMESTAMP} AS _from, TRUE AS {found},
+            SELECT {_list_of([*lookup.on, *lookup.columns], quote)}, {RAW_TIMESTAMP} AS _from, TRUE AS {found},
                 {SINCE} AS _record_since, {UNTIL} AS _record_until
             FROM records
             UNION ALL
@@ -127,17 +127,17 @@ def _rectangles(lookup: Lookup, contract: Contract, snapshot: RawSnapshot, line:
         )
         SELECT {known_columns}, known.{found}, known._from, spans._point AS _record_since,
             spans._next_point AS _record_until, lead(known._from) OVER (
-                PARTITION BY {_names(lookup.on, quote, "spans")}, spans._point ORDER BY known._from
+                PARTITION BY {_list_of(lookup.on, quote, "spans")}, spans._point ORDER BY known._from
             ) AS _to
         FROM spans JOIN known ON {same}
             AND known._record_since <= spans._point AND spans._point < known._record_until"""
 
 
-def _joined(rows: str, columns: Sequence[str], records: str, lookup: Lookup, quote: Quote) -> str:
+def _join_lookup(rows: str, columns: Sequence[str], records: str, lookup: Lookup, quote: Quote) -> str:
     same = " AND ".join(f"event.{quote(key)} IS NOT DISTINCT FROM record.{quote(key)}" for key in lookup.on)
     found = quote(found_column(lookup.source))
     return f"""
-        SELECT {_names(columns, quote, "event")}, {_names(lookup.columns, quote, "record")}, record.{found},
+        SELECT {_list_of(columns, quote, "event")}, {_list_of(lookup.columns, quote, "record")}, record.{found},
             greatest(event.{SINCE}, COALESCE(record._record_since, {ALWAYS})) AS {SINCE},
             least(event.{UNTIL}, COALESCE(record._record_until, {FOREVER})) AS {UNTIL}
         FROM ({rows}) AS event LEFT JOIN ({records}
@@ -146,6 +146,6 @@ def _joined(rows: str, columns: Sequence[str], records: str, lookup: Lookup, quo
             AND record._record_since < event.{UNTIL} AND event.{SINCE} < record._record_until"""
 
 
-def _names(columns: Sequence[str], quote: Quote, table: str | None = None) -> str:
+def _list_of(columns: Sequence[str], quote: Quote, table: str | None = None) -> str:
     prefix = f"{table}." if table else ""
     return ", ".join(prefix + quote(name) for name in columns)

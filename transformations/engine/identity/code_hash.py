@@ -43,8 +43,8 @@ def hash_of_function(function: Callable[..., object], *facts: str) -> str:
 
     Raises DefinitionError where a function's source is missing, or is not the source it was compiled from.
     """
-    plain = _plain(function)
-    return _digest([*facts, *_Reached.by(plain, str(plain.__module__))])[:16]
+    plain = _plain_function(function)
+    return _digest_of([*facts, *_Reached.by(plain, str(plain.__module__))])[:16]
 
 
 class _Reached:
@@ -65,7 +65,7 @@ class _Reached:
 
     def add(self, value: object) -> None:
         """Note a value: a function or class once, a constant every time (equal ones may or may not be one object)."""
-        value = _plain(value)
+        value = _plain_function(value)
         if isinstance(value, FunctionType | type):
             if id(value) not in self._code:
                 self._code[id(value)] = value
@@ -74,7 +74,7 @@ class _Reached:
                 else:
                     self._add_function(value)
         elif id(value) in self._open:
-            self._note("itself")
+            self._note_name("itself")
         else:
             self._open.add(id(value))
             self._add_value(value)
@@ -82,13 +82,13 @@ class _Reached:
 
     def _add_value(self, value: object) -> None:
         if isinstance(value, Enum):
-            self._add_all(f"{self._name(type(value))}.{value.name}", (type(value), value.value))
+            self._add_all(f"{self._name_of(type(value))}.{value.name}", (type(value), value.value))
         elif value is None or value is Ellipsis or isinstance(value, int | float | complex | str | bytes):
-            self._note(f"{type(value).__name__} {value!r}")
+            self._note_name(f"{type(value).__name__} {value!r}")
         elif isinstance(value, ModuleType):
-            self._note("the platform" if self._is_platform(value.__name__) else f"module {value.__name__}")
+            self._note_name("the platform" if self._is_platform(value.__name__) else f"module {value.__name__}")
         elif isinstance(value, set | frozenset):
-            self._add_all(type(value).__name__, sorted(_digest(_Reached.by(each, self._home)) for each in value))
+            self._add_all(type(value).__name__, sorted(_digest_of(_Reached.by(each, self._home)) for each in value))
         else:
             self._add_object(value)
 
@@ -103,15 +103,15 @@ class _Reached:
         elif isinstance(value, property):
             self._add_all("property", (value.fget, value.fset))
         elif hasattr(value, "__wrapped__"):  # functools.lru_cache and its like
-            self._add_all(self._name(type(value)), (value.__wrapped__,))
+            self._add_all(self._name_of(type(value)), (value.__wrapped__,))
         elif isinstance(value, tuple | list):
-            self._add_all(self._name(type(value)), value)
+            self._add_all(self._name_of(type(value)), value)
         elif isinstance(value, dict):
-            self._add_all(self._name(type(value)), _flat(value.items()))
+            self._add_all(self._name_of(type(value)), _flatten(value.items()))
         elif hasattr(value, "to_pylist") and hasattr(value, "type"):  # Arrow's: buffers may differ in their padding
-            self._add_all(f"{self._name(type(value))} {value.type}", value.to_pylist())
+            self._add_all(f"{self._name_of(type(value))} {value.type}", value.to_pylist())
         elif hasattr(value, "tolist") and hasattr(value, "dtype"):
-            self._add_all(f"{self._name(type(value))} {value.dtype}", (value.tolist(),))
+            self._add_all(f"{self._name_of(type(value))} {value.dtype}", (value.tolist(),))
         else:
             self._add_state(value)
 
@@ -122,43 +122,43 @@ class _Reached:
             self._add_all(f"{module}.{function.__code__.co_name}", () if wrapped is None else (wrapped,))
             return
         if self._is_platform(module):
-            self._note(f"{_VOCABULARY}.{function.__qualname__}")
+            self._note_name(f"{_VOCABULARY}.{function.__qualname__}")
             return
         node = definition_of(function)
-        self._note(text_of(node))
+        self._note_name(text_of(node))
         self._add_all("defaults", function.__defaults__ or ())
-        self._add_all("defaults", _flat(sorted((function.__kwdefaults__ or {}).items())))
+        self._add_all("defaults", _flatten(sorted((function.__kwdefaults__ or {}).items())))
         known = known_to(function, self._is_library)
         for root, attributes in sorted(set(names_in(node))):
             if root in known:
-                self._follow(known[root], root, attributes)
+                self._follow_name(known[root], root, attributes)
 
-    def _follow(self, value: object, path: str, attributes: tuple[str, ...]) -> None:
+    def _follow_name(self, value: object, path: str, attributes: tuple[str, ...]) -> None:
         """Note what a dotted name means: its first part that is not one of our modules."""
         for attribute in attributes:
             if not isinstance(value, ModuleType):
                 break
             path = f"{path}.{attribute}"
             if self._is_library(value.__name__):
-                self._note(f"{path} = {value.__name__}.{attribute}")
+                self._note_name(f"{path} = {value.__name__}.{attribute}")
                 return
             if not hasattr(value, attribute):
                 break
             value = getattr(value, attribute)
-        self._note(path)
+        self._note_name(path)
         self.add(value)
 
     def _add_class(self, kind: type) -> None:
-        self._note(self._name(kind))
+        self._note_name(self._name_of(kind))
         if self._is_library(kind.__module__) or self._is_platform(kind.__module__):
             return
         self._add_all("bases", kind.__bases__)
         if is_enum := issubclass(kind, Enum):
-            self._add_all("members", _flat((name, member.value) for name, member in kind.__members__.items()))
+            self._add_all("members", _flatten((name, member.value) for name, member in kind.__members__.items()))
         for name, value in sorted(vars(kind).items()):
             if name == "__dataclass_fields__":
                 fields = [(field.name, field.default, field.default_factory) for field in value.values()]
-                self._add_all(name, _flat(fields))
+                self._add_all(name, _flatten(fields))
             elif isinstance(value, FunctionType):
                 if not (_is_generated(value) or name.startswith("__annotate")):
                     self._add_all(name, (value,))
@@ -174,22 +174,22 @@ class _Reached:
             self._add_all("object", (type(value),))
             return
         if isinstance(reduced, str):
-            self._note(f"{self._name(type(value))} {reduced}")
+            self._note_name(f"{self._name_of(type(value))} {reduced}")
             return
         made_by, arguments, *rest = reduced
-        self._add_all(self._name(type(value)), (type(value), made_by, *arguments))
+        self._add_all(self._name_of(type(value)), (type(value), made_by, *arguments))
         self._add_all("state", (list(each) if isinstance(each, Iterator) else each for each in rest))
 
     def _add_all(self, what: str, values: Iterable[object]) -> None:
         listed = list(values)
-        self._note(f"{what} {len(listed)}")
+        self._note_name(f"{what} {len(listed)}")
         for each in listed:
             self.add(each)
 
-    def _note(self, part: str) -> None:
+    def _note_name(self, part: str) -> None:
         self.parts.append(part)
 
-    def _name(self, kind: type) -> str:
+    def _name_of(self, kind: type) -> str:
         home = _VOCABULARY if self._is_platform(kind.__module__) else kind.__module__
         return f"{home}.{kind.__qualname__}"
 
@@ -203,15 +203,15 @@ class _Reached:
         return is_in_a_room and module != self._home
 
 
-def _digest(parts: Iterable[str]) -> str:
+def _digest_of(parts: Iterable[str]) -> str:
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 
-def _flat(items: Iterable[Iterable[object]]) -> list[object]:
+def _flatten(items: Iterable[Iterable[object]]) -> list[object]:
     return [each for item in items for each in item]
 
 
-def _plain(value: Any) -> Any:
+def _plain_function(value: Any) -> Any:
     """A declared row function stands for the plain one."""
     function = getattr(value, "function", None) if not isinstance(value, type | ModuleType) else None
     return function if isinstance(function, FunctionType) else value

@@ -31,7 +31,7 @@ def definition_of(function: FunctionType) -> ast.AST:
             f"function {function.__qualname__} has no source ({code.co_filename}), so its code cannot be identified. "
             f"Define it in a module's file."
         )
-    definitions, compiled = _parsed(source, code.co_filename)
+    definitions, compiled = _parse_file(source, code.co_filename)
     named = definitions.get((code.co_firstlineno, code.co_name), [])
     if not named or code not in compiled:
         raise DefinitionError(
@@ -43,20 +43,20 @@ def definition_of(function: FunctionType) -> ast.AST:
 
 
 @lru_cache(maxsize=256)
-def _parsed(source: str, file: str) -> tuple[dict[tuple[int, str], list[Any]], frozenset[CodeType]]:
+def _parse_file(source: str, file: str) -> tuple[dict[tuple[int, str], list[Any]], frozenset[CodeType]]:
     """A file's functions by first line and name, and all code that it compiles to."""
     definitions: dict[tuple[int, str], list[Any]] = {}
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, _FUNCTION):
             definitions.setdefault((_first_line(node), getattr(node, "name", "<lambda>")), []).append(node)
-    return definitions, frozenset(_codes(compile(source, file, "exec", dont_inherit=True)))
+    return definitions, frozenset(_code_objects(compile(source, file, "exec", dont_inherit=True)))
 
 
-def _codes(code: CodeType) -> Iterator[CodeType]:
+def _code_objects(code: CodeType) -> Iterator[CodeType]:
     yield code
     for constant in code.co_consts:
         if isinstance(constant, CodeType):
-            yield from _codes(constant)
+            yield from _code_objects(constant)
 
 
 def _first_line(node: Any) -> int:
@@ -70,11 +70,11 @@ def text_of(node: object) -> str:
         return f"[{', '.join(map(text_of, node))}]"
     if not isinstance(node, ast.AST):
         return repr(node)
-    fields = [f"{name}={text_of(value)}" for name, value in _fields(node) if value not in (None, [])]
+    fields = [f"{name}={text_of(value)}" for name, value in _computing_fields(node) if value not in (None, [])]
     return f"{type(node).__name__}({', '.join(fields)})"
 
 
-def _fields(node: ast.AST) -> Iterator[tuple[str, Any]]:
+def _computing_fields(node: ast.AST) -> Iterator[tuple[str, Any]]:
     """A node's fields without those that compute nothing: docstrings, decorators of functions, annotations, `kind`."""
     for name, value in ast.iter_fields(node):
         if isinstance(node, _FUNCTION | ast.arg) and name in ("decorator_list", "annotation", "returns"):
@@ -87,8 +87,8 @@ def _fields(node: ast.AST) -> Iterator[tuple[str, Any]]:
             yield name, value
 
 
-def _children(node: ast.AST) -> Iterator[ast.AST]:
-    for _, value in _fields(node):
+def _child_nodes(node: ast.AST) -> Iterator[ast.AST]:
+    for _, value in _computing_fields(node):
         yield from (each for each in (value if isinstance(value, list) else [value]) if isinstance(each, ast.AST))
 
 
@@ -102,13 +102,13 @@ def names_in(node: ast.AST) -> Iterator[tuple[str, tuple[str, ...]]]:
     if isinstance(inner, ast.Name):
         yield inner.id, tuple(attributes)
         return
-    for child in _children(inner):
+    for child in _child_nodes(inner):
         yield from names_in(child)
 
 
 def known_to(function: FunctionType, is_library: Callable[[str], bool]) -> dict[str, object]:
     """What the names of a function mean outside of it: globals, closure values, and imports in its body."""
-    codes = list(_codes(function.__code__))
+    codes = list(_code_objects(function.__code__))
     used = {name for code in codes for name in code.co_names}
     known: dict[str, object] = {name: value for name, value in function.__globals__.items() if name in used}
     for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True):
@@ -118,11 +118,11 @@ def known_to(function: FunctionType, is_library: Callable[[str], bool]) -> dict[
             continue
     for node in ast.walk(definition_of(function)):
         if isinstance(node, ast.Import | ast.ImportFrom):
-            known |= _imported(node, function.__globals__, is_library)
+            known |= _imported_names(node, function.__globals__, is_library)
     return known
 
 
-def _imported(
+def _imported_names(
     node: ast.Import | ast.ImportFrom, names: dict[str, Any], is_library: Callable[[str], bool]
 ) -> dict[str, object]:
     """What an import of our modules binds in a function's body; for a library's, the text is enough."""

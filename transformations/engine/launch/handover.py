@@ -34,13 +34,15 @@ def handed_over(settings: Mapping[str, str], folder: Path) -> Iterator[dict[str,
     _remove_stale(folder)
     environment = {}
     if options := " ".join(settings[name] for name in _JAVA_OPTIONS if settings.get(name)):
-        file = _private_file(folder, ".options", "\n".join(map(_quoted, shlex.split(options))))
+        file = _private_file(folder, ".options", "\n".join(map(_quote_option, shlex.split(options))))
         atexit.register(file.unlink, missing_ok=True)
         before = os.environ.get("JDK_JAVA_OPTIONS", "")
         environment["JDK_JAVA_OPTIONS"] = f"{before} @{file}".strip()
     others = {name: value for name, value in settings.items() if name not in _JAVA_OPTIONS}
     properties = _private_file(
-        folder, ".properties", "".join(f"{_escaped(name)}={_escaped(value)}\n" for name, value in others.items())
+        folder,
+        ".properties",
+        "".join(f"{_escape_property(name)}={_escape_property(value)}\n" for name, value in others.items()),
     )
     given = os.environ.get("PYSPARK_SUBMIT_ARGS", "pyspark-shell")
     reading = shlex.join(["--load-spark-defaults", "--properties-file", str(properties)])
@@ -64,7 +66,7 @@ def _remove_stale(folder: Path) -> None:
             file.unlink(missing_ok=True)
 
 
-def _escaped(text: str) -> str:
+def _escape_property(text: str) -> str:
     r"""A name or value as Java's properties have it: `a b` is `a\u0020b`."""
     return _ESCAPED.sub(lambda found: _java_escapes(found[0]), text)
 
@@ -74,6 +76,6 @@ def _java_escapes(character: str) -> str:
     return "".join(f"\\u{units[at : at + 2].hex()}" for at in range(0, len(units), 2))
 
 
-def _quoted(option: str) -> str:
+def _quote_option(option: str) -> str:
     """An option as Java's files of arguments have it."""
     return '"' + option.replace("\\", "\\\\").replace('"', '\\"') + '"'

@@ -52,7 +52,7 @@ def find_java(settings: Settings | None = None) -> Java:
     if settings.java_home:
         return _configured_java(settings.java_home, settings)
     notes: list[str] = []
-    for origin, executable in _candidates():
+    for origin, executable in _possible_homes():
         try:
             return replace(_inspect_java(executable, origin, settings), notes=tuple(notes))
         except _UnusableError as problem:
@@ -77,7 +77,7 @@ def _configured_java(home: Path, settings: Settings) -> Java:
         ) from None
 
 
-def _candidates() -> Iterator[tuple[str, Path]]:
+def _possible_homes() -> Iterator[tuple[str, Path]]:
     if home := os.environ.get("JAVA_HOME"):
         yield f"JAVA_HOME={home}", Path(home) / "bin" / "java"
     if on_path := shutil.which("java"):

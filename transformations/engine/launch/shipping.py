@@ -19,7 +19,7 @@ def zipped_packages(folder: Path) -> Path:
     """Write our packages as they are now into an archive that Python can import from; it is named by its content."""
     content = BytesIO()
     with ZipFile(content, "w", ZIP_DEFLATED) as archive:
-        for name, file in sorted(_files().items()):
+        for name, file in sorted(_packaged_files().items()):
             archive.writestr(ZipInfo(name), file.read_bytes(), ZIP_DEFLATED)
     path = folder / f"features-{hashlib.sha256(content.getvalue()).hexdigest()[:16]}.zip"
     if not path.exists():
@@ -30,16 +30,16 @@ def zipped_packages(folder: Path) -> Path:
     return path
 
 
-def _files() -> dict[str, Path]:
+def _packaged_files() -> dict[str, Path]:
     """Every file of the packages, by its name in the archive; if a package has two folders, the first counts."""
     found: dict[str, Path] = {}
     for package in PACKAGES:
-        for root in _folders(package):
+        for root in _package_folders(package):
             for file in root.rglob("*"):
                 if file.is_file() and "__pycache__" not in file.parts:
                     found.setdefault(f"{package}/{file.relative_to(root).as_posix()}", file)
     return found
 
 
-def _folders(package: str) -> Iterator[Path]:
+def _package_folders(package: str) -> Iterator[Path]:
     return map(Path, import_module(package).__path__)

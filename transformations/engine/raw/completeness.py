@@ -127,7 +127,7 @@ def _refuse_long_stretch(contract: Contract, days: Sequence[int], completed: ran
     raise DataError(
         f"{contract.name}: of {plural(length, 'day')} between {day_of_number(before)} and {day_of_number(after)} there "
         f"is no row; the longest such stretch beside it has {others[0] if others else 0:,}. To complete {newest} would "
-        f"make them days without events. {_remedy(newest, previous or day_of_number(before))}"
+        f"make them days without events. {_remedy_text(newest, previous or day_of_number(before))}"
     )
 
 
@@ -151,7 +151,7 @@ def _refuse_many_quiet_days(contract: Contract, days: Sequence[int], completed: 
         f"{contract.name}: of the four weeks from {day_of_number(last - FOUR_WEEKS + 1)} to {day_of_number(last)}, "
         f"{plural(int(sums[worst]), 'day')} have no row and were not declared to be without events; usually {usual:,} "
         f"have none. To complete {newest} would make them days without events. "
-        f"{_remedy(newest, history.previous or day_of_number(first))}"
+        f"{_remedy_text(newest, history.previous or day_of_number(first))}"
     )
 
 
@@ -161,7 +161,7 @@ def _sums_of_four_weeks(is_quiet: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64
     return total[FOUR_WEEKS:] - total[:-FOUR_WEEKS] if len(total) > FOUR_WEEKS else total[:0]
 
 
-def _remedy(newest: date, known: date) -> str:
+def _remedy_text(newest: date, known: date) -> str:
     return (
         f"Ingest what is missing first. If nothing is missing, say --complete-through {newest}; if it is still "
         f"to come, say --complete-through {known}. Nothing was written."

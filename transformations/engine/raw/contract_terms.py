@@ -33,7 +33,7 @@ class TermChange:
     def __str__(self) -> str:
         if self.term == "column":
             return f"{self.place} is {'new' if self.before is None else 'gone'}"
-        return f"{self.place}: {self.term} was {_said(self.before)}, is {_said(self.after)}"
+        return f"{self.place}: {self.term} was {_term_text(self.before)}, is {_term_text(self.after)}"
 
 
 def identity_of(contract: Contract) -> dict[str, Any]:
@@ -130,7 +130,7 @@ def _is_wider(term: str, before: Any, after: Any) -> bool:
             return False
 
 
-def _said(value: object) -> str:
+def _term_text(value: object) -> str:
     if value is None:
         return "none"
     if isinstance(value, bool):

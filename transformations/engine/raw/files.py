@@ -138,11 +138,11 @@ def _write_file(rows: pa.Table, table: Path, path: str) -> NewFile:
         path=path,
         size=target.stat().st_size,
         rows=rows.num_rows,
-        bounds={name: _bounds(rows.column(name)) for name in (BUSINESS_DAY, DROP)},
+        bounds={name: _bounds_of(rows.column(name)) for name in (BUSINESS_DAY, DROP)},
     )
 
 
-def _bounds(column: pa.ChunkedArray) -> tuple[int, int]:
+def _bounds_of(column: pa.ChunkedArray) -> tuple[int, int]:
     import pyarrow.compute as pc
 
     bounds = pc.min_max(column).as_py()

@@ -107,7 +107,7 @@ class OpenedTable:
         return replace(
             self,
             snapshot=self.snapshot.with_drop(drop, parts),
-            placed_by=_placement(contract),
+            placed_by=_placement_of(contract),
             stamp=storage.commit_stamp(self.delta),
         )
 
@@ -120,11 +120,11 @@ def open_raw_table(folder: Path, source: str, version: int | None = None) -> Ope
     commits = storage.commits(delta, RECORD)
     if not commits:
         raise DataError(f"{folder} is a Delta table without a drop of ours. Give the raw zone its own folder.")
-    drops = tuple(_drop(commit) for commit in commits)
+    drops = tuple(_drop_of(commit) for commit in commits)
     snapshot = RawSnapshot(
         source=source,
         version=delta.version(),
-        parts=_parts(delta, folder),
+        parts=_parts_of(delta, folder),
         drops=drops,
         complete_through=drops[-1].complete_through,
     )
@@ -137,22 +137,22 @@ def record_of(drop: Drop, contract: Contract) -> dict[str, Any]:
     """The record of a drop in its commit, as JSON."""
     facts = {name: value for name, value in vars(drop).items() if name != "version"}
     said = {name: value.isoformat() if isinstance(value, date) else value for name, value in facts.items()}
-    return said | {"contract": _placement(contract)}
+    return said | {"contract": _placement_of(contract)}
 
 
-def _placement(contract: Contract) -> dict[str, Any]:
+def _placement_of(contract: Contract) -> dict[str, Any]:
     """What a drop records of the contract that it was checked by."""
     return identity_of(contract) | {"version": contract.version, "terms": terms_of(contract)}
 
 
-def _drop(commit: storage.Commit) -> Drop:
+def _drop_of(commit: storage.Commit) -> Drop:
     facts = {name: value for name, value in commit.record.items() if name != "contract"}
     for name, kind in (("ingested_at", datetime), ("valid_from", datetime), ("complete_through", date)):
         facts[name] = kind.fromisoformat(facts[name]) if facts[name] else None
     return Drop(version=commit.version, **facts)
 
 
-def _parts(delta: DeltaTable, folder: Path) -> tuple[RawFile, ...]:
+def _parts_of(delta: DeltaTable, folder: Path) -> tuple[RawFile, ...]:
     actions = pa.table(delta.get_add_actions(flatten=True)).to_pylist()
     parts = (
         RawFile(

@@ -198,22 +198,24 @@ def _create_rows(connection: DuckDBPyConnection, contract: Contract, files: Sequ
         connection.execute(f"CREATE TEMP TABLE earlier AS SELECT * FROM {_raw_rows(connection, contract, files)}")
         return
     connection.execute(f"CREATE TEMP TABLE stored AS SELECT * FROM {parquet(files)} AS raw {condition}")
-    connection.execute(f"CREATE TEMP VIEW earlier AS SELECT * FROM {_completed(connection, contract, 'stored')}")
+    connection.execute(
+        f"CREATE TEMP VIEW earlier AS SELECT * FROM {_with_missing_columns(connection, contract, 'stored')}"
+    )
 
 
 def _raw_rows(connection: DuckDBPyConnection, contract: Contract, files: Sequence[str]) -> str:
     """A FROM item of the raw table's columns; one that no file has yet (the contract is newer) is null."""
     if not files:
-        nulls = ", ".join(f"{_null(contract, name)} AS {identifier(name)}" for name in contract.column_names)
+        nulls = ", ".join(f"{_null_of(contract, name)} AS {identifier(name)}" for name in contract.column_names)
         return f"(SELECT {nulls}, {_empty_system_columns()} WHERE FALSE)"
-    return _completed(connection, contract, parquet(files))
+    return _with_missing_columns(connection, contract, parquet(files))
 
 
-def _completed(connection: DuckDBPyConnection, contract: Contract, relation: str) -> str:
+def _with_missing_columns(connection: DuckDBPyConnection, contract: Contract, relation: str) -> str:
     """A FROM item of the raw table's columns of a relation; those that it lacks are null."""
     present = {row[0] for row in connection.execute(f"DESCRIBE SELECT * FROM {relation}").fetchall()}
     columns = [
-        identifier(name) if name in present else f"{_null(contract, name)} AS {identifier(name)}"
+        identifier(name) if name in present else f"{_null_of(contract, name)} AS {identifier(name)}"
         for name in contract.column_names
     ]
     return f"(SELECT {', '.join(columns)}, {identifiers(SYSTEM_COLUMNS)} FROM {relation})"
@@ -269,12 +271,12 @@ def _count_superseded(connection: DuckDBPyConnection, contract: Contract) -> int
 def _key_alone(contract: Contract) -> str:
     """The contract's columns of a row of which only the key is known."""
     return ", ".join(
-        identifier(name) if name in contract.key else f"{_null(contract, name)} AS {identifier(name)}"
+        identifier(name) if name in contract.key else f"{_null_of(contract, name)} AS {identifier(name)}"
         for name in contract.column_names
     )
 
 
-def _null(contract: Contract, name: str) -> str:
+def _null_of(contract: Contract, name: str) -> str:
     dtype = UNIX_TIMESTAMP if name == contract.event_time else dtype_named(contract.column(name).dtype)
     return f"CAST(NULL AS {dtype.duckdb})"
 

@@ -82,7 +82,7 @@ class RawTable:
     def snapshot(self, version: int | None = None) -> RawSnapshot:
         """The newest version, or the given one; DataError where there is none, or where a file of it is damaged."""
         name = self.contract.name
-        seen, newest = self._opened, self._newest()
+        seen, newest = self._opened, self._newest_opened()
         if newest is None:
             raise DataError.not_ingested(name)
         if newest is seen:
@@ -99,7 +99,7 @@ class RawTable:
         """How the contract differs from that of the newest rows, and what is wrong with its version; ([], None) where
         nothing was ingested.
         """
-        newest = self._newest()
+        newest = self._newest_opened()
         return ([], None) if newest is None else newest.contract_changes(self.contract)
 
     def append(
@@ -122,32 +122,32 @@ class RawTable:
         DataError for what only a correction may do.
         """
         terms = DropTerms(complete_through, valid_from, correction)
-        with self.writing(), _computing(connection) as session:
-            before = self._newest()
+        with self.writing(), _computing_session(connection) as session:
+            before = self._newest_opened()
             self._refuse_outdated(findings, before)
             draft, changes = self._draft_append(session, rows, origin, terms, before)
-            written = self._write(session, changes, draft.number)
+            written = self._write_drop(session, changes, draft.number)
             try:
-                drop = self._complete(session, draft, changes, written.days, before)
+                drop = self._complete_drop(session, draft, changes, written.days, before)
             except DataError:
-                self._discard(written)
+                self._discard_written(written)
                 raise
-            return self._publish(written, changes, drop, before, findings)
+            return self._publish_drop(written, changes, drop, before, findings)
 
     def retract(self, keys: Rows, origin: Origin, connection: DuckDBPyConnection | None = None) -> Drop | None:
         """Publish a drop that takes back every current row of these keys; None where there is no such row."""
-        with self.writing(), _computing(connection) as session:
-            before = self._newest()
+        with self.writing(), _computing_session(connection) as session:
+            before = self._newest_opened()
             draft, changes = self._draft_retraction(session, keys, origin, before)
-            return self._publish(self._write(session, changes, draft.number), changes, draft, before)
+            return self._publish_drop(self._write_drop(session, changes, draft.number), changes, draft, before)
 
     def rehearse(self, rows: Rows, origin: Origin, terms: DropTerms, connection: DuckDBPyConnection) -> None:
         """Raise what `append` would raise for these rows, without writing anything or waiting for another writer."""
-        with _computing(connection) as session:
-            before = self._newest()
+        with _computing_session(connection) as session:
+            before = self._newest_opened()
             draft, changes = self._draft_append(session, rows, origin, terms, before)
-            days = days_of_batches(_batches(session, self.contract, changes), self.contract)
-            self._complete(session, draft, changes, days, before)
+            days = days_of_batches(_ordered_batches(session, self.contract, changes), self.contract)
+            self._complete_drop(session, draft, changes, days, before)
 
     def writing(self) -> AbstractContextManager[None]:
         """The right to write this table; ConflictError when another process of this machine holds it for a minute."""
@@ -160,7 +160,7 @@ class RawTable:
         known |= {self.folder / drop.quality for drop in stored.drops if drop.quality} if stored else set()
         return tuple(sorted(folder for folder in self.folder.glob("drop-*") if folder not in known))
 
-    def _newest(self) -> OpenedTable | None:
+    def _newest_opened(self) -> OpenedTable | None:
         """The table as it is now; None before the first drop."""
         if self._opened is None or not self._opened.is_newest():
             self._opened = open_raw_table(self.folder, self.contract.name) if self.exists() else None
@@ -183,7 +183,9 @@ class RawTable:
         if through is not None:
             previous = stored.complete_through if stored else None
             through = declared_through(contract, through, previous, origin.ingested_at, terms.correction)
-        draft = _draft(stored, origin, valid_from=moment, complete_through=through, is_declared=through is not None)
+        draft = _draft_drop(
+            stored, origin, valid_from=moment, complete_through=through, is_declared=through is not None
+        )
         if stored is not None and not terms.correction:
             refuse_reverting(session, contract, stored.drops, changes, origin, is_dated=terms.valid_from is not None)
             refuse_superseding(session, contract, changes, origin.file_name)
@@ -201,10 +203,10 @@ class RawTable:
         before.refuse_other_identity(contract)
         session.register(raw_sql.DELIVERED, keys)
         changes = raw_sql.changes_of_retraction(session, contract, before.snapshot.files)
-        through = self._remaining(session, before.snapshot, changes)
-        return _draft(before.snapshot, origin, retracts=True, complete_through=through, is_declared=False), changes
+        through = self._remaining_completeness(session, before.snapshot, changes)
+        return _draft_drop(before.snapshot, origin, retracts=True, complete_through=through, is_declared=False), changes
 
-    def _complete(
+    def _complete_drop(
         self,
         session: DuckDBPyConnection,
         draft: Drop,
@@ -217,13 +219,15 @@ class RawTable:
             return draft
         stored = before.snapshot if before else None
         history = DayHistory(
-            previous=self._remaining(session, stored, changes) if stored else None,
+            previous=self._remaining_completeness(session, stored, changes) if stored else None,
             declared=_last_declared(stored.drops if stored else ()),
             days_within=lambda days: _days_with_rows(session, stored, days),
         )
         return replace(draft, complete_through=derived_through(self.contract, days, history, draft.ingested_at))
 
-    def _remaining(self, session: DuckDBPyConnection, before: RawSnapshot, changes: raw_sql.Changes) -> date | None:
+    def _remaining_completeness(
+        self, session: DuckDBPyConnection, before: RawSnapshot, changes: raw_sql.Changes
+    ) -> date | None:
         """The day through which the source stays complete without the rows that are replaced or retracted."""
         through = before.complete_through
         if through is None or not changes.supersedes:
@@ -233,10 +237,10 @@ class RawTable:
             return through
         return remaining_through(before.drops, None if others is None else day_of_number(others))
 
-    def _write(self, session: DuckDBPyConnection, changes: raw_sql.Changes, number: int) -> WrittenRows:
-        return write_files(_batches(session, self.contract, changes), self.contract, self.folder, number)
+    def _write_drop(self, session: DuckDBPyConnection, changes: raw_sql.Changes, number: int) -> WrittenRows:
+        return write_files(_ordered_batches(session, self.contract, changes), self.contract, self.folder, number)
 
-    def _publish(
+    def _publish_drop(
         self,
         written: WrittenRows,
         changes: raw_sql.Changes,
@@ -271,7 +275,7 @@ class RawTable:
             )
         except ConflictError:
             self._opened = None
-            self._discard(written, drop.quality)
+            self._discard_written(written, drop.quality)
             raise
         drop = replace(drop, version=version)
         self._opened = before.advance(drop, written.files, self.contract) if before else None
@@ -285,7 +289,7 @@ class RawTable:
                 f"Nothing was written; repeat the command."
             )
 
-    def _discard(self, written: WrittenRows, findings: str | None = None) -> None:
+    def _discard_written(self, written: WrittenRows, findings: str | None = None) -> None:
         folders = {(self.folder / file.path).parent for file in written.files}
         for folder in folders | ({self.folder / findings} if findings else set()):
             storage.discard(folder)
@@ -321,17 +325,17 @@ def read_current(
 
 
 @contextmanager
-def _computing(connection: DuckDBPyConnection | None) -> Iterator[DuckDBPyConnection]:
+def _computing_session(connection: DuckDBPyConnection | None) -> Iterator[DuckDBPyConnection]:
     """A DuckDB session for comparing rows: beside the given connection, which may be streaming them, or a new one."""
     with duck.session() if connection is None else duck.beside(connection) as session:
         yield session
 
 
-def _batches(session: DuckDBPyConnection, contract: Contract, changes: raw_sql.Changes) -> pa.RecordBatchReader:
+def _ordered_batches(session: DuckDBPyConnection, contract: Contract, changes: raw_sql.Changes) -> pa.RecordBatchReader:
     return session.sql(raw_sql.ordered_query(contract, changes)).to_arrow_reader(ROWS_A_GROUP)
 
 
-def _draft(
+def _draft_drop(
     before: RawSnapshot | None,
     origin: Origin,
     *,

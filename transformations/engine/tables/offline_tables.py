@@ -112,7 +112,7 @@ class OfflineTable:
             return None
         table = storage.open_table(self.path)
         storage.check_files(table, self.path)
-        return self._describe(table)
+        return self._version_of(table)
 
     def newest(self) -> TableVersion:
         """The newest published version of a table that has one; DataError before the first."""
@@ -130,7 +130,7 @@ class OfflineTable:
         table = storage.open_table(self.path, version)
         if version == newest:  # which nothing gives up
             storage.check_files(table, self.path)
-        found = self._describe(table)
+        found = self._version_of(table)
         if missing := sum(not Path(file).exists() for file in found.files):
             raise DataError(
                 f"offline table {self.name}: of version {version}, {missing} of {plural(len(found.files), 'file')} "
@@ -141,7 +141,7 @@ class OfflineTable:
 
     def runs(self) -> list[Run]:
         """The record of every published version, oldest first."""
-        return _runs(storage.open_table(self.path)) if self.exists() else []
+        return _run_records(storage.open_table(self.path)) if self.exists() else []
 
     def publish(
         self, files: list[storage.NewFile], schema: pa.Schema, run: Run, *, after: int | None, replace_all: bool
@@ -176,8 +176,8 @@ class OfflineTable:
         files = storage.files_below(self.path / run.carry)
         return [file.path.relative_to(self.path).as_posix() for file in files]
 
-    def _describe(self, table: DeltaTable) -> TableVersion:
-        runs = _runs(table)
+    def _version_of(self, table: DeltaTable) -> TableVersion:
+        runs = _run_records(table)
         if not runs:
             raise DataError(
                 f"{self.path} is a Delta table without a run of ours. Point FEATURES_DATA at a folder of its own."
@@ -213,7 +213,7 @@ def _iso_millis(millis: int) -> str:
     return micros_to_instant(millis * 1000).strftime("%Y-%m-%dT%H:%M:%S.") + f"{millis % 1000:03d}Z"
 
 
-def _runs(table: DeltaTable) -> list[Run]:
+def _run_records(table: DeltaTable) -> list[Run]:
     return [_from_record(commit.record) for commit in storage.commits(table, _RECORD)]
 
 

@@ -34,8 +34,8 @@ def restored_rows(resolved: Resolved, stored: pa.Table, restored: pa.Table, crea
     both = np.concatenate([_micros(stored[EVENT_TIMESTAMP]), _micros(restored[EVENT_TIMESTAMP])])
     instants, instant = np.unique(both, return_inverse=True)
     span = len(instants)
-    now = _current(stored, of_stored * span + instant[: stored.num_rows])
-    then = _current(restored, of_restored * span + instant[stored.num_rows :])
+    now = _current_rows(stored, of_stored * span + instant[: stored.num_rows])
+    then = _current_rows(restored, of_restored * span + instant[stored.num_rows :])
     row_keys = distinct(np.concatenate([now.row_keys, then.row_keys]))
     features = _as_read(resolved, then, row_keys, span)
     kept = _rows_to_write(features, row_keys, now, span)
@@ -60,7 +60,7 @@ class _Current:
     rows: pa.Table
 
 
-def _current(rows: pa.Table, row_keys: Int64s) -> _Current:
+def _current_rows(rows: pa.Table, row_keys: Int64s) -> _Current:
     order = np.lexsort((_micros(rows[CREATED_TIMESTAMP]), row_keys))
     newest = order[np.flatnonzero(np.diff(row_keys[order], append=np.iinfo(np.int64).max))]
     return _Current(row_keys[newest], rows.take(pa.array(newest)))

@@ -45,7 +45,7 @@ def as_of(
     returned function takes the join keys in order and then the day, a date or `YYYY-MM-DD`; None is an entity never
     seen before that day, or the feature's declared `unseen` value. contracts: by default those that the settings name.
     """
-    resolved = resolve(definition, contracts or _contract)
+    resolved = resolve(definition, contracts or _read_contract_named)
     aggregation = declared_feature(definition, feature).aggregation
     rows = parse_events(resolved, events)
 
@@ -62,7 +62,7 @@ def as_of(
     return value
 
 
-def _contract(name: str) -> Contract:
+def _read_contract_named(name: str) -> Contract:
     return read_contract(name, get_settings().contracts)
 
 
@@ -75,7 +75,7 @@ def parse_events(resolved: Resolved, text: str) -> list[dict[str, Any]]:
     for name in header:
         if name not in columns and name != RAW_TIMESTAMP:
             raise UsageError(f"{resolved.name}: the table of events has a column {name!r}: {nearest(name, columns)}")
-    return [_event(resolved, columns, header, _GAP.split(line)) for line in lines[1:]]
+    return [_parse_event(resolved, columns, header, _GAP.split(line)) for line in lines[1:]]
 
 
 def windows_of(definition: Definition, measure: str) -> list[tuple[str, int]]:
@@ -108,31 +108,33 @@ def untested_measures(definitions: Iterable[Definition], tests: Sequence[Path]) 
 
 def untested_functions(functions: Iterable[RowFunction], tests: Sequence[Path]) -> list[str]:
     """The names of the functions that none of these test files calls."""
-    called = {_called(node) for path in tests for node in ast.walk(_syntax(path)) if isinstance(node, ast.Call)}
+    called = {
+        _called_name(node) for path in tests for node in ast.walk(_syntax_tree(path)) if isinstance(node, ast.Call)
+    }
     return [function.name for function in functions if function.name not in called]
 
 
 def _features_tested(path: Path) -> Iterable[str]:
-    for part in _syntax(path).body:
-        calls = [node for node in ast.walk(part) if isinstance(node, ast.Call) and _called(node) == "as_of"]
-        named = [set(_texts(*call.args[1:2], *(each.value for each in call.keywords))) for call in calls]
+    for part in _syntax_tree(path).body:
+        calls = [node for node in ast.walk(part) if isinstance(node, ast.Call) and _called_name(node) == "as_of"]
+        named = [set(_text_constants(*call.args[1:2], *(each.value for each in call.keywords))) for call in calls]
         for names in named:
-            yield from names or _texts(*ast.walk(part))
+            yield from names or _text_constants(*ast.walk(part))
 
 
-def _texts(*nodes: ast.AST) -> Iterable[str]:
+def _text_constants(*nodes: ast.AST) -> Iterable[str]:
     return (node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str))
 
 
-def _called(call: ast.Call) -> str:
+def _called_name(call: ast.Call) -> str:
     return call.func.id if isinstance(call.func, ast.Name) else ""
 
 
-def _syntax(path: Path) -> ast.Module:
+def _syntax_tree(path: Path) -> ast.Module:
     return ast.parse(path.read_text(encoding="utf-8"))
 
 
-def _event(resolved: Resolved, columns: dict[str, Dtype], header: list[str], cells: list[str]) -> dict[str, Any]:
+def _parse_event(resolved: Resolved, columns: dict[str, Dtype], header: list[str], cells: list[str]) -> dict[str, Any]:
     if len(cells) != len(header):
         raise UsageError(
             f"{resolved.name}: an event has {plural(len(cells), 'cell')} for {plural(len(header), 'column')}: "
@@ -148,7 +150,7 @@ def _event(resolved: Resolved, columns: dict[str, Dtype], header: list[str], cel
             event[name] = (
                 _end_of_day(cell, resolved.zone)
                 if _is_date_only(contract, name)
-                else _parsed(cell, columns.get(name), contract)
+                else _parse_cell(cell, columns.get(name), contract)
             )
         except ValueError as error:
             raise UsageError(
@@ -172,9 +174,9 @@ def _end_of_day(text: str, zone: str) -> datetime:
     return start_of_day(date.fromisoformat(text) + timedelta(days=1), zone) - MICROSECOND
 
 
-def _parsed(text: str, dtype: Dtype | None, contract: Contract) -> Any:
+def _parse_cell(text: str, dtype: Dtype | None, contract: Contract) -> Any:
     if dtype is None or dtype == UNIX_TIMESTAMP:
-        return _instant(text, contract)
+        return _parse_moment(text, contract)
     if dtype == BOOL:
         if text.lower() not in ("true", "false"):
             raise UsageError(f"{contract.name}: {text!r} cannot be true or false.")
@@ -183,7 +185,7 @@ def _parsed(text: str, dtype: Dtype | None, contract: Contract) -> Any:
     return parse.get(dtype, str)(text)
 
 
-def _instant(text: str, contract: Contract) -> datetime:
+def _parse_moment(text: str, contract: Contract) -> datetime:
     """A literal moment, read as in a delivery; a local time that the clocks showed twice is the earlier one."""
     moment = datetime.fromisoformat(text)
     if moment.tzinfo is not None:

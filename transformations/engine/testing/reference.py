@@ -30,7 +30,7 @@ def reference_row(resolved: Resolved, events: Sequence[Event], as_of: date) -> d
     zone = resolved.zone
     until = start_of_day(as_of, zone)
     ordered = sorted(
-        (event for event in events if event[RAW_TIMESTAMP] < until), key=lambda event: _order(resolved, event)
+        (event for event in events if event[RAW_TIMESTAMP] < until), key=lambda event: _event_order(resolved, event)
     )
     if not ordered:
         return None
@@ -40,7 +40,7 @@ def reference_row(resolved: Resolved, events: Sequence[Event], as_of: date) -> d
         since = datetime.min.replace(tzinfo=UTC) if days is None else start_of_day(_days_before(as_of, days), zone)
         inside[days] = [event for event in complete if event[RAW_TIMESTAMP] >= since]
     return {
-        feature.name: _canonical(
+        feature.name: _canonical_number(
             feature.declared.aggregation.of_events(inside[feature.declared.window.days]), feature.dtype
         )
         for feature in resolved.features
@@ -51,7 +51,7 @@ def _days_before(day: date, count: int) -> date:
     return date.fromordinal(day.toordinal() - count)
 
 
-def _order(resolved: Resolved, event: Event) -> tuple[object, ...]:
+def _event_order(resolved: Resolved, event: Event) -> tuple[object, ...]:
     """The total order of events: time, contract key, all columns; nulls last."""
     names = list(resolved.contract.key) or sorted(column.name for column in resolved.contract.columns)
     return (
@@ -68,7 +68,7 @@ def _with_derived(resolved: Resolved, event: Event) -> Event:
     return complete
 
 
-def _canonical(value: object, dtype: Dtype) -> object:
+def _canonical_number(value: object, dtype: Dtype) -> object:
     if dtype == UNIX_TIMESTAMP and isinstance(value, datetime):
         return value.replace(microsecond=0)
     if dtype == FLOAT64 and value is not None:

@@ -66,18 +66,18 @@ def _examine_versions(found: Examined, folder: Path) -> None:
         each.version for each in published if each.version not in needed and gone.intersection(each.files)
     )
     sizes: dict[str, int | None] = {path: size for each in published for path, size in each.files.items()}
-    sizes |= dict.fromkeys(_beside(folder))
-    _examine(found, folder, {path: size for path, size in sizes.items() if path not in gone - lost})
+    sizes |= dict.fromkeys(_files_beside_rows(folder))
+    _examine_files(found, folder, {path: size for path, size in sizes.items() if path not in gone - lost})
 
 
 def examine_folder(zone: str, folder: Path, files: Iterable[str]) -> Examined:
     """Read these files of a folder, which are never written again."""
     found = Examined(zone=zone, name=folder.name)
-    _examine(found, folder, dict.fromkeys(files))
+    _examine_files(found, folder, dict.fromkeys(files))
     return found
 
 
-def _beside(folder: Path) -> Iterator[str]:
+def _files_beside_rows(folder: Path) -> Iterator[str]:
     """The files of a table besides its rows: what runs carried over, what was found of drops, and the log."""
     for file in storage.log_files(folder):
         yield file.relative_to(folder).as_posix()
@@ -92,7 +92,7 @@ def _beside(folder: Path) -> Iterator[str]:
         yield from (path for path in checksums.recorded(folder) if path.startswith(f"{place}/"))
 
 
-def _examine(found: Examined, folder: Path, sizes: Mapping[str, int | None]) -> None:
+def _examine_files(found: Examined, folder: Path, sizes: Mapping[str, int | None]) -> None:
     recorded = checksums.recorded(folder)
     for path, size in sorted(sizes.items()):
         file = folder / path
@@ -116,10 +116,10 @@ def _fault_of(file: Path, actual: int, size: int | None, checksum: str | None) -
         return f"has {actual:,} bytes and was written with {size:,}"
     if checksum is not None:
         return None if checksums.content_hash(file) == checksum else "does not hold the bytes that were written"
-    return _unreadable(file)
+    return _fault_of_reading(file)
 
 
-def _unreadable(file: Path) -> str | None:
+def _fault_of_reading(file: Path) -> str | None:
     """Read a file without a recorded checksum whole, and say what is wrong with it."""
     import pyarrow as pa
     import pyarrow.parquet as pq

@@ -53,7 +53,7 @@ def restore(
         wanted, latest = restorable(table, resolved, version)
         if wanted.files == latest.files:
             return None
-        return _perform(resolved, settings, table, wanted, latest, report or (lambda _: None))
+        return _restore_version(resolved, settings, table, wanted, latest, report or (lambda _: None))
 
 
 def restorable(table: OfflineTable, resolved: Resolved, version: int) -> tuple[TableVersion, TableVersion]:
@@ -75,7 +75,7 @@ def restorable(table: OfflineTable, resolved: Resolved, version: int) -> tuple[T
     return wanted, latest
 
 
-def _perform(
+def _restore_version(
     resolved: Resolved,
     settings: Settings,
     table: OfflineTable,

@@ -44,22 +44,22 @@ class ColumnName:
         return f"column({self.name!r})"
 
     def __eq__(self, value: Literal | ColumnName) -> Comparison:  # type: ignore[override]
-        return self._compared("==", value)
+        return self._compare_with("==", value)
 
     def __ne__(self, value: Literal | ColumnName) -> Comparison:  # type: ignore[override]
-        return self._compared("!=", value)
+        return self._compare_with("!=", value)
 
     def __lt__(self, value: Literal | ColumnName) -> Comparison:
-        return self._compared("<", value)
+        return self._compare_with("<", value)
 
     def __le__(self, value: Literal | ColumnName) -> Comparison:
-        return self._compared("<=", value)
+        return self._compare_with("<=", value)
 
     def __gt__(self, value: Literal | ColumnName) -> Comparison:
-        return self._compared(">", value)
+        return self._compare_with(">", value)
 
     def __ge__(self, value: Literal | ColumnName) -> Comparison:
-        return self._compared(">=", value)
+        return self._compare_with(">=", value)
 
     def is_null(self) -> IsNull:
         """Events without a value here."""
@@ -76,7 +76,7 @@ class ColumnName:
             spread += value if isinstance(value, Iterable) and not isinstance(value, str) else [value]
         if not spread:
             raise DefinitionError(f"{self!r}.isin() has no values, so no event could meet it. Name at least one.")
-        literals = [self._literal("isin", value) for value in spread]
+        literals = [self._comparable_literal("isin", value) for value in spread]
         different = {(type(value), value): value for value in literals}  # to Python, True and 1 are the same key
         return OneOf(self.name, tuple(different.values()))
 
@@ -90,14 +90,14 @@ class ColumnName:
         """One feature for each of these values: `Count(..., per=column("event_type").each("click", "view"))`."""
         if not values:
             raise DefinitionError(f"{self!r}.each() has no values, so it would make no feature. Name at least one.")
-        return EachValue(self.name, tuple(self._literal("each", value) for value in values))
+        return EachValue(self.name, tuple(self._comparable_literal("each", value) for value in values))
 
-    def _compared(self, symbol: str, value: Literal | ColumnName) -> Comparison:
+    def _compare_with(self, symbol: str, value: Literal | ColumnName) -> Comparison:
         if isinstance(value, ColumnName):
             return Comparison(self.name, symbol, OtherColumn(value.name))
-        return Comparison(self.name, symbol, self._literal(symbol, value))
+        return Comparison(self.name, symbol, self._comparable_literal(symbol, value))
 
-    def _literal(self, what: str, value: object) -> Literal:
+    def _comparable_literal(self, what: str, value: object) -> Literal:
         """A value to compare with; DefinitionError for what no comparison can mean."""
         plain = value.item() if isinstance(value, np.generic) else value
         if plain is None or (isinstance(plain, float) and math.isnan(plain)):

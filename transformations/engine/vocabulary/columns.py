@@ -23,9 +23,9 @@ def group_codes(tables: Sequence[pa.Table], keys: Sequence[str]) -> tuple[pa.Tab
     together = {key: pa.chunked_array([c for t in tables for c in t[key].chunks], tables[0][key].type) for key in keys}
     lengths = [table.num_rows for table in tables]
     first, *others = together.values()
-    code, _ = _ranked(first)
+    code, _ = _rank_values(first)
     for column in others:
-        rank, values = _ranked(column)
+        rank, values = _rank_values(column)
         code = np.unique(code * (values + 1) + rank, return_inverse=True)[1].astype(np.int64)
     representative = np.zeros(int(code.max()) + 1 if code.size else 0, dtype=np.int64)
     representative[code] = np.arange(len(code))
@@ -79,13 +79,13 @@ def rows_differ(left: pa.Table, right: pa.Table) -> Mask:
     """Which rows of two equally long tables differ in any column; null equals null only."""
     differ = np.zeros(left.num_rows, dtype=np.bool_)
     for name in left.column_names:
-        differ |= _differ(_one(left[name]), _one(right[name]))
+        differ |= _differ_from(_one(left[name]), _one(right[name]))
         if differ.all():
             break
     return differ
 
 
-def _ranked(column: pa.ChunkedArray) -> tuple[Int64s, int]:
+def _rank_values(column: pa.ChunkedArray) -> tuple[Int64s, int]:
     encoded = column.combine_chunks().dictionary_encode()
     if isinstance(encoded, pa.ChunkedArray):
         encoded = encoded.combine_chunks()
@@ -97,7 +97,7 @@ def _ranked(column: pa.ChunkedArray) -> tuple[Int64s, int]:
     return rank[codes], len(order)
 
 
-def _differ(left: pa.Array, right: pa.Array) -> Mask:
+def _differ_from(left: pa.Array, right: pa.Array) -> Mask:
     if len(left) == 0:
         return np.zeros(0, dtype=np.bool_)
     if pa.types.is_list(left.type):
@@ -116,7 +116,7 @@ def _lists_differ(left: pa.Array, right: pa.Array) -> Mask:
     same = np.flatnonzero(~differ)
     first, second = (pc.list_flatten(each.take(pa.array(same))) for each in (left, right))
     parents = np.repeat(same, np.maximum(sizes[0][same], 0))
-    differ[parents[_differ(first, second)]] = True
+    differ[parents[_differ_from(first, second)]] = True
     return np.asarray(differ, dtype=np.bool_)
 
 

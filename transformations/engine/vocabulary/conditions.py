@@ -75,10 +75,10 @@ class Condition(ABC):
         return np.asarray(met.to_numpy(zero_copy_only=False), dtype=np.bool_)
 
     def __and__(self, other: Condition) -> Both:
-        return Both(self, _condition(self, "&", other))
+        return Both(self, _require_condition(self, "&", other))
 
     def __or__(self, other: Condition) -> Either:
-        return Either(self, _condition(self, "|", other))
+        return Either(self, _require_condition(self, "|", other))
 
     def __rand__(self, other: object) -> NoReturn:
         _refuse_operand(other, "&", self)
@@ -124,7 +124,7 @@ class Comparison(Condition):
         values = _one(events[self.column])
         if isinstance(self.value, OtherColumn):
             return pc.call_function(_OPERATORS[self.symbol][1], [values, _one(events[self.value.name])])
-        return _compared(values, self.symbol, self.value)
+        return _compare_exactly(values, self.symbol, self.value)
 
     def leaves(self) -> Iterator[Leaf]:
         yield self
@@ -253,7 +253,7 @@ def _one(column: pa.ChunkedArray) -> pa.Array:
     return column.combine_chunks() if column.num_chunks != 1 else column.chunk(0)
 
 
-def _condition(left: Condition, symbol: str, right: object) -> Condition:
+def _require_condition(left: Condition, symbol: str, right: object) -> Condition:
     if not isinstance(right, Condition):
         _refuse_operand(right, symbol, left)
     return right
@@ -263,7 +263,7 @@ def _refuse_operand(operand: object, symbol: str, condition: Condition) -> NoRet
     raise DefinitionError(f"{symbol} joins `{condition}` with {operand!r}, which is no condition. {HOW_TO_JOIN}")
 
 
-def _compared(values: pa.Array, symbol: str, value: Literal) -> pa.Array:
+def _compare_exactly(values: pa.Array, symbol: str, value: Literal) -> pa.Array:
     """Arrow's comparison, exact for integers against any number, as Python's is."""
     if pa.types.is_floating(values.type):
         value = float(value)

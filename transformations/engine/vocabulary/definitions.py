@@ -96,7 +96,7 @@ class WindowedFeatures:
     derived: Sequence[RowFunction] = field(default=())
 
     def __post_init__(self) -> None:
-        _check(self)
+        _check_definition(self)
 
     @property
     def join_keys(self) -> tuple[str, ...]:
@@ -113,9 +113,9 @@ class WindowedFeatures:
             for label, aggregation in _per_value(measure):
                 for window in measure.windows or self.windows:
                     name = "_".join([measure.name, *label, measure.suffix, window.suffix])
-                    yield DeclaredFeature(name, aggregation, window, self._expected(measure, window))
+                    yield DeclaredFeature(name, aggregation, window, self._expectation_of(measure, window))
 
-    def _expected(self, measure: Aggregation, window: Window) -> Expectation | None:
+    def _expectation_of(self, measure: Aggregation, window: Window) -> Expectation | None:
         if not isinstance(measure.expect, Mapping):
             return measure.expect
         if window not in measure.expect:
@@ -143,7 +143,7 @@ class PlainFeatures:
     windows: Sequence[Window] = field(default=(LIFETIME,), init=False)
 
     def __post_init__(self) -> None:
-        _check(self)
+        _check_definition(self)
 
     @property
     def join_keys(self) -> tuple[str, ...]:
@@ -177,14 +177,14 @@ def _per_value(measure: Aggregation) -> Iterator[tuple[list[str], Aggregation]]:
         yield [], measure
         return
     for value in measure.per.values:
-        yield [_slug(value)], measure.narrowed(condition_on(measure.per.column) == value)
+        yield [_words_of_name(value)], measure.narrowed(condition_on(measure.per.column) == value)
 
 
-def _slug(value: object) -> str:
+def _words_of_name(value: object) -> str:
     return re.sub(r"[^a-z0-9]+", "_", str(value).lower()).strip("_")
 
 
-def _check(definition: Definition) -> None:
+def _check_definition(definition: Definition) -> None:
     name = definition.name
     if not _NAME.fullmatch(name):
         raise DefinitionError(

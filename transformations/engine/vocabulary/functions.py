@@ -69,17 +69,17 @@ class RowFunction:
         dtype that `pa.array` infers must not depend on which rows come together. Without rows the function is
         not called. Raises DataError naming the function, its inputs and the first failing row.
         """
-        arguments = [self._argument(name, dtype, columns) for name, dtype in self.parameters]
+        arguments = [self._array_argument(name, dtype, columns) for name, dtype in self.parameters]
         rows = len(arguments[0])
         if not rows:
             return pa.nulls(0, self.returns.arrow)
         try:
             result = self.function(*arguments)
         except Exception as error:
-            raise DataError(self._failure(arguments, error)) from error
-        return self._checked(result, rows)
+            raise DataError(self._failure_text(arguments, error)) from error
+        return self._check_result(result, rows)
 
-    def _argument(self, name: str, dtype: Dtype, columns: Mapping[str, pa.Array | pa.ChunkedArray]) -> pa.Array:
+    def _array_argument(self, name: str, dtype: Dtype, columns: Mapping[str, pa.Array | pa.ChunkedArray]) -> pa.Array:
         column = columns[name]
         array = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
         if array.type != dtype.arrow:
@@ -92,7 +92,7 @@ class RowFunction:
                 ) from error
         return nan_to_null(array)
 
-    def _checked(self, result: Any, rows: int) -> pa.Array:
+    def _check_result(self, result: Any, rows: int) -> pa.Array:
         if isinstance(result, pa.ChunkedArray):
             result = result.combine_chunks()
         if not isinstance(result, pa.Array) or len(result) != rows:
@@ -104,7 +104,7 @@ class RowFunction:
         if pa.types.is_null(result.type):
             return pa.nulls(rows, self.returns.arrow)
         if pa.types.is_integer(result.type) and self.returns == FLOAT64:
-            result = self._widened(result)
+            result = self._widen_to_float64(result)
         if result.type != self.returns.arrow:
             raise DataError(
                 f"on-demand function {self.name} returned {result.type}, declared is {self.returns}. "
@@ -112,7 +112,7 @@ class RowFunction:
             )
         return nan_to_null(result)
 
-    def _widened(self, result: pa.Array) -> pa.Array:
+    def _widen_to_float64(self, result: pa.Array) -> pa.Array:
         try:
             return result.cast(_FLOAT64)
         except pa.ArrowInvalid as error:
@@ -121,7 +121,7 @@ class RowFunction:
                 f"{error}. Cast inside the function or change its annotation."
             ) from error
 
-    def _failure(self, arguments: list[pa.Array], error: Exception) -> str:
+    def _failure_text(self, arguments: list[pa.Array], error: Exception) -> str:
         row, of_row = first_failure(
             lambda start, count: self.function(*(argument.slice(start, count) for argument in arguments)),
             len(arguments[0]),
@@ -194,7 +194,7 @@ def _row_function(function: Callable[..., pa.Array], unit: str, expect: Expectat
     if not described:
         raise DefinitionError(f"function {name} has no docstring; it is the feature's description. Write one line.")
     parameters = tuple(
-        (parameter, _dtype(name, parameter, hints)) for parameter in inspect.signature(function).parameters
+        (parameter, _annotated_dtype(name, parameter, hints)) for parameter in inspect.signature(function).parameters
     )
     if not parameters:
         raise DefinitionError(
@@ -207,14 +207,14 @@ def _row_function(function: Callable[..., pa.Array], unit: str, expect: Expectat
         function=function,
         name=name,
         parameters=parameters,
-        returns=_dtype(name, "return", hints),
+        returns=_annotated_dtype(name, "return", hints),
         description=" ".join(described.split()),
         unit=unit,
         expect=expect,
     )
 
 
-def _dtype(function: str, place: str, hints: Mapping[str, object]) -> Dtype:
+def _annotated_dtype(function: str, place: str, hints: Mapping[str, object]) -> Dtype:
     for fact in getattr(hints.get(place), "__metadata__", ()):
         if isinstance(fact, Dtype):
             return fact

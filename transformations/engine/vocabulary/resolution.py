@@ -90,7 +90,7 @@ class Resolved:
     @cached_property
     def hash(self) -> str:
         """The first 16 hex digits of SHA-256 over all that decides the values of the view's table."""
-        return _digest(self._facts())[:16]
+        return _hash_of(self._identity_facts())[:16]
 
     @cached_property
     def feature_hashes(self) -> Mapping[str, str]:
@@ -99,7 +99,7 @@ class Resolved:
         Where two definitions have the same hash of a feature, their tables give the same values at every moment, as
         corrected and as served.
         """
-        return {feature.name: _digest(self._facts_of_feature(feature))[:12] for feature in self.features}
+        return {feature.name: _hash_of(self._facts_of_feature(feature))[:12] for feature in self.features}
 
     def source_columns(self, names: Collection[str]) -> list[str]:
         """The source columns behind these columns, as `source.column`; derived columns stand for their inputs.
@@ -131,7 +131,7 @@ class Resolved:
             open_names.update({*derived.get(name, ()), *keys.get(name, ())} - found)
         return found
 
-    def _facts(self) -> dict[str, object]:
+    def _identity_facts(self) -> dict[str, object]:
         definition = self.definition
         return {
             **self._shared_facts(),
@@ -177,13 +177,13 @@ def resolve(definition: Definition, read: ReadContract) -> Resolved:
     """
     contract = read(definition.source)
     lookups = {lookup.source: read(lookup.source) for lookup in definition.lookups}
-    columns = _columns(contract)
+    columns = _columns_with_dtypes(contract)
     for lookup in definition.lookups:
         columns |= _looked_up(definition, lookup, lookups[lookup.source], columns)
     for function in definition.derived:
-        columns[function.name] = _derived(definition, function, columns)
+        columns[function.name] = _derived_dtype(definition, function, columns)
     for key in definition.join_keys:
-        _known(definition, f"join key {key!r}", key, columns)
+        _refuse_unknown(definition, f"join key {key!r}", key, columns)
         if columns[key] not in (INT64, STRING):
             raise DefinitionError(
                 f"{definition.name}: join key {key!r} is {columns[key]}. Join keys are Int64 or String."
@@ -194,21 +194,21 @@ def resolve(definition: Definition, read: ReadContract) -> Resolved:
             )
     known = {name: lookups[each.source].column(name) for each in definition.lookups for name in each.columns}
     known |= {column.name: column for column in contract.columns}
-    features = tuple(_feature(definition, declared, columns, known) for declared in definition.declared)
+    features = tuple(_resolve_feature(definition, declared, columns, known) for declared in definition.declared)
     return Resolved(definition=definition, contract=contract, lookups=lookups, columns=columns, features=features)
 
 
-def _columns(contract: Contract) -> dict[str, Dtype]:
+def _columns_with_dtypes(contract: Contract) -> dict[str, Dtype]:
     """The raw zone's columns: a date-only event time stands there as the instant of its day's end."""
     columns = {column.name: dtype_named(column.dtype) for column in contract.columns}
     return columns | ({contract.event_time: UNIX_TIMESTAMP} if contract.event_time else {})
 
 
-def _feature(
+def _resolve_feature(
     definition: Definition, declared: DeclaredFeature, columns: Mapping[str, Dtype], known: Mapping[str, Column]
 ) -> Feature:
     for column in sorted(declared.aggregation.columns()):
-        _known(definition, f"feature {declared.name}: column {column!r}", column, columns)
+        _refuse_unknown(definition, f"feature {declared.name}: column {column!r}", column, columns)
     for part in declared.aggregation.parts():
         if part.where is not None:
             _check_condition(definition, declared, part.where, columns, known)
@@ -231,9 +231,9 @@ def _looked_up(
         raise DefinitionError(
             f"{place} is by {', '.join(lookup.on)}, its contract key is {', '.join(contract.key)}. Use the key."
         )
-    theirs = _columns(contract)
+    theirs = _columns_with_dtypes(contract)
     for name in lookup.on:
-        _known(definition, f"lookup in {lookup.source}: column {name!r}", name, columns)
+        _refuse_unknown(definition, f"lookup in {lookup.source}: column {name!r}", name, columns)
         if columns[name] != theirs[name]:
             raise DefinitionError(
                 f"{place}: {name} is {columns[name]} in the events and {theirs[name]} there. Align the contracts."
@@ -246,9 +246,9 @@ def _looked_up(
     return {name: theirs[name] for name in lookup.columns}
 
 
-def _derived(definition: Definition, function: RowFunction, columns: Mapping[str, Dtype]) -> Dtype:
+def _derived_dtype(definition: Definition, function: RowFunction, columns: Mapping[str, Dtype]) -> Dtype:
     for name, dtype in function.parameters:
-        _known(definition, f"derived column {function.name}: parameter {name!r}", name, columns)
+        _refuse_unknown(definition, f"derived column {function.name}: parameter {name!r}", name, columns)
         if columns[name] != dtype:
             raise DefinitionError(
                 f"{definition.name}: derived column {function.name} declares {name} as {dtype}, "
@@ -259,7 +259,7 @@ def _derived(definition: Definition, function: RowFunction, columns: Mapping[str
     return function.returns
 
 
-def _known(definition: Definition, what: str, name: str, columns: Mapping[str, Dtype]) -> None:
+def _refuse_unknown(definition: Definition, what: str, name: str, columns: Mapping[str, Dtype]) -> None:
     if name not in columns:
         raise DefinitionError(f"{definition.name}: {what} is not in {definition.source}: {nearest(name, columns)}")
 
@@ -305,13 +305,13 @@ def _check_dtypes(place: str, leaf: Comparison, columns: Mapping[str, Dtype]) ->
             f"{place} compares {leaf.column} ({dtype}) with {leaf.value!r}. A time is compared with another column, or "
             f"made into a number by a function under @derived."
         )
-    elif not _comparable(leaf.value, dtype):
+    elif not _is_comparable(leaf.value, dtype):
         raise DefinitionError(f"{place} compares {leaf.column} ({dtype}) with {leaf.value!r}. Use a {dtype} value.")
     if is_ordered and dtype == BOOL:
         raise DefinitionError(f"{place} orders {leaf.column}, which is a Bool. Use == or !=.")
 
 
-def _comparable(value: object, dtype: Dtype) -> bool:
+def _is_comparable(value: object, dtype: Dtype) -> bool:
     if dtype == BOOL:
         return isinstance(value, bool)
     if dtype == INT64:
@@ -331,12 +331,12 @@ def _is_a_float(value: int) -> bool:
 
 def _check_possible(place: str, symbol: str, value: str | int | float | bool, column: Column) -> None:
     if column.allowed and symbol == "!=" and value not in column.allowed:
-        raise DefinitionError(f"{place} always holds: {_allowed(column)}. Correct the value or the contract.")
-    if not _possible(symbol, value, column):
-        raise DefinitionError(f"{place} can never hold: {_allowed(column)}. Correct the value or the contract.")
+        raise DefinitionError(f"{place} always holds: {_allowed_text(column)}. Correct the value or the contract.")
+    if not _is_possible(symbol, value, column):
+        raise DefinitionError(f"{place} can never hold: {_allowed_text(column)}. Correct the value or the contract.")
 
 
-def _possible(symbol: str, value: str | int | float | bool, column: Column) -> bool:
+def _is_possible(symbol: str, value: str | int | float | bool, column: Column) -> bool:
     if column.allowed and symbol == "==":
         return value in column.allowed
     if isinstance(value, str):
@@ -354,7 +354,7 @@ def _possible(symbol: str, value: str | int | float | bool, column: Column) -> b
     return possible[symbol]
 
 
-def _allowed(column: Column) -> str:
+def _allowed_text(column: Column) -> str:
     if column.allowed:
         return f"its contract allows {column.name} to be {', '.join(map(str, column.allowed))}"
     return f"its contract bounds {column.name} to {column.minimum} … {column.maximum}"
@@ -366,7 +366,7 @@ def _all_of(condition: Condition) -> list[Comparison]:
     return [*_all_of(condition.left), *_all_of(condition.right)] if isinstance(condition, Both) else []
 
 
-def _digest(facts: Mapping[str, object]) -> str:
+def _hash_of(facts: Mapping[str, object]) -> str:
     return hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode()).hexdigest()
 
 

@@ -35,30 +35,32 @@ def refuse_unless_row_by_row(function: RowFunction) -> None:
     alone: dict[int, object] = {}
     for row in range(_ROWS):
         try:
-            alone[row] = _evaluated(function, columns, [row])[0]
+            alone[row] = _evaluate_rows(function, columns, [row])[0]
         except DataError:
             continue
     for rows in (list(alone), list(reversed(alone))):
         try:
-            together = _evaluated(function, columns, rows)
+            together = _evaluate_rows(function, columns, rows)
         except DataError as error:
-            raise DefinitionError(f"{error} Each of these rows alone gives a value. {_remedy(function)}") from error
+            raise DefinitionError(
+                f"{error} Each of these rows alone gives a value. {_remedy_text(function)}"
+            ) from error
         for row, value in zip(rows, together, strict=True):
             if value != alone[row]:
                 inputs = {name: column[row] for name, column in columns.items()}
                 raise DefinitionError(
                     f"function {function.name} gives {alone[row]!r} for {inputs} alone, and {value!r} for it among "
-                    f"other rows. {_remedy(function)}"
+                    f"other rows. {_remedy_text(function)}"
                 )
 
 
-def _evaluated(function: RowFunction, columns: dict[str, list[object]], rows: list[int]) -> list[object]:
+def _evaluate_rows(function: RowFunction, columns: dict[str, list[object]], rows: list[int]) -> list[object]:
     arrays = {name: pa.array([columns[name][row] for row in rows], dtype.arrow) for name, dtype in function.parameters}
     values: list[object] = function.evaluate(arrays).to_pylist()
     return values
 
 
-def _remedy(function: RowFunction) -> str:
+def _remedy_text(function: RowFunction) -> str:
     return (
         f"A request brings {function.name} one row, a training frame brings all, and both must give the same. Compute "
         f"each value from its own row; what needs other rows is a windowed feature."

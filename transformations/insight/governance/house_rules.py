@@ -49,7 +49,7 @@ def problems_of_repository(contents: RepoContents, settings: Settings) -> list[P
         ownership=read_ownership(repository_folder(settings)),
     )
     missing = untested_of_domains(settings.project_root)
-    untested = [_untested(name, file) for file, names in missing.items() for name in names]
+    untested = [_untested_problem(name, file) for file, names in missing.items() for name in names]
     unread = [Problem(f"dataset {name}", f"cannot be read: {fault}", "Mend it") for name, fault in faults.items()]
     versions = version_problems(changed_contracts(settings))
     expected = distribution_problems(repository, settings)
@@ -58,7 +58,7 @@ def problems_of_repository(contents: RepoContents, settings: Settings) -> list[P
 
 def domain_files() -> list[Path]:
     """The files of the domains, in alphabetical order."""
-    return [Path(file) for _, module in _domains() if (file := module.__file__)]
+    return [Path(file) for _, module in _domain_modules() if (file := module.__file__)]
 
 
 def rules_broken_by_view(resolved: Resolved, project: Path) -> list[str]:
@@ -79,11 +79,11 @@ def rules_broken_by_view(resolved: Resolved, project: Path) -> list[str]:
                 is_windowed=is_windowed,
             )
         )
-    for domain, module in _domains():
+    for domain, module in _domain_modules():
         if any(each is definition for each in definitions_of(module)):
             file = _TESTS / f"test_{domain}.py"
-            untested = untested_measures([definition], _existing(project / file)) if _has_tests(project) else []
-            return [str(problem) for problem in (*found, *(_untested(name, file.name) for name in untested))]
+            untested = untested_measures([definition], _existing_tests(project / file)) if _has_tests(project) else []
+            return [str(problem) for problem in (*found, *(_untested_problem(name, file.name) for name in untested))]
     return [str(problem) for problem in found]
 
 
@@ -92,8 +92,8 @@ def untested_of_domains(project: Path) -> dict[str, list[str]]:
     if not _has_tests(project):
         return {}
     missing = {}
-    for domain, module in _domains():
-        tests = _existing(project / _TESTS / f"test_{domain}.py")
+    for domain, module in _domain_modules():
+        tests = _existing_tests(project / _TESTS / f"test_{domain}.py")
         untested = untested_measures(definitions_of(module), tests) + untested_functions(on_demand_of(module), tests)
         if untested:
             missing[f"test_{domain}.py"] = untested
@@ -104,7 +104,7 @@ def tests_of_domains(project: Path) -> dict[str, str]:
     """By measure (`view.measure`) and by function, the test file that asks for it; what has no test is left out."""
     missing = untested_of_domains(project)
     found: dict[str, str] = {}
-    for domain, module in _domains() if _has_tests(project) else ():
+    for domain, module in _domain_modules() if _has_tests(project) else ():
         file = f"test_{domain}.py"
         subjects = [function.name for function in on_demand_of(module)]
         subjects += [
@@ -126,7 +126,7 @@ def on_demand_of(module: ModuleType) -> list[RowFunction]:
     return [each for each in functions if each.function.__module__ == module.__name__ and each.name not in derived]
 
 
-def _domains() -> Iterator[tuple[str, ModuleType]]:
+def _domain_modules() -> Iterator[tuple[str, ModuleType]]:
     for info in pkgutil.iter_modules(transformations.__path__):
         if not info.ispkg:
             yield info.name, importlib.import_module(f"transformations.{info.name}")
@@ -136,11 +136,11 @@ def _has_tests(project: Path) -> bool:
     return (project / _TESTS).is_dir()
 
 
-def _existing(path: Path) -> list[Path]:
+def _existing_tests(path: Path) -> list[Path]:
     return [path] if path.is_file() else []
 
 
-def _untested(name: str, file: str) -> Problem:
+def _untested_problem(name: str, file: str) -> Problem:
     """name: `view.measure`, or a function."""
     place = f"measure {name}" if "." in name else f"function {name}"
     return Problem(place, "has no test", f"Ask for it by as_of(…), or call the function, in {_TESTS / file}")

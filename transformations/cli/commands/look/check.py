@@ -53,7 +53,7 @@ def check(ctx: click.Context, revision: str | None, as_json: bool) -> None:
     places = Places(settings, domain_files())
     found = [(problem, places.of(problem.place)) for problem in problems]
     if as_json:
-        print_json([_document(problem, where) for problem, where in found])
+        print_json([_document_of_problem(problem, where) for problem, where in found])
     elif found:
         for problem, where in found:
             say(f"{where}: {problem}" if where else str(problem))
@@ -64,5 +64,5 @@ def check(ctx: click.Context, revision: str | None, as_json: bool) -> None:
     ctx.exit(ExitCode.DATA if found else ExitCode.DONE)
 
 
-def _document(problem: Problem, where: str | None) -> dict[str, object]:
+def _document_of_problem(problem: Problem, where: str | None) -> dict[str, object]:
     return {"place": problem.place, "fault": problem.fault, "remedy": problem.remedy, "where": where}

@@ -66,8 +66,8 @@ def vacuum(
     from transformations.engine.upkeep.vacuum import vacuum_source, vacuum_table
 
     settings = get_settings()
-    tables = _tables(views, settings)
-    sources = _sources(tables if views else None, settings)
+    tables = _chosen_tables(views, settings)
+    sources = _chosen_sources(tables if views else None, settings)
     age = timedelta(hours=older_than)
 
     needed = versions_needed(settings) if keep_versions is not None else {}
@@ -90,7 +90,7 @@ def vacuum(
         raise busy[0]
 
 
-def _tables(views: Sequence[str], settings: Settings) -> list[OfflineTable]:
+def _chosen_tables(views: Sequence[str], settings: Settings) -> list[OfflineTable]:
     from transformations.engine.tables.offline_tables import OfflineTable
 
     folders = {folder.name: folder for folder in sorted(settings.offline_dir.glob("*")) if folder.is_dir()}
@@ -100,7 +100,7 @@ def _tables(views: Sequence[str], settings: Settings) -> list[OfflineTable]:
     return [OfflineTable(folder) for name, folder in folders.items() if not views or name in views]
 
 
-def _sources(tables: Iterable[OfflineTable] | None, settings: Settings) -> list[RawTable]:
+def _chosen_sources(tables: Iterable[OfflineTable] | None, settings: Settings) -> list[RawTable]:
     """The raw tables that these offline tables came from; without any: all."""
     from transformations.engine.raw.zone import RawTable
 

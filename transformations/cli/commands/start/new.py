@@ -53,13 +53,13 @@ def new(domain: str | None, source: str | None, key: str | None, service: str | 
     if blank:
         if domain or source or key or service:
             raise UsageError("--blank takes the demo's domain away and writes none. Leave the rest out.")
-        _blank(project, is_sure=yes)
+        _take_demo_away(project, is_sure=yes)
         return
     if domain is None:
         raise UsageError("name the domain, as in `features new riders`; or take the demo's away with --blank.")
     if source is not None and key is None:
         key = _asked_key(source, project)
-    _write(domain, source, key, service, project)
+    _write_skeletons(domain, source, key, service, project)
 
 
 def _asked_key(source: str, project: Path) -> str | None:
@@ -73,7 +73,7 @@ def _asked_key(source: str, project: Path) -> str | None:
     return answer
 
 
-def _write(domain: str, source: str | None, key: str | None, service: str | None, project: Path) -> None:
+def _write_skeletons(domain: str, source: str | None, key: str | None, service: str | None, project: Path) -> None:
     from transformations.contracts import read_contract
     from transformations.insight.governance.owners import FILE as OWNERS
     from transformations.insight.governance.owners import add_owner
@@ -118,7 +118,7 @@ def _covered_days(source: str, settings: Settings) -> tuple[date, date] | None:
     return day_of_number(min(part.first_day for part in snapshot.parts)), snapshot.complete_through
 
 
-def _blank(project: Path, *, is_sure: bool) -> None:
+def _take_demo_away(project: Path, *, is_sure: bool) -> None:
     name = "transformations.cli.demo.blank"  # goes with the demo, so that mypy must not look for it
     if not (Path(__file__).parents[2] / "demo" / "blank.py").is_file():
         say("nothing to do: the demo's domain is gone already")

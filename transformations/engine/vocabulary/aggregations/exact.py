@@ -35,11 +35,11 @@ class ExactPrefix:
 
     def between(self, first: Int64s, last: Int64s) -> Floats:
         """The correctly rounded sum of the values from cut `first` to cut `last`, for each pair; 0.0 where empty."""
-        return _rounded([limb[last] - limb[first] for limb in self.limbs], self.exponent)
+        return _round_to_nearest([limb[last] - limb[first] for limb in self.limbs], self.exponent)
 
     def expansion_between(self, first: Int64s, last: Int64s) -> list[Floats]:
         """Doubles whose exact sum is the exact sum of the values between two cuts, one array a limb."""
-        limbs = _carried([limb[last] - limb[first] for limb in self.limbs])
+        limbs = _carry_limbs([limb[last] - limb[first] for limb in self.limbs])
         return [np.ldexp(limb.astype(np.float64), _LIMB * i + self.exponent) for i, limb in enumerate(limbs)]
 
     def integers_between(self, first: Int64s, last: Int64s) -> npt.NDArray[np.object_]:
@@ -53,17 +53,17 @@ class ExactPrefix:
 def exact_prefix(values: Floats, cuts: Int64s) -> ExactPrefix:
     """Exact prefix sums of finite values at the cuts (ascending positions, 0 to len(values))."""
     values, cuts = _without_zeros(values, cuts)
-    return _prefix([_decomposed(values)], cuts)
+    return _prefix_sums([_decompose(values)], cuts)
 
 
 def exact_prefix_of_squares(values: Floats, cuts: Int64s) -> ExactPrefix:
     """Exact prefix sums of the squares: a 53-bit mantissa is split so that no product rounds."""
     values, cuts = _without_zeros(values, cuts)
-    mantissas, exponents = _decomposed(values)
+    mantissas, exponents = _decompose(values)
     magnitudes = np.abs(mantissas)
     high, low = magnitudes >> 27, magnitudes & np.int64((1 << 27) - 1)
     doubled = 2 * exponents
-    return _prefix([(high * high, doubled + 54), (2 * high * low, doubled + 27), (low * low, doubled)], cuts)
+    return _prefix_sums([(high * high, doubled + 54), (2 * high * low, doubled + 27), (low * low, doubled)], cuts)
 
 
 def _without_zeros(values: Floats, cuts: Int64s) -> tuple[Floats, Int64s]:
@@ -74,12 +74,12 @@ def _without_zeros(values: Floats, cuts: Int64s) -> tuple[Floats, Int64s]:
     return values[counts], _prefix_at(counts.astype(np.int64), cuts)
 
 
-def _decomposed(values: Floats) -> tuple[Int64s, Int64s]:
+def _decompose(values: Floats) -> tuple[Int64s, Int64s]:
     fractions, exponents = np.frexp(values)
     return (fractions * 2.0**53).astype(np.int64), exponents.astype(np.int64) - 53
 
 
-def _prefix(terms: list[tuple[Int64s, Int64s]], cuts: Int64s) -> ExactPrefix:
+def _prefix_sums(terms: list[tuple[Int64s, Int64s]], cuts: Int64s) -> ExactPrefix:
     """Prefix sums of Σ mantissa × 2**exponent over all terms; mantissas are below 2**56 in magnitude."""
     used = [exponents[mantissas != 0] for mantissas, exponents in terms]
     used = [exponents for exponents in used if exponents.size]
@@ -118,7 +118,7 @@ def _prefix_at(values: Int64s, cuts: Int64s) -> Int64s:
     return running[cuts]
 
 
-def _rounded(limbs: list[Int64s], exponent: int) -> Floats:
+def _round_to_nearest(limbs: list[Int64s], exponent: int) -> Floats:
     """Σ limb[i] × 2**(32 i + exponent), rounded once to nearest, ties to even.
 
     Where all but the lowest limb makes an integer below 2**53, both parts are doubles, and their one addition is the
@@ -140,12 +140,12 @@ def _rounded(limbs: list[Int64s], exponent: int) -> Floats:
 
 def _rounded_by_digits(limbs: list[Int64s], exponent: int) -> Floats:
     """The same for any numbers, from their leading digits."""
-    digits = _carried([*limbs, np.zeros_like(limbs[0])])
+    digits = _carry_limbs([*limbs, np.zeros_like(limbs[0])])
     negative = digits[-1] < 0
     if negative.any():
         flip = np.where(negative, np.int64(-1), np.int64(1))
-        digits = _carried([digit * flip for digit in digits])
-    top, middle, low, rest, position = _leading(digits)
+        digits = _carry_limbs([digit * flip for digit in digits])
+    top, middle, low, rest, position = _leading_digits(digits)
     bits = np.frexp(top.astype(np.float64))[1].astype(np.uint64)
     shift = np.where(top == 0, np.uint64(0), np.uint64(_LIMB) - bits)
     unshift = np.uint64(_LIMB) - shift
@@ -158,7 +158,7 @@ def _rounded_by_digits(limbs: list[Int64s], exponent: int) -> Floats:
     return signed
 
 
-def _carried(limbs: list[Int64s]) -> list[Int64s]:
+def _carry_limbs(limbs: list[Int64s]) -> list[Int64s]:
     """The same number with every limb but the last in [0, 2**32); the last carries the sign."""
     carried = []
     carry = np.zeros_like(limbs[0])
@@ -169,7 +169,7 @@ def _carried(limbs: list[Int64s]) -> list[Int64s]:
     return [*carried, limbs[-1] + carry]
 
 
-def _leading(digits: list[Int64s]) -> tuple[UInt64s, UInt64s, UInt64s, npt.NDArray[np.bool_], Int64s]:
+def _leading_digits(digits: list[Int64s]) -> tuple[UInt64s, UInt64s, UInt64s, npt.NDArray[np.bool_], Int64s]:
     """For each number its highest non-zero digit, the two below, whether anything lies lower still, and the digit's
     position.
     """

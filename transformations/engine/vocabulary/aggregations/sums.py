@@ -94,7 +94,7 @@ class Sum(_Summed):
         return pa.array(tiles.prefix.between(ranges.first, ranges.last))
 
     def reference(self, values: Sequence[float]) -> float | int:
-        return _total(values)
+        return _exact_total(values)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -109,7 +109,7 @@ class Mean(_Summed):
         return null_where(total / np.maximum(number, 1), number == 0, pa.float64())
 
     def reference(self, values: Sequence[float]) -> float | None:
-        return float(_total(values)) / len(values) if values else None
+        return float(_exact_total(values)) / len(values) if values else None
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -123,7 +123,7 @@ class Variance(_Numeric):
     suffix = "variance"
 
     def tile(self, selection: Selection) -> tuple[_Sums, ExactPrefix]:
-        values = _floats(selection)
+        values = _float_values(selection)
         sums = _Sums(selection, exact_prefix(values, selection.cuts))
         return sums, exact_prefix_of_squares(values, selection.cuts)
 
@@ -167,7 +167,7 @@ class StdDev(Variance):
         return math.sqrt(float(variance))
 
 
-def _floats(selection: Selection) -> npt.NDArray[np.float64]:
+def _float_values(selection: Selection) -> npt.NDArray[np.float64]:
     return np.asarray(selection.values.to_numpy(zero_copy_only=False), dtype=np.float64)
 
 
@@ -176,10 +176,10 @@ def _sums(selection: Selection) -> _Sums:
         running = np.zeros(len(selection.values) + 1, dtype=np.int64)
         np.cumsum(selection.values.to_numpy(zero_copy_only=False), out=running[1:])
         return _Sums(selection, _IntegerPrefix(running[selection.cuts]))
-    return _Sums(selection, exact_prefix(_floats(selection), selection.cuts))
+    return _Sums(selection, exact_prefix(_float_values(selection), selection.cuts))
 
 
-def _total(values: Sequence[float]) -> float | int:
+def _exact_total(values: Sequence[float]) -> float | int:
     if all(isinstance(value, int) for value in values) and values:
         return sum(values)
     return math.fsum(values)
