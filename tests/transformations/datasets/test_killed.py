@@ -17,9 +17,9 @@ from .conftest import World
 
 NAME = "visits_2024"
 STEPS = [
-    (creating, "copied", False),  # nothing has been written but a folder
+    (creating, "source_of", False),  # nothing has been written but a folder
     (pinning, "pin", True),
-    (creating, "_compute", True),
+    (creating, "_compute_content", True),
     (creating, "publish", False),
     (creating, "publish", True),
     (creating, "register", True),
@@ -118,7 +118,7 @@ def test_vacuum_tells_and_removes_what_a_killed_creation_left(
         world.rebuild()
         assert is_whole(world)
     else:
-        assert expected == [Tidied(NAME, 1, int(step != "copied"), True)]
+        assert expected == [Tidied(NAME, 1, int(step != "source_of"), True)]
         assert is_gone(world)
 
 

@@ -15,6 +15,7 @@ from validation.drafting.columns import Seen, look
 from validation.drafting.readings import NULL_TOKENS
 from validation.files.column_names import ROW
 from validation.files.drop_files import TEXT_CELL, DropFile, open_drop
+from validation.files.parcels import Parcel, ParcelFile
 
 
 class Cells(DropFile):
@@ -23,7 +24,7 @@ class Cells(DropFile):
     def __init__(self) -> None:
         names = {"cell": "cell"}
         super().__init__(
-            path=Path("cells.csv"),
+            parcel=Parcel("cells.csv", (ParcelFile(Path("cells.csv"), "cells.csv"),)),
             types={"cell": TEXT_CELL},
             relation="cells",
             cells=names,

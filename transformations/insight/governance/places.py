@@ -55,7 +55,7 @@ class Places:
             case "measure":
                 yield from _lines_of_feature(self._domains, *name.split(".", 1))
             case "expectations":
-                yield from _existing(self._expectations / f"{name}.yaml")
+                yield from _first_line_of(self._expectations / f"{name}.yaml")
             case "expected distribution":
                 yield from _line_of_key(self._expectations / f"{holder}.yaml", inner)
             case "request field":
