@@ -10,9 +10,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import yaml
+from transformations.datasets.content_hash import column_hashes, combined
 
 from transformations.datasets.config import DatasetConfig, LabelConfig
-from transformations.datasets.content_hash import column_hashes, combined
 from transformations.datasets.manifest import FILE, Manifest, SplitContent
 from transformations.models.declaration.config import Declaration
 from transformations.models.declaration.resolution import Resolved

@@ -146,9 +146,9 @@ class ChecksConfig(_Model):
     label. label_noise: labels that contradict an out-of-fold model where it is surest.
     """
 
-    duplicates: Annotated[float, BeforeValidator(_share)] = Field(0.0, ge=0, le=1)
-    contradictions: Annotated[float, BeforeValidator(_share)] = Field(0.0, ge=0, le=1)
-    label_noise: Annotated[float, BeforeValidator(_share)] = Field(0.1, ge=0, le=1)
+    duplicates: Annotated[float, BeforeValidator(_refuse_boolean)] = Field(0.0, ge=0, le=1)
+    contradictions: Annotated[float, BeforeValidator(_refuse_boolean)] = Field(0.0, ge=0, le=1)
+    label_noise: Annotated[float, BeforeValidator(_refuse_boolean)] = Field(0.1, ge=0, le=1)
 
 
 class DatasetConfig(_Model):

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from transformations.datasets.content_hash import row_hashes
+from transformations.datasets.content.content_hash import row_hashes
 from transformations.models.evaluation.metrics import Bools, Floats, Integers
 
 

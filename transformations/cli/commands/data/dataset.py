@@ -133,7 +133,7 @@ def check(manifest: str, as_json: bool) -> None:
     surest; each has a limit under `checks` in the dataset's YAML, and passing it ends with code 3. Warns of features
     that tell the label nearly alone, or only when they are read just before it.
     """
-    found, folder = _read_named(manifest, get_settings())
+    found, folder = _read_manifest_named(manifest, get_settings())
     from transformations.datasets.create import read_splits
     from transformations.datasets.create import verify as verify_dataset
     from transformations.models.checking.check import check_dataset, refuse_breaches
