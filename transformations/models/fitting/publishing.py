@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from uuid import uuid4
 
@@ -40,7 +40,7 @@ def write_artifact(target: Path, made: Fit, facts: RunFacts) -> ArtifactManifest
 def running(target: Path) -> Iterator[None]:
     """Mark a run as alive: its lock ends with the process, so that what a killed one left can be told apart."""
     lock = _lock_of(target)
-    with storage.exclusive(lock, f"run {target.name}", wait_seconds=0.0):
+    with storage.exclusive(lock, f"run {target.name}", wait_seconds=10.0):
         yield
         lock.unlink(missing_ok=True)
 
@@ -49,7 +49,8 @@ def dead_runs(folder: Path) -> list[str]:
     """The runs in a model's folder whose process was killed."""
     found = []
     for lock in sorted(folder.glob(".*.lock")):
-        with lock.open("a+") as file:
+        # One that has just ended takes its lock away, which must not be made anew.
+        with suppress(FileNotFoundError), lock.open("r+") as file:
             if storage.try_lock(file):
                 found.append(lock.name.removeprefix(".").removesuffix(".lock"))
     return found
