@@ -10,9 +10,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import yaml
-from transformations.datasets.content_hash import column_hashes, combined
 
 from transformations.datasets.config import DatasetConfig, LabelConfig
+from transformations.datasets.content.content_hash import column_hashes, combine_hashes
 from transformations.datasets.manifest import FILE, Manifest, SplitContent
 from transformations.models.declaration.config import Declaration
 from transformations.models.declaration.resolution import Resolved
@@ -140,7 +140,7 @@ def split_content(name: str, table: pa.Table) -> SplitContent:
         name=name,
         file=f"{name}.parquet",
         rows=table.num_rows,
-        content_hash=combined(table.num_rows, hashes),
+        content_hash=combine_hashes(table.num_rows, hashes),
         first=MOMENT,
         last=MOMENT,
         columns=hashes,

@@ -83,7 +83,9 @@ def logged_commits(folder: Path, until: int | None = None) -> list[LoggedCommit]
         facts = entry.stat()
         is_second = entry.with_name(f"{entry.name}{_MOVED_AWAY}").exists()  # the checksum may be the first one's still
         checksum = None if is_second else recorded.get(f"_delta_log/{entry.name}")
-        commit = _parsed(entry, facts.st_size, facts.st_mtime_ns, checksum)
+        commit = _parsed(entry, facts.st_size, facts.st_mtime_ns)
+        if facts.st_size and not _holds(entry, facts.st_size, facts.st_mtime_ns, checksum):
+            commit = _OTHER_BYTES
         if isinstance(commit, str):
             raise damaged_entry(entry, commit, is_newest=entry == entries[-1])
         found.append(commit)
@@ -109,6 +111,7 @@ def refuse_lost_end(folder: Path) -> None:
 def check_log(folder: Path) -> None:
     """DataError where a commit of the table in a folder is missing, cut short or no longer the JSON that it was."""
     _parsed.cache_clear()  # the files are asked, whatever was read of them before
+    _holds.cache_clear()
     logged_commits(folder)
 
 
@@ -158,12 +161,16 @@ def _fault_of_checkpoint(file: Path, checksum: str | None) -> str | None:
 
 
 @lru_cache(maxsize=16_384)
-def _parsed(entry: Path, _size: int, _modified: int, checksum: str | None) -> LoggedCommit | str:
+def _holds(entry: Path, _size: int, _modified: int, checksum: str | None) -> bool:
+    """Whether a commit holds the bytes that its checksum was taken of; its writer reads it before there is one."""
+    return checksum is None or checksum == checksums.content_hash(entry)
+
+
+@lru_cache(maxsize=16_384)
+def _parsed(entry: Path, _size: int, _modified: int) -> LoggedCommit | str:
     """A commit, or what is wrong with it. One that carries a record of ours ends with the record's number."""
     if not _size:
         return "it is empty"
-    if checksum not in (None, checksums.content_hash(entry)):
-        return _OTHER_BYTES
     try:
         kinds = {kind: content for action in actions(entry) for kind, content in action.items()}
         info = kinds.get("commitInfo", {})

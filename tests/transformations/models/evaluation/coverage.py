@@ -1,8 +1,8 @@
 """How often intervals hold the truth: `make coverage-proof`, some minutes.
 
-Households of uneven size with labels that cling to a household, as in the demo; two models that see the same latent
-with different strength. The truth of every difference is that of a population of 200,000 households. Each simulation
-draws a fresh set of households and asks whether the nominal 95 % interval of the difference, and of the metric itself,
+Customers of uneven size with labels that cling to a customer; two models that see the same latent
+with different strength. The truth of every difference is that of a population of 200,000 customers. Each simulation
+draws a fresh set of customers and asks whether the nominal 95 % interval of the difference, and of the metric itself,
 holds it.
 """
 
@@ -18,12 +18,12 @@ from transformations.models.evaluation.metrics import CLASSIFICATION
 from transformations.models.evaluation.resampling import Clusters
 
 METRICS = CLASSIFICATION[:4]
-HOUSEHOLDS, CONFIDENCE = 400, 0.95
+CUSTOMERS, CONFIDENCE = 400, 0.95
 LOWEST, HIGHEST = 0.92, 0.98
 
 
-def households(count: int, seed: int) -> Scored:
-    """So many households with 1 to 12 rows each; about a quarter of the labels are true."""
+def customers(count: int, seed: int) -> Scored:
+    """So many customers with 1 to 12 rows each; about a quarter of the labels are true."""
     chance = np.random.default_rng(seed)
     numbers = np.repeat(np.arange(count), chance.integers(1, 13, count))
     rows = len(numbers)
@@ -48,11 +48,11 @@ def main() -> int:
     parser.add_argument("--simulations", type=int, default=500, metavar="N")
     parser.add_argument("--draws", type=int, default=1_000, metavar="N")
     given = parser.parse_args()
-    truth = measured(households(200_000, seed=1), METRICS, draws=1)
+    truth = measured(customers(200_000, seed=1), METRICS, draws=1)
     held = dict.fromkeys([(metric, what) for metric in METRICS for what in ("difference", "metric")], 0)
     positives = []
     for simulation in range(given.simulations):
-        found = measured(households(HOUSEHOLDS, seed=1_000 + simulation), METRICS, draws=given.draws, seed=simulation)
+        found = measured(customers(CUSTOMERS, seed=1_000 + simulation), METRICS, draws=given.draws, seed=simulation)
         positives.append(found.positives)
         for metric in METRICS:
             for what, true, figure in (
