@@ -12,7 +12,6 @@ from dataclasses import dataclass, field, replace
 from time import monotonic, sleep
 from typing import Any
 
-from hiredis import pack_command
 from redis import RedisCluster
 from redis.cluster import ClusterNode
 from redis.exceptions import AskError, MovedError, ResponseError, TryAgainError
@@ -21,11 +20,11 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from transformations.stores.redis.idle import Attempt, IdleWires
 from transformations.stores.redis.reads import Wanted, fields_of
-from transformations.stores.redis.wire import Wire, is_wrong_type, may_recover
+from transformations.stores.redis.wire import Wire, is_wrong_type, may_recover, packed_command
 from transformations.stores.rows.packed_rows import OTHER_TYPE
 
 _PAUSE_SECONDS = 0.01
-_ASKING = pack_command(("ASKING",))
+_ASKING = packed_command(b"ASKING")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +38,7 @@ class _Question:
 
     def packed(self) -> bytes:
         """As Redis' protocol has it."""
-        command: bytes = pack_command((self.word, self.key))  # type: ignore[arg-type]  # its stub says one word
+        command = packed_command(self.word, self.key)
         return _ASKING + command if self.moving_to else command
 
 
@@ -104,7 +103,7 @@ class ClusterSource:
                 try:
                     wire, _ = self._idle[name].take(deadline)
                     sent.append((name, wire, asked))
-                    wire.send_packed([question.packed() for question in asked])
+                    wire.send_packed(*(question.packed() for question in asked))
                 except RedisTimeoutError:
                     raise
                 except RedisConnectionError as error:

@@ -14,7 +14,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from transformations.stores.redis.idle import IdleWires
-from transformations.stores.redis.wire import is_wrong_type, may_recover
+from transformations.stores.redis.wire import is_wrong_type, may_recover, opening, packed_command, packed_words
 from transformations.stores.rows.packed_rows import OTHER_TYPE
 
 Values: TypeAlias = list[bytes | None]
@@ -25,7 +25,6 @@ Answer = TypeVar("Answer")
 Steps: TypeAlias = Generator[Wanted, Any, Answer]
 """A read: yields what it wants, is sent the values or the hash's fields, and returns its answer."""
 
-FEW_KEYS = 64
 _PAUSE_SECONDS = 0.01
 
 
@@ -68,25 +67,26 @@ class NodeSource:
     def fetch(self, wanted: Wanted, deadline: float) -> Any:
         """As `Source.fetch`."""
         if not isinstance(wanted, list):
-            (fields,) = self._ask([(b"HGETALL", wanted)], deadline)
+            (fields,) = self._ask(packed_command(b"HGETALL", wanted), 1, deadline)
             return fields_of(fields)
-        # MGET calls a list or a hash absent; EXISTS tells that something is there. For few keys it comes along in the
-        # same round trip and costs 3 to 15 µs. For many it would cost a fourth of the fetch, so absent ones are asked.
-        few = [(b"EXISTS", *wanted)] if len(wanted) <= FEW_KEYS else []
-        values, *counts = self._ask([(b"MGET", *wanted), *few], deadline)
-        missing = keys_without_value(wanted, values)
-        if missing and not few:
-            counts = self._ask([(b"EXISTS", *(wanted[place] for place in missing))], deadline)
-        if missing and counts[0] > (len(wanted) - len(missing) if few else 0):
-            mark_other_types(values, missing, self._ask([(b"TYPE", wanted[place]) for place in missing], deadline))
+        # MGET calls a list or a hash absent; EXISTS, in the same round trip, says that something is there.
+        keys = packed_words(*wanted)
+        commands = b"".join((opening(1 + len(wanted), b"MGET"), keys, opening(1 + len(wanted), b"EXISTS"), keys))
+        values, existing = self._ask(commands, 2, deadline)
+        if None not in values:
+            return values
+        missing = places_without_value(values)
+        if existing > len(values) - len(missing):
+            types = b"".join(packed_command(b"TYPE", wanted[place]) for place in missing)
+            mark_other_types(values, missing, self._ask(types, len(missing), deadline))
         return values
 
-    def _ask(self, commands: Sequence[tuple[bytes, ...]], deadline: float) -> list[Any]:
-        """The answers to these commands, which are sent together."""
+    def _ask(self, commands: bytes, count: int, deadline: float) -> list[Any]:
+        """The answers to `count` commands, which are sent together."""
         earlier: RedisConnectionError | None = None
         while True:
             try:
-                return self._attempt(commands, deadline)
+                return self._attempt(commands, count, deadline)
             except RedisTimeoutError:
                 if earlier is not None:  # which says more
                     raise earlier from None
@@ -97,17 +97,17 @@ class NodeSource:
                 earlier = error
                 time.sleep(_PAUSE_SECONDS)
 
-    def _attempt(self, commands: Sequence[tuple[bytes, ...]], deadline: float) -> list[Any]:
+    def _attempt(self, commands: bytes, count: int, deadline: float) -> list[Any]:
         wire, is_fresh = self._idle.take(deadline)
         try:
-            wire.send(*commands)
-            answers = [wire.receive(deadline) for _ in commands]
+            wire.send_packed(commands)
+            answers = [wire.receive(deadline) for _ in range(count)]
         except RedisConnectionError:
             wire.close()
             if is_fresh:
                 raise
             self._idle.close()  # the others were lost with it
-            return self._attempt(commands, deadline)
+            return self._attempt(commands, count, deadline)
         except BaseException:
             wire.close()  # its answer may still come
             raise
@@ -115,9 +115,9 @@ class NodeSource:
         return answers
 
 
-def keys_without_value(keys: Sequence[bytes], values: Sequence[bytes | None]) -> list[int]:
+def places_without_value(values: Sequence[bytes | None]) -> list[int]:
     """The places of keys that MGET says are absent."""
-    return [place for place in range(len(keys)) if values[place] is None]
+    return [place for place, value in enumerate(values) if value is None]
 
 
 def mark_other_types(values: Values, missing: Iterable[int], types: Iterable[bytes]) -> None:
@@ -168,13 +168,10 @@ async def _values_async(client: redis_asyncio.Redis, keys: list[bytes]) -> Value
     """As `NodeSource.fetch` of keys."""
     async with client.pipeline(transaction=False) as pipe:
         pipe.mget(cast("list[str]", keys))
-        if is_few := len(keys) <= FEW_KEYS:
-            pipe.exists(*cast("list[str]", keys))
-        values, *counts = await pipe.execute()
-        missing = keys_without_value(keys, values)
-        if missing and not is_few:
-            counts = [await client.exists(*(cast("str", keys[place]) for place in missing))]
-        if missing and counts[0] > (len(keys) - len(missing) if is_few else 0):
+        pipe.exists(*cast("list[str]", keys))
+        values, existing = await pipe.execute()
+        missing = places_without_value(values)
+        if existing > len(values) - len(missing):
             for place in missing:
                 pipe.type(cast("str", keys[place]))
             mark_other_types(values, missing, await pipe.execute())

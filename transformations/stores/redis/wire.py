@@ -7,7 +7,7 @@ for each piece of an answer.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from time import monotonic
 from typing import Any, NoReturn
 
@@ -66,13 +66,22 @@ class Wire:
             self._socket, self._seconds = socket, socket.gettimeout()
             self._answers = Reader(protocolError=InvalidResponse, replyError=_ERROR_OF, notEnoughData=_NOT_YET)
 
-    def send(self, *commands: tuple[bytes | str | int, ...]) -> None:
-        """Send commands, and do not wait."""
-        self._put(b"".join(map(pack_command, commands)))  # type: ignore[arg-type]  # its stub says one word
+    def send(self, *words: bytes | str | int) -> None:
+        """Send a command, and do not wait."""
+        self.send_packed(packed_command(*words))
 
-    def send_packed(self, command: Sequence[bytes | memoryview]) -> None:
-        """Send a command whose pieces are packed already, and do not wait."""
-        self._put(b"".join(command))
+    def send_packed(self, *parts: bytes | memoryview) -> None:
+        """Send commands that are packed already, in any number of parts, and do not wait."""
+        commands = b"".join(parts)
+        if not self._is_connected:
+            self.connect()
+        try:
+            if self._socket is None:
+                self._connection.send_packed_command([commands], check_health=False)
+            else:
+                self._socket.sendall(commands)
+        except BaseException as error:
+            self._fail("writing to", error)
 
     def receive(self, deadline: float | None = None) -> Any:
         """The next answer; an error if it is not whole by the deadline, however many pieces have come.
@@ -95,17 +104,6 @@ class Wire:
         """Close the connection."""
         self._is_connected, self._socket = False, None
         self._connection.disconnect()
-
-    def _put(self, command: bytes) -> None:
-        if not self._is_connected:
-            self.connect()
-        try:
-            if self._socket is None:
-                self._connection.send_packed_command([command], check_health=False)
-            else:
-                self._socket.sendall(command)
-        except BaseException as error:
-            self._fail("writing to", error)
 
     def _next_answer(self, deadline: float | None) -> Any:
         """The next answer that was asked for."""
@@ -178,11 +176,18 @@ class BulkStrings:
         return self._content[self._ends[first] : self._ends[last]]
 
 
+def packed_command(*words: bytes | str | int) -> bytes:
+    """A command as Redis' protocol has it."""
+    packed: bytes = pack_command(words)  # type: ignore[arg-type]  # its stub says one word
+    return packed
+
+
 def opening(count: int, *words: bytes) -> bytes:
-    """What a command of `count` words that begins with these words begins with."""
+    """The beginning of a command of `count` words, up to the end of these."""
     return b"*%d\r\n" % count + packed_words(*words)
 
 
 def packed_words(*words: bytes) -> bytes:
-    """Words of a command as Redis' protocol has them."""
-    return b"".join(b"$%d\r\n%s\r\n" % (len(word), word) for word in words)
+    """Words as Redis' protocol has them within a command."""
+    packed = packed_command(*words)
+    return packed[packed.index(b"\n") + 1 :]

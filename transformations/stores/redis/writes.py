@@ -179,11 +179,11 @@ class Writer:
         rows, first, last = chunk
         count = last - first
         if is_new:
-            self._wire.send_packed([opening(1 + 2 * count, b"MSETNX"), rows.pairs.part(first, last)])
+            self._wire.send_packed(opening(1 + 2 * count, b"MSETNX"), rows.pairs.part(first, last))
         else:
             begin = opening(4 + 2 * count, b"EVALSHA", _SHA, b"%d" % count)
             columns = (column.part(first, last) for column in rows.columns)
-            self._wire.send_packed([begin, *columns, packed_words(b"%d" % self._expiry_ms)])
+            self._wire.send_packed(begin, *columns, packed_words(b"%d" % self._expiry_ms))
         self._in_flight.append((is_new, chunk))
 
     def _settle(self) -> None:
@@ -209,7 +209,7 @@ class Writer:
                 self._wire.receive()
             except NoScriptError:
                 continue
-        self._wire.send((b"SCRIPT", b"LOAD", WRITE))
+        self._wire.send(b"SCRIPT", b"LOAD", WRITE)
         self._wire.receive()
         self._in_flight.clear()
         for is_new, chunk in again:
@@ -294,7 +294,7 @@ class Probe:
 
     def has_seen_lookups(self) -> bool:
         """Whether there were any; assumed where Redis does not say."""
-        self._wire.send((b"INFO", b"commandstats"))
+        self._wire.send(b"INFO", b"commandstats")
         try:
             told = self._wire.receive()
         except ResponseError:  # a user that may not ask

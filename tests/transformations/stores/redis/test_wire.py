@@ -25,7 +25,7 @@ def wire(redis: Redis) -> Iterator[Wire]:
 
 
 def ask(wire: Wire, *command: bytes) -> object:
-    wire.send(command)
+    wire.send(*command)
     return wire.receive()
 
 
@@ -33,7 +33,7 @@ def test_answers_come_in_the_order_of_the_commands_however_large(redis: Redis, w
     long = bytes(range(256)) * 4_096  # sixteen times what is taken from the socket at once
     redis.mset({"long": long, "number": 7})
     for command in ((b"GET", b"long"), (b"MGET", b"number", b"long", b"none"), (b"PING",)):
-        wire.send(command)
+        wire.send(*command)
     assert [wire.receive() for _ in range(3)] == [long, [b"7", long, None], b"PONG"]
 
 
@@ -49,7 +49,7 @@ def test_a_late_answer_is_not_taken_for_the_next_one_s(redis: Redis, wire: Wire)
     redis.mset({"first": 1, "second": 2})
     wire.connect()
     redis.client_pause(200)
-    wire.send((b"GET", b"first"))
+    wire.send(b"GET", b"first")
     with pytest.raises(RedisTimeoutError, match="timeout while reading"):
         wire.receive(monotonic() + 0.05)
     assert ask(wire, b"GET", b"second") == b"2"

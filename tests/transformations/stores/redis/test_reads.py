@@ -1,0 +1,80 @@
+"""A fetch is one round trip, however many keys it has and whether or not they are there."""
+
+import asyncio
+from collections import Counter
+from typing import Any
+
+import pytest
+from redis import Redis
+from redis.asyncio import Redis as AsyncRedis
+from redis.asyncio.connection import AbstractConnection
+
+from transformations.stores.redis.reads import NodeSource, Reader, Steps, Values, run_async
+from transformations.stores.redis.wire import Wire
+from transformations.stores.rows.packed_rows import OTHER_TYPE
+
+
+@pytest.fixture
+def sent(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
+    """How often something was sent to Redis, each time to wait for its answer: by the blocking loop, and by asyncio."""
+    counts: Counter[str] = Counter()
+    send, send_async = Wire.send_packed, AbstractConnection.send_packed_command
+
+    def count(wire: Wire, *parts: bytes | memoryview) -> None:
+        counts["sync"] += 1
+        send(wire, *parts)
+
+    async def count_async(connection: Any, *command: Any, **options: Any) -> None:
+        counts["async"] += 1
+        await send_async(connection, *command, **options)
+
+    monkeypatch.setattr(Wire, "send_packed", count)
+    monkeypatch.setattr(AbstractConnection, "send_packed_command", count_async)
+    return counts
+
+
+def fetch(redis: Redis, keys: list[bytes], loop: str, sent: Counter[str]) -> tuple[Values, int]:
+    """The values of these keys, and how many round trips they took over a connection that is there."""
+
+    def steps() -> Steps[tuple[Values, int]]:
+        yield keys[:1]
+        before = sent[loop]
+        values: Values = yield keys
+        return values, sent[loop] - before
+
+    if loop == "sync":
+        return Reader(NodeSource(redis), 5_000).run(steps())
+
+    async def run() -> tuple[Values, int]:
+        async with AsyncRedis(unix_socket_path=redis.connection_pool.connection_kwargs["path"]) as client:
+            return await run_async(client, steps(), 5_000)
+
+    return asyncio.run(run())
+
+
+@pytest.mark.parametrize("loop", ["sync", "async"])
+@pytest.mark.parametrize("count", [1, 64, 65, 1_000])
+def test_a_fetch_is_one_round_trip_with_absent_keys_too(
+    redis: Redis, sent: Counter[str], loop: str, count: int
+) -> None:
+    there = {b"{%d}" % number: b"row %d" % number for number in range(count) if number % 10}
+    if there:
+        redis.mset(there)
+    keys = [b"{%d}" % number for number in range(count)]
+    assert fetch(redis, keys, loop, sent) == ([there.get(key) for key in keys], 1)
+
+
+@pytest.mark.parametrize("loop", ["sync", "async"])
+@pytest.mark.parametrize("count", [2, 1_000])
+def test_only_a_value_of_another_type_takes_a_second_round_trip(
+    redis: Redis, sent: Counter[str], loop: str, count: int
+) -> None:
+    redis.rpush("{1}", "a")
+    values, trips = fetch(redis, [b"{%d}" % number for number in range(count)], loop, sent)
+    assert (values[:2], set(values[2:]), trips) == ([None, OTHER_TYPE], {None} if count > 2 else set(), 2)
+
+
+def test_a_key_that_is_read_twice_is_no_value_of_another_type(redis: Redis, sent: Counter[str]) -> None:
+    redis.set("{1}", "row")
+    keys = [b"{1}", b"{2}", b"{1}", b"{2}"]
+    assert fetch(redis, keys, "sync", sent) == ([b"row", None, b"row", None], 1)
