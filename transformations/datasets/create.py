@@ -47,8 +47,8 @@ from transformations.engine.lineage.events import Dataset, Field, report_run
 from transformations.engine.lineage.names import raw_dataset, saved_dataset_job
 from transformations.engine.upkeep.integrity import Examined, examine_folder
 from transformations.stores.base.collisions import FULL_NAMES, collisions_of
+from transformations.stores.history.session_sql import resources_of
 from transformations.stores.training.jobs import SAVED, PointInTimeJob
-from transformations.stores.training.retrieval import resources_of
 from transformations.stores.training.spine import spine_of
 from transformations.stores.training.spine_sql import Query
 

@@ -22,7 +22,7 @@ from transformations.datasets.spines import known_label, rows_of, source_of
 from transformations.datasets.splits import select
 from transformations.engine.base.disk_faults import faults_in_words
 from transformations.engine.base.settings import Settings
-from transformations.stores.training.retrieval import resources_of
+from transformations.stores.history.session_sql import resources_of
 from transformations.stores.training.spine import spine_of
 from transformations.stores.training.spine_sql import Query
 

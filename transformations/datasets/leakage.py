@@ -32,10 +32,11 @@ from transformations.datasets.leakage_sql import (
 from transformations.datasets.manifest import Availability
 from transformations.engine.base.errors import DataError
 from transformations.engine.base.moments import MICROSECOND, moment_text, value_text
-from transformations.stores.base.values import as_feature, unseen_value
+from transformations.stores.base.values import as_feature, canonical_key, unseen_value
 from transformations.stores.base.views import zone_of_views
-from transformations.stores.training.retrieval import Resources, Stored, session
-from transformations.stores.training.spine import Spine, canonical
+from transformations.stores.history.session_sql import Resources, session
+from transformations.stores.history.stored import Stored
+from transformations.stores.training.spine import Spine
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -67,7 +68,7 @@ def _check_view(
     columns: Mapping[str, str],
     as_served: bool,
 ) -> Availability:
-    keys = {key: spine.key(stored.spine_column(key), canonical(dtype)[0]) for key, dtype in stored.keys.items()}
+    keys = {key: spine.key(stored.spine_column(key), canonical_key(dtype)) for key, dtype in stored.keys.items()}
     rows = len(spine)
     if not stored.history.files:
         return Availability(view=stored.reference, rows=rows, found=0, corrected_since=0, closest_seconds=None)

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from transformations.engine.base.file_rows import FILE, ROW, Scan, quoted
-from transformations.stores.training.retrieval import Stored
-from transformations.stores.training.spine import canonical
+from transformations.stores.history.stored import Stored, sql_type_of_key
 
 
 def rows_of_table(stored: Stored, scan: Scan, names: Mapping[str, str]) -> str:
@@ -17,7 +16,7 @@ def rows_of_table(stored: Stored, scan: Scan, names: Mapping[str, str]) -> str:
     parts.append(f"{created or 'NULL::TIMESTAMPTZ'} AS created")
     parts += [f"{FILE} AS file", f"{ROW} AS line"]
     for key, dtype in stored.keys.items():
-        column, kind = quoted(history.column(key)), canonical(dtype)[1]
+        column, kind = quoted(history.column(key)), sql_type_of_key(dtype)
         parts.append(f"{f'TRY_CAST({column} AS {kind})' if kind else column} AS {names[key]}")
     parts += [f"{quoted(history.column(name))} AS feature_{index}" for index, name in enumerate(stored.features)]
     return f"SELECT {', '.join(parts)} FROM {scan.relation}"

@@ -50,7 +50,7 @@ class Load:
     def run(self) -> None:
         """Write the rows and record that they are there. Whatever was written is right, even if this ends halfway."""
         with Reaching(self.config.online_store):
-            client = self.online_store._get_client(self.config.online_store)
+            client = self.online_store.client(self.config.online_store)
             for _ in range(_ATTEMPTS):
                 if self._run(client):
                     return

@@ -11,19 +11,19 @@ import sys
 import threading
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any, Literal
+from typing import Literal
 
 from feast import FeatureView
 from feast.infra.common.materialization_job import MaterializationJobStatus, MaterializationTask
 from feast.infra.compute_engines.local.compute import LocalComputeEngine
 from feast.infra.compute_engines.local.job import LocalMaterializationJob
-from feast.infra.registry.base_registry import BaseRegistry
 from feast.repo_config import FeastConfigBaseModel
 
 from transformations.engine.base.disk_faults import known_fault
 from transformations.engine.base.errors import FeaturesError
 from transformations.engine.base.moments import EPOCH, as_utc
 from transformations.engine.base.settings import get_settings
+from transformations.stores.base.feast_seams import ViewByViewEngine
 
 
 class BulkMaterializationEngineConfig(FeastConfigBaseModel):
@@ -35,7 +35,7 @@ class BulkMaterializationEngineConfig(FeastConfigBaseModel):
     """On Linux, `idle` uses only processor time that lookups and everything else on the machine leave."""
 
 
-class BulkMaterializationEngine(LocalComputeEngine):
+class BulkMaterializationEngine(ViewByViewEngine, LocalComputeEngine):
     """Writes each key's newest row not later than END, and not later than now.
 
     A run reads what the last run's cursor in Redis calls for (`stores/loads/scope.py`), whatever intervals Feast has
@@ -46,14 +46,13 @@ class BulkMaterializationEngine(LocalComputeEngine):
     With another offline or online store, the rows are those between Feast's START and END.
     """
 
-    def _materialize_one(
-        self, registry: BaseRegistry, task: MaterializationTask, **kwargs: Any
-    ) -> LocalMaterializationJob:
+    def load_view(self, task: MaterializationTask) -> LocalMaterializationJob | None:
+        """Load the view of a task; leaves it to Feast's engine where the online store is another than ours."""
         from transformations.stores.loading import Load
         from transformations.stores.online import PackedRedisOnlineStore
 
         if not isinstance(self.online_store, PackedRedisOnlineStore):
-            return super()._materialize_one(registry, task, **kwargs)
+            return None
         job_id = f"{task.feature_view.name}-{task.start_time}-{task.end_time}"
         start = EPOCH if task.disable_event_timestamp else as_utc(task.start_time)
         end = min(as_utc(task.end_time), get_settings().now())

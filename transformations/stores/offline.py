@@ -5,16 +5,15 @@ Feast imports this module to read the yaml's keys for every command, in a servin
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
-from feast import FeatureView, OnDemandFeatureView, RepoConfig
+from feast import FeatureView, RepoConfig
 from feast.data_source import DataSource
-from feast.errors import FeastObjectNotFoundException
-from feast.infra.offline_stores.offline_store import OfflineStore, RetrievalJob, RetrievalMetadata
+from feast.infra.offline_stores.offline_store import OfflineStore, RetrievalJob
 from feast.infra.registry.base_registry import BaseRegistry
 from feast.repo_config import FeastConfigBaseModel
 from pydantic import Field
@@ -22,17 +21,15 @@ from pydantic import Field
 from transformations.engine.base.authored import is_feast_command, tell_authors_in_feast
 from transformations.engine.base.disk_faults import faults_in_words
 from transformations.engine.base.errors import UsageError
-from transformations.engine.base.moments import as_utc
 from transformations.engine.base.settings import get_settings
 from transformations.stores.base.borrowed_methods import BorrowedMethod
-from transformations.stores.base.feast_seams import (
-    explain_offline_writes,
-    hide_experimental_warning,
-)
+from transformations.stores.base.collisions import refuse_collisions
+from transformations.stores.base.feast_seams import explain_offline_writes, hide_experimental_warning
+from transformations.stores.base.source_paths import placed_source
+from transformations.stores.base.views import contents
 
 if TYPE_CHECKING:
-    from transformations.stores.training.retrieval import Resources, Stored
-    from transformations.stores.training.spine import Rows, Spine
+    from transformations.stores.training.spine import Rows
 
 
 class PointInTimeOfflineStoreConfig(FeastConfigBaseModel):
@@ -97,37 +94,20 @@ class PointInTimeOfflineStore(OfflineStore):
         as they were known at each moment, instead of as corrected since.
         """
         _require_duckdb()
-        from transformations.stores.base.rollout import Reading, with_inputs
-        from transformations.stores.history.history import history_of
-        from transformations.stores.training.jobs import PointInTimeJob
-        from transformations.stores.training.retrieval import Plan, Stored, resources_of
+        from transformations.stores.training.historical import HistoricalRequest
 
-        on_demand = _on_demand_views(feature_views, feature_refs, registry, project)
-        read = with_inputs(Reading(feature_views, feature_refs), on_demand, registry, project)
-        versions, stored = config.offline_store.table_versions, []
-        for view in read.feature_views:
-            features = tuple(_features_of(view, read.feature_refs))
-            # Without a spine the table's own moments are asked for, which follow from all of its features.
-            decisive = None if entity_df is None else features
-            history = history_of(view, config.repo_path, versions.get(view.name), decisive)
-            stored.append(Stored(view, history, features))
-        spine = _spine(entity_df, stored, start_date, end_date, resources_of(config))
-        columns = _columns(spine, stored, on_demand, feature_refs, full_feature_names)
-        _check_spine(spine, stored, on_demand)
-        return PointInTimeJob(
-            spine,
-            Plan(
-                stored=tuple(stored),
-                on_demand=on_demand,
-                columns=columns,
-                as_served=filter_by_created_timestamp,
-                resources=resources_of(config),
-            ),
-            _metadata(spine, feature_refs),
+        return HistoricalRequest(
+            config=config,
+            feature_views=feature_views,
+            feature_refs=feature_refs,
+            entities=entity_df,
+            registry=registry,
+            project=project,
             full_feature_names=full_feature_names,
-            repo_path=config.repo_path,
-            nullable_dtypes=get_settings().nullable_dtypes or config.offline_store.nullable_dtypes,
-        )
+            as_served=filter_by_created_timestamp,
+            start=start_date,
+            end=end_date,
+        ).job()
 
     @staticmethod
     @faults_in_words()
@@ -207,8 +187,6 @@ class PointInTimeOfflineStore(OfflineStore):
         if self._examined is not config:
             self._examined = config
             _refuse_unreadable_services(config.repo_path)
-        from transformations.stores.base.source_paths import placed_source
-
         placed = placed_source(data_source, get_settings())
         if placed is not None:
             super().validate_data_source(config, placed)
@@ -259,106 +237,9 @@ def _explain_offline_write(*failed: Any) -> None:
     explain_unwritten(*failed)
 
 
-def _features_of(view: FeatureView, feature_refs: Sequence[str]) -> dict[str, None]:
-    """The features of a view that the references name, each once, in their order."""
-    from transformations.stores.base.wiring import reference_of
-
-    prefix = f"{reference_of(view)}:"
-    return dict.fromkeys(ref.removeprefix(prefix) for ref in feature_refs if ref.startswith(prefix))
-
-
-def _on_demand_views(
-    feature_views: Sequence[FeatureView], feature_refs: Sequence[str], registry: BaseRegistry, project: str
-) -> tuple[OnDemandFeatureView, ...]:
-    """The on-demand views that the references name, in their order; each in the version that this code can compute."""
-    from transformations.stores.base.rollout import as_served
-    from transformations.stores.base.wiring import reference_of
-
-    stored = {reference_of(view) for view in feature_views}
-    names = dict.fromkeys(ref.partition(":")[0] for ref in feature_refs)
-    try:
-        return tuple(
-            as_served(registry).get_on_demand_feature_view(name, project, allow_cache=True)
-            for name in names
-            if name not in stored
-        )
-    except FeastObjectNotFoundException as error:
-        raise UsageError(
-            f"{error}. An on-demand view that was renamed (with_name) or pinned to a version cannot be retrieved for "
-            f"training: Feast names it to its stores by the new name alone. Ask for it under its own name."
-        ) from error
-
-
 def _refuse_unreadable_services(repo: Path | None) -> None:
-    from transformations.stores.base.collisions import refuse_collisions
-    from transformations.stores.base.views import contents
-
     if repo is not None:
         refuse_collisions(contents(Path(repo)))
-
-
-def _columns(
-    spine: Spine,
-    stored: Sequence[Stored],
-    on_demand: Sequence[OnDemandFeatureView],
-    feature_refs: Sequence[str],
-    full_feature_names: bool,
-) -> dict[str, str]:
-    """For each column of the result, the feature reference it holds: stored features first, on-demand ones last."""
-    labels = {each.reference: each.view.projection.name_alias or each.view.name for each in stored}
-    computed = {view.name for view in on_demand}
-    columns: dict[str, str] = {}
-    for ref in sorted(feature_refs, key=lambda ref: ref.partition(":")[0] in computed):
-        view, _, feature = ref.partition(":")
-        name = f"{labels.get(view, view)}__{feature}" if full_feature_names else feature
-        if name in spine.columns:
-            raise UsageError(
-                f"the spine has a column {name!r}, and so would the result: it is the name of feature {ref}. "
-                f"Rename the spine's column, or ask for full_feature_names=True."
-            )
-        # Feast appends what on-demand views read to what was asked for; of two with one name, what was asked for is
-        # shown.
-        columns.setdefault(name, ref)
-    return columns
-
-
-def _check_spine(spine: Spine, stored: Sequence[Stored], on_demand: Sequence[OnDemandFeatureView]) -> None:
-    for each in stored:
-        for key in each.keys:
-            if each.spine_column(key) not in spine.columns:
-                raise UsageError(
-                    f"the spine lacks {each.spine_column(key)!r}, a join key of {each.reference}. "
-                    f"It has {', '.join(map(str, spine.columns))}."
-                )
-    for view in on_demand:
-        for name in view.get_request_data_schema():
-            if name not in spine.columns:
-                raise UsageError(f"the spine lacks {name!r}, which {view.name} takes from the request. Add the column.")
-
-
-def _spine(
-    entity_df: Rows | str | None,
-    stored: Sequence[Stored],
-    start_date: datetime | None,
-    end_date: datetime | None,
-    resources: Resources,
-) -> Spine:
-    from transformations.stores.training.retrieval import range_spine
-    from transformations.stores.training.spine import spine_of
-    from transformations.stores.training.spine_sql import rows_of_query
-
-    if entity_df is None:
-        now = get_settings().now()
-        return range_spine(stored, start_date and as_utc(start_date), min(as_utc(end_date or now), now), resources)
-    return spine_of(rows_of_query(entity_df, resources) if isinstance(entity_df, str) else entity_df)
-
-
-def _metadata(spine: Spine, feature_refs: list[str]) -> RetrievalMetadata:
-    import pyarrow.compute as pc
-
-    bounds = pc.min_max(spine.moments).as_py()
-    keys = [name for name in spine.columns if name != spine.timestamp]
-    return RetrievalMetadata(feature_refs, keys, bounds["min"], bounds["max"])
 
 
 def _require_duckdb() -> None:

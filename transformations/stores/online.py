@@ -16,7 +16,7 @@ from weakref import WeakKeyDictionary
 
 from feast import Entity, FeatureService, FeatureStore, FeatureView, OnDemandFeatureView, RepoConfig
 from feast.infra.online_stores.helpers import compute_versioned_name
-from feast.infra.online_stores.redis import RedisOnlineStore, RedisOnlineStoreConfig, RedisType
+from feast.infra.online_stores.redis import RedisOnlineStoreConfig, RedisType
 from feast.infra.registry.base_registry import BaseRegistry
 from feast.protos.feast.types.EntityKey_pb2 import EntityKey
 from pydantic import Field, ValidationError
@@ -25,6 +25,7 @@ from redis import Redis, RedisCluster
 from transformations.engine.base.errors import ServiceUnavailableError, UsageError
 from transformations.engine.base.settings import get_settings
 from transformations.stores.base.errors import Answering
+from transformations.stores.base.feast_seams import RedisStoreWithClient
 from transformations.stores.base.on_demand import refuse_uneven
 from transformations.stores.base.rollout import check_served
 from transformations.stores.lookups.lookup import EntityRows, lookup_of
@@ -84,7 +85,7 @@ class PackedRedisOnlineStoreConfig(RedisOnlineStoreConfig):
         raise UsageError(f"online_store of feature_store.yaml: {'; '.join(faults)}. Its keys are {known}.")
 
 
-class PackedRedisOnlineStore(RedisOnlineStore):
+class PackedRedisOnlineStore(RedisStoreWithClient):
     """One value per entity and view; any number of views and entities is one round trip.
 
     A write replaces the stored row unless that is newer by (event timestamp, created timestamp, schema). It connects on
@@ -95,6 +96,7 @@ class PackedRedisOnlineStore(RedisOnlineStore):
     """
 
     def __init__(self) -> None:
+        self._patient: SyncClient | None = None
         self._reader: Reader | None = None
         self._async_readers: WeakKeyDictionary[asyncio.AbstractEventLoop, AsyncClient] = WeakKeyDictionary()
         self._catalogs = Catalogs()
@@ -189,7 +191,7 @@ class PackedRedisOnlineStore(RedisOnlineStore):
         schema = schema_of(table.features)
         expiry = expiry_ms(table, config.online_store)
         with Reaching(config.online_store):
-            client = self._get_client(config.online_store)
+            client = self.client(config.online_store)
             for _ in range(ATTEMPTS):
                 number, version = self.table_for_writing(config, table, schema)
                 pairs = pack_rows(table, rows, version)
@@ -217,7 +219,7 @@ class PackedRedisOnlineStore(RedisOnlineStore):
 
     def table_for_writing(self, config: RepoConfig, view: FeatureView, schema: Schema) -> tuple[bytes, int]:
         """The number of a view's table and of the schema that its rows have now, both made where they are missing."""
-        name, client = online_name(view, config), self._get_client(config.online_store)
+        name, client = online_name(view, config), self.client(config.online_store)
         catalog = online_catalog.read_catalog(client, config.project)
         known = catalog.tables.get(name)
         if known is None or known.schemas[-1] != schema:
@@ -244,12 +246,12 @@ class PackedRedisOnlineStore(RedisOnlineStore):
             self.delete_table(config, table)
         if config.online_store.full_scan_for_deletion:
             with Reaching(config.online_store):
-                unlink_leftovers(self._get_client(config.online_store))
+                unlink_leftovers(self.client(config.online_store))
 
     def delete_table(self, config: RepoConfig, table: FeatureView) -> None:
         """Hide a view's rows."""
         with Reaching(config.online_store):
-            client, name = self._get_client(config.online_store), online_name(table, config)
+            client, name = self.client(config.online_store), online_name(table, config)
             forget(client, config.project, name)
             online_catalog.drop(client, config.project, name)
 
@@ -304,16 +306,13 @@ class PackedRedisOnlineStore(RedisOnlineStore):
             self._async_readers[loop] = client
         return client
 
-    def _get_client(self, online_store_config: RedisOnlineStoreConfig) -> SyncClient:
+    def client(self, config: RedisOnlineStoreConfig) -> SyncClient:
         """The patient client, for everything but lookups."""
-        if self._client is None:
-            client = connect(online_store_config, get_settings().redis_write_timeout_ms)
-            warn_of_eviction(client, online_store_config)
-            self._client = client
-        return self._client
-
-    async def _get_client_async(self, online_store_config: RedisOnlineStoreConfig) -> AsyncClient:
-        raise NotImplementedError("this store's asynchronous client belongs to an event loop")
+        if self._patient is None:
+            client = connect(config, get_settings().redis_write_timeout_ms)
+            warn_of_eviction(client, config)
+            self._patient = client
+        return self._patient
 
 
 def source_of(config: RedisOnlineStoreConfig, timeout_ms: int) -> Source:

@@ -19,7 +19,8 @@ import transformations
 import validation
 from transformations.datasets.leakage import check_leakage
 from transformations.stores.history.history import history_of
-from transformations.stores.training.retrieval import Resources, Stored
+from transformations.stores.history.session_sql import Resources
+from transformations.stores.history.stored import Stored
 from transformations.stores.training.spine import spine_of
 from validation.parity.rows import entities_of, held_at, histories_of
 

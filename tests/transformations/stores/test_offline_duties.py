@@ -52,7 +52,7 @@ def test_the_newest_and_all_rows_of_a_window_include_both_its_ends(
 def test_settings_bound_a_retrieval_and_win_over_the_yaml(
     settings: Settings, store_of: Store, user: Entity, visits: FeatureView, tmp_path: Path, monkeypatch: Any
 ) -> None:
-    from transformations.stores.training.retrieval import resources_of, session
+    from transformations.stores.history.session_sql import resources_of, session
 
     monkeypatch.setenv("FEATURES_OFFLINE_MEMORY_LIMIT", "512MB")
     store = store_of(offline_store={"threads": 1, "memory_limit": "1GB", "spill": str(tmp_path / "spill")})

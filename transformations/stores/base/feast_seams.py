@@ -6,13 +6,14 @@ and what depends on it.
 
 from __future__ import annotations
 
+import hashlib
 import inspect
 import uuid
 import warnings
 from collections.abc import Callable, Sequence
 from copy import copy
 from datetime import datetime, timedelta
-from functools import wraps
+from functools import cached_property, wraps
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import pyarrow as pa
@@ -20,13 +21,17 @@ from feast import FeatureService, FeatureStore, OnDemandFeatureView, utils
 from feast.infra.online_stores.online_store import OnlineStore
 from feast.infra.online_stores.redis import RedisOnlineStore
 from feast.infra.registry.base_registry import BaseRegistry
+from feast.online_response import OnlineResponse
 from feast.protos.feast.core.Registry_pb2 import Registry as RegistryProto
+from feast.value_type import ValueType
 
 if TYPE_CHECKING:
     import pandas as pd
     from duckdb import DuckDBPyConnection
     from fastapi import FastAPI
     from feast import RepoConfig
+    from feast.infra.common.materialization_job import MaterializationJob, MaterializationTask
+    from feast.infra.compute_engines.local.compute import LocalComputeEngine
 
 
 class RequestContext(NamedTuple):
@@ -59,7 +64,18 @@ def cached_content(registry: BaseRegistry) -> RegistryProto | None:
     return content
 
 
-def number(content: RegistryProto) -> None:
+def read_content(registry: BaseRegistry) -> RegistryProto:
+    """The registry's content as this process has cached it; the first call reads it."""
+    content = cached_content(registry)
+    if content is None:
+        registry.refresh()
+        content = cached_content(registry)
+    if content is None:
+        raise LookupError(f"{type(registry).__name__} keeps no content after a refresh")
+    return content
+
+
+def number(content: RegistryProto) -> str:
     """Number a registry's content, so that content after a refresh is not taken for the content before.
 
     Feast caches views by the content's address and number (proto_registry_utils.py:94), and its SQL registry sets no
@@ -67,6 +83,16 @@ def number(content: RegistryProto) -> None:
     """
     if not content.version_id:
         content.version_id = uuid.uuid4().hex
+    return content.version_id
+
+
+def content_digest(content: RegistryProto) -> bytes:
+    """A digest of a registry's content that ignores its number and when it was written."""
+    plain = RegistryProto()
+    plain.CopyFrom(content)
+    plain.version_id = ""
+    plain.ClearField("last_updated")
+    return hashlib.sha256(plain.SerializeToString(deterministic=True)).digest()
 
 
 def is_expired(registry: BaseRegistry) -> bool:
@@ -179,3 +205,48 @@ def log_lookup(
     from feast.feature_server import _emit_online_audit
 
     _emit_online_audit(request, features, rows, outcome, milliseconds)
+
+
+class RedisStoreWithClient(RedisOnlineStore):
+    """Feast's Redis store for a subclass that makes its own clients."""
+
+    def client(self, config: Any) -> Any:
+        """The blocking client."""
+        raise NotImplementedError
+
+    def _get_client(self, online_store_config: Any) -> Any:
+        return self.client(online_store_config)
+
+    async def _get_client_async(self, online_store_config: Any) -> Any:
+        raise NotImplementedError("this store's asynchronous client belongs to an event loop")
+
+
+class TypedResponse(OnlineResponse):
+    """Feast's response for a subclass that knows the types of its features without a protobuf."""
+
+    @property
+    def value_types(self) -> dict[str, ValueType]:
+        """The protobuf type of each feature, by its name in the response."""
+        raise NotImplementedError
+
+    @cached_property
+    def _feature_types(self) -> dict[str, ValueType]:  # type: ignore[override]  # Feast's tells UUIDs from texts by it
+        return self.value_types
+
+
+if TYPE_CHECKING:
+    _Engine = LocalComputeEngine
+else:
+    _Engine = object  # importing Feast's engine takes 0.2 s, which a server need not wait for
+
+
+class ViewByViewEngine(_Engine):
+    """Loads one view at a time. Name it before Feast's LocalComputeEngine among the bases of an engine."""
+
+    def load_view(self, task: MaterializationTask) -> MaterializationJob | None:
+        """Load the view of a task; None leaves that to Feast's engine."""
+        raise NotImplementedError
+
+    def _materialize_one(self, registry: BaseRegistry, task: MaterializationTask, **named: Any) -> Any:
+        job = self.load_view(task)
+        return super()._materialize_one(registry, task, **named) if job is None else job

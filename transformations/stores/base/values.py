@@ -53,7 +53,7 @@ TIMESTAMP = UNIX_TIMESTAMP.arrow
 _MOST_SHOWN = 100  # characters of a value in an error message
 # Compared by identity: Feast's comparison is a call of its own.
 _FLOAT64, _INT64, _STRING = PrimitiveFeastType.FLOAT64, PrimitiveFeastType.INT64, PrimitiveFeastType.STRING
-_BOOL, _TIME = PrimitiveFeastType.BOOL, PrimitiveFeastType.UNIX_TIMESTAMP
+_BOOL, _TIME, _INT32 = PrimitiveFeastType.BOOL, PrimitiveFeastType.UNIX_TIMESTAMP, PrimitiveFeastType.INT32
 
 _PROTO: dict[PrimitiveFeastType, tuple[str, str, Callable[..., Any]]] = {
     PrimitiveFeastType.INT64: ("int64_val", "int64_list_val", Int64List),
@@ -80,6 +80,16 @@ def arrow_type(dtype: FeastType) -> pa.DataType | None:
         element = ARROW.get(dtype.base_type) if isinstance(dtype.base_type, PrimitiveFeastType) else None
         return None if element is None else pa.list_(element)
     return ARROW.get(dtype) if isinstance(dtype, PrimitiveFeastType) else None
+
+
+def is_integer(dtype: FeastType) -> bool:
+    """Whether a dtype is an integer of either width."""
+    return dtype is _INT64 or dtype is _INT32
+
+
+def canonical_key(dtype: FeastType) -> FeastType:
+    """The dtype that join keys are compared in, in training and online: integers of all widths are alike."""
+    return _INT64 if is_integer(dtype) else dtype
 
 
 def as_feature(column: Column, dtype: FeastType, place: str) -> pa.Array:

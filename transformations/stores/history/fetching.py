@@ -10,19 +10,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from transformations.engine.base.file_rows import ROW, Scan, quoted
+from transformations.engine.base.file_rows import Scan
+from transformations.stores.history import point_in_time_sql as sql
 from transformations.stores.history.matching import Codes, Integers
 from transformations.stores.history.spilling import Spill
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
-
-PLACE_BITS = 40
-"""A place is one integer: the file's number in its history, then these bits for the row's number in the file."""
-
-_WANTED = "wanted"
-_NUMBER = "_number"
-_ROWS = "of_file"
 
 
 def fetch(
@@ -39,17 +33,18 @@ def fetch(
     columns: by the files' names, each in its common type over all files; null where a file lacks it. Each file is a
     query of its own: DuckDB skips row groups by row number only within a single file.
     """
-    files = places >> PLACE_BITS
+    files = places >> sql.PLACE_BITS
     order = np.argsort(files, kind="stable")
     numbers, starts = np.unique(files[order], return_index=True)
     parts = np.split(order, starts[1:])
 
     def read(part: Integers, number: int) -> pa.Table:
-        wanted = {"_row": places[part] & ((1 << PLACE_BITS) - 1), _NUMBER: part}
+        wanted, file = {"_row": places[part] & ((1 << sql.PLACE_BITS) - 1), sql.NUMBER: part}, scan.files[number]
+        query = sql.rows_of_file(scan, file, pq.read_schema(file).names, columns)
         with connection.cursor() as cursor:
             cursor.execute("SET TimeZone = 'UTC'")
-            cursor.register(_WANTED, pa.table(wanted))
-            rows = spill.keep(cursor.sql(_rows_of_file(scan, scan.files[number], columns)).to_arrow_table())
+            cursor.register(sql.WANTED, pa.table(wanted))
+            rows = spill.keep(cursor.sql(query).to_arrow_table())
         told(len(part) / len(places))
         return rows
 
@@ -59,11 +54,3 @@ def fetch(
     row_of = np.empty(len(places), np.int32)
     row_of[table.column(0).to_numpy()] = np.arange(len(places), dtype=np.int32)
     return pa.table(table.columns[1:], names=list(columns)), row_of  # by position: a feature may have any name
-
-
-def _rows_of_file(scan: Scan, file: str, columns: Sequence[str]) -> str:
-    values = "".join(f", CAST({_ROWS}.{quoted(name)} AS {scan.types[name]})" for name in columns)
-    return f"""
-SELECT {_WANTED}.{_NUMBER}{values}
-FROM {scan.of_file(file, pq.read_schema(file).names, columns)} AS {_ROWS}
-JOIN {_WANTED} ON {_ROWS}.{ROW} = {_WANTED}._row"""

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 
 from transformations.engine.base.storage import make_folder
+from transformations.stores.history.session_sql import spill_settings
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -46,8 +47,7 @@ class Spill:
 
 def spill_of(connection: DuckDBPyConnection, share: float) -> Spill:
     """A spill with this share of a session's memory limit as its budget, in the session's spill folder."""
-    query = "SELECT current_setting('temp_directory'), current_setting('memory_limit')"
-    ((folder, limit),) = connection.execute(query).fetchall()
+    folder, limit = spill_settings(connection)
     found = re.fullmatch(r"([\d.]+) (\w+)", limit)
     if found is None:
         raise ValueError(f"DuckDB reports its memory limit as {limit!r}")

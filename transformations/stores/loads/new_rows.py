@@ -19,13 +19,14 @@ from transformations.engine.base.errors import DataError, UsageError
 from transformations.engine.base.moments import EPOCH, MICROSECOND
 from transformations.stores.history.history import History, history_of
 from transformations.stores.history.point_in_time_sql import Join
+from transformations.stores.history.session_sql import resources_of, session
+from transformations.stores.history.stored import Stored
 from transformations.stores.loads import newest_sql as sql
 from transformations.stores.loads.newest import find_newest
 from transformations.stores.loads.scope import Scope, decide_scope, plain_files
 from transformations.stores.redis.catalogue import Table
 from transformations.stores.redis.loaded import Loaded
 from transformations.stores.rows.packed_rows import Schema
-from transformations.stores.training.retrieval import Stored, resources_of, session
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection

@@ -14,9 +14,8 @@ import numpy as np
 import pyarrow as pa
 
 from transformations.engine.base.file_rows import Scan
-from transformations.stores.history.fetching import PLACE_BITS
 from transformations.stores.history.matching import NONE, PORTION, Integers, keep_greatest, no_rows
-from transformations.stores.history.point_in_time_sql import Join
+from transformations.stores.history.point_in_time_sql import PLACE_BITS, Join
 from transformations.stores.loads import newest_sql as sql
 
 if TYPE_CHECKING:
@@ -39,7 +38,7 @@ def find_newest(connection: DuckDBPyConnection, scan: Scan, join: Join, end: dat
         if extent is None:
             return 0
         connection.execute(sql.newest_places(join, end, extent, only_touched))
-    ((count,),) = connection.execute(f"SELECT count(*) FROM {sql.NEWEST}").fetchall()
+    ((count,),) = connection.execute(sql.count_of_newest()).fetchall()
     return int(count)
 
 
@@ -58,7 +57,7 @@ def _find_by_number(connection: DuckDBPyConnection, scan: Scan, join: Join, end:
     places = newest.places()
     files = (places >> PLACE_BITS).astype(np.uint64)
     connection.register(_FOUND, pa.table({"_file": files, "_row": places & ((1 << PLACE_BITS) - 1)}))
-    connection.execute(f"CREATE TEMP TABLE {sql.NEWEST} AS SELECT * FROM {_FOUND}")
+    connection.execute(sql.found_places(_FOUND))
     connection.unregister(_FOUND)
     return True
 

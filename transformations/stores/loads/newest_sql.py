@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING
 
 from transformations.engine.base.duck import identifier, identifiers, literal
 from transformations.engine.base.file_rows import FILE, ROW, named, quoted
-from transformations.stores.history.fetching import PLACE_BITS
 from transformations.stores.history.matching import NEVER
-from transformations.stores.history.point_in_time_sql import Join, Key
+from transformations.stores.history.point_in_time_sql import PLACE_BITS, Join, instant, key_of
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -27,7 +26,7 @@ def touched_keys(join: Join, new_files: str | None, end: datetime, ranges: Seque
 
     Rows later than `end` do not count yet.
     """
-    moment = _instant(join.timestamp)
+    moment = instant(join.timestamp)
     within = " OR ".join(f"({moment} > {literal(first)} AND {moment} <= {literal(last)})" for first, last in ranges)
     parts = [f"SELECT DISTINCT {_keys(join)} FROM {join.relation} WHERE {moment} <= {literal(end)} AND ({within})"]
     if new_files:
@@ -75,7 +74,7 @@ def extent(connection: DuckDBPyConnection, join: Join, end: datetime) -> Extent 
 SELECT min({_micros(join.timestamp)}), max({_micros(join.timestamp)}), min({_created(join)}), max({_created(join)}),
     max({FILE}), max({ROW})
 FROM {join.relation}
-WHERE {_instant(join.timestamp)} <= {literal(end)}"""
+WHERE {instant(join.timestamp)} <= {literal(end)}"""
     ((first, last, first_created, last_created, file, row),) = connection.execute(query).fetchall()
     created = (0, -1) if first_created is None else (first_created, last_created)
     return None if first is None else Extent((first, last), created, file, row)
@@ -117,7 +116,7 @@ def _rows(join: Join, end: datetime, place: str, only_touched: bool) -> str:
         SELECT {f"{_keys(join)}, " if names else ""}
             {_micros(join.timestamp)} AS _happened, {_created(join)} AS _created, {place} AS _place
         FROM {join.relation}
-        WHERE {_instant(join.timestamp)} <= {literal(end)} AND {known}
+        WHERE {instant(join.timestamp)} <= {literal(end)} AND {known}
     ){semi}"""
 
 
@@ -135,6 +134,16 @@ def _last_place(extent: Extent) -> str:
     return f"(max({order}) & {(1 << extent.place_bits) - 1})::BIGINT"
 
 
+def found_places(found: str) -> str:
+    """Creates the table of the newest rows' places from a relation that has them."""
+    return f"CREATE TEMP TABLE {NEWEST} AS SELECT * FROM {found}"
+
+
+def count_of_newest() -> str:
+    """How many keys have a newest row."""
+    return f"SELECT count(*) FROM {NEWEST}"
+
+
 def rows_at(join: Join, columns: Sequence[str]) -> str:
     """These columns of the newest rows."""
     return f"""
@@ -145,7 +154,7 @@ SEMI JOIN {NEWEST} ON {FILE} = {NEWEST}._file AND {ROW} = {NEWEST}._row"""
 
 def first_moment(join: Join) -> str:
     """The earliest event timestamp."""
-    return f"SELECT min({_instant(join.timestamp)}) FROM {join.relation}"
+    return f"SELECT min({instant(join.timestamp)}) FROM {join.relation}"
 
 
 def _names(join: Join) -> str:
@@ -153,12 +162,7 @@ def _names(join: Join) -> str:
 
 
 def _keys(join: Join) -> str:
-    return ", ".join(f"{_key(key)} AS {identifier(key.spine)}" for key in join.keys)
-
-
-def _key(key: Key) -> str:
-    column = quoted(key.history)
-    return f"TRY_CAST({column} AS {key.sql_type})" if key.sql_type else column
+    return ", ".join(f"{key_of(key)} AS {identifier(key.spine)}" for key in join.keys)
 
 
 def _created(join: Join) -> str:
@@ -166,8 +170,4 @@ def _created(join: Join) -> str:
 
 
 def _micros(column: str) -> str:
-    return f"epoch_us({_instant(column)})"
-
-
-def _instant(column: str) -> str:
-    return f"CAST({quoted(column)} AS TIMESTAMPTZ)"
+    return f"epoch_us({instant(column)})"

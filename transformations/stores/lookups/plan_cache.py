@@ -7,7 +7,6 @@ the plan at hand.
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import threading
 import time
 from typing import Any
@@ -16,7 +15,13 @@ from feast import FeatureService
 from feast.infra.registry.base_registry import BaseRegistry
 from feast.protos.feast.core.Registry_pb2 import Registry as RegistryProto
 
-from transformations.stores.base.feast_seams import cached_content, is_expired, number, registry_file
+from transformations.stores.base.feast_seams import (
+    content_digest,
+    is_expired,
+    number,
+    read_content,
+    registry_file,
+)
 from transformations.stores.lookups.plans import Features, Plan, compile_plan
 
 _MOST_PLANS = 1_000
@@ -63,15 +68,10 @@ class Plans:
 
     def _current(self, registry: BaseRegistry) -> RegistryProto:
         """The cached registry. A change of its content empties the plans; a mere refresh does not."""
-        proto = cached_content(registry)
-        if proto is None:
-            registry.refresh()
-            proto = cached_content(registry)
-            assert proto is not None
-        number(proto)
-        version = proto.version_id
+        proto = read_content(registry)
+        version = number(proto)
         if proto is not self._proto or version != self._version:
-            digest = _digest(proto)
+            digest = content_digest(proto)
             with self._lock:
                 if digest != self._digest:
                     self._plans, self._services = {}, {}
@@ -120,12 +120,3 @@ def _projection(projection: Any) -> tuple[object, ...]:
         tuple(sorted(projection.join_key_map.items())),
         tuple(feature.name for feature in projection.features),
     )
-
-
-def _digest(proto: RegistryProto) -> bytes:
-    """A digest of a registry's content, whenever it was written."""
-    plain = RegistryProto()
-    plain.CopyFrom(proto)
-    plain.version_id = ""
-    plain.ClearField("last_updated")
-    return hashlib.sha256(plain.SerializeToString(deterministic=True)).digest()

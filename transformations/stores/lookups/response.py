@@ -7,13 +7,14 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, TypeAlias
 
-from feast.online_response import TIMESTAMP_POSTFIX, OnlineResponse
+from feast.online_response import TIMESTAMP_POSTFIX
 from feast.protos.feast.serving.ServingService_pb2 import FeatureViewMetadata, FieldStatus, GetOnlineFeaturesResponse
 from feast.protos.feast.types.Value_pb2 import Value
 from feast.type_map import python_values_to_proto_values
 from feast.value_type import ValueType
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from transformations.stores.base.feast_seams import TypedResponse
 from transformations.stores.lookups.plans import Plan
 from transformations.stores.rows.codecs import Codec, Stored
 from transformations.stores.rows.packed_rows import event_micros
@@ -60,7 +61,7 @@ class Column:
         return found
 
 
-class PackedResponse(OnlineResponse):
+class PackedResponse(TypedResponse):
     """Feast's response, with statuses as plain lists.
 
     keys: the request's join keys with their protobuf types. blocks: one per view of the plan. computed: on-demand
@@ -161,8 +162,9 @@ class PackedResponse(OnlineResponse):
             vector.event_timestamps.extend(stamps[id(column.rows)])
         return response
 
-    @cached_property
-    def _feature_types(self) -> dict[str, ValueType]:  # type: ignore[override]
+    @property
+    def value_types(self) -> dict[str, ValueType]:
+        """The protobuf type of each feature, by its name in the response."""
         return {column.name: column.codec.dtype.to_value_type() for column in self.columns}
 
 

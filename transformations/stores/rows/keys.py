@@ -22,7 +22,7 @@ from feast.types import FeastType, PrimitiveFeastType
 
 from transformations.engine.base.errors import DataError
 from transformations.engine.base.moments import as_utc
-from transformations.stores.base.values import Column, as_declared, column_of
+from transformations.stores.base.values import Column, as_declared, canonical_key, column_of, is_integer
 
 NO_ENTITY = b"{'}"
 """The tag of the only row of a view without an entity."""
@@ -32,8 +32,8 @@ NOBODY = b"{}"
 
 _INT64_BITS = 63  # beside the sign
 _SPECIAL = re.compile(r"[{},%\x00-\x1f]")
-_INT32, _INT64, _STRING = PrimitiveFeastType.INT32, PrimitiveFeastType.INT64, PrimitiveFeastType.STRING
-_FLOAT32, _UNIX_TIMESTAMP = PrimitiveFeastType.FLOAT32, PrimitiveFeastType.UNIX_TIMESTAMP
+_STRING, _FLOAT32 = PrimitiveFeastType.STRING, PrimitiveFeastType.FLOAT32
+_UNIX_TIMESTAMP = PrimitiveFeastType.UNIX_TIMESTAMP
 
 
 def parts_of(values: Sequence[Any], dtype: FeastType, place: str) -> list[str | None]:
@@ -43,7 +43,7 @@ def parts_of(values: Sequence[Any], dtype: FeastType, place: str) -> list[str | 
     DataError, naming `place`, for a value that the declared dtype cannot hold.
     """
     kinds = set(map(type, values))
-    if kinds == {int} and _is_integer(dtype):
+    if kinds == {int} and is_integer(dtype):
         for value in values:
             if value.bit_length() > _INT64_BITS:  # the least integer, too, which is left to the slower way
                 break
@@ -84,11 +84,6 @@ def _refuse_rounded(given: Column, kept: Column, dtype: FeastType, place: str) -
         )
 
 
-def canonical_key(dtype: FeastType) -> FeastType:
-    """The dtype that a join key is compared in."""
-    return _INT64 if _is_integer(dtype) else dtype
-
-
 def column_parts(column: Column) -> Column:
     """A join key's column, in its canonical dtype, as parts of Redis keys, which are texts."""
     kind = column.type
@@ -125,10 +120,6 @@ def tag_of(key: EntityKey) -> bytes | None:
 def tag_or_nobody(key: EntityKey) -> bytes:
     """As `tag_of`; a tag that no row is written under for an entity with a null join key."""
     return tag_of(key) or NOBODY
-
-
-def _is_integer(dtype: FeastType) -> bool:
-    return dtype is _INT64 or dtype is _INT32  # by identity: Feast's comparison is as long as a whole lookup's key
 
 
 def _proto_part(value: Value) -> str | None:

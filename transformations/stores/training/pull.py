@@ -13,15 +13,15 @@ from feast.data_source import DataSource
 from feast.feature_view import DUMMY_ENTITY_ID, DUMMY_ENTITY_VAL
 
 from transformations.engine.base.disk_faults import note_reads
-from transformations.engine.base.duck import identifier, literal
-from transformations.engine.base.file_rows import Scan, quoted
+from transformations.engine.base.file_rows import Scan
 from transformations.engine.base.moments import as_utc
 from transformations.engine.base.settings import get_settings
 from transformations.stores.base.feast_seams import categorical_metric, numeric_metrics
 from transformations.stores.history import point_in_time_sql as sql
 from transformations.stores.history.history import History, source_history
+from transformations.stores.history.session_sql import resources_of, session
+from transformations.stores.training import pull_sql
 from transformations.stores.training.jobs import SAVED, TableJob
-from transformations.stores.training.retrieval import resources_of, session
 
 
 def newest_rows(
@@ -103,21 +103,16 @@ def monitoring_metrics(
     if not history.files:
         empty = {"numeric": empty_numeric_metric, "categorical": empty_categorical_metric}
         return [empty[kind](name) for name, kind in features]
-    columns = ", ".join(f"{quoted(history.column(name))} AS {identifier(name)}" for name, _ in features)
-    moment = f"CAST({quoted(history.column(timestamp))} AS TIMESTAMPTZ)"
-    bounds = [f"{moment} >= {literal(as_utc(start))}"] if start else []
-    bounds += [f"{moment} <= {literal(as_utc(end))}"] if end else []
+    columns = {name: history.column(name) for name, _ in features}
+    window = [as_utc(moment) if moment else None for moment in (start, end)]
     with session(resources_of(config)) as connection:
-        scan = history.scan(connection, [history.column(name) for name, _ in features])
-        connection.execute(
-            f"CREATE TEMP TABLE monitored AS SELECT {columns} FROM {scan.relation} "
-            f"WHERE {' AND '.join(bounds) or 'TRUE'}"
-        )
-        (rows,) = connection.execute("SELECT count(*) FROM monitored").fetchall()[0]
+        scan = history.scan(connection, list(columns.values()))
+        connection.execute(pull_sql.monitored_rows(scan.relation, columns, history.column(timestamp), *window))
+        ((rows,),) = connection.execute(pull_sql.count_of_monitored()).fetchall()
         numeric = [name for name, kind in features if kind == "numeric"]
-        metrics = numeric_metrics(connection, "monitored", numeric, bins)
+        metrics = numeric_metrics(connection, pull_sql.MONITORED, numeric, bins)
         for name in (name for name, kind in features if kind == "categorical"):
-            metric = categorical_metric(connection, "monitored", name, top)
+            metric = categorical_metric(connection, pull_sql.MONITORED, name, top)
             # For a column of nulls Feast's SQL counts no rows; its Python calculation counts them all.
             nulls = {"row_count": rows, "null_count": rows, "null_rate": 1.0 if rows else 0.0}
             metrics.append(metric if metric["row_count"] else {**metric, **nulls})
@@ -132,8 +127,7 @@ def last_event(config: RepoConfig, source: DataSource, timestamp: str) -> dateti
         return None
     with session(resources_of(config)) as connection:
         scan = history.scan(connection, [column])
-        query = f"SELECT max(CAST({quoted(column)} AS TIMESTAMPTZ)) FROM {scan.relation}"
-        (last,) = connection.sql(query).to_arrow_table().column(0).to_pylist()
+        (last,) = connection.sql(pull_sql.last_moment(scan.relation, column)).to_arrow_table().column(0).to_pylist()
     return as_utc(last) if last else None
 
 

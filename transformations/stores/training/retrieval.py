@@ -2,136 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
-from pathlib import Path
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from feast import FeatureView, Field, OnDemandFeatureView, RepoConfig
-from feast.feature_view import DUMMY_ENTITY_ID
-from feast.types import FeastType
+from feast import Field, OnDemandFeatureView
 
-from transformations.engine.base import duck
 from transformations.engine.base.errors import DataError, UsageError
 from transformations.engine.base.file_rows import Scan
-from transformations.engine.base.moments import EVENT_TIMESTAMP, MICROSECOND
-from transformations.engine.base.settings import get_settings
-from transformations.engine.base.storage import make_folder
+from transformations.engine.base.moments import EVENT_TIMESTAMP
 from transformations.stores.base.casting import plain
 from transformations.stores.base.on_demand import evaluate
-from transformations.stores.base.values import arrow_type, as_feature, unseen_value
-from transformations.stores.base.wiring import reference_of
+from transformations.stores.base.values import arrow_type, as_feature, canonical_key, unseen_value
 from transformations.stores.history import point_in_time_sql as sql
 from transformations.stores.history.fetching import fetch
-from transformations.stores.history.history import History
 from transformations.stores.history.matching import LastRows, Matches
+from transformations.stores.history.session_sql import Resources, session, threads_of
 from transformations.stores.history.spilling import spill_of
+from transformations.stores.history.stored import Stored
 from transformations.stores.training.progress import Told, progress
-from transformations.stores.training.spine import Spine, canonical, encode_keys, spine_of
+from transformations.stores.training.spine import Spine, encode_keys, spine_of
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
 _ROWS_AT_ONCE = 1_000_000
-# DuckDB counts a query's progress for our bar, from its first row, and draws none of its own.
-_COUNT_PROGRESS = (
-    "SET enable_progress_bar = true",
-    "SET enable_progress_bar_print = false",
-    "SET progress_bar_time = 0",
-)
 # Of the memory limit: for the result, and for the rows of one view that it is made from; beyond, they are spilled.
 _SHARE_OF_RESULT, _SHARE_OF_ROWS = 0.5, 0.25
-
-
-@dataclass(frozen=True)
-class Resources:
-    """The limits of a retrieval. None leaves one to DuckDB; without `spill`, a temporary folder is used."""
-
-    threads: int | None = None
-    memory_limit: str | None = None
-    spill: Path | None = None
-
-
-@dataclass(frozen=True)
-class Stored:
-    """One feature view of a retrieval: its pinned history and the wanted features."""
-
-    view: FeatureView
-    history: History
-    features: tuple[str, ...]
-
-    @property
-    def reference(self) -> str:
-        """The view's name in feature references."""
-        return reference_of(self.view)
-
-    @property
-    def keys(self) -> dict[str, FeastType]:
-        """The view's join keys with their dtypes; empty for a view without entities."""
-        columns = self.view.entity_columns
-        return {column.name: column.dtype for column in columns if column.name != DUMMY_ENTITY_ID}
-
-    def spine_column(self, key: str) -> str:
-        """The spine column that a join key is matched with; it has another name if the view plays a role."""
-        return self.view.projection.join_key_map.get(key, key)
-
-    def join(self, scan: Scan, spine_names: Mapping[str, str], **bounds: datetime | None) -> sql.Join:
-        """The join of the scanned history. spine_names: each join key's name in the spine."""
-        history = self.history
-        keys = [sql.Key(history.column(key), spine_names[key], canonical(dtype)[1]) for key, dtype in self.keys.items()]
-        return sql.Join(
-            relation=scan.relation,
-            keys=tuple(keys),
-            timestamp=history.column(history.timestamp),
-            created=history.column(history.created) if history.created else None,
-            **bounds,
-        )
-
-    @property
-    def ttl_micros(self) -> int:
-        """How long a row counts after its event timestamp, in microseconds; 0 for ever."""
-        return (self.view.ttl or timedelta(0)) // MICROSECOND
-
-    @property
-    def fields(self) -> dict[str, Field]:
-        """The declarations of the wanted features."""
-        declared = {field.name: field for field in self.view.features}
-        return {name: declared[name] for name in self.features}
-
-    def earliest(self, moment: datetime) -> datetime | None:
-        """The earliest event timestamp that can matter to a spine whose first moment is this; None for no bound.
-
-        If a feature has a value for unseen entities, expired rows matter too: they show that an entity was seen.
-        """
-        if not self.ttl_micros or any(unseen_value(field) is not None for field in self.fields.values()):
-            return None
-        try:
-            return moment - timedelta(microseconds=self.ttl_micros)
-        except OverflowError:  # before the year 1, so that every row is after it
-            return None
-
-    def scan(self, connection: DuckDBPyConnection) -> Scan:
-        """The rows of its history.
-
-        DataError if the files lack a wanted column, or hold a join key in a type that its dtype cannot match.
-        """
-        history = self.history
-        stamps = [history.timestamp, *([history.created] if history.created else [])]
-        scan = history.scan(connection, [history.column(name) for name in (*self.keys, *stamps, *self.features)])
-        for key, dtype in self.keys.items():
-            found, compared = scan.types[history.column(key)], canonical(dtype)[1]
-            if (compared == "BIGINT" and "INT" not in found) or (compared == "VARCHAR" and found != "VARCHAR"):
-                raise DataError(
-                    f"{self.view.name}: join key {key!r} is declared {dtype}, its files hold {found}. "
-                    f"Correct the declaration or the files."
-                )
-        return scan
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -178,63 +80,11 @@ def range_spine(stored: Sequence[Stored], start: datetime | None, end: datetime,
         return spine_of(connection.sql(query).to_arrow_table())
 
 
-def resources_of(config: RepoConfig) -> Resources:
-    """The limits from the settings, else from the yaml's `offline_store`."""
-    settings, ours = get_settings(), config.offline_store
-    return Resources(
-        threads=settings.offline_threads or getattr(ours, "threads", None),
-        memory_limit=settings.offline_memory_limit or getattr(ours, "memory_limit", None),
-        spill=settings.offline_spill or getattr(ours, "spill", None),
-    )
-
-
-@contextmanager
-def session(
-    resources: Resources, *, is_private: bool = False, keeps_order: bool = True
-) -> Iterator[DuckDBPyConnection]:
-    """A DuckDB of our own, in UTC, within the given resources; Feast's global one has neither bounds nor that zone.
-
-    is_private: for one that is locked; keeps_order: whether rows come in the order of their files, which takes memory.
-    UsageError if a query needs more memory than the limit, in spite of spilling.
-    """
-    import duckdb
-
-    settings: dict[str, str | int] = {} if keeps_order else {"preserve_insertion_order": False}
-    if resources.threads is not None:
-        settings["threads"] = resources.threads
-    if resources.memory_limit is not None:
-        settings["memory_limit"] = resources.memory_limit
-    if resources.spill is not None:
-        make_folder(resources.spill)
-    opened = duck.private_session if is_private else duck.session
-    with _memory_in_words(resources), opened(resources.spill, **settings) as connection:
-        with suppress(duckdb.InvalidInputException):  # in a notebook without ipywidgets, which then shows no progress
-            for statement in _COUNT_PROGRESS:
-                connection.execute(statement)
-        yield connection
-
-
-@contextmanager
-def _memory_in_words(resources: Resources) -> Iterator[None]:
-    import duckdb
-
-    try:
-        yield
-    except duckdb.OutOfMemoryException as error:
-        limit = resources.memory_limit or "DuckDB's own limit, most of this machine's memory"
-        spill = resources.spill or "a temporary folder"
-        raise UsageError(
-            f"a retrieval needs more memory than it may have ({limit}; spilling to {spill}): "
-            f"{str(error).splitlines()[0]}\nRaise FEATURES_OFFLINE_MEMORY_LIMIT, name a folder with more room in "
-            f"FEATURES_OFFLINE_SPILL, lower FEATURES_OFFLINE_THREADS, or ask for fewer rows at a time."
-        ) from error
-
-
 def _stored_features(
     connection: DuckDBPyConnection, spine: Spine, stored: Stored, plan: Plan, told: Told
 ) -> dict[str, pa.Array]:
     """The wanted features of one view, under their references."""
-    keys = {key: spine.key(stored.spine_column(key), canonical(dtype)[0]) for key, dtype in stored.keys.items()}
+    keys = {key: spine.key(stored.spine_column(key), canonical_key(dtype)) for key, dtype in stored.keys.items()}
     if not stored.history.files or not len(spine):
         values = {name: pa.nulls(len(spine), arrow_type(declared.dtype)) for name, declared in stored.fields.items()}
         is_absent = np.ones(len(spine), bool)
@@ -272,7 +122,7 @@ def _last_rows(
         count,
         has_created=stored.history.created is not None,
         as_served=as_served,
-        threads=_threads(connection),
+        threads=threads_of(connection),
     )
     numbers = pa.array(np.arange(count, dtype=np.int32))
     connection.register(sql.KEYS, pa.table([*distinct, numbers], [*names.values(), sql.CODE]))
@@ -292,7 +142,7 @@ def _fetched(
     connection: DuckDBPyConnection, stored: Stored, scan: Scan, matches: Matches, told: Told
 ) -> dict[str, pa.Array]:
     """The wanted features of the matched rows, for every row of the spine; null beyond the ttl."""
-    threads = _threads(connection)
+    threads = threads_of(connection)
     is_fresh = matches.of_spine >= 0
     if stored.ttl_micros:
         is_fresh &= matches.ages <= stored.ttl_micros
@@ -328,10 +178,6 @@ def _fetched(
 
     with ThreadPoolExecutor(threads) as pool:
         return dict(zip(stored.fields, pool.map(values, stored.fields.values()), strict=True))
-
-
-def _threads(connection: DuckDBPyConnection) -> int:
-    return int(connection.execute("SELECT current_setting('threads')").fetchall()[0][0])
 
 
 def _on_demand_features(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypeAlias
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from feast.types import FeastType, Int64, String
+from feast.types import FeastType
 
 from transformations.engine.base.errors import DataError, UsageError, nearest
 from transformations.engine.base.moments import EVENT_TIMESTAMP
@@ -87,13 +87,6 @@ def spine_of(rows: Rows) -> Spine:
             f"spine column {timestamp!r} is null at row {row}. Every row needs its moment; drop the others."
         )
     return Spine(rows, timestamp, moments)
-
-
-def canonical(dtype: FeastType) -> tuple[FeastType, str | None]:
-    """The dtype and the SQL type in which join keys of a declared dtype are matched."""
-    if str(dtype) in ("Int32", "Int64"):
-        return Int64, "BIGINT"
-    return dtype, "VARCHAR" if dtype == String else None
 
 
 def encode_keys(keys: Sequence[pa.Array], rows: int) -> tuple[NDArray[np.int32], list[pa.Array], int]:

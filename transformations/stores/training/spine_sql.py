@@ -20,6 +20,7 @@ from transformations.engine.base.settings import Settings, get_settings
 from transformations.engine.raw import raw_sql
 from transformations.engine.raw.zone import RawTable
 from transformations.engine.tables.offline_tables import OfflineTable
+from transformations.stores.history.session_sql import Resources, session
 from transformations.stores.training.guarded_sql import (
     lock,
     nodes,
@@ -28,7 +29,6 @@ from transformations.stores.training.guarded_sql import (
     time_limit,
     volatile_parts,
 )
-from transformations.stores.training.retrieval import Resources, session
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection

@@ -15,9 +15,10 @@ from hypothesis import given
 from hypothesis import strategies as some
 
 from transformations.stores.history.history import source_history
+from transformations.stores.history.stored import Stored
 from transformations.stores.training import retrieval
 from transformations.stores.training.progress import Told
-from transformations.stores.training.retrieval import Plan, Stored, features_of
+from transformations.stores.training.retrieval import Plan, features_of
 from transformations.stores.training.spine import spine_of
 
 START = datetime(2024, 5, 1, tzinfo=UTC)

@@ -15,7 +15,7 @@ from transformations.contracts import read_contract
 from transformations.engine.base.errors import DataError, UsageError
 from transformations.engine.base.settings import Settings
 from transformations.engine.raw.zone import Origin, RawTable
-from transformations.stores.training.retrieval import Resources
+from transformations.stores.history.session_sql import Resources
 from transformations.stores.training.spine_sql import read_query, rows_of_query
 
 TIMESTAMP = pa.timestamp("us", tz="UTC")

@@ -1,0 +1,153 @@
+"""Makes the job of a point-in-time retrieval from what Feast asks the offline store for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import pyarrow.compute as pc
+from feast import FeatureView, OnDemandFeatureView, RepoConfig
+from feast.errors import FeastObjectNotFoundException
+from feast.infra.offline_stores.offline_store import RetrievalMetadata
+from feast.infra.registry.base_registry import BaseRegistry
+
+from transformations.engine.base.errors import UsageError
+from transformations.engine.base.moments import as_utc
+from transformations.engine.base.settings import get_settings
+from transformations.stores.base.rollout import Reading, as_served, with_inputs
+from transformations.stores.base.wiring import reference_of
+from transformations.stores.history.history import history_of
+from transformations.stores.history.session_sql import resources_of
+from transformations.stores.history.stored import Stored
+from transformations.stores.training.jobs import PointInTimeJob
+from transformations.stores.training.retrieval import Plan, range_spine
+from transformations.stores.training.spine import Rows, Spine, spine_of
+from transformations.stores.training.spine_sql import rows_of_query
+
+
+@dataclass(frozen=True, kw_only=True)
+class HistoricalRequest:
+    """A call of `get_historical_features`. entities: the spine as a frame, a table or a query; None for a time range.
+
+    feature_refs: as Feast resolved them, with the inputs of on-demand views. as_served: values as they were known at
+    each moment, instead of as corrected since. start, end: of the time range, both included.
+    """
+
+    config: RepoConfig
+    feature_views: list[FeatureView]
+    feature_refs: list[str]
+    entities: Rows | str | None
+    registry: BaseRegistry
+    project: str
+    full_feature_names: bool
+    as_served: bool
+    start: datetime | None
+    end: datetime | None
+
+    def job(self) -> PointInTimeJob:
+        """The job, with its tables pinned now."""
+        config, resources = self.config, resources_of(self.config)
+        on_demand = self._on_demand_views()
+        read = with_inputs(Reading(self.feature_views, self.feature_refs), on_demand, self.registry, self.project)
+        stored = [self._stored(view, read.feature_refs) for view in read.feature_views]
+        spine = self._spine(stored)
+        columns = name_columns(spine, stored, on_demand, self.feature_refs, full_names=self.full_feature_names)
+        check_spine(spine, stored, on_demand)
+        return PointInTimeJob(
+            spine,
+            Plan(
+                stored=tuple(stored),
+                on_demand=on_demand,
+                columns=columns,
+                as_served=self.as_served,
+                resources=resources,
+            ),
+            _metadata(spine, self.feature_refs),
+            full_feature_names=self.full_feature_names,
+            repo_path=config.repo_path,
+            nullable_dtypes=get_settings().nullable_dtypes or config.offline_store.nullable_dtypes,
+        )
+
+    def _on_demand_views(self) -> tuple[OnDemandFeatureView, ...]:
+        """The on-demand views that the references name, each in the version that this code can compute."""
+        stored = {reference_of(view) for view in self.feature_views}
+        names = dict.fromkeys(ref.partition(":")[0] for ref in self.feature_refs)
+        registry = as_served(self.registry)
+        try:
+            return tuple(
+                registry.get_on_demand_feature_view(name, self.project, allow_cache=True)
+                for name in names
+                if name not in stored
+            )
+        except FeastObjectNotFoundException as error:
+            raise UsageError(
+                f"{error}. An on-demand view that was renamed (with_name) or pinned to a version cannot be retrieved "
+                f"for training: Feast names it to its stores by the new name alone. Ask for it under its own name."
+            ) from error
+
+    def _stored(self, view: FeatureView, feature_refs: Sequence[str]) -> Stored:
+        prefix = f"{reference_of(view)}:"
+        features = tuple(dict.fromkeys(ref.removeprefix(prefix) for ref in feature_refs if ref.startswith(prefix)))
+        # Without a spine the table's own moments are asked for, which follow from all of its features.
+        decisive = None if self.entities is None else features
+        version = self.config.offline_store.table_versions.get(view.name)
+        return Stored(view, history_of(view, self.config.repo_path, version, decisive), features)
+
+    def _spine(self, stored: Sequence[Stored]) -> Spine:
+        resources = resources_of(self.config)
+        if self.entities is None:
+            now = get_settings().now()
+            start = None if self.start is None else as_utc(self.start)
+            return range_spine(stored, start, min(as_utc(self.end or now), now), resources)
+        return spine_of(rows_of_query(self.entities, resources) if isinstance(self.entities, str) else self.entities)
+
+
+def name_columns(
+    spine: Spine,
+    stored: Sequence[Stored],
+    on_demand: Sequence[OnDemandFeatureView],
+    feature_refs: Sequence[str],
+    *,
+    full_names: bool,
+) -> dict[str, str]:
+    """For each column of the result, the feature reference it holds: stored features first, on-demand ones last.
+
+    UsageError for a feature that would have the name of a spine column.
+    """
+    labels = {each.reference: each.view.projection.name_alias or each.view.name for each in stored}
+    computed = {view.name for view in on_demand}
+    columns: dict[str, str] = {}
+    for ref in sorted(feature_refs, key=lambda ref: ref.partition(":")[0] in computed):
+        view, _, feature = ref.partition(":")
+        name = f"{labels.get(view, view)}__{feature}" if full_names else feature
+        if name in spine.columns:
+            raise UsageError(
+                f"the spine has a column {name!r}, and so would the result: it is the name of feature {ref}. "
+                f"Rename the spine's column, or ask for full_feature_names=True."
+            )
+        # Feast appends what on-demand views read to what was asked for; of two with one name, what was asked for is
+        # shown.
+        columns.setdefault(name, ref)
+    return columns
+
+
+def check_spine(spine: Spine, stored: Sequence[Stored], on_demand: Sequence[OnDemandFeatureView]) -> None:
+    """UsageError for a spine that lacks a join key or a request field."""
+    for each in stored:
+        for key in each.keys:
+            if each.spine_column(key) not in spine.columns:
+                raise UsageError(
+                    f"the spine lacks {each.spine_column(key)!r}, a join key of {each.reference}. "
+                    f"It has {', '.join(map(str, spine.columns))}."
+                )
+    for view in on_demand:
+        for name in view.get_request_data_schema():
+            if name not in spine.columns:
+                raise UsageError(f"the spine lacks {name!r}, which {view.name} takes from the request. Add the column.")
+
+
+def _metadata(spine: Spine, feature_refs: list[str]) -> RetrievalMetadata:
+    bounds = pc.min_max(spine.moments).as_py()
+    keys = [name for name in spine.columns if name != spine.timestamp]
+    return RetrievalMetadata(feature_refs, keys, bounds["min"], bounds["max"])
