@@ -16,7 +16,7 @@ from transformations.engine.base.errors import ConflictError
 from transformations.stores.base.views import DEFINITION_HASH
 from transformations.stores.loads.new_rows import FileRows, PulledRows
 from transformations.stores.loads.packing import Packer
-from transformations.stores.loads.scope import Scope, is_contained, plain_files, source_digest
+from transformations.stores.loads.scope import Scope, decide_scope, is_contained, plain_files, source_digest
 from transformations.stores.offline import PointInTimeOfflineStore
 from transformations.stores.online import PackedRedisOnlineStore, expiry_ms, online_name, warn_of_replaced
 from transformations.stores.redis import catalogue as online_catalog
@@ -67,7 +67,7 @@ class Load:
         cursor, others = last_loaded(client, project, name), unfinished_loads(client, project, name)
         known = online_catalog.read_catalog(client, project).tables.get(name)
         definition = self.view.tags.get(DEFINITION_HASH)
-        scope = source.decide_scope(cursor, others.values(), known, schema, definition)
+        scope = decide_scope(cursor, others.values(), known, schema, definition, source.history, source.files_at)
         visible, version = self.online_store.table_for_writing(config, self.view, schema)
         if known and known.number != visible:  # what was considered is not what is there
             return False

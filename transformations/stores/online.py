@@ -28,7 +28,7 @@ from transformations.stores.base.errors import Answering
 from transformations.stores.base.feast_seams import RedisStoreWithClient
 from transformations.stores.base.on_demand import refuse_uneven
 from transformations.stores.base.rollout import check_served
-from transformations.stores.lookups.lookup import EntityRows, lookup_of
+from transformations.stores.lookups.lookup import EntityRows
 from transformations.stores.lookups.plan_cache import Plans
 from transformations.stores.lookups.response import PackedResponse
 from transformations.stores.lookups.steps import ATTEMPTS, Catalogs, look_up, read_rows, restless
@@ -118,8 +118,7 @@ class PackedRedisOnlineStore(RedisStoreWithClient):
         """The newest values of stored features, and on-demand features computed as training computes them."""
         with Answering(), Reaching(config.online_store):
             plan = self._plans_of(config).of(registry, project, features, full_feature_names)
-            lookup = lookup_of(plan, entity_rows)
-            steps = look_up(lookup, self._catalogs, project, include_feature_view_version_metadata)
+            steps = look_up(plan, entity_rows, self._catalogs, project, include_feature_view_version_metadata)
             return self._reader_of(config).run(steps)
 
     async def get_online_features_async(
@@ -135,8 +134,7 @@ class PackedRedisOnlineStore(RedisStoreWithClient):
         """As `get_online_features`."""
         with Answering(), Reaching(config.online_store):
             plan = self._plans_of(config).of(registry, project, features, full_feature_names)
-            lookup = lookup_of(plan, entity_rows)
-            steps = look_up(lookup, self._catalogs, project, include_feature_view_version_metadata)
+            steps = look_up(plan, entity_rows, self._catalogs, project, include_feature_view_version_metadata)
             return await self._run_async(config, steps)
 
     def online_read(
@@ -150,8 +148,7 @@ class PackedRedisOnlineStore(RedisStoreWithClient):
 
         A row that has outlived its view's ttl gives its event timestamp and nulls.
         """
-        name = online_name(table, config)
-        steps = read_rows(table, name, entity_keys, requested_features, self._catalogs, config.project)
+        steps = self._row_steps(config, table, entity_keys, requested_features)
         with Answering(), Reaching(config.online_store):
             return self._reader_of(config).run(steps)
 
@@ -163,10 +160,15 @@ class PackedRedisOnlineStore(RedisStoreWithClient):
         requested_features: list[str] | None = None,
     ) -> list[Found]:
         """As `online_read`."""
-        name = online_name(table, config)
-        steps = read_rows(table, name, entity_keys, requested_features, self._catalogs, config.project)
+        steps = self._row_steps(config, table, entity_keys, requested_features)
         with Answering(), Reaching(config.online_store):
             return await self._run_async(config, steps)
+
+    def _row_steps(
+        self, config: RepoConfig, table: FeatureView, entity_keys: list[EntityKey], wanted: list[str] | None
+    ) -> Steps[list[Found]]:
+        name = online_name(table, config)
+        return read_rows(table, name, entity_keys, wanted, self._catalogs, config.project)
 
     # Writing
 

@@ -15,6 +15,7 @@ from feast.types import Int64
 
 from transformations.engine.base.errors import DataError, FeaturesError
 from transformations.stores.base.errors import Answering
+from transformations.stores.base.source_paths import event_source, stored_names
 from transformations.stores.base.values import as_declared, frame_column
 from transformations.stores.redis.feast_rows import rows_of, typed_columns
 
@@ -52,8 +53,7 @@ class CheckedProvider(PassthroughProvider):
     def ingest_df_to_offline_store(self, feature_view: FeatureView, table: pa.Table) -> None:
         """Append the rows to the view's source. A naive moment is UTC, as in a spine and online."""
         with Answering():
-            source = feature_view.batch_source
-            stored = {new: old for old, new in (source.field_mapping or {}).items()} if source else {}
+            stored = stored_names(event_source(feature_view))
             for name, column in typed_columns(feature_view, table).items():
                 there = name if name in table.column_names else stored.get(name, name)
                 table = table.set_column(table.column_names.index(there), there, column)

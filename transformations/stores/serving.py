@@ -16,14 +16,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 from fastapi import FastAPI
-from fastapi.exceptions import RequestValidationError
 from feast import FeatureStore
-from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 
 from transformations.engine.base.settings import get_settings
 from transformations.stores.base.feast_seams import has_vector_search, serving_store
-from transformations.stores.server.answers import answer_invalid, answer_not_served
+from transformations.stores.server.answers import refuse_in_our_form
 from transformations.stores.server.front import Answers, Front, Gate
 from transformations.stores.server.routes import routes_of
 from transformations.stores.server.watch import Watch
@@ -56,8 +54,7 @@ def extend(app: FastAPI, watch: Watch) -> None:
     settings = get_settings()
     store = serving_store(app)
     gate = Gate.of(settings, has_vector_search(store))
-    app.add_exception_handler(RequestValidationError, answer_invalid)
-    app.add_exception_handler(HTTPException, answer_not_served)
+    refuse_in_our_form(app)
     own = routes_of(store, watch)
     own.add_middleware(Answers)
     app.user_middleware += [

@@ -32,9 +32,12 @@ ARROW: dict[PrimitiveFeastType, pa.DataType] = {
     PrimitiveFeastType.BYTES: pa.binary(),
 }
 
-_FIRST, _LAST = -62_135_596_800_000_000, 253_402_300_799_999_999  # the years 1 to 9999, in microseconds since 1970
+FIRST_SECOND, LAST_SECOND = -62_135_596_800, 253_402_300_799
+"""The years 1 to 9999, which Python's datetimes have, in seconds since 1970."""
+OUTSIDE_CALENDAR = "beyond the years 1 to 9999, as a count in the wrong unit is"
+
+_FIRST, _LAST = FIRST_SECOND * 1_000_000, LAST_SECOND * 1_000_000 + 999_999  # in microseconds
 _EXACT = 1 << 53  # up to here a double holds every integer
-_MICROS_A_SECOND = 1_000_000
 _MOMENT = re.compile(f"{DATE}(?:[ T]{CLOCK}(?:{OFFSET})?)?")
 _UNITS_A_MICRO = 1_000  # nanoseconds
 
@@ -167,7 +170,7 @@ def _of_a_calendar_year(array: pa.Array) -> pa.Array:
     numbers = array.cast(pa.int64())
     ends = pc.min_max(numbers).as_py()
     if ends["min"] is not None and (ends["min"] < _FIRST or ends["max"] > _LAST):
-        raise UnfitError("which is beyond the years 1 to 9999, as a count in the wrong unit is")
+        raise UnfitError(f"which is {OUTSIDE_CALENDAR}")
     return array
 
 

@@ -257,7 +257,8 @@ def _evaluate_python(
             inputs[feature.name] = inputs[f"{projection.name}__{feature.name}"] = values
     for source in view.source_request_sources.values():
         inputs |= {field.name: columns[field.name].to_pylist() for field in source.schema}
-    assert view.feature_transformation is not None
+    if view.feature_transformation is None:
+        raise UsageError(f"on-demand view {view.name} has no function. Declare it with on_demand_view.")
     outputs = view.feature_transformation.udf(inputs)
     dtypes: dict[str, FeastType] = {feature.name: feature.dtype for feature in view.features}
     places = {name: f"{view.name}: output {name!r}" for name in wanted}
@@ -269,7 +270,7 @@ class _Inputs:
 
     def __init__(self, view: str, functions: Sequence[RowFunction], sources: Sequence[Source]) -> None:
         self.view = view
-        self.projections = [_projection(view, source) for source in sources if not isinstance(source, RequestSource)]
+        self.projections = [_projection_of(source, view) for source in sources if not isinstance(source, RequestSource)]
         self.requests = [source for source in sources if isinstance(source, RequestSource)]
         self.outputs = {function.name: feast_type(function.returns) for function in functions}
         self.fields = {field.name: field.dtype for source in self.requests for field in source.schema}
@@ -348,9 +349,8 @@ class _Inputs:
             taken[name] = what
 
 
-def _projection(view: str, source: Source) -> FeatureViewProjection:
-    projection = source.projection if isinstance(source, FeatureView) else source
-    assert isinstance(projection, FeatureViewProjection)
+def _projection_of(source: FeatureView | FeatureViewProjection, view: str) -> FeatureViewProjection:
+    projection: FeatureViewProjection = source.projection if isinstance(source, FeatureView) else source
     if projection.name_alias or projection.join_key_map:
         raise DefinitionError(
             f"on-demand view {view}: source {projection.name} is renamed or joined by other keys, which Feast cannot "

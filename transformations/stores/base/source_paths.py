@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from urllib.parse import urlparse
 
-from feast import FileSource
+from feast import FeatureView, FileSource
 from feast.data_source import DataSource
 
 from transformations.engine.base.errors import DataError, UsageError
@@ -39,6 +39,21 @@ def path_of(name: str, source: DataSource, repo_path: Path | str | None) -> Path
             f"copied since. {remedy}"
         )
     return Path(uri)
+
+
+def event_source(view: FeatureView) -> DataSource:
+    """A view's source. UsageError for a view without one, or one that names no column of event time."""
+    source = view.batch_source
+    if source is None or not source.timestamp_field:
+        raise UsageError(
+            f"feature view {view.name}: its source names no timestamp_field. Name the column of the event time."
+        )
+    return source
+
+
+def stored_names(source: DataSource) -> dict[str, str]:
+    """A source's own column names by the view's names, where they differ."""
+    return {name: stored for stored, name in (source.field_mapping or {}).items()}
 
 
 def is_elsewhere(source: DataSource | None, settings: Settings) -> bool:

@@ -6,11 +6,11 @@ cannot hold without loss is refused.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence, Sized
 from contextlib import suppress
 from datetime import date, datetime
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import numpy as np
 import pyarrow as pa
@@ -29,7 +29,7 @@ from feast.protos.feast.types.Value_pb2 import (
 from feast.type_map import feast_value_type_to_python_type, python_values_to_proto_values
 from feast.types import Array, FeastType, PrimitiveFeastType
 
-from transformations.engine.base.errors import DataError, UsageError
+from transformations.engine.base.errors import DataError, FeaturesError, UsageError
 from transformations.engine.base.first_failure import first_failure
 from transformations.engine.vocabulary.dtypes import UNIX_TIMESTAMP, Dtype
 from transformations.engine.vocabulary.functions import nan_to_null
@@ -55,15 +55,24 @@ _MOST_SHOWN = 100  # characters of a value in an error message
 _FLOAT64, _INT64, _STRING = PrimitiveFeastType.FLOAT64, PrimitiveFeastType.INT64, PrimitiveFeastType.STRING
 _BOOL, _TIME, _INT32 = PrimitiveFeastType.BOOL, PrimitiveFeastType.UNIX_TIMESTAMP, PrimitiveFeastType.INT32
 
-_PROTO: dict[PrimitiveFeastType, tuple[str, str, Callable[..., Any]]] = {
-    PrimitiveFeastType.INT64: ("int64_val", "int64_list_val", Int64List),
-    PrimitiveFeastType.INT32: ("int32_val", "int32_list_val", Int32List),
-    PrimitiveFeastType.FLOAT64: ("double_val", "double_list_val", DoubleList),
-    PrimitiveFeastType.FLOAT32: ("float_val", "float_list_val", FloatList),
-    PrimitiveFeastType.STRING: ("string_val", "string_list_val", StringList),
-    PrimitiveFeastType.BOOL: ("bool_val", "bool_list_val", BoolList),
-    PrimitiveFeastType.BYTES: ("bytes_val", "bytes_list_val", BytesList),
-    PrimitiveFeastType.UNIX_TIMESTAMP: ("unix_timestamp_val", "unix_timestamp_list_val", Int64List),
+
+class ProtoFields(NamedTuple):
+    """Where Feast's protobuf holds the values of a dtype: one value, a list of values, and that list's message."""
+
+    value: str
+    list_value: str
+    list_message: Callable[..., Any]
+
+
+PROTOS: dict[PrimitiveFeastType, ProtoFields] = {
+    PrimitiveFeastType.INT64: ProtoFields("int64_val", "int64_list_val", Int64List),
+    PrimitiveFeastType.INT32: ProtoFields("int32_val", "int32_list_val", Int32List),
+    PrimitiveFeastType.FLOAT64: ProtoFields("double_val", "double_list_val", DoubleList),
+    PrimitiveFeastType.FLOAT32: ProtoFields("float_val", "float_list_val", FloatList),
+    PrimitiveFeastType.STRING: ProtoFields("string_val", "string_list_val", StringList),
+    PrimitiveFeastType.BOOL: ProtoFields("bool_val", "bool_list_val", BoolList),
+    PrimitiveFeastType.BYTES: ProtoFields("bytes_val", "bytes_list_val", BytesList),
+    PrimitiveFeastType.UNIX_TIMESTAMP: ProtoFields("unix_timestamp_val", "unix_timestamp_list_val", Int64List),
 }
 
 
@@ -144,6 +153,15 @@ def moments_of(column: Column, place: str) -> pa.Array:
         # Finer than a microsecond is cut off: a row may see what happened within its own microsecond.
         array = in_micros(array)
     return as_declared(array, PrimitiveFeastType.UNIX_TIMESTAMP, place)
+
+
+def count_rows(columns: Mapping[str, Sized], what: str, error: type[FeaturesError] = UsageError) -> int:
+    """How many rows these columns have. error, calling them `what`, where they are of different lengths."""
+    lengths = {name: len(values) for name, values in columns.items()}
+    if len(set(lengths.values())) > 1:
+        listed = ", ".join(f"{name} {length:,}" for name, length in lengths.items())
+        raise error(f"the columns of {what} are of different lengths: {listed}. Give one value a row in each.")
+    return max(lengths.values(), default=0)
 
 
 def frame_column(series: pd.Series[Any], place: str) -> pa.Array:
@@ -233,7 +251,7 @@ def to_protos(array: pa.Array, dtype: FeastType) -> list[Value]:
         objects = array.to_pylist(maps_as_pydicts="strict")  # Feast takes dictionaries
         protos: list[Value] = python_values_to_proto_values(objects, dtype.to_value_type())
         return protos
-    scalar, plural, wrap = _PROTO[primitive]
+    scalar, plural, wrap = PROTOS[primitive]
     if primitive == PrimitiveFeastType.UNIX_TIMESTAMP:
         array = _seconds(array)
     values = array.to_pylist()

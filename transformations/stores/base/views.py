@@ -106,14 +106,20 @@ def offered(repo: Path) -> list[Offer]:
     ]
     writers: dict[str, str] = {}
     for view, _ in offers:
-        assert isinstance(view.batch_source, FileSource)
-        table = view.batch_source.path
+        table = _table_of(view)
         if table in writers:
             raise DefinitionError(
                 f"{repo}: two views write the table {table}. Remove one of them, or rename its definition."
             )
         writers[table] = view.name
     return offers
+
+
+def _table_of(view: FeatureView) -> str:
+    """The path of the table that a view of a definition reads."""
+    if not isinstance(view.batch_source, FileSource):
+        raise DefinitionError(f"{view.name}: its source is another than `feature_view` gave it. Leave that as it is.")
+    return view.batch_source.path
 
 
 def unoffered(offers: Sequence[Offer]) -> dict[str, Definition]:

@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 from pyarrow import types
 
 from transformations.engine.base.errors import DataError
+from transformations.stores.base.casting import FIRST_SECOND, LAST_SECOND, OUTSIDE_CALENDAR
 
 Schemas = Mapping[str, pa.Schema]
 """The columns of each file."""
@@ -24,7 +25,6 @@ _WHOLE_NUMBERS = {16: 2**11, 32: 2**24, 64: 2**53}
 """By a float's bits, the number up to which it holds every whole number."""
 
 _A_SECOND = {"s": 1, "ms": 1_000, "us": 1_000_000, "ns": 1_000_000_000}
-_FIRST_SECOND, _LAST_SECOND = -62_135_596_800, 253_402_300_799  # the years 1 to 9999
 _MOST_SECONDS_IN_NANOSECONDS = (1 << 63) // 1_000_000_000 - 1
 
 
@@ -94,10 +94,10 @@ def check_moments(name: str, schemas: Schemas, column: str) -> None:
     for file, unit in units.items():
         for moment in _extremes(file, column):
             seconds = moment // _A_SECOND[unit]
-            if not _FIRST_SECOND <= seconds <= _LAST_SECOND:
+            if not FIRST_SECOND <= seconds <= LAST_SECOND:
                 raise DataError(
                     f"{name}: {file} holds {moment:,} {unit} since 1970 in {column!r}, the moment of a row, which is "
-                    f"beyond the years 1 to 9999, as a count in the wrong unit is. Write that column anew."
+                    f"{OUTSIDE_CALENDAR}. Write that column anew."
                 )
             if fine is not None and unit != "ns" and abs(seconds) > _MOST_SECONDS_IN_NANOSECONDS:
                 raise DataError(

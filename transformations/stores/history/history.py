@@ -18,7 +18,7 @@ from transformations.engine.base import delta_protocol, storage
 from transformations.engine.base.errors import DataError, UsageError, nearest
 from transformations.engine.base.file_rows import FolderColumn, Scan, scan
 from transformations.engine.tables.offline_tables import OfflineTable, Run
-from transformations.stores.base.source_paths import path_of
+from transformations.stores.base.source_paths import event_source, path_of, stored_names
 from transformations.stores.base.views import DEFINITION_HASH, feature_hashes_of
 from transformations.stores.history.file_types import (
     check_meant,
@@ -100,11 +100,7 @@ def history_of(
     features: those that will be read; by default all. DataError if nothing has been published yet, if there is no such
     version, or if its definition gives one of these features other values than the applied definition does.
     """
-    source = view.batch_source
-    if source is None or not source.timestamp_field:
-        raise UsageError(
-            f"feature view {view.name}: its source names no timestamp_field. Name the column of the event time."
-        )
+    source = event_source(view)
     path = path_of(view.name, source, repo_path)
     if DEFINITION_HASH in view.tags:
         table = OfflineTable(path)
@@ -209,7 +205,7 @@ def _located(name: str, path: Path) -> Located:
 
 def _by_column(source: DataSource, dtypes: Mapping[str, FeastType]) -> dict[str, FeastType]:
     """The declared dtypes, by the files' column names."""
-    stored = {new: old for old, new in (source.field_mapping or {}).items()}
+    stored = stored_names(source)
     return {stored.get(name, name): dtype for name, dtype in dtypes.items()}
 
 
@@ -220,14 +216,12 @@ def _history(
     version: int | None,
     folder_columns: Mapping[str, FolderColumn] | None = None,
 ) -> History:
-    renamed = {new: old for old, new in (source.field_mapping or {}).items()}
-    created = source.created_timestamp_column or None
     return History(
         name=name,
         files=tuple(files),
         timestamp=source.timestamp_field or "",
-        created=created,
-        renamed=renamed,
+        created=source.created_timestamp_column or None,
+        renamed=stored_names(source),
         version=version,
         folder_columns=folder_columns or {},
     )

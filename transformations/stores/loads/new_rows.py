@@ -17,16 +17,15 @@ from feast.infra.offline_stores.offline_store import OfflineStore
 
 from transformations.engine.base.errors import DataError, UsageError
 from transformations.engine.base.moments import EPOCH, MICROSECOND
+from transformations.stores.base.source_paths import event_source, stored_names
 from transformations.stores.history.history import History, history_of
 from transformations.stores.history.point_in_time_sql import Join
 from transformations.stores.history.session_sql import resources_of, session
 from transformations.stores.history.stored import Stored
 from transformations.stores.loads import newest_sql as sql
 from transformations.stores.loads.newest import find_newest
-from transformations.stores.loads.scope import Scope, decide_scope, plain_files
-from transformations.stores.redis.catalogue import Table
+from transformations.stores.loads.scope import Scope, plain_files
 from transformations.stores.redis.loaded import Loaded
-from transformations.stores.rows.packed_rows import Schema
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -48,17 +47,6 @@ class FileRows:
     def history(self) -> History:
         """The view's history; DataError if there is none, or it has another definition."""
         return history_of(self.view, self.config.repo_path)
-
-    def decide_scope(
-        self,
-        cursor: Loaded | None,
-        unfinished: Iterable[Loaded],
-        table: Table | None,
-        schema: Schema,
-        definition: str | None,
-    ) -> Scope:
-        """Decide what a run must consider after the last one and after unfinished ones."""
-        return decide_scope(cursor, unfinished, table, schema, definition, self.history, self.files_at)
 
     @contextmanager
     def batches(self, scope: Scope, start: datetime, end: datetime, columns: Sequence[str]) -> Iterator[Batches]:
@@ -108,27 +96,14 @@ class PulledRows:
     @cached_property
     def history(self) -> History:
         """The names of the source's columns; no files."""
-        source = self.view.batch_source
-        if source is None or not source.timestamp_field:
-            raise UsageError(
-                f"feature view {self.view.name}: its source names no timestamp_field. Name its column of event time."
-            )
-        renamed = {new: old for old, new in (source.field_mapping or {}).items()}
-        created = source.created_timestamp_column or None
+        source = event_source(self.view)
         return History(
-            name=self.view.name, files=(), timestamp=source.timestamp_field, created=created, renamed=renamed
+            name=self.view.name,
+            files=(),
+            timestamp=source.timestamp_field or "",
+            created=source.created_timestamp_column or None,
+            renamed=stored_names(source),
         )
-
-    def decide_scope(
-        self,
-        cursor: Loaded | None,
-        unfinished: Iterable[Loaded],
-        table: Table | None,
-        schema: Schema,
-        definition: str | None,
-    ) -> Scope:
-        """Decide what a run must consider: all, unless the online store was loaded under the same schema."""
-        return decide_scope(cursor, unfinished, table, schema, definition, self.history, self.files_at)
 
     def files_at(self, _: Loaded) -> tuple[str, ...]:
         """No files are known."""
@@ -137,8 +112,7 @@ class PulledRows:
     @contextmanager
     def batches(self, scope: Scope, start: datetime, end: datetime, columns: Sequence[str]) -> Iterator[Batches]:
         """The latest rows that the offline store pulls."""
-        history, source = self.history, self.view.batch_source
-        assert source is not None
+        history, source = self.history, event_source(self.view)
         keys = [column.name for column in self.view.entity_columns if column.name != DUMMY_ENTITY_ID]
         job = self.offline_store.pull_latest_from_table_or_query(
             config=self.config,

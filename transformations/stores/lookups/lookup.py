@@ -22,7 +22,7 @@ from transformations.engine.base.errors import UsageError
 from transformations.engine.base.moments import instant_to_micros
 from transformations.engine.base.settings import present_moment
 from transformations.engine.vocabulary.functions import REQUEST_TIMESTAMP, numbers
-from transformations.stores.base.values import TIMESTAMP, as_declared, column_of
+from transformations.stores.base.values import TIMESTAMP, as_declared, column_of, count_rows
 from transformations.stores.lookups.plans import ComputedPlan, Plan, ViewPlan
 from transformations.stores.lookups.response import NOT_FOUND, OUTSIDE_MAX_AGE, Block, Column, PackedResponse, Status
 from transformations.stores.redis.catalogue import Catalog, Table
@@ -265,13 +265,7 @@ def _columnar(entity_rows: EntityRows) -> tuple[int, Mapping[str, Sequence[Any]]
     columns = {
         name: values.val if isinstance(values, RepeatedValue) else values for name, values in entity_rows.items()
     }
-    lengths = set(map(len, columns.values()))
-    if len(lengths) > 1:
-        listed = ", ".join(f"{name} {len(values)}" for name, values in columns.items())
-        raise UsageError(
-            f"the columns of the request are of different lengths: {listed}. Give one value a row in each."
-        )
-    return max(lengths, default=0), columns
+    return count_rows(columns, "the request"), columns
 
 
 def _plain(values: Sequence[Any]) -> list[Any]:

@@ -13,8 +13,8 @@ from feast.protos.feast.types.EntityKey_pb2 import EntityKey
 
 from transformations.engine.base.errors import FeaturesError
 from transformations.stores.base.errors import DamagedRowError, other_type_of_ours
-from transformations.stores.lookups.lookup import Lookup
-from transformations.stores.lookups.plans import UnknownSchemaError
+from transformations.stores.lookups.lookup import EntityRows, lookup_of
+from transformations.stores.lookups.plans import Plan, UnknownSchemaError
 from transformations.stores.lookups.response import PackedResponse
 from transformations.stores.redis.catalogue import Catalog, catalog_of, epoch_key, views_key
 from transformations.stores.redis.feast_rows import Found, found_rows
@@ -54,11 +54,14 @@ class Catalogs:
         return catalog
 
 
-def look_up(lookup: Lookup, catalogs: Catalogs, project: str, with_versions: bool) -> Steps[PackedResponse]:
+def look_up(
+    plan: Plan, entity_rows: EntityRows, catalogs: Catalogs, project: str, with_versions: bool
+) -> Steps[PackedResponse]:
     """Answers a request in one step, unless the catalogue has changed since it was last read.
 
-    DamagedRowError for a value that is no intact row of its view.
+    DamagedRowError for a value that is no intact row of its view; other errors as `lookup_of`.
     """
+    lookup = lookup_of(plan, entity_rows)
     epoch, has_unknown_schema = epoch_key(project), False
     catalog = catalogs.known(project) or (yield from catalogs.read(project))
     for _ in range(ATTEMPTS):

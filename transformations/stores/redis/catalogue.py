@@ -14,12 +14,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
-from redis import Redis, RedisCluster
-
 from transformations.engine.base.errors import DataError
+from transformations.stores.redis.connections import SyncClient
 from transformations.stores.rows.packed_rows import FORM, Schema, event_micros, fault_of, schema_from
-
-SyncClient = Redis | RedisCluster
 
 _TABLES = "{features}:tables"
 _LEFTOVERS = "{features}:leftovers"

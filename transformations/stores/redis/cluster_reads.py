@@ -19,11 +19,10 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from transformations.stores.redis.idle import Attempt, IdleWires
-from transformations.stores.redis.reads import Wanted, fields_of
+from transformations.stores.redis.reads import PAUSE_SECONDS, Wanted, fields_of
 from transformations.stores.redis.wire import Wire, is_wrong_type, may_recover, packed_command
 from transformations.stores.rows.packed_rows import OTHER_TYPE
 
-_PAUSE_SECONDS = 0.01
 _ASKING = packed_command(b"ASKING")
 
 
@@ -71,19 +70,16 @@ class ClusterSource:
         return fields_of(self._ask([_Question(0, b"HGETALL", wanted)], deadline)[0])
 
     def _ask(self, questions: list[_Question], deadline: float) -> list[Any]:
-        if self._client is None:
-            self._in_background(self._open, deadline)
-        client, answers, is_renewed = self._client, [None] * len(questions), False
-        assert client is not None
+        client, answers, is_renewed = self._connect(deadline), [None] * len(questions), False
         while True:
             left = self._ask_nodes(client, questions, answers, deadline)
             if not left.questions:
                 return answers
             is_hopeless = left.error is not None and is_renewed and not may_recover(left.error)
-            if is_hopeless or monotonic() + _PAUSE_SECONDS >= deadline:
+            if is_hopeless or monotonic() + PAUSE_SECONDS >= deadline:
                 raise left.error or RedisTimeoutError("timeout while the cluster moves keys from node to node")
             if left.is_outdated:
-                sleep(_PAUSE_SECONDS if left.error else 0)
+                sleep(PAUSE_SECONDS if left.error else 0)
                 self._in_background(client.nodes_manager.initialize, deadline)
                 is_renewed = True
             questions = left.questions
@@ -156,6 +152,11 @@ class ClusterSource:
             connection = client.get_redis_connection(node)
             with self._lock:
                 self._idle.setdefault(node.name, IdleWires(connection))
+
+    def _connect(self, deadline: float) -> RedisCluster:
+        while (client := self._client) is None:
+            self._in_background(self._open, deadline)
+        return client
 
     def _open(self) -> None:
         self._client = self._open_client()

@@ -15,6 +15,7 @@ from feast.protos.feast.types.Value_pb2 import Value
 from transformations.engine.base.errors import DataError, nearest
 from transformations.engine.base.moments import instant_to_micros, micros_to_instant
 from transformations.engine.base.settings import get_settings, present_moment
+from transformations.stores.base.source_paths import event_source, stored_names
 from transformations.stores.base.values import as_feature, frame_column, moments_of, to_protos
 from transformations.stores.redis.catalogue import Table
 from transformations.stores.redis.reads import Values
@@ -70,9 +71,7 @@ def rows_of(view: FeatureView, frame: pd.DataFrame) -> list[Row]:
     Columns beyond the view's are left out. DataError where one is missing or does not fit, and for a row without its
     event timestamp.
     """
-    typed = typed_columns(view, frame)
-    source = view.batch_source
-    assert source is not None, "a view that is pushed to has a source"
+    source, typed = event_source(view), typed_columns(view, frame)
     events = typed[source.timestamp_field].to_pylist()
     created = (
         typed[source.created_timestamp_column].to_pylist() if source.created_timestamp_column else [None] * len(frame)
@@ -92,9 +91,8 @@ def rows_of(view: FeatureView, frame: pd.DataFrame) -> list[Row]:
 
 def typed_columns(view: FeatureView, rows: pd.DataFrame | pa.Table) -> dict[str, pa.Array]:
     """Join keys, features and timestamps of rows that are pushed, in their declared dtypes. Errors as `rows_of`."""
-    source = view.batch_source
-    assert source is not None, "a view that is pushed to has a source"
-    renamed = {new: old for old, new in (source.field_mapping or {}).items()}
+    source = event_source(view)
+    renamed = stored_names(source)
     given = [str(name) for name in (rows.column_names if isinstance(rows, pa.Table) else rows.columns)]
 
     def column(name: str, place: str) -> pa.Array:

@@ -16,12 +16,11 @@ from uuid import uuid4
 from transformations.engine.base.errors import DataError
 from transformations.engine.base.settings import Settings
 from transformations.stores.base.feast_seams import online_client
-from transformations.stores.redis.connections import Reaching
+from transformations.stores.redis.connections import Reaching, SyncClient
 from transformations.stores.rows.packed_rows import FORM
 
 if TYPE_CHECKING:
     from feast import FeatureStore
-    from redis import Redis, RedisCluster
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,36 +52,36 @@ class Loaded:
         return self.end if self.complete_until is None else min(self.end, self.complete_until)
 
 
-def record(client: Redis | RedisCluster, project: str, view: str, loaded: Loaded) -> None:
+def record(client: SyncClient, project: str, view: str, loaded: Loaded) -> None:
     """Record that a view has been loaded; call it once all rows are written."""
     client.hset(_key(project), view, json.dumps(asdict(loaded), default=datetime.isoformat))
 
 
-def begin(client: Redis | RedisCluster, project: str, view: str, loaded: Loaded) -> str:
+def begin(client: SyncClient, project: str, view: str, loaded: Loaded) -> str:
     """Record what a run is about to write, and return the run's id; call it before the first row."""
     run = uuid4().hex
     client.hset(_begun_key(project, view), run, json.dumps(asdict(loaded), default=datetime.isoformat))
     return run
 
 
-def unfinished_loads(client: Redis | RedisCluster, project: str, view: str) -> dict[str, Loaded]:
+def unfinished_loads(client: SyncClient, project: str, view: str) -> dict[str, Loaded]:
     """By id, what runs are writing, or were writing when they were killed."""
     found = cast("dict[bytes, bytes]", client.hgetall(_begun_key(project, view)))
     return {run.decode(): _loaded(facts, _begun_key(project, view), run.decode()) for run, facts in found.items()}
 
 
-def conclude(client: Redis | RedisCluster, project: str, view: str, runs: Iterable[str]) -> None:
+def conclude(client: SyncClient, project: str, view: str, runs: Iterable[str]) -> None:
     """Forget these runs: what they wrote is covered by the view's record, or hidden."""
     client.hdel(_begun_key(project, view), *runs)
 
 
-def forget(client: Redis | RedisCluster, project: str, view: str) -> None:
+def forget(client: SyncClient, project: str, view: str) -> None:
     """Forget a view whose rows are gone."""
     client.hdel(_key(project), view)
     client.delete(_begun_key(project, view))
 
 
-def last_loaded(client: Redis | RedisCluster, project: str, view: str) -> Loaded | None:
+def last_loaded(client: SyncClient, project: str, view: str) -> Loaded | None:
     """A view's last load; None if it was never loaded."""
     facts = cast("bytes | None", client.hget(_key(project), view))
     return None if facts is None else _loaded(facts, _key(project), view)

@@ -25,7 +25,8 @@ Answer = TypeVar("Answer")
 Steps: TypeAlias = Generator[Wanted, Any, Answer]
 """A read: yields what it wants, is sent the values or the hash's fields, and returns its answer."""
 
-_PAUSE_SECONDS = 0.01
+PAUSE_SECONDS = 0.01
+"""Between two attempts of one read."""
 
 
 class Source(Protocol):
@@ -92,10 +93,10 @@ class NodeSource:
                     raise earlier from None
                 raise
             except RedisConnectionError as error:
-                if time.monotonic() + _PAUSE_SECONDS >= deadline or not may_recover(error):
+                if time.monotonic() + PAUSE_SECONDS >= deadline or not may_recover(error):
                     raise
                 earlier = error
-                time.sleep(_PAUSE_SECONDS)
+                time.sleep(PAUSE_SECONDS)
 
     def _attempt(self, commands: bytes, count: int, deadline: float) -> list[Any]:
         wire, is_fresh = self._idle.take(deadline)

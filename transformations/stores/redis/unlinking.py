@@ -8,16 +8,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import cast
 
-from redis import Redis, RedisCluster
+from redis import RedisCluster
 
 from transformations.stores.redis.catalogue import forget_leftovers, leftovers
+from transformations.stores.redis.connections import SyncClient
 from transformations.stores.redis.writes import IsRow, write_rows
 from transformations.stores.rows.packed_rows import HEADER, PUSHED
 
 _KEYS_A_STEP = 1_000
 
 
-def unlink_leftovers(client: Redis | RedisCluster) -> int:
+def unlink_leftovers(client: SyncClient) -> int:
     """Unlink the rows of all leftover tables and count them. If stopped halfway, call it again."""
     numbers = leftovers(client)
     if not numbers:
@@ -33,7 +34,7 @@ def unlink_leftovers(client: Redis | RedisCluster) -> int:
     return unlinked
 
 
-def carry_pushed(client: Redis | RedisCluster, number: bytes, to: bytes, is_row: IsRow) -> None:
+def carry_pushed(client: SyncClient, number: bytes, to: bytes, is_row: IsRow) -> None:
     """Copy intact pushed rows, which the offline table lacks, from one table to another wherever they are newest."""
     width = len(number)
     for keys in _steps(client):
@@ -54,7 +55,7 @@ def _is_of_pushed(header: object) -> bool:
     return isinstance(header, bytes) and len(header) == HEADER.size and bool(header[-1] & PUSHED)
 
 
-def _steps(client: Redis | RedisCluster) -> Iterator[list[bytes]]:
+def _steps(client: SyncClient) -> Iterator[list[bytes]]:
     batch: list[bytes] = []
     for key in client.scan_iter(match="{*}*", count=_KEYS_A_STEP):
         batch.append(cast("bytes", key))
@@ -64,7 +65,7 @@ def _steps(client: Redis | RedisCluster) -> Iterator[list[bytes]]:
     yield batch
 
 
-def _unlink(client: Redis | RedisCluster, keys: list[bytes]) -> None:
+def _unlink(client: SyncClient, keys: list[bytes]) -> None:
     if isinstance(client, RedisCluster):
         with client.pipeline(transaction=False) as pipe:  # type: ignore[no-untyped-call]
             for key in keys:

@@ -23,9 +23,9 @@ from redis import Redis, RedisCluster
 from redis.crc import key_slot
 from redis.exceptions import NoScriptError, ResponseError
 
+from transformations.stores.redis.connections import SyncClient
 from transformations.stores.redis.wire import BulkStrings, Wire, opening, packed_words
 
-SyncClient: TypeAlias = Redis | RedisCluster
 ROWS_A_CALL = 250
 """A script holds Redis for as long as it runs, and lookups wait for it: some 3 µs a row."""
 

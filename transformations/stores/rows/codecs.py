@@ -21,12 +21,11 @@ from feast.types import Array, FeastType, PrimitiveFeastType
 
 from transformations.engine.base.errors import DataError
 from transformations.engine.vocabulary.functions import numbers
-from transformations.stores.base.values import arrow_type, from_protos, to_protos
+from transformations.stores.base.casting import FIRST_SECOND, LAST_SECOND, OUTSIDE_CALENDAR
+from transformations.stores.base.values import PROTOS, arrow_type, from_protos, to_protos
 
 Stored: TypeAlias = Any
 """One feature's value in its stored form."""
-
-_FIRST_SECOND, _LAST_SECOND = -62_135_596_800, 253_402_300_799  # the years 1 to 9999
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,16 +50,6 @@ class Codec:
         return [None if value is None else convert(value) for value in column]
 
 
-_SCALARS: dict[PrimitiveFeastType, str] = {
-    PrimitiveFeastType.INT64: "int64_val",
-    PrimitiveFeastType.INT32: "int32_val",
-    PrimitiveFeastType.FLOAT64: "double_val",
-    PrimitiveFeastType.FLOAT32: "float_val",
-    PrimitiveFeastType.STRING: "string_val",
-    PrimitiveFeastType.BOOL: "bool_val",
-    PrimitiveFeastType.BYTES: "bytes_val",
-    PrimitiveFeastType.UNIX_TIMESTAMP: "unix_timestamp_val",
-}
 # The letters of `struct` for dtypes that Arrow holds as plain bytes.
 _LETTERS = {
     PrimitiveFeastType.INT64: "q",
@@ -75,15 +64,15 @@ FLOAT_NAMES = frozenset(str(dtype) for dtype in _FLOATS)
 
 def codec_of(dtype: FeastType) -> Codec:
     """The codec of a dtype; every Feast type has one."""
-    if isinstance(dtype, PrimitiveFeastType) and dtype in _SCALARS:
+    if isinstance(dtype, PrimitiveFeastType) and dtype in PROTOS:
         return _scalar(dtype)
-    if isinstance(dtype, Array) and isinstance(dtype.base_type, PrimitiveFeastType) and dtype.base_type in _SCALARS:
+    if isinstance(dtype, Array) and isinstance(dtype.base_type, PrimitiveFeastType) and dtype.base_type in PROTOS:
         return _array(dtype, dtype.base_type)
     return _opaque(dtype)
 
 
 def _scalar(dtype: PrimitiveFeastType) -> Codec:
-    name, is_time, target = _SCALARS[dtype], dtype == PrimitiveFeastType.UNIX_TIMESTAMP, arrow_type(dtype)
+    name, is_time, target = PROTOS[dtype].value, dtype == PrimitiveFeastType.UNIX_TIMESTAMP, arrow_type(dtype)
     letter = _LETTERS.get(dtype)
 
     def from_arrow(column: pa.Array) -> list[Stored]:
@@ -118,7 +107,7 @@ def _scalar(dtype: PrimitiveFeastType) -> Codec:
 
 
 def _array(dtype: Array, element: PrimitiveFeastType) -> Codec:
-    name, is_time = _SCALARS[element].replace("_val", "_list_val"), element == PrimitiveFeastType.UNIX_TIMESTAMP
+    name, is_time = PROTOS[element].list_value, element == PrimitiveFeastType.UNIX_TIMESTAMP
 
     def from_arrow(column: pa.Array) -> list[Stored]:
         if is_time:
@@ -216,7 +205,7 @@ def _as(dtype: PrimitiveFeastType, given: str, value: Any, keep_nan: bool = Fals
         return None if math.isnan(number) and not keep_nan else number
     if dtype in _INTEGERS and given in ("int64_val", "int32_val"):
         return value
-    if given != _SCALARS[dtype]:
+    if given != PROTOS[dtype].value:
         raise _mismatch(dtype, given, value)
     if dtype is PrimitiveFeastType.UNIX_TIMESTAMP:
         return _of_a_calendar_year(value)
@@ -226,10 +215,10 @@ def _as(dtype: PrimitiveFeastType, given: str, value: Any, keep_nan: bool = Fals
 def _of_a_calendar_year(seconds: int) -> int | None:
     if seconds == NULL_TIMESTAMP_INT_VALUE:
         return None
-    if not _FIRST_SECOND <= seconds <= _LAST_SECOND:
+    if not FIRST_SECOND <= seconds <= LAST_SECOND:
         raise DataError(
-            f"a feature declared UnixTimestamp was given {seconds:,} seconds since 1970, which is beyond the years 1 "
-            f"to 9999, as a count in the wrong unit is. Send seconds, or a timestamp."
+            f"a feature declared UnixTimestamp was given {seconds:,} seconds since 1970, which is "
+            f"{OUTSIDE_CALENDAR}. Send seconds, or a timestamp."
         )
     return seconds
 

@@ -7,7 +7,7 @@ import logging
 from collections.abc import Mapping
 from typing import Any
 
-from fastapi import Request, status
+from fastapi import FastAPI, Request, status
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from feast.errors import FeastError
@@ -41,15 +41,19 @@ def answer(request: Request, error: Exception) -> JSONResponse:
     return _error_response(known, shortened(str(known)), code, getattr(known, "headers", None))
 
 
-async def answer_invalid(request: Request, error: Exception) -> JSONResponse:
+def refuse_in_our_form(app: FastAPI) -> None:
+    """Let an app answer what FastAPI itself refuses as it answers all other errors."""
+    app.exception_handler(RequestValidationError)(_answer_invalid)
+    app.exception_handler(HTTPException)(_answer_not_served)
+
+
+async def _answer_invalid(request: Request, error: RequestValidationError) -> JSONResponse:
     """The answer to a body that is not of the endpoint's form; FastAPI's own would repeat the whole of it."""
-    assert isinstance(error, RequestValidationError)
     return answer(request, UnprocessableError("; ".join(map(_describe_problem, error.errors()))))
 
 
-async def answer_not_served(request: Request, error: Exception) -> JSONResponse:
+async def _answer_not_served(request: Request, error: HTTPException) -> JSONResponse:
     """The answer to a path or method that there is not, or another refusal of FastAPI's own."""
-    assert isinstance(error, HTTPException)
     asked = shortened(f"{request.method} {request.url.path}", _MOST_OF_A_VALUE)
     return answer(request, NotServedError(f"{asked}: {error.detail}.", error.status_code, error.headers))
 

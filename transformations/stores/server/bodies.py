@@ -11,8 +11,10 @@ from typing import Any
 from feast import FeatureStore, FeatureView
 
 from transformations.stores.base.errors import BadRequestError, UnprocessableError
+from transformations.stores.base.values import count_rows
 from transformations.stores.server.refusals import too_many_rows
 
+_WRITE_MOMENT = "Write it in ISO 8601, such as 2024-05-01T00:00:00Z."
 _TARGETS = ("online", "offline", "online_and_offline")
 
 
@@ -81,11 +83,7 @@ def _check_frame(given: Mapping[str, Any], most_rows: int) -> None:
                 f"df: column {name!r:.100} is no list. Send each column as a list of its values: "
                 f'df.to_dict(orient="list").'
             )
-    lengths = {name: len(values) for name, values in frame.items()}
-    if len(set(lengths.values())) > 1:
-        listed = ", ".join(f"{name} {length:,}" for name, length in lengths.items())
-        raise UnprocessableError(f"the columns of df are of different lengths: {listed}. Give one value a row in each.")
-    rows = max(lengths.values(), default=0)
+    rows = count_rows(frame, "df", UnprocessableError)
     if rows > most_rows:
         raise too_many_rows(rows, most_rows)
 
@@ -134,13 +132,11 @@ def _moment_of(given: Mapping[str, Any], name: str) -> datetime | None:
     """A moment in ISO 8601; Feast's parser would make the tenth of this month of "10"."""
     text = given.get(name)
     if text is None:
-        raise UnprocessableError(f"{name} is missing. Write it in ISO 8601, such as 2024-05-01T00:00:00Z.")
+        raise UnprocessableError(f"{name} is missing. {_WRITE_MOMENT}")
     if not isinstance(text, str):
         return None  # which FastAPI refuses
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:
-        raise UnprocessableError(
-            f"{name} is {text!r:.100}, which is no moment. Write it in ISO 8601, such as 2024-05-01T00:00:00Z."
-        ) from None
+        raise UnprocessableError(f"{name} is {text!r:.100}, which is no moment. {_WRITE_MOMENT}") from None
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

@@ -15,6 +15,7 @@ from transformations.engine.base.errors import DataError, UsageError
 from transformations.engine.base.settings import present_moment
 from transformations.engine.vocabulary.functions import REQUEST_TIMESTAMP
 from transformations.stores.base.errors import DamagedRowError
+from transformations.stores.base.values import count_rows
 from transformations.stores.lookups.response import PackedResponse
 from transformations.stores.server.json_values import response_as_json
 
@@ -75,15 +76,9 @@ async def answer_in_pieces(
 
 def rows_of(columns: Columns) -> int:
     """The number of rows. UsageError for columns of different lengths, and for none."""
-    lengths = {name: len(values) for name, values in columns.items()}
-    if not lengths:
+    if not columns:
         raise UsageError("entities is empty. Give a list of values for each join key and request field.")
-    if len(set(lengths.values())) > 1:
-        listed = ", ".join(f"{name} {length:,}" for name, length in lengths.items())
-        raise UsageError(
-            f"the columns of the request are of different lengths: {listed}. Give one value a row in each."
-        )
-    return max(lengths.values())
+    return count_rows(columns, "the request")
 
 
 def number_of(features: list[str] | FeatureService) -> int:

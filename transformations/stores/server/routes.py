@@ -8,7 +8,6 @@ from difflib import get_close_matches
 from typing import Any
 
 from fastapi import Depends, FastAPI, Request, Response
-from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, StreamingResponse
 from fastapi.routing import APIRoute
 from feast import FeatureService, FeatureStore, metrics
@@ -16,12 +15,11 @@ from feast.feature_server import GetOnlineFeaturesRequest, bin_feature_count
 from feast.infra.feature_servers.base_config import MetricsConfig
 from feast.permissions.server.rest import inject_user_details
 from pydantic import model_validator
-from starlette.exceptions import HTTPException
 
 from transformations.engine.base.errors import UsageError
 from transformations.engine.base.settings import get_settings
 from transformations.stores.base.feast_seams import log_lookup, permitted_features
-from transformations.stores.server.answers import answer_invalid, answer_not_served
+from transformations.stores.server.answers import refuse_in_our_form
 from transformations.stores.server.bodies import parse_body
 from transformations.stores.server.front import PARSED
 from transformations.stores.server.pieces import answer_in_pieces, number_of, rows_of
@@ -51,8 +49,7 @@ class LookupRequest(GetOnlineFeaturesRequest):
 def routes_of(store: FeatureStore, watch: Watch) -> FastAPI:
     """An app with our routes. store: what lookups are answered from."""
     app = FastAPI(openapi_url=None)
-    app.add_exception_handler(RequestValidationError, answer_invalid)
-    app.add_exception_handler(HTTPException, answer_not_served)
+    refuse_in_our_form(app)
     app.router.route_class = _ParsedRoute
 
     @app.post(LOOKUP, dependencies=[Depends(inject_user_details)])

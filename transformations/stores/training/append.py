@@ -7,7 +7,7 @@ one. Readers see all of the rows or none; with hive folders, each new file whole
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from fnmatch import fnmatch
 from pathlib import Path
 from uuid import uuid4
@@ -21,7 +21,7 @@ from transformations.engine.base import storage
 from transformations.engine.base.errors import DataError, UsageError
 from transformations.engine.base.settings import Settings
 from transformations.engine.base.words import plural
-from transformations.stores.base.source_paths import path_of
+from transformations.stores.base.source_paths import path_of, stored_names
 from transformations.stores.base.views import DEFINITION_HASH
 from transformations.stores.history.history import source_history
 from transformations.stores.history.source_files import folder_columns, folder_name, located
@@ -45,8 +45,8 @@ def append(view: FeatureView, table: pa.Table, repo_path: Path | None, settings:
             f"not know of rows that were pushed. Ingest the events (`features ingest`), or push to the online store "
             f"only (`to=PushMode.ONLINE`)."
         )
-    renamed = dict(source.field_mapping or {})
-    rows = table.rename_columns([_old_name(name, renamed) for name in table.column_names])
+    stored = stored_names(source)
+    rows = table.rename_columns([stored.get(name, name) for name in table.column_names])
     if storage.is_table(path):
         source_history(view.name, source, repo_path)  # which refuses a table whose files are not its rows
         _commit(view.name, path, rows)
@@ -56,10 +56,6 @@ def append(view: FeatureView, table: pa.Table, repo_path: Path | None, settings:
     else:
         source_history(view.name, source, repo_path)  # which refuses what is no source
         _add_files(view.name, path, rows)
-
-
-def _old_name(name: str, renamed: Mapping[str, str]) -> str:
-    return next((old for old, new in renamed.items() if new == name), name)
 
 
 def _commit(name: str, path: Path, rows: pa.Table) -> None:

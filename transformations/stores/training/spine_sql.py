@@ -189,6 +189,5 @@ def _offline(
             f"Run `features build`."
         )
     table = OfflineTable(settings.offline_dir / view)
-    published = table.latest() if version is None else table.at(version)
-    assert published is not None, "built tables have a version"
+    published = table.newest() if version is None else table.at(version)
     return f"SELECT * FROM {parquet(published.files)}", published.files, published.version
