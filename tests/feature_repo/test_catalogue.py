@@ -9,7 +9,7 @@ from feast.repo_contents import RepoContents
 
 from transformations.engine.base.settings import get_settings
 from transformations.insight.governance.house_rules import problems_of_repository
-from transformations.stores.base.views import contents, offered, unoffered
+from transformations.stores.base.views import contents, find_unoffered, read_offers
 
 REPO = Path(__file__).parents[2] / "feature_repo"
 CATALOGUE = Path(__file__).with_name("catalogue.txt")
@@ -30,9 +30,9 @@ def test_every_rule_holds(declared: RepoContents) -> None:
 
 
 def test_every_definition_is_offered_by_a_view_of_its_name() -> None:
-    offers = offered(REPO)
+    offers = read_offers(REPO)
     assert [offer.view.name for offer in offers] == [offer.definition.name for offer in offers]
-    assert unoffered(offers) == {}
+    assert find_unoffered(offers) == {}
 
 
 def test_every_feature_of_a_service_leads_to_source_columns_or_request_fields(declared: RepoContents) -> None:

@@ -14,7 +14,7 @@ from transformations.engine.base.settings import Settings
 from transformations.engine.base.storage import content_hash
 from transformations.engine.tables.offline_tables import OfflineTable
 from transformations.engine.tables.pins import pin, pinned, unpin
-from transformations.stores.base.places import portable
+from transformations.stores.base.places import portable_path
 from transformations.stores.base.views import DEFINITION_HASH
 from transformations.stores.history.history import history_of
 from transformations.stores.training.spine_sql import OFFLINE, Query
@@ -148,4 +148,4 @@ def _portable_place(path: Path, settings: Settings, repo_path: Path | None) -> s
     root = None if repo_path is None else Path(repo_path).absolute()
     if root is not None and path.is_relative_to(root) and not path.is_relative_to(settings.data):
         return path.relative_to(root).as_posix()
-    return portable(path, settings)
+    return portable_path(path, settings)

@@ -15,7 +15,7 @@ from google.protobuf.json_format import ParseDict
 from transformations.datasets.manifest import FILE, Manifest
 from transformations.engine.base.errors import UsageError
 from transformations.engine.base.settings import Settings
-from transformations.stores.base.places import portable
+from transformations.stores.base.places import portable_path
 from transformations.stores.base.source_paths import SPLIT_FILES
 
 
@@ -70,9 +70,9 @@ def _saved_dataset(manifest: Manifest, settings: Settings) -> SavedDataset:
         ],
         join_keys=join_keys(manifest),
         full_feature_names=manifest.config.full_feature_names,
-        storage=SavedDatasetFileStorage(path=portable(folder / SPLIT_FILES, settings)),
+        storage=SavedDatasetFileStorage(path=portable_path(folder / SPLIT_FILES, settings)),
         tags={
-            "manifest": portable(folder / FILE, settings),
+            "manifest": portable_path(folder / FILE, settings),
             **({"label": manifest.config.label.column} if manifest.config.label else {}),
             "code_revision": manifest.code_revision,
             **_content_tags(manifest),

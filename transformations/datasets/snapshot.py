@@ -19,7 +19,7 @@ from google.protobuf.json_format import MessageToDict, ParseDict
 
 from transformations.engine.base.errors import UsageError, nearest
 from transformations.engine.base.settings import Settings
-from transformations.stores.base.places import portable
+from transformations.stores.base.places import portable_path
 from transformations.stores.base.rollout import as_served
 
 
@@ -134,4 +134,4 @@ def _with_portable_paths(value: Any, settings: Settings) -> Any:
     if isinstance(value, list):
         return [_with_portable_paths(each, settings) for each in value]
     is_in_data = isinstance(value, str) and value.startswith(f"{settings.data}/")
-    return portable(Path(value), settings) if is_in_data else value
+    return portable_path(Path(value), settings) if is_in_data else value

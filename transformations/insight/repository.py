@@ -61,13 +61,13 @@ def repository_folder(settings: Settings) -> Path:
 def read_repository(settings: Settings) -> Repository:
     """Load the repository as Feast does, and resolve every view's definition."""
     from transformations.engine.vocabulary.resolution import resolve
-    from transformations.stores.base.views import contract_reader, offered, unoffered
+    from transformations.stores.base.views import contract_reader, find_unoffered, read_offers
 
     folder = repository_folder(settings)
-    offers = offered(folder)
+    offers = read_offers(folder)
     read = contract_reader(settings)
     views = {offer.view.name: OfferedView(offer.view, resolve(offer.definition, read)) for offer in offers}
-    return Repository(folder, views, unoffered(offers))
+    return Repository(folder, views, find_unoffered(offers))
 
 
 def read_expectations(repository: Repository, settings: Settings) -> dict[str, ExpectedView]:

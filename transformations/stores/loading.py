@@ -52,17 +52,17 @@ class Load:
         with Reaching(self.config.online_store):
             client = self.online_store.client(self.config.online_store)
             for _ in range(_ATTEMPTS):
-                if self._run(client):
+                if self._load_once(client):
                     return
         raise ConflictError(
             f"{self.view.name}: while it was loaded, the online store was flushed, or the view deleted or loaded by "
             f"another run, {_ATTEMPTS} times. Let that come to its end, and repeat the command."
         )
 
-    def _run(self, client: SyncClient) -> bool:
+    def _load_once(self, client: SyncClient) -> bool:
         """Whether the rows ended up where lookups read them; not if another run changed the table meanwhile."""
         config, project, name = self.config, self.config.project, online_name(self.view, self.config)
-        source = self._source()
+        source = self._choose_source()
         schema = schema_of(self.view.features)
         cursor, others = last_loaded(client, project, name), unfinished_loads(client, project, name)
         known = online_catalog.read_catalog(client, project).tables.get(name)
@@ -72,7 +72,7 @@ class Load:
         if known and known.number != visible:  # what was considered is not what is there
             return False
         number = online_catalog.prepare(client, project) if scope.anew else visible
-        loaded = self._to_load(source, number, schema, definition)
+        loaded = self._describe(source, number, schema, definition)
         run = begin(client, project, name, loaded)
         packer = Packer(self.view, source.history, number, version)
         is_row = row_test(client, project, name, latest_event())
@@ -92,7 +92,7 @@ class Load:
         unlink_leftovers(client)
         return True
 
-    def _to_load(self, source: FileRows | PulledRows, number: bytes, schema: Schema, definition: str | None) -> Loaded:
+    def _describe(self, source: FileRows | PulledRows, number: bytes, schema: Schema, definition: str | None) -> Loaded:
         history = source.history
         return Loaded(
             version=history.version,
@@ -159,7 +159,7 @@ class Load:
         warn_of_replaced(self.view.name, writer.replaced)
         return written, writer.replaced
 
-    def _source(self) -> FileRows | PulledRows:
+    def _choose_source(self) -> FileRows | PulledRows:
         if isinstance(self.offline_store, PointInTimeOfflineStore) and isinstance(self.view.batch_source, FileSource):
             return FileRows(self.view, self.config)
         return PulledRows(self.view, self.config, self.offline_store)

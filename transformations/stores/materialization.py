@@ -65,7 +65,7 @@ class BulkMaterializationEngine(ViewByViewEngine, LocalComputeEngine):
             end=end,
         )
         try:
-            _beside(load.run, load.stop.set, is_idle=self.repo_config.batch_engine.priority == "idle")
+            run_beside(load.run, load.stop.set, is_idle=self.repo_config.batch_engine.priority == "idle")
         except KeyboardInterrupt:
             # Feast puts the view back into its former state after an Exception, and only then (feature_store.py:2960).
             interrupted = FeaturesError(
@@ -100,7 +100,7 @@ def _report_lineage(view: FeatureView, failure: str | None = None) -> None:
     )
 
 
-def _beside(run: Callable[[], None], stop: Callable[[], None], *, is_idle: bool) -> None:
+def run_beside(run: Callable[[], None], stop: Callable[[], None], *, is_idle: bool) -> None:
     """Run in a thread that yields the processor to everything else on the machine if `is_idle`.
 
     A thread, as a process cannot undo that for itself; threads it starts (DuckDB's) inherit it. Niceness is not enough:

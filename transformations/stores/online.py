@@ -31,7 +31,7 @@ from transformations.stores.base.rollout import check_served
 from transformations.stores.lookups.lookup import EntityRows
 from transformations.stores.lookups.plan_cache import Plans
 from transformations.stores.lookups.response import PackedResponse
-from transformations.stores.lookups.steps import ATTEMPTS, Catalogs, look_up, read_rows, restless
+from transformations.stores.lookups.steps import ATTEMPTS, Catalogs, look_up, read_rows, too_many_changes
 from transformations.stores.redis import catalogue as online_catalog
 from transformations.stores.redis.cluster_reads import ClusterSource
 from transformations.stores.redis.connections import (
@@ -61,7 +61,7 @@ _EXPIRY_MARGIN = timedelta(days=1)
 
 
 class PackedRedisOnlineStoreConfig(RedisOnlineStoreConfig):
-    """The yaml keys of Feast's Redis store; without a `connection_string` our settings tell where Redis is.
+    """The yaml keys of Feast's Redis store; without a `connection_string` our settings say where Redis is.
 
     key_ttl_seconds: when a row expires after its writing; by default its view's ttl and a day, or never.
     full_scan_for_deletion: whether `feast apply` also unlinks the rows of views it removes, which are hidden at once
@@ -205,7 +205,7 @@ class PackedRedisOnlineStore(RedisStoreWithClient):
                     break
                 # The view was deleted, loaded anew or flushed meanwhile: the rows belong elsewhere now.
             else:
-                raise restless(config.project)
+                raise too_many_changes(config.project)
         if progress:
             progress(len(data))
 

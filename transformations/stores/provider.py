@@ -1,4 +1,4 @@
-"""Feast's provider, but that pushed rows take the forms that all other paths give, or are refused by name and row.
+"""Feast's provider, with pushed rows converted as on all other paths, or refused by column and row.
 
 Feast's own conversion (type_map.py) makes 1 of the key 1.5 and of True, infinity of 1e300 in a Float32, nanoseconds of
 a number where a moment is meant, and fails with whatever Python raises. By then no store can see what was given.
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 class CheckedProvider(PassthroughProvider):
-    """What `push`, `write_to_online_store` and `write_to_offline_store` go through.
+    """Converts and checks what `push`, `write_to_online_store` and `write_to_offline_store` write.
 
     Errors: DataError for a value that its declared dtype cannot hold, a row without its event timestamp, and a column
     that is missing or there twice.
@@ -62,7 +62,7 @@ class CheckedProvider(PassthroughProvider):
 
 def explain_unwritten(store: FeatureStore, name: str, frame: pd.DataFrame, error: Exception) -> None:
     """DataError for a frame that could not be appended to a view: its column and row at fault, as an online push names
-    them. Nothing for an error that is ours already, or a store of another provider.
+    them. Does nothing for an error that is ours already, or a store of another provider.
     """
     view: Any = store.registry.get_any_feature_view(name, store.project)
     is_ours = isinstance(store.provider, CheckedProvider) and isinstance(view, FeatureView)

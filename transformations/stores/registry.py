@@ -58,11 +58,11 @@ class SettingsPlugin(CreateEnginePlugin):
         """
         event.listen(engine, "before_execute", _refuse_collisions)
         if engine.dialect.name == "sqlite":
-            event.listen(engine, "handle_error", _raise_in_words)
-            event.listen(engine, "connect", _share)
+            event.listen(engine, "handle_error", _explain_error)
+            event.listen(engine, "connect", _share_file)
             _create_tables(engine)
         else:
-            event.listen(engine, "do_connect", _connect)
+            event.listen(engine, "do_connect", connect_without_secrets)
 
 
 def registry_url(settings: Settings) -> URL:
@@ -109,7 +109,7 @@ def _read_only(url: URL, file: Path) -> URL:
     return url.set(database=f"file:{quote(str(file))}", query=query)
 
 
-def _raise_in_words(context: ExceptionContext) -> None:
+def _explain_error(context: ExceptionContext) -> None:
     url = context.engine.url if context.engine else None
     file = url.database if url else None
     error = context.original_exception
@@ -117,7 +117,7 @@ def _raise_in_words(context: ExceptionContext) -> None:
         raise fault from error
 
 
-def _connect(dialect: Dialect, _record: Any, arguments: tuple[Any, ...], options: dict[str, Any]) -> Any:
+def connect_without_secrets(dialect: Dialect, _record: Any, arguments: tuple[Any, ...], options: dict[str, Any]) -> Any:
     """Connect as SQLAlchemy does. A driver's own words may repeat parts of a URL, so an error does not keep them."""
     try:
         return dialect.connect(*arguments, **options)
@@ -160,11 +160,11 @@ def _refuse_collisions(connection: Connection, statement: Any, *_: object) -> No
     service = FeatureService.from_proto(FeatureServiceProto.FromString(written["feature_service_proto"]))
     project = next(value for name, value in written.items() if name.startswith("project_id"))
     named = [projection.name for projection in service.feature_view_projections]
-    if faults := list(collisions_of(service, _registered(connection, project, named))):
+    if faults := list(collisions_of(service, _registered_views(connection, project, named))):
         raise DefinitionError("\n".join([*faults, f"Service {service.name} was not written to the registry."]))
 
 
-def _registered(connection: Connection, project: str, names: Iterable[str]) -> Mapping[str, BaseFeatureView]:
+def _registered_views(connection: Connection, project: str, names: Iterable[str]) -> Mapping[str, BaseFeatureView]:
     """The stored and on-demand views of these names, and the views that the on-demand ones read."""
     from feast import FeatureView, OnDemandFeatureView
     from feast.infra.registry.sql import feature_views, on_demand_feature_views
@@ -196,7 +196,7 @@ def _make_private(file: Path) -> None:
         file.chmod(0o600)
 
 
-def _share(connection: sqlite3.Connection, _record: Any) -> None:
+def _share_file(connection: sqlite3.Connection, _record: Any) -> None:
     connection.execute(f"PRAGMA busy_timeout = {_BUSY_TIMEOUT_MS}")
     connection.execute("PRAGMA wal_autocheckpoint = 1")  # a registry without its log, as a copy may be, has it all
     deadline = time.monotonic() + _BUSY_TIMEOUT_MS / 1000

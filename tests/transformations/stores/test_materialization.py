@@ -384,7 +384,7 @@ def test_a_run_leaves_the_processor_to_others_and_so_do_its_threads(is_idle: boo
         inner.start()
         inner.join()
 
-    materialization._beside(run, lambda: None, is_idle=is_idle)
+    materialization.run_beside(run, lambda: None, is_idle=is_idle)
     assert found == [getattr(os, policy)] * 2
     assert os.sched_getscheduler(0) == os.SCHED_OTHER
 
@@ -395,5 +395,5 @@ def test_a_run_whose_priority_cannot_be_set_runs_all_the_same(monkeypatch: pytes
 
     monkeypatch.setattr(os, "sched_setscheduler", forbidden, raising=False)
     ran: list[bool] = []
-    materialization._beside(lambda: ran.append(True), lambda: None, is_idle=True)
+    materialization.run_beside(lambda: ran.append(True), lambda: None, is_idle=True)
     assert ran == [True]

@@ -109,7 +109,7 @@ def test_a_registry_that_cannot_be_reached_is_said_without_its_driver_s_words(
     with pytest.raises(
         ServiceUnavailableError, match=r"registry at postgresql\+psycopg://\*\*\*@host/\*\*\*"
     ) as raised:
-        registry._connect(cast("Dialect", Silent()), None, (), {"password": "hunter" + "2"})
+        registry.connect_without_secrets(cast("Dialect", Silent()), None, (), {"password": "hunter" + "2"})
     assert "hunter2" not in "".join(traceback.format_exception(raised.value))
 
 

@@ -38,6 +38,8 @@ class BorrowedMethod:
 
         @wraps(method)
         def call(config: RepoConfig, *rest: Any, **named: Any) -> Any:
-            return method(with_offline_config(config, configuration()), *rest, **named)  # they read none of its keys
+            return method(
+                with_offline_config(config, configuration()), *rest, **named
+            )  # they read no key of it
 
         return call

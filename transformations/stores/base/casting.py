@@ -43,7 +43,7 @@ _UNITS_A_MICRO = 1_000  # nanoseconds
 
 
 class UnfitError(ValueError):
-    """Why a value does not fit: what completes the sentence `row 3 holds 2, …`."""
+    """Why a value does not fit, as the end of the sentence `row 3 holds 2, …`."""
 
 
 class UnfitTypeError(ValueError):
@@ -69,21 +69,21 @@ def fits(given: pa.DataType, dtype: PrimitiveFeastType) -> bool:
     return any(accepts(given) for accepts in accepted)
 
 
-def converted(array: pa.Array, dtype: FeastType, whole_seconds: bool) -> pa.Array:
+def convert(array: pa.Array, dtype: FeastType, whole_seconds: bool) -> pa.Array:
     """The values in the form of the dtype. whole_seconds: whether moments are floored to seconds.
 
-    UnfitTypeError, UnfitError or one of Arrow's own where that cannot be.
+    Raises UnfitTypeError, UnfitError or an error of Arrow's where a value has no such form.
     """
     if isinstance(dtype, Array | Set):
-        return _list(array, dtype, whole_seconds)
+        return _convert_lists(array, dtype, whole_seconds)
     if isinstance(dtype, Struct):
-        return _struct(array, dtype, whole_seconds)
+        return _convert_structs(array, dtype, whole_seconds)
     if isinstance(dtype, PrimitiveFeastType) and dtype in ARROW:
-        return _scalar(array, dtype, whole_seconds)
-    return _as_it_comes(array, whole_seconds)
+        return _convert_scalars(array, dtype, whole_seconds)
+    return _convert_undeclared(array, whole_seconds)
 
 
-def in_micros(array: pa.Array) -> pa.Array:
+def floor_to_micros(array: pa.Array) -> pa.Array:
     """Timestamps as UTC microseconds, finer ones floored. UnfitError beyond the years 1 to 9999.
 
     Not by Arrow's `floor_temporal`, which wraps around at the smallest nanosecond.
@@ -93,7 +93,7 @@ def in_micros(array: pa.Array) -> pa.Array:
         array = pa.array(numbers, mask=array.is_null().to_numpy(zero_copy_only=False)).cast(_TIMESTAMP)
     elif array.type != _TIMESTAMP:
         array = array.cast(_TIMESTAMP)
-    return _of_a_calendar_year(array)
+    return _check_calendar(array)
 
 
 def is_of_a_calendar_year(micros: int | None) -> bool:
@@ -103,7 +103,7 @@ def is_of_a_calendar_year(micros: int | None) -> bool:
 
 def plain(column: pa.Array | pa.ChunkedArray) -> pa.Array:
     """A column in one piece, without a dictionary, its text as `string`."""
-    array = _in_one_piece(column) if isinstance(column, pa.ChunkedArray) else column
+    array = _join_chunks(column) if isinstance(column, pa.ChunkedArray) else column
     if pa.types.is_dictionary(array.type):
         array = array.dictionary_decode()
     if pa.types.is_large_string(array.type) or pa.types.is_string_view(array.type):
@@ -111,34 +111,34 @@ def plain(column: pa.Array | pa.ChunkedArray) -> pa.Array:
     return array
 
 
-def _in_one_piece(column: pa.ChunkedArray) -> pa.Array:
+def _join_chunks(column: pa.ChunkedArray) -> pa.Array:
     if column.num_chunks == 1:
         return column.chunk(0)  # combine_chunks would copy it
     array = column.combine_chunks()  # which keeps several chunks where offsets would overflow
     return pa.concat_arrays(array.chunks) if isinstance(array, pa.ChunkedArray) else array
 
 
-def _scalar(array: pa.Array, dtype: PrimitiveFeastType, whole_seconds: bool) -> pa.Array:
+def _convert_scalars(array: pa.Array, dtype: PrimitiveFeastType, whole_seconds: bool) -> pa.Array:
     target, array = ARROW[dtype], nan_to_null(plain(array))
-    if array.null_count == len(array):  # nulls alone are of any dtype, as what Arrow takes them for is chance
+    if array.null_count == len(array):  # nulls alone fit any dtype: which type Arrow gave them is chance
         return pa.nulls(len(array), target)
     if not fits(array.type, dtype):
         raise UnfitTypeError
     if dtype is PrimitiveFeastType.FLOAT32:
-        return _rounded(_number(array, target))
+        return _round_to_float32(_convert_numbers(array, target))
     if dtype is PrimitiveFeastType.UNIX_TIMESTAMP:
-        return _moments(array, whole_seconds)
+        return _convert_moments(array, whole_seconds)
     if dtype is PrimitiveFeastType.BOOL and pa.types.is_integer(array.type):
         if pc.any(pc.greater(pc.abs(pc.subtract(array.cast(pa.float64()), 0.5)), 0.5)).as_py():
             raise UnfitError("which is neither 0 nor 1")
         return array.cast(target)
-    return _number(array, target)
+    return _convert_numbers(array, target)
 
 
-def _number(array: pa.Array, target: pa.DataType) -> pa.Array:
+def _convert_numbers(array: pa.Array, target: pa.DataType) -> pa.Array:
     if not (pa.types.is_decimal(array.type) and pa.types.is_floating(target)):
         return array.cast(target)
-    # Arrow's own cast multiplies, and so gives not always the double that is nearest: 0.35000000000000003 for 0.35.
+    # Arrow's own cast multiplies, so it does not always give the nearest double: 0.35000000000000003 for 0.35.
     nearest = array.cast(pa.string()).cast(target)
     if array.type.precision - array.type.scale > len(str(_EXACT)) - 1:
         pairs = zip(array.to_pylist(), nearest.to_pylist(), strict=True)
@@ -147,26 +147,26 @@ def _number(array: pa.Array, target: pa.DataType) -> pa.Array:
     return nearest
 
 
-def _rounded(array: pa.Array) -> pa.Array:
+def _round_to_float32(array: pa.Array) -> pa.Array:
     rounded = array.cast(pa.float32(), safe=False).cast(array.type)
     if pc.any(pc.and_(pc.is_inf(rounded), pc.is_finite(array))).as_py():
         raise pa.ArrowInvalid("beyond the greatest float32")
     return rounded
 
 
-def _moments(array: pa.Array, whole_seconds: bool) -> pa.Array:
+def _convert_moments(array: pa.Array, whole_seconds: bool) -> pa.Array:
     if pa.types.is_string(array.type):
-        array = pa.array([None if text is None else _parsed(text) for text in array.to_pylist()], type=_TIMESTAMP)
+        array = pa.array([None if text is None else _parse_moment(text) for text in array.to_pylist()], type=_TIMESTAMP)
     elif pa.types.is_date(array.type):
         array = array.cast(_TIMESTAMP)
     elif not whole_seconds:
         array = array if array.type == _TIMESTAMP else array.cast(_TIMESTAMP)  # which refuses parts of a microsecond
     if not whole_seconds:
-        return _of_a_calendar_year(array)
-    return pc.floor_temporal(in_micros(array), unit="second")
+        return _check_calendar(array)
+    return pc.floor_temporal(floor_to_micros(array), unit="second")
 
 
-def _of_a_calendar_year(array: pa.Array) -> pa.Array:
+def _check_calendar(array: pa.Array) -> pa.Array:
     numbers = array.cast(pa.int64())
     ends = pc.min_max(numbers).as_py()
     if ends["min"] is not None and (ends["min"] < _FIRST or ends["max"] > _LAST):
@@ -174,7 +174,7 @@ def _of_a_calendar_year(array: pa.Array) -> pa.Array:
     return array
 
 
-def _parsed(text: str) -> datetime:
+def _parse_moment(text: str) -> datetime:
     """A moment in the forms that delivered files have; Python would take 20240501, and cut off nanoseconds."""
     if not _MOMENT.fullmatch(text):
         raise ValueError("no date and time as in 2020-01-31 12:00:00, with or without an offset")
@@ -182,12 +182,12 @@ def _parsed(text: str) -> datetime:
     return as_utc(datetime.fromisoformat(plain.replace("z", "Z")))
 
 
-def _list(array: pa.Array, dtype: Array | Set, whole_seconds: bool) -> pa.Array:
+def _convert_lists(array: pa.Array, dtype: Array | Set, whole_seconds: bool) -> pa.Array:
     if array.null_count == len(array) and not _is_list(array.type):
-        return pa.nulls(len(array), pa.list_(_element(dtype.base_type)))
+        return pa.nulls(len(array), pa.list_(_element_type(dtype.base_type)))
     if not _is_list(array.type):
         raise UnfitTypeError
-    elements = converted(array.flatten(), dtype.base_type, whole_seconds)
+    elements = convert(array.flatten(), dtype.base_type, whole_seconds)
     if elements.null_count and not isinstance(dtype.base_type, Array | Set):
         if not pa.types.is_floating(elements.type):
             raise UnfitError("with a null in it, which no list of Feast's protobuf can carry")
@@ -195,10 +195,10 @@ def _list(array: pa.Array, dtype: Array | Set, whole_seconds: bool) -> pa.Array:
     lengths = pc.fill_null(pc.list_value_length(array), 0).to_numpy(zero_copy_only=False)
     offsets = pa.array(np.concatenate([[0], np.cumsum(lengths)]), pa.int32())
     lists = pa.ListArray.from_arrays(offsets, elements, mask=array.is_null())
-    return _distinct(lists) if isinstance(dtype, Set) else lists
+    return _drop_repeats(lists) if isinstance(dtype, Set) else lists
 
 
-def _element(dtype: FeastType) -> pa.DataType:
+def _element_type(dtype: FeastType) -> pa.DataType:
     return ARROW.get(dtype, pa.null()) if isinstance(dtype, PrimitiveFeastType) else pa.null()
 
 
@@ -207,7 +207,7 @@ def _is_list(given: pa.DataType) -> bool:
     return bool(types.is_list(given) or types.is_large_list(given) or types.is_fixed_size_list(given))
 
 
-def _distinct(lists: pa.Array) -> pa.Array:
+def _drop_repeats(lists: pa.Array) -> pa.Array:
     rows = [None if row is None else list(dict.fromkeys(map(_hashable, row))) for row in lists.to_pylist()]
     return pa.array(rows, lists.type)
 
@@ -216,25 +216,25 @@ def _hashable(value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value
 
 
-def _struct(array: pa.Array, dtype: Struct, whole_seconds: bool) -> pa.Array:
+def _convert_structs(array: pa.Array, dtype: Struct, whole_seconds: bool) -> pa.Array:
     if not pa.types.is_struct(array.type):
-        return _as_it_comes(array, whole_seconds)
+        return _convert_undeclared(array, whole_seconds)
     names = [field.name for field in array.type]
     columns = [
-        converted(column, dtype.fields[name], whole_seconds) if name in dtype.fields else column
+        convert(column, dtype.fields[name], whole_seconds) if name in dtype.fields else column
         for name, column in zip(names, array.flatten(), strict=True)
     ]
     return pa.StructArray.from_arrays(columns, names, mask=array.is_null())
 
 
-def _as_it_comes(array: pa.Array, whole_seconds: bool) -> pa.Array:
-    """Values of a dtype without a declared type of its elements: moments on whole seconds, in a map NaN is null."""
+def _convert_undeclared(array: pa.Array, whole_seconds: bool) -> pa.Array:
+    """Values of a dtype that declares no type of its elements: moments are floored to seconds, NaN in a map is null."""
     if pa.types.is_timestamp(array.type):
-        return _moments(array, whole_seconds)
+        return _convert_moments(array, whole_seconds)
     if not pa.types.is_map(array.type):
         return array
-    if array.offset:  # of which `offsets` knows nothing
+    if array.offset:  # which `offsets` ignores
         array = array.take(pa.array(range(len(array))))
-    items = _as_it_comes(nan_to_null(array.items), whole_seconds)
+    items = _convert_undeclared(nan_to_null(array.items), whole_seconds)
     kind = pa.map_(array.type.key_type, items.type)
     return pa.MapArray.from_arrays(array.offsets, array.keys, items, kind, mask=array.is_null())

@@ -94,7 +94,7 @@ def with_status(error: BaseException | None) -> FeastError | None:
 
 
 class Answering:
-    """Within, an error of ours is raised as its kind with a status; it stays an error of its class to all others.
+    """Raises errors of ours from within as their kinds with a status; to others they stay errors of their class.
 
     A class, as is `Reaching`: each lookup passes through both, and a generator's context takes four times as long.
     """

@@ -134,9 +134,9 @@ def with_offline_config(config: RepoConfig, offline_config: Any) -> RepoConfig:
 
 
 def explain_offline_writes(explain: Callable[[FeatureStore, str, pd.DataFrame, Exception], None]) -> None:
-    """Let `explain` raise a better error where a frame is no table: `FeatureStore.write_to_offline_store` makes an
-    Arrow table of it (feature_store.py:3959) before it asks any organ of ours. It writes where the view of this
-    registry says, not one of the same name that the process has seen before (`number`).
+    """Let `explain` raise a better error where a frame cannot become a table: `FeatureStore.write_to_offline_store`
+    converts it (feature_store.py:3959) before it asks any organ of ours. It writes where the view of this registry
+    says, not one of the same name that the process has seen before (`number`).
     """
     feasts = FeatureStore.write_to_offline_store
     if hasattr(feasts, "__wrapped__"):

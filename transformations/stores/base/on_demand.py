@@ -25,7 +25,7 @@ from transformations.engine.base.settings import get_settings
 from transformations.engine.vocabulary.functions import REQUEST_TIMESTAMP, RowFunction
 from transformations.engine.vocabulary.row_by_row import refuse_unless_row_by_row
 from transformations.stores.base.values import TIMESTAMP, Column, arrow_type, as_declared, column_of, feast_type
-from transformations.stores.base.wiring import Call, calls_of, in_order, is_wired, not_served, tags_of, text_of
+from transformations.stores.base.wiring import Call, calls_of, is_wired, not_served, order_calls, tags_of, text_of
 
 Source: TypeAlias = FeatureView | FeatureViewProjection | RequestSource
 
@@ -55,7 +55,7 @@ def on_demand_view(
     """
     _check_declaration(name, owner, description, functions, sources)
     inputs = _Inputs(name, functions, sources)
-    calls = in_order(name, [Call(function, inputs.references_of(function)) for function in functions])
+    calls = order_calls(name, [Call(function, inputs.references_of(function)) for function in functions])
     inputs.refuse_unread(calls)
     text = text_of(name, owner, description, calls)
     # Bare fields: Feast drops the description and tags of an on-demand view's fields, and would see a change at every
@@ -137,7 +137,7 @@ def evaluation_of(view: OnDemandFeatureView, wanted: Sequence[str] | None = None
         return Evaluation(view=view, names=names, calls=None, fields=fields, lacking=())
     lacking = not_served(view)
     calls = calls_of(view.name, tuple(sorted(view.tags.items())))
-    needed = _needed(calls, [name for name in names if name not in lacking])
+    needed = _calls_for(calls, [name for name in names if name not in lacking])
     absent = tuple((name, arrow_type(dtypes[name])) for name in names if name in lacking)
     return Evaluation(view=view, names=names, calls=needed, fields=fields, lacking=absent)
 
@@ -225,7 +225,7 @@ class _RowFunctions(PythonTransformation):
         return self._fields
 
 
-def _needed(calls: Sequence[Call], wanted: Sequence[str]) -> tuple[Call, ...]:
+def _calls_for(calls: Sequence[Call], wanted: Sequence[str]) -> tuple[Call, ...]:
     """The calls that the wanted outputs need. calls: each after those whose outputs it reads."""
     needed = set(wanted)
     for call in reversed(calls):

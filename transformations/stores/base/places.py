@@ -10,14 +10,14 @@ from transformations.engine.base.settings import Settings
 DATA = "$FEATURES_DATA"
 
 
-def portable(path: Path, settings: Settings) -> str:
+def portable_path(path: Path, settings: Settings) -> str:
     """A path in the data folder relative to it; any other path unchanged."""
     if not path.is_relative_to(settings.data):
         return str(path)
     return (PurePosixPath(DATA) / path.relative_to(settings.data).as_posix()).as_posix()
 
 
-def resolved(text: str, settings: Settings) -> str:
+def resolve_path(text: str, settings: Settings) -> str:
     """The path behind a stored one; any other text unchanged."""
     if text != DATA and not text.startswith(f"{DATA}/"):
         return text

@@ -110,7 +110,7 @@ class Reading(NamedTuple):
     feature_refs: list[str]
 
 
-def with_inputs(
+def add_inputs(
     reading: Reading, on_demand: Sequence[OnDemandFeatureView], registry: BaseRegistry, project: str
 ) -> Reading:
     """Add the inputs of on-demand views that are served in another version than the applied one.
@@ -158,7 +158,7 @@ def _number_content(registry: BaseRegistry) -> None:
 def _own_version(view: OnDemandFeatureView, registry: BaseRegistry, project: str) -> OnDemandFeatureView | None:
     """The newest version that this code can compute; None if it has none of the functions of any version."""
     is_known = code_of(view) is not Code.ABSENT
-    for version in _history(view.name, registry, project):
+    for version in _versions_of(view.name, registry, project):
         code = code_of(version)
         if code is Code.SAME:
             return version
@@ -177,7 +177,7 @@ def _own_version(view: OnDemandFeatureView, registry: BaseRegistry, project: str
     )
 
 
-def _history(name: str, registry: BaseRegistry, project: str) -> Iterator[OnDemandFeatureView]:
+def _versions_of(name: str, registry: BaseRegistry, project: str) -> Iterator[OnDemandFeatureView]:
     """The view's versions, newest first; empty if the registry keeps none, as Feast's remote registry."""
     try:
         versions = registry.list_feature_view_versions(name, project)
@@ -204,7 +204,7 @@ def _with_features_of(
         # A feature of another dtype now stands there twice: Feast looks for a service's features as a whole
         # (base_feature_view.py:272). Ours comes last, and so wins by name.
         schema=[*(feature for feature in applied.features if feature not in own), *own],
-        sources=[*_projections(version, registry, project), *version.source_request_sources.values()]
+        sources=[*_current_projections(version, registry, project), *version.source_request_sources.values()]
         if version
         else [],
         input_schema=None if version else [],  # what Feast takes as "no sources"
@@ -218,7 +218,9 @@ def _with_features_of(
     return served
 
 
-def _projections(version: OnDemandFeatureView, registry: BaseRegistry, project: str) -> Iterator[FeatureViewProjection]:
+def _current_projections(
+    version: OnDemandFeatureView, registry: BaseRegistry, project: str
+) -> Iterator[FeatureViewProjection]:
     """The version's source views with their current fields; Feast refuses fields with an old description."""
     for projection in version.source_feature_view_projections.values():
         now = {feature.name: feature for feature in _features_now(projection.name, registry, project)}

@@ -10,7 +10,7 @@ from feast.data_source import DataSource
 
 from transformations.engine.base.errors import DataError, UsageError
 from transformations.engine.base.settings import Settings, get_settings
-from transformations.stores.base.places import portable, resolved
+from transformations.stores.base.places import portable_path, resolve_path
 from transformations.stores.base.views import DEFINITION_HASH
 
 SPLIT_FILES = "*.parquet"
@@ -27,7 +27,7 @@ def path_of(name: str, source: DataSource, repo_path: Path | str | None) -> Path
             f"{name}: its source is a {type(source).__name__}; this offline store reads files. Use a FileSource."
         )
     settings = get_settings()
-    uri = FileSource.get_uri_for_file_path(repo_path, resolved(source.path, settings))
+    uri = FileSource.get_uri_for_file_path(repo_path, resolve_path(source.path, settings))
     parsed = urlparse(uri)
     if parsed.scheme and parsed.netloc:
         raise UsageError(
@@ -68,13 +68,13 @@ def placed_source(source: DataSource, settings: Settings) -> DataSource | None:
     """
     if not isinstance(source, FileSource):
         return source
-    path = Path(resolved(source.path, settings))
+    path = Path(resolve_path(source.path, settings))
     if path.is_relative_to(settings.offline_dir):
         return None
     if Path(source.path).is_relative_to(settings.data):
         raise UsageError(
             f"source {source.name}: {source.path} is an absolute path into the data folder, so a copy of that folder "
-            f"would go on reading the original. Write it as {portable(path, settings)}."
+            f"would go on reading the original. Write it as {portable_path(path, settings)}."
         )
     if str(path) == source.path:
         return source

@@ -6,6 +6,7 @@ cannot hold without loss is refused.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence, Sized
 from contextlib import suppress
 from datetime import date, datetime
@@ -37,8 +38,8 @@ from transformations.stores.base.casting import (
     ARROW,
     UnfitError,
     UnfitTypeError,
-    converted,
-    in_micros,
+    convert,
+    floor_to_micros,
     is_of_a_calendar_year,
     plain,
 )
@@ -79,8 +80,8 @@ PROTOS: dict[PrimitiveFeastType, ProtoFields] = {
 def feast_type(dtype: Dtype) -> FeastType:
     """A dtype of the vocabulary as Feast's type."""
     if dtype.name.startswith("Array("):
-        return Array(_primitive(dtype.name[len("Array(") : -1]))
-    return _primitive(dtype.name)
+        return Array(_primitive_named(dtype.name[len("Array(") : -1]))
+    return _primitive_named(dtype.name)
 
 
 def arrow_type(dtype: FeastType) -> pa.DataType | None:
@@ -110,10 +111,10 @@ def as_feature(column: Column, dtype: FeastType, place: str) -> pa.Array:
     """
     array = plain(column)
     if arrow_type(dtype) is not None:
-        return _converted(array, dtype, place, whole_seconds=True)
+        return _convert(array, dtype, place, whole_seconds=True)
 
     def exotic(array: pa.Array) -> pa.Array:
-        result = converted(array, dtype, whole_seconds=True)
+        result = convert(array, dtype, whole_seconds=True)
         to_protos(result, dtype)  # Feast's own conversion has the last word on what such a dtype takes
         return result
 
@@ -132,13 +133,13 @@ def as_declared(column: Column, dtype: FeastType, place: str) -> pa.Array:
     if target is None or _is_declared(array, dtype, target):
         return array
     if (dtype is _FLOAT64 or dtype is _INT64) and pa.types.is_integer(array.type):
-        with suppress(pa.ArrowInvalid):  # which is told below, of the first row
+        with suppress(pa.ArrowInvalid):  # which is reported below, with the first such row
             return array.cast(target)
-    return _converted(array, dtype, place, whole_seconds=False)
+    return _convert(array, dtype, place, whole_seconds=False)
 
 
 def _is_declared(array: pa.Array, dtype: FeastType, target: pa.DataType) -> bool:
-    """Whether a column is what its dtype has, seen in a microsecond: a lookup's request fields pass here."""
+    """Whether a column has its declared form already. Takes a microsecond: a lookup's request fields pass here."""
     if array.type != target:
         return False
     if dtype is _TIME:
@@ -151,7 +152,7 @@ def moments_of(column: Column, place: str) -> pa.Array:
     array = plain(column)
     if pa.types.is_timestamp(array.type) and array.type.unit == "ns":
         # Finer than a microsecond is cut off: a row may see what happened within its own microsecond.
-        array = in_micros(array)
+        array = floor_to_micros(array)
     return as_declared(array, PrimitiveFeastType.UNIX_TIMESTAMP, place)
 
 
@@ -167,7 +168,7 @@ def count_rows(columns: Mapping[str, Sized], what: str, error: type[FeaturesErro
 def frame_column(series: pd.Series[Any], place: str) -> pa.Array:
     """Convert a frame's column to Arrow. DataError as `column_of`."""
     try:
-        return _in_full(pa.array(series, from_pandas=True), series)
+        return _restore_nanoseconds(pa.array(series, from_pandas=True), series)
     except (pa.ArrowException, OverflowError, ValueError, TypeError):
         return column_of(series, place)
 
@@ -179,16 +180,16 @@ def column_of(values: Iterable[object], place: str) -> pa.Array:
     """
     given = [feast_value_type_to_python_type(value) if isinstance(value, Value) else value for value in values]
     try:
-        return _in_full(pa.array(given, from_pandas=True), given)
+        return _restore_nanoseconds(pa.array(given, from_pandas=True), given)
     except (pa.ArrowException, OverflowError, ValueError, TypeError) as error:
         again = [_scalar_of(value) for value in given]
         try:
-            return _in_full(pa.array(again, from_pandas=True), given)
+            return _restore_nanoseconds(pa.array(again, from_pandas=True), given)
         except (pa.ArrowException, OverflowError, ValueError, TypeError):
-            raise DataError(_no_column(given, place, error)) from None
+            raise DataError(_explain_no_column(given, place, error)) from None
 
 
-def _in_full(array: pa.Array, values: Iterable[object]) -> pa.Array:
+def _restore_nanoseconds(array: pa.Array, values: Iterable[object]) -> pa.Array:
     """The column that Arrow made of these values, with the nanoseconds of pandas' timestamps, which it cuts off."""
     if not pa.types.is_timestamp(array.type) or array.type.unit != "us":
         return array
@@ -212,7 +213,7 @@ def _scalar_of(value: object) -> object:
     return value
 
 
-def _no_column(values: Sequence[object], place: str, error: Exception) -> str:
+def _explain_no_column(values: Sequence[object], place: str, error: Exception) -> str:
     for row, value in enumerate(values):
         try:
             pa.array([_scalar_of(value)], from_pandas=True)
@@ -228,12 +229,11 @@ def _no_column(values: Sequence[object], place: str, error: Exception) -> str:
 
 
 def object_of_pairs(pairs: Sequence[tuple[str, object]]) -> dict[str, object]:
-    """A JSON object, for `json.loads(object_pairs_hook=…)`; UsageError where it says one name twice."""
+    """A JSON object, for `json.loads(object_pairs_hook=…)`; UsageError where it has a key twice."""
     found = dict(pairs)
     if len(found) < len(pairs):
-        seen: set[str] = set()
-        name = next(name for name, _ in pairs if name in seen or seen.add(name))  # type: ignore[func-returns-value]
-        raise UsageError(f"the JSON says {name!r:.100} twice in one object. Say it once: which value is meant?")
+        ((twice, _),) = Counter(name for name, _ in pairs).most_common(1)
+        raise UsageError(f"the JSON has the key {twice!r:.100} twice in one object. Give each key once.")
     return found
 
 
@@ -253,7 +253,7 @@ def to_protos(array: pa.Array, dtype: FeastType) -> list[Value]:
         return protos
     scalar, plural, wrap = PROTOS[primitive]
     if primitive == PrimitiveFeastType.UNIX_TIMESTAMP:
-        array = _seconds(array)
+        array = _floor_to_seconds(array)
     values = array.to_pylist()
     if isinstance(dtype, Array):
         return [Value() if value is None else Value(**{plural: wrap(val=value)}) for value in values]
@@ -272,12 +272,12 @@ def from_protos(values: Sequence[Value], dtype: FeastType, place: str) -> pa.Arr
         return as_declared(column_of(plain, place), dtype, place)
 
 
-def _primitive(name: str) -> PrimitiveFeastType:
+def _primitive_named(name: str) -> PrimitiveFeastType:
     return next(primitive for primitive in ARROW if str(primitive) == name)
 
 
-def _converted(array: pa.Array, dtype: FeastType, place: str, *, whole_seconds: bool) -> pa.Array:
-    return _convert_or_explain(lambda part: converted(part, dtype, whole_seconds), array, dtype, place)
+def _convert(array: pa.Array, dtype: FeastType, place: str, *, whole_seconds: bool) -> pa.Array:
+    return _convert_or_explain(lambda part: convert(part, dtype, whole_seconds), array, dtype, place)
 
 
 def _convert_or_explain(
@@ -297,7 +297,7 @@ def _convert_or_explain(
         if arrow_type(dtype) is None and not isinstance(of_row, UnfitError):
             reason = f"which Feast does not take for {dtype}: {of_row}"
         raise DataError(
-            f"{place} is declared {dtype}, but row {row} holds {_text_of_scalar(array[row or 0])}, {reason}. "
+            f"{place} is declared {dtype}, but row {row} holds {_show_scalar(array[row or 0])}, {reason}. "
             f"Send {dtype}, or change the declaration."
         ) from error
 
@@ -305,11 +305,11 @@ def _convert_or_explain(
 def _example_of_column(array: pa.Array) -> str:
     for scalar in array:
         if scalar.is_valid:
-            return f" such as {_text_of_scalar(scalar)}"
+            return f" such as {_show_scalar(scalar)}"
     return ""
 
 
-def _text_of_scalar(scalar: pa.Scalar) -> str:
+def _show_scalar(scalar: pa.Scalar) -> str:
     value = _python_value(scalar)
     if isinstance(value, Decimal) and value == value.to_integral_value():
         value = int(value)
@@ -330,7 +330,7 @@ def _short_repr(value: object) -> str:
     return text if len(text) <= _MOST_SHOWN else f"{text[:_MOST_SHOWN]}…"
 
 
-def _seconds(array: pa.Array) -> pa.Array:
+def _floor_to_seconds(array: pa.Array) -> pa.Array:
     if pa.types.is_list(array.type):
-        return pa.ListArray.from_arrays(array.offsets, _seconds(array.values), mask=array.is_null())
+        return pa.ListArray.from_arrays(array.offsets, _floor_to_seconds(array.values), mask=array.is_null())
     return pc.floor_temporal(array, unit="second").cast(pa.timestamp("s", tz="UTC")).cast(pa.int64())

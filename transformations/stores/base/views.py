@@ -24,7 +24,7 @@ from transformations.engine.vocabulary.definitions import Definition, PlainFeatu
 from transformations.engine.vocabulary.dtypes import FLOAT64, INT64
 from transformations.engine.vocabulary.resolution import Feature, Resolved, resolve
 from transformations.stores.base.domain_files import domain_modules, place_of
-from transformations.stores.base.places import portable
+from transformations.stores.base.places import portable_path
 from transformations.stores.base.values import feast_type
 
 DEFINITION = "definition"
@@ -64,9 +64,9 @@ def feature_view(
     given = [entity, *entities] if entity else list(entities)
     settings = get_settings()
     resolved = resolve(definition, contract_reader(settings))
-    _check(resolved, given, owner, tags or {}, ttl)
-    lineage = _lineage(resolved)
-    schema = [*_key_fields(resolved), *(_field(resolved, feature) for feature in resolved.features)]
+    _check_view(resolved, given, owner, tags or {}, ttl)
+    lineage = _lineage_tags(resolved)
+    schema = [*_key_fields(resolved), *(_feature_field(resolved, feature) for feature in resolved.features)]
     pii = highest_pii(field.tags.get(PII, PII_CLASSES[0]) for field in schema)
     return FeatureView(
         name=definition.name,
@@ -74,7 +74,7 @@ def feature_view(
         schema=schema,
         source=FileSource(
             name=definition.name,
-            path=portable(settings.offline_dir / definition.name, settings),
+            path=portable_path(settings.offline_dir / definition.name, settings),
             # Parquet alone would also match files that no version refers to; our store resolves the log itself.
             file_format=DeltaFormat(),
             timestamp_field=EVENT_TIMESTAMP,
@@ -96,7 +96,7 @@ def contract_reader(settings: Settings) -> Callable[[str], Contract]:
     return lambda name: read_contract(name, settings.contracts)
 
 
-def offered(repo: Path) -> list[Offer]:
+def read_offers(repo: Path) -> list[Offer]:
     """The views that a feature repository offers and their definitions, found as Feast finds them.
 
     DefinitionError if two views write one table, or a definition is in no domain file.
@@ -122,7 +122,7 @@ def _table_of(view: FeatureView) -> str:
     return view.batch_source.path
 
 
-def unoffered(offers: Sequence[Offer]) -> dict[str, Definition]:
+def find_unoffered(offers: Sequence[Offer]) -> dict[str, Definition]:
     """Definitions in `transformations/<domain>.py` that no view offers, by their place (`module:attribute`)."""
     known = {id(offer.definition) for offer in offers}
     found: dict[str, Definition] = {}
@@ -141,12 +141,12 @@ def contents(repo: Path) -> RepoContents:
     if not repo.is_dir():
         raise DefinitionError(f"{repo} is no folder. Name the feature repository, which holds feature_store.yaml.")
     folder = repo.resolve()
-    with _importing(folder):
+    with _fresh_imports(folder):
         return parse_repo(folder)
 
 
 @contextlib.contextmanager
-def _importing(repo: Path) -> Iterator[None]:
+def _fresh_imports(repo: Path) -> Iterator[None]:
     """Import a repository's modules as Feast does: by path from its folder, which comes last on sys.path."""
     names = {path.relative_to(repo).with_suffix("").as_posix().replace("/", ".") for path in repo.rglob("*.py")}
     before = {name: sys.modules.pop(name) for name in names & set(sys.modules)}
@@ -162,7 +162,7 @@ def _importing(repo: Path) -> Iterator[None]:
         sys.modules.update(before)
 
 
-def _check(
+def _check_view(
     resolved: Resolved, entities: Sequence[Entity], owner: str, tags: Mapping[str, str], ttl: timedelta | None
 ) -> None:
     definition = resolved.definition
@@ -183,7 +183,7 @@ def _check(
     if isinstance(definition, WindowedFeatures) and ttl is not None:
         raise DefinitionError(
             f"{definition.name} has windows and a ttl. Its rows are written only on change, so a ttl would null every "
-            f"quiet entity. Leave the ttl out; `features status` tells of a stopped pipeline."
+            f"quiet entity. Leave the ttl out; `features status` shows a stopped pipeline."
         )
     for tag in OUR_TAGS:
         if tag in tags:
@@ -191,7 +191,7 @@ def _check(
 
 
 def _key_fields(resolved: Resolved) -> list[Field]:
-    columns = {column.name: column for each in _contracts(resolved) for column in each.columns}
+    columns = {column.name: column for each in _contracts_of(resolved) for column in each.columns}
     return [
         Field(
             name=key,
@@ -203,7 +203,7 @@ def _key_fields(resolved: Resolved) -> list[Field]:
     ]
 
 
-def _field(resolved: Resolved, feature: Feature) -> Field:
+def _feature_field(resolved: Resolved, feature: Feature) -> Field:
     declared = feature.declared
     facts = {
         "unit": declared.aggregation.unit,
@@ -223,7 +223,7 @@ def _field(resolved: Resolved, feature: Feature) -> Field:
 def _tags_of_columns(resolved: Resolved, names: frozenset[str]) -> dict[str, str]:
     """The source columns behind these columns, and the highest class of personal data among them, where it is any."""
     places = resolved.source_columns(names)
-    columns = {f"{each.name}.{column.name}": column for each in _contracts(resolved) for column in each.columns}
+    columns = {f"{each.name}.{column.name}": column for each in _contracts_of(resolved) for column in each.columns}
     pii = highest_pii(columns[place].pii for place in places)
     return {"columns": ", ".join(places), **({} if pii == PII_CLASSES[0] else {PII: pii})}
 
@@ -244,7 +244,7 @@ def zone_of_views(views: Iterable[FeatureView]) -> str:
     return zone_of_sources(sources, get_settings().contracts)
 
 
-def _lineage(resolved: Resolved) -> dict[str, str]:
+def _lineage_tags(resolved: Resolved) -> dict[str, str]:
     place = place_of(resolved.definition)
     seconds = resolved.definition.available_after.total_seconds()
     return {
@@ -256,7 +256,7 @@ def _lineage(resolved: Resolved) -> dict[str, str]:
     }
 
 
-def _contracts(resolved: Resolved) -> list[Contract]:
+def _contracts_of(resolved: Resolved) -> list[Contract]:
     return [*resolved.lookups.values(), resolved.contract]
 
 

@@ -49,7 +49,7 @@ def tags_of(calls: Sequence[Call]) -> dict[str, str]:
     """The view's tags: wiring and documentation of every feature; Feast drops the descriptions of its fields."""
     tags: dict[str, str] = {}
     for call in calls:
-        tags |= _wiring(call)
+        tags |= _wiring_tags(call)
         facts = {
             "description": call.function.description,
             "unit": call.function.unit,
@@ -65,15 +65,15 @@ def text_of(view: str, owner: str, description: str, calls: Sequence[Call]) -> s
     Feast compares on-demand views by this text alone, so it holds everything that counts as a change: the hashes of the
     functions' code, and the documentation. It imports inside its body because Feast executes it in another namespace.
     """
-    lines = [f"def {view}(inputs):", f"    # {_one_line(description)} (owner: {_one_line(owner)})"]
+    lines = [f"def {view}(inputs):", f"    # {_join_lines(description)} (owner: {_join_lines(owner)})"]
     for call in calls:
         function = call.function
         facts = f"{function.returns}, {function.unit}, {function.expect}"
-        lines.append(f"    # {call.name} ({_one_line(facts)}): {_one_line(function.description)}")
+        lines.append(f"    # {call.name} ({_join_lines(facts)}): {_join_lines(function.description)}")
     lines += ["    from transformations.stores.on_demand import evaluate_lists", "", "    wiring = {"]
     for call in calls:
         lines.append(f"        {call.name!r}: {{")
-        lines += [f"            {key!r}: {value!r}," for key, value in _wiring(call).items()]
+        lines += [f"            {key!r}: {value!r}," for key, value in _wiring_tags(call).items()]
         lines.append("        },")
     lines += ["    }", f"    return evaluate_lists({view!r}, wiring, inputs)", ""]
     return "\n".join(lines)
@@ -114,10 +114,10 @@ def calls_of(view: str, tags: tuple[tuple[str, str], ...]) -> tuple[Call, ...]:
     """
     facts = dict(tags)
     names = sorted(key.removesuffix(".function") for key in facts if key.endswith(".function"))
-    return tuple(in_order(view, [_call(view, name, facts) for name in names]))
+    return tuple(order_calls(view, [_call_of(view, name, facts) for name in names]))
 
 
-def in_order(view: str, calls: Sequence[Call]) -> list[Call]:
+def order_calls(view: str, calls: Sequence[Call]) -> list[Call]:
     """The calls, each after those whose outputs it reads. DefinitionError, naming it, for a circle."""
     by_name = {call.name: call for call in calls}
     needs = {call.name: [name for name in call.inputs if name in by_name] for call in calls}
@@ -136,7 +136,7 @@ def reference_of(view: BaseFeatureView) -> str:
     return name
 
 
-def _wiring(call: Call) -> dict[str, str]:
+def _wiring_tags(call: Call) -> dict[str, str]:
     return {
         f"{call.name}.function": call.path,
         f"{call.name}.hash": call.function.content_hash,
@@ -144,7 +144,7 @@ def _wiring(call: Call) -> dict[str, str]:
     }
 
 
-def _call(view: str, name: str, facts: Mapping[str, str]) -> Call:
+def _call_of(view: str, name: str, facts: Mapping[str, str]) -> Call:
     path, applied = facts[f"{name}.function"], facts[f"{name}.hash"]
     function = _function_at(view, path)
     if function is None:
@@ -180,5 +180,5 @@ def _function_at(view: str, path: str) -> RowFunction | None:
     return found if isinstance(found, RowFunction) else None
 
 
-def _one_line(text: str) -> str:
+def _join_lines(text: str) -> str:
     return " ".join(text.split())

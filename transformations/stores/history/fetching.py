@@ -26,7 +26,7 @@ def fetch(
     places: Integers,
     threads: int,
     spill: Spill,
-    told: Callable[[float], None],
+    advance: Callable[[float], None],
 ) -> tuple[pa.Table, Codes]:
     """Fetch the columns of these rows in any order; returns the table and, for each place, its row in the table.
 
@@ -38,18 +38,18 @@ def fetch(
     numbers, starts = np.unique(files[order], return_index=True)
     parts = np.split(order, starts[1:])
 
-    def read(part: Integers, number: int) -> pa.Table:
+    def read_file(part: Integers, number: int) -> pa.Table:
         wanted, file = {"_row": places[part] & ((1 << sql.PLACE_BITS) - 1), sql.NUMBER: part}, scan.files[number]
         query = sql.rows_of_file(scan, file, pq.read_schema(file).names, columns)
         with connection.cursor() as cursor:
             cursor.execute("SET TimeZone = 'UTC'")
             cursor.register(sql.WANTED, pa.table(wanted))
             rows = spill.keep(cursor.sql(query).to_arrow_table())
-        told(len(part) / len(places))
+        advance(len(part) / len(places))
         return rows
 
     with ThreadPoolExecutor(threads) as pool:
-        tables = list(pool.map(read, parts, numbers.tolist()))
+        tables = list(pool.map(read_file, parts, numbers.tolist()))
     table = pa.concat_tables(tables)
     row_of = np.empty(len(places), np.int32)
     row_of[table.column(0).to_numpy()] = np.arange(len(places), dtype=np.int32)

@@ -18,7 +18,7 @@ from transformations.stores.base.casting import FIRST_SECOND, LAST_SECOND, OUTSI
 Schemas = Mapping[str, pa.Schema]
 """The columns of each file."""
 
-_DOUBLE_DIGITS = 15  # of a decimal that every double conversion gets right
+_DOUBLE_DIGITS = 15  # of a decimal: up to here every conversion to a double is exact
 _MOST_DIGITS = 38
 _EXTENSIONS_READ = ("arrow.uuid", "arrow.json", "arrow.bool8")
 _WHOLE_NUMBERS = {16: 2**11, 32: 2**24, 64: 2**53}
@@ -52,30 +52,31 @@ def check_together(name: str, schemas: Schemas, columns: Sequence[str]) -> None:
         for file, schema in schemas.items():
             _check_spelling(name, file, schema, column)
             if column in schema.names:
-                stored.setdefault(_plain(schema.field(column).type), file)
+                stored.setdefault(_logical_type(schema.field(column).type), file)
         for (left, file), (right, other) in combinations(stored.items(), 2):
-            if not _is_exact(left, right) and not _is_small(schemas, column, left, right):
+            if not _is_exact(left, right) and not _holds_small_numbers(schemas, column, left, right):
                 raise DataError(
                     f"{name}: column {column!r} is {left} in {file} and {right} in {other}; no one type holds all "
                     f"values of both exactly. Write the files with one type."
                 )
 
 
-def check_meant(name: str, schemas: Schemas, columns: Sequence[str]) -> None:
-    """DataError where a file means something by one of these columns that DuckDB, reading its bytes, does not see: of a
-    duration or a period the bare number, of a decimal of many digits a rounded one.
+def check_read_as_meant(name: str, schemas: Schemas, columns: Sequence[str]) -> None:
+    """DataError for a column that DuckDB reads as something else than the file means.
+
+    It reads durations and extension types as bare numbers, and rounds decimals of too many digits.
     """
     for file, schema in schemas.items():
         for column in columns:
-            if column in schema.names and (kind := _unseen(schema.field(column))) is not None:
+            if column in schema.names and (kind := _misread_type(schema.field(column))) is not None:
                 raise DataError(
                     f"{name}: {file} holds {kind} in {column!r}, which would be read as something else. Write that "
                     f"column as a number of the unit meant, a decimal of at most {_MOST_DIGITS} digits, or a text."
                 )
 
 
-def check_present(name: str, schemas: Schemas, column: str) -> None:
-    """DataError where a file lacks the moments of its rows, which no query would ever find."""
+def check_has_column(name: str, schemas: Schemas, column: str) -> None:
+    """DataError where a file lacks the column of its rows' moments: no query would ever find them."""
     if lacking := [file for file, schema in schemas.items() if column not in schema.names]:
         raise DataError(
             f"{name}: {lacking[0]} has no column {column!r}, the moment of each row, which other files have. Write it "
@@ -92,7 +93,7 @@ def check_moments(name: str, schemas: Schemas, column: str) -> None:
     units = {file: kind.unit for file, kind in stamps.items() if types.is_timestamp(kind)}
     fine = next((file for file, unit in units.items() if unit == "ns"), None)
     for file, unit in units.items():
-        for moment in _extremes(file, column):
+        for moment in _extremes_in_statistics(file, column):
             seconds = moment // _A_SECOND[unit]
             if not FIRST_SECOND <= seconds <= LAST_SECOND:
                 raise DataError(
@@ -106,7 +107,7 @@ def check_moments(name: str, schemas: Schemas, column: str) -> None:
                 )
 
 
-def _extremes(file: str, column: str) -> list[int]:
+def _extremes_in_statistics(file: str, column: str) -> list[int]:
     """The minimum and maximum of each row group, where statistics are available."""
     footer = pq.read_metadata(file)
     places = [place for place in range(footer.num_columns) if footer.schema.column(place).path == column]
@@ -136,7 +137,7 @@ def _check_spelling(name: str, file: str, schema: pa.Schema, column: str) -> Non
             )
 
 
-def _unseen(field: pa.Field) -> str | None:
+def _misread_type(field: pa.Field) -> str | None:
     """The type of a column that DuckDB reads as another one; None where it reads what was meant."""
     kind = field.type
     extension = getattr(kind, "extension_name", "") or (field.metadata or {}).get(b"ARROW:extension:name", b"").decode()
@@ -145,17 +146,17 @@ def _unseen(field: pa.Field) -> str | None:
     if types.is_duration(kind) or (types.is_decimal(kind) and kind.precision > _MOST_DIGITS):
         return str(kind)
     if types.is_dictionary(kind):
-        return _unseen(pa.field("", kind.value_type))
+        return _misread_type(pa.field("", kind.value_type))
     inner = [kind.field(number) for number in range(kind.num_fields)] if types.is_nested(kind) else []
-    return next((found for each in inner if (found := _unseen(each)) is not None), None)
+    return next((found for each in inner if (found := _misread_type(each)) is not None), None)
 
 
-def _plain(kind: pa.DataType) -> pa.DataType:
+def _logical_type(kind: pa.DataType) -> pa.DataType:
     """The type without its storage details, such as dictionaries and 64-bit offsets."""
     if types.is_dictionary(kind):
-        return _plain(kind.value_type)
+        return _logical_type(kind.value_type)
     if types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind):
-        return pa.list_(_plain(kind.value_type))
+        return pa.list_(_logical_type(kind.value_type))
     if types.is_large_string(kind) or types.is_string_view(kind):
         return pa.string()
     if types.is_large_binary(kind) or types.is_fixed_size_binary(kind) or types.is_binary_view(kind):
@@ -188,17 +189,17 @@ def _is_exact(left: pa.DataType, right: pa.DataType) -> bool:
     return False
 
 
-def _is_small(schemas: Schemas, column: str, left: pa.DataType, right: pa.DataType) -> bool:
+def _holds_small_numbers(schemas: Schemas, column: str, left: pa.DataType, right: pa.DataType) -> bool:
     """Whether all whole numbers of a column are small enough for the floats or decimals beside them."""
     whole, other = (left, right) if types.is_integer(left) else (right, left)
     if not types.is_integer(whole) or not (types.is_floating(other) or types.is_decimal(other)):
         return False
     most = _WHOLE_NUMBERS[other.bit_width if types.is_floating(other) else 64]
     files = [file for file, schema in schemas.items() if column in schema.names and schema.field(column).type == whole]
-    return all(_is_within(file, column, most) for file in files)
+    return all(_is_within_statistics(file, column, most) for file in files)
 
 
-def _is_within(file: str, column: str, most: int) -> bool:
+def _is_within_statistics(file: str, column: str, most: int) -> bool:
     """Whether a file's statistics show that no number of a column exceeds this in absolute value."""
     footer = pq.read_metadata(file)
     places = [place for place in range(footer.num_columns) if footer.schema.column(place).path == column]

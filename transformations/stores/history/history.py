@@ -21,13 +21,13 @@ from transformations.engine.tables.offline_tables import OfflineTable, Run
 from transformations.stores.base.source_paths import event_source, path_of, stored_names
 from transformations.stores.base.views import DEFINITION_HASH, feature_hashes_of
 from transformations.stores.history.file_types import (
-    check_meant,
+    check_has_column,
     check_moments,
-    check_present,
+    check_read_as_meant,
     check_together,
     schemas_of,
 )
-from transformations.stores.history.source_files import Located, folder_columns, located
+from transformations.stores.history.source_files import FoundFiles, folder_columns, locate
 
 if TYPE_CHECKING:
     from deltalake import DeltaTable
@@ -62,10 +62,10 @@ class History:
         """The files' rows as a relation. DataError if they lack a wanted column, or cannot give its values exactly."""
         if not self.is_built:
             schemas = schemas_of(self.name, self.files)
-            check_meant(self.name, schemas, wanted)
+            check_read_as_meant(self.name, schemas, wanted)
             check_together(self.name, schemas, wanted)
             if self.column(self.timestamp) not in self.folder_columns:
-                check_present(self.name, schemas, self.column(self.timestamp))
+                check_has_column(self.name, schemas, self.column(self.timestamp))
             for moment in filter(None, (self.timestamp, self.created)):
                 check_moments(self.name, schemas, self.column(moment))
         rows = scan(connection, self.files, self.folder_columns)
@@ -109,7 +109,7 @@ def history_of(
             raise DataError(f"{view.name}: nothing has been built in {path} yet. Run `features build`.")
         if published.run.definition_hash != view.tags[DEFINITION_HASH]:
             _refuse_changed(view, published.run, version, features)
-        history = _history(view.name, source, published.files, published.version)
+        history = _make_history(view.name, source, published.files, published.version)
         return replace(history, complete_until=published.run.complete_until, is_built=True)
     dtypes = {field.name: field.dtype for field in (*view.entity_columns, *view.features)}
     return source_history(view.name, source, repo_path, version, dtypes)
@@ -151,14 +151,16 @@ def source_history(
         table = _open_table(name, path, version)
         files = [str(path / file) for file in storage.file_paths(table)]
         columns = delta_protocol.partition_columns(table, files)
-        return _history(name, source, sorted(files), table.version(), columns)
+        return _make_history(name, source, sorted(files), table.version(), columns)
     if version is not None:
         raise UsageError(
             f"{name}: version {version} is asked for, but {path} is no Delta table, so it has no versions. "
             f"Leave {name} out of table_versions."
         )
-    found = _located(name, path)
-    return _history(name, source, found.files, None, folder_columns(found, _by_column(source, dtypes or {})))
+    found = _locate_files(name, path)
+    return _make_history(
+        name, source, found.files, None, folder_columns(found, _dtypes_by_column(source, dtypes or {}))
+    )
 
 
 def source_schema(name: str, source: DataSource, repo_path: Path | str | None) -> pa.Schema:
@@ -166,7 +168,7 @@ def source_schema(name: str, source: DataSource, repo_path: Path | str | None) -
     path = path_of(name, source, repo_path)
     if storage.is_table(path):
         return pa.schema(_open_table(name, path, None).schema().to_arrow())
-    found = _located(name, path)
+    found = _locate_files(name, path)
     schema = pq.read_schema(found.files[-1]).remove_metadata()
     for column, told in folder_columns(found, {}).items():
         if column not in schema.names:
@@ -175,15 +177,15 @@ def source_schema(name: str, source: DataSource, repo_path: Path | str | None) -
 
 
 def _open_table(name: str, path: Path, version: int | None) -> DeltaTable:
-    newest = _readable(name, path)
+    newest = _open_readable(name, path)
     if version is None or version == newest.version():
         return newest
     if not 0 <= version <= newest.version():
         raise DataError(f"{name}: the table {path} has no version {version}; it has versions 0 to {newest.version()}.")
-    return _readable(name, path, version)
+    return _open_readable(name, path, version)
 
 
-def _readable(name: str, path: Path, version: int | None = None) -> DeltaTable:
+def _open_readable(name: str, path: Path, version: int | None = None) -> DeltaTable:
     from deltalake.exceptions import DeltaError
 
     try:
@@ -194,8 +196,8 @@ def _readable(name: str, path: Path, version: int | None = None) -> DeltaTable:
     return table
 
 
-def _located(name: str, path: Path) -> Located:
-    found = located(name, path)
+def _locate_files(name: str, path: Path) -> FoundFiles:
+    found = locate(name, path)
     if not found.files:
         raise DataError(
             f"{name}: there is no Parquet file at {path}. Correct the source's path, or write the file first."
@@ -203,13 +205,13 @@ def _located(name: str, path: Path) -> Located:
     return found
 
 
-def _by_column(source: DataSource, dtypes: Mapping[str, FeastType]) -> dict[str, FeastType]:
+def _dtypes_by_column(source: DataSource, dtypes: Mapping[str, FeastType]) -> dict[str, FeastType]:
     """The declared dtypes, by the files' column names."""
     stored = stored_names(source)
     return {stored.get(name, name): dtype for name, dtype in dtypes.items()}
 
 
-def _history(
+def _make_history(
     name: str,
     source: DataSource,
     files: Sequence[str],

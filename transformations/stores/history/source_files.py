@@ -32,7 +32,7 @@ _BOOLEANS = {"true": True, "false": False}
 
 
 @dataclass(frozen=True)
-class Located:
+class FoundFiles:
     """A source's root folder, and its files, absolute and in order."""
 
     root: Path
@@ -44,10 +44,10 @@ class Located:
         return {file: folder_values(self.root, file) for file in self.files}
 
 
-def located(name: str, path: Path) -> Located:
+def locate(name: str, path: Path) -> FoundFiles:
     """Find the files of a path. DataError if they belong to a table whose log or metadata decides which ones count."""
     if path.is_file():
-        found = Located(path.parent, (str(path),))
+        found = FoundFiles(path.parent, (str(path),))
     else:
         root, pattern = _literal_part(path)
         if root == path:
@@ -58,9 +58,9 @@ def located(name: str, path: Path) -> Located:
             paths = (Path(match) for match in matches if Path(match).is_file())
             is_hidden_named = any(_is_hidden(part) for part in Path(pattern).parts)
         files = (each for each in paths if is_hidden_named or not any(map(_is_hidden, each.relative_to(root).parts)))
-        found = Located(root, tuple(sorted(map(str, files))))
+        found = FoundFiles(root, tuple(sorted(map(str, files))))
     for folder in _folders_of(found):
-        _check_plain(name, path, folder)
+        _refuse_other_formats(name, path, folder)
     return found
 
 
@@ -76,7 +76,7 @@ def folder_name(key: str, value: object) -> str:
     return f"{quote(key, safe=' ')}={_NULL if value is None else quote(text, safe=' :+,@')}"
 
 
-def folder_columns(found: Located, dtypes: Mapping[str, FeastType]) -> dict[str, FolderColumn]:
+def folder_columns(found: FoundFiles, dtypes: Mapping[str, FeastType]) -> dict[str, FolderColumn]:
     """The columns that the folder names of all files hold. dtypes: those that a view declares.
 
     Without a dtype, texts become whole numbers or days only if these give back the same texts.
@@ -120,13 +120,13 @@ def _is_hidden(part: str) -> bool:
     return part.startswith(".") or (part.startswith("_") and "=" not in part)
 
 
-def _folders_of(found: Located) -> dict[Path, None]:
+def _folders_of(found: FoundFiles) -> dict[Path, None]:
     """The folders of the files up to the source's root, and all folders above it."""
     below = (folder for file in found.files for folder in Path(file).parents if folder.is_relative_to(found.root))
     return dict.fromkeys([*below, found.root, *found.root.parents])
 
 
-def _check_plain(name: str, path: Path, folder: Path) -> None:
+def _refuse_other_formats(name: str, path: Path, folder: Path) -> None:
     log, iceberg, hudi = folder / "_delta_log", folder / "metadata", folder / ".hoodie"
     if log.is_dir():
         raise DataError(

@@ -1,4 +1,4 @@
-"""The rows that a materialization considers: from files by our own SQL, or from another offline store's pull."""
+"""Reads the rows that a materialization considers: from files by our own SQL, or by another offline store's pull."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ class FileRows:
             yield total, connection.sql(sql.rows_at(join, columns)).to_arrow_reader(_ROWS_A_BATCH) if total else ()
 
     def files_at(self, cursor: Loaded) -> tuple[str, ...] | None:
-        """The source's files at a cursor; None if a Delta table's log, or changed plain files, no longer tell."""
+        """The source's files at a cursor; None where plain files have changed or the version is gone."""
         if self.history.version is None:
             now = plain_files(self.history)
             if cursor.version is not None or any(now.get(path) != facts for path, facts in cursor.files.items()):

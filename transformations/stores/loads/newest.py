@@ -80,7 +80,7 @@ class NewestOfNumbers:
         False if the keys lie too far apart; then this finds nothing.
         """
         self._rows += len(keys)
-        if len(keys) and not self._reach(int(keys.min()), int(keys.max())):
+        if len(keys) and not self._extend_to(int(keys.min()), int(keys.max())):
             return False
         for start in range(0, len(keys), PORTION):
             portion = slice(start, start + PORTION)
@@ -92,7 +92,7 @@ class NewestOfNumbers:
         found: Integers = self._best[-1]
         return found.compress(found != NONE)
 
-    def _reach(self, low: int, high: int) -> bool:
+    def _extend_to(self, low: int, high: int) -> bool:
         """Extend the table to these keys; False if it would become too large."""
         size, most = len(self._best[0]), min(_MOST, max(_FEW, _MOST_A_ROW * self._rows))
         if not size:

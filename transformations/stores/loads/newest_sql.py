@@ -28,9 +28,11 @@ def touched_keys(join: Join, new_files: str | None, end: datetime, ranges: Seque
     """
     moment = instant(join.timestamp)
     within = " OR ".join(f"({moment} > {literal(first)} AND {moment} <= {literal(last)})" for first, last in ranges)
-    parts = [f"SELECT DISTINCT {_keys(join)} FROM {join.relation} WHERE {moment} <= {literal(end)} AND ({within})"]
+    parts = [
+        f"SELECT DISTINCT {_named_keys(join)} FROM {join.relation} WHERE {moment} <= {literal(end)} AND ({within})"
+    ]
     if new_files:
-        parts.append(f"SELECT DISTINCT {_keys(join)} FROM {new_files} WHERE {moment} <= {literal(end)}")
+        parts.append(f"SELECT DISTINCT {_named_keys(join)} FROM {new_files} WHERE {moment} <= {literal(end)}")
     return f"CREATE TEMP TABLE {TOUCHED} AS\n" + "\nUNION\n".join(parts)
 
 
@@ -70,14 +72,15 @@ class Extent:
 
 def extent(connection: DuckDBPyConnection, join: Join, end: datetime) -> Extent | None:
     """The ranges of the rows not later than `end`; None if there are no such rows."""
+    happened, created = _micros_of(join.timestamp), _created_of(join)
     query = f"""
-SELECT min({_micros(join.timestamp)}), max({_micros(join.timestamp)}), min({_created(join)}), max({_created(join)}),
-    max({FILE}), max({ROW})
+SELECT
+    min({happened}), max({happened}), min({created}), max({created}), max({FILE}), max({ROW})
 FROM {join.relation}
 WHERE {instant(join.timestamp)} <= {literal(end)}"""
     ((first, last, first_created, last_created, file, row),) = connection.execute(query).fetchall()
-    created = (0, -1) if first_created is None else (first_created, last_created)
-    return None if first is None else Extent((first, last), created, file, row)
+    known = (0, -1) if first_created is None else (first_created, last_created)
+    return None if first is None else Extent((first, last), known, file, row)
 
 
 def newest_places(join: Join, end: datetime, extent: Extent, only_touched: bool) -> str:
@@ -85,10 +88,10 @@ def newest_places(join: Join, end: datetime, extent: Extent, only_touched: bool)
 
     File numbers have the type of DuckDB's `file_index`; otherwise a join on it would skip no file.
     """
-    using = _names(join)
+    using = _key_names(join)
     return f"""
 CREATE TEMP TABLE {NEWEST} AS
-WITH history AS ({_rows(join, end, f"({FILE}::BIGINT << {extent.row_bits}) + {ROW}", only_touched)}
+WITH history AS ({_valid_rows(join, end, f"({FILE}::BIGINT << {extent.row_bits}) + {ROW}", only_touched)}
 ), newest AS (
     SELECT {_last_place(extent)} AS _place
     FROM history{f" GROUP BY {using}" if using else " HAVING count(*) > 0"}
@@ -103,18 +106,20 @@ def numbered_rows(join: Join, end: datetime, last_file: int, only_touched: bool)
     """
     created = f"COALESCE(_created, {NEVER}) AS _created, " if join.created else ""
     place = f"(({last_file} - {FILE}::BIGINT) << {PLACE_BITS}) | {ROW}"
-    return f"SELECT {_names(join)}, _happened, {created}_place\nFROM ({_rows(join, end, place, only_touched)}\n)"
+    return (
+        f"SELECT {_key_names(join)}, _happened, {created}_place\nFROM ({_valid_rows(join, end, place, only_touched)}\n)"
+    )
 
 
-def _rows(join: Join, end: datetime, place: str, only_touched: bool) -> str:
+def _valid_rows(join: Join, end: datetime, place: str, only_touched: bool) -> str:
     """Keys, timestamps in microseconds and places of the rows that count. A key with a null belongs to nobody."""
-    names = _names(join)
+    names = _key_names(join)
     known = " AND ".join(f"{quoted(key.history)} IS NOT NULL" for key in join.keys) or "TRUE"
     semi = f"\n    SEMI JOIN {TOUCHED} USING ({names})" if only_touched and names else ""
     return f"""
     SELECT * FROM (
-        SELECT {f"{_keys(join)}, " if names else ""}
-            {_micros(join.timestamp)} AS _happened, {_created(join)} AS _created, {place} AS _place
+        SELECT {f"{_named_keys(join)}, " if names else ""}
+            {_micros_of(join.timestamp)} AS _happened, {_created_of(join)} AS _created, {place} AS _place
         FROM {join.relation}
         WHERE {instant(join.timestamp)} <= {literal(end)} AND {known}
     ){semi}"""
@@ -157,17 +162,17 @@ def first_moment(join: Join) -> str:
     return f"SELECT min({instant(join.timestamp)}) FROM {join.relation}"
 
 
-def _names(join: Join) -> str:
+def _key_names(join: Join) -> str:
     return identifiers(key.spine for key in join.keys)
 
 
-def _keys(join: Join) -> str:
+def _named_keys(join: Join) -> str:
     return ", ".join(f"{key_of(key)} AS {identifier(key.spine)}" for key in join.keys)
 
 
-def _created(join: Join) -> str:
-    return _micros(join.created) if join.created else "NULL::BIGINT"
+def _created_of(join: Join) -> str:
+    return _micros_of(join.created) if join.created else "NULL::BIGINT"
 
 
-def _micros(column: str) -> str:
+def _micros_of(column: str) -> str:
     return f"epoch_us({instant(column)})"

@@ -17,7 +17,7 @@ from transformations.stores.history.history import History
 from transformations.stores.redis.writes import Rows
 from transformations.stores.rows.codecs import Codec, Stored, codec_of
 from transformations.stores.rows.keys import NO_ENTITY, column_keys, column_parts, key_column
-from transformations.stores.rows.packed_rows import NEVER_CREATED, Form, mark, schema_of, small_integers
+from transformations.stores.rows.packed_rows import NEVER_CREATED, Form, mark, pack_small_integers, schema_of
 
 
 @dataclass(frozen=True)
@@ -46,14 +46,16 @@ class Packer:
     def pack(self, batch: pa.RecordBatch) -> Rows:
         """Keys and rows of a batch without null join keys. DataError for a value that its dtype cannot hold."""
         count, history = batch.num_rows, self.history
-        event = _micros(batch[history.column(history.timestamp)])
-        created = _micros(batch[history.column(history.created)]) if history.created else np.full(count, NEVER_CREATED)
+        event = _to_micros(batch[history.column(history.timestamp)])
+        created = (
+            _to_micros(batch[history.column(history.created)]) if history.created else np.full(count, NEVER_CREATED)
+        )
         heads = np.empty(count, self._form.heads)
         heads["event"], heads["created"], heads["mark"] = event, created, mark(self.schema, 0)
         for column, place in enumerate(self._form.floats):
-            heads["floats"][:, column] = pc.fill_null(self._column(batch, place).cast(pa.float64()), np.nan)
-        rows = self._form.pack_columns(heads, [self._other(batch, place) for place in self._form.others])
-        return Rows(self._keys(batch), rows)
+            heads["floats"][:, column] = pc.fill_null(self._feature_column(batch, place).cast(pa.float64()), np.nan)
+        rows = self._form.pack_columns(heads, [self._other_column(batch, place) for place in self._form.others])
+        return Rows(self._pack_keys(batch), rows)
 
     @cached_property
     def _form(self) -> Form:
@@ -67,17 +69,17 @@ class Packer:
             for each in self.view.features
         ]
 
-    def _column(self, batch: pa.RecordBatch, number: int) -> pa.Array:
+    def _feature_column(self, batch: pa.RecordBatch, number: int) -> pa.Array:
         column, codec, place = self._codecs[number]
         return as_feature(batch[column], codec.dtype, place)
 
-    def _other(self, batch: pa.RecordBatch, number: int) -> Sequence[Stored] | pa.LargeBinaryArray:
+    def _other_column(self, batch: pa.RecordBatch, number: int) -> Sequence[Stored] | pa.LargeBinaryArray:
         """A column of another dtype than a float: packed already, or stored values."""
-        column = self._column(batch, number)
-        packed = small_integers(column) if pa.types.is_integer(column.type) else None
+        column = self._feature_column(batch, number)
+        packed = pack_small_integers(column) if pa.types.is_integer(column.type) else None
         return self._codecs[number][1].from_arrow(column) if packed is None else packed
 
-    def _keys(self, batch: pa.RecordBatch) -> pa.LargeBinaryArray:
+    def _pack_keys(self, batch: pa.RecordBatch) -> pa.LargeBinaryArray:
         if not self.join_keys:
             return pa.repeat(pa.scalar(NO_ENTITY + self.table, pa.large_binary()), batch.num_rows)
         dtypes = {column.name: column.dtype for column in self.view.entity_columns}
@@ -88,6 +90,6 @@ class Packer:
         return column_keys(parts, self.table)
 
 
-def _micros(column: pa.Array) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+def _to_micros(column: pa.Array) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
     moments = column.cast(TIMESTAMP, safe=False).cast(pa.int64())
     return np.asarray(pc.fill_null(moments, NEVER_CREATED))

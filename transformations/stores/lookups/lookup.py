@@ -77,14 +77,14 @@ class Lookup:
                 raw = values[first : first + self.rows]
                 first += self.rows
             try:
-                blocks.append(_block(view, table, raw, self.moments, self.nobody[view.entity]))
+                blocks.append(_make_block(view, table, raw, self.moments, self.nobody[view.entity]))
             except (ChecksumError, struct.error, ValueError):
                 self.refuse_damaged(values, catalog)
                 raise
         computed: dict[str, Column] = {}
         for each in self.plan.computed:
-            computed |= self._computed(each, blocks)
-        keys = {name: (_plain(self.given[name]), kind) for name, kind in self.plan.shown_keys if name in self.given}
+            computed |= self._evaluate(each, blocks)
+        keys = {name: (_show_keys(self.given[name]), kind) for name, kind in self.plan.shown_keys if name in self.given}
         return PackedResponse(self.plan, keys, blocks, computed, with_versions)
 
     def refuse_damaged(self, values: Rows, catalog: Catalog) -> None:
@@ -96,7 +96,7 @@ class Lookup:
                 refuse_damaged(view.reference, rows, table.schemas, table.number)
                 first += self.rows
 
-    def _computed(self, plan: ComputedPlan, blocks: Sequence[Block]) -> dict[str, Column]:
+    def _evaluate(self, plan: ComputedPlan, blocks: Sequence[Block]) -> dict[str, Column]:
         """The requested features of one on-demand view, by reference."""
         views = self.plan.views
         inputs: dict[str, pa.Array] = {
@@ -126,19 +126,19 @@ def lookup_of(plan: Plan, entity_rows: EntityRows) -> Lookup:
     Each row's time is its `request_timestamp` if the request has one, else now by the settings' clock. UsageError for
     rows with different fields or a missing join key, DataError for a value that its declared dtype cannot hold.
     """
-    rows, columns = _columnar(entity_rows)
+    rows, columns = _to_columns(entity_rows)
     given = {plan.given[name]: values for name, values in columns.items() if name in plan.given}
     if not rows:
         given = dict.fromkeys([*plan.request_fields, *(name for name, _ in plan.shown_keys)], ())
     elif not plan.request_fields <= given.keys():
         brought: dict[str, list[Any]] = {name: [] for name in given if name in plan.request_fields}
         utils.ensure_request_data_values_exist(set(plan.request_fields), brought)
-    tags, nobody = _tags(plan, rows, given)
-    moments = _moments(columns.get(REQUEST_TIMESTAMP), rows) if plan.needs_now else ()
+    tags, nobody = _hash_tags(plan, rows, given)
+    moments = _request_moments(columns.get(REQUEST_TIMESTAMP), rows) if plan.needs_now else ()
     return Lookup(plan=plan, rows=rows, given=given, tags=tags, nobody=nobody, moments=moments)
 
 
-def _tags(
+def _hash_tags(
     plan: Plan, rows: int, given: Mapping[str, Sequence[Any]]
 ) -> tuple[list[Sequence[bytes]], list[frozenset[int]]]:
     parts: list[Sequence[str | None]] = []
@@ -164,7 +164,9 @@ def _tags(
     return tags, nobody
 
 
-def _block(view: ViewPlan, table: Table | None, raw: Rows, moments: Sequence[int], nobody: frozenset[int]) -> Block:
+def _make_block(
+    view: ViewPlan, table: Table | None, raw: Rows, moments: Sequence[int], nobody: frozenset[int]
+) -> Block:
     """One view's features: null where there is no row or the row lacks them, withheld where the ttl has passed."""
     absent: dict[int, Status] = {}
     if None in raw:
@@ -177,7 +179,7 @@ def _block(view: ViewPlan, table: Table | None, raw: Rows, moments: Sequence[int
             for row, (value, now) in enumerate(zip(raw, moments, strict=True))
             if value is not None and event_micros(value) + ttl < now
         }
-    values, lacking = _values(view, table, raw, expired)
+    values, lacking = _unpack(view, table, raw, expired)
     if not (absent or expired or lacking):
         return Block(values, None, raw)
     states: list[Mapping[int, Status]] = []
@@ -194,7 +196,7 @@ def _block(view: ViewPlan, table: Table | None, raw: Rows, moments: Sequence[int
     return Block(filled, states, raw)
 
 
-def _values(
+def _unpack(
     view: ViewPlan, table: Table | None, raw: Rows, withheld: Mapping[int, Status]
 ) -> tuple[Sequence[Sequence[Stored]], Sequence[Sequence[int]] | None]:
     """Each feature's stored values, and, if there are any, the rows written before each feature was added."""
@@ -203,7 +205,7 @@ def _values(
     if table is None or not numbers:
         return [nothing] * len(view.features), None
     if len(numbers) > 1:
-        return _mixed_values(view, table, raw, withheld)
+        return _unpack_mixed(view, table, raw, withheld)
     layout = view.layout(table, numbers.pop())
     layout.form.check(filter(None, raw) if None in raw else cast("list[bytes]", raw))
     if withheld or None in raw:
@@ -221,10 +223,10 @@ def _values(
     )
 
 
-def _mixed_values(
+def _unpack_mixed(
     view: ViewPlan, table: Table, raw: Rows, withheld: Mapping[int, Status]
 ) -> tuple[list[Sequence[Stored]], list[Sequence[int]]]:
-    """As `_values`, for rows of several schemas."""
+    """As `_unpack`, for rows of several schemas."""
     lists: list[list[Stored]] = [[None] * len(raw) for _ in view.features]
     lacking: list[list[int]] = [[] for _ in view.features]
     for row, value in enumerate(raw):
@@ -241,7 +243,7 @@ def _mixed_values(
     return [*lists], [*lacking]
 
 
-def _moments(given: Sequence[object] | None, rows: int) -> Sequence[int]:
+def _request_moments(given: Sequence[object] | None, rows: int) -> Sequence[int]:
     if given is None:
         return [instant_to_micros(present_moment())] * rows
     place = f"request field {REQUEST_TIMESTAMP!r}"
@@ -250,7 +252,7 @@ def _moments(given: Sequence[object] | None, rows: int) -> Sequence[int]:
     return [now if moment is None else moment for moment in found]
 
 
-def _columnar(entity_rows: EntityRows) -> tuple[int, Mapping[str, Sequence[Any]]]:
+def _to_columns(entity_rows: EntityRows) -> tuple[int, Mapping[str, Sequence[Any]]]:
     """The number of rows, and the columns."""
     if isinstance(entity_rows, list):
         if len(entity_rows) == 1:
@@ -268,14 +270,14 @@ def _columnar(entity_rows: EntityRows) -> tuple[int, Mapping[str, Sequence[Any]]
     return count_rows(columns, "the request"), columns
 
 
-def _plain(values: Sequence[Any]) -> list[Any]:
+def _show_keys(values: Sequence[Any]) -> list[Any]:
     """Join keys as the answer shows them: plain Python values, None for whatever names no entity."""
     if set(map(type, values)) <= _PLAIN:
         return list(values)
-    return [_plain_value(value) for value in values]
+    return [_show_key(value) for value in values]
 
 
-def _plain_value(value: Any) -> Any:
+def _show_key(value: Any) -> Any:
     if isinstance(value, Value):
         return feast_value_type_to_python_type(value)
     plain = value.item() if isinstance(value, np.generic) else value

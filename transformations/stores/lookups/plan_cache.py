@@ -45,8 +45,8 @@ class Plans:
 
     def of(self, registry: BaseRegistry, project: str, features: Features, full_feature_names: bool) -> Plan:
         """The plan of a request, compiled if need be."""
-        proto = self._current(registry)
-        key = (self._key(features), project, full_feature_names)
+        proto = self._current_content(registry)
+        key = (self._request_key(features), project, full_feature_names)
         plan = self._plans.get(key)
         if plan is None:
             plan = compile_plan(proto, registry, project, features, full_feature_names, self._versioned)
@@ -66,7 +66,7 @@ class Plans:
                 except Exception:  # the request will report it
                     continue
 
-    def _current(self, registry: BaseRegistry) -> RegistryProto:
+    def _current_content(self, registry: BaseRegistry) -> RegistryProto:
         """The cached registry. A change of its content empties the plans; a mere refresh does not."""
         proto = read_content(registry)
         version = number(proto)
@@ -80,7 +80,7 @@ class Plans:
         if now > self._look_again:
             self._look_again = now + _LOOK_SECONDS
             if self._is_outdated(registry) and self._renewing.acquire(blocking=False):
-                threading.Thread(target=self._renew, args=(registry,), name="registry", daemon=True).start()
+                threading.Thread(target=self._renew_registry, args=(registry,), name="registry", daemon=True).start()
         return proto
 
     def _is_outdated(self, registry: BaseRegistry) -> bool:
@@ -93,26 +93,26 @@ class Plans:
             return True
         return is_expired(registry)
 
-    def _renew(self, registry: BaseRegistry) -> None:
+    def _renew_registry(self, registry: BaseRegistry) -> None:
         try:
             registry.refresh()
         finally:
             self._renewing.release()
 
-    def _key(self, features: Features) -> tuple[object, ...]:
+    def _request_key(self, features: Features) -> tuple[object, ...]:
         if not isinstance(features, FeatureService):
             return tuple(features)
         known = self._services.get(id(features))
         if known is not None and known[0] is features:
             return known[1]
-        key = (features.name, *(_projection(each) for each in features.feature_view_projections))
+        key = (features.name, *(_projection_key(each) for each in features.feature_view_projections))
         if len(self._services) >= _MOST_PLANS:
             self._services = {}
         self._services[id(features)] = (features, key)
         return key
 
 
-def _projection(projection: Any) -> tuple[object, ...]:
+def _projection_key(projection: Any) -> tuple[object, ...]:
     return (
         projection.name_to_use(),
         projection.name,

@@ -137,7 +137,7 @@ class ComputedPlan:
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """All that a lookup of some features is.
+    """Everything that a lookup of some features needs.
 
     join_keys: every name under which a request may bring a join key, with the name that the answer has for it.
     entities: the different sets of join keys that its views are read by.
@@ -162,7 +162,7 @@ class Plan:
 
     @cached_property
     def entity_columns(self) -> tuple[tuple[int, ...], ...]:
-        """Of each of `entities` the places of its columns in `key_columns`."""
+        """For each of `entities`, the places of its columns in `key_columns`."""
         return tuple(tuple(self.key_columns.index(column) for column in columns) for columns in self.entities)
 
     @cached_property
@@ -206,8 +206,8 @@ def compile_plan(
     for view, _ in context.grouped:
         if isinstance(view, OnDemandFeatureView):  # so Feast takes one that is computed when written
             refuse_uneven(view)
-    entities = tuple(dict.fromkeys(_keys(view) for view, _ in context.grouped))
-    views = tuple(_view(view, names, entities, versioned) for view, names in context.grouped)
+    entities = tuple(dict.fromkeys(_keys_of(view) for view, _ in context.grouped))
+    views = tuple(_plan_view(view, names, entities, versioned) for view, names in context.grouped)
     places = {
         feature.reference: (number, place, feature.codec)
         for number, view in enumerate(views)
@@ -224,7 +224,7 @@ def compile_plan(
         computed.append(
             ComputedPlan(
                 evaluation=evaluation_of(function_view, names),
-                inputs=_inputs(function_view, places),
+                inputs=_inputs_of(function_view, places),
                 request_fields=frozenset(function_view.get_request_data_schema()),
                 wanted=names,
                 outputs=tuple(wanted.items()),
@@ -249,16 +249,16 @@ def compile_plan(
     )
 
 
-def _view(view: FeatureView, names: Sequence[str], entities: Sequence[Keys], versioned: bool) -> ViewPlan:
+def _plan_view(view: FeatureView, names: Sequence[str], entities: Sequence[Keys], versioned: bool) -> ViewPlan:
     fields = {field.name: field for field in view.features}
     reference = reference_of(view)
-    keys = _keys(view)
+    keys = _keys_of(view)
     return ViewPlan(
         reference=reference,
         table=compute_versioned_name(view, versioned),
         keys=keys,
         entity=entities.index(keys),
-        features=tuple(_feature(reference, fields[name]) for name in names),
+        features=tuple(_plan_feature(reference, fields[name]) for name in names),
         ttl=view.ttl // MICROSECOND if view.ttl else 0,
         version=FeatureViewMetadata(
             name=view.projection.name_alias or view.projection.name,
@@ -267,7 +267,7 @@ def _view(view: FeatureView, names: Sequence[str], entities: Sequence[Keys], ver
     )
 
 
-def _keys(view: FeatureView) -> Keys:
+def _keys_of(view: FeatureView) -> Keys:
     roles = view.projection.join_key_map
     columns = sorted(
         ((column.name, column.dtype) for column in view.entity_columns if column.name != DUMMY_ENTITY_ID),
@@ -276,14 +276,16 @@ def _keys(view: FeatureView) -> Keys:
     return tuple((roles.get(name, name), dtype) for name, dtype in columns)
 
 
-def _feature(reference: str, declared: Field) -> Feature:
+def _plan_feature(reference: str, declared: Field) -> Feature:
     codec, unseen = codec_of(declared.dtype), unseen_value(declared)
     default = None if unseen is None else codec.from_arrow(pa.array([unseen.as_py()], unseen.type))[0]
     name = declared.name
     return Feature(name=name, reference=f"{reference}:{name}", dtype=declared.dtype, codec=codec, unseen=default)
 
 
-def _inputs(view: OnDemandFeatureView, places: dict[str, tuple[int, int, Codec]]) -> tuple[tuple[str, int, int], ...]:
+def _inputs_of(
+    view: OnDemandFeatureView, places: dict[str, tuple[int, int, Codec]]
+) -> tuple[tuple[str, int, int], ...]:
     references = [
         f"{projection.name}:{feature.name}"
         for projection in view.source_feature_view_projections.values()

@@ -93,7 +93,7 @@ class PackedResponse(TypedResponse):
         lists = [block.values for block in self._blocks]
         for name, reference, view, place, codec in self._plan.shown:
             values = self._computed[reference].values if view < 0 else lists[view][place]
-            answer[name] = list(values) if codec.python is None else codec.shown(values)
+            answer[name] = list(values) if codec.python is None else codec.show(values)
         return answer
 
     def statuses(self) -> dict[str, list[str]]:
@@ -135,7 +135,7 @@ class PackedResponse(TypedResponse):
         for name, (values, _) in self._keys.items():
             answer[name], answer[name + TIMESTAMP_POSTFIX] = list(values), [0] * len(values)
         for column in self.columns:
-            answer[column.name] = column.codec.shown(column.values)
+            answer[column.name] = column.codec.show(column.values)
             answer[column.name + TIMESTAMP_POSTFIX] = [event // 1_000_000 for event in column.events()]
         return answer
 
@@ -158,7 +158,7 @@ class PackedResponse(TypedResponse):
             vector.values.extend(column.codec.to_protos(column.values))
             vector.statuses.extend(column.statuses())
             if id(column.rows) not in stamps:
-                stamps[id(column.rows)] = [_stamp(event) for event in column.events()]
+                stamps[id(column.rows)] = [_to_timestamp(event) for event in column.events()]
             vector.event_timestamps.extend(stamps[id(column.rows)])
         return response
 
@@ -177,5 +177,5 @@ def _key_protos(values: Sequence[object], kind: ValueType) -> list[Value]:
     return protos
 
 
-def _stamp(micros: int) -> Timestamp:
+def _to_timestamp(micros: int) -> Timestamp:
     return Timestamp(seconds=micros // 1_000_000, nanos=micros % 1_000_000 * 1_000)

@@ -31,7 +31,7 @@ class Catalogs:
     def __init__(self) -> None:
         self._known: dict[str, Catalog] = {}
 
-    def known(self, project: str) -> Catalog | None:
+    def find(self, project: str) -> Catalog | None:
         """The catalogue, if it was read or written before."""
         return self._known.get(project)
 
@@ -63,7 +63,7 @@ def look_up(
     """
     lookup = lookup_of(plan, entity_rows)
     epoch, has_unknown_schema = epoch_key(project), False
-    catalog = catalogs.known(project) or (yield from catalogs.read(project))
+    catalog = catalogs.find(project) or (yield from catalogs.read(project))
     for _ in range(ATTEMPTS):
         values = yield lookup.keys(epoch, catalog)
         if values[0] == catalog.epoch:
@@ -74,7 +74,7 @@ def look_up(
                     lookup.refuse_damaged(values, catalog)
                 has_unknown_schema = True
         catalog = yield from catalogs.read(project)
-    raise restless(project)
+    raise too_many_changes(project)
 
 
 def read_rows(
@@ -87,7 +87,7 @@ def read_rows(
 ) -> Steps[list[Found]]:
     """Each entity's row as Feast's `online_read` returns it. name: the view's catalogue name. Errors: as `look_up`."""
     epoch, damaged = epoch_key(project), None
-    catalog = catalogs.known(project) or (yield from catalogs.read(project))
+    catalog = catalogs.find(project) or (yield from catalogs.read(project))
     for _ in range(ATTEMPTS):
         table = catalog.tables.get(name)
         keys = [] if table is None else [tag_or_nobody(entity) + table.number for entity in entities]
@@ -100,10 +100,10 @@ def read_rows(
                     raise
                 damaged = error
         catalog = yield from catalogs.read(project)
-    raise restless(project)
+    raise too_many_changes(project)
 
 
-def restless(project: str) -> FeaturesError:
+def too_many_changes(project: str) -> FeaturesError:
     """The error for a catalogue that keeps changing under a request."""
     return FeaturesError(
         f"The online store's catalogue of {project} changed {ATTEMPTS} times during one request. Find what writes to "

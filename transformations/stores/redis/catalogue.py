@@ -138,7 +138,7 @@ def views_key(project: str) -> bytes:
 
 def catalog_of(epoch: bytes | None, views: Mapping[bytes, bytes]) -> Catalog:
     """The catalogue from the values of both keys. Read the epoch first: then it is never newer than the tables."""
-    return Catalog(epoch, {view.decode(): _table(view.decode(), facts) for view, facts in views.items()})
+    return Catalog(epoch, {view.decode(): _parse_table(view.decode(), facts) for view, facts in views.items()})
 
 
 def read_catalog(client: SyncClient, project: str) -> Catalog:
@@ -167,23 +167,23 @@ def intern(client: SyncClient, project: str, view: str, schema: Schema) -> Catal
 
     Returning to an earlier schema takes a new number, too: the greater number is newer, and wins at equal timestamps.
     """
-    _run(client, project, _INTERN, view, schema.text())
+    _run_script(client, project, _INTERN, view, schema.text())
     return read_catalog(client, project)
 
 
 def drop(client: SyncClient, project: str, view: str) -> None:
     """Hide all rows of a view; they are leftovers from now on."""
-    _run(client, project, _DROP, view)
+    _run_script(client, project, _DROP, view)
 
 
 def prepare(client: SyncClient, project: str) -> bytes:
     """The number of a new table to load unseen. It becomes a leftover unless it is published or its lease renewed."""
-    return cast("bytes", _run(client, project, _PREPARE, _lease()))
+    return cast("bytes", _run_script(client, project, _PREPARE, _new_lease()))
 
 
 def renew(client: SyncClient, number: bytes) -> None:
     """Renew the lease of an unseen table that is still being loaded."""
-    client.hset(_LEFTOVERS, cast("str", number), str(_lease()))
+    client.hset(_LEFTOVERS, cast("str", number), str(_new_lease()))
 
 
 def publish(client: SyncClient, project: str, view: str, number: bytes, instead_of: bytes) -> bool:
@@ -191,7 +191,7 @@ def publish(client: SyncClient, project: str, view: str, number: bytes, instead_
 
     False if the unseen table was given up, or another run has deleted the view or loaded it anew meanwhile.
     """
-    return bool(_run(client, project, _PUBLISH, view, number, instead_of))
+    return bool(_run_script(client, project, _PUBLISH, view, number, instead_of))
 
 
 def give_up(client: SyncClient, number: bytes) -> None:
@@ -211,16 +211,16 @@ def forget_leftovers(client: SyncClient, numbers: Sequence[bytes]) -> None:
         client.hdel(_LEFTOVERS, *cast("list[str]", list(numbers)))
 
 
-def _run(client: SyncClient, project: str, script: str, *arguments: object) -> Any:
+def _run_script(client: SyncClient, project: str, script: str, *arguments: object) -> Any:
     keys = [views_key(project), epoch_key(project), _TABLES, _LEFTOVERS]
     return client.eval(script, len(keys), *cast("list[str]", [*keys, *arguments]))
 
 
-def _lease() -> int:
+def _new_lease() -> int:
     return int(time.time()) + _LOAD_LEASE_SECONDS
 
 
-def _table(view: str, text: bytes) -> Table:
+def _parse_table(view: str, text: bytes) -> Table:
     try:
         facts = json.loads(text)
         return Table(facts["number"].encode(), tuple(schema_from(schema) for schema in facts["schemas"]))

@@ -35,7 +35,7 @@ class _Question:
     key: bytes
     moving_to: ClusterNode | None = None
 
-    def packed(self) -> bytes:
+    def pack(self) -> bytes:
         """As Redis' protocol has it."""
         command = packed_command(self.word, self.key)
         return _ASKING + command if self.moving_to else command
@@ -91,7 +91,7 @@ class ClusterSource:
         by_node: dict[str, list[_Question]] = {}
         for question in questions:
             node = question.moving_to or client.get_node_from_key(question.key)  # type: ignore[no-untyped-call]
-            self._know(client, node)
+            self._remember_node(client, node)
             by_node.setdefault(node.name, []).append(question)
         left, sent = _Unanswered(), list[tuple[str, Wire, list[_Question]]]()
         try:
@@ -99,22 +99,22 @@ class ClusterSource:
                 try:
                     wire, _ = self._idle[name].take(deadline)
                     sent.append((name, wire, asked))
-                    wire.send_packed(*(question.packed() for question in asked))
+                    wire.send_packed(*(question.pack() for question in asked))
                 except RedisTimeoutError:
                     raise
                 except RedisConnectionError as error:
-                    self._lose(name, asked, error, left)
+                    self._note_loss(name, asked, error, left)
                     sent = [each for each in sent if each[0] != name]
             while sent:
                 name, wire, asked = sent[-1]
-                self._read(name, wire, asked, answers, left, deadline)
+                self._read_answers(name, wire, asked, answers, left, deadline)
                 sent.pop()
         finally:
             for _, wire, _ in sent:
                 wire.close()
         return left
 
-    def _read(
+    def _read_answers(
         self, name: str, wire: Wire, asked: Sequence[_Question], answers: list[Any], left: _Unanswered, deadline: float
     ) -> None:
         for number, question in enumerate(asked):
@@ -133,7 +133,7 @@ class ClusterSource:
             except RedisTimeoutError:
                 raise
             except RedisConnectionError as error:
-                self._lose(name, asked[number:], error, left)
+                self._note_loss(name, asked[number:], error, left)
                 return
             except ResponseError as error:
                 if question.word != b"GET" or not is_wrong_type(error):
@@ -141,13 +141,13 @@ class ClusterSource:
                 answers[question.place] = OTHER_TYPE
         self._idle[name].keep(wire)
 
-    def _lose(self, name: str, asked: Sequence[_Question], error: RedisConnectionError, left: _Unanswered) -> None:
+    def _note_loss(self, name: str, asked: Sequence[_Question], error: RedisConnectionError, left: _Unanswered) -> None:
         """A connection was lost, and the idle ones to its node with it."""
         self._idle[name].close()
         left.questions += [replace(question, moving_to=None) for question in asked]
         left.error, left.is_outdated = error, True
 
-    def _know(self, client: RedisCluster, node: ClusterNode) -> None:
+    def _remember_node(self, client: RedisCluster, node: ClusterNode) -> None:
         if node.name not in self._idle:
             connection = client.get_redis_connection(node)
             with self._lock:

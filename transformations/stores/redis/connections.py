@@ -55,23 +55,23 @@ _ENCODE = "In a URL, percent-encode what a password has of / ? # @ : % and blank
 
 
 def connect(config: RedisOnlineStoreConfig, timeout_ms: int) -> SyncClient:
-    """A client that waits at most so long for a connection and for an answer, and tries a lost connection again twice.
+    """A client that waits this long for a connection and for each answer, and tries a lost connection again twice.
 
     Timeouts that the connection string or URL names itself stay. UsageError for an address that cannot mean anything.
     """
-    client: SyncClient = _client(redis, config, timeout_ms, Retry)
+    client: SyncClient = _make_client(redis, config, timeout_ms, Retry)
     return client
 
 
 def connect_async(config: RedisOnlineStoreConfig, timeout_ms: int) -> AsyncClient:
     """As `connect`, for the running event loop; it connects with the first command."""
-    client: AsyncClient = _client(redis.asyncio, config, timeout_ms, AsyncRetry)
+    client: AsyncClient = _make_client(redis.asyncio, config, timeout_ms, AsyncRetry)
     return client
 
 
 class Reaching:
-    """Within, what Redis or the way to it refuses becomes an UnavailableError (HTTP 503): what happened, where, and
-    what to do.
+    """Turns an error of Redis, or of the way to it, into an UnavailableError (HTTP 503): what happened, where, and what
+    to do.
     """
 
     __slots__ = ("_config",)
@@ -90,9 +90,7 @@ class Reaching:
         if isinstance(error, (RedisError, RedisClusterException)):
             happened, remedy = _diagnosis(error)
             where, reason = shown_address(self._config), show_reason(error)
-            raise UnavailableError(f"Redis at {where} {happened} ({reason}). {remedy}") from _without_words(
-                error, reason
-            )
+            raise UnavailableError(f"Redis at {where} {happened} ({reason}). {remedy}") from _strip_words(error, reason)
 
 
 def shown_address(config: RedisOnlineStoreConfig) -> str:
@@ -108,7 +106,7 @@ def warn_of_eviction(client: SyncClient, config: RedisOnlineStoreConfig) -> None
     """Log a warning where Redis, once full, would drop rows instead of refusing new ones: nobody would see them go."""
     with Reaching(config):
         try:
-            facts = cast("dict[str, Any]", client.info("memory", **_one_node(client)))
+            facts = cast("dict[str, Any]", client.info("memory", **_any_node(client)))
         except NoPermissionError:  # an ACL need not let a feature server look
             return
     policy, limit = facts.get("maxmemory_policy", "noeviction"), facts.get("maxmemory", 0)
@@ -124,20 +122,22 @@ def warn_of_eviction(client: SyncClient, config: RedisOnlineStoreConfig) -> None
         )
 
 
-def _client(library: Any, config: RedisOnlineStoreConfig, timeout_ms: int, retrying: Any) -> Any:
+def _make_client(library: Any, config: RedisOnlineStoreConfig, timeout_ms: int, retrying: Any) -> Any:
     """A client of redis-py's blocking or asynchronous half: they have the same names."""
     address = _configured_address(config)
     options: dict[str, Any] = {"socket_timeout": timeout_ms / 1000, "socket_connect_timeout": timeout_ms / 1000}
     is_cluster = config.redis_type == RedisType.redis_cluster
     retry = retrying(_backoff(), _CLUSTER_RETRIES if is_cluster else _RETRIES, (RedisConnectionError,))
     with Reaching(config), _refuse_misread(address):
-        client = _client_at(library, config, address, retry, options)
+        client = _open_client_at(library, config, address, retry, options)
         if not is_cluster:
-            client.connection_pool.make_connection()  # connects to nobody, but refuses parameters that there are not
+            client.connection_pool.make_connection()  # does not connect, but refuses unknown parameters
         return client
 
 
-def _client_at(library: Any, config: RedisOnlineStoreConfig, address: str, retry: Any, options: dict[str, Any]) -> Any:
+def _open_client_at(
+    library: Any, config: RedisOnlineStoreConfig, address: str, retry: Any, options: dict[str, Any]
+) -> Any:
     is_cluster = config.redis_type == RedisType.redis_cluster
     if "://" in address:
         kind = library.RedisCluster if is_cluster else library.Redis
@@ -155,7 +155,7 @@ def _client_at(library: Any, config: RedisOnlineStoreConfig, address: str, retry
     return library.Redis(retry=retry, **place, **options)
 
 
-def _without_words(error: Exception, reason: str) -> Exception:
+def _strip_words(error: Exception, reason: str) -> Exception:
     """An error to be shown as the cause of another: with its trace, but without words that may repeat a secret."""
     return RedisError(reason).with_traceback(error.__traceback__)
 
@@ -210,7 +210,7 @@ def _parse_host_list(connection_string: str) -> tuple[list[tuple[str, int]], dic
     return [(node["host"], int(node.get("port", 6379))) for node in nodes], options
 
 
-def _one_node(client: SyncClient) -> dict[str, Any]:
+def _any_node(client: SyncClient) -> dict[str, Any]:
     return {"target_nodes": RedisCluster.RANDOM} if isinstance(client, RedisCluster) else {}
 
 
@@ -221,7 +221,7 @@ def _backoff() -> ExponentialBackoff:
 
 @contextmanager
 def _refuse_misread(address: str) -> Iterator[None]:
-    """Within, what redis-py or Feast cannot make of an address becomes a UsageError, which repeats none of it."""
+    """Turns an address that redis-py or Feast cannot read into a UsageError that repeats none of it."""
     if address.startswith(("redis://", "rediss://")) and has_unencoded_password(address):
         raise UsageError(f"{show_address(address)} can be read in two ways. {_ENCODE}")
     try:

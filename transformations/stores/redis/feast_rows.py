@@ -149,16 +149,16 @@ def newest_rows(data: Sequence[Row]) -> dict[bytes, Row]:
     newest: dict[bytes, Row] = {}
     for row in data:
         tag = tag_of(row[0])
-        if tag is not None and (tag not in newest or _order(row) >= _order(newest[tag])):
+        if tag is not None and (tag not in newest or _recency(row) >= _recency(newest[tag])):
             newest[tag] = row
     return newest
 
 
-def _order(row: Row) -> tuple[int, int]:
-    return instant_to_micros(row[2]), _created(row)
+def _recency(row: Row) -> tuple[int, int]:
+    return instant_to_micros(row[2]), _created_micros(row)
 
 
-def _created(row: Row) -> int:
+def _created_micros(row: Row) -> int:
     return packed_rows.NEVER_CREATED if row[3] is None else instant_to_micros(row[3])
 
 
@@ -168,6 +168,6 @@ def pack_rows(view: FeatureView, rows: Mapping[bytes, Row], schema: int) -> list
     form, packed = packed_rows.schema_of(view.features).form, []
     for tag, row in rows.items():
         values = [codec.from_proto(row[1][name]) if name in row[1] else None for name, codec in codecs]
-        header = packed_rows.header(instant_to_micros(row[2]), _created(row), schema, packed_rows.PUSHED)
+        header = packed_rows.header(instant_to_micros(row[2]), _created_micros(row), schema, packed_rows.PUSHED)
         packed.append((tag, form.pack(header, values)))
     return packed

@@ -1,4 +1,4 @@
-"""Connections to one node that are kept between lookups, and how long a lookup waits for a new one."""
+"""Keeps connections to one node between lookups, and limits how long a lookup waits for a new one."""
 
 from __future__ import annotations
 
@@ -47,13 +47,13 @@ class IdleWires:
 
 
 class Attempt:
-    """Something that blocks for as long as it likes, done in a thread so that nobody needs to wait for its end."""
+    """Runs a blocking action in a thread, so that nobody has to wait for its end."""
 
     def __init__(self, action: Callable[[], object]) -> None:
         self._action = action
         self._done = Event()
         self._failure: BaseException | None = None
-        Thread(target=self._run, name="connecting", daemon=True).start()
+        Thread(target=self._run_action, name="connecting", daemon=True).start()
 
     @property
     def is_done(self) -> bool:
@@ -68,7 +68,7 @@ class Attempt:
         if self._failure is not None:  # whose context, the reason, raising it elsewhere would replace
             raise self._failure from self._failure.__cause__ or self._failure.__context__
 
-    def _run(self) -> None:
+    def _run_action(self) -> None:
         try:
             self._action()
         except BaseException as error:

@@ -54,7 +54,7 @@ class Loaded:
 
 def record(client: SyncClient, project: str, view: str, loaded: Loaded) -> None:
     """Record that a view has been loaded; call it once all rows are written."""
-    client.hset(_key(project), view, json.dumps(asdict(loaded), default=datetime.isoformat))
+    client.hset(_record_key(project), view, json.dumps(asdict(loaded), default=datetime.isoformat))
 
 
 def begin(client: SyncClient, project: str, view: str, loaded: Loaded) -> str:
@@ -67,7 +67,7 @@ def begin(client: SyncClient, project: str, view: str, loaded: Loaded) -> str:
 def unfinished_loads(client: SyncClient, project: str, view: str) -> dict[str, Loaded]:
     """By id, what runs are writing, or were writing when they were killed."""
     found = cast("dict[bytes, bytes]", client.hgetall(_begun_key(project, view)))
-    return {run.decode(): _loaded(facts, _begun_key(project, view), run.decode()) for run, facts in found.items()}
+    return {run.decode(): _parse_record(facts, _begun_key(project, view), run.decode()) for run, facts in found.items()}
 
 
 def conclude(client: SyncClient, project: str, view: str, runs: Iterable[str]) -> None:
@@ -77,14 +77,14 @@ def conclude(client: SyncClient, project: str, view: str, runs: Iterable[str]) -
 
 def forget(client: SyncClient, project: str, view: str) -> None:
     """Forget a view whose rows are gone."""
-    client.hdel(_key(project), view)
+    client.hdel(_record_key(project), view)
     client.delete(_begun_key(project, view))
 
 
 def last_loaded(client: SyncClient, project: str, view: str) -> Loaded | None:
     """A view's last load; None if it was never loaded."""
-    facts = cast("bytes | None", client.hget(_key(project), view))
-    return None if facts is None else _loaded(facts, _key(project), view)
+    facts = cast("bytes | None", client.hget(_record_key(project), view))
+    return None if facts is None else _parse_record(facts, _record_key(project), view)
 
 
 def loaded_views(store: FeatureStore, settings: Settings) -> dict[str, Loaded]:
@@ -97,11 +97,13 @@ def loaded_views(store: FeatureStore, settings: Settings) -> dict[str, Loaded]:
         return {}
     with Reaching(store.config.online_store):
         client = online_client(store)
-        found = cast("dict[bytes, bytes]", client.hgetall(_key(store.project)))
-    return {view.decode(): _loaded(facts, _key(store.project), view.decode()) for view, facts in found.items()}
+        found = cast("dict[bytes, bytes]", client.hgetall(_record_key(store.project)))
+    return {
+        view.decode(): _parse_record(facts, _record_key(store.project), view.decode()) for view, facts in found.items()
+    }
 
 
-def _loaded(text: bytes, key: str, field: str) -> Loaded:
+def _parse_record(text: bytes, key: str, field: str) -> Loaded:
     """A record as it was written; DataError, naming its place in Redis, where it is none."""
     try:
         facts: dict[str, Any] = json.loads(text)
@@ -119,7 +121,7 @@ def _loaded(text: bytes, key: str, field: str) -> Loaded:
         ) from error
 
 
-def _key(project: str) -> str:
+def _record_key(project: str) -> str:
     return f"{{features}}:loaded:{FORM}:{project}"
 
 

@@ -1,4 +1,4 @@
-"""Reading packed rows: what a read wants is fetched step by step, within one deadline for the whole read."""
+"""Reads packed rows: a read says step by step what to fetch, and has one deadline for all its steps."""
 
 from __future__ import annotations
 
@@ -154,7 +154,7 @@ async def _fetch_async(client: redis_asyncio.Redis | redis_asyncio.RedisCluster,
     if not isinstance(wanted, list):
         return await cast("Any", client.hgetall(cast("str", wanted)))
     if not _is_cluster(type(client)):
-        return await _values_async(cast("redis_asyncio.Redis", client), wanted)
+        return await _fetch_values_async(cast("redis_asyncio.Redis", client), wanted)
     async with cast("redis_asyncio.RedisCluster", client).pipeline() as pipe:
         for key in wanted:
             pipe.get(cast("str", key))
@@ -165,7 +165,7 @@ async def _fetch_async(client: redis_asyncio.Redis | redis_asyncio.RedisCluster,
     return values
 
 
-async def _values_async(client: redis_asyncio.Redis, keys: list[bytes]) -> Values:
+async def _fetch_values_async(client: redis_asyncio.Redis, keys: list[bytes]) -> Values:
     """As `NodeSource.fetch` of keys."""
     async with client.pipeline(transaction=False) as pipe:
         pipe.mget(cast("list[str]", keys))

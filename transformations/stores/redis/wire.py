@@ -115,7 +115,7 @@ class Wire:
                     deadline = monotonic() + self._seconds
                 if deadline is not None:
                     self._wait_no_longer_than(deadline - monotonic())
-                self._take()
+                self._feed()
             return answer
         finally:
             if self._socket.gettimeout() != self._seconds:
@@ -128,7 +128,7 @@ class Wire:
         if self._seconds is None or left < self._seconds - _SLACK_SECONDS:
             self._socket.settimeout(left)
 
-    def _take(self) -> None:
+    def _feed(self) -> None:
         count = self._socket.recv_into(self._buffer)
         if not count:
             raise ConnectionResetError("closed by the server")
@@ -145,7 +145,7 @@ class Wire:
 
 
 def may_recover(error: RedisConnectionError) -> bool:
-    """Whether the answer may be another a moment later: the server is starting, or the connection was cut."""
+    """Whether a retry may succeed: the server is starting, or the connection was cut."""
     if isinstance(error, BusyLoadingError):
         return True
     said = str(error).lower()

@@ -269,7 +269,7 @@ class BulkWriter:
 
     def _adapt(self, writer: Writer, probe: Probe) -> None:
         began = monotonic()
-        if self._until is None:  # there are lookups until it is known better, however late the first rows come
+        if self._until is None:  # assumes lookups until a probe says otherwise, however late the first rows come
             self._until = began + 2 * _SECONDS_A_PROBE
         if probe.has_seen_lookups():
             self._until = began + _SECONDS_BESIDE_LOOKUPS

@@ -42,7 +42,7 @@ class Codec:
     to_protos: Callable[[Sequence[Stored]], list[Value]]
     to_arrow: Callable[[Sequence[Stored]], pa.Array]
 
-    def shown(self, column: Sequence[Stored]) -> list[object]:
+    def show(self, column: Sequence[Stored]) -> list[object]:
         """A column of stored values as a response shows it."""
         convert = self.python
         if convert is None:
@@ -65,25 +65,25 @@ FLOAT_NAMES = frozenset(str(dtype) for dtype in _FLOATS)
 def codec_of(dtype: FeastType) -> Codec:
     """The codec of a dtype; every Feast type has one."""
     if isinstance(dtype, PrimitiveFeastType) and dtype in PROTOS:
-        return _scalar(dtype)
+        return _scalar_codec(dtype)
     if isinstance(dtype, Array) and isinstance(dtype.base_type, PrimitiveFeastType) and dtype.base_type in PROTOS:
-        return _array(dtype, dtype.base_type)
-    return _opaque(dtype)
+        return _array_codec(dtype, dtype.base_type)
+    return _opaque_codec(dtype)
 
 
-def _scalar(dtype: PrimitiveFeastType) -> Codec:
+def _scalar_codec(dtype: PrimitiveFeastType) -> Codec:
     name, is_time, target = PROTOS[dtype].value, dtype == PrimitiveFeastType.UNIX_TIMESTAMP, arrow_type(dtype)
     letter = _LETTERS.get(dtype)
 
     def from_arrow(column: pa.Array) -> list[Stored]:
-        values: list[Stored] = (_seconds(column) if is_time else column).to_pylist()
+        values: list[Stored] = (_seconds_of(column) if is_time else column).to_pylist()
         return values
 
     def from_proto(value: Value) -> Stored:
         given = value.WhichOneof("val")
         if given is None:
             return None
-        return _as(dtype, given, getattr(value, given))
+        return _coerce_scalar(dtype, given, getattr(value, given))
 
     def to_values(column: Sequence[Stored]) -> list[Value]:
         return [Value() if value is None else Value(**{name: value}) for value in column]
@@ -95,7 +95,7 @@ def _scalar(dtype: PrimitiveFeastType) -> Codec:
             return pa.array(column, pa.timestamp("s", "UTC")).cast(target)
         return pa.array(column, target) if letter is None else numbers(column, letter, target)
 
-    python = _moment if is_time else None
+    python = _moment_of if is_time else None
     return Codec(
         dtype=dtype,
         python=python,
@@ -106,7 +106,7 @@ def _scalar(dtype: PrimitiveFeastType) -> Codec:
     )
 
 
-def _array(dtype: Array, element: PrimitiveFeastType) -> Codec:
+def _array_codec(dtype: Array, element: PrimitiveFeastType) -> Codec:
     name, is_time = PROTOS[element].list_value, element == PrimitiveFeastType.UNIX_TIMESTAMP
 
     def from_arrow(column: pa.Array) -> list[Stored]:
@@ -120,9 +120,9 @@ def _array(dtype: Array, element: PrimitiveFeastType) -> Codec:
         if given is None:
             return None
         if not given.endswith("_list_val"):
-            raise _mismatch(dtype, given, getattr(value, given))
+            raise _wrong_kind(dtype, given, getattr(value, given))
         scalar = given.replace("_list_val", "_val")
-        entry = [_as(element, scalar, each, keep_nan=True) for each in getattr(value, given).val]
+        entry = [_coerce_scalar(element, scalar, each, keep_nan=True) for each in getattr(value, given).val]
         if None in entry:
             raise DataError(
                 f"a feature declared {dtype} was given a list with a null in it, which no list of Feast's protobuf can "
@@ -137,18 +137,18 @@ def _array(dtype: Array, element: PrimitiveFeastType) -> Codec:
             if entry is not None:
                 holder = getattr(value, name)
                 holder.SetInParent()  # an empty list is a list
-                _fill(holder.val, entry, dtype)
+                _fill_list(holder.val, entry, dtype)
             values.append(value)
         return values
 
     def to_arrow(column: Sequence[Stored]) -> pa.Array:
         shown = (
-            [None if entry is None else [_moment(each) for each in entry] for entry in column] if is_time else column
+            [None if entry is None else [_moment_of(each) for each in entry] for entry in column] if is_time else column
         )
         return pa.array(shown, arrow_type(dtype))
 
     def python(entry: Stored) -> object:
-        return [_moment(each) for each in entry]
+        return [_moment_of(each) for each in entry]
 
     return Codec(
         dtype=dtype,
@@ -160,7 +160,7 @@ def _array(dtype: Array, element: PrimitiveFeastType) -> Codec:
     )
 
 
-def _fill(holder: Any, entry: Sequence[Stored], dtype: FeastType) -> None:
+def _fill_list(holder: Any, entry: Sequence[Stored], dtype: FeastType) -> None:
     try:
         holder.extend(entry)
     except TypeError:  # a row written before such lists were refused
@@ -169,7 +169,7 @@ def _fill(holder: Any, entry: Sequence[Stored], dtype: FeastType) -> None:
         ) from None
 
 
-def _opaque(dtype: FeastType) -> Codec:
+def _opaque_codec(dtype: FeastType) -> Codec:
     """Maps, sets, UUIDs, decimals and the like keep the bytes of their Feast protobuf."""
     kind = dtype.to_value_type()
 
@@ -198,7 +198,7 @@ def _opaque(dtype: FeastType) -> Codec:
     )
 
 
-def _as(dtype: PrimitiveFeastType, given: str, value: Any, keep_nan: bool = False) -> Stored:
+def _coerce_scalar(dtype: PrimitiveFeastType, given: str, value: Any, keep_nan: bool = False) -> Stored:
     """A protobuf's scalar in the stored form of the declared dtype; DataError if it is of another kind."""
     if dtype in _FLOATS and given in ("double_val", "float_val", "int64_val", "int32_val"):
         number = float(np.float32(value)) if dtype == PrimitiveFeastType.FLOAT32 else float(value)
@@ -206,13 +206,13 @@ def _as(dtype: PrimitiveFeastType, given: str, value: Any, keep_nan: bool = Fals
     if dtype in _INTEGERS and given in ("int64_val", "int32_val"):
         return value
     if given != PROTOS[dtype].value:
-        raise _mismatch(dtype, given, value)
+        raise _wrong_kind(dtype, given, value)
     if dtype is PrimitiveFeastType.UNIX_TIMESTAMP:
-        return _of_a_calendar_year(value)
+        return _check_seconds(value)
     return value
 
 
-def _of_a_calendar_year(seconds: int) -> int | None:
+def _check_seconds(seconds: int) -> int | None:
     if seconds == NULL_TIMESTAMP_INT_VALUE:
         return None
     if not FIRST_SECOND <= seconds <= LAST_SECOND:
@@ -223,17 +223,17 @@ def _of_a_calendar_year(seconds: int) -> int | None:
     return seconds
 
 
-def _mismatch(dtype: FeastType, given: str, value: object) -> DataError:
+def _wrong_kind(dtype: FeastType, given: str, value: object) -> DataError:
     return DataError(
         f"a feature declared {dtype} was given {given.removesuffix('_val')} {value!r}. Send {dtype}, or change the "
         f"declaration."
     )
 
 
-def _moment(seconds: int | None) -> datetime | None:
+def _moment_of(seconds: int | None) -> datetime | None:
     return None if seconds is None else datetime.fromtimestamp(seconds, UTC)
 
 
-def _seconds(column: pa.Array) -> pa.Array:
+def _seconds_of(column: pa.Array) -> pa.Array:
     """Timestamps of whole seconds, as `values.as_feature` returns them, as int64 seconds."""
     return column.cast(pa.timestamp("s", "UTC")).cast(pa.int64())

@@ -1,4 +1,4 @@
-"""What a reader says of a stored value that is no intact row."""
+"""The error for a stored value that is no intact row."""
 
 from __future__ import annotations
 

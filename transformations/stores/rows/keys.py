@@ -45,12 +45,12 @@ def parts_of(values: Sequence[Any], dtype: FeastType, place: str) -> list[str | 
     kinds = set(map(type, values))
     if kinds == {int} and is_integer(dtype):
         for value in values:
-            if value.bit_length() > _INT64_BITS:  # the least integer, too, which is left to the slower way
+            if value.bit_length() > _INT64_BITS:  # the smallest int64 goes the slower way, too
                 break
         else:
             return [str(value) for value in values]
     if kinds == {str} and dtype is _STRING:
-        return [_text(value) for value in values]
+        return [_text_part(value) for value in values]
     parts: list[str | None] = column_parts(key_column(column_of(values, place), dtype, place)).to_pylist()
     return parts
 
@@ -91,7 +91,7 @@ def column_parts(column: Column) -> Column:
         return column.cast(pa.string())
     if pa.types.is_string(kind) and not pc.any(pc.match_substring_regex(column, _SPECIAL.pattern)).as_py():
         return pc.binary_join_element_wise("'", column, "")
-    return pa.array([None if value is None else _part(value) for value in column.to_pylist()], pa.string())
+    return pa.array([None if value is None else _part_of(value) for value in column.to_pylist()], pa.string())
 
 
 def tags_of(parts: Sequence[Sequence[str | None]]) -> list[bytes | None]:
@@ -124,20 +124,20 @@ def tag_or_nobody(key: EntityKey) -> bytes:
 
 def _proto_part(value: Value) -> str | None:
     plain = feast_value_type_to_python_type(value)
-    return None if plain is None else _part(plain)
+    return None if plain is None else _part_of(plain)
 
 
-def _part(value: object) -> str:
+def _part_of(value: object) -> str:
     return next(shown(value) for kind, shown in _SHOWN if isinstance(value, kind))
 
 
-def _text(value: str) -> str:
+def _text_part(value: str) -> str:
     if _SPECIAL.search(value):
         value = _SPECIAL.sub(lambda found: f"%{ord(found[0]):02X}", value)
     return f"'{value}"
 
 
-def _seconds(value: Any) -> str:
+def _moment_part(value: Any) -> str:
     return f"@{math.floor(as_utc(value).timestamp())}"
 
 
@@ -145,9 +145,9 @@ def _seconds(value: Any) -> str:
 _SHOWN: Sequence[tuple[type, Callable[[Any], str]]] = (
     (bool, lambda value: "+" if value else "-"),
     (int, str),
-    (str, _text),
+    (str, _text_part),
     (bytes, lambda value: f"b{value.hex()}"),
     (float, lambda value: f"~{value + 0.0!r}"),  # -0.0 equals 0.0, in a join of tables too
-    (datetime, _seconds),
-    (object, lambda value: _text(str(value))),
+    (datetime, _moment_part),
+    (object, lambda value: _text_part(str(value))),
 )

@@ -140,7 +140,7 @@ class Form:
         self._floats = struct.Struct(f"<{len(self.floats)}d")
         self._tail = HEADER.size + self._floats.size
         self._end = -_CHECKSUM_SIZE if has_checksum else None
-        self._opening = _opening(len(self.others))
+        self._array_header_of = _array_header_of(len(self.others))
 
     @cached_property
     def heads(self) -> np.dtype[np.void]:
@@ -152,7 +152,7 @@ class Form:
         """One row of values in the order of the schema."""
         floats = (values[place] for place in self.floats)
         head = header + self._floats.pack(*(math.nan if value is None else value for value in floats))
-        row = head + ormsgpack.packb([values[place] for place in self.others])[len(self._opening) :]
+        row = head + ormsgpack.packb([values[place] for place in self.others])[len(self._array_header_of) :]
         if not self.has_checksum:
             return row
         row += _CHECKSUM_HEAD
@@ -189,7 +189,7 @@ class Form:
         if self.floats:
             columns += self._few_floats(rows) if len(rows) <= _FEW_ROWS else self._many_floats(rows)
         if self.others:
-            opening, unpack = self._opening, ormsgpack.unpackb
+            opening, unpack = self._array_header_of, ormsgpack.unpackb
             columns += zip(*[unpack(opening + row[tail:end]) for row in rows], strict=True)
         return columns
 
@@ -214,14 +214,14 @@ class Form:
         return self.pack(bytes(HEADER.size), [None] * (len(self.floats) + len(self.others)))
 
 
-def _opening(count: int) -> bytes:
+def _array_header_of(count: int) -> bytes:
     """The header of a MessagePack array of this many elements."""
     nulls = ormsgpack.packb((None,) * count)  # a byte each, after the header
     return nulls[: len(nulls) - count]
 
 
 def _pack_together(columns: Sequence[Sequence[Stored]]) -> pa.LargeBinaryArray:
-    start = len(_opening(len(columns)))
+    start = len(_array_header_of(len(columns)))
     return pa.array([ormsgpack.packb(row)[start:] for row in zip(*columns, strict=True)], _BYTES)
 
 
@@ -231,7 +231,7 @@ def _checksums(rows: pa.LargeBinaryArray) -> pa.LargeBinaryArray:
     return pa.Array.from_buffers(pa.binary(4), len(rows), [None, pa.py_buffer(sums)]).cast(_BYTES)
 
 
-def small_integers(column: pa.Array) -> pa.LargeBinaryArray | None:
+def pack_small_integers(column: pa.Array) -> pa.LargeBinaryArray | None:
     """Integers and nulls as MessagePack, ten times as fast as one by one; None if any is beyond the table of those."""
     ends = pc.min_max(column).as_py()
     if ends["min"] is not None and not (ends["min"] in _SMALL and ends["max"] in _SMALL):

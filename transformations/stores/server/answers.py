@@ -1,4 +1,4 @@
-"""What a client is told of an error: its status, and a message that names no more of the request than it must."""
+"""What a client learns of an error: its status, and a message that repeats as little of the request as it can."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ def answer(request: Request, error: Exception) -> JSONResponse:
     if not isinstance(known, FeastError):
         _log.error("%s %s failed", request.method, request.url.path, exc_info=error)
         words = f"{request.method} {request.url.path} failed by a fault of the server. Its log says more."
-        return _error_response(error, shortened(words), status.HTTP_500_INTERNAL_SERVER_ERROR)
+        return _error_response(error, shorten(words), status.HTTP_500_INTERNAL_SERVER_ERROR)
     code = known.http_status_code()
     if code == status.HTTP_503_SERVICE_UNAVAILABLE:
-        _log.error("%s %s: %s", request.method, request.url.path, shortened(str(error)))
+        _log.error("%s %s: %s", request.method, request.url.path, shorten(str(error)))
     elif code >= status.HTTP_500_INTERNAL_SERVER_ERROR:
         _log.error("%s %s failed", request.method, request.url.path, exc_info=error)
-    return _error_response(known, shortened(str(known)), code, getattr(known, "headers", None))
+    return _error_response(known, shorten(str(known)), code, getattr(known, "headers", None))
 
 
 def refuse_in_our_form(app: FastAPI) -> None:
@@ -48,17 +48,17 @@ def refuse_in_our_form(app: FastAPI) -> None:
 
 
 async def _answer_invalid(request: Request, error: RequestValidationError) -> JSONResponse:
-    """The answer to a body that is not of the endpoint's form; FastAPI's own would repeat the whole of it."""
+    """The answer to a body that does not have the endpoint's form; FastAPI's own would repeat the whole body."""
     return answer(request, UnprocessableError("; ".join(map(_describe_problem, error.errors()))))
 
 
 async def _answer_not_served(request: Request, error: HTTPException) -> JSONResponse:
-    """The answer to a path or method that there is not, or another refusal of FastAPI's own."""
-    asked = shortened(f"{request.method} {request.url.path}", _MOST_OF_A_VALUE)
+    """The answer to an unknown path or method, and to whatever else FastAPI itself refuses."""
+    asked = shorten(f"{request.method} {request.url.path}", _MOST_OF_A_VALUE)
     return answer(request, NotServedError(f"{asked}: {error.detail}.", error.status_code, error.headers))
 
 
-def shortened(text: str, most: int = _MOST_SHOWN) -> str:
+def shorten(text: str, most: int = _MOST_SHOWN) -> str:
     """The text, or its beginning and end where it is longer than that."""
     if len(text) <= most:
         return text
@@ -81,6 +81,6 @@ def _describe_problem(problem: Mapping[str, Any]) -> str:
         return str(problem["msg"]).removeprefix("Value error, ")
     if isinstance(problem["input"], bytes):
         return "the body is not read as JSON. Send it with Content-Type: application/json"
-    given = shortened(repr(problem["input"]), _MOST_OF_A_VALUE)
+    given = shorten(repr(problem["input"]), _MOST_OF_A_VALUE)
     wanted = str(problem["msg"]).replace("Input should be", "should be")
     return f"{place} {wanted}, not {given}"

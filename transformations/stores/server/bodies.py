@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -11,7 +10,7 @@ from typing import Any
 from feast import FeatureStore, FeatureView
 
 from transformations.stores.base.errors import BadRequestError, UnprocessableError
-from transformations.stores.base.values import count_rows
+from transformations.stores.base.values import count_rows, object_of_pairs
 from transformations.stores.server.refusals import too_many_rows
 
 _WRITE_MOMENT = "Write it in ISO 8601, such as 2024-05-01T00:00:00Z."
@@ -19,12 +18,12 @@ _TARGETS = ("online", "offline", "online_and_offline")
 
 
 def parse_body(body: bytes) -> Any:
-    """The JSON value of a body. BadRequestError for what is no JSON, and for an object that has a key twice.
+    """The JSON value of a body. BadRequestError for what is no JSON, UsageError for an object that has a key twice.
 
     Of two equal keys Python's reader would silently take the last.
     """
     try:
-        return json.loads(body, object_pairs_hook=_object_of)
+        return json.loads(body, object_pairs_hook=object_of_pairs)
     except json.JSONDecodeError as error:
         raise BadRequestError(f"the body is no JSON: {error.msg} at character {error.pos}.") from None
     except UnicodeDecodeError:
@@ -55,16 +54,8 @@ def check_body(path: str, given: Any, most_rows: int, store: FeatureStore) -> No
             _check_span(given)
             _refuse_version(given)
         case "/materialize-incremental":
-            _moment_of(given, "end_ts")
+            _parse_moment(given, "end_ts")
             _refuse_version(given)
-
-
-def _object_of(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        ((twice, _),) = Counter(name for name, _ in pairs).most_common(1)
-        raise BadRequestError(f"the body has the key {twice!r:.100} twice in one object. Give each key once.")
-    return found
 
 
 def _check_target(given: Mapping[str, Any]) -> None:
@@ -116,7 +107,7 @@ def _check_features(given: Mapping[str, Any], views: Iterable[FeatureView]) -> N
 def _check_span(given: Mapping[str, Any]) -> None:
     if given.get("disable_event_timestamp"):
         return
-    start, end = _moment_of(given, "start_ts"), _moment_of(given, "end_ts")
+    start, end = _parse_moment(given, "start_ts"), _parse_moment(given, "end_ts")
     if start is not None and end is not None and start >= end:
         raise UnprocessableError(f"start_ts {start.isoformat()} is not before end_ts {end.isoformat()}.")
 
@@ -128,7 +119,7 @@ def _refuse_version(given: Mapping[str, Any]) -> None:
         )
 
 
-def _moment_of(given: Mapping[str, Any], name: str) -> datetime | None:
+def _parse_moment(given: Mapping[str, Any], name: str) -> datetime | None:
     """A moment in ISO 8601; Feast's parser would make the tenth of this month of "10"."""
     text = given.get(name)
     if text is None:

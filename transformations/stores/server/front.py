@@ -1,4 +1,4 @@
-"""What every request passes before it reaches a route: is it allowed, is it small enough; and what answers its errors.
+"""Checks every request before it reaches a route (is it allowed, is it small enough?), and answers its errors.
 
            POST /push                       POST /get-online-features
                 │                                     │
@@ -103,7 +103,7 @@ class Gate:
 
 
 class Answers:
-    """Middleware: any error within becomes its answer, and none leaves it."""
+    """Middleware: turns every error from within into an answer, and lets none out."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -131,7 +131,7 @@ class Answers:
 
 
 class Front:
-    """Middleware: lets in what may pass, and gives our routes what is theirs. See the picture above."""
+    """Middleware: refuses what may not pass, and leads the rest to our routes or Feast's. See the picture above."""
 
     def __init__(self, app: ASGIApp, own: ASGIApp, gate: Gate, store: FeatureStore) -> None:
         self.app, self.own, self.gate, self.store = app, own, gate, store
@@ -149,7 +149,7 @@ class Front:
             if request.method == "POST":
                 check_body(scope["path"], scope[PARSED], self.gate.most_rows, self.store)
         app = self.own if scope["path"] in OWN_PATHS else self.app
-        await app(scope, _replayed(body, receive), send)
+        await app(scope, _replay(body, receive), send)
 
     async def _body_of(self, request: Request) -> bytes:
         """The whole body; TooLargeError as soon as it is known to be beyond the limit."""
@@ -172,8 +172,8 @@ def _is_json(request: Request) -> bool:
     return re.fullmatch(r"application/([^/]+\+)?json", kind) is not None
 
 
-def _replayed(body: bytes, receive: Receive) -> Receive:
-    """What an app reads a body from that has been read already; after it whatever the connection says."""
+def _replay(body: bytes, receive: Receive) -> Receive:
+    """A `receive` that gives an app a body that was read already, and after it whatever the connection says."""
     left: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
 
     async def receive_replayed() -> Message:

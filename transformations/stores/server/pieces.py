@@ -1,4 +1,4 @@
-"""A lookup of many rows, answered piece by piece: the server answers other requests in between."""
+"""Answers a lookup of many rows piece by piece, so that the server answers other requests in between."""
 
 from __future__ import annotations
 

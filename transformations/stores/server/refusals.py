@@ -1,4 +1,4 @@
-"""Requests that a server does not let in, with their status."""
+"""The errors for requests that a server does not let in, each with its status."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The routes that we answer in place of Feast's."""
+"""Our routes in place of Feast's: lookups, health and metrics."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ LOOKUP = "/get-online-features"
 
 
 class LookupRequest(GetOnlineFeaturesRequest):
-    """The body of /get-online-features, as Feast has it; a field that it has not is refused."""
+    """The body of /get-online-features, as Feast's; a field that Feast does not know is refused."""
 
     @model_validator(mode="before")
     @classmethod

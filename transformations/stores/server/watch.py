@@ -64,7 +64,7 @@ class Watch:
         return Health(shown_address(self.store.config.online_store), tuple(reasons), tuple(newer))
 
     def metrics(self) -> tuple[bytes, str]:
-        """Everything that Prometheus may want to know, with its content type."""
+        """All metrics in Prometheus' text format, with its content type."""
         registry = CollectorRegistry()
         registry.register(self._collector)
         if Path(os.environ.get("PROMETHEUS_MULTIPROC_DIR", "")).is_dir():  # Feast's workers share it (metrics.py:70)

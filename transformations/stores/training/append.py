@@ -24,7 +24,7 @@ from transformations.engine.base.words import plural
 from transformations.stores.base.source_paths import path_of, stored_names
 from transformations.stores.base.views import DEFINITION_HASH
 from transformations.stores.history.history import source_history
-from transformations.stores.history.source_files import folder_columns, folder_name, located
+from transformations.stores.history.source_files import folder_columns, folder_name, locate
 
 
 def append(view: FeatureView, table: pa.Table, repo_path: Path | None, settings: Settings) -> None:
@@ -48,24 +48,24 @@ def append(view: FeatureView, table: pa.Table, repo_path: Path | None, settings:
     stored = stored_names(source)
     rows = table.rename_columns([stored.get(name, name) for name in table.column_names])
     if storage.is_table(path):
-        source_history(view.name, source, repo_path)  # which refuses a table whose files are not its rows
-        _commit(view.name, path, rows)
+        source_history(view.name, source, repo_path)  # refuses a table whose files are not its rows
+        _commit_rows(view.name, path, rows)
     elif path.is_file():
         with storage.exclusive(path.with_name(f".{path.name}.lock"), str(path)):
-            _lengthen(path, _as_stored(view.name, rows, pq.read_schema(path)))
+            _append_to_file(path, _fit_to_files(view.name, rows, pq.read_schema(path)))
     else:
-        source_history(view.name, source, repo_path)  # which refuses what is no source
+        source_history(view.name, source, repo_path)  # refuses a path that is no source
         _add_files(view.name, path, rows)
 
 
-def _commit(name: str, path: Path, rows: pa.Table) -> None:
+def _commit_rows(name: str, path: Path, rows: pa.Table) -> None:
     from deltalake import write_deltalake
 
     table = storage.open_table(path)
-    write_deltalake(table, _as_stored(name, rows, pa.schema(table.schema().to_arrow())), mode="append")
+    write_deltalake(table, _fit_to_files(name, rows, pa.schema(table.schema().to_arrow())), mode="append")
 
 
-def _lengthen(path: Path, rows: pa.Table) -> None:
+def _append_to_file(path: Path, rows: pa.Table) -> None:
     """Replace the file by a copy with the rows appended, written a row group at a time."""
     unfinished = path.with_name(f".{path.name}-{uuid4().hex}{storage.UNFINISHED}")
     try:
@@ -86,21 +86,21 @@ def _add_files(name: str, path: Path, rows: pa.Table) -> None:
             f"{name}: its files are those that match {path}, and an appended one, {file_name}, would not. Append to "
             f"the source by its own means, or let its path end with *.parquet."
         )
-    found = located(name, path)
+    found = locate(name, path)
     last = Path(found.files[-1])
     schema = pq.read_schema(last)
     partitions = [key for key in folder_columns(found, {}) if key not in schema.names]
     folder = last.parents[len(partitions)]
-    for values, part in _by_partition(name, rows, partitions):
+    for values, part in _split_by_folder(name, rows, partitions):
         target = folder.joinpath(*(folder_name(key, value) for key, value in values.items()))
         target.mkdir(parents=True, exist_ok=True)
         unfinished = target / f".{file_name}{storage.UNFINISHED}"
-        pq.write_table(_as_stored(name, part, schema), storage.make_file(unfinished))
+        pq.write_table(_fit_to_files(name, part, schema), storage.make_file(unfinished))
         shutil.copymode(last, unfinished)  # whoever reads the files beside it may read this one
         unfinished.replace(target / file_name)
 
 
-def _by_partition(name: str, rows: pa.Table, keys: Sequence[str]) -> Iterator[tuple[dict[str, object], pa.Table]]:
+def _split_by_folder(name: str, rows: pa.Table, keys: Sequence[str]) -> Iterator[tuple[dict[str, object], pa.Table]]:
     """The rows of each hive folder, without the columns in the folder's name."""
     if not keys:
         yield {}, rows
@@ -114,17 +114,17 @@ def _by_partition(name: str, rows: pa.Table, keys: Sequence[str]) -> Iterator[tu
         yield values, rows.filter(mask).drop_columns(list(keys))
 
 
-def _as_stored(name: str, rows: pa.Table, schema: pa.Schema) -> pa.Table:
+def _fit_to_files(name: str, rows: pa.Table, schema: pa.Schema) -> pa.Table:
     """The rows with the files' columns in the files' order and types; DataError where that cannot be."""
     given, wanted = set(rows.column_names), set(schema.names)
     if given != wanted:
         lacks, extra = (", ".join(sorted(names)) or "nothing" for names in (wanted - given, given - wanted))
         raise DataError(f"{name}: the rows to append lack {lacks} and have {extra} beyond the columns of its files.")
-    columns = [_converted(name, field.name, rows[field.name], field.type) for field in schema]
+    columns = [_convert_column(name, field.name, rows[field.name], field.type) for field in schema]
     return pa.table(columns, schema=schema)
 
 
-def _converted(view: str, name: str, column: pa.ChunkedArray, stored: pa.DataType) -> pa.ChunkedArray:
+def _convert_column(view: str, name: str, column: pa.ChunkedArray, stored: pa.DataType) -> pa.ChunkedArray:
     """A column in the type that the files hold; DataError for values that it cannot hold.
 
     Arrow refuses most of them itself, but rounds a float to fewer digits: what comes back from the stored value has to

@@ -63,7 +63,7 @@ def refuse_table_functions(statement: Mapping[str, Any], subject: str, readable:
 
 def volatile_parts(connection: DuckDBPyConnection, statement: Mapping[str, Any]) -> tuple[str, ...]:
     """What in a query may give other values the next time, such as `now()`, in alphabetical order."""
-    return tuple(sorted(set(_volatile(statement, _volatile_functions(connection)))))
+    return tuple(sorted(set(_find_volatile(statement, _volatile_functions(connection)))))
 
 
 @contextmanager
@@ -103,7 +103,7 @@ def _volatile_functions(connection: DuckDBPyConnection) -> set[str]:
     return functions
 
 
-def _volatile(statement: Mapping[str, Any], functions: set[str]) -> Iterator[str]:
+def _find_volatile(statement: Mapping[str, Any], functions: set[str]) -> Iterator[str]:
     for node in nodes(statement):
         name = str(node.get("function_name", "")).lower()
         column = ".".join(node.get("column_names") or ()).lower()

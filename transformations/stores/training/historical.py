@@ -15,7 +15,7 @@ from feast.infra.registry.base_registry import BaseRegistry
 from transformations.engine.base.errors import UsageError
 from transformations.engine.base.moments import as_utc
 from transformations.engine.base.settings import get_settings
-from transformations.stores.base.rollout import Reading, as_served, with_inputs
+from transformations.stores.base.rollout import Reading, add_inputs, as_served
 from transformations.stores.base.wiring import reference_of
 from transformations.stores.history.history import history_of
 from transformations.stores.history.session_sql import resources_of
@@ -49,8 +49,8 @@ class HistoricalRequest:
         """The job, with its tables pinned now."""
         config, resources = self.config, resources_of(self.config)
         on_demand = self._on_demand_views()
-        read = with_inputs(Reading(self.feature_views, self.feature_refs), on_demand, self.registry, self.project)
-        stored = [self._stored(view, read.feature_refs) for view in read.feature_views]
+        read = add_inputs(Reading(self.feature_views, self.feature_refs), on_demand, self.registry, self.project)
+        stored = [self._pin_history(view, read.feature_refs) for view in read.feature_views]
         spine = self._spine(stored)
         columns = name_columns(spine, stored, on_demand, self.feature_refs, full_names=self.full_feature_names)
         check_spine(spine, stored, on_demand)
@@ -86,7 +86,7 @@ class HistoricalRequest:
                 f"for training: Feast names it to its stores by the new name alone. Ask for it under its own name."
             ) from error
 
-    def _stored(self, view: FeatureView, feature_refs: Sequence[str]) -> Stored:
+    def _pin_history(self, view: FeatureView, feature_refs: Sequence[str]) -> Stored:
         prefix = f"{reference_of(view)}:"
         features = tuple(dict.fromkeys(ref.removeprefix(prefix) for ref in feature_refs if ref.startswith(prefix)))
         # Without a spine the table's own moments are asked for, which follow from all of its features.

@@ -49,11 +49,11 @@ class TableJob(RetrievalJob):
 
     @faults_in_words()
     def _to_df_internal(self, timeout: int | None = None) -> pd.DataFrame:
-        return _frame(self._read(), self._nullable_dtypes)
+        return _frame_of(self._read(), self._nullable_dtypes)
 
     def to_df(self, validation_reference: Any = None, timeout: int | None = None) -> pd.DataFrame:
         """The rows as a frame, with pandas' nullable dtypes if the configuration says so."""
-        return _frame(self.to_arrow(validation_reference, timeout), self._nullable_dtypes)
+        return _frame_of(self.to_arrow(validation_reference, timeout), self._nullable_dtypes)
 
     @property
     def full_feature_names(self) -> bool:
@@ -96,7 +96,7 @@ class PointInTimeJob(RetrievalJob):
         if validation_reference is not None:
             self.to_arrow(validation_reference, timeout)  # raises where the reference is not met
         features = pa.table(self._features())
-        given, frame = self._spine.to_df(), _frame(features, self._nullable_dtypes)
+        given, frame = self._spine.to_df(), _frame_of(features, self._nullable_dtypes)
         frame.index = given.index
         both: pd.DataFrame = pd.concat([given, frame], axis=1, copy=False)  # type: ignore[call-overload]
         both.columns.name = given.columns.name
@@ -171,7 +171,7 @@ class PointInTimeJob(RetrievalJob):
         return frame
 
 
-def _frame(table: pa.Table, nullable_dtypes: bool) -> pd.DataFrame:
+def _frame_of(table: pa.Table, nullable_dtypes: bool) -> pd.DataFrame:
     frame: pd.DataFrame = table.to_pandas(types_mapper=_nullable_dtypes().get if nullable_dtypes else None)
     return frame
 

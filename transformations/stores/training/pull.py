@@ -45,9 +45,9 @@ def newest_rows(
         return sql.newest_rows(join, columns, as_utc(start), as_utc(end))
 
     def read() -> pa.Table:
-        return _read(config, history, columns, query)
+        return _read_rows(config, history, columns, query)
 
-    return TableJob(lambda: _with_dummy(read()) if DUMMY_ENTITY_ID in keys else read(), _is_nullable(config))
+    return TableJob(lambda: _add_dummy_key(read()) if DUMMY_ENTITY_ID in keys else read(), _is_nullable(config))
 
 
 def all_rows(
@@ -66,9 +66,9 @@ def all_rows(
         if not source.timestamp_field and (saved := saved_dataset(history.files)) is not None:
             return saved
         window = (as_utc(moment) if moment else None for moment in (start, end))
-        return _read(config, history, wanted, lambda scan: sql.all_rows(scan.relation, timestamp, wanted, *window))
+        return _read_rows(config, history, wanted, lambda scan: sql.all_rows(scan.relation, timestamp, wanted, *window))
 
-    return TableJob(lambda: _with_dummy(read()) if DUMMY_ENTITY_ID in columns else read(), _is_nullable(config))
+    return TableJob(lambda: _add_dummy_key(read()) if DUMMY_ENTITY_ID in columns else read(), _is_nullable(config))
 
 
 def saved_dataset(files: Sequence[str]) -> pa.Table | None:
@@ -131,14 +131,14 @@ def last_event(config: RepoConfig, source: DataSource, timestamp: str) -> dateti
     return as_utc(last) if last else None
 
 
-def _read(config: RepoConfig, history: History, columns: Sequence[str], query: Callable[[Scan], str]) -> pa.Table:
+def _read_rows(config: RepoConfig, history: History, columns: Sequence[str], query: Callable[[Scan], str]) -> pa.Table:
     if not history.files:
         return pa.table({name: pa.nulls(0) for name in columns})
     with session(resources_of(config)) as connection:
         return connection.sql(query(history.scan(connection, columns))).to_arrow_table()
 
 
-def _with_dummy(rows: pa.Table) -> pa.Table:
+def _add_dummy_key(rows: pa.Table) -> pa.Table:
     """Add Feast's placeholder key for a view without entities, as its other stores do (dask.py:523)."""
     return rows.append_column(DUMMY_ENTITY_ID, pa.array([DUMMY_ENTITY_VAL] * rows.num_rows, pa.string()))
 

@@ -25,7 +25,7 @@ from transformations.stores.history.matching import LastRows, Matches
 from transformations.stores.history.session_sql import Resources, session, threads_of
 from transformations.stores.history.spilling import spill_of
 from transformations.stores.history.stored import Stored
-from transformations.stores.training.progress import Told, progress
+from transformations.stores.training.progress import Advance, progress
 from transformations.stores.training.spine import Spine, encode_keys, spine_of
 
 if TYPE_CHECKING:
@@ -50,10 +50,10 @@ class Plan:
 def features_of(spine: Spine, plan: Plan) -> dict[str, pa.Array]:
     """Compute the feature columns of the result, in the spine's order."""
     values: dict[str, pa.Array] = {}
-    with session(plan.resources) as connection, progress(2 * len(plan.stored)) as told:
+    with session(plan.resources) as connection, progress(2 * len(plan.stored)) as advance:
         spill = spill_of(connection, _SHARE_OF_RESULT)
         for stored in plan.stored:
-            for name, column in _stored_features(connection, spine, stored, plan, told).items():
+            for name, column in _stored_features(connection, spine, stored, plan, advance).items():
                 values[name] = plain(spill.keep(pa.table({name: column}))[name])
     for view in plan.on_demand:
         values |= _on_demand_features(view, spine, plan, values)
@@ -81,7 +81,7 @@ def range_spine(stored: Sequence[Stored], start: datetime | None, end: datetime,
 
 
 def _stored_features(
-    connection: DuckDBPyConnection, spine: Spine, stored: Stored, plan: Plan, told: Told
+    connection: DuckDBPyConnection, spine: Spine, stored: Stored, plan: Plan, advance: Advance
 ) -> dict[str, pa.Array]:
     """The wanted features of one view, under their references."""
     keys = {key: spine.key(stored.spine_column(key), canonical_key(dtype)) for key, dtype in stored.keys.items()}
@@ -90,8 +90,8 @@ def _stored_features(
         is_absent = np.ones(len(spine), bool)
     else:
         scan = stored.scan(connection)
-        matches = _last_rows(connection, spine, stored, scan, keys, plan.as_served, told)
-        values = _fetched(connection, stored, scan, matches, told)
+        matches = _match_rows(connection, spine, stored, scan, keys, plan.as_served, advance)
+        values = _fetch_features(connection, stored, scan, matches, advance)
         is_absent = matches.of_spine < 0
     for key in keys.values():
         is_absent &= key.is_valid().to_numpy(zero_copy_only=False)  # a null key names no entity, not an unseen one
@@ -103,14 +103,14 @@ def _stored_features(
     return result
 
 
-def _last_rows(
+def _match_rows(
     connection: DuckDBPyConnection,
     spine: Spine,
     stored: Stored,
     scan: Scan,
     keys: Mapping[str, pa.Array],
     as_served: bool,
-    told: Told,
+    advance: Advance,
 ) -> Matches:
     """For every row of the spine the last row of the view's history."""
     names = {key: f"key_{number}" for number, key in enumerate(keys)}
@@ -132,14 +132,14 @@ def _last_rows(
     for batch in connection.sql(sql.candidates(join)).to_arrow_reader(_ROWS_AT_ONCE):
         last_rows.add(*(column.to_numpy() for column in batch.columns))
         read = max(done, connection.query_progress() / 100)  # -1 while DuckDB cannot say
-        told(step, read - done)
+        advance(step, read - done)
         done = read
-    told(step, 1 - done)
+    advance(step, 1 - done)
     return last_rows.matches()
 
 
-def _fetched(
-    connection: DuckDBPyConnection, stored: Stored, scan: Scan, matches: Matches, told: Told
+def _fetch_features(
+    connection: DuckDBPyConnection, stored: Stored, scan: Scan, matches: Matches, advance: Advance
 ) -> dict[str, pa.Array]:
     """The wanted features of the matched rows, for every row of the spine; null beyond the ttl."""
     threads = threads_of(connection)
@@ -155,7 +155,7 @@ def _fetched(
         matches.places,
         threads,
         spill_of(connection, _SHARE_OF_ROWS),
-        lambda share: told(f"{stored.view.name}: fetching", share),
+        lambda share: advance(f"{stored.view.name}: fetching", share),
     )
     rows = pa.array(row_of[matches.of_spine])  # where not fresh, any row
     mask = None if is_fresh.all() else pa.array(is_fresh)

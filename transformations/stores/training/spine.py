@@ -76,7 +76,7 @@ def spine_of(rows: Rows) -> Spine:
     UsageError where there is no such column or two are called alike, DataError where a row's moment is null, no
     timestamp, or beyond the years 1 to 9999.
     """
-    _refuse_alike(rows)
+    _refuse_duplicates(rows)
     types = _timestamp_flags(rows)
     timestamp = _timestamp_column(types)
     spine = Spine(rows, timestamp, pa.nulls(0, TIMESTAMP))
@@ -127,7 +127,7 @@ def _encode_integers(keys: NDArray[np.int64]) -> tuple[NDArray[np.int32], list[p
     return code_of[offsets], [pa.array(distinct + lowest)], len(distinct)
 
 
-def _refuse_alike(rows: Rows) -> None:
+def _refuse_duplicates(rows: Rows) -> None:
     """UsageError for two columns of one name (`1` and `"1"` count as one), and for multi-level names."""
     names = list(rows.column_names if isinstance(rows, pa.Table) else rows.columns)
     if levels := [name for name in names if isinstance(name, tuple)]:

@@ -74,7 +74,7 @@ class Query:
         import duckdb
 
         with session(resources, is_private=True) as connection:
-            _create(connection, self._views)
+            _create_views(connection, self._views)
             lock(connection, [file for table in self.tables for file in table.files])
             try:
                 with time_limit(connection, get_settings().offline_query_seconds, _SUBJECT, _SECONDS):
@@ -111,9 +111,9 @@ def read_query(text: str, pins: Mapping[tuple[str, str], int] | None = None) -> 
         tables: dict[tuple[str, str], QueriedTable] = {}
         views: dict[tuple[str, str], str] = {}
         for zone, written in dict.fromkeys(_named_tables(statement)):
-            name, version = _versioned(zone, written)
+            name, version = _split_version(zone, written)
             wanted = version if version is not None else (pins or {}).get((zone, name))
-            read = _raw if zone == RAW else _offline
+            read = _raw_content if zone == RAW else _offline_content
             content, files, at = read(connection, settings, name, wanted)
             columns = [row[0] for row in connection.execute(f"DESCRIBE {content}").fetchall()]
             tables[zone, written] = QueriedTable(
@@ -137,7 +137,7 @@ def names_in(text: str) -> Named:
     """The tables and columns that a query names; UsageError where it is not one SELECT."""
     with session(Resources()) as connection:
         statement = one_select(connection, text, _SUBJECT)
-    tables = {(zone, _versioned(zone, written)[0]) for zone, written in _named_tables(statement)}
+    tables = {(zone, _split_version(zone, written)[0]) for zone, written in _named_tables(statement)}
     columns = {str(part).lower() for node in nodes(statement) for part in node.get("column_names") or ()}
     columns |= {str(name).lower() for node in nodes(statement) for name in node.get("using_columns") or ()}
     stars = any(node.get("class") == "STAR" for node in nodes(statement))
@@ -150,7 +150,7 @@ def _named_tables(statement: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
             yield str(node["schema_name"]).lower(), str(node["table_name"])
 
 
-def _versioned(zone: str, written: str) -> tuple[str, int | None]:
+def _split_version(zone: str, written: str) -> tuple[str, int | None]:
     """`view@3` as the view and its version."""
     name, at, version = written.partition("@")
     if at and not version.isdecimal():
@@ -161,13 +161,13 @@ def _versioned(zone: str, written: str) -> tuple[str, int | None]:
     return name, int(version) if at else None
 
 
-def _create(connection: DuckDBPyConnection, views: Mapping[tuple[str, str], str]) -> None:
+def _create_views(connection: DuckDBPyConnection, views: Mapping[tuple[str, str], str]) -> None:
     for (zone, written), content in views.items():
         connection.execute(f"CREATE SCHEMA IF NOT EXISTS {zone}")
         connection.execute(f"CREATE VIEW {zone}.{identifier(written)} AS {content}")
 
 
-def _raw(
+def _raw_content(
     connection: DuckDBPyConnection, settings: Settings, source: str, version: int | None
 ) -> tuple[str, tuple[str, ...], int]:
     if source not in contract_names(settings.contracts):
@@ -179,7 +179,7 @@ def _raw(
     return f"SELECT {identifiers(contract.column_names)} FROM {rows}", snapshot.files, snapshot.version
 
 
-def _offline(
+def _offline_content(
     _connection: DuckDBPyConnection, settings: Settings, view: str, version: int | None
 ) -> tuple[str, tuple[str, ...], int]:
     built = [folder.name for folder in settings.offline_dir.glob("*") if OfflineTable(folder).exists()]

@@ -12,7 +12,7 @@ from feast.types import Float64, Int64
 
 from transformations.engine.base.errors import UsageError
 from transformations.engine.base.settings import Settings
-from transformations.stores.base.places import portable, resolved
+from transformations.stores.base.places import portable_path, resolve_path
 from transformations.stores.base.source_paths import path_of, placed_source
 
 
@@ -21,15 +21,15 @@ def source(path: str) -> FileSource:
 
 
 def test_a_path_in_the_data_folder_moves_with_it(settings: Settings, tmp_path: Path) -> None:
-    text = portable(settings.data / "lake" / "x.parquet", settings)
+    text = portable_path(settings.data / "lake" / "x.parquet", settings)
 
     assert text == "$FEATURES_DATA/lake/x.parquet"
-    assert resolved(text, Settings(data=tmp_path / "copy")) == str(tmp_path / "copy" / "lake" / "x.parquet")
+    assert resolve_path(text, Settings(data=tmp_path / "copy")) == str(tmp_path / "copy" / "lake" / "x.parquet")
 
 
 @pytest.mark.parametrize("text", ["/elsewhere/$FEATURES_DATA/x", "$FEATURES_DATABASE/x", "lake/x.parquet"])
 def test_any_other_path_is_what_it_says(settings: Settings, text: str) -> None:
-    assert resolved(text, settings) == text
+    assert resolve_path(text, settings) == text
 
 
 def test_each_kind_of_path_has_one_place(settings: Settings, tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from feast.types import Float64, Int64, UnixTimestamp
 
 from transformations.engine.base.errors import DefinitionError
 from transformations.engine.base.settings import Settings
-from transformations.stores.base.views import Offer, contents, feature_view, offered, unoffered
+from transformations.stores.base.views import Offer, contents, feature_view, find_unoffered, read_offers
 
 OWNER = "team@example.com"
 
@@ -162,7 +162,7 @@ def test_a_repository_offers_its_views_with_their_definitions_and_leaves_no_trac
     repo: Path, domain: ModuleType
 ) -> None:
     before = (Path.cwd(), list(sys.path), {name for name in sys.modules if "views" in name or name == "entities"})
-    ((view, definition),) = offered(repo)
+    ((view, definition),) = read_offers(repo)
     assert (view.name, definition) == ("user_visits", domain.user_visits)
     assert [entity.name for entity in contents(repo).entities] == ["user", "__dummy"]
     after = {name for name in sys.modules if "views" in name or name == "entities"}
@@ -184,14 +184,14 @@ def test_two_views_of_one_table_are_refused(repo: Path) -> None:
     text = VIEWS + '\nagain = feature_view(visit_domain.user_visits, entity=user, owner="team@example.com")\n'
     (repo / "visit_views.py").write_text(text)
     with pytest.raises(DefinitionError, match=r"two views write the table .*user_visits"):
-        offered(repo)
+        read_offers(repo)
 
 
 def test_a_definition_that_no_build_could_find_is_refused(repo: Path) -> None:
     text = VIEWS.replace("visit_domain.user_visits,", "__import__('copy').copy(visit_domain.user_visits),")
     (repo / "visit_views.py").write_text(text)
     with pytest.raises(DefinitionError, match="user_visits: its definition is in no domain file"):
-        offered(repo)
+        read_offers(repo)
 
 
 def test_a_definition_has_the_first_of_its_places_in_the_domain_files(
@@ -217,7 +217,7 @@ def test_a_mistake_in_another_domain_file_is_not_the_views_own(
 
 def test_a_definition_that_no_view_offers_is_named(domain: ModuleType, user: Entity) -> None:
     view = feature_view(domain.user_visits, entity=user, owner=OWNER)
-    found = unoffered([Offer(view, domain.user_visits)])
+    found = find_unoffered([Offer(view, domain.user_visits)])
     assert found["transformations.visit_domain:user_page"] is domain.user_page
     assert "transformations.visit_domain:user_visits" not in found
 
@@ -226,4 +226,4 @@ def test_a_repository_is_read_from_any_working_directory(
     repo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    assert [offer.view.name for offer in offered(Path(os.path.relpath(repo)))] == ["user_visits"]
+    assert [offer.view.name for offer in read_offers(Path(os.path.relpath(repo)))] == ["user_visits"]

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from transformations.stores.history import matching
-from transformations.stores.history.matching import NEVER, LastRows, in_order
+from transformations.stores.history.matching import NEVER, LastRows, sort_by_code
 
 
 class Row(NamedTuple):
@@ -106,7 +106,7 @@ def test_rows_with_a_code_are_sorted_by_code_and_moment(span: int) -> None:
     chance = np.random.default_rng(7)
     codes = chance.integers(-1, 100_000, 200_000).astype(np.int32)
     moments = chance.integers(-span, span, 200_000)
-    order, own_codes, own_moments = in_order(codes, moments, threads=2)
+    order, own_codes, own_moments = sort_by_code(codes, moments, threads=2)
     assert sorted(order.tolist()) == np.flatnonzero(codes >= 0).tolist()
     assert (own_codes == codes[order]).all()
     assert (own_moments == moments[order]).all()
@@ -115,5 +115,5 @@ def test_rows_with_a_code_are_sorted_by_code_and_moment(span: int) -> None:
 
 
 def test_a_spine_without_a_missing_key_is_sorted_all_the_same() -> None:
-    order, codes, moments = in_order(np.array([1, 0, 1], np.int32), np.array([5, 9, 3]))
+    order, codes, moments = sort_by_code(np.array([1, 0, 1], np.int32), np.array([5, 9, 3]))
     assert (order.tolist(), codes.tolist(), moments.tolist()) == ([1, 2, 0], [0, 1, 1], [9, 3, 5])

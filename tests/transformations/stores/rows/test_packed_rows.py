@@ -104,7 +104,7 @@ def test_feast_s_values_come_back_as_feast_shows_them(dtype: FeastType, data: st
     codec = codec_of(dtype)
     stored = packed([codec.from_proto(proto) for proto in protos], dtype)
     assert codec.to_protos(stored) == protos
-    assert codec.shown(stored) == [feast_value_type_to_python_type(proto) for proto in protos]
+    assert codec.show(stored) == [feast_value_type_to_python_type(proto) for proto in protos]
 
 
 @pytest.mark.parametrize("dtype", [each for each in VALUES if each in PLAIN or isinstance(each, Array)], ids=str)
@@ -115,7 +115,7 @@ def test_columns_come_back_as_columns(dtype: FeastType, data: st.DataObject) -> 
     column = as_feature(pa.array(values, arrow_type(dtype)), dtype, "x")
     stored = packed(codec.from_arrow(column), dtype)
     assert codec.to_arrow(stored).equals(column)
-    assert codec.shown(stored) == values
+    assert codec.show(stored) == values
 
 
 @given(INT64, INT64, st.integers(0, 2**15 - 1), st.sampled_from([0, PUSHED]))
@@ -144,11 +144,11 @@ def test_float32_is_the_double_of_its_rounding() -> None:
 
 def test_a_map_from_arrow_is_a_dictionary() -> None:
     column = pa.array([[("a", 1)], None], pa.map_(pa.string(), pa.int64()))
-    assert codec_of(Map).shown(codec_of(Map).from_arrow(column)) == [{"a": 1}, None]
+    assert codec_of(Map).show(codec_of(Map).from_arrow(column)) == [{"a": 1}, None]
 
 
 def test_decimals_keep_their_digits() -> None:
-    assert codec_of(Decimal).shown([codec_of(Decimal).from_proto(Value(decimal_val="1.10"))]) == [Number("1.10")]
+    assert codec_of(Decimal).show([codec_of(Decimal).from_proto(Value(decimal_val="1.10"))]) == [Number("1.10")]
 
 
 def test_a_value_of_another_kind_is_refused() -> None:
