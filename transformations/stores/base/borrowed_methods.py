@@ -38,8 +38,6 @@ class BorrowedMethod:
 
         @wraps(method)
         def call(config: RepoConfig, *rest: Any, **named: Any) -> Any:
-            return method(
-                with_offline_config(config, configuration()), *rest, **named
-            )  # they read no key of it
+            return method(with_offline_config(config, configuration()), *rest, **named)  # they read no key of it
 
         return call

@@ -22,17 +22,18 @@ _UNITS = {"bytes": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40}
 class Spill:
     """Keeps tables; those beyond `budget` bytes in total become views of memory-mapped files.
 
-    The system reads such a file as needed and may drop its pages; the file is gone once its tables are released.
+    left: how many bytes may still stay in memory. The system reads such a file as needed and may drop its pages; the
+    file is gone once its tables are released.
     """
 
     def __init__(self, folder: Path, budget: int) -> None:
         self._folder = folder
-        self._left = budget
+        self.left = budget
 
     def keep(self, table: pa.Table) -> pa.Table:
         """The same content, in memory or in a file."""
-        if table.nbytes <= self._left:
-            self._left -= table.nbytes
+        if table.nbytes <= self.left:
+            self.left -= table.nbytes
             return table
         make_folder(self._folder)
         with NamedTemporaryFile(dir=self._folder, prefix="rows-", suffix=".arrow", delete=False) as file:

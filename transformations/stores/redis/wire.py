@@ -25,9 +25,9 @@ from redis.retry import Retry
 try:
     from redis._parsers import BaseParser
 
-    _ERROR_OF: Callable[[str], Exception] | None = BaseParser.parse_error
+    ERROR_OF: Callable[[str], Exception] | None = BaseParser.parse_error
 except (ImportError, AttributeError):
-    _ERROR_OF = None
+    ERROR_OF = None
 
 _BYTES = pa.large_binary()
 _BUFFER_BYTES = 1 << 16
@@ -62,9 +62,9 @@ class Wire:
         self._connection.connect()
         self._is_connected = True
         socket = getattr(self._connection, "_sock", None)
-        if socket is not None and _ERROR_OF is not None:
+        if socket is not None and ERROR_OF is not None:
             self._socket, self._seconds = socket, socket.gettimeout()
-            self._answers = Reader(protocolError=InvalidResponse, replyError=_ERROR_OF, notEnoughData=_NOT_YET)
+            self._answers = Reader(protocolError=InvalidResponse, replyError=ERROR_OF, notEnoughData=_NOT_YET)
 
     def send(self, *words: bytes | str | int) -> None:
         """Send a command, and do not wait."""

@@ -81,7 +81,8 @@ return 1
 """
 _CALLS = re.compile(rb"cmdstat_(mget|evalsha):calls=(\d+)")
 _SHA = hashlib.sha1(WRITE.encode(), usedforsecurity=False).hexdigest().encode()
-_IN_FLIGHT = 64  # so that Redis has something to do while the next batch is packed
+IN_FLIGHT = 64
+"""Calls that wait for their answers, so that Redis has something to do while the next batch is packed."""
 _SECONDS_A_PROBE = 0.05
 _LONG_SECONDS = 0.001
 # Beside lookups: no more than one call at a time, of so many rows, for so long after the last lookup was seen.
@@ -150,7 +151,7 @@ class Writer:
     """
 
     def __init__(self, client: Redis, expiry_ms: int, is_row: IsRow, assume_new: bool = False) -> None:
-        self.most_in_flight = _IN_FLIGHT
+        self.most_in_flight = IN_FLIGHT
         self.replaced = 0
         self._client, self._is_row = client, is_row
         self._wire = Wire(client)
@@ -224,17 +225,25 @@ class BulkWriter:
     calls get even smaller.
     """
 
-    def __init__(self, client: SyncClient, expiry_ms: int, is_row: IsRow, is_empty: bool) -> None:
+    def __init__(
+        self,
+        client: SyncClient,
+        expiry_ms: int,
+        is_row: IsRow,
+        is_empty: bool,
+        *,
+        clock: Callable[[], float] = monotonic,
+        rest: Callable[[float], object] = sleep,
+    ) -> None:
+        self.pace = Pace()
+        self._clock, self._rest = clock, rest
         self._client = client
         self._expiry_ms = expiry_ms
         self._is_row = is_row
         self._replaced = 0
         self._writer = None if isinstance(client, RedisCluster) else Writer(client, expiry_ms, is_row, is_empty)
         self._probe = None if isinstance(client, RedisCluster) else Probe(client)
-        self._size = ROWS_A_CALL
         self._next_probe = 0.0
-        self._until: float | None = None
-        self._is_beside_lookups = False
 
     def __enter__(self) -> BulkWriter:
         if self._writer:
@@ -256,33 +265,59 @@ class BulkWriter:
         """Write all these rows."""
         first = 0
         while first < len(rows):
-            if self._writer and self._probe and monotonic() >= self._next_probe:
+            if self._writer and self._probe and self._clock() >= self._next_probe:
                 self._adapt(self._writer, self._probe)
-            began, chunk = monotonic(), Chunk(rows, first, min(first + self._size, len(rows)))
+            began, chunk = self._clock(), Chunk(rows, first, min(first + self.pace.rows_a_call, len(rows)))
             if self._writer:
                 self._writer.write(chunk)
             else:
                 self._replaced += _write_pairs(self._client, chunk.pairs(), self._expiry_ms, self._is_row)
-            if self._is_beside_lookups:
-                sleep(monotonic() - began)
+            if self.pace.is_beside_lookups:
+                self._rest(self._clock() - began)
             first = chunk.last
 
     def _adapt(self, writer: Writer, probe: Probe) -> None:
-        began = monotonic()
-        if self._until is None:  # assumes lookups until a probe says otherwise, however late the first rows come
-            self._until = began + 2 * _SECONDS_A_PROBE
-        if probe.has_seen_lookups():
-            self._until = began + _SECONDS_BESIDE_LOOKUPS
-        now = monotonic()
-        self._is_beside_lookups = now < self._until
-        writer.most_in_flight = 1 if self._is_beside_lookups else _IN_FLIGHT
-        if not self._is_beside_lookups:
-            self._size = ROWS_A_CALL
-        elif now - began > _LONG_SECONDS:
-            self._size = max(_FEWEST_ROWS_BESIDE_LOOKUPS, min(self._size, _MOST_ROWS_BESIDE_LOOKUPS) * 2 // 3)
-        else:
-            self._size = min(_MOST_ROWS_BESIDE_LOOKUPS, self._size * 5 // 4)
+        began = self._clock()
+        has_seen_lookups = probe.has_seen_lookups()
+        now = self._clock()
+        self.pace.adapt(began, now, has_seen_lookups=has_seen_lookups)
+        writer.most_in_flight = self.pace.most_in_flight
         self._next_probe = now + _SECONDS_A_PROBE
+
+
+class Pace:
+    """How many rows a load sends in a call, how many calls are in flight, and whether it rests after each.
+
+                                        rows a call                       in flight   rests
+    no lookup for a second              250                               64          no
+    beside lookups                      up to 100, a fourth more a probe  1           yes
+    beside lookups, and Redis is slow   a third fewer a probe, 50 at least  1         yes
+    """
+
+    def __init__(self) -> None:
+        self.rows_a_call = ROWS_A_CALL
+        self.most_in_flight = IN_FLIGHT
+        self.is_beside_lookups = False
+        self._until: float | None = None
+
+    def adapt(self, began: float, now: float, *, has_seen_lookups: bool) -> None:
+        """Take in what a probe saw that was sent at `began` and answered `now`, in seconds of any clock.
+
+        Lookups are assumed until a second probe can say otherwise, however late the first rows come.
+        """
+        if self._until is None:
+            self._until = began + 2 * _SECONDS_A_PROBE
+        if has_seen_lookups:
+            self._until = began + _SECONDS_BESIDE_LOOKUPS
+        self.is_beside_lookups = now < self._until
+        self.most_in_flight = 1 if self.is_beside_lookups else IN_FLIGHT
+        if not self.is_beside_lookups:
+            self.rows_a_call = ROWS_A_CALL
+        elif now - began > _LONG_SECONDS:
+            fewer = min(self.rows_a_call, _MOST_ROWS_BESIDE_LOOKUPS) * 2 // 3
+            self.rows_a_call = max(_FEWEST_ROWS_BESIDE_LOOKUPS, fewer)
+        else:
+            self.rows_a_call = min(_MOST_ROWS_BESIDE_LOOKUPS, self.rows_a_call * 5 // 4)
 
 
 class Probe:

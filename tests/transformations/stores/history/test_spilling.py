@@ -31,4 +31,4 @@ def test_a_second_table_counts_with_the_first(tmp_path: Path) -> None:
 def test_the_budget_is_a_share_of_what_duckdb_may_use(limit: str) -> None:
     with duck.session(memory_limit=limit) as connection:
         amount = float(limit[:-2]) * {"MB": 1e6, "GB": 1e9, "KB": 1e3}[limit[-2:]]
-        assert spill_of(connection, 0.5)._left == pytest.approx(amount / 2, rel=0.05)  # DuckDB tells one decimal
+        assert spill_of(connection, 0.5).left == pytest.approx(amount / 2, rel=0.05)  # DuckDB tells one decimal

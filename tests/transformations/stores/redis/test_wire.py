@@ -130,7 +130,7 @@ def test_a_thread_that_was_connecting_ends_when_it_is_given_up(dripping: Callabl
 def test_without_what_redis_py_keeps_to_itself_its_own_connection_is_used(
     redis: Redis, wire: Wire, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "_ERROR_OF", None)
+    monkeypatch.setattr(module, "ERROR_OF", None)
     redis.set("text", "x")
     assert ask(wire, b"MGET", b"text", b"none") == [b"x", None]
     with pytest.raises(ResponseError, match="not an integer"):

@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Sequence
-from time import sleep
+from typing import Any
 
 import pyarrow as pa
 import pytest
@@ -10,8 +10,17 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from redis import Redis
 
-from transformations.stores.redis import writes as row_writes
-from transformations.stores.redis.writes import BulkWriter, Chunk, Probe, Rows, Writer, write_rows
+from transformations.stores.redis.writes import (
+    IN_FLIGHT,
+    ROWS_A_CALL,
+    BulkWriter,
+    Chunk,
+    Pace,
+    Probe,
+    Rows,
+    Writer,
+    write_rows,
+)
 from transformations.stores.rows.packed_rows import HEADER, PUSHED, header, unpack_header
 
 MOMENTS = st.sampled_from([-(2**63), -(2**32) - 1, -1, 0, 1, 2**32, 2**53, 2**53 + 1, 2**63 - 1])
@@ -182,58 +191,48 @@ def test_a_probe_tells_lookups_from_what_scripts_read(redis: Redis) -> None:
     probe.close()
 
 
+def calls(redis: Redis) -> int:
+    facts: Any = redis.info("commandstats")
+    return int(facts.get("cmdstat_msetnx", {"calls": 0})["calls"])
+
+
+@pytest.mark.parametrize(("lookups", "expected"), [(True, 200), (False, 2 + 80)])
 def test_beside_lookups_redis_gets_one_small_call_at_a_time_and_rests_after_it(
-    redis: Redis, monkeypatch: pytest.MonkeyPatch
+    redis: Redis, lookups: bool, expected: int
 ) -> None:
-    monkeypatch.setattr(row_writes, "_SECONDS_A_PROBE", 0.0)
-    monkeypatch.setattr(row_writes, "_LONG_SECONDS", 1.0)  # no call is small because this machine is slow
-    calls: list[tuple[int, int]] = []
-    rests: list[float] = []
-    monkeypatch.setattr(row_writes, "sleep", rests.append)
+    """20,000 rows; without lookups two small calls come before a second probe can say so."""
+    seconds, rests, before = [0.0], list[float](), calls(redis)
 
-    def sizes(lookups: bool) -> list[tuple[int, int]]:
-        calls.clear()
-        rests.clear()
-        with BulkWriter(redis, 0, all_are_rows, is_empty=True) as writer:
-            assert writer._writer is not None
-            write = writer._writer.write
+    def rest(length: float) -> None:
+        rests.append(length)
+        seconds[0] += 0.06  # until the next probe
+        if lookups:
+            redis.mget(["key"])
 
-            def counted(chunk: Chunk) -> None:
-                assert writer._writer is not None
-                calls.append((chunk.last - chunk.first, writer._writer.most_in_flight))
-                write(chunk)
-                if lookups:
-                    redis.mget(["key"])
-
-            monkeypatch.setattr(writer._writer, "write", counted)
-            keys = [b"%d" % number for number in range(20_000)]
-            writer.write(rows_of(keys, [packed(number, 1, 1) for number in range(20_000)]))
-        assert all(redis.mget(keys))
-        return calls[2:-1]  # the first ones come before it is known, the last one is what is left
-
-    assert set(sizes(lookups=True)) == {(100, 1)}
-    assert min(rests) > 0
-    assert len(calls) - 2 <= len(rests) <= len(calls)
-    alone = sizes(lookups=False)
-    assert {rows for rows, _ in alone[1:]} == {row_writes.ROWS_A_CALL}
-    assert {in_flight for _, in_flight in alone} == {row_writes._IN_FLIGHT}
-    assert len(rests) <= 2
+    with BulkWriter(redis, 0, all_are_rows, is_empty=True, clock=lambda: seconds[0], rest=rest) as writer:
+        keys = [b"%d" % number for number in range(20_000)]
+        writer.write(rows_of(keys, [packed(number, 1, 1) for number in range(20_000)]))
+    assert all(redis.mget(keys))
+    assert (calls(redis) - before, len(rests)) == (expected, expected if lookups else 2)
+    assert (writer.pace.is_beside_lookups, writer.pace.most_in_flight) == ((True, 1) if lookups else (False, IN_FLIGHT))
 
 
-def test_until_a_probe_can_know_better_there_are_lookups_however_late_the_first_rows_come(
-    redis: Redis, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_pace_slows_down_where_redis_is_slow_and_hurries_again_without_lookups() -> None:
     """A burst of full calls in the first moment kept lookups waiting for 40 to 130 ms."""
-    monkeypatch.setattr(row_writes, "_SECONDS_A_PROBE", 0.01)
-    monkeypatch.setattr(row_writes, "_LONG_SECONDS", 1.0)
-    with BulkWriter(redis, 0, all_are_rows, is_empty=False) as writer:
-        assert writer._writer is not None
-        sleep(0.03)
-        writer.write(rows_of([key(1)], [packed(1, 1, 1)]))
-        assert (writer._size, writer._writer.most_in_flight) == (100, 1)
-        sleep(0.03)
-        writer.write(rows_of([key(1)], [packed(2, 1, 1)]))
-        assert (writer._size, writer._writer.most_in_flight) == (row_writes.ROWS_A_CALL, row_writes._IN_FLIGHT)
+    pace = Pace()
+    seen = []
+    for began, took, has_seen_lookups in [
+        (0.00, 0.0, False),  # too early to know
+        (0.05, 0.0, True),
+        (0.10, 0.002, True),
+        (0.15, 0.002, True),
+        (0.20, 0.0, False),
+        (1.00, 0.0, False),  # within a second of the last lookup
+        (1.20, 0.0, False),
+    ]:
+        pace.adapt(began, began + took, has_seen_lookups=has_seen_lookups)
+        seen.append((pace.rows_a_call, pace.most_in_flight))
+    assert seen == [(100, 1), (100, 1), (66, 1), (50, 1), (62, 1), (77, 1), (ROWS_A_CALL, IN_FLIGHT)]
 
 
 def test_where_redis_does_not_tell_there_are_lookups(redis: Redis) -> None:

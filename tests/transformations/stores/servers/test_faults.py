@@ -15,7 +15,11 @@ from typing import Any
 
 import pytest
 from feast import FeatureStore
+from redis import Redis
+from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
+from redis.exceptions import TimeoutError as RedisTimeoutError
+from redis.retry import Retry
 
 from transformations.engine.base.errors import FeaturesError, ServiceUnavailableError
 
@@ -122,6 +126,9 @@ def test_redis_killed_during_lookups_and_back_again(
     def refusals() -> list[Exception]:
         return [answer for answer in answers if isinstance(answer, Exception)]
 
+    def good_answers() -> list[Answer]:
+        return [answer for answer in answers if isinstance(answer, dict)]
+
     async def ask_async() -> None:
         while not over.is_set():
             try:
@@ -142,13 +149,11 @@ def test_redis_killed_during_lookups_and_back_again(
     with ThreadPoolExecutor() as threads:
         running = [threads.submit(ask), threads.submit(ask), threads.submit(asyncio.run, ask_async())]
         for _ in range(2):
-            time.sleep(0.2)
+            wait_for_more(good_answers)
             server.kill()
-            before, deadline = len(refusals()), time.monotonic() + 10
-            while len(refusals()) == before and time.monotonic() < deadline:  # a repeated read bridges a short while
-                time.sleep(0.02)
+            wait_for_more(refusals)  # a repeated read bridges a short while
             server.start()
-        time.sleep(0.3)
+        wait_for_more(good_answers)
         over.set()
         for each in running:
             each.result()
@@ -156,7 +161,7 @@ def test_redis_killed_during_lookups_and_back_again(
     assert len(refused) >= 2
     assert all(isinstance(error, ServiceUnavailableError) for error in refused), refused
     assert all("cannot be reached" in str(error) or "is too slow" in str(error) for error in refused)
-    assert all(answer == earlier for answer in answers if isinstance(answer, dict))
+    assert all(answer == earlier for answer in good_answers())
     assert look(store) == earlier
 
 
@@ -264,9 +269,27 @@ def test_lookups_do_not_wait_for_a_slow_redis_and_a_materialization_does(
 def sleeping(server: Any, seconds: float) -> Iterator[None]:
     thread = threading.Thread(target=_sleep, args=(server, seconds))
     thread.start()
-    time.sleep(0.2)
+    wait_until_it_sleeps(server)
     yield
     thread.join()
+
+
+def wait_until_it_sleeps(server: Any) -> None:
+    with Redis(port=server.port, socket_timeout=0.02, retry=Retry(NoBackoff(), 0)) as client:
+        for _ in range(1_000):
+            try:
+                client.ping()
+            except RedisTimeoutError:
+                return
+    raise AssertionError("it does not sleep")
+
+
+def wait_for_more(found: Callable[[], list[Any]]) -> None:
+    """Wait until two more are found."""
+    enough, deadline = len(found()) + 2, time.monotonic() + 10
+    while len(found()) < enough and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert len(found()) >= enough
 
 
 def _sleep(server: Any, seconds: float) -> None:

@@ -19,6 +19,7 @@ from feast.types import Float64, Int64
 
 from transformations.engine.base.errors import DataError, UsageError
 from transformations.engine.base.settings import Settings
+from transformations.stores.online import PackedRedisOnlineStore
 from transformations.stores.training.append import append
 
 TIMESTAMP = pa.timestamp("us", tz="UTC")
@@ -227,7 +228,7 @@ def test_a_moment_is_appended_as_it_is_pushed_online(
     at = pd.Timestamp(moment, tz="UTC")
     spine = pd.DataFrame({"user_id": [7, 7], "event_timestamp": [at, at - pd.Timedelta("1us")]})
     assert store.get_historical_features(spine, ["user_visits:spent"]).to_arrow()["spent"].to_pylist() == [9.0, None]
-    (row,) = store._get_provider().online_read(store.config, view, [key_of(7)], ["spent"])
+    (row,) = PackedRedisOnlineStore().online_read(store.config, view, [key_of(7)], ["spent"])
     assert pd.Timestamp(row[0]) == at
 
 
