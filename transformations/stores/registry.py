@@ -11,24 +11,20 @@ from __future__ import annotations
 import os
 import sqlite3
 import time
-from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import quote, unquote
 
-from sqlalchemy import URL, Connection, Dialect, Engine, event, make_url, select
+from sqlalchemy import URL, Connection, Dialect, Engine, event, make_url
 from sqlalchemy.engine import CreateEnginePlugin, ExceptionContext
 from sqlalchemy.exc import ArgumentError
 from sqlalchemy.sql.dml import Insert, Update
 
 from transformations.engine.base.disk_faults import known_fault
-from transformations.engine.base.errors import DefinitionError, ServiceUnavailableError, UsageError
+from transformations.engine.base.errors import ServiceUnavailableError, UsageError
 from transformations.engine.base.settings import Settings, get_settings
 from transformations.engine.base.storage import make_folder
 from transformations.engine.base.words import has_unencoded_password, show_address, show_reason
-
-if TYPE_CHECKING:
-    from feast.base_feature_view import BaseFeatureView
 
 _BUSY_TIMEOUT_MS = 30_000
 
@@ -145,47 +141,11 @@ def _create_tables(engine: Engine) -> None:
 
 
 def _refuse_collisions(connection: Connection, statement: Any, *_: object) -> None:
-    """DefinitionError for a statement that would write a service in which two values have one name.
+    """DefinitionError for a statement that would write a service in which two values have one name."""
+    if isinstance(statement, Insert | Update) and getattr(statement.table, "name", "") == "feature_services":
+        from transformations.stores.base.registered_services import refuse_colliding_service
 
-    Feast applies views before services, so the registry holds all that a service names.
-    """
-    if not isinstance(statement, Insert | Update) or getattr(statement.table, "name", "") != "feature_services":
-        return
-    from feast import FeatureService
-    from feast.protos.feast.core.FeatureService_pb2 import FeatureService as FeatureServiceProto
-
-    from transformations.stores.base.collisions import collisions_of
-
-    written = statement.compile().params
-    service = FeatureService.from_proto(FeatureServiceProto.FromString(written["feature_service_proto"]))
-    project = next(value for name, value in written.items() if name.startswith("project_id"))
-    named = [projection.name for projection in service.feature_view_projections]
-    if faults := list(collisions_of(service, _registered_views(connection, project, named))):
-        raise DefinitionError("\n".join([*faults, f"Service {service.name} was not written to the registry."]))
-
-
-def _registered_views(connection: Connection, project: str, names: Iterable[str]) -> Mapping[str, BaseFeatureView]:
-    """The stored and on-demand views of these names, and the views that the on-demand ones read."""
-    from feast import FeatureView, OnDemandFeatureView
-    from feast.infra.registry.sql import feature_views, on_demand_feature_views
-    from feast.protos.feast.core.FeatureView_pb2 import FeatureView as FeatureViewProto
-    from feast.protos.feast.core.OnDemandFeatureView_pb2 import OnDemandFeatureView as OnDemandFeatureViewProto
-
-    def protos(table: Any, wanted: Iterable[str]) -> list[bytes]:
-        found = select(table.c.feature_view_proto).where(
-            table.c.project_id == project, table.c.feature_view_name.in_(list(wanted))
-        )
-        return [bytes(row[0]) for row in connection.execute(found)]
-
-    on_demand = [
-        OnDemandFeatureView.from_proto(OnDemandFeatureViewProto.FromString(proto), skip_udf=True)
-        for proto in protos(on_demand_feature_views, names)
-    ]
-    read = [each.name for view in on_demand for each in view.source_feature_view_projections.values()]
-    stored = [
-        FeatureView.from_proto(FeatureViewProto.FromString(proto)) for proto in protos(feature_views, [*names, *read])
-    ]
-    return {view.name: view for view in (*stored, *on_demand)}
+        refuse_colliding_service(connection, statement.compile().params)
 
 
 def _make_private(file: Path) -> None:

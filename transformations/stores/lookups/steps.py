@@ -12,15 +12,14 @@ from feast import FeatureView
 from feast.protos.feast.types.EntityKey_pb2 import EntityKey
 
 from transformations.engine.base.errors import FeaturesError
-from transformations.stores.base.errors import DamagedRowError, other_type_of_ours
+from transformations.stores.base.errors import DamagedRowError
 from transformations.stores.lookups.lookup import EntityRows, lookup_of
 from transformations.stores.lookups.plans import Plan, UnknownSchemaError
 from transformations.stores.lookups.response import PackedResponse
-from transformations.stores.redis.catalogue import Catalog, catalog_of, epoch_key, views_key
+from transformations.stores.redis.catalogue import Catalog, catalog_steps, epoch_key
 from transformations.stores.redis.feast_rows import Found, found_rows
 from transformations.stores.redis.reads import Steps
 from transformations.stores.rows.keys import tag_or_nobody
-from transformations.stores.rows.packed_rows import OTHER_TYPE
 
 ATTEMPTS = 5
 
@@ -45,12 +44,8 @@ class Catalogs:
         return known is not None and known.epoch == epoch
 
     def read(self, project: str) -> Steps[Catalog]:
-        """Read the catalogue anew; the epoch comes first, so that it is never too new."""
-        (epoch,) = yield [epoch_key(project)]
-        if epoch == OTHER_TYPE:  # which would seem to be the same epoch for ever
-            raise other_type_of_ours(epoch_key(project).decode())
-        views = yield views_key(project)
-        catalog = self._known[project] = catalog_of(epoch, views)
+        """Read the catalogue anew, and keep it."""
+        catalog = self._known[project] = yield from catalog_steps(project)
         return catalog
 
 

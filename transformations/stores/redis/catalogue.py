@@ -15,8 +15,10 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 from transformations.engine.base.errors import DataError
+from transformations.stores.base.errors import other_type_of_ours
 from transformations.stores.redis.connections import SyncClient
-from transformations.stores.rows.packed_rows import FORM, Schema, event_micros, fault_of, schema_from
+from transformations.stores.redis.reads import Steps, run_patiently
+from transformations.stores.rows.packed_rows import FORM, OTHER_TYPE, Schema, event_micros, fault_of, schema_from
 
 _TABLES = "{features}:tables"
 _LEFTOVERS = "{features}:leftovers"
@@ -136,15 +138,21 @@ def views_key(project: str) -> bytes:
     return f"{{features}}:views:{FORM}:{project}".encode()
 
 
-def catalog_of(epoch: bytes | None, views: Mapping[bytes, bytes]) -> Catalog:
-    """The catalogue from the values of both keys. Read the epoch first: then it is never newer than the tables."""
+def catalog_steps(project: str) -> Steps[Catalog]:
+    """Read the catalogue; the epoch comes first, so that it is never newer than the tables.
+
+    DamagedRowError where another program has put a value of another type under the epoch's key.
+    """
+    (epoch,) = yield [epoch_key(project)]
+    if epoch == OTHER_TYPE:  # which would seem to be the same epoch for ever
+        raise other_type_of_ours(epoch_key(project).decode())
+    views = yield views_key(project)
     return Catalog(epoch, {view.decode(): _parse_table(view.decode(), facts) for view, facts in views.items()})
 
 
 def read_catalog(client: SyncClient, project: str) -> Catalog:
-    """Read the catalogue."""
-    epoch = cast("bytes | None", client.get(epoch_key(project)))
-    return catalog_of(epoch, cast("dict[bytes, bytes]", client.hgetall(cast("str", views_key(project)))))
+    """Read the catalogue through the patient client."""
+    return run_patiently(client, catalog_steps(project))
 
 
 def row_test(client: SyncClient, project: str, view: str, latest: int) -> Callable[[Sequence[bytes]], list[bool]]:

@@ -35,6 +35,7 @@ from redis.retry import Retry
 from transformations.engine.base.errors import UsageError
 from transformations.engine.base.settings import get_settings
 from transformations.engine.base.words import has_unencoded_password, show_address, show_reason
+from transformations.local.redis import embedded_url, redis_url
 from transformations.stores.base.errors import UnavailableError, other_type_of_ours
 from transformations.stores.base.feast_seams import redis_address
 from transformations.stores.redis.wire import is_wrong_type
@@ -95,8 +96,6 @@ class Reaching:
 
 def shown_address(config: RedisOnlineStoreConfig) -> str:
     """Where Redis is, without secrets; starts nothing."""
-    from transformations.local.redis import embedded_url
-
     configured = get_settings().redis_url
     given = config.connection_string or (configured.get_secret_value() if configured else "")
     return show_address(given) if given else embedded_url()
@@ -183,8 +182,6 @@ def _diagnosis(error: Exception) -> tuple[str, str]:
 
 
 def _configured_address(config: RedisOnlineStoreConfig) -> str:
-    from transformations.local.redis import redis_url
-
     if config.connection_string:
         return config.connection_string
     if config.redis_type == RedisType.redis_sentinel:

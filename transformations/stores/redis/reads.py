@@ -13,6 +13,7 @@ from redis import asyncio as redis_asyncio
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
+from transformations.stores.redis.connections import SyncClient
 from transformations.stores.redis.idle import IdleWires
 from transformations.stores.redis.wire import is_wrong_type, may_recover, opening, packed_command, packed_words
 from transformations.stores.rows.packed_rows import OTHER_TYPE
@@ -57,6 +58,19 @@ class Reader:
         except StopIteration as done:
             answer: Answer = done.value
             return answer
+
+
+def run_patiently(client: SyncClient, steps: Steps[Answer]) -> Answer:
+    """As `Reader.run`, through redis-py's own client and within its timeouts."""
+    try:
+        wanted = next(steps)
+        while True:
+            is_hash = isinstance(wanted, bytes)
+            found = client.hgetall(cast("str", wanted)) if is_hash else [client.get(cast("str", key)) for key in wanted]
+            wanted = steps.send(found)
+    except StopIteration as done:
+        answer: Answer = done.value
+        return answer
 
 
 class NodeSource:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 from feast import OnDemandFeatureView
@@ -25,10 +26,6 @@ from transformations.engine.vocabulary.dtypes import STORED
 from transformations.stores.base.source_paths import path_of
 from transformations.stores.training.retrieval import Plan, features_of
 from transformations.stores.training.spine import Spine
-
-if TYPE_CHECKING:
-    import pandas as pd
-
 
 SAVED_FRAME = "data.parquet"
 """The file of a training frame that is saved into a folder."""
@@ -91,8 +88,6 @@ class PointInTimeJob(RetrievalJob):
     @faults_in_words()
     def to_df(self, validation_reference: Any = None, timeout: int | None = None) -> pd.DataFrame:
         """The given spine frame, index included, with the features as further columns."""
-        import pandas as pd
-
         if validation_reference is not None:
             self.to_arrow(validation_reference, timeout)  # raises where the reference is not met
         features = pa.table(self._features())
@@ -177,6 +172,4 @@ def _frame_of(table: pa.Table, nullable_dtypes: bool) -> pd.DataFrame:
 
 
 def _nullable_dtypes() -> dict[pa.DataType, Any]:
-    import pandas as pd
-
     return {dtype.arrow: pd.api.types.pandas_dtype(dtype.pandas) for dtype in STORED if dtype.pandas}

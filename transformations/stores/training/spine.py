@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 from feast.types import FeastType
@@ -17,10 +18,9 @@ from transformations.engine.base.moments import EVENT_TIMESTAMP
 from transformations.stores.base.values import TIMESTAMP, as_declared, frame_column, moments_of
 
 if TYPE_CHECKING:
-    import pandas as pd
     from numpy.typing import NDArray
 
-Rows: TypeAlias = "pd.DataFrame | pa.Table"
+Rows: TypeAlias = pd.DataFrame | pa.Table
 
 _INTEGERS_A_ROW = 4
 
@@ -143,8 +143,6 @@ def _timestamp_flags(rows: Rows) -> dict[str, bool]:
     """Per column, whether it holds timestamps."""
     if isinstance(rows, pa.Table):
         return {field.name: pa.types.is_timestamp(field.type) for field in rows.schema}
-    import pandas as pd
-
     return {str(name): pd.api.types.is_datetime64_any_dtype(dtype) for name, dtype in rows.dtypes.items()}
 
 
