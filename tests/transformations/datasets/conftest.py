@@ -23,7 +23,7 @@ from transformations.engine.base.settings import Settings, get_settings
 from transformations.engine.raw.zone import Origin, RawTable
 from transformations.engine.tables.offline_tables import OfflineTable
 from transformations.stores.base.on_demand import on_demand_view
-from transformations.stores.base.places import portable
+from transformations.stores.base.places import portable_path
 
 OWNER = "team@example.com"
 TIMESTAMP = pa.timestamp("us", tz="UTC")
@@ -134,7 +134,7 @@ def world(
     view = stored("user_spend", spend=Float64)
     view.batch_source = FileSource(
         name="user_spend",
-        path=portable(settings.offline_dir / "user_spend", settings),  # as feature_view does
+        path=portable_path(settings.offline_dir / "user_spend", settings),  # as feature_view does
         file_format=DeltaFormat(),
         timestamp_field="event_timestamp",
         created_timestamp_column="created_timestamp",
