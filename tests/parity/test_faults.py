@@ -260,13 +260,13 @@ def test_a_table_whose_file_was_edited_behind_its_log(shop: Shop) -> None:
 def test_a_retrieval_that_lets_a_row_count_too_late(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     from transformations.stores.training import retrieval
 
-    real = retrieval._last_rows
+    real = retrieval.match_rows
 
     def shifted(connection: Any, spine: Any, *rest: Any) -> Any:
         earlier = pc.subtract(spine.moments, pa.scalar(timedelta(microseconds=1), pa.duration("us")))
         return real(connection, replace(spine, moments=earlier), *rest)
 
-    monkeypatch.setattr(retrieval, "_last_rows", shifted)
+    monkeypatch.setattr(retrieval, "match_rows", shifted)
     shop.now = "2024-05-04T06:00:00Z"  # the very moment from which the newest rows count
 
     assert causes(shop.report()) == {Cause.RETRIEVAL}

@@ -90,7 +90,7 @@ def _stored_features(
         is_absent = np.ones(len(spine), bool)
     else:
         scan = stored.scan(connection)
-        matches = _match_rows(connection, spine, stored, scan, keys, plan.as_served, advance)
+        matches = match_rows(connection, spine, stored, scan, keys, plan.as_served, advance)
         values = _fetch_features(connection, stored, scan, matches, advance)
         is_absent = matches.of_spine < 0
     for key in keys.values():
@@ -103,7 +103,7 @@ def _stored_features(
     return result
 
 
-def _match_rows(
+def match_rows(
     connection: DuckDBPyConnection,
     spine: Spine,
     stored: Stored,

@@ -17,7 +17,7 @@ from hypothesis import strategies as some
 from transformations.stores.history.history import source_history
 from transformations.stores.history.stored import Stored
 from transformations.stores.training import retrieval
-from transformations.stores.training.progress import Told
+from transformations.stores.training.progress import Advance
 from transformations.stores.training.retrieval import Plan, features_of
 from transformations.stores.training.spine import spine_of
 
@@ -114,7 +114,7 @@ def test_a_retrieval_tells_how_far_it_is_without_opening_the_files_of_a_built_ta
     told: dict[str, float] = {"visits: matching": 0, "visits: fetching": 0}
 
     @contextmanager
-    def recorded(steps: int) -> Iterator[Told]:
+    def recorded(steps: int) -> Iterator[Advance]:
         yield lambda step, share: told.update({step: told[step] + share})
 
     monkeypatch.setattr(retrieval, "progress", recorded)
