@@ -25,7 +25,7 @@ from transformations.engine.base.business_days import start_of_day
 from transformations.engine.base.errors import DataError, UsageError
 from transformations.engine.base.settings import Settings
 from transformations.engine.raw.zone import RawTable
-from transformations.stores.training.retrieval import Resources
+from transformations.stores.history.session_sql import Resources
 from transformations.stores.training.spine_sql import RAW, Query, read_query
 from validation.files.csv_files import open_csv
 
