@@ -59,9 +59,14 @@ class Run:
     def use(self, dataset: str, digest: str, source: str, profile: str) -> None:
         """The dataset that the run reads, by the hash of its manifest. profile: JSON of its statistics."""
         from mlflow.entities import Dataset, DatasetInput, InputTag
+        from mlflow.exceptions import MlflowException
 
         read = Dataset(name=dataset, digest=digest[:36], source_type="dataset", source=source, profile=profile)
-        self.client.log_inputs(self.id, datasets=[DatasetInput(read, [InputTag("mlflow.data.context", "training")])])
+        inputs = [DatasetInput(read, [InputTag("mlflow.data.context", "training")])]
+        try:
+            self.client.log_inputs(self.id, datasets=inputs)
+        except MlflowException:  # MLflow (3.17) refuses one of two runs that name a dataset at once for the first time
+            self.client.log_inputs(self.id, datasets=inputs)
 
     def keep(self, name: str, text: str) -> None:
         """A document of the run."""
