@@ -26,7 +26,7 @@ import pyarrow.compute as pc
 from transformations.datasets.leakage_sql import (
     newest_rows,
     newest_rows_known_then,
-    rows_of_table,
+    view_of_rows,
     when_it_became_available,
 )
 from transformations.datasets.manifest import Availability
@@ -83,7 +83,7 @@ def _check_view(
             }
         ),
     )
-    connection.sql(rows_of_table(stored, stored.scan(connection), names)).create_view("known", replace=True)
+    connection.execute(view_of_rows(stored, stored.scan(connection), names))
     query = newest_rows_known_then(names) if as_served and stored.history.created else newest_rows(names)
     found = connection.sql(query).to_arrow_table().combine_chunks()
     late = pc.fill_null(pc.greater(found["happened"], spine.moments), False)

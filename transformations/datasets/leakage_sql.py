@@ -8,8 +8,10 @@ from transformations.engine.base.file_rows import FILE, ROW, Scan, quoted
 from transformations.stores.history.stored import Stored, sql_type_of_key
 
 
-def rows_of_table(stored: Stored, scan: Scan, names: Mapping[str, str]) -> str:
-    """The rows of a view's table: keys by the names of the check, moments, place in the files, features by number."""
+def view_of_rows(stored: Stored, scan: Scan, names: Mapping[str, str]) -> str:
+    """Makes `known`, a view's rows, seen by this session alone: keys by the names of the check, moments, place in the
+    files, features by number.
+    """
     history = stored.history
     parts = [f"CAST({quoted(history.column(history.timestamp))} AS TIMESTAMPTZ) AS happened"]
     created = history.created and f"CAST({quoted(history.column(history.created))} AS TIMESTAMPTZ)"
@@ -19,7 +21,7 @@ def rows_of_table(stored: Stored, scan: Scan, names: Mapping[str, str]) -> str:
         column, kind = quoted(history.column(key)), sql_type_of_key(dtype)
         parts.append(f"{f'TRY_CAST({column} AS {kind})' if kind else column} AS {names[key]}")
     parts += [f"{quoted(history.column(name))} AS feature_{index}" for index, name in enumerate(stored.features)]
-    return f"SELECT {', '.join(parts)} FROM {scan.relation}"
+    return f"CREATE OR REPLACE TEMP VIEW known AS SELECT {', '.join(parts)} FROM {scan.relation}"
 
 
 def newest_rows(names: Mapping[str, str]) -> str:
