@@ -85,7 +85,8 @@ def _check_packages() -> Iterator[Check]:
     for requirement in importlib.metadata.requires("feature-platform") or []:
         name = re.match(r"[\w.-]+", requirement)
         extra = re.search(r"extra == ['\"]([\w-]+)['\"]", requirement)
-        if name:
+        system = re.search(r"sys_platform == ['\"](\w+)['\"]", requirement)
+        if name and (system is None or system.group(1) == sys.platform):
             groups.setdefault(extra.group(1) if extra else "base", []).append(name.group())
     complete = [group for group, names in groups.items() if all(map(_is_installed, names))]
     yield Check("packages", "ok", f"installed: {', '.join(complete)}")

@@ -6,6 +6,7 @@ Our logs are never cleaned up, so every version is there. A commit never changes
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -19,7 +20,8 @@ from transformations.engine.base.errors import DataError, DiskError
 _OTHER_BYTES = f"it does not hold the bytes that were written, by {checksums.FILE} beside the table"
 _MOVED_AWAY = ".damaged"
 """The suffix of a commit that somebody has given up."""
-_ENTRY = re.compile(r"_delta_log/(\d{20})\.json")
+_COMMIT = re.compile(r"(\d{20})\.json")
+_ENTRY = re.compile(rf"_delta_log/{_COMMIT.pattern}")
 _OURS = "features."
 """The prefix of our records' keys in a log."""
 
@@ -55,8 +57,12 @@ def is_table(folder: Path) -> bool:
 
 
 def log_entries(folder: Path) -> list[Path]:
-    """The files of a table's commits, by version."""
-    return sorted((folder / "_delta_log").glob("[0-9]" * 20 + ".json"))
+    """The files of a table's commits, by version; a folder in the place of one is none."""
+    try:
+        with os.scandir(folder / "_delta_log") as found:  # which knows of each what it is, without asking once more
+            return sorted(Path(each) for each in found if each.is_file() and _COMMIT.fullmatch(each.name))
+    except (FileNotFoundError, NotADirectoryError):
+        return []
 
 
 def checkpoints(folder: Path) -> list[Path]:
@@ -85,6 +91,8 @@ def logged_commits(folder: Path, until: int | None = None) -> list[LoggedCommit]
         checksum = None if is_second else recorded.get(f"_delta_log/{entry.name}")
         commit = _parsed(entry, facts.st_size, facts.st_mtime_ns)
         if facts.st_size and not _holds(entry, facts.st_size, facts.st_mtime_ns, checksum):
+            if not isinstance(commit, str):
+                raise _one_of_two_damaged(entry)
             commit = _OTHER_BYTES
         if isinstance(commit, str):
             raise damaged_entry(entry, commit, is_newest=entry == entries[-1])
@@ -126,6 +134,17 @@ def damaged_entry(entry: Path, what: str, *, is_newest: bool = True) -> DataErro
     return DataError(
         f"{entry} is damaged: {what}. Bring it back from a copy of the table. Without one, an offline table can be "
         f"computed anew: move {entry.parents[1]} away and run `features build`."
+    )
+
+
+def _one_of_two_damaged(entry: Path) -> DataError:
+    sums = entry.parents[1] / checksums.FILE
+    return DataError(
+        f"{entry} reads as a whole commit, but does not hold the bytes whose checksum is in {sums}: one of the two is "
+        f"damaged. Bring both back from a copy. Without one, look into the commit: if it is right, delete its lines "
+        f"from {sums}. If not, and it is the newest, move it away (mv {entry} {entry}{_MOVED_AWAY}) and run again what "
+        f"wrote it; an older one of an offline table takes the table with it: move {entry.parents[1]} away and run "
+        f"`features build` (docs/operations.md, `Damaged files`)."
     )
 
 

@@ -147,7 +147,9 @@ def _open_client_at(
         startup = [library.cluster.ClusterNode(host, port) for host, port in nodes]
         return library.RedisCluster(startup_nodes=startup, retry=retry, **options)
     if config.redis_type == RedisType.redis_sentinel:
-        primary = library.Sentinel(nodes, **options).master_for(config.sentinel_master)
+        once = type(retry)(_backoff(), 0, (RedisConnectionError,))  # `retry` asks all of them again
+        asked = {name: value for name, value in options.items() if name.startswith("socket_")} | {"retry": once}
+        primary = library.Sentinel(nodes, sentinel_kwargs=asked, **options).master_for(config.sentinel_master)
         primary.set_retry(retry)
         return primary
     place = {"host": nodes[0][0], "port": nodes[0][1]} if nodes else {}  # none: `unix_socket_path=…` says it
@@ -212,7 +214,7 @@ def _any_node(client: SyncClient) -> dict[str, Any]:
 
 
 def _backoff() -> ExponentialBackoff:
-    """Redis-py's own waits seconds between its attempts (6.9 s measured until it admits that nobody is there)."""
+    """Redis-py's own waits seconds between attempts: 6.9 s until it admits that a node is gone, 43 s of two sentinels."""
     return ExponentialBackoff(cap=0.05, base=0.01)
 
 

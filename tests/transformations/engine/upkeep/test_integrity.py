@@ -115,8 +115,30 @@ def test_a_commit_that_is_other_json_is_named_where_the_table_cannot_be_opened(t
     first = min((table.path / "_delta_log").glob("*.json"))
     first.write_text(first.read_text().replace('"schemaString":"{', '"schemaStrinf":"{'))
 
-    with pytest.raises(DataError, match=f"^{first} is damaged: it does not hold the bytes that were written"):
+    with pytest.raises(DataError, match=f"^{first} reads as a whole commit, but does not hold the bytes"):
         table.latest()
+
+
+def test_a_damaged_checksum_of_a_commit_does_not_cost_the_commit(table: Any) -> None:
+    sums, newest = table.path / "SHA256SUMS", max((table.path / "_delta_log").glob("*.json"))
+    flipped = sums.read_text().replace(checksums.content_hash(newest), "0" * 64)
+    assert flipped != sums.read_text()
+    sums.write_text(flipped)
+
+    with pytest.raises(DataError, match=f"^{newest} reads as a whole commit.*delete its lines from {sums}"):
+        table.latest()
+    sums.write_text("".join(line for line in flipped.splitlines(keepends=True) if not line.startswith("0" * 64)))
+    assert table.newest().version == 1
+
+
+def test_a_folder_in_place_of_the_newest_commit_is_no_commit(table: Any) -> None:
+    newest = max((table.path / "_delta_log").glob("*.json"))
+    newest.unlink()
+    newest.mkdir()
+
+    for read in (table.latest, table.runs, lambda: table.at(0)):
+        with pytest.raises(DataError, match=f"^{newest} is missing, and it was published"):
+            read()
 
 
 def test_the_newest_commit_may_not_be_lost_without_a_word(table: Any) -> None:
@@ -151,7 +173,7 @@ def test_no_flipped_bit_of_a_commit_changes_what_is_read(table: Any) -> None:
         flipped[place // 8] ^= 1 << place % 8
         newest.write_bytes(flipped)
         os.utime(newest, (place, place))  # a file that was changed twice within a tick of its disk looks unchanged
-        with pytest.raises(DataError, match=f"{newest} is damaged"):
+        with pytest.raises(DataError, match=f"{newest} (is damaged|reads as a whole commit)"):
             table.newest()
     newest.write_bytes(whole)
     assert table.newest() == before
