@@ -214,7 +214,7 @@ def _any_node(client: SyncClient) -> dict[str, Any]:
 
 
 def _backoff() -> ExponentialBackoff:
-    """Redis-py's own waits seconds between attempts: 6.9 s until it admits that a node is gone, 43 s of two sentinels."""
+    """Redis-py's own waits seconds between attempts: 6.9 s to admit that a node is gone, 43 s of two sentinels."""
     return ExponentialBackoff(cap=0.05, base=0.01)
 
 
