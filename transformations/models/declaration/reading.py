@@ -28,6 +28,11 @@ def model_names(repository: Path) -> list[str]:
 def read_declared(repository: Path, name: str) -> Declaration:
     """The declaration of a model, with the configuration of its dataset held beside it."""
     names = model_names(repository)
+    if not names:
+        raise UsageError(
+            f"{repository.name}/{FOLDER}/ declares no model yet. Declare {name!r} in {FOLDER}/{name}.yaml "
+            f"(docs/models.md)."
+        )
     if name not in names:
         raise UsageError(f"{repository.name}/{FOLDER}/ declares no model {name!r}: {nearest(name, names)}.")
     path = repository / FOLDER / f"{name}.yaml"

@@ -126,6 +126,11 @@ def test_an_unknown_model_is_answered_with_the_nearest_one(repository: Path) -> 
         read_declared(repository, "user_retrun")
 
 
+def test_where_no_model_is_declared_it_is_said_where_to_begin(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"declares no model yet\. Declare 'churn' in models/churn\.yaml"):
+        read_declared(tmp_path, "churn")
+
+
 def test_an_empty_file_is_told_what_a_model_needs(tmp_path: Path) -> None:
     file = tmp_path / "user_return.yaml"
     file.write_text("")
