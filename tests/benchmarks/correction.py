@@ -94,7 +94,9 @@ def _prepare(case: Case, before: Path, after: Path) -> None:
     shutil.copytree(before, draft)
     table = RawTable(USER_EVENTS, draft)
     rows = _corrected_rows(table, case.events)
-    origin = Origin("corrected", f"{CORRECTED} of {case.events}x{case.users}", datetime.now(UTC))
+    origin = Origin(
+        file_name="corrected", content_hash=f"{CORRECTED} of {case.events}x{case.users}", ingested_at=datetime.now(UTC)
+    )
     assert table.append(rows, origin, correction=True), "the correction changed nothing"
     draft.rename(after)
 

@@ -70,7 +70,9 @@ def ingest_events(root: Path, events: int, users: int, number_of_days: int, thro
     if first < last:
         schema = source_schema(USER_EVENTS)
         batches = _batches(schema, events, users, number_of_days, range(first, last))
-        origin = Origin("generated", f"{events}x{users} through {last}", datetime.now(UTC))
+        origin = Origin(
+            file_name="generated", content_hash=f"{events}x{users} through {last}", ingested_at=datetime.now(UTC)
+        )
         through = FIRST_DAY + timedelta(days=last - 1)
         table.append(pa.RecordBatchReader.from_batches(schema, batches), origin, complete_through=through)
     return table

@@ -156,7 +156,7 @@ def _append(
     through: date | None = None,
     valid_from: datetime | None = None,
 ) -> None:
-    origin = Origin(name, name, settings.now())
+    origin = Origin(file_name=name, content_hash=name, ingested_at=settings.now())
     RawTable(contract, settings.raw_dir).append(rows, origin, complete_through=through, valid_from=valid_from)
 
 

@@ -322,11 +322,16 @@ def vanished_from_the_raw_zone(world: World, monkeypatch: pytest.MonkeyPatch) ->
     raw = RawTable(PAGE_VIEWS, settings.raw_dir)
     events = [{"view_id": user, "user_id": user, "viewed_at": datetime(2024, 5, 1, 12, tzinfo=UTC)} for user in (1, 2)]
     drop = pa.Table.from_pylist(events, source_schema(PAGE_VIEWS))
-    raw.append(drop, Origin("drop", "1", settings.now()), complete_through=date(2024, 5, 2))
+    raw.append(
+        drop, Origin(file_name="drop", content_hash="1", ingested_at=settings.now()), complete_through=date(2024, 5, 2)
+    )
     build(resolved, settings)
     world.apply(view)
     world.materialize("2024-06-01", view.name)
-    raw.retract(drop.slice(0, 1).select(["view_id"]), Origin("retraction", "2", settings.now()))
+    raw.retract(
+        drop.slice(0, 1).select(["view_id"]),
+        Origin(file_name="retraction", content_hash="2", ingested_at=settings.now()),
+    )
     build(resolved, settings)
     world.materialize_incremental(settings.now(), view.name)
 

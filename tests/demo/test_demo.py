@@ -31,7 +31,7 @@ def deliver(settings: Settings, source: str, rows: list[dict[str, Any]], through
     contract = read_contract(source)
     schema = source_schema(contract)
     complete = [{field.name: row.get(field.name, _filler(field.type)) for field in schema} for row in rows]
-    origin = Origin(f"{source}.parquet", str(rows), datetime(2018, 1, 2, tzinfo=UTC))
+    origin = Origin(file_name=f"{source}.parquet", content_hash=str(rows), ingested_at=datetime(2018, 1, 2, tzinfo=UTC))
     RawTable(contract, settings.raw_dir).append(
         pa.Table.from_pylist(complete, schema), origin, date.fromisoformat(through)
     )

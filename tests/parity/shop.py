@@ -180,7 +180,9 @@ class Shop:
         self._note_drop()
         if self.with_spark:
             contract = self.resolved()[0].contract
-            origin = Origin("drop", f"{len(self.sales)} {self.now} {sales}", self.now)
+            origin = Origin(
+                file_name="drop", content_hash=f"{len(self.sales)} {self.now} {sales}", ingested_at=self.now
+            )
             table = pa.Table.from_pylist(list(sales), source_schema(contract))
             RawTable(contract, get_settings().raw_dir).append(table, origin, complete_through=day, correction=True)
 
@@ -191,7 +193,7 @@ class Shop:
         if self.with_spark:
             contract = self.resolved()[0].contract
             gone = pa.Table.from_pylist([{"sale_id": each} for each in sale_ids])
-            origin = Origin("retraction", f"{sale_ids} {self.now}", self.now)
+            origin = Origin(file_name="retraction", content_hash=f"{sale_ids} {self.now}", ingested_at=self.now)
             RawTable(contract, get_settings().raw_dir).retract(gone, origin)
 
     def _note_drop(self) -> None:

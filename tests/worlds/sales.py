@@ -95,19 +95,21 @@ class SalesWorld:
 
     def deliver_rows(self, rows: Sequence[Mapping[str, Any]], through: date | None = None) -> None:
         table = pa.Table.from_pylist(list(rows), source_schema(SALES))
-        origin = Origin("sales", f"{rows} {through}", self.settings.now())
+        origin = Origin(file_name="sales", content_hash=f"{rows} {through}", ingested_at=self.settings.now())
         self.raw.append(table, origin, complete_through=through, correction=True)
 
     def deliver_items(self, kinds: Mapping[int, str | None]) -> None:
         """All items, each with its kind, as they have always been."""
         rows = [{"item_id": item, "kind": kind} for item, kind in kinds.items()]
         table = pa.Table.from_pylist(rows, source_schema(ITEMS))
-        origin = Origin("items", f"{kinds}", self.settings.now())
+        origin = Origin(file_name="items", content_hash=f"{kinds}", ingested_at=self.settings.now())
         self.items.append(table, origin, valid_from=ITEMS.valid_from, correction=True)
 
     def retract(self, sale_id: int) -> None:
         keys = pa.table({"sale_id": [sale_id]})
-        self.raw.retract(keys, Origin("literal", f"retract {sale_id}", self.settings.now()))
+        self.raw.retract(
+            keys, Origin(file_name="literal", content_hash=f"retract {sale_id}", ingested_at=self.settings.now())
+        )
 
     def redefine(self, definition: WindowedFeatures) -> None:
         self.view = resolved(definition)

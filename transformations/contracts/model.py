@@ -109,7 +109,7 @@ class CsvDialect:
         return asdict(self)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class FileForm:
     """All that a contract says of its files. csv: None means the usual dialect of the file's ending.
 
@@ -128,7 +128,7 @@ class FileForm:
         return name.casefold() if self.ignores_header_case else name
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class TableServer:
     """A table elsewhere that the source is pulled from.
 

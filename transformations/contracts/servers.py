@@ -97,13 +97,12 @@ def is_table(server: Node) -> bool:
 
 def table_server(document: Node, source: Node, delivery: object, key: tuple[str, ...]) -> TableServer | None:
     """The one table among the servers; None where there is none."""
-    servers = [server for server in document.children("servers") if is_table(server)]
-    if not servers:
+    tables = [(server, kind) for server in document.children("servers") if (kind := _kind(server)) is not None]
+    if not tables:
         return None
-    if len(servers) > 1:
-        raise servers[1].error("type", "is a second table to pull from. Keep one.")
-    server, kind = servers[0], _kind(servers[0])
-    assert kind is not None
+    if len(tables) > 1:
+        raise tables[1][0].error("type", "is a second table to pull from. Keep one.")
+    server, kind = tables[0]
     for name in server.values:
         if name not in (*_COMMON, *kind.keys):
             raise server.error(str(name), f"would not be read; {nearest(str(name), (*_COMMON, *kind.keys))}.")
@@ -126,12 +125,12 @@ def table_server(document: Node, source: Node, delivery: object, key: tuple[str,
     if watermark is None and custom.values.get("overlap") is not None:
         raise custom.error("overlap", "stands without watermark. Write both, or neither.")
     return TableServer(
-        kind.kind,
-        place,
-        source.optional("physicalName", str, "the table's name") or str(source.values["name"]),
-        server.optional("schema", str, "the schema's name"),
-        watermark,
-        _overlap(custom),
+        kind=kind.kind,
+        place=place,
+        table=source.optional("physicalName", str, "the table's name") or str(source.values["name"]),
+        schema=server.optional("schema", str, "the schema's name"),
+        watermark=watermark,
+        overlap=_overlap(custom),
     )
 
 

@@ -70,13 +70,15 @@ def check_file(
     Where the delivery asks for it, rows that break a rule are set aside, and the others are checked and judged alone.
     """
     sources: Sources = {reference.source: _source(reference.source, settings) for reference in contract.references}
-    check = _Check(connection, contract, settings, delivery, before, sources)
+    check = _Check(
+        connection=connection, contract=contract, settings=settings, delivery=delivery, before=before, sources=sources
+    )
     with readable(file.name):
         checked = check.of(file)
         return check.without_broken_rows(checked) if delivery.quarantine and checked.report.violations else checked
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class _Check:
     """The check of one delivery, whole or without the rows that are set aside."""
 

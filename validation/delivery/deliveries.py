@@ -43,7 +43,12 @@ class Delivery:
 def origin_of(file: DropFile, now: datetime) -> Origin:
     """What the raw zone notes of where rows came from."""
     hashes = file.parcel.file_hashes()
-    return Origin(file.name, file.parcel.content_hash(hashes), now, hashes if len(hashes) > 1 else {})
+    return Origin(
+        file_name=file.name,
+        content_hash=file.parcel.content_hash(hashes),
+        ingested_at=now,
+        files=hashes if len(hashes) > 1 else {},
+    )
 
 
 def refuse_retraction(contract: Contract, delivery: Delivery, before: RawSnapshot | None) -> None:

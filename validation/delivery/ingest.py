@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, replace
 from datetime import date, datetime
+from pathlib import Path
 
 from transformations.contracts import Contract, read_contract
 from transformations.engine.base import duck
@@ -117,20 +118,20 @@ def _ingest(contract: Contract, delivery: Delivery, settings: Settings) -> Inges
     started = time.monotonic()
     table = RawTable(contract, settings.raw_dir)
     before = table.snapshot() if table.exists() else None
-    taking = _Taking(started, contract, table, before, settings)
+    taking = _Taking(started=started, contract=contract, table=table, before=before, settings=settings)
     if delivery.path is not None:
-        return taking.files(delivery)
+        return taking.files(delivery.path, delivery)
     if contract.pulled is None or delivery.retract:
         return taking.completeness(delivery)
     with pulled(contract, contract.pulled, before, settings) as found:
         if not found.rows and before is None:
             raise DataError(f"{contract.file_name}: table {contract.pulled.table} has no row to pull. Fill it first.")
         if found.rows:
-            return taking.files(replace(delivery, path=found.path), found)
+            return taking.files(found.path, delivery, found)
         return taking.completeness(delivery) if delivery.complete_through else taking.nothing(found.name)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class _Taking:
     """What taking a delivery needs to know."""
 
@@ -150,12 +151,11 @@ class _Taking:
         """Say that a table has nothing new."""
         return self._ingestion(name, None, Report(0, ()))
 
-    def files(self, delivery: Delivery, found: Pulled | None = None) -> Ingestion:
-        """Check files and publish their rows; found: they are what was pulled from a table."""
+    def files(self, path: Path | tuple[Path, ...], delivery: Delivery, found: Pulled | None = None) -> Ingestion:
+        """Check the files at `path` and publish their rows; found: they are what was pulled from a table."""
         contract, before, settings = self.contract, self.before, self.settings
-        assert delivery.path is not None
         with duck.session() as connection:
-            file = open_drop(connection, delivery.path, contract, delivery.retract)
+            file = open_drop(connection, path, contract, delivery.retract)
             if found is not None:
                 file = replace(file, parcel=replace(file.parcel, name=found.name))
             origin = origin_of(file, settings.now())
@@ -229,7 +229,7 @@ def _declare(
         raise UsageError(f"{contract.name}: neither a file nor --complete-through is given. Give one of them.")
     if delivery.retract or delivery.valid_from is not None:
         raise UsageError("--retract and --valid-from say what FILE holds. Give the file, or leave them out.")
-    origin = Origin("", f"complete through {delivery.complete_through}", now)
+    origin = Origin(file_name="", content_hash=f"complete through {delivery.complete_through}", ingested_at=now)
     rows = source_schema(contract).empty_table()
     through, findings = delivery.complete_through, _findings(report, before)
     return table.append(rows, origin, through, correction=delivery.correction, findings=findings)

@@ -96,7 +96,7 @@ def open_drop(
     form = contract.form if contract else FileForm(csv=dialect)
     parcel = open_parcel(paths, form)
     expected = () if contract is None else contract.key if keys_only else contract.column_names
-    opened = _Opening(connection, parcel, form, contract, expected).open()
+    opened = _Opening(connection=connection, parcel=parcel, form=form, contract=contract, expected=expected).open()
     if not parcel.passed_over:
         return opened
     names = plural(parcel.passed_over, "name")
@@ -115,7 +115,7 @@ class _Opened:
     notes: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class _Opening:
     """The way from files to a relation: kind by kind, then columns under the contract's names."""
 

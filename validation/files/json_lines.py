@@ -32,7 +32,7 @@ _LONG = 15
 _SHOWN = 80
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class JsonLines:
     """A file whose every line is an object or empty. keys: all that occur, in the order of their first line.
 
@@ -90,7 +90,7 @@ def open_json_lines(connection: DuckDBPyConnection, path: Path, number: int) -> 
             f"stands where a key belongs. Deliver each row with the same keys."
         )
     found = sum(group[1] for group in groups)
-    return JsonLines(path, text, values, keys, found, lines - found)
+    return JsonLines(path=path, text=text, values=values, keys=keys, rows=found, empty_lines=lines - found)
 
 
 def _plain_text(path: Path, copy: Path) -> tuple[Path, int]:

@@ -31,7 +31,7 @@ from validation.pulls.sqlalchemy_rows import write_new_rows
 from validation.pulls.watermarks import Mark, checked_mark, refuse_missing, without_mark
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Pulled:
     """The rows of a pull, in a Parquet file; mark: the greatest watermark seen, None where the table has none."""
 
@@ -62,7 +62,7 @@ def pulled(contract: Contract, server: TableServer, before: RawSnapshot | None, 
             rows, mark = write_new_rows(contract, server, since, path)
         else:
             rows, mark = _write_new_rows(contract, server, since, path, settings)
-        yield Pulled(name, path, rows, server, mark)
+        yield Pulled(name=name, path=path, rows=rows, server=server, mark=mark)
 
 
 def mark_text(server: TableServer, mark: Mark) -> str:

@@ -44,9 +44,14 @@ class DropRows:
         return self.file.name if self.file else f"the word on completeness of {self.contract.name}"
 
     def values(self, columns: Iterable[str], *, with_day: bool = False, with_row: bool = False) -> str:
-        """A FROM item of these columns as the contract types them; with the business day's number, the row's number."""
-        assert self.file is not None, "a drop without a file has no rows to ask for"
+        """A FROM item of these columns as the contract types them; with the business day's number, the row's number.
+
+        A word on completeness brings no rows, so its item is empty.
+        """
         names = tuple(columns)
+        if self.file is None:
+            chosen = [f"NULL AS {identifier(name)}" for name in (*names, *[DAY] * with_day, *[ROW] * with_row)]
+            return f"(SELECT {', '.join(chosen)} WHERE FALSE)"
         chosen = [f"{self.conversions[name].value} AS {identifier(name)}" for name in names]
         needed = list(names)
         if with_day:

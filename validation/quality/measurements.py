@@ -70,8 +70,10 @@ def measure(rows: DropRows, profile: Profile | None, rules: Sequence[CompiledRul
             found = divergences(rows, rule, [day for day in days.days if delivered.get(day)])
             numbers[rule.identifier] = {day: found.by_day[day] for day in found.by_day}
             notes += _uncompared_notes(rule, found.uncompared)
+        elif profile is None or (rule.measure == "rowCount" and rule.is_daily):
+            numbers[rule.identifier] = _count_rows_by_day(rows, profile, rule, days)
         elif rule.identifier not in numbers:
-            numbers[rule.identifier] = _measure_one(rows, profile, rule, days)
+            numbers[rule.identifier] = _measure_one(rows, profile, rule)
     return Measurements(days, numbers, tuple(notes), asked)
 
 
@@ -83,12 +85,7 @@ def day_text(day: int | None) -> str:
 _NO_DAYS = JudgedDays((), frozenset())
 
 
-def _measure_one(
-    rows: DropRows, profile: Profile | None, rule: QualityRule, days: JudgedDays
-) -> Mapping[int | None, float]:
-    if rule.measure == "rowCount" and rule.is_daily:
-        return _count_rows_by_day(rows, profile, rule, days)
-    assert profile is not None, "only days can be judged without rows"
+def _measure_one(rows: DropRows, profile: Profile, rule: QualityRule) -> Mapping[int | None, float]:
     if rule.measure == "rowCount":
         return {None: profile.count()}
     if rule.measure == "freshness":
@@ -112,12 +109,8 @@ def _count_rows_by_day(
     replaced = delivered if rows.contract.delivery == "replace-partition" else {}
     stored = rows.stored_counts([day for day in days.days if not replaced.get(day)])
     counts = {day: delivered.get(day, 0) + stored.get(day, 0) for day in days.days}
-    assert rule.bound is not None
-    return {
-        day: count
-        for day, count in counts.items()
-        if day not in days.unfinished or not rule.bound.may_still_hold(count)
-    }
+    may_still_hold = rule.bound.may_still_hold if rule.bound is not None else lambda _: False
+    return {day: count for day, count in counts.items() if day not in days.unfinished or not may_still_hold(count)}
 
 
 def _hours_since_newest_day(rows: DropRows, profile: Profile) -> Mapping[int | None, float]:

@@ -49,10 +49,13 @@ def parquet_bytes(rows: pa.Table) -> bytes:
     return content
 
 
-def read_quarantine(drop: Drop, table: Path) -> pa.Table | None:
-    """The rows that were set aside of a drop, as texts, with their `_place` and the `_rules` that they break."""
+def read_quarantine(drop: Drop, table: Path) -> pa.Table:
+    """The rows that were set aside of a drop, as texts, with their `_place` and the `_rules` that they break.
+
+    Raises DataError where none was set aside, or where their file cannot be read.
+    """
     if not drop.quarantined or drop.quality is None:
-        return None
+        raise DataError(f"{table.name}: drop {drop.number} has no row that was set aside.")
     file = table / drop.quality / QUARANTINE
     try:
         return pq.read_table(file, partitioning=None)

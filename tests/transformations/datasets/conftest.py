@@ -94,7 +94,9 @@ class World:
         return OfflineTable(self.settings.offline_dir / self.view.name)
 
     def deliver(self, rows: pa.Table, through: str) -> None:
-        origin = Origin("visits.parquet", content_hash(rows), datetime(2024, 7, 1, tzinfo=UTC))
+        origin = Origin(
+            file_name="visits.parquet", content_hash=content_hash(rows), ingested_at=datetime(2024, 7, 1, tzinfo=UTC)
+        )
         contract = read_contract("visits", self.settings.contracts)
         RawTable(contract, self.settings.raw_dir).append(rows, origin, date.fromisoformat(through), correction=True)
 

@@ -186,7 +186,7 @@ def test_feast_knows_the_dataset_with_its_splits_and_its_service(world: World) -
 def test_where_no_day_is_complete_no_label_is_known(world: World) -> None:
     shutil.rmtree(world.settings.raw_dir / "visits")
     contract = read_contract("visits", world.settings.contracts)
-    origin = Origin("nothing.parquet", "0", datetime(2024, 7, 1, tzinfo=UTC))
+    origin = Origin(file_name="nothing.parquet", content_hash="0", ingested_at=datetime(2024, 7, 1, tzinfo=UTC))
     RawTable(contract, world.settings.raw_dir).append(source_schema(contract).empty_table(), origin)
     with pytest.raises(DataError, match=r"no day of visits is complete, so of no row the label is known"):
         world.create()

@@ -49,7 +49,12 @@ def test_the_worked_table_is_what_a_table_of_the_engine_holds(spark_settings: Se
         ingested = datetime(2024, 5, day, 1, tzinfo=UTC)
         table = pa.Table.from_pylist(parse_events(VIEW, rows), source_schema(SALES))
         raw = RawTable(SALES, spark_settings.raw_dir)
-        raw.append(table, Origin("drop", str(day), ingested), complete_through=date(2024, 5, day - 1), correction=True)
+        raw.append(
+            table,
+            Origin(file_name="drop", content_hash=str(day), ingested_at=ingested),
+            complete_through=date(2024, 5, day - 1),
+            correction=True,
+        )
         if often:
             build(VIEW, spark_settings)
     build(VIEW, spark_settings)

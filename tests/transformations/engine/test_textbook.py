@@ -93,7 +93,11 @@ def test_the_built_table_holds_the_same_counts_and_a_row_only_where_one_changes(
 ) -> None:
     raw = RawTable(purchases.contract, spark_settings.raw_dir)
     events = pa.Table.from_pylist(parse_events(purchases, EVENTS), source_schema(purchases.contract))
-    raw.append(events, Origin("textbook", "1", spark_settings.now()), complete_through=date(2020, 1, 4))
+    raw.append(
+        events,
+        Origin(file_name="textbook", content_hash="1", ingested_at=spark_settings.now()),
+        complete_through=date(2020, 1, 4),
+    )
     build(purchases, spark_settings)
     table = OfflineTable(spark_settings.offline_dir / "user_purchases").latest()
     assert table is not None

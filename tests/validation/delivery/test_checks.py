@@ -207,7 +207,7 @@ def others(tmp_path):
     """A source with the ids 1 and 2, as references see it."""
     known = contract(column(name="id", nullable=False), column("String", "label"), name="others", key=("id",))
     table = RawTable(known, tmp_path)
-    origin = Origin("others.parquet", "hash", datetime(2020, 1, 2))
+    origin = Origin(file_name="others.parquet", content_hash="hash", ingested_at=datetime(2020, 1, 2))
     table.append(pa.table({"id": [1, 2, 3], "label": ["a", "b", "c"]}), origin)
     table.retract(pa.table({"id": [3]}), origin)
     return {"others": (known, table.snapshot())}

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from transformations.contracts import read_contract
 from transformations.engine.base.business_days import day_number, days_of_instants
+from transformations.engine.base.errors import DataError
 from transformations.engine.base.settings import Settings
 from transformations.engine.base.storage import make_file, make_folder
 from transformations.engine.identity.code_hash import hash_of_function
@@ -72,7 +73,8 @@ def label(checkouts: pd.DataFrame, settings: Settings) -> tuple[pd.DataFrame, da
     """
     contract = read_contract("coupon_redemptions", settings.contracts)
     through = RawTable(contract, settings.raw_dir).snapshot().complete_through
-    assert through is not None, "redemptions have an event time, so their drops say through which day they are complete"
+    if through is None:
+        raise DataError(f"{contract.name} is complete through no day yet, so no label is known. Ingest more of it.")
     day = _business_day(checkouts["event_timestamp"], contract.business_day_zone)
     known = checkouts.assign(day=day)[day + LABEL_DAYS <= day_number(through)].reset_index(drop=True)
 

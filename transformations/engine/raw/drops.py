@@ -9,7 +9,7 @@ from datetime import date, datetime
 from transformations.engine.base.errors import DataError
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Origin:
     """What delivered rows came in, and when it was ingested (UTC).
 

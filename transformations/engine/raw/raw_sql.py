@@ -25,7 +25,7 @@ _FILE = "_file"
 DELIVERED = "delivered_rows"  # the relation that the caller registers: contract columns, or keys to retract
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Changes:
     """A relation of rows to write (contract columns, `_event_timestamp`, `_retracted`), and what they mean.
 
@@ -81,7 +81,7 @@ def changes_of_rows(
     )
     if files is None or not contract.key:
         connection.execute(f"CREATE TEMP VIEW changes AS {delivered}")
-        return Changes("changes")
+        return Changes(relation="changes")
     connection.execute(f"CREATE TEMP TABLE delivered AS {delivered}")
     days = _delivered_days(connection, contract) if contract.delivery == "replace-partition" else ()
     _create_earlier(connection, contract, files, every_key=contract.delivery == "snapshot", days=days)
@@ -96,7 +96,14 @@ def changes_of_rows(
     if days:
         connection.execute(f"INSERT INTO changes {_rows_missing_now(contract, days)}")
         retracted = _count_rows(connection, "changes") - (count - unchanged)
-    return Changes("changes", unchanged, _count_superseded(connection, contract), count, retracted, days)
+    return Changes(
+        relation="changes",
+        unchanged=unchanged,
+        supersedes=_count_superseded(connection, contract),
+        delivered=count,
+        retracted=retracted,
+        days=days,
+    )
 
 
 def replaced_query(contract: Contract) -> str:
@@ -149,7 +156,7 @@ def changes_of_retraction(connection: DuckDBPyConnection, contract: Contract, fi
         f"CREATE TEMP TABLE changes AS SELECT {_key_alone(contract)}, {identifier(RAW_TIMESTAMP)}, "
         f"TRUE AS {identifier(RETRACTED)} FROM current_rows"
     )
-    return Changes("changes", supersedes=_count_superseded(connection, contract))
+    return Changes(relation="changes", supersedes=_count_superseded(connection, contract))
 
 
 def ordered_query(contract: Contract, changes: Changes) -> str:

@@ -29,7 +29,7 @@ _SHOWN_PII = ("none", "pseudonymous")
 _LEFT, _TOP, _WIDTH, _HEIGHT = 64, 10, 446, 150
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Box:
     """One business day of a plot, in pixels: the line from the 5 % to the 95 % quantile, the box of the middle half."""
 
@@ -44,7 +44,7 @@ class Box:
     median: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Plot:
     """The values of one column by business day."""
 
@@ -217,7 +217,15 @@ def _plot(column: str, unit: str, days: Sequence[_Day]) -> Plot | None:
         )
         for place, (day, new, line) in enumerate(lines)
     )
-    return Plot(column, unit, boxes, _axis_text(low), _axis_text(high), str(lines[0][0]), str(lines[-1][0]))
+    return Plot(
+        column=column,
+        unit=unit,
+        boxes=boxes,
+        low=_axis_text(low),
+        high=_axis_text(high),
+        first=str(lines[0][0]),
+        last=str(lines[-1][0]),
+    )
 
 
 def _axis_text(value: float) -> str:

@@ -86,7 +86,7 @@ class Figure:
         return Interval(low=float(low), high=float(high))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Measured:
     """Every metric of every prediction on one group of rows."""
 
@@ -118,17 +118,17 @@ def measured(
     """Measure the named predictions, all of them by default."""
     predictions = {name: scored.predictions[name] for name in names or scored.predictions}
     return Measured(
-        len(scored),
-        scored.clusters.count,
-        scored.positives,
-        {
+        rows=len(scored),
+        entities=scored.clusters.count,
+        positives=scored.positives,
+        values={
             name: {
                 metric: measure(metric, scored.labels, each, quantile=scored.quantile, bins=scored.bins)
                 for metric in metrics
             }
             for name, each in predictions.items()
         },
-        resample(
+        draws=resample(
             scored.labels,
             predictions,
             scored.clusters,

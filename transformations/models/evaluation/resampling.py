@@ -154,7 +154,7 @@ class _Prepared:
         return found
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class _Ranking:
     """Rows sorted by score: a threshold is a distinct score of a true label, in ascending order.
 
@@ -175,7 +175,7 @@ class _Ranking:
         thresholds = true_scores[first]
         below = np.searchsorted(false_scores, thresholds, side="left")
         through = np.searchsorted(false_scores, thresholds, side="right")
-        return cls(true, false, np.append(first, len(true)), below, through)
+        return cls(true=true, false=false, first=np.append(first, len(true)), below=below, through=through)
 
     def measure(self, times: Times) -> dict[Metric, float]:
         true, false = _running(times, self.true)[self.first], _running(times, self.false)

@@ -127,19 +127,22 @@ class World:
             through = day_of_instant(self.now, ZONE) - timedelta(days=1)
         elif through is not None and (held := raw.snapshot().complete_through) is not None:
             through = max(through, held)
-        origin = Origin("drop", f"{self.now} {step}", self.now)
+        origin = Origin(file_name="drop", content_hash=f"{self.now} {step}", ingested_at=self.now)
         table = pa.Table.from_pylist(list(sold.values()), source_schema(SALES))
         if through is not None or sold:
             through = through or raw.snapshot().complete_through
             raw.append(table, origin, complete_through=through, correction=True)
         if step.retractions and self.sold:
             gone = sorted(self.sold)[step.retractions[0] % len(self.sold)]
-            raw.retract(pa.table({"sale_id": [gone]}), Origin("gone", f"{self.now} gone", self.now))
+            raw.retract(
+                pa.table({"sale_id": [gone]}),
+                Origin(file_name="gone", content_hash=f"{self.now} gone", ingested_at=self.now),
+            )
         if step.items:
             rows = pa.Table.from_pylist(
                 [{"item_id": i, "kind": dict(step.items).get(i, "food")} for i in (5, 6)], source_schema(ITEMS)
             )
-            items = Origin("items", f"{self.now} {step.items}", self.now)
+            items = Origin(file_name="items", content_hash=f"{self.now} {step.items}", ingested_at=self.now)
             RawTable(ITEMS, self.settings.raw_dir).append(rows, items, valid_from=ITEMS.valid_from, correction=True)
 
 

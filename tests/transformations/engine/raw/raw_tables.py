@@ -45,7 +45,7 @@ def keys(*ids: int) -> pa.Table:
 
 
 def origin(name: str = "drop.parquet", at: datetime = NOW) -> Origin:
-    return Origin(name, f"hash of {name}", at)
+    return Origin(file_name=name, content_hash=f"hash of {name}", ingested_at=at)
 
 
 def current(table: RawTable, *columns: str, **where: object) -> list[tuple[object, ...]]:

@@ -136,7 +136,7 @@ def test_what_killed_ingestions_left_is_removed_and_every_drop_stays(settings: S
     contract = event_source("clicks", columns, at="at")
     raw = RawTable(contract, settings.raw_dir)
     rows = pa.Table.from_pylist([{"user_id": 1, "at": settings.now()}], source_schema(contract))
-    raw.append(rows, Origin("literal", "1", settings.now()))
+    raw.append(rows, Origin(file_name="literal", content_hash="1", ingested_at=settings.now()))
     kept = files(raw.folder)
     killed = raw.folder / "drop-000002-0a0a0a0a"
     killed.mkdir()

@@ -22,7 +22,9 @@ TIMESTAMP = pa.timestamp("us", tz="UTC")
 
 
 def ingest(settings: Settings, contracts: Path, rows: pa.Table) -> None:
-    origin = Origin("visits.parquet", f"hash of {rows}", datetime(2024, 6, 1, tzinfo=UTC))
+    origin = Origin(
+        file_name="visits.parquet", content_hash=f"hash of {rows}", ingested_at=datetime(2024, 6, 1, tzinfo=UTC)
+    )
     RawTable(read_contract("visits", contracts), settings.raw_dir).append(rows, origin)
 
 

@@ -56,7 +56,6 @@ def quarantine(source: str, number: int | None, to: Path | None, as_json: bool) 
         known = ", ".join(map(str, drops)) or "none"
         raise UsageError(f"{source}: of drop {number} no row was set aside. Drops with such rows: {known}.")
     rows = read_quarantine(drops[number], table.folder)
-    assert rows is not None, "a drop with rows set aside has their file"
     if to is not None:
         _write(rows, to)
         say(f"{to}: {plural(rows.num_rows, 'row')}")
