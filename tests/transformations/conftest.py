@@ -21,6 +21,7 @@ from feast.types import FeastType, Float64, Int64
 from redis import Redis
 
 import transformations
+from tests.worlds import weekly
 from tests.worlds.feast_stores import our_config
 from transformations.engine.base.settings import Settings, get_settings
 from transformations.engine.base.storage import NewFile, make_folder
@@ -289,3 +290,26 @@ def mlflow_tables(settings: Settings, _mlflow_database: Path) -> None:
     """An MLflow of the test's own, without a run."""
     settings.mlflow_dir.mkdir(parents=True)
     shutil.copy(_mlflow_database, settings.mlflow_dir)
+
+
+@pytest.fixture(scope="session")
+def _weekly(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The small project with a model, made once."""
+    root = tmp_path_factory.mktemp("weekly") / "project"
+    with pytest.MonkeyPatch.context() as patched:
+        for name, value in weekly.environment(root).items():
+            patched.setenv(name, value)
+        patched.syspath_prepend(str(root / "modules"))
+        weekly.make(root)
+    return root
+
+
+@pytest.fixture
+def weekly_project(
+    settings: Settings, mlflow_tables: None, _weekly: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Path:
+    """A copy of the small project of tests/worlds/weekly.py, in which this process works."""
+    shutil.copytree(_weekly, tmp_path, dirs_exist_ok=True)
+    for name, value in weekly.environment(tmp_path).items():
+        monkeypatch.setenv(name, value)
+    return tmp_path

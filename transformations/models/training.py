@@ -22,7 +22,7 @@ from transformations.engine.base.disk_faults import faults_in_words
 from transformations.engine.base.errors import UsageError
 from transformations.engine.base.settings import Settings
 from transformations.engine.identity.code_revision import code_revision
-from transformations.models.checking.check import check_dataset, refuse_breaches
+from transformations.models.checking.check import Finding, check_dataset, refuse_breaches
 from transformations.models.declaration.config import Declaration
 from transformations.models.declaration.reading import read_declared
 from transformations.models.declaration.resolution import Resolved, resolve
@@ -44,11 +44,14 @@ LIBRARIES = ("feature-platform", "numpy", "pyarrow", "scikit-learn")
 
 @dataclass(frozen=True, kw_only=True)
 class Trained:
-    """A version that has just been registered. warnings: what is allowed and probably not meant."""
+    """A version that has just been registered. findings: of the dataset's check. warnings: what is allowed and probably
+    not meant.
+    """
 
     version: int
     folder: Path
     manifest: ArtifactManifest
+    findings: tuple[Finding, ...]
     warnings: tuple[str, ...]
 
 
@@ -110,7 +113,7 @@ def train(
             event = register(log, name, registered(manifest), who=getpass.getuser(), why=why, at=settings.now())
         repair(standing_of(name, log.events(name)), settings)
     warnings = (*made.warnings, *(f"{each.check}: {each.text}" for each in findings if each.warns))
-    return Trained(version=event.version, folder=target, manifest=manifest, warnings=warnings)
+    return Trained(version=event.version, folder=target, manifest=manifest, findings=findings, warnings=warnings)
 
 
 def pinned_dataset(name: str, settings: Settings) -> Pinned:

@@ -15,7 +15,7 @@ from transformations.engine.base.settings import Settings
 from transformations.models.declaration.reading import read_declared
 from transformations.models.declaration.resolution import resolve
 from transformations.models.judging.candidate import Judgement, Version, judge_version, refuse_changed_criteria
-from transformations.models.judging.publishing import read_judgement, write_judgement
+from transformations.models.judging.publishing import PAGE, read_judgement, write_judgement
 from transformations.models.log import stages
 from transformations.models.log.event_log import EventLog
 from transformations.models.log.standing import Standing, VersionState, standing_of
@@ -125,6 +125,21 @@ def evaluate(name: str, number: int | None, repository: Path, log: EventLog, set
     return judged
 
 
+def judged_before(name: str, state: VersionState, settings: Settings) -> Judged | None:
+    """The last judgement that the log knows of a version, as `evaluate` gave it; None where it was never judged, or its
+    report is damaged or not the one that the log names.
+    """
+    folder = _judgement_folder(name, state, settings)
+    if state.evaluation is None or not folder.is_dir():
+        return None
+    try:
+        judgement = read_judgement(folder)
+    except DataError:
+        return None
+    judged = Judged(version=state.number, judgement=judgement, page=folder / PAGE)
+    return judged if _evidence_of(judgement) == state.evidence else None
+
+
 def judgement_of(name: str, state: VersionState, settings: Settings) -> Judgement | None:
     """The last judgement of a version; None where it has not been judged."""
     folder = _judgement_folder(name, state, settings)
@@ -195,7 +210,7 @@ def _judgement_folder(name: str, state: VersionState, settings: Settings) -> Pat
 
 def _record(judged: Judged, state: VersionState, log: EventLog, settings: Settings) -> None:
     """The look, with the hash of its gate report, or of its evaluation where there are no gates."""
-    evaluation, gates = judged.judgement.evaluation, judged.judgement.gates
+    evaluation = judged.judgement.evaluation
     change = Evaluated(
         dataset=state.registered.dataset,
         dataset_hash=state.registered.dataset_hash,
@@ -214,10 +229,15 @@ def _record(judged: Judged, state: VersionState, log: EventLog, settings: Settin
             why="judged by its gates",
             version=judged.version,
             change=change,
-            evidence=text_hash((gates or evaluation).text()),
+            evidence=_evidence_of(judged.judgement),
         )
 
     log.extend(model, event)
+
+
+def _evidence_of(judgement: Judgement) -> str:
+    """What the log keeps of a judgement: the hash of its gate report, or of its evaluation where there are no gates."""
+    return text_hash((judgement.gates or judgement.evaluation).text())
 
 
 def _mirrored(event: ModelEvent, log: EventLog, settings: Settings) -> Moved:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,12 +14,13 @@ from transformations.cli.output import print_json, print_table, progress, remark
 from transformations.engine.base.errors import DataError
 from transformations.engine.base.moments import moment_text
 from transformations.engine.base.settings import Settings, get_settings
-from transformations.insight.repository import repository_folder
+from transformations.insight.repository import open_store, repository_folder
 
 if TYPE_CHECKING:
     from transformations.models.log.event_log import EventLog
     from transformations.models.log.standing import Standing, VersionState
     from transformations.models.records.gates import GateResult
+    from transformations.models.releasing import Step
     from transformations.models.versions import Judged, Moved
 
 _STAGES = click.Choice(["development", "staging", "production", "archived"])
@@ -93,6 +95,41 @@ def evaluate(name: str, version: int | None, as_json: bool) -> None:
         _print_judged(name, judged)
     if not judged.passed:
         raise DataError(_stopped(name, judged))
+
+
+@model.command()
+@_NAME
+@json_option
+def release(name: str, as_json: bool) -> None:
+    """Bring NAME to staging, as it is declared now: dataset, check, training, evaluation, staging.
+
+    What was done before from the same things is used again, so that repeating the command does nothing, and one that
+    was stopped goes on. Ends with code 3 at the first step that fails, with its figures.
+    """
+    settings, repository, log = _place()
+    from transformations.models.releasing import release as release_model
+
+    def done(step: Step) -> None:
+        if not as_json:
+            say(f"{step.name}: {'reused' if step.is_reused else 'done'}: {step.text}")
+
+    released = release_model(name, repository, log, open_store(settings), settings, done=done)
+    for warning in released.warnings:
+        remark(f"warning: {warning}")
+    if as_json:
+        print_json(
+            {
+                "model": name,
+                "version": released.version,
+                "passed": released.passed,
+                "steps": [asdict(step) for step in released.steps],
+                "report": released.judged.page,
+            }
+        )
+    else:
+        _print_judged(name, released.judged)
+    if not released.passed:
+        raise DataError(_stopped(name, released.judged))
 
 
 @model.command(name="list")
@@ -263,7 +300,7 @@ def _stopped(name: str, judged: Judged) -> str:
     if judged.judgement.gates is None:
         return f"{name} declares no gates, so version {judged.version} stays in development. Add evaluation.gates."
     needed = [f"  {result.name}: {result.needed}" for result in judged.judgement.stopping]
-    return f"{name} version {judged.version} does not pass and stays in development:\n" + "\n".join(needed)
+    return f"{name} version {judged.version} does not pass and goes no further:\n" + "\n".join(needed)
 
 
 def _numbers(standing: Standing, stage: str) -> str | None:

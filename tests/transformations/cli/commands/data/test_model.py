@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
+from tests.worlds import weekly
 from tests.worlds.returns import write_dataset, write_declaration
 from transformations.cli.commands.data.model import model
 from transformations.engine.base.settings import Settings
@@ -70,7 +71,7 @@ def test_a_gate_that_does_not_pass_ends_with_3_and_says_what_is_needed(run: Run,
     judged = run("evaluate", "user_return")
 
     assert judged.exit_code == 3
-    assert "user_return version 1 does not pass and stays in development" in judged.output
+    assert "user_return version 1 does not pass and goes no further" in judged.output
     assert "roc_auc at least 0.999" in judged.output
     assert run("promote", "user_return", 1, "--to", "staging").exit_code == 3
 
@@ -100,3 +101,19 @@ def test_a_model_that_was_never_trained_is_told_how(run: Run) -> None:
     assert run("list").stdout == "no model has a version yet. Train one: features model train NAME\n"
     shown = run("show", "user_return")
     assert (shown.exit_code, "Train it: features model train user_return" in shown.output) == (2, True)
+
+
+def test_a_release_says_what_it_did_and_what_it_used_again(weekly_project: Path) -> None:
+    done, again = (CliRunner().invoke(model, ["release", "user_return"]) for _ in range(2))
+    assert done.exit_code == again.exit_code == 0, done.output
+    steps = [line.split(": ")[:2] for line in done.stdout.splitlines()[:5]]
+    assert steps == [[step, "done"] for step in ("dataset", "check", "train", "evaluate", "staging")]
+    assert "train: reused: version 1, artifact " in again.stdout
+    assert "staging: reused: version 1 is in staging since 2024-05-21 12:00 UTC" in again.stdout
+
+    weekly.declare(weekly_project / "repo", evaluation={"entity": "user_id", "draws": 100, "gates": weekly.FAILING})
+    stopped = CliRunner().invoke(model, ["release", "user_return", "--json"])
+    assert stopped.exit_code == 3
+    document = json.loads(stopped.stdout)
+    assert (document["version"], document["passed"], document["steps"][-1]["name"]) == (2, False, "evaluate")
+    assert "roc_auc at least 0.999" in stopped.stderr
