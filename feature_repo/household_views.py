@@ -37,9 +37,17 @@ checkout = RequestSource(
 
 household_now = on_demand_view(
     "household_now",
-    [households.basket_vs_usual, households.days_since_trip],
+    [households.basket_vs_usual],
     sources=[household_purchases, checkout],
     owner=GROWTH,
     description="A household at the checkout, against what it usually does",
+    tags={"domain": "households"},
+)
+household_recency = on_demand_view(
+    "household_recency",
+    [households.days_since_trip],
+    sources=[household_purchases],
+    owner=GROWTH,
+    description="How long ago a household did what it does",
     tags={"domain": "households"},
 )

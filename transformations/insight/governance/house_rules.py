@@ -28,10 +28,11 @@ _TESTS = Path("tests") / "transformations"
 
 
 def problems_of_repository(contents: RepoContents, settings: Settings) -> list[Problem]:
-    """Every rule that a repository breaks: of documentation, names, tests, distributions, ownership, personal data."""
+    """Every rule that a repository breaks: meaning, names, tests, distributions, owners, personal data, models."""
     from transformations.contracts import contract_names, read_contract
     from transformations.insight.governance.contract_versions import changed_contracts, version_problems
     from transformations.insight.governance.distributions import distribution_problems
+    from transformations.insight.governance.models import model_problems
     from transformations.insight.governance.owners import read_ownership
     from transformations.insight.governance.rules import Offered, ownership_problems
     from transformations.insight.lineage.reading import declared_datasets, lineage_of
@@ -41,19 +42,23 @@ def problems_of_repository(contents: RepoContents, settings: Settings) -> list[P
     contracts = [read_contract(name, settings.contracts) for name in contract_names(settings.contracts)]
     datasets, faults = declared_datasets(settings)
     repository = read_repository(settings)
+    folder = repository_folder(settings)
+    ownership = read_ownership(folder)
     offered = Offered(
         contents=contents,
         contracts=contracts,
         datasets=datasets,
         lineage=lineage_of(contents, repository, contracts, datasets),
-        ownership=read_ownership(repository_folder(settings)),
+        ownership=ownership,
     )
     missing = untested_of_domains(settings.project_root)
     untested = [_untested_problem(name, file) for file, names in missing.items() for name in names]
     unread = [Problem(f"dataset {name}", f"cannot be read: {fault}", "Mend it") for name, fault in faults.items()]
     versions = version_problems(changed_contracts(settings))
     expected = distribution_problems(repository, settings)
-    return [*problems(contents), *untested, *expected, *ownership_problems(offered), *unread, *versions]
+    models = model_problems(folder, contents, [contract.name for contract in contracts], datasets, ownership)
+    owned = ownership_problems(offered)
+    return [*problems(contents), *untested, *expected, *owned, *unread, *models, *versions]
 
 
 def domain_files() -> list[Path]:

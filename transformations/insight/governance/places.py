@@ -14,7 +14,7 @@ from transformations.insight.repository import repository_folder
 
 
 class Places:
-    """Finds by name what a repository, its domain files, contracts and datasets declare.
+    """Finds by name what a repository, its domain files, contracts, datasets and models declare.
 
     Places are the words of `Problem.place`: "view user_visits", "feature user_visits:visits_count_7d", "source clicks".
     """
@@ -45,8 +45,8 @@ class Places:
             case "column":
                 source, _, column = name.partition(".")
                 yield from _line_of_column(self._contracts / f"{source}.yaml", column)
-            case "dataset":
-                yield from _first_line_of(self._repository / "datasets" / f"{name}.yaml")
+            case "dataset" | "model":
+                yield from _first_line_of(self._repository / f"{kind}s" / f"{name}.yaml")
             case "feature":
                 yield from _lines_of_feature(self._domains, holder, inner)
                 yield from _lines_of_name(declared, inner)

@@ -6,6 +6,7 @@ import importlib.util
 import logging
 import os
 import time
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -116,8 +117,8 @@ def client_of(settings: Settings) -> MlflowClient:
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
     if importlib.util.find_spec("mlflow") is None:
         raise UsageError("MLflow, which records trainings, is not installed: pip install 'feature-platform[track]'.")
-    for name in ("mlflow", "alembic"):
-        logging.getLogger(name).setLevel(logging.WARNING)
+    os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
+    logging.getLogger("alembic").setLevel(logging.WARNING)
     from mlflow.tracking import MlflowClient
 
     if settings.mlflow_uri is not None:
@@ -125,7 +126,8 @@ def client_of(settings: Settings) -> MlflowClient:
     storage.make_folder(settings.mlflow_dir)
     uri = f"sqlite:///{settings.mlflow_dir / 'mlflow.db'}"
     # The first client makes the tables; two that make them at once disturb each other.
-    with storage.exclusive(settings.mlflow_dir / ".schema.lock", "MLflow's database"):
+    with storage.exclusive(settings.mlflow_dir / ".schema.lock", "MLflow's database"), warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # what MLflow asks of SQLAlchemy is not ours to change
         client = MlflowClient(uri, uri)
         client.search_experiments(max_results=1)
     storage.close_to_others(settings.mlflow_dir / "mlflow.db")

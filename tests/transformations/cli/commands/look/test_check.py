@@ -124,6 +124,48 @@ def test_a_dataset_without_owner_is_named(kept: Any) -> None:
     assert (found["fault"], found["remedy"]) == ("has no owner", "Write owner: …")
 
 
+MODEL = """
+description: Who reads on
+owner: ml@x.org
+dataset: reads
+task: regression
+trainer: linear
+leave_out: [click_at_last_lifetime]
+evaluation: {entity: user_id}
+business:
+  - {name: clicks, query: SELECT count(*) FROM raw.clicks, owner: web, unit: clicks, direction: up, horizon: 7 days}
+"""
+LABELLED = (
+    DATASET
+    + """
+label: {column: attention, horizon: 7 days}
+split: {train: 2024-05-01, validation: 2024-05-08, test: 2024-05-15}
+"""
+)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("", "", None),
+        ("ml@x.org", "mi@x.org", "is owned by 'mi@x.org', which owners.yaml does not resolve; did you mean 'ml@x.org'"),
+        ("dataset: reads", "dataset: read", "learns from the dataset 'read'; did you mean 'reads'"),
+        ("click_at_last", "click_at_first", "leaves out 'click_at_first_lifetime', which reading_v1 does not have"),
+        ("raw.clicks", "raw.click", "business metric clicks reads raw.click; did you mean 'clicks'"),
+        ("trainer", "trainers", "cannot be read: next_read.yaml:1: trainer is missing."),
+    ],
+)
+def test_a_model_is_held_to_what_is_declared(kept: Any, old: str, new: str, said: str | None) -> None:
+    (kept.repository / "models").mkdir()
+    (kept.repository / "models" / "next_read.yaml").write_text(MODEL.replace(old, new) if old else MODEL)
+    (kept.repository / "datasets" / "reads.yaml").write_text(LABELLED)
+    found = json.loads(kept.run("check", "--json").stdout)
+    assert len(found) == (0 if said is None else 1)
+    if said is not None:
+        assert said in found[0]["fault"]
+        assert found[0]["where"].endswith("feature_repo/models/next_read.yaml:1")
+
+
 def test_a_repository_without_owners_is_told_what_to_write(kept: Any) -> None:
     (kept.repository / "owners.yaml").unlink()
     assert "has no owners.yaml. Write owners: { NAME: { team: …, contact: … } }." in kept.run("check").stdout
