@@ -1,6 +1,7 @@
 """What all tests share: one Spark session, settings of their own, and hypothesis profiles."""
 
 import os
+import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck
 from hypothesis import settings as hypothesis_settings
+from sqlalchemy import Engine, event
 from xdist.scheduler import LoadScopeScheduling
 
 from transformations.cli.quick_feast import quicken_feast
@@ -41,6 +43,13 @@ if "FEAST_CHECKS" not in os.environ:
 _SECRET_OPTION = "-Dtests.secret='hunter2 \\\"x'"
 
 hypothesis_settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))
+
+
+@event.listens_for(Engine, "connect")
+def _leave_writing_to_the_kernel(connection: Any, _record: object) -> None:
+    """These tests kill processes, not the machine: to wait for the disk at each commit would take minutes."""
+    if isinstance(connection, sqlite3.Connection):
+        connection.execute("PRAGMA synchronous = OFF")
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling:
