@@ -9,17 +9,11 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 from feast import FeatureStore
-from redis import Redis
-from redis.backoff import NoBackoff
-from redis.exceptions import RedisError
-from redis.exceptions import TimeoutError as RedisTimeoutError
-from redis.retry import Retry
 
 from transformations.engine.base.errors import FeaturesError, ServiceUnavailableError
 
@@ -249,39 +243,26 @@ def test_lookups_do_not_wait_for_a_slow_redis_and_a_materialization_does(
 ) -> None:
     server, way, store, needed = clean_run
     assert look(store) == earlier
-    with sleeping(server, 1.0):
-        began = time.monotonic()
-        with pytest.raises(ServiceUnavailableError, match="is too slow"):
-            look(store)
-        assert time.monotonic() - began < 0.25 + 0.15
+    server.freeze()
+    began = time.monotonic()
+    with pytest.raises(ServiceUnavailableError, match="is too slow"):
+        look(store)
+    assert time.monotonic() - began < 0.25 + 0.15
+    server.thaw()
     assert look(store) == earlier
 
-    sleeps = threading.Thread(target=_sleep, args=(server, 1.0))
-    way.after(needed // 2, sleeps.start)
+    thaws = threading.Timer(1.0, server.thaw)
+
+    def pause() -> None:
+        server.freeze()
+        thaws.start()
+
+    way.after(needed // 2, pause)
     began = time.monotonic()
     load(store)
     assert time.monotonic() - began >= 0.9
-    sleeps.join()
+    thaws.join()
     assert look(store) == expected
-
-
-@contextmanager
-def sleeping(server: Any, seconds: float) -> Iterator[None]:
-    thread = threading.Thread(target=_sleep, args=(server, seconds))
-    thread.start()
-    wait_until_it_sleeps(server)
-    yield
-    thread.join()
-
-
-def wait_until_it_sleeps(server: Any) -> None:
-    with Redis(port=server.port, socket_timeout=0.02, retry=Retry(NoBackoff(), 0)) as client:
-        for _ in range(1_000):
-            try:
-                client.ping()
-            except RedisTimeoutError:
-                return
-    raise AssertionError("it does not sleep")
 
 
 def wait_for_more(found: Callable[[], list[Any]]) -> None:
@@ -290,10 +271,3 @@ def wait_for_more(found: Callable[[], list[Any]]) -> None:
     while len(found()) < enough and time.monotonic() < deadline:
         time.sleep(0.01)
     assert len(found()) >= enough
-
-
-def _sleep(server: Any, seconds: float) -> None:
-    try:
-        server.client.execute_command("DEBUG", "SLEEP", seconds)
-    except RedisError as error:
-        raise AssertionError("DEBUG SLEEP was refused") from error
