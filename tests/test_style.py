@@ -1,12 +1,15 @@
-"""What every module's code looks like, read from its syntax: fields by name, types in place of assertions."""
+"""What every module's code looks like, read from its syntax: fields by name, SQL in modules of its own, few late imports."""
 
 import ast
+import re
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 MOST_POSITIONAL_FIELDS = 4
+QUERY = re.compile(r"\s*\(?(SELECT|COPY|CREATE|INSERT|WITH|DESCRIBE|SUMMARIZE|PIVOT|ATTACH)\b")
+"""How a query's text begins; an expression such as `CASE WHEN …`, or a session's `SET`, is none."""
 
 
 @cache
@@ -49,3 +52,19 @@ def test_a_dataclass_of_five_fields_or_more_takes_them_by_name() -> None:
 def test_no_assertion_stands_in_for_a_type_that_cannot_be_none() -> None:
     found = [place for place, node in places(ast.Assert) if "is not None" in ast.unparse(node)]
     assert found == []
+
+
+def test_queries_stand_in_modules_of_sql() -> None:
+    elsewhere = [place for place, text in texts() if QUERY.match(text) and "_sql.py:" not in place]
+    assert elsewhere == []
+
+
+def texts() -> Iterator[tuple[str, str]]:
+    """Every text of the code with its place; of a formatted one, the words before its first value."""
+    for name, module in modules().items():
+        parts = {id(part) for node in ast.walk(module) if isinstance(node, ast.JoinedStr) for part in node.values}
+        for node in ast.walk(module):
+            first = node.values[0] if isinstance(node, ast.JoinedStr) and node.values else node
+            is_part = first is node and id(node) in parts
+            if isinstance(first, ast.Constant) and isinstance(first.value, str) and not is_part:
+                yield f"{name}:{first.lineno}", first.value

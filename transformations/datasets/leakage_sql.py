@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from transformations.engine.base.file_rows import FILE, ROW, Scan, quoted
+from transformations.engine.base.file_rows_sql import FILE, ROW, Scan, quoted
 from transformations.stores.history.stored import Stored, sql_type_of_key
 
 

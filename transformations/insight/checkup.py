@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Literal
 
 from redis import Redis
 from redis.exceptions import RedisError
-from sqlalchemy import Connection, create_engine
+from sqlalchemy import Connection, create_engine, inspect
 from sqlalchemy.exc import SQLAlchemyError
 
 from transformations.engine.base.disk_faults import known_fault
@@ -205,7 +205,7 @@ def _views_elsewhere(settings: Settings) -> list[str]:
 def _refuse_damaged_database(connection: Connection) -> None:
     """DataError where SQLite finds its file damaged, or other tables in it than Feast's."""
     found = connection.exec_driver_sql("PRAGMA integrity_check(1)").scalar_one()
-    tables = {name for (name,) in connection.exec_driver_sql("SELECT name FROM sqlite_schema")}
+    tables = set(inspect(connection).get_table_names())
     if found == "ok" and (not tables or "feature_views" in tables):
         return
     what = f"SQLite says: {found}" if found != "ok" else "it holds other tables than Feast's registry"

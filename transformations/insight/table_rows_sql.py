@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from transformations.engine.base.duck import literal, parquet
-from transformations.engine.base.file_rows import FILE, quoted
+from transformations.engine.base.file_rows_sql import FILE, quoted
 from transformations.engine.base.moments import EVENT_TIMESTAMP
 
 

@@ -20,10 +20,10 @@ import pyarrow as pa
 
 from transformations.contracts import Contract
 from transformations.contracts.quality import QualityRule
-from transformations.engine.base.duck import identifier, identifiers, literal
 from transformations.engine.base.errors import UsageError
 from transformations.engine.base.words import plural
 from transformations.engine.raw import raw_sql
+from validation.delivery import quarantine_sql
 from validation.delivery.check_specs import CheckSpec
 from validation.delivery.checks import Aside, Report, Sources, Violation
 from validation.delivery.checks_sql import broken_condition, canonical_values
@@ -55,11 +55,11 @@ class Quarantine:
                 f"{self.contract.file_name}: the contract lets no row be set aside. Leave --quarantine out, or write "
                 f"into the source's customProperties which share may be: quarantineAllowed, such as 0.01."
             )
-        self.connection.execute("CREATE OR REPLACE TEMP TABLE set_aside (row BIGINT, rule VARCHAR)")
+        self.connection.execute(quarantine_sql.NEW_TABLE)
 
     def rest(self) -> DropFile:
         """The delivery without these rows."""
-        return self.file.without("(SELECT row FROM set_aside)")
+        return self.file.without(quarantine_sql.NUMBERS)
 
     def add(self, report: Report, sources: Sources) -> int:
         """Set aside the rows that break the report's rules, those of one kind; how many there are of them.
@@ -74,25 +74,17 @@ class Quarantine:
                 break
         else:
             queries = self._by_quality(report)
-        if queries:  # in one statement, so that a row gets every rule that it breaks
-            broken = [f"SELECT {ROW}, {literal(label)} FROM ({query})" for label, query in queries.items()]
-            self.connection.execute(f"INSERT INTO set_aside {' UNION ALL '.join(broken)}")
+        if queries:
+            self.connection.execute(quarantine_sql.set_aside_statement(queries))
         return self._count() - before
 
     def taken(self) -> Aside:
         """The rows set aside, as they were delivered, with place and rules."""
         names = [name for name in self.contract.column_names if name in self.file.types]
-        texts = ", ".join(f"CAST({identifier(name)} AS VARCHAR) AS {identifier(name)}" for name in names)
-        rules = "(SELECT row, list(DISTINCT rule ORDER BY rule) AS _rules FROM set_aside GROUP BY row) AS aside"
-        found = self.connection.sql(
-            f"SELECT {texts}, {ROW}, _rules FROM {self.file.rows(names)} AS delivered "
-            f"JOIN {rules} ON aside.row = delivered.{ROW} ORDER BY {ROW}"
-        ).to_arrow_table()
+        found = self.connection.sql(quarantine_sql.taken_query(self.file.rows(names), names)).to_arrow_table()
         places = pa.array([self.file.place(row) for row in found[ROW].to_pylist()], pa.string())
         rows = found.drop_columns([ROW, "_rules"]).append_column("_place", places)
-        counts = self.connection.execute(
-            "SELECT rule, count(DISTINCT row) FROM set_aside GROUP BY rule ORDER BY 2 DESC, 1"
-        ).fetchall()
+        counts = self.connection.execute(quarantine_sql.RULES_QUERY).fetchall()
         return Aside(rows.append_column("_rules", found["_rules"]), dict(counts))
 
     def too_many(self, rows: int) -> Violation | None:
@@ -108,7 +100,7 @@ class Quarantine:
         )
 
     def _count(self) -> int:
-        ((count,),) = self.connection.execute("SELECT count(DISTINCT row) FROM set_aside").fetchall()
+        ((count,),) = self.connection.execute(quarantine_sql.COUNT_QUERY).fetchall()
         return int(count)
 
     def _by_values(self, report: Report) -> dict[str, str]:
@@ -117,7 +109,7 @@ class Quarantine:
             condition = broken_condition(spec, self.conversions[spec.columns[0]]) if spec.rule != "quality" else None
             if condition is not None:
                 rows = self.rest().rows([spec.columns[0]])
-                found[f"{spec.rule} of {spec.columns[0]}"] = f"SELECT {ROW} FROM {rows} WHERE {condition}"
+                found[f"{spec.rule} of {spec.columns[0]}"] = quarantine_sql.rows_that(rows, condition)
         return found
 
     def _by_keys(self, report: Report) -> dict[str, str]:
@@ -125,8 +117,7 @@ class Quarantine:
             return {}
         key = self.contract.key
         rows = canonical_values(self.rest(), self.conversions, key)
-        twice = f"QUALIFY count(*) OVER (PARTITION BY {identifiers(key)}) > 1"
-        return {f"unique key {', '.join(key)}": f"SELECT {ROW} FROM {rows} {twice}"}
+        return {f"unique key {', '.join(key)}": quarantine_sql.rows_of_repeated_keys(rows, key)}
 
     def _by_references(self, report: Report, sources: Sources) -> dict[str, str]:
         found: dict[str, str] = {}
@@ -137,13 +128,9 @@ class Quarantine:
             if snapshot is None:
                 return {}
             known = raw_sql.current_rows(self.connection, other, snapshot.files, snapshot.supersedes)
-            pairs = zip(reference.columns, reference.source_columns, strict=True)
-            aliases = ", ".join(f"{identifier(there)} AS {identifier(here)}" for here, there in pairs)
             rows = canonical_values(self.rest(), self.conversions, reference.columns)
-            found[f"reference {', '.join(reference.columns)} to {reference.source}"] = (
-                f"SELECT {ROW} FROM {rows} ANTI JOIN (SELECT DISTINCT {aliases} FROM {known}) AS known "
-                f"USING ({identifiers(reference.columns)})"
-            )
+            label = f"reference {', '.join(reference.columns)} to {reference.source}"
+            found[label] = quarantine_sql.rows_without_reference(rows, reference, known)
         return found
 
     def _by_quality(self, report: Report) -> dict[str, str]:
@@ -153,5 +140,5 @@ class Quarantine:
             if (condition := violation_sql(rule, self.conversions)) is None:
                 return {}
             rows = self.rest().rows([rule.columns[0]])
-            found[f"rule {rule.name}"] = f"SELECT {ROW} FROM {rows} WHERE {condition}"
+            found[f"rule {rule.name}"] = quarantine_sql.rows_that(rows, condition)
         return found

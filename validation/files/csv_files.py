@@ -12,6 +12,7 @@ from transformations.engine.base.duck import file_literal, literal
 from transformations.engine.base.errors import DataError
 from validation.files.csv_records import first_fault, records
 from validation.files.csv_text import PlainText, line_of, plain_text
+from validation.files.files_sql import TEMP_FOLDER_QUERY, cells, census_query
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -45,11 +46,6 @@ class CsvFile:
         )
 
 
-def cells(width: int) -> tuple[str, ...]:
-    """The names under which DuckDB reads the cells of a row."""
-    return tuple(f"c{number}" for number in range(width))
-
-
 def open_csv(connection: DuckDBPyConnection, path: Path, dialect: CsvDialect, number: int = 0) -> CsvFile:
     """The file under that dialect; DataError names the first line that is no row, or what else cannot be read.
 
@@ -57,7 +53,7 @@ def open_csv(connection: DuckDBPyConnection, path: Path, dialect: CsvDialect, nu
 
     Raised too for bytes that are not the declared encoding's, NUL bytes, and a broken archive.
     """
-    (folder,) = connection.execute("SELECT current_setting('temp_directory')").fetchall()[0]
+    (folder,) = connection.execute(TEMP_FOLDER_QUERY).fetchall()[0]
     Path(folder).mkdir(exist_ok=True)
     text = plain_text(path, dialect, Path(folder) / f"plain-{number}.csv")
     try:
@@ -88,12 +84,9 @@ def _account(connection: DuckDBPyConnection, file: CsvFile) -> int:
     import duckdb
 
     census, marks = file.text.census, ("\n", "\r", file.text.dialect.quote)
-    values = f"concat({', '.join(cells(file.width))})"
-    counters = [_count_of(values, mark) for mark in marks] if census.quotes else ["0"] * len(marks)
     try:
         rows, size, headers, *inside = connection.execute(
-            f"SELECT count(*), {_sum_of(f'strlen({values})')}, count(*) FILTER (WHERE {_is_header(file)}), "
-            f"{', '.join(counters)} FROM {file.relation()}"
+            census_query(file.relation(), file.width, file.header, marks if census.quotes else [""] * len(marks))
         ).fetchall()[0]
     except duckdb.Error as error:
         is_long = "maximum line size" in str(error).lower()
@@ -111,21 +104,6 @@ def _account(connection: DuckDBPyConnection, file: CsvFile) -> int:
     if int(size) + len(header.encode()) + lines * (file.width - 1) + feeds + returns + quotes != census.size:
         raise _UnaccountedError("some of its bytes are part of no row")
     return int((feeds or returns) + (not census.is_ended) - lines)
-
-
-def _is_header(file: CsvFile) -> str:
-    """The SQL condition that a row repeats the header; a single cell may well equal its column's name."""
-    if file.header is None or file.width < 2:
-        return "FALSE"
-    return " AND ".join(f"{cell} = {literal(name)}" for cell, name in zip(cells(file.width), file.header, strict=True))
-
-
-def _count_of(values: str, mark: str) -> str:
-    return _sum_of(f"strlen({values}) - strlen(replace({values}, {literal(mark)}, ''))")
-
-
-def _sum_of(value: str) -> str:
-    return f"CAST(coalesce(sum({value}), 0) AS BIGINT)"
 
 
 def _explain(path: Path, dialect: CsvDialect, file: CsvFile, reason: str) -> DataError:

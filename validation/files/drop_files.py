@@ -10,16 +10,25 @@ from typing import TYPE_CHECKING
 
 from transformations.contracts import Contract, CsvDialect, FileForm
 from transformations.engine.base.disk_faults import changed_file_read
-from transformations.engine.base.duck import identifier, literal
+from transformations.engine.base.duck import identifier
 from transformations.engine.base.errors import DataError
 from transformations.engine.base.words import plural
 from validation.files.column_names import ROW, name_columns, names_without_header
 from validation.files.csv_dialects import usual_dialect
-from validation.files.csv_files import cells, open_csv
+from validation.files.csv_files import open_csv
 from validation.files.file_kinds import is_csv, is_json_lines
+from validation.files.files_sql import (
+    cells,
+    no_rows,
+    parquet_relation,
+    rows_item,
+    rows_of_files,
+    rows_with_folders,
+    rows_without,
+)
 from validation.files.json_lines import open_json_lines
 from validation.files.parcels import Parcel, ParcelFile, open_parcel
-from validation.files.parquet_files import parquet_columns, parquet_relation
+from validation.files.parquet_files import parquet_columns
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -64,9 +73,8 @@ class DropFile:
 
         The number says which file a row is of, too: `place` tells it apart.
         """
-        chosen = "".join(f"{self.cells[name]} AS {identifier(name)}, " for name in columns)
-        rows = f"(SELECT {chosen}{self.row_number} AS {ROW} FROM {self.relation})"
-        return f"(SELECT * FROM {rows} WHERE {ROW} NOT IN (FROM {self.excluded}))" if self.excluded else rows
+        rows = rows_item(self.relation, {name: self.cells[name] for name in columns}, self.row_number)
+        return rows_without(rows, self.excluded) if self.excluded else rows
 
     def without(self, rows: str) -> DropFile:
         """The delivery without the rows whose numbers a FROM item gives."""
@@ -180,8 +188,7 @@ class _Opening:
         if len(parts) == 1:
             ((relation, _, row),) = parts
         else:
-            selects = (f"SELECT {chosen}, {row} AS {ROW} FROM {relation}" for relation, chosen, row in parts)
-            relation, row = f"({' UNION ALL '.join(selects)})", ROW
+            relation, row = rows_of_files(parts), ROW
         return _Opened(names=names, types=[TEXT_CELL] * len(names), relation=relation, row=row, notes=tuple(notes))
 
     def _json(self) -> _Opened:
@@ -197,8 +204,7 @@ class _Opening:
         row = _row_of_parquet(len(paths))
         if not any(file.rows for file in files):  # no line tells of a key: each column is there, and nothing in it
             keys = tuple(self.contract.column(name).in_file for name in self.expected) if self.contract else ()
-            nulls = ", ".join(f"CAST(NULL AS VARCHAR) AS {cell}" for cell in cells(max(1, len(keys))))
-            relation, row = f"(SELECT {nulls} WHERE FALSE)", "0"
+            relation, row = no_rows(max(1, len(keys))), "0"
         return _Opened(names=keys, types=[JSON_CELL] * len(keys), relation=relation, row=row, notes=tuple(notes))
 
 
@@ -242,19 +248,12 @@ def _with_folders(parcel: Parcel, form: FileForm, opened: _Opened) -> _Opened:
                 f"{parcel.files[0].name} has a column {name!r}, which the contract reads from the folders' names "
                 f"(folderColumns). Leave it out in one of them."
             )
-    count, width = len(form.folder_columns), len(opened.names)
-    values = ", ".join(
-        f"({place}, {', '.join(literal(value) for value in file.folder_values)})"
-        for place, file in enumerate(parcel.files)
-    )
-    folders = f"(VALUES {values}) AS folders(_place, {', '.join(f'f{place}' for place in range(count))})"
-    said = ", ".join(f"CAST(f{place} AS VARCHAR) AS c{width + place}" for place in range(count))
-    numbered = opened.relation if opened.row == ROW else f"(SELECT *, {opened.row} AS {ROW} FROM {opened.relation})"
-    relation = f"(SELECT rows.*, {said} FROM {numbered} AS rows JOIN {folders} ON _place = {ROW} // {_FILE_STEP})"
+    folders = [file.folder_values for file in parcel.files]
+    relation = rows_with_folders(opened.relation, opened.row, len(opened.names), folders, _FILE_STEP)
     return replace(
         opened,
         names=[*opened.names, *form.folder_columns],
-        types=[*opened.types, *[TEXT_CELL] * count],
+        types=[*opened.types, *[TEXT_CELL] * len(form.folder_columns)],
         relation=relation,
         row=ROW,
     )

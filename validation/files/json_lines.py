@@ -18,10 +18,11 @@ from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from transformations.engine.base.duck import file_literal, literal
+from transformations.engine.base.duck import literal
 from transformations.engine.base.errors import DataError
 from validation.files.csv_text import begins_with_mark, decode
 from validation.files.delivered_bytes import PACKED, open_bytes
+from validation.files.files_sql import TEMP_FOLDER_QUERY, json_keys_query, json_values_statement
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -48,10 +49,9 @@ class JsonLines:
 
     def write_values(self, connection: DuckDBPyConnection, keys: Sequence[str]) -> Path:
         """Write the values of these keys to a Parquet file, a column each (c0, c1 …), and return its path."""
-        pointers = ", ".join(literal(_pointer(key)) for key in keys)
-        cells = ", ".join(f"{_cell(place, key)} AS c{place}" for place, key in enumerate(keys)) or "NULL AS c0"
-        values = f"SELECT json, json_extract(json, [{pointers}]::VARCHAR[]) AS found FROM {_lines(self.text)}"
-        connection.execute(f"COPY (SELECT {cells} FROM ({values})) TO {literal(str(self.values))} (FORMAT parquet)")
+        pointers = [_pointer(key) for key in keys]
+        values = [_json_text_of(place, key) for place, key in enumerate(keys)]
+        connection.execute(json_values_statement(self.text, pointers, values, self.values))
         return self.values
 
 
@@ -62,7 +62,7 @@ def open_json_lines(connection: DuckDBPyConnection, path: Path, number: int) -> 
     """
     import duckdb
 
-    (folder,) = connection.execute("SELECT current_setting('temp_directory')").fetchall()[0]
+    (folder,) = connection.execute(TEMP_FOLDER_QUERY).fetchall()[0]
     Path(folder).mkdir(exist_ok=True)
     text, lines = _plain_text(path, Path(folder) / f"lines-{number}.json")
     values = Path(folder) / f"values-{number}.parquet"
@@ -71,13 +71,8 @@ def open_json_lines(connection: DuckDBPyConnection, path: Path, number: int) -> 
         "says a key twice": "len(list_distinct(keys)) < len(keys)",
         "has a comma before its end": r"regexp_matches(CAST(json AS VARCHAR), ',\s*\}\s*$')",
     }
-    firsts = ", ".join(f"min(row) FILTER (WHERE {condition})" for condition in flaws.values())
-    rows = f"SELECT json, row_number() OVER () AS row FROM {_lines(text)}"
-    keyed = f"SELECT *, CASE WHEN json_type(json) = 'OBJECT' THEN json_keys(json) ELSE [] END AS keys FROM ({rows})"
     try:
-        groups = connection.execute(
-            f"SELECT keys, count(*), {firsts} FROM ({keyed}) GROUP BY keys ORDER BY min(row)"
-        ).fetchall()
+        groups = connection.execute(json_keys_query(text, flaws.values())).fetchall()
     except duckdb.Error as error:
         raise _unreadable(path, str(error)) from None
     for place, flaw in enumerate(flaws, start=2):
@@ -109,11 +104,7 @@ def _plain_text(path: Path, copy: Path) -> tuple[Path, int]:
     return source, feeds + (last != "\n")
 
 
-def _lines(text: Path) -> str:
-    return f"read_json_objects({file_literal(text)}, format = 'newline_delimited', compression = 'uncompressed')"
-
-
-def _cell(place: int, key: str) -> str:
+def _json_text_of(place: int, key: str) -> str:
     """The SQL of a value's JSON text; null for null.
 
     DuckDB writes a number anew, by its double: one that is long, or 0, is taken from the line. Within a string each

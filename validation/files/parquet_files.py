@@ -19,8 +19,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from transformations.engine.base.duck import file_literal
 from transformations.engine.base.errors import DataError
+from validation.files.files_sql import described_query, parquet_relation, parquet_schema_query
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -37,18 +37,10 @@ _UNITS = ("us", "ns")
 _LAST_NANOSECOND = 2**63 - 1
 
 
-def parquet_relation(*paths: Path) -> str:
-    """The FROM item of the rows of files with the same columns, and nothing that their paths say."""
-    listed = ", ".join(file_literal(path) for path in paths)
-    return f"read_parquet([{listed}], hive_partitioning = false)"
-
-
 def parquet_columns(connection: DuckDBPyConnection, path: Path) -> tuple[list[str], list[str]]:
     """The names that the file itself gives its columns, and their types; DuckDB would rename the second of a name."""
-    described = connection.execute(f"DESCRIBE SELECT * FROM {parquet_relation(path)}").fetchall()
-    schema = connection.execute(
-        f"SELECT name, type, coalesce(num_children, 0) FROM parquet_schema({file_literal(path)})"
-    ).fetchall()
+    described = connection.execute(described_query(parquet_relation(path))).fetchall()
+    schema = connection.execute(parquet_schema_query(path)).fetchall()
     tops, position = [], 1
     while position < len(schema):
         tops.append(schema[position])

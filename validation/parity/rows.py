@@ -17,7 +17,7 @@ from feast import FeatureView
 from feast.feature_view import DUMMY_ENTITY_ID
 
 from transformations.engine.base.duck import session
-from transformations.engine.base.file_rows import column
+from transformations.engine.base.file_rows_sql import column
 from transformations.stores.base.values import as_feature, unseen_value
 from validation.parity.rows_sql import (
     CREATED,

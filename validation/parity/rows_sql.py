@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from transformations.engine.base.duck import identifier, identifiers, literal
-from transformations.engine.base.file_rows import quoted
+from transformations.engine.base.file_rows_sql import quoted
 
 ENTITIES = "entities"
-"""The relation of the requested entities: their join keys as `file_rows.column` names them, and ENTITY."""
+"""The relation of the requested entities: their join keys as `file_rows_sql.column` names them, and ENTITY."""
 ENTITY, EVENT, CREATED = "_row", "_event", "_created"
 """The number of the requested entity, and a stored row's two timestamps."""
 _RANK = "_rank"
@@ -34,7 +34,7 @@ def rows_query(
     """Every stored row of the requested entities: its features, ENTITY, EVENT and CREATED.
 
     keys, features, timestamp, created: the columns of the files; CREATED is null where the files have none. Features
-    are named by `file_rows.column`, so that no name of theirs is one of ours.
+    are named by `file_rows_sql.column`, so that no name of theirs is one of ours.
     """
     same = " AND ".join(f"{ENTITIES}.{quoted(key)} = history.{quoted(column)}" for key, column in keys.items())
     known = f"CAST(history.{quoted(created)} AS TIMESTAMPTZ)" if created else "NULL::TIMESTAMPTZ"

@@ -23,10 +23,10 @@ from pathlib import Path
 from transformations.contracts import Contract
 from transformations.contracts.model import TableServer
 from transformations.engine.base import duck, storage
-from transformations.engine.base.duck import identifier, literal
 from transformations.engine.base.errors import DataError, UsageError
 from transformations.engine.base.settings import Settings
 from transformations.engine.raw.drops import Origin, RawSnapshot
+from validation.pulls import pulled_sql
 from validation.pulls.sqlalchemy_rows import write_new_rows
 from validation.pulls.watermarks import Mark, checked_mark, refuse_missing, without_mark
 
@@ -107,31 +107,25 @@ def _write_new_rows(
             if server.kind == "duckdb":
                 if not place.is_file():
                     raise DataError(f"{contract.file_name}: {place}: no such DuckDB file. Correct `database`.")
-                connection.execute(f"ATTACH {literal(str(place))} AS elsewhere (READ_ONLY)")
-                table = f"elsewhere.{identifier(server.schema or 'main')}.{identifier(server.table)}"
+                connection.execute(pulled_sql.attach_statement(place))
+                table = pulled_sql.attached_table(server)
             else:
                 if not storage.is_table(place):
                     raise DataError(f"{contract.file_name}: {place} is no Delta table. Correct `path`.")
                 connection.register("elsewhere", storage.open_table(place).to_pyarrow_dataset())
                 table = "elsewhere"
-            found = [row[0] for row in connection.execute(f"DESCRIBE SELECT * FROM {table}").fetchall()]
+            found = [row[0] for row in connection.execute(pulled_sql.described_query(table)).fetchall()]
             refuse_missing(contract, server, found)
-            mark = identifier(server.watermark) if server.watermark else "NULL"
-            columns = ", ".join(identifier(column.in_file) for column in contract.columns)
-            where = "" if since is None else f" WHERE {mark} >= {_literal(since)} OR {mark} IS NULL"
-            connection.execute(f"CREATE TEMP TABLE pulled AS SELECT {columns}, {mark} AS _mark FROM {table}{where}")
-            facts = connection.sql("SELECT count(*), count(*) - count(_mark), max(_mark) FROM pulled").to_arrow_table()
+            columns = [column.in_file for column in contract.columns]
+            connection.execute(pulled_sql.pull_statement(table, columns, server.watermark, since))
+            facts = connection.sql(pulled_sql.FACTS_QUERY).to_arrow_table()
             rows, unmarked, newest = (column[0].as_py() for column in facts.columns)
             if server.watermark and unmarked:
                 raise without_mark(contract, server, unmarked)
-            connection.execute(f"COPY (SELECT {columns} FROM pulled) TO {literal(str(target))} (FORMAT parquet)")
+            connection.execute(pulled_sql.write_statement(columns, target))
         except duckdb.Error as error:
             raise DataError(
                 f"{contract.file_name}: table {server.table} of {place} cannot be read: {str(error).splitlines()[0]}"
             ) from None
     found_mark = checked_mark(contract, server, newest)
     return rows, found_mark if found_mark is not None or since is None else since
-
-
-def _literal(mark: Mark) -> str:
-    return f"TIMESTAMP '{mark.isoformat(sep=' ')}'" if isinstance(mark, datetime) and not mark.tzinfo else literal(mark)

@@ -17,16 +17,14 @@ import numpy.typing as npt
 
 from transformations.contracts.quality import QualityRule
 from transformations.engine.base.business_days import day_of_number
-from transformations.engine.base.duck import identifier, literal
 from transformations.engine.base.errors import UsageError
-from transformations.engine.raw.files import BUSINESS_DAY
-from validation.quality.drop_rows import DAY, DropRows
+from validation.quality.drop_rows import DropRows
+from validation.quality.quality_sql import bins_query, deciles_query, value_counts_query, values_by_day
 
 EIGHT_WEEKS = 56
 LEAST_VALUES = 100
 """Days with fewer values on either side are not compared: by chance alone they would diverge."""
 
-_BINS = 10
 _MOST_VALUES = 1_000
 _UNSEEN = 0.01
 
@@ -50,7 +48,7 @@ def divergences(rows: DropRows, rule: QualityRule, days: Sequence[int]) -> Diver
     column = rule.columns[0]
     delivered = rows.values([column], with_day=True)
     is_number = rows.contract.column(column).dtype in ("Int64", "Float64")
-    accepted = f"(SELECT {identifier(column)}, {identifier(BUSINESS_DAY)} AS {DAY} FROM {stored})"
+    accepted = values_by_day(stored, column)
     if is_number and rule.arguments.get("bucketize_data", True):
         counted = _counts_in_bins(rows, column, accepted, delivered)
     else:
@@ -99,37 +97,24 @@ def _counts_in_bins(rows: DropRows, column: str, accepted: str, delivered: str) 
 
     A bin begins at a decile of what is accepted, and ends before the next; the first and the last are open.
     """
-    value, shares = identifier(column), [place / _BINS for place in range(1, _BINS)]
-    edges = rows.connection.execute(
-        f"SELECT {_weekday_sql()} AS weekday, min({value}), quantile_disc({value}, {shares}) FROM {accepted} "
-        f"WHERE {value} IS NOT NULL GROUP BY weekday ORDER BY weekday"
-    ).fetchall()
     counted: _Counted = {}
-    for weekday, least, deciles in edges:
+    for weekday, least, deciles in rows.connection.execute(deciles_query(column, accepted)).fetchall():
         starts = sorted({start for start in deciles if start > least})
-        inner = " + ".join(f"({value} >= {literal(start)})::INTEGER" for start in starts) or "0"
-        for side, of, relation in (("accepted", str(weekday), accepted), ("delivered", DAY, delivered)):
-            lines = rows.connection.execute(
-                f"SELECT {of}, {inner} AS bin, count(*) FROM {relation} "
-                f"WHERE {value} IS NOT NULL AND {_weekday_sql()} = {weekday} GROUP BY ALL ORDER BY ALL"
-            ).fetchall()
-            for group, bin_, count in lines:
+        for side, values in (("accepted", accepted), ("delivered", delivered)):
+            query = bins_query(column, values, weekday, starts, by_day=side == "delivered")
+            for group, bin_, count in rows.connection.execute(query).fetchall():
                 counted.setdefault((side, group), {})[bin_] = count
     return counted
 
 
 def _counts_of_values(rows: DropRows, rule: QualityRule, accepted: str, delivered: str) -> _Counted:
     """How often each value stands: by accepted weekday, and by delivered day."""
-    value = identifier(rule.columns[0])
     counted: _Counted = {}
-    for side, of, relation in (("accepted", _weekday_sql(), accepted), ("delivered", DAY, delivered)):
-        lines = rows.connection.execute(
-            f"SELECT {of} AS part, {value} AS found, count(*) FROM {relation} WHERE {value} IS NOT NULL "
-            f"GROUP BY part, found ORDER BY part, found"
-        ).fetchall()
-        for group, found, count in lines:
+    for side, values in (("accepted", accepted), ("delivered", delivered)):
+        query = value_counts_query(rule.columns[0], values, by_day=side == "delivered")
+        for group, found, count in rows.connection.execute(query).fetchall():
             counted.setdefault((side, group), {})[found] = count
-    if any(len(values) > _MOST_VALUES for values in counted.values()):
+    if any(len(counts) > _MOST_VALUES for counts in counted.values()):
         raise UsageError(
             f"{rows.contract.file_name}: rule {rule.name!r} ({rule.place}) compares {rule.columns[0]!r} value by "
             f"value, and it has more than {_MOST_VALUES:,} on a day. Compare a column of fewer, or remove the rule."
@@ -139,8 +124,3 @@ def _counts_of_values(rows: DropRows, rule: QualityRule, accepted: str, delivere
 
 def _weekday(day: int) -> int:
     return day_of_number(day).weekday()
-
-
-def _weekday_sql() -> str:
-    """Monday is 0, and 1970-01-01 was a Thursday."""
-    return f"((({DAY} + 3) % 7 + 7) % 7)"

@@ -8,19 +8,23 @@ from datetime import date, datetime
 from typing import TYPE_CHECKING
 
 from transformations.contracts import Contract
-from transformations.engine.base.duck import identifier, identifiers
 from transformations.engine.raw import raw_sql
-from transformations.engine.raw.files import BUSINESS_DAY
 from transformations.engine.raw.zone import RawSnapshot
 from validation.files.column_names import ROW
 from validation.files.drop_files import DropFile
 from validation.quality.profile import business_day_sql, day_bounds
+from validation.quality.quality_sql import (
+    DAY,
+    no_values,
+    rows_by_day_query,
+    stored_of_days,
+    stored_without,
+    values_item,
+)
 from validation.readings.conversions import Conversion
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
-
-DAY = "_day"  # no column of a contract begins with _
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,18 +54,17 @@ class DropRows:
         """
         names = tuple(columns)
         if self.file is None:
-            chosen = [f"NULL AS {identifier(name)}" for name in (*names, *[DAY] * with_day, *[ROW] * with_row)]
-            return f"(SELECT {', '.join(chosen)} WHERE FALSE)"
-        chosen = [f"{self.conversions[name].value} AS {identifier(name)}" for name in names]
+            return no_values([*names, *[DAY] * with_day, *[ROW] * with_row])
+        chosen = {name: self.conversions[name].value for name in names}
         needed = list(names)
         if with_day:
             event = str(self.contract.event_time)
             bounds = day_bounds(self.connection, self.contract, self.file, self.conversions)
-            day = business_day_sql(self.contract, self.conversions, bounds) if bounds else "NULL"
-            chosen.append(f"{day} AS {DAY}")
+            chosen[DAY] = business_day_sql(self.contract, self.conversions, bounds) if bounds else "NULL"
             needed += [] if event in names else [event]
-        chosen += [ROW] if with_row else []
-        return f"(SELECT {', '.join(chosen)} FROM {self.file.rows(needed)})"
+        if with_row:
+            chosen[ROW] = ROW
+        return values_item(chosen, self.file.rows(needed))
 
     def stored_rows(self, days: Sequence[int], *, without_delivered: bool) -> str | None:
         """A FROM item of what is current of these business days; None where nothing is stored of them.
@@ -76,21 +79,17 @@ class DropRows:
             return None
         files = [part.path for part in parts]
         current = raw_sql.current_rows(self.connection, self.contract, files, self.stored.supersedes)
-        listed = ", ".join(map(str, sorted(days)))
-        rows = f"(SELECT * FROM {current} WHERE {identifier(BUSINESS_DAY)} IN ({listed}))"
+        rows = stored_of_days(current, days)
         if not (without_delivered and self.contract.key and self.file):
             return rows
         event = self.contract.event_time if self.contract.has_date_only_event_time else None
         names = [name for name in self.contract.key if name != event]
         delivered = self.values(names, with_day=event in self.contract.key)
-        pairs = [f"stored.{identifier(name)} = delivered.{identifier(name)}" for name in names]
-        pairs += [f"stored.{identifier(BUSINESS_DAY)} = delivered.{DAY}"] if event in self.contract.key else []
-        return f"(SELECT stored.* FROM {rows} AS stored ANTI JOIN {delivered} AS delivered ON {' AND '.join(pairs)})"
+        return stored_without(rows, delivered, names, with_day=event in self.contract.key)
 
     def stored_counts(self, days: Sequence[int]) -> dict[int, int]:
         """How many current rows each of these days has besides what the drop delivers."""
         rows = self.stored_rows(days, without_delivered=True)
         if rows is None:
             return {}
-        day = identifiers([BUSINESS_DAY])
-        return dict(self.connection.execute(f"SELECT {day}, count(*) FROM {rows} GROUP BY {day}").fetchall())
+        return dict(self.connection.execute(rows_by_day_query(rows)).fetchall())

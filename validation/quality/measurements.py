@@ -17,13 +17,13 @@ from datetime import date, timedelta
 
 from transformations.contracts.quality import QualityRule
 from transformations.engine.base.business_days import day_of_number, start_of_day
-from transformations.engine.base.duck import identifiers
 from transformations.engine.base.settings import Settings
 from validation.quality.compiled_rules import ALLOWED, BUSINESS_DAY, PROFILE, CompiledRule
 from validation.quality.days import JudgedDays, judged_days
 from validation.quality.distributions import LEAST_VALUES, divergences
-from validation.quality.drop_rows import DAY, DropRows
+from validation.quality.drop_rows import DropRows
 from validation.quality.profile import Profile
+from validation.quality.quality_sql import repeated_rows_query
 from validation.quality.sql_rules import measure_queries
 
 
@@ -124,15 +124,8 @@ def _hours_since_newest_day(rows: DropRows, profile: Profile) -> Mapping[int | N
 
 def _count_duplicates(rows: DropRows, rule: QualityRule) -> dict[int, int]:
     """By business day (0 for all, unless the rule is daily) the rows whose values another row has, too; nulls aside."""
-    names = identifiers(rule.columns)
-    source = rows.values(rule.columns, with_day=rule.is_daily)
-    day = DAY if rule.is_daily else "0"
-    present = " AND ".join(f"{identifiers([name])} IS NOT NULL" for name in rule.columns)
-    repeated = f"SELECT {day} AS part, count(*) AS n FROM {source} WHERE {present} GROUP BY part, {names} HAVING n > 1"
-    return {
-        int(part): int(count)
-        for part, count in rows.connection.execute(f"SELECT part, sum(n) FROM ({repeated}) GROUP BY part").fetchall()
-    }
+    query = repeated_rows_query(rows.values(rule.columns, with_day=rule.is_daily), rule.columns, by_day=rule.is_daily)
+    return {int(part): int(count) for part, count in rows.connection.execute(query).fetchall()}
 
 
 def _amount(count: int, total: int, rule: QualityRule) -> float:

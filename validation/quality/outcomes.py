@@ -7,13 +7,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from transformations.contracts.quality import QualityRule, number_text
-from transformations.engine.base.duck import identifier
 from transformations.engine.base.words import plural
-from validation.files.column_names import ROW
 from validation.quality.compiled_rules import CompiledRule, allowed_text, observed_text
 from validation.quality.drop_rows import DropRows
 from validation.quality.measurements import Measurements, day_text
 from validation.quality.profile import violation_sql
+from validation.quality.quality_sql import broken_rows_query
 
 EXAMPLES = 3
 
@@ -116,10 +115,7 @@ def _first_rows_in_words(rows: DropRows, rule: QualityRule) -> str:
     if condition is None or rows.file is None:
         return ""
     column = rule.columns[0]
-    found = rows.connection.execute(
-        f"SELECT {ROW}, CAST({identifier(column)} AS VARCHAR) FROM {rows.file.rows([column])} WHERE {condition} "
-        f"ORDER BY {ROW} LIMIT {EXAMPLES}"
-    ).fetchall()
+    found = rows.connection.execute(broken_rows_query(rows.file.rows([column]), column, condition, EXAMPLES)).fetchall()
     if not found:
         return ""
     values = "" if rule.measure == "nullValues" else f" ({', '.join(str(value) for _, value in found)})"

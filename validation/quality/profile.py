@@ -18,6 +18,7 @@ from transformations.engine.base.duck import literal
 from transformations.engine.base.moments import EPOCH
 from validation.files.drop_files import DropFile
 from validation.quality.days import day_sql
+from validation.quality.quality_sql import bounds_query
 from validation.readings.conversions import Conversion, comparable
 
 if TYPE_CHECKING:
@@ -139,10 +140,9 @@ def day_bounds(
 ) -> tuple[int, int] | None:
     """Days (numbers) between which all rows lie; None where there is no row, or one outside all years of events."""
     how = columns[str(contract.event_time)]
-    asked = f"SELECT min({how.value}), max({how.value}) FROM {file.rows([str(contract.event_time)])}"
-    kind = "TIMESTAMP" if contract.has_date_only_event_time else "TIMESTAMPTZ"
-    ends = ", ".join(f"CASE WHEN isfinite({end}) THEN epoch_us(CAST({end} AS {kind})) END" for end in ("a", "b"))
-    ((low, high),) = connection.execute(f"SELECT {ends} FROM ({asked}) AS bounds(a, b)").fetchall()
+    rows = file.rows([str(contract.event_time)])
+    query = bounds_query(how.value, rows, is_date=contract.has_date_only_event_time)
+    ((low, high),) = connection.execute(query).fetchall()
     if low is None or high is None:
         return None
     first, last = low // 86_400_000_000 - 1, high // 86_400_000_000 + 1

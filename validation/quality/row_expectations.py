@@ -19,11 +19,11 @@ from typing import Any
 from transformations.contracts import Contract
 from transformations.contracts.nearest import nearest
 from transformations.contracts.quality import QualityRule
-from transformations.engine.base.duck import literal
 from transformations.engine.base.errors import UsageError
 from transformations.engine.base.settings import Settings
 from validation.quality.compiled_rules import CompiledRule, suite_of
 from validation.quality.drop_rows import DropRows
+from validation.quality.quality_sql import write_statement
 from validation.quality.row_runner import ERROR, JOB, RESULT, ROWS
 
 _COLUMN_ARGUMENTS = {"column", "column_A", "column_B", "column_list"}
@@ -42,8 +42,7 @@ def judge_rows(rows: DropRows, rules: Sequence[CompiledRule], count: int, settin
         job = {"suite": suite, "spark": count > settings.quality_pandas_rows}
         (folder / JOB).write_text(json.dumps(job, default=str))
         columns = _columns(rows.contract, [each.rule for each in rules])
-        target = literal(str(folder / ROWS))
-        rows.connection.execute(f"COPY (SELECT * FROM {rows.values(columns)}) TO {target} (FORMAT parquet)")
+        rows.connection.execute(write_statement(rows.values(columns), folder / ROWS))
         said = _run(rows.contract, folder, settings)
         if (folder / ERROR).is_file():
             raise UsageError(f"{rows.contract.file_name}: {(folder / ERROR).read_text()}")

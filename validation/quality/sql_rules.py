@@ -23,6 +23,7 @@ from transformations.stores.training.guarded_sql import (
     volatile_parts,
 )
 from validation.quality.drop_rows import DropRows
+from validation.quality.quality_sql import all_rows_query, table_statement
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -44,9 +45,9 @@ def measure_queries(rows: DropRows, rules: Sequence[QualityRule], settings: Sett
             name for name in rows.contract.column_names if any(_names(query, name) for _, query in queries.values())
         ]
         wanted = wanted or list(rows.contract.column_names[:1])
-        reader = rows.connection.sql(f"SELECT * FROM {rows.values(wanted)}").to_arrow_reader(_BATCH_ROWS)
+        reader = rows.connection.sql(all_rows_query(rows.values(wanted))).to_arrow_reader(_BATCH_ROWS)
         private.register("delivered", reader)
-        private.execute(f"CREATE TABLE {identifier(rows.contract.name)} AS SELECT * FROM delivered")
+        private.execute(table_statement(rows.contract.name, "delivered"))
         private.unregister("delivered")
         lock(private)
         return {

@@ -10,6 +10,7 @@ from transformations.engine.base.duck import identifier
 from transformations.engine.base.words import plural
 from validation.files.drop_files import DropFile
 from validation.readings.conversions import local_time
+from validation.readings.local_columns_sql import counts_within_query, years_query
 from validation.readings.local_times import OffsetPeriod, offset_periods_of_years, repeated_times
 
 if TYPE_CHECKING:
@@ -23,9 +24,7 @@ def periods_of(
     local = _local_time_of(contract, drop, name)
     if local is None:
         return ()
-    years = connection.execute(
-        f"SELECT DISTINCT year({local}) FROM {drop.rows([name])} WHERE year({local}) BETWEEN 1 AND 9999"
-    ).fetchall()
+    years = connection.execute(years_query(local, drop.rows([name]))).fetchall()
     return offset_periods_of_years(contract.timestamp_zone, [year for (year,) in years])
 
 
@@ -40,11 +39,7 @@ def repeated_hours(
     local, repeated = _local_time_of(contract, drop, name), repeated_times(periods)
     if local is None or not repeated:
         return []
-    counters = ", ".join(
-        f"count(*) FILTER (WHERE {local} >= TIMESTAMP '{begins}' AND {local} < TIMESTAMP '{ends}')"
-        for begins, ends in repeated
-    )
-    counts = connection.execute(f"SELECT {counters} FROM {drop.rows([name])}").fetchall()[0]
+    counts = connection.execute(counts_within_query(local, repeated, drop.rows([name]))).fetchall()[0]
     return [
         f"{name}: {plural(count, 'row falls', 'rows fall')} between {_span_text(begins, ends)}, which clocks "
         f"in {contract.timestamp_zone} showed twice; taken as the earlier time"

@@ -35,7 +35,7 @@ READERS = [
     *Path(*transformations.__path__, "stores", "history").glob("*.py"),
     *Path(*transformations.__path__, "stores", "base").glob("*.py"),
     *Path(*transformations.__path__, "stores", "loads").glob("*.py"),
-    Path(*transformations.__path__, "engine", "base", "file_rows.py"),
+    Path(*transformations.__path__, "engine", "base", "file_rows_sql.py"),
     Path(*transformations.__path__, "engine", "base", "duck.py"),
     Path(*transformations.__path__, "datasets", "leakage.py"),
     Path(*validation.__path__, "parity", "rows.py"),

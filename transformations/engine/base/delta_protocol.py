@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 
 from transformations.engine.base.errors import DataError
-from transformations.engine.base.file_rows import FolderColumn
+from transformations.engine.base.file_rows_sql import FolderColumn
 from transformations.engine.base.words import plural
 
 if TYPE_CHECKING:

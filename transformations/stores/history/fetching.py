@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from transformations.engine.base.file_rows import Scan
+from transformations.engine.base.file_rows_sql import Scan
 from transformations.stores.history import point_in_time_sql as sql
 from transformations.stores.history.matching import Codes, Integers
 from transformations.stores.history.spilling import Spill

@@ -16,7 +16,7 @@ from feast.types import FeastType
 
 from transformations.engine.base import delta_protocol, storage
 from transformations.engine.base.errors import DataError, UsageError, nearest
-from transformations.engine.base.file_rows import FolderColumn, Scan, scan
+from transformations.engine.base.file_rows_sql import FolderColumn, Scan, scan
 from transformations.engine.tables.offline_tables import OfflineTable, Run
 from transformations.stores.base.source_paths import event_source, path_of, stored_names
 from transformations.stores.base.views import DEFINITION_HASH, feature_hashes_of

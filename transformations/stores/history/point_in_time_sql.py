@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from transformations.engine.base.duck import identifier, identifiers, literal
-from transformations.engine.base.file_rows import FILE, ROW, Scan, named, quoted
+from transformations.engine.base.file_rows_sql import FILE, ROW, Scan, named, quoted
 from transformations.stores.history.matching import NEVER
 
 PLACE_BITS = 40

@@ -21,7 +21,7 @@ from urllib.parse import quote, unquote
 from feast.types import Bool, FeastType, Float32, Float64, String
 
 from transformations.engine.base.errors import DataError, UsageError
-from transformations.engine.base.file_rows import FolderColumn
+from transformations.engine.base.file_rows_sql import FolderColumn
 
 _WILDCARDS = "*?["
 _NULL = "__HIVE_DEFAULT_PARTITION__"

@@ -12,7 +12,7 @@ from feast.feature_view import DUMMY_ENTITY_ID
 from feast.types import FeastType, Int64, String
 
 from transformations.engine.base.errors import DataError
-from transformations.engine.base.file_rows import Scan
+from transformations.engine.base.file_rows_sql import Scan
 from transformations.engine.base.moments import MICROSECOND
 from transformations.stores.base.values import canonical_key, unseen_value
 from transformations.stores.base.wiring import reference_of

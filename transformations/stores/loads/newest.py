@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 
-from transformations.engine.base.file_rows import Scan
+from transformations.engine.base.file_rows_sql import Scan
 from transformations.stores.history.matching import NONE, PORTION, Integers, keep_greatest, no_rows
 from transformations.stores.history.point_in_time_sql import PLACE_BITS, Join
 from transformations.stores.loads import newest_sql as sql

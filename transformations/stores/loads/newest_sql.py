@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from transformations.engine.base.duck import identifier, identifiers, literal
-from transformations.engine.base.file_rows import FILE, ROW, named, quoted
+from transformations.engine.base.file_rows_sql import FILE, ROW, named, quoted
 from transformations.stores.history.matching import NEVER
 from transformations.stores.history.point_in_time_sql import PLACE_BITS, Join, instant, key_of
 

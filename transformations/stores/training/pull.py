@@ -13,7 +13,7 @@ from feast.data_source import DataSource
 from feast.feature_view import DUMMY_ENTITY_ID, DUMMY_ENTITY_VAL
 
 from transformations.engine.base.disk_faults import note_reads
-from transformations.engine.base.file_rows import Scan
+from transformations.engine.base.file_rows_sql import Scan
 from transformations.engine.base.moments import as_utc
 from transformations.engine.base.settings import get_settings
 from transformations.stores.base.feast_seams import categorical_metric, numeric_metrics

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import datetime
 
 from transformations.engine.base.duck import identifier
-from transformations.engine.base.file_rows import quoted
+from transformations.engine.base.file_rows_sql import quoted
 from transformations.stores.history.point_in_time_sql import between, instant
 
 MONITORED = "monitored"

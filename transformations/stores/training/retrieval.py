@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 from feast import Field, OnDemandFeatureView
 
 from transformations.engine.base.errors import DataError, UsageError
-from transformations.engine.base.file_rows import Scan
+from transformations.engine.base.file_rows_sql import Scan
 from transformations.engine.base.moments import EVENT_TIMESTAMP
 from transformations.stores.base.casting import plain
 from transformations.stores.base.on_demand import evaluate

@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from transformations.engine.base import duck
-from transformations.engine.base.file_rows import Scan, scan
+from transformations.engine.base.file_rows_sql import Scan, scan
 from transformations.stores.history.point_in_time_sql import Join, Key
 from transformations.stores.loads import newest
 from transformations.stores.loads import newest_sql as sql
