@@ -1,4 +1,4 @@
-"""What every module's code looks like, read from its syntax: fields by name, SQL in modules of its own, few late imports."""
+"""What every module's code looks like, read from its syntax: fields, queries, late imports, assertions."""
 
 import ast
 import re

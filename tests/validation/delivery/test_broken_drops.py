@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from transformations.engine.base import duck
 from transformations.engine.base.errors import FeaturesError
 from validation.delivery.ingest import Delivery, ingest_drop
 
@@ -25,7 +26,8 @@ def test_a_broken_drop_is_refused_and_leaves_nothing_behind(sources, tmp_path, m
     scratch, incoming = tmp_path / "scratch", tmp_path / "incoming"
     scratch.mkdir()
     incoming.mkdir()
-    monkeypatch.setattr(tempfile, "tempdir", str(scratch))
+    with duck.session():  # the process's own DuckDB keeps its folder, whichever test is the first to ask for one
+        monkeypatch.setattr(tempfile, "tempdir", str(scratch))
     path = write(incoming)
     before = tree(incoming)
     with pytest.raises(FeaturesError, match=message) as refusal:
