@@ -8,38 +8,41 @@ from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
 
 from transformations.contracts import Contract, contract_names, read_contract
-from transformations.contracts.servers import delivered_files
 from transformations.engine.base.errors import DataError
 from transformations.engine.base.settings import Settings
 from transformations.engine.base.words import plural, typed_path
 from transformations.engine.raw.zone import RawTable
+from transformations.insight.deliveries import new_deliveries
 from transformations.insight.freshness import State
 from transformations.insight.repository import read_repository, repository_folder
 from transformations.insight.standing import freshness_of, next_commands, read_changes, servable_from
-from validation.files.parcels import open_parcel
 
-_WITHOUT_NEWS = ".delivered_without_news"
 _ROUNDS = 6  # build, apply and load each take one; see tests/transformations/insight/test_freshness.py
 
 
 @dataclass(frozen=True)
 class Command:
-    """A command to run, as one would type it: a program of this environment and its arguments."""
+    """A command to run, as one would type it: a program of this environment and its arguments.
+
+    pulls: the source whose table it asks for news, of which there may be none.
+    """
 
     title: str
     program: str
     arguments: tuple[str, ...]
+    pulls: Contract | None = None
 
 
 def bring_up(settings: Settings, perform: Callable[[Command], object], report: Callable[[str], None]) -> int:
-    """Perform every command that there is to run; returns how many there were.
+    """Perform every command that there is to run; returns how many there were, without pulls that found nothing new.
 
     report: takes remarks for the person who waits. DataError where no file of a source was delivered.
     """
     done = 0
     for command in ingestions(settings):
+        before = _version_pulled(command, settings)
         perform(command)
-        done += 1
+        done += command.pulls is None or _version_pulled(command, settings) != before
     for _ in range(_ROUNDS):
         commands = _next_commands(settings, report)
         if not commands:
@@ -54,38 +57,24 @@ def bring_up(settings: Settings, perform: Callable[[Command], object], report: C
 
 
 def ingestions(settings: Settings) -> Iterator[Command]:
-    """What is delivered and not ingested yet: sources before those that refer to them, files and folders by name."""
+    """What may be new, sources before those that refer to them: each delivered file or folder that is not ingested yet,
+    by name, and each table elsewhere, of which a pull alone can tell.
+    """
     for contract in _contracts_in_order(settings):
-        if contract.delivered is None:
+        title = f"Ingest {contract.name}"
+        if contract.pulled is not None:
+            yield Command(title, "features", ("ingest", contract.name), contract)
             continue
-        table = RawTable(contract, settings.raw_dir)
-        known = _ingested_contents(table) | _contents_without_news(settings)
-        delivered = delivered_files(contract.delivered, settings.project_root)
-        drops = [delivered] if contract.delivered_as_one and delivered else [(file,) for file in delivered]
-        for files in drops:
-            content = open_parcel(files, contract.form).content_hash()
-            if content not in known:
-                paths = map(typed_path, files)
-                yield Command(f"Ingest {contract.name}", "features", ("ingest", contract.name, *paths))
-                if content not in _ingested_contents(table):
-                    _note_without_news(content, settings)
+        for files in new_deliveries(contract, settings):
+            yield Command(title, "features", ("ingest", contract.name, *map(typed_path, files)))
 
 
-def _ingested_contents(table: RawTable) -> set[str]:
-    """The content hashes of the files that the drops of a source came in."""
-    return {drop.content_hash for drop in table.snapshot().drops} if table.exists() else set()
-
-
-def _contents_without_news(settings: Settings) -> set[str]:
-    """The content hashes of files that were ingested and changed nothing, and so became no drop."""
-    noted = settings.data / _WITHOUT_NEWS
-    return set(noted.read_text(encoding="ascii").split()) if noted.is_file() else set()
-
-
-def _note_without_news(content: str, settings: Settings) -> None:
-    """Note a file, so that the next run leaves it alone; a lost note costs one more look at the file."""
-    with (settings.data / _WITHOUT_NEWS).open("a", encoding="ascii") as noted:
-        noted.write(f"{content}\n")
+def _version_pulled(command: Command, settings: Settings) -> int | None:
+    """The version of the raw table that a pull writes to; None before the first drop, and of other commands."""
+    if command.pulls is None:
+        return None
+    table = RawTable(command.pulls, settings.raw_dir)
+    return table.snapshot().version if table.exists() else None
 
 
 def _contracts_in_order(settings: Settings) -> list[Contract]:

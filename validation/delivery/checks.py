@@ -32,6 +32,7 @@ from validation.delivery.checks_sql import (
 from validation.files.drop_files import DropFile
 from validation.files.parquet_files import LEGACY_INSTANT, LEGACY_TIMESTAMP, rows_finer_than_microseconds
 from validation.quality.judge import QualityReport
+from validation.quality.outcomes import Example
 from validation.quality.profile import Profile, ProfilePlan
 from validation.readings.conversions import Conversion, conversion
 from validation.readings.local_columns import periods_of, repeated_hours
@@ -44,10 +45,16 @@ EXAMPLES = 3
 
 @dataclass(frozen=True)
 class Violation:
-    """A broken check and the whole message about it: contract, rule, column, count, examples, remedy."""
+    """A broken check and the whole message about it: contract, rule, column, count, examples, remedy.
+
+    count: how many rows (of a reference: distinct values) break it; None where it is not about rows. examples: the
+    first of them.
+    """
 
     spec: CheckSpec
     message: str
+    count: int | None = None
+    examples: tuple[Example, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -156,8 +163,14 @@ def run_checks(
                 notes.append(_reference_note(spec.reference, finding))
     order = {spec: position for position, spec in enumerate(specs)}
     broken = sorted((finding for finding in findings if finding), key=lambda finding: order[finding.spec])
-    violations = tuple(Violation(each.spec, message(contract, drop.name, rows, each)) for each in broken)
+    violations = tuple(_violation(contract, drop, rows, each) for each in broken)
     return Report(rows, violations, notes=tuple(notes), profile=profile)
+
+
+def _violation(contract: Contract, drop: DropFile, rows: int, finding: Finding) -> Violation:
+    examples = tuple(Example(row, value) for row, value in zip(finding.rows, finding.values, strict=False))
+    count = finding.count if finding.count > 0 else None
+    return Violation(finding.spec, message(contract, drop.name, rows, finding), count, examples)
 
 
 def _schema_finding(

@@ -33,13 +33,20 @@ if TYPE_CHECKING:
 _BATCH_ROWS = 131_072
 
 
-class ContractViolationError(DataError):
-    """A drop that breaks its contract; nothing of it was written. `report` holds every violation."""
+class RefusedDropError(DataError):
+    """A drop that was not taken; nothing of it was written. report: what was found in it."""
+
+    def __init__(self, report: Report, message: str) -> None:
+        self.report = report
+        super().__init__(message)
+
+
+class ContractViolationError(RefusedDropError):
+    """A drop that breaks its contract. `report` holds every violation."""
 
     def __init__(self, report: Report, outcome: str = "") -> None:
-        self.report = report
         messages = [violation.message for violation in report.violations]
-        super().__init__("\n".join([*messages, outcome] if outcome else messages))
+        super().__init__(report, "\n".join([*messages, outcome] if outcome else messages))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -135,7 +142,8 @@ def _with_quality(report: Report, found: QualityReport | None) -> Report:
     if found is None:
         return report
     violations = tuple(
-        Violation(CheckSpec("quality", each.rule.columns, name=each.rule.name), each.text) for each in found.errors
+        Violation(CheckSpec("quality", each.rule.columns, name=each.rule.name), each.text, examples=each.examples)
+        for each in found.errors
     )
     notes = (*report.notes, *(f"warning: {each.text}" for each in found.warnings), *found.notes)
     return replace(report, violations=(*report.violations, *violations), notes=notes, quality=found)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import date, datetime
 from pathlib import Path
@@ -11,20 +13,26 @@ from transformations.contracts import Contract, read_contract
 from transformations.engine.base import duck
 from transformations.engine.base.business_days import day_of_number
 from transformations.engine.base.disk_faults import faults_in_words
-from transformations.engine.base.errors import DataError, UsageError
+from transformations.engine.base.errors import ConflictError, DataError, UsageError
 from transformations.engine.base.settings import Settings
 from transformations.engine.lineage.events import Dataset, report_run
 from transformations.engine.lineage.names import FILES, raw_dataset
 from transformations.engine.raw.files import Findings, source_schema
 from transformations.engine.raw.zone import Drop, Origin, RawSnapshot, RawTable
 from validation.delivery.checks import Report
-from validation.delivery.conforming import CheckedFile, ContractViolationError, check_file, judge_completeness
+from validation.delivery.conforming import (
+    CheckedFile,
+    ContractViolationError,
+    RefusedDropError,
+    check_file,
+    judge_completeness,
+)
 from validation.delivery.deliveries import Delivery, origin_of, refuse_empty, refuse_known_files, refuse_retraction
 from validation.files.drop_files import open_drop, readable
 from validation.pulls.pulled import Pulled, pulled
 from validation.quality.stored import QUARANTINE, files_of, parquet_bytes
 
-__all__ = ["ContractViolationError", "Delivery", "Ingestion", "check_drop", "ingest_drop"]
+__all__ = ["ContractViolationError", "Delivery", "Ingestion", "RefusedDropError", "check_drop", "ingest_drop"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,7 +94,8 @@ def ingest_drop(delivery: Delivery, settings: Settings) -> Ingestion:
     """Publish a delivery as one drop, or raise and publish nothing.
 
     A file that is the newest drop already has nothing to do; another `complete_through` alone is still recorded.
-    Raises ContractViolationError with every violation, UsageError for options that do not fit the source.
+    Raises ContractViolationError with every violation, RefusedDropError for what the raw table refuses, UsageError for
+    options that do not fit the source.
     """
     contract = read_contract(delivery.source, settings.contracts)
     done = _ingest(contract, delivery, settings)
@@ -175,12 +184,24 @@ class _Taking:
                     refuse_empty(contract, delivery, file)
                     report = judge_completeness(contract, delivery, settings, before)
                     checked = replace(checked, report=replace(report, notes=(*checked.report.notes, *report.notes)))
-                with readable(file.name):
+                with readable(file.name), _reporting(checked):
                     drop = _publish(self.table, checked, origin, delivery, before)
         return self._ingestion(file.name, drop, report)
 
     def _ingestion(self, name: str, drop: Drop | None, report: Report) -> Ingestion:
         return _ingestion(self.table, self.before, name, drop, report, time.monotonic() - self.started)
+
+
+@contextmanager
+def _reporting(checked: CheckedFile) -> Iterator[None]:
+    """Let what the raw table refuses say what was found in the delivery, too."""
+    try:
+        yield
+    except ConflictError:
+        raise
+    except DataError as refusal:
+        report = replace(checked.report, refusal=refusal.message)
+        raise RefusedDropError(report, refusal.message) from None
 
 
 def _publish(

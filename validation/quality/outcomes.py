@@ -33,13 +33,25 @@ _FIX = "Fix the source, or change the rule in a new contract version."
 
 
 @dataclass(frozen=True)
+class Example:
+    """A row that breaks a rule: its place in the delivery (`7`, or `7 of part-3.parquet`), and the value there."""
+
+    row: str
+    value: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """A judged rule. observed: by day ("" for the drop as a whole) what broke it; text: the message, where it did."""
+    """A judged rule. observed: by day ("" for the drop as a whole) what broke it; text: the message, where it did.
+
+    examples: the first rows that break it, of a rule about single rows.
+    """
 
     compiled: CompiledRule
     passed: bool
     observed: Mapping[str, float | str]
     text: str = ""
+    examples: tuple[Example, ...] = ()
 
     @property
     def rule(self) -> QualityRule:
@@ -52,19 +64,23 @@ def outcome_of_numbers(
 ) -> Outcome:
     """The outcome of a rule that was measured, from the expectation's result on the measured table."""
     if result["success"]:
-        return Outcome(compiled, True, {})
+        return Outcome(compiled=compiled, passed=True, observed={})
     rule = compiled.rule
     lines = result["result"]["unexpected_index_list"]
     broken = [measurements.at(rule, line) for line in lines]
     observed: dict[str, float | str] = {day_text(day): number for day, number in broken}
-    what = f"{rule_phrase(rule)}: {_observed_in_words(rows, rule, broken, judged=_count_judged(measurements, rule))}"
-    return Outcome(compiled, False, observed, _message(rows, rule, what))
+    examples = _first_rows(rows, rule)
+    seen = _observed_in_words(rows, rule, broken, judged=_count_judged(measurements, rule))
+    what = f"{rule_phrase(rule)}: {seen}{_examples_in_words(rule, examples)}"
+    return Outcome(
+        compiled=compiled, passed=False, observed=observed, text=_message(rows, rule, what), examples=examples
+    )
 
 
 def outcome_of_rows(rows: DropRows, compiled: CompiledRule, result: Mapping[str, Any]) -> Outcome:
     """The outcome of a rule that Great Expectations judged on the rows."""
     if result["success"]:
-        return Outcome(compiled, True, {})
+        return Outcome(compiled=compiled, passed=True, observed={})
     rule, found = compiled.rule, result["result"]
     if "unexpected_count" in found:
         count, examples = int(found["unexpected_count"]), found.get("partial_unexpected_list") or []
@@ -74,7 +90,7 @@ def outcome_of_rows(rows: DropRows, compiled: CompiledRule, result: Mapping[str,
         seen = f"observed {found.get('observed_value')}"
     what = f"{rule_phrase(rule)}: {seen} of drop {rows.name}; {rule.expectation} allows {allowed_text(rule) or 'none'}"
     observed = {"": str(found.get("observed_value", found.get("unexpected_count")))}
-    return Outcome(compiled, False, observed, _message(rows, rule, what))
+    return Outcome(compiled=compiled, passed=False, observed=observed, text=_message(rows, rule, what))
 
 
 def rule_phrase(rule: QualityRule) -> str:
@@ -93,12 +109,12 @@ def _observed_in_words(
     allowed = f"allowed {allowed_text(rule)}"
     if not rule.is_daily:
         ((_, number),) = broken
-        return f"{_amount_in_words(rule, number)} in drop {rows.name}, {allowed}{_first_rows_in_words(rows, rule)}"
+        return f"{_amount_in_words(rule, number)} in drop {rows.name}, {allowed}"
     verb = "diverges by" if rule.measure == "distribution" else "has"
     shown = ", ".join(f"{day_text(day)} {verb} {_amount_in_words(rule, number)}" for day, number in broken[:EXAMPLES])
     more = f" and {len(broken) - EXAMPLES:,} more" if len(broken) > EXAMPLES else ""
     share = f"{len(broken):,} of {plural(judged, 'business day')}"
-    return f"{share} of drop {rows.name} break it ({shown}{more}), {allowed}{_first_rows_in_words(rows, rule)}"
+    return f"{share} of drop {rows.name} break it ({shown}{more}), {allowed}"
 
 
 def _amount_in_words(rule: QualityRule, number: float) -> str:
@@ -109,18 +125,22 @@ def _amount_in_words(rule: QualityRule, number: float) -> str:
     return f"{number_text(number, 10)} % {many}" if rule.unit == "percent" else plural(int(number), one, many)
 
 
-def _first_rows_in_words(rows: DropRows, rule: QualityRule) -> str:
+def _first_rows(rows: DropRows, rule: QualityRule) -> tuple[Example, ...]:
     """The first rows of the file that break a rule about single rows."""
     condition = violation_sql(rule, rows.conversions) if rows.file else None
     if condition is None or rows.file is None:
-        return ""
+        return ()
     column = rule.columns[0]
     found = rows.connection.execute(broken_rows_query(rows.file.rows([column]), column, condition, EXAMPLES)).fetchall()
-    if not found:
+    return tuple(Example(rows.file.place(row), value) for row, value in found)
+
+
+def _examples_in_words(rule: QualityRule, examples: Sequence[Example]) -> str:
+    if not examples:
         return ""
-    values = "" if rule.measure == "nullValues" else f" ({', '.join(str(value) for _, value in found)})"
-    listed = ", ".join(rows.file.place(row) for row, _ in found)
-    return f"; first at {'row' if len(found) == 1 else 'rows'} {listed}{values}"
+    values = "" if rule.measure == "nullValues" else f" ({', '.join(str(each.value) for each in examples)})"
+    listed = ", ".join(each.row for each in examples)
+    return f"; first at {'row' if len(examples) == 1 else 'rows'} {listed}{values}"
 
 
 def _message(rows: DropRows, rule: QualityRule, what: str) -> str:

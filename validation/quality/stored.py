@@ -75,6 +75,7 @@ def document_of(report: QualityReport) -> dict[str, object]:
             "allowed": allowed_text(each.rule),
             "passed": each.passed,
             "broken": each.observed,
+            "examples": [vars(example) for example in each.examples],
             "message": each.text or None,
         }
         for each in report.outcomes

@@ -2,11 +2,13 @@
 
 from typing import Any
 
+import duckdb
 import pytest
 
 from tests.worlds.clicking import EVENTS, TOPICS
 from transformations.cli.output import remark
 from transformations.engine.base.errors import DataError
+from transformations.insight import bring_up as bringing_up
 from transformations.insight.bring_up import Command, bring_up, ingestions
 
 
@@ -86,6 +88,26 @@ def test_a_file_that_needs_a_word_ends_it_before_anything_is_computed(delivered:
     with pytest.raises(DataError, match=r"If it corrects these rows, say --correction"):
         hands.up()
     assert all(line.startswith("features ingest") for line in hands.done)
+
+
+def test_a_table_elsewhere_is_pulled_each_time_and_counts_where_it_has_news(
+    world: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The commands after ingestion are not at issue here."""
+    monkeypatch.setattr(bringing_up, "_next_commands", lambda *_: [])
+    monkeypatch.setattr(bringing_up, "_require_sources", lambda *_: None)
+    app, contract = world.folder / "app.duckdb", world.settings.contracts / "pages.yaml"
+    with duckdb.connect(app) as connection:
+        connection.execute("CREATE TABLE pages (page VARCHAR, topic VARCHAR)")
+        connection.execute("INSERT INTO pages VALUES ('/cats', 'animals')")
+    server = f"servers: [{{server: app, type: duckdb, database: '{app}'}}]\nschema:"
+    contract.write_text(contract.read_text().replace("schema:", server, 1))
+    hands = Hands(world)
+    assert [bring_up(world.settings, hands, remark) for _ in range(2)] == [1, 0]
+    assert hands.done == ["features ingest pages"] * 2
+    with duckdb.connect(app) as connection:
+        connection.execute("INSERT INTO pages VALUES ('/dogs', 'animals')")
+    assert bring_up(world.settings, hands, remark) == 1
 
 
 def test_views_that_wait_for_a_source_are_named(world: Any) -> None:

@@ -146,7 +146,8 @@ def _days(before: Sequence[pa.Table], report: Report) -> list[_Day]:
 def _facts(contract: Contract, report: Report) -> tuple[tuple[str, str], ...]:
     aside = report.aside.count if report.aside else 0
     facts = [("Contract", f"{contract.file_name}, version {contract.version}, owned by {contract.owner}")]
-    facts.append(("Rows delivered", f"{report.rows + aside:,}"))
+    if report.rows or aside or not report.refusal:  # what could not be read has no rows to count
+        facts.append(("Rows delivered", f"{report.rows + aside:,}"))
     if aside:
         facts += [("Rows taken", f"{report.rows:,}"), ("Rows set aside", f"{aside:,}")]
     facts.append(("Broken checks", f"{len(report.violations):,}"))

@@ -11,11 +11,9 @@ from zoneinfo import ZoneInfo
 import click
 
 from transformations.cli.commands.data.ingest import (
-    delivered_in_words,
     delivery_options,
     report_option,
     source_names,
-    write_report,
 )
 from transformations.cli.options import json_option
 from transformations.cli.output import print_json, print_table, progress, say
@@ -28,7 +26,6 @@ from transformations.engine.base.words import plural
 
 if TYPE_CHECKING:
     from validation.delivery.check_specs import CheckSpec
-    from validation.delivery.checks import Report
     from validation.quality.compiled_rules import CompiledRule
 
 
@@ -100,7 +97,14 @@ def check(
 
     With the options of `ingest`, it says what that command would.
     """
-    from validation.delivery.ingest import ContractViolationError, Delivery, check_drop
+    from transformations.insight.deliveries import (
+        ContractViolationError,
+        Delivery,
+        delivery_in_words,
+        document_of_report,
+        report_of,
+        try_delivery,
+    )
 
     delivery = Delivery(
         source,
@@ -111,19 +115,22 @@ def check(
         correction=correction,
         quarantine=quarantine,
     )
-    with progress(f"Checking {delivered_in_words(files)} against {source}"):
-        report = check_drop(delivery, get_settings())
-    if report_file is not None:
-        verdict = "It would be refused" if report.violations or report.refusal else "It would be taken"
-        write_report(source, delivered_in_words(files), report, verdict, report_file)
+    names = delivery_in_words(delivery)
+    with progress(f"Checking {names} against {source}"):
+        try:
+            report = try_delivery(delivery, get_settings(), report_file)
+        except DataError as error:
+            if as_json:
+                print_json(document_of_report(report_of(error)))
+            raise
     if as_json:
-        print_json(_report_document(report))
+        print_json(document_of_report(report))
         context.exit(DataError.exit_code if report.violations or report.refusal else 0)
     if report.violations:
         raise ContractViolationError(report)
     if report.refusal:
         raise DataError(report.refusal)
-    say(f"{delivered_in_words(files)} keeps the contract of {source}: {plural(report.rows, 'row')}")
+    say(f"{names} keeps the contract of {source}: {plural(report.rows, 'row')}")
     for note in report.notes:
         say(f"  {note}")
 
@@ -293,25 +300,4 @@ def _contract_facts(contract: Contract) -> dict[str, object]:
         "valid_from": contract.valid_from,
         "delivery": contract.delivery,
         "file": contract.path,
-    }
-
-
-def _report_document(report: Report) -> dict[str, object]:
-    from validation.quality.stored import document_of
-
-    return {
-        "rows": report.rows,
-        "violations": [
-            {
-                "rule": each.spec.rule,
-                "name": each.spec.name or None,
-                "columns": list(each.spec.columns),
-                "message": each.message,
-            }
-            for each in report.violations
-        ],
-        "refusal": report.refusal or None,
-        "rules": document_of(report.quality)["rules"] if report.quality else [],
-        "set_aside": dict(report.aside.by_rule) if report.aside else {},
-        "notes": list(report.notes),
     }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator
 from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -14,13 +14,13 @@ from click.shell_completion import CompletionItem
 from transformations.cli.options import json_option
 from transformations.cli.output import print_json, progress, remark, say
 from transformations.contracts import contract_names
+from transformations.engine.base.errors import DataError, UsageError
 from transformations.engine.base.moments import moment_text
 from transformations.engine.base.settings import get_settings
 from transformations.engine.base.words import human_duration, plural
 from transformations.insight.values.asked import day_of_text, moment_of_text
 
 if TYPE_CHECKING:
-    from validation.delivery.checks import Report
     from validation.delivery.ingest import Delivery, Ingestion
 
 
@@ -105,7 +105,7 @@ Examples:
   features ingest clicks clicks-2020-01.parquet --complete-through 2020-01-31
   features ingest clicks corrected.csv --correction   # rows of a known key replace the earlier ones
   features ingest clicks exports/2020-01-31/          # a folder: its files are one drop
-  features ingest accounts                            # what is new in the table that the contract names
+  features ingest accounts                            # what is new where the contract says: a table, or a folder
   features ingest clicks --complete-through 2020-02-01    # a day without events
   features ingest clicks bogus-keys.csv --retract     # the rows of these keys are taken back
   features ingest accounts accounts.parquet --valid-from 2020-02-01T00:00:00-05:00
@@ -143,12 +143,13 @@ def ingest(
     """Take FILE of SOURCE through its contract into the raw zone, as one drop.
 
     Parquet, CSV or JSON lines; a folder is all of its files. Several files, or a folder, are one drop, too: all of it
-    becomes visible at once, or nothing does. Without FILE, a source that is a table elsewhere is pulled; of any other,
-    --complete-through alone is recorded.
+    becomes visible at once, or nothing does. Without FILE, what is new where the contract says (`servers`) is
+    taken: the rows of a table elsewhere, or each new file. --complete-through alone is recorded, with a pull or on its
+    own.
     """
-    from validation.delivery.ingest import Delivery
+    from transformations.insight.deliveries import Delivery, document_of_outcome
 
-    delivery = Delivery(
+    asked = Delivery(
         source,
         files or None,
         complete_through=complete_through,
@@ -157,78 +158,47 @@ def ingest(
         correction=correction,
         quarantine=quarantine,
     )
-    with progress(
-        f"Ingesting {delivered_in_words(files)} into {source}" if files else f"Taking what is new of {source}"
-    ):
-        ingestion = _ingest(delivery, report_file)
+    outcomes: list[tuple[Delivery, Ingestion | DataError]] = []
+    for delivery, outcome in _outcomes(asked, report_file):
+        outcomes.append((delivery, outcome))
+        for line in [] if as_json or isinstance(outcome, DataError) else _lines_of(outcome, delivery):
+            say(line)
     if as_json:
-        print_json(_document_of(ingestion))
-        return
-    for line in _lines_of(ingestion, delivery):
-        say(line)
-    if (day := _open_day(ingestion, delivery)) is not None:
-        command = shlex.join(["features", "ingest", source, *map(str, files), "--complete-through", str(day)])
-        remark(f"{day} may still be filling. Once it is whole: {command}")
+        documents = [document_of_outcome(delivery, outcome) for delivery, outcome in outcomes]
+        print_json(documents[0] if [delivery for delivery, _ in outcomes] == [asked] else documents)
+    elif not outcomes:
+        say(f"{source}: nothing to do, no new file where the contract says that they come in")
+    for delivery, outcome in outcomes[-1:]:
+        if isinstance(outcome, DataError):
+            raise outcome
+        if not as_json and (day := _open_day(outcome, delivery)) is not None:
+            command = shlex.join(["features", "ingest", source, *map(str, files), "--complete-through", str(day)])
+            remark(f"{day} may still be filling. Once it is whole: {command}")
 
 
-def write_report(source: str, delivered: str, report: Report, verdict: str, file: Path) -> None:
-    """Write the page about a delivery; a file that is there already is replaced, if it is such a page."""
-    from transformations.contracts import read_contract
-    from transformations.engine.raw.zone import RawTable
-    from transformations.insight.site.delivery_report import delivery_page
+def _outcomes(asked: Delivery, report_file: Path | None) -> Iterator[tuple[Delivery, Ingestion | DataError]]:
+    """What becomes of each delivery, in order; the first that is refused is the last that is looked at."""
+    from transformations.insight.deliveries import deliveries_of, delivery_in_words, take_delivery
 
     settings = get_settings()
-    contract = read_contract(source, settings.contracts)
-    table = RawTable(contract, settings.raw_dir)
-    drops = table.snapshot().drops if table.exists() else ()
-    file.write_text(delivery_page(contract, delivered, report, verdict, table.folder, drops), encoding="utf-8")
-
-
-def _ingest(delivery: Delivery, report_file: Path | None) -> Ingestion:
-    """Ingest, and write the report where one is asked for, also of a delivery that breaks its contract."""
-    from validation.delivery.ingest import ContractViolationError, ingest_drop
-
-    paths = delivery.path if isinstance(delivery.path, tuple) else ()
     try:
-        ingestion = ingest_drop(delivery, get_settings())
-    except ContractViolationError as error:
-        if report_file is not None:
-            verdict = "Refused: nothing was written"
-            write_report(delivery.source, delivered_in_words(paths), error.report, verdict, report_file)
-        raise
-    if report_file is not None:
-        drop = ingestion.drop
-        verdict = "Nothing to do: it is there already" if drop is None else f"Taken as drop {drop.number}"
-        write_report(delivery.source, ingestion.file_name or "a pull", ingestion.report, verdict, report_file)
-    return ingestion
-
-
-def delivered_in_words(files: Sequence[Path]) -> str:
-    """A file by its name, several by their number."""
-    if not files:
-        return "what is new"
-    return files[0].name if len(files) == 1 else plural(len(files), "file")
-
-
-def _document_of(ingestion: Ingestion) -> dict[str, object]:
-    drop = ingestion.drop
-    return {
-        "source": ingestion.source,
-        "file": ingestion.file_name,
-        "changed": drop is not None,
-        "version": ingestion.version,
-        "rows_delivered": ingestion.delivered,
-        "rows_written": drop.rows if drop else 0,
-        "rows_unchanged": drop.unchanged if drop else 0,
-        "rows_retracted": drop.rows if drop and drop.retracts else drop.retracted if drop else 0,
-        "rows_quarantined": drop.quarantined if drop else 0,
-        "rows_superseded": drop.supersedes if drop else 0,
-        "first_day": ingestion.first_day,
-        "last_day": ingestion.last_day,
-        "complete_through": ingestion.complete_through,
-        "notes": list(ingestion.notes),
-        "seconds": round(ingestion.seconds, 3),
-    }
+        deliveries = deliveries_of(asked, settings)
+    except DataError as error:
+        yield asked, error
+        return
+    if report_file is not None and len(deliveries) > 1:
+        raise UsageError(
+            f"{asked.source}: {len(deliveries):,} deliveries are new, and a report is about one. Name its file, or "
+            f"leave --report out."
+        )
+    for delivery in deliveries:
+        try:
+            with progress(f"Ingesting {delivery_in_words(delivery)} into {asked.source}"):
+                done = take_delivery(delivery, settings, report_file)
+        except DataError as error:
+            yield delivery, error
+            return
+        yield delivery, done
 
 
 def _lines_of(ingestion: Ingestion, delivery: Delivery) -> list[str]:

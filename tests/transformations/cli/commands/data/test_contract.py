@@ -77,8 +77,18 @@ def test_a_file_that_breaks_it_ends_with_code_3(filled_in: Path, capsys: pytest.
 
     assert run(["contract", "check", "clicks", "bad.parquet", "--json"]) == 3
     (violation,) = json.loads(capsys.readouterr().out)["violations"]
-    assert (violation["rule"], violation["columns"]) == ("range", ["price"])
+    assert (violation["rule"], violation["columns"], violation["count"]) == ("range", ["price"], 1)
+    assert violation["examples"] == [{"row": "1", "value": "-0.5"}]
     assert violation["message"].startswith("clicks.yaml: column 'price'")
+
+
+def test_a_file_that_cannot_be_read_is_told_in_json_and_on_a_page(
+    filled_in: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("cut.parquet").write_bytes(Path("clicks.parquet").read_bytes()[:-9])
+    assert run(["contract", "check", "clicks", "cut.parquet", "--json", "--report", "cut.html"]) == 3
+    assert "cut.parquet" in json.loads(capsys.readouterr().out)["refusal"]
+    assert "It would be refused" in Path("cut.html").read_text()
 
 
 def test_a_file_that_ingest_would_refuse_ends_with_code_3(

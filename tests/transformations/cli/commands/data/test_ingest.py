@@ -129,6 +129,7 @@ def test_json_is_one_document() -> None:
     assert document == {
         "source": "clicks",
         "file": "jan.parquet",
+        "verdict": "taken",
         "changed": True,
         "version": 0,
         "rows_delivered": 2,
@@ -140,8 +141,98 @@ def test_json_is_one_document() -> None:
         "first_day": "2020-01-03",
         "last_day": "2020-01-05",
         "complete_through": "2020-01-10",
+        "violations": [],
+        "refusal": None,
+        "rules": [],
+        "set_aside": {},
         "notes": [],
     }
+
+
+def test_a_refused_delivery_is_one_document_with_counts_and_examples(capsys: pytest.CaptureFixture[str]) -> None:
+    write("twice.parquet", [1, 1, 2], [3, 5, 6])
+    assert run(["ingest", "clicks", "twice.parquet", "--json"]) == 3
+    said = capsys.readouterr()
+    document = json.loads(said.out)
+    (violation,) = document.pop("violations")
+    assert (violation["rule"], violation["columns"], violation["count"]) == ("unique key", ["id"], 1)
+    assert violation["examples"] == [{"row": "2", "value": "1"}]
+    assert violation["message"] in said.err
+    assert document == {
+        "source": "clicks",
+        "file": "twice.parquet",
+        "verdict": "refused",
+        "changed": False,
+        "rows_delivered": 3,
+        "rows_written": 0,
+        "refusal": None,
+        "rules": [],
+        "set_aside": {},
+        "notes": [],
+    }
+
+
+def test_what_the_raw_zone_refuses_and_what_cannot_be_read_are_documents_and_pages_too(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    write("first.parquet", [1, 2], [3, 4])
+    write("moved.parquet", [1, 2, 3], [13, 14, 15])
+    invoke("clicks", "first.parquet")
+    assert run(["ingest", "clicks", "moved.parquet", "--json", "--report", "moved.html"]) == 3
+    document = json.loads(capsys.readouterr().out)
+    assert (document["verdict"], document["rows_delivered"]) == ("refused", 3)
+    assert "2 of them by rows of another business day" in document["refusal"]
+    assert "Refused: nothing was written" in Path("moved.html").read_text()
+    Path("cut.parquet").write_bytes(Path("first.parquet").read_bytes()[:-9])
+    assert run(["ingest", "clicks", "cut.parquet", "--json", "--report", "cut.html"]) == 3
+    document = json.loads(capsys.readouterr().out)
+    assert (document["verdict"], document["rows_delivered"]) == ("refused", None)
+    assert document["refusal"].startswith("cut.parquet cannot be read")
+    assert "cut.parquet cannot be read" in Path("cut.html").read_text()
+
+
+@pytest.fixture
+def dropped(tmp_path: Path) -> Path:
+    """The folder in which the contract says that files of clicks come in."""
+    server = f"servers: [{{ server: drop, type: local, path: '{tmp_path}/drop/clicks-*.parquet' }}]\nschema:"
+    (tmp_path / "contracts" / "clicks.yaml").write_text(CLICKS.replace("schema:", server, 1))
+    (tmp_path / "drop").mkdir()
+    return tmp_path / "drop"
+
+
+def test_without_a_file_each_new_one_is_taken_where_the_contract_says(dropped: Path) -> None:
+    write(str(dropped / "clicks-1.parquet"), [1, 2], [3, 4])
+    write(str(dropped / "clicks-2.parquet"), [3], [5])
+    write(str(dropped / "other.parquet"), [9], [5])
+    lines = invoke("clicks").stdout.splitlines()
+    assert [line.partition(",")[0] for line in lines] == [
+        "clicks: 2 rows written from 2020-01-03 to 2020-01-04",
+        "clicks: 1 row written of 2020-01-05",
+    ]
+    assert invoke("clicks").stdout == "clicks: nothing to do, no new file where the contract says that they come in\n"
+    write(str(dropped / "clicks-3.parquet"), [2, 3], [4, 5])  # its rows are all stored
+    assert invoke("clicks").stdout.startswith("clicks: nothing to do for clicks-3.parquet, it is there already")
+    write(str(dropped / "clicks-4.parquet"), [4], [6])
+    (document,) = json.loads(invoke("clicks", "--json").stdout)
+    assert (document["file"], document["verdict"]) == ("clicks-4.parquet", "taken")
+    assert json.loads(invoke("clicks", "--json").stdout) == []
+    assert invoke("clicks", "--complete-through", "2020-01-09").stdout.startswith("clicks: no new row, now version 3")
+
+
+def test_new_files_are_taken_up_to_the_first_that_is_refused(dropped: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["ingest", "clicks"]) == 3
+    assert "clicks.yaml: no file is at" in capsys.readouterr().err
+    for number, ids in enumerate(([1], [2, 2], [3])):
+        write(str(dropped / f"clicks-{number}.parquet"), ids, [3] * len(ids))
+    assert run(["ingest", "clicks", "--retract"]) == 2
+    assert run(["ingest", "clicks", "--report", "page.html"]) == 2
+    assert "3 deliveries are new, and a report is about one" in capsys.readouterr().err
+    assert run(["ingest", "clicks", "--json"]) == 3
+    documents = json.loads(capsys.readouterr().out)
+    assert [(each["file"], each["verdict"]) for each in documents] == [
+        ("clicks-0.parquet", "taken"),
+        ("clicks-1.parquet", "refused"),
+    ]
 
 
 def test_exit_codes_tell_usage_from_data(capsys: pytest.CaptureFixture[str]) -> None:
