@@ -97,7 +97,7 @@ def check(
 
     With the options of `ingest`, it says what that command would.
     """
-    from transformations.insight.deliveries import (
+    from transformations.insight.site.delivery_outcomes import (
         ContractViolationError,
         Delivery,
         delivery_in_words,

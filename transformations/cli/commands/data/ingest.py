@@ -147,7 +147,7 @@ def ingest(
     taken: the rows of a table elsewhere, or each new file. --complete-through alone is recorded, with a pull or on its
     own.
     """
-    from transformations.insight.deliveries import Delivery, document_of_outcome
+    from transformations.insight.site.delivery_outcomes import Delivery, document_of_outcome
 
     asked = Delivery(
         source,
@@ -178,7 +178,7 @@ def ingest(
 
 def _outcomes(asked: Delivery, report_file: Path | None) -> Iterator[tuple[Delivery, Ingestion | DataError]]:
     """What becomes of each delivery, in order; the first that is refused is the last that is looked at."""
-    from transformations.insight.deliveries import deliveries_of, delivery_in_words, take_delivery
+    from transformations.insight.site.delivery_outcomes import deliveries_of, delivery_in_words, take_delivery
 
     settings = get_settings()
     try:
