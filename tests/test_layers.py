@@ -31,6 +31,7 @@ FLOORS = (
     "transformations.engine.testing",
     "transformations.local",
     "transformations.stores.base",
+    "transformations.stores.computed",
     "transformations.stores.history",
     "transformations.stores.training",
     "transformations.stores.rows",

@@ -72,7 +72,7 @@ def view(name, path):
 ON_DEMAND_TEXT = """
 from online_functions import spent_share
 
-from transformations.stores.base.on_demand import on_demand_view
+from transformations.stores.computed.on_demand import on_demand_view
 
 now = on_demand_view(
     "now", [spent_share], sources=[stats_0], owner="benchmarks@example.com", description="Computed when asked"

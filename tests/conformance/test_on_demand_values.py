@@ -16,7 +16,7 @@ from feast import FeatureView, Field, OnDemandFeatureView, RequestSource
 from feast.types import FeastType, Float64, Int64, String
 
 from transformations.engine.base.errors import FeaturesError
-from transformations.stores.base.on_demand import on_demand_view
+from transformations.stores.computed.on_demand import on_demand_view
 
 from .traps import trap
 from .worlds import Answer, Lookup, RefusedError, Row, SdkLookup, World
@@ -122,7 +122,7 @@ def deploy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable
         (tmp_path / "conformance_functions.py").write_text(f"FACTOR = {factor}\n{FUNCTIONS}")
         sys.modules.pop("conformance_functions", None)
         importlib.invalidate_caches()
-        from transformations.stores.base import wiring
+        from transformations.stores.computed import wiring
 
         wiring.calls_of.cache_clear()  # a new release is a new process
         return importlib.import_module("conformance_functions")

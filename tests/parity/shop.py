@@ -46,8 +46,8 @@ from transformations.engine.raw.zone import Origin, RawTable
 from transformations.engine.vocabulary.definitions import Definition
 from transformations.engine.vocabulary.resolution import Resolved, resolve
 from transformations.stores.base.feast_seams import online_client
-from transformations.stores.base.on_demand import on_demand_view
 from transformations.stores.base.views import feature_view
+from transformations.stores.computed.on_demand import on_demand_view
 from transformations.stores.redis.loaded import Loaded, loaded_views
 from validation.parity.live import check_live
 from validation.parity.report import LiveReport

@@ -232,7 +232,7 @@ def test_a_function_that_computes_something_else_online(shop: Shop, monkeypatch:
 
 
 def test_a_function_whose_code_is_not_the_applied_one(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
-    from transformations.stores.base import wiring
+    from transformations.stores.computed import wiring
 
     wiring.calls_of.cache_clear()
     monkeypatch.setitem(vars(shops.spend_with_cart), "content_hash", "another")

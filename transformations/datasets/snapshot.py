@@ -20,7 +20,7 @@ from google.protobuf.json_format import MessageToDict, ParseDict
 from transformations.engine.base.errors import UsageError, nearest
 from transformations.engine.base.settings import Settings
 from transformations.stores.base.places import portable_path
-from transformations.stores.base.rollout import as_served
+from transformations.stores.computed.rollout import as_served
 
 
 def take_snapshot(store: FeatureStore, service_name: str, settings: Settings) -> dict[str, Any]:

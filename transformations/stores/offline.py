@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import pyarrow as pa
 from feast import FeatureView, RepoConfig
@@ -24,7 +24,11 @@ from transformations.engine.base.errors import UsageError
 from transformations.engine.base.settings import get_settings
 from transformations.stores.base.borrowed_methods import BorrowedMethod
 from transformations.stores.base.collisions import refuse_collisions
-from transformations.stores.base.feast_seams import explain_offline_writes, hide_experimental_warning
+from transformations.stores.base.feast_seams import (
+    explain_offline_writes,
+    hide_experimental_warning,
+    keep_udf_bodies,
+)
 from transformations.stores.base.source_paths import placed_source
 from transformations.stores.base.views import contents
 
@@ -39,6 +43,8 @@ class PointInTimeOfflineStoreConfig(FeastConfigBaseModel):
     nullable_dtypes: frames with pandas' nullable dtypes, so that integers with nulls stay integers.
     table_versions: views whose table is read at an older version, with its number; others at the newest. In a notebook:
     `store.config.offline_store.table_versions = {"user_visits": 3}`.
+    on_demand: `strict` refuses, in training and online, Feast's own on-demand views that its stores would compute
+    differently on the two (mode pandas, singletons, views computed when written); by default they are evaluated alike.
     """
 
     type: str = "transformations.stores.offline.PointInTimeOfflineStore"
@@ -47,11 +53,13 @@ class PointInTimeOfflineStoreConfig(FeastConfigBaseModel):
     spill: Path | None = None
     nullable_dtypes: bool = False
     table_versions: dict[str, int] = Field(default_factory=dict)
+    on_demand: Literal["alike", "strict"] = "alike"
 
     def model_post_init(self, _context: Any, /) -> None:
         """Prepare a `feast` command: it has read a feature_store.yaml of ours, and runs its author's files next."""
         tell_authors_in_feast()
         explain_offline_writes(_explain_offline_write)
+        keep_udf_bodies()
         if is_feast_command():
             hide_experimental_warning()
 

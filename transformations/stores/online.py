@@ -25,9 +25,8 @@ from redis import Redis, RedisCluster
 from transformations.engine.base.errors import ServiceUnavailableError, UsageError
 from transformations.engine.base.settings import get_settings
 from transformations.stores.base.errors import Answering
-from transformations.stores.base.feast_seams import RedisStoreWithClient
-from transformations.stores.base.on_demand import refuse_uneven
-from transformations.stores.base.rollout import check_served
+from transformations.stores.base.feast_seams import RedisStoreWithClient, keep_udf_bodies
+from transformations.stores.computed.rollout import check_served
 from transformations.stores.lookups.lookup import EntityRows
 from transformations.stores.lookups.plan_cache import Plans
 from transformations.stores.lookups.response import PackedResponse
@@ -75,6 +74,7 @@ class PackedRedisOnlineStoreConfig(RedisOnlineStoreConfig):
 
     def __init__(self, **keys: Any) -> None:
         """UsageError for keys that do not fit; pydantic's error, which Feast prints, would repeat the address."""
+        keep_udf_bodies()
         try:
             super().__init__(**keys)
         except ValidationError as error:
@@ -183,11 +183,13 @@ class PackedRedisOnlineStore(RedisStoreWithClient):
 
         The rows are marked as pushed; a materialization that finds the same row in the offline table clears that.
         Naive timestamps are UTC. A row with a null join key belongs to no entity and is left out. UsageError for an
-        on-demand view, which Feast would compute here from other inputs and at another time than in training; DataError
-        for rows from the future, of which none is written.
+        on-demand view, which is computed when it is read; DataError for rows from the future, of which none is written.
         """
         if isinstance(cast("object", table), OnDemandFeatureView):
-            refuse_uneven(cast("OnDemandFeatureView", table))
+            raise UsageError(
+                f"on-demand view {table.name} is computed when it is read, from its source views and the request, in "
+                f"training as online: nothing is written for it. Write the rows to the views that it reads."
+            )
         refuse_future_rows(table, data)
         rows = newest_rows(data)
         schema = schema_of(table.features)
@@ -285,7 +287,7 @@ class PackedRedisOnlineStore(RedisStoreWithClient):
 
     def _plans_of(self, config: RepoConfig) -> Plans:
         if self._plans is None:
-            self._plans = Plans(config.registry.enable_online_feature_view_versioning)
+            self._plans = Plans(config.registry.enable_online_feature_view_versioning, is_strict=is_strict(config))
         return self._plans
 
     def _reader_of(self, config: RepoConfig) -> Reader:
@@ -326,6 +328,11 @@ def source_of(config: RedisOnlineStoreConfig, timeout_ms: int) -> Source:
     if config.redis_type == RedisType.redis_cluster:
         return ClusterSource(cast("Callable[[], RedisCluster]", open_client))
     return NodeSource(cast("Redis", open_client()))
+
+
+def is_strict(config: RepoConfig) -> bool:
+    """Whether a repository refuses views of Feast's own that its stores compute differently on the two paths."""
+    return getattr(config.offline_store, "on_demand", "") == "strict"
 
 
 def online_name(view: FeatureView, config: RepoConfig) -> str:

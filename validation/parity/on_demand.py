@@ -13,9 +13,9 @@ from feast.types import FeastType
 
 from transformations.engine.base.errors import FeaturesError
 from transformations.engine.base.moments import value_text
-from transformations.stores.base.on_demand import evaluate
 from transformations.stores.base.values import arrow_type
 from transformations.stores.base.views import zone_of_views
+from transformations.stores.computed.evaluation import evaluate
 from validation.parity.causes import Cause, Kind, Reason, Served
 from validation.parity.report import FeatureReport
 from validation.parity.rows import NOT_FOUND, NULL_VALUE, PRESENT, Held, combine_entities, entities_of, join_keys

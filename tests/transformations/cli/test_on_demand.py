@@ -30,7 +30,7 @@ PACING = '"""How pace is measured."""\n\nFACTOR = 3.0\n'
 OFFER = """
 from feast import Field, RequestSource
 from feast.types import Float64
-from transformations.stores.base.on_demand import on_demand_view
+from transformations.stores.computed.on_demand import on_demand_view
 
 visit = RequestSource(name="visit", schema=[Field(name="pace", dtype=Float64, description="Pages a minute")])
 user_now = on_demand_view(

@@ -47,7 +47,7 @@ def seconds_since_click(click_at_last_lifetime: UnixTimestamp, request_timestamp
 OFFER = """
 from feast import Field, RequestSource
 from feast.types import Float64
-from transformations.stores.base.on_demand import on_demand_view
+from transformations.stores.computed.on_demand import on_demand_view
 
 page = Entity(name="page", join_keys=["page"], value_type=ValueType.STRING, description="A page", owner="web@x.org")
 page_clicks = feature_view(clicking.page_clicks, entity=page, owner="web@x.org")

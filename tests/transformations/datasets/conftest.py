@@ -22,8 +22,8 @@ from transformations.datasets.manifest import Manifest, read_manifest
 from transformations.engine.base.settings import Settings, get_settings
 from transformations.engine.raw.zone import Origin, RawTable
 from transformations.engine.tables.offline_tables import OfflineTable
-from transformations.stores.base.on_demand import on_demand_view
 from transformations.stores.base.places import portable_path
+from transformations.stores.computed.on_demand import on_demand_view
 
 OWNER = "team@example.com"
 TIMESTAMP = pa.timestamp("us", tz="UTC")

@@ -18,7 +18,7 @@ from feast.types import String as FeastString
 from feast.types import UnixTimestamp as FeastUnixTimestamp
 
 from transformations import ANYTHING, Bool, Float64, Int64, String, UnixTimestamp, on_demand
-from transformations.stores.base.on_demand import on_demand_view
+from transformations.stores.computed.on_demand import on_demand_view
 
 from .extremes import INFINITY, NAN, NOW, SURROGATE, Refused, Server, as_json, check, lossy, spoken
 

@@ -16,7 +16,7 @@ from feast.types import Bool, Float32, Float64, Int64, String, UnixTimestamp
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from transformations.stores.base.on_demand import on_demand_view
+from transformations.stores.computed.on_demand import on_demand_view
 
 FUNCTIONS = '''
 import pyarrow as pa

@@ -16,7 +16,7 @@ from feast.infra.offline_stores.file_source import SavedDatasetFileStorage
 from feast.types import Bool, Float32, Float64, Int64, String, UnixTimestamp
 
 from transformations.engine.base.errors import DataError, UsageError
-from transformations.stores.base.on_demand import on_demand_view
+from transformations.stores.computed.on_demand import on_demand_view
 
 from .training_rows import VISITS, Rows, Store, View, spine, values
 

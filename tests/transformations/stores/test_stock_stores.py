@@ -13,7 +13,8 @@ from feast import Entity, FeatureStore, FeatureView, Field, OnDemandFeatureView,
 from feast.types import Float64, Int64, String, UnixTimestamp
 
 from transformations.engine.base.errors import DataError, UsageError
-from transformations.stores.base.on_demand import evaluate, on_demand_view
+from transformations.stores.computed.evaluation import evaluate
+from transformations.stores.computed.on_demand import on_demand_view
 
 FUNCTIONS = '''
 import pyarrow as pa

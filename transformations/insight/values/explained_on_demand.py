@@ -22,7 +22,7 @@ from transformations.stores.base.values import TIMESTAMP, Column
 if TYPE_CHECKING:
     from transformations.engine.vocabulary.resolution import Feature
     from transformations.insight.repository import OfferedView
-    from transformations.stores.base.wiring import Call
+    from transformations.stores.computed.wiring import Call
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,10 +64,10 @@ def explain_computed(
     offered: the repository's views by name. Errors: UsageError for a view that `on_demand_view` did not make, an input
     that no definition computes, a key or request field that is missing or unknown.
     """
-    from transformations.stores.base.on_demand import evaluation_of
+    from transformations.stores.computed.evaluation import evaluation_of
 
     evaluation = evaluation_of(view, [feature])
-    if evaluation.calls is None:
+    if evaluation.feasts is not None:
         raise UsageError(f"on-demand view {view.name} was not made by on_demand_view: what it reads is not known.")
     inputs, views = _stored_inputs(view, evaluation.calls, offered)
     keys = {name: dtype for each in views for name, dtype in each.resolved.join_keys.items()}

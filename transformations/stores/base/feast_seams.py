@@ -11,6 +11,7 @@ import inspect
 import uuid
 import warnings
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from copy import copy
 from datetime import datetime, timedelta
 from functools import cached_property, wraps
@@ -23,6 +24,7 @@ from feast.infra.online_stores.redis import RedisOnlineStore
 from feast.infra.registry.base_registry import BaseRegistry
 from feast.online_response import OnlineResponse
 from feast.protos.feast.core.Registry_pb2 import Registry as RegistryProto
+from feast.transformation import udf_rehydrate
 from feast.value_type import ValueType
 
 if TYPE_CHECKING:
@@ -155,6 +157,31 @@ def explain_offline_writes(explain: Callable[[FeatureStore, str, pd.DataFrame, E
             raise
 
     FeatureStore.write_to_offline_store = write_to_offline_store  # type: ignore[method-assign]
+
+
+def keep_udf_bodies() -> None:
+    """Let each function that Feast reads from a registry keep its pickled form, which `udf_body` gives.
+
+    Feast executes its source text alone (udf_rehydrate.py:160), without the imports and helpers of its module.
+    """
+    feasts = udf_rehydrate.resolve_udf
+    if hasattr(feasts, "__wrapped__"):
+        return
+
+    @wraps(feasts)
+    def resolve_udf(**facts: Any) -> Callable[..., Any]:
+        function = feasts(**facts)
+        with suppress(AttributeError):  # of a callable that is no function
+            function.__feast_body__ = facts.get("body")  # type: ignore[attr-defined]
+        return function
+
+    udf_rehydrate.resolve_udf = resolve_udf
+
+
+def udf_body(function: Callable[..., Any]) -> bytes | None:
+    """The pickled form of a function that was read from a registry; None for any other."""
+    body: bytes | None = getattr(function, "__feast_body__", None)
+    return body
 
 
 def numeric_metrics(

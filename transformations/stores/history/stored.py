@@ -15,7 +15,7 @@ from transformations.engine.base.errors import DataError
 from transformations.engine.base.file_rows_sql import Scan
 from transformations.engine.base.moments import MICROSECOND
 from transformations.stores.base.values import canonical_key, unseen_value
-from transformations.stores.base.wiring import reference_of
+from transformations.stores.computed.wiring import reference_of
 from transformations.stores.history import point_in_time_sql as sql
 from transformations.stores.history.history import History
 

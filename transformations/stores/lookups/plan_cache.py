@@ -29,9 +29,13 @@ _LOOK_SECONDS = 0.5
 
 
 class Plans:
-    """The plans of one store, by request. versioned: whether the repository serves several versions of a view."""
+    """The plans of one store, by request.
 
-    def __init__(self, versioned: bool) -> None:
+    versioned: whether the repository serves several versions of a view. is_strict: as `compile_plan`.
+    """
+
+    def __init__(self, versioned: bool, *, is_strict: bool = False) -> None:
+        self._is_strict = is_strict
         self._versioned = versioned
         self._proto: RegistryProto | None = None
         self._version = ""
@@ -49,7 +53,9 @@ class Plans:
         key = (self._request_key(features), project, full_feature_names)
         plan = self._plans.get(key)
         if plan is None:
-            plan = compile_plan(proto, registry, project, features, full_feature_names, self._versioned)
+            plan = compile_plan(
+                proto, registry, project, features, full_feature_names, self._versioned, is_strict=self._is_strict
+            )
             with self._lock:
                 if len(self._plans) >= _MOST_PLANS:
                     self._plans.clear()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -22,10 +23,11 @@ from feast.value_type import ValueType
 from transformations.engine.base.errors import UsageError, nearest
 from transformations.engine.base.moments import MICROSECOND
 from transformations.stores.base.feast_seams import request_context
-from transformations.stores.base.on_demand import Evaluation, evaluation_of, refuse_uneven
-from transformations.stores.base.rollout import served_version
 from transformations.stores.base.values import unseen_value
-from transformations.stores.base.wiring import not_served, reference_of
+from transformations.stores.computed.evaluation import Evaluation, evaluation_of
+from transformations.stores.computed.feast_functions import refuse_uneven, request_fields_of
+from transformations.stores.computed.rollout import served_version
+from transformations.stores.computed.wiring import not_served, reference_of
 from transformations.stores.redis.catalogue import Table
 from transformations.stores.rows.codecs import Codec, Stored, codec_of
 from transformations.stores.rows.packed_rows import Form, Schema
@@ -189,14 +191,16 @@ def compile_plan(
     features: Features,
     full_feature_names: bool,
     versioned: bool,
+    *,
+    is_strict: bool = False,
 ) -> Plan:
     """Compile the plan of a request for these features from a registry's cached content.
 
-    versioned: whether the repository serves several versions of a view. Errors: Feast's for an unknown view; UsageError
-    for an unknown feature, a view or version that is not served, and an on-demand view that training and serving would
-    compute differently.
+    versioned: whether the repository serves several versions of a view. is_strict: refuse views of Feast's own that its
+    stores would compute differently in training and serving. Errors: Feast's for an unknown view; UsageError for an
+    unknown feature, a view or version that is not served, and an on-demand view that cannot be computed.
     """
-    cached = _Cached(registry, proto)
+    cached = _Cached(registry, proto, is_strict=is_strict)
     if not isinstance(features, FeatureService):
         _refuse_unknown(cached, project, features)
     try:
@@ -204,7 +208,7 @@ def compile_plan(
     except ValueError as error:  # Feast's word for a version that is not served, and for a view that is disabled
         raise UsageError(str(error)) from error
     for view, _ in context.grouped:
-        if isinstance(view, OnDemandFeatureView):  # so Feast takes one that is computed when written
+        if isinstance(view, OnDemandFeatureView):  # only with is_strict: one that Feast computes when written
             refuse_uneven(view)
     entities = tuple(dict.fromkeys(_keys_of(view) for view, _ in context.grouped))
     views = tuple(_plan_view(view, names, entities, versioned) for view, names in context.grouped)
@@ -223,9 +227,9 @@ def compile_plan(
         names = tuple(fields[reference].name for reference in wanted)
         computed.append(
             ComputedPlan(
-                evaluation=evaluation_of(function_view, names),
+                evaluation=evaluation_of(function_view, names, is_strict=is_strict),
                 inputs=_inputs_of(function_view, places),
-                request_fields=frozenset(function_view.get_request_data_schema()),
+                request_fields=frozenset(request_fields_of(function_view)),
                 wanted=names,
                 outputs=tuple(wanted.items()),
                 not_served=not_served(function_view),
@@ -312,19 +316,26 @@ def _refuse_unknown(registry: _Cached, project: str, references: Sequence[str]) 
 class _Cached:
     """The registry for Feast's resolution: only what is cached, so that no refresh runs inside a request.
 
-    A view that is being materialized is served: rows are replaced one by one, so there is nothing to wait for.
+    An on-demand view that Feast would compute when written is computed when read, as in training. A view that is being
+    materialized is served: rows are replaced one by one, so there is nothing to wait for.
     """
 
     serve_features_while_materializing = True
 
-    def __init__(self, registry: BaseRegistry, proto: RegistryProto) -> None:
-        self._registry, self._proto = registry, proto
+    def __init__(self, registry: BaseRegistry, proto: RegistryProto, *, is_strict: bool) -> None:
+        self._registry, self._proto, self._is_strict = registry, proto, is_strict
         self.enable_online_versioning = getattr(registry, "enable_online_versioning", False)
 
     def get_any_feature_view(self, name: str, project: str, allow_cache: bool = True) -> Any:
         """As Feast's; an on-demand view in the version that this process has the code of."""
         view = proto_registry_utils.get_any_feature_view(self._proto, name, project)
-        return served_version(view, self._registry, project) if isinstance(view, OnDemandFeatureView) else view
+        if not isinstance(view, OnDemandFeatureView):
+            return view
+        served = served_version(view, self._registry, project)
+        if served.write_to_online_store and not self._is_strict:
+            served = copy.copy(served)  # Feast's cache shares it
+            served.write_to_online_store = False
+        return served
 
     def get_feature_service(self, name: str, project: str, allow_cache: bool = True) -> FeatureService:
         """As Feast's."""

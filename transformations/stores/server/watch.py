@@ -18,7 +18,7 @@ from prometheus_client.registry import Collector
 from transformations.engine.base.errors import FeaturesError
 from transformations.engine.base.settings import get_settings
 from transformations.engine.base.words import show_reason
-from transformations.stores.base.rollout import Newer, newer_applied
+from transformations.stores.computed.rollout import Newer, newer_applied
 from transformations.stores.redis.connections import Reaching, SyncClient, connect, shown_address
 from transformations.stores.redis.loaded import Loaded, loaded_views
 

@@ -15,8 +15,8 @@ from feast.infra.registry.base_registry import BaseRegistry
 from transformations.engine.base.errors import UsageError
 from transformations.engine.base.moments import as_utc
 from transformations.engine.base.settings import get_settings
-from transformations.stores.base.rollout import Reading, add_inputs, as_served
-from transformations.stores.base.wiring import reference_of
+from transformations.stores.computed.rollout import Reading, add_inputs, as_served
+from transformations.stores.computed.wiring import reference_of
 from transformations.stores.history.history import history_of
 from transformations.stores.history.session_sql import resources_of
 from transformations.stores.history.stored import Stored
@@ -61,6 +61,7 @@ class HistoricalRequest:
                 on_demand=on_demand,
                 columns=columns,
                 as_served=self.as_served,
+                is_strict=config.offline_store.on_demand == "strict",
                 resources=resources,
             ),
             _metadata(spine, self.feature_refs),

@@ -17,8 +17,9 @@ from transformations.engine.base.errors import DataError, UsageError
 from transformations.engine.base.file_rows_sql import Scan
 from transformations.engine.base.moments import EVENT_TIMESTAMP
 from transformations.stores.base.casting import plain
-from transformations.stores.base.on_demand import evaluate
 from transformations.stores.base.values import arrow_type, as_feature, canonical_key, unseen_value
+from transformations.stores.computed.evaluation import evaluate
+from transformations.stores.computed.feast_functions import request_fields_of
 from transformations.stores.history import point_in_time_sql as sql
 from transformations.stores.history.fetching import fetch
 from transformations.stores.history.matching import LastRows, Matches
@@ -38,12 +39,16 @@ _SHARE_OF_RESULT, _SHARE_OF_ROWS = 0.5, 0.25
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """What a retrieval computes. columns: the feature reference behind each column of the result."""
+    """What a retrieval computes.
+
+    columns: the feature reference behind each column of the result. is_strict: as `evaluate`.
+    """
 
     stored: tuple[Stored, ...]
     on_demand: tuple[OnDemandFeatureView, ...]
     columns: Mapping[str, str]
     as_served: bool = False
+    is_strict: bool = False
     resources: Resources = field(default_factory=Resources)
 
 
@@ -186,7 +191,6 @@ def _on_demand_features(
     """The wanted features of one on-demand view, under their references."""
     wanted = [feature.name for feature in view.features if f"{view.name}:{feature.name}" in plan.columns.values()]
     inputs: dict[str, pa.Array | pa.ChunkedArray] = dict(stored)
-    for source in view.source_request_sources.values():
-        inputs |= {request.name: spine.column(request.name) for request in source.schema}
-    values = evaluate(view, inputs, spine.moments, wanted)
+    inputs |= {name: spine.column(name) for name in request_fields_of(view)}
+    values = evaluate(view, inputs, spine.moments, wanted, is_strict=plan.is_strict)
     return {f"{view.name}:{name}": column for name, column in values.items()}

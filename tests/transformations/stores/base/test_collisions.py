@@ -16,7 +16,7 @@ from transformations import ANYTHING, on_demand
 from transformations import Float64 as Column
 from transformations.engine.base.errors import DefinitionError
 from transformations.stores.base.collisions import collisions_of
-from transformations.stores.base.on_demand import on_demand_view
+from transformations.stores.computed.on_demand import on_demand_view
 
 USER = Entity(name="user", join_keys=["user_id"], value_type=ValueType.INT64)
 SHOP = Entity(name="s", join_keys=["shop_id"], value_type=ValueType.INT64)

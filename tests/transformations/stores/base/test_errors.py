@@ -20,7 +20,7 @@ from feast.feature_server import get_app
 from feast.types import Float64, Int64, UnixTimestamp
 
 from transformations.local import redis as embedded
-from transformations.stores.base.on_demand import on_demand_view
+from transformations.stores.computed.on_demand import on_demand_view
 from transformations.stores.serving import Watch, extend
 
 NOW = "2024-05-09T10:00:00+00:00"

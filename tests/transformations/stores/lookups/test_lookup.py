@@ -16,7 +16,7 @@ from feast.types import Float64, Int64, String, UnixTimestamp
 
 from transformations.engine.base.errors import DataError, UsageError
 from transformations.stores.base.feast_seams import online_client
-from transformations.stores.base.on_demand import on_demand_view
+from transformations.stores.computed.on_demand import on_demand_view
 
 OWNER = "team@example.com"
 NOW = "2024-05-09T10:00:00.250000+00:00"

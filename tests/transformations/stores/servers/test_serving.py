@@ -22,7 +22,7 @@ from feast.errors import FeastError
 from feast.feature_server import get_app
 from feast.types import Float64
 
-from transformations.stores.base.on_demand import on_demand_view
+from transformations.stores.computed.on_demand import on_demand_view
 from transformations.stores.serving import Watch, extend
 
 END = datetime(2024, 6, 1, tzinfo=UTC)

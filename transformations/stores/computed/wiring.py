@@ -18,6 +18,9 @@ from transformations.engine.vocabulary.functions import RowFunction
 NOT_SERVED = "not_served"
 """The tag, never applied, that names the features of a view that this process's code cannot compute (rollout.py)."""
 
+CHECK = ":check"
+"""A name that no column can have: the inputs are Feast's synthetic row, not a request."""
+
 
 class Code(StrEnum):
     """Whether this process has a view's functions: with the applied code, with other code, or none of them."""

@@ -14,8 +14,8 @@ from feast.protos.feast.serving.ServingService_pb2 import FieldStatus
 from feast.types import Float64, Int64
 
 from transformations.engine.base.errors import DataError
-from transformations.stores.base.on_demand import on_demand_view
-from transformations.stores.base.rollout import Newer, as_served, newer_applied
+from transformations.stores.computed.on_demand import on_demand_view
+from transformations.stores.computed.rollout import Newer, as_served, newer_applied
 
 NOW = "2024-05-09T10:00:00+00:00"
 OLD = '''

@@ -17,8 +17,9 @@ from feast.infra.registry.registry import FeastObjectType
 from feast.types import Float64, Int64, String, UnixTimestamp
 
 from transformations.engine.base.errors import DataError, DefinitionError, UsageError
-from transformations.stores.base.on_demand import Source, evaluate, on_demand_view
 from transformations.stores.base.views import contents
+from transformations.stores.computed.evaluation import evaluate
+from transformations.stores.computed.on_demand import Source, on_demand_view
 
 OWNER = "team@example.com"
 TIMESTAMP = pa.timestamp("us", tz="UTC")
@@ -235,7 +236,7 @@ import visit_functions
 from datetime import timedelta
 from feast import Entity, FeatureView, Field, FileSource, Project, ValueType
 from feast.types import Float64, Int64
-from transformations.stores.base.on_demand import on_demand_view
+from transformations.stores.computed.on_demand import on_demand_view
 
 project = Project(name="test")
 user = Entity(name="user", join_keys=["user_id"], value_type=ValueType.INT64)
@@ -327,16 +328,17 @@ def test_a_plain_feast_view_of_lists_is_computed_by_the_same_code(visits: FeastV
     ("more", "reason"),
     [
         ({"singleton": True}, "it is a singleton"),
-        ({"write_to_online_store": True}, "it is computed when written"),
+        ({"write_to_online_store": True}, "Feast computes it when written"),
         ({"mode": "pandas"}, "its mode is 'pandas'"),
     ],
 )
-def test_a_view_that_feast_would_compute_unevenly_is_refused(
+def test_a_view_that_feast_would_compute_unevenly_is_refused_where_the_repository_says_strict(
     visits: FeastView, more: dict[str, Any], reason: str
 ) -> None:
     columns = {f"user_visits:{name}": pa.array([5.0]) for name in ("spent", "last_at", "pages", "plan")}
-    with pytest.raises(UsageError, match=f"user_half cannot give the same values in training and serving: {reason}"):
-        evaluate(plain_view(visits, **more), columns, pa.nulls(1, TIMESTAMP))
+    message = f"user_half, on Feast's own stores, does not give the same values in training and serving: {reason}"
+    with pytest.raises(UsageError, match=message):
+        evaluate(plain_view(visits, **more), columns, pa.nulls(1, TIMESTAMP), is_strict=True)
 
 
 def test_nothing_heavy_is_loaded_to_evaluate(tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 The order is apply, then deploy. In between, a process with older code serves the newest version in the registry's
 history whose hashes match its code, in training and serving alike. Feast keeps that history itself: one version for
-each change of a view's text, which holds the hashes (stores/base/wiring.py).
+each change of a view's text, which holds the hashes (stores/computed/wiring.py).
 """
 
 from __future__ import annotations
@@ -22,7 +22,15 @@ from feast.feature_view_projection import FeatureViewProjection
 from transformations.engine.base.errors import DataError
 from transformations.stores.base.feast_seams import cached_content
 from transformations.stores.base.feast_seams import number as number_content
-from transformations.stores.base.wiring import NOT_SERVED, Code, code_of, hashes_of, is_wired, not_served, reference_of
+from transformations.stores.computed.wiring import (
+    NOT_SERVED,
+    Code,
+    code_of,
+    hashes_of,
+    is_wired,
+    not_served,
+    reference_of,
+)
 
 if TYPE_CHECKING:
     from feast.infra.registry.base_registry import BaseRegistry

@@ -1,0 +1,348 @@
+"""Evaluates on-demand views as Feast's users write them, `mode="pandas"` and `mode="python"`, alike on every path.
+
+A function is given what its view declares, in declared dtypes, and nothing else. A row's dtypes follow from that row
+alone: pandas turns a column of integers with a null into floats, so rows with nulls in different columns of integers or
+booleans come in frames of their own. A lookup of one row is then computed as it was in training.
+
+    visits  spent        visits (int64)  spent        visits (float64)  spent
+    3       1.5      →   3               1.5      and NaN               2.0
+    null    2.0          5               NaN
+    5       null
+"""
+
+from __future__ import annotations
+
+import builtins
+import dis
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from types import CodeType, FunctionType
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeGuard
+
+import dill
+import numpy as np
+import pyarrow as pa
+from feast import Field, OnDemandFeatureView
+from feast.types import Array, FeastType, Set
+
+from transformations.engine.base.errors import DataError, UsageError
+from transformations.engine.base.first_failure import first_failure
+from transformations.engine.base.words import plural
+from transformations.stores.base.casting import plain
+from transformations.stores.base.feast_seams import udf_body
+from transformations.stores.base.values import Column, arrow_type, as_feature, column_of, frame_column
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Arrays: TypeAlias = Mapping[str, pa.Array]
+Outputs: TypeAlias = Mapping[str, Any]
+
+_REMEDY = "Write its functions with @on_demand and declare it with on_demand_view."
+
+
+@dataclass(frozen=True, kw_only=True)
+class FeastFunction:
+    """A view's function, and what it reads.
+
+    mode: `pandas`, `python` or `singleton`. inputs: the name of each column that the function is given, with the name
+    of the column that it stands for: `view:feature` or a request field. outputs: dtypes by name.
+    """
+
+    view: str
+    mode: str
+    function: Callable[[Any], Any]
+    inputs: tuple[tuple[str, str], ...]
+    outputs: Mapping[str, FeastType]
+
+    def __call__(self, columns: Mapping[str, Column], wanted: Sequence[str]) -> dict[str, pa.Array]:
+        """The wanted features for all rows of these columns.
+
+        DataError for a function that fails, that gives no value a row, or one that its dtype cannot hold.
+        """
+        given = {name: _as_given(columns[reference]) for name, reference in self.inputs}
+        rows = max(map(len, given.values()), default=0)
+        if not rows:
+            return {name: pa.nulls(0, arrow_type(self.outputs[name]) or pa.null()) for name in wanted}
+        try:
+            found = self._evaluate(given, rows, wanted)
+        except DataError:
+            raise
+        except Exception as error:
+            raise DataError(self._explain_failure(given, rows, wanted, error)) from error
+        return {name: as_feature(found[name], self.outputs[name], self._place(name)) for name in wanted}
+
+    def _evaluate(self, given: Arrays, rows: int, wanted: Sequence[str]) -> dict[str, pa.Array]:
+        match self.mode:
+            case "pandas":
+                return self._of_frames(given, wanted)
+            case "singleton":
+                return self._of_rows(given, rows, wanted, lambda row: {name: values[0] for name, values in row.items()})
+        return self._of_lists(given, rows, wanted)
+
+    def _of_frames(self, given: Arrays, wanted: Sequence[str]) -> dict[str, pa.Array]:
+        parts = list(_rows_of_a_kind(given))
+        if len(parts) == 1:
+            return self._of_frame(given, wanted)
+        taken = [{name: array.take(rows) for name, array in given.items()} for rows in parts]
+        every = [self._of_frame(part, wanted) for part in taken]
+        back = pa.array(np.argsort(np.concatenate([rows.to_numpy() for rows in parts]), kind="stable"))
+        return {name: _concat([part[name] for part in every], self._place(name)).take(back) for name in wanted}
+
+    def _of_frame(self, given: Arrays, wanted: Sequence[str]) -> dict[str, pa.Array]:
+        import pandas as pd
+
+        frame = pa.table(dict(given)).to_pandas()
+        rows = len(frame)
+        result = self.function(frame)
+        if not isinstance(result, pd.DataFrame):
+            raise DataError(
+                f"on-demand view {self.view}: its function returned {type(result).__name__}, no data frame."
+            )
+        if len(result) != rows:
+            raise self._uneven(len(result), rows)
+        result = _in_order(result)
+        for name in wanted:
+            times = list(result.columns).count(name)
+            if times != 1:
+                raise self._without(name, list(map(str, result.columns)), times)
+        return {name: frame_column(result[name], self._place(name)) for name in wanted}
+
+    def _of_lists(self, given: Arrays, rows: int, wanted: Sequence[str]) -> dict[str, pa.Array]:
+        lists = {name: array.to_pylist() for name, array in given.items()}
+        result = self._checked(self.function(dict(lists)), wanted)
+        if all(_is_column(result[name], rows, self.outputs[name]) for name in wanted):
+            return {name: column_of(result[name], self._place(name)) for name in wanted}
+        return self._of_rows(given, rows, wanted, dict)
+
+    def _of_rows(
+        self, given: Arrays, rows: int, wanted: Sequence[str], form: Callable[[dict[str, list[Any]]], dict[str, Any]]
+    ) -> dict[str, pa.Array]:
+        """Call the function for one row at a time. form: makes its argument of lists of one value."""
+        lists = {name: array.to_pylist() for name, array in given.items()}
+        found: dict[str, list[Any]] = {name: [] for name in wanted}
+        for row in range(rows):
+            result = self._checked(self.function(form({name: [each[row]] for name, each in lists.items()})), wanted)
+            for name, values in found.items():
+                values.append(self._one_value(result[name], name))
+        return {name: column_of(values, self._place(name)) for name, values in found.items()}
+
+    def _one_value(self, value: Any, name: str) -> Any:
+        """The value that a function gave for one row, bare or as a list of one."""
+        if not _is_sequence(value):
+            return value
+        if isinstance(self.outputs[name], Array | Set) and not _is_list_of_lists(value):
+            return value
+        if len(value) != 1:
+            raise self._uneven(len(value), 1)
+        return next(iter(value))
+
+    def _checked(self, result: Any, wanted: Sequence[str]) -> Outputs:
+        if not isinstance(result, Mapping):
+            raise DataError(
+                f"on-demand view {self.view}: its function returned {type(result).__name__}, no dictionary of features."
+            )
+        for name in wanted:
+            if name not in result:
+                raise self._without(name, list(map(str, result)), 0)
+        return result
+
+    def _place(self, name: str) -> str:
+        return f"{self.view}: output {name!r}"
+
+    def _without(self, name: str, returned: Sequence[str], times: int) -> DataError:
+        what = "without" if not times else f"with {times} columns called"
+        return DataError(
+            f"on-demand view {self.view}: its function returned {', '.join(returned) or 'nothing'}, {what} {name!r}, "
+            f"which the view declares once."
+        )
+
+    def _uneven(self, values: int, rows: int) -> DataError:
+        return DataError(
+            f"on-demand view {self.view}: its function returned {plural(values, 'value')} for {plural(rows, 'row')}. "
+            f"Return one a row."
+        )
+
+    def _explain_failure(self, given: Arrays, rows: int, wanted: Sequence[str], error: Exception) -> str:
+        def attempt(start: int, count: int) -> object:
+            return self._evaluate({name: each.slice(start, count) for name, each in given.items()}, count, wanted)
+
+        row, of_row = first_failure(attempt, rows, error)
+        if isinstance(of_row, NameError) and of_row.name:
+            return (
+                f"the code of view {self.view} is not importable here: its function needs {of_row.name!r}, which Feast "
+                f"does not keep with it. Import or define {of_row.name!r} inside the function."
+            )
+        what = f"{type(of_row).__name__}: {of_row}"
+        if row is None:
+            return f"on-demand view {self.view}: its function fails on these {plural(rows, 'row')} together ({what})."
+        shown = ", ".join(f"{name}={given[name][row].as_py()!r:.100}" for name, _ in self.inputs if "__" not in name)
+        return f"on-demand view {self.view}: its function fails on row {row} ({what}), which has {shown}."
+
+
+def refuse_uncomputable(view: OnDemandFeatureView) -> None:
+    """UsageError for a view whose values in training and serving no evaluation can make the same."""
+    kinds = {
+        "it aggregates: Feast computes that online only, and drops the result": bool(view.aggregations),
+        f"its mode is {view.mode!r}, and functions of mode pandas and python are evaluated here": (
+            view.mode not in ("pandas", "python") and not view.aggregations
+        ),
+        "it has no function": view.feature_transformation is None and not view.aggregations,
+    }
+    for reason, holds in kinds.items():
+        if holds:
+            raise UsageError(f"on-demand view {view.name} cannot be computed: {reason}. {_REMEDY}")
+
+
+def refuse_uneven(view: OnDemandFeatureView) -> None:
+    """UsageError for a view that Feast's own stores would compute differently in training and serving.
+
+    What `offline_store: on_demand: strict` in feature_store.yaml refuses.
+    """
+    kinds = {
+        "it is a singleton: Feast gives it lists in training, online the first row only": view.singleton,
+        "Feast computes it when written, at another time than in training": view.write_to_online_store,
+        "it aggregates: Feast computes that online only, and drops the result": bool(view.aggregations),
+        f"its mode is {view.mode!r}: values pass through pandas, which has no nulls": view.mode != "python",
+    }
+    for reason, holds in kinds.items():
+        if holds:
+            raise UsageError(
+                f"on-demand view {view.name}, on Feast's own stores, does not give the same values in training and "
+                f"serving: {reason}. {_REMEDY} Or leave out `on_demand: strict` in feature_store.yaml."
+            )
+
+
+def feast_function(view: OnDemandFeatureView) -> FeastFunction:
+    """The function of a view of Feast's, ready to be called.
+
+    Errors: UsageError for one that cannot be computed; DataError where its code cannot be had here.
+    """
+    refuse_uncomputable(view)
+    mode = "singleton" if view.singleton and view.mode == "python" else str(view.mode)
+    return FeastFunction(
+        view=view.name,
+        mode=mode,
+        function=_completed(view.name, view.feature_transformation.udf),  # type: ignore[union-attr]
+        inputs=tuple(_inputs_of(view)),
+        outputs={feature.name: feature.dtype for feature in view.features},
+    )
+
+
+def request_fields_of(view: OnDemandFeatureView) -> dict[str, Field]:
+    """The fields that a view takes from the request, by name."""
+    declared = [field for source in view.source_request_sources.values() for field in source.schema]
+    return {field.name: field for field in (*declared, *(view.input_schema or ()))}
+
+
+def _inputs_of(view: OnDemandFeatureView) -> Iterator[tuple[str, str]]:
+    """The names of a function's columns; a feature that two source views have goes by its full name only."""
+    fields = request_fields_of(view)
+    read = [
+        (projection.name, feature.name)
+        for projection in view.source_feature_view_projections.values()
+        for feature in projection.features
+    ]
+    names = [name for _, name in read]
+    for source, name in read:
+        if names.count(name) == 1 and name not in fields:
+            yield name, f"{source}:{name}"
+    yield from ((name, name) for name in fields)
+    for source, name in read:
+        yield f"{source}__{name}", f"{source}:{name}"
+
+
+def _completed(view: str, function: Any) -> Any:
+    """The function with the names of its module that it uses.
+
+    Feast executes a function's source text alone (udf_rehydrate.py), so that every import and helper outside of its
+    body is gone, and keeps the pickled function, which has them, beside.
+    """
+    if not isinstance(function, FunctionType) or not (missing := _undefined_names(function)):
+        return function
+    body = udf_body(function)
+    if body is None:
+        return function
+    try:
+        known = dill.loads(body).__globals__
+    except Exception as error:
+        raise DataError(
+            f"the code of view {view} is not importable here: its function uses {', '.join(sorted(missing))} of its "
+            f"module, which cannot be loaded: {error}. Put the feature repository's folder on PYTHONPATH, or import "
+            f"inside the function."
+        ) from error
+    function.__globals__.update({name: known[name] for name in missing if name in known})
+    return function
+
+
+def _undefined_names(function: FunctionType) -> set[str]:
+    known = function.__globals__.keys() | vars(builtins).keys()
+    return {name for name in _global_names(function.__code__) if name not in known}
+
+
+def _global_names(code: CodeType) -> Iterator[str]:
+    for instruction in dis.get_instructions(code):
+        if instruction.opname in ("LOAD_GLOBAL", "LOAD_NAME"):
+            yield str(instruction.argval)
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            yield from _global_names(constant)
+
+
+def _as_given(column: Column) -> pa.Array:
+    """A column in one piece; integers have 64 bits, so that no sum of narrower ones runs over."""
+    array = plain(column)
+    return array.cast(pa.int64()) if pa.types.is_int32(array.type) else array
+
+
+def _rows_of_a_kind(given: Arrays) -> Iterator[pa.Array]:
+    """The numbers of the rows that have nulls in the same columns of integers and booleans, kind by kind."""
+    rows = max(map(len, given.values()))
+    kinds = np.zeros(rows, np.int64)
+    seen: set[int] = set()
+    for array in given.values():
+        is_split = pa.types.is_integer(array.type) or pa.types.is_boolean(array.type)
+        if is_split and 0 < array.null_count < rows and id(array) not in seen:
+            seen.add(id(array))
+            nulls = array.is_null().to_numpy(zero_copy_only=False)
+            kinds = np.unique(kinds * 2 + nulls, return_inverse=True)[1].astype(np.int64)
+    for kind in range(int(kinds.max()) + 1):
+        yield pa.array(np.flatnonzero(kinds == kind))
+
+
+def _in_order(result: pd.DataFrame) -> pd.DataFrame:
+    """The rows in the order that the function was given, where its index says that it has sorted them."""
+    index = result.index
+    if index.name is None and index.dtype.kind == "i" and not index.is_monotonic_increasing:
+        sorted_rows = result.sort_index()
+        if (sorted_rows.index == range(len(result))).all():
+            return sorted_rows
+    return result
+
+
+def _concat(parts: Sequence[pa.Array], place: str) -> pa.Array:
+    """The parts as one column; pandas may give each another width, or objects where there are nulls."""
+    if len({part.type for part in parts}) == 1:
+        return pa.concat_arrays(parts)
+    try:
+        tables = [pa.table({"": part}) for part in parts]
+        return plain(pa.concat_tables(tables, promote_options="permissive")[0])
+    except pa.ArrowException:
+        return column_of([value for part in parts for value in part.to_pylist()], place)
+
+
+def _is_column(values: Any, rows: int, dtype: FeastType) -> bool:
+    """Whether what a function returned is a value a row."""
+    if not _is_sequence(values) or len(values) != rows:
+        return False
+    is_row = isinstance(dtype, Array | Set) and not _is_list_of_lists(values)
+    return not (is_row and rows == 1 and next(iter(values)) is not None)
+
+
+def _is_list_of_lists(values: Any) -> bool:
+    return len(values) > 0 and all(value is None or _is_sequence(value) for value in values)
+
+
+def _is_sequence(value: object) -> TypeGuard[Collection[Any]]:
+    """Whether it holds values in order, as lists, arrays and series do."""
+    return hasattr(value, "__len__") and hasattr(value, "__getitem__") and not isinstance(value, str | bytes | Mapping)
