@@ -25,7 +25,11 @@ from redis import Redis, RedisCluster
 from transformations.engine.base.errors import ServiceUnavailableError, UsageError
 from transformations.engine.base.settings import get_settings
 from transformations.stores.base.errors import Answering
-from transformations.stores.base.feast_seams import RedisStoreWithClient, keep_udf_bodies
+from transformations.stores.base.feast_seams import (
+    RedisStoreWithClient,
+    compute_written_views_when_read,
+    keep_udf_bodies,
+)
 from transformations.stores.computed.rollout import check_served
 from transformations.stores.lookups.lookup import EntityRows
 from transformations.stores.lookups.plan_cache import Plans
@@ -75,6 +79,7 @@ class PackedRedisOnlineStoreConfig(RedisOnlineStoreConfig):
     def __init__(self, **keys: Any) -> None:
         """UsageError for keys that do not fit; pydantic's error, which Feast prints, would repeat the address."""
         keep_udf_bodies()
+        compute_written_views_when_read(lambda config: isinstance(config.online_store, PackedRedisOnlineStoreConfig))
         try:
             super().__init__(**keys)
         except ValidationError as error:

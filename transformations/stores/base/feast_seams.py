@@ -17,6 +17,7 @@ from datetime import datetime, timedelta
 from functools import cached_property, wraps
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
+import click
 import pyarrow as pa
 from feast import FeatureService, FeatureStore, OnDemandFeatureView, utils
 from feast.infra.online_stores.online_store import OnlineStore
@@ -176,6 +177,25 @@ def keep_udf_bodies() -> None:
         return function
 
     udf_rehydrate.resolve_udf = resolve_udf
+
+
+def compute_written_views_when_read(is_ours: Callable[[RepoConfig], bool]) -> None:
+    """Let no materialization compute on-demand views that Feast computes when written (feature_store.py:2379).
+
+    is_ours: whether a repository's online store computes them when they are read.
+    """
+    feasts = FeatureStore._materialize_odfv
+    if hasattr(feasts, "__wrapped__"):
+        return
+
+    @wraps(feasts)
+    def _materialize_odfv(self: FeatureStore, *arguments: Any, **named: Any) -> None:
+        if is_ours(self.config):
+            click.echo("computed when it is read, as in training: nothing to load.")
+        else:
+            feasts(self, *arguments, **named)
+
+    FeatureStore._materialize_odfv = _materialize_odfv  # type: ignore[method-assign]
 
 
 def udf_body(function: Callable[..., Any]) -> bytes | None:

@@ -10,6 +10,7 @@ from feast import FeatureStore
 
 from tests.worlds import feast_views as world
 from tests.worlds.feast_stores import our_config
+from transformations.engine.base.errors import UsageError
 
 MOMENT = pd.Timestamp("2024-06-01", tz="UTC")
 SHAPES = sorted(world.EXPECTED)
@@ -29,7 +30,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def store(folder: Path, redis: Any) -> FeatureStore:
     store = FeatureStore(config=our_config(folder))
-    store.materialize(pd.Timestamp(0).to_pydatetime(), MOMENT.to_pydatetime(), ["drivers", "homes"])
+    store.materialize(pd.Timestamp(0).to_pydatetime(), MOMENT.to_pydatetime())
     return store
 
 
@@ -39,17 +40,47 @@ def training(store: FeatureStore, references: list[str], rows: list[dict[str, An
     return {name: found[name].to_pylist() for name in found.column_names}
 
 
+def online(store: FeatureStore, references: list[str], rows: list[dict[str, Any]]) -> dict[str, list[Any]]:
+    found: dict[str, list[Any]] = store.get_online_features(references, rows).to_dict()
+    return found
+
+
 def test_every_shape_has_its_values_in_training_and_online_for_rows_together_and_alone(store: FeatureStore) -> None:
     references = [f"of_{name}:{name}" for name in SHAPES]
-    together = training(store, references, world.ROWS)
-    online = store.get_online_features(references, world.ROWS).to_dict()
+    together, served = training(store, references, world.ROWS), online(store, references, world.ROWS)
     wrong = {}
     for name, expected in world.EXPECTED.items():
-        if not together[name] == online[name] == expected:
-            wrong[name] = (together[name], online[name], expected)
+        if not together[name] == served[name] == expected:
+            wrong[name] = (together[name], served[name], expected)
     for number, row in enumerate(world.ROWS):
-        alone, served = training(store, references, [row]), store.get_online_features(references, [row]).to_dict()
+        alone, served = training(store, references, [row]), online(store, references, [row])
         for name, expected in world.EXPECTED.items():
             if not alone[name] == served[name] == [expected[number]]:
                 wrong[f"{name}, row {number} alone"] = (alone[name], served[name], expected[number])
     assert not wrong
+
+
+def test_a_load_computes_nothing_for_a_view_that_feast_computes_when_written(
+    store: FeatureStore, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store.materialize(pd.Timestamp(0).to_pydatetime(), MOMENT.to_pydatetime(), ["of_computed_when_written"])
+    assert "computed when it is read, as in training: nothing to load." in capsys.readouterr().out
+    rows = pd.DataFrame({"driver_id": [1], "event_timestamp": [MOMENT], "computed_when_written": [99.0]})
+    with pytest.raises(UsageError, match=r"of_computed_when_written is computed when it is read.*Write the rows to"):
+        store.write_to_online_store("of_computed_when_written", rows, transform_on_write=False)
+
+
+def test_strict_refuses_on_both_paths_what_feasts_own_stores_would_compute_differently(
+    folder: Path, store: FeatureStore
+) -> None:
+    strict = FeatureStore(config=our_config(folder, offline_store={"on_demand": "strict"}))
+    for name, reason in {
+        "keeps_the_index": "its mode is 'pandas'",
+        "singleton": "it is a singleton",
+        "lists_computed_when_written": "Feast computes it when written",
+    }.items():
+        for read in (training, online):
+            with pytest.raises(UsageError, match=f"of_{name}, on Feast's own stores, .*{reason}"):
+                read(strict, [f"of_{name}:{name}"], world.ROWS)
+    assert training(strict, ["of_lists:lists"], world.ROWS)["lists"] == world.EXPECTED["lists"]
+    assert online(strict, ["of_lists:lists"], world.ROWS)["lists"] == world.EXPECTED["lists"]
