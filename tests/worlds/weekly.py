@@ -26,8 +26,8 @@ from transformations.engine.base.settings import Settings, get_settings
 from transformations.engine.base.storage import NewFile, make_folder
 from transformations.engine.raw.zone import Origin, RawTable
 from transformations.engine.tables.offline_tables import OfflineTable
-from transformations.stores.base.on_demand import on_demand_view
 from transformations.stores.base.places import portable_path
+from transformations.stores.computed.on_demand import on_demand_view
 
 MODEL, DATASET, SERVICE = "user_return", "weekly_2024", "returning_v1"
 MONDAY = datetime(2024, 1, 1, tzinfo=UTC)
