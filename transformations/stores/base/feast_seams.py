@@ -17,7 +17,6 @@ from datetime import datetime, timedelta
 from functools import cached_property, wraps
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
-import click
 import pyarrow as pa
 from feast import FeatureService, FeatureStore, OnDemandFeatureView, utils
 from feast.infra.online_stores.online_store import OnlineStore
@@ -190,9 +189,7 @@ def compute_written_views_when_read(is_ours: Callable[[RepoConfig], bool]) -> No
 
     @wraps(feasts)
     def _materialize_odfv(self: FeatureStore, *arguments: Any, **named: Any) -> None:
-        if is_ours(self.config):
-            click.echo("computed when it is read, as in training: nothing to load.")
-        else:
+        if not is_ours(self.config):
             feasts(self, *arguments, **named)
 
     FeatureStore._materialize_odfv = _materialize_odfv  # type: ignore[method-assign]
