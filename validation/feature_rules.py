@@ -13,11 +13,15 @@ _WINDOWED = re.compile(r"[a-z][a-z0-9_]*_[a-z]+_(\d+d|lifetime)")
 
 @dataclass(frozen=True)
 class Problem:
-    """One rule that one object breaks. place: the object, such as `user_visits:count`; remedy: what to write."""
+    """One rule that one object breaks. place: the object, such as `user_visits:count`; remedy: what to write.
+
+    line: where in the file that declares the object, if not where it begins.
+    """
 
     place: str
     fault: str
     remedy: str
+    line: int | None = None
 
     def __str__(self) -> str:
         return f"{self.place} {self.fault}. {self.remedy}."

@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Hashable, Iterator, Mapping
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
@@ -140,6 +140,24 @@ def read_yaml(path: Path) -> object:
         raise ContractError(f"{path.name}: is nested too deeply. Correct the YAML.") from None
     except yaml.YAMLError as error:  # a character that YAML does not allow
         raise ContractError(f"{path.name}: {' '.join(str(error).split())}. Correct the YAML there.") from None
+
+
+def line_of(text: str, place: Sequence[str | int]) -> int:
+    """The line of the value at a place, of its key where it is a mapping's; of the nearest part above, if need be."""
+    node = yaml.compose(text, Loader=yaml.SafeLoader)
+    line = 1
+    for step in place:
+        if isinstance(node, yaml.MappingNode):
+            found = [(key, value) for key, value in node.value if key.value == str(step)]
+            if not found:
+                continue  # a part of the form's own, such as the member of a union
+            line, node = found[0][0].start_mark.line + 1, found[0][1]
+        elif isinstance(node, yaml.SequenceNode) and isinstance(step, int) and step < len(node.value):
+            node = node.value[step]
+            line = node.start_mark.line + 1
+        else:
+            break
+    return line
 
 
 class _Loader(yaml.SafeLoader):

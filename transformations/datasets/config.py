@@ -23,7 +23,7 @@ from pydantic import (
 )
 
 from transformations.contracts import ContractError
-from transformations.contracts.document import read_yaml
+from transformations.contracts.document import line_of, read_yaml, text_of
 from transformations.contracts.zones import fault_of_zone
 from transformations.engine.base.business_days import start_of_day
 from transformations.engine.base.errors import UsageError, nearest
@@ -158,12 +158,13 @@ class DatasetConfig(_Model):
     seed: what the order of rows within a split and the sampling follow from, and nothing else. sample: the share of the
     rows to keep; a row is kept or not by its own values and the seed, whatever other rows there are. as_served: join
     what was known at each row's moment, instead of values as corrected since. checks: what may be found in it before
-    nothing is learned from it.
+    nothing is learned from it. tags: of those that owners.yaml lists, and its clearance for personal data.
     """
 
     name: str = Field(pattern=f"^{NAME}$")
     description: str = ""
     owner: str = ""
+    tags: dict[str, str] = Field(default_factory=dict)
     feature_service: str
     spine: SpineConfig
     label: LabelConfig | None = None
@@ -203,34 +204,37 @@ def read_config(path: Path) -> DatasetConfig:
     except ValidationError as error:
         raise UsageError("\n".join(_complaint_texts(path, error))) from None
     if naive := list(_without_offset(config)):
-        raise UsageError("\n".join(f"{path.name}: {fault}" for fault in naive))
+        raise UsageError("\n".join(f"{path.name}:{line_of(text_of(path), place)}: {said}" for place, said in naive))
     return config
 
 
-def _without_offset(config: DatasetConfig) -> Iterator[str]:
-    """The moments of which nobody can say when they are."""
-    given = {f"split.{name}": getattr(config.split, name) for name in (*SPLITS, "end")} if config.split else {}
+def _without_offset(config: DatasetConfig) -> Iterator[tuple[tuple[str, str], str]]:
+    """The moments of which nobody can say when they are, with what is said of each."""
+    given = {("split", name): getattr(config.split, name) for name in (*SPLITS, "end")} if config.split else {}
     if config.label is not None:
-        given["label.known_until"] = config.label.known_until
-    for key, moment in given.items():
+        given["label", "known_until"] = config.label.known_until
+    for place, moment in given.items():
         if isinstance(moment, datetime) and moment.tzinfo is None:
             example = f"{moment.isoformat()}-05:00"
-            yield f"{key}: {moment} has no offset. Write it with one, such as {example}, or a day alone."
+            key = ".".join(place)
+            yield place, f"{key}: {moment} has no offset. Write it with one, such as {example}, or a day alone."
 
 
 def _complaint_texts(path: Path, error: ValidationError) -> Iterator[str]:
+    text = text_of(path)
     for problem in error.errors():
         place = [str(part) for part in problem["loc"] if part not in ("date", "datetime")]
         key = ".".join(place) or "the file"
         said = str(problem["msg"]).removeprefix("Value error, ").removeprefix("Input ")
+        where = f"{path.name}:{line_of(text, problem['loc'])}"
         match problem["type"]:
             case "extra_forbidden":
                 known = _model_at(place[:-1]).model_fields
-                yield f"{path.name}: there is no key {key}; {nearest(place[-1], known)}."
+                yield f"{where}: there is no key {key}; {nearest(place[-1], known)}."
             case "missing":
-                yield f"{path.name}: {key} is missing. {_meaning_of(place)}"
+                yield f"{where}: {key} is missing. {_meaning_of(place)}"
             case _:
-                yield f"{path.name}: {key}: {said}."
+                yield f"{where}: {key}: {said}."
 
 
 def _required_keys(model: type[BaseModel]) -> list[str]:

@@ -31,34 +31,31 @@ def problems_of_repository(contents: RepoContents, settings: Settings) -> list[P
     """Every rule that a repository breaks: meaning, names, tests, distributions, owners, personal data, models."""
     from transformations.contracts import contract_names, read_contract
     from transformations.insight.governance.contract_versions import changed_contracts, version_problems
+    from transformations.insight.governance.declared_rules import declared_problems
     from transformations.insight.governance.distributions import distribution_problems
-    from transformations.insight.governance.models import model_problems
     from transformations.insight.governance.owners import read_ownership
     from transformations.insight.governance.rules import Offered, ownership_problems
-    from transformations.insight.lineage.reading import declared_datasets, lineage_of
+    from transformations.insight.lineage.declared import read_all_declared
+    from transformations.insight.lineage.reading import lineage_of
     from transformations.insight.repository import read_repository, repository_folder
     from validation.documentation import problems
 
     contracts = [read_contract(name, settings.contracts) for name in contract_names(settings.contracts)]
-    datasets, faults = declared_datasets(settings)
+    declared = read_all_declared(settings)
     repository = read_repository(settings)
-    folder = repository_folder(settings)
-    ownership = read_ownership(folder)
     offered = Offered(
         contents=contents,
         contracts=contracts,
-        datasets=datasets,
-        lineage=lineage_of(contents, repository, contracts, datasets),
-        ownership=ownership,
+        declared=declared,
+        lineage=lineage_of(contents, repository, contracts, declared),
+        ownership=read_ownership(repository_folder(settings)),
     )
     missing = untested_of_domains(settings.project_root)
     untested = [_untested_problem(name, file) for file, names in missing.items() for name in names]
-    unread = [Problem(f"dataset {name}", f"cannot be read: {fault}", "Mend it") for name, fault in faults.items()]
     versions = version_problems(changed_contracts(settings))
     expected = distribution_problems(repository, settings)
-    models = model_problems(folder, contents, [contract.name for contract in contracts], datasets, ownership)
-    owned = ownership_problems(offered)
-    return [*problems(contents), *untested, *expected, *owned, *unread, *models, *versions]
+    owned = [*ownership_problems(offered), *declared_problems(offered)]
+    return [*problems(contents), *untested, *expected, *owned, *versions]
 
 
 def domain_files() -> list[Path]:

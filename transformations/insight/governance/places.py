@@ -26,15 +26,15 @@ class Places:
         self._expectations = settings.expectations
         self._domains = domains
 
-    def of(self, place: str) -> str | None:
-        """`file:line`, relative to the project; None for what no file here declares."""
+    def of(self, place: str, at: int | None = None) -> str | None:
+        """`file:line`, relative to the project; None for what no file here declares. at: the line, if known."""
         kind, _, name = place.rpartition(" ")
         found = next(self._lines_declaring(kind, name), None)
         if found is None:
             return None
         path, line = found
         shown = path.relative_to(self._project) if path.is_relative_to(self._project) else path
-        return f"{shown}:{line}"
+        return f"{shown}:{at or line}"
 
     def _lines_declaring(self, kind: str, name: str) -> Iterator[tuple[Path, int]]:
         declared = sorted(self._repository.rglob("*.py"))

@@ -12,9 +12,9 @@ from feast import FeatureService
 from feast.repo_contents import RepoContents
 
 from transformations.contracts import PII_CLASSES, Contract
-from transformations.datasets.config import DatasetConfig
 from transformations.engine.base.errors import nearest
 from transformations.insight.governance.owners import ANY, FILE, Ownership
+from transformations.insight.lineage.declared import Declared
 from transformations.insight.lineage.graph import Kind, Lineage, Role, Thing
 from transformations.stores.base.views import OUR_TAGS, highest_pii
 from validation.feature_rules import Problem
@@ -22,7 +22,9 @@ from validation.feature_rules import Problem
 CONSUMER = "consumer"
 """The tag of a service that names the model or application that reads it."""
 CLEARANCE = "clearance"
-"""The tag of a service that names the highest class of personal data which it may hold."""
+"""The tag that names the highest class of personal data which a service, dataset or model may hold."""
+_UNLISTED = {"service": (CONSUMER, CLEARANCE), "dataset": (CLEARANCE,), "model": (CLEARANCE,)}
+"""The tags that owners.yaml need not list."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,7 +33,7 @@ class Offered:
 
     contents: RepoContents
     contracts: Sequence[Contract]
-    datasets: Sequence[DatasetConfig]
+    declared: Declared
     lineage: Lineage
     ownership: Ownership | None
 
@@ -42,27 +44,47 @@ def ownership_problems(offered: Offered) -> Iterator[Problem]:
         yield Problem("feature repository", f"has no {FILE}", "Write owners: { NAME: { team: …, contact: … } }")
     else:
         yield from _unknown_owners(offered, offered.ownership)
-        yield from _unknown_tags(offered.contents, offered.ownership)
+        yield from _unknown_tags(offered, offered.ownership)
     yield from _unused_views(offered.contents)
     for service in offered.contents.feature_services:
         yield from _missing_consumer(service)
-        yield from _exceeded_clearance(service, offered)
+        taken = {f"{view.name}:{each.name}" for view in service.feature_view_projections for each in view.features}
+        features = [thing for thing in offered.lineage.things if thing.kind is Kind.FEATURE and thing.name in taken]
+        carried = pii_of(features, offered.lineage, offered.contracts)
+        cleared = service.tags.get(CLEARANCE, PII_CLASSES[0])
+        yield from exceeded_clearance(f"service {service.name}", cleared, carried, f'tags={{"{CLEARANCE}": "%s"}}')
 
 
-def pii_of(features: Sequence[Thing], lineage: Lineage, contracts: Sequence[Contract]) -> dict[str, str]:
-    """By source column, the classes of personal data above the lowest that these features or their keys carry."""
+def exceeded_clearance(place: str, cleared: str, carried: Mapping[str, str], tag: str) -> Iterator[Problem]:
+    """A clearance that is none, or below the personal data that something carries.
+
+    carried: by source column, as `pii_of` gives it. tag: how the clearance is written, with `%s` in its place.
+    """
+    if cleared not in PII_CLASSES:
+        hint = nearest(cleared, PII_CLASSES)
+        yield Problem(place, f"has the {CLEARANCE} {cleared!r}; {hint}", f"Use one of {', '.join(PII_CLASSES)}")
+        return
+    highest = highest_pii(carried.values())
+    if PII_CLASSES.index(highest) > PII_CLASSES.index(cleared):
+        columns = sorted(name for name, each in carried.items() if each == highest)
+        shown = ", ".join(columns[:3]) + (f" and {len(columns) - 3} more" if len(columns) > 3 else "")
+        remedy = f"Leave the features out, or have it cleared: {tag % highest}"
+        yield Problem(place, f"carries {highest} data (from {shown}) and is cleared for {cleared}", remedy)
+
+
+def pii_of(things: Sequence[Thing], lineage: Lineage, contracts: Sequence[Contract]) -> dict[str, str]:
+    """By source column, the classes of personal data above the lowest that these things or their keys carry."""
     classes = {f"{each.name}.{column.name}": column.pii for each in contracts for column in each.columns}
     found: dict[str, str] = {}
-    open_things = list(features)
-    seen = set(features)
+    open_things = list(things)
+    seen = set(things)
     while open_things:
-        for arrow in lineage.read_by(open_things.pop()):
-            if arrow.role is Role.TIME or arrow.origin in seen:
-                continue
-            if arrow.origin.kind is Kind.COLUMN and classes.get(arrow.origin.name, PII_CLASSES[0]) != PII_CLASSES[0]:
-                found[arrow.origin.name] = classes[arrow.origin.name]
-            seen.add(arrow.origin)
-            open_things.append(arrow.origin)
+        thing = open_things.pop()
+        if thing.kind is Kind.COLUMN and classes.get(thing.name, PII_CLASSES[0]) != PII_CLASSES[0]:
+            found[thing.name] = classes[thing.name]
+        read = {arrow.origin for arrow in lineage.read_by(thing) if arrow.role is not Role.TIME}
+        open_things += read - seen
+        seen |= read
     return found
 
 
@@ -73,16 +95,11 @@ def _unknown_owners(offered: Offered, ownership: Ownership) -> Iterator[Problem]
     owned += [(f"view {each.name}", each.owner) for each in contents.feature_views]
     owned += [(f"on-demand view {each.name}", each.owner) for each in contents.on_demand_feature_views]
     owned += [(f"service {each.name}", each.owner) for each in contents.feature_services]
+    owned += [(f"dataset {each.name}", each.owner) for each in offered.declared.datasets]
+    owned += [(f"model {each.name}", each.owner) for each in offered.declared.models]
     for place, owner in owned:
         if owner.strip():  # without one, the rules of documentation say so
             yield from _unresolved_owner(place, owner, ownership)
-    for dataset in offered.datasets:
-        if dataset.owner.strip():
-            yield from _unresolved_owner(f"dataset {dataset.name}", dataset.owner, ownership)
-        else:
-            yield Problem(f"dataset {dataset.name}", "has no owner", "Write owner: …")
-        if not dataset.description.strip():
-            yield Problem(f"dataset {dataset.name}", "has no description", "Write description: …")
 
 
 def _unresolved_owner(place: str, owner: str, ownership: Ownership) -> Iterator[Problem]:
@@ -91,16 +108,19 @@ def _unresolved_owner(place: str, owner: str, ownership: Ownership) -> Iterator[
         yield Problem(place, f"is owned by {owner!r}, which {FILE} does not resolve; {hint}", f"Add it to {FILE}")
 
 
-def _unknown_tags(contents: RepoContents, ownership: Ownership) -> Iterator[Problem]:
+def _unknown_tags(offered: Offered, ownership: Ownership) -> Iterator[Problem]:
+    contents = offered.contents
     tagged: list[tuple[str, Mapping[str, str]]] = [(f"entity {each.name}", each.tags) for each in contents.entities]
     tagged += [(f"view {each.name}", each.tags) for each in contents.feature_views]
     tagged += [(f"on-demand view {each.name}", each.tags) for each in contents.on_demand_feature_views]
     tagged += [(f"service {each.name}", each.tags) for each in contents.feature_services]
+    tagged += [(f"dataset {each.name}", each.tags) for each in offered.declared.datasets]
+    tagged += [(f"model {each.name}", each.tags) for each in offered.declared.models]
     for place, tags in tagged:
         # A tag with a dot is a fact of an on-demand view's feature, which Feast has no other place for.
         given = {key: tag for key, tag in tags.items() if key not in OUR_TAGS and "." not in key}
         for key, tag in given.items():
-            if key in (CONSUMER, CLEARANCE) and place.startswith("service"):
+            if key in _UNLISTED.get(place.partition(" ")[0], ()):
                 continue
             known = ownership.tags.get(key)
             if known is None:
@@ -128,21 +148,3 @@ def _missing_consumer(service: FeatureService) -> Iterator[Problem]:
     if not service.tags.get(CONSUMER, "").strip():
         remedy = f'Write tags={{"{CONSUMER}": …}}: the model or application that reads it'
         yield Problem(f"service {service.name}", "names no consumer", remedy)
-
-
-def _exceeded_clearance(service: FeatureService, offered: Offered) -> Iterator[Problem]:
-    place = f"service {service.name}"
-    cleared = service.tags.get(CLEARANCE, PII_CLASSES[0])
-    if cleared not in PII_CLASSES:
-        hint = nearest(cleared, PII_CLASSES)
-        yield Problem(place, f"has the {CLEARANCE} {cleared!r}; {hint}", f"Use one of {', '.join(PII_CLASSES)}")
-        return
-    taken = {f"{view.name}:{each.name}" for view in service.feature_view_projections for each in view.features}
-    features = [thing for thing in offered.lineage.things if thing.kind is Kind.FEATURE and thing.name in taken]
-    carried = pii_of(features, offered.lineage, offered.contracts)
-    highest = highest_pii(carried.values())
-    if PII_CLASSES.index(highest) > PII_CLASSES.index(cleared):
-        columns = sorted(name for name, each in carried.items() if each == highest)
-        shown = ", ".join(columns[:3]) + (f" and {len(columns) - 3} more" if len(columns) > 3 else "")
-        remedy = f'Leave the features out, or have it cleared: tags={{"{CLEARANCE}": "{highest}"}}'
-        yield Problem(place, f"carries {highest} data (from {shown}) and is cleared for {cleared}", remedy)

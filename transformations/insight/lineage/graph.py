@@ -16,6 +16,7 @@ class Kind(StrEnum):
     FEATURE = "feature"
     SERVICE = "feature service"
     DATASET = "dataset"
+    MODEL = "model"
 
     @property
     def place(self) -> int:
@@ -31,11 +32,15 @@ class Role(StrEnum):
     TIME = "event time"
     SPINE = "spine"
     FEATURES = "features"
+    ROWS = "rows"
 
 
 @dataclass(frozen=True, order=True)
 class Thing:
-    """One named thing: `source.column`, `view:feature`, or a service's or dataset's name. owner: of what holds it."""
+    """One named thing: `source.column`, `view:feature`, or the name of a service, dataset or model.
+
+    owner: of what holds it.
+    """
 
     kind: Kind
     name: str
@@ -72,7 +77,7 @@ class Reached:
 
 
 class Lineage:
-    """The graph: arrows lead from columns and request fields to datasets, without circles."""
+    """The graph: arrows lead from columns and request fields to models, without circles."""
 
     def __init__(self, things: Iterable[Thing], arrows: Iterable[Arrow]) -> None:
         self.things = sorted(set(things))

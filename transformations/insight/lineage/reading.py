@@ -1,4 +1,4 @@
-"""The lineage of a repository, from what its views, services and datasets declare against their contracts."""
+"""The lineage of a repository, from what its views, services, datasets and models declare against their contracts."""
 
 from __future__ import annotations
 
@@ -9,43 +9,28 @@ from feast import FeatureView, OnDemandFeatureView
 from feast.repo_contents import RepoContents
 
 from transformations.contracts import Contract, contract_names, read_contract
-from transformations.datasets.config import DatasetConfig, read_config
-from transformations.engine.base.errors import UsageError
+from transformations.datasets.config import DatasetConfig
 from transformations.engine.base.settings import Settings
 from transformations.engine.vocabulary.resolution import Resolved
+from transformations.insight.lineage.declared import Declared, read_all_declared
 from transformations.insight.lineage.graph import Arrow, Kind, Lineage, Role, Thing
-from transformations.insight.repository import Repository, read_contents, read_repository, repository_folder
+from transformations.insight.repository import Repository, read_contents, read_repository
 from transformations.stores.training.spine_sql import OFFLINE, RAW, Named, names_in
+
+_OF_ANY_NAME = (Kind.SERVICE, Kind.DATASET, Kind.MODEL)
 
 
 def read_lineage(settings: Settings) -> Lineage:
-    """The lineage of everything that the repository declares; datasets that cannot be read are left out.
+    """The lineage of everything that the repository declares; datasets and models that cannot be read are left out.
 
     Errors as of reading contracts and definitions.
     """
     contracts = [read_contract(name, settings.contracts) for name in contract_names(settings.contracts)]
-    datasets, _ = declared_datasets(settings)
-    return lineage_of(read_contents(settings), read_repository(settings), contracts, datasets)
-
-
-def declared_datasets(settings: Settings) -> tuple[list[DatasetConfig], dict[str, str]]:
-    """The datasets that `datasets/*.yaml` of the repository declare, and by name what is wrong with the rest."""
-    found: list[DatasetConfig] = []
-    faults: dict[str, str] = {}
-    for path in sorted((repository_folder(settings) / "datasets").glob("*.yaml")):
-        try:
-            config = read_config(path)
-            if config.spine.query is not None:
-                names_in(config.spine.query)
-        except UsageError as error:
-            faults[path.stem] = str(error)
-        else:
-            found.append(config)
-    return found, faults
+    return lineage_of(read_contents(settings), read_repository(settings), contracts, read_all_declared(settings))
 
 
 def lineage_of(
-    contents: RepoContents, repository: Repository, contracts: Sequence[Contract], datasets: Sequence[DatasetConfig]
+    contents: RepoContents, repository: Repository, contracts: Sequence[Contract], declared: Declared
 ) -> Lineage:
     """The graph of these declarations."""
     reading = _Reading({contract.name: contract for contract in contracts})
@@ -58,8 +43,11 @@ def lineage_of(
         for projection in service.feature_view_projections:
             for feature in projection.features:
                 reading.link(f"{projection.name}:{feature.name}", thing, Role.FEATURES)
-    for dataset in datasets:
+    for dataset in declared.datasets:
         reading.add_dataset(dataset)
+    for model in declared.models:
+        learned = reading.add(Thing(Kind.MODEL, model.name, model.owner))
+        reading.link(f"{Kind.DATASET} {model.dataset}", learned, Role.ROWS)
     return Lineage(reading.things.values(), reading.arrows)
 
 
@@ -76,8 +64,8 @@ class _Reading:
                 self.add(Thing(Kind.COLUMN, f"{contract.name}.{column.name}", contract.owner))
 
     def add(self, thing: Thing) -> Thing:
-        """Names of services and datasets are told apart from those of others by their kind."""
-        key = thing.name if thing.kind not in (Kind.SERVICE, Kind.DATASET) else f"{thing.kind} {thing.name}"
+        """Names of services, datasets and models are told apart from those of others by their kind."""
+        key = f"{thing.kind} {thing.name}" if thing.kind in _OF_ANY_NAME else thing.name
         return self.things.setdefault(key, thing)
 
     def link(self, origin: str, reader: Thing, role: Role) -> None:

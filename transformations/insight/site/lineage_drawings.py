@@ -8,7 +8,7 @@ from transformations.insight.lineage.graph import Arrow, Kind, Lineage, Role, Th
 from transformations.insight.site.drawing import Drawing, Edge, Node, draw
 from transformations.insight.site.pages import Address, PageKind
 
-_BY_VALUE = (Role.VALUE, Role.FEATURES, Role.SPINE)
+_BY_VALUE = (Role.VALUE, Role.FEATURES, Role.SPINE, Role.ROWS)
 
 
 class LineageDrawings:
@@ -19,7 +19,7 @@ class LineageDrawings:
         self._on_demand = set(on_demand)
 
     def overview(self) -> Drawing | None:
-        """Sources, views, services and datasets."""
+        """Sources, views, services, datasets and models."""
         return self._draw_holders(self._lineage.arrows, None)
 
     def around_thing(self, thing: Thing) -> Drawing | None:
@@ -30,7 +30,7 @@ class LineageDrawings:
         return draw(nodes, [self._edge(arrow) for arrow in arrows], _key_of(self.address(thing)))
 
     def around_holder(self, address: Address) -> Drawing | None:
-        """A source, view, service or dataset with the others on the way of its data."""
+        """A source, view, service, dataset or model with the others on the way of its data."""
         held = [thing for thing in self._lineage.things if self._holder(thing) == address]
         return self._draw_holders(self._arrows_around(held), address)
 
@@ -43,6 +43,7 @@ class LineageDrawings:
             Kind.FEATURE: PageKind.ON_DEMAND_FEATURE if is_on_demand else PageKind.FEATURE,
             Kind.SERVICE: PageKind.SERVICE,
             Kind.DATASET: PageKind.DATASET,
+            Kind.MODEL: PageKind.MODEL,
         }[thing.kind]
         return Address(kind, thing.name)
 

@@ -22,6 +22,7 @@ class PageKind(StrEnum):
     ON_DEMAND_VIEW = "on-demand feature view"
     SERVICE = "feature service"
     DATASET = "dataset"
+    MODEL = "model"
     OWNER = "owner"
     ENTITY = "entity"
     FEATURE = "feature"
@@ -115,7 +116,7 @@ class Page:
 
 @dataclass(frozen=True)
 class Site:
-    """The whole site. overview: the lineage of sources, views, services and datasets."""
+    """The whole site. overview: the lineage of sources, views, services, datasets and models."""
 
     project: str
     pages: Sequence[Page]

@@ -10,7 +10,6 @@ from feast import FeatureService, FeatureView, Field, OnDemandFeatureView
 from feast.repo_contents import RepoContents
 
 from transformations.contracts import PII_CLASSES, contract_names, read_contract
-from transformations.datasets.config import DatasetConfig
 from transformations.engine.base.settings import Settings
 from transformations.engine.base.words import plural
 from transformations.engine.tables.offline_tables import OfflineTable
@@ -18,8 +17,9 @@ from transformations.insight.catalogue import Card, Catalog
 from transformations.insight.freshness import common_moment, offline_freshness
 from transformations.insight.governance.house_rules import tests_of_domains
 from transformations.insight.governance.owners import Ownership, read_ownership
+from transformations.insight.lineage.declared import Declared, read_all_declared
 from transformations.insight.lineage.graph import Kind, Lineage
-from transformations.insight.lineage.reading import declared_datasets, lineage_of
+from transformations.insight.lineage.reading import lineage_of
 from transformations.insight.repository import (
     OfferedView,
     Repository,
@@ -28,6 +28,7 @@ from transformations.insight.repository import (
     read_repository,
     repository_folder,
 )
+from transformations.insight.site.declared_pages import DeclaredPages, Made, read_made
 from transformations.insight.site.distributions import Distribution, distributions_of
 from transformations.insight.site.drawing import Drawing
 from transformations.insight.site.examples import examples
@@ -40,6 +41,8 @@ _LISTED = {  # facts that name pages, and the kinds of these
     "View": (PageKind.VIEW, PageKind.ON_DEMAND_VIEW),
     "Views": (PageKind.VIEW, PageKind.ON_DEMAND_VIEW),
     "Services": (PageKind.SERVICE,),
+    "Datasets": (PageKind.DATASET,),
+    "Models": (PageKind.MODEL,),
     "Source": (PageKind.SOURCE,),
     "Sources": (PageKind.SOURCE,),
     "Features": (PageKind.FEATURE, PageKind.ON_DEMAND_FEATURE),
@@ -62,13 +65,14 @@ def read_site(settings: Settings) -> Site:
     contents = read_contents(settings)
     repository = read_repository(settings)
     contracts = [read_contract(name, settings.contracts) for name in contract_names(settings.contracts)]
-    datasets, _ = declared_datasets(settings)
-    lineage = lineage_of(contents, repository, contracts, datasets)
+    declared = read_all_declared(settings)
+    lineage = lineage_of(contents, repository, contracts, declared)
     reading = _Reading(
         contents=contents,
         repository=repository,
         cards=list(Catalog(contents, repository, contracts, read_expectations(repository, settings)).cards()),
-        datasets=datasets,
+        declared=declared,
+        made=read_made(declared, settings),
         lineage=lineage,
         drawings=LineageDrawings(lineage, [view.name for view in contents.on_demand_feature_views]),
         ownership=read_ownership(repository_folder(settings)),
@@ -108,7 +112,8 @@ class _Reading:
     contents: RepoContents
     repository: Repository
     cards: Sequence[Card]
-    datasets: Sequence[DatasetConfig]
+    declared: Declared
+    made: Made
     lineage: Lineage
     drawings: LineageDrawings
     ownership: Ownership | None
@@ -117,7 +122,13 @@ class _Reading:
 
     def site(self) -> Site:
         pages = [self._page_of_card(card) for card in self.cards]
-        pages += [self._page_of_dataset(dataset) for dataset in self.datasets]
+        pages += DeclaredPages(
+            declared=self.declared,
+            made=self.made,
+            drawings=self.drawings,
+            fact=self._linked_fact,
+            features=self._features_of_model,
+        ).pages()
         pages += [
             self._page_of_request_field(thing.name) for thing in self.lineage.things if thing.kind is Kind.REQUEST_FIELD
         ]
@@ -169,36 +180,41 @@ class _Reading:
         return Piece(text, next((each.href for each in known if each in self._addresses()), None))
 
     def _addresses(self) -> set[Address]:
-        return {Address(PageKind(card.kind), card.name) for card in self.cards}
+        declared = [Address(PageKind.DATASET, each.name) for each in self.declared.datasets]
+        declared += [Address(PageKind.MODEL, each.name) for each in self.declared.models]
+        return {*declared, *(Address(PageKind(card.kind), card.name) for card in self.cards)}
 
     def _members_of(self, address: Address) -> Iterator[Members]:
-        held: list[Address] = []
         separator = "." if address.kind is PageKind.SOURCE else ":"
+        prefix = f"{address.name}{separator}"
         if address.kind in _AS_TABLE:
-            held = [each for each in self._features_and_columns() if each.name.startswith(f"{address.name}{separator}")]
+            held = [each for each in self._features_and_columns() if each.name.startswith(prefix)]
+            if held:
+                yield self._table(_AS_TABLE[address.kind], held, len(prefix))
         elif address.kind is PageKind.SERVICE:
-            service = self._service_named(address.name)
-            asked = {
-                f"{part.name}:{field.name}" for part in service.feature_view_projections for field in part.features
-            }
-            held = [each for each in self._features_and_columns() if each.name in asked]
-        if held:
-            cards = {(card.kind, card.name): dict(card.facts) for card in self.cards}
-            found = [(each, cards[str(each.kind), each.name]) for each in held]
-            yield Members(
-                "Columns" if address.kind is PageKind.SOURCE else "Features",
-                ("Meaning", "Unit", "Expected", "Dtype"),
-                tuple(
-                    (
-                        Piece(
-                            each.name if address.kind is PageKind.SERVICE else each.name[len(address.name) + 1 :],
-                            each.href,
-                        ),
-                        tuple(facts.get(label, "") for label in ("Meaning", "Unit", "Expected", "Dtype")),
-                    )
-                    for each, facts in found
-                ),
-            )
+            yield self._table("Features", self._features_of_service(address.name), 0)
+
+    def _features_of_model(self, service: str, left_out: Sequence[str]) -> Members:
+        """The features of a service that a model takes."""
+        asked = self._features_of_service(service)
+        taken = [each for each in asked if each.name.partition(":")[2] not in left_out]
+        return self._table("Features that it takes", taken, 0)
+
+    def _features_of_service(self, name: str) -> list[Address]:
+        service = next((each for each in self.contents.feature_services if each.name == name), None)
+        parts = service.feature_view_projections if service else ()
+        asked = {f"{part.name}:{field.name}" for part in parts for field in part.features}
+        return [each for each in self._features_and_columns() if each.name in asked]
+
+    def _table(self, title: str, held: Sequence[Address], cut: int) -> Members:
+        """Features or columns with what is said of each; `cut` characters of their names go without saying."""
+        cards = {(card.kind, card.name): dict(card.facts) for card in self.cards}
+        labels = ("Meaning", "Unit", "Expected", "Dtype")
+        rows = []
+        for each in held:
+            facts = cards[str(each.kind), each.name]
+            rows.append((Piece(each.name[cut:], each.href), tuple(facts.get(label, "") for label in labels)))
+        return Members(title, labels, tuple(rows))
 
     def _features_and_columns(self) -> list[Address]:
         """Features and columns in declared order."""
@@ -274,35 +290,6 @@ class _Reading:
 
     def _service_named(self, name: str) -> FeatureService:
         return next(service for service in self.contents.feature_services if service.name == name)
-
-    def _page_of_dataset(self, dataset: DatasetConfig) -> Page:
-        address = Address(PageKind.DATASET, dataset.name)
-        split = dataset.split
-        label = dataset.label
-        horizon = label.model_dump(mode="json")["horizon"] if label else ""
-        spine = (Example("Spine", dataset.spine.query.strip()),) if dataset.spine.query else ()
-        known = [
-            ("Owner", dataset.owner),
-            ("Services", dataset.feature_service),
-            ("Spine", "the query below" if dataset.spine.query else f"the file {dataset.spine.file}"),
-            (
-                "Label",
-                f"{label.column}, known {horizon} after each row's moment" if label else "none: for scoring",
-            ),
-            ("Splits from", ", ".join(f"{name} {value}" for name, value in split if value) if split else ""),
-            ("Values", "as they were known" if dataset.as_served else "as corrected since"),
-        ]
-        return Page(
-            address=address,
-            title=dataset.name,
-            summary=dataset.description,
-            facts=tuple(self._linked_fact(label, text) for label, text in known if text),
-            drawing=self._drawing_of(address),
-            examples=(
-                *spine,
-                Example("Make it", f"features dataset create feature_repo/datasets/{dataset.name}.yaml"),
-            ),
-        )
 
     def _page_of_request_field(self, name: str) -> Page:
         address = Address(PageKind.REQUEST_FIELD, name)

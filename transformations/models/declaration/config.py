@@ -74,12 +74,14 @@ class Declaration(Part):
 
     request_fields: columns of the dataset's spine that a request brings along, and that the model takes beside its
     features. leave_out: features that it does not take. calibration and a chosen decision use the later half of the
-    validation split, which early stopping then does not see. approval: whether production needs a reviewer.
+    validation split, which early stopping then does not see. approval: whether production needs a reviewer. tags: of
+    those that owners.yaml lists, and its clearance for personal data.
     """
 
     name: ModelName
     description: Annotated[str, Field(min_length=1)]
     owner: Annotated[str, Field(min_length=1)]
+    tags: dict[str, str] = Field(default_factory=dict)
     dataset: str
     task: Task
     trainer: str

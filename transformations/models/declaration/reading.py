@@ -9,11 +9,10 @@ from typing import Any, get_args
 from pydantic import BaseModel, ValidationError
 
 from transformations.contracts import ContractError
-from transformations.contracts.document import read_yaml, text_of
+from transformations.contracts.document import line_of, read_yaml, text_of
 from transformations.datasets.config import SPLITS, DatasetConfig, read_config
 from transformations.engine.base.errors import UsageError, nearest
 from transformations.models.declaration.config import Declaration
-from transformations.models.declaration.lines import line_of
 from transformations.models.trainers.interface import trainer_of
 
 FOLDER = "models"
@@ -39,8 +38,13 @@ def read_declared(repository: Path, name: str) -> Declaration:
     declaration = read_declaration(path)
     config = repository / "datasets" / f"{declaration.dataset}.yaml"
     if config.is_file():
-        _refuse(list(_faults_of_dataset(path.name, text_of(path), read_config(config))))
+        refuse_unfit_dataset(path, read_config(config))
     return declaration
+
+
+def refuse_unfit_dataset(path: Path, config: DatasetConfig) -> None:
+    """UsageError where nothing can be learned from the dataset that a declaration names; path: of the declaration."""
+    _refuse(list(_faults_of_dataset(path.name, text_of(path), config)))
 
 
 def read_declaration(path: Path) -> Declaration:

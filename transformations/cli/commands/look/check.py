@@ -33,11 +33,11 @@ Exit code 3: a rule is broken.
 def check(ctx: click.Context, revision: str | None, as_json: bool) -> None:
     """Check that everything offered is documented, tested, owned, used, and used as its personal data allows.
 
-    Every source, entity, view, feature, service and dataset has a meaning and an owner that owners.yaml resolves; every
-    feature a unit, an expected range and distribution, a telling name and a test; every view is in a service, every
-    service names its consumer; tags are those that owners.yaml lists; and a service carries no personal data beyond its
-    clearance. A contract that says something else than when rows were stored has a new version, a major one where they
-    would break.
+    Every source, entity, view, feature, service, dataset and model has a meaning and an owner that owners.yaml
+    resolves; every feature a unit, an expected range and distribution, a telling name and a test; every view is in a
+    service, every service names its consumer; tags are those that owners.yaml lists; no service, dataset or model
+    carries personal data beyond its clearance; and what a dataset or model reads is there. A contract that says
+    something else than when rows were stored has a new version, a major one where they would break.
     """
     from transformations.insight.governance.contract_versions import contracts_changed_since, version_problems
     from transformations.insight.governance.house_rules import domain_files, problems_of_repository
@@ -51,7 +51,7 @@ def check(ctx: click.Context, revision: str | None, as_json: bool) -> None:
         since = version_problems(contracts_changed_since(revision, settings))
         problems += [problem for problem in since if problem not in problems]
     places = Places(settings, domain_files())
-    found = [(problem, places.of(problem.place)) for problem in problems]
+    found = [(problem, places.of(problem.place, problem.line)) for problem in problems]
     if as_json:
         print_json([_document_of_problem(problem, where) for problem, where in found])
     elif found:

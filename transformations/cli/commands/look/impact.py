@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 import click
 
-from transformations.cli.commands.look.lineage import print_reached, things_called
+from transformations.cli.commands.look.lineage import print_reached, print_trained, things_called
 from transformations.cli.options import json_option
 from transformations.cli.output import print_json, print_table, say
 from transformations.engine.base.settings import get_settings
 from transformations.engine.base.words import plural
 
 if TYPE_CHECKING:
-    from transformations.insight.governance.owners import Ownership
+    from transformations.insight.governance.impact import Impact
     from transformations.insight.lineage.graph import Reached
 
 
@@ -32,39 +33,48 @@ Examples:
 def impact(thing: str, as_json: bool) -> None:
     """Say what a change of SOURCE.COLUMN would touch, and who must be asked before.
 
-    Also takes a source, a view, a feature or a service. Contacts come from owners.yaml of the feature repository.
+    Also takes a source, a view, a feature, a service or a dataset. Contacts come from owners.yaml of the feature
+    repository. Of models, the versions in use are named with the dataset that each was trained on.
     """
+    from transformations.insight.governance.impact import impact_of
     from transformations.insight.governance.owners import read_ownership
     from transformations.insight.lineage.reading import read_lineage
-    from transformations.insight.lineage.stored import stored_lineage
     from transformations.insight.repository import repository_folder
 
     settings = get_settings()
     graph = read_lineage(settings)
-    asked = things_called(thing, graph)
-    touched = graph.downstream(asked)
-    concerned = {each.name for each in (*asked, *(each.thing for each in touched))}
-    others = [
-        each
-        for each in stored_lineage(list(graph.things), graph, settings)
-        if each.differs and concerned.intersection((each.feature, *(each.stored or ())))
-    ]
-    ask = _asked(touched, read_ownership(repository_folder(settings)))
+    found = impact_of(things_called(thing, graph), graph, read_ownership(repository_folder(settings)), settings)
     if as_json:
-        names = [{"kind": each.thing.kind, "name": each.thing.name, "owner": each.thing.owner} for each in touched]
-        print_json({"touched": names, "ask": ask})
-    elif touched:
-        say(f"a change of {thing} touches {_counts(touched)}")
-        print_reached(touched)
+        print_json(_document_of_impact(found))
+        return
+    if found.touched:
+        say(f"a change of {thing} touches {_counts(found.touched)}")
+        print_reached(found.touched)
+    else:
+        say(f"nothing here is computed from {thing}")
+    if found.ask:
         say("ask before:")
         print_table(
             ("Owner", "Team", "Contact", "For"),
-            [(each["owner"], each["team"], each["contact"], each["for"]) for each in ask],
+            [(each.owner, each.team, each.contact, ", ".join(each.things)) for each in found.ask],
         )
-    else:
-        say(f"nothing here is computed from {thing}")
-    for each in () if as_json else others:
+    for each in found.stored:
         say(f"stored otherwise: {each}")
+    print_trained(found.trained)
+
+
+def _document_of_impact(found: Impact) -> dict[str, object]:
+    return {
+        "touched": [
+            {"kind": each.thing.kind, "name": each.thing.name, "owner": each.thing.owner} for each in found.touched
+        ],
+        "ask": [
+            {"owner": each.owner, "team": each.team, "contact": each.contact, "for": ", ".join(each.things)}
+            for each in found.ask
+        ],
+        "stored": [asdict(each) for each in found.stored],
+        "trained": [asdict(each) for each in found.trained],
+    }
 
 
 def _counts(touched: Sequence[Reached]) -> str:
@@ -72,20 +82,3 @@ def _counts(touched: Sequence[Reached]) -> str:
     for each in touched:
         counts[str(each.thing.kind)] = counts.get(str(each.thing.kind), 0) + 1
     return ", ".join(plural(count, kind) for kind, count in counts.items())
-
-
-def _asked(touched: Sequence[Reached], ownership: Ownership | None) -> list[dict[str, str]]:
-    """By owner, how one reaches it and what of its is touched."""
-    owned: dict[str, dict[str, None]] = {}
-    for each in touched:
-        owned.setdefault(each.thing.owner or "nobody", {})[each.thing.container] = None
-    known = ownership.owners if ownership else {}
-    return [
-        {
-            "owner": owner,
-            "team": known[owner].team if owner in known else "",
-            "contact": known[owner].contact if owner in known else "",
-            "for": ", ".join(things),
-        }
-        for owner, things in sorted(owned.items())
-    ]

@@ -15,6 +15,7 @@ from transformations.engine.base.settings import get_settings
 
 if TYPE_CHECKING:
     from transformations.insight.lineage.graph import Lineage, Reached, Thing
+    from transformations.insight.lineage.trained import TrainedVersion
 
 
 @click.command(
@@ -24,26 +25,30 @@ Examples:
   features lineage user_visits              all features of a view
   features lineage clicks.page              a column of a source
   features lineage churn_v1                 a feature service
+  features lineage user_return              a model, with its versions in use
   features lineage churn_v1 --json | jq '.upstream[].name'
 """
 )
 @click.argument("thing")
 @json_option
 def lineage(thing: str, as_json: bool) -> None:
-    """Show what THING is computed from, and what is computed from it: columns, features, services, datasets.
+    """Show what THING is computed from, and what is computed from it: columns, features, services, datasets, models.
 
-    THING is a source, column, view, feature, service, dataset or request field. A column counts as a value, as a key
-    (it tells rows apart, or joins them), as the event time, or as read by a dataset's spine. Where a stored table was
-    computed from something else than is declared today, that is said.
+    THING is a source, column, view, feature, service, dataset, model or request field. A column counts as a value, as a
+    key (it tells rows apart, or joins them), as the event time, or as read by a dataset's spine. Where a stored table
+    was computed from something else than is declared today, that is said; of a model, what each version in use was
+    trained on.
     """
     from transformations.insight.lineage.reading import read_lineage
     from transformations.insight.lineage.stored import stored_lineage
+    from transformations.insight.lineage.trained import trained_versions
 
     settings = get_settings()
     graph = read_lineage(settings)
     things = things_called(thing, graph)
     upstream, downstream = graph.upstream(things), graph.downstream(things)
     stored = stored_lineage(things, graph, settings)
+    trained = trained_versions(things, graph, settings)
     if as_json:
         print_json(
             {
@@ -51,6 +56,7 @@ def lineage(thing: str, as_json: bool) -> None:
                 "upstream": [_document(each) for each in upstream],
                 "downstream": [_document(each) for each in downstream],
                 "stored": [asdict(each) for each in stored],
+                "trained": [asdict(each) for each in trained],
             }
         )
         return
@@ -64,6 +70,7 @@ def lineage(thing: str, as_json: bool) -> None:
         say(click.style("stored otherwise, until the next build", bold=True))
         for each in others:
             say(f"  {each}")
+    print_trained(trained)
 
 
 def things_called(word: str, graph: Lineage) -> list[Thing]:
@@ -86,6 +93,14 @@ def print_reached(reached: Sequence[Reached]) -> None:
         groups.setdefault((str(thing.kind), holder, str(each.role), thing.owner), []).append(thing.short_name)
     rows = [(kind, holder, ", ".join(names), role, owner) for (kind, holder, role, owner), names in groups.items()]
     print_table(("Kind", "Of", "Names", "As", "Owner"), rows)
+
+
+def print_trained(trained: Sequence[TrainedVersion]) -> None:
+    """The versions of models that are in use, with what they were trained on."""
+    if trained:
+        say(click.style("versions in use", bold=True))
+        for each in trained:
+            say(f"  {each}")
 
 
 def _document(reached: Reached) -> dict[str, object]:

@@ -3,10 +3,17 @@
 import html
 import re
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from tests.worlds.returns import write_dataset, write_declaration
+from transformations.models.log.event_log import EventLog
+from transformations.models.log.stages import register
+from transformations.models.records.base import text_hash
+from transformations.models.records.events import Registered
 
 sys.path.insert(0, str(Path(__file__).parent))
 import chromium
@@ -17,6 +24,13 @@ feature_service: reading_v1
 spine: {query: "SELECT user_id, clicked_at AS event_timestamp FROM raw.clicks"}
 """
 EVIL = "<script>document.title = 'taken over'</script>"
+TRAINING = (
+    DATASET
+    + """
+label: {column: stays, horizon: 1 day}
+split: {train: 2024-05-01, validation: 2024-05-04, test: 2024-05-07}
+"""
+)
 FEATURE = "feature/user_clicks.attention_seconds_sum_7d.html"
 
 
@@ -43,7 +57,8 @@ def files_of(folder: Path) -> dict[str, bytes]:
 
 def text_of(page: Path) -> str:
     """What one reads on a page."""
-    return " ".join(html.unescape(re.sub(r"<[^>]*>", " ", page.read_text())).split())
+    text = page.read_text().replace("<wbr>", "")
+    return " ".join(html.unescape(re.sub(r"<[^>]*>", " ", text)).split())
 
 
 def test_everything_that_is_offered_has_a_page(declared: Any) -> None:
@@ -98,6 +113,30 @@ def test_stored_values_are_shown_but_not_those_that_lead_to_a_person(built: Any)
     personal = "[{property: unit, value: seconds}, {property: pii, value: pseudonymous}]"
     contract.write_text(contract.read_text().replace("[{property: unit, value: seconds}]", personal))
     assert "Its values are pseudonymous data, so they are not shown." in text_of(written(built) / FEATURE)
+
+
+def test_a_model_shows_what_it_takes_and_its_versions_and_a_dataset_what_it_was_made_of(declared: Any) -> None:
+    """The manifest is of another declaration than the one that stands there now."""
+    write_declaration(declared.repository, leave_out=["click_at_last_lifetime"], dataset="returns_2020")
+    (declared.repository / "datasets" / "returns_2020.yaml").write_text(TRAINING)
+    write_dataset(declared.settings.datasets_dir)
+    registered = {each: text_hash(each) for each in ("artifact", "dataset_hash", "criteria_hash")}
+    change = Registered(run_id="run", dataset="returns_2020", **registered)
+    at = datetime(2024, 6, 1, tzinfo=UTC)
+    register(EventLog("feature_platform"), "user_return", change, who="ada", why="trained", at=at)
+    folder = written(declared)
+
+    model = text_of(folder / "model" / "user_return.html")
+    for part in ("Datasets returns_2020", "Task binary classification", "Trainer logistic", "Leaves out click_at_last"):
+        assert part in model
+    assert "version 1 development 2024-06-01 00:00 UTC returns_2020 not judged" in model
+    takes = model.partition("Features that it takes")[2].partition("Use it")[0]
+    assert "user_clicks:clicks_count_7d" in takes
+    assert "click_at_last_lifetime" not in takes
+    dataset = text_of(folder / "dataset" / "returns_2020.html")
+    assert "Models user_return" in dataset
+    assert "2020-03-01 00:00 UTC, by code abc, by a declaration that has changed since" in dataset
+    assert "train 400 2020-03-01 00:00 UTC" in dataset
 
 
 @pytest.mark.skipif(chromium.PROGRAM is None, reason="no Chromium is installed here")

@@ -1,9 +1,15 @@
 """`features lineage` and `features impact`: both ways from any name, with who must be asked."""
 
 import json
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+
+from transformations.models.log.event_log import EventLog
+from transformations.models.log.stages import register
+from transformations.models.records.base import text_hash
+from transformations.models.records.events import Registered
 
 DATASET = """
 owner: ml@x.org
@@ -61,6 +67,82 @@ def test_the_impact_of_a_column_names_what_it_touches_and_whom_to_ask(declared: 
     shown = declared.run("impact", "clicks.seconds").stdout
     assert shown.startswith("a change of clicks.seconds touches 1 feature, 1 feature service, 1 dataset\n")
     assert "channel models" in shown
+
+
+MODEL = """
+owner: people@x.org
+description: Who reads on?
+dataset: reading
+task: binary_classification
+trainer: logistic
+evaluation: {entity: user_id}
+"""
+TRAINING = (
+    DATASET.replace("user_id,", "user_id, seconds > 5 AS stays,")
+    + """
+label: {column: stays, horizon: 1 day}
+split: {train: 2024-05-01, validation: 2024-05-04, test: 2024-05-07}
+"""
+)
+
+
+@pytest.fixture
+def learning(declared: Any) -> Any:
+    """The same with a model, of another owner, that learns from the dataset."""
+    (declared.repository / "datasets" / "reading.yaml").write_text(TRAINING)
+    (declared.repository / "models").mkdir()
+    (declared.repository / "models" / "reader.yaml").write_text(MODEL)
+    return declared
+
+
+def train(dataset: str) -> None:
+    """A version of the model that was trained on a dataset, as the log has it."""
+    change = Registered(
+        run_id="run",
+        artifact=text_hash("artifact"),
+        dataset=dataset,
+        dataset_hash=text_hash(dataset),
+        criteria_hash=text_hash("criteria"),
+    )
+    register(
+        EventLog("feature_platform"), "reader", change, who="ada", why="trained", at=datetime(2024, 6, 1, tzinfo=UTC)
+    )
+
+
+def test_a_model_is_computed_from_its_dataset_down_to_columns(learning: Any) -> None:
+    found = json.loads(learning.run("lineage", "reader", "--json").stdout)
+    assert {"reading": "rows", "reading_v1": "features", "clicks.click_id": "key"}.items() <= names(
+        found["upstream"]
+    ).items()
+    assert names(json.loads(learning.run("lineage", "clicks.page", "--json").stdout)["downstream"]) == {
+        "user_topics:topic_clicks_count_7d": "key",
+        "reading": "spine",
+        "reader": "rows",
+    }
+
+
+def test_the_owner_of_a_model_is_asked_before_its_columns_change(learning: Any) -> None:
+    train("reading")
+    found = json.loads(learning.run("impact", "clicks.seconds", "--json").stdout)
+    assert {"kind": "model", "name": "reader", "owner": "people@x.org"} in found["touched"]
+    assert {"owner": "people@x.org", "team": "", "contact": "", "for": "reader"} in found["ask"]
+    assert [(each["version"], each["stage"], each["trained_on"]) for each in found["trained"]] == [
+        (1, "development", "reading")
+    ]
+    assert "version 1 of reader, in development: trained on reading\n" in learning.run("impact", "clicks.page").stdout
+
+
+def test_a_version_that_was_trained_on_another_dataset_is_still_concerned(learning: Any) -> None:
+    """The model has turned to another dataset since; its version in use still rests on the first one."""
+    train("reading")
+    other = TRAINING.replace("raw.clicks", "raw.pages").replace("seconds > 5", "topic = 'a'")
+    other = other.replace("clicked_at", "now()").replace("user_id", "page").replace("page <> '/lost'", "true")
+    (learning.repository / "datasets" / "others.yaml").write_text(other)
+    (learning.repository / "models" / "reader.yaml").write_text(MODEL.replace("dataset: reading", "dataset: others"))
+    said = learning.run("impact", "reading").stdout
+    assert said.startswith("nothing here is computed from reading\nask before:\n")
+    assert "people@x.org" in said
+    assert "version 1 of reader, in development: trained on reading, now declared from others" in said
 
 
 def test_an_unknown_name_is_answered_with_near_ones(declared: Any) -> None:
