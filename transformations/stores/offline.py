@@ -5,6 +5,7 @@ Feast imports this module to read the yaml's keys for every command, in a servin
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable
 from datetime import datetime
 from pathlib import Path
@@ -31,9 +32,12 @@ from transformations.stores.base.feast_seams import (
 )
 from transformations.stores.base.source_paths import placed_source
 from transformations.stores.base.views import contents
+from transformations.stores.computed.foretelling import later_refusals
 
 if TYPE_CHECKING:
     from transformations.stores.training.spine import Rows
+
+_LOG = logging.getLogger(__name__)
 
 
 class PointInTimeOfflineStoreConfig(FeastConfigBaseModel):
@@ -190,11 +194,11 @@ class PointInTimeOfflineStore(OfflineStore):
         """Feast's check, which warns of a missing file; a table that has not been built yet needs no warning.
 
         `feast plan` and `feast apply` call this before they do anything: the place to refuse services that could not be
-        read.
+        read, and to tell of views that could not.
         """
         if self._examined is not config:
             self._examined = config
-            _refuse_unreadable_services(config.repo_path)
+            _examine_repository(config)
         placed = placed_source(data_source, get_settings())
         if placed is not None:
             super().validate_data_source(config, placed)
@@ -245,9 +249,14 @@ def _explain_offline_write(*failed: Any) -> None:
     explain_unwritten(*failed)
 
 
-def _refuse_unreadable_services(repo: Path | None) -> None:
-    if repo is not None:
-        refuse_collisions(contents(Path(repo)))
+def _examine_repository(config: RepoConfig) -> None:
+    if config.repo_path is None:
+        return
+    declared = contents(Path(config.repo_path))
+    refuse_collisions(declared)
+    is_strict = config.offline_store.on_demand == "strict"
+    for refusal in later_refusals(declared, Path(config.repo_path), is_strict=is_strict):
+        _LOG.warning(refusal)
 
 
 def _require_duckdb() -> None:

@@ -31,6 +31,7 @@ from transformations.stores.base.feast_seams import (
     keep_udf_bodies,
 )
 from transformations.stores.computed.rollout import check_served
+from transformations.stores.computed.wiring import look_for_code_in
 from transformations.stores.lookups.lookup import EntityRows
 from transformations.stores.lookups.plan_cache import Plans
 from transformations.stores.lookups.response import PackedResponse
@@ -273,11 +274,12 @@ class PackedRedisOnlineStore(RedisStoreWithClient):
     async def initialize(self, config: RepoConfig) -> None:
         """A server's start: compile the plans of all feature services, and connect.
 
-        DataError where the registry has on-demand views that were never applied with this code.
+        DataError where the registry has on-demand views whose code cannot be imported here, or was never applied. Other
+        views that a request would be refused for are logged.
         """
-        registry = FeatureStore(config=config).registry
-        await asyncio.to_thread(check_served, registry, config.project)
-        self._plans_of(config).prepare(registry, config.project)
+        registry, plans = FeatureStore(config=config).registry, self._plans_of(config)
+        await asyncio.to_thread(check_served, registry, config.project, is_strict=is_strict(config))
+        plans.prepare(registry, config.project)
         gc.collect()
         gc.freeze()  # what is there now stays: no collection during requests need look through Feast's modules again
         atexit.register(gc.unfreeze)  # else DuckDB's binding takes what was kept for leaks, and prints them
@@ -292,6 +294,7 @@ class PackedRedisOnlineStore(RedisStoreWithClient):
 
     def _plans_of(self, config: RepoConfig) -> Plans:
         if self._plans is None:
+            look_for_code_in(config.repo_path)
             self._plans = Plans(config.registry.enable_online_feature_view_versioning, is_strict=is_strict(config))
         return self._plans
 

@@ -19,9 +19,10 @@ from feast.base_feature_view import BaseFeatureView
 from feast.errors import FeastObjectNotFoundException
 from feast.feature_view_projection import FeatureViewProjection
 
-from transformations.engine.base.errors import DataError
+from transformations.engine.base.errors import DataError, FeaturesError
 from transformations.stores.base.feast_seams import cached_content
 from transformations.stores.base.feast_seams import number as number_content
+from transformations.stores.computed.evaluation import evaluation_of
 from transformations.stores.computed.wiring import (
     NOT_SERVED,
     Code,
@@ -68,10 +69,11 @@ def served_version(view: OnDemandFeatureView, registry: BaseRegistry, project: s
     return _with_features_of(view, known[key], registry, project)
 
 
-def check_served(registry: BaseRegistry, project: str) -> None:
+def check_served(registry: BaseRegistry, project: str, *, is_strict: bool = False) -> None:
     """DataError at startup, rather than at each request, if a view was never applied with this process's code.
 
-    A view that is newer than all of this code is logged and left out: an old server may restart during a rollout.
+    A view that is newer than all of this code is logged and left out: an old server may restart during a rollout. A
+    view of Feast's own that a request would be refused for is logged, too. is_strict: as `evaluate`.
     """
     refused = []
     _number_content(registry)
@@ -81,6 +83,10 @@ def check_served(registry: BaseRegistry, project: str) -> None:
         except DataError as error:
             refused.append(str(error))
             continue
+        try:
+            evaluation_of(served, is_strict=is_strict)
+        except FeaturesError as error:
+            _log.warning("%s Requests for this view will be refused.", error)
         if lacking := not_served(served):
             _log.warning("on-demand view %s: %s not served by this version of the code", view.name, sorted(lacking))
     if refused:

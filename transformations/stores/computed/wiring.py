@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import importlib
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
 from graphlib import CycleError, TopologicalSorter
+from pathlib import Path
 
 from feast import OnDemandFeatureView
 from feast.base_feature_view import BaseFeatureView
@@ -85,6 +87,12 @@ def text_of(view: str, owner: str, description: str, calls: Sequence[Call]) -> s
 def is_wired(view: OnDemandFeatureView) -> bool:
     """Whether a view was made by `on_demand_view`."""
     return NOT_SERVED in view.tags or all(f"{feature.name}.function" in view.tags for feature in view.features)
+
+
+def look_for_code_in(repository: Path | str | None) -> None:
+    """Let modules of a feature repository be found, after all others, as Feast's own commands do."""
+    if repository is not None and str(repository) not in sys.path:
+        sys.path.append(str(repository))
 
 
 def not_served(view: OnDemandFeatureView) -> frozenset[str]:
@@ -169,16 +177,24 @@ def _hash_here(view: str, path: str) -> str | None:
 
 
 def _function_at(view: str, path: str) -> RowFunction | None:
-    """The function at `module:name`, or None if there is none. DataError if its module cannot be imported."""
+    """The function at `module:name`, or None if there is none: code newer than this package may have it.
+
+    DataError if its module cannot be imported, or its whole package is not to be found.
+    """
     module, _, attribute = path.partition(":")
     try:
         found = getattr(importlib.import_module(module), attribute, None)
     except ImportError as error:
         if isinstance(error, ModuleNotFoundError) and error.name and f"{module}.".startswith(f"{error.name}."):
-            return None
+            if "." in error.name:
+                return None
+            raise DataError(
+                f"the code of view {view} is not importable here: there is no module {error.name!r}, which has its "
+                f"function {path}. Put the folder of {error.name} on PYTHONPATH, or install it."
+            ) from error
         raise DataError(
-            f"on-demand view {view}: the module of its function {path} cannot be imported here: {error}. "
-            f"Install what it needs."
+            f"the code of view {view} is not importable here: the module of its function {path} cannot be imported "
+            f"here: {error}. Install what it needs."
         ) from error
     return found if isinstance(found, RowFunction) else None
 

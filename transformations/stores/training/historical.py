@@ -16,7 +16,7 @@ from transformations.engine.base.errors import UsageError
 from transformations.engine.base.moments import as_utc
 from transformations.engine.base.settings import get_settings
 from transformations.stores.computed.rollout import Reading, add_inputs, as_served
-from transformations.stores.computed.wiring import reference_of
+from transformations.stores.computed.wiring import look_for_code_in, reference_of
 from transformations.stores.history.history import history_of
 from transformations.stores.history.session_sql import resources_of
 from transformations.stores.history.stored import Stored
@@ -48,6 +48,7 @@ class HistoricalRequest:
     def job(self) -> PointInTimeJob:
         """The job, with its tables pinned now."""
         config, resources = self.config, resources_of(self.config)
+        look_for_code_in(config.repo_path)
         on_demand = self._on_demand_views()
         read = add_inputs(Reading(self.feature_views, self.feature_refs), on_demand, self.registry, self.project)
         stored = [self._pin_history(view, read.feature_refs) for view in read.feature_views]
