@@ -132,12 +132,13 @@ class FileForm:
 class TableServer:
     """A table elsewhere that the source is pulled from.
 
-    place: a DuckDB file, a Delta table's folder, or the environment variable that holds a SQLAlchemy URL. watermark:
+    place: a DuckDB file, a Delta table's folder, or the environment variable that holds a SQLAlchemy URL; empty for a
+    table of Spark's catalogue. watermark:
     the column by which new rows are known; None: every pull reads all rows. overlap: from how far before the last
     watermark on rows are read again, as a duration or a number.
     """
 
-    kind: Literal["duckdb", "sqlalchemy", "delta"]
+    kind: Literal["duckdb", "sqlalchemy", "delta", "spark"]
     place: str
     table: str
     schema: str | None

@@ -7,11 +7,11 @@
           customProperties: [{ property: watermark, value: updated_at }, { property: overlap, value: PT1H }] }
 
 A table is of type duckdb (`database` is a file), custom (`urlVariable` names the environment variable with a SQLAlchemy
-URL, so that no secret stands in a contract), or local with format delta (`path` is a Delta table's folder).
+URL, so that no secret stands in a contract; or `engine` is spark, whose catalogue knows the table), or local with
+format delta (`path` is a Delta table's folder).
 """
 
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -23,7 +23,7 @@ from transformations.contracts.model import TableServer
 from transformations.contracts.nearest import nearest
 
 _LOCAL = ("server", "type", "id", "description", "environment", "path", "format", "delimiter", "roles")
-_OWN = ("urlVariable", "watermark", "overlap")
+_OWN = ("urlVariable", "engine", "watermark", "overlap")
 _COMMON = ("server", "type", "id", "description", "environment", "roles", "customProperties")
 
 
@@ -31,15 +31,14 @@ _COMMON = ("server", "type", "id", "description", "environment", "roles", "custo
 class _Kind:
     """The keys that a server of one kind may have besides the common ones, and which one is its place."""
 
-    kind: Literal["duckdb", "sqlalchemy", "delta"]
+    kind: Literal["duckdb", "sqlalchemy", "delta", "spark"]
     keys: tuple[str, ...]
 
 
-_KINDS: Mapping[tuple[object, bool], _Kind] = {
-    ("duckdb", False): _Kind("duckdb", ("database", "schema")),
-    ("custom", False): _Kind("sqlalchemy", ("schema",)),
-    ("local", True): _Kind("delta", ("path", "format")),
-}
+_DUCKDB = _Kind("duckdb", ("database", "schema"))
+_SQLALCHEMY = _Kind("sqlalchemy", ("schema",))
+_DELTA = _Kind("delta", ("path", "format"))
+_SPARK = _Kind("spark", ())
 
 
 def local_path(document: Node) -> str | None:
@@ -107,14 +106,6 @@ def table_server(document: Node, source: Node, delivery: object, key: tuple[str,
         if name not in (*_COMMON, *kind.keys):
             raise server.error(str(name), f"would not be read; {nearest(str(name), (*_COMMON, *kind.keys))}.")
     custom = server.custom(_OWN)
-    if kind.kind == "sqlalchemy":
-        place = custom.text("urlVariable", "the environment variable that holds the SQLAlchemy URL")
-        if not re.fullmatch(r"[A-Za-z_]\w*", place):
-            raise custom.error(
-                "urlVariable", "is no variable's name. Write a name: the URL itself stands in no contract."
-            )
-    else:
-        place = server.text(kind.keys[0], "where the table is")
     watermark = custom.optional("watermark", str, "the column that grows with each row, such as updated_at")
     if not key:
         raise server.error("type", "is a table, yet nothing identifies a row, so one read twice would be stored twice.")
@@ -126,7 +117,7 @@ def table_server(document: Node, source: Node, delivery: object, key: tuple[str,
         raise custom.error("overlap", "stands without watermark. Write both, or neither.")
     return TableServer(
         kind=kind.kind,
-        place=place,
+        place=_place(server, custom, kind),
         table=source.optional("physicalName", str, "the table's name") or str(source.values["name"]),
         schema=server.optional("schema", str, "the schema's name"),
         watermark=watermark,
@@ -134,14 +125,31 @@ def table_server(document: Node, source: Node, delivery: object, key: tuple[str,
     )
 
 
+def _place(server: Node, custom: Node, kind: _Kind) -> str:
+    """The file or folder of a table, or the variable with its URL; a table of Spark's catalogue has its name alone."""
+    if kind.kind == "spark":
+        if (engine := custom.values["engine"]) != "spark":
+            raise custom.error("engine", f"is {engine!r}. Write spark; for another engine, leave it out.")
+        return ""
+    if kind.kind != "sqlalchemy":
+        return server.text(kind.keys[0], "where the table is")
+    variable = custom.text("urlVariable", "the environment variable that holds the SQLAlchemy URL")
+    if not re.fullmatch(r"[A-Za-z_]\w*", variable):
+        raise custom.error("urlVariable", "is no variable's name. Write a name: the URL itself stands in no contract.")
+    return variable
+
+
 def _kind(server: Node) -> _Kind | None:
-    kind = _KINDS.get((server.values.get("type"), server.values.get("format") == "delta"))
-    is_other_tools = kind is not None and kind.kind == "sqlalchemy" and not _names_variable(server)
-    return None if is_other_tools else kind
-
-
-def _names_variable(server: Node) -> bool:
-    return any(entry.values.get("property") == "urlVariable" for entry in server.children("customProperties"))
+    """None for a server that is another tool's affair."""
+    said = {entry.values.get("property") for entry in server.children("customProperties")}
+    match server.values.get("type"), server.values.get("format"):
+        case "duckdb", _:
+            return _DUCKDB
+        case "local", "delta":
+            return _DELTA
+        case "custom", _:
+            return _SQLALCHEMY if "urlVariable" in said else _SPARK if "engine" in said else None
+    return None
 
 
 def _overlap(custom: Node) -> timedelta | int:

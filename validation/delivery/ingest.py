@@ -133,11 +133,14 @@ def _ingest(contract: Contract, delivery: Delivery, settings: Settings) -> Inges
     if contract.pulled is None or delivery.retract:
         return taking.completeness(delivery)
     with pulled(contract, contract.pulled, before, settings) as found:
-        if not found.rows and before is None:
-            raise DataError(f"{contract.file_name}: table {contract.pulled.table} has no row to pull. Fill it first.")
         if found.rows:
             return taking.files(found.path, delivery, found)
-        return taking.completeness(delivery) if delivery.complete_through else taking.nothing(found.name)
+        if before is None or contract.pulled.watermark is None:
+            raise DataError(
+                f"{contract.file_name}: table {contract.pulled.table} has no row, so nothing of it was taken. Fill it "
+                f"first."
+            )
+        return taking.completeness(delivery) if delivery.complete_through else taking.nothing(found)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -156,9 +159,9 @@ class _Taking:
         drop = _declare(self.table, self.contract, delivery, self.settings.now(), report, self.before)
         return self._ingestion("", drop, report)
 
-    def nothing(self, name: str) -> Ingestion:
+    def nothing(self, found: Pulled) -> Ingestion:
         """Say that a table has nothing new."""
-        return self._ingestion(name, None, Report(0, ()))
+        return self._ingestion(found.name, None, Report(0, (), notes=found.notes))
 
     def files(self, path: Path | tuple[Path, ...], delivery: Delivery, found: Pulled | None = None) -> Ingestion:
         """Check the files at `path` and publish their rows; found: they are what was pulled from a table."""
@@ -166,7 +169,7 @@ class _Taking:
         with duck.session() as connection:
             file = open_drop(connection, path, contract, delivery.retract)
             if found is not None:
-                file = replace(file, parcel=replace(file.parcel, name=found.name))
+                file = replace(file, parcel=replace(file.parcel, name=found.name), notes=found.notes)
             origin = origin_of(file, settings.now())
             origin = origin if found is None else found.origin(origin)
             if delivery.retract:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -12,7 +14,9 @@ import pyarrow.parquet as pq
 from transformations.contracts import Contract
 from transformations.contracts.model import TableServer
 from transformations.engine.base.errors import DataError, ServiceUnavailableError, UsageError
-from validation.pulls.watermarks import Mark, checked_mark, refuse_missing, without_mark
+from transformations.engine.base.settings import Settings
+from validation.pulls.table_types import NewRows, refuse_other_types
+from validation.pulls.watermarks import Mark, mark_of, refuse_missing, start_of_pull, unfit_mark, without_mark
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine, Table
@@ -21,9 +25,9 @@ _BATCH_ROWS = 65_536
 
 
 def write_new_rows(
-    contract: Contract, server: TableServer, since: Mark | None, target: Path
-) -> tuple[int, Mark | None]:
-    """Write the new rows to a Parquet file; how many there are, and the new watermark.
+    contract: Contract, server: TableServer, recorded: Mark | None, folder: Path, _settings: Settings
+) -> NewRows:
+    """Write the rows that are new since the recorded watermark to a Parquet file of the folder.
 
     ServiceUnavailableError where the database does not answer, DataError for a table that does not fit.
     """
@@ -34,7 +38,15 @@ def write_new_rows(
         with engine.connect() as connection:
             table = sa.Table(server.table, sa.MetaData(), schema=server.schema, autoload_with=connection)
             refuse_missing(contract, server, list(table.columns.keys()))
-            return _copy(connection, contract, server, table, since, target)
+            names = [column.in_file for column in contract.columns]
+            schema = pa.schema([pa.field(name, _arrow_type(contract, table, name)) for name in names])
+            if server.watermark and not isinstance(kind := table.columns[server.watermark].type, _watermark_types()):
+                raise unfit_mark(contract, server, repr(kind))
+            empty = folder / "empty.parquet"
+            pq.write_table(schema.empty_table(), empty)
+            refuse_other_types(contract, server, empty)
+            empty.unlink()
+            return _copy(connection, contract, server, table, recorded, folder / "pulled.parquet", schema)
     except sa.exc.NoSuchTableError:
         raise DataError(
             f"{contract.file_name}: the database has no table {server.table}. Correct physicalName."
@@ -42,6 +54,11 @@ def write_new_rows(
     except sa.exc.SQLAlchemyError as error:
         raise ServiceUnavailableError(
             f"{contract.file_name}: the database that {server.place} names cannot be read: {_words(engine, error)}."
+        ) from None
+    except (ValueError, TypeError, OverflowError) as error:  # of SQLAlchemy's own readers of values
+        raise DataError(
+            f"{contract.file_name}: table {server.table} holds a value that cannot be read as its column's type: "
+            f"{_words(engine, error)}. No row was taken. Mend it at the source, or cast the column in a view."
         ) from None
     finally:
         engine.dispose()
@@ -66,18 +83,24 @@ def _engine(contract: Contract, server: TableServer) -> Engine:
 
 
 def _copy(
-    connection: Any, contract: Contract, server: TableServer, table: Table, since: Mark | None, target: Path
-) -> tuple[int, Mark | None]:
+    connection: Any,
+    contract: Contract,
+    server: TableServer,
+    table: Table,
+    recorded: Mark | None,
+    target: Path,
+    schema: pa.Schema,
+) -> NewRows:
     import sqlalchemy as sa
 
-    names = [column.in_file for column in contract.columns]
-    chosen = [table.columns[name] for name in names]
     mark = table.columns[server.watermark] if server.watermark else None
+    newest = None if mark is None else connection.execute(sa.select(sa.func.max(mark))).scalar()
+    since, notes = start_of_pull(server, recorded, mark_of(contract, server, newest))
+    chosen = [table.columns[name] for name in schema.names]
     query = sa.select(*chosen, *([] if mark is None else [mark.label("_mark")]))
     if mark is not None and since is not None:
         query = query.where(sa.or_(mark >= since, mark.is_(None)))
-    schema = pa.schema([pa.field(name, _arrow_type(contract, table, name)) for name in names])
-    rows, unmarked, newest = 0, 0, since
+    rows, unmarked, found = 0, 0, set[Mark]()
     result = connection.execution_options(stream_results=True).execute(query)
     with pq.ParquetWriter(target, schema) as writer:
         for lines in result.partitions(_BATCH_ROWS):
@@ -85,22 +108,45 @@ def _copy(
             rows += len(lines)
             if mark is not None:
                 unmarked += sum(value is None for value in columns[-1])
-                known = [checked_mark(contract, server, value) for value in columns[-1] if value is not None]
-                newest = max([*known, *([] if newest is None else [newest])], default=None)  # type: ignore[type-var]
+                known = (mark_of(contract, server, value) for value in columns[-1])
+                found = {max(each for each in (*found, *known) if each is not None)} if unmarked < rows else found
             arrays = [_array(contract, field, columns[place]) for place, field in enumerate(schema)]
             writer.write_table(pa.table(arrays, schema=schema))
     if unmarked:
         raise without_mark(contract, server, unmarked)
-    return rows, newest
+    return NewRows(rows, next(iter(found), None), notes)
 
 
 def _array(contract: Contract, field: pa.Field, values: tuple[object, ...]) -> pa.Array:
+    """The values of a column; DataError for those that are none of its type, which a database may hold all the same."""
+    if pa.types.is_timestamp(field.type):
+        _refuse_other_zone(contract, field, values)
+    if pa.types.is_string(field.type):
+        values = tuple(str(value) if isinstance(value, UUID) else value for value in values)
     try:
         return pa.array(values, field.type)
     except (pa.ArrowException, TypeError, ValueError, OverflowError) as error:
         raise DataError(
             f"{contract.file_name}: column {field.name!r} of the table holds values that are no {field.type}: {error}."
         ) from None
+
+
+def _refuse_other_zone(contract: Contract, field: pa.Field, values: tuple[object, ...]) -> None:
+    """DataError for times with a zone in a column without, or the other way round: either would be a guess."""
+    has_zone = field.type.tz is not None
+    strange = next((v for v in values if isinstance(v, datetime) and (v.tzinfo is not None) != has_zone), None)
+    if strange is not None:
+        said = "with" if has_zone else "without"
+        raise DataError(
+            f"{contract.file_name}: column {field.name!r} of the table is of times {said} a zone, and holds "
+            f"{strange.isoformat()}. Cast it in a view, and name the view in physicalName."
+        )
+
+
+def _watermark_types() -> tuple[type, ...]:
+    import sqlalchemy as sa
+
+    return (sa.Integer, sa.DateTime, sa.Date, sa.Numeric)
 
 
 def _arrow_type(contract: Contract, table: Table, name: str) -> pa.DataType:

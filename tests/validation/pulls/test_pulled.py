@@ -1,118 +1,29 @@
 """A table elsewhere, pulled: what is new, once, however often a pull is repeated or killed."""
 
-import sqlite3
-from datetime import UTC, date, datetime, timedelta
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+from datetime import date
+from pathlib import Path
 
 import duckdb
-import pyarrow as pa
 import pytest
-import yaml
-from deltalake import write_deltalake
 
 from transformations.contracts import ContractError, read_contract
 from transformations.engine.base import storage
 from transformations.engine.base.errors import DataError, ServiceUnavailableError, UsageError
 from transformations.engine.base.settings import Settings
-from transformations.engine.raw.zone import RawTable, read_current
-from validation.delivery.ingest import Delivery, ingest_drop
+from transformations.engine.raw.zone import RawTable
 
+from .app import App
+
+PROJECT = str(Path(__file__).parents[3])
 SECRET = "s3cret-word"
-SERVERS = {
-    "duckdb": {"server": "app", "type": "duckdb", "database": "app.duckdb"},
-    "sqlite": {"server": "app", "type": "custom"},
-    "delta": {"server": "app", "type": "local", "format": "delta", "path": "app"},
-}
-COLUMNS = {"id": "integer", "page": "string", "at": "timestamp"}
 
 
-class App:
-    """A table `clicks` of another program, in a database of some kind, and the source that is pulled from it."""
-
-    def __init__(self, folder, kind: str) -> None:
-        self.folder, self.kind = folder, kind
-        self.rows: dict[int, tuple[str, datetime, datetime]] = {}
-        (folder / "contracts").mkdir()
-        self.settings = Settings(
-            data=folder / "data",
-            contracts=folder / "contracts",
-            clock=datetime(2020, 2, 1, tzinfo=UTC),
-        )
-        self.declare()
-
-    def declare(self, delivery="upsert", keyed=True, server=(), **properties) -> None:
-        own = {"watermark": "updated_at", "overlap": "PT1H"} | properties
-        own |= {"urlVariable": "CLICKS_URL"} if self.kind == "sqlite" else {}
-        facts = {"eventTime": "at", "timestampZone": "UTC", "businessDayZone": "UTC", "delivery": delivery}
-        document = {
-            "apiVersion": "v3.1.0",
-            "kind": "DataContract",
-            "id": "clicks",
-            "version": "1.0.0",
-            "team": {"name": "tests"},
-            "servers": [SERVERS[self.kind] | dict(server) | {"customProperties": properties_of(own)}],
-            "schema": [
-                {
-                    "name": "clicks",
-                    "description": "One click",
-                    "customProperties": properties_of(facts),
-                    "properties": [
-                        {
-                            "name": name,
-                            "logicalType": kind,
-                            "description": "A column",
-                            "required": name != "page",
-                            **({"primaryKey": True} if name == "id" and keyed else {}),
-                        }
-                        for name, kind in COLUMNS.items()
-                    ],
-                }
-            ],
-        }
-        (self.folder / "contracts" / "clicks.yaml").write_text(yaml.safe_dump(document))
-
-    def put(self, *rows: tuple[int, str, int]) -> None:
-        """Rows of (id, page, hour of the update), as the other program writes them: a known id is updated."""
-        start = datetime(2020, 1, 3)
-        self.rows |= {id_: (page, start, start + timedelta(hours=hour)) for id_, page, hour in rows}
-        lines = [(id_, *row) for id_, row in self.rows.items()]
-        if self.kind == "delta":
-            names = ("id", "page", "at", "updated_at")
-            table = pa.table(dict(zip(names, map(list, zip(*lines, strict=True)), strict=True)))
-            times = pa.timestamp("us", tz="UTC")
-            for place in (2, 3):
-                table = table.set_column(place, names[place], table[names[place]].cast(times))
-            write_deltalake(self.folder / "app", table, mode="overwrite")
-            return
-        create = """
-            CREATE TABLE clicks (id BIGINT, page VARCHAR(9), "at" TIMESTAMP, updated_at TIMESTAMP, secret VARCHAR)"""
-        if self.kind == "duckdb":
-            with duckdb.connect(self.folder / "app.duckdb") as connection:
-                connection.execute(create.replace("TABLE", "OR REPLACE TABLE"))
-                connection.executemany("INSERT INTO clicks VALUES (?, ?, ?, ?, 'x')", lines)
-            return
-        with sqlite3.connect(self.folder / "app.sqlite") as connection:
-            connection.execute("DROP TABLE IF EXISTS clicks")
-            connection.execute(create)
-            texts = [(id_, page, f"{at}.000000", f"{updated}.000000") for id_, page, at, updated in lines]
-            connection.executemany("INSERT INTO clicks VALUES (?, ?, ?, ?, 'x')", texts)
-
-    def pull(self, **options):
-        return ingest_drop(Delivery("clicks", None, **options), self.settings)
-
-    def stored(self) -> list[tuple[object, ...]]:
-        contract = read_contract("clicks", self.settings.contracts)
-        rows = read_current(RawTable(contract, self.settings.raw_dir).snapshot(), contract, ("id", "page"))
-        return sorted(tuple(row.values()) for row in rows.to_pylist())
-
-    def expected(self) -> list[tuple[object, ...]]:
-        return sorted((id_, page) for id_, (page, *_) in self.rows.items())
-
-
-def properties_of(facts: dict[str, object]) -> list[dict[str, object]]:
-    return [{"property": name, "value": value} for name, value in facts.items() if value is not None]
-
-
-@pytest.fixture(params=sorted(SERVERS))
+@pytest.fixture(params=["delta", "duckdb", "sqlite"])
 def app(request, tmp_path, monkeypatch):
     monkeypatch.setattr(Settings, "project_root", tmp_path)
     monkeypatch.setenv("CLICKS_URL", f"sqlite:///{tmp_path}/app.sqlite")
@@ -167,8 +78,99 @@ def test_a_table_that_does_not_fit_is_refused_before_a_row_is_stored(app):
     with pytest.raises(DataError, match=r"table .* has no column 'changed_at'; .* No row was read"):
         app.pull()
     app.declare(watermark="page", overlap=None)
-    with pytest.raises(DataError, match=r"the watermark 'page' is a str. Choose a column of times"):
+    with pytest.raises(DataError, match=r"the watermark 'page' is a V.+. Choose a column of times"):
         app.pull()
+
+
+def test_types_are_compared_before_a_row_is_read(app):
+    app.put((1, "home", 1))
+    app.declare(types={"id": "boolean", "page": "integer"})
+    refused = r"column 'id' of table .* is BIGINT, the contract says Bool: .*; column 'page' of .*No row was read"
+    with pytest.raises(DataError, match=refused):
+        app.pull()
+
+
+def test_a_table_that_went_back_to_an_earlier_state_is_read_whole_and_a_note_says_so(app):
+    app.put((1, "home", 1), (2, "cart", 9))
+    app.pull()
+    del app.rows[2]
+    app.put((3, "after the restore", 2))
+    found = app.pull()
+    assert (found.drop.rows, found.drop.unchanged, app.stored()) == (
+        1,
+        1,
+        [(1, "home"), (2, "cart"), (3, "after the restore")],
+    )
+    (note,) = found.notes
+    assert "went back from 2020-01-03 09:00:00" in note
+    assert "all rows were read again, and stored rows that are gone there stay" in note
+    app.put((4, "later", 4))
+    assert (app.pull().drop.rows, app.pull().notes) == (1, ())
+
+
+def test_an_emptied_table_takes_nothing_back_and_is_noted(app):
+    app.put((1, "home", 1))
+    app.pull()
+    app.empty()
+    found = app.pull()
+    assert (found.drop, app.stored()) == (None, [(1, "home")])
+    assert "has no row now, though rows were pulled from it before; what is stored stays" in found.notes[0]
+    app.declare(watermark=None, overlap=None)
+    with pytest.raises(DataError, match="has no row, so nothing of it was taken"):
+        app.pull()
+
+
+def test_a_watermark_ahead_of_the_clock_hides_nothing(app):
+    app.put((1, "of 2030", 24 * 365 * 10))
+    assert '"value": "2020-02-01T00:00:00' in app.pull().drop.watermark
+    app.put((2, "of today", 24 * 29))  # the clock's first hour of February
+    assert app.pull().drop.rows == 1
+
+
+def test_a_row_at_the_border_is_found_though_it_is_committed_after_its_twin(app):
+    app.declare(overlap=None)
+    app.put((1, "home", 5))
+    app.pull()
+    app.put((2, "same moment", 5))
+    assert (app.pull().drop.rows, app.pull().drop) == (1, None)
+
+
+KILLED = """
+    import os, signal, sys
+    sys.path.insert(0, {project!r})
+    from pathlib import Path
+    import pyarrow.parquet
+    from transformations.engine.base import storage
+    from transformations.engine.base.settings import Settings
+    from validation.delivery.ingest import Delivery, ingest_drop
+    Settings.project_root = property(lambda self: Path({folder!r}))
+
+    def die(*_arguments, **_options):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    {sabotage}
+    ingest_drop(Delivery("clicks", None), Settings(data={folder!r} + "/data", contracts={folder!r} + "/contracts"))
+"""
+MOMENTS = [
+    "import validation.delivery.ingest as ingest; ingest.open_drop = die",  # the rows are pulled, and not yet checked
+    "publish = storage.publish; storage.publish = lambda *a, **k: die(publish(*a, **k))",  # they are stored, not told
+]
+
+
+@pytest.mark.parametrize("app", ["duckdb"], indirect=True)
+@pytest.mark.parametrize("sabotage", MOMENTS)
+def test_a_pull_killed_by_the_system_is_exact_when_it_is_rerun(app, sabotage):
+    app.put((1, "home", 1))
+    app.pull()
+    app.put((2, "cart", 2), (3, "exit", 3))
+    program = textwrap.dedent(KILLED).format(project=PROJECT, folder=str(app.folder), sabotage=sabotage)
+    environment = os.environ | {"FEATURES_CLOCK": "2020-02-01T00:00:00Z"}
+    killed = subprocess.run([sys.executable, "-c", program], capture_output=True, check=False, env=environment)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    was_stored = len(app.stored()) == 3
+    again = app.pull()
+    assert (again.drop is None, app.stored()) == (was_stored, app.expected())
+    assert was_stored == ("publish" in sabotage)
 
 
 def test_a_day_may_be_declared_complete_with_a_pull(app):

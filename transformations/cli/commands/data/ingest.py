@@ -203,17 +203,18 @@ def _outcomes(asked: Delivery, report_file: Path | None) -> Iterator[tuple[Deliv
 
 def _lines_of(ingestion: Ingestion, delivery: Delivery) -> list[str]:
     source, drop = ingestion.source, ingestion.drop
+    notes = [f"  {note}" for note in ingestion.notes]
     through = f", complete through {ingestion.complete_through}" if ingestion.complete_through else ""
     state = f"version {ingestion.version}{through}"
     if drop is None:
         is_unknown = delivery.retract and ingestion.delivered
         reason = "no current row has one of its keys" if is_unknown else "it is there already"
         if not ingestion.file_name:
-            return [f"{source}: nothing to do ({state})"]
-        return [f"{source}: nothing to do for {ingestion.file_name}, {reason} ({state})"]
+            return [f"{source}: nothing to do ({state})", *notes]
+        return [f"{source}: nothing to do for {ingestion.file_name}, {reason} ({state})", *notes]
     if not drop.rows:
         lines = [f"{source}: no new row, now {state}", *_lines_of_lost_days(ingestion)]
-        return [*lines, *(f"  {note}" for note in ingestion.notes if drop.quarantined)]
+        return [*lines, *(notes if drop.quarantined else ())]
     verb = "retracted" if drop.retracts else "written"
     days = _days_in_words(ingestion)
     if drop.valid_from is not None:
@@ -225,7 +226,7 @@ def _lines_of(ingestion: Ingestion, delivery: Delivery) -> list[str]:
         lines.append(f"  taken back, as these days lack them now: {plural(drop.retracted, 'row')}")
     if drop.supersedes and not drop.retracts:
         lines.append(f"  superseded: {plural(drop.supersedes, 'row')} of earlier drops")
-    return [*lines, *_lines_of_lost_days(ingestion), *(f"  {note}" for note in ingestion.notes)]
+    return [*lines, *_lines_of_lost_days(ingestion), *notes]
 
 
 def _lines_of_lost_days(ingestion: Ingestion) -> list[str]:
