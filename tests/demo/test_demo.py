@@ -14,8 +14,9 @@ import pytest
 from rich.console import Console
 
 from transformations.cli.demo.lookup import all_households
+from transformations.cli.demo.models import MODELS, release_models
 from transformations.cli.demo.training import EVERY, LABEL, label, sample_checkouts
-from transformations.cli.steps import Step, StepError, alone, run, skipped
+from transformations.cli.steps import Finished, Step, StepError, alone, run, skipped
 from transformations.contracts import read_contract
 from transformations.engine.base.settings import Settings
 from transformations.engine.base.words import typed_path
@@ -111,8 +112,8 @@ def terminal(tmp_path: Path) -> Iterator[tuple[Console, Callable[[], str]]]:
         yield Console(file=file, width=100), lambda: (file.flush(), (tmp_path / "printed").read_text())[1]
 
 
-def python(code: str, **environment: str) -> Step:
-    return Step("A step", "python", ("-c", code), environment)
+def python(code: str, *, intended: tuple[int, ...] = (), **environment: str) -> Step:
+    return Step(title="A step", program="python", arguments=("-c", code), environment=environment, intended=intended)
 
 
 def test_a_step_is_printed_as_one_could_type_it_and_its_lines_are_shown(terminal: Any) -> None:
@@ -142,6 +143,14 @@ def test_a_step_that_fails_ends_the_run_with_its_exit_code(terminal: Any) -> Non
 
     assert raised.value.exit_code == 3
     assert "\n  why\n" in printed()
+
+
+def test_a_code_that_is_a_result_is_told_and_ends_nothing(terminal: Any) -> None:
+    console, printed = terminal
+
+    assert run(python("import sys; sys.exit(3)", intended=(3,)), console).lines == ()
+
+    assert " s, code 3\n" in printed()
 
 
 def test_a_skipped_step_tells_its_command_and_the_reason(terminal: Any) -> None:
@@ -186,10 +195,26 @@ def test_interrupted_and_begun_again_the_demo_ends_with_online_equal_to_training
         "feast -c feature_repo materialize 1970-01-01T00:00:00 2018-01-01T07:00:00",
         "features demo training-frame",
         "features demo lookup",
+        "features model release household_lapse_2017",
+        "features model release coupon_response",
     ]
     assert "ingest transactions" in printed
     assert "nothing to do: transactions.parquet is there already" in printed
     assert "ui -h 127.0.0.1" in printed
+
+
+def test_models_of_a_few_households_are_stopped_by_their_gates_which_ends_no_demo(finished: Demo) -> None:
+    for model in MODELS:
+        assert f"{model} version 1 was stopped by its gates, which is what they are for" in finished.printed
+
+
+def test_a_model_that_its_data_stops_before_its_gates_are_asked_ends_the_demo(
+    settings: Settings, terminal: Any
+) -> None:
+    console, _ = terminal
+    settings.data.mkdir(exist_ok=True)
+    with pytest.raises(StepError, match="release household_lapse_2017` ended with code 3"):
+        list(release_models(settings, console, lambda step: Finished(step, 0.1, ())))
 
 
 def test_a_second_demo_finds_nothing_to_do(demo: Demo) -> None:
@@ -223,7 +248,7 @@ def test_an_online_store_that_lost_its_rows_is_found_out_and_filled_again(demo: 
         [str(FEATURES), "demo"], env=demo.environment, check=False, capture_output=True, text=True, timeout=300
     )
     assert again.returncode == 0, again.stdout + again.stderr
-    assert "2 of 11 commands ran" in again.stdout
+    assert "2 of 13 commands ran" in again.stdout
 
 
 def test_a_lookup_needs_a_moment_since_the_data_lies_in_the_past(demo: Demo) -> None:

@@ -25,14 +25,18 @@ if TYPE_CHECKING:
 _QUIET_SECONDS = 15.0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Step:
-    """One command: `program` is an executable of this environment, `environment` what is set for it alone."""
+    """One command: `program` is an executable of this environment, `environment` what is set for it alone.
+
+    intended: exit codes beside 0 that are results, and no failures.
+    """
 
     title: str
     program: str
     arguments: tuple[str, ...] = ()
     environment: Mapping[str, str] = field(default_factory=dict)
+    intended: tuple[int, ...] = ()
 
     @property
     def typed(self) -> str:
@@ -87,9 +91,10 @@ def run(step: Step, console: Console, lock: int | None = None) -> Finished:
             process.wait()  # the interrupt reached it too; what it was writing is finished or left unpublished
             raise
     seconds = time.monotonic() - started
-    if code != 0:
+    if code != 0 and code not in step.intended:
         raise StepError(step, code)
-    console.print(f"[dim]  {seconds:.1f} s[/dim]", highlight=False)
+    ended = f", code {code}" if code else ""
+    console.print(f"[dim]  {seconds:.1f} s{ended}[/dim]", highlight=False)
     return Finished(step, seconds, lines)
 
 

@@ -1,4 +1,4 @@
-"""`features demo`: the whole path on real data, by public commands alone, from delivered files to online lookups."""
+"""`features demo`: the whole path on real data, by public commands alone, from delivered files to judged models."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ The data is the Complete Journey, which 84.51° published for teaching: a year o
 )
 @click.pass_context
 def demo(ctx: click.Context) -> None:
-    """Run the main job end to end: ingest, build, apply, materialize, a training frame, online lookups.
+    """Run the main job end to end: ingest, build, apply, materialize, a training frame, online lookups, two models.
 
     Each command is printed as one could type it. Interrupt it at any moment: the next run goes on from there.
     """
@@ -110,6 +110,7 @@ def lookup_command() -> None:
 
 def run_all(settings: Settings, terminal: Console, perform: Perform | None = None) -> None:
     """Run every step that is not done yet. perform: runs one, in a process of its own unless given."""
+    from transformations.cli.demo.models import release_models
     from transformations.cli.steps import alone, run
 
     with alone(settings.data / ".demo.lock", terminal) as lock:
@@ -117,6 +118,7 @@ def run_all(settings: Settings, terminal: Console, perform: Perform | None = Non
         done = [*_ingest(settings, terminal, perform), *_compute(settings, terminal, perform)]
         state = _read_state(settings, terminal)
         done += _use(_servable_from(state), settings, terminal, perform)
+        done += release_models(settings, terminal, perform)
         _print_summary(done, state, settings)
 
 
@@ -134,7 +136,9 @@ def _ingest(settings: Settings, terminal: Console, perform: Perform) -> Iterator
 
     for source, file in _delivered_files().items():
         complete = ("--complete-through", COMPLETE_THROUGH) if source in EVENTS else ()
-        step = Step(f"Ingest {source}", "features", ("ingest", source, typed_path(file), *complete))
+        step = Step(
+            title=f"Ingest {source}", program="features", arguments=("ingest", source, typed_path(file), *complete)
+        )
         is_there = is_ingested(source, file, date.fromisoformat(COMPLETE_THROUGH) if complete else None, settings)
         yield skipped(step, f"{file.name} is there already", terminal) if is_there else perform(step)
 
@@ -144,15 +148,15 @@ def _compute(settings: Settings, terminal: Console, perform: Perform) -> Iterato
     from transformations.cli.steps import Step, skipped
     from transformations.insight.freshness import materialize_command
 
-    build = Step("Compute the features", "features", ("build",))
-    apply = Step("Register them with Feast", "feast", ("-c", _repository(), "apply"))
+    build = Step(title="Compute the features", program="features", arguments=("build",))
+    apply = Step(title="Register them with Feast", program="feast", arguments=("-c", _repository(), "apply"))
     state = _read_state(settings, terminal)
     yield skipped(build, "every table is complete", terminal) if state.is_built else perform(build)
     yield perform(apply) if state.changes else skipped(apply, "the registry has it all", terminal)
     if state.changes or not state.is_built:
         state = _read_state(settings, terminal)
     words = materialize_command(_servable_from(state)).split()[3:]
-    load = Step("Load the online store", "feast", ("-c", _repository(), *words))
+    load = Step(title="Load the online store", program="feast", arguments=("-c", _repository(), *words))
     yield skipped(load, "every row is online", terminal) if state.is_loaded else perform(load)
 
 
@@ -161,11 +165,18 @@ def _use(moment: datetime, settings: Settings, terminal: Console, perform: Perfo
     from transformations.cli.demo.training import is_current
     from transformations.cli.steps import Step, skipped
 
-    train = Step("A training frame", "features", ("demo", "training-frame"))
+    train = Step(title="A training frame", program="features", arguments=("demo", "training-frame"))
     reason = "no table has changed since it was saved"
     yield skipped(train, reason, terminal) if is_current(settings) else perform(train)
     clock = {"FEATURES_CLOCK": _clock(moment)}
-    yield perform(Step("Online lookups, equal to training", "features", ("demo", "lookup"), clock))
+    yield perform(
+        Step(
+            title="Online lookups, equal to training",
+            program="features",
+            arguments=("demo", "lookup"),
+            environment=clock,
+        )
+    )
 
 
 def _clock(moment: datetime) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from transformations.cli.demo.lookup import SERVICE
+from transformations.cli.demo.models import MODELS, stage_of
 from transformations.cli.demo.training import dataset_path
 from transformations.contracts import read_contract
 from transformations.engine.base.settings import Settings
@@ -32,9 +33,12 @@ def rows_of_steps(done: Sequence[Finished], state: DemoState, settings: Settings
     }
     for finished in done:
         words = finished.step.arguments
+        now: tuple[str, int | None]
         if words[0] == "ingest":
             contract = read_contract(words[1], settings.contracts)
-            now: tuple[str, int | None] = ("raw rows", RawTable(contract, settings.raw_dir).snapshot().rows)
+            now = ("raw rows", RawTable(contract, settings.raw_dir).snapshot().rows)
+        elif "release" in words:
+            now = (stage_of(words[-1], settings), None)
         else:
             now = next(found for word, found in outcome.items() if word in words)
         yield finished.step.title, *now, "there already" if finished.is_skipped else human_duration(finished.seconds)
@@ -46,6 +50,9 @@ def places(settings: Settings) -> Iterator[tuple[object, ...]]:
         "raw zone": settings.raw_dir,
         "offline tables": settings.offline_dir,
         "training frame": dataset_path(settings),
+        "datasets": settings.datasets_dir,
+        "models": settings.models_dir,
+        "MLflow": settings.mlflow_dir,
         "registry": settings.registry_path,
         "Redis": settings.redis_dir,
     }
@@ -57,6 +64,7 @@ def places(settings: Settings) -> Iterator[tuple[object, ...]]:
 
 def next_steps(feast: str, features: str, repository: str, moment: str) -> list[tuple[str, str]]:
     """What to try next, as one could type or paste it."""
+    models = "\n".join(f"{features} model show {name}" for name in MODELS)
     entities = '{"household_id": [1, 2], "basket_value": [25.0, 80.0]}'
     by_http = f"""FEATURES_CLOCK={moment} {feast} -c {repository} serve -h 127.0.0.1
 curl -s http://127.0.0.1:6566/get-online-features -H 'Content-Type: application/json' \\
@@ -73,6 +81,7 @@ store.get_online_features(features=service, entity_rows=rows).to_dict()"""
         ("Serve features by HTTP, and ask for two households", by_http),
         ("A training frame in Python", training),
         ("An online lookup in Python", lookup),
+        ("The models, their versions and stages", models),
         ("Everything else", f"{features} --help"),
     ]
 

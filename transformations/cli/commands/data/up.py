@@ -33,6 +33,8 @@ def up() -> None:
     settings, terminal = get_settings(), console(stderr=False)
     with alone(settings.data / ".up.lock", terminal) as lock:
         done = bring_up(
-            settings, lambda each: run(Step(each.title, each.program, each.arguments), terminal, lock), remark
+            settings,
+            lambda each: run(Step(title=each.title, program=each.program, arguments=each.arguments), terminal, lock),
+            remark,
         )
     say("" if done else "nothing to do: what is delivered is online")
