@@ -66,6 +66,7 @@ FLOORS = (
     "transformations.models.reports",
     "transformations.models.judging",
     "transformations.models",
+    "transformations.models.batch",
     "transformations.cli",
     "transformations.cli.demo",
     "transformations.cli.commands",

@@ -292,15 +292,33 @@ def mlflow_tables(settings: Settings, _mlflow_database: Path) -> None:
     shutil.copy(_mlflow_database, settings.mlflow_dir)
 
 
+def _working_in(root: Path, patched: pytest.MonkeyPatch) -> None:
+    for name, value in weekly.environment(root).items():
+        patched.setenv(name, value)
+    patched.syspath_prepend(str(root / "modules"))
+
+
 @pytest.fixture(scope="session")
 def _weekly(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The small project with a model, made once."""
     root = tmp_path_factory.mktemp("weekly") / "project"
     with pytest.MonkeyPatch.context() as patched:
-        for name, value in weekly.environment(root).items():
-            patched.setenv(name, value)
-        patched.syspath_prepend(str(root / "modules"))
+        _working_in(root, patched)
         weekly.make(root)
+    return root
+
+
+@pytest.fixture(scope="session")
+def _weekly_in_production(_weekly: Path, _mlflow_database: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same once version 1 of its model is in production, since weekly.PROMOTED."""
+    root = tmp_path_factory.mktemp("weekly") / "project"
+    shutil.copytree(_weekly, root)
+    (root / "data" / "mlflow").mkdir()
+    shutil.copy(_mlflow_database, root / "data" / "mlflow")
+    with pytest.MonkeyPatch.context() as patched:
+        _working_in(root, patched)
+        patched.setenv("FEATURES_CLOCK", weekly.PROMOTED)
+        weekly.promote(root)
     return root
 
 
@@ -310,6 +328,15 @@ def weekly_project(
 ) -> Path:
     """A copy of the small project of tests/worlds/weekly.py, in which this process works."""
     shutil.copytree(_weekly, tmp_path, dirs_exist_ok=True)
-    for name, value in weekly.environment(tmp_path).items():
-        monkeypatch.setenv(name, value)
+    _working_in(tmp_path, monkeypatch)
+    return tmp_path
+
+
+@pytest.fixture
+def weekly_production(
+    settings: Settings, _weekly_in_production: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Path:
+    """A copy of that project whose model is in production."""
+    shutil.copytree(_weekly_in_production, tmp_path, dirs_exist_ok=True)
+    _working_in(tmp_path, monkeypatch)
     return tmp_path

@@ -26,6 +26,8 @@ from transformations.engine.base.settings import Settings, get_settings
 from transformations.engine.base.storage import NewFile, make_folder
 from transformations.engine.raw.zone import Origin, RawTable
 from transformations.engine.tables.offline_tables import OfflineTable
+from transformations.models import releasing, versions
+from transformations.models.log.event_log import EventLog
 from transformations.stores.base.places import portable_path
 from transformations.stores.computed.on_demand import on_demand_view
 
@@ -34,6 +36,8 @@ MONDAY = datetime(2024, 1, 1, tzinfo=UTC)
 WEEKS, USERS = 20, 80
 NOW = "2024-05-21T12:00:00Z"
 """The day after the last Monday."""
+PROMOTED = "2024-05-06T12:00:00Z"
+"""When version 1 reaches production, where it does."""
 AFTER = timedelta(hours=2)
 """How long after a Monday begins its row can be served."""
 TIMESTAMP = pa.timestamp("us", tz="UTC")
@@ -176,8 +180,15 @@ def make(root: Path) -> None:
     declare(root / "repo")
     seen = visits()
     deliver(seen, settings, date(2024, 5, 19))
-    publish(features(seen), settings, date(2024, 5, 20))
+    publish(features(seen), settings, date(2024, 5, 19))
     FeatureStore(repo_path=str(root / "repo")).apply(_objects())
+
+
+def promote(root: Path) -> None:
+    """Release the model and move it to production."""
+    log, settings, store = EventLog("shop"), get_settings(), FeatureStore(repo_path=str(root / "repo"))
+    releasing.release(MODEL, root / "repo", log, store, settings)
+    versions.promote(MODEL, 1, "production", log, settings, why="it is good")
 
 
 def declare(repository: Path, **changes: Any) -> None:
@@ -204,7 +215,9 @@ def declare(repository: Path, **changes: Any) -> None:
 
 def deliver(rows: pa.Table, settings: Settings, through: date) -> None:
     """Ingest visits; the source is complete through that day."""
-    origin = Origin("visits.parquet", content_hash(rows), datetime(2024, 5, 20, tzinfo=UTC))
+    origin = Origin(
+        file_name="visits.parquet", content_hash=content_hash(rows), ingested_at=datetime(2024, 5, 20, tzinfo=UTC)
+    )
     RawTable(read_contract("visits", settings.contracts), settings.raw_dir).append(rows, origin, through)
 
 
@@ -224,6 +237,7 @@ def publish(rows: pa.Table, settings: Settings, through: date, definition_hash: 
         rows=rows.num_rows,
         definition_hash=definition_hash,
         complete_through=through,
+        complete_until=datetime(through.year, through.month, through.day, tzinfo=UTC) + timedelta(days=1) + AFTER,
         sources={"visits": 0},
         carry=None,
     )

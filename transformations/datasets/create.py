@@ -101,7 +101,7 @@ def create(
                 views=views,
                 spine_tables=spine_tables,
                 spine_file=spine_file,
-                functions=_function_hashes(taken),
+                functions=function_hashes(taken),
                 counts={"spine": content.spine_rows, **content.selection.dropped},
                 splits=tuple(_write_splits(content, unfinished)),
                 leakage=content.leakage,
@@ -363,7 +363,7 @@ def _difference_text(split: SplitContent, rows: int, columns: Mapping[str, str])
     return f"differs in {', '.join(names) or 'the order of its columns'}"
 
 
-def _function_hashes(registry: Mapping[str, Any]) -> dict[str, str]:
+def function_hashes(registry: Mapping[str, Any]) -> dict[str, str]:
     """The hash of every on-demand function, as the views' tags tell it."""
     return {
         f"{view['spec']['name']}:{tag.removesuffix('.hash')}": value

@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from transformations.contracts.document import read_yaml
+from transformations.datasets.manifest import FILE, Manifest
 from transformations.datasets.manifest import read_manifest as read_dataset
+from transformations.engine.base.checksums import content_hash as file_hash
 from transformations.engine.base.disk_faults import faults_in_words
 from transformations.engine.base.errors import DataError, ServiceUnavailableError, UsageError
 from transformations.engine.base.settings import Settings
@@ -90,6 +92,24 @@ def artifact_of(model: str, state: VersionState, settings: Settings, threads: in
     """A version's artifact, every file of it verified."""
     manifest_of(model, state, settings)
     return read_artifact(artifact_folder(model, state, settings), threads)
+
+
+def dataset_of(model: str, state: VersionState, settings: Settings) -> Manifest:
+    """The manifest of the dataset that a version learned from. DataError where it is gone, or another has its name."""
+    name = state.registered.dataset
+    place = settings.datasets_dir / name
+    if not place.is_dir():
+        raise DataError(
+            f"dataset {name}, which version {state.number} of model {model} learned from, is not there. Bring its "
+            f"folder {place} back from a copy, or its manifest: features dataset rebuild MANIFEST"
+        )
+    manifest, folder = read_dataset(place)
+    if file_hash(folder / FILE) != state.registered.dataset_hash:
+        raise DataError(
+            f"dataset {name} was made anew since version {state.number} of model {model} was trained. Bring the old "
+            f"one back from a copy of its manifest, or release a version that learned from the new one."
+        )
+    return manifest
 
 
 @faults_in_words()

@@ -247,6 +247,11 @@ class Settings(BaseSettings):
         return self.data / "models"
 
     @property
+    def predictions_dir(self) -> Path:
+        """The record of predictions, a folder a model."""
+        return self.data / "predictions"
+
+    @property
     def mlflow_dir(self) -> Path:
         """MLflow's own database and files, used unless `mlflow_uri` is set."""
         return self.data / "mlflow"

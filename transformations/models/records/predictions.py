@@ -8,7 +8,17 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from transformations.models.records.base import Instant, ModelName, Part, Record, Role, Sha256, Version
+from transformations.models.records.base import (
+    Instant,
+    ModelName,
+    Part,
+    Record,
+    Role,
+    Sha256,
+    Version,
+    canonical_text,
+    text_hash,
+)
 
 Value = bool | int | float | str | None
 """A key, a request field or a feature value, as JSON has it."""
@@ -78,7 +88,12 @@ class PredictionRecord(Record):
         return self.model_dump_json() + "\n"
 
 
-def batch_id(model: str, version: int, as_of: datetime, keys: Mapping[str, Value]) -> str:
-    """The id of a batch's prediction: the same however often the batch is run."""
-    listed = ",".join(f"{name}={keys[name]}" for name in sorted(keys))
-    return f"{model}-{version}-{as_of:%Y%m%dT%H%M%SZ}-{listed}"
+def batch_id(
+    model: str, version: int, moment: datetime, keys: Mapping[str, Value], request: Mapping[str, Value]
+) -> str:
+    """The id of a batch's prediction: the same however often and in whatever batch the row is scored.
+
+    moment: of the row's features. The hash is of keys and request fields as canonical JSON, cut to 96 bits.
+    """
+    row = text_hash(canonical_text({"keys": dict(keys), "request": dict(request)}))[:24]
+    return f"{model}-{version}-{moment:%Y%m%dT%H%M%S%fZ}-{row}"

@@ -10,6 +10,7 @@ import transformations.models.records as room
 from transformations.engine.base.errors import DataError
 from transformations.models.records.artifact import ArtifactManifest
 from transformations.models.records.base import Record, canonical_text
+from transformations.models.records.batches import BatchManifest
 from transformations.models.records.criteria import Criteria
 from transformations.models.records.events import ModelEvent
 from transformations.models.records.gates import GateReport
@@ -19,6 +20,7 @@ from transformations.models.records.reference import Reference
 EXAMPLES = Path(str(room.__file__)).parent / "examples"
 KINDS: dict[str, type[Record]] = {
     "artifact_manifest": ArtifactManifest,
+    "batch_manifest": BatchManifest,
     "batch_prediction_record": PredictionRecord,
     "event_evaluated": ModelEvent,
     "event_registered": ModelEvent,
@@ -165,9 +167,17 @@ def test_a_batch_has_a_moment_and_no_event() -> None:
 
 def test_a_batch_that_is_run_again_gives_the_same_ids() -> None:
     record = PredictionRecord.from_text(text_of("batch_prediction_record"), "here")
-    assert record.as_of is not None
-    assert record.id == batch_id(record.model, record.version, record.as_of, {"user_id": 42})
-    assert record.id == "user_churn-3-20200204T050000Z-user_id=42"
+    row = (record.model, record.version, record.request_timestamp)
+    assert record.id == batch_id(*row, {"user_id": 42}, {})
+    assert record.id == "user_churn-3-20200204T050000000000Z-d16d347a9fa6cc4a76fc83d6"
+    others = [batch_id(*row, {"user_id": "42"}, {}), batch_id(*row, {"user_id": 42}, {"price": 1.0})]
+    assert len({record.id, *others}) == 3
+
+
+def test_a_batch_is_of_a_day_or_of_a_file() -> None:
+    for values in ({"day": None}, {"population": "spine"}, {"spine": "0" * 64}):
+        with pytest.raises(DataError, match="a batch is of a day, or of a spine's file"):
+            BatchManifest.from_text(changed("batch_manifest", **values), "here")
 
 
 def test_a_prediction_is_one_line_and_keeps_its_microseconds() -> None:

@@ -4,20 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from transformations.cli.commands.data.model_predict import predict
+from transformations.cli.model_place import model_place
 from transformations.cli.options import json_option
 from transformations.cli.output import print_json, print_table, progress, remark, say
 from transformations.engine.base.errors import DataError
 from transformations.engine.base.moments import moment_text
-from transformations.engine.base.settings import Settings, get_settings
-from transformations.insight.repository import open_store, repository_folder
+from transformations.insight.repository import open_store
 
 if TYPE_CHECKING:
-    from transformations.models.log.event_log import EventLog
     from transformations.models.log.standing import Standing, VersionState
     from transformations.models.records.gates import GateResult
     from transformations.models.releasing import Step
@@ -37,12 +36,15 @@ def model() -> None:
     """
 
 
+model.add_command(predict)
+
+
 @model.command()
 @_NAME
 @json_option
 def train(name: str, as_json: bool) -> None:
     """Train the model NAME on its pinned dataset and register the next version, in stage development."""
-    settings, repository, log = _place()
+    settings, repository, log = model_place()
     from transformations.models.training import train as train_model
 
     seen: dict[str, float] = {}
@@ -75,7 +77,7 @@ def evaluate(name: str, version: int | None, as_json: bool) -> None:
     Ends with code 3 where a gate does not pass. Every look is recorded: the more candidates were judged on a period,
     the more a gate asks for.
     """
-    settings, repository, log = _place()
+    settings, repository, log = model_place()
     from transformations.models.versions import evaluate as evaluate_version
 
     with progress(f"Judging {name}"):
@@ -106,7 +108,7 @@ def release(name: str, as_json: bool) -> None:
     What was done before from the same things is used again, so that repeating the command does nothing, and one that
     was stopped goes on. Ends with code 3 at the first step that fails, with its figures.
     """
-    settings, repository, log = _place()
+    settings, repository, log = model_place()
     from transformations.models.releasing import release as release_model
 
     def done(step: Step) -> None:
@@ -136,7 +138,7 @@ def release(name: str, as_json: bool) -> None:
 @json_option
 def list_models(as_json: bool) -> None:
     """List the models that have versions: what is in production and in staging, and the newest."""
-    _, _, log = _place()
+    _, _, log = model_place()
     from transformations.models.versions import standing
 
     found = [standing(name, log) for name in log.models()]
@@ -155,7 +157,7 @@ def list_models(as_json: bool) -> None:
 @json_option
 def show(name: str, version: int | None, as_json: bool) -> None:
     """Show the versions of NAME, or what a VERSION was made of, its gates, and what happened to it."""
-    settings, _, log = _place()
+    settings, _, log = model_place()
     from transformations.models.versions import judgement_of, manifest_of, standing
 
     known = standing(name, log)
@@ -201,7 +203,7 @@ def show(name: str, version: int | None, as_json: bool) -> None:
 @json_option
 def compare(name: str, one: int, other: int, as_json: bool) -> None:
     """Compare two versions of NAME: what they were made of, and their figures."""
-    settings, _, log = _place()
+    settings, _, log = model_place()
     from transformations.models.versions import manifest_of, standing
 
     known = standing(name, log)
@@ -232,7 +234,7 @@ def promote(name: str, version: int, to_stage: str, reviewer: str | None, why: s
 
     Refused without passed gates. A version that reaches production archives the one that was there.
     """
-    settings, _, log = _place()
+    settings, _, log = model_place()
     from pydantic import TypeAdapter
 
     from transformations.models.records.base import Stage
@@ -247,18 +249,10 @@ def promote(name: str, version: int, to_stage: str, reviewer: str | None, why: s
 @_WHY
 def rollback(name: str, why: str) -> None:
     """Bring the version of NAME back that production had before."""
-    settings, _, log = _place()
+    settings, _, log = model_place()
     from transformations.models.versions import rollback as rollback_version
 
     _print_moved(rollback_version(name, log, settings, why=why), "production")
-
-
-def _place() -> tuple[Settings, Path, EventLog]:
-    from transformations.models.versions import log_of
-
-    settings = get_settings()
-    repository = repository_folder(settings)
-    return settings, repository, log_of(repository)
 
 
 def _print_moved(moved: Moved, stage: str) -> None:

@@ -117,3 +117,34 @@ def test_a_release_says_what_it_did_and_what_it_used_again(weekly_project: Path)
     document = json.loads(stopped.stdout)
     assert (document["version"], document["passed"], document["steps"][-1]["name"]) == (2, False, "evaluate")
     assert "roc_auc at least 0.999" in stopped.stderr
+
+
+def test_the_scores_of_a_day_are_published_once(weekly_production: Path) -> None:
+    done, again = (CliRunner().invoke(model, ["predict", "user_return", "--as-of", "2024-05-13"]) for _ in range(2))
+    assert done.exit_code == again.exit_code == 0, done.output
+    assert done.stdout.startswith("user_return version 1 as of 2024-05-13: 7")
+    assert "scored, mean 0." in done.stdout
+    assert "to act on\n" in done.stdout
+    assert "(published before, at 2024-05-21 12:00 UTC)" in again.stdout
+
+    several = ["predict", "user_return", "--from", "2024-05-06", "--to", "2024-05-20", "--json"]
+    document = json.loads(CliRunner().invoke(model, several).stdout)
+    assert [(each["day"], each["is_new"]) for each in document] == [
+        ("2024-05-06", True),
+        ("2024-05-13", False),
+        ("2024-05-20", True),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ([], "give one of --as-of DAY, --from DAY --to DAY, and --spine FILE"),
+        (["--as-of", "2024-05-13", "--from", "2024-05-06", "--to", "2024-05-07"], "give one of --as-of DAY"),
+        (["--from", "2024-05-06"], "--from and --to belong together"),
+        (["--from", "2024-05-06", "--to", "2024-05-05"], "the last day, 2024-05-05, is before the first"),
+    ],
+)
+def test_one_thing_is_scored_at_a_time(weekly_production: Path, options: list[str], said: str) -> None:
+    refused = CliRunner().invoke(model, ["predict", "user_return", *options])
+    assert (refused.exit_code, said in refused.output) == (2, True), refused.output
