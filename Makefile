@@ -49,8 +49,11 @@ kill-test: $(STAMP)  ## Kill commands and builds at random moments: nothing is l
 	KILLED_BUILDS=$(or $(KILLS),15) $(BIN)/python -m pytest tests/transformations/engine/test_processes.py $(ARGS)
 	KILLS=$(or $(KILLS),15) $(BIN)/python -m pytest tests/transformations/stores/servers/test_kills.py $(ARGS)
 
+slow-proof: $(STAMP)  ## Run the tests that take long: several processes at once, kills, whole journeys (ARGS="-k notebook")
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m proof $(ARGS)
+
 knowledge-proof: $(STAMP)  ## Try many histories of drops, corrections and builds against the law of knowledge time (EXAMPLES=…)
-	KNOWLEDGE_EXAMPLES=$(or $(EXAMPLES),30) $(BIN)/python -m pytest -q tests/transformations/engine/compute/test_knowledge.py
+	KNOWLEDGE_EXAMPLES=$(or $(EXAMPLES),30) $(BIN)/python -m pytest -q -m "" tests/transformations/engine/compute/test_knowledge.py
 
 coverage-proof: $(STAMP)  ## Simulate how often 95 % intervals of metrics and differences hold the truth (ARGS="--simulations 50")
 	$(BIN)/python tests/transformations/models/evaluation/coverage.py $(ARGS)
@@ -60,12 +63,13 @@ stock-traps: $(STAMP)  ## Show that stock Feast still falls into the traps that 
 
 parity-proof: $(STAMP)  ## Replay the demo's year and many generated histories: online against training (EXAMPLES=…)
 	$(BIN)/python tests/parity/year.py $(ARGS)
-	PARITY_EXAMPLES=$(or $(EXAMPLES),150) $(BIN)/python -m pytest -q tests/parity
+	PARITY_EXAMPLES=$(or $(EXAMPLES),150) $(BIN)/python -m pytest -q -m "" tests/parity
 
 proofs: $(STAMP)  ## Run every slow proof, one after the other: about an hour
 	@$(MAKE) checked-test
 	@$(MAKE) parity-proof
 	@$(MAKE) kill-test
+	@$(MAKE) slow-proof
 	@$(MAKE) knowledge-proof
 	@$(MAKE) coverage-proof
 	@$(MAKE) stock-traps

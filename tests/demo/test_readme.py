@@ -7,6 +7,7 @@ import socket
 import subprocess
 import time
 import urllib.request
+import warnings
 from itertools import pairwise
 
 import nbformat
@@ -21,6 +22,7 @@ EVERYTHING = "\n".join([README, *PAGES.values()])  # the cookbook has a test of 
 NOTEBOOK = ROOT / "docs/explore.ipynb"
 NOT_RUN_HERE = ("make demo", "make test")  # the demo has run when these tests start; the tests are running
 PORT = "6566"
+CLOCK = "2018-01-01T07:00:00Z"  # of the notebook
 
 
 def blocks(language: str) -> list[str]:
@@ -116,11 +118,27 @@ def test_the_glossary_is_in_the_order_of_the_alphabet() -> None:
     assert words == sorted(words, key=lambda word: re.sub(r"[_-]", " ", word))
 
 
-def test_the_notebook_runs_on_the_data_of_a_few_households(demo: Demo, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Comes after the commands of the pages: it uses the dataset that these create."""
+@pytest.fixture
+def notebook(demo: Demo, monkeypatch: pytest.MonkeyPatch) -> nbformat.NotebookNode:
+    """The notebook, which is to run on the data of a few households."""
     for name, value in demo.environment.items():
         monkeypatch.setenv(name, value)
-    notebook = nbformat.read(NOTEBOOK, as_version=4)
+    return nbformat.read(NOTEBOOK, as_version=4)
+
+
+def test_the_cells_of_the_notebook_run(notebook: nbformat.NotebookNode, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Comes after the commands of the pages: the notebook uses the dataset that these create."""
+    monkeypatch.setenv("MPLBACKEND", "agg")
+    monkeypatch.setenv("FEATURES_CLOCK", CLOCK)
+    variables: dict[str, object] = {}
+    with warnings.catch_warnings():
+        for cell in notebook.cells:
+            if cell.cell_type == "code":
+                exec(compile(cell.source, NOTEBOOK.name, "exec"), variables)
+
+
+@pytest.mark.proof
+def test_the_notebook_runs_in_jupyter(notebook: nbformat.NotebookNode) -> None:
     NotebookClient(notebook, timeout=120, resources={"metadata": {"path": str(NOTEBOOK.parent)}}).execute()
 
 
