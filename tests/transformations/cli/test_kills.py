@@ -7,7 +7,6 @@ nobody killed.
 from __future__ import annotations
 
 import json
-import multiprocessing
 import os
 import random
 import shutil
@@ -28,6 +27,7 @@ from google.protobuf.json_format import MessageToDict
 from redis import Redis
 
 from tests.worlds.clicking import VIEWS, World
+from tests.worlds.processes import forking
 from transformations.datasets.manifest import read_manifest
 from transformations.engine.tables.offline_tables import OfflineTable
 from transformations.engine.tables.pins import pinned
@@ -101,12 +101,8 @@ class Killing:
         """Run a command in a process of its own, killed after that long: its exit code, seconds and words."""
         started = self.folder / "started"
         started.unlink(missing_ok=True)
-        context = multiprocessing.get_context("forkserver")
-        context.set_forkserver_preload(
-            ["tests.worlds.quickened", "feast", "duckdb", "deltalake", "transformations.stores.loading"]
-        )
         domains = str(self.world.folder / "domains")
-        process = context.Process(target=command_line, args=(arguments, dict(os.environ), domains, str(started)))
+        process = forking().Process(target=command_line, args=(arguments, dict(os.environ), domains, str(started)))
         process.start()
         while not started.exists() and process.is_alive():
             time.sleep(0.001)

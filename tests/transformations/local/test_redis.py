@@ -14,6 +14,7 @@ import pytest
 from pydantic import SecretStr
 from redis import Redis
 
+from tests.worlds.processes import start
 from transformations.engine.base.errors import FeaturesError, ServiceUnavailableError, UsageError
 from transformations.engine.base.settings import Settings
 from transformations.local import redis as embedded
@@ -92,25 +93,24 @@ def test_it_runs_under_the_settings_that_are_written_down(settings: Settings) ->
     assert told == embedded.SETTINGS | {"auto-aof-rewrite-min-size": str(2**30)}
 
 
-def test_several_processes_that_start_at_once_share_one_server(settings: Settings) -> None:
+def test_several_processes_that_start_at_once_share_one_server(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     program = (
         "from transformations.engine.base.settings import get_settings\n"
         "from transformations.local import redis\n"
         "redis.start()\n"
         "print(redis.status().process_id)\n"
     )
-    environment = os.environ | {"FEATURES_DATA": str(settings.data)}
-    environment.pop("FEATURES_REDIS_URL", None)
-    starters = [
-        subprocess.Popen([sys.executable, "-c", program], env=environment, stdout=subprocess.PIPE, text=True)
-        for _ in range(4)
-    ]
-    answers = [starter.communicate(timeout=60)[0].strip() for starter in starters]
+    monkeypatch.setenv("FEATURES_DATA", str(settings.data))
+    monkeypatch.delenv("FEATURES_REDIS_URL", raising=False)
+    starters = [start(program, output=tmp_path / f"starter-{number}") for number in range(4)]
+    answers = [starter.wait() for starter in starters]
 
     server = embedded.status(settings)
     assert server is not None
     # All four have exited, and the server lives on.
-    assert answers == [str(server.process_id)] * 4
+    assert answers == [(0, f"{server.process_id}\n")] * 4
 
 
 def test_stop_ends_the_server_and_the_data_comes_back_with_the_next_start(settings: Settings) -> None:

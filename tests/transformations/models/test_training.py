@@ -1,9 +1,6 @@
 """Training leaves a version with all it came from, or nothing."""
 
 import shutil
-import signal
-import subprocess
-import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -12,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from tests.worlds.processes import start
 from tests.worlds.returns import declaration, rows, write_dataset, write_declaration
 from transformations.engine.base.errors import DataError, ServiceUnavailableError, UsageError
 from transformations.engine.base.settings import Settings, get_settings
@@ -144,13 +142,11 @@ def test_an_error_leaves_no_version(repository: Path, settings: Settings, monkey
 
 
 def test_a_training_killed_before_its_version_leaves_none_and_the_next_one_clears_up(
-    repository: Path, settings: Settings
+    repository: Path, settings: Settings, tmp_path: Path
 ) -> None:
-    process = subprocess.Popen([sys.executable, "-c", KILLED, str(repository)], stdout=subprocess.PIPE, text=True)
-    assert process.stdout is not None
-    assert process.stdout.readline() == "here\n"
-    process.send_signal(signal.SIGKILL)
-    process.wait(timeout=30)
+    process = start(KILLED, str(repository), output=tmp_path / "killed")
+    process.wait_for("here")
+    process.kill()
     assert EventLog("shop").models() == []
     assert len(runs(settings)) == 2  # its artifact and its lock
 

@@ -13,6 +13,7 @@ from typing import cast
 import pytest
 from sqlalchemy import Dialect, create_engine, text
 
+from tests.worlds.processes import start
 from transformations.engine.base.errors import DataError, DiskError, ServiceUnavailableError, UsageError
 from transformations.stores import registry
 
@@ -122,36 +123,23 @@ def test_readers_and_a_writer_do_not_block_each_other() -> None:
         assert reading.execute(text("PRAGMA journal_mode")).scalar_one() == "wal"
 
 
-def test_processes_that_meet_a_new_registry_at_once_all_succeed(data: Path) -> None:
+def test_processes_that_meet_a_new_registry_at_once_all_succeed(data: Path, tmp_path: Path) -> None:
     program = (
-        "from transformations.cli.quick_feast import quicken_feast; quicken_feast()\n"
+        "import sys, time\n"
+        "from pathlib import Path\n"
         "from feast.infra.registry.sql import SqlRegistry, SqlRegistryConfig\n"
         "print('ready', flush=True)\n"
-        "input()\n"
+        "while not Path(sys.argv[1]).exists(): time.sleep(0.001)\n"
         f"registry = SqlRegistry(SqlRegistryConfig(path='{PLUGIN}'), 'project', None)\n"
         "print(len(registry.list_feature_views('project')))\n"
     )
-    processes = [
-        subprocess.Popen(
-            [sys.executable, "-c", program],
-            env=os.environ | {"FEATURES_DATA": str(data)},
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for _ in range(2)
-    ]
+    go = tmp_path / "go"
+    processes = [start(program, str(go), output=tmp_path / f"process-{number}") for number in range(2)]
     for process in processes:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "ready\n"
-    for process in processes:
-        assert process.stdin is not None
-        process.stdin.write("go\n")
-        process.stdin.flush()
-    said = [process.communicate(timeout=120) for process in processes]
+        process.wait_for("ready")
+    go.touch()
 
-    assert [out.strip() for out, _ in said] == ["0"] * 2, said
+    assert [process.wait() for process in processes] == [(0, "ready\n0\n")] * 2
 
 
 def test_a_registry_that_is_opened_twice_in_a_process_keeps_its_locks(data: Path) -> None:

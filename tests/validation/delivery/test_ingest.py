@@ -1,13 +1,12 @@
 """Ingestion end to end: a file becomes a drop whole, or nothing of it is written."""
 
-import subprocess
-import sys
 from datetime import date, datetime
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from tests.worlds.processes import start
 from transformations.engine.base.errors import DataError, UsageError
 from validation.delivery.ingest import ContractViolationError, Delivery, check_drop, ingest_drop
 
@@ -202,7 +201,8 @@ def test_two_ingestions_of_a_source_at_once_both_arrive(sources, tmp_path):
     )
     for number in (1, 2):
         pq.write_table(events((number, 1.0, "2020-01-03")), tmp_path / f"{number}.parquet")
-    commands = [[sys.executable, "-c", program, str(tmp_path), f"{number}.parquet"] for number in (1, 2)]
-    running = [subprocess.Popen(command) for command in commands]
-    assert [process.wait(60) for process in running] == [0, 0]
+    running = [
+        start(program, str(tmp_path), f"{number}.parquet", output=tmp_path / f"ingestion-{number}") for number in (1, 2)
+    ]
+    assert [process.wait() for process in running] == [(0, "")] * 2
     assert current(sources, "events", "id") == [(1,), (2,)]

@@ -1,12 +1,12 @@
 """The log keeps every event once, under one number, beside Feast's own tables, whoever writes at once."""
 
-import subprocess
-import sys
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 from sqlalchemy import create_engine, text
 
+from tests.worlds.processes import start
 from transformations.engine.base.errors import ConflictError
 from transformations.models.log.event_log import EventLog
 from transformations.models.log.stages import register
@@ -62,10 +62,10 @@ def test_a_number_is_given_once() -> None:
     assert len(log.events("user_return")) == 1
 
 
-def test_two_processes_that_register_at_once_are_all_versions() -> None:
+def test_two_processes_that_register_at_once_are_all_versions(tmp_path: Path) -> None:
     """On a registry that is not there yet."""
-    writers = [subprocess.Popen([sys.executable, "-c", WRITER]) for _ in range(2)]
-    assert [writer.wait(timeout=120) for writer in writers] == [0, 0]
+    writers = [start(WRITER, output=tmp_path / f"writer-{number}") for number in range(2)]
+    assert [writer.wait() for writer in writers] == [(0, ""), (0, "")]
 
     events = EventLog("shop").events("user_return")
     assert [each.number for each in events] == list(range(1, 11))

@@ -5,7 +5,6 @@ Three moments in every run of the tests; `make kill-test` takes more, at random.
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import random
 import runpy
@@ -17,6 +16,8 @@ from typing import Any
 import pytest
 from feast import FeatureStore
 from feast.feature_view import FeatureViewState
+
+from tests.worlds.processes import forking
 
 FEATURES = ["user_visits:visits", "user_visits:spent", "user_visits:page"]
 END = datetime(2024, 6, 1, tzinfo=UTC)
@@ -49,9 +50,7 @@ entity_key_serialization_version: 3
 @pytest.fixture
 def new_process() -> Callable[[Path], Any]:
     """A process, not yet started, that runs this script."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["tests.worlds.quickened", "feast", "transformations.stores.loading", "duckdb"])
-    return lambda script: context.Process(target=runpy.run_path, args=(str(script),))
+    return lambda script: forking().Process(target=runpy.run_path, args=(str(script),))
 
 
 def look(store: FeatureStore) -> dict[str, list[Any]]:
