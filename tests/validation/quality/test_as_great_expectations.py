@@ -11,6 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tests.worlds.processes import start
 from validation.delivery.ingest import Delivery, check_drop
 from validation.quality.distributions import divergence
 from validation.quality.great_expectations_run import validate_frame
@@ -46,7 +47,7 @@ def on_rows(frame: pd.DataFrame, *expectations: tuple[str, dict[str, object]]) -
     return [each["result"] for each in found]
 
 
-@settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=4, deadline=None, suppress_health_check=list(HealthCheck))
 @given(events=EVENTS)
 def test_each_metric_is_what_great_expectations_counts_on_the_rows(events):
     with tempfile.TemporaryDirectory() as folder:
@@ -130,6 +131,12 @@ print(found["success"], found["result"]["unexpected_index_list"])
 """
 
 
+def test_great_expectations_waits_for_a_rule(tmp_path):
+    program = "import sys, validation.delivery.ingest; print('great_expectations' in sys.modules)"
+    assert start(program, output=tmp_path / "output").wait() == (0, "False\n")
+
+
+@pytest.mark.proof
 def test_great_expectations_opens_no_socket_and_leaves_nothing_and_waits_for_a_rule(tmp_path):
     """By `-c`, where the main module is no file: PySpark would take that for its doctests, and end the process."""
     home = tmp_path / "home"

@@ -34,13 +34,22 @@ def in_this_process(monkeypatch):
     monkeypatch.setattr(row_expectations, "_run", run)
 
 
-def test_a_drop_that_just_breaks_an_expectation_is_refused(source):
+BROKEN_SUM = (
+    "events.yaml: rule 'sum' of column 'amount': observed 3.5 of drop drop-1.parquet; "
+    "expect_column_sum_to_be_between allows max_value 3. Fix the source, or change the rule in a new contract "
+    "version.\nNothing of drop-1.parquet was written."
+)
+
+
+def test_a_drop_that_just_breaks_an_expectation_is_refused(source, in_this_process):
     source.rules(amount=[custom(SUM, name="sum")])
-    assert source.broken(amounts(1.0, 2.5)) == (
-        "events.yaml: rule 'sum' of column 'amount': observed 3.5 of drop drop-1.parquet; "
-        "expect_column_sum_to_be_between allows max_value 3. Fix the source, or change the rule in a new contract "
-        "version.\nNothing of drop-1.parquet was written."
-    )
+    assert source.broken(amounts(1.0, 2.5)) == BROKEN_SUM
+
+
+@pytest.mark.proof
+def test_in_a_process_of_its_own_it_is_refused_as_well(source):
+    source.rules(amount=[custom(SUM, name="sum")])
+    assert source.broken(amounts(1.0, 2.5)) == BROKEN_SUM
 
 
 def test_a_drop_that_just_keeps_an_expectation_is_taken(source, in_this_process):

@@ -203,6 +203,7 @@ def value(metrics: str, name: str) -> float:
     return float(line.split()[-1])
 
 
+@pytest.mark.proof
 def test_feast_serve_has_all_of_it_by_the_repository_s_hook(
     tmp_path: Path,
     server_of: Callable[..., Any],
@@ -222,7 +223,11 @@ entity_key_serialization_version: 3
     hook = Path(__file__).parents[4] / "feature_repo" / "static_artifacts.py"
     (tmp_path / "static_artifacts.py").write_text(hook.read_text())
     port = free_port()
-    quick_feast = [sys.executable, "-m", "transformations.cli.quick_feast"]  # README's test runs `feast serve` itself
+    quick_feast = [
+        sys.executable,
+        "-m",
+        "transformations.cli.quick_feast",
+    ]  # README's test runs `feast serve` itself
     command = [*quick_feast, "-c", tmp_path, "serve", "-h", "127.0.0.1", "-p", str(port)]
     with (tmp_path / "serve.log").open("w") as log:
         process = subprocess.Popen(list(map(str, command)), stdout=log, stderr=log)
