@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from pathlib import Path
@@ -14,6 +14,7 @@ from transformations.engine.base.disk_faults import faults_in_words
 from transformations.engine.base.errors import DataError, UsageError
 from transformations.engine.base.moments import moment_text
 from transformations.engine.base.settings import Settings
+from transformations.models.batch.online import put_online, score_view_of
 from transformations.models.batch.opened import Batch, Entities, Opened
 from transformations.models.batch.population import (
     day_zone,
@@ -77,6 +78,23 @@ class Scorer:
         rows = rows_of_file(file)
         with Opened(self.model, self.log, self.store, self.settings) as opened:
             return opened.score(self._version(self.settings.now(), "UTC"), rows)
+
+    def refuse_offline(self) -> None:
+        """UsageError where scores cannot go online: no view of them is applied, or the version named is not in
+        production, so that no gate stands between it and a user.
+        """
+        score_view_of(self.model, self.store)
+        there = standing(self.model, self.log).production
+        if self.number is not None and (there is None or there.number != self.number):
+            raise UsageError(
+                f"model {self.model} version {self.number} is not in production, so its scores stay offline. Promote "
+                f"it first, or leave --online out."
+            )
+
+    def put_online(self, batches: Sequence[Batch]) -> str:
+        """Make the scores of published batches a feature view; its name. See online.py."""
+        self.refuse_offline()
+        return put_online(self.model, batches, self.store, self.settings)
 
     def _version(self, moment: datetime, zone: str) -> VersionState:
         now = standing(self.model, self.log)

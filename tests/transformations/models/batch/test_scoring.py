@@ -11,12 +11,11 @@ import pytest
 from tests.worlds import weekly
 from transformations.engine.base.errors import DataError, UsageError
 from transformations.engine.base.settings import get_settings
-from transformations.models import releasing
 from transformations.models.batch.publishing import predictions_of
 from transformations.models.batch.scoring import Scorer
 from transformations.models.log.event_log import EventLog
 from transformations.models.records.prediction_table import records_of
-from transformations.models.versions import promote, standing
+from transformations.models.versions import standing
 
 from .conftest import by_hand, scorer
 
@@ -63,13 +62,10 @@ def test_a_batch_that_is_published_is_not_scored_again(score: Score) -> None:
 
 
 def test_a_backfill_scores_each_day_that_has_rows_by_the_version_of_that_day(
-    score: Score, weekly_production: Path, monkeypatch: pytest.MonkeyPatch
+    weekly_production: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("FEATURES_CLOCK", "2024-05-14T09:00:00Z")
-    weekly.declare(weekly_production / "repo", hyperparameters={"l2": 3.0})
-    settings, log = get_settings(), EventLog("shop")
-    released = releasing.release(weekly.MODEL, weekly_production / "repo", log, score().store, settings)
-    promote(weekly.MODEL, released.version, "production", log, settings, why="better")
+    weekly.promote_another(weekly_production)
     monkeypatch.setenv("FEATURES_CLOCK", weekly.NOW)
 
     batches = list(scorer(weekly_production).days(date(2024, 5, 6), date(2024, 5, 20)))

@@ -42,6 +42,7 @@ day, and what it was made from. One that is published stays as it is: to score i
     show_default=True,
     help="Who is scored: the rows that the dataset's own query gives for the day, or all that the features know.",
 )
+@click.option("--online", is_flag=True, help="Make the scores a feature view, too, and load it (docs/models.md).")
 @json_option
 def predict(
     name: str,
@@ -51,6 +52,7 @@ def predict(
     spine: Path | None,
     number: int | None,
     entities: Entities,
+    online: bool,
     as_json: bool,
 ) -> None:
     """Score in batch with the version of NAME in production: a day, several days, or the rows of a file."""
@@ -59,6 +61,8 @@ def predict(
     from transformations.models.batch.scoring import Scorer
 
     scorer = Scorer(model=name, number=number, log=log, store=open_store(settings), settings=settings)
+    if online:
+        scorer.refuse_offline()
     batches: list[Batch] = []
     with progress(f"Scoring {name}"):
         for batch in _batches(scorer, days, spine, entities):

@@ -141,6 +141,7 @@ def test_the_scores_of_a_day_are_published_once(weekly_production: Path) -> None
     [
         ([], "give one of --as-of DAY, --from DAY --to DAY, and --spine FILE"),
         (["--as-of", "2024-05-13", "--from", "2024-05-06", "--to", "2024-05-07"], "give one of --as-of DAY"),
+        (["--as-of", "2024-05-13", "--online"], "Feast knows no view of the scores of model user_return"),
         (["--from", "2024-05-06"], "--from and --to belong together"),
         (["--from", "2024-05-06", "--to", "2024-05-05"], "the last day, 2024-05-05, is before the first"),
     ],
