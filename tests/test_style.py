@@ -68,3 +68,37 @@ def texts() -> Iterator[tuple[str, str]]:
             is_part = first is node and id(node) in parts
             if isinstance(first, ast.Constant) and isinstance(first.value, str) and not is_part:
                 yield f"{name}:{first.lineno}", first.value
+
+
+def test_a_function_imports_late_from_one_place_at_most() -> None:
+    """A late import spares a start what only this function needs: one library, or one module of ours that brings it."""
+    several = []
+    for name, module in modules().items():
+        for function in (node for node in ast.walk(module) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)):
+            sources = {source for node in own_nodes(function) for source in imported_from(node)}
+            if len(sources) > 1:
+                several.append(f"{name}:{function.lineno} {function.name}: {', '.join(sorted(sources))}")
+    assert several == []
+
+
+def own_nodes(function: ast.FunctionDef | ast.AsyncFunctionDef) -> Iterator[ast.AST]:
+    """What a function's body holds, without the functions inside it."""
+    waiting: list[ast.AST] = list(function.body)
+    while waiting:
+        node = waiting.pop()
+        yield node
+        if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            waiting.extend(ast.iter_child_nodes(node))
+
+
+def imported_from(node: ast.AST) -> Iterator[str]:
+    """Where an import takes its names from: another's library, or a module of ours."""
+    if isinstance(node, ast.Import):
+        names = [alias.name for alias in node.names]
+    elif isinstance(node, ast.ImportFrom):
+        names = [node.module or ""]
+    else:
+        return
+    yield from (
+        name if name.startswith(("transformations", "validation")) else name.partition(".")[0] for name in names
+    )

@@ -170,14 +170,13 @@ def _message_and_code(error: Exception) -> tuple[str, int]:
     if code is not None:
         message = error.format_message() if isinstance(error, click.ClickException) else str(error)
         return f"{heading} {message}", code if isinstance(code, int) else ExitCode.FAULT
-    from transformations.engine.base.authored import explanation, place_of
-    from transformations.engine.base.disk_faults import known_fault
+    from transformations.engine.base import authored, disk_faults
 
-    if fault := known_fault(error):
+    if fault := disk_faults.known_fault(error):
         return f"{heading} {fault.message}", fault.exit_code
-    place = place_of(error)
+    place = authored.place_of(error)
     if place is not None:
-        return f"{heading} {explanation(error, place)}", ExitCode.USAGE
+        return f"{heading} {authored.explanation(error, place)}", ExitCode.USAGE
     return (
         f"{click.style('Unexpected error:', fg='red', bold=True)} {type(error).__name__}: {error}\n"
         "This is a fault of the platform, not yours. The same command with FEATURES_DEBUG=1 before it shows where."

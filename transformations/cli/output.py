@@ -38,8 +38,7 @@ def print_table(headers: Sequence[str], rows: Sequence[Sequence[object]], title:
 
     Where the terminal is too narrow for that, each row becomes a block: its first cell, and the others line by line.
     """
-    from rich.markup import escape
-    from rich.table import Table
+    from rich import markup, table
 
     terminal = console()
     texts = [[_cell_text(value) for value in row] for row in rows]
@@ -47,7 +46,7 @@ def print_table(headers: Sequence[str], rows: Sequence[Sequence[object]], title:
     if widths is None:
         _print_blocks(headers, texts, title)
         return
-    table = Table(
+    printed = table.Table(
         title=title, title_justify="left", title_style="bold", box=None, pad_edge=False, padding=(0, _GAP, 0, 0)
     )
     for index, header in enumerate(headers):
@@ -55,12 +54,12 @@ def print_table(headers: Sequence[str], rows: Sequence[Sequence[object]], title:
             row[index] is None or _is_number(row[index]) for row in rows
         )
         justify: Literal["left", "right"] = "right" if is_numeric else "left"
-        table.add_column(header, justify=justify, header_style="bold", overflow="fold", width=widths[index])
+        printed.add_column(header, justify=justify, header_style="bold", overflow="fold", width=widths[index])
     for cells in texts:
-        table.add_row(*map(escape, cells))
-    with terminal.capture() as printed:
+        printed.add_row(*map(markup.escape, cells))
+    with terminal.capture() as captured:
         terminal.print(table)
-    click.echo("\n".join(line.rstrip() for line in printed.get().splitlines()))
+    click.echo("\n".join(line.rstrip() for line in captured.get().splitlines()))
 
 
 def column_widths(cells: Sequence[Sequence[str]], width: int) -> list[int] | None:

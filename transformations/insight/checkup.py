@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from redis import Redis
 from redis.exceptions import RedisError
@@ -23,13 +23,11 @@ from transformations.engine.base.errors import DataError, FeaturesError, Service
 from transformations.engine.base.settings import Settings, file_in_place_of, get_settings, unknown_variables
 from transformations.engine.base.words import human_bytes, plural, show_address, show_reason
 from transformations.engine.launch.java import find_java
+from transformations.engine.upkeep.integrity import Examined, examine_tables
 from transformations.insight.repository import registered_views
 from transformations.local import redis as embedded
 from transformations.stores.base.source_paths import is_elsewhere
 from transformations.stores.registry import registry_url, url_to_open
-
-if TYPE_CHECKING:
-    from transformations.engine.upkeep.integrity import Examined
 
 _FREE_BYTES_FAIL = 500 * 2**20
 _FREE_BYTES_WARN = 5 * 2**30
@@ -218,7 +216,6 @@ def _refuse_damaged_database(connection: Connection) -> None:
 def _check_stored_files(settings: Settings) -> Iterator[Check]:
     """A line a table and dataset; where something is wrong, a line a fault. The imports need the extra `batch`."""
     from transformations.datasets.create import examine_datasets
-    from transformations.engine.upkeep.integrity import examine_tables
 
     for examined in (*examine_tables(settings.raw_dir, settings.offline_dir), *examine_datasets(settings.datasets_dir)):
         yield from _checks_of_files(examined)

@@ -13,6 +13,7 @@ import yaml
 from transformations.engine.base.disk_faults import known_fault
 from transformations.engine.base.errors import UsageError, nearest
 from transformations.engine.base.settings import Settings
+from transformations.engine.vocabulary.resolution import Resolved, resolve
 
 if TYPE_CHECKING:
     from feast import FeatureStore, FeatureView
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
 
     from transformations.engine.expected.model import ExpectedView
     from transformations.engine.vocabulary.definitions import Definition
-    from transformations.engine.vocabulary.resolution import Resolved
 
 # Feast's own variable for the folder that its `-c` names (feast/cli/cli.py:91): both commands follow it.
 _FOLDER_VARIABLE = "FEATURE_REPO_DIR_ENV_VAR"
@@ -60,7 +60,6 @@ def repository_folder(settings: Settings) -> Path:
 
 def read_repository(settings: Settings) -> Repository:
     """Load the repository as Feast does, and resolve every view's definition."""
-    from transformations.engine.vocabulary.resolution import resolve
     from transformations.stores.base.views import contract_reader, find_unoffered, read_offers
 
     folder = repository_folder(settings)
@@ -80,18 +79,11 @@ def read_expectations(repository: Repository, settings: Settings) -> dict[str, E
 
 def read_contents(settings: Settings) -> RepoContents:
     """Everything that the repository declares, as Feast objects, with the project that Feast would add."""
-    from feast import Project
-    from feast.repo_config import load_repo_config
-
-    from transformations.stores.base.views import contents
+    from transformations.stores.base.views import contents_of_project
 
     folder = repository_folder(settings)
     _check_configuration(folder)
-    declared = contents(folder)
-    if not declared.projects:
-        config = load_repo_config(folder, folder / "feature_store.yaml")
-        declared.projects.append(Project(name=config.project, description=config.project_description or ""))
-    return declared
+    return contents_of_project(folder)
 
 
 def open_store(settings: Settings) -> FeatureStore:

@@ -181,11 +181,10 @@ def _shut_down(socket: Path) -> int | None:
 
 
 def _client(socket: Path) -> "Redis":
-    from redis import Redis
-    from redis.backoff import NoBackoff
-    from redis.retry import Retry
+    import redis
 
-    return Redis(unix_socket_path=str(socket), socket_timeout=2.0, retry=Retry(NoBackoff(), 0))
+    once = redis.retry.Retry(redis.backoff.NoBackoff(), 0)
+    return redis.Redis(unix_socket_path=str(socket), socket_timeout=2.0, retry=once)
 
 
 def _launch(settings: Settings, socket: Path, lock: int) -> None:

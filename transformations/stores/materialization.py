@@ -23,6 +23,8 @@ from transformations.engine.base.disk_faults import known_fault
 from transformations.engine.base.errors import FeaturesError
 from transformations.engine.base.moments import EPOCH, as_utc
 from transformations.engine.base.settings import get_settings
+from transformations.engine.lineage.events import Dataset, Field, report_run
+from transformations.engine.lineage.names import materialize_job, online_dataset, project_of
 from transformations.stores.base.feast_seams import ViewByViewEngine
 
 
@@ -48,15 +50,14 @@ class BulkMaterializationEngine(ViewByViewEngine, LocalComputeEngine):
 
     def load_view(self, task: MaterializationTask) -> LocalMaterializationJob | None:
         """Load the view of a task; leaves it to Feast's engine where the online store is another than ours."""
-        from transformations.stores.loading import Load
-        from transformations.stores.online import PackedRedisOnlineStore
+        from transformations.stores import loading, online
 
-        if not isinstance(self.online_store, PackedRedisOnlineStore):
+        if not isinstance(self.online_store, online.PackedRedisOnlineStore):
             return None
         job_id = f"{task.feature_view.name}-{task.start_time}-{task.end_time}"
         start = EPOCH if task.disable_event_timestamp else as_utc(task.start_time)
         end = min(as_utc(task.end_time), get_settings().now())
-        load = Load(
+        load = loading.Load(
             config=self.repo_config,
             offline_store=self.offline_store,
             online_store=self.online_store,
@@ -81,9 +82,6 @@ class BulkMaterializationEngine(ViewByViewEngine, LocalComputeEngine):
 
 def _report_lineage(view: FeatureView, failure: str | None = None) -> None:
     """Tell of a load, where Feast itself does not: each feature online is computed from itself offline."""
-    from transformations.engine.lineage.events import Dataset, Field, report_run
-    from transformations.engine.lineage.names import materialize_job, online_dataset, project_of
-
     settings = get_settings()
     project = project_of(settings)
     if settings.lineage == "off" or project.emits:

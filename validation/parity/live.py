@@ -11,8 +11,9 @@ from feast import FeatureView, OnDemandFeatureView
 
 from transformations.engine.base.disk_faults import faults_in_words
 from transformations.engine.base.errors import DataError
+from transformations.engine.base.settings import Settings
 from transformations.stores.base.views import zone_of_views
-from transformations.stores.redis.loaded import Loaded
+from transformations.stores.redis.loaded import Loaded, loaded_views
 from validation.parity.causes import Served
 from validation.parity.on_demand import compare_on_demand
 from validation.parity.report import FeatureReport, Finding, LiveReport
@@ -27,6 +28,8 @@ from validation.parity.sides import (
 
 if TYPE_CHECKING:
     from feast import FeatureStore
+
+__all__ = ["Sample", "check_live", "check_now", "report_on"]
 
 
 @faults_in_words()
@@ -48,6 +51,20 @@ def check_live(
     """
     installation = Installation(store, loaded, moment, request=request or {})
     return report_on(installation, views, Sample() if entities is None else entities, progress)
+
+
+def check_now(
+    store: FeatureStore,
+    views: Sequence[FeatureView | OnDemandFeatureView],
+    settings: Settings,
+    *,
+    entities: Sample | pa.Table,
+    request: Mapping[str, object] | None = None,
+    progress: Callable[[int], None] = lambda _: None,
+) -> LiveReport:
+    """Compare these views as they are loaded, at the settings' present moment."""
+    loaded = loaded_views(store, settings)
+    return check_live(store, views, loaded, settings.now(), entities=entities, request=request, progress=progress)
 
 
 def report_on(

@@ -13,6 +13,8 @@ from contextlib import contextmanager
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from transformations.engine.base.errors import UsageError
 
 if TYPE_CHECKING:
@@ -29,7 +31,6 @@ def validate_table(
 
     The result of each expectation in order, as Great Expectations writes it.
     """
-    import numpy as np
     import pandas as pd
 
     frame = pd.DataFrame(

@@ -10,7 +10,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
+
 from transformations.engine.base.errors import FeaturesError
+from transformations.engine.base.settings import get_settings
 from validation.quality.great_expectations_run import validate_frame
 
 JOB, ROWS, RESULT, ERROR = "job.json", "rows.parquet", "result.json", "error.txt"
@@ -31,8 +35,6 @@ def run(folder: Path) -> None:
 def _pandas_frame(file: Path) -> Any:
     """The rows with NumPy's dtypes, and pandas' own for integers and booleans with nulls, which NumPy has not."""
     import pandas as pd
-    import pyarrow as pa
-    import pyarrow.parquet as pq
 
     table = pq.read_table(file, partitioning=None)
     nullable = {pa.int64(): pd.Int64Dtype(), pa.bool_(): pd.BooleanDtype()}
@@ -44,7 +46,6 @@ def _pandas_frame(file: Path) -> Any:
 
 
 def _spark_frame(file: Path) -> Any:
-    from transformations.engine.base.settings import get_settings
     from transformations.engine.compute.spark import spark_session
 
     return spark_session(get_settings()).read.parquet(str(file)).cache()

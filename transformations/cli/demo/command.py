@@ -10,18 +10,22 @@ from typing import TYPE_CHECKING
 
 import click
 
+from transformations.cli.demo.lookup import SERVICE, all_households, look_up
+from transformations.cli.demo.state import DemoState, demo_state, is_ingested
+from transformations.cli.demo.training import LABEL, LABEL_DAYS, dataset_path, is_current, training_frame
 from transformations.cli.output import console, print_table, progress, say
+from transformations.cli.parity_report import judge, print_report, views_named
+from transformations.cli.steps import Finished, Perform, Step, alone, run, skipped, typed_program
 from transformations.contracts.zones import zone_of_sources
 from transformations.engine.base.errors import DataError, UsageError
 from transformations.engine.base.moments import value_text
 from transformations.engine.base.settings import Settings, get_settings
 from transformations.engine.base.words import human_count, plural, typed_path
+from transformations.insight.repository import open_store, repository_folder
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from transformations.cli.demo.state import DemoState
-    from transformations.cli.steps import Finished, Perform
 
 # In the order of what refers to what; the events say through which day they are complete.
 SOURCES = ("products", "demographics", "campaign_descriptions", "campaigns", "coupon_redemptions", "transactions")
@@ -58,8 +62,6 @@ def training_frame_command(again: bool) -> None:
 
     The label: does the household redeem a coupon in the 28 days after?
     """
-    from transformations.cli.demo.training import LABEL, LABEL_DAYS, dataset_path, is_current, training_frame
-
     settings = get_settings()
     if is_current(settings) and not again:
         say(f"nothing to do: no table has changed since {dataset_path(settings)} was written (--again repeats it)")
@@ -85,11 +87,7 @@ def lookup_command() -> None:
 
     The moment is FEATURES_CLOCK. As with `features parity`, anything but equality ends with exit code 3.
     """
-    from transformations.cli.demo.lookup import SERVICE, all_households, look_up
-    from transformations.cli.parity_report import judge, print_report, views_named
-    from transformations.insight.repository import open_store
-    from transformations.stores.redis.loaded import loaded_views
-    from validation.parity.live import check_live
+    from validation.parity.live import check_now
 
     settings = get_settings()
     if settings.clock is None:
@@ -102,7 +100,7 @@ def lookup_command() -> None:
     print_table(["Online", "1st", "2nd", "3rd"], rows)
     views = views_named(store, [each.name for each in store.get_feature_service(SERVICE).feature_view_projections])
     with progress(f"Comparing {plural(requests.num_rows, 'household')} with training"):
-        report = check_live(store, views, loaded_views(store, settings), settings.now(), entities=requests)
+        report = check_now(store, views, settings, entities=requests)
     say("")
     print_report(report)
     judge(report, settings.parity_tolerance)
@@ -111,7 +109,6 @@ def lookup_command() -> None:
 def run_all(settings: Settings, terminal: Console, perform: Perform | None = None) -> None:
     """Run every step that is not done yet. perform: runs one, in a process of its own unless given."""
     from transformations.cli.demo.models import release_models
-    from transformations.cli.steps import alone, run
 
     with alone(settings.data / ".demo.lock", terminal) as lock:
         perform = perform or (lambda step: run(step, terminal, lock))
@@ -131,9 +128,6 @@ def _delivered_files() -> dict[str, Path]:
 
 
 def _ingest(settings: Settings, terminal: Console, perform: Perform) -> Iterator[Finished]:
-    from transformations.cli.demo.state import is_ingested
-    from transformations.cli.steps import Step, skipped
-
     for source, file in _delivered_files().items():
         complete = ("--complete-through", COMPLETE_THROUGH) if source in EVENTS else ()
         step = Step(
@@ -145,7 +139,6 @@ def _ingest(settings: Settings, terminal: Console, perform: Perform) -> Iterator
 
 def _compute(settings: Settings, terminal: Console, perform: Perform) -> Iterator[Finished]:
     """Build, apply and materialize, each where there is something to do."""
-    from transformations.cli.steps import Step, skipped
     from transformations.insight.freshness import materialize_command
 
     build = Step(title="Compute the features", program="features", arguments=("build",))
@@ -162,9 +155,6 @@ def _compute(settings: Settings, terminal: Console, perform: Perform) -> Iterato
 
 def _use(moment: datetime, settings: Settings, terminal: Console, perform: Perform) -> Iterator[Finished]:
     """The training frame where a table has changed, and the online lookups always: they prove the rest."""
-    from transformations.cli.demo.training import is_current
-    from transformations.cli.steps import Step, skipped
-
     train = Step(title="A training frame", program="features", arguments=("demo", "training-frame"))
     reason = "no table has changed since it was saved"
     yield skipped(train, reason, terminal) if is_current(settings) else perform(train)
@@ -184,8 +174,6 @@ def _clock(moment: datetime) -> str:
 
 
 def _read_state(settings: Settings, terminal: Console) -> DemoState:
-    from transformations.cli.demo.state import demo_state
-
     with terminal.status("looking at what there is"):
         return demo_state(settings)
 
@@ -198,14 +186,11 @@ def _servable_from(state: DemoState) -> datetime:
 
 
 def _repository() -> str:
-    from transformations.insight.repository import repository_folder
-
     return typed_path(repository_folder(get_settings()))
 
 
 def _print_summary(done: list[Finished], state: DemoState, settings: Settings) -> None:
     from transformations.cli.demo import summary as demo_summary
-    from transformations.cli.steps import typed_program
 
     say("")
     rows = list(demo_summary.rows_of_steps(done, state, settings))

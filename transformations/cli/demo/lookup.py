@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pyarrow as pa
+import pyarrow.compute as pc
+
 from transformations.contracts import read_contract
 from transformations.engine.base.settings import Settings
 from transformations.engine.raw.zone import RawTable, read_current
@@ -26,9 +29,6 @@ def look_up(store: FeatureStore, requests: pa.Table) -> dict[str, list[object]]:
 
 def all_households(settings: Settings) -> pa.Table:
     """Every household that ever shopped, each with a basket of some value: household_id, basket_value."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
     contract = read_contract("transactions", settings.contracts)
     lines = read_current(RawTable(contract, settings.raw_dir).snapshot(), contract, ["household_id"])
     households = pc.unique(lines["household_id"]).sort()

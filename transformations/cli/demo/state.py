@@ -8,10 +8,12 @@ from datetime import date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from transformations.cli.output import remark
 from transformations.contracts import read_contract
 from transformations.engine.base.settings import Settings
 from transformations.engine.base.storage import content_hash
 from transformations.engine.raw.zone import RawTable
+from transformations.insight.repository import read_repository
 
 if TYPE_CHECKING:
     from transformations.insight.freshness import ViewFreshness
@@ -53,8 +55,6 @@ def is_ingested(source: str, file: Path, complete_through: date | None, settings
 
 def demo_state(settings: Settings) -> DemoState:
     """Look at raw zone, tables, registry and online store; as `features status` and `features diff` do."""
-    from transformations.cli.output import remark
-    from transformations.insight.repository import read_repository
     from transformations.insight.standing import freshness_of, read_changes, servable_from
 
     chosen = read_repository(settings).select([])

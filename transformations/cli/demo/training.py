@@ -8,6 +8,10 @@ from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
 from transformations.contracts import read_contract
 from transformations.engine.base.business_days import day_number, days_of_instants
 from transformations.engine.base.errors import DataError
@@ -89,9 +93,6 @@ def label(checkouts: pd.DataFrame, settings: Settings) -> tuple[pd.DataFrame, da
 
 def save(frame: pd.DataFrame, settings: Settings) -> Path:
     """Write the frame to the datasets folder, in one move, with the versions that it was made from."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
     path = dataset_path(settings)
     make_folder(path.parent)
     table = pa.Table.from_pandas(frame, preserve_index=False)
@@ -109,8 +110,6 @@ def dataset_path(settings: Settings) -> Path:
 
 def is_current(settings: Settings) -> bool:
     """Whether the saved frame was made from the tables and functions of this moment."""
-    import pyarrow.parquet as pq
-
     path = dataset_path(settings)
     if not path.is_file():
         return False
@@ -139,7 +138,6 @@ def _read_raw(source: str, columns: list[str], settings: Settings) -> pd.DataFra
 
 
 def _business_day(instants: pd.Series[pd.Timestamp], zone: str) -> pd.Series[int]:
-    import numpy as np
     import pandas as pd
 
     micros = np.asarray(instants.astype("datetime64[us, UTC]").astype("int64"), dtype=np.int64)

@@ -21,6 +21,7 @@ from transformations.engine.base.settings import Settings
 from transformations.engine.base.storage import make_file, make_folder
 from transformations.engine.base.words import ALL_BUT_KNOWN_SPARK_SETTINGS
 from transformations.engine.launch.handover import handed_over
+from transformations.engine.launch.java import ensure_java
 from transformations.engine.launch.shipping import zipped_packages
 
 if TYPE_CHECKING:
@@ -51,8 +52,6 @@ def spark_session(settings: Settings, report: Callable[[str], None] = lambda _: 
     if running is not None:
         return running
     report("starting Spark")
-    from transformations.engine.launch.java import ensure_java
-
     # What starts Java, and Java's workers, take these from the environment (pyspark/java_gateway.py, core/context.py).
     launched_with = {
         "JAVA_HOME": str(ensure_java(settings)),

@@ -16,6 +16,7 @@ from transformations.engine.raw.zone import RawTable
 from transformations.engine.vocabulary.resolution import Resolved
 from transformations.insight.lineage.graph import Lineage, Reached
 from transformations.insight.lineage.reading import read_lineage
+from transformations.insight.standing import require_sources
 from validation.feature_rules import Problem
 
 
@@ -76,6 +77,12 @@ def touched_by(changed: ChangedContract, lineage: Lineage) -> list[Reached]:
     """Features, services and datasets that read what has changed."""
     places = [thing for change in changed.changes for thing in lineage.find(change.place)]
     return lineage.downstream(places)
+
+
+def require_buildable(views: Sequence[Resolved], settings: Settings) -> None:
+    """DataError unless the sources of these views are ingested, and their contracts say what has changed in them."""
+    require_sources(views, settings)
+    refuse_changed_contracts(views, settings)
 
 
 def refuse_changed_contracts(views: Iterable[Resolved], settings: Settings) -> None:

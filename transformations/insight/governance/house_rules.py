@@ -13,9 +13,19 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 import transformations
+from transformations.contracts import contract_names, read_contract
 from transformations.engine.testing.literal_tables import untested_functions, untested_measures
 from transformations.engine.vocabulary.definitions import Definition, PlainFeatures, WindowedFeatures
 from transformations.engine.vocabulary.functions import RowFunction
+from transformations.insight.governance.contract_versions import changed_contracts, version_problems
+from transformations.insight.governance.declared_rules import declared_problems
+from transformations.insight.governance.distributions import distribution_problems
+from transformations.insight.governance.owners import read_ownership
+from transformations.insight.governance.rules import Offered, ownership_problems
+from transformations.insight.lineage.declared import read_all_declared
+from transformations.insight.lineage.reading import lineage_of
+from transformations.insight.repository import read_repository, repository_folder
+from validation.documentation import problems
 from validation.feature_rules import FeatureFacts, Problem, feature_problems
 
 if TYPE_CHECKING:
@@ -29,17 +39,6 @@ _TESTS = Path("tests") / "transformations"
 
 def problems_of_repository(contents: RepoContents, settings: Settings) -> list[Problem]:
     """Every rule that a repository breaks: meaning, names, tests, distributions, owners, personal data, models."""
-    from transformations.contracts import contract_names, read_contract
-    from transformations.insight.governance.contract_versions import changed_contracts, version_problems
-    from transformations.insight.governance.declared_rules import declared_problems
-    from transformations.insight.governance.distributions import distribution_problems
-    from transformations.insight.governance.owners import read_ownership
-    from transformations.insight.governance.rules import Offered, ownership_problems
-    from transformations.insight.lineage.declared import read_all_declared
-    from transformations.insight.lineage.reading import lineage_of
-    from transformations.insight.repository import read_repository, repository_folder
-    from validation.documentation import problems
-
     contracts = [read_contract(name, settings.contracts) for name in contract_names(settings.contracts)]
     declared = read_all_declared(settings)
     repository = read_repository(settings)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import pyarrow as pa
 
 from transformations.datasets.config import ChecksConfig
+from transformations.datasets.create import read_splits, verify
 from transformations.datasets.manifest import Manifest
 from transformations.datasets.registration import join_keys
 from transformations.engine.base.errors import DataError, UsageError
@@ -27,6 +29,12 @@ class Finding:
     text: str
     breaches: bool = False
     warns: bool = False
+
+
+def check_stored(manifest: Manifest, folder: Path) -> tuple[Finding, ...]:
+    """Check the files of a dataset: first that they hold what the manifest says, then their rows."""
+    verify(manifest, folder)
+    return check_dataset(manifest, read_splits(manifest, folder))
 
 
 def check_dataset(manifest: Manifest, splits: Mapping[str, pa.Table]) -> tuple[Finding, ...]:

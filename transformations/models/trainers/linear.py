@@ -20,12 +20,11 @@ class Settings(Part):
 
 def _fit(job: Job) -> Files:
     from sklearn.linear_model import Ridge
-    from threadpoolctl import threadpool_limits
 
     settings = Settings.model_validate(job.settings.model_dump())
     matrix, means, deviations = linear_sums.standardised(job.train.matrix)
     model = Ridge(alpha=settings.l2, solver="svd")
-    with threadpool_limits(1):  # sums of several threads have another order
+    with linear_sums.one_thread():
         model.fit(matrix, job.train.labels, sample_weight=job.train.weights)
     return linear_sums.files_of(model.coef_, model.intercept_, means, deviations)
 

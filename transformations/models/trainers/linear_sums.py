@@ -6,6 +6,8 @@ A product of matrices by BLAS gives one row and the same row of a batch differen
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import numpy as np
 
@@ -15,6 +17,15 @@ from transformations.models.trainers.interface import Files, Floats, Matrix, Sco
 
 _FILE = "model.json"
 _BLOCK = 65_536
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Let linear algebra use one thread: the sums of several have another order, and so other bits."""
+    from threadpoolctl import threadpool_limits
+
+    with threadpool_limits(1):
+        yield
 
 
 def standardised(matrix: Matrix) -> tuple[Floats, Floats, Floats]:

@@ -22,12 +22,11 @@ class Settings(Part):
 
 def _fit(job: Job) -> Files:
     from sklearn.linear_model import LogisticRegression
-    from threadpoolctl import threadpool_limits
 
     settings = Settings.model_validate(job.settings.model_dump())
     matrix, means, deviations = linear_sums.standardised(job.train.matrix)
     model = LogisticRegression(C=1 / settings.l2, max_iter=settings.iterations, tol=settings.tolerance)
-    with threadpool_limits(1):  # sums of several threads have another order
+    with linear_sums.one_thread():
         model.fit(matrix, job.train.labels, sample_weight=job.train.weights)
     return linear_sums.files_of(model.coef_[0], model.intercept_[0], means, deviations)
 

@@ -11,8 +11,9 @@ from datetime import timedelta
 from pathlib import Path
 from typing import NamedTuple
 
-from feast import Entity, FeatureView, Field, FileSource
+from feast import Entity, FeatureView, Field, FileSource, Project
 from feast.data_format import DeltaFormat
+from feast.repo_config import load_repo_config
 from feast.repo_contents import RepoContents
 
 from transformations.contracts import PII_CLASSES, Contract, read_contract
@@ -143,6 +144,15 @@ def contents(repo: Path) -> RepoContents:
     folder = repo.resolve()
     with _fresh_imports(folder):
         return parse_repo(folder)
+
+
+def contents_of_project(repo: Path) -> RepoContents:
+    """The same, with the project that Feast adds where none is declared."""
+    declared = contents(repo)
+    if not declared.projects:
+        config = load_repo_config(repo, repo / "feature_store.yaml")
+        declared.projects.append(Project(name=config.project, description=config.project_description or ""))
+    return declared
 
 
 @contextlib.contextmanager

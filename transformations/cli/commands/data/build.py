@@ -57,8 +57,7 @@ def build(views: Sequence[str], first: date | None, last: date | None, accepted:
     rebuilt. If there is nothing new, nothing is written. Values that are not as validation/expectations/ says are kept
     aside (exit code 3), and the last version keeps serving; the run's record says what was accepted.
     """
-    from transformations.insight.governance.contract_versions import refuse_changed_contracts
-    from transformations.insight.standing import require_sources
+    from transformations.insight.governance.contract_versions import require_buildable
 
     settings = get_settings()
     repository = read_repository(settings)
@@ -70,8 +69,7 @@ def build(views: Sequence[str], first: date | None, last: date | None, accepted:
         remark(f"{place.replace(':', ' has ')}, which no view in {repository.folder.name}/ offers: it is not built.")
     if not chosen:
         remark(f"{repository.folder.name}/ offers no view yet. `features new DOMAIN` writes a first one.")
-    require_sources(chosen, settings)
-    refuse_changed_contracts(chosen, settings)
+    require_buildable(chosen, settings)
     runs, failures = _build_all(chosen, settings, first, last, accepted)
     if as_json:
         print_json([{"view": view, "run": asdict(run) if run else None} for view, run in runs.items()])

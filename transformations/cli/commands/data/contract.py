@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import date, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
 import click
@@ -23,11 +22,8 @@ from transformations.engine.base.errors import DataError
 from transformations.engine.base.moments import moment_text
 from transformations.engine.base.settings import get_settings
 from transformations.engine.base.words import plural
-
-if TYPE_CHECKING:
-    from validation.delivery.check_specs import CheckSpec
-    from validation.quality.compiled_rules import CompiledRule
-
+from validation.delivery.check_specs import CheckSpec, compile_checks
+from validation.quality.compiled_rules import CompiledRule, compile_rules, suite_of
 
 _DROPS = {
     "append": "a drop adds rows",
@@ -177,9 +173,6 @@ def _read_contracts(folder: Path) -> tuple[list[Contract], dict[str, str]]:
 @json_option
 def show(source: str, as_json: bool) -> None:
     """Show what the contract of SOURCE promises, the checks that this makes, and the suite of Great Expectations."""
-    from validation.delivery.check_specs import compile_checks
-    from validation.quality.compiled_rules import compile_rules, suite_of
-
     found = read_contract(source, get_settings().contracts)
     checks, rules = compile_checks(found, now=get_settings().now()), compile_rules(found)
     if as_json:

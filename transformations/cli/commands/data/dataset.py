@@ -13,6 +13,7 @@ import click
 from transformations.cli.options import json_option
 from transformations.cli.output import print_json, print_table, progress, remark, say
 from transformations.contracts.zones import zone_of_sources
+from transformations.datasets.config import DatasetConfig, read_config
 from transformations.engine.base.errors import FeaturesError, UsageError, nearest
 from transformations.engine.base.moments import moment_text
 from transformations.engine.base.settings import Settings, get_settings
@@ -20,7 +21,8 @@ from transformations.engine.base.words import plural
 from transformations.insight.repository import open_store
 
 if TYPE_CHECKING:
-    from transformations.datasets.config import DatasetConfig
+    from feast import FeatureStore
+
     from transformations.datasets.dry_run import Planned, PlannedSplit
     from transformations.datasets.manifest import Manifest, SplitContent
 
@@ -64,23 +66,14 @@ Rows are left out, and counted, whose label is not known within their split: [t,
 @json_option
 def create(config: Path, dry_run: bool, replace: bool, as_json: bool) -> None:
     """Make the dataset that CONFIG describes, from the tables as they are now, and pin their versions."""
-    settings = get_settings()
-    from transformations.datasets.config import read_config
+    from transformations.datasets.create import create as create_dataset
 
+    settings = get_settings()
     wanted = read_config(config)
     store = open_store(settings)
     if dry_run:
-        from transformations.datasets.dry_run import plan
-
-        with progress(f"Dataset {wanted.name}"):
-            planned = plan(wanted, config.parent, store, settings)
-        if as_json:
-            print_json(asdict(planned) | {"config": planned.config.model_dump(mode="json")})
-        else:
-            _print_planned(planned)
+        _rehearse(wanted, config.parent, store, settings, as_json=as_json)
         return
-    from transformations.datasets.create import create as create_dataset
-
     was_there = not replace and (settings.datasets_dir / wanted.name).exists()
     with progress(f"Dataset {wanted.name}"):
         manifest = create_dataset(wanted, config.parent, store, settings, replace_old=replace)
@@ -90,6 +83,17 @@ def create(config: Path, dry_run: bool, replace: bool, as_json: bool) -> None:
         print_json(manifest.model_dump(mode="json", exclude={"registry"}))
     else:
         _print_manifest(manifest, settings.datasets_dir / manifest.name)
+
+
+def _rehearse(wanted: DatasetConfig, folder: Path, store: FeatureStore, settings: Settings, *, as_json: bool) -> None:
+    from transformations.datasets.dry_run import plan
+
+    with progress(f"Dataset {wanted.name}"):
+        planned = plan(wanted, folder, store, settings)
+    if as_json:
+        print_json(asdict(planned) | {"config": planned.config.model_dump(mode="json")})
+    else:
+        _print_planned(planned)
 
 
 @dataset.command()
@@ -134,13 +138,10 @@ def check(manifest: str, as_json: bool) -> None:
     that tell the label nearly alone, or only when they are read just before it.
     """
     found, folder = _read_manifest_named(manifest, get_settings())
-    from transformations.datasets.create import read_splits
-    from transformations.datasets.create import verify as verify_dataset
-    from transformations.models.checking.check import check_dataset, refuse_breaches
+    from transformations.models.checking.check import check_stored, refuse_breaches
 
     with progress(f"Checking {found.name}"):
-        verify_dataset(found, folder)
-        findings = check_dataset(found, read_splits(found, folder))
+        findings = check_stored(found, folder)
     if as_json:
         print_json([asdict(each) for each in findings])
     else:

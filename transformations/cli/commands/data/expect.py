@@ -14,10 +14,11 @@ from transformations.cli.output import progress, remark, say
 from transformations.engine.base.errors import DataError, UsageError
 from transformations.engine.base.settings import Settings, get_settings
 from transformations.engine.base.words import plural
+from transformations.engine.expected.files import path_of, read_expected, write_expected
+from transformations.engine.tables.offline_tables import OfflineTable, TableVersion
 from transformations.insight.repository import read_repository
 
 if TYPE_CHECKING:
-    from transformations.engine.tables.offline_tables import TableVersion
     from transformations.engine.vocabulary.resolution import Resolved
 
 _SPAN = timedelta(days=90)
@@ -65,8 +66,6 @@ def expect(views: Sequence[str], first: date | None, last: date | None, toleranc
 
 def _expect(resolved: Resolved, settings: Settings, first: date | None, last: date | None, tolerance: float) -> str:
     from transformations.engine.expected.drafting import days_to_measure, draft, notes_of
-    from transformations.engine.expected.files import path_of, write_expected
-    from transformations.engine.tables.offline_tables import OfflineTable
 
     newest = OfflineTable(settings.offline_dir / resolved.name).newest()
     if newest.run.definition_hash != resolved.hash:
@@ -101,7 +100,5 @@ def _days(view: str, newest: TableVersion, first: date | None, last: date | None
 
 
 def _warns(view: str, settings: Settings) -> Mapping[str, frozenset[str]]:
-    from transformations.engine.expected.files import read_expected
-
     before = read_expected(view, settings.expectations)
     return {name: feature.warns for name, feature in before.features.items()} if before else {}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import click
 
@@ -18,6 +18,7 @@ from transformations.insight.repository import open_store
 
 if TYPE_CHECKING:
     from transformations.models.log.standing import Standing, VersionState
+    from transformations.models.records.base import Stage
     from transformations.models.records.gates import GateResult
     from transformations.models.releasing import Step
     from transformations.models.versions import Judged, Moved
@@ -235,12 +236,9 @@ def promote(name: str, version: int, to_stage: str, reviewer: str | None, why: s
     Refused without passed gates. A version that reaches production archives the one that was there.
     """
     settings, _, log = model_place()
-    from pydantic import TypeAdapter
-
-    from transformations.models.records.base import Stage
     from transformations.models.versions import promote as promote_version
 
-    stage: Stage = TypeAdapter(Stage).validate_python(to_stage)
+    stage = cast("Stage", to_stage)  # one of the option's choices
     _print_moved(promote_version(name, version, stage, log, settings, why=why, reviewer=reviewer), to_stage)
 
 

@@ -14,6 +14,7 @@ from transformations.contracts import read_contract
 from transformations.engine.base.errors import UsageError
 from transformations.engine.base.settings import get_settings
 from transformations.engine.base.words import plural
+from transformations.engine.raw.zone import RawTable
 
 _SHOWN = 20
 
@@ -35,7 +36,6 @@ def quarantine(source: str, number: int | None, to: Path | None, as_json: bool) 
 
     They are kept as delivered, beside the rows that were taken. Mended, they are delivered as rows of a new file.
     """
-    from transformations.engine.raw.zone import RawTable
     from validation.quality.stored import read_quarantine
 
     settings = get_settings()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from datetime import timedelta
-from typing import TYPE_CHECKING
 
 import click
 
@@ -12,10 +11,8 @@ from transformations.cli.options import json_option, view_names
 from transformations.cli.output import print_json, progress, remark, say
 from transformations.engine.base.settings import get_settings
 from transformations.engine.base.words import human_duration, plural
+from transformations.engine.tables.offline_tables import OfflineTable, Run, TableVersion
 from transformations.insight.repository import read_repository
-
-if TYPE_CHECKING:
-    from transformations.engine.tables.offline_tables import Run, TableVersion
 
 
 @click.command(
@@ -36,19 +33,17 @@ The next build takes in again what has come since the restored version; retract 
 @json_option
 def restore(view: str, version: int, yes: bool, as_json: bool) -> None:
     """Make VIEW's offline table read again as it did at an earlier version of the same definition."""
-    from transformations.engine.tables.offline_tables import OfflineTable
-    from transformations.engine.upkeep.restore import restorable
-    from transformations.engine.upkeep.restore import restore as restore_version
+    from transformations.engine.upkeep import restore as restoring
 
     settings = get_settings()
     (offered,) = read_repository(settings).select([view])
-    wanted, latest = restorable(OfflineTable(settings.offline_dir / view), offered.resolved, version)
+    wanted, latest = restoring.restorable(OfflineTable(settings.offline_dir / view), offered.resolved, version)
     remark(f"now:  {_version_in_words(latest)}")
     remark(f"then: {_version_in_words(wanted)}")
     if not yes:
         click.confirm(f"Make {view} read as it did then?", abort=True, err=True)
     with progress(f"Restoring {view}"):
-        run = restore_version(offered.resolved, settings, version)
+        run = restoring.restore(offered.resolved, settings, version)
     if as_json:
         print_json(asdict(run) if run else None)
     else:

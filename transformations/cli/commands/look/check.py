@@ -11,6 +11,8 @@ from transformations.cli.output import print_json, remark, say
 from transformations.engine.base.errors import ExitCode
 from transformations.engine.base.settings import get_settings
 from transformations.engine.base.words import plural
+from transformations.insight.governance.places import Places
+from transformations.insight.repository import read_contents
 
 if TYPE_CHECKING:
     from validation.feature_rules import Problem
@@ -39,18 +41,15 @@ def check(ctx: click.Context, revision: str | None, as_json: bool) -> None:
     carries personal data beyond its clearance; and what a dataset or model reads is there. A contract that says
     something else than when rows were stored has a new version, a major one where they would break.
     """
-    from transformations.insight.governance.contract_versions import contracts_changed_since, version_problems
-    from transformations.insight.governance.house_rules import domain_files, problems_of_repository
-    from transformations.insight.governance.places import Places
-    from transformations.insight.repository import read_contents
+    from transformations.insight.governance import contract_versions, house_rules
 
     settings = get_settings()
     contents = read_contents(settings)
-    problems = problems_of_repository(contents, settings)
+    problems = house_rules.problems_of_repository(contents, settings)
     if revision is not None:
-        since = version_problems(contracts_changed_since(revision, settings))
+        since = contract_versions.version_problems(contract_versions.contracts_changed_since(revision, settings))
         problems += [problem for problem in since if problem not in problems]
-    places = Places(settings, domain_files())
+    places = Places(settings, house_rules.domain_files())
     found = [(problem, places.of(problem.place, problem.line)) for problem in problems]
     if as_json:
         print_json([_document_of_problem(problem, where) for problem, where in found])

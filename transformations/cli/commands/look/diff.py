@@ -10,13 +10,12 @@ import click
 
 from transformations.cli.options import json_option
 from transformations.cli.output import print_json, remark_broken_rules, say
-from transformations.engine.base.settings import get_settings
+from transformations.engine.base.settings import Settings, get_settings
 from transformations.engine.base.words import human_duration, plural
 
 if TYPE_CHECKING:
     from transformations.insight.changes import Change, Changes
     from transformations.insight.governance.contract_versions import ChangedContract
-    from transformations.insight.lineage.graph import Lineage
     from transformations.insight.rebuilds import Rebuild
 
 _DESTRUCTIVE = 3
@@ -45,34 +44,27 @@ def diff(ctx: click.Context, as_json: bool) -> None:
     service in which two values would have one name, as `feast plan` and `feast apply` do. Names the house rules that
     are broken, which `make test` refuses.
     """
-    from transformations.insight.governance.contract_versions import changed_contracts
-    from transformations.insight.governance.house_rules import problems_of_repository
-    from transformations.insight.lineage.reading import read_lineage
-    from transformations.insight.rebuilds import rebuild_costs
-    from transformations.insight.repository import read_contents, read_repository
-    from transformations.insight.standing import read_changes
+    from transformations.insight.governance.proposal import read_proposal
 
     settings = get_settings()
-    changes = read_changes(settings)
-    views = read_repository(settings).views
-    rebuilds = rebuild_costs((views[name].resolved for name in changes.computed if name in views), settings)
-    contracts = changed_contracts(settings)
-    rules = [str(problem) for problem in problems_of_repository(read_contents(settings), settings)]
+    found = read_proposal(settings)
     if as_json:
-        rebuilt = [asdict(rebuild) for rebuild in rebuilds]
-        said = [_document_of_contract(each) for each in contracts]
-        facts = {"rebuilt": rebuilt, "is_destructive": changes.is_destructive, "broken_rules": rules, "contracts": said}
-        print_json(asdict(changes) | facts)
+        facts = {
+            "rebuilt": [asdict(rebuild) for rebuild in found.rebuilds],
+            "is_destructive": found.changes.is_destructive,
+            "broken_rules": list(found.rules),
+            "contracts": [_document_of_contract(each) for each in found.contracts],
+        }
+        print_json(asdict(found.changes) | facts)
     else:
-        _print_changes(changes, rebuilds)
-        if contracts:
-            _print_contracts(contracts, read_lineage(settings))
-        remark_broken_rules(rules)
-    is_refused = changes.is_destructive or any(each.is_unannounced for each in contracts)
-    ctx.exit(_DESTRUCTIVE if is_refused else 0)
+        _print_changes(found.changes, found.rebuilds)
+        if found.contracts:
+            _print_contracts(found.contracts, settings)
+        remark_broken_rules(found.rules)
+    ctx.exit(_DESTRUCTIVE if found.is_refused else 0)
 
 
-def _print_changes(changes: Changes, rebuilds: list[Rebuild]) -> None:
+def _print_changes(changes: Changes, rebuilds: Sequence[Rebuild]) -> None:
     if not changes.changes:
         say("nothing to apply: the registry has what feature_repo/ declares")
         return
@@ -92,15 +84,15 @@ def _print_changes(changes: Changes, rebuilds: list[Rebuild]) -> None:
     say("apply with: feast -c feature_repo apply")
 
 
-def _print_contracts(contracts: Sequence[ChangedContract], lineage: Lineage) -> None:
+def _print_contracts(contracts: Sequence[ChangedContract], settings: Settings) -> None:
     """How contracts differ from what rows were stored under, and whom that touches."""
-    from transformations.insight.governance.contract_versions import touched_by
+    from transformations.insight.governance.proposal import whom_they_touch
 
-    for each in contracts:
+    for each, reached in zip(contracts, whom_they_touch(contracts, settings), strict=True):
         say(click.style(f"~ contract {each.contract.name} {each.contract.version}", fg="yellow"))
         for change in each.changes:
             say(f"    {change}" + ("" if change.is_compatible else "  INCOMPATIBLE"))
-        touched = {reached.thing.container: reached.thing.owner for reached in touched_by(each, lineage)}
+        touched = {one.thing.container: one.thing.owner for one in reached}
         if touched:
             say("    touches " + ", ".join(f"{name} ({owner or 'nobody'})" for name, owner in touched.items()))
         if each.fault is not None:

@@ -9,6 +9,7 @@ import click
 from transformations.cli.output import say
 from transformations.engine.base.settings import get_settings
 from transformations.engine.base.words import plural
+from transformations.insight.site.writing import write_site
 
 
 @click.command(
@@ -27,7 +28,6 @@ def docs(folder: Path | None) -> None:
     definitions and tables give equal files.
     """
     from transformations.insight.site.reading import read_site
-    from transformations.insight.site.writing import write_site
 
     settings = get_settings()
     target = folder if folder is not None else settings.data / "catalogue"

@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from transformations.cli.commands.look.lineage import print_reached, print_trained, things_called
+from transformations.cli.commands.look.lineage import find_things, print_reached, print_trained
 from transformations.cli.options import json_option
 from transformations.cli.output import print_json, print_table, say
 from transformations.engine.base.settings import get_settings
 from transformations.engine.base.words import plural
+from transformations.insight.governance.owners import read_ownership
+from transformations.insight.repository import repository_folder
 
 if TYPE_CHECKING:
     from transformations.insight.governance.impact import Impact
@@ -37,13 +39,10 @@ def impact(thing: str, as_json: bool) -> None:
     repository. Of models, the versions in use are named with the dataset that each was trained on.
     """
     from transformations.insight.governance.impact import impact_of
-    from transformations.insight.governance.owners import read_ownership
-    from transformations.insight.lineage.reading import read_lineage
-    from transformations.insight.repository import repository_folder
 
     settings = get_settings()
-    graph = read_lineage(settings)
-    found = impact_of(things_called(thing, graph), graph, read_ownership(repository_folder(settings)), settings)
+    graph, things = find_things(thing, settings)
+    found = impact_of(things, graph, read_ownership(repository_folder(settings)), settings)
     if as_json:
         print_json(_document_of_impact(found))
         return

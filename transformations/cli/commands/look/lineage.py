@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict
+from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
 import click
@@ -11,7 +12,9 @@ import click
 from transformations.cli.options import json_option
 from transformations.cli.output import print_json, print_table, say
 from transformations.engine.base.errors import UsageError
-from transformations.engine.base.settings import get_settings
+from transformations.engine.base.settings import Settings, get_settings
+from transformations.insight.lineage.stored import stored_lineage
+from transformations.insight.lineage.trained import trained_versions
 
 if TYPE_CHECKING:
     from transformations.insight.lineage.graph import Lineage, Reached, Thing
@@ -39,13 +42,8 @@ def lineage(thing: str, as_json: bool) -> None:
     was computed from something else than is declared today, that is said; of a model, what each version in use was
     trained on.
     """
-    from transformations.insight.lineage.reading import read_lineage
-    from transformations.insight.lineage.stored import stored_lineage
-    from transformations.insight.lineage.trained import trained_versions
-
     settings = get_settings()
-    graph = read_lineage(settings)
-    things = things_called(thing, graph)
+    graph, things = find_things(thing, settings)
     upstream, downstream = graph.upstream(things), graph.downstream(things)
     stored = stored_lineage(things, graph, settings)
     trained = trained_versions(things, graph, settings)
@@ -73,12 +71,13 @@ def lineage(thing: str, as_json: bool) -> None:
     print_trained(trained)
 
 
-def things_called(word: str, graph: Lineage) -> list[Thing]:
-    """The things of that name; UsageError with near names where there are none."""
-    from difflib import get_close_matches
+def find_things(word: str, settings: Settings) -> tuple[Lineage, list[Thing]]:
+    """The lineage, and its things of that name; UsageError with near names where there are none."""
+    from transformations.insight.lineage.reading import read_lineage
 
+    graph = read_lineage(settings)
     if found := graph.find(word):
-        return found
+        return graph, found
     close = get_close_matches(word, sorted(graph.names()), n=5, cutoff=0.6)
     hint = f"Near: {', '.join(close)}." if close else "`features show` explains what there is."
     raise UsageError(f"nothing here is called {word!r}. {hint}")

@@ -76,19 +76,16 @@ def parity(
     Counts per feature how many values were compared, are equal and differ, and says of every difference whether it is
     late, corrected since, or skew, and what caused it. Anything but equality ends with exit code 3, unless allowed.
     """
-    from transformations.stores.redis.loaded import loaded_views
-    from validation.parity.live import check_live
-    from validation.parity.sides import Sample
+    from validation.parity.live import Sample, check_now
 
     settings = get_settings()
     store = open_store(settings)
     chosen = views_named(store, views)
     with progress("Comparing online with training", len(chosen)) as advance:
-        report = check_live(
+        report = check_now(
             store,
             chosen,
-            loaded_views(store, settings),
-            settings.now(),
+            settings,
             entities=Sample(None if everything else sample, seed),
             request=request,
             progress=advance,

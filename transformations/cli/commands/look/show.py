@@ -13,6 +13,8 @@ from transformations.cli.output import print_json, print_table, say
 from transformations.contracts import contract_names
 from transformations.engine.base.settings import Settings, get_settings
 from transformations.engine.base.words import plural
+from transformations.engine.expected.candidates import refused
+from transformations.engine.tables.offline_tables import OfflineTable
 
 if TYPE_CHECKING:
     from transformations.insight.catalogue import Card
@@ -74,9 +76,6 @@ def _print_card(card: Card, freshness: dict[str, str]) -> None:
 
 def _print_refused(view: str, settings: Settings) -> None:
     """What the last build of a view computed and did not publish, rule by rule."""
-    from transformations.engine.expected.candidates import refused
-    from transformations.engine.tables.offline_tables import OfflineTable
-
     found = refused(OfflineTable(settings.offline_dir / view))
     if found is None:
         return

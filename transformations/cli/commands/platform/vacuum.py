@@ -16,13 +16,13 @@ from transformations.contracts import contract_names, read_contract
 from transformations.engine.base.errors import ConflictError, UsageError, nearest
 from transformations.engine.base.settings import Settings, get_settings
 from transformations.engine.base.words import human_bytes, plural
+from transformations.engine.raw.zone import RawTable
+from transformations.engine.tables.offline_tables import OfflineTable
+from transformations.engine.upkeep.vacuum import Vacuumed, vacuum_source, vacuum_table
 from transformations.insight.repository import open_store
 
 if TYPE_CHECKING:
     from transformations.datasets.deletion import Tidied
-    from transformations.engine.raw.zone import RawTable
-    from transformations.engine.tables.offline_tables import OfflineTable
-    from transformations.engine.upkeep.vacuum import Vacuumed
 
 
 @click.command(
@@ -63,7 +63,6 @@ def vacuum(
     Without a VIEW: from all tables, and what killed commands left of datasets.
     """
     from transformations.datasets.deletion import versions_needed
-    from transformations.engine.upkeep.vacuum import vacuum_source, vacuum_table
 
     settings = get_settings()
     tables = _chosen_tables(views, settings)
@@ -91,8 +90,6 @@ def vacuum(
 
 
 def _chosen_tables(views: Sequence[str], settings: Settings) -> list[OfflineTable]:
-    from transformations.engine.tables.offline_tables import OfflineTable
-
     folders = {folder.name: folder for folder in sorted(settings.offline_dir.glob("*")) if folder.is_dir()}
     for view in views:
         if view not in folders:
@@ -102,8 +99,6 @@ def _chosen_tables(views: Sequence[str], settings: Settings) -> list[OfflineTabl
 
 def _chosen_sources(tables: Iterable[OfflineTable] | None, settings: Settings) -> list[RawTable]:
     """The raw tables that these offline tables came from; without any: all."""
-    from transformations.engine.raw.zone import RawTable
-
     names = set(contract_names(settings.contracts))
     if tables is not None:
         names &= {name for table in tables if (latest := table.latest()) for name in latest.run.sources}

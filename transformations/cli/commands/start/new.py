@@ -13,9 +13,13 @@ import click
 from transformations.cli.commands.data.ingest import source_names
 from transformations.cli.output import say
 from transformations.contracts import read_contract
+from transformations.engine.base.business_days import day_of_number
 from transformations.engine.base.errors import UsageError
 from transformations.engine.base.settings import Settings, get_settings
 from transformations.engine.base.words import plural
+from transformations.engine.raw.zone import RawTable
+from transformations.insight.governance.owners import FILE as OWNERS_FILE
+from transformations.insight.governance.owners import add_owner
 from transformations.insight.skeleton_choices import known_entities, likely_keys, possible_keys
 
 if TYPE_CHECKING:
@@ -74,9 +78,6 @@ def _asked_key(source: str, project: Path) -> str | None:
 
 
 def _write_skeletons(domain: str, source: str | None, key: str | None, service: str | None, project: Path) -> None:
-    from transformations.contracts import read_contract
-    from transformations.insight.governance.owners import FILE as OWNERS
-    from transformations.insight.governance.owners import add_owner
     from transformations.insight.skeletons import skeleton
 
     settings = get_settings()
@@ -89,7 +90,7 @@ def _write_skeletons(domain: str, source: str | None, key: str | None, service: 
         say(f"written: {file.path}")
     owner = read_contract(files[0].path.stem if source is None else source, settings.contracts).owner
     if add_owner(project / "feature_repo", owner):
-        say(f"added to feature_repo/{OWNERS}: {owner}")
+        say(f"added to feature_repo/{OWNERS_FILE}: {owner}")
     if any("Count(" in file.text for file in files) and not any(_has_measure(file) for file in files):
         say(f"no number of {source} has a unit of measure in its contract, so only its events are counted yet")
     contract = files[0].path.stem if source is None else source
@@ -108,9 +109,6 @@ def _has_measure(file: NewFile) -> bool:
 
 def _covered_days(source: str, settings: Settings) -> tuple[date, date] | None:
     """The first business day of a source and the last of which it has all events; None where there is none yet."""
-    from transformations.engine.base.business_days import day_of_number
-    from transformations.engine.raw.zone import RawTable
-
     table = RawTable(read_contract(source, settings.contracts), settings.raw_dir)
     snapshot = table.snapshot() if table.exists() else None
     if snapshot is None or snapshot.complete_through is None or not snapshot.parts:

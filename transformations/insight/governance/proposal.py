@@ -1,0 +1,50 @@
+"""What applying the feature repository would change, whom that touches, and what it would cost: `features diff`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from transformations.engine.base.settings import Settings
+from transformations.insight.changes import Changes
+from transformations.insight.governance.contract_versions import ChangedContract, changed_contracts, touched_by
+from transformations.insight.governance.house_rules import problems_of_repository
+from transformations.insight.lineage.graph import Reached
+from transformations.insight.lineage.reading import read_lineage
+from transformations.insight.rebuilds import Rebuild, rebuild_costs
+from transformations.insight.repository import read_contents, read_repository
+from transformations.insight.standing import read_changes
+
+
+@dataclass(frozen=True, kw_only=True)
+class Proposal:
+    """The repository against what is applied and stored. rules: the house rules it breaks, in words."""
+
+    changes: Changes
+    rebuilds: tuple[Rebuild, ...]
+    contracts: tuple[ChangedContract, ...]
+    rules: tuple[str, ...]
+
+    @property
+    def is_refused(self) -> bool:
+        """Whether somebody's request would fail or mean something else, or a contract hides that it breaks."""
+        return self.changes.is_destructive or any(each.is_unannounced for each in self.contracts)
+
+
+def read_proposal(settings: Settings) -> Proposal:
+    """Compare the repository with Feast's registry, the tables and the stored contracts."""
+    changes = read_changes(settings)
+    views = read_repository(settings).views
+    rebuilt = (views[name].resolved for name in changes.computed if name in views)
+    return Proposal(
+        changes=changes,
+        rebuilds=tuple(rebuild_costs(rebuilt, settings)),
+        contracts=tuple(changed_contracts(settings)),
+        rules=tuple(str(problem) for problem in problems_of_repository(read_contents(settings), settings)),
+    )
+
+
+def whom_they_touch(contracts: Sequence[ChangedContract], settings: Settings) -> list[list[Reached]]:
+    """For each changed contract the features, services and datasets that read what has changed."""
+    lineage = read_lineage(settings)
+    return [touched_by(each, lineage) for each in contracts]
