@@ -58,7 +58,7 @@ def print_table(headers: Sequence[str], rows: Sequence[Sequence[object]], title:
     for cells in texts:
         printed.add_row(*map(markup.escape, cells))
     with terminal.capture() as captured:
-        terminal.print(table)
+        terminal.print(printed)
     click.echo("\n".join(line.rstrip() for line in captured.get().splitlines()))
 
 
