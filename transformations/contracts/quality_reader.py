@@ -21,13 +21,15 @@ from transformations.contracts.quality import (
 )
 from transformations.contracts.vocabulary import QUALITY_PROPERTIES
 
-_ARGUMENTS: Mapping[str, tuple[str, ...]] = {
+METRICS: Mapping[str, tuple[str, ...]] = {
     "rowCount": (),
     "nullValues": (),
     "missingValues": ("missingValues",),
     "invalidValues": ("validValues", "pattern"),
     "duplicateValues": ("properties",),
 }
+"""The library's metrics by name, each with the arguments that it may have."""
+
 _OF_COLUMNS = ("nullValues", "missingValues", "invalidValues", "duplicateValues")
 _OF_OBJECTS = ("rowCount", "duplicateValues")
 _ENGINES = ("greatExpectations", "great-expectations", "great_expectations")
@@ -220,7 +222,7 @@ def _columns_in(node: Node, arguments: Mapping[str, object], known: Mapping[str,
 
 
 def _parse_arguments(node: Node, metric: str, column: Column | None) -> Node:
-    known = _ARGUMENTS[metric] if column is None or metric != "duplicateValues" else ()
+    known = METRICS[metric] if column is None or metric != "duplicateValues" else ()
     given = node.values.get("arguments")
     if given is None and not known:
         return Node(node.file, node.at("arguments"), {})

@@ -90,7 +90,7 @@ class Quarantine:
     def too_many(self, rows: int) -> Violation | None:
         """What to say where more rows break rules than the contract lets be set aside."""
         count, allowed = self._count(), self.contract.quarantine_allowed or 0.0
-        if count <= allowed * rows and count < rows:
+        if count / rows <= allowed and count < rows:  # the quotient is the contract's own double: 29 of 100 is 0.29
             return None
         return Violation(
             CheckSpec("quarantine", ()),

@@ -65,6 +65,19 @@ def test_a_drop_of_which_too_many_rows_break_rules_is_refused_whole(events):
     assert not RawTable(read_contract("events", events.settings.contracts), events.settings.raw_dir).exists()
 
 
+@pytest.mark.parametrize(("bad", "is_taken"), [(29, True), (30, False)])
+def test_the_share_that_may_be_set_aside_is_met_exactly(events, bad, is_taken):
+    """0.29 times 100 is 28.999999999999996."""
+    path = events.settings.contracts / "events.yaml"
+    path.write_text(path.read_text().replace("value: 0.5", "value: 0.29"))
+    rows = [f"{number},{-1 if number < bad else 1},2020-01-03 10:00" for number in range(100)]
+    if is_taken:
+        assert (events(*rows).drop.rows, events(*rows).drop) == (71, None)
+    else:
+        with pytest.raises(ContractViolationError, match=r"30 of 100 rows .* quarantineAllowed is 29.00%"):
+            events(*rows)
+
+
 @pytest.mark.parametrize("rows", [["1,2020-01-03 10:00"], ["1,1,2020-01-03 10:00,more"]])
 def test_what_no_single_row_is_to_blame_for_refuses_the_drop(events, rows, tmp_path):
     with pytest.raises(DataError):

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from tests.worlds.processes import start
 from validation.delivery.ingest import Delivery, check_drop
 from validation.quality.distributions import divergence
-from validation.quality.great_expectations_run import validate_frame
 
 from .events import PER_DAY, Source, rows
+from .on_rows import on_rows
 
 NEVER_BROKEN = {"mustBeGreaterOrEqualTo": 0}
 KINDS = ["a", "b", "AB1", "b1\n", "", None]
@@ -37,16 +37,6 @@ COLUMN = {
 PATTERN = "^[A-Z]+[0-9]|^b"
 
 
-def on_rows(frame: pd.DataFrame, *expectations: tuple[str, dict[str, object]]) -> list[dict]:
-    """The results of Great Expectations on the rows themselves."""
-    entries = [
-        {"type": kind, "kwargs": arguments, "meta": {"rule": str(place)}, "severity": "critical"}
-        for place, (kind, arguments) in enumerate(expectations)
-    ]
-    found = validate_frame(frame, {"name": "rows", "rows": len(frame), "expectations": entries}, is_spark=False)
-    return [each["result"] for each in found]
-
-
 @settings(max_examples=4, deadline=None, suppress_health_check=list(HealthCheck))
 @given(events=EVENTS)
 def test_each_metric_is_what_great_expectations_counts_on_the_rows(events):
@@ -63,6 +53,7 @@ def test_each_metric_is_what_great_expectations_counts_on_the_rows(events):
                 {"metric": "missingValues", **NEVER_BROKEN, "arguments": {"missingValues": [None, ""]}},
                 {"name": "nulls by day", "metric": "nullValues", **NEVER_BROKEN, "customProperties": PER_DAY},
                 {"name": "share", "metric": "nullValues", **NEVER_BROKEN, "unit": "percent"},
+                *(rule | {"name": f"{rule['metric']} a day", "customProperties": PER_DAY} for rule in counted),
             ],
         )
         table = rows(*events)
@@ -91,7 +82,18 @@ def test_each_metric_is_what_great_expectations_counts_on_the_rows(events):
     assert numbers["row_count"] == {None: len(frame)}
     by_day = frame.groupby(frame["at"].dt.date)
     assert [count for count in numbers["by_day"].values() if count] == [len(part) for _, part in by_day]
+    for metric, (_, kind, arguments) in COLUMN.items():
+        measured = numbers[f"{metric}_a_day".lower()]
+        alone = [on_rows(part, (kind, {"column": "kind", **arguments}))[0] for _, part in by_day]
+        assert [measured.get(day, 0) for day in sorted(profile_days(found))] == [
+            each["unexpected_count"] for each in alone
+        ]
     assert list(numbers["nulls_by_day"].values()) == [part["kind"].isna().sum() for _, part in by_day]
+
+
+def profile_days(found) -> list[int]:
+    """The numbers of the business days that have rows."""
+    return list(found.profile.by_day())
 
 
 @pytest.mark.parametrize("seen", [{"a": 60, "b": 40}, {"a": 100}, {"a": 90, "c": 10}])
