@@ -8,8 +8,8 @@ incompatible and needs a new major version (semver.org), so that nobody meets it
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Container, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 from transformations.contracts.model import Contract
@@ -17,6 +17,7 @@ from transformations.contracts.model import Contract
 Terms = Mapping[str, Any]
 """The terms of a contract as JSON has them: of the source, and by column."""
 
+RETURNED = "returned column"
 _SEMANTIC = re.compile(r"v?(\d+)\.\d+(\.\d+)?([-+].*)?")
 
 
@@ -31,9 +32,27 @@ class TermChange:
     is_compatible: bool
 
     def __str__(self) -> str:
+        if self.term == RETURNED:
+            return f"{self.place} is back, with the values that rows had before it was removed"
         if self.term == "column":
             return f"{self.place} is {'new' if self.before is None else 'gone'}"
         return f"{self.place}: {self.term} was {_term_text(self.before)}, is {_term_text(self.after)}"
+
+
+def with_returned_columns(changes: Iterable[TermChange], stored: Container[str]) -> list[TermChange]:
+    """The changes, where a new column that the table has `stored` once already is incompatible: under the terms that it
+    had then, so that nothing is known of its values under the new ones.
+
+        version 1   amount, at least 0     a row with 5 is stored
+        version 2   no amount
+        version 3   amount, at least 100   the row with 5 is still there
+    """
+    return [
+        replace(change, term=RETURNED, is_compatible=False)
+        if change.term == "column" and change.before is None and change.place.rpartition(".")[2] in stored
+        else change
+        for change in changes
+    ]
 
 
 def identity_of(contract: Contract) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from transformations.engine.raw.contract_terms import (
     identity_of,
     needs_version,
     terms_of,
+    with_returned_columns,
 )
 from transformations.engine.raw.drops import Drop, RawFile, RawSnapshot
 from transformations.engine.raw.files import BUSINESS_DAY, DROP, source_schema
@@ -61,6 +62,7 @@ class OpenedTable:
         """
         terms = self.placed_by.get("terms")
         changes = changes_between(contract.name, terms, terms_of(contract)) if terms else []
+        changes = with_returned_columns(changes, {field.name for field in self.delta.schema().fields})
         return changes, needs_version(changes, str(self.placed_by["version"]), contract.version)
 
     def refuse_unannounced_changes(self, contract: Contract) -> None:

@@ -14,10 +14,12 @@ from transformations.engine.base.settings import Settings
 from transformations.engine.raw.contract_terms import TermChange, changes_between, needs_version, terms_of
 from transformations.engine.raw.zone import RawTable
 from transformations.engine.vocabulary.resolution import Resolved
-from transformations.insight.lineage.graph import Lineage, Reached
+from transformations.insight.lineage.graph import Kind, Lineage
 from transformations.insight.lineage.reading import read_lineage
 from transformations.insight.standing import require_sources
 from validation.feature_rules import Problem
+
+_MOST_NAMED = 6
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,19 +66,35 @@ def contracts_changed_since(revision: str, settings: Settings) -> list[ChangedCo
     return found
 
 
-def version_problems(changed: Sequence[ChangedContract]) -> Iterator[Problem]:
-    """A rule broken for each contract whose version does not announce its changes."""
+def version_problems(changed: Sequence[ChangedContract], lineage: Lineage) -> Iterator[Problem]:
+    """A rule broken for each contract whose version does not announce its changes, with whom these touch."""
     for each in changed:
         if each.fault is not None:
-            said = "; ".join(map(str, each.incompatible or each.changes))
+            said = "; ".join([*map(str, each.incompatible or each.changes), *touched_by(each, lineage)])
             remedy = "Raise the major version" if each.incompatible else "Raise the version"
             yield Problem(f"source {each.contract.name}", f"has changed, and its {each.fault}: {said}", remedy)
 
 
-def touched_by(changed: ChangedContract, lineage: Lineage) -> list[Reached]:
-    """Features, services and datasets that read what has changed."""
-    places = [thing for change in changed.changes for thing in lineage.find(change.place)]
-    return lineage.downstream(places)
+def problems_since(revision: str, settings: Settings) -> Iterator[Problem]:
+    """The same of the contracts that differ from what git has of them at a revision."""
+    return version_problems(contracts_changed_since(revision, settings), read_lineage(settings))
+
+
+def touched_by(changed: ChangedContract, lineage: Lineage) -> list[str]:
+    """What reads what has changed incompatibly, by kind and owner: `touches feature clicks:n of web@x.org`."""
+    places = {change.place for change in changed.incompatible}
+    columns = [thing for thing in lineage.things if thing.kind is Kind.COLUMN]
+    found = [thing for thing in columns if places & {thing.name, thing.container}]
+    owned: dict[tuple[Kind, str], list[str]] = {}
+    for reached in sorted(lineage.downstream(found), key=lambda each: each.thing.kind.place):
+        thing = reached.thing
+        owned.setdefault((thing.kind, thing.owner or "nobody"), []).append(thing.name)
+    return [f"touches {_named(kind, names)} of {owner}" for (kind, owner), names in owned.items()]
+
+
+def _named(kind: Kind, names: Sequence[str]) -> str:
+    more = f" and {len(names) - _MOST_NAMED:,} more" if len(names) > _MOST_NAMED else ""
+    return f"{kind}{'s' if len(names) > 1 else ''} {', '.join(names[:_MOST_NAMED])}{more}"
 
 
 def require_buildable(views: Sequence[Resolved], settings: Settings) -> None:
@@ -98,10 +116,7 @@ def refuse_changed_contracts(views: Iterable[Resolved], settings: Settings) -> N
     for each in hidden:
         lines.append(f"{each.contract.file_name}: {each.fault}, yet stored rows or their readers would break:")
         lines += [f"  {change}" for change in each.incompatible]
-        owned: dict[str, dict[str, None]] = {}
-        for reached in touched_by(each, lineage):
-            owned.setdefault(reached.thing.owner or "nobody", {})[reached.thing.container] = None
-        lines += [f"  touches {', '.join(things)} of {owner}" for owner, things in sorted(owned.items())]
+        lines += [f"  {touched}" for touched in touched_by(each, lineage)]
     raise DataError("\n".join([*lines, "Raise the major version and tell the owners, or take the changes back."]))
 
 

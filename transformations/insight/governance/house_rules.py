@@ -51,7 +51,7 @@ def problems_of_repository(contents: RepoContents, settings: Settings) -> list[P
     )
     missing = untested_of_domains(settings.project_root)
     untested = [_untested_problem(name, file) for file, names in missing.items() for name in names]
-    versions = version_problems(changed_contracts(settings))
+    versions = version_problems(changed_contracts(settings), offered.lineage)
     expected = distribution_problems(repository, settings)
     owned = [*ownership_problems(offered), *declared_problems(offered)]
     return [*problems(contents), *untested, *expected, *owned, *versions]

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from transformations.engine.base.settings import Settings
 from transformations.insight.changes import Changes
 from transformations.insight.governance.contract_versions import ChangedContract, changed_contracts, touched_by
 from transformations.insight.governance.house_rules import problems_of_repository
-from transformations.insight.lineage.graph import Reached
+from transformations.insight.lineage.graph import Lineage
 from transformations.insight.lineage.reading import read_lineage
 from transformations.insight.rebuilds import Rebuild, rebuild_costs
 from transformations.insight.repository import read_contents, read_repository
@@ -18,11 +17,16 @@ from transformations.insight.standing import read_changes
 
 @dataclass(frozen=True, kw_only=True)
 class Proposal:
-    """The repository against what is applied and stored. rules: the house rules it breaks, in words."""
+    """The repository against what is applied and stored.
+
+    touched: for each of the changed contracts what reads what has changed, in words. rules: the house rules that the
+    repository breaks, in words.
+    """
 
     changes: Changes
     rebuilds: tuple[Rebuild, ...]
     contracts: tuple[ChangedContract, ...]
+    touched: tuple[tuple[str, ...], ...]
     rules: tuple[str, ...]
 
     @property
@@ -36,15 +40,12 @@ def read_proposal(settings: Settings) -> Proposal:
     changes = read_changes(settings)
     views = read_repository(settings).views
     rebuilt = (views[name].resolved for name in changes.computed if name in views)
+    contracts = tuple(changed_contracts(settings))
+    lineage = read_lineage(settings) if contracts else Lineage((), ())
     return Proposal(
         changes=changes,
         rebuilds=tuple(rebuild_costs(rebuilt, settings)),
-        contracts=tuple(changed_contracts(settings)),
+        contracts=contracts,
+        touched=tuple(tuple(touched_by(each, lineage)) for each in contracts),
         rules=tuple(str(problem) for problem in problems_of_repository(read_contents(settings), settings)),
     )
-
-
-def whom_they_touch(contracts: Sequence[ChangedContract], settings: Settings) -> list[list[Reached]]:
-    """For each changed contract the features, services and datasets that read what has changed."""
-    lineage = read_lineage(settings)
-    return [touched_by(each, lineage) for each in contracts]

@@ -47,7 +47,7 @@ def check(ctx: click.Context, revision: str | None, as_json: bool) -> None:
     contents = read_contents(settings)
     problems = house_rules.problems_of_repository(contents, settings)
     if revision is not None:
-        since = contract_versions.version_problems(contract_versions.contracts_changed_since(revision, settings))
+        since = contract_versions.problems_since(revision, settings)
         problems += [problem for problem in since if problem not in problems]
     places = Places(settings, house_rules.domain_files())
     found = [(problem, places.of(problem.place, problem.line)) for problem in problems]

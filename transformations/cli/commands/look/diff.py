@@ -10,7 +10,7 @@ import click
 
 from transformations.cli.options import json_option
 from transformations.cli.output import print_json, remark_broken_rules, say
-from transformations.engine.base.settings import Settings, get_settings
+from transformations.engine.base.settings import get_settings
 from transformations.engine.base.words import human_duration, plural
 
 if TYPE_CHECKING:
@@ -53,13 +53,16 @@ def diff(ctx: click.Context, as_json: bool) -> None:
             "rebuilt": [asdict(rebuild) for rebuild in found.rebuilds],
             "is_destructive": found.changes.is_destructive,
             "broken_rules": list(found.rules),
-            "contracts": [_document_of_contract(each) for each in found.contracts],
+            "contracts": [
+                _document_of_contract(each, touched)
+                for each, touched in zip(found.contracts, found.touched, strict=True)
+            ],
         }
         print_json(asdict(found.changes) | facts)
     else:
         _print_changes(found.changes, found.rebuilds)
         if found.contracts:
-            _print_contracts(found.contracts, settings)
+            _print_contracts(found.contracts, found.touched)
         remark_broken_rules(found.rules)
     ctx.exit(_DESTRUCTIVE if found.is_refused else 0)
 
@@ -84,27 +87,28 @@ def _print_changes(changes: Changes, rebuilds: Sequence[Rebuild]) -> None:
     say("apply with: feast -c feature_repo apply")
 
 
-def _print_contracts(contracts: Sequence[ChangedContract], settings: Settings) -> None:
+def _print_contracts(contracts: Sequence[ChangedContract], touched: Sequence[Sequence[str]]) -> None:
     """How contracts differ from what rows were stored under, and whom that touches."""
-    from transformations.insight.governance.proposal import whom_they_touch
-
-    for each, reached in zip(contracts, whom_they_touch(contracts, settings), strict=True):
+    for each, lines in zip(contracts, touched, strict=True):
         say(click.style(f"~ contract {each.contract.name} {each.contract.version}", fg="yellow"))
         for change in each.changes:
             say(f"    {change}" + ("" if change.is_compatible else "  INCOMPATIBLE"))
-        touched = {one.thing.container: one.thing.owner for one in reached}
-        if touched:
-            say("    touches " + ", ".join(f"{name} ({owner or 'nobody'})" for name, owner in touched.items()))
+        for line in lines:
+            say(f"    {line}")
         if each.fault is not None:
             say(f"    its {each.fault}")
 
 
-def _document_of_contract(changed: ChangedContract) -> dict[str, object]:
-    changes = [
-        {"place": each.place, "change": str(each), "is_compatible": each.is_compatible} for each in changed.changes
-    ]
-    contract = changed.contract
-    return {"source": contract.name, "version": contract.version, "changes": changes, "fault": changed.fault}
+def _document_of_contract(changed: ChangedContract, touched: Sequence[str]) -> dict[str, object]:
+    return {
+        "source": changed.contract.name,
+        "version": changed.contract.version,
+        "changes": [
+            {"place": each.place, "change": str(each), "is_compatible": each.is_compatible} for each in changed.changes
+        ],
+        "touches": list(touched),
+        "fault": changed.fault,
+    }
 
 
 def _print_change(change: Change) -> None:

@@ -10,6 +10,26 @@ from transformations.engine.base.errors import DataError
 
 SECONDS = "logicalTypeOptions: {minimum: 0}"
 STRICTER, WIDER = "logicalTypeOptions: {minimum: 1}", "logicalTypeOptions: {minimum: -1}"
+FEATURE = "touches feature user_clicks:attention_seconds_sum_7d of web@x.org"
+SERVICE = "touches feature service reading_v1 of ml@x.org"
+SET = "touches dataset reading of data@x.org"
+MODEL = "touches model reader of risk@x.org"
+READING = """
+owner: data@x.org
+description: Who reads on
+feature_service: reading_v1
+spine: {query: "SELECT user_id, clicked_at AS event_timestamp, page = '/cats' AS stays FROM raw.clicks"}
+label: {column: stays, horizon: 1 day}
+split: {train: 2024-05-01, validation: 2024-05-04, test: 2024-05-07}
+"""
+READER = """
+owner: risk@x.org
+description: Who reads on?
+dataset: reading
+task: binary_classification
+trainer: logistic
+evaluation: {entity: user_id}
+"""
 LATER = "click_id,user_id,page,seconds,clicked_at\n4,1,/cats,1.0,2024-05-11T16:00:00\n"
 
 
@@ -26,19 +46,37 @@ def stored(world: Any) -> Any:
 
 
 def test_an_incompatible_change_under_the_same_version_fails_diff_build_ingest_and_check(stored: Any) -> None:
+    for folder, name, text in (("datasets", "reading", READING), ("models", "reader", READER)):
+        (stored.repository / folder).mkdir(exist_ok=True)
+        (stored.repository / folder / f"{name}.yaml").write_text(text)
     change(stored, STRICTER)
 
     diff = stored.run("diff")
     assert diff.exit_code == 3
     assert "~ contract clicks 1.0.0\n    clicks.seconds: minimum was 0, is 1  INCOMPATIBLE\n" in diff.stdout
-    assert "touches user_clicks (web@x.org), reading_v1 (ml@x.org)\n    its version is still 1.0.0" in diff.stdout
+    assert f"    {FEATURE}\n    {SERVICE}\n    {SET}\n    {MODEL}\n    its version is still 1.0.0" in diff.stdout
+    (document,) = json.loads(stored.run("diff", "--json").stdout)["contracts"]
+    assert document["touches"] == [FEATURE, SERVICE, SET, MODEL]
     build = stored.run("build")
     assert build.exit_code == 3
     assert "clicks.yaml: version is still 1.0.0, yet stored rows or their readers would break:" in build.stderr
-    assert "  touches reading_v1 of ml@x.org\n  touches user_clicks of web@x.org\n" in build.stderr
+    assert f"  {FEATURE}\n  {SERVICE}\n  {SET}\n  {MODEL}\nRaise the major version" in build.stderr
     with pytest.raises(DataError, match=r"clicks\.seconds: minimum was 0, is 1\. Raise the major version"):
         stored.deliver("clicks", LATER, complete_through="2024-05-11")
-    assert "clicks.yaml:1: source clicks has changed, and its version is still 1.0.0" in stored.run("check").stdout
+    said = stored.run("check").stdout
+    assert "clicks.yaml:1: source clicks has changed, and its version is still 1.0.0: clicks.seconds: minimum" in said
+    assert f"{FEATURE}; {SERVICE}; {SET}; {MODEL}" in said
+
+
+def test_a_column_that_is_gone_though_a_feature_reads_it_is_named(stored: Any) -> None:
+    contract = stored.folder / "contracts" / "clicks.yaml"
+    text = contract.read_text()
+    start, end = text.index("      - name: seconds"), text.index("      - {name: clicked_at")
+    contract.write_text(text[:start] + text[end:])
+    diff = stored.run("diff")
+    assert diff.exit_code == 2
+    assert "seconds" in diff.stderr
+    assert "user_clicks" in diff.stderr
 
 
 def test_a_minor_version_does_not_announce_an_incompatible_change(stored: Any) -> None:
@@ -71,8 +109,8 @@ def test_contracts_are_compared_with_a_revision_in_git(world: Any) -> None:
     git = ["git", "-C", str(world.folder / "contracts"), "-c", "user.name=a", "-c", "user.email=a@x.org"]
     for command in (["init", "-q"], ["add", "."], ["commit", "-q", "-m", "Contracts"]):
         subprocess.run([*git, *command], check=True)
-    before = "source clicks has changed, and its version is still 1.0.0: clicks.seconds: minimum was 0, is 1. Raise"
+    before = "source clicks has changed, and its version is still 1.0.0: clicks.seconds: minimum was 0, is 1; "
     assert before not in world.run("check", "--against", "HEAD").stdout
     change(world, STRICTER)
-    assert before in world.run("check", "--against", "HEAD").stdout
+    assert f"{before}{FEATURE}; {SERVICE}. Raise" in world.run("check", "--against", "HEAD").stdout
     assert before not in world.run("check").stdout
