@@ -67,6 +67,7 @@ FLOORS = (
     "transformations.models.judging",
     "transformations.models",
     "transformations.models.batch",
+    "transformations.models.reproducing",
     "transformations.cli",
     "transformations.cli.demo",
     "transformations.cli.commands",

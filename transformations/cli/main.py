@@ -53,6 +53,7 @@ COMMANDS = {
     "explain": Entry("Look and understand", "The events, run and row behind a value, and what is online"),
     "show": Entry("Look and understand", "Explain a feature or view: meaning, unit, owner, freshness"),
     "check": Entry("Look and understand", "Hold what is offered against the rules: documented, tested, owned, used"),
+    "checklist": Entry("Look and understand", "Perform the checks of a model's reproducibility, and date them"),
     "lineage": Entry("Look and understand", "What a thing is computed from, and what is computed from it"),
     "impact": Entry("Look and understand", "What a change would touch, and who must be asked"),
     "docs": Entry("Look and understand", "Write the catalogue of everything offered, as pages to browse"),

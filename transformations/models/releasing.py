@@ -30,7 +30,7 @@ from transformations.models.log.standing import Standing, VersionState, standing
 from transformations.models.records.criteria import PRODUCTION
 from transformations.models.records.events import StageChanged
 from transformations.models.trainers.interface import refuse_missing_library, trainer_of
-from transformations.models.training import Pinned, libraries_of, pinned_dataset, train
+from transformations.models.training import Pinned, libraries_of, pinned_dataset, train, trainer_code
 from transformations.models.versions import Judged, evaluate, judged_before, manifest_of, promote
 
 _WHY = "released"
@@ -158,8 +158,10 @@ def _is_made_of(state: VersionState, declaration: Declaration, dataset: Pinned, 
     if state.registered.dataset_hash != dataset.hash or state.registered.criteria_hash != declaration.evaluation.hash:
         return False
     facts = manifest_of(declaration.name, state, settings).facts
-    return facts.declaration == declaration.model_dump(mode="json") and facts.libraries == libraries_of(
-        declaration.trainer
+    return (
+        facts.declaration == declaration.model_dump(mode="json")
+        and facts.libraries == libraries_of(declaration.trainer)
+        and facts.trainer_code == trainer_code(declaration.trainer)
     )
 
 

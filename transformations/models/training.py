@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 import hashlib
+import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -37,7 +38,7 @@ from transformations.models.records.events import Registered
 from transformations.models.tracking.machine import observed
 from transformations.models.tracking.mirror import repair
 from transformations.models.tracking.runs import Run, reaching, run_of
-from transformations.models.trainers.interface import refuse_missing_library, trainer_of
+from transformations.models.trainers.interface import code_of, refuse_missing_library, trainer_of
 
 LIBRARIES = ("feature-platform", "numpy", "pyarrow", "scikit-learn")
 
@@ -157,6 +158,17 @@ def libraries_of(trainer: str) -> dict[str, str]:
     return {each: _installed(each) for each in dict.fromkeys(names)}
 
 
+def machine() -> str:
+    """The system and processor of this machine, such as `Linux x86_64`: elsewhere sums may have other last bits."""
+    return f"{platform.system()} {platform.machine()}"
+
+
+def trainer_code(trainer: str) -> str | None:
+    """What of a trainer's own code decides what is learned and how it scores; None for one of the house."""
+    code = code_of(trainer)
+    return f"{code.fit}-{code.load}" if code else None
+
+
 def _train(
     run: Run, resolved: Resolved, dataset: Pinned, target: Path, settings: Settings, report: Report | None
 ) -> tuple[Fit, ArtifactManifest]:
@@ -191,6 +203,8 @@ def _facts(
         rows=made.rows,
         metrics=made.metrics,
         decision_value=made.decision_value,
+        machine=machine(),
+        trainer_code=trainer_code(declaration.trainer),
     )
 
 

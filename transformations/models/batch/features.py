@@ -117,19 +117,20 @@ def reading(
     zone: str,
     store: FeatureStore,
     settings: Settings,
+    versions: Mapping[str, int] | None = None,
 ) -> Iterator[Reader]:
-    """A reader of the service that a dataset was made of, as it is applied now.
+    """A reader of the service that a dataset was made of: as it is applied now, at the newest version of every table;
+    or, at given versions, as that dataset knew it.
 
     DataError where a feature that the model takes is no longer there, or is defined otherwise than in that dataset.
     """
-    taken = take_snapshot(store, manifest.config.feature_service, settings)
-    refuse_changed_features(manifest, taken, [column.name for column in inputs if column.name not in request_fields])
-    with open_snapshot(taken, store.config, {}) as known:
-        found = {
-            view.name: history_of(view, known.config.repo_path, features=()).version
-            for view in known.list_feature_views()
-        }
-    versions = {name: version for name, version in found.items() if version is not None}
+    taken: Mapping[str, Any] = manifest.registry
+    if versions is None:
+        taken = take_snapshot(store, manifest.config.feature_service, settings)
+        names = [column.name for column in inputs if column.name not in request_fields]
+        refuse_changed_features(manifest, taken, names)
+        with open_snapshot(taken, store.config, {}) as known:
+            versions = _newest_versions(known)
     with open_snapshot(taken, store.config, versions) as pinned:
         asked = {
             name: None for view in pinned.list_on_demand_feature_views() for name in view.get_request_data_schema()
@@ -141,6 +142,12 @@ def reading(
             store=pinned,
             request=tuple(dict.fromkeys([*request_fields, *asked])),
         )
+
+
+def _newest_versions(store: FeatureStore) -> dict[str, int]:
+    views = store.list_feature_views()
+    found = {view.name: history_of(view, store.config.repo_path, features=()).version for view in views}
+    return {name: version for name, version in found.items() if version is not None}
 
 
 def refuse_changed_features(manifest: Manifest, now: Mapping[str, Any], names: Sequence[str]) -> None:

@@ -24,7 +24,15 @@ from transformations.models.records.criteria import Metric
 from transformations.models.records.reference import Reference
 from transformations.models.scoring.calibration import calibrated
 from transformations.models.scoring.fitted import Fitted
-from transformations.models.trainers.interface import Files, Floats, Job, Rows, refuse_missing_library, trainer_of
+from transformations.models.trainers.interface import (
+    Files,
+    Floats,
+    Job,
+    Rows,
+    code_of,
+    refuse_missing_library,
+    trainer_of,
+)
 
 Report = Callable[[int, Mapping[str, float]], None]
 
@@ -91,6 +99,7 @@ def fit(resolved: Resolved, train_rows: pa.Table, validation_rows: pa.Table, rep
         if declaration.decision is None
         else choose(declaration.decision, scores, later, declaration.evaluation.seed)
     )
+    code = code_of(declaration.trainer)
     return Fit(
         scores=ScoreIdentity(
             task=declaration.task,
@@ -101,6 +110,7 @@ def fit(resolved: Resolved, train_rows: pa.Table, validation_rows: pa.Table, rep
             files={name: hashlib.sha256(content).hexdigest() for name, content in files.items()},
             calibrator=calibrator,
             decision=decision,
+            loader=code.load if code else None,
         ),
         transformations=transformations,
         files=files,

@@ -29,10 +29,13 @@ _EVENTS = Table(
 
 
 class EventLog:
-    """The events of a project's models. Every method is one transaction."""
+    """The events of a project's models. Every method is one transaction. url: of another database than the registry's,
+    to try something out in.
+    """
 
-    def __init__(self, project: str) -> None:
+    def __init__(self, project: str, url: str = _URL) -> None:
         self.project = project
+        self._url = url
 
     def models(self) -> list[str]:
         """The models that have events, by name."""
@@ -85,7 +88,7 @@ class EventLog:
     @cached_property
     def _engine(self) -> Engine:
         """The registry's database, with our table in it."""
-        engine = create_engine(_URL)
+        engine = create_engine(self._url)
         try:
             with engine.begin() as connection:
                 connection.execute(CreateTable(_EVENTS, if_not_exists=True))

@@ -66,7 +66,8 @@ class ScoreIdentity(Part):
     """All that determines the score of a row: two artifacts with equal parts score every row alike, bit for bit.
 
     trainer: which code reads the model's files. files: SHA-256 by name. transformations: SHA-256 of the fitted
-    transformations' canonical JSON. columns: the model's own columns, in its order, made from the inputs.
+    transformations' canonical JSON. columns: the model's own columns, in its order, made from the inputs. loader: the
+    hash of the code that scores, of a trainer that is not the house's; absent otherwise.
     """
 
     format: Literal[1] = 1
@@ -78,6 +79,7 @@ class ScoreIdentity(Part):
     files: Mapping[str, Sha256]
     calibrator: Calibrator | None = None
     decision: Decision | None = None
+    loader: str | None = Field(None, exclude_if=lambda value: value is None)
 
     @model_validator(mode="after")
     def _distinct(self) -> ScoreIdentity:
@@ -92,7 +94,8 @@ class RunFacts(Part):
 
     dataset_hash: of the dataset's manifest. criteria_hash: of the declared evaluation and gates, fixed before training
     began. declaration: as it was read. run_id: MLflow's, and the name of the artifact's folder. rows: by split.
-    decision_value: where costs are declared.
+    decision_value: where costs are declared. machine: system and processor, on which the bits of sums depend; empty in
+    old records. trainer_code: the hash of the code that trained, of a trainer that is not the house's.
     """
 
     model: ModelName
@@ -108,6 +111,8 @@ class RunFacts(Part):
     rows: Mapping[str, int]
     metrics: Mapping[str, float] = Field(default_factory=dict)
     decision_value: DecisionValue | None = None
+    machine: str = ""
+    trainer_code: str | None = None
 
 
 class ArtifactManifest(Record):

@@ -12,7 +12,7 @@ from transformations.engine.base.errors import DataError
 from transformations.models.records.artifact import FILE, ArtifactManifest
 from transformations.models.scoring import fitted
 from transformations.models.scoring.fitted import Fitted
-from transformations.models.trainers.interface import Scorer, Trainer, refuse_missing_library, trainer_of
+from transformations.models.trainers.interface import Scorer, Trainer, code_of, refuse_missing_library, trainer_of
 
 REFERENCE_FILE = "reference.json"
 
@@ -59,6 +59,12 @@ def assemble(
         raise DataError(f"artifact {manifest.id[:12]}: the transformations are not those of its manifest.")
     trainer = trainer_of(scores.trainer)
     refuse_missing_library(trainer)
+    code = code_of(scores.trainer)
+    if scores.loader != (code and code.load):
+        raise DataError(
+            f"artifact {manifest.id[:12]} was trained with other code of {scores.trainer} than this process has, so "
+            f"its scores would be others. Bring that code back, and give changed code a name of its own."
+        )
     return Artifact(
         manifest=manifest,
         transformations=transformations,

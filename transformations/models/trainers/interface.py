@@ -25,6 +25,7 @@ import numpy.typing as npt
 from pydantic import BaseModel
 
 from transformations.engine.base.errors import UsageError, nearest
+from transformations.engine.identity.code_hash import hash_of_function
 from transformations.models.records.artifact import Task
 from transformations.models.records.base import Part
 
@@ -109,6 +110,22 @@ def trainer_of(name: str) -> Trainer:
             f"transformations/models/trainers/interface.py shows."
         )
     return trainer
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainerCode:
+    """The hashes of a trainer's two functions, with all code of ours that they reach."""
+
+    fit: str
+    load: str
+
+
+def code_of(name: str) -> TrainerCode | None:
+    """The code of a trainer of your own; None for one of the house, whose code the platform's version names."""
+    if name in BY_NAME:
+        return None
+    trainer = trainer_of(name)
+    return TrainerCode(fit=hash_of_function(trainer.fit), load=hash_of_function(trainer.load))
 
 
 def refuse_missing_library(trainer: Trainer) -> None:

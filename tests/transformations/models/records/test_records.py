@@ -11,6 +11,7 @@ from transformations.engine.base.errors import DataError
 from transformations.models.records.artifact import ArtifactManifest
 from transformations.models.records.base import Record, canonical_text
 from transformations.models.records.batches import BatchManifest
+from transformations.models.records.checklist import Checklist
 from transformations.models.records.criteria import Criteria
 from transformations.models.records.events import ModelEvent
 from transformations.models.records.gates import GateReport
@@ -22,6 +23,7 @@ KINDS: dict[str, type[Record]] = {
     "artifact_manifest": ArtifactManifest,
     "batch_manifest": BatchManifest,
     "batch_prediction_record": PredictionRecord,
+    "checklist": Checklist,
     "event_evaluated": ModelEvent,
     "event_registered": ModelEvent,
     "event_rollout": ModelEvent,
