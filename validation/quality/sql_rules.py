@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +18,7 @@ from transformations.stores.training.guarded_sql import (
     lock,
     nodes,
     one_select,
+    refuse_other_tables,
     refuse_table_functions,
     time_limit,
     volatile_parts,
@@ -68,28 +69,16 @@ def _query(connection: DuckDBPyConnection, contract: Contract, rule: QualityRule
         text = re.sub(r"\$?\{property\}", lambda _: identifier(rule.columns[0]), text)
     subject = subject_of(contract, rule)
     statement = one_select(connection, text, subject)
-    refuse_table_functions(statement, subject, f"{contract.name} (as {{object}})")
-    known = {contract.name.lower(), *_common_tables(statement)}
-    for node in nodes(statement):
-        if node.get("type") == "BASE_TABLE" and (
-            node.get("schema_name") or node.get("catalog_name") or str(node["table_name"]).lower() not in known
-        ):
-            name = ".".join(part for part in (node.get("schema_name"), node["table_name"]) if part)
-            raise UsageError(f"{subject} may read {contract.name} (as {{object}}) only, and names {name}.")
+    readable = f"{contract.name} (as {{object}})"
+    refuse_table_functions(statement, subject, readable)
+    own = ("", contract.name.lower())
+    refuse_other_tables(statement, subject, readable, lambda schema, name: (schema, name) == own)
     if volatile := volatile_parts(connection, statement):
         raise UsageError(
             f"{subject}: {', '.join(volatile)} would give another result the next time. Write moments as literals, "
             f"and count all rows in place of a sample."
         )
     return text, statement
-
-
-def _common_tables(statement: Mapping[str, Any]) -> Iterator[str]:
-    """The names that WITH gives to tables."""
-    for node in nodes(statement):
-        tables = node.get("cte_map")
-        for entry in tables.get("map", []) if isinstance(tables, Mapping) else []:
-            yield str(entry["key"]).lower()
 
 
 def _names(statement: Mapping[str, Any], column: str) -> bool:

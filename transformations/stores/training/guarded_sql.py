@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 TABLE_FUNCTIONS = ("generate_series", "json_each", "json_tree", "range", "repeat", "repeat_row", "unnest")
 _CALLED = re.compile(r"[a-z_0-9]+(?=\()")
 _CLOCK = ("current_date", "current_time", "current_timestamp", "localtime", "localtimestamp")  # columns, to the parser
+_WORD = re.compile(r"[a-z_]+")
+# DuckDB (2.0) calls these consistent, though they read the clock.
+_CALLED_CONSISTENT = frozenset({"current_localtime", "current_localtimestamp"})
 
 
 def one_select(connection: DuckDBPyConnection, text: str, subject: str) -> Mapping[str, Any]:
@@ -61,6 +64,27 @@ def refuse_table_functions(statement: Mapping[str, Any], subject: str, readable:
             )
 
 
+def refuse_other_tables(
+    statement: Mapping[str, Any], subject: str, readable: str, may_read: Callable[[str, str], bool]
+) -> None:
+    """UsageError where a query reads a table that it may not, such as DuckDB's own of its state.
+
+    may_read: whether it may, by schema ("" where the query names none) and name, in lower case. Tables that the query
+    itself makes by WITH are its own.
+    """
+    known = set(_common_tables(statement))
+    for node in nodes(statement):
+        if node.get("type") == "SHOW_REF":
+            raise UsageError(f"{subject} may read {readable} only, and describes or lists tables. Select rows instead.")
+        if node.get("type") != "BASE_TABLE":
+            continue
+        parts = [str(node.get(part) or "") for part in ("catalog_name", "schema_name", "table_name")]
+        catalog, schema, name = (part.lower() for part in parts)
+        is_own = not catalog and not schema and name in known
+        if not is_own and (catalog or not may_read(schema, name)):
+            raise UsageError(f"{subject} may read {readable} only, and names {'.'.join(filter(None, parts))}.")
+
+
 def volatile_parts(connection: DuckDBPyConnection, statement: Mapping[str, Any]) -> tuple[str, ...]:
     """What in a query may give other values the next time, such as `now()`, in alphabetical order."""
     return tuple(sorted(set(_find_volatile(statement, _volatile_functions(connection)))))
@@ -92,13 +116,21 @@ def lock(connection: DuckDBPyConnection, files: Sequence[str] = ()) -> None:
     connection.execute("SET lock_configuration = true")
 
 
+def _common_tables(statement: Mapping[str, Any]) -> Iterator[str]:
+    """The names that WITH gives to tables, in lower case."""
+    for node in nodes(statement):
+        tables = node.get("cte_map")
+        for entry in tables.get("map", []) if isinstance(tables, Mapping) else []:
+            yield str(entry["key"]).lower()
+
+
 def _volatile_functions(connection: DuckDBPyConnection) -> set[str]:
-    """Functions that may give other values the next time, and the macros that call one, as `current_catalog` does."""
+    """Functions that may give other values the next time, and the macros that call one or name the clock."""
     query = "SELECT DISTINCT function_name FROM duckdb_functions() WHERE stability <> 'CONSISTENT'"
-    functions = {str(row[0]) for row in connection.execute(query).fetchall()}
+    functions = {str(row[0]) for row in connection.execute(query).fetchall()} | _CALLED_CONSISTENT
     macros = "SELECT function_name, lower(macro_definition) FROM duckdb_functions() WHERE macro_definition IS NOT NULL"
     for name, definition in connection.execute(macros).fetchall():
-        if functions & set(_CALLED.findall(definition)):
+        if functions & set(_CALLED.findall(definition)) or set(_CLOCK) & set(_WORD.findall(definition)):
             functions.add(str(name))
     return functions
 

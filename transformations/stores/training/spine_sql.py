@@ -25,6 +25,7 @@ from transformations.stores.training.guarded_sql import (
     lock,
     nodes,
     one_select,
+    refuse_other_tables,
     refuse_table_functions,
     time_limit,
     volatile_parts,
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 RAW = "raw"
 OFFLINE = "offline"
 _SUBJECT = "the spine's query"
+_READABLE = f"{RAW}.<source> and {OFFLINE}.<view>"
 _SECONDS = "FEATURES_OFFLINE_QUERY_SECONDS"
 
 
@@ -80,13 +82,11 @@ class Query:
                 with time_limit(connection, get_settings().offline_query_seconds, _SUBJECT, _SECONDS):
                     return connection.sql(self.text).to_arrow_table()
             except duckdb.PermissionException as error:
-                raise UsageError(
-                    f"the spine's query may read {RAW}.<source> and {OFFLINE}.<view> only: {error}"
-                ) from error
+                raise UsageError(f"{_SUBJECT} may read {_READABLE} only: {error}") from error
             except (duckdb.ProgrammingError, duckdb.DataError, duckdb.NotSupportedError) as error:
                 raise UsageError(
                     f"the spine's query cannot be run: {error}\n"
-                    f'It sees {RAW}.<source> and {OFFLINE}.<view>, at a given version as {OFFLINE}."<view>@3".'
+                    f'It sees {_READABLE}, at a given version as {OFFLINE}."<view>@3".'
                 ) from error
 
 
@@ -107,7 +107,8 @@ def read_query(text: str, pins: Mapping[tuple[str, str], int] | None = None) -> 
     settings = get_settings()
     with session(Resources()) as connection:
         statement = one_select(connection, text, _SUBJECT)
-        refuse_table_functions(statement, _SUBJECT, f"{RAW}.<source> and {OFFLINE}.<view>")
+        refuse_table_functions(statement, _SUBJECT, _READABLE)
+        refuse_other_tables(statement, _SUBJECT, _READABLE, lambda schema, _: schema in (RAW, OFFLINE))
         tables: dict[tuple[str, str], QueriedTable] = {}
         views: dict[tuple[str, str], str] = {}
         for zone, written in dict.fromkeys(_named_tables(statement)):
