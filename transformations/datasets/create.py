@@ -26,6 +26,7 @@ from transformations.datasets.leakage import check_leakage
 from transformations.datasets.manifest import FILE, Availability, Manifest, PinnedTable, SplitContent, read_manifest
 from transformations.datasets.pinning import (
     holding,
+    lost_versions,
     pin_query,
     pin_views,
     reason_of,
@@ -210,9 +211,12 @@ def read_splits(manifest: Manifest, folder: Path) -> dict[str, pa.Table]:
     return {split.name: pq.read_table(folder / split.file, partitioning=None) for split in manifest.splits}
 
 
-def examine_datasets(datasets: Path) -> Iterator[Examined]:
-    """Read every file of every dataset. A file without a recorded checksum is held against the manifest's hashes."""
-    for folder in dataset_folders(datasets):
+def examine_datasets(settings: Settings) -> Iterator[Examined]:
+    """Read every file of every dataset, and look for the versions that it pins.
+
+    A file without a recorded checksum is held against the manifest's hashes.
+    """
+    for folder in dataset_folders(settings.datasets_dir):
         try:
             manifest, _ = read_manifest(folder)
         except FeaturesError as error:
@@ -225,6 +229,7 @@ def examine_datasets(datasets: Path) -> Iterator[Examined]:
                 verify(manifest, folder)
             except FeaturesError as error:
                 found.faults.append(error.message)
+        found.faults += lost_versions((*manifest.views, *manifest.spine_tables), settings)
         yield found
 
 

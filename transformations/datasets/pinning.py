@@ -9,7 +9,7 @@ from pathlib import Path
 from feast import FeatureStore, FeatureView
 
 from transformations.datasets.manifest import PinnedFile, PinnedTable
-from transformations.engine.base.errors import DataError
+from transformations.engine.base.errors import DataError, FeaturesError
 from transformations.engine.base.settings import Settings
 from transformations.engine.base.storage import content_hash
 from transformations.engine.tables.offline_tables import OfflineTable
@@ -97,6 +97,18 @@ def names_pinned_for(settings: Settings) -> set[str]:
 
 def _tables_with_pins(settings: Settings) -> list[OfflineTable]:
     return [OfflineTable(path.parent) for path in sorted(settings.offline_dir.glob("*/pins.json"))]
+
+
+def lost_versions(tables: Sequence[PinnedTable], settings: Settings) -> list[str]:
+    """What keeps a dataset from being made again: each version of an offline table that cannot be read any more."""
+    faults = []
+    for table in tables:
+        if table.zone == "offline" and table.version is not None:
+            try:
+                OfflineTable(settings.offline_dir / table.name).at(table.version)
+            except FeaturesError as error:
+                faults.append(f"it pins version {table.version} of {table.name}: {error.message}")
+    return faults
 
 
 def refuse_changed(tables: Sequence[PinnedTable], now: Sequence[PinnedTable]) -> None:

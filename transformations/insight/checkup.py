@@ -217,7 +217,7 @@ def _check_stored_files(settings: Settings) -> Iterator[Check]:
     """A line a table and dataset; where something is wrong, a line a fault. The imports need the extra `batch`."""
     from transformations.datasets.create import examine_datasets
 
-    for examined in (*examine_tables(settings.raw_dir, settings.offline_dir), *examine_datasets(settings.datasets_dir)):
+    for examined in (*examine_tables(settings.raw_dir, settings.offline_dir), *examine_datasets(settings)):
         yield from _checks_of_files(examined)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from transformations.engine.base.errors import DataError
+from transformations.engine.base.errors import DamagedError, DataError
 from transformations.engine.base.settings import Settings
 from transformations.engine.compute.build import built_table, source_snapshots
 from transformations.engine.compute.plan import FirstLoad, estimate_cost, plan_build
@@ -41,6 +41,8 @@ def _cost_of(resolved: Resolved, settings: Settings) -> Iterator[Rebuild]:
     rows = None if built is None else built.version.rows
     try:
         plan = plan_build(resolved, source_snapshots(resolved, settings), built, settings.now())
+    except DamagedError:
+        raise
     except DataError:  # a source was never ingested
         plan = None
     if isinstance(plan, FirstLoad | RebuildPlan):

@@ -195,7 +195,7 @@ COLUMN = ("schema", 0, "properties", 3)
 def test_a_mistake_is_named_with_file_key_and_remedy(folder, path, value, expected):
     change(folder, *path, value=value)
     text = complaint(folder)
-    assert text.startswith("clicks.yaml: ")
+    assert text.startswith(f"{folder}/clicks.yaml: ")
     assert expected in text
 
 

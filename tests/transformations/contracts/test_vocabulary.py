@@ -204,7 +204,7 @@ def test_every_open_mark_is_listed_at_once_with_its_line_and_what_it_asks(tmp_pa
     with pytest.raises(ContractError) as error:
         read_contract("clicks", tmp_path)
     assert str(error.value) == (
-        "clicks.yaml: 2 marks still say 'FILL IN'. Fill them in:\n"
+        f"{tmp_path}/clicks.yaml: 2 marks still say 'FILL IN'. Fill them in:\n"
         "  line 10: schema[clicks].description  (what one row is)\n"
         "  line 13: schema[clicks].customProperties[businessDayZone].value"
     )

@@ -9,8 +9,10 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
@@ -45,14 +47,30 @@ def record(folder: Path, files: Iterable[str]) -> None:
 
 def recorded(folder: Path) -> Mapping[str, str]:
     """The recorded checksums by file, relative to the folder; lines that cannot be read are skipped."""
+    return _lines_of(folder).checksums
+
+
+def times_recorded(folder: Path, name: str) -> int:
+    """How often a checksum of this file was recorded: more than once where it was written anew."""
+    return _lines_of(folder).counts[name]
+
+
+@dataclass(frozen=True)
+class _Lines:
+    checksums: Mapping[str, str]
+    counts: Counter[str]
+
+
+def _lines_of(folder: Path) -> _Lines:
     file = folder / FILE
     if not file.is_file():
-        return {}
+        return _Lines({}, Counter())
     facts = file.stat()
-    return _lines(file, facts.st_size, facts.st_mtime_ns)
+    return _parsed(file, facts.st_size, facts.st_mtime_ns)
 
 
 @lru_cache(maxsize=64)
-def _lines(file: Path, _size: int, _modified: int) -> Mapping[str, str]:
+def _parsed(file: Path, _size: int, _modified: int) -> _Lines:
     lines = file.read_bytes().decode("utf-8", errors="replace").splitlines()
-    return {found[2]: found[1] for found in map(_LINE.fullmatch, lines) if found}
+    found = [(line[2], line[1]) for line in map(_LINE.fullmatch, lines) if line]
+    return _Lines(dict(found), Counter(name for name, _ in found))

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from transformations.engine.base import checksums
-from transformations.engine.base.errors import DataError, DiskError
+from transformations.engine.base.errors import DamagedError, DiskError
 
 _OTHER_BYTES = f"it does not hold the bytes that were written, by {checksums.FILE} beside the table"
 _MOVED_AWAY = ".damaged"
@@ -49,7 +49,7 @@ def has_table(folder: Path) -> bool:
 
 
 def is_table(folder: Path) -> bool:
-    """Whether the folder holds a Delta table with a published version. DataError where its log has been lost."""
+    """Whether the folder holds a Delta table with a published version. DamagedError where its log has been lost."""
     if any((folder / "_delta_log").glob("*.json")) or checkpoints(folder):
         return True
     refuse_lost_end(folder)
@@ -76,7 +76,7 @@ def actions(entry: Path) -> Iterator[Mapping[str, Any]]:
 
 
 def logged_commits(folder: Path, until: int | None = None) -> list[LoggedCommit]:
-    """The commits of a table of ours up to a version, oldest first. DataError where one is missing or damaged."""
+    """The commits of a table of ours up to a version, oldest first. DamagedError where one is missing or damaged."""
     entries = log_entries(folder)
     if not entries and checkpoints(folder):
         raise damaged_entry(folder / "_delta_log" / f"{0:020}.json", "it is missing", is_newest=False)
@@ -87,8 +87,10 @@ def logged_commits(folder: Path, until: int | None = None) -> list[LoggedCommit]
         if int(entry.stem) != version:
             raise damaged_entry(entry.with_name(f"{version:020}.json"), "it is missing", is_newest=False)
         facts = entry.stat()
-        is_second = entry.with_name(f"{entry.name}{_MOVED_AWAY}").exists()  # the checksum may be the first one's still
-        checksum = None if is_second else recorded.get(f"_delta_log/{entry.name}")
+        name = f"_delta_log/{entry.name}"
+        is_second = entry.with_name(f"{entry.name}{_MOVED_AWAY}").exists()
+        is_of_first = is_second and checksums.times_recorded(folder, name) == 1  # its writer was killed in between
+        checksum = None if is_of_first else recorded.get(name)
         commit = _parsed(entry, facts.st_size, facts.st_mtime_ns)
         if facts.st_size and not _holds(entry, facts.st_size, facts.st_mtime_ns, checksum):
             if not isinstance(commit, str):
@@ -101,45 +103,53 @@ def logged_commits(folder: Path, until: int | None = None) -> list[LoggedCommit]
 
 
 def refuse_lost_end(folder: Path) -> None:
-    """DataError where commits after the last one were recorded, and nobody has moved them away as damaged."""
+    """DamagedError where commits after the last one were recorded, and nobody has moved them away as damaged."""
     entries, recorded = log_entries(folder), checksums.recorded(folder)
     known = int(entries[-1].stem) + 1 if entries else 0
-    log = folder / "_delta_log"
-    for name in recorded:
-        found = _ENTRY.fullmatch(name)
-        if found and int(found[1]) >= known and not (log / f"{found[1]}.json{_MOVED_AWAY}").exists():
-            lost = log / f"{found[1]}.json"
-            raise DataError(
-                f"{lost} is missing, and it was published. Bring it back from a copy. Without one, say that the table "
-                f"is to be what it was before (touch {lost}{_MOVED_AWAY}); run again what wrote it, and load the view "
-                f"in full (docs/operations.md, `Damaged files`)."
-            )
+    log, sums = folder / "_delta_log", folder / checksums.FILE
+    published = sorted(int(found[1]) for found in map(_ENTRY.fullmatch, recorded) if found)
+    lost = [log / f"{version:020}.json" for version in published if version >= known]
+    lost = [entry for entry in lost if not entry.with_name(f"{entry.name}{_MOVED_AWAY}").exists()]
+    if not lost:
+        return
+    if entries and known not in published:
+        raise DamagedError(
+            f"{sums} is damaged: it names {lost[0].name}, and not version {known} before it. Bring it back from a "
+            f"copy. Without one, delete that line: the commit that it was about then has no checksum."
+        )
+    unrecorded = next((entry.name for entry in entries if f"_delta_log/{entry.name}" not in recorded), None)
+    doubt = f" ({unrecorded} has no checksum, so it may be that line of {sums} that is damaged.)" if unrecorded else ""
+    raise DamagedError(
+        f"{lost[0]} is missing, and it was published. Bring it back from a copy. Without one, say that the table "
+        f"is to be what it was before (touch {lost[0]}{_MOVED_AWAY}); run again what wrote it, and load the view "
+        f"in full (docs/operations.md, `Damaged files`).{doubt}"
+    )
 
 
 def check_log(folder: Path) -> None:
-    """DataError where a commit of the table in a folder is missing, cut short or no longer the JSON that it was."""
+    """DamagedError where a commit of the table in a folder is missing, cut short or no longer the JSON that it was."""
     _parsed.cache_clear()  # the files are asked, whatever was read of them before
     _holds.cache_clear()
     logged_commits(folder)
 
 
-def damaged_entry(entry: Path, what: str, *, is_newest: bool = True) -> DataError:
+def damaged_entry(entry: Path, what: str, *, is_newest: bool = True) -> DamagedError:
     """The error for a damaged commit; what: as in `it is empty`."""
     if is_newest:
-        return DataError(
+        return DamagedError(
             f"{entry} is damaged: {what}. It is the newest commit of its table. Move it away "
             f"(mv {entry} {entry}{_MOVED_AWAY}): the table is then what it was before; run again what wrote it, and "
             f"load the view in full (docs/operations.md, `Damaged files`)."
         )
-    return DataError(
+    return DamagedError(
         f"{entry} is damaged: {what}. Bring it back from a copy of the table. Without one, an offline table can be "
         f"computed anew: move {entry.parents[1]} away and run `features build`."
     )
 
 
-def _one_of_two_damaged(entry: Path) -> DataError:
+def _one_of_two_damaged(entry: Path) -> DamagedError:
     sums = entry.parents[1] / checksums.FILE
-    return DataError(
+    return DamagedError(
         f"{entry} reads as a whole commit, but does not hold the bytes whose checksum is in {sums}: one of the two is "
         f"damaged. Bring both back from a copy. Without one, look into the commit: if it is right, delete its lines "
         f"from {sums}. If not, and it is the newest, move it away (mv {entry} {entry}{_MOVED_AWAY}) and run again what "
@@ -149,7 +159,7 @@ def _one_of_two_damaged(entry: Path) -> DataError:
 
 
 def check_log_bytes(folder: Path) -> None:
-    """DataError for a commit or checkpoint that does not hold the bytes that were written, or cannot be read at all.
+    """DamagedError for a commit or checkpoint that does not hold the bytes that were written, or cannot be read at all.
 
     For a log that cannot be read though `check_log` finds its commits whole: the checksums tell which file it is.
     """
@@ -160,7 +170,7 @@ def check_log_bytes(folder: Path) -> None:
             raise damaged_entry(entry, _OTHER_BYTES, is_newest=entry == entries[-1])
     for file in checkpoints(folder):
         if what := _fault_of_checkpoint(file, recorded.get(f"_delta_log/{file.name}")):
-            raise DataError(
+            raise DamagedError(
                 f"{file} is damaged: {what}. It only sums up the commits beside it, which are whole, so nothing is "
                 f"lost: move it away, and {file.with_name('_last_checkpoint')} with it, and repeat the command."
             )

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import get_args
 
 from transformations.engine.base import checksums
-from transformations.engine.base.errors import DataError, DiskError, FeaturesError, LowMemoryError
+from transformations.engine.base.errors import DamagedError, DiskError, FeaturesError, LowMemoryError
 from transformations.engine.base.settings import file_in_place_of, get_settings
 
 # Whose words are searched: any other error may quote such words without being about our disk.
@@ -68,7 +68,7 @@ def known_fault(error: BaseException, database: str | None = None) -> FeaturesEr
     """The error as ours, with path and remedy, if it comes from the disk, a damaged file or memory; else None.
 
     database: the SQLite file that is being read, which SQLite's errors do not name; by default the registry.
-    DiskError where the disk is in the way, DataError where a stored file is damaged or missing, LowMemoryError where
+    DiskError where the disk is in the way, DamagedError where a stored file is damaged or missing, LowMemoryError where
     memory does not suffice.
     """
     for each in _causes_of(error):
@@ -107,23 +107,23 @@ def faults_in_words() -> Iterator[None]:
         raise
 
 
-def damaged(path: Path | str, what: str) -> DataError:
+def damaged(path: Path | str, what: str) -> DamagedError:
     """A file of a table or dataset that is there but cannot be what was written. what: as in `ends too early`."""
-    return DataError(
+    return DamagedError(
         f"{path} is damaged: {what}. Bring the file back from a copy, or undo what wrote it (docs/operations.md, "
         f"`Damaged files`). `features doctor --deep` checks every file."
     )
 
 
-def missing(path: Path | str) -> DataError:
+def missing(path: Path | str) -> DamagedError:
     """A file that a published version refers to and that is gone."""
-    return DataError(
+    return DamagedError(
         f"{path} is missing, yet a published version refers to it. Bring the file back from a copy, or undo what wrote "
         f"it (docs/operations.md, `Damaged files`). `features doctor --deep` checks every file."
     )
 
 
-def changed_file_read(error: BaseException) -> DataError | None:
+def changed_file_read(error: BaseException) -> DamagedError | None:
     """A file among those last read that does not hold the bytes that were written.
 
     What readers say of a flipped bit has no end of words, most of them without a path, so the checksums are asked.
@@ -215,7 +215,7 @@ def _of_database(text: str, where: str) -> FeaturesError | None:
             f"it, its folder and the files beside it whose names begin alike (`ls -la`), or mount the disk for writing."
         )
     if "file is not a database" in text or "disk image is malformed" in text:
-        return DataError(
+        return DamagedError(
             f"{where} is damaged: it is no SQLite database any more. Bring it back from a copy; without one, move it "
             f"away, run `feast -c feature_repo apply` and load again (`feast -c feature_repo materialize START END`)."
         )

@@ -9,6 +9,7 @@ from transformations.contracts.nearest import nearest
 
 __all__ = [
     "ConflictError",
+    "DamagedError",
     "DataError",
     "DefinitionError",
     "DiskError",
@@ -79,6 +80,10 @@ class DataError(FeaturesError):
         """The raw table of a source that has no drop yet. needed_by: what asks for it, as in `view user_clicks`."""
         place = f"{needed_by} needs {source}, of which" if needed_by else f"{source}:"
         return cls(f"{place} nothing has been ingested yet. Run `features ingest {source} FILE` first.")
+
+
+class DamagedError(DataError):
+    """A stored file is missing, cut short, or does not hold the bytes that were written."""
 
 
 class ConflictError(DataError):

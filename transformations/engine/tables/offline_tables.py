@@ -126,7 +126,10 @@ class OfflineTable:
         newest = storage.open_table(self.path).version() if self.exists() else -1
         if not 0 <= version <= newest:
             published = "no version yet" if newest < 0 else f"versions 0 to {newest}"
-            raise DataError(f"offline table {self.name} has no version {version}; it has {published}.")
+            raise DataError(
+                f"offline table {self.name} has no version {version}; it has {published}. `features runs {self.name}` "
+                f"lists them. If one was lost, bring {self.path} back from a copy."
+            )
         table = storage.open_table(self.path, version)
         if version == newest:  # which nothing gives up
             storage.check_files(table, self.path)

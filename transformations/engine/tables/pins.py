@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from transformations.engine.base import storage
-from transformations.engine.base.errors import DataError
+from transformations.engine.base.errors import DamagedError
 from transformations.engine.tables.offline_tables import OfflineTable
 
 Pins = Mapping[int, tuple[str, ...]]
@@ -40,7 +40,7 @@ def unpin(table: OfflineTable, version: int, reason: str | None = None) -> bool:
 
 
 def pinned(table: OfflineTable) -> Pins:
-    """The pinned versions, ascending, each with its reasons. DataError where the file is damaged or lost."""
+    """The pinned versions, ascending, each with its reasons. DamagedError where the file is damaged or lost."""
     path = _file_of(table)
     if not path.exists():
         if _mark_of(table).exists():
@@ -74,8 +74,8 @@ def _checksum(pins: Pins) -> str:
     return hashlib.sha256(json.dumps(sorted(pins.items())).encode()).hexdigest()
 
 
-def _lost(path: Path, what: str) -> DataError:
-    return DataError(
+def _lost(path: Path, what: str) -> DamagedError:
+    return DamagedError(
         f"{path} {what}, so nobody knows which versions must stay: none is given up. Bring the file back from a copy. "
         f"Without one, write {_NONE} into it and run `features dataset rebuild NAME` for each dataset, which pins its "
         f"versions again."

@@ -14,7 +14,7 @@ from feast.errors import FeastError
 
 from transformations.engine.base.business_days import start_of_day
 from transformations.engine.base.duck import session
-from transformations.engine.base.errors import DataError, FeaturesError, UsageError
+from transformations.engine.base.errors import DamagedError, DataError, FeaturesError
 from transformations.engine.base.settings import Settings
 from transformations.engine.raw.files import RAW_TIMESTAMP
 from transformations.engine.tables.offline_tables import OfflineTable, Run
@@ -153,7 +153,9 @@ def look_now(
         applied = get(view.name, store.project, allow_cache=True)
         loaded = loaded_views(store, settings)
         served, finding = look_at(store, applied, feature, loaded, moment, entity, request)
-    except (FeaturesError, UsageError, FeastError) as error:
+    except DamagedError:
+        raise
+    except (FeaturesError, FeastError) as error:
         remarks.append(f"online: {error}")
         return None
     known = loaded.get(view.name)
@@ -194,6 +196,8 @@ def _rows_of_entity(
     table = OfflineTable(settings.offline_dir / offered.resolved.name)
     try:
         history = history_of(offered.view, None, features=[feature.name])
+    except DamagedError:
+        raise
     except DataError as error:
         remarks.append(str(error))
         return [], None

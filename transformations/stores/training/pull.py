@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -12,7 +13,8 @@ from feast import RepoConfig
 from feast.data_source import DataSource
 from feast.feature_view import DUMMY_ENTITY_ID, DUMMY_ENTITY_VAL
 
-from transformations.engine.base.disk_faults import note_reads
+from transformations.engine.base import checksums
+from transformations.engine.base.disk_faults import damaged, missing, note_reads
 from transformations.engine.base.file_rows_sql import Scan
 from transformations.engine.base.moments import as_utc
 from transformations.engine.base.settings import get_settings
@@ -75,11 +77,13 @@ def saved_dataset(files: Sequence[str]) -> pa.Table | None:
     """The whole training frame that `persist` or a pinned dataset wrote into these files; None for other files.
 
     Feast asks for join keys, features and `event_timestamp` only (passthrough_provider.py:499): the label and other
-    columns of the spine would be lost, and every row if the spine's timestamp has another name.
+    columns of the spine would be lost, and every row if the spine's timestamp has another name. DamagedError where a
+    split is gone, or does not hold the bytes that were written.
     """
     note_reads(files)
     if not files or SAVED not in (pq.read_schema(files[0]).metadata or {}):
         return None
+    _refuse_damaged(Path(files[0]).parent)
     return pa.concat_tables([pq.read_table(file, partitioning=None) for file in files])
 
 
@@ -136,6 +140,20 @@ def _read_rows(config: RepoConfig, history: History, columns: Sequence[str], que
         return pa.table({name: pa.nulls(0) for name in columns})
     with session(resources_of(config)) as connection:
         return connection.sql(query(history.scan(connection, columns))).to_arrow_table()
+
+
+def _refuse_damaged(folder: Path) -> None:
+    """A pinned dataset's files are read whole, so that their checksums cost little; a saved frame has none."""
+    recorded = checksums.recorded(folder)
+    unknown = [file.name for file in folder.glob("*.parquet") if recorded and file.name not in recorded]
+    for name, checksum in recorded.items():
+        file = folder / name
+        if not file.is_file() and unknown:
+            raise damaged(folder / checksums.FILE, f"it names {name}, which is not there, and not {unknown[0]}")
+        if not file.is_file():
+            raise missing(file)
+        if file.suffix == ".parquet" and checksums.content_hash(file) != checksum:
+            raise damaged(file, "it does not hold the bytes that were written")
 
 
 def _add_dummy_key(rows: pa.Table) -> pa.Table:

@@ -131,6 +131,31 @@ def test_a_damaged_checksum_of_a_commit_does_not_cost_the_commit(table: Any) -> 
     assert table.newest().version == 1
 
 
+def test_a_damaged_name_in_the_checksums_is_no_lost_commit(table: Any) -> None:
+    sums = table.path / "SHA256SUMS"
+    whole = sums.read_text()
+    sums.write_text(whole.replace(f"{0:020}.json", f"{2 * 10**15:020}.json"))
+    with pytest.raises(DataError, match=f"^{sums} is damaged: it names {2 * 10**15:020}.json, and not version 2"):
+        table.latest()
+
+    sums.write_text(whole.replace(f"{0:020}.json", f"{2:020}.json"))
+    with pytest.raises(DataError, match=rf"0002.json is missing.*\({0:020}.json has no checksum.*{sums}"):
+        table.latest()
+    sums.write_text(whole.replace(f"  _delta_log/{0:020}.json", f"  _delta_log/{0:020}_json"))
+    assert table.newest().version == 1
+
+
+def test_a_commit_in_place_of_one_that_was_moved_away_is_checked_too(table: Any) -> None:
+    newest = max((table.path / "_delta_log").glob("*.json"))
+    newest.rename(newest.with_name(f"{newest.name}.damaged"))
+    table.run("c", 3)
+    assert table.newest().version == 1
+
+    newest.write_text(newest.read_text().replace('"rows": 1', '"rows": 7').replace('rows\\": 1', 'rows\\": 7'))
+    with pytest.raises(DataError, match=f"^{newest} reads as a whole commit, but does not hold the bytes"):
+        table.newest()
+
+
 def test_a_folder_in_place_of_the_newest_commit_is_no_commit(table: Any) -> None:
     newest = max((table.path / "_delta_log").glob("*.json"))
     newest.unlink()
