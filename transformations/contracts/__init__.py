@@ -3,6 +3,7 @@
 The reader imports nothing else of this project, so that everything else may import it.
 """
 
+import os
 from functools import lru_cache
 from pathlib import Path
 
@@ -43,17 +44,29 @@ def read_contract(name: str, folder: Path | None = None) -> Contract:
     path = (folder or FOLDER) / f"{name}.yaml"
     try:
         modified = path.stat().st_mtime_ns
-    except OSError:
+    except (FileNotFoundError, NotADirectoryError):
         raise ContractError(
             f"{path.parent}: no contract for a source {name!r}; {nearest(name, contract_names(folder))}. "
             f"Write its first version with `features contract draft FILE --name {name} --write`."
         ) from None
+    except OSError as error:
+        raise ContractError(f"{path} cannot be read: {error.strerror}. Give this user the right (`ls -ld`).") from None
     return _read_contract_file(path, modified)
 
 
 def contract_names(folder: Path | None = None) -> tuple[str, ...]:
     """The sources that have a contract, in alphabetical order."""
-    return tuple(sorted(path.stem for path in (folder or FOLDER).glob("*.yaml")))
+    where = folder or FOLDER
+    try:
+        names = os.listdir(where)  # noqa: PTH208  # `Path.glob` takes a folder that may not be read for an empty one
+    except FileNotFoundError:
+        return ()
+    except OSError as error:
+        raise ContractError(
+            f"{where} cannot be read: {error.strerror}. It must be a folder that this user may read; "
+            f"FEATURES_CONTRACTS names it."
+        ) from None
+    return tuple(sorted(name.removesuffix(".yaml") for name in names if name.endswith(".yaml")))
 
 
 @lru_cache(maxsize=256)

@@ -39,7 +39,7 @@ from transformations.datasets.snapshot import open_snapshot, take_snapshot
 from transformations.datasets.spines import Source, copy_file, known_label, restore_file, rows_of, source_of
 from transformations.datasets.splits import Selection, select
 from transformations.engine.base import storage
-from transformations.engine.base.disk_faults import faults_in_words, note_reads
+from transformations.engine.base.disk_faults import faults_in_words, note_reads, paths_in
 from transformations.engine.base.errors import DataError, FeaturesError, UsageError
 from transformations.engine.base.settings import Settings
 from transformations.engine.base.words import plural
@@ -198,7 +198,7 @@ def verify(manifest: Manifest, folder: Path) -> None:
         if combine_hashes(table.num_rows, columns) != split.content_hash:
             faults.append(f"{split.file} {_difference_text(split, table.num_rows, columns)}")
     known = {split.file for split in manifest.splits}
-    faults += [f"{file.name} is no split of it" for file in sorted(folder.glob("*.parquet")) if file.name not in known]
+    faults += [f"{file.name} is no split of it" for file in paths_in(folder, "*.parquet") if file.name not in known]
     if faults:
         raise DataError(
             f"dataset {manifest.name} is not what its manifest says: {'; '.join(faults)}. Remove {folder} and bring it "

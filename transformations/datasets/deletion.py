@@ -25,7 +25,7 @@ from transformations.datasets.manifest import FILE, Manifest, read_manifest
 from transformations.datasets.pinning import names_pinned_for, reason_of, release, versions_pinned
 from transformations.datasets.registration import is_registered, refuse_referred
 from transformations.engine.base import storage
-from transformations.engine.base.disk_faults import faults_in_words
+from transformations.engine.base.disk_faults import faults_in_words, paths_in
 from transformations.engine.base.errors import ConflictError, DataError, UsageError, nearest
 from transformations.engine.base.settings import Settings
 
@@ -96,7 +96,7 @@ def tidy(store: FeatureStore, settings: Settings, *, dry_run: bool = False) -> l
 
 def names_begun(settings: Settings) -> set[str]:
     """The datasets of which there is anything: a folder, finished or not, or a pin."""
-    names = {path.parent.name for path in settings.datasets_dir.glob(f"[!.]*/{FILE}")}
+    names = {path.name for path in paths_in(settings.datasets_dir, "[!.]*") if (path / FILE).exists()}
     return names | names_with_leftovers(settings.datasets_dir) | names_pinned_for(settings)
 
 

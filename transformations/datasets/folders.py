@@ -10,6 +10,7 @@ from pathlib import Path
 from uuid import uuid4
 
 from transformations.engine.base import checksums, storage
+from transformations.engine.base.disk_faults import paths_in
 from transformations.engine.base.errors import UsageError
 from transformations.stores.training.jobs import SAVED_FRAME
 
@@ -25,7 +26,7 @@ def refuse_existing(target: Path) -> None:
 
 def dataset_folders(datasets: Path) -> list[Path]:
     """The folders of datasets, whole or damaged, by name. A training frame that Feast saved there is none."""
-    return [each for each in sorted(datasets.glob("[!.]*")) if each.is_dir() and not _is_saved_frame(each)]
+    return [each for each in paths_in(datasets, "[!.]*") if each.is_dir() and not _is_saved_frame(each)]
 
 
 def _is_saved_frame(folder: Path) -> bool:
@@ -72,12 +73,12 @@ def hide(target: Path) -> None:
 
 def leftovers(target: Path) -> list[Path]:
     """Folders of this dataset that are unfinished, replaced or deleted, and were not removed yet."""
-    return [folder for folder in target.parent.glob(".*") if _owner_of_leftover(folder) == target.name]
+    return [folder for folder in paths_in(target.parent, ".*") if _owner_of_leftover(folder) == target.name]
 
 
 def names_with_leftovers(datasets: Path) -> set[str]:
     """The datasets that have such folders."""
-    return {name for folder in datasets.glob(".*") if (name := _owner_of_leftover(folder))}
+    return {name for folder in paths_in(datasets, ".*") if (name := _owner_of_leftover(folder))}
 
 
 def _owner_of_leftover(folder: Path) -> str | None:

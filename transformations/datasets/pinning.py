@@ -9,6 +9,7 @@ from pathlib import Path
 from feast import FeatureStore, FeatureView
 
 from transformations.datasets.manifest import PinnedFile, PinnedTable
+from transformations.engine.base.disk_faults import paths_in
 from transformations.engine.base.errors import DataError, FeaturesError
 from transformations.engine.base.settings import Settings
 from transformations.engine.base.storage import content_hash
@@ -96,7 +97,7 @@ def names_pinned_for(settings: Settings) -> set[str]:
 
 
 def _tables_with_pins(settings: Settings) -> list[OfflineTable]:
-    return [OfflineTable(path.parent) for path in sorted(settings.offline_dir.glob("*/pins.json"))]
+    return [OfflineTable(path) for path in paths_in(settings.offline_dir) if (path / "pins.json").exists()]
 
 
 def lost_versions(tables: Sequence[PinnedTable], settings: Settings) -> list[str]:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from transformations.engine.base import checksums
+from transformations.engine.base.disk_faults import paths_in
 from transformations.engine.base.errors import DamagedError, DiskError
 
 _OTHER_BYTES = f"it does not hold the bytes that were written, by {checksums.FILE} beside the table"
@@ -50,7 +51,7 @@ def has_table(folder: Path) -> bool:
 
 def is_table(folder: Path) -> bool:
     """Whether the folder holds a Delta table with a published version. DamagedError where its log has been lost."""
-    if any((folder / "_delta_log").glob("*.json")) or checkpoints(folder):
+    if paths_in(folder / "_delta_log", "*.json") or checkpoints(folder):
         return True
     refuse_lost_end(folder)
     return False
@@ -67,7 +68,7 @@ def log_entries(folder: Path) -> list[Path]:
 
 def checkpoints(folder: Path) -> list[Path]:
     """The files that sum up a table's commits, by version."""
-    return sorted((folder / "_delta_log").glob("*.checkpoint.parquet"))
+    return paths_in(folder / "_delta_log", "*.checkpoint.parquet")
 
 
 def actions(entry: Path) -> Iterator[Mapping[str, Any]]:

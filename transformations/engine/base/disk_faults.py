@@ -8,6 +8,8 @@ from Python alike.
 from __future__ import annotations
 
 import errno
+import fnmatch
+import os
 import re
 from collections import deque
 from collections.abc import Iterable, Iterator
@@ -105,6 +107,33 @@ def faults_in_words() -> Iterator[None]:
         if (fault := known_fault(error)) is not None:
             raise fault from error
         raise
+
+
+def paths_in(folder: Path, pattern: str = "*") -> list[Path]:
+    """What a folder holds under such names, sorted; nothing where there is no folder.
+
+    `Path.glob` takes a folder that this user may not read for an empty one. OSError here, and DiskError for a file in
+    the folder's place.
+    """
+    try:
+        names = os.listdir(folder)  # noqa: PTH208  # names alone: paths of all of them would take longer
+    except FileNotFoundError:
+        return []
+    except NotADirectoryError:
+        raise DiskError.not_a_folder(file_in_place_of(folder)) from None
+    return [folder / name for name in sorted(fnmatch.filter(names, pattern))]
+
+
+def files_below(folder: Path) -> list[Path]:
+    """All files in a folder and its folders, hidden ones too, sorted; errors as `paths_in`."""
+    if not folder.exists():
+        return []
+    found = os.walk(folder, onerror=_raise)  # `Path.rglob`, too, passes over what it may not read
+    return sorted(path for root, _, names in found for path in (Path(root, name) for name in names) if path.is_file())
+
+
+def _raise(error: OSError) -> None:
+    raise error
 
 
 def damaged(path: Path | str, what: str) -> DamagedError:

@@ -20,7 +20,7 @@ from urllib.parse import unquote, urlsplit
 from urllib.request import url2pathname
 from uuid import uuid4
 
-from transformations.engine.base import checksums
+from transformations.engine.base import checksums, disk_faults
 from transformations.engine.base.checksums import content_hash
 from transformations.engine.base.commit_log import (
     actions,
@@ -33,7 +33,7 @@ from transformations.engine.base.commit_log import (
     log_entries,
     logged_commits,
 )
-from transformations.engine.base.disk_faults import damaged, known_fault, missing
+from transformations.engine.base.disk_faults import damaged, known_fault, missing, paths_in
 from transformations.engine.base.errors import ConflictError
 
 if TYPE_CHECKING:
@@ -340,13 +340,13 @@ def remove(files: Sequence[StoredFile]) -> None:
 
 def files_below(folder: Path) -> list[StoredFile]:
     """All files in a folder and its folders, hidden ones too, by name."""
-    return [_stored_file(path) for path in sorted(folder.rglob("*")) if path.is_file()]
+    return [_stored_file(path) for path in disk_faults.files_below(folder)]
 
 
 def unfinished_commits(folder: Path) -> list[StoredFile]:
     """Temporary files that a killed writer left in a table's log: commits that were never published."""
     log = folder / "_delta_log"
-    return [_stored_file(path) for path in sorted([*log.glob("*.tmp"), *log.glob("*.json#*")])]
+    return [_stored_file(path) for path in sorted([*paths_in(log, "*.tmp"), *paths_in(log, "*.json#*")])]
 
 
 def replace_text(path: Path, text: str) -> None:

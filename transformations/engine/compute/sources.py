@@ -15,6 +15,7 @@ import pyarrow as pa
 from pyarrow.dataset import field, scalar
 
 from transformations.contracts import Contract
+from transformations.engine.base.disk_faults import paths_in
 from transformations.engine.compute.folds import carry_schema
 from transformations.engine.compute.knowledge import SINCE, UNTIL, Timeline
 from transformations.engine.compute.packets import Kind, pack_frame
@@ -173,7 +174,7 @@ def count_carried_rows(folder: Path) -> int:
     """The number of entities in a folder of carried-over state."""
     from pyarrow.parquet import read_metadata
 
-    return sum(int(read_metadata(file).num_rows) for file in folder.glob("*.parquet"))
+    return sum(int(read_metadata(file).num_rows) for file in paths_in(folder, "*.parquet"))
 
 
 def stored_packets(
@@ -336,7 +337,7 @@ def _found_columns(resolved: Resolved) -> dict[str, str]:
 
 def _carried_reading(resolved: Resolved, folder: Path) -> FileReading:
     schema = carry_schema(resolved)
-    files = sorted(map(str, folder.glob("*.parquet")))
+    files = list(map(str, paths_in(folder, "*.parquet")))
     return FileReading(kind="carried", files=files, schema=schema, columns=schema.names)
 
 

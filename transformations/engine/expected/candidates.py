@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from transformations.engine.base import storage
+from transformations.engine.base.disk_faults import paths_in
 from transformations.engine.tables.offline_tables import OfflineTable
 
 _PREFIX, _RECORD = "refused=", "refused.json"
@@ -44,17 +45,17 @@ def keep_aside(table: OfflineTable, folder: Path, record: Mapping[str, Any]) -> 
 
 def refused(table: OfflineTable) -> Refused | None:
     """The candidate that the table refused last; None where none is kept."""
-    for folder in sorted(table.path.glob(f"{_PREFIX}*")):
+    for folder in paths_in(table.path, f"{_PREFIX}*"):
         try:
             record = json.loads((folder / _RECORD).read_text(encoding="utf-8"))
         except (OSError, ValueError):  # removed meanwhile, or half-written by a process that was killed
             continue
-        files = tuple(str(file.absolute()) for file in sorted(folder.glob("*.parquet")))
+        files = tuple(str(file.absolute()) for file in paths_in(folder, "*.parquet"))
         return Refused(**{**record, "as_of": date.fromisoformat(record["as_of"])}, files=files)
     return None
 
 
 def discard_refused(table: OfflineTable) -> None:
     """Remove what the table refused before."""
-    for folder in table.path.glob(f"{_PREFIX}*"):
+    for folder in paths_in(table.path, f"{_PREFIX}*"):
         storage.discard(folder)

@@ -11,6 +11,7 @@ from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
 
+from transformations.engine.base.disk_faults import paths_in
 from transformations.engine.base.errors import DataError
 from transformations.engine.base.words import plural
 from transformations.engine.expected.candidates import keep_aside
@@ -74,7 +75,7 @@ def found_breaches(
 def _content_with(previous: TableVersion | None, run: Run, folder: Path) -> tuple[list[str], int]:
     """The files and the rows of a table with a run's files published."""
     kept = previous if previous is not None and not run.replaces_all else None
-    files = [str(file) for file in sorted(folder.glob("*.parquet"))]
+    files = [str(file) for file in paths_in(folder, "*.parquet")]
     return [*(kept.files if kept else ()), *files], run.rows + (kept.rows if kept else 0)
 
 

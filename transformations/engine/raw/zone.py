@@ -18,6 +18,7 @@ import pyarrow as pa
 from transformations.contracts import Contract
 from transformations.engine.base import duck, storage
 from transformations.engine.base.business_days import day_of_number
+from transformations.engine.base.disk_faults import paths_in
 from transformations.engine.base.errors import ConflictError, DataError, UsageError
 from transformations.engine.base.moments import as_utc
 from transformations.engine.raw import raw_sql
@@ -158,7 +159,7 @@ class RawTable:
         stored = self.snapshot() if self.exists() else None
         known = {Path(path).parent for path in stored.files} if stored else set()
         known |= {self.folder / drop.quality for drop in stored.drops if drop.quality} if stored else set()
-        return tuple(sorted(folder for folder in self.folder.glob("drop-*") if folder not in known))
+        return tuple(folder for folder in paths_in(self.folder, "drop-*") if folder not in known)
 
     def _newest_opened(self) -> OpenedTable | None:
         """The table as it is now; None before the first drop."""

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from transformations.engine.base import checksums, storage
 from transformations.engine.base.commit_log import logged_commits
-from transformations.engine.base.disk_faults import faults_in_words, known_fault
+from transformations.engine.base.disk_faults import faults_in_words, known_fault, paths_in
 from transformations.engine.base.errors import FeaturesError
 from transformations.engine.tables.offline_tables import OfflineTable
 from transformations.engine.tables.pins import pinned
@@ -34,7 +34,7 @@ class Examined:
 def examine_tables(raw: Path, offline: Path) -> Iterator[Examined]:
     """Examine every table of the raw and the offline zone."""
     for zone, root in (("raw", raw), ("offline", offline)):
-        for folder in sorted(root.glob("*")):
+        for folder in paths_in(root):
             if (folder / "_delta_log").is_dir() or (folder / checksums.FILE).is_file():
                 yield examine_table(zone, folder)
 
@@ -82,7 +82,7 @@ def _files_beside_rows(folder: Path) -> Iterator[str]:
     for file in storage.log_files(folder):
         yield file.relative_to(folder).as_posix()
     yield from (path for path in checksums.recorded(folder) if path.startswith("_delta_log/"))
-    for carry in folder.glob("carry=*"):
+    for carry in paths_in(folder, "carry=*"):
         for stored in storage.files_below(carry):
             yield stored.path.relative_to(folder).as_posix()
     newest = storage.newest_record(folder, "features.run").get("carry")

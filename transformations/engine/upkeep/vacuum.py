@@ -14,7 +14,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from transformations.engine.base import storage
-from transformations.engine.base.disk_faults import faults_in_words
+from transformations.engine.base.disk_faults import faults_in_words, paths_in
 from transformations.engine.base.storage import Contents, StoredFile
 from transformations.engine.raw.zone import RawTable
 from transformations.engine.tables.offline_tables import OfflineTable
@@ -82,7 +82,7 @@ def vacuum_source(raw: RawTable, older_than: timedelta, *, dry_run: bool = False
     Raises ConflictError while another process writes the table.
     """
     with raw.writing():
-        folders = [*raw.leftovers(), *raw.folder.glob("gone=*")]
+        folders = [*raw.leftovers(), *paths_in(raw.folder, "gone=*")]
         parts = [_Part(folder, storage.files_below(folder), True) for folder in folders]
         parts = [part for part in parts if _is_old(part.files, older_than)]
         parts += _unfinished_commits(raw.folder, older_than)
@@ -118,7 +118,7 @@ def _parts_to_remove(
     """What runs wrote, run by run, that no kept version refers to: rows, what was carried over, half-written files."""
     referenced = {path for each in published if each.version in kept for path in each.files}
     carried = {run.carry for run in table.runs() if run.version in kept}
-    for folder in sorted(table.path.glob("*=*")):
+    for folder in paths_in(table.path, "*=*"):
         every = storage.files_below(folder)
         files = [file for file in every if file.path.relative_to(table.path).as_posix() not in referenced]
         if files and folder.name not in carried and _is_old(every, older_than):

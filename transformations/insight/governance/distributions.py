@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from transformations.engine.base.disk_faults import paths_in
 from transformations.engine.base.settings import Settings
 from transformations.engine.expected.files import read_expected
 from transformations.insight.repository import Repository
@@ -26,6 +27,6 @@ def distribution_problems(repository: Repository, settings: Settings) -> Iterato
             if feature not in features:
                 fault = f"is of no feature that {name} has"
                 yield Problem(f"expected distribution {name}:{feature}", fault, "Remove it")
-    stray = {path.stem for path in settings.expectations.glob("*.yaml")} - set(repository.views)
+    stray = {path.stem for path in paths_in(settings.expectations, "*.yaml")} - set(repository.views)
     for name in sorted(stray):
         yield Problem(f"expectations {name}", "are of no view that is offered", "Remove the file")

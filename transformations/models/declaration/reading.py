@@ -11,6 +11,7 @@ from pydantic import BaseModel, ValidationError
 from transformations.contracts import ContractError
 from transformations.contracts.document import line_of, read_yaml, text_of
 from transformations.datasets.config import SPLITS, DatasetConfig, read_config
+from transformations.engine.base.disk_faults import paths_in
 from transformations.engine.base.errors import UsageError, nearest
 from transformations.models.declaration.config import Declaration
 from transformations.models.trainers.interface import trainer_of
@@ -21,7 +22,7 @@ FOLDER = "models"
 
 def model_names(repository: Path) -> list[str]:
     """The models that a feature repository declares."""
-    return sorted(file.stem for file in (repository / FOLDER).glob("*.yaml"))
+    return [file.stem for file in paths_in(repository / FOLDER, "*.yaml")]
 
 
 def read_declared(repository: Path, name: str) -> Declaration:

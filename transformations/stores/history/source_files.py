@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import glob
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -20,6 +20,7 @@ from urllib.parse import quote, unquote
 
 from feast.types import Bool, FeastType, Float32, Float64, String
 
+from transformations.engine.base.disk_faults import files_below
 from transformations.engine.base.errors import DataError, UsageError
 from transformations.engine.base.file_rows_sql import FolderColumn
 
@@ -51,7 +52,7 @@ def locate(name: str, path: Path) -> FoundFiles:
     else:
         root, pattern = _literal_part(path)
         if root == path:
-            paths: Iterator[Path] = root.rglob("*.parquet")
+            paths: Iterable[Path] = (path for path in files_below(root) if path.suffix == ".parquet")
             is_hidden_named = False
         else:
             matches = glob.glob(f"{glob.escape(str(root))}/{pattern}", recursive=True) if pattern else []  # noqa: PTH207

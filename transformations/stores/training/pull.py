@@ -14,8 +14,13 @@ from feast.data_source import DataSource
 from feast.feature_view import DUMMY_ENTITY_ID, DUMMY_ENTITY_VAL
 
 from transformations.engine.base import checksums
+<<<<<<< HEAD
 from transformations.engine.base.disk_faults import damaged, missing, note_reads
 from transformations.engine.base.file_rows_sql import Scan
+=======
+from transformations.engine.base.disk_faults import damaged, missing, note_reads, paths_in
+from transformations.engine.base.file_rows import Scan
+>>>>>>> 9105e10 (Tell a folder that may not be read from an empty one)
 from transformations.engine.base.moments import as_utc
 from transformations.engine.base.settings import get_settings
 from transformations.stores.base.feast_seams import categorical_metric, numeric_metrics
@@ -145,7 +150,7 @@ def _read_rows(config: RepoConfig, history: History, columns: Sequence[str], que
 def _refuse_damaged(folder: Path) -> None:
     """A pinned dataset's files are read whole, so that their checksums cost little; a saved frame has none."""
     recorded = checksums.recorded(folder)
-    unknown = [file.name for file in folder.glob("*.parquet") if recorded and file.name not in recorded]
+    unknown = [file.name for file in paths_in(folder, "*.parquet") if recorded and file.name not in recorded]
     for name, checksum in recorded.items():
         file = folder / name
         if not file.is_file() and unknown:

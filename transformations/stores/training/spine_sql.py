@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from transformations.contracts import contract_names, read_contract
+from transformations.engine.base.disk_faults import paths_in
 from transformations.engine.base.duck import identifier, identifiers, parquet
 from transformations.engine.base.errors import DataError, UsageError, nearest
 from transformations.engine.base.settings import Settings, get_settings
@@ -183,7 +184,7 @@ def _raw_content(
 def _offline_content(
     _connection: DuckDBPyConnection, settings: Settings, view: str, version: int | None
 ) -> tuple[str, tuple[str, ...], int]:
-    built = [folder.name for folder in settings.offline_dir.glob("*") if OfflineTable(folder).exists()]
+    built = [folder.name for folder in paths_in(settings.offline_dir) if OfflineTable(folder).exists()]
     if view not in built:
         raise DataError(
             f"the spine's query names offline.{view}, and nothing has been built there: {nearest(view, built)}. "

@@ -13,6 +13,7 @@ import click
 from transformations.cli.options import json_option, view_names
 from transformations.cli.output import print_json, print_table, remark, say
 from transformations.contracts import contract_names, read_contract
+from transformations.engine.base.disk_faults import paths_in
 from transformations.engine.base.errors import ConflictError, UsageError, nearest
 from transformations.engine.base.settings import Settings, get_settings
 from transformations.engine.base.words import human_bytes, plural
@@ -90,7 +91,7 @@ def vacuum(
 
 
 def _chosen_tables(views: Sequence[str], settings: Settings) -> list[OfflineTable]:
-    folders = {folder.name: folder for folder in sorted(settings.offline_dir.glob("*")) if folder.is_dir()}
+    folders = {folder.name: folder for folder in paths_in(settings.offline_dir) if folder.is_dir()}
     for view in views:
         if view not in folders:
             raise UsageError(f"there is no table {view!r} in {settings.offline_dir}: {nearest(view, folders)}.")
