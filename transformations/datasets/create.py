@@ -39,8 +39,8 @@ from transformations.datasets.snapshot import open_snapshot, take_snapshot
 from transformations.datasets.spines import Source, copy_file, known_label, restore_file, rows_of, source_of
 from transformations.datasets.splits import Selection, select
 from transformations.engine.base import storage
-from transformations.engine.base.disk_faults import faults_in_words, note_reads, paths_in
-from transformations.engine.base.errors import DataError, FeaturesError, UsageError
+from transformations.engine.base.disk_faults import faults_in_words, known_fault, note_reads, paths_in
+from transformations.engine.base.errors import DataError, DiskError, FeaturesError, UsageError
 from transformations.engine.base.settings import Settings
 from transformations.engine.base.words import plural
 from transformations.engine.identity.code_revision import code_revision
@@ -193,7 +193,13 @@ def verify(manifest: Manifest, folder: Path) -> None:
             faults.append(f"{split.file} is missing")
             continue
         note_reads([file])
-        table = pq.read_table(file, partitioning=None)
+        try:
+            table = pq.read_table(file, partitioning=None)
+        except (pa.ArrowException, OSError) as error:
+            if isinstance(fault := known_fault(error), DiskError):
+                raise fault from error
+            faults.append(f"{split.file} cannot be read as Parquet")
+            continue
         columns = column_hashes(table)
         if combine_hashes(table.num_rows, columns) != split.content_hash:
             faults.append(f"{split.file} {_difference_text(split, table.num_rows, columns)}")

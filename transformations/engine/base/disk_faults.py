@@ -120,7 +120,9 @@ def paths_in(folder: Path, pattern: str = "*") -> list[Path]:
     except FileNotFoundError:
         return []
     except NotADirectoryError:
-        raise DiskError.not_a_folder(file_in_place_of(folder)) from None
+        if folder.is_file():
+            raise DiskError.not_a_folder(folder) from None
+        return []
     return [folder / name for name in sorted(fnmatch.filter(names, pattern))]
 
 
