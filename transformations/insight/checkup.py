@@ -27,6 +27,7 @@ from transformations.engine.upkeep.integrity import Examined, examine_tables
 from transformations.insight.repository import registered_views
 from transformations.local import redis as embedded
 from transformations.stores.base.source_paths import is_elsewhere
+from transformations.stores.redis.idle import within
 from transformations.stores.registry import registry_url, url_to_open
 
 _FREE_BYTES_FAIL = 500 * 2**20
@@ -151,13 +152,15 @@ def _check_configured_redis(url: str, settings: Settings) -> Check:
     address = show_address(url)
     try:
         with Redis.from_url(url, socket_timeout=wait, socket_connect_timeout=wait, retry=None) as client:
-            client.ping()
+            is_redis = within(settings.redis_read_timeout_ms, client.ping, abandon=client.close)
     except (ValueError, TypeError) as error:
         remedy = "Correct FEATURES_REDIS_URL; percent-encode what its password has of / ? # @ and blanks."
         return Check("redis", "fail", f"{address} is no URL of Redis ({type(error).__name__})", remedy)
     except RedisError as error:
         remedy = "Start that server, or correct FEATURES_REDIS_URL."
         return Check("redis", "fail", f"{address} does not answer: {show_reason(error)}", remedy, is_service=True)
+    if not is_redis:
+        return Check("redis", "fail", f"{address} answers, but not as Redis does", "Correct FEATURES_REDIS_URL.")
     return Check("redis", "ok", f"{address} answers")
 
 

@@ -7,11 +7,14 @@ from collections import deque
 from collections.abc import Callable
 from threading import Event, Thread
 from time import monotonic
+from typing import TypeVar
 
 from redis import Redis
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from transformations.stores.redis.wire import Wire
+
+Answer = TypeVar("Answer")
 
 
 class IdleWires:
@@ -44,6 +47,17 @@ class IdleWires:
         """Close all idle connections."""
         while self._idle:
             self._idle.pop().close()
+
+
+def within(milliseconds: int, ask: Callable[[], Answer], abandon: Callable[[], object] = lambda: None) -> Answer:
+    """The answer to a question that redis-py puts; its TimeoutError, after `abandon`, where that takes longer.
+
+    redis-py's own timeouts count anew for each piece of an answer. For questions that are asked now and then: each
+    takes a thread.
+    """
+    answers: list[Answer] = []
+    Attempt(lambda: answers.append(ask())).wait(monotonic() + milliseconds / 1000, abandon)
+    return answers[0]
 
 
 class Attempt:

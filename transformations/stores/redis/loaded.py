@@ -17,6 +17,7 @@ from transformations.engine.base.errors import DataError
 from transformations.engine.base.settings import Settings
 from transformations.stores.base.feast_seams import online_client
 from transformations.stores.redis.connections import Reaching, SyncClient
+from transformations.stores.redis.idle import within
 from transformations.stores.rows.packed_rows import FORM
 
 if TYPE_CHECKING:
@@ -97,10 +98,9 @@ def loaded_views(store: FeatureStore, settings: Settings) -> dict[str, Loaded]:
         return {}
     with Reaching(store.config.online_store):
         client = online_client(store)
-        found = cast("dict[bytes, bytes]", client.hgetall(_record_key(store.project)))
-    return {
-        view.decode(): _parse_record(facts, _record_key(store.project), view.decode()) for view, facts in found.items()
-    }
+        key = _record_key(store.project)
+        found = cast("dict[bytes, bytes]", within(settings.redis_write_timeout_ms, lambda: client.hgetall(key)))
+    return {view.decode(): _parse_record(facts, key, view.decode()) for view, facts in found.items()}
 
 
 def _parse_record(text: bytes, key: str, field: str) -> Loaded:

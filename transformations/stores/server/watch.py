@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 from feast import FeatureStore
@@ -20,6 +21,7 @@ from transformations.engine.base.settings import get_settings
 from transformations.engine.base.words import show_reason
 from transformations.stores.computed.rollout import Newer, newer_applied
 from transformations.stores.redis.connections import Reaching, SyncClient, connect, shown_address
+from transformations.stores.redis.idle import Attempt
 from transformations.stores.redis.loaded import Loaded, loaded_views
 
 
@@ -49,6 +51,7 @@ class Watch:
 
     store: FeatureStore
     _clients: list[SyncClient] = field(default_factory=list)
+    _asking: Attempt | None = None
 
     def health(self) -> Health:
         """Ask Redis and the registry; takes no longer than a lookup may."""
@@ -73,11 +76,22 @@ class Watch:
 
     def ask_redis(self) -> None:
         """ServiceUnavailableError where it does not answer within the time of a lookup."""
-        config = self.store.config.online_store
-        with Reaching(config):
-            if not self._clients:
-                self._clients.append(connect(config, get_settings().redis_read_timeout_ms))
-            self._clients[0].ping()
+        deadline = monotonic() + get_settings().redis_read_timeout_ms / 1000
+        with Reaching(self.store.config.online_store):
+            if self._asking is None or self._asking.is_done:
+                self._asking = Attempt(self._ping)
+            self._asking.wait(deadline, abandon=self._disconnect)
+
+    def _ping(self) -> None:
+        if not self._clients:
+            self._clients.append(connect(self.store.config.online_store, get_settings().redis_read_timeout_ms))
+        self._clients[0].ping()
+
+    def _disconnect(self) -> None:
+        """End a question that takes too long: redis-py would wait for as long as a byte comes now and then."""
+        for client in self._clients:
+            client.close()
+        self._clients.clear()
 
     def newer_applied(self) -> list[Newer]:
         """On-demand views of which another version is applied than this code serves."""
