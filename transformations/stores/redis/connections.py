@@ -55,12 +55,14 @@ _CHECK = (
 _ENCODE = "In a URL, percent-encode what a password has of / ? # @ : % and blanks: %2F %3F %23 %40 %3A %25 %20."
 
 
-def connect(config: RedisOnlineStoreConfig, timeout_ms: int) -> SyncClient:
+def connect(config: RedisOnlineStoreConfig, timeout_ms: int, retries: int | None = None) -> SyncClient:
     """A client that waits this long for a connection and for each answer, and tries a lost connection again twice.
+
+    retries: how often instead.
 
     Timeouts that the connection string or URL names itself stay. UsageError for an address that cannot mean anything.
     """
-    client: SyncClient = _make_client(redis, config, timeout_ms, Retry)
+    client: SyncClient = _make_client(redis, config, timeout_ms, Retry, retries)
     return client
 
 
@@ -121,12 +123,15 @@ def warn_of_eviction(client: SyncClient, config: RedisOnlineStoreConfig) -> None
         )
 
 
-def _make_client(library: Any, config: RedisOnlineStoreConfig, timeout_ms: int, retrying: Any) -> Any:
+def _make_client(
+    library: Any, config: RedisOnlineStoreConfig, timeout_ms: int, retrying: Any, retries: int | None = None
+) -> Any:
     """A client of redis-py's blocking or asynchronous half: they have the same names."""
     address = _configured_address(config)
     options: dict[str, Any] = {"socket_timeout": timeout_ms / 1000, "socket_connect_timeout": timeout_ms / 1000}
     is_cluster = config.redis_type == RedisType.redis_cluster
-    retry = retrying(_backoff(), _CLUSTER_RETRIES if is_cluster else _RETRIES, (RedisConnectionError,))
+    usual = _CLUSTER_RETRIES if is_cluster else _RETRIES
+    retry = retrying(_backoff(), usual if retries is None else retries, (RedisConnectionError,))
     with Reaching(config), _refuse_misread(address):
         client = _open_client_at(library, config, address, retry, options)
         if not is_cluster:

@@ -15,6 +15,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_l
 from prometheus_client.metrics_core import GaugeMetricFamily
 from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
+from redis.exceptions import ConnectionError as RedisConnectionError
 
 from transformations.engine.base.errors import FeaturesError
 from transformations.engine.base.settings import get_settings
@@ -84,14 +85,20 @@ class Watch:
 
     def _ping(self) -> None:
         if not self._clients:
-            self._clients.append(connect(self.store.config.online_store, get_settings().redis_read_timeout_ms))
-        self._clients[0].ping()
+            milliseconds = get_settings().redis_read_timeout_ms
+            self._clients.append(connect(self.store.config.online_store, milliseconds, retries=0))
+        client = self._clients[0]
+        try:
+            client.ping()
+        except RedisConnectionError:  # Redis was started anew, or `_disconnect` has ended this
+            if client not in self._clients:
+                raise
+            client.ping()
 
     def _disconnect(self) -> None:
         """End a question that takes too long: redis-py would wait for as long as a byte comes now and then."""
-        for client in self._clients:
-            client.close()
-        self._clients.clear()
+        while self._clients:
+            self._clients.pop().close()
 
     def newer_applied(self) -> list[Newer]:
         """On-demand views of which another version is applied than this code serves."""
