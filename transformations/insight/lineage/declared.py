@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from transformations.datasets.config import DatasetConfig, read_config
+from transformations.engine.base.disk_faults import paths_in
 from transformations.engine.base.errors import UsageError
 from transformations.engine.base.settings import Settings
 from transformations.insight.repository import repository_folder
@@ -45,7 +46,7 @@ def read_all_declared(settings: Settings) -> Declared:
 
 def _read_files(folder: Path, kind: str, read: Callable[[Path], Read], faults: dict[str, str]) -> list[Read]:
     found = []
-    for path in sorted(folder.glob("*.yaml")):
+    for path in paths_in(folder, "*.yaml"):
         try:
             found.append(read(path))
         except UsageError as error:
