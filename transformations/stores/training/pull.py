@@ -14,13 +14,8 @@ from feast.data_source import DataSource
 from feast.feature_view import DUMMY_ENTITY_ID, DUMMY_ENTITY_VAL
 
 from transformations.engine.base import checksums
-<<<<<<< HEAD
-from transformations.engine.base.disk_faults import damaged, missing, note_reads
-from transformations.engine.base.file_rows_sql import Scan
-=======
 from transformations.engine.base.disk_faults import damaged, missing, note_reads, paths_in
-from transformations.engine.base.file_rows import Scan
->>>>>>> 9105e10 (Tell a folder that may not be read from an empty one)
+from transformations.engine.base.file_rows_sql import Scan
 from transformations.engine.base.moments import as_utc
 from transformations.engine.base.settings import get_settings
 from transformations.stores.base.feast_seams import categorical_metric, numeric_metrics
