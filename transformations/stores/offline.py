@@ -207,11 +207,17 @@ class PointInTimeOfflineStore(OfflineStore):
     def get_table_column_names_and_types_from_data_source(
         self, config: RepoConfig, data_source: DataSource
     ) -> Iterable[tuple[str, str]]:
-        """A source's columns with the names of their Arrow types. DataError if it has no files yet."""
+        """A source's columns, by the names that its views use, with the names of their Arrow types.
+
+        Feast looks for a view's join keys among them (inference.py:243), and would miss one that the source renames; it
+        looks for the timestamps under the files' names. DataError if the source has no files yet.
+        """
         from transformations.stores.history.history import source_schema
 
         schema = source_schema(data_source.name, data_source, config.repo_path)
-        return [(field.name, str(field.type)) for field in schema]
+        stamps = (data_source.timestamp_field, data_source.created_timestamp_column)
+        renamed = {stored: name for stored, name in (data_source.field_mapping or {}).items() if name not in stamps}
+        return [(renamed.get(field.name, field.name), str(field.type)) for field in schema]
 
     @staticmethod
     @faults_in_words()

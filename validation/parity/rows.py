@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import pyarrow as pa
 from feast import FeatureView
-from feast.feature_view import DUMMY_ENTITY_ID
 
 from transformations.engine.base.duck import session
 from transformations.engine.base.file_rows_sql import column
+from transformations.stores.base.join_keys import key_names
 from transformations.stores.base.values import as_feature, unseen_value
 from validation.parity.rows_sql import (
     CREATED,
@@ -85,7 +85,7 @@ class Written:
 
 def join_keys(view: FeatureView) -> list[str]:
     """A view's join keys; none where it is about no entity."""
-    return [column.name for column in view.entity_columns if column.name != DUMMY_ENTITY_ID]
+    return key_names(view)
 
 
 def entities_of(view: FeatureView, histories: Sequence[History], sample: int | None, seed: int) -> pa.Table:

@@ -111,6 +111,14 @@ class Settings(BaseSettings):
         description="Longest wait for Redis in a write or a maintenance command, in milliseconds",
         examples=["5000"],
     )
+    keys: Literal["lossless", "declared"] = Field(
+        "lossless",
+        description=(
+            "Join keys as clients send them: `lossless` reads the text 2 for an integer and the number 5 for a text, "
+            "in requests, spines and pushes; `declared` refuses what has another type than the view declares"
+        ),
+        examples=["declared"],
+    )
     push_lead_seconds: int = Field(
         300,
         ge=0,

@@ -39,7 +39,10 @@ def collisions_of(
         return
     holders: dict[str, list[str]] = {}
     for projection in service.feature_view_projections:
+        own = _own_columns(views.get(projection.name))
         for feature in projection.features:
+            if feature.name in own:
+                continue
             holders.setdefault(feature.name, []).append(_name_of(projection))
     asked_with = _names_in_request(service, views)
     for name, held_by in holders.items():
@@ -60,6 +63,14 @@ def _suggest_rename(view: str) -> str:
         f"Rename one, or list the other features alone: {view}[[…]]. Where every reader asks with {FULL_NAMES}=True, "
         f'the service says so: tags={{"{FULL_NAMES}": "true"}}.'
     )
+
+
+def _own_columns(view: BaseFeatureView | None) -> set[str]:
+    """A stored view's keys and event timestamp, which it may have among its features: they mean the same there."""
+    if not isinstance(view, FeatureView):
+        return set()
+    stamp = view.batch_source.timestamp_field if view.batch_source else ""
+    return {*view.join_keys, *([stamp] if stamp else [])}
 
 
 def _names_in_request(service: FeatureService, views: Mapping[str, BaseFeatureView]) -> dict[str, str]:

@@ -8,12 +8,12 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from feast import FeatureView, Field
-from feast.feature_view import DUMMY_ENTITY_ID
 from feast.types import FeastType, Int64, String
 
 from transformations.engine.base.errors import DataError
 from transformations.engine.base.file_rows_sql import Scan
 from transformations.engine.base.moments import MICROSECOND
+from transformations.stores.base.join_keys import key_fields
 from transformations.stores.base.values import canonical_key, unseen_value
 from transformations.stores.computed.wiring import reference_of
 from transformations.stores.history import point_in_time_sql as sql
@@ -39,8 +39,7 @@ class Stored:
     @property
     def keys(self) -> dict[str, FeastType]:
         """The view's join keys with their dtypes; empty for a view without entities."""
-        columns = self.view.entity_columns
-        return {column.name: column.dtype for column in columns if column.name != DUMMY_ENTITY_ID}
+        return {field.name: field.dtype for field in key_fields(self.view)}
 
     def spine_column(self, key: str) -> str:
         """The spine column that a join key is matched with; it has another name if the view plays a role."""

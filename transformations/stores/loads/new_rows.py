@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, TypeAlias
 import pyarrow as pa
 import pyarrow.compute as pc
 from feast import FeatureView, RepoConfig
-from feast.feature_view import DUMMY_ENTITY_ID
 from feast.infra.offline_stores.offline_store import OfflineStore
 
 from transformations.engine.base.errors import DataError, UsageError
 from transformations.engine.base.moments import EPOCH, MICROSECOND
+from transformations.stores.base.join_keys import key_names
 from transformations.stores.base.source_paths import event_source, stored_names
 from transformations.stores.history.history import History, history_of
 from transformations.stores.history.point_in_time_sql import Join
@@ -113,12 +113,14 @@ class PulledRows:
     def batches(self, scope: Scope, start: datetime, end: datetime, columns: Sequence[str]) -> Iterator[Batches]:
         """The latest rows that the offline store pulls."""
         history, source = self.history, event_source(self.view)
-        keys = [column.name for column in self.view.entity_columns if column.name != DUMMY_ENTITY_ID]
+        keys, stamps = key_names(self.view), (history.timestamp, history.created)
         job = self.offline_store.pull_latest_from_table_or_query(
             config=self.config,
             data_source=source,
             join_key_columns=[history.column(key) for key in keys],
-            feature_name_columns=[history.column(feature.name) for feature in self.view.features],
+            feature_name_columns=[
+                history.column(feature.name) for feature in self.view.features if feature.name not in (*keys, *stamps)
+            ],
             timestamp_field=history.column(history.timestamp),
             created_timestamp_column=history.column(history.created) if history.created else None,
             start_date=EPOCH if scope.all else start,

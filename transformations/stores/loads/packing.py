@@ -10,8 +10,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from feast import FeatureView
-from feast.feature_view import DUMMY_ENTITY_ID
 
+from transformations.stores.base.join_keys import key_fields, key_names
 from transformations.stores.base.values import TIMESTAMP, as_feature
 from transformations.stores.history.history import History
 from transformations.stores.redis.writes import Rows
@@ -31,17 +31,16 @@ class Packer:
 
     @property
     def columns(self) -> list[str]:
-        """The columns of the history that packing needs."""
+        """The columns of the history that packing needs, each once: keys and moments may be features, too."""
         history = self.history
         stamps = [history.timestamp, *([history.created] if history.created else [])]
-        return [
-            history.column(name) for name in (*self.join_keys, *stamps, *(each.name for each in self.view.features))
-        ]
+        names = (*self.join_keys, *stamps, *(each.name for each in self.view.features))
+        return list(dict.fromkeys(map(history.column, names)))
 
     @cached_property
     def join_keys(self) -> list[str]:
         """The view's join keys, sorted by name; empty for a view without an entity."""
-        return sorted(column.name for column in self.view.entity_columns if column.name != DUMMY_ENTITY_ID)
+        return sorted(key_names(self.view))
 
     def pack(self, batch: pa.RecordBatch) -> Rows:
         """Keys and rows of a batch without null join keys. DataError for a value that its dtype cannot hold."""
@@ -82,7 +81,7 @@ class Packer:
     def _pack_keys(self, batch: pa.RecordBatch) -> pa.LargeBinaryArray:
         if not self.join_keys:
             return pa.repeat(pa.scalar(NO_ENTITY + self.table, pa.large_binary()), batch.num_rows)
-        dtypes = {column.name: column.dtype for column in self.view.entity_columns}
+        dtypes = {field.name: field.dtype for field in key_fields(self.view)}
         parts = []
         for name in self.join_keys:
             place = f"{self.view.name}: join key {name!r}"

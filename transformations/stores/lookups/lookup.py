@@ -16,12 +16,14 @@ import pyarrow as pa
 from feast import utils
 from feast.protos.feast.types.Value_pb2 import RepeatedValue, Value
 from feast.type_map import feast_value_type_to_python_type
-from feast.types import UnixTimestamp
+from feast.types import Int64, String, UnixTimestamp
+from feast.value_type import ValueType
 
 from transformations.engine.base.errors import UsageError
 from transformations.engine.base.moments import instant_to_micros
 from transformations.engine.base.settings import present_moment
 from transformations.engine.vocabulary.functions import REQUEST_TIMESTAMP, numbers
+from transformations.stores.base.join_keys import key_values
 from transformations.stores.base.values import TIMESTAMP, as_declared, column_of, count_rows
 from transformations.stores.lookups.plans import ComputedPlan, Plan, ViewPlan
 from transformations.stores.lookups.response import NOT_FOUND, OUTSIDE_MAX_AGE, Block, Column, PackedResponse, Status
@@ -36,6 +38,8 @@ Rows: TypeAlias = Sequence[bytes | None]
 
 _NO_MOMENTS = pa.nulls(0, TIMESTAMP)
 _PLAIN = {int, str, bool, type(None)}
+# The kinds of Python values that a key of a type may come in beside its own; the answer shows the type's.
+_READ_AS = {ValueType.STRING: (int, String), ValueType.INT64: (str, Int64), ValueType.INT32: (str, Int64)}
 
 
 @dataclass(slots=True, kw_only=True)  # not frozen: creating it would take three times as long
@@ -84,7 +88,11 @@ class Lookup:
         computed: dict[str, Column] = {}
         for each in self.plan.computed:
             computed |= self._evaluate(each, blocks)
-        keys = {name: (_show_keys(self.given[name]), kind) for name, kind in self.plan.shown_keys if name in self.given}
+        keys = {
+            name: (_show_keys(self.given[name], kind), kind)
+            for name, kind in self.plan.shown_keys
+            if name in self.given
+        }
         return PackedResponse(self.plan, keys, blocks, computed, with_versions)
 
     def refuse_damaged(self, values: Rows, catalog: Catalog) -> None:
@@ -270,9 +278,13 @@ def _to_columns(entity_rows: EntityRows) -> tuple[int, Mapping[str, Sequence[Any
     return count_rows(columns, "the request"), columns
 
 
-def _show_keys(values: Sequence[Any]) -> list[Any]:
-    """Join keys as the answer shows them: plain Python values, None for whatever names no entity."""
-    if set(map(type, values)) <= _PLAIN:
+def _show_keys(values: Sequence[Any], kind: ValueType) -> list[Any]:
+    """Join keys as the answer shows them: plain Python values of their kind, None for whatever names no entity."""
+    kinds = set(map(type, values))
+    other, dtype = _READ_AS.get(kind, (None, None))
+    if dtype is not None and other in kinds:
+        values = key_values(values, dtype)
+    if kinds <= _PLAIN:
         return list(values)
     return [_show_key(value) for value in values]
 

@@ -23,6 +23,7 @@ from feast.value_type import ValueType
 from transformations.engine.base.errors import UsageError, nearest
 from transformations.engine.base.moments import MICROSECOND
 from transformations.stores.base.feast_seams import request_context
+from transformations.stores.base.join_keys import key_fields, key_names
 from transformations.stores.base.values import unseen_value
 from transformations.stores.computed.evaluation import Evaluation, evaluation_of
 from transformations.stores.computed.feast_functions import refuse_uneven, request_fields_of
@@ -236,15 +237,24 @@ def compile_plan(
             )
         )
         codecs |= wanted
+    keys = {key: key for key in context.join_keys if key != DUMMY_ENTITY_ID}
     outputs = []
+    own_keys = {reference_of(view): key_names(view) for view, _ in context.grouped}
     for reference in context.references:
-        name = reference.replace(":", "__") if full_feature_names else reference.partition(":")[2]
+        view_name, _, feature = reference.partition(":")
+        name = reference.replace(":", "__") if full_feature_names else feature
+        if name in keys:
+            if feature not in own_keys.get(view_name, ()):
+                raise UsageError(
+                    f"feature {reference} has the name of a join key, which the answer has beside it. Ask for "
+                    f"full_feature_names=True, or rename the feature."
+                )
+            continue  # a stream view lists its keys among its features (stream_feature_view.py:314)
         view_number, place, codec = places[reference] if reference in places else (-1, 0, codecs[reference])
         outputs.append(Output(name=name, reference=reference, view=view_number, place=place, codec=codec))
-    keys = {key: key for key in context.join_keys if key != DUMMY_ENTITY_ID}
-    keys |= {entity: key for entity, key in context.entity_names.items() if key in keys and entity not in keys}
+    aliases = {entity: key for entity, key in context.entity_names.items() if key in keys and entity not in keys}
     return Plan(
-        join_keys=keys,
+        join_keys=keys | aliases,
         entities=entities,
         views=views,
         computed=tuple(computed),
@@ -274,7 +284,7 @@ def _plan_view(view: FeatureView, names: Sequence[str], entities: Sequence[Keys]
 def _keys_of(view: FeatureView) -> Keys:
     roles = view.projection.join_key_map
     columns = sorted(
-        ((column.name, column.dtype) for column in view.entity_columns if column.name != DUMMY_ENTITY_ID),
+        ((column.name, column.dtype) for column in key_fields(view)),
         key=itemgetter(0),
     )
     return tuple((roles.get(name, name), dtype) for name, dtype in columns)

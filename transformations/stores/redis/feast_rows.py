@@ -15,6 +15,7 @@ from feast.protos.feast.types.Value_pb2 import Value
 from transformations.engine.base.errors import DataError, nearest
 from transformations.engine.base.moments import instant_to_micros, micros_to_instant
 from transformations.engine.base.settings import get_settings, present_moment
+from transformations.stores.base.join_keys import key_fields
 from transformations.stores.base.source_paths import event_source, stored_names
 from transformations.stores.base.values import as_feature, frame_column, moments_of, to_protos
 from transformations.stores.redis.catalogue import Table
@@ -76,7 +77,7 @@ def rows_of(view: FeatureView, frame: pd.DataFrame) -> list[Row]:
     created = (
         typed[source.created_timestamp_column].to_pylist() if source.created_timestamp_column else [None] * len(frame)
     )
-    keys = {column.name: to_protos(typed[column.name], column.dtype) for column in view.entity_columns}
+    keys = {column.name: to_protos(typed[column.name], column.dtype) for column in key_fields(view)}
     values = {field.name: to_protos(typed[field.name], field.dtype) for field in view.features}
     return [
         (
@@ -103,7 +104,7 @@ def typed_columns(view: FeatureView, rows: pd.DataFrame | pa.Table) -> dict[str,
         return rows[known] if isinstance(rows, pa.Table) else frame_column(rows[known], place)
 
     typed: dict[str, pa.Array] = {}
-    for key in view.entity_columns:
+    for key in key_fields(view):
         place = f"{view.name}: join key {key.name!r}"
         typed[key.name] = exact_key(column(key.name, place), key.dtype, place)
     for field in view.features:

@@ -22,7 +22,8 @@ from feast.types import FeastType, PrimitiveFeastType
 
 from transformations.engine.base.errors import DataError
 from transformations.engine.base.moments import as_utc
-from transformations.stores.base.values import Column, as_declared, canonical_key, column_of, is_integer
+from transformations.stores.base.join_keys import as_key, key_values
+from transformations.stores.base.values import Column, canonical_key, column_of, is_integer
 
 NO_ENTITY = b"{'}"
 """The tag of the only row of a view without an entity."""
@@ -51,7 +52,8 @@ def parts_of(values: Sequence[Any], dtype: FeastType, place: str) -> list[str | 
             return [str(value) for value in values]
     if kinds == {str} and dtype is _STRING:
         return [_text_part(value) for value in values]
-    parts: list[str | None] = column_parts(key_column(column_of(values, place), dtype, place)).to_pylist()
+    read = column_of(key_values(values, dtype), place)
+    parts: list[str | None] = column_parts(key_column(read, dtype, place)).to_pylist()
     return parts
 
 
@@ -66,7 +68,7 @@ def exact_key(column: Column, dtype: FeastType, place: str) -> Column:
     DataError, naming `place`, for a value that the dtype cannot hold exactly: training compares keys exactly, so a key
     rounded to a Float32 or to whole seconds would find another entity's row online.
     """
-    typed = as_declared(column, dtype, place)
+    typed = as_key(column, dtype, place)
     if dtype is _FLOAT32 and pa.types.is_float64(column.type):
         _refuse_rounded(column, typed.cast(pa.float64()), dtype, place)
     if dtype is _UNIX_TIMESTAMP:

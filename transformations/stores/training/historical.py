@@ -118,19 +118,23 @@ def name_columns(
     UsageError for a feature that would have the name of a spine column.
     """
     labels = {each.reference: each.view.projection.name_alias or each.view.name for each in stored}
+    keys_of = {each.reference: each.keys for each in stored}
     computed = {view.name for view in on_demand}
     columns: dict[str, str] = {}
     for ref in sorted(feature_refs, key=lambda ref: ref.partition(":")[0] in computed):
         view, _, feature = ref.partition(":")
         name = f"{labels.get(view, view)}__{feature}" if full_names else feature
+        if name in spine.columns and feature in keys_of.get(view, ()):
+            continue  # a stream view lists its keys among its features (stream_feature_view.py:314)
         if name in spine.columns:
             raise UsageError(
                 f"the spine has a column {name!r}, and so would the result: it is the name of feature {ref}. "
                 f"Rename the spine's column, or ask for full_feature_names=True."
             )
         # Feast appends what on-demand views read to what was asked for; of two with one name, what was asked for is
-        # shown.
-        columns.setdefault(name, ref)
+        # shown, as an on-demand feature always was.
+        if view in computed or name not in columns:
+            columns[name] = ref
     return columns
 
 

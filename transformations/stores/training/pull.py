@@ -40,7 +40,7 @@ def newest_rows(
     history = source_history(source.name or "source", source, config.repo_path)
     stamps = [timestamp, *([created] if created else [])]
     join_keys = tuple(sql.Key(key, key, None) for key in keys if key != DUMMY_ENTITY_ID)
-    columns = [*(key.history for key in join_keys), *features, *stamps]
+    columns = list(dict.fromkeys([*(key.history for key in join_keys), *features, *stamps]))
 
     def query(scan: Scan) -> str:
         join = sql.Join(relation=scan.relation, keys=join_keys, timestamp=timestamp, created=created or None)
@@ -62,7 +62,7 @@ def all_rows(
 ) -> TableJob:
     """These columns of every row with an event timestamp from start to end, both included; a saved dataset is whole."""
     history = source_history(source.name or "source", source, config.repo_path)
-    wanted = [name for name in columns if name != DUMMY_ENTITY_ID]
+    wanted = list(dict.fromkeys(name for name in columns if name != DUMMY_ENTITY_ID))
 
     def read() -> pa.Table:
         if not source.timestamp_field and (saved := saved_dataset(history.files)) is not None:

@@ -15,7 +15,8 @@ from feast.types import FeastType
 
 from transformations.engine.base.errors import DataError, UsageError, nearest
 from transformations.engine.base.moments import EVENT_TIMESTAMP
-from transformations.stores.base.values import TIMESTAMP, as_declared, frame_column, moments_of
+from transformations.stores.base.join_keys import as_key, key_values
+from transformations.stores.base.values import TIMESTAMP, column_of, frame_column, moments_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -53,8 +54,15 @@ class Spine:
         return frame_column(self.rows[name], f"spine column {name!r}")
 
     def key(self, name: str, dtype: FeastType) -> pa.Array:
-        """A join key as it is matched: integers as int64, text as string."""
-        return as_declared(self.column(name), dtype, f"spine column {name!r}")
+        """A join key as it is matched: integers as int64, text as string; each value as a request's is read."""
+        place = f"spine column {name!r}"
+        try:
+            column = self.column(name)
+        except DataError:
+            if isinstance(self.rows, pa.Table):
+                raise
+            column = column_of(key_values(self.rows[name].tolist(), dtype), place)
+        return as_key(column, dtype, place)
 
     def to_arrow(self) -> pa.Table:
         """All its columns as an Arrow table."""

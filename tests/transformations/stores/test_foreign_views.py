@@ -1,0 +1,198 @@
+"""Views as other teams declare them: keys behind field mappings, stream views, keys and moments among the features."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from feast import (
+    Entity,
+    FeatureService,
+    FeatureStore,
+    FeatureView,
+    Field,
+    FileSource,
+    KafkaSource,
+    PushSource,
+    StreamFeatureView,
+    ValueType,
+)
+from feast.data_format import JsonFormat
+from feast.on_demand_feature_view import on_demand_feature_view
+from feast.types import Int64, String, UnixTimestamp
+
+from tests.worlds.feast_stores import our_config
+from transformations.engine.base.errors import DataError, UsageError
+
+TIMESTAMP = pa.timestamp("us", "UTC")
+DAY = datetime(2024, 5, 1, tzinfo=UTC)
+LATER = pd.Timestamp("2024-05-02", tz="UTC")
+FOREVER = (datetime(1970, 1, 1, tzinfo=UTC), datetime(2024, 6, 1, tzinfo=UTC))
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Callable[..., FileSource]:
+    """A source of two rows, its file's key under the given name."""
+
+    def make(key: str = "trip_id", keys: Any = (1, 2), **more: Any) -> FileSource:
+        table = {key: pa.array(keys), "event_timestamp": pa.array([DAY, DAY], TIMESTAMP), "fare": pa.array([5, 6])}
+        pq.write_table(pa.table(table), tmp_path / "trips.parquet")
+        path = str(tmp_path / "trips.parquet")
+        return FileSource(name="trips", path=path, timestamp_field="event_timestamp", **more)
+
+    return make
+
+
+@pytest.fixture
+def loaded(tmp_path: Path, redis: Any) -> Callable[..., FeatureStore]:
+    """A store in which these objects are applied and loaded."""
+
+    def make(*objects: Any) -> FeatureStore:
+        store = FeatureStore(config=our_config(tmp_path))
+        store.apply(list(objects))
+        store.materialize(*FOREVER)
+        return store
+
+    return make
+
+
+def both(store: FeatureStore, features: Any, rows: list[dict[str, Any]], **more: Any) -> dict[str, list[Any]]:
+    """What a lookup and a training frame give, which is the same."""
+    online = store.get_online_features(features, rows, **more).to_dict()
+    frame = store.get_historical_features(pd.DataFrame(rows).assign(event_timestamp=LATER), features, **more).to_df()
+    assert frame.drop(columns="event_timestamp").to_dict("list") == online
+    return online
+
+
+@pytest.mark.parametrize("dtype", [Int64, String])
+@pytest.mark.parametrize("schema", ["features", "nothing", "everything"])
+def test_a_mapped_key_without_a_value_type_has_the_type_of_the_source(
+    source: Callable[..., FileSource], loaded: Callable[..., FeatureStore], schema: str, dtype: Any
+) -> None:
+    keys = [1, 2] if dtype == Int64 else ["1", "2"]
+    fields = {
+        "features": [Field(name="fare", dtype=Int64)],
+        "nothing": None,
+        "everything": [Field(name="trip_id", dtype=dtype), Field(name="fare", dtype=Int64)],
+    }[schema]
+    trip = Entity(name="trip", join_keys=["trip_id"])
+    view = FeatureView(
+        name="trips",
+        entities=[trip],
+        schema=fields,
+        source=source("id", keys, field_mapping={"id": "trip_id"}),
+        ttl=timedelta(0),
+    )
+    store = loaded(trip, view)
+    assert store.get_feature_view("trips").entity_columns == [Field(name="trip_id", dtype=dtype)]
+    assert [field.name for field in store.get_feature_view("trips").features] == ["fare"]
+    rows = [{"trip_id": keys[1]}, {"trip_id": keys[0]}]
+    assert both(store, ["trips:fare"], rows) == {"trip_id": keys[::-1], "fare": [6, 5]}
+
+
+def test_a_registry_that_another_store_wrote_without_the_keys_dtypes_is_refused(
+    source: Callable[..., FileSource], loaded: Callable[..., FeatureStore], tmp_path: Path
+) -> None:
+    trip = Entity(name="trip", join_keys=["trip_id"])
+    fields = [Field(name="fare", dtype=Int64)]
+    mapped = source("id", field_mapping={"id": "trip_id"})
+    store = loaded(trip, FeatureView(name="trips", entities=[trip], schema=fields, source=mapped))
+    view = store.get_feature_view("trips")
+    view.entity_columns = []  # as Feast's own stores leave it
+    store.registry.apply_feature_view(view, "test")
+    anew = FeatureStore(config=our_config(tmp_path))
+    spine = pd.DataFrame({"trip_id": [1], "event_timestamp": [LATER]})
+    for look in (
+        lambda: anew.get_online_features(["trips:fare"], [{"trip_id": 1}]),
+        lambda: anew.get_historical_features(spine, ["trips:fare"]).to_df(),
+        lambda: anew.materialize(*FOREVER),
+    ):
+        with pytest.raises(DataError, match=r"trips: the registry has its entities .*Run `feast apply`"):
+            look()
+
+
+@pytest.mark.parametrize("kind", ["push", "kafka"])
+@pytest.mark.parametrize("value_type", [None, ValueType.INT64])
+@pytest.mark.parametrize("schema", [["trip_id", "fare"], ["fare"], ["trip_id", "event_timestamp", "fare"]])
+def test_a_stream_view_is_loaded_served_and_trained_with(
+    source: Callable[..., FileSource],
+    loaded: Callable[..., FeatureStore],
+    kind: str,
+    value_type: ValueType | None,
+    schema: list[str],
+) -> None:
+    trip = Entity(name="trip", join_keys=["trip_id"], value_type=value_type)
+    batch = source()
+    streams = {
+        "push": PushSource(name="pushed", batch_source=batch),
+        "kafka": KafkaSource(
+            name="stream",
+            kafka_bootstrap_servers="localhost:1",
+            topic="trips",
+            timestamp_field="event_timestamp",
+            batch_source=batch,
+            message_format=JsonFormat(schema_json="trip_id integer, fare integer"),
+        ),
+    }
+    dtypes = {"event_timestamp": UnixTimestamp}
+    view = StreamFeatureView(
+        name="trips",
+        entities=[trip],
+        schema=[Field(name=name, dtype=dtypes.get(name, Int64)) for name in schema],
+        source=streams[kind],
+        mode="spark",
+        timestamp_field="event_timestamp",
+        ttl=timedelta(0),
+    )
+    store = loaded(trip, view)
+    expected = {"trip_id": [2, 1], "fare": [6, 5]}
+    rows = [{"trip_id": 2}, {"trip_id": 1}]
+    assert both(store, ["trips:fare"], rows) == expected
+    service = FeatureService(name="all", features=[store.registry.get_stream_feature_view("trips", "test")])
+    store.apply(service)
+    if "event_timestamp" not in schema:
+        assert both(store, store.get_feature_service("all"), rows) == expected
+    else:
+        online = store.get_online_features(store.get_feature_service("all"), rows).to_dict()
+        assert online == {**expected, "event_timestamp": [DAY, DAY]}
+        spine = pd.DataFrame(rows).assign(event_timestamp=LATER)
+        with pytest.raises(UsageError, match=r"the name of feature trips:event_timestamp.*full_feature_names=True"):
+            store.get_historical_features(spine, store.get_feature_service("all")).to_df()
+
+
+def test_an_on_demand_feature_named_like_its_input_is_the_one_that_was_asked_for(
+    source: Callable[..., FileSource], loaded: Callable[..., FeatureStore]
+) -> None:
+    trip = Entity(name="trip", join_keys=["trip_id"], value_type=ValueType.INT64)
+    trips = FeatureView(name="trips", entities=[trip], schema=[Field(name="fare", dtype=Int64)], source=source())
+
+    @on_demand_feature_view(sources=[trips], schema=[Field(name="fare", dtype=Int64)], mode="python")  # type: ignore
+    def doubled(inputs: dict[str, Any]) -> dict[str, Any]:
+        return {"fare": [None if fare is None else 2 * fare for fare in inputs["fare"]]}
+
+    store = loaded(trip, trips, doubled)
+    assert both(store, ["doubled:fare"], [{"trip_id": 2}]) == {"trip_id": [2], "fare": [12]}
+    full = both(store, ["trips:fare", "doubled:fare"], [{"trip_id": 2}], full_feature_names=True)
+    assert full == {"trip_id": [2], "trips__fare": [6], "doubled__fare": [12]}
+
+
+def test_an_on_demand_feature_named_like_a_key_is_refused_on_both_paths(
+    source: Callable[..., FileSource], loaded: Callable[..., FeatureStore]
+) -> None:
+    trip = Entity(name="trip", join_keys=["trip_id"], value_type=ValueType.INT64)
+    trips = FeatureView(name="trips", entities=[trip], schema=[Field(name="fare", dtype=Int64)], source=source())
+
+    @on_demand_feature_view(sources=[trips], schema=[Field(name="trip_id", dtype=Int64)], mode="python")  # type: ignore
+    def keyed(inputs: dict[str, Any]) -> dict[str, Any]:
+        return {"trip_id": [2 * (fare or 0) for fare in inputs["fare"]]}
+
+    store = loaded(trip, trips, keyed)
+    spine = pd.DataFrame({"trip_id": [1], "event_timestamp": [LATER]})
+    with pytest.raises(UsageError, match="feature keyed:trip_id has the name of a join key"):
+        store.get_online_features(["keyed:trip_id"], [{"trip_id": 1}])
+    with pytest.raises(UsageError, match="the name of feature keyed:trip_id"):
+        store.get_historical_features(spine, ["keyed:trip_id"]).to_df()
