@@ -9,11 +9,11 @@ from __future__ import annotations
 import os
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import Literal
+from typing import Any, Literal
 
-from feast import FeatureView
+from feast import Entity, FeatureView
 from feast.infra.common.materialization_job import MaterializationJobStatus, MaterializationTask
 from feast.infra.compute_engines.local.compute import LocalComputeEngine
 from feast.infra.compute_engines.local.job import LocalMaterializationJob
@@ -26,6 +26,7 @@ from transformations.engine.base.settings import get_settings
 from transformations.engine.lineage.events import Dataset, Field, report_run
 from transformations.engine.lineage.names import materialize_job, online_dataset, project_of
 from transformations.stores.base.feast_seams import ViewByViewEngine
+from transformations.stores.base.transformed import refuse_transformed
 
 
 class BulkMaterializationEngineConfig(FeastConfigBaseModel):
@@ -47,6 +48,18 @@ class BulkMaterializationEngine(ViewByViewEngine, LocalComputeEngine):
 
     With another offline or online store, the rows are those between Feast's START and END.
     """
+
+    def update(
+        self,
+        project: str,
+        views_to_delete: Sequence[Any],
+        views_to_keep: Sequence[Any],
+        entities_to_delete: Sequence[Entity],
+        entities_to_keep: Sequence[Entity],
+    ) -> None:
+        """Refuse views that were applied without `feast apply`, which asks the offline store first."""
+        for view in views_to_keep:
+            refuse_transformed(view)
 
     def load_view(self, task: MaterializationTask) -> LocalMaterializationJob | None:
         """Load the view of a task; leaves it to Feast's engine where the online store is another than ours."""

@@ -31,6 +31,7 @@ from transformations.stores.base.feast_seams import (
     keep_udf_bodies,
 )
 from transformations.stores.base.source_paths import placed_source
+from transformations.stores.base.transformed import refuse_transformed
 from transformations.stores.base.views import contents
 from transformations.stores.computed.foretelling import later_refusals
 
@@ -260,6 +261,8 @@ def _examine_repository(config: RepoConfig) -> None:
         return
     declared = contents(Path(config.repo_path))
     refuse_collisions(declared)
+    for view in declared.feature_views:
+        refuse_transformed(view)
     is_strict = config.offline_store.on_demand == "strict"
     for refusal in later_refusals(declared, Path(config.repo_path), is_strict=is_strict):
         _LOG.warning(refusal)

@@ -19,6 +19,7 @@ from transformations.engine.base.errors import DataError, UsageError, nearest
 from transformations.engine.base.file_rows_sql import FolderColumn, Scan, scan
 from transformations.engine.tables.offline_tables import OfflineTable, Run
 from transformations.stores.base.source_paths import event_source, path_of, stored_names
+from transformations.stores.base.transformed import refuse_transformed
 from transformations.stores.base.views import DEFINITION_HASH, feature_hashes_of
 from transformations.stores.history.file_types import (
     check_has_column,
@@ -98,8 +99,10 @@ def history_of(
     """A view's history, pinned now: later runs do not show in it. version: of its table; by default the newest.
 
     features: those that will be read; by default all. DataError if nothing has been published yet, if there is no such
-    version, or if its definition gives one of these features other values than the applied definition does.
+    version, or if its definition gives one of these features other values than the applied definition does;
+    DefinitionError for a view that transforms its source's rows.
     """
+    refuse_transformed(view)
     source = event_source(view)
     path = path_of(view.name, source, repo_path)
     if DEFINITION_HASH in view.tags:
