@@ -184,10 +184,12 @@ def _parse_moment(text: str) -> datetime:
 
 def _convert_lists(array: pa.Array, dtype: Array | Set, whole_seconds: bool) -> pa.Array:
     if array.null_count == len(array) and not _is_list(array.type):
-        return pa.nulls(len(array), pa.list_(_element_type(dtype.base_type)))
+        return pa.nulls(len(array), pa.list_(element_type(dtype.base_type)))
     if not _is_list(array.type):
         raise UnfitTypeError
     elements = convert(array.flatten(), dtype.base_type, whole_seconds)
+    if pa.types.is_int32(elements.type):
+        elements = elements.cast(element_type(dtype.base_type))
     if elements.null_count and not isinstance(dtype.base_type, Array | Set):
         if not pa.types.is_floating(elements.type):
             raise UnfitError("with a null in it, which no list of Feast's protobuf can carry")
@@ -198,8 +200,10 @@ def _convert_lists(array: pa.Array, dtype: Array | Set, whole_seconds: bool) -> 
     return _drop_repeats(lists) if isinstance(dtype, Set) else lists
 
 
-def _element_type(dtype: FeastType) -> pa.DataType:
-    return ARROW.get(dtype, pa.null()) if isinstance(dtype, PrimitiveFeastType) else pa.null()
+def element_type(dtype: FeastType) -> pa.DataType:
+    """The Arrow type of lists' elements; null for the rarer ones. Integers have 64 bits, as in Feast's own frames."""
+    kind = ARROW.get(dtype, pa.null()) if isinstance(dtype, PrimitiveFeastType) else pa.null()
+    return pa.int64() if pa.types.is_int32(kind) else kind
 
 
 def _is_list(given: pa.DataType) -> bool:

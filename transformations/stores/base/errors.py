@@ -1,11 +1,19 @@
-"""Our errors with an HTTP status for Feast's feature server, which answers any other error with 500."""
+"""Our errors as Feast's callers know them: with an HTTP status for its feature server, which answers any other error
+with 500, and of the class that Feast raises in the same case, which callers catch.
+"""
 
 from __future__ import annotations
 
 from types import TracebackType
 
 from fastapi import status
-from feast.errors import FeastError, FeatureNameCollisionError, RequestDataNotFoundInEntityRowsException
+from feast.errors import (
+    EntityTimestampInferenceException,
+    FeastEntityDFMissingColumnsError,
+    FeastError,
+    FeatureNameCollisionError,
+    RequestDataNotFoundInEntityRowsException,
+)
 
 from transformations.engine.base.errors import DataError, FeaturesError, ServiceUnavailableError, UsageError
 
@@ -24,6 +32,32 @@ class BadRequestError(FeastError, UsageError):
     def http_status_code(self) -> int:
         """The status that the server answers with."""
         return status.HTTP_400_BAD_REQUEST
+
+
+class UnknownFeatureError(BadRequestError, KeyError):
+    """400: a feature that its view does not have; what Feast raises there is a KeyError."""
+
+
+class MissingJoinKeyError(BadRequestError, KeyError):
+    """400: a request without a join key; what Feast raises there is a KeyError."""
+
+
+class NotServedError(BadRequestError, ValueError):
+    """400: a view that is disabled, or a version that is not served; what Feast raises there is a ValueError."""
+
+
+class MissingColumnError(FeastEntityDFMissingColumnsError, UsageError):
+    """A spine without a column of a join key."""
+
+    def __init__(self, message: str) -> None:
+        UsageError.__init__(self, message)
+
+
+class NoTimestampError(EntityTimestampInferenceException, UsageError):
+    """A spine without a column that is the moment of its rows."""
+
+    def __init__(self, message: str) -> None:
+        UsageError.__init__(self, message)
 
 
 class UnavailableError(FeastError, ServiceUnavailableError):

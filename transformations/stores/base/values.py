@@ -39,6 +39,7 @@ from transformations.stores.base.casting import (
     UnfitError,
     UnfitTypeError,
     convert,
+    element_type,
     floor_to_micros,
     is_of_a_calendar_year,
     plain,
@@ -87,8 +88,8 @@ def feast_type(dtype: Dtype) -> FeastType:
 def arrow_type(dtype: FeastType) -> pa.DataType | None:
     """The Arrow type of a Feast dtype; None for the rarer ones, whose values pass unchanged."""
     if isinstance(dtype, Array):
-        element = ARROW.get(dtype.base_type) if isinstance(dtype.base_type, PrimitiveFeastType) else None
-        return None if element is None else pa.list_(element)
+        element = element_type(dtype.base_type)
+        return None if pa.types.is_null(element) else pa.list_(element)
     return ARROW.get(dtype) if isinstance(dtype, PrimitiveFeastType) else None
 
 

@@ -23,6 +23,7 @@ from transformations.engine.base.errors import UsageError
 from transformations.engine.base.moments import instant_to_micros
 from transformations.engine.base.settings import present_moment
 from transformations.engine.vocabulary.functions import REQUEST_TIMESTAMP, numbers
+from transformations.stores.base.errors import MissingJoinKeyError
 from transformations.stores.base.join_keys import key_values
 from transformations.stores.base.values import TIMESTAMP, as_declared, column_of, count_rows
 from transformations.stores.lookups.plans import ComputedPlan, Plan, ViewPlan
@@ -152,7 +153,7 @@ def _hash_tags(
     parts: list[Sequence[str | None]] = []
     for name, dtype in plan.key_columns:
         if rows and name not in given:
-            raise UsageError(f"the request lacks join key {name!r}. It has {', '.join(given) or 'none'}.")
+            raise MissingJoinKeyError(f"the request lacks join key {name!r}. It has {', '.join(given) or 'none'}.")
         parts.append(parts_of(given[name], dtype, f"join key {name!r}") if rows else ())
     tags: list[Sequence[bytes]] = []
     nobody: list[frozenset[int]] = []

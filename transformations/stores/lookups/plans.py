@@ -22,6 +22,7 @@ from feast.value_type import ValueType
 
 from transformations.engine.base.errors import UsageError, nearest
 from transformations.engine.base.moments import MICROSECOND
+from transformations.stores.base.errors import NotServedError, UnknownFeatureError
 from transformations.stores.base.feast_seams import request_context
 from transformations.stores.base.join_keys import key_fields, key_names
 from transformations.stores.base.values import unseen_value
@@ -207,7 +208,7 @@ def compile_plan(
     try:
         context = request_context(cached, project, features, full_feature_names)
     except ValueError as error:  # Feast's word for a version that is not served, and for a view that is disabled
-        raise UsageError(str(error)) from error
+        raise NotServedError(str(error)) from error
     for view, _ in context.grouped:
         if isinstance(view, OnDemandFeatureView):  # only with is_strict: one that Feast computes when written
             refuse_uneven(view)
@@ -320,7 +321,7 @@ def _refuse_unknown(registry: _Cached, project: str, references: Sequence[str]) 
             continue
         known = [each.name for each in registry.get_any_feature_view(name, project, allow_cache=True).features]
         if feature not in known:
-            raise UsageError(f"feature view {name} has no feature {feature!r}: {nearest(feature, known)}.")
+            raise UnknownFeatureError(f"feature view {name} has no feature {feature!r}: {nearest(feature, known)}.")
 
 
 class _Cached:

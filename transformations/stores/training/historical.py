@@ -15,6 +15,7 @@ from feast.infra.registry.base_registry import BaseRegistry
 from transformations.engine.base.errors import UsageError
 from transformations.engine.base.moments import as_utc
 from transformations.engine.base.settings import get_settings
+from transformations.stores.base.errors import MissingColumnError
 from transformations.stores.computed.rollout import Reading, add_inputs, as_served
 from transformations.stores.computed.wiring import look_for_code_in, reference_of
 from transformations.stores.history.history import history_of
@@ -143,7 +144,7 @@ def check_spine(spine: Spine, stored: Sequence[Stored], on_demand: Sequence[OnDe
     for each in stored:
         for key in each.keys:
             if each.spine_column(key) not in spine.columns:
-                raise UsageError(
+                raise MissingColumnError(
                     f"the spine lacks {each.spine_column(key)!r}, a join key of {each.reference}. "
                     f"It has {', '.join(map(str, spine.columns))}."
                 )

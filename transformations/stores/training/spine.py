@@ -15,6 +15,7 @@ from feast.types import FeastType
 
 from transformations.engine.base.errors import DataError, UsageError, nearest
 from transformations.engine.base.moments import EVENT_TIMESTAMP
+from transformations.stores.base.errors import NoTimestampError
 from transformations.stores.base.join_keys import as_key, key_values
 from transformations.stores.base.values import TIMESTAMP, column_of, frame_column, moments_of
 
@@ -161,4 +162,4 @@ def _timestamp_column(types: dict[str, bool]) -> str:
     if len(found) == 1:
         return found[0]
     listed = f"several columns of timestamps ({', '.join(found)})" if found else "no column of timestamps"
-    raise UsageError(f"the spine has {listed} and none called {EVENT_TIMESTAMP}. Name the moment of each row so.")
+    raise NoTimestampError(f"the spine has {listed} and none called {EVENT_TIMESTAMP}. Name the moment of each row so.")

@@ -12,13 +12,21 @@ from typing import Any
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
+import pandas as pd
 import pyarrow as pa
 import pytest
 import uvicorn
 from feast import Entity, FeatureStore, FeatureView, Field, RequestSource
+from feast.errors import (
+    EntityTimestampInferenceException,
+    FeastEntityDFMissingColumnsError,
+    FeastError,
+    FeatureViewNotFoundException,
+)
 from feast.feature_server import get_app
 from feast.types import Float64, Int64, UnixTimestamp
 
+from transformations.engine.base.errors import UsageError
 from transformations.local import redis as embedded
 from transformations.stores.computed.on_demand import on_demand_view
 from transformations.stores.serving import Watch, extend
@@ -150,3 +158,35 @@ def test_a_request_over_http_is_answered_or_told_what_is_wrong_with_it(
     assert message.startswith("UnavailableError: Redis at")
     (record,) = (record for record in caplog.records if record.levelno >= logging.ERROR)
     assert (record.message[:36], record.exc_info) == ("POST /get-online-features: Redis at ", None)
+
+
+def test_in_process_an_error_is_of_the_class_that_feast_raises_there(
+    store_of: Callable[..., FeatureStore],
+    user: Entity,
+    stored: Callable[..., Any],
+    table_of: Callable[..., pa.Table],
+    redis: Any,
+) -> None:
+    store = store_of(user, stored("user_visits", table_of(ROWS, spent=pa.float64()), spent=Float64))
+    moment = pd.Timestamp("2024-05-02", tz="UTC")
+    look, train = store.get_online_features, store.get_historical_features
+    cases: list[tuple[type[Exception], type[Exception], Callable[[], Any]]] = [
+        (KeyError, UsageError, lambda: look(["user_visits:spend"], [{"user_id": 1}])),
+        (KeyError, UsageError, lambda: look(["user_visits:spent"], [{"other": 2}])),
+        (FeatureViewNotFoundException, FeastError, lambda: look(["visits:spent"], [{"user_id": 1}])),
+        (
+            FeastEntityDFMissingColumnsError,
+            UsageError,
+            lambda: train(pd.DataFrame({"event_timestamp": [moment]}), ["user_visits:spent"]),
+        ),
+        (
+            EntityTimestampInferenceException,
+            UsageError,
+            lambda: train(pd.DataFrame({"user_id": [1]}), ["user_visits:spent"]),
+        ),
+    ]
+    for feasts, ours, call in cases:
+        with pytest.raises(feasts) as caught:
+            call()
+        assert isinstance(caught.value, ours)
+        assert str(caught.value).strip("'")
