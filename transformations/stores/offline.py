@@ -28,6 +28,7 @@ from transformations.stores.base.collisions import refuse_collisions
 from transformations.stores.base.feast_seams import (
     explain_offline_writes,
     hide_experimental_warning,
+    infer_renamed_keys,
     keep_udf_bodies,
 )
 from transformations.stores.base.source_paths import placed_source
@@ -65,6 +66,7 @@ class PointInTimeOfflineStoreConfig(FeastConfigBaseModel):
         tell_authors_in_feast()
         explain_offline_writes(_explain_offline_write)
         keep_udf_bodies()
+        infer_renamed_keys()
         if is_feast_command():
             hide_experimental_warning()
 
@@ -208,17 +210,11 @@ class PointInTimeOfflineStore(OfflineStore):
     def get_table_column_names_and_types_from_data_source(
         self, config: RepoConfig, data_source: DataSource
     ) -> Iterable[tuple[str, str]]:
-        """A source's columns, by the names that its views use, with the names of their Arrow types.
-
-        Feast looks for a view's join keys among them (inference.py:243), and would miss one that the source renames; it
-        looks for the timestamps under the files' names. DataError if the source has no files yet.
-        """
+        """A source's columns with the names of their Arrow types. DataError if it has no files yet."""
         from transformations.stores.history.history import source_schema
 
         schema = source_schema(data_source.name, data_source, config.repo_path)
-        stamps = (data_source.timestamp_field, data_source.created_timestamp_column)
-        renamed = {stored: name for stored, name in (data_source.field_mapping or {}).items() if name not in stamps}
-        return [(renamed.get(field.name, field.name), str(field.type)) for field in schema]
+        return [(field.name, str(field.type)) for field in schema]
 
     @staticmethod
     @faults_in_words()

@@ -69,7 +69,9 @@ KEYS: list[tuple[str, Any, str | None, Any]] = [
     ("user_id", 1.5, "1.5::DOUBLE", Refused(lossy(1.5, Int64))),
     ("user_id", INFINITY, "'inf'::DOUBLE", Refused(lossy("inf", Int64))),
     ("user_id", True, "true", Refused("is declared Int64, but holds bool such as True.")),
-    ("user_id", "1", "'1'", Refused("is declared Int64, but holds string such as '1'.")),
+    ("user_id", "1", "'1'", 10.0),
+    ("user_id", "01", "'01'", Refused("is declared Int64, but holds string such as '01'.")),
+    ("user_id", "9223372036854775808", None, Refused("is declared Int64, but ")),
     ("user_id", "\ud800", None, Refused(SURROGATE)),
     ("user_id", [1], "[1]", Refused("is declared Int64, but holds list")),
     ("shop_id", "a", "'a'", 1.0),
@@ -78,7 +80,9 @@ KEYS: list[tuple[str, Any, str | None, Any]] = [
     ("shop_id", "e\u0301{,}%\n", None, None),
     ("shop_id", "x" * 100_000, "repeat('x', 100000)", None),
     ("shop_id", NAN, "'nan'::DOUBLE", None),
-    ("shop_id", 1, "1", Refused("is declared String, but holds int")),
+    ("shop_id", 7, "7", 4.0),
+    ("shop_id", 7.0, "7.0::DOUBLE", Refused("is declared String, but holds double such as 7.0.")),
+    ("shop_id", True, "true", Refused("is declared String, but holds bool such as True.")),
     ("shop_id", b"a", "'a'::BLOB", Refused("is declared String, but holds binary such as b'a'.")),
     ("shop_id", "\ud800", None, Refused(SURROGATE)),
 ]
@@ -124,7 +128,7 @@ def test_a_join_key_finds_its_row_or_is_refused_on_every_path(
     served: Callable[..., tuple[FeatureStore, Server]], view_of: Callable[..., FeatureView], user: Entity, shop: Entity
 ) -> None:
     numbers = view_of("n", user, pa.array([1, 0, 2**63 - 1, -(2**63)]), Float64, pa.array([10.0, 0.0, 9.0, 8.0]))
-    texts = view_of("t", shop, pa.array(["a", "", "é{,}%\n"]), Float64, pa.array([1.0, 2.0, 3.0]))
+    texts = view_of("t", shop, pa.array(["a", "", "é{,}%\n", "7"]), Float64, pa.array([1.0, 2.0, 3.0, 4.0]))
     store, server = served(user, shop, numbers, texts)
     store.materialize(datetime(1970, 1, 1), NOW)
     faults: list[str] = []

@@ -18,13 +18,14 @@ from functools import cached_property, wraps
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import pyarrow as pa
-from feast import FeatureService, FeatureStore, OnDemandFeatureView, utils
+from feast import FeatureService, FeatureStore, Field, OnDemandFeatureView, inference, utils
 from feast.infra.online_stores.online_store import OnlineStore
 from feast.infra.online_stores.redis import RedisOnlineStore
 from feast.infra.registry.base_registry import BaseRegistry
 from feast.online_response import OnlineResponse
 from feast.protos.feast.core.Registry_pb2 import Registry as RegistryProto
 from feast.transformation import udf_rehydrate
+from feast.types import from_value_type
 from feast.value_type import ValueType
 
 if TYPE_CHECKING:
@@ -157,6 +158,37 @@ def explain_offline_writes(explain: Callable[[FeatureStore, str, pd.DataFrame, E
             raise
 
     FeatureStore.write_to_offline_store = write_to_offline_store  # type: ignore[method-assign]
+
+
+def infer_renamed_keys() -> None:
+    """Let Feast infer the dtype of a join key that a view's source calls otherwise, as it does of any other key.
+
+    It looks for keys under the files' names alone (inference.py:243): a renamed one has no dtype afterwards, and is a
+    feature where the features are inferred, too.
+    """
+    feasts = inference._infer_features_and_entities
+    if hasattr(feasts, "__wrapped__"):
+        return
+
+    @wraps(feasts)
+    def _infer_features_and_entities(
+        provider: Any, fv: Any, join_keys: set[str | None], run_inference_for_features: Any, config: Any
+    ) -> None:
+        feasts(provider, fv, join_keys, run_inference_for_features, config)
+        if isinstance(fv, OnDemandFeatureView) or (source := fv.batch_source) is None:
+            return
+        known = {column.name for column in fv.entity_columns}
+        renamed = {stored: key for stored, key in source.field_mapping.items() if key in join_keys - known}
+        if not renamed:
+            return
+        value_type_of = source.source_datatype_to_feast_value_type()
+        for column, kind in provider.get_table_column_names_and_types_from_data_source(config, source):
+            if column in renamed:
+                dtype = from_value_type(value_type_of(kind))
+                fv.entity_columns.append(Field(name=renamed[column], dtype=dtype))
+        fv.features = [feature for feature in fv.features if feature.name not in renamed.values()]
+
+    inference._infer_features_and_entities = _infer_features_and_entities
 
 
 def keep_udf_bodies() -> None:

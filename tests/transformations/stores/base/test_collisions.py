@@ -23,8 +23,8 @@ SHOP = Entity(name="s", join_keys=["shop_id"], value_type=ValueType.INT64)
 CART = RequestSource(name="cart", schema=[Field(name="price", dtype=Float64)])
 
 
-def view(name: str, *features: str, key: Entity = USER) -> FeatureView:
-    source = FileSource(name=name, path=f"{name}.parquet", timestamp_field="event_timestamp")
+def view(name: str, *features: str, key: Entity = USER, moment: str = "event_timestamp") -> FeatureView:
+    source = FileSource(name=name, path=f"{name}.parquet", timestamp_field=moment)
     fields = [Field(name=feature, dtype=Float64) for feature in features]
     keys = [Field(name=key.join_key, dtype=Int64)]
     return FeatureView(name=name, entities=[key], schema=[*keys, *fields], source=source)
@@ -60,7 +60,7 @@ def test_different_names_are_no_collision() -> None:
             (view("a", "shop_id"), view("b", "spend", key=SHOP)),
             "feature shop_id of a has the name of a join key of b",
         ),
-        ((view("a", "event_timestamp"),), "feature event_timestamp of a has the name of the time"),
+        ((view("a", "event_timestamp", moment="at"),), "feature event_timestamp of a has the name of the time"),
         (
             (
                 view("a", "spend").with_name("origin").with_join_key_map({"user_id": "origin_id"}),
@@ -74,6 +74,12 @@ def test_two_values_of_one_name_are_refused(views: tuple[BaseFeatureView, ...], 
     (fault,) = said(*views)
     assert fault.startswith(f"service s_v1: {clash}")
     assert "full_feature_names=True" in fault
+
+
+def test_a_view_may_have_its_own_moment_and_key_among_its_features() -> None:
+    streamed = view("a", "event_timestamp")
+    streamed.projection.features.append(Field(name="user_id", dtype=Int64))  # as Feast's registry gives a stream view
+    assert said(streamed) == []
 
 
 def test_readers_by_full_names_tell_them_apart() -> None:

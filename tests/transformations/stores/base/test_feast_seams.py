@@ -15,7 +15,7 @@ from typing import Any, cast
 import duckdb
 import pytest
 from fastapi import FastAPI
-from feast import FeatureService, FeatureStore, RepoConfig, feature_server, metrics, utils
+from feast import FeatureService, FeatureStore, RepoConfig, feature_server, inference, metrics, utils
 from feast.infra.common.materialization_job import MaterializationTask
 from feast.infra.compute_engines.base import ComputeEngine
 from feast.infra.offline_stores import duckdb as duckdb_store
@@ -25,6 +25,7 @@ from feast.infra.registry.registry import Registry
 from feast.infra.registry.sql import SqlRegistry
 from feast.online_response import OnlineResponse
 from feast.protos.feast.core.Registry_pb2 import Registry as RegistryProto
+from feast.transformation import udf_rehydrate
 
 import transformations
 from transformations.stores.base import feast_seams
@@ -63,6 +64,21 @@ PRIVATE = {"cached_registry_proto", "cached_registry_proto_created", "cached_reg
             "`feast monitor` over our store",
         ),
         (feature_server._get_features, ["request", "store"], "who may look up what (stores/server/routes.py)"),
+        (
+            udf_rehydrate.resolve_udf,
+            ["udf_string", "body", "fallback_udf", "preferred_name"],
+            "functions of on-demand views that use names of their module (stores/computed/feast_functions.py)",
+        ),
+        (
+            inference._infer_features_and_entities,
+            ["provider", "fv", "join_keys", "run_inference_for_features", "config"],
+            "join keys behind a field mapping",
+        ),
+        (
+            FeatureStore._materialize_odfv,
+            ["self", "feature_view", "start_date", "end_date", "full_feature_names"],
+            "views that are computed when read, though Feast would compute them when written",
+        ),
         (
             feature_server._emit_online_audit,
             ["request", "features", "entity_count", "status", "latency_ms"],
