@@ -106,17 +106,11 @@ class Settings(BaseSettings):
         250, gt=0, description="Longest wait for Redis in an online lookup, in milliseconds", examples=["250"]
     )
     redis_write_timeout_ms: int = Field(
-        5_000,
-        gt=0,
-        description="Longest wait for Redis in a write or a maintenance command, in milliseconds",
-        examples=["5000"],
+        5_000, gt=0, description="Longest wait for Redis in a write or an upkeep command, in ms", examples=["5000"]
     )
     keys: Literal["lossless", "declared"] = Field(
         "lossless",
-        description=(
-            "Join keys as clients send them: `lossless` reads the text 2 for an integer and the number 5 for a text, "
-            "in requests, spines and pushes; `declared` refuses what has another type than the view declares"
-        ),
+        description="Whether the key 2 may come as the text 2, and the text 5 as a number (`lossless`), or not",
         examples=["declared"],
     )
     push_lead_seconds: int = Field(
