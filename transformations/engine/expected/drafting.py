@@ -164,9 +164,13 @@ def notes_of(resolved: Resolved) -> Mapping[str, str]:
     """By feature, what its numbers are: meaning and unit."""
     found = {}
     for feature in resolved.features:
-        unit = form_of(feature.dtype).unit or feature.declared.aggregation.unit
-        found[feature.name] = f"{feature.declared.description}; {unit}"
+        found[feature.name] = f"{feature.declared.description}; {unit_of(feature)}"
     return found
+
+
+def unit_of(feature: Feature) -> str:
+    """What a feature's numbers count as they are measured: its own unit, days of moments, items of lists."""
+    return form_of(feature.dtype).unit or feature.declared.aggregation.unit
 
 
 def _distances(quantiles: Mapping[str, Observed]) -> Mapping[str, float]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 from transformations.datasets.config import DatasetConfig
 from transformations.datasets.manifest import Manifest, PinnedTable, SplitContent, read_manifest
@@ -18,7 +19,6 @@ from transformations.insight.site.pages import Address, Example, Fact, Members, 
 from transformations.models.declaration.config import Declaration
 from transformations.models.log.event_log import EventLog
 from transformations.models.log.standing import Standing, VersionState, standing_of
-from transformations.models.trainers.interface import trainer_of
 
 _HASH = 12
 """So many digits of a hash are shown."""
@@ -73,7 +73,7 @@ class DeclaredPages:
         models = [each.name for each in self.declared.models if each.dataset == dataset.name]
         facts = [
             ("Owner", dataset.owner),
-            ("Services", dataset.feature_service),
+            ("Service", dataset.feature_service),
             ("Models", ", ".join(models)),
             *_facts_of_dataset(dataset),
             ("Made", _made_text(dataset, found)),
@@ -100,8 +100,8 @@ class DeclaredPages:
         standing = self.made.standings.get(model.name)
         facts = [
             ("Owner", model.owner),
-            ("Datasets", model.dataset),
-            ("Services", dataset.feature_service if dataset else ""),
+            ("Dataset", model.dataset),
+            ("Service", dataset.feature_service if dataset else ""),
             *_facts_of_model(model),
             ("Tags", _tags_text(model.tags)),
         ]
@@ -143,14 +143,14 @@ def _made_text(dataset: DatasetConfig, found: Manifest | str | None) -> str:
         return f"damaged: {found}"
     content = [each.model_dump(exclude=_NOT_OF_CONTENT) for each in (found.config, dataset)]
     since = "" if content[0] == content[1] else ", by a declaration that has changed since: make it anew to follow it"
-    return f"{moment_text(found.created_at, 'UTC', seconds=False)}, by code {found.code_revision[:_HASH]}{since}"
+    return f"{_minute(found.created_at)}, by code {found.code_revision[:_HASH]}{since}"
 
 
 def _facts_of_manifest(manifest: Manifest) -> Iterator[tuple[str, str]]:
     left_out = [(reason.replace("_", " "), count) for reason, count in manifest.counts.items() if reason != "spine"]
     yield "Rows", f"{sum(each.rows for each in manifest.splits):,} of {manifest.counts.get('spine', 0):,} in the spine"
     yield "Left out", "; ".join(f"{count:,} {reason}" for reason, count in left_out if count)
-    yield "Labels known until", moment_text(manifest.data_end, "UTC", seconds=False) if manifest.data_end else ""
+    yield "Labels known until", _minute(manifest.data_end) if manifest.data_end else ""
     late = sum(each.corrected_since for each in manifest.leakage)
     since = f"; {plural(late, 'value')} corrected after the row's moment" if late else ""
     yield "Leakage check", f"no row from the future in {plural(len(manifest.leakage), 'view')}{since}"
@@ -166,11 +166,10 @@ def _splits(manifest: Manifest) -> Members:
 
 
 def _cells_of_split(split: SplitContent, label: str | None) -> tuple[str, ...]:
-    first, last = (moment_text(moment, "UTC", seconds=False) for moment in (split.first, split.last))
     known = split.statistics.get(label, {}) if label else {}
     text = f"{100 * known['true']:.2f} % true" if "true" in known else ""
     text = f"mean {known['mean']:.6g}" if known.get("mean") is not None else text
-    return f"{split.rows:,}", first, last, text, split.content_hash[:_HASH]
+    return f"{split.rows:,}", _minute(split.first), _minute(split.last), text, split.content_hash[:_HASH]
 
 
 def _pins(manifest: Manifest) -> Members:
@@ -198,12 +197,8 @@ def _cells_of_pin(table: PinnedTable, reader: str) -> tuple[str, ...]:
 
 def _facts_of_model(model: Declaration) -> Iterator[tuple[str, str]]:
     yield "Task", model.task.replace("_", " ")
-    try:
-        library = trainer_of(model.trainer).library
-    except FeaturesError:  # a trainer of one's own, whose module is not here
-        library = None
     settings = ", ".join(f"{name} {value}" for name, value in model.hyperparameters.items())
-    yield "Trainer", model.trainer + (f", by {library}" if library and library != model.trainer else "")
+    yield "Trainer", model.trainer
     yield "Hyperparameters", settings
     yield "Leaves out", ", ".join(model.leave_out)
     yield "Of the request", ", ".join(model.request_fields)
@@ -246,9 +241,12 @@ def _newest_first(standing: Standing) -> list[VersionState]:
 
 def _cells_of_version(state: VersionState) -> tuple[str, ...]:
     gates = "not judged" if state.evaluation is None else "passed" if state.has_passed else "not passed"
-    since = moment_text(state.since, "UTC", seconds=False)
-    return state.stage, since, state.registered.dataset, gates, state.registered.artifact[:_HASH]
+    return state.stage, _minute(state.since), state.registered.dataset, gates, state.registered.artifact[:_HASH]
 
 
 def _tags_text(tags: Mapping[str, str]) -> str:
     return ", ".join(f"{name}={value}" for name, value in sorted(tags.items()))
+
+
+def _minute(moment: datetime) -> str:
+    return moment_text(moment.replace(second=0, microsecond=0), "UTC", seconds=False)

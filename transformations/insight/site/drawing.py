@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass
+from itertools import pairwise
 
-_WIDTH, _HEIGHT = 190, 46
-_GAP_X, _GAP_Y = 42, 12
+_WIDTH, _HEIGHT = 170, 46
+_GAP_X, _GAP_Y = 36, 12
 _MARGIN = 8
 _MOST_IN_A_LAYER = 14
-_LONGEST_LABEL = 22
-_LONGEST_NOTE = 29
+_LONGEST_LABEL = 20
+_LONGEST_NOTE = 26
+_LANE = 12
+"""The height that an arrow takes in a layer which it passes."""
+_SWEEPS = 4
 
 
 @dataclass(frozen=True, order=True)
@@ -77,47 +81,53 @@ def draw(nodes: Iterable[Node], edges: Iterable[Edge], focus: str | None = None)
 
     clicks ──► user_clicks ──► churn_v1          layer 0, 1, 2: the longest way from a node that reads nothing
     pages ───► user_topics ────▲
+
+    Arrows across several layers have a lane in each that they pass, so that they run behind no box.
     """
     known = {node.key: node for node in sorted(set(nodes))}
     arrows = sorted({edge for edge in edges if edge.origin in known and edge.reader in known})
     if not arrows:
         return None
-    layers = _order_layers(_layers_of_keys(known, arrows), arrows)
-    kept = [_keep(layer, focus) for layer in layers]
-    tallest = max(map(len, kept))
-    boxes: dict[str, Box] = {}
-    for column, layer in enumerate(kept):
-        top = _MARGIN + (tallest - len(layer)) * (_HEIGHT + _GAP_Y) // 2
-        for row, key in enumerate(layer):
-            node = known[key]
-            boxes[key] = Box(
-                number=len(boxes),
-                x=_MARGIN + column * (_WIDTH + _GAP_X),
-                y=top + row * (_HEIGHT + _GAP_Y),
-                label=_shorten(node.name, _LONGEST_LABEL),
-                note=_shorten(f"of {node.holder}" if node.holder else node.kind, _LONGEST_NOTE),
-                name=f"{node.name} of {node.holder}" if node.holder else node.name,
-                kind=node.kind,
-                href=node.href,
-                is_focus=key == focus,
-            )
-    curves = tuple(
-        Curve(
-            boxes[each.origin].number,
-            boxes[each.reader].number,
-            _curve_path(boxes[each.origin], boxes[each.reader]),
-            value,
+    layers = [_keep(layer, focus) for layer in _layers_of_keys(known, arrows)]
+    kept = {key for layer in layers for key in layer}
+    drawn = [each for each in _strongest_arrows(arrows) if each.origin in kept and each.reader in kept]
+    ways = _ways(layers, drawn)
+    rows = _order_layers(_with_lanes(layers, ways), ways)
+    tops, height = _tops(rows)
+    boxes = {
+        key: _box(known[key], number, column, tops[key], is_focus=key == focus)
+        for number, (column, key) in enumerate(
+            (column, key) for column, row in enumerate(rows) for key in row if key in kept
         )
-        for each, value in _strongest_arrows(arrows)
-        if each.origin in boxes and each.reader in boxes
-    )
+    }
     return Drawing(
-        width=2 * _MARGIN + len(kept) * (_WIDTH + _GAP_X) - _GAP_X,
-        height=2 * _MARGIN + tallest * (_HEIGHT + _GAP_Y) - _GAP_Y,
+        width=2 * _MARGIN + len(rows) * (_WIDTH + _GAP_X) - _GAP_X,
+        height=height,
         boxes=tuple(boxes.values()),
-        curves=curves,
+        curves=tuple(
+            Curve(boxes[each.origin].number, boxes[each.reader].number, _path(way, boxes, tops), each.is_value)
+            for each, way in zip(drawn, ways, strict=True)
+        ),
         left_out=len(known) - len(boxes),
     )
+
+
+def _box(node: Node, number: int, column: int, top: int, *, is_focus: bool) -> Box:
+    return Box(
+        number=number,
+        x=_left(column),
+        y=top,
+        label=_shorten(node.name, _LONGEST_LABEL),
+        note=_shorten(f"of {node.holder}" if node.holder else node.kind, _LONGEST_NOTE),
+        name=f"{node.name} of {node.holder}" if node.holder else node.name,
+        kind=node.kind,
+        href=node.href,
+        is_focus=is_focus,
+    )
+
+
+def _left(column: int) -> int:
+    return _MARGIN + column * (_WIDTH + _GAP_X)
 
 
 def _shorten(text: str, longest: int) -> str:
@@ -129,29 +139,78 @@ def _shorten(text: str, longest: int) -> str:
 
 
 def _layers_of_keys(known: Mapping[str, Node], arrows: Sequence[Edge]) -> list[list[str]]:
+    """The keys by the longest way to them; kinds whose nodes do not read each other stand in one layer, the deepest."""
+    chained = {known[each.reader].kind for each in arrows if known[each.origin].kind == known[each.reader].kind}
     depth = dict.fromkeys(known, 0)
     for _ in known:  # a way is no longer than there are nodes
         before = dict(depth)
         for arrow in arrows:
             depth[arrow.reader] = max(depth[arrow.reader], min(depth[arrow.origin] + 1, len(known)))
+        deepest: dict[str, int] = {}
+        for key, node in known.items():
+            deepest[node.kind] = max(deepest.get(node.kind, 0), depth[key])
+        depth = {key: each if known[key].kind in chained else deepest[known[key].kind] for key, each in depth.items()}
         if depth == before:
             break
     layers = [[key for key in known if depth[key] == layer] for layer in range(max(depth.values()) + 1)]
     return [layer for layer in layers if layer]
 
 
-def _order_layers(layers: Sequence[list[str]], arrows: Sequence[Edge]) -> list[list[str]]:
-    """Each layer in the order of its neighbours in the layers before it, so that few curves cross."""
-    place: dict[str, float] = {}
-    ordered = []
-    for layer in layers:
-        origins = {
-            key: [place[each.origin] for each in arrows if each.reader == key and each.origin in place] for key in layer
-        }
-        centre = {key: sum(found) / len(found) if found else 0.0 for key, found in origins.items()}
-        ordered.append([key for _, key in sorted((centre[key], key) for key in layer)])
-        place |= {key: row / max(len(layer) - 1, 1) for row, key in enumerate(ordered[-1])}
-    return ordered
+_Lane = tuple[str, int]
+"""Where arrows to a reader pass a layer: those of several origins share it."""
+
+
+def _ways(layers: Sequence[Sequence[str]], arrows: Sequence[Edge]) -> list[list[str | _Lane]]:
+    """For each arrow its origin, the lanes in the layers between, and its reader."""
+    column = {key: number for number, layer in enumerate(layers) for key in layer}
+    return [
+        [
+            each.origin,
+            *((each.reader, between) for between in range(column[each.origin] + 1, column[each.reader])),
+            each.reader,
+        ]
+        for each in arrows
+    ]
+
+
+def _with_lanes(layers: Sequence[Sequence[str]], ways: Sequence[Sequence[str | _Lane]]) -> list[list[str | _Lane]]:
+    found: list[list[str | _Lane]] = [list(layer) for layer in layers]
+    for lane in sorted({stop for way in ways for stop in way if not isinstance(stop, str)}):
+        found[lane[1]].append(lane)
+    return found
+
+
+def _order_layers(
+    layers: Sequence[Sequence[str | _Lane]], ways: Sequence[Sequence[str | _Lane]]
+) -> list[list[str | _Lane]]:
+    """Each layer in the order of its neighbours, before it and then behind it, so that few curves cross."""
+    steps = sorted({step for way in ways for step in pairwise(way)}, key=str)
+    rows = [sorted(layer, key=str) for layer in layers]
+    for sweep in range(_SWEEPS):
+        forwards = sweep % 2 == 0
+        place: dict[str | _Lane, float] = {}
+        for row in rows if forwards else reversed(rows):
+            near: dict[str | _Lane, list[float]] = {each: [] for each in row}
+            for origin, reader in steps:
+                stop, neighbour = (reader, origin) if forwards else (origin, reader)
+                if stop in near and neighbour in place:
+                    near[stop].append(place[neighbour])
+            old = {each: number / max(len(row) - 1, 1) for number, each in enumerate(row)}
+            row.sort(key=lambda each: (sum(near[each]) / len(near[each]) if near[each] else old[each], str(each)))
+            place |= {each: number / max(len(row) - 1, 1) for number, each in enumerate(row)}
+    return rows
+
+
+def _tops(rows: Sequence[Sequence[str | _Lane]]) -> tuple[dict[str | _Lane, int], int]:
+    """The upper edge of every box and lane, each layer in the middle, and the height of all."""
+    heights = [sum((_HEIGHT if isinstance(each, str) else _LANE) + _GAP_Y for each in row) - _GAP_Y for row in rows]
+    tops: dict[str | _Lane, int] = {}
+    for row, height in zip(rows, heights, strict=True):
+        top = _MARGIN + (max(heights) - height) // 2
+        for each in row:
+            tops[each] = top
+            top += (_HEIGHT if isinstance(each, str) else _LANE) + _GAP_Y
+    return tops, 2 * _MARGIN + max(heights)
 
 
 def _keep(layer: Sequence[str], focus: str | None) -> list[str]:
@@ -162,17 +221,28 @@ def _keep(layer: Sequence[str], focus: str | None) -> list[str]:
     return kept
 
 
-def _strongest_arrows(arrows: Sequence[Edge]) -> list[tuple[Edge, bool]]:
+def _strongest_arrows(arrows: Sequence[Edge]) -> list[Edge]:
     """Each pair once: as a value, where one of its arrows is."""
     found: dict[tuple[str, str], Edge] = {}
     for arrow in arrows:
         if (arrow.origin, arrow.reader) not in found or arrow.is_value:
             found[arrow.origin, arrow.reader] = arrow
-    return [(arrow, arrow.is_value) for arrow in found.values()]
+    return list(found.values())
 
 
-def _curve_path(origin: Box, reader: Box) -> str:
-    x1, y1 = origin.x + _WIDTH, origin.y + _HEIGHT // 2
-    x2, y2 = reader.x, reader.y + _HEIGHT // 2
+def _path(way: Sequence[str | _Lane], boxes: Mapping[str, Box], tops: Mapping[str | _Lane, int]) -> str:
+    """A curve from the right edge of the first box to the left edge of the last, straight through the lanes between."""
+    first, *lanes, last = way
+    origin, reader = boxes[str(first)], boxes[str(last)]
+    x, y = origin.x + _WIDTH, origin.y + _HEIGHT // 2
+    path = f"M{x},{y}"
+    for lane in lanes:
+        left, level = _left(int(lane[1])), tops[lane] + _LANE // 2
+        path += f" {_bend(x, y, left, level)} H{left + _WIDTH}"
+        x, y = left + _WIDTH, level
+    return f"{path} {_bend(x, y, reader.x, reader.y + _HEIGHT // 2)}"
+
+
+def _bend(x1: int, y1: int, x2: int, y2: int) -> str:
     middle = (x1 + x2) // 2
-    return f"M{x1},{y1} C{middle},{y1} {middle},{y2} {x2},{y2}"
+    return f"C{middle},{y1} {middle},{y2} {x2},{y2}"

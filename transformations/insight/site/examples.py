@@ -38,7 +38,7 @@ def examples(asked: Iterable[str] | str, given: Iterable[Field], moment: datetim
     body["entities"] = {name: [value] for name, value in row.items()}
     spine = {name: [value] for name, value in row.items()}
     when = _NOW if moment is None else f"datetime.fromisoformat({moment.isoformat()!r})"
-    columns = ", ".join([*(f"{name!r}: {value!r}" for name, value in spine.items()), f'"event_timestamp": [{when}]'])
+    columns = [*(f"    {name!r}: {value!r}," for name, value in spine.items()), f"    'event_timestamp': [{when}],"]
     imports = "from datetime import UTC, datetime" if moment is None else "from datetime import datetime"
     return (
         Example(
@@ -57,7 +57,7 @@ def examples(asked: Iterable[str] | str, given: Iterable[Field], moment: datetim
             "Training query",
             f"{imports}\n\nimport pandas as pd\nfrom feast import FeatureStore\n\n"
             'store = FeatureStore("feature_repo")\n'
-            f"spine = pd.DataFrame({{{columns}}})\n"
+            "spine = pd.DataFrame({\n" + "\n".join(columns) + "\n})\n"
             "store.get_historical_features(\n"
             f"    entity_df=spine,\n    features={features},\n).to_df()",
         ),

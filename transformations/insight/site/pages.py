@@ -10,6 +10,7 @@ from enum import StrEnum
 
 from transformations.insight.site.distributions import Distribution
 from transformations.insight.site.drawing import Drawing
+from transformations.insight.site.expected_plots import ExpectedPlot
 
 _LONGEST_FILE_NAME = 120
 
@@ -105,6 +106,7 @@ class Page:
     members: tuple[Members, ...] = ()
     drawing: Drawing | None = None
     distribution: Distribution | None = None
+    expected: tuple[ExpectedPlot, ...] = ()
     note: str = ""
     examples: tuple[Example, ...] = ()
 

@@ -12,6 +12,7 @@ from feast.repo_contents import RepoContents
 from transformations.contracts import PII_CLASSES, contract_names, read_contract
 from transformations.engine.base.settings import Settings
 from transformations.engine.base.words import plural
+from transformations.engine.expected.model import ExpectedView
 from transformations.engine.tables.offline_tables import OfflineTable
 from transformations.insight.catalogue import Card, Catalog
 from transformations.insight.freshness import common_moment, offline_freshness
@@ -21,7 +22,6 @@ from transformations.insight.lineage.declared import Declared, read_all_declared
 from transformations.insight.lineage.graph import Kind, Lineage
 from transformations.insight.lineage.reading import lineage_of
 from transformations.insight.repository import (
-    OfferedView,
     Repository,
     read_contents,
     read_expectations,
@@ -32,6 +32,7 @@ from transformations.insight.site.declared_pages import DeclaredPages, Made, rea
 from transformations.insight.site.distributions import Distribution, distributions_of
 from transformations.insight.site.drawing import Drawing
 from transformations.insight.site.examples import examples
+from transformations.insight.site.expected_plots import ExpectedPlot, expected_plots
 from transformations.insight.site.lineage_drawings import LineageDrawings
 from transformations.insight.site.pages import Address, Example, Fact, Members, Page, PageKind, Piece, Site
 
@@ -40,8 +41,9 @@ _LISTED = {  # facts that name pages, and the kinds of these
     "Owner": (PageKind.OWNER,),
     "View": (PageKind.VIEW, PageKind.ON_DEMAND_VIEW),
     "Views": (PageKind.VIEW, PageKind.ON_DEMAND_VIEW),
+    "Service": (PageKind.SERVICE,),
     "Services": (PageKind.SERVICE,),
-    "Datasets": (PageKind.DATASET,),
+    "Dataset": (PageKind.DATASET,),
     "Models": (PageKind.MODEL,),
     "Source": (PageKind.SOURCE,),
     "Sources": (PageKind.SOURCE,),
@@ -53,11 +55,15 @@ _AS_TABLE = {PageKind.VIEW: "Features", PageKind.ON_DEMAND_VIEW: "Features", Pag
 
 @dataclass(frozen=True, kw_only=True)
 class _Tables:
-    """Of each view that is built: freshness in words, the moment its newest rows can be joined, distributions."""
+    """Of each view that is built: freshness in words, the moment its newest rows can be joined, and its values.
+
+    expected: by view and feature, what is expected of the values beside what they are.
+    """
 
     freshness: Mapping[str, str]
     moments: Mapping[str, datetime]
     distributions: Mapping[str, Mapping[str, Distribution]]
+    expected: Mapping[str, Mapping[str, tuple[ExpectedPlot, ...]]]
 
 
 def read_site(settings: Settings) -> Site:
@@ -67,23 +73,26 @@ def read_site(settings: Settings) -> Site:
     contracts = [read_contract(name, settings.contracts) for name in contract_names(settings.contracts)]
     declared = read_all_declared(settings)
     lineage = lineage_of(contents, repository, contracts, declared)
+    expected = read_expectations(repository, settings)
     reading = _Reading(
         contents=contents,
         repository=repository,
-        cards=list(Catalog(contents, repository, contracts, read_expectations(repository, settings)).cards()),
+        cards=list(Catalog(contents, repository, contracts, expected).cards()),
         declared=declared,
         made=read_made(declared, settings),
         lineage=lineage,
         drawings=LineageDrawings(lineage, [view.name for view in contents.on_demand_feature_views]),
         ownership=read_ownership(repository_folder(settings)),
         tests=tests_of_domains(settings.project_root),
-        tables=_read_tables(repository, settings),
+        tables=_read_tables(repository, expected, settings),
     )
     return reading.site()
 
 
-def _read_tables(repository: Repository, settings: Settings) -> _Tables:
-    freshness, moments, distributions = {}, {}, {}
+def _read_tables(repository: Repository, expected: Mapping[str, ExpectedView], settings: Settings) -> _Tables:
+    freshness, moments = {}, {}
+    distributions: dict[str, Mapping[str, Distribution]] = {}
+    plots: dict[str, Mapping[str, tuple[ExpectedPlot, ...]]] = {}
     for name, offered in repository.views.items():
         found = offline_freshness(offered.resolved, settings)
         if found is None:
@@ -93,14 +102,12 @@ def _read_tables(repository: Repository, settings: Settings) -> _Tables:
         through = f"complete through {found.complete_through}"
         freshness[name] = f"{through}, version {found.version}, {plural(found.rows, 'row')}{outdated}"
         moments[name] = common_moment([(offered.resolved, found)])
-        distributions[name] = _distributions_of_view(offered, settings)
-    return _Tables(freshness=freshness, moments=moments, distributions=distributions)
-
-
-def _distributions_of_view(offered: OfferedView, settings: Settings) -> Mapping[str, Distribution]:
-    shown = [field.name for field in offered.view.features if not _is_withheld(field)]
-    newest = OfflineTable(settings.offline_dir / offered.view.name).newest()
-    return distributions_of(newest, list(offered.resolved.join_keys), shown)
+        shown = [field.name for field in offered.view.features if not _is_withheld(field)]
+        newest = OfflineTable(settings.offline_dir / name).newest()
+        distributions[name] = distributions_of(newest, list(offered.resolved.join_keys), shown)
+        if name in expected:
+            plots[name] = expected_plots(offered.resolved, expected[name], newest, shown)
+    return _Tables(freshness=freshness, moments=moments, distributions=distributions, expected=plots)
 
 
 def _is_withheld(field: Field) -> bool:
@@ -138,7 +145,9 @@ class _Reading:
     def _page_of_card(self, card: Card) -> Page:
         address = Address(PageKind(card.kind), card.name)
         facts = dict(card.facts)
-        left_out = {"Meaning", _AS_TABLE.get(address.kind, "")}
+        view, _, name = address.name.partition(":")
+        plots = self.tables.expected.get(view, {}).get(name, ()) if address.kind is PageKind.FEATURE else ()
+        left_out = {"Meaning", _AS_TABLE.get(address.kind, ""), *(("Distribution",) if plots else ())}
         shown = [self._linked_fact(label, text) for label, text in card.facts if label not in left_out]
         shown += [Fact(label, (Piece(text),)) for label, text in self._facts_beside_card(card, address)]
         return Page(
@@ -149,6 +158,7 @@ class _Reading:
             members=tuple(self._members_of(address)),
             drawing=self._drawing_of(address),
             distribution=self._distribution_of(address),
+            expected=plots,
             note=self._note_without_plot(address),
             examples=self._examples_for(address),
         )
@@ -308,7 +318,7 @@ class _Reading:
 
     def _page_of_owner(self, name: str, owned: Sequence[Page]) -> Page:
         declared = (self.ownership.owners if self.ownership else {}).get(name)
-        facts = [("Team", declared.team), ("Contact", declared.contact)] if declared else []
+        facts = [("Contact", declared.contact)] if declared else []
         tables = []
         for kind in PageKind:
             of_kind = [page for page in owned if page.address.kind is kind]
@@ -318,7 +328,7 @@ class _Reading:
         return Page(
             address=Address(PageKind.OWNER, name),
             title=name,
-            summary="" if declared else "owners.yaml does not say how this owner is reached.",
+            summary=declared.team if declared else "owners.yaml does not say how this owner is reached.",
             facts=tuple(Fact(label, (Piece(text),)) for label, text in facts),
             members=tuple(tables),
         )

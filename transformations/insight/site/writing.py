@@ -24,6 +24,7 @@ _TEMPLATES = Environment(
     lstrip_blocks=True,
     keep_trailing_newline=True,
 )
+_TEMPLATES.filters["capitalize_first"] = lambda text: text[:1].upper() + text[1:]
 
 
 def render_site(site: Site) -> dict[str, str]:

@@ -1,6 +1,8 @@
 """The drawing of lineage: layers along the data's way, every arrow once, bounded."""
 
-from transformations.insight.site.drawing import Drawing, Edge, Node, draw
+import re
+
+from transformations.insight.site.drawing import Curve, Drawing, Edge, Node, draw
 
 
 def node(name: str) -> Node:
@@ -21,12 +23,41 @@ def columns(drawing: Drawing) -> list[str]:
     return ["".join(box.name for box in boxes if box.x == x) for x in sorted({box.x for box in boxes})]
 
 
+def layers(drawing: Drawing) -> list[str]:
+    """The names in each layer, in any order."""
+    return ["".join(sorted(column)) for column in columns(drawing)]
+
+
 def test_a_thing_stands_right_of_all_that_it_reads() -> None:
-    assert columns(drawn("a>b b>d a>d c>d")) == ["ac", "b", "d"]
+    assert layers(drawn("a>b b>d a>d c>d")) == ["ac", "b", "d"]
 
 
 def test_things_stand_in_the_order_of_what_they_read() -> None:
     assert columns(drawn("a>z b>y")) == ["ab", "zy"]
+
+
+def test_an_arrow_that_passes_a_layer_runs_behind_none_of_its_boxes() -> None:
+    """a is read by d directly, and through b and c."""
+    drawing = drawn("a>b b>c c>d a>d a>x x>d")
+    (long,) = [curve for curve in drawing.curves if names(drawing, curve) == "ad"]
+    stops = [(int(x), int(y)) for x, y in re.findall(r"(\d+),(\d+) H", long.path)]
+    assert len(stops) == 2
+    for x, y in stops:
+        assert not [box.name for box in drawing.boxes if box.x == x and box.y <= y <= box.y + drawing.box_height]
+
+
+def names(drawing: Drawing, curve: Curve) -> str:
+    by_number = {box.number: box.name for box in drawing.boxes}
+    return by_number[curve.origin] + by_number[curve.reader]
+
+
+def test_things_of_one_kind_stand_in_one_layer_unless_they_read_each_other() -> None:
+    kinds = {"a": "source", "b": "view", "c": "view", "s": "service", "t": "service"}
+    nodes = [Node(name, name, kind, None) for name, kind in kinds.items()]
+    edges = [Edge("a", "b"), Edge("b", "c"), Edge("c", "s"), Edge("a", "t")]
+    found = draw(nodes, edges)
+    assert found is not None
+    assert layers(found) == ["a", "b", "c", "st"]
 
 
 def test_a_pair_is_joined_once_and_as_a_value_where_it_is_one() -> None:

@@ -102,10 +102,20 @@ for (const drawing of document.querySelectorAll(".lineage")) {
   if (focus) drawing.parentElement.scrollLeft = focus.x.baseVal.value - drawing.parentElement.clientWidth / 2 + 100;
 }
 
+// Where a browser keeps pages of the file system from the clipboard, the text is selected for the reader to copy.
+async function copy(place) {
+  try {
+    await navigator.clipboard.writeText(place.textContent);
+    return true;
+  } catch {
+    getSelection().selectAllChildren(place);
+    return document.execCommand("copy");
+  }
+}
+
 for (const button of document.querySelectorAll(".copy")) {
   button.addEventListener("click", async () => {
-    await navigator.clipboard.writeText(button.nextElementSibling.textContent);
-    button.textContent = "Copied";
+    button.textContent = (await copy(button.nextElementSibling)) ? "Copied" : "Press Ctrl+C";
     setTimeout(() => (button.textContent = "Copy"), 1500);
   });
 }

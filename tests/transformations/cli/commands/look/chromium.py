@@ -30,8 +30,17 @@ class Browser:
         self._call("Page.navigate", url=file.absolute().as_uri())
         self.wait_for(f"location.pathname.endsWith({json.dumps(file.name)}) && document.readyState === 'complete'")
 
+    def show_as(self, width: int, scheme: str) -> None:
+        """As on a screen of this width, a phone's below 500 pixels, with the scheme `light` or `dark`."""
+        size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 500}
+        self._call("Emulation.setDeviceMetricsOverride", **size)
+        self._call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
+
+    def allow(self, *permissions: str) -> None:
+        self._call("Browser.grantPermissions", permissions=permissions)
+
     def value(self, expression: str) -> Any:
-        answer = self._call("Runtime.evaluate", expression=expression, returnByValue=True)
+        answer = self._call("Runtime.evaluate", expression=expression, returnByValue=True, awaitPromise=True)
         return answer["result"].get("value")
 
     def wait_for(self, expression: str) -> None:
@@ -79,7 +88,7 @@ class Browser:
 @contextmanager
 def browser(folder: Path, width: int = 1280) -> Iterator[Browser]:
     """A tab of this width; the browser keeps what it writes in the folder, and ends with it."""
-    assert PROGRAM is not None
+    assert PROGRAM is not None, "no Chromium is installed here"
     options = ["--headless=new", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"]
     options += [f"--user-data-dir={folder}", "--remote-debugging-port=0", f"--window-size={width},900", "about:blank"]
     with subprocess.Popen([PROGRAM, *options], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:

@@ -31,6 +31,17 @@ label: {column: stays, horizon: 1 day}
 split: {train: 2024-05-01, validation: 2024-05-04, test: 2024-05-07}
 """
 )
+# The lowest contrast of a text with the page behind it, by the formula of the Web Content Accessibility Guidelines.
+CONTRASTS = """(() => {
+  const light = (text) => text.match(/[\\d.]+/g).slice(0, 3).map((each) => each / 255)
+    .map((each) => (each <= 0.04045 ? each / 12.92 : ((each + 0.055) / 1.055) ** 2.4))
+    .reduce((sum, each, place) => sum + each * [0.2126, 0.7152, 0.0722][place], 0);
+  const page = light(getComputedStyle(document.body).backgroundColor);
+  const contrast = (ink) => (Math.max(ink, page) + 0.05) / (Math.min(ink, page) + 0.05);
+  return Math.min(...[...document.querySelectorAll("main *")]
+    .filter((each) => each.textContent.trim() && !(each.closest("svg") && each.tagName !== "text"))
+    .map((each) => contrast(light(getComputedStyle(each)[each.tagName === "text" ? "fill" : "color"]))));
+})()"""
 FEATURE = "feature/user_clicks.attention_seconds_sum_7d.html"
 
 
@@ -139,7 +150,7 @@ def test_a_model_shows_what_it_takes_and_its_versions_and_a_dataset_what_it_was_
     assert "train 400 2020-03-01 00:00 UTC" in dataset
 
 
-@pytest.mark.skipif(chromium.PROGRAM is None, reason="no Chromium is installed here")
+@pytest.mark.proof
 def test_a_browser_finds_a_feature_and_clicks_to_its_source_column(declared: Any, tmp_path: Path) -> None:
     folder = written(declared)
     with chromium.browser(tmp_path / "profile") as tab:
@@ -161,11 +172,29 @@ def test_a_browser_finds_a_feature_and_clicks_to_its_source_column(declared: Any
         assert tab.errors == []
 
 
-@pytest.mark.skipif(chromium.PROGRAM is None, reason="no Chromium is installed here")
-@pytest.mark.parametrize("width", [1280, 500])  # a window is not made narrower
-def test_no_page_is_wider_than_its_window(declared: Any, tmp_path: Path, width: int) -> None:
+@pytest.mark.proof
+@pytest.mark.parametrize("width", [1280, 390])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_no_page_is_wider_than_its_window_and_every_text_stands_out(
+    declared: Any, tmp_path: Path, width: int, scheme: str
+) -> None:
     folder = written(declared)
     with chromium.browser(tmp_path / "profile", width) as tab:
+        tab.show_as(width, scheme)
         for name in ("index.html", FEATURE, "feature-service/reading_v1.html", "source/clicks.html"):
             tab.open(folder / name)
             assert tab.value("document.documentElement.scrollWidth <= window.innerWidth"), name
+            assert tab.value(CONTRASTS) >= 4.5, name  # what the guidelines of the web ask for
+        assert tab.errors == []
+
+
+@pytest.mark.proof
+def test_a_browser_copies_an_example(declared: Any, tmp_path: Path) -> None:
+    folder = written(declared)
+    with chromium.browser(tmp_path / "profile") as tab:
+        tab.open(folder / FEATURE)
+        tab.allow("clipboardReadWrite", "clipboardSanitizedWrite")
+        tab.click(".copy")
+        tab.wait_for("document.querySelector('.copy').textContent === 'Copied'")
+        shown = tab.value("document.querySelector('.code pre').textContent")
+        assert tab.value("navigator.clipboard.readText()") == shown
