@@ -159,10 +159,15 @@ def _is_made_of(state: VersionState, declaration: Declaration, dataset: Pinned, 
         return False
     facts = manifest_of(declaration.name, state, settings).facts
     return (
-        facts.declaration == declaration.model_dump(mode="json")
+        _of_training(Declaration.model_validate(facts.declaration)) == _of_training(declaration)
         and facts.libraries == libraries_of(declaration.trainer)
         and facts.trainer_code == trainer_code(declaration.trainer)
     )
+
+
+def _of_training(declaration: Declaration) -> Declaration:
+    """What of a declaration a training, or what a version may do, depends on."""
+    return declaration.model_copy(update={"description": "", "owner": "", "tags": {}, "business": (), "tuning": None})
 
 
 def _archived(model: str, state: VersionState, standing: Standing, log: EventLog) -> str:

@@ -9,7 +9,7 @@ from pydantic import Field, JsonValue, StrictInt, model_validator
 from transformations.datasets.config import Duration
 from transformations.models.records.artifact import Task
 from transformations.models.records.base import ModelName, Part
-from transformations.models.records.criteria import CLASSIFICATION_METRICS, Criteria
+from transformations.models.records.criteria import CLASSIFICATION_METRICS, Criteria, Metric
 
 
 class DeclaredTransformation(Part):
@@ -69,13 +69,51 @@ class BusinessMetric(Part):
     horizon: Duration
 
 
+class Span(Part):
+    """Where a hyperparameter may lie: from low to high, whole numbers where both are, or among choices.
+
+    log: try small values as often as great ones, by their order of magnitude.
+    """
+
+    low: StrictInt | float | None = None
+    high: StrictInt | float | None = None
+    log: bool = False
+    choices: Annotated[tuple[JsonValue, ...], Field(max_length=100)] = ()
+
+    @model_validator(mode="after")
+    def _one_of_both(self) -> Span:
+        if (self.low is None) != (self.high is None) or (self.low is None) == (not self.choices):
+            raise ValueError("give low and high, or choices")
+        if self.low is not None and self.high is not None:
+            if self.low >= self.high:
+                raise ValueError("low is below high")
+            if self.log and self.low <= 0:
+                raise ValueError("log is for spans above 0")
+        elif self.log:
+            raise ValueError("log is for low and high")
+        return self
+
+    @property
+    def ends(self) -> tuple[JsonValue, ...]:
+        """The values at its ends, or all its choices."""
+        return self.choices or (self.low, self.high)
+
+
+class Tuning(Part):
+    """What `features model tune` searches: so many trials, judged by one metric on validation rows."""
+
+    trials: Annotated[StrictInt, Field(ge=1, le=10_000)] = 30
+    metric: Metric | None = None
+    space: Annotated[dict[str, Span], Field(min_length=1)]
+
+
 class Declaration(Part):
     """A model: what it learns from, how, and what it must be worth.
 
     request_fields: columns of the dataset's spine that a request brings along, and that the model takes beside its
     features. leave_out: features that it does not take. calibration and a chosen decision use the later half of the
-    validation split, which early stopping then does not see. approval: whether production needs a reviewer. tags: of
-    those that owners.yaml lists, and its clearance for personal data.
+    validation split, which early stopping and tuning then do not see. approval: whether production needs a reviewer.
+    tags: of those that owners.yaml lists, and its clearance for personal data.
     """
 
     name: ModelName
@@ -98,6 +136,7 @@ class Declaration(Part):
     evaluation: Criteria
     business: Annotated[tuple[BusinessMetric, ...], Field(max_length=3)] = ()
     approval: Literal["none", "required"] = "none"
+    tuning: Tuning | None = None
 
     @model_validator(mode="after")
     def _fits_the_task(self) -> Declaration:
@@ -107,6 +146,9 @@ class Declaration(Part):
                 raise ValueError(f"{key} is for a binary classification, and this is a {self.task}")
         if self.calibration != "none" and not is_classification:
             raise ValueError(f"calibration is for a binary classification, and this is a {self.task}")
+        metric = self.tuning.metric if self.tuning else None
+        if metric is not None and (metric in CLASSIFICATION_METRICS) != is_classification:
+            raise ValueError(f"tuning: {metric} is no metric of a {self.task}")
         for gate in self.evaluation.gates:
             if (gate.metric in CLASSIFICATION_METRICS) != is_classification:
                 raise ValueError(f"gate {gate.name!r}: {gate.metric} is no metric of a {self.task}")

@@ -88,6 +88,25 @@ def _faults_of_trainer(name: str, text: str, declaration: Declaration) -> Iterat
         trainer.settings.model_validate(declaration.hyperparameters)
     except ValidationError as error:
         yield from _complaints(name, text, error, trainer.settings, ["hyperparameters"])
+        return
+    yield from _faults_of_tuning(name, text, declaration)
+
+
+def _faults_of_tuning(name: str, text: str, declaration: Declaration) -> Iterator[str]:
+    """The hyperparameters of the space that the trainer does not have, and ends that it does not take."""
+    if declaration.tuning is None:
+        return
+    settings = trainer_of(declaration.trainer).settings
+    for key, span in declaration.tuning.space.items():
+        where = f"{name}:{line_of(text, ['tuning', 'space', key])}: tuning.space.{key}"
+        if key not in settings.model_fields:
+            yield f"{where}: {declaration.trainer} has no such hyperparameter; {nearest(key, settings.model_fields)}."
+            continue
+        for value in span.ends:
+            try:
+                settings.model_validate({**declaration.hyperparameters, key: value})
+            except ValidationError as error:
+                yield f"{where}: {value!r}: {str(error.errors()[0]['msg']).removeprefix('Input ')}."
 
 
 def _faults_of_dataset(name: str, text: str, config: DatasetConfig) -> Iterator[str]:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 _LONGEST_PARAMETER = 500
 _BATCH = 500
+_PARENT = "mlflow.parentRunId"  # MLflow's own tag, by which its pages nest runs
 
 
 @dataclass
@@ -75,14 +76,15 @@ class Run:
 
 
 @contextmanager
-def run_of(model: str, settings: Settings) -> Iterator[Run]:
-    """A run of a model's experiment, finished at the end, failed where an error leaves it.
+def run_of(model: str, settings: Settings, parent: Run | None = None) -> Iterator[Run]:
+    """A run of a model's experiment, finished at the end, failed where an error leaves it. parent: whose part it is.
 
     ServiceUnavailableError where MLflow cannot be reached: what is not recorded is not trained.
     """
     with reaching(settings):
-        client = client_of(settings)
-        run = client.create_run(_experiment(client, model, settings))
+        client = client_of(settings) if parent is None else parent.client
+        tags = {} if parent is None else {_PARENT: parent.id}
+        run = client.create_run(_experiment(client, model, settings), tags=tags)
     found = Run(client, run.info.run_id, run.info.artifact_uri)
     try:
         yield found

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, cast
 
 import click
 
-from transformations.cli.commands.data.model_again import reproduce
+from transformations.cli.commands.data.model_again import reproduce, tune
 from transformations.cli.commands.data.model_predict import predict
 from transformations.cli.model_place import model_place
 from transformations.cli.options import json_option
@@ -40,6 +40,7 @@ def model() -> None:
 
 model.add_command(predict)
 model.add_command(reproduce)
+model.add_command(tune)
 
 
 @model.command()

@@ -149,3 +149,17 @@ def test_the_scores_of_a_day_are_published_once(weekly_production: Path) -> None
 def test_one_thing_is_scored_at_a_time(weekly_production: Path, options: list[str], said: str) -> None:
     refused = CliRunner().invoke(model, ["predict", "user_return", *options])
     assert (refused.exit_code, said in refused.output) == (2, True), refused.output
+
+
+def test_a_search_prints_a_line_for_the_declaration(run: Run, tmp_path: Path) -> None:
+    declare(
+        tmp_path / "repo", PASSING, tuning={"trials": 3, "space": {"l2": {"low": 0.01, "high": 100.0, "log": True}}}
+    )
+    found = run("tune", "user_return")
+    assert found.exit_code == 0, found.output
+    assert "trial 1, as declared" in found.stdout
+    assert "For user_return.yaml:\n  hyperparameters: {l2: " in found.stdout
+    assert found.stderr.count("trial ") == 3
+    document = json.loads(run("tune", "user_return", "--json").stdout)
+    assert len(document["trials"]) == 3
+    assert document["hyperparameters"] == document["best"]["hyperparameters"]
