@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from transformations.engine.compute.knowledge import FOREVER, UNTIL
-from transformations.engine.vocabulary.columns import order_by
+from transformations.engine.vocabulary.columns import order_by, tables_of
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -38,7 +38,7 @@ def pack(
     The first packet of each batch of events carries counts: of its rows, of rows without a key, and for each `found`
     column of rows that are null there.
     """
-    for table in _gather(batches):
+    for table in tables_of(batches, _ROWS_AT_ONCE):  # so that packets are not tiny
         counts = count_events(table, keys, found) if kind == "events" else []
         yield _packets(with_key(table, keys, found), keys, kind, buckets, counts)
 
@@ -96,18 +96,6 @@ def _is_complete(table: pa.Table, keys: Sequence[str]) -> pa.ChunkedArray:
     for key in keys[1:]:
         complete = pc.and_(complete, pc.is_valid(table[key]))
     return complete
-
-
-def _gather(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
-    """Combine batches into tables of about a million rows, so that packets are not tiny."""
-    waiting: list[pa.RecordBatch] = []
-    for batch in batches:
-        waiting.append(batch)
-        if sum(each.num_rows for each in waiting) >= _ROWS_AT_ONCE:
-            yield pa.Table.from_batches(waiting)
-            waiting = []
-    if waiting:
-        yield pa.Table.from_batches(waiting)
 
 
 def _packets(rows: pa.Table, keys: Sequence[str], kind: Kind, buckets: int, counts: list[int]) -> pa.RecordBatch:

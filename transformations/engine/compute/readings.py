@@ -22,8 +22,7 @@ from transformations.engine.base.moments import EVENT_TIMESTAMP
 from transformations.engine.compute.knowledge import FOREVER, SINCE, UNTIL
 from transformations.engine.compute.packets import SCHEMA, Kind, bucket_of, count_events, pack, with_key
 from transformations.engine.raw.files import BUSINESS_DAY, DROP, RETRACTED
-from transformations.engine.tables.offline_tables import TIMESTAMP
-from transformations.engine.vocabulary.columns import group_codes
+from transformations.engine.vocabulary.columns import group_codes, integers, micros
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -84,7 +83,7 @@ class HistoryReading:
         needed = dict.fromkeys([*self.columns, DROP, RETRACTED, *(self.identity if self.superseding else ())])
         wanted = None if self.superseding else ~field(RETRACTED)
         rows = dataset(list(self.files), schema=self.schema, format="parquet").to_table(list(needed), filter=wanted)
-        drops = _integers(rows[DROP])
+        drops = integers(rows[DROP])
         number_of = np.zeros(max(drop for drop, _ in self.numbers) + 1, dtype=np.int32)
         for drop, number in self.numbers:
             number_of[drop] = number
@@ -95,7 +94,7 @@ class HistoryReading:
         found = found.append_column(SINCE, pa.array(number_of[drops])).append_column(UNTIL, pa.array(until))
         kept = ~_mask_of(rows[RETRACTED]) if self.superseding else np.ones(rows.num_rows, dtype=np.bool_)
         if self.days is not None:
-            kept &= is_within(_integers(rows[BUSINESS_DAY]), self.days)
+            kept &= is_within(integers(rows[BUSINESS_DAY]), self.days)
         return _rows_where(kept, found)
 
     def _followed_rows(self, rows: pa.Table, drops: Int64s) -> tuple[Int64s, Int64s]:
@@ -181,9 +180,9 @@ class Narrowing:
 
     def touched(self, events: pa.Table, keys: Sequence[str]) -> ValuesOfKeys:
         """The entities to check again."""
-        since, until = (_integers(events[name]) for name in (SINCE, UNTIL))
+        since, until = (integers(events[name]) for name in (SINCE, UNTIL))
         late = np.isin(since, self.drops) | np.isin(until, self.drops)
-        late &= _integers(events[BUSINESS_DAY]) <= self.complete_day
+        late &= integers(events[BUSINESS_DAY]) <= self.complete_day
         return ValuesOfKeys.of(_rows_where(late, events.select(list(keys))), keys)
 
     def narrow(self, tables: Mapping[str, pa.Table], keys: Sequence[str], is_needed: Mask) -> dict[str, pa.Table]:
@@ -200,7 +199,7 @@ class Narrowing:
         }
         if "stored" in tables:
             stored = tables["stored"]
-            later = _integers(stored[EVENT_TIMESTAMP].cast(TIMESTAMP).cast(pa.int64())) > self.covered
+            later = micros(stored[EVENT_TIMESTAMP]) > self.covered
             narrowed["stored"] = _rows_where(touched.are_in(stored) | later, stored)
         return narrowed
 
@@ -243,7 +242,7 @@ class Files:
         if self.narrowing is None:
             counts = count_events(tables["events"], self.keys, found)
         else:
-            is_needed = is_within(_integers(tables["events"][BUSINESS_DAY]), self.narrowing.days)
+            is_needed = is_within(integers(tables["events"][BUSINESS_DAY]), self.narrowing.days)
             counts = count_events(_rows_where(is_needed, tables["events"]), self.keys, found)
             tables |= self.narrowing.narrow(tables, self.keys, is_needed)
         with_keys = {
@@ -265,10 +264,6 @@ def is_within(days: Int64s, stretches: Sequence[range]) -> Mask:
 
 def _rows_where(mask: Mask, rows: pa.Table) -> pa.Table:
     return rows if mask.all() else rows.filter(pa.array(mask))
-
-
-def _integers(column: pa.ChunkedArray) -> Int64s:
-    return np.asarray(column.to_numpy(), dtype=np.int64)
 
 
 def _mask_of(column: pa.ChunkedArray) -> Mask:

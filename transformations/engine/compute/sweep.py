@@ -33,7 +33,16 @@ from transformations.engine.compute.folds import Folds, Tiles, carry_schema
 from transformations.engine.raw.files import BUSINESS_DAY, RAW_TIMESTAMP
 from transformations.engine.tables.offline_tables import TIMESTAMP, table_schema
 from transformations.engine.vocabulary.aggregations import Ranges
-from transformations.engine.vocabulary.columns import canonical, changes, distinct, group_codes, order_by, rows_differ
+from transformations.engine.vocabulary.columns import (
+    canonical,
+    changes,
+    distinct,
+    group_codes,
+    integers,
+    micros,
+    order_by,
+    rows_differ,
+)
 from transformations.engine.vocabulary.resolution import Resolved
 from transformations.engine.vocabulary.windows import Window
 
@@ -160,7 +169,7 @@ class _Written:
 def _in_order(resolved: Resolved, events: pa.Table, of_event: Int64s) -> tuple[pa.Table, Int64s]:
     """Events by entity and time; in their total order where an aggregation depends on it."""
     ordered = any(part.needs_order for f in resolved.features for part in f.declared.aggregation.parts())
-    moments = _micros(events[RAW_TIMESTAMP]) if ordered else _integers(events[BUSINESS_DAY])
+    moments = micros(events[RAW_TIMESTAMP]) if ordered else integers(events[BUSINESS_DAY])
     sort_keys = [of_event, moments - (moments.min() if moments.size else 0)]
     if ordered:
         sort_keys += [group_codes([events], [name])[1][0] for name in order_columns(resolved)]
@@ -186,7 +195,7 @@ def _usable_carry(carried: pa.Table, of_carried: Int64s, of_mark: Int64s) -> tup
 
 
 def _calendar(plan: SweepPlan, events: pa.Table, marks: pa.Table) -> _Calendar:
-    days = _integers(events[BUSINESS_DAY])
+    days = integers(events[BUSINESS_DAY])
     first = [plan.last_day if plan.first_day is None else plan.first_day - 1, plan.last_day - plan.longest]
     first += [int(days.min())] if days.size else []
     first += [int(earliest) - 1] if (earliest := pc.min(marks[FROM_DAY]).as_py()) is not None else []
@@ -198,7 +207,7 @@ def _calendar(plan: SweepPlan, events: pa.Table, marks: pa.Table) -> _Calendar:
 
 
 def _tiles(plan: SweepPlan, events: pa.Table, of_event: Int64s, of_carried: Int64s, calendar: _Calendar) -> Tiles:
-    keys = of_event * calendar.span + (_integers(events[BUSINESS_DAY]) - calendar.base)
+    keys = of_event * calendar.span + (integers(events[BUSINESS_DAY]) - calendar.base)
     begins = np.flatnonzero(np.diff(keys, prepend=-1))
     if plan.carried_day is None:
         return Tiles(keys[begins], np.append(begins, len(keys)), np.empty(0, dtype=np.int64), calendar.span)
@@ -224,15 +233,15 @@ def _of_entities(marks: pa.Table, name: str, of_mark: Int64s, entities: int, oth
     values, own = np.full(entities, otherwise, dtype=np.int64), np.zeros(entities, dtype=np.bool_)
     if name in marks.column_names:
         own[of_mark] = np.asarray(marks[name].is_valid().to_numpy(), dtype=np.bool_)
-        values[of_mark] = _integers(pc.fill_null(marks[name], otherwise))
+        values[of_mark] = integers(pc.fill_null(marks[name], otherwise))
     return values, own
 
 
 def _written_rows(stored: pa.Table, of_stored: Int64s, calendar: _Calendar, spans: _Spans) -> _Written:
     """The stored rows to check: for each key and time, the one created last."""
-    day = np.searchsorted(calendar.event_timestamps, _micros(stored[EVENT_TIMESTAMP]))
+    day = np.searchsorted(calendar.event_timestamps, micros(stored[EVENT_TIMESTAMP]))
     row_keys = of_stored * calendar.span + day
-    created = _micros(stored[CREATED_TIMESTAMP])
+    created = micros(stored[CREATED_TIMESTAMP])
     order = np.lexsort((created, row_keys))
     newest = order[np.flatnonzero(np.diff(row_keys[order], append=np.iinfo(np.int64).max))]
     entity = of_stored[newest]
@@ -348,11 +357,3 @@ def _carry_over(plan: SweepPlan, entities: pa.Table, folds: Folds, tiles: Tiles,
     }
     schema = carry_schema(plan.resolved)
     return pa.table([*keys, *folds.carry(since, last[seen])], names=schema.names).cast(schema)
-
-
-def _integers(column: pa.ChunkedArray) -> Int64s:
-    return np.asarray(column.to_numpy(), dtype=np.int64)
-
-
-def _micros(column: pa.ChunkedArray) -> Int64s:
-    return np.asarray(column.cast(TIMESTAMP).cast(pa.int64()).to_numpy(), dtype=np.int64)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from uuid import uuid4
@@ -13,6 +13,7 @@ import pyarrow as pa
 from transformations.contracts import Contract
 from transformations.engine.base.business_days import days_of_instants
 from transformations.engine.base.storage import NewFile, discard, make_file, make_folder
+from transformations.engine.vocabulary.columns import tables_of
 from transformations.engine.vocabulary.dtypes import UNIX_TIMESTAMP, dtype_named
 
 RAW_TIMESTAMP = "_event_timestamp"
@@ -71,7 +72,8 @@ def write_files(batches: Iterable[pa.RecordBatch], contract: Contract, table: Pa
     files: list[NewFile] = []
     days: set[int] = set()
     try:
-        for rows in _by_file(_with_system_columns(batch, contract, drop) for batch in batches):
+        complete = (_with_system_columns(batch, contract, drop) for batch in batches if batch.num_rows)
+        for rows in tables_of(complete, ROWS_A_FILE):
             days.update(np.unique(rows.column(BUSINESS_DAY).to_numpy()).tolist())
             files.append(_write_file(rows, table, f"{folder}/part-{len(files):05d}.parquet"))
     except BaseException:
@@ -105,18 +107,6 @@ def days_of_batches(batches: Iterable[pa.RecordBatch], contract: Contract) -> tu
 
 def _new_folder(drop: int) -> str:
     return f"drop-{drop:06d}-{uuid4().hex[:8]}"
-
-
-def _by_file(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
-    """The same rows in the same order, in tables of one file's size."""
-    pending: list[pa.RecordBatch] = []
-    for batch in batches:
-        pending.append(batch)
-        if sum(each.num_rows for each in pending) >= ROWS_A_FILE:
-            yield pa.Table.from_batches(pending)
-            pending = []
-    if any(each.num_rows for each in pending):
-        yield pa.Table.from_batches(pending)
 
 
 def _with_system_columns(batch: pa.RecordBatch, contract: Contract, drop: int) -> pa.RecordBatch:

@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 
 from transformations.engine.base.moments import CREATED_TIMESTAMP, EVENT_TIMESTAMP, instant_to_micros
 from transformations.engine.tables.offline_tables import TIMESTAMP, table_schema
-from transformations.engine.vocabulary.columns import changes, distinct, group_codes, rows_differ
+from transformations.engine.vocabulary.columns import changes, distinct, group_codes, micros, rows_differ
 from transformations.engine.vocabulary.resolution import Resolved
 
 Int64s: TypeAlias = npt.NDArray[np.int64]
@@ -31,7 +31,7 @@ def restored_rows(resolved: Resolved, stored: pa.Table, restored: pa.Table, crea
     entities, (of_stored, of_restored) = group_codes([stored, restored], list(resolved.join_keys))
     if entities.num_rows == 0:
         return table_schema(resolved).empty_table()
-    both = np.concatenate([_micros(stored[EVENT_TIMESTAMP]), _micros(restored[EVENT_TIMESTAMP])])
+    both = np.concatenate([micros(stored[EVENT_TIMESTAMP]), micros(restored[EVENT_TIMESTAMP])])
     instants, instant = np.unique(both, return_inverse=True)
     span = len(instants)
     now = _current_rows(stored, of_stored * span + instant[: stored.num_rows])
@@ -61,7 +61,7 @@ class _Current:
 
 
 def _current_rows(rows: pa.Table, row_keys: Int64s) -> _Current:
-    order = np.lexsort((_micros(rows[CREATED_TIMESTAMP]), row_keys))
+    order = np.lexsort((micros(rows[CREATED_TIMESTAMP]), row_keys))
     newest = order[np.flatnonzero(np.diff(row_keys[order], append=np.iinfo(np.int64).max))]
     return _Current(row_keys[newest], rows.take(pa.array(newest)))
 
@@ -92,7 +92,3 @@ def _rows_to_write(features: pa.Table, row_keys: Int64s, now: _Current, span: in
     positions = np.searchsorted(row_keys, now.row_keys)
     write[positions] = rows_differ(features.take(pa.array(positions)), now.rows.select(features.column_names))
     return np.flatnonzero(write)
-
-
-def _micros(column: pa.ChunkedArray) -> Int64s:
-    return np.asarray(column.cast(TIMESTAMP).cast(pa.int64()).to_numpy(), dtype=np.int64)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +14,21 @@ from transformations.engine.vocabulary.functions import nan_to_null
 
 Int64s = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
+
+
+def one_array(column: pa.ChunkedArray) -> pa.Array:
+    """A column as a single array; without a copy where it is one already."""
+    return column.combine_chunks() if column.num_chunks != 1 else column.chunk(0)
+
+
+def integers(column: pa.ChunkedArray) -> Int64s:
+    """A column of integers without nulls."""
+    return np.asarray(column.to_numpy(), dtype=np.int64)
+
+
+def micros(column: pa.ChunkedArray) -> Int64s:
+    """A column of instants without nulls, in microseconds since the epoch."""
+    return integers(column.cast(pa.timestamp("us", tz="UTC")).cast(pa.int64()))
 
 
 def group_codes(tables: Sequence[pa.Table], keys: Sequence[str]) -> tuple[pa.Table, list[Int64s]]:
@@ -33,6 +48,20 @@ def group_codes(tables: Sequence[pa.Table], keys: Sequence[str]) -> tuple[pa.Tab
         {key: column.take(pa.array(representative)).combine_chunks() for key, column in together.items()}
     )
     return distinct_keys, np.split(code, np.cumsum(lengths)[:-1])
+
+
+def tables_of(batches: Iterable[pa.RecordBatch], rows: int) -> Iterator[pa.Table]:
+    """The same rows in the same order, in tables of at least that many rows; only the last may have fewer, or none."""
+    waiting: list[pa.RecordBatch] = []
+    count = 0
+    for batch in batches:
+        waiting.append(batch)
+        count += batch.num_rows
+        if count >= rows:
+            yield pa.Table.from_batches(waiting)
+            waiting, count = [], 0
+    if waiting:
+        yield pa.Table.from_batches(waiting)
 
 
 def distinct(values: Int64s) -> Int64s:
@@ -79,7 +108,7 @@ def rows_differ(left: pa.Table, right: pa.Table) -> Mask:
     """Which rows of two equally long tables differ in any column; null equals null only."""
     differ = np.zeros(left.num_rows, dtype=np.bool_)
     for name in left.column_names:
-        differ |= _differ_from(_one(left[name]), _one(right[name]))
+        differ |= _differ_from(one_array(left[name]), one_array(right[name]))
         if differ.all():
             break
     return differ
@@ -118,7 +147,3 @@ def _lists_differ(left: pa.Array, right: pa.Array) -> Mask:
     parents = np.repeat(same, np.maximum(sizes[0][same], 0))
     differ[parents[_differ_from(first, second)]] = True
     return np.asarray(differ, dtype=np.bool_)
-
-
-def _one(column: pa.ChunkedArray) -> pa.Array:
-    return column.combine_chunks() if column.num_chunks != 1 else column.chunk(0)

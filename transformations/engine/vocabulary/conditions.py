@@ -25,6 +25,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from transformations.engine.base.errors import DefinitionError
+from transformations.engine.vocabulary.columns import one_array
 
 Literal: TypeAlias = str | int | float | bool
 Mask: TypeAlias = npt.NDArray[np.bool_]
@@ -121,9 +122,9 @@ class Comparison(Condition):
         return None if actual is None or other is None else bool(_OPERATORS[self.symbol][0](actual, other))
 
     def truths(self, events: pa.Table) -> pa.Array:
-        values = _one(events[self.column])
+        values = one_array(events[self.column])
         if isinstance(self.value, OtherColumn):
-            return pc.call_function(_OPERATORS[self.symbol][1], [values, _one(events[self.value.name])])
+            return pc.call_function(_OPERATORS[self.symbol][1], [values, one_array(events[self.value.name])])
         return _compare_exactly(values, self.symbol, self.value)
 
     def leaves(self) -> Iterator[Leaf]:
@@ -147,7 +148,7 @@ class IsNull(Condition):
         return event[self.column] is None
 
     def truths(self, events: pa.Table) -> pa.Array:
-        return _one(events[self.column]).is_null()
+        return one_array(events[self.column]).is_null()
 
     def leaves(self) -> Iterator[Leaf]:
         yield self
@@ -247,10 +248,6 @@ class OneOf(Condition):
 
 
 Leaf: TypeAlias = Comparison | IsNull
-
-
-def _one(column: pa.ChunkedArray) -> pa.Array:
-    return column.combine_chunks() if column.num_chunks != 1 else column.chunk(0)
 
 
 def _require_condition(left: Condition, symbol: str, right: object) -> Condition:

@@ -16,14 +16,21 @@ from transformations.insight.site.pages import PageKind, Site
 _FILES = Path(__file__).parent / "files"
 _MARK = "catalogue.txt"
 _MARKED = "Written by `features docs`, which replaces this folder whole.\n"
-_TEMPLATES = Environment(
-    loader=FileSystemLoader(_FILES),
-    autoescape=True,
-    undefined=StrictUndefined,
-    trim_blocks=True,
-    lstrip_blocks=True,
-    keep_trailing_newline=True,
-)
+
+
+def templates_in(folder: Path) -> Environment:
+    """The templates of pages in a folder: texts are escaped, and a name that is not given is an error."""
+    return Environment(
+        loader=FileSystemLoader(folder),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+
+
+_TEMPLATES = templates_in(_FILES)
 _TEMPLATES.filters["capitalize_first"] = lambda text: text[:1].upper() + text[1:]
 
 

@@ -6,9 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-from transformations.insight.site.writing import style
+from transformations.insight.site.writing import style, templates_in
 from transformations.models.evaluation.facts import Evaluation, Segments
 from transformations.models.evaluation.metrics import TITLES
 from transformations.models.records.criteria import Metric
@@ -18,14 +16,7 @@ from transformations.models.reports.charts import Plot, Whisker
 
 _FILES = Path(__file__).parent / "files"
 _MOST_IMPORTANT = 20
-_TEMPLATES = Environment(
-    loader=FileSystemLoader(_FILES),
-    autoescape=True,
-    undefined=StrictUndefined,
-    trim_blocks=True,
-    lstrip_blocks=True,
-    keep_trailing_newline=True,
-)
+_TEMPLATES = templates_in(_FILES)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from transformations.engine.base.errors import DataError, nearest
+from transformations.engine.vocabulary.columns import one_array
 from transformations.models.records.artifact import InputColumn, InputType
 
 ARROW_TYPES: Mapping[InputType, pa.DataType] = {
@@ -42,7 +43,7 @@ def _column(rows: pa.Table, name: str) -> pa.Array:
     column = rows[name]
     if pa.types.is_dictionary(column.type):
         column = column.cast(column.type.value_type)
-    return column.combine_chunks() if column.num_chunks != 1 else column.chunk(0)
+    return one_array(column)
 
 
 def _cast(column: pa.Array, wanted: InputColumn) -> pa.Array:
