@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Mapping
@@ -13,6 +14,8 @@ from feast.infra.offline_stores.offline_store import OfflineStore
 from tqdm import tqdm  # type: ignore[import-untyped]
 
 from transformations.engine.base.errors import ConflictError
+from transformations.engine.base.moments import MICROSECOND, instant_to_micros
+from transformations.engine.base.settings import get_settings
 from transformations.stores.base.views import DEFINITION_HASH
 from transformations.stores.loads.new_rows import FileRows, PulledRows
 from transformations.stores.loads.packing import Packer
@@ -28,6 +31,7 @@ from transformations.stores.redis.unlinking import carry_pushed, unlink_leftover
 from transformations.stores.redis.writes import BulkWriter, IsRow
 from transformations.stores.rows.packed_rows import Schema, schema_of
 
+_LOG = logging.getLogger(__name__)
 _RENEW_SECONDS = 60.0
 _ATTEMPTS = 3
 
@@ -141,7 +145,8 @@ class Load:
         is_empty: bool,
     ) -> tuple[int, int]:
         """How many rows were written, and how many values that were no rows they replaced."""
-        written, renewed = 0, time.monotonic()
+        written, expired, renewed = 0, 0, time.monotonic()
+        oldest = instant_to_micros(get_settings().now()) - self.view.ttl // MICROSECOND if self.view.ttl else None
         with (
             source.batches(scope, self.start, self.end, packer.columns) as (total, batches),
             BulkWriter(client, expiry_ms(self.view, self.config.online_store), is_row, is_empty) as writer,
@@ -152,11 +157,20 @@ class Load:
                     raise KeyboardInterrupt
                 writer.write(packer.pack(batch))
                 written += batch.num_rows
+                expired += 0 if oldest is None else packer.count_before(batch, oldest)
                 progress.update(batch.num_rows)
                 if scope.anew and time.monotonic() - renewed > _RENEW_SECONDS:
                     online_catalog.renew(client, packer.table)
                     renewed = time.monotonic()
         warn_of_replaced(self.view.name, writer.replaced)
+        if expired:
+            _LOG.warning(
+                "%s: %s of %s rows are past their ttl (%s) and will not be served.",
+                self.view.name,
+                f"{expired:,}",
+                f"{written:,}",
+                self.view.ttl,
+            )
         return written, writer.replaced
 
     def _choose_source(self) -> FileRows | PulledRows:

@@ -356,7 +356,8 @@ def expiry_ms(view: FeatureView, config: RedisOnlineStoreConfig) -> int:
     """
     if config.key_ttl_seconds:
         return config.key_ttl_seconds * 1000
-    return (view.ttl + _EXPIRY_MARGIN) // timedelta(milliseconds=1) if view.ttl else 0
+    milliseconds = timedelta(milliseconds=1)
+    return view.ttl // milliseconds + _EXPIRY_MARGIN // milliseconds if view.ttl else 0
 
 
 def warn_of_replaced(view: str, values: int) -> None:

@@ -1,5 +1,6 @@
 """Whatever is published, and whenever a run comes: online is what a look at all rows would choose."""
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from itertools import count
 from pathlib import Path
@@ -7,6 +8,7 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+import pytest
 from feast import Entity, FeatureView, Field, FileSource, RepoConfig, ValueType
 from feast.protos.feast.types.EntityKey_pb2 import EntityKey
 from feast.protos.feast.types.Value_pb2 import Value
@@ -99,3 +101,26 @@ def read(store: PackedRedisOnlineStore, config: RepoConfig, view: FeatureView, u
     key = EntityKey(join_keys=["user_id"], entity_values=[Value(int64_val=user)])
     ((_, values),) = store.online_read(config, view, [key], ["spent"])
     return None if values is None else int(values["spent"].int64_val)
+
+
+@pytest.mark.parametrize(("ttl", "told"), [(3, "2 of 3 rows"), (4, "1 of 3 rows"), (5_000_000, ""), (0, "")])
+def test_a_load_tells_how_many_rows_are_past_their_ttl(
+    redis: Redis,
+    tmp_path: Path,
+    clock: Callable[[str], None],
+    caplog: pytest.LogCaptureFixture,
+    ttl: int,
+    told: str,
+) -> None:
+    name = f"visits_{next(views)}"
+    (tmp_path / name).mkdir()
+    write(tmp_path / name / "0.parquet", [(1, 0, 0, 10), (1, 1, 1, 11), (2, 2, 2, 12), (3, 6, 6, 13)])
+    view, config = view_of(name, tmp_path / name), config_of(tmp_path)
+    view.ttl = timedelta(days=ttl)
+    clock(day(6).isoformat())
+    store, offline = PackedRedisOnlineStore(), PointInTimeOfflineStore()
+    Load(config=config, offline_store=offline, online_store=store, view=view, start=day(0), end=day(6)).run()
+    told = told and f"{name}: {told} are past their ttl ({view.ttl}) and will not be served."
+    assert [record.message for record in caplog.records if record.levelname == "WARNING"] == [told] * bool(told)
+    served = [user for user in USERS if read(store, config, view, user)]  # 0 is an expired row without content
+    assert len(served) == 3 - int(told[len(name) + 2] if told else 0)

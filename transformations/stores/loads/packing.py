@@ -56,6 +56,10 @@ class Packer:
         rows = self._form.pack_columns(heads, [self._other_column(batch, place) for place in self._form.others])
         return Rows(self._pack_keys(batch), rows)
 
+    def count_before(self, batch: pa.RecordBatch, moment: int) -> int:
+        """How many rows of a batch have an event timestamp before a moment, in microseconds."""
+        return int(np.count_nonzero(_to_micros(batch[self.history.column(self.history.timestamp)]) < moment))
+
     @cached_property
     def _form(self) -> Form:
         return schema_of(self.view.features).form

@@ -54,7 +54,7 @@ def found_rows(
             continue
         micros, _, schema, _ = packed_rows.unpack_header(row)
         happened = micros_to_instant(micros)
-        if view.ttl and happened + view.ttl < now:
+        if view.ttl and now - happened > view.ttl:
             found.append((happened, {name: Value() for name in codecs}))
             continue
         written = table.schemas[schema - 1]
