@@ -59,7 +59,7 @@ coverage-proof: $(STAMP)  ## Simulate how often 95 % intervals of metrics and di
 	$(BIN)/python tests/transformations/models/evaluation/coverage.py $(ARGS)
 
 stock-traps: $(STAMP)  ## Show that stock Feast still falls into the traps that ours avoids
-	FEAST_CHECKS=1 $(BIN)/python -m pytest -n 2 -m stock tests/conformance $(ARGS)
+	FEAST_CHECKS=1 $(BIN)/python -m pytest -n 2 -m stock tests/conformance tests/transformations/stores $(ARGS)
 
 parity-proof: $(STAMP)  ## Replay the demo's year and many generated histories: online against training (EXAMPLES=…)
 	$(BIN)/python tests/parity/year.py $(ARGS)

@@ -1,4 +1,4 @@
-"""A Feast installation with our organs, in a folder of its own."""
+"""Feast installations in a folder of their own, with our organs or Feast's."""
 
 from pathlib import Path
 from typing import Any
@@ -35,6 +35,20 @@ def our_config(
         batch_engine={"type": BATCH},
         entity_key_serialization_version=3,
         **more,
+    )
+    config.repo_path = folder
+    return config
+
+
+def stock_config(folder: Path) -> RepoConfig:
+    """Feast's own stores without a server: DuckDB and SQLite."""
+    config = RepoConfig(
+        project="test",
+        provider="local",
+        registry=str(folder / "registry.pb"),
+        offline_store={"type": "duckdb"},
+        online_store={"type": "sqlite", "path": str(folder / "online.db")},
+        entity_key_serialization_version=3,
     )
     config.repo_path = folder
     return config

@@ -1,5 +1,6 @@
 """On-demand views as Feast's users write them: the same values in training and online, whatever rows come together."""
 
+import contextlib
 from pathlib import Path
 from typing import Any
 
@@ -9,11 +10,12 @@ import pytest
 from feast import FeatureStore
 
 from tests.worlds import feast_views as world
-from tests.worlds.feast_stores import our_config
+from tests.worlds.feast_stores import our_config, stock_config
 from transformations.engine.base.errors import UsageError
 
 MOMENT = pd.Timestamp("2024-06-01", tz="UTC")
 SHAPES = sorted(world.EXPECTED)
+STOCK_AGREES = 26  # so many of these shapes have one value each in stock Feast
 
 
 @pytest.fixture(scope="module")
@@ -83,3 +85,30 @@ def test_strict_refuses_on_both_paths_what_feasts_own_stores_would_compute_diffe
                 read(strict, [f"of_{name}:{name}"], world.ROWS)
     assert training(strict, ["of_lists:lists"], world.ROWS)["lists"] == world.EXPECTED["lists"]
     assert online(strict, ["of_lists:lists"], world.ROWS)["lists"] == world.EXPECTED["lists"]
+
+
+@pytest.mark.stock
+def test_where_stock_feast_agrees_with_itself_it_gives_these_values_too(tmp_path: Path) -> None:
+    pq.write_table(world.DRIVERS, tmp_path / "drivers.parquet")
+    pq.write_table(world.HOMES, tmp_path / "homes.parquet")
+    store = FeatureStore(config=stock_config(tmp_path))
+    objects = [world.driver, world.drivers, world.homes, *world.views().values()]
+    with contextlib.chdir(tmp_path):
+        store.apply(objects)
+        store.materialize(pd.Timestamp(0).to_pydatetime(), MOMENT.to_pydatetime(), ["drivers", "homes"])
+        agreeing = {name: values for name in SHAPES if (values := _agreed(store, name)) is not None}
+    differing = {name: values for name, values in agreeing.items() if values != world.EXPECTED[name]}
+    # Stock puts whatever the spine or the request has before what a view declares; here is what it declares.
+    assert differing == {"by_position": [row["driver_id"] + 1 for row in world.ROWS]}
+    assert len(agreeing) >= STOCK_AGREES
+
+
+def _agreed(store: FeatureStore, name: str) -> list[Any] | None:
+    """What stock Feast gives for a shape, if it is the same in training and online, for rows together and alone."""
+    references = [f"of_{name}:{name}"]
+    try:
+        readings = [read(store, references, world.ROWS)[name] for read in (training, online)]
+        readings += [[read(store, references, [row])[name][0] for row in world.ROWS] for read in (training, online)]
+    except Exception:  # whatever a function fails with
+        return None
+    return readings[0] if all(reading == readings[0] for reading in readings) else None
