@@ -12,6 +12,7 @@ import pytest
 from feast import Entity, FeatureService, FeatureStore, FeatureView, Field, RequestSource
 from feast.protos.feast.serving.ServingService_pb2 import FieldStatus
 from feast.types import Float64, Int64
+from redis import Redis
 
 from transformations.engine.base.errors import DataError
 from transformations.stores.computed.on_demand import on_demand_view
@@ -97,6 +98,7 @@ def world(
     module_of: Callable[[str, str], ModuleType],
     user: Entity,
     clock: Callable[[str], None],
+    redis: Redis,
 ) -> World:
     clock(NOW)
     table = table_of(ROWS, spent=pa.float64(), paid=pa.float64())

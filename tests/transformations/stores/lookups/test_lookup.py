@@ -13,6 +13,7 @@ from feast import Entity, FeatureService, FeatureStore, FeatureView, Field, Requ
 from feast.errors import RequestDataNotFoundInEntityRowsException
 from feast.protos.feast.serving.ServingService_pb2 import FieldStatus
 from feast.types import Float64, Int64, String, UnixTimestamp
+from redis import Redis
 
 from transformations.engine.base.errors import DataError, UsageError
 from transformations.stores.base.feast_seams import online_client
@@ -63,6 +64,7 @@ def store(
     module_of: Callable[[str, str], ModuleType],
     user: Entity,
     clock: Callable[[str], None],
+    redis: Redis,
 ) -> FeatureStore:
     functions = module_of("lookup_functions", FUNCTIONS)
     visits = stored(

@@ -16,32 +16,31 @@ from transformations.stores.redis.loaded import Loaded, forget, loaded_views, re
 LOADED = Loaded(version=3, end=datetime(2024, 5, 11, 6, tzinfo=UTC), rows=2)
 
 
-def test_what_is_noted_is_found_and_what_is_forgotten_is_gone(store_of: Callable[..., FeatureStore]) -> None:
-    with Redis.from_url(embedded.start()) as client:
-        record(client, "test", "user_clicks", LOADED)
-        record(client, "test", "user_topics", LOADED)
-        record(client, "another", "user_clicks", LOADED)
-        forget(client, "test", "user_topics")
+def test_what_is_noted_is_found_and_what_is_forgotten_is_gone(
+    store_of: Callable[..., FeatureStore], redis: Redis
+) -> None:
+    record(redis, "test", "user_clicks", LOADED)
+    record(redis, "test", "user_topics", LOADED)
+    record(redis, "another", "user_clicks", LOADED)
+    forget(redis, "test", "user_topics")
 
     assert loaded_views(store_of(), get_settings()) == {"user_clicks": LOADED}
 
 
-def test_a_flushed_store_has_loaded_nothing(store_of: Callable[..., FeatureStore]) -> None:
-    with Redis.from_url(embedded.start()) as client:
-        record(client, "test", "user_clicks", LOADED)
-        client.flushall()
+def test_a_flushed_store_has_loaded_nothing(store_of: Callable[..., FeatureStore], redis: Redis) -> None:
+    record(redis, "test", "user_clicks", LOADED)
+    redis.flushall()
 
     assert loaded_views(store_of(), get_settings()) == {}
 
 
 def test_a_table_that_ends_before_the_materialization_s_end_is_complete_up_to_there(
-    store_of: Callable[..., FeatureStore],
+    store_of: Callable[..., FeatureStore], redis: Redis
 ) -> None:
     behind = replace(LOADED, complete_until=LOADED.end - timedelta(hours=6))
     ahead = replace(LOADED, complete_until=LOADED.end + timedelta(hours=6))
-    with Redis.from_url(embedded.start()) as client:
-        record(client, "test", "behind", behind)
-        record(client, "test", "ahead", ahead)
+    record(redis, "test", "behind", behind)
+    record(redis, "test", "ahead", ahead)
 
     found = loaded_views(store_of(), get_settings())
     assert found == {"behind": behind, "ahead": ahead}
