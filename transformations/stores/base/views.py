@@ -157,16 +157,21 @@ def contents_of_project(repo: Path) -> RepoContents:
 
 @contextlib.contextmanager
 def _fresh_imports(repo: Path) -> Iterator[None]:
-    """Import a repository's modules as Feast does: by path from its folder, which comes last on sys.path."""
+    """Import a repository's modules as Feast does: by path from its folder, which comes last on sys.path.
+
+    Meanwhile no other repository stands there, as the code of a served one does: their modules have the same names.
+    """
     names = {path.relative_to(repo).with_suffix("").as_posix().replace("/", ".") for path in repo.rglob("*.py")}
     before = {name: sys.modules.pop(name) for name in names & set(sys.modules)}
+    path = list(sys.path)
+    repositories = {entry for entry in path if (Path(entry) / "feature_store.yaml").is_file()}
     try:
         with contextlib.chdir(repo):
-            sys.path.append(str(repo))
+            sys.path[:] = [*(entry for entry in path if entry not in repositories), str(repo)]
             importlib.invalidate_caches()
             yield
     finally:
-        sys.path.remove(str(repo))
+        sys.path[:] = path + [entry for entry in sys.path if entry not in (*path, str(repo))]
         for name in names & set(sys.modules):
             del sys.modules[name]
         sys.modules.update(before)

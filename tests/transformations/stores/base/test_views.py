@@ -169,9 +169,15 @@ def test_a_repository_offers_its_views_with_their_definitions_and_leaves_no_trac
     assert (Path.cwd(), list(sys.path), after) == before
 
 
-def test_two_repositories_in_one_process_do_not_mix(repo: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("is_other_served", [False, True])
+def test_two_repositories_in_one_process_do_not_mix(
+    repo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_other_served: bool
+) -> None:
     other = tmp_path / "other"
+    if is_other_served:  # a store that found code there leaves its folder on the path
+        monkeypatch.setattr(sys, "path", [*sys.path, str(other)])
     other.mkdir()
+    (other / "feature_store.yaml").touch()
     (other / "entities.py").write_text(ENTITIES.replace('name="user"', 'name="guest"'))
     assert [[entity.name for entity in contents(each).entities] for each in (repo, other, repo)] == [
         ["user", "__dummy"],
