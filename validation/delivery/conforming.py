@@ -10,7 +10,6 @@ import numpy as np
 import pyarrow as pa
 
 from transformations.contracts import Contract, read_contract
-from transformations.engine.base import duck
 from transformations.engine.base.business_days import starts_of_days
 from transformations.engine.base.errors import DataError
 from transformations.engine.base.settings import Settings
@@ -22,6 +21,7 @@ from validation.delivery.checks_sql import converted_rows
 from validation.delivery.deliveries import Delivery
 from validation.delivery.quarantine import MOST_ROUNDS, Quarantine
 from validation.files.drop_files import DropFile, readable
+from validation.files.sessions import ingestion_session
 from validation.quality.drop_rows import DropRows
 from validation.quality.judge import QualityReport, judge
 from validation.quality.profile import profile_plan
@@ -155,7 +155,7 @@ def judge_completeness(
     """The verdict of the rules about whole days on a word on completeness, which may close days without enough rows."""
     if delivery.complete_through is None or not any(rule.is_daily for rule in contract.quality):
         return Report(0, ())
-    with duck.session() as connection:
+    with ingestion_session(settings) as connection:
         rows = DropRows(
             connection=connection,
             contract=contract,

@@ -10,7 +10,6 @@ from datetime import date, datetime
 from pathlib import Path
 
 from transformations.contracts import Contract, read_contract
-from transformations.engine.base import duck
 from transformations.engine.base.business_days import day_of_number
 from transformations.engine.base.disk_faults import faults_in_words
 from transformations.engine.base.errors import ConflictError, DataError, UsageError
@@ -29,6 +28,7 @@ from validation.delivery.conforming import (
 )
 from validation.delivery.deliveries import Delivery, origin_of, refuse_empty, refuse_known_files, refuse_retraction
 from validation.files.drop_files import open_drop, readable
+from validation.files.sessions import ingestion_session
 from validation.pulls.pulled import Pulled, pulled
 from validation.quality.stored import QUARANTINE, files_of, parquet_bytes
 
@@ -70,7 +70,7 @@ def check_drop(delivery: Delivery, settings: Settings) -> Report:
     before = table.snapshot() if table.exists() else None
     if delivery.path is None:
         raise UsageError(f"{contract.name}: no file is given to check.")
-    with duck.session() as connection:
+    with ingestion_session(settings) as connection:
         file = open_drop(connection, delivery.path, contract, delivery.retract)
         if delivery.retract:
             refuse_retraction(contract, delivery, before)
@@ -166,7 +166,7 @@ class _Taking:
     def files(self, path: Path | tuple[Path, ...], delivery: Delivery, found: Pulled | None = None) -> Ingestion:
         """Check the files at `path` and publish their rows; found: they are what was pulled from a table."""
         contract, before, settings = self.contract, self.before, self.settings
-        with duck.session() as connection:
+        with ingestion_session(settings) as connection:
             file = open_drop(connection, path, contract, delivery.retract)
             if found is not None:
                 file = replace(file, parcel=replace(file.parcel, name=found.name), notes=found.notes)

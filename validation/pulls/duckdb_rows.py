@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 
 from transformations.contracts import Contract
 from transformations.contracts.model import TableServer
-from transformations.engine.base import duck, storage
+from transformations.engine.base import storage
 from transformations.engine.base.errors import DataError, ServiceUnavailableError
 from transformations.engine.base.settings import Settings
+from validation.files.sessions import ingestion_session
 from validation.pulls import pulled_sql
 from validation.pulls.table_types import NewRows, refuse_other_types
 from validation.pulls.watermarks import Mark, mark_of, refuse_missing, start_of_pull, unfit_mark, without_mark
@@ -28,7 +29,7 @@ def write_new_rows(
     import duckdb
 
     place = settings.project_root / server.place
-    with duck.private_session() as connection:
+    with ingestion_session(settings, is_private=True) as connection:
         try:
             return _write(connection, contract, server, recorded, folder, _table(connection, contract, server, place))
         except duckdb.Error as error:

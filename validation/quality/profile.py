@@ -18,7 +18,7 @@ from transformations.engine.base.duck import literal
 from transformations.engine.base.moments import EPOCH
 from validation.files.drop_files import DropFile
 from validation.quality.days import day_sql
-from validation.quality.quality_sql import bounds_query
+from validation.quality.quality_sql import bounds_query, count_query
 from validation.readings.conversions import Conversion, comparable
 
 if TYPE_CHECKING:
@@ -27,8 +27,9 @@ if TYPE_CHECKING:
 QUANTILES = {"q05": 0.05, "q25": 0.25, "median": 0.5, "q75": 0.75, "q95": 0.95}
 _NUMBERS = ("Int64", "Float64")
 _UNKNOWN = [None] * len(QUANTILES)
-_EXACT_BYTES = 256 * 2**20
-"""Exact quantiles hold all values in memory, and are faster than estimated ones up to this size of a file."""
+_EXACT_VALUES = 16_000_000
+"""Up to how many numbers of a drop quantiles are exact: they hold all of them in memory, which cannot spill (these are
+128 MB). Up to here they are faster than estimated ones, too."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,7 +37,7 @@ class Profile:
     """What was counted of a drop, a line a business day (its number; None where rows are of no day).
 
     violations: by the rule's identifier, how many rows of each day break it. columns: a row per day and column, with
-    nulls, distinct values (estimated) and the QUANTILES of numbers (estimated for files beyond _EXACT_BYTES).
+    nulls, distinct values (estimated) and the QUANTILES of numbers (estimated beyond _EXACT_VALUES).
     """
 
     days: tuple[int | None, ...]
@@ -116,10 +117,15 @@ def profile_plan(
     """
     if not contract.quality or columns.keys() != set(contract.column_names):
         return None
-    day = _day(connection, contract, file, columns)
-    if day is None:
+    if contract.event_time is None:
+        ((rows,),) = connection.execute(count_query(file.rows([]))).fetchall()
+        day = "NULL"
+    elif (bounds := day_bounds(connection, contract, file, columns)) is not None:
+        day, rows = business_day_sql(contract, columns, bounds), bounds.rows
+    else:
         return None
-    quantile = "quantile_disc" if file.parcel.size <= _EXACT_BYTES else "approx_quantile"
+    numbers = sum(column.dtype in _NUMBERS for column in contract.columns)
+    quantile = "quantile_disc" if rows * numbers <= _EXACT_VALUES else "approx_quantile"
     counted = tuple(rule for rule in contract.quality if violation_sql(rule, columns) is not None)
     aggregates = [f"count(*) FILTER (WHERE {violation_sql(rule, columns)})" for rule in counted]
     for name in contract.column_names:
@@ -127,27 +133,36 @@ def profile_plan(
     return ProfilePlan(day=day, rules=counted, columns=contract.column_names, aggregates=tuple(aggregates))
 
 
-def business_day_sql(contract: Contract, columns: Mapping[str, Conversion], bounds: tuple[int, int]) -> str:
+@dataclass(frozen=True)
+class DayBounds:
+    """Days (numbers) between which all rows of a drop lie, and how many rows there are."""
+
+    first: int
+    last: int
+    rows: int
+
+
+def business_day_sql(contract: Contract, columns: Mapping[str, Conversion], bounds: DayBounds) -> str:
     """The SQL of a row's business day (its number); rows have to be of the days within the bounds."""
     how = columns[str(contract.event_time)]
     if contract.has_date_only_event_time:
         return f"({how.value} - DATE '1970-01-01')"
-    return day_sql(f"epoch_us({how.value})", *bounds, contract.business_day_zone)
+    return day_sql(f"epoch_us({how.value})", bounds.first, bounds.last, contract.business_day_zone)
 
 
 def day_bounds(
     connection: DuckDBPyConnection, contract: Contract, file: DropFile, columns: Mapping[str, Conversion]
-) -> tuple[int, int] | None:
-    """Days (numbers) between which all rows lie; None where there is no row, or one outside all years of events."""
+) -> DayBounds | None:
+    """Days between which all rows lie; None where there is no row, or one outside all years of events."""
     how = columns[str(contract.event_time)]
     rows = file.rows([str(contract.event_time)])
     query = bounds_query(how.value, rows, is_date=contract.has_date_only_event_time)
-    ((low, high),) = connection.execute(query).fetchall()
+    ((low, high, count),) = connection.execute(query).fetchall()
     if low is None or high is None:
         return None
     first, last = low // 86_400_000_000 - 1, high // 86_400_000_000 + 1
     lowest, highest = (day_number(EPOCH.date().replace(year=year)) for year in (EVENT_YEARS[0], EVENT_YEARS[1] + 1))
-    return (first, last) if lowest <= first and last <= highest else None
+    return DayBounds(first, last, count) if lowest <= first and last <= highest else None
 
 
 def violation_sql(rule: QualityRule, columns: Mapping[str, Conversion]) -> str | None:
@@ -164,15 +179,6 @@ def violation_sql(rule: QualityRule, columns: Mapping[str, Conversion]) -> str |
     parts = [f"{how.value} NOT IN {listed}"] if rule.values else []
     parts += [f"NOT regexp_matches({how.value}, {literal(rule.pattern)})"] if rule.pattern is not None else []
     return " OR ".join(parts)
-
-
-def _day(
-    connection: DuckDBPyConnection, contract: Contract, file: DropFile, columns: Mapping[str, Conversion]
-) -> str | None:
-    if contract.event_time is None:
-        return "NULL"
-    bounds = day_bounds(connection, contract, file, columns)
-    return None if bounds is None else business_day_sql(contract, columns, bounds)
 
 
 def _facts(how: Conversion, dtype: str, quantile: str) -> Iterable[str]:

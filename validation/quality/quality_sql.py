@@ -66,11 +66,18 @@ def table_statement(name: str, rows: str) -> str:
 
 
 def bounds_query(moment: str, rows: str, *, is_date: bool) -> str:
-    """The first and the last of dates or instants, in microseconds; null where it is infinite, or there is none."""
+    """The first and the last of dates or instants, in microseconds, and the number of rows; null where an end is
+    infinite, or there is none.
+    """
     kind = "TIMESTAMP" if is_date else "TIMESTAMPTZ"
-    asked = f"SELECT min({moment}), max({moment}) FROM {rows}"
+    asked = f"SELECT min({moment}), max({moment}), count(*) FROM {rows}"
     ends = ", ".join(f"CASE WHEN isfinite({end}) THEN epoch_us(CAST({end} AS {kind})) END" for end in ("a", "b"))
-    return f"SELECT {ends} FROM ({asked}) AS bounds(a, b)"
+    return f"SELECT {ends}, count FROM ({asked}) AS bounds(a, b, count)"
+
+
+def count_query(rows: str) -> str:
+    """The number of rows."""
+    return f"SELECT count(*) FROM {rows}"
 
 
 def repeated_rows_query(rows: str, columns: Sequence[str], *, by_day: bool) -> str:

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 from transformations.contracts import Contract
 from transformations.contracts.quality import QualityRule
-from transformations.engine.base import duck
 from transformations.engine.base.duck import identifier
 from transformations.engine.base.errors import UsageError
 from transformations.engine.base.settings import Settings
@@ -23,6 +22,7 @@ from transformations.stores.training.guarded_sql import (
     time_limit,
     volatile_parts,
 )
+from validation.files.sessions import ingestion_session
 from validation.quality.drop_rows import DropRows
 from validation.quality.quality_sql import all_rows_query, table_statement
 
@@ -40,7 +40,7 @@ def measure_queries(rows: DropRows, rules: Sequence[QualityRule], settings: Sett
     """
     if not rules:
         return {}
-    with duck.private_session() as private:
+    with ingestion_session(settings, is_private=True) as private:
         queries = {rule: _query(private, rows.contract, rule) for rule in rules}
         wanted = [
             name for name in rows.contract.column_names if any(_names(query, name) for _, query in queries.values())

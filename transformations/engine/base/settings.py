@@ -114,10 +114,7 @@ class Settings(BaseSettings):
         examples=["declared"],
     )
     push_lead_seconds: int = Field(
-        300,
-        ge=0,
-        description="How far ahead of the clock the event timestamp of a pushed row may lie, in seconds",
-        examples=["300"],
+        300, ge=0, description="How far ahead of the clock a pushed row may lie, in seconds", examples=["300"]
     )
     serving_writes: Literal["off", "token", "open"] = Field(
         "off",
@@ -166,11 +163,17 @@ class Settings(BaseSettings):
     offline_query_seconds: float = Field(
         600, gt=0, description="How long a spine written as SQL may take before it is stopped", examples=["60"]
     )
+    ingest_memory_limit: str | None = Field(
+        None,
+        pattern=r"(?i)^\d+(\.\d+)?\s*([kmgt]i?b|%)$",
+        description="Memory of an ingestion before it spills to disk; unset: DuckDB's own limit",
+        examples=["2GB"],
+    )
+    ingest_spill: _AbsolutePath | None = Field(
+        None, description="Folder where an ingestion spills; unset: a temporary one", examples=["/mnt/scratch"]
+    )
     quality_seconds: float = Field(
-        600,
-        gt=0,
-        description="How long a contract's query, or all its custom rules together, may take on a drop",
-        examples=["60"],
+        600, gt=0, description="How long a contract's query, or all its custom rules, may take", examples=["60"]
     )
     quality_pandas_rows: int = Field(
         2_000_000,
@@ -194,9 +197,7 @@ class Settings(BaseSettings):
         examples=["2017-06-01T12:00:00Z"],
     )
     nullable_dtypes: bool = Field(
-        False,
-        description="Training frames with pandas' nullable dtypes (Int64, boolean) in place of NumPy's",
-        examples=["true"],
+        False, description="Training frames with pandas' nullable dtypes in place of NumPy's", examples=["true"]
     )
     parity_tolerance: float = Field(
         0.0,
