@@ -191,9 +191,9 @@ def promote(root: Path) -> None:
     versions.promote(MODEL, 1, "production", log, settings, why="it is good")
 
 
-def promote_another(root: Path) -> None:
+def promote_another(root: Path, l2: float = 3.0) -> None:
     """Release another version of the model and move it to production in place of the first."""
-    declare(root / "repo", hyperparameters={"l2": 3.0})
+    declare(root / "repo", hyperparameters={"l2": l2})
     log, settings, store = EventLog("shop"), get_settings(), FeatureStore(repo_path=str(root / "repo"))
     made = releasing.release(MODEL, root / "repo", log, store, settings)
     versions.promote(MODEL, made.version, "production", log, settings, why="better")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import TypeAlias
 
 from feast import FeatureStore
 from feast.errors import SavedDatasetNotFound
@@ -25,17 +26,19 @@ def _validation_references(name: str, store: FeatureStore) -> Iterator[str]:
             yield f"validation reference {reference.name}"
 
 
-REFERRERS: tuple[Callable[[str, FeatureStore], Iterable[str]], ...] = (_validation_references,)
-"""Who may refer to a dataset by its name, each telling those who do. Its own saved dataset in the registry does not."""
+Referrer: TypeAlias = Callable[[str, FeatureStore], Iterable[str]]
+REFERRERS: tuple[Referrer, ...] = (_validation_references,)
+"""Who may refer to a dataset by its name, each telling those who do. Its own saved dataset in the registry does not.
+Rooms above this one add theirs in their call, as models do."""
 
 
-def refuse_referred(name: str, store: FeatureStore) -> None:
+def refuse_referred(name: str, store: FeatureStore, referrers: Sequence[Referrer] = REFERRERS) -> None:
     """UsageError where something refers to a dataset, which must then stay as it is."""
-    found = [each for referrer in REFERRERS for each in referrer(name, store)]
+    found = [each for referrer in referrers for each in referrer(name, store)]
     if found:
         raise UsageError(
-            f"dataset {name} stays: {', '.join(found)} refers to it. Remove that first, or make a dataset of another "
-            f"name."
+            f"dataset {name} stays: {', '.join(found)} refers to it. Remove that first (of a model: archive the "
+            f"version), or make a dataset of another name."
         )
 
 

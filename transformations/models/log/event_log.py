@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import cached_property
 
-from sqlalchemy import Column, Engine, Integer, MetaData, String, Table, Text, create_engine, insert, select
+from sqlalchemy import Column, Engine, Integer, MetaData, String, Table, Text, create_engine, insert, inspect, select
 from sqlalchemy.exc import IntegrityError, ProgrammingError
 from sqlalchemy.schema import CreateTable
 
@@ -39,12 +39,16 @@ class EventLog:
 
     def models(self) -> list[str]:
         """The models that have events, by name."""
+        if not self._is_begun:
+            return []
         names = select(_EVENTS.c.model_name).where(_EVENTS.c.project_id == self.project).distinct()
         with self._engine.connect() as connection:
             return sorted(connection.execute(names).scalars())
 
     def events(self, model: str) -> tuple[ModelEvent, ...]:
         """The events of a model, oldest first; none of a model that has none."""
+        if not self._is_begun:
+            return ()
         found = select(_EVENTS.c.number, _EVENTS.c.event).where(
             _EVENTS.c.project_id == self.project, _EVENTS.c.model_name == model
         )
@@ -61,7 +65,7 @@ class EventLog:
             "event": event.model_dump_json(),
         }
         try:
-            with self._engine.begin() as connection:
+            with self._with_table.begin() as connection:
                 connection.execute(insert(_EVENTS).values(row))
         except IntegrityError:
             raise ConflictError(
@@ -87,12 +91,21 @@ class EventLog:
 
     @cached_property
     def _engine(self) -> Engine:
-        """The registry's database, with our table in it."""
-        engine = create_engine(self._url)
+        """The registry's database."""
+        return create_engine(self._url)
+
+    @property
+    def _is_begun(self) -> bool:
+        """Whether anything was ever written: reading makes no table."""
+        return "_with_table" in vars(self) or inspect(self._engine).has_table(_EVENTS.name)
+
+    @cached_property
+    def _with_table(self) -> Engine:
+        """The database, with our table in it."""
         try:
-            with engine.begin() as connection:
+            with self._engine.begin() as connection:
                 connection.execute(CreateTable(_EVENTS, if_not_exists=True))
         except (IntegrityError, ProgrammingError):  # PostgreSQL, where two processes make it at once
-            with engine.begin() as connection:
+            with self._engine.begin() as connection:
                 connection.execute(CreateTable(_EVENTS, if_not_exists=True))
-        return engine
+        return self._engine

@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 
 import click
 
+from transformations.cli.model_place import model_place
 from transformations.cli.options import json_option
 from transformations.cli.output import print_json, print_table, progress, remark, say
 from transformations.contracts.zones import zone_of_sources
@@ -76,6 +77,8 @@ def create(config: Path, dry_run: bool, replace: bool, as_json: bool) -> None:
         return
     was_there = not replace and (settings.datasets_dir / wanted.name).exists()
     with progress(f"Dataset {wanted.name}"):
+        if replace:
+            _refuse_needed(wanted.name, store)
         manifest = create_dataset(wanted, config.parent, store, settings, replace_old=replace)
     if was_there:
         remark(f"{wanted.name} was made at {_made_at(manifest)}, but not registered: done now")
@@ -162,6 +165,7 @@ def delete(name: str) -> None:
     store = open_store(settings)
     from transformations.datasets.deletion import delete as delete_dataset
 
+    _refuse_needed(name, store)
     released = delete_dataset(name, store, settings)
     say(f"{name} is deleted; it had pinned {plural(released, 'table version')}, which may go now")
 
@@ -209,6 +213,13 @@ def show(manifest: str, as_json: bool) -> None:
         definition = f", definition {table.definition_hash}" if table.definition_hash else ""
         say(f"  {zone} {table.name}: {version}, {plural(len(table.files), 'file')}{definition}")
     say(f"  code {found.code_revision}; {', '.join(f'{name} {version}' for name, version in found.libraries.items())}")
+
+
+def _refuse_needed(name: str, store: FeatureStore) -> None:
+    """UsageError where a version of a model, or something of Feast's, needs the dataset."""
+    from transformations.models.log.datasets import refuse_needed
+
+    refuse_needed(name, store, model_place()[2])
 
 
 def _print_manifest(manifest: Manifest, folder: Path) -> None:
