@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 def model_place() -> tuple[Settings, Path, EventLog]:
     """The settings, the feature repository's folder and its project's log."""
-    from transformations.models.versions import log_of
+    from transformations.models.log.event_log import log_of
 
     settings = get_settings()
     repository = repository_folder(settings)

@@ -137,6 +137,31 @@ def progress(title: str, total: int | None = None) -> Iterator[Callable[[int], N
         yield lambda units: bar.advance(task, units)
 
 
+@contextmanager
+def watching(title: str) -> Iterator[Callable[[str], None]]:
+    """Show a step of which figures come in as it goes on; yields a function to call with what is known by now.
+
+    On a terminal a line that follows, else the last of it, in one line when the step ends.
+    """
+    started = time.monotonic()
+    last = ""
+    if not sys.stderr.isatty():
+
+        def keep(text: str) -> None:
+            nonlocal last
+            last = f", {text}"
+
+        yield keep
+        remark(f"{title}: {human_duration(time.monotonic() - started)}{last}")
+        return
+    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+    parts = [SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn()]
+    with Progress(*parts, console=console(stderr=True)) as bar:
+        task = bar.add_task(title, total=None)
+        yield lambda text: bar.update(task, description=f"{title}: {text}")
+
+
 def _is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 

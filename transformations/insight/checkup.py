@@ -24,6 +24,7 @@ from transformations.engine.base.settings import Settings, file_in_place_of, get
 from transformations.engine.base.words import human_bytes, plural, show_address, show_reason
 from transformations.engine.launch.java import find_java
 from transformations.engine.upkeep.integrity import Examined, examine_tables
+from transformations.insight.model_copies import REMEDY, copies_text, standings
 from transformations.insight.repository import registered_views
 from transformations.local import redis as embedded
 from transformations.stores.base.source_paths import is_elsewhere
@@ -241,11 +242,23 @@ def _checks_of_files(found: Examined) -> Iterator[Check]:
         yield Check(found.zone, "warn", f"{found.name}: files of version {versions} are gone, as vacuum gives them up")
 
 
+def _check_models(settings: Settings) -> Check:
+    try:
+        known = standings(settings)
+    except (FeaturesError, SQLAlchemyError, ImportError) as error:
+        return Check("models", "warn", f"the log of versions cannot be read: {show_reason(error)}", "See the registry.")
+    if not known:
+        return Check("models", "ok", "none has a version yet")
+    is_same, text = copies_text(known, settings)
+    return Check("models", "ok", text) if is_same else Check("models", "warn", text, REMEDY)
+
+
 _CHECKS_OF_SETTINGS: tuple[Callable[[Settings], Check], ...] = (
     _check_data_folder,
     _check_java,
     _check_redis,
     _check_registry,
+    _check_models,
 )
 
 

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import getpass
-from collections.abc import Mapping
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from transformations.contracts.document import read_yaml
 from transformations.datasets.manifest import FILE, Manifest
 from transformations.datasets.manifest import read_manifest as read_dataset
 from transformations.engine.base.checksums import content_hash as file_hash
@@ -25,7 +24,7 @@ from transformations.models.records.artifact import ArtifactManifest
 from transformations.models.records.base import Stage, text_hash
 from transformations.models.records.events import Evaluated, ModelEvent
 from transformations.models.scoring.artifact import Artifact, read_artifact, read_manifest
-from transformations.models.tracking.mirror import Difference, compare, repair
+from transformations.models.tracking.mirror import Difference, repair
 from transformations.models.training import pinned_dataset
 
 _EVALUATIONS = "evaluations"
@@ -47,20 +46,13 @@ class Judged:
 
 @dataclass(frozen=True, kw_only=True)
 class Moved:
-    """A version that has changed its stage. unmirrored: why MLflow's copy does not say so yet; the next command that
-    reaches it repairs it.
+    """A version that has changed its stage. seconds: from the call until the log said so, which is when it holds.
+    unmirrored: why MLflow's copy does not say so yet; the next command that reaches it repairs it.
     """
 
     event: ModelEvent
+    seconds: float
     unmirrored: str | None = None
-
-
-def log_of(repository: Path) -> EventLog:
-    """The log of a feature repository's project, in the registry that the settings name."""
-    document = read_yaml(repository / "feature_store.yaml")
-    if not isinstance(document, Mapping) or not isinstance(document.get("project"), str):
-        raise UsageError(f"{repository / 'feature_store.yaml'} names no project. Add `project: NAME`.")
-    return EventLog(document["project"])
 
 
 def standing(model: str, log: EventLog) -> Standing:
@@ -178,6 +170,7 @@ def promote(
     reviewer: str | None = None,
 ) -> Moved:
     """Move a version to a stage. Its artifact is verified first where it is to answer in production."""
+    began = time.monotonic()
     state = _state(name, number, log)
     manifest = manifest_of(name, state, settings)
     if to_stage == "production":
@@ -193,22 +186,23 @@ def promote(
         reviewer=reviewer,
         needs_reviewer=manifest.facts.declaration.get("approval") == "required",
     )
-    return _mirrored(event, log, settings)
+    return _mirrored(event, time.monotonic() - began, log, settings)
 
 
 @faults_in_words()
 def rollback(name: str, log: EventLog, settings: Settings, *, why: str) -> Moved:
     """Bring the version back that production had before; its artifact is verified first."""
+    began = time.monotonic()
     known = standing(name, log)
     if known.previous is not None:
         artifact_of(name, known.version(known.previous), settings)
     event = stages.rollback(log, name, who=getpass.getuser(), why=why, at=settings.now())
-    return _mirrored(event, log, settings)
+    return _mirrored(event, time.monotonic() - began, log, settings)
 
 
-def differences(name: str, log: EventLog, settings: Settings) -> list[Difference]:
-    """Where MLflow's copy of a model says other than the log."""
-    return compare(standing_of(name, log.events(name)), settings)
+def mend_copy(name: str, log: EventLog, settings: Settings) -> list[Difference]:
+    """Make MLflow's copy of a model say what the log says; where it said otherwise."""
+    return repair(standing_of(name, log.events(name)), settings)
 
 
 def _state(name: str, number: int | None, log: EventLog) -> VersionState:
@@ -260,10 +254,10 @@ def _evidence_of(judgement: Judgement) -> str:
     return text_hash((judgement.gates or judgement.evaluation).text())
 
 
-def _mirrored(event: ModelEvent, log: EventLog, settings: Settings) -> Moved:
+def _mirrored(event: ModelEvent, seconds: float, log: EventLog, settings: Settings) -> Moved:
     """Stages move whether MLflow answers or not."""
     try:
         repair(standing_of(event.model, log.events(event.model)), settings)
     except (ServiceUnavailableError, UsageError) as error:
-        return Moved(event=event, unmirrored=error.message)
-    return Moved(event=event)
+        return Moved(event=event, seconds=seconds, unmirrored=error.message)
+    return Moved(event=event, seconds=seconds)

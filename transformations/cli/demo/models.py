@@ -9,8 +9,9 @@ from transformations.cli.steps import Step, StepError, skipped
 from transformations.engine.base.settings import Settings
 from transformations.insight.repository import repository_folder
 from transformations.models.declaration.reading import read_declared
+from transformations.models.log.event_log import log_of
 from transformations.models.log.standing import VersionState, standing_of
-from transformations.models.versions import log_of, manifest_of
+from transformations.models.versions import manifest_of
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -6,14 +6,16 @@ the other is told, and nothing of it is written. No event is ever changed or rem
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cached_property
+from pathlib import Path
 
 from sqlalchemy import Column, Engine, Integer, MetaData, String, Table, Text, create_engine, insert, inspect, select
 from sqlalchemy.exc import IntegrityError, ProgrammingError
 from sqlalchemy.schema import CreateTable
 
-from transformations.engine.base.errors import ConflictError
+from transformations.contracts.document import read_yaml
+from transformations.engine.base.errors import ConflictError, UsageError
 from transformations.models.records.events import ModelEvent
 
 _URL = "sqlite://?plugin=features"  # the settings' registry, as feature_store.yaml names it
@@ -109,3 +111,11 @@ class EventLog:
             with self._engine.begin() as connection:
                 connection.execute(CreateTable(_EVENTS, if_not_exists=True))
         return self._engine
+
+
+def log_of(repository: Path) -> EventLog:
+    """The log of a feature repository's project, in the registry that the settings name."""
+    document = read_yaml(repository / "feature_store.yaml")
+    if not isinstance(document, Mapping) or not isinstance(document.get("project"), str):
+        raise UsageError(f"{repository / 'feature_store.yaml'} names no project. Add `project: NAME`.")
+    return EventLog(document["project"])

@@ -12,8 +12,8 @@ from transformations.cli.commands.data.model_again import reproduce, tune
 from transformations.cli.commands.data.model_predict import predict
 from transformations.cli.model_place import model_place
 from transformations.cli.options import json_option
-from transformations.cli.output import print_json, print_table, progress, remark, say
-from transformations.engine.base.errors import DataError
+from transformations.cli.output import print_json, print_table, progress, remark, say, watching
+from transformations.engine.base.errors import DataError, ServiceUnavailableError, UsageError
 from transformations.engine.base.moments import moment_text
 from transformations.insight.repository import open_store
 
@@ -53,10 +53,12 @@ def train(name: str, as_json: bool) -> None:
 
     seen: dict[str, float] = {}
 
-    def report(iteration: int, metrics: Mapping[str, float]) -> None:
-        seen.update({"iteration": iteration, **metrics})
+    with watching(f"Training {name}") as show:
 
-    with progress(f"Training {name}"):
+        def report(iteration: int, metrics: Mapping[str, float]) -> None:
+            seen.update({"iteration": iteration, **metrics})
+            show(f"iteration {iteration}, {', '.join(f'{key} {value:.5f}' for key, value in metrics.items())}")
+
         made = train_model(name, repository, log, settings, report=report)
     facts = made.manifest.facts
     for warning in made.warnings:
@@ -141,9 +143,12 @@ def release(name: str, as_json: bool) -> None:
 @model.command(name="list")
 @json_option
 def list_models(as_json: bool) -> None:
-    """List the models that have versions: what is in production and in staging, and the newest."""
-    _, _, log = model_place()
-    from transformations.models.versions import standing
+    """List the models that have versions: what is in production and in staging, and the newest.
+
+    Where MLflow's copy says otherwise, as after somebody set an alias there, it is told and put right.
+    """
+    settings, _, log = model_place()
+    from transformations.models.versions import mend_copy, standing
 
     found = [standing(name, log) for name in log.models()]
     rows = [(each.model, _numbers(each, "production"), _numbers(each, "staging"), max(each.versions)) for each in found]
@@ -153,6 +158,14 @@ def list_models(as_json: bool) -> None:
         print_table(["Model", "Production", "Staging", "Newest"], rows)
     else:
         say("no model has a version yet. Train one: features model train NAME")
+    for each in found:
+        try:
+            mended = mend_copy(each.model, log, settings)
+        except (ServiceUnavailableError, UsageError) as error:
+            remark(f"MLflow's copy was not compared: {error.message}")
+            break
+        for difference in mended:
+            remark(f"{each.model}: put right in MLflow: {difference}")
 
 
 @model.command()
@@ -257,7 +270,7 @@ def rollback(name: str, why: str) -> None:
 
 
 def _print_moved(moved: Moved, stage: str) -> None:
-    say(f"{moved.event.model} version {moved.event.version}: {stage}")
+    say(f"{moved.event.model} version {moved.event.version}: {stage}, after {moved.seconds:.2f} s")
     if moved.unmirrored:
         remark(f"MLflow's copy does not say so yet: {moved.unmirrored}")
 

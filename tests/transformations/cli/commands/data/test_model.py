@@ -1,6 +1,7 @@
 """`features model` on a small project: train, judge, promote, roll back, and what it says of each."""
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,7 +11,8 @@ from click.testing import CliRunner, Result
 from tests.worlds import weekly
 from tests.worlds.returns import write_dataset, write_declaration
 from transformations.cli.commands.data.model import model
-from transformations.engine.base.settings import Settings
+from transformations.engine.base.settings import Settings, get_settings
+from transformations.insight.checkup import run_checks
 from transformations.models.tracking.runs import client_of
 
 PASSING = [{"metric": "roc_auc", "beats": "prior", "entities": 20, "positives": 20}]
@@ -55,7 +57,10 @@ def test_from_training_to_production_and_back(run: Run, settings: Settings, tmp_
     assert run("evaluate", "user_return", 2).exit_code == 0
     for stage in ("staging", "production"):
         assert run("promote", "user_return", 2, "--to", stage, "--why", "better").exit_code == 0
-    assert run("rollback", "user_return", "--why", "complaints").stdout == "user_return version 1: production\n"
+    returned = run("rollback", "user_return", "--why", "complaints").stdout
+    found = re.fullmatch(r"user_return version 1: production, after (\d+\.\d\d) s\n", returned)
+    assert found is not None
+    assert float(found[1]) < 5
 
     (listed,) = json.loads(run("list", "--json").stdout)
     assert [each["stage"] for each in listed["versions"]] == ["production", "archived"]
@@ -93,7 +98,7 @@ def test_without_mlflow_stages_still_move(run: Run, monkeypatch: pytest.MonkeyPa
 
     moved = run("promote", "user_return", 1, "--to", "staging")
     assert moved.exit_code == 0
-    assert moved.stdout == "user_return version 1: staging\n"
+    assert moved.stdout.startswith("user_return version 1: staging, after ")
     assert "MLflow's copy does not say so yet: MLflow at http://127.0.0.1:1 cannot be used" in moved.stderr
 
 
@@ -163,3 +168,38 @@ def test_a_search_prints_a_line_for_the_declaration(run: Run, tmp_path: Path) ->
     document = json.loads(run("tune", "user_return", "--json").stdout)
     assert len(document["trials"]) == 3
     assert document["hyperparameters"] == document["best"]["hyperparameters"]
+
+
+def test_an_alias_that_somebody_set_in_mlflow_is_told_by_the_doctor_and_put_right_by_the_list(
+    weekly_production: Path,
+) -> None:
+    weekly.promote_another(weekly_production)
+    client = client_of(get_settings())
+    client.set_registered_model_alias("user_return", "production", "1")
+
+    (check,) = [check for check in run_checks() if check.name == "models"]
+    assert (check.status, check.remedy.startswith("Put MLflow's copy right: features model list")) == ("warn", True)
+    assert "user_return, alias production: the log says version 2, MLflow says version 1" in check.detail
+    assert client.get_registered_model("user_return").aliases["production"] == 1  # the doctor changes nothing
+
+    listed = CliRunner().invoke(model, ["list"])
+    assert "user_return: put right in MLflow: alias production: the log says version 2" in listed.stderr
+    assert client.get_registered_model("user_return").aliases["production"] == 2
+    assert [check.status for check in run_checks() if check.name == "models"] == ["ok"]
+    assert CliRunner().invoke(model, ["list"]).stderr == ""
+
+
+def test_a_list_without_mlflow_says_that_its_copy_was_not_compared(
+    weekly_production: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FEATURES_MLFLOW_URI", "http://127.0.0.1:1")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    listed = CliRunner().invoke(model, ["list"])
+    assert (listed.exit_code, "user_return" in listed.stdout) == (0, True)
+    assert "MLflow's copy was not compared: MLflow at http://127.0.0.1:1 cannot be used" in listed.stderr
+
+
+def test_training_shows_the_validation_metric_as_it_goes_on(run: Run, tmp_path: Path) -> None:
+    declare(tmp_path / "repo", PASSING, trainer="xgboost")
+    trained = run("train", "user_return")
+    assert re.search(r"Training user_return: .+ m?s, iteration \d+, validation_logloss 0\.\d{5}", trained.stderr)

@@ -48,6 +48,7 @@ def test_a_machine_after_make_install_is_well_and_is_left_as_it_was(data: Path) 
         "java": "ok",
         "redis": "ok",
         "registry": "ok",
+        "models": "ok",
     }
     assert not (data / "redis").exists()
     assert not (data / "registry.db").exists()
