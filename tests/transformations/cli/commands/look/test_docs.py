@@ -138,7 +138,7 @@ def test_a_model_shows_what_it_takes_and_its_versions_and_a_dataset_what_it_was_
     folder = written(declared)
 
     model = text_of(folder / "model" / "user_return.html")
-    for part in ("Datasets returns_2020", "Task binary classification", "Trainer logistic", "Leaves out click_at_last"):
+    for part in ("Dataset returns_2020", "Task binary classification", "Trainer logistic", "Leaves out click_at_last"):
         assert part in model
     assert "version 1 development 2024-06-01 00:00 UTC returns_2020 not judged" in model
     takes = model.partition("Features that it takes")[2].partition("Use it")[0]
