@@ -104,6 +104,7 @@ class Catalog:
     def _view_card(self, view: FeatureView) -> Card:
         offered = self._offered.get(view.name)
         definition = offered.resolved.definition if offered else None
+        expected = self._expected.get(view.name)
         return Card(
             kind="feature view",
             name=view.name,
@@ -118,6 +119,7 @@ class Catalog:
                 ("Business days of", offered.resolved.zone if offered else ""),
                 ("Definition", f"{view.tags.get('definition', '')} ({offered.resolved.hash})" if offered else ""),
                 ("Windows", ", ".join(map(str, definition.windows)) if definition else ""),
+                ("Expected entities", str((expected.entities if expected else None) or "")),
                 ("Online", "yes" if view.online else "no"),
                 ("Tags", _tags_text(view.tags)),
                 ("Services", ", ".join(self._services_with(view.name))),

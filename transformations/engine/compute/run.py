@@ -42,6 +42,7 @@ from transformations.engine.compute.sweep import FIRST_DAY
 from transformations.engine.expected.candidates import discard_refused
 from transformations.engine.expected.checking import UnexpectedValuesError, checked_run
 from transformations.engine.expected.files import read_expected
+from transformations.engine.expected.unfit import refuse_unfit_rules
 from transformations.engine.identity.code_revision import code_revision
 from transformations.engine.raw.zone import RawSnapshot
 from transformations.engine.tables.offline_tables import OfflineTable, Run, TableVersion, table_schema
@@ -71,6 +72,7 @@ def run_plan(
     """
     started, clock = settings.now(), perf_counter()
     expected = read_expected(plan.resolved.name, settings.expectations)
+    refuse_unfit_rules(plan.resolved, expected, settings.expectations)
     run_id = uuid.uuid4().hex
     carries = not isinstance(plan, Backfill)  # which may end before the table does, so no run could continue from it
     folders = Folders(table.path, table.path / f"run={run_id}", table.path / f"carry={run_id}" if carries else None)

@@ -19,6 +19,7 @@ from transformations.engine.expected.files import path_of
 from transformations.engine.expected.judging import Breach, breaches
 from transformations.engine.expected.measured import snapshots
 from transformations.engine.expected.model import ExpectedView
+from transformations.engine.expected.unfit import unknown_features
 from transformations.engine.tables.offline_tables import OfflineTable, Run, TableVersion
 from transformations.engine.vocabulary.resolution import Resolved
 
@@ -56,7 +57,7 @@ def checked_run(
     stopping = [breach for breach in found if breach.stops]
     if stopping and not accept:
         raise _refuse(table, run, previous, folder, stopping, expectations)
-    warned = [f"{name}: the view has no such feature, yet rules" for name in _unknown_features(resolved, expected)]
+    warned = [f"{name}: the view has no such feature, yet rules" for name in unknown_features(resolved, expected)]
     warned += [str(breach) for breach in found if not breach.stops]
     return replace(run, warned=tuple(warned), accepted=tuple(map(str, stopping)))
 
@@ -66,7 +67,7 @@ def found_breaches(
 ) -> list[Breach]:
     """The rules that the content of these files, of so many rows, breaks as-of a day."""
     names = [each.name for each in resolved.features if each.name in expected.features]
-    if not files or not names or as_of < expected.first:
+    if not files or not (names or expected.entities) or as_of < expected.first:
         return []
     with snapshots(resolved, files, rows, [as_of], names) as found:
         return [breach for snapshot in found for breach in breaches(snapshot, expected)]
@@ -77,11 +78,6 @@ def _content_with(previous: TableVersion | None, run: Run, folder: Path) -> tupl
     kept = previous if previous is not None and not run.replaces_all else None
     files = [str(file) for file in paths_in(folder, "*.parquet")]
     return [*(kept.files if kept else ()), *files], run.rows + (kept.rows if kept else 0)
-
-
-def _unknown_features(resolved: Resolved, expected: ExpectedView) -> list[str]:
-    known = {feature.name for feature in resolved.features}
-    return [name for name in expected.features if name not in known]
 
 
 def _refuse(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
@@ -39,6 +40,8 @@ MOST_VALUES = 20
 MOST_DAYS = 15
 _LEAST_ROOM = 0.02
 """The least room of a share, either way."""
+_ROOM_OF_ENTITIES = 0.1
+"""How far the number of entities may be off, as a share of it: what matters is that most of them are there."""
 
 
 @dataclass
@@ -52,12 +55,14 @@ class Draft:
     resolved: Resolved
     tolerance: float
     days: list[date] = field(default_factory=list)
+    entities: list[int] = field(default_factory=list)
     measured: list[Mapping[str, MeasuredFeature]] = field(default_factory=list)
 
     def add(self, snapshot: Snapshot) -> None:
         """Take in the statistics of one more day; a day without entities says nothing."""
         if snapshot.entities:
             self.days.append(snapshot.day)
+            self.entities.append(snapshot.total)
             self.measured.append(snapshot.features)
 
     def expected(self, warns: Mapping[str, frozenset[str]]) -> ExpectedView:
@@ -67,7 +72,20 @@ class Draft:
             rules = dict(self._rules(feature))
             names = {each.name for each in rules} | {each.group for each in rules}
             found[feature.name] = ExpectedFeature(rules=rules, warns=warns.get(feature.name, frozenset()) & names)
-        return ExpectedView(view=self.resolved.name, first=self.days[0], last=self.days[-1], features=found)
+        first, last = self.days[0], self.days[-1]
+        return ExpectedView(
+            view=self.resolved.name, first=first, last=last, entities=self._rule_of_entities(), features=found
+        )
+
+    def _rule_of_entities(self) -> Growth:
+        """Entities come or stay away, and never go. Of a single day nobody knows how fast: by the tolerance."""
+        counts = [(day, float(count)) for day, count in zip(self.days, self.entities, strict=True)]
+        _, was = counts[-1]
+        room = _ROOM_OF_ENTITIES * was
+        if len(counts) == 1:
+            return Growth(was=was, a_day=Band(0.0, math.ceil(self.tolerance * was)), within=math.ceil(room))
+        rule = self._growth(counts, room)
+        return Growth(was=was, a_day=Band(0.0, max(0.0, rule.a_day.high)), within=math.ceil(rule.within))
 
     def _rules(self, feature: Feature) -> list[tuple[Statistic, Rule]]:
         seen = [each[feature.name] for each in self.measured]
@@ -205,9 +223,11 @@ def _round(value: float, *, up: bool) -> float:
     """Three digits, rounded away from or towards less, as asked: a range never becomes narrower."""
     if value == 0:
         return 0.0
-    unit = 10.0 ** (math.floor(math.log10(abs(value))) - 2)
+    if not math.isfinite(value):  # the room around a value near the greatest one
+        return math.copysign(sys.float_info.max, value)
+    unit = 10.0 ** max(math.floor(math.log10(abs(value))) - 2, -300)
     rounded = (math.ceil if up else math.floor)(value / unit) * unit
-    return float(f"{rounded:.10g}")
+    return float(f"{rounded:.10g}") if math.isfinite(rounded) else math.copysign(sys.float_info.max, value)
 
 
 def _nearest(value: float) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 
@@ -46,10 +47,27 @@ class Breach:
 
 
 def breaches(snapshot: Snapshot, expected: ExpectedView) -> list[Breach]:
-    """The broken rules, in the order of the features; none as-of a day before the measured ones, or of few entities."""
-    if snapshot.day < expected.first or snapshot.entities < LEAST_ENTITIES:
+    """The broken rules, in the order of the features; none as-of a day before the measured ones.
+
+    Of few entities only their number is judged.
+    """
+    if snapshot.day < expected.first:
         return []
-    return list(_breaches(snapshot, expected))
+    found = list(_breach_of_entities(snapshot, expected))
+    return found if snapshot.entities < LEAST_ENTITIES else [*found, *_breaches(snapshot, expected)]
+
+
+def _breach_of_entities(snapshot: Snapshot, expected: ExpectedView) -> Iterator[Breach]:
+    band = None if expected.entities is None else expected.entities.on(snapshot.day, expected.last)
+    if band is not None and not band.low <= snapshot.total <= band.high:
+        yield Breach(
+            feature="entities",
+            statistic="number",
+            expected=f"{number(math.ceil(max(0.0, band.low)))} to {number(math.floor(band.high))}",
+            found=number(snapshot.total),
+            example="",
+            stops=True,
+        )
 
 
 def _breaches(snapshot: Snapshot, expected: ExpectedView) -> Iterator[Breach]:

@@ -73,12 +73,16 @@ class MeasuredFeature:
 
 @dataclass(frozen=True, kw_only=True)
 class Snapshot:
-    """The values of all entities as-of a day, in an open DuckDB session."""
+    """The values of all entities as-of a day, in an open DuckDB session.
+
+    entities: that were looked at; total: that there are, which is about so many where the table is sampled.
+    """
 
     connection: DuckDBPyConnection
     resolved: Resolved
     day: date
     entities: int
+    total: int
     features: Mapping[str, MeasuredFeature]
 
     def example(self, feature: Feature, condition: str) -> tuple[str, str | None] | None:
@@ -151,7 +155,14 @@ def _measured(
         each.name: _of_feature(connection, each, entities, known[number], outside[number], begin)
         for number, each in enumerate(features if entities else ())
     }
-    return Snapshot(connection=connection, resolved=resolved, day=day, entities=entities, features=found)
+    return Snapshot(
+        connection=connection,
+        resolved=resolved,
+        day=day,
+        entities=entities,
+        total=entities * stride,
+        features=found,
+    )
 
 
 def _of_feature(

@@ -43,7 +43,7 @@ def snapshot(files: Sequence[str], keys: Sequence[str], features: Sequence[str],
 
     The newest row has the greatest event timestamp and, among equals, the greatest created timestamp.
     """
-    row = ", ".join(f"{duck.identifier(name)} := {duck.identifier(name)}" for name in features)
+    row = ", ".join(f"{duck.identifier(name)} := {duck.identifier(name)}" for name in features) or "no_feature := 0"
     order = f"struct_pack(e := {EVENT_TIMESTAMP}, c := {CREATED_TIMESTAMP})"
     chosen = f"AND hash({duck.identifiers(keys)}) % {stride} = 0" if stride > 1 else ""
     return f"""
@@ -63,7 +63,8 @@ def counts(features: Sequence[tuple[str, Form, Expectation | None]]) -> str:
     parts = ["count(*)"]
     for name, form, expect in features:
         parts.append(f"count(*) FILTER (WHERE {_is_known(name, form)})")
-        parts.append(f"count(*) FILTER (WHERE {outside(name, expect)})" if expect else "0")
+        strays = f"count(*) FILTER (WHERE {_is_known(name, form)} AND ({outside(name, expect)}))" if expect else "0"
+        parts.append(strays)
     return f"SELECT {', '.join(parts)} FROM {SNAPSHOT}"
 
 
@@ -111,12 +112,12 @@ def outside(name: str, expect: Expectation) -> str:
     if expect.values:
         return f"{column} NOT IN ({', '.join(map(duck.literal, expect.values))})"
     bounds = [f"{column} < {duck.literal(expect.minimum)}"] if expect.minimum is not None else []
-    if expect.maximum is not None:  # NaN, which DuckDB takes for the greatest number, counts as null
-        bounds.append(f"({column} > {duck.literal(expect.maximum)} AND NOT isnan(CAST({column} AS DOUBLE)))")
+    if expect.maximum is not None:  # what is not finite counts as null, NaN among it, DuckDB's greatest number
+        bounds.append(f"({column} > {duck.literal(expect.maximum)} AND isfinite(CAST({column} AS DOUBLE)))")
     return " OR ".join(bounds) or "FALSE"
 
 
 def _is_known(name: str, form: Form) -> str:
     column = duck.identifier(name)
-    is_number = f" AND NOT isnan(CAST({column} AS DOUBLE))" if form is Form.NUMBERS else ""
+    is_number = f" AND isfinite(CAST({column} AS DOUBLE))" if form is Form.NUMBERS else ""
     return f"{column} IS NOT NULL{is_number}"

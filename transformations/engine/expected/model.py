@@ -102,11 +102,15 @@ class ExpectedFeature:
 
 @dataclass(frozen=True, kw_only=True)
 class ExpectedView:
-    """The rules of one view. first, last: the as-of days that were measured; earlier days are not judged."""
+    """The rules of one view. first, last: the as-of days that were measured; earlier days are not judged.
+
+    entities: how many have a row as-of a day; None where that is not judged.
+    """
 
     view: str
     first: date
     last: date
+    entities: Rule | None = None
     features: Mapping[str, ExpectedFeature] = field(default_factory=dict)
 
     def range_of(self, feature: str, statistic: Statistic, day: date) -> Band | None:

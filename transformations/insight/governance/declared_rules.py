@@ -6,7 +6,6 @@ its dataset's, and takes nothing that its dataset does not hold.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Container, Iterator, Mapping
 
 from transformations.contracts import PII_CLASSES
@@ -14,19 +13,19 @@ from transformations.datasets.config import DatasetConfig
 from transformations.engine.base.errors import UsageError, nearest
 from transformations.insight.governance.owners import FILE
 from transformations.insight.governance.rules import CLEARANCE, Offered, exceeded_clearance, pii_of
+from transformations.insight.governance.unread import unread_problems
 from transformations.insight.lineage.graph import Kind, Role, Thing
 from transformations.models.declaration.config import Declaration
 from transformations.stores.training.spine_sql import OFFLINE, RAW, names_in
 from validation.feature_rules import Problem
 
-_AT_LINE = re.compile(r"[^:]+\.yaml:(?: line )?(\d+)(?:, column \d+)?: (.*)")
 _TAG = f"tags: {{{CLEARANCE}: %s}}"
 
 
 def declared_problems(offered: Offered) -> Iterator[Problem]:
     """Every rule that a dataset or a model breaks, but for those that everything with an owner or a tag keeps."""
     for place, fault in offered.declared.faults.items():
-        yield from _unread(place, fault)
+        yield from unread_problems(place, fault)
     services = {each.name: each for each in offered.contents.feature_services}
     cleared = {name: each.tags.get(CLEARANCE, PII_CLASSES[0]) for name, each in services.items()}
     for dataset in offered.declared.datasets:
@@ -40,14 +39,6 @@ def declared_problems(offered: Offered) -> Iterator[Problem]:
     datasets = {each.name: each for each in offered.declared.datasets}
     for model in offered.declared.models:
         yield from _problems_of_model(model, datasets, services, offered)
-
-
-def _unread(place: str, fault: str) -> Iterator[Problem]:
-    """A problem for each line of what is wrong with a file, at the line that it names."""
-    for said in fault.splitlines():
-        found = _AT_LINE.fullmatch(said)
-        line, text = (int(found[1]), found[2]) if found else (None, said)
-        yield Problem(place, f"cannot be read: {text.rstrip('.')}", "Mend it", line)
 
 
 def _undocumented(place: str, declared: DatasetConfig | Declaration) -> Iterator[Problem]:

@@ -1,5 +1,6 @@
 """Drafts: every measured day keeps the rules that were drafted from it, and what grows says so."""
 
+import math
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from tests.transformations.engine.expected.tables import DAY, VIEW, row, write
 from transformations.engine.expected import judging
 from transformations.engine.expected.drafting import MOST_DAYS, Draft, days_to_measure, grows
+from transformations.engine.expected.files import read_expected, write_expected
 from transformations.engine.expected.judging import breaches
 from transformations.engine.expected.measured import snapshots
 from transformations.engine.expected.model import Band, ExpectedView, Growth, Statistic
@@ -117,3 +119,40 @@ def test_days_are_measured_evenly_apart(span: int, count: int) -> None:
     first = date(2024, 1, 1)
     found = days_to_measure(first, first + timedelta(days=span))
     assert (found[0], found[-1], len(set(found))) == (first, first + timedelta(days=span), count)
+
+
+@pytest.mark.parametrize("extreme", [math.inf, -math.inf, 1.7e308, -1.7e308, 5e-324, 0.0])
+def test_a_column_of_extremes_has_rules_that_it_keeps_itself(tmp_path: Path, extreme: float) -> None:
+    """What is not finite counts as null: no quantile says where it would be."""
+    rows = [row(user, seconds_mean_7d=extreme) for user in range(150)]
+    files = write(tmp_path, rows)
+    expected = drafted(files, len(rows), [DAY])
+    path = write_expected(expected, {}, tmp_path)
+    assert read_expected("user_clicks", tmp_path) == expected, path.read_text()
+    with snapshots(VIEW, files, len(rows), [DAY]) as found:
+        assert [str(each) for snapshot in found for each in breaches(snapshot, expected)] == []
+    nulls = expected.features["seconds_mean_7d"].rules[Statistic("", "null_share")]
+    assert nulls == (Band(0, 0.02) if math.isfinite(extreme) else Band(0.98, 1))
+
+
+def test_entities_that_are_lost_are_a_breach_however_few_are_left(tmp_path: Path) -> None:
+    """Ten more came each day, up to 200; two weeks later there may be as many or some 350, and not 90."""
+    counts = {DAY - timedelta(days=ago): 200 - 10 * ago for ago in (10, 5, 0)}
+    rows = [row(user, as_of=min(day for day, count in counts.items() if user < count)) for user in range(200)]
+    expected = drafted(write(tmp_path, rows), len(rows), sorted(counts))
+    assert expected.entities == Growth(was=200, a_day=Band(0, 12.5), within=20)
+
+    day = DAY + timedelta(days=14)
+    said = {}
+    for left in (90, 200, 350, 400):
+        files = write(tmp_path, [row(user, as_of=DAY, clicks_count_7d=1) for user in range(left)])
+        with snapshots(VIEW, files, left, [day], []) as found:
+            said[left] = [str(each) for snapshot in found for each in breaches(snapshot, expected)]
+    assert said[90] == ["entities: number is 90, expected 180 to 395"]
+    assert said[200] == said[350] == []
+    assert said[400] == ["entities: number is 400, expected 180 to 395"]
+
+
+def test_entities_of_a_single_measured_day_may_grow_by_the_tolerance(tmp_path: Path) -> None:
+    rows = [row(user) for user in range(200)]
+    assert drafted(write(tmp_path, rows), 200, [DAY]).entities == Growth(was=200, a_day=Band(0, 50), within=20)

@@ -78,7 +78,7 @@ def test_any_text_is_a_value_of_which_a_share_can_be_expected(
             MEASURED + "features: {f: {null_share: [1, 0]}}\n",
             "features.f.null_share begins at 1, above its end 0. Swap them.",
         ),
-        (MEASURED + "features: {f: {null_share: [0]}}\n", "features.f.null_share has 1 numbers. Write [least, most]."),
+        (MEASURED + "features: {f: {null_share: [0]}}\n", "features.f.null_share has 1 number. Write [least, most]."),
         (MEASURED + "features: {f: {null_share: 0.1}}\n", "features.f.null_share is 0.1. Write [least, most]"),
         (MEASURED + "features: {f: {null_share: [0, .nan]}}\n", "features.f.null_share holds nan. Write a number."),
         (
@@ -88,7 +88,15 @@ def test_any_text_is_a_value_of_which_a_share_can_be_expected(
         (MEASURED + "features: {f: {quantiles: {10%: [0, 1]}}}\n", "features.f.quantiles has a key '10%'."),
         (MEASURED + "features: {f: {quantiles: {5%: {was: 1, a_day: [0, 1]}}}}\n", "quantiles.5% has no within."),
         (MEASURED + "features: {f: {quantiles: {5%: {was: 1, a_day: [0, 1], within: -1}}}}\n", "within is negative."),
-        ("measured: [\n", "is no YAML"),
+        ("measured: [\n", "v.yaml: line 2, column 1: expected the node content"),
+        ("measured: {from: 2024-13-01, to: 2024-01-01}\n", "line 1, column 18: month must be in 1..12"),
+        (MEASURED + "features:\n  f: {null_share: [0, 1]}\n  f: {}\n", "line 4, column 3: the key 'f' stands twice"),
+        (
+            MEASURED + "features: {f: {shares: {true: [0, 1], 'true': [0, 1]}}}\n",
+            "shares has two keys 'true'. Keep one",
+        ),
+        (MEASURED + "features: [f]\n", "features holds no keys."),
+        (MEASURED + "entities: many\nfeatures: {}\n", "entities is 'many'. Write [least, most], or {was"),
     ],
 )
 def test_a_mistake_in_the_file_is_named(tmp_path: Path, text: str, said: str) -> None:
@@ -97,3 +105,35 @@ def test_a_mistake_in_the_file_is_named(tmp_path: Path, text: str, said: str) ->
         read_expected("v", tmp_path)
     assert said in str(error.value)
     assert str(tmp_path / "v.yaml") in str(error.value)
+
+
+def test_every_mistake_is_told_with_its_line(tmp_path: Path) -> None:
+    (tmp_path / "v.yaml").write_text(
+        MEASURED + "features:\n"
+        "  visits:\n"
+        "    null_share: [0, 2%]\n"
+        "    quantiles:\n"
+        "      5%: [3, 1]\n"
+        "      95%: [3, 4]\n"
+        "  page:\n"
+        "    share: {a: [0, 1]}\n"
+    )
+    with pytest.raises(UsageError) as error:
+        read_expected("v", tmp_path)
+    lines = [line.removeprefix(str(tmp_path / "v.yaml")) for line in str(error.value).splitlines()]
+    assert [line[: line.index(" ", 4)] for line in lines] == [
+        ":4: features.visits.null_share",
+        ":6: features.visits.quantiles.5%",
+        ":9: features.page",
+    ]
+
+
+def test_booleans_are_values_as_the_table_has_them(tmp_path: Path) -> None:
+    """YAML reads `true` as a truth value, and `7` as a number."""
+    (tmp_path / "v.yaml").write_text(
+        MEASURED + "features: {f: {shares: {true: [0.1, 0.2], 7: [0, 1]}, warn: [true]}}\n"
+    )
+    expected = read_expected("v", tmp_path)
+    assert expected is not None
+    assert [statistic.name for statistic in expected.features["f"].rules] == ["true", "7"]
+    assert expected.features["f"].warns == {"true"}

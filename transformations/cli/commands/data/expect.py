@@ -15,6 +15,8 @@ from transformations.engine.base.errors import DataError, UsageError
 from transformations.engine.base.settings import Settings, get_settings
 from transformations.engine.base.words import plural
 from transformations.engine.expected.files import path_of, read_expected, write_expected
+from transformations.engine.expected.judging import LEAST_ENTITIES
+from transformations.engine.expected.model import Growth
 from transformations.engine.tables.offline_tables import OfflineTable, TableVersion
 from transformations.insight.repository import read_repository
 
@@ -85,7 +87,12 @@ def _expect(resolved: Resolved, settings: Settings, first: date | None, last: da
     shown = path.relative_to(settings.project_root) if path.is_relative_to(settings.project_root) else path
     rules = sum(len(each.rules) for each in expected.features.values())
     features = plural(len(expected.features), "feature")
-    return f"{done}: {shown} ({plural(rules, 'rule')} for {features}, from {expected.first} to {expected.last})"
+    said = f"{done}: {shown} ({plural(rules, 'rule')} for {features}, from {expected.first} to {expected.last})"
+    count = round(expected.entities.was) if isinstance(expected.entities, Growth) else 0
+    if count < LEAST_ENTITIES:
+        entities = plural(count, "entity", "entities")
+        said += f"\n  {entities} are too few to judge: builds hold only their number against it, below {LEAST_ENTITIES}"
+    return said
 
 
 def _days(view: str, newest: TableVersion, first: date | None, last: date | None) -> tuple[date, date]:

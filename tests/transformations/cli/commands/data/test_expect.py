@@ -74,3 +74,10 @@ def test_what_cannot_be_meant_is_refused(built: Any, command: tuple[str, ...], s
     result = built.run(*command)
     assert result.exit_code == 2
     assert said in result.stderr
+
+
+def test_too_few_entities_to_be_judged_are_told(built: Any) -> None:
+    said = built.run("expect", "user_clicks").stdout
+    assert "2 entities are too few to judge: builds hold only their number against it, below 100\n" in said
+    text = (built.folder / "expectations" / "user_clicks.yaml").read_text()
+    assert "\nentities: {was: 2, a_day: [0, " in text

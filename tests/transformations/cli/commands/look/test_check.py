@@ -284,3 +284,24 @@ def test_a_model_is_cleared_by_its_own_tag_and_for_what_it_takes_alone(learning:
     assert "model reader carries personal data (from clicks.email)" in learning.run("check").stdout
     model.write_text(READER + "request_fields: [email]\n")
     assert learning.run("check").exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("{null_share: [0, 1]}", "{null_share: [0, 2%]}", [":3: expectations user_topics cannot be read: features.to"]),
+        ("{null_share: [0, 1]}", "{shares: {a: [0, 1]}}", [":3: expected distribution user_topics:topic_clicks_cou"]),
+        ("2024-05-02", "2024-05-32", [":1: expectations user_topics cannot be read: day is out of range for month"]),
+        (
+            "topic_clicks",
+            "topic_click",
+            ["view has no", ":3: expected distribution user_topics:topic_click_count_7d is of no feature that"],
+        ),
+    ],
+)
+def test_a_mistake_in_a_reviewed_file_is_named_with_its_line(kept: Any, old: str, new: str, said: list[str]) -> None:
+    path = kept.folder / "expectations" / "user_topics.yaml"
+    path.write_text(path.read_text().replace(old, new))
+    result = kept.run("check")
+    assert (result.exit_code, len(result.stdout.splitlines())) == (3, len(said))
+    assert f"expectations/user_topics.yaml{said[-1]}" in result.stdout
