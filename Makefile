@@ -97,6 +97,9 @@ bench-online: $(STAMP)  ## Measure the online store against Feast's own (ARGS="-
 bench-retrieval: $(STAMP)  ## Measure training retrieval (ARGS="--spines 1000000 --users 100000 --repeat 1": a quick look)
 	$(BIN)/python tests/benchmarks/bench_retrieval.py $(ARGS)
 
+bench-train: $(STAMP)  ## Measure training against bare XGBoost (LARGE=1: 5M rows; ARGS="--rows 100000 --repeat 1": a quick look)
+	$(BIN)/python tests/benchmarks/bench_train.py $(if $(LARGE),--large) $(ARGS)
+
 demo: $(STAMP)  ## Run the main job end to end on the demo's data
 	$(BIN)/features demo
 

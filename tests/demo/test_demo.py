@@ -4,12 +4,13 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 from redis import Redis
 from rich.console import Console
@@ -19,10 +20,16 @@ from transformations.cli.demo.models import MODELS, release_models
 from transformations.cli.demo.training import EVERY, LABEL, label, sample_checkouts
 from transformations.cli.steps import Finished, Step, StepError, alone, run, skipped
 from transformations.contracts import read_contract
-from transformations.engine.base.settings import Settings
+from transformations.datasets.leakage import check_leakage
+from transformations.engine.base.errors import DataError
+from transformations.engine.base.settings import Settings, get_settings
 from transformations.engine.base.words import typed_path
 from transformations.engine.raw.files import source_schema
 from transformations.engine.raw.zone import Origin, RawTable
+from transformations.insight.repository import open_store
+from transformations.stores.history.session_sql import Resources
+from transformations.stores.training.jobs import PointInTimeJob
+from transformations.stores.training.spine import spine_of
 
 from .conftest import FEATURES, Demo, call, variables
 
@@ -222,6 +229,31 @@ def test_a_second_demo_finds_nothing_to_do(demo: Demo) -> None:
     demo.run()
     assert demo.commands == ["features demo lookup"]  # the proof of the rest
     assert "nothing to do: everything was there already" in demo.printed
+
+
+def test_a_row_of_the_future_is_found_by_the_leakage_check(demo: Demo) -> None:
+    """Features as they were a week later, given as those of the moment itself."""
+    del demo
+    store = open_store(get_settings())
+    moments = [utc("2017-06-05 10:00"), utc("2017-09-04 10:00")]
+    rows = [{"household_id": household, "event_timestamp": moment} for household in (1, 7) for moment in moments]
+    spine = pa.Table.from_pylist(rows)
+    later = spine.set_column(1, "event_timestamp", pc.add(spine["event_timestamp"], pa.scalar(timedelta(days=7))))
+
+    def check(asked: pa.Table) -> None:
+        service = store.get_feature_service("household_lapse_v1")
+        job = cast("PointInTimeJob", store.get_historical_features(entity_df=asked, features=service))
+        dataset = job.to_arrow()
+        place = dataset.column_names.index("event_timestamp")
+        dataset = dataset.set_column(place, "event_timestamp", spine["event_timestamp"])
+        columns = {reference: column for column, reference in job.plan.columns.items()}
+        check_leakage(
+            spine_of(spine), dataset, job.plan.stored, columns, as_served=False, resources=Resources(threads=1)
+        )
+
+    check(spine)
+    with pytest.raises(DataError, match=r"household_purchases: feature '.*' became available at .* in that row's futu"):
+        check(later)
 
 
 def test_a_lookup_shows_that_training_has_the_same(demo: Demo) -> None:

@@ -143,12 +143,16 @@ class ChecksConfig(_Model):
     """How much of what a dataset is checked for may be found before it is not fit to learn from, in shares of its rows.
 
     duplicates: rows that stand there again, equal in every column. contradictions: rows that are equal but for the
-    label. label_noise: labels that contradict an out-of-fold model where it is surest.
+    label. label_noise: labels that contradict an out-of-fold model where it is surest. sequences: rows that are
+    `impossible`, by rules such as `closed_at < opened_at` or, of the entity's row before,
+    `visits_lifetime < previous.visits_lifetime`.
     """
 
     duplicates: Annotated[float, BeforeValidator(_refuse_boolean)] = Field(0.0, ge=0, le=1)
     contradictions: Annotated[float, BeforeValidator(_refuse_boolean)] = Field(0.0, ge=0, le=1)
     label_noise: Annotated[float, BeforeValidator(_refuse_boolean)] = Field(0.1, ge=0, le=1)
+    sequences: Annotated[float, BeforeValidator(_refuse_boolean)] = Field(0.0, ge=0, le=1)
+    impossible: tuple[str, ...] = ()
 
 
 class DatasetConfig(_Model):

@@ -6,7 +6,7 @@ built beside its place and moved there at once; what is there is never written a
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -184,8 +184,11 @@ def rebuild(manifest: Manifest, folder: Path, store: FeatureStore, settings: Set
 
 
 @faults_in_words()
-def verify(manifest: Manifest, folder: Path) -> None:
-    """Hash every split's values anew; DataError that names the files that are missing or of other content."""
+def verify(manifest: Manifest, folder: Path, keep: Callable[[str, pa.Table], None] = lambda *_: None) -> None:
+    """Hash every split's values anew; DataError that names the files that are missing or of other content.
+
+    keep: called with the name and the rows of each split as read: verified rows, unless something is raised.
+    """
     faults = []
     for split in manifest.splits:
         file = folder / split.file
@@ -203,6 +206,7 @@ def verify(manifest: Manifest, folder: Path) -> None:
         columns = column_hashes(table)
         if combine_hashes(table.num_rows, columns) != split.content_hash:
             faults.append(f"{split.file} {_difference_text(split, table.num_rows, columns)}")
+        keep(split.name, table)
     known = {split.file for split in manifest.splits}
     faults += [f"{file.name} is no split of it" for file in paths_in(folder, "*.parquet") if file.name not in known]
     if faults:
@@ -210,11 +214,6 @@ def verify(manifest: Manifest, folder: Path) -> None:
             f"dataset {manifest.name} is not what its manifest says: {'; '.join(faults)}. Remove {folder} and bring it "
             f"back from a copy of its manifest: `features dataset rebuild MANIFEST`."
         )
-
-
-def read_splits(manifest: Manifest, folder: Path) -> dict[str, pa.Table]:
-    """The rows of every split, by its name, as they stand in the files; `verify` says whether those are whole."""
-    return {split.name: pq.read_table(folder / split.file, partitioning=None) for split in manifest.splits}
 
 
 def examine_datasets(settings: Settings) -> Iterator[Examined]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import getpass
 import hashlib
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -96,9 +96,10 @@ def train(
     """
     declaration = read_declared(repository, name)
     refuse_missing_library(trainer_of(declaration.trainer))
-    dataset = pinned_dataset(declaration.dataset, settings)
+    splits: dict[str, pa.Table] = {}
+    dataset = pinned_dataset(declaration.dataset, settings, keep=splits.__setitem__)
     resolved = resolve(declaration, dataset.manifest, dataset.columns)
-    findings = check_dataset(dataset.manifest, {each.name: dataset.rows(each.name) for each in dataset.manifest.splits})
+    findings = check_dataset(dataset.manifest, splits, settings.contracts)
     refuse_breaches(declaration.dataset, findings)
     folder = settings.models_dir / name
     storage.make_folder(folder)
@@ -107,7 +108,7 @@ def train(
         _describe(run, declaration, dataset)
         target = folder / run.id
         with running(target):
-            made, manifest = _train(run, resolved, dataset, target, settings, report)
+            made, manifest = _train(run, resolved, dataset, splits, target, settings, report)
             with reaching(settings):
                 run.write()
                 run.client.log_artifacts(run.id, str(target), "artifact")
@@ -117,15 +118,18 @@ def train(
     return Trained(version=event.version, folder=target, manifest=manifest, findings=findings, warnings=warnings)
 
 
-def pinned_dataset(name: str, settings: Settings) -> Pinned:
-    """The dataset of this name, verified by the hash of every split. DataError where it is not what it was."""
+def pinned_dataset(name: str, settings: Settings, keep: Callable[[str, pa.Table], None] = lambda *_: None) -> Pinned:
+    """The dataset of this name, verified by the hash of every split. DataError where it is not what it was.
+
+    keep: see `verify`.
+    """
     place = settings.datasets_dir / name
     if not place.is_dir():
         raise UsageError(
             f"there is no dataset {name} yet. Make it: features dataset create feature_repo/datasets/{name}.yaml"
         )
     manifest, folder = read_manifest(place)
-    verify(manifest, folder)
+    verify(manifest, folder, keep)
     return Pinned(manifest=manifest, folder=folder, hash=hashlib.sha256((folder / FILE).read_bytes()).hexdigest())
 
 
@@ -170,7 +174,13 @@ def trainer_code(trainer: str) -> str | None:
 
 
 def _train(
-    run: Run, resolved: Resolved, dataset: Pinned, target: Path, settings: Settings, report: Report | None
+    run: Run,
+    resolved: Resolved,
+    dataset: Pinned,
+    splits: dict[str, pa.Table],
+    target: Path,
+    settings: Settings,
+    report: Report | None,
 ) -> tuple[Fit, ArtifactManifest]:
     def reported(iteration: int, metrics: Mapping[str, float]) -> None:
         run.record(metrics, iteration)
@@ -179,7 +189,7 @@ def _train(
 
     started = settings.now()
     with observed(run.record) as usage:
-        made = fit(resolved, dataset.rows("train"), dataset.rows("validation"), reported)
+        made = fit(resolved, splits.pop("train"), splits.pop("validation"), reported)  # held nowhere else
     run.record({**made.metrics, **usage.totals}, 0)
     facts = _facts(run, resolved.declaration, dataset, made, started, settings.now())
     manifest = write_artifact(target, made, facts)

@@ -8,14 +8,17 @@ from pathlib import Path
 
 import pyarrow as pa
 
+from transformations.contracts import contract_names, read_contract
 from transformations.datasets.config import ChecksConfig
-from transformations.datasets.create import read_splits, verify
+from transformations.datasets.create import SPLIT, verify
 from transformations.datasets.manifest import Manifest
 from transformations.datasets.registration import join_keys
 from transformations.engine.base.errors import DataError, UsageError
 from transformations.models.checking.leaks import suspects
 from transformations.models.checking.noise import label_noise
 from transformations.models.checking.rows import Labelled, repeated
+from transformations.models.checking.sequences import impossible_rows
+from transformations.models.checking.undated import undated_sources
 from transformations.models.declaration.resolution import feature_types
 
 
@@ -31,20 +34,25 @@ class Finding:
     warns: bool = False
 
 
-def check_stored(manifest: Manifest, folder: Path) -> tuple[Finding, ...]:
+def check_stored(manifest: Manifest, folder: Path, contracts: Path) -> tuple[Finding, ...]:
     """Check the files of a dataset: first that they hold what the manifest says, then their rows."""
-    verify(manifest, folder)
-    return check_dataset(manifest, read_splits(manifest, folder))
+    splits: dict[str, pa.Table] = {}
+    verify(manifest, folder, keep=splits.__setitem__)
+    return check_dataset(manifest, splits, contracts)
 
 
-def check_dataset(manifest: Manifest, splits: Mapping[str, pa.Table]) -> tuple[Finding, ...]:
+def check_dataset(manifest: Manifest, splits: Mapping[str, pa.Table], contracts: Path) -> tuple[Finding, ...]:
     """Check a dataset's rows. splits: their tables by name, verified; labels and leaks are looked for in `train`.
 
+    contracts: the folder of the contracts, by which sources without an event time are known.
     UsageError for a dataset without a label or a train split.
     """
     label = manifest.config.label
     if label is None or "train" not in splits:
         raise UsageError(f"dataset {manifest.name} has no label or no train split: there is nothing to check.")
+
+    features = tuple(feature_types(manifest))
+    apart = (*join_keys(manifest), manifest.timestamp, label.column, SPLIT)
 
     def labelled(table: pa.Table) -> Labelled:
         return Labelled(
@@ -52,12 +60,16 @@ def check_dataset(manifest: Manifest, splits: Mapping[str, pa.Table]) -> tuple[F
             keys=tuple(join_keys(manifest)),
             timestamp=manifest.timestamp,
             label=label.column,
-            features=tuple(feature_types(manifest)),
+            features=features,
             horizon=label.horizon,
+            beside=tuple(name for name in table.column_names if name not in (*features, *apart)),
         )
 
     whole = pa.concat_tables(splits.values(), promote_options="permissive")
-    return findings(labelled(whole), labelled(splits["train"]), manifest.config.checks, manifest.config.seed)
+    found = findings(labelled(whole), labelled(splits["train"]), manifest.config.checks, manifest.config.seed)
+    known = {name: read_contract(name, contracts) for name in contract_names(contracts)}
+    undated = undated_sources(manifest.config, known)
+    return (*found, *(Finding(check="leak", value=None, limit=None, text=each, warns=True) for each in undated))
 
 
 def findings(whole: Labelled, train: Labelled, limits: ChecksConfig, seed: int = 0) -> tuple[Finding, ...]:
@@ -77,6 +89,11 @@ def findings(whole: Labelled, train: Labelled, limits: ChecksConfig, seed: int =
     else:
         text = "of the labels contradict an out-of-fold model where it is surest"
         found.append(_share("label noise", noise.share, limits.label_noise, text))
+    if limits.impossible:
+        sequences = impossible_rows(whole, limits.impossible)
+        example = f" ({sequences.example})" if sequences.example else ""
+        text = f"of the rows are impossible{example}"
+        found.append(_share("impossible sequences", sequences.share, limits.sequences, text))
     found += [
         Finding(check="leak", value=each.area, limit=None, text=each.message, warns=True)
         for each in suspects(train, seed)

@@ -16,7 +16,9 @@ from transformations.models.evaluation.metrics import Bools, Floats, Integers
 
 @dataclass(frozen=True, kw_only=True)
 class Labelled:
-    """Rows with a label. keys: the columns that say whose row it is. horizon: how far ahead a label looks."""
+    """Rows with a label. keys: the columns that say whose row it is. horizon: how far ahead a label looks. beside: the
+    columns of the spine that are none of these, and which a model may take as request fields.
+    """
 
     table: pa.Table
     keys: tuple[str, ...]
@@ -24,6 +26,7 @@ class Labelled:
     label: str
     features: tuple[str, ...]
     horizon: timedelta
+    beside: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return int(self.table.num_rows)
@@ -68,10 +71,14 @@ class Repeated:
 
 def repeated(rows: Labelled) -> Repeated:
     """How many rows stand there again: with the same label (all but one of them count), or with another (all count)."""
-    if not len(rows):
+    place = row_hashes(rows.table.select([*rows.keys, rows.timestamp]), 0)
+    _, group, size = np.unique(place, return_inverse=True, return_counts=True)
+    shared = size[group] > 1  # only such rows can be another one's equal, and mostly there are none
+    if not shared.any():
         return Repeated(0.0, 0.0)
-    apart_from_label = row_hashes(rows.table.drop_columns(rows.label), 0)
-    whole = row_hashes(rows.table, 0)
+    table = rows.table.filter(pa.array(shared))
+    apart_from_label = row_hashes(table.drop_columns(rows.label), 0)
+    whole = row_hashes(table, 0)
     duplicates = len(whole) - len(np.unique(whole))
     _, group, size = np.unique(apart_from_label, return_inverse=True, return_counts=True)
     labels_of_group = np.bincount(group[np.unique(whole, return_index=True)[1]], minlength=len(size))

@@ -16,7 +16,7 @@ from transformations.models.evaluation.metrics import measure
 from transformations.models.fitting.calibrators import fit_calibrator
 from transformations.models.fitting.decisions import choose
 from transformations.models.fitting.preparation import fit_transformations, train_matrix
-from transformations.models.fitting.reference import reference_of
+from transformations.models.fitting.reference import histogram, input_histograms
 from transformations.models.fitting.split import Split, halves_by_time, refuse_one_class, split_of
 from transformations.models.records.artifact import Calibrator, DecisionValue, ScoreIdentity
 from transformations.models.records.base import content_id
@@ -65,16 +65,21 @@ def fit(resolved: Resolved, train_rows: pa.Table, validation_rows: pa.Table, rep
     trainer = trainer_of(declaration.trainer)
     refuse_missing_library(trainer)
     train = split_of(train_rows, "train", resolved)
+    del train_rows
     validation = split_of(validation_rows, "validation", resolved)
     if declaration.task == "binary_classification":
         refuse_one_class(train, "there is nothing to tell apart")
     stopping, later = halves_by_time(validation) if declaration.holds_rows_back else (validation, validation)
     transformations = fit_transformations(resolved, train)
+    histograms, rows = input_histograms(train), {"train": len(train), "validation": len(validation)}
+    warnings = (*declaration.warnings(), *_empty_inputs(train))
+    learned = Rows(
+        matrix=train_matrix(transformations, resolved, train, trainer), labels=train.labels, weights=train.weights
+    )
+    del train  # whose columns take as much memory as the matrix
     job = Job(
         task=declaration.task,
-        train=Rows(
-            matrix=train_matrix(transformations, resolved, train, trainer), labels=train.labels, weights=train.weights
-        ),
+        train=learned,
         validation=Rows(
             matrix=transformations.matrix(stopping.inputs, trainer.dtype),
             labels=stopping.labels,
@@ -114,11 +119,11 @@ def fit(resolved: Resolved, train_rows: pa.Table, validation_rows: pa.Table, rep
         ),
         transformations=transformations,
         files=files,
-        reference=reference_of(train, scores),
+        reference=Reference(rows=rows["train"], features=histograms, scores=histogram(scores)),
         metrics=_metrics(resolved, scores, later),
         decision_value=decision_value,
-        rows={"train": len(train), "validation": len(validation)},
-        warnings=(*declaration.warnings(), *_empty_inputs(train)),
+        rows=rows,
+        warnings=warnings,
     )
 
 

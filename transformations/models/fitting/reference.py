@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from transformations.models.fitting.split import Split
-from transformations.models.records.reference import Categories, Histogram, Reference
+from transformations.models.records.reference import Categories, Histogram
 from transformations.models.scoring.fitted import as_texts
 from transformations.models.scoring.inputs import numbers
 from transformations.models.trainers.interface import Floats
@@ -16,17 +16,16 @@ _BINS = 20
 _CATEGORIES = 50
 
 
-def reference_of(train: Split, scores: Floats) -> Reference:
-    """Histograms of the train split's inputs, and of scores that the model has not learned from."""
-    features = {name: _feature(column) for name, column in train.inputs.items()}
-    return Reference(rows=len(train), features=features, scores=histogram(scores))
+def input_histograms(train: Split) -> dict[str, Histogram | Categories]:
+    """A histogram of each of the train split's inputs."""
+    return {name: _feature(column) for name, column in train.inputs.items()}
 
 
 def histogram(values: Floats) -> Histogram:
     """Counts in at most 20 bins of about equally many values; equal values are in one bin."""
-    known = values[~np.isnan(values)]
-    edges = np.unique(np.quantile(known, np.arange(1, _BINS) / _BINS, method="lower")) if len(known) else np.empty(0)
-    counts = np.bincount(np.searchsorted(edges, known, side="right"), minlength=len(edges) + 1)
+    known = np.sort(values[~np.isnan(values)])
+    edges = np.unique(known[np.arange(1, _BINS) * (len(known) - 1) // _BINS]) if len(known) else np.empty(0)
+    counts = np.diff(np.concatenate(([0], np.searchsorted(known, edges), [len(known)])))  # an edge opens its bin
     return Histogram(edges=tuple(edges.tolist()), counts=tuple(counts.tolist()), nulls=len(values) - len(known))
 
 

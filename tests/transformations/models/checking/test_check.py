@@ -96,7 +96,7 @@ def test_where_noise_cannot_be_told_the_check_says_why(honest: Labelled) -> None
     assert "hardly tell labels apart" in label_noise(Labelled(**{**vars(aimless), "features": ("lot",)})).reason
     assert "no feature is a number" in label_noise(Labelled(**{**vars(honest), "features": ("at",)})).reason
     assert "400 rows of the train split" in label_noise(honest.head(400)).reason
-    number = Labelled(**{**vars(honest), "label": "recent"})
+    number = Labelled(**{**vars(honest), "label": "recent", "features": ("country",)})
     assert label_noise(number).share is None
     assert suspects(number) == ()
 
@@ -108,6 +108,26 @@ def test_a_label_under_another_name_is_warned_of() -> None:
     (*_, warned) = findings(rows, rows, ChecksConfig())
     assert warned.warns
     assert not warned.breaches
+
+
+def test_a_column_of_the_spine_is_judged_like_a_feature() -> None:
+    rows = world(copy=lambda label, *_: label * 1.0)
+    beside = Labelled(**{**vars(rows), "features": ("recent",), "beside": ("copy", "country")})
+    assert [each.feature for each in suspects(beside)] == ["copy"]
+
+
+def test_a_number_under_another_name_is_warned_of_in_a_regression() -> None:
+    chance = np.random.default_rng(3)
+    rows = world(spend=lambda *_: chance.exponential(9.0, PEOPLE * WEEKS))
+    spend = rows.table["spend"].to_numpy()
+    table = rows.table.append_column("paid", pa.array(spend * 100 + chance.normal(size=len(rows))))
+    table = table.append_column("guess", pa.array(spend + 20 * chance.normal(size=len(rows))))
+    number = Labelled(
+        **{**vars(rows), "table": table, "label": "spend", "features": ("paid", "guess", "recent", "country")}
+    )
+    (found,) = suspects(number)
+    assert found.message.startswith("paid: alone it tells whether the label is above its median with ROC AUC ")
+    assert found.area > 0.98
 
 
 def test_a_feature_that_knows_the_week_to_come_collapses_one_horizon_earlier() -> None:

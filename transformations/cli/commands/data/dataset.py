@@ -136,15 +136,16 @@ def verify(manifest: str) -> None:
 def check(manifest: str, as_json: bool) -> None:
     """Check whether a dataset is fit to learn from (MANIFEST: the file, its folder, or the dataset's name).
 
-    Finds rows that stand there twice, equal rows with different labels, and labels that contradict a model where it is
-    surest; each has a limit under `checks` in the dataset's YAML, and passing it ends with code 3. Warns of features
-    that tell the label nearly alone, or only when they are read just before it.
+    Finds rows that stand there twice, equal rows with different labels, rows that the YAML calls impossible, and labels
+    that contradict a model where it is surest; each has a limit under `checks` there, and passing it ends with code 3.
+    Warns of features that tell the label nearly alone, or only when they are read just before it, and of sources that
+    the spine's query reads without asking since when they hold.
     """
     found, folder = _read_manifest_named(manifest, get_settings())
     from transformations.models.checking.check import check_stored, refuse_breaches
 
     with progress(f"Checking {found.name}"):
-        findings = check_stored(found, folder)
+        findings = check_stored(found, folder, get_settings().contracts)
     if as_json:
         print_json([asdict(each) for each in findings])
     else:
