@@ -77,7 +77,7 @@ def tune(
     dataset = pinned_dataset(declaration.dataset, settings)
     resolved = resolve(declaration, dataset.manifest, dataset.columns)
     rows = {split: dataset.rows(split) for split in ("train", "validation")}
-    refuse_breaches(declaration.dataset, check_dataset(dataset.manifest, rows))
+    refuse_breaches(declaration.dataset, check_dataset(dataset.manifest, rows, settings.contracts))
     metric: Metric = tuning.metric or ("log_loss" if declaration.task == "binary_classification" else "rmse")
     candidate = _Candidate.of(resolved, dataset, metric)
     study = optuna.create_study(
