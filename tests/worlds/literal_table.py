@@ -1,5 +1,6 @@
 """Tables whose runs are written by hand."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, date, datetime
 
@@ -21,7 +22,7 @@ RUN = Run(
     code_revision="0123456789ab",
     first_as_of=date(2020, 1, 1),
     complete_through=date(2020, 1, 2),
-    sources={"clicks": 0},
+    sources={},
     last_created=datetime(2020, 1, 3, tzinfo=UTC),
     late_entities=0,
     counts={"events": 1},
@@ -47,10 +48,11 @@ class LiteralTable(OfflineTable):
         name = path.relative_to(self.path).as_posix()
         return NewFile(name, path.stat().st_size, len(users), time_bounds(micros, micros))
 
-    def run(self, run_id: str, *users: int, kind: str = "incremental") -> int:
+    def run(self, run_id: str, *users: int, kind: str = "incremental", sources: Mapping[str, int] | None = None) -> int:
         """Publish one run; its version."""
         latest = self.latest()
         run = replace(RUN, run_id=run_id, kind=kind, rows=len(users), carry=f"carry={run_id}")
+        run = replace(run, sources=sources or run.sources)
         after = None if latest is None else latest.version
         file = self.write(run_id, *users)
         return self.publish([file], self.schema, run, after=after, replace_all=kind == "rebuild").version

@@ -135,6 +135,9 @@ def keep_from_others() -> None:
 
 def run(arguments: Sequence[str]) -> int:
     """Run one command line and return its exit code; every error is one clear block on stderr, never a stack trace."""
+    if not _has_working_directory():
+        click.echo("Error: the folder that this command was called in is gone. Change into another one (cd).", err=True)
+        return ExitCode.ENVIRONMENT
     try:
         code = cli.main(list(arguments), prog_name="features", standalone_mode=False)
     except click.exceptions.Abort as abort:
@@ -158,6 +161,14 @@ def module_of(name: str) -> str:
     if name == DEMO:  # a room of its own, which `features new --blank` removes whole
         return f"{_DEMO_ROOM}.command"
     return f"transformations.cli.commands.{COMMANDS[name].room}.{name}"
+
+
+def _has_working_directory() -> bool:
+    try:
+        Path.cwd()
+    except FileNotFoundError:
+        return False
+    return True
 
 
 def _has_demo() -> bool:

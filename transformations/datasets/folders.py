@@ -90,7 +90,15 @@ def _owner_of_leftover(folder: Path) -> str | None:
 def remove_leftovers(target: Path) -> None:
     """Remove what is left of this dataset beside its place; only while nobody else works on it."""
     for leftover in leftovers(target):
-        shutil.rmtree(leftover)
+        shutil.rmtree(leftover, onerror=_raise_with_path)
+
+
+def _raise_with_path(_function: object, path: str, caught: tuple[object, BaseException, object]) -> None:
+    """`shutil.rmtree` names files by their names alone."""
+    error = caught[1]
+    if isinstance(error, OSError):
+        raise OSError(error.errno, error.strerror, path) from error
+    raise error
 
 
 def _new_folder_beside(target: Path) -> Path:

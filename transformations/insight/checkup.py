@@ -9,6 +9,7 @@ import shutil
 import sqlite3
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -23,9 +24,9 @@ from transformations.engine.base.errors import DataError, FeaturesError, Service
 from transformations.engine.base.settings import Settings, file_in_place_of, get_settings, unknown_variables
 from transformations.engine.base.words import human_bytes, plural, show_address, show_reason
 from transformations.engine.launch.java import find_java
-from transformations.engine.upkeep.integrity import Examined, examine_tables
+from transformations.engine.upkeep.integrity import Examined, examine_artifacts, examine_tables
 from transformations.insight.model_copies import REMEDY, copies_text, standings
-from transformations.insight.repository import registered_views
+from transformations.insight.repository import open_store, registered_views
 from transformations.local import redis as embedded
 from transformations.stores.base.source_paths import is_elsewhere
 from transformations.stores.redis.idle import within
@@ -218,11 +219,33 @@ def _refuse_damaged_database(connection: Connection) -> None:
 
 
 def _check_stored_files(settings: Settings) -> Iterator[Check]:
-    """A line a table and dataset; where something is wrong, a line a fault. The imports need the extra `batch`."""
+    """A line a table, dataset and model's version; where something is wrong, a line a fault.
+
+    The imports need the extra `batch`.
+    """
     from transformations.datasets.create import examine_datasets
 
-    for examined in (*examine_tables(settings.raw_dir, settings.offline_dir), *examine_datasets(settings)):
+    for examined in (
+        *examine_tables(settings.raw_dir, settings.offline_dir),
+        *examine_datasets(settings),
+        *examine_artifacts(settings.models_dir),
+    ):
         yield from _checks_of_files(examined)
+    with suppress(FeaturesError, SQLAlchemyError):  # of a registry that another check has told of
+        yield from _lost_datasets(settings)
+
+
+def _lost_datasets(settings: Settings) -> Iterator[Check]:
+    """A line for each dataset that Feast's registry knows and whose folder is gone."""
+    if settings.registry_url is None and not settings.registry_path.exists():
+        return
+    store = open_store(settings)
+    for saved in store.list_saved_datasets(allow_cache=False):
+        folder = settings.datasets_dir / saved.name
+        if "manifest" in saved.tags and not folder.exists():
+            found = f"{saved.name}: it is registered, and {folder} is gone"
+            remedy = f"Bring it back from a copy, or let it go: features dataset delete {saved.name}"
+            yield Check("dataset", "fail", found, remedy)
 
 
 def _checks_of_files(found: Examined) -> Iterator[Check]:

@@ -21,12 +21,14 @@ from sqlalchemy.exc import ArgumentError
 from sqlalchemy.sql.dml import Insert, Update
 
 from transformations.engine.base.disk_faults import known_fault
-from transformations.engine.base.errors import ServiceUnavailableError, UsageError
+from transformations.engine.base.errors import DamagedError, ServiceUnavailableError, UsageError
 from transformations.engine.base.settings import Settings, get_settings
 from transformations.engine.base.storage import make_folder
 from transformations.engine.base.words import has_unencoded_password, show_address, show_reason
 
 _BUSY_TIMEOUT_MS = 30_000
+_SECONDS_TO_MAKE = 60
+"""A younger file without content may be one that another process is making."""
 
 
 class SettingsPlugin(CreateEnginePlugin):
@@ -83,11 +85,20 @@ def registry_url(settings: Settings) -> URL:
 
 
 def url_to_open(settings: Settings) -> URL:
-    """The registry's URL as this process may open it: for reading only, where it is a file that cannot be written."""
+    """The registry's URL as this process may open it: for reading only, where it is a file that cannot be written.
+
+    DamagedError for a file without content, of which SQLite would make a new registry without a word.
+    """
     url = registry_url(settings)
     if url.get_backend_name() != "sqlite" or not url.database or not Path(url.database).is_file():
         return url
     file = Path(url.database)
+    facts = file.stat()
+    if not facts.st_size and time.time() - facts.st_mtime > _SECONDS_TO_MAKE:
+        raise DamagedError(
+            f"{file} is empty. Bring it back from a copy; without one, remove it, run `feast -c feature_repo apply` and "
+            f"load again (`feast -c feature_repo materialize START END`). Versions of models have to be trained anew."
+        )
     is_writable = os.access(file, os.W_OK) and os.access(file.parent, os.W_OK)
     return url if is_writable else _read_only(url, file)
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from transformations.engine.base import checksums, storage
-from transformations.engine.base.commit_log import logged_commits
-from transformations.engine.base.disk_faults import faults_in_words, known_fault, paths_in
+from transformations.engine.base.commit_log import log_entries, logged_commits
+from transformations.engine.base.disk_faults import faults_in_words, files_below, known_fault, paths_in
 from transformations.engine.base.errors import FeaturesError
 from transformations.engine.tables.offline_tables import OfflineTable
 from transformations.engine.tables.pins import pinned
@@ -32,11 +32,34 @@ class Examined:
 
 
 def examine_tables(raw: Path, offline: Path) -> Iterator[Examined]:
-    """Examine every table of the raw and the offline zone."""
+    """Examine every table of the raw and the offline zone, and whether the sources of each offline table are there."""
     for zone, root in (("raw", raw), ("offline", offline)):
         for folder in paths_in(root):
             if (folder / "_delta_log").is_dir() or (folder / checksums.FILE).is_file():
-                yield examine_table(zone, folder)
+                found = examine_table(zone, folder)
+                if zone == "offline" and not found.faults:
+                    found.faults += _lost_sources(folder, raw)
+                yield found
+
+
+def examine_artifacts(models: Path) -> Iterator[Examined]:
+    """Examine every folder of a model's version: whatever has checksums below the models' folder."""
+    for sums in (path for path in files_below(models) if path.name == checksums.FILE):
+        found = examine_folder("model", sums.parent, checksums.recorded(sums.parent))
+        found.name = sums.parent.relative_to(models).as_posix()
+        yield found
+
+
+def _lost_sources(table: Path, raw: Path) -> Iterator[str]:
+    """A sentence for each source that an offline table was computed from and that is not there, or older."""
+    for source, version in storage.newest_record(table, "features.run").get("sources", {}).items():
+        known = len(log_entries(raw / source)) - 1
+        if known < version:
+            there = f"has version {known}" if known >= 0 else "is gone"
+            yield (
+                f"it was computed from version {version} of {source}, and {raw / source} {there}. Bring it back from a "
+                f"copy, or ingest its files again and run `features build`."
+            )
 
 
 def examine_table(zone: str, folder: Path) -> Examined:

@@ -14,7 +14,7 @@ from feast.errors import FeastError
 
 from transformations.engine.base.business_days import start_of_day
 from transformations.engine.base.duck import session
-from transformations.engine.base.errors import DamagedError, DataError, FeaturesError
+from transformations.engine.base.errors import DamagedError, DataError, DiskError, FeaturesError
 from transformations.engine.base.settings import Settings
 from transformations.engine.raw.files import RAW_TIMESTAMP
 from transformations.engine.tables.offline_tables import OfflineTable, Run
@@ -153,7 +153,7 @@ def look_now(
         applied = get(view.name, store.project, allow_cache=True)
         loaded = loaded_views(store, settings)
         served, finding = look_at(store, applied, feature, loaded, moment, entity, request)
-    except DamagedError:
+    except (DamagedError, DiskError):
         raise
     except (FeaturesError, FeastError) as error:
         remarks.append(f"online: {error}")

@@ -12,7 +12,7 @@ from feast import OnDemandFeatureView
 from feast.errors import FeastError
 
 from transformations.contracts.zones import declared_zones, shared_zone
-from transformations.engine.base.errors import DamagedError, FeaturesError, UsageError, nearest
+from transformations.engine.base.errors import DamagedError, DiskError, FeaturesError, UsageError, nearest
 from transformations.engine.base.moments import EVENT_TIMESTAMP
 from transformations.engine.base.settings import Settings
 from transformations.insight.values.asked import asked_moment, parse_key
@@ -162,7 +162,7 @@ def _retrieve_value(
     try:
         job = open_store(settings).get_historical_features(entity_df=spine, features=[f"{view.name}:{feature}"])
         return job.to_arrow()[feature][0].as_py()
-    except DamagedError:
+    except (DamagedError, DiskError):
         raise
     except (FeaturesError, FeastError) as error:
         remarks.append(f"offline: {error}")

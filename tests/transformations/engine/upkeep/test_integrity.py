@@ -15,7 +15,7 @@ from transformations.engine.base.commit_log import check_log_bytes
 from transformations.engine.base.errors import DataError
 from transformations.engine.raw.zone import RawTable
 from transformations.engine.tables.pins import pin
-from transformations.engine.upkeep.integrity import examine_folder, examine_table, examine_tables
+from transformations.engine.upkeep.integrity import examine_artifacts, examine_folder, examine_table, examine_tables
 
 
 @pytest.fixture
@@ -284,3 +284,32 @@ def test_a_killed_writers_half_line_spoils_no_other(tmp_path: Path) -> None:
 
     assert checksums.recorded(tmp_path) == {"a": checksums.content_hash(tmp_path / "a")}
     assert examine_folder("dataset", tmp_path, ["a"]).faults == []
+
+
+def test_a_source_that_a_table_was_computed_from_may_not_be_lost(table: Any, tmp_path: Path) -> None:
+    raw = tmp_path / "raw"
+    log = raw / "sales" / "_delta_log"
+    (found,) = examine_tables(raw, table.path.parent)
+    assert found.faults == []  # the runs of this table say of no source
+
+    table.run("c", 4, sources={"sales": 1})
+    (found,) = examine_tables(raw, table.path.parent)
+    assert found.faults[0].startswith(f"it was computed from version 1 of sales, and {raw}/sales is gone. Bring it ")
+    log.mkdir(parents=True)
+    (log / f"{0:020}.json").touch()
+    assert any(
+        "sales has version 0. Bring it back" in each.faults[0] for each in examine_tables(raw, table.path.parent)
+    )
+
+
+def test_a_model_s_version_is_examined_by_its_checksums(tmp_path: Path) -> None:
+    folder = tmp_path / "churn" / "run1"
+    folder.mkdir(parents=True)
+    (folder / "model.json").write_text("{}")
+    checksums.record(folder, ["model.json"])
+    (found,) = examine_artifacts(tmp_path)
+    assert (found.zone, found.name, found.files, found.faults) == ("model", "churn/run1", 1, [])
+
+    (folder / "model.json").write_text("[]")
+    (found,) = examine_artifacts(tmp_path)
+    assert found.faults == [f"{folder}/model.json does not hold the bytes that were written"]
