@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import pyarrow as pa
-from feast import FeatureView, RepoConfig
+from feast import FeatureStore, FeatureView, RepoConfig
 from feast.data_source import DataSource
 from feast.infra.offline_stores.offline_store import OfflineStore, RetrievalJob
 from feast.infra.registry.base_registry import BaseRegistry
@@ -21,7 +21,7 @@ from pydantic import Field
 
 from transformations.engine.base.authored import is_feast_command, tell_authors_in_feast
 from transformations.engine.base.disk_faults import faults_in_words
-from transformations.engine.base.errors import UsageError
+from transformations.engine.base.errors import DataError, UsageError
 from transformations.engine.base.settings import get_settings
 from transformations.stores.base.borrowed_methods import BorrowedMethod
 from transformations.stores.base.collisions import refuse_collisions
@@ -30,6 +30,7 @@ from transformations.stores.base.feast_seams import (
     hide_experimental_warning,
     infer_renamed_keys,
     keep_udf_bodies,
+    refuse_empty_loads,
 )
 from transformations.stores.base.source_paths import placed_source
 from transformations.stores.base.transformed import refuse_transformed
@@ -65,6 +66,7 @@ class PointInTimeOfflineStoreConfig(FeastConfigBaseModel):
         """Prepare a `feast` command: it has read a feature_store.yaml of ours, and runs its author's files next."""
         tell_authors_in_feast()
         explain_offline_writes(_explain_offline_write)
+        refuse_empty_loads(_refuse_empty_load)
         keep_udf_bodies()
         infer_renamed_keys()
         if is_feast_command():
@@ -250,6 +252,13 @@ def _explain_offline_write(*failed: Any) -> None:
     from transformations.stores.provider import explain_unwritten
 
     explain_unwritten(*failed)
+
+
+def _refuse_empty_load(_store: FeatureStore) -> None:
+    raise DataError(
+        "there is nothing to load: the registry knows no view that is offered online. Apply what is declared "
+        "(`feast -c feature_repo apply`), then repeat the command."
+    )
 
 
 def _examine_repository(config: RepoConfig) -> None:

@@ -20,7 +20,7 @@ from sqlalchemy.engine import CreateEnginePlugin, ExceptionContext
 from sqlalchemy.exc import ArgumentError
 from sqlalchemy.sql.dml import Insert, Update
 
-from transformations.engine.base.disk_faults import known_fault
+from transformations.engine.base.disk_faults import faults_in_words, known_fault
 from transformations.engine.base.errors import DamagedError, ServiceUnavailableError, UsageError
 from transformations.engine.base.settings import Settings, get_settings
 from transformations.engine.base.storage import make_folder
@@ -84,6 +84,7 @@ def registry_url(settings: Settings) -> URL:
     return url
 
 
+@faults_in_words()
 def url_to_open(settings: Settings) -> URL:
     """The registry's URL as this process may open it: for reading only, where it is a file that cannot be written.
 
@@ -96,8 +97,8 @@ def url_to_open(settings: Settings) -> URL:
     facts = file.stat()
     if not facts.st_size and time.time() - facts.st_mtime > _SECONDS_TO_MAKE:
         raise DamagedError(
-            f"{file} is empty. Bring it back from a copy; without one, remove it, run `feast -c feature_repo apply` and "
-            f"load again (`feast -c feature_repo materialize START END`). Versions of models have to be trained anew."
+            f"{file} is empty. Bring it back from a copy; without one, remove it, run `feast -c feature_repo apply` "
+            f"and load again (`feast -c feature_repo materialize START END`). Versions of models have to be trained anew."
         )
     is_writable = os.access(file, os.W_OK) and os.access(file.parent, os.W_OK)
     return url if is_writable else _read_only(url, file)

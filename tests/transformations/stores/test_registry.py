@@ -6,15 +6,18 @@ import stat
 import subprocess
 import sys
 import traceback
+from collections.abc import Callable
 from contextlib import closing
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import cast
 
 import pytest
+from feast import FeatureStore
 from sqlalchemy import Dialect, create_engine, text
 
 from tests.worlds.processes import start
-from transformations.engine.base.errors import DataError, DiskError, ServiceUnavailableError, UsageError
+from transformations.engine.base.errors import DamagedError, DataError, DiskError, ServiceUnavailableError, UsageError
 from transformations.stores import registry
 
 PLUGIN = "sqlite://?plugin=features"
@@ -195,6 +198,31 @@ def test_a_file_that_is_no_registry_is_named_to_callers_from_python(
             place.write_bytes(whole[: len(whole) // 2] if damage == "cut short" else b"junk" * 2_000)
         with pytest.raises((DataError, DiskError), match=f"^{place} (is damaged|cannot be opened)"):
             read_views()
+
+
+def test_a_registry_without_content_is_no_new_one(data: Path) -> None:
+    file = data / "registry.db"
+    data.mkdir()
+    file.touch()
+    create_engine(PLUGIN).dispose()  # another process may be making it
+    read_views()
+
+    file.write_bytes(b"")
+    for beside in data.glob("registry.db-*"):
+        beside.unlink()
+    os.utime(file, (1, 1))
+    with pytest.raises(DamagedError, match=f"^{file} is empty. Bring it back from a copy; without one, remove it"):
+        create_engine(PLUGIN)
+    file.unlink()
+    read_views()
+
+
+def test_a_load_of_a_registry_without_views_is_refused(store_of: Callable[..., FeatureStore]) -> None:
+    start, end = (datetime(2024, 1, day, tzinfo=UTC) for day in (1, 2))
+    store = store_of()
+    for load in (lambda: store.materialize(start, end), lambda: store.materialize_incremental(end)):
+        with pytest.raises(DataError, match="nothing to load: the registry knows no view that is offered online"):
+            load()
 
 
 def read_views() -> None:

@@ -246,9 +246,14 @@ def _of_database(text: str, where: str) -> FeaturesError | None:
             f"it, its folder and the files beside it whose names begin alike (`ls -la`), or mount the disk for writing."
         )
     if "file is not a database" in text or "disk image is malformed" in text:
+        anew = (
+            "move it away and repeat the command, which makes a new one"
+            if Path(where).parent == get_settings().mlflow_dir
+            else "move it away, run `feast -c feature_repo apply` and load again (`feast -c feature_repo materialize "
+            "START END`)"
+        )
         return DamagedError(
-            f"{where} is damaged: it is no SQLite database any more. Bring it back from a copy; without one, move it "
-            f"away, run `feast -c feature_repo apply` and load again (`feast -c feature_repo materialize START END`)."
+            f"{where} is damaged: it is no SQLite database any more. Bring it back from a copy; without one, {anew}."
         )
     if "unable to open database file" in text:
         return DiskError(

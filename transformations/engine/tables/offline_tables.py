@@ -125,6 +125,7 @@ class OfflineTable:
         """A published version; DataError when there is none of that number, or its files were given up."""
         newest = storage.open_table(self.path).version() if self.exists() else -1
         if not 0 <= version <= newest:
+            storage.check_log(self.path)  # which names a version that was lost
             published = "no version yet" if newest < 0 else f"versions 0 to {newest}"
             raise DataError(
                 f"offline table {self.name} has no version {version}; it has {published}. `features runs {self.name}` "

@@ -5,14 +5,17 @@ from __future__ import annotations
 import importlib.util
 import logging
 import os
+import sqlite3
 import time
 import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from transformations.engine.base import storage
+from transformations.engine.base.disk_faults import known_fault
 from transformations.engine.base.errors import FeaturesError, ServiceUnavailableError, UsageError
 from transformations.engine.base.settings import Settings
 from transformations.engine.base.words import show_address, show_reason
@@ -126,14 +129,25 @@ def client_of(settings: Settings) -> MlflowClient:
     if settings.mlflow_uri is not None:
         return MlflowClient(settings.mlflow_uri, settings.mlflow_uri)
     storage.make_folder(settings.mlflow_dir)
-    uri = f"sqlite:///{settings.mlflow_dir / 'mlflow.db'}"
+    file = settings.mlflow_dir / "mlflow.db"
+    uri = f"sqlite:///{file}"
     # The first client makes the tables; two that make them at once disturb each other.
     with storage.exclusive(settings.mlflow_dir / ".schema.lock", "MLflow's database"), warnings.catch_warnings():
+        _refuse_unreadable(file)
         warnings.simplefilter("ignore", DeprecationWarning)  # what MLflow asks of SQLAlchemy is not ours to change
         client = MlflowClient(uri, uri)
         client.search_experiments(max_results=1)
-    storage.close_to_others(settings.mlflow_dir / "mlflow.db")
+    storage.close_to_others(file)
     return client
+
+
+def _refuse_unreadable(file: Path) -> None:
+    """DiskError or DataError for MLflow's database, which MLflow itself would try to open for 100 seconds."""
+    try:
+        with closing(sqlite3.connect(file)) as database:
+            database.execute("PRAGMA schema_version")
+    except sqlite3.Error as error:
+        raise known_fault(error, str(file)) or error from error
 
 
 def _experiment(client: MlflowClient, model: str, settings: Settings) -> str:

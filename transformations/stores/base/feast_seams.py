@@ -233,6 +233,24 @@ def udf_body(function: Callable[..., Any]) -> bytes | None:
     return body
 
 
+def refuse_empty_loads(refuse: Callable[[FeatureStore], None]) -> None:
+    """Let `refuse` raise where `feast materialize` finds no view to load: Feast would load nothing and end well
+    (feature_store.py:1309).
+    """
+    feasts = FeatureStore._get_feature_views_to_materialize
+    if hasattr(feasts, "__wrapped__"):
+        return
+
+    @wraps(feasts)
+    def _get_feature_views_to_materialize(self: FeatureStore, *arguments: Any, **named: Any) -> list[Any]:
+        found: list[Any] = feasts(self, *arguments, **named)
+        if not found:
+            refuse(self)
+        return found
+
+    FeatureStore._get_feature_views_to_materialize = _get_feature_views_to_materialize  # type: ignore[method-assign]
+
+
 def numeric_metrics(
     connection: DuckDBPyConnection, table: str, names: Sequence[str], bins: int
 ) -> list[dict[str, Any]]:

@@ -50,6 +50,11 @@ PRIVATE = {"cached_registry_proto", "cached_registry_proto_created", "cached_reg
             "plans of lookups (stores/lookups/plans.py)",
         ),
         (utils._utc_now, [], "when a server renews its registry (stores/lookups/plan_cache.py)"),
+        (
+            FeatureStore._get_feature_views_to_materialize,
+            ["self", "feature_views", "version"],
+            "the refusal of a load without views",
+        ),
         (FeatureStore._get_provider, ["self"], "what is loaded (`features status`, /health)"),
         (RedisOnlineStore._get_client, ["self", "online_store_config"], "whatever speaks to Redis"),
         (RedisOnlineStore._parse_connection_string, ["connection_string"], "Feast's form of a Redis address"),
