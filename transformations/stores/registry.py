@@ -98,7 +98,7 @@ def url_to_open(settings: Settings) -> URL:
     if not facts.st_size and time.time() - facts.st_mtime > _SECONDS_TO_MAKE:
         raise DamagedError(
             f"{file} is empty. Bring it back from a copy; without one, remove it, run `feast -c feature_repo apply` "
-            f"and load again (`feast -c feature_repo materialize START END`). Versions of models have to be trained anew."
+            f"and load again (`feast -c feature_repo materialize START END`). Train the versions of models anew."
         )
     is_writable = os.access(file, os.W_OK) and os.access(file.parent, os.W_OK)
     return url if is_writable else _read_only(url, file)
