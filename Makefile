@@ -44,10 +44,14 @@ checked-test: $(STAMP)  ## Run the tests with Feast's own checks of the types th
 cluster-test: $(STAMP)  ## Build on a Spark cluster of this machine's processes and compare with a local build
 	$(BIN)/python tests/cluster/run.py $(ARGS)
 
-kill-test: $(STAMP)  ## Kill commands and builds at random moments: nothing is lost (KILLS=15 of each of seven)
-	COMMAND_KILLS=$(or $(KILLS),15) $(BIN)/python -m pytest -s -m kills tests/transformations/cli/test_kills.py $(ARGS)
-	KILLED_BUILDS=$(or $(KILLS),15) $(BIN)/python -m pytest tests/transformations/engine/test_processes.py $(ARGS)
-	KILLS=$(or $(KILLS),15) $(BIN)/python -m pytest tests/transformations/stores/servers/test_kills.py $(ARGS)
+kill-test: $(STAMP)  ## Kill commands and builds at random moments, 100 in all: nothing is lost (KILLS=13 of each)
+	COMMAND_KILLS=$(or $(KILLS),13) KILLS=$(or $(KILLS),13) KILLED_BUILDS=4 $(BIN)/python -m pytest -q -s -m "not stock" \
+	  tests/transformations/cli/test_kills.py tests/transformations/stores/servers/test_kills.py \
+	  tests/transformations/engine/test_processes.py -k killed $(ARGS) | awk '{ print } \
+	  /^kills: / { all += $$2; sure += $$(NF - 3) } END { print sure + 0 " of " all + 0 " kills certainly interrupted the work" }'
+
+disk-proof: $(STAMP)  ## Damage every file of a project in every way, under every command (DISKS='data/raw/* × deleted')
+	$(BIN)/python -m pytest -q -s -m disks tests/transformations/cli/disks $(ARGS)
 
 slow-proof: $(STAMP)  ## Run the tests that take long: several processes at once, kills, whole journeys (ARGS="-k notebook")
 	$(BIN)/python -m pytest -n 2 --dist worksteal -m proof $(ARGS)
@@ -69,6 +73,7 @@ proofs: $(STAMP)  ## Run every slow proof, one after the other: about an hour
 	@$(MAKE) checked-test
 	@$(MAKE) parity-proof
 	@$(MAKE) kill-test
+	@$(MAKE) disk-proof
 	@$(MAKE) slow-proof
 	@$(MAKE) knowledge-proof
 	@$(MAKE) coverage-proof

@@ -68,6 +68,9 @@ def test_a_build_killed_at_any_moment_leaves_a_whole_version_and_the_rerun_compl
     assert (world.build() is None) is published
     assert world.latest().version == 1
     world.assert_equals_definition()
+    print(
+        f"\nkills: 1 of build by Spark, {sabotage[:16]!r}: {int(ended != 0 and not published)} certainly interrupted it"
+    )
 
 
 def _run(program: str, view: Path, log: Path) -> int:

@@ -14,8 +14,8 @@ from tests.transformations.cli.disks.commands import WRITERS, Ended
 
 SLOW_SECONDS = 60.0
 _REMEDY = re.compile(
-    r"\b(add|apply|bring|build|change|check|correct|delete|free|give|has to be|ingest|known|make|mend|mount|move|must be|"
-    r"name|needs|rebuild|remove|repeat|run|save|set|touch|train|write)\b|`features |did you mean",
+    r"\b(add|apply|bring|build|change|check|correct|delete|free|give|has to be|ingest|known|make|mend|mount|move|"
+    r"must be|name|needs|rebuild|remove|repeat|run|save|set|touch|train|write)\b|`features |did you mean",
     re.IGNORECASE,
 )
 _TRACE, _FAULT = "Traceback (most recent call last)", "fault of the platform"
@@ -84,7 +84,7 @@ OTHERWISE = (
         ("feast *", "apply", "training*", "saved dataset", "lookup", "materialize"),
     ),
 )
-"""Where a trial of them gives another result than the undamaged project, it must not fail as a fault of the platform."""
+"""None of them may fail as a fault of the platform all the same."""
 
 _DATASETS = ("dataset show", "dataset verify", "dataset check", "saved dataset")
 _MODELS = ("model list", "model show", "model show version")

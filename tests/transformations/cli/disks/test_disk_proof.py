@@ -169,6 +169,12 @@ def judge(found: dict[Trial, Ended | None], right: dict[str, Ended]) -> list[str
 
 
 @pytest.fixture
+def socket(redis: Redis) -> str:
+    """Of the tests' Redis."""
+    return str(redis.connection_pool.connection_kwargs["path"])
+
+
+@pytest.fixture
 def project(
     world: World, redis: Redis, _spark: None, mlflow_tables: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Project:
@@ -178,9 +184,9 @@ def project(
 
 @pytest.mark.disks
 def test_whatever_is_damaged_each_command_gives_the_right_value_or_refuses_by_path_and_remedy(
-    project: Project, _redis_socket: Path, tmp_path: Path
+    project: Project, socket: str, tmp_path: Path
 ) -> None:
-    folder, socket = tmp_path / "trials", str(_redis_socket)
+    folder = tmp_path / "trials"
     folder.mkdir()
     undamaged = try_all(project, [("", "nothing")], folder, socket)
     right = {trial.command: ended for trial, ended in undamaged.items() if ended is not None}

@@ -104,3 +104,4 @@ def test_a_materialization_killed_at_any_point_leaves_only_right_rows_and_a_reru
         store.materialize_incremental(END)
         assert look(store) == expected, where
         assert store.get_feature_view("user_visits").state == FeatureViewState.AVAILABLE_ONLINE, where
+    print(f"\nkills: {KILLS} of materialize, which writes {needed:,} bytes: {KILLS} certainly interrupted it")
