@@ -8,6 +8,7 @@ from transformations.contracts import read_contract
 from transformations.engine.base.errors import DataError
 from transformations.engine.base.settings import Settings
 from transformations.engine.base.words import plural
+from transformations.engine.raw.drops import Drop
 from transformations.engine.raw.zone import RawTable
 from transformations.insight.deliveries import deliveries_of, note_without_news
 from transformations.insight.site.delivery_report import delivery_page
@@ -47,7 +48,7 @@ def take_delivery(delivery: Delivery, settings: Settings, page: Path | None = No
         note_without_news(delivery.source, delivery.path, settings)
     if page is not None:
         verdict = "Nothing to do: it is there already" if done.drop is None else f"Taken as drop {done.drop.number}"
-        _write_page(delivery, done.report, verdict, page, settings)
+        _write_page(delivery, done.report, verdict, page, settings, done.drop)
     return done
 
 
@@ -122,9 +123,11 @@ def _findings_of(report: Report, notes: tuple[str, ...]) -> dict[str, object]:
     return {name: found[name] for name in ("violations", "refusal", "rules", "set_aside")} | {"notes": list(notes)}
 
 
-def _write_page(delivery: Delivery, report: Report, verdict: str, page: Path, settings: Settings) -> None:
+def _write_page(
+    delivery: Delivery, report: Report, verdict: str, page: Path, settings: Settings, taken: Drop | None = None
+) -> None:
     contract = read_contract(delivery.source, settings.contracts)
     table = RawTable(contract, settings.raw_dir)
-    drops = table.snapshot().drops if table.exists() else ()
-    text = delivery_page(contract, delivery_in_words(delivery), report, verdict, table.folder, drops)
+    drops = [drop for drop in table.snapshot().drops if drop != taken] if table.exists() else []
+    text = delivery_page(contract, delivery_in_words(delivery), report, verdict, table.folder, drops, taken)
     page.write_text(text, encoding="utf-8")

@@ -15,16 +15,21 @@ import pyarrow as pa
 
 from transformations.contracts import Contract
 from transformations.contracts.quality import number_text
+from transformations.engine.base.words import plural
 from transformations.engine.raw.drops import Drop
 from transformations.insight.site.writing import render_page
 from validation.delivery.checks import Report
+from validation.quality.compiled_rules import allowed_text
+from validation.quality.judge import QualityReport
+from validation.quality.outcomes import Outcome
 from validation.quality.profile import QUANTILES
-from validation.quality.stored import document_of, read_quality
+from validation.quality.stored import read_quality
 
 MOST_DROPS = 20
 """How many accepted drops are looked at, for the days beside this one's."""
 _MOST_DAYS = 28
 _MOST_ASIDE = 20
+_MOST_SAID = 3
 _SHOWN_PII = ("none", "pseudonymous")
 _LEFT, _TOP, _WIDTH, _HEIGHT = 64, 10, 446, 150
 
@@ -79,9 +84,17 @@ class DeliveryPage:
 
 
 def delivery_page(
-    contract: Contract, delivery: str, report: Report, verdict: str, table: Path, accepted: Sequence[Drop]
+    contract: Contract,
+    delivery: str,
+    report: Report,
+    verdict: str,
+    table: Path,
+    accepted: Sequence[Drop],
+    taken: Drop | None = None,
 ) -> str:
-    """The page as HTML. verdict: what became of the delivery; accepted: the drops before it, in order."""
+    """The page as HTML. verdict: what became of the delivery; accepted: the drops before it, in order; taken: the drop
+    that it became, if any.
+    """
     is_refused = bool(report.violations or report.refusal)
     before = [stored.profile for drop in accepted[-MOST_DROPS:] if (stored := read_quality(drop, table)) is not None]
     days = _days([profile for profile in before if profile is not None], report)
@@ -93,11 +106,11 @@ def delivery_page(
         delivery=delivery,
         verdict=verdict,
         is_refused=is_refused,
-        facts=_facts(contract, report),
+        facts=_facts(contract, report, taken),
         violations=tuple(
             (each.spec.name or each.spec.rule, ", ".join(each.spec.columns), each.message) for each in report.violations
         )
-        + ((("raw zone", "", report.refusal),) if report.refusal else ()),
+        + ((("refused", "", report.refusal),) if report.refusal else ()),
         notes=report.notes,
         rules=_rules(report),
         columns=_columns(contract, days),
@@ -143,14 +156,19 @@ def _days(before: Sequence[pa.Table], report: Report) -> list[_Day]:
     return [*((day, False, known[day]) for day in past), *((day, True, found[day]) for day in coming)]
 
 
-def _facts(contract: Contract, report: Report) -> tuple[tuple[str, str], ...]:
+def _facts(contract: Contract, report: Report, taken: Drop | None) -> tuple[tuple[str, str], ...]:
     aside = report.aside.count if report.aside else 0
     facts = [("Contract", f"{contract.file_name}, version {contract.version}, owned by {contract.owner}")]
     if report.rows or aside or not report.refusal:  # what could not be read has no rows to count
         facts.append(("Rows delivered", f"{report.rows + aside:,}"))
+    if taken is not None:
+        facts += [("Rows written", f"{taken.rows:,}"), ("Rows current already", f"{taken.unchanged:,}")]
+        facts += [("Rows taken back", f"{taken.retracted:,}")] if taken.retracted else []
+        facts += [("Earlier rows superseded", f"{taken.supersedes:,}")] if taken.supersedes else []
     if aside:
-        facts += [("Rows taken", f"{report.rows:,}"), ("Rows set aside", f"{aside:,}")]
-    facts.append(("Broken checks", f"{len(report.violations):,}"))
+        facts.append(("Rows set aside", f"{aside:,}"))
+    if report.violations or not report.refusal:
+        facts.append(("Broken checks", f"{len(report.violations):,}"))
     if report.profile is not None and (days := report.profile.by_day()):
         facts.append(("Business days", f"{len(days):,}"))
     return tuple(facts)
@@ -159,17 +177,34 @@ def _facts(contract: Contract, report: Report) -> tuple[tuple[str, str], ...]:
 def _rules(report: Report) -> tuple[tuple[str, str, str, str, str], ...]:
     if report.quality is None:
         return ()
-    rules: Any = document_of(report.quality)["rules"]
     return tuple(
         (
-            each["rule"],
-            ", ".join(each["columns"]) or "rows",
-            each["allowed"],
-            "holds" if each["passed"] else "broken" if each["severity"] == "error" else "broken, a warning",
-            "; ".join(f"{day} {value}".strip() for day, value in list(each["broken"].items())[:3]),
+            outcome.rule.name,
+            ", ".join(outcome.rule.columns) or "rows",
+            allowed_text(outcome.rule),
+            "holds" if outcome.passed else "broken" if outcome.rule.severity == "error" else "broken, a warning",
+            _observed(report.quality, outcome),
         )
-        for each in rules
+        for outcome in report.quality.outcomes
     )
+
+
+def _observed(quality: QualityReport, outcome: Outcome) -> str:
+    """What was measured: one number, of days the first that break the rule, or the span of all where it holds."""
+    numbers = quality.measurements.numbers.get(outcome.rule.identifier, {})
+    if outcome.observed or not numbers:
+        return "; ".join(
+            f"{day} {_number(value)}".strip() for day, value in list(outcome.observed.items())[:_MOST_SAID]
+        )
+    low, high = min(numbers.values()), max(numbers.values())
+    if not outcome.rule.is_daily:
+        return _number(low)
+    span = _number(low) if low == high else f"{_number(low)} to {_number(high)}"
+    return f"{span} on {plural(len(numbers), 'day')}"
+
+
+def _number(value: float | str) -> str:
+    return value if isinstance(value, str) else number_text(value)
 
 
 def _columns(contract: Contract, days: Sequence[_Day]) -> tuple[tuple[str, str, str, str, str], ...]:

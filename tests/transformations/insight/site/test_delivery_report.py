@@ -5,11 +5,12 @@ import re
 import pyarrow as pa
 import pytest
 
-from tests.validation.quality.events import Source, rows
+from tests.validation.quality.events import PER_DAY, Source, rows
 from transformations.contracts import read_contract
 from transformations.engine.raw.zone import RawTable
+from transformations.insight.site.delivery_outcomes import take_delivery
 from transformations.insight.site.delivery_report import delivery_page
-from validation.delivery.ingest import ContractViolationError
+from validation.delivery.ingest import ContractViolationError, Delivery
 
 
 @pytest.fixture
@@ -41,6 +42,7 @@ def test_a_refused_delivery_shows_what_is_wrong_beside_the_accepted_days(source)
     assert page.count('<rect class="past"') == 2  # of amount; a key has no distribution
     assert page.count('<rect class="new"') == 1
     assert "a &lt;verdict&gt;" in page
+    assert "<td>row_count</td><td>rows</td><td>less than 50 rows</td><td>holds</td><td>2</td>" in page
 
 
 def test_rows_set_aside_are_shown_but_for_what_is_about_a_person(source):
@@ -53,6 +55,27 @@ def test_rows_set_aside_are_shown_but_for_what_is_about_a_person(source):
     assert "1 by rule amount_null_values" in page
     assert "(personal)" in page
     assert "Miller" not in page
+
+
+def test_a_taken_delivery_says_what_became_of_each_row(source):
+    source.rules(
+        {"metric": "rowCount", "mustBeLessThan": 50},
+        properties=[("quarantineAllowed", 0.5), ("delivery", "upsert")],
+        amount=[{"metric": "nullValues", "mustBe": 0}],
+        kind=[{"metric": "nullValues", "mustBe": 0, "customProperties": PER_DAY}],
+    )
+    path = source.settings.contracts / "events.yaml"
+    path.write_text(path.read_text().replace("version: 1.0.0", "version: 2.0.0"))
+    known = ("2020-01-20", "a", 20.0)
+    changed, broken, new = ("2020-01-20", "a", 99.0), ("2020-01-22", "a", None), ("2020-01-22", "a", 1.0)
+    source.write(rows(known, changed, *[new] * 17, broken))
+    page = source.folder / "page.html"
+    take_delivery(Delivery("events", source.newest, quarantine=True), source.settings, page)
+    facts = {"delivered": 20, "written": 18, "current already": 1, "set aside": 1}
+    for name, count in facts.items():
+        assert f"<dt>Rows {name}</dt><dd>{count}</dd>" in page.read_text()
+    assert "<dt>Earlier rows superseded</dt><dd>17</dd>" in page.read_text()
+    assert "<td>holds</td><td>0 on 2 days</td>" in page.read_text()
 
 
 def test_the_page_needs_nothing_else(source):
