@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from transformations.contracts import ContractError
+from transformations.contracts.document import line_of, read_yaml, text_of
 from transformations.engine.base.errors import UsageError, nearest
 
 FILE = "owners.yaml"
@@ -48,20 +49,21 @@ def read_ownership(folder: Path) -> Ownership | None:
     UsageError that names the file, the key and the remedy.
     """
     path = folder / FILE
-    try:
-        document = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
+    if not path.exists():
         return None
-    except OSError as error:
-        raise UsageError(f"{path} cannot be read: {error.strerror}.") from None
-    except (yaml.YAMLError, ValueError) as error:
-        raise UsageError(f"{path} is no YAML: {error}") from None
+    try:
+        text, document = text_of(path), read_yaml(path)
+    except ContractError as error:
+        raise UsageError(str(error)) from None
     if not isinstance(document, Mapping):
         raise UsageError(f"{path} holds no keys. Write owners: {{ NAME: {{ team: …, contact: … }} }}.")
     try:
         return Ownership.model_validate(document)
     except ValidationError as error:
-        raise UsageError("\n".join(_complaint(path, problem) for problem in error.errors())) from None
+        said = dict.fromkeys(
+            _complaint(path, text, problem["type"], problem["loc"], problem["msg"]) for problem in error.errors()
+        )
+        raise UsageError("\n".join(said)) from None
 
 
 def add_owner(folder: Path, owner: str) -> bool:
@@ -80,15 +82,13 @@ def add_owner(folder: Path, owner: str) -> bool:
     return True
 
 
-def _complaint(path: Path, problem: Mapping[str, object]) -> str:
-    place = problem["loc"]
-    assert isinstance(place, tuple)
-    key = ".".join(map(str, place))
-    if problem["type"] == "extra_forbidden":
+def _complaint(path: Path, text: str, fault: str, place: Sequence[str | int], said: str) -> str:
+    where, key = f"{path.name}:{line_of(text, place)}", ".".join(map(str, place))
+    if fault == "extra_forbidden":
         known = Owner.model_fields if place[0] == "owners" else Ownership.model_fields
-        return f"{path.name}: there is no key {key}; {nearest(str(place[-1]), known)}."
-    if problem["type"] == "missing":
-        return f"{path.name}: {key} is missing. Each owner has a team and a contact."
+        return f"{where}: there is no key {key}; {nearest(str(place[-1]), known)}."
+    if fault == "missing":
+        return f"{where}: {key} is missing. Each owner has a team and a contact."
     if place[0] == "tags":
-        return f"{path.name}: {'.'.join(map(str, place[:2]))} is neither a list of texts nor `{ANY}`."
-    return f"{path.name}: {key}: {problem['msg']}."
+        return f"{where}: {'.'.join(map(str, place[:2]))} is neither a list of texts nor `{ANY}`."
+    return f"{where}: {key}: {said}."

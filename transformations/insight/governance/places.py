@@ -62,6 +62,7 @@ class Places:
                 yield from _lines_of_name(declared, inner)
             case _:
                 yield from _lines_of_name(declared, name)
+                yield from _lines_of_name(self._domains, name)  # a view has its definition's name
 
 
 def _first_line_of(path: Path) -> Iterator[tuple[Path, int]]:

@@ -34,14 +34,15 @@ def test_without_a_file_there_is_no_ownership(tmp_path: Path) -> None:
     [
         ("", "holds no keys"),
         ("- web", "holds no keys"),
-        ("owners: {web: {team: Web}}", "owners.web.contact is missing"),
+        ("owners:\n  web: {team: Web}", "owners.yaml:2: owners.web.contact is missing"),
+        ("owners: {}\nowners: {}", "the key 'owners' stands twice"),
         ("owners: {web: {team: '', contact: x}}", "owners.web.team"),
         ("owners: {web: Web}", "owners.web"),
         ("owner: {}", "there is no key owner; did you mean 'owners'"),
         ("owners: {web: {team: Web, contact: x, contacts: y}}", "there is no key owners.web.contacts; did you mean"),
         ("owners: {}\ntags: {domain: users}", "tags.domain is neither a list of texts nor `any`"),
         ("owners: {}\ntags: {domain: [1]}", "tags.domain is neither a list of texts nor `any`"),
-        ("owners: [", "is no YAML"),
+        ("owners: [", "owners.yaml: line 1, column 10: expected"),
     ],
 )
 def test_a_fault_is_named_with_its_key(tmp_path: Path, text: str, said: str) -> None:
@@ -50,6 +51,7 @@ def test_a_fault_is_named_with_its_key(tmp_path: Path, text: str, said: str) -> 
         read_ownership(tmp_path)
     assert "owners.yaml" in str(raised.value)
     assert said.lower() in str(raised.value).lower()
+    assert len(set(str(raised.value).splitlines())) == len(str(raised.value).splitlines())
 
 
 @pytest.mark.parametrize("text", [None, "owners: {}\n\ntags: {}\n", OWNERS])

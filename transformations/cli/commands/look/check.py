@@ -41,14 +41,19 @@ def check(ctx: click.Context, revision: str | None, as_json: bool) -> None:
     carries personal data beyond its clearance; and what a dataset or model reads is there. A contract that says
     something else than when rows were stored has a new version, a major one where they would break.
     """
-    from transformations.insight.governance import contract_versions, house_rules
+    from transformations.insight.governance import contract_versions, house_rules, unread
 
     settings = get_settings()
-    contents = read_contents(settings)
-    problems = house_rules.problems_of_repository(contents, settings)
-    if revision is not None:
-        since = contract_versions.problems_since(revision, settings)
-        problems += [problem for problem in since if problem not in problems]
+    held = ""
+    problems = list(unread.unread_contracts(settings))
+    if not problems:  # nothing else can be read without them
+        contents = read_contents(settings)
+        views = len(contents.feature_views) + len(contents.on_demand_feature_views)
+        held = f"{plural(views, 'view')}, {plural(len(contents.feature_services), 'service')}"
+        problems = house_rules.problems_of_repository(contents, settings)
+        if revision is not None:
+            since = contract_versions.problems_since(revision, settings)
+            problems += [problem for problem in since if problem not in problems]
     places = Places(settings, house_rules.domain_files())
     found = [(problem, places.of(problem.place, problem.line)) for problem in problems]
     if as_json:
@@ -58,8 +63,7 @@ def check(ctx: click.Context, revision: str | None, as_json: bool) -> None:
             say(f"{where}: {problem}" if where else str(problem))
         remark(f"{plural(len(found), 'rule')} broken")
     else:
-        views = len(contents.feature_views) + len(contents.on_demand_feature_views)
-        say(f"every rule holds: {plural(views, 'view')}, {plural(len(contents.feature_services), 'service')}")
+        say(f"every rule holds: {held}")
     ctx.exit(ExitCode.DATA if found else ExitCode.DONE)
 
 

@@ -305,3 +305,27 @@ def test_a_mistake_in_a_reviewed_file_is_named_with_its_line(kept: Any, old: str
     result = kept.run("check")
     assert (result.exit_code, len(result.stdout.splitlines())) == (3, len(said))
     assert f"expectations/user_topics.yaml{said[-1]}" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("description: One click", "description: ''", ":12: source clicks cannot be read: schema[0].description is "),
+        ("description: The page}", "description: ''}", ":21: source clicks cannot be read: schema[0].properties[2]."),
+        ("value: append", "value: apend", ":13: source clicks cannot be read: schema[0].customProperties.delivery "),
+        ("team: {name: web}\n", "", ":1: source clicks cannot be read: team is missing. Write the team that answers"),
+        ("version: 1.0.0", "version: [", ":8: source clicks cannot be read: expected ',' or ']', but got ':'"),
+    ],
+)
+def test_a_contract_that_cannot_be_read_is_named_with_its_line(kept: Any, old: str, new: str, said: str) -> None:
+    path = kept.folder / "contracts" / "clicks.yaml"
+    assert path.read_text().count(old) == 1
+    path.write_text(path.read_text().replace(old, new))
+    result = kept.run("check")
+    assert (result.exit_code, len(result.stdout.splitlines())) == (3, 1)
+    assert f"contracts/clicks.yaml{said}" in result.stdout
+
+
+def test_a_view_that_is_called_otherwise_than_its_variable_is_found_by_its_definition(kept: Any) -> None:
+    kept.rewrite(OFFERED, ('name="user_clicks"', 'name="clicks_of_user"'))
+    assert "domains/clicking.py:6: view clicks_of_user is not named <entity>_<subject>." in kept.run("check").stdout
