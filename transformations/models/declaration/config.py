@@ -59,7 +59,11 @@ class DecisionRule(Part):
 
 
 class BusinessMetric(Part):
-    """What the model is for, measured by SQL once outcomes are known. horizon: how long after a prediction."""
+    """What the model is for, measured by SQL once outcomes are known. horizon: how long after a prediction.
+
+    query: one SELECT of one number over `predictions`: the dataset's columns, the label among them, with `score` and
+    `decision`. An evaluation asks it of the test split, which is what a version promises.
+    """
 
     name: str
     query: str

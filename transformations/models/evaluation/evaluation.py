@@ -16,7 +16,9 @@ from transformations.engine.base.moments import MICROSECOND
 from transformations.models.evaluation import curves
 from transformations.models.evaluation.facts import (
     AgainstProduction,
+    BusinessFigure,
     Curve,
+    Deciding,
     Difference,
     Evaluation,
     Group,
@@ -56,11 +58,14 @@ def evaluate(
     look: int,
     at: datetime,
     production: Production | None = None,
+    deciding: Deciding | None = None,
+    business: tuple[BusinessFigure, ...] = (),
 ) -> Evaluation:
     """Measure everything that the report shows.
 
     rows: the judged rows with the model's inputs, in the order of `scored`; score: the model's `predict` of them.
-    features: the inputs whose importance is asked for. look: see `looks.look_at`, which is called before this.
+    features: the inputs whose importance is asked for. deciding, business: as found elsewhere. look: see
+    `looks.look_at`, which is called before this.
     DataError for scores or labels that are not finite, or probabilities outside of 0 to 1.
     """
     refuse_impossible(scored)
@@ -108,6 +113,8 @@ def evaluate(
         ),
         latency=one_row_latency(score, rows),
         production=None if production is None else _against(production, metrics, criteria),
+        deciding=deciding,
+        business=business,
     )
 
 

@@ -133,6 +133,45 @@ class AgainstProduction(Part):
     differences: tuple[Difference, ...]
 
 
+class ExpectedValue(Part):
+    """What a row is worth on average when the version decides, in the unit of the declared costs.
+
+    never, always: what it would be worth to act on nobody, and on everybody. gain: over the better of these two.
+    """
+
+    unit: str
+    mean: float
+    interval: Interval | None
+    never: float
+    always: float
+    gain: float
+    gain_interval: Interval | None
+
+
+class Deciding(Part):
+    """The version's decisions on the judged rows. acted: rows that it acts on; hits: those of them with a true label.
+
+    value: where costs are declared.
+    """
+
+    threshold: float
+    chosen_by: Literal["threshold", "costs", "top_k"]
+    acted: Count
+    hits: Count
+    value: ExpectedValue | None
+
+
+class BusinessFigure(Part):
+    """A declared business metric of the judged rows; None where it has no value. horizon: after which it is known."""
+
+    name: str
+    owner: str
+    unit: str
+    direction: Literal["up", "down"]
+    horizon: str
+    value: float | None
+
+
 class Evaluation(Record):
     """One version on one held-out split. first, last: moments of its rows. look: the number of this candidate among
     those judged on that period. confidence: of the intervals here; gates have their own. loss: what importance counts.
@@ -161,3 +200,5 @@ class Evaluation(Record):
     importance: tuple[Importance, ...]
     latency: Latency | None
     production: AgainstProduction | None
+    deciding: Deciding | None = None
+    business: tuple[BusinessFigure, ...] = ()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from transformations.datasets.config import SplitConfig
 from transformations.datasets.manifest import Manifest
 from transformations.engine.base.errors import DataError, UsageError
 from transformations.engine.base.moments import as_utc
-from transformations.models.declaration.config import Declaration
+from transformations.models.declaration.config import DecisionRule, Declaration
 from transformations.models.declaration.resolution import Resolved
 from transformations.models.evaluation.baselines import fit_baselines
 from transformations.models.evaluation.evaluation import (
@@ -24,7 +25,7 @@ from transformations.models.evaluation.evaluation import (
     seen_until,
     segments_of,
 )
-from transformations.models.evaluation.facts import Evaluation, Subject
+from transformations.models.evaluation.facts import Deciding, Evaluation, Subject
 from transformations.models.evaluation.gates import judge, undecided
 from transformations.models.evaluation.importance import Score
 from transformations.models.evaluation.intervals import MODEL, Scored
@@ -32,6 +33,8 @@ from transformations.models.evaluation.looks import Look, look_at
 from transformations.models.evaluation.metrics import Bools, Floats
 from transformations.models.evaluation.resampling import Clusters
 from transformations.models.fitting.split import Split, split_of
+from transformations.models.judging.business import business_figures
+from transformations.models.judging.worth import deciding
 from transformations.models.records.base import text_hash
 from transformations.models.records.criteria import PRODUCTION, Criteria
 from transformations.models.records.gates import GateReport, GateResult
@@ -100,6 +103,9 @@ def judge_version(
         bins=criteria.calibration_bins,
     )
     refuse_impossible(scored)
+    scores = scored.predictions[MODEL]
+    business = partial(business_figures, declared.name, declared.business)
+    business(test.slice(0, 0), pa.array(scores[:0]), None)  # a query that cannot run costs no look
     against = None if production is None else _against(production, scored, test)
     look = look_at(looks, _look(version, resolved, split, at=at, who=who))
     evaluation = evaluate(
@@ -112,6 +118,8 @@ def judge_version(
         look=look,
         at=at,
         production=against,
+        deciding=_deciding(version.artifact, declared, scored),
+        business=business(test, pa.array(scores), _decided(version.artifact, scores)),
     )
     results = judge(criteria, scored, look=look, against_production=_usable(against))
     return Judgement(evaluation, _report(evaluation, criteria, results))
@@ -126,6 +134,29 @@ def refuse_changed_criteria(version: Version, declared: Declaration) -> None:
             f"{fixed[:12]} then, {declared.evaluation.hash[:12]} now). A version is judged by the criteria that are "
             f"older than itself: undo the change, or train a new version."
         )
+
+
+def _decided(artifact: Artifact, scores: Floats) -> pa.Array | None:
+    """The decisions of these scores, as `predict` gives them."""
+    decision = artifact.manifest.scores.decision
+    return None if decision is None else pa.array(scores >= decision.threshold)
+
+
+def _deciding(artifact: Artifact, declared: Declaration, scored: Scored) -> Deciding | None:
+    """What the version's decisions come to, by the costs that it was trained with."""
+    decision = artifact.manifest.scores.decision
+    if decision is None:
+        return None
+    rule = artifact.manifest.facts.declaration.get("decision")
+    return deciding(
+        decision,
+        DecisionRule.model_validate(rule).costs if rule else None,
+        scored.predictions[MODEL] >= decision.threshold,
+        scored.labels.astype(np.bool_),
+        scored.clusters,
+        draws=declared.evaluation.draws,
+        seed=declared.evaluation.seed,
+    )
 
 
 def score_of(artifact: Artifact) -> Score:

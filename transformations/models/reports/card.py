@@ -68,6 +68,20 @@ def _sections(evaluation: Evaluation, report: GateReport | None) -> Iterator[str
             for each in evaluation.predictors
         ],
     )
+    if evaluation.deciding is not None:
+        yield "## Decisions"
+        yield wording.decisions(evaluation.deciding, evaluation.rows)
+        if evaluation.deciding.value is not None:
+            yield wording.worth(evaluation.deciding.value)
+    if evaluation.business:
+        yield "## Business"
+        yield _table(
+            ("Metric", "Value", "Unit", "Known after", "Owner"),
+            [
+                (wording.direction(each), wording.number(each.value), each.unit, each.horizon, each.owner)
+                for each in evaluation.business
+            ],
+        )
     if evaluation.production is not None:
         against = evaluation.production
         yield f"## Against version {against.version} in production"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from transformations.engine.base.words import plural
+from transformations.models.evaluation.facts import BusinessFigure, Deciding, ExpectedValue
 from transformations.models.evaluation.metrics import TITLES
 from transformations.models.records.criteria import HIGHER_IS_BETTER, Metric
 from transformations.models.records.gates import GateReport, GateResult, Interval
@@ -51,6 +52,31 @@ def gate_name(result: GateResult) -> str:
     """A gate as one reads it, with its segment."""
     name = result.name.replace(result.metric, TITLES[result.metric], 1)
     return name if result.segment is None else f"{name}: {result.segment}"
+
+
+def decisions(found: Deciding, rows: int) -> str:
+    """How often a version acts, and how often rightly."""
+    how = {"threshold": "as declared", "costs": "where it pays", "top_k": "for so many rows a day"}[found.chosen_by]
+    rightly = f", rightly in {found.hits / found.acted:.1%} of them" if found.acted else ""
+    return (
+        f"Acts on {found.acted:,} of {rows:,} rows ({found.acted / rows:.1%}){rightly}: at a score of "
+        f"{number(found.threshold)} or more, {how}."
+    )
+
+
+def worth(value: ExpectedValue) -> str:
+    """What deciding is worth, beside what anybody could do."""
+    better = "everybody" if value.always > value.never else "nobody"
+    return (
+        f"A row is worth {signed(value.mean)} {value.unit} on average ({span(value.interval, is_difference=True)}): "
+        f"{signed(value.gain)} ({span(value.gain_interval, is_difference=True)}) more than acting on {better}. Acting "
+        f"on everybody is worth {signed(value.always)}, on nobody {signed(value.never)}."
+    )
+
+
+def direction(figure: BusinessFigure) -> str:
+    """A business metric's name with an arrow to where it is better."""
+    return f"{figure.name} {'↑' if figure.direction == 'up' else '↓'}"
 
 
 def milliseconds(value: float) -> str:

@@ -1,5 +1,6 @@
 """Judging trained versions on a dataset's test split: what is refused, recorded, compared and written."""
 
+import dataclasses
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
@@ -17,6 +18,7 @@ from transformations.models.judging.candidate import Judgement, Version, judge_v
 from transformations.models.judging.publishing import CARD, EVALUATION, GATES, PAGE, read_judgement, write_judgement
 from transformations.models.records.artifact import ArtifactManifest, InputColumn
 from transformations.models.scoring.artifact import assemble
+from transformations.models.scoring.predict import predict
 
 NOW = datetime(2020, 6, 1, tzinfo=UTC)
 LAST_SEEN = datetime(2020, 2, 10, tzinfo=UTC)
@@ -161,3 +163,40 @@ def test_gates_that_rest_on_other_figures_are_refused(version: tuple[Version, Re
     file.unlink()
     with pytest.raises(DataError, match="holds no whole evaluation"):
         read_judgement(tmp_path / "2")
+
+
+def test_decisions_and_business_metrics_stand_in_the_page_and_the_card(tmp_path: Path) -> None:
+    decision = {"costs": {"unit": "USD", "true_positive": 5, "false_positive": -1}}
+    query = "SELECT count(*) FROM predictions WHERE decision AND returns"
+    asked = {"name": "reached", "query": query, "owner": "ada", "unit": "users", "direction": "up", "horizon": "7 days"}
+    version, declared = returns(decision=decision, business=[asked])
+    manifest = version.artifact.manifest
+    facts_of_costs = manifest.facts.model_copy(update={"declaration": {"decision": decision}})
+    artifact = dataclasses.replace(version.artifact, manifest=manifest.model_copy(update={"facts": facts_of_costs}))
+    found = judged((dataclasses.replace(version, artifact=artifact), declared), tmp_path / "looks")
+
+    deciding, (business,) = found.evaluation.deciding, found.evaluation.business
+    assert deciding is not None
+    assert deciding.value is not None
+    acts = predict(artifact, TEST).decisions
+    assert deciding.acted == sum(acts.to_pylist())
+    assert (
+        business.value
+        == deciding.hits
+        == sum(act and label for act, label in zip(acts.to_pylist(), TEST["returns"].to_pylist(), strict=True))
+    )
+    folder = tmp_path / "user_return" / "2"
+    write_judgement(folder, found)
+    assert read_judgement(folder) == found
+    for text in ((folder / PAGE).read_text(), (folder / CARD).read_text()):
+        assert f"Acts on {deciding.acted:,} of 200 rows" in text
+        assert " USD on average (" in text
+        assert "reached ↑" in text
+
+
+def test_a_business_metric_that_cannot_be_asked_costs_no_look(tmp_path: Path) -> None:
+    asked = {"name": "n", "query": "SELECT gone FROM predictions", "owner": "ada", "unit": "users", "direction": "up"}
+    version = returns(business=[asked | {"horizon": "7 days"}])
+    with pytest.raises(UsageError, match="business metric 'n' cannot be run"):
+        judged(version, tmp_path)
+    assert looks(tmp_path) == ()
