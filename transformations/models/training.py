@@ -23,6 +23,8 @@ from transformations.engine.base.disk_faults import faults_in_words
 from transformations.engine.base.errors import UsageError
 from transformations.engine.base.settings import Settings
 from transformations.engine.identity.code_revision import code_revision
+from transformations.engine.lineage.events import Dataset, Field, report_run
+from transformations.engine.lineage.names import model_dataset
 from transformations.models.checking.check import Finding, check_dataset, refuse_breaches
 from transformations.models.declaration.config import Declaration
 from transformations.models.declaration.reading import read_declared
@@ -114,8 +116,29 @@ def train(
                 run.client.log_artifacts(run.id, str(target), "artifact")
             event = register(log, name, registered(manifest), who=getpass.getuser(), why=why, at=settings.now())
         repair(standing_of(name, log.events(name)), settings)
+    _report_lineage(resolved, dataset, event.version, target.name, settings)
     warnings = (*made.warnings, *(f"{each.check}: {each.text}" for each in findings if each.warns))
     return Trained(version=event.version, folder=target, manifest=manifest, findings=findings, warnings=warnings)
+
+
+def _report_lineage(resolved: Resolved, dataset: Pinned, version: int, run: str, settings: Settings) -> None:
+    """Tell of a training: the dataset that it learned from, and the columns that scores are computed from."""
+    name, source = resolved.declaration.name, dataset.manifest.name
+    report_run(
+        settings,
+        f"train_{name}",
+        inputs=[Dataset(name=source)],
+        outputs=[
+            Dataset(
+                name=model_dataset(name),
+                columns={"score": "Float64"},
+                reads={"score": [Field(source, column.name) for column in resolved.inputs]},
+                version=version,
+            )
+        ],
+        at=settings.now(),
+        run=run,
+    )
 
 
 def pinned_dataset(name: str, settings: Settings, keep: Callable[[str, pa.Table], None] = lambda *_: None) -> Pinned:

@@ -1,5 +1,6 @@
 """Training leaves a version with all it came from, or nothing."""
 
+import json
 import shutil
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -48,6 +49,19 @@ def standing() -> Standing:
 
 def runs(settings: Settings) -> list[str]:
     return sorted(each.name for each in (settings.models_dir / MODEL).iterdir())
+
+
+def test_a_training_is_told_with_the_columns_that_scores_come_from(repository: Path, settings: Settings) -> None:
+    trained(repository, settings)
+    (line,) = (settings.data / "lineage" / "events.jsonl").read_text().splitlines()
+    event = json.loads(line)
+    assert (event["job"]["name"], [each["name"] for each in event["inputs"]]) == (f"train_{MODEL}", ["returns_2020"])
+    (output,) = event["outputs"]
+    assert (output["name"], output["facets"]["version"]["datasetVersion"]) == (f"model.{MODEL}", "1")
+    score = output["facets"]["columnLineage"]["fields"]["score"]["inputFields"]
+    assert {(each["name"], each["field"]) for each in score} == {
+        ("returns_2020", column) for column in ("visits", "days_since", "is_member", "country")
+    }
 
 
 def test_a_version_says_what_it_came_from(repository: Path, settings: Settings) -> None:

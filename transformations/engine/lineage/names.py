@@ -2,7 +2,7 @@
 
 Feast (openlineage/identity.py, mappers.py) names a view, its batch source, a service, an entity and a saved dataset as
 they are called, a view's rows in the online store `online_store_<view>`, and puts all of them into the project's
-namespace. What Feast does not know, raw tables and delivered files, has names that none of its objects can have.
+namespace. What Feast does not know, raw tables, files and models, has names that none of its objects can have.
 """
 
 from __future__ import annotations
@@ -49,6 +49,11 @@ def raw_dataset(source: str) -> str:
 def online_dataset(view: str) -> str:
     """A view's rows in the online store."""
     return f"online_store_{view}"
+
+
+def model_dataset(model: str) -> str:
+    """The scores of a model, which Feast knows nothing of."""
+    return f"model.{model}"
 
 
 def materialize_job(project: Project) -> str:

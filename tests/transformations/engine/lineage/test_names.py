@@ -1,11 +1,14 @@
 """Our names against those that Feast's own mappers give, so that both graphs are one."""
 
+import json
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from feast import Entity, FeatureView, Field, FileSource, ValueType
-from feast.openlineage import identity, mappers
+from feast.infra.offline_stores.file_source import SavedDatasetFileStorage
+from feast.openlineage import FeastOpenLineageEmitter, OpenLineageConfig, identity, mappers
+from feast.saved_dataset import SavedDataset
 from feast.types import Int64
 
 from transformations.engine.base.settings import get_settings
@@ -14,6 +17,7 @@ from transformations.engine.lineage.names import (
     online_dataset,
     project_of,
     raw_dataset,
+    saved_dataset_job,
 )
 
 USER = Entity(name="user", join_keys=["user_id"], value_type=ValueType.INT64)
@@ -50,3 +54,23 @@ def test_a_repository_that_cannot_be_read_has_the_default_s_project(
 ) -> None:
     monkeypatch.setenv("FEATURE_REPO_DIR_ENV_VAR", str(tmp_path / "none"))
     assert project_of(get_settings()).namespace == "feature_platform"
+
+
+def test_a_saved_dataset_is_told_by_feast_under_our_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its own emitter writes into a file what it tells of one."""
+    file = tmp_path / "feast.jsonl"
+    for name, value in (("TYPE", "file"), ("LOG_FILE_PATH", str(file)), ("APPEND", "true")):
+        monkeypatch.setenv(f"OPENLINEAGE__TRANSPORT__{name}", value)
+    saved = SavedDataset(
+        name="reading_2024",
+        features=["user_clicks:clicks"],
+        join_keys=["user_id"],
+        storage=SavedDatasetFileStorage(path="reading.parquet"),
+    )
+    saved.feature_service_name = "reading_v1"
+    emitter = FeastOpenLineageEmitter(OpenLineageConfig(enabled=True))
+    assert emitter.emit_saved_dataset_lineage(saved, "shop")
+    run = json.loads(file.read_text().splitlines()[0])
+    assert (run["job"]["namespace"], run["job"]["name"]) == ("shop", saved_dataset_job("reading_2024"))
+    assert {each["name"] for each in run["inputs"]} == {"reading_v1", "user_clicks"}
+    assert [each["name"] for each in run["outputs"]] == ["reading_2024"]
