@@ -105,8 +105,10 @@ def train(
     refuse_breaches(declaration.dataset, findings)
     folder = settings.models_dir / name
     storage.make_folder(folder)
-    clear_dead_runs(name, folder, log)
+    dead = clear_dead_runs(name, folder, log)
     with run_of(name, settings) as run:
+        for ended, is_registered in dead.items():
+            run.end_other(ended, is_registered)
         _describe(run, declaration, dataset)
         target = folder / run.id
         with running(target):
@@ -115,7 +117,7 @@ def train(
                 run.write()
                 run.client.log_artifacts(run.id, str(target), "artifact")
             event = register(log, name, registered(manifest), who=getpass.getuser(), why=why, at=settings.now())
-        repair(standing_of(name, log.events(name)), settings)
+            repair(standing_of(name, log.events(name)), settings)
     _report_lineage(resolved, dataset, event.version, target.name, settings)
     warnings = (*made.warnings, *(f"{each.check}: {each.text}" for each in findings if each.warns))
     return Trained(version=event.version, folder=target, manifest=manifest, findings=findings, warnings=warnings)
@@ -168,14 +170,15 @@ def registered(manifest: ArtifactManifest) -> Registered:
     )
 
 
-def clear_dead_runs(name: str, folder: Path, log: EventLog) -> None:
-    """Remove what killed trainings left; an artifact whose version is in the log stays."""
+def clear_dead_runs(name: str, folder: Path, log: EventLog) -> dict[str, bool]:
+    """Remove what killed trainings left; an artifact whose version is in the log stays. By run whether it is there."""
     dead = dead_runs(folder)
     if not dead:
-        return
+        return {}
     kept = {event.change.run_id for event in log.events(name) if isinstance(event.change, Registered)}
     for run in dead:
         remove_run(folder / run, keep_artifact=run in kept)
+    return {run: run in kept for run in dead}
 
 
 def libraries_of(trainer: str) -> dict[str, str]:

@@ -3,6 +3,7 @@
 import json
 import shutil
 import time
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -34,7 +35,7 @@ def wait(*_, **__):
     print("here", flush=True)
     time.sleep(60)
 
-training.register = wait
+setattr(training, sys.argv[2], wait)
 training.train("user_return", Path(sys.argv[1]), EventLog("shop"), get_settings())
 """
 
@@ -158,7 +159,7 @@ def test_an_error_leaves_no_version(repository: Path, settings: Settings, monkey
 def test_a_training_killed_before_its_version_leaves_none_and_the_next_one_clears_up(
     repository: Path, settings: Settings, tmp_path: Path
 ) -> None:
-    process = start(KILLED, str(repository), output=tmp_path / "killed")
+    process = start(KILLED, str(repository), "register", output=tmp_path / "killed")
     process.wait_for("here")
     process.kill()
     assert EventLog("shop").models() == []
@@ -167,6 +168,31 @@ def test_a_training_killed_before_its_version_leaves_none_and_the_next_one_clear
     made = trained(repository, settings)
     assert made.version == 1
     assert runs(settings) == [made.folder.name]
+    assert statuses(settings) == {"FINISHED": 1, "KILLED": 1}
+
+
+def statuses(settings: Settings) -> Counter[str]:
+    """Of the runs in MLflow."""
+    client = client_of(settings)
+    experiment = str(client.get_experiment_by_name(MODEL).experiment_id)
+    return Counter(run.info.status for run in client.search_runs([experiment]))
+
+
+def test_a_training_killed_between_log_and_mlflow_has_its_version_and_the_next_one_repairs_the_copy(
+    repository: Path, settings: Settings, tmp_path: Path
+) -> None:
+    process = start(KILLED, str(repository), "repair", output=tmp_path / "killed")
+    process.wait_for("here")
+    process.kill()
+    assert [str(each) for each in compare(standing(), settings)] == [
+        "version 1: the log says development, MLflow says nothing"
+    ]
+
+    assert trained(repository, settings).version == 2
+    assert compare(standing(), settings) == []
+    assert read_artifact(settings.models_dir / MODEL / standing().version(1).registered.run_id).id
+    assert len(runs(settings)) == 2  # both artifacts, and no lock
+    assert statuses(settings) == {"FINISHED": 2}
 
 
 def test_killed_between_log_and_mlflow_the_copy_is_repaired(

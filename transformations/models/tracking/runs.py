@@ -73,6 +73,10 @@ class Run:
         except MlflowException:  # MLflow (3.17) refuses one of two runs that name a dataset at once for the first time
             self.client.log_inputs(self.id, datasets=inputs)
 
+    def end_other(self, run: str, is_whole: bool) -> None:
+        """Say of a run whose process was killed how it ended; is_whole: a version came of it all the same."""
+        _try_to_terminate(self.client, run, "FINISHED" if is_whole else "KILLED")
+
     def keep(self, name: str, text: str) -> None:
         """A document of the run."""
         self.client.log_text(self.id, text, name)
