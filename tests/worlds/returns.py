@@ -180,12 +180,14 @@ def dataset_manifest(
     )
 
 
-def write_dataset(datasets: Path, train: pa.Table = TRAIN) -> None:
+def write_dataset(
+    datasets: Path, train: pa.Table = TRAIN, validation: pa.Table = VALIDATION, test: pa.Table = TEST
+) -> None:
     """The pinned dataset, as `features dataset create` would leave it."""
     folder = datasets / "returns_2020"
     folder.mkdir(parents=True)
     contents = []
-    for name, table in (("train", train), ("validation", VALIDATION), ("test", TEST)):
+    for name, table in (("train", train), ("validation", validation), ("test", test)):
         pq.write_table(table, folder / f"{name}.parquet")
         contents.append(split_content(name, table))
     (folder / FILE).write_text(dataset_manifest(contents).text())

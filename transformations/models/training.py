@@ -101,7 +101,7 @@ def train(
     splits: dict[str, pa.Table] = {}
     dataset = pinned_dataset(declaration.dataset, settings, keep=splits.__setitem__)
     resolved = resolve(declaration, dataset.manifest, dataset.columns)
-    findings = check_dataset(dataset.manifest, splits, settings.contracts)
+    findings = check_dataset(dataset.manifest, splits, settings.contracts, declaration.request_fields)
     refuse_breaches(declaration.dataset, findings)
     folder = settings.models_dir / name
     storage.make_folder(folder)

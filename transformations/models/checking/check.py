@@ -41,10 +41,13 @@ def check_stored(manifest: Manifest, folder: Path, contracts: Path) -> tuple[Fin
     return check_dataset(manifest, splits, contracts)
 
 
-def check_dataset(manifest: Manifest, splits: Mapping[str, pa.Table], contracts: Path) -> tuple[Finding, ...]:
+def check_dataset(
+    manifest: Manifest, splits: Mapping[str, pa.Table], contracts: Path, beside: Sequence[str] | None = None
+) -> tuple[Finding, ...]:
     """Check a dataset's rows. splits: their tables by name, verified; labels and leaks are looked for in `train`.
 
-    contracts: the folder of the contracts, by which sources without an event time are known.
+    contracts: the folder of the contracts, by which sources without an event time are known. beside: the columns of the
+    spine that a model takes; by default all that it could take.
     UsageError for a dataset without a label or a train split.
     """
     label = manifest.config.label
@@ -62,7 +65,9 @@ def check_dataset(manifest: Manifest, splits: Mapping[str, pa.Table], contracts:
             label=label.column,
             features=features,
             horizon=label.horizon,
-            beside=tuple(name for name in table.column_names if name not in (*features, *apart)),
+            beside=tuple(name for name in table.column_names if name not in (*features, *apart))
+            if beside is None
+            else tuple(beside),
         )
 
     whole = pa.concat_tables(splits.values(), promote_options="permissive")

@@ -56,7 +56,7 @@ def split_of(table: pa.Table, name: str, resolved: Resolved) -> Split:
     encoded = table[resolved.entity].combine_chunks().dictionary_encode()
     return Split(
         name=name,
-        inputs=cast_inputs(table, resolved.inputs),
+        inputs=_inputs(table, name, resolved),
         labels=labels,
         moments=np.asarray(moments.to_numpy(), dtype=np.int64),
         entities=np.asarray(pc.fill_null(encoded.indices, -1).to_numpy(zero_copy_only=False), dtype=np.int64),
@@ -84,6 +84,13 @@ def refuse_one_class(split: Split, purpose: str) -> None:
             f"split {split.name}: the label is {word} in all {len(split):,} rows, so {purpose}. Move the split's date, "
             f"or widen the label's horizon."
         )
+
+
+def _inputs(table: pa.Table, name: str, resolved: Resolved) -> dict[str, pa.Array]:
+    try:
+        return cast_inputs(table, resolved.inputs)
+    except DataError as error:
+        raise DataError(f"split {name} of dataset {resolved.declaration.dataset}: {error.message}") from None
 
 
 def _labels(column: pa.ChunkedArray, name: str, resolved: Resolved) -> Floats:
