@@ -69,7 +69,7 @@ def judged(repository: Path, settings: Settings) -> Judged:
         ({"train": EMPTY}, {}, "split train of dataset returns_2020 has no rows. Move the split's date."),
         ({"validation": EMPTY}, {}, "split validation of dataset returns_2020 has no rows. Move the split's date."),
         ({"train": NO_COUNTRY}, {}, "country is null in every row of the train split, so it has no categories. Leave "),
-        ({"train": ONE_INFINITE}, {}, "split train of dataset returns_2020: column 'days_since': row 0: inf is infinite"),
+        ({"train": ONE_INFINITE}, {}, "split train of dataset ret.*: column 'days_since': row 0: inf is infinite"),
         ({"validation": ONE_INFINITE}, {}, "split validation of .*: column 'days_since': row 0: inf is infinite"),
     ],
 )  # fmt: skip
@@ -113,7 +113,7 @@ def test_a_feature_that_is_null_throughout_is_warned_of(repository: Path, settin
     declare(repository)
     rewrite(settings, train=NO_DAYS)
     warnings = trained(repository, settings).warnings
-    assert warnings == "days_since is null in every row of the train split, so it tells nothing. Leave it out."
+    assert warnings == ("days_since is null in every row of the train split, so it tells nothing. Leave it out.",)
 
 
 def test_a_category_that_training_never_saw_is_judged_as_a_missing_one(repository: Path, settings: Settings) -> None:
