@@ -1,9 +1,13 @@
 """Feast installations in a folder of their own, with our organs or Feast's."""
 
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from feast import RepoConfig
+from feast.infra.registry.sql import metadata
+from sqlalchemy import create_engine
 
 OFFLINE = "transformations.stores.offline.PointInTimeOfflineStore"
 ONLINE = "transformations.stores.online.PackedRedisOnlineStore"
@@ -37,7 +41,20 @@ def our_config(
         **more,
     )
     config.repo_path = folder
+    file = folder / "registry.db"
+    if not file.exists():
+        file.write_bytes(_empty_registry())
     return config
+
+
+@cache
+def _empty_registry() -> bytes:
+    """A registry's file with Feast's tables, which are made once."""
+    with TemporaryDirectory() as folder:
+        engine = create_engine(f"sqlite:///{folder}/registry.db")
+        metadata.create_all(engine)
+        engine.dispose()
+        return Path(folder, "registry.db").read_bytes()
 
 
 def stock_config(folder: Path) -> RepoConfig:
