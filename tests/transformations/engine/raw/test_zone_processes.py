@@ -3,8 +3,6 @@
 import errno
 import multiprocessing
 import signal
-import subprocess
-import sys
 import textwrap
 from contextlib import nullcontext
 from multiprocessing.synchronize import Event
@@ -13,6 +11,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
+from tests.worlds.processes import start
 from transformations.engine.base import storage
 from transformations.engine.base.errors import ConflictError, DataError
 from transformations.engine.raw.zone import RawTable
@@ -20,10 +19,9 @@ from transformations.engine.raw.zone import RawTable
 from .raw_tables import contract, current, events, origin
 
 KILLED = """
-    import os, signal, sys
+    import os, signal
     from pathlib import Path
     import pyarrow.parquet
-    sys.path.insert(0, {project!r})
     from tests.transformations.engine.raw.raw_tables import RawTable, contract, events, origin
     from transformations.engine.base import storage
 
@@ -42,10 +40,8 @@ KILLS = ["pyarrow.parquet.write_table = die_afterwards(pyarrow.parquet.write_tab
 
 
 def kill_an_append(root: Path, sabotage: str) -> None:
-    project = str(Path(__file__).parents[4])
-    program = textwrap.dedent(KILLED).format(project=project, root=str(root), sabotage=sabotage)
-    killed = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
-    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    program = textwrap.dedent(KILLED).format(root=str(root), sabotage=sabotage)
+    assert start(program, output=root / "killed").wait() == (-signal.SIGKILL, "")
 
 
 @pytest.mark.parametrize("sabotage", KILLS)
