@@ -11,6 +11,7 @@ from feast.feature_view_projection import FeatureViewProjection
 from feast.repo_contents import RepoContents
 
 from transformations.contracts import Column, Contract, contract_names, read_contract
+from transformations.contracts.quality import QualityRule
 from transformations.engine.base.errors import UsageError
 from transformations.engine.base.moments import moment_text
 from transformations.engine.base.settings import Settings
@@ -211,6 +212,7 @@ class Catalog:
                 ("Key", ", ".join(contract.key) or "none: every row stands for itself"),
                 ("Event time", time),
                 ("Business days of", contract.business_day_zone),
+                ("Quality rules", ", ".join(map(_rule_text, contract.quality))),
                 ("Columns", ", ".join(contract.column_names)),
                 ("Views", ", ".join(views)),
             ),
@@ -319,6 +321,10 @@ def _aggregation_text(aggregation: Aggregation) -> str:
         return f"{kind}({', '.join(map(_aggregation_text, parts))})"
     where = f" where {aggregation.where}" if aggregation.where is not None else ""
     return f"{kind}({aggregation.measured or 'events'}{where})"
+
+
+def _rule_text(rule: QualityRule) -> str:
+    return f"{rule.name} (warns)" if rule.severity == "warning" else rule.name
 
 
 def _source_columns_of(field: Field) -> list[str]:

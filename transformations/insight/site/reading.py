@@ -9,10 +9,11 @@ from datetime import datetime
 from feast import FeatureService, FeatureView, Field, OnDemandFeatureView
 from feast.repo_contents import RepoContents
 
-from transformations.contracts import PII_CLASSES, contract_names, read_contract
+from transformations.contracts import PII_CLASSES, Contract, contract_names, read_contract
 from transformations.engine.base.settings import Settings
 from transformations.engine.base.words import plural
 from transformations.engine.expected.model import ExpectedView
+from transformations.engine.raw.zone import RawTable
 from transformations.engine.tables.offline_tables import OfflineTable
 from transformations.insight.catalogue import Card, Catalog
 from transformations.insight.freshness import common_moment, offline_freshness
@@ -55,11 +56,13 @@ _AS_TABLE = {PageKind.VIEW: "Features", PageKind.ON_DEMAND_VIEW: "Features", Pag
 
 @dataclass(frozen=True, kw_only=True)
 class _Tables:
-    """Of each view that is built: freshness in words, the moment its newest rows can be joined, and its values.
+    """Of each source that was ingested, and each view that is built: freshness in words; of views, the moment their
+    newest rows can be joined, and their values.
 
     expected: by view and feature, what is expected of the values beside what they are.
     """
 
+    sources: Mapping[str, str]
     freshness: Mapping[str, str]
     moments: Mapping[str, datetime]
     distributions: Mapping[str, Mapping[str, Distribution]]
@@ -84,12 +87,14 @@ def read_site(settings: Settings) -> Site:
         drawings=LineageDrawings(lineage, [view.name for view in contents.on_demand_feature_views]),
         ownership=read_ownership(repository_folder(settings)),
         tests=tests_of_domains(settings.project_root),
-        tables=_read_tables(repository, expected, settings),
+        tables=_read_tables(repository, contracts, expected, settings),
     )
     return reading.site()
 
 
-def _read_tables(repository: Repository, expected: Mapping[str, ExpectedView], settings: Settings) -> _Tables:
+def _read_tables(
+    repository: Repository, contracts: Sequence[Contract], expected: Mapping[str, ExpectedView], settings: Settings
+) -> _Tables:
     freshness, moments = {}, {}
     distributions: dict[str, Mapping[str, Distribution]] = {}
     plots: dict[str, Mapping[str, tuple[ExpectedPlot, ...]]] = {}
@@ -107,7 +112,21 @@ def _read_tables(repository: Repository, expected: Mapping[str, ExpectedView], s
         distributions[name] = distributions_of(newest, list(offered.resolved.join_keys), shown)
         if name in expected:
             plots[name] = expected_plots(offered.resolved, expected[name], newest, shown)
-    return _Tables(freshness=freshness, moments=moments, distributions=distributions, expected=plots)
+    return _Tables(
+        sources={each.name: _freshness_of_source(RawTable(each, settings.raw_dir)) for each in contracts},
+        freshness=freshness,
+        moments=moments,
+        distributions=distributions,
+        expected=plots,
+    )
+
+
+def _freshness_of_source(table: RawTable) -> str:
+    if not table.exists():
+        return "not ingested yet"
+    found = table.snapshot()
+    through = f"complete through {found.complete_through}, " if found.complete_through else ""
+    return f"{through}version {found.version}, {plural(found.rows, 'row')} in {plural(len(found.drops), 'drop')}"
 
 
 def _is_withheld(field: Field) -> bool:
@@ -164,6 +183,8 @@ class _Reading:
         )
 
     def _facts_beside_card(self, card: Card, address: Address) -> Iterator[tuple[str, str]]:
+        if address.kind is PageKind.SOURCE:
+            yield "Freshness", self.tables.sources[address.name]
         if address.kind in (PageKind.FEATURE, PageKind.ON_DEMAND_FEATURE):
             yield "Test", self._test_of(address.name)
         if len(card.freshness_of) == 1 and address.name.startswith(card.freshness_of[0]):

@@ -117,9 +117,17 @@ def test_the_same_project_gives_the_same_files(declared: Any) -> None:
 
 
 def test_stored_values_are_shown_but_not_those_that_lead_to_a_person(built: Any) -> None:
-    shown = text_of(written(built) / FEATURE)
+    folder = written(built)
+    shown = text_of(folder / FEATURE)
     assert "complete through 2024-05-10" in shown
     assert "Share of rows" in shown
+    assert "Expected and found" not in shown
+    source = text_of(folder / "source" / "clicks.html")
+    assert "Freshness complete through 2024-05-10, version 0, 3 rows in 1 drop" in source
+    assert built.run("expect", "user_clicks").exit_code == 0
+    shown = text_of(written(built) / FEATURE)
+    assert "Expected and found Of 2 entities as-of 2024-05-11" in shown
+    assert "Statistic Expected Found Value, seconds 5 % quantile" in shown
     contract = built.folder / "contracts" / "clicks.yaml"
     personal = "[{property: unit, value: seconds}, {property: pii, value: pseudonymous}]"
     contract.write_text(contract.read_text().replace("[{property: unit, value: seconds}]", personal))
