@@ -108,7 +108,10 @@ def expected_days(properties: Node) -> ExpectedDays:
     node = properties.child("expectedDays", "a mapping such as { weekdays: [monday, friday], except: ['2020-12-25'] }")
     if unknown := [str(key) for key in node.values if key not in ("weekdays", "except")]:
         raise node.error(unknown[0], f"is unknown; {nearest(unknown[0], ('weekdays', 'except'))}.")
-    names = list_of(node, "weekdays", "monday") or list(WEEKDAYS)
+    names = list_of(node, "weekdays", "monday")
+    if not names and "weekdays" in node.values:
+        raise node.error("weekdays", "is empty: no day would be expected. Name some, or leave it out for all.")
+    names = names or list(WEEKDAYS)
     if strange := [name for name in names if name not in WEEKDAYS]:
         raise node.error("weekdays", f"holds {strange[0]!r}; {nearest(str(strange[0]), WEEKDAYS)}.")
     days = tuple(_parse_day(node, each) for each in list_of(node, "except", "'2020-12-25'"))

@@ -96,8 +96,8 @@ class QualityRule:
 
     @property
     def identifier(self) -> str:
-        """Its name as that of a column: letters, digits and _."""
-        return "".join(letter if letter.isalnum() and letter.isascii() else "_" for letter in self.name).lower()
+        """Its name as that of a column: letters of any language, digits and _."""
+        return "".join(letter if letter.isalnum() else "_" for letter in self.name).lower()
 
 
 @dataclass(frozen=True)

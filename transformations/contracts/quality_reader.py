@@ -245,10 +245,8 @@ def _read_criteria(arguments: Node, metric: str, column: Column | None) -> tuple
     if pattern is not None:
         if column.dtype != "String":
             raise arguments.error("pattern", f"of {column.name!r}: only texts match one. Leave it out.")
-        try:
-            re.compile(pattern)
-        except re.error as error:
-            raise arguments.error("pattern", f"{pattern!r} is no regular expression: {error}. Correct it.") from None
+        if not pattern:
+            raise arguments.error("pattern", f"of {column.name!r} is empty, and every text matches it. Leave it out.")
         if key not in arguments.values:
             return (), pattern
     values = list_of(arguments, key, "a value")

@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from transformations.contracts import EVENT_YEARS, Contract
+from transformations.contracts import EVENT_YEARS, Contract, ContractError
 from transformations.contracts.quality import QualityRule
 from transformations.engine.base.business_days import day_number, day_of_number
 from transformations.engine.base.duck import literal
 from transformations.engine.base.moments import EPOCH
 from validation.files.drop_files import DropFile
 from validation.quality.days import day_sql
-from validation.quality.quality_sql import bounds_query, count_query
+from validation.quality.quality_sql import bounds_query, count_query, pattern_query
 from validation.readings.conversions import Conversion, comparable
 
 if TYPE_CHECKING:
@@ -115,6 +115,7 @@ def profile_plan(
 
     A drop whose columns or event times break the contract anyway has no profile, either.
     """
+    refuse_unfit_patterns(connection, contract)
     if not contract.quality or columns.keys() != set(contract.column_names):
         return None
     if contract.event_time is None:
@@ -131,6 +132,23 @@ def profile_plan(
     for name in contract.column_names:
         aggregates += _facts(columns[name], contract.column(name).dtype, quantile)
     return ProfilePlan(day=day, rules=counted, columns=contract.column_names, aggregates=tuple(aggregates))
+
+
+def refuse_unfit_patterns(connection: DuckDBPyConnection, contract: Contract) -> None:
+    """ContractError for a pattern that RE2 does not know; Python's own, such as `(?=a)`, are among them."""
+    import duckdb
+
+    for rule in contract.quality:
+        if rule.pattern is None:
+            continue
+        try:
+            connection.execute(pattern_query(), [rule.pattern]).fetchall()
+        except duckdb.InvalidInputException as error:
+            reason = str(error).removeprefix("Invalid Input Error: ")
+            raise ContractError(
+                f"{contract.file_name}: {rule.place}.arguments.pattern {rule.pattern!r} is no regular expression of "
+                f"RE2: {reason}. Correct it."
+            ) from None
 
 
 @dataclass(frozen=True)

@@ -75,6 +75,11 @@ def bounds_query(moment: str, rows: str, *, is_date: bool) -> str:
     return f"SELECT {ends}, count FROM ({asked}) AS bounds(a, b, count)"
 
 
+def pattern_query() -> str:
+    """Try a regular expression, the statement's one parameter."""
+    return "SELECT regexp_matches('', ?)"
+
+
 def count_query(rows: str) -> str:
     """The number of rows."""
     return f"SELECT count(*) FROM {rows}"

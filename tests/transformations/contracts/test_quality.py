@@ -129,6 +129,7 @@ def test_expected_days_are_every_day_unless_the_source_says_otherwise(folder):
     ("days", "expected"),
     [
         ({"weekday": ["monday"]}, "expectedDays.weekday is unknown; did you mean 'weekdays'?"),
+        ({"weekdays": []}, "expectedDays.weekdays is empty: no day would be expected."),
         ({"weekdays": ["mon"]}, "expectedDays.weekdays holds 'mon'; did you mean 'monday'?"),
         ({"except": ["Christmas"]}, "expectedDays.except holds 'Christmas', no day. Write it as '2020-12-25'."),
     ],
@@ -174,8 +175,8 @@ def test_expected_days_that_cannot_be_read_are_refused(folder, days, expected):
         ),
         (
             KIND,
-            {"metric": "invalidValues", "mustBe": 0, "arguments": {"pattern": "("}},
-            "pattern '(' is no regular expression",
+            {"metric": "invalidValues", "mustBe": 0, "arguments": {"pattern": ""}},
+            "pattern of 'kind' is empty, and every text matches it. Leave it out.",
         ),
         (
             PRICE,

@@ -2,7 +2,7 @@
 
 import pytest
 
-from transformations.contracts import read_contract
+from transformations.contracts import ContractError, read_contract
 from transformations.engine.base.errors import ConflictError
 from transformations.engine.raw.zone import RawTable
 from validation.delivery import conforming, ingest
@@ -116,6 +116,26 @@ def test_the_message_names_rule_column_observed_allowed_examples_and_remedy(sour
         "first at rows 2, 3 (Kinds are known at the till). Fix the source, or change the rule in a new contract "
         "version.\nNothing of drop-1.parquet was written."
     )
+
+
+@pytest.mark.parametrize("pattern", ["(", "(?=a)b", r"(a)\1", r"^a\Z", "a{1001}"])
+def test_a_pattern_that_re2_does_not_know_is_the_contract_s_fault(source, pattern):
+    source.rules(kind=[{"metric": "invalidValues", "mustBe": 0, "arguments": {"pattern": pattern}}])
+    with pytest.raises(ContractError, match=r"arguments.pattern .* is no regular expression of RE2: .*Correct it"):
+        source.ingest(kinds("a"))
+
+
+def test_a_pattern_of_re2_s_own_is_taken(source):
+    source.rules(kind=[{"metric": "invalidValues", "mustBe": 0, "arguments": {"pattern": r"^\p{Lu}$"}}])
+    assert "1 invalid value in drop" in source.broken(kinds("Ä", "ä"))
+
+
+def test_names_of_rules_may_be_of_any_language(source):
+    rules = [{"name": name, "metric": "nullValues", "mustBe": 0} for name in ("Zeilen ä", "Zeilen ö")]
+    source.rules(kind=rules)
+    message = source.broken(kinds(None))
+    assert "rule 'Zeilen ä'" in message
+    assert "rule 'Zeilen ö'" in message
 
 
 def test_a_warning_is_told_and_the_drop_is_taken(source):

@@ -162,8 +162,9 @@ def _facts(contract: Contract, report: Report, taken: Drop | None) -> tuple[tupl
     if report.rows or aside or not report.refusal:  # what could not be read has no rows to count
         facts.append(("Rows delivered", f"{report.rows + aside:,}"))
     if taken is not None:
-        facts += [("Rows written", f"{taken.rows:,}"), ("Rows current already", f"{taken.unchanged:,}")]
-        facts += [("Rows taken back", f"{taken.retracted:,}")] if taken.retracted else []
+        back = taken.rows if taken.retracts else taken.retracted
+        facts += [("Rows written", f"{taken.rows - back:,}"), ("Rows unchanged", f"{taken.unchanged:,}")]
+        facts += [("Rows taken back", f"{back:,}")] if back else []
         facts += [("Earlier rows superseded", f"{taken.supersedes:,}")] if taken.supersedes else []
     if aside:
         facts.append(("Rows set aside", f"{aside:,}"))

@@ -71,7 +71,7 @@ def test_a_taken_delivery_says_what_became_of_each_row(source):
     source.write(rows(known, changed, *[new] * 17, broken))
     page = source.folder / "page.html"
     take_delivery(Delivery("events", source.newest, quarantine=True), source.settings, page)
-    facts = {"delivered": 20, "written": 18, "current already": 1, "set aside": 1}
+    facts = {"delivered": 20, "written": 18, "unchanged": 1, "set aside": 1}
     for name, count in facts.items():
         assert f"<dt>Rows {name}</dt><dd>{count}</dd>" in page.read_text()
     assert "<dt>Earlier rows superseded</dt><dd>17</dd>" in page.read_text()
