@@ -54,9 +54,9 @@ def _reason(feature: Feature, statistic: Statistic) -> str:
     """Why a statistic cannot be of a feature; empty where it can."""
     is_text = form_of(feature.dtype) is Form.TEXTS
     if statistic.is_quantile:
-        return f"a {feature.dtype.name} has shares of its values, no quantiles" if is_text else ""
+        return f"{feature.dtype.name} has shares of its values, no quantiles" if is_text else ""
     if statistic.group == SHARE_GROUP or statistic.name == OTHERS:
-        return "" if is_text else f"a {feature.dtype.name} has quantiles, no shares of its values"
+        return "" if is_text else f"{feature.dtype.name} has quantiles, no shares of its values"
     if statistic.name == OUTSIDE_RANGE and feature.declared.expect is None:
         return "the definition declares no range (expect=…)"
     return ""

@@ -81,8 +81,7 @@ def _problems_of_model(
         return
     if dataset.feature_service not in services:
         return
-    full = dataset.full_feature_names
-    named = {each.name.replace(":", "__") if full else each.short_name: each for each in _features_of(dataset, offered)}
+    named = _columns_of(dataset, offered)
     for key, does, names in (
         ("leave_out", "leaves out", model.leave_out),
         ("transformations", "transforms", model.transformations),
@@ -99,7 +98,7 @@ def _problems_of_model(
 
 
 def _exceeded_by_dataset(dataset: DatasetConfig, inherited: str, offered: Offered) -> Iterator[Problem]:
-    by_features = pii_of(_features_of(dataset, offered), offered.lineage, offered.contracts)
+    by_features = pii_of(list(_columns_of(dataset, offered).values()), offered.lineage, offered.contracts)
     by_spine = pii_of(_spine_of(dataset, offered), offered.lineage, offered.contracts)
     if CLEARANCE in dataset.tags:
         cleared, carried = dataset.tags[CLEARANCE], {**by_features, **by_spine}
@@ -109,11 +108,16 @@ def _exceeded_by_dataset(dataset: DatasetConfig, inherited: str, offered: Offere
         yield from exceeded_clearance(f"dataset {dataset.name}", cleared, carried, _TAG)
 
 
-def _features_of(dataset: DatasetConfig, offered: Offered) -> list[Thing]:
-    service = next(
-        each for each in offered.lineage.things if each.kind is Kind.SERVICE and each.name == dataset.feature_service
-    )
-    return [arrow.origin for arrow in offered.lineage.read_by(service)]
+def _columns_of(dataset: DatasetConfig, offered: Offered) -> dict[str, Thing]:
+    """The features of a dataset's service, by the columns that hold them."""
+    things = {each.name: each for each in offered.lineage.things if each.kind is Kind.FEATURE}
+    (service,) = [each for each in offered.contents.feature_services if each.name == dataset.feature_service]
+    return {
+        f"{view.name_alias or view.name}__{each.name}" if dataset.full_feature_names else each.name: things[reference]
+        for view in service.feature_view_projections
+        for each in view.features
+        if (reference := f"{view.name}:{each.name}") in things
+    }
 
 
 def _spine_of(dataset: DatasetConfig, offered: Offered) -> list[Thing]:

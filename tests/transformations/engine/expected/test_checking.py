@@ -7,12 +7,14 @@ from typing import Any
 
 import pytest
 
+from tests.transformations.engine.expected.tables import DAY, VIEW, row, write
 from tests.worlds.sales import SalesWorld, sale
 from transformations.engine.base.settings import Settings
 from transformations.engine.expected.candidates import refused
-from transformations.engine.expected.checking import UnexpectedValuesError
+from transformations.engine.expected.checking import UnexpectedValuesError, found_breaches
 from transformations.engine.expected.drafting import draft
 from transformations.engine.expected.files import read_expected, write_expected
+from transformations.engine.expected.model import Band, ExpectedView
 from transformations.engine.upkeep.vacuum import vacuum_table
 
 USERS = 150
@@ -121,3 +123,11 @@ def test_vacuum_removes_what_was_refused(bought: SalesWorld) -> None:
     vacuum_table(bought.table, timedelta(0))
     assert refused(bought.table) is None
     assert bought.latest().version == 0
+
+
+def test_entities_are_judged_where_no_feature_is(tmp_path: Path) -> None:
+    files = write(tmp_path, [row(user) for user in range(100)])
+    expected = ExpectedView(view=VIEW.name, first=DAY, last=DAY, entities=Band(200, 300))
+    (breach,) = found_breaches(VIEW, expected, files, 100, DAY)
+    assert (str(breach), breach.stops) == ("entities: number is 100, expected 200 to 300", True)
+    assert found_breaches(VIEW, expected, files, 100, DAY - timedelta(days=1)) == []

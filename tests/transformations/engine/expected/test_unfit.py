@@ -25,10 +25,10 @@ NULLS, OUTSIDE = Statistic("", "null_share"), Statistic("", "outside_range")
 @pytest.mark.parametrize(
     ("feature", "statistics", "why"),
     [
-        ("page_last_7d", [MEDIAN], "features.page_last_7d.quantiles cannot be judged: a String has shares of its valu"),
+        ("page_last_7d", [MEDIAN], "features.page_last_7d.quantiles cannot be judged: String has shares of its valu"),
         ("page_last_7d", [OUTSIDE], "features.page_last_7d.outside_range cannot be judged: the definition declares no"),
         ("page_last_7d", [OTHERS], "features.page_last_7d.others cannot be judged: no value has a share of its own"),
-        ("clicks_count_7d", [OF_A], "features.clicks_count_7d.shares cannot be judged: a Int64 has quantiles, no sha"),
+        ("clicks_count_7d", [OF_A], "features.clicks_count_7d.shares cannot be judged: Int64 has quantiles, no sha"),
         ("click_at_last_lifetime", [OTHERS], "no value has a share of its own"),
         ("page_last_7d", [OF_A, OTHERS, NULLS], None),
         ("clicks_count_7d", [MEDIAN, OUTSIDE, NULLS], None),

@@ -81,3 +81,30 @@ def test_too_few_entities_to_be_judged_are_told(built: Any) -> None:
     assert "2 entities are too few to judge: builds hold only their number against it, below 100\n" in said
     text = (built.folder / "expectations" / "user_clicks.yaml").read_text()
     assert "\nentities: {was: 2, a_day: [0, " in text
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        (
+            "null_share: [0, 0.02]",
+            "shares: {a: [0, 1]}",
+            "features.clicks_count_7d.shares cannot be judged: Int64 has",
+        ),
+        (
+            "null_share: [0, 0.02]",
+            "null_share: [0, 2%]",
+            ":8: features.clicks_count_7d.null_share holds '2%'. Write a n",
+        ),
+    ],
+)
+def test_a_build_is_refused_over_a_file_that_cannot_be_meant(built: Any, old: str, new: str, said: str) -> None:
+    assert built.run("expect", "user_clicks").exit_code == 0
+    path = built.folder / "expectations" / "user_clicks.yaml"
+    path.write_text(path.read_text().replace(old, new, 1))
+    built.deliver_later()
+    refused = built.run("build")
+    assert refused.exit_code == 2
+    assert f"user_clicks.yaml{'' if said.startswith(':') else ': '}{said}" in refused.stderr
+    assert json.loads(built.run("runs", "user_clicks", "--json").stdout)[-1]["version"] == 0
+    assert json.loads(built.run("runs", "user_topics", "--json").stdout)[-1]["version"] == 1

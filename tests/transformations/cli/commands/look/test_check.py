@@ -329,3 +329,14 @@ def test_a_contract_that_cannot_be_read_is_named_with_its_line(kept: Any, old: s
 def test_a_view_that_is_called_otherwise_than_its_variable_is_found_by_its_definition(kept: Any) -> None:
     kept.rewrite(OFFERED, ('name="user_clicks"', 'name="clicks_of_user"'))
     assert "domains/clicking.py:6: view clicks_of_user is not named <entity>_<subject>." in kept.run("check").stdout
+
+
+def test_a_model_of_full_names_leaves_out_by_the_alias_of_a_view(learning: Any) -> None:
+    views = (OFFERED[0], OFFERED[1].replace("[user_clicks,", '[user_clicks.with_name("them"),'))
+    learning.rewrite(views)
+    (learning.repository / "datasets" / "reading.yaml").write_text(TRAINING + "full_feature_names: true\n")
+    model = learning.repository / "models" / "reader.yaml"
+    model.write_text(READER + "leave_out: [them__clicks_count_7d]\n")
+    assert learning.run("check").exit_code == 0
+    model.write_text(READER + "leave_out: [user_clicks__clicks_count_7d]\n")
+    assert "leaves out 'user_clicks__clicks_count_7d', which reading_v1 does not have" in learning.run("check").stdout
