@@ -31,6 +31,7 @@ from transformations.engine.base.words import plural
 from transformations.stores.base.casting import plain
 from transformations.stores.base.feast_seams import udf_body
 from transformations.stores.base.values import Column, arrow_type, as_feature, column_of, frame_column
+from transformations.stores.computed.columns_read import columns_read
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -220,11 +221,15 @@ def feast_function(view: OnDemandFeatureView) -> FeastFunction:
     """
     refuse_uncomputable(view)
     mode = "singleton" if view.singleton and view.mode == "python" else str(view.mode)
+    written: Any = view.feature_transformation
+    inputs = tuple(_inputs_of(view))
+    read = columns_read(written.udf_string or "") if mode == "pandas" else None
     return FeastFunction(
         view=view.name,
         mode=mode,
-        function=_completed(view.name, view.feature_transformation.udf),  # type: ignore[union-attr]
-        inputs=tuple(_inputs_of(view)),
+        function=_completed(view.name, written.udf),
+        # Without any the frame would have no rows.
+        inputs=tuple(each for each in inputs if read is None or each[0] in read) or inputs,
         outputs={feature.name: feature.dtype for feature in view.features},
     )
 
