@@ -72,9 +72,10 @@ class History:
         rows = scan(connection, self.files, self.folder_columns)
         for name in wanted:
             if name not in rows.types:
+                remedy = "Build the table again (`features build`)" if self.is_built else "Write it into the files"
+                known = nearest(name, rows.types)
                 raise DataError(
-                    f"{self.name}: its files have no column {name!r}: {nearest(name, rows.types)}. "
-                    f"Build the table again (`features build`), or correct the view."
+                    f"{self.name}: its files have no column {name!r}: {known}. {remedy}, or correct the view."
                 )
         self._check_moments(rows.types)
         return rows

@@ -188,7 +188,7 @@ def _offline_content(
     if view not in built:
         raise DataError(
             f"the spine's query names offline.{view}, and nothing has been built there: {nearest(view, built)}. "
-            f"Run `features build`."
+            f"Run `features build`; tables that another tool writes are given as a frame."
         )
     table = OfflineTable(settings.offline_dir / view)
     published = table.newest() if version is None else table.at(version)
