@@ -217,8 +217,8 @@ def test_a_function_that_computes_something_else_online(shop: Shop, monkeypatch:
     real = plans.evaluation_of
 
     class Changed:
-        def __init__(self, *given: Any) -> None:
-            self.evaluation = real(*given)
+        def __init__(self, *given: Any, **options: Any) -> None:
+            self.evaluation = real(*given, **options)
             self.needs_moment = self.evaluation.needs_moment
 
         def __call__(self, *given: Any) -> Any:

@@ -22,7 +22,7 @@ from redis import Redis
 
 import transformations
 from tests.worlds import weekly
-from tests.worlds.feast_stores import our_config
+from tests.worlds.feast_stores import apply_at_once, our_config
 from transformations.engine.base.settings import Settings, get_settings
 from transformations.engine.base.storage import NewFile, make_folder
 from transformations.engine.tables.offline_tables import OfflineTable, Run
@@ -147,7 +147,7 @@ def store_of(tmp_path: Path) -> Iterator[Callable[..., FeatureStore]]:
         )
         store = FeatureStore(config=config)
         if objects:
-            store.apply(list(objects))
+            apply_at_once(store, list(objects))
         return store
 
     yield make
@@ -259,6 +259,7 @@ def _redis_socket(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 def redis(_redis_socket: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Redis]:
     """An empty Redis, which the stores of this test use, too."""
     monkeypatch.setenv("FEATURES_REDIS_URL", f"unix://{_redis_socket}")
+    monkeypatch.setenv("FEATURES_REDIS_READ_TIMEOUT_MS", "10000")  # values are tested here, on machines of any load
     with Redis(unix_socket_path=str(_redis_socket)) as client:
         client.flushall()
         client.script_flush()

@@ -5,8 +5,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from feast import RepoConfig
-from feast.infra.registry.sql import metadata
+import pytest
+from feast import FeatureStore, RepoConfig
+from feast.infra.registry.sql import SqlRegistry, metadata
 from sqlalchemy import create_engine
 
 OFFLINE = "transformations.stores.offline.PointInTimeOfflineStore"
@@ -55,6 +56,14 @@ def _empty_registry() -> bytes:
         metadata.create_all(engine)
         engine.dispose()
         return Path(folder, "registry.db").read_bytes()
+
+
+def apply_at_once(store: FeatureStore, objects: list[Any]) -> None:
+    """Apply objects; the registry is read again once, and not twice after each of them."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(SqlRegistry, "refresh", lambda *_, **__: None)
+        store.apply(objects)
+    store.refresh_registry()
 
 
 def stock_config(folder: Path) -> RepoConfig:

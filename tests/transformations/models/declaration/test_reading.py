@@ -140,6 +140,6 @@ def test_an_empty_file_is_told_what_a_model_needs(tmp_path: Path) -> None:
 
 def test_the_declaration_on_the_page_is_one(tmp_path: Path) -> None:
     page = (Path(__file__).parents[4] / "docs" / "models.md").read_text()
-    (example,) = re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)
-    (tmp_path / "user_return.yaml").write_text(example)
+    parts = re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)
+    (tmp_path / "user_return.yaml").write_text("".join(parts))
     assert read_declaration(tmp_path / "user_return.yaml").evaluation.gates[1].at_most == 0.03
