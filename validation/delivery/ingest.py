@@ -211,7 +211,7 @@ def _publish(
     table: RawTable, checked: CheckedFile, origin: Origin, delivery: Delivery, before: RawSnapshot | None
 ) -> Drop | None:
     if delivery.retract:
-        return table.retract(checked.rows(), origin, checked.connection)
+        return table.retract(checked.rows(), origin, checked.connection, checked.file.parcel.refuse_changed)
     return table.append(
         checked.rows(),
         origin,
@@ -220,6 +220,7 @@ def _publish(
         delivery.correction,
         checked.connection,
         _findings(checked.report, before),
+        checked.file.parcel.refuse_changed,
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from transformations.engine.base.errors import UsageError
+from transformations.engine.base.errors import DataError, UsageError
 from validation.files.delivered_bytes import PACKED, open_bytes
 
 _CSV = (".csv", ".csv.gz", ".csv.zst", ".tsv", ".tsv.gz", ".tsv.zst")
@@ -32,7 +32,7 @@ def is_json_lines(path: Path) -> bool:
 
 
 def refuse_other_than_file(path: Path) -> None:
-    """UsageError for a path that is no file of a kind we read."""
+    """UsageError for a path that is no file of a kind we read, DataError for one that is not what its name says."""
     try:
         str(path).encode()
     except UnicodeEncodeError:
@@ -52,6 +52,6 @@ def refuse_other_than_file(path: Path) -> None:
             start = stream.read(4)
         if (kind := next((kind for mark, kind in _NO_TEXT.items() if start.startswith(mark)), None)) is not None:
             inside, format_ = " inside" if path.suffix.lower() in PACKED else "", "CSV" if is_csv(path) else "JSON"
-            raise UsageError(
+            raise DataError(
                 f"{path.name} is no {format_} text{inside} but {kind}. Unpack it, or give it the ending that says so."
             )

@@ -16,6 +16,7 @@ import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeAlias
 from urllib.parse import unquote
 
 from transformations.contracts import FileForm
@@ -24,17 +25,22 @@ from transformations.engine.base.storage import content_hash
 from transformations.engine.base.words import plural
 from validation.files.file_kinds import refuse_other_than_file
 
+FileStamp: TypeAlias = tuple[int, int, int, int]
 _UNFINISHED = "_temporary"  # where Spark keeps what it is still writing
 _NULL_FOLDER = "__HIVE_DEFAULT_PARTITION__"  # what Hive and Spark call the folder of a null
 
 
 @dataclass(frozen=True)
 class ParcelFile:
-    """One file: its path, its name within the delivery, and what the folders above it say of its rows."""
+    """One file: its path, its name within the delivery, and what the folders above it say of its rows.
+
+    stamp: what tells that it is still as it was when the delivery was opened.
+    """
 
     path: Path
     name: str
     folder_values: tuple[str | None, ...] = ()
+    stamp: FileStamp | None = None
 
 
 @dataclass(frozen=True)
@@ -49,6 +55,18 @@ class Parcel:
     def size(self) -> int:
         """The bytes of all files."""
         return sum(file.path.stat().st_size for file in self.files)
+
+    def refuse_changed(self) -> None:
+        """DataError for a file that was written to, replaced or removed since the delivery was opened.
+
+        It is read several times: what was checked, hashed and stored would be three different things.
+        """
+        for file in self.files:
+            if file.stamp is not None and _stamp(file.path) != file.stamp:
+                raise DataError(
+                    f"{file.name} changed while it was read, so nothing of it was written. Deliver it again once it is "
+                    f"whole; whoever writes it should write it elsewhere and move it here at the end."
+                )
 
     def content_hash(self, hashes: Mapping[str, str] | None = None) -> str:
         """The file's own hash; of several, one of their names and hashes, whatever order they were given in.
@@ -80,8 +98,21 @@ def open_parcel(paths: Path | Sequence[Path], form: FileForm) -> Parcel:
             raise UsageError(f"{path} is a folder among files. Give a folder alone, or files alone.")
         refuse_other_than_file(path)
     if len(given) == 1:
-        return Parcel(given[0].name, (ParcelFile(given[0], given[0].name),))
+        return Parcel(given[0].name, (_file(given[0], given[0].name),))
     return _list(given)
+
+
+def _file(path: Path, name: str, values: tuple[str | None, ...] = ()) -> ParcelFile:
+    return ParcelFile(path, name, values, _stamp(path))
+
+
+def _stamp(path: Path) -> FileStamp | None:
+    """Which file it is, how long, and when it was last written to and changed; None where it is gone."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
 
 
 def _list(paths: Sequence[Path]) -> Parcel:
@@ -89,7 +120,7 @@ def _list(paths: Sequence[Path]) -> Parcel:
         raise UsageError("a file is given twice. Give each once: its rows would be in the drop twice.")
     names = [path.name for path in paths]
     is_unique = len(set(names)) == len(names)
-    files = [ParcelFile(path, path.name if is_unique else str(path)) for path in paths]
+    files = [_file(path, path.name if is_unique else str(path)) for path in paths]
     files.sort(key=lambda file: file.name)
     return Parcel(f"{files[0].name} and {plural(len(files) - 1, 'more file', 'more files')}", tuple(files))
 
@@ -129,7 +160,7 @@ def _below(
                 refuse_other_than_file(path)
             except UsageError as error:
                 raise DataError(f"{top.name}/: {error.message}") from None
-            yield ParcelFile(path, name, values)
+            yield _file(path, name, values)
 
 
 def _folder_value(top: Path, folder: Path, columns: Sequence[str]) -> str | None:

@@ -11,6 +11,8 @@ import pytest
 from transformations.contracts import ContractError, read_contract
 from transformations.engine.base.errors import DataError, UsageError
 from transformations.engine.raw.zone import RawTable
+from validation.delivery import ingest
+from validation.delivery.conforming import check_file
 from validation.delivery.ingest import Delivery, check_drop, ingest_drop
 from validation.drafting.drafts import draft_contract
 
@@ -96,7 +98,7 @@ def test_milliseconds_beyond_all_microseconds_are_refused(sources, tmp_path, rea
 )
 def test_a_packed_file_called_csv_is_named_for_what_it_is(sources, tmp_path, content, kind):
     (tmp_path / "drop.csv").write_bytes(content)
-    with pytest.raises(UsageError, match=f"drop.csv is no CSV text but {kind}"):
+    with pytest.raises(DataError, match=f"drop.csv is no CSV text but {kind}"):
         ingest_drop(Delivery("events", tmp_path / "drop.csv"), sources)
 
 
@@ -176,3 +178,54 @@ def test_of_files_without_a_key_none_is_taken_twice(sources, tmp_path):
         ingest_drop(Delivery("events", (tmp_path / "a.csv", tmp_path / "b.csv")), sources)
     with pytest.raises(DataError, match=r"b.csv and c.csv of .* are byte for byte one file"):
         ingest_drop(Delivery("events", (tmp_path / "b.csv", tmp_path / "c.csv")), sources)
+
+
+def grow(path: Path) -> None:
+    """As a program does that is still writing."""
+    with path.open("a") as stream:
+        stream.write("2,-1,2019-01-03 20:00\n")
+
+
+def replace_by_another(path: Path) -> None:
+    other = path.with_name("other.csv")
+    other.write_text(path.read_text().replace("1.5", "9.9"))
+    other.rename(path)
+
+
+@pytest.mark.parametrize("change", [grow, replace_by_another])
+def test_a_file_that_changes_while_it_is_read_is_refused(sources, tmp_path, monkeypatch, change):
+    """What was checked, hashed and stored would be three different things."""
+    path = tmp_path / "events.csv"
+    path.write_text("id,amount,at\n1,1.5,2020-01-03 20:00\n")
+
+    def check_and_change(*arguments):
+        checked = check_file(*arguments)
+        change(path)
+        return checked
+
+    with monkeypatch.context() as patched:
+        patched.setattr(ingest, "check_file", check_and_change)
+        with pytest.raises(DataError, match=r"events\.csv changed while it was read, so nothing of it was written"):
+            ingest_drop(Delivery("events", path), sources)
+    table = RawTable(read_contract("events", sources.contracts), sources.raw_dir)
+    assert not table.exists()
+    assert list(table.folder.glob("drop-*")) == []
+
+
+def test_keys_that_change_while_they_are_read_take_nothing_back(sources, tmp_path, monkeypatch):
+    path = tmp_path / "events.csv"
+    path.write_text("id,amount,at\n1,1.5,2020-01-03 20:00\n2,1.5,2020-01-03 20:00\n")
+    ingest_drop(Delivery("events", path), sources)
+    keys = tmp_path / "keys.csv"
+    keys.write_text("id\n1\n")
+
+    def check_and_change(*arguments):
+        checked = check_file(*arguments)
+        keys.write_text("id\n1\n2\n")
+        return checked
+
+    with monkeypatch.context() as patched:
+        patched.setattr(ingest, "check_file", check_and_change)
+        with pytest.raises(DataError, match=r"keys\.csv changed while it was read"):
+            ingest_drop(Delivery("events", keys, retract=True), sources)
+    assert [row[0] for row in current(sources, "events", "id")] == [1, 2]

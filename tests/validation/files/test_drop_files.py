@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from transformations.contracts import Column, Contract, CsvDialect, FileForm
 from transformations.engine.base.duck import session
-from transformations.engine.base.errors import DataError, UsageError
+from transformations.engine.base.errors import DataError
 from validation.files.drop_files import open_drop
 
 
@@ -221,7 +221,7 @@ def test_quotes_behind_backslashes_come_back_letter_for_letter(tmp_path_factory,
 
 
 def test_an_archive_in_an_archive_is_no_text(rows):
-    with pytest.raises(UsageError, match=r"clicks.csv.gz is no CSV text inside but packed with gzip"):
+    with pytest.raises(DataError, match=r"clicks.csv.gz is no CSV text inside but packed with gzip"):
         rows(gzip.compress(gzip.compress(b"id,page\n1,home\n")), "clicks.csv.gz")
 
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from transformations.contracts import Column
 from transformations.contracts.model import ColumnFormat
 from transformations.engine.base.duck import session
-from transformations.engine.base.errors import DataError, UsageError
+from transformations.engine.base.errors import DataError
 from validation.delivery.checks import conversions_of
 from validation.delivery.checks_sql import converted_rows, count_query
 from validation.files.drop_files import open_drop
@@ -123,7 +123,7 @@ def test_an_archive_in_an_archive_and_a_bomb_are_refused(tmp_path):
     twice = write(tmp_path, gzip.compress(gzip.compress(b'{"id": 1}\n')), "twice.jsonl.gz")
     bomb = write(tmp_path, gzip.compress(b" " * 65 * 2**20), "bomb.jsonl.gz")
     with session() as connection:
-        with pytest.raises(UsageError, match="is no JSON text inside but packed with gzip"):
+        with pytest.raises(DataError, match="is no JSON text inside but packed with gzip"):
             open_drop(connection, twice)
         with pytest.raises(DataError, match="unpacks to more than 500 times its"):
             open_drop(connection, bomb)

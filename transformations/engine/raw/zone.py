@@ -6,7 +6,7 @@ with the event timestamp where the source has no event time; without a key every
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from datetime import date, datetime
@@ -112,13 +112,14 @@ class RawTable:
         correction: bool = False,
         connection: DuckDBPyConnection | None = None,
         findings: Findings = _NOTHING,
+        confirm: Callable[[], None] = lambda: None,
     ) -> Drop | None:
         """Publish a drop of rows in the columns and types of `source_schema`; None where it changes nothing.
 
         A row that is already current is not written again. In a source that delivers snapshots, a key that the drop
         lacks gets a row of nulls at the drop's moment. The terms are those of `DropTerms`. connection: the DuckDB from
         which the rows are streamed, if any, so that no second one is started. findings: what is stored beside
-        the rows.
+        the rows. confirm: called when all rows are written and none is published; raises DataError if they must not be.
         Raises ConflictError when another writer holds the table, UsageError for an argument that cannot apply, and
         DataError for what only a correction may do.
         """
@@ -129,17 +130,28 @@ class RawTable:
             draft, changes = self._draft_append(session, rows, origin, terms, before)
             written = self._write_drop(session, changes, draft.number)
             try:
+                confirm()
                 drop = self._complete_drop(session, draft, changes, written.days, before)
             except DataError:
                 self._discard_written(written)
                 raise
             return self._publish_drop(written, changes, drop, before, findings)
 
-    def retract(self, keys: Rows, origin: Origin, connection: DuckDBPyConnection | None = None) -> Drop | None:
-        """Publish a drop that takes back every current row of these keys; None where there is no such row."""
+    def retract(
+        self,
+        keys: Rows,
+        origin: Origin,
+        connection: DuckDBPyConnection | None = None,
+        confirm: Callable[[], None] = lambda: None,
+    ) -> Drop | None:
+        """Publish a drop that takes back every current row of these keys; None where there is no such row.
+
+        confirm: as of `append`.
+        """
         with self.writing(), _computing_session(connection) as session:
             before = self._newest_opened()
             draft, changes = self._draft_retraction(session, keys, origin, before)
+            confirm()  # the keys have all been read
             return self._publish_drop(self._write_drop(session, changes, draft.number), changes, draft, before)
 
     def rehearse(self, rows: Rows, origin: Origin, terms: DropTerms, connection: DuckDBPyConnection) -> None:
