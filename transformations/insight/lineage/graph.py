@@ -33,6 +33,7 @@ class Role(StrEnum):
     SPINE = "spine"
     FEATURES = "features"
     ROWS = "rows"
+    METRIC = "business metric"
 
 
 @dataclass(frozen=True, order=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from feast import FeatureView, OnDemandFeatureView
@@ -10,11 +11,13 @@ from feast.repo_contents import RepoContents
 
 from transformations.contracts import Contract, contract_names, read_contract
 from transformations.datasets.config import DatasetConfig
+from transformations.engine.base.errors import UsageError
 from transformations.engine.base.settings import Settings
 from transformations.engine.vocabulary.resolution import Resolved
 from transformations.insight.lineage.declared import Declared, read_all_declared
 from transformations.insight.lineage.graph import Arrow, Kind, Lineage, Role, Thing
 from transformations.insight.repository import Repository, read_contents, read_repository
+from transformations.models.declaration.config import Declaration
 from transformations.stores.training.spine_sql import OFFLINE, RAW, Named, names_in
 
 _OF_ANY_NAME = (Kind.SERVICE, Kind.DATASET, Kind.MODEL)
@@ -46,8 +49,7 @@ def lineage_of(
     for dataset in declared.datasets:
         reading.add_dataset(dataset)
     for model in declared.models:
-        learned = reading.add(Thing(Kind.MODEL, model.name, model.owner))
-        reading.link(f"{Kind.DATASET} {model.dataset}", learned, Role.ROWS)
+        reading.add_model(model)
     return Lineage(reading.things.values(), reading.arrows)
 
 
@@ -106,6 +108,15 @@ class _Reading:
         if dataset.spine.query is not None:
             for place in self._columns_read_by(names_in(dataset.spine.query)):
                 self.link(place, thing, Role.SPINE)
+
+    def add_model(self, model: Declaration) -> None:
+        """Its dataset, and what the queries of its business metrics read; one that is no query is left out."""
+        thing = self.add(Thing(Kind.MODEL, model.name, model.owner))
+        self.link(f"{Kind.DATASET} {model.dataset}", thing, Role.ROWS)
+        for metric in model.business:
+            with suppress(UsageError):
+                for place in self._columns_read_by(names_in(metric.query)):
+                    self.link(place, thing, Role.METRIC)
 
     def _columns_read_by(self, named: Named) -> Iterator[str]:
         """The columns and features that a query may read: of each table that it names, those whose names it says."""

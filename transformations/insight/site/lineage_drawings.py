@@ -8,7 +8,7 @@ from transformations.insight.lineage.graph import Arrow, Kind, Lineage, Role, Th
 from transformations.insight.site.drawing import Drawing, Edge, Node, draw
 from transformations.insight.site.pages import Address, PageKind
 
-_BY_VALUE = (Role.VALUE, Role.FEATURES, Role.SPINE, Role.ROWS)
+_BY_VALUE = (Role.VALUE, Role.FEATURES, Role.SPINE, Role.ROWS, Role.METRIC)
 
 
 class LineageDrawings:

@@ -28,7 +28,8 @@ class Browser:
 
     def open(self, file: Path) -> None:
         self._call("Page.navigate", url=file.absolute().as_uri())
-        self.wait_for(f"location.pathname.endsWith({json.dumps(file.name)}) && document.readyState === 'complete'")
+        place = f"decodeURIComponent(location.pathname).endsWith({json.dumps(file.name)})"
+        self.wait_for(f"{place} && document.readyState === 'complete'")
 
     def show_as(self, width: int, scheme: str) -> None:
         """As on a screen of this width, a phone's below 500 pixels, with the scheme `light` or `dark`."""

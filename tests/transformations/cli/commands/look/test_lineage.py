@@ -121,6 +121,16 @@ def test_a_model_is_computed_from_its_dataset_down_to_columns(learning: Any) -> 
     }
 
 
+def test_a_model_reads_what_its_business_metrics_are_measured_by(learning: Any) -> None:
+    metric = (
+        "business:\n  - {name: topics, query: SELECT count(DISTINCT topic) FROM raw.pages, owner: ml@x.org, "
+        "unit: topics, direction: up, horizon: 7 days}\n"
+    )
+    (learning.repository / "models" / "reader.yaml").write_text(MODEL + metric)
+    found = json.loads(learning.run("lineage", "pages.topic", "--json").stdout)
+    assert names(found["downstream"])["reader"] == "business metric"
+
+
 def test_the_owner_of_a_model_is_asked_before_its_columns_change(learning: Any) -> None:
     train("reading")
     found = json.loads(learning.run("impact", "clicks.seconds", "--json").stdout)
