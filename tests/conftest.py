@@ -27,10 +27,11 @@ _LONGEST_FIRST = (
     "tests/conformance/",
     "tests/parity/",
     "tests/transformations/cli/demo/test_blank.py",
-    "tests/transformations/engine/compute/test_build.py",
-    "tests/transformations/engine/test_processes.py",
     "tests/transformations/engine/compute/test_sweep.py",
-    "tests/transformations/stores/servers/test_kills.py",
+    "tests/transformations/datasets/test_killed.py",
+    "tests/transformations/models/test_releasing.py",
+    "tests/validation/drafting/test_readings.py",
+    "tests/validation/pulls/test_pulled.py",
 )
 
 # Small jobs are over before Java's second compiler and its parallel garbage collector have earned what they cost.
