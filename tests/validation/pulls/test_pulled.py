@@ -1,16 +1,13 @@
 """A table elsewhere, pulled: what is new, once, however often a pull is repeated or killed."""
 
-import os
 import signal
-import subprocess
-import sys
 import textwrap
 from datetime import date
-from pathlib import Path
 
 import duckdb
 import pytest
 
+from tests.worlds.processes import start
 from transformations.contracts import ContractError, read_contract
 from transformations.engine.base import storage
 from transformations.engine.base.errors import DataError, ServiceUnavailableError, UsageError
@@ -19,7 +16,6 @@ from transformations.engine.raw.zone import RawTable
 
 from .app import App
 
-PROJECT = str(Path(__file__).parents[3])
 SECRET = "s3cret-word"
 
 
@@ -136,8 +132,7 @@ def test_a_row_at_the_border_is_found_though_it_is_committed_after_its_twin(app)
 
 
 KILLED = """
-    import os, signal, sys
-    sys.path.insert(0, {project!r})
+    import os, signal
     from pathlib import Path
     import pyarrow.parquet
     from transformations.engine.base import storage
@@ -159,14 +154,13 @@ MOMENTS = [
 
 @pytest.mark.parametrize("app", ["duckdb"], indirect=True)
 @pytest.mark.parametrize("sabotage", MOMENTS)
-def test_a_pull_killed_by_the_system_is_exact_when_it_is_rerun(app, sabotage):
+def test_a_pull_killed_by_the_system_is_exact_when_it_is_rerun(app, sabotage, monkeypatch):
     app.put((1, "home", 1))
     app.pull()
     app.put((2, "cart", 2), (3, "exit", 3))
-    program = textwrap.dedent(KILLED).format(project=PROJECT, folder=str(app.folder), sabotage=sabotage)
-    environment = os.environ | {"FEATURES_CLOCK": "2020-02-01T00:00:00Z"}
-    killed = subprocess.run([sys.executable, "-c", program], capture_output=True, check=False, env=environment)
-    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    program = textwrap.dedent(KILLED).format(folder=str(app.folder), sabotage=sabotage)
+    monkeypatch.setenv("FEATURES_CLOCK", "2020-02-01T00:00:00Z")
+    assert start(program, output=app.folder / "killed").wait() == (-signal.SIGKILL, "")
     was_stored = len(app.stored()) == 3
     again = app.pull()
     assert (again.drop is None, app.stored()) == (was_stored, app.expected())
