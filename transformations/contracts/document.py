@@ -161,11 +161,10 @@ def line_of(text: str, place: Sequence[str | int]) -> int:
 
 
 class _Loader(yaml.SafeLoader):
-    """SafeLoader that refuses what plain YAML lets pass: a key that stands twice, and numbers that are not what they
-    look like.
+    """SafeLoader that refuses what plain YAML accepts: repeated keys, and numbers that are not what they look like.
 
-    Of a key that stands twice the last value would win without a word; 010 would be eight, and 1:30 ninety. A value
-    that Python cannot hold, such as the 31st of April, is a fault of the document at its line.
+    Of a repeated key the last value would silently win; 010 would be eight, and 1:30 ninety. A value that Python cannot
+    hold, such as 31 April, is a fault of the document at its line.
     """
 
     def construct_object(self, node: yaml.Node, deep: bool = False) -> object:

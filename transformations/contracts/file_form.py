@@ -95,8 +95,8 @@ def _read_encoding(node: Node) -> str:
 
 
 def _keeps_every_letter(encoding: str) -> bool:
-    """Whether each letter has bytes of its own. Python's codecs for names of hosts and for source text have escapes:
-    `unicode_escape` makes a new line of a backslash and an n.
+    """Whether each letter has bytes of its own. Python's codecs for host names and for source text have escapes:
+    `unicode_escape` turns a backslash and an n into a line break.
     """
     written = _LETTERS.encode(encoding)[len("".encode(encoding)) :]  # behind a byte order mark
     return written.decode(encoding) == _LETTERS and len(written) in (len(_LETTERS) * width for width in (1, 2, 4))

@@ -28,7 +28,7 @@ def column_format(node: Node, custom: Node, name: str, dtype: str) -> ColumnForm
 
 
 def refuse_zoneless(properties: Node, columns: tuple[Column, ...]) -> None:
-    """ContractError where a column is declared to hold local times, yet the contract does not say of which zone."""
+    """ContractError where a column holds local times, yet the contract does not say in which zone."""
     if properties.values.get("timestampZone") is not None:
         return
     for column in columns:

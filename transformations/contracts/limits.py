@@ -46,7 +46,7 @@ def supersedes_allowed(properties: Node, event_time: str | None) -> float:
 def quarantine_allowed(properties: Node, delivery: object) -> float | None:
     """The share of a drop's rows that may be set aside; None where none may.
 
-    Of a drop that says what there is no more, a row set aside would take the stored row of its key back.
+    Where a missing row means that it is gone (whole days, snapshots), setting one aside would retract its stored row.
     """
     share = properties.number("quarantineAllowed")
     if share is not None and delivery in ("snapshot", "replace-partition"):

@@ -24,7 +24,7 @@ LOGICAL_TYPES = {
 DTYPES = tuple(LOGICAL_TYPES)
 
 SUPERSEDES_ALLOWED = 0.01
-"""An updated row of the day is now and then delivered again; a file that consists of such rows is a correction."""
+"""Now and then a row updated during the day is delivered again; a file made of such rows is a correction."""
 
 Delivery: TypeAlias = Literal["append", "upsert", "replace-partition", "snapshot"]
 """What a drop is: rows to add, of which few may replace stored ones; rows that each replace the stored row of their

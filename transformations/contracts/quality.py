@@ -116,5 +116,5 @@ EVERY_DAY = ExpectedDays()
 
 
 def number_text(value: float, digits: int = 6) -> str:
-    """A number in a message: whole ones without a fraction, others with at most so many significant digits."""
+    """A number in a message: integers without a fraction, others with at most `digits` significant digits."""
     return f"{int(value):,}" if float(value).is_integer() else f"{value:,.{digits}g}"

@@ -140,7 +140,7 @@ def _place(server: Node, custom: Node, kind: _Kind) -> str:
 
 
 def _kind(server: Node) -> _Kind | None:
-    """None for a server that is another tool's affair."""
+    """None for a server that only other tools read."""
     said = {entry.values.get("property") for entry in server.children("customProperties")}
     match server.values.get("type"), server.values.get("format"):
         case "duckdb", _:

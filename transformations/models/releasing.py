@@ -142,7 +142,7 @@ def _dataset(declaration: Declaration, repository: Path, store: FeatureStore, se
 
 
 def _version_of(declaration: Declaration, dataset: Pinned, log: EventLog, settings: Settings) -> VersionState | None:
-    """The newest version that a training would only make again. DataError where that one was archived."""
+    """The newest version that a new training would merely reproduce. DataError where that one was archived."""
     standing = standing_of(declaration.name, log.events(declaration.name))
     for number in sorted(standing.versions, reverse=True):
         state = standing.versions[number]
@@ -166,7 +166,7 @@ def _is_made_of(state: VersionState, declaration: Declaration, dataset: Pinned, 
 
 
 def _of_training(declaration: Declaration) -> Declaration:
-    """What of a declaration a training, or what a version may do, depends on."""
+    """The parts of a declaration on which a training, or a version's rights, depend."""
     return declaration.model_copy(update={"description": "", "owner": "", "tags": {}, "business": (), "tuning": None})
 
 

@@ -147,7 +147,7 @@ class _Candidate:
         return cls(resolved=resolved, metric=metric, job=job, measured=seen, matrix=matrix)
 
     def value_of(self, chosen: Hyperparameters) -> float | None:
-        """The metric with these hyperparameters; None where the model's scores are no finite numbers."""
+        """The metric with these hyperparameters; None where the model's scores are not finite numbers."""
         declaration = self.resolved.declaration
         trainer = trainer_of(declaration.trainer)
         settings = trainer.settings.model_validate({**declaration.hyperparameters, **chosen})

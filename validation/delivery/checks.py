@@ -59,7 +59,7 @@ class Violation:
 
 @dataclass(frozen=True)
 class Aside:
-    """The rows set aside of a drop. by_rule: how many break each rule; a row may break several."""
+    """The rows of a drop that were set aside. by_rule: how many break each rule; a row may break several."""
 
     rows: pa.Table
     by_rule: Mapping[str, int]
@@ -70,7 +70,7 @@ class Aside:
         return int(self.rows.num_rows)
 
     def note(self) -> str:
-        """What a report says of them."""
+        """The sentence about them in a report."""
         rules = ", ".join(f"{count:,} by {rule}" for rule, count in self.by_rule.items())
         return f"{plural(self.count, 'row is', 'rows are')} set aside: {rules}"
 

@@ -120,7 +120,7 @@ class _Check:
         )
 
     def without_broken_rows(self, checked: CheckedFile) -> CheckedFile:
-        """The rows that are left when those that break rules are set aside; as it was where that cannot be done."""
+        """The check of the rows that are left when broken ones are set aside; unchanged where that is not possible."""
         quarantine = Quarantine(self.connection, self.contract, checked.file, checked.conversions)
         found = checked
         for _ in range(MOST_ROUNDS):
@@ -152,7 +152,7 @@ def _with_quality(report: Report, found: QualityReport | None) -> Report:
 def judge_completeness(
     contract: Contract, delivery: Delivery, settings: Settings, before: RawSnapshot | None
 ) -> Report:
-    """The verdict of the rules about whole days on a word on completeness, which may close days without enough rows."""
+    """What the rules about whole days say of a declared completeness, which may close days without enough rows."""
     if delivery.complete_through is None or not any(rule.is_daily for rule in contract.quality):
         return Report(0, ())
     with ingestion_session(settings) as connection:

@@ -1,4 +1,4 @@
-"""What a command says of a delivery, and what it may not say."""
+"""What a command says about a delivery, and which words do not fit."""
 
 from __future__ import annotations
 
@@ -36,12 +36,12 @@ class Delivery:
 
     @property
     def terms(self) -> DropTerms:
-        """What is said of the drop beside its rows."""
+        """The terms of the drop: what the command says beside its rows."""
         return DropTerms(self.complete_through, self.valid_from, self.correction)
 
 
 def origin_of(file: DropFile, now: datetime) -> Origin:
-    """What the raw zone notes of where rows came from."""
+    """The rows' origin as the raw zone records it."""
     hashes = file.parcel.file_hashes()
     return Origin(
         file_name=file.name,
@@ -52,7 +52,7 @@ def origin_of(file: DropFile, now: datetime) -> Origin:
 
 
 def refuse_retraction(contract: Contract, delivery: Delivery, before: RawSnapshot | None) -> None:
-    """UsageError for what a retraction cannot say, DataError where nothing is stored that it could take back."""
+    """UsageError for options that a retraction cannot have, DataError where nothing is stored to take back."""
     if not contract.key:
         raise UsageError(f"{contract.file_name}: no column is part of the key, so no row can be named to retract.")
     if delivery.quarantine:
@@ -67,7 +67,7 @@ def refuse_retraction(contract: Contract, delivery: Delivery, before: RawSnapsho
 
 
 def refuse_empty(contract: Contract, delivery: Delivery, file: DropFile) -> None:
-    """A day may be without events, where that is said; else a file without rows is one that went wrong."""
+    """DataError for a file without rows, unless the command says that its day is complete."""
     if delivery.retract or contract.delivery == "snapshot":
         raise DataError(f"{file.name} has no rows, so nothing of it was taken. Deliver the file again.")
     if delivery.complete_through is None:

@@ -105,7 +105,7 @@ def ingest_drop(delivery: Delivery, settings: Settings) -> Ingestion:
 
 
 def _report_lineage(contract: Contract, delivery: Delivery, done: Ingestion, settings: Settings) -> None:
-    """Tell of a drop: the file or folder that it came in, and the raw table's new version."""
+    """Send a drop's lineage: the file or folder that it came in, and the raw table's new version."""
     paths = delivery.path if isinstance(delivery.path, tuple) else [path for path in (delivery.path,) if path]
     report_run(
         settings,
@@ -145,7 +145,7 @@ def _ingest(contract: Contract, delivery: Delivery, settings: Settings) -> Inges
 
 @dataclass(frozen=True, kw_only=True)
 class _Taking:
-    """What taking a delivery needs to know."""
+    """Takes one delivery: what is known of its source before it comes."""
 
     started: float
     contract: Contract
@@ -197,7 +197,7 @@ class _Taking:
 
 @contextmanager
 def _reporting(checked: CheckedFile) -> Iterator[None]:
-    """Let what the raw table refuses say what was found in the delivery, too."""
+    """Add what the checks found to the error by which the raw table refuses a delivery."""
     try:
         yield
     except ConflictError:
@@ -261,7 +261,7 @@ def _declare(
 
 
 def _findings(report: Report, before: RawSnapshot | None) -> Findings:
-    """What is stored with the drop of its quality rules' verdict."""
+    """The quality rules' verdict as it is stored with the drop."""
     files = {} if report.quality is None else files_of(report.quality)
     aside = report.aside
     if aside is not None:

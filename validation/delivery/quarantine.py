@@ -62,9 +62,9 @@ class Quarantine:
         return self.file.without(quarantine_sql.NUMBERS)
 
     def add(self, report: Report, sources: Sources) -> int:
-        """Set aside the rows that break the report's rules, those of one kind; how many there are of them.
+        """Set aside the rows that break the report's rules of one kind; returns how many they are.
 
-        0 where there is something wrong that no row is to blame for.
+        0 where something is wrong that cannot be blamed on single rows.
         """
         if any(violation.spec.rule in _OF_SCHEMA for violation in report.violations):
             return 0
@@ -88,7 +88,7 @@ class Quarantine:
         return Aside(rows.append_column("_rules", found["_rules"]), dict(counts))
 
     def too_many(self, rows: int) -> Violation | None:
-        """What to say where more rows break rules than the contract lets be set aside."""
+        """The violation where more rows break rules than the contract allows to be set aside."""
         count, allowed = self._count(), self.contract.quarantine_allowed or 0.0
         if count / rows <= allowed and count < rows:  # the quotient is the contract's own double: 29 of 100 is 0.29
             return None

@@ -26,7 +26,7 @@ from validation.drafting.keys_sql import (
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
-SAMPLE_ROWS = 50_000  # what is no key there is none, at a fraction of the whole file's cost
+SAMPLE_ROWS = 50_000  # columns that are no key in the sample are none in the file, at a fraction of its cost
 KEYS_SHOWN = 5
 _PAIRS = 200
 _QUERIES = 120
@@ -124,7 +124,7 @@ class _Search:
         self.is_complete = True
 
     def unique_alone(self, columns: Sequence[KeyColumn]) -> list[str]:
-        """The columns whose values are all different, those that come first first."""
+        """The columns whose values are all different, in their order."""
         if not columns:
             return []
         query = estimate_distinct_values(self.rows.table, [column.name for column in columns])

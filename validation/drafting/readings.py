@@ -17,7 +17,7 @@ from transformations.engine.base.duck import identifier, literal
 from validation.files.drop_files import TEXT_CELL
 from validation.readings.conversions import EMPTY_TYPE, Conversion, conversion
 
-BACKSLASH_NULL = r"\N"  # Hive, MySQL and Postgres write it for null, and nobody means a text by it
+BACKSLASH_NULL = r"\N"  # Hive, MySQL and Postgres write it for null; nobody means it as text
 NULL_TOKENS = (
     *("NA", "N/A", "n/a", "#N/A", "<NA>", "NaN", "nan", "NULL", "Null", "null", "NIL", "nil", "None", "none"),
     *(BACKSLASH_NULL, "-", "--", "?", "."),

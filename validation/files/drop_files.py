@@ -38,7 +38,7 @@ JSON_CELL = "json"  # the type of every column of JSON lines: a value's own JSON
 
 _FILE_STEP = 2**40
 """Rows of the second file of a delivery are numbered from here on, of the third from twice as many, and so on."""
-_FAR_TIMESTAMP = "Could not convert Timestamp("  # what DuckDB's Parquet reader says, which nothing in SQL prevents
+_FAR_TIMESTAMP = "Could not convert Timestamp("  # the Parquet reader's own error, which no SQL can prevent
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -202,7 +202,7 @@ class _Opening:
         ]
         relation = f"{parquet_relation(*paths)} AS {identifier('file')}({', '.join(cells(max(1, len(keys))))})"
         row = _row_of_parquet(len(paths))
-        if not any(file.rows for file in files):  # no line tells of a key: each column is there, and nothing in it
+        if not any(file.rows for file in files):  # no line has a key: every column exists and is empty
             keys = tuple(self.contract.column(name).in_file for name in self.expected) if self.contract else ()
             relation, row = no_rows(max(1, len(keys))), "0"
         return _Opened(names=keys, types=[JSON_CELL] * len(keys), relation=relation, row=row, notes=tuple(notes))
@@ -224,7 +224,7 @@ def readable(name: str) -> Iterator[None]:
             ) from None
         if isinstance(error, (*our_faults, duckdb.InternalException, duckdb.OutOfMemoryException)):
             raise
-        if fault := changed_file_read(error):  # a stored one, that the delivered rows are compared with
+        if fault := changed_file_read(error):  # of a stored file that the delivered rows are compared with
             raise fault from None
         reason = str(error).splitlines()[0].rstrip(".")
         raise DataError(f"{name} cannot be read: {reason}. Deliver the file again.") from None

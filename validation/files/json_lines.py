@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 MOST_KEYS = 10_000
 _LONG = 15
-"""Up to so many characters DuckDB gives a number back as it was written; longer ones are looked up in the line."""
+"""DuckDB returns numbers of up to this many characters as they were written; longer ones are read from the line."""
 _SHOWN = 80
 
 

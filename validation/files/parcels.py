@@ -6,8 +6,9 @@
       _SUCCESS
     exports/clicks/day=2020-02-01/part-0.parquet     where the contract says folderColumns: [day]
 
-A folder's files are all of the delivery, so one that cannot be read, a folder within that the contract does not tell
-of, and a link that leads out of the folder are refused by name. Names that begin with . or _ are other programs' notes.
+All of a folder's files are part of the delivery. So a file that cannot be read, a subfolder that the contract does
+not declare, and a link that leads out of the folder are refused by name. Names that begin with . or _ are other
+programs' notes.
 """
 
 from __future__ import annotations
@@ -79,7 +80,7 @@ class Parcel:
         return hashlib.sha256("".join(f"{name}\n{content}\n" for name, content in found.items()).encode()).hexdigest()
 
     def file_hashes(self) -> dict[str, str]:
-        """By the name of each file its hash."""
+        """The hash of each file, by its name."""
         return {file.name: content_hash(file.path) for file in self.files}
 
 

@@ -183,7 +183,7 @@ def histories_of(view: FeatureView, history: History | None, entities: pa.Table)
     }
     events, created = _moments_of(found[EVENT]), _moments_of(found[CREATED])
     for position, (row, event) in enumerate(zip(found[ENTITY].to_pylist(), events, strict=True)):
-        if event is None:  # of a foreign table: no path can serve it
+        if event is None:  # in a foreign table: no path can serve it
             continue
         values = {name: column[position].as_py() for name, column in columns.items()}
         rows[row].append(Written(event, created[position], values))

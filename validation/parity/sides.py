@@ -88,7 +88,7 @@ class Sides:
     reasons: dict[tuple[str, int], Reason] = field(default_factory=dict)
 
 
-class NotComparable(Exception):  # noqa: N818  # no error: a view that this comparison leaves out
+class NotComparable(Exception):  # noqa: N818  # not an error: a view that this comparison leaves out
     """The reason why a view is left out."""
 
 

@@ -53,7 +53,7 @@ class Pulled:
     notes: tuple[str, ...]
 
     def origin(self, found: Origin) -> Origin:
-        """What the raw zone notes of the rows' origin: the table, and how far it was read."""
+        """The rows' origin as the raw zone records it: the table, and how far it was read."""
         watermark = None if self.mark is None else mark_text(self.server, self.mark)
         content = hashlib.sha256(f"{found.content_hash} {watermark}".encode()).hexdigest()
         return replace(found, file_name=self.name, content_hash=content, files={}, watermark=watermark)

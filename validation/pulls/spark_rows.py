@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame, SparkSession
 
 _WATERMARKS = ("tinyint", "smallint", "int", "bigint", "date", "timestamp", "timestamp_ntz")
-_WHOLE = ",0)"  # of a decimal without a fraction
+_WHOLE = ",0)"  # the type of a decimal without a fraction
 _TIMES = "spark.sql.parquet.outputTimestampType"
 
 

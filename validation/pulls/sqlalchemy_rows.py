@@ -55,7 +55,7 @@ def write_new_rows(
         raise ServiceUnavailableError(
             f"{contract.file_name}: the database that {server.place} names cannot be read: {_words(engine, error)}."
         ) from None
-    except (ValueError, TypeError, OverflowError) as error:  # of SQLAlchemy's own readers of values
+    except (ValueError, TypeError, OverflowError) as error:  # raised where SQLAlchemy itself converts values
         raise DataError(
             f"{contract.file_name}: table {server.table} holds a value that cannot be read as its column's type: "
             f"{_words(engine, error)}. No row was taken. Mend it at the source, or cast the column in a view."

@@ -40,7 +40,7 @@ def day_sql(micros: str, first: int, last: int, zone: str) -> str:
 
 @dataclass(frozen=True)
 class JudgedDays:
-    """The days that daily rules look at, ascending. unfinished: those of them that may still get rows, or need none."""
+    """The days that daily rules look at, ascending. unfinished: those that may still get rows, or need none."""
 
     days: tuple[int, ...]
     unfinished: frozenset[int]

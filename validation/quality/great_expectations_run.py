@@ -54,7 +54,7 @@ def validate_frame(frame: Any, suite: Mapping[str, Any], *, is_spark: bool) -> l
             expectations.append(ExpectationConfiguration(**each).to_domain_obj())
         except Exception as error:  # pydantic's of its own version, and GX's own
             raise UsageError(_complaint(each, error)) from None
-    # The lines that break an expectation are wanted of the small profile only: of rows a few values are enough.
+    # Only the small profile needs the lines that break an expectation: of rows, a few values are enough.
     form: dict[str, Any] = {"result_format": "COMPLETE"}
     if "rows" in suite:
         form = {"result_format": "SUMMARY", "partial_unexpected_count": _EXAMPLES}

@@ -18,7 +18,7 @@ from validation.quality.row_expectations import judge_rows, refuse_unknown_expec
 
 @dataclass(frozen=True, kw_only=True)
 class QualityReport:
-    """What the quality rules of a contract say of a drop.
+    """The verdict of a contract's quality rules on a drop.
 
     outcomes: a rule each, in the contract's order, of those that could be judged. suite and results: as Great
     Expectations writes them. notes: what could not be judged.
@@ -38,7 +38,7 @@ class QualityReport:
 
     @property
     def warnings(self) -> tuple[Outcome, ...]:
-        """The broken rules that are told only."""
+        """The broken rules that only warn."""
         return tuple(each for each in self.outcomes if not each.passed and each.rule.severity == "warning")
 
 

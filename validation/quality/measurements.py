@@ -103,7 +103,7 @@ def _measure_one(rows: DropRows, profile: Profile, rule: QualityRule) -> Mapping
 def _count_rows_by_day(
     rows: DropRows, profile: Profile | None, rule: QualityRule, days: JudgedDays
 ) -> Mapping[int | None, float]:
-    """The rows that each judged day has once the drop is stored; an unfinished day is left out while it may yet do."""
+    """The rows that each judged day has once the drop is stored; unfinished days that may still pass are left out."""
     delivered = profile.by_day() if profile else {}
     # A drop of whole days leaves nothing of what was stored of them.
     replaced = delivered if rows.contract.delivery == "replace-partition" else {}

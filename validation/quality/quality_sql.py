@@ -119,7 +119,7 @@ def deciles_query(column: str, values: str) -> str:
 
 
 def bins_query(column: str, values: str, weekday: int, starts: Sequence[object], *, by_day: bool) -> str:
-    """How many values of a weekday lie in each bin: by day, or for the weekday. A bin's number is of starts passed."""
+    """How many values of a weekday lie in each bin, by day or for the weekday; bin n begins at the n-th start."""
     value = identifier(column)
     inner = " + ".join(f"({value} >= {literal(start)})::INTEGER" for start in starts) or "0"
     return (

@@ -26,7 +26,7 @@ QUALITY, PROFILE, QUARANTINE = "quality.json", "profile.parquet", "quarantine.pa
 
 @dataclass(frozen=True)
 class StoredQuality:
-    """What `features ingest` found of a drop. document: `quality.json`; profile: None where the drop had no rows."""
+    """What `features ingest` found about a drop. document: `quality.json`; profile: None where the drop had no rows."""
 
     document: Mapping[str, Any]
     profile: pa.Table | None
@@ -92,7 +92,7 @@ def document_of(report: QualityReport) -> dict[str, object]:
 
 
 def read_quality(drop: Drop, table: Path) -> StoredQuality | None:
-    """What was stored with a drop of the raw table in a folder; None for one of a time, or contract, without rules."""
+    """What was stored with a drop of the raw table in a folder; None for a drop that no rule judged."""
     if drop.quality is None:
         return None
     folder = table / drop.quality

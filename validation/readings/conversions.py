@@ -340,7 +340,7 @@ def _convert_instant(column: str, value: str, nanoseconds: bool) -> Conversion:
 
 
 def _no_moment(value: str, kind: str = "TIMESTAMPTZ") -> str:
-    """Outside the years 1 to 9999; `year()` would not tell, which of an instant in 44 BC is 44."""
+    """Outside the years 1 to 9999; `year()` cannot tell: for an instant in 44 BC it gives 44."""
     return f"({value} NOT BETWEEN {kind} '0001-01-01' AND {kind} '9999-12-31{'' if kind == 'DATE' else _LAST_TIME}')"
 
 

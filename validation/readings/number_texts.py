@@ -28,7 +28,7 @@ def integer_text(text: str, written: ColumnFormat) -> NumberText:
     whole, plain = f"[+-]?{_whole_pattern(written)}", _plain_number(text, written)
     if is_floating:
         whole, plain = f"{whole}(?:{point}0*)?", rf"regexp_replace({plain}, '\.0*$', '')"
-    is_usual = f"CAST(TRY_CAST({text} AS BIGINT) AS VARCHAR) = {text}"  # at less than the pattern costs
+    is_usual = f"CAST(TRY_CAST({text} AS BIGINT) AS VARCHAR) = {text}"  # cheaper than the pattern
     is_whole = f"({is_usual} OR regexp_full_match({text}, {literal(whole)}))"
     value = f"CASE WHEN {is_whole} THEN TRY_CAST({plain} AS BIGINT) END"
     rounded = f"{value} NOT BETWEEN {1 - 2**53} AND {2**53 - 1}" if is_floating else "FALSE"
@@ -63,7 +63,7 @@ def _is_another_integer(plain: str, value: str) -> str:
         1e23                   1 and 23 zeros          99999999999999991611392, written 1e+23: the one meant
         9007199254740993.5     none                    the nearest
     """
-    whole = rf"regexp_extract({plain}, '^([+-]?\d+)(?:\.0*)?$', 1)"  # no text where there is more to the number
+    whole = rf"regexp_extract({plain}, '^([+-]?\d+)(?:\.0*)?$', 1)"  # null where the number has further parts
     another = f"coalesce(TRY_CAST({value} AS HUGEINT) <> TRY_CAST({whole} AS HUGEINT), TRUE)"
     given, written = _digits_of(plain), _digits_of(f"CAST({value} AS VARCHAR)")
     exponent = f"TRY_CAST(regexp_extract({plain}, '[eE](.*)$', 1) AS INTEGER)"

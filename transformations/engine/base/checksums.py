@@ -38,7 +38,7 @@ def record(folder: Path, files: Iterable[str]) -> None:
     descriptor = os.open(folder / FILE, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o640)
     try:
         size = os.fstat(descriptor).st_size
-        if size and os.pread(descriptor, 1, size - 1) != b"\n":  # a killed writer's half line stays one of its own
+        if size and os.pread(descriptor, 1, size - 1) != b"\n":  # a killed writer's half line stays apart
             lines = "\n" + lines
         os.write(descriptor, lines.encode())
     finally:

@@ -60,7 +60,7 @@ def is_table(folder: Path) -> bool:
 def log_entries(folder: Path) -> list[Path]:
     """The files of a table's commits, by version; a folder in the place of one is none."""
     try:
-        with os.scandir(folder / "_delta_log") as found:  # which knows of each what it is, without asking once more
+        with os.scandir(folder / "_delta_log") as found:  # whose entries know what they are without a system call
             return sorted(Path(each) for each in found if each.is_file() and _COMMIT.fullmatch(each.name))
     except (FileNotFoundError, NotADirectoryError):
         return []
@@ -129,7 +129,7 @@ def refuse_lost_end(folder: Path) -> None:
 
 def check_log(folder: Path) -> None:
     """DamagedError where a commit of the table in a folder is missing, cut short or no longer the JSON that it was."""
-    _parsed.cache_clear()  # the files are asked, whatever was read of them before
+    _parsed.cache_clear()  # read the files themselves, whatever is cached
     _holds.cache_clear()
     logged_commits(folder)
 

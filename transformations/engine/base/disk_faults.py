@@ -21,7 +21,7 @@ from transformations.engine.base import checksums
 from transformations.engine.base.errors import DamagedError, DiskError, FeaturesError, LowMemoryError
 from transformations.engine.base.settings import file_in_place_of, get_settings
 
-# Whose words are searched: any other error may quote such words without being about our disk.
+# The errors whose text is searched: any other may quote such words without being about our disk.
 _LIBRARIES = frozenset(
     {"_duckdb", "duckdb", "_internal", "deltalake", "pyarrow", "py4j", "pyspark", "sqlite3", "sqlalchemy"}
 )
@@ -52,7 +52,7 @@ _MISSING = re.compile(
 )
 _READERS = frozenset({"_duckdb", "duckdb", "pyarrow", "py4j", "pyspark"})
 _READERS_OWN = OSError | RuntimeError | UnicodeDecodeError
-"""What readers also raise, of Python's own."""
+"""Python's own exceptions that readers raise as well."""
 _READ: deque[str] = deque(maxlen=10_000)
 _BYTES_TO_HASH = 8 * 2**30
 """A few seconds' worth."""
@@ -100,7 +100,7 @@ def note_reads(files: Iterable[str | Path]) -> None:
 
 @contextmanager
 def faults_in_words() -> Iterator[None]:
-    """Within, or within a function that this decorates, an error of the disk or of memory is raised as ours."""
+    """Raise errors of the disk or of memory as ours: within the context, or within a decorated function."""
     try:
         yield
     except Exception as error:
@@ -157,7 +157,7 @@ def missing(path: Path | str) -> DamagedError:
 def changed_file_read(error: BaseException) -> DamagedError | None:
     """A file among those last read that does not hold the bytes that were written.
 
-    What readers say of a flipped bit has no end of words, most of them without a path, so the checksums are asked.
+    Readers describe a flipped bit in countless ways, most without a path, so the checksums decide.
     """
     is_readers = _package(error) in _READERS or type(error) in get_args(_READERS_OWN)
     if not is_readers or getattr(error, "errno", None) is not None:

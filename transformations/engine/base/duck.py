@@ -44,7 +44,7 @@ def session(spill_in: Path | None = None, **settings: str | int) -> Iterator[Duc
             connection.execute("SET TimeZone = 'UTC'")
             yield connection
     except (duckdb.FatalException, duckdb.InternalException):
-        _SHARED.pop(chosen, None)  # after such an error it answers nothing any more
+        _SHARED.pop(chosen, None)  # after such an error it answers no query
         raise
     finally:
         shared.give_memory_back()
@@ -152,7 +152,7 @@ class _Duckdb:
     def give_memory_back(self) -> None:
         """Give to the system what no session uses: DuckDB does so only when a limit is set."""
         limit = "RESET memory_limit" if self._limit is None else f"SET memory_limit = {literal(self._limit)}"
-        with suppress(Exception):  # of a DuckDB that broke, after the error that broke it
+        with suppress(Exception):  # this DuckDB has failed already, and its error is on the way
             self.root.execute(limit)
 
     def end(self) -> None:

@@ -163,7 +163,7 @@ def open_table(folder: Path, version: int | None = None) -> DeltaTable:
     try:
         table = DeltaTable(str(folder), version=version)
     except (DeltaError, OSError) as error:
-        with suppress(OSError):  # these name what is damaged
+        with suppress(OSError):  # their message names the damaged file
             check_log(folder)
             check_log_bytes(folder)
         if fault := known_fault(error):

@@ -62,7 +62,7 @@ def _build(resolved: Resolved, settings: Settings, asked: AskedDays, *, accept: 
 
 
 def _report_lineage(resolved: Resolved, settings: Settings, run: Run | None, failure: str | None = None) -> None:
-    """Tell of a run, or of one that failed: sources read, and of each feature the source columns behind it."""
+    """Send the lineage of a run, or of a failed one: the sources read and, per feature, its source columns."""
     read = run.sources if run is not None else dict.fromkeys(resolved.source_names)
     columns = {name: dtype.name for name, dtype in resolved.join_keys.items()}
     columns |= {feature.name: feature.dtype.name for feature in resolved.features}
@@ -118,5 +118,5 @@ def _take_back(
         return None
     through = snapshot.complete_through or latest.run.first_as_of - timedelta(days=2)  # then no as-of day is left
     if latest.run.complete_through < through:
-        return None  # a run to come covers more days
+        return None  # a later run covers more days
     return take_back(resolved, settings, table, through, snapshot.drops[-1].ingested_at, report)

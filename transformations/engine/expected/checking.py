@@ -32,7 +32,7 @@ def as_of_day(run: Run) -> date:
 
 
 class UnexpectedValuesError(DataError):
-    """A run's values are not distributed as the view's expectations say; nothing of it is published."""
+    """A run's values are not distributed as the view's expectations say; none of its rows is published."""
 
 
 def checked_run(
@@ -46,7 +46,7 @@ def checked_run(
     accept: bool,
     expectations: Path,
 ) -> Run:
-    """The run with what its values break and may: rules that only warn, and all of them where they are accepted.
+    """The run with the broken rules that do not stop it: those that only warn or, where accepted, all of them.
 
     folder: of the run's new files. Raises UnexpectedValuesError where a rule stops it; the files are then kept aside.
     """
@@ -65,7 +65,7 @@ def checked_run(
 def found_breaches(
     resolved: Resolved, expected: ExpectedView, files: Sequence[str], rows: int, as_of: date
 ) -> list[Breach]:
-    """The rules that the content of these files, of so many rows, breaks as-of a day."""
+    """The rules that the content of these files breaks as-of a day. rows: how many the files hold."""
     names = [each.name for each in resolved.features if each.name in expected.features]
     if not files or not (names or expected.entities) or as_of < expected.first:
         return []

@@ -36,7 +36,7 @@ from transformations.engine.vocabulary.dtypes import INT64
 from transformations.engine.vocabulary.resolution import Feature, Resolved
 
 MOST_VALUES = 20
-"""At most so many values of a text have a share of their own; the others share one."""
+"""The most values of a text column that get a share of their own; the others share one."""
 MOST_DAYS = 15
 _LEAST_ROOM = 0.02
 """The least room of a share, either way."""

@@ -97,7 +97,7 @@ def _text(statistic: Statistic, band: Band) -> str:
 
 
 def _example(snapshot: Snapshot, feature: Feature, statistic: Statistic, observed: Observed, band: Band) -> str:
-    """An entity among those that there are too many of; without its value where that leads to a person."""
+    """One of the entities of which there are too many; without its value where that leads to a person."""
     condition = _condition(snapshot, feature, statistic, observed, band)
     found = snapshot.example(feature, condition) if condition else None
     if found is None:

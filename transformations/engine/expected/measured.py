@@ -30,16 +30,16 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
 MOST_ROWS = 10_000_000
-"""Of a larger table, about as many rows are looked at, in whole entities that a hash of the key chooses."""
+"""Of a larger table about this many rows are read: whole entities, chosen by a hash of the key."""
 _CHANCE = 3.0
-"""How many standard deviations by chance may move a statistic of few entities. Of 1,000 entities a share of 10 % is
-observed as 7 % to 13 %, and the median as what lies between the 45 % and the 55 % quantile.
+"""How many standard deviations chance may move a statistic of few entities. Among 1,000 entities a share of 10 % is
+observed as 7 % to 13 %, and the median lies between the 45 % and the 55 % quantile.
 """
 
 
 @dataclass(frozen=True)
 class Observed:
-    """A statistic's value, and the range that it may have had but for chance, given the number of entities."""
+    """A statistic's value, and the range in which its true value probably lies, given the number of entities."""
 
     value: float
     likely: Band
@@ -51,7 +51,7 @@ class Observed:
 
 @dataclass(frozen=True, kw_only=True)
 class MeasuredFeature:
-    """A feature's statistics as-of a day. counts: how many entities have each value, of texts alone."""
+    """A feature's statistics as-of a day. counts: how many entities have each value; for texts only."""
 
     known: int
     nulls: Observed

@@ -16,7 +16,7 @@ _DAY_MICROS = 86_400_000_000
 
 
 class Form(Enum):
-    """As what a feature's values are measured."""
+    """The form in which a feature's values are measured."""
 
     NUMBERS = auto()
     AGES = auto()
@@ -59,7 +59,7 @@ def snapshot(files: Sequence[str], keys: Sequence[str], features: Sequence[str],
 
 
 def counts(features: Sequence[tuple[str, Form, Expectation | None]]) -> str:
-    """The number of entities; then, of each feature, of known values and of those outside its declared range."""
+    """The number of entities; then, per feature, the number of known values and of those outside its declared range."""
     parts = ["count(*)"]
     for name, form, expect in features:
         parts.append(f"count(*) FILTER (WHERE {_is_known(name, form)})")

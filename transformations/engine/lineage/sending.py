@@ -44,7 +44,7 @@ def _append(event: Mapping[str, object], path: Path) -> None:
             os.write(descriptor, line)
         finally:
             os.close(descriptor)
-    except OSError as error:  # what was done is done, and its own record has its lineage
+    except OSError as error:  # the work is done, and its own record has its lineage
         _LOG.warning("no lineage event was written to %s: %s", path, error.strerror)
 
 
@@ -63,12 +63,12 @@ def _posted(event: Mapping[str, object], settings: Settings) -> bool:
         try:
             with urlopen(Request(address, body, headers, method="POST"), timeout=SECONDS):
                 failures.append("")
-        except Exception as error:  # whatever is wrong with it, it is not the command's fault
+        except Exception as error:  # whatever goes wrong here must not fail the command
             failures.append(str(error) or type(error).__name__)
 
     thread = threading.Thread(target=post, name="lineage", daemon=True)
     thread.start()
-    thread.join(SECONDS)  # names that are looked up and servers that answer by the byte know no timeout
+    thread.join(SECONDS)  # no timeout covers a name lookup, or a server that answers byte by byte
     said = failures[0] if failures else f"no answer within {SECONDS:.0f} s"
     if said:
         _dead.add(address)

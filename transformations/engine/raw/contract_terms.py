@@ -92,7 +92,7 @@ def changes_between(source: str, before: Terms, after: Terms) -> list[TermChange
 
 
 def needs_version(changes: list[TermChange], before: str, after: str) -> str | None:
-    """What is wrong with the version that a contract gives these changes; None where nothing is.
+    """What is wrong with the contract's version, given these changes; None where nothing is.
 
     Versions that are no numbers with dots have only to differ.
     """

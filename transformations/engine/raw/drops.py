@@ -27,8 +27,8 @@ class Origin:
 class Drop:
     """One accepted delivery: `rows` were written, `unchanged` more were current already.
 
-    retracted: how many of the written rows take one back that the drop, of whole business days, lacks. quarantined: how
-    many delivered rows were set aside. So rows - retracted + unchanged + quarantined were delivered.
+    retracted: how many of the written rows take back a row that the drop, of whole business days, lacks. quarantined:
+    how many delivered rows were set aside. So rows - retracted + unchanged + quarantined were delivered.
 
     supersedes: the number of earlier rows that it replaces or retracts. valid_from: only in sources without event time.
     complete_through: the source's, from this drop on; is_declared: a command declared it, the rows did not imply it.
@@ -50,14 +50,14 @@ class Drop:
     unchanged: int = 0
     retracts: bool = False
     valid_from: datetime | None = None
-    is_declared: bool = True  # as in old records, which do not say
+    is_declared: bool = True  # in old records, which do not say
     quality: str | None = None
     files: Mapping[str, str] = field(default_factory=dict)
     watermark: str | None = None
 
     @property
     def content_hashes(self) -> set[str]:
-        """Of the delivery as a whole, and of each of its files."""
+        """The hashes of the delivery as a whole and of each of its files."""
         return {self.content_hash, *self.files.values()}
 
 

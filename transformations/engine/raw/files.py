@@ -44,7 +44,7 @@ def raw_schema(contract: Contract) -> pa.Schema:
 
 @dataclass(frozen=True)
 class Findings:
-    """What was found of a drop, as files by name. version: the raw table's that it was compared with; None for none.
+    """What the checks found about a drop, as files by name. version: the raw table's, that it was compared with.
 
     quarantined: how many delivered rows are in these files alone, set aside.
     """
@@ -83,7 +83,7 @@ def write_files(batches: Iterable[pa.RecordBatch], contract: Contract, table: Pa
 
 
 def write_findings(findings: Findings, written: WrittenRows, table: Path, drop: int) -> str | None:
-    """Write what was found of a drop, files by name, beside its rows; the folder, relative to the table, if any."""
+    """Write what the checks found about a drop beside its rows; returns the folder, relative to the table, if any."""
     if not findings.files:
         return None
     folder = Path(written.files[0].path).parent.as_posix() if written.files else _new_folder(drop)

@@ -276,7 +276,7 @@ def _count_superseded(connection: DuckDBPyConnection, contract: Contract) -> int
 
 
 def _key_alone(contract: Contract) -> str:
-    """The contract's columns of a row of which only the key is known."""
+    """The contract's columns of a row whose key alone is known; the others are null."""
     return ", ".join(
         identifier(name) if name in contract.key else f"{_null_of(contract, name)} AS {identifier(name)}"
         for name in contract.column_names

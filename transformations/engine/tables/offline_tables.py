@@ -175,7 +175,7 @@ class OfflineTable:
 
     def _carried_by(self, run: Run) -> list[str]:
         """The files of what a run itself carries over, relative to the table."""
-        if run.carry is None or not run.carry.endswith(run.run_id):  # then an earlier run did
+        if run.carry is None or not run.carry.endswith(run.run_id):  # written by an earlier run
             return []
         files = storage.files_below(self.path / run.carry)
         return [file.path.relative_to(self.path).as_posix() for file in files]

@@ -101,7 +101,7 @@ def examine_folder(zone: str, folder: Path, files: Iterable[str]) -> Examined:
 
 
 def _files_beside_rows(folder: Path) -> Iterator[str]:
-    """The files of a table besides its rows: what runs carried over, what was found of drops, and the log."""
+    """The files of a table besides its rows: carried-over state, findings about drops, and the log."""
     for file in storage.log_files(folder):
         yield file.relative_to(folder).as_posix()
     yield from (path for path in checksums.recorded(folder) if path.startswith("_delta_log/"))

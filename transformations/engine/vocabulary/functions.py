@@ -161,7 +161,7 @@ def derived(*, unit: str) -> Callable[[Callable[..., pa.Array]], RowFunction]:
 def quotient(numerator: pa.Array, denominator: pa.Array) -> pa.Array:
     """One column of numbers divided by another, as Float64; null where either is null or the denominator is 0."""
     above, below = (each if each.type == _FLOAT64 else each.cast(_FLOAT64) for each in (numerator, denominator))
-    if len(below) == 1:  # an online lookup's, for which Arrow's kernels take longer than all the rest of the feature
+    if len(below) == 1:  # in an online lookup Arrow's kernels would take longer than all the rest of the feature
         divided, divisor = above[0].as_py(), below[0].as_py()
         return pa.nulls(1, _FLOAT64) if divided is None or not divisor else numbers([divided / divisor], "d", _FLOAT64)
     return pc.divide(above, pc.if_else(pc.equal(below, pa.scalar(0.0)), pa.scalar(None, _FLOAT64), below))
@@ -180,7 +180,7 @@ def nan_to_null(array: pa.Array) -> pa.Array:
     """The array with NaN replaced by null: a NaN has no form that Feast's online path can carry."""
     if not pa.types.is_floating(array.type):
         return array
-    if len(array) == 1:  # an online lookup's, for which three kernels cost more than its Redis
+    if len(array) == 1:  # in an online lookup three Arrow kernels would cost more than Redis does
         value = array[0].as_py()
         return array if value is None or value == value else pa.nulls(1, array.type)
     missing = pc.is_nan(array)

@@ -275,7 +275,7 @@ def _check_condition(
     for leaf in condition.leaves():
         of_leaf = place if str(leaf) == str(condition) else f"{place}: `{leaf}`"
         if isinstance(leaf, IsNull):
-            continue  # even a required column is null in drops of before the contract had it
+            continue  # even a required column is null in drops from before the contract had it
         column = known.get(leaf.column)
         _check_dtypes(of_leaf, leaf, columns)
         if column is not None and not isinstance(leaf.value, OtherColumn):

@@ -1,4 +1,4 @@
-"""The features of rows in batch: read at one version of every table, with what a served value would say of itself."""
+"""The features of rows in batch, read at one version of every table, with the statuses that serving would give."""
 
 from __future__ import annotations
 
@@ -194,7 +194,7 @@ def _reached(view: str, feature: str, tags: Mapping[str, str]) -> Iterator[str]:
 
 
 def _hashes(registry: Mapping[str, Any]) -> dict[str, str]:
-    """The hash of every feature's definition that a snapshot tells, by `view:feature`."""
+    """The hash of every feature's definition in a snapshot, by `view:feature`."""
     found = dict(function_hashes(registry))
     for view in registry.get("feature_views", ()):
         spec, tags = view["spec"], view["spec"].get("tags", {})

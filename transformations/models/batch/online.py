@@ -54,7 +54,7 @@ def put_online(model: str, batches: Sequence[Batch], store: FeatureStore, settin
         moment = pc.min(rows[EVENT_TIMESTAMP]).as_py()
         first = moment if first is None else min(first, moment)
     if first is not None:
-        with redirect_stdout(sys.stderr):  # Feast prints what it loads
+        with redirect_stdout(sys.stderr):  # keep Feast from printing what it loads
             store.materialize(first, settings.now(), [view.name])
     return view.name
 

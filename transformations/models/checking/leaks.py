@@ -99,7 +99,7 @@ def _judge(rows: Labelled, feature: str, labels: Bools, learned: Bools, earlier:
     try:
         scores = fit_baselines(declared, column.filter(learned), labels[learned])[feature].predict(column)
     except UsageError:
-        return None  # of a type that no model takes either
+        return None  # its type is one that no model takes
     area = roc_auc(labels[~learned], scores[~learned])
     if area >= TOO_GOOD:
         return Suspect(feature, area, None, what)

@@ -3,8 +3,8 @@
 A model is trained on two thirds of the entities and asked about the last third, three times. Among the tenth of the
 rows that it gives the lowest scores, true labels speak against it; among the tenth with the highest scores, false ones
 do. Where a share of all labels was flipped, at least that share speaks against it at both ends, however good the model.
-At one end it may be more, for what cannot be foreseen. So the smaller of the two shares is what is told: an upper bound
-of evenly flipped labels, which is close where at least one end is a clear case.
+At one end it may be more, because some outcomes cannot be foreseen. So the smaller of the two shares is reported: an
+upper bound of evenly flipped labels, which is close where at least one end is clear-cut.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _LEAST_AUC = 0.6
 
 @dataclass(frozen=True)
 class Noise:
-    """share: of labels that contradict a sure model; None where that cannot be told, for the reason given."""
+    """share: of labels that contradict a confident model; None where it cannot be measured, for the reason given."""
 
     share: float | None
     area: float | None = None

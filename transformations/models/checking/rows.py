@@ -1,4 +1,4 @@
-"""A dataset's rows as the checks see them, and how often a row stands there twice."""
+"""A dataset's rows as the checks see them, and how often a row occurs twice."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ class Labelled:
 
 @dataclass(frozen=True)
 class Repeated:
-    """Shares of rows that are another one's equal in every column, and in every column but the label."""
+    """The shares of rows that equal another row in every column, and in every column but the label."""
 
     duplicates: float
     contradictions: float

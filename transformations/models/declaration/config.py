@@ -13,7 +13,7 @@ from transformations.models.records.criteria import CLASSIFICATION_METRICS, Crit
 
 
 class DeclaredTransformation(Part):
-    """What is made of a feature before the model sees it; fitted on the train split alone.
+    """How a feature is transformed before the model sees it; fitted on the train split alone.
 
     most: the most frequent categories that are kept; what else there is counts as never seen. smoothing: how many rows
     of the overall mean a category's own mean is mixed with, in a target encoding.
@@ -104,7 +104,7 @@ class Span(Part):
 
 
 class Tuning(Part):
-    """What `features model tune` searches: so many trials, judged by one metric on validation rows."""
+    """What `features model tune` searches: a number of trials, judged by one metric on validation rows."""
 
     trials: Annotated[StrictInt, Field(ge=1, le=10_000)] = 30
     metric: Metric | None = None
@@ -164,7 +164,7 @@ class Declaration(Part):
         return self.calibration != "none" or (self.decision is not None and self.decision.threshold is None)
 
     def warnings(self) -> list[str]:
-        """What is allowed and probably not meant."""
+        """Warnings about what is allowed but probably not meant."""
         found = []
         if (self.class_weight or self.sample_weight) and self.calibration == "none":
             found.append("weights without calibration: the scores are no probabilities. Say calibration: isotonic.")

@@ -17,7 +17,7 @@ from transformations.models.declaration.config import Declaration
 from transformations.models.trainers.interface import trainer_of
 
 FOLDER = "models"
-"""Of the feature repository."""
+"""Where declarations are, below the feature repository."""
 
 
 def model_names(repository: Path) -> list[str]:

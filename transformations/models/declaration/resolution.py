@@ -34,7 +34,7 @@ _ARROW: Mapping[str, InputType] = {
 
 @dataclass(frozen=True, kw_only=True)
 class Resolved:
-    """What of a dataset's columns is what to a model.
+    """The roles of a dataset's columns for a model.
 
     inputs: in the order of the feature service, then the request fields. entity: the column that is resampled whole.
     """

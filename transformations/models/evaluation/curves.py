@@ -58,7 +58,7 @@ def distributions(scored: Scored) -> tuple[Histogram, ...]:
 
 
 def _spread(progress: Floats) -> np.ndarray[tuple[int], np.dtype[np.intp]]:
-    """The places of at most so many points, evenly spread over what has been reached, first and last among them."""
+    """The places of at most `most` points, evenly spread over what has been reached, first and last among them."""
     if len(progress) <= _MOST_POINTS:
         return np.arange(len(progress))
     wanted = np.linspace(progress[0], progress[-1], _MOST_POINTS)

@@ -5,14 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from transformations.engine.base.errors import DataError, UsageError
-from transformations.engine.base.moments import MICROSECOND
+from transformations.engine.base.moments import instant_to_micros, micros_to_instant
 from transformations.models.evaluation import curves
 from transformations.models.evaluation.facts import (
     AgainstProduction,
@@ -35,7 +35,6 @@ from transformations.models.records.criteria import PRODUCTION, Criteria, Metric
 CONFIDENCE = 0.95
 MOST_SEGMENTS = 50
 CurveOf = Callable[[str, Bools, Floats], Curve]
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,8 +76,8 @@ def evaluate(
         subject=subject,
         evaluated_at=at,
         look=look,
-        first=_EPOCH + int(scored.moments.min()) * MICROSECOND,
-        last=_EPOCH + int(scored.moments.max()) * MICROSECOND,
+        first=micros_to_instant(int(scored.moments.min())),
+        last=micros_to_instant(int(scored.moments.max())),
         rows=whole.rows,
         entities=whole.entities,
         positives=whole.positives,
@@ -120,11 +119,11 @@ def evaluate(
 
 def rows_after(scored: Scored, seen_until: datetime) -> Scored:
     """The rows at or after a moment: those on which a version that has seen what lies before may be compared."""
-    return scored.where(scored.moments >= (seen_until - _EPOCH) // MICROSECOND)
+    return scored.where(scored.moments >= instant_to_micros(seen_until))
 
 
 def seen_until(last_row: datetime, horizon: timedelta) -> datetime:
-    """Up to when a version has seen the world: the last row of its training and tuning, and what its label tells."""
+    """The moment up to which a version has seen data: its last row in training and tuning, plus its label's horizon."""
     return last_row + horizon
 
 

@@ -115,7 +115,7 @@ class Importance(Part):
 
 
 class Latency(Part):
-    """Milliseconds of one row's score in this process, over so many calls."""
+    """Milliseconds that scoring one row takes in this process. calls: how many were timed."""
 
     calls: Count
     median: float

@@ -43,7 +43,7 @@ TITLES: Mapping[Metric, str] = {
 
 
 def improvement(metric: Metric, ours: Floats, theirs: Floats) -> Floats:
-    """By how much ours are better than theirs: positive is better, whichever way the metric points."""
+    """By how much our values beat theirs: positive is better, whichever way the metric points."""
     return ours - theirs if metric in HIGHER_IS_BETTER else theirs - ours
 
 

@@ -65,7 +65,7 @@ def times_drawn(entities: int, seed: int, draw: int) -> Times:
     """How often each entity is in a draw."""
     generator = np.random.Philox(key=np.array([seed, draw], dtype=np.uint64))
     high = generator.random_raw(entities) >> np.uint64(32)
-    drawn = (high * np.uint64(entities)) >> np.uint64(32)  # even to one in 2^32 / entities
+    drawn = (high * np.uint64(entities)) >> np.uint64(32)  # uniform to one part in 2^32 / entities
     times = np.bincount(drawn.astype(np.int64), minlength=entities)
     return times.astype(np.uint8 if times.max() < 256 else np.uint32)  # a small table: the rows look up in it
 
@@ -144,7 +144,7 @@ class _Prepared:
         )
 
     def measure(self, times: Times) -> dict[Metric, float]:
-        """Every metric, where each entity counts so many times."""
+        """Every metric, where each entity counts as often as the draw says."""
         rows = float((times * self.rows).sum())
         found = {metric: finish(metric, float((times * losses).sum()) / rows) for metric, losses in self.losses.items()}
         if self.ranking is not None:

@@ -14,7 +14,7 @@ _STEPS = 100
 
 
 def fit_calibrator(method: Literal["sigmoid", "isotonic"], margins: Floats, labels: Floats) -> Calibrator:
-    """The calibrator of log-odds for these labels, of which there are both kinds."""
+    """The calibrator of log-odds for these labels, which must include both kinds."""
     return _sigmoid(margins, labels) if method == "sigmoid" else _isotonic(logistic(margins), labels)
 
 

@@ -30,7 +30,7 @@ _FOLDS = 5
 
 
 def fit_transformations(resolved: Resolved, train: Split) -> Fitted:
-    """What the train split makes of each input."""
+    """The transformation of each input, fitted on the train split."""
     declared = resolved.declaration.transformations
     parts = [_fit(column, declared.get(column.name), train) for column in resolved.inputs]
     return Fitted(parts=tuple(parts))

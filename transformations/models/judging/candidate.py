@@ -169,8 +169,8 @@ def score_of(artifact: Artifact) -> Score:
 
 
 def seen_by(version: Version) -> datetime:
-    """Up to when a version has seen the world: the last row of its train and validation splits, and the label's
-    horizon beyond it.
+    """The moment up to which a version has seen data: the last row of its train and validation splits, plus the label's
+    horizon.
     """
     label = version.dataset.config.label
     rows = [split.last for split in version.dataset.splits if split.name in _SEEN]

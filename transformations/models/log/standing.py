@@ -1,4 +1,4 @@
-"""What a model's events come to: its versions, the stage of each, and which one production had before."""
+"""A model's state, computed from its events: its versions, their stages, and which one production had before."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class Standing:
 
 
 def standing_of(model: str, events: Iterable[ModelEvent]) -> Standing:
-    """A pure function of the events. DataError for a gap, or an event that its forerunners do not allow."""
+    """A pure function of the events. DataError for a gap, or an event that the earlier ones do not allow."""
     standing = Standing(model=model, events=0, versions={})
     for event in events:
         if event.number != standing.events + 1:

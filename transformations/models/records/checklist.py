@@ -1,4 +1,4 @@
-"""The checklist of reproducibility: what was performed for a version, when, and what came of it."""
+"""The checklist of reproducibility: what was performed for a version, when, and with which result."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ Metric = Literal[
     "average_precision", "roc_auc", "log_loss", "brier", "calibration_error", "mae", "rmse", "quantile_loss"
 ]
 HIGHER_IS_BETTER: frozenset[str] = frozenset({"average_precision", "roc_auc"})
-"""Of all other metrics a lower value is better."""
+"""The metrics for which higher is better; for all others lower is."""
 CLASSIFICATION_METRICS: frozenset[str] = frozenset(
     {"average_precision", "roc_auc", "log_loss", "brier", "calibration_error"}
 )
@@ -24,8 +24,8 @@ PRODUCTION = "production"
 class Baseline(Part):
     """A predictor that a model must be worth more than; fitted on the train split.
 
-    prior: the label's mean. binned_feature: the label's mean in each of so many bins of one feature, nulls a bin of
-    their own. rule: the label's mean where a condition holds, and where it does not, such as
+    prior: the label's mean. binned_feature: the label's mean in each bin of one feature, with nulls as a bin of their
+    own. rule: the label's mean where a condition holds, and where it does not, such as
     `visits_28d == 0 or last_visit_at is none`.
     """
 

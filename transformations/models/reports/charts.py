@@ -154,7 +154,7 @@ def roc(curves: Sequence[Curve]) -> Plot:
 
 
 def distributions(histograms: Sequence[Histogram], unit: str, is_classification: bool) -> Plot:
-    """Scores of the rows by their label, or the errors of a regression, as shares of each."""
+    """Scores of the rows by their label, or the errors of a regression, as shares of the rows with that label."""
     edges = histograms[0].edges
     shares = [[rows / (sum(each.rows) or 1) for rows in each.rows] for each in histograms]
     x = horizontal(edges[0], edges[-1])

@@ -1,4 +1,4 @@
-"""Performing the five checks of reproducibility, and dating what came of each."""
+"""Performs the five checks of reproducibility, and dates the result of each."""
 
 from __future__ import annotations
 

@@ -60,4 +60,4 @@ def _processor_seconds() -> float:
 
 def _peak_megabytes() -> float:
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / 1e6 if sys.platform == "darwin" else peak / 1e3  # bytes there, kB elsewhere
+    return peak / 1e6 if sys.platform == "darwin" else peak / 1e3  # macOS counts bytes, other systems kB

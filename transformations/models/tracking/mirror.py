@@ -21,7 +21,7 @@ _ALIASES = ("staging", "production", "previous")
 
 @dataclass(frozen=True)
 class Difference:
-    """Where MLflow says other than the log. ours, theirs: None for nothing."""
+    """A difference between MLflow and the log. ours, theirs: None for nothing."""
 
     what: str
     ours: str | None

@@ -77,7 +77,7 @@ def _fit(job: Job) -> Files:
     )
     if settings.early_stopping_rounds and watched:
         booster = booster[: booster.best_iteration + 1]
-    booster.set_attr(best_iteration=None, best_score=None)  # of the run, not of the scores
+    booster.set_attr(best_iteration=None, best_score=None)  # describes the run and changes no score
     return {_FILE: bytes(booster.save_raw("ubj"))}
 
 
