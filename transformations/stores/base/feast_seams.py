@@ -69,7 +69,7 @@ def cached_content(registry: BaseRegistry) -> RegistryProto | None:
 
 def read_content(registry: BaseRegistry) -> RegistryProto:
     """The registry's content as this process has cached it; the first call reads it."""
-    content = cached_content(registry)
+    content: RegistryProto | None = getattr(registry, "cached_registry_proto", None)
     if content is None:
         registry.refresh()
         content = cached_content(registry)

@@ -159,11 +159,11 @@ def moments_of(column: Column, place: str) -> pa.Array:
 
 def count_rows(columns: Mapping[str, Sized], what: str, error: type[FeaturesError] = UsageError) -> int:
     """How many rows these columns have. error, calling them `what`, where they are of different lengths."""
-    lengths = {name: len(values) for name, values in columns.items()}
-    if len(set(lengths.values())) > 1:
-        listed = ", ".join(f"{name} {length:,}" for name, length in lengths.items())
+    lengths = set(map(len, columns.values()))
+    if len(lengths) > 1:
+        listed = ", ".join(f"{name} {len(values):,}" for name, values in columns.items())
         raise error(f"the columns of {what} are of different lengths: {listed}. Give one value a row in each.")
-    return max(lengths.values(), default=0)
+    return lengths.pop() if lengths else 0
 
 
 def frame_column(series: pd.Series[Any], place: str) -> pa.Array:

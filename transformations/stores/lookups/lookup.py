@@ -39,8 +39,8 @@ Rows: TypeAlias = Sequence[bytes | None]
 
 _NO_MOMENTS = pa.nulls(0, TIMESTAMP)
 _PLAIN = {int, str, bool, type(None)}
-# The kinds of Python values that a key of a type may come in beside its own; the answer shows the type's.
-_READ_AS = {ValueType.STRING: (int, String), ValueType.INT64: (str, Int64), ValueType.INT32: (str, Int64)}
+# A key may come as a text in place of an integer, or the other way round; the answer shows the type's own kind.
+_TEXT, _INTEGERS = ValueType.STRING, (ValueType.INT64, ValueType.INT32)
 
 
 @dataclass(slots=True, kw_only=True)  # not frozen: creating it would take three times as long
@@ -276,15 +276,18 @@ def _to_columns(entity_rows: EntityRows) -> tuple[int, Mapping[str, Sequence[Any
     columns = {
         name: values.val if isinstance(values, RepeatedValue) else values for name, values in entity_rows.items()
     }
-    return count_rows(columns, "the request"), columns
+    lengths = set(map(len, columns.values()))
+    return lengths.pop() if len(lengths) == 1 else count_rows(columns, "the request"), columns
 
 
 def _show_keys(values: Sequence[Any], kind: ValueType) -> list[Any]:
     """Join keys as the answer shows them: plain Python values of their kind, None for whatever names no entity."""
     kinds = set(map(type, values))
-    other, dtype = _READ_AS.get(kind, (None, None))
-    if dtype is not None and other in kinds:
-        values = key_values(values, dtype)
+    if kind is _TEXT:
+        if int in kinds:
+            values = key_values(values, String)
+    elif str in kinds and kind in _INTEGERS:
+        values = key_values(values, Int64)
     if kinds <= _PLAIN:
         return list(values)
     return [_show_key(value) for value in values]

@@ -88,6 +88,8 @@ class Reaching:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if error is None:
+            return
         if is_wrong_type(error):
             raise other_type_of_ours("one of the keys {features}:*") from error
         if isinstance(error, (RedisError, RedisClusterException)):

@@ -88,48 +88,49 @@ class Wire:
 
         deadline: by `time.monotonic()`; by default the client's timeout from now.
         """
+        (answer,) = self.receive_all(1, deadline)
+        return answer
+
+    def receive_all(self, count: int, deadline: float | None = None) -> list[Any]:
+        """The next `count` answers, as `receive`; the first error ends it."""
         if self._socket is None:
-            return self._connection.read_response()
+            return [self._connection.read_response() for _ in range(count)]
+        answers: list[Any] = []
+        gets = self._answers.gets
         try:
-            answer = self._next_answer(deadline)
+            while len(answers) < count:
+                answer = gets()
+                if answer is _NOT_YET:
+                    self._feed(deadline)
+                elif isinstance(answer, RedisError):
+                    raise answer
+                elif not isinstance(answer, PushNotification):
+                    answers.append(answer)
+        except ResponseError:
+            raise
         except BaseException as error:
             self._fail("reading from", error)
-        if isinstance(answer, RedisError):
-            if isinstance(answer, RedisConnectionError):  # it is still loading, say, and closes the connection
-                self.close()
-            raise answer
-        return answer
+        return answers
 
     def close(self) -> None:
         """Close the connection."""
         self._is_connected, self._socket = False, None
         self._connection.disconnect()
 
-    def _next_answer(self, deadline: float | None) -> Any:
-        """The next answer that was asked for."""
-        try:
-            while (answer := self._answers.gets()) is _NOT_YET or isinstance(answer, PushNotification):
-                if answer is not _NOT_YET:
-                    continue
-                if deadline is None and self._seconds is not None:
-                    deadline = monotonic() + self._seconds
-                if deadline is not None:
-                    self._wait_no_longer_than(deadline - monotonic())
-                self._feed()
-            return answer
-        finally:
-            if self._socket.gettimeout() != self._seconds:
-                self._socket.settimeout(self._seconds)
-
-    def _wait_no_longer_than(self, left: float) -> None:
-        """Cut the socket's timeout, which counts each piece, to what is left, unless that is nearly all of it."""
-        if left <= 0:
+    def _feed(self, deadline: float | None) -> None:
+        """Read what has come, or wait for it until the deadline; by default for the client's timeout."""
+        left = self._seconds if deadline is None else deadline - monotonic()
+        if left is not None and left <= 0:
             raise TimeoutError
-        if self._seconds is None or left < self._seconds - _SLACK_SECONDS:
+        # The socket's timeout counts each piece anew, so it is cut to what is left, unless that is nearly all of it.
+        if left is not None and (self._seconds is None or left < self._seconds - _SLACK_SECONDS):
             self._socket.settimeout(left)
-
-    def _feed(self) -> None:
-        count = self._socket.recv_into(self._buffer)
+            try:
+                count = self._socket.recv_into(self._buffer)
+            finally:
+                self._socket.settimeout(self._seconds)
+        else:
+            count = self._socket.recv_into(self._buffer)
         if not count:
             raise ConnectionResetError("closed by the server")
         self._answers.feed(self._buffer, 0, count)  # type: ignore[arg-type]  # its stub forgets bytearray
