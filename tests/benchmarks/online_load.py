@@ -35,9 +35,19 @@ _SEED = 7
 
 
 def lookup_grid(side: Side) -> dict[str, float]:
-    """Milliseconds of a lookup, p50 and p99, of each case of the grid."""
-    store, chosen = side.store(), random.Random(_SEED)
+    """Milliseconds of a lookup, p50 and p99, and this process' own time for one, of each case of the grid.
+
+    Beside them the same of a bare PING, which is the least that any lookup can take.
+    """
+    store, chosen, client = side.store(), random.Random(_SEED), side.redis()
     figures: dict[str, float] = {}
+
+    def ping() -> float:
+        began = time.perf_counter()
+        client.ping()
+        return time.perf_counter() - began
+
+    figures |= {f"PING {name}": value for name, value in _timed(ping).items()}
     for users, views in GRID:
         features = references(views)
 
@@ -57,13 +67,14 @@ def case_name(users: int, views: int) -> str:
 
 
 def _timed(ask: Callable[[], Any]) -> dict[str, float]:
+    """Milliseconds: p50, p99, and the processor time of one in this process."""
     for _ in range(5):
         ask()
     found: list[float] = []
-    until = time.perf_counter() + SECONDS_A_CASE
+    until, used = time.perf_counter() + SECONDS_A_CASE, time.process_time()
     while len(found) < FEWEST or (time.perf_counter() < until and len(found) < MOST):
         found.append(ask() * 1_000)
-    return _percentiles(found)
+    return {**_percentiles(found), "CPU": (time.process_time() - used) / len(found) * 1_000}
 
 
 def _percentiles(found: list[float]) -> dict[str, float]:
