@@ -5,14 +5,21 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from feast import FeatureStore
+from feast import FeatureStore, Field, OnDemandFeatureView
+from feast.aggregation import Aggregation
+from feast.types import Float64, String
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tests.worlds import feast_views as world
 from tests.worlds.feast_stores import our_config, stock_config
-from transformations.engine.base.errors import UsageError
+from transformations.engine.base.errors import DataError, UsageError
+from transformations.stores.computed.evaluation import evaluate
 
+NO_MOMENTS = pa.nulls(0, pa.timestamp("us", "UTC"))
 MOMENT = pd.Timestamp("2024-06-01", tz="UTC")
 SHAPES = sorted(world.EXPECTED)
 STOCK_AGREES = 26  # so many of these shapes have one value each in stock Feast
@@ -112,3 +119,89 @@ def _agreed(store: FeatureStore, name: str) -> list[Any] | None:
     except Exception:  # whatever a function fails with
         return None
     return readings[0] if all(reading == readings[0] for reading in readings) else None
+
+
+COLUMNS = st.fixed_dictionaries(
+    {
+        "trips": st.none() | st.integers(-3, 3),
+        "active": st.none() | st.booleans(),
+        "acc_rate": st.none() | st.floats(-2, 2),
+        "name": st.none() | st.sampled_from(["", "Ann Lee", "ß"]),
+    }
+)
+TAKEN_ALONE = {  # each sees its whole frame, and gives a text of whatever pandas makes of a row
+    "as_text": "return inputs.assign(out=inputs['trips'].astype(str) + inputs['active'].astype(str))",
+    "row_by_row": "return inputs.assign(out=inputs.apply(lambda row: repr((row['trips'], row['active'])), axis=1))",
+    "of_values": "return pd.DataFrame({'out': [repr(row) for row in inputs[['trips', 'active']].values.tolist()]})",
+    "sorted": "ordered = inputs.sort_values('acc_rate')\n    return ordered.assign(out=ordered['trips'].astype(str))",
+}
+
+
+@given(rows=st.lists(COLUMNS, min_size=1, max_size=6), name=st.sampled_from(sorted(TAKEN_ALONE)))
+def test_a_rows_value_follows_from_that_row_alone(rows: list[dict[str, Any]], name: str) -> None:
+    view = view_of(TAKEN_ALONE[name], "pandas")
+    kinds = {"trips": pa.int64(), "active": pa.bool_(), "acc_rate": pa.float64(), "name": pa.string()}
+
+    def computed(some: list[dict[str, Any]]) -> list[Any]:
+        columns = {f"drivers:{each}": pa.array([row[each] for row in some], kind) for each, kind in kinds.items()}
+        empty = {f"drivers:{field.name}": pa.nulls(len(some)) for field in world.drivers.features}
+        found: list[Any] = evaluate(view, {**empty, **columns}, NO_MOMENTS)["out"].to_pylist()
+        return found
+
+    assert computed(rows) == [computed([row])[0] for row in rows]
+
+
+@pytest.mark.parametrize(
+    ("body", "mode", "message"),
+    [
+        ("return inputs['trips']", "pandas", "its function returned Series, no data frame"),
+        ("return inputs[inputs['trips'] > 1].assign(out='a')", "pandas", "returned 1 value for 3 rows"),
+        ("return inputs[['trips']]", "pandas", "returned trips, without 'out', which the view declares once"),
+        ("return inputs['nope']", "pandas", "its function fails on row 0 .KeyError: 'nope'"),
+        ("return {'out': [1 // trips for trips in inputs['trips']]}", "python", "fails on row 1 .ZeroDivisionError"),
+        ("return [1, 2, 3]", "python", "its function returned list, no dictionary of features"),
+        ("return {'other': inputs['trips']}", "python", "returned other, without 'out'"),
+        ("return {'out': inputs['trips'] * 2}", "python", "returned 2 values for 1 row"),
+        ("return {'out': [helper(each) for each in inputs['trips']]}", "python", "its function needs 'helper'"),
+        ("return {'out': [1.5, 2.0, 3.0]}", "python", "output 'out' is declared String, but holds double"),
+    ],
+)
+def test_a_function_that_fails_is_named_with_what_it_did(body: str, mode: str, message: str) -> None:
+    columns = {f"drivers:{field.name}": pa.nulls(3) for field in world.drivers.features}
+    columns["drivers:trips"] = pa.array([2, 0, 1])
+    with pytest.raises(DataError, match=message) as caught:
+        evaluate(view_of(body, mode), columns, NO_MOMENTS)
+    assert "made" in str(caught.value)
+
+
+@pytest.mark.parametrize("mode", ["pandas", "python"])
+def test_without_rows_no_function_is_called(mode: str) -> None:
+    columns = {f"drivers:{field.name}": pa.nulls(0) for field in world.drivers.features}
+    assert evaluate(view_of("raise ValueError", mode), columns, NO_MOMENTS)["out"] == pa.array([], pa.string())
+
+
+def test_views_that_aggregate_are_refused() -> None:
+    aggregating = OnDemandFeatureView(
+        name="sums",
+        sources=[world.drivers],
+        schema=[Field(name="sum_trips", dtype=Float64)],
+        aggregations=[Aggregation(column="trips", function="sum")],
+        mode="python",
+    )
+    with pytest.raises(UsageError, match="on-demand view sums cannot be computed: it aggregates"):
+        evaluate(aggregating, {}, NO_MOMENTS)
+
+
+def view_of(body: str, mode: str) -> OnDemandFeatureView:
+    """A view `made` of one text, whose function has this body."""
+    text = f"def made(inputs):\n    {body}\n"
+    namespace: dict[str, Any] = {"pd": pd}
+    exec(text, namespace)
+    return OnDemandFeatureView(
+        name="made",
+        sources=[world.drivers],
+        schema=[Field(name="out", dtype=String)],
+        udf=namespace["made"],
+        udf_string=text,
+        mode=mode,
+    )
