@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
+from functools import cached_property
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from feast import FeatureStore
@@ -16,11 +18,12 @@ from transformations.datasets.content.content_hash import content_hash
 from transformations.datasets.manifest import Manifest
 from transformations.datasets.registration import join_keys
 from transformations.datasets.spines import read_spine, rows_of, source_of
-from transformations.engine.base.business_days import day_of_instant, start_of_day
+from transformations.engine.base.business_days import day_of_number, days_of_instants, start_of_day
 from transformations.engine.base.errors import DataError, UsageError
 from transformations.engine.base.moments import EVENT_TIMESTAMP, moment_text
 from transformations.engine.base.settings import Settings
 from transformations.models.batch.population_sql import keys_until
+from transformations.models.evaluation.metrics import Integers
 from transformations.models.records.batches import Population
 from transformations.stores.history.session_sql import resources_of, session
 from transformations.stores.history.stored import Stored
@@ -54,19 +57,22 @@ class Asked:
 
     def of_day(self, day: date) -> Rows | None:
         """The rows of a business day; None where there are none."""
-        first, after = (start_of_day(each, self.zone) for each in (day, day + timedelta(days=1)))
-        moments = spine_of(self.table.select([self.timestamp])).moments
-        within = pc.and_(pc.greater_equal(moments, first), pc.less(moments, after))
-        rows = self.table.filter(within)
-        if not rows.num_rows:
+        places = self._places.get(day)
+        if places is None:
             return None
-        return Rows(kind="declared", table=rows, timestamp=self.timestamp, as_of=first, day=day)
+        rows = self.table.take(pa.array(places))
+        return Rows(kind="declared", table=rows, timestamp=self.timestamp, as_of=start_of_day(day, self.zone), day=day)
 
     def nearest_days(self, day: date) -> list[date]:
         """The days next to this one that have rows, at most three, in their order."""
-        moments = pc.unique(spine_of(self.table.select([self.timestamp])).moments).to_pylist()
-        days = sorted({day_of_instant(moment, self.zone) for moment in moments}, key=lambda each: abs(each - day))
-        return sorted(days[:_SHOWN_DAYS])
+        return sorted(sorted(self._places, key=lambda each: abs(each - day))[:_SHOWN_DAYS])
+
+    @cached_property
+    def _places(self) -> dict[date, Integers]:
+        """The places of each business day's rows."""
+        moments = spine_of(self.table.select([self.timestamp])).moments.cast(pa.int64()).to_numpy()
+        days = days_of_instants(moments, self.zone)
+        return {day_of_number(int(each)): np.flatnonzero(days == each) for each in np.unique(days)}
 
 
 def ask(manifest: Manifest, store: FeatureStore, settings: Settings) -> Asked | None:

@@ -24,6 +24,8 @@ from transformations.models.log.event_log import EventLog
 from transformations.models.log.standing import VersionState, standing_at
 from transformations.models.versions import dataset_of, standing
 
+_MOST_DAYS = 3_660
+
 
 @dataclass(frozen=True, kw_only=True)
 class Scorer:
@@ -51,10 +53,15 @@ class Scorer:
     def days(self, first: date, last: date, entities: Entities = "declared") -> Iterator[Batch]:
         """Score the business days from first to last that have rows, oldest first; each is published by itself.
 
-        Errors as of `day`; a day without rows is passed over, unless there is no other.
+        Errors as of `day`, and UsageError for more than ten years; a day without rows is passed over, unless there is
+        no other.
         """
         if last < first:
             raise UsageError(f"the last day, {last}, is before the first, {first}.")
+        if (last - first).days >= _MOST_DAYS:
+            raise UsageError(
+                f"{first} to {last} are {(last - first).days + 1:,} days; {_MOST_DAYS:,} can be scored at once."
+            )
         zone = day_zone(dataset_of(self.model, standing(self.model, self.log).newest(), self.settings), self.settings)
         if (begins := start_of_day(last, zone)) > self.settings.now():
             raise DataError(
