@@ -142,7 +142,12 @@ def _with_quality(report: Report, found: QualityReport | None) -> Report:
     if found is None:
         return report
     violations = tuple(
-        Violation(CheckSpec("quality", each.rule.columns, name=each.rule.name), each.text, examples=each.examples)
+        Violation(
+            CheckSpec("quality", each.rule.columns, name=each.rule.name),
+            each.text,
+            None if found.profile is None else found.profile.count_broken(each.rule),
+            each.examples,
+        )
         for each in found.errors
     )
     notes = (*report.notes, *(f"warning: {each.text}" for each in found.warnings), *found.notes)

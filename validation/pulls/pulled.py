@@ -67,7 +67,7 @@ def pulled(contract: Contract, server: TableServer, before: RawSnapshot | None, 
     watermark; ServiceUnavailableError for a database that does not answer.
     """
     recorded = _last_mark(server, before)
-    with tempfile.TemporaryDirectory(prefix="features-pull-") as name:
+    with tempfile.TemporaryDirectory(prefix="features-pull-", dir=settings.ingest_spill) as name:
         folder = Path(name)
         found = _READERS[server.kind](contract, server, recorded, folder, settings)
         mark = recorded_mark(found.mark, contract, settings.now())

@@ -49,6 +49,10 @@ class Profile:
         """The rows of the drop that break a rule; all its rows where none is given."""
         return sum(self.rows if rule is None else self.violations[rule.identifier])
 
+    def count_broken(self, rule: QualityRule) -> int | None:
+        """The rows that break a rule; None for a rule that is not about single rows."""
+        return self.count(rule) if rule.identifier in self.violations else None
+
     def by_day(self, rule: QualityRule | None = None) -> dict[int, int]:
         """The same by business day."""
         counts = self.rows if rule is None else self.violations[rule.identifier]

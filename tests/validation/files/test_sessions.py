@@ -20,6 +20,11 @@ def test_a_session_has_the_limits_of_the_settings(tmp_path, is_private):
     assert folder.startswith(str(tmp_path))
 
 
+def test_the_folder_to_spill_into_is_made(tmp_path):
+    with ingestion_session(Settings(ingest_spill=tmp_path / "not" / "there")) as connection:
+        assert connection.execute("SELECT 1").fetchall() == [(1,)]
+
+
 @pytest.fixture
 def source(tmp_path):
     """A source, and a drop of it that takes some 60 MB in memory."""

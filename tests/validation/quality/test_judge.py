@@ -125,6 +125,14 @@ def test_a_pattern_that_re2_does_not_know_is_the_contract_s_fault(source, patter
         source.ingest(kinds("a"))
 
 
+def test_a_violation_counts_the_rows_that_break_a_rule_and_shows_the_first(source):
+    source.rules(kind=[{"metric": "nullValues", "mustBeLessThan": 25, "unit": "percent"}])
+    source.write(kinds("a", None, None, "b"))
+    report = ingest.check_drop(ingest.Delivery("events", source.newest), source.settings)
+    (violation,) = report.violations
+    assert (violation.count, [each.row for each in violation.examples]) == (2, ["2", "3"])
+
+
 def test_a_pattern_of_re2_s_own_is_taken(source):
     source.rules(kind=[{"metric": "invalidValues", "mustBe": 0, "arguments": {"pattern": r"^\p{Lu}$"}}])
     assert "1 invalid value in drop" in source.broken(kinds("Ä", "ä"))

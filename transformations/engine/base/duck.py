@@ -137,6 +137,8 @@ class _Duckdb:
     def __init__(self, spill_in: Path | None, settings: Mapping[str, str | int]) -> None:
         import duckdb
 
+        if spill_in is not None:
+            make_folder(spill_in)
         self.spill = Path(tempfile.mkdtemp(prefix="features-duckdb-", dir=spill_in))
         self.root = duckdb.connect(
             config={

@@ -5,13 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 from transformations.contracts import read_contract
-from transformations.engine.base.errors import DataError
+from transformations.engine.base.errors import DataError, UsageError
 from transformations.engine.base.settings import Settings
 from transformations.engine.base.words import plural
 from transformations.engine.raw.drops import Drop
 from transformations.engine.raw.zone import RawTable
 from transformations.insight.deliveries import deliveries_of, note_without_news
-from transformations.insight.site.delivery_report import delivery_page
+from transformations.insight.site.delivery_report import PAGE_BEGINS, delivery_page
 from validation.delivery.checks import Report
 from validation.delivery.ingest import (
     ContractViolationError,
@@ -37,7 +37,10 @@ __all__ = [
 
 
 def take_delivery(delivery: Delivery, settings: Settings, page: Path | None = None) -> Ingestion:
-    """Ingest, and write a page about it where one is asked for, of a refused delivery, too. Errors of `ingest_drop`."""
+    """Ingest, and write a page about it where one is asked for, of a refused delivery, too. Errors of `ingest_drop`;
+    UsageError, before anything is read, for a page that cannot be written or would overwrite something else.
+    """
+    _require_place(page)
     try:
         done = ingest_drop(delivery, settings)
     except DataError as error:
@@ -53,7 +56,10 @@ def take_delivery(delivery: Delivery, settings: Settings, page: Path | None = No
 
 
 def try_delivery(delivery: Delivery, settings: Settings, page: Path | None = None) -> Report:
-    """Check without ingesting, and write a page about it where one is asked for. Errors of `check_drop`."""
+    """Check without ingesting, and write a page about it where one is asked for. Errors of `check_drop`, and those
+    about the page of `take_delivery`.
+    """
+    _require_place(page)
     try:
         report = check_drop(delivery, settings)
     except DataError as error:
@@ -121,6 +127,16 @@ def _document_of_refusal(delivery: Delivery, error: DataError) -> dict[str, obje
 def _findings_of(report: Report, notes: tuple[str, ...]) -> dict[str, object]:
     found = document_of_report(report)
     return {name: found[name] for name in ("violations", "refusal", "rules", "set_aside")} | {"notes": list(notes)}
+
+
+def _require_place(page: Path | None) -> None:
+    """UsageError unless a page may be written there: into a folder that exists, over nothing but such a page."""
+    if page is None:
+        return
+    if not page.absolute().parent.is_dir():
+        raise UsageError(f"{page}: there is no folder {page.absolute().parent}. Make it, or name another file.")
+    if page.exists() and not page.read_bytes()[: len(PAGE_BEGINS)].startswith(PAGE_BEGINS):
+        raise UsageError(f"{page} exists and is no page of ours, so it is left as it is. Name another file.")
 
 
 def _write_page(

@@ -25,6 +25,7 @@ from validation.quality.outcomes import Outcome
 from validation.quality.profile import QUANTILES
 from validation.quality.stored import read_quality
 
+PAGE_BEGINS = b"<!doctype html>"
 MOST_DROPS = 20
 """How many accepted drops are looked at, for the days beside this one's."""
 _MOST_DAYS = 28

@@ -118,7 +118,7 @@ def test_a_draft_beside_other_contracts_hides_none_of_them(filled_in: Path) -> N
     invoke("draft", "clicks.parquet", "--name", "taps", "--write")
     text = invoke("list").stdout
     assert text.splitlines()[1].split() == ["clicks", "append", "at", "id"]
-    assert "not usable yet: taps.yaml: " in text
+    assert "not usable yet: contracts/taps.yaml: " in text
     assert "marks still say 'FILL IN'. Fill them in:\n" in text
     assert [each["source"] for each in json.loads(invoke("list", "--json").stdout)] == ["clicks", "taps"]
 
@@ -128,7 +128,7 @@ def test_a_check_lists_every_open_mark_at_once(folder: Path, capsys: pytest.Capt
     assert run(["contract", "check", "clicks", "clicks.parquet"]) == 3
     listed = capsys.readouterr().err.splitlines()
     marks = sum("FILL IN  #" in line for line in (folder / "clicks.yaml").read_text().splitlines())
-    assert listed[0] == f"Error: clicks.yaml: {marks} marks still say 'FILL IN'. Fill them in:"
+    assert listed[0] == f"Error: contracts/clicks.yaml: {marks} marks still say 'FILL IN'. Fill them in:"
     assert len(listed) == marks + 1
 
 

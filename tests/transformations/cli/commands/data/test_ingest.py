@@ -286,6 +286,21 @@ def test_a_page_is_written_about_a_delivery_taken_or_refused(capsys: pytest.Capt
     capsys.readouterr()
 
 
+def test_a_page_is_written_nowhere_else_and_then_nothing_is_ingested(capsys: pytest.CaptureFixture[str]) -> None:
+    write("jan.parquet", [1], [5])
+    Path("notes.txt").write_text("mine")
+    for page, said in (("no/jan.html", "there is no folder"), ("notes.txt", "is no page of ours, so it is left")):
+        assert run(["ingest", "clicks", "jan.parquet", "--report", page]) == 2
+        assert run(["contract", "check", "clicks", "jan.parquet", "--report", page]) == 2
+        assert said in capsys.readouterr().err
+    assert not Path("data", "raw").exists()
+    assert Path("notes.txt").read_text() == "mine"
+    for _ in range(2):
+        assert run(["ingest", "clicks", "jan.parquet", "--report", "jan.html"]) == 0
+    assert "Nothing to do" in Path("jan.html").read_text()
+    capsys.readouterr()
+
+
 def test_rows_set_aside_are_told_listed_and_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     allowed = "{ property: delivery, value: append }\n      - { property: quarantineAllowed, value: 0.5 }"
     text = CLICKS.replace("{ property: delivery, value: append }", allowed)
