@@ -252,7 +252,7 @@ def test_a_row_of_the_future_is_found_by_the_leakage_check(demo: Demo) -> None:
         )
 
     check(spine)
-    with pytest.raises(DataError, match=r"household_purchases: feature '.*' became available at .* in that row's futu"):
+    with pytest.raises(DataError, match=r"household_purchases: feature '\w+': row 0 .* which is in that row's future"):
         check(later)
 
 

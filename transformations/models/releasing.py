@@ -112,6 +112,11 @@ def release(
     return Released(model=name, version=state.number, steps=tuple(steps), judged=judged, warnings=warnings)
 
 
+def of_training(declaration: Declaration) -> Declaration:
+    """The parts of a declaration on which a training, or a version's rights, depend."""
+    return declaration.model_copy(update={"description": "", "owner": "", "tags": {}, "business": (), "tuning": None})
+
+
 def _dataset(declaration: Declaration, repository: Path, store: FeatureStore, settings: Settings) -> Step:
     """The dataset as it is declared now: made, completed where a killed process left it, or used as it is."""
     name = declaration.dataset
@@ -159,15 +164,10 @@ def _is_made_of(state: VersionState, declaration: Declaration, dataset: Pinned, 
         return False
     facts = manifest_of(declaration.name, state, settings).facts
     return (
-        _of_training(Declaration.model_validate(facts.declaration)) == _of_training(declaration)
+        of_training(Declaration.model_validate(facts.declaration)) == of_training(declaration)
         and facts.libraries == libraries_of(declaration.trainer)
         and facts.trainer_code == trainer_code(declaration.trainer)
     )
-
-
-def _of_training(declaration: Declaration) -> Declaration:
-    """The parts of a declaration on which a training, or a version's rights, depend."""
-    return declaration.model_copy(update={"description": "", "owner": "", "tags": {}, "business": (), "tuning": None})
 
 
 def _archived(model: str, state: VersionState, standing: Standing, log: EventLog) -> str:

@@ -31,6 +31,7 @@ from transformations.models.declaration.reading import read_declared
 from transformations.models.declaration.resolution import Resolved, resolve
 from transformations.models.fitting.fit import Fit, Report, fit
 from transformations.models.fitting.publishing import dead_runs, remove_run, running, write_artifact
+from transformations.models.judging.business import business_figures
 from transformations.models.log.event_log import EventLog
 from transformations.models.log.stages import register
 from transformations.models.log.standing import standing_of
@@ -90,17 +91,18 @@ def train(
 ) -> Trained:
     """Train the model that a repository declares under this name, and register it as its next version.
 
-    The declaration is checked whole, the dataset verified by hash and checked for doubtful rows, labels and features
-    before a row is learned from (DataError where a limit is passed). The criteria's hash is recorded before training
-    begins. The version exists from the moment its event is in the log: until then a killed process leaves nothing that
-    anybody sees, and the next training clears it away. MLflow's copy is written last; where that fails, it is repaired
-    by the next command that writes there.
+    The declaration is checked whole (each business metric is asked of no rows), the dataset verified by hash and
+    checked for doubtful rows, labels and features before a row is learned from (DataError where a limit is passed). The
+    criteria's hash is recorded before training begins. The version exists from the moment its event is in the log:
+    until then a killed process leaves nothing that anybody sees, and the next training clears it away. MLflow's copy is
+    written last; where that fails, it is repaired by the next command that writes there.
     """
     declaration = read_declared(repository, name)
     refuse_missing_library(trainer_of(declaration.trainer))
     splits: dict[str, pa.Table] = {}
     dataset = pinned_dataset(declaration.dataset, settings, keep=splits.__setitem__)
     resolved = resolve(declaration, dataset.manifest, dataset.columns)
+    business_figures(name, declaration.business, splits["test"].slice(0, 0), pa.array([], pa.float64()), None)
     findings = check_dataset(dataset.manifest, splits, settings.contracts, declaration.request_fields)
     refuse_breaches(declaration.dataset, findings)
     folder = settings.models_dir / name

@@ -19,6 +19,14 @@ from transformations.models.versions import Judged, evaluate
 MODEL = "user_return"
 LOG = "shop"
 GATE = {"metric": "roc_auc", "at_least": 0.5, "entities": 10, "positives": 10}
+BUSINESS = {
+    "name": "visits",
+    "query": "SELECT count(*) FROM raw.visits",
+    "owner": "team@example.com",
+    "unit": "visits",
+    "direction": "up",
+    "horizon": "7 days",
+}
 Fault = Callable[[pa.Table], pa.Table]
 
 
@@ -91,6 +99,7 @@ def test_nothing_is_learned_from_it(
         ({"request_fields": ["returns"]}, "request_fields: 'returns' is the label"),
         ({"transformations": {}}, "country: a text needs a transformation: one_hot, category or target_encoding"),
         ({"sample_weight": "weight"}, "sample_weight: the dataset has no column 'weight'"),
+        ({"business": [BUSINESS]}, "business metric 'visits' may read predictions only, and names raw.visits"),
         ({"evaluation": {"entity": "user"}}, "evaluation.entity: the dataset has no column 'user'; did you mean"),
     ],
 )  # fmt: skip

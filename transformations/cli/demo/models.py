@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING
 from transformations.cli.steps import Step, StepError, skipped
 from transformations.engine.base.settings import Settings
 from transformations.insight.repository import repository_folder
+from transformations.models.declaration.config import Declaration
 from transformations.models.declaration.reading import read_declared
 from transformations.models.log.event_log import log_of
 from transformations.models.log.standing import VersionState, standing_of
+from transformations.models.releasing import of_training
 from transformations.models.versions import manifest_of
 
 if TYPE_CHECKING:
@@ -47,10 +49,10 @@ def release_models(settings: Settings, terminal: Console, perform: Perform) -> I
 def judged_version(name: str, settings: Settings) -> VersionState | None:
     """The newest version of a model that was made as it is declared now, once its gates have been asked."""
     repository = repository_folder(settings)
-    declared = read_declared(repository, name).model_dump(mode="json")
+    declared = of_training(read_declared(repository, name))
     versions = standing_of(name, log_of(repository).events(name)).versions
     judged = (state for _, state in sorted(versions.items(), reverse=True) if state.evaluation is not None)
-    return next((each for each in judged if manifest_of(name, each, settings).facts.declaration == declared), None)
+    return next((each for each in judged if of_training(_declaration_of(name, each, settings)) == declared), None)
 
 
 def stage_of(name: str, settings: Settings) -> str:
@@ -66,6 +68,10 @@ def verdict_on(name: str, state: VersionState) -> str:
     if state.has_passed:
         return f"{name} version {state.number} has passed its gates and is in {state.stage}"
     return f"{name} version {state.number} was stopped by its gates, which is what they are for"
+
+
+def _declaration_of(name: str, state: VersionState, settings: Settings) -> Declaration:
+    return Declaration.model_validate(manifest_of(name, state, settings).facts.declaration)
 
 
 def _is_over(state: VersionState) -> bool:

@@ -15,7 +15,7 @@ from transformations.insight.governance.owners import FILE
 from transformations.insight.governance.rules import CLEARANCE, Offered, exceeded_clearance, pii_of
 from transformations.insight.governance.unread import unread_problems
 from transformations.insight.lineage.graph import Kind, Role, Thing
-from transformations.models.declaration.config import Declaration
+from transformations.models.declaration.config import PREDICTIONS, BusinessMetric, Declaration
 from transformations.stores.training.spine_sql import OFFLINE, RAW, names_in
 from validation.feature_rules import Problem
 
@@ -63,13 +63,25 @@ def _unknown_tables(place: str, what: str, query: str | None, offered: Offered) 
             yield Problem(place, f"{what} reads {zone}.{name}; {hint}", remedy)
 
 
+def _stored_tables(place: str, metric: BusinessMetric) -> Iterator[Problem]:
+    """The tables of ours that a business metric reads, which sees predictions alone."""
+    try:
+        tables = names_in(metric.query).tables
+    except UsageError as error:
+        yield Problem(place, f"business metric {metric.name}: {error}", "Mend its query")
+        return
+    for zone, name in sorted(tables):
+        fault = f"business metric {metric.name} reads {zone}.{name}, and may read {PREDICTIONS} only"
+        yield Problem(place, fault, "Bring what it needs by the dataset's spine")
+
+
 def _problems_of_model(
     model: Declaration, datasets: Mapping[str, DatasetConfig], services: Container[str], offered: Offered
 ) -> Iterator[Problem]:
     place = f"model {model.name}"
     yield from _undocumented(place, model)
     for metric in model.business:
-        yield from _unknown_tables(place, f"business metric {metric.name}", metric.query, offered)
+        yield from _stored_tables(place, metric)
         if offered.ownership is not None and metric.owner not in offered.ownership.owners:
             fault = f"business metric {metric.name} is owned by {metric.owner!r}, which {FILE} does not resolve; "
             yield Problem(place, fault + nearest(metric.owner, offered.ownership.owners), f"Add it to {FILE}")

@@ -58,6 +58,10 @@ class DecisionRule(Part):
         return self
 
 
+PREDICTIONS = "predictions"
+"""The table that a business metric reads."""
+
+
 class BusinessMetric(Part):
     """What the model is for, measured by SQL once outcomes are known. horizon: how long after a prediction.
 

@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from transformations.engine.base.errors import UsageError
 from transformations.engine.base.settings import get_settings
-from transformations.models.declaration.config import BusinessMetric
+from transformations.models.declaration.config import PREDICTIONS, BusinessMetric
 from transformations.models.evaluation.facts import BusinessFigure
 from transformations.stores.history.session_sql import Resources, session
 from transformations.stores.training.guarded_sql import (
@@ -25,7 +25,6 @@ from transformations.stores.training.guarded_sql import (
     time_limit,
 )
 
-PREDICTIONS = "predictions"
 _SECONDS = "FEATURES_OFFLINE_QUERY_SECONDS"
 
 

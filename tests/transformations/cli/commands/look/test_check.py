@@ -133,7 +133,7 @@ trainer: linear
 leave_out: [click_at_last_lifetime]
 evaluation: {entity: user_id}
 business:
-  - {name: clicks, query: SELECT count(*) FROM raw.clicks, owner: web, unit: clicks, direction: up, horizon: 7 days}
+  - {name: clicks, query: SELECT count(*) FROM predictions, owner: web, unit: clicks, direction: up, horizon: 7 days}
 """
 LABELLED = (
     DATASET
@@ -151,7 +151,11 @@ split: {train: 2024-05-01, validation: 2024-05-08, test: 2024-05-15}
         ("ml@x.org", "mi@x.org", "is owned by 'mi@x.org', which owners.yaml does not resolve; did you mean 'ml@x.org'"),
         ("dataset: reads", "dataset: read", "learns from the dataset 'read'; did you mean 'reads'"),
         ("click_at_last", "click_at_first", "leaves out 'click_at_first_lifetime', which reading_v1 does not have"),
-        ("raw.clicks", "raw.click", "business metric clicks reads raw.click; did you mean 'clicks'"),
+        (
+            "FROM predictions",
+            "FROM raw.clicks",
+            "metric clicks reads raw.clicks, and may read predictions only",
+        ),
     ],
 )
 def test_a_model_is_held_to_what_is_declared(kept: Any, old: str, new: str, said: str | None) -> None:
