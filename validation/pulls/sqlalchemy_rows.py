@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from datetime import datetime
+from collections.abc import Mapping
+from datetime import date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -123,12 +124,34 @@ def _array(contract: Contract, field: pa.Field, values: tuple[object, ...]) -> p
         _refuse_other_zone(contract, field, values)
     if pa.types.is_string(field.type):
         values = tuple(str(value) if isinstance(value, UUID) else value for value in values)
+    _refuse_other_kind(contract, field, values)
     try:
         return pa.array(values, field.type)
     except (pa.ArrowException, TypeError, ValueError, OverflowError) as error:
         raise DataError(
             f"{contract.file_name}: column {field.name!r} of the table holds values that are no {field.type}: {error}."
         ) from None
+
+
+_KINDS: Mapping[int, tuple[type, ...]] = {
+    pa.bool_().id: (bool,),
+    pa.int64().id: (int,),
+    pa.float64().id: (float, int),
+    pa.string().id: (str,),
+    pa.date32().id: (date,),
+    pa.timestamp("us").id: (datetime,),
+}
+
+
+def _refuse_other_kind(contract: Contract, field: pa.Field, values: tuple[object, ...]) -> None:
+    """DataError for a value that Arrow would make one of the column's type: of 1.5 it makes 1, of a blob a text."""
+    kinds = _KINDS.get(field.type.id)
+    strange = next((v for v in values if v is not None and kinds is not None and type(v) not in kinds), None)
+    if strange is not None:
+        raise DataError(
+            f"{contract.file_name}: column {field.name!r} of the table holds values that are no {field.type}, such as "
+            f"{strange!r}. Mend them at the source, or cast the column in a view, and name the view in physicalName."
+        )
 
 
 def _refuse_other_zone(contract: Contract, field: pa.Field, values: tuple[object, ...]) -> None:

@@ -125,7 +125,9 @@ def test_a_database_that_another_program_holds_is_not_the_data_s_fault(app, monk
     [
         ("updated_at", "yesterday", "table clicks holds a value that cannot be read as its column's type"),
         ("at", "03.01.2020", "table clicks holds a value that cannot be read as its column's type"),
-        ("id", "one", "column 'id' of the table holds values that are no int64"),
+        ("id", "one", "column 'id' of the table holds values that are no int64, such as 'one'"),
+        ("id", 1.5, "column 'id' of the table holds values that are no int64, such as 1.5"),
+        ("page", b"home", "column 'page' of the table holds values that are no string, such as b'home'"),
     ],
 )
 def test_sqlite_holds_values_of_other_types_than_its_columns(app, column, value, refused):
