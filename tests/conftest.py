@@ -20,6 +20,7 @@ hypothesis_settings.register_profile("quick", max_examples=40, deadline=None)
 hypothesis_settings.register_profile(
     "thorough", max_examples=1_000, deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
+_LONG_SECONDS = 5
 _WORLDS = ("tests/conformance/", "tests/demo/", "tests/parity/")
 # What takes long begins first, so that no process is left alone with it at the end.
 _LONGEST_FIRST = (
@@ -62,6 +63,16 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeSch
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The longest first; all others stay as they are."""
     items.sort(key=lambda item: _rank(item.nodeid))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Name what takes long, unless it was asked for: it belongs behind the marker `proof`, or costs too much."""
+    calls = [report for report in terminalreporter.getreports("passed") if report.when == "call"]
+    slow = sorted((report.duration, report.nodeid) for report in calls if report.duration > _LONG_SECONDS)
+    if slow and "not proof" in config.option.markexpr:
+        terminalreporter.section(f"took more than {_LONG_SECONDS} s: make it cheaper, or mark it `proof`")
+        for seconds, name in reversed(slow):
+            terminalreporter.write_line(f"{seconds:5.1f} s  {name}")
 
 
 def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
