@@ -23,6 +23,12 @@ from transformations.models.log.standing import Standing, VersionState, standing
 _HASH = 12
 """So many digits of a hash are shown."""
 _NOT_OF_CONTENT = {"description", "owner", "tags", "checks"}
+"""What a dataset's rows do not depend on."""
+_READ = """\
+from feast import FeatureStore
+
+store = FeatureStore("feature_repo")
+store.get_saved_dataset(%r).to_df()"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,7 +96,7 @@ class DeclaredPages:
             examples=(
                 *spine,
                 Example("Make it", f"features dataset create feature_repo/datasets/{dataset.name}.yaml"),
-                Example("Read it", f"from feast import FeatureStore\n\n{_READ % dataset.name}"),
+                Example("Read it", _READ % dataset.name),
             ),
         )
 
@@ -121,9 +127,6 @@ class DeclaredPages:
                 Example("Look at its versions", f"features model show {model.name}"),
             ),
         )
-
-
-_READ = 'store = FeatureStore("feature_repo")\nstore.get_saved_dataset(%r).to_df()'
 
 
 def _facts_of_dataset(dataset: DatasetConfig) -> Iterator[tuple[str, str]]:
