@@ -183,3 +183,24 @@ def test_bodies_and_rows_beyond_the_limits_are_refused(
     status, detail = client.look_up(*GOOD, user_id=["x" * (1 << 20)])
     assert (status, "larger than the 1 MB" in message_of(detail)) == (413, True)
     assert client.look_up(*GOOD, user_id=[3])[0] == 200
+
+
+def test_of_200_good_requests_that_are_sent_along_with_bad_ones_none_is_lost(
+    app: Callable[[], FastAPI], client_of: Serve
+) -> None:
+    client = client_of(app())
+    wire = client.connection.sock
+    good = json.dumps({"features": GOOD, "entities": {"user_id": [3]}}).encode()
+
+    def request(body: bytes) -> bytes:
+        head = "POST /get-online-features HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+        return f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body
+
+    wire.settimeout(30)
+    wire.sendall((request(b"{") + request(good)) * 200)
+    answers = b""
+    while answers.count(b"HTTP/1.1 200") < 200:
+        part = wire.recv(1 << 16)
+        assert part, answers[-500:]
+        answers += part
+    assert answers.count(b"HTTP/1.1 400") == 200
