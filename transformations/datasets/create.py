@@ -39,7 +39,7 @@ from transformations.datasets.snapshot import open_snapshot, take_snapshot
 from transformations.datasets.spines import Source, copy_file, known_label, restore_file, rows_of, source_of
 from transformations.datasets.splits import Selection, select
 from transformations.engine.base import storage
-from transformations.engine.base.disk_faults import faults_in_words, known_fault, note_reads, paths_in
+from transformations.engine.base.disk_faults import faults_in_words, known_fault, note_reads, paths_in, verify_files
 from transformations.engine.base.errors import DataError, DiskError, FeaturesError, UsageError
 from transformations.engine.base.settings import Settings
 from transformations.engine.base.words import plural
@@ -269,6 +269,8 @@ class _Content:
 def _compute_content(config: DatasetConfig, source: Source, store: FeatureStore, settings: Settings) -> _Content:
     """The content of a dataset: a pure function of the configuration and of what is pinned."""
     resources = resources_of(store.config)
+    if isinstance(source, Query):
+        verify_files(file for table in source.tables for file in table.files)
     rows = rows_of(source, resources)
     spine = spine_of(rows)
     if SPLIT in spine.columns:
@@ -283,6 +285,7 @@ def _compute_content(config: DatasetConfig, source: Source, store: FeatureStore,
         filter_by_created_timestamp=config.as_served,
     )
     assert isinstance(job, PointInTimeJob)
+    verify_files(file for stored in job.plan.stored for file in stored.history.files)
     table = job.to_arrow()
     leakage = check_leakage(
         chosen,

@@ -13,7 +13,9 @@ import os
 import re
 from collections import deque
 from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 from typing import get_args
 
@@ -56,6 +58,8 @@ _READERS_OWN = OSError | RuntimeError | UnicodeDecodeError
 _READ: deque[str] = deque(maxlen=10_000)
 _BYTES_TO_HASH = 8 * 2**30
 """A few seconds' worth."""
+_VERIFYING_THREADS = 4
+_OTHER_BYTES = "it does not hold the bytes that were written"
 _QUOTED = re.compile(r"""["'](/[^"'\n]+)["']""")
 _BARE = re.compile(r"(?:file:)?(/[^\s\"',;)]+)")
 _OUT_OF_MEMORY = re.compile(r"(?:Out of Memory Error|MemoryError)(?:: ?(.*))?$|^out of memory$", re.MULTILINE)
@@ -96,6 +100,43 @@ def known_fault(error: BaseException, database: str | None = None) -> FeaturesEr
 def note_reads(files: Iterable[str | Path]) -> None:
     """Remember files that are read now: where the reader fails, one of them may be damaged."""
     _READ.extend(map(str, files))
+
+
+def verify_files(files: Iterable[str | Path]) -> None:
+    """DamagedError for a file of a table that does not hold the bytes that were written; each is read once a process.
+
+    For those that make something lasting of what they read: readers of Parquet take most flipped bits for other values.
+    Files without a recorded checksum pass.
+    """
+    stamps = [stamp for file in files if (stamp := _stamp_to_verify(Path(file))) is not None]
+    if len(stamps) == 1:
+        _verify_file(*stamps[0])
+    elif stamps:
+        with ThreadPoolExecutor(_VERIFYING_THREADS) as pool:  # hashing does not hold Python's lock
+            for _ in pool.map(_verify_file, *zip(*stamps, strict=True)):
+                pass
+
+
+def _stamp_to_verify(file: Path) -> tuple[Path, str, int, int, int] | None:
+    """A file, its recorded checksum, and what tells that it was changed since; None where nothing was recorded."""
+    folder = _table_of(file)
+    checksum = None if folder is None else checksums.recorded(folder).get(str(file.relative_to(folder)))
+    if checksum is None or not file.is_file():
+        return None
+    facts = file.stat()
+    return file, checksum, facts.st_ino, facts.st_size, facts.st_mtime_ns
+
+
+@lru_cache(maxsize=65_536)
+def _verify_file(file: Path, checksum: str, _inode: int, _size: int, _modified: int) -> None:
+    if checksums.content_hash(file) != checksum:
+        raise damaged(file, _OTHER_BYTES)
+
+
+def _table_of(file: Path) -> Path | None:
+    """The folder of the table or dataset that a file of ours belongs to."""
+    data = get_settings().data
+    return next((each for each in file.parents if each.parent.parent == data), None)
 
 
 @contextmanager
@@ -162,16 +203,16 @@ def changed_file_read(error: BaseException) -> DamagedError | None:
     is_readers = _package(error) in _READERS or type(error) in get_args(_READERS_OWN)
     if not is_readers or getattr(error, "errno", None) is not None:
         return None
-    data, left = get_settings().data, _BYTES_TO_HASH
+    left = _BYTES_TO_HASH
     for file in (Path(path) for path in reversed(tuple(_READ))):
-        folder = next((each for each in file.parents if each.parent.parent == data), None)
+        folder = _table_of(file)
         if folder is None or not file.is_file():
             continue
         left -= file.stat().st_size
         if left < 0:
             break
         if checksums.recorded(folder).get(str(file.relative_to(folder))) not in (None, checksums.content_hash(file)):
-            return damaged(file, "it does not hold the bytes that were written")
+            return damaged(file, _OTHER_BYTES)
     return None
 
 

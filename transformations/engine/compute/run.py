@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from datetime import date, datetime, timedelta
 from functools import reduce
@@ -12,6 +12,7 @@ from time import perf_counter
 from typing import TYPE_CHECKING
 
 from transformations.engine.base.business_days import day_of_number, remaining_stretches
+from transformations.engine.base.disk_faults import paths_in, verify_files
 from transformations.engine.base.moments import EVENT_TIMESTAMP, instant_to_micros, micros_to_instant
 from transformations.engine.base.settings import Settings
 from transformations.engine.base.storage import discard
@@ -127,6 +128,8 @@ def run_plan(
 
 
 def _compute_rows(plan: BuildPlan, settings: Settings, carry: Path | None, folders: Folders, report: Report) -> Written:
+    if is_local(settings):  # else the driver would read what all workers of a cluster read together
+        verify_files(_new_inputs(plan, carry))
     narrowing = _narrowing_of(plan, carry)
     if narrowing is not None and is_local(settings) and _all_rows(plan) <= _FEW_ROWS_IN_PROCESS:
         report("computing")
@@ -198,6 +201,14 @@ def _all_rows(plan: BuildPlan) -> int:
     """The rows of all sources and of the table."""
     previous = _previous_version(plan)
     return plan.source_rows + (0 if previous is None else previous.rows)
+
+
+def _new_inputs(plan: BuildPlan, carry: Path | None) -> Iterator[str | Path]:
+    """What no earlier run has read: the drops since the last one, or all of them, and what it carried over."""
+    since = plan.previous.run.sources if isinstance(plan, Incremental) and carry is not None else {}
+    for name, snapshot in plan.snapshots.items():
+        yield from snapshot.files_since(since.get(name, -1))
+    yield from () if carry is None else paths_in(carry, "*.parquet")
 
 
 def _stored_files(plan: BuildPlan) -> tuple[str, ...]:

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from transformations.engine.base.disk_faults import faults_in_words
+from transformations.engine.base.disk_faults import faults_in_words, verify_files
 from transformations.engine.base.errors import DataError
 from transformations.engine.base.moments import MICROSECOND
 from transformations.engine.base.settings import Settings
@@ -85,6 +85,7 @@ def _restore_version(
 ) -> Run | None:
     started, clock = settings.now(), perf_counter()
     created = max(started, latest.run.last_created + MICROSECOND)
+    verify_files([*latest.files, *wanted.files])
     spark = spark_session(settings, report)
     run_id = uuid.uuid4().hex
     buckets = buckets_for(latest.rows + wanted.rows, spark.sparkContext.defaultParallelism)

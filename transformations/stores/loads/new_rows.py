@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 from feast import FeatureView, RepoConfig
 from feast.infra.offline_stores.offline_store import OfflineStore
 
+from transformations.engine.base.disk_faults import verify_files
 from transformations.engine.base.errors import DataError, UsageError
 from transformations.engine.base.moments import EPOCH, MICROSECOND
 from transformations.stores.base.join_keys import key_names
@@ -54,6 +55,7 @@ class FileRows:
         if not self.history.files:
             yield 0, ()
             return
+        verify_files(self.history.files if scope.all else scope.new_files)
         stored = Stored(self.view, self.history, tuple(feature.name for feature in self.view.features))
         with session(resources_of(self.config), keeps_order=False) as connection:
             scan = stored.scan(connection)

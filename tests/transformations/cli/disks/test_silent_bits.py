@@ -1,0 +1,53 @@
+"""A flipped bit that every reader of Parquet takes for another value goes into nothing that lasts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+from redis import Redis
+
+from tests.transformations.cli.disks.project import DATASET, LATER, NOW
+from tests.worlds.clicking import World
+from transformations.engine.base.errors import DamagedError
+
+
+def flip_a_value(file: Path) -> None:
+    """Flip the lowest bit of a file that leaves it readable, and its rows others."""
+    whole, rows = file.read_bytes(), pq.read_table(file, partitioning=None)
+    for place in range(len(whole)):
+        flipped = bytearray(whole)
+        flipped[place] ^= 1
+        file.write_bytes(flipped)
+        try:
+            if not pq.read_table(file, partitioning=None).equals(rows):
+                return
+        except Exception:
+            continue
+    raise AssertionError(f"no bit of {file} changes a value unnoticed")
+
+
+@pytest.fixture
+def applied(built: World, redis: Redis, monkeypatch: pytest.MonkeyPatch) -> World:
+    """The project with its tables built, and nothing loaded yet."""
+    monkeypatch.setenv("FEATURES_CLOCK", NOW)
+    built.apply()
+    return built
+
+
+def test_neither_a_load_nor_a_dataset_nor_a_build_takes_a_silently_changed_value(applied: World) -> None:
+    stored = max((applied.settings.offline_dir / "user_clicks").glob("run=*/*.parquet"))
+    flip_a_value(stored)
+    with pytest.raises(DamagedError, match=f"^{stored} is damaged: it does not hold the bytes that were written"):
+        applied.materialize(NOW)
+    config = applied.folder / "reading.yaml"
+    config.write_text(DATASET)
+    made = applied.run("dataset", "create", str(config))
+    assert (made.exit_code, f"{stored} is damaged" in made.output) == (3, True)
+
+    applied.deliver("clicks", LATER, complete_through="2024-05-12")
+    (new,) = max((applied.settings.raw_dir / "clicks").glob("drop-*")).glob("*.parquet")
+    flip_a_value(new)
+    ended = applied.run("build", "user_topics")
+    assert (ended.exit_code, f"{new} is damaged" in ended.output) == (3, True)
