@@ -192,14 +192,24 @@ def test_views_that_aggregate_are_refused() -> None:
         evaluate(aggregating, {}, NO_MOMENTS)
 
 
-def view_of(body: str, mode: str) -> OnDemandFeatureView:
+@pytest.mark.parametrize(
+    "source",
+    [world.drivers.with_name("others"), world.drivers.with_join_key_map({"driver_id": "other_id"})],
+)
+def test_a_source_in_another_role_is_refused(source: Any) -> None:
+    view = view_of("return inputs.assign(out='a')", "pandas", source)
+    with pytest.raises(UsageError, match="made cannot be computed: its source drivers is renamed or joined by other"):
+        evaluate(view, {}, NO_MOMENTS)
+
+
+def view_of(body: str, mode: str, source: Any = world.drivers) -> OnDemandFeatureView:
     """A view `made` of one text, whose function has this body."""
     text = f"def made(inputs):\n    {body}\n"
     namespace: dict[str, Any] = {"pd": pd}
     exec(text, namespace)
     return OnDemandFeatureView(
         name="made",
-        sources=[world.drivers],
+        sources=[source],
         schema=[Field(name="out", dtype=String)],
         udf=namespace["made"],
         udf_string=text,
