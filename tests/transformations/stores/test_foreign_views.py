@@ -17,6 +17,7 @@ from feast import (
     Field,
     FileSource,
     KafkaSource,
+    LabelView,
     PushSource,
     StreamFeatureView,
     ValueType,
@@ -27,6 +28,7 @@ from feast.types import Int64, String, UnixTimestamp
 
 from tests.worlds.feast_stores import our_config
 from transformations.engine.base.errors import DataError, UsageError
+from transformations.engine.base.settings import get_settings
 
 TIMESTAMP = pa.timestamp("us", "UTC")
 DAY = datetime(2024, 5, 1, tzinfo=UTC)
@@ -196,3 +198,28 @@ def test_an_on_demand_feature_named_like_a_key_is_refused_on_both_paths(
         store.get_online_features(["keyed:trip_id"], [{"trip_id": 1}])
     with pytest.raises(UsageError, match="the name of feature keyed:trip_id"):
         store.get_historical_features(spine, ["keyed:trip_id"]).to_df()
+
+
+@pytest.mark.parametrize("keys", ["lossless", "declared"])
+def test_a_key_that_feast_takes_for_a_text_is_found_where_the_files_hold_integers(
+    source: Callable[..., FileSource], loaded: Callable[..., FeatureStore], monkeypatch: pytest.MonkeyPatch, keys: str
+) -> None:
+    monkeypatch.setenv("FEATURES_KEYS", keys)
+    get_settings.cache_clear()
+    trip = Entity(name="trip", join_keys=["trip_id"])
+    pushed = PushSource(name="labelled", batch_source=source())
+    trips = FeatureView(name="trips", entities=[trip], schema=[Field(name="fare", dtype=Int64)], source=source())
+    labels = LabelView(name="labels", entities=[trip], schema=[Field(name="fare", dtype=Int64)], source=pushed)
+    store = loaded(trip, trips, labels)
+    spine = pd.DataFrame({"trip_id": [2, 1, 3], "event_timestamp": [LATER] * 3})
+    rows = pd.DataFrame({"trip_id": [2], "fare": [8], "event_timestamp": [DAY]})
+    if keys == "declared":
+        texts = spine.assign(trip_id=spine["trip_id"].astype(str))
+        with pytest.raises(DataError, match="join key 'trip_id' is declared String, its files hold BIGINT"):
+            store.get_historical_features(texts, ["labels:fare"]).to_df()
+        return
+    assert store.get_historical_features(spine, ["labels:fare"]).to_arrow()["fare"].to_pylist() == [6, 5, None]
+    store.push("labelled", rows)
+    for key in (2, "2"):
+        online = store.get_online_features(["labels:fare"], [{"trip_id": key}]).to_dict()
+        assert online == {"trip_id": ["2"], "fare": [8]}

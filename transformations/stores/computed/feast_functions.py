@@ -184,11 +184,9 @@ class FeastFunction:
 def refuse_uncomputable(view: OnDemandFeatureView) -> None:
     """UsageError for a view whose values in training and serving no evaluation can make the same."""
     projections = view.source_feature_view_projections.values()
-    renamed = [each.name for each in projections if each.name_alias or each.join_key_map]
+    renamed = ", ".join(each.name for each in projections if each.name_alias or each.join_key_map)
     kinds = {
-        f"its source {', '.join(renamed)} is renamed or joined by other keys, which Feast leaves out there": bool(
-            renamed
-        ),
+        f"its source {renamed} is renamed or joined by other keys, which Feast leaves out there": bool(renamed),
         "it aggregates: Feast computes that online only, and drops the result": bool(view.aggregations),
         f"its mode is {view.mode!r}, and functions of mode pandas and python are evaluated here": (
             view.mode not in ("pandas", "python") and not view.aggregations

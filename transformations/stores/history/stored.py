@@ -13,6 +13,7 @@ from feast.types import FeastType, Int64, String
 from transformations.engine.base.errors import DataError
 from transformations.engine.base.file_rows_sql import Scan
 from transformations.engine.base.moments import MICROSECOND
+from transformations.engine.base.settings import get_settings
 from transformations.stores.base.join_keys import key_fields
 from transformations.stores.base.values import canonical_key, unseen_value
 from transformations.stores.computed.wiring import reference_of
@@ -92,7 +93,10 @@ class Stored:
         scan = history.scan(connection, [history.column(name) for name in (*self.keys, *stamps, *self.features)])
         for key, dtype in self.keys.items():
             found, compared = scan.types[history.column(key)], sql_type_of_key(dtype)
-            if (compared == "BIGINT" and "INT" not in found) or (compared == "VARCHAR" and found != "VARCHAR"):
+            is_integer = found.endswith(("INT", "INTEGER"))
+            # Feast declares the key of a label view String where nothing else is said (label_view.py:179).
+            is_text = found == "VARCHAR" or (is_integer and get_settings().keys == "lossless")
+            if (compared == "BIGINT" and not is_integer) or (compared == "VARCHAR" and not is_text):
                 raise DataError(
                     f"{self.view.name}: join key {key!r} is declared {dtype}, its files hold {found}. "
                     f"Correct the declaration or the files."
