@@ -169,12 +169,15 @@ def promote(
     why: str,
     reviewer: str | None = None,
 ) -> Moved:
-    """Move a version to a stage. Its artifact is verified first where it is to answer in production."""
+    """Move a version to a stage. Its artifact is verified first where it is to answer in production, and there alone:
+    one whose artifact is lost can still be archived.
+    """
     began = time.monotonic()
     state = _state(name, number, log)
-    manifest = manifest_of(name, state, settings)
+    needs_reviewer = False
     if to_stage == "production":
-        artifact_of(name, state, settings)
+        artifact = artifact_of(name, state, settings)
+        needs_reviewer = artifact.manifest.facts.declaration.get("approval") == "required"
     event = stages.promote(
         log,
         name,
@@ -184,7 +187,7 @@ def promote(
         why=why,
         at=settings.now(),
         reviewer=reviewer,
-        needs_reviewer=manifest.facts.declaration.get("approval") == "required",
+        needs_reviewer=needs_reviewer,
     )
     return _mirrored(event, time.monotonic() - began, log, settings)
 

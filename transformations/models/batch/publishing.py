@@ -69,13 +69,13 @@ def write_batch(target: Path, manifest: BatchManifest, predictions: pa.Table) ->
 
 def read_batch(folder: Path) -> BatchManifest:
     """The manifest of a published batch. DataError where it is missing or damaged."""
+    remedy = "Bring the folder back from a copy, or take it away and score anew."
     try:
         return BatchManifest.from_text((folder / FILE).read_text(encoding="utf-8"), str(folder / FILE))
     except FileNotFoundError:
-        raise DataError(
-            f"{folder} is no whole batch: {FILE} is missing. Bring the folder back from a copy, or take it away and "
-            f"score anew."
-        ) from None
+        raise DataError(f"{folder} is no whole batch: {FILE} is missing. {remedy}") from None
+    except (DataError, UnicodeDecodeError):
+        raise DataError(f"{folder} is no whole batch: {FILE} cannot be read. {remedy}") from None
     except OSError as error:
         raise known_fault(error) or error from error
 

@@ -61,6 +61,11 @@ def test_a_tampered_batch_is_refused(score: Callable[[], Scorer]) -> None:
     pq.write_table(rows.slice(1), file)
     with pytest.raises(DataError, match=r"predictions\.parquet.*take it away and score anew"):
         predictions_of(folder)
+    (folder / "batch.json").chmod(0o640)
+    for text in ("{", "\x00"):
+        (folder / "batch.json").write_text(text)
+        with pytest.raises(DataError, match=r"is no whole batch: batch\.json cannot be read.*take it away"):
+            read_batch(folder)
     (folder / "batch.json").unlink()
     with pytest.raises(DataError, match=r"is no whole batch: batch\.json is missing"):
         read_batch(folder)

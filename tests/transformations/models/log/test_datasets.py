@@ -1,5 +1,6 @@
 """A dataset stays while a version of a model needs it."""
 
+import shutil
 from pathlib import Path
 
 from click.testing import CliRunner
@@ -36,6 +37,7 @@ def test_neither_a_deletion_nor_a_replacement_takes_it_away(weekly_production: P
         assert "weekly_2024 stays: version 1 of model user_return, in production, refers to it" in refused.output
     assert (get_settings().datasets_dir / weekly.DATASET).is_dir()
 
+    shutil.rmtree(get_settings().models_dir / weekly.MODEL)  # one whose artifact is lost can be archived, too
     promote(weekly.MODEL, 1, "archived", EventLog("shop"), get_settings(), why="over")
     assert CliRunner().invoke(dataset, ["delete", weekly.DATASET]).exit_code == 0
 
