@@ -108,7 +108,7 @@ def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Settin
 def _sessions_leave_nothing() -> Iterator[None]:
     """What the sessions of one DuckDB must not do, none did: leave a table, a view or a database for the next one."""
     yield
-    for shared in duck._SHARED.values():
+    for shared in duck.SHARED.values():
         shared.root.execute("RESET memory_limit")  # a test's may be too low for this question
         left = shared.root.execute(
             "SELECT table_name FROM duckdb_tables() UNION SELECT view_name FROM duckdb_views() "

@@ -102,3 +102,32 @@ def imported_from(node: ast.AST) -> Iterator[str]:
     yield from (
         name if name.startswith(("transformations", "validation")) else name.partition(".")[0] for name in names
     )
+
+
+def test_the_tests_use_public_names_of_ours() -> None:
+    """What a test must set or ask has a name for it: a private one may go with any change."""
+    used = [
+        f"{file.relative_to(ROOT)}:{line} {name}"
+        for file in sorted((ROOT / "tests").rglob("*.py"))
+        for line, name in private_names_of_ours(ast.parse(file.read_text()))
+    ]
+    assert used == []
+
+
+def private_names_of_ours(module: ast.Module) -> Iterator[tuple[int, str]]:
+    """Private names that are imported from our modules, read from one, or named in a text to set one."""
+    ours: set[str] = set()
+    for node in ast.walk(module):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith(("transformations", "validation")):
+            ours |= {alias.asname or alias.name for alias in node.names}
+            yield from ((node.lineno, alias.name) for alias in node.names if alias.name.startswith("_"))
+    for node in ast.walk(module):
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id in ours:
+            if re.match(r"_[a-zA-Z]", node.attr):
+                yield node.lineno, f"{node.value.id}.{node.attr}"
+        elif isinstance(node, ast.Call) and ast.unparse(node.func).endswith(("setattr", "getattr", "delattr")):
+            owner, name = ([*map(ast.unparse, node.args), "", ""])[:2]
+            if owner.partition(".")[0] in ours and re.match(r"'_[a-zA-Z]", name):
+                yield node.lineno, f"{owner} {name}"
+            elif re.match(r"'(transformations|validation)\..*\._[a-zA-Z]", owner):
+                yield node.lineno, owner

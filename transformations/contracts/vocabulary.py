@@ -161,15 +161,15 @@ _WORDS = Level(
     ),
 )
 RULES = {"library": _LIBRARY, "sql": _SQL, "custom": _CUSTOM, "text": _WORDS}
-_REFERENCE = Level(
+REFERENCE_LEVEL = Level(
     "id type description from to customProperties", parts={"customProperties": _PROPERTY}, own=REFERENCE_PROPERTIES
 )
-_COLUMN = Level(
+COLUMN_LEVEL = Level(
     "id name businessName physicalName logicalType physicalType logicalTypeOptions description required unique "
     "primaryKey primaryKeyPosition partitioned partitionKeyPosition semanticType classification criticalDataElement "
     "encryptedName transformSourceObjects transformLogic transformDescription examples deprecated synonyms tags "
     "authoritativeDefinitions relationships quality customProperties",
-    parts={**_COMMON, "relationships": _REFERENCE},
+    parts={**_COMMON, "relationships": REFERENCE_LEVEL},
     refused={
         "enum": "Write quality: [{ metric: invalidValues, mustBe: 0, arguments: { validValues: […] } }].",
         "items": "Lists are no column of ours. Leave it out.",
@@ -184,10 +184,10 @@ _COLUMN = Level(
     },
     own=COLUMN_PROPERTIES,
 )
-_SOURCE = Level(
+SOURCE_LEVEL = Level(
     "id name businessName physicalName logicalType physicalType description dataGranularityDescription properties "
     "relationships quality context deprecated synonyms tags authoritativeDefinitions customProperties",
-    parts={**_COMMON, "properties": _COLUMN, "relationships": _REFERENCE},
+    parts={**_COMMON, "properties": COLUMN_LEVEL, "relationships": REFERENCE_LEVEL},
     meant={
         **dict.fromkeys(
             ("key", "keys", "primaryKey", "primary_key", "unique"),
@@ -211,7 +211,7 @@ CONTRACT = Level(
             parts={**_COMMON, "members": _MEMBER},
             meant={"owner": "Write name: the team that answers for the source."},
         ),
-        "schema": _SOURCE,
+        "schema": SOURCE_LEVEL,
         "support": Level("id channel url description tool scope invitationUrl customProperties"),
         "price": Level("id priceAmount priceCurrency priceUnit"),
         "roles": Level("id role description access firstLevelApprovers secondLevelApprovers customProperties"),

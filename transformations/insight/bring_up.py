@@ -44,7 +44,7 @@ def bring_up(settings: Settings, perform: Callable[[Command], object], report: C
         perform(command)
         done += command.pulls is None or _version_pulled(command, settings) != before
     for _ in range(_ROUNDS):
-        commands = _next_commands(settings, report)
+        commands = remaining_commands(settings, report)
         if not commands:
             break
         for command in commands:
@@ -52,7 +52,7 @@ def bring_up(settings: Settings, perform: Callable[[Command], object], report: C
             done += 1
     else:
         raise DataError(f"there is still something to do after {_ROUNDS} rounds. See `features status`.")
-    _require_sources(settings, report)
+    require_all_sources(settings, report)
     return done
 
 
@@ -87,7 +87,7 @@ def _contracts_in_order(settings: Settings) -> list[Contract]:
         raise DataError(f"sources refer to each other in a circle: {' → '.join(error.args[1])}.") from None
 
 
-def _next_commands(settings: Settings, report: Callable[[str], None]) -> list[Command]:
+def remaining_commands(settings: Settings, report: Callable[[str], None]) -> list[Command]:
     """The commands that `features status` would name, and an apply of what `features diff` shows."""
     repository = read_repository(settings)
     chosen = repository.select([])
@@ -117,7 +117,7 @@ def _command_of(command: str, folder: str) -> Command:
     return Command(title, program, tuple(folder if word == "feature_repo" else word for word in arguments))
 
 
-def _require_sources(settings: Settings, report: Callable[[str], None]) -> None:
+def require_all_sources(settings: Settings, report: Callable[[str], None]) -> None:
     """DataError that names the views which wait for a source."""
     repository = read_repository(settings)
     views = freshness_of(repository.select([]), settings, report)

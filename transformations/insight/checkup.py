@@ -32,8 +32,8 @@ from transformations.stores.base.source_paths import is_elsewhere
 from transformations.stores.redis.idle import within
 from transformations.stores.registry import registry_url, url_to_open
 
-_FREE_BYTES_FAIL = 500 * 2**20
-_FREE_BYTES_WARN = 5 * 2**30
+FREE_BYTES_FAIL = 500 * 2**20
+FREE_BYTES_WARN = 5 * 2**30
 
 
 @dataclass(frozen=True)
@@ -115,9 +115,9 @@ def _check_data_folder(settings: Settings) -> Check:
     free = shutil.disk_usage(folder).free
     detail = f"{settings.data}, {human_bytes(free)} free"
     remedy = "Free some space, or set FEATURES_DATA to a folder on a larger disk."
-    if free < _FREE_BYTES_FAIL:
+    if free < FREE_BYTES_FAIL:
         return Check("data", "fail", detail, remedy)
-    return Check("data", "warn", detail, remedy) if free < _FREE_BYTES_WARN else Check("data", "ok", detail)
+    return Check("data", "warn", detail, remedy) if free < FREE_BYTES_WARN else Check("data", "ok", detail)
 
 
 def _check_java(settings: Settings) -> Check:

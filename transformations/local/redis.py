@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 # A socket's address holds 108 bytes on Linux, 104 on macOS, its end mark included.
 _LONGEST_SOCKET_PATH = 100
-_PATIENCE_SECONDS = 15.0
+PATIENCE_SECONDS = 15.0
 
 SETTINGS = {
     "appendonly": "yes",
@@ -100,11 +100,11 @@ def start(settings: Settings | None = None) -> str:
 
 def _start_and_wait(settings: Settings) -> str:
     socket = _socket_path(settings)
-    deadline = time.monotonic() + _PATIENCE_SECONDS
+    deadline = time.monotonic() + PATIENCE_SECONDS
     launched = False
     while (answer := _state_of(socket)) != "ready":
         if answer == "loading":
-            deadline = max(deadline, time.monotonic() + _PATIENCE_SECONDS)
+            deadline = max(deadline, time.monotonic() + PATIENCE_SECONDS)
         with _hold_lock(settings) as lock:
             if lock is not None and launched:
                 raise ServiceUnavailableError(f"The embedded Redis ended while starting.{_end_of_log(settings)}")
@@ -121,7 +121,7 @@ def stop(settings: Settings | None = None) -> int | None:
     """Stop the embedded server, its data written, and wait until it is gone; its process id, None if none ran."""
     settings = settings or get_settings()
     stopped = None
-    deadline = time.monotonic() + _PATIENCE_SECONDS
+    deadline = time.monotonic() + PATIENCE_SECONDS
     while not _is_free(settings):
         stopped = _shut_down(_socket_path(settings)) or stopped
         if time.monotonic() > deadline:

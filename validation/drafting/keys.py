@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 SAMPLE_ROWS = 50_000  # columns that are no key in the sample are none in the file, at a fraction of its cost
 KEYS_SHOWN = 5
 _PAIRS = 200
-_QUERIES = 120
+QUERIES = 120
 _BRANCHES = 20_000
 _RANKS = {"String": 2, "Int64": 3, "UnixTimestamp": 4, "Date": 4, "Bool": 5, "Float64": 6}
 _IDENTITY = re.compile(r"(?i:(.*_)?(id|key|uuid|guid|number|no|nr|code|ref|hash))|.*[a-z](Id|ID|Key|Number|Code)")
@@ -135,7 +135,7 @@ class _Search:
     def narrowest(self, forced: int) -> tuple[list[tuple[str, ...]], bool]:
         """The unique sets of the fewest columns that hold the forced ones, the likeliest first."""
         found: list[int] = []
-        while self.rows.queries < _QUERIES and len(found) < KEYS_SHOWN:
+        while self.rows.queries < QUERIES and len(found) < KEYS_SHOWN:
             width = found[0].bit_count() if found else None
             tried = next(self._next_candidates(forced, found, width), None)
             if tried is None:

@@ -31,7 +31,9 @@ def write_new_rows(
     place = settings.project_root / server.place
     with ingestion_session(settings, is_private=True) as connection:
         try:
-            return _write(connection, contract, server, recorded, folder, _table(connection, contract, server, place))
+            return _write(
+                connection, contract, server, recorded, folder, table_item(connection, contract, server, place)
+            )
         except duckdb.Error as error:
             reason = str(error).splitlines()[0].rstrip(".")
             if isinstance(error, duckdb.IOException) and "lock" in reason:
@@ -44,7 +46,7 @@ def write_new_rows(
             ) from None
 
 
-def _table(connection: DuckDBPyConnection, contract: Contract, server: TableServer, place: Path) -> str:
+def table_item(connection: DuckDBPyConnection, contract: Contract, server: TableServer, place: Path) -> str:
     """The table as a FROM item of the connection."""
     if server.kind == "duckdb":
         if not place.is_file():

@@ -43,7 +43,7 @@ def judge_rows(rows: DropRows, rules: Sequence[CompiledRule], count: int, settin
         (folder / JOB).write_text(json.dumps(job, default=str))
         columns = _columns(rows.contract, [each.rule for each in rules])
         rows.connection.execute(write_statement(rows.values(columns), folder / ROWS))
-        said = _run(rows.contract, folder, settings)
+        said = run_apart(rows.contract, folder, settings)
         if (folder / ERROR).is_file():
             raise UsageError(f"{rows.contract.file_name}: {(folder / ERROR).read_text()}")
         if not (folder / RESULT).is_file():
@@ -91,7 +91,7 @@ def _columns(contract: Contract, rules: Sequence[QualityRule]) -> tuple[str, ...
     return tuple(name for name in contract.column_names if name in named)
 
 
-def _run(contract: Contract, folder: Path, settings: Settings) -> str:
+def run_apart(contract: Contract, folder: Path, settings: Settings) -> str:
     """Start the runner and wait for it; what it said on standard error."""
     log = folder / "said.txt"
     with log.open("w") as stream:

@@ -94,8 +94,8 @@ def test_a_table_elsewhere_is_pulled_each_time_and_counts_where_it_has_news(
     world: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The commands after ingestion are not at issue here."""
-    monkeypatch.setattr(bringing_up, "_next_commands", lambda *_: [])
-    monkeypatch.setattr(bringing_up, "_require_sources", lambda *_: None)
+    monkeypatch.setattr(bringing_up, "remaining_commands", lambda *_: [])
+    monkeypatch.setattr(bringing_up, "require_all_sources", lambda *_: None)
     app, contract = world.folder / "app.duckdb", world.settings.contracts / "pages.yaml"
     with duckdb.connect(app) as connection:
         connection.execute("CREATE TABLE pages (page VARCHAR, topic VARCHAR)")

@@ -8,7 +8,14 @@ from open_data_contract_standard.model import OpenDataContractStandard
 
 from transformations.contracts import ContractError, contract_names, read_contract
 from transformations.contracts.document import Node, read_document
-from transformations.contracts.vocabulary import _COLUMN, _REFERENCE, _SOURCE, CONTRACT, RULES, refuse_unknown
+from transformations.contracts.vocabulary import (
+    COLUMN_LEVEL,
+    CONTRACT,
+    REFERENCE_LEVEL,
+    RULES,
+    SOURCE_LEVEL,
+    refuse_unknown,
+)
 
 COLUMN = ("schema", 0, "properties", 0)
 
@@ -178,10 +185,10 @@ def test_every_key_of_the_standard_is_allowed_or_refused_on_purpose():
     rule |= {*parts["DataQualitySql"]["properties"], *parts["DataQualityCustom"]["properties"]}
     for level, keys in (
         (CONTRACT, set(standard["properties"])),
-        (_SOURCE, element | set(parts["SchemaObject"]["properties"])),
-        (_COLUMN, element | set(parts["SchemaBaseProperty"]["properties"])),
+        (SOURCE_LEVEL, element | set(parts["SchemaObject"]["properties"])),
+        (COLUMN_LEVEL, element | set(parts["SchemaBaseProperty"]["properties"])),
         *((level, rule) for level in RULES.values()),
-        (_REFERENCE, set(parts["RelationshipBase"]["properties"])),
+        (REFERENCE_LEVEL, set(parts["RelationshipBase"]["properties"])),
     ):
         assert keys - set(level.keys) - set(level.refused) == set()
     named = {"team": "Team", "support": "SupportItem", "price": "Pricing", "roles": "Role"}

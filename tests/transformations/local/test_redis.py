@@ -172,7 +172,7 @@ def test_a_server_that_hangs_is_named_with_its_process_and_its_log(
     embedded.start(settings)
     server = embedded.status(settings)
     assert server is not None
-    monkeypatch.setattr(embedded, "_PATIENCE_SECONDS", 0.1)
+    monkeypatch.setattr(embedded, "PATIENCE_SECONDS", 0.1)
     os.kill(server.process_id, signal.SIGSTOP)
     try:
         with pytest.raises(ServiceUnavailableError, match=f"process {server.process_id}.*does not answer"):

@@ -24,7 +24,7 @@ def spy(monkeypatch, calls: Counter, owner: object, name: str) -> None:
 def test_a_later_drop_opens_its_table_once_and_reads_every_commit_once(sources, monkeypatch):
     for day in (3, 4, 5):
         deliver(sources, "events", events((day, 1.0, f"2020-01-0{day}")), f"{day}.parquet")
-    commit_log._parsed.cache_clear()  # as in a new process
+    commit_log.parsed_commit.cache_clear()  # as in a new process
     calls = Counter()
     for owner, name in (
         (storage, "open_table"),

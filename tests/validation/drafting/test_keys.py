@@ -74,7 +74,7 @@ def test_a_year_of_flights_has_the_key_that_a_month_of_them_hides():
 
 
 def test_a_search_that_is_cut_short_still_finds_a_key_and_says_so(monkeypatch):
-    monkeypatch.setattr(draft_keys, "_QUERIES", 0)
+    monkeypatch.setattr(draft_keys, "QUERIES", 0)
     found = guess({"a": [1, 1, 2, 2], "b": [1, 2, 1, 2], "c": [0, 0, 0, 0]})
     assert (set(found.keys[0]), found.is_complete) == ({"a", "b"}, False)
 

@@ -115,7 +115,7 @@ def test_a_database_that_another_program_holds_is_not_the_data_s_fault(app, monk
     def held(*_arguments):
         raise duckdb.IOException("IO Error: Could not set lock on file: Conflicting lock is held")
 
-    monkeypatch.setattr("validation.pulls.duckdb_rows._table", held)
+    monkeypatch.setattr("validation.pulls.duckdb_rows.table_item", held)
     with pytest.raises(ServiceUnavailableError, match="is held by another program"):
         app.pull()
 

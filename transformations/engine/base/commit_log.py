@@ -92,7 +92,7 @@ def logged_commits(folder: Path, until: int | None = None) -> list[LoggedCommit]
         is_second = entry.with_name(f"{entry.name}{_MOVED_AWAY}").exists()
         is_of_first = is_second and checksums.times_recorded(folder, name) == 1  # its writer was killed in between
         checksum = None if is_of_first else recorded.get(name)
-        commit = _parsed(entry, facts.st_size, facts.st_mtime_ns)
+        commit = parsed_commit(entry, facts.st_size, facts.st_mtime_ns)
         if facts.st_size and not _holds(entry, facts.st_size, facts.st_mtime_ns, checksum):
             if not isinstance(commit, str):
                 raise _one_of_two_damaged(entry)
@@ -129,7 +129,7 @@ def refuse_lost_end(folder: Path) -> None:
 
 def check_log(folder: Path) -> None:
     """DamagedError where a commit of the table in a folder is missing, cut short or no longer the JSON that it was."""
-    _parsed.cache_clear()  # read the files themselves, whatever is cached
+    parsed_commit.cache_clear()  # read the files themselves, whatever is cached
     _holds.cache_clear()
     logged_commits(folder)
 
@@ -197,7 +197,7 @@ def _holds(entry: Path, _size: int, _modified: int, checksum: str | None) -> boo
 
 
 @lru_cache(maxsize=16_384)
-def _parsed(entry: Path, _size: int, _modified: int) -> LoggedCommit | str:
+def parsed_commit(entry: Path, _size: int, _modified: int) -> LoggedCommit | str:
     """A commit, or what is wrong with it. One that carries a record of ours ends with the record's number."""
     if not _size:
         return "it is empty"

@@ -37,14 +37,14 @@ def session(spill_in: Path | None = None, **settings: str | int) -> Iterator[Duc
     import duckdb
 
     chosen = spill_in, tuple(sorted(settings.items()))
-    shared = _SHARED.get(chosen) or _SHARED.setdefault(chosen, _Duckdb(spill_in, settings))
+    shared = SHARED.get(chosen) or SHARED.setdefault(chosen, _Duckdb(spill_in, settings))
     make_folder(shared.spill)  # somebody may have cleaned up
     try:
         with shared.root.cursor() as connection:
             connection.execute("SET TimeZone = 'UTC'")
             yield connection
     except (duckdb.FatalException, duckdb.InternalException):
-        _SHARED.pop(chosen, None)  # after such an error it answers no query
+        SHARED.pop(chosen, None)  # after such an error it answers no query
         raise
     finally:
         shared.give_memory_back()
@@ -164,14 +164,14 @@ class _Duckdb:
             shutil.rmtree(self.spill, ignore_errors=True)
 
 
-_SHARED: dict[tuple[Path | None, tuple[tuple[str, str | int], ...]], _Duckdb] = {}
+SHARED: dict[tuple[Path | None, tuple[tuple[str, str | int], ...]], _Duckdb] = {}
 
 
 def _leave_to_the_parent() -> None:
     """In a forked process: a DuckDB cannot be ended where its threads are not, not even when Python ends."""
-    for shared in _SHARED.values():
+    for shared in SHARED.values():
         ctypes.pythonapi.Py_IncRef(ctypes.py_object(shared.root))
-    _SHARED.clear()
+    SHARED.clear()
 
 
 os.register_at_fork(after_in_child=_leave_to_the_parent)

@@ -35,11 +35,11 @@ def find_project_root() -> Path:
 
 
 # `feast -c feature_repo …` changes into the repository before it reads the first setting.
-_STARTED_IN = Path.cwd()
+STARTED_IN = Path.cwd()
 
 
 def _absolute_path(path: Path) -> Path:
-    return (_STARTED_IN / path.expanduser()).resolve()
+    return (STARTED_IN / path.expanduser()).resolve()
 
 
 def _refuse_bare_number(value: object) -> object:

@@ -54,9 +54,9 @@ if TYPE_CHECKING:
 
 Report = Callable[[str], None]
 
-_FEW_ROWS, _FEW_BUCKETS = 1_000_000, 4
-"""Up to `_FEW_ROWS`, every task reads all rows; with more than `_FEW_BUCKETS` tasks, a shuffle would be cheaper."""
-_FEW_ROWS_IN_PROCESS = 3_000_000
+FEW_ROWS, FEW_BUCKETS = 1_000_000, 4
+"""Up to `FEW_ROWS`, every task reads all rows; with more than `FEW_BUCKETS` tasks, a shuffle would be cheaper."""
+FEW_ROWS_IN_PROCESS = 3_000_000
 """Up to this many rows of sources and table, late events are replayed in this process, unless Spark runs on a cluster:
 a correction of 182 of 308,000 events is written in the time that Spark needs to start a first load's tasks. A row takes
 about 100 bytes.
@@ -131,14 +131,14 @@ def _compute_rows(plan: BuildPlan, settings: Settings, carry: Path | None, folde
     if is_local(settings):  # else the driver would read what all workers of a cluster read together
         verify_files(_new_inputs(plan, carry))
     narrowing = _narrowing_of(plan, carry)
-    if narrowing is not None and is_local(settings) and _all_rows(plan) <= _FEW_ROWS_IN_PROCESS:
+    if narrowing is not None and is_local(settings) and _all_rows(plan) <= FEW_ROWS_IN_PROCESS:
         report("computing")
         return run_in_process(plan.replays, _few_files(plan, carry, narrowing), folders, _late_until(plan))
     spark = spark_session(settings, report)
     report("computing")
-    if _all_rows(plan) <= _FEW_ROWS:
+    if _all_rows(plan) <= FEW_ROWS:
         carry = None if plan.is_replayed else carry
-        buckets = min(spark.sparkContext.defaultParallelism, _FEW_BUCKETS)
+        buckets = min(spark.sparkContext.defaultParallelism, FEW_BUCKETS)
         files = _few_files(plan, carry, None)
         return run_small_job(_replays_of(plan, carry), files, spark, buckets, folders, _late_until(plan))
     return _compute_by_shuffle(plan, spark, carry, folders)

@@ -48,10 +48,10 @@ def take_back(
         return None
     if latest.run.kind == TAKEN_BACK and latest.run.complete_through == through:
         return None
-    return _take_back(resolved, settings, table, latest, through, known, report)
+    return write_taken_back(resolved, settings, table, latest, through, known, report)
 
 
-def _take_back(
+def write_taken_back(
     resolved: Resolved,
     settings: Settings,
     table: OfflineTable,
@@ -60,6 +60,7 @@ def _take_back(
     known: datetime,
     report: Callable[[str], None],
 ) -> Run:
+    """Compute and publish the rows that take the days after `through` back."""
     started, clock = settings.now(), perf_counter()
     created = max(known, latest.run.last_created + MICROSECOND)
     until = resolved.available_from(through + timedelta(days=1))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, dataclass, field
 from datetime import date, timedelta
 
 from transformations.engine.expected.measured import (
@@ -54,6 +54,7 @@ class Draft:
 
     resolved: Resolved
     tolerance: float
+    _: KW_ONLY
     days: list[date] = field(default_factory=list)
     entities: list[int] = field(default_factory=list)
     measured: list[Mapping[str, MeasuredFeature]] = field(default_factory=list)

@@ -28,14 +28,14 @@ from typing import Any
 
 from transformations.engine.identity.code_source import definition_of, known_to, names_in, text_of
 
-_LIBRARIES = tuple(Path(sysconfig.get_path(kind)).resolve() for kind in ("stdlib", "purelib", "platlib"))
+LIBRARIES = tuple(Path(sysconfig.get_path(kind)).resolve() for kind in ("stdlib", "purelib", "platlib"))
 # Ours also where they are installed: a serving image must find the hash that the repository's checkout has.
 _PLATFORM = frozenset({"transformations", "validation"})
 # The files of `transformations/` are authors'; these folders of it are the platform's (a test holds the list).
 PLATFORM_ROOMS = frozenset({"cli", "contracts", "datasets", "engine", "insight", "local", "models", "stores"})
 VOCABULARY_VERSION = 1
 """To be raised when a platform function that definitions call starts to give other values: tables are then rebuilt."""
-_VOCABULARY = f"vocabulary {VOCABULARY_VERSION}"
+VOCABULARY = f"vocabulary {VOCABULARY_VERSION}"
 
 
 def hash_of_function(function: Callable[..., object], *facts: str) -> str:
@@ -122,7 +122,7 @@ class _Reached:
             self._add_all(f"{module}.{function.__code__.co_name}", () if wrapped is None else (wrapped,))
             return
         if self._is_platform(module):
-            self._note_name(f"{_VOCABULARY}.{function.__qualname__}")
+            self._note_name(f"{VOCABULARY}.{function.__qualname__}")
             return
         node = definition_of(function)
         self._note_name(text_of(node))
@@ -190,12 +190,12 @@ class _Reached:
         self.parts.append(part)
 
     def _name_of(self, kind: type) -> str:
-        home = _VOCABULARY if self._is_platform(kind.__module__) else kind.__module__
+        home = VOCABULARY if self._is_platform(kind.__module__) else kind.__module__
         return f"{home}.{kind.__qualname__}"
 
     def _is_library(self, module: str) -> bool:
         top = module.partition(".")[0]
-        return top not in _PLATFORM and top != self._home.partition(".")[0] and _is_installed(top)
+        return top not in _PLATFORM and top != self._home.partition(".")[0] and is_installed(top)
 
     def _is_platform(self, module: str) -> bool:
         top, _, rest = module.partition(".")
@@ -224,7 +224,7 @@ def _is_generated(function: FunctionType) -> bool:
 
 
 @cache
-def _is_installed(package: str) -> bool:
+def is_installed(package: str) -> bool:
     """Whether a top-level package is Python's own or an installed one."""
     if package in sys.stdlib_module_names:
         return True
@@ -233,4 +233,4 @@ def _is_installed(package: str) -> bool:
     if spec is None:
         return False
     places = [*(spec.submodule_search_locations or ()), *([spec.origin] if spec.origin else [])]
-    return any(Path(place).resolve().is_relative_to(library) for place in places for library in _LIBRARIES)
+    return any(Path(place).resolve().is_relative_to(library) for place in places for library in LIBRARIES)

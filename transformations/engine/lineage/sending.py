@@ -20,7 +20,7 @@ from transformations.engine.base.words import show_address
 
 SECONDS = 2.0
 _LOG = logging.getLogger(__name__)
-_dead: set[str] = set()
+SILENT: set[str] = set()
 
 
 def events_file(settings: Settings) -> Path:
@@ -51,7 +51,7 @@ def _append(event: Mapping[str, object], path: Path) -> None:
 def _posted(event: Mapping[str, object], settings: Settings) -> bool:
     """Whether the endpoint has taken the event, in time."""
     address = settings.lineage
-    if address in _dead:
+    if address in SILENT:
         return False
     failures: list[str] = []
     body = json.dumps(event, default=str).encode()
@@ -71,6 +71,6 @@ def _posted(event: Mapping[str, object], settings: Settings) -> bool:
     thread.join(SECONDS)  # no timeout covers a name lookup, or a server that answers byte by byte
     said = failures[0] if failures else f"no answer within {SECONDS:.0f} s"
     if said:
-        _dead.add(address)
+        SILENT.add(address)
         _LOG.warning("lineage events go to the file from here on, for %s says: %s", show_address(address), said)
     return not said

@@ -122,7 +122,7 @@ def open_raw_table(folder: Path, source: str, version: int | None = None) -> Ope
     commits = storage.commits(delta, RECORD)
     if not commits:
         raise DataError(f"{folder} is a Delta table without a drop of ours. Give the raw zone its own folder.")
-    drops = tuple(_drop_of(commit) for commit in commits)
+    drops = tuple(drop_of(commit) for commit in commits)
     snapshot = RawSnapshot(
         source=source,
         version=delta.version(),
@@ -147,7 +147,8 @@ def _placement_of(contract: Contract) -> dict[str, Any]:
     return identity_of(contract) | {"version": contract.version, "terms": terms_of(contract)}
 
 
-def _drop_of(commit: storage.Commit) -> Drop:
+def drop_of(commit: storage.Commit) -> Drop:
+    """The drop that a commit of the raw table records."""
     facts = {name: value for name, value in commit.record.items() if name != "contract"}
     for name, kind in (("ingested_at", datetime), ("valid_from", datetime), ("complete_through", date)):
         facts[name] = kind.fromisoformat(facts[name]) if facts[name] else None

@@ -160,7 +160,7 @@ class OfflineTable:
             schema,
             files,
             _RECORD,
-            _to_record(published),
+            record_of(published),
             sequence=published.version + 1,
             replace_all=replace_all,
             beside=self._carried_by(published),
@@ -221,7 +221,7 @@ def _run_records(table: DeltaTable) -> list[Run]:
     return [_from_record(commit.record) for commit in storage.commits(table, _RECORD)]
 
 
-def _to_record(run: Run) -> dict[str, Any]:
+def record_of(run: Run) -> dict[str, Any]:
     """As the log gives it back: JSON has lists alone."""
     facts = {name: value.isoformat() if isinstance(value, date) else value for name, value in asdict(run).items()}
     facts |= {"warned": list(run.warned), "accepted": list(run.accepted)}

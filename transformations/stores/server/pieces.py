@@ -19,8 +19,8 @@ from transformations.stores.base.values import count_rows
 from transformations.stores.lookups.response import PackedResponse
 from transformations.stores.server.json_values import response_as_json
 
-_VALUES_OF_A_PIECE = 2_000  # some 5 ms of work
-_LEAST_ROWS = 20
+VALUES_OF_A_PIECE = 2_000  # some 5 ms of work
+LEAST_ROWS = 20
 _LISTS_A_PART = 16
 
 Columns = Mapping[str, Sequence[Any]]
@@ -45,7 +45,7 @@ async def answer_in_pieces(
                   user_id [5]               →      values                 [50]
     """
     rows = rows_of(columns)
-    size = max(_LEAST_ROWS, _VALUES_OF_A_PIECE // max(1, number_of(features)))
+    size = max(LEAST_ROWS, VALUES_OF_A_PIECE // max(1, number_of(features)))
     if rows > size:
         columns = _with_request_timestamp(columns, rows)
     fragments: list[dict[str, list[bytes]]] = []

@@ -68,7 +68,7 @@ def test_an_empty_variable_counts_as_unset(monkeypatch: pytest.MonkeyPatch) -> N
 def test_a_relative_path_is_taken_from_where_the_command_is_called(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(settings_module, "_STARTED_IN", tmp_path)
+    monkeypatch.setattr(settings_module, "STARTED_IN", tmp_path)
     monkeypatch.setenv("FEATURES_DATA", "somewhere/else")
     (tmp_path / "feature_repo").mkdir()
     monkeypatch.chdir(tmp_path / "feature_repo")  # as `feast -c feature_repo` does before it reads a setting

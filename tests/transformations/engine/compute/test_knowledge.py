@@ -329,8 +329,8 @@ def test_tasks_that_share_a_shuffle_obey_the_same_law(
     spark_settings: Settings, monkeypatch: pytest.MonkeyPatch, builds: tuple[int, ...]
 ) -> None:
     """With too many rows for each task to read all: a first load that replays a late drop, and a run that goes on."""
-    monkeypatch.setattr(run_module, "_FEW_ROWS", -1)
-    monkeypatch.setattr(run_module, "_FEW_ROWS_IN_PROCESS", -1)
+    monkeypatch.setattr(run_module, "FEW_ROWS", -1)
+    monkeypatch.setattr(run_module, "FEW_ROWS_IN_PROCESS", -1)
     world = World(spark_settings)
     world.deliver(Step(0, items=((5, "food"), (6, "food"))))
     view = world.views()[1]

@@ -49,7 +49,7 @@ def test_many_rows_and_a_cluster_s_tables_are_corrected_on_spark(
     world.build()
     world.deliver(CORRECTED, through="2017-03-15")
     monkeypatch.setattr(run, "spark_session", refuse)
-    monkeypatch.setattr(run, "_FEW_ROWS_IN_PROCESS", limit)
+    monkeypatch.setattr(run, "FEW_ROWS_IN_PROCESS", limit)
     world.settings = world.settings.model_copy(update={"spark_master": master})
     with pytest.raises(AssertionError, match="Spark was started"):
         world.build()

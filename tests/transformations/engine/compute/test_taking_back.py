@@ -73,7 +73,7 @@ def test_a_build_that_dies_before_it_holds_later_days_is_completed_by_the_next(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("transformations.engine.compute.taking_back._take_back", die)
+        patch.setattr("transformations.engine.compute.taking_back.write_taken_back", die)
         with pytest.raises(KeyboardInterrupt):
             world.build()
     assert world.latest().run.complete_through == date(2017, 3, 11)

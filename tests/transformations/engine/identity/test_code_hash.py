@@ -256,7 +256,7 @@ def test_a_moved_or_faster_function_of_the_platform_changes_no_hash(monkeypatch:
 
 def test_another_version_of_the_vocabulary_changes_it(monkeypatch: pytest.MonkeyPatch) -> None:
     before = hash_of_function(rated)
-    monkeypatch.setattr(code_hash, "_VOCABULARY", "vocabulary of another version")
+    monkeypatch.setattr(code_hash, "VOCABULARY", "vocabulary of another version")
     assert hash_of_function(rated) != before
 
 
@@ -267,7 +267,7 @@ def test_every_folder_beside_the_domain_files_is_known_as_the_platforms() -> Non
 
 def test_a_function_has_the_same_hash_where_the_platform_is_installed(monkeypatch: pytest.MonkeyPatch) -> None:
     before = hash_of_function(rated), hash_of_function(quotient)
-    monkeypatch.setattr(code_hash, "_LIBRARIES", (Path(transformations.__file__).parents[1],))
-    code_hash._is_installed.cache_clear()
+    monkeypatch.setattr(code_hash, "LIBRARIES", (Path(transformations.__file__).parents[1],))
+    code_hash.is_installed.cache_clear()
     assert (hash_of_function(rated), hash_of_function(quotient)) == before
-    code_hash._is_installed.cache_clear()
+    code_hash.is_installed.cache_clear()

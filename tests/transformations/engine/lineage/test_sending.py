@@ -67,7 +67,7 @@ def endpoint(status: int, taken: list[Any]) -> Iterator[str]:
 
 @pytest.fixture(autouse=True)
 def nobody_is_dead(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sending, "_dead", set())
+    monkeypatch.setattr(sending, "SILENT", set())
 
 
 def test_by_default_an_event_is_a_line_of_one_file(settings: Settings) -> None:

@@ -55,12 +55,12 @@ def test_files_become_visible_with_their_run(table: OfflineTable) -> None:
 def test_what_a_run_of_an_older_version_carried_over_is_not_gone_on_from(
     table: OfflineTable, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    recorded = offline_tables._to_record
+    recorded = offline_tables.record_of
 
     def as_before(run: Run) -> dict[str, Any]:
         return {**recorded(run), "carried_before": "2019-12-26"}
 
-    monkeypatch.setattr(offline_tables, "_to_record", as_before)
+    monkeypatch.setattr(offline_tables, "record_of", as_before)
     carrying = replace(RUN, carry="carry=a")
     table.publish([written(table, "run=a/1.parquet", 1)], SCHEMA, carrying, after=None, replace_all=False)
     assert table.runs() == [replace(carrying, version=0, carry=None)]

@@ -27,8 +27,8 @@ def answered(store: FeatureStore, **columns: list[Any]) -> bytes:
 @pytest.fixture
 def small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
     """Two rows a piece."""
-    monkeypatch.setattr(pieces, "_VALUES_OF_A_PIECE", 4)
-    monkeypatch.setattr(pieces, "_LEAST_ROWS", 1)
+    monkeypatch.setattr(pieces, "VALUES_OF_A_PIECE", 4)
+    monkeypatch.setattr(pieces, "LEAST_ROWS", 1)
 
 
 @pytest.mark.parametrize("users", [[3], [3, 4], [3, 4, 404], [1, 2, 3, 4, 5], [5, None, 1, 404]])

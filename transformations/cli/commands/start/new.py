@@ -62,11 +62,11 @@ def new(domain: str | None, source: str | None, key: str | None, service: str | 
     if domain is None:
         raise UsageError("name the domain, as in `features new riders`; or take the demo's away with --blank.")
     if source is not None and key is None:
-        key = _asked_key(source, project)
+        key = ask_key(source, project)
     _write_skeletons(domain, source, key, service, project)
 
 
-def _asked_key(source: str, project: Path) -> str | None:
+def ask_key(source: str, project: Path) -> str | None:
     """What the author answers, where a terminal is there to ask and several columns could be meant."""
     contract = read_contract(source, get_settings().contracts)
     likely = likely_keys(contract, known_entities(project / "feature_repo"))

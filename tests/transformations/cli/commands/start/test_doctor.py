@@ -110,7 +110,7 @@ def test_a_setting_that_cannot_be_read_is_to_be_mended(monkeypatch: pytest.Monke
 
 
 def test_a_full_disk_is_to_be_mended(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(checkup, "_FREE_BYTES_FAIL", 2**62)
+    monkeypatch.setattr(checkup, "FREE_BYTES_FAIL", 2**62)
     code, checks = examine()
 
     assert code == 3

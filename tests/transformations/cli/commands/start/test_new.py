@@ -292,11 +292,11 @@ def test_where_several_columns_could_be_the_entity_it_asks_and_invents_none(cont
 def test_a_terminal_is_asked_and_a_script_is_told(contracts: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FEATURES_CONTRACTS", str(contracts))
     get_settings.cache_clear()
-    assert new._asked_key("rides", contracts.parent) is None
+    assert new.ask_key("rides", contracts.parent) is None
     monkeypatch.setattr(new.sys, "stdin", type("Terminal", (), {"isatty": lambda self: True})())
     monkeypatch.setattr(new.click, "prompt", lambda _text, **asked: asked["type"].choices[1])
-    assert new._asked_key("rides", contracts.parent) == "driver_id"
-    assert new._asked_key("riders", contracts.parent) is None  # a snapshot's own key is the only one
+    assert new.ask_key("rides", contracts.parent) == "driver_id"
+    assert new.ask_key("riders", contracts.parent) is None  # a snapshot's own key is the only one
     get_settings.cache_clear()
 
 
