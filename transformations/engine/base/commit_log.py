@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -53,17 +53,19 @@ def is_table(folder: Path) -> bool:
     """Whether the folder holds a Delta table with a published version. DamagedError where its log has been lost."""
     if paths_in(folder / "_delta_log", "*.json") or checkpoints(folder):
         return True
-    refuse_lost_end(folder)
+    _refuse_lost_end(folder, log_entries(folder), checksums.recorded(folder))
     return False
 
 
 def log_entries(folder: Path) -> list[Path]:
     """The files of a table's commits, by version; a folder in the place of one is none."""
+    log = folder / "_delta_log"
     try:
-        with os.scandir(folder / "_delta_log") as found:  # whose entries know what they are without a system call
-            return sorted(Path(each) for each in found if each.is_file() and _COMMIT.fullmatch(each.name))
+        with os.scandir(log) as found:  # whose entries know what they are without a system call
+            names = sorted(each.name for each in found if _COMMIT.fullmatch(each.name) and each.is_file())
     except (FileNotFoundError, NotADirectoryError):
         return []
+    return [log / name for name in names]  # sorting paths takes a microsecond a comparison
 
 
 def checkpoints(folder: Path) -> list[Path]:
@@ -82,14 +84,15 @@ def logged_commits(folder: Path, until: int | None = None) -> list[LoggedCommit]
     if not entries and checkpoints(folder):
         raise damaged_entry(folder / "_delta_log" / f"{0:020}.json", "it is missing", is_newest=False)
     recorded = checksums.recorded(folder)
-    refuse_lost_end(folder)
+    _refuse_lost_end(folder, entries, recorded)
+    moved = {path.name for path in paths_in(folder / "_delta_log", f"*{_MOVED_AWAY}")}
     found = []
     for version, entry in enumerate(entries if until is None else entries[: until + 1]):
         if int(entry.stem) != version:
             raise damaged_entry(entry.with_name(f"{version:020}.json"), "it is missing", is_newest=False)
         facts = entry.stat()
         name = f"_delta_log/{entry.name}"
-        is_second = entry.with_name(f"{entry.name}{_MOVED_AWAY}").exists()
+        is_second = f"{entry.name}{_MOVED_AWAY}" in moved
         is_of_first = is_second and checksums.times_recorded(folder, name) == 1  # its writer was killed in between
         checksum = None if is_of_first else recorded.get(name)
         commit = parsed_commit(entry, facts.st_size, facts.st_mtime_ns)
@@ -103,9 +106,8 @@ def logged_commits(folder: Path, until: int | None = None) -> list[LoggedCommit]
     return found
 
 
-def refuse_lost_end(folder: Path) -> None:
+def _refuse_lost_end(folder: Path, entries: Sequence[Path], recorded: Mapping[str, str]) -> None:
     """DamagedError where commits after the last one were recorded, and nobody has moved them away as damaged."""
-    entries, recorded = log_entries(folder), checksums.recorded(folder)
     known = int(entries[-1].stem) + 1 if entries else 0
     log, sums = folder / "_delta_log", folder / checksums.FILE
     published = sorted(int(found[1]) for found in map(_ENTRY.fullmatch, recorded) if found)
