@@ -40,6 +40,12 @@ LEFT_OUT = (
     "expectations/user_topics*",
     "*.csv",
 )
+ONLY_OF: dict[str, tuple[str, ...]] = {
+    "empty": (".json", ".db", ".yaml"),
+    "another bit flipped": (".parquet", "SHA256SUMS"),
+    "a folder": (".json", ".db", ".parquet", ".yaml"),
+}
+"""Damages that teach nothing new of other files, by the ends of names."""
 FOLDERS = (
     "data", "data/raw", "data/raw/clicks", "data/offline", "data/offline/user_clicks",
     "data/offline/user_clicks/_delta_log", "data/datasets", "data/datasets/reading", "data/models", "data/mlflow",
@@ -54,9 +60,7 @@ def places(project: Project) -> Iterator[tuple[str, str]]:
     """Each place and damage of the matrix."""
     for file in project.files():
         if not any(fnmatchcase(file, pattern) for pattern in LEFT_OUT):
-            yield from (
-                (file, damage) for damage in damages.OF_FILES if not (damage == "empty" and file.endswith(".py"))
-            )
+            yield from ((file, damage) for damage in damages.OF_FILES if file.endswith(ONLY_OF.get(damage, "")))
     for folder in FOLDERS:
         yield from ((folder, damage) for damage in damages.OF_FOLDERS)
     yield ".", damages.FULL
@@ -180,6 +184,39 @@ def project(
 ) -> Project:
     monkeypatch.setenv("FEATURES_CLOCK", NOW)
     return make(world, redis, tmp_path / "project")
+
+
+SAMPLE = (
+    ("offline/user_clicks/run=*/*.parquet", "cut short"),
+    ("offline/user_clicks/run=*/*.parquet", "deleted"),
+    ("offline/user_clicks/_delta_log/*.json", "empty"),
+    ("offline/user_clicks/SHA256SUMS", "bit flipped"),
+    ("raw/clicks/_delta_log/*.json", "bit flipped"),
+    ("raw/clicks/drop-*/*.parquet", "a folder"),
+    ("raw/pages", "a file"),
+)
+
+
+@pytest.mark.parametrize(("pattern", "damage"), SAMPLE)
+def test_a_sample_of_damages_gives_the_right_value_or_one_refusal_by_path_and_remedy(
+    built: World, pattern: str, damage: str
+) -> None:
+    def run(name: str) -> Ended:
+        (command, *arguments) = READERS[name].split()
+        done = built.run(command, *arguments)
+        output, errors = (text.replace(str(built.folder), "PROJECT") for text in (done.stdout, done.stderr))
+        return Ended(done.exit_code, output, errors, 0.0)
+
+    names = ("status", "show", "preview", "runs", "doctor deep")
+    right = {name: run(name) for name in names}
+    place = max(built.settings.data.glob(pattern))
+    damages.ALL[damage](place)
+    shown = f"data/{place.relative_to(built.settings.data)}"
+    found = {name: run(name) for name in names}
+    said = {name: complaint(Trial(shown, damage, name), ended, right[name]) for name, ended in found.items()}
+    assert {name: text for name, text in said.items() if text} == {}
+    deep = found["doctor deep"]
+    assert deep.code == 3 or "no checksum recorded" in deep.output
 
 
 @pytest.mark.disks
