@@ -178,6 +178,7 @@ def statuses(settings: Settings) -> Counter[str]:
     return Counter(run.info.status for run in client.search_runs([experiment]))
 
 
+@pytest.mark.proof
 def test_a_training_killed_between_log_and_mlflow_has_its_version_and_the_next_one_repairs_the_copy(
     repository: Path, settings: Settings, tmp_path: Path
 ) -> None:
