@@ -20,7 +20,7 @@ from transformations.datasets.registration import is_registered
 from transformations.engine.base import storage
 from transformations.engine.base.disk_faults import faults_in_words
 from transformations.engine.base.errors import DataError, UsageError
-from transformations.engine.base.moments import moment_text
+from transformations.engine.base.moments import minute_text
 from transformations.engine.base.settings import Settings
 from transformations.models.declaration.config import Declaration
 from transformations.models.declaration.reading import read_declared
@@ -139,7 +139,7 @@ def _dataset(declaration: Declaration, repository: Path, store: FeatureStore, se
                 f"features dataset create {file} --replace"
             )
         if is_registered(store, manifest):
-            made_at = moment_text(manifest.created_at, "UTC", seconds=False)
+            made_at = minute_text(manifest.created_at)
             return Step(name="dataset", is_reused=True, text=f"{name}, made at {made_at}")
     manifest = create(config, file.parent, store, settings)
     rows = ", ".join(f"{split.name} {split.rows:,} rows" for split in manifest.splits)
@@ -176,7 +176,7 @@ def _archived(model: str, state: VersionState, standing: Standing, log: EventLog
     there = standing.production
     instead = f" Production has version {there.number}." if there else ""
     return (
-        f"model {model}: version {state.number} was archived at {moment_text(state.since, 'UTC', seconds=False)} "
+        f"model {model}: version {state.number} was archived at {minute_text(state.since)} "
         f"({move.who}: {move.why}), and nothing it was made of has changed since: a release would make the same model "
         f"again.{instead} Change the declaration or its dataset; or, if version {state.number} is wanted after all: "
         f"features model promote {model} {state.number} --to development"
@@ -213,7 +213,7 @@ def _in_production(name: str, state: VersionState, log: EventLog) -> int | None:
 
 def _staging(name: str, state: VersionState, log: EventLog, settings: Settings) -> Step:
     if state.stage in ("staging", "production"):
-        since = moment_text(state.since, "UTC", seconds=False)
+        since = minute_text(state.since)
         return Step(name="staging", is_reused=True, text=f"version {state.number} is in {state.stage} since {since}")
     promote(name, state.number, "staging", log, settings, why=_WHY)
     return Step(name="staging", is_reused=False, text=f"version {state.number}")

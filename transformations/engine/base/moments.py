@@ -40,6 +40,11 @@ def moment_text(moment: datetime, zone: str, *, seconds: bool = True) -> str:
     )
 
 
+def minute_text(moment: datetime, zone: str = "UTC") -> str:
+    """A moment to the minute, which is enough to say when something was done: `2020-01-31 12:00 UTC`."""
+    return moment_text(moment.replace(second=0, microsecond=0), zone, seconds=False)
+
+
 def value_text(value: object, zone: str, *, quoted: bool = False) -> str:
     """A feature's value as it is shown: a moment in the zone, in lists and maps too; `null` for None.
 

@@ -13,7 +13,7 @@ from feast import FeatureStore
 from transformations.engine.base import storage
 from transformations.engine.base.disk_faults import faults_in_words
 from transformations.engine.base.errors import DataError, FeaturesError, UsageError
-from transformations.engine.base.moments import as_utc, moment_text
+from transformations.engine.base.moments import as_utc, minute_text
 from transformations.engine.base.settings import Settings
 from transformations.models.batch.publishing import batches_folder, read_batch
 from transformations.models.log.event_log import EventLog
@@ -133,9 +133,9 @@ def _setup(state: VersionState, settings: Settings) -> PerformedCheck:
         raise DataError(f"{file} holds no moment. Run .ci/run, which writes it.") from None
     if at is None:
         return PerformedCheck(check="setup", answer="no", at=None, found="CI has not passed here yet: .ci/run")
-    text = moment_text(at, "UTC", seconds=False)
+    text = minute_text(at)
     if at < state.registered_at:
-        since = moment_text(state.registered_at, "UTC", seconds=False)
+        since = minute_text(state.registered_at)
         found = f"CI passed at {text}, before version {state.number} was registered ({since}): .ci/run"
         return PerformedCheck(check="setup", answer="no", at=at, found=found)
     return PerformedCheck(check="setup", answer="yes", at=at, found=f"CI followed the README and passed at {text}")

@@ -14,7 +14,7 @@ from transformations.cli.model_place import model_place
 from transformations.cli.options import json_option
 from transformations.cli.output import print_json, print_table, progress, remark, say, watching
 from transformations.engine.base.errors import DataError, ServiceUnavailableError, UsageError
-from transformations.engine.base.moments import moment_text
+from transformations.engine.base.moments import minute_text
 from transformations.insight.repository import open_store
 
 if TYPE_CHECKING:
@@ -209,7 +209,7 @@ def show(name: str, version: int | None, as_json: bool) -> None:
         _print_gates(gates.results)
     print_table(
         ["Event", "When", "Who", "What", "Why"],
-        [(e.number, moment_text(e.at, "UTC", seconds=False), e.who, _what(e.change), e.why) for e in events],
+        [(e.number, minute_text(e.at), e.who, _what(e.change), e.why) for e in events],
     )
 
 
@@ -321,7 +321,7 @@ def _row(state: VersionState) -> tuple[object, ...]:
 
 
 def _time(state: VersionState) -> str:
-    return moment_text(state.since, "UTC", seconds=False)
+    return minute_text(state.since)
 
 
 def _summary(standing: Standing) -> dict[str, object]:

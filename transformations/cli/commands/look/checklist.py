@@ -10,7 +10,7 @@ from transformations.cli.model_place import model_place
 from transformations.cli.options import json_option
 from transformations.cli.output import print_json, print_table, progress, say
 from transformations.engine.base.errors import DataError
-from transformations.engine.base.moments import moment_text
+from transformations.engine.base.moments import minute_text
 from transformations.insight.repository import open_store
 
 if TYPE_CHECKING:
@@ -51,6 +51,6 @@ def checklist(name: str, number: int | None, as_json: bool) -> None:
 
 
 def _row(check: PerformedCheck) -> tuple[object, ...]:
-    at = None if check.at is None else moment_text(check.at, "UTC", seconds=False)
+    at = None if check.at is None else minute_text(check.at)
     seconds = None if check.seconds is None else round(check.seconds, 2)
     return _WORDS[check.check], check.answer, at, seconds, check.found
