@@ -210,3 +210,17 @@ def test_what_a_command_writes_is_closed_to_others(
         os.umask(before)
     assert stat.S_IMODE((tmp_path / "file").stat().st_mode) == file
     assert stat.S_IMODE((tmp_path / "folder").stat().st_mode) == folder
+
+
+def test_a_folder_that_is_gone_under_the_command_is_no_fault_of_the_platform(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+
+    assert main.run(["status"]) == 4
+    assert capsys.readouterr().err == (
+        "Error: the folder that this command was called in is gone. Change into another one (cd).\n"
+    )
