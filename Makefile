@@ -47,7 +47,7 @@ cluster-test: $(STAMP)  ## Build on a Spark cluster of this machine's processes 
 kill-test: $(STAMP)  ## Kill commands and builds at random moments, 100 in all: nothing is lost (KILLS=13 of each)
 	COMMAND_KILLS=$(or $(KILLS),13) KILLS=$(or $(KILLS),13) KILLED_BUILDS=4 $(BIN)/python -m pytest -q -s -m "not stock" \
 	  tests/transformations/cli/test_kills.py tests/transformations/stores/servers/test_kills.py \
-	  tests/transformations/engine/test_processes.py -k killed $(ARGS) | awk '{ print } \
+	  tests/transformations/engine/test_processes.py -k killed $(ARGS) | awk '{ print; fflush() } \
 	  /^kills: / { all += $$2; sure += $$(NF - 3) } END { print sure + 0 " of " all + 0 " kills certainly interrupted the work" }'
 
 disk-proof: $(STAMP)  ## Damage every file of a project in every way, under every command (DISKS='data/raw/* × deleted')
