@@ -153,7 +153,7 @@ def measure_lookups(sides: Mapping[str, Side], repeat: int) -> list[Finding]:
         for metric, limit in (("p50", bar), ("p99", None), ("CPU", None)):
             ours, stock = (measured[side][f"{case_name(*case)} {metric}"] for side in ("ours", "stock"))
             findings.append(Finding(f"lookup {case_name(*case)}", metric, ours, "ms", stock, limit))
-        ours, pings = (measured["ours"][f"{name} p50"] for name in (case_name(*case), "PING"))
+        ours, pings = (measured["ours"][f"{case_name(*case)} {metric}"] for metric in ("p50", "PING"))
         findings.append(Finding(f"lookup {case_name(*case)}, against a bare PING", "p50", ours, "ms", pings))
     return findings
 
