@@ -134,7 +134,10 @@ class Draft:
         return found
 
     def _growth(self, values: Sequence[tuple[date, float]], room: float) -> Growth:
-        """The growth a day between each of the measured days and the last, and as much room as all of them need."""
+        """The growth a day between each of the measured days and the last, and as much room as all of them need.
+
+        A rule counts from the last day of the draft, on which a feature may have had no value.
+        """
         last, was = values[-1]
         far = [
             (day, value) for day, value in values if (last - day).days * 4 >= (last - values[0][0]).days and day < last
@@ -145,7 +148,7 @@ class Draft:
         exact = Growth(was=was, a_day=a_day, within=0.0)
         off = 0.0
         for day, value in values:
-            band = exact.on(day, last)
+            band = exact.on(day, self.days[-1])
             off = max(off, band.low - value, value - band.high)
         return Growth(was=_nearest(was), a_day=a_day, within=_round(off + room + abs(was - _nearest(was)), up=True))
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
 
@@ -37,6 +37,7 @@ VALUES = st.one_of(st.none(), st.floats(-1e6, 1e6), st.integers(0, 3).map(float)
 
 
 @examples(max_examples=10, deadline=None)
+@example([[None, None, None], [None, None, 0.0], [None, None, 1.0], [None, None, None]])  # nothing on the last day
 @given(st.lists(st.lists(VALUES, min_size=3, max_size=3), min_size=4, max_size=4))
 def test_every_measured_day_keeps_the_drafted_rules(tmp_path_factory: pytest.TempPathFactory, drawn: Any) -> None:
     """Even by the letter, without what chance allows."""
