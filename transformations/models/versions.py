@@ -13,6 +13,7 @@ from transformations.engine.base.checksums import content_hash as file_hash
 from transformations.engine.base.disk_faults import faults_in_words
 from transformations.engine.base.errors import DataError, ServiceUnavailableError, UsageError
 from transformations.engine.base.settings import Settings
+from transformations.models.declaration.config import Declaration
 from transformations.models.declaration.reading import read_declared
 from transformations.models.declaration.resolution import resolve
 from transformations.models.judging.candidate import Judgement, Version, judge_version, refuse_changed_criteria
@@ -22,6 +23,7 @@ from transformations.models.log.event_log import EventLog
 from transformations.models.log.standing import Standing, VersionState, standing_of
 from transformations.models.records.artifact import ArtifactManifest
 from transformations.models.records.base import Stage, text_hash
+from transformations.models.records.criteria import PRODUCTION
 from transformations.models.records.events import Evaluated, ModelEvent
 from transformations.models.scoring.artifact import Artifact, read_artifact, read_manifest
 from transformations.models.tracking.mirror import Difference, repair
@@ -170,14 +172,16 @@ def promote(
     reviewer: str | None = None,
 ) -> Moved:
     """Move a version to a stage. Its artifact is verified first where it is to answer in production, and there alone:
-    one whose artifact is lost can still be archived.
+    one whose artifact is lost can still be archived. Where its gates compare with production, it must be the version
+    that they compared with which it replaces.
     """
     began = time.monotonic()
     state = _state(name, number, log)
-    needs_reviewer = False
+    needs_reviewer, compared_with = False, None
     if to_stage == "production":
         artifact = artifact_of(name, state, settings)
         needs_reviewer = artifact.manifest.facts.declaration.get("approval") == "required"
+        compared_with = _compared_with(artifact.manifest, state, settings)
     event = stages.promote(
         log,
         name,
@@ -188,6 +192,7 @@ def promote(
         at=settings.now(),
         reviewer=reviewer,
         needs_reviewer=needs_reviewer,
+        compared_with=compared_with,
     )
     return _mirrored(event, time.monotonic() - began, log, settings)
 
@@ -219,6 +224,24 @@ def _production(name: str, state: VersionState, log: EventLog, settings: Setting
         return None
     dataset, _ = read_dataset(settings.datasets_dir / there.registered.dataset)
     return Version(number=there.number, artifact=artifact_of(name, there, settings), dataset=dataset)
+
+
+def _compared_with(manifest: ArtifactManifest, state: VersionState, settings: Settings) -> int | None:
+    """The version in production that the gates of a version have compared it with; None where no gate does, or where
+    nothing has passed. DataError where the report that would say so is lost.
+    """
+    model = manifest.facts.model
+    gates = Declaration.model_validate(manifest.facts.declaration).evaluation.gates
+    if not state.has_passed or not any(gate.baseline == PRODUCTION for gate in gates):
+        return None
+    judged = judged_before(model, state, settings)
+    production = judged.judgement.evaluation.production if judged else None
+    if production is None:
+        raise DataError(
+            f"model {model} version {state.number}: the report of the comparison with production that it passed is not "
+            f"there. Judge it again: features model evaluate {model} {state.number}"
+        )
+    return production.version
 
 
 def _judgement_folder(name: str, state: VersionState, settings: Settings) -> Path:

@@ -1,5 +1,6 @@
 """A release goes to staging or stops with its figures; what was done before from the same things is used again."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from transformations.engine.base.errors import ConflictError, DataError
 from transformations.engine.base.settings import get_settings
 from transformations.engine.base.storage import exclusive
 from transformations.models import releasing
+from transformations.models.log import stages
 from transformations.models.log.event_log import EventLog
 from transformations.models.log.standing import Standing, standing_of
 from transformations.models.releasing import Released
@@ -132,6 +134,19 @@ def test_gates_against_production_are_judged_anew_when_production_has_changed(we
     production = again.judged.judgement.evaluation.production
     assert production is not None
     assert production.version == 1
+
+    log = EventLog("shop")
+    first = standing().version(1)
+    stages.register(log, MODEL, first.registered, who="ana", why="another", at=first.since)
+    judged = next(event for event in log.events(MODEL) if event.change == first.evaluation)
+    log.append(judged.model_copy(update={"number": standing().events + 1, "version": 3}))
+    for stage in ("staging", "production"):
+        stages.promote(log, MODEL, 3, stage, who="ana", why="it passed first", at=first.since)
+    with pytest.raises(DataError, match="version 2 was compared with version 1, and production has version 3 now"):
+        promote(MODEL, 2, "production", log, get_settings(), why="it passed against version 1")
+    shutil.rmtree(again.judged.page.parent)
+    with pytest.raises(DataError, match="the report of the comparison with production that it passed is not there"):
+        promote(MODEL, 2, "production", log, get_settings(), why="it passed against version 1")
 
 
 def test_two_at_once_are_refused(weekly_project: Path) -> None:

@@ -61,7 +61,8 @@ _BYTES_TO_HASH = 8 * 2**30
 _VERIFYING_THREADS = 4
 _OTHER_BYTES = "it does not hold the bytes that were written"
 _QUOTED = re.compile(r"""["'](/[^"'\n]+)["']""")
-_BARE = re.compile(r"(?:file:)?(/[^\s\"',;)]+)")
+_BARE = re.compile(r"(?:file:(?://)?|(?<![\w:/]))(/[^\s\"',;)]+)")
+"""Neither the end of `disk I/O error`, nor an address such as https://…"""
 _OUT_OF_MEMORY = re.compile(r"(?:Out of Memory Error|MemoryError)(?:: ?(.*))?$|^out of memory$", re.MULTILINE)
 _JAVA_OUT_OF_MEMORY = re.compile(r"java\.lang\.OutOfMemoryError|GC overhead limit exceeded")
 _WORKER_LOST = "Python worker exited unexpectedly"

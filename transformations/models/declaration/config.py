@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, JsonValue, StrictInt, model_validator
 
+from transformations.datasets.config import NAME as DATASET_NAME
 from transformations.datasets.config import Duration
 from transformations.models.records.artifact import Task
 from transformations.models.records.base import ModelName, Part
@@ -47,7 +48,7 @@ class DecisionRule(Part):
     Of costs and top-k the threshold is chosen on the validation split.
     """
 
-    threshold: float | None = None
+    threshold: Annotated[float, Field(ge=0, le=1)] | None = None
     costs: Costs | None = None
     top_k_a_day: Annotated[StrictInt, Field(ge=1)] | None = None
 
@@ -125,10 +126,10 @@ class Declaration(Part):
     """
 
     name: ModelName
-    description: Annotated[str, Field(min_length=1)]
-    owner: Annotated[str, Field(min_length=1)]
+    description: Annotated[str, Field(pattern=r"\S")]
+    owner: Annotated[str, Field(pattern=r"\S")]
     tags: dict[str, str] = Field(default_factory=dict)
-    dataset: str
+    dataset: Annotated[str, Field(pattern=f"^{DATASET_NAME}$")]
     task: Task
     trainer: str
     hyperparameters: dict[str, JsonValue] = Field(default_factory=dict)
@@ -154,6 +155,9 @@ class Declaration(Part):
                 raise ValueError(f"{key} is for a binary classification, and this is a {self.task}")
         if self.calibration != "none" and not is_classification:
             raise ValueError(f"calibration is for a binary classification, and this is a {self.task}")
+        names = [metric.name for metric in self.business]
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise ValueError(f"business metric {twice[0]!r} stands twice")
         metric = self.tuning.metric if self.tuning else None
         if metric is not None and (metric in CLASSIFICATION_METRICS) != is_classification:
             raise ValueError(f"tuning: {metric} is no metric of a {self.task}")
@@ -170,7 +174,8 @@ class Declaration(Part):
     def warnings(self) -> list[str]:
         """Warnings about what is allowed but probably not meant."""
         found = []
-        if (self.class_weight or self.sample_weight) and self.calibration == "none":
+        is_weighted = self.class_weight is not None or self.sample_weight is not None
+        if is_weighted and self.calibration == "none" and self.task == "binary_classification":
             found.append("weights without calibration: the scores are no probabilities. Say calibration: isotonic.")
         if not self.evaluation.gates:
             found.append("no gates: no version of this model can leave development.")

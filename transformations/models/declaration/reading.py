@@ -61,7 +61,7 @@ def read_declaration(path: Path) -> Declaration:
     try:
         declaration = Declaration.model_validate({**document, "name": document.get("name", path.stem)})
     except ValidationError as error:
-        raise UsageError("\n".join(_complaints(path.name, text, error, Declaration))) from None
+        raise UsageError("\n".join(_complaints(path.name, text, error, Declaration, document))) from None
     if declaration.name != path.stem:
         raise UsageError(f"{path.name}:{line_of(text, ['name'])}: name: {declaration.name!r} is not the file's name.")
     _refuse(list(_faults_of_trainer(path.name, text, declaration)))
@@ -87,7 +87,7 @@ def _faults_of_trainer(name: str, text: str, declaration: Declaration) -> Iterat
     try:
         trainer.settings.model_validate(declaration.hyperparameters)
     except ValidationError as error:
-        yield from _complaints(name, text, error, trainer.settings, ["hyperparameters"])
+        yield from _complaints(name, text, error, trainer.settings, declaration.hyperparameters, ["hyperparameters"])
         return
     yield from _faults_of_tuning(name, text, declaration)
 
@@ -124,10 +124,15 @@ def _refuse(faults: Sequence[str]) -> None:
 
 
 def _complaints(
-    name: str, text: str, error: ValidationError, model: type[BaseModel], above: Sequence[str] = ()
+    name: str,
+    text: str,
+    error: ValidationError,
+    model: type[BaseModel],
+    document: Mapping[Any, Any],
+    above: Sequence[str] = (),
 ) -> Iterator[str]:
     for problem in error.errors():
-        place = [*above, *problem["loc"]]
+        place = [*above, *_written(problem["loc"], document, is_missing=problem["type"] == "missing")]
         key = ".".join(str(part) for part in place) or "the file"
         said = str(problem["msg"]).removeprefix("Value error, ").removeprefix("Input ")
         where = f"{name}:{line_of(text, place)}"
@@ -138,6 +143,19 @@ def _complaints(
             yield f"{where}: {key} is missing."
         else:
             yield f"{where}: {key}: {said}."
+
+
+def _written(place: Sequence[str | int], document: Any, *, is_missing: bool) -> Iterator[str | int]:
+    """The steps of a place that a document has: not pydantic's names of a union's members, which stand among them."""
+    for number, step in enumerate(place, start=1):
+        steps = (
+            range(len(document)) if isinstance(document, list) else document if isinstance(document, Mapping) else ()
+        )
+        if step in steps:
+            document = document[step]
+        elif not (is_missing and number == len(place)):
+            continue
+        yield step
 
 
 def _fields(model: type[BaseModel], place: Sequence[str | int]) -> set[str]:

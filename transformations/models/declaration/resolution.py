@@ -31,6 +31,10 @@ _ARROW: Mapping[str, InputType] = {
     "large_string": "String",
 }
 
+_NUMBERS = ("int", "uint", "float", "double", "halffloat")
+"""How Arrow's names of numeric types begin."""
+_TEXTS = ("string", "large_string")
+
 
 @dataclass(frozen=True, kw_only=True)
 class Resolved:
@@ -98,12 +102,13 @@ def _faults(
             yield f"request_fields: {name!r} is the label."
         elif columns[name] not in _ARROW:
             yield f"request_fields: {name!r} is {columns[name]}, which no model takes. Leave it out."
-    yield from _faults_of_columns(declaration, columns)
+    yield from _faults_of_columns(declaration, manifest, columns)
     yield from _faults_of_types(declaration, columns, features)
 
 
-def _faults_of_columns(declaration: Declaration, columns: Mapping[str, str]) -> Iterator[str]:
-    evaluation = declaration.evaluation
+def _faults_of_columns(declaration: Declaration, manifest: Manifest, columns: Mapping[str, str]) -> Iterator[str]:
+    """Columns that are not there, those that stand twice, and the label where its value would give the answer away."""
+    evaluation, label = declaration.evaluation, manifest.config.label
     named = [("evaluation.entity", evaluation.entity)]
     named += [("evaluation.segments", segment) for segment in evaluation.segments]
     for key, baseline in evaluation.baselines.items():
@@ -113,6 +118,24 @@ def _faults_of_columns(declaration: Declaration, columns: Mapping[str, str]) -> 
     for key, name in named:
         if name not in columns:
             yield f"{key}: the dataset has no column {name!r}; {nearest(name, columns)}."
+        elif label is not None and name == label.column:
+            yield f"{key}: {name!r} is the label. Name a column that is known before it."
+    weight = columns.get(declaration.sample_weight or "")
+    if weight is not None and weight != "bool" and not weight.startswith(_NUMBERS):
+        yield f"sample_weight: {declaration.sample_weight!r} is {weight}, and no number."
+    for key, baseline in evaluation.baselines.items():
+        kind = columns.get(baseline.feature or "")
+        if kind is not None and kind not in ("bool", *_TEXTS) and not kind.startswith(_NUMBERS):
+            where = f"evaluation.baselines.{key}"
+            yield f"{where}: {baseline.feature!r} is {kind}, which has no bins; name numbers or texts."
+    lists = (
+        ("leave_out", declaration.leave_out),
+        ("request_fields", declaration.request_fields),
+        ("evaluation.segments", evaluation.segments),
+    )
+    for key, names in lists:
+        for name in sorted({name for name in names if names.count(name) > 1}):
+            yield f"{key}: {name!r} stands twice."
 
 
 def _faults_of_types(

@@ -116,10 +116,17 @@ def _weights(table: pa.Table, labels: Floats, name: str, resolved: Resolved) -> 
     weights = np.ones(len(labels))
     if declaration.sample_weight is not None:
         weights = numbers(table[declaration.sample_weight].combine_chunks())
-        if not (np.isfinite(weights) & (weights >= 0)).all() or not weights.any():
+        faulty = ~(np.isfinite(weights) & (weights >= 0))
+        if faulty.any():
+            row = int(faulty.argmax())
+            said = "null" if np.isnan(weights[row]) else f"{weights[row]:g}"
             raise DataError(
-                f"split {name}: sample_weight {declaration.sample_weight!r} holds nulls, negative numbers or "
-                f"zeros alone."
+                f"split {name}: sample_weight {declaration.sample_weight!r} is {said} in row {row}; {faulty.sum():,} "
+                f"rows are null, negative or infinite. Give each a weight in the spine's query: 0 leaves a row out."
+            )
+        if not weights.any():
+            raise DataError(
+                f"split {name}: sample_weight {declaration.sample_weight!r} is 0 in every row, so nothing is learned."
             )
     match declaration.class_weight:
         case "balanced":

@@ -33,11 +33,13 @@ def promote(
     at: datetime,
     reviewer: str | None = None,
     needs_reviewer: bool = False,
+    compared_with: int | None = None,
 ) -> ModelEvent:
     """Move a version to another stage. A version that reaches production archives the one that was there.
 
-    DataError where its gates have not passed, UsageError where no version goes that way, or where a reviewer is needed
-    who is not the one that promotes.
+    compared_with: the version in production that its gates have compared it with, where they do. DataError where its
+    gates have not passed, or where production has another version now than they compared with; UsageError where no
+    version goes that way, or where a reviewer is needed who is not the one that promotes.
     """
 
     def event(events: tuple[ModelEvent, ...]) -> ModelEvent:
@@ -52,7 +54,13 @@ def promote(
             )
         if to_stage in ("staging", "production"):
             _refuse_unproven(model, state)
-        if to_stage == "production" and needs_reviewer and reviewer in (None, who):
+        there = standing.production
+        if to_stage == "production" and compared_with is not None and there and there.number != compared_with:
+            raise DataError(
+                f"model {model} version {version} was compared with version {compared_with}, and production has "
+                f"version {there.number} now. Judge it again: features model evaluate {model} {version}"
+            )
+        if to_stage == "production" and needs_reviewer and (reviewer or "").strip() in ("", who):
             raise UsageError(
                 f"model {model} says approval: required. Name the person who reviewed version {version}, another than "
                 f"{who}: --reviewer NAME."

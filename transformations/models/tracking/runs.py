@@ -128,6 +128,7 @@ def client_of(settings: Settings) -> MlflowClient:
         raise UsageError("MLflow, which records trainings, is not installed: pip install 'feature-platform[track]'.")
     os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
     logging.getLogger("alembic").setLevel(logging.WARNING)
+    logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)  # it prints the trace of what it also raises
     from mlflow.tracking import MlflowClient
 
     if settings.mlflow_uri is not None:

@@ -96,7 +96,7 @@ def trainer_of(name: str) -> Trainer:
     """The trainer of this name, or that stands at `module:name`. UsageError where there is none."""
     place = BY_NAME.get(name, name)
     module, found, attribute = place.partition(":")
-    if not found:
+    if not found or not all(part.isidentifier() for part in (*module.split("."), attribute)):
         raise UsageError(f"there is no trainer {name!r}; {nearest(name, BY_NAME)}, or one of your own as module:name.")
     try:
         trainer = getattr(importlib.import_module(module), attribute, None)
@@ -104,6 +104,10 @@ def trainer_of(name: str) -> Trainer:
         raise UsageError(
             f"trainer {name!r}: there is no module {error.name!r}. Install it, or put it on PYTHONPATH."
         ) from None
+    except Exception as error:  # a module of somebody else's runs here, and may fail in any way
+        raise UsageError(
+            f"trainer {name!r}: module {module} cannot be imported: {type(error).__name__}: {error}. Correct it there."
+        ) from error
     if not isinstance(trainer, Trainer):
         raise UsageError(
             f"trainer {name!r}: {attribute} of {module} is no Trainer. Make one as "

@@ -78,6 +78,20 @@ def test_an_error_of_the_disk_is_one_message_with_its_path(number: int, code: in
     assert fault.message.startswith(f"/data/raw/sales: {said}")
 
 
+@pytest.mark.parametrize(
+    ("words", "place"),
+    [
+        ("disk I/O error (Background on this error at: https://sqlalche.me/e/20/e3q8)", "the temporary folder"),
+        ("Input/output error", "the temporary folder"),
+        ("Input/output error: file:/data/a.parquet", "/data/a.parquet"),
+        ("Input/output error: /data/a.parquet", "/data/a.parquet"),
+    ],
+)
+def test_words_with_a_slash_are_no_path(words: str, place: str) -> None:
+    error = sqlite3.OperationalError(words) if words.startswith("disk") else pa.ArrowException(words)
+    assert f"{place}: the disk fails" in str(known_fault(error))
+
+
 def test_the_command_line_ends_with_the_code_and_without_a_trace(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -4,7 +4,9 @@ import re
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 
+from tests.worlds.returns import declaration
 from transformations.engine.base.errors import UsageError
 from transformations.models.declaration.reading import read_declaration, read_declared
 
@@ -62,11 +64,11 @@ def replaced(repository: Path, old: str, new: str, folder: str = "models", name:
 
 
 def test_a_whole_declaration_is_read(repository: Path) -> None:
-    declaration = read_declared(repository, "user_return")
-    assert declaration.name == "user_return"
-    assert declaration.evaluation.gates[0].name == "log_loss beats prior"
-    assert declaration.warnings() == []
-    assert declaration.holds_rows_back
+    found = read_declared(repository, "user_return")
+    assert found.name == "user_return"
+    assert found.evaluation.gates[0].name == "log_loss beats prior"
+    assert found.warnings() == []
+    assert found.holds_rows_back
 
 
 @pytest.mark.parametrize(
@@ -94,6 +96,13 @@ def test_a_whole_declaration_is_read(repository: Path) -> None:
         ("owner: team@example.com\ndataset", "dataset", r"yaml:1: owner is missing"),
         ("horizon: 7 days", "horizon: 7", r"yaml:27: business.0.horizon: a duration is a number of days"),
         ("calibration: isotonic", "calibration: isotonic\nseed: 8", "the key 'seed' stands twice"),
+        (
+            "seed: 7",
+            "seed: 7\nclass_weight: {negative: -1}",
+            r"yaml:10: class_weight.negative: should be greater than 0",
+        ),
+        ("dataset: returns_2020", "dataset: ../returns_2020", r"yaml:3: dataset: .*pattern"),
+        ("owner: team@example.com\ndataset", "owner: ' '\ndataset", r"yaml:2: owner: .*pattern"),
         ("seed: 7", "seed: 7\nname: other", r"yaml:10: name: 'other' is not the file's name"),
     ],
 )
@@ -113,6 +122,14 @@ def test_a_decision_says_one_thing(repository: Path) -> None:
     file = replaced(repository, "decision:\n", "decision:\n  threshold: 0.5\n")
     with pytest.raises(UsageError, match="yaml:13: decision: give one of threshold, costs and top_k_a_day"):
         read_declaration(file)
+
+
+def test_a_threshold_is_a_probability_and_a_business_metric_has_a_name_of_its_own() -> None:
+    with pytest.raises(ValidationError, match="less than or equal to 1"):
+        declaration(decision={"threshold": 17})
+    metric = {"name": "a", "query": "SELECT 1", "owner": "o", "unit": "u", "direction": "up", "horizon": "1 day"}
+    with pytest.raises(ValidationError, match="business metric 'a' stands twice"):
+        declaration(business=[metric, metric])
 
 
 def test_a_dataset_that_teaches_nothing_is_refused(repository: Path) -> None:

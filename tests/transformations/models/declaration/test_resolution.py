@@ -50,6 +50,11 @@ def test_full_feature_names_begin_with_the_view() -> None:
     assert next(iter(feature_types(manifest(full_feature_names=True)))) == "user_visits__visits"
 
 
+def baseline(**said: str) -> dict[str, Any]:
+    """A change of a declaration: one baseline, called `known`."""
+    return {"evaluation": {"entity": "user_id", "baselines": {"known": said}}}
+
+
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
@@ -71,6 +76,16 @@ def test_full_feature_names_begin_with_the_view() -> None:
             "evaluation.entity: the dataset has no column 'user'; did you mean 'user_id'",
         ),
         ({"evaluation": {"entity": "user_id", "segments": ["land"]}}, "evaluation.segments: the dataset has no"),
+        ({"sample_weight": "country"}, "sample_weight: 'country' is string, and no number"),
+        ({"sample_weight": "last_visit_at"}, "sample_weight: 'last_visit_at' is timestamp.*, and no number"),
+        ({"sample_weight": "returns"}, "sample_weight: 'returns' is the label"),
+        ({"evaluation": {"entity": "returns"}}, "evaluation.entity: 'returns' is the label"),
+        (baseline(kind="binned_feature", feature="returns"), "evaluation.baselines.known: 'returns' is the label"),
+        (baseline(kind="rule", when="returns == 1"), "evaluation.baselines.known: 'returns' is the label"),
+        (baseline(kind="binned_feature", feature="last_visit_at"), "'last_visit_at' is timestamp.*, which has no bins"),
+        ({"request_fields": ["price", "price"]}, "request_fields: 'price' stands twice"),
+        ({"leave_out": ["last_visit_at", "last_visit_at"]}, "leave_out: 'last_visit_at' stands twice"),
+        ({"evaluation": {"entity": "user_id", "segments": ["country", "country"]}}, "segments: 'country' stands twice"),
     ],
 )
 def test_what_does_not_fit_the_dataset_is_refused(changes: dict[str, Any], said: str) -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from tests.worlds.returns import TEST, TRAIN, VALIDATION, in_memory, resolved, trained
+from tests.worlds.returns import TEST, TRAIN, VALIDATION, declaration, in_memory, resolved, trained
 from transformations.engine.base.errors import DataError
 from transformations.models.fitting.fit import fit
 from transformations.models.fitting.split import halves_by_time, split_of
@@ -53,6 +53,16 @@ def test_class_weights_move_the_scores_and_calibration_moves_them_back() -> None
     assert mean(class_weight=weights) > mean() + 0.1
     assert mean(class_weight=weights, calibration="isotonic") == pytest.approx(mean(calibration="isotonic"), abs=0.05)
     assert any("weights without calibration" in text for text in trained(class_weight="balanced").warnings)
+    evaluation = {"entity": "user_id", "gates": [{"metric": "rmse", "at_most": 1}]}
+    regression = declaration(
+        task="regression",
+        class_weight=None,
+        calibration="none",
+        decision=None,
+        sample_weight="w",
+        evaluation=evaluation,
+    )
+    assert regression.warnings() == []
 
 
 def test_equal_weights_train_as_none_do() -> None:
@@ -60,8 +70,19 @@ def test_equal_weights_train_as_none_do() -> None:
     validation = VALIDATION.append_column("weight", pa.array(np.full(VALIDATION.num_rows, 1.0)))
     assert fit(resolved(sample_weight="weight"), weighted, validation).files == trained().files
 
-    with pytest.raises(DataError, match="sample_weight 'weight' holds nulls, negative"):
-        fit(resolved(sample_weight="weight"), with_column(weighted, "weight", [-1.0] * 400), validation)
+
+@pytest.mark.parametrize(
+    ("weights", "said"),
+    [
+        ([1.0, -1.0, *[1.0] * 398], "is -1 in row 1; 1 rows are null, negative or infinite"),
+        ([1.0, 1.0, *[None] * 398], "is null in row 2; 398 rows are null"),
+        ([0.0] * 400, "is 0 in every row"),
+    ],
+)
+def test_a_weight_that_is_none_is_named_with_its_row(weights: list[float | None], said: str) -> None:
+    weighted = TRAIN.append_column("weight", pa.array(np.full(TRAIN.num_rows, 1.0)))
+    with pytest.raises(DataError, match=f"split train: sample_weight 'weight' {said}"):
+        fit(resolved(sample_weight="weight"), with_column(weighted, "weight", weights), VALIDATION)
 
 
 def test_a_decision_comes_with_every_score() -> None:

@@ -144,7 +144,7 @@ def test_approval_needs_somebody_else(log: EventLog, clock: Clock) -> None:
             needs_reviewer=True,
         )
 
-    for reviewer in (None, "ada"):
+    for reviewer in (None, "ada", "", " ada "):
         with pytest.raises(UsageError, match=r"approval: required\. Name the person who reviewed version 1"):
             approved(reviewer)
     assert approved("grace").reviewer == "grace"

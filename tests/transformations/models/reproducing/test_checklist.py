@@ -75,6 +75,6 @@ def test_the_command_ends_with_3_where_an_answer_is_no(weekly_production: Path, 
     shown = CliRunner().invoke(checklist, ["user_return"])
     assert shown.exit_code == 3
     assert "the model is retrained" in shown.stdout
-    assert "not so: a rollback is rehearsed, a prediction is traced, the README sets it up" in shown.stderr
+    assert "the answer is no: a rollback is rehearsed, a prediction is traced, the README sets it up" in shown.stderr
     document = json.loads(CliRunner().invoke(checklist, ["user_return", "--json"]).stdout)
     assert [each["answer"] for each in document["checks"]] == ["yes", "yes", "no", "no", "no"]

@@ -105,10 +105,18 @@ print([name for name in heavy if name in sys.modules])
     assert printed == "[]\n[]\n"
 
 
-def test_a_trainer_of_no_name_is_refused() -> None:
+def test_a_trainer_of_no_name_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(UsageError, match="no trainer 'xgbost'; did you mean 'xgboost'"):
         trainer_of("xgbost")
     with pytest.raises(UsageError, match="there is no module 'nowhere'"):
         trainer_of("nowhere:trainer")
     with pytest.raises(UsageError, match="path of os is no Trainer"):
         trainer_of("os:path")
+    for name in (":", "os:", "a b:trainer", ".relative:trainer"):
+        with pytest.raises(UsageError, match="no trainer"):
+            trainer_of(name)
+    monkeypatch.syspath_prepend(tmp_path)
+    for module, code in (("no_syntax", "def fit(:"), ("no_import", "from os import nothing"), ("no_luck", "1 / 0")):
+        (tmp_path / f"{module}.py").write_text(code)
+        with pytest.raises(UsageError, match=f"module {module} cannot be imported: .*Error: .*Correct it there"):
+            trainer_of(f"{module}:trainer")

@@ -47,7 +47,9 @@ def checklist(name: str, number: int | None, as_json: bool) -> None:
         print_table(["Check", "", "When", "Seconds", "Found"], [_row(each) for each in made.checks])
     if not made.passed:
         lacking = [_WORDS[each.check] for each in made.checks if each.answer == "no"]
-        raise DataError(f"{name} version {made.version}: not so: {', '.join(lacking)}. What was found says what to do.")
+        raise DataError(
+            f"{name} version {made.version}: the answer is no: {', '.join(lacking)}. Found says what to do."
+        )
 
 
 def _row(check: PerformedCheck) -> tuple[object, ...]:
