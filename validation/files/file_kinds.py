@@ -38,6 +38,8 @@ def refuse_other_than_file(path: Path) -> None:
     except UnicodeEncodeError:
         raise UsageError(f"{str(path)!r}: the name is no UTF-8 text. Rename the file.") from None
     if not path.is_file():
+        if path.is_dir():
+            raise UsageError(f"{path} is a folder, and one file is needed here. Give one of its files.")
         if path.exists():
             raise UsageError(f"{path} is a device, a pipe or a socket, no file. Write what it gives to a file first.")
         raise UsageError(f"{path}: no such file. Give the path of a Parquet, CSV or JSON lines file, or of a folder.")

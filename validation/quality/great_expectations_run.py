@@ -58,9 +58,16 @@ def validate_frame(frame: Any, suite: Mapping[str, Any], *, is_spark: bool) -> l
     form: dict[str, Any] = {"result_format": "COMPLETE"}
     if "rows" in suite:
         form = {"result_format": "SUMMARY", "partial_unexpected_count": _EXAMPLES}
-    found = batch.get_batch({"dataframe": frame}).validate(
-        gx.ExpectationSuite(name=suite["name"], expectations=expectations), result_format=form
-    )
+    try:
+        found = batch.get_batch({"dataframe": frame}).validate(
+            gx.ExpectationSuite(name=suite["name"], expectations=expectations), result_format=form
+        )
+    except (AttributeError, IndexError, LookupError, TypeError, ValueError) as error:  # of an argument left out
+        asked = "; ".join(f"rule {each['meta']['rule']!r}: {each['type']}" for each in suite["expectations"])
+        raise UsageError(
+            f"Great Expectations fails with {type(error).__name__} on {asked}. Give each expectation the arguments "
+            f"that it needs, or leave it out."
+        ) from error
     documents: list[dict[str, Any]] = [dict(result.to_json_dict()) for result in found.results]
     results = {each["expectation_config"]["meta"]["rule"]: each for each in documents}
     ordered = [results[each["meta"]["rule"]] for each in suite["expectations"]]

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from transformations.contracts import Contract
 from transformations.contracts.quality import QualityRule
 from transformations.engine.base.duck import identifier
-from transformations.engine.base.errors import UsageError
+from transformations.engine.base.errors import DataError, UsageError
 from transformations.engine.base.settings import Settings
 from transformations.stores.training.guarded_sql import (
     lock,
@@ -36,7 +36,8 @@ def measure_queries(rows: DropRows, rules: Sequence[QualityRule], settings: Sett
     """What each rule's query gives for the drop, by the rule's identifier; true is 1, false 0.
 
     UsageError where a query is not one SELECT over the drop, would give another result the next time, takes longer than
-    the settings allow, or gives anything but one number or boolean.
+    the settings allow, or gives anything but one number or boolean; DataError where it is the drop's values that leave
+    it without a number, as the mean of nulls, or that it cannot convert.
     """
     if not rules:
         return {}
@@ -101,7 +102,9 @@ def _result(connection: DuckDBPyConnection, contract: Contract, rule: QualityRul
         with time_limit(connection, seconds, subject, "FEATURES_QUALITY_SECONDS"):
             found = connection.execute(text).fetchmany(2)
             width = len(connection.description or ())
-    except (duckdb.ProgrammingError, duckdb.DataError, duckdb.NotSupportedError, duckdb.PermissionException) as error:
+    except duckdb.DataError as error:
+        raise DataError(f"{subject} cannot be computed of this drop's values: {error}. Nothing was taken.") from None
+    except (duckdb.ProgrammingError, duckdb.NotSupportedError, duckdb.PermissionException) as error:
         raise UsageError(
             f"{subject} cannot be run: {error}\nIt sees {contract.name} with the contract's columns."
         ) from None
@@ -109,6 +112,12 @@ def _result(connection: DuckDBPyConnection, contract: Contract, rule: QualityRul
         many = "no row" if not found else "several rows" if len(found) > 1 else f"{width} columns"
         raise UsageError(f"{subject} gives {many}. Let it give one row of one number or boolean.")
     value = found[0][0]
+    if value is None or (isinstance(value, float) and math.isnan(value)):  # the next drop may well have one
+        nothing = "null" if value is None else "not-a-number"
+        raise DataError(
+            f"{subject} gives {nothing} for this drop. Fix the source, or say in the query what holds then, by "
+            f"coalesce(…, 0)."
+        )
     if not isinstance(value, bool | int | float | Decimal) or not math.isfinite(value):
-        raise UsageError(f"{subject} gives {value!r}, which is no number. Let it give one, by coalesce(…, 0) for null.")
+        raise UsageError(f"{subject} gives {value!r}, which is no number. Let it give one.")
     return float(value)

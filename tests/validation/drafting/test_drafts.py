@@ -55,6 +55,11 @@ def test_a_draft_is_a_valid_open_data_contract_once_it_is_filled_in(clicks):
     jsonschema.validate(document, json.loads(OpenDataContractStandard.json_schema()))
 
 
+def test_a_contract_is_drafted_from_one_file_and_a_folder_is_called_a_folder(tmp_path):
+    with pytest.raises(UsageError, match=r"is a folder, and one file is needed here\. Give one of its files"):
+        draft_contract(tmp_path)
+
+
 def test_columns_types_and_nulls_are_read_from_the_data(clicks):
     columns = columns_of(draft_contract(clicks))
     assert {name: (column["logicalType"], column["required"]) for name, column in columns.items()} == {

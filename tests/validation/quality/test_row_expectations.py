@@ -112,6 +112,18 @@ def test_an_expectation_that_cannot_be_run_is_refused_with_the_reason(
     assert expected in error.value.message
 
 
+def test_an_expectation_on_which_great_expectations_itself_fails_is_named(source, in_this_process):
+    kind = {"type": "expect_column_kl_divergence_to_be_less_than", "kwargs": {"threshold": 0.1}}  # without a partition
+    source.rules(kind=[custom(kind)])
+    with pytest.raises(UsageError) as error:
+        source.ingest(amounts(1.0))
+    assert error.value.message == (
+        "events.yaml: Great Expectations fails with KeyError on rule "
+        "'kind_expect_column_kl_divergence_to_be_less_than': expect_column_kl_divergence_to_be_less_than. Give each "
+        "expectation the arguments that it needs, or leave it out."
+    )
+
+
 def test_expectations_that_take_too_long_are_stopped(source):
     source.settings = source.settings.model_copy(update={"quality_seconds": 0.5})
     source.rules(kind=[custom({"type": "expect_column_values_to_match_regex", "kwargs": {"regex": "^(a+)+$"}})])

@@ -2,7 +2,7 @@
 
 import pytest
 
-from transformations.engine.base.errors import UsageError
+from transformations.engine.base.errors import DataError, UsageError
 
 from .events import of_days, rows
 
@@ -27,13 +27,28 @@ def query(text, **facts):
         ("SELECT id FROM {object} WHERE id < 0", "gives no row."),
         ("SELECT 1, 2", "gives 2 columns."),
         ("SELECT max(kind) FROM {object}", "gives 'click', which is no number."),
-        ("SELECT sum(amount) FROM {object} WHERE id < 0", "gives None, which is no number."),
         ("SELECT count(kindd) FROM {object}", "cannot be run: Binder Error"),
     ],
 )
 def test_a_query_that_reaches_further_or_gives_no_number_is_refused(source, text, expected):
     source.rules(query(text, name="q"))
     with pytest.raises(UsageError) as error:
+        source.ingest(of_days(d30=2))
+    assert error.value.message.startswith("events.yaml: the query of rule 'q' (schema[0].quality[0])")
+    assert expected in error.value.message
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("SELECT sum(amount) FROM {object} WHERE id < 0", "gives null for this drop. Fix the source, or say in"),
+        ("SELECT sqrt(sum(amount) - sum(amount)) / 0.0 FROM {object}", "for this drop"),
+        ("SELECT max(kind::INT) FROM {object}", "cannot be computed of this drop's values: Conversion Error"),
+    ],
+)
+def test_a_query_that_the_values_leave_without_a_number_is_the_data_s_fault(source, text, expected):
+    source.rules(query(text, name="q"))
+    with pytest.raises(DataError) as error:
         source.ingest(of_days(d30=2))
     assert error.value.message.startswith("events.yaml: the query of rule 'q' (schema[0].quality[0])")
     assert expected in error.value.message
