@@ -150,7 +150,14 @@ async def test_health_gives_a_hung_redis_no_more_time_than_a_lookup(
         assert "is too slow" in body
         assert time.monotonic() - began < 0.25 + 0.15
         server.thaw()
-        assert (await client.get("/health"))[0] == 200
+        await _wait_until_healthy(client)
+
+
+async def _wait_until_healthy(client: Any) -> None:
+    """A machine that has much to do may need longer than one question's deadline."""
+    deadline = time.monotonic() + 5
+    while (await client.get("/health"))[0] != 200:
+        assert time.monotonic() < deadline
 
 
 async def test_metrics_say_how_far_each_view_is_complete(
