@@ -39,7 +39,7 @@ from transformations.models.records.artifact import ArtifactManifest, RunFacts
 from transformations.models.records.base import canonical_text
 from transformations.models.records.events import Registered
 from transformations.models.tracking.machine import observed
-from transformations.models.tracking.mirror import repair
+from transformations.models.tracking.mirror import unmirrored_by
 from transformations.models.tracking.runs import Run, reaching, run_of
 from transformations.models.trainers.interface import code_of, refuse_missing_library, trainer_of
 
@@ -119,9 +119,10 @@ def train(
                 run.write()
                 run.client.log_artifacts(run.id, str(target), "artifact")
             event = register(log, name, registered(manifest), who=getpass.getuser(), why=why, at=settings.now())
-            repair(standing_of(name, log.events(name)), settings)
+            unmirrored = unmirrored_by(standing_of(name, log.events(name)), settings)
     _report_lineage(resolved, dataset, event.version, target.name, settings)
     warnings = (*made.warnings, *(f"{each.check}: {each.text}" for each in findings if each.warns))
+    warnings += (f"MLflow's copy does not say so yet: {unmirrored}",) if unmirrored else ()
     return Trained(version=event.version, folder=target, manifest=manifest, findings=findings, warnings=warnings)
 
 

@@ -11,7 +11,7 @@ from transformations.datasets.manifest import FILE, Manifest
 from transformations.datasets.manifest import read_manifest as read_dataset
 from transformations.engine.base.checksums import content_hash as file_hash
 from transformations.engine.base.disk_faults import faults_in_words
-from transformations.engine.base.errors import DataError, ServiceUnavailableError, UsageError
+from transformations.engine.base.errors import DataError
 from transformations.engine.base.settings import Settings
 from transformations.models.declaration.config import Declaration
 from transformations.models.declaration.reading import read_declared
@@ -26,7 +26,7 @@ from transformations.models.records.base import Stage, text_hash
 from transformations.models.records.criteria import PRODUCTION
 from transformations.models.records.events import Evaluated, ModelEvent
 from transformations.models.scoring.artifact import Artifact, read_artifact, read_manifest
-from transformations.models.tracking.mirror import Difference, repair
+from transformations.models.tracking.mirror import Difference, repair, unmirrored_by
 from transformations.models.training import pinned_dataset
 
 _EVALUATIONS = "evaluations"
@@ -281,9 +281,6 @@ def _evidence_of(judgement: Judgement) -> str:
 
 
 def _mirrored(event: ModelEvent, seconds: float, log: EventLog, settings: Settings) -> Moved:
-    """Stages move whether MLflow answers or not."""
-    try:
-        repair(standing_of(event.model, log.events(event.model)), settings)
-    except (ServiceUnavailableError, UsageError) as error:
-        return Moved(event=event, seconds=seconds, unmirrored=error.message)
-    return Moved(event=event, seconds=seconds)
+    """Stages move whether MLflow answers or not, and whatever has become of its database."""
+    unmirrored = unmirrored_by(standing_of(event.model, log.events(event.model)), settings)
+    return Moved(event=event, seconds=seconds, unmirrored=unmirrored)

@@ -2,9 +2,11 @@
 
 import json
 import shutil
+import sqlite3
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +21,7 @@ from transformations.models import training
 from transformations.models.log.event_log import EventLog
 from transformations.models.log.standing import Standing, standing_of
 from transformations.models.scoring.artifact import read_artifact
+from transformations.models.tracking import mirror
 from transformations.models.tracking.mirror import compare, repair
 from transformations.models.tracking.runs import client_of
 from transformations.models.training import Trained, train
@@ -182,7 +185,7 @@ def statuses(settings: Settings) -> Counter[str]:
 def test_a_training_killed_between_log_and_mlflow_has_its_version_and_the_next_one_repairs_the_copy(
     repository: Path, settings: Settings, tmp_path: Path
 ) -> None:
-    process = start(KILLED, str(repository), "repair", output=tmp_path / "killed")
+    process = start(KILLED, str(repository), "unmirrored_by", output=tmp_path / "killed")
     process.wait_for("here")
     process.kill()
     assert [str(each) for each in compare(standing(), settings)] == [
@@ -200,7 +203,7 @@ def test_killed_between_log_and_mlflow_the_copy_is_repaired(
     repository: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patched:
-        patched.setattr(training, "repair", lambda *_: None)
+        patched.setattr(mirror, "repair", lambda *_: None)
         trained(repository, settings)
     assert [str(each) for each in compare(standing(), settings)] == [
         "version 1: the log says development, MLflow says nothing"
@@ -220,6 +223,29 @@ def test_a_foreign_alias_is_told_and_put_right_and_never_followed(repository: Pa
     assert standing().production is None
     repair(standing(), settings)
     assert compare(standing(), settings) == []
+
+
+def test_where_mlflow_has_lost_its_runs_the_copy_is_made_of_our_own_folders(
+    repository: Path, settings: Settings
+) -> None:
+    trained(repository, settings)
+    client_of(settings).delete_registered_model(MODEL)
+    with closing(sqlite3.connect(settings.mlflow_dir / "mlflow.db")) as database, database:
+        database.execute("DELETE FROM runs")
+
+    repair(standing(), settings)
+    assert compare(standing(), settings) == []
+
+
+def test_a_version_whose_copy_fails_is_told_with_a_warning(
+    repository: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise ServiceUnavailableError("MLflow is gone")
+
+    monkeypatch.setattr(mirror, "repair", fail)
+    assert trained(repository, settings).warnings[-1] == "MLflow's copy does not say so yet: MLflow is gone"
+    assert list(standing().versions) == [1]
 
 
 def test_two_at_once_are_two_versions(repository: Path, settings: Settings) -> None:

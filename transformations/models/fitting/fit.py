@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
 
-from transformations.engine.base.errors import DataError
+from transformations.engine.base.errors import DataError, FeaturesError, UsageError
 from transformations.models.declaration.reading import settings_of
 from transformations.models.declaration.resolution import Resolved
 from transformations.models.evaluation.metrics import measure
@@ -18,11 +20,14 @@ from transformations.models.fitting.decisions import choose
 from transformations.models.fitting.preparation import fit_transformations, train_matrix
 from transformations.models.fitting.reference import histogram, input_histograms
 from transformations.models.fitting.split import Split, halves_by_time, refuse_one_class, split_of
+from transformations.models.records.artifact import FILE as MANIFEST_FILE
 from transformations.models.records.artifact import Calibrator, DecisionValue, ScoreIdentity
 from transformations.models.records.base import content_id
 from transformations.models.records.criteria import Metric
 from transformations.models.records.reference import Reference
+from transformations.models.scoring.artifact import REFERENCE_FILE
 from transformations.models.scoring.calibration import calibrated
+from transformations.models.scoring.fitted import FILE as FITTED_FILE
 from transformations.models.scoring.fitted import Fitted
 from transformations.models.trainers.interface import (
     Files,
@@ -34,6 +39,9 @@ from transformations.models.trainers.interface import (
     trainer_of,
 )
 
+_TRIED_ROWS = 64
+_FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+_OUR_FILES = frozenset({MANIFEST_FILE, FITTED_FILE, REFERENCE_FILE, "SHA256SUMS"})
 Report = Callable[[int, Mapping[str, float]], None]
 
 
@@ -90,12 +98,20 @@ def fit(resolved: Resolved, train_rows: pa.Table, validation_rows: pa.Table, rep
         threads=declaration.threads,
         report=report or (lambda _iteration, _metrics: None),
     )
-    files = dict(sorted(trainer.fit(job).items()))
-    scorer = trainer.load(files, declaration.task, declaration.threads)
-    raw = np.asarray(scorer(transformations.matrix(later.inputs, trainer.dtype)), dtype=np.float64)
+    with _blaming(declaration.trainer):
+        files = _files_of(trainer.fit(job), declaration.trainer)
+        scorer = trainer.load(files, declaration.task, declaration.threads)
+        matrix = transformations.matrix(later.inputs, trainer.dtype)
+        raw = np.asarray(scorer(matrix), dtype=np.float64)
+        few = np.asarray(scorer(matrix[:_TRIED_ROWS][::-1].copy()), dtype=np.float64)[::-1]
     if raw.shape != (len(later),) or not np.isfinite(raw).all():
         raise DataError(
             f"trainer {trainer.name} made a model whose scores are no finite numbers. Lower its learning rate."
+        )
+    if not np.array_equal(few, raw[:_TRIED_ROWS]):
+        raise DataError(
+            f"trainer {trainer.name} made a model that scores a row otherwise among other rows, or in another order. A "
+            f"row's score must follow from that row alone."
         )
     calibrator = _calibrator(resolved, raw, later)
     scores = raw if declaration.task == "regression" else calibrated(raw, calibrator)
@@ -125,6 +141,32 @@ def fit(resolved: Resolved, train_rows: pa.Table, validation_rows: pa.Table, rep
         rows=rows,
         warnings=warnings,
     )
+
+
+@contextmanager
+def _blaming(trainer: str) -> Iterator[None]:
+    """Errors of a trainer of one's own as such: they are no faults of the platform."""
+    try:
+        yield
+    except (FeaturesError, OSError, MemoryError):
+        raise
+    except Exception as error:
+        if code_of(trainer) is None:
+            raise
+        raise UsageError(
+            f"trainer {trainer} failed: {type(error).__name__}: {error}. Correct it; FEATURES_DEBUG=1 before the "
+            f"command shows where."
+        ) from error
+
+
+def _files_of(made: Files, trainer: str) -> Files:
+    """A trainer's files by name. UsageError for one that would be no file of the artifact's folder alone."""
+    for name, content in made.items():
+        if _FILE_NAME.fullmatch(name) is None or name in _OUR_FILES:
+            raise UsageError(f"trainer {trainer}: {name!r} cannot be a file's name. Write such as model.json.")
+        if not isinstance(content, bytes):
+            raise UsageError(f"trainer {trainer}: file {name} is {type(content).__name__}. Give bytes.")
+    return dict(sorted(made.items()))
 
 
 def _calibrator(resolved: Resolved, margins: Floats, later: Split) -> Calibrator | None:

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from transformations.engine.base.disk_faults import faults_in_words
+from transformations.engine.base.errors import FeaturesError
 from transformations.engine.base.settings import Settings
 from transformations.engine.base.storage import exclusive
 from transformations.models.log.standing import Standing
@@ -46,8 +48,20 @@ def repair(standing: Standing, settings: Settings) -> list[Difference]:
         client = client_of(settings)
         found = _differences(standing, client)
         if found:
-            _write(standing, client)
+            _write(standing, client, settings)
     return found
+
+
+def unmirrored_by(standing: Standing, settings: Settings) -> str | None:
+    """Repair the copy of what the log says already; what kept that from being done, if anything did. An error would
+    say that nothing had happened, and ask for it to be done once more.
+    """
+    try:
+        with faults_in_words():
+            repair(standing, settings)
+    except FeaturesError as error:
+        return error.message
+    return None
 
 
 def _differences(standing: Standing, client: MlflowClient) -> list[Difference]:
@@ -69,18 +83,18 @@ def _differences(standing: Standing, client: MlflowClient) -> list[Difference]:
     return found
 
 
-def _write(standing: Standing, client: MlflowClient) -> None:
+def _write(standing: Standing, client: MlflowClient, settings: Settings) -> None:
     model = standing.model
     if not client.search_registered_models(filter_string=f"name = '{model}'"):
         client.create_registered_model(model)
     theirs = _versions(client, model)
     for number, state in standing.versions.items():
         if number not in theirs:
-            run = client.get_run(state.registered.run_id)
+            source, run = _source(standing.model, state.registered.run_id, client, settings)
             theirs[number] = client.create_model_version(
                 model,
-                source=f"{run.info.artifact_uri}/artifact",
-                run_id=state.registered.run_id,
+                source=source,
+                run_id=run,
                 tags={_VERSION: str(number), _STAGE: state.stage, _ARTIFACT: state.registered.artifact},
             )
         elif theirs[number].tags.get(_STAGE) != state.stage:
@@ -92,6 +106,18 @@ def _write(standing: Standing, client: MlflowClient) -> None:
                 client.delete_registered_model_alias(model, alias)
         elif named.get(alias) != int(theirs[wanted].version):
             client.set_registered_model_alias(model, alias, str(theirs[wanted].version))
+
+
+def _source(model: str, run_id: str, client: MlflowClient, settings: Settings) -> tuple[str, str | None]:
+    """Where MLflow finds a version's artifact, and its run; our own folder and no run where MLflow has lost the run."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return f"{client.get_run(run_id).info.artifact_uri}/artifact", run_id
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+            raise
+        return (settings.models_dir / model / run_id).as_uri(), None
 
 
 def _wanted(standing: Standing) -> Mapping[str, int | None]:

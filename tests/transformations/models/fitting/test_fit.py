@@ -1,5 +1,6 @@
 """What training makes of two splits: held-back rows by time, weights, decisions, histograms."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -7,7 +8,7 @@ import pyarrow as pa
 import pytest
 
 from tests.worlds.returns import TEST, TRAIN, VALIDATION, declaration, in_memory, resolved, trained
-from transformations.engine.base.errors import DataError
+from transformations.engine.base.errors import DataError, FeaturesError
 from transformations.models.fitting.fit import fit
 from transformations.models.fitting.split import halves_by_time, split_of
 from transformations.models.records.reference import Categories, Histogram
@@ -123,3 +124,40 @@ def test_each_iteration_is_reported() -> None:
     seen: list[int] = []
     fit(resolved("xgboost"), TRAIN, VALIDATION, lambda iteration, metrics: seen.append(iteration if metrics else 0))
     assert seen == list(range(1, len(seen) + 1))
+
+
+def test_faults_of_a_trainer_of_your_own_are_told_as_such(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "faulty.py").write_text(FAULTY)
+    monkeypatch.syspath_prepend(tmp_path)
+    for name, said in {
+        "outside": r"'\.\./\.\./evil\.json' cannot be a file's name",
+        "ours": "'manifest.json' cannot be a file's name",
+        "text": "file model.json is str. Give bytes",
+        "nothing": "faulty:nothing failed: AttributeError: 'NoneType'",
+        "failing": "faulty:failing failed: KeyError: 'x'",
+        "by_place": "scores a row otherwise among other rows, or in another order",
+    }.items():
+        with pytest.raises(FeaturesError, match=said):
+            fit(resolved(trainer=f"faulty:{name}", hyperparameters={}), TRAIN, VALIDATION)
+
+
+FAULTY = """
+import numpy as np
+from transformations.models.trainers.interface import Trainer
+
+def load(files, task, threads):
+    return lambda matrix: np.arange(len(matrix)) / 1000
+
+def fail(job):
+    raise KeyError("x")
+
+def trainer(fit):
+    return Trainer(name="faulty", fit=fit, load=load)
+
+outside = trainer(lambda job: {"../../evil.json": b""})
+ours = trainer(lambda job: {"manifest.json": b""})
+text = trainer(lambda job: {"model.json": "text"})
+nothing = trainer(lambda job: None)
+failing = trainer(fail)
+by_place = trainer(lambda job: {"model.json": b""})
+"""

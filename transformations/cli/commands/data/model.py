@@ -13,7 +13,7 @@ from transformations.cli.commands.data.model_predict import predict
 from transformations.cli.model_place import model_place
 from transformations.cli.options import json_option
 from transformations.cli.output import print_json, print_table, progress, remark, say, watching
-from transformations.engine.base.errors import DataError, ServiceUnavailableError, UsageError
+from transformations.engine.base.errors import DataError, FeaturesError
 from transformations.engine.base.moments import minute_text
 from transformations.insight.repository import open_store
 
@@ -26,7 +26,15 @@ if TYPE_CHECKING:
 
 _STAGES = click.Choice(["development", "staging", "production", "archived"])
 _NAME = click.argument("name", metavar="NAME")
-_WHY = click.option("--why", default="asked for", show_default=True, help="Why, for the log.")
+
+
+def _reason(_context: click.Context, _parameter: click.Parameter, given: str) -> str:
+    if not given.strip():
+        raise click.BadParameter("say why in a few words.")
+    return given
+
+
+_WHY = click.option("--why", default="asked for", show_default=True, callback=_reason, help="Why, for the log.")
 
 
 @click.group()
@@ -161,7 +169,7 @@ def list_models(as_json: bool) -> None:
     for each in found:
         try:
             mended = mend_copy(each.model, log, settings)
-        except (ServiceUnavailableError, UsageError) as error:
+        except FeaturesError as error:
             remark(f"MLflow's copy was not compared: {error.message}")
             break
         for difference in mended:

@@ -100,6 +100,14 @@ def test_without_mlflow_stages_still_move(run: Run, monkeypatch: pytest.MonkeyPa
     assert moved.exit_code == 0
     assert moved.stdout.startswith("user_return version 1: staging, after ")
     assert "MLflow's copy does not say so yet: MLflow at http://127.0.0.1:1 cannot be used" in moved.stderr
+    assert run("promote", "user_return", 1, "--to", "production", "--why", " ").exit_code == 2
+
+    monkeypatch.delenv("FEATURES_MLFLOW_URI")
+    (get_settings().mlflow_dir / "mlflow.db").write_bytes(b"no database" * 1000)
+    moved = run("promote", "user_return", 1, "--to", "production")
+    assert (moved.exit_code, "MLflow's copy does not say so yet: " in moved.stderr) == (0, True)
+    listed = run("list")
+    assert (listed.exit_code, "MLflow's copy was not compared: " in listed.stderr) == (0, True)
 
 
 def test_a_model_that_was_never_trained_is_told_how(run: Run) -> None:
