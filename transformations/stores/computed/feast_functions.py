@@ -47,7 +47,8 @@ class FeastFunction:
     """A view's function, and what it reads.
 
     mode: `pandas`, `python` or `singleton`. inputs: the name of each column that the function is given, with the name
-    of the column that it stands for: `view:feature` or a request field. outputs: dtypes by name.
+    of the column that it stands for: `view:feature` or a request field. outputs: dtypes by name. shared: the full names
+    of each feature that several source views have, which has no short one.
     """
 
     view: str
@@ -55,6 +56,7 @@ class FeastFunction:
     function: Callable[[Any], Any]
     inputs: tuple[tuple[str, str], ...]
     outputs: Mapping[str, FeastType]
+    shared: Mapping[str, Sequence[str]]
 
     def __call__(self, columns: Mapping[str, Column], wanted: Sequence[str]) -> dict[str, pa.Array]:
         """The wanted features for all rows of these columns.
@@ -174,6 +176,13 @@ class FeastFunction:
                 f"the code of view {self.view} is not importable here: its function needs {of_row.name!r}, which Feast "
                 f"does not keep with it. Import or define {of_row.name!r} inside the function."
             )
+        if isinstance(of_row, KeyError):
+            for name, full_names in self.shared.items():
+                if repr(name) in str(of_row):
+                    return (
+                        f"on-demand view {self.view}: its function reads {name!r}, which {len(full_names)} sources "
+                        f"have. Read {' or '.join(map(repr, full_names))}."
+                    )
         what = f"{type(of_row).__name__}: {of_row}"
         if row is None:
             return f"on-demand view {self.view}: its function fails on these {plural(rows, 'row')} together ({what})."
@@ -234,6 +243,7 @@ def feast_function(view: OnDemandFeatureView) -> FeastFunction:
         # Without any the frame would have no rows.
         inputs=tuple(each for each in inputs if read is None or each[0] in read) or inputs,
         outputs={feature.name: feature.dtype for feature in view.features},
+        shared=_shared_features(view),
     )
 
 
@@ -246,18 +256,28 @@ def request_fields_of(view: OnDemandFeatureView) -> dict[str, Field]:
 def _inputs_of(view: OnDemandFeatureView) -> Iterator[tuple[str, str]]:
     """The names of a function's columns; a feature that two source views have goes by its full name only."""
     fields = request_fields_of(view)
-    read = [
-        (projection.name, feature.name)
-        for projection in view.source_feature_view_projections.values()
-        for feature in projection.features
-    ]
-    names = [name for _, name in read]
+    shared = _shared_features(view)
+    read = list(_features_read(view))
     for source, name in read:
-        if names.count(name) == 1 and name not in fields:
+        if name not in shared and name not in fields:
             yield name, f"{source}:{name}"
     yield from ((name, name) for name in fields)
     for source, name in read:
         yield f"{source}__{name}", f"{source}:{name}"
+
+
+def _features_read(view: OnDemandFeatureView) -> Iterator[tuple[str, str]]:
+    """The source views' names with the features that a view takes of them."""
+    for projection in view.source_feature_view_projections.values():
+        yield from ((projection.name, feature.name) for feature in projection.features)
+
+
+def _shared_features(view: OnDemandFeatureView) -> dict[str, list[str]]:
+    """The full names of each feature that several source views have."""
+    full_names: dict[str, list[str]] = {}
+    for source, name in _features_read(view):
+        full_names.setdefault(name, []).append(f"{source}__{name}")
+    return {name: several for name, several in full_names.items() if len(several) > 1}
 
 
 def _completed(view: str, function: Any) -> Any:

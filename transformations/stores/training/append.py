@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from feast import FeatureView
+from feast.types import Array, Float32
 
 from transformations.engine.base import storage
 from transformations.engine.base.errors import DataError, UsageError
@@ -26,13 +27,16 @@ from transformations.stores.base.views import DEFINITION_HASH
 from transformations.stores.history.history import source_history
 from transformations.stores.history.source_files import folder_columns, folder_name, locate
 
+_ROUNDED = (([Float32], pa.float32()), ([Array(Float32)], pa.list_(pa.float32())))
+
 
 def append(view: FeatureView, table: pa.Table, repo_path: Path | None, settings: Settings) -> None:
     """Append rows, with the view's column names, to the view's source, in the types of its files.
 
     UsageError for a table that builds write, whichever view names it: the next build would not know these rows. Also if
     the source's pattern would not match a new file. DataError if a column is missing, unknown, or holds a value that
-    the files' type cannot hold.
+    the files' type cannot hold. Where files hold float32, a feature declared Float32 is stored as the float32 nearest
+    to what is given, as online.
     """
     source = view.batch_source
     if source is None:
@@ -49,20 +53,20 @@ def append(view: FeatureView, table: pa.Table, repo_path: Path | None, settings:
     rows = table.rename_columns([stored.get(name, name) for name in table.column_names])
     if storage.is_table(path):
         source_history(view.name, source, repo_path)  # refuses a table whose files are not its rows
-        _commit_rows(view.name, path, rows)
+        _commit_rows(view, path, rows)
     elif path.is_file():
         with storage.exclusive(path.with_name(f".{path.name}.lock"), str(path)):
-            _append_to_file(path, _fit_to_files(view.name, rows, pq.read_schema(path)))
+            _append_to_file(path, _fit_to_files(view, rows, pq.read_schema(path)))
     else:
         source_history(view.name, source, repo_path)  # refuses a path that is no source
-        _add_files(view.name, path, rows)
+        _add_files(view, path, rows)
 
 
-def _commit_rows(name: str, path: Path, rows: pa.Table) -> None:
+def _commit_rows(view: FeatureView, path: Path, rows: pa.Table) -> None:
     from deltalake import write_deltalake
 
     table = storage.open_table(path)
-    write_deltalake(table, _fit_to_files(name, rows, pa.schema(table.schema().to_arrow())), mode="append")
+    write_deltalake(table, _fit_to_files(view, rows, pa.schema(table.schema().to_arrow())), mode="append")
 
 
 def _append_to_file(path: Path, rows: pa.Table) -> None:
@@ -79,23 +83,23 @@ def _append_to_file(path: Path, rows: pa.Table) -> None:
         unfinished.unlink(missing_ok=True)
 
 
-def _add_files(name: str, path: Path, rows: pa.Table) -> None:
+def _add_files(view: FeatureView, path: Path, rows: pa.Table) -> None:
     file_name = f"appended-{uuid4().hex}.parquet"
     if not path.is_dir() and not fnmatch(file_name, path.name):
         raise UsageError(
-            f"{name}: its files are those that match {path}, and an appended one, {file_name}, would not. Append to "
-            f"the source by its own means, or let its path end with *.parquet."
+            f"{view.name}: its files are those that match {path}, and an appended one, {file_name}, would not. Append "
+            f"to the source by its own means, or let its path end with *.parquet."
         )
-    found = locate(name, path)
+    found = locate(view.name, path)
     last = Path(found.files[-1])
     schema = pq.read_schema(last)
     partitions = [key for key in folder_columns(found, {}) if key not in schema.names]
     folder = last.parents[len(partitions)]
-    for values, part in _split_by_folder(name, rows, partitions):
+    for values, part in _split_by_folder(view.name, rows, partitions):
         target = folder.joinpath(*(folder_name(key, value) for key, value in values.items()))
         target.mkdir(parents=True, exist_ok=True)
         unfinished = target / f".{file_name}{storage.UNFINISHED}"
-        pq.write_table(_fit_to_files(name, part, schema), storage.make_file(unfinished))
+        pq.write_table(_fit_to_files(view, part, schema), storage.make_file(unfinished))
         shutil.copymode(last, unfinished)  # whoever reads the files beside it may read this one
         unfinished.replace(target / file_name)
 
@@ -114,37 +118,49 @@ def _split_by_folder(name: str, rows: pa.Table, keys: Sequence[str]) -> Iterator
         yield values, rows.filter(mask).drop_columns(list(keys))
 
 
-def _fit_to_files(name: str, rows: pa.Table, schema: pa.Schema) -> pa.Table:
+def _fit_to_files(view: FeatureView, rows: pa.Table, schema: pa.Schema) -> pa.Table:
     """The rows with the files' columns in the files' order and types; DataError where that cannot be."""
     given, wanted = set(rows.column_names), set(schema.names)
     if given != wanted:
         lacks, extra = (", ".join(sorted(names)) or "nothing" for names in (wanted - given, given - wanted))
-        raise DataError(f"{name}: the rows to append lack {lacks} and have {extra} beyond the columns of its files.")
-    columns = [_convert_column(name, field.name, rows[field.name], field.type) for field in schema]
+        raise DataError(
+            f"{view.name}: the rows to append lack {lacks} and have {extra} beyond the columns of its files."
+        )
+    columns = [_convert_column(view, field.name, rows[field.name], field.type) for field in schema]
     return pa.table(columns, schema=schema)
 
 
-def _convert_column(view: str, name: str, column: pa.ChunkedArray, stored: pa.DataType) -> pa.ChunkedArray:
+def _convert_column(view: FeatureView, name: str, column: pa.ChunkedArray, stored: pa.DataType) -> pa.ChunkedArray:
     """A column in the type that the files hold; DataError for values that it cannot hold.
 
     Arrow refuses most of them itself, but rounds a float to fewer digits: what comes back from the stored value has to
-    be the value that was given.
+    be the value that was given, unless the view declares those digits.
     """
     try:
         found = column.cast(stored)
-        lost = _lost_rows(column, found)
+        lost = _lost_rows(_round_as_declared(view, name, column, found), found)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
         raise DataError(
-            f"{view}: column {name!r} of the rows to append is {column.type}, the files hold {stored}: {error}. "
+            f"{view.name}: column {name!r} of the rows to append is {column.type}, the files hold {stored}: {error}. "
             f"Convert it first."
         ) from error
     if lost:
         raise DataError(
-            f"{view}: column {name!r} has {plural(len(lost), 'value')} in {plural(len(column), 'row')} to append that "
-            f"{stored}, which the files hold, does not: row {lost[0]} has {column[lost[0]].as_py()}, which would "
+            f"{view.name}: column {name!r} has {plural(len(lost), 'value')} in {plural(len(column), 'row')} to append "
+            f"that {stored}, which the files hold, does not: row {lost[0]} has {column[lost[0]].as_py()}, which would "
             f"become {found[lost[0]].as_py()}. Round it first, or write the files with a wider type."
         )
     return found
+
+
+def _round_as_declared(view: FeatureView, name: str, given: pa.ChunkedArray, found: pa.ChunkedArray) -> pa.ChunkedArray:
+    """What the values are by the view's declaration: a feature declared Float32 has no more digits than that.
+
+    Numbers beyond its range have been refused before, on the way to either store.
+    """
+    mapping = view.batch_source.field_mapping if view.batch_source else {}
+    dtypes = [field.dtype for field in view.schema if field.name == mapping.get(name, name)]
+    return found if (dtypes, found.type) in _ROUNDED else given
 
 
 def _lost_rows(given: pa.ChunkedArray, found: pa.ChunkedArray) -> list[int]:

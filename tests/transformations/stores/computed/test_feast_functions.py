@@ -174,6 +174,21 @@ def test_a_function_that_fails_is_named_with_what_it_did(body: str, mode: str, m
     assert "made" in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("mode", "body"),
+    [
+        ("pandas", "return inputs.assign(out=inputs['acc_rate'].astype(str))"),
+        ("pandas", "return inputs[['acc_rate']].astype(str)"),
+        ("python", "return {'out': [str(each) for each in inputs['acc_rate']]}"),
+    ],
+)
+def test_a_feature_that_two_source_views_have_is_told_by_its_full_names(mode: str, body: str) -> None:
+    columns = {f"drivers:{field.name}": pa.nulls(2) for field in world.drivers.features}
+    columns |= {f"homes:{field.name}": pa.nulls(2) for field in world.homes.features}
+    with pytest.raises(DataError, match=r"'acc_rate', which 2 .* Read 'drivers__acc_rate' or 'homes__acc_rate'"):
+        evaluate(view_of(body, mode, world.drivers, world.homes), columns, NO_MOMENTS)
+
+
 @pytest.mark.parametrize("mode", ["pandas", "python"])
 def test_without_rows_no_function_is_called(mode: str) -> None:
     columns = {f"drivers:{field.name}": pa.nulls(0) for field in world.drivers.features}
@@ -202,14 +217,14 @@ def test_a_source_in_another_role_is_refused(source: Any) -> None:
         evaluate(view, {}, NO_MOMENTS)
 
 
-def view_of(body: str, mode: str, source: Any = world.drivers) -> OnDemandFeatureView:
+def view_of(body: str, mode: str, *sources: Any) -> OnDemandFeatureView:
     """A view `made` of one text, whose function has this body."""
     text = f"def made(inputs):\n    {body}\n"
     namespace: dict[str, Any] = {"pd": pd}
     exec(text, namespace)
     return OnDemandFeatureView(
         name="made",
-        sources=[source],
+        sources=[*sources] or [world.drivers],
         schema=[Field(name="out", dtype=String)],
         udf=namespace["made"],
         udf_string=text,

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -15,7 +16,7 @@ from feast.data_format import DeltaFormat
 from feast.data_source import PushMode
 from feast.protos.feast.types.EntityKey_pb2 import EntityKey
 from feast.protos.feast.types.Value_pb2 import Value
-from feast.types import Float64, Int64
+from feast.types import Array, Float32, Float64, Int64
 
 from transformations.engine.base.errors import DataError, UsageError
 from transformations.engine.base.settings import Settings
@@ -324,6 +325,56 @@ def test_a_number_that_the_files_would_round_is_refused(
     else:
         store.write_to_offline_store("user_visits", rows)
         assert spent(store, 7) == [kept]
+
+
+@pytest.mark.parametrize("layout", ["file", "folder", "delta"])
+@pytest.mark.parametrize(
+    ("dtype", "stored", "given", "kept"),
+    [
+        (Float32, pa.float32(), 0.1, float(np.float32(0.1))),
+        (Float32, pa.float64(), 0.1, float(np.float32(0.1))),
+        (Float32, pa.float32(), 1e300, None),
+        (Array(Float32), pa.list_(pa.float32()), [0.1, 0.5], [float(np.float32(0.1)), 0.5]),
+        (Array(Float32), pa.list_(pa.float32()), [0.5, 1e300], None),
+    ],
+    ids=str,
+)
+def test_a_feature_declared_float32_is_rounded_to_it_offline_as_online(
+    store_of: Callable[..., FeatureStore],
+    user: Entity,
+    tmp_path: Path,
+    layout: str,
+    dtype: Any,
+    stored: pa.DataType,
+    given: Any,
+    kept: Any,
+) -> None:
+    rows = frame(user_id=[7], event_timestamp=["2024-05-03"], rate=[given])
+    schema = pa.schema({"user_id": pa.int64(), "event_timestamp": TIMESTAMP, "rate": stored})
+    nothing = schema.empty_table()
+    if layout == "delta":
+        write_deltalake(tmp_path / "lake", nothing)
+    else:
+        (tmp_path / "lake").mkdir()
+        pq.write_table(nothing, tmp_path / "lake" / "0.parquet")
+    source = FileSource(
+        name="lake",
+        path="lake/0.parquet" if layout == "file" else "lake",
+        timestamp_field="event_timestamp",
+        file_format=DeltaFormat() if layout == "delta" else None,
+    )
+    fields = [Field(name="user_id", dtype=Int64), Field(name="rate", dtype=dtype)]
+    view = FeatureView(name="rates", entities=[user], schema=fields, source=source)
+    store = store_of(user, view)
+    if kept is None:
+        with pytest.raises(DataError, match=r"rates: feature 'rate' is declared .*Float32.*, but row 0 holds"):
+            store.write_to_offline_store("rates", rows)
+        return
+    store.write_to_online_store("rates", rows)
+    store.write_to_offline_store("rates", rows)
+    spine = frame(user_id=[7], event_timestamp=["2024-06-01"])
+    assert store.get_historical_features(spine, ["rates:rate"]).to_arrow()["rate"].to_pylist() == [kept]
+    assert store.get_online_features(["rates:rate"], [{"user_id": 7}]).to_dict()["rate"] == [kept]
 
 
 def test_a_frame_names_a_renamed_column_as_the_files_do(
