@@ -51,6 +51,8 @@ def impact(thing: str, as_json: bool) -> None:
         print_reached(found.touched)
     else:
         say(f"nothing here is computed from {thing}")
+    for reference in found.referring:
+        say(f"foreign key: {reference}")
     if found.ask:
         say("ask before:")
         print_table(
@@ -71,6 +73,7 @@ def _document_of_impact(found: Impact) -> dict[str, object]:
             {"owner": each.owner, "team": each.team, "contact": each.contact, "for": ", ".join(each.things)}
             for each in found.ask
         ],
+        "referring": [{"column": each.column.name, "to": each.to} for each in found.referring],
         "stored": [asdict(each) for each in found.stored],
         "trained": [asdict(each) for each in found.trained],
     }

@@ -69,6 +69,19 @@ def test_the_impact_of_a_column_names_what_it_touches_and_whom_to_ask(declared: 
     assert "channel models" in shown
 
 
+def test_the_impact_of_a_column_names_the_foreign_keys_that_point_to_it(world: Any) -> None:
+    contract = world.folder / "contracts" / "clicks.yaml"
+    plain = "{name: page, logicalType: string, required: true, description: The page}"
+    assert plain in (text := contract.read_text())
+    keyed = plain[:-1] + ", relationships: [{type: foreignKey, to: pages.page}]}"
+    contract.write_text(text.replace(plain, keyed))
+    assert json.loads(world.run("impact", "clicks.page", "--json").stdout)["referring"] == []
+    found = json.loads(world.run("impact", "pages.page", "--json").stdout)
+    assert found["referring"] == [{"column": "clicks.page", "to": "pages.page"}]
+    assert any("clicks" in each["for"].split(", ") for each in found["ask"])
+    assert "foreign key: clicks.page must be in pages.page\n" in world.run("impact", "pages.page").stdout
+
+
 MODEL = """
 owner: people@x.org
 description: Who reads on?
