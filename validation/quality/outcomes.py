@@ -84,7 +84,8 @@ def outcome_of_rows(rows: DropRows, compiled: CompiledRule, result: Mapping[str,
     rule, found = compiled.rule, result["result"]
     if "unexpected_count" in found:
         count, examples = int(found["unexpected_count"]), found.get("partial_unexpected_list") or []
-        seen = f"{plural(count, 'unexpected value')} in {plural(int(found['element_count']), 'row')}"
+        seen = plural(count, "unexpected value")
+        seen += f" in {plural(int(found['element_count']), 'row')}" if "element_count" in found else ""  # not of sets
         seen += f", such as {', '.join(map(str, examples[:EXAMPLES]))}" if examples else ""
     else:
         seen = f"observed {found.get('observed_value')}"

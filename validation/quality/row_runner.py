@@ -29,7 +29,12 @@ def run(folder: Path) -> None:
     except FeaturesError as error:
         (folder / ERROR).write_text(error.message)
         return
-    (folder / RESULT).write_text(json.dumps(result))
+    (folder / RESULT).write_text(json.dumps(result, default=_plain))
+
+
+def _plain(value: Any) -> Any:
+    """A scalar or array of NumPy, which some results hold, as Python's own; the text of anything else."""
+    return value.tolist() if hasattr(value, "tolist") else str(value)
 
 
 def _pandas_frame(file: Path) -> Any:

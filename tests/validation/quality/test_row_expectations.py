@@ -112,6 +112,26 @@ def test_an_expectation_that_cannot_be_run_is_refused_with_the_reason(
     assert expected in error.value.message
 
 
+@pytest.mark.parametrize(
+    ("kind", "arguments", "expected"),
+    [
+        (  # its result holds NumPy's booleans
+            "expect_column_quantile_values_to_be_between",
+            {"quantile_ranges": {"quantiles": [0.5], "value_ranges": [[3, 4]]}},
+            "observed {'quantiles': [0.5], 'values': [2.0]} of drop",
+        ),
+        (  # its result counts values, and no rows
+            "expect_column_distinct_values_to_be_in_set",
+            {"value_set": [1, 3]},
+            "1 unexpected value, such as 2.0 of drop",
+        ),
+    ],
+)
+def test_a_result_of_unusual_form_is_told_like_any_other(source, in_this_process, kind, arguments, expected):
+    source.rules(amount=[custom({"type": kind, "kwargs": arguments})])
+    assert expected in source.broken(amounts(1.0, 2.0, 3.0))
+
+
 def test_an_expectation_on_which_great_expectations_itself_fails_is_named(source, in_this_process):
     kind = {"type": "expect_column_kl_divergence_to_be_less_than", "kwargs": {"threshold": 0.1}}  # without a partition
     source.rules(kind=[custom(kind)])

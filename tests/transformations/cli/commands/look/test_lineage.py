@@ -72,7 +72,8 @@ def test_the_impact_of_a_column_names_what_it_touches_and_whom_to_ask(declared: 
 def test_the_impact_of_a_column_names_the_foreign_keys_that_point_to_it(world: Any) -> None:
     contract = world.folder / "contracts" / "clicks.yaml"
     plain = "{name: page, logicalType: string, required: true, description: The page}"
-    assert plain in (text := contract.read_text())
+    text = contract.read_text()
+    assert plain in text
     keyed = plain[:-1] + ", relationships: [{type: foreignKey, to: pages.page}]}"
     contract.write_text(text.replace(plain, keyed))
     assert json.loads(world.run("impact", "clicks.page", "--json").stdout)["referring"] == []
