@@ -88,9 +88,11 @@ def registry_url(settings: Settings) -> URL:
 def url_to_open(settings: Settings) -> URL:
     """The registry's URL as this process may open it: for reading only, where it is a file that cannot be written.
 
-    DamagedError for a file without content, of which SQLite would make a new registry without a word.
+    UsageError where its driver is not installed. DamagedError for a file without content, of which SQLite would make a
+    new registry without a word.
     """
     url = registry_url(settings)
+    _refuse_missing_driver(url)
     if url.get_backend_name() != "sqlite" or not url.database or not Path(url.database).is_file():
         return url
     file = Path(url.database)
@@ -102,6 +104,16 @@ def url_to_open(settings: Settings) -> URL:
         )
     is_writable = os.access(file, os.W_OK) and os.access(file.parent, os.W_OK)
     return url if is_writable else _read_only(url, file)
+
+
+def _refuse_missing_driver(url: URL) -> None:
+    try:
+        url.get_dialect().import_dbapi()
+    except ModuleNotFoundError as error:
+        raise UsageError(
+            f"FEATURES_REGISTRY_URL names {url.drivername}, whose driver {error.name} is not installed: "
+            f"pip install {error.name}."
+        ) from None
 
 
 def _read_only(url: URL, file: Path) -> URL:

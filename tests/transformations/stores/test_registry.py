@@ -67,11 +67,13 @@ def test_the_configured_url_wins(tmp_path: Path, data: Path, monkeypatch: pytest
     assert not data.exists()
 
 
-def test_any_dialect_can_be_configured(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Making an engine of it would need its driver; that the driver is sought shows that the URL was taken."""
+def test_any_dialect_can_be_configured_and_a_driver_that_is_not_installed_is_named(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setenv("FEATURES_REGISTRY_URL", "postgresql+psycopg://user:password@127.0.0.1/registry")
+    monkeypatch.setitem(sys.modules, "psycopg", None)
 
-    with pytest.raises(ModuleNotFoundError, match="psycopg"):
+    with pytest.raises(UsageError, match=r"names postgresql\+psycopg, whose driver psycopg is not installed: pip inst"):
         create_engine(PLUGIN)
 
 
