@@ -183,10 +183,6 @@ def _check_registry(settings: Settings) -> Check:
             return Check("registry", "fail", found, "Apply what is declared here: feast -c feature_repo apply")
     except FeaturesError as error:
         return Check("registry", "fail", str(error))
-    except ImportError as error:
-        return Check(
-            "registry", "fail", f"its driver is missing ({error.name})", "Install the driver that the URL names."
-        )
     except (SQLAlchemyError, sqlite3.Error) as error:
         if fault := known_fault(error):
             return Check("registry", "fail", fault.message)

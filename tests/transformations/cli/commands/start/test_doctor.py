@@ -246,7 +246,7 @@ def test_a_registry_whose_driver_is_missing_is_to_be_mended(monkeypatch: pytest.
     code, checks = examine()
 
     assert code == 3
-    assert "its driver is missing" in checks["registry"]["detail"]
+    assert "driver psycopg is not installed: pip install psycopg" in checks["registry"]["detail"]
 
 
 def test_a_person_reads_one_line_a_check_and_the_remedy_below(monkeypatch: pytest.MonkeyPatch) -> None:
