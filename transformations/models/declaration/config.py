@@ -4,13 +4,22 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, JsonValue, StrictInt, model_validator
+from pydantic import AfterValidator, Field, JsonValue, StrictInt, model_validator
 
 from transformations.datasets.config import NAME as DATASET_NAME
 from transformations.datasets.config import Duration
 from transformations.models.records.artifact import Task
 from transformations.models.records.base import ModelName, Part
 from transformations.models.records.criteria import CLASSIFICATION_METRICS, Criteria, Metric
+
+
+def _refuse_blank(text: str) -> str:
+    if not text.strip():
+        raise ValueError("is empty")
+    return text
+
+
+FilledText = Annotated[str, AfterValidator(_refuse_blank)]
 
 
 class DeclaredTransformation(Part):
@@ -126,8 +135,8 @@ class Declaration(Part):
     """
 
     name: ModelName
-    description: Annotated[str, Field(pattern=r"\S")]
-    owner: Annotated[str, Field(pattern=r"\S")]
+    description: FilledText
+    owner: FilledText
     tags: dict[str, str] = Field(default_factory=dict)
     dataset: Annotated[str, Field(pattern=f"^{DATASET_NAME}$")]
     task: Task

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -79,6 +80,9 @@ class Watch:
         """ServiceUnavailableError where it does not answer within the time of a lookup."""
         deadline = monotonic() + get_settings().redis_read_timeout_ms / 1000
         with Reaching(self.store.config.online_store):
+            if self._asking is not None and not self._asking.is_done:
+                with suppress(RedisConnectionError):  # which giving up at an earlier deadline may have caused
+                    self._asking.wait(deadline, abandon=self._disconnect)
             if self._asking is None or self._asking.is_done:
                 self._asking = Attempt(self._ping)
             self._asking.wait(deadline, abandon=self._disconnect)

@@ -102,7 +102,7 @@ def test_a_whole_declaration_is_read(repository: Path) -> None:
             r"yaml:10: class_weight.negative: should be greater than 0",
         ),
         ("dataset: returns_2020", "dataset: ../returns_2020", r"yaml:3: dataset: .*pattern"),
-        ("owner: team@example.com\ndataset", "owner: ' '\ndataset", r"yaml:2: owner: .*pattern"),
+        ("owner: team@example.com\ndataset", "owner: ' '\ndataset", r"yaml:2: owner: is empty\."),
         ("seed: 7", "seed: 7\nname: other", r"yaml:10: name: 'other' is not the file's name"),
     ],
 )

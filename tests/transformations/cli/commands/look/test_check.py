@@ -218,7 +218,12 @@ def test_nothing_is_said_against_a_model_that_keeps_the_rules(learning: Any) -> 
 @pytest.mark.parametrize(
     ("folder", "old", "new", "said"),
     [
-        ("models", "description: Who reads on?", "description: ' '", "models/reader.yaml:1: model reader has no descr"),
+        (
+            "models",
+            "description: Who reads on?",
+            "description: ' '",
+            "reader.yaml:3: model reader cannot be read: description: is empty.",
+        ),
         ("models", "task: bin", "tags: {domian: users}\ntask: bin", "model reader has the tag 'domian', which owners."),
         (
             "models",
