@@ -92,6 +92,9 @@ def use(project: Path, redis_url: str) -> None:
         "COLUMNS": "300",
     }
     os.environ.pop("FEATURES_DEBUG", None)
+    if store := sys.modules.get("mlflow.store.tracking.sqlalchemy_store"):
+        for engine in store.SqlAlchemyStore._engine_map.values():  # connected to the file of an earlier copy
+            engine.dispose()
     os.chdir("/")
     sys.dont_write_bytecode = True
     forget_domain()
