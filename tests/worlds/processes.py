@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import runpy
 import sys
 import time
 from multiprocessing.context import ForkServerContext, ForkServerProcess
@@ -48,6 +49,13 @@ def start(program: str, *arguments: str, output: Path) -> Started:
     process = forking().Process(target=_run, args=given)
     process.start()
     return Started(process, output)
+
+
+def run_script(script: str, environment: dict[str, str]) -> None:
+    """Run a file in this environment: what a forked process itself has is that of whichever test came first."""
+    os.environ.clear()
+    os.environ.update(environment)
+    runpy.run_path(script)
 
 
 def _run(program: str, arguments: tuple[str, ...], environment: dict[str, str], folder: Path, output: Path) -> None:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import random
-import runpy
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,7 +16,7 @@ import pytest
 from feast import FeatureStore
 from feast.feature_view import FeatureViewState
 
-from tests.worlds.processes import forking
+from tests.worlds.processes import forking, run_script
 
 FEATURES = ["user_visits:visits", "user_visits:spent", "user_visits:page"]
 END = datetime(2024, 6, 1, tzinfo=UTC)
@@ -50,7 +49,7 @@ entity_key_serialization_version: 3
 @pytest.fixture
 def new_process() -> Callable[[Path], Any]:
     """A process, not yet started, that runs this script."""
-    return lambda script: forking().Process(target=runpy.run_path, args=(str(script),))
+    return lambda script: forking().Process(target=run_script, args=(str(script), dict(os.environ)))
 
 
 def look(store: FeatureStore) -> dict[str, list[Any]]:
