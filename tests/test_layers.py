@@ -57,6 +57,7 @@ FLOORS = (
     "transformations.models.fitting",
     "transformations.models.checking",
     "transformations.models.log",
+    "transformations.models.rollout",
     "transformations.models.tracking",
     "transformations.insight",
     "transformations.insight.lineage",

@@ -60,9 +60,11 @@ class StageChanged(Part):
 class RolloutStep(Part):
     """A step of the rollout of a version against the one in production.
 
-    action: `start` and `advance` set a step, `abort` and `finish` end the rollout. step: its place in the declared
-    steps, from 1. shadow: the version also scores what production answers. percent: the share of rows that it answers
-    itself; who is among them at 10 % stays so at 50 %. salt: what the shares are hashed with.
+    action: `start` and `advance` set a step; `abort` ends the rollout; `finish` says that every step has passed, and
+    the version goes on answering its share until it is in production. step: its place in the declared steps, from 1.
+    shadow: the version also scores what production answers. percent: the share of rows that it answers itself; who is
+    among them at 10 % stays so at 50 %. salt: what the shares are hashed with. unit: the columns whose values are
+    hashed, the join keys that stick to a version; where there are none, no row goes to the version.
     """
 
     kind: Literal["rollout"] = "rollout"
@@ -71,6 +73,7 @@ class RolloutStep(Part):
     shadow: bool = False
     percent: Annotated[float, Field(ge=0, le=100)] = 0.0
     salt: str = Field(min_length=1)
+    unit: tuple[str, ...] = ()
 
     @model_validator(mode="after")
     def _answers_nothing_in_shadow(self) -> RolloutStep:
