@@ -9,13 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from transformations.engine.base import settings as settings_module
 from transformations.engine.base.errors import UsageError
 from transformations.engine.base.settings import (
     Settings,
     explain,
-    find_project_root,
     get_settings,
+    platform,
     unknown_variables,
 )
 
@@ -68,7 +67,7 @@ def test_an_empty_variable_counts_as_unset(monkeypatch: pytest.MonkeyPatch) -> N
 def test_a_relative_path_is_taken_from_where_the_command_is_called(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(settings_module, "STARTED_IN", tmp_path)
+    monkeypatch.setattr(platform, "STARTED_IN", tmp_path)
     monkeypatch.setenv("FEATURES_DATA", "somewhere/else")
     (tmp_path / "feature_repo").mkdir()
     monkeypatch.chdir(tmp_path / "feature_repo")  # as `feast -c feature_repo` does before it reads a setting
@@ -214,4 +213,4 @@ def test_an_unknown_argument_is_refused() -> None:
 
 
 def test_the_project_root_is_this_checkout() -> None:
-    assert find_project_root() == PROJECT
+    assert platform.find_project_root() == PROJECT

@@ -20,9 +20,8 @@ from transformations.cli.commands.start import new
 from transformations.cli.main import module_of
 from transformations.contracts import read_contract
 from transformations.datasets.config import read_config
-from transformations.engine.base import settings as settings_module
 from transformations.engine.base.errors import UsageError
-from transformations.engine.base.settings import get_settings
+from transformations.engine.base.settings import get_settings, platform
 from transformations.engine.testing.literal_tables import untested_measures
 from transformations.insight.governance.owners import add_owner
 from transformations.insight.skeletons import NewFile, skeleton
@@ -151,7 +150,7 @@ def project(tmp_path: Path, contracts: Path, monkeypatch: pytest.MonkeyPatch) ->
     (tmp_path / "tests" / "feature_repo" / "test_catalogue.py").touch()
     domains = tmp_path / "transformations"
     domains.mkdir()
-    monkeypatch.setattr(settings_module, "find_project_root", lambda: tmp_path)
+    monkeypatch.setattr(platform, "find_project_root", lambda: tmp_path)
     monkeypatch.setenv("FEATURES_CONTRACTS", str(tmp_path / "validation" / "contracts"))
     monkeypatch.setenv("FEATURES_EXPECTATIONS", str(tmp_path / "validation" / "expectations"))
     monkeypatch.setattr(transformations, "__path__", [*transformations.__path__, str(domains)])
