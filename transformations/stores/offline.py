@@ -26,6 +26,7 @@ from transformations.engine.base.settings import get_settings
 from transformations.stores.base.borrowed_methods import BorrowedMethod
 from transformations.stores.base.collisions import refuse_collisions
 from transformations.stores.base.feast_seams import (
+    explain_failing_functions,
     explain_offline_writes,
     hide_experimental_warning,
     infer_renamed_keys,
@@ -35,7 +36,7 @@ from transformations.stores.base.feast_seams import (
 from transformations.stores.base.source_paths import placed_source
 from transformations.stores.base.transformed import refuse_transformed
 from transformations.stores.base.views import contents
-from transformations.stores.computed.foretelling import later_refusals
+from transformations.stores.computed.foretelling import explain_failed_function, later_refusals
 
 if TYPE_CHECKING:
     from transformations.stores.training.spine import Rows
@@ -66,6 +67,7 @@ class PointInTimeOfflineStoreConfig(FeastConfigBaseModel):
         """Prepare a `feast` command: it has read a feature_store.yaml of ours, and runs its author's files next."""
         tell_authors_in_feast()
         explain_offline_writes(_explain_offline_write)
+        explain_failing_functions(explain_failed_function)
         refuse_empty_loads(_refuse_empty_load)
         keep_udf_bodies()
         infer_renamed_keys()

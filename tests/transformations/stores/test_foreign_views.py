@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from feast import (
+    BatchFeatureView,
     Entity,
     FeatureService,
     FeatureStore,
@@ -223,3 +224,45 @@ def test_a_key_that_feast_takes_for_a_text_is_found_where_the_files_hold_integer
     for key in (2, "2"):
         online = store.get_online_features(["labels:fare"], [{"trip_id": key}]).to_dict()
         assert online == {"trip_id": ["2"], "fare": [8]}
+
+
+def _doubling(trips: FeatureView) -> Any:
+    @on_demand_feature_view(sources=[trips], schema=[Field(name="double", dtype=Int64)], mode="python")  # type: ignore
+    def doubled(inputs: dict[str, Any]) -> dict[str, Any]:
+        return {"double": [None if fare is None else 2 * fare for fare in inputs["fare"]]}
+
+    return doubled
+
+
+@pytest.mark.parametrize("full_names", [False, True])
+def test_an_on_demand_view_that_a_service_renames_is_trained_with_as_it_is_served(
+    source: Callable[..., FileSource], loaded: Callable[..., FeatureStore], full_names: bool
+) -> None:
+    trip = Entity(name="trip", join_keys=["trip_id"], value_type=ValueType.INT64)
+    trips = FeatureView(name="trips", entities=[trip], schema=[Field(name="fare", dtype=Int64)], source=source())
+    doubled = _doubling(trips)
+    service = FeatureService(name="renaming", features=[trips, doubled.with_name("twice")])
+    store = loaded(trip, trips, doubled, service)
+    found = both(store, store.get_feature_service("renaming"), [{"trip_id": 2}], full_feature_names=full_names)
+    assert {name: found[name] for name in found if "double" in name} == {
+        "twice__double" if full_names else "double": [12]
+    }
+
+
+@pytest.mark.parametrize("kind", [FeatureView, BatchFeatureView])
+def test_a_view_that_is_never_loaded_is_refused_online_and_trained_with(
+    source: Callable[..., FileSource], loaded: Callable[..., FeatureStore], kind: type, redis: Any
+) -> None:
+    trip = Entity(name="trip", join_keys=["trip_id"], value_type=ValueType.INT64)
+    stored = source() if kind is BatchFeatureView else PushSource(name="pushed", batch_source=source())
+    trips = kind(name="trips", entities=[trip], schema=[Field(name="fare", dtype=Int64)], source=stored, online=False)
+    other = FeatureView(name="other", entities=[trip], schema=[Field(name="fare", dtype=Int64)], source=source())
+    doubled = _doubling(trips)
+    store = loaded(trip, trips, other, doubled)
+    spine = pd.DataFrame({"trip_id": [2], "event_timestamp": [LATER]})
+    for reference, name in (("trips:fare", "fare"), ("doubled:double", "double")):
+        with pytest.raises(UsageError, match="feature view trips has online=False, so nothing is loaded for it"):
+            store.get_online_features([reference], [{"trip_id": 2}])
+        assert store.get_historical_features(spine, [reference]).to_df()[name].tolist() == [6 if name == "fare" else 12]
+    store.write_to_online_store("trips", pd.DataFrame({"trip_id": [2], "fare": [8], "event_timestamp": [DAY]}))
+    assert store.get_online_features(["doubled:double"], [{"trip_id": 2}]).to_dict()["double"] == [16]

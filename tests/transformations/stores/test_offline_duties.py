@@ -121,12 +121,12 @@ for call in (
     assert monitoring.startswith("UsageError ensure_monitoring_tables needs duckdb, which is not installed here.")
 
 
-def test_a_renamed_on_demand_view_is_refused_instead_of_being_left_out(
+def test_an_on_demand_view_that_nothing_names_is_refused_instead_of_being_left_out(
     store_of: Store, user: Entity, visits: FeatureView
 ) -> None:
     store = store_of(user, visits)
     offline = PointInTimeOfflineStore
-    with pytest.raises(UsageError, match=r"renamed \(with_name\) or pinned to a version cannot be retrieved"):
+    with pytest.raises(UsageError, match="No service gives this name to an on-demand view"):
         offline.get_historical_features(
             store.config, [], ["other:spent"], spine((1, "2024-05-02")), store.registry, store.project
         )

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import pyarrow as pa
 from feast import FeatureService, FeatureStore, Field, OnDemandFeatureView, inference, utils
+from feast.errors import FeastError
 from feast.infra.online_stores.online_store import OnlineStore
 from feast.infra.online_stores.redis import RedisOnlineStore
 from feast.infra.registry.base_registry import BaseRegistry
@@ -27,6 +28,8 @@ from feast.protos.feast.core.Registry_pb2 import Registry as RegistryProto
 from feast.transformation import udf_rehydrate
 from feast.types import from_value_type
 from feast.value_type import ValueType
+
+from transformations.engine.base.errors import FeaturesError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -225,6 +228,27 @@ def compute_written_views_when_read(is_ours: Callable[[RepoConfig], bool]) -> No
             feasts(self, *arguments, **named)
 
     FeatureStore._materialize_odfv = _materialize_odfv  # type: ignore[method-assign]
+
+
+def explain_failing_functions(explain: Callable[[OnDemandFeatureView, Exception], None]) -> None:
+    """Let `explain` raise a better error where `feast apply` calls an on-demand view's function with a row of its own
+    making, on which it fails: Feast's error does not name the view (on_demand_feature_view.py:1162).
+    """
+    feasts = OnDemandFeatureView.infer_features
+    if hasattr(feasts, "__wrapped__"):
+        return
+
+    @wraps(feasts)
+    def infer_features(self: OnDemandFeatureView) -> None:
+        try:
+            feasts(self)
+        except (FeastError, FeaturesError):
+            raise
+        except Exception as error:
+            explain(self, error)
+            raise
+
+    OnDemandFeatureView.infer_features = infer_features  # type: ignore[method-assign]
 
 
 def udf_body(function: Callable[..., Any]) -> bytes | None:

@@ -12,14 +12,10 @@ booleans come in frames of their own. A lookup of one row is then computed as it
 
 from __future__ import annotations
 
-import builtins
-import dis
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from types import CodeType, FunctionType
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeGuard
 
-import dill
 import numpy as np
 import pyarrow as pa
 from feast import Field, OnDemandFeatureView
@@ -29,9 +25,9 @@ from transformations.engine.base.errors import DataError, UsageError
 from transformations.engine.base.first_failure import first_failure
 from transformations.engine.base.words import plural
 from transformations.stores.base.casting import plain
-from transformations.stores.base.feast_seams import udf_body
 from transformations.stores.base.values import Column, arrow_type, as_feature, column_of, frame_column
 from transformations.stores.computed.columns_read import columns_read
+from transformations.stores.computed.function_code import completed, explain_unknown_input
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -48,7 +44,8 @@ class FeastFunction:
 
     mode: `pandas`, `python` or `singleton`. inputs: the name of each column that the function is given, with the name
     of the column that it stands for: `view:feature` or a request field. outputs: dtypes by name. shared: the full names
-    of each feature that several source views have, which has no short one.
+    of each feature that several source views have, which has no short one. known: the names of all columns that the
+    function could read.
     """
 
     view: str
@@ -57,6 +54,7 @@ class FeastFunction:
     inputs: tuple[tuple[str, str], ...]
     outputs: Mapping[str, FeastType]
     shared: Mapping[str, Sequence[str]]
+    known: Sequence[str]
 
     def __call__(self, columns: Mapping[str, Column], wanted: Sequence[str]) -> dict[str, pa.Array]:
         """The wanted features for all rows of these columns.
@@ -176,18 +174,23 @@ class FeastFunction:
                 f"the code of view {self.view} is not importable here: its function needs {of_row.name!r}, which Feast "
                 f"does not keep with it. Import or define {of_row.name!r} inside the function."
             )
-        if isinstance(of_row, KeyError):
-            for name, full_names in self.shared.items():
-                if repr(name) in str(of_row):
-                    return (
-                        f"on-demand view {self.view}: its function reads {name!r}, which {len(full_names)} sources "
-                        f"have. Read {' or '.join(map(repr, full_names))}."
-                    )
+        if isinstance(of_row, KeyError) and (unknown := self._explain_unknown(str(of_row))):
+            return unknown
         what = f"{type(of_row).__name__}: {of_row}"
         if row is None:
             return f"on-demand view {self.view}: its function fails on these {plural(rows, 'row')} together ({what})."
         shown = ", ".join(f"{name}={given[name][row].as_py()!r:.100}" for name, _ in self.inputs if "__" not in name)
         return f"on-demand view {self.view}: its function fails on row {row} ({what}), which has {shown}."
+
+    def _explain_unknown(self, error: str) -> str | None:
+        """Which column a function reads that it is not given. error: the text of its KeyError."""
+        for name, full_names in self.shared.items():
+            if repr(name) in error:
+                return (
+                    f"on-demand view {self.view}: its function reads {name!r}, which {len(full_names)} sources "
+                    f"have. Read {' or '.join(map(repr, full_names))}."
+                )
+        return explain_unknown_input(self.view, self.function, error, self.known)
 
 
 def refuse_uncomputable(view: OnDemandFeatureView) -> None:
@@ -239,11 +242,12 @@ def feast_function(view: OnDemandFeatureView) -> FeastFunction:
     return FeastFunction(
         view=view.name,
         mode=mode,
-        function=_completed(view.name, written.udf),
+        function=completed(view.name, written.udf),
         # Without any the frame would have no rows.
         inputs=tuple(each for each in inputs if read is None or each[0] in read) or inputs,
         outputs={feature.name: feature.dtype for feature in view.features},
         shared=_shared_features(view),
+        known=input_names(view),
     )
 
 
@@ -251,6 +255,11 @@ def request_fields_of(view: OnDemandFeatureView) -> dict[str, Field]:
     """The fields that a view takes from the request, by name."""
     declared = [field for source in view.source_request_sources.values() for field in source.schema]
     return {field.name: field for field in (*declared, *(view.input_schema or ()))}
+
+
+def input_names(view: OnDemandFeatureView) -> list[str]:
+    """The names of the columns that a view's function is given."""
+    return [name for name, _ in _inputs_of(view)]
 
 
 def _inputs_of(view: OnDemandFeatureView) -> Iterator[tuple[str, str]]:
@@ -278,43 +287,6 @@ def _shared_features(view: OnDemandFeatureView) -> dict[str, list[str]]:
     for source, name in _features_read(view):
         full_names.setdefault(name, []).append(f"{source}__{name}")
     return {name: several for name, several in full_names.items() if len(several) > 1}
-
-
-def _completed(view: str, function: Any) -> Any:
-    """The function with the names of its module that it uses.
-
-    Feast executes a function's source text alone (udf_rehydrate.py), so that every import and helper outside of its
-    body is gone, and keeps the pickled function, which has them, beside.
-    """
-    if not isinstance(function, FunctionType) or not (missing := _undefined_names(function)):
-        return function
-    body = udf_body(function)
-    if body is None:
-        return function
-    try:
-        known = dill.loads(body).__globals__
-    except Exception as error:
-        raise DataError(
-            f"the code of view {view} is not importable here: its function uses {', '.join(sorted(missing))} of its "
-            f"module, which cannot be loaded: {error}. Put the feature repository's folder on PYTHONPATH, or import "
-            f"inside the function."
-        ) from error
-    function.__globals__.update({name: known[name] for name in missing if name in known})
-    return function
-
-
-def _undefined_names(function: FunctionType) -> set[str]:
-    known = function.__globals__.keys() | vars(builtins).keys()
-    return {name for name in _global_names(function.__code__) if name not in known}
-
-
-def _global_names(code: CodeType) -> Iterator[str]:
-    for instruction in dis.get_instructions(code):
-        if instruction.opname in ("LOAD_GLOBAL", "LOAD_NAME"):
-            yield str(instruction.argval)
-    for constant in code.co_consts:
-        if isinstance(constant, CodeType):
-            yield from _global_names(constant)
 
 
 def _as_given(column: Column) -> pa.Array:

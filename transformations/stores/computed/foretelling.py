@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
+from feast import OnDemandFeatureView
 from feast.repo_contents import RepoContents
 
-from transformations.engine.base.errors import FeaturesError
+from transformations.engine.base.errors import DefinitionError, FeaturesError
 from transformations.stores.base.source_paths import event_source, path_of
 from transformations.stores.computed.evaluation import evaluation_of
+from transformations.stores.computed.feast_functions import input_names
+from transformations.stores.computed.function_code import explain_unknown_input
 from transformations.stores.computed.wiring import is_wired
 
 
@@ -22,10 +25,35 @@ def later_refusals(declared: RepoContents, repository: Path, *, is_strict: bool)
             path_of(view.name, event_source(view), repository)
         except FeaturesError as error:
             yield f"{error} Until then, training and loads of view {view.name} are refused."
+    offline = {view.name for view in declared.feature_views if not view.online}
     for computed in declared.on_demand_feature_views:
+        yield from (f"{why} Until then, lookups of it are refused." for why in never_loaded(computed, offline))
         if is_wired(computed):  # checked as it was declared
             continue
         try:
             evaluation_of(computed, is_strict=is_strict)
         except FeaturesError as error:
             yield f"{error} Until then, requests for it are refused."
+
+
+def never_loaded(view: OnDemandFeatureView, offline: Collection[str]) -> Iterator[str]:
+    """The source views of an on-demand view that are not loaded, a sentence each. offline: those with online=False."""
+    for source in dict.fromkeys(each.name for each in view.source_feature_view_projections.values()):
+        if source in offline:
+            yield (
+                f"on-demand view {view.name} reads feature view {source}, which has online=False, so that nothing is "
+                f"loaded for it. Declare online=True, or push rows to it; training needs neither."
+            )
+
+
+def explain_failed_function(view: OnDemandFeatureView, error: Exception) -> None:
+    """DefinitionError for a view whose function fails on the samples that `feast apply` calls it with."""
+    known, function = input_names(view), getattr(view.feature_transformation, "udf", None)
+    unknown = explain_unknown_input(view.name, function, str(error), known) if isinstance(error, KeyError) else None
+    explained = DefinitionError(
+        unknown
+        or f"on-demand view {view.name}: `feast apply` calls its function once, with a sample of each input "
+        f"({', '.join(known)}), on which it fails: {type(error).__name__}: {error}. Let it hold for any values of the "
+        f"declared dtypes."
+    )
+    raise explained.with_traceback(error.__traceback__) from error  # which tells the line of the author's file

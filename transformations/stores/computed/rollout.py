@@ -23,6 +23,7 @@ from transformations.engine.base.errors import DataError, FeaturesError
 from transformations.stores.base.feast_seams import cached_content
 from transformations.stores.base.feast_seams import number as number_content
 from transformations.stores.computed.evaluation import evaluation_of
+from transformations.stores.computed.foretelling import never_loaded
 from transformations.stores.computed.wiring import (
     NOT_SERVED,
     Code,
@@ -87,6 +88,11 @@ def check_served(registry: BaseRegistry, project: str, *, is_strict: bool = Fals
             evaluation_of(served, is_strict=is_strict)
         except FeaturesError as error:
             _log.warning("%s Requests for this view will be refused.", error)
+        read = {projection.name for projection in served.source_feature_view_projections.values()}
+        views = {name: registry.get_any_feature_view(name, project, allow_cache=True) for name in read}
+        offline = {name for name, source in views.items() if not getattr(source, "online", True)}
+        for unloaded in never_loaded(served, offline):
+            _log.warning("%s Lookups of it will be refused.", unloaded)
         if lacking := not_served(served):
             _log.warning("on-demand view %s: %s not served by this version of the code", view.name, sorted(lacking))
     if refused:
@@ -134,7 +140,7 @@ def add_inputs(
     views = {reference_of(view): view for view in reading.feature_views}
     refs = dict.fromkeys(reading.feature_refs)
     for view in on_demand:
-        if lacking := [ref for name in sorted(not_served(view)) if (ref := f"{view.name}:{name}") in refs]:
+        if lacking := [ref for name in sorted(not_served(view)) if (ref := f"{reference_of(view)}:{name}") in refs]:
             raise DataError(
                 f"{', '.join(lacking)}: applied by a newer version of the code than this one. Install that version, or "
                 f"leave the feature out."

@@ -23,7 +23,7 @@ from transformations.engine.base.errors import UsageError
 from transformations.engine.base.moments import instant_to_micros
 from transformations.engine.base.settings import present_moment
 from transformations.engine.vocabulary.functions import REQUEST_TIMESTAMP, numbers
-from transformations.stores.base.errors import MissingJoinKeyError
+from transformations.stores.base.errors import MissingJoinKeyError, NotServedError
 from transformations.stores.base.join_keys import key_values
 from transformations.stores.base.values import TIMESTAMP, as_declared, column_of, count_rows
 from transformations.stores.lookups.plans import ComputedPlan, Plan, ViewPlan
@@ -77,6 +77,11 @@ class Lookup:
         for view in self.plan.views:
             table = catalog.tables.get(view.table)
             if table is None:
+                if not view.is_online:
+                    raise NotServedError(
+                        f"feature view {view.reference} has online=False, so nothing is loaded for it, and nothing was "
+                        f"pushed to it. Declare online=True, apply and materialize it; training needs neither."
+                    )
                 raw: Rows = [None] * self.rows
             else:
                 raw = values[first : first + self.rows]

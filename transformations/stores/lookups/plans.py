@@ -85,7 +85,7 @@ class ViewPlan:
 
     table: its name in the catalogue. keys: per join key, in the order of their names, the request's column and its
     dtype; empty for a view without an entity. entity: the place of these keys in `Plan.entities`. ttl: in microseconds,
-    0 for none.
+    0 for none. is_online: whether it is declared to be loaded.
     """
 
     reference: str
@@ -95,6 +95,7 @@ class ViewPlan:
     features: tuple[Feature, ...]
     ttl: int
     version: FeatureViewMetadata
+    is_online: bool = True
     _layouts: dict[tuple[bytes, int], Layout] = field(default_factory=dict)
 
     def layout(self, table: Table, schema: int) -> Layout:
@@ -279,6 +280,7 @@ def _plan_view(view: FeatureView, names: Sequence[str], entities: Sequence[Keys]
             name=view.projection.name_alias or view.projection.name,
             version=getattr(view, "current_version_number", 0) or 0,
         ),
+        is_online=view.online,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -76,18 +77,30 @@ class HistoricalRequest:
         """The on-demand views that the references name, each in the version that this code can compute."""
         stored = {reference_of(view) for view in self.feature_views}
         names = dict.fromkeys(ref.partition(":")[0] for ref in self.feature_refs)
+        return tuple(self._on_demand_view(name) for name in names if name not in stored)
+
+    def _on_demand_view(self, name: str) -> OnDemandFeatureView:
+        """A view by its own name, or by the one that services give it (`with_name`): all that Feast tells its stores.
+
+        UsageError where no view has that name, or services give it to several.
+        """
         registry = as_served(self.registry)
         try:
-            return tuple(
-                registry.get_on_demand_feature_view(name, self.project, allow_cache=True)
-                for name in names
-                if name not in stored
-            )
+            return registry.get_on_demand_feature_view(name, self.project, allow_cache=True)
         except FeastObjectNotFoundException as error:
-            raise UsageError(
-                f"{error}. An on-demand view that was renamed (with_name) or pinned to a version cannot be retrieved "
-                f"for training: Feast names it to its stores by the new name alone. Ask for it under its own name."
-            ) from error
+            services = self.registry.list_feature_services(self.project, allow_cache=True)
+            renamed = [
+                each for service in services for each in service.feature_view_projections if each.name_alias == name
+            ]
+            own_names = {each.name for each in renamed}
+            if len(own_names) != 1:
+                why = "No service gives this name to an on-demand view, either; versions of one cannot be pinned."
+                if own_names:
+                    why = f"Services give this name to {', '.join(sorted(own_names))}. Ask for one under its own name."
+                raise UsageError(f"{error}. {why}") from error
+            view = registry.get_on_demand_feature_view(own_names.pop(), self.project, allow_cache=True)
+            renamed_view: OnDemandFeatureView = view.with_projection(copy.copy(renamed[0]))
+            return renamed_view
 
     def _pin_history(self, view: FeatureView, feature_refs: Sequence[str]) -> Stored:
         prefix = f"{reference_of(view)}:"
@@ -120,7 +133,7 @@ def name_columns(
     """
     labels = {each.reference: each.view.projection.name_alias or each.view.name for each in stored}
     keys_of = {each.reference: each.keys for each in stored}
-    computed = {view.name for view in on_demand}
+    computed = {reference_of(view) for view in on_demand}
     columns: dict[str, str] = {}
     for ref in sorted(feature_refs, key=lambda ref: ref.partition(":")[0] in computed):
         view, _, feature = ref.partition(":")

@@ -20,6 +20,7 @@ from transformations.stores.base.casting import plain
 from transformations.stores.base.values import arrow_type, as_feature, canonical_key, unseen_value
 from transformations.stores.computed.evaluation import evaluate
 from transformations.stores.computed.feast_functions import request_fields_of
+from transformations.stores.computed.wiring import reference_of
 from transformations.stores.history import point_in_time_sql as sql
 from transformations.stores.history.fetching import fetch
 from transformations.stores.history.matching import LastRows, Matches
@@ -189,8 +190,9 @@ def _on_demand_features(
     view: OnDemandFeatureView, spine: Spine, plan: Plan, stored: Mapping[str, pa.Array]
 ) -> dict[str, pa.Array]:
     """The wanted features of one on-demand view, under their references."""
-    wanted = [feature.name for feature in view.features if f"{view.name}:{feature.name}" in plan.columns.values()]
+    reference = reference_of(view)
+    wanted = [feature.name for feature in view.features if f"{reference}:{feature.name}" in plan.columns.values()]
     inputs: dict[str, pa.Array | pa.ChunkedArray] = dict(stored)
     inputs |= {name: spine.column(name) for name in request_fields_of(view)}
     values = evaluate(view, inputs, spine.moments, wanted, is_strict=plan.is_strict)
-    return {f"{view.name}:{name}": column for name, column in values.items()}
+    return {f"{reference}:{name}": column for name, column in values.items()}

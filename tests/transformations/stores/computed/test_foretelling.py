@@ -15,7 +15,8 @@ from feast import FeatureStore
 
 from tests.worlds import feast_views as world
 from tests.worlds.feast_stores import our_config
-from transformations.engine.base.errors import DataError
+from transformations.engine.base.errors import DataError, DefinitionError
+from transformations.stores.base.views import contents
 
 PORTED = '''
 import pyarrow.compute as pc
@@ -146,6 +147,40 @@ def test_apply_tells_of_every_view_that_a_later_request_would_be_refused_for(
     told = {record.message for record in caplog.records}
     assert any("far: s3://somewhere/far.parquet is remote" in each and "loads of view far" in each for each in told)
     assert any("on-demand view paired, on Feast's own stores" in each for each in told)
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        ("inputs['hour']", "its function reads 'hour', which is none of its inputs: Known: .*far__spent, .*spent"),
+        ("[1 / 0]", r"calls its function once, .*\(spent, .*far__spent.*\), on which it fails: ZeroDivisionError"),
+    ],
+)
+def test_a_function_that_fails_as_feast_calls_it_at_apply_is_named_with_its_inputs(
+    tmp_path: Path, body: str, message: str
+) -> None:
+    views = REPOSITORY.replace('inputs["spent"] * 2', body)
+    (tmp_path / "views.py").write_text(views)
+    declared = contents(tmp_path)
+    (tmp_path / "feature_store.yaml").touch()
+    with pytest.raises(DefinitionError, match=f"(?s)on-demand view paired.*{message}") as caught:
+        FeatureStore(config=our_config(tmp_path)).apply([*declared.feature_views, *declared.on_demand_feature_views])
+    assert "views.py, line 14" in caught.value.format_message()
+
+
+def test_a_view_over_a_source_that_is_never_loaded_is_told_of_at_apply_and_at_the_start(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, redis: Any
+) -> None:
+    views = REPOSITORY.replace("source=far_source", "source=far_source, online=False")
+    (tmp_path / "views.py").write_text(views)
+    store = FeatureStore(config=our_config(tmp_path))
+    store._get_provider().validate_data_source(store.config, world.drivers.batch_source)
+    declared = contents(tmp_path)
+    store.apply([*declared.entities, *declared.feature_views, *declared.on_demand_feature_views])
+    asyncio.run(store.initialize())
+    messages = [record.message for record in caplog.records]
+    told = [message.rpartition(". ")[2] for message in messages if "view far, which has online=False" in message]
+    assert told == ["Until then, lookups of it are refused.", "Lookups of it will be refused."]
 
 
 REPOSITORY = """
