@@ -167,9 +167,13 @@ def count_rows(columns: Mapping[str, Sized], what: str, error: type[FeaturesErro
 
 
 def frame_column(series: pd.Series[Any], place: str) -> pa.Array:
-    """Convert a frame's column to Arrow. DataError as `column_of`."""
+    """Convert a frame's column to Arrow. DataError as `column_of`.
+
+    Arrow keeps the unit of a pandas dtype, so only a column of Python objects is looked at row by row.
+    """
     try:
-        return _restore_nanoseconds(pa.array(series, from_pandas=True), series)
+        array = pa.array(series, from_pandas=True)
+        return _restore_nanoseconds(array, series) if series.dtype == object else array
     except (pa.ArrowException, OverflowError, ValueError, TypeError):
         return column_of(series, place)
 
