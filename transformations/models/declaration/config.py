@@ -11,6 +11,7 @@ from transformations.datasets.config import Duration
 from transformations.models.records.artifact import Task
 from transformations.models.records.base import ModelName, Part
 from transformations.models.records.criteria import CLASSIFICATION_METRICS, Criteria, Metric
+from transformations.models.records.rollout_plan import RolloutPlan
 
 
 def _refuse_blank(text: str) -> str:
@@ -131,6 +132,7 @@ class Declaration(Part):
     request_fields: columns of the dataset's spine that a request brings along, and that the model takes beside its
     features. leave_out: features that it does not take. calibration and a chosen decision use the later half of the
     validation split, which early stopping and tuning then do not see. approval: whether production needs a reviewer.
+    rollout: how a version comes to users; without it a version reaches production by a promotion alone.
     tags: of those that owners.yaml lists, and its clearance for personal data.
     """
 
@@ -155,6 +157,7 @@ class Declaration(Part):
     business: Annotated[tuple[BusinessMetric, ...], Field(max_length=3)] = ()
     approval: Literal["none", "required"] = "none"
     tuning: Tuning | None = None
+    rollout: RolloutPlan | None = None
 
     @model_validator(mode="after")
     def _fits_the_task(self) -> Declaration:
@@ -164,6 +167,9 @@ class Declaration(Part):
                 raise ValueError(f"{key} is for a binary classification, and this is a {self.task}")
         if self.calibration != "none" and not is_classification:
             raise ValueError(f"calibration is for a binary classification, and this is a {self.task}")
+        divergence = self.rollout.limits.divergence if self.rollout else None
+        if is_classification and divergence is not None and divergence >= 1:
+            raise ValueError("rollout: divergence is below 1: scores are probabilities")
         names = [metric.name for metric in self.business]
         if twice := sorted({name for name in names if names.count(name) > 1}):
             raise ValueError(f"business metric {twice[0]!r} stands twice")

@@ -114,12 +114,16 @@ def _faults_of_columns(declaration: Declaration, manifest: Manifest, columns: Ma
     for key, baseline in evaluation.baselines.items():
         named += [(f"evaluation.baselines.{key}", column) for column in sorted(columns_of(baseline))]
     named += [(f"evaluation.gates: {gate.name}", gate.segments) for gate in evaluation.gates if gate.segments]
+    unit = declaration.rollout.unit if declaration.rollout else ()
     named += [("sample_weight", declaration.sample_weight)] if declaration.sample_weight else []
-    for key, name in named:
+    for key, name in (*named, *(("rollout.unit", name) for name in unit)):
         if name not in columns:
             yield f"{key}: the dataset has no column {name!r}; {nearest(name, columns)}."
         elif label is not None and name == label.column:
             yield f"{key}: {name!r} is the label. Name a column that is known before it."
+    for name in unit:
+        if name in feature_types(manifest):
+            yield f"rollout.unit: {name!r} is a feature, which changes. Name a join key, which a request brings."
     weight = columns.get(declaration.sample_weight or "")
     if weight is not None and weight != "bool" and not weight.startswith(_NUMBERS):
         yield f"sample_weight: {declaration.sample_weight!r} is {weight}, and no number."

@@ -38,6 +38,11 @@ business:
     unit: users
     direction: up
     horizon: 7 days
+rollout:
+  unit: [user_id]
+  steps: [shadow, 10 %, {percent: 50, rows: 200, time: 2 days}]
+  holdout: 2 %
+  limits: {divergence: 0.1}
 """
 DATASET = """\
 feature_service: returns_v1
@@ -103,6 +108,15 @@ def test_a_whole_declaration_is_read(repository: Path) -> None:
         ),
         ("dataset: returns_2020", "dataset: ../returns_2020", r"yaml:3: dataset: .*pattern"),
         ("owner: team@example.com\ndataset", "owner: ' '\ndataset", r"yaml:2: owner: is empty\."),
+        ("unit: [user_id]", "units: [user_id]", r"yaml:29: there is no key rollout.units; did you mean 'unit'\?"),
+        ("[shadow, 10 %,", "[shade, 10 %,", r"yaml:30: rollout.steps.0: 'shade' is no share"),
+        ("[shadow, 10 %,", "[shadow, 60 %,", r"yaml:28: rollout: steps ascend, and 50 % follows 60 %"),
+        ("{percent: 50, rows: 200,", "{percent: 50, row: 200,", r"rollout.steps.2.row; did you mean 'rows'\?"),
+        ("holdout: 2 %", "holdout: 70", r"yaml:31: rollout.holdout: should be less than 50"),
+        ("holdout: 2 %", "holdout: 2.005", r"yaml:31: rollout.holdout: is counted in hundredths"),
+        ("divergence: 0.1", "divergance: 0.1", r"rollout.limits.divergance; did you mean 'divergence'\?"),
+        ("divergence: 0.1", "divergence: 1", r"rollout: divergence is below 1: scores are probabilities"),
+        ("divergence: 0.1", "errors: {acceptable: 0.1}", r"rollout.limits.errors: acceptable is below unacceptable"),
         ("seed: 7", "seed: 7\nname: other", r"yaml:10: name: 'other' is not the file's name"),
     ],
 )
