@@ -69,6 +69,7 @@ FLOORS = (
     "transformations.models",
     "transformations.models.batch",
     "transformations.models.reproducing",
+    "transformations.models.predictions",
     "transformations.cli",
     "transformations.cli.demo",
     "transformations.cli.commands",

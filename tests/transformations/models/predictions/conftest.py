@@ -1,0 +1,65 @@
+"""What tests of the record share: rows as a server has scored them, and where they are recorded."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from transformations.models.predictions.lines import Scored, ServedValues, record_lines
+from transformations.models.predictions.segments import Options
+from transformations.models.records.predictions import ServedView
+
+NOON = datetime(2024, 5, 20, 12, tzinfo=UTC)
+
+
+def scored(*ids: str, at: datetime = NOON, version: int = 1, scores: Sequence[float] = ()) -> Scored:
+    """A request's rows with one feature, as version 1 in production has scored them."""
+    rows = len(ids)
+    return Scored(
+        model="returns",
+        version=version,
+        artifact=f"{version}" * 64,
+        role="production",
+        event=3,
+        request_timestamp=at,
+        ids=ids,
+        keys={"user_id": list(range(rows))},
+        request={"price": [9.5] * rows},
+        features={
+            "visits_28d": ServedValues(values=[4] * rows, statuses=["PRESENT"] * rows, row_timestamps=[NOON] * rows)
+        },
+        views={"user_visits": ServedView(table_version=12, loaded_through=NOON)},
+        scores=scores or [0.25] * rows,
+        decisions=[True] * rows,
+        latency_seconds=0.002,
+    )
+
+
+def lines(*ids: str, at: datetime = NOON) -> list[bytes]:
+    """The lines of a request's rows."""
+    return record_lines(scored(*ids, at=at))
+
+
+def options(
+    *,
+    sync_seconds: float | None = None,
+    is_refused_when_full: bool = True,
+    backlog_bytes: int = 2**30,
+    segment_bytes: int = 2**26,
+    segment_seconds: float = 3_600,
+) -> Options:
+    """How to record: by default nothing is due by itself during a test."""
+    return Options(
+        sync_seconds=sync_seconds,
+        is_refused_when_full=is_refused_when_full,
+        backlog_bytes=backlog_bytes,
+        segment_bytes=segment_bytes,
+        segment_seconds=segment_seconds,
+    )
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Where segments are written."""
+    return tmp_path / "predictions" / "_segments"
