@@ -62,6 +62,7 @@ COMMANDS = {
     "diff": Entry("Look and understand", "What `feast apply` would change, and whom it touches"),
     "runs": Entry("Look and understand", "The runs that wrote a view's table"),
     "config": Entry("Platform", "Each setting, its value and where that came from"),
+    "adopt": Entry("Platform", "Bring the rows of Feast's own Redis store into ours"),
     "vacuum": Entry("Platform", "Remove what no version of a table refers to"),
     "redis": Entry("Platform", "Start, stop and find the project's own Redis"),
 }

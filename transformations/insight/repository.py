@@ -88,9 +88,13 @@ def read_contents(settings: Settings) -> RepoContents:
 
 def open_store(settings: Settings) -> FeatureStore:
     """Feast's own store over the repository."""
+    return open_store_at(repository_folder(settings))
+
+
+def open_store_at(folder: Path) -> FeatureStore:
+    """Feast's own store over the repository in this folder."""
     from feast import FeatureStore
 
-    folder = repository_folder(settings)
     _check_configuration(folder)
     return FeatureStore(repo_path=str(folder))
 
