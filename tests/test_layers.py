@@ -70,6 +70,7 @@ FLOORS = (
     "transformations.models.batch",
     "transformations.models.reproducing",
     "transformations.models.predictions",
+    "transformations.models.serving",
     "transformations.cli",
     "transformations.cli.demo",
     "transformations.cli.commands",

@@ -32,11 +32,12 @@ from transformations.stores.base.feast_seams import (
 )
 from transformations.stores.computed.rollout import check_served
 from transformations.stores.computed.wiring import look_for_code_in
-from transformations.stores.lookups.lookup import EntityRows
+from transformations.stores.lookups.lookup import EntityRows, lookup_of
 from transformations.stores.lookups.plan_cache import Plans
 from transformations.stores.lookups.response import PackedResponse
 from transformations.stores.lookups.steps import ATTEMPTS, Catalogs, look_up, read_rows, too_many_changes
 from transformations.stores.redis import catalogue as online_catalog
+from transformations.stores.redis.catalogue import Catalog
 from transformations.stores.redis.cluster_reads import ClusterSource
 from transformations.stores.redis.connections import (
     AsyncClient,
@@ -142,6 +143,20 @@ class PackedRedisOnlineStore(RedisStoreWithClient):
             plan = self._plans_of(config).of(registry, project, features, full_feature_names)
             steps = look_up(plan, entity_rows, self._catalogs, project, include_feature_view_version_metadata)
             return await self._run_async(config, steps)
+
+    def unseen_features(
+        self,
+        config: RepoConfig,
+        features: list[str] | FeatureService,
+        entity_rows: EntityRows,
+        registry: BaseRegistry,
+        project: str,
+        full_feature_names: bool = False,
+    ) -> PackedResponse:
+        """As `get_online_features` where Redis holds no row of anybody: `unseen` defaults, and nulls. Asks nothing."""
+        with Answering():
+            plan = self._plans_of(config).of(registry, project, features, full_feature_names)
+            return lookup_of(plan, entity_rows).answer((), Catalog(epoch=None, tables={}))
 
     def online_read(
         self,

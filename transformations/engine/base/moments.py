@@ -26,6 +26,11 @@ def micros_to_instant(micros: int) -> datetime:
     return EPOCH + timedelta(microseconds=micros)
 
 
+def json_moment(moment: datetime) -> str:
+    """A moment of UTC in ISO 8601: `2020-01-31T12:00:00Z`, with microseconds where there are some."""
+    return f"{moment.replace(tzinfo=None).isoformat()}Z"
+
+
 def moment_text(moment: datetime, zone: str, *, seconds: bool = True) -> str:
     """A moment in a zone: `2020-01-31 12:00:00 UTC`, elsewhere with its offset: `2020-01-31 13:00:00 +01:00`.
 

@@ -119,6 +119,12 @@ def online_client(store: FeatureStore) -> Any:
     return online._get_client(store.config.online_store)
 
 
+def online_store_of(store: FeatureStore) -> OnlineStore:
+    """The organ of a store that reads and writes features online."""
+    online: OnlineStore = store._get_provider().online_store
+    return online
+
+
 def has_vector_search(store: FeatureStore) -> bool:
     """Whether a store's online store finds rows by vectors; Feast's base class raises NotImplementedError."""
     kind = type(store._get_provider().online_store)

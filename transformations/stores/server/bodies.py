@@ -7,11 +7,12 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+from fastapi import Request
 from feast import FeatureStore, FeatureView
 
 from transformations.stores.base.errors import BadRequestError, UnprocessableError
 from transformations.stores.base.values import count_rows, object_of_pairs
-from transformations.stores.server.refusals import too_many_rows
+from transformations.stores.server.refusals import too_large, too_many_rows
 
 _WRITE_MOMENT = "Write it in ISO 8601, such as 2024-05-01T00:00:00Z."
 _TARGETS = ("online", "offline", "online_and_offline")
@@ -32,6 +33,20 @@ def parse_body(body: bytes) -> Any:
         raise BadRequestError("the body is nested too deeply.") from None
     except ValueError:  # Python reads no integer of more than 4,300 digits
         raise BadRequestError("the body holds a number of too many digits.") from None
+
+
+async def read_body(request: Request, most_bytes: int) -> bytes:
+    """The whole body; TooLargeError as soon as it is known to be beyond the limit."""
+    announced = request.headers.get("content-length", "")
+    if announced.isdecimal() and int(announced[:20]) > most_bytes:
+        raise too_large(most_bytes)
+    parts, size = [], 0
+    async for part in request.stream():
+        size += len(part)
+        if size > most_bytes:
+            raise too_large(most_bytes)
+        parts.append(part)
+    return b"".join(parts)
 
 
 def check_body(path: str, given: Any, most_rows: int, store: FeatureStore) -> None:

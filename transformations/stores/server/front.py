@@ -25,9 +25,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from transformations.engine.base.errors import UsageError
 from transformations.engine.base.settings import Settings
-from transformations.stores.server.answers import answer
-from transformations.stores.server.bodies import check_body, parse_body
-from transformations.stores.server.refusals import ClosedError, NoSearchError, TokenError, TooLargeError
+from transformations.stores.server.answers import Answer, answer
+from transformations.stores.server.bodies import check_body, parse_body, read_body
+from transformations.stores.server.refusals import ClosedError, NoSearchError, TokenError
 
 OWN_PATHS = frozenset({"/get-online-features", "/health", "/metrics"})
 
@@ -94,19 +94,12 @@ class Gate:
         if not hmac.compare_digest(given, b"Bearer " + self.token):
             raise TokenError(f"{request.method} {path} needs the header `Authorization: Bearer <token>`.")
 
-    def too_large(self) -> TooLargeError:
-        """What refuses a body beyond the limit."""
-        return TooLargeError(
-            f"the body of the request is larger than the {self.most_bytes >> 20} MB that this server reads "
-            f"(FEATURES_SERVING_MAX_BODY_MB). Send its rows in several requests."
-        )
-
 
 class Answers:
     """Middleware: turns every error from within into an answer, and lets none out."""
 
-    def __init__(self, app: ASGIApp) -> None:
-        self.app = app
+    def __init__(self, app: ASGIApp, answer: Answer = answer) -> None:
+        self.app, self.answer = app, answer
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer an HTTP request; anything else passes."""
@@ -127,7 +120,7 @@ class Answers:
         except Exception as error:
             if is_answered:  # in part: all that is left is to close the connection
                 raise
-            await answer(Request(scope), error)(scope, receive, send)
+            await self.answer(Request(scope), error)(scope, receive, send)
 
 
 class Front:
@@ -143,27 +136,13 @@ class Front:
             return
         request = Request(scope, receive)
         self.gate.check(request)
-        body = await self._body_of(request)
+        body = await read_body(request, self.gate.most_bytes)
         if body and _is_json(request):
             scope[PARSED] = parse_body(body)
             if request.method == "POST":
                 check_body(scope["path"], scope[PARSED], self.gate.most_rows, self.store)
         app = self.own if scope["path"] in OWN_PATHS else self.app
         await app(scope, _replay(body, receive), send)
-
-    async def _body_of(self, request: Request) -> bytes:
-        """The whole body; TooLargeError as soon as it is known to be beyond the limit."""
-        most = self.gate.most_bytes
-        announced = request.headers.get("content-length", "")
-        if announced.isdecimal() and int(announced[:20]) > most:
-            raise self.gate.too_large()
-        parts, size = [], 0
-        async for part in request.stream():
-            size += len(part)
-            if size > most:
-                raise self.gate.too_large()
-            parts.append(part)
-        return b"".join(parts)
 
 
 def _is_json(request: Request) -> bool:

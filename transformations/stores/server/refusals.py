@@ -63,3 +63,11 @@ def too_many_rows(rows: int, most: int) -> TooLargeError:
         f"the request has {rows:,} rows, this server takes {most:,} (FEATURES_SERVING_MAX_ROWS). Send them in several "
         f"requests."
     )
+
+
+def too_large(most_bytes: int) -> TooLargeError:
+    """What refuses a body beyond the limit."""
+    return TooLargeError(
+        f"the body of the request is larger than the {most_bytes >> 20} MB that this server reads "
+        f"(FEATURES_SERVING_MAX_BODY_MB). Send its rows in several requests."
+    )

@@ -10,6 +10,7 @@ import click
 
 from transformations.cli.commands.data.model_again import reproduce, tune
 from transformations.cli.commands.data.model_predict import predict
+from transformations.cli.commands.data.model_serve import serve
 from transformations.cli.model_place import model_place
 from transformations.cli.options import json_option
 from transformations.cli.output import print_json, print_table, progress, remark, say, watching
@@ -48,6 +49,7 @@ def model() -> None:
 
 model.add_command(predict)
 model.add_command(reproduce)
+model.add_command(serve)
 model.add_command(tune)
 
 

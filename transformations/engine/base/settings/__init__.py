@@ -135,7 +135,14 @@ def _read_settings(_variables: tuple[tuple[str, str], ...], _root: Path) -> Sett
 
 
 _ADDRESSES = frozenset({"lineage", "mlflow_uri", "redis_url", "registry_url"})
-_MAY_HOLD_SECRETS = _ADDRESSES | {"lineage_key", "record_key", "serving_write_token", "spark_conf", "spark_master"}
+_MAY_HOLD_SECRETS = _ADDRESSES | {
+    "lineage_key",
+    "predict_tokens",
+    "record_key",
+    "serving_write_token",
+    "spark_conf",
+    "spark_master",
+}
 
 
 def _complaint_text(problem: Mapping[str, Any]) -> str:

@@ -1,13 +1,43 @@
 """What the model server can be told, and the record of predictions that it keeps."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field, SecretStr
+from pydantic import AfterValidator, Field, SecretStr
 from pydantic_settings import BaseSettings
 
 
+def _hashes(value: SecretStr) -> SecretStr:
+    for each in value.get_secret_value().split(","):
+        if len(each.strip()) != 64 or set(each.strip()) - set("0123456789abcdef"):
+            raise ValueError("each is the SHA-256 of a token in hexadecimal")
+    return value
+
+
 class ModelServerSettings(BaseSettings):
-    """The settings of `features model serve`, and of the record of predictions. Fields of the record: `record_…`."""
+    """The settings of `features model serve` (`predict_…`), and of the record of predictions (`record_…`)."""
+
+    predict_models: str = Field(
+        "",
+        pattern=r"^([a-z][a-z0-9_]*(,[a-z][a-z0-9_]*)*)?$",
+        description="The models that an application server's workers answer for; `features model serve` sets it",
+        examples=["user_churn,user_value"],
+    )
+    predict_tokens: Annotated[SecretStr, AfterValidator(_hashes)] | None = Field(
+        None,
+        description="SHA-256 of each bearer token that the model server takes, separated by commas; unset: it asks for "
+        "none",
+        examples=["c4bbcb1fbec99d65bf59d85c8cb62ee2db963f0fe106f483d9afa73bd4e39a8a"],
+    )
+    predict_max_rows: int = Field(1_000, gt=0, description="Most rows of one request for predictions", examples=["100"])
+    predict_concurrency: int = Field(
+        64, gt=0, description="Most requests that a worker works on at once; beyond, it answers 503", examples=["16"]
+    )
+    predict_deadline_ms: int = Field(
+        1_000, gt=0, description="Longest time from a request to its scores, in milliseconds", examples=["200"]
+    )
+    predict_poll_seconds: float = Field(
+        1.0, gt=0, le=60, description="How often a model server looks for new events of its models", examples=["0.5"]
+    )
 
     record_sync: str = Field(
         "1000",

@@ -1,0 +1,96 @@
+"""What stands before the model server's routes: who may come in, how many at once, and how errors are answered."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from collections.abc import Mapping
+
+from fastapi import Request
+from fastapi.responses import JSONResponse
+from starlette.requests import ClientDisconnect
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from transformations.engine.base.settings import Settings
+from transformations.models.serving.refusals import BusyError
+from transformations.stores.server.answers import told
+from transformations.stores.server.refusals import TokenError
+
+OPEN_PATHS = frozenset({"/health", "/v2/health/live", "/v2/health/ready"})
+_CODES: Mapping[int, str] = {
+    400: "bad_request",
+    401: "unauthorized",
+    404: "not_found",
+    405: "method_not_allowed",
+    413: "too_large",
+    422: "invalid_request",
+    503: "unavailable",
+}
+
+
+def answer(request: Request, error: Exception) -> JSONResponse:
+    """The answer to a request that failed: of /v2 as its protocol has it, else with a code that programs can read."""
+    said = told(request, error)
+    if request.scope["path"].startswith("/v2"):
+        return JSONResponse({"error": said.message}, said.status, said.headers)
+    code = getattr(said.error, "code", None)
+    code = code if isinstance(code, str) else _CODES.get(said.status, "internal")
+    return JSONResponse({"error": {"code": code, "message": said.message}}, said.status, said.headers)
+
+
+class Door:
+    """Middleware: refuses requests without a token and those beyond what a worker does at once; answers all errors."""
+
+    def __init__(self, app: ASGIApp, settings: Settings) -> None:
+        self.app = app
+        self._hashes = _hashes_of(settings)
+        self._most = settings.predict_concurrency
+        self._inside = 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Let an HTTP request in, or answer it here; anything else passes."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        is_answered = False
+
+        async def send_noting(message: Message) -> None:
+            nonlocal is_answered
+            is_answered = True
+            await send(message)
+
+        is_counted = scope["method"] == "POST"
+        try:
+            if self._hashes and scope["path"] not in OPEN_PATHS:
+                self._check_token(scope)
+            if is_counted and self._inside >= self._most:
+                is_counted = False
+                raise BusyError(
+                    f"this worker works on {self._most} requests already (FEATURES_PREDICT_CONCURRENCY). Nothing was "
+                    f"scored; try again.",
+                    "overloaded",
+                )
+            self._inside += is_counted
+            await self.app(scope, receive, send_noting)
+        except ClientDisconnect:  # before its request was whole: there is nobody to answer
+            return
+        except Exception as error:
+            if is_answered:  # in part: all that is left is to close the connection
+                raise
+            await answer(Request(scope), error)(scope, receive, send)
+        finally:
+            self._inside -= is_counted
+
+    def _check_token(self, scope: Scope) -> None:
+        given = next((value for name, value in scope["headers"] if name == b"authorization"), b"")
+        kind, _, token = given.partition(b" ")
+        found = hashlib.sha256(token.strip()).hexdigest()
+        if kind.lower() != b"bearer" or not any(hmac.compare_digest(found, each) for each in self._hashes):
+            raise TokenError(
+                f"{scope['method']} {scope['path'][:100]} needs the header `Authorization: Bearer <token>`."
+            )
+
+
+def _hashes_of(settings: Settings) -> tuple[str, ...]:
+    given = settings.predict_tokens.get_secret_value() if settings.predict_tokens else ""
+    return tuple(each.strip() for each in given.split(",") if each)

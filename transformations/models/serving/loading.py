@@ -1,0 +1,57 @@
+"""A version of a model, ready to answer: its artifact verified by hash, its features found, and all of it tried."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pyarrow as pa
+from feast import FeatureService, FeatureStore
+
+from transformations.datasets.manifest import Manifest
+from transformations.engine.base.settings import Settings
+from transformations.models.log.standing import VersionState
+from transformations.models.records.artifact import InputColumn
+from transformations.models.scoring.artifact import Artifact
+from transformations.models.scoring.inputs import ARROW_TYPES
+from transformations.models.scoring.predict import predict
+from transformations.models.scoring.shape import Shape, shape_of
+from transformations.models.versions import artifact_of, dataset_of
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Served:
+    """A version that can answer. service: where its features come from. features, requested: of its inputs, those that
+    are features and those that requests bring.
+    """
+
+    model: str
+    number: int
+    artifact: Artifact
+    dataset: Manifest
+    service: FeatureService
+    shape: Shape
+    features: tuple[InputColumn, ...]
+    requested: tuple[InputColumn, ...]
+
+
+def load(model: str, state: VersionState, store: FeatureStore, settings: Settings) -> Served:
+    """A version's artifact and all that it needs; it has scored a row of nulls when this returns.
+
+    DataError where the artifact is missing or not what was registered, or where it knows no such feature service.
+    """
+    artifact = artifact_of(model, state, settings)
+    dataset = dataset_of(model, state, settings)
+    shape = shape_of(artifact.manifest, dataset)
+    brought = {each.name for each in shape.request}
+    inputs = artifact.manifest.scores.inputs
+    predict(artifact, pa.table({each.name: pa.nulls(1, ARROW_TYPES[each.dtype]) for each in inputs}))
+    return Served(
+        model=model,
+        number=state.number,
+        artifact=artifact,
+        dataset=dataset,
+        service=store.get_feature_service(dataset.config.feature_service),
+        shape=shape,
+        features=tuple(each for each in inputs if each.name not in brought),
+        requested=tuple(each for each in inputs if each.name in brought),
+    )

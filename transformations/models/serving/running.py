@@ -1,0 +1,34 @@
+"""Running the model server: one process that answers, or several that share a port."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import uvicorn
+
+from transformations.models.log.event_log import EventLog
+from transformations.models.versions import standing
+
+_GRACE_SECONDS = 30
+"""How long a server that is told to end works on what it has begun."""
+
+
+def run(names: Sequence[str], repository: Path, log: EventLog, *, host: str, port: int, workers: int) -> None:
+    """Answer for these models until told to end. UsageError for one that was never trained."""
+    for name in names:
+        standing(name, log)
+    os.environ["FEATURES_PREDICT_MODELS"] = ",".join(dict.fromkeys(names))
+    os.environ["FEATURE_REPO_DIR_ENV_VAR"] = str(repository)
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    uvicorn.run(
+        "transformations.models.serving.app:create_app",
+        factory=True,
+        host=host,
+        port=port,
+        workers=workers,
+        access_log=False,
+        log_level="warning",
+        timeout_graceful_shutdown=_GRACE_SECONDS,
+    )
