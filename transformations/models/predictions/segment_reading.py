@@ -15,35 +15,19 @@ from transformations.engine.base.disk_faults import paths_in
 from transformations.models.predictions.segments import SUFFIX
 from transformations.models.records.predictions import PredictionRecord
 
+_MARK = b'{"unanswered":'
 _CHECKSUM = 9  # eight digits and a blank
-
-
-@dataclass(frozen=True)
-class Recorded:
-    """A record and where its line begins in its segment."""
-
-    record: PredictionRecord
-    offset: int
-
-
-@dataclass(frozen=True)
-class Mark:
-    """The records in the bytes [first, end) of a segment were not answered."""
-
-    segment: str
-    first: int
-    end: int
 
 
 @dataclass(frozen=True, kw_only=True)
 class SegmentContent:
-    """What a segment holds. torn: lines that were cut or holed by a crash; they were not answered, unless the machine
-    itself went down. unreadable: whole lines that this release does not know.
+    """What a segment holds. records: in the order they were written; not `answered` where a mark says so. torn: lines
+    that a crash has cut or holed; nobody was answered by one, unless the machine itself went down. unreadable: whole
+    lines that this release does not know.
     """
 
     name: str
-    records: tuple[Recorded, ...]
-    marks: tuple[Mark, ...]
+    records: tuple[PredictionRecord, ...]
     torn: int
     unreadable: tuple[str, ...]
 
@@ -55,8 +39,8 @@ def segments_in(folder: Path) -> list[Path]:
 
 def read_segment(path: Path) -> SegmentContent:
     """All whole lines of a segment. FileNotFoundError where it has been collected in the meantime."""
-    records: list[Recorded] = []
-    marks: list[Mark] = []
+    records: dict[int, PredictionRecord] = {}
+    unanswered: list[range] = []
     unreadable: list[str] = []
     torn = 0
     for line in _lines(path.read_bytes()):
@@ -64,16 +48,16 @@ def read_segment(path: Path) -> SegmentContent:
         if line.text is None:
             continue
         try:
-            match json.loads(line.text):
-                case {"unanswered": [int(first), int(end)], "segment": str(segment)}:
-                    marks.append(Mark(segment, first, end))
-                case _:
-                    records.append(Recorded(PredictionRecord.model_validate_json(line.text), line.offset))
-        except ValueError as error:
+            if line.text.startswith(_MARK):
+                unanswered.append(range(*json.loads(line.text)["unanswered"]))
+            else:
+                records[line.offset] = PredictionRecord.model_validate_json(line.text)
+        except (ValueError, TypeError) as error:
             unreadable.append(f"byte {line.offset:,}: {str(error).splitlines()[0]}")
-    return SegmentContent(
-        name=path.name, records=tuple(records), marks=tuple(marks), torn=torn, unreadable=tuple(unreadable)
-    )
+    for marked in unanswered:
+        for offset in [offset for offset in records if offset in marked]:
+            records[offset] = records[offset].model_copy(update={"answered": False})
+    return SegmentContent(name=path.name, records=tuple(records.values()), torn=torn, unreadable=tuple(unreadable))
 
 
 @contextmanager

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from transformations.models.predictions.lines import Scored, ServedValues, record_lines
-from transformations.models.predictions.segments import Options
+from transformations.models.predictions.recorder import Options
 from transformations.models.records.predictions import ServedView
 
 NOON = datetime(2024, 5, 20, 12, tzinfo=UTC)

@@ -6,6 +6,7 @@ import os
 import signal
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -13,13 +14,26 @@ import pytest
 from tests.transformations.models.predictions.conftest import lines, options
 from transformations.engine.base.errors import DiskError
 from transformations.engine.base.settings import Settings
+from transformations.models.predictions.recorder import Options, Recorder, UnrecordedError
 from transformations.models.predictions.segment_reading import closed_segment, read_segment, segments_in
-from transformations.models.predictions.segments import Options, Recorder, UnrecordedError
 
 
 def ids_in(folder: Path) -> list[str]:
     """The ids of all records that a reader finds, in the order of segments and lines."""
-    return [each.record.id for path in segments_in(folder) for each in read_segment(path).records]
+    return [each.id for path in segments_in(folder) for each in read_segment(path).records]
+
+
+def is_closed(segment: Path) -> bool:
+    with closed_segment(segment) as found:
+        return found
+
+
+def eventually(is_so: Callable[[], bool]) -> bool:
+    """Whether something becomes so within ten seconds."""
+    deadline = time.monotonic() + 10
+    while not (found := is_so()) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    return found
 
 
 def test_a_record_can_be_read_as_soon_as_it_is_written(folder: Path) -> None:
@@ -34,11 +48,10 @@ def test_a_record_can_be_read_as_soon_as_it_is_written(folder: Path) -> None:
 def test_a_segment_is_there_before_anything_is_answered_and_open_until_its_worker_ends(folder: Path) -> None:
     recorder = Recorder(folder, options())
     (segment,) = segments_in(folder)
-    with closed_segment(segment) as is_closed:
-        assert not is_closed
+    assert not is_closed(segment)
     recorder.close()
-    with closed_segment(segment) as is_closed:
-        assert is_closed
+    with closed_segment(segment) as found:
+        assert found
         with closed_segment(segment) as is_closed_for_another:
             assert not is_closed_for_another
 
@@ -59,7 +72,7 @@ def test_cut_at_any_byte_a_segment_gives_the_whole_lines_before_the_cut(folder: 
         cut.write_bytes(whole[:size])
         content = read_segment(cut)
         expected = [each for each, end in zip("abc", ends, strict=True) if end <= size]
-        assert [each.record.id for each in content.records] == expected
+        assert [each.id for each in content.records] == expected
         assert content.torn == (len(whole[:size]) not in (0, *ends))
 
 
@@ -81,35 +94,49 @@ def test_a_whole_line_that_is_no_record_is_told_and_not_counted_as_torn(folder: 
     with Recorder(folder, options()) as recorder:
         recorder.record([b'{"format":2}\n', *lines("a")])
     content = read_segment(segments_in(folder)[0])
-    assert ([each.record.id for each in content.records], content.torn) == (["a"], 0)
+    assert ([each.id for each in content.records], content.torn) == (["a"], 0)
     assert content.unreadable[0].startswith("byte 0: ")
 
 
 def test_a_segment_is_followed_by_the_next_at_its_size_and_at_its_age(folder: Path) -> None:
     with Recorder(folder, options(segment_bytes=1_000, segment_seconds=0.01)) as recorder:
-        recorder.record(lines("a", "b"))
+        recorder.answered(recorder.record(lines("a", "b")))
         assert len(segments_in(folder)) == 2
-        recorder.record(lines("c"))
-        deadline = time.monotonic() + 10
-        while len(segments_in(folder)) < 3 and time.monotonic() < deadline:
-            time.sleep(0.01)
+        recorder.answered(recorder.record(lines("c")))
+        assert eventually(lambda: len(segments_in(folder)) == 3)
         assert [len(read_segment(path).records) for path in segments_in(folder)] == [2, 1, 0]
-        time.sleep(0.05)
+        assert eventually(lambda: [is_closed(path) for path in segments_in(folder)] == [True, True, False])
+        recorder.keep()
         assert len(segments_in(folder)) == 3  # an empty one is not followed
-        for path, is_closed in zip(segments_in(folder), (True, True, False), strict=True):
-            with closed_segment(path) as found:
-                assert found == is_closed
 
 
-def test_a_request_that_was_given_up_is_marked_in_whichever_segment_is_open_then(folder: Path) -> None:
+def test_a_segment_is_open_until_it_is_known_which_of_its_requests_were_answered(folder: Path) -> None:
     with Recorder(folder, options(segment_bytes=1)) as recorder:
-        receipt = recorder.record(lines("a", "b"))
-        recorder.unanswered(receipt)
+        receipts = [recorder.record(lines(each, f"{each}2")) for each in "ab"]
+        recorder.keep()
+        first, second, _ = segments_in(folder)
+        assert [is_closed(path) for path in (first, second)] == [False, False]
+        recorder.answered(receipts[1])
+        recorder.keep()
+        assert [is_closed(path) for path in (first, second)] == [False, True]
+        recorder.unanswered(receipts[0])
+        recorder.keep()
+        assert is_closed(first)
         assert recorder.counts.unanswered == 2
-    assert receipt is not None
-    marks = [mark for path in segments_in(folder) for mark in read_segment(path).marks]
-    assert [(mark.segment, mark.first, mark.end) for mark in marks] == [(receipt.segment, 0, receipt.end)]
-    assert (folder / receipt.segment).stat().st_size == receipt.end
+    found = [(each.id, each.answered) for path in segments_in(folder) for each in read_segment(path).records]
+    assert found == [("a", False), ("a2", False), ("b", True), ("b2", True)]
+
+
+def test_an_attempt_that_was_given_up_is_marked_and_a_later_one_of_the_same_id_is_not(folder: Path) -> None:
+    with Recorder(folder, options()) as recorder:
+        recorder.answered(recorder.record(lines("other")))
+        given_up = recorder.record(lines("a"))
+        recorder.answered(recorder.record(lines("a")))
+        recorder.unanswered(given_up)
+    (segment,) = segments_in(folder)
+    assert [(each.id, each.answered) for each in read_segment(segment).records] == [
+        ("other", True), ("a", False), ("a", True)
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize("is_refused", [True, False])
@@ -141,7 +168,7 @@ def test_of_a_write_that_the_disk_takes_in_part_nothing_is_left(folder: Path, mo
         monkeypatch.undo()
         recorder.record(lines("c"))
     content = read_segment(segments_in(folder)[0])
-    assert ([each.record.id for each in content.records], content.torn) == (["a", "c"], 0)
+    assert ([each.id for each in content.records], content.torn) == (["a", "c"], 0)
     assert recorder.counts.failures == 1
 
 
@@ -214,12 +241,10 @@ def test_after_a_fork_parent_and_child_write_to_segments_of_their_own(folder: Pa
             os._exit(0)
         assert os.waitpid(child, 0)[1] == 0
         parents, childs = segments_in(folder)
-        assert [each.record.id for each in read_segment(childs).records] == ["child"]
-        for path, is_closed in ((parents, False), (childs, True)):
-            with closed_segment(path) as found:
-                assert found == is_closed
+        assert [each.id for each in read_segment(childs).records] == ["child"]
+        assert [is_closed(path) for path in (parents, childs)] == [False, True]
         recorder.record(lines("again"))
-        assert [each.record.id for each in read_segment(parents).records] == ["parent", "again"]
+        assert [each.id for each in read_segment(parents).records] == ["parent", "again"]
 
 
 def test_of_a_killed_worker_everything_is_there_whose_record_call_had_returned(folder: Path) -> None:
@@ -237,9 +262,7 @@ def test_of_a_killed_worker_everything_is_there_whose_record_call_had_returned(f
         answered += said.read().split("\n")[:-1]
     os.waitpid(child, 0)
     assert set(answered) | {f"{each}b" for each in answered} <= set(ids_in(folder))
-    for path in segments_in(folder):
-        with closed_segment(path) as is_closed:
-            assert is_closed
+    assert all(map(is_closed, segments_in(folder)))
 
 
 def test_threads_of_one_worker_record_side_by_side(folder: Path) -> None:
