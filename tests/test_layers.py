@@ -71,6 +71,7 @@ FLOORS = (
     "transformations.models.reproducing",
     "transformations.models.predictions",
     "transformations.models.serving",
+    "transformations.monitoring.statistics",
     "transformations.cli",
     "transformations.cli.demo",
     "transformations.cli.commands",

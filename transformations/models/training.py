@@ -26,6 +26,7 @@ from transformations.engine.identity.code_revision import code_revision
 from transformations.engine.lineage.events import Dataset, Field, report_run
 from transformations.engine.lineage.names import model_dataset
 from transformations.models.checking.check import Finding, check_dataset, refuse_breaches
+from transformations.models.checking.growing import warnings_of
 from transformations.models.declaration.config import Declaration
 from transformations.models.declaration.reading import read_declared
 from transformations.models.declaration.resolution import Resolved, resolve
@@ -122,6 +123,7 @@ def train(
             unmirrored = unmirrored_by(standing_of(name, log.events(name)), settings)
     _report_lineage(resolved, dataset, event.version, target.name, settings)
     warnings = (*made.warnings, *(f"{each.check}: {each.text}" for each in findings if each.warns))
+    warnings += tuple(warnings_of(dataset.manifest, [column.name for column in resolved.inputs]))
     warnings += (f"MLflow's copy does not say so yet: {unmirrored}",) if unmirrored else ()
     return Trained(version=event.version, folder=target, manifest=manifest, findings=findings, warnings=warnings)
 

@@ -21,10 +21,17 @@ def input_histograms(train: Split) -> dict[str, Histogram | Categories]:
     return {name: _feature(column) for name, column in train.inputs.items()}
 
 
-def histogram(values: Floats) -> Histogram:
-    """Counts in at most 20 bins of about equally many values; equal values are in one bin."""
+def histogram(values: Floats, bins: int = _BINS) -> Histogram:
+    """Counts in so many bins of about equally many values; equal values are in one bin.
+
+    A value that alone fills a bin is alone in it, so that what is rare beside it is seen: of 95 zeros and 5 other
+    numbers the bins are below 0, 0, and above it. Such values take one bin more each.
+    """
     known = np.sort(values[~np.isnan(values)])
-    edges = np.unique(known[np.arange(1, _BINS) * (len(known) - 1) // _BINS]) if len(known) else np.empty(0)
+    edges = np.unique(known[np.arange(1, bins) * (len(known) - 1) // bins]) if len(known) else np.empty(0)
+    ends = np.searchsorted(known, edges, side="right")
+    is_heavy = (ends - np.searchsorted(known, edges) > len(known) / bins) & (ends < len(known))
+    edges = np.union1d(edges, known[ends[is_heavy]])
     counts = np.diff(np.concatenate(([0], np.searchsorted(known, edges), [len(known)])))  # an edge opens its bin
     return Histogram(edges=tuple(edges.tolist()), counts=tuple(counts.tolist()), nulls=len(values) - len(known))
 

@@ -21,8 +21,9 @@ from transformations.contracts.zones import zone_of_sources
 from transformations.engine.base.errors import DefinitionError
 from transformations.engine.base.moments import CREATED_TIMESTAMP, EVENT_TIMESTAMP
 from transformations.engine.base.settings import Settings, get_settings
+from transformations.engine.vocabulary.aggregations import First, Mean, Min, Ratio, Share, Variance
 from transformations.engine.vocabulary.definitions import Definition, PlainFeatures, WindowedFeatures
-from transformations.engine.vocabulary.dtypes import FLOAT64, INT64
+from transformations.engine.vocabulary.dtypes import FLOAT64, INT64, UNIX_TIMESTAMP
 from transformations.engine.vocabulary.resolution import Feature, Resolved, resolve
 from transformations.stores.base.domain_files import domain_modules, place_of
 from transformations.stores.base.places import portable_path
@@ -33,6 +34,11 @@ DEFINITION_HASH = "definition_hash"
 FEATURE_HASHES = "feature_hashes"
 PII = "pii"
 """The tag of a view, feature or key: its class of personal data, where it is any."""
+OVER_TIME = "over_time"
+"""The tag of a feature that moves by construction: what it does as time passes."""
+ADDS_UP, EXTENDS, SETTLES, AGES = "adds up", "extends", "settles", "ages"
+"""Its values: a lifetime's counts and sums add up, its extremes go one way, its means and shares settle; a moment that
+stays where it is ages."""
 OUR_TAGS = (DEFINITION, DEFINITION_HASH, FEATURE_HASHES, "sources", "available_after", PII)
 """The tags that `feature_view` sets."""
 
@@ -225,6 +231,7 @@ def _feature_field(resolved: Resolved, feature: Feature) -> Field:
         "expect": None if declared.expect is None else str(declared.expect),
         "unseen": None if declared.aggregation.unseen is None else str(declared.aggregation.unseen),
         "window": str(declared.window) if isinstance(resolved.definition, WindowedFeatures) else None,
+        OVER_TIME: over_time(resolved, feature),
         **_tags_of_columns(resolved, declared.aggregation.columns()),
     }
     return Field(
@@ -233,6 +240,20 @@ def _feature_field(resolved: Resolved, feature: Feature) -> Field:
         description=declared.description,
         tags={name: fact for name, fact in facts.items() if fact},
     )
+
+
+def over_time(resolved: Resolved, feature: Feature) -> str | None:
+    """What a feature does by construction as time passes; None where it may go either way, or stay."""
+    declared, is_moment = feature.declared, feature.dtype == UNIX_TIMESTAMP
+    if isinstance(resolved.definition, PlainFeatures):
+        return AGES if is_moment else None
+    if declared.window.days is not None:
+        return None
+    if feature.dtype in (INT64, FLOAT64) and declared.aggregation.accumulates:
+        return EXTENDS if isinstance(declared.aggregation, Min) else ADDS_UP
+    if isinstance(declared.aggregation, Mean | Ratio | Share | Variance):
+        return SETTLES
+    return AGES if is_moment and type(declared.aggregation) is First else None
 
 
 def _tags_of_columns(resolved: Resolved, names: frozenset[str]) -> dict[str, str]:

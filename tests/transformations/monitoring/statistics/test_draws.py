@@ -1,0 +1,76 @@
+"""Draws resample whole entities within one day or week, and limits hold for all features together."""
+
+import numpy as np
+import pytest
+
+from transformations.models.records.reference import Histogram
+from transformations.monitoring.statistics.draws import Blocks, limits
+from transformations.monitoring.statistics.layout import Layout
+
+EDGES = tuple(float(each) for each in range(1, 30))
+LAYOUT = Layout({"x": Histogram(edges=EDGES, counts=(0,) * 30, nulls=0)})
+
+
+def blocks(entities: list[int], days: list[int], period: int = 7) -> Blocks:
+    """Row k has value k, so that counts tell which rows were drawn."""
+    codes = np.arange(len(entities), dtype=np.int32).reshape(-1, 1)
+    return Blocks(layout=LAYOUT, codes=codes, entities=np.array(entities), blocks=np.array(days), period=period)
+
+
+def test_a_draw_takes_whole_entities_of_one_block() -> None:
+    known = blocks([1, 2, 1, 3, 2, 2], [0, 0, 0, 1, 1, 1])
+    for draw in range(50):
+        counts = LAYOUT.count(known.sample(0, 4, 0, draw))
+        assert counts[0] == counts[2], "the rows of entity 1 come together"
+        assert counts[3:].sum() == 0, "no other day's row is drawn"
+        assert counts[:3].sum() >= 2
+    drawn = {tuple(LAYOUT.count(known.sample(0, 4, 0, draw))[:3]) for draw in range(50)}
+    assert drawn == {(3, 0, 3), (2, 1, 2), (1, 2, 1), (0, 3, 0)}, "three entities, with replacement"
+
+
+def test_a_draw_has_about_as_many_rows_as_asked_for_and_is_always_the_same() -> None:
+    generator = np.random.default_rng(1)
+    entities = generator.integers(0, 40, 30).tolist()
+    known = blocks(entities, [0] * 30)
+    sizes = [len(known.sample(0, 300, 0, draw)) for draw in range(200)]
+    assert np.mean(sizes) == pytest.approx(300, rel=0.05)
+    assert known.sample(0, 300, 5, 7).tolist() == known.sample(0, 300, 5, 7).tolist()
+    assert known.sample(0, 300, 5, 7).tolist() != known.sample(0, 300, 5, 8).tolist()
+
+
+def test_a_block_is_compared_with_all_others_and_not_with_itself() -> None:
+    """Of two days that share no value each looks wholly changed, however small its part of the reference."""
+    known = blocks([1, 2, 3, 4], [0, 0, 1, 1])
+    found = known.against_reference(100, draws=20)
+    assert (found.values > 3).all()
+
+
+def test_earlier_weeks_are_those_of_the_same_weekday() -> None:
+    assert blocks([1, 2], [0, 3]).against_earlier(10, draws=5) is None
+    found = blocks([1, 2, 3], [0, 3, 7]).against_earlier(10, draws=5)
+    assert found is not None
+    assert found.values.shape == (5, 1)
+    assert (found.values > 1).all()
+
+
+@pytest.mark.parametrize("is_one", [True, False])
+def test_a_limit_is_passed_by_any_feature_in_the_share_of_draws_that_was_asked_for(is_one: bool) -> None:
+    """Independent features, and one feature written down ten times: both keep the rate, and the latter costs less."""
+    generator = np.random.default_rng(3)
+
+    def effects(draws: int) -> np.ndarray[tuple[int, int], np.dtype[np.float64]]:
+        values = generator.gamma(4.0, 0.01, (draws, 1 if is_one else 10))
+        return np.repeat(values, 10, axis=1) if is_one else values
+
+    found = limits(effects(4_000), 0.02)
+    passed = (effects(20_000) > found).any(axis=1).mean()
+    assert passed == pytest.approx(0.02, abs=0.007)
+    alone = np.quantile(generator.gamma(4.0, 0.01, 100_000), 0.98)
+    assert (found[0] < alone * 1.1) == is_one
+
+
+def test_a_feature_without_any_spread_has_its_median_as_limit() -> None:
+    effects = np.column_stack([np.full(100, 0.5), np.arange(100) / 100])
+    found = limits(effects, 0.1)
+    assert found[0] == 0.5
+    assert found[1] == pytest.approx(0.9, abs=0.02)

@@ -1,0 +1,136 @@
+"""Days and weeks as they might have been: entities resampled within a day, or a week, of the reference.
+
+Rows of one entity belong together and so do rows of one day, so neither are drawn one by one. A draw chooses a block (a
+day, or a week) and then entities of that block with replacement, each with all its rows there, until there are as many
+rows as asked for. It is compared with the reference without that block, as a day to come will be no part of it.
+
+    rows  Mon a a b   Tue a c      a draw of 3 rows   block Mon, entities b a → b, a a
+
+Draw k of a seed is always the same: its random numbers are those of a counter-based generator (Philox) under (seed, k).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+
+from transformations.monitoring.statistics.effects import Counts, Floats
+from transformations.monitoring.statistics.layout import Effects, Layout
+
+DRAWS = 1_000
+EARLIER = 4
+"""With how many earlier weeks the same weekday is compared."""
+Integers = npt.NDArray[np.int64]
+_ENTITIES, _LATER = 1, 2
+
+
+@dataclass(frozen=True, kw_only=True)
+class Blocks:
+    """The reference's rows, coded, with the entity and the block of each. period: blocks from one weekday to the next
+    same one, 7 for days and 1 for weeks.
+    """
+
+    layout: Layout
+    codes: npt.NDArray[np.int32]
+    entities: Integers
+    blocks: Integers
+    period: int
+
+    @cached_property
+    def numbers(self) -> Integers:
+        """The blocks that have rows, in their order."""
+        return np.unique(self.blocks)
+
+    @cached_property
+    def counts(self) -> dict[int, Counts]:
+        """The counts of each block."""
+        return {int(each): self.layout.count(self.codes[self.blocks == each]) for each in self.numbers}
+
+    @cached_property
+    def total(self) -> Counts:
+        """The counts of all rows."""
+        return np.asarray(np.sum(list(self.counts.values()), axis=0), dtype=np.int64)
+
+    def sample(self, block: int, rows: int, seed: int, draw: int, stream: int = 0) -> npt.NDArray[np.int32]:
+        """The codes of about as many rows of a block: whole entities, drawn with replacement."""
+        starts, ends = self._clusters[block]
+        wanted = max(1, round(rows * len(starts) / int((ends - starts).sum())))
+        chosen = _random(seed, draw, _ENTITIES + _LATER * stream, wanted) % np.uint64(len(starts))
+        first, last = starts[chosen.astype(np.int64)], ends[chosen.astype(np.int64)]
+        sizes = last - first
+        places = np.repeat(first - np.concatenate(([0], np.cumsum(sizes)[:-1])), sizes) + np.arange(sizes.sum())
+        return self._sorted[places]
+
+    def against_reference(self, rows: int, *, draws: int = DRAWS, seed: int = 0) -> Effects:
+        """The effects of draws of so many rows against all other blocks."""
+        current = np.empty((draws, len(self.layout)), dtype=np.int64)
+        reference = np.empty_like(current)
+        for draw in range(draws):
+            block = self._block(self.numbers, seed, draw)
+            current[draw] = self.layout.count(self.sample(block, rows, seed, draw))
+            reference[draw] = self.total - self.counts[block] if len(self.numbers) > 1 else self.total
+        return self.layout.effects(reference, current)
+
+    def against_earlier(self, rows: int, *, draws: int = DRAWS, seed: int = 0) -> Effects | None:
+        """The effects of draws against as many rows of each of the same weekdays before; None where none has one."""
+        known = set(self.numbers.tolist())
+        before = {
+            block: [each for step in range(1, EARLIER + 1) if (each := block - step * self.period) in known]
+            for block in known
+        }
+        able = np.array(sorted(block for block, earlier in before.items() if earlier), dtype=np.int64)
+        if not len(able):
+            return None
+        current = np.empty((draws, len(self.layout)), dtype=np.int64)
+        reference = np.zeros_like(current)
+        for draw in range(draws):
+            block = self._block(able, seed, draw)
+            current[draw] = self.layout.count(self.sample(block, rows, seed, draw))
+            for stream, each in enumerate(before[block], start=1):
+                reference[draw] += self.layout.count(self.sample(each, rows, seed, draw, stream))
+        return self.layout.effects(reference, current)
+
+    def _block(self, among: Integers, seed: int, draw: int) -> int:
+        return int(among[int(_random(seed, draw, 0, 1)[0] % np.uint64(len(among)))])
+
+    @cached_property
+    def _order(self) -> Integers:
+        return np.lexsort((self.entities, self.blocks)).astype(np.int64)
+
+    @cached_property
+    def _sorted(self) -> npt.NDArray[np.int32]:
+        return self.codes[self._order]
+
+    @cached_property
+    def _clusters(self) -> dict[int, tuple[Integers, Integers]]:
+        """By block where the rows of each of its entities begin and end."""
+        blocks, entities = self.blocks[self._order], self.entities[self._order]
+        is_first = np.ones(len(blocks), dtype=np.bool_)
+        is_first[1:] = (blocks[1:] != blocks[:-1]) | (entities[1:] != entities[:-1])
+        starts = np.flatnonzero(is_first).astype(np.int64)
+        ends = np.append(starts[1:], len(blocks))
+        return {int(each): (starts[blocks[starts] == each], ends[blocks[starts] == each]) for each in self.numbers}
+
+
+def limits(effects: Floats, rate: float) -> Floats:
+    """By feature, the effect that any of them passes in at most this share of the draws.
+
+    The draws' own greatest excess decides (the max-T procedure of Westfall and Young, Resampling-Based Multiple
+    Testing, 1993): so many features are one question, and features that move together are not counted twice. An effect
+    is measured from its median in units of its own spread, the way from there to the 95th percentile.
+
+    effects: draws × features, 0 and above.
+    """
+    median = np.median(effects, axis=0)
+    spread = np.quantile(effects, 0.95, axis=0) - median
+    units = np.where(spread > 0, spread, 1.0)
+    greatest = ((effects - median) / units).max(axis=1)
+    return np.asarray(median + units * np.quantile(greatest, 1 - rate) * (spread > 0), dtype=np.float64)
+
+
+def _random(seed: int, draw: int, stream: int, count: int) -> npt.NDArray[np.uint64]:
+    generator = np.random.Philox(key=np.array([seed, draw], dtype=np.uint64), counter=stream << 128)
+    return generator.random_raw(count) >> np.uint64(11)

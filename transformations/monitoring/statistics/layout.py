@@ -1,0 +1,126 @@
+"""Where the bins of all features stand in one row of counts, so that a thousand draws are one table of numbers.
+
+amount: 3 bins and nulls, color: 2 categories, others and nulls
+| amount 0 | amount 1 | amount 2 | amount null | color 0 | color 1 | color others | color null |
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from transformations.models.records.reference import Categories, Histogram
+from transformations.models.scoring.fitted import as_texts
+from transformations.models.scoring.inputs import numbers
+from transformations.monitoring.statistics.effects import (
+    Counts,
+    Floats,
+    jensen_shannon,
+    null_difference,
+    psi,
+)
+
+
+@dataclass(frozen=True)
+class Effects:
+    """The effect sizes of features, the last axis: of their values, and of their null rates (signed)."""
+
+    values: Floats
+    nulls: Floats
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Features by name with the bins that their values are counted on; the counts in these are not looked at."""
+
+    features: Mapping[str, Histogram | Categories]
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        """The features, in their order."""
+        return tuple(self.features)
+
+    @cached_property
+    def bins(self) -> tuple[int, ...]:
+        """By feature how many bins there are, nulls left out."""
+        return tuple(
+            len(each.edges) + 1 if isinstance(each, Histogram) else len(each.counts) + 1
+            for each in self.features.values()
+        )
+
+    @cached_property
+    def starts(self) -> npt.NDArray[np.int64]:
+        """Where each feature's counts begin, and where the last ones end."""
+        return np.concatenate(([0], np.cumsum(np.array(self.bins, dtype=np.int64) + 1)))
+
+    def __len__(self) -> int:
+        return int(self.starts[-1])
+
+    def reference(self) -> Counts:
+        """The counts that the bins themselves hold."""
+        return self.row({name: counted(each) for name, each in self.features.items()})
+
+    def row(self, counts: Mapping[str, Sequence[int]]) -> Counts:
+        """One row of counts: by feature its bins, then its nulls. A feature that is missing has no row at all."""
+        found = np.zeros(len(self), dtype=np.int64)
+        for place, name in enumerate(self.names):
+            if name in counts:
+                found[self.starts[place] : self.starts[place + 1]] = counts[name]
+        return found
+
+    def of(self, name: str, row: Counts) -> list[int]:
+        """One feature's part of a row: its bins, then its nulls."""
+        place = self.names.index(name)
+        return [int(each) for each in row[self.starts[place] : self.starts[place + 1]]]
+
+    def codes(self, columns: Mapping[str, pa.Array]) -> npt.NDArray[np.int32]:
+        """By row and feature, the place in a row of counts that a value counts in."""
+        found = [
+            self.starts[place] + code(each, columns[name]) for place, (name, each) in enumerate(self.features.items())
+        ]
+        return np.stack(found, axis=1).astype(np.int32) if found else np.empty((0, 0), dtype=np.int32)
+
+    def count(self, codes: npt.NDArray[np.int32]) -> Counts:
+        """The counts of rows that were coded."""
+        return np.bincount(codes.reshape(-1), minlength=len(self)).astype(np.int64)
+
+    def effects(self, reference: Counts, current: Counts) -> Effects:
+        """Of each feature; `current` may be many rows of counts, and so may `reference`."""
+        values, nulls = [], []
+        for place, each in enumerate(self.features.values()):
+            of_reference, of_current = (
+                part[..., self.starts[place] : self.starts[place + 1]] for part in (reference, current)
+            )
+            effect = psi if isinstance(each, Histogram) else jensen_shannon
+            values.append(effect(of_reference[..., :-1], of_current[..., :-1]))
+            nulls.append(
+                null_difference(
+                    of_reference[..., -1], of_reference.sum(axis=-1), of_current[..., -1], of_current.sum(axis=-1)
+                )
+            )
+        return Effects(np.stack(values, axis=-1), np.stack(nulls, axis=-1))
+
+
+def counted(bins: Histogram | Categories) -> tuple[int, ...]:
+    """The counts that bins hold, nulls last."""
+    if isinstance(bins, Histogram):
+        return (*bins.counts, bins.nulls)
+    return (*bins.counts.values(), bins.others, bins.nulls)
+
+
+def code(bins: Histogram | Categories, column: pa.Array) -> npt.NDArray[np.int64]:
+    """By row the number of the bin that a value is in; one beyond the last for null."""
+    if isinstance(bins, Histogram):
+        values = numbers(column)
+        found = np.searchsorted(np.array(bins.edges, dtype=np.float64), values, side="right").astype(np.int64)
+        return np.where(np.isnan(values), len(bins.edges) + 1, found)
+    places = pc.index_in(as_texts(column), value_set=pa.array(list(bins.counts), pa.string()))
+    known = np.asarray(pc.fill_null(places, len(bins.counts)).to_numpy(zero_copy_only=False), dtype=np.int64)
+    is_null = np.asarray(column.is_null().to_numpy(zero_copy_only=False), dtype=np.bool_)
+    return np.where(is_null, len(bins.counts) + 1, known)
