@@ -84,6 +84,9 @@ bench: $(STAMP)  ## Run the benchmarks, each a script in tests/benchmarks (ARGS 
 	@shopt -s nullglob; scripts=(tests/benchmarks/bench_*.py); echo "$${#scripts[@]} benchmarks in tests/benchmarks"; \
 	for script in "$${scripts[@]}"; do echo "$(BIN)/python $$script $(ARGS)"; $(BIN)/python "$$script" $(ARGS); done
 
+bench-aging: $(STAMP)  ## Measure what a day costs after years of daily runs (ARGS="--days 100": a quick look)
+	$(BIN)/python tests/benchmarks/bench_aging.py $(ARGS)
+
 bench-batch: $(STAMP)  ## Measure the batch engine (LARGE=1: 100M events too; ARGS="--events 1000000 --repeat 1": a quick look)
 	$(BIN)/python tests/benchmarks/bench_batch.py $(if $(LARGE),--large) $(ARGS)
 

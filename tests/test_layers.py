@@ -23,6 +23,7 @@ FLOORS = (
     "transformations.engine.identity",
     "transformations.engine.vocabulary",
     "transformations",  # the vocabulary's front door, and the domain files
+    "transformations.engine.merging",
     "transformations.engine.raw",
     "transformations.engine.tables",
     "transformations.engine.expected",

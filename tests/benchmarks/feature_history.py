@@ -89,7 +89,7 @@ def _write_ours(history: History) -> None:
     import duckdb  # noqa: F401
 
     from transformations.engine.base.duck import literal, session
-    from transformations.engine.compute.job import write_rows
+    from transformations.engine.tables.layout import write_rows
 
     draft = history.ours.with_name("draft")
     shutil.rmtree(draft, ignore_errors=True)

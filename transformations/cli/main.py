@@ -63,6 +63,7 @@ COMMANDS = {
     "runs": Entry("Look and understand", "The runs that wrote a view's table"),
     "config": Entry("Platform", "Each setting, its value and where that came from"),
     "adopt": Entry("Platform", "Bring the rows of Feast's own Redis store into ours"),
+    "compact": Entry("Platform", "Merge the small files of tables into few; nothing else changes"),
     "vacuum": Entry("Platform", "Remove what no version of a table refers to"),
     "redis": Entry("Platform", "Start, stop and find the project's own Redis"),
 }

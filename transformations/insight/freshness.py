@@ -58,10 +58,11 @@ class OfflineFreshness:
 
     available_from: when the rows of its newest as-of day can be served. newest_row: the newest event timestamp that can
     be served by now, since rows are written only on change. sources: the raw versions it was built from. rows,
-    size_bytes: of all its files.
+    size_bytes: of all its files. changed: the newest version that changed rows; those after it only merged files.
     """
 
     version: int
+    changed: int
     definition_hash: str
     first_as_of: date
     complete_through: date
@@ -70,6 +71,10 @@ class OfflineFreshness:
     sources: Mapping[str, int]
     rows: int
     size_bytes: int
+
+    def has_rows_of(self, version: int | None) -> bool:
+        """Whether the table's rows are those of that version."""
+        return version is not None and self.changed <= version <= self.version
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -159,6 +164,7 @@ def offline_freshness(resolved: Resolved, settings: Settings) -> OfflineFreshnes
     run = latest.run
     return OfflineFreshness(
         version=latest.version,
+        changed=run.version,
         definition_hash=run.definition_hash,
         first_as_of=run.first_as_of,
         complete_through=run.complete_through,
@@ -250,7 +256,7 @@ def end_of_load(views: Iterable[OfflineFreshness], now: datetime, moment: dateti
 
 def _is_loaded(offline: OfflineFreshness, online: Loaded | None, now: datetime) -> bool:
     """Whether the table's newest version was loaded, with every row of it that can be served by now."""
-    if online is None or online.version != offline.version:
+    if online is None or not offline.has_rows_of(online.version):
         return False
     return offline.newest_row is None or online.end >= min(offline.newest_row, now)
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 from transformations.engine.base.disk_faults import paths_in
 from transformations.engine.base.errors import DataError, ServiceUnavailableError, UsageError, nearest
 from transformations.engine.base.settings import Settings
-from transformations.engine.base.storage import contents
+from transformations.engine.base.storage import Contents, contents
 from transformations.engine.tables.offline_tables import OfflineTable, Run
 from transformations.engine.tables.pins import pinned
 from transformations.engine.vocabulary.resolution import Resolved
@@ -28,6 +28,7 @@ from transformations.insight.freshness import (
 from transformations.insight.repository import OfferedView, open_store, read_contents, registered_views
 from transformations.stores.base.collisions import refuse_collisions
 from transformations.stores.base.feast_seams import hide_experimental_warning
+from transformations.stores.online import online_name
 from transformations.stores.redis.loaded import Loaded, loaded_views
 
 
@@ -122,8 +123,22 @@ def read_versions(view: str, settings: Settings) -> list[Version]:
     """The versions of a view's table, oldest first."""
     table = OfflineTable(settings.offline_dir / view)
     runs = {run.version: run for run in table.runs()}
-    pins, published = pinned(table), contents(table.path)
-    return [_version_of(table.path, runs[each.version], each.files, pins.get(each.version, ())) for each in published]
+    pins, found = pinned(table), []
+    run = None
+    for each in contents(table.path):
+        run = runs.get(each.version) or _compaction_after(run, each)
+        found.append(_version_of(table.path, run, each.files, pins.get(each.version, ())))
+    return found
+
+
+def versions_loaded(settings: Settings) -> dict[str, int]:
+    """The version that each view was last loaded from; ServiceUnavailableError if Redis does not answer."""
+    if not registered_views(settings):
+        return {}
+    store = open_store(settings)
+    loaded = loaded_views(store, settings)
+    found = {view.name: loaded.get(online_name(view, store.config)) for view in store.list_feature_views()}
+    return {name: each.version for name, each in found.items() if each is not None and each.version is not None}
 
 
 def _loaded_views(settings: Settings, report: Callable[[str], None]) -> dict[str, Loaded]:
@@ -132,6 +147,14 @@ def _loaded_views(settings: Settings, report: Callable[[str], None]) -> dict[str
     except ServiceUnavailableError as error:
         report(f"What is online is unknown: {error}")
         return {}
+
+
+def _compaction_after(run: Run | None, published: Contents) -> Run:
+    """The version that a compaction published after a run, as a run without rows."""
+    if run is None:
+        raise DataError(f"version {published.version} is of no run of ours.")
+    moment = datetime.fromtimestamp(published.published, UTC)
+    return replace(run, version=published.version, kind="compaction", started_at=moment, rows=0, seconds=0.0)
 
 
 def _version_of(folder: Path, run: Run, files: Mapping[str, int], pins: tuple[str, ...]) -> Version:

@@ -16,6 +16,7 @@ from tqdm import tqdm  # type: ignore[import-untyped]
 from transformations.engine.base.errors import ConflictError
 from transformations.engine.base.moments import MICROSECOND, instant_to_micros
 from transformations.engine.base.settings import get_settings
+from transformations.engine.base.words import plural
 from transformations.stores.base.views import DEFINITION_HASH
 from transformations.stores.loads.new_rows import FileRows, PulledRows
 from transformations.stores.loads.packing import Packer
@@ -71,7 +72,16 @@ class Load:
         cursor, others = last_loaded(client, project, name), unfinished_loads(client, project, name)
         known = online_catalog.read_catalog(client, project).tables.get(name)
         definition = self.view.tags.get(DEFINITION_HASH)
-        scope = decide_scope(cursor, others.values(), known, schema, definition, source.history, source.files_at)
+        scope = decide_scope(cursor, others.values(), known, schema, definition, source.history, source.since)
+        if scope.lost:
+            _LOG.warning(
+                "%s: %s of %s with rows that are new since the last load (version %s) were given up by vacuum: all "
+                "rows are loaded.",
+                self.view.name,
+                len(scope.lost),
+                plural(len(scope.new_files), "file"),
+                cursor and cursor.version,
+            )
         visible, version = self.online_store.table_for_writing(config, self.view, schema)
         if known and known.number != visible:  # what was considered is not what is there
             return False
@@ -130,7 +140,7 @@ class Load:
         came += [last] if last is not None and last != cursor else []
         definition = self.view.tags.get(DEFINITION_HASH)
         return all(
-            is_contained(loaded, definition, source.history, source.files_at)
+            is_contained(loaded, definition, source.history, source.since)
             for loaded in came
             if loaded.table == number.decode()
         )

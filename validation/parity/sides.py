@@ -142,8 +142,8 @@ def _load_of(installation: Installation, view: FeatureView, newest: History) -> 
     known = installation.loaded.get(view.name)
     if known is None:
         return Load(None, None, newest.version), None
-    if known.version is None or known.version == newest.version:
-        return Load(known.version, known.end, newest.version), newest
+    if known.version is None or newest.has_rows_of(known.version):
+        return Load(known.version and newest.version, known.end, newest.version), newest
     try:
         then = history_of(view, installation.store.config.repo_path, known.version)
     except DataError:

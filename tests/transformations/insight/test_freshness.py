@@ -86,6 +86,7 @@ class View:
         row = start_of_day(self.complete + timedelta(days=self.row), zone) + timedelta(hours=2)
         self.offline = OfflineFreshness(
             version=version,
+            changed=version,
             definition_hash=self.resolved.hash,
             first_as_of=FIRST,
             complete_through=self.complete,

@@ -275,7 +275,7 @@ def publish(
     from deltalake.transaction import AddAction, create_table_with_add_actions
 
     moment = int(time.time() * 1000)
-    actions = [AddAction(file.path, file.size, {}, moment, True, _statistics_text(file)) for file in files]
+    actions = [AddAction(file.path, file.size, {}, moment, True, statistics_text(file)) for file in files]
     properties = CommitProperties(
         custom_metadata={record_key: json.dumps(record)}, app_transactions=[Transaction(record_key, sequence)]
     )
@@ -307,7 +307,7 @@ def publish(
             ) from error
         raise
     version = _version_that_recorded(folder, record_key, record)
-    _record_log(folder, version)
+    record_log(folder, version)
     return version
 
 
@@ -321,7 +321,7 @@ def add_columns(table: DeltaTable, columns: Sequence[pa.Field]) -> None:
     from deltalake import Field
 
     table.alter.add_columns([Field.from_arrow(column) for column in columns])
-    _record_log(_folder_of(table), table.version())
+    record_log(_folder_of(table), table.version())
 
 
 def discard(folder: Path) -> None:
@@ -383,7 +383,7 @@ def _version_that_recorded(folder: Path, record_key: str, record: Mapping[str, A
     return next(version for version, each in reversed(logged) if each.record(record_key) == record)
 
 
-def _record_log(folder: Path, version: int) -> None:
+def record_log(folder: Path, version: int) -> None:
     """Record the checksums of a commit and, where it made one, of the checkpoint that sums up the log."""
     log = folder / "_delta_log"
     written = sorted(log.glob(f"{version:020}.*[nt]"))
@@ -394,6 +394,6 @@ def _record_log(folder: Path, version: int) -> None:
             close_to_others(path)
 
 
-def _statistics_text(file: NewFile) -> str:
+def statistics_text(file: NewFile) -> str:
     lows, highs = ({name: bound[end] for name, bound in file.bounds.items()} for end in (0, 1))
     return json.dumps({"numRecords": file.rows, "minValues": lows, "maxValues": highs})

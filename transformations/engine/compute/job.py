@@ -16,13 +16,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from transformations.engine.base.moments import CREATED_TIMESTAMP, EVENT_TIMESTAMP
-from transformations.engine.base.storage import UNFINISHED, NewFile, make_folder
+from transformations.engine.base.storage import NewFile
 from transformations.engine.compute.folds import carry_schema
 from transformations.engine.compute.packets import unpack
 from transformations.engine.compute.readings import Files
 from transformations.engine.compute.replay import Replay, Replayed, in_order, replay
 from transformations.engine.compute.sources import event_schema
 from transformations.engine.compute.sweep import FROM_DAY
+from transformations.engine.tables.layout import write_rows
 from transformations.engine.tables.offline_tables import table_schema, time_bounds
 
 if TYPE_CHECKING:
@@ -40,17 +41,6 @@ _WRITTEN_SCHEMA = pa.schema(
         ("counts", pa.list_(pa.int64())),
     ]
 )
-# Chosen by the point-in-time join's benchmark (30M rows × 20 features, sorted by key and time). DuckDB skips pages
-# without a wanted row, so pages are small. The rest of the time goes into decoding, much of it of each row group's
-# dictionaries: with groups of a million rows instead of 131,072, fetching 1,000 or 100,000 random rows takes four
-# fifths of the time, and files are 14 % smaller. LZ4 takes 15 % more space than zstd and less time than zstd or none.
-_LAYOUT = {
-    "compression": "lz4",
-    "row_group_size": 1_048_576,
-    "max_rows_per_page": 8_192,
-    "data_page_version": "2.0",
-    "write_page_index": True,
-}
 _EVENTS_A_BUCKET = 1_000_000
 
 
@@ -177,19 +167,6 @@ def _empty_tables(work: Replay) -> Mapping[str, pa.Table]:
     schemas = {"events": event_schema(resolved), "marks": marks, "stored": table_schema(resolved)}
     schemas["carried"] = carry_schema(resolved)
     return {kind: schema.empty_table() for kind, schema in schemas.items()}
-
-
-def write_rows(rows: pa.Table, path: Path) -> Path:
-    """Write a file of a table in the layout that retrieval reads fastest; `rows` are sorted by key and event timestamp.
-
-    The file gets its name when it is complete, so there is a whole file or none, even if a task is tried twice.
-    """
-    import pyarrow.parquet as pq
-
-    make_folder(path.parent)
-    unfinished = path.with_name(f".{uuid4().hex}{UNFINISHED}")
-    pq.write_table(rows, unfinished, **_LAYOUT)
-    return unfinished.rename(path)
 
 
 def _write_file(

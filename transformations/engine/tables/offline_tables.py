@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 TIMESTAMP = pa.timestamp("us", tz="UTC")
 
-_RECORD = "features.run"
+RECORD = "features.run"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -159,7 +159,7 @@ class OfflineTable:
             self.path,
             schema,
             files,
-            _RECORD,
+            RECORD,
             record_of(published),
             sequence=published.version + 1,
             replace_all=replace_all,
@@ -169,9 +169,12 @@ class OfflineTable:
             raise AssertionError(f"{self.path}: version {version} was published as {published.version}")
         return published
 
-    def writing(self) -> AbstractContextManager[None]:
-        """The right to write this table; ConflictError when another process of this machine holds it."""
-        return storage.exclusive(self.path / ".lock", f"offline table {self.name}", wait_seconds=0.0)
+    def writing(self, wait_seconds: float = 1.0) -> AbstractContextManager[None]:
+        """The right to write this table; ConflictError when another process of this machine holds it for that long.
+
+        A build takes longer, so there is no waiting for one by default; a compaction publishes in a moment.
+        """
+        return storage.exclusive(self.path / ".lock", f"offline table {self.name}", wait_seconds)
 
     def _carried_by(self, run: Run) -> list[str]:
         """The files of what a run itself carries over, relative to the table."""
@@ -218,7 +221,7 @@ def _iso_millis(millis: int) -> str:
 
 
 def _run_records(table: DeltaTable) -> list[Run]:
-    return [_from_record(commit.record) for commit in storage.commits(table, _RECORD)]
+    return [_from_record(commit.record) for commit in storage.commits(table, RECORD)]
 
 
 def record_of(run: Run) -> dict[str, Any]:

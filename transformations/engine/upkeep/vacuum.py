@@ -6,7 +6,8 @@ Young files stay, because a running build refers to its files only when it publi
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from bisect import bisect_right
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from itertools import pairwise
@@ -16,8 +17,9 @@ from types import MappingProxyType
 from transformations.engine.base import storage
 from transformations.engine.base.disk_faults import faults_in_words, paths_in
 from transformations.engine.base.storage import Contents, StoredFile
+from transformations.engine.merging.data_changes import changes_since
 from transformations.engine.raw.zone import RawTable
-from transformations.engine.tables.offline_tables import OfflineTable
+from transformations.engine.tables.offline_tables import OfflineTable, Run
 from transformations.engine.tables.pins import Pins, holding
 
 
@@ -50,20 +52,23 @@ def vacuum_table(
     *,
     keep_versions: int | None = None,
     needed: Pins = MappingProxyType({}),
+    loaded: Collection[int] = (),
     dry_run: bool = False,
 ) -> Vacuumed:
     """Remove the files of an offline table that no kept version refers to and that have not changed for `older_than`.
 
     keep_versions: how many of the newest versions to keep, besides pinned ones and those that were the newest within
     `older_than`, which somebody may still be reading; None: all. needed: versions that stay as if they were pinned,
-    with the reasons, should their pins be lost. Raises ConflictError while another process writes the
-    table.
+    with the reasons, should their pins be lost. loaded: the versions that online stores were last loaded from; the
+    files that their next loads read stay, too, though they were merged into others since. Raises ConflictError while
+    another process writes the table.
     """
     with table.writing(), holding(table) as pinned:
         pins = _merged(pinned, needed)
         published = list(storage.contents(table.path))
         unpinned = _kept_versions(published, keep_versions, older_than)
-        parts = list(_parts_to_remove(table, published, unpinned | set(pins), older_than))
+        awaited = {path for version in loaded for path in _new_files(table, version, published)}
+        parts = list(_parts_to_remove(table, published, unpinned | set(pins), awaited, older_than))
         gone = {file.path.relative_to(table.path).as_posix() for part in parts for file in part.files}
         given_up = tuple(each.version for each in published if gone & set(each.files))
         found = Vacuumed(
@@ -113,17 +118,37 @@ def _kept_versions(published: Sequence[Contents], keep_versions: int | None, old
 
 
 def _parts_to_remove(
-    table: OfflineTable, published: Sequence[Contents], kept: set[int], older_than: timedelta
+    table: OfflineTable,
+    published: Sequence[Contents],
+    kept: set[int],
+    awaited: set[str],
+    older_than: timedelta,
 ) -> Iterator[_Part]:
-    """What runs wrote, run by run, that no kept version refers to: rows, what was carried over, half-written files."""
-    referenced = {path for each in published if each.version in kept for path in each.files}
-    carried = {run.carry for run in table.runs() if run.version in kept}
+    """What runs and compactions wrote, one by one, that no kept version refers to and no load awaits: rows, what was
+    carried over, half-written files.
+    """
+    referenced = awaited | {path for each in published if each.version in kept for path in each.files}
+    carried = _carried_by(table.runs(), kept)
     for folder in paths_in(table.path, "*=*"):
         every = storage.files_below(folder)
         files = [file for file in every if file.path.relative_to(table.path).as_posix() not in referenced]
         if files and folder.name not in carried and _is_old(every, older_than):
             yield _Part(folder, files, len(files) == len(every))
     yield from _unfinished_commits(table.path, older_than)
+
+
+def _carried_by(runs: Sequence[Run], kept: set[int]) -> set[str | None]:
+    """What the newest run up to each of these versions carried over."""
+    versions = [run.version for run in runs]
+    newest = (bisect_right(versions, version) - 1 for version in kept)
+    return {runs[position].carry for position in newest if position >= 0}
+
+
+def _new_files(table: OfflineTable, version: int, published: Sequence[Contents]) -> tuple[str, ...]:
+    """The files that a load after the one of this version reads; none where it loads all rows anyway."""
+    newest = published[-1].version if published else -1
+    changes = changes_since(table.path, version, newest) if version <= newest else None
+    return changes.added if changes is not None and changes.keeps_rows else ()
 
 
 def _unfinished_commits(table: Path, older_than: timedelta) -> Iterator[_Part]:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from operator import itemgetter
-from pathlib import PurePath
+from pathlib import Path, PurePath
 
 import pyarrow as pa
 from feast import FeatureView, OnDemandFeatureView
@@ -16,6 +16,7 @@ from transformations.engine.base.business_days import start_of_day
 from transformations.engine.base.duck import session
 from transformations.engine.base.errors import DamagedError, DataError, DiskError, FeaturesError
 from transformations.engine.base.settings import Settings
+from transformations.engine.merging.data_changes import original_files
 from transformations.engine.raw.files import RAW_TIMESTAMP
 from transformations.engine.tables.offline_tables import OfflineTable, Run
 from transformations.engine.testing.reference import reference_row
@@ -202,8 +203,18 @@ def _rows_of_entity(
         remarks.append(str(error))
         return [], None
     runs = {run.run_id: run for run in table.runs()}
+    history = _before_merging(history)
     rows = [_row_of_run(*cells, runs=runs) for cells in _cells_of_entity(history, feature.name, entity)]
     return rows, history.version
+
+
+def _before_merging(history: History) -> History:
+    """The history as its runs wrote it, whose files name their runs; as it is where these files are gone."""
+    if history.folder is None or history.version is None:
+        return history
+    originals = [str(history.folder / path) for path in original_files(history.folder, history.version)]
+    whole = all(Path(file).exists() for file in originals)
+    return replace(history, files=tuple(sorted(originals))) if whole else history
 
 
 def _cells_of_entity(

@@ -42,7 +42,8 @@ class History:
     renamed: the view's column names mapped to the files', where they differ. version: of the Delta table; None for
     plain files. folder_columns: columns that only folder names hold, such as `day` in `day=2020-01-01`, by the files'
     names. complete_until: the event timestamp up to which a built table is complete; None for other sources, which do
-    not record it. is_built: whether a build wrote the files, so that all have the same columns and types.
+    not record it. is_built: whether a build wrote the files, so that all have the same columns and types. changed: the
+    newest version that changed a built table's rows; those after it only merged files. folder: of a Delta table.
     """
 
     name: str
@@ -54,6 +55,14 @@ class History:
     folder_columns: Mapping[str, FolderColumn] = field(default_factory=dict)
     complete_until: datetime | None = None
     is_built: bool = False
+    changed: int | None = None
+    folder: Path | None = None
+
+    def has_rows_of(self, version: int | None) -> bool:
+        """Whether its rows are those of that version of its table."""
+        if self.version is None or version is None:
+            return False
+        return (self.version if self.changed is None else self.changed) <= version <= self.version
 
     def column(self, name: str) -> str:
         """The column in the files behind a name that the view uses."""
@@ -114,7 +123,13 @@ def history_of(
         if published.run.definition_hash != view.tags[DEFINITION_HASH]:
             _refuse_changed(view, published.run, version, features)
         history = _make_history(view.name, source, published.files, published.version)
-        return replace(history, complete_until=published.run.complete_until, is_built=True)
+        return replace(
+            history,
+            complete_until=published.run.complete_until,
+            is_built=True,
+            changed=published.run.version,
+            folder=path.absolute(),
+        )
     dtypes = {field.name: field.dtype for field in (*view.entity_columns, *view.features)}
     return source_history(view.name, source, repo_path, version, dtypes)
 
@@ -155,7 +170,8 @@ def source_history(
         table = _open_table(name, path, version)
         files = [str(path / file) for file in storage.file_paths(table)]
         columns = delta_protocol.partition_columns(table, files)
-        return _make_history(name, source, sorted(files), table.version(), columns)
+        history = _make_history(name, source, sorted(files), table.version(), columns)
+        return replace(history, folder=path)
     if version is not None:
         raise UsageError(
             f"{name}: version {version} is asked for, but {path} is no Delta table, so it has no versions. "

@@ -17,6 +17,7 @@ from feast.infra.offline_stores.offline_store import OfflineStore
 from transformations.engine.base.disk_faults import verify_files
 from transformations.engine.base.errors import DataError, UsageError
 from transformations.engine.base.moments import EPOCH, MICROSECOND
+from transformations.engine.merging.data_changes import DataChanges, changes_since
 from transformations.stores.base.join_keys import key_names
 from transformations.stores.base.source_paths import event_source, stored_names
 from transformations.stores.history.history import History, history_of
@@ -25,7 +26,7 @@ from transformations.stores.history.session_sql import resources_of, session
 from transformations.stores.history.stored import Stored
 from transformations.stores.loads import newest_sql as sql
 from transformations.stores.loads.newest import find_newest
-from transformations.stores.loads.scope import Scope, plain_files
+from transformations.stores.loads.scope import Scope, Since, plain_files
 from transformations.stores.redis.loaded import Loaded
 
 if TYPE_CHECKING:
@@ -49,6 +50,11 @@ class FileRows:
         """The view's history; DataError if there is none, or it has another definition."""
         return history_of(self.view, self.config.repo_path)
 
+    @cached_property
+    def _changes(self) -> dict[int, DataChanges | None]:
+        """What changed since versions that were asked about."""
+        return {}
+
     @contextmanager
     def batches(self, scope: Scope, start: datetime, end: datetime, columns: Sequence[str]) -> Iterator[Batches]:
         """The newest row, not later than `end`, of each key in scope."""
@@ -68,19 +74,36 @@ class FileRows:
             total = find_newest(connection, scan, join, end, only_touched)
             yield total, connection.sql(sql.rows_at(join, columns)).to_arrow_reader(_ROWS_A_BATCH) if total else ()
 
-    def files_at(self, cursor: Loaded) -> tuple[str, ...] | None:
-        """The source's files at a cursor; None where plain files have changed or the version is gone."""
-        if self.history.version is None:
-            now = plain_files(self.history)
+    def since(self, cursor: Loaded) -> Since | None:
+        """What happened to the source since a load; None where plain files have changed or the log does not tell."""
+        history = self.history
+        if history.version is None or history.folder is None:
+            now = plain_files(history)
             if cursor.version is not None or any(now.get(path) != facts for path, facts in cursor.files.items()):
                 return None
-            return tuple(cursor.files)
-        if cursor.version is None or cursor.version > self.history.version:
+            return Since(tuple(cursor.files), _without(history.files, cursor.files), keeps_rows=True)
+        if cursor.version is None or cursor.version > history.version:
             return None
+        if cursor.version == history.version:
+            return Since(history.files, (), keeps_rows=True)
+        if cursor.version not in self._changes:
+            self._changes[cursor.version] = changes_since(history.folder, cursor.version, history.version)
+        changes = self._changes[cursor.version]
+        if changes is None:  # another writer cleaned its log up
+            return self._since_files_of(cursor)
+        before, added = (
+            tuple(str(history.folder / path) for path in paths) for paths in (changes.before, changes.added)
+        )
+        if history.folder_columns and not set(added) <= set(history.files):  # merged: their folders' values are gone
+            return Since(before, history.files, changes.keeps_rows)
+        return Since(before, added, changes.keeps_rows)
+
+    def _since_files_of(self, cursor: Loaded) -> Since | None:
         try:
-            return history_of(self.view, self.config.repo_path, cursor.version).files
-        except (DataError, UsageError):  # of another definition, or vacuumed
+            before = history_of(self.view, self.config.repo_path, cursor.version).files
+        except (DataError, UsageError):
             return None
+        return Since(before, _without(self.history.files, before), set(before) <= set(self.history.files))
 
 
 @dataclass(frozen=True)
@@ -107,9 +130,9 @@ class PulledRows:
             renamed=stored_names(source),
         )
 
-    def files_at(self, _: Loaded) -> tuple[str, ...]:
+    def since(self, _: Loaded) -> Since:
         """No files are known."""
-        return ()
+        return Since((), (), keeps_rows=True)
 
     @contextmanager
     def batches(self, scope: Scope, start: datetime, end: datetime, columns: Sequence[str]) -> Iterator[Batches]:
@@ -132,6 +155,11 @@ class PulledRows:
         for key in keys:
             table = table.filter(pc.is_valid(table[history.column(key)]))
         yield table.num_rows, table.select(list(columns)).combine_chunks().to_batches(_ROWS_A_BATCH)
+
+
+def _without(files: Iterable[str], others: Iterable[str]) -> tuple[str, ...]:
+    known = set(others)
+    return tuple(file for file in files if file not in known)
 
 
 def _is_all(connection: DuckDBPyConnection, join: Join, start: datetime) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from datetime import date, timedelta
 from typing import TYPE_CHECKING
@@ -13,14 +13,16 @@ from typing import TYPE_CHECKING
 import click
 
 from transformations.cli.commands.data.ingest import parse_day
+from transformations.cli.commands.platform.compact import merged_line
 from transformations.cli.options import json_option, view_names
 from transformations.cli.output import console, print_json, print_table, remark, say
-from transformations.engine.base.errors import FeaturesError, UsageError
+from transformations.engine.base.errors import ConflictError, FeaturesError, UsageError
 from transformations.engine.base.settings import Settings, get_settings
 from transformations.engine.base.words import human_duration, plural
 from transformations.insight.repository import read_repository
 
 if TYPE_CHECKING:
+    from transformations.engine.merging.merged_files import Merged
     from transformations.engine.tables.offline_tables import Run
     from transformations.engine.vocabulary.resolution import Resolved
 
@@ -71,6 +73,8 @@ def build(views: Sequence[str], first: date | None, last: date | None, accepted:
         remark(f"{repository.folder.name}/ offers no view yet. `features new DOMAIN` writes a first one.")
     require_buildable(chosen, settings)
     runs, failures = _build_all(chosen, settings, first, last, accepted)
+    for merged in _merge_many(chosen, settings):
+        remark(merged_line(merged))
     if as_json:
         print_json([{"view": view, "run": asdict(run) if run else None} for view, run in runs.items()])
     else:
@@ -103,6 +107,17 @@ def _build_all(
             except FeaturesError as error:
                 failures.append(error)
     return runs, failures
+
+
+def _merge_many(chosen: Sequence[Resolved], settings: Settings) -> Iterator[Merged]:
+    """Compact the tables that have many small files by now; one that is being written waits for the next build."""
+    from transformations.engine.tables.compaction import OfflineTable, compact_table
+
+    for resolved in chosen:
+        with suppress(ConflictError):
+            merged = compact_table(OfflineTable(settings.offline_dir / resolved.name), settings, only_many=True)
+            if merged is not None:
+                yield merged
 
 
 @contextmanager

@@ -93,7 +93,7 @@ def _age_in_words(age: timedelta) -> str:
 
 def _cells_of_view(view: ViewFreshness, zone: str) -> tuple[object, ...]:
     offline, online = view.offline, view.online
-    is_same = online is not None and offline is not None and online.version == offline.version
+    is_same = online is not None and offline is not None and offline.has_rows_of(online.version)
     return (
         view.view,
         view.state.value,

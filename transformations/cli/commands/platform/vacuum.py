@@ -14,7 +14,7 @@ from transformations.cli.options import json_option, view_names
 from transformations.cli.output import print_json, print_table, remark, say
 from transformations.contracts import contract_names, read_contract
 from transformations.engine.base.disk_faults import paths_in
-from transformations.engine.base.errors import ConflictError, UsageError, nearest
+from transformations.engine.base.errors import ConflictError, ServiceUnavailableError, UsageError, nearest
 from transformations.engine.base.settings import Settings, get_settings
 from transformations.engine.base.words import human_bytes, plural
 from transformations.engine.raw.zone import RawTable
@@ -70,10 +70,19 @@ def vacuum(
     sources = _chosen_sources(tables if views else None, settings)
     age = timedelta(hours=older_than)
 
-    needed = versions_needed(settings) if keep_versions is not None else {}
+    gives_up = keep_versions is not None
+    needed = versions_needed(settings) if gives_up else {}
+    loaded = _versions_loaded(settings) if gives_up else {}
 
     def of_table(table: OfflineTable, *, dry_run: bool) -> Vacuumed:
-        return vacuum_table(table, age, keep_versions=keep_versions, needed=needed.get(table.name, {}), dry_run=dry_run)
+        return vacuum_table(
+            table,
+            age,
+            keep_versions=keep_versions,
+            needed=needed.get(table.name, {}),
+            loaded=[0] if loaded is None else [loaded[table.name]] if table.name in loaded else [],
+            dry_run=dry_run,
+        )
 
     if keep_versions is not None and not yes and not dry_run:
         _confirm_giving_up([of_table(table, dry_run=True) for table in tables])
@@ -88,6 +97,17 @@ def vacuum(
         _print_datasets(of_datasets, dry_run)
     if busy:
         raise busy[0]
+
+
+def _versions_loaded(settings: Settings) -> dict[str, int] | None:
+    """The version of its table that each view was loaded from; None, which keeps every row's own file, if unknown."""
+    from transformations.insight.standing import versions_loaded
+
+    try:
+        return versions_loaded(settings)
+    except ServiceUnavailableError as error:
+        remark(f"What is online is unknown, so the files that a load might still read stay: {error}")
+        return None
 
 
 def _chosen_tables(views: Sequence[str], settings: Settings) -> list[OfflineTable]:

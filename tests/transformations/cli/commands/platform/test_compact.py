@@ -1,0 +1,41 @@
+"""`features compact`: few files, the same rows, and no word of anything else."""
+
+import json
+
+import pytest
+
+from tests.worlds.clicking import World
+from transformations.engine.merging import merged_files
+
+
+def test_it_says_what_it_merged_and_a_second_time_that_nothing_is_left(built: World) -> None:
+    built.deliver_later()
+    assert built.run("build").exit_code == 0
+    before = json.loads(built.run("status", "--json").output)["views"]
+    result = built.run("compact", "user_clicks", "--json")
+    assert result.exit_code == 0, result.output
+    (merged,) = json.loads(result.output)
+    assert (merged["table"], merged["version"], merged["files"][1]) == ("user_clicks", 2, 1)
+    again = built.run("compact", "user_clicks")
+    assert again.output == "nothing to merge in 1 table: few files are small\n"
+
+    after = json.loads(built.run("status", "--json").output)["views"]
+    assert [each["state"] for each in after] == [each["state"] for each in before]
+    versions = json.loads(built.run("status", "user_clicks", "--json").output)["versions"]
+    assert [(each["kind"], each["rows"]) for each in versions][2:] == [("compaction", 0)]
+
+
+def test_a_table_that_is_not_there_is_told_with_those_that_are(built: World) -> None:
+    result = built.run("compact", "user_click")
+    assert result.exit_code == 2
+    assert "user_clicks" in result.output
+
+
+def test_a_build_merges_once_files_are_many_and_says_so(built: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(merged_files, "MANY", 2)
+        built.deliver_later()
+        result = built.run("build")
+    assert result.exit_code == 0, result.output
+    assert "with the same rows (version 2" in result.output
+    assert built.run("explain", "user_clicks:clicks_count_7d", "1", "--at", "2024-05-12T12:00:00Z").exit_code == 0

@@ -1,0 +1,99 @@
+"""Which files of a table to merge, and their rows in order, to be written as few files.
+
+A file is small until it holds half of `ROWS_A_FILE`. Only small files are merged, and on their own account only once
+there are `MANY` of them, so that a day's build never rewrites years:
+
+    rows of the files          small   merged
+    2M, 1.5k × 31              31      none yet
+    2M, 1.5k × 32              32      the 32, into one of 48k
+    2M, 48k, 1.5k × 31         32      these 32, into one of 95k; and so on, until that one is no longer small
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeVar
+
+import pyarrow as pa
+
+from transformations.engine.base import duck
+from transformations.engine.base.errors import DamagedError
+from transformations.engine.base.settings import Settings
+from transformations.engine.merging.merged_sql import content_query, ordered_query
+from transformations.engine.vocabulary.columns import tables_of
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+ROWS_A_FILE = 2 * 1_048_576
+"""Two row groups of an offline table: what a merge holds in memory at once."""
+MANY = 32
+"""So many small files a table has before they are merged without being asked."""
+
+File = TypeVar("File")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Merged:
+    """What one merge did to a table. version: that it published; files: before and after; rows: in the merged files.
+
+    size_bytes: of the merged files, before and after.
+    """
+
+    zone: str
+    table: str
+    version: int
+    files: tuple[int, int]
+    rows: int
+    size_bytes: tuple[int, int]
+    seconds: float
+
+
+def files_to_merge(rows_of: Mapping[File, int], *, only_many: bool) -> list[File]:
+    """The small ones among the files; none if merging them would not make them fewer.
+
+    rows_of: the rows of each file. only_many: none either as long as there are few of them.
+    """
+    small = [file for file, rows in rows_of.items() if 2 * rows < ROWS_A_FILE]
+    needed = -(-sum(rows_of[file] for file in small) // ROWS_A_FILE)
+    return small if len(small) > needed and len(small) >= (MANY if only_many else 2) else []
+
+
+def merged_tables(
+    files: Sequence[str], schema: pa.Schema, order: Sequence[str], settings: Settings
+) -> Iterator[pa.Table]:
+    """The rows of these files in the given order of columns, rows that are equal in these in the order of the files.
+
+    files: absolute. schema: the columns, as they are to be written; one that a file lacks is null.
+    """
+    with _session(settings) as connection:
+        query = ordered_query(connection, files, schema, order)
+        reader = connection.sql(query).to_arrow_reader(131_072)
+        for rows in tables_of(reader, ROWS_A_FILE):
+            if rows.num_rows:
+                yield rows.cast(schema)
+
+
+def refuse_other_content(before: Iterable[str], after: Iterable[str], schema: pa.Schema, settings: Settings) -> None:
+    """DamagedError unless two lists of files hold the same rows, in whatever order."""
+    with _session(settings) as connection:
+        found = [
+            connection.execute(content_query(connection, files, schema)).fetchall()
+            for files in (list(before), list(after))
+        ]
+    if found[0] != found[1]:
+        raise DamagedError(
+            f"the files merged from {next(iter(before))} and others do not hold their rows ({found[1]} instead of "
+            f"{found[0]}), so nothing was published. Run `features doctor --deep`: a disk may be failing."
+        )
+
+
+def _session(settings: Settings) -> AbstractContextManager[DuckDBPyConnection]:
+    chosen: dict[str, str | int] = {}
+    if settings.offline_threads is not None:
+        chosen["threads"] = settings.offline_threads
+    if settings.offline_memory_limit is not None:
+        chosen["memory_limit"] = settings.offline_memory_limit
+    return duck.session(settings.offline_spill, **chosen)
