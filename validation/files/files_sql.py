@@ -9,6 +9,7 @@ from transformations.engine.base.duck import file_literal, identifier, literal
 from validation.files.column_names import ROW
 
 TEMP_FOLDER_QUERY = "SELECT current_setting('temp_directory')"
+LIMITS_QUERY = "SELECT current_setting('memory_limit'), current_setting('threads')"
 
 
 def cells(width: int) -> tuple[str, ...]:

@@ -22,7 +22,7 @@ from transformations.stores.training.guarded_sql import (
     time_limit,
     volatile_parts,
 )
-from validation.files.sessions import ingestion_session
+from validation.files.sessions import session_beside
 from validation.quality.drop_rows import DropRows
 from validation.quality.quality_sql import all_rows_query, table_statement
 
@@ -41,7 +41,7 @@ def measure_queries(rows: DropRows, rules: Sequence[QualityRule], settings: Sett
     """
     if not rules:
         return {}
-    with ingestion_session(settings, is_private=True) as private:
+    with session_beside(rows.connection, settings) as private:
         queries = {rule: _query(private, rows.contract, rule) for rule in rules}
         wanted = [
             name for name in rows.contract.column_names if any(_names(query, name) for _, query in queries.values())

@@ -69,6 +69,13 @@ def beside(connection: DuckDBPyConnection) -> Iterator[DuckDBPyConnection]:
         yield second
 
 
+def limit_memory(connection: DuckDBPyConnection, limit: str) -> None:
+    """Change the memory limit of a session's DuckDB until the session ends. duckdb.OutOfMemoryException where more than
+    that is in use.
+    """
+    connection.execute(f"SET memory_limit = {literal(limit)}")
+
+
 def identifier(name: str) -> str:
     """A quoted identifier."""
     return '"' + name.replace('"', '""') + '"'

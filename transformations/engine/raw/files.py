@@ -24,6 +24,7 @@ SYSTEM_COLUMNS = (RAW_TIMESTAMP, BUSINESS_DAY, DROP, RETRACTED)
 
 ROWS_A_GROUP = 131_072
 ROWS_A_FILE = 4 * ROWS_A_GROUP
+_BYTES_A_FILE = 64 * 2**20  # in memory; of wide rows a file has fewer
 
 
 def source_schema(contract: Contract) -> pa.Schema:
@@ -73,7 +74,7 @@ def write_files(batches: Iterable[pa.RecordBatch], contract: Contract, table: Pa
     days: set[int] = set()
     try:
         complete = (_with_system_columns(batch, contract, drop) for batch in batches if batch.num_rows)
-        for rows in tables_of(complete, ROWS_A_FILE):
+        for rows in tables_of(complete, ROWS_A_FILE, _BYTES_A_FILE):
             days.update(np.unique(rows.column(BUSINESS_DAY).to_numpy()).tolist())
             files.append(_write_file(rows, table, f"{folder}/part-{len(files):05d}.parquet"))
     except BaseException:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
@@ -50,16 +51,19 @@ def group_codes(tables: Sequence[pa.Table], keys: Sequence[str]) -> tuple[pa.Tab
     return distinct_keys, np.split(code, np.cumsum(lengths)[:-1])
 
 
-def tables_of(batches: Iterable[pa.RecordBatch], rows: int) -> Iterator[pa.Table]:
-    """The same rows in the same order, in tables of at least that many rows; only the last may have fewer, or none."""
+def tables_of(batches: Iterable[pa.RecordBatch], rows: int, size: float = math.inf) -> Iterator[pa.Table]:
+    """The same rows in the same order, in tables of at least that many rows, or of that many bytes where rows are wide;
+    only the last may have fewer, or none.
+    """
     waiting: list[pa.RecordBatch] = []
-    count = 0
+    count = held = 0
     for batch in batches:
         waiting.append(batch)
         count += batch.num_rows
-        if count >= rows:
+        held += batch.nbytes
+        if count >= rows or held >= size:
             yield pa.Table.from_batches(waiting)
-            waiting, count = [], 0
+            waiting, count, held = [], 0, 0
     if waiting:
         yield pa.Table.from_batches(waiting)
 

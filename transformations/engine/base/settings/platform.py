@@ -146,7 +146,7 @@ class PlatformSettings(BaseSettings):
     ingest_memory_limit: str | None = Field(
         None,
         pattern=r"(?i)^\d+(\.\d+)?\s*([kmgt]i?b|%)$",
-        description="Memory of an ingestion before it spills to disk; unset: DuckDB's own limit",
+        description="Memory of a process that ingests, which spills to disk to keep within it; unset: no limit of ours",
         examples=["2GB"],
     )
     ingest_spill: _AbsolutePath | None = Field(
