@@ -68,6 +68,7 @@ FLOORS = (
     "transformations.models.reports",
     "transformations.models.judging",
     "transformations.models",
+    "transformations.models.rollout.control",
     "transformations.models.batch",
     "transformations.models.reproducing",
     "transformations.models.predictions",

@@ -341,3 +341,24 @@ def weekly_production(
     shutil.copytree(_weekly_in_production, tmp_path, dirs_exist_ok=True)
     _working_in(tmp_path, monkeypatch)
     return tmp_path
+
+
+@pytest.fixture(scope="session")
+def _weekly_challenged(_weekly_in_production: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same once version 2 waits in staging for its rollout."""
+    root = tmp_path_factory.mktemp("weekly") / "project"
+    shutil.copytree(_weekly_in_production, root)
+    with pytest.MonkeyPatch.context() as patched:
+        _working_in(root, patched)
+        weekly.challenge(root)
+    return root
+
+
+@pytest.fixture
+def weekly_challenged(
+    settings: Settings, _weekly_challenged: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Path:
+    """A copy of the project with version 1 in production and version 2 in staging, which declares weekly.ROLLOUT."""
+    shutil.copytree(_weekly_challenged, tmp_path, dirs_exist_ok=True)
+    _working_in(tmp_path, monkeypatch)
+    return tmp_path

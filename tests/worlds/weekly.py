@@ -106,6 +106,11 @@ CONFIG: dict[str, Any] = {
     "checks": {"label_noise": 0.5},
 }
 PASSING = [{"metric": "roc_auc", "beats": "prior", "entities": 20, "positives": 20}]
+ROLLOUT: dict[str, Any] = {
+    "unit": ["user_id"],
+    "steps": [{"percent": percent, "rows": 110, "time": "1 hours"} for percent in (0, 10, 100)],
+    "limits": {"divergence": 0.1},
+}
 FAILING = [{"metric": "roc_auc", "at_least": 0.999, "entities": 20, "positives": 20}]
 
 
@@ -197,6 +202,13 @@ def promote_another(root: Path, l2: float = 3.0) -> None:
     log, settings, store = EventLog("shop"), get_settings(), FeatureStore(repo_path=str(root / "repo"))
     made = releasing.release(MODEL, root / "repo", log, store, settings)
     versions.promote(MODEL, made.version, "production", log, settings, why="better")
+
+
+def challenge(root: Path, l2: float = 3.0, **changes: Any) -> int:
+    """Release another version of the model, with a rollout declared, as far as staging; its number."""
+    declare(root / "repo", **{"hyperparameters": {"l2": l2}, "rollout": ROLLOUT, **changes})
+    log, settings, store = EventLog("shop"), get_settings(), FeatureStore(repo_path=str(root / "repo"))
+    return releasing.release(MODEL, root / "repo", log, store, settings).version
 
 
 def declare(repository: Path, **changes: Any) -> None:

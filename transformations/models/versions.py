@@ -177,11 +177,11 @@ def promote(
     """
     began = time.monotonic()
     state = _state(name, number, log)
-    needs_reviewer, compared_with = False, None
+    needs_reviewer, compared = False, None
     if to_stage == "production":
         artifact = artifact_of(name, state, settings)
         needs_reviewer = artifact.manifest.facts.declaration.get("approval") == "required"
-        compared_with = _compared_with(artifact.manifest, state, settings)
+        compared = compared_with(artifact.manifest, state, settings)
     event = stages.promote(
         log,
         name,
@@ -192,7 +192,7 @@ def promote(
         at=settings.now(),
         reviewer=reviewer,
         needs_reviewer=needs_reviewer,
-        compared_with=compared_with,
+        compared_with=compared,
     )
     return _mirrored(event, time.monotonic() - began, log, settings)
 
@@ -226,7 +226,7 @@ def _production(name: str, state: VersionState, log: EventLog, settings: Setting
     return Version(number=there.number, artifact=artifact_of(name, there, settings), dataset=dataset)
 
 
-def _compared_with(manifest: ArtifactManifest, state: VersionState, settings: Settings) -> int | None:
+def compared_with(manifest: ArtifactManifest, state: VersionState, settings: Settings) -> int | None:
     """The version in production that the gates of a version have compared it with; None where no gate does, or where
     nothing has passed. DataError where the report that would say so is lost.
     """

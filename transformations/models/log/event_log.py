@@ -18,7 +18,8 @@ from transformations.contracts.document import read_yaml
 from transformations.engine.base.errors import ConflictError, UsageError
 from transformations.models.records.events import ModelEvent
 
-_URL = "sqlite://?plugin=features"  # the settings' registry, as feature_store.yaml names it
+REGISTRY = "sqlite://?plugin=features"
+"""The settings' registry, as feature_store.yaml names it."""
 _ATTEMPTS = 20
 _EVENTS = Table(
     "features_model_events",
@@ -35,9 +36,9 @@ class EventLog:
     to try something out in.
     """
 
-    def __init__(self, project: str, url: str = _URL) -> None:
+    def __init__(self, project: str, url: str = REGISTRY) -> None:
         self.project = project
-        self._url = url
+        self.url = url
 
     def models(self) -> list[str]:
         """The models that have events, by name."""
@@ -94,7 +95,7 @@ class EventLog:
     @cached_property
     def _engine(self) -> Engine:
         """The registry's database."""
-        return create_engine(self._url)
+        return create_engine(self.url)
 
     @property
     def _is_begun(self) -> bool:

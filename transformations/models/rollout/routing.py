@@ -82,6 +82,8 @@ def _after(route: Route, event: ModelEvent) -> Route:
             return _moved(route, event, change)
         case RolloutStep() as step if step.action == "abort":
             return Route(event=event.number, production=route.production)
+        case RolloutStep() as step if step.action == "finish":
+            return route  # the last step stays as it is until the version is in production
         case RolloutStep() as step:
             return Route(
                 event=event.number,

@@ -77,7 +77,7 @@ AT_TENTH = Route(event=3, production=1, canary=2, percent=10, salt="s", unit=UNI
         pytest.param(
             [(1, LIVE, None), (2, ALL, 12), (2, FINISH, None)],
             30,
-            Route(event=3, production=1, canary=2, percent=100, salt="s", unit=UNIT, step=4),
+            Route(event=2, production=1, canary=2, percent=100, salt="s", unit=UNIT, step=4),
             id="a finished version answers until it is in production",
         ),
         pytest.param(

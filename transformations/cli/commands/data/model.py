@@ -10,6 +10,7 @@ import click
 
 from transformations.cli.commands.data.model_again import reproduce, tune
 from transformations.cli.commands.data.model_predict import predict
+from transformations.cli.commands.data.model_rollout import controller_here, rollout
 from transformations.cli.commands.data.model_serve import serve
 from transformations.cli.model_place import model_place
 from transformations.cli.options import json_option
@@ -49,6 +50,7 @@ def model() -> None:
 
 model.add_command(predict)
 model.add_command(reproduce)
+model.add_command(rollout)
 model.add_command(serve)
 model.add_command(tune)
 
@@ -272,11 +274,16 @@ def promote(name: str, version: int, to_stage: str, reviewer: str | None, why: s
 @_NAME
 @_WHY
 def rollback(name: str, why: str) -> None:
-    """Bring the version of NAME back that production had before."""
+    """Bring the version of NAME back that production had before, and end a rollout that is going on.
+
+    Returns when every live server answers by it; code 4 names those that do not after ten seconds.
+    """
     settings, _, log = model_place()
     from transformations.models.versions import rollback as rollback_version
 
-    _print_moved(rollback_version(name, log, settings, why=why), "production")
+    moved = rollback_version(name, log, settings, why=why)
+    _print_moved(moved, "production")
+    controller_here().presence.wait(name, moved.event.number)
 
 
 def _print_moved(moved: Moved, stage: str) -> None:
@@ -354,7 +361,7 @@ def _described(state: VersionState) -> dict[str, object]:
 
 
 def _what(change: object) -> str:
-    from transformations.models.records.events import Evaluated, Registered, StageChanged
+    from transformations.models.records.events import Evaluated, Registered, RolloutStep, StageChanged
 
     match change:
         case Registered():
@@ -363,7 +370,10 @@ def _what(change: object) -> str:
             return f"judged, look {change.look}: {'passed' if change.passed else 'not passed'}"
         case StageChanged():
             return f"{change.from_stage} → {change.to_stage}{' (rollback)' if change.rollback else ''}"
-    return "rollout"
+        case RolloutStep():
+            share = "shadow" if change.shadow else f"{change.percent:g} %"
+            return f"rollout: {change.action}{f' {share}' if change.action in ('start', 'advance') else ''}"
+    return "other"
 
 
 def _facts_of(document: object, place: str = "") -> dict[str, object]:

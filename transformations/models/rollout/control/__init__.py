@@ -1,0 +1,1 @@
+"""The one that decides about a rollout: it reads what servers saw, and appends the next event."""
