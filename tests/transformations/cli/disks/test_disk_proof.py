@@ -236,4 +236,5 @@ def test_whatever_is_damaged_each_command_gives_the_right_value_or_refuses_by_pa
     faults = judge(found, right)
     alike = sum(ended is not None and ended.output == right[trial.command].output for trial, ended in found.items())
     print(f"\n{len(found):,} trials of {len(wanted)} damages: {alike:,} ended as undamaged, {len(faults)} are faults")
+    print(*faults, sep="\n")
     assert faults == []
