@@ -73,14 +73,4 @@ def contract_names(folder: Path | None = None) -> tuple[str, ...]:
 def _read_contract_file(path: Path, _modified: int) -> Contract:
     from transformations.contracts.odcs import contract_of_file
 
-    try:
-        return contract_of_file(path)
-    except ContractError as error:
-        raise ContractError(_with_folder(error.message, path)) from error.__cause__
-
-
-def _with_folder(message: str, path: Path) -> str:
-    """The message with the place of the file that it names, since a project may have several folders of contracts."""
-    start = f"{path.name}: "
-    shown = path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
-    return f"{shown}: {message.removeprefix(start)}" if message.startswith(start) else message
+    return contract_of_file(path)

@@ -103,6 +103,11 @@ def _nearest_key(name: str, known: tuple[str, ...]) -> str | None:
     return plain[guess[0]] if guess else None
 
 
+def shown_path(path: Path) -> str:
+    """A path as messages name it: from the working folder where the file is below it, else whole."""
+    return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
+
+
 def text_of(path: Path) -> str:
     """The text of a contract's file; ContractError where it cannot be read."""
     try:
@@ -123,9 +128,10 @@ def read_document(path: Path) -> Node:
     document = read_yaml(path)
     if not isinstance(document, dict):
         raise ContractError(
-            f"{path.name}: is no YAML mapping. Write a contract with `features contract draft FILE --name {path.stem}`."
+            f"{shown_path(path)}: is no YAML mapping. Write a contract with `features contract draft FILE "
+            f"--name {path.stem}`."
         )
-    return Node(path.name, "", document)
+    return Node(shown_path(path), "", document)
 
 
 def read_yaml(path: Path) -> object:
@@ -135,11 +141,11 @@ def read_yaml(path: Path) -> object:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         place = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
-        raise ContractError(f"{path.name}: {place}{error.problem or error}. Correct the YAML there.") from None
+        raise ContractError(f"{shown_path(path)}: {place}{error.problem or error}. Correct the YAML there.") from None
     except RecursionError:
-        raise ContractError(f"{path.name}: is nested too deeply. Correct the YAML.") from None
+        raise ContractError(f"{shown_path(path)}: is nested too deeply. Correct the YAML.") from None
     except yaml.YAMLError as error:  # a character that YAML does not allow
-        raise ContractError(f"{path.name}: {' '.join(str(error).split())}. Correct the YAML there.") from None
+        raise ContractError(f"{shown_path(path)}: {' '.join(str(error).split())}. Correct the YAML there.") from None
 
 
 def line_of(text: str, place: Sequence[str | int]) -> int:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import yaml
 
-from transformations.contracts.document import FILL_IN, text_of
+from transformations.contracts.document import FILL_IN, shown_path, text_of
 from transformations.contracts.model import ContractError
 
 
@@ -17,10 +17,10 @@ def refuse_open_marks(path: Path) -> None:
     lines = text.splitlines()
     marks = [f"  line {line}: {place}{_question_beside(lines[line - 1])}" for line, place in _marked_places(top, "")]
     if len(marks) == 1:
-        raise ContractError(f"{path.name}: one mark still says {FILL_IN!r}. Fill it in:\n{marks[0]}")
+        raise ContractError(f"{shown_path(path)}: one mark still says {FILL_IN!r}. Fill it in:\n{marks[0]}")
     if marks:
         listed = "\n".join(marks)
-        raise ContractError(f"{path.name}: {len(marks)} marks still say {FILL_IN!r}. Fill them in:\n{listed}")
+        raise ContractError(f"{shown_path(path)}: {len(marks)} marks still say {FILL_IN!r}. Fill them in:\n{listed}")
 
 
 def _marked_places(node: yaml.Node, place: str) -> Iterator[tuple[int, str]]:

@@ -23,7 +23,7 @@ from pydantic import (
 )
 
 from transformations.contracts import ContractError
-from transformations.contracts.document import line_of, read_yaml, text_of
+from transformations.contracts.document import line_of, read_yaml, shown_path, text_of
 from transformations.contracts.zones import fault_of_zone
 from transformations.engine.base.business_days import start_of_day
 from transformations.engine.base.errors import UsageError, nearest
@@ -201,14 +201,16 @@ def read_config(path: Path) -> DatasetConfig:
         raise UsageError(str(error)) from None
     if not isinstance(document, Mapping):
         raise UsageError(
-            f"{path} holds no keys. A dataset needs {', '.join(_required_keys(DatasetConfig))}{_TRAINING}."
+            f"{shown_path(path)} holds no keys. A dataset needs {', '.join(_required_keys(DatasetConfig))}{_TRAINING}."
         )
     try:
         config = DatasetConfig.model_validate({"name": path.stem, **document})
     except ValidationError as error:
         raise UsageError("\n".join(_complaint_texts(path, error))) from None
     if naive := list(_without_offset(config)):
-        raise UsageError("\n".join(f"{path.name}:{line_of(text_of(path), place)}: {said}" for place, said in naive))
+        raise UsageError(
+            "\n".join(f"{shown_path(path)}:{line_of(text_of(path), place)}: {said}" for place, said in naive)
+        )
     return config
 
 
@@ -230,7 +232,7 @@ def _complaint_texts(path: Path, error: ValidationError) -> Iterator[str]:
         place = [str(part) for part in problem["loc"] if part not in ("date", "datetime")]
         key = ".".join(place) or "the file"
         said = str(problem["msg"]).removeprefix("Value error, ").removeprefix("Input ")
-        where = f"{path.name}:{line_of(text, problem['loc'])}"
+        where = f"{shown_path(path)}:{line_of(text, problem['loc'])}"
         match problem["type"]:
             case "extra_forbidden":
                 known = _model_at(place[:-1]).model_fields

@@ -13,6 +13,7 @@ from typing import Literal
 
 from feast import FeatureStore
 
+from transformations.contracts.document import shown_path
 from transformations.datasets.config import read_config
 from transformations.datasets.create import create
 from transformations.datasets.manifest import read_manifest
@@ -125,16 +126,16 @@ def _dataset(declaration: Declaration, repository: Path, store: FeatureStore, se
         if not target.exists():
             raise UsageError(f"{declaration.name}: there is neither a dataset {name} nor {file}, of which to make it.")
         return Step(name="dataset", is_reused=True, text=f"{name}, of which {repository.name}/ has no configuration")
-    config = read_config(file)
+    config, shown = read_config(file), shown_path(file)
     if config.name != name:
-        raise UsageError(f"{file.name}: name: {config.name!r} is not the file's name, by which the model asks for it.")
+        raise UsageError(f"{shown}: name: {config.name!r} is not the file's name, by which the model asks for it.")
     if target.exists():
         manifest, _ = read_manifest(target)
         if manifest.config != config:
             ours, theirs = config.model_dump(), manifest.config.model_dump()
             differing = ", ".join(key for key in ours if ours[key] != theirs[key])
             raise DataError(
-                f"dataset {name} was made of another configuration than {file.name} holds now: {differing}. Give the "
+                f"dataset {name} was made of another configuration than {shown} holds now: {differing}. Give the "
                 f"new one a name of its own, or, while nothing refers to the old one, make it anew: "
                 f"features dataset create {file} --replace"
             )

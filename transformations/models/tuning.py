@@ -17,7 +17,7 @@ from transformations.engine.base.errors import DataError, UsageError
 from transformations.engine.base.settings import Settings
 from transformations.models.checking.check import check_dataset, refuse_breaches
 from transformations.models.declaration.config import Declaration, Span, Tuning
-from transformations.models.declaration.reading import read_declared
+from transformations.models.declaration.reading import FOLDER, read_declared
 from transformations.models.declaration.resolution import Resolved, resolve
 from transformations.models.evaluation.metrics import measure
 from transformations.models.fitting.preparation import fit_transformations, train_matrix
@@ -163,7 +163,7 @@ class _Candidate:
 def _tuning_of(declaration: Declaration) -> Tuning:
     if declaration.tuning is None:
         raise UsageError(
-            f"{declaration.name}.yaml says nothing of tuning. Write the space to search, such as\n"
+            f"{FOLDER}/{declaration.name}.yaml says nothing of tuning. Write the space to search, such as\n"
             f"tuning:\n  trials: 30\n  space:\n    max_depth: {{low: 2, high: 8}}"
         )
     return declaration.tuning

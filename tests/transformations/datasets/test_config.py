@@ -87,8 +87,9 @@ def test_a_configuration_is_named_as_its_file_and_has_defaults(tmp_path: Path) -
     ],
 )
 def test_a_fault_is_named_with_its_file_and_key(tmp_path: Path, old: str, new: str, message: str) -> None:
-    with pytest.raises(UsageError, match=message):
+    with pytest.raises(UsageError, match=message) as raised:
         read(tmp_path, WHOLE.replace(old, new))
+    assert all(line.startswith(f"{tmp_path}/visits_2024.yaml") for line in raised.value.message.splitlines())
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:

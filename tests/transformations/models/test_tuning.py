@@ -141,13 +141,13 @@ def test_a_space_that_cannot_be_searched_is_told_with_its_line(
     with pytest.raises(UsageError) as caught:
         read_declaration(file)
     assert said in str(caught.value)
-    assert caught.value.message.startswith("other.yaml:")
+    assert caught.value.message.startswith(f"{file}:")
 
 
 def test_without_a_space_it_says_how_to_write_one_and_without_mlflow_nothing_is_tried(
     repository: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with pytest.raises(UsageError, match=r"user_return\.yaml says nothing of tuning"):
+    with pytest.raises(UsageError, match=r"models/user_return\.yaml says nothing of tuning"):
         tuned(repository, settings)
     declare(repository)
     monkeypatch.setenv("FEATURES_MLFLOW_URI", "http://127.0.0.1:1")

@@ -56,8 +56,7 @@ def read_expected(view: str, folder: Path) -> ExpectedView | None:
     try:
         text, document = text_of(path), read_yaml(path)
     except ContractError as error:
-        said = str(error).removeprefix(f"{path.name}: ")
-        raise UsageError(said if said.startswith(str(path)) else f"{path}: {said}") from None
+        raise UsageError(str(error)) from None
     reader = _Reader(path, text)
     expected = reader.view(view, document)
     if reader.faults or expected is None:

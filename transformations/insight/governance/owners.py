@@ -11,7 +11,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from transformations.contracts import ContractError
-from transformations.contracts.document import line_of, read_yaml, text_of
+from transformations.contracts.document import line_of, read_yaml, shown_path, text_of
 from transformations.engine.base.errors import UsageError, nearest
 
 FILE = "owners.yaml"
@@ -83,7 +83,7 @@ def add_owner(folder: Path, owner: str) -> bool:
 
 
 def _complaint(path: Path, text: str, fault: str, place: Sequence[str | int], said: str) -> str:
-    where, key = f"{path.name}:{line_of(text, place)}", ".".join(map(str, place))
+    where, key = f"{shown_path(path)}:{line_of(text, place)}", ".".join(map(str, place))
     if fault == "extra_forbidden":
         known = Owner.model_fields if place[0] == "owners" else Ownership.model_fields
         return f"{where}: there is no key {key}; {nearest(str(place[-1]), known)}."

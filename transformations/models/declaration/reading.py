@@ -9,7 +9,7 @@ from typing import Any, get_args
 from pydantic import BaseModel, ValidationError
 
 from transformations.contracts import ContractError
-from transformations.contracts.document import line_of, read_yaml, text_of
+from transformations.contracts.document import line_of, read_yaml, shown_path, text_of
 from transformations.datasets.config import SPLITS, DatasetConfig, read_config
 from transformations.engine.base.disk_faults import paths_in
 from transformations.engine.base.errors import UsageError, nearest
@@ -45,11 +45,12 @@ def read_declared(repository: Path, name: str) -> Declaration:
 
 def refuse_unfit_dataset(path: Path, config: DatasetConfig) -> None:
     """UsageError where nothing can be learned from the dataset that a declaration names; path: of the declaration."""
-    _refuse(list(_faults_of_dataset(path.name, text_of(path), config)))
+    _refuse(list(_faults_of_dataset(shown_path(path), text_of(path), config)))
 
 
 def read_declaration(path: Path) -> Declaration:
     """The declaration in a YAML file; its `name` is the file's. UsageError with a line for each fault."""
+    shown = shown_path(path)
     try:
         document = read_yaml(path)
         text = text_of(path)
@@ -57,14 +58,14 @@ def read_declaration(path: Path) -> Declaration:
         raise UsageError(str(error)) from None
     if not isinstance(document, Mapping):
         required = [name for name, field in Declaration.model_fields.items() if field.is_required() and name != "name"]
-        raise UsageError(f"{path.name}: holds no keys. A model needs {', '.join(required)}.")
+        raise UsageError(f"{shown}: holds no keys. A model needs {', '.join(required)}.")
     try:
         declaration = Declaration.model_validate({**document, "name": document.get("name", path.stem)})
     except ValidationError as error:
-        raise UsageError("\n".join(_complaints(path.name, text, error, Declaration, document))) from None
+        raise UsageError("\n".join(_complaints(shown, text, error, Declaration, document))) from None
     if declaration.name != path.stem:
-        raise UsageError(f"{path.name}:{line_of(text, ['name'])}: name: {declaration.name!r} is not the file's name.")
-    _refuse(list(_faults_of_trainer(path.name, text, declaration)))
+        raise UsageError(f"{shown}:{line_of(text, ['name'])}: name: {declaration.name!r} is not the file's name.")
+    _refuse(list(_faults_of_trainer(shown, text, declaration)))
     return declaration
 
 

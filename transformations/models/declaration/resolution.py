@@ -9,6 +9,7 @@ from transformations.datasets.config import SPLITS, LabelConfig
 from transformations.datasets.manifest import Manifest
 from transformations.engine.base.errors import UsageError, nearest
 from transformations.models.declaration.config import Declaration
+from transformations.models.declaration.reading import FOLDER
 from transformations.models.evaluation.baselines import columns_of
 from transformations.models.records.artifact import InputColumn, InputType
 
@@ -59,7 +60,7 @@ def resolve(declaration: Declaration, manifest: Manifest, columns: Mapping[str, 
         )
     faults = list(_faults(declaration, manifest, columns, features))
     if faults:
-        raise UsageError("\n".join(f"{declaration.name}.yaml: {fault}" for fault in faults))
+        raise UsageError("\n".join(f"{FOLDER}/{declaration.name}.yaml: {fault}" for fault in faults))
     taken = {name: kind for name, kind in features.items() if name not in declaration.leave_out}
     requested = {name: _ARROW[columns[name]] for name in declaration.request_fields}
     inputs = [InputColumn(name=name, dtype=_DTYPES[kind]) for name, kind in taken.items()]

@@ -121,8 +121,10 @@ def test_a_whole_declaration_is_read(repository: Path) -> None:
     ],
 )
 def test_a_fault_is_named_with_its_line(repository: Path, old: str, new: str, said: str) -> None:
-    with pytest.raises(UsageError, match=said):
-        read_declaration(replaced(repository, old, new))
+    file = replaced(repository, old, new)
+    with pytest.raises(UsageError, match=said) as raised:
+        read_declaration(file)
+    assert raised.value.message.startswith(f"{file}:")
 
 
 def test_all_faults_are_told_at_once(repository: Path) -> None:
