@@ -90,9 +90,12 @@ def prediction_table(
 
 
 def records_of(table: pa.Table) -> Iterator[PredictionRecord]:
-    """The records in a table, row by row."""
+    """The records in a table, row by row. A feature or view that is null as a whole is one that the row lacks."""
     for row in table.select([name for name in table.column_names if name != "day"]).to_pylist():
-        yield PredictionRecord.model_validate({**{name: {} for name in _STRUCTS}, **row})
+        parts = {name: row.get(name) or {} for name in _STRUCTS}
+        for name in ("features", "views"):
+            parts[name] = {each: part for each, part in parts[name].items() if part is not None}
+        yield PredictionRecord.model_validate({**row, **parts})
 
 
 def _struct(name: str, columns: Columns) -> dict[str, pa.Array]:

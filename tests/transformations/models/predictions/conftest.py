@@ -1,6 +1,6 @@
 """What tests of the record share: rows as a server has scored them, and where they are recorded."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -8,27 +8,36 @@ import pytest
 
 from transformations.models.predictions.lines import Scored, ServedValues, record_lines
 from transformations.models.predictions.recorder import Options
-from transformations.models.records.predictions import ServedView
+from transformations.models.records.base import Role
+from transformations.models.records.predictions import ServedView, Value
 
 NOON = datetime(2024, 5, 20, 12, tzinfo=UTC)
 
 
-def scored(*ids: str, at: datetime = NOON, version: int = 1, scores: Sequence[float] = ()) -> Scored:
-    """A request's rows with one feature, as version 1 in production has scored them."""
+def scored(
+    *ids: str,
+    at: datetime = NOON,
+    model: str = "returns",
+    version: int = 1,
+    role: Role = "production",
+    scores: Sequence[float] = (),
+    request: Mapping[str, Sequence[Value]] | None = None,
+    features: Mapping[str, ServedValues] | None = None,
+) -> Scored:
+    """A request's rows with one feature, as a version has scored them."""
     rows = len(ids)
+    visits = ServedValues(values=[4] * rows, statuses=["PRESENT"] * rows, row_timestamps=[NOON] * rows)
     return Scored(
-        model="returns",
+        model=model,
         version=version,
         artifact=f"{version}" * 64,
-        role="production",
+        role=role,
         event=3,
         request_timestamp=at,
         ids=ids,
         keys={"user_id": list(range(rows))},
-        request={"price": [9.5] * rows},
-        features={
-            "visits_28d": ServedValues(values=[4] * rows, statuses=["PRESENT"] * rows, row_timestamps=[NOON] * rows)
-        },
+        request={"price": [9.5] * rows} if request is None else request,
+        features={"visits_28d": visits} if features is None else features,
         views={"user_visits": ServedView(table_version=12, loaded_through=NOON)},
         scores=scores or [0.25] * rows,
         decisions=[True] * rows,

@@ -1,0 +1,199 @@
+"""Collecting: what the segments hold becomes Parquet by day, each prediction once, and the segments go.
+
+Killed at any point it has lost nothing: a segment goes only after what it held is on disk elsewhere, and what is
+collected a second time is there already.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Sequence, Set
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from transformations.engine.base import storage
+from transformations.engine.base.disk_faults import faults_in_words, paths_in
+from transformations.engine.base.settings import Settings
+from transformations.models.predictions.published import (
+    Place,
+    path_of,
+    places_of,
+    read_place,
+    remove_unfinished,
+    table_of,
+    together,
+    write_place,
+)
+from transformations.models.predictions.segment_reading import (
+    SegmentContent,
+    closed_segment,
+    read_segment,
+    segments_in,
+)
+from transformations.models.predictions.segments import SUFFIX, segments_folder
+from transformations.models.records.predictions import PredictionRecord
+
+_BYTES_AT_ONCE = 64 * 2**20
+_LOCK = ".collect.lock"
+
+
+@dataclass(kw_only=True)
+class Collected:
+    """What a collection did. records: that are new in the Parquet files. repeats: records of predictions that were
+    recorded before, of which one stays. degraded, unanswered: of the new ones. torn: lines that a crash has cut.
+    unreadable: what this release cannot read, by segment; such segments stay. segments: that went. waiting: that are
+    still written to. places: the files that changed.
+    """
+
+    records: int = 0
+    repeats: int = 0
+    degraded: int = 0
+    unanswered: int = 0
+    torn: int = 0
+    segments: int = 0
+    waiting: int = 0
+    unreadable: list[str] = field(default_factory=list)
+    places: set[Place] = field(default_factory=set)
+
+
+@faults_in_words()
+def collect(settings: Settings, model: str | None = None) -> Collected:
+    """Collect every closed segment; of one model only, and segments then stay that hold others' records, too.
+
+    One process at a time: ConflictError where another one was not done after a minute.
+    """
+    folder = segments_folder(settings)
+    found = Collected()
+    if not folder.is_dir():
+        return found
+    with storage.exclusive(folder / _LOCK, "the record of predictions"):
+        _remove_unnamed(folder)
+        for segments in _portions(folder, found):
+            contents = [read_segment(path) for path in segments]
+            records = [each for content in contents for each in content.records if model in (None, each.model)]
+            for name in sorted({each.model for each in records}):
+                remove_unfinished(name, settings)
+                _publish(name, [each for each in records if each.model == name], settings, found)
+            for path, content in zip(segments, contents, strict=True):
+                found.torn += content.torn
+                found.unreadable += [f"{path}: {each}" for each in content.unreadable]
+                if _is_done(content, model):
+                    path.unlink()
+                    found.segments += 1
+    return found
+
+
+def _portions(folder: Path, found: Collected) -> Iterator[list[Path]]:
+    """The closed segments, so many at once that memory suffices."""
+    portion: list[Path] = []
+    size = 0
+    for path in segments_in(folder):
+        with closed_segment(path) as is_closed:
+            if not is_closed:
+                found.waiting += 1
+                continue
+        portion.append(path)
+        size += path.stat().st_size
+        if size >= _BYTES_AT_ONCE:
+            yield portion
+            portion, size = [], 0
+    if portion:
+        yield portion
+
+
+def _is_done(content: SegmentContent, model: str | None) -> bool:
+    return not content.unreadable and (model is None or all(each.model == model for each in content.records))
+
+
+def _remove_unnamed(folder: Path) -> None:
+    """Remove what workers left that died between making a segment and naming it."""
+    for path in paths_in(folder, f".*{SUFFIX}{storage.UNFINISHED}"):
+        with closed_segment(path) as is_closed:
+            if is_closed:
+                path.unlink(missing_ok=True)
+
+
+@dataclass(frozen=True)
+class _Key:
+    """What is recorded once: the answer to an id, and what each other version said beside it."""
+
+    id: str
+    shadow: int | None
+
+
+@dataclass(frozen=True, order=True)
+class _Rank:
+    """Of several attempts the first counts that was answered, else the first."""
+
+    is_unanswered: bool
+    moment: datetime
+
+
+def _publish(model: str, records: Sequence[PredictionRecord], settings: Settings, found: Collected) -> None:
+    """File the records of one model, each prediction once, whatever is there already."""
+    new: dict[_Key, PredictionRecord] = {}
+    for record in records:
+        first = new.setdefault(_key(record), record)
+        new[_key(record)] = min(first, record, key=_rank)
+    found.repeats += len(records) - len(new)
+    days = {day for record in new.values() for day in Place.of(record).near()}
+    gone: dict[Place, set[_Key]] = {}
+    for key, there in _there_already(new, places_of(model, settings, days), settings).items():
+        ranks = [rank for rank, _ in there]
+        found.repeats += _rank(new[key]) not in ranks  # else it is the very record that a killed collector has filed
+        if min(ranks) <= _rank(new[key]):
+            del new[key]
+            there.remove(min(there))
+        for _, place in there:
+            gone.setdefault(place, set()).add(key)
+    added: dict[Place, list[PredictionRecord]] = {}
+    for record in new.values():
+        added.setdefault(Place.of(record), []).append(record)
+        found.records += 1
+        found.degraded += record.degraded
+        found.unanswered += not record.answered
+    for place in sorted(added.keys() | gone.keys(), key=lambda place: (place not in added, place)):
+        # First what comes, then what goes: killed between the two, the next one finds both.
+        write_place(place, _changed(place, added.get(place, ()), gone.get(place, set()), settings), settings)
+        found.places.add(place)
+
+
+def _key(record: PredictionRecord) -> _Key:
+    return _Key(record.id, record.version if record.role == "shadow" else None)
+
+
+def _rank(record: PredictionRecord) -> _Rank:
+    return _Rank(not record.answered, record.request_timestamp)
+
+
+def _there_already(
+    new: Collection[_Key], places: Iterable[Place], settings: Settings
+) -> dict[_Key, list[tuple[_Rank, Place]]]:
+    """Of these predictions the records that are filed, with the place of each."""
+    ids = pa.array({key.id for key in new}, pa.string())
+    found: dict[_Key, list[tuple[_Rank, Place]]] = {}
+    for place in places:
+        table = read_place(place, settings, ["id", "role", "answered", "request_timestamp"])
+        for row in table.filter(pc.is_in(table["id"], ids)).to_pylist():
+            key = _Key(row["id"], place.version if row["role"] == "shadow" else None)
+            if key in new:
+                found.setdefault(key, []).append((_Rank(not row["answered"], row["request_timestamp"]), place))
+    return found
+
+
+def _changed(place: Place, added: Sequence[PredictionRecord], gone: Set[_Key], settings: Settings) -> pa.Table:
+    tables = [table_of(added)] if added else []
+    if path_of(place, settings).exists():
+        table = read_place(place, settings)
+        if gone:
+            keys = map(_Key, table["id"].to_pylist(), _shadows(table, place))
+            table = table.filter(pa.array([key not in gone for key in keys]))
+        tables.insert(0, table)
+    return together(tables)
+
+
+def _shadows(table: pa.Table, place: Place) -> list[int | None]:
+    return [place.version if role == "shadow" else None for role in table["role"].to_pylist()]

@@ -1,0 +1,181 @@
+"""The collected record: a Parquet file a model, UTC day and version, replaced at once, so that readers see no half.
+
+predictions/user_return/served/day=2024-05-20/v3.parquet
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from transformations.engine.base import storage
+from transformations.engine.base.disk_faults import paths_in
+from transformations.engine.base.settings import Settings
+from transformations.models.predictions.segments import force_folder
+from transformations.models.records.prediction_table import TIMESTAMP, VIEW, records_of
+from transformations.models.records.predictions import PredictionRecord, ServedFeature, ServedView, Value
+
+_FILE = re.compile(r"v(\d+)\.parquet")
+_DAY = "day="
+
+
+@dataclass(frozen=True, order=True)
+class Place:
+    """Where records are filed: by model, UTC day of the request, and version."""
+
+    model: str
+    day: date
+    version: int
+
+    @classmethod
+    def of(cls, record: PredictionRecord) -> Place:
+        """Where a record belongs, whenever it comes."""
+        return cls(record.model, record.request_timestamp.date(), record.version)
+
+    def near(self) -> Iterator[date]:
+        """The days on which another attempt of the same prediction can have come: its own and those beside it."""
+        return (self.day + timedelta(days=each) for each in (-1, 0, 1))
+
+
+def served_folder(model: str, settings: Settings) -> Path:
+    """Where the collected records of a model are."""
+    return settings.predictions_dir / model / "served"
+
+
+def path_of(place: Place, settings: Settings) -> Path:
+    """The file of a place."""
+    return served_folder(place.model, settings) / f"{_DAY}{place.day.isoformat()}" / f"v{place.version}.parquet"
+
+
+def places_of(model: str, settings: Settings, days: Iterable[date] | None = None) -> list[Place]:
+    """Where a model has records, by day and version; of these days, or of all."""
+    wanted = None if days is None else {day.isoformat() for day in days}
+    found = []
+    for folder in paths_in(served_folder(model, settings), f"{_DAY}*"):
+        day = folder.name.removeprefix(_DAY)
+        if wanted is None or day in wanted:
+            versions = (int(match[1]) for file in paths_in(folder) if (match := _FILE.fullmatch(file.name)))
+            found += [Place(model, date.fromisoformat(day), version) for version in versions]
+    return sorted(found)
+
+
+def models_with_records(settings: Settings) -> list[str]:
+    """The models that have collected records."""
+    return [folder.name for folder in paths_in(settings.predictions_dir, "[!._]*") if (folder / "served").is_dir()]
+
+
+def read_place(place: Place, settings: Settings, columns: Sequence[str] | None = None) -> pa.Table:
+    """The records of a place; DamagedError, where its bytes are not those that were written, of those who read them."""
+    return pq.read_table(
+        path_of(place, settings),
+        columns=None if columns is None else list(columns),
+        partitioning=None,
+        page_checksum_verification=True,
+    )
+
+
+def write_place(place: Place, table: pa.Table, settings: Settings) -> None:
+    """Put the records of a place there at once, on disk before anybody sees them; without rows the file goes.
+
+    Rows stand in the order of their moments.
+    """
+    path = path_of(place, settings)
+    if not table.num_rows:
+        path.unlink(missing_ok=True)
+        return
+    storage.make_folder(path.parent)
+    unfinished = path.with_name(f".{path.name}.{uuid4().hex}{storage.UNFINISHED}")
+    try:
+        ordered = table.sort_by([("request_timestamp", "ascending"), ("id", "ascending")])
+        pq.write_table(ordered, storage.make_file(unfinished), compression="zstd", write_page_checksum=True)
+        with unfinished.open("rb") as file:
+            os.fsync(file.fileno())
+        unfinished.replace(path)
+        force_folder(path.parent)
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
+def remove_unfinished(model: str, settings: Settings) -> None:
+    """Remove what killed collectors left; only for the one who holds the collection."""
+    for folder in paths_in(served_folder(model, settings), f"{_DAY}*"):
+        for file in paths_in(folder, f".*{storage.UNFINISHED}"):
+            file.unlink(missing_ok=True)
+
+
+def table_of(records: Sequence[PredictionRecord]) -> pa.Table:
+    """Records of one version as a table, in the form of `prediction_table`: a struct's field a name, values typed."""
+    columns: dict[str, pa.Array] = {
+        "id": pa.array([each.id for each in records], pa.string()),
+        "request_timestamp": pa.array([each.request_timestamp for each in records], TIMESTAMP),
+        "model": pa.array([each.model for each in records], pa.string()),
+        "version": pa.array([each.version for each in records], pa.int64()),
+        "artifact": pa.array([each.artifact for each in records], pa.string()),
+        "role": pa.array([each.role for each in records], pa.string()),
+        "event": pa.array([each.event for each in records], pa.int64()),
+        "as_of": pa.array([each.as_of for each in records], TIMESTAMP),
+        **_struct("keys", [each.keys for each in records], _values),
+        **_struct("request", [each.request for each in records], _values),
+        **_struct("features", [each.features for each in records], _features),
+        **_struct("views", [each.views for each in records], _views),
+        "score": pa.array([each.score for each in records], pa.float64()),
+        "decision": pa.array([each.decision for each in records], pa.bool_()),
+        "degraded": pa.array([each.degraded for each in records], pa.bool_()),
+        "answered": pa.array([each.answered for each in records], pa.bool_()),
+        "latency_seconds": pa.array([each.latency_seconds for each in records], pa.float64()),
+    }
+    return pa.table(columns)
+
+
+def together(tables: Sequence[pa.Table]) -> pa.Table:
+    """Tables of one place as one. A field that has numbers in one and texts in another is text, as JSON, in all."""
+    try:
+        return pa.concat_tables(tables, promote_options="permissive")
+    except (pa.ArrowTypeError, pa.ArrowInvalid):
+        return table_of([record for table in tables for record in records_of(table)])
+
+
+def _struct(
+    name: str, rows: Sequence[Mapping[str, Any]], column_of: Callable[[Sequence[Any]], pa.Array]
+) -> dict[str, pa.Array]:
+    """A struct with a field a name, null where a row lacks it; left out where no row has any."""
+    names = list(dict.fromkeys(each for row in rows for each in row))
+    if not names:
+        return {}
+    columns = [column_of([row.get(each) for row in rows]) for each in names]
+    return {name: pa.StructArray.from_arrays(columns, names)}
+
+
+def _values(values: Sequence[Value]) -> pa.Array:
+    """Values as one column: of their own type where they share one, else as the JSON of each, so that none changes."""
+    kinds = {type(value) for value in values if value is not None}
+    try:
+        if len(kinds) <= 1 or kinds == {int, float}:
+            return pa.array(values)
+    except (pa.ArrowInvalid, OverflowError):
+        pass
+    return pa.array([value if value is None or type(value) is str else json.dumps(value) for value in values])
+
+
+def _features(served: Sequence[ServedFeature | None]) -> pa.Array:
+    absent = pa.array([each is None for each in served])
+    columns = [
+        _values([None if each is None else each.value for each in served]),
+        pa.array([None if each is None else each.status for each in served], pa.string()),
+        pa.array([None if each is None else each.row_timestamp for each in served], TIMESTAMP),
+    ]
+    return pa.StructArray.from_arrays(columns, ["value", "status", "row_timestamp"], mask=absent)
+
+
+def _views(views: Sequence[ServedView | None]) -> pa.Array:
+    return pa.array([None if each is None else each.model_dump() for each in views], VIEW)
