@@ -18,6 +18,7 @@ from transformations.engine.base.errors import DataError, UsageError
 from transformations.engine.base.moments import moment_text
 from transformations.engine.base.settings import Settings
 from transformations.models.batch.features import Reader, Served, reading
+from transformations.models.batch.pinning import pin_views
 from transformations.models.batch.population import (
     Asked,
     Rows,
@@ -122,6 +123,7 @@ class Opened:
             acted=None if predictions.decisions is None else pc.sum(predictions.decisions).as_py(),
         )
         target = folder_of(self._name, state.number, rows.day, rows.spine, self._settings)
+        pin_views(served.views, self._name, manifest.made_at.date(), self._settings)
         is_new = write_batch(target, manifest, table)
         return Batch(manifest=manifest if is_new else read_batch(target), folder=target, is_new=is_new)
 

@@ -7,7 +7,8 @@ collected a second time is there already.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Sequence, Set
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from pathlib import Path
 
@@ -17,6 +18,7 @@ import pyarrow.compute as pc
 from transformations.engine.base import storage
 from transformations.engine.base.disk_faults import faults_in_words, paths_in
 from transformations.engine.base.settings import Settings
+from transformations.models.batch.pinning import is_expired, pin_views, reason_of, release_expired
 from transformations.models.predictions.published import (
     Place,
     path_of,
@@ -45,7 +47,8 @@ class Collected:
     """What a collection did. records: that are new in the Parquet files. repeats: records of predictions that were
     recorded before, of which one stays. degraded, unanswered: of the new ones. torn: lines that a crash has cut.
     unreadable: what this release cannot read, by segment; such segments stay. segments: that went. waiting: that are
-    still written to. places: the files that changed.
+    still written to. gone: versions of tables, as `view@version`, that predictions name and that were given up before
+    they could be pinned. places: the files that changed.
     """
 
     records: int = 0
@@ -56,7 +59,13 @@ class Collected:
     segments: int = 0
     waiting: int = 0
     unreadable: list[str] = field(default_factory=list)
+    gone: set[str] = field(default_factory=set)
     places: set[Place] = field(default_factory=set)
+
+    def as_json(self) -> dict[str, object]:
+        """All of it, for JSON."""
+        places = [asdict(place) for place in sorted(self.places)]
+        return {**vars(self), "gone": sorted(self.gone), "places": places}
 
 
 @faults_in_words()
@@ -77,13 +86,43 @@ def collect(settings: Settings, model: str | None = None) -> Collected:
             for name in sorted({each.model for each in records}):
                 remove_unfinished(name, settings)
                 _publish(name, [each for each in records if each.model == name], settings, found)
+            found.gone |= _pin(records, settings)
             for path, content in zip(segments, contents, strict=True):
                 found.torn += content.torn
                 found.unreadable += [f"{path}: {each}" for each in content.unreadable]
                 if _is_done(content, model):
                     path.unlink()
                     found.segments += 1
+    release_expired(settings)
     return found
+
+
+def versions_recorded(settings: Settings) -> dict[str, dict[int, tuple[str, ...]]]:
+    """The versions of tables that predictions name and nobody has pinned yet, with the reasons: vacuum spares them."""
+    found: dict[str, dict[int, tuple[str, ...]]] = {}
+    for path in segments_in(segments_folder(settings)):
+        with suppress(FileNotFoundError):  # collected, and pinned, in the meantime
+            for record in read_segment(path).records:
+                for name, view in record.views.items():
+                    if view.table_version is not None and not is_expired(record.request_timestamp.date(), settings):
+                        reason = reason_of(record.model, record.request_timestamp.date())
+                        reasons = found.setdefault(name, {}).setdefault(view.table_version, ())
+                        found[name][view.table_version] = tuple(sorted({*reasons, reason}))
+    return found
+
+
+def _pin(records: Sequence[PredictionRecord], settings: Settings) -> set[str]:
+    """Pin what these predictions were read from; which of it is gone already."""
+    named = {
+        (record.model, record.request_timestamp.date(), name, view)
+        for record in records
+        for name, view in record.views.items()
+    }
+    return {
+        each
+        for model, day, name, view in sorted(named, key=str)
+        for each in pin_views({name: view}, model, day, settings)
+    }
 
 
 def _portions(folder: Path, found: Collected) -> Iterator[list[Path]]:

@@ -23,6 +23,7 @@ def scored(
     scores: Sequence[float] = (),
     request: Mapping[str, Sequence[Value]] | None = None,
     features: Mapping[str, ServedValues] | None = None,
+    table_version: int = 12,
 ) -> Scored:
     """A request's rows with one feature, as a version has scored them."""
     rows = len(ids)
@@ -38,16 +39,16 @@ def scored(
         keys={"user_id": list(range(rows))},
         request={"price": [9.5] * rows} if request is None else request,
         features={"visits_28d": visits} if features is None else features,
-        views={"user_visits": ServedView(table_version=12, loaded_through=NOON)},
+        views={"user_visits": ServedView(table_version=table_version, loaded_through=NOON)},
         scores=scores or [0.25] * rows,
         decisions=[True] * rows,
         latency_seconds=0.002,
     )
 
 
-def lines(*ids: str, at: datetime = NOON) -> list[bytes]:
+def lines(*ids: str, at: datetime = NOON, table_version: int = 12) -> list[bytes]:
     """The lines of a request's rows."""
-    return record_lines(scored(*ids, at=at))
+    return record_lines(scored(*ids, at=at, table_version=table_version))
 
 
 def options(

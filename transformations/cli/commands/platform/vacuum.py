@@ -35,7 +35,8 @@ Examples:
 
 \b
 A killed build or ingestion leaves files that no version refers to; they are harmless, and this is what removes them.
-Every version is kept for ever unless --keep-versions says otherwise; training datasets pin the versions they came from.
+Every version is kept for ever unless --keep-versions says otherwise; training datasets pin the versions they came from,
+and predictions those that they were made from, for FEATURES_PREDICTIONS_KEEP_DAYS.
 """
 )
 @click.argument("views", metavar="[VIEW]...", nargs=-1, shell_complete=view_names)
@@ -71,7 +72,7 @@ def vacuum(
     age = timedelta(hours=older_than)
 
     gives_up = keep_versions is not None
-    needed = versions_needed(settings) if gives_up else {}
+    needed = _with_predictions(versions_needed(settings), settings) if gives_up else {}
     loaded = _versions_loaded(settings) if gives_up else {}
 
     def of_table(table: OfflineTable, *, dry_run: bool) -> Vacuumed:
@@ -108,6 +109,19 @@ def _versions_loaded(settings: Settings) -> dict[str, int] | None:
     except ServiceUnavailableError as error:
         remark(f"What is online is unknown, so the files that a load might still read stay: {error}")
         return None
+
+
+def _with_predictions(
+    needed: dict[str, dict[int, tuple[str, ...]]], settings: Settings
+) -> dict[str, dict[int, tuple[str, ...]]]:
+    """Versions that stay, with those of predictions that are not collected yet, and so not pinned."""
+    from transformations.models.predictions.collect import versions_recorded
+
+    for name, pins in versions_recorded(settings).items():
+        for version, reasons in pins.items():
+            there = needed.setdefault(name, {})
+            there[version] = (*there.get(version, ()), *reasons)
+    return needed
 
 
 def _chosen_tables(views: Sequence[str], settings: Settings) -> list[OfflineTable]:
