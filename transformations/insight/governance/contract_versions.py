@@ -81,7 +81,10 @@ def problems_since(revision: str, settings: Settings) -> Iterator[Problem]:
 
 
 def touched_by(changed: ChangedContract, lineage: Lineage) -> list[str]:
-    """What reads what has changed incompatibly, by kind and owner: `touches feature clicks:n of web@x.org`."""
+    """What reads what has changed incompatibly, by kind and owner: `touches feature clicks:n of web@x.org`.
+
+    Also names the datasets and models of which that is unknown, because their files cannot be read.
+    """
     places = {change.place for change in changed.incompatible}
     columns = [thing for thing in lineage.things if thing.kind is Kind.COLUMN]
     found = [thing for thing in columns if places & {thing.name, thing.container}]
@@ -89,7 +92,8 @@ def touched_by(changed: ChangedContract, lineage: Lineage) -> list[str]:
     for reached in sorted(lineage.downstream(found), key=lambda each: each.thing.kind.place):
         thing = reached.thing
         owned.setdefault((thing.kind, thing.owner or "nobody"), []).append(thing.name)
-    return [f"touches {_named(kind, names)} of {owner}" for (kind, owner), names in owned.items()]
+    touched = [f"touches {_named(kind, names)} of {owner}" for (kind, owner), names in owned.items()]
+    return [*touched, *lineage.gaps()]
 
 
 def _named(kind: Kind, names: Sequence[str]) -> str:

@@ -78,9 +78,15 @@ class Reached:
 
 
 class Lineage:
-    """The graph: arrows lead from columns and request fields to models, without circles."""
+    """The graph: arrows lead from columns and request fields to models, without circles.
 
-    def __init__(self, things: Iterable[Thing], arrows: Iterable[Arrow]) -> None:
+    unread: what the graph lacks because its file cannot be read, by place (`dataset reading`), with what is wrong.
+    """
+
+    def __init__(
+        self, things: Iterable[Thing], arrows: Iterable[Arrow], unread: Mapping[str, str] | None = None
+    ) -> None:
+        self.unread = dict(unread or {})
         self.things = sorted(set(things))
         self.arrows = sorted(set(arrows))
         self._after: dict[Thing, list[Arrow]] = {}
@@ -96,6 +102,12 @@ class Lineage:
         held = [thing for thing in self.things if wanted == thing.container.casefold()]
         short = [thing for thing in self.things if wanted == thing.short_name.casefold()]
         return full or held or short
+
+    def gaps(self) -> list[str]:
+        """A sentence for each dataset or model that the graph lacks, with the first line of what is wrong with it."""
+        return [
+            f"left out: {place}, which cannot be read: {said.splitlines()[0]}" for place, said in self.unread.items()
+        ]
 
     def names(self) -> set[str]:
         """Every name that `find` knows."""

@@ -24,7 +24,7 @@ _OF_ANY_NAME = (Kind.SERVICE, Kind.DATASET, Kind.MODEL)
 
 
 def read_lineage(settings: Settings) -> Lineage:
-    """The lineage of everything that the repository declares; datasets and models that cannot be read are left out.
+    """The lineage of everything that the repository declares; `unread` has the datasets and models left out.
 
     Errors as of reading contracts and definitions.
     """
@@ -50,7 +50,7 @@ def lineage_of(
         reading.add_dataset(dataset)
     for model in declared.models:
         reading.add_model(model)
-    return Lineage(reading.things.values(), reading.arrows)
+    return Lineage(reading.things.values(), reading.arrows, declared.faults)
 
 
 @dataclass

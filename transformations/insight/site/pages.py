@@ -118,11 +118,15 @@ class Page:
 
 @dataclass(frozen=True)
 class Site:
-    """The whole site. overview: the lineage of sources, views, services, datasets and models."""
+    """The whole site. overview: the lineage of sources, views, services, datasets and models.
+
+    gaps: a sentence for each dataset or model that has no page, because its file cannot be read.
+    """
 
     project: str
     pages: Sequence[Page]
     overview: Drawing | None
+    gaps: Sequence[str] = ()
 
     def by_kind(self) -> Mapping[PageKind, list[Page]]:
         """The pages of each kind that has any, by name."""

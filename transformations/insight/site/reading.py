@@ -159,7 +159,7 @@ class _Reading:
             self._page_of_request_field(thing.name) for thing in self.lineage.things if thing.kind is Kind.REQUEST_FIELD
         ]
         pages += self._pages_of_owners(pages)
-        return Site(self.contents.projects[0].name, pages, self.drawings.overview())
+        return Site(self.contents.projects[0].name, pages, self.drawings.overview(), self.lineage.gaps())
 
     def _page_of_card(self, card: Card) -> Page:
         address = Address(PageKind(card.kind), card.name)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from transformations.cli.output import say
+from transformations.cli.output import remark, say
 from transformations.engine.base.settings import get_settings
 from transformations.engine.base.words import plural
 from transformations.insight.site.writing import write_site
@@ -31,5 +31,8 @@ def docs(folder: Path | None) -> None:
 
     settings = get_settings()
     target = folder if folder is not None else settings.data / "catalogue"
-    pages = write_site(read_site(settings), target)
+    site = read_site(settings)
+    for gap in site.gaps:
+        remark(gap)
+    pages = write_site(site, target)
     say(f"{plural(pages, 'page')}: {target / 'index.html'}")

@@ -44,7 +44,7 @@ def impact(thing: str, as_json: bool) -> None:
     graph, things = find_things(thing, settings)
     found = impact_of(things, graph, read_ownership(repository_folder(settings)), settings)
     if as_json:
-        print_json(_document_of_impact(found))
+        print_json({**_document_of_impact(found), "unread": graph.unread})
         return
     if found.touched:
         say(f"a change of {thing} touches {_counts(found.touched)}")

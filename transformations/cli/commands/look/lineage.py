@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from transformations.cli.options import json_option
-from transformations.cli.output import print_json, print_table, say
+from transformations.cli.output import print_json, print_table, remark, say
 from transformations.engine.base.errors import UsageError
 from transformations.engine.base.settings import Settings, get_settings
 from transformations.insight.lineage.stored import stored_lineage
@@ -55,6 +55,7 @@ def lineage(thing: str, as_json: bool) -> None:
                 "downstream": [_document(each) for each in downstream],
                 "stored": [asdict(each) for each in stored],
                 "trained": [asdict(each) for each in trained],
+                "unread": graph.unread,
             }
         )
         return
@@ -72,10 +73,15 @@ def lineage(thing: str, as_json: bool) -> None:
 
 
 def find_things(word: str, settings: Settings) -> tuple[Lineage, list[Thing]]:
-    """The lineage, and its things of that name; UsageError with near names where there are none."""
+    """The lineage, and its things of that name; UsageError with near names where there are none.
+
+    Remarks what the lineage lacks, because its file cannot be read.
+    """
     from transformations.insight.lineage.reading import read_lineage
 
     graph = read_lineage(settings)
+    for gap in graph.gaps():
+        remark(gap)
     if found := graph.find(word):
         return graph, found
     close = get_close_matches(word, sorted(graph.names()), n=5, cutoff=0.6)

@@ -53,6 +53,19 @@ def test_a_spine_reads_the_columns_that_its_query_names(declared: Any) -> None:
     assert spine == {"clicks.user_id", "clicks.clicked_at", "clicks.page"}
 
 
+def test_what_the_lineage_lacks_is_said(declared: Any) -> None:
+    file = declared.repository / "datasets" / "reading.yaml"
+    file.write_text(DATASET.replace("spine:", "spin:"))
+    said = f"left out: dataset reading, which cannot be read: {file}:1: spine is missing."
+    for command in ("lineage", "impact"):
+        shown = declared.run(command, "clicks.page")
+        assert (shown.exit_code, shown.stderr.count(said)) == (0, 1), shown.output
+        found = json.loads(declared.run(command, "clicks.page", "--json").stdout)
+        assert found["unread"].keys() == {"dataset reading"}
+    assert said in declared.run("lineage", "reading").stderr
+    assert said in declared.run("docs", "--out", str(declared.folder / "docs")).stderr
+
+
 def test_the_impact_of_a_column_names_what_it_touches_and_whom_to_ask(declared: Any) -> None:
     found = json.loads(declared.run("impact", "clicks.seconds", "--json").stdout)
     assert [thing["name"] for thing in found["touched"]] == [
