@@ -74,6 +74,8 @@ FLOORS = (
     "transformations.models.predictions",
     "transformations.models.serving",
     "transformations.monitoring.statistics",
+    "transformations.monitoring.reading",
+    "transformations.monitoring.judging",
     "transformations.cli",
     "transformations.cli.demo",
     "transformations.cli.commands",

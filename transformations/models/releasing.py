@@ -24,6 +24,7 @@ from transformations.engine.base.errors import DataError, UsageError
 from transformations.engine.base.moments import minute_text
 from transformations.engine.base.settings import Settings
 from transformations.models.declaration.config import Declaration
+from transformations.models.declaration.monitoring import ModelMonitoring
 from transformations.models.declaration.reading import read_declared
 from transformations.models.fitting.fit import Report
 from transformations.models.log.event_log import EventLog
@@ -115,7 +116,16 @@ def release(
 
 def of_training(declaration: Declaration) -> Declaration:
     """The parts of a declaration on which a training, or a version's rights, depend."""
-    return declaration.model_copy(update={"description": "", "owner": "", "tags": {}, "business": (), "tuning": None})
+    return declaration.model_copy(
+        update={
+            "description": "",
+            "owner": "",
+            "tags": {},
+            "business": (),
+            "tuning": None,
+            "monitoring": ModelMonitoring(),
+        }
+    )
 
 
 def _dataset(declaration: Declaration, repository: Path, store: FeatureStore, settings: Settings) -> Step:

@@ -8,6 +8,7 @@ from pydantic import AfterValidator, Field, JsonValue, StrictInt, model_validato
 
 from transformations.datasets.config import NAME as DATASET_NAME
 from transformations.datasets.config import Duration
+from transformations.models.declaration.monitoring import ModelMonitoring
 from transformations.models.records.artifact import Task
 from transformations.models.records.base import ModelName, Part
 from transformations.models.records.criteria import CLASSIFICATION_METRICS, Criteria, Metric
@@ -157,6 +158,7 @@ class Declaration(Part):
     business: Annotated[tuple[BusinessMetric, ...], Field(max_length=3)] = ()
     approval: Literal["none", "required"] = "none"
     tuning: Tuning | None = None
+    monitoring: ModelMonitoring = ModelMonitoring()
     rollout: RolloutPlan | None = None
 
     @model_validator(mode="after")

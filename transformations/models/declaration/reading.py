@@ -62,7 +62,7 @@ def read_declaration(path: Path) -> Declaration:
     try:
         declaration = Declaration.model_validate({**document, "name": document.get("name", path.stem)})
     except ValidationError as error:
-        raise UsageError("\n".join(_complaints(shown, text, error, Declaration, document))) from None
+        raise UsageError("\n".join(complaints(shown, text, error, Declaration, document))) from None
     if declaration.name != path.stem:
         raise UsageError(f"{shown}:{line_of(text, ['name'])}: name: {declaration.name!r} is not the file's name.")
     _refuse(list(_faults_of_trainer(shown, text, declaration)))
@@ -88,7 +88,7 @@ def _faults_of_trainer(name: str, text: str, declaration: Declaration) -> Iterat
     try:
         trainer.settings.model_validate(declaration.hyperparameters)
     except ValidationError as error:
-        yield from _complaints(name, text, error, trainer.settings, declaration.hyperparameters, ["hyperparameters"])
+        yield from complaints(name, text, error, trainer.settings, declaration.hyperparameters, ["hyperparameters"])
         return
     yield from _faults_of_tuning(name, text, declaration)
 
@@ -124,7 +124,7 @@ def _refuse(faults: Sequence[str]) -> None:
         raise UsageError("\n".join(faults))
 
 
-def _complaints(
+def complaints(
     name: str,
     text: str,
     error: ValidationError,
@@ -132,6 +132,10 @@ def _complaints(
     document: Mapping[Any, Any],
     above: Sequence[str] = (),
 ) -> Iterator[str]:
+    """What is wrong with a YAML file, a line a fault: file, line, key and, of an unknown one, the nearest word.
+
+    model: the form that the document should have. above: the keys above the document within the file.
+    """
     for problem in error.errors():
         place = [*above, *_written(problem["loc"], document, is_missing=problem["type"] == "missing")]
         key = ".".join(str(part) for part in place) or "the file"

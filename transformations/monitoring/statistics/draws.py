@@ -11,7 +11,8 @@ Draw k of a seed is always the same: its random numbers are those of a counter-b
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
@@ -25,12 +26,14 @@ EARLIER = 4
 """With how many earlier weeks the same weekday is compared."""
 Integers = npt.NDArray[np.int64]
 _ENTITIES, _LATER = 1, 2
+_LEAST_GROUPS = 3
 
 
 @dataclass(frozen=True, kw_only=True)
 class Blocks:
     """The reference's rows, coded, with the entity and the block of each. period: blocks from one weekday to the next
-    same one, 7 for days and 1 for weeks.
+    same one, 7 for days and 1 for weeks. states: by feature that follows the calendar, the state of each block; such a
+    feature is compared with blocks of the same state alone, and not at all where there is no other.
     """
 
     layout: Layout
@@ -38,6 +41,7 @@ class Blocks:
     entities: Integers
     blocks: Integers
     period: int
+    states: Mapping[str, Mapping[int, str]] = field(default_factory=dict)
 
     @cached_property
     def numbers(self) -> Integers:
@@ -50,9 +54,31 @@ class Blocks:
         return {int(each): self.layout.count(self.codes[self.blocks == each]) for each in self.numbers}
 
     @cached_property
+    def whole(self) -> Integers:
+        """The blocks that are drawn from: at the ends of the reference a block may be cut off, and tells little."""
+        rows = {block: int(each[: self.layout.starts[1]].sum()) for block, each in self.counts.items()}
+        least = float(np.median(list(rows.values()))) / 2
+        return np.array([block for block in self.numbers if rows[int(block)] >= least], dtype=np.int64)
+
+    @cached_property
     def total(self) -> Counts:
         """The counts of all rows."""
         return np.asarray(np.sum(list(self.counts.values()), axis=0), dtype=np.int64)
+
+    def wide_enough(self, rows: int) -> Blocks:
+        """The same rows in blocks of at least half so many rows, as far as a third of the reference goes.
+
+        Drawn from a block of far fewer rows than asked for, a row would stand there several times, and limits would be
+        too high. So the same weekdays of neighbouring weeks, or neighbouring weeks, become one block.
+        """
+        weeks = self.blocks // self.period
+        span = int(weeks.max() - weeks.min()) + 1
+        usual = float(np.median([int(each[: self.layout.starts[1]].sum()) for each in self.counts.values()]))
+        joined = min(max(1, int(rows / usual)), max(1, span // _LEAST_GROUPS))
+        if joined == 1:
+            return self
+        groups = (weeks - weeks.min()) // joined
+        return replace(self, blocks=groups * self.period + self.blocks % self.period)
 
     def sample(self, block: int, rows: int, seed: int, draw: int, stream: int = 0) -> npt.NDArray[np.int32]:
         """The codes of about as many rows of a block: whole entities, drawn with replacement."""
@@ -69,14 +95,18 @@ class Blocks:
         current = np.empty((draws, len(self.layout)), dtype=np.int64)
         reference = np.empty_like(current)
         for draw in range(draws):
-            block = self._block(self.numbers, seed, draw)
+            block = self._block(self.whole, seed, draw)
             current[draw] = self.layout.count(self.sample(block, rows, seed, draw))
             reference[draw] = self.total - self.counts[block] if len(self.numbers) > 1 else self.total
+            for name, of_blocks in self.states.items():
+                part = self.layout.part(name)
+                alike = self.by_state(name)[of_blocks[block]] - self.counts[block]
+                reference[draw, part] = alike[part] if alike[part].any() else current[draw, part]
         return self.layout.effects(reference, current)
 
     def against_earlier(self, rows: int, *, draws: int = DRAWS, seed: int = 0) -> Effects | None:
         """The effects of draws against as many rows of each of the same weekdays before; None where none has one."""
-        known = set(self.numbers.tolist())
+        known = set(self.whole.tolist())
         before = {
             block: [each for step in range(1, EARLIER + 1) if (each := block - step * self.period) in known]
             for block in known
@@ -90,8 +120,19 @@ class Blocks:
             block = self._block(able, seed, draw)
             current[draw] = self.layout.count(self.sample(block, rows, seed, draw))
             for stream, each in enumerate(before[block], start=1):
-                reference[draw] += self.layout.count(self.sample(each, rows, seed, draw, stream))
+                sample = self.layout.count(self.sample(each, rows, seed, draw, stream))
+                for name, of_blocks in self.states.items():
+                    if of_blocks[each] != of_blocks[block]:
+                        sample[self.layout.part(name)] = 0
+                reference[draw] += sample
         return self.layout.effects(reference, current)
+
+    def by_state(self, name: str) -> dict[str, Counts]:
+        """The counts of all blocks of each state of a feature."""
+        found: dict[str, Counts] = {}
+        for block, state in self.states[name].items():
+            found[state] = found.get(state, np.zeros(len(self.layout), dtype=np.int64)) + self.counts[block]
+        return found
 
     def _block(self, among: Integers, seed: int, draw: int) -> int:
         return int(among[int(_random(seed, draw, 0, 1)[0] % np.uint64(len(among)))])

@@ -45,9 +45,12 @@ def jensen_shannon(reference: Counts, current: Counts) -> Floats:
     return np.where(_both_have_rows(reference, current), np.maximum(found, 0.0), 0.0)
 
 
-def null_difference(reference_nulls: Counts, reference: Counts, nulls: Counts, rows: Counts) -> Floats:
-    """The share of nulls among all rows, less that of the reference: 0.2 is 20 points more. 0 where either is empty."""
-    found = nulls / np.maximum(rows, 1) - reference_nulls / np.maximum(reference, 1)
+def share_difference(of_reference: Counts, reference: Counts, of_rows: Counts, rows: Counts) -> Floats:
+    """The share of some rows, such as nulls, among all rows, less that of the reference: 0.2 is 20 points more.
+
+    0 where either has no row.
+    """
+    found = of_rows / np.maximum(rows, 1) - of_reference / np.maximum(reference, 1)
     return np.asarray(np.where((rows > 0) & (reference > 0), found, 0.0), dtype=np.float64)
 
 

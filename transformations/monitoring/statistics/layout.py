@@ -22,17 +22,20 @@ from transformations.monitoring.statistics.effects import (
     Counts,
     Floats,
     jensen_shannon,
-    null_difference,
     psi,
+    share_difference,
 )
 
 
 @dataclass(frozen=True)
 class Effects:
-    """The effect sizes of features, the last axis: of their values, and of their null rates (signed)."""
+    """The effect sizes of features, the last axis: of their values; and, signed, of the shares of their nulls and of
+    categories that the bins do not name, which the model takes for missing.
+    """
 
     values: Floats
     nulls: Floats
+    unseen: Floats
 
 
 @dataclass(frozen=True)
@@ -74,10 +77,14 @@ class Layout:
                 found[self.starts[place] : self.starts[place + 1]] = counts[name]
         return found
 
+    def part(self, name: str) -> slice:
+        """Where one feature's counts stand in a row."""
+        place = self.names.index(name)
+        return slice(int(self.starts[place]), int(self.starts[place + 1]))
+
     def of(self, name: str, row: Counts) -> list[int]:
         """One feature's part of a row: its bins, then its nulls."""
-        place = self.names.index(name)
-        return [int(each) for each in row[self.starts[place] : self.starts[place + 1]]]
+        return [int(each) for each in row[self.part(name)]]
 
     def codes(self, columns: Mapping[str, pa.Array]) -> npt.NDArray[np.int32]:
         """By row and feature, the place in a row of counts that a value counts in."""
@@ -92,19 +99,18 @@ class Layout:
 
     def effects(self, reference: Counts, current: Counts) -> Effects:
         """Of each feature; `current` may be many rows of counts, and so may `reference`."""
-        values, nulls = [], []
+        values, nulls, unseen = [], [], []
         for place, each in enumerate(self.features.values()):
             of_reference, of_current = (
                 part[..., self.starts[place] : self.starts[place + 1]] for part in (reference, current)
             )
             effect = psi if isinstance(each, Histogram) else jensen_shannon
             values.append(effect(of_reference[..., :-1], of_current[..., :-1]))
-            nulls.append(
-                null_difference(
-                    of_reference[..., -1], of_reference.sum(axis=-1), of_current[..., -1], of_current.sum(axis=-1)
-                )
-            )
-        return Effects(np.stack(values, axis=-1), np.stack(nulls, axis=-1))
+            rows = of_reference.sum(axis=-1), of_current.sum(axis=-1)
+            nulls.append(share_difference(of_reference[..., -1], rows[0], of_current[..., -1], rows[1]))
+            others = share_difference(of_reference[..., -2], rows[0], of_current[..., -2], rows[1])
+            unseen.append(np.zeros_like(others) if isinstance(each, Histogram) else others)
+        return Effects(np.stack(values, axis=-1), np.stack(nulls, axis=-1), np.stack(unseen, axis=-1))
 
 
 def counted(bins: Histogram | Categories) -> tuple[int, ...]:

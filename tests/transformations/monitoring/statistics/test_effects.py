@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy.spatial.distance import jensenshannon
 from scipy.stats import entropy
 
-from transformations.monitoring.statistics.effects import jensen_shannon, null_difference, psi
+from transformations.monitoring.statistics.effects import jensen_shannon, psi, share_difference
 
 COUNTS = st.integers(2, 12).flatmap(
     lambda bins: st.tuples(*[st.lists(st.integers(0, 500), min_size=bins, max_size=bins)] * 2)
@@ -73,5 +73,5 @@ def test_many_distributions_at_once_are_each_what_it_is_alone() -> None:
 
 
 def test_null_rates_are_compared_over_all_rows_with_their_sign() -> None:
-    found = null_difference(np.array(10), np.array(100), np.array([30, 5, 0]), np.array([100, 100, 0]))
+    found = share_difference(np.array(10), np.array(100), np.array([30, 5, 0]), np.array([100, 100, 0]))
     assert found.tolist() == pytest.approx([0.2, -0.05, 0.0])

@@ -56,6 +56,7 @@ def test_numbers_have_a_stability_index_and_categories_a_divergence() -> None:
         float(jensen_shannon(np.array([5, 2, 1]), np.array([1, 2, 5]))),
     ]
     assert found.nulls.tolist() == [40 / 46 - 4 / 10, 0 - 2 / 10]
+    assert found.unseen.tolist() == [0.0, 5 / 8 - 1 / 10]
 
 
 def test_a_value_that_alone_fills_a_bin_is_alone_in_it() -> None:

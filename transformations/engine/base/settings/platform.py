@@ -219,6 +219,11 @@ class PlatformSettings(BaseSettings):
         return self.data / "predictions"
 
     @property
+    def monitoring_dir(self) -> Path:
+        """What was found of models day by day, a folder a model."""
+        return self.data / "monitoring"
+
+    @property
     def mlflow_dir(self) -> Path:
         """MLflow's own database and files, used unless `mlflow_uri` is set."""
         return self.data / "mlflow"

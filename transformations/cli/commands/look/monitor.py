@@ -1,0 +1,120 @@
+"""`features monitor`: what was served held against what models learned from, day by day."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+import click
+
+from transformations.cli.model_place import model_place
+from transformations.cli.options import json_option
+from transformations.cli.output import print_json, print_table, progress, remark, say
+from transformations.engine.base.errors import DataError, UsageError
+from transformations.engine.base.words import plural
+
+if TYPE_CHECKING:
+    from transformations.monitoring.judging.day import Judged
+    from transformations.monitoring.judging.watched import Watched
+    from transformations.monitoring.reading.history import Finding
+
+_DAY = click.DateTime(["%Y-%m-%d"])
+_SHOWN = 12
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  features monitor                                     every model, its newest day; and the data behind them
+  features monitor user_return --day 2024-05-20
+  features monitor user_return --from 2024-03-01 --to 2024-05-20
+Limits come from resampled days of what each version learned from; `feature_repo/monitoring.yaml` and `monitoring` in a
+model's declaration set them (docs/monitoring.md). The history is below `monitoring` in the data folder.
+"""
+)
+@click.argument("names", metavar="[NAME]...", nargs=-1)
+@click.option("--day", type=_DAY, metavar="DAY", help="Which UTC day. [default: the newest with predictions]")
+@click.option("--from", "first", type=_DAY, metavar="DAY", help="All days with predictions from this one on.")
+@click.option("--to", "last", type=_DAY, metavar="DAY", help="The last of them, with --from.")
+@json_option
+def monitor(
+    names: tuple[str, ...], day: datetime | None, first: datetime | None, last: datetime | None, as_json: bool
+) -> None:
+    """Judge a day of each model NAME (of all that have predictions): drift, frozen features, predictions, data.
+
+    The same predictions give the same findings, however often. Ends with code 3 where something alerts.
+    """
+    if (first is None) != (last is None) or (day is not None and first is not None):
+        raise UsageError("give --day DAY, or --from DAY --to DAY.")
+    settings, repository, log = model_place()
+    from transformations.monitoring.judging import monitoring
+
+    with progress("Judging"):
+        span = None if first is None or last is None else (first.date(), last.date())
+        found = monitoring.monitor(
+            names, repository, log, settings, day=day.date() if day else None, span=span, report=remark
+        )
+    if as_json:
+        print_json([_document(each) for each in found.judged])
+    else:
+        for each in found.judged:
+            _print(each)
+    alerts = [alert for each in found.newest for alert in each.alerts]
+    if alerts:
+        raise DataError(_told(found.newest, found.watched))
+
+
+def _document(judged: Judged) -> dict[str, object]:
+    return {
+        "model": judged.model,
+        "day": judged.day,
+        "alerts": len(judged.alerts),
+        "findings": [
+            {key: value for key, value in asdict(each).items() if key != "counts"} for each in judged.findings
+        ],
+    }
+
+
+def _print(judged: Judged) -> None:
+    shown = [each for each in judged.findings if each.state != "shown"]
+    first = shown[: max(_SHOWN, len(judged.alerts))]
+    title = "the data" if judged.model.startswith("_") else judged.model
+    told = plural(len(judged.alerts), "alert") if judged.alerts else "nothing alerts"
+    say(f"{title} on {judged.day}: {told}, of {len(shown):,} questions")
+    print_table(["", "What", "Measure", "Value", "Limit", "Worth", "Since", "Owner"], [_row(each) for each in first])
+    if len(shown) > len(first):
+        say(f"  and {len(shown) - len(first)} more that are fine (--json lists them)")
+
+
+def _row(each: Finding) -> tuple[object, ...]:
+    return (
+        "ALERT" if each.alerts else "fine",
+        each.subject if each.version == 0 else f"{each.subject} (v{each.version})",
+        each.measure,
+        _number(each.value),
+        _number(each.limit),
+        _number(each.importance),
+        each.first_bad,
+        each.owner,
+    )
+
+
+def _number(value: float | None) -> str | None:
+    return None if value is None else f"{value:,.4g}" if abs(value) >= 1 else f"{value:.4f}"
+
+
+def _told(newest: Sequence[Judged], watched: dict[str, Watched]) -> str:
+    """What alerts: subject, model, owner and the first bad day, a line each."""
+    lines = []
+    for judged in newest:
+        for alert in judged.alerts:
+            model = watched.get(judged.model)
+            contact = model.contact(alert.owner) if model else alert.owner
+            of = "" if model is None else f" of {judged.model} version {alert.version}"
+            value, limit = _number(alert.value), _number(alert.limit)
+            said = f" {value}" if value is not None else ""
+            said += f", limit {limit}" if limit is not None else ""
+            lines.append(f"  {alert.subject}{of}: {alert.measure}{said}, since {alert.first_bad} ({contact})")
+    return f"{plural(len(lines), 'alert')}:\n" + "\n".join(lines)

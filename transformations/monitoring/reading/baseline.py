@@ -1,0 +1,307 @@
+"""Makes a version's baseline: from the pinned dataset that it learned from, once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import numpy as np
+import pyarrow as pa
+
+from transformations.datasets.registration import join_keys
+from transformations.engine.base.business_days import start_of_day
+from transformations.engine.base.errors import DataError, UsageError, nearest
+from transformations.engine.base.moments import MICROSECOND, instant_to_micros
+from transformations.engine.base.settings import Settings
+from transformations.engine.tables.offline_tables import OfflineTable
+from transformations.engine.vocabulary.columns import one_array
+from transformations.models.batch.population import day_zone
+from transformations.models.checking.growing import Growing, growing
+from transformations.models.declaration.monitoring import ModelMonitoring
+from transformations.models.fitting.reference import histogram
+from transformations.models.records.base import canonical_text, text_hash
+from transformations.models.records.reference import Categories, Histogram, Reference
+from transformations.models.scoring.artifact import Artifact
+from transformations.models.scoring.inputs import cast_inputs, numbers
+from transformations.models.scoring.predict import predict
+from transformations.models.training import Pinned
+from transformations.monitoring.reading.config import DAYS, Monitoring
+from transformations.monitoring.reading.records import SCORE, Baseline, Compared, Limits, Question, Way
+from transformations.monitoring.statistics.draws import Blocks, Integers, limits
+from transformations.monitoring.statistics.layout import Layout
+
+RATE_BINS = 8
+"""Of rates: counts divided by the same number of days fall on a lattice, which many bins would cut up."""
+_LARGEST_DRAW = 3_200
+_QUESTIONS = 4
+"""Over which false alerts are shared out: day, earlier, week, scores."""
+_MONDAY = 3  # 1970-01-01 was a Thursday
+_DAY = 86_400_000_000
+_WAYS: Mapping[str, tuple[Way, str]] = {
+    "adds up": ("as a rate", "adds up over a lifetime"),
+    "extends": ("with earlier weeks", "an extreme over a lifetime"),
+    "settles": ("with earlier weeks", "a mean or share over a lifetime, which settles"),
+    "ages": ("not compared", "an age, which grows with the clock"),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Learned:
+    """A version with all that its baseline is made of. declared: how its model is watched."""
+
+    model: str
+    number: int
+    artifact: Artifact
+    reference: Reference
+    dataset: Pinned
+    declared: ModelMonitoring
+    entity: str
+
+
+def make_baseline(learned: Learned, config: Monitoring, settings: Settings) -> Baseline:
+    """Compute a baseline. UsageError where the model's `monitoring` names an input that it does not take."""
+    _refuse_unknown(learned)
+    train = learned.dataset.rows("train")
+    moments = _moments(train, learned)
+    ways = dict(_ways(learned, moments, settings))
+    columns = cast_inputs(train, learned.artifact.manifest.scores.inputs)
+    values = {name: as_compared(columns[name], each, moments) for name, each in ways.items()}
+    inputs = {
+        name: each.model_copy(update={"bins": histogram(numbers(values[name]), RATE_BINS)})
+        if each.way == "as a rate"
+        else each
+        for name, each in ways.items()
+    }
+    layout = Layout({name: each.bins for name, each in inputs.items() if each.way != "not compared"})
+    codes = layout.codes(values)
+    days = moments // _DAY
+    states = {
+        name: states_of(one_array(train[each.state]), days) for name, each in inputs.items() if each.state is not None
+    }
+    entities = np.unique(train[learned.entity].to_numpy(zero_copy_only=False), return_inverse=True)[1]
+    of_days = Blocks(layout=layout, codes=codes, entities=entities, blocks=days, period=7, states=states)
+    of_weeks = Blocks(layout=layout, codes=codes, entities=entities, blocks=(days + _MONDAY) // 7, period=1)
+    is_daily = len(of_days.numbers) > len(of_weeks.numbers)
+    slow = {name for name, each in inputs.items() if each.way == "with earlier weeks"}
+    calendar = set(states)
+    rate = config.false_alerts / DAYS / _QUESTIONS
+    validation = learned.dataset.rows("validation")
+    of_scores = _score_blocks(learned, validation)
+    return Baseline(
+        model=learned.model,
+        version=learned.number,
+        artifact=learned.artifact.id,
+        dataset_hash=learned.dataset.hash,
+        made_at=settings.now(),
+        rows=train.num_rows,
+        days=len(of_days.numbers),
+        inputs=inputs,
+        scores=learned.reference.scores,
+        limits={
+            "day": _limits(of_days, "day", slow, rate, config),
+            **({"earlier": earlier} if (earlier := _limits(of_days, "earlier", set(), rate, config)) else {}),
+            **({"week": _limits(of_weeks, "day", slow | calendar, rate, config)} if is_daily else {}),
+        },
+        score_limits={"day": _limits(of_scores, "day", set(), rate, config)},
+        changed=_changed(layout, train, learned, days),
+        states={
+            name: {state: tuple(layout.of(name, each)) for state, each in of_days.by_state(name).items()}
+            for name in states
+        },
+        setting=setting_of(learned.declared, config),
+    )
+
+
+def setting_of(declared: ModelMonitoring, config: Monitoring) -> str:
+    """The hash of what a baseline depends on beside its version: another one has to be made where it differs."""
+    return text_hash(
+        canonical_text(
+            {
+                "way": 1,
+                "draws": config.draws,
+                "seed": config.seed,
+                "false_alerts": config.false_alerts,
+                "least_rows": config.least_rows,
+                "leave_out": list(declared.leave_out),
+                "growing": list(declared.growing),
+                "calendar": dict(declared.calendar),
+            }
+        )
+    )
+
+
+def as_compared(column: pa.Array, compared: Compared, moments: Integers) -> pa.Array:
+    """A column as it is counted: itself, or by day since its origin."""
+    if compared.way != "as a rate" or compared.origin is None:
+        return column
+    passed = (moments - instant_to_micros(compared.origin)) / _DAY
+    return pa.array(numbers(column) / np.where(passed > 0, passed, np.nan), from_pandas=True)
+
+
+def states_of(column: pa.Array, days: Integers) -> dict[int, str]:
+    """By day the calendar's state: the value that most of its rows have, the first in order among equals."""
+    texts = np.asarray(column.cast(pa.string()).fill_null("null").to_numpy(zero_copy_only=False), dtype=np.str_)
+    found = {}
+    for day in np.unique(days):
+        names, counts = np.unique(texts[days == day], return_counts=True)
+        found[int(day)] = str(names[int(counts.argmax())])
+    return found
+
+
+def _ways(learned: Learned, moments: Integers, settings: Settings) -> Iterator[tuple[str, Compared]]:
+    declared, moving = learned.declared, growing(learned.dataset.manifest)
+    for column in learned.artifact.manifest.scores.inputs:
+        name, bins = column.name, learned.reference.features[column.name]
+        view = _view_of(learned, name)
+        moves = moving.get(name) or (Growing(name, "adds up", view or "") if name in declared.growing else None)
+        if name in declared.leave_out:
+            yield name, Compared(way="not compared", why="left out as declared", bins=bins, view=view)
+        elif moves is not None:
+            way, why = _WAYS[moves.movement]
+            origin = _origin(moves.view, learned, settings) if way == "as a rate" else None
+            is_dated = origin is not None and origin < _instant(int(moments.min()))
+            if way == "as a rate" and not (is_dated and isinstance(bins, Histogram)):
+                way, why, origin = "with earlier weeks", f"{why}, and nothing tells since when", None
+            yield name, Compared(way=way, why=why, origin=origin, bins=bins, view=view)
+        else:
+            state = declared.calendar.get(name)
+            why = "" if state is None else f"within equal {state}"
+            yield name, Compared(way="as is", why=why, state=state, bins=bins, view=view)
+
+
+def _limits(
+    blocks: Blocks, question: Question, excepted: set[str], rate: float, config: Monitoring
+) -> tuple[Limits, ...]:
+    found = []
+    names = blocks.layout.names
+    taken = np.array([name not in excepted for name in names], dtype=np.bool_)
+    for rows in _sizes(config.least_rows):
+        wide = blocks if blocks.states else blocks.wide_enough(rows)
+        draw = wide.against_earlier if question == "earlier" else wide.against_reference
+        effects = draw(rows, draws=config.draws, seed=config.seed)
+        if effects is None or not taken.any():
+            return ()
+        parts = [effects.values, np.abs(effects.nulls), np.abs(effects.unseen)]
+        together = limits(np.concatenate([each[:, taken] for each in parts], axis=1), rate)
+        kept = [name for name, is_taken in zip(names, taken, strict=True) if is_taken]
+        values, nulls, unseen = (dict(zip(kept, each.tolist(), strict=True)) for each in np.split(together, 3))
+        least = config.least_effects
+        found.append(
+            Limits(
+                rows=rows,
+                values={
+                    name: max(each, least.psi if _is_number(blocks.layout, name) else least.jensen_shannon)
+                    for name, each in values.items()
+                },
+                nulls={name: max(each, least.nulls) for name, each in nulls.items()},
+                unseen={name: max(each, least.unseen) for name, each in unseen.items()},
+            )
+        )
+    return tuple(found)
+
+
+def _sizes(least: int) -> list[int]:
+    """Numbers of rows, each twice the one before."""
+    found = [least]
+    while found[-1] < _LARGEST_DRAW:
+        found.append(found[-1] * 2)
+    return found
+
+
+def _score_blocks(learned: Learned, validation: pa.Table) -> Blocks:
+    scores = predict(learned.artifact, validation).scores
+    layout = Layout({SCORE: learned.reference.scores})
+    moments = _moments(validation, learned)
+    entities = np.unique(validation[learned.entity].to_numpy(zero_copy_only=False), return_inverse=True)[1]
+    return Blocks(
+        layout=layout, codes=layout.codes({SCORE: scores}), entities=entities, blocks=moments // _DAY, period=7
+    )
+
+
+def _changed(layout: Layout, train: pa.Table, learned: Learned, days: Integers) -> dict[str, float]:
+    """By input the least share of keys whose value differs from that of the same weekday a week before."""
+    keys = [np.unique(train[name].to_numpy(zero_copy_only=False), return_inverse=True)[1] for name in _keys(learned)]
+    inputs = cast_inputs(train, learned.artifact.manifest.scores.inputs)
+    order = np.lexsort((_moments(train, learned), days, *keys))
+    key_of = np.zeros(len(order), dtype=np.int64)
+    for each in keys:
+        key_of = key_of * (int(each.max()) + 1) + each
+    place = {}
+    for row in order:  # the last row of a key's day counts
+        place[int(key_of[row]), int(days[row])] = int(row)
+    pairs = [(row, place[key, day - 7], day) for (key, day), row in place.items() if (key, day - 7) in place]
+    if not pairs:
+        return {}
+    now, before, day = (np.array(each, dtype=np.int64) for each in zip(*pairs, strict=True))
+    found = {}
+    for name in layout.names:
+        column = inputs[name].dictionary_encode().indices
+        values = np.asarray(column.fill_null(-1).to_numpy(zero_copy_only=False))
+        differs = values[now] != values[before]
+        shares = [differs[day == each].mean() for each in np.unique(day) if (day == each).sum() >= _LEAST_PAIRS]
+        if shares:
+            found[name] = float(min(shares))
+    return found
+
+
+_LEAST_PAIRS = 30
+
+
+def _origin(view: str, learned: Learned, settings: Settings) -> datetime | None:
+    """The beginning of the first day that a view's table covers; None for a table that is not there, or not ours."""
+    table = OfflineTable(settings.offline_dir / view)
+    if not view or not table.exists():
+        return None
+    first = min(run.first_as_of for run in table.runs())
+    return start_of_day(first, day_zone(learned.dataset.manifest, settings)) - MICROSECOND * _DAY
+
+
+def _view_of(learned: Learned, column: str) -> str | None:
+    """The view that a column of the dataset comes from; None for a request field."""
+    manifest = learned.dataset.manifest
+    (service,) = manifest.registry["feature_services"]
+    for projection in service["spec"].get("features", ()):
+        view: str = projection["feature_view_name"]
+        called = projection.get("feature_view_name_alias") or view
+        for feature in projection.get("feature_columns", ()):
+            name = f"{called}__{feature['name']}" if manifest.config.full_feature_names else feature["name"]
+            if name == column:
+                return view
+    return None
+
+
+def _refuse_unknown(learned: Learned) -> None:
+    inputs = [column.name for column in learned.artifact.manifest.scores.inputs]
+    columns = learned.dataset.columns
+    declared = learned.declared
+    named: list[tuple[str, str, Sequence[str]]] = [("leave_out", each, inputs) for each in declared.leave_out]
+    named += [("growing", each, inputs) for each in declared.growing]
+    named += [("calendar", each, inputs) for each in declared.calendar]
+    named += [("calendar", each, list(columns)) for each in declared.calendar.values()]
+    faults = [
+        f"{learned.model}.yaml: monitoring.{key}: version {learned.number} takes no {name!r}; {nearest(name, known)}."
+        for key, name, known in named
+        if name not in known
+    ]
+    if faults:
+        raise UsageError("\n".join(faults))
+
+
+def _keys(learned: Learned) -> list[str]:
+    return list(join_keys(learned.dataset.manifest))
+
+
+def _moments(rows: pa.Table, learned: Learned) -> Integers:
+    column = one_array(rows[learned.dataset.manifest.timestamp])
+    if not len(column):
+        raise DataError(f"dataset {learned.dataset.manifest.name} has a split without rows: nothing to compare with.")
+    return np.asarray(column.cast(pa.timestamp("us", tz="UTC")).cast(pa.int64()).to_numpy(), dtype=np.int64)
+
+
+def _instant(micros: int) -> datetime:
+    return datetime.fromtimestamp(micros / 1e6, tz=UTC)
+
+
+def _is_number(layout: Layout, name: str) -> bool:
+    return not isinstance(layout.features[name], Categories)

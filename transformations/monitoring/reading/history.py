@@ -1,0 +1,142 @@
+"""The history of a model: a Parquet file a day, put in its place at once, so that a day is there whole or not at all.
+
+monitoring/user_return/days/2024-05-20.parquet
+
+A day that is judged again replaces its file. Reading a day costs what that day holds, however many there are before it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, fields
+from datetime import date
+from pathlib import Path
+from typing import Literal
+from uuid import uuid4
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from transformations.engine.base import storage
+from transformations.engine.base.disk_faults import faults_in_words, paths_in
+from transformations.engine.base.errors import DataError
+from transformations.engine.base.settings import Settings
+
+Part = Literal["data", "features", "stored", "predictions", "skew"]
+State = Literal["fine", "alert", "shown"]
+COUNTS = "counts"
+"""The measure of a row that holds counts: what later days are compared with."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finding:
+    """What was found of one subject (a feature, a view, the scores) by one measure.
+
+    version: of the model; 0 for what no version has part in. limit: what the value was held against; None where it is
+    only shown. importance: of a feature, by the version's evaluation. first_bad: the first day without a break on which
+    the subject alerted. counts: on the baseline's bins, nulls last, in rows of the measure `counts`.
+    """
+
+    day: date
+    version: int
+    part: Part
+    subject: str
+    measure: str
+    value: float | None
+    limit: float | None = None
+    state: State = "shown"
+    rows: int = 0
+    importance: float | None = None
+    owner: str = ""
+    first_bad: date | None = None
+    text: str = ""
+    counts: tuple[int, ...] | None = None
+
+    @property
+    def alerts(self) -> bool:
+        """Whether somebody is to look at it."""
+        return self.state == "alert"
+
+
+_SCHEMA = pa.schema(
+    [
+        ("day", pa.date32()),
+        ("version", pa.int64()),
+        ("part", pa.string()),
+        ("subject", pa.string()),
+        ("measure", pa.string()),
+        ("value", pa.float64()),
+        ("limit", pa.float64()),
+        ("state", pa.string()),
+        ("rows", pa.int64()),
+        ("importance", pa.float64()),
+        ("owner", pa.string()),
+        ("first_bad", pa.date32()),
+        ("text", pa.string()),
+        ("counts", pa.list_(pa.int64())),
+    ]
+)
+
+
+def model_folder(model: str, settings: Settings) -> Path:
+    """Where all that is known of a model's days is kept."""
+    return settings.monitoring_dir / model
+
+
+def days_judged(model: str, settings: Settings) -> list[date]:
+    """The days that have been judged, in their order."""
+    files = paths_in(model_folder(model, settings) / "days", "[!.]*.parquet")
+    return sorted(date.fromisoformat(file.stem) for file in files)
+
+
+@faults_in_words()
+def write_findings(model: str, day: date, findings: Sequence[Finding], settings: Settings) -> Path:
+    """Put a day's findings in the place of those that it has, if any."""
+    file = _file(model, day, settings)
+    storage.make_folder(file.parent)
+    rows = [{each.name: getattr(finding, each.name) for each in fields(Finding)} for finding in findings]
+    unfinished = file.with_name(f".{file.name}.{uuid4().hex}{storage.UNFINISHED}")
+    try:
+        pq.write_table(pa.Table.from_pylist(rows, _SCHEMA), storage.make_file(unfinished), compression="zstd")
+        unfinished.replace(file)
+    finally:
+        unfinished.unlink(missing_ok=True)
+    return file
+
+
+@faults_in_words()
+def read_findings(model: str, day: date, settings: Settings) -> tuple[Finding, ...]:
+    """A day's findings; none of a day that was not judged. DataError where its file cannot be read."""
+    file = _file(model, day, settings)
+    if not file.is_file():
+        return ()
+    try:
+        table = pq.read_table(file, partitioning=None)
+        if table.schema != _SCHEMA:
+            raise pa.ArrowInvalid("it has other columns than this release writes")
+        return tuple(_finding(row) for row in table.to_pylist())
+    except (pa.ArrowException, OSError) as error:
+        raise DataError(
+            f"{file} cannot be read: {error}. Remove it, and judge the day again: features monitor {model} --day {day}"
+        ) from None
+
+
+def last_before(model: str, day: date, settings: Settings) -> date | None:
+    """The newest day before a day that was judged."""
+    return max((each for each in days_judged(model, settings) if each < day), default=None)
+
+
+def _finding(row: dict[str, object]) -> Finding:
+    counts = row.pop("counts")
+    return Finding(**row, counts=None if counts is None else tuple(counts))  # type: ignore[arg-type]
+
+
+def _file(model: str, day: date, settings: Settings) -> Path:
+    return model_folder(model, settings) / "days" / f"{day.isoformat()}.parquet"
+
+
+def counts_of(findings: Sequence[Finding], version: int) -> Iterator[tuple[str, tuple[int, ...]]]:
+    """What a day counted of each subject of a version."""
+    for each in findings:
+        if each.measure == COUNTS and each.version == version and each.counts is not None:
+            yield each.subject, each.counts

@@ -1,0 +1,308 @@
+"""What was served on a UTC day: one reader of batches and of the collected record of the model server."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from transformations.engine.base.disk_faults import paths_in
+from transformations.engine.base.settings import Settings
+from transformations.models.batch.publishing import batches_folder
+from transformations.models.records.reference import Categories, Histogram
+from transformations.monitoring.reading import served_sql
+from transformations.monitoring.reading.records import SCORE, Baseline
+from transformations.monitoring.statistics.effects import Counts
+from transformations.stores.history.session_sql import Resources, session
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+STALE_HOURS = 25
+"""A view that was loaded longer ago than a business day, of 25 hours at most, has missed one."""
+WEEK = timedelta(days=7)
+_COMPARED_KEYS = 20_000
+_SEGMENTS = 12
+
+
+@dataclass(frozen=True, kw_only=True)
+class Group:
+    """The predictions of one value of a segment."""
+
+    column: str
+    value: str
+    rows: int
+    mean_score: float
+    acted: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Served:
+    """A version's predictions of a day, counted. counts: on the baseline's bins, scores among them.
+
+    absent: inputs that no record holds. stale: by view how many rows it was too old for. latency: seconds at the
+    median, 95th and 99th percentile; None in batch.
+    """
+
+    day: date
+    rows: int
+    counts: Counts
+    absent: tuple[str, ...]
+    acted: int
+    decided: int
+    degraded: int
+    unanswered: int
+    mean_score: float
+    latency: tuple[float, float, float] | None
+    stale: Mapping[str, int] = field(default_factory=dict)
+    groups: tuple[Group, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Changed:
+    """How many keys two days share, and by input the share of them whose value differs."""
+
+    before: date
+    keys: int
+    shares: Mapping[str, float]
+
+
+def versions_served(model: str, day: date, settings: Settings) -> list[int]:
+    """The versions that have predictions of a day."""
+    text = served_sql.day_text(day)
+    batches = [folder for folder in _batches(model, day, settings) if (folder / text).is_dir()]
+    found = {_version(folder.name.rpartition("-v")[2]) for folder in batches}
+    served = settings.predictions_dir / model / "served" / text
+    found |= {_version(file.stem.removeprefix("v")) for file in paths_in(served, "v*.parquet")}
+    return sorted(each for each in found if each is not None)
+
+
+def days_served(model: str, settings: Settings) -> list[date]:
+    """The UTC days of which a model has predictions, in their order."""
+    folders = [*paths_in(settings.predictions_dir / model / "served", "day=*")]
+    for batch in paths_in(batches_folder(model, settings), "[!.]*"):
+        folders += paths_in(batch, "day=*")
+    return sorted({date.fromisoformat(folder.name.removeprefix("day=")) for folder in folders})
+
+
+def models_served(settings: Settings) -> list[str]:
+    """The models that have predictions."""
+    return [folder.name for folder in paths_in(settings.predictions_dir, "[!._]*") if folder.is_dir()]
+
+
+def files_of(model: str, version: int, day: date, settings: Settings) -> list[Path]:
+    """The files that hold a version's predictions of a day."""
+    text = served_sql.day_text(day)
+    found = [
+        file
+        for folder in _batches(model, day, settings)
+        if _version(folder.name.rpartition("-v")[2]) == version
+        for file in paths_in(folder / text, "*.parquet")
+    ]
+    served = settings.predictions_dir / model / "served" / text / f"v{version}.parquet"
+    return [*found, served] if served.is_file() else found
+
+
+def read_day(
+    baseline: Baseline, day: date, settings: Settings, segments: Sequence[str] = (), roles: Sequence[str] = ()
+) -> Served | None:
+    """A version's predictions of a day, counted on its baseline's bins; None where there are none.
+
+    roles: those that somebody may act on, unless others are named.
+    """
+    files = files_of(baseline.model, baseline.version, day, settings)
+    if not files:
+        return None
+    with session(_resources(settings)) as connection:
+        parts = [_read_file(connection, file, baseline, roles or served_sql.ANSWERING) for file in files]
+        parts = [each for each in parts if each.rows]
+        if not parts:
+            return None
+        groups = _groups(connection, files, segments)
+    rows = sum(each.rows for each in parts)
+    latencies = [each.latency for each in parts if each.latency is not None]
+    return Served(
+        day=day,
+        rows=rows,
+        counts=np.asarray(np.sum([each.counts for each in parts], axis=0), dtype=np.int64),
+        absent=tuple(sorted(set.intersection(*(set(each.absent) for each in parts)))),
+        acted=sum(each.acted for each in parts),
+        decided=sum(each.decided for each in parts),
+        degraded=sum(each.degraded for each in parts),
+        unanswered=sum(each.unanswered for each in parts),
+        mean_score=sum(each.score_sum for each in parts) / rows,
+        latency=latencies[-1] if latencies else None,
+        stale={
+            view: sum(each.stale.get(view, 0) for each in parts)
+            for view in dict.fromkeys(name for each in parts for name in each.stale)
+        },
+        groups=groups,
+    )
+
+
+def changed_since(baseline: Baseline, day: date, earlier: Sequence[date], settings: Settings) -> Changed | None:
+    """How many of the keys have other values than on the newest of earlier days; None where no such day has records.
+
+    A sample of some 20,000 keys, chosen by their hash, speaks for all.
+    """
+    now = files_of(baseline.model, baseline.version, day, settings)
+    for before in earlier:
+        then = [
+            file
+            for version in versions_served(baseline.model, before, settings)
+            for file in files_of(baseline.model, version, before, settings)
+        ]
+        if not now or not then:
+            continue
+        names = [name for name in baseline.changed if name != SCORE]
+        known = [_places(pq.read_schema(file), names) for file in (now[0], then[0])]
+        shared = [name for name in names if all(name in each for each in known) and known[0][name] == known[1][name]]
+        keys = [entry.name for entry in pq.read_schema(now[0]).field("keys").type]
+        if not shared:
+            continue
+        values = [served_sql.column_of(known[0][name], name) for name in shared]
+        every = max(1, pq.read_metadata(now[0]).num_rows // _COMPARED_KEYS)
+        with session(_resources(settings)) as connection:
+            query = served_sql.shared_keys(now[0], then[0], keys, values, every)
+            ((both, *differing),) = connection.execute(query).fetchall()
+        if both:
+            shares = {name: count / both for name, count in zip(shared, differing, strict=True)}
+            return Changed(before=before, keys=both, shares=shares)
+    return None
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Part:
+    """What one file holds."""
+
+    rows: int
+    counts: Counts
+    absent: tuple[str, ...]
+    acted: int
+    decided: int
+    degraded: int
+    unanswered: int
+    score_sum: float
+    latency: tuple[float, float, float] | None
+    stale: Mapping[str, int]
+
+
+def _read_file(connection: DuckDBPyConnection, file: Path, baseline: Baseline, roles: Sequence[str]) -> _Part:
+    schema = pq.read_schema(file)
+    layout = baseline.layout
+    places = _places(schema, [name for name in layout.names if name != SCORE])
+    expressions = list(served_sql.FACTS.values())
+    views = [entry.name for entry in schema.field("views").type] if "views" in schema.names else []
+    expressions += [served_sql.stale_rows(view, STALE_HOURS) for view in views]
+    counted, first = [], len(expressions)
+    for name in layout.names:
+        value = _value(baseline, name, places)
+        if value is not None and _is_countable(schema, name, places, layout.features[name]):
+            counted.append(name)
+            expressions += served_sql.counted(value, layout.features[name])
+    (found,) = connection.execute(served_sql.count_day(file, expressions, roles)).fetchall()
+    facts = dict(zip(served_sql.FACTS, found, strict=False))
+    rows = int(facts["rows"])
+    counts = {
+        name: _in_bins(layout.features[name], found[first + 2 * place], found[first + 2 * place + 1], rows)
+        for place, name in enumerate(counted)
+    }
+    latency = facts["latency"]
+    return _Part(
+        rows=rows,
+        counts=layout.row(counts),
+        absent=tuple(name for name in layout.names if name not in counts),
+        acted=facts["acted"],
+        decided=facts["decided"],
+        degraded=facts["degraded"],
+        unanswered=facts["unanswered"],
+        score_sum=facts["score_sum"] or 0.0,
+        latency=None if latency is None or latency[0] is None else (latency[0], latency[1], latency[2]),
+        stale=dict(zip(views, found[len(served_sql.FACTS) : first], strict=True)),
+    )
+
+
+def _in_bins(bins: Histogram | Categories, found: Mapping[float, int] | None, known: int, rows: int) -> list[int]:
+    """DuckDB's map as our counts, nulls last."""
+    counts = list((found or {}).items())
+    if isinstance(bins, Categories):
+        by_place = {int(place): count for place, count in counts}
+        return [*(by_place.get(place, 0) for place in range(1, len(bins.counts) + 1)), by_place.get(0, 0), rows - known]
+    in_order = [count for _, count in sorted(counts)][: len(bins.edges)]
+    in_order += [0] * (len(bins.edges) - len(in_order))
+    return [*in_order, known - sum(in_order), rows - known]
+
+
+def _value(baseline: Baseline, name: str, places: Mapping[str, str]) -> str | None:
+    if name == SCORE:
+        return "score"
+    if name not in places:
+        return None
+    column = served_sql.column_of(places[name], name)
+    compared = baseline.inputs[name]
+    if compared.way == "as a rate" and compared.origin is not None:
+        return served_sql.rate_of(column, compared.origin)
+    return column if isinstance(compared.bins, Categories) else served_sql.known_number(column)
+
+
+def _places(schema: pa.Schema, names: Sequence[str]) -> dict[str, str]:
+    """Of these inputs, in which struct of a record each stands."""
+    found: dict[str, str] = {}
+    for part in ("request", "features"):
+        if part in schema.names:
+            found |= {entry.name: part for entry in schema.field(part).type if entry.name in names}
+    return found
+
+
+def _is_countable(schema: pa.Schema, name: str, places: Mapping[str, str], bins: Histogram | Categories) -> bool:
+    """Whether a record holds a value as it was: a personal one may have been hashed, and is then no number."""
+    if name == SCORE or isinstance(bins, Categories):
+        return True
+    kind = schema.field(places[name]).type.field(name).type
+    kind = kind.field("value").type if places[name] == "features" else kind
+    return bool(not pa.types.is_string(kind) and not pa.types.is_large_string(kind))
+
+
+def _groups(connection: DuckDBPyConnection, files: Sequence[Path], segments: Sequence[str]) -> tuple[Group, ...]:
+    found: dict[tuple[str, str], list[float]] = {}
+    for file in files:
+        schema = pq.read_schema(file)
+        places = _places(schema, segments)
+        for name in segments:
+            if name in places or name in [entry.name for entry in schema.field("keys").type]:
+                column = served_sql.column_of(places[name], name) if name in places else f'keys."{name}"'
+                for value, rows, mean, acted in connection.execute(
+                    served_sql.groups_of(file, column, _SEGMENTS)
+                ).fetchall():
+                    sums = found.setdefault((name, value), [0, 0.0, 0])
+                    found[name, value] = [sums[0] + rows, sums[1] + rows * mean, sums[2] + acted]
+    return tuple(
+        Group(column=name, value=value, rows=int(rows), mean_score=total / rows, acted=int(acted))
+        for (name, value), (rows, total, acted) in found.items()
+    )
+
+
+def _batches(model: str, day: date, settings: Settings) -> list[Path]:
+    """The folders of batches that may have rows of a UTC day: a business day has its rows on it or beside it."""
+    beside = tuple((day + timedelta(days=each)).isoformat() for each in (-1, 0, 1))
+    return [
+        folder
+        for folder in paths_in(batches_folder(model, settings), "[!.]*-v*")
+        if folder.name.startswith((*beside, "spine-"))
+    ]
+
+
+def _version(text: str) -> int | None:
+    return int(text) if text.isdigit() else None
+
+
+def _resources(settings: Settings) -> Resources:
+    return Resources(
+        threads=settings.offline_threads, memory_limit=settings.offline_memory_limit, spill=settings.offline_spill
+    )
