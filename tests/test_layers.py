@@ -73,6 +73,7 @@ FLOORS = (
     "transformations.models.reproducing",
     "transformations.models.predictions",
     "transformations.models.serving",
+    "transformations.models.serving.api",
     "transformations.monitoring.statistics",
     "transformations.monitoring.reading",
     "transformations.monitoring.judging",

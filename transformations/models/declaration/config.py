@@ -70,6 +70,14 @@ class DecisionRule(Part):
         return self
 
 
+class Serving(Part):
+    """How the model server answers. fallback: what a request gets whose features cannot be read: an error, or a score
+    of features as if nobody was known (their `unseen` defaults, else null), marked degraded.
+    """
+
+    fallback: Literal["error", "defaults"] = "error"
+
+
 PREDICTIONS = "predictions"
 """The table that a business metric reads."""
 
@@ -133,7 +141,8 @@ class Declaration(Part):
     request_fields: columns of the dataset's spine that a request brings along, and that the model takes beside its
     features. leave_out: features that it does not take. calibration and a chosen decision use the later half of the
     validation split, which early stopping and tuning then do not see. approval: whether production needs a reviewer.
-    rollout: how a version comes to users; without it a version reaches production by a promotion alone.
+    rollout: how a version comes to users; without it a version reaches production by a promotion alone. serving: how
+    the model server answers.
     tags: of those that owners.yaml lists, and its clearance for personal data.
     """
 
@@ -160,6 +169,7 @@ class Declaration(Part):
     tuning: Tuning | None = None
     monitoring: ModelMonitoring = ModelMonitoring()
     rollout: RolloutPlan | None = None
+    serving: Serving = Serving()
 
     @model_validator(mode="after")
     def _fits_the_task(self) -> Declaration:

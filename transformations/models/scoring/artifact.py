@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from transformations.engine.base.disk_faults import known_fault
@@ -12,19 +13,30 @@ from transformations.engine.base.errors import DataError
 from transformations.models.records.artifact import FILE, ArtifactManifest
 from transformations.models.scoring import fitted
 from transformations.models.scoring.fitted import Fitted
-from transformations.models.trainers.interface import Scorer, Trainer, code_of, refuse_missing_library, trainer_of
+from transformations.models.trainers.interface import (
+    Explainer,
+    Scorer,
+    Trainer,
+    code_of,
+    refuse_missing_library,
+    trainer_of,
+)
 
 REFERENCE_FILE = "reference.json"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Artifact:
-    """A model that can score: its manifest, its fitted transformations, and the scorer of its files."""
+    """A model that can score: its manifest, its fitted transformations, and the scorer of its files.
+
+    explainer: makes what tells contributions, at the first call; None where the trainer has no such thing.
+    """
 
     manifest: ArtifactManifest
     transformations: Fitted
     trainer: Trainer
     scorer: Scorer
+    explainer: Callable[[], Explainer | None]
 
     @property
     def id(self) -> str:
@@ -70,6 +82,7 @@ def assemble(
         transformations=transformations,
         trainer=trainer,
         scorer=trainer.load(files, scores.task, threads),
+        explainer=cache(lambda: trainer.explain(files, scores.task) if trainer.explain else None),
     )
 
 

@@ -4,26 +4,27 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any
+from functools import cached_property
 from uuid import uuid4
 
-import numpy as np
-
-from transformations.engine.base.errors import ServiceUnavailableError
 from transformations.engine.base.settings import Settings
+from transformations.models.predictions.recorder import Receipt, Recorder
 from transformations.models.records.base import Role
 from transformations.models.records.predictions import ServedView
 from transformations.models.rollout.routing import Route
 from transformations.models.rollout.splitting import split
 from transformations.models.serving.features import Features
 from transformations.models.serving.following import Followed, Follower
-from transformations.models.serving.predicting import Scored, read_and_score, records_of
-from transformations.models.serving.recording import Recorder
+from transformations.models.serving.metrics import Metrics
+from transformations.models.serving.predicting import Scored, read_and_score
 from transformations.models.serving.refusals import BusyError, UnknownModelError
+from transformations.models.serving.remembering import Memory
 from transformations.models.serving.requests import Asked
+
+NOT_LOADED = ServedView(table_version=None, loaded_through=None)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,24 +38,37 @@ class Part:
 
 @dataclass(frozen=True, kw_only=True)
 class Answer:
-    """A request's predictions. ids: a row each. event: that routed it; None where the request named a version."""
+    """A request's predictions. ids: one a row. event: that routed it; None where the request named a version.
+    receipt: of its record; None where it has none. remembered: under what it may be asked for again.
+    """
 
     id: str
     ids: Sequence[str]
-    route: Route
     event: int | None
     parts: Sequence[Part]
+    receipt: Receipt | None = None
+    remembered: tuple[str, str] | None = None
+
+    @cached_property
+    def route(self) -> str:
+        """By whom it was answered, in a word: a role, or `mixed`."""
+        return self.parts[0].role if len(self.parts) == 1 else "mixed"
+
+    @property
+    def is_degraded(self) -> bool:
+        """Whether a row was answered without features."""
+        return any(part.scored.is_degraded for part in self.parts)
 
 
 class Answering:
-    """Answers by what a follower has loaded."""
+    """Answers by what a follower has loaded. views: what of each view the online store was loaded with."""
 
     def __init__(self, follower: Follower, features: Features, recorder: Recorder, settings: Settings) -> None:
-        self.follower = follower
-        self.settings = settings
-        self.views: dict[str, ServedView] = {}
+        self.follower, self.recorder, self.settings = follower, recorder, settings
+        self.metrics = Metrics()
+        self.views: Mapping[str, ServedView] = {}
         self._features = features
-        self._recorder = recorder
+        self._memory: Memory[Answer] = Memory()
 
     def model(self, name: str) -> Followed:
         """A model that can answer. UnknownModelError for one that is not served here, BusyError until it is loaded."""
@@ -63,73 +77,105 @@ class Answering:
             return found
         if name not in self.follower.names:
             raise UnknownModelError(f"this server has no model {name!r:.100}. It has {', '.join(self.follower.names)}.")
-        reason = self.follower.trouble.get(name, "it is being loaded")
-        raise BusyError(f"model {name} is not ready: {reason}", "not_ready")
+        raise BusyError(f"model {name} is not ready: {self.follower.reason(name)}", "not_ready")
 
-    async def answer(self, model: Followed, asked: Asked) -> Answer:
-        """Predictions for the rows of a request, recorded. BusyError where the deadline has passed before that."""
-        began = time.monotonic()
-        moment = self.follower.clock()
+    async def answer(self, model: Followed, asked: Asked, version: int | None = None) -> Answer:
+        """Predictions for the rows of a request, recorded. version: that answers, by itself; by default the route's.
+
+        BusyError where the deadline passes before that, ReusedIdError where its id came with other rows before.
+        """
+        if asked.id is None:
+            return await self._made(model, asked, version, None)
+        named = (model.name if version is None else f"{model.name}/{version}", asked.id)
+        return await self._memory.answer(named, asked.columns, lambda: self._made(model, asked, version, named))
+
+    def was_sent(self, answer: Answer, *, is_sent: bool) -> None:
+        """Say what became of an answer. One that was not sent is marked so, and made anew if it is asked for again."""
+        if is_sent:
+            self.recorder.answered(answer.receipt)
+            return
+        self.recorder.unanswered(answer.receipt)
+        if answer.remembered is not None:
+            self._memory.forget(answer.remembered)
+
+    async def _made(
+        self, model: Followed, asked: Asked, version: int | None, remembered: tuple[str, str] | None
+    ) -> Answer:
+        began, moment = time.monotonic(), self.follower.clock()
         route = model.route(moment)
-        ids_of = asked.id or uuid4().hex
-        answer = Answer(
-            id=ids_of,
-            ids=[f"{ids_of}-{row}" for row in range(asked.rows)],
-            route=route,
-            event=route.event,
-            parts=await self._in_time(self._parts(model, route, asked, moment)),
+        shares = _shares(route, asked) if version is None else {version: range(asked.rows)}
+        scored = await self._in_time(
+            [
+                read_and_score(model.served[number], _taken(asked, rows), moment, self._features)
+                for number, rows in shares.items()
+            ]
         )
-        self._record(answer, asked, moment, began)
-        return answer
+        named = asked.id or uuid4().hex
+        answer = Answer(
+            id=named,
+            ids=[f"{named}-{row}" for row in range(asked.rows)],
+            event=route.event if version is None else None,
+            parts=[
+                Part(role=role_of(number, route), rows=rows, scored=each)
+                for (number, rows), each in zip(shares.items(), scored, strict=True)
+            ],
+        )
+        recorded = replace(
+            answer, receipt=self._record(answer, moment, time.monotonic() - began), remembered=remembered
+        )
+        self._count(model, recorded)
+        return recorded
 
-    async def _in_time(self, work: Any) -> Sequence[Part]:
+    async def _in_time(self, work: Sequence[Awaitable[Scored]]) -> list[Scored]:
+        milliseconds = self.settings.predict_deadline_ms
         try:
-            async with asyncio.timeout(self.settings.predict_deadline_ms / 1000):
-                return await work  # type: ignore[no-any-return]
+            async with asyncio.timeout(milliseconds / 1000):
+                if len(work) == 1:
+                    return [await work[0]]
+                return list(await asyncio.gather(*work))
         except TimeoutError:
             raise BusyError(
-                f"no scores within {self.settings.predict_deadline_ms} ms (FEATURES_PREDICT_DEADLINE_MS). Nothing was "
-                f"recorded; try again.",
+                f"no scores within {milliseconds} ms (FEATURES_PREDICT_DEADLINE_MS). Nothing was recorded; try again.",
                 "deadline",
             ) from None
 
-    async def _parts(self, model: Followed, route: Route, asked: Asked, moment: datetime) -> list[Part]:
-        if route.canary is None:
-            places = {route.production or 0: np.arange(asked.rows)}
-        else:
-            places = split(route, asked.columns, asked.rows).parts
-        return [
-            Part(
-                role="canary" if version == route.canary else "production",
-                rows=[int(row) for row in rows],
-                scored=await self._score(model, version, _taken(asked, rows), moment),
-            )
-            for version, rows in places.items()
-        ]
-
-    async def _score(self, model: Followed, version: int, asked: Asked, moment: datetime) -> Scored:
-        served = model.served[version]
-        try:
-            return await read_and_score(served, asked, moment, self._features)
-        except ServiceUnavailableError as error:
-            raise BusyError(error.message, "features_unavailable") from error
-
-    def _record(self, answer: Answer, asked: Asked, moment: datetime, began: float) -> None:
+    def _record(self, answer: Answer, moment: datetime, seconds: float) -> Receipt | None:
+        lines: list[bytes] = []
         for part in answer.parts:
-            records = records_of(
-                part.scored,
-                _taken(asked, part.rows),
+            lines += part.scored.lines(
                 [answer.ids[row] for row in part.rows],
                 moment=moment,
                 role=part.role,
                 event=answer.event,
-                views=self.views,
-                began=began,
+                views={name: self.views.get(name, NOT_LOADED) for name in part.scored.served.views},
+                seconds=seconds,
             )
-            self._recorder.append(part.scored.served.model, [record.line().encode() for record in records])
+        return self.recorder.record(lines)
+
+    def _count(self, model: Followed, answer: Answer) -> None:
+        for part in answer.parts:
+            self.metrics.predictions.labels(model.name, part.scored.served.number, part.role).inc(len(part.rows))
+            if part.scored.is_degraded:
+                self.metrics.degraded.labels(model.name).inc(len(part.rows))
+            if answer.receipt is None:
+                self.metrics.unrecorded.labels(model.name).inc(len(part.rows))
 
 
-def _taken(asked: Asked, rows: Sequence[int] | np.ndarray[Any, Any]) -> Asked:
+def role_of(number: int, route: Route) -> Role:
+    """The role in which a version answers."""
+    if number == route.production:
+        return "production"
+    return "canary" if number == route.canary else "shadow"
+
+
+def _shares(route: Route, asked: Asked) -> dict[int, Sequence[int]]:
+    """The rows that each version answers."""
+    if route.canary is None:
+        return {route.production or 0: range(asked.rows)}
+    return {number: rows.tolist() for number, rows in split(route, asked.columns, asked.rows).parts.items()}
+
+
+def _taken(asked: Asked, rows: Sequence[int]) -> Asked:
     if len(rows) == asked.rows:
         return asked
     columns = {name: [values[row] for row in rows] for name, values in asked.columns.items()}

@@ -65,6 +65,10 @@ class Follower:
     trouble: dict[str, str] = field(default_factory=dict)
     looked: float | None = None
 
+    def reason(self, name: str) -> str:
+        """Why a model is not as its log says."""
+        return self.trouble.get(name, "it is being loaded")
+
     def look(self) -> dict[str, Followed | str]:
         """Read the logs and load what is new; call it from a thread, and `take` what it gives from the event loop.
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 import pyarrow as pa
 from feast import FeatureService, FeatureStore
@@ -21,7 +23,7 @@ from transformations.models.versions import artifact_of, dataset_of
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Served:
     """A version that can answer. service: where its features come from. features, requested: of its inputs, those that
-    are features and those that requests bring.
+    are features and those that requests bring. views: of the online store, those that it reads.
     """
 
     model: str
@@ -32,12 +34,24 @@ class Served:
     shape: Shape
     features: tuple[InputColumn, ...]
     requested: tuple[InputColumn, ...]
+    views: tuple[str, ...]
+
+    @cached_property
+    def input_names(self) -> list[str]:
+        """The names of its inputs, features first."""
+        return [each.name for each in (*self.features, *self.requested)]
+
+    @cached_property
+    def has_fallback(self) -> bool:
+        """Whether it answers without the online store, from `unseen` defaults."""
+        declared = self.artifact.manifest.facts.declaration.get("serving")
+        return isinstance(declared, Mapping) and declared.get("fallback") == "defaults"
 
 
 def load(model: str, state: VersionState, store: FeatureStore, settings: Settings) -> Served:
     """A version's artifact and all that it needs; it has scored a row of nulls when this returns.
 
-    DataError where the artifact is missing or not what was registered, or where it knows no such feature service.
+    DataError where the artifact is missing or not what was registered; Feast's error where its service is not there.
     """
     artifact = artifact_of(model, state, settings)
     dataset = dataset_of(model, state, settings)
@@ -54,4 +68,5 @@ def load(model: str, state: VersionState, store: FeatureStore, settings: Setting
         shape=shape,
         features=tuple(each for each in inputs if each.name not in brought),
         requested=tuple(each for each in inputs if each.name in brought),
+        views=tuple(view["spec"]["name"] for view in dataset.registry.get("feature_views", ())),
     )

@@ -42,3 +42,13 @@ class BusyError(FeastError, ServiceUnavailableError):
     def http_status_code(self) -> int:
         """The status that the server answers with."""
         return status.HTTP_503_SERVICE_UNAVAILABLE
+
+
+class ReusedIdError(FeastError, UsageError):
+    """409: an id under which other rows came before."""
+
+    code: ClassVar[str] = "id_reused"
+
+    def http_status_code(self) -> int:
+        """The status that the server answers with."""
+        return status.HTTP_409_CONFLICT

@@ -36,6 +36,9 @@ Files: TypeAlias = Mapping[str, bytes]
 Scorer: TypeAlias = Callable[[Matrix], Floats]
 """Raw scores of a matrix: log-odds in a classification, values in a regression. A row's score depends on that row
 alone. NaN is missing."""
+Explainer: TypeAlias = Callable[[Matrix], Floats]
+"""What each column adds to the raw scores of a matrix, a row each, and in one column more what a score begins with:
+each row sums to its raw score, as nearly as its numbers allow."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,7 +74,8 @@ class NoSettings(Part):
 @dataclass(frozen=True, kw_only=True)
 class Trainer:
     """A way of training. settings: the form of its hyperparameters. dtype: of the matrix that it takes. library: what
-    must be installed to use it, as the distribution is called; None for nothing more than the base install.
+    must be installed to use it, as the distribution is called; None for nothing more than the base install. explain:
+    tells contributions; None where nothing can.
     """
 
     name: str
@@ -81,6 +85,7 @@ class Trainer:
     dtype: Literal["float32", "float64"] = "float64"
     tasks: tuple[Task, ...] = ("binary_classification", "regression")
     library: str | None = None
+    explain: Callable[[Files, Task], Explainer] | None = None
 
 
 BY_NAME = {

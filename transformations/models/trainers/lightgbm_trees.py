@@ -10,7 +10,7 @@ from pydantic import Field
 
 from transformations.models.records.artifact import Task
 from transformations.models.records.base import Part
-from transformations.models.trainers.interface import Files, Floats, Job, Matrix, Scorer, Trainer
+from transformations.models.trainers.interface import Explainer, Files, Floats, Job, Matrix, Scorer, Trainer
 
 if TYPE_CHECKING:
     import lightgbm.callback
@@ -110,4 +110,17 @@ def _load(files: Files, _task: Task, threads: int) -> Scorer:
     return score
 
 
-trainer = Trainer(name="lightgbm", fit=_fit, load=_load, settings=Settings, library="lightgbm")
+def _explain(files: Files, _task: Task) -> Explainer:
+    """Exact TreeSHAP, which LightGBM has built in."""
+    import lightgbm
+
+    booster = lightgbm.Booster(model_str=files[_FILE].decode())
+
+    def explain(matrix: Matrix) -> Floats:
+        found = booster.predict(matrix, pred_contrib=True, num_threads=1)
+        return np.asarray(found, dtype=np.float64).reshape(len(matrix), -1)
+
+    return explain
+
+
+trainer = Trainer(name="lightgbm", fit=_fit, load=_load, settings=Settings, library="lightgbm", explain=_explain)

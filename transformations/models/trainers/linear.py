@@ -9,7 +9,7 @@ from pydantic import Field
 from transformations.models.records.artifact import Task
 from transformations.models.records.base import Part
 from transformations.models.trainers import linear_sums
-from transformations.models.trainers.interface import Files, Job, Scorer, Trainer
+from transformations.models.trainers.interface import Explainer, Files, Job, Scorer, Trainer
 
 
 class Settings(Part):
@@ -33,4 +33,16 @@ def _load(files: Files, _task: Task, _threads: int) -> Scorer:
     return linear_sums.load(files)
 
 
-trainer = Trainer(name="linear", fit=_fit, load=_load, settings=Settings, tasks=("regression",), library="scikit-learn")
+def _explain(files: Files, _task: Task) -> Explainer:
+    return linear_sums.explain(files)
+
+
+trainer = Trainer(
+    name="linear",
+    fit=_fit,
+    load=_load,
+    settings=Settings,
+    tasks=("regression",),
+    library="scikit-learn",
+    explain=_explain,
+)

@@ -8,12 +8,13 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 import numpy as np
 
 from transformations.engine.base.errors import DataError
 from transformations.models.records.base import canonical_text
-from transformations.models.trainers.interface import Files, Floats, Matrix, Scorer
+from transformations.models.trainers.interface import Explainer, Files, Floats, Matrix, Scorer
 
 _FILE = "model.json"
 _BLOCK = 65_536
@@ -53,16 +54,41 @@ def files_of(weights: Floats, intercept: float, means: Floats, deviations: Float
 
 def load(files: Files) -> Scorer:
     """Score by the sum of weight × (value − mean) from the first column to the last, and the intercept; missing: 0."""
-    document = json.loads(files[_FILE])
-    weights, means = np.asarray(document["weights"]), np.asarray(document["means"])
-    intercept = float(document["intercept"])
+    model = _read(files)
 
     def score(matrix: Matrix) -> Floats:
         scores = np.empty(len(matrix))
         for start in range(0, len(matrix), _BLOCK):
-            distances = np.asarray(matrix[start : start + _BLOCK], dtype=np.float64) - means
-            terms = np.where(np.isnan(distances), 0.0, distances) * weights
-            scores[start : start + _BLOCK] = np.add.accumulate(terms, axis=1)[:, -1] + intercept
+            terms = model.terms(matrix[start : start + _BLOCK])
+            scores[start : start + _BLOCK] = np.add.accumulate(terms, axis=1)[:, -1] + model.intercept
         return scores
 
     return score
+
+
+def explain(files: Files) -> Explainer:
+    """The terms themselves, and the intercept: what a row of mean values scores."""
+    model = _read(files)
+
+    def terms(matrix: Matrix) -> Floats:
+        return np.column_stack([model.terms(matrix), np.full(len(matrix), model.intercept)])
+
+    return terms
+
+
+@dataclass(frozen=True)
+class _Model:
+    weights: Floats
+    means: Floats
+    intercept: float
+
+    def terms(self, matrix: Matrix) -> Floats:
+        """Weight × (value − mean); 0 where the value is missing."""
+        distances = np.asarray(matrix, dtype=np.float64) - self.means
+        found: Floats = np.where(np.isnan(distances), 0.0, distances) * self.weights
+        return found
+
+
+def _read(files: Files) -> _Model:
+    document = json.loads(files[_FILE])
+    return _Model(np.asarray(document["weights"]), np.asarray(document["means"]), float(document["intercept"]))

@@ -9,7 +9,7 @@ from pydantic import Field
 from transformations.models.records.artifact import Task
 from transformations.models.records.base import Part
 from transformations.models.trainers import linear_sums
-from transformations.models.trainers.interface import Files, Job, Scorer, Trainer
+from transformations.models.trainers.interface import Explainer, Files, Job, Scorer, Trainer
 
 
 class Settings(Part):
@@ -35,6 +35,10 @@ def _load(files: Files, _task: Task, _threads: int) -> Scorer:
     return linear_sums.load(files)
 
 
+def _explain(files: Files, _task: Task) -> Explainer:
+    return linear_sums.explain(files)
+
+
 trainer = Trainer(
     name="logistic",
     fit=_fit,
@@ -42,4 +46,5 @@ trainer = Trainer(
     settings=Settings,
     tasks=("binary_classification",),
     library="scikit-learn",
+    explain=_explain,
 )

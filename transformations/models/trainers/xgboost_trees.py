@@ -10,7 +10,7 @@ from pydantic import Field
 
 from transformations.models.records.artifact import Task
 from transformations.models.records.base import Part
-from transformations.models.trainers.interface import Files, Floats, Job, Matrix, Rows, Scorer, Trainer
+from transformations.models.trainers.interface import Explainer, Files, Floats, Job, Matrix, Rows, Scorer, Trainer
 
 if TYPE_CHECKING:
     import xgboost
@@ -101,4 +101,26 @@ def _load(files: Files, _task: Task, threads: int) -> Scorer:
     return score
 
 
-trainer = Trainer(name="xgboost", fit=_fit, load=_load, settings=Settings, dtype="float32", library="xgboost-cpu")
+def _explain(files: Files, _task: Task) -> Explainer:
+    """Exact TreeSHAP, which XGBoost has built in."""
+    import xgboost
+
+    booster = xgboost.Booster({"nthread": 1}, model_file=bytearray(files[_FILE]))
+
+    def explain(matrix: Matrix) -> Floats:
+        rows = xgboost.DMatrix(matrix, missing=np.nan, nthread=1)
+        found = booster.predict(rows, pred_contribs=True, validate_features=False)
+        return np.asarray(found, dtype=np.float64).reshape(len(matrix), -1)
+
+    return explain
+
+
+trainer = Trainer(
+    name="xgboost",
+    fit=_fit,
+    load=_load,
+    settings=Settings,
+    dtype="float32",
+    library="xgboost-cpu",
+    explain=_explain,
+)

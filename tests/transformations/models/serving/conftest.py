@@ -1,7 +1,7 @@
 """What tests of the model server share: the small project in production and online, and a client of its app."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,8 +14,13 @@ from feast import FeatureStore
 from redis import Redis
 
 from tests.worlds import weekly
-from transformations.models.serving.app import create_app
+from transformations.engine.base.settings import get_settings
+from transformations.models.predictions.segment_reading import read_segment, segments_in
+from transformations.models.predictions.segments import segments_folder
+from transformations.models.records.predictions import PredictionRecord
+from transformations.models.serving.api.app import create_app
 
+PATH = f"/v1/models/{weekly.MODEL}/predictions"
 NOW = datetime(2024, 5, 20, 12, tzinfo=UTC)
 """The clock of these tests: the last Monday, when its features are online."""
 Serve = Callable[..., AbstractAsyncContextManager[httpx.AsyncClient]]
@@ -61,3 +66,19 @@ async def until(is_so: Callable[[], Awaitable[bool]], seconds: float = 10) -> No
     async with asyncio.timeout(seconds):
         while not await is_so():
             await asyncio.sleep(0.02)
+
+
+async def ask(client: httpx.AsyncClient, *users: int, **more: Any) -> httpx.Response:
+    """Ask for the predictions of users."""
+    return await client.post(PATH, json={"rows": [{"user_id": user} for user in users], **more})
+
+
+async def version(client: httpx.AsyncClient) -> int:
+    """The version that answers."""
+    return int((await ask(client, 7)).json()["predictions"][0]["model_version"])
+
+
+def recorded() -> Iterator[PredictionRecord]:
+    """What stands in the segments, oldest first."""
+    for segment in segments_in(segments_folder(get_settings())):
+        yield from read_segment(segment).records

@@ -1,20 +1,20 @@
 """A server follows its models' logs: versions that are moved answer, or answer no more, without a restart."""
 
+import shutil
 from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from feast import FeatureStore
 
 from tests.worlds import weekly
 from transformations.engine.base.settings import get_settings
+from transformations.models import releasing
 from transformations.models.log.event_log import EventLog
-from transformations.models.versions import rollback
+from transformations.models.versions import artifact_folder, promote, rollback, standing
 
-from .conftest import Serve, until
-from .test_routes import PATH
-
-ROWS = {"rows": [{"user_id": 7}]}
-
-
-async def version(client) -> int:
-    return (await client.post(PATH, json=ROWS)).json()["predictions"][0]["model_version"]
+from .conftest import Serve, ask, until, version
 
 
 async def test_a_promotion_and_a_rollback_are_followed_without_a_restart(serve: Serve, project: Path) -> None:
@@ -26,5 +26,60 @@ async def test_a_promotion_and_a_rollback_are_followed_without_a_restart(serve: 
         await until(lambda: _is(client, 1))
 
 
-async def _is(client, number: int) -> bool:
+def release_another(project: Path, **changes: Any) -> None:
+    """A second version of the model, in staging."""
+    weekly.declare(project / "repo", **changes)
+    store = FeatureStore(repo_path=str(project / "repo"))
+    releasing.release(weekly.MODEL, project / "repo", EventLog("shop"), store, get_settings())
+
+
+@pytest.mark.parametrize("damage", ["missing", "tampered"])
+async def test_a_version_whose_artifact_is_damaged_never_answers_and_the_last_one_does(
+    serve: Serve, project: Path, damage: str
+) -> None:
+    release_another(project, hyperparameters={"l2": 3.0})
+    log, settings = EventLog("shop"), get_settings()
+    folder = artifact_folder(weekly.MODEL, standing(weekly.MODEL, log).version(2), settings)
+    async with serve() as client:
+        promote(weekly.MODEL, 2, "production", log, settings, why="better")
+        await until(lambda: _is(client, 2))
+        rollback(weekly.MODEL, log, settings, why="worse")
+        await until(lambda: _is(client, 1))
+    if damage == "missing":
+        shutil.rmtree(folder)
+    else:
+        model = folder / "model.json"
+        model.chmod(0o640)
+        model.write_text(model.read_text().replace("1", "2", 1))
+    async with serve() as client:  # begun anew, it has nothing of version 2
+        bring_back_unverified(2)
+        await until(lambda: _is_behind(client))
+        assert await version(client) == 1
+        assert (await client.get("/health")).status_code == 200
+
+
+def bring_back_unverified(number: int) -> None:
+    """As a rollback whose artifact was damaged after it was verified."""
+    from transformations.models.log import stages
+
+    now = get_settings().now()
+    stages.rollback(EventLog("shop"), weekly.MODEL, who="test", why="damaged since", at=now)
+
+
+async def test_a_version_of_another_form_is_not_routed_to(serve: Serve, project: Path) -> None:
+    async with serve() as client:
+        assert await version(client) == 1
+        weekly.declare(project / "repo")
+        release_another(project, decision=None)
+        promote(weekly.MODEL, 2, "production", EventLog("shop"), get_settings(), why="other form")
+        await until(lambda: _is_behind(client))
+        assert await version(client) == 1
+        assert (await ask(client, 7)).json()["predictions"][0]["decision"] is not None
+
+
+async def _is(client: httpx.AsyncClient, number: int) -> bool:
     return await version(client) == number
+
+
+async def _is_behind(client: httpx.AsyncClient) -> bool:
+    return 'features_model_behind{model="user_return"} 1.0' in (await client.get("/metrics")).text

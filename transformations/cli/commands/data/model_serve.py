@@ -13,7 +13,7 @@ _LOOPBACK = ("127.0.0.1", "::1", "localhost")
 @click.command(
     epilog="""\b
 Any server of ASGI apps can run it instead, with the models in a variable:
-  FEATURES_PREDICT_MODELS=NAME uvicorn --factory transformations.models.serving.app:create_app
+  FEATURES_PREDICT_MODELS=NAME uvicorn --factory transformations.models.serving.api.app:create_app
 """
 )
 @click.argument("names", metavar="NAME", nargs=-1, required=True)
@@ -23,7 +23,7 @@ Any server of ASGI apps can run it instead, with the models in a variable:
 def serve(names: tuple[str, ...], host: str, port: int, workers: int) -> None:
     """Answer requests for predictions of each NAME by HTTP, by the versions that its log names."""
     settings, repository, log = model_place()
-    from transformations.models.serving.running import run
+    from transformations.models.serving.api.running import run
 
     if host not in _LOOPBACK and settings.predict_tokens is None:
         remark(f"warning: whoever reaches {host} may ask: FEATURES_PREDICT_TOKENS names no token.")

@@ -23,7 +23,7 @@ def run(names: Sequence[str], repository: Path, log: EventLog, *, host: str, por
     os.environ["FEATURE_REPO_DIR_ENV_VAR"] = str(repository)
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     uvicorn.run(
-        "transformations.models.serving.app:create_app",
+        "transformations.models.serving.api.app:create_app",
         factory=True,
         host=host,
         port=port,

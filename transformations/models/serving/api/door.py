@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from collections.abc import Mapping
+import time
+from collections.abc import Mapping, Sequence
 
 from fastapi import Request
 from fastapi.responses import JSONResponse
@@ -12,6 +13,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from transformations.engine.base.settings import Settings
+from transformations.models.serving.metrics import Metrics
 from transformations.models.serving.refusals import BusyError
 from transformations.stores.server.answers import told
 from transformations.stores.server.refusals import TokenError
@@ -41,45 +43,58 @@ def answer(request: Request, error: Exception) -> JSONResponse:
 class Door:
     """Middleware: refuses requests without a token and those beyond what a worker does at once; answers all errors."""
 
-    def __init__(self, app: ASGIApp, settings: Settings) -> None:
+    def __init__(self, app: ASGIApp, settings: Settings, models: Sequence[str], metrics: Metrics) -> None:
         self.app = app
         self._hashes = _hashes_of(settings)
         self._most = settings.predict_concurrency
         self._inside = 0
+        self._models = frozenset(models)
+        self._metrics = metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let an HTTP request in, or answer it here; anything else passes."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        is_answered = False
+        began, status = time.monotonic(), 0
 
         async def send_noting(message: Message) -> None:
-            nonlocal is_answered
-            is_answered = True
+            nonlocal status
+            status = message.get("status", status)
             await send(message)
 
-        is_counted = scope["method"] == "POST"
+        is_counted = is_asking = scope["method"] == "POST"
         try:
             if self._hashes and scope["path"] not in OPEN_PATHS:
                 self._check_token(scope)
             if is_counted and self._inside >= self._most:
                 is_counted = False
-                raise BusyError(
-                    f"this worker works on {self._most} requests already (FEATURES_PREDICT_CONCURRENCY). Nothing was "
-                    f"scored; try again.",
-                    "overloaded",
-                )
+                raise self._busy()
             self._inside += is_counted
             await self.app(scope, receive, send_noting)
         except ClientDisconnect:  # before its request was whole: there is nobody to answer
             return
         except Exception as error:
-            if is_answered:  # in part: all that is left is to close the connection
+            if status:  # it is answered in part: all that is left is to close the connection
                 raise
-            await answer(Request(scope), error)(scope, receive, send)
+            await answer(Request(scope), error)(scope, receive, send_noting)
         finally:
             self._inside -= is_counted
+            if is_asking and status:
+                self._count(scope["path"], status, time.monotonic() - began)
+
+    def _busy(self) -> BusyError:
+        return BusyError(
+            f"this worker works on {self._most} requests already (FEATURES_PREDICT_CONCURRENCY). Nothing was scored; "
+            f"try again.",
+            "overloaded",
+        )
+
+    def _count(self, path: str, status: int, seconds: float) -> None:
+        parts = path.split("/", 4)
+        if len(parts) == 5 and parts[3] in self._models:
+            self._metrics.requests.labels(parts[3], status).inc()
+            self._metrics.seconds.labels(parts[3]).observe(seconds)
 
     def _check_token(self, scope: Scope) -> None:
         given = next((value for name, value in scope["headers"] if name == b"authorization"), b"")

@@ -1,0 +1,51 @@
+"""Who may come in, and how many at once."""
+
+import asyncio
+import hashlib
+
+import pytest
+
+from tests.transformations.models.serving.conftest import PATH, Serve, ask
+
+TOKEN = "correct horse battery staple"
+
+
+async def test_with_tokens_everything_but_health_needs_one(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    hashes = [hashlib.sha256(each.encode()).hexdigest() for each in ("another", TOKEN)]
+    monkeypatch.setenv("FEATURES_PREDICT_TOKENS", ",".join(hashes))
+    async with serve() as client:
+        for path in ("/health", "/v2/health/live", "/v2/health/ready"):
+            assert (await client.get(path)).status_code == 200
+        for path in ("/metrics", "/v1/models", "/v2", "/openapi.json", "/docs", "/nothing"):
+            refused = await client.get(path)
+            assert (refused.status_code, refused.headers["www-authenticate"]) == (401, "Bearer")
+        assert (await ask(client, 7)).json()["error"]["code"] == "unauthorized"
+        client.headers["Authorization"] = f"Bearer {TOKEN}x"
+        assert (await ask(client, 7)).status_code == 401
+        client.headers["Authorization"] = f"Bearer {TOKEN}"
+        assert (await ask(client, 7)).status_code == 200
+
+
+async def test_beyond_what_a_worker_does_at_once_it_says_so_at_once(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FEATURES_PREDICT_CONCURRENCY", "2")
+    async with serve() as client:
+        answers = await asyncio.gather(*(ask(client, 7) for _ in range(10)))
+        statuses = sorted(answer.status_code for answer in answers)
+        assert statuses.count(200) >= 2
+        busy = [answer for answer in answers if answer.status_code != 200]
+        assert busy
+        for answer in busy:
+            assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
+            assert answer.json()["error"]["code"] == "overloaded"
+        assert (await ask(client, 7)).status_code == 200
+
+
+async def test_a_body_beyond_the_limit_is_refused_before_it_is_read(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FEATURES_SERVING_MAX_BODY_MB", "1")
+    async with serve() as client:
+        answer = await client.post(PATH, content=b" " * (1 << 21))
+        assert (answer.status_code, answer.json()["error"]["code"]) == (413, "too_large")

@@ -1,0 +1,129 @@
+"""The model server as an ASGI app: one process of `features model serve`, or of any server that runs such apps.
+
+FEATURES_PREDICT_MODELS=user_churn uvicorn --factory transformations.models.serving.api.app:create_app
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from functools import partial
+from pathlib import Path
+
+from fastapi import FastAPI
+from feast import FeatureStore
+from starlette.middleware import Middleware
+
+from transformations.engine.base.errors import UsageError
+from transformations.engine.base.settings import Settings, get_settings, present_moment
+from transformations.engine.base.words import show_reason
+from transformations.insight.repository import repository_folder
+from transformations.models.log.event_log import log_of
+from transformations.models.predictions.recorder import Options, Recorder
+from transformations.models.predictions.segments import segments_folder
+from transformations.models.records.predictions import ServedView
+from transformations.models.serving.answering import Answering
+from transformations.models.serving.api.door import Door, answer
+from transformations.models.serving.api.inference import inference_routes
+from transformations.models.serving.api.openapi import describe
+from transformations.models.serving.api.routes import plain_routes
+from transformations.models.serving.features import Features
+from transformations.models.serving.following import Clock, Follower
+from transformations.models.serving.readiness import Readiness
+from transformations.stores.redis.loaded import loaded_views
+from transformations.stores.server.answers import refuse_in_our_form
+from transformations.stores.server.watch import Watch
+
+_LOG = logging.getLogger(__name__)
+
+
+def create_app(
+    models: Sequence[str] = (),
+    repository: Path | None = None,
+    settings: Settings | None = None,
+    clock: Clock = present_moment,
+) -> FastAPI:
+    """The app that answers for these models; by default for those that FEATURES_PREDICT_MODELS names.
+
+    It answers nothing before its lifespan has begun, and is not ready before all is loaded. UsageError where no model
+    is named.
+    """
+    settings = settings or get_settings()
+    repository = repository or repository_folder(settings)
+    names = tuple(models) or tuple(name for name in settings.predict_models.split(",") if name)
+    if not names:
+        raise UsageError("no model is named. Set FEATURES_PREDICT_MODELS, or run `features model serve NAME`.")
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # more than one thread a row only spins
+    store = FeatureStore(repo_path=str(repository))
+    follower = Follower(names=names, log=log_of(repository), store=store, settings=settings, clock=clock)
+    recorder = Recorder(segments_folder(settings), Options.of(settings))
+    answering = Answering(follower, Features(store), recorder, settings)
+    app = FastAPI(
+        title="Model server",
+        description=f"Scores of {', '.join(names)}",
+        lifespan=_lifespan(answering),
+        middleware=[Middleware(Door, settings=settings, models=names, metrics=answering.metrics)],
+        redoc_url=None,
+    )
+    refuse_in_our_form(app, answer)
+    readiness = Readiness(follower, Watch(FeatureStore(repo_path=str(repository))), recorder)
+    app.include_router(plain_routes(answering, readiness))
+    app.include_router(inference_routes(answering, readiness))
+    describe(app, answering)
+    return app
+
+
+def _lifespan(answering: Answering) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
+    @asynccontextmanager
+    async def run(_app: FastAPI) -> AsyncIterator[None]:
+        seconds = answering.settings.predict_poll_seconds
+        looks = (partial(_look_at_log, answering), partial(_look_at_loads, answering))
+        polls = [asyncio.create_task(_repeat(look, seconds)) for look in looks]
+        try:
+            yield
+        finally:
+            for poll in polls:
+                poll.cancel()
+            await asyncio.gather(*polls, return_exceptions=True)
+            answering.recorder.close()
+
+    return run
+
+
+async def _repeat(look: Callable[[], Awaitable[None]], seconds: float) -> None:
+    """Look again and again. What was seen last stays where a look fails; a failure is logged once."""
+    last = ""
+    while True:
+        try:
+            await look()
+            last = ""
+        except Exception as error:  # whatever a registry or Redis may raise
+            if (said := show_reason(error)) != last:
+                _LOG.error("the model server cannot see what is new: %s", said)
+            last = said
+        await asyncio.sleep(seconds)
+
+
+async def _look_at_log(answering: Answering) -> None:
+    follower, metrics = answering.follower, answering.metrics
+    follower.take(await asyncio.to_thread(follower.look))
+    metrics.was_looked()
+    for name in follower.names:
+        metrics.trouble.labels(name).set(name in follower.trouble)
+        if name in follower.models:
+            metrics.event.labels(name).set(follower.models[name].route(follower.clock()).event)
+    metrics.recording.set(not answering.recorder.fault)
+    metrics.backlog.set(answering.recorder.counts.backlog_bytes)
+
+
+async def _look_at_loads(answering: Answering) -> None:
+    """What each view was last loaded with, which the records name."""
+    store = answering.follower.store
+    found = await asyncio.to_thread(loaded_views, store, answering.settings)
+    answering.views = {
+        view: ServedView(table_version=each.version, loaded_through=each.complete_through)
+        for view, each in found.items()
+    }

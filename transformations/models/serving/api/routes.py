@@ -1,0 +1,105 @@
+"""The plain endpoints: a model's predictions under names of its own, what is served, and whether all is well."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import JSONResponse
+
+from transformations.engine.base.moments import json_moment
+from transformations.models.serving.answering import Answer, Answering
+from transformations.models.serving.api.sending import RecordedResponse
+from transformations.models.serving.explaining import explained
+from transformations.models.serving.following import Followed
+from transformations.models.serving.readiness import Readiness
+from transformations.models.serving.refusals import InvalidError
+from transformations.stores.server.bodies import parse_body, read_body
+
+
+def plain_routes(answering: Answering, readiness: Readiness) -> APIRouter:
+    """The endpoints of /v1, and those of health and metrics."""
+    routes = APIRouter()
+    most_bytes = answering.settings.serving_max_body_mb << 20
+
+    @routes.post("/v1/models/{name}/predictions", include_in_schema=False)
+    async def predictions(request: Request) -> Response:
+        model = answering.model(request.path_params["name"])
+        asked = model.form.read(parse_body(await read_body(request, most_bytes)))
+        is_explained = _flag(request, "explain")
+        answer = await answering.answer(model, asked)
+        return RecordedResponse(
+            answering,
+            answer,
+            lambda: shown(model.name, answer, is_explained=is_explained),
+            headers={"x-model-route": answer.route},
+        )
+
+    @routes.get("/v1/models", summary="The models that are served")
+    async def models() -> Response:
+        there = answering.follower.models.values()
+        return JSONResponse({"models": [_described(answering, model) for model in there]})
+
+    @routes.get("/v1/models/{name}", summary="A model: who answers, and what requests bring")
+    async def model(request: Request) -> Response:
+        return JSONResponse(_described(answering, answering.model(request.path_params["name"])))
+
+    @routes.get("/health", summary="Whether requests should be sent here, and why not")
+    async def health() -> Response:
+        reasons = await asyncio.to_thread(readiness.reasons)
+        return JSONResponse({"status": "unavailable" if reasons else "ok", "reasons": reasons}, 503 if reasons else 200)
+
+    @routes.get("/metrics", summary="Metrics in Prometheus' text format")
+    async def metrics() -> Response:
+        text, kind = answering.metrics.text()
+        return Response(text, headers={"Content-Type": kind})
+
+    return routes
+
+
+def shown(model: str, answer: Answer, *, is_explained: bool) -> dict[str, Any]:
+    """An answer as JSON, rows in the order of the request."""
+    rows: list[dict[str, Any]] = [{} for _ in answer.ids]
+    for part in answer.parts:
+        scored = part.scored
+        moments = {
+            name: [None if each is None else json_moment(each) for each in found]
+            for name, found in scored.moments.items()
+        }
+        for place, row in enumerate(part.rows):
+            rows[row] = {
+                "id": answer.ids[row],
+                "score": scored.scores[place],
+                "decision": None if scored.decisions is None else scored.decisions[place],
+                "model_version": scored.served.number,
+                "role": part.role,
+                "degraded": scored.is_degraded,
+                "feature_timestamps": {name: found[place] for name, found in moments.items()},
+            }
+        if is_explained:
+            for row, found in zip(part.rows, explained(scored), strict=True):
+                rows[row]["explanation"] = found
+    return {"id": answer.id, "model": model, "predictions": rows}
+
+
+def _described(answering: Answering, model: Followed) -> dict[str, Any]:
+    route = model.route(answering.follower.clock())
+    return {
+        "name": model.name,
+        "production": route.production,
+        "canary": route.canary,
+        "canary_percent": route.percent,
+        "shadow": route.shadow,
+        "event": route.event,
+        "loaded": sorted(model.served),
+        "request": model.form.schema(),
+        "example": model.form.example(),
+    }
+
+
+def _flag(request: Request, name: str) -> bool:
+    given = request.query_params.get(name, "false").lower()
+    if given not in ("true", "false", "1", "0"):
+        raise InvalidError(f"{name} is {given!r:.50}. Write true or false")
+    return given in ("true", "1")

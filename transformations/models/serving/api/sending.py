@@ -1,0 +1,42 @@
+"""Sending an answer whose predictions are recorded: the record is told whether it was sent."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from fastapi import Response
+from pydantic_core import to_json
+from starlette.types import Receive, Scope, Send
+
+from transformations.models.serving.answering import Answer, Answering
+
+
+class RecordedResponse(Response):
+    """An answer in JSON, as `show` makes it. Where it cannot be made or sent, its records are marked as unanswered."""
+
+    media_type = "application/json"
+
+    def __init__(
+        self,
+        answering: Answering,
+        answer: Answer,
+        show: Callable[[], Any],
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        self._answering, self._answer = answering, answer
+        try:
+            content = to_json(show())
+        except BaseException:
+            answering.was_sent(answer, is_sent=False)
+            raise
+        super().__init__(content, headers=headers)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send it."""
+        is_sent = False
+        try:
+            await super().__call__(scope, receive, send)
+            is_sent = True
+        finally:
+            self._answering.was_sent(self._answer, is_sent=is_sent)

@@ -1,0 +1,68 @@
+"""Answers by the id that a client gave: a request that is sent again gets what it got, by the same version, once."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+from transformations.models.serving.refusals import ReusedIdError
+
+_MOST = 10_000
+_SECONDS = 300.0
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class _Known(Generic[T]):
+    columns: Mapping[str, Sequence[Any]]
+    answer: asyncio.Task[T]
+    since: float
+
+
+class Memory(Generic[T]):
+    """The last answers of one event loop, for five minutes; more than ten thousand push the oldest out."""
+
+    def __init__(self) -> None:
+        self._known: OrderedDict[tuple[str, str], _Known[T]] = OrderedDict()
+
+    def forget(self, named: tuple[str, str]) -> None:
+        """Answer anew the next time."""
+        self._known.pop(named, None)
+
+    async def answer(
+        self, named: tuple[str, str], columns: Mapping[str, Sequence[Any]], make: Callable[[], Awaitable[T]]
+    ) -> T:
+        """What was answered under a model's name and an id, or what `make` gives, which is then remembered.
+
+        A request that comes while the first is answered waits for it. An error is not remembered. ReusedIdError where
+        the id came with other rows.
+        """
+        self._forget_old()
+        known = self._known.get(named)
+        if known is None:
+
+            async def work() -> T:
+                return await make()
+
+            known = self._known[named] = _Known(columns, asyncio.create_task(work()), time.monotonic())
+        elif known.columns != columns:
+            raise ReusedIdError(
+                f"id {named[1]!r} came with other rows before. Give each request an id of its own, and send the same "
+                f"rows under it again."
+            )
+        try:
+            return await asyncio.shield(known.answer)
+        except BaseException:
+            if known.answer.done() and (known.answer.cancelled() or known.answer.exception() is not None):
+                self._known.pop(named, None)
+            raise
+
+    def _forget_old(self) -> None:
+        oldest = time.monotonic() - _SECONDS
+        while self._known and (len(self._known) >= _MOST or next(iter(self._known.values())).since < oldest):
+            self._known.popitem(last=False)
