@@ -74,7 +74,7 @@ class DropRows:
         if self.stored is None or not days:
             return None
         spans = [range(day, day + 1) for day in sorted(days)]
-        parts = self.stored.parts if self.stored.supersedes else self.stored.parts_of(spans)
+        parts = self.stored.stored if self.stored.supersedes else self.stored.parts_of(spans)
         if not parts:
             return None
         files = [part.path for part in parts]

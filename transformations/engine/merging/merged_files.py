@@ -1,12 +1,14 @@
 """Which files of a table to merge, and their rows in order, to be written as few files.
 
-A file is small until it holds half of `ROWS_A_FILE`. Only small files are merged, and on their own account only once
-there are `MANY` of them, so that a day's build never rewrites years:
+A file is small until it holds half of `ROWS_A_FILE`, and only small files are merged. Unasked they are once there are
+`MANY` of them, and then from the smallest on, as long as the next one is at most twice all before it: so a day's build
+never rewrites years, and a row is rewritten a few times in its life.
 
     rows of the files          small   merged
     2M, 1.5k × 31              31      none yet
     2M, 1.5k × 32              32      the 32, into one of 48k
-    2M, 48k, 1.5k × 31         32      these 32, into one of 95k; and so on, until that one is no longer small
+    2M, 48k, 1.5k × 31         32      these 32, into one of 95k
+    2M, 95k, 1.5k × 31         32      the 31 of 1.5k, into one of 47k; the next merge takes that, and the one of 95k
 """
 
 from __future__ import annotations
@@ -57,8 +59,21 @@ def files_to_merge(rows_of: Mapping[File, int], *, only_many: bool) -> list[File
     rows_of: the rows of each file. only_many: none either as long as there are few of them.
     """
     small = [file for file, rows in rows_of.items() if 2 * rows < ROWS_A_FILE]
+    if only_many:
+        small = _smallest(small, rows_of) if len(small) >= MANY else []
     needed = -(-sum(rows_of[file] for file in small) // ROWS_A_FILE)
-    return small if len(small) > needed and len(small) >= (MANY if only_many else 2) else []
+    return small if len(small) > needed else []
+
+
+def _smallest(small: Sequence[File], rows_of: Mapping[File, int]) -> list[File]:
+    """The smallest half of the files, and further ones as long as each is at most twice all before it."""
+    ascending = sorted(small, key=lambda file: rows_of[file])
+    taken = len(ascending) // 2
+    rows = sum(rows_of[file] for file in ascending[:taken])
+    while taken < len(ascending) and rows_of[ascending[taken]] <= 2 * rows:
+        rows += rows_of[ascending[taken]]
+        taken += 1
+    return ascending[:taken]
 
 
 def merged_tables(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 
 from transformations.engine.base.errors import DataError
@@ -79,19 +79,45 @@ class RawFile:
 
 
 @dataclass(frozen=True, kw_only=True)
+class MergedParts:
+    """Files that hold the rows of other files, which came with drops. parts: the latter's paths; last_drop: the newest
+    of these drops, whose number is `drop` of the files, too: each row says itself with which one it came.
+    """
+
+    files: tuple[RawFile, ...]
+    parts: frozenset[str]
+    last_drop: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class RawSnapshot:
-    """One published version of a source's raw table."""
+    """The raw table of a source after one of its drops, whose version it has.
+
+    parts: the files of all drops, as they were written; merged: files that are read in place of some of these.
+    """
 
     source: str
     version: int
     parts: tuple[RawFile, ...]
     drops: tuple[Drop, ...]
     complete_through: date | None
+    merged: tuple[MergedParts, ...] = ()
+
+    @property
+    def stored(self) -> tuple[RawFile, ...]:
+        """The files to read: merged ones, and those of drops that were not merged."""
+        covered = frozenset().union(*(each.parts for each in self.merged))
+        others = (part for part in self.parts if part.path not in covered)
+        return tuple(sorted((*others, *(file for each in self.merged for file in each.files)), key=lambda f: f.path))
 
     @property
     def files(self) -> tuple[str, ...]:
-        """The absolute paths of all files."""
-        return tuple(part.path for part in self.parts)
+        """The absolute paths of the files to read."""
+        return tuple(file.path for file in self.stored)
+
+    def as_delivered(self) -> RawSnapshot:
+        """The same rows in the files of their drops, which never change."""
+        return replace(self, merged=())
 
     @property
     def supersedes(self) -> bool:
@@ -118,6 +144,7 @@ class RawSnapshot:
             parts=parts,
             drops=drops,
             complete_through=drops[-1].complete_through,
+            merged=tuple(each for each in self.merged if each.last_drop in known),
         )
 
     def with_drop(self, drop: Drop, parts: Sequence[RawFile]) -> RawSnapshot:
@@ -128,14 +155,15 @@ class RawSnapshot:
             parts=tuple(sorted((*self.parts, *parts), key=lambda part: part.path)),
             drops=(*self.drops, drop),
             complete_through=drop.complete_through,
+            merged=self.merged,
         )
 
     def parts_of(self, days: Sequence[range]) -> tuple[RawFile, ...]:
-        """The files that may have rows of these business days."""
-        return tuple(part for part in self.parts if part.share(days))
+        """The files to read for rows of these business days."""
+        return tuple(file for file in self.stored if file.share(days))
 
     def parts_since(self, version: int) -> tuple[RawFile, ...]:
-        """The files that came with drops after that version."""
+        """The files that came with drops after that version, as they came."""
         newer = {drop.number for drop in self.drops if drop.version > version}
         return tuple(part for part in self.parts if part.drop in newer)
 

@@ -22,6 +22,8 @@ DROP = "_drop"
 RETRACTED = "_retracted"
 SYSTEM_COLUMNS = (RAW_TIMESTAMP, BUSINESS_DAY, DROP, RETRACTED)
 
+MERGED_FOLDER = "merged-"
+"""What the name of a folder of merged files begins with."""
 ROWS_A_GROUP = 131_072
 ROWS_A_FILE = 4 * ROWS_A_GROUP
 _BYTES_A_FILE = 64 * 2**20  # in memory; of wide rows a file has fewer
@@ -76,7 +78,7 @@ def write_files(batches: Iterable[pa.RecordBatch], contract: Contract, table: Pa
         complete = (_with_system_columns(batch, contract, drop) for batch in batches if batch.num_rows)
         for rows in tables_of(complete, ROWS_A_FILE, _BYTES_A_FILE):
             days.update(np.unique(rows.column(BUSINESS_DAY).to_numpy()).tolist())
-            files.append(_write_file(rows, table, f"{folder}/part-{len(files):05d}.parquet"))
+            files.append(write_file(rows, table, f"{folder}/part-{len(files):05d}.parquet"))
     except BaseException:
         discard(table / folder)
         raise
@@ -119,7 +121,8 @@ def _with_system_columns(batch: pa.RecordBatch, contract: Contract, drop: int) -
     return pa.record_batch([columns[field.name].cast(field.type) for field in schema], schema=schema)
 
 
-def _write_file(rows: pa.Table, table: Path, path: str) -> NewFile:
+def write_file(rows: pa.Table, table: Path, path: str) -> NewFile:
+    """Write rows in the raw zone's columns as a file of a table, at a path relative to it."""
     import pyarrow.parquet as pq
 
     target = table / path

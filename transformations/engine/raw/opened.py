@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from datetime import date, datetime
 from pathlib import Path
@@ -13,6 +13,7 @@ import pyarrow as pa
 from transformations.contracts import Contract
 from transformations.engine.base import storage
 from transformations.engine.base.errors import DataError
+from transformations.engine.merging.replacing import RECORD as MERGED
 from transformations.engine.raw.contract_terms import (
     TermChange,
     changes_between,
@@ -21,7 +22,7 @@ from transformations.engine.raw.contract_terms import (
     terms_of,
     with_returned_columns,
 )
-from transformations.engine.raw.drops import Drop, RawFile, RawSnapshot
+from transformations.engine.raw.drops import Drop, MergedParts, RawFile, RawSnapshot
 from transformations.engine.raw.files import BUSINESS_DAY, DROP, source_schema
 
 if TYPE_CHECKING:
@@ -123,12 +124,16 @@ def open_raw_table(folder: Path, source: str, version: int | None = None) -> Ope
     if not commits:
         raise DataError(f"{folder} is a Delta table without a drop of ours. Give the raw zone its own folder.")
     drops = tuple(drop_of(commit) for commit in commits)
+    merged = merged_parts(delta, folder)
+    parts = [*_parts_of(delta, folder, but={file.path for each in merged for file in each.files})]
+    parts += [part for each in merged.values() for part in each]
     snapshot = RawSnapshot(
         source=source,
-        version=delta.version(),
-        parts=_parts_of(delta, folder),
+        version=drops[-1].version,
+        parts=tuple(sorted(parts, key=lambda part: part.path)),
         drops=drops,
         complete_through=drops[-1].complete_through,
+        merged=tuple(merged),
     )
     return OpenedTable(
         folder=folder, delta=delta, snapshot=snapshot, placed_by=commits[-1].record["contract"], stamp=stamp
@@ -155,7 +160,31 @@ def drop_of(commit: storage.Commit) -> Drop:
     return Drop(version=commit.version, **facts)
 
 
-def _parts_of(delta: DeltaTable, folder: Path) -> tuple[RawFile, ...]:
+def merged_parts(delta: DeltaTable, folder: Path) -> dict[MergedParts, tuple[RawFile, ...]]:
+    """The merged files of an open table's version, with the files of the drops that they hold the rows of."""
+    live = set(storage.file_paths(delta))
+    found = {}
+    for record in (commit.record for commit in storage.commits(delta, MERGED)):
+        if record["files"] and record["files"][0][0] in live:  # else merged again since, or the whole is
+            parts = tuple(_file_of(folder, facts) for facts in record["parts"])
+            files = tuple(_file_of(folder, facts) for facts in record["files"])
+            last = max(part.drop for part in parts)
+            found[MergedParts(files=files, parts=frozenset(part.path for part in parts), last_drop=last)] = parts
+    return found
+
+
+def facts_of(file: RawFile, folder: Path) -> list[str | int]:
+    """A file as the record of a merge lists it."""
+    return [Path(file.path).relative_to(folder).as_posix(), file.drop, file.rows, file.first_day, file.last_day]
+
+
+def _file_of(folder: Path, facts: Sequence[Any]) -> RawFile:
+    path, drop, rows, first_day, last_day = facts
+    return RawFile(path=str(folder / path), drop=drop, rows=rows, first_day=first_day, last_day=last_day)
+
+
+def _parts_of(delta: DeltaTable, folder: Path, but: Set[str]) -> Iterator[RawFile]:
+    """The files of an open table's version that came with a drop: all but the merged ones."""
     actions = pa.table(delta.get_add_actions(flatten=True)).to_pylist()
     parts = (
         RawFile(
@@ -167,4 +196,4 @@ def _parts_of(delta: DeltaTable, folder: Path) -> tuple[RawFile, ...]:
         )
         for action in actions
     )
-    return tuple(sorted(parts, key=lambda part: part.path))
+    return (part for part in parts if part.path not in but)

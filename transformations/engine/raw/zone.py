@@ -27,6 +27,7 @@ from transformations.engine.raw.contract_terms import TermChange
 from transformations.engine.raw.drops import Drop, Origin, RawFile, RawSnapshot
 from transformations.engine.raw.files import (
     BUSINESS_DAY,
+    MERGED_FOLDER,
     RAW_TIMESTAMP,
     ROWS_A_GROUP,
     SYSTEM_COLUMNS,
@@ -80,10 +81,16 @@ class RawTable:
         """Whether anything has been ingested."""
         return storage.has_table(self.folder)
 
+    def opened(self) -> OpenedTable | None:
+        """The table as it is now, opened and read; None before the first drop."""
+        if self._opened is None or not self._opened.is_newest():
+            self._opened = open_raw_table(self.folder, self.contract.name) if self.exists() else None
+        return self._opened
+
     def snapshot(self, version: int | None = None) -> RawSnapshot:
         """The newest version, or the given one; DataError where there is none, or where a file of it is damaged."""
         name = self.contract.name
-        seen, newest = self._opened, self._newest_opened()
+        seen, newest = self._opened, self.opened()
         if newest is None:
             raise DataError.not_ingested(name)
         if newest is seen:
@@ -100,7 +107,7 @@ class RawTable:
         """How the contract differs from that of the newest rows, and what is wrong with its version; ([], None) where
         nothing was ingested.
         """
-        newest = self._newest_opened()
+        newest = self.opened()
         return ([], None) if newest is None else newest.contract_changes(self.contract)
 
     def append(
@@ -125,7 +132,7 @@ class RawTable:
         """
         terms = DropTerms(complete_through, valid_from, correction)
         with self.writing(), _computing_session(connection) as session:
-            before = self._newest_opened()
+            before = self.opened()
             self._refuse_outdated(findings, before)
             draft, changes = self._draft_append(session, rows, origin, terms, before)
             written = self._write_drop(session, changes, draft.number)
@@ -149,7 +156,7 @@ class RawTable:
         confirm: as of `append`.
         """
         with self.writing(), _computing_session(connection) as session:
-            before = self._newest_opened()
+            before = self.opened()
             draft, changes = self._draft_retraction(session, keys, origin, before)
             confirm()  # the keys have all been read
             return self._publish_drop(self._write_drop(session, changes, draft.number), changes, draft, before)
@@ -157,7 +164,7 @@ class RawTable:
     def rehearse(self, rows: Rows, origin: Origin, terms: DropTerms, connection: DuckDBPyConnection) -> None:
         """Raise what `append` would raise for these rows, without writing anything or waiting for another writer."""
         with _computing_session(connection) as session:
-            before = self._newest_opened()
+            before = self.opened()
             draft, changes = self._draft_append(session, rows, origin, terms, before)
             days = days_of_batches(_ordered_batches(session, self.contract, changes), self.contract)
             self._complete_drop(session, draft, changes, days, before)
@@ -169,15 +176,10 @@ class RawTable:
     def leftovers(self) -> tuple[Path, ...]:
         """Folders of files that no version refers to, as a killed ingestion leaves them."""
         stored = self.snapshot() if self.exists() else None
-        known = {Path(path).parent for path in stored.files} if stored else set()
-        known |= {self.folder / drop.quality for drop in stored.drops if drop.quality} if stored else set()
-        return tuple(folder for folder in paths_in(self.folder, "drop-*") if folder not in known)
-
-    def _newest_opened(self) -> OpenedTable | None:
-        """The table as it is now; None before the first drop."""
-        if self._opened is None or not self._opened.is_newest():
-            self._opened = open_raw_table(self.folder, self.contract.name) if self.exists() else None
-        return self._opened
+        known = {Path(file.path).parent for file in (*stored.parts, *stored.stored)} if stored else set()
+        known |= {self.folder / drop.quality for drop in (stored.drops if stored else ()) if drop.quality}
+        written = (folder for kind in ("drop-*", MERGED_FOLDER + "*") for folder in paths_in(self.folder, kind))
+        return tuple(folder for folder in written if folder not in known)
 
     def _draft_append(
         self, session: DuckDBPyConnection, rows: Rows, origin: Origin, terms: DropTerms, before: OpenedTable | None
@@ -389,7 +391,7 @@ def _days_with_rows(session: DuckDBPyConnection, before: RawSnapshot | None, day
     if before is None:
         return set()
     retractions = {drop.number for drop in before.drops if drop.retracts}
-    parts = [part for part in before.parts_of([days]) if part.drop not in retractions]
+    parts = [part for part in before.parts if part.share([days]) and part.drop not in retractions]
     wide = [part.path for part in parts if part.last_day - part.first_day > 1]
     found = {day for part in parts for day in (part.first_day, part.last_day)} | set(raw_sql.days(session, wide))
     return found & set(days)

@@ -24,8 +24,6 @@ from transformations.engine.merging.replacing import replace_files, rows_by_file
 from transformations.engine.tables.layout import write_rows
 from transformations.engine.tables.offline_tables import RECORD, OfflineTable, time_bounds
 
-__all__ = ["OfflineTable", "compact_table"]
-
 
 @faults_in_words()
 def compact_table(table: OfflineTable, settings: Settings, *, only_many: bool = False) -> Merged | None:

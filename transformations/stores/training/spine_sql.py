@@ -176,7 +176,7 @@ def _raw_content(
         known = ", ".join(contract_names(settings.contracts))
         raise DataError(f"the spine's query names raw.{source}, and there is no such source. There are: {known}.")
     contract = read_contract(source, settings.contracts)
-    snapshot = RawTable(contract, settings.raw_dir).snapshot(version)
+    snapshot = RawTable(contract, settings.raw_dir).snapshot(version).as_delivered()
     rows = raw_sql.current_rows(connection, contract, snapshot.files, snapshot.supersedes)
     return f"SELECT {identifiers(contract.column_names)} FROM {rows}", snapshot.files, snapshot.version
 

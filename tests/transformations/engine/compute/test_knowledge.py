@@ -28,8 +28,10 @@ from transformations.engine.base.settings import Settings
 from transformations.engine.compute import run as run_module
 from transformations.engine.compute.build import build
 from transformations.engine.compute.job import Written, run_in_process
+from transformations.engine.raw.compaction import compact_source
 from transformations.engine.raw.files import RAW_TIMESTAMP, source_schema
 from transformations.engine.raw.zone import Drop, Origin, RawTable, read_current
+from transformations.engine.tables.compaction import compact_table
 from transformations.engine.tables.offline_tables import OfflineTable
 from transformations.engine.testing.reference import reference_row
 from transformations.engine.vocabulary.resolution import Resolved, resolve
@@ -145,6 +147,13 @@ class World:
             items = Origin(file_name="items", content_hash=f"{self.now} {step.items}", ingested_at=self.now)
             RawTable(ITEMS, self.settings.raw_dir).append(rows, items, valid_from=ITEMS.valid_from, correction=True)
 
+    def merge(self) -> None:
+        """Merge the files of both sources, and of the tables that are built when it pleases."""
+        for contract in (SALES, ITEMS):
+            compact_source(RawTable(contract, self.settings.raw_dir), self.settings)
+        for view in self.views():
+            compact_table(OfflineTable(self.table("some").offline_dir / view.name), self.settings)
+
 
 def tasks_in_process(replays: Any, files: Any, _spark: Any, buckets: int, folders: Any, late_until: Any) -> Written:
     """What `run_small_job` has Spark do, here."""
@@ -205,11 +214,11 @@ class Law:
         if len(versions) < len(self.contracts):
             return None
         raw = RawTable(self.view.contract, settings.raw_dir).snapshot(versions[self.view.contract.name])
-        events = read_current(raw, self.view.contract).to_pylist()
+        events = read_current(raw.as_delivered(), self.view.contract).to_pylist()
         for lookup in self.view.definition.lookups:
             contract = self.view.lookups[lookup.source]
             records = RawTable(contract, settings.raw_dir).snapshot(versions[lookup.source])
-            kinds = {row["item_id"]: row["kind"] for row in read_current(records, contract).to_pylist()}
+            kinds = {row["item_id"]: row["kind"] for row in read_current(records.as_delivered(), contract).to_pylist()}
             events = [{**event, "kind": kinds.get(event["item_id"])} for event in events]
         return raw.complete_through, events
 
@@ -281,22 +290,27 @@ EXAMPLE = [
     max_examples=EXAMPLES,
     phases=[Phase.explicit, Phase.reuse, Phase.generate],
 )
-@example(steps=EXAMPLE)
-@given(steps=st.lists(STEPS, min_size=1, max_size=5))
+@example(steps=EXAMPLE, merges={1, 3})
+@given(steps=st.lists(STEPS, min_size=1, max_size=5), merges=st.sets(st.integers(0, 4)))
 def test_a_table_tells_of_every_moment_what_was_known_then_however_it_was_built(
-    settings: Settings, steps: list[Step]
+    settings: Settings, steps: list[Step], merges: set[int]
 ) -> None:
-    """A build after each drop, one of all, one after some, a rebuild and a backfill: the definition at every moment."""
+    """A build after each drop, one of all, one after some, a rebuild and a backfill: the definition at every moment.
+
+    merges: the steps after which files are merged.
+    """
     shutil.rmtree(settings.data, ignore_errors=True)
     world = World(settings)
     world.deliver(Step(0, items=((5, "food"), (6, "food"))))
-    for step in steps:
+    for place, step in enumerate(steps):
         world.deliver(step)
         world.wider |= step.redefines
         for view in world.views():
             build(view, world.table("each"))
             if step.hours > 3:
                 build(view, world.table("some"))
+        if place in merges:
+            world.merge()
     for number, view in enumerate(world.views()):
         build(view, world.table("some"))
         build(view, world.table("once"))

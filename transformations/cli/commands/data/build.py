@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import date, timedelta
 from typing import TYPE_CHECKING
@@ -16,7 +16,7 @@ from transformations.cli.commands.data.ingest import parse_day
 from transformations.cli.commands.platform.compact import merged_line
 from transformations.cli.options import json_option, view_names
 from transformations.cli.output import console, print_json, print_table, remark, say
-from transformations.engine.base.errors import ConflictError, FeaturesError, UsageError
+from transformations.engine.base.errors import FeaturesError, UsageError
 from transformations.engine.base.settings import Settings, get_settings
 from transformations.engine.base.words import human_duration, plural
 from transformations.insight.repository import read_repository
@@ -109,15 +109,15 @@ def _build_all(
     return runs, failures
 
 
-def _merge_many(chosen: Sequence[Resolved], settings: Settings) -> Iterator[Merged]:
-    """Compact the tables that have many small files by now; one that is being written waits for the next build."""
-    from transformations.engine.tables.compaction import OfflineTable, compact_table
+def _merge_many(chosen: Sequence[Resolved], settings: Settings) -> list[Merged]:
+    """Compact the tables and sources that have many small files by now; one that is being written waits for the next
+    build.
+    """
+    from transformations.engine.upkeep.compaction import compact_all
 
-    for resolved in chosen:
-        with suppress(ConflictError):
-            merged = compact_table(OfflineTable(settings.offline_dir / resolved.name), settings, only_many=True)
-            if merged is not None:
-                yield merged
+    contracts = {each.name: each for view in chosen for each in (view.contract, *view.lookups.values())}
+    found, _ = compact_all([view.name for view in chosen], contracts.values(), settings, only_many=True)
+    return found
 
 
 @contextmanager

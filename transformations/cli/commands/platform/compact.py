@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING
 
 import click
 
+from transformations.cli.commands.platform.vacuum import chosen_sources, chosen_tables
 from transformations.cli.options import json_option, view_names
 from transformations.cli.output import print_json, print_table, remark, say
-from transformations.engine.base.disk_faults import paths_in
-from transformations.engine.base.errors import ConflictError, UsageError, nearest
 from transformations.engine.base.settings import get_settings
 from transformations.engine.base.words import human_bytes, plural
 
@@ -27,39 +26,30 @@ Examples:
   features compact --json | jq '.[] | {table, files, rows}'
 
 \b
-`features build` does the same by itself for a table that has 32 small files or more. The merged files stay until
-`features vacuum --keep-versions` gives their versions up, and longer where a pin or the next load needs them.
+`features build` does the same by itself for a table or source that has 32 small files or more. The files that were
+merged stay: those of a source for ever, those of a table until `features vacuum --keep-versions` gives their versions
+up, and longer where a pin or the next load needs them.
 """
 )
 @click.argument("views", metavar="[VIEW]...", nargs=-1, shell_complete=view_names)
 @json_option
 def compact(views: Sequence[str], as_json: bool) -> None:
-    """Merge the small files of the offline table of each VIEW, or of all tables, into few that are sorted.
+    """Merge the small files of the offline table of each VIEW and of its sources into few that are sorted.
 
-    Rows, versions and pins stay as they are, and a load finds nothing new because of it. Repeated, it does nothing.
-    Builds, retrievals and loads may go on meanwhile.
+    Without a VIEW: of all tables and sources. Rows, versions and pins stay as they are, and a load finds nothing new
+    because of it. Repeated, it does nothing. Builds, ingestions, retrievals and loads may go on meanwhile.
     """
-    from transformations.engine.tables.compaction import OfflineTable, compact_table
+    from transformations.engine.upkeep.compaction import compact_all
 
     settings = get_settings()
-    folders = {folder.name: folder for folder in paths_in(settings.offline_dir) if folder.is_dir()}
-    for view in views:
-        if view not in folders:
-            raise UsageError(f"there is no table {view!r} in {settings.offline_dir}: {nearest(view, folders)}.")
-    found: list[Merged] = []
-    busy: list[ConflictError] = []
-    for name, folder in folders.items():
-        if not views or name in views:
-            try:
-                merged = compact_table(OfflineTable(folder), settings)
-            except ConflictError as error:
-                busy.append(error)
-            else:
-                found += [merged] if merged is not None else []
+    tables = chosen_tables(views, settings)
+    sources = chosen_sources(tables if views else None, settings)
+    contracts = [raw.contract for raw in sources]
+    found, busy = compact_all([table.name for table in tables], contracts, settings)
     if as_json:
         print_json([asdict(each) for each in found])
     else:
-        _print_merged(found, len(views or folders) - len(busy))
+        _print_merged(found, len(tables) + len(sources) - len(busy))
     for conflict in busy[1:]:
         remark(f"Error: {conflict}")
     if busy:
@@ -79,9 +69,9 @@ def _print_merged(found: Sequence[Merged], tables: int) -> None:
     if not found:
         say(f"nothing to merge in {plural(tables, 'table')}: few files are small")
         return
-    headers = ["Table", "Version", "Files before", "Files now", "Rows merged", "Size before", "Size now", "Seconds"]
+    headers = ["Table", "Zone", "Version", "Files before", "Files now", "Rows merged", "Size before", "Size now"]
     rows = [
-        (each.table, each.version, *each.files, each.rows, *map(human_bytes, each.size_bytes), each.seconds)
+        (each.table, each.zone, each.version, *each.files, each.rows, *map(human_bytes, each.size_bytes))
         for each in found
     ]
     print_table(headers, rows)

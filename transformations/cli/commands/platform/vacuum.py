@@ -67,8 +67,8 @@ def vacuum(
     from transformations.datasets.deletion import versions_needed
 
     settings = get_settings()
-    tables = _chosen_tables(views, settings)
-    sources = _chosen_sources(tables if views else None, settings)
+    tables = chosen_tables(views, settings)
+    sources = chosen_sources(tables if views else None, settings)
     age = timedelta(hours=older_than)
 
     gives_up = keep_versions is not None
@@ -124,7 +124,8 @@ def _with_predictions(
     return needed
 
 
-def _chosen_tables(views: Sequence[str], settings: Settings) -> list[OfflineTable]:
+def chosen_tables(views: Sequence[str], settings: Settings) -> list[OfflineTable]:
+    """The tables of these views, by default all; UsageError for one that is not there."""
     folders = {folder.name: folder for folder in paths_in(settings.offline_dir) if folder.is_dir()}
     for view in views:
         if view not in folders:
@@ -132,7 +133,7 @@ def _chosen_tables(views: Sequence[str], settings: Settings) -> list[OfflineTabl
     return [OfflineTable(folder) for name, folder in folders.items() if not views or name in views]
 
 
-def _chosen_sources(tables: Iterable[OfflineTable] | None, settings: Settings) -> list[RawTable]:
+def chosen_sources(tables: Iterable[OfflineTable] | None, settings: Settings) -> list[RawTable]:
     """The raw tables that these offline tables came from; without any: all."""
     names = set(contract_names(settings.contracts))
     if tables is not None:

@@ -14,10 +14,11 @@ def test_it_says_what_it_merged_and_a_second_time_that_nothing_is_left(built: Wo
     before = json.loads(built.run("status", "--json").output)["views"]
     result = built.run("compact", "user_clicks", "--json")
     assert result.exit_code == 0, result.output
-    (merged,) = json.loads(result.output)
-    assert (merged["table"], merged["version"], merged["files"][1]) == ("user_clicks", 2, 1)
+    table, source = json.loads(result.output)
+    assert (table["table"], table["version"], table["files"][1]) == ("user_clicks", 2, 1)
+    assert (source["table"], source["version"], source["files"]) == ("clicks", 2, [2, 1])
     again = built.run("compact", "user_clicks")
-    assert again.output == "nothing to merge in 1 table: few files are small\n"
+    assert again.output == "nothing to merge in 2 tables: few files are small\n"
 
     after = json.loads(built.run("status", "--json").output)["views"]
     assert [each["state"] for each in after] == [each["state"] for each in before]
