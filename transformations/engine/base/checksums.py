@@ -17,7 +17,7 @@ from functools import lru_cache
 from pathlib import Path
 
 FILE = "SHA256SUMS"
-_LINE = re.compile(r"([0-9a-f]{64})  (.+)")
+_LINE = re.compile(r"^([0-9a-f]{64})  ([^\r\n]+)\r?$", re.MULTILINE)
 _THREADS = 4
 
 
@@ -71,6 +71,5 @@ def _lines_of(folder: Path) -> _Lines:
 
 @lru_cache(maxsize=64)
 def _parsed(file: Path, _size: int, _modified: int) -> _Lines:
-    lines = file.read_bytes().decode("utf-8", errors="replace").splitlines()
-    found = [(line[2], line[1]) for line in map(_LINE.fullmatch, lines) if line]
+    found = [(name, checksum) for checksum, name in _LINE.findall(file.read_bytes().decode("utf-8", errors="replace"))]
     return _Lines(dict(found), Counter(name for name, _ in found))

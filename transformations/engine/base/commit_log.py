@@ -1,28 +1,37 @@
 """The commits of a Delta table as its log holds them, and whether each is whole.
 
 Our logs are never cleaned up, so every version is there. A commit never changes, so each process parses it once.
+Delta's checkpoints leave out what writers noted, so our notes of the first commits are summed up in a file beside the
+table: a log of years is read from that, and from the commits since.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 from transformations.engine.base import checksums
 from transformations.engine.base.disk_faults import paths_in
-from transformations.engine.base.errors import DamagedError, DiskError
+from transformations.engine.base.errors import DamagedError, DiskError, FeaturesError
 
 _OTHER_BYTES = f"it does not hold the bytes that were written, by {checksums.FILE} beside the table"
 _MOVED_AWAY = ".damaged"
 """The suffix of a commit that somebody has given up."""
 _COMMIT = re.compile(r"(\d{20})\.json")
 _ENTRY = re.compile(rf"_delta_log/{_COMMIT.pattern}")
+SUMMARY = "log-summary.json"
+"""The file beside a table that sums up its first commits."""
+COMMITS_A_SUMMARY = 100
+"""After so many commits the summary is written anew, as Delta's checkpoints are."""
 _OURS = "features."
 """The prefix of our records' keys in a log."""
 
@@ -78,16 +87,22 @@ def actions(entry: Path) -> Iterator[Mapping[str, Any]]:
     return (json.loads(line) for line in entry.read_text(encoding="utf-8").splitlines() if line)
 
 
-def logged_commits(folder: Path, until: int | None = None) -> list[LoggedCommit]:
-    """The commits of a table of ours up to a version, oldest first. DamagedError where one is missing or damaged."""
+def logged_commits(folder: Path, until: int | None = None, *, from_summary: bool = True) -> list[LoggedCommit]:
+    """The commits of a table of ours up to a version, oldest first. DamagedError where one is missing or damaged.
+
+    from_summary: those that a whole summary tells of are read from it; only that they are there is looked at.
+    """
     entries = log_entries(folder)
     if not entries and checkpoints(folder):
         raise damaged_entry(folder / "_delta_log" / f"{0:020}.json", "it is missing", is_newest=False)
     recorded = checksums.recorded(folder)
     _refuse_lost_end(folder, entries, recorded)
     moved = {path.name for path in paths_in(folder / "_delta_log", f"*{_MOVED_AWAY}")}
-    found = []
-    for version, entry in enumerate(entries if until is None else entries[: until + 1]):
+    found = list(_summed_up(folder, entries, moved)) if from_summary else []
+    wanted = len(entries) if until is None else until + 1
+    if wanted <= len(found):
+        return found[:wanted]
+    for version, entry in enumerate(entries[len(found) : wanted], len(found)):
         if int(entry.stem) != version:
             raise damaged_entry(entry.with_name(f"{version:020}.json"), "it is missing", is_newest=False)
         facts = entry.stat()
@@ -110,12 +125,13 @@ def _refuse_lost_end(folder: Path, entries: Sequence[Path], recorded: Mapping[st
     """DamagedError where commits after the last one were recorded, and nobody has moved them away as damaged."""
     known = int(entries[-1].stem) + 1 if entries else 0
     log, sums = folder / "_delta_log", folder / checksums.FILE
-    published = sorted(int(found[1]) for found in map(_ENTRY.fullmatch, recorded) if found)
-    lost = [log / f"{version:020}.json" for version in published if version >= known]
+    first = f"_delta_log/{known:020}"
+    names = (name for name in recorded if name.startswith("_delta_log/") and name > first)  # none, as a rule
+    lost = [log / f"{int(found[1]):020}.json" for found in map(_ENTRY.fullmatch, sorted(names)) if found]
     lost = [entry for entry in lost if not entry.with_name(f"{entry.name}{_MOVED_AWAY}").exists()]
     if not lost:
         return
-    if entries and known not in published:
+    if entries and f"_delta_log/{known:020}.json" not in recorded:
         raise DamagedError(
             f"{sums} is damaged: it names {lost[0].name}, and not version {known} before it. Bring it back from a "
             f"copy. Without one, delete that line: the commit that it was about then has no checksum."
@@ -133,7 +149,103 @@ def check_log(folder: Path) -> None:
     """DamagedError where a commit of the table in a folder is missing, cut short or no longer the JSON that it was."""
     parsed_commit.cache_clear()  # read the files themselves, whatever is cached
     _holds.cache_clear()
-    logged_commits(folder)
+    logged_commits(folder, from_summary=False)
+
+
+def sum_up(folder: Path, *, now: bool = False) -> None:
+    """Write the summary of a table's commits anew, now or when it is due: what they noted, and a checksum of the last
+    one. Where that fails, all stays as it was: with a summary a log is only read faster.
+    """
+    with suppress(OSError, FeaturesError):
+        if now or len(log_entries(folder)) % COMMITS_A_SUMMARY == 0:
+            _write_summary(folder)
+
+
+def _write_summary(folder: Path) -> None:
+    commits = logged_commits(folder)
+    newest = log_entries(folder)[len(commits) - 1]
+    body = json.dumps({"last": checksums.content_hash(newest), "commits": differences(commits)}, ensure_ascii=False)
+    text = f"{hashlib.sha256(body.encode()).hexdigest()}\n{body}\n"
+    draft = folder / f".{SUMMARY}.{uuid4().hex}.unfinished"
+    try:
+        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o640), "w", encoding="utf-8") as file:
+            file.write(text)
+        draft.replace(folder / SUMMARY)
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def _summed_up(folder: Path, entries: Sequence[Path], moved: Set[str]) -> Sequence[LoggedCommit]:
+    """The first commits of a log, by their summary; none where it is damaged, or not of this log.
+
+    A commit that was moved away as damaged may have another one in its place: then all are read.
+    """
+    file = folder / SUMMARY
+    try:
+        facts = file.stat()
+    except OSError:
+        return ()
+    commits, last = _read_summary(file, facts.st_size, facts.st_mtime_ns)
+    newest = len(commits) - 1
+    if not commits or len(entries) <= newest or int(entries[newest].stem) != newest:
+        return ()  # the entries are different numbers in order, so where the last is there, all are
+    if any(int(_COMMIT.match(name)[1]) <= newest for name in moved if _COMMIT.match(name)):  # type: ignore[index]
+        return ()
+    entry = entries[newest].stat()
+    return commits if _holds(entries[newest], entry.st_size, entry.st_mtime_ns, last) else ()
+
+
+@lru_cache(maxsize=64)
+def _read_summary(file: Path, _size: int, _modified: int) -> tuple[Sequence[LoggedCommit], str]:
+    """The commits of a summary, and the checksum of the last one; none where it is not what was written."""
+    try:
+        checksum, _, body = file.read_text(encoding="utf-8").removesuffix("\n").partition("\n")
+        if hashlib.sha256(body.encode()).hexdigest() != checksum:
+            return (), ""
+        read = json.loads(body)
+        return tuple(from_differences(read["commits"])), read["last"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return (), ""
+
+
+def differences(commits: Sequence[LoggedCommit]) -> list[list[Any]]:
+    """What each commit says otherwise than the one before: [its info, its records], each as [changed, left out].
+
+    Most of a run's record is that of the run before. 1,000 runs of 5 kB are 300 kB, and parsed in a tenth of the time.
+    """
+    found = []
+    info: Mapping[str, Any] = {}
+    records: dict[str, Mapping[str, Any]] = {}
+    for commit in commits:
+        said = {key: value for key, value in commit.info.items() if key not in commit.records}
+        notes = {key: _difference(records.get(key, {}), record) for key, record in commit.records.items()}
+        found.append([_difference(info, said), notes])
+        info = said
+        records |= commit.records
+    return found
+
+
+def from_differences(found: Sequence[Sequence[Any]]) -> Iterator[LoggedCommit]:
+    """The commits that `differences` was told."""
+    info: Mapping[str, Any] = {}
+    records: dict[str, Mapping[str, Any]] = {}
+    for said, notes in found:
+        info = _changed(info, *said)
+        own = {key: _changed(records.get(key, {}), *note) for key, note in notes.items()}
+        records |= own
+        yield LoggedCommit(info, own)
+
+
+def _difference(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[Any]:
+    changed = {name: value for name, value in now.items() if name not in before or before[name] != value}
+    return [changed, [name for name in before if name not in now]]
+
+
+def _changed(before: Mapping[str, Any], changed: Mapping[str, Any], left_out: Sequence[str]) -> Mapping[str, Any]:
+    now = {**before, **changed}
+    for name in left_out:
+        del now[name]
+    return now
 
 
 def damaged_entry(entry: Path, what: str, *, is_newest: bool = True) -> DamagedError:

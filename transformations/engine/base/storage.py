@@ -32,6 +32,7 @@ from transformations.engine.base.commit_log import (
     is_table,
     log_entries,
     logged_commits,
+    sum_up,
 )
 from transformations.engine.base.disk_faults import damaged, known_fault, missing, paths_in
 from transformations.engine.base.errors import ConflictError
@@ -183,8 +184,7 @@ def file_paths(table: DeltaTable) -> list[str]:
     """
     import pyarrow as pa
 
-    encoded: list[str] = pa.table(table.get_add_actions(flatten=True))["path"].to_pylist()
-    return [unquote(path) for path in encoded]
+    return [unquote(path) for path in pa.table(table.get_add_actions(flatten=True))["path"].to_pylist()]
 
 
 def check_files(table: DeltaTable, folder: Path) -> None:
@@ -208,7 +208,7 @@ def check_files(table: DeltaTable, folder: Path) -> None:
 
 def contents(folder: Path) -> Iterator[Contents]:
     """The files of every published version, oldest first. DataError where a commit is missing or damaged."""
-    logged_commits(folder)
+    logged_commits(folder, from_summary=False)
     files: dict[str, int] = {}
     for entry in log_entries(folder):
         published = 0.0
@@ -392,6 +392,7 @@ def record_log(folder: Path, version: int) -> None:
     for path in (log, *written, *log.glob("_last_checkpoint")):
         with suppress(OSError):
             close_to_others(path)
+    sum_up(folder)
 
 
 def statistics_text(file: NewFile) -> str:

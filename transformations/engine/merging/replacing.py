@@ -21,6 +21,7 @@ import pyarrow as pa
 from deltalake.exceptions import DeltaError
 
 from transformations.engine.base import checksums, storage
+from transformations.engine.base.commit_log import sum_up
 from transformations.engine.base.errors import ConflictError
 
 if TYPE_CHECKING:
@@ -69,6 +70,7 @@ def replace_files(
     with suppress(DeltaError, OSError):  # it only sums up the log, and the version is published
         storage.open_table(folder).create_checkpoint()
     storage.record_log(folder, version)
+    sum_up(folder, now=True)
     return version
 
 

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 TIMESTAMP = pa.timestamp("us", tz="UTC")
 
 RECORD = "features.run"
+_REPLACING = ("first load", "rebuild")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,7 +74,7 @@ class Run:
     @property
     def replaces_all(self) -> bool:
         """Whether the table holds no row from before this run."""
-        return self.kind in ("first load", "rebuild")
+        return self.kind in _REPLACING
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -184,19 +185,19 @@ class OfflineTable:
         return [file.path.relative_to(self.path).as_posix() for file in files]
 
     def _version_of(self, table: DeltaTable) -> TableVersion:
-        runs = _run_records(table)
-        if not runs:
+        records = [commit.record for commit in storage.commits(table, RECORD)]
+        if not records:
             raise DataError(
                 f"{self.path} is a Delta table without a run of ours. Point FEATURES_DATA at a folder of its own."
             )
-        last_replacing = max((index for index, run in enumerate(runs) if run.replaces_all), default=0)
-        in_table = runs[last_replacing:]
+        last_replacing = max((i for i, record in enumerate(records) if record["kind"] in _REPLACING), default=0)
+        in_table = records[last_replacing:]
         return TableVersion(
             version=table.version(),
             files=tuple(sorted(str(self.path.absolute() / path) for path in storage.file_paths(table))),
-            run=runs[-1],
-            rows=sum(run.rows for run in in_table),
-            written_through=max(run.complete_through for run in in_table),
+            run=_from_record(records[-1]),
+            rows=sum(record["rows"] for record in in_table),
+            written_through=date.fromisoformat(max(record["complete_through"] for record in in_table)),
         )
 
 
