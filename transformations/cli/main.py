@@ -60,6 +60,7 @@ COMMANDS = {
     "docs": Entry("Look and understand", "Write the catalogue of everything offered, as pages to browse"),
     "status": Entry("Look and understand", "How far each view is complete, and what to run next"),
     "monitor": Entry("Look and understand", "Watch models: drift, frozen features, predictions, data"),
+    "outcomes": Entry("Look and understand", "What became of predictions, beside what was promised"),
     "parity": Entry("Look and understand", "Compare online with training, and say what differs and why"),
     "diff": Entry("Look and understand", "What `feast apply` would change, and whom it touches"),
     "runs": Entry("Look and understand", "The runs that wrote a view's table"),

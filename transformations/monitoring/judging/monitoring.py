@@ -14,6 +14,7 @@ from transformations.engine.base.settings import Settings
 from transformations.models.log.event_log import EventLog
 from transformations.monitoring.judging.data import judge_data
 from transformations.monitoring.judging.day import Judged, judge_day
+from transformations.monitoring.judging.outcomes import Outcomes, outcomes
 from transformations.monitoring.judging.watched import Watched
 from transformations.monitoring.reading.history import model_folder
 from transformations.monitoring.reading.served import days_served, models_served
@@ -64,6 +65,19 @@ def monitor(
         raise DataError("no model has a recorded prediction, so there is nothing to watch.")
     data = [each for each in newest if each.model not in watched]
     return Monitored(judged=(*data, *judged), newest=tuple(newest), watched=watched)
+
+
+@faults_in_words()
+def outcomes_of(
+    name: str,
+    repository: Path,
+    log: EventLog,
+    settings: Settings,
+    first: date | None = None,
+    last: date | None = None,
+) -> Outcomes:
+    """What became of a model's predictions; see outcomes.py."""
+    return outcomes(Watched(name, repository, log, settings), first, last)
 
 
 def _days(watched: Watched, day: date | None, span: tuple[date, date] | None) -> list[date | None]:

@@ -9,7 +9,7 @@ from typing import Annotated
 from pydantic import Field, StrictInt, ValidationError, model_validator
 
 from transformations.contracts import ContractError
-from transformations.contracts.document import read_yaml, text_of
+from transformations.contracts.document import read_yaml, shown_path, text_of
 from transformations.engine.base.errors import UsageError
 from transformations.models.declaration.reading import complaints
 from transformations.models.records.base import Part
@@ -71,8 +71,8 @@ def read_monitoring(repository: Path) -> Monitoring:
     if document is None:
         return Monitoring()
     if not isinstance(document, Mapping):
-        raise UsageError(f"{path.name}: holds no keys. Write `false_alerts: 1`, or leave the file out.")
+        raise UsageError(f"{shown_path(path)}: holds no keys. Write `false_alerts: 1`, or leave the file out.")
     try:
         return Monitoring.model_validate(document)
     except ValidationError as error:
-        raise UsageError("\n".join(complaints(path.name, text, error, Monitoring, document))) from None
+        raise UsageError("\n".join(complaints(shown_path(path), text, error, Monitoring, document))) from None
