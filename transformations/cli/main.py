@@ -49,7 +49,7 @@ COMMANDS = {
     "restore": Entry("Data to features", "Bring the content of an earlier version of a table back"),
     "dataset": Entry("Data to features", "Make training datasets that can be made again, and prove it"),
     "model": Entry("Data to features", "Train models, judge them, and move their versions"),
-    "predictions": Entry("Data to features", "Collect the record of what models said"),
+    "predictions": Entry("Data to features", "Collect, trace and check the record of what models said"),
     "preview": Entry("Look and understand", "Compute one feature row from raw events, without building"),
     "explain": Entry("Look and understand", "The events, run and row behind a value, and what is online"),
     "show": Entry("Look and understand", "Explain a feature or view: meaning, unit, owner, freshness"),

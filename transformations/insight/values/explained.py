@@ -194,17 +194,26 @@ def _rows_of_entity(
     offered: OfferedView, feature: Feature, entity: Mapping[str, object], settings: Settings, remarks: list[str]
 ) -> tuple[list[Row], int | None]:
     """The entity's rows in the order in which retrieval prefers them, the best last; and the table's version."""
-    table = OfflineTable(settings.offline_dir / offered.resolved.name)
     try:
-        history = history_of(offered.view, None, features=[feature.name])
+        return rows_of_key(offered.view, feature.name, entity, None, settings)
     except DamagedError:
         raise
     except DataError as error:
         remarks.append(str(error))
         return [], None
+
+
+def rows_of_key(
+    view: FeatureView, feature: str, entity: Mapping[str, object], version: int | None, settings: Settings
+) -> tuple[list[Row], int | None]:
+    """The rows of a key in a version of a view's table, by default the newest, and that version.
+
+    In the order in which retrieval prefers them, the best last. DataError where there is no such table or version.
+    """
+    table = OfflineTable(settings.offline_dir / view.name)
+    history = _before_merging(history_of(view, None, version, features=[feature]))
     runs = {run.run_id: run for run in table.runs()}
-    history = _before_merging(history)
-    rows = [_row_of_run(*cells, runs=runs) for cells in _cells_of_entity(history, feature.name, entity)]
+    rows = [_row_of_run(*cells, runs=runs) for cells in _cells_of_entity(history, feature, entity)]
     return rows, history.version
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -31,7 +31,7 @@ from transformations.stores.history.history import history_of
 from transformations.stores.history.session_sql import resources_of, session
 from transformations.stores.history.stored import Stored
 from transformations.stores.training.jobs import PointInTimeJob
-from transformations.stores.training.retrieval import match_rows
+from transformations.stores.training.retrieval import Plan, features_of, match_rows
 from transformations.stores.training.spine import Spine, spine_of
 
 _NEVER = -1
@@ -69,40 +69,51 @@ class Reader:
         types |= {name: pa.float64() for name in self.request}
         return self._job(pa.table({name: pa.array([], kind) for name, kind in types.items()})).plan.stored
 
-    def read(self, rows: pa.Table) -> Served:
-        """The rows' features, each at its own moment. DataError where a table is not yet complete at a row's moment."""
+    def read(self, rows: pa.Table, loaded_through: Mapping[str, datetime] | None = None) -> Served:
+        """The rows' features, each at its own moment. DataError where a table is not yet complete at a row's moment.
+
+        loaded_through: by view, how far it had been loaded online. With it, what is read is what a lookup gave then.
+        """
         spine = spine_of(rows)
-        job = self._job(rows)
-        last = pc.max(spine.moments).as_py()
-        for stored in job.plan.stored:
-            _refuse_unfinished(stored, last, self.zone)
-        table = job.to_arrow()
-        moments_of = {each.reference: _moments_of_rows(spine, each, job, self.store) for each in job.plan.stored}
-        taken = [column.name for column in self.inputs if column.name in job.plan.columns]
+        job = self._job(rows, is_lookup=loaded_through is not None)
+        plan = job.plan
+        if loaded_through is None:
+            last = pc.max(spine.moments).as_py()
+            for stored in plan.stored:
+                _refuse_unfinished(stored, last, self.zone)
+            table = job.to_arrow()
+        else:
+            ends = {each.reference: loaded_through.get(each.view.name) for each in plan.stored}
+            plan = replace(plan, loaded_through={name: end for name, end in ends.items() if end is not None})
+            table = spine.to_arrow()
+            for name, column in features_of(spine, plan).items():
+                table = table.append_column(name, column)
+        moments_of = {each.reference: _moments_of_rows(spine, each, plan, self.store) for each in plan.stored}
+        taken = [column.name for column in self.inputs if column.name in plan.columns]
         return Served(
             table=table,
             moments=spine.moments,
             keys={name: _whole(table[name]) for name in join_keys(self.manifest)},
             request={name: _whole(table[name]) for name in self.request},
             features={
-                name: _as_served(_whole(table[name]), moments_of.get(job.plan.columns[name].partition(":")[0]))
+                name: _as_served(_whole(table[name]), moments_of.get(plan.columns[name].partition(":")[0]))
                 for name in taken
             },
             views={
                 each.view.name: ServedView(
                     table_version=each.history.version, loaded_through=each.history.complete_until
                 )
-                for each in job.plan.stored
+                for each in plan.stored
             },
         )
 
-    def _job(self, rows: pa.Table) -> PointInTimeJob:
+    def _job(self, rows: pa.Table, *, is_lookup: bool = False) -> PointInTimeJob:
         config = self.manifest.config
         job = self.store.get_historical_features(
             entity_df=rows,
             features=self.store.get_feature_service(config.feature_service),
             full_feature_names=config.full_feature_names,
-            filter_by_created_timestamp=config.as_served,
+            filter_by_created_timestamp=config.as_served and not is_lookup,
         )
         if not isinstance(job, PointInTimeJob):
             raise TypeError(f"the offline store of {self.store.project} is not ours")
@@ -152,7 +163,7 @@ def _newest_versions(store: FeatureStore) -> dict[str, int]:
 
 def refuse_changed_features(manifest: Manifest, now: Mapping[str, Any], names: Sequence[str]) -> None:
     """DataError where one of these columns of a dataset comes of another definition now. now: a snapshot."""
-    there, wanted = _references(now, manifest), _references(manifest.registry, manifest)
+    there, wanted = references_of(now, manifest), references_of(manifest.registry, manifest)
     before, after = _hashes(manifest.registry), _hashes(now)
     lacking = [name for name in names if name not in there]
     changed = [
@@ -170,7 +181,7 @@ def refuse_changed_features(manifest: Manifest, now: Mapping[str, Any], names: S
         )
 
 
-def _references(registry: Mapping[str, Any], manifest: Manifest) -> dict[str, list[str]]:
+def references_of(registry: Mapping[str, Any], manifest: Manifest) -> dict[str, list[str]]:
     """By column of the dataset the feature behind it, as `view:feature`, and what an on-demand one is computed from."""
     (service,) = registry["feature_services"]
     tags = {view["spec"]["name"]: view["spec"].get("tags", {}) for view in registry.get("on_demand_feature_views", ())}
@@ -219,14 +230,14 @@ def _refuse_unfinished(stored: Stored, moment: datetime, zone: str) -> None:
         )
 
 
-def _moments_of_rows(spine: Spine, stored: Stored, job: PointInTimeJob, store: FeatureStore) -> _Moments:
+def _moments_of_rows(spine: Spine, stored: Stored, plan: Plan, store: FeatureStore) -> _Moments:
     keys = {key: spine.key(stored.spine_column(key), canonical_key(dtype)) for key, dtype in stored.keys.items()}
     moments = spine.moments.cast(pa.int64()).to_numpy()
     if not stored.history.files:
         return _Moments(np.full(len(spine), _NEVER), np.zeros(len(spine), np.bool_))
     with session(resources_of(store.config)) as connection:
         scan = stored.scan(connection)
-        matches = match_rows(connection, spine, stored, scan, keys, job.plan.as_served, lambda _step, _share: None)
+        matches = match_rows(connection, spine, stored, scan, keys, plan, lambda _step, _share: None)
     is_found = matches.of_spine >= 0
     is_old = is_found & (matches.ages > stored.ttl_micros) if stored.ttl_micros else np.zeros(len(spine), np.bool_)
     return _Moments(np.where(is_found, moments - matches.ages, _NEVER), is_old)

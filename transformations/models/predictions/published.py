@@ -69,11 +69,6 @@ def places_of(model: str, settings: Settings, days: Iterable[date] | None = None
     return sorted(found)
 
 
-def models_with_records(settings: Settings) -> list[str]:
-    """The models that have collected records."""
-    return [folder.name for folder in paths_in(settings.predictions_dir, "[!._]*") if (folder / "served").is_dir()]
-
-
 def read_place(place: Place, settings: Settings, columns: Sequence[str] | None = None) -> pa.Table:
     """The records of a place; DamagedError, where its bytes are not those that were written, of those who read them."""
     return pq.read_table(

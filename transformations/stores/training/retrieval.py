@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -15,7 +15,7 @@ from feast import Field, OnDemandFeatureView
 
 from transformations.engine.base.errors import DataError, UsageError
 from transformations.engine.base.file_rows_sql import Scan
-from transformations.engine.base.moments import EVENT_TIMESTAMP
+from transformations.engine.base.moments import EVENT_TIMESTAMP, instant_to_micros, micros_to_instant
 from transformations.stores.base.casting import plain
 from transformations.stores.base.values import arrow_type, as_feature, canonical_key, unseen_value
 from transformations.stores.computed.evaluation import evaluate
@@ -42,7 +42,9 @@ _SHARE_OF_RESULT, _SHARE_OF_ROWS = 0.5, 0.25
 class Plan:
     """What a retrieval computes.
 
-    columns: the feature reference behind each column of the result. is_strict: as `evaluate`.
+    columns: the feature reference behind each column of the result. is_strict: as `evaluate`. loaded_through: by view
+    reference, the event timestamp through which rows are there: what a lookup finds that was loaded that far. Rows
+    expire at their moment all the same, and on-demand functions are asked for it.
     """
 
     stored: tuple[Stored, ...]
@@ -50,6 +52,7 @@ class Plan:
     columns: Mapping[str, str]
     as_served: bool = False
     is_strict: bool = False
+    loaded_through: Mapping[str, datetime] = field(default_factory=dict)
     resources: Resources = field(default_factory=Resources)
 
 
@@ -96,7 +99,7 @@ def _stored_features(
         is_absent = np.ones(len(spine), bool)
     else:
         scan = stored.scan(connection)
-        matches = match_rows(connection, spine, stored, scan, keys, plan.as_served, advance)
+        matches = match_rows(connection, spine, stored, scan, keys, plan, advance)
         values = _fetch_features(connection, stored, scan, matches, advance)
         is_absent = matches.of_spine < 0
     for key in keys.values():
@@ -115,25 +118,27 @@ def match_rows(
     stored: Stored,
     scan: Scan,
     keys: Mapping[str, pa.Array],
-    as_served: bool,
+    plan: Plan,
     advance: Advance,
 ) -> Matches:
-    """For every row of the spine the last row of the view's history."""
+    """For every row of the spine the last row of the view's history that the plan lets it see."""
     names = {key: f"key_{number}" for number, key in enumerate(keys)}
     codes, distinct, count = encode_keys(list(keys.values()), len(spine))
     moments = spine.moments.cast(pa.int64()).to_numpy()
+    loaded_through = plan.loaded_through.get(stored.reference)
+    seen = moments if loaded_through is None else np.minimum(moments, instant_to_micros(loaded_through))
     last_rows = LastRows(
         codes,
-        moments,
+        seen,
         count,
         has_created=stored.history.created is not None,
-        as_served=as_served,
+        as_served=plan.as_served,
         threads=threads_of(connection),
     )
     numbers = pa.array(np.arange(count, dtype=np.int32))
     connection.register(sql.KEYS, pa.table([*distinct, numbers], [*names.values(), sql.CODE]))
-    bounds = pc.min_max(spine.moments).as_py()
-    join = stored.join(scan, names, first=stored.earliest(bounds["min"]), last=bounds["max"])
+    first, last = (micros_to_instant(int(bound)) for bound in (seen.min(), seen.max()))
+    join = stored.join(scan, names, first=stored.earliest(first), last=last)
     step, done = f"{stored.view.name}: matching", 0.0
     for batch in connection.sql(sql.candidates(join)).to_arrow_reader(_ROWS_AT_ONCE):
         last_rows.add(*(column.to_numpy() for column in batch.columns))
@@ -141,7 +146,10 @@ def match_rows(
         advance(step, read - done)
         done = read
     advance(step, 1 - done)
-    return last_rows.matches()
+    matches = last_rows.matches()
+    if loaded_through is None:
+        return matches
+    return replace(matches, ages=np.where(matches.of_spine >= 0, matches.ages + moments - seen, 0))
 
 
 def _fetch_features(

@@ -39,12 +39,20 @@ def explain(feature: str, key: str, at: str | None, request: dict[str, object], 
     one that training retrieval chooses at that moment, the online value is that of now. An on-demand feature is
     explained by its function, the request's fields and each stored feature that it reads.
     """
-    from transformations.insight.values.explanation import Explained, explain_value
+    from transformations.insight.values.explanation import explain_value
 
     found = explain_value(feature, key, at, request, get_settings())
     if as_json:
         print_json(asdict(found))
-    elif isinstance(found, Explained):
+    else:
+        print_value(found)
+
+
+def print_value(found: Explained | Computed) -> None:
+    """What is behind a value, of a stored feature or of an on-demand one."""
+    from transformations.insight.values.explanation import Explained
+
+    if isinstance(found, Explained):
         _print_stored(found)
     else:
         _print_computed(found)
@@ -58,7 +66,7 @@ def _print_computed(found: Computed) -> None:
     say(f"By definition: {_value_with_unit(found.value, found.unit, zone)}")
     say(f"Offline: {value_text(found.offline, zone)}")
     if found.online is not None:
-        _print_value(found.online, zone)
+        _print_online_value(found.online, zone)
         _print_difference(found.online)
     for each in found.inputs:
         say("")
@@ -102,7 +110,7 @@ def _value_with_unit(value: object, unit: str, zone: str) -> str:
 
 
 def _print_online(online: Online, zone: str) -> None:
-    _print_value(online, zone)
+    _print_online_value(online, zone)
     event = "no row" if online.event_timestamp is None else f"the row of {value_text(online.event_timestamp, zone)}"
     source = (
         "never materialized"
@@ -114,7 +122,7 @@ def _print_online(online: Online, zone: str) -> None:
     _print_difference(online)
 
 
-def _print_value(online: Online, zone: str) -> None:
+def _print_online_value(online: Online, zone: str) -> None:
     say(f"Online, at {value_text(online.moment, zone)}: {value_text(online.value, zone)} ({online.status})")
 
 

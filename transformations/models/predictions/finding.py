@@ -1,0 +1,63 @@
+"""Finding recorded predictions: by day or by id, in what is collected, in segments, and in published batches."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import suppress
+from datetime import date
+from pathlib import Path
+
+import pyarrow.parquet as pq
+
+from transformations.engine.base.disk_faults import paths_in
+from transformations.engine.base.settings import Settings
+from transformations.models.batch.publishing import DAY, batches_folder
+from transformations.models.predictions.published import places_of, read_place, served_folder
+from transformations.models.predictions.segment_reading import read_segment, segments_in
+from transformations.models.predictions.segments import segments_folder
+from transformations.models.records.prediction_table import records_of
+from transformations.models.records.predictions import PredictionRecord
+
+
+def models_with_records(settings: Settings) -> list[str]:
+    """The models of which predictions are collected or published."""
+    folders = [folder.name for folder in paths_in(settings.predictions_dir, "[!._]*")]
+    return [name for name in folders if last_day(name, settings) is not None]
+
+
+def last_day(model: str, settings: Settings) -> date | None:
+    """The last UTC day of which a model has records that are collected or published; None without any."""
+    days = [place.day for place in places_of(model, settings)]
+    days += [date.fromisoformat(file.parent.name.removeprefix(f"{DAY}=")) for file in _batch_files(model, settings)]
+    return max(days, default=None)
+
+
+def records_of_day(model: str, day: date, settings: Settings) -> Iterator[PredictionRecord]:
+    """What a model said on a UTC day, online and in batch, as far as it is collected."""
+    for place in places_of(model, settings, [day]):
+        yield from records_of(read_place(place, settings))
+    for file in _batch_files(model, settings, day):
+        yield from records_of(pq.read_table(file, partitioning=None))
+
+
+def records_of_id(prediction: str, settings: Settings) -> list[PredictionRecord]:
+    """The records of an id, wherever they are; several where a shadow was asked, too, or the id was sent again."""
+    return list(_named(prediction, settings))
+
+
+def _named(prediction: str, settings: Settings) -> Iterator[PredictionRecord]:
+    for folder in paths_in(settings.predictions_dir, "[!._]*"):
+        collected = served_folder(folder.name, settings).glob(f"{DAY}=*/[!.]*.parquet")
+        for file in sorted([*collected, *_batch_files(folder.name, settings)]):
+            # Statistics of ids rule out most files of batches, whose ids begin alike.
+            yield from records_of(pq.read_table(file, partitioning=None, filters=[("id", "=", prediction)]))
+    for segment in segments_in(segments_folder(settings)):
+        with suppress(FileNotFoundError):  # collected in the meantime
+            yield from (record for record in read_segment(segment).records if record.id == prediction)
+
+
+def _batch_files(model: str, settings: Settings, day: date | None = None) -> list[Path]:
+    pattern = f"{DAY}={'*' if day is None else day.isoformat()}/*.parquet"
+    return sorted(
+        file for folder in paths_in(batches_folder(model, settings), "[!.]*") for file in folder.glob(pattern)
+    )

@@ -1,0 +1,212 @@
+"""Tracing a prediction to its version, run, dataset and gates, its features to rows and runs; and its score anew."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from feast import FeatureStore, FeatureView
+from feast.errors import FeastError
+
+from transformations.engine.base.disk_faults import faults_in_words
+from transformations.engine.base.errors import DataError, UsageError, nearest
+from transformations.engine.base.settings import Settings
+from transformations.insight.values.explained import Row, rows_of_key
+from transformations.insight.values.explanation import Computed, Explained, explain_value
+from transformations.models.batch.features import references_of
+from transformations.models.log.event_log import EventLog
+from transformations.models.predictions.check import difference
+from transformations.models.predictions.finding import records_of_id
+from transformations.models.predictions.replay import Replayer
+from transformations.models.records.base import Stage
+from transformations.models.records.predictions import PredictionRecord, ServedFeature
+from transformations.models.versions import judgement_of
+from transformations.stores.base.views import DEFINITION_HASH, feature_hashes_of
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """The stored feature behind a value. version: of the table that was loaded. run: that wrote the row; None where the
+    row is not known. definition: the hash of its definition as applied now.
+    """
+
+    reference: str
+    key: Mapping[str, object]
+    version: int | None
+    description: str
+    definition: str | None
+    row: Row | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class TracedFeature:
+    """A value as it was served, and where it comes from: one stored feature, or those that it was computed from."""
+
+    name: str
+    served: ServedFeature
+    sources: Sequence[Source]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TracedVersion:
+    """Where a version comes from. gates: how many of its gates passed, of how many; None without a report."""
+
+    stage: Stage
+    run_id: str
+    trained_at: datetime
+    code_revision: str
+    dataset: str
+    dataset_hash: str
+    evidence: str | None
+    gates: tuple[int, int] | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class TracedPrediction:
+    """A prediction with all that it came from.
+
+    again: `same` where the recorded versions give the same score today, `expired` where one of them is gone, else what
+    keeps it from that. difference: what comes out otherwise; None where nothing does or it cannot be known. missing:
+    the table versions that are gone.
+    """
+
+    record: PredictionRecord
+    version: TracedVersion
+    features: Sequence[TracedFeature]
+    again: str
+    difference: str | None = None
+    missing: Sequence[str] = field(default=())
+
+
+@faults_in_words()
+def trace(prediction: str, log: EventLog, store: FeatureStore, settings: Settings) -> list[TracedPrediction]:
+    """Trace the prediction of an id, online or in batch; and what shadows said beside it.
+
+    UsageError for an id that nobody has recorded, DataError where a version's artifact or dataset is gone.
+    """
+    found = records_of_id(prediction, settings)
+    if not found:
+        raise UsageError(
+            f"no prediction {prediction!r} is in {settings.predictions_dir}. An answer carries the id of each row."
+        )
+    with Replayer(log, store, settings) as replayer:
+        return [_traced(record, replayer, store, settings) for record in found]
+
+
+def explain_feature(found: TracedPrediction, name: str, settings: Settings) -> Iterator[Explained | Computed]:
+    """The raw events, definition, run and row behind each stored feature that a value was made from.
+
+    UsageError for a feature that the prediction does not have, and for one that no view of the repository computes.
+    """
+    feature = next((each for each in found.features if each.name == name), None)
+    if feature is None:
+        known = [each.name for each in found.features]
+        raise UsageError(f"prediction {found.record.id} has no feature {name!r}: {nearest(name, known)}.")
+    for source in feature.sources:
+        key = ",".join(f"{column}={value}" for column, value in source.key.items())
+        yield explain_value(source.reference, key, found.record.request_timestamp.isoformat(), {}, settings)
+
+
+def _traced(record: PredictionRecord, replayer: Replayer, store: FeatureStore, settings: Settings) -> TracedPrediction:
+    again, differs = _again(record, replayer)
+    return TracedPrediction(
+        record=record,
+        version=_version(record, replayer, settings),
+        features=list(_features(record, replayer, store, settings)),
+        again=again,
+        difference=differs,
+        missing=replayer.missing(record),
+    )
+
+
+def _again(record: PredictionRecord, replayer: Replayer) -> tuple[str, str | None]:
+    """Whether the score comes out the same today, and what differs."""
+    if record.degraded:
+        return "degraded", None
+    if replayer.missing(record):
+        return "expired", None
+    if names := replayer.withheld(record):
+        return "withheld", f"{', '.join(names)} is personal, and not in the record"
+    (now,) = replayer.as_recorded([record])
+    found = difference(record, now)
+    return ("same", None) if found is None else (found.cause, found.said)
+
+
+def _version(record: PredictionRecord, replayer: Replayer, settings: Settings) -> TracedVersion:
+    parts = replayer.parts(record.model, record.version)
+    state, facts = parts.state, parts.artifact.manifest.facts
+    if record.artifact != state.registered.artifact:
+        raise DataError(
+            f"prediction {record.id} names artifact {record.artifact[:12]}, and version {record.version} is "
+            f"{state.registered.artifact[:12]}."
+        )
+    judgement = judgement_of(record.model, state, settings)
+    results = [each for each in judgement.gates.results if each.gated] if judgement and judgement.gates else None
+    return TracedVersion(
+        stage=state.stage,
+        run_id=state.registered.run_id,
+        trained_at=state.registered_at,
+        code_revision=facts.code_revision,
+        dataset=parts.dataset.name,
+        dataset_hash=state.registered.dataset_hash,
+        evidence=state.evidence,
+        gates=None if results is None else (sum(each.outcome == "pass" for each in results), len(results)),
+    )
+
+
+def _features(
+    record: PredictionRecord, replayer: Replayer, store: FeatureStore, settings: Settings
+) -> Iterator[TracedFeature]:
+    dataset = replayer.parts(record.model, record.version).dataset
+    references = references_of(dataset.registry, dataset)
+    for name, served in record.features.items():
+        sources = [_source(each, record, store, settings) for each in references.get(name, ())]
+        stored = [each for each in sources if each is not None]
+        yield TracedFeature(name=name, served=served, sources=stored)
+
+
+def _source(reference: str, record: PredictionRecord, store: FeatureStore, settings: Settings) -> Source | None:
+    """The stored feature of a reference, with the row that was served; None for an on-demand one."""
+    view_name, _, feature = reference.partition(":")
+    loaded = record.views.get(view_name)
+    if loaded is None:
+        return None
+    try:
+        view = store.registry.get_feature_view(view_name, store.project, allow_cache=True)
+    except FeastError:  # removed since
+        return Source(
+            reference=reference, key={}, version=loaded.table_version, description="", definition=None, row=None
+        )
+    declared = next((each for each in view.features if each.name == feature), None)
+    keys: Mapping[str, object] = {field.name: record.keys.get(field.name) for field in view.entity_columns}
+    row = None
+    if None not in keys.values():
+        row = _row(view, feature, keys, record, loaded.table_version, settings)
+    return Source(
+        reference=reference,
+        key=keys,
+        version=loaded.table_version,
+        description=declared.description if declared else "",
+        definition=feature_hashes_of(view).get(feature, view.tags.get(DEFINITION_HASH)),
+        row=row,
+    )
+
+
+def _row(
+    view: FeatureView,
+    feature: str,
+    keys: Mapping[str, object],
+    record: PredictionRecord,
+    version: int | None,
+    settings: Settings,
+) -> Row | None:
+    """The stored row that was served: the newest of the key, in the loaded version, as far as it was loaded."""
+    loaded = record.views[view.name].loaded_through
+    until = record.request_timestamp if loaded is None else min(record.request_timestamp, loaded)
+    try:
+        rows, _ = rows_of_key(view, feature, keys, version, settings)
+    except DataError:  # the version is gone: `missing` says so
+        return None
+    visible = [row for row in rows if row.event_timestamp <= until]
+    return visible[-1] if visible else None
