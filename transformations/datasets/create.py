@@ -34,7 +34,7 @@ from transformations.datasets.pinning import (
     release,
     versions_of,
 )
-from transformations.datasets.registration import is_registered, refuse_referred, register
+from transformations.datasets.registration import Referrer, is_registered, refuse_referred, register
 from transformations.datasets.snapshot import open_snapshot, take_snapshot
 from transformations.datasets.spines import Source, copy_file, known_label, restore_file, rows_of, source_of
 from transformations.datasets.splits import Selection, select
@@ -59,18 +59,24 @@ _LIBRARIES = ("feast", "duckdb", "pyarrow", "deltalake", "numpy", "pandas")
 
 @faults_in_words()
 def create(
-    config: DatasetConfig, folder: Path, store: FeatureStore, settings: Settings, *, replace_old: bool = False
+    config: DatasetConfig,
+    folder: Path,
+    store: FeatureStore,
+    settings: Settings,
+    *,
+    replace_unless: Sequence[Referrer] | None = None,
 ) -> Manifest:
     """Make the dataset of a configuration, from the tables as they are now, and register it with Feast.
 
-    folder: of the configuration, where a spine's file is looked for. replace_old: in place of one of that name, to
-    which nothing may refer. UsageError where there is a dataset of that name, DataError where a split is empty or the
-    leakage check finds a fault; nothing is left behind then, and what was there stays.
+    folder: of the configuration, where a spine's file is looked for. replace_unless: in place of one of that name,
+    unless one of these refers to it, now or when the new one takes its place; None: in place of none. UsageError where
+    there is a dataset of that name, DataError where a split is empty or the leakage check finds a fault; nothing is
+    left behind then, and what was there stays.
     """
     target = settings.datasets_dir / config.name
     with building(target) as unfinished:
-        if replace_old:
-            refuse_referred(config.name, store)
+        if replace_unless is not None:
+            refuse_referred(config.name, store, replace_unless)
         elif (begun := _unregistered_dataset(config, target, store)) is not None:
             complete(begun, store, settings)
             return begun
@@ -96,7 +102,7 @@ def create(
                 created_at=settings.now(),
                 config=config,
                 code_revision=code_revision(),
-                libraries=_library_versions(),
+                libraries={name: _installed_version(name) for name in _LIBRARIES},
                 data_end=content.data_end,
                 timestamp=content.timestamp,
                 views=views,
@@ -109,6 +115,7 @@ def create(
                 registry=taken,
             )
             storage.replace_text(unfinished / FILE, manifest.text())
+            refuse_referred(config.name, store, replace_unless or ())  # to the old one, meanwhile
             publish(unfinished, target)
         complete(manifest, store, settings)
     _report_lineage(manifest, settings)
@@ -384,10 +391,6 @@ def function_hashes(registry: Mapping[str, Any]) -> dict[str, str]:
         for tag, value in sorted(view["spec"].get("tags", {}).items())
         if tag.endswith(".hash")
     }
-
-
-def _library_versions() -> dict[str, str]:
-    return {name: _installed_version(name) for name in _LIBRARIES}
 
 
 def _installed_version(name: str) -> str:

@@ -6,6 +6,7 @@ A deletion goes through folder, registry and pins in an order in which a rerun c
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,7 +24,7 @@ from transformations.datasets.folders import (
 )
 from transformations.datasets.manifest import FILE, Manifest, read_manifest
 from transformations.datasets.pinning import names_pinned_for, reason_of, release, versions_pinned
-from transformations.datasets.registration import is_registered, refuse_referred
+from transformations.datasets.registration import REFERRERS, Referrer, is_registered, refuse_referred
 from transformations.engine.base import storage
 from transformations.engine.base.disk_faults import faults_in_words, paths_in
 from transformations.engine.base.errors import ConflictError, DataError, UsageError, nearest
@@ -31,19 +32,19 @@ from transformations.engine.base.settings import Settings
 
 
 @faults_in_words()
-def delete(name: str, store: FeatureStore, settings: Settings) -> int:
+def delete(name: str, store: FeatureStore, settings: Settings, *, referrers: Sequence[Referrer] = REFERRERS) -> int:
     """Take a dataset away, whatever of it there is; how many table versions are no longer pinned for it.
 
     Its folder is hidden first and removed last. So a process killed anywhere leaves something by whose name a rerun
     completes the work, and never an unregistered dataset in its place, which `create` and `rebuild` would complete.
-    UsageError where nothing of that name is left, or where something refers to it.
+    UsageError where nothing of that name is left, or where one of `referrers` tells of something that refers to it.
     """
     if not re.fullmatch(NAME, name):
         raise UsageError(f"{name!r} is no dataset's name but a path, say. Give the name alone.")
     target = settings.datasets_dir / name
     storage.make_folder(settings.datasets_dir)
     with hold_name(target):
-        refuse_referred(name, store)
+        refuse_referred(name, store, referrers)
         was_there = target.exists() or bool(leftovers(target))
         if target.exists():
             hide(target)

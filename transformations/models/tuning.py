@@ -20,6 +20,7 @@ from transformations.models.declaration.config import Declaration, Span, Tuning
 from transformations.models.declaration.reading import FOLDER, read_declared
 from transformations.models.declaration.resolution import Resolved, resolve
 from transformations.models.evaluation.metrics import measure
+from transformations.models.fitting.fit import threads_of
 from transformations.models.fitting.preparation import fit_transformations, train_matrix
 from transformations.models.fitting.split import Split, halves_by_time, refuse_one_class, split_of
 from transformations.models.records.criteria import HIGHER_IS_BETTER, Metric
@@ -142,7 +143,7 @@ class _Candidate:
             validation=Rows(matrix=matrix, labels=seen.labels, weights=seen.weights),
             settings=trainer.settings.model_validate(declaration.hyperparameters),
             seed=declaration.seed,
-            threads=declaration.threads,
+            threads=threads_of(declaration)[0],
         )
         return cls(resolved=resolved, metric=metric, job=job, measured=seen, matrix=matrix)
 
@@ -152,7 +153,9 @@ class _Candidate:
         trainer = trainer_of(declaration.trainer)
         settings = trainer.settings.model_validate({**declaration.hyperparameters, **chosen})
         files = trainer.fit(replace(self.job, settings=settings))
-        raw = np.asarray(trainer.load(files, declaration.task, declaration.threads)(self.matrix), dtype=np.float64)
+        raw = np.asarray(
+            trainer.load(files, declaration.task, threads_of(declaration)[0])(self.matrix), dtype=np.float64
+        )
         if not np.isfinite(raw).all():
             return None
         scores = raw if declaration.task == "regression" else calibrated(raw, None)

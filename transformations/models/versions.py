@@ -177,10 +177,9 @@ def promote(
     """
     began = time.monotonic()
     state = _state(name, number, log)
-    needs_reviewer, compared = False, None
+    compared = None
     if to_stage == "production":
         artifact = artifact_of(name, state, settings)
-        needs_reviewer = artifact.manifest.facts.declaration.get("approval") == "required"
         compared = compared_with(artifact.manifest, state, settings)
     event = stages.promote(
         log,
@@ -191,20 +190,22 @@ def promote(
         why=why,
         at=settings.now(),
         reviewer=reviewer,
-        needs_reviewer=needs_reviewer,
+        needs_reviewer=lambda version: asks_for_approval(name, version, log, settings),
         compared_with=compared,
     )
     return _mirrored(event, time.monotonic() - began, log, settings)
 
 
 @faults_in_words()
-def rollback(name: str, log: EventLog, settings: Settings, *, why: str) -> Moved:
-    """Bring the version back that production had before; its artifact is verified first."""
+def rollback(name: str, log: EventLog, settings: Settings, *, why: str, to_version: int | None = None) -> Moved:
+    """Bring a version back that production had before: the one before the present one, or the one asked for, as to undo
+    a rollback. Its artifact is verified first.
+    """
     began = time.monotonic()
     known = standing(name, log)
-    if known.previous is not None:
-        artifact_of(name, known.version(known.previous), settings)
-    event = stages.rollback(log, name, who=getpass.getuser(), why=why, at=settings.now())
+    number = stages.version_to_return(known, log.events(name), to_version)
+    artifact_of(name, known.version(number), settings)
+    event = stages.rollback(log, name, who=getpass.getuser(), why=why, at=settings.now(), to_version=number)
     return _mirrored(event, time.monotonic() - began, log, settings)
 
 
@@ -216,6 +217,15 @@ def mend_copy(name: str, log: EventLog, settings: Settings) -> list[Difference]:
 def _state(name: str, number: int | None, log: EventLog) -> VersionState:
     known = standing(name, log)
     return known.newest() if number is None else known.version(number)
+
+
+def asks_for_approval(name: str, number: int, log: EventLog, settings: Settings) -> bool:
+    """Whether a version declares that approval is required; taken for granted where its declaration is lost."""
+    try:
+        facts = manifest_of(name, standing(name, log).version(number), settings).facts
+    except DataError:
+        return True
+    return facts.declaration.get("approval") == "required"
 
 
 def _production(name: str, state: VersionState, log: EventLog, settings: Settings) -> Version | None:

@@ -19,6 +19,7 @@ from transformations.datasets.config import DatasetConfig
 from transformations.datasets.content.content_hash import content_hash
 from transformations.datasets.create import create, rebuild
 from transformations.datasets.manifest import Manifest, read_manifest
+from transformations.datasets.registration import REFERRERS
 from transformations.engine.base.settings import Settings, get_settings
 from transformations.engine.raw.zone import Origin, RawTable
 from transformations.engine.tables.offline_tables import OfflineTable
@@ -102,7 +103,7 @@ class World:
 
     def create(self, folder: Path = Path(), *, replace_old: bool = False, **changes: Any) -> Manifest:
         config = DatasetConfig.model_validate(CONFIG | changes)
-        return create(config, folder, self.store, self.settings, replace_old=replace_old)
+        return create(config, folder, self.store, self.settings, replace_unless=REFERRERS if replace_old else None)
 
     def rebuild(self) -> bool:
         return rebuild(*read_manifest(self.folder), self.store, self.settings)

@@ -125,3 +125,16 @@ def test_a_path_is_no_name_of_a_dataset(world: World, name: str) -> None:
     with pytest.raises(UsageError, match="is no dataset's name"):
         delete(name, world.store, world.settings)
     assert world.table.path.is_dir()
+
+
+def test_what_comes_to_need_a_dataset_while_its_replacement_is_made_keeps_it(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = world.create()
+    fair, answers = SimpleNamespace(name="fair", dataset_name=NAME), iter([False, True])
+    references = lambda _project: [fair] if next(answers) else []  # noqa: E731
+    monkeypatch.setattr(world.store.registry, "list_validation_references", references)
+
+    with pytest.raises(UsageError, match="dataset visits_2024 stays: validation reference fair refers to it"):
+        world.create(replace_old=True, description="Anew")
+    assert before.text() == (world.folder / "manifest.json").read_text()

@@ -12,6 +12,7 @@ import pytest
 from tests.worlds.returns import TEST, TRAIN, VALIDATION, write_dataset, write_declaration
 from transformations.engine.base.errors import DataError, FeaturesError, UsageError
 from transformations.engine.base.settings import Settings
+from transformations.models.evaluation.looks import looks
 from transformations.models.log.event_log import EventLog
 from transformations.models.training import Trained, train
 from transformations.models.versions import Judged, evaluate
@@ -133,15 +134,13 @@ def test_a_category_that_training_never_saw_is_judged_as_a_missing_one(repositor
     assert {figure.metric for figure in unseen[0].figures if figure.value is not None} >= {"roc_auc", "log_loss"}
 
 
-def test_a_test_split_of_one_class_is_not_enough_evidence(repository: Path, settings: Settings) -> None:
+def test_a_test_split_of_one_class_is_refused_and_costs_no_look(repository: Path, settings: Settings) -> None:
     declare(repository)
     rewrite(settings, test=ALL_TRUE)
     trained(repository, settings)
-    found = judged(repository, settings)
-    assert not found.passed
-    (gate,) = found.judgement.stopping
-    assert gate.outcome == "not_enough_evidence"
-    assert gate.needed == "ROC AUC is not defined here: every label is true"
+    said = "split test: the label is true in all [0-9,]+ rows, so nothing can be judged on it. No look"
+    _refused(DataError, said, lambda: judged(repository, settings))
+    assert looks(settings.models_dir) == ()
 
 
 def test_an_infinite_value_in_the_test_split_is_refused_before_anybody_looks(

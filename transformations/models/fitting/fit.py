@@ -12,6 +12,9 @@ import numpy as np
 import pyarrow as pa
 
 from transformations.engine.base.errors import DataError, FeaturesError, UsageError
+from transformations.engine.base.machine import processors
+from transformations.engine.base.words import plural
+from transformations.models.declaration.config import Declaration
 from transformations.models.declaration.reading import settings_of
 from transformations.models.declaration.resolution import Resolved
 from transformations.models.evaluation.metrics import measure
@@ -64,6 +67,18 @@ class Fit:
         return content_id(self.scores)
 
 
+def threads_of(declaration: Declaration) -> tuple[int, list[str]]:
+    """The threads that a trainer gets, and a warning where the machine has fewer processors than are declared.
+
+    The model is the same with any number.
+    """
+    there = processors()
+    if declaration.threads <= there:
+        return declaration.threads, []
+    few = f"threads: {declaration.threads} are declared and {plural(there, 'processor')} there, so {there} are used"
+    return there, [few]
+
+
 def fit(resolved: Resolved, train_rows: pa.Table, validation_rows: pa.Table, report: Report | None = None) -> Fit:
     """Train a model on two splits of a dataset, in their order. The same rows, declaration and seed give the same id.
 
@@ -80,7 +95,8 @@ def fit(resolved: Resolved, train_rows: pa.Table, validation_rows: pa.Table, rep
     stopping, later = halves_by_time(validation) if declaration.holds_rows_back else (validation, validation)
     transformations = fit_transformations(resolved, train)
     histograms, rows = input_histograms(train), {"train": len(train), "validation": len(validation)}
-    warnings = (*declaration.warnings(), *_empty_inputs(train))
+    threads, capped = threads_of(declaration)
+    warnings = (*declaration.warnings(), *capped, *_empty_inputs(train))
     learned = Rows(
         matrix=train_matrix(transformations, resolved, train, trainer), labels=train.labels, weights=train.weights
     )
@@ -95,12 +111,12 @@ def fit(resolved: Resolved, train_rows: pa.Table, validation_rows: pa.Table, rep
         ),
         settings=settings_of(declaration),
         seed=declaration.seed,
-        threads=declaration.threads,
+        threads=threads,
         report=report or (lambda _iteration, _metrics: None),
     )
     with _blaming(declaration.trainer):
         files = _files_of(trainer.fit(job), declaration.trainer)
-        scorer = trainer.load(files, declaration.task, declaration.threads)
+        scorer = trainer.load(files, declaration.task, threads)
         matrix = transformations.matrix(later.inputs, trainer.dtype)
         raw = np.asarray(scorer(matrix), dtype=np.float64)
         few = np.asarray(scorer(matrix[:_TRIED_ROWS][::-1].copy()), dtype=np.float64)[::-1]

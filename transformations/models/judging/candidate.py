@@ -32,7 +32,7 @@ from transformations.models.evaluation.intervals import MODEL, Scored
 from transformations.models.evaluation.looks import Look, look_at
 from transformations.models.evaluation.metrics import Bools, Floats
 from transformations.models.evaluation.resampling import Clusters
-from transformations.models.fitting.split import Split, split_of
+from transformations.models.fitting.split import Split, refuse_one_class, split_of
 from transformations.models.judging.business import business_figures
 from transformations.models.judging.worth import deciding
 from transformations.models.records.base import text_hash
@@ -89,6 +89,8 @@ def judge_version(
     refuse_changed_criteria(version, declared)
     criteria = declared.evaluation
     split = split_of(test, _JUDGED, resolved)
+    if declared.task == "binary_classification":
+        refuse_one_class(split, "nothing can be judged on it. No look was counted")
     labels = _labels(split.labels, resolved)
     baselines = fit_baselines(criteria.baselines, train, _labels(split_of(train, "train", resolved).labels, resolved))
     score = score_of(version.artifact)

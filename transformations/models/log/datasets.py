@@ -6,14 +6,14 @@ from collections.abc import Iterable
 
 from feast import FeatureStore
 
-from transformations.datasets.registration import REFERRERS, Referrer, refuse_referred
+from transformations.datasets.registration import REFERRERS, Referrer
 from transformations.models.log.event_log import EventLog
 from transformations.models.log.standing import standing_of
 
 
-def refuse_needed(name: str, store: FeatureStore, log: EventLog) -> None:
-    """UsageError where a version of a model, or something in Feast's registry, needs a dataset."""
-    refuse_referred(name, store, (*REFERRERS, versions_that_need(log)))
+def referrers_with(log: EventLog) -> tuple[Referrer, ...]:
+    """Who may need a dataset: what is in Feast's registry, and versions of models."""
+    return (*REFERRERS, versions_that_need(log))
 
 
 def versions_that_need(log: EventLog) -> Referrer:

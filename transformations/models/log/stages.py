@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime
 
 from transformations.engine.base.errors import DataError, UsageError
@@ -32,11 +33,13 @@ def promote(
     why: str,
     at: datetime,
     reviewer: str | None = None,
-    needs_reviewer: bool = False,
+    needs_reviewer: Callable[[int], bool] = lambda _version: False,
     compared_with: int | None = None,
 ) -> ModelEvent:
     """Move a version to another stage. A version that reaches production archives the one that was there.
 
+    needs_reviewer: whether a version declares that approval is required. A version needs it, too, where the one that
+    production has, or had last, declares it: nobody waives a review by a declaration that nobody has reviewed.
     compared_with: the version in production that its gates have compared it with, where they do. DataError where its
     gates have not passed, or where production has another version now than they compared with; UsageError where no
     version goes that way, or where a reviewer is needed who is not the one that promotes.
@@ -60,31 +63,57 @@ def promote(
                 f"model {model} version {version} was compared with version {compared_with}, and production has "
                 f"version {there.number} now. Judge it again: features model evaluate {model} {version}"
             )
-        if to_stage == "production" and needs_reviewer and (reviewer or "").strip() in ("", who):
-            raise UsageError(
-                f"model {model} says approval: required. Name the person who reviewed version {version}, another than "
-                f"{who}: --reviewer NAME."
-            )
+        if to_stage == "production" and (reviewer or "").strip() in ("", who):
+            asking = next((each for each in (version, standing.last) if each and needs_reviewer(each)), None)
+            if asking is not None:
+                by = "" if asking == version else f" in version {asking}, which production had before"
+                raise UsageError(
+                    f"model {model} says approval: required{by}. Name the person who reviewed version {version}, "
+                    f"another than {who}: --reviewer NAME."
+                )
         change = StageChanged(from_stage=state.stage, to_stage=to_stage)
         return _event(standing, version, change, who=who, why=why, at=at, evidence=state.evidence, reviewer=reviewer)
 
     return log.extend(model, event)
 
 
-def rollback(log: EventLog, model: str, *, who: str, why: str, at: datetime) -> ModelEvent:
-    """Bring back the version that production had before, which archives the present one. It passed its gates once."""
+def rollback(
+    log: EventLog, model: str, *, who: str, why: str, at: datetime, to_version: int | None = None
+) -> ModelEvent:
+    """Bring back a version that production had before, which archives the present one. It passed its gates once.
+
+    to_version: which one, as to undo a rollback; by default the one before the present one, so that repeated rollbacks
+    go further back, never to the version that the first one took away. UsageError where there is none.
+    """
 
     def event(events: tuple[ModelEvent, ...]) -> ModelEvent:
         standing = standing_of(model, events)
-        if standing.previous is None:
-            there = standing.production
-            holds = f"production holds version {there.number}, the first" if there else "nothing is in production"
-            raise UsageError(f"model {model}: {holds}, so there is nothing to roll back to.")
-        state = standing.version(standing.previous)
+        number = version_to_return(standing, events, to_version)
+        state = standing.version(number)
         change = StageChanged(from_stage=state.stage, to_stage="production", rollback=True)
         return _event(standing, state.number, change, who=who, why=why, at=at, evidence=state.evidence)
 
     return log.extend(model, event)
+
+
+def version_to_return(standing: Standing, events: tuple[ModelEvent, ...], asked: int | None = None) -> int:
+    """The version that a rollback brings back: UsageError where there is none, or not the one asked for."""
+    there = standing.production
+    holds = f"production holds version {there.number}" if there else "nothing is in production"
+    if asked is None:
+        if standing.previous is None:
+            first = ", and nothing that it had before is left" if there else ""
+            raise UsageError(f"model {standing.model}: {holds}{first}, so there is nothing to roll back to.")
+        return standing.previous
+    moves = [(event.version, event.change) for event in events if isinstance(event.change, StageChanged)]
+    been = sorted({version for version, change in moves if change.to_stage == "production"})
+    state = standing.version(asked)
+    if asked not in been or state.stage != "archived":
+        raise UsageError(
+            f"model {standing.model}: version {asked} is in {state.stage}, and a rollback brings back an archived "
+            f"version that production had before: {', '.join(map(str, set(been) - {asked})) or 'none'}. {holds}."
+        )
+    return asked
 
 
 def _refuse_unproven(model: str, state: VersionState) -> None:

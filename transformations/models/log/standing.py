@@ -31,12 +31,22 @@ class VersionState:
 
 @dataclass(frozen=True, kw_only=True)
 class Standing:
-    """A model as it stands after some number of events. previous: what production had before, if it may return."""
+    """A model as it stands after some number of events.
+
+    earlier: what production had before, oldest first, and may have again: a rollback brings the last of them back, so a
+    further one goes further back. last: what production has, or had last.
+    """
 
     model: str
     events: int
     versions: Mapping[int, VersionState]
-    previous: int | None = None
+    earlier: tuple[int, ...] = ()
+    last: int | None = None
+
+    @property
+    def previous(self) -> int | None:
+        """What a rollback brings back; None where production had nothing before."""
+        return self.earlier[-1] if self.earlier else None
 
     @property
     def production(self) -> VersionState | None:
@@ -102,16 +112,18 @@ def _after(standing: Standing, event: ModelEvent) -> Standing:
 
 
 def _moved(standing: Standing, event: ModelEvent, change: StageChanged, versions: dict[int, VersionState]) -> Standing:
-    previous = standing.previous
+    earlier, last = standing.earlier, standing.last
+    if change.rollback and event.version in earlier:
+        earlier = earlier[: earlier.index(event.version)]
+    else:
+        earlier = tuple(number for number in earlier if number != event.version)
     if change.to_stage == "production":
-        current = standing.production
-        previous = current.number if current else None
+        current, last = standing.production, event.version
         if current is not None:
             versions[current.number] = replace(current, stage="archived", since=event.at)
-    elif event.version == previous:
-        previous = None
+            earlier = earlier if change.rollback and event.version in standing.earlier else (*earlier, current.number)
     versions[event.version] = replace(versions[event.version], stage=change.to_stage, since=event.at)
-    return replace(standing, versions=versions, previous=previous)
+    return replace(standing, versions=versions, earlier=earlier, last=last)
 
 
 def _known(event: ModelEvent, versions: Mapping[int, VersionState]) -> VersionState:

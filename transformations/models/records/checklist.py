@@ -14,11 +14,11 @@ CheckName = Literal["dataset", "retrain", "rollback", "trace", "setup"]
 
 class PerformedCheck(Part):
     """One check. at: when it was performed; None where it never was. seconds: that it took. found: the evidence, or why
-    the answer is no.
+    the answer is no, or why there is nothing to perform, as a first version in production has none to roll back to.
     """
 
     check: CheckName
-    answer: Literal["yes", "no"]
+    answer: Literal["yes", "no", "not applicable"]
     at: Instant | None
     seconds: Annotated[float, Field(ge=0)] | None = None
     found: str
@@ -36,5 +36,5 @@ class Checklist(Record):
 
     @property
     def passed(self) -> bool:
-        """Whether every answer is yes."""
-        return all(each.answer == "yes" for each in self.checks)
+        """Whether no answer is no."""
+        return all(each.answer != "no" for each in self.checks)

@@ -28,6 +28,12 @@ from transformations.models.versions import standing
 CI_PASSED = Path(".ci") / "passed"
 """Where CI leaves the moment at which a clean checkout, set up as the README says, passed all tests."""
 Done = Callable[[PerformedCheck], None]
+_NOTHING_BEFORE = PerformedCheck(
+    check="rollback",
+    answer="not applicable",
+    at=None,
+    found="nothing to roll back to: production had no version before",
+)
 
 
 @faults_in_words()
@@ -44,13 +50,15 @@ def perform_checklist(
 
     dataset: computed anew from its pins. retrain: its artifact made again. rollback: rehearsed, timed. trace: a random
     prediction of its batches. setup: when CI last followed the README. A check that fails, or evidence that is older
-    than the version, is a "no" and no error. UsageError where there is no such version.
+    than the version, is a "no" and no error. Where production had no version before, there is nothing to roll back to,
+    which is neither a "yes" nor a "no". UsageError where there is no such version.
     """
     known = standing(name, log)
     state = (known.production or known.newest()) if number is None else known.version(number)
     checks = []
     for check, perform in _checks(name, state, log, store, settings):
-        performed = _performed(check, perform, settings)
+        is_first = check == "rollback" and known.previous is None
+        performed = _NOTHING_BEFORE if is_first else _performed(check, perform, settings)
         checks.append(performed)
         done(performed)
     setup = _setup(state, settings)

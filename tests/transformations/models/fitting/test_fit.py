@@ -9,6 +9,7 @@ import pytest
 
 from tests.worlds.returns import TEST, TRAIN, VALIDATION, declaration, in_memory, resolved, trained
 from transformations.engine.base.errors import DataError, FeaturesError
+from transformations.engine.base.machine import processors
 from transformations.models.fitting.fit import fit
 from transformations.models.fitting.split import halves_by_time, split_of
 from transformations.models.records.reference import Categories, Histogram
@@ -38,6 +39,13 @@ def test_early_stopping_does_not_see_the_rows_that_calibrate() -> None:
     other = fit(resolved(calibration="isotonic"), TRAIN, table)
     assert one.files == other.files
     assert one.scores.calibrator != other.scores.calibrator
+
+
+def test_threads_beyond_the_machines_processors_are_told_and_not_used() -> None:
+    asked, usual = fit(resolved(threads=4_000), TRAIN, VALIDATION), fit(resolved(), TRAIN, VALIDATION)
+    (warning,) = [text for text in asked.warnings if text.startswith("threads")]
+    assert warning.startswith(f"threads: 4000 are declared and {processors()} processor")
+    assert asked.id == usual.id
 
 
 def test_a_validation_split_of_one_moment_cannot_be_halved() -> None:

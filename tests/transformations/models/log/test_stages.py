@@ -84,14 +84,52 @@ def test_a_version_that_reaches_production_archives_the_one_that_was_there(log: 
     assert standing(log).previous == 1
 
 
-def test_a_rollback_brings_back_what_was_there_and_another_one_undoes_it(log: EventLog, clock: Clock) -> None:
-    for version in (trained(log, clock), trained(log, clock)):
+def test_each_rollback_goes_further_back_and_never_to_what_the_one_before_took_away(
+    log: EventLog, clock: Clock
+) -> None:
+    for version in (trained(log, clock), trained(log, clock), trained(log, clock)):
         move(log, clock, version, "staging", "production")
 
     rollback(log, MODEL, who="ada", why="complaints", at=clock.tick())
-    assert stages(log) == ["production", "archived"]
+    assert stages(log) == ["archived", "production", "archived"]
+    rollback(log, MODEL, who="ada", why="more complaints", at=clock.tick())
+    assert stages(log) == ["production", "archived", "archived"]
+    with pytest.raises(UsageError, match="production holds version 1, and nothing that it had before is left"):
+        rollback(log, MODEL, who="ada", why="still more", at=clock.tick())
+
+
+def test_a_rollback_is_undone_by_naming_the_version_that_it_took_away(log: EventLog, clock: Clock) -> None:
+    for version in (trained(log, clock), trained(log, clock)):
+        move(log, clock, version, "staging", "production")
     rollback(log, MODEL, who="ada", why="a mistake", at=clock.tick())
+
+    rollback(log, MODEL, who="ada", why="undone", at=clock.tick(), to_version=2)
     assert stages(log) == ["archived", "production"]
+    assert standing(log).previous == 1
+
+
+def test_a_rollback_to_a_version_that_production_never_had_is_refused(log: EventLog, clock: Clock) -> None:
+    for version in (trained(log, clock), trained(log, clock)):
+        move(log, clock, version, "staging", "production")
+    never = trained(log, clock)
+    move(log, clock, never, "archived")
+    for asked in (2, never):
+        with pytest.raises(
+            UsageError, match=rf"version {asked} is in \w+, and a rollback brings back an archived .*: 1"
+        ):
+            rollback(log, MODEL, who="ada", why="?", at=clock.tick(), to_version=asked)
+
+
+def test_a_version_that_starts_again_in_development_is_no_longer_what_production_had(
+    log: EventLog, clock: Clock
+) -> None:
+    for version in (trained(log, clock), trained(log, clock), trained(log, clock)):
+        move(log, clock, version, "staging", "production")
+    move(log, clock, 2, "development")
+    assert standing(log).previous == 1
+    move(log, clock, 3, "archived")  # and then nothing is in production
+    assert standing(log).previous == 1
+    assert standing(log).last == 3
 
 
 def test_without_an_earlier_version_there_is_nothing_to_roll_back_to(log: EventLog, clock: Clock) -> None:
@@ -99,7 +137,9 @@ def test_without_an_earlier_version_there_is_nothing_to_roll_back_to(log: EventL
     with pytest.raises(UsageError, match="nothing is in production, so there is nothing to roll back to"):
         rollback(log, MODEL, who="ada", why="?", at=clock.tick())
     move(log, clock, version, "staging", "production")
-    with pytest.raises(UsageError, match="production holds version 1, the first"):
+    with pytest.raises(
+        UsageError, match="production holds version 1, and nothing that it had before is left, so there is nothing"
+    ):
         rollback(log, MODEL, who="ada", why="?", at=clock.tick())
 
 
@@ -141,13 +181,41 @@ def test_approval_needs_somebody_else(log: EventLog, clock: Clock) -> None:
             why="because",
             at=clock.tick(),
             reviewer=reviewer,
-            needs_reviewer=True,
+            needs_reviewer=lambda number: number == version,
         )
 
     for reviewer in (None, "ada", "", " ada "):
         with pytest.raises(UsageError, match=r"approval: required\. Name the person who reviewed version 1"):
             approved(reviewer)
     assert approved("grace").reviewer == "grace"
+
+
+def test_a_version_that_waives_the_approval_needs_that_of_the_one_in_production(log: EventLog, clock: Clock) -> None:
+    first, waiving, later = trained(log, clock), trained(log, clock), trained(log, clock)
+    move(log, clock, first, "staging", "production")
+    for version in (waiving, later):
+        move(log, clock, version, "staging")
+
+    def promoted(version: int, reviewer: str | None = None) -> ModelEvent:
+        return promote(
+            log,
+            MODEL,
+            version,
+            "production",
+            who="ada",
+            why="because",
+            at=clock.tick(),
+            reviewer=reviewer,
+            needs_reviewer=lambda number: number == first,
+        )
+
+    for _ in ("while it is in production", "and after it was archived, to get around it"):
+        with pytest.raises(UsageError, match=r"approval: required in version 1, which production had before"):
+            promoted(waiving)
+        if standing(log).production:
+            move(log, clock, first, "archived")
+    assert promoted(waiving, reviewer="grace").version == waiving
+    assert promoted(later).version == later  # what was waived under review stays waived
 
 
 def test_the_evidence_of_a_promotion_is_the_report_of_its_gates(log: EventLog, clock: Clock) -> None:

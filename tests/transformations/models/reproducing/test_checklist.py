@@ -54,8 +54,8 @@ def test_what_was_not_or_could_not_be_done_is_a_no_that_says_what_to_do(weekly_p
     found = {each.check: (each.answer, each.found) for each in made.checks}
     assert found["dataset"][0] == found["retrain"][0] == "yes"
     assert found["rollback"] == (
-        "no",
-        "model user_return: production had no version before, so there is nothing to roll back to.",
+        "not applicable",
+        "nothing to roll back to: production had no version before",
     )
     assert found["trace"][1].endswith("features model predict user_return --as-of DAY")
     assert found["setup"] == ("no", "CI has not passed here yet: .ci/run")
@@ -75,6 +75,6 @@ def test_the_command_ends_with_3_where_an_answer_is_no(weekly_production: Path, 
     shown = CliRunner().invoke(checklist, ["user_return"])
     assert shown.exit_code == 3
     assert "the model is retrained" in shown.stdout
-    assert "the answer is no: a rollback is rehearsed, a prediction is traced, the README sets it up" in shown.stderr
+    assert "the answer is no: a prediction is traced, the README sets it up" in shown.stderr
     document = json.loads(CliRunner().invoke(checklist, ["user_return", "--json"]).stdout)
-    assert [each["answer"] for each in document["checks"]] == ["yes", "yes", "no", "no", "no"]
+    assert [each["answer"] for each in document["checks"]] == ["yes", "yes", "not applicable", "no", "no"]

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from transformations.datasets.dry_run import Planned, PlannedSplit
     from transformations.datasets.manifest import Manifest, SplitContent
+    from transformations.datasets.registration import Referrer
 
 _BLIND_SPOT = (
     "it cannot know: a column of the source or spine that is known only after its event time (a flight's delay is "
@@ -77,9 +78,8 @@ def create(config: Path, dry_run: bool, replace: bool, as_json: bool) -> None:
         return
     was_there = not replace and (settings.datasets_dir / wanted.name).exists()
     with progress(f"Dataset {wanted.name}"):
-        if replace:
-            _refuse_needed(wanted.name, store)
-        manifest = create_dataset(wanted, config.parent, store, settings, replace_old=replace)
+        referrers = _referrers() if replace else None
+        manifest = create_dataset(wanted, config.parent, store, settings, replace_unless=referrers)
     if was_there:
         remark(f"{wanted.name} was made at {_made_at(manifest)}, but not registered: done now")
     if as_json:
@@ -166,8 +166,7 @@ def delete(name: str) -> None:
     store = open_store(settings)
     from transformations.datasets.deletion import delete as delete_dataset
 
-    _refuse_needed(name, store)
-    released = delete_dataset(name, store, settings)
+    released = delete_dataset(name, store, settings, referrers=_referrers())
     say(f"{name} is deleted; it had pinned {plural(released, 'table version')}, which may go now")
 
 
@@ -216,11 +215,11 @@ def show(manifest: str, as_json: bool) -> None:
     say(f"  code {found.code_revision}; {', '.join(f'{name} {version}' for name, version in found.libraries.items())}")
 
 
-def _refuse_needed(name: str, store: FeatureStore) -> None:
-    """UsageError where a version of a model, or something of Feast's, needs the dataset."""
-    from transformations.models.log.datasets import refuse_needed
+def _referrers() -> Sequence[Referrer]:
+    """Who may need a dataset: what is in Feast's registry, and versions of models."""
+    from transformations.models.log.datasets import referrers_with
 
-    refuse_needed(name, store, model_place()[2])
+    return referrers_with(model_place()[2])
 
 
 def _print_manifest(manifest: Manifest, folder: Path) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, cast
 
 import click
 
-from transformations.cli.commands.data.model_again import reproduce, tune
+from transformations.cli.commands.data.model_again import compare, reproduce, tune
 from transformations.cli.commands.data.model_predict import predict
 from transformations.cli.commands.data.model_rollout import controller_here, rollout
 from transformations.cli.commands.data.model_serve import serve
@@ -48,6 +48,7 @@ def model() -> None:
     """
 
 
+model.add_command(compare)
 model.add_command(predict)
 model.add_command(reproduce)
 model.add_command(rollout)
@@ -227,33 +228,6 @@ def show(name: str, version: int | None, as_json: bool) -> None:
 
 @model.command()
 @_NAME
-@click.argument("one", metavar="A", type=int)
-@click.argument("other", metavar="B", type=int)
-@json_option
-def compare(name: str, one: int, other: int, as_json: bool) -> None:
-    """Compare two versions of NAME: what they were made of, and their figures."""
-    settings, _, log = model_place()
-    from transformations.models.versions import manifest_of, standing
-
-    known = standing(name, log)
-    sides = [
-        _facts_of(manifest_of(name, known.version(number), settings).model_dump(mode="json")) for number in (one, other)
-    ]
-    differing = {
-        key: [side.get(key) for side in sides]
-        for key in dict.fromkeys([*sides[0], *sides[1]])
-        if sides[0].get(key) != sides[1].get(key)
-    }
-    if as_json:
-        print_json(differing)
-    elif differing:
-        print_table(["", f"Version {one}", f"Version {other}"], [(key, *values) for key, values in differing.items()])
-    else:
-        say(f"{name}: versions {one} and {other} are the same")
-
-
-@model.command()
-@_NAME
 @click.argument("version", type=int)
 @click.option("--to", "to_stage", type=_STAGES, required=True, help="The stage to move it to.")
 @click.option("--reviewer", help="Who reviewed it, where the model says `approval: required`.")
@@ -272,17 +246,25 @@ def promote(name: str, version: int, to_stage: str, reviewer: str | None, why: s
 
 @model.command()
 @_NAME
+@click.option("--to", "to_version", type=int, help="Which earlier one, as to undo a rollback. [default: the last]")
 @_WHY
-def rollback(name: str, why: str) -> None:
+def rollback(name: str, to_version: int | None, why: str) -> None:
     """Bring the version of NAME back that production had before, and end a rollout that is going on.
 
+    A second rollback goes further back, never to the version that the first one took away, unless --to names it.
     Returns when every live server answers by it; code 4 names those that do not after ten seconds.
     """
     settings, _, log = model_place()
     from transformations.models.versions import rollback as rollback_version
+    from transformations.models.versions import standing
 
-    moved = rollback_version(name, log, settings, why=why)
+    before = standing(name, log).production
+    moved = rollback_version(name, log, settings, why=why, to_version=to_version)
     _print_moved(moved, "production")
+    if before is not None:
+        say(f"To undo it: features model rollback {name} --to {before.number}")
+    further = standing(name, log).previous
+    say(f"A further rollback would bring back version {further}." if further else "Nothing is left to roll back to.")
     controller_here().presence.wait(name, moved.event.number)
 
 
@@ -374,12 +356,3 @@ def _what(change: object) -> str:
             share = "shadow" if change.shadow else f"{change.percent:g} %"
             return f"rollout: {change.action}{f' {share}' if change.action in ('start', 'advance') else ''}"
     return "other"
-
-
-def _facts_of(document: object, place: str = "") -> dict[str, object]:
-    """The leaves of a document by their path."""
-    if isinstance(document, dict):
-        return {
-            key: leaf for name, value in document.items() for key, leaf in _facts_of(value, f"{place}.{name}").items()
-        }
-    return {place.removeprefix("."): document}

@@ -1,7 +1,8 @@
-"""`features model reproduce` and `tune`: a version made again from what it pins, and the search for a better one."""
+"""`features model reproduce`, `tune`, `compare`: a version made again, the search for a better one, two side by side."""
 
 from __future__ import annotations
 
+import json
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
@@ -80,3 +81,51 @@ def tune(name: str, as_json: bool) -> None:
 
 def _line(hyperparameters: dict[str, object]) -> str:
     return yaml.safe_dump(hyperparameters, default_flow_style=True, sort_keys=False, width=1_000).strip()
+
+
+@click.command()
+@click.argument("name", metavar="NAME")
+@click.argument("one", metavar="A", type=int)
+@click.argument("other", metavar="B", type=int)
+@json_option
+def compare(name: str, one: int, other: int, as_json: bool) -> None:
+    """Compare two versions of NAME: what they were made of, and their figures."""
+    settings, _, log = model_place()
+    from transformations.models.versions import manifest_of, standing
+
+    known = standing(name, log)
+    sides = [
+        _facts_of(manifest_of(name, known.version(number), settings).model_dump(mode="json")) for number in (one, other)
+    ]
+    differing = {
+        key: [side.get(key) for side in sides]
+        for key in dict.fromkeys([*sides[0], *sides[1]])
+        if sides[0].get(key) != sides[1].get(key)
+    }
+    if as_json:
+        print_json(differing)
+    elif differing:
+        print_table(["", f"Version {one}", f"Version {other}"], [(key, *values) for key, values in differing.items()])
+    else:
+        say(f"{name}: versions {one} and {other} are the same")
+
+
+def _facts_of(document: object, place: str = "") -> dict[str, object]:
+    """The leaves of a document by their path; parts of a list by their name, or by what they are, as a gate."""
+    if isinstance(document, list) and document and all(isinstance(each, dict) for each in document):
+        names = [_name_of(part) for part in document]
+        document = dict(
+            zip(names if len({*names}) == len(names) else map(str, range(len(names))), document, strict=True)
+        )
+    if isinstance(document, dict):
+        return {
+            key: leaf for name, value in document.items() for key, leaf in _facts_of(value, f"{place}.{name}").items()
+        }
+    return {place.removeprefix("."): document}
+
+
+def _name_of(part: dict[str, object]) -> str:
+    """What tells one part of a list from the others: its name, or what a gate asks for, without its figures."""
+    if "name" in part:
+        return str(part["name"])
+    return " ".join(str(value) for value in part.values() if isinstance(value, str)) or json.dumps(part)

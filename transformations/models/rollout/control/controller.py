@@ -26,7 +26,15 @@ from transformations.models.rollout.routing import Route, route_at
 from transformations.models.rollout.tables import RolloutTables
 from transformations.models.rollout.verdicts import Reading, Subject, judge
 from transformations.models.scoring.shape import shape_of
-from transformations.models.versions import Moved, artifact_of, compared_with, dataset_of, manifest_of, promote
+from transformations.models.versions import (
+    Moved,
+    artifact_of,
+    asks_for_approval,
+    compared_with,
+    dataset_of,
+    manifest_of,
+    promote,
+)
 
 READINGS = "rollouts"
 """The folder of a model's readings, a file each, by its hash."""
@@ -203,8 +211,8 @@ class Controller:
     def _promote(self, model: str, rollout: Running, reading: Reading | None) -> Stepped:
         """Bring a version to production that has passed every step; where a person must review it, wait for one."""
         standing = standing_of(model, self.log.events(model))
-        manifest = manifest_of(model, standing.version(rollout.candidate), self.settings)
-        if manifest.facts.declaration.get("approval") == "required":
+        deciding = (rollout.candidate, standing.last)
+        if any(each and asks_for_approval(model, each, self.log, self.settings) for each in deciding):
             said = (
                 f"every step has passed, and the model says approval: required. Bring it to production: features model "
                 f"promote {model} {rollout.candidate} --to production --reviewer NAME"
