@@ -32,8 +32,9 @@ class Scored:
     """Rows of one request that one version has scored in one role, a list a column, in the order of the rows.
 
     ids: one a row. request_timestamp: the moment of the features, in UTC. event: the number of the model's event by
-    which the rows were routed. views: what of each view was loaded. latency_seconds: from request to score. Numbers
-    are finite, and every value is one of JSON's; personal values are given as they are, the collector treats them.
+    which the rows were routed. views: what of each view was loaded. holdout: None where nobody is in one.
+    latency_seconds: from request to score. Numbers are finite, and every value is one of JSON's; personal values are
+    given as they are, the collector treats them.
     """
 
     model: str
@@ -49,6 +50,7 @@ class Scored:
     views: Mapping[str, ServedView] = field(default_factory=dict)
     scores: Sequence[float]
     decisions: Sequence[bool] | None = None
+    holdout: Sequence[bool] | None = None
     degraded: bool = False
     latency_seconds: float | None = None
 
@@ -63,6 +65,7 @@ def record_lines(scored: Scored) -> list[bytes]:
     served = _features(scored.features, texts[len(scored.keys) + len(scored.request) :])
     (scores,) = _texts([scored.scores])
     decisions = [b"null"] * rows if scored.decisions is None else _texts([scored.decisions])[0]
+    held = [b"false"] * rows if scored.holdout is None else _texts([scored.holdout])[0]
     head, middle, tail = _same_in_all(scored)
     return [
         b"".join(
@@ -79,6 +82,8 @@ def record_lines(scored: Scored) -> list[bytes]:
                 scores[row],
                 b',"decision":',
                 decisions[row],
+                b',"holdout":',
+                held[row],
                 tail,
             )
         )
@@ -87,7 +92,7 @@ def record_lines(scored: Scored) -> list[bytes]:
 
 
 def _same_in_all(scored: Scored) -> tuple[bytes, bytes, bytes]:
-    """What is the same in every line: from the id to the keys, from the features to the score, after the decision."""
+    """What is the same in every line: from the id to the keys, from the features to the score, after the holdout."""
     head = {
         "request_timestamp": scored.request_timestamp,
         "model": scored.model,

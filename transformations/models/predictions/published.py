@@ -125,6 +125,7 @@ def table_of(records: Sequence[PredictionRecord]) -> pa.Table:
         **_struct("views", [each.views for each in records], _views),
         "score": pa.array([each.score for each in records], pa.float64()),
         "decision": pa.array([each.decision for each in records], pa.bool_()),
+        "holdout": pa.array([each.holdout for each in records], pa.bool_()),
         "degraded": pa.array([each.degraded for each in records], pa.bool_()),
         "answered": pa.array([each.answered for each in records], pa.bool_()),
         "latency_seconds": pa.array([each.latency_seconds for each in records], pa.float64()),

@@ -82,6 +82,7 @@ def prediction_table(
         **_struct("views", {name: every(view.model_dump(), VIEW) for name, view in said.views.items()}),
         "score": scores,
         "decision": every(None, pa.bool_()) if decisions is None else decisions,
+        "holdout": every(False, pa.bool_()),
         "degraded": every(False, pa.bool_()),
         "answered": every(True, pa.bool_()),
         "latency_seconds": every(None, pa.float64()),

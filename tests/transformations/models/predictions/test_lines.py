@@ -38,6 +38,7 @@ RECORDS = st.builds(
     ),
     score=FLOATS,
     decision=st.none() | st.booleans(),
+    holdout=st.booleans(),
     degraded=st.booleans(),
     answered=st.just(True),
     latency_seconds=st.none() | st.floats(0, 10),
@@ -64,6 +65,7 @@ def test_a_line_is_what_pydantic_writes(record: PredictionRecord) -> None:
         views=record.views,
         scores=[record.score],
         decisions=None if record.decision is None else [record.decision],
+        holdout=[record.holdout],
         degraded=record.degraded,
         latency_seconds=record.latency_seconds,
     )
