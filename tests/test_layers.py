@@ -77,6 +77,7 @@ FLOORS = (
     "transformations.monitoring.statistics",
     "transformations.monitoring.reading",
     "transformations.monitoring.judging",
+    "transformations.monitoring.reports",
     "transformations.cli",
     "transformations.cli.demo",
     "transformations.cli.commands",

@@ -18,10 +18,10 @@ _MARK = "catalogue.txt"
 _MARKED = "Written by `features docs`, which replaces this folder whole.\n"
 
 
-def templates_in(folder: Path) -> Environment:
-    """The templates of pages in a folder: texts are escaped, and a name that is not given is an error."""
+def templates_in(*folders: Path) -> Environment:
+    """The templates of pages in folders: texts are escaped, and a name that is not given is an error."""
     return Environment(
-        loader=FileSystemLoader(folder),
+        loader=FileSystemLoader(folders),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,

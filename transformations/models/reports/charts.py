@@ -103,7 +103,7 @@ def round_step(step: float) -> float:
 def reliability(bins: Sequence[Bin], is_classification: bool) -> Plot:
     """What was predicted against what happened; on the diagonal a score means what it says."""
     values = [value for each in bins for value in (each.score, each.label)]
-    low, high = (0.0, _above(max(values, default=1.0))) if is_classification else _padded(values)
+    low, high = (0.0, round_above(max(values, default=1.0))) if is_classification else padded(values)
     x, y = horizontal(low, high), vertical(low, high)
     most = max((each.rows for each in bins), default=1)
     points = tuple(
@@ -122,7 +122,10 @@ def reliability(bins: Sequence[Bin], is_classification: bool) -> Plot:
         y_label="share of true labels" if is_classification else "mean label",
         x_ticks=x.ticks(),
         y_ticks=y.ticks(),
-        lines=(_guide(x, y, (low, low), (high, high)), _line(x, y, [(each.score, each.label) for each in bins], 0)),
+        lines=(
+            guide_line(x, y, (low, low), (high, high)),
+            line_through(x, y, [(each.score, each.label) for each in bins], 0),
+        ),
         points=points,
     )
 
@@ -158,8 +161,8 @@ def distributions(histograms: Sequence[Histogram], unit: str, is_classification:
     edges = histograms[0].edges
     shares = [[rows / (sum(each.rows) or 1) for rows in each.rows] for each in histograms]
     x = horizontal(edges[0], edges[-1])
-    y = vertical(0.0, _above(max(value for each in shares for value in each)))
-    lines = tuple(_steps(x, y, edges, each, number) for number, each in enumerate(shares))
+    y = vertical(0.0, round_above(max(value for each in shares for value in each)))
+    lines = tuple(steps(x, y, edges, each, number) for number, each in enumerate(shares))
     in_unit = f" in {unit}" if unit else ""
     return Plot(
         title="Scores by label" if is_classification else "Errors",
@@ -184,7 +187,7 @@ def by_week(weeks: Sequence[Group], metric: Metric, confidence: float) -> Plot |
     known += [value for values in theirs for value in values if value is not None]
     if len(weeks) < 2 or not known:
         return None
-    x, y = horizontal(-0.4, len(weeks) - 0.6), vertical(*_padded(known))
+    x, y = horizontal(-0.4, len(weeks) - 0.6), vertical(*padded(known))
     points = tuple(
         Point(
             x=x(place),
@@ -198,7 +201,7 @@ def by_week(weeks: Sequence[Group], metric: Metric, confidence: float) -> Plot |
     )
     series = [[each.value for each in figures], *theirs]
     lines = tuple(
-        _line(x, y, [(place, value) for place, value in enumerate(values) if value is not None], number)
+        line_through(x, y, [(place, value) for place, value in enumerate(values) if value is not None], number)
         for number, values in enumerate(series)
     )
     every = max(1, math.ceil(len(weeks) / 4))
@@ -230,7 +233,7 @@ def whiskers(rows: Sequence[tuple[float | None, Interval | None]], *, through_ze
     known = [end for value, interval in rows for end in _ends(value, interval)]
     if not known:
         return [None] * len(rows)
-    low, high = _padded([*known, 0.0] if through_zero else known)
+    low, high = padded([*known, 0.0] if through_zero else known)
     scale = Scale(low, high, 0.0, 100.0)
     return [
         None
@@ -255,14 +258,14 @@ def _unit_plot(
     guide: tuple[tuple[float, float], tuple[float, float]] | None,
 ) -> Plot:
     x, y = horizontal(0, 1), vertical(0, 1)
-    lines = [_line(x, y, list(zip(each.x, each.y, strict=True)), number) for number, each in enumerate(curves)]
+    lines = [line_through(x, y, list(zip(each.x, each.y, strict=True)), number) for number, each in enumerate(curves)]
     lone = tuple(
         Point(x=x(each.x[0]), y=y(each.y[0]), title=f"{each.name}: one threshold", series=number)
         for number, each in enumerate(curves)
         if len(each.x) == 1
     )
     if guide is not None:
-        lines.insert(0, _guide(x, y, *guide))
+        lines.insert(0, guide_line(x, y, *guide))
     return Plot(
         title=title,
         note=note,
@@ -276,15 +279,18 @@ def _unit_plot(
     )
 
 
-def _line(x: Scale, y: Scale, points: Sequence[tuple[float, float]], series: int) -> Line:
+def line_through(x: Scale, y: Scale, points: Sequence[tuple[float, float]], series: int) -> Line:
+    """Straight lines from point to point."""
     return Line("M" + " L".join(f"{x(one)},{y(other)}" for one, other in points) if points else "", series)
 
 
-def _guide(x: Scale, y: Scale, start: tuple[float, float], end: tuple[float, float]) -> Line:
+def guide_line(x: Scale, y: Scale, start: tuple[float, float], end: tuple[float, float]) -> Line:
+    """A line that only guides the eye."""
     return Line(f"M{x(start[0])},{y(start[1])} L{x(end[0])},{y(end[1])}", None)
 
 
-def _steps(x: Scale, y: Scale, edges: Sequence[float], shares: Sequence[float], series: int) -> Line:
+def steps(x: Scale, y: Scale, edges: Sequence[float], shares: Sequence[float], series: int) -> Line:
+    """A bar's outline between each two edges."""
     path = f"M{x(edges[0])},{y(0)}"
     for place, share in enumerate(shares):
         path += f" V{y(share)} H{x(edges[place + 1])}"
@@ -296,13 +302,14 @@ def _ends(value: float | None, interval: Interval | None) -> list[float]:
     return ends if value is None else [*ends, value]
 
 
-def _padded(values: Sequence[float]) -> tuple[float, float]:
+def padded(values: Sequence[float]) -> tuple[float, float]:
+    """The ends of an axis on which these values have some room."""
     low, high = min(values, default=0.0), max(values, default=1.0)
     room = (high - low) * 0.06 or abs(high) * 0.1 or 1.0
     return low - room, high + room
 
 
-def _above(value: float) -> float:
+def round_above(value: float) -> float:
     """The next round number."""
     step = round_step(value / 5)
     return step * math.ceil(value / step - 1e-9) or 1.0

@@ -14,9 +14,10 @@ from transformations.models.records.gates import GateReport
 from transformations.models.reports import charts, wording
 from transformations.models.reports.charts import Plot, Whisker
 
-_FILES = Path(__file__).parent / "files"
+FILES = Path(__file__).parent / "files"
+"""The templates and the look of reports."""
 _MOST_IMPORTANT = 20
-_TEMPLATES = templates_in(_FILES)
+_TEMPLATES = templates_in(FILES)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,7 +43,7 @@ class IntervalTable:
 def render_page(evaluation: Evaluation, report: GateReport | None) -> str:
     """The report as HTML. report: of the gates, where the model declares some. Equal facts give equal text."""
     return _TEMPLATES.get_template("report.html.jinja").render(
-        css=style() + (_FILES / "report.css").read_text(encoding="utf-8"),
+        css=style() + (FILES / "report.css").read_text(encoding="utf-8"),
         evaluation=evaluation,
         subject=evaluation.subject,
         report=report,

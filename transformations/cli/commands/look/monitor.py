@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -16,7 +17,9 @@ from transformations.engine.base.errors import DataError, UsageError
 from transformations.engine.base.words import plural
 
 if TYPE_CHECKING:
+    from transformations.engine.base.settings import Settings
     from transformations.monitoring.judging.day import Judged
+    from transformations.monitoring.judging.monitoring import Monitored
     from transformations.monitoring.judging.watched import Watched
     from transformations.monitoring.reading.history import Finding
 
@@ -61,9 +64,19 @@ def monitor(
     else:
         for each in found.judged:
             _print(each)
+    pages = _publish(found, settings)
+    if not as_json:
+        for name, page in pages.items():
+            say(f"report of {name}: {page}")
     alerts = [alert for each in found.newest for alert in each.alerts]
     if alerts:
         raise DataError(_told(found.newest, found.watched))
+
+
+def _publish(found: Monitored, settings: Settings) -> dict[str, Path]:
+    from transformations.monitoring.reports.publishing import publish
+
+    return {name: page for name, (page, _) in publish(found, settings).items()}
 
 
 def _document(judged: Judged) -> dict[str, object]:

@@ -1,0 +1,43 @@
+"""The report stands alone, says first what alerts, and shows today beside the reference and the days before."""
+
+import re
+from pathlib import Path
+
+from tests.transformations.monitoring.conftest import LAST, multiplied, publish_changed, score, watch
+from tests.worlds import weekly
+from transformations.engine.base.settings import get_settings
+from transformations.monitoring.judging.day import judge_day
+from transformations.monitoring.judging.outcomes import outcomes
+from transformations.monitoring.reading.served import days_served
+from transformations.monitoring.reports.page import facts_of, render_page, write_page
+
+
+def test_the_page_says_what_alerts_in_the_order_business_model_infrastructure(production: Path) -> None:
+    publish_changed(multiplied("spend_28d", 100.0))
+    score(production)
+    watched = watch(production)
+    for day in days_served(weekly.MODEL, get_settings()):
+        judged = judge_day(watched, day)
+    facts = facts_of(watched, judged, outcomes(watched))
+    page = render_page(facts)
+
+    headings = re.findall(r'<h2 id="(\w+)">', page)
+    assert headings == ["alerts", "business", "scores", "features", "infrastructure", "all"]
+    assert not re.search(r'(src|href)="(?!#|data:)', page), "it needs no other file"
+    first = re.search(r"<h3>(\w+)", page[page.index('id="features"') :])
+    assert first is not None
+    assert first[1] == "spend_28d", "what alerts comes first"
+    assert f"<td>{LAST}</td>" in page
+    assert "features show spend_28d" in page
+    assert page.count("this day") >= 4
+    assert len(facts.days) == 6
+    assert render_page(facts) == page
+    assert write_page(watched, facts).read_text() == page
+
+
+def test_without_outcomes_and_without_alerts_the_page_says_so(scored: Path) -> None:
+    watched = watch(scored)
+    page = render_page(facts_of(watched, judge_day(watched), None))
+    assert "No outcome is known yet." in page
+    assert "Nothing alerts, of " in page
+    assert 'id="alerts"' not in page

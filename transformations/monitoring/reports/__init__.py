@@ -1,0 +1,1 @@
+"""What is shown and sent of what was found: a page, metrics and rules for Prometheus, dashboards."""

@@ -1,0 +1,239 @@
+"""The report of a model's days as one page that needs no other file: business, the model, and what it stands on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+from pathlib import Path
+from uuid import uuid4
+
+from transformations.engine.base import storage
+from transformations.insight.site.writing import style, templates_in
+from transformations.models.evaluation.metrics import TITLES
+from transformations.models.records.criteria import Metric
+from transformations.models.reports import charts, wording
+from transformations.models.reports.charts import Plot
+from transformations.models.reports.page import FILES
+from transformations.monitoring.judging.day import MEASURES, Judged, ranked
+from transformations.monitoring.judging.outcomes import Group, Outcomes
+from transformations.monitoring.judging.watched import Watched
+from transformations.monitoring.reading.history import COUNTS, Finding, days_judged, model_folder, read_findings
+from transformations.monitoring.reading.records import SCORE, Baseline
+from transformations.monitoring.reports.plots import Line, by_day, distribution
+
+DAYS = 60
+PAGE = "report.html"
+_DRAWN_FEATURES = 8
+_DRAWN_METRICS: tuple[Metric, ...] = ("log_loss", "mae", "calibration_error")
+_TEMPLATES = templates_in(Path(__file__).parent / "files", FILES)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Facts:
+    """All that the page says. days: the findings of up to 60 days, the judged one last. outcomes: where they are known.
+
+    data: the last look at the data behind all models.
+    """
+
+    model: str
+    description: str
+    owner: str
+    runbook: str
+    judged: Judged
+    days: Mapping[date, tuple[Finding, ...]]
+    baselines: Mapping[int, Baseline]
+    outcomes: Outcomes | None
+    data: tuple[Finding, ...] = ()
+
+    @property
+    def versions(self) -> list[int]:
+        """The versions of the day."""
+        return sorted({each.version for each in self.judged.findings if each.version})
+
+
+def facts_of(watched: Watched, judged: Judged, outcomes: Outcomes | None, data: Sequence[Finding] = ()) -> Facts:
+    """Read what the page of a judged day says."""
+    first = judged.day - timedelta(days=DAYS)
+    days = [day for day in days_judged(watched.model, watched.settings) if first < day <= judged.day]
+    found = {day: read_findings(watched.model, day, watched.settings) for day in days}
+    versions = {each.version for each in judged.findings if each.version}
+    return Facts(
+        model=watched.model,
+        description=watched.declaration.description if watched.declaration else "",
+        owner=watched.contact(watched.owner),
+        runbook=watched.runbook,
+        judged=judged,
+        days=found,
+        baselines={version: watched.baseline(version) for version in versions},
+        outcomes=outcomes,
+        data=tuple(data),
+    )
+
+
+def write_page(watched: Watched, facts: Facts) -> Path:
+    """Put the page of a model in the place of its former one."""
+    file = model_folder(watched.model, watched.settings) / PAGE
+    storage.make_folder(file.parent)
+    unfinished = file.with_name(f".{file.name}.{uuid4().hex}{storage.UNFINISHED}")
+    storage.make_file(unfinished).write_text(render_page(facts), encoding="utf-8")
+    unfinished.replace(file)
+    return file
+
+
+def render_page(facts: Facts) -> str:
+    """The report as HTML; equal facts give equal text."""
+    css = style() + (FILES / "report.css").read_text(encoding="utf-8")
+    return _TEMPLATES.get_template("monitoring.html.jinja").render(
+        css=css,
+        facts=facts,
+        alerts=facts.judged.alerts,
+        fine=[each for each in facts.judged.findings if each.state == "fine"],
+        shown=[each for each in facts.judged.findings if each.state == "shown" and each.value is not None],
+        left_out=[each for each in facts.judged.findings if each.state == "shown" and each.value is None],
+        data=[each for each in ranked(facts.data) if each.state != "shown"],
+        business=list(_business(facts)),
+        promised=list(_promised(facts)),
+        arms=[each for each in (facts.outcomes.groups if facts.outcomes else ()) if each.by in ("arm", "acted on")],
+        scores=list(_scores(facts)),
+        features=list(_features(facts)),
+        infrastructure=list(_infrastructure(facts)),
+        words=wording,
+        frame=charts,
+        command=_command,
+        number=_number,
+    )
+
+
+def _business(facts: Facts) -> Iterator[Plot]:
+    """Realised figures by day: the business metrics, and the loss."""
+    if facts.outcomes is None:
+        return
+    for version in sorted({each.version for each in facts.outcomes.groups}):
+        days = facts.outcomes.of(version, "day")
+        (whole,) = facts.outcomes.of(version)
+        for place, metric in enumerate(whole.business):
+            line = Line(metric.name, [(_day(each), each.business[place].value) for each in days])
+            note = f"{metric.unit}, known {metric.horizon} after a prediction; {metric.direction} is better."
+            yield by_day(f"{metric.name}, version {version}", metric.unit, [line], note)
+        promise = next((each for each in facts.outcomes.promises if each.version == version), None)
+        said = {each.metric: each.interval for each in promise.figures} if promise else {}
+        for name in _DRAWN_METRICS:
+            line = Line("realised", [(_day(each), _figure(each, name)) for each in days])
+            if any(value is not None for _, value in line.points):
+                interval = said.get(name)
+                limits = [interval.low, interval.high] if interval else []
+                note = "Between the dashed lines is what the evaluation promised, with its 95 % interval."
+                title = f"{TITLES[name].capitalize()} by day, version {version}"
+                yield by_day(title, TITLES[name], [line], note if limits else "", limits)
+
+
+def _promised(facts: Facts) -> Iterator[tuple[int, str, str, str, str, str]]:
+    """What was realised beside what was promised, row by row."""
+    if facts.outcomes is None:
+        return
+    promises = {each.version: each for each in facts.outcomes.promises}
+    for version in sorted({each.version for each in facts.outcomes.groups}):
+        (whole,) = facts.outcomes.of(version)
+        promise = promises.get(version)
+        said = {each.metric: each for each in promise.figures} if promise else {}
+        for figure in whole.figures:
+            theirs = said.get(figure.metric)
+            yield (
+                version,
+                wording.title(figure.metric),
+                wording.number(figure.value),
+                wording.span(figure.interval),
+                wording.number(theirs.value if theirs else None),
+                wording.span(theirs.interval if theirs else None),
+            )
+
+
+def _scores(facts: Facts) -> Iterator[Plot]:
+    for version in facts.versions:
+        yield from _today(facts, version, SCORE, "score")
+    yield _history(facts, SCORE, "drift", "PSI of the scores")
+    yield _history(facts, SCORE, "mean", "mean score")
+    yield _history(facts, "decision", "acted on", "share acted on")
+
+
+def _features(facts: Facts) -> Iterator[tuple[str, str, list[Plot]]]:
+    """The features that alert, and then those of most worth: today against the reference, and the days before."""
+    named: dict[str, Finding] = {}
+    for each in facts.judged.findings:
+        if each.part == "features" and each.measure in MEASURES.values() and each.value is not None:
+            named.setdefault(each.subject, each)
+    alerting = {each.subject for each in facts.judged.alerts}
+    chosen = sorted(named, key=lambda name: (name not in alerting, -(named[name].importance or 0.0)))
+    for name in chosen[:_DRAWN_FEATURES]:
+        plots = [plot for version in facts.versions for plot in _today(facts, version, name, name)]
+        plots.append(_history(facts, name, "drift", "effect"))
+        if any(each.subject == name and each.measure == "changed" for each in facts.judged.findings):
+            plots.append(_history(facts, name, "changed", "share of keys that changed"))
+        told = [f"{each.measure} {_number(each.value)}" for each in facts.judged.alerts if each.subject == name]
+        yield name, "; ".join(told), plots
+
+
+def _infrastructure(facts: Facts) -> Iterator[Plot]:
+    rows = [(day, float(_rows(found))) for day, found in facts.days.items()]
+    yield by_day("Predictions by day", "rows", [Line("rows", rows)])
+    yield _history(facts, "degraded", "share", "share without features")
+    latency = [
+        Line(name, list(_values(facts, "latency", name))) for name in ("median", "95th percentile", "99th percentile")
+    ]
+    if any(line.points for line in latency):
+        yield by_day("Latency", "seconds", latency)
+
+
+def _today(facts: Facts, version: int, name: str, unit: str) -> Iterator[Plot]:
+    """A subject's values of the day beside those of the reference."""
+    baseline = facts.baselines[version]
+    for each in facts.days.get(facts.judged.day, ()):
+        if (each.subject, each.measure, each.version) == (name, COUNTS, version) and each.counts and any(each.counts):
+            reference = baseline.layout.of(name, baseline.reference)
+            title = f"{name} of version {version}" if len(facts.versions) > 1 else name
+            yield distribution(title, baseline.layout.features[name], reference, each.counts, unit)
+
+
+def _history(facts: Facts, subject: str, measure: str, label: str) -> Plot:
+    points = list(_values(facts, subject, measure))
+    limits = [
+        each.limit
+        for each in facts.days.get(facts.judged.day, ())
+        if (each.subject, each.measure) == (subject, measure) and each.limit is not None
+    ]
+    note = "The dashed line is the day's limit." if limits else ""
+    return by_day(f"{subject}: {measure} over {DAYS} days", label, [Line(measure, points)], note, limits[:1])
+
+
+def _values(facts: Facts, subject: str, measure: str) -> Iterator[tuple[date, float | None]]:
+    for day, found in facts.days.items():
+        for each in found:
+            if (each.subject, each.measure) == (subject, measure) and each.value is not None:
+                yield day, each.value
+
+
+def _rows(found: Sequence[Finding]) -> int:
+    return sum(each.rows for each in found if (each.subject, each.measure) == (SCORE, COUNTS))
+
+
+def _day(group: Group) -> date:
+    return date.fromisoformat(group.value)
+
+
+def _figure(group: Group, metric: Metric) -> float | None:
+    return next((each.value for each in group.figures if each.metric == metric), None)
+
+
+def _command(model: str, finding: Finding) -> str:
+    """What looks closer at a finding."""
+    if finding.part == "data" and finding.version == 0:
+        kind, _, name = finding.subject.partition(" ")
+        return f"features show {name}" if kind == "view" else "features status"
+    if finding.part == "features":
+        return f"features show {finding.subject}"
+    return f"features monitor {model} --day {finding.day} --json"
+
+
+def _number(value: float | None) -> str:
+    return "—" if value is None else f"{value:,.4g}" if abs(value) >= 1 else f"{value:.4f}"

@@ -1,0 +1,46 @@
+"""What a run of monitoring leaves behind beside the history: the page of every model that it looked at."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from transformations.engine.base.disk_faults import faults_in_words
+from transformations.engine.base.errors import DataError
+from transformations.engine.base.settings import Settings
+from transformations.monitoring.judging.data import DATA
+from transformations.monitoring.judging.monitoring import Monitored
+from transformations.monitoring.judging.outcomes import Outcomes, outcomes
+from transformations.monitoring.judging.watched import Watched
+from transformations.monitoring.reading.history import Finding, last_before, read_findings
+from transformations.monitoring.reports.page import Facts, facts_of, write_page
+
+
+@faults_in_words()
+def publish(found: Monitored, settings: Settings) -> dict[str, tuple[Path, Facts]]:
+    """Write the page of each model; by model, where it is and what it says."""
+    data = _data(settings)
+    pages = {}
+    for judged in found.newest:
+        if judged.model == DATA:
+            continue
+        watched = found.watched[judged.model]
+        facts = facts_of(watched, judged, _outcomes(watched), data)
+        pages[judged.model] = write_page(watched, facts), facts
+    return pages
+
+
+def _outcomes(watched: Watched) -> Outcomes | None:
+    """What became of the predictions; None where nothing is known yet, which is no fault."""
+    try:
+        return outcomes(watched)
+    except DataError:
+        return None
+
+
+def _data(settings: Settings) -> tuple[Finding, ...]:
+    today = settings.now().date()
+    found = read_findings(DATA, today, settings)
+    if found:
+        return found
+    before = last_before(DATA, today, settings)
+    return read_findings(DATA, before, settings) if before else ()
