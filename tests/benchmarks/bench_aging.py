@@ -4,7 +4,8 @@ One view over a source of 1,500 events a day. Each day is delivered as a file, i
 functions behind the commands, one day after the other in one process, so that Spark starts once for all days. That is
 what makes 1,000 days affordable; the files, the logs and Redis are those of 1,000 runs of the commands. At some days a
 fresh process, whose imports are not counted, retrieves 10,000 rows and asks for the status, too. The figures of a day
-are the medians of the last five.
+are the medians of the last five. At the end old versions are given up, and what is left, the drops' own files apart, is
+compared with the folder of one ingestion of all days and one build.
 """
 
 from __future__ import annotations
@@ -15,7 +16,6 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -37,7 +37,7 @@ MARKS = (FIRST_MARK, 30, 100, 200, 300, 500, 700, 1_000)
 LAST_DAYS = 5
 DAILY = ("ingest", "build", "materialization")
 ASKED = ("retrieval", "status")
-BAR = Bar(1.5, "ratio")
+BAR, SIZE_BAR = Bar(1.5, "ratio"), Bar(1.6, "ratio")
 
 CONTRACT = """
 apiVersion: v3.1.0
@@ -112,16 +112,21 @@ def main() -> None:
         Finding(f"day {marks[-1]:,} vs day {marks[0]}", name, last[name], "s", first[name], BAR)
         for name in (*DAILY, *ASKED)
     ]
+    findings.append(
+        Finding(
+            f"after {marks[-1]:,} days vs one full load", "size", [last["size"][0]], "MB", last["full size"], SIZE_BAR
+        )
+    )
     report("aging", findings, notes)
 
 
-def grow(folder: Path, marks: list[int], repeat: int) -> tuple[dict[int, Mapping[str, list[float]]], list[str]]:
+def grow(folder: Path, marks: list[int], repeat: int) -> tuple[dict[int, dict[str, list[float]]], list[str]]:
     """The figures at the marked days, and what else was seen."""
     open_project(folder)
     from transformations.engine.base.settings import get_settings
     from transformations.local import redis as embedded
 
-    measured: dict[int, Mapping[str, list[float]]] = {}
+    measured: dict[int, dict[str, list[float]]] = {}
     notes: list[str] = []
     seconds: dict[str, list[float]] = {name: [] for name in DAILY}
     try:
@@ -134,6 +139,7 @@ def grow(folder: Path, marks: list[int], repeat: int) -> tuple[dict[int, Mapping
                 medians = ", ".join(f"{name} {statistics.median(taken):.2f} s" for name, taken in measured[day].items())
                 notes.append(f"day {day:,}: {medians}; {sizes(get_settings().data)}")
                 say(f"{notes[-1]} (load average {os.getloadavg()[0]:.1f})")
+        measured[marks[-1]] |= {"size": [size_left()], "full size": [size_of_full_load(folder, marks[-1])]}
         means = ", ".join(f"{name} {statistics.fmean(taken):.2f} s" for name, taken in seconds.items())
         notes.append(f"mean of all days: {means}")
     finally:
@@ -280,6 +286,43 @@ def moment_of(day: int) -> datetime:
 
 def set_clock(day: int) -> None:
     os.environ["FEATURES_CLOCK"] = moment_of(day).isoformat()
+
+
+def size_left() -> float:
+    """Give up all versions but the newest; the MB of what is left, without the files that were delivered."""
+    from click.testing import CliRunner
+
+    from transformations.cli.commands.platform.vacuum import vacuum
+    from transformations.engine.base.settings import get_settings
+
+    given = ["--keep-versions", "1", "--older-than", "0", "--yes"]
+    result = CliRunner().invoke(vacuum, given, catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    return size_of_tables(get_settings().data)
+
+
+def size_of_full_load(folder: Path, days: int) -> float:
+    """The MB of one ingestion of all days and one build."""
+    from transformations.engine.base.settings import get_settings
+    from validation.delivery.ingest import Delivery, ingest_drop
+
+    here = os.environ["FEATURES_DATA"]
+    os.environ["FEATURES_DATA"] = str(folder / "full")
+    try:
+        file = folder / "visits.parquet"
+        pq.write_table(pa.concat_tables(events_of(day) for day in range(1, days + 1)), file)
+        through = (FIRST_DAY + timedelta(days=days - 1)).date()
+        ingest_drop(Delivery("visits", file, complete_through=through), get_settings())
+        build()
+        return size_of_tables(folder / "full", with_drops=True)
+    finally:
+        os.environ["FEATURES_DATA"] = here
+
+
+def size_of_tables(data: Path, *, with_drops: bool = False) -> float:
+    """The MB of a data folder's tables; with_drops: the files of drops count, too."""
+    files = [path for zone in ("raw", "offline") for path in (data / zone).rglob("*") if path.is_file()]
+    return sum(file.stat().st_size for file in files if with_drops or "drop-" not in str(file.parent.name)) / 1e6
 
 
 def sizes(data: Path) -> str:

@@ -55,7 +55,7 @@ if TYPE_CHECKING:
 Report = Callable[[str], None]
 
 FEW_ROWS, FEW_BUCKETS = 1_000_000, 4
-"""Up to `FEW_ROWS`, every task reads all rows; with more than `FEW_BUCKETS` tasks, a shuffle would be cheaper."""
+"""Up to `FEW_ROWS`, every task reads all that the run needs; with more than `FEW_BUCKETS` tasks, a shuffle would be cheaper."""
 FEW_ROWS_IN_PROCESS = 3_000_000
 """Up to this many rows of sources and table, late events are replayed in this process, unless Spark runs on a cluster:
 a correction of 182 of 308,000 events is written in the time that Spark needs to start a first load's tasks. A row takes
@@ -136,7 +136,7 @@ def _compute_rows(plan: BuildPlan, settings: Settings, carry: Path | None, folde
         return run_in_process(plan.replays, _few_files(plan, carry, narrowing), folders, _late_until(plan))
     spark = spark_session(settings, report)
     report("computing")
-    if _all_rows(plan) <= FEW_ROWS:
+    if _rows_read(plan, carry) <= FEW_ROWS:
         carry = None if plan.is_replayed else carry
         buckets = min(spark.sparkContext.defaultParallelism, FEW_BUCKETS)
         files = _few_files(plan, carry, None)
@@ -201,6 +201,16 @@ def _all_rows(plan: BuildPlan) -> int:
     """The rows of all sources and of the table."""
     previous = _previous_version(plan)
     return plan.source_rows + (0 if previous is None else previous.rows)
+
+
+def _rows_read(plan: BuildPlan, carry: Path | None) -> int:
+    """The rows that each task would read, were it to read all that the run needs: a day's run needs few of years."""
+    snapshot = plan.snapshots[plan.resolved.contract.name]
+    if carry is None or plan.is_replayed or plan.resolved.lookups or snapshot.supersedes:
+        return _all_rows(plan)
+    previous = _previous_version(plan)
+    stored = previous.rows if previous is not None and _stored_files(plan) else 0
+    return plan.events_to_read + count_carried_rows(carry) + stored
 
 
 def _new_inputs(plan: BuildPlan, carry: Path | None) -> Iterator[str | Path]:
