@@ -112,11 +112,8 @@ def main() -> None:
         Finding(f"day {marks[-1]:,} vs day {marks[0]}", name, last[name], "s", first[name], BAR)
         for name in (*DAILY, *ASKED)
     ]
-    findings.append(
-        Finding(
-            f"after {marks[-1]:,} days vs one full load", "size", [last["size"][0]], "MB", last["full size"], SIZE_BAR
-        )
-    )
+    case = f"after {marks[-1]:,} days vs one full load"
+    findings.append(Finding(case, "size", last["size"], "MB", last["full size"], SIZE_BAR))
     report("aging", findings, notes)
 
 

@@ -79,7 +79,10 @@ class Aging:
 
     def build(self, users: Sequence[int] = (1, 2), *, kind: str = "incremental") -> int:
         """Publish a run's rows in two files, as two buckets of entities; its version."""
-        rows = sorted(rows_of_run(self.runs, users))
+        with self.table.writing(60):
+            return self._publish(sorted(rows_of_run(self.runs, users)), kind)
+
+    def _publish(self, rows: Sequence[Row], kind: str) -> int:
         latest = self.table.latest()
         after = None if latest is None else latest.version
         files = [self._write(rows[part::2], part) for part in (0, 1) if rows[part::2]]

@@ -55,7 +55,9 @@ if TYPE_CHECKING:
 Report = Callable[[str], None]
 
 FEW_ROWS, FEW_BUCKETS = 1_000_000, 4
-"""Up to `FEW_ROWS`, every task reads all that the run needs; with more than `FEW_BUCKETS` tasks, a shuffle would be cheaper."""
+"""Up to `FEW_ROWS`, every task reads all that the run needs; with more than `FEW_BUCKETS` tasks, a shuffle would be
+cheaper.
+"""
 FEW_ROWS_IN_PROCESS = 3_000_000
 """Up to this many rows of sources and table, late events are replayed in this process, unless Spark runs on a cluster:
 a correction of 182 of 308,000 events is written in the time that Spark needs to start a first load's tasks. A row takes

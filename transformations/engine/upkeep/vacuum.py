@@ -82,12 +82,17 @@ def vacuum_table(
 
 @faults_in_words()
 def vacuum_source(raw: RawTable, older_than: timedelta, *, dry_run: bool = False) -> Vacuumed:
-    """Remove what killed ingestions left in a source's raw table; all its versions are kept.
+    """Remove what killed ingestions left in a source's raw table, and merged files that were merged again since.
 
-    Raises ConflictError while another process writes the table.
+    Every version stays readable, for the files of the drops do. Raises ConflictError while another process writes the
+    table.
     """
     with raw.writing():
-        folders = [*raw.leftovers(), *paths_in(raw.folder, "gone=*")]
+        published = list(storage.contents(raw.folder))
+        kept = _kept_versions(published, 1, older_than)
+        read = {Path(path).parts[0] for each in published if each.version in kept for path in each.files}
+        leftovers = [folder for folder in raw.leftovers() if folder.name not in read]
+        folders = [*leftovers, *paths_in(raw.folder, "gone=*")]
         parts = [_Part(folder, storage.files_below(folder), True) for folder in folders]
         parts = [part for part in parts if _is_old(part.files, older_than)]
         parts += _unfinished_commits(raw.folder, older_than)

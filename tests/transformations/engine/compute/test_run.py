@@ -53,3 +53,23 @@ def test_many_rows_and_a_cluster_s_tables_are_corrected_on_spark(
     world.settings = world.settings.model_copy(update={"spark_master": master})
     with pytest.raises(AssertionError, match="Spark was started"):
         world.build()
+
+
+def test_a_day_of_many_years_is_computed_without_a_shuffle(world: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each task reads the day, what leaves a window and what was carried over, however much there is besides."""
+    years = "\n".join(f"{number}  {number % 3}  1.00  2017-03-01 12:00" for number in range(40))
+    world.deliver(f"sale_id  user_id  amount  sold_at\n{years}", through="2017-03-14")
+    world.build()
+    world.deliver("sale_id  user_id  amount  sold_at\n50  1  5.00  2017-03-15 12:00", through="2017-03-15")
+    monkeypatch.setattr(run, "FEW_ROWS", 10)
+    monkeypatch.setattr(run, "run_job", refuse)  # the one that shuffles
+
+    built = world.build()
+
+    assert (built.kind, built.rows) == ("incremental", 1)
+    assert world.spend(15, 16, user_id=1) == [0.0, 5.0]
+    world.assert_equals_definition()
+    world.deliver("sale_id  user_id  amount  sold_at\n51  1  5.00  2017-03-10 12:00", through="2017-03-16")
+    monkeypatch.setattr(run, "FEW_ROWS_IN_PROCESS", -1)
+    with pytest.raises(AssertionError, match="Spark was started"):  # late: its entity's years are read
+        world.build()

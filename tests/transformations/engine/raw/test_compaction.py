@@ -95,6 +95,15 @@ def test_merged_files_are_merged_again_until_they_are_full(tmp_path: Path, setti
     assert len(table.snapshot().files) == 1
     assert [len(table.snapshot().at(version).files) for version in range(2)] == [1, 2]
     assert len(table.snapshot().parts) == 3
+    assert vacuum_source(table, timedelta(hours=24)).files == 0  # a reader may still have opened it
+    assert vacuum_source(table, timedelta(0)).files == 1  # the first merge's
+    assert [len(current_at(table, version)) for version in (0, 1, 3)] == [2, 4, 6]
+    assert examine_table("raw", table.folder).faults == []
+
+
+def current_at(table: RawTable, version: int) -> list[object]:
+    rows: list[object] = read_current(table.snapshot(version), table.contract).to_pylist()
+    return rows
 
 
 def test_a_days_rows_are_read_from_the_merged_file_alone(tmp_path: Path, settings: Settings) -> None:

@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Callable
 from datetime import UTC, datetime
 from itertools import product
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -17,8 +18,10 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from tests.worlds.merging import DOMAIN, SPEND, Aging, same
+from tests.worlds.processes import start
 from transformations.engine.base.settings import Settings, get_settings
 from transformations.engine.tables.pins import pin
+from transformations.engine.upkeep.integrity import examine_table
 from transformations.stores.redis.loaded import loaded_views
 from transformations.stores.views import feature_view
 
@@ -160,3 +163,39 @@ def test_a_real_load_counts_the_same_rows_and_serves_the_same_values(
     names = [f"{each.view.name}:{SPEND}" for each in (merged, plain)]
     found = store.get_online_features(names, [{"user_id": key} for key in (1, 2, 3)], full_feature_names=True).to_dict()
     assert found[f"merged_visits__{SPEND}"] == found[f"plain_visits__{SPEND}"]
+
+
+MERGING = """
+import sys
+from pathlib import Path
+from transformations.engine.base.settings import get_settings
+from transformations.engine.tables.compaction import compact_table
+from transformations.engine.tables.offline_tables import OfflineTable
+
+folder = Path(sys.argv[1])
+print("started", flush=True)
+while not (folder.parent / "stop").exists():
+    compact_table(OfflineTable(folder), get_settings())
+"""
+
+
+def test_a_process_that_merges_all_the_time_is_noticed_by_no_build_load_or_reader(
+    worlds: Worlds, tmp_path: Path
+) -> None:
+    merged, plain = worlds()
+    for each in (merged, plain):
+        each.build()
+    process = start(MERGING, str(merged.table.path), output=tmp_path / "output")
+    process.wait_for("started")
+    for number in range(9):
+        for each in (merged, plain):
+            each.build(((1, 2), (2, 3), (3,))[number % 3])
+            if number % 3 == 2:
+                each.load()
+        assert same(merged, plain)
+    (merged.table.path.parent / "stop").touch()
+    assert process.wait() == (0, "started\n")
+    compactions = merged.table.newest().version - 9
+    assert compactions >= 1
+    assert same(merged, plain)
+    assert examine_table("offline", merged.table.path).faults == []
