@@ -10,7 +10,7 @@ from pathlib import Path
 from uuid import uuid4
 
 from transformations.engine.base import checksums, storage
-from transformations.engine.base.disk_faults import paths_in
+from transformations.engine.base.disk_faults import folders_in, paths_in
 from transformations.engine.base.errors import UsageError
 from transformations.stores.training.jobs import SAVED_FRAME
 
@@ -26,7 +26,7 @@ def refuse_existing(target: Path) -> None:
 
 def dataset_folders(datasets: Path) -> list[Path]:
     """The folders of datasets, whole or damaged, by name. A training frame that Feast saved there is none."""
-    return [each for each in paths_in(datasets, "[!.]*") if each.is_dir() and not _is_saved_frame(each)]
+    return [each for each in folders_in(datasets) if not _is_saved_frame(each)]
 
 
 def _is_saved_frame(folder: Path) -> bool:

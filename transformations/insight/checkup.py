@@ -173,7 +173,7 @@ def _check_registry(settings: Settings) -> Check:
             where = show_address(settings.registry_url) if settings.registry_url else url.database
             return Check("registry", "ok", f"{where}, not made yet; `feast -c feature_repo apply` makes it")
         if url.get_backend_name() == "sqlite" and url.database and Path(url.database).stat().st_size == 0:
-            remedy = "Bring it back from a copy, or make it anew: feast -c feature_repo apply"
+            remedy = "Bring it back from a copy; without one, remove it and run: feast -c feature_repo apply"
             return Check("registry", "fail", f"{url.database} is empty", remedy)
         with create_engine(url_to_open(settings)).connect() as connection:
             if url.get_backend_name() == "sqlite":

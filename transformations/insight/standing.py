@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from transformations.engine.base.disk_faults import paths_in
+from transformations.engine.base.disk_faults import folders_in
 from transformations.engine.base.errors import DataError, ServiceUnavailableError, UsageError, nearest
 from transformations.engine.base.settings import Settings
 from transformations.engine.base.storage import Contents, contents
@@ -111,7 +111,7 @@ def require_sources(chosen: Sequence[Resolved], settings: Settings) -> None:
 
 def read_runs(settings: Settings, views: Sequence[str] = ()) -> list[Run]:
     """The runs of these views' tables (without any: of all), each table's oldest first."""
-    tables = [OfflineTable(folder) for folder in paths_in(settings.offline_dir)]
+    tables = [OfflineTable(folder) for folder in folders_in(settings.offline_dir)]
     built = {table.name: table for table in tables if table.exists()}
     for view in views:
         if view not in built:

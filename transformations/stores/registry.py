@@ -8,14 +8,16 @@ Whatever is applied, by whatever way, is written through this engine: the place 
 
 from __future__ import annotations
 
+import errno
 import os
 import sqlite3
 import time
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote
+from uuid import uuid4
 
-from sqlalchemy import URL, Connection, Dialect, Engine, event, make_url
+from sqlalchemy import URL, Connection, Dialect, Engine, create_engine, event, make_url
 from sqlalchemy.engine import CreateEnginePlugin, ExceptionContext
 from sqlalchemy.exc import ArgumentError
 from sqlalchemy.sql.dml import Insert, Update
@@ -23,12 +25,10 @@ from sqlalchemy.sql.dml import Insert, Update
 from transformations.engine.base.disk_faults import faults_in_words, known_fault
 from transformations.engine.base.errors import DamagedError, ServiceUnavailableError, UsageError
 from transformations.engine.base.settings import Settings, get_settings
-from transformations.engine.base.storage import make_folder
+from transformations.engine.base.storage import UNFINISHED, make_folder
 from transformations.engine.base.words import has_unencoded_password, show_address, show_reason
 
 _BUSY_TIMEOUT_MS = 30_000
-_SECONDS_TO_MAKE = 60
-"""A younger file without content may be one that another process is making."""
 
 
 class SettingsPlugin(CreateEnginePlugin):
@@ -38,15 +38,17 @@ class SettingsPlugin(CreateEnginePlugin):
         """The configured registry; an SQLite file is made here, readable by its owner only.
 
         Feast executes the source text of functions that it finds in the registry: who can write it can run code. A file
-        that cannot be written is opened for reading.
+        that cannot be written is opened for reading. One that is moved away later is missed: SQLite would make another.
         """
         target = url_to_open(get_settings())
-        if target.get_backend_name() == "sqlite" and target.database not in (None, "", ":memory:") and not target.query:
-            try:
-                _make_private(Path(target.database))
-            except OSError as error:
-                raise known_fault(error) or error from error
-        return target
+        if target.get_backend_name() != "sqlite" or target.database in (None, "", ":memory:") or target.query:
+            return target
+        file = Path(target.database)
+        try:
+            _make_private(file)
+        except OSError as error:
+            raise known_fault(error) or error from error
+        return _of_existing_file(target, file, "rw")
 
     def engine_created(self, engine: Engine) -> None:
         """Let processes of one machine read while another writes, and wait for each other instead of failing.
@@ -96,8 +98,7 @@ def url_to_open(settings: Settings) -> URL:
     if url.get_backend_name() != "sqlite" or not url.database or not Path(url.database).is_file():
         return url
     file = Path(url.database)
-    facts = file.stat()
-    if not facts.st_size and time.time() - facts.st_mtime > _SECONDS_TO_MAKE:
+    if not file.stat().st_size:
         raise DamagedError(
             f"{file} is empty. Bring it back from a copy; without one, remove it, run `feast -c feature_repo apply` "
             f"and load again (`feast -c feature_repo materialize START END`). Train the versions of models anew."
@@ -123,10 +124,14 @@ def _read_only(url: URL, file: Path) -> URL:
     there is a log of writes, somebody may be writing, and SQLite uses the files that are there.
     """
     log = file.with_name(f"{file.name}-wal")
-    query = {"uri": "true", "mode": "ro"}
-    if not log.exists() or log.stat().st_size == 0:
-        query["immutable"] = "1"
-    return url.set(database=f"file:{quote(str(file))}", query=query)
+    found = _of_existing_file(url, file, "ro")
+    is_unused = not log.exists() or log.stat().st_size == 0
+    return found.update_query_dict({"immutable": "1"}) if is_unused else found
+
+
+def _of_existing_file(url: URL, file: Path, mode: str) -> URL:
+    """The URL of an SQLite file that is not made where it is missing."""
+    return url.set(database=f"file:{quote(str(file))}", query={"uri": "true", "mode": mode})
 
 
 def _explain_error(context: ExceptionContext) -> None:
@@ -150,7 +155,7 @@ def connect_without_secrets(dialect: Dialect, _record: Any, arguments: tuple[Any
 
 
 def _create_tables(engine: Engine) -> None:
-    """Make Feast's tables in a new file under SQLite's write lock.
+    """Make Feast's tables in a database without any, under SQLite's write lock.
 
     Feast looks which tables are missing and then makes them (sql.py, `schema_mode="auto"`), so of several processes
     that meet a new file at once all but one could fail.
@@ -173,11 +178,33 @@ def _refuse_collisions(connection: Connection, statement: Any, *_: object) -> No
 
 
 def _make_private(file: Path) -> None:
+    """Make the file if need be, whole at once: one without content is a lost registry, not one that is being made."""
     make_folder(file.parent)
-    if not file.exists():  # to close a file gives up the locks of this process, SQLite's own among them
-        os.close(os.open(file, os.O_RDWR | os.O_CREAT, 0o600))
+    if not file.exists():
+        draft = file.with_name(f".{file.name}.{uuid4().hex}{UNFINISHED}")
+        os.close(os.open(draft, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+        try:
+            engine = create_engine(URL.create("sqlite", database=str(draft)))
+            _create_tables(engine)
+            engine.dispose()
+            _put_in_place(draft, file)
+        finally:
+            draft.unlink(missing_ok=True)
     if file.stat().st_uid == os.getuid() and file.stat().st_mode & 0o077:
         file.chmod(0o600)
+
+
+def _put_in_place(draft: Path, file: Path) -> None:
+    """Let a draft be the file, unless another process was first."""
+    try:
+        file.hardlink_to(draft)
+    except FileExistsError:
+        return
+    except OSError as error:
+        if error.errno not in (errno.EPERM, errno.EOPNOTSUPP, errno.EMLINK):
+            raise
+        if not file.exists():  # on a file system without hard links
+            draft.rename(file)
 
 
 def _share_file(connection: sqlite3.Connection, _record: Any) -> None:

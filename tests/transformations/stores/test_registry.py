@@ -16,9 +16,11 @@ import pytest
 from feast import FeatureStore
 from sqlalchemy import Dialect, create_engine, text
 
+from tests.worlds.feast_stores import our_config
 from tests.worlds.processes import start
 from transformations.engine.base.errors import DamagedError, DataError, DiskError, ServiceUnavailableError, UsageError
 from transformations.stores import registry
+from transformations.stores.server.watch import Watch
 
 PLUGIN = "sqlite://?plugin=features"
 
@@ -52,8 +54,8 @@ def test_the_file_alone_holds_all_that_was_written_while_others_have_it_open(dat
 
 
 def test_a_file_that_others_could_read_is_closed(data: Path) -> None:
-    data.mkdir()
-    (data / "registry.db").touch(mode=0o644)
+    create_engine(PLUGIN).dispose()
+    (data / "registry.db").chmod(0o644)
     create_engine(PLUGIN)
 
     assert stat.S_IMODE((data / "registry.db").stat().st_mode) == 0o600
@@ -63,7 +65,7 @@ def test_the_configured_url_wins(tmp_path: Path, data: Path, monkeypatch: pytest
     monkeypatch.setenv("FEATURES_REGISTRY_URL", f"sqlite:///{tmp_path}/elsewhere.db")
     engine = create_engine(PLUGIN)
 
-    assert engine.url.database == f"{tmp_path}/elsewhere.db"
+    assert engine.url.database == f"file:{tmp_path}/elsewhere.db"
     assert not data.exists()
 
 
@@ -206,17 +208,37 @@ def test_a_registry_without_content_is_no_new_one(data: Path) -> None:
     file = data / "registry.db"
     data.mkdir()
     file.touch()
-    create_engine(PLUGIN).dispose()  # another process may be making it
-    read_views()
-
-    file.write_bytes(b"")
-    for beside in data.glob("registry.db-*"):
-        beside.unlink()
-    os.utime(file, (1, 1))
     with pytest.raises(DamagedError, match=f"^{file} is empty. Bring it back from a copy; without one, remove it"):
         create_engine(PLUGIN)
     file.unlink()
     read_views()
+
+
+def test_a_registry_that_is_moved_away_is_missed_and_no_new_one_is_made_in_its_place(data: Path) -> None:
+    engine = create_engine(PLUGIN)
+    engine.connect().close()
+    engine.dispose()  # as a connection that has grown old
+    (data / "registry.db").rename(data / "elsewhere.db")
+    with pytest.raises(DiskError, match=f"^{data}/registry.db cannot be opened"):
+        engine.connect()
+    data.rename(data.with_name("moved"))
+    with pytest.raises(DiskError, match=f"^{data}/registry.db cannot be opened"):
+        engine.connect()
+    assert not data.exists()
+
+
+def test_a_server_makes_no_registry_where_the_data_folder_was(data: Path, tmp_path: Path, redis: object) -> None:
+    config = our_config(tmp_path, registry={"path": PLUGIN})
+    FeatureStore(config=config).list_feature_views()
+    watch = Watch(FeatureStore(config=config))
+    data.rename(data.with_name("moved"))
+    watch.health()
+    assert not data.exists()
+
+
+def test_nothing_unfinished_stays_beside_a_new_registry(data: Path) -> None:
+    create_engine(PLUGIN).dispose()
+    assert [file.name for file in data.iterdir()] == ["registry.db"]
 
 
 def test_a_load_of_a_registry_without_views_is_refused(store_of: Callable[..., FeatureStore]) -> None:

@@ -118,6 +118,12 @@ def verify_files(files: Iterable[str | Path]) -> None:
                 pass
 
 
+def verify_reads(files: Iterable[str | Path]) -> None:
+    """`verify_files` for those that read to answer, which FEATURES_OFFLINE_VERIFY can spare."""
+    if get_settings().offline_verify:
+        verify_files(files)
+
+
 def _stamp_to_verify(file: Path) -> tuple[Path, str, int, int, int] | None:
     """A file, its recorded checksum, and what tells that it was changed since; None where nothing was recorded."""
     folder = _table_of(file)
@@ -166,6 +172,15 @@ def paths_in(folder: Path, pattern: str = "*") -> list[Path]:
             raise DiskError.not_a_folder(folder) from None
         return []
     return [folder / name for name in sorted(fnmatch.filter(names, pattern))]
+
+
+def folders_in(zone: Path, pattern: str = "[!.]*") -> list[Path]:
+    """The folders of a zone's tables, sorted; DiskError for a file in the place of one, which has no suffix."""
+    found = paths_in(zone, pattern)
+    for path in found:
+        if not path.suffix and path.is_file():
+            raise DiskError.not_a_folder(path)
+    return [path for path in found if path.is_dir()]
 
 
 def files_below(folder: Path) -> list[Path]:

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator, Mapping
 from datetime import date, timedelta
 
-from transformations.engine.base.disk_faults import paths_in
+from transformations.engine.base.disk_faults import folders_in
 from transformations.engine.base.errors import DataError
 from transformations.engine.base.settings import Settings
 from transformations.engine.tables.offline_tables import OfflineTable
@@ -59,7 +59,7 @@ def release_expired(settings: Settings) -> int:
 
 
 def _pins(settings: Settings) -> Iterator[tuple[OfflineTable, int, str]]:
-    for path in paths_in(settings.offline_dir):
+    for path in folders_in(settings.offline_dir):
         if (path / "pins.json").exists():
             table = OfflineTable(path)
             yield from ((table, version, each) for version, reasons in pinned(table).items() for each in reasons)

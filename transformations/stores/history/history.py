@@ -15,6 +15,7 @@ from feast.data_source import DataSource
 from feast.types import FeastType
 
 from transformations.engine.base import delta_protocol, storage
+from transformations.engine.base.disk_faults import verify_reads
 from transformations.engine.base.errors import DataError, UsageError, nearest
 from transformations.engine.base.file_rows_sql import FolderColumn, Scan, scan
 from transformations.engine.tables.offline_tables import OfflineTable, Run
@@ -68,8 +69,14 @@ class History:
         """The column in the files behind a name that the view uses."""
         return self.renamed.get(name, name)
 
-    def scan(self, connection: DuckDBPyConnection, wanted: Sequence[str]) -> Scan:
-        """The files' rows as a relation. DataError if they lack a wanted column, or cannot give its values exactly."""
+    def scan(self, connection: DuckDBPyConnection, wanted: Sequence[str], *, is_verified: bool = False) -> Scan:
+        """The files' rows as a relation. is_verified: whether the caller has verified what it reads of them.
+
+        DamagedError for a file that does not hold the bytes that were written. DataError if the files lack a wanted
+        column, or cannot give its values exactly.
+        """
+        if not is_verified:
+            verify_reads(self.files)
         if not self.is_built:
             schemas = schemas_of(self.name, self.files)
             check_read_as_meant(self.name, schemas, wanted)

@@ -83,14 +83,15 @@ class Stored:
         except OverflowError:  # before the year 1, so that every row is after it
             return None
 
-    def scan(self, connection: DuckDBPyConnection) -> Scan:
-        """The rows of its history.
+    def scan(self, connection: DuckDBPyConnection, *, is_verified: bool = False) -> Scan:
+        """The rows of its history. is_verified and errors as `History.scan`.
 
-        DataError if the files lack a wanted column, or hold a join key in a type that its dtype cannot match.
+        DataError, too, if the files hold a join key in a type that its dtype cannot match.
         """
         history = self.history
         stamps = [history.timestamp, *([history.created] if history.created else [])]
-        scan = history.scan(connection, [history.column(name) for name in (*self.keys, *stamps, *self.features)])
+        wanted = [history.column(name) for name in (*self.keys, *stamps, *self.features)]
+        scan = history.scan(connection, wanted, is_verified=is_verified)
         for key, dtype in self.keys.items():
             found, compared = scan.types[history.column(key)], sql_type_of_key(dtype)
             is_integer = found.endswith(("INT", "INTEGER"))

@@ -64,7 +64,7 @@ class FileRows:
         verify_files(self.history.files if scope.all else scope.new_files)
         stored = Stored(self.view, self.history, tuple(feature.name for feature in self.view.features))
         with session(resources_of(self.config), keeps_order=False) as connection:
-            scan = stored.scan(connection)
+            scan = stored.scan(connection, is_verified=True)  # older files were, by the loads that first read them
             join = stored.join(scan, {key: f"key_{number}" for number, key in enumerate(stored.keys)})
             only_touched = not scope.all and not _is_all(connection, join, start)
             if only_touched:

@@ -49,11 +49,17 @@ class Health:
 
 @dataclass
 class Watch:
-    """Looks after a server with connections and a registry cache of its own, apart from those that answer requests."""
+    """Looks after a server with connections and a registry cache of its own, apart from those that answer requests.
+
+    The registry is opened now: at the first question there might be another one, or none, in its place.
+    """
 
     store: FeatureStore
     _clients: list[SyncClient] = field(default_factory=list)
     _asking: Attempt | None = None
+
+    def __post_init__(self) -> None:
+        _ = self.store.registry
 
     def health(self) -> Health:
         """Ask Redis and the registry; takes no longer than a lookup may."""

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from transformations.contracts import contract_names, read_contract
-from transformations.engine.base.disk_faults import paths_in
+from transformations.engine.base.disk_faults import folders_in, verify_reads
 from transformations.engine.base.duck import identifier, identifiers, parquet
 from transformations.engine.base.errors import DataError, UsageError, nearest
 from transformations.engine.base.settings import Settings, get_settings
@@ -117,6 +117,7 @@ def read_query(text: str, pins: Mapping[tuple[str, str], int] | None = None) -> 
             wanted = version if version is not None else (pins or {}).get((zone, name))
             read = _raw_content if zone == RAW else _offline_content
             content, files, at = read(connection, settings, name, wanted)
+            verify_reads(files)
             columns = [row[0] for row in connection.execute(f"DESCRIBE {content}").fetchall()]
             tables[zone, written] = QueriedTable(
                 zone=zone, name=name, version=at, files=files, columns=tuple(columns), is_named=version is not None
@@ -184,7 +185,7 @@ def _raw_content(
 def _offline_content(
     _connection: DuckDBPyConnection, settings: Settings, view: str, version: int | None
 ) -> tuple[str, tuple[str, ...], int]:
-    built = [folder.name for folder in paths_in(settings.offline_dir) if OfflineTable(folder).exists()]
+    built = [folder.name for folder in folders_in(settings.offline_dir) if OfflineTable(folder).exists()]
     if view not in built:
         raise DataError(
             f"the spine's query names offline.{view}, and nothing has been built there: {nearest(view, built)}. "

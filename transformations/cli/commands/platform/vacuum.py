@@ -13,7 +13,7 @@ import click
 from transformations.cli.options import json_option, view_names
 from transformations.cli.output import print_json, print_table, remark, say
 from transformations.contracts import contract_names, read_contract
-from transformations.engine.base.disk_faults import paths_in
+from transformations.engine.base.disk_faults import folders_in
 from transformations.engine.base.errors import ConflictError, ServiceUnavailableError, UsageError, nearest
 from transformations.engine.base.settings import Settings, get_settings
 from transformations.engine.base.words import human_bytes, plural
@@ -126,7 +126,7 @@ def _with_predictions(
 
 def chosen_tables(views: Sequence[str], settings: Settings) -> list[OfflineTable]:
     """The tables of these views, by default all; UsageError for one that is not there."""
-    folders = {folder.name: folder for folder in paths_in(settings.offline_dir) if folder.is_dir()}
+    folders = {folder.name: folder for folder in folders_in(settings.offline_dir)}
     for view in views:
         if view not in folders:
             raise UsageError(f"there is no table {view!r} in {settings.offline_dir}: {nearest(view, folders)}.")
@@ -138,7 +138,7 @@ def chosen_sources(tables: Iterable[OfflineTable] | None, settings: Settings) ->
     names = set(contract_names(settings.contracts))
     if tables is not None:
         names &= {name for table in tables if (latest := table.latest()) for name in latest.run.sources}
-    ingested = [name for name in sorted(names) if (settings.raw_dir / name).is_dir()]
+    ingested = sorted(names & {folder.name for folder in folders_in(settings.raw_dir)})
     return [RawTable(read_contract(name, settings.contracts), settings.raw_dir) for name in ingested]
 
 

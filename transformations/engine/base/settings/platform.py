@@ -143,6 +143,11 @@ class PlatformSettings(BaseSettings):
     offline_query_seconds: float = Field(
         600, gt=0, description="How long a spine written as SQL may take before it is stopped", examples=["60"]
     )
+    offline_verify: bool = Field(
+        True,
+        description="Whether a process verifies the SHA-256 of each stored file before it first reads it for training",
+        examples=["false"],
+    )
     ingest_memory_limit: str | None = Field(
         None,
         pattern=r"(?i)^\d+(\.\d+)?\s*([kmgt]i?b|%)$",

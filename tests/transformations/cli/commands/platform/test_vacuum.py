@@ -4,6 +4,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from transformations.engine.tables.offline_tables import OfflineTable
 from transformations.engine.tables.pins import pin, unpin
 
@@ -79,3 +81,13 @@ def test_a_view_without_a_table_is_a_usage_error(world: Any) -> None:
 
     assert result.exit_code == 2
     assert "did you mean 'user_clicks'?" in result.output
+
+
+@pytest.mark.parametrize("zone", ["offline", "raw"])
+def test_a_file_in_the_place_of_a_table_is_not_passed_over(world: Any, zone: str) -> None:
+    place = world.settings.data / zone / "clicks"
+    place.parent.mkdir(parents=True)
+    place.write_text("no folder")
+    for command in ("vacuum", "compact"):
+        done = world.run(command)
+        assert (done.exit_code, f"{place} is a file where a folder is needed" in done.output) == (4, True), done.output
