@@ -115,6 +115,14 @@ bench-train: $(STAMP)  ## Measure training against bare XGBoost (LARGE=1: 5M row
 demo: $(STAMP)  ## Run the main job end to end on the demo's data
 	$(BIN)/features demo
 
+monitoring: $(STAMP)  ## Look at the models and start Prometheus on loopback with the alert rules (Debian's package prometheus)
+	@command -v prometheus >/dev/null || { echo "prometheus is not installed: apt-get install prometheus" >&2; exit 4; }
+	$(BIN)/features monitor --setup data/monitoring/_stack
+	$(BIN)/features monitor --export data/monitoring/_stack/served/metrics.prom || true
+	cd data/monitoring/_stack && { cp -f served/metrics.prom served/metrics; $(CURDIR)/$(BIN)/python -m http.server --bind 127.0.0.1 \
+	  --directory served 9464 >/dev/null 2>&1 & served=$$!; trap 'kill $$served' EXIT; \
+	  prometheus --config.file=prometheus.yaml --web.listen-address=127.0.0.1:9090 --storage.tsdb.path=tsdb; }
+
 plan: $(STAMP)  ## Show what applying the feature repository would change
 	$(FEAST) plan
 

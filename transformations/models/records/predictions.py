@@ -49,7 +49,8 @@ class PredictionRecord(Record):
     id: chosen by the client or by the server; records of one id are one prediction. request_timestamp: the moment of
     the features, in microseconds. answered: False where nobody can have seen the answer. event: the number of the
     model's event by which the server routed; None in batch. as_of: of a batch. holdout: nobody is to act on it, so that
-    what happens by itself stays known. degraded: made with defaults, because features could not be read. latency_seconds: from request to score; None in batch.
+    what happens by itself stays known. degraded: made with defaults, because features could not be read.
+    latency_seconds: from request to score; None in batch.
     """
 
     id: Annotated[str, Field(min_length=1, max_length=128)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from transformations.engine.base.disk_faults import faults_in_words
@@ -12,7 +13,15 @@ from transformations.monitoring.judging.monitoring import Monitored
 from transformations.monitoring.judging.outcomes import Outcomes, outcomes
 from transformations.monitoring.judging.watched import Watched
 from transformations.monitoring.reading.history import Finding, last_before, read_findings
+from transformations.monitoring.reports.exporting import metrics_text, write_metrics
 from transformations.monitoring.reports.page import Facts, facts_of, write_page
+
+
+@faults_in_words()
+def export(pages: Mapping[str, tuple[Path, Facts]], found: Monitored, file: Path, settings: Settings) -> None:
+    """Write what a run found as metrics for Prometheus."""
+    facts = {name: each for name, (_, each) in pages.items()}
+    write_metrics(file, metrics_text(facts, found.watched, _data(settings), settings.now()))
 
 
 @faults_in_words()

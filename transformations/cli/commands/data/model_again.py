@@ -1,4 +1,4 @@
-"""`features model reproduce`, `tune`, `compare`: a version made again, the search for a better one, two side by side."""
+"""`features model reproduce`, `tune`, `compare`: a version made again, the search for a better one, two together."""
 
 from __future__ import annotations
 

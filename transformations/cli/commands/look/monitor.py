@@ -41,9 +41,24 @@ model's declaration set them (docs/monitoring.md). The history is below `monitor
 @click.option("--day", type=_DAY, metavar="DAY", help="Which UTC day. [default: the newest with predictions]")
 @click.option("--from", "first", type=_DAY, metavar="DAY", help="All days with predictions from this one on.")
 @click.option("--to", "last", type=_DAY, metavar="DAY", help="The last of them, with --from.")
+@click.option(
+    "--export", "file", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE.prom", help="Write metrics, too."
+)
+@click.option(
+    "--setup",
+    "folder",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Only write the files of a monitoring stack: Prometheus, Alertmanager, Grafana.",
+)
 @json_option
 def monitor(
-    names: tuple[str, ...], day: datetime | None, first: datetime | None, last: datetime | None, as_json: bool
+    names: tuple[str, ...],
+    day: datetime | None,
+    first: datetime | None,
+    last: datetime | None,
+    file: Path | None,
+    folder: Path | None,
+    as_json: bool,
 ) -> None:
     """Judge a day of each model NAME (of all that have predictions): drift, frozen features, predictions, data.
 
@@ -52,6 +67,9 @@ def monitor(
     if (first is None) != (last is None) or (day is not None and first is not None):
         raise UsageError("give --day DAY, or --from DAY --to DAY.")
     settings, repository, log = model_place()
+    if folder is not None:
+        _set_up(folder, repository)
+        return
     from transformations.monitoring.judging import monitoring
 
     with progress("Judging"):
@@ -64,7 +82,7 @@ def monitor(
     else:
         for each in found.judged:
             _print(each)
-    pages = _publish(found, settings)
+    pages = _publish(found, file, settings)
     if not as_json:
         for name, page in pages.items():
             say(f"report of {name}: {page}")
@@ -73,10 +91,20 @@ def monitor(
         raise DataError(_told(found.newest, found.watched))
 
 
-def _publish(found: Monitored, settings: Settings) -> dict[str, Path]:
-    from transformations.monitoring.reports.publishing import publish
+def _publish(found: Monitored, file: Path | None, settings: Settings) -> dict[str, Path]:
+    from transformations.monitoring.reports import publishing
 
-    return {name: page for name, (page, _) in publish(found, settings).items()}
+    pages = publishing.publish(found, settings)
+    if file is not None:
+        publishing.export(pages, found, file, settings)
+    return {name: page for name, (page, _) in pages.items()}
+
+
+def _set_up(folder: Path, repository: Path) -> None:
+    from transformations.monitoring.reports.stack import set_up
+
+    for each in set_up(folder, repository):
+        say(str(each))
 
 
 def _document(judged: Judged) -> dict[str, object]:

@@ -1,0 +1,120 @@
+"""The metrics of a run say what the run found, and the dashboard names no metric that nothing exports."""
+
+import os
+import re
+import shutil
+import subprocess
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+import yaml
+from click.testing import CliRunner
+from prometheus_client.parser import text_string_to_metric_families
+
+from tests.transformations.monitoring.conftest import LAST, multiplied, publish_changed, score, watch
+from tests.worlds import weekly
+from transformations.cli.commands.look.monitor import monitor
+from transformations.insight.governance.owners import Owner, Ownership
+from transformations.models.serving.metrics import FOLDER
+from transformations.models.serving.metrics import Metrics as ServedMetrics
+from transformations.monitoring.reports import stack
+from transformations.monitoring.reports.exporting import Metrics
+
+SERVER = {"features_redis_up", "features_view_complete_through_timestamp_seconds"}
+"""Of `feast serve`; tests of the feature server read them there."""
+PROMTOOL = os.environ.get("PROMTOOL") or shutil.which("promtool")
+
+
+def exported() -> set[str]:
+    """The names of all metrics that our code gives out, as Prometheus stores them."""
+    names = {family.name for family in Metrics({}, {}, (), datetime(2024, 5, 20, tzinfo=UTC)).collect()}
+    for family in text_string_to_metric_families(ServedMetrics().text()[0].decode()):
+        suffixes = {"counter": ["_total"], "histogram": ["_bucket", "_sum", "_count"]}.get(family.type, [""])
+        names |= {f"{family.name.removesuffix('_total')}{suffix}" for suffix in suffixes}
+    return names | SERVER
+
+
+def named_in(expression: str) -> set[str]:
+    return set(re.findall(r"\bfeatures_\w+", expression))
+
+
+def test_the_metrics_of_a_run_say_what_it_found(production: Path, tmp_path: Path) -> None:
+    publish_changed(multiplied("spend_28d", 100.0))
+    score(production)
+    watch(production)
+    file = tmp_path / "exported" / "features.prom"
+    ended = CliRunner().invoke(monitor, [weekly.MODEL, "--export", str(file)])
+    assert ended.exit_code == 3, ended.output
+    samples = {
+        (sample.name, sample.labels.get("subject"), sample.labels.get("measure")): sample
+        for family in text_string_to_metric_families(file.read_text())
+        for sample in family.samples
+    }
+    drift = samples["features_monitor_alert", "spend_28d", "drift"]
+    assert (drift.value, drift.labels["owner"], drift.labels["version"]) == (1.0, weekly.OWNER, "1")
+    effect = samples["features_monitor_effect", "spend_28d", "drift"].value
+    assert effect > samples["features_monitor_limit", "spend_28d", "drift"].value
+    assert samples["features_monitor_alert", "visits_28d", "drift"].value == 0
+    day = samples["features_monitor_day_timestamp_seconds", None, None].value
+    assert datetime.fromtimestamp(day, UTC).date() == LAST
+    assert samples["features_monitor_info", None, None].labels["owner"] == weekly.OWNER
+    assert {name for name, _, _ in samples} <= exported()
+
+    refused = CliRunner().invoke(monitor, [weekly.MODEL, "--export", str(tmp_path / "features.txt")])
+    assert (refused.exit_code, "ends with .prom" in refused.output) == (2, True)
+
+
+def test_every_metric_of_the_dashboard_and_of_the_rules_is_exported(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(FOLDER, raising=False)
+    panels = stack.dashboard()["panels"]
+    assert isinstance(panels, list)
+    expressions = [target["expr"] for panel in panels for target in panel.get("targets", ())]
+    assert len(expressions) > 15
+    assert {name for each in expressions for name in named_in(each)} <= exported()
+    rules = yaml.safe_load((stack.FILES / stack.RULES).read_text())
+    of_rules = {name for group in rules["groups"] for rule in group["rules"] for name in named_in(rule["expr"])}
+    assert len(of_rules) > 5
+    assert of_rules <= exported()
+
+
+def test_the_dashboard_goes_from_business_to_models_to_infrastructure() -> None:
+    panels = stack.dashboard()["panels"]
+    assert isinstance(panels, list)
+    rows = [(panel["gridPos"]["y"], panel["title"]) for panel in panels if panel["type"] == "row"]
+    assert [title for _, title in sorted(rows)] == ["Business", "Models", "Infrastructure"]
+
+
+def test_an_alert_goes_to_its_owner_and_names_runbook_and_command() -> None:
+    owners = {"team@example.com": Owner(team="Team", contact="channel team")}
+    route = stack.routes(Ownership(owners=owners))["route"]
+    assert isinstance(route, dict)
+    assert route["routes"][0]["matchers"] == ['owner="team@example.com"']
+    assert route["routes"][0]["receiver"] == "Team: channel team"
+    rules = yaml.safe_load((stack.FILES / stack.RULES).read_text())
+    for group in rules["groups"]:
+        for rule in group["rules"]:
+            assert {"summary", "command", "runbook_url"} <= set(rule["annotations"]), rule["alert"]
+            assert rule["annotations"]["command"].startswith("features ")
+
+
+@pytest.mark.skipif(PROMTOOL is None, reason="promtool is not installed (Debian's package prometheus; or set PROMTOOL)")
+def test_rules_fire_and_resolve(tmp_path: Path) -> None:
+    shutil.copy(stack.FILES / stack.RULES, tmp_path)
+    shutil.copy(Path(__file__).with_name("rules_test.yaml"), tmp_path)
+    tests = yaml.safe_load((tmp_path / "rules_test.yaml").read_text())["tests"]
+    tested = {each["alertname"] for test in tests for each in test["alert_rule_test"]}
+    rules = yaml.safe_load((tmp_path / stack.RULES).read_text())
+    assert tested == {rule["alert"] for group in rules["groups"] for rule in group["rules"]}
+    command = [str(PROMTOOL), "test", "rules", "rules_test.yaml"]
+    ended = subprocess.run(command, check=False, cwd=tmp_path, capture_output=True, text=True)
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+
+
+@pytest.mark.skipif(PROMTOOL is None, reason="promtool is not installed (Debian's package prometheus; or set PROMTOOL)")
+def test_the_stack_is_one_that_prometheus_takes(tmp_path: Path) -> None:
+    written = stack.write_stack(tmp_path / "stack", None, stack.TARGETS, stack.ALERTMANAGER)
+    assert {"prometheus.yaml", "alertmanager.yaml", "rules.yaml", "dashboard.json"} <= {each.name for each in written}
+    command = [str(PROMTOOL), "check", "config", str(written[0])]
+    ended = subprocess.run(command, check=False, capture_output=True, text=True)
+    assert ended.returncode == 0, ended.stdout + ended.stderr
