@@ -113,10 +113,10 @@ def outcomes(watched: Watched, first: date | None = None, last: date | None = No
     waiting = lost = 0
     until = None
     for version in versions:
-        asked = _ask(watched, version)
+        asked = ask(watched, version)
         until = asked.known_until if until is None else max(until, asked.known_until)
         files = [file for day in days for file in files_of(watched.model, version, day, settings)]
-        found = _join(asked, files, settings)
+        found = join(asked, files, settings)
         waiting, lost = waiting + found.waiting, lost + found.lost
         if found.rows.num_rows:
             groups += _groups(watched, version, asked, found.rows)
@@ -148,7 +148,7 @@ def outcomes(watched: Watched, first: date | None = None, last: date | None = No
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Asked:
+class Asked:
     """A version's dataset, and what its query says today. declaration: the one that the version was trained by."""
 
     manifest: Manifest
@@ -160,7 +160,7 @@ class _Asked:
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Joined:
+class Joined:
     """Predictions with their outcomes, and how many have none yet, or never."""
 
     rows: pa.Table
@@ -168,7 +168,8 @@ class _Joined:
     lost: int
 
 
-def _ask(watched: Watched, version: int) -> _Asked:
+def ask(watched: Watched, version: int) -> Asked:
+    """Ask the query of a version's dataset again. DataError where it has none, or no label."""
     state = watched.state(version)
     manifest = dataset_of(watched.model, state, watched.settings)
     config = manifest.config
@@ -182,7 +183,7 @@ def _ask(watched: Watched, version: int) -> _Asked:
     if label is None:
         raise DataError(f"dataset {manifest.name} has no label, so nothing becomes of its rows.")
     facts = manifest_of(watched.model, state, watched.settings)
-    return _Asked(
+    return Asked(
         manifest=manifest,
         label=config.label,
         rows=rows_of(source, Resources(threads=1)),
@@ -192,7 +193,8 @@ def _ask(watched: Watched, version: int) -> _Asked:
     )
 
 
-def _join(asked: _Asked, files: Sequence[Path], settings: Settings) -> _Joined:
+def join(asked: Asked, files: Sequence[Path], settings: Settings) -> Joined:
+    """The predictions in files of records, those whose outcomes are known with them."""
     keys = list(join_keys(asked.manifest))
     columns, timestamp = asked.rows.column_names, asked.manifest.timestamp
     with session(Resources(threads=settings.offline_threads), is_private=True) as connection:
@@ -206,10 +208,10 @@ def _join(asked: _Asked, files: Sequence[Path], settings: Settings) -> _Joined:
         connection.register(LABELLED, rows)
         inputs = [name for name in asked.inputs if name in matured.column_names and name not in columns]
         found = connection.sql(joined(keys, timestamp, columns, inputs)).to_arrow_table()
-    return _Joined(rows=found, waiting=predicted.num_rows - matured.num_rows, lost=matured.num_rows - found.num_rows)
+    return Joined(rows=found, waiting=predicted.num_rows - matured.num_rows, lost=matured.num_rows - found.num_rows)
 
 
-def _query(file: Path, asked: _Asked, keys: Sequence[str]) -> str:
+def _query(file: Path, asked: Asked, keys: Sequence[str]) -> str:
     schema = pq.read_schema(file)
     features = {entry.name for entry in schema.field("features").type} if "features" in schema.names else set()
     request = {entry.name for entry in schema.field("request").type} if "request" in schema.names else set()
@@ -218,7 +220,7 @@ def _query(file: Path, asked: _Asked, keys: Sequence[str]) -> str:
     return read_predictions([file], keys, values, "holdout" in schema.names)
 
 
-def _groups(watched: Watched, version: int, asked: _Asked, rows: pa.Table) -> Iterator[Group]:
+def _groups(watched: Watched, version: int, asked: Asked, rows: pa.Table) -> Iterator[Group]:
     business = watched.declaration.business if watched.declaration else asked.declaration.business
     yield _group(version, "all", "all", asked, rows, business, with_intervals=True)
     days = pc.strftime(rows["predicted_at"].cast(TIMESTAMP), "%Y-%m-%d")
@@ -250,7 +252,7 @@ def _group(
     version: int,
     by: str,
     value: str,
-    asked: _Asked,
+    asked: Asked,
     rows: pa.Table,
     business: Sequence[BusinessMetric],
     *,

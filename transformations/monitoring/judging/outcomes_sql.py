@@ -8,14 +8,15 @@ from pathlib import Path
 from transformations.engine.base.duck import file_literal, identifier
 
 PREDICTED, LABELLED = "predicted", "labelled"
-SAID = ("predicted_at", "predicted_by", "role", "holdout", "score", "decision")
+SAID = ("predicted_at", "predicted_by", "role", "predicted_event", "holdout", "score", "decision")
 """What is added to the query's columns: the prediction."""
 
 
 def read_predictions(files: Sequence[Path], keys: Sequence[str], values: Sequence[str], held_out: bool) -> str:
-    """The predictions of files that are alike: keys, moment, version, role, score, decision, and values of inputs."""
+    """The predictions of files that are alike: keys, moment, version, role, event, score, decision, inputs' values."""
     columns = [f"keys.{identifier(key)} AS {identifier(key)}" for key in keys]
-    columns += ["request_timestamp AS predicted_at", "version AS predicted_by", "role", "score", "decision"]
+    columns += ["request_timestamp AS predicted_at", "version AS predicted_by", "role", "event AS predicted_event"]
+    columns += ["score", "decision"]
     columns.append("holdout" if held_out else "FALSE AS holdout")
     columns += values
     listed = ", ".join(file_literal(file) for file in files)

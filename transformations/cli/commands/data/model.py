@@ -10,7 +10,7 @@ import click
 
 from transformations.cli.commands.data.model_again import compare, reproduce, tune
 from transformations.cli.commands.data.model_predict import predict
-from transformations.cli.commands.data.model_rollout import controller_here, rollout
+from transformations.cli.commands.data.model_rollout import controller_here, experiment, rollout
 from transformations.cli.commands.data.model_serve import serve
 from transformations.cli.model_place import model_place
 from transformations.cli.options import json_option
@@ -52,6 +52,7 @@ model.add_command(compare)
 model.add_command(predict)
 model.add_command(reproduce)
 model.add_command(rollout)
+model.add_command(experiment)
 model.add_command(serve)
 model.add_command(tune)
 

@@ -1,21 +1,30 @@
-"""`features model rollout`: bring a version to users by steps, and end that."""
+"""`features model rollout` and `experiment`: bring a version to users by steps, and read out what came of it."""
 
 from __future__ import annotations
 
 import getpass
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING
 
 import click
 
 from transformations.cli.model_place import model_place
 from transformations.cli.options import json_option
-from transformations.cli.output import print_json, print_table, say
-from transformations.engine.base.errors import DataError, UsageError
+from transformations.cli.output import print_json, print_table, progress, remark, say
+from transformations.engine.base.errors import DataError, FeaturesError, UsageError
+from transformations.engine.base.moments import minute_text
 from transformations.engine.base.settings import present_moment
 
 if TYPE_CHECKING:
-    from transformations.models.rollout.control.controller import Controller, Status, Stepped
+    from pathlib import Path
+
+    from transformations.engine.base.settings import Settings
+    from transformations.models.log.event_log import EventLog
+    from transformations.models.records.rollout_plan import RolloutPlan
+    from transformations.models.rollout.control.controller import Controller, Outcomes, Status, Stepped
+    from transformations.models.rollout.deciding import Running
     from transformations.models.rollout.verdicts import Reading
+    from transformations.monitoring.judging.experiment import Experiment
 
 
 @click.command(
@@ -61,10 +70,58 @@ def rollout(
 
 def controller_here() -> Controller:
     """The controller of the project that the environment names."""
-    settings, _, log = model_place()
+    settings, repository, log = model_place()
     from transformations.models.rollout.control.controller import controller_of
 
-    return controller_of(log, settings, who=getpass.getuser(), clock=present_moment)
+    controller = controller_of(log, settings, who=getpass.getuser(), clock=present_moment)
+    return replace(controller, outcomes=_outcomes(repository, log, settings))
+
+
+def _outcomes(repository: Path, log: EventLog, settings: Settings) -> Outcomes:
+    def missing(model: str, rollout: Running, plan: RolloutPlan) -> tuple[str, ...]:
+        if plan.wait_for is None:
+            return ()
+        from transformations.monitoring.judging.experiment import missing_outcomes_of
+
+        return missing_outcomes_of(model, rollout.candidate, repository, log, settings)
+
+    return missing
+
+
+@click.command(
+    epilog="""\b
+Example:
+  features model experiment user_return     # once `features predictions collect` has run and outcomes are known
+"""
+)
+@click.argument("name", metavar="NAME")
+@click.option("--version", type=int, help="Of whose last rollout; by default of the model's last one.")
+@json_option
+def experiment(name: str, version: int | None, as_json: bool) -> None:
+    """Compare what came of NAME's versions in the last rollout: outcomes and business metrics, between its arms.
+
+    Differences are averaged over the steps, with 95 % intervals clustered by unit. Ends with code 3 where an arm has
+    not as many units as its share says: then something takes units out of it, and no difference means anything.
+    """
+    settings, repository, log = model_place()
+    from transformations.monitoring.judging.experiment import experiment_of
+
+    with progress(f"Asking what became of the predictions of {name}"):
+        found = experiment_of(name, version, repository, log, settings)
+    if as_json:
+        print_json({**asdict(found), "has_matured": found.has_matured, "is_whole": found.is_whole})
+    else:
+        _print_experiment(found)
+    if not found.is_whole:
+        checks = ", ".join(
+            f"{each.candidate_units} of {each.units} units at {each.percent:g} %"
+            for each in found.checks
+            if each.is_suspicious
+        )
+        raise DataError(
+            f"{name}: version {found.candidate.version} has answered {checks}, which is not its share by chance. Find "
+            f"what keeps its units from being answered or recorded; the differences mean nothing."
+        )
 
 
 def _start(controller: Controller, name: str, version: int, why: str, as_json: bool) -> None:
@@ -78,11 +135,59 @@ def _start(controller: Controller, name: str, version: int, why: str, as_json: b
     say(f"{name} version {version}: {_step_name(status)} from {event.effective_at:%Y-%m-%d %H:%M:%S} UTC on")
     if status.plan is not None:
         test = errors_test(status.plan)
+        _print_prospect(name, version)
         say(f"  steps: {', '.join(step.name for step in status.plan.steps)}; sticks to {', '.join(status.plan.unit)}")
         say(
             f"  a version that fails on 5 % of rows is stopped within 100 rows of a step with probability "
             f"{test.power(0.05, 100):.3f}; one within every limit in {status.plan.alpha:.0%} of rollouts at most"
         )
+
+
+def _print_prospect(name: str, version: int) -> None:
+    """What the experiment between the arms is planned for, and what it can show."""
+    settings, repository, log = model_place()
+    from transformations.monitoring.judging.experiment import prospect_of
+
+    try:
+        found = prospect_of(name, version, repository, log, settings)
+    except FeaturesError as error:
+        remark(f"what the experiment can show is not known: {error.message}")
+        return
+    if found is not None:
+        say(
+            f"  planned horizon {found.horizon.days} days: at {found.percent:g} %, with {found.units:,} units as in "
+            f"the test split, a difference of {found.effect:.4f} from the label's mean {found.label_mean:.4f} shows "
+            f"with a power of 80 %"
+        )
+
+
+def _print_experiment(found: Experiment) -> None:
+    for what, arm in (("production", found.production), ("candidate", found.candidate)):
+        say(f"{what} version {arm.version}: {arm.rows:,} rows of {arm.units:,} units whose outcomes are known")
+    state = "has matured" if found.has_matured else f"is planned until {minute_text(found.ends)}"
+    say(f"  outcomes are known of predictions until {minute_text(found.known_until)}; the experiment {state}")
+    print_table(
+        ["", "Production", "Candidate", "Difference", "95 % interval"],
+        [
+            (
+                each.name,
+                _number(each.production),
+                _number(each.candidate),
+                _number(each.value),
+                None if each.low is None or each.high is None else f"{each.low:.4f} to {each.high:.4f}",
+            )
+            for each in found.differences
+        ],
+    )
+    for check in found.checks:
+        say(
+            f"  sample ratio at {check.percent:g} %: {check.candidate_units:,} of {check.units:,} units, chance "
+            f"{check.chance:.3f}"
+        )
+
+
+def _number(value: float | None) -> str | None:
+    return None if value is None else f"{value:.4f}"
 
 
 def _abort(controller: Controller, name: str, why: str, as_json: bool) -> None:
