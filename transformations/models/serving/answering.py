@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -11,18 +12,24 @@ from functools import cached_property
 from uuid import uuid4
 
 from transformations.engine.base.settings import Settings
+from transformations.engine.base.words import show_reason
 from transformations.models.predictions.recorder import Receipt, Recorder
 from transformations.models.records.base import Role
 from transformations.models.records.predictions import ServedView
+from transformations.models.rollout.presence import server_name
 from transformations.models.rollout.routing import Route
 from transformations.models.rollout.splitting import split
 from transformations.models.serving.features import Features
 from transformations.models.serving.following import Followed, Follower
+from transformations.models.serving.loading import Served
 from transformations.models.serving.metrics import Metrics
 from transformations.models.serving.predicting import Scored, read_and_score
 from transformations.models.serving.refusals import BusyError, UnknownModelError
 from transformations.models.serving.remembering import Memory
 from transformations.models.serving.requests import Asked
+from transformations.models.serving.second import Second
+
+_LOG = logging.getLogger(__name__)
 
 NOT_LOADED = ServedView(table_version=None, loaded_through=None)
 
@@ -46,6 +53,7 @@ class Answer:
     ids: Sequence[str]
     event: int | None
     parts: Sequence[Part]
+    moment: datetime
     receipt: Receipt | None = None
     remembered: tuple[str, str] | None = None
 
@@ -61,14 +69,30 @@ class Answer:
 
 
 class Answering:
-    """Answers by what a follower has loaded. views: what of each view the online store was loaded with."""
+    """Answers by what a follower has loaded. views: what of each view the online store was loaded with. inside: how
+    many requests are being worked on.
+    """
 
     def __init__(self, follower: Follower, features: Features, recorder: Recorder, settings: Settings) -> None:
         self.follower, self.recorder, self.settings = follower, recorder, settings
         self.metrics = Metrics()
         self.views: Mapping[str, ServedView] = {}
+        self.inside = 0
+        self.name = server_name()
+        self.second = Second(
+            features,
+            recorder,
+            server=self.name,
+            seconds=settings.predict_deadline_ms / 1000,
+            is_idle=lambda: not self.inside,
+            views_of=self.views_of,
+        )
         self._features = features
         self._memory: Memory[Answer] = Memory()
+
+    def views_of(self, served: Served) -> dict[str, ServedView]:
+        """What the views that a version reads were loaded with."""
+        return {name: self.views.get(name, NOT_LOADED) for name in served.views}
 
     def model(self, name: str) -> Followed:
         """A model that can answer. UnknownModelError for one that is not served here, BusyError until it is loaded."""
@@ -89,14 +113,20 @@ class Answering:
         named = (model.name if version is None else f"{model.name}/{version}", asked.id)
         return await self._memory.answer(named, asked.columns, lambda: self._made(model, asked, version, named))
 
-    def was_sent(self, answer: Answer, *, is_sent: bool) -> None:
+    def was_sent(self, model: Followed, answer: Answer, *, is_sent: bool) -> None:
         """Say what became of an answer. One that was not sent is marked so, and made anew if it is asked for again."""
         if is_sent:
             self.recorder.answered(answer.receipt)
+        else:
+            self.recorder.unanswered(answer.receipt)
+            if answer.remembered is not None:
+                self._memory.forget(answer.remembered)
+        if answer.event is None:
             return
-        self.recorder.unanswered(answer.receipt)
-        if answer.remembered is not None:
-            self._memory.forget(answer.remembered)
+        route = model.route(answer.moment)
+        if route.candidate is not None and route.event == answer.event:
+            for part in answer.parts:
+                self.second.want(model, route, part.scored, [answer.ids[row] for row in part.rows], answer.moment)
 
     async def _made(
         self, model: Followed, asked: Asked, version: int | None, remembered: tuple[str, str] | None
@@ -104,29 +134,40 @@ class Answering:
         began, moment = time.monotonic(), self.follower.clock()
         route = model.route(moment)
         shares = _shares(route, asked) if version is None else {version: range(asked.rows)}
-        scored = await self._in_time(
-            [
-                read_and_score(model.served[number], _taken(asked, rows), moment, self._features)
-                for number, rows in shares.items()
-            ]
+        parts = await self._in_time(
+            [self._part(model, route, number, rows, asked, moment) for number, rows in shares.items()]
         )
         named = asked.id or uuid4().hex
         answer = Answer(
             id=named,
             ids=[f"{named}-{row}" for row in range(asked.rows)],
             event=route.event if version is None else None,
-            parts=[
-                Part(role=role_of(number, route), rows=rows, scored=each)
-                for (number, rows), each in zip(shares.items(), scored, strict=True)
-            ],
+            parts=parts,
+            moment=moment,
         )
-        recorded = replace(
-            answer, receipt=self._record(answer, moment, time.monotonic() - began), remembered=remembered
-        )
+        recorded = replace(answer, receipt=self._record(answer, time.monotonic() - began), remembered=remembered)
         self._count(model, recorded)
         return recorded
 
-    async def _in_time(self, work: Sequence[Awaitable[Scored]]) -> list[Scored]:
+    async def _part(
+        self, model: Followed, route: Route, number: int, rows: Sequence[int], asked: Asked, moment: datetime
+    ) -> Part:
+        """The rows that a version answers; where a candidate fails on them, production does."""
+        mine = _taken(asked, rows)
+        try:
+            scored = await read_and_score(model.served[number], mine, moment, self._features)
+        except BusyError:
+            raise
+        except Exception as error:
+            if number != route.canary or route.production is None:
+                raise
+            _LOG.warning("model %s version %s failed on %s rows: %s", model.name, number, mine.rows, show_reason(error))
+            self.second.failed(model.name, route, mine)
+            number = route.production
+            scored = await read_and_score(model.served[number], mine, moment, self._features)
+        return Part(role=role_of(number, route), rows=rows, scored=scored)
+
+    async def _in_time(self, work: Sequence[Awaitable[Part]]) -> list[Part]:
         milliseconds = self.settings.predict_deadline_ms
         try:
             async with asyncio.timeout(milliseconds / 1000):
@@ -139,15 +180,15 @@ class Answering:
                 "deadline",
             ) from None
 
-    def _record(self, answer: Answer, moment: datetime, seconds: float) -> Receipt | None:
+    def _record(self, answer: Answer, seconds: float) -> Receipt | None:
         lines: list[bytes] = []
         for part in answer.parts:
             lines += part.scored.lines(
                 [answer.ids[row] for row in part.rows],
-                moment=moment,
+                moment=answer.moment,
                 role=part.role,
                 event=answer.event,
-                views={name: self.views.get(name, NOT_LOADED) for name in part.scored.served.views},
+                views=self.views_of(part.scored.served),
                 seconds=seconds,
             )
         return self.recorder.record(lines)

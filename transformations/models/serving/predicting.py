@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -31,7 +32,9 @@ _STATUS_NAMES: Mapping[int, Status] = {number: cast("Status", name) for name, nu
 
 @dataclass(frozen=True, kw_only=True)
 class Scored:
-    """Rows that a version has scored, in their order. columns: of the features that it takes, as they were served."""
+    """Rows that a version has scored, in their order. columns: of the features that it takes, as they were served.
+    seconds: that scoring took, without reading.
+    """
 
     served: Served
     asked: Asked
@@ -41,6 +44,7 @@ class Scored:
     columns: Sequence[Column]
     response: PackedResponse
     is_degraded: bool
+    seconds: float
 
     @cached_property
     def moments(self) -> dict[str, list[datetime | None]]:
@@ -109,6 +113,7 @@ async def read_and_score(served: Served, asked: Asked, moment: datetime, feature
 
 def score(served: Served, asked: Asked, response: PackedResponse, *, is_degraded: bool) -> Scored:
     """The scores of rows whose features were read."""
+    began = time.perf_counter()
     found = {column.name: column for column in response.columns}
     columns = [found[each.name] for each in served.features]
     arrays = [column.codec.to_arrow(column.values) for column in columns]
@@ -124,6 +129,7 @@ def score(served: Served, asked: Asked, response: PackedResponse, *, is_degraded
         columns=columns,
         response=response,
         is_degraded=is_degraded,
+        seconds=time.perf_counter() - began,
     )
 
 

@@ -38,6 +38,12 @@ class ModelServerSettings(BaseSettings):
     predict_poll_seconds: float = Field(
         1.0, gt=0, le=60, description="How often a model server looks for new events of its models", examples=["0.5"]
     )
+    predict_decides: bool = Field(
+        False,
+        description="Whether model servers take the steps of rollouts themselves, one of them at a time, in place of a "
+        "scheduler that runs `features model rollout NAME --step`",
+        examples=["true"],
+    )
 
     record_sync: str = Field(
         "1000",

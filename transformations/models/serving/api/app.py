@@ -9,7 +9,7 @@ import asyncio
 import logging
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from functools import partial
 from pathlib import Path
 
@@ -33,6 +33,7 @@ from transformations.models.serving.api.routes import plain_routes
 from transformations.models.serving.features import Features
 from transformations.models.serving.following import Clock, Follower
 from transformations.models.serving.readiness import Readiness
+from transformations.models.serving.reporting import Reporter
 from transformations.stores.redis.loaded import loaded_views
 from transformations.stores.server.answers import refuse_in_our_form
 from transformations.stores.server.watch import Watch
@@ -65,7 +66,7 @@ def create_app(
         title="Model server",
         description=f"Scores of {', '.join(names)}",
         lifespan=_lifespan(answering),
-        middleware=[Middleware(Door, settings=settings, models=names, metrics=answering.metrics)],
+        middleware=[Middleware(Door, answering=answering)],
         redoc_url=None,
     )
     refuse_in_our_form(app, answer)
@@ -80,15 +81,23 @@ def _lifespan(answering: Answering) -> Callable[[FastAPI], AbstractAsyncContextM
     @asynccontextmanager
     async def run(_app: FastAPI) -> AsyncIterator[None]:
         seconds = answering.settings.predict_poll_seconds
-        looks = (partial(_look_at_log, answering), partial(_look_at_loads, answering))
-        polls = [asyncio.create_task(_repeat(look, seconds)) for look in looks]
+        reporter = Reporter.of(answering.follower, answering.second, answering.name)
+        looks = (
+            partial(_look_at_log, answering),
+            partial(_look_at_loads, answering),
+            partial(asyncio.to_thread, reporter.report),
+        )
+        tasks = [asyncio.create_task(_repeat(look, seconds)) for look in looks]
+        tasks.append(asyncio.create_task(answering.second.run()))
         try:
             yield
         finally:
-            for poll in polls:
-                poll.cancel()
-            await asyncio.gather(*polls, return_exceptions=True)
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
             answering.recorder.close()
+            with suppress(Exception):  # a database that is away learns of it by the silence
+                await asyncio.to_thread(reporter.leave)
 
     return run
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from fastapi import Request
 from fastapi.responses import JSONResponse
@@ -13,7 +13,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from transformations.engine.base.settings import Settings
-from transformations.models.serving.metrics import Metrics
+from transformations.models.serving.answering import Answering
 from transformations.models.serving.refusals import BusyError
 from transformations.stores.server.answers import told
 from transformations.stores.server.refusals import TokenError
@@ -43,13 +43,13 @@ def answer(request: Request, error: Exception) -> JSONResponse:
 class Door:
     """Middleware: refuses requests without a token and those beyond what a worker does at once; answers all errors."""
 
-    def __init__(self, app: ASGIApp, settings: Settings, models: Sequence[str], metrics: Metrics) -> None:
+    def __init__(self, app: ASGIApp, answering: Answering) -> None:
         self.app = app
-        self._hashes = _hashes_of(settings)
-        self._most = settings.predict_concurrency
-        self._inside = 0
-        self._models = frozenset(models)
-        self._metrics = metrics
+        self._answering = answering
+        self._hashes = _hashes_of(answering.settings)
+        self._most = answering.settings.predict_concurrency
+        self._models = frozenset(answering.follower.names)
+        self._metrics = answering.metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let an HTTP request in, or answer it here; anything else passes."""
@@ -67,10 +67,10 @@ class Door:
         try:
             if self._hashes and scope["path"] not in OPEN_PATHS:
                 self._check_token(scope)
-            if is_counted and self._inside >= self._most:
+            if is_counted and self._answering.inside >= self._most:
                 is_counted = False
                 raise self._busy()
-            self._inside += is_counted
+            self._answering.inside += is_counted
             await self.app(scope, receive, send_noting)
         except ClientDisconnect:  # before its request was whole: there is nobody to answer
             return
@@ -79,7 +79,7 @@ class Door:
                 raise
             await answer(Request(scope), error)(scope, receive, send_noting)
         finally:
-            self._inside -= is_counted
+            self._answering.inside -= is_counted
             if is_asking and status:
                 self._count(scope["path"], status, time.monotonic() - began)
 

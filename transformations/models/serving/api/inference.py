@@ -75,7 +75,7 @@ def inference_routes(answering: Answering, readiness: Readiness) -> APIRouter:
         answer = await answering.answer(model, asked, number)
         route = model.route(answering.follower.clock())
         version = str(number or route.production)
-        return RecordedResponse(answering, answer, lambda: _response(model, answer, wanted, version))
+        return RecordedResponse(answering, model, answer, lambda: _response(model, answer, wanted, version))
 
     _both(routes, "/models/{name}", "", metadata, "GET", "A model's inputs and outputs")
     _both(routes, "/models/{name}", "/ready", model_ready, "GET", "Whether a model can answer")

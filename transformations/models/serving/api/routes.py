@@ -31,6 +31,7 @@ def plain_routes(answering: Answering, readiness: Readiness) -> APIRouter:
         answer = await answering.answer(model, asked)
         return RecordedResponse(
             answering,
+            model,
             answer,
             lambda: shown(model.name, answer, is_explained=is_explained),
             headers={"x-model-route": answer.route},

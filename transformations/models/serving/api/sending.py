@@ -10,6 +10,7 @@ from pydantic_core import to_json
 from starlette.types import Receive, Scope, Send
 
 from transformations.models.serving.answering import Answer, Answering
+from transformations.models.serving.following import Followed
 
 
 class RecordedResponse(Response):
@@ -20,15 +21,16 @@ class RecordedResponse(Response):
     def __init__(
         self,
         answering: Answering,
+        model: Followed,
         answer: Answer,
         show: Callable[[], Any],
         headers: Mapping[str, str] | None = None,
     ) -> None:
-        self._answering, self._answer = answering, answer
+        self._answering, self._model, self._answer = answering, model, answer
         try:
             content = to_json(show())
         except BaseException:
-            answering.was_sent(answer, is_sent=False)
+            answering.was_sent(model, answer, is_sent=False)
             raise
         super().__init__(content, headers=headers)
 
@@ -39,4 +41,4 @@ class RecordedResponse(Response):
             await super().__call__(scope, receive, send)
             is_sent = True
         finally:
-            self._answering.was_sent(self._answer, is_sent=is_sent)
+            self._answering.was_sent(self._model, self._answer, is_sent=is_sent)
