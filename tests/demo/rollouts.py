@@ -31,11 +31,13 @@ from tests.worlds.rollouts import LIMIT, Behaviour, Ending, Simulation, Traffic 
 from transformations.models.log.event_log import EventLog  # noqa: E402
 
 MOST_FALSE_ABORTS, LEAST_POWER = 0.05, 0.95
-DAYS = 45
+DAYS, FEWER_DAYS = 45, 12
+"""Of the stream a rollout, and one that never leaves its first step."""
+AT_LIMIT = "exactly at every limit"
 SCENARIOS = {
     "the same version twice": Behaviour(failures=0.001, clustered=0.5),
     "failures and slowness exactly at their limits": Behaviour(difference=LIMIT / 3, failures=0.001, slowness=2.0),
-    "exactly at every limit": Behaviour(difference=LIMIT, failures=0.001, slowness=2.0),
+    AT_LIMIT: Behaviour(difference=LIMIT, failures=0.001, slowness=2.0),
 }
 FAILING = Behaviour(failures=0.05, clustered=0.0, broken_from=2)
 
@@ -55,11 +57,11 @@ def requests() -> Traffic:
     return Traffic(units=units, seconds=seconds - seconds[0])
 
 
-def traffic(generator: np.random.Generator) -> Traffic:
+def traffic(generator: np.random.Generator, days: int = DAYS) -> Traffic:
     """So many days of the stream from a random day on, with the households' numbers shifted: other hashes."""
     stream = requests()
-    first = generator.uniform(0, stream.seconds[-1] - DAYS * 86_400)
-    begin, end = np.searchsorted(stream.seconds, [first, first + DAYS * 86_400])
+    first = generator.uniform(0, stream.seconds[-1] - days * 86_400)
+    begin, end = np.searchsorted(stream.seconds, [first, first + days * 86_400])
     return Traffic(
         units=stream.units[begin:end] + int(generator.integers(1, 1_000_000)) * 10_000,
         seconds=stream.seconds[begin:end] - first,
@@ -72,7 +74,8 @@ def one(given: tuple[str, int]) -> tuple[str, str, str, int]:
     generator = np.random.default_rng([17, number])
     begun = EventLog("shop").events(weekly.MODEL)
     if name in SCENARIOS:
-        ending: Ending = Simulation(begun, SCENARIOS[name], generator).run(traffic(generator))
+        days = FEWER_DAYS if name == AT_LIMIT else DAYS
+        ending: Ending = Simulation(begun, SCENARIOS[name], generator).run(traffic(generator, days))
         return name, ending.action, ending.why, sum(ending.rows.values())
     rows = Simulation(begun, FAILING, generator).rows_until_stopped(traffic(generator), at_step=2, most=100)
     return name, "in time" if rows is not None else "too late", "", rows or 0
