@@ -60,21 +60,35 @@ def has_table(folder: Path) -> bool:
 
 def is_table(folder: Path) -> bool:
     """Whether the folder holds a Delta table with a published version. DamagedError where its log has been lost."""
-    if paths_in(folder / "_delta_log", "*.json") or checkpoints(folder):
+    names, _ = _names_in_log(folder)
+    if names or paths_in(folder / "_delta_log", "*.json") or checkpoints(folder):
         return True
-    _refuse_lost_end(folder, log_entries(folder), checksums.recorded(folder))
+    _refuse_lost_end(folder, names, checksums.recorded(folder))
     return False
 
 
 def log_entries(folder: Path) -> list[Path]:
     """The files of a table's commits, by version; a folder in the place of one is none."""
     log = folder / "_delta_log"
+    return [log / name for name in _names_in_log(folder)[0]]
+
+
+def _names_in_log(folder: Path) -> tuple[list[str], Set[str]]:
+    """The names of a table's commits, by version, and of what was moved away as damaged.
+
+    A path takes three microseconds to make, so of years there are names alone.
+    """
+    names, moved = [], set()
     try:
-        with os.scandir(log) as found:  # whose entries know what they are without a system call
-            names = sorted(each.name for each in found if _COMMIT.fullmatch(each.name) and each.is_file())
+        with os.scandir(folder / "_delta_log") as found:  # whose entries know what they are without a system call
+            for each in found:
+                if each.name.endswith(_MOVED_AWAY):
+                    moved.add(each.name)
+                elif _COMMIT.fullmatch(each.name) and each.is_file():
+                    names.append(each.name)
     except (FileNotFoundError, NotADirectoryError):
-        return []
-    return [log / name for name in names]  # sorting paths takes a microsecond a comparison
+        return [], set()
+    return sorted(names), moved
 
 
 def checkpoints(folder: Path) -> list[Path]:
@@ -92,17 +106,17 @@ def logged_commits(folder: Path, until: int | None = None, *, from_summary: bool
 
     from_summary: those that a whole summary tells of are read from it; only that they are there is looked at.
     """
-    entries = log_entries(folder)
-    if not entries and checkpoints(folder):
-        raise damaged_entry(folder / "_delta_log" / f"{0:020}.json", "it is missing", is_newest=False)
+    log = folder / "_delta_log"
+    names, moved = _names_in_log(folder)
+    if not names and checkpoints(folder):
+        raise damaged_entry(log / f"{0:020}.json", "it is missing", is_newest=False)
     recorded = checksums.recorded(folder)
-    _refuse_lost_end(folder, entries, recorded)
-    moved = {path.name for path in paths_in(folder / "_delta_log", f"*{_MOVED_AWAY}")}
-    found = list(_summed_up(folder, entries, moved)) if from_summary else []
-    wanted = len(entries) if until is None else until + 1
+    _refuse_lost_end(folder, names, recorded)
+    found = list(_summed_up(folder, names, moved)) if from_summary else []
+    wanted = len(names) if until is None else until + 1
     if wanted <= len(found):
         return found[:wanted]
-    for version, entry in enumerate(entries[len(found) : wanted], len(found)):
+    for version, entry in enumerate((log / each for each in names[len(found) : wanted]), len(found)):
         if int(entry.stem) != version:
             raise damaged_entry(entry.with_name(f"{version:020}.json"), "it is missing", is_newest=False)
         facts = entry.stat()
@@ -116,14 +130,14 @@ def logged_commits(folder: Path, until: int | None = None, *, from_summary: bool
                 raise _one_of_two_damaged(entry)
             commit = _OTHER_BYTES
         if isinstance(commit, str):
-            raise damaged_entry(entry, commit, is_newest=entry == entries[-1])
+            raise damaged_entry(entry, commit, is_newest=entry.name == names[-1])
         found.append(commit)
     return found
 
 
-def _refuse_lost_end(folder: Path, entries: Sequence[Path], recorded: Mapping[str, str]) -> None:
+def _refuse_lost_end(folder: Path, commits: Sequence[str], recorded: Mapping[str, str]) -> None:
     """DamagedError where commits after the last one were recorded, and nobody has moved them away as damaged."""
-    known = int(entries[-1].stem) + 1 if entries else 0
+    known = _version_of(commits[-1]) + 1 if commits else 0
     log, sums = folder / "_delta_log", folder / checksums.FILE
     first = f"_delta_log/{known:020}"
     names = (name for name in recorded if name.startswith("_delta_log/") and name > first)  # none, as a rule
@@ -131,12 +145,12 @@ def _refuse_lost_end(folder: Path, entries: Sequence[Path], recorded: Mapping[st
     lost = [entry for entry in lost if not entry.with_name(f"{entry.name}{_MOVED_AWAY}").exists()]
     if not lost:
         return
-    if entries and f"_delta_log/{known:020}.json" not in recorded:
+    if commits and f"_delta_log/{known:020}.json" not in recorded:
         raise DamagedError(
             f"{sums} is damaged: it names {lost[0].name}, and not version {known} before it. Bring it back from a "
             f"copy. Without one, delete that line: the commit that it was about then has no checksum."
         )
-    unrecorded = next((entry.name for entry in entries if f"_delta_log/{entry.name}" not in recorded), None)
+    unrecorded = next((name for name in commits if f"_delta_log/{name}" not in recorded), None)
     doubt = f" ({unrecorded} has no checksum, so it may be that line of {sums} that is damaged.)" if unrecorded else ""
     raise DamagedError(
         f"{lost[0]} is missing, and it was published. Bring it back from a copy. Without one, say that the table "
@@ -175,7 +189,12 @@ def _write_summary(folder: Path) -> None:
         draft.unlink(missing_ok=True)
 
 
-def _summed_up(folder: Path, entries: Sequence[Path], moved: Set[str]) -> Sequence[LoggedCommit]:
+def _version_of(name: str) -> int:
+    """The version of a commit, by the name of its file."""
+    return int(name[:20])
+
+
+def _summed_up(folder: Path, names: Sequence[str], moved: Set[str]) -> Sequence[LoggedCommit]:
     """The first commits of a log, by their summary; none where it is damaged, or not of this log.
 
     A commit that was moved away as damaged may have another one in its place: then all are read.
@@ -187,12 +206,13 @@ def _summed_up(folder: Path, entries: Sequence[Path], moved: Set[str]) -> Sequen
         return ()
     commits, last = _read_summary(file, facts.st_size, facts.st_mtime_ns)
     newest = len(commits) - 1
-    if not commits or len(entries) <= newest or int(entries[newest].stem) != newest:
-        return ()  # the entries are different numbers in order, so where the last is there, all are
-    if any(int(_COMMIT.match(name)[1]) <= newest for name in moved if _COMMIT.match(name)):  # type: ignore[index]
+    if not commits or len(names) <= newest or _version_of(names[newest]) != newest:
+        return ()  # the names are different numbers in order, so where the last is there, all are
+    if any(_version_of(name) <= newest for name in moved if _COMMIT.match(name)):
         return ()
-    entry = entries[newest].stat()
-    return commits if _holds(entries[newest], entry.st_size, entry.st_mtime_ns, last) else ()
+    entry = folder / "_delta_log" / names[newest]
+    facts = entry.stat()
+    return commits if _holds(entry, facts.st_size, facts.st_mtime_ns, last) else ()
 
 
 @lru_cache(maxsize=64)
@@ -242,6 +262,8 @@ def _difference(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[Any]:
 
 
 def _changed(before: Mapping[str, Any], changed: Mapping[str, Any], left_out: Sequence[str]) -> Mapping[str, Any]:
+    if not changed and not left_out:
+        return before
     now = {**before, **changed}
     for name in left_out:
         del now[name]
