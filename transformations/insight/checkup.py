@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -20,7 +21,7 @@ from sqlalchemy import Connection, create_engine, inspect
 from sqlalchemy.exc import SQLAlchemyError
 
 from transformations.engine.base.disk_faults import known_fault
-from transformations.engine.base.errors import DataError, FeaturesError, ServiceUnavailableError
+from transformations.engine.base.errors import DataError, DiskError, FeaturesError, ServiceUnavailableError
 from transformations.engine.base.settings import Settings, file_in_place_of, get_settings, unknown_variables
 from transformations.engine.base.words import human_bytes, plural, show_address, show_reason
 from transformations.engine.launch.java import find_java
@@ -221,12 +222,16 @@ def _check_stored_files(settings: Settings) -> Iterator[Check]:
     """
     from transformations.datasets.create import examine_datasets
 
-    for examined in (
-        *examine_tables(settings.raw_dir, settings.offline_dir),
-        *examine_datasets(settings),
-        *examine_artifacts(settings.models_dir),
+    for zone, examine in (
+        ("tables", partial(examine_tables, settings.raw_dir, settings.offline_dir)),
+        ("datasets", partial(examine_datasets, settings)),
+        ("models", partial(examine_artifacts, settings.models_dir)),
     ):
-        yield from _checks_of_files(examined)
+        try:
+            for examined in examine():
+                yield from _checks_of_files(examined)
+        except DiskError as error:  # a file in the place of a folder: the rest is examined all the same
+            yield Check(zone, "fail", error.message)
     with suppress(FeaturesError, SQLAlchemyError):  # of a registry that another check has told of
         yield from _lost_datasets(settings)
 
@@ -238,7 +243,7 @@ def _lost_datasets(settings: Settings) -> Iterator[Check]:
     store = open_store(settings)
     for saved in store.list_saved_datasets(allow_cache=False):
         folder = settings.datasets_dir / saved.name
-        if "manifest" in saved.tags and not folder.exists():
+        if "manifest" in saved.tags and not folder.is_dir():
             found = f"{saved.name}: it is registered, and {folder} is gone"
             remedy = f"Bring it back from a copy, or let it go: features dataset delete {saved.name}"
             yield Check("dataset", "fail", found, remedy)

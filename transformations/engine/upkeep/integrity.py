@@ -9,7 +9,7 @@ from pathlib import Path
 
 from transformations.engine.base import checksums, storage
 from transformations.engine.base.commit_log import log_entries, logged_commits
-from transformations.engine.base.disk_faults import faults_in_words, files_below, known_fault, paths_in
+from transformations.engine.base.disk_faults import faults_in_words, files_below, folders_in, known_fault, paths_in
 from transformations.engine.base.errors import FeaturesError
 from transformations.engine.raw.files import MERGED_FOLDER
 from transformations.engine.tables.offline_tables import OfflineTable
@@ -35,7 +35,7 @@ class Examined:
 def examine_tables(raw: Path, offline: Path) -> Iterator[Examined]:
     """Examine every table of the raw and the offline zone, and whether the sources of each offline table are there."""
     for zone, root in (("raw", raw), ("offline", offline)):
-        for folder in paths_in(root):
+        for folder in folders_in(root):
             if (folder / "_delta_log").is_dir() or (folder / checksums.FILE).is_file():
                 found = examine_table(zone, folder)
                 if zone == "offline" and not found.faults:

@@ -270,3 +270,14 @@ def test_a_person_reads_one_line_a_check_and_the_remedy_below(monkeypatch: pytes
 )
 def test_what_must_be_mended_weighs_more_than_what_may_come_back(failed: list[Check], code: int) -> None:
     assert exit_code(failed) == code
+
+
+def test_a_file_in_the_place_of_a_table_or_dataset_is_told_and_the_rest_examined(built: Any) -> None:
+    for zone in ("raw", "offline", "datasets"):
+        place = built.settings.data / zone / "mislaid"
+        place.parent.mkdir(exist_ok=True)
+        place.write_text("no folder")
+        done = built.run("doctor", "--deep")
+        assert (done.exit_code, f"{place} is a file where a folder is needed" in done.output) == (3, True), done.output
+        assert "models" in done.output
+        place.unlink()
