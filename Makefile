@@ -65,6 +65,9 @@ coverage-proof: $(STAMP)  ## Simulate how often 95 % intervals of metrics and di
 rollout-proof: $(STAMP)  ## Simulate rollouts over the demo's real requests: false stops and power (ARGS="--simulations 50")
 	$(BIN)/python tests/demo/rollouts.py $(ARGS)
 
+drift-proof: $(STAMP)  ## Measure on the demo's data what monitoring finds and what it alerts in vain (ARGS="--trials 1000 --write")
+	$(BIN)/python tests/demo/drift_power.py $(ARGS)
+
 stock-traps: $(STAMP)  ## Show that stock Feast still falls into the traps that ours avoids
 	FEAST_CHECKS=1 $(BIN)/python -m pytest -n 2 -m stock tests/conformance tests/transformations/stores $(ARGS)
 
@@ -81,6 +84,7 @@ proofs: $(STAMP)  ## Run every slow proof, one after the other: about an hour
 	@$(MAKE) knowledge-proof
 	@$(MAKE) coverage-proof
 	@$(MAKE) rollout-proof
+	@$(MAKE) drift-proof
 	@$(MAKE) stock-traps
 	@$(MAKE) cluster-test
 
@@ -102,6 +106,9 @@ bench-evaluate: $(STAMP)  ## Measure the evaluation's intervals against scikit-l
 
 bench-ingest: $(STAMP)  ## Measure ingestion against DuckDB's COPY (ARGS="--repeat 1": a quick look)
 	$(BIN)/python tests/benchmarks/bench_ingest.py $(ARGS)
+
+bench-monitor: $(STAMP)  ## Measure the monitoring of a day against DuckDB's histograms (ARGS="--rows 200000 --repeat 1": a quick look)
+	$(BIN)/python tests/benchmarks/bench_monitor.py $(ARGS)
 
 bench-online: $(STAMP)  ## Measure the online store against Feast's own (ARGS="--only lookups --repeat 1": a quick look)
 	$(BIN)/python tests/benchmarks/bench_online.py $(ARGS)

@@ -81,6 +81,13 @@ EDITS = (
         "rollout-proof: $(STAMP)  ## Simulate rollouts over the demo's real requests: false stops and power "
         '(ARGS="--simulations 50")\n',
     ),
+    Edit(
+        "Makefile",
+        "drift-proof: $(STAMP)  ## Measure on the demo's data what monitoring finds and what it alerts in vain "
+        '(ARGS="--trials 1000 --write")\n',
+    ),
+    Edit("Makefile", "\t$(BIN)/python tests/demo/drift_power.py $(ARGS)\n\n"),
+    Edit("Makefile", "\t@$(MAKE) drift-proof\n"),
     Edit("Makefile", "\t$(BIN)/python tests/demo/rollouts.py $(ARGS)\n\n"),
     Edit("Makefile", "\t@$(MAKE) rollout-proof\n"),
     Edit("CONTRIBUTING.md", " `rollout-proof`,"),

@@ -25,7 +25,7 @@ from transformations.monitoring.reports.plots import Line, by_day, distribution
 DAYS = 60
 PAGE = "report.html"
 _DRAWN_FEATURES = 8
-_DRAWN_METRICS: tuple[Metric, ...] = ("log_loss", "mae", "calibration_error")
+_DRAWN_METRICS: tuple[Metric, ...] = ("log_loss", "mae")
 _TEMPLATES = templates_in(Path(__file__).parent / "files", FILES)
 
 
