@@ -36,11 +36,14 @@ NOT_LOADED = ServedView(table_version=None, loaded_through=None)
 
 @dataclass(frozen=True, kw_only=True)
 class Part:
-    """The rows of a request that one version has answered. rows: their places in the request."""
+    """The rows of a request that one version has answered. rows: their places in the request. holdout: which of them
+    nobody is to act on; None for none.
+    """
 
     role: Role
     rows: Sequence[int]
     scored: Scored
+    holdout: Sequence[bool] | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -165,7 +168,7 @@ class Answering:
             self.second.failed(model.name, route, mine)
             number = route.production
             scored = await read_and_score(model.served[number], mine, moment, self._features)
-        return Part(role=role_of(number, route), rows=rows, scored=scored)
+        return Part(role=role_of(number, route), rows=rows, scored=scored, holdout=_held_out(model, route, mine))
 
     async def _in_time(self, work: Sequence[Awaitable[Part]]) -> list[Part]:
         milliseconds = self.settings.predict_deadline_ms
@@ -190,6 +193,7 @@ class Answering:
                 event=answer.event,
                 views=self.views_of(part.scored.served),
                 seconds=seconds,
+                holdout=part.holdout,
             )
         return self.recorder.record(lines)
 
@@ -207,6 +211,14 @@ def role_of(number: int, route: Route) -> Role:
     if number == route.production:
         return "production"
     return "canary" if number == route.canary else "shadow"
+
+
+def _held_out(model: Followed, route: Route, asked: Asked) -> list[bool] | None:
+    """Which rows nobody is to act on, as production's version says; whichever answers."""
+    production = model.served.get(route.production or 0)
+    if production is None or not production.holdout.percent:
+        return None
+    return [bool(each) for each in production.holdout.rows(asked.columns, asked.rows)]
 
 
 def _shares(route: Route, asked: Asked) -> dict[int, Sequence[int]]:

@@ -21,13 +21,16 @@ _LEAST = 0.02
 
 @dataclass(frozen=True, kw_only=True)
 class Prediction:
-    """One row's prediction. feature_timestamps: by stored view, of the row that was read, in ISO 8601."""
+    """One row's prediction. holdout: nobody is to act on it. feature_timestamps: by stored view, of the row that was
+    read, in ISO 8601.
+    """
 
     id: str
     score: float
     decision: bool | None
     model_version: int
     role: str
+    holdout: bool
     degraded: bool
     feature_timestamps: Mapping[str, str | None]
     explanation: Mapping[str, Any] | None = None

@@ -28,22 +28,32 @@ from transformations.models.serving.requests import Form
 _LOG = logging.getLogger(__name__)
 
 Clock = Callable[[], datetime]
+_FRESH_POLLS = 2
+_SECONDS_TO_READ = 0.5
+"""That a look at the log may take."""
 
 
 @dataclass(eq=False, kw_only=True)
 class Followed:
-    """A model as this server answers for it. served: the loaded versions by number. events: those that it follows."""
+    """A model as this server answers for it. served: the loaded versions by number. events: those that it follows.
+    is_fresh: whether the log was read of late.
+    """
 
     name: str
     events: tuple[ModelEvent, ...]
     served: Mapping[int, Served]
     form: Form
+    is_fresh: Callable[[], bool]
     _route: Route
     _until: datetime | None
 
     def route(self, moment: datetime) -> Route:
-        """Who answers at a moment, which never goes back. Costs nothing while no event waits to come into effect."""
-        if self._until is not None and moment >= self._until:
+        """Who answers at a moment, which never goes back. Costs nothing while no event waits to come into effect.
+
+        An event that comes into effect while the log is out of reach waits until it was read again: meanwhile another
+        may have taken it back.
+        """
+        if self._until is not None and moment >= self._until and self.is_fresh():
             self._route, self._until = route_at(self.events, moment), next_change(self.events, moment)
         return self._route
 
@@ -64,6 +74,11 @@ class Follower:
     models: dict[str, Followed] = field(default_factory=dict)
     trouble: dict[str, str] = field(default_factory=dict)
     looked: float | None = None
+
+    def is_fresh(self) -> bool:
+        """Whether the log was read within the last two polls, by when a step that is written has come into effect."""
+        seconds = _FRESH_POLLS * self.settings.predict_poll_seconds + _SECONDS_TO_READ
+        return self.looked is not None and time.monotonic() - self.looked <= seconds
 
     def reason(self, name: str) -> str:
         """Why a model is not as its log says."""
@@ -123,6 +138,7 @@ class Follower:
             events=events,
             served=served,
             form=form,
+            is_fresh=self.is_fresh,
             _route=route,
             _until=next_change(events, moment),
         )

@@ -13,6 +13,8 @@ from transformations.datasets.manifest import Manifest
 from transformations.engine.base.settings import Settings
 from transformations.models.log.standing import VersionState
 from transformations.models.records.artifact import InputColumn
+from transformations.models.records.rollout_plan import RolloutPlan
+from transformations.models.rollout.splitting import Holdout
 from transformations.models.scoring.artifact import Artifact
 from transformations.models.scoring.inputs import ARROW_TYPES
 from transformations.models.scoring.predict import predict
@@ -40,6 +42,15 @@ class Served:
     def input_names(self) -> list[str]:
         """The names of its inputs, features first."""
         return [each.name for each in (*self.features, *self.requested)]
+
+    @cached_property
+    def holdout(self) -> Holdout:
+        """Who is held out while this version is in production."""
+        declared = self.artifact.manifest.facts.declaration.get("rollout")
+        plan = None if declared is None else RolloutPlan.model_validate(declared)
+        return Holdout(
+            percent=plan.holdout if plan else 0.0, unit=plan.unit if plan else (), salt=f"{self.model} holdout"
+        )
 
     @cached_property
     def has_fallback(self) -> bool:

@@ -63,8 +63,9 @@ class Scored:
         event: int | None,
         views: Mapping[str, ServedView],
         seconds: float,
+        holdout: Sequence[bool] | None = None,
     ) -> list[bytes]:
-        """The record of each row. seconds: from the request to the scores."""
+        """The record of each row. seconds: from the request to the scores. holdout: which nobody is to act on."""
         shape, known = self.served.shape, _Moments(self)
         return record_lines(
             Recordable(
@@ -88,6 +89,7 @@ class Scored:
                 views=views,
                 scores=self.scores,
                 decisions=self.decisions,
+                holdout=holdout,
                 degraded=self.is_degraded,
                 latency_seconds=seconds,
             )

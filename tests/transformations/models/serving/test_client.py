@@ -17,6 +17,7 @@ ROW = {
     "decision": True,
     "model_version": 3,
     "role": "production",
+    "holdout": False,
     "degraded": False,
     "feature_timestamps": {"user_visits": None},
 }

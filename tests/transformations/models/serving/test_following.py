@@ -63,7 +63,7 @@ def bring_back_unverified(number: int) -> None:
     from transformations.models.log import stages
 
     now = get_settings().now()
-    stages.rollback(EventLog("shop"), weekly.MODEL, who="test", why="damaged since", at=now)
+    stages.rollback(EventLog("shop"), weekly.MODEL, who="test", why="damaged since", at=now, to_version=number)
 
 
 async def test_a_version_of_another_form_is_not_routed_to(serve: Serve, project: Path) -> None:

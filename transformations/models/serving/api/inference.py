@@ -158,6 +158,7 @@ def _response(model: Followed, answer: Answer, wanted: Sequence[str], version: s
     for part in answer.parts:
         for place, row in enumerate(part.rows):
             columns["score"][row] = part.scored.scores[place]
+            columns["holdout"][row] = part.holdout is not None and part.holdout[place]
             columns["model_version"][row] = str(part.scored.served.number)
             if part.scored.decisions is not None:
                 columns["decision"][row] = part.scored.decisions[place]
@@ -189,7 +190,7 @@ def _metadata(model: Followed, number: int | None, answering: Answering) -> dict
 def _outputs(shape: Shape) -> dict[str, str]:
     """The outputs of a model with their datatypes."""
     decides = {"decision": "BOOL"} if shape.decides else {}
-    return {"score": "FP64", **decides, "prediction_id": "BYTES", "model_version": "BYTES"}
+    return {"score": "FP64", **decides, "holdout": "BOOL", "prediction_id": "BYTES", "model_version": "BYTES"}
 
 
 def _named(answering: Answering, request: Request) -> tuple[Followed, int | None]:

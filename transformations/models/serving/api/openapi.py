@@ -102,6 +102,7 @@ def _answer(shape: Shape) -> dict[str, Any]:
         "decision": _YES_OR_NO if shape.decides else {"type": "null"},
         "model_version": {"type": "integer"},
         "role": {"type": "string", "enum": ["production", "canary"]},
+        "holdout": {**_YES_OR_NO, "description": "Nobody is to act on it: its unit is in the holdout"},
         "degraded": {**_YES_OR_NO, "description": "Made from defaults, because features could not be read"},
         "feature_timestamps": {**moments, "description": "Of the stored row of each view; null where there is none"},
     }

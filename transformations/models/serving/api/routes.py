@@ -75,6 +75,7 @@ def shown(model: str, answer: Answer, *, is_explained: bool) -> dict[str, Any]:
                 "decision": None if scored.decisions is None else scored.decisions[place],
                 "model_version": scored.served.number,
                 "role": part.role,
+                "holdout": part.holdout is not None and part.holdout[place],
                 "degraded": scored.is_degraded,
                 "feature_timestamps": {name: found[place] for name, found in moments.items()},
             }

@@ -24,6 +24,7 @@ async def test_every_user_has_the_score_of_features_counted_by_hand(serve: Serve
         "decision": expected[1] >= 0.5,
         "model_version": 1,
         "role": "production",
+        "holdout": False,
         "degraded": False,
         "feature_timestamps": {"user_visits": "2024-05-20T02:00:00Z"},
     }
