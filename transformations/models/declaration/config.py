@@ -9,6 +9,7 @@ from pydantic import AfterValidator, Field, JsonValue, StrictInt, model_validato
 from transformations.datasets.config import NAME as DATASET_NAME
 from transformations.datasets.config import Duration
 from transformations.models.declaration.monitoring import ModelMonitoring
+from transformations.models.declaration.recording import Recording
 from transformations.models.records.artifact import Task
 from transformations.models.records.base import ModelName, Part
 from transformations.models.records.criteria import CLASSIFICATION_METRICS, Criteria, Metric
@@ -142,7 +143,7 @@ class Declaration(Part):
     features. leave_out: features that it does not take. calibration and a chosen decision use the later half of the
     validation split, which early stopping and tuning then do not see. approval: whether production needs a reviewer.
     rollout: how a version comes to users; without it a version reaches production by a promotion alone. serving: how
-    the model server answers.
+    the model server answers. recording: what becomes of personal data in the record of predictions.
     tags: of those that owners.yaml lists, and its clearance for personal data.
     """
 
@@ -170,6 +171,7 @@ class Declaration(Part):
     monitoring: ModelMonitoring = ModelMonitoring()
     rollout: RolloutPlan | None = None
     serving: Serving = Serving()
+    recording: Recording = Recording()
 
     @model_validator(mode="after")
     def _fits_the_task(self) -> Declaration:

@@ -19,6 +19,7 @@ from transformations.engine.base import storage
 from transformations.engine.base.disk_faults import faults_in_words, paths_in
 from transformations.engine.base.settings import Settings
 from transformations.models.batch.pinning import is_expired, pin_views, reason_of, release_expired
+from transformations.models.predictions.personal import Personal
 from transformations.models.predictions.published import (
     Place,
     path_of,
@@ -72,9 +73,10 @@ class Collected:
 def collect(settings: Settings, model: str | None = None) -> Collected:
     """Collect every closed segment; of one model only, and segments then stay that hold others' records, too.
 
-    One process at a time: ConflictError where another one was not done after a minute.
+    Personal data is kept, hashed or dropped on the way, as each version declares it. One process at a time:
+    ConflictError where another one was not done after a minute. Other errors: of `Personal.treated`.
     """
-    folder = segments_folder(settings)
+    folder, personal = segments_folder(settings), Personal(settings)
     found = Collected()
     if not folder.is_dir():
         return found
@@ -82,7 +84,8 @@ def collect(settings: Settings, model: str | None = None) -> Collected:
         _remove_unnamed(folder)
         for segments in _portions(folder, found):
             contents = [read_segment(path) for path in segments]
-            records = [each for content in contents for each in content.records if model in (None, each.model)]
+            told = [each for content in contents for each in content.records if model in (None, each.model)]
+            records = [personal.treated(each) for each in told]
             for name in sorted({each.model for each in records}):
                 remove_unfinished(name, settings)
                 _publish(name, [each for each in records if each.model == name], settings, found)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.transformations.models.predictions.conftest import lines, options
+from tests.transformations.models.predictions.conftest import give_artifact, lines, options
 from tests.worlds import weekly
 from transformations.engine.base.settings import Settings, get_settings
 from transformations.engine.tables.offline_tables import OfflineTable
@@ -45,6 +45,7 @@ def test_a_batch_pins_the_versions_it_read_by_the_day_it_was_made(
 
 def test_a_collection_pins_what_the_server_read_and_vacuum_spares_it_before_and_after(weekly_production: Path) -> None:
     settings = get_settings()
+    give_artifact(settings, "returns")
     old = pinned(table())
     with Recorder(segments_folder(settings), options()) as recorder:
         recorder.record(lines("a", table_version=0))

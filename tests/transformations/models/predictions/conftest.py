@@ -1,17 +1,34 @@
 """What tests of the record share: rows as a server has scored them, and where they are recorded."""
 
+import json
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+import transformations.models.records as records
+from transformations.engine.base.settings import Settings
 from transformations.models.predictions.lines import Scored, ServedValues, record_lines
 from transformations.models.predictions.recorder import Options
 from transformations.models.records.base import Role
 from transformations.models.records.predictions import ServedView, Value
 
+MANIFEST = (Path(str(records.__file__)).parent / "examples" / "artifact_manifest.json").read_text()
+ARTIFACT = json.loads(MANIFEST)["id"]
+"""The artifact that has scored, of which only the manifest is there."""
 NOON = datetime(2024, 5, 20, 12, tzinfo=UTC)
+
+
+def give_artifact(settings: Settings, *models: str, **facts: Any) -> None:
+    """Put the manifest of the artifact where a collector finds it. facts: of the run, in place of the example's."""
+    document = json.loads(MANIFEST)
+    document["facts"] |= facts
+    for model in models:
+        folder = settings.models_dir / model / "run"
+        folder.mkdir(parents=True)
+        (folder / "manifest.json").write_text(json.dumps(document))
 
 
 def scored(
@@ -31,7 +48,7 @@ def scored(
     return Scored(
         model=model,
         version=version,
-        artifact=f"{version}" * 64,
+        artifact=ARTIFACT,
         role=role,
         event=3,
         request_timestamp=at,

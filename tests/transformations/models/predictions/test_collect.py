@@ -11,7 +11,7 @@ import duckdb
 import pyarrow.parquet as pq
 import pytest
 
-from tests.transformations.models.predictions.conftest import NOON, lines, options, scored
+from tests.transformations.models.predictions.conftest import NOON, give_artifact, lines, options, scored
 from transformations.engine.base.settings import Settings
 from transformations.models.predictions.collect import Collected, collect
 from transformations.models.predictions.lines import Scored, ServedValues, record_lines
@@ -28,7 +28,9 @@ SECOND = timedelta(seconds=1)
 
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
-    return Settings(data=tmp_path)
+    found = Settings(data=tmp_path)
+    give_artifact(found, "returns", "churn")
+    return found
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from tests.transformations.models.predictions.conftest import lines, options
+from tests.transformations.models.predictions.conftest import give_artifact, lines, options
 from transformations.cli.main import cli
 from transformations.engine.base.settings import get_settings
 from transformations.models.predictions.recorder import Recorder
@@ -21,6 +21,7 @@ def run(*arguments: str) -> Result:
 def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A data folder without any project."""
     monkeypatch.setenv("FEATURES_DATA", str(tmp_path))
+    give_artifact(get_settings(), "returns")
     return tmp_path
 
 

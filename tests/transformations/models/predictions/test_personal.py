@@ -1,0 +1,101 @@
+"""Personal data in the record: what a contract marks is kept, hashed or dropped as the version declares it."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.transformations.models.predictions.conftest import ARTIFACT, give_artifact, lines, options
+from tests.worlds.returns import write_dataset
+from transformations.datasets.manifest import read_manifest
+from transformations.engine.base.errors import DataError, UsageError
+from transformations.engine.base.settings import Settings
+from transformations.models.predictions.collect import collect
+from transformations.models.predictions.personal import HASHED, Personal, classes_of, is_hashed
+from transformations.models.predictions.recorder import Recorder
+from transformations.models.predictions.segment_reading import segments_in
+from transformations.models.predictions.segments import segments_folder
+from transformations.models.records.predictions import PredictionRecord
+
+KEY = "0123456789abcdef"
+Treat = Callable[..., PredictionRecord]
+RECORD = PredictionRecord.model_validate_json(lines("a")[0])
+
+
+@pytest.fixture
+def treat(tmp_path: Path) -> Treat:
+    """The record of a request as it is filed, by what its version declares."""
+
+    def make(recording: dict[str, Any], key: str | None = KEY, record: PredictionRecord = RECORD) -> PredictionRecord:
+        settings = Settings.model_validate({"data": tmp_path, "record_key": key})
+        if not settings.models_dir.exists():
+            write_dataset(settings.datasets_dir)
+            (dataset,) = settings.datasets_dir.glob("[!.]*")
+            give_artifact(settings, "returns", declaration={"recording": recording}, dataset=dataset.name)
+        return Personal(settings).treated(record)
+
+    return make
+
+
+def test_without_a_word_everything_is_kept(treat: Treat) -> None:
+    assert treat({}) == RECORD
+
+
+def test_a_field_is_hashed_with_the_key_and_another_dropped(treat: Treat) -> None:
+    found = treat({"fields": {"user_id": "hash", "price": "drop", "visits_28d": "hash"}})
+    assert is_hashed(found.keys["user_id"])
+    assert found.request == {}
+    feature = found.features["visits_28d"]
+    assert is_hashed(feature.value)
+    assert (feature.status, feature.row_timestamp) == ("PRESENT", RECORD.features["visits_28d"].row_timestamp)
+    assert (found.score, found.id) == (RECORD.score, RECORD.id)
+
+
+def test_equal_values_of_a_field_stay_equal_and_nothing_else_does(treat: Treat) -> None:
+    rule = {"fields": {"user_id": "hash", "visits_28d": "hash"}}
+    same = treat(rule, record=RECORD.model_copy(update={"keys": {"user_id": 4}}))
+    other = treat(rule, record=RECORD.model_copy(update={"keys": {"user_id": 5}}))
+    assert treat(rule, record=RECORD.model_copy(update={"keys": {"user_id": 4}})) == same
+    values = {same.keys["user_id"], other.keys["user_id"], same.features["visits_28d"].value}
+    assert len(values) == 3
+    with_another_key = treat(rule, key=KEY[::-1], record=RECORD.model_copy(update={"keys": {"user_id": 4}}))
+    assert with_another_key.keys != same.keys
+
+
+def test_a_null_says_nothing_and_stays_one(treat: Treat) -> None:
+    record = RECORD.model_copy(update={"request": {"price": None}})
+    assert treat({"fields": {"price": "hash"}}, record=record).request == {"price": None}
+
+
+def test_a_class_of_personal_data_is_that_of_the_datasets_own_registry(weekly_production: Path) -> None:
+    from transformations.engine.base.settings import get_settings
+
+    manifest, _ = read_manifest(next(get_settings().datasets_dir.glob("[!.]*")))
+    (view,) = manifest.registry["feature_views"]
+    for column in (*view["spec"]["features"], *view["spec"]["entity_columns"]):
+        column["tags"] = {"pii": {"user_id": "pseudonymous", "visited_at": "sensitive"}.get(column["name"], "none")}
+    found = classes_of(manifest)
+    assert {name: pii for name, pii in found.items() if pii != "none"} == {
+        "user_id": "pseudonymous", "visited_at": "sensitive", "days_since": "sensitive"
+    }  # fmt: skip
+
+
+def test_what_is_to_be_hashed_without_a_key_is_refused_and_stays_in_its_segment(treat: Treat, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="FEATURES_RECORD_KEY"):
+        treat({"fields": {"user_id": "hash"}}, key=None)
+    settings = Settings(data=tmp_path)
+    with Recorder(segments_folder(settings), options()) as recorder:
+        recorder.record(lines("a"))
+    with pytest.raises(UsageError, match="FEATURES_RECORD_KEY"):
+        collect(settings)
+    assert len(segments_in(segments_folder(settings))) == 1
+
+
+def test_a_record_whose_artifact_is_gone_stays_in_its_segment(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=f"artifact {ARTIFACT[:12]} of model returns is not in"):
+        Personal(Settings(data=tmp_path)).treated(RECORD)
+
+
+def test_what_no_hash_began_is_none() -> None:
+    assert [is_hashed(each) for each in (None, 4, "hmac", HASHED + "0a")] == [False, False, False, True]
