@@ -50,7 +50,7 @@ kill-test: $(STAMP)  ## Kill commands and builds at random moments, 100 in all: 
 	  tests/transformations/engine/test_processes.py -k killed $(ARGS) | awk '{ print; fflush() } \
 	  /^kills: / { all += $$2; sure += $$(NF - 3) } END { print sure + 0 " of " all + 0 " kills certainly interrupted the work" }'
 
-disk-proof: $(STAMP)  ## Damage every file of a project in every way, under every command (DISKS='data/raw/* × deleted')
+disk-proof: $(STAMP)  ## Damage every file of a project in every way, under every command (DISKS='data/raw/* × deleted|feature_repo/*')
 	$(BIN)/python -m pytest -q -s -m disks tests/transformations/cli/disks $(ARGS)
 
 slow-proof: $(STAMP)  ## Run the tests that take long: several processes at once, kills, whole journeys (ARGS="-k notebook")
