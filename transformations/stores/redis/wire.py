@@ -95,6 +95,8 @@ class Wire:
         """The next `count` answers, as `receive`; the first error ends it."""
         if self._socket is None:
             return [self._connection.read_response() for _ in range(count)]
+        if deadline is None and self._seconds is not None:
+            deadline = monotonic() + self._seconds
         answers: list[Any] = []
         gets = self._answers.gets
         try:
@@ -118,8 +120,8 @@ class Wire:
         self._connection.disconnect()
 
     def _feed(self, deadline: float | None) -> None:
-        """Read what has come, or wait for it until the deadline; by default for the client's timeout."""
-        left = self._seconds if deadline is None else deadline - monotonic()
+        """Read what has come, or wait for it until the deadline; for ever without one."""
+        left = None if deadline is None else deadline - monotonic()
         if left is not None and left <= 0:
             raise TimeoutError
         # The socket's timeout counts each piece anew, so it is cut to what is left, unless that is nearly all of it.

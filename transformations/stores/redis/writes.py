@@ -24,6 +24,7 @@ from redis.crc import key_slot
 from redis.exceptions import NoScriptError, ResponseError
 
 from transformations.stores.redis.connections import SyncClient
+from transformations.stores.redis.idle import Attempt
 from transformations.stores.redis.wire import BulkStrings, Wire, opening, packed_words
 
 ROWS_A_CALL = 250
@@ -83,6 +84,8 @@ _CALLS = re.compile(rb"cmdstat_(mget|evalsha):calls=(\d+)")
 _SHA = hashlib.sha1(WRITE.encode(), usedforsecurity=False).hexdigest().encode()
 IN_FLIGHT = 64
 """Calls that wait for their answers, so that Redis has something to do while the next batch is packed."""
+_MOST_CONNECTING = 3
+"""Times its timeout: redis-py tries twice again."""
 _SECONDS_A_PROBE = 0.05
 _LONG_SECONDS = 0.001
 # Beside lookups: no more than one call at a time, of so many rows, for so long after the last lookup was seen.
@@ -160,7 +163,12 @@ class Writer:
         self._in_flight: deque[tuple[bool, Chunk]] = deque()
 
     def __enter__(self) -> Writer:
-        self._wire.connect()
+        """Connect; redis-py's TimeoutError if that, its repetitions included, takes longer than they may."""
+        seconds = self._client.connection_pool.connection_kwargs.get("socket_timeout")
+        if seconds is None:
+            self._wire.connect()
+        else:  # a greeting consists of several answers, and redis-py counts each piece of one anew
+            Attempt(self._wire.connect).wait(monotonic() + _MOST_CONNECTING * seconds, abandon=self._wire.close)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:

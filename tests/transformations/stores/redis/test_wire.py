@@ -15,6 +15,7 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 from transformations.stores.redis import wire as module
 from transformations.stores.redis.reads import NodeSource, Reader, Steps, run_async
 from transformations.stores.redis.wire import Wire
+from transformations.stores.redis.writes import write_rows
 
 
 @pytest.fixture
@@ -117,6 +118,17 @@ def test_a_greeting_that_drips_in_is_given_up_after_the_time_allowed(
     dripping: Callable[..., str], word: bytes, options: str, sync: bool
 ) -> None:
     assert is_given_up_in_time(dripping(word, b"+" + b"x" * 200 + b"\r\n", options), sync)
+
+
+@pytest.mark.parametrize(("word", "seconds"), [(b"EVALSHA", 1.0), (b"AUTH", 2.0)])
+def test_a_write_whose_answer_or_greeting_drips_in_is_given_up_after_the_time_allowed(
+    dripping: Callable[..., str], word: bytes, seconds: float
+) -> None:
+    client = Redis.from_url(dripping(word, LONG), socket_timeout=0.3, socket_connect_timeout=0.3)
+    started = monotonic()
+    with pytest.raises(RedisTimeoutError):
+        write_rows(client, [(b"key", b"row")], 0, lambda values: [True] * len(values))
+    assert monotonic() - started < seconds
 
 
 def test_a_thread_that_was_connecting_ends_when_it_is_given_up(dripping: Callable[..., str]) -> None:
