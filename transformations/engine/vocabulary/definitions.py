@@ -101,7 +101,7 @@ class WindowedFeatures:
     @property
     def join_keys(self) -> tuple[str, ...]:
         """The entity's columns."""
-        return (self.join_key,) if isinstance(self.join_key, str) else tuple(self.join_key)
+        return _columns_of(self.join_key)
 
     @cached_property
     def declared(self) -> tuple[DeclaredFeature, ...]:
@@ -148,7 +148,7 @@ class PlainFeatures:
     @property
     def join_keys(self) -> tuple[str, ...]:
         """The entity's columns."""
-        return (self.join_key,) if isinstance(self.join_key, str) else tuple(self.join_key)
+        return _columns_of(self.join_key)
 
     @cached_property
     def declared(self) -> tuple[DeclaredFeature, ...]:
@@ -182,6 +182,10 @@ def _per_value(measure: Aggregation) -> Iterator[tuple[list[str], Aggregation]]:
 
 def _words_of_name(value: object) -> str:
     return re.sub(r"[^a-z0-9]+", "_", str(value).lower()).strip("_")
+
+
+def _columns_of(join_key: str | Sequence[str]) -> tuple[str, ...]:
+    return (join_key,) if isinstance(join_key, str) else tuple(join_key)
 
 
 def _check_definition(definition: Definition) -> None:

@@ -12,6 +12,8 @@ from collections.abc import Callable
 from pathlib import Path
 from zlib import crc32
 
+import pyarrow.parquet as pq
+
 Damage = Callable[[Path], None]
 _CAPABILITY_VERSION = 0x20080522
 _OVERRIDES = 0b110  # CAP_DAC_OVERRIDE and CAP_DAC_READ_SEARCH: of capabilities(7), those that pass over permissions
@@ -33,6 +35,21 @@ def flip(file: Path, seed: int = 0) -> None:
         chosen = random.Random(crc32(f"{file.name} {seed}".encode()))
         content[chosen.randrange(len(content))] ^= 1 << chosen.randrange(8)
     _write(file, bytes(content))
+
+
+def flip_a_value(file: Path) -> None:
+    """Flip the lowest bit of a file that leaves it readable, and its rows others."""
+    whole, rows = file.read_bytes(), pq.read_table(file, partitioning=None)
+    for place in range(len(whole)):
+        flipped = bytearray(whole)
+        flipped[place] ^= 1
+        file.write_bytes(flipped)
+        try:
+            if not pq.read_table(file, partitioning=None).equals(rows):
+                return
+        except Exception:
+            continue
+    raise AssertionError(f"no bit of {file} changes a value unnoticed")
 
 
 def delete(path: Path) -> None:

@@ -2,33 +2,16 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pandas as pd
-import pyarrow.parquet as pq
 import pytest
 from redis import Redis
 
+from tests.transformations.cli.disks.damages import flip_a_value
 from tests.transformations.cli.disks.project import DATASET, LATER, NOW
 from tests.worlds.clicking import World
 from transformations.engine.base.errors import DamagedError
 from transformations.engine.base.settings import get_settings
 from transformations.insight.repository import open_store
-
-
-def flip_a_value(file: Path) -> None:
-    """Flip the lowest bit of a file that leaves it readable, and its rows others."""
-    whole, rows = file.read_bytes(), pq.read_table(file, partitioning=None)
-    for place in range(len(whole)):
-        flipped = bytearray(whole)
-        flipped[place] ^= 1
-        file.write_bytes(flipped)
-        try:
-            if not pq.read_table(file, partitioning=None).equals(rows):
-                return
-        except Exception:
-            continue
-    raise AssertionError(f"no bit of {file} changes a value unnoticed")
 
 
 @pytest.fixture

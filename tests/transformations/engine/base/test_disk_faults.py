@@ -22,7 +22,7 @@ from sqlalchemy import create_engine
 from tests.worlds.literal_table import LiteralTable
 from transformations.cli import main
 from transformations.engine.base import duck, storage
-from transformations.engine.base.disk_faults import faults_in_words, known_fault, note_reads
+from transformations.engine.base.disk_faults import faults_in_words, folders_in, known_fault, note_reads, paths_in
 from transformations.engine.base.errors import ConflictError, DataError, DiskError, FeaturesError
 from transformations.engine.base.settings import get_settings
 
@@ -317,6 +317,29 @@ def test_a_small_file_is_whole_or_not_there_where_the_disk_is_full(tmp_path: Pat
     assert fault.exit_code == 4
     assert [path.name for path in tmp_path.iterdir()] == ["pins.json"]
     assert (tmp_path / "pins.json").read_text() == "{}"
+
+
+def test_what_a_folder_holds_is_listed_and_one_that_cannot_be_read_is_not_empty(tmp_path: Path) -> None:
+    folder = tmp_path / "zone"
+    assert paths_in(folder) == folders_in(folder) == []
+    folder.mkdir()
+    for name in ("b", "a", ".hidden"):
+        (folder / name).mkdir()
+    (folder / "c.yaml").touch()
+    assert [path.name for path in paths_in(folder)] == [".hidden", "a", "b", "c.yaml"]
+    assert [path.name for path in paths_in(folder, "[!.]*.yaml")] == ["c.yaml"]
+    assert [path.name for path in folders_in(folder)] == ["a", "b"]
+    assert paths_in(folder / "c.yaml" / "deeper") == []
+
+    (folder / "d").touch()
+    with pytest.raises(DiskError, match=f"^{folder}/d is a file where a folder is needed"):
+        folders_in(folder)
+    with pytest.raises(DiskError, match=f"^{folder}/d is a file where a folder is needed"):
+        paths_in(folder / "d")
+    if os.geteuid():
+        folder.chmod(0)
+        with pytest.raises(PermissionError):
+            paths_in(folder)
 
 
 def test_a_file_in_place_of_the_data_folder_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -141,7 +141,11 @@ class PlatformSettings(BaseSettings):
         None, description="Folder where a training retrieval spills; unset: a temporary one", examples=["/mnt/scratch"]
     )
     offline_query_seconds: float = Field(
-        600, gt=0, description="How long a spine written as SQL may take before it is stopped", examples=["60"]
+        600,
+        gt=0,
+        description="How long a spine written as SQL may take before it is stopped; one function's work on a value of "
+        "gigabytes is not stopped half-way",
+        examples=["60"],
     )
     offline_verify: bool = Field(
         True,

@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 
+from tests.transformations.cli.disks.damages import flip, flip_a_value
+
 
 @pytest.fixture
 def served(serve: Callable[..., Any]) -> Any:
@@ -32,6 +34,23 @@ def test_a_value_with_its_events_its_run_its_row_and_what_is_online(served: Any)
     assert (online["value"], online["status"], online["loaded_version"]) == (15.0, "PRESENT", 0)
     assert online["event_timestamp"] == row["event_timestamp"]
     assert online["difference"] is None
+
+
+@pytest.mark.parametrize(
+    ("pattern", "said"),
+    [
+        ("offline/user_clicks/run=*/*.parquet", "does not hold the bytes that were written"),
+        ("offline/user_clicks/_delta_log/*.json", "damaged"),
+        ("raw/clicks/_delta_log/*.json", "damaged"),
+    ],
+)
+def test_what_is_damaged_is_named_and_explains_nothing(built: Any, pattern: str, said: str) -> None:
+    arguments = ("explain", "user_clicks:attention_seconds_sum_7d", "1", "--at", "2024-05-05")
+    assert built.run(*arguments).exit_code == 0
+    place = max(built.settings.data.glob(pattern))
+    (flip_a_value if place.suffix == ".parquet" else flip)(place)
+    done = built.run(*arguments)
+    assert (done.exit_code, str(place) in done.output, said in done.output) == (3, True, True), done.output
 
 
 def test_at_an_earlier_moment_the_row_of_then_is_chosen(served: Any) -> None:
