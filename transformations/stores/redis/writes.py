@@ -10,7 +10,6 @@ damaged row, one from the future, a list or a hash) is replaced and counted.
 from __future__ import annotations
 
 import hashlib
-import re
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cached_property
@@ -21,14 +20,12 @@ from typing import Any, NamedTuple, TypeAlias, cast
 import pyarrow as pa
 from redis import Redis, RedisCluster
 from redis.crc import key_slot
-from redis.exceptions import NoScriptError, ResponseError
+from redis.exceptions import NoScriptError
 
 from transformations.stores.redis.connections import SyncClient
 from transformations.stores.redis.idle import Attempt
+from transformations.stores.redis.pace import IN_FLIGHT, ROWS_A_CALL, SECONDS_A_PROBE, Pace, Probe
 from transformations.stores.redis.wire import BulkStrings, Wire, opening, packed_words
-
-ROWS_A_CALL = 250
-"""A script holds Redis for as long as it runs, and lookups wait for it: some 3 µs a row."""
 
 IsRow: TypeAlias = Callable[[Sequence[bytes]], Sequence[bool]]
 """For each stored value, whether it is an intact row, which may keep its place."""
@@ -80,17 +77,9 @@ local value = redis.call('GET', KEYS[1])
 if value and redis.sha1hex(value) == ARGV[1] then redis.call('DEL', KEYS[1]) end
 return 1
 """
-_CALLS = re.compile(rb"cmdstat_(mget|evalsha):calls=(\d+)")
 _SHA = hashlib.sha1(WRITE.encode(), usedforsecurity=False).hexdigest().encode()
-IN_FLIGHT = 64
-"""Calls that wait for their answers, so that Redis has something to do while the next batch is packed."""
 _MOST_CONNECTING = 3
 """Times its timeout: redis-py tries twice again."""
-_SECONDS_A_PROBE = 0.05
-_LONG_SECONDS = 0.001
-# Beside lookups: no more than one call at a time, of so many rows, for so long after the last lookup was seen.
-_FEWEST_ROWS_BESIDE_LOOKUPS, _MOST_ROWS_BESIDE_LOOKUPS = 50, 100
-_SECONDS_BESIDE_LOOKUPS = 1.0
 
 
 Pair: TypeAlias = tuple[bytes, bytes]
@@ -290,67 +279,7 @@ class BulkWriter:
         now = self._clock()
         self.pace.adapt(began, now, has_seen_lookups=has_seen_lookups)
         writer.most_in_flight = self.pace.most_in_flight
-        self._next_probe = now + _SECONDS_A_PROBE
-
-
-class Pace:
-    """How many rows a load sends in a call, how many calls are in flight, and whether it rests after each.
-
-                                        rows a call                       in flight   rests
-    no lookup for a second              250                               64          no
-    beside lookups                      up to 100, a fourth more a probe  1           yes
-    beside lookups, and Redis is slow   a third fewer a probe, 50 at least  1         yes
-    """
-
-    def __init__(self) -> None:
-        self.rows_a_call = ROWS_A_CALL
-        self.most_in_flight = IN_FLIGHT
-        self.is_beside_lookups = False
-        self._until: float | None = None
-
-    def adapt(self, began: float, now: float, *, has_seen_lookups: bool) -> None:
-        """Take in what a probe saw that was sent at `began` and answered `now`, in seconds of any clock.
-
-        Lookups are assumed until a second probe can say otherwise, however late the first rows come.
-        """
-        if self._until is None:
-            self._until = began + 2 * _SECONDS_A_PROBE
-        if has_seen_lookups:
-            self._until = began + _SECONDS_BESIDE_LOOKUPS
-        self.is_beside_lookups = now < self._until
-        self.most_in_flight = 1 if self.is_beside_lookups else IN_FLIGHT
-        if not self.is_beside_lookups:
-            self.rows_a_call = ROWS_A_CALL
-        elif now - began > _LONG_SECONDS:
-            fewer = min(self.rows_a_call, _MOST_ROWS_BESIDE_LOOKUPS) * 2 // 3
-            self.rows_a_call = max(_FEWEST_ROWS_BESIDE_LOOKUPS, fewer)
-        else:
-            self.rows_a_call = min(_MOST_ROWS_BESIDE_LOOKUPS, self.rows_a_call * 5 // 4)
-
-
-class Probe:
-    """Asks a node, over a connection of its own, whether it has answered lookups since it was asked last."""
-
-    def __init__(self, client: Redis) -> None:
-        self._wire = Wire(client)
-        self._last: int | None = None
-
-    def has_seen_lookups(self) -> bool:
-        """Whether there were any; assumed where Redis does not say."""
-        self._wire.send(b"INFO", b"commandstats")
-        try:
-            told = self._wire.receive()
-        except ResponseError:  # a user that may not ask
-            return True
-        calls = {name: int(count) for name, count in _CALLS.findall(told)}
-        # A lookup is an MGET; so is what each call of the script does first.
-        lookups = calls.get(b"mget", 0) - calls.get(b"evalsha", 0)
-        last, self._last = self._last, lookups
-        return last is not None and lookups > last
-
-    def close(self) -> None:
-        """Close the connection."""
-        self._wire.close()
+        self._next_probe = now + SECONDS_A_PROBE
 
 
 def _batches(rows: Iterable[Pair]) -> Iterator[list[Pair]]:

@@ -10,17 +10,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from redis import Redis
 
-from transformations.stores.redis.writes import (
-    IN_FLIGHT,
-    ROWS_A_CALL,
-    BulkWriter,
-    Chunk,
-    Pace,
-    Probe,
-    Rows,
-    Writer,
-    write_rows,
-)
+from transformations.stores.redis.pace import IN_FLIGHT, ROWS_A_CALL, Pace, Probe
+from transformations.stores.redis.writes import BulkWriter, Chunk, Rows, Writer, write_rows
 from transformations.stores.rows.packed_rows import HEADER, PUSHED, header, unpack_header
 
 MOMENTS = st.sampled_from([-(2**63), -(2**32) - 1, -1, 0, 1, 2**32, 2**53, 2**53 + 1, 2**63 - 1])
