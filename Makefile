@@ -113,6 +113,9 @@ bench-monitor: $(STAMP)  ## Measure the monitoring of a day against DuckDB's his
 bench-online: $(STAMP)  ## Measure the online store against Feast's own (ARGS="--only lookups --repeat 1": a quick look)
 	$(BIN)/python tests/benchmarks/bench_online.py $(ARGS)
 
+bench-predict: $(STAMP)  ## Measure the model server over HTTP (ARGS="--repeat 1 --seconds 1": a quick look)
+	$(BIN)/python tests/benchmarks/bench_predict.py $(ARGS)
+
 bench-retrieval: $(STAMP)  ## Measure training retrieval (ARGS="--spines 1000000 --users 100000 --repeat 1": a quick look)
 	$(BIN)/python tests/benchmarks/bench_retrieval.py $(ARGS)
 

@@ -105,7 +105,7 @@ class PackedRedisOnlineStore(RedisStoreWithClient):
     def __init__(self) -> None:
         self._patient: SyncClient | None = None
         self._reader: Reader | None = None
-        self._async_readers: WeakKeyDictionary[asyncio.AbstractEventLoop, AsyncClient] = WeakKeyDictionary()
+        self._async_readers: WeakKeyDictionary[asyncio.AbstractEventLoop, tuple[AsyncClient, int]] = WeakKeyDictionary()
         self._catalogs = Catalogs()
         self._plans: Plans | None = None
         self._connecting = threading.Lock()
@@ -304,8 +304,8 @@ class PackedRedisOnlineStore(RedisStoreWithClient):
 
     async def close(self) -> None:
         """Close the running event loop's connections."""
-        if client := self._async_readers.pop(asyncio.get_running_loop(), None):
-            await client.aclose()
+        if reader := self._async_readers.pop(asyncio.get_running_loop(), None):
+            await reader[0].aclose()
 
     def _plans_of(self, config: RepoConfig) -> Plans:
         if self._plans is None:
@@ -322,16 +322,20 @@ class PackedRedisOnlineStore(RedisStoreWithClient):
         return self._reader
 
     async def _run_async(self, config: RepoConfig, steps: Steps[Answer]) -> Answer:
-        return await run_async(self._async_client(config), steps, get_settings().redis_read_timeout_ms)
+        client, timeout_ms = self._async_reader(config)
+        return await run_async(client, steps, timeout_ms)
 
-    def _async_client(self, config: RepoConfig) -> AsyncClient:
-        """The lookups' client of the running event loop; connections cannot move from one loop to another."""
+    def _async_reader(self, config: RepoConfig) -> tuple[AsyncClient, int]:
+        """The lookups' client of the running event loop, and how long it may take in milliseconds.
+
+        Connections cannot move from one loop to another.
+        """
         loop = asyncio.get_running_loop()
-        client = self._async_readers.get(loop)
-        if client is None:
-            client = connect_async(config.online_store, get_settings().redis_read_timeout_ms)
-            self._async_readers[loop] = client
-        return client
+        reader = self._async_readers.get(loop)
+        if reader is None:
+            timeout_ms = get_settings().redis_read_timeout_ms
+            reader = self._async_readers[loop] = connect_async(config.online_store, timeout_ms), timeout_ms
+        return reader
 
     def client(self, config: RedisOnlineStoreConfig) -> SyncClient:
         """The patient client, for everything but lookups."""
