@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 
 from transformations.stores.base.feast_seams import with_offline_config
 from transformations.stores.offline import PointInTimeOfflineStore
+from transformations.stores.training import retrieval
 
 START = datetime(2024, 5, 1, tzinfo=UTC)
 TIMESTAMP = pa.timestamp("us", tz="UTC")
@@ -150,11 +151,12 @@ def _expected(world: World, name: str, spine_row: tuple[Any, ...]) -> int | None
     return value
 
 
-@given(world=worlds())
+@given(world=worlds(), recent=st.sampled_from([0, 1, 3, 60 * 86_400_000_000]))
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_every_spine_row_gets_of_every_view_what_a_search_of_all_rows_finds(
-    world: World, store: FeatureStore, view_of: Callable[[World, str], FeatureView]
+    world: World, recent: int, store: FeatureStore, view_of: Callable[[World, str], FeatureView]
 ) -> None:
+    """recent: how long before the spine, in microseconds, rows are matched at once."""
     config = store.config.model_copy(deep=True)
     config.offline_store.threads = world.threads
     views = [view_of(world, name) for name in KEYS]
@@ -169,7 +171,9 @@ def test_every_spine_row_gets_of_every_view_what_a_search_of_all_rows_finds(
         full_feature_names=True,
         filter_by_created_timestamp=world.as_served,
     )
-    table = job.to_arrow()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(retrieval, "RECENT", timedelta(microseconds=recent))
+        table = job.to_arrow()
     assert table.select(spine.column_names).equals(spine)
     for name in KEYS:
         assert table[f"{name}__seen"].type == pa.int64()

@@ -92,6 +92,12 @@ class LastRows:
             for slots, best in pool.map(assign_slots, portions):
                 keep_greatest(self._best, slots, best)
 
+    def unmatched(self) -> Codes:
+        """The keys of which a moment sees no row yet: it is the first, for every later one sees what that sees."""
+        named = np.flatnonzero(self._starts[1:] > self._starts[:-1]).astype(np.int32)
+        is_unmatched: NDArray[np.bool_] = self._best[-1][self._starts[named]] == NONE
+        return named[is_unmatched]
+
     def matches(self) -> Matches:
         """Match the spine with all rows added so far."""
         of_spine, ages = np.full(self._rows, NONE, np.int32), np.zeros(self._rows, np.int64)

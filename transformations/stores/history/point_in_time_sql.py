@@ -64,6 +64,11 @@ FROM {join.relation} AS history{f" JOIN {KEYS} ON {equal}" if equal else ""}
 WHERE {between(join.timestamp, join.first, join.last)}"""
 
 
+def has_candidates(join: Join) -> str:
+    """Whether any row lies within the bounds of the event timestamp; where none does, the files' statistics say it."""
+    return f"SELECT EXISTS (SELECT 1 FROM {join.relation} WHERE {between(join.timestamp, join.first, join.last)})"
+
+
 def rows_of_file(scan: Scan, file: str, stored: Sequence[str], columns: Sequence[str]) -> str:
     """These columns of wanted rows of one file, each row behind its number. stored: the columns that the file has.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,7 +15,7 @@ from feast import Field, OnDemandFeatureView
 
 from transformations.engine.base.errors import DataError, UsageError
 from transformations.engine.base.file_rows_sql import Scan
-from transformations.engine.base.moments import EVENT_TIMESTAMP, instant_to_micros, micros_to_instant
+from transformations.engine.base.moments import EVENT_TIMESTAMP, MICROSECOND, instant_to_micros, micros_to_instant
 from transformations.stores.base.casting import plain
 from transformations.stores.base.values import arrow_type, as_feature, canonical_key, unseen_value
 from transformations.stores.computed.evaluation import evaluate
@@ -24,6 +24,7 @@ from transformations.stores.computed.wiring import reference_of
 from transformations.stores.history import point_in_time_sql as sql
 from transformations.stores.history.fetching import fetch
 from transformations.stores.history.matching import LastRows, Matches
+from transformations.stores.history.point_in_time_sql import Join
 from transformations.stores.history.session_sql import Resources, session, threads_of
 from transformations.stores.history.spilling import spill_of
 from transformations.stores.history.stored import Stored
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
 _ROWS_AT_ONCE = 1_000_000
+RECENT = timedelta(days=60)
+"""How long before a spine's first moment rows are matched at once; older ones only with moments that see none yet."""
 # Of the memory limit: for the result, and for the rows of one view that it is made from; beyond, they are spilled.
 _SHARE_OF_RESULT, _SHARE_OF_ROWS = 0.5, 0.25
 
@@ -135,21 +138,43 @@ def match_rows(
         as_served=plan.as_served,
         threads=threads_of(connection),
     )
-    numbers = pa.array(np.arange(count, dtype=np.int32))
-    connection.register(sql.KEYS, pa.table([*distinct, numbers], [*names.values(), sql.CODE]))
+    numbered = pa.table([*distinct, pa.array(np.arange(count, dtype=np.int32))], [*names.values(), sql.CODE])
+    connection.register(sql.KEYS, numbered)
     first, last = (micros_to_instant(int(bound)) for bound in (seen.min(), seen.max()))
     join = stored.join(scan, names, first=stored.earliest(first), last=last)
+    recent, older = _split_by_time(connection, join, first)
     step, done = f"{stored.view.name}: matching", 0.0
-    for batch in connection.sql(sql.candidates(join)).to_arrow_reader(_ROWS_AT_ONCE):
+    for batch in connection.sql(sql.candidates(recent)).to_arrow_reader(_ROWS_AT_ONCE):
         last_rows.add(*(column.to_numpy() for column in batch.columns))
         read = max(done, connection.query_progress() / 100)  # -1 while DuckDB cannot say
         advance(step, read - done)
         done = read
+    if older is not None and len(left := last_rows.unmatched()):
+        connection.register(sql.KEYS, numbered.take(pa.array(left)))
+        for batch in connection.sql(sql.candidates(older)).to_arrow_reader(_ROWS_AT_ONCE):
+            last_rows.add(*(column.to_numpy() for column in batch.columns))
     advance(step, 1 - done)
     matches = last_rows.matches()
     if loaded_through is None:
         return matches
     return replace(matches, ages=np.where(matches.of_spine >= 0, matches.ages + moments - seen, 0))
+
+
+def _split_by_time(connection: DuckDBPyConnection, join: Join, first: datetime) -> tuple[Join, Join | None]:
+    """The rows to match first, and those to match what is left with; None where there are no such older rows.
+
+    A row that happened later wins, so whoever sees a row of the recent part needs none of the older one. Of years of
+    daily runs, most moments do.
+    """
+    try:
+        since = first - RECENT
+    except OverflowError:  # before the year 1
+        return join, None
+    if join.first is not None and join.first >= since:
+        return join, None
+    older = replace(join, last=since - MICROSECOND)
+    ((there_are,),) = connection.execute(sql.has_candidates(older)).fetchall()
+    return (replace(join, first=since), older) if there_are else (join, None)
 
 
 def _fetch_features(
