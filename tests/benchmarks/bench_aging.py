@@ -3,9 +3,11 @@
 One view over a source of 1,500 events a day. Each day is delivered as a file, ingested, built and materialized by the
 functions behind the commands, one day after the other in one process, so that Spark starts once for all days. That is
 what makes 1,000 days affordable; the files, the logs and Redis are those of 1,000 runs of the commands. At some days a
-fresh process, whose imports are not counted, retrieves 10,000 rows and asks for the status, too. The figures of a day
-are the medians of the last five. At the end old versions are given up, and what is left, the drops' own files apart, is
-compared with the folder of one ingestion of all days and one build.
+fresh process, whose imports are not counted, retrieves 10,000 rows and asks for the status, too.
+
+What is compared at the end is measured in turn on the grown project and on a copy of it as it was on day 10, so that
+both have the same machine under the same load. Then old versions are given up, and what is left, the drops' own files
+apart, is compared with the folder of one ingestion of all days and one build.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ import statistics
 import sys
 import tempfile
 import time
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -107,9 +110,9 @@ def main() -> None:
     finally:
         if not given.keep:
             shutil.rmtree(folder)
-    first, last = measured[marks[0]], measured[marks[-1]]
+    first, last = measured[FIRST_MARK], measured[marks[-1]]
     findings = [
-        Finding(f"day {marks[-1]:,} vs day {marks[0]}", name, last[name], "s", first[name], BAR)
+        Finding(f"day {marks[-1]:,} vs day {FIRST_MARK}", name, last[name], "s", first[name], BAR)
         for name in (*DAILY, *ASKED)
     ]
     case = f"after {marks[-1]:,} days vs one full load"
@@ -123,19 +126,23 @@ def grow(folder: Path, marks: list[int], repeat: int) -> tuple[dict[int, dict[st
     from transformations.engine.base.settings import get_settings
     from transformations.local import redis as embedded
 
-    measured: dict[int, dict[str, list[float]]] = {}
     notes: list[str] = []
+    early = folder / "early"
     seconds: dict[str, list[float]] = {name: [] for name in DAILY}
     try:
         for day in range(1, marks[-1] + 1):
             for name, taken in run_day(folder, day).items():
                 seconds[name].append(taken)
+            if day == FIRST_MARK:
+                embedded.stop()  # whose files are copied, too
+                shutil.copytree(folder / "data", early / "data")
             if day in marks:
                 asked = in_fresh_process(ask, folder, day, repeat)
-                measured[day] = {name: taken[-LAST_DAYS:] for name, taken in seconds.items()} | asked
-                medians = ", ".join(f"{name} {statistics.median(taken):.2f} s" for name, taken in measured[day].items())
+                found = {name: taken[-LAST_DAYS:] for name, taken in seconds.items()} | asked
+                medians = ", ".join(f"{name} {statistics.median(taken):.2f} s" for name, taken in found.items())
                 notes.append(f"day {day:,}: {medians}; {sizes(get_settings().data)}")
                 say(f"{notes[-1]} (load average {os.getloadavg()[0]:.1f})")
+        measured = compare({FIRST_MARK: early, marks[-1]: folder}, LAST_DAYS)
         measured[marks[-1]] |= {"size": [size_left()], "full size": [size_of_full_load(folder, marks[-1])]}
         means = ", ".join(f"{name} {statistics.fmean(taken):.2f} s" for name, taken in seconds.items())
         notes.append(f"mean of all days: {means}")
@@ -143,6 +150,25 @@ def grow(folder: Path, marks: list[int], repeat: int) -> tuple[dict[int, dict[st
         if get_settings().redis_dir.is_dir():
             embedded.stop()
     return measured, notes
+
+
+def compare(projects: Mapping[int, Path], turns: int) -> dict[int, dict[str, list[float]]]:
+    """The figures of further days, in turn in each project, by the day that it had reached."""
+    from transformations.local import redis as embedded
+
+    measured: dict[int, dict[str, list[float]]] = {day: {name: [] for name in (*DAILY, *ASKED)} for day in projects}
+    for turn in range(turns + 1):
+        for day, project in projects.items():
+            open_project(project)
+            taken = run_day(project, day + turn + 1)
+            asked = in_fresh_process(ask, project, day + turn + 1, 1)
+            for name, figures in ({name: [seconds] for name, seconds in taken.items()} | asked).items():
+                measured[day][name] += figures if turn else []  # in the first turn a Redis has to start
+    for project in projects.values():
+        open_project(project)
+        if project != list(projects.values())[-1]:
+            embedded.stop()
+    return measured
 
 
 def open_project(folder: Path) -> None:
@@ -163,7 +189,8 @@ def open_project(folder: Path) -> None:
     }
     import transformations
 
-    transformations.__path__ = [*transformations.__path__, str(folder / "domains")]
+    if "transformations.aging" not in sys.modules:
+        transformations.__path__ = [*transformations.__path__, str(folder / "domains")]
 
 
 def run_day(folder: Path, day: int) -> dict[str, float]:

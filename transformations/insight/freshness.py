@@ -171,17 +171,9 @@ def offline_freshness(resolved: Resolved, settings: Settings) -> OfflineFreshnes
         available_from=resolved.available_from(run.complete_through + timedelta(days=1)),
         newest_row=_newest_row(table, latest.files, settings.now()),
         sources=dict(run.sources),
-        rows=table_rows(table),
+        rows=latest.rows,
         size_bytes=sum(Path(file).stat().st_size for file in latest.files),
     )
-
-
-def table_rows(table: OfflineTable) -> int:
-    """The rows in a table's files: those of its runs from the last one that replaced everything."""
-    rows = 0
-    for run in table.runs():
-        rows = run.rows if run.replaces_all else rows + run.rows
-    return rows
 
 
 def common_moment(views: Sequence[tuple[Resolved, OfflineFreshness]]) -> datetime:
