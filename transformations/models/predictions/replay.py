@@ -34,9 +34,12 @@ _LOADS_BEHIND = 2
 
 @dataclass(frozen=True, kw_only=True)
 class Again:
-    """A prediction computed again. features: those that the model takes, as a lookup would have given them."""
+    """A prediction computed again. features: those that the model takes, as a lookup would have given them. inputs: the
+    row that was scored.
+    """
 
     features: Mapping[str, ServedFeature]
+    inputs: pa.Table
     score: float
     decision: bool | None
 
@@ -65,6 +68,7 @@ class Replayer:
         self._log, self._store, self._settings = log, store, settings
         self._parts: dict[tuple[str, int], VersionParts] = {}
         self._readers: dict[tuple[str, int, tuple[tuple[str, int], ...] | None], Reader] = {}
+        self._whole: dict[tuple[str, int], bool] = {}
         self._stack = ExitStack()
 
     def __enter__(self) -> Replayer:
@@ -155,8 +159,10 @@ class Replayer:
         said = predict(parts.artifact, served.table)
         decisions = [None] * len(records) if said.decisions is None else said.decisions.to_pylist()
         return [
-            Again(features=features, score=score, decision=decision)
-            for features, score, decision in zip(_rows_of(served), said.scores.to_pylist(), decisions, strict=True)
+            Again(features=features, inputs=served.table.slice(row, 1), score=score, decision=decision)
+            for row, (features, score, decision) in enumerate(
+                zip(_rows_of(served), said.scores.to_pylist(), decisions, strict=True)
+            )
         ]
 
     def _reader(self, record: PredictionRecord, versions: Mapping[str, int]) -> Reader:
@@ -177,11 +183,13 @@ class Replayer:
         return self._readers[key]
 
     def _is_whole(self, view: str, version: int) -> bool:
-        table = OfflineTable(self._settings.offline_dir / view)
-        try:
-            return not table.exists() or bool(table.at(version))
-        except DataError:
-            return False
+        if (view, version) not in self._whole:
+            table = OfflineTable(self._settings.offline_dir / view)
+            try:
+                self._whole[view, version] = not table.exists() or bool(table.at(version))
+            except DataError:
+                self._whole[view, version] = False
+        return self._whole[view, version]
 
 
 def _loads_of(record: PredictionRecord) -> _Loads:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
+import pyarrow as pa
 from feast import FeatureStore, FeatureView
 from feast.errors import FeastError
 
@@ -21,6 +22,7 @@ from transformations.models.predictions.finding import records_of_id
 from transformations.models.predictions.replay import Replayer
 from transformations.models.records.base import Stage
 from transformations.models.records.predictions import PredictionRecord, ServedFeature
+from transformations.models.scoring.contributions import contributions_of
 from transformations.models.versions import judgement_of
 from transformations.stores.base.views import DEFINITION_HASH, feature_hashes_of
 
@@ -68,7 +70,9 @@ class TracedPrediction:
 
     again: `same` where the recorded versions give the same score today, `expired` where one of them is gone, else what
     keeps it from that. difference: what comes out otherwise; None where nothing does or it cannot be known. missing:
-    the table versions that are gone.
+    the table versions that are gone. contributions: what each of the model's columns adds to its margin, before
+    calibration, the largest first; empty where the score is not computed again, or its trainer cannot tell. base: what
+    the margin begins with.
     """
 
     record: PredictionRecord
@@ -76,7 +80,9 @@ class TracedPrediction:
     features: Sequence[TracedFeature]
     again: str
     difference: str | None = None
-    missing: Sequence[str] = field(default=())
+    missing: Sequence[str] = ()
+    contributions: Mapping[str, float] = field(default_factory=dict)
+    base: float | None = None
 
 
 @faults_in_words()
@@ -109,7 +115,8 @@ def explain_feature(found: TracedPrediction, name: str, settings: Settings) -> I
 
 
 def _traced(record: PredictionRecord, replayer: Replayer, store: FeatureStore, settings: Settings) -> TracedPrediction:
-    again, differs = _again(record, replayer)
+    again, differs, inputs = _again(record, replayer)
+    contributions, base = ({}, None) if inputs is None else _contributions(record, replayer, inputs)
     return TracedPrediction(
         record=record,
         version=_version(record, replayer, settings),
@@ -117,20 +124,33 @@ def _traced(record: PredictionRecord, replayer: Replayer, store: FeatureStore, s
         again=again,
         difference=differs,
         missing=replayer.missing(record),
+        contributions=contributions,
+        base=base,
     )
 
 
-def _again(record: PredictionRecord, replayer: Replayer) -> tuple[str, str | None]:
-    """Whether the score comes out the same today, and what differs."""
+def _again(record: PredictionRecord, replayer: Replayer) -> tuple[str, str | None, pa.Table | None]:
+    """Whether the score comes out the same today, what differs, and the row that is scored."""
     if record.degraded:
-        return "degraded", None
+        return "degraded", None, None
     if replayer.missing(record):
-        return "expired", None
+        return "expired", None, None
     if names := replayer.withheld(record):
-        return "withheld", f"{', '.join(names)} is personal, and not in the record"
+        return "withheld", f"{', '.join(names)} is personal, and not in the record", None
     (now,) = replayer.as_recorded([record])
     found = difference(record, now)
-    return ("same", None) if found is None else (found.cause, found.said)
+    return ("same", None, now.inputs) if found is None else (found.cause, found.said, now.inputs)
+
+
+def _contributions(
+    record: PredictionRecord, replayer: Replayer, inputs: pa.Table
+) -> tuple[dict[str, float], float | None]:
+    try:
+        found = contributions_of(replayer.parts(record.model, record.version).artifact, inputs)
+    except UsageError:  # the trainer cannot tell
+        return {}, None
+    parts = dict(zip(found.names, found.parts[0].tolist(), strict=True))
+    return dict(sorted(parts.items(), key=lambda each: -abs(each[1]))), float(found.base[0])
 
 
 def _version(record: PredictionRecord, replayer: Replayer, settings: Settings) -> TracedVersion:

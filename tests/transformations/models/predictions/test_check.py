@@ -127,6 +127,7 @@ def test_the_commands_tell_what_came_of_it(project: Path) -> None:
     assert told.stdout.startswith(f"1: {weekly.MODEL} version 1 said 0.")
     assert "user_visits:visits_28d@0" in told.stdout
     assert "1 of 1 gates passed" in told.stdout
+    assert "  margin: " in told.stdout
     assert "today: the recorded versions give the same score, bit for bit" in told.stdout
     (told_json,) = json.loads(command("trace", first.id, "--json").stdout)
     assert (told_json["again"], told_json["record"]["id"]) == ("same", first.id)
@@ -275,6 +276,9 @@ def test_a_prediction_is_traced_to_version_run_dataset_gates_rows_and_its_score_
     assert visits.row is not None
     assert visits.row.value == by_name["visits_28d"].served.value
     assert visits.row.event_timestamp == by_name["visits_28d"].served.row_timestamp
+    margin = (found.base or 0.0) + sum(found.contributions.values())
+    assert list(found.contributions) != []
+    assert 1 / (1 + math.exp(-margin)) == pytest.approx(found.record.score, abs=1e-12)
     (visited,) = by_name["days_since"].sources
     assert visited.reference == "user_visits:visited_at"
 

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from transformations.models.predictions.collect import Collected
     from transformations.models.predictions.tracing import TracedFeature, TracedPrediction
 
+_MOST = 10
 _TODAY = {
     "same": "the recorded versions give the same score, bit for bit",
     "expired": "expired: a table version that it was made from is gone, so it cannot be computed again",
@@ -173,6 +174,11 @@ def _say_traced(found: TracedPrediction) -> None:
         ["Feature", "Served", "Status", "From", "Row of", "Written by run", "Definition"],
         [row for feature in found.features for row in _feature_rows(feature)],
     )
+    if found.contributions:
+        most = list(found.contributions.items())
+        parts = ", ".join(f"{name} {part:+.3f}" for name, part in most[:_MOST])
+        rest = f", {plural(len(most) - _MOST, 'other')} {sum(part for _, part in most[_MOST:]):+.3f}"
+        say(f"  margin: {found.base:+.3f} to begin with, {parts}{rest if len(most) > _MOST else ''}")
     say(f"  today: {_TODAY.get(found.again, found.again)}{f' ({found.difference})' if found.difference else ''}")
     for each in found.missing:
         say(f"    {each} is gone")
