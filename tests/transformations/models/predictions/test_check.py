@@ -2,6 +2,7 @@
 
 import json
 import math
+import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -15,9 +16,10 @@ from feast import FeatureStore
 from redis import Redis
 
 from tests.transformations.models.predictions.conftest import options
+from tests.transformations.models.serving.conftest import ask, is_ready, recorded, running, until
 from tests.worlds import weekly
 from transformations.cli.main import cli
-from transformations.engine.base.settings import get_settings
+from transformations.engine.base.settings import Settings, get_settings
 from transformations.models.log.event_log import EventLog
 from transformations.models.predictions.check import Checked, check
 from transformations.models.predictions.collect import collect
@@ -27,8 +29,9 @@ from transformations.models.predictions.segments import segments_folder
 from transformations.models.predictions.tracing import trace
 from transformations.models.records.predictions import PredictionRecord, ServedFeature, ServedView
 from transformations.models.scoring.predict import predict
+from transformations.models.serving.api import app
 from transformations.models.versions import artifact_of, standing
-from transformations.stores.redis.loaded import loaded_views
+from transformations.stores.redis.loaded import Loaded, loaded_views
 from validation.parity.sides import read_answer
 
 NOON = datetime(2024, 5, 20, 12, tzinfo=UTC)
@@ -288,3 +291,18 @@ def test_a_prediction_whose_version_is_gone_is_traced_as_expired(project: Path) 
     record(of_view(table_version=7)(first))
     (found,) = trace(first.id, EventLog("shop"), store_of(project), get_settings())
     assert (found.again, found.missing) == ("expired", ["user_visits@7"])
+
+
+async def test_the_first_answer_of_a_server_names_what_was_loaded_however_long_it_takes_to_know(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def slowly(store: FeatureStore, settings: Settings) -> dict[str, Loaded]:
+        time.sleep(1.0)
+        return loaded_views(store, settings)
+
+    monkeypatch.setattr(app, "loaded_views", slowly)
+    async with running(app.create_app([weekly.MODEL])) as client:
+        await until(lambda: is_ready(client))
+        assert (await ask(client, 7)).status_code == 200
+    (first,) = recorded()
+    assert first.views["user_visits"].table_version == 0

@@ -87,6 +87,8 @@ def _lifespan(answering: Answering) -> Callable[[FastAPI], AbstractAsyncContextM
             partial(_look_at_loads, answering),
             partial(asyncio.to_thread, reporter.report),
         )
+        with suppress(Exception):  # before the first answer, whose record names what was loaded
+            await _look_at_loads(answering)
         tasks = [asyncio.create_task(_repeat(look, seconds)) for look in looks]
         tasks.append(asyncio.create_task(answering.second.run()))
         try:
