@@ -45,7 +45,7 @@ class SettingsPlugin(CreateEnginePlugin):
             return target
         file = Path(target.database)
         try:
-            _make_private(file)
+            _make_private(file.resolve())  # a link may lead to where none was made yet
         except OSError as error:
             raise known_fault(error) or error from error
         return _of_existing_file(target, file, "rw")

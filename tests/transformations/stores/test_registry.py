@@ -236,6 +236,14 @@ def test_a_server_makes_no_registry_where_the_data_folder_was(data: Path, tmp_pa
     assert not data.exists()
 
 
+def test_a_registry_behind_a_link_is_made_where_the_link_leads(data: Path, tmp_path: Path) -> None:
+    data.mkdir()
+    (data / "registry.db").symlink_to(tmp_path / "other disk" / "registry.db")
+    read_views()
+    assert (data / "registry.db").is_symlink()
+    assert (tmp_path / "other disk" / "registry.db").is_file()
+
+
 def test_nothing_unfinished_stays_beside_a_new_registry(data: Path) -> None:
     create_engine(PLUGIN).dispose()
     assert [file.name for file in data.iterdir()] == ["registry.db"]
