@@ -109,6 +109,8 @@ bench-ingest: $(STAMP)  ## Measure ingestion against DuckDB's COPY (ARGS="--repe
 
 bench-monitor: $(STAMP)  ## Measure the monitoring of a day against DuckDB's histograms (ARGS="--rows 200000 --repeat 1": a quick look)
 	$(BIN)/python tests/benchmarks/bench_monitor.py $(ARGS)
+bench-on-demand: $(STAMP)  ## Measure Feast's own on-demand views on our stores and on Feast's (ARGS="--repeat 1")
+	$(BIN)/python tests/benchmarks/bench_on_demand.py $(ARGS)
 
 bench-online: $(STAMP)  ## Measure the online store against Feast's own (ARGS="--only lookups --repeat 1": a quick look)
 	$(BIN)/python tests/benchmarks/bench_online.py $(ARGS)

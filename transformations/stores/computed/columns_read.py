@@ -1,4 +1,4 @@
-"""Tells from a function's text which columns of its frame it can see, where that is plain.
+"""Tells from a function's text which columns of its frame or lists it can see, where that is plain.
 
 A function that only ever writes `inputs["name"]` sees no other column, so none need be made for it.
 """
@@ -13,8 +13,8 @@ _PLAIN_ATTRIBUTES = {"index", "shape"}
 _REACHING = {"locals", "vars", "eval", "exec", "globals"}  # by which a function could reach its argument unnamed
 
 
-def columns_read(text: str) -> frozenset[str] | None:
-    """The columns that a function of one frame names; None where it may see others.
+def columns_read(text: str, *, is_of_frame: bool = True) -> frozenset[str] | None:
+    """The columns that a function of one frame names; None where it may see others. is_of_frame: not of lists by name.
 
     df["ratio"] = inputs["spent"] / inputs["visits"]       {"spent", "visits"}
     df = inputs.copy()                                     None
@@ -34,22 +34,22 @@ def columns_read(text: str) -> frozenset[str] | None:
             return None
         if node.id != argument.arg:
             continue
-        names = _names_in(parents[node], node)
+        names = _names_in(parents[node], node, is_of_frame=is_of_frame)
         if names is None:
             return None
         found.update(names)
     return frozenset(found)
 
 
-def _names_in(parent: ast.AST, frame: ast.Name) -> list[str] | None:
+def _names_in(parent: ast.AST, frame: ast.Name, *, is_of_frame: bool) -> list[str] | None:
     """The columns that one use of the frame names; None where it hands the frame on."""
     match parent:
         case ast.Subscript(value=value, slice=key) if value is frame:
             parts = list(_constants(key))
             return None if None in parts else [part for part in parts if part is not None]
-        case ast.Attribute(attr=name) if name in _PLAIN_ATTRIBUTES:
+        case ast.Attribute(attr=name) if is_of_frame and name in _PLAIN_ATTRIBUTES:
             return []
-        case ast.Call(func=ast.Name(id="len")):
+        case ast.Call(func=ast.Name(id="len")) if is_of_frame:
             return []
     return None
 

@@ -238,7 +238,7 @@ def feast_function(view: OnDemandFeatureView) -> FeastFunction:
     mode = "singleton" if view.singleton and view.mode == "python" else str(view.mode)
     written: Any = view.feature_transformation
     inputs = tuple(_inputs_of(view))
-    read = columns_read(written.udf_string or "") if mode == "pandas" else None
+    read = columns_read(written.udf_string or "", is_of_frame=mode == "pandas")
     return FeastFunction(
         view=view.name,
         mode=mode,

@@ -39,3 +39,18 @@ def test_a_text_that_is_no_function_of_one_frame_tells_nothing(text: str) -> Non
 
 def test_a_method_s_text_may_be_indented() -> None:
     assert columns_read('    def made(inputs):\n        return inputs["a"]\n') == {"a"}
+
+
+@pytest.mark.parametrize(
+    ("body", "read"),
+    [
+        ('return {"x": [a + 1 for a in inputs["a"]]}', {"a"}),
+        ('return {"x": [1.0] * len(inputs["a"])}', {"a"}),
+        ('return {"x": [len(inputs)]}', None),
+        ('return {"x": inputs.get("a")}', None),
+        ('return {"x": [1 if "b" in inputs else 2 for _ in inputs["a"]]}', None),
+        ("return {name: values for name, values in inputs.items()}", None),
+    ],
+)
+def test_of_lists_by_name_only_those_that_are_named_are_seen(body: str, read: set[str] | None) -> None:
+    assert columns_read(f"def made(inputs):\n    {body}\n", is_of_frame=False) == read
