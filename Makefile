@@ -109,6 +109,7 @@ bench-ingest: $(STAMP)  ## Measure ingestion against DuckDB's COPY (ARGS="--repe
 
 bench-monitor: $(STAMP)  ## Measure the monitoring of a day against DuckDB's histograms (ARGS="--rows 200000 --repeat 1": a quick look)
 	$(BIN)/python tests/benchmarks/bench_monitor.py $(ARGS)
+
 bench-on-demand: $(STAMP)  ## Measure Feast's own on-demand views on our stores and on Feast's (ARGS="--repeat 1")
 	$(BIN)/python tests/benchmarks/bench_on_demand.py $(ARGS)
 
@@ -120,6 +121,9 @@ bench-predict: $(STAMP)  ## Measure the model server over HTTP (ARGS="--repeat 1
 
 bench-retrieval: $(STAMP)  ## Measure training retrieval (ARGS="--spines 1000000 --users 100000 --repeat 1": a quick look)
 	$(BIN)/python tests/benchmarks/bench_retrieval.py $(ARGS)
+
+bench-retrieval-spark: $(STAMP)  ## Measure retrieval on Spark against Feast's own (LARGE=1: 10M on 30M too)
+	$(BIN)/python tests/benchmarks/bench_retrieval_spark.py $(if $(LARGE),--large) $(ARGS)
 
 bench-train: $(STAMP)  ## Measure training against bare XGBoost (LARGE=1: 5M rows; ARGS="--rows 100000 --repeat 1": a quick look)
 	$(BIN)/python tests/benchmarks/bench_train.py $(if $(LARGE),--large) $(ARGS)

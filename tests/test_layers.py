@@ -35,6 +35,7 @@ FLOORS = (
     "transformations.stores.computed",
     "transformations.stores.history",
     "transformations.stores.training",
+    "transformations.stores.spark",
     "transformations.stores.rows",
     "transformations.stores.redis",
     "transformations.stores.lookups",

@@ -39,6 +39,7 @@ from transformations.stores.base.views import contents
 from transformations.stores.computed.foretelling import explain_failed_function, later_refusals
 
 if TYPE_CHECKING:
+    from transformations.stores.training.historical import HistoricalRequest
     from transformations.stores.training.spine import Rows
 
 _LOG = logging.getLogger(__name__)
@@ -53,6 +54,7 @@ class PointInTimeOfflineStoreConfig(FeastConfigBaseModel):
     `store.config.offline_store.table_versions = {"user_visits": 3}`.
     on_demand: `strict` refuses, in training and online, Feast's own on-demand views that its stores would compute
     differently on the two (mode pandas, singletons, views computed when written); by default they are evaluated alike.
+    engine: `spark` performs retrievals on Spark (FEATURES_SPARK_MASTER), with the same result.
     """
 
     type: str = "transformations.stores.offline.PointInTimeOfflineStore"
@@ -62,6 +64,7 @@ class PointInTimeOfflineStoreConfig(FeastConfigBaseModel):
     nullable_dtypes: bool = False
     table_versions: dict[str, int] = Field(default_factory=dict)
     on_demand: Literal["alike", "strict"] = "alike"
+    engine: Literal["local", "spark"] = "local"
 
     def model_post_init(self, _context: Any, /) -> None:
         """Prepare a `feast` command: it has read a feature_store.yaml of ours, and runs its author's files next."""
@@ -115,7 +118,7 @@ class PointInTimeOfflineStore(OfflineStore):
         _require_duckdb()
         from transformations.stores.training.historical import HistoricalRequest
 
-        return HistoricalRequest(
+        request = HistoricalRequest(
             config=config,
             feature_views=feature_views,
             feature_refs=feature_refs,
@@ -126,7 +129,8 @@ class PointInTimeOfflineStore(OfflineStore):
             as_served=filter_by_created_timestamp,
             start=start_date,
             end=end_date,
-        ).job()
+        )
+        return request.job() if config.offline_store.engine == "local" else _job_on_spark(request)
 
     @staticmethod
     @faults_in_words()
@@ -273,6 +277,23 @@ def _examine_repository(config: RepoConfig) -> None:
     is_strict = config.offline_store.on_demand == "strict"
     for refusal in later_refusals(declared, Path(config.repo_path), is_strict=is_strict):
         _LOG.warning(refusal)
+
+
+def _job_on_spark(request: HistoricalRequest) -> RetrievalJob:
+    _require_spark()
+    from transformations.stores.spark.jobs import spark_job
+
+    return spark_job(request)
+
+
+def _require_spark() -> None:
+    try:
+        import pyspark  # noqa: F401
+    except ModuleNotFoundError:
+        raise UsageError(
+            "`offline_store: {engine: spark}` needs Spark, which is not installed here. "
+            "Install it: pip install 'feature-platform[batch,train]'."
+        ) from None
 
 
 def _require_duckdb() -> None:

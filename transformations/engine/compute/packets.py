@@ -108,13 +108,13 @@ def _packets(rows: pa.Table, keys: Sequence[str], kind: Kind, buckets: int, coun
     columns = [
         pa.array(filled.astype(np.int32)),
         pa.array([kind] * len(filled)),
-        _serialize([ordered.slice(begins[each], sizes[each]) for each in filled]),
+        serialize([ordered.slice(begins[each], sizes[each]) for each in filled]),
         pa.array(described, _ARROW_SCHEMA.field("counts").type),
     ]
     return pa.record_batch(columns, schema=_ARROW_SCHEMA)
 
 
-def _serialize(tables: Sequence[pa.Table]) -> pa.BinaryArray:
+def serialize(tables: Sequence[pa.Table]) -> pa.BinaryArray:
     """One binary value per table, each an Arrow stream of its own, written once and not copied again."""
     sink = pa.BufferOutputStream()
     offsets = [0]

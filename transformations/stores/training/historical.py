@@ -6,7 +6,10 @@ import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 
+import pandas as pd
+import pyarrow as pa
 import pyarrow.compute as pc
 from feast import FeatureView, OnDemandFeatureView, RepoConfig
 from feast.errors import FeastObjectNotFoundException
@@ -49,29 +52,43 @@ class HistoricalRequest:
 
     def job(self) -> PointInTimeJob:
         """The job, with its tables pinned now."""
-        config, resources = self.config, resources_of(self.config)
-        look_for_code_in(config.repo_path)
-        on_demand = self._on_demand_views()
-        read = add_inputs(Reading(self.feature_views, self.feature_refs), on_demand, self.registry, self.project)
-        stored = [self._pin_history(view, read.feature_refs) for view in read.feature_views]
-        spine = self._spine(stored)
-        columns = name_columns(spine, stored, on_demand, self.feature_refs, full_names=self.full_feature_names)
-        check_spine(spine, stored, on_demand)
+        views = self.views()
+        spine = self._spine(views.stored)
         return PointInTimeJob(
             spine,
-            Plan(
-                stored=tuple(stored),
-                on_demand=on_demand,
-                columns=columns,
-                as_served=self.as_served,
-                is_strict=config.offline_store.on_demand == "strict",
-                resources=resources,
-            ),
+            self.plan(views, spine.columns),
             _metadata(spine, self.feature_refs),
             full_feature_names=self.full_feature_names,
-            repo_path=config.repo_path,
-            nullable_dtypes=get_settings().nullable_dtypes or config.offline_store.nullable_dtypes,
+            repo_path=self.config.repo_path,
+            nullable_dtypes=self.is_nullable,
         )
+
+    def views(self) -> Views:
+        """What is read, pinned now, and what is computed from it."""
+        look_for_code_in(self.config.repo_path)
+        on_demand = self._on_demand_views()
+        read = add_inputs(Reading(self.feature_views, self.feature_refs), on_demand, self.registry, self.project)
+        return Views(tuple(self._pin_history(view, read.feature_refs) for view in read.feature_views), on_demand)
+
+    def plan(self, views: Views, columns: Sequence[str]) -> Plan:
+        """The plan for a spine with these columns. UsageError if it lacks one, or has one that the result has, too."""
+        named = name_columns(
+            columns, views.stored, views.on_demand, self.feature_refs, full_names=self.full_feature_names
+        )
+        check_spine(columns, views.stored, views.on_demand)
+        return Plan(
+            stored=views.stored,
+            on_demand=views.on_demand,
+            columns=named,
+            as_served=self.as_served,
+            is_strict=self.config.offline_store.on_demand == "strict",
+            resources=resources_of(self.config),
+        )
+
+    @property
+    def is_nullable(self) -> bool:
+        """Whether frames have pandas' nullable dtypes."""
+        return get_settings().nullable_dtypes or bool(self.config.offline_store.nullable_dtypes)
 
     def _on_demand_views(self) -> tuple[OnDemandFeatureView, ...]:
         """The on-demand views that the references name, each in the version that this code can compute."""
@@ -116,11 +133,25 @@ class HistoricalRequest:
             now = get_settings().now()
             start = None if self.start is None else as_utc(self.start)
             return range_spine(stored, start, min(as_utc(self.end or now), now), resources)
-        return spine_of(rows_of_query(self.entities, resources) if isinstance(self.entities, str) else self.entities)
+        if isinstance(self.entities, str):
+            return spine_of(rows_of_query(self.entities, resources))
+        if not isinstance(self.entities, pa.Table | pd.DataFrame):
+            raise UsageError(
+                f"a spine is a pandas frame, an Arrow table or SQL, and this is {type(self.entities).__name__}. "
+                f"`offline_store: {{engine: spark}}` takes data frames of Spark."
+            )
+        return spine_of(self.entities)
+
+
+class Views(NamedTuple):
+    """What a retrieval reads and computes."""
+
+    stored: tuple[Stored, ...]
+    on_demand: tuple[OnDemandFeatureView, ...]
 
 
 def name_columns(
-    spine: Spine,
+    spine_columns: Sequence[str],
     stored: Sequence[Stored],
     on_demand: Sequence[OnDemandFeatureView],
     feature_refs: Sequence[str],
@@ -138,9 +169,9 @@ def name_columns(
     for ref in sorted(feature_refs, key=lambda ref: ref.partition(":")[0] in computed):
         view, _, feature = ref.partition(":")
         name = f"{labels.get(view, view)}__{feature}" if full_names else feature
-        if name in spine.columns and feature in keys_of.get(view, ()):
+        if name in spine_columns and feature in keys_of.get(view, ()):
             continue  # a stream view lists its keys among its features (stream_feature_view.py:314)
-        if name in spine.columns:
+        if name in spine_columns:
             raise UsageError(
                 f"the spine has a column {name!r}, and so would the result: it is the name of feature {ref}. "
                 f"Rename the spine's column, or ask for full_feature_names=True."
@@ -152,18 +183,20 @@ def name_columns(
     return columns
 
 
-def check_spine(spine: Spine, stored: Sequence[Stored], on_demand: Sequence[OnDemandFeatureView]) -> None:
+def check_spine(
+    spine_columns: Sequence[str], stored: Sequence[Stored], on_demand: Sequence[OnDemandFeatureView]
+) -> None:
     """UsageError for a spine that lacks a join key or a request field."""
     for each in stored:
         for key in each.keys:
-            if each.spine_column(key) not in spine.columns:
+            if each.spine_column(key) not in spine_columns:
                 raise MissingColumnError(
                     f"the spine lacks {each.spine_column(key)!r}, a join key of {each.reference}. "
-                    f"It has {', '.join(map(str, spine.columns))}."
+                    f"It has {', '.join(map(str, spine_columns))}."
                 )
     for view in on_demand:
         for name in view.get_request_data_schema():
-            if name not in spine.columns:
+            if name not in spine_columns:
                 raise UsageError(f"the spine lacks {name!r}, which {view.name} takes from the request. Add the column.")
 
 

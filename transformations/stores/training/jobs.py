@@ -78,12 +78,12 @@ class PointInTimeJob(RetrievalJob):
         repo_path: Path | None,
         nullable_dtypes: bool,
     ) -> None:
-        self._spine = spine
+        self.spine = spine
         self._plan = plan
         self._metadata = metadata
         self._full_feature_names = full_feature_names
-        self._repo_path = repo_path
-        self._nullable_dtypes = nullable_dtypes
+        self.repo_path = repo_path
+        self.nullable_dtypes = nullable_dtypes
 
     @faults_in_words()
     def to_df(self, validation_reference: Any = None, timeout: int | None = None) -> pd.DataFrame:
@@ -91,7 +91,7 @@ class PointInTimeJob(RetrievalJob):
         if validation_reference is not None:
             self.to_arrow(validation_reference, timeout)  # raises where the reference is not met
         features = pa.table(self._features())
-        given, frame = self._spine.to_df(), _frame_of(features, self._nullable_dtypes)
+        given, frame = self.spine.to_df(), _frame_of(features, self.nullable_dtypes)
         frame.index = given.index
         both: pd.DataFrame = pd.concat([given, frame], axis=1, copy=False)  # type: ignore[call-overload]
         both.columns.name = given.columns.name
@@ -106,14 +106,14 @@ class PointInTimeJob(RetrievalJob):
         target = storage.to_data_source()
         if not isinstance(target, FileSource):
             raise UsageError(f"a retrieval is saved as Parquet, and {type(storage).__name__} is no storage of files.")
-        path = path_of("the saved dataset", target, self._repo_path)
+        path = path_of("the saved dataset", target, self.repo_path)
         if path.exists() and not allow_overwrite:
             raise SavedDatasetLocationAlreadyExists(location=str(path))
         file = path if path.suffix == ".parquet" else path / SAVED_FRAME
         if others := sorted(each.name for each in path.glob("*") if each != file):
             raise UsageError(f"{path} holds other files ({', '.join(others)}), which would seem to be of the dataset.")
         table = self.to_arrow()
-        metadata = {**(table.schema.metadata or {}), SAVED: self._spine.timestamp.encode()}
+        metadata = {**(table.schema.metadata or {}), SAVED: self.spine.timestamp.encode()}
         make_folder(file.parent)
         unfinished = file.with_name(f".{file.name}-{uuid.uuid4().hex}")
         try:
@@ -124,7 +124,7 @@ class PointInTimeJob(RetrievalJob):
 
     def _features(self) -> dict[str, pa.Array]:
         """The feature columns; the lineage of what was read is told."""
-        found = features_of(self._spine, self._plan)
+        found = self.computed()
         settings = get_settings()
         if settings.lineage != "off":
             read = {each.view.name: each.history.version for each in self._plan.stored}
@@ -135,6 +135,10 @@ class PointInTimeJob(RetrievalJob):
                 at=settings.now(),
             )
         return found
+
+    def computed(self) -> dict[str, pa.Array]:
+        """Compute the feature columns, in the spine's order."""
+        return features_of(self.spine, self.plan)
 
     @property
     def plan(self) -> Plan:
@@ -156,7 +160,7 @@ class PointInTimeJob(RetrievalJob):
 
     @faults_in_words()
     def _to_arrow_internal(self, timeout: int | None = None) -> pa.Table:
-        table = self._spine.to_arrow()
+        table = self.spine.to_arrow()
         for name, column in self._features().items():
             table = table.append_column(name, column)
         return table

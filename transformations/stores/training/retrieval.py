@@ -61,12 +61,23 @@ class Plan:
 
 def features_of(spine: Spine, plan: Plan) -> dict[str, pa.Array]:
     """Compute the feature columns of the result, in the spine's order."""
+    return result_columns(spine, plan, stored_values(spine, plan))
+
+
+def stored_values(spine: Spine, plan: Plan) -> dict[str, pa.Array]:
+    """The stored features that the plan reads, under their references, in the spine's order."""
     values: dict[str, pa.Array] = {}
     with session(plan.resources) as connection, progress(2 * len(plan.stored)) as advance:
         spill = spill_of(connection, _SHARE_OF_RESULT)
         for stored in plan.stored:
             for name, column in _stored_features(connection, spine, stored, plan, advance).items():
                 values[name] = plain(spill.keep(pa.table({name: column}))[name])
+    return values
+
+
+def result_columns(spine: Spine, plan: Plan, stored: Mapping[str, pa.Array]) -> dict[str, pa.Array]:
+    """The columns of the result, on-demand features among them, computed from the stored ones."""
+    values = dict(stored)
     for view in plan.on_demand:
         values |= _on_demand_features(view, spine, plan, values)
     return {column: values[reference] for column, reference in plan.columns.items()}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -87,7 +87,7 @@ def spine_of(rows: Rows) -> Spine:
     """
     _refuse_duplicates(rows)
     types = _timestamp_flags(rows)
-    timestamp = _timestamp_column(types)
+    timestamp = timestamp_column(types)
     spine = Spine(rows, timestamp, pa.nulls(0, TIMESTAMP))
     moments = moments_of(spine.column(timestamp), f"spine column {timestamp!r}")
     if moments.null_count:
@@ -155,7 +155,8 @@ def _timestamp_flags(rows: Rows) -> dict[str, bool]:
     return {str(name): pd.api.types.is_datetime64_any_dtype(dtype) for name, dtype in rows.dtypes.items()}
 
 
-def _timestamp_column(types: dict[str, bool]) -> str:
+def timestamp_column(types: Mapping[str, bool]) -> str:
+    """The column of a spine's moments. types: by column, whether it holds timestamps. NoTimestampError without one."""
     if EVENT_TIMESTAMP in types:
         return EVENT_TIMESTAMP
     found: Sequence[str] = [name for name, is_timestamp in types.items() if is_timestamp]

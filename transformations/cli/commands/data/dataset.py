@@ -65,14 +65,17 @@ Rows are left out, and counted, whose label is not known within their split: [t,
 @click.argument("config", type=_CONFIG)
 @click.option("--dry-run", is_flag=True, help="Tell rows, labels and pins, and write nothing.")
 @click.option("--replace", is_flag=True, help="In place of the dataset of that name, while nothing refers to it.")
+@click.option("--engine", type=click.Choice(["local", "spark"]), help="What joins features. [default: as configured]")
 @json_option
-def create(config: Path, dry_run: bool, replace: bool, as_json: bool) -> None:
+def create(config: Path, dry_run: bool, replace: bool, engine: str | None, as_json: bool) -> None:
     """Make the dataset that CONFIG describes, from the tables as they are now, and pin their versions."""
     from transformations.datasets.create import create as create_dataset
 
     settings = get_settings()
     wanted = read_config(config)
     store = open_store(settings)
+    if engine is not None:
+        store.config.offline_store.engine = engine
     if dry_run:
         _rehearse(wanted, config.parent, store, settings, as_json=as_json)
         return

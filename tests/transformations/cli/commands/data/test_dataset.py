@@ -4,6 +4,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from transformations.datasets.config import read_config
 
 CONFIG = """
@@ -47,6 +49,15 @@ def test_a_dataset_is_made_proved_listed_and_shown(built: Any, tmp_path: Path) -
     shown = built.run("dataset", "show", "reading").stdout
     assert "  offline user_clicks: version 0, " in shown
     assert "  raw clicks: version 0, 1 file\n" in shown
+
+
+@pytest.mark.proof
+def test_a_dataset_that_spark_has_joined_is_made_again_without_it(built: Any, tmp_path: Path) -> None:
+    (tmp_path / "reading.yaml").write_text(CONFIG)
+    built.apply()
+    assert built.run("dataset", "create", str(tmp_path / "reading.yaml"), "--engine", "spark").exit_code == 0
+    proved = built.run("dataset", "rebuild", "reading")
+    assert proved.stdout == "reading: the same content, by the hash of every split; what is there stays\n"
 
 
 def test_a_dataset_with_equal_rows_is_not_fit_to_learn_from(built: Any, tmp_path: Path) -> None:

@@ -1,0 +1,108 @@
+"""A retrieval as Spark performs it: packets of spine and histories meet by key, stage after stage."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import pyarrow as pa
+
+from transformations.engine.base.errors import UsageError
+from transformations.stores.base.values import arrow_type
+from transformations.stores.computed.wiring import reference_of
+from transformations.stores.spark.histories import Counted, Cutting, sources_of
+from transformations.stores.spark.packets import SCHEMA
+from transformations.stores.spark.stages import stages_of
+from transformations.stores.spark.tasks import dealing_task, history_task, matching_task, spine_task
+from transformations.stores.training.retrieval import Plan
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame
+    from pyspark.sql.types import StructType
+
+_BATCH_BYTES = ("spark.sql.execution.arrow.maxBytesPerBatch", str(256 * 2**20))
+
+
+class SparkSpine(NamedTuple):
+    """A spine that Spark has. timestamp: the column of its rows' moments."""
+
+    frame: DataFrame
+    timestamp: str
+
+
+def result_frame(spine: SparkSpine, plan: Plan, repository: Path | None) -> DataFrame:
+    """The spine's rows, in no order, with the columns of the result; computed when it is used.
+
+    A first pass over the spine, at once, counts its rows by key. Its rows stay on the disks of Spark while the frame
+    is in use. UsageError for a feature of a type that Spark lacks.
+    """
+    frame = spine.frame
+    spark = frame.sparkSession
+    spark.conf.set(*_BATCH_BYTES)  # packets are large rows, and an Arrow batch holds 2 GiB at most
+    schema = _result_schema(frame, plan)
+    one_thread = replace(plan, resources=replace(plan.resources, threads=1))
+    stages = stages_of(plan.stored)
+    hashes = int(spark.conf.get("spark.sql.shuffle.partitions") or 1)
+    cuttings = [Cutting(stage, hashes, spine.timestamp, one_thread.resources) for stage in stages]
+    packets, kept = frame.mapInArrow(spine_task(cuttings[0]), SCHEMA), list["DataFrame"]()
+    for number, stage in enumerate(stages):
+        kept.append(_kept(packets))
+        sources, units = sources_of(cuttings[number], _counted(packets), spark.sparkContext.defaultParallelism)
+        received = packets.mapInArrow(dealing_task(sources.buckets), SCHEMA)
+        if units:
+            numbers = spark.range(0, len(units), 1, len(units))
+            received = received.unionAll(numbers.mapInArrow(history_task(units, sources), SCHEMA))
+        received = received.repartitionById(sources.buckets.total, "bucket").sortWithinPartitions("kind", "place")
+        onward = cuttings[number + 1] if number + 1 < len(stages) else None
+        task = matching_task(stage, one_thread, spine.timestamp, onward, repository)
+        packets = received.mapInArrow(task, schema if onward is None else SCHEMA)
+    weakref.finalize(packets, _release, kept)
+    return packets
+
+
+def _kept(packets: DataFrame) -> DataFrame:
+    from pyspark import StorageLevel
+
+    return packets.persist(StorageLevel.DISK_ONLY)
+
+
+def _release(kept: Sequence[DataFrame]) -> None:
+    for frame in kept:
+        if frame.sparkSession.getActiveSession() is not None:
+            frame.unpersist()
+
+
+def _result_schema(frame: DataFrame, plan: Plan) -> StructType:
+    """The spine's schema in Spark, and behind it that of the result's columns."""
+    from pyspark.sql.pandas.types import from_arrow_type
+    from pyspark.sql.types import StructField, StructType
+
+    dtypes = {
+        f"{each.reference}:{name}": declared.dtype for each in plan.stored for name, declared in each.fields.items()
+    }
+    dtypes |= {f"{reference_of(view)}:{each.name}": each.dtype for view in plan.on_demand for each in view.features}
+    fields = list(frame.schema.fields)
+    for column, reference in plan.columns.items():
+        kind = arrow_type(dtypes[reference])
+        try:
+            fields.append(StructField(column, from_arrow_type(kind if kind is not None else pa.null())))
+        except Exception:
+            kind = None
+        if kind is None:
+            raise UsageError(
+                f"feature {reference} is declared {dtypes[reference]}, which no column of Spark can hold. Leave it "
+                f"out, or retrieve it with `offline_store: {{engine: local}}`."
+            )
+    return StructType(fields)
+
+
+def _counted(packets: DataFrame) -> dict[int, Counted]:
+    """The spine's rows by bucket; this reads the spine."""
+    from pyspark.sql import functions
+
+    sums = functions.sum("rows"), functions.min("first"), functions.max("last")
+    rows = packets.groupBy("bucket").agg(*sums).collect()
+    return {int(row[0]): Counted(int(row[1]), int(row[2]), int(row[3])) for row in rows}
