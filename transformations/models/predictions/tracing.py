@@ -19,11 +19,13 @@ from transformations.models.batch.features import references_of
 from transformations.models.log.event_log import EventLog
 from transformations.models.predictions.check import difference
 from transformations.models.predictions.finding import records_of_id
+from transformations.models.predictions.personal import is_hashed
 from transformations.models.predictions.replay import Replayer
 from transformations.models.records.base import Stage
-from transformations.models.records.predictions import PredictionRecord, ServedFeature
+from transformations.models.records.predictions import PredictionRecord, ServedFeature, Value
 from transformations.models.scoring.contributions import contributions_of
 from transformations.models.versions import judgement_of
+from transformations.stores.base.join_keys import key_fields
 from transformations.stores.base.views import DEFINITION_HASH, feature_hashes_of
 
 
@@ -199,9 +201,9 @@ def _source(reference: str, record: PredictionRecord, store: FeatureStore, setti
             reference=reference, key={}, version=loaded.table_version, description="", definition=None, row=None
         )
     declared = next((each for each in view.features if each.name == feature), None)
-    keys: Mapping[str, object] = {field.name: record.keys.get(field.name) for field in view.entity_columns}
+    keys: Mapping[str, Value] = {field.name: record.keys.get(field.name) for field in key_fields(view)}
     row = None
-    if None not in keys.values():
+    if None not in keys.values() and not any(map(is_hashed, keys.values())):
         row = _row(view, feature, keys, record, loaded.table_version, settings)
     return Source(
         reference=reference,

@@ -23,6 +23,7 @@ from transformations.engine.base.settings import Settings, get_settings
 from transformations.models.log.event_log import EventLog
 from transformations.models.predictions.check import Checked, check
 from transformations.models.predictions.collect import collect
+from transformations.models.predictions.personal import HASHED
 from transformations.models.predictions.recorder import Recorder
 from transformations.models.predictions.replay import Replayer
 from transformations.models.predictions.segments import segments_folder
@@ -291,6 +292,15 @@ def test_a_prediction_whose_version_is_gone_is_traced_as_expired(project: Path) 
     record(of_view(table_version=7)(first))
     (found,) = trace(first.id, EventLog("shop"), store_of(project), get_settings())
     assert (found.again, found.missing) == ("expired", ["user_visits@7"])
+
+
+def test_a_prediction_whose_keys_were_hashed_is_traced_without_its_rows(project: Path) -> None:
+    first, *_ = served(project)
+    record(first.model_copy(update={"keys": {"user_id": f"{HASHED}0a"}}))
+    (found,) = trace(first.id, EventLog("shop"), store_of(project), get_settings())
+    assert (found.again, found.difference) == ("withheld", "user_id is personal, and not in the record")
+    assert {source.row for each in found.features for source in each.sources} == {None}
+    assert command("trace", first.id).exit_code == 0
 
 
 async def test_the_first_answer_of_a_server_names_what_was_loaded_however_long_it_takes_to_know(
