@@ -1,5 +1,6 @@
 """A server follows its models' logs: versions that are moved answer, or answer no more, without a restart."""
 
+import asyncio
 import shutil
 from pathlib import Path
 from typing import Any
@@ -83,3 +84,34 @@ async def _is(client: httpx.AsyncClient, number: int) -> bool:
 
 async def _is_behind(client: httpx.AsyncClient) -> bool:
     return 'features_model_behind{model="user_return"} 1.0' in (await client.get("/metrics")).text
+
+
+@pytest.mark.parametrize("least", [300, pytest.param(100_000, marks=pytest.mark.proof)])
+async def test_no_request_is_lost_while_versions_are_exchanged(serve: Serve, project: Path, least: int) -> None:
+    release_another(project, hyperparameters={"l2": 3.0})
+    log, settings, answered = EventLog("shop"), get_settings(), list[tuple[int, int]]()
+    is_over = False
+
+    async def go_on(client: httpx.AsyncClient) -> None:
+        while not is_over or len(answered) < least:
+            answer = await ask(client, 7)
+            number = answer.json()["predictions"][0]["model_version"] if answer.status_code == 200 else 0
+            answered.append((answer.status_code, number))
+
+    async with serve() as client:
+        asking = [asyncio.create_task(go_on(client)) for _ in range(8)]
+        await asyncio.to_thread(promote, weekly.MODEL, 2, "production", log, settings, why="better")
+        await until(lambda: _has_answered(answered, 2))
+        await asyncio.to_thread(rollback, weekly.MODEL, log, settings, why="worse")
+        before = len(answered)
+        await until(lambda: _has_answered(answered[before:], 1))
+        is_over = True
+        await asyncio.gather(*asking)
+
+    assert len(answered) >= least
+    assert {status for status, _ in answered} == {200}
+    assert {number for _, number in answered} == {1, 2}
+
+
+async def _has_answered(answered: list[tuple[int, int]], number: int) -> bool:
+    return (200, number) in answered
