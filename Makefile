@@ -67,6 +67,8 @@ rollout-proof: $(STAMP)  ## Simulate rollouts over the demo's real requests: fal
 
 drift-proof: $(STAMP)  ## Measure on the demo's data what monitoring finds and what it alerts in vain (ARGS="--trials 1000 --write")
 	$(BIN)/python tests/demo/drift_power.py $(ARGS)
+	$(BIN)/features model predict household_lapse_2017 --from 2017-09-18 --to 2017-12-11 --version 1
+	$(BIN)/python tests/demo/drifted_replay.py
 
 stock-traps: $(STAMP)  ## Show that stock Feast still falls into the traps that ours avoids
 	FEAST_CHECKS=1 $(BIN)/python -m pytest -n 2 -m stock tests/conformance tests/transformations/stores $(ARGS)

@@ -86,7 +86,12 @@ EDITS = (
         "drift-proof: $(STAMP)  ## Measure on the demo's data what monitoring finds and what it alerts in vain "
         '(ARGS="--trials 1000 --write")\n',
     ),
-    Edit("Makefile", "\t$(BIN)/python tests/demo/drift_power.py $(ARGS)\n\n"),
+    Edit(
+        "Makefile",
+        "\t$(BIN)/python tests/demo/drift_power.py $(ARGS)\n"
+        "\t$(BIN)/features model predict household_lapse_2017 --from 2017-09-18 --to 2017-12-11 --version 1\n"
+        "\t$(BIN)/python tests/demo/drifted_replay.py\n\n",
+    ),
     Edit("Makefile", "\t@$(MAKE) drift-proof\n"),
     Edit("Makefile", "\t$(BIN)/python tests/demo/rollouts.py $(ARGS)\n\n"),
     Edit("Makefile", "\t@$(MAKE) rollout-proof\n"),

@@ -118,7 +118,7 @@ def setting_of(declared: ModelMonitoring, config: Monitoring) -> str:
     return text_hash(
         canonical_text(
             {
-                "way": 1,
+                "way": 2,
                 "draws": config.draws,
                 "seed": config.seed,
                 "false_alerts": config.false_alerts,
@@ -182,11 +182,16 @@ def _limits(
         effects = draw(rows, draws=config.draws, seed=config.seed)
         if effects is None or not taken.any():
             return ()
-        parts = [effects.values, np.abs(effects.nulls), np.abs(effects.unseen)]
-        together = limits(np.concatenate([each[:, taken] for each in parts], axis=1), rate)
-        kept = [name for name, is_taken in zip(names, taken, strict=True) if is_taken]
-        values, nulls, unseen = (dict(zip(kept, each.tolist(), strict=True)) for each in np.split(together, 3))
         least = config.least_effects
+        kept = [name for name, is_taken in zip(names, taken, strict=True) if is_taken]
+        of_values = [least.psi if _is_number(blocks.layout, name) else least.jensen_shannon for name in kept]
+        parts = [effects.values, np.abs(effects.nulls), np.abs(effects.unseen)]
+        together = limits(
+            np.concatenate([each[:, taken] for each in parts], axis=1),
+            rate,
+            np.array([*of_values, *[least.nulls] * len(kept), *[least.unseen] * len(kept)]),
+        )
+        values, nulls, unseen = (dict(zip(kept, each.tolist(), strict=True)) for each in np.split(together, 3))
         found.append(
             Limits(
                 rows=rows,

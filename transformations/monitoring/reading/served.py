@@ -205,14 +205,11 @@ def _read_file(connection: DuckDBPyConnection, file: Path, baseline: Baseline, r
         value = _value(baseline, name, places)
         if value is not None and _is_countable(schema, name, places, layout.features[name]):
             counted.append(name)
-            expressions += served_sql.counted(value, layout.features[name])
+            expressions.append(served_sql.counted(value, layout.features[name]))
     (found,) = connection.execute(served_sql.count_day(file, expressions, roles)).fetchall()
     facts = dict(zip(served_sql.FACTS, found, strict=False))
     rows = int(facts["rows"])
-    counts = {
-        name: _in_bins(layout.features[name], found[first + 2 * place], found[first + 2 * place + 1], rows)
-        for place, name in enumerate(counted)
-    }
+    counts = {name: _in_bins(layout.features[name], found[first + place], rows) for place, name in enumerate(counted)}
     latency = facts["latency"]
     return _Part(
         rows=rows,
@@ -228,9 +225,10 @@ def _read_file(connection: DuckDBPyConnection, file: Path, baseline: Baseline, r
     )
 
 
-def _in_bins(bins: Histogram | Categories, found: Mapping[float, int] | None, known: int, rows: int) -> list[int]:
-    """DuckDB's map as our counts, nulls last."""
+def _in_bins(bins: Histogram | Categories, found: Mapping[float, int] | None, rows: int) -> list[int]:
+    """DuckDB's map as our counts, nulls last: what is in no bin."""
     counts = list((found or {}).items())
+    known = sum(count for _, count in counts)
     if isinstance(bins, Categories):
         by_place = {int(place): count for place, count in counts}
         return [*(by_place.get(place, 0) for place in range(1, len(bins.counts) + 1)), by_place.get(0, 0), rows - known]

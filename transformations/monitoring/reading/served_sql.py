@@ -31,18 +31,18 @@ def known_number(column: str) -> str:
     return f"(CASE WHEN NOT isnan({number}) THEN {number} END)"
 
 
-def counted(value: str, bins: Histogram | Categories) -> list[str]:
-    """Expressions that give the counts of a value: a map by bin, and how many are not null.
+def counted(value: str, bins: Histogram | Categories) -> str:
+    """An expression that gives the counts of a value as a map by bin, nulls left out.
 
     DuckDB's bins end with their boundary, ours begin with it; so a boundary is the double just below our edge. Of
     categories the key is their place, from 1 on, and 0 for all others.
     """
     if isinstance(bins, Histogram):
         edges = ", ".join(literal(math.nextafter(edge, -math.inf)) for edge in bins.edges)
-        return [f"histogram({value}, [{edges}]::DOUBLE[])", f"count({value})"]
+        return f"histogram({value}, [{edges}]::DOUBLE[])"
     names = ", ".join(literal(name) for name in bins.counts)
     place = f"coalesce(list_position([{names}]::VARCHAR[], CAST({value} AS VARCHAR)), 0)"
-    return [f"histogram(CASE WHEN {value} IS NOT NULL THEN {place} END)", f"count({value})"]
+    return f"histogram(CASE WHEN {value} IS NOT NULL THEN {place} END)"
 
 
 def count_day(file: Path, expressions: Sequence[str], roles: Sequence[str]) -> str:

@@ -156,20 +156,22 @@ class Blocks:
         return {int(each): (starts[blocks[starts] == each], ends[blocks[starts] == each]) for each in self.numbers}
 
 
-def limits(effects: Floats, rate: float) -> Floats:
+def limits(effects: Floats, rate: float, least: Floats | float = 0.0) -> Floats:
     """By feature, the effect that any of them passes in at most this share of the draws.
 
     The draws' own greatest excess decides (the max-T procedure of Westfall and Young, Resampling-Based Multiple
     Testing, 1993): so many features are one question, and features that move together are not counted twice. An effect
-    is measured from its median in units of its own spread, the way from there to the 95th percentile.
+    is measured from its median in units of its own spread, the way from there to the 95th percentile; a spread counts
+    as a third of the least effect that matters, at least, so that a feature which hardly ever moves (one null in a
+    thousand rows) does not decide for all others.
 
     effects: draws × features, 0 and above.
     """
     median = np.median(effects, axis=0)
     spread = np.quantile(effects, 0.95, axis=0) - median
-    units = np.where(spread > 0, spread, 1.0)
-    greatest = ((effects - median) / units).max(axis=1)
-    return np.asarray(median + units * np.quantile(greatest, 1 - rate) * (spread > 0), dtype=np.float64)
+    units = np.maximum(spread, np.asarray(least) / 3)
+    greatest = ((effects - median) / np.where(units > 0, units, 1.0)).max(axis=1)
+    return np.asarray(median + units * np.quantile(greatest, 1 - rate), dtype=np.float64)
 
 
 def _random(seed: int, draw: int, stream: int, count: int) -> npt.NDArray[np.uint64]:

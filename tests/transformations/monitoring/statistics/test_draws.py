@@ -69,8 +69,19 @@ def test_a_limit_is_passed_by_any_feature_in_the_share_of_draws_that_was_asked_f
     assert (found[0] < alone * 1.1) == is_one
 
 
-def test_a_feature_without_any_spread_has_its_median_as_limit() -> None:
+def test_a_feature_without_any_spread_has_its_median_as_limit_or_what_matters_beyond_it() -> None:
     effects = np.column_stack([np.full(100, 0.5), np.arange(100) / 100])
     found = limits(effects, 0.1)
     assert found[0] == 0.5
     assert found[1] == pytest.approx(0.9, abs=0.02)
+    assert limits(effects, 0.1, 0.03)[0] > 0.5
+
+
+def test_a_feature_that_hardly_ever_moves_does_not_decide_for_the_others() -> None:
+    """One null in a thousand rows is far in units of a spread of nearly 0, and says nothing of other features."""
+    generator = np.random.default_rng(5)
+    usual = generator.gamma(4.0, 0.01, 1_000)
+    rare = np.where(np.arange(1_000) % 20 == 0, 0.02, 1e-9 * generator.random(1_000))
+    alone = limits(usual[:, None], 0.01, 0.02)[0]
+    assert limits(np.column_stack([usual, rare]), 0.01, 0.02)[0] < 2 * alone
+    assert limits(np.column_stack([usual, rare]), 0.01)[0] > 5 * alone

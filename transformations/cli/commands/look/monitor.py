@@ -15,6 +15,7 @@ from transformations.cli.options import json_option
 from transformations.cli.output import print_json, print_table, progress, remark, say
 from transformations.engine.base.errors import DataError, UsageError
 from transformations.engine.base.words import plural
+from transformations.insight.repository import open_store
 
 if TYPE_CHECKING:
     from transformations.engine.base.settings import Settings
@@ -86,6 +87,8 @@ def monitor(
     if not as_json:
         for name, page in pages.items():
             say(f"report of {name}: {page}")
+    for text in _respond(found, settings):
+        remark(text)
     alerts = [alert for each in found.newest for alert in each.alerts]
     if alerts:
         raise DataError(_told(found.newest, found.watched))
@@ -98,6 +101,13 @@ def _publish(found: Monitored, file: Path | None, settings: Settings) -> dict[st
     if file is not None:
         publishing.export(pages, found, file, settings)
     return {name: page for name, (page, _) in pages.items()}
+
+
+def _respond(found: Monitored, settings: Settings) -> list[str]:
+    from transformations.monitoring.judging.retraining import answers
+
+    given = answers(found, lambda: open_store(settings))
+    return [f"{'look yourself: ' if each.pages else ''}{each.text}" for each in given]
 
 
 def _set_up(folder: Path, repository: Path) -> None:
