@@ -13,6 +13,7 @@ from tests.worlds.processes import start
 from transformations.engine.base.errors import DataError
 from transformations.engine.base.settings import get_settings
 from transformations.monitoring.judging.day import judge_day
+from transformations.monitoring.reading import history
 from transformations.monitoring.reading.history import days_judged, read_findings
 from transformations.monitoring.reading.served import days_served
 
@@ -110,6 +111,7 @@ def test_a_day_without_predictions_names_the_nearest_ones(scored: Path) -> None:
         judge_day(watch(scored), date(2024, 5, 15))
 
 
+@pytest.mark.proof
 def test_a_judgement_that_is_killed_leaves_no_half_day(scored: Path, tmp_path: Path) -> None:
     watch(scored).baseline(1)
     killed = start(KILLED, str(scored / "repo"), output=tmp_path / "said")
@@ -118,3 +120,17 @@ def test_a_judgement_that_is_killed_leaves_no_half_day(scored: Path, tmp_path: P
     assert days_judged(weekly.MODEL, get_settings()) == []
     judge_day(watch(scored))
     assert days_judged(weekly.MODEL, get_settings()) == [LAST]
+
+
+def test_a_judgement_that_fails_while_it_is_written_leaves_no_half_day(
+    scored: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The quick twin of the one that is killed."""
+    watched = watch(scored)
+    watched.baseline(1)
+    with monkeypatch.context() as patched:
+        patched.setattr(history.pq, "write_table", lambda *_, **__: (_ for _ in ()).throw(OSError("no space")))
+        with pytest.raises(OSError, match="no space"):
+            judge_day(watched)
+    assert days_judged(weekly.MODEL, get_settings()) == []
+    assert list((get_settings().monitoring_dir / weekly.MODEL / "days").iterdir()) == []

@@ -44,6 +44,7 @@ def answered(watched: Watched) -> Answer:
     return given
 
 
+@pytest.mark.proof
 def test_a_release_ends_in_staging_and_is_made_once(production: Path) -> None:
     watched = drifted(production, BEGAN, hyperparameters={"l2": 3.0})
     first = answered(watched)
