@@ -10,7 +10,7 @@ import click
 from transformations.contracts.nearest import nearest
 from transformations.contracts.quality import EVERY_DAY, ExpectedDays, QualityRule
 
-# An event outside these years is a sentinel or a wrong unit, and would make every day between a day.
+# An event outside these years is a sentinel or in a wrong unit; builds would compute every day up to it.
 EVENT_YEARS = (1900, 2199)
 LOGICAL_TYPES = {
     "Int64": "integer",
@@ -105,7 +105,7 @@ class CsvDialect:
     comment: str | None = None
 
     def as_property(self) -> dict[str, object]:
-        """The value of the contract's `csv` property, every key said; `dialect_of` reads it back."""
+        """The value of the contract's `csv` property, with every key; `dialect_of` reads it back."""
         return asdict(self)
 
 
@@ -205,12 +205,12 @@ class Contract:
 
     @property
     def shown_zone(self) -> str:
-        """Whose clock shows the source's moments: the timestampZone that it declares, else its business days'."""
+        """The zone in which the source's moments are shown: its own, or its business days'."""
         return self.timestamp_zone if self.declares_zone else self.business_day_zone
 
     @property
     def placing(self) -> Literal["append", "snapshot"]:
-        """Whether a drop's rows stand beside the earlier ones or are all there is; decides what stored rows mean."""
+        """Whether a drop's rows are added to the earlier ones or replace them all; decides what stored rows mean."""
         return "snapshot" if self.delivery == "snapshot" else "append"
 
     @property
@@ -220,7 +220,7 @@ class Contract:
 
     @property
     def has_date_only_event_time(self) -> bool:
-        """Whether events are known by the day alone, and so happen at its end."""
+        """Whether events have a date only, and so happen at the end of that day."""
         return self.event_time is not None and self.column(self.event_time).dtype == "Date"
 
     def column(self, name: str) -> Column:
