@@ -60,6 +60,7 @@ FLOORS = (
     "transformations.models.checking",
     "transformations.models.log",
     "transformations.models.rollout",
+    "transformations.models.holding",
     "transformations.models.tracking",
     "transformations.insight",
     "transformations.insight.lineage",

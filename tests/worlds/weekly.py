@@ -241,9 +241,11 @@ def deliver(rows: pa.Table, settings: Settings, through: date) -> None:
     RawTable(read_contract("visits", settings.contracts), settings.raw_dir).append(rows, origin, through)
 
 
-def publish(rows: pa.Table, settings: Settings, through: date, definition_hash: str = "a1") -> None:
-    """Publish rows of the view as a build does, complete through that day."""
-    table = OfflineTable(settings.offline_dir / "user_visits")
+def publish(
+    rows: pa.Table, settings: Settings, through: date, definition_hash: str = "a1", view: str = "user_visits"
+) -> None:
+    """Publish rows of a view as a build does, complete through that day."""
+    table = OfflineTable(settings.offline_dir / view)
     latest = table.latest()
     after = None if latest is None else latest.version
     name = f"run-{0 if after is None else after + 1}.parquet"
@@ -251,7 +253,7 @@ def publish(rows: pa.Table, settings: Settings, through: date, definition_hash: 
     pq.write_table(rows, table.path / name)
     run = replace(
         RUN,
-        view="user_visits",
+        view=view,
         run_id=name,
         kind="first load" if latest is None else "incremental",
         rows=rows.num_rows,
@@ -268,8 +270,16 @@ def publish(rows: pa.Table, settings: Settings, through: date, definition_hash: 
 def _objects() -> list[Any]:
     """The entity, its view, the on-demand view and the service of both."""
     user = Entity(name="user", join_keys=["user_id"], value_type=ValueType.INT64, description="A user", owner=OWNER)
-    view = FeatureView(
-        name="user_visits",
+    view = view_of(user)
+    function = importlib.import_module("weekly_functions").days_since
+    now = on_demand_view("user_now", [function], [view], owner=OWNER, description="Now")
+    return [user, view, now, FeatureService(name=SERVICE, features=[view, now])]
+
+
+def view_of(user: Entity, name: str = "user_visits", definition_hash: str = "a1") -> FeatureView:
+    """The view of the table of that name."""
+    return FeatureView(
+        name=name,
         entities=[user],
         schema=[
             Field(name="user_id", dtype=Int64),
@@ -278,17 +288,14 @@ def _objects() -> list[Any]:
             Field(name="visited_at", dtype=UnixTimestamp),
         ],
         source=FileSource(
-            name="user_visits",
-            path=portable_path(get_settings().offline_dir / "user_visits", get_settings()),
+            name=name,
+            path=portable_path(get_settings().offline_dir / name, get_settings()),
             file_format=DeltaFormat(),
             timestamp_field="event_timestamp",
             created_timestamp_column="created_timestamp",
-            tags={"definition_hash": "a1"},
+            tags={"definition_hash": definition_hash},
         ),
-        tags={"definition_hash": "a1"},
+        tags={"definition_hash": definition_hash},
         owner=OWNER,
         description="Visits of a user",
     )
-    function = importlib.import_module("weekly_functions").days_since
-    now = on_demand_view("user_now", [function], [view], owner=OWNER, description="Now")
-    return [user, view, now, FeatureService(name=SERVICE, features=[view, now])]

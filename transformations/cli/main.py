@@ -68,6 +68,7 @@ COMMANDS = {
     "adopt": Entry("Platform", "Bring the rows of Feast's own Redis store into ours"),
     "compact": Entry("Platform", "Merge the small files of tables into few; nothing else changes"),
     "vacuum": Entry("Platform", "Remove what no version of a table refers to"),
+    "retire": Entry("Platform", "Which views no model needs any more, and what holds the others"),
     "redis": Entry("Platform", "Start, stop and find the project's own Redis"),
 }
 

@@ -12,6 +12,7 @@ import errno
 import os
 import sqlite3
 import time
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote
@@ -20,7 +21,7 @@ from uuid import uuid4
 from sqlalchemy import URL, Connection, Dialect, Engine, create_engine, event, make_url
 from sqlalchemy.engine import CreateEnginePlugin, ExceptionContext
 from sqlalchemy.exc import ArgumentError
-from sqlalchemy.sql.dml import Insert, Update
+from sqlalchemy.sql.dml import Delete, Insert, Update
 
 from transformations.engine.base.disk_faults import faults_in_words, known_fault
 from transformations.engine.base.errors import DamagedError, ServiceUnavailableError, UsageError
@@ -28,6 +29,9 @@ from transformations.engine.base.settings import Settings, get_settings
 from transformations.engine.base.storage import UNFINISHED, make_folder
 from transformations.engine.base.words import has_unencoded_password, show_address, show_reason
 
+_GUARD = "transformations.models.holding.guard"
+"""Asked before a definition is changed; found by its name, as Feast finds a store, for no room imports one above it."""
+_DEFINITIONS = frozenset({"feature_views", "on_demand_feature_views", "feature_services"})
 _BUSY_TIMEOUT_MS = 30_000
 
 
@@ -57,6 +61,7 @@ class SettingsPlugin(CreateEnginePlugin):
         with its path and the remedy.
         """
         event.listen(engine, "before_execute", _refuse_collisions)
+        event.listen(engine, "before_execute", _ask_guard)
         if engine.dialect.name == "sqlite":
             event.listen(engine, "handle_error", _explain_error)
             event.listen(engine, "connect", _share_file)
@@ -175,6 +180,12 @@ def _refuse_collisions(connection: Connection, statement: Any, *_: object) -> No
         from transformations.stores.base.registered_services import refuse_colliding_service
 
         refuse_colliding_service(connection, statement.compile().params)
+
+
+def _ask_guard(connection: Connection, statement: Any, *_: object) -> None:
+    """DataError for a statement that would change or remove a definition that a model uses."""
+    if isinstance(statement, Update | Delete) and getattr(statement.table, "name", "") in _DEFINITIONS:
+        import_module(_GUARD).refuse_write(connection, statement)
 
 
 def _make_private(file: Path) -> None:

@@ -14,6 +14,7 @@ from transformations.engine.base.settings import Settings
 from transformations.engine.raw.contract_terms import TermChange, changes_between, needs_version, terms_of
 from transformations.engine.raw.zone import RawTable
 from transformations.engine.vocabulary.resolution import Resolved
+from transformations.insight.governance.held_definitions import refuse_held_views
 from transformations.insight.lineage.graph import Kind, Lineage
 from transformations.insight.lineage.reading import read_lineage
 from transformations.insight.standing import require_sources
@@ -102,9 +103,12 @@ def _named(kind: Kind, names: Sequence[str]) -> str:
 
 
 def require_buildable(views: Sequence[Resolved], settings: Settings) -> None:
-    """DataError unless the sources of these views are ingested, and their contracts say what has changed in them."""
+    """DataError unless the sources of these views are ingested, their contracts say what has changed in them, and no
+    model uses what would be computed otherwise.
+    """
     require_sources(views, settings)
     refuse_changed_contracts(views, settings)
+    refuse_held_views([resolved.name for resolved in views], settings)
 
 
 def refuse_changed_contracts(views: Iterable[Resolved], settings: Settings) -> None:

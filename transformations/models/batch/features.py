@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -15,18 +14,17 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from feast import FeatureStore
 
-from transformations.datasets.create import function_hashes
 from transformations.datasets.manifest import Manifest
 from transformations.datasets.registration import join_keys
 from transformations.datasets.snapshot import open_snapshot, take_snapshot
 from transformations.engine.base.errors import DataError
 from transformations.engine.base.moments import EVENT_TIMESTAMP, moment_text
 from transformations.engine.base.settings import Settings
+from transformations.models.holding.definitions import definitions_of_snapshot, references_of
 from transformations.models.records.artifact import InputColumn
 from transformations.models.records.prediction_table import TIMESTAMP, Columns, FeatureColumn
 from transformations.models.records.predictions import ServedView
 from transformations.stores.base.values import canonical_key
-from transformations.stores.base.views import DEFINITION_HASH, FEATURE_HASHES
 from transformations.stores.history.history import history_of
 from transformations.stores.history.session_sql import resources_of, session
 from transformations.stores.history.stored import Stored
@@ -164,7 +162,7 @@ def _newest_versions(store: FeatureStore) -> dict[str, int]:
 def refuse_changed_features(manifest: Manifest, now: Mapping[str, Any], names: Sequence[str]) -> None:
     """DataError where one of these columns of a dataset comes of another definition now. now: a snapshot."""
     there, wanted = references_of(now, manifest), references_of(manifest.registry, manifest)
-    before, after = _hashes(manifest.registry), _hashes(now)
+    before, after = (definitions_of_snapshot(each).features for each in (manifest.registry, now))
     lacking = [name for name in names if name not in there]
     changed = [
         name
@@ -179,42 +177,6 @@ def refuse_changed_features(manifest: Manifest, now: Mapping[str, Any], names: S
             f"{manifest.name}): {'; '.join(said)}. Bring the definitions back, or release a version that learned from "
             f"these."
         )
-
-
-def references_of(registry: Mapping[str, Any], manifest: Manifest) -> dict[str, list[str]]:
-    """By column of the dataset the feature behind it, as `view:feature`, and what an on-demand one is computed from."""
-    (service,) = registry["feature_services"]
-    tags = {view["spec"]["name"]: view["spec"].get("tags", {}) for view in registry.get("on_demand_feature_views", ())}
-    found: dict[str, list[str]] = {}
-    for projection in service["spec"].get("features", ()):
-        view = projection["feature_view_name"]
-        prefix = f"{projection.get('feature_view_name_alias') or view}__" if manifest.config.full_feature_names else ""
-        for column in projection.get("feature_columns", ()):
-            found[f"{prefix}{column['name']}"] = list(_reached(view, column["name"], tags.get(view, {})))
-    return found
-
-
-def _reached(view: str, feature: str, tags: Mapping[str, str]) -> Iterator[str]:
-    """A feature, and those that it is computed from: stored ones, and others of its own view."""
-    yield f"{view}:{feature}"
-    for each in tags.get(f"{feature}.inputs", "").split(", "):
-        if ":" in each:
-            yield each
-        elif f"{each}.inputs" in tags:
-            yield from _reached(view, each, tags)
-
-
-def _hashes(registry: Mapping[str, Any]) -> dict[str, str]:
-    """The hash of every feature's definition in a snapshot, by `view:feature`."""
-    found = dict(function_hashes(registry))
-    for view in registry.get("feature_views", ()):
-        spec, tags = view["spec"], view["spec"].get("tags", {})
-        of_each = json.loads(tags.get(FEATURE_HASHES, "{}"))
-        for column in spec.get("features", ()):
-            hashed = of_each.get(column["name"], tags.get(DEFINITION_HASH))
-            if hashed is not None:
-                found[f"{spec['name']}:{column['name']}"] = hashed
-    return found
 
 
 def _refuse_unfinished(stored: Stored, moment: datetime, zone: str) -> None:

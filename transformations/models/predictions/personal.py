@@ -16,8 +16,8 @@ from transformations.datasets.manifest import Manifest, read_manifest
 from transformations.engine.base.disk_faults import paths_in
 from transformations.engine.base.errors import DataError, UsageError
 from transformations.engine.base.settings import Settings
-from transformations.models.batch.features import references_of
 from transformations.models.declaration.recording import Recording, Treatment
+from transformations.models.holding.definitions import references_of
 from transformations.models.records.artifact import ArtifactManifest
 from transformations.models.records.predictions import PredictionRecord, Value
 from transformations.models.scoring.artifact import read_manifest as read_artifact_manifest

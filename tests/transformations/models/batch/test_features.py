@@ -11,7 +11,9 @@ from feast.feature_view import FeatureView
 from tests.worlds import weekly
 from transformations.engine.base.errors import DataError
 from transformations.engine.base.settings import get_settings
+from transformations.models import versions
 from transformations.models.batch.scoring import Scorer
+from transformations.models.log.event_log import EventLog
 
 from .conftest import scorer
 
@@ -19,7 +21,8 @@ MONDAY = date(2024, 5, 13)
 
 
 def apply(project: Path, changed: Callable[[FeatureView], None]) -> None:
-    """Apply the view once it has been changed."""
+    """Apply the view once it has been changed, after the version that used it was archived."""
+    versions.promote(weekly.MODEL, 1, "archived", EventLog("shop"), get_settings(), why="over")
     store = FeatureStore(repo_path=str(project / "repo"))
     view = store.get_feature_view("user_visits")
     changed(view)
@@ -36,16 +39,17 @@ def test_a_feature_of_another_definition_is_refused(weekly_production: Path) -> 
         r"not what the model learned from \(dataset weekly_2024\): visits_28d, spend_28d, days_since defined otherwise"
     )
     with pytest.raises(DataError, match=said):
-        scorer(weekly_production).day(MONDAY)
+        scorer(weekly_production, number=1).day(MONDAY)
     assert not get_settings().predictions_dir.exists()
 
 
 def test_a_feature_that_the_service_no_longer_offers_is_refused(weekly_production: Path) -> None:
+    versions.promote(weekly.MODEL, 1, "archived", EventLog("shop"), get_settings(), why="over")
     store = FeatureStore(repo_path=str(weekly_production / "repo"))
     view = store.get_feature_view("user_visits")
     store.apply([FeatureService(name=weekly.SERVICE, features=[view[["visits_28d"]]])])
     with pytest.raises(DataError, match="spend_28d, days_since no longer there"):
-        scorer(weekly_production).day(MONDAY)
+        scorer(weekly_production, number=1).day(MONDAY)
 
 
 def test_a_feature_beside_those_of_the_model_may_change(weekly_production: Path, score: Callable[[], Scorer]) -> None:

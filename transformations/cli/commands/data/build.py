@@ -56,8 +56,9 @@ def build(views: Sequence[str], first: date | None, last: date | None, accepted:
     """Compute what is missing in the offline tables of each VIEW, or of all that feature_repo/ offers.
 
     Each view is built from where its table is complete to where its sources are. A table of another definition is
-    rebuilt. If there is nothing new, nothing is written. Values that are not as validation/expectations/ says are kept
-    aside (exit code 3), and the last version keeps serving; the run's record says what was accepted.
+    rebuilt, but refused while a model uses the old one. If there is nothing new, nothing is written. Values that are
+    not as validation/expectations/ says are kept aside (exit code 3), and the last version keeps serving; the run's
+    record says what was accepted.
     """
     from transformations.insight.governance.contract_versions import require_buildable
 

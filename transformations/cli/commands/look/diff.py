@@ -31,7 +31,8 @@ Examples:
 
 \b
 Exit code 3: a feature, view or service is removed, or a dtype or key changes, so that somebody's request would fail or
-mean something else; or a contract changes incompatibly under a version that does not say so. It is 0 for everything
+mean something else; a definition changes that a model in production, in a rollout, or next in a rollback uses; or a
+contract changes incompatibly under a version that does not say so. It is 0 for everything
 else, also where there is nothing to apply.
 """
 )
@@ -53,6 +54,7 @@ def diff(ctx: click.Context, as_json: bool) -> None:
             "rebuilt": [asdict(rebuild) for rebuild in found.rebuilds],
             "is_destructive": found.changes.is_destructive,
             "broken_rules": list(found.rules),
+            "held_by_models": list(found.held),
             "contracts": [
                 _document_of_contract(each, touched)
                 for each, touched in zip(found.contracts, found.touched, strict=True)
@@ -63,6 +65,10 @@ def diff(ctx: click.Context, as_json: bool) -> None:
         _print_changes(found.changes, found.rebuilds)
         if found.contracts:
             _print_contracts(found.contracts, found.touched)
+        for line in found.held:
+            say(click.style(f"refused: {line}", fg="red"))
+        if found.held:
+            say(found.remedy)
         remark_broken_rules(found.rules)
     ctx.exit(_DESTRUCTIVE if found.is_refused else 0)
 
