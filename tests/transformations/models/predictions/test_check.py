@@ -28,7 +28,10 @@ from transformations.models.predictions.recorder import Recorder
 from transformations.models.predictions.replay import Replayer
 from transformations.models.predictions.segments import segments_folder
 from transformations.models.predictions.tracing import trace
+from transformations.models.records.artifact import FILE, Decision
+from transformations.models.records.base import content_id
 from transformations.models.records.predictions import PredictionRecord, ServedFeature, ServedView
+from transformations.models.scoring.artifact import read_manifest
 from transformations.models.scoring.predict import predict
 from transformations.models.serving.api import app
 from transformations.models.versions import artifact_of, standing
@@ -184,7 +187,6 @@ def of_view(**changes: Any) -> Change:
         (of_status, "another status", "OUTSIDE_MAX_AGE"),
         (lambda each: each.model_copy(update={"score": math.nextafter(each.score, 2)}), "another score", "it was 0."),
         (lambda each: each.model_copy(update={"decision": not each.decision}), "another decision", "and is"),
-        (lambda each: each.model_copy(update={"artifact": "0" * 64}), "another artifact", "it names 000000000000"),
         (of_view(table_version=None), "version unknown", "of user_visits"),
     ],
 )
@@ -196,6 +198,21 @@ def test_whatever_differs_is_skew_with_its_cause(project: Path, change: Change, 
     (skew,) = found.skewed
     assert (skew.id, skew.cause) == (first.id, cause)
     assert said in skew.said
+
+
+def test_a_record_of_another_artifact_than_its_version_is_skew(project: Path) -> None:
+    """Of one whose folder is there: without it, collecting refuses, since nobody knows what is personal."""
+    first, *others = served(project)
+    models = get_settings().models_dir / weekly.MODEL
+    mine = read_manifest(next(models.glob(f"*/{FILE}")).parent)
+    scores = mine.scores.model_copy(update={"decision": Decision(threshold=0.123, chosen_by="threshold")})
+    other = mine.model_copy(update={"scores": scores, "id": content_id(scores)})
+    (models / "other").mkdir()
+    (models / "other" / FILE).write_text(other.text())
+    record(first.model_copy(update={"artifact": other.id}), *others)
+    (skew,) = checked(project).skewed
+    assert (skew.id, skew.cause) == (first.id, "another artifact")
+    assert f"it names {other.id[:12]}, and version 1 is {mine.id[:12]}" in skew.said
 
 
 @pytest.mark.parametrize(
