@@ -7,10 +7,12 @@ import time
 from pathlib import Path
 
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
-from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 
 FOLDER = "PROMETHEUS_MULTIPROC_DIR"
-"""Prometheus' own variable for the folder that workers share."""
+"""Prometheus' own variable for the folder that workers share. Feast's import makes one where there is none, and takes
+it away at the end (feast/metrics.py:78); the workers of a server inherit it from the process that starts them.
+"""
 _BUCKETS = (0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.015, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
 
 
@@ -80,7 +82,8 @@ class Metrics:
     def text(self) -> tuple[bytes, str]:
         """All of them, with their content type."""
         registry = self._registry
-        if Path(os.environ.get(FOLDER, "")).is_dir() and os.environ.get(FOLDER):
+        if folder := os.environ.get(FOLDER):
+            _forget_dead_workers(Path(folder))
             registry = CollectorRegistry()
             MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
         return generate_latest(registry), CONTENT_TYPE_LATEST
@@ -88,3 +91,12 @@ class Metrics:
     def was_looked(self) -> None:
         """The log was read now, by the wall clock."""
         self.looked.set(time.time())
+
+
+def _forget_dead_workers(folder: Path) -> None:
+    """Let go of what ended workers said of their present state; what they counted stays."""
+    for number in {int(file.stem.rpartition("_")[2]) for file in folder.glob("gauge_live*_*.db")}:
+        try:
+            os.kill(number, 0)
+        except ProcessLookupError:
+            mark_process_dead(number, str(folder))  # type: ignore[no-untyped-call]

@@ -40,6 +40,9 @@ from transformations.stores.server.watch import Watch
 
 _LOG = logging.getLogger(__name__)
 
+_SECONDS_TO_LOAD = 20.0
+"""How long an app waits for its models before it takes requests all the same, and says that they are not ready."""
+
 
 def create_app(
     models: Sequence[str] = (),
@@ -49,8 +52,8 @@ def create_app(
 ) -> FastAPI:
     """The app that answers for these models; by default for those that FEATURES_PREDICT_MODELS names.
 
-    It answers nothing before its lifespan has begun, and is not ready before all is loaded. UsageError where no model
-    is named.
+    It answers nothing before its lifespan has begun, which waits for the models for a while; it is not ready before all
+    are loaded. UsageError where no model is named.
     """
     settings = settings or get_settings()
     repository = repository or repository_folder(settings)
@@ -82,16 +85,20 @@ def _lifespan(answering: Answering) -> Callable[[FastAPI], AbstractAsyncContextM
     async def run(_app: FastAPI) -> AsyncIterator[None]:
         seconds = answering.settings.predict_poll_seconds
         reporter = Reporter.of(answering.follower, answering.second, answering.name)
-        looks = (
-            partial(_look_at_log, answering),
-            partial(_look_at_loads, answering),
-            partial(asyncio.to_thread, reporter.report),
-        )
+        has_looked = asyncio.Event()
         with suppress(Exception):  # before the first answer, whose record names what was loaded
             await _look_at_loads(answering)
-        tasks = [asyncio.create_task(_repeat(look, seconds)) for look in looks]
-        tasks.append(asyncio.create_task(answering.second.run()))
+        work = (
+            _repeat(partial(_look_at_log, answering), seconds, has_looked),
+            _repeat(partial(_look_at_loads, answering), seconds),
+            _repeat(partial(asyncio.to_thread, reporter.report), seconds),
+            answering.second.run(),
+        )
+        tasks = [asyncio.create_task(each) for each in work]
         try:
+            with suppress(TimeoutError):  # workers share a port: one without models would refuse what others can
+                async with asyncio.timeout(_SECONDS_TO_LOAD):
+                    await has_looked.wait()
             yield
         finally:
             for task in tasks:
@@ -104,8 +111,10 @@ def _lifespan(answering: Answering) -> Callable[[FastAPI], AbstractAsyncContextM
     return run
 
 
-async def _repeat(look: Callable[[], Awaitable[None]], seconds: float) -> None:
-    """Look again and again. What was seen last stays where a look fails; a failure is logged once."""
+async def _repeat(look: Callable[[], Awaitable[None]], seconds: float, looked: asyncio.Event | None = None) -> None:
+    """Look again and again. What was seen last stays where a look fails; a failure is logged once. looked: set by the
+    first look, whatever became of it.
+    """
     last = ""
     while True:
         try:
@@ -115,6 +124,8 @@ async def _repeat(look: Callable[[], Awaitable[None]], seconds: float) -> None:
             if (said := show_reason(error)) != last:
                 _LOG.error("the model server cannot see what is new: %s", said)
             last = said
+        if looked is not None:
+            looked.set()
         await asyncio.sleep(seconds)
 
 

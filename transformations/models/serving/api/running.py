@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import signal
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -16,12 +18,15 @@ _GRACE_SECONDS = 30
 
 
 def run(names: Sequence[str], repository: Path, log: EventLog, *, host: str, port: int, workers: int) -> None:
-    """Answer for these models until told to end. UsageError for one that was never trained."""
+    """Answer for these models until told to end, by SIGTERM or SIGINT, which is no failure: what has begun is answered,
+    then the process ends with 0. UsageError for a model that was never trained.
+    """
     for name in names:
         standing(name, log)
     os.environ["FEATURES_PREDICT_MODELS"] = ",".join(dict.fromkeys(names))
     os.environ["FEATURE_REPO_DIR_ENV_VAR"] = str(repository)
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # uvicorn raises it once more when all is done
     uvicorn.run(
         "transformations.models.serving.api.app:create_app",
         factory=True,
