@@ -28,9 +28,9 @@ def dataset(key: str = "user_id", asked: dict[str, str] | None = None):
 
 
 def test_keys_and_fields_are_those_of_the_dataset_and_of_its_on_demand_features() -> None:
-    found = shape_of(manifest(request_fields=["country"]), dataset(asked={"basket": "DOUBLE"}))
+    found = shape_of(manifest(request_fields=["country"]), dataset(asked={"amount": "DOUBLE"}))
     assert found.keys == (Given("user_id", "INT64"),)
-    assert found.request == (Given("basket", "DOUBLE"), Given("country", "STRING"))
+    assert found.request == (Given("amount", "DOUBLE"), Given("country", "STRING"))
     assert (found.task, found.decides) == ("binary_classification", False)
 
 
