@@ -1,8 +1,8 @@
 """`make bench-predict`: the model server over HTTP, XGBoost of 200 trees on 20 stored features, one worker.
 
 Record, metrics, validation and tokens are on. Rivals: a bare FastAPI that echoes the same JSON, `feast serve` of the
-same features, the model server without its record, and get_online_features with bare predict in one process. The load
-generator is a process of its own.
+same features, `mlflow models serve` of the same trees (features in the request), the model server without its record,
+and get_online_features with bare predict in one process. The load generator is a process of its own.
 """
 
 from __future__ import annotations
@@ -50,6 +50,7 @@ def _of_http(variables: Mapping[str, str], repeat: int, seconds: float) -> list[
         _app("predict_apps:without_record", variables) as unrecorded,
         _app("predict_apps:echo", variables) as echo,
         _feast(variables) as feast,
+        _mlflow(variables) as mlflow,
     ):
         _await(ours)
         _await(unrecorded)
@@ -59,6 +60,8 @@ def _of_http(variables: Mapping[str, str], repeat: int, seconds: float) -> list[
                 sides[f"{name}, {connections}"] = _side(port, PATH, _bodies(1), connections, seconds)
             body = [json.dumps(features)]
             sides[f"feast serve, {connections}"] = _side(feast, "/get-online-features", body, connections, seconds)
+            row = [json.dumps({"dataframe_split": {"columns": NAMES, "data": [[0.1] * len(NAMES)]}})]
+            sides[f"mlflow models serve, {connections}"] = _side(mlflow, "/invocations", row, connections, seconds)
         measured = in_turns(sides, repeat)
     findings = []
     for connections in (1, 16):
@@ -76,6 +79,14 @@ def _of_http(variables: Mapping[str, str], repeat: int, seconds: float) -> list[
                 "requests/s",
                 of("feast serve", "requests/s"),
                 Bar(3, "ratio", at_least=True),
+            ),
+            Finding(
+                f"{case}, against mlflow models serve",
+                "rate",
+                of("ours", "requests/s"),
+                "requests/s",
+                of("mlflow models serve", "requests/s"),
+                Bar(2, "ratio", at_least=True),
             ),
             Finding(
                 f"{case}, against no record",
@@ -216,6 +227,26 @@ def _feast(variables: Mapping[str, str]) -> Iterator[int]:
     feast = [sys.executable, "-m", "feast.cli.cli", "-c", str(place() / "repo"), "serve", "-h", "127.0.0.1"]
     arguments = ["-p", str(port), "-w", "1", "--no-access-log", "--max-requests", "0"]
     with _process([*feast, *arguments], variables, port):
+        yield port
+
+
+def save_for_mlflow() -> None:
+    """Production's trees as a model of MLflow's."""
+    import mlflow.xgboost
+    import xgboost
+
+    trees = xgboost.Booster(model_file=str(place() / "data" / "models" / MODEL / "run1" / "model.ubj"))
+    mlflow.xgboost.save_model(trees, str(place() / "mlflow"), pip_requirements=[])
+
+
+@contextmanager
+def _mlflow(variables: Mapping[str, str]) -> Iterator[int]:
+    """`mlflow models serve --env-manager local -w 1` starts this app by this variable (mlflow/pyfunc/backend.py)."""
+    in_fresh_process(save_for_mlflow)
+    port = free_port()
+    arguments = ["mlflow.pyfunc.scoring_server.app:app", "--port", str(port), "--workers", "1", "--no-access-log"]
+    more = {"__pyfunc_model_path__": str(place() / "mlflow")}
+    with _process([sys.executable, "-m", "uvicorn", *arguments], {**variables, **more}, port):
         yield port
 
 
