@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
+from tests.transformations.cli.disks.damages import flip_a_value
 from transformations import Sum
-from transformations.engine.base.errors import DataError
+from transformations.engine.base.errors import DamagedError, DataError
 
 TWO_USERS = """
     sale_id  user_id  amount  sold_at
@@ -38,6 +39,23 @@ def test_restored_content_wins_and_the_next_build_takes_in_again_what_came_since
     assert world.build().late_entities == 1
     assert world.spend(10, 11, 12, 13) == [10.0, 15.0, 5.0, 0.0]
     world.assert_equals_definition()
+
+
+def test_neither_version_of_a_restore_may_have_other_bytes_than_were_written(world: Any) -> None:
+    world.deliver(TWO_USERS, through="2017-03-14")
+    world.build()
+    old = set(world.table.path.glob("run=*/*.parquet"))
+    world.deliver(LATE)
+    world.build()
+    new = set(world.table.path.glob("run=*/*.parquet")) - old
+    for file in (min(old), min(new)):
+        whole = file.read_bytes()
+        flip_a_value(file)
+        with pytest.raises(DamagedError, match=f"^{file} is damaged: it does not hold the bytes that were written"):
+            world.restore(0)
+        file.write_bytes(whole)
+    assert world.latest().version == 1
+    assert world.restore(0).version == 2
 
 
 def test_days_built_since_stand_at_what_was_known_then_until_they_are_built_again(world: Any) -> None:
