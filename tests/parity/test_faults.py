@@ -20,6 +20,7 @@ from feast import FeatureStore
 from feast.protos.feast.types.EntityKey_pb2 import EntityKey
 from feast.protos.feast.types.Value_pb2 import Value
 
+from transformations.engine.base.errors import DamagedError
 from transformations.engine.base.settings import get_settings
 from transformations.engine.tables.offline_tables import OfflineTable
 from transformations.stores.base.feast_seams import online_client
@@ -245,7 +246,8 @@ def test_a_function_whose_code_is_not_the_applied_one(shop: Shop, monkeypatch: p
     assert named == {Cause.CHANGED_FUNCTION}
 
 
-def test_a_table_whose_file_was_edited_behind_its_log(shop: Shop) -> None:
+def test_a_table_whose_file_was_edited_behind_its_log(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is refused by its checksum, and where nobody verifies, its values are other ones."""
     latest = OfflineTable(get_settings().offline_dir / "user_sales").latest()
     assert latest is not None
     (file,) = latest.files
@@ -254,6 +256,9 @@ def test_a_table_whose_file_was_edited_behind_its_log(shop: Shop) -> None:
     place = rows.column_names.index("spend_sum_2d")
     pq.write_table(rows.set_column(place, rows.field(place), [doubled]), file)
 
+    with pytest.raises(DamagedError, match=f"^{file} is damaged"):
+        shop.report()
+    monkeypatch.setenv("FEATURES_OFFLINE_VERIFY", "false")
     assert causes(shop.report()) == {Cause.OTHER_VALUE}
 
 

@@ -32,7 +32,9 @@ LIBRARIES = tuple(Path(sysconfig.get_path(kind)).resolve() for kind in ("stdlib"
 # Ours also where they are installed: a serving image must find the hash that the repository's checkout has.
 _PLATFORM = frozenset({"transformations", "validation"})
 # The files of `transformations/` are authors'; these folders of it are the platform's (a test holds the list).
-PLATFORM_ROOMS = frozenset({"cli", "contracts", "datasets", "engine", "insight", "local", "models", "stores"})
+PLATFORM_ROOMS = frozenset(
+    {"cli", "contracts", "datasets", "engine", "insight", "local", "models", "monitoring", "stores"}
+)
 VOCABULARY_VERSION = 1
 """To be raised when a platform function that definitions call starts to give other values: tables are then rebuilt."""
 VOCABULARY = f"vocabulary {VOCABULARY_VERSION}"

@@ -94,7 +94,8 @@ def _cut(packet: Packet) -> Iterator[Packet]:
     step = -(-packet.rows // parts)
     for start in range(0, packet.rows, step) if parts > 1 else [0]:
         table = packet.table.slice(start, step) if parts > 1 else packet.table
-        yield packet._replace(place=packet.place + start, rows=table.num_rows, table=table)
+        place = packet.place + start
+        yield Packet(packet.bucket, packet.kind, place, table.num_rows, packet.first, packet.last, table)
 
 
 def _as_batch(packets: Sequence[Packet]) -> pa.RecordBatch:
