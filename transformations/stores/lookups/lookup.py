@@ -88,7 +88,7 @@ class Lookup:
                 first += self.rows
             try:
                 blocks.append(_make_block(view, table, raw, self.moments, self.nobody[view.entity]))
-            except (ChecksumError, struct.error, ValueError):
+            except (ChecksumError, struct.error, TypeError, ValueError):
                 self.refuse_damaged(values, catalog)
                 raise
         computed: dict[str, Column] = {}
@@ -221,7 +221,8 @@ def _unpack(
     if len(numbers) > 1:
         return _unpack_mixed(view, table, raw, withheld)
     layout = view.layout(table, numbers.pop())
-    layout.form.check(filter(None, raw) if None in raw else cast("list[bytes]", raw))
+    if withheld:
+        layout.form.check(value for row in withheld if (value := raw[row]) is not None)
     if withheld or None in raw:
         blank = layout.form.blank
         rows = [blank if value is None or row in withheld else value for row, value in enumerate(raw)]
@@ -247,7 +248,6 @@ def _unpack_mixed(
         if value is None:
             continue
         layout = view.layout(table, schema_number(value))
-        layout.form.check([value])
         columns = layout.form.columns([value])
         for feature, place in enumerate(layout.places):
             if place is None:

@@ -27,6 +27,12 @@ Steps: TypeAlias = Generator[Wanted, Any, Answer]
 """A read: yields what it wants, is sent the values or the hash's fields, and returns its answer."""
 
 _MGET = b"MGET\r\n"
+MOST_ASKED_TWICE = 64
+"""Keys whose existence is asked for in the same round trip as their values.
+
+MGET calls a list or a hash absent, and only EXISTS says that something is there. For so many keys it takes a fraction
+of a round trip; for thousands it takes as long as their values, and is asked of the absent ones afterwards.
+"""
 PAUSE_SECONDS = 0.01
 """Between two attempts of one read."""
 
@@ -85,15 +91,21 @@ class NodeSource:
         if not isinstance(wanted, list):
             (fields,) = self._ask(packed_command(b"HGETALL", wanted), 1, deadline)
             return fields_of(fields)
-        # MGET calls a list or a hash absent; EXISTS, in the same round trip, says that something is there.
-        values_of_keys = packed_command(b"MGET", *wanted)  # packed once: a single lookup feels every microsecond
-        keys = values_of_keys.partition(_MGET)[2]
-        commands = b"%b*%d\r\n$6\r\nEXISTS\r\n%b" % (values_of_keys, 1 + len(wanted), keys)
-        values, existing = self._ask(commands, 2, deadline)
+        commands, existing = packed_command(b"MGET", *wanted), None
+        if len(wanted) <= MOST_ASKED_TWICE:
+            keys = commands.partition(_MGET)[2]  # packed once: a single lookup feels every microsecond
+            commands = b"%b*%d\r\n$6\r\nEXISTS\r\n%b" % (commands, 1 + len(wanted), keys)
+            values, existing = self._ask(commands, 2, deadline)
+        else:
+            (values,) = self._ask(commands, 1, deadline)
         if None not in values:
             return values
         missing = places_without_value(values)
-        if existing > len(values) - len(missing):
+        if existing is None:
+            (others,) = self._ask(packed_command(b"EXISTS", *(wanted[place] for place in missing)), 1, deadline)
+        else:
+            others = existing - (len(values) - len(missing))
+        if others:
             types = b"".join(packed_command(b"TYPE", wanted[place]) for place in missing)
             mark_other_types(values, missing, self._ask(types, len(missing), deadline))
         return values
@@ -185,10 +197,16 @@ async def _fetch_values_async(client: redis_asyncio.Redis, keys: list[bytes]) ->
     """As `NodeSource.fetch` of keys."""
     async with client.pipeline(transaction=False) as pipe:
         pipe.mget(cast("list[str]", keys))
-        pipe.exists(*cast("list[str]", keys))
-        values, existing = await pipe.execute()
-        missing = places_without_value(values)
-        if existing > len(values) - len(missing):
+        if len(keys) <= MOST_ASKED_TWICE:
+            pipe.exists(*cast("list[str]", keys))
+            values, existing = await pipe.execute()
+            missing = places_without_value(values)
+            others = existing - (len(values) - len(missing))
+        else:
+            (values,) = await pipe.execute()
+            missing = places_without_value(values)
+            others = await client.exists(*cast("list[str]", [keys[place] for place in missing])) if missing else 0
+        if others:
             for place in missing:
                 pipe.type(cast("str", keys[place]))
             mark_other_types(values, missing, await pipe.execute())

@@ -1,4 +1,4 @@
-"""A fetch is one round trip, however many keys it has and whether or not they are there."""
+"""A fetch is one round trip, however many keys it has; of many, those that are absent take another."""
 
 import asyncio
 from collections import Counter
@@ -9,7 +9,7 @@ from redis import Redis
 from redis.asyncio import Redis as AsyncRedis
 from redis.asyncio.connection import AbstractConnection
 
-from transformations.stores.redis.reads import NodeSource, Reader, Steps, Values, run_async
+from transformations.stores.redis.reads import MOST_ASKED_TWICE, NodeSource, Reader, Steps, Values, run_async
 from transformations.stores.redis.wire import Wire
 from transformations.stores.rows.packed_rows import OTHER_TYPE
 
@@ -53,25 +53,29 @@ def fetch(redis: Redis, keys: list[bytes], loop: str, sent: Counter[str]) -> tup
 
 
 @pytest.mark.parametrize("loop", ["sync", "async"])
-@pytest.mark.parametrize("count", [1, 64, 65, 1_000])
-def test_a_fetch_is_one_round_trip_with_absent_keys_too(
+@pytest.mark.parametrize("count", [1, MOST_ASKED_TWICE, MOST_ASKED_TWICE + 1, 1_000])
+def test_a_fetch_is_one_round_trip_and_absent_ones_among_many_keys_take_another(
     redis: Redis, sent: Counter[str], loop: str, count: int
 ) -> None:
-    there = {b"{%d}" % number: b"row %d" % number for number in range(count) if number % 10}
-    if there:
-        redis.mset(there)
     keys = [b"{%d}" % number for number in range(count)]
-    assert fetch(redis, keys, loop, sent) == ([there.get(key) for key in keys], 1)
+    there = {key: b"row of " + key for key in keys}
+    redis.mset(there)
+    assert fetch(redis, keys, loop, sent) == (list(there.values()), 1)
+    for key in keys[::10]:
+        redis.delete(key)
+        del there[key]
+    trips = 1 if count <= MOST_ASKED_TWICE else 2
+    assert fetch(redis, keys, loop, sent) == ([there.get(key) for key in keys], trips)
 
 
 @pytest.mark.parametrize("loop", ["sync", "async"])
-@pytest.mark.parametrize("count", [2, 1_000])
-def test_only_a_value_of_another_type_takes_a_second_round_trip(
-    redis: Redis, sent: Counter[str], loop: str, count: int
+@pytest.mark.parametrize(("count", "trips"), [(2, 2), (1_000, 3)])
+def test_a_value_of_another_type_takes_one_more_round_trip(
+    redis: Redis, sent: Counter[str], loop: str, count: int, trips: int
 ) -> None:
     redis.rpush("{1}", "a")
-    values, trips = fetch(redis, [b"{%d}" % number for number in range(count)], loop, sent)
-    assert (values[:2], set(values[2:]), trips) == ([None, OTHER_TYPE], {None} if count > 2 else set(), 2)
+    values, taken = fetch(redis, [b"{%d}" % number for number in range(count)], loop, sent)
+    assert (values[:2], set(values[2:]), taken) == ([None, OTHER_TYPE], {None} if count > 2 else set(), trips)
 
 
 def test_a_key_that_is_read_twice_is_no_value_of_another_type(redis: Redis, sent: Counter[str]) -> None:

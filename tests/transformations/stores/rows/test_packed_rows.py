@@ -45,6 +45,7 @@ from transformations.stores.rows.packed_rows import (
     HEADER,
     NEVER_CREATED,
     PUSHED,
+    ChecksumError,
     event_micros,
     fault_of,
     header,
@@ -185,6 +186,27 @@ def test_a_row_with_any_bit_flipped_or_its_end_cut_off_is_found(
     assert fault_of(flipped, [schema]) is not None
     assert fault_of(row[: data.draw(st.integers(0, len(row) - 1))], [schema]) is not None
     assert fault_of(row + b"\x00", [schema]) is not None
+
+
+PICTURED = st.tuples(st.none() | st.floats(allow_nan=False), TEXT, st.none() | INT64)
+
+
+@given(few=st.lists(PICTURED, min_size=3, max_size=3), data=st.data())
+def test_among_many_rows_any_flipped_bit_or_lost_byte_is_found(
+    few: list[tuple[float | None, str, int | None]], data: st.DataObject
+) -> None:
+    form, rows = schema_of(PICTURE).form, few * 10
+    packed = [form.pack(header(1, 1, 1, 0), row) for row in rows]
+    assert form.columns(packed) == [*map(list, zip(*rows, strict=True))]
+    for _ in range(data.draw(st.integers(1, 2))):
+        damaged = data.draw(st.integers(0, len(rows) - 1))
+        row = packed[damaged]
+        bit = data.draw(st.integers(0, len(row) * 8 - 1))
+        flipped = bytes(byte ^ (1 << bit % 8 if place == bit // 8 else 0) for place, byte in enumerate(row))
+        packed[damaged] = data.draw(st.sampled_from([flipped, row[:-1], row[1:], row + b"\x00"]))
+    if any(fault_of(row, [schema_of(PICTURE)]) for row in packed):  # two flips may undo one another
+        with pytest.raises(ChecksumError):
+            form.columns(packed)
 
 
 def test_columns_and_single_rows_are_packed_alike() -> None:
