@@ -80,6 +80,7 @@ FLOORS = (
     "transformations.monitoring.reading",
     "transformations.monitoring.judging",
     "transformations.monitoring.reports",
+    "transformations.orchestration",
     "transformations.cli",
     "transformations.cli.demo",
     "transformations.cli.commands",

@@ -137,7 +137,7 @@ class World:
 
     def run(self, command: str, *arguments: str) -> Result:
         """One command in this process; its errors become messages and exit codes, as in the console."""
-        function = getattr(importlib.import_module(module_of(command)), command)
+        function = getattr(importlib.import_module(module_of(command)), command.replace("-", "_"))
         result = CliRunner().invoke(function, arguments)
         if result.exception is not None and not isinstance(result.exception, SystemExit):
             raise result.exception

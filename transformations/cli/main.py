@@ -21,7 +21,10 @@ _TRUE = {"1", "true", "t", "yes", "y", "on"}
 
 @dataclass(frozen=True)
 class Entry:
-    """A subcommand's place in the help; the command is `transformations.cli.commands.<room>.<name>:<name>`."""
+    """A subcommand's place in the help; the command is `transformations.cli.commands.<room>.<name>:<name>`.
+
+    A - in its name is a _ there.
+    """
 
     section: str
     help: str
@@ -64,6 +67,7 @@ COMMANDS = {
     "parity": Entry("Look and understand", "Compare online with training, and say what differs and why"),
     "diff": Entry("Look and understand", "What `feast apply` would change, and whom it touches"),
     "runs": Entry("Look and understand", "The runs that wrote a view's table"),
+    "run-day": Entry("Platform", "Perform a day's whole graph of tasks, from files to monitored predictions"),
     "config": Entry("Platform", "Each setting, its value and where that came from"),
     "adopt": Entry("Platform", "Bring the rows of Feast's own Redis store into ours"),
     "compact": Entry("Platform", "Merge the small files of tables into few; nothing else changes"),
@@ -93,7 +97,7 @@ class LazyGroup(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Import one command; an unknown name fails with the nearest known one."""
         if cmd_name in self.list_commands(ctx):
-            command = getattr(importlib.import_module(module_of(cmd_name)), cmd_name)
+            command = getattr(importlib.import_module(module_of(cmd_name)), cmd_name.replace("-", "_"))
             assert isinstance(command, click.Command)
             return command
         if not ctx.resilient_parsing:
@@ -166,7 +170,7 @@ def module_of(name: str) -> str:
     """The module of a subcommand."""
     if name == DEMO:  # a room of its own, which `features new --blank` removes whole
         return f"{_DEMO_ROOM}.command"
-    return f"transformations.cli.commands.{COMMANDS[name].room}.{name}"
+    return f"transformations.cli.commands.{COMMANDS[name].room}.{name.replace('-', '_')}"
 
 
 def _has_working_directory() -> bool:

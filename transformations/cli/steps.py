@@ -71,6 +71,15 @@ def run(step: Step, console: Console, lock: int | None = None) -> Finished:
 
     lock: a descriptor that the command inherits, and so holds as long as it lives.
     """
+    started = time.monotonic()
+    code, lines = run_to_end(step, console, lock)
+    if code != 0 and code not in step.intended:
+        raise StepError(step, code)
+    return Finished(step, time.monotonic() - started, lines)
+
+
+def run_to_end(step: Step, console: Console, lock: int | None = None) -> tuple[int, tuple[str, ...]]:
+    """As `run`, but an exit code beside 0 is a result like any other: the code, and the lines that were printed."""
     console.print(f"\n[bold]{step.title}[/bold]")
     console.print(f"[cyan]$ {step.typed}[/cyan]", highlight=False, soft_wrap=True)
     started = time.monotonic()
@@ -90,12 +99,9 @@ def run(step: Step, console: Console, lock: int | None = None) -> Finished:
         except KeyboardInterrupt:
             process.wait()  # the interrupt reached it too; what it was writing is finished or left unpublished
             raise
-    seconds = time.monotonic() - started
-    if code != 0 and code not in step.intended:
-        raise StepError(step, code)
     ended = f", code {code}" if code else ""
-    console.print(f"[dim]  {seconds:.1f} s{ended}[/dim]", highlight=False)
-    return Finished(step, seconds, lines)
+    console.print(f"[dim]  {time.monotonic() - started:.1f} s{ended}[/dim]", highlight=False)
+    return code, lines
 
 
 def skipped(step: Step, reason: str, console: Console) -> Finished:

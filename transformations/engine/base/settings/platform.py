@@ -2,7 +2,7 @@
 
 import json
 import re
-from datetime import datetime
+from datetime import date, datetime
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -194,6 +194,21 @@ class PlatformSettings(BaseSettings):
         le=1,
         description="Share of compared values that may be skewed before `features parity` fails",
         examples=["0.001"],
+    )
+    run_day_complete: bool = Field(
+        False,
+        description="Whether `features run-day` takes the deliveries of its day to be all in: sources of events are "
+        "complete through it",
+        examples=["true"],
+    )
+    run_day_first: date = Field(
+        date(2020, 1, 1), description="The first business day that the orchestrator offers", examples=["2017-01-01"]
+    )
+    run_day_promote: bool = Field(
+        False,
+        description="Whether `features run-day` brings a model's first version that passed its gates to production; "
+        "otherwise a person does",
+        examples=["true"],
     )
     debug: bool = Field(False, description="Show the full stack trace of an error", examples=["1"])
 

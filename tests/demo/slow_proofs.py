@@ -1,0 +1,27 @@
+"""The slow proofs over the demo's data; see tests/proofs/proofs.py."""
+
+from tests.proofs.proofs import Proof
+
+PROOFS = (
+    Proof(
+        name="rollout-proof",
+        claim="A good version is seldom stopped, a failing one within 100 rows",
+        seconds=60,
+        size={"ARGS": "--simulations 30"},
+        figure=r"fails on 5 % of rows: (.*)",
+    ),
+    Proof(
+        name="drift-proof",
+        claim="Monitoring finds planted drift, and seldom alerts in vain",
+        seconds=80,
+        size={"ARGS": "--trials 30"},
+        figure=r"of \w+: (.*, since [-\d]+)",
+        made=("models", "datasets"),
+    ),
+    Proof(
+        name="day-proof",
+        claim="The graph of a day goes from delivered files to monitored predictions, killed on its way, and once",
+        seconds=290,
+        figure=r"day proof: (.*)",
+    ),
+)

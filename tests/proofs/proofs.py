@@ -1,0 +1,106 @@
+"""The slow proofs of this project: what each claims, its target, and a size by which all fit in 25 minutes.
+
+Without the size, `make NAME` runs a proof at its full one. What a size leaves out, the full one has.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib import import_module
+from importlib.util import find_spec
+
+MOST_SECONDS = 25 * 60
+PYTEST = r"(\d+ passed.*?) in \d"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Proof:
+    """One proof. seconds: at most so long, at this size. figure: what of its output to show, each match.
+
+    tools: programs it needs, beside what is installed. made: what must be in the data folder.
+    """
+
+    name: str
+    claim: str
+    seconds: int
+    size: Mapping[str, str] = field(default_factory=dict)
+    figure: str = PYTEST
+    tools: tuple[str, ...] = ()
+    made: tuple[str, ...] = ()
+
+
+_PLATFORM = (
+    Proof(
+        name="checked-test",
+        claim="All holds with Feast's own checks of types, as in a notebook",
+        seconds=110,
+        size={"ARGS": "tests/conformance tests/transformations/stores/lookups tests/transformations/stores/training"},
+    ),
+    Proof(
+        name="parity-proof",
+        claim="Online equals training at every moment of many histories",
+        seconds=140,
+        size={"ARGS": "--months 3", "EXAMPLES": "15"},
+        figure=r"(\d+ passed[^=\n]*|[\d,]+ values, \d+ differ)",
+    ),
+    Proof(
+        name="kill-test",
+        claim="Commands killed at any moment lose nothing and show nothing half-written",
+        seconds=110,
+        size={"KILLS": "1"},
+        figure=r"(\d+ of \d+ kills certainly interrupted the work)",
+    ),
+    Proof(
+        name="disk-proof",
+        claim="A damaged file is named by every command that meets it",
+        seconds=90,
+        size={"DISKS": "data/raw/* × deleted|feature_repo/feature_store.yaml*"},
+    ),
+    Proof(
+        name="slow-proof",
+        claim="Several processes at once, kills and whole journeys end as they should",
+        seconds=150,
+        size={"ARGS": "tests/transformations/datasets tests/transformations/engine tests/transformations/models/log"},
+    ),
+    Proof(
+        name="knowledge-proof",
+        claim="What was known when does not depend on the order and number of runs",
+        seconds=40,
+        size={"EXAMPLES": "5"},
+    ),
+    Proof(
+        name="coverage-proof",
+        claim="95 % intervals of metrics hold the truth in 92 to 98 % of simulations",
+        seconds=35,
+        size={"ARGS": "--simulations 100 --draws 300"},
+        figure=r"(\w+ +metric +[\d.]+%)",
+    ),
+    Proof(
+        name="stock-traps",
+        claim="Stock Feast still falls into the traps that ours avoids",
+        seconds=100,
+    ),
+    Proof(
+        name="cluster-test",
+        claim="A build on a Spark cluster gives the bits of a local one",
+        seconds=80,
+        figure=r"(The cluster's tables and the local ones are the same.*)",
+    ),
+    Proof(
+        name="deploy-proof",
+        claim="What a Dockerfile installs starts its command",
+        seconds=110,
+        size={"ARGS": "serve"},
+        figure=r"(\w+: [\d,]+ MB .*)",
+    ),
+)
+
+
+def _of_domain() -> tuple[Proof, ...]:
+    """The proofs over the data of a domain, where there is a list of them."""
+    if find_spec("tests.demo.slow_proofs") is None:
+        return ()
+    found: tuple[Proof, ...] = import_module("tests.demo.slow_proofs").PROOFS
+    return found
+
+
+PROOFS = (*_PLATFORM, *_of_domain())

@@ -1,0 +1,163 @@
+"""The graph in Dagster, materialized in this process: what each exit code means there. The commands are played."""
+
+from collections.abc import Callable, Iterable, Iterator
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+import dagster as dg
+import pytest
+
+from transformations.engine.base.settings import Settings
+from transformations.orchestration.dagster_graph import definitions, key_of
+from transformations.orchestration.dagster_home import home
+from transformations.orchestration.day_record import Outcome
+from transformations.orchestration.leavings import Leavings
+from transformations.orchestration.performing import Performed
+from transformations.orchestration.planning import Declared, DeclaredSource, DeclaredView, plan_of
+from transformations.orchestration.tasks import Task
+
+pytestmark = pytest.mark.filterwarnings("ignore::dagster.BetaWarning", "ignore::ResourceWarning")
+DAY = "2024-05-10"
+DECLARED = Declared(
+    sources=[DeclaredSource(name=each, zone="UTC") for each in ("clicks", "pages")],
+    views=[
+        DeclaredView(name="of_clicks", sources=("clicks",), zone="UTC", promised=timedelta(hours=26)),
+        DeclaredView(name="of_pages", sources=("pages",), zone="UTC"),
+    ],
+)
+PLAN = plan_of(DECLARED)
+
+
+class Place:
+    """Performs tasks by a table of exit codes: the first, the second, …, the last for ever."""
+
+    def __init__(self, **codes: list[int]) -> None:
+        self.codes = {name.replace("__", ":"): list(each) for name, each in codes.items()}
+        self.started: list[str] = []
+
+    def __call__(self, task: Task, day: date, report: Callable[[str], None], /) -> tuple[Performed, Leavings]:
+        self.started.append(task.name)
+        codes = self.codes.get(task.name, [0])
+        code = codes.pop(0) if len(codes) > 1 else codes[0]
+        performed = Performed(task=task, day=day, outcome=Outcome.of_code(code), code=code, seconds=1.5, said=("so",))
+        return performed, Leavings(rows=7)
+
+
+@pytest.fixture(scope="module")
+def instance() -> Iterator[dg.DagsterInstance]:
+    with dg.DagsterInstance.ephemeral() as found:
+        yield found
+
+
+def materialize(place: Place, settings: Settings, instance: dg.DagsterInstance, tasks: Iterable[str]) -> Any:
+    found = definitions(DECLARED, settings, place, retry_seconds=0)
+    keys = [key_of(PLAN.task(name)) for name in tasks]
+    job = found.resolve_implicit_global_asset_job_def()
+    return job.execute_in_process(partition_key=DAY, instance=instance, asset_selection=keys, raise_on_error=False)
+
+
+def materialized(result: Any) -> list[str]:
+    return [event.asset_key.to_user_string() for event in result.get_asset_materialization_events()]
+
+
+BRANCHES = ["ingest:clicks", "ingest:pages", "build:of_clicks", "build:of_pages", "apply", "load:of_pages"]
+
+
+def test_refused_data_fail_their_check_and_stop_what_depends_on_them_alone(
+    settings: Settings, instance: dg.DagsterInstance
+) -> None:
+    place = Place(ingest__clicks=[3])
+    result = materialize(place, settings, instance, BRANCHES)
+    assert place.started == [
+        "ingest:clicks",
+        "ingest:pages",
+        "build:of_pages",
+        "apply",
+        "load:of_pages",
+        "parity:of_pages",
+    ]
+    assert materialized(result) == ["ingest/pages", "build/of_pages", "apply", "load/of_pages"]
+    checks = {
+        f"{each.asset_key.to_user_string()} {each.check_name}": each.passed
+        for each in result.get_asset_check_evaluations()
+    }
+    assert checks == {
+        "ingest/clicks contract": False,
+        "ingest/pages contract": True,
+        "build/of_pages expectation": True,
+        "load/of_pages parity": True,
+    }
+
+
+def test_a_missing_service_is_tried_again_and_a_fault_is_not(settings: Settings, instance: dg.DagsterInstance) -> None:
+    place = Place(ingest__clicks=[4, 4, 0], ingest__pages=[1])
+    result = materialize(place, settings, instance, ["ingest:clicks", "ingest:pages"])
+    assert sorted(place.started) == ["ingest:clicks"] * 3 + ["ingest:pages"]
+    assert (materialized(result), result.success) == (["ingest/clicks"], False)
+
+
+def test_what_is_materialized_tells_rows_and_seconds(settings: Settings, instance: dg.DagsterInstance) -> None:
+    result = materialize(Place(), settings, instance, ["ingest:pages"])
+    (event,) = result.get_asset_materialization_events()
+    metadata = event.materialization.metadata
+    assert (metadata["dagster/row_count"].value, metadata["seconds"].value) == (7, 1.5)
+
+
+def test_a_view_is_as_fresh_as_its_sources_promise(settings: Settings) -> None:
+    graph = definitions(DECLARED, settings, Place()).resolve_asset_graph()
+    policies = {task: graph.get(dg.AssetKey(["build", task])).freshness_policy for task in ("of_clicks", "of_pages")}
+    assert policies["of_pages"] is None
+    assert policies["of_clicks"].fail_window.to_timedelta() == timedelta(hours=26)
+
+
+def test_a_delivered_file_starts_the_last_day_once(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, instance: dg.DagsterInstance
+) -> None:
+    contracts = settings.data / "contracts"
+    contracts.mkdir(parents=True)
+    (contracts / "pages.yaml").write_text(PAGES.replace("DROP", str(settings.data)))
+    monkeypatch.setenv("FEATURES_CONTRACTS", str(contracts))
+    monkeypatch.setenv("FEATURES_CLOCK", datetime(2024, 5, 11, 4, tzinfo=UTC).isoformat())
+    sensor = definitions(DECLARED, settings, Place()).resolve_sensor_def("delivered_files")
+
+    def asked() -> Any:
+        return sensor(dg.build_sensor_context(instance=instance))
+
+    assert isinstance(asked(), dg.SkipReason)
+    (settings.data / "pages-1.csv").write_text("page\n/cats\n")
+    first = asked()
+    assert (first.partition_key, asked().run_key) == (DAY, first.run_key)
+    (settings.data / "pages-2.csv").write_text("page\n/dogs\n")
+    assert asked().run_key != first.run_key
+
+
+def test_dagster_s_home_tells_nobody_and_keeps_what_was_changed_in_it(settings: Settings) -> None:
+    folder = home(settings)
+    with dg.DagsterInstance.from_config(str(folder)) as found:
+        assert found.telemetry_enabled is False
+        assert found.get_settings("concurrency")["pools"]["default_limit"] == 1
+    (folder / "dagster.yaml").write_text("telemetry:\n  enabled: false\n")
+    assert "concurrency" not in (home(settings) / "dagster.yaml").read_text()
+
+
+PAGES = """
+apiVersion: v3.1.0
+kind: DataContract
+id: pages
+name: Pages
+version: 1.0.0
+status: active
+team: {name: web}
+servers: [{server: drop, type: local, path: 'DROP/pages-*.csv', format: csv}]
+schema:
+  - name: pages
+    logicalType: object
+    description: One page
+    customProperties:
+      - {property: businessDayZone, value: UTC}
+      - {property: validFrom, value: "2024-01-01T00:00:00Z"}
+      - {property: delivery, value: snapshot}
+    properties:
+      - {name: page, logicalType: string, required: true, primaryKey: true, description: The page}
+      - {name: topic, logicalType: string, description: What it is about}
+"""

@@ -1,0 +1,39 @@
+"""Where Dagster keeps its runs: a folder below the data, set up so that it tells nobody and runs few things at once.
+
+`python -m transformations.orchestration.dagster_home` makes it and prints where it is, for DAGSTER_HOME.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from transformations.engine.base.settings import Settings, get_settings
+from transformations.engine.base.storage import make_folder, replace_text
+from transformations.orchestration.day_record import FOLDER
+
+CONFIGURATION = """\
+# Written by the platform where it was missing; what you change here stays.
+telemetry:
+  enabled: false
+concurrency:
+  pools:
+    granularity: op
+    default_limit: 1      # of compute and io each: one Spark at a time
+  runs:
+    max_concurrent_runs: 2
+"""
+
+
+def home(settings: Settings) -> Path:
+    """The folder for DAGSTER_HOME, with a configuration."""
+    folder = settings.data / FOLDER / "dagster"
+    make_folder(folder)
+    file = folder / "dagster.yaml"
+    if not file.exists():
+        replace_text(file, CONFIGURATION)
+    return folder
+
+
+if __name__ == "__main__":
+    sys.stdout.write(f"{home(get_settings())}\n")
