@@ -15,6 +15,7 @@ from transformations.engine.base.settings import (
     explain,
     get_settings,
     platform,
+    present_moment,
     unknown_variables,
 )
 
@@ -102,6 +103,31 @@ def test_the_clock_stands_still_at_a_given_moment_in_utc(
 
     assert get_settings().now() == moment
     assert get_settings().now().tzinfo is UTC
+
+
+def test_a_clock_in_a_file_goes_on_while_a_process_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "clock"
+    monkeypatch.setenv("FEATURES_CLOCK_FILE", str(file))
+    settings = get_settings()
+    for hour in (6, 7):
+        file.write_text(f"2017-06-01T{hour:02}:00:00Z\n")
+        assert settings.now() == present_moment() == datetime(2017, 6, 1, hour, tzinfo=UTC)
+
+    monkeypatch.setenv("FEATURES_CLOCK", "2018-01-01")
+    assert get_settings().now() == present_moment() == datetime(2018, 1, 1, tzinfo=UTC)
+
+
+@pytest.mark.parametrize("text", ["", "soon", "2017", None])
+def test_a_clock_file_without_a_moment_is_refused(
+    text: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "clock"
+    if text is not None:
+        file.write_text(text)
+    monkeypatch.setenv("FEATURES_CLOCK_FILE", str(file))
+
+    with pytest.raises(UsageError, match=r"^FEATURES_CLOCK_FILE=.*clock: .*such as 2017-06-01T12:00:00Z"):
+        present_moment()
 
 
 def test_without_a_clock_now_is_now() -> None:

@@ -13,15 +13,16 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import SecretStr, ValidationError
+from pydantic import SecretStr, TypeAdapter, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from transformations.engine.base.errors import DiskError, UsageError, nearest
 from transformations.engine.base.settings.model_server import ModelServerSettings
-from transformations.engine.base.settings.platform import PlatformSettings, find_project_root
+from transformations.engine.base.settings.platform import Moment, PlatformSettings, find_project_root
 from transformations.engine.base.words import HIDDEN, show_address, show_spark_setting, show_spark_settings
 
 PREFIX = "FEATURES_"
+_MOMENT: TypeAdapter[datetime] = TypeAdapter(Moment)
 
 
 class Settings(ModelServerSettings, PlatformSettings):
@@ -52,8 +53,13 @@ class Settings(ModelServerSettings, PlatformSettings):
         return ((name, _shown_value(name, getattr(self, name))) for name in type(self).model_fields)
 
     def now(self) -> datetime:
-        """The present moment: `clock` where it is set, else the wall clock; aware, in UTC."""
-        return self.clock or datetime.now(UTC)
+        """The present moment: `clock` where it is set, what `clock_file` holds, else the wall clock; aware, in UTC.
+
+        UsageError for a file that holds no moment.
+        """
+        if self.clock is not None:
+            return self.clock
+        return datetime.now(UTC) if self.clock_file is None else _moment_in(self.clock_file)
 
 
 class _SettingsReader:
@@ -79,7 +85,20 @@ def file_in_place_of(folder: Path) -> Path | None:
 
 def present_moment() -> datetime:
     """`get_settings().now()` at the price of one variable: an online lookup asks for it at each request."""
-    return get_settings().now() if os.environ.get(f"{PREFIX}CLOCK") else datetime.now(UTC)
+    is_set = os.environ.get(f"{PREFIX}CLOCK") or os.environ.get(f"{PREFIX}CLOCK_FILE")
+    return get_settings().now() if is_set else datetime.now(UTC)
+
+
+def _moment_in(file: Path) -> datetime:
+    """The moment that a file holds, written as FEATURES_CLOCK is."""
+    try:
+        return _MOMENT.validate_python(file.read_text().strip())
+    except (OSError, ValueError) as error:  # pydantic's and Unicode's errors are ValueErrors
+        reason = error.strerror if isinstance(error, OSError) else "it holds no moment"
+        raise UsageError(
+            f"{PREFIX}CLOCK_FILE={file}: {reason}. Write a moment into it, such as 2017-06-01T12:00:00Z, or unset the "
+            f"variable."
+        ) from None
 
 
 def feature_variables(environ: Mapping[str, str]) -> tuple[tuple[str, str], ...]:

@@ -48,6 +48,9 @@ def _parse_object(value: object) -> object:
 
 _AbsolutePath = Annotated[Path, AfterValidator(_absolute_path)]
 
+Moment = Annotated[datetime, BeforeValidator(_refuse_bare_number), AfterValidator(as_utc)]
+"""A moment as text in ISO 8601; without an offset it is UTC."""
+
 
 class PlatformSettings(BaseSettings):
     """The settings of everything but the model server. Paths are absolute, all times UTC."""
@@ -180,10 +183,16 @@ class PlatformSettings(BaseSettings):
     lineage_key: SecretStr | None = Field(
         None, description="What the lineage endpoint wants as `Authorization: Bearer <key>`", examples=["$LINEAGE_KEY"]
     )
-    clock: Annotated[datetime, BeforeValidator(_refuse_bare_number), AfterValidator(as_utc)] | None = Field(
+    clock: Moment | None = Field(
         None,
         description="The present moment, for replaying history (without an offset: UTC); unset: the wall clock",
         examples=["2017-06-01T12:00:00Z"],
+    )
+    clock_file: _AbsolutePath | None = Field(
+        None,
+        description="A file that holds the present moment, read at every look, so that a replay can let time pass for "
+        "servers that run; `clock`, where set, goes before it",
+        examples=["/var/lib/features/clock"],
     )
     nullable_dtypes: bool = Field(
         False, description="Training frames with pandas' nullable dtypes in place of NumPy's", examples=["true"]
