@@ -32,6 +32,8 @@ from transformations.stores.base.places import portable_path
 from transformations.stores.computed.on_demand import on_demand_view
 
 MODEL, DATASET, SERVICE = "user_return", "weekly_2024", "returning_v1"
+SECOND = "user_visits_v2"
+"""The view of a changed feature, where there is one."""
 MONDAY = datetime(2024, 1, 1, tzinfo=UTC)
 WEEKS, USERS = 20, 80
 NOW = "2024-05-21T12:00:00Z"
@@ -211,6 +213,23 @@ def challenge(root: Path, l2: float = 3.0, **changes: Any) -> int:
     return releasing.release(MODEL, root / "repo", log, store, settings).version
 
 
+def release_on_changed_feature(root: Path, settings: Settings) -> int:
+    """Put a changed feature, the doubled spend, into a view beside the first and a service of its own, and release a
+    version that learned from it, as far as staging; its number. The view is built and registered, not loaded.
+    """
+    store = FeatureStore(repo_path=str(root / "repo"))
+    rows = features(visits())
+    spend = pa.array([2.0 * each for each in rows["spend_28d"].to_pylist()], rows.schema.field("spend_28d").type)
+    rows = rows.set_column(rows.column_names.index("spend_28d"), "spend_28d", spend)
+    publish(rows, settings, date(2024, 5, 19), definition_hash="b2", view=SECOND)
+    changed = view_of(store.get_entity("user"), name=SECOND, definition_hash="b2")
+    store.apply([changed, FeatureService(name="returning_v2", features=[changed[["visits_28d", "spend_28d"]]])])
+    config = yaml.safe_dump(CONFIG | {"feature_service": "returning_v2"})
+    (root / "repo" / "datasets" / "weekly_2024b.yaml").write_text(config)
+    declare(root / "repo", dataset="weekly_2024b", leave_out=[])
+    return releasing.release(MODEL, root / "repo", EventLog("shop"), store, settings).version
+
+
 def declare(repository: Path, **changes: Any) -> None:
     """Write the declaration of the model."""
     document: dict[str, Any] = {
@@ -235,9 +254,8 @@ def declare(repository: Path, **changes: Any) -> None:
 
 def deliver(rows: pa.Table, settings: Settings, through: date) -> None:
     """Ingest visits; the source is complete through that day."""
-    origin = Origin(
-        file_name="visits.parquet", content_hash=content_hash(rows), ingested_at=datetime(2024, 5, 20, tzinfo=UTC)
-    )
+    ingested = datetime(through.year, through.month, through.day, tzinfo=UTC) + timedelta(days=1)
+    origin = Origin(file_name="visits.parquet", content_hash=content_hash(rows), ingested_at=ingested)
     RawTable(read_contract("visits", settings.contracts), settings.raw_dir).append(rows, origin, through)
 
 

@@ -69,6 +69,7 @@ def load(model: str, state: VersionState, store: FeatureStore, settings: Setting
     shape = shape_of(artifact.manifest, dataset)
     brought = {each.name for each in shape.request}
     inputs = artifact.manifest.scores.inputs
+    store.registry.refresh(store.project)  # lookups find views in its cache, which may be older than a new service
     predict(artifact, pa.table({each.name: pa.nulls(1, ARROW_TYPES[each.dtype]) for each in inputs}))
     return Served(
         model=model,

@@ -1,12 +1,10 @@
 """What a model learned from is not changed in its place while the model may answer; beside it, everything may be."""
 
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import pyarrow.compute as pc
 import pytest
-import yaml
 from click.testing import CliRunner
 from feast import FeatureService, FeatureStore, FeatureView
 from feast.repo_contents import RepoContents
@@ -17,13 +15,13 @@ from transformations.cli.commands.platform.retire import retire
 from transformations.engine.base.errors import DataError
 from transformations.engine.base.settings import get_settings
 from transformations.insight.governance.held_definitions import held_definitions, refuse_held_views
-from transformations.models import releasing, versions
+from transformations.models import versions
 from transformations.models.batch.publishing import predictions_of
 from transformations.models.log.event_log import EventLog
+from transformations.models.records.events import RolloutStep
 
 USED = r"version 1 of model user_return \(in production\), of team@example\.com uses this: "
 MONDAY = datetime(2024, 5, 20, 6, tzinfo=UTC)
-SECOND = "user_visits_v2"
 
 
 @pytest.fixture
@@ -70,7 +68,7 @@ def test_what_no_model_takes_may_change_and_so_may_descriptions_and_what_is_besi
     wider = FeatureService(name=weekly.SERVICE, features=[view[["visits_28d", "spend_28d"]], now])  # not visited_at
     store.apply([view, wider])
     store.apply([second(store)])
-    store.delete_feature_view(SECOND)
+    store.delete_feature_view(weekly.SECOND)
 
 
 def test_loading_a_view_writes_its_intervals_as_ever(store: FeatureStore) -> None:
@@ -99,6 +97,31 @@ def test_the_version_that_a_rollback_would_bring_back_and_the_one_rolled_out_hol
     versions.promote(weekly.MODEL, 2, "archived", EventLog("shop"), get_settings(), why="over")
     with pytest.raises(DataError, match=r"version 1 of model user_return \(what a rollback would bring back\)"):
         store.apply([redefined(store)])
+
+
+def test_a_version_that_answers_a_share_in_a_rollout_holds_its_definitions(
+    weekly_production: Path, store: FeatureStore
+) -> None:
+    """The canary alone uses the second view; whoever is in production does not."""
+    log, settings = EventLog("shop"), get_settings()
+    number = weekly.release_on_changed_feature(weekly_production, settings)
+    changed = second(store)
+    changed.tags = {"definition_hash": "c3"}
+    free = held_definitions(contents(store, **{weekly.SECOND: changed}), settings)
+    assert free == [], "in staging nobody answers by it"
+
+    share = RolloutStep(action="start", step=1, percent=10, salt="s", unit=("user_id",))
+    event = log.events(weekly.MODEL)[-1]
+    log.append(event.model_copy(update={"number": event.number + 1, "version": number, "change": share}))
+    with pytest.raises(DataError, match=rf"version {number} of model user_return \(being rolled out\)") as refused:
+        store.apply([changed])
+    assert "user_visits_v2:spend_28d, user_visits_v2:visits_28d would be computed otherwise" in refused.value.message
+    with pytest.raises(DataError, match=r"being rolled out\).* would be removed"):
+        store.delete_feature_view(weekly.SECOND)
+
+    over = share.model_copy(update={"action": "abort", "percent": 0.0})
+    log.append(event.model_copy(update={"number": event.number + 2, "version": number, "change": over}))
+    store.apply([changed])
 
 
 def test_a_definition_that_changed_before_is_held_by_nobody(
@@ -153,28 +176,19 @@ def test_a_build_in_its_place_is_refused(store: FeatureStore, monkeypatch: pytes
 
 def second(store: FeatureStore) -> FeatureView:
     """The changed feature, in a view of its own beside the first."""
-    return weekly.view_of(store.get_entity("user"), name=SECOND, definition_hash="b2")
+    return weekly.view_of(store.get_entity("user"), name=weekly.SECOND, definition_hash="b2")
 
 
 def test_after_a_release_on_a_changed_feature_and_a_rollback_the_old_model_answers_with_its_own_features(
     weekly_production: Path, store: FeatureStore
 ) -> None:
-    log, settings, repository = EventLog("shop"), get_settings(), weekly_production / "repo"
+    log, settings = EventLog("shop"), get_settings()
     before = by_hand(MONDAY)
     with pytest.raises(DataError, match="would be computed otherwise"):
         store.apply([redefined(store)])
 
-    rows = weekly.features(weekly.visits())
-    doubled = pc.multiply(rows["spend_28d"], 2.0)
-    rows = rows.set_column(rows.column_names.index("spend_28d"), "spend_28d", doubled)
-    weekly.publish(rows, settings, date(2024, 5, 19), definition_hash="b2", view=SECOND)
-    changed = second(store)
-    store.apply([changed, FeatureService(name="returning_v2", features=[changed[["visits_28d", "spend_28d"]]])])
-    config = yaml.safe_dump(weekly.CONFIG | {"feature_service": "returning_v2"})
-    (repository / "datasets" / "weekly_2024b.yaml").write_text(config)
-    weekly.declare(repository, dataset="weekly_2024b", leave_out=[])
-    released = releasing.release(weekly.MODEL, repository, log, store, settings)
-    versions.promote(weekly.MODEL, released.version, "production", log, settings, why="better features")
+    number = weekly.release_on_changed_feature(weekly_production, settings)
+    versions.promote(weekly.MODEL, number, "production", log, settings, why="better features")
 
     asked = CliRunner().invoke(retire, ["user_visits"])
     assert asked.exit_code == 3

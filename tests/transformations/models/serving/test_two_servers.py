@@ -39,12 +39,13 @@ POLL = 0.5
 
 @dataclass(frozen=True)
 class Seen:
-    """One answer. versions: by user who answered for it."""
+    """One answer. versions: by user who answered for it; scores: what was said."""
 
     server: int
     began: float
     ended: float
     versions: dict[int, int]
+    scores: dict[int, float]
 
 
 @dataclass
@@ -72,6 +73,11 @@ class Load:
         """The answers to requests that began later than a moment."""
         return [each for each in self.seen if each.began > moment]
 
+    def after(self, moment: float) -> Seen:
+        """The first answer to a request that began later than a moment, once it is there."""
+        until(lambda: bool(self.since(moment)), 30)
+        return self.since(moment)[0]
+
     def _ask(self, server: int, stop: threading.Event) -> None:
         client = Client(f"http://127.0.0.1:{self.ports[server]}", seconds=20)
         while not stop.is_set():
@@ -82,7 +88,8 @@ class Load:
                 self.failures.append(f"server {server}: {error}")
             else:
                 versions = {user: row.model_version for user, row in zip(USERS, rows, strict=True)}
-                self.seen.append(Seen(server, began, time.time(), versions))
+                scores = {user: row.score for user, row in zip(USERS, rows, strict=True)}
+                self.seen.append(Seen(server, began, time.time(), versions, scores))
             time.sleep(0.01)
         client.close()
 
@@ -93,23 +100,30 @@ def servers(
 ) -> Iterator[list[tuple[int, processes.Started]]]:
     """Two servers of the model, each a process with a port of its own, by the real clock."""
     monkeypatch.delenv("FEATURES_CLOCK")
-    monkeypatch.setenv("FEATURES_PREDICT_POLL_SECONDS", str(POLL))
-    monkeypatch.setenv("FEATURES_PREDICT_DEADLINE_MS", "15000")
+    with started(2, tmp_path, monkeypatch) as found:
+        yield found
+
+
+@contextmanager
+def started(count: int, folder: Path, patch: pytest.MonkeyPatch) -> Iterator[list[tuple[int, processes.Started]]]:
+    """So many servers of the model, each a process with a port of its own; ready when this begins."""
+    patch.setenv("FEATURES_PREDICT_POLL_SECONDS", str(POLL))
+    patch.setenv("FEATURES_PREDICT_DEADLINE_MS", "15000")
     found = []
-    for number in range(2):
+    for number in range(count):
         port = free_port()
         arguments = ("model", "serve", weekly.MODEL, "--port", str(port))
-        found.append((port, processes.start(SERVE, *arguments, output=tmp_path / f"server-{number}.txt")))
+        found.append((port, processes.start(SERVE, *arguments, output=folder / f"server-{number}.txt")))
     try:
-        for port, started in found:
-            until(lambda port=port: is_ready(port), 60, started.output)
+        for port, each in found:
+            until(lambda port=port: is_ready(port), 60, each.output)
         yield found
     finally:
-        for _, started in found:
+        for _, each in found:
             with suppress(ProcessLookupError):
-                os.kill(started.process.pid or 0, signal.SIGCONT)
-            started.process.terminate()
-            started.process.join(30)
+                os.kill(each.process.pid or 0, signal.SIGCONT)
+            each.process.terminate()
+            each.process.join(30)
 
 
 def free_port() -> int:
