@@ -1,14 +1,15 @@
 """Rollouts simulated end to end: requests of clustered units, split, tallied, flushed, and judged by the controller.
 
 What is simulated is what two versions make of a row: scores, failures, seconds. Everything from there on is the
-platform's own code: the route, the split of the rows, the tally of a server, the tables, the controller and its log. No
-simulation computes what the controller judges by.
+platform's own code: the route, the split of the rows, the tally of a server, what judges and what decides; and, where a
+simulation is `whole`, the tables, the controller and its log. No simulation computes what is judged by.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
+from typing import Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,12 +19,14 @@ from transformations.engine.base.settings import get_settings
 from transformations.models.log.event_log import EventLog
 from transformations.models.records.events import ModelEvent, RolloutStep
 from transformations.models.records.rollout_plan import RolloutPlan
-from transformations.models.rollout.board import Board
+from transformations.models.rollout.board import DIFFERENCE, FAILURE, LATENCY, Board, Counters, Observation, Seen
 from transformations.models.rollout.control.controller import Controller
+from transformations.models.rollout.deciding import Decision, decide, effective_from, running
 from transformations.models.rollout.routing import Route, route_at
 from transformations.models.rollout.splitting import split, units_of
 from transformations.models.rollout.tables import RolloutTables
 from transformations.models.rollout.tally import Tally
+from transformations.models.rollout.verdicts import Subject, judge
 
 START = datetime(2024, 5, 21, 12, tzinfo=UTC)
 LIMIT = 0.1
@@ -75,67 +78,44 @@ def clustered_traffic(generator: np.random.Generator, *, users: int, days: float
 
 
 class Simulation:
-    """One rollout in the project of `weekly`, in a log and tables in memory. begun: the events before it."""
+    """One rollout in the project of `weekly`. begun: the events before it. whole: whether the controller decides, with
+    its log and its tables in a database in memory; else the functions that it decides by, which takes a tenth as long.
+    """
 
-    def __init__(self, begun: tuple[ModelEvent, ...], behaviour: Behaviour, generator: np.random.Generator) -> None:
+    def __init__(
+        self, begun: tuple[ModelEvent, ...], behaviour: Behaviour, generator: np.random.Generator, *, whole: bool = True
+    ) -> None:
         self.now = START
         self._behaviour, self._generator = behaviour, generator
-        log = EventLog("simulated", "sqlite://")
-        for event in begun:
-            log.append(event)
-        self._controller = PlannedController(
-            log=log,
-            settings=get_settings(),
-            clock=lambda: self.now,
-            who="simulation",
-            tables=RolloutTables("simulated", "sqlite://"),
-        )
+        self._decider: Decider = ByController(begun, lambda: self.now) if whole else ByFunctions(begun)
         self._of_units: dict[int, tuple[float, bool]] = {}
         self._rows: dict[int, int] = {}
 
     def run(self, traffic: Traffic, *, poll_hours: float = 12.0) -> Ending:
-        """Let the traffic come, and the controller decide twice a day."""
-        self._controller.start(weekly.MODEL, 2, "simulated")
+        """Let the traffic come, and decide twice a day."""
+        self._decider.begin(1, self.now)
         self.now += timedelta(minutes=1)
         for window in self._windows(traffic, poll_hours * 3_600):
             self._serve(window)
-            stepped = self._controller.step(weekly.MODEL)
-            if stepped.decision.action in ("abort", "promote"):
-                return Ending(
-                    action=stepped.decision.action, why="; ".join(stepped.decision.reasons), rows=dict(self._rows)
-                )
+            decision = self._decider.step(self.now)
+            if decision.action in ("abort", "promote", "finish"):
+                action = "abort" if decision.action == "abort" else "promote"
+                return Ending(action=action, why="; ".join(decision.reasons), rows=dict(self._rows))
             self.now += timedelta(minutes=1)  # the next step is in effect before the next requests
         return Ending(action="wait", why="", rows=dict(self._rows))
 
     def rows_until_stopped(self, traffic: Traffic, at_step: int, most: int = 1_000) -> int | None:
-        """Rows that both versions scored in a step until an abort, where the controller decides after each row; None
-        where it was none after the most rows.
+        """Rows that both versions scored in a step until an abort, where it is decided after each row; None where it
+        was none after the most rows.
         """
-        controller = self._controller
-        controller.start(weekly.MODEL, 2, "simulated")
-        for place in range(2, at_step + 1):
-            change = RolloutStep(
-                action="advance", step=place, percent=PLAN.steps[place - 1].percent, salt="simulated", unit=PLAN.unit
-            )
-            number = len(controller.log.events(weekly.MODEL)) + 1
-            controller.log.append(
-                ModelEvent(
-                    model=weekly.MODEL,
-                    number=number,
-                    at=self.now,
-                    who="simulation",
-                    why="straight to the step",
-                    version=2,
-                    change=change,
-                )
-            )
+        self._decider.begin(at_step, self.now)
         self.now += timedelta(minutes=1)
         for row in range(len(traffic.units)):
             before = self._rows.get(at_step, 0)
             self._serve(slice_of(traffic, row, row + 1))
             if self._rows.get(at_step, 0) == before:
                 continue
-            if controller.step(weekly.MODEL).decision.action == "abort":
+            if self._decider.step(self.now).action == "abort":
                 return self._rows[at_step]
             if self._rows[at_step] >= most:
                 break
@@ -150,7 +130,7 @@ class Simulation:
 
     def _serve(self, window: Traffic) -> None:
         """A server answers the rows of a window, and the other version scores those that it is to score."""
-        route = route_at(self._controller.log.events(weekly.MODEL), self.now)
+        route = self._decider.route(self.now)
         if route.candidate is None or not len(window.units):
             return
         columns = {"user_id": window.units.tolist()}
@@ -173,10 +153,9 @@ class Simulation:
             [production[number] for number in kept],
         )
         tally.failed([texts[number] for number in range(len(users)) if fails[number]])
-        for number in range(len(users)):  # as if ten rows came in a minute
-            one, other = self._generator.lognormal(-7, 0.3, 2)
-            tally.took(one * self._behaviour.slowness, other, number // 10 * 60.0)
-        tally.flush(Board(self._controller.tables), int(self.now.timestamp() * 1e6), 1e12)
+        for number, (one, other) in enumerate(self._generator.lognormal(-7, 0.3, (len(users), 2)).tolist()):
+            tally.took(one * self._behaviour.slowness, other, number // 10 * 60.0)  # as if ten rows came in a minute
+        tally.flush(self._decider.board, int(self.now.timestamp() * 1e6), 1e12)
 
     def _tally(self, route: Route) -> Tally:
         return Tally(weekly.MODEL, route.event, route.salt, f"server of {self.now:%d %H:%M:%S} {len(self._rows)}")
@@ -202,12 +181,153 @@ class Simulation:
         return fails, gaps
 
 
+class Decider(Protocol):
+    """Who decides about a simulated rollout."""
+
+    @property
+    def board(self) -> Board:
+        """Where servers write what they saw."""
+
+    def begin(self, step: int, at: datetime) -> None:
+        """Start the rollout of version 2, and bring it to a step."""
+
+    def route(self, at: datetime) -> Route:
+        """Who answers at a moment."""
+
+    def step(self, at: datetime) -> Decision:
+        """Judge what was seen and do what comes next."""
+
+
+class ByController:
+    """The controller itself, which judges by PLAN whatever the version was trained with."""
+
+    def __init__(self, begun: tuple[ModelEvent, ...], clock: Callable[[], datetime]) -> None:
+        log = EventLog("simulated", "sqlite://")
+        for event in begun:
+            log.append(event)
+        tables = RolloutTables("simulated", "sqlite://")
+        self._controller = PlannedController(
+            log=log, settings=get_settings(), clock=clock, who="simulation", tables=tables
+        )
+        self.board = Board(tables)
+
+    def begin(self, step: int, at: datetime) -> None:
+        controller = self._controller
+        started = controller.start(weekly.MODEL, 2, "simulated")
+        for place in range(2, step + 1):
+            controller.log.append(_advanced(started, place, place - 1, at))
+
+    def route(self, at: datetime) -> Route:
+        return route_at(self._controller.log.events(weekly.MODEL), at)
+
+    def step(self, at: datetime) -> Decision:
+        del at
+        return self._controller.step(weekly.MODEL).decision
+
+
 class PlannedController(Controller):
-    """The controller, which judges by PLAN whatever the version was trained with."""
+    """The controller, with the plan of the simulations."""
 
     def plan(self, model: str, version: int, standing: object) -> RolloutPlan:
         """The plan of the simulations."""
         return PLAN
+
+
+class ByFunctions:
+    """The functions that the controller calls, `judge`, `decide` and `route_at`, over events and rows in memory."""
+
+    def __init__(self, begun: tuple[ModelEvent, ...]) -> None:
+        self._events = list(begun)
+        self.board = MemoryBoard()
+
+    def begin(self, step: int, at: datetime) -> None:
+        number = len(self._events) + 1
+        change = _change("start", 1, f"{weekly.MODEL}-2-{number}")
+        started = _event(number, change, at, effective_from(at, 1.0))
+        self._events.append(started)
+        for place in range(2, step + 1):
+            self._events.append(_advanced(started, place, place - 1, at))
+
+    def route(self, at: datetime) -> Route:
+        return route_at(self._events, at)
+
+    def step(self, at: datetime) -> Decision:
+        route = route_at(self._events, at)
+        reading = None
+        if route.candidate is not None and route.production is not None and route.step is not None:
+            began = self._events[route.event - 1]
+            subject = Subject(
+                model=weekly.MODEL,
+                version=route.candidate,
+                production=route.production,
+                step=route.step,
+                event=route.event,
+                began=began.effective_at or began.at,
+                most_difference=1.0,
+            )
+            reading = judge(PLAN, subject, self.board.seen(weekly.MODEL, route.event), at)
+        rollout = running(self._events)
+        decision = decide(rollout, PLAN, reading, at)
+        if rollout is not None and decision.action in ("advance", "abort"):
+            is_next = decision.action == "advance"
+            change = _change(decision.action, rollout.change.step + is_next, rollout.change.salt)
+            effective = effective_from(at, 1.0) if is_next else None
+            self._events.append(_event(len(self._events) + 1, change, at, effective))
+        return decision
+
+
+class MemoryBoard(Board):
+    """The board without a database: counters by server, and of each unit the first observation."""
+
+    def __init__(self) -> None:
+        self._counters: dict[tuple[int, str], Counters] = {}
+        self._values: dict[tuple[int, str], dict[str, float]] = {}
+
+    def write(
+        self, model: str, step: int, server: str, counters: Counters, observations: Sequence[Observation], micros: int
+    ) -> None:
+        self._counters[step, server] = counters
+        for each in observations:
+            self._values.setdefault((step, each.kind), {}).setdefault(each.unit, each.value)
+
+    def seen(self, model: str, step: int) -> Seen:
+        mine = [counters for (at, _), counters in self._counters.items() if at == step]
+        values = {kind: list(self._values.get((step, kind), {}).values()) for kind in (DIFFERENCE, FAILURE, LATENCY)}
+        return Seen(
+            counters=Counters(
+                clean=sum(each.clean for each in mine),
+                failed=sum(each.failed for each in mine),
+                shed=sum(each.shed for each in mine),
+            ),
+            differences=np.asarray(values[DIFFERENCE], dtype=np.float64),
+            failures=len(values[FAILURE]),
+            ratios=np.asarray(values[LATENCY], dtype=np.float64),
+        )
+
+
+def _change(action: Literal["start", "advance", "abort"], place: int, salt: str) -> RolloutStep:
+    planned = PLAN.steps[place - 1]
+    percent = planned.percent if action != "abort" else 0.0
+    is_shadow = planned.is_shadow and action != "abort"
+    return RolloutStep(action=action, step=place, shadow=is_shadow, percent=percent, salt=salt, unit=PLAN.unit)
+
+
+def _event(number: int, change: RolloutStep, at: datetime, effective: datetime | None) -> ModelEvent:
+    return ModelEvent(
+        model=weekly.MODEL,
+        number=number,
+        at=at,
+        who="simulation",
+        why="simulated",
+        version=2,
+        change=change,
+        effective_at=effective,
+    )
+
+
+def _advanced(started: ModelEvent, place: int, further: int, at: datetime) -> ModelEvent:
+    """The event that brings a rollout straight to a step; it counts at once."""
+    return _event(started.number + further, _change("advance", place, "simulated"), at, None)
 
 
 def slice_of(traffic: Traffic, first: int, last: int) -> Traffic:

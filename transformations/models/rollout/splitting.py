@@ -16,6 +16,8 @@ from transformations.models.rollout.routing import Route
 BUCKETS = 10_000
 """Shares are counted in hundredths of a percent."""
 
+_ENCODER = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False)
+
 Key = bool | int | float | str | np.generic | None
 """A value of a unit's column, as JSON or NumPy has it."""
 
@@ -32,7 +34,7 @@ def unit_text(values: Sequence[Key]) -> str | None:
     """
     if not values or any(value is None or value != value for value in values):  # NaN alone differs from itself
         return None
-    return json.dumps([_plain(value) for value in values], separators=(",", ":"), ensure_ascii=False)
+    return _ENCODER.encode([_plain(value) for value in values])
 
 
 def units_of(columns: Mapping[str, Sequence[Key]], unit: Sequence[str], rows: int) -> list[str | None]:
