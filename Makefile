@@ -65,6 +65,10 @@ coverage-proof: $(STAMP)  ## Simulate how often 95 % intervals of metrics and di
 rollout-proof: $(STAMP)  ## Simulate rollouts over the demo's real requests: false stops and power (ARGS="--simulations 50")
 	$(BIN)/python tests/demo/rollouts.py $(ARGS)
 
+replay-proof: $(STAMP)  ## Replay the demo's Mondays and hold outcomes, alerts and skew against what is known without us
+	$(BIN)/features demo replay
+	$(BIN)/python tests/demo/replayed.py
+
 drift-proof: $(STAMP)  ## Measure on the demo's data what monitoring finds and what it alerts in vain (ARGS="--trials 1000 --write")
 	$(BIN)/python tests/demo/drift_power.py $(ARGS)
 	$(BIN)/features model predict household_lapse_2017 --from 2017-09-18 --to 2017-12-11 --version 1

@@ -7,8 +7,15 @@ PROOFS = (
         name="rollout-proof",
         claim="A good version is seldom stopped, a failing one within 100 rows",
         seconds=60,
-        size={"ARGS": "--simulations 30"},
+        size={"ARGS": "--simulations 100 --whole 5"},
         figure=r"fails on 5 % of rows: (.*)",
+    ),
+    Proof(
+        name="replay-proof",
+        claim="The demo's replay: scores are those of batch, outcomes those counted by hand, both faults are named",
+        seconds=100,
+        figure=r"([\d,]+ scores, equal to batch .*)",
+        made=("models", "datasets"),
     ),
     Proof(
         name="drift-proof",

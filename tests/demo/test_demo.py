@@ -282,7 +282,7 @@ def test_so_it_is_by_processes_as_from_a_shell(demo: Demo) -> None:
         [str(FEATURES), "demo"], env=demo.environment, check=False, capture_output=True, text=True, timeout=300
     )
     assert again.returncode == 0, again.stdout + again.stderr
-    assert "2 of 13 commands ran" in again.stdout
+    assert "2 of 14 commands ran" in again.stdout
 
 
 def forget_rows() -> None:

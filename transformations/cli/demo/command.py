@@ -47,7 +47,7 @@ The data is the Complete Journey, which 84.51° published for teaching: a year o
 )
 @click.pass_context
 def demo(ctx: click.Context) -> None:
-    """Run the main job end to end: ingest, build, apply, materialize, a training frame, online lookups, two models.
+    """Run the main job end to end: ingest, build, apply, load, train, look up, release two models, serve and watch one.
 
     Each command is printed as one could type it. Interrupt it at any moment: the next run goes on from there.
     """
@@ -118,16 +118,28 @@ def deliver_command() -> None:
     say(str(deliver(_delivered_files(), get_settings())))
 
 
+@demo.command("replay", short_help="Live through eleven Mondays with real servers")
+def replay_command() -> None:
+    """Replay eleven Mondays in data/replay: a version in production, two challengers, a drift, a frozen feature.
+
+    A model server answers for some 2,200 households a Monday, on a clock that this command sets. Every score that was
+    served is held against the same version's score in batch: code 3 where one differs.
+    """
+    from transformations.cli.demo.replay import replay
+
+    replay(get_settings())
+
+
 def run_all(settings: Settings, terminal: Console, perform: Perform | None = None) -> None:
     """Run every step that is not done yet. perform: runs one, in a process of its own unless given."""
-    from transformations.cli.demo.models import release_models
+    from transformations.cli.demo.replayed import release_and_replay
 
     with alone(settings.data / ".demo.lock", terminal) as lock:
         perform = perform or (lambda step: run(step, terminal, lock))
         done = [*_ingest(settings, terminal, perform), *_compute(settings, terminal, perform)]
         state = _read_state(settings, terminal)
         done += _use(_servable_from(state), settings, terminal, perform)
-        done += release_models(settings, terminal, perform)
+        done += release_and_replay(settings, terminal, perform)
         _print_summary(done, state, settings)
 
 
@@ -209,10 +221,11 @@ def _print_summary(done: list[Finished], state: DemoState, settings: Settings) -
     print_table(["Step", "There is now", "Rows", "Took"], rows, title="Summary")
     say(f"\n{demo_summary.verdict(done)}\n")
     print_table(["Where", "", "Size"], list(demo_summary.places(settings)))
-    say("\nTry next:")
+    say("\nWhat to look at, in this order:")
     programs = (typed_program("feast"), typed_program("features"), _repository())
-    for title, text in demo_summary.next_steps(*programs, _clock(_servable_from(state))):
-        say(f"\n  {title}")
+    steps = demo_summary.next_steps(*programs, _clock(_servable_from(state)), settings)
+    for number, (title, text) in enumerate(steps, start=1):
+        say(f"\n  {number}. {title}")
         for line in text.splitlines():
             say(click.style(f"    {line}", fg="cyan"))
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
+from transformations.cli.demo.faults import FROZEN
 from transformations.cli.demo.lookup import SERVICE
 from transformations.cli.demo.models import MODELS, stage_of
+from transformations.cli.demo.replayed import MODEL, Replayed, folder_of, read_replayed
 from transformations.cli.demo.training import dataset_path
 from transformations.contracts import read_contract
 from transformations.engine.base.settings import Settings
@@ -20,6 +22,12 @@ if TYPE_CHECKING:
     from transformations.cli.steps import Finished
 
 
+_ASK = (
+    "curl -s http://127.0.0.1:8080/v1/models/household_lapse_2017/predictions "
+    """-H 'Content-Type: application/json' -d '{"rows": [{"household_id": 1}]}'"""
+)
+
+
 def rows_of_steps(done: Sequence[Finished], state: DemoState, settings: Settings) -> Iterator[tuple[object, ...]]:
     """A table row per step: title, what exists now, rows, time."""
     offline = [view.offline for view in state.views.values() if view.offline]
@@ -30,6 +38,7 @@ def rows_of_steps(done: Sequence[Finished], state: DemoState, settings: Settings
         "materialize": ("rows online", sum(each.rows for each in online)),
         "training-frame": ("training rows", _dataset_rows(settings)),
         "lookup": ("equal to training", None),
+        "replay": _outcome_of_replay(read_replayed(settings)),
     }
     for finished in done:
         words = finished.step.arguments
@@ -55,6 +64,7 @@ def places(settings: Settings) -> Iterator[tuple[object, ...]]:
         "MLflow": settings.mlflow_dir,
         "registry": settings.registry_path,
         "Redis": settings.redis_dir,
+        "replay": folder_of(settings),
     }
     for what, path in folders.items():
         if path.exists():
@@ -62,8 +72,9 @@ def places(settings: Settings) -> Iterator[tuple[object, ...]]:
             yield what, path, human_bytes(sum(map(_size, (path, *beside))))
 
 
-def next_steps(feast: str, features: str, repository: str, moment: str) -> list[tuple[str, str]]:
-    """What to try next, as one could type or paste it."""
+def next_steps(feast: str, features: str, repository: str, moment: str, settings: Settings) -> list[tuple[str, str]]:
+    """What to look at, as one could type or paste it: what became of the model first, what it stands on after."""
+    replayed = read_replayed(settings)
     models = "\n".join(f"{features} model show {name}" for name in MODELS)
     entities = '{"household_id": [1, 2], "basket_value": [25.0, 80.0]}'
     by_http = f"""FEATURES_CLOCK={moment} {feast} -c {repository} serve -h 127.0.0.1
@@ -77,6 +88,7 @@ store.get_historical_features(entity_df=spine, features=service).to_df()"""
     lookup = """rows = [{"household_id": 1, "basket_value": 25.0}]
 store.get_online_features(features=service, entity_rows=rows).to_dict()"""
     return [
+        *(_looks_at_replay(features, replayed, settings) if replayed else []),
         ("Look at owners, lineage and features in a browser", f"{feast} -c {repository} ui -h 127.0.0.1"),
         ("Serve features by HTTP, and ask for two households", by_http),
         ("A training frame in Python", training),
@@ -84,6 +96,22 @@ store.get_online_features(features=service, entity_rows=rows).to_dict()"""
         ("The models, their versions and stages", models),
         ("Everything else", f"{features} --help"),
     ]
+
+
+def _looks_at_replay(features: str, replayed: Replayed, settings: Settings) -> list[tuple[str, str]]:
+    typed = replayed.typed(settings)
+    trace = f"{typed} {features} predictions trace {replayed.traced}"
+    return [
+        ("The page of the last Monday, in a browser: what drifts, what is frozen, whose it is", replayed.report),
+        ("How versions came, and why one went", f"{typed} {features} model show {MODEL}"),
+        ("One prediction: its version, its features, and the events behind one of them", f"{trace} --feature {FROZEN}"),
+        ("What became of the predictions, beside what was promised", f"{typed} {features} outcomes {MODEL}"),
+        ("Ask the model yourself", f"{typed} {features} model serve {MODEL}\n{_ASK}"),
+    ]
+
+
+def _outcome_of_replay(replayed: Replayed | None) -> tuple[str, int | None]:
+    return ("not replayed", None) if replayed is None else ("scores, as in batch", replayed.scores)
 
 
 def _dataset_rows(settings: Settings) -> int:
