@@ -2,18 +2,16 @@
 
 Our logs are never cleaned up, so every version is there. A commit never changes, so each process parses it once.
 Delta's checkpoints leave out what writers noted, so our notes of the first commits are summed up in a file beside the
-table: a log of years is read from that, and from the commits since.
+table (`logs/summary.py`): a log of years is read from that, and from the commits since.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence, Set
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -22,33 +20,18 @@ from uuid import uuid4
 from transformations.engine.base import checksums
 from transformations.engine.base.disk_faults import paths_in
 from transformations.engine.base.errors import DamagedError, DiskError, FeaturesError
+from transformations.engine.base.logs import summary
+from transformations.engine.base.logs.summary import LoggedCommit
 
 _OTHER_BYTES = f"it does not hold the bytes that were written, by {checksums.FILE} beside the table"
 _MOVED_AWAY = ".damaged"
 """The suffix of a commit that somebody has given up."""
 _COMMIT = re.compile(r"(\d{20})\.json")
 _ENTRY = re.compile(rf"_delta_log/{_COMMIT.pattern}")
-SUMMARY = "log-summary.json"
-"""The file beside a table that sums up its first commits."""
 COMMITS_A_SUMMARY = 100
 """After so many commits the summary is written anew, as Delta's checkpoints are."""
 _OURS = "features."
 """The prefix of our records' keys in a log."""
-
-
-@dataclass(frozen=True)
-class LoggedCommit:
-    """A commit in the log. info: everything that Delta and the writer noted; records: our own notes in it, parsed."""
-
-    info: Mapping[str, Any]
-    records: Mapping[str, Mapping[str, Any]]
-
-    def record(self, key: str) -> Mapping[str, Any] | None:
-        """The record under a key; None if there is none."""
-        if key in self.records or key not in self.info:
-            return self.records.get(key)
-        found: Mapping[str, Any] = json.loads(self.info[key])
-        return found
 
 
 def has_table(folder: Path) -> bool:
@@ -60,11 +43,15 @@ def has_table(folder: Path) -> bool:
 
 def is_table(folder: Path) -> bool:
     """Whether the folder holds a Delta table with a published version. DamagedError where its log has been lost."""
-    names, _ = _names_in_log(folder)
-    if names or paths_in(folder / "_delta_log", "*.json") or checkpoints(folder):
+    if entry_of(folder, 0).is_file() or paths_in(folder / "_delta_log", "*.json") or checkpoints(folder):
         return True
-    _refuse_lost_end(folder, names, checksums.recorded(folder))
+    _refuse_lost_end(folder, -1, checksums.recorded(folder))
     return False
+
+
+def entry_of(folder: Path, version: int) -> Path:
+    """The file of a commit, whether it is there or not."""
+    return folder / "_delta_log" / f"{version:020}.json"
 
 
 def log_entries(folder: Path) -> list[Path]:
@@ -106,50 +93,85 @@ def logged_commits(folder: Path, until: int | None = None, *, from_summary: bool
 
     from_summary: those that a whole summary tells of are read from it; only that they are there is looked at.
     """
-    log = folder / "_delta_log"
     names, moved = _names_in_log(folder)
     if not names and checkpoints(folder):
-        raise damaged_entry(log / f"{0:020}.json", "it is missing", is_newest=False)
+        raise damaged_entry(entry_of(folder, 0), "it is missing", is_newest=False)
     recorded = checksums.recorded(folder)
-    _refuse_lost_end(folder, names, recorded)
+    newest = _version_of(names[-1]) if names else -1
+    _refuse_lost_end(folder, newest, recorded)
     found = list(_summed_up(folder, names, moved)) if from_summary else []
     wanted = len(names) if until is None else until + 1
-    if wanted <= len(found):
-        return found[:wanted]
-    for version, entry in enumerate((log / each for each in names[len(found) : wanted]), len(found)):
-        if int(entry.stem) != version:
-            raise damaged_entry(entry.with_name(f"{version:020}.json"), "it is missing", is_newest=False)
+    for version, name in enumerate(names[len(found) : wanted], len(found)):
+        if _version_of(name) != version:
+            raise damaged_entry(entry_of(folder, version), "it is missing", is_newest=False)
+        found.append(_read_commit(folder, version, recorded, is_newest=version == newest))
+    return found[:wanted]
+
+
+def newest_record(folder: Path, key: str, until: int) -> Mapping[str, Any] | None:
+    """The newest record under a key among the commits up to a version that is there; None where there is none.
+
+    However long the log is, it takes as long: commits that a whole summary tells of are not looked at, but for the last
+    one. DamagedError where one of the others is missing or damaged, or where commits after a newest one were lost.
+    """
+    recorded = checksums.recorded(folder)
+    is_newest = not entry_of(folder, until + 1).exists()
+    if is_newest:
+        _refuse_lost_end(folder, until, recorded)
+    head = _head_of(folder)
+    if head is None or head.commits > until + 1:
+        found = (commit.record(key) for commit in reversed(logged_commits(folder, until)))
+        return next((record for record in found if record is not None), None)
+    since = range(head.commits, until + 1)
+    read = [_read_commit(folder, each, recorded, is_newest=is_newest and each == until) for each in since]
+    found = (commit.record(key) for commit in reversed(read))
+    return next((record for record in found if record is not None), head.newest.get(key))
+
+
+def _read_commit(folder: Path, version: int, recorded: Mapping[str, str], *, is_newest: bool) -> LoggedCommit:
+    entry = entry_of(folder, version)
+    try:
         facts = entry.stat()
-        name = f"_delta_log/{entry.name}"
-        is_second = f"{entry.name}{_MOVED_AWAY}" in moved
-        is_of_first = is_second and checksums.times_recorded(folder, name) == 1  # its writer was killed in between
-        checksum = None if is_of_first else recorded.get(name)
-        commit = parsed_commit(entry, facts.st_size, facts.st_mtime_ns)
-        if facts.st_size and not _holds(entry, facts.st_size, facts.st_mtime_ns, checksum):
-            if not isinstance(commit, str):
-                raise _one_of_two_damaged(entry)
-            commit = _OTHER_BYTES
-        if isinstance(commit, str):
-            raise damaged_entry(entry, commit, is_newest=entry.name == names[-1])
-        found.append(commit)
-    return found
+    except FileNotFoundError:
+        raise damaged_entry(entry, "it is missing", is_newest=False) from None
+    checksum = recorded.get(f"_delta_log/{entry.name}")
+    commit = parsed_commit(entry, facts.st_size, facts.st_mtime_ns)
+    if facts.st_size and not _holds(entry, facts.st_size, facts.st_mtime_ns, checksum) and not _is_second(entry):
+        if not isinstance(commit, str):
+            raise _one_of_two_damaged(entry)
+        commit = _OTHER_BYTES
+    if isinstance(commit, str):
+        raise damaged_entry(entry, commit, is_newest=is_newest)
+    return commit
 
 
-def _refuse_lost_end(folder: Path, commits: Sequence[str], recorded: Mapping[str, str]) -> None:
-    """DamagedError where commits after the last one were recorded, and nobody has moved them away as damaged."""
-    known = _version_of(commits[-1]) + 1 if commits else 0
+def _is_second(entry: Path) -> bool:
+    """Whether a commit stands in the place of a damaged one, and its writer was killed before it took a checksum."""
+    taken = checksums.times_recorded(entry.parents[1], f"_delta_log/{entry.name}")
+    return taken == 1 and _moved_away(entry).exists()
+
+
+def _moved_away(entry: Path) -> Path:
+    return entry.with_name(f"{entry.name}{_MOVED_AWAY}")
+
+
+def _refuse_lost_end(folder: Path, newest: int, recorded: Mapping[str, str]) -> None:
+    """DamagedError where commits after the newest one (-1: none is there) were recorded, and nobody has moved them away
+    as damaged.
+    """
     log, sums = folder / "_delta_log", folder / checksums.FILE
-    first = f"_delta_log/{known:020}"
+    first = f"_delta_log/{newest + 1:020}"
     names = (name for name in recorded if name.startswith("_delta_log/") and name > first)  # none, as a rule
     lost = [log / f"{int(found[1]):020}.json" for found in map(_ENTRY.fullmatch, sorted(names)) if found]
-    lost = [entry for entry in lost if not entry.with_name(f"{entry.name}{_MOVED_AWAY}").exists()]
+    lost = [entry for entry in lost if not _moved_away(entry).exists()]
     if not lost:
         return
-    if commits and f"_delta_log/{known:020}.json" not in recorded:
+    if newest >= 0 and f"_delta_log/{newest + 1:020}.json" not in recorded:
         raise DamagedError(
-            f"{sums} is damaged: it names {lost[0].name}, and not version {known} before it. Bring it back from a "
+            f"{sums} is damaged: it names {lost[0].name}, and not version {newest + 1} before it. Bring it back from a "
             f"copy. Without one, delete that line: the commit that it was about then has no checksum."
         )
+    commits = _names_in_log(folder)[0]
     unrecorded = next((name for name in commits if f"_delta_log/{name}" not in recorded), None)
     doubt = f" ({unrecorded} has no checksum, so it may be that line of {sums} that is damaged.)" if unrecorded else ""
     raise DamagedError(
@@ -177,14 +199,12 @@ def sum_up(folder: Path, *, now: bool = False) -> None:
 
 def _write_summary(folder: Path) -> None:
     commits = logged_commits(folder)
-    newest = log_entries(folder)[len(commits) - 1]
-    body = json.dumps({"last": checksums.content_hash(newest), "commits": differences(commits)}, ensure_ascii=False)
-    text = f"{hashlib.sha256(body.encode()).hexdigest()}\n{body}\n"
-    draft = folder / f".{SUMMARY}.{uuid4().hex}.unfinished"
+    text = summary.summary_of(commits, checksums.content_hash(entry_of(folder, len(commits) - 1)))
+    draft = folder / f".{summary.FILE}.{uuid4().hex}.unfinished"
     try:
         with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o640), "w", encoding="utf-8") as file:
             file.write(text)
-        draft.replace(folder / SUMMARY)
+        draft.replace(folder / summary.FILE)
     finally:
         draft.unlink(missing_ok=True)
 
@@ -194,80 +214,34 @@ def _version_of(name: str) -> int:
     return int(name[:20])
 
 
-def _summed_up(folder: Path, names: Sequence[str], moved: Set[str]) -> Sequence[LoggedCommit]:
-    """The first commits of a log, by their summary; none where it is damaged, or not of this log.
+def _head_of(folder: Path) -> summary.Head | None:
+    """The head of the summary of a log; None where there is none, it is damaged, or not of this log.
 
     A commit that was moved away as damaged may have another one in its place: then all are read.
     """
-    file = folder / SUMMARY
+    file = folder / summary.FILE
     try:
         facts = file.stat()
+        head = summary.read_head(file, facts.st_size, facts.st_mtime_ns)
+        if head is None or any(_moved_away(entry_of(folder, each)).exists() for each in head.versions.values()):
+            return None
+        entry = entry_of(folder, head.commits - 1)
+        facts = entry.stat()
     except OSError:
-        return ()
-    commits, last = _read_summary(file, facts.st_size, facts.st_mtime_ns)
-    newest = len(commits) - 1
-    if not commits or len(names) <= newest or _version_of(names[newest]) != newest:
+        return None
+    return head if entry.is_file() and _holds(entry, facts.st_size, facts.st_mtime_ns, head.last) else None
+
+
+def _summed_up(folder: Path, names: Sequence[str], moved: Set[str]) -> Sequence[LoggedCommit]:
+    """The first commits of a log, by their summary; none where it is damaged, or not of this log."""
+    head, file = _head_of(folder), folder / summary.FILE
+    if head is None or len(names) < head.commits or _version_of(names[head.commits - 1]) != head.commits - 1:
         return ()  # the names are different numbers in order, so where the last is there, all are
-    if any(_version_of(name) <= newest for name in moved if _COMMIT.match(name)):
+    if any(_version_of(name) < head.commits for name in moved if _COMMIT.match(name)):
         return ()
-    entry = folder / "_delta_log" / names[newest]
-    facts = entry.stat()
-    return commits if _holds(entry, facts.st_size, facts.st_mtime_ns, last) else ()
-
-
-@lru_cache(maxsize=64)
-def _read_summary(file: Path, _size: int, _modified: int) -> tuple[Sequence[LoggedCommit], str]:
-    """The commits of a summary, and the checksum of the last one; none where it is not what was written."""
-    try:
-        checksum, _, body = file.read_text(encoding="utf-8").removesuffix("\n").partition("\n")
-        if hashlib.sha256(body.encode()).hexdigest() != checksum:
-            return (), ""
-        read = json.loads(body)
-        return tuple(from_differences(read["commits"])), read["last"]
-    except (OSError, ValueError, KeyError, TypeError):
-        return (), ""
-
-
-def differences(commits: Sequence[LoggedCommit]) -> list[list[Any]]:
-    """What each commit says otherwise than the one before: [its info, its records], each as [changed, left out].
-
-    Most of a run's record is that of the run before. 1,000 runs of 5 kB are 300 kB, and parsed in a tenth of the time.
-    """
-    found = []
-    info: Mapping[str, Any] = {}
-    records: dict[str, Mapping[str, Any]] = {}
-    for commit in commits:
-        said = {key: value for key, value in commit.info.items() if key not in commit.records}
-        notes = {key: _difference(records.get(key, {}), record) for key, record in commit.records.items()}
-        found.append([_difference(info, said), notes])
-        info = said
-        records |= commit.records
-    return found
-
-
-def from_differences(found: Sequence[Sequence[Any]]) -> Iterator[LoggedCommit]:
-    """The commits that `differences` was told."""
-    info: Mapping[str, Any] = {}
-    records: dict[str, Mapping[str, Any]] = {}
-    for said, notes in found:
-        info = _changed(info, *said)
-        own = {key: _changed(records.get(key, {}), *note) for key, note in notes.items()}
-        records |= own
-        yield LoggedCommit(info, own)
-
-
-def _difference(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[Any]:
-    changed = {name: value for name, value in now.items() if name not in before or before[name] != value}
-    return [changed, [name for name in before if name not in now]]
-
-
-def _changed(before: Mapping[str, Any], changed: Mapping[str, Any], left_out: Sequence[str]) -> Mapping[str, Any]:
-    if not changed and not left_out:
-        return before
-    now = {**before, **changed}
-    for name in left_out:
-        del now[name]
-    return now
+    facts = file.stat()
+    commits = summary.read_commits(file, facts.st_size, facts.st_mtime_ns)
+    return commits if len(commits) == head.commits else ()
 
 
 def damaged_entry(entry: Path, what: str, *, is_newest: bool = True) -> DamagedError:
@@ -330,6 +304,12 @@ def _fault_of_checkpoint(file: Path, checksum: str | None) -> str | None:
 def _holds(entry: Path, _size: int, _modified: int, checksum: str | None) -> bool:
     """Whether a commit holds the bytes that its checksum was taken of; its writer reads it before there is one."""
     return checksum is None or checksum == checksums.content_hash(entry)
+
+
+def read_entry(entry: Path) -> LoggedCommit | str:
+    """The commit in a file, or what is wrong with it."""
+    facts = entry.stat()
+    return parsed_commit(entry, facts.st_size, facts.st_mtime_ns)
 
 
 @lru_cache(maxsize=16_384)

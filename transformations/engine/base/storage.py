@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path, PurePath
 from stat import S_IMODE, S_ISDIR
 from typing import IO, TYPE_CHECKING, Any, TypeAlias
@@ -20,7 +21,7 @@ from urllib.parse import unquote, urlsplit
 from urllib.request import url2pathname
 from uuid import uuid4
 
-from transformations.engine.base import checksums, disk_faults
+from transformations.engine.base import checksums, commit_log, disk_faults
 from transformations.engine.base.checksums import content_hash
 from transformations.engine.base.commit_log import (
     actions,
@@ -28,6 +29,7 @@ from transformations.engine.base.commit_log import (
     check_log_bytes,
     checkpoints,
     damaged_entry,
+    entry_of,
     has_table,
     is_table,
     log_entries,
@@ -170,7 +172,7 @@ def open_table(folder: Path, version: int | None = None) -> DeltaTable:
         if fault := known_fault(error):
             raise fault from error
         raise
-    newest = _commit_file(folder, table.version())
+    newest = entry_of(folder, table.version())
     if newest.is_file() and newest.stat().st_size == 0:  # which delta-rs (1.6) takes for a commit of nothing
         raise damaged_entry(newest, "it is empty")
     return table
@@ -194,7 +196,7 @@ def check_files(table: DeltaTable, folder: Path) -> None:
     """
     import pyarrow as pa
 
-    logged_commits(folder, table.version())
+    commit_log.newest_record(folder, "", table.version())
     actions = pa.table(table.get_add_actions(flatten=True)).select(["path", "size_bytes"])
     for path, size in zip(*(actions[name].to_pylist() for name in ("path", "size_bytes")), strict=True):
         file = folder / unquote(path)
@@ -236,19 +238,18 @@ def commits(table: DeltaTable, record_key: str) -> tuple[Commit, ...]:
 
 def is_newest(table: DeltaTable, stamp: FileStamp) -> bool:
     """Whether an open table still is what its folder holds: its commit is the file of that stamp, and the last one."""
-    own, next_one = (_commit_file(_folder_of(table), version) for version in (table.version(), table.version() + 1))
+    own, next_one = (entry_of(_folder_of(table), version) for version in (table.version(), table.version() + 1))
     return own.exists() and _stamp_of(own) == stamp and not next_one.exists()
 
 
 def commit_stamp(table: DeltaTable) -> FileStamp:
     """The stamp of the commit that made an open table's version."""
-    return _stamp_of(_commit_file(_folder_of(table), table.version()))
+    return _stamp_of(entry_of(_folder_of(table), table.version()))
 
 
-def newest_record(folder: Path, record_key: str) -> Mapping[str, Any]:
-    """The newest record under a key in a table's log; empty where there is none."""
-    found = (each.record(record_key) for each in reversed(logged_commits(folder)))
-    return next((record for record in found if record is not None), {})
+def newest_record(folder: Path, record_key: str, until: int | None = None) -> Mapping[str, Any]:
+    """The newest record under a key in a table's log, up to a version; empty where there is none."""
+    return commit_log.newest_record(folder, record_key, len(log_entries(folder)) - 1 if until is None else until) or {}
 
 
 def publish(
@@ -276,6 +277,7 @@ def publish(
 
     moment = int(time.time() * 1000)
     actions = [AddAction(file.path, file.size, {}, moment, True, statistics_text(file)) for file in files]
+    before = -1
     properties = CommitProperties(
         custom_metadata={record_key: json.dumps(record)}, app_transactions=[Transaction(record_key, sequence)]
     )
@@ -290,6 +292,7 @@ def publish(
     try:
         if existed:
             table = onto or open_table(folder)
+            before = table.version()
             if (table.transaction_version(record_key) or 0) >= sequence:
                 raise CommitFailedError("the number is taken")
             mode = "overwrite" if replace_all else "append"
@@ -306,7 +309,7 @@ def publish(
                 f"{folder.name}: another writer published first. Nothing was published by this one; repeat the command."
             ) from error
         raise
-    version = _version_that_recorded(folder, record_key, record)
+    version = _version_that_recorded(folder, record_key, record, before)
     record_log(folder, version)
     return version
 
@@ -340,13 +343,13 @@ def remove(files: Sequence[StoredFile]) -> None:
 
 def files_below(folder: Path) -> list[StoredFile]:
     """All files in a folder and its folders, hidden ones too, by name."""
-    return [_stored_file(path) for path in disk_faults.files_below(folder)]
+    return [stored_file(path) for path in disk_faults.files_below(folder)]
 
 
 def unfinished_commits(folder: Path) -> list[StoredFile]:
     """Temporary files that a killed writer left in a table's log: commits that were never published."""
     log = folder / "_delta_log"
-    return [_stored_file(path) for path in sorted([*paths_in(log, "*.tmp"), *paths_in(log, "*.json#*")])]
+    return [stored_file(path) for path in sorted([*paths_in(log, "*.tmp"), *paths_in(log, "*.json#*")])]
 
 
 def replace_text(path: Path, text: str) -> None:
@@ -359,17 +362,13 @@ def replace_text(path: Path, text: str) -> None:
         unfinished.unlink(missing_ok=True)
 
 
-def _stored_file(path: Path) -> StoredFile:
-    facts = path.stat()
-    return StoredFile(path, facts.st_size, facts.st_mtime)
+def stored_file(path: Path) -> StoredFile:
+    """A file that is there."""
+    return StoredFile(path, (facts := path.stat()).st_size, facts.st_mtime)
 
 
 def _folder_of(table: DeltaTable) -> Path:
     return Path(url2pathname(urlsplit(table.table_uri).path))
-
-
-def _commit_file(folder: Path, version: int) -> Path:
-    return folder / "_delta_log" / f"{version:020}.json"
 
 
 def _stamp_of(path: Path) -> FileStamp:
@@ -377,16 +376,17 @@ def _stamp_of(path: Path) -> FileStamp:
     return facts.st_ino, facts.st_size, facts.st_mtime_ns
 
 
-def _version_that_recorded(folder: Path, record_key: str, record: Mapping[str, Any]) -> int:
-    """The newest version whose commit carries this record."""
-    logged = list(enumerate(logged_commits(folder)))
-    return next(version for version, each in reversed(logged) if each.record(record_key) == record)
+def _version_that_recorded(folder: Path, record_key: str, record: Mapping[str, Any], before: int) -> int:
+    """The version after `before` whose commit carries this record."""
+    later = ((version, commit_log.read_entry(entry_of(folder, version))) for version in count(before + 1))
+    return next(version for version, each in later if not isinstance(each, str) and each.record(record_key) == record)
 
 
 def record_log(folder: Path, version: int) -> None:
     """Record the checksums of a commit and, where it made one, of the checkpoint that sums up the log."""
     log = folder / "_delta_log"
-    written = sorted(log.glob(f"{version:020}.*[nt]"))
+    files = (entry_of(folder, version), log / f"{version:020}.checkpoint.parquet")
+    written = [file for file in files if file.exists()]
     with suppress(OSError):  # it is published: without checksums, that is what `features doctor --deep` will say
         checksums.record(folder, [f"_delta_log/{file.name}" for file in written])
     for path in (log, *written, *log.glob("_last_checkpoint")):

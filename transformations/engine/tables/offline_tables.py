@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 TIMESTAMP = pa.timestamp("us", tz="UTC")
 
 RECORD = "features.run"
+WRITTEN_THROUGH = "written_through"
+"""What a record says beside its run: the last business day that any run of the table so far has covered."""
 _REPLACING = ("first load", "rebuild")
 
 
@@ -161,7 +163,7 @@ class OfflineTable:
             schema,
             files,
             RECORD,
-            record_of(published),
+            record_of(published) | {WRITTEN_THROUGH: self._written_through(run, after).isoformat()},
             sequence=published.version + 1,
             replace_all=replace_all,
             beside=self._carried_by(published),
@@ -185,20 +187,36 @@ class OfflineTable:
         return [file.path.relative_to(self.path).as_posix() for file in files]
 
     def _version_of(self, table: DeltaTable) -> TableVersion:
-        records = [commit.record for commit in storage.commits(table, RECORD)]
-        if not records:
+        record = storage.newest_record(self.path, RECORD, table.version())
+        if not record:
             raise DataError(
                 f"{self.path} is a Delta table without a run of ours. Point FEATURES_DATA at a folder of its own."
             )
-        last_replacing = max((i for i, record in enumerate(records) if record["kind"] in _REPLACING), default=0)
-        in_table = records[last_replacing:]
+        files = pa.table(table.get_add_actions(flatten=True))
         return TableVersion(
             version=table.version(),
             files=tuple(sorted(str(self.path.absolute() / path) for path in storage.file_paths(table))),
-            run=_from_record(records[-1]),
-            rows=sum(record["rows"] for record in in_table),
-            written_through=date.fromisoformat(max(record["complete_through"] for record in in_table)),
+            run=_from_record(record),
+            rows=sum(files["num_records"].to_pylist()),
+            written_through=self._known_through(record, table.version()),
         )
+
+    def _written_through(self, run: Run, after: int | None) -> date:
+        """The last business day that the table's runs have covered once this one is published after that version."""
+        if after is None or run.replaces_all:
+            return run.complete_through
+        before = storage.newest_record(self.path, RECORD, after)
+        return max(run.complete_through, self._known_through(before, after))
+
+    def _known_through(self, record: Mapping[str, Any], version: int) -> date:
+        """The same as of a version, by its run's record, which says it; of an old one, all records up to it do."""
+        if WRITTEN_THROUGH in record:
+            return date.fromisoformat(record[WRITTEN_THROUGH])
+        runs = [
+            _from_record(commit.record) for commit in storage.commits(storage.open_table(self.path, version), RECORD)
+        ]
+        last_replacing = max((number for number, run in enumerate(runs) if run.replaces_all), default=0)
+        return max(run.complete_through for run in runs[last_replacing:])
 
 
 def table_schema(resolved: Resolved) -> pa.Schema:
@@ -233,7 +251,7 @@ def record_of(run: Run) -> dict[str, Any]:
 
 
 def _from_record(record: Mapping[str, Any]) -> Run:
-    facts = dict(record)
+    facts = {name: value for name, value in record.items() if name != WRITTEN_THROUGH}
     if "carried_before" in facts:  # from a version that carried over other days: the next run reads all events instead
         del facts["carried_before"]
         facts["carry"] = None

@@ -13,8 +13,11 @@ from hypothesis import strategies as st
 
 from tests.transformations.engine.raw.raw_tables import contract, events, origin
 from transformations.engine.base import checksums, commit_log
-from transformations.engine.base.commit_log import COMMITS_A_SUMMARY, SUMMARY, LoggedCommit, logged_commits, sum_up
+from transformations.engine.base.commit_log import COMMITS_A_SUMMARY, logged_commits, newest_record, sum_up
 from transformations.engine.base.errors import DamagedError
+from transformations.engine.base.logs import summary
+from transformations.engine.base.logs.summary import FILE as SUMMARY
+from transformations.engine.base.logs.summary import LoggedCommit
 from transformations.engine.raw.zone import RawTable
 from transformations.engine.tables.offline_tables import OfflineTable
 
@@ -23,7 +26,7 @@ RECORD = "features.run"
 
 def forget() -> None:
     """Let the next call read the log as a new process does."""
-    for cached in (commit_log.parsed_commit, *vars(commit_log).values(), *vars(checksums).values()):
+    for cached in (*vars(commit_log).values(), *vars(checksums).values(), *vars(summary).values()):
         if hasattr(cached, "cache_clear"):
             cached.cache_clear()
 
@@ -43,15 +46,15 @@ def counted_opens() -> Iterator[list[str]]:
         yield names
 
 
-def write_log(folder: Path, commits: int) -> None:
-    """A log of so many runs, of which nothing but the log is there."""
-    (folder / "_delta_log").mkdir(parents=True)
-    for version in range(commits):
+def write_log(folder: Path, commits: int, first: int = 0) -> None:
+    """A log of so many runs, of which nothing but the log is there; written from a first one on."""
+    (folder / "_delta_log").mkdir(parents=True, exist_ok=True)
+    for version in range(first, commits):
         run = {"rows": version, "lineage": {"a": ["b.c"] * 5}, "kind": "first load" if version == 0 else "incremental"}
         lines = [{"commitInfo": {"timestamp": version, RECORD: json.dumps(run)}}, {"txn": {"version": version}}]
         text = "\n".join(map(json.dumps, lines)) + "\n"
         (folder / "_delta_log" / f"{version:020}.json").write_text(text)
-    checksums.record(folder, [f"_delta_log/{version:020}.json" for version in range(commits)])
+    checksums.record(folder, [f"_delta_log/{version:020}.json" for version in range(first, commits)])
     forget()
 
 
@@ -64,7 +67,50 @@ def test_a_log_is_read_from_as_few_files_however_long_it_is(tmp_path: Path, comm
     with counted_opens() as names:
         found = logged_commits(tmp_path)
     assert [each.records for each in found] == [each.records for each in plain]
-    assert sorted(names) == [f"{commits - 1:020}.json", "SHA256SUMS", SUMMARY]
+    assert sorted({*names}) == [f"{commits - 1:020}.json", "SHA256SUMS", SUMMARY]
+
+
+@pytest.mark.parametrize("damage", ["none", "flipped", "short", "empty", "gone"])
+def test_the_newest_record_is_read_from_the_head_of_the_summary_and_the_commits_since(
+    tmp_path: Path, damage: str
+) -> None:
+    write_log(tmp_path, 8)
+    sum_up(tmp_path, now=True)
+    write_log(tmp_path, 10, first=8)
+    plain = [commit.record(RECORD) for commit in logged_commits(tmp_path, from_summary=False)]
+    DAMAGES.get(damage, Path.exists)(tmp_path / SUMMARY)
+    forget()
+    with counted_opens() as names:
+        assert newest_record(tmp_path, RECORD, 9) == plain[9]
+    assert newest_record(tmp_path, RECORD, 7) == plain[7]
+    assert newest_record(tmp_path, RECORD, 3) == plain[3]
+    assert newest_record(tmp_path, "features.drop", 9) is None
+    if damage == "none":
+        assert sorted({*names}) == [*(f"{version:020}.json" for version in (7, 8, 9)), "SHA256SUMS", SUMMARY]
+
+
+def test_a_record_that_only_an_early_commit_has_is_the_newest_of_its_kind(tmp_path: Path) -> None:
+    write_log(tmp_path, 5)
+    entry = tmp_path / "_delta_log" / f"{2:020}.json"
+    entry.write_text(entry.read_text().replace(RECORD, "features.merged"))
+    (tmp_path / "SHA256SUMS").unlink()
+    sum_up(tmp_path, now=True)
+    forget()
+    assert newest_record(tmp_path, "features.merged", 4) == logged_commits(tmp_path)[2].record("features.merged")
+    entry.rename(f"{entry}.damaged")  # and nothing in its place
+    forget()
+    with pytest.raises(DamagedError, match="it is missing"):
+        newest_record(tmp_path, "features.merged", 4)
+
+
+def test_commits_that_were_lost_behind_the_newest_are_missed(tmp_path: Path) -> None:
+    write_log(tmp_path, 10)
+    sum_up(tmp_path, now=True)
+    for version in (8, 9):
+        (tmp_path / "_delta_log" / f"{version:020}.json").unlink()
+    forget()
+    with pytest.raises(DamagedError, match="it was published"):
+        newest_record(tmp_path, RECORD, 7)
 
 
 def test_a_table_of_many_versions_opens_as_few_files_as_one_of_few(literal_table: Any) -> None:
@@ -76,9 +122,9 @@ def test_a_table_of_many_versions_opens_as_few_files_as_one_of_few(literal_table
     with counted_opens() as names:
         latest = OfflineTable(literal_table.path).latest()
     assert latest is not None
-    assert (latest.version, latest.rows) == (COMMITS_A_SUMMARY + 10, COMMITS_A_SUMMARY + 11)
-    commits_since, last, summary = 11, 1, 1
-    assert len({name for name in names if name.endswith(".json")}) == commits_since + last + summary
+    assert (latest.version, latest.rows) == (COMMITS_A_SUMMARY + 10, before.rows)
+    commits_since, last, head = 11, 1, 1
+    assert len({name for name in names if name.endswith(".json")}) == commits_since + last + head
     assert len(literal_table.runs()) == COMMITS_A_SUMMARY + 11
 
 
@@ -92,7 +138,7 @@ def test_a_summary_tells_what_every_commit_noted(noted: list[tuple[dict[str, Any
         LoggedCommit({**info, **{key: json.dumps(record) for key, record in records.items()}}, records)
         for info, records in noted
     ]
-    again = list(commit_log.from_differences(json.loads(json.dumps(commit_log.differences(commits)))))
+    again = list(summary.from_differences(json.loads(json.dumps(summary.differences(commits)))))
     assert [each.records for each in again] == [each.records for each in commits]
     assert [each.info for each in again] == [info for info, _ in noted]
     for key in (RECORD, "features.drop", "a"):
