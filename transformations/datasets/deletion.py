@@ -113,6 +113,15 @@ def versions_needed(settings: Settings) -> dict[str, dict[int, tuple[str, ...]]]
     return found
 
 
+def sources_pinned(settings: Settings, source: str) -> set[int]:
+    """The versions of a source that datasets' queries are made of, as their manifests tell."""
+    manifests = map(_manifest_of, dataset_folders(settings.datasets_dir))
+    tables = [table for each in manifests if each for table in each.spine_tables]
+    return {
+        table.version for table in tables if (table.zone, table.name) == ("raw", source) and table.version is not None
+    }
+
+
 def _tidy_one(target: Path, store: FeatureStore, settings: Settings, dry_run: bool) -> Tidied:
     name = target.name
     manifest = _manifest_of(target)

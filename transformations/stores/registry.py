@@ -28,6 +28,7 @@ from transformations.engine.base.errors import DamagedError, ServiceUnavailableE
 from transformations.engine.base.settings import Settings, get_settings
 from transformations.engine.base.storage import UNFINISHED, make_folder
 from transformations.engine.base.words import has_unencoded_password, show_address, show_reason
+from transformations.stores.loads.intervals import VIEW_KINDS, with_joined_intervals
 
 _GUARD = "transformations.models.holding.guard"
 """Asked before a definition is changed; found by its name, as Feast finds a store, for no room imports one above it."""
@@ -58,10 +59,11 @@ class SettingsPlugin(CreateEnginePlugin):
         """Let processes of one machine read while another writes, and wait for each other instead of failing.
 
         No way of applying brings in a service that has two values of one name. Errors of the file are raised as ours,
-        with its path and the remedy.
+        with its path and the remedy. The intervals that Feast records of a view's loads are joined.
         """
         event.listen(engine, "before_execute", _refuse_collisions)
         event.listen(engine, "before_execute", _ask_guard)
+        event.listen(engine, "before_execute", _join_intervals, retval=True)
         if engine.dialect.name == "sqlite":
             event.listen(engine, "handle_error", _explain_error)
             event.listen(engine, "connect", _share_file)
@@ -186,6 +188,21 @@ def _ask_guard(connection: Connection, statement: Any, *_: object) -> None:
     """DataError for a statement that would change or remove a definition that a model uses."""
     if isinstance(statement, Update | Delete) and getattr(statement.table, "name", "") in _DEFINITIONS:
         import_module(_GUARD).refuse_write(connection, statement)
+
+
+def _join_intervals(
+    _connection: Connection, statement: Any, multiparams: Any, params: Any, _options: Any
+) -> tuple[Any, Any, Any]:
+    """Join the intervals that a statement would record of a view's loads.
+
+    Feast appends one for each load (sql.py:1277) and reads them all with every view: of daily loads, thousands.
+    """
+    kind = VIEW_KINDS.get(getattr(statement.table, "name", "")) if isinstance(statement, Update) else None
+    if kind is not None:
+        stored = statement.compile().params.get("feature_view_proto")
+        if stored and (joined := with_joined_intervals(kind.FromString(stored))) is not None:
+            statement = statement.values(feature_view_proto=joined)
+    return statement, multiparams, params
 
 
 def _make_private(file: Path) -> None:

@@ -45,6 +45,7 @@ from transformations.engine.expected.checking import UnexpectedValuesError, chec
 from transformations.engine.expected.files import read_expected
 from transformations.engine.expected.unfit import refuse_unfit_rules
 from transformations.engine.identity.code_revision import code_revision
+from transformations.engine.raw.originals import refuse_given_up
 from transformations.engine.raw.zone import RawSnapshot
 from transformations.engine.tables.offline_tables import OfflineTable, Run, TableVersion, table_schema
 from transformations.engine.vocabulary.resolution import Resolved
@@ -219,7 +220,9 @@ def _new_inputs(plan: BuildPlan, carry: Path | None) -> Iterator[str | Path]:
     """What no earlier run has read: the drops since the last one, or all of them, and what it carried over."""
     since = plan.previous.run.sources if isinstance(plan, Incremental) and carry is not None else {}
     for name, snapshot in plan.snapshots.items():
-        yield from snapshot.files_since(since.get(name, -1))
+        files = snapshot.files_since(since[name]) if name in since else snapshot.files
+        refuse_given_up(name, files, f"{plan.resolved.name}, which has not read all drops,")
+        yield from files
     yield from () if carry is None else paths_in(carry, "*.parquet")
 
 

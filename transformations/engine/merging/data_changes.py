@@ -11,13 +11,13 @@ version are the files that later commits added with rows of their own, wherever 
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Set
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from urllib.parse import unquote
 
-from transformations.engine.base import storage
-from transformations.engine.base.commit_log import actions, log_entries
+from transformations.engine.base.commit_log import actions, entry_of, log_entries
 
 
 @dataclass(frozen=True)
@@ -38,26 +38,29 @@ class DataChanges:
         return self.keeps_rows and not self.added
 
 
-def changes_since(folder: Path, version: int, until: int) -> DataChanges | None:
+def changes_since(folder: Path, version: int, until: int, files: Iterable[str]) -> DataChanges | None:
     """What changed the rows of the table in a folder after `version`, up to and including `until`.
 
-    None where the log no longer has all commits in between, as another writer may have cleaned it up.
+    files: of the version `until`, relative to the table. No other commits are read than those in between, however long
+    the log is. None where it no longer has all of them, as another writer may have cleaned it up.
     """
-    entries = {int(entry.stem): entry for entry in log_entries(folder)}
-    later = range(version + 1, until + 1)
-    if not 0 <= version <= until or any(number not in entries for number in later):
+    entries = [entry_of(folder, number) for number in range(version + 1, until + 1)]
+    if not 0 <= version <= until or not all(entry.is_file() for entry in entries):
         return None
+    commits = [read_changes(entry) for entry in entries]
     added: dict[str, None] = {}
     keeps_rows = True
-    for commit in (read_changes(entries[number]) for number in later):
+    for commit in commits:
         for path in commit.removed:
             if path in added:
                 del added[path]
             else:
                 keeps_rows = False
         added |= dict.fromkeys(commit.added)
-    before = tuple(sorted(storage.file_paths(storage.open_table(folder, version))))
-    return DataChanges(before, tuple(added), keeps_rows)
+    before = set(files)
+    for commit in reversed(commits):
+        before = (before - commit.every_added) | commit.every_removed
+    return DataChanges(tuple(sorted(before)), tuple(added), keeps_rows)
 
 
 def original_files(folder: Path, until: int) -> list[str]:
@@ -73,10 +76,12 @@ def original_files(folder: Path, until: int) -> list[str]:
 
 @dataclass(frozen=True)
 class CommitChanges:
-    """The files that one commit added and removed with their rows; not those that it merged into others."""
+    """The files that one commit added and removed with their rows; every_…: also those that it merged into others."""
 
     added: tuple[str, ...]
     removed: tuple[str, ...]
+    every_added: Set[str]
+    every_removed: Set[str]
 
 
 def read_changes(entry: Path) -> CommitChanges:
@@ -87,11 +92,14 @@ def read_changes(entry: Path) -> CommitChanges:
 
 @lru_cache(maxsize=16_384)
 def _parsed_changes(entry: Path, _size: int, _modified: int) -> CommitChanges:
-    added, removed = [], []
+    files: dict[str, dict[str, bool]] = {"add": {}, "remove": {}}
     for action in actions(entry):
-        match action:
-            case {"add": {"path": path, "dataChange": True}}:
-                added.append(unquote(path))
-            case {"remove": {"path": path, "dataChange": True}}:
-                removed.append(unquote(path))
-    return CommitChanges(tuple(added), tuple(removed))
+        for kind in files.keys() & action.keys():
+            files[kind][unquote(action[kind]["path"])] = action[kind].get("dataChange") is True
+    added, removed = files["add"], files["remove"]
+    return CommitChanges(
+        added=tuple(path for path, changes_rows in added.items() if changes_rows),
+        removed=tuple(path for path, changes_rows in removed.items() if changes_rows),
+        every_added=frozenset(added),
+        every_removed=frozenset(removed),
+    )

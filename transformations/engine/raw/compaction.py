@@ -1,12 +1,13 @@
 """Compaction of a source's raw table: the small files of many drops merged into few, sorted by event time and key.
 
-The files of the drops stay for ever beside them: they are what was delivered, and what earlier versions and new drops
-are read from. Drops keep their names, content hashes and numbers; every row says with which one it came.
+The files of the drops stay beside them, for ever unless a setting says otherwise: they are what was delivered, and what
+earlier versions and new drops are read from. Drops keep their names, content hashes and numbers; every row says with
+which one it came.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from time import perf_counter
 from uuid import uuid4
@@ -23,15 +24,20 @@ from transformations.engine.merging.replacing import replace_files
 from transformations.engine.raw.drops import RawFile, RawSnapshot
 from transformations.engine.raw.files import BUSINESS_DAY, DROP, MERGED_FOLDER, RAW_TIMESTAMP, write_file
 from transformations.engine.raw.opened import OpenedTable, facts_of
+from transformations.engine.raw.originals import Readers, given_up
 from transformations.engine.raw.zone import RawTable
 
 
 @faults_in_words()
-def compact_source(raw: RawTable, settings: Settings, *, only_many: bool = False) -> Merged | None:
+def compact_source(
+    raw: RawTable, settings: Settings, *, only_many: bool = False, readers: Callable[[], Readers] = Readers
+) -> Merged | None:
     """Merge the small files of a source's raw table; None where that would not make them fewer.
 
     What was merged before counts as one file with all its rows. only_many: None as well as long as they are few.
-    Ingestions and builds go on meanwhile. Raises ConflictError where another process merged the files first.
+    readers: who reads the source, asked where originals were given up: what stands in their place is merged with newer
+    drops only once everybody has read these. Ingestions and builds go on meanwhile. Raises ConflictError where another
+    process merged the files first.
     """
     opened = raw.opened()
     if opened is None:
@@ -39,7 +45,13 @@ def compact_source(raw: RawTable, settings: Settings, *, only_many: bool = False
     began = perf_counter()
     snapshot = opened.snapshot
     units = _units_of(snapshot)
-    chosen = files_to_merge({unit: sum(file.rows for file in unit) for unit in units}, only_many=only_many)
+    rows_of = {unit: sum(file.rows for file in unit) for unit in units}
+    chosen = files_to_merge(rows_of, only_many=only_many)
+    if bound := _bound(snapshot, raw.folder) & {*chosen}:
+        version_of = {drop.number: drop.version for drop in snapshot.drops}
+        if not readers().have_read(max(version_of[file.drop] for unit in chosen for file in unit)):
+            rows_of = {unit: rows for unit, rows in rows_of.items() if unit not in bound}
+            chosen = files_to_merge(rows_of, only_many=only_many)
     if not chosen:
         return None
     files = [file for unit in chosen for file in unit]
@@ -76,6 +88,12 @@ def _units_of(snapshot: RawSnapshot) -> list[tuple[RawFile, ...]]:
     merged = [each.files for each in snapshot.merged]
     known = {file for files in merged for file in files}
     return [*merged, *((file,) for file in snapshot.stored if file not in known)]
+
+
+def _bound(snapshot: RawSnapshot, folder: Path) -> set[tuple[RawFile, ...]]:
+    """The merged files whose originals were given up in part."""
+    gone = {str(folder / path) for path in given_up(folder)}
+    return {each.files for each in snapshot.merged if gone & each.parts} if gone else set()
 
 
 def _schema_of(opened: OpenedTable, paths: Sequence[str]) -> pa.Schema:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
+from pathlib import Path
 
 from transformations.engine.base.errors import DataError
 
@@ -166,6 +167,15 @@ class RawSnapshot:
         """The files that came with drops after that version, as they came."""
         newer = {drop.number for drop in self.drops if drop.version > version}
         return tuple(part for part in self.parts if part.drop in newer)
+
+    def there_of(self, paths: Sequence[str]) -> tuple[str, ...]:
+        """These files of drops, or the files to read in their place where originals were given up."""
+        if all(Path(path).exists() for path in paths):
+            return tuple(paths)
+        wanted = frozenset(paths)
+        merged = [each for each in self.merged if each.parts & wanted]
+        others = wanted.difference(*(each.parts for each in merged))
+        return tuple(sorted((*others, *(file.path for each in merged for file in each.files))))
 
     def files_since(self, version: int) -> tuple[str, ...]:
         """The absolute paths of the files that came with drops after that version."""

@@ -180,7 +180,7 @@ def facts_of(file: RawFile, folder: Path) -> list[str | int]:
 
 def _file_of(folder: Path, facts: Sequence[Any]) -> RawFile:
     path, drop, rows, first_day, last_day = facts
-    return RawFile(path=str(folder / path), drop=drop, rows=rows, first_day=first_day, last_day=last_day)
+    return RawFile(path=f"{folder}/{path}", drop=drop, rows=rows, first_day=first_day, last_day=last_day)
 
 
 def _parts_of(delta: DeltaTable, folder: Path, but: Set[str]) -> Iterator[RawFile]:
@@ -188,7 +188,7 @@ def _parts_of(delta: DeltaTable, folder: Path, but: Set[str]) -> Iterator[RawFil
     actions = pa.table(delta.get_add_actions(flatten=True)).to_pylist()
     parts = (
         RawFile(
-            path=str(folder / action["path"]),
+            path=f"{folder}/{action['path']}",
             drop=action[f"min.{DROP}"],
             rows=action["num_records"],
             first_day=action[f"min.{BUSINESS_DAY}"],

@@ -40,6 +40,7 @@ from transformations.engine.raw.files import (
     write_findings,
 )
 from transformations.engine.raw.opened import RECORD, OpenedTable, open_raw_table, record_of
+from transformations.engine.raw.originals import refuse_given_up
 from transformations.engine.raw.superseding import refuse_reverting, refuse_superseding
 from transformations.engine.raw.validity import valid_from
 
@@ -101,7 +102,9 @@ class RawTable:
             raise DataError(
                 f"{name}: the raw table has no version {version}; it has versions 0 to {newest.snapshot.version}."
             )
-        return newest.snapshot.at(version)
+        found = newest.snapshot.at(version)
+        refuse_given_up(name, found.files, f"version {version}")
+        return found
 
     def contract_changes(self) -> tuple[list[TermChange], str | None]:
         """How the contract differs from that of the newest rows, and what is wrong with its version; ([], None) where
@@ -392,6 +395,6 @@ def _days_with_rows(session: DuckDBPyConnection, before: RawSnapshot | None, day
         return set()
     retractions = {drop.number for drop in before.drops if drop.retracts}
     parts = [part for part in before.parts if part.share([days]) and part.drop not in retractions]
-    wide = [part.path for part in parts if part.last_day - part.first_day > 1]
+    wide = before.there_of([part.path for part in parts if part.last_day - part.first_day > 1])
     found = {day for part in parts for day in (part.first_day, part.last_day)} | set(raw_sql.days(session, wide))
     return found & set(days)

@@ -12,6 +12,7 @@ from transformations.engine.base.commit_log import log_entries, logged_commits
 from transformations.engine.base.disk_faults import faults_in_words, files_below, folders_in, known_fault, paths_in
 from transformations.engine.base.errors import FeaturesError
 from transformations.engine.raw.files import MERGED_FOLDER
+from transformations.engine.raw.originals import given_up
 from transformations.engine.tables.offline_tables import OfflineTable
 from transformations.engine.tables.pins import pinned
 
@@ -86,6 +87,7 @@ def _examine_versions(found: Examined, folder: Path) -> None:
     needed = versions if found.zone == "raw" else {max(versions), *pins}
     gone = {path for each in published for path in each.files if not (folder / path).exists()}
     lost = {path for each in published if each.version in needed for path in gone.intersection(each.files)}
+    lost -= given_up(folder) if found.zone == "raw" else frozenset()
     lost = {path for path in lost if path in published[-1].files or not path.startswith(MERGED_FOLDER)}
     found.given_up = tuple(
         each.version for each in published if each.version not in needed and gone.intersection(each.files)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from bisect import bisect_right
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from itertools import pairwise
@@ -18,6 +18,7 @@ from transformations.engine.base import storage
 from transformations.engine.base.disk_faults import faults_in_words, paths_in
 from transformations.engine.base.storage import Contents, StoredFile
 from transformations.engine.merging.data_changes import changes_since
+from transformations.engine.raw.originals import Readers, note_given_up, removable
 from transformations.engine.raw.zone import RawTable
 from transformations.engine.tables.offline_tables import OfflineTable, Run
 from transformations.engine.tables.pins import Pins, holding
@@ -81,11 +82,18 @@ def vacuum_table(
 
 
 @faults_in_words()
-def vacuum_source(raw: RawTable, older_than: timedelta, *, dry_run: bool = False) -> Vacuumed:
+def vacuum_source(
+    raw: RawTable,
+    older_than: timedelta,
+    *,
+    keep_originals: timedelta | None = None,
+    readers: Callable[[], Readers] = Readers,
+    dry_run: bool = False,
+) -> Vacuumed:
     """Remove what killed ingestions left in a source's raw table, and merged files that were merged again since.
 
-    Every version stays readable, for the files of the drops do. Raises ConflictError while another process writes the
-    table.
+    keep_originals: how long the files of drops stay once they were merged into others; None: for ever, so that every
+    version stays readable. readers: who reads the source. Raises ConflictError while another process writes the table.
     """
     with raw.writing():
         published = list(storage.contents(raw.folder))
@@ -96,6 +104,11 @@ def vacuum_source(raw: RawTable, older_than: timedelta, *, dry_run: bool = False
         parts = [_Part(folder, storage.files_below(folder), True) for folder in folders]
         parts = [part for part in parts if _is_old(part.files, older_than)]
         parts += _unfinished_commits(raw.folder, older_than)
+        if keep_originals is not None and raw.exists():
+            originals = removable(raw.snapshot(), readers(), max(keep_originals, older_than))
+            parts += [_Part(file.parent, [storage.stored_file(file)], False) for file in originals]
+            if not dry_run:
+                note_given_up(raw.folder, originals)
         return _remove(Vacuumed(zone="raw", table=raw.contract.name), parts, dry_run)
 
 
@@ -151,8 +164,9 @@ def _carried_by(runs: Sequence[Run], kept: set[int]) -> set[str | None]:
 
 def _new_files(table: OfflineTable, version: int, published: Sequence[Contents]) -> tuple[str, ...]:
     """The files that a load after the one of this version reads; none where it loads all rows anyway."""
-    newest = published[-1].version if published else -1
-    changes = changes_since(table.path, version, newest) if version <= newest else None
+    if not published or version > published[-1].version:
+        return ()
+    changes = changes_since(table.path, version, published[-1].version, published[-1].files)
     return changes.added if changes is not None and changes.keeps_rows else ()
 
 

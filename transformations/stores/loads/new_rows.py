@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 import pyarrow as pa
@@ -25,7 +26,7 @@ from transformations.stores.history.point_in_time_sql import Join
 from transformations.stores.history.session_sql import resources_of, session
 from transformations.stores.history.stored import Stored
 from transformations.stores.loads import newest_sql as sql
-from transformations.stores.loads.newest import find_newest
+from transformations.stores.loads.newest import find_newest, note_touched
 from transformations.stores.loads.scope import Scope, Since, plain_files
 from transformations.stores.redis.loaded import Loaded
 
@@ -66,11 +67,11 @@ class FileRows:
         with session(resources_of(self.config), keeps_order=False) as connection:
             scan = stored.scan(connection, is_verified=True)  # older files were, by the loads that first read them
             join = stored.join(scan, {key: f"key_{number}" for number, key in enumerate(stored.keys)})
-            only_touched = not scope.all and not _is_all(connection, join, start)
+            only_touched = not scope.all and _has_earlier(connection, join, start)
             if only_touched:
-                new = scan.only(connection, scope.new_files) if scope.new_files else None
-                ranges = [(max(start, EPOCH) - MICROSECOND, end)] + ([(scope.after, end)] if scope.after else [])
-                connection.execute(sql.touched_keys(join, new, end, ranges))
+                before_start = max(start, EPOCH) - MICROSECOND
+                after = before_start if scope.after is None else min(before_start, scope.after)
+                join = note_touched(connection, scan, join, scope.new_files, after, end)
             total = find_newest(connection, scan, join, end, only_touched)
             yield total, connection.sql(sql.rows_at(join, columns)).to_arrow_reader(_ROWS_A_BATCH) if total else ()
 
@@ -87,7 +88,8 @@ class FileRows:
         if cursor.version == history.version:
             return Since(history.files, (), keeps_rows=True)
         if cursor.version not in self._changes:
-            self._changes[cursor.version] = changes_since(history.folder, cursor.version, history.version)
+            files = (Path(file).relative_to(history.folder).as_posix() for file in history.files)
+            self._changes[cursor.version] = changes_since(history.folder, cursor.version, history.version, files)
         changes = self._changes[cursor.version]
         if changes is None:  # another writer cleaned its log up
             return self._since_files_of(cursor)
@@ -162,7 +164,7 @@ def _without(files: Iterable[str], others: Iterable[str]) -> tuple[str, ...]:
     return tuple(file for file in files if file not in known)
 
 
-def _is_all(connection: DuckDBPyConnection, join: Join, start: datetime) -> bool:
-    """Whether the range from `start` on leaves no row out."""
-    ((first,),) = connection.execute(sql.first_moment(join)).fetchall()
-    return first is None or bool(start <= first)
+def _has_earlier(connection: DuckDBPyConnection, join: Join, start: datetime) -> bool:
+    """Whether the range from `start` on leaves any row out."""
+    ((there_are,),) = connection.execute(sql.has_earlier(join, start)).fetchall()
+    return bool(there_are)

@@ -6,6 +6,7 @@ DuckDB's hash table, which serves all other keys. Only keys and timestamps are r
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -14,6 +15,7 @@ import numpy as np
 import pyarrow as pa
 
 from transformations.engine.base.file_rows_sql import Scan
+from transformations.engine.base.moments import micros_to_instant
 from transformations.stores.history.matching import NONE, PORTION, Integers, keep_greatest, no_rows
 from transformations.stores.history.point_in_time_sql import PLACE_BITS, Join
 from transformations.stores.loads import newest_sql as sql
@@ -27,8 +29,27 @@ _FOUND = "found"
 _FEW, _MOST, _MOST_A_ROW = 1 << 20, 1 << 25, 4
 
 
+def note_touched(
+    connection: DuckDBPyConnection, scan: Scan, join: Join, new_files: Sequence[str], after: datetime, end: datetime
+) -> Join:
+    """Create the table `TOUCHED`: keys with a row in these files, or one later than `after`; none later than `end`.
+
+    Returns the join of those rows alone among which the newest row of each of these keys is, so that of the rows of
+    years few are read.
+    """
+    new = scan.only(connection, new_files) if new_files else None
+    connection.execute(sql.touched_keys(join, new, after, end))
+    ((micros,),) = connection.execute(sql.earliest_touched()).fetchall()
+    try:
+        return join if micros is None else replace(join, first=micros_to_instant(micros))
+    except OverflowError:  # outside of Python's years 1 to 9999
+        return join
+
+
 def find_newest(connection: DuckDBPyConnection, scan: Scan, join: Join, end: datetime, only_touched: bool) -> int:
     """Create the table `NEWEST` with the place of each key's newest row not later than `end`, and count its rows.
+
+    only_touched: of the keys in `TOUCHED` alone. Rows before the join's first moment do not count.
 
     The newest row has the greatest event timestamp; among equals, the greatest created timestamp; among equals again,
     it is the last in the order of the files, as in retrieval. A key with a null belongs to nobody.

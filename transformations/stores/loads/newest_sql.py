@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from transformations.engine.base.duck import identifier, identifiers, literal
 from transformations.engine.base.file_rows_sql import FILE, ROW, named, quoted
 from transformations.stores.history.matching import NEVER
-from transformations.stores.history.point_in_time_sql import PLACE_BITS, Join, instant, key_of
+from transformations.stores.history.point_in_time_sql import PLACE_BITS, Join, between, instant, key_of
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -21,19 +21,32 @@ NEWEST = "newest"
 HUGEINT_BITS = 127  # beside the sign
 
 
-def touched_keys(join: Join, new_files: str | None, end: datetime, ranges: Sequence[tuple[datetime, datetime]]) -> str:
-    """Creates a table of the keys of all rows in the new files (a FROM item) or in one of the ranges, starts excluded.
-
-    Rows later than `end` do not count yet.
+def touched_keys(join: Join, new_files: str | None, after: datetime, end: datetime) -> str:
+    """Creates a table of the keys of all rows in the new files (a FROM item) or later than `after`, and of the moments
+    of such rows, in microseconds. Rows later than `end` do not count yet.
     """
-    moment = instant(join.timestamp)
-    within = " OR ".join(f"({moment} > {literal(first)} AND {moment} <= {literal(last)})" for first, last in ranges)
-    parts = [
-        f"SELECT DISTINCT {_named_keys(join)} FROM {join.relation} WHERE {moment} <= {literal(end)} AND ({within})"
-    ]
+    moment, keys = instant(join.timestamp), f"{_named_keys(join)}, " if join.keys else ""
+
+    def touched(relation: str, condition: str) -> str:
+        latest = f"max({_micros_of(join.timestamp)}) AS _happened"
+        return f"SELECT {keys}{latest} FROM {relation} WHERE {condition} GROUP BY ALL"
+
+    parts = [touched(join.relation, f"{moment} > {literal(after)} AND {moment} <= {literal(end)}")]
     if new_files:
-        parts.append(f"SELECT DISTINCT {_named_keys(join)} FROM {new_files} WHERE {moment} <= {literal(end)}")
-    return f"CREATE TEMP TABLE {TOUCHED} AS\n" + "\nUNION\n".join(parts)
+        parts.append(touched(new_files, f"{moment} <= {literal(end)}"))
+    return f"CREATE TEMP TABLE {TOUCHED} AS\n" + "\nUNION ALL\n".join(parts)
+
+
+def earliest_touched() -> str:
+    """A moment, in microseconds, that no touched key's newest row is earlier than; null where no key is touched.
+
+    A key's newest row is at least as late as those that touched it. So what is older need not be read:
+
+        key   touched by rows of     newest rows are sought from
+        a     day 30                 day 29 on
+        b     day 29, day 31
+    """
+    return f"SELECT min(_happened) FROM {TOUCHED}"
 
 
 @dataclass(frozen=True)
@@ -71,13 +84,13 @@ class Extent:
 
 
 def extent(connection: DuckDBPyConnection, join: Join, end: datetime) -> Extent | None:
-    """The ranges of the rows not later than `end`; None if there are no such rows."""
+    """The ranges of the rows within the join's first moment and `end`; None if there are no such rows."""
     happened, created = _micros_of(join.timestamp), _created_of(join)
     query = f"""
 SELECT
     min({happened}), max({happened}), min({created}), max({created}), max({FILE}), max({ROW})
 FROM {join.relation}
-WHERE {instant(join.timestamp)} <= {literal(end)}"""
+WHERE {between(join.timestamp, join.first, end)}"""
     ((first, last, first_created, last_created, file, row),) = connection.execute(query).fetchall()
     known = (0, -1) if first_created is None else (first_created, last_created)
     return None if first is None else Extent((first, last), known, file, row)
@@ -121,7 +134,7 @@ def _valid_rows(join: Join, end: datetime, place: str, only_touched: bool) -> st
         SELECT {f"{_named_keys(join)}, " if names else ""}
             {_micros_of(join.timestamp)} AS _happened, {_created_of(join)} AS _created, {place} AS _place
         FROM {join.relation}
-        WHERE {instant(join.timestamp)} <= {literal(end)} AND {known}
+        WHERE {between(join.timestamp, join.first, end)} AND {known}
     ){semi}"""
 
 
@@ -157,9 +170,9 @@ FROM {join.relation}
 SEMI JOIN {NEWEST} ON {FILE} = {NEWEST}._file AND {ROW} = {NEWEST}._row"""
 
 
-def first_moment(join: Join) -> str:
-    """The earliest event timestamp."""
-    return f"SELECT min({instant(join.timestamp)}) FROM {join.relation}"
+def has_earlier(join: Join, moment: datetime) -> str:
+    """Whether any row has an event timestamp before a moment; as a rule the files' statistics say it."""
+    return f"SELECT EXISTS (SELECT 1 FROM {join.relation} WHERE {instant(join.timestamp)} < {literal(moment)})"
 
 
 def _key_names(join: Join) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -177,7 +178,9 @@ def _raw_content(
         known = ", ".join(contract_names(settings.contracts))
         raise DataError(f"the spine's query names raw.{source}, and there is no such source. There are: {known}.")
     contract = read_contract(source, settings.contracts)
-    snapshot = RawTable(contract, settings.raw_dir).snapshot(version).as_delivered()
+    snapshot = RawTable(contract, settings.raw_dir).snapshot(version)
+    if all(Path(file).exists() for file in snapshot.as_delivered().files):  # else originals were given up
+        snapshot = snapshot.as_delivered()
     rows = raw_sql.current_rows(connection, contract, snapshot.files, snapshot.supersedes)
     return f"SELECT {identifiers(contract.column_names)} FROM {rows}", snapshot.files, snapshot.version
 

@@ -9,6 +9,7 @@ import pytest
 from tests.transformations.cli.disks.damages import flip_a_value
 from transformations import Sum
 from transformations.engine.base.errors import DamagedError, DataError
+from transformations.engine.tables.compaction import compact_table
 
 TWO_USERS = """
     sale_id  user_id  amount  sold_at
@@ -38,6 +39,22 @@ def test_restored_content_wins_and_the_next_build_takes_in_again_what_came_since
 
     assert world.build().late_entities == 1
     assert world.spend(10, 11, 12, 13) == [10.0, 15.0, 5.0, 0.0]
+    world.assert_equals_definition()
+
+
+def test_after_merges_a_version_is_restored_as_without_them(world: Any) -> None:
+    world.deliver(TWO_USERS, through="2017-03-14")
+    world.build()
+    world.deliver(LATE)
+    world.build()
+    for _ in range(2):
+        assert compact_table(world.table, world.settings) is not None
+        assert world.restore(0) is not None  # version 0, though its files were merged into others
+        assert world.spend(10, 11, 12, 13) == [10.0, 10.0, 0.0, 0.0]
+        assert world.restore(2) is not None  # the merge itself: the content that it merged
+        assert world.spend(10, 11, 12, 13) == [10.0, 15.0, 5.0, 0.0]
+        assert world.restore(1) is None
+    world.build()
     world.assert_equals_definition()
 
 

@@ -89,6 +89,37 @@ def test_only_keys_that_are_touched_are_looked_at(tmp_path: Path) -> None:
     assert sorted(newest_rows) == [(1,), (3,)]
 
 
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(files=st.one_of(files_of(WORDS), files_of(NUMBERS)), new=st.sets(st.integers(0, 2)), after=EVENT)
+@example(files=[[("north", END, None), ("south", LONG_AGO, END)], [("north", LONG_AGO, END)]], new={1}, after=END)
+def test_of_touched_keys_the_newest_row_is_found_wherever_it_lies(
+    tmp_path: Path, files: list[list[Row]], new: set[int], after: datetime
+) -> None:
+    folder = tmp_path / str(next(folders))
+    folder.mkdir()
+    is_number = any(isinstance(row[0], int) for rows in files for row in rows)
+    for number, rows in enumerate(files):
+        write(folder / f"{number}.parquet", rows, pa.int64() if is_number else pa.string())
+    paths = sorted(folder.iterdir())
+    key = Key("region", "key_0", "BIGINT" if is_number else "VARCHAR")
+    touched = {
+        row[0]
+        for number, rows in enumerate(files)
+        for row in rows
+        if row[1] <= END and (number in new or row[1] > after)
+    }
+    with duck.session() as connection:
+        rows, join = scanned(
+            connection, paths, Join(relation="", keys=(key,), timestamp="event_timestamp", created="created_timestamp")
+        )
+        new_files = [str(path) for number, path in enumerate(paths) if number in new]
+        join = newest.note_touched(connection, rows, join, new_files, after, END)
+        count = newest.find_newest(connection, rows, join, END, only_touched=True)
+        places = connection.execute(f"SELECT _file, _row FROM {sql.NEWEST}").fetchall() if count else []
+    expected = by_definition(files, is_keyed=True, has_created=True)
+    assert {*places} == {place for place in expected if files[place[0]][place[1]][0] in touched}
+
+
 def test_a_key_that_no_join_key_can_be_is_found_too_so_that_its_row_is_refused(tmp_path: Path) -> None:
     files, join = one_file(tmp_path, [7, 2**63 + 1], pa.uint64())
     assert found(files, join) == {(0, 0), (0, 1)}

@@ -19,6 +19,7 @@ from transformations.engine.base.settings import Settings, get_settings
 from transformations.engine.base.words import human_bytes, plural
 from transformations.engine.raw.zone import RawTable
 from transformations.engine.tables.offline_tables import OfflineTable
+from transformations.engine.upkeep.compaction import readers_of
 from transformations.engine.upkeep.vacuum import Vacuumed, vacuum_source, vacuum_table
 from transformations.insight.repository import open_store
 
@@ -64,7 +65,7 @@ def vacuum(
 
     Without a VIEW: from all tables, and what killed commands left of datasets.
     """
-    from transformations.datasets.deletion import versions_needed
+    from transformations.datasets.deletion import sources_pinned, versions_needed
 
     settings = get_settings()
     tables = chosen_tables(views, settings)
@@ -88,7 +89,18 @@ def vacuum(
     if keep_versions is not None and not yes and not dry_run:
         _confirm_giving_up([of_table(table, dry_run=True) for table in tables])
     work = [partial(of_table, table, dry_run=dry_run) for table in tables]
-    work += [partial(vacuum_source, raw, older_than=age, dry_run=dry_run) for raw in sources]
+    kept_days = settings.raw_keep_originals_days
+    work += [
+        partial(
+            vacuum_source,
+            raw,
+            older_than=age,
+            keep_originals=None if kept_days is None else timedelta(days=kept_days),
+            readers=partial(readers_of, raw.contract.name, settings, partial(sources_pinned, settings)),
+            dry_run=dry_run,
+        )
+        for raw in sources
+    ]
     found, busy = _vacuum_each(work)
     of_datasets = [] if views else _tidied_datasets(settings, dry_run)
     if as_json:

@@ -131,6 +131,13 @@ class PlatformSettings(BaseSettings):
     spark_driver_memory: str = Field(
         "4g", pattern=r"(?i)^\d+[kmgt]b?$", description="Memory of the Spark driver", examples=["4g"]
     )
+    raw_keep_originals_days: int | None = Field(
+        None,
+        ge=0,
+        description="Days after which `features vacuum` removes the files of drops that were merged into others; "
+        "unset: never",
+        examples=["365"],
+    )
     offline_threads: int | None = Field(
         None, gt=0, description="Threads of a training retrieval; unset: one a core", examples=["8"]
     )
