@@ -101,15 +101,16 @@ def main() -> None:
     """Grow the project day by day, measure at some days, and report."""
     parser = options(__doc__ or "")
     parser.add_argument("--days", type=int, default=1_000, metavar="N", help="daily runs (default 1,000)")
-    parser.add_argument("--keep", type=Path, metavar="FOLDER", help="leave the project in this folder")
+    parser.add_argument("--keep", type=Path, metavar="FOLDER", help="leave the grown project here, or go on from it")
     given = parser.parse_args()
     marks = [day for day in MARKS if day < given.days] + [given.days]
-    folder = given.keep or Path(tempfile.mkdtemp(prefix="features-bench-"))
+    scratch = Path(tempfile.mkdtemp(prefix="features-bench-"))
+    grown = given.keep or scratch / "grown"
     try:
-        measured, notes = grow(folder, marks, given.repeat)
+        notes = grow(grown, marks, given.repeat)
+        measured = measure(grown, given.days, scratch)
     finally:
-        if not given.keep:
-            shutil.rmtree(folder)
+        shutil.rmtree(scratch)
     first, last = measured[FIRST_MARK], measured[marks[-1]]
     findings = [
         Finding(f"day {marks[-1]:,} vs day {FIRST_MARK}", name, last[name], "s", first[name], BAR)
@@ -120,42 +121,72 @@ def main() -> None:
     report("aging", findings, notes)
 
 
-def grow(folder: Path, marks: list[int], repeat: int) -> tuple[dict[int, dict[str, list[float]]], list[str]]:
-    """The figures at the marked days, and what else was seen."""
-    open_project(folder)
+def grow(folder: Path, marks: list[int], repeat: int) -> list[str]:
+    """Run the days up to the last mark that the project has not seen yet; what was seen at the marked ones."""
     from transformations.engine.base.settings import get_settings
-    from transformations.local import redis as embedded
 
     notes: list[str] = []
-    early = folder / "early"
+    reached = folder / "reached"
     seconds: dict[str, list[float]] = {name: [] for name in DAILY}
+    begin = int(reached.read_text()) if reached.exists() else 0
+    if begin > marks[-1]:
+        raise SystemExit(f"{folder} has already run {begin:,} days: say --days {begin} or more, or another folder")
+    open_project(folder)
     try:
-        for day in range(1, marks[-1] + 1):
+        for day in range(begin + 1, marks[-1] + 1):
             for name, taken in run_day(folder, day).items():
                 seconds[name].append(taken)
             if day == FIRST_MARK:
-                embedded.stop()  # whose files are copied, too
-                shutil.copytree(folder / "data", early / "data")
+                copy_project(folder, folder / "early")
             if day in marks:
                 asked = in_fresh_process(ask, folder, day, repeat)
                 found = {name: taken[-LAST_DAYS:] for name, taken in seconds.items()} | asked
                 medians = ", ".join(f"{name} {statistics.median(taken):.2f} s" for name, taken in found.items())
                 notes.append(f"day {day:,}: {medians}; {sizes(get_settings().data)}")
                 say(f"{notes[-1]} (load average {os.getloadavg()[0]:.1f})")
-        measured = compare({FIRST_MARK: early, marks[-1]: folder}, LAST_DAYS)
-        measured[marks[-1]] |= {"size": [size_left()], "full size": [size_of_full_load(folder, marks[-1])]}
-        means = ", ".join(f"{name} {statistics.fmean(taken):.2f} s" for name, taken in seconds.items())
-        notes.append(f"mean of all days: {means}")
+            reached.write_text(str(day))
+        if seconds[DAILY[0]]:
+            means = ", ".join(f"{name} {statistics.fmean(taken):.2f} s" for name, taken in seconds.items())
+            notes.append(f"mean of days {begin + 1:,} to {marks[-1]:,}: {means}")
     finally:
-        if get_settings().redis_dir.is_dir():
-            embedded.stop()
-    return measured, notes
+        stop_redis()
+    return notes
+
+
+def measure(grown: Path, days: int, scratch: Path) -> dict[int, dict[str, list[float]]]:
+    """The figures of copies of the project as it was at the first mark, and of the grown one."""
+    copies = {FIRST_MARK: scratch / "first", days: scratch / "last"}
+    copy_project(grown / "early", copies[FIRST_MARK])
+    copy_project(grown, copies[days])
+    try:
+        measured = compare(copies, LAST_DAYS)
+        further = days + LAST_DAYS + 1
+        return measured | {
+            days: measured[days] | {"size": [size_left()], "full size": [size_of_full_load(scratch, further)]}
+        }
+    finally:
+        for each in copies.values():
+            open_project(each)
+            stop_redis()
+
+
+def copy_project(folder: Path, copy: Path) -> None:
+    """Copy what a project holds, Redis' files too, which it writes when it stops."""
+    stop_redis()
+    shutil.copytree(folder / "data", copy / "data")
+
+
+def stop_redis() -> None:
+    """Stop the Redis of the project that is open, where it has one."""
+    from transformations.engine.base.settings import get_settings
+    from transformations.local import redis as embedded
+
+    if get_settings().redis_dir.is_dir():
+        embedded.stop()
 
 
 def compare(projects: Mapping[int, Path], turns: int) -> dict[int, dict[str, list[float]]]:
     """The figures of further days, in turn in each project, by the day that it had reached."""
-    from transformations.local import redis as embedded
-
     measured: dict[int, dict[str, list[float]]] = {day: {name: [] for name in (*DAILY, *ASKED)} for day in projects}
     for turn in range(turns + 1):
         for day, project in projects.items():
@@ -164,10 +195,6 @@ def compare(projects: Mapping[int, Path], turns: int) -> dict[int, dict[str, lis
             asked = in_fresh_process(ask, project, day + turn + 1, 1)
             for name, figures in ({name: [seconds] for name, seconds in taken.items()} | asked).items():
                 measured[day][name] += figures if turn else []  # in the first turn a Redis has to start
-    for project in projects.values():
-        open_project(project)
-        if project != list(projects.values())[-1]:
-            embedded.stop()
     return measured
 
 
@@ -264,8 +291,9 @@ def ask(folder: Path, day: int, repeat: int) -> dict[str, list[float]]:
 def forget_logs() -> None:
     """Let the next call read the logs as a new process does."""
     from transformations.engine.base import checksums, commit_log
+    from transformations.engine.base.logs import summary
 
-    for module in (checksums, commit_log):
+    for module in (checksums, commit_log, summary):
         for each in vars(module).values():
             if hasattr(each, "cache_clear"):
                 each.cache_clear()
