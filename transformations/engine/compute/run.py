@@ -223,6 +223,9 @@ def _new_inputs(plan: BuildPlan, carry: Path | None) -> Iterator[str | Path]:
         files = snapshot.files_since(since[name]) if name in since else snapshot.files
         refuse_given_up(name, files, f"{plan.resolved.name}, which has not read all drops,")
         yield from files
+    before = plan.before if isinstance(plan, Incremental) else None
+    for name, snapshot in (before or {}).items():
+        refuse_given_up(name, snapshot.files, f"{plan.resolved.name}, which compares late drops with those before,")
     yield from () if carry is None else paths_in(carry, "*.parquet")
 
 
