@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from feature_history import FEATURES, FLOATS, spine
-from harness import Stopwatch, peak_memory
+from harness import Stopwatch, peak_memory, say
 from retrieval_sides import LONG_SECONDS, OURS, TTL
 
 if TYPE_CHECKING:
@@ -51,18 +51,23 @@ def write_spine(folder: Path, rows: int, users: int, is_skewed: bool) -> None:
     draft.rename(folder)
 
 
-def measure(side: str, case: Case) -> dict[str, float]:
-    """Seconds of the first call and of a warm one, GiB at the worst moment, and what the values are, summed up."""
+def measure(side: str, case: Case, calls: int) -> dict[str, list[float]]:
+    """Seconds of the first call and of so many warm ones, GiB at the worst moment, and what the values are, summed up.
+
+    The first call's rows are summed up by Spark, those of the others go to its `noop` sink. A side whose first call
+    takes a minute is not called again.
+    """
     with tempfile.TemporaryDirectory() as folder, peak_memory() as memory:
         call = _call(side, case, Path(folder))
         with Stopwatch() as first:
-            _consume(call())
-        warm = first
-        if first.seconds < LONG_SECONDS:
-            with Stopwatch() as warm:
+            facts = _facts(call())
+        warm = []
+        for _ in range(calls if first.seconds < LONG_SECONDS else 0):
+            with Stopwatch() as watch:
                 _consume(call())
-        facts = _facts(call())
-    return {"first": first.seconds, "warm": warm.seconds, "memory": memory(), **facts}
+            warm.append(watch.seconds)
+    say(f"{side}: first {first.seconds:.1f} s, warm {', '.join(f'{each:.1f}' for each in warm)} s")
+    return {"first": [first.seconds], "warm": warm or [first.seconds], "memory": [memory()], **facts}
 
 
 def _call(side: str, case: Case, folder: Path) -> Callable[[], DataFrame]:
@@ -94,13 +99,13 @@ def _consume(frame: DataFrame) -> None:
     frame.write.format("noop").mode("overwrite").save()
 
 
-def _facts(frame: DataFrame) -> dict[str, float]:
+def _facts(frame: DataFrame) -> dict[str, list[float]]:
     from pyspark.sql import functions as f
 
     nulls = sum((f.sum(f.col(name).isNull().cast("long")) for name in FEATURES), f.lit(0))
     total = sum((f.sum(f.col(name).cast("double")) for name in FEATURES), f.lit(0.0))
     (row,) = frame.agg(f.count(f.lit(1)), nulls, total).collect()
-    return {"rows": float(row[0]), "nulls": float(row[1]), "sum": float(row[2])}
+    return {"rows": [float(row[0])], "nulls": [float(row[1])], "sum": [float(row[2])]}
 
 
 def _store(folder: Path, side: str, case: Case) -> FeatureStore:

@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, NamedTuple
 import pyarrow as pa
 
 from transformations.engine.base.errors import UsageError
+from transformations.engine.base.settings import get_settings
 from transformations.stores.base.values import arrow_type
 from transformations.stores.computed.wiring import reference_of
+from transformations.stores.spark.exchange import keep_for, open_exchange
 from transformations.stores.spark.histories import Counted, Cutting, sources_of
 from transformations.stores.spark.packets import SCHEMA
 from transformations.stores.spark.stages import stages_of
@@ -20,7 +22,7 @@ from transformations.stores.spark.tasks import dealing_task, history_task, match
 from transformations.stores.training.retrieval import Plan
 
 if TYPE_CHECKING:
-    from pyspark.sql import DataFrame
+    from pyspark.sql import DataFrame, SparkSession
     from pyspark.sql.types import StructType
 
 _BATCH_BYTES = ("spark.sql.execution.arrow.maxBytesPerBatch", str(256 * 2**20))
@@ -47,6 +49,7 @@ def result_frame(spine: SparkSpine, plan: Plan, repository: Path | None) -> Data
     stages = stages_of(plan.stored)
     hashes = int(spark.conf.get("spark.sql.shuffle.partitions") or 1)
     cuttings = [Cutting(stage, hashes, spine.timestamp, one_thread.resources) for stage in stages]
+    exchange = _exchange(plan, spark)
     packets, kept = frame.mapInArrow(spine_task(cuttings[0]), SCHEMA), list["DataFrame"]()
     for number, stage in enumerate(stages):
         kept.append(_kept(packets))
@@ -54,13 +57,23 @@ def result_frame(spine: SparkSpine, plan: Plan, repository: Path | None) -> Data
         received = packets.mapInArrow(dealing_task(sources.buckets), SCHEMA)
         if units:
             numbers = spark.range(0, len(units), 1, len(units))
-            received = received.unionAll(numbers.mapInArrow(history_task(units, sources), SCHEMA))
+            task = history_task(units, sources, exchange)
+            received = received.unionAll(numbers.mapInArrow(task, SCHEMA))
         received = received.repartitionById(sources.buckets.total, "bucket").sortWithinPartitions("kind", "place")
         onward = cuttings[number + 1] if number + 1 < len(stages) else None
         task = matching_task(stage, one_thread, spine.timestamp, onward, repository)
         packets = received.mapInArrow(task, schema if onward is None else SCHEMA)
     weakref.finalize(packets, _release, kept)
+    if exchange is not None:
+        keep_for(packets, exchange)
     return packets
+
+
+def _exchange(plan: Plan, spark: SparkSession) -> Path | None:
+    """Where tasks put rows for each other; None where they are not all on this machine."""
+    if not str(spark.sparkContext.master).startswith("local"):
+        return None
+    return open_exchange(plan.resources.spill or get_settings().spark_dir)
 
 
 def _kept(packets: DataFrame) -> DataFrame:

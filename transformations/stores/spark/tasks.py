@@ -9,12 +9,13 @@ from __future__ import annotations
 import json
 import re
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from itertools import count
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
+from uuid import uuid4
 
 import numpy as np
 import pyarrow as pa
@@ -22,7 +23,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from transformations.engine.base import errors
+from transformations.engine.base import errors, storage
 from transformations.engine.base.errors import FeaturesError
 from transformations.stores.base.values import canonical_key, moments_of
 from transformations.stores.computed.wiring import look_for_code_in
@@ -44,6 +45,11 @@ ROWS_AT_ONCE = 1_000_000
 """Spine rows that a task holds at once."""
 ROWS_A_PACKET = 250_000
 """Spine rows that are cut into packets together: fewer make many small packets, more take memory."""
+ROWS_A_GROUP = ROWS_AT_ONCE // 8
+_PLAIN: Mapping[str, Any] = {"compression": "none", "use_dictionary": False}
+"""How tasks write rows that are read once, and soon."""
+_FILE = "\x00file"
+"""The column of a packet that names a file in place of its rows."""
 _VALUE = "\x00value "
 """Before the reference of a feature that an earlier stage has matched: no column of a caller's begins so."""
 _MARK = "@@features"
@@ -73,13 +79,18 @@ def dealing_task(buckets: Buckets) -> Task:
     return task
 
 
-def history_task(units: Sequence[Unit], sources: Sources) -> Task:
-    """Reads the units that it is given the numbers of, and cuts their rows into packets."""
+def history_task(units: Sequence[Unit], sources: Sources, exchange: Path | None) -> Task:
+    """Reads the units that it is given the numbers of, and cuts their rows into packets.
+
+    exchange: a folder that every task can read. The rows then lie in files there, and packets say no more than where,
+    so that they do not pass through Spark. None: packets hold the rows.
+    """
 
     def task(batches: Batches) -> Iterator[pa.RecordBatch]:
         with told():
             numbers = [number for batch in batches for number in batch.column(0).to_pylist()]
-            yield from batch_of(packet for number in numbers for packet in _history_packets(units[number], sources))
+            packets = (packet for number in numbers for packet in _history_packets(units[number], sources, exchange))
+            yield from batch_of(packets)
 
     return task
 
@@ -151,7 +162,7 @@ def _buckets_of(spine: Spine, cutting: Cutting) -> NDArray[np.int64]:
         return found
 
 
-def _history_packets(unit: Unit, sources: Sources) -> Iterator[Packet]:
+def _history_packets(unit: Unit, sources: Sources, exchange: Path | None) -> Iterator[Packet]:
     stored, scan = sources.stage.stored[unit.view], sources.scans[unit.view]
     if scan is None:
         return
@@ -185,8 +196,16 @@ def _history_packets(unit: Unit, sources: Sources) -> Iterator[Packet]:
                 by_bucket = split(rows, table.column(0).to_numpy())
                 parts = ((sources.buckets.parts.get(bucket, ()), part) for bucket, part in by_bucket)
             for targets, part in parts:
+                sent = part if exchange is None or not targets else _put_down(part, exchange)
                 for target in targets:
-                    yield Packet(target, unit.view, place, part.num_rows, _NO_MOMENT, _NO_MOMENT, part)
+                    yield Packet(target, unit.view, place, sent.num_rows, _NO_MOMENT, _NO_MOMENT, sent)
+
+
+def _put_down(rows: pa.Table, exchange: Path) -> pa.Table:
+    """Write rows into a file of the exchange; what is sent in their place."""
+    file = storage.make_file(exchange / f"{uuid4().hex}.parquet")
+    pq.write_table(rows, file, row_group_size=ROWS_A_GROUP, **_PLAIN)
+    return pa.table({_FILE: [str(file)]})
 
 
 def _join(batches: Batches, stage: Stage, plan: Plan, timestamp: str) -> Iterator[pa.Table]:
@@ -211,21 +230,23 @@ def _spine_tables(batches: Batches, files: _Files) -> Iterator[pa.Table]:
 
 
 class _Files:
-    """The histories of one partition, a file a view. stored: the views as they are read from these files."""
+    """The histories of one partition, in files. stored: the views as they are read from these files."""
 
     def __init__(self, folder: Path, stage: Stage) -> None:
         self._folder, self._stage = folder, stage
         self._writers: dict[int, pq.ParquetWriter] = {}
-        self._written: set[int] = set()
+        self._files: dict[int, list[str]] = {}
 
     def write(self, view: int, rows: pa.Table) -> None:
-        """Add rows behind those that are there."""
+        """Add rows behind those that are there, or the file that they lie in."""
+        files = self._files.setdefault(view, [])
+        if rows.column_names == [_FILE]:
+            files += rows[_FILE].to_pylist()
+            return
         if view not in self._writers:
-            self._writers[view] = pq.ParquetWriter(
-                self._path(view), rows.schema, compression="none", use_dictionary=False
-            )
-            self._written.add(view)
-        self._writers[view].write_table(rows, row_group_size=ROWS_AT_ONCE // 8)
+            files.append(str(self._folder / f"{view}.parquet"))
+            self._writers[view] = pq.ParquetWriter(files[-1], rows.schema, **_PLAIN)
+        self._writers[view].write_table(rows, row_group_size=ROWS_A_GROUP)
 
     def close(self) -> None:
         """End the files, so that they can be read."""
@@ -242,15 +263,12 @@ class _Files:
         stored = self._stage.stored[view]
         return History(
             name=stored.history.name,
-            files=(str(self._path(view)),) if view in self._written else (),
+            files=tuple(self._files.get(view, ())),
             timestamp=stored.history.timestamp,
             created=stored.history.created,
             renamed=columns_of(stored),
             is_built=True,
         )
-
-    def _path(self, view: int) -> Path:
-        return self._folder / f"{view}.parquet"
 
 
 def _result(table: pa.Table, plan: Plan, timestamp: str) -> pa.Table:

@@ -89,7 +89,7 @@ def view_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Stored]:
     return make
 
 
-def shuffled(spine: pa.Table, plan: Plan, hashes: int) -> pa.Table:
+def shuffled(spine: pa.Table, plan: Plan, hashes: int, exchange: Path | None = None) -> pa.Table:
     """The result of the tasks, with the shuffles between them done here."""
     stages = stages_of(plan.stored)
     cuttings = [Cutting(stage, hashes, "event_timestamp", Resources(threads=1)) for stage in stages]
@@ -105,7 +105,7 @@ def shuffled(spine: pa.Table, plan: Plan, hashes: int) -> pa.Table:
         received = list(packets_of(dealing_task(sources.buckets)(batches)))
         if units:
             numbers = pa.record_batch({"id": pa.array(range(len(units)))})
-            received += packets_of(history_task(units, sources)([numbers]))
+            received += packets_of(history_task(units, sources, exchange)([numbers]))
         onward = cuttings[number + 1] if number + 1 < len(stages) else None
         task = matching_task(cutting.stage, plan, "event_timestamp", onward, None)
         batches = [batch for part in _parts(received, sources.buckets.total) for batch in task(batch_of(part))]
@@ -127,10 +127,19 @@ def _parts(packets: list[Packet], total: int) -> Iterator[list[Packet]]:
     as_served=st.booleans(),
     hashes=st.integers(1, 5),
     wanted=st.sets(st.sampled_from(sorted(KEYS)), min_size=1),
+    by_files=st.booleans(),
 )
-@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_every_row_meets_its_histories_in_some_partition(
-    view_of: Callable[..., Stored], files: Any, ttls: Any, asked: Any, as_served: bool, hashes: int, wanted: set[str]
+    view_of: Callable[..., Stored],
+    tmp_path: Path,
+    files: Any,
+    ttls: Any,
+    asked: Any,
+    as_served: bool,
+    hashes: int,
+    wanted: set[str],
+    by_files: bool,
 ) -> None:
     stored = [view_of(name, files[name], ttl) for name, ttl in zip(KEYS, ttls, strict=True) if name in wanted]
     user, page, moments = zip(*asked, strict=True)
@@ -141,7 +150,7 @@ def test_every_row_meets_its_histories_in_some_partition(
         stored=tuple(stored), on_demand=(), columns=columns, as_served=as_served, resources=Resources(threads=1)
     )
     expected = features_of(spine_of(spine), plan)
-    found = shuffled(spine, plan, hashes).sort_by("row")
+    found = shuffled(spine, plan, hashes, tmp_path if by_files else None).sort_by("row")
     assert found.select(spine.column_names).equals(spine)
     assert {name: found[name].to_pylist() for name in columns} == {
         name: column.to_pylist() for name, column in expected.items()

@@ -1,0 +1,61 @@
+"""Folders through which tasks of one machine hand rows to each other, so that these do not pass through Java.
+
+Spark keeps the packets of a shuffle for as long as a data frame that may need them is reachable in Java, and so must be
+what they name: a folder goes when Java has forgotten the frame that it was made for, and all that were made from it.
+"""
+
+from __future__ import annotations
+
+import atexit
+import shutil
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+from transformations.engine.base.disk_faults import paths_in
+from transformations.engine.base.storage import make_folder
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame
+
+_PREFIX = "exchange-"
+_LEFT_SECONDS = 7 * 86_400
+"""A folder that nobody has touched for so long was left by a killed process."""
+_OPEN: dict[Path, Any] = {}
+"""The folders of this process, with Java's weak reference to the plan of the frame that each was made for."""
+
+
+def open_exchange(place: Path) -> Path:
+    """A new folder in a place that all tasks can read; those that are no longer needed go."""
+    _sweep(place)
+    folder = place / f"{_PREFIX}{uuid4().hex}"
+    make_folder(folder)
+    _OPEN[folder] = None
+    return folder
+
+
+def keep_for(frame: DataFrame, folder: Path) -> None:
+    """Keep a folder as long as Java knows the frame, or one that was made from it."""
+    jvm: Any = frame.sparkSession._jvm
+    plan: Any = frame._jdf.logicalPlan()  # which the plans of frames that are made from this one hold
+    _OPEN[folder] = jvm.java.lang.ref.WeakReference(plan)
+
+
+def _sweep(place: Path) -> None:
+    for folder, plan in list(_OPEN.items()):
+        with suppress(Exception):  # of a Java that has ended
+            if plan is not None and plan.get() is None:
+                shutil.rmtree(folder, ignore_errors=True)
+                del _OPEN[folder]
+    for folder in paths_in(place, f"{_PREFIX}*"):
+        with suppress(OSError):
+            if folder.stat().st_mtime < time.time() - _LEFT_SECONDS:
+                shutil.rmtree(folder, ignore_errors=True)
+
+
+@atexit.register
+def _end() -> None:
+    for folder in _OPEN:
+        shutil.rmtree(folder, ignore_errors=True)
