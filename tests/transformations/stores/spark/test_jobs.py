@@ -319,7 +319,7 @@ history_rows = st.tuples(
     asked=st.lists(spine_rows, max_size=8),
     as_served=st.booleans(),
 )
-@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_small_worlds_are_the_same_on_spark(
     folder: Path, stores: Callable[..., Any], files: Any, ttls: Any, asked: Any, as_served: bool
 ) -> None:
