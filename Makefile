@@ -106,6 +106,9 @@ bench-contracts: $(STAMP)  ## Measure the draft of a contract and the check of a
 bench-evaluate: $(STAMP)  ## Measure the evaluation's intervals against scikit-learn (ARGS="--repeat 1": a quick look)
 	$(BIN)/python tests/benchmarks/bench_evaluate.py $(ARGS)
 
+bench-growth: $(STAMP)  ## Measure how each stage grows with events, entities, features, requests (ARGS="--events 20000": a quick look)
+	$(BIN)/python tests/benchmarks/bench_growth.py $(ARGS)
+
 bench-ingest: $(STAMP)  ## Measure ingestion against DuckDB's COPY (ARGS="--repeat 1": a quick look)
 	$(BIN)/python tests/benchmarks/bench_ingest.py $(ARGS)
 
