@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import date, timedelta
-from functools import partial
 from typing import TYPE_CHECKING
 
 import click
@@ -115,17 +114,10 @@ def _merge_many(chosen: Sequence[Resolved], settings: Settings) -> list[Merged]:
     """Compact the tables and sources that have many small files by now; one that is being written waits for the next
     build.
     """
-    from transformations.datasets.deletion import sources_pinned
-    from transformations.engine.upkeep.compaction import compact_all
+    from transformations.datasets.compaction import compact as compact_all
 
     contracts = {each.name: each for view in chosen for each in (view.contract, *view.lookups.values())}
-    found, _ = compact_all(
-        [view.name for view in chosen],
-        contracts.values(),
-        settings,
-        only_many=True,
-        pinned=partial(sources_pinned, settings),
-    )
+    found, _ = compact_all([view.name for view in chosen], contracts.values(), settings, only_many=True)
     return found
 
 

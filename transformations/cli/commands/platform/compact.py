@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict
-from functools import partial
 from typing import TYPE_CHECKING
 
 import click
@@ -40,16 +39,13 @@ def compact(views: Sequence[str], as_json: bool) -> None:
     Without a VIEW: of all tables and sources. Rows, versions and pins stay as they are, and a load finds nothing new
     because of it. Repeated, it does nothing. Builds, ingestions, retrievals and loads may go on meanwhile.
     """
-    from transformations.datasets.deletion import sources_pinned
-    from transformations.engine.upkeep.compaction import compact_all
+    from transformations.datasets.compaction import compact as compact_all
 
     settings = get_settings()
     tables = chosen_tables(views, settings)
     sources = chosen_sources(tables if views else None, settings)
     contracts = [raw.contract for raw in sources]
-    found, busy = compact_all(
-        [table.name for table in tables], contracts, settings, pinned=partial(sources_pinned, settings)
-    )
+    found, busy = compact_all([table.name for table in tables], contracts, settings)
     if as_json:
         print_json([asdict(each) for each in found])
     else:
