@@ -37,10 +37,14 @@ def open_exchange(place: Path) -> Path:
 
 
 def keep_for(frame: DataFrame, folder: Path) -> None:
-    """Keep a folder as long as Java knows the frame, or one that was made from it."""
-    jvm: Any = frame.sparkSession._jvm
-    plan: Any = frame._jdf.logicalPlan()  # which the plans of frames that are made from this one hold
-    _OPEN[folder] = jvm.java.lang.ref.WeakReference(plan)
+    """Keep a folder as long as Java knows the frame, or one that was made from it.
+
+    PySpark has no public way to ask Java. Should its names change, the folder stays until this process ends.
+    """
+    with suppress(AttributeError):
+        jvm: Any = frame.sparkSession._jvm
+        plan: Any = frame._jdf.logicalPlan()  # which the plans of frames that are made from this one hold
+        _OPEN[folder] = jvm.java.lang.ref.WeakReference(plan)
 
 
 def _sweep(place: Path) -> None:
