@@ -25,7 +25,7 @@ from transformations.cli.demo.replayed import MODEL, folder_of, read_replayed
 from transformations.engine.base.settings import get_settings
 
 FIRST_BAD, GOOD, LAST = "2017-11-20", "2017-10-16", "2017-12-11"
-OWNER = "growth@example.com, channel growth-data"
+OWNER = "growth@example.com"
 # A household stays away where none of its baskets ends in the fourteen days after it was asked about.
 BY_HAND = """
     WITH visits AS (
@@ -41,7 +41,7 @@ BY_HAND = """
             score,
             decision
         FROM read_parquet(?, hive_partitioning = false, union_by_name = true)
-        WHERE role IN ('production', 'canary') AND answered
+        WHERE answered
     ),
     known AS (
         SELECT *, NOT EXISTS (

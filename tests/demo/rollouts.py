@@ -20,6 +20,7 @@ import sys
 import tempfile
 from collections import Counter
 from functools import cache
+from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
@@ -33,6 +34,7 @@ from tests.worlds import weekly  # noqa: E402
 from tests.worlds.rollouts import LIMIT, Behaviour, Ending, Simulation, Traffic  # noqa: E402
 from transformations.models.log.event_log import EventLog  # noqa: E402
 from transformations.models.records.events import ModelEvent  # noqa: E402
+from transformations.models.rollout.splitting import share_of, units_of  # noqa: E402
 
 MOST_FALSE_ABORTS, LEAST_POWER = 0.05, 0.95
 DAYS, FEWER_DAYS = 45, 12
@@ -78,6 +80,23 @@ def begun() -> tuple[ModelEvent, ...]:
     return EventLog("shop").events(weekly.MODEL)
 
 
+def wrong_shares(salts: int) -> tuple[float, float, int]:
+    """Over so many rollouts, each with its own salt: the least and greatest share of the demo's households at 10 %,
+    and how many households are not where the first 32 bits of their hash put them, or left at 50 %.
+    """
+    households = np.unique(requests().units).tolist()
+    texts = units_of({"household_id": households}, ["household_id"], len(households))
+    shares, wrong = [], 0
+    for number in range(salts):
+        salt = f"rollout-{number}"
+        places = [int(sha256(f"{salt}:[{each}]".encode()).hexdigest()[:8], 16) % 10_000 for each in households]
+        tenth, half = (share_of(texts, salt, percent) for percent in (10, 50))
+        wrong += int(np.sum((tenth != (np.array(places) < 1_000)) | (half != (np.array(places) < 5_000))))
+        wrong += int(np.sum(tenth & ~half)) + int(np.sum(tenth[::-1] != share_of(texts[::-1], salt, 10)))
+        shares.append(float(tenth.mean()))
+    return min(shares), max(shares), wrong
+
+
 def one(given: tuple[str, int, bool]) -> tuple[str, str, str, int]:
     """One simulation: scenario, how it ended, why, and rows of the canary until then. The third that is given: whether
     the whole controller decides.
@@ -112,8 +131,10 @@ def main() -> int:
             whole = pool.map(one, again, chunksize=1)
     quick = {job[:2]: ended for job, ended in zip(jobs, found, strict=True)}
     others = [job for job, ended in zip(again, whole, strict=True) if _stripped(quick[job[:2]]) != _stripped(ended)]
-    is_kept = not others
+    least, greatest, misplaced = wrong_shares(min(given.simulations, 200))
+    is_kept = not others and not misplaced
     print(f"by the whole controller too: {len(again)} of {len(found)} rollouts; ended otherwise: {others or 'none'}")
+    print(f"at 10 %: {least:.1%} to {greatest:.1%} of the households; {misplaced} not where their hash puts them")
     for name in names:
         mine = [each for each in found if each[0] == name]
         ends = Counter(action for _, action, _, _ in mine)

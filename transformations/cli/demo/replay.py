@@ -104,12 +104,14 @@ def replay(settings: Settings) -> Replayed:
         going = Replay(
             place=place, settings=inside, log=log_of(place.repository), mondays=mondays, households=households
         )
-        _begin(going)
-        with _server(going) as url:
-            for number, monday in enumerate(mondays, start=1):
-                _live(going, url, number, monday)
-        found = _look_back(going, of)
-        redis.stop(inside)
+        try:
+            _begin(going)
+            with _server(going) as url:
+                for number, monday in enumerate(mondays, start=1):
+                    _live(going, url, number, monday)
+            found = _look_back(going, of)
+        finally:
+            redis.stop(inside)
     write_replayed(found, settings)
     return found
 
