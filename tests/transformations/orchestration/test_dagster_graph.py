@@ -34,9 +34,11 @@ class Place:
     def __init__(self, **codes: list[int]) -> None:
         self.codes = {name.replace("__", ":"): list(each) for name, each in codes.items()}
         self.started: list[str] = []
+        self.days: set[str] = set()
 
     def __call__(self, task: Task, day: date, report: Callable[[str], None], /) -> tuple[Performed, Leavings]:
         self.started.append(task.name)
+        self.days.add(str(day))
         codes = self.codes.get(task.name, [0])
         code = codes.pop(0) if len(codes) > 1 else codes[0]
         performed = Performed(task=task, day=day, outcome=Outcome.of_code(code), code=code, seconds=1.5, said=("so",))
@@ -76,6 +78,7 @@ def test_refused_data_fail_their_check_and_stop_what_depends_on_them_alone(
         "load:of_pages",
         "parity:of_pages",
     ]
+    assert place.days == {DAY}  # the check's, too
     assert materialized(result) == ["ingest/pages", "build/of_pages", "apply", "load/of_pages"]
     checks = {
         f"{each.asset_key.to_user_string()} {each.check_name}": each.passed

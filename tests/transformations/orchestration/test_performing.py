@@ -9,7 +9,7 @@ from transformations.engine.base.errors import DamagedError, DataError
 from transformations.engine.base.settings import Settings, get_settings
 from transformations.orchestration.day_record import Outcome, read_record, record_path
 from transformations.orchestration.looking import Look, Words
-from transformations.orchestration.performing import DayRun, Performed, Ran, worst_code
+from transformations.orchestration.performing import DayRun, Performed, Ran, run_quietly, worst_code
 from transformations.orchestration.planning import Declared, DeclaredModel, DeclaredSource, DeclaredView, plan_of
 from transformations.orchestration.tasks import Kind, Task
 
@@ -189,6 +189,11 @@ def test_what_is_foreseen_changes_nothing() -> None:
     commands, why = place.day().foresee(PLAN.task("apply"))
     assert (commands, why) == ((), "finished at 2024-05-11 00:00 UTC, and nothing it depends on has changed")
     assert place.started == ALL
+
+
+def test_a_command_runs_in_a_process_of_this_environment_and_its_output_is_kept() -> None:
+    ran = run_quietly(PLAN.task("apply"), ("features", "run-day", "--day", "tomorrow"))
+    assert (ran.code, "'tomorrow' does not match the format" in "\n".join(ran.lines)) == (2, True), ran
 
 
 @pytest.mark.parametrize(
