@@ -47,7 +47,7 @@ cluster-test: $(STAMP)  ## Build on a Spark cluster of this machine's processes 
 kill-test: $(STAMP)  ## Kill commands and builds at random moments, 100 in all: nothing is lost (KILLS=13 of each)
 	COMMAND_KILLS=$(or $(KILLS),13) KILLS=$(or $(KILLS),13) KILLED_BUILDS=4 $(BIN)/python -m pytest -q -s -m "not stock" \
 	  tests/transformations/cli/test_kills.py tests/transformations/stores/servers/test_kills.py \
-	  tests/transformations/engine/test_processes.py -k killed $(ARGS) | awk '{ print; fflush() } \
+	  tests/transformations/stores/servers/test_cluster.py tests/transformations/engine/test_processes.py -k killed $(ARGS) | awk '{ print; fflush() } \
 	  /^kills: / { all += $$2; sure += $$(NF - 3) } END { print sure + 0 " of " all + 0 " kills certainly interrupted the work" }'
 
 disk-proof: $(STAMP)  ## Damage every file of a project in every way, under every command (DISKS='data/raw/* × deleted|feature_repo/*')
@@ -79,6 +79,9 @@ stock-traps: $(STAMP)  ## Show that stock Feast still falls into the traps that 
 
 day-proof: $(STAMP)  ## Perform a whole day from an empty data folder, killed on its way: served, monitored, and once
 	$(BIN)/python tests/demo/whole_day.py $(ARGS)
+
+reload-proof: $(STAMP)  ## Change all that servers read while they answer: nothing wrong, nothing lost but while Redis is away
+	$(BIN)/python -m pytest -q -s -m proof tests/transformations/models/serving/test_reloading.py $(ARGS)
 
 deploy-proof: $(STAMP)  ## Install what each Dockerfile installs into a new environment, and start its command (ARGS=serve)
 	$(BIN)/python tests/deploy/run.py $(ARGS)

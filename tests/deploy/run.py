@@ -50,7 +50,9 @@ def tried(file: Dockerfile, folder: Path) -> str:
     began = time.monotonic()
     subprocess.run([sys.executable, "-m", "venv", venv], check=True)
     pip = [venv / "bin" / "pip", "install", "-q", "--disable-pip-version-check", *file.installed]
-    subprocess.run(pip, cwd=build, check=True)
+    ended = subprocess.run(pip, cwd=build, capture_output=True, text=True, check=False)
+    if ended.returncode:
+        return f"FAULT: pip: {ended.stderr[-1_000:]}"
     installed = time.monotonic() - began
     size = sum(each.stat().st_size for each in venv.rglob("*") if each.is_file() and not each.is_symlink())
     environment = {

@@ -86,6 +86,12 @@ _PLATFORM = (
         figure=r"(The cluster's tables and the local ones are the same.*)",
     ),
     Proof(
+        name="reload-proof",
+        claim="Servers answer rightly while all that they read changes",
+        seconds=90,
+        figure=r"reload: (.*)",
+    ),
+    Proof(
         name="deploy-proof",
         claim="What a Dockerfile installs starts its command",
         seconds=110,

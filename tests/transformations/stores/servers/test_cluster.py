@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -74,6 +75,59 @@ def test_a_cluster_is_loaded_looked_up_and_says_when_a_node_is_gone(
     with pytest.raises(ServiceUnavailableError, match=r"cannot be reached|is no complete cluster|is too slow"):
         store.get_online_features(FEATURES, everyone)
     assert time.monotonic() - began < 2 * 1.5 + 0.5
+
+
+@pytest.mark.proof
+def test_a_node_killed_during_a_load_leaves_only_right_rows_and_a_rerun_completes_it(
+    nodes: list[Any],
+    serving: Callable[..., FeatureStore],
+    expected: dict[str, list[Any]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Each node in turn, at a moment of its own. Meanwhile a lookup is refused; afterwards each value is old or new."""
+    monkeypatch.setenv("FEATURES_REDIS_READ_TIMEOUT_MS", "1500")
+    get_settings.cache_clear()
+    for node in nodes:
+        node.client.config_set("appendonly", "yes")
+        node.options = (*node.options, "--appendonly", "yes", "--appendfsync", "always")
+    store = serving(redis_type="redis_cluster", connection_string=",".join(f"127.0.0.1:{node.port}" for node in nodes))
+    everyone = {"user_id": list(range(3_000))}
+    begin, earlier = datetime(1970, 1, 1, tzinfo=UTC), datetime(2024, 5, 1, tzinfo=UTC)
+    store.materialize(begin, earlier)
+    old = store.get_online_features(FEATURES, everyone).to_dict()
+    interrupted = 0
+    for place, node in enumerate(nodes):
+        ended: list[Exception | None] = []
+
+        def load(ended: list[Exception | None] = ended) -> None:
+            try:
+                store.materialize(begin, datetime(2024, 6, 1, tzinfo=UTC))
+                ended.append(None)
+            except Exception as fault:
+                ended.append(fault)
+
+        loading = threading.Thread(target=load)
+        loading.start()
+        time.sleep(0.02 + 0.06 * place)
+        node.kill()
+        with pytest.raises(ServiceUnavailableError):
+            store.get_online_features(FEATURES, everyone)
+        loading.join(60)
+        (error,) = ended
+        interrupted += error is not None
+        assert error is None or isinstance(error, ServiceUnavailableError), error
+        node.start()
+        deadline = time.monotonic() + 20
+        while not all(_is_whole(each.client) for each in nodes):
+            assert time.monotonic() < deadline, "the nodes did not agree"
+            time.sleep(0.05)
+        found = store.get_online_features(FEATURES, everyone).to_dict()
+        for name, values in found.items():
+            rows = zip(values, old[name], expected[name], strict=True)
+            assert all(value in (older, newer) for value, older, newer in rows), (node.port, name)
+        store.materialize(begin, datetime(2024, 6, 1, tzinfo=UTC))
+        assert store.get_online_features(FEATURES, everyone).to_dict() == expected
+    print(f"\nkills: {len(nodes)} of a node during a load: {interrupted} certainly interrupted it")
 
 
 def test_keys_are_found_while_their_slot_moves_to_another_node_and_after_that(
