@@ -11,6 +11,7 @@ from typing import NoReturn
 import click
 from click.shell_completion import CompletionItem
 
+from transformations.cli.output import Printed, print_json, remark
 from transformations.cli.quick_feast import quicken_feast
 from transformations.engine.base.errors import ExitCode, nearest
 
@@ -144,26 +145,40 @@ def keep_from_others() -> None:
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Run one command line and return its exit code; every error is one clear block on stderr, never a stack trace."""
+    """Run one command line and return its exit code; every error is one clear block on stderr, never a stack trace.
+
+    Under --json it is a document on stdout as well, unless the command has printed one that says more.
+    """
+    printed = Printed()
+    code, said = _run(arguments, printed)
+    if said is not None and "--json" in arguments and not printed.document:
+        print_json({"error": said, "exit_code": int(code)})
+    return code
+
+
+def _run(arguments: Sequence[str], printed: Printed) -> tuple[int, str | None]:
+    """The exit code, and what was said of an error: its message as it stands on stderr, without its heading."""
     if not _has_working_directory():
-        click.echo("Error: the folder that this command was called in is gone. Change into another one (cd).", err=True)
-        return ExitCode.ENVIRONMENT
+        said = "the folder that this command was called in is gone. Change into another one (cd)."
+        remark(f"Error: {said}")
+        return ExitCode.ENVIRONMENT, said
     try:
-        code = cli.main(list(arguments), prog_name="features", standalone_mode=False)
+        code = cli.main(list(arguments), prog_name="features", standalone_mode=False, obj=printed)
     except click.exceptions.Abort as abort:
         interrupted = isinstance(abort.__cause__, KeyboardInterrupt)
-        click.echo("Interrupted." if interrupted else "Nothing done.", err=True)
-        return _INTERRUPTED if interrupted else ExitCode.FAULT
+        said = "Interrupted." if interrupted else "Nothing done."
+        remark(said)
+        return _INTERRUPTED if interrupted else ExitCode.FAULT, said
     except click.UsageError as error:
         error.show()
-        return error.exit_code
+        return error.exit_code, error.format_message()
     except Exception as error:
         if os.environ.get("FEATURES_DEBUG", "").lower() in _TRUE:
             raise
-        report, code = _message_and_code(error)
-        click.echo(report, err=True)
-        return code
-    return code if isinstance(code, int) else 0
+        heading, said, code = _message_and_code(error)
+        remark(f"{click.style(heading, fg='red', bold=True)} {said}")
+        return code, said
+    return code if isinstance(code, int) else 0, None
 
 
 def module_of(name: str) -> str:
@@ -185,21 +200,22 @@ def _has_demo() -> bool:
     return (Path(__file__).parent / "demo" / "command.py").is_file()
 
 
-def _message_and_code(error: Exception) -> tuple[str, int]:
-    """The message for an error, and the exit code."""
-    heading = click.style("Error:", fg="red", bold=True)
+def _message_and_code(error: Exception) -> tuple[str, str, int]:
+    """The heading and the message for an error, and the exit code."""
+    heading = "Error:"
     code = getattr(error, "exit_code", None)
     if code is not None:
         message = error.format_message() if isinstance(error, click.ClickException) else str(error)
-        return f"{heading} {message}", code if isinstance(code, int) else ExitCode.FAULT
+        return heading, message, code if isinstance(code, int) else ExitCode.FAULT
     from transformations.engine.base import authored, disk_faults
 
     if fault := disk_faults.known_fault(error):
-        return f"{heading} {fault.message}", fault.exit_code
+        return heading, fault.message, fault.exit_code
     place = authored.place_of(error)
     if place is not None:
-        return f"{heading} {authored.explanation(error, place)}", ExitCode.USAGE
-    return (
-        f"{click.style('Unexpected error:', fg='red', bold=True)} {type(error).__name__}: {error}\n"
+        return heading, authored.explanation(error, place), ExitCode.USAGE
+    said = (
+        f"{type(error).__name__}: {error}\n"
         "This is a fault of the platform, not yours. The same command with FEATURES_DEBUG=1 before it shows where."
-    ), ExitCode.FAULT
+    )
+    return "Unexpected error:", said, ExitCode.FAULT

@@ -2,14 +2,17 @@
 
 import json
 import os
+import re
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
+from transformations.contracts.texts import visible
 from transformations.engine.base.words import human_count, human_duration
 
 if TYPE_CHECKING:
@@ -18,6 +21,15 @@ if TYPE_CHECKING:
 # Where there is no terminal to ask: wide enough that tables in logs and documents do not wrap.
 _WIDTH_WITHOUT_TERMINAL = 120
 _GAP = 2  # blanks between two columns of a table
+# What click.style writes: a weight, a colour, the end of both. All else that begins with an escape came with a text.
+_STYLED = re.compile(r"(\x1b\[(?:0|1|2|3[0-7]|9[0-7])(?:;(?:0|1|2|3[0-7]|9[0-7]))*m)")
+
+
+@dataclass
+class Printed:
+    """What a run of the command line has printed so far, as click's context carries it."""
+
+    document: bool = False
 
 
 def remark_broken_rules(rules: Sequence[str]) -> None:
@@ -30,7 +42,10 @@ def remark_broken_rules(rules: Sequence[str]) -> None:
 
 def print_json(document: object) -> None:
     """One JSON document on stdout; dates, paths and the like become their text."""
-    click.echo(json.dumps(document, indent=2, ensure_ascii=False, default=str))
+    context = click.get_current_context(silent=True)
+    if context is not None and (printed := context.find_object(Printed)) is not None:
+        printed.document = True
+    click.echo(visible(json.dumps(document, indent=2, ensure_ascii=False, default=str)))
 
 
 def print_table(headers: Sequence[str], rows: Sequence[Sequence[object]], title: str | None = None) -> None:
@@ -59,7 +74,7 @@ def print_table(headers: Sequence[str], rows: Sequence[Sequence[object]], title:
         printed.add_row(*map(markup.escape, cells))
     with terminal.capture() as captured:
         terminal.print(printed)
-    click.echo("\n".join(line.rstrip() for line in captured.get().splitlines()))
+    say("\n".join(line.rstrip() for line in captured.get().splitlines()))
 
 
 def column_widths(cells: Sequence[Sequence[str]], width: int) -> list[int] | None:
@@ -86,23 +101,28 @@ def column_widths(cells: Sequence[Sequence[str]], width: int) -> list[int] | Non
 
 def _print_blocks(headers: Sequence[str], rows: Sequence[Sequence[str]], title: str | None) -> None:
     if title:
-        click.echo(click.style(title, bold=True))
+        say(click.style(title, bold=True))
     longest = max(map(len, headers))
     for heading, *cells in rows:
-        click.echo(click.style(heading, bold=True))
+        say(click.style(heading, bold=True))
         for header, cell in zip(headers[1:], cells, strict=True):
             if cell:
-                click.echo(f"  {header:{longest}}  {cell}")
+                say(f"  {header:{longest}}  {cell}")
 
 
 def say(text: str) -> None:
     """A line of the result, on stdout."""
-    click.echo(text)
+    click.echo(seen(text))
 
 
 def remark(text: str) -> None:
     """A line beside the result (what is being done, a warning), on stderr."""
-    click.echo(text, err=True)
+    click.echo(seen(text), err=True)
+
+
+def seen(text: str) -> str:
+    """The text as a terminal may have it: what nobody sees written out, but for the styles that commands give."""
+    return "".join(part if place % 2 else visible(part) for place, part in enumerate(_STYLED.split(text)))
 
 
 def console(*, stderr: bool = False) -> "Console":
@@ -122,7 +142,7 @@ def progress(title: str, total: int | None = None) -> Iterator[Callable[[int], N
     On a terminal a moving bar (without a total a moving mark), else one line when it ends. Give it to whatever takes
     more than a second.
     """
-    started = time.monotonic()
+    started, title = time.monotonic(), visible(title)
     if not sys.stderr.isatty():
         yield lambda _units: None
         remark(f"{title}: {human_duration(time.monotonic() - started)}")
@@ -143,7 +163,7 @@ def watching(title: str) -> Iterator[Callable[[str], None]]:
 
     On a terminal a line that follows, else the last of it, in one line when the step ends.
     """
-    started = time.monotonic()
+    started, title = time.monotonic(), visible(title)
     last = ""
     if not sys.stderr.isatty():
 
@@ -169,4 +189,4 @@ def _is_number(value: object) -> bool:
 def _cell_text(value: object) -> str:
     if value is None:
         return ""
-    return human_count(value) if isinstance(value, int) and not isinstance(value, bool) else str(value)
+    return human_count(value) if isinstance(value, int) and not isinstance(value, bool) else visible(str(value))

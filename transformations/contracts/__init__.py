@@ -19,7 +19,7 @@ from transformations.contracts.model import (
     FileForm,
     Reference,
 )
-from transformations.contracts.nearest import nearest
+from transformations.contracts.texts import nearest
 
 __all__ = [
     "DTYPES",

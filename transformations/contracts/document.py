@@ -11,6 +11,7 @@ from typing import TypeVar
 import yaml
 
 from transformations.contracts.model import ContractError
+from transformations.contracts.texts import fault_of_hidden
 
 FILL_IN = "FILL IN"  # what a drafted contract leaves to its author
 
@@ -39,6 +40,8 @@ class Node:
         if not isinstance(value, str) or not value.strip():
             found = "is missing" if value is None else f"is {value!r}, not a text"
             raise self.error(key, f"{found}. Write {meaning}{_quote_hint(value)}.")
+        if (hidden := fault_of_hidden(value)) is not None:
+            raise self.error(key, f"{hidden}. Leave it out.")
         return " ".join(value.split())
 
     def optional(self, key: str, kind: type[Value], meaning: str) -> Value | None:
@@ -135,9 +138,13 @@ def read_document(path: Path) -> Node:
 
 
 def read_yaml(path: Path) -> object:
-    """What a YAML file says; ContractError where it cannot be read, is no YAML, or says one key twice."""
+    """What a YAML file says; ContractError where it cannot be read, is no YAML, says one key twice, or holds a hidden
+    character.
+    """
+    text = text_of(path)
+    _refuse_hidden(path, text)
     try:
-        return yaml.load(text_of(path), Loader=_Loader)
+        return yaml.load(text, Loader=_Loader)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         place = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
@@ -146,6 +153,19 @@ def read_yaml(path: Path) -> object:
         raise ContractError(f"{shown_path(path)}: is nested too deeply. Correct the YAML.") from None
     except yaml.YAMLError as error:  # a character that YAML does not allow
         raise ContractError(f"{shown_path(path)}: {' '.join(str(error).split())}. Correct the YAML there.") from None
+
+
+def _refuse_hidden(path: Path, text: str) -> None:
+    """ContractError for a character that is not seen: what is read there would be something else than what one sees.
+
+    A value of the data, such as a delimiter, is written as its escape.
+    """
+    for number, line in enumerate(text.removeprefix("\ufeff").split("\n"), 1):
+        if (fault := fault_of_hidden(line.removesuffix("\r"))) is not None:
+            raise ContractError(
+                f"{shown_path(path)}: line {number}: {fault}. Leave it out; a value of the data that needs it has it "
+                f'as an escape in double quotes, as in "\\u001F".'
+            )
 
 
 def line_of(text: str, place: Sequence[str | int]) -> int:

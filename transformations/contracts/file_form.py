@@ -7,7 +7,7 @@ from dataclasses import fields
 
 from transformations.contracts.document import Node
 from transformations.contracts.model import UNQUOTED, Column, CsvDialect, FileForm
-from transformations.contracts.nearest import nearest
+from transformations.contracts.texts import nearest
 
 _LETTERS = r'Az,;"\u0041+-.xn--'  # with all that codecs take for an escape
 

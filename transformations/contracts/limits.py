@@ -5,9 +5,9 @@ from datetime import date, timedelta
 
 from transformations.contracts.document import Node
 from transformations.contracts.model import SUPERSEDES_ALLOWED
-from transformations.contracts.nearest import nearest
 from transformations.contracts.quality import EVERY_DAY, WEEKDAYS, Bound, ExpectedDays, QualityRule
 from transformations.contracts.quality_reader import list_of, severity_of
+from transformations.contracts.texts import nearest
 
 _DURATION = re.compile(r"P(?:(\d+)W)?(?:(\d+)D)?(?:T(?:(\d+)H)?(?:(\d+)M)?(?:(\d+)S)?)?")
 

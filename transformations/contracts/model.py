@@ -7,8 +7,8 @@ from typing import Literal, TypeAlias
 
 import click
 
-from transformations.contracts.nearest import nearest
 from transformations.contracts.quality import EVERY_DAY, ExpectedDays, QualityRule
+from transformations.contracts.texts import nearest, shown_value
 
 # An event outside these years is a sentinel or in a wrong unit; builds would compute every day up to it.
 EVENT_YEARS = (1900, 2199)
@@ -34,16 +34,20 @@ PII_CLASSES = ("none", "pseudonymous", "personal", "sensitive")
 """How far a column's values lead to a person, least first: not at all; through a key that others can resolve; as a fact
 about somebody; as a fact that the law protects above others (health, belief, origin).
 """
+SHOWN_PII = ("none", "pseudonymous")
+"""Of columns of these classes messages and pages show values; of others they say WITHHELD."""
+WITHHELD = "(personal)"
 UNQUOTED = ""  # the `quote` and `escape` of a file in which no character is special
 
 
 class ContractError(click.ClickException, ValueError):
     """A contract that is missing or says something impossible; the message names the file, the key and the remedy.
 
-    As a click exception it ends any command, Feast's own too, with its message and exit code and no stack trace.
+    As a click exception it ends any command, Feast's own too, with its message and exit code and no stack trace. The
+    code is that of every mistake in an author's file (`ExitCode.USAGE`): data has code 3, and a contract is none.
     """
 
-    exit_code = 3
+    exit_code = 2
 
 
 @dataclass(frozen=True)
@@ -85,6 +89,10 @@ class Column:
     def in_file(self) -> str:
         """The column's name in a delivered file."""
         return self.physical_name or self.name
+
+    def shown(self, value: object) -> str:
+        """A value of the column for a message or page: short, hidden characters written out, nothing about a person."""
+        return shown_value(value) if self.pii in SHOWN_PII else WITHHELD
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -28,13 +28,13 @@ from transformations.contracts.model import (
     Delivery,
     Reference,
 )
-from transformations.contracts.nearest import nearest
 from transformations.contracts.quality_reader import (
     is_of_dtype,
     is_plain_value_list,
     quality_rules,
 )
 from transformations.contracts.servers import is_one_drop, local_path, table_server
+from transformations.contracts.texts import nearest
 from transformations.contracts.vocabulary import (
     COLUMN_PROPERTIES,
     REFERENCE_PROPERTIES,

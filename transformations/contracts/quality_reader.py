@@ -11,7 +11,6 @@ import yaml
 
 from transformations.contracts.document import Node
 from transformations.contracts.model import Column
-from transformations.contracts.nearest import nearest
 from transformations.contracts.quality import (
     OPERATORS,
     Bound,
@@ -19,6 +18,7 @@ from transformations.contracts.quality import (
     QualityRule,
     Severity,
 )
+from transformations.contracts.texts import nearest
 from transformations.contracts.vocabulary import QUALITY_PROPERTIES
 
 METRICS: Mapping[str, tuple[str, ...]] = {

@@ -20,7 +20,7 @@ from typing import Literal
 from transformations.contracts.document import Node
 from transformations.contracts.limits import duration_of
 from transformations.contracts.model import TableServer
-from transformations.contracts.nearest import nearest
+from transformations.contracts.texts import nearest
 
 _LOCAL = ("server", "type", "id", "description", "environment", "path", "format", "delimiter", "roles")
 _OWN = ("urlVariable", "engine", "watermark", "overlap")

@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from dataclasses import KW_ONLY, dataclass, field
 
 from transformations.contracts.document import Node
-from transformations.contracts.nearest import nearest
 from transformations.contracts.quality import OPERATORS
+from transformations.contracts.texts import nearest
 
 SOURCE_PROPERTIES = (
     "eventTime",

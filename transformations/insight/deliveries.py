@@ -33,7 +33,7 @@ def deliveries_of(asked: Delivery, settings: Settings) -> list[Delivery]:
             f"{contract.file_name}: no file is at {contract.delivered} yet. Deliver one, or correct the path under "
             f"servers."
         )
-    return [replace(asked, path=files) for files in new_deliveries(contract, settings)]
+    return [replace(asked, path=files, is_found=True) for files in new_deliveries(contract, settings)]
 
 
 def new_deliveries(contract: Contract, settings: Settings) -> Iterator[tuple[Path, ...]]:

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from transformations.contracts import Contract, Reference
-from transformations.contracts.nearest import nearest
+from transformations.contracts.texts import nearest
 from transformations.engine.base.moments import moment_text
 from transformations.engine.base.words import plural
 from validation.readings.conversions import FIX, accepted_types

@@ -147,7 +147,7 @@ def run_checks(
         columns = conversions_of(connection, contract, drop, [name for name in contract.column_names if name in asked])
     rows, counts, profile = _count_values(connection, drop, columns, specs, plan)
     findings = [_schema_finding(contract, drop, columns, spec) for spec in specs]
-    findings += _value_findings(connection, drop, columns, counts)
+    findings += _value_findings(connection, contract, drop, columns, counts)
     notes = [*drop.notes] + [
         note for name, how in columns.items() for note in repeated_hours(connection, contract, drop, name, how.periods)
     ]
@@ -155,7 +155,7 @@ def run_checks(
         if not set(spec.columns) <= columns.keys():
             continue
         if spec.rule == "unique key":
-            findings.append(_key_finding(connection, drop, columns, spec, contract.timestamp_zone))
+            findings.append(_key_finding(connection, contract, drop, columns, spec))
         elif spec.reference is not None:
             finding = _reference_finding(connection, contract, drop, columns, spec, spec.reference, sources)
             findings.append(finding if finding and finding.breaks else None)
@@ -218,7 +218,11 @@ def _count_values(
 
 
 def _value_findings(
-    connection: DuckDBPyConnection, drop: DropFile, columns: Mapping[str, Conversion], counts: _Counts
+    connection: DuckDBPyConnection,
+    contract: Contract,
+    drop: DropFile,
+    columns: Mapping[str, Conversion],
+    counts: _Counts,
 ) -> list[Finding | None]:
     """One more scan, only where something is wrong: the first rows and values that break each check."""
     broken = {spec: condition for spec, (condition, count) in counts.items() if count}
@@ -230,7 +234,7 @@ def _value_findings(
             spec=spec,
             count=counts[spec][1],
             rows=tuple(drop.place(each["row"]) for each in first),
-            values=tuple(str(each["value"]) for each in first),
+            values=tuple(contract.column(spec.columns[0]).shown(each["value"]) for each in first),
             loss=columns[spec.columns[0]].loss,
             remedy=columns[spec.columns[0]].remedy,
         )
@@ -239,9 +243,13 @@ def _value_findings(
 
 
 def _key_finding(
-    connection: DuckDBPyConnection, drop: DropFile, columns: Mapping[str, Conversion], spec: CheckSpec, zone: str
+    connection: DuckDBPyConnection,
+    contract: Contract,
+    drop: DropFile,
+    columns: Mapping[str, Conversion],
+    spec: CheckSpec,
 ) -> Finding | None:
-    """Keys that rows of the drop repeat; None where each is there once. zone: in which their times are told."""
+    """Keys that rows of the drop repeat; None where each is there once."""
     rows = canonical_values(drop, columns, spec.columns)
     (count,) = connection.execute(repetition_count_query(rows, spec.columns)).fetchall()[0]
     if not count:
@@ -251,7 +259,7 @@ def _key_finding(
         spec=spec,
         count=int(count),
         rows=tuple(drop.place(row[0]) for row in first),
-        values=tuple(_text_of(row[1:], zone) for row in first),
+        values=tuple(_text_of(row[1:], spec.columns, contract) for row in first),
     )
 
 
@@ -284,7 +292,7 @@ def _reference_finding(
         count=int(values),
         affected=int(affected),
         rows=tuple(drop.place(row[0]) for row in first),
-        values=tuple(_text_of(row[1:], contract.timestamp_zone) for row in first),
+        values=tuple(_text_of(row[1:], reference.columns, contract) for row in first),
         breaks=values > spec.allowed,
     )
 
@@ -297,6 +305,10 @@ def _reference_note(reference: Reference, finding: Finding) -> str:
     )
 
 
-def _text_of(values: Sequence[object], zone: str) -> str:
-    texts = [value_text(value, zone) for value in values]
+def _text_of(values: Sequence[object], columns: Sequence[str], contract: Contract) -> str:
+    """Values of these columns, their times in the contract's zone."""
+    texts = [
+        contract.column(name).shown(value_text(value, contract.timestamp_zone))
+        for name, value in zip(columns, values, strict=True)
+    ]
     return texts[0] if len(texts) == 1 else f"({', '.join(texts)})"

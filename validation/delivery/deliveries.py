@@ -22,7 +22,8 @@ class Delivery:
 
     complete_through: the last business day, inclusive, of which all events are there. valid_from: from when rows
     without an event time hold; naive is UTC. correction: it may replace stored rows, bring replaced ones back, and take
-    completeness back. quarantine: rows that break a rule are set aside, up to what the contract allows.
+    completeness back. quarantine: rows that break a rule are set aside, up to what the contract allows. is_found:
+    nobody named the files, they were new where the contract says; another process may find and take them as well.
     """
 
     source: str
@@ -33,6 +34,7 @@ class Delivery:
     retract: bool = False
     correction: bool = False
     quarantine: bool = False
+    is_found: bool = False
 
     @property
     def terms(self) -> DropTerms:

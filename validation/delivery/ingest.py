@@ -174,7 +174,7 @@ class _Taking:
             origin = origin if found is None else found.origin(origin)
             if delivery.retract:
                 refuse_retraction(contract, delivery, before)
-            if before is not None and _is_newest(before, delivery, origin):
+            if before is not None and _is_taken(before, delivery, origin):
                 report = judge_completeness(contract, delivery, settings, before)
                 drop = _advance(self.table, contract, origin, delivery, before, report)
             else:
@@ -187,8 +187,15 @@ class _Taking:
                     refuse_empty(contract, delivery, file)
                     report = judge_completeness(contract, delivery, settings, before)
                     checked = replace(checked, report=replace(report, notes=(*checked.report.notes, *report.notes)))
-                with readable(file.name), _reporting(checked):
-                    drop = _publish(self.table, checked, origin, delivery, before)
+                try:
+                    with readable(file.name), _reporting(checked):
+                        drop = _publish(self.table, checked, origin, delivery, before)
+                except DataError:
+                    if delivery.complete_through is not None or not self.table.exists():
+                        raise
+                    if not _is_taken(self.table.snapshot(), delivery, origin):
+                        raise
+                    drop = None  # by another process, while this one checked the same files
         return self._ingestion(file.name, drop, report)
 
     def _ingestion(self, name: str, drop: Drop | None, report: Report) -> Ingestion:
@@ -222,6 +229,16 @@ def _publish(
         _findings(checked.report, before),
         checked.file.parcel.refuse_changed,
     )
+
+
+def _is_taken(before: RawSnapshot, delivery: Delivery, origin: Origin) -> bool:
+    """Whether a drop is these very files already, so that delivering them says nothing new.
+
+    Files that somebody names are compared with the newest drop alone: an older one's are given again on purpose.
+    """
+    if not delivery.is_found:
+        return _is_newest(before, delivery, origin)
+    return any(drop.content_hash == origin.content_hash and not drop.retracts for drop in before.drops)
 
 
 def _is_newest(before: RawSnapshot, delivery: Delivery, origin: Origin) -> bool:

@@ -17,7 +17,7 @@ from zoneinfo import ZoneInfo
 
 from transformations.contracts import Contract
 from transformations.contracts.model import TableServer
-from transformations.contracts.nearest import nearest
+from transformations.contracts.texts import nearest
 from transformations.engine.base.errors import DataError, UsageError
 
 Mark: TypeAlias = datetime | date | int

@@ -7,6 +7,7 @@ run.
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -73,21 +74,40 @@ def validate_frame(frame: Any, suite: Mapping[str, Any], *, is_spark: bool) -> l
     ordered = [results[each["meta"]["rule"]] for each in suite["expectations"]]
     for each, result in zip(suite["expectations"], ordered, strict=True):
         if raised := _raised(result.get("exception_info") or {}):
-            raise UsageError(_complaint(each, raised))
+            raise UsageError(_complaint_of_values(each, raised, suite.get("dtypes", {})))
     return ordered
 
 
+def name_of_error(trace: str) -> str:
+    """The class of the error that ended a trace; of its words, which may be values of the data, nothing."""
+    last = trace.strip().rpartition("\n")[2]
+    named = re.match(r"[A-Za-z_][\w.]*(?=:|$)", last, re.ASCII)
+    return named[0].rpartition(".")[2] if named else "an error"
+
+
 def _raised(info: Mapping[str, Any]) -> str | None:
-    """What went wrong while an expectation was computed; one of its parts may say it."""
+    """The class of what went wrong while an expectation was computed; one of its parts may say it."""
     entries = [info] if "raised_exception" in info else [each for each in info.values() if isinstance(each, Mapping)]
-    return next((str(each.get("exception_message")) for each in entries if each.get("raised_exception")), None)
+    traces = (str(each.get("exception_traceback")) for each in entries if each.get("raised_exception"))
+    return next(map(name_of_error, traces), None)
 
 
 def _complaint(each: Mapping[str, Any], error: object) -> str:
+    """What is wrong with an expectation that was not computed yet, so that no value of the data is in its words."""
     reason = " ".join(str(error).split())
     return (
-        f"rule {each['meta']['rule']!r}: {each['type']} cannot be run with {dict(each['kwargs'])}: {reason[:500]}. "
+        f"rule {each['meta']['rule']!r}: {each['type']} cannot be run with {dict(each['kwargs'])}: {reason[:300]}. "
         f"Correct its implementation in the contract; arguments are named as Great Expectations names them (min_value)."
+    )
+
+
+def _complaint_of_values(each: Mapping[str, Any], error: str, dtypes: Mapping[str, str]) -> str:
+    """Great Expectations quotes the values at which it fails, a whole column at times; the columns' types tell more."""
+    named = [name for value in each["kwargs"].values() for name in (value if isinstance(value, list) else [value])]
+    columns = ", ".join(f"{name} ({dtypes[name]})" for name in named if isinstance(name, str) and name in dtypes)
+    return (
+        f"rule {each['meta']['rule']!r}: {each['type']} cannot be computed{f' of {columns}' if columns else ''}: "
+        f"{error} in Great Expectations. Give it columns and arguments of types that fit each other, or leave it out."
     )
 
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from transformations.contracts import Contract
+from transformations.contracts.model import SHOWN_PII
 from transformations.contracts.quality import QualityRule, number_text
+from transformations.contracts.texts import shown_value
 from transformations.engine.base.words import plural
 from validation.quality.compiled_rules import CompiledRule, allowed_text, observed_text
 from validation.quality.drop_rows import DropRows
@@ -82,16 +85,28 @@ def outcome_of_rows(rows: DropRows, compiled: CompiledRule, result: Mapping[str,
     if result["success"]:
         return Outcome(compiled=compiled, passed=True, observed={})
     rule, found = compiled.rule, result["result"]
+    show = _shown_of_rule(rows.contract, rule)
     if "unexpected_count" in found:
         count, examples = int(found["unexpected_count"]), found.get("partial_unexpected_list") or []
         seen = plural(count, "unexpected value")
         seen += f" in {plural(int(found['element_count']), 'row')}" if "element_count" in found else ""  # not of sets
-        seen += f", such as {', '.join(map(str, examples[:EXAMPLES]))}" if examples else ""
+        seen += f", such as {', '.join(map(show, examples[:EXAMPLES]))}" if examples else ""
     else:
-        seen = f"observed {found.get('observed_value')}"
+        seen = f"observed {show(found.get('observed_value'))}"
     what = f"{rule_phrase(rule)}: {seen} of drop {rows.name}; {rule.expectation} allows {allowed_text(rule) or 'none'}"
-    observed = {"": str(found.get("observed_value", found.get("unexpected_count")))}
+    observed = {"": show(found["observed_value"]) if "observed_value" in found else str(found.get("unexpected_count"))}
     return Outcome(compiled=compiled, passed=False, observed=observed, text=_message(rows, rule, what))
+
+
+def _shown_of_rule(contract: Contract, rule: QualityRule) -> Callable[[object], str]:
+    """How values of the columns that an expectation reads are shown; one of no column reads all of them, but for those
+    about the table itself, which count rows and name columns.
+    """
+    if rule.expectation.startswith("expect_table_"):
+        return shown_value
+    read = [contract.column(name) for name in rule.columns or contract.column_names]
+    withholding = next((column for column in read if column.pii not in SHOWN_PII), None)
+    return shown_value if withholding is None else withholding.shown
 
 
 def rule_phrase(rule: QualityRule) -> str:
@@ -133,7 +148,8 @@ def _first_rows(rows: DropRows, rule: QualityRule) -> tuple[Example, ...]:
         return ()
     column = rule.columns[0]
     found = rows.connection.execute(broken_rows_query(rows.file.rows([column]), column, condition, EXAMPLES)).fetchall()
-    return tuple(Example(rows.file.place(row), value) for row, value in found)
+    shown = rows.contract.column(column).shown
+    return tuple(Example(rows.file.place(row), None if value is None else shown(value)) for row, value in found)
 
 
 def _examples_in_words(rule: QualityRule, examples: Sequence[Example]) -> str:

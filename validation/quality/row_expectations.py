@@ -17,15 +17,17 @@ from pathlib import Path
 from typing import Any
 
 from transformations.contracts import Contract
-from transformations.contracts.nearest import nearest
 from transformations.contracts.quality import QualityRule
+from transformations.contracts.texts import nearest
 from transformations.engine.base.errors import UsageError
 from transformations.engine.base.settings import Settings
 from validation.quality.compiled_rules import CompiledRule, suite_of
 from validation.quality.drop_rows import DropRows
+from validation.quality.great_expectations_run import name_of_error
 from validation.quality.quality_sql import write_statement
 from validation.quality.row_runner import ERROR, JOB, RESULT, ROWS
 
+_OF_THE_INSTALLATION = ("ModuleNotFoundError", "ImportError", "ServiceUnavailableError")
 _COLUMN_ARGUMENTS = {"column", "column_A", "column_B", "column_list"}
 
 
@@ -38,7 +40,8 @@ def judge_rows(rows: DropRows, rules: Sequence[CompiledRule], count: int, settin
         return []
     with tempfile.TemporaryDirectory(prefix="features-quality-") as name:
         folder = Path(name)
-        suite = suite_of(rows.contract, tuple(rules)) | {"rows": count}
+        dtypes = {column.name: column.dtype for column in rows.contract.columns}
+        suite = suite_of(rows.contract, tuple(rules)) | {"rows": count, "dtypes": dtypes}
         job = {"suite": suite, "spark": count > settings.quality_pandas_rows}
         (folder / JOB).write_text(json.dumps(job, default=str))
         columns = _columns(rows.contract, [each.rule for each in rules])
@@ -49,10 +52,18 @@ def judge_rows(rows: DropRows, rules: Sequence[CompiledRule], count: int, settin
         if not (folder / RESULT).is_file():
             raise UsageError(
                 f"{rows.contract.file_name}: Great Expectations ended without a result on the rows of {rows.name}: "
-                f"{said[-500:].strip() or 'it said nothing'}. Correct the custom rules, or leave them out."
+                f"{_end_of(said)}. Correct the custom rules, or leave them out."
             )
         results: list[dict[str, Any]] = json.loads((folder / RESULT).read_text())
         return results
+
+
+def _end_of(said: str) -> str:
+    """The error that a process ended with, in words where they hold no value of the data."""
+    if not said.strip():
+        return "it said nothing"
+    name = name_of_error(said)
+    return said.strip().rpartition("\n")[2][:300] if name in _OF_THE_INSTALLATION else name
 
 
 def refuse_unknown_expectations(contract: Contract, rules: Sequence[CompiledRule]) -> None:

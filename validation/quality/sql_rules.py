@@ -9,7 +9,9 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from transformations.contracts import Contract
+from transformations.contracts.model import SHOWN_PII
 from transformations.contracts.quality import QualityRule
+from transformations.contracts.texts import visible
 from transformations.engine.base.duck import identifier
 from transformations.engine.base.errors import DataError, UsageError
 from transformations.engine.base.settings import Settings
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
 _BATCH_ROWS = 131_072
+_MOST_SAID = 300
 
 
 def measure_queries(rows: DropRows, rules: Sequence[QualityRule], settings: Settings) -> dict[str, float]:
@@ -53,8 +56,8 @@ def measure_queries(rows: DropRows, rules: Sequence[QualityRule], settings: Sett
         private.unregister("delivered")
         lock(private)
         return {
-            rule.identifier: _result(private, rows.contract, rule, text, settings.quality_seconds)
-            for rule, (text, _) in queries.items()
+            rule.identifier: _result(private, rows.contract, rule, query, settings.quality_seconds)
+            for rule, query in queries.items()
         }
 
 
@@ -94,16 +97,26 @@ def _names(statement: Mapping[str, Any], column: str) -> bool:
     return False
 
 
-def _result(connection: DuckDBPyConnection, contract: Contract, rule: QualityRule, text: str, seconds: float) -> float:
+def _result(
+    connection: DuckDBPyConnection,
+    contract: Contract,
+    rule: QualityRule,
+    query: tuple[str, Mapping[str, Any]],
+    seconds: float,
+) -> float:
     import duckdb
 
+    text, statement = query
     subject = subject_of(contract, rule)
     try:
         with time_limit(connection, seconds, subject, "FEATURES_QUALITY_SECONDS"):
             found = connection.execute(text).fetchmany(2)
             width = len(connection.description or ())
     except duckdb.DataError as error:
-        raise DataError(f"{subject} cannot be computed of this drop's values: {error}. Nothing was taken.") from None
+        raise DataError(
+            f"{subject} cannot be computed of this drop's values{_in_words(error, contract, statement)}. Nothing was "
+            f"taken."
+        ) from None
     except (duckdb.ProgrammingError, duckdb.NotSupportedError, duckdb.PermissionException) as error:
         raise UsageError(
             f"{subject} cannot be run: {error}\nIt sees {contract.name} with the contract's columns."
@@ -121,3 +134,10 @@ def _result(connection: DuckDBPyConnection, contract: Contract, rule: QualityRul
     if not isinstance(value, bool | int | float | Decimal) or not math.isfinite(value):
         raise UsageError(f"{subject} gives {value!r}, which is no number. Let it give one.")
     return float(value)
+
+
+def _in_words(error: Exception, contract: Contract, statement: Mapping[str, Any]) -> str:
+    """What DuckDB says of values, which it quotes; nothing where the query reads a column about a person."""
+    if any(column.pii not in SHOWN_PII and _names(statement, column.name) for column in contract.columns):
+        return ""
+    return f": {visible(str(error))[:_MOST_SAID]}"

@@ -1,5 +1,6 @@
 """The command line: quick help, one exit code a kind of error, no stack trace for a user's mistake."""
 
+import json
 import os
 import stat
 import subprocess
@@ -12,6 +13,8 @@ import click
 import pytest
 
 from transformations.cli import main
+from transformations.cli.options import json_option
+from transformations.cli.output import print_json
 from transformations.engine.base.errors import (
     DataError,
     DefinitionError,
@@ -96,6 +99,49 @@ def test_debugging_can_be_switched_off_by_its_variable_too(monkeypatch: pytest.M
     monkeypatch.setattr(main, "cli", raising(DataError("it broke")))
 
     assert main.run(["fail"]) == 3
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (["contract", "show", "nowhere", "--json"], 2, "no contract for a source 'nowhere'"),
+        (["contract", "show", "--json"], 2, "Missing argument 'SOURCE'."),
+        (["status", "--jsn", "--json"], 2, "No such option '--jsn'."),
+        (["confg", "--json"], 2, "did you mean 'config'?"),
+    ],
+)
+def test_under_json_an_error_is_a_document_on_stdout_too(
+    arguments: list[str], code: int, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main.run(arguments) == code
+    printed = capsys.readouterr()
+    document = json.loads(printed.out)
+    assert sorted(document) == ["error", "exit_code"]
+    assert document["exit_code"] == code
+    assert said in document["error"]
+    assert said in " ".join(printed.err.split())
+
+
+def test_a_command_that_has_printed_its_document_prints_no_other_for_its_error(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    @click.command()
+    @json_option
+    def judge(as_json: bool) -> None:
+        print_json({"verdict": "refused"})
+        raise DataError("it broke")
+
+    monkeypatch.setattr(main, "cli", click.Group("features", commands={"judge": judge}))
+    assert main.run(["judge", "--json"]) == 3
+    assert json.loads(capsys.readouterr().out) == {"verdict": "refused"}
+
+
+def test_an_error_writes_out_what_nobody_sees(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(main, "cli", raising(DataError("a\u202eb\x1b[2Jc")))
+    assert main.run(["fail"]) == 3
+    assert capsys.readouterr().err == "Error: a\\u202eb\\u001b[2Jc\n"
 
 
 def test_an_interrupt_ends_with_130(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

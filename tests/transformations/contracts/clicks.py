@@ -71,5 +71,5 @@ def change(folder, *path: object, value: object) -> None:
 def complaint(folder) -> str:
     with pytest.raises(ContractError) as error:
         read_contract("clicks", folder)
-    assert error.value.exit_code == 3
+    assert error.value.exit_code == 2
     return str(error.value)

@@ -10,6 +10,8 @@ from transformations.contracts import Column, ContractError, Reference, contract
 
 from .clicks import SOURCE, change, complaint
 
+LISTED = [{"metric": "invalidValues", "arguments": {"validValues": ["a\x1fb"]}, "mustBe": 0}]
+
 
 def test_a_contract_says_what_a_source_is(folder):
     clicks = read_contract("clicks", folder)
@@ -37,6 +39,29 @@ def test_references_name_the_other_source_and_how_many_values_it_may_lack(folder
         Reference(("user_id",), "users", ("id",), missing_allowed=17),
         Reference(("user_id", "page"), "pages", ("user_id", "name"), missing_allowed=0),
     )
+
+
+@pytest.mark.parametrize("hidden", ["\u202e", "\u2066", "\u200b", "\ufeff", "\u00ad", "\x85", "\u3164", "\U000e0041"])
+def test_a_character_that_nobody_sees_is_refused_at_its_line_or_key(folder, hidden):
+    text = (folder / "clicks.yaml").read_text()
+    (folder / "clicks.yaml").write_text(text.replace("When", f"When{hidden}ever"), encoding="utf-8")
+    line = text[: text.index("When")].count("\n") + 1
+    said = complaint(folder)
+    assert f"clicks.yaml: line {line}: holds U+{ord(hidden):04X}" in said
+    assert hidden not in said
+
+    escaped = f"\\U{ord(hidden):08x}"
+    (folder / "clicks.yaml").write_text(text.replace("description: When", f'description: "When{escaped}ever"'))
+    assert f"description holds U+{ord(hidden):04X}" in complaint(folder)
+
+
+def test_texts_of_every_script_and_data_that_needs_a_hidden_character_are_read(folder):
+    text = (folder / "clicks.yaml").read_text()
+    meaning = "\u06a9\u0644\u06cc\u06a9\u200c\u0647\u0627 \U0001f469\u200d\U0001f4bb caf\u00e9"
+    (folder / "clicks.yaml").write_text("\ufeff" + text.replace("description: When", f"description: {meaning}"))
+    assert read_contract("clicks", folder).column("clicked_at").description == meaning
+    change(folder, "schema", 0, "properties", 4, "quality", value=LISTED)
+    assert read_contract("clicks", folder).column("kind").allowed == ("a\x1fb",)
 
 
 def test_an_unknown_column_is_answered_with_the_nearest(folder):

@@ -1,5 +1,6 @@
 """The checks of values: each rule finds what breaks it, says so in one sentence, and lets everything else pass."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import numpy as np
@@ -24,6 +25,29 @@ def test_nulls_are_told_with_count_share_first_rows_and_remedy(check):
         "first at rows 17, 902, 1,044 of drop drop.parquet. "
         "Fix the source, or write required: false in a new contract version."
     )
+
+
+@pytest.mark.parametrize(
+    ("pii", "shown"),
+    [("none", "secret"), ("pseudonymous", "secret"), ("personal", "(personal)"), ("sensitive", "(personal)")],
+)
+def test_values_of_a_column_about_a_person_are_not_shown(check, pii, shown):
+    words = column("String", allowed=("a",), pii=pii)
+    (violation,) = check(contract(words), values(pa.string(), "a", "secret")).violations
+    assert f"first at row 2 of drop drop.parquet ({shown})" in violation.message
+    assert [example.value for example in violation.examples] == [shown]
+
+    key = contract(column(nullable=False), replace(words, name="y", nullable=False, allowed=()), key=("x", "y"))
+    rows = pa.table({"x": [1, 1], "y": ["secret", "secret"]})
+    (repeated,) = check(key, rows).violations
+    assert f"((1, {shown}))" in repeated.message
+
+
+def test_a_long_value_is_cut_and_what_nobody_sees_of_it_is_written_out(check):
+    entries = ["a\u202eb\n\x1b[2J", "x" * 10_000]
+    (violation,) = check(contract(column("String", allowed=("a",))), values(pa.string(), *entries)).violations
+    assert [example.value for example in violation.examples] == ["a\\u202eb\\n\\u001b[2J", f"{'x' * 59}…"]
+    assert len(violation.message) < 400
 
 
 def test_nan_counts_as_null(check):

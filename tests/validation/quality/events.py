@@ -67,6 +67,14 @@ class Source:
         path = self.folder / "contracts" / "events.yaml"
         path.write_text(yaml.safe_dump(document))
 
+    def mark(self, column: str, pii: str | None) -> None:
+        """Say of a column how far its values lead to a person."""
+        path = self.folder / "contracts" / "events.yaml"
+        document = yaml.safe_load(path.read_text())
+        (found,) = (each for each in document["schema"][0]["properties"] if each["name"] == column)
+        found["customProperties"] = [{"property": "pii", "value": pii}] if pii else []
+        path.write_text(yaml.safe_dump(document))
+
     def ingest(self, rows: pa.Table | None, **options) -> Ingestion:
         """Ingest a drop of these rows; None is a word on completeness alone."""
         if rows is None:

@@ -132,6 +132,37 @@ def test_a_result_of_unusual_form_is_told_like_any_other(source, in_this_process
     assert expected in source.broken(amounts(1.0, 2.0, 3.0))
 
 
+WORDS = ("expect_column_mean_to_be_between", {"max_value": 3}, "of kind (String): TypeError")
+NUMBER_TO_TEXT = ("expect_column_values_to_be_between", {"max_value": 3}, "of kind (String): TypeError")
+
+
+@pytest.mark.parametrize(("kind", "arguments", "expected"), [WORDS, NUMBER_TO_TEXT])
+def test_an_expectation_on_a_wrong_type_names_the_column_s_type_and_none_of_its_values(
+    source, in_this_process, kind, arguments, expected
+):
+    source.rules(kind=[custom({"type": kind, "kwargs": arguments}, name="q")])
+    with pytest.raises(UsageError) as error:
+        source.ingest(rows(*(("2020-01-30", f"secret-{number}", 1.0) for number in range(50))))
+    assert f"rule 'q': {kind} cannot be computed {expected} in Great Expectations. Give it" in error.value.message
+    assert "secret" not in error.value.message
+
+
+IN_SET = {"type": "expect_column_values_to_be_in_set", "kwargs": {"value_set": ["click"]}}
+LONG = "x" * 500 + "\u202e"
+
+
+@pytest.mark.parametrize(
+    ("pii", "shown"), [(None, f"such as {'x' * 59}…"), ("personal", "such as (personal)"), ("pseudonymous", "x" * 59)]
+)
+def test_values_are_shown_short_and_none_of_a_column_about_a_person(source, in_this_process, pii, shown):
+    source.rules(kind=[custom(IN_SET, name="q")])
+    source.mark("kind", pii)
+    said = source.broken(rows(("2020-01-30", LONG, 1.0)))
+    assert shown in said
+    assert ("xxx" in said) == (pii != "personal")
+    assert "x" * 60 not in said
+
+
 def test_an_expectation_on_which_great_expectations_itself_fails_is_named(source, in_this_process):
     kind = {"type": "expect_column_kl_divergence_to_be_less_than", "kwargs": {"threshold": 0.1}}  # without a partition
     source.rules(kind=[custom(kind)])

@@ -54,6 +54,15 @@ def test_a_query_that_the_values_leave_without_a_number_is_the_data_s_fault(sour
     assert expected in error.value.message
 
 
+def test_a_value_of_a_column_about_a_person_is_not_quoted(source):
+    source.rules(query("SELECT max(kind::INT) FROM {object}", name="q"))
+    source.mark("kind", "personal")
+    with pytest.raises(DataError) as error:
+        source.ingest(rows(("2020-01-30", "secret", 1.0)))
+    assert "cannot be computed of this drop's values. Nothing was taken" in error.value.message
+    assert "secret" not in error.value.message
+
+
 def test_a_query_that_never_ends_is_stopped(source):
     source.settings = source.settings.model_copy(update={"quality_seconds": 0.2})
     source.rules(query("SELECT count(*) FROM range(10000000) AS a(x), range(10000000) AS b(y) WHERE x = y + 0.5"))

@@ -5,7 +5,7 @@ from typing import Self
 
 import click
 
-from transformations.contracts.nearest import nearest
+from transformations.contracts.texts import fault_of_hidden, nearest
 
 __all__ = [
     "ConflictError",
@@ -19,6 +19,7 @@ __all__ = [
     "ServiceUnavailableError",
     "UsageError",
     "nearest",
+    "refuse_hidden",
 ]
 
 
@@ -62,6 +63,13 @@ class DefinitionError(FeaturesError):
 
         place = place_of(self)
         return self.message if place is None else f"{self.message}\n  at {place}"
+
+
+def refuse_hidden(place: str, **texts: str) -> None:
+    """DefinitionError where one of the texts that people read holds a character that they cannot see."""
+    for fact, text in texts.items():
+        if (fault := fault_of_hidden(text)) is not None:
+            raise DefinitionError(f"{place}: {fact} {fault}. Leave it out.")
 
 
 class UsageError(FeaturesError):

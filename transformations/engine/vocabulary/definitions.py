@@ -13,7 +13,7 @@ from datetime import timedelta
 from functools import cached_property
 from typing import TypeAlias
 
-from transformations.engine.base.errors import DefinitionError, nearest
+from transformations.engine.base.errors import DefinitionError, nearest, refuse_hidden
 from transformations.engine.base.moments import CREATED_TIMESTAMP, EVENT_TIMESTAMP
 from transformations.engine.vocabulary.aggregations import Aggregation, Latest, Share
 from transformations.engine.vocabulary.column_name import EachValue
@@ -196,6 +196,7 @@ def _check_definition(definition: Definition) -> None:
         )
     if not definition.description:
         raise DefinitionError(f"{name} has no description. Say in one line what it says about which entity.")
+    refuse_hidden(name, description=definition.description)
     if not definition.join_keys:
         raise DefinitionError(f"{name} has no join key. Name the column or columns of its entity.")
     if not definition.features:
@@ -205,6 +206,9 @@ def _check_definition(definition: Definition) -> None:
     if isinstance(definition, WindowedFeatures):
         for measure in definition.features:
             _check_measure(name, measure)
+    else:
+        for attribute in definition.features:
+            refuse_hidden(f"{name}: {attribute.column}", description=attribute.description, unit=attribute.unit)
     _check_names(definition)
 
 
@@ -217,6 +221,7 @@ def _check_measure(view: str, measure: Aggregation) -> None:
     for fact in ("description", "unit"):
         if not getattr(measure, fact):
             raise DefinitionError(f"{view}: {measure.name} ({kind}) has no {fact}. Write {fact}=….")
+    refuse_hidden(f"{view}: {measure.name}", description=measure.description, unit=measure.unit)
     _check_conditions(f"{view}: {measure.name}", measure)
     for side in measure.made_of():
         _check_side(f"{view}: {measure.name}", side)

@@ -16,7 +16,7 @@ from typing import Any, get_type_hints
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from transformations.engine.base.errors import DataError, DefinitionError
+from transformations.engine.base.errors import DataError, DefinitionError, refuse_hidden
 from transformations.engine.base.first_failure import first_failure
 from transformations.engine.base.words import plural
 from transformations.engine.identity.code_hash import hash_of_function
@@ -193,6 +193,7 @@ def _row_function(function: Callable[..., pa.Array], unit: str, expect: Expectat
     described = inspect.getdoc(function)
     if not described:
         raise DefinitionError(f"function {name} has no docstring; it is the feature's description. Write one line.")
+    refuse_hidden(f"function {name}", docstring=described, unit=unit)
     parameters = tuple(
         (parameter, _annotated_dtype(name, parameter, hints)) for parameter in inspect.signature(function).parameters
     )

@@ -14,6 +14,7 @@ from typing import Any
 import pyarrow as pa
 
 from transformations.contracts import Contract
+from transformations.contracts.model import SHOWN_PII
 from transformations.contracts.quality import number_text
 from transformations.engine.base.words import plural
 from transformations.engine.raw.drops import Drop
@@ -31,7 +32,6 @@ MOST_DROPS = 20
 _MOST_DAYS = 28
 _MOST_ASIDE = 20
 _MOST_SAID = 3
-_SHOWN_PII = ("none", "pseudonymous")
 _LEFT, _TOP, _WIDTH, _HEIGHT = 64, 10, 446, 150
 
 
@@ -119,7 +119,7 @@ def delivery_page(
             plot
             for column in contract.columns
             if column.name not in contract.key
-            and column.pii in _SHOWN_PII
+            and column.pii in SHOWN_PII
             and (plot := _plot(column.name, column.unit or "", days))
         ),
         aside_columns=tuple(names),
@@ -133,8 +133,8 @@ def delivery_page(
 
 def _cells(contract: Contract, row: dict[str, Any], names: Sequence[str]) -> tuple[str, ...]:
     """A row set aside: its place, the rules that it breaks, and its values, but for those about a person."""
-    values = (row[name] if contract.column(name).pii in _SHOWN_PII else "(personal)" for name in names)
-    return (row["_place"], ", ".join(row["_rules"]), *("" if value is None else str(value) for value in values))
+    values = ("" if row[name] is None else contract.column(name).shown(row[name]) for name in names)
+    return (row["_place"], ", ".join(row["_rules"]), *values)
 
 
 _Day = tuple[date, bool, dict[str, dict[str, Any]]]

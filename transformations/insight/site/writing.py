@@ -9,6 +9,7 @@ from uuid import uuid4
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from transformations.contracts.texts import visible
 from transformations.engine.base.errors import UsageError
 from transformations.engine.base.storage import make_file, make_folder
 from transformations.insight.site.pages import PageKind, Site
@@ -19,10 +20,13 @@ _MARKED = "Written by `features docs`, which replaces this folder whole.\n"
 
 
 def templates_in(*folders: Path) -> Environment:
-    """The templates of pages in folders: texts are escaped, and a name that is not given is an error."""
+    """The templates of pages in folders: texts are escaped, their hidden characters are written out, and a name that is
+    not given is an error.
+    """
     return Environment(
         loader=FileSystemLoader(folders),
         autoescape=True,
+        finalize=lambda value: visible(value) if type(value) is str else value,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -45,7 +49,9 @@ def render_site(site: Site) -> dict[str, str]:
     files["index.html"] = _TEMPLATES.get_template("index.html.jinja").render(**shared, root="")
     files["site.css"] = style()
     index = [
-        [str(kind), page.address.name, page.summary, page.address.href] for kind in by_kind for page in by_kind[kind]
+        [str(kind), visible(page.address.name), visible(page.summary), page.address.href]
+        for kind in by_kind
+        for page in by_kind[kind]
     ]
     code = (_FILES / "site.js").read_text(encoding="utf-8")
     files["site.js"] = f"const INDEX = {json.dumps(index, ensure_ascii=True)};\n{code}"

@@ -18,7 +18,7 @@ from feast.repo_contents import RepoContents
 
 from transformations.contracts import PII_CLASSES, Contract, read_contract
 from transformations.contracts.zones import zone_of_sources
-from transformations.engine.base.errors import DefinitionError
+from transformations.engine.base.errors import DefinitionError, refuse_hidden
 from transformations.engine.base.moments import CREATED_TIMESTAMP, EVENT_TIMESTAMP
 from transformations.engine.base.settings import Settings, get_settings
 from transformations.engine.vocabulary.aggregations import First, Mean, Min, Ratio, Share, Variance
@@ -189,6 +189,7 @@ def _check_view(
     definition = resolved.definition
     if not owner.strip():
         raise DefinitionError(f"{definition.name} has no owner. Nothing is applied without one: write owner=….")
+    refuse_hidden(definition.name, owner=owner, tags=" ".join([*tags, *tags.values()]))
     keys = [entity.join_key for entity in entities]
     if sorted(keys) != sorted(definition.join_keys):
         raise DefinitionError(

@@ -15,7 +15,7 @@ from feast.feature_view_projection import FeatureViewProjection
 from feast.transformation.python_transformation import PythonTransformation
 from feast.types import FeastType, Float32, Float64, Int32, Int64
 
-from transformations.engine.base.errors import DataError, DefinitionError, nearest
+from transformations.engine.base.errors import DataError, DefinitionError, nearest, refuse_hidden
 from transformations.engine.vocabulary.functions import REQUEST_TIMESTAMP, RowFunction
 from transformations.engine.vocabulary.row_by_row import refuse_unless_row_by_row
 from transformations.stores.base.values import feast_type
@@ -205,6 +205,7 @@ def _check_declaration(
             raise DefinitionError(
                 f"on-demand view {name} has no {fact}. Nothing is applied without one: write {fact}=…."
             )
+    refuse_hidden(f"on-demand view {name}", owner=owner, description=description)
     if not functions or not sources:
         raise DefinitionError(f"on-demand view {name} needs at least one function and one source.")
     given: Sequence[object] = functions

@@ -1,5 +1,6 @@
 """What a definition spells out, and what it refuses at import."""
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -55,6 +56,29 @@ def test_a_quotient_by_a_count_is_a_mean_and_any_other_a_ratio() -> None:
     mean = Ratio(Sum("amount"), CountDistinct("cart_id"), name="cart", description="Mean cart", unit="USD")
     ratio = Ratio(Sum("amount"), Sum("quantity"), name="price", description="Price", unit="USD")
     assert [feature.name for feature in view(mean, ratio).declared] == ["cart_mean_7d", "price_ratio_7d"]
+
+
+@pytest.mark.parametrize(
+    "declare",
+    [
+        lambda: view(clicks(), description="Clicks\u202e"),
+        lambda: view(clicks(description="Cl\u200bicks")),
+        lambda: view(clicks(unit="clicks\x1b")),
+        lambda: PlainFeatures(
+            name="user_facts",
+            join_key="user_id",
+            source="users",
+            description="Facts",
+            available_after=hours(1),
+            features=[Attribute("age", description="Age\u2066", unit="years")],
+        ),
+    ],
+)
+def test_a_text_with_a_character_that_nobody_sees_is_refused(declare: Callable[[], object]) -> None:
+    with pytest.raises(
+        DefinitionError, match=r"^user_\w+(: \w+)?: (description|unit) holds U\+[0-9A-F]{4} \(.*Leave it out"
+    ):
+        declare()
 
 
 def test_an_expectation_may_differ_by_window() -> None:

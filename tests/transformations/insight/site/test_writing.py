@@ -1,5 +1,6 @@
 """Writing the site: every text is escaped, equal sites are equal files, and only our own folder is replaced."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -32,6 +33,23 @@ def test_no_text_becomes_markup() -> None:
             assert "alert" in text
             assert "<img" not in text
             assert text.count("<script") == 1, name  # our own
+
+
+def test_no_text_turns_the_direction_of_what_follows_or_hides() -> None:
+    hiding = "read\u202eodaer\u200b\x07"
+    page = replace(
+        PAGE,
+        title=hiding,
+        summary=hiding,
+        facts=(Fact(hiding, (Piece(hiding),)),),
+        drawing=draw([Node("a", hiding, hiding, None, holder=hiding)], []),
+        examples=(Example(hiding, hiding),),
+    )
+    for name, text in render_site(Site(hiding, [page], page.drawing)).items():
+        assert not {"\u202e", "\u200b", "\x07"} & set(text), name
+        assert name.endswith((".css", ".txt")) or "read" not in text or "\\u202e" in text, name
+    index = render_site(Site(hiding, [page], page.drawing))["site.js"].splitlines()[0]
+    assert json.loads(index.removeprefix("const INDEX = ").removesuffix(";"))[0][2] == "read\\u202eodaer\\u200b\\u0007"
 
 
 def test_no_text_leaves_its_place_in_the_script() -> None:

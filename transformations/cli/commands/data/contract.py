@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -17,11 +17,12 @@ from transformations.cli.commands.data.ingest import (
 from transformations.cli.options import json_option
 from transformations.cli.output import print_json, print_table, progress, say
 from transformations.contracts import Contract, ContractError, contract_names, read_contract
+from transformations.contracts.model import TableServer
 from transformations.contracts.quality import number_text
 from transformations.engine.base.errors import DataError
 from transformations.engine.base.moments import moment_text
 from transformations.engine.base.settings import get_settings
-from transformations.engine.base.words import plural
+from transformations.engine.base.words import human_duration, plural
 from validation.delivery.check_specs import CheckSpec, compile_checks
 from validation.quality.compiled_rules import CompiledRule, compile_rules, suite_of
 
@@ -30,6 +31,12 @@ _DROPS = {
     "upsert": "each row of a drop replaces the one of its key",
     "replace-partition": "a drop replaces the business days that it has rows of",
     "snapshot": "a drop is all",
+}
+_PLACES = {
+    "duckdb": "the DuckDB file {}",
+    "delta": "the Delta table at {}",
+    "sqlalchemy": "the database whose URL is in {}",
+    "spark": "Spark's catalogue",
 }
 
 
@@ -269,7 +276,29 @@ def _fact_lines(contract: Contract) -> list[str]:
         f"reference: {', '.join(each.columns)} in {each.source}, {plural(each.missing_allowed, 'value')} may be missing"
         for each in contract.references
     ]
-    return [*facts, f"file: {contract.path}"]
+    return [*facts, *_server_lines(contract), f"file: {contract.path}"]
+
+
+def _server_lines(contract: Contract) -> list[str]:
+    """Where `features ingest SOURCE` takes from what is new, a line a server."""
+    lines = []
+    if contract.delivered is not None:
+        drops = "all of them are one drop" if contract.delivered_as_one else "each is a drop"
+        lines.append(f"files: {contract.delivered}, {drops}")
+    if (table := contract.pulled) is not None:
+        name = table.table if table.schema is None else f"{table.schema}.{table.table}"
+        lines.append(f"table: {name} of {_PLACES[table.kind].format(table.place)}, {_news_in_words(table)}")
+    return lines
+
+
+def _news_in_words(table: TableServer) -> str:
+    if table.watermark is None:
+        return "all rows at each pull"
+    overlap = table.overlap
+    if not overlap:
+        return f"rows from the last {table.watermark} on"
+    before = human_duration(overlap.total_seconds()) if isinstance(overlap, timedelta) else number_text(overlap)
+    return f"rows from {before} before the last {table.watermark} on"
 
 
 def _values_in_words(contract: Contract, name: str) -> str:
@@ -278,6 +307,12 @@ def _values_in_words(contract: Contract, name: str) -> str:
         return ", ".join(str(value) for value in column.allowed)
     low, high = ("" if end is None else f"{end:,}" for end in (column.minimum, column.maximum))
     return f"{low} – {high}" if low and high else f"≥ {low}" if low else f"≤ {high}" if high else ""
+
+
+def _server_documents(contract: Contract) -> list[dict[str, object]]:
+    files = {"type": "files", "path": contract.delivered, "one_drop": contract.delivered_as_one}
+    tables = [] if contract.pulled is None else [{"type": "table"} | vars(contract.pulled)]
+    return [*([files] if contract.delivered is not None else []), *tables]
 
 
 def _contract_facts(contract: Contract) -> dict[str, object]:
@@ -292,5 +327,6 @@ def _contract_facts(contract: Contract) -> dict[str, object]:
         "business_day_zone": contract.business_day_zone,
         "valid_from": contract.valid_from,
         "delivery": contract.delivery,
+        "servers": _server_documents(contract),
         "file": contract.path,
     }

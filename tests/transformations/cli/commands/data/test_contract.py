@@ -13,6 +13,8 @@ from transformations.cli.commands.data.contract import contract
 from transformations.cli.main import run
 from transformations.engine.base.settings import get_settings
 
+WATERMARK = "customProperties: [{ property: watermark, value: at }, { property: overlap, value: PT90M }]"
+
 
 @pytest.fixture(autouse=True)
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
@@ -125,7 +127,7 @@ def test_a_draft_beside_other_contracts_hides_none_of_them(filled_in: Path) -> N
 
 def test_a_check_lists_every_open_mark_at_once(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     invoke("draft", "clicks.parquet", "--write")
-    assert run(["contract", "check", "clicks", "clicks.parquet"]) == 3
+    assert run(["contract", "check", "clicks", "clicks.parquet"]) == 2
     listed = capsys.readouterr().err.splitlines()
     marks = sum("FILL IN  #" in line for line in (folder / "clicks.yaml").read_text().splitlines())
     assert listed[0] == f"Error: contracts/clicks.yaml: {marks} marks still say 'FILL IN'. Fill them in:"
@@ -148,7 +150,41 @@ def test_a_contract_is_shown_with_its_promises(filled_in: Path) -> None:
     assert price.split() == ["price", "Float64", "≥", "0", "something"]
     document = json.loads(invoke("show", "clicks", "--json").stdout)
     assert document["columns"][0]["name"] == "id"
-    assert document["file"] == str(filled_in)
+    assert (document["servers"], document["file"]) == ([], str(filled_in))
+
+
+@pytest.mark.parametrize(
+    ("servers", "line", "document"),
+    [
+        (
+            "{ server: drops, type: local, path: in/clicks-*.csv }",
+            "files: in/clicks-*.csv, each is a drop",
+            {"type": "files", "path": "in/clicks-*.csv", "one_drop": False},
+        ),
+        (
+            "{ server: drops, type: local, path: in, customProperties: [{ property: drop, value: all }] }",
+            "files: in, all of them are one drop",
+            {"type": "files", "path": "in", "one_drop": True},
+        ),
+        (
+            f"{{ server: app, type: duckdb, database: app.duckdb, schema: main, {WATERMARK} }}",
+            "table: main.clicks of the DuckDB file app.duckdb, rows from 1 h 30 min before the last at on",
+            {"kind": "duckdb", "place": "app.duckdb", "table": "clicks", "schema": "main", "watermark": "at"},
+        ),
+        (
+            "{ server: app, type: custom, customProperties: [{ property: urlVariable, value: APP_URL }] }",
+            "table: clicks of the database whose URL is in APP_URL, all rows at each pull",
+            {"kind": "sqlalchemy", "place": "APP_URL", "watermark": None, "overlap": 0},
+        ),
+    ],
+)
+def test_a_contract_is_shown_with_where_it_comes_from(
+    filled_in: Path, servers: str, line: str, document: dict[str, object]
+) -> None:
+    filled_in.write_text(filled_in.read_text().replace("\nschema:", f"\nservers: [{servers}]\nschema:"))
+    assert f"\n  {line}\n" in invoke("show", "clicks").stdout
+    (server,) = json.loads(invoke("show", "clicks", "--json").stdout)["servers"]
+    assert document.items() <= server.items()
 
 
 def test_a_contract_is_shown_with_its_checks_and_the_suite_that_it_makes(filled_in: Path) -> None:
