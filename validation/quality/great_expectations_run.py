@@ -78,18 +78,17 @@ def validate_frame(frame: Any, suite: Mapping[str, Any], *, is_spark: bool) -> l
     return ordered
 
 
-def name_of_error(trace: str) -> str:
-    """The class of the error that ended a trace; of its words, which may be values of the data, nothing."""
-    last = trace.strip().rpartition("\n")[2]
-    named = re.match(r"[A-Za-z_][\w.]*(?=:|$)", last, re.ASCII)
-    return named[0].rpartition(".")[2] if named else "an error"
+def names_of_errors(trace: str) -> list[str]:
+    """The classes of the errors of a trace, the first cause first; of their words, which may be values, nothing."""
+    named = re.findall(r"^(?:[A-Za-z_]\w*\.)*([A-Za-z_]\w*)(?=: |$)", trace.strip(), re.ASCII | re.MULTILINE)
+    return named or ["an error"]
 
 
 def _raised(info: Mapping[str, Any]) -> str | None:
     """The class of what went wrong while an expectation was computed; one of its parts may say it."""
     entries = [info] if "raised_exception" in info else [each for each in info.values() if isinstance(each, Mapping)]
     traces = (str(each.get("exception_traceback")) for each in entries if each.get("raised_exception"))
-    return next(map(name_of_error, traces), None)
+    return next((names_of_errors(trace)[0] for trace in traces), None)
 
 
 def _complaint(each: Mapping[str, Any], error: object) -> str:

@@ -23,7 +23,7 @@ from transformations.engine.base.errors import UsageError
 from transformations.engine.base.settings import Settings
 from validation.quality.compiled_rules import CompiledRule, suite_of
 from validation.quality.drop_rows import DropRows
-from validation.quality.great_expectations_run import name_of_error
+from validation.quality.great_expectations_run import names_of_errors
 from validation.quality.quality_sql import write_statement
 from validation.quality.row_runner import ERROR, JOB, RESULT, ROWS
 
@@ -62,7 +62,7 @@ def _end_of(said: str) -> str:
     """The error that a process ended with, in words where they hold no value of the data."""
     if not said.strip():
         return "it said nothing"
-    name = name_of_error(said)
+    name = names_of_errors(said)[-1]
     return said.strip().rpartition("\n")[2][:300] if name in _OF_THE_INSTALLATION else name
 
 

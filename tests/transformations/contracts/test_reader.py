@@ -287,7 +287,7 @@ def test_a_contract_that_is_damaged_or_a_folder_is_named(folder):
     file.write_bytes(b"kind: \xff\xfe")
     assert f"{file} is no UTF-8 text: byte 6 is 0xff." in complaint(folder)
     file.write_bytes(b"kind: \x00\x00\x00")
-    assert "clicks.yaml: unacceptable character #x0000" in complaint(folder)
+    assert "clicks.yaml: line 1: holds U+0000 (a control character), which nobody sees" in complaint(folder)
     file.unlink()
     file.mkdir()
     assert f"{file} cannot be read: Is a directory." in complaint(folder)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import calendar
 from collections.abc import Sequence
 from datetime import date, datetime, timedelta
 from pathlib import Path
@@ -17,8 +18,8 @@ from transformations.cli.commands.data.ingest import (
 from transformations.cli.options import json_option
 from transformations.cli.output import print_json, print_table, progress, say
 from transformations.contracts import Contract, ContractError, contract_names, read_contract
-from transformations.contracts.model import TableServer
-from transformations.contracts.quality import number_text
+from transformations.contracts.model import PII_CLASSES, TableServer
+from transformations.contracts.quality import EVERY_DAY, number_text
 from transformations.engine.base.errors import DataError
 from transformations.engine.base.moments import moment_text
 from transformations.engine.base.settings import get_settings
@@ -276,7 +277,26 @@ def _fact_lines(contract: Contract) -> list[str]:
         f"reference: {', '.join(each.columns)} in {each.source}, {plural(each.missing_allowed, 'value')} may be missing"
         for each in contract.references
     ]
-    return [*facts, *_server_lines(contract), f"file: {contract.path}"]
+    return [*facts, *_limit_lines(contract), *_server_lines(contract), f"file: {contract.path}"]
+
+
+def _limit_lines(contract: Contract) -> list[str]:
+    """What is promised and allowed of a delivery as a whole, where the contract says it."""
+    lines = []
+    if (days := contract.expected_days) != EVERY_DAY:
+        named = ", ".join(calendar.day_name[day] for day in days.weekdays)
+        but = f", but for {plural(len(days.exceptions), 'day')}" if days.exceptions else ""
+        lines.append(f"rows expected on: {named}{but}")
+    if contract.freshness is not None:
+        promised = human_duration(contract.freshness.total_seconds())
+        lines.append(f"promised: a further whole day within {promised} of the last one's end")
+    if contract.future_allowed:
+        lines.append(f"rows after the clock: up to {human_duration(contract.future_allowed.total_seconds())}")
+    if contract.quarantine_allowed is not None:
+        lines.append(f"rows set aside where --quarantine asks for it: up to {contract.quarantine_allowed:.2%}")
+    if people := [f"{column.name} ({column.pii})" for column in contract.columns if column.pii != PII_CLASSES[0]]:
+        lines.append(f"about people: {', '.join(people)}")
+    return lines
 
 
 def _server_lines(contract: Contract) -> list[str]:
@@ -328,5 +348,9 @@ def _contract_facts(contract: Contract) -> dict[str, object]:
         "valid_from": contract.valid_from,
         "delivery": contract.delivery,
         "servers": _server_documents(contract),
+        "freshness": contract.freshness,
+        "future_allowed": contract.future_allowed,
+        "quarantine_allowed": contract.quarantine_allowed,
+        "expected_days": vars(contract.expected_days),
         "file": contract.path,
     }

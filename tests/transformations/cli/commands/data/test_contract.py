@@ -153,6 +153,23 @@ def test_a_contract_is_shown_with_its_promises(filled_in: Path) -> None:
     assert (document["servers"], document["file"]) == ([], str(filled_in))
 
 
+def test_a_contract_is_shown_with_what_it_promises_and_allows(filled_in: Path) -> None:
+    own = (
+        "- { property: expectedDays, value: { weekdays: [monday, friday], except: ['2020-12-25'] } }\n"
+        "      - { property: futureAllowed, value: PT2H }\n      - { property: quarantineAllowed, value: 0.015 }"
+    )
+    text = filled_in.read_text().replace("customProperties:\n", f"customProperties:\n      {own}\n", 1)
+    sla = "slaProperties: [{ property: frequency, value: 1, unit: d }, { property: latency, value: 12, unit: h }]"
+    filled_in.write_text(text.replace("\nschema:", f"\n{sla}\nschema:"))
+    for line in (
+        "rows expected on: Monday, Friday, but for 1 day",
+        "promised: a further whole day within 36 h 0 min of the last one's end",
+        "rows after the clock: up to 2 h 0 min",
+        "rows set aside where --quarantine asks for it: up to 1.50%",
+    ):
+        assert f"\n  {line}\n" in invoke("show", "clicks").stdout
+
+
 @pytest.mark.parametrize(
     ("servers", "line", "document"),
     [
