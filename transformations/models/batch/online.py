@@ -19,6 +19,7 @@ from transformations.engine.base.errors import UsageError
 from transformations.engine.base.moments import CREATED_TIMESTAMP, EVENT_TIMESTAMP
 from transformations.engine.base.settings import Settings
 from transformations.models.batch.opened import Batch
+from transformations.models.batch.personal import is_hashed
 from transformations.models.batch.publishing import predictions_of
 from transformations.models.records.prediction_table import TIMESTAMP
 from transformations.stores.scores import MODEL, SCORES
@@ -49,7 +50,7 @@ def put_online(model: str, batches: Sequence[Batch], store: FeatureStore, settin
     storage.make_folder(folder)
     first = None
     for batch in batches:
-        rows = _scores(model, batch)
+        rows = _scores(model, view, batch)
         _write_once(folder / f"{batch.folder.name}.parquet", rows)
         moment = pc.min(rows[EVENT_TIMESTAMP]).as_py()
         first = moment if first is None else min(first, moment)
@@ -59,10 +60,17 @@ def put_online(model: str, batches: Sequence[Batch], store: FeatureStore, settin
     return view.name
 
 
-def _scores(model: str, batch: Batch) -> pa.Table:
+def _scores(model: str, view: FeatureView, batch: Batch) -> pa.Table:
     predictions = predictions_of(batch.folder)
     keys = predictions["keys"].combine_chunks()
     names = [field.name for field in keys.type]
+    withheld = [key for key in view.join_keys if key not in names or is_hashed(keys.field(key)[0].as_py())]
+    if withheld:
+        raise UsageError(
+            f"{batch.folder} does not say whose scores it holds: {', '.join(withheld)} is hashed or dropped in the "
+            f"record of model {model}, as `recording` of its declaration says. Keep the key there, or leave --online "
+            f"out."
+        )
     return pa.table(
         {
             **{name: keys.field(name) for name in names},

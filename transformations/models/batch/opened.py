@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import getpass
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from pathlib import Path
 from typing import Literal
@@ -18,6 +18,7 @@ from transformations.engine.base.errors import DataError, UsageError
 from transformations.engine.base.moments import moment_text
 from transformations.engine.base.settings import Settings
 from transformations.models.batch.features import Reader, Served, reading
+from transformations.models.batch.personal import HASHED, hashed, treated_columns, treatments_of
 from transformations.models.batch.pinning import pin_views
 from transformations.models.batch.population import (
     Asked,
@@ -181,13 +182,22 @@ class Opened:
             as_of=rows.as_of,
             views=served.views,
         )
+        names = [*served.keys, *served.request, *served.features]
+        treatments = treatments_of(model.artifact.manifest, names, lambda: model.dataset)
+        keys, request, values = (
+            treated_columns(columns, treatments, self._settings)
+            for columns in (served.keys, served.request, {name: each.values for name, each in served.features.items()})
+        )
+        ids = _ids(said, served)
+        if treatments.keys() & {*served.keys, *served.request}:  # whose plain hash anybody could try values out on
+            ids = pa.array([_secret_id(each, self._settings) for each in ids.to_pylist()], pa.string())
         return prediction_table(
             said,
-            ids=_ids(said, served),
+            ids=ids,
             moments=served.moments,
-            keys=served.keys,
-            request=served.request,
-            features=served.features,
+            keys=keys,
+            request=request,
+            features={name: replace(served.features[name], values=column) for name, column in values.items()},
             scores=predictions.scores,
             decisions=predictions.decisions,
         )
@@ -215,6 +225,12 @@ def _ids(said: Said, served: Served) -> pa.Array:
                 f"prediction has one row; take the other out, or mend the query."
             )
     return pa.array(ids, pa.string())
+
+
+def _secret_id(plain: str, settings: Settings) -> str:
+    """An id that is as stable as the plain one, and tells nothing of the row without FEATURES_RECORD_KEY."""
+    start, _, row = plain.rpartition("-")
+    return f"{start}-{str(hashed('id', row, settings)).removeprefix(HASHED)[:24]}"
 
 
 def _rows_of(columns: Columns, rows: int) -> list[dict[str, Value]]:

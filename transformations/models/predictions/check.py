@@ -14,9 +14,9 @@ from feast import FeatureStore
 from transformations.engine.base.disk_faults import faults_in_words
 from transformations.engine.base.errors import UsageError, nearest
 from transformations.engine.base.settings import Settings
+from transformations.models.batch.personal import is_hashed
 from transformations.models.log.event_log import EventLog
 from transformations.models.predictions.finding import last_day, models_with_records, records_of_day
-from transformations.models.predictions.personal import is_hashed
 from transformations.models.predictions.replay import Again, Replayer
 from transformations.models.records.predictions import PredictionRecord, ServedFeature
 from validation.parity.values import same_value

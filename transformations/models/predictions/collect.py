@@ -18,8 +18,8 @@ import pyarrow.compute as pc
 from transformations.engine.base import storage
 from transformations.engine.base.disk_faults import faults_in_words, paths_in
 from transformations.engine.base.settings import Settings
+from transformations.models.batch.personal import Personal
 from transformations.models.batch.pinning import is_expired, pin_views, reason_of, release_expired
-from transformations.models.predictions.personal import Personal
 from transformations.models.predictions.published import (
     Place,
     path_of,

@@ -17,10 +17,10 @@ from transformations.engine.base.moments import EVENT_TIMESTAMP
 from transformations.engine.base.settings import Settings
 from transformations.engine.tables.offline_tables import OfflineTable
 from transformations.models.batch.features import Reader, Served, reading
+from transformations.models.batch.personal import is_hashed
 from transformations.models.batch.population import day_zone
 from transformations.models.log.event_log import EventLog
 from transformations.models.log.standing import VersionState
-from transformations.models.predictions.personal import is_hashed
 from transformations.models.records.prediction_table import TIMESTAMP
 from transformations.models.records.predictions import PredictionRecord, ServedFeature, Value
 from transformations.models.scoring.artifact import Artifact

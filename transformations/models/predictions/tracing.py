@@ -15,11 +15,11 @@ from transformations.engine.base.errors import DataError, UsageError, nearest
 from transformations.engine.base.settings import Settings
 from transformations.insight.values.explained import Row, rows_of_key
 from transformations.insight.values.explanation import Computed, Explained, explain_value
+from transformations.models.batch.personal import is_hashed
 from transformations.models.holding.definitions import references_of
 from transformations.models.log.event_log import EventLog
 from transformations.models.predictions.check import difference
 from transformations.models.predictions.finding import records_of_id
-from transformations.models.predictions.personal import is_hashed
 from transformations.models.predictions.replay import Replayer
 from transformations.models.records.base import Stage
 from transformations.models.records.predictions import PredictionRecord, ServedFeature, Value

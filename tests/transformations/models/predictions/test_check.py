@@ -20,10 +20,10 @@ from tests.transformations.models.serving.conftest import ask, is_ready, recorde
 from tests.worlds import weekly
 from transformations.cli.main import cli
 from transformations.engine.base.settings import Settings, get_settings
+from transformations.models.batch.personal import HASHED
 from transformations.models.log.event_log import EventLog
 from transformations.models.predictions.check import Checked, check
 from transformations.models.predictions.collect import collect
-from transformations.models.predictions.personal import HASHED
 from transformations.models.predictions.recorder import Recorder
 from transformations.models.predictions.replay import Replayer
 from transformations.models.predictions.segments import segments_folder

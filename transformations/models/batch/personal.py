@@ -1,7 +1,7 @@
 """Personal data in the record: kept, hashed with a key, or dropped, as the version that scored declares it.
 
 What is declared is read from the version's artifact, and which class of personal data a field has from the manifest of
-its dataset, both on disk: collecting needs no registry and no online store.
+its dataset, both on disk: collecting needs no registry and no online store. What a batch publishes is treated alike.
 """
 
 from __future__ import annotations
@@ -9,8 +9,11 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime
 from typing import Any
+
+import pyarrow as pa
 
 from transformations.datasets.manifest import Manifest, read_manifest
 from transformations.engine.base.disk_faults import paths_in
@@ -19,6 +22,7 @@ from transformations.engine.base.settings import Settings
 from transformations.models.declaration.recording import Recording, Treatment
 from transformations.models.holding.definitions import references_of
 from transformations.models.records.artifact import ArtifactManifest
+from transformations.models.records.prediction_table import Columns
 from transformations.models.records.predictions import PredictionRecord, Value
 from transformations.models.scoring.artifact import read_manifest as read_artifact_manifest
 from transformations.stores.base.views import PII, highest_pii
@@ -49,7 +53,7 @@ class Personal:
         if not treatments:
             return record
         features = {
-            name: feature.model_copy(update={"value": self._hashed(name, feature.value)})
+            name: feature.model_copy(update={"value": hashed(name, feature.value, self._settings)})
             if treatments.get(name) == "hash"
             else feature
             for name, feature in record.features.items()
@@ -60,29 +64,17 @@ class Personal:
 
     def _values(self, values: Mapping[str, Value], treatments: Mapping[str, Treatment]) -> dict[str, Value]:
         return {
-            name: self._hashed(name, value) if treatments.get(name) == "hash" else value
+            name: hashed(name, value, self._settings) if treatments.get(name) == "hash" else value
             for name, value in values.items()
             if treatments.get(name) != "drop"
         }
-
-    def _hashed(self, name: str, value: Value) -> Value:
-        key = self._settings.record_key
-        if key is None:
-            raise UsageError(
-                f"{name} is to be hashed in the record, and there is no key. Set FEATURES_RECORD_KEY, and keep it: "
-                f"with another key equal values are no longer equal."
-            )
-        if value is None:
-            return None
-        text = json.dumps([name, value], ensure_ascii=False)
-        return HASHED + hmac.new(key.get_secret_value().encode(), text.encode(), hashlib.sha256).hexdigest()
 
     def _treatments(self, record: PredictionRecord) -> Mapping[str, Treatment]:
         known = (record.model, record.artifact)
         if known not in self._known:
             manifest = self._artifact(*known)
-            recording = Recording.model_validate(manifest.facts.declaration.get("recording") or {})
-            self._known[known] = {} if recording.keeps_all else self._by_field(recording, manifest, record)
+            names = [*record.keys, *record.request, *record.features]
+            self._known[known] = treatments_of(manifest, names, lambda: self._dataset(manifest))
         return self._known[known]
 
     def _artifact(self, model: str, artifact: str) -> ArtifactManifest:
@@ -94,14 +86,49 @@ class Personal:
             f"its records is personal: they stay in their segments. Bring its folder back from a copy."
         )
 
-    def _by_field(
-        self, recording: Recording, artifact: ArtifactManifest, record: PredictionRecord
-    ) -> Mapping[str, Treatment]:
-        dataset, _ = read_manifest(self._settings.datasets_dir / artifact.facts.dataset)
-        classes = classes_of(dataset)
-        names = [*record.keys, *record.request, *record.features]
-        found = {name: recording.treatment(name, classes.get(name, "none")) for name in names}
-        return {name: treatment for name, treatment in found.items() if treatment != "keep"}
+    def _dataset(self, artifact: ArtifactManifest) -> Manifest:
+        return read_manifest(self._settings.datasets_dir / artifact.facts.dataset)[0]
+
+
+def treatments_of(
+    artifact: ArtifactManifest, names: Iterable[str], dataset: Callable[[], Manifest]
+) -> Mapping[str, Treatment]:
+    """Of keys, request fields and features those that a version's record does not keep as they are."""
+    recording = Recording.model_validate(artifact.facts.declaration.get("recording") or {})
+    if recording.keeps_all:
+        return {}
+    classes = classes_of(dataset())
+    found = {name: recording.treatment(name, classes.get(name, "none")) for name in names}
+    return {name: treatment for name, treatment in found.items() if treatment != "keep"}
+
+
+def hashed(name: str, value: Value, settings: Settings) -> Value:
+    """What stands for a value in the record; None for None. UsageError where there is no key to hash with."""
+    key = settings.record_key
+    if key is None:
+        raise UsageError(
+            f"{name} is to be hashed in the record, and there is no key. Set FEATURES_RECORD_KEY, and keep it: "
+            f"with another key equal values are no longer equal."
+        )
+    if value is None:
+        return None
+    text = json.dumps([name, value], ensure_ascii=False)
+    return HASHED + hmac.new(key.get_secret_value().encode(), text.encode(), hashlib.sha256).hexdigest()
+
+
+def treated_columns(columns: Columns, treatments: Mapping[str, Treatment], settings: Settings) -> dict[str, pa.Array]:
+    """Columns as they are filed: a hashed one is of texts, a dropped one is not there."""
+    found = {}
+    for name, column in columns.items():
+        match treatments.get(name, "keep"):
+            case "keep":
+                found[name] = column
+            case "hash":
+                values = [_as_json(value) for value in column.to_pylist()]
+                found[name] = pa.array([hashed(name, value, settings) for value in values], pa.string())
+            case "drop":
+                pass
+    return found
 
 
 def classes_of(dataset: Manifest) -> dict[str, str]:
@@ -121,6 +148,12 @@ def classes_of(dataset: Manifest) -> dict[str, str]:
     return keys | {
         name: highest_pii(tagged.get(each, "none") for each in reached) for name, reached in references.items()
     }
+
+
+def _as_json(value: Any) -> Value:
+    """A value as the record of a server has it, so that both hash alike."""
+    found: Value = value.isoformat() if isinstance(value, datetime) else value
+    return found
 
 
 def _views(dataset: Manifest, kind: str) -> list[dict[str, Any]]:

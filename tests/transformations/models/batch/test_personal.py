@@ -1,22 +1,31 @@
 """Personal data in the record: what a contract marks is kept, hashed or dropped as the version declares it."""
 
 from collections.abc import Callable
+from datetime import date
 from pathlib import Path
 from typing import Any
 
 import pytest
+from feast import FeatureStore
 
 from tests.transformations.models.predictions.conftest import ARTIFACT, give_artifact, lines, options
+from tests.transformations.models.serving.test_following import release_another
+from tests.worlds import weekly
 from tests.worlds.returns import write_dataset
 from transformations.datasets.manifest import read_manifest
 from transformations.engine.base.errors import DataError, UsageError
-from transformations.engine.base.settings import Settings
+from transformations.engine.base.settings import Settings, get_settings
+from transformations.models.batch.online import put_online
+from transformations.models.batch.personal import HASHED, Personal, classes_of, hashed, is_hashed
+from transformations.models.batch.publishing import predictions_of
 from transformations.models.predictions.collect import collect
-from transformations.models.predictions.personal import HASHED, Personal, classes_of, is_hashed
 from transformations.models.predictions.recorder import Recorder
 from transformations.models.predictions.segment_reading import segments_in
 from transformations.models.predictions.segments import segments_folder
-from transformations.models.records.predictions import PredictionRecord
+from transformations.models.records.predictions import PredictionRecord, batch_id
+from transformations.stores.scores import score_view
+
+from .conftest import scorer
 
 KEY = "0123456789abcdef"
 Treat = Callable[..., PredictionRecord]
@@ -69,8 +78,6 @@ def test_a_null_says_nothing_and_stays_one(treat: Treat) -> None:
 
 
 def test_a_class_of_personal_data_is_that_of_the_datasets_own_registry(weekly_production: Path) -> None:
-    from transformations.engine.base.settings import get_settings
-
     manifest, _ = read_manifest(next(get_settings().datasets_dir.glob("[!.]*")))
     (view,) = manifest.registry["feature_views"]
     for column in (*view["spec"]["features"], *view["spec"]["entity_columns"]):
@@ -99,3 +106,36 @@ def test_a_record_whose_artifact_is_gone_stays_in_its_segment(tmp_path: Path) ->
 
 def test_what_no_hash_began_is_none() -> None:
     assert [is_hashed(each) for each in (None, 4, "hmac", HASHED + "0a")] == [False, False, False, True]
+
+
+def test_a_batch_is_published_as_its_version_declares_it(
+    weekly_production: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FEATURES_RECORD_KEY", KEY)
+    release_another(weekly_production, recording={"fields": {"user_id": "hash", "spend_28d": "drop"}})
+    plain, treated = (
+        predictions_of(scorer(weekly_production, number).day(date(2024, 5, 13)).folder).to_pylist() for number in (1, 2)
+    )
+
+    assert len(plain) > 70
+    for before, after in zip(plain, treated, strict=True):
+        assert after["keys"] == {"user_id": hashed("user_id", before["keys"]["user_id"], get_settings())}
+        assert after["features"].keys() == {"visits_28d", "days_since"}
+        assert after["features"]["visits_28d"] == before["features"]["visits_28d"]
+        assert after["score"] == before["score"]
+        told = batch_id(weekly.MODEL, 2, before["request_timestamp"], before["keys"], {})
+        assert after["id"][:-24] == told[:-24]
+        assert after["id"] != told, "whom it is of, nobody can try out"
+    assert len({row["id"] for row in treated}) == len(treated)
+    with pytest.raises(UsageError, match="user_id is hashed or dropped in the record"):
+        put_online(
+            weekly.MODEL, [scorer(weekly_production, 2).day(date(2024, 5, 13))], *weekly_store(weekly_production)
+        )
+
+
+def weekly_store(project: Path) -> tuple[FeatureStore, Settings]:
+    """The small project's store, with a view of its model's scores."""
+    store = FeatureStore(repo_path=str(project / "repo"))
+    user = store.get_entity("user")
+    store.apply([score_view(weekly.MODEL, entity=user, owner=weekly.OWNER)])
+    return store, get_settings()
