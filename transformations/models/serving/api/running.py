@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
 import sys
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 
 import uvicorn
+from fastapi import FastAPI
 
 from transformations.models.log.event_log import EventLog
+from transformations.models.serving.api.app import create_app
 from transformations.models.versions import standing
 
 _GRACE_SECONDS = 30
@@ -28,7 +32,7 @@ def run(names: Sequence[str], repository: Path, log: EventLog, *, host: str, por
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # uvicorn raises it once more when all is done
     uvicorn.run(
-        "transformations.models.serving.api.app:create_app",
+        "transformations.models.serving.api.running:worker_app",
         factory=True,
         host=host,
         port=port,
@@ -37,3 +41,17 @@ def run(names: Sequence[str], repository: Path, log: EventLog, *, host: str, por
         log_level="warning",
         timeout_graceful_shutdown=_GRACE_SECONDS,
     )
+
+
+def worker_app() -> FastAPI:
+    """The app of one process. A worker ends, as if it was told to, when the process that started it is gone: killed,
+    that process can tell nobody, and its workers would keep the port for ever.
+    """
+    if (parent := multiprocessing.parent_process()) is not None:
+
+        def end_with_it() -> None:
+            parent.join()
+            os.kill(os.getpid(), signal.SIGTERM)
+
+        threading.Thread(target=end_with_it, name="ends with its parent", daemon=True).start()
+    return create_app()

@@ -163,3 +163,37 @@ def test_two_workers_start_answer_and_end_under_load(port: int, tmp_path: Path) 
     load.answered |= ending.answered
     assert_recorded(load)
     assert list(folder.glob("feast_metrics_*")) == []
+
+
+@pytest.mark.proof
+def test_workers_end_when_the_process_that_started_them_was_killed(port: int, tmp_path: Path) -> None:
+    out = tmp_path / "out.txt"
+    command = [sys.executable, "-c", PROGRAM, "model", "serve", weekly.MODEL, "--port", str(port), "--workers", "2"]
+    with out.open("w") as output:
+        process = subprocess.Popen(command, stdout=output, stderr=output, start_new_session=True)
+    try:
+        until(lambda: is_ready(port), SECONDS_TO_START, out)
+        workers = [number for number in children(process.pid) if "spawn_main" in words(number)]
+        assert len(workers) == 2
+        process.kill()
+        process.wait()
+        until(lambda: not any(map(is_alive, workers)), 20, out)
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+
+
+def children(parent: int) -> list[int]:
+    listed = subprocess.run(["ps", "-o", "pid=", "--ppid", str(parent)], capture_output=True, text=True, check=True)
+    return [int(number) for number in listed.stdout.split()]
+
+
+def words(number: int) -> str:
+    return Path(f"/proc/{number}/cmdline").read_bytes().decode().replace("\0", " ")
+
+
+def is_alive(number: int) -> bool:
+    try:
+        return Path(f"/proc/{number}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
