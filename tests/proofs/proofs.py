@@ -75,6 +75,19 @@ _PLATFORM = (
         figure=r"(\w+ +metric +[\d.]+%)",
     ),
     Proof(
+        name="api-proof",
+        claim="The model server does what its OpenAPI says, whatever is sent",
+        seconds=45,
+        size={"EXAMPLES": "30"},
+    ),
+    Proof(
+        name="reload-proof",
+        claim="No request is dropped while versions are promoted, rolled back and rolled out",
+        seconds=75,
+        size={"REQUESTS": "10000"},
+        figure=r"([\d,]+ requests, \d+ dropped.*)",
+    ),
+    Proof(
         name="stock-traps",
         claim="Stock Feast still falls into the traps that ours avoids",
         seconds=100,

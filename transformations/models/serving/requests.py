@@ -45,8 +45,9 @@ class Form:
     """The form of requests to one model. most_rows: of a request."""
 
     def __init__(self, model: str, shape: Shape, most_rows: int) -> None:
-        self.shape = shape
+        self.shape, self.most_rows = shape, most_rows
         self._names = [each.name for each in shape.given]
+        self._integers = [each.name for each in shape.given if each.kind in ("INT64", "INT32")]
         keys = {each.name for each in shape.keys}
         fields = {each.name: _field(each, is_key=each.name in keys) for each in shape.given}
         row: Any = _object(f"{model}_row", fields)
@@ -59,12 +60,25 @@ class Form:
         """A body's rows. InvalidError that names the place of each fault and what should stand there."""
         try:
             read = self._adapter.validator.validate_python(body)
-        except ValidationError as error:
-            raise InvalidError(faults_of(error)) from None
+        except ValidationError:
+            read = self._read_again(body)
         rows = read["rows"]
         return Asked(
             id=read.get("id"), rows=len(rows), columns={name: [row[name] for row in rows] for name in self._names}
         )
+
+    def _read_again(self, body: Any) -> Any:
+        """A body that was refused, with 42.0 as the 42 that it is in JSON; Python's reader makes a float of it."""
+        if isinstance(body, dict) and isinstance(rows := body.get("rows"), list):
+            body = {**body, "rows": [self._with_integers(row) if isinstance(row, dict) else row for row in rows]}
+        try:
+            return self._adapter.validator.validate_python(body)
+        except ValidationError as error:
+            raise InvalidError(faults_of(error)) from None
+
+    def _with_integers(self, row: dict[str, Any]) -> dict[str, Any]:
+        floats = {name: row[name] for name in self._integers if isinstance(row.get(name), float)}
+        return row | {name: int(value) for name, value in floats.items() if value.is_integer()}
 
     def schema(self) -> dict[str, Any]:
         """The JSON Schema of a body, without references."""

@@ -86,14 +86,13 @@ async def _is_behind(client: httpx.AsyncClient) -> bool:
     return 'features_model_behind{model="user_return"} 1.0' in (await client.get("/metrics")).text
 
 
-@pytest.mark.parametrize("least", [300, pytest.param(100_000, marks=pytest.mark.proof)])
-async def test_no_request_is_lost_while_versions_are_exchanged(serve: Serve, project: Path, least: int) -> None:
+async def test_no_request_is_lost_while_versions_are_exchanged(serve: Serve, project: Path) -> None:
     release_another(project, hyperparameters={"l2": 3.0})
     log, settings, answered = EventLog("shop"), get_settings(), list[tuple[int, int]]()
     is_over = False
 
     async def go_on(client: httpx.AsyncClient) -> None:
-        while not is_over or len(answered) < least:
+        while not is_over or len(answered) < 300:
             answer = await ask(client, 7)
             number = answer.json()["predictions"][0]["model_version"] if answer.status_code == 200 else 0
             answered.append((answer.status_code, number))
@@ -108,7 +107,6 @@ async def test_no_request_is_lost_while_versions_are_exchanged(serve: Serve, pro
         is_over = True
         await asyncio.gather(*asking)
 
-    assert len(answered) >= least
     assert {status for status, _ in answered} == {200}
     assert {number for _, number in answered} == {1, 2}
 

@@ -8,10 +8,12 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
-from transformations.models.scoring.shape import Shape
+from transformations.models.scoring.shape import Given, Shape
 from transformations.models.serving.answering import Answering
 from transformations.models.serving.api.inference import DATATYPES
+from transformations.models.serving.api.reads import described_read, schemas_of_reads
 from transformations.models.serving.following import Followed
+from transformations.models.serving.requests import Form
 
 _ERRORS = {
     400: "The body is no JSON",
@@ -38,10 +40,12 @@ def describe(app: FastAPI, answering: Answering) -> None:
     def openapi() -> dict[str, Any]:
         found = get_openapi(title=app.title, version="1", description=app.description, routes=app.routes)
         components = found.setdefault("components", {})
-        components.setdefault("schemas", {}).update(_schemas())
+        components.setdefault("schemas", {}).update(_schemas() | schemas_of_reads())
         if answering.settings.predict_tokens is not None:
             components["securitySchemes"] = {"bearer": {"type": "http", "scheme": "bearer"}}
             found["security"] = [{"bearer": []}]
+        for path, methods in found["paths"].items():
+            methods["get"] |= described_read(path)
         for model in answering.follower.models.values():
             found["paths"] |= _paths(model, answering)
         return found
@@ -67,7 +71,7 @@ def _paths(model: Followed, answering: Answering) -> dict[str, Any]:
     infer = {
         "summary": f"Predictions of {name}, by the Open Inference Protocol",
         "tags": [name],
-        "requestBody": _body(_tensors(model.form.shape), _tensor_example(model)),
+        "requestBody": _body(_tensors(model.form), _tensor_example(model)),
         "responses": {
             "200": _content("Outputs as tensors", {"$ref": "#/components/schemas/InferenceResponse"}),
             **_errors("InferenceError"),
@@ -114,20 +118,26 @@ def _answer(shape: Shape) -> dict[str, Any]:
     }
 
 
-def _tensors(shape: Shape) -> dict[str, Any]:
-    kinds = sorted({DATATYPES[each.kind] for each in shape.given})
-    tensor = {
+def _tensor(given: Given, value: Mapping[str, Any], most_rows: int) -> dict[str, Any]:
+    """An input. That its shape says how much data there is, JSON Schema cannot say."""
+    return {
         "type": "object",
         "additionalProperties": False,
         "required": ["name", "shape", "datatype", "data"],
         "properties": {
-            "name": {"type": "string", "enum": [each.name for each in shape.given]},
-            "shape": {"type": "array", "items": {"type": "integer", "minimum": 0}, "minItems": 1, "maxItems": 2},
-            "datatype": {"type": "string", "enum": kinds},
+            "name": {"type": "string", "enum": [given.name]},
+            "shape": {"type": "array", "items": {"type": "integer", "minimum": 1}, "minItems": 1, "maxItems": 2},
+            "datatype": {"type": "string", "enum": [DATATYPES[given.kind]]},
             "parameters": {"type": "object"},
-            "data": {"type": "array"},
+            "data": {"type": "array", "items": value, "minItems": 1, "maxItems": most_rows},
         },
     }
+
+
+def _tensors(form: Form) -> dict[str, Any]:
+    shape, values = form.shape, form.schema()["properties"]["rows"]["items"]["properties"]
+    tensors = [_tensor(each, values[each.name], form.most_rows) for each in shape.given]
+    tensor = tensors[0] if len(tensors) == 1 else {"oneOf": tensors}
     output = {"type": "object", "required": ["name"], "properties": {"name": _TEXT, "parameters": {"type": "object"}}}
     return {
         "type": "object",
