@@ -38,9 +38,9 @@ from transformations.stores.lookups.response import PackedResponse
 from transformations.stores.lookups.steps import ATTEMPTS, Catalogs, look_up, read_rows, too_many_changes
 from transformations.stores.redis import catalogue as online_catalog
 from transformations.stores.redis.catalogue import Catalog
+from transformations.stores.redis.channel import Node, can_channel
 from transformations.stores.redis.cluster_reads import ClusterSource
 from transformations.stores.redis.connections import (
-    AsyncClient,
     Reaching,
     SyncClient,
     connect,
@@ -56,7 +56,7 @@ from transformations.stores.redis.feast_rows import (
     refuse_future_rows,
 )
 from transformations.stores.redis.loaded import forget
-from transformations.stores.redis.reads import Answer, NodeSource, Reader, Source, Steps, run_async
+from transformations.stores.redis.reads import Answer, AsyncSource, NodeSource, Reader, Source, Steps, run_async
 from transformations.stores.redis.unlinking import unlink_leftovers
 from transformations.stores.redis.writes import write_rows
 from transformations.stores.rows.packed_rows import Schema, schema_of
@@ -105,7 +105,7 @@ class PackedRedisOnlineStore(RedisStoreWithClient):
     def __init__(self) -> None:
         self._patient: SyncClient | None = None
         self._reader: Reader | None = None
-        self._async_readers: WeakKeyDictionary[asyncio.AbstractEventLoop, tuple[AsyncClient, int]] = WeakKeyDictionary()
+        self._async_readers: WeakKeyDictionary[asyncio.AbstractEventLoop, tuple[AsyncSource, int]] = WeakKeyDictionary()
         self._catalogs = Catalogs()
         self._plans: Plans | None = None
         self._connecting = threading.Lock()
@@ -325,7 +325,7 @@ class PackedRedisOnlineStore(RedisStoreWithClient):
         client, timeout_ms = self._async_reader(config)
         return await run_async(client, steps, timeout_ms)
 
-    def _async_reader(self, config: RepoConfig) -> tuple[AsyncClient, int]:
+    def _async_reader(self, config: RepoConfig) -> tuple[AsyncSource, int]:
         """The lookups' client of the running event loop, and how long it may take in milliseconds.
 
         Connections cannot move from one loop to another.
@@ -334,7 +334,7 @@ class PackedRedisOnlineStore(RedisStoreWithClient):
         reader = self._async_readers.get(loop)
         if reader is None:
             timeout_ms = get_settings().redis_read_timeout_ms
-            reader = self._async_readers[loop] = connect_async(config.online_store, timeout_ms), timeout_ms
+            reader = self._async_readers[loop] = async_source_of(config.online_store, timeout_ms), timeout_ms
         return reader
 
     def client(self, config: RedisOnlineStoreConfig) -> SyncClient:
@@ -355,6 +355,15 @@ def source_of(config: RedisOnlineStoreConfig, timeout_ms: int) -> Source:
     if config.redis_type == RedisType.redis_cluster:
         return ClusterSource(cast("Callable[[], RedisCluster]", open_client))
     return NodeSource(cast("Redis", open_client()))
+
+
+def async_source_of(config: RedisOnlineStoreConfig, timeout_ms: int) -> AsyncSource:
+    """Where an event loop's lookups read."""
+    if config.redis_type != RedisType.redis_cluster:
+        client = cast("Redis", connect(config, timeout_ms))
+        if can_channel(client):
+            return Node(client)
+    return connect_async(config, timeout_ms)
 
 
 def is_strict(config: RepoConfig) -> bool:

@@ -6,25 +6,22 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import lru_cache
+from typing import TypeAlias
 
 from pydantic_core import to_json
 
+from transformations.engine.base.moments import micros_to_instant
 from transformations.models.records.base import Role
 from transformations.models.records.predictions import ServedView, Status, Value
 
+_BEGIN = b'{"format":1,"id":'
 _WITHOUT_COMMA = {int, float, bool, type(None)}
 
 
-@dataclass(frozen=True, kw_only=True)
-class ServedValues:
-    """A feature's values in the order of the rows, with their statuses and the event timestamps of the stored rows.
-
-    row_timestamps: in UTC; None where no row was found, and of an on-demand feature.
-    """
-
-    values: Sequence[Value]
-    statuses: Sequence[Status]
-    row_timestamps: Sequence[datetime | None]
+State: TypeAlias = tuple[tuple[Status, int | None], ...]
+"""Of one row, for each feature: its status, and the event timestamp of its stored row in microseconds UTC; None where
+no row was found, and of an on-demand feature. Few states come again and again, so their text is kept.
+"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,7 +29,8 @@ class Scored:
     """Rows of one request that one version has scored in one role, a list a column, in the order of the rows.
 
     ids: one a row. request_timestamp: the moment of the features, in UTC. event: the number of the model's event by
-    which the rows were routed. views: what of each view was loaded. holdout: None where nobody is in one.
+    which the rows were routed. features: values by name. states: of the features, in their order, one a row. views:
+    what of each view was loaded. holdout: None where nobody is in one.
     latency_seconds: from request to score. Numbers are finite, and every value is one of JSON's; personal values are
     given as they are, the collector treats them.
     """
@@ -46,7 +44,8 @@ class Scored:
     ids: Sequence[str]
     keys: Mapping[str, Sequence[Value]]
     request: Mapping[str, Sequence[Value]] = field(default_factory=dict)
-    features: Mapping[str, ServedValues] = field(default_factory=dict)
+    features: Mapping[str, Sequence[Value]]
+    states: Sequence[State]
     views: Mapping[str, ServedView] = field(default_factory=dict)
     scores: Sequence[float]
     decisions: Sequence[bool] | None = None
@@ -58,41 +57,25 @@ class Scored:
 def record_lines(scored: Scored) -> list[bytes]:
     """The record of each row as one line of JSON, with its line end: the same bytes as `PredictionRecord.line()`."""
     rows = len(scored.ids)
-    columns = [*scored.keys.values(), *scored.request.values(), *(each.values for each in scored.features.values())]
-    texts = _texts(columns)
-    keys = _struct(scored.keys, texts, rows)
-    request = _struct(scored.request, texts[len(scored.keys) :], rows)
-    served = _features(scored.features, texts[len(scored.keys) + len(scored.request) :])
+    groups = (scored.keys, scored.request, scored.features)
+    texts = _texts([column for group in groups for column in group.values()])
+    given, served = texts[: len(scored.keys) + len(scored.request)], texts[len(scored.keys) + len(scored.request) :]
     (scores,) = _texts([scored.scores])
     decisions = [b"null"] * rows if scored.decisions is None else _texts([scored.decisions])[0]
     held = [b"false"] * rows if scored.holdout is None else _texts([scored.holdout])[0]
-    head, middle, tail = _same_in_all(scored)
-    return [
-        b"".join(
-            (
-                b'{"format":1,"id":',
-                id_text,
-                head,
-                keys[row],
-                b',"request":',
-                request[row],
-                b',"features":{',
-                b",".join([column[row] for column in served]),
-                middle,
-                scores[row],
-                b',"decision":',
-                decisions[row],
-                b',"holdout":',
-                held[row],
-                tail,
-            )
-        )
-        for row, id_text in enumerate(map(to_json, scored.ids))
-    ]
+    head, tail = _same_in_all(scored)
+    names, form, middle = tuple(scored.features), _given(tuple(scored.keys), tuple(scored.request)), _views(scored)
+    found = []
+    for row, state in enumerate(scored.states):
+        values = form % tuple([column[row] for column in given])
+        features = _features(names, state) % tuple([column[row] for column in served])
+        parts = (_BEGIN, to_json(scored.ids[row]), head, values, features, middle, scores[row])
+        found.append(b"".join((*parts, b',"decision":', decisions[row], b',"holdout":', held[row], tail)))
+    return found
 
 
-def _same_in_all(scored: Scored) -> tuple[bytes, bytes, bytes]:
-    """What is the same in every line: from the id to the keys, from the features to the score, after the holdout."""
+def _same_in_all(scored: Scored) -> tuple[bytes, bytes]:
+    """What is the same in every line: from the id to the keys, and after the holdout."""
     head = {
         "request_timestamp": scored.request_timestamp,
         "model": scored.model,
@@ -102,16 +85,19 @@ def _same_in_all(scored: Scored) -> tuple[bytes, bytes, bytes]:
         "event": scored.event,
         "as_of": None,
     }
-    views = {
-        name: {"table_version": view.table_version, "loaded_through": view.loaded_through}
-        for name, view in scored.views.items()
-    }
     tail = {"degraded": scored.degraded, "answered": True, "latency_seconds": scored.latency_seconds}
-    return (
-        b",%b," % to_json(head)[1:-1] + b'"keys":',
-        b'},"views":' + to_json(views) + b',"score":',
-        b",%b\n" % to_json(tail)[1:],
-    )
+    return b",%b," % to_json(head)[1:-1], b",%b\n" % to_json(tail)[1:]
+
+
+def _views(scored: Scored) -> bytes:
+    """What was loaded of each view, between features and score."""
+    return b',"views":' + _views_text(tuple(scored.views.items())) + b',"score":'
+
+
+@lru_cache(maxsize=1_000)
+def _views_text(views: tuple[tuple[str, ServedView], ...]) -> bytes:
+    found = {name: {"table_version": view.table_version, "loaded_through": view.loaded_through} for name, view in views}
+    return to_json(found)
 
 
 def _texts(columns: Sequence[Sequence[Value]]) -> list[list[bytes]]:
@@ -128,33 +114,29 @@ def _texts(columns: Sequence[Sequence[Value]]) -> list[list[bytes]]:
     return found
 
 
-def _struct(names: Mapping[str, object], texts: Sequence[Sequence[bytes]], rows: int) -> list[bytes]:
-    """A JSON object a row, of the first columns of texts under these names."""
-    heads = [to_json(name) for name in names]
-    columns = texts[: len(heads)]
-    if not heads:
-        return [b"{}"] * rows
-    return [
-        b"{%b}" % b",".join([b"%b:%b" % (head, column[row]) for head, column in zip(heads, columns, strict=True)])
-        for row in range(rows)
-    ]
+@lru_cache(maxsize=1_000)
+def _given(keys: tuple[str, ...], request: tuple[str, ...]) -> bytes:
+    """Keys and request fields of a line, their values left open."""
+    return b'"keys":{%b},"request":{%b},' % tuple(b",".join(map(_open, names)) for names in (keys, request))
 
 
-def _features(features: Mapping[str, ServedValues], texts: Sequence[Sequence[bytes]]) -> list[list[bytes]]:
-    """Each feature's values with status and timestamp, of which few differ: the features of a view share their row."""
-    known: dict[tuple[Status, int], bytes] = {}  # by identity, since a datetime takes long to hash
-    found = []
-    for (name, feature), column in zip(features.items(), texts, strict=True):
-        head, parts = _name(name), []
-        for text, status, moment in zip(column, feature.statuses, feature.row_timestamps, strict=True):
-            ending = known.get((status, id(moment)))
-            if ending is None:
-                ending = known[status, id(moment)] = b",%b" % to_json({"status": status, "row_timestamp": moment})[1:]
-            parts.append(head + text + ending)
-        found.append(parts)
-    return found
+@lru_cache(maxsize=2_000)
+def _features(names: tuple[str, ...], state: State) -> bytes:
+    """The features of a line in this state, their values left open."""
+    parts = [_named(name) + b'{"value":%b,' + _ending(*each) for name, each in zip(names, state, strict=True)]
+    return b'"features":{%b}' % b",".join(parts)
 
 
 @lru_cache(maxsize=10_000)
-def _name(feature: str) -> bytes:
-    return to_json(feature) + b':{"value":'
+def _ending(status: Status, micros: int | None) -> bytes:
+    moment = None if micros is None else micros_to_instant(micros)
+    return to_json({"status": status, "row_timestamp": moment})[1:].replace(b"%", b"%%")
+
+
+@lru_cache(maxsize=10_000)
+def _named(name: str) -> bytes:
+    return to_json(name).replace(b"%", b"%%") + b":"
+
+
+def _open(name: str) -> bytes:
+    return _named(name) + b"%b"

@@ -5,13 +5,14 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 
 from transformations.engine.base.disk_faults import known_fault
 from transformations.engine.base.errors import DataError
 from transformations.models.records.artifact import FILE, ArtifactManifest
 from transformations.models.scoring import fitted
+from transformations.models.scoring.columns import ShortWay, short_way
 from transformations.models.scoring.fitted import Fitted
 from transformations.models.trainers.interface import (
     Explainer,
@@ -42,6 +43,11 @@ class Artifact:
     def id(self) -> str:
         """The hash of all that determines its scores."""
         return self.manifest.id
+
+    @cached_property
+    def short_way(self) -> ShortWay | None:
+        """From Python's own values to its matrix, without Arrow; None where there is no such way."""
+        return short_way(self.manifest.scores.inputs, self.transformations, self.trainer.dtype)
 
 
 def read_manifest(folder: Path) -> ArtifactManifest:

@@ -3,23 +3,33 @@
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from transformations.engine.base.errors import DataError
 from transformations.models.records.predict import Predict, Predictions
 from transformations.models.scoring.artifact import Artifact
 from transformations.models.scoring.calibration import calibrated
+from transformations.models.scoring.columns import Columns
 from transformations.models.scoring.inputs import cast_inputs
 from transformations.models.trainers.interface import Floats, Matrix
 
 
-def predict(artifact: Artifact, rows: pa.Table, /) -> Predictions:
-    """The score of every row, and the decision where the artifact holds one; see records/predict.py for the promise."""
+def predict(artifact: Artifact, rows: pa.Table | Columns, /) -> Predictions:
+    """The score of every row, and the decision where the artifact holds one; see records/predict.py for the promise.
+
+    It is the same bits whether the rows come in Arrow or as columns of Python's own values.
+    """
     return predict_matrix(artifact, matrix_of(artifact, rows))
 
 
-def matrix_of(artifact: Artifact, rows: pa.Table) -> Matrix:
+def matrix_of(artifact: Artifact, rows: pa.Table | Columns) -> Matrix:
     """The rows as the model takes them, in the order of its columns."""
+    if isinstance(rows, Columns):
+        matrix = artifact.short_way.matrix(rows) if artifact.short_way else None
+        if matrix is not None:
+            return matrix
+        rows = rows.table()
     inputs = cast_inputs(rows, artifact.manifest.scores.inputs)
     return artifact.transformations.matrix(inputs, artifact.trainer.dtype)
 
@@ -28,8 +38,18 @@ def predict_matrix(artifact: Artifact, matrix: Matrix) -> Predictions:
     """The scores of rows that are in the model's form already."""
     scores = _scores(artifact, matrix)
     decision = artifact.manifest.scores.decision
-    decisions = None if decision is None else pa.array(scores >= decision.threshold)
-    return Predictions(scores=pa.array(scores), decisions=decisions)
+    decisions = None if decision is None else _booleans(scores >= decision.threshold)
+    return Predictions(scores=_doubles(scores), decisions=decisions)
+
+
+def _doubles(values: Floats) -> pa.DoubleArray:
+    """As `pa.array`, which asks first what they are: a request of one row feels that."""
+    return pa.Array.from_buffers(pa.float64(), len(values), [None, pa.py_buffer(np.ascontiguousarray(values))])
+
+
+def _booleans(values: npt.NDArray[np.bool_]) -> pa.BooleanArray:
+    packed = np.packbits(values, bitorder="little")
+    return pa.Array.from_buffers(pa.bool_(), len(values), [None, pa.py_buffer(packed)])
 
 
 def _scores(artifact: Artifact, matrix: Matrix) -> Floats:

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
 from uuid import uuid4
@@ -21,9 +21,10 @@ from transformations.models.rollout.routing import Route
 from transformations.models.rollout.splitting import split
 from transformations.models.serving.features import Features
 from transformations.models.serving.following import Followed, Follower
+from transformations.models.serving.gathering import Gathering
 from transformations.models.serving.loading import Served
 from transformations.models.serving.metrics import Metrics
-from transformations.models.serving.predicting import Scored, read_and_score
+from transformations.models.serving.predicting import Scored
 from transformations.models.serving.refusals import BusyError, UnknownModelError
 from transformations.models.serving.remembering import Memory
 from transformations.models.serving.requests import Asked
@@ -90,12 +91,18 @@ class Answering:
             is_idle=lambda: not self.inside,
             views_of=self.views_of,
         )
-        self._features = features
+        self._gathering = Gathering(features, is_alone=lambda: self.inside <= 1)
+        self._views: tuple[Mapping[str, ServedView], dict[Served, dict[str, ServedView]]] = ({}, {})
         self._memory: Memory[Answer] = Memory()
 
     def views_of(self, served: Served) -> dict[str, ServedView]:
         """What the views that a version reads were loaded with."""
-        return {name: self.views.get(name, NOT_LOADED) for name in served.views}
+        views, known = self._views
+        if views is not self.views:
+            views, known = self._views = self.views, {}
+        if served not in known:
+            known[served] = {name: views.get(name, NOT_LOADED) for name in served.views}
+        return known[served]
 
     def model(self, name: str) -> Followed:
         """A model that can answer. UnknownModelError for one that is not served here, BusyError until it is loaded."""
@@ -141,16 +148,14 @@ class Answering:
             [self._part(model, route, number, rows, asked, moment) for number, rows in shares.items()]
         )
         named = asked.id or uuid4().hex
+        ids = [f"{named}-{row}" for row in range(asked.rows)]
+        event = route.event if version is None else None
+        receipt = self._record(parts, ids, moment=moment, event=event, seconds=time.monotonic() - began)
         answer = Answer(
-            id=named,
-            ids=[f"{named}-{row}" for row in range(asked.rows)],
-            event=route.event if version is None else None,
-            parts=parts,
-            moment=moment,
+            id=named, ids=ids, event=event, parts=parts, moment=moment, receipt=receipt, remembered=remembered
         )
-        recorded = replace(answer, receipt=self._record(answer, time.monotonic() - began), remembered=remembered)
-        self._count(model, recorded)
-        return recorded
+        self._count(model, answer)
+        return answer
 
     async def _part(
         self, model: Followed, route: Route, number: int, rows: Sequence[int], asked: Asked, moment: datetime
@@ -158,7 +163,7 @@ class Answering:
         """The rows that a version answers; where a candidate fails on them, production does."""
         mine = _taken(asked, rows)
         try:
-            scored = await read_and_score(model.served[number], mine, moment, self._features)
+            scored = await self._gathering.score(model.served[number], mine, moment)
         except BusyError:
             raise
         except Exception as error:
@@ -167,7 +172,7 @@ class Answering:
             _LOG.warning("model %s version %s failed on %s rows: %s", model.name, number, mine.rows, show_reason(error))
             self.second.failed(model.name, route, mine)
             number = route.production
-            scored = await read_and_score(model.served[number], mine, moment, self._features)
+            scored = await self._gathering.score(model.served[number], mine, moment)
         return Part(role=role_of(number, route), rows=rows, scored=scored, holdout=_held_out(model, route, mine))
 
     async def _in_time(self, work: Sequence[Awaitable[Part]]) -> list[Part]:
@@ -183,14 +188,16 @@ class Answering:
                 "deadline",
             ) from None
 
-    def _record(self, answer: Answer, seconds: float) -> Receipt | None:
+    def _record(
+        self, parts: Sequence[Part], ids: Sequence[str], *, moment: datetime, event: int | None, seconds: float
+    ) -> Receipt | None:
         lines: list[bytes] = []
-        for part in answer.parts:
+        for part in parts:
             lines += part.scored.lines(
-                [answer.ids[row] for row in part.rows],
-                moment=answer.moment,
+                [ids[row] for row in part.rows],
+                moment=moment,
                 role=part.role,
-                event=answer.event,
+                event=event,
                 views=self.views_of(part.scored.served),
                 seconds=seconds,
                 holdout=part.holdout,
@@ -199,7 +206,7 @@ class Answering:
 
     def _count(self, model: Followed, answer: Answer) -> None:
         for part in answer.parts:
-            self.metrics.predictions.labels(model.name, part.scored.served.number, part.role).inc(len(part.rows))
+            self.metrics.predictions_of(model.name, part.scored.served.number, part.role).inc(len(part.rows))
             if part.scored.is_degraded:
                 self.metrics.degraded.labels(model.name).inc(len(part.rows))
             if answer.receipt is None:

@@ -44,6 +44,11 @@ class Served:
         return [each.name for each in (*self.features, *self.requested)]
 
     @cached_property
+    def requested_types(self) -> list[pa.DataType]:
+        """The types of the inputs that requests bring, in Arrow."""
+        return [ARROW_TYPES[each.dtype] for each in self.requested]
+
+    @cached_property
     def holdout(self) -> Holdout:
         """Who is held out while this version is in production."""
         declared = self.artifact.manifest.facts.declaration.get("rollout")

@@ -4,55 +4,97 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
-from functools import cached_property
+from functools import lru_cache
 from typing import Any, cast
 
 import pyarrow as pa
 from feast.protos.feast.serving.ServingService_pb2 import FieldStatus
 
 from transformations.engine.base.errors import ServiceUnavailableError
-from transformations.engine.base.moments import micros_to_instant
+from transformations.engine.base.moments import json_moment, micros_to_instant
 from transformations.engine.vocabulary.functions import REQUEST_TIMESTAMP
 from transformations.models.predictions.lines import Scored as Recordable
-from transformations.models.predictions.lines import ServedValues, record_lines
+from transformations.models.predictions.lines import State, record_lines
 from transformations.models.records.base import Role
 from transformations.models.records.predictions import ServedView, Status, Value
-from transformations.models.scoring.inputs import ARROW_TYPES
+from transformations.models.scoring.columns import Columns as Inputs
 from transformations.models.scoring.predict import predict
 from transformations.models.serving.features import Columns, Features
 from transformations.models.serving.loading import Served
 from transformations.models.serving.refusals import BusyError
 from transformations.models.serving.requests import Asked
-from transformations.stores.lookups.response import Column, PackedResponse
+from transformations.stores.lookups.response import NULL_VALUE, PRESENT, Column, PackedResponse
+from transformations.stores.rows.packed_rows import event_micros
 
 _STATUS_NAMES: Mapping[int, Status] = {number: cast("Status", name) for name, number in FieldStatus.items()}
+_PRESENT, _NULL = _STATUS_NAMES[PRESENT], _STATUS_NAMES[NULL_VALUE]
+
+
+@dataclass(kw_only=True)
+class Reading:
+    """What was read for some rows, of one request or of several. columns: of the features that a version takes, as they
+    were served. requested: of its other inputs. views: the stored rows by view.
+    """
+
+    columns: Sequence[Column]
+    requested: Sequence[Sequence[Any]]
+    views: Mapping[str, Sequence[bytes | None]]
+    is_degraded: bool
+    places: list[int | None] = field(init=False)
+    has_absent: bool = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Note which of the views each column comes from, None of an on-demand feature, and whether a feature's status
+        is one that its value does not tell.
+        """
+        known = {id(rows): place for place, rows in enumerate(self.views.values())}
+        self.places = [None if column.rows is None else known[id(column.rows)] for column in self.columns]
+        self.has_absent = any(column.absent for column in self.columns)
+
+    def state(self, row: int) -> State:
+        """Of a row's features, as the record tells it."""
+        rows = [found[row] for found in self.views.values()]
+        events: list[int | None] = [None if found is None else event_micros(found) for found in rows]
+        values = [column.values[row] for column in self.columns]
+        statuses = [_NULL if value is None else _PRESENT for value in values]
+        if self.has_absent:
+            for place, column in enumerate(self.columns):
+                if row in column.absent:
+                    statuses[place] = _STATUS_NAMES[column.absent[row]]
+        moments = [None if place is None else events[place] for place in self.places]
+        return tuple(zip(statuses, moments, strict=True))
 
 
 @dataclass(frozen=True, kw_only=True)
 class Scored:
-    """Rows that a version has scored, in their order. columns: of the features that it takes, as they were served.
-    seconds: that scoring took, without reading.
+    """Rows that a version has scored, in their order. first: where they begin in what was read. seconds: that scoring
+    took, without reading.
     """
 
     served: Served
     asked: Asked
-    inputs: pa.Table
+    reading: Reading
+    first: int
     scores: Sequence[float]
     decisions: Sequence[bool] | None
-    columns: Sequence[Column]
-    response: PackedResponse
-    is_degraded: bool
     seconds: float
 
-    @cached_property
-    def moments(self) -> dict[str, list[datetime | None]]:
-        """By stored view the timestamp of each row that was read; None where there is none."""
-        return {
-            name: [micros_to_instant(micros) if micros else None for micros in events]
-            for name, events in self.response.events().items()
-        }
+    @property
+    def is_degraded(self) -> bool:
+        """Whether its features could not be read."""
+        return self.reading.is_degraded
+
+    @property
+    def inputs(self) -> pa.Table:
+        """The rows as `predict` takes them."""
+        return _table(self.served, self.reading).slice(self.first, self.asked.rows)
+
+    def moments(self, row: int) -> dict[str, str | None]:
+        """By stored view the timestamp of the row that was read, in ISO 8601; None where there is none."""
+        place = self.first + row
+        return {name: _moment(rows[place]) for name, rows in self.reading.views.items()}
 
     def lines(
         self,
@@ -66,7 +108,8 @@ class Scored:
         holdout: Sequence[bool] | None = None,
     ) -> list[bytes]:
         """The record of each row. seconds: from the request to the scores. holdout: which nobody is to act on."""
-        shape, known = self.served.shape, _Moments(self)
+        shape, asked, first, last = self.served.shape, self.asked.columns, self.first, self.first + self.asked.rows
+        columns = self.reading.columns
         return record_lines(
             Recordable(
                 model=self.served.model,
@@ -76,16 +119,10 @@ class Scored:
                 event=event,
                 request_timestamp=moment,
                 ids=ids,
-                keys={each.name: _plain(self.asked.columns[each.name]) for each in shape.keys},
-                request={each.name: _plain(self.asked.columns[each.name]) for each in shape.request},
-                features={
-                    column.name: ServedValues(
-                        values=column.values,
-                        statuses=[_STATUS_NAMES[status] for status in column.statuses()],
-                        row_timestamps=known.of(column),
-                    )
-                    for column in self.columns
-                },
+                keys={each.name: _plain(asked[each.name]) for each in shape.keys},
+                request={each.name: _plain(asked[each.name]) for each in shape.request},
+                features={column.name: column.values[first:last] for column in columns},
+                states=[self.reading.state(row) for row in range(first, last)],
                 views=views,
                 scores=self.scores,
                 decisions=self.decisions,
@@ -102,7 +139,21 @@ async def read_and_score(served: Served, asked: Asked, moment: datetime, feature
     Where the online store does not answer: of features as if nobody was known, marked degraded, where the model says
     so; else BusyError. Errors: as `predict`.
     """
-    columns: Columns = {**asked.columns, REQUEST_TIMESTAMP: [moment] * asked.rows}
+    (scored,) = await read_and_score_all(served, [asked], [moment], features)
+    return scored
+
+
+async def read_and_score_all(
+    served: Served, requests: Sequence[Asked], moments: Sequence[datetime], features: Features
+) -> list[Scored]:
+    """As `read_and_score` of each request by itself, but in one round trip and one call of the model."""
+    if len(requests) == 1:
+        columns: Columns = {**requests[0].columns, REQUEST_TIMESTAMP: [moments[0]] * requests[0].rows}
+    else:
+        names = requests[0].columns
+        columns = {name: [value for asked in requests for value in asked.columns[name]] for name in names}
+        times = zip(requests, moments, strict=True)
+        columns = {**columns, REQUEST_TIMESTAMP: [moment for asked, moment in times for _ in range(asked.rows)]}
     full_names, is_degraded = served.dataset.config.full_feature_names, False
     try:
         response = await features.read(served.service, columns, full_names)
@@ -110,41 +161,63 @@ async def read_and_score(served: Served, asked: Asked, moment: datetime, feature
         if not served.has_fallback:
             raise BusyError(error.message, "features_unavailable") from error
         response, is_degraded = features.unseen(served.service, columns, full_names), True
-    return score(served, asked, response, is_degraded=is_degraded)
+    return _score(served, requests, _reading(served, columns, response, is_degraded=is_degraded))
 
 
-def score(served: Served, asked: Asked, response: PackedResponse, *, is_degraded: bool) -> Scored:
-    """The scores of rows whose features were read."""
-    began = time.perf_counter()
+def _reading(served: Served, columns: Columns, response: PackedResponse, *, is_degraded: bool) -> Reading:
     found = {column.name: column for column in response.columns}
-    columns = [found[each.name] for each in served.features]
-    arrays = [column.codec.to_arrow(column.values) for column in columns]
-    arrays += [pa.array(asked.columns[each.name], ARROW_TYPES[each.dtype]) for each in served.requested]
-    inputs = pa.Table.from_arrays(arrays, names=served.input_names)
-    said = predict(served.artifact, inputs)
-    return Scored(
-        served=served,
-        asked=asked,
-        inputs=inputs,
-        scores=said.scores.to_pylist(),
-        decisions=None if said.decisions is None else said.decisions.to_pylist(),
-        columns=columns,
-        response=response,
+    return Reading(
+        columns=[found[each.name] for each in served.features],
+        requested=[columns[each.name] for each in served.requested],
+        views=response.rows(),
         is_degraded=is_degraded,
-        seconds=time.perf_counter() - began,
     )
 
 
-class _Moments:
-    """The timestamps of stored rows by the column that came from them: the columns of a view share theirs."""
+def _score(served: Served, requests: Sequence[Asked], reading: Reading) -> list[Scored]:
+    began = time.perf_counter()
+    inputs = Inputs(
+        rows=sum(asked.rows for asked in requests),
+        values=[*(column.values for column in reading.columns), *reading.requested],
+        types=[*(column.codec.arrow for column in reading.columns), *served.requested_types],
+        table=lambda: _table(served, reading),
+    )
+    said = predict(served.artifact, inputs)
+    scores = said.scores.to_pylist()
+    decisions = None if said.decisions is None else said.decisions.to_pylist()
+    seconds = (time.perf_counter() - began) / len(requests)
+    found, first = [], 0
+    for asked in requests:
+        last = first + asked.rows
+        found.append(
+            Scored(
+                served=served,
+                asked=asked,
+                reading=reading,
+                first=first,
+                scores=scores[first:last],
+                decisions=None if decisions is None else decisions[first:last],
+                seconds=seconds,
+            )
+        )
+        first = last
+    return found
 
-    def __init__(self, scored: Scored) -> None:
-        self._nothing: list[datetime | None] = [None] * scored.asked.rows
-        of_views = scored.moments.values()
-        self._known = {id(rows): moments for rows, moments in zip(scored.response.rows(), of_views, strict=True)}
 
-    def of(self, column: Column) -> list[datetime | None]:
-        return self._nothing if column.rows is None else self._known[id(column.rows)]
+def _table(served: Served, reading: Reading) -> pa.Table:
+    arrays = [column.codec.to_arrow(column.values) for column in reading.columns]
+    types = served.requested_types
+    arrays += [pa.array(values, kind) for values, kind in zip(reading.requested, types, strict=True)]
+    return pa.Table.from_arrays(arrays, names=served.input_names)
+
+
+def _moment(row: bytes | None) -> str | None:
+    return None if row is None else _moment_text(event_micros(row))
+
+
+@lru_cache(maxsize=10_000)
+def _moment_text(micros: int) -> str:
+    return json_moment(micros_to_instant(micros))
 
 
 def _plain(values: Sequence[Any]) -> Sequence[Value]:

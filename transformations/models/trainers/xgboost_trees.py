@@ -11,6 +11,7 @@ from pydantic import Field
 from transformations.models.records.artifact import Task
 from transformations.models.records.base import Part
 from transformations.models.trainers.interface import Explainer, Files, Floats, Job, Matrix, Rows, Scorer, Trainer
+from transformations.models.trainers.xgboost_calls import dense_margins
 
 if TYPE_CHECKING:
     import xgboost
@@ -93,12 +94,7 @@ def _load(files: Files, _task: Task, threads: int) -> Scorer:
     import xgboost
 
     booster = xgboost.Booster({"nthread": threads}, model_file=bytearray(files[_FILE]))
-
-    def score(matrix: Matrix) -> Floats:
-        raw = booster.inplace_predict(matrix, predict_type="margin", missing=np.nan, validate_features=False)
-        return np.asarray(raw, dtype=np.float64)
-
-    return score
+    return dense_margins(booster)
 
 
 def _explain(files: Files, _task: Task) -> Explainer:

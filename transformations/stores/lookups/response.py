@@ -104,16 +104,9 @@ class PackedResponse(TypedResponse):
         """Per feature and row: whether there is a value."""
         return {column.name: [status == PRESENT for status in column.statuses()] for column in self.columns}
 
-    def events(self) -> dict[str, list[int]]:
-        """By stored view, each row's event timestamp in microseconds UTC; 0 where there is no row."""
-        return {
-            view.reference: [0 if row is None else event_micros(row) for row in block.rows]
-            for view, block in zip(self._plan.views, self._blocks, strict=True)
-        }
-
-    def rows(self) -> list[Sequence[bytes | None]]:
-        """By stored view, in the order of `events`, its packed rows: those that the view's columns have."""
-        return [block.rows for block in self._blocks]
+    def rows(self) -> dict[str, Sequence[bytes | None]]:
+        """By stored view its packed rows: those that the view's columns have."""
+        return {view.reference: block.rows for view, block in zip(self._plan.views, self._blocks, strict=True)}
 
     @cached_property
     def columns(self) -> list[Column]:

@@ -13,6 +13,7 @@ from redis import asyncio as redis_asyncio
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
+from transformations.stores.redis.channel import Node
 from transformations.stores.redis.connections import SyncClient
 from transformations.stores.redis.idle import IdleWires
 from transformations.stores.redis.wire import is_wrong_type, may_recover, packed_command
@@ -25,6 +26,9 @@ Wanted: TypeAlias = list[bytes] | bytes
 Answer = TypeVar("Answer")
 Steps: TypeAlias = Generator[Wanted, Any, Answer]
 """A read: yields what it wants, is sent the values or the hash's fields, and returns its answer."""
+
+AsyncSource: TypeAlias = Node | redis_asyncio.Redis | redis_asyncio.RedisCluster
+"""Where an event loop reads."""
 
 _MGET = b"MGET\r\n"
 MOST_ASKED_TWICE = 64
@@ -91,24 +95,13 @@ class NodeSource:
         if not isinstance(wanted, list):
             (fields,) = self._ask(packed_command(b"HGETALL", wanted), 1, deadline)
             return fields_of(fields)
-        commands, existing = packed_command(b"MGET", *wanted), None
-        if len(wanted) <= MOST_ASKED_TWICE:
-            keys = commands.partition(_MGET)[2]  # packed once: a single lookup feels every microsecond
-            commands = b"%b*%d\r\n$6\r\nEXISTS\r\n%b" % (commands, 1 + len(wanted), keys)
-            values, existing = self._ask(commands, 2, deadline)
-        else:
-            (values,) = self._ask(commands, 1, deadline)
-        if None not in values:
-            return values
-        missing = places_without_value(values)
-        if existing is None:
-            (others,) = self._ask(packed_command(b"EXISTS", *(wanted[place] for place in missing)), 1, deadline)
-        else:
-            others = existing - (len(values) - len(missing))
-        if others:
-            types = b"".join(packed_command(b"TYPE", wanted[place]) for place in missing)
-            mark_other_types(values, missing, self._ask(types, len(missing), deadline))
-        return values
+        steps = value_steps(wanted)
+        try:
+            commands, count = next(steps)
+            while True:
+                commands, count = steps.send(self._ask(commands, count, deadline))
+        except StopIteration as done:
+            return done.value
 
     def _ask(self, commands: bytes, count: int, deadline: float) -> list[Any]:
         """The answers to `count` commands, which are sent together."""
@@ -144,6 +137,27 @@ class NodeSource:
         return answers
 
 
+def value_steps(keys: Sequence[bytes]) -> Generator[tuple[bytes, int], list[Any], Values]:
+    """The values of keys of one node: yields packed commands and how many, is sent their answers."""
+    commands, existing = packed_command(b"MGET", *keys), None
+    if len(keys) <= MOST_ASKED_TWICE:
+        again = commands.partition(_MGET)[2]  # packed once: a single lookup feels every microsecond
+        values, existing = yield b"%b*%d\r\n$6\r\nEXISTS\r\n%b" % (commands, 1 + len(keys), again), 2
+    else:
+        (values,) = yield commands, 1
+    if None in values:
+        missing = places_without_value(values)
+        if existing is None:
+            (others,) = yield packed_command(b"EXISTS", *(keys[place] for place in missing)), 1
+        else:
+            others = existing - (len(values) - len(missing))
+        if others:
+            types = yield b"".join(packed_command(b"TYPE", keys[place]) for place in missing), len(missing)
+            mark_other_types(values, missing, types)
+    found: Values = values
+    return found
+
+
 def places_without_value(values: Sequence[bytes | None]) -> list[int]:
     """The places of keys that MGET says are absent."""
     return [place for place, value in enumerate(values) if value is None]
@@ -161,9 +175,7 @@ def fields_of(answer: Any) -> dict[bytes, bytes]:
     return answer if isinstance(answer, dict) else dict(zip(answer[::2], answer[1::2], strict=True))
 
 
-async def run_async(
-    client: redis_asyncio.Redis | redis_asyncio.RedisCluster, steps: Steps[Answer], timeout_ms: int
-) -> Answer:
+async def run_async(client: AsyncSource, steps: Steps[Answer], timeout_ms: int) -> Answer:
     """As `Reader.run`, on the running event loop."""
     try:
         async with asyncio.timeout(timeout_ms / 1000):
@@ -178,7 +190,9 @@ async def run_async(
         raise RedisTimeoutError(f"no answer within {timeout_ms} ms") from error
 
 
-async def _fetch_async(client: redis_asyncio.Redis | redis_asyncio.RedisCluster, wanted: Wanted) -> Any:
+async def _fetch_async(client: AsyncSource, wanted: Wanted) -> Any:
+    if isinstance(client, Node):
+        return await _fetch_of_node(client, wanted)
     if not isinstance(wanted, list):
         return await cast("Any", client.hgetall(cast("str", wanted)))
     if not _is_cluster(type(client)):
@@ -191,6 +205,20 @@ async def _fetch_async(client: redis_asyncio.Redis | redis_asyncio.RedisCluster,
         if isinstance(each, Exception):
             raise each
     return values
+
+
+async def _fetch_of_node(node: Node, wanted: Wanted) -> Any:
+    """As `NodeSource.fetch`."""
+    if not isinstance(wanted, list):
+        (fields,) = await node.ask(packed_command(b"HGETALL", wanted), 1)
+        return fields_of(fields)
+    steps = value_steps(wanted)
+    try:
+        commands, count = next(steps)
+        while True:
+            commands, count = steps.send(await node.ask(commands, count))
+    except StopIteration as done:
+        return done.value
 
 
 async def _fetch_values_async(client: redis_asyncio.Redis, keys: list[bytes]) -> Values:

@@ -33,6 +33,7 @@ class Codec:
     """Converts the values of one dtype between their forms.
 
     python: from the stored form to the object that a response shows, never called for null; None if both are the same.
+    arrow: the type of `to_arrow`'s arrays, of scalars alone.
     """
 
     dtype: FeastType
@@ -41,6 +42,7 @@ class Codec:
     from_proto: Callable[[Value], Stored]
     to_protos: Callable[[Sequence[Stored]], list[Value]]
     to_arrow: Callable[[Sequence[Stored]], pa.Array]
+    arrow: pa.DataType | None = None
 
     def show(self, column: Sequence[Stored]) -> list[object]:
         """A column of stored values as a response shows it."""
@@ -103,6 +105,7 @@ def _scalar_codec(dtype: PrimitiveFeastType) -> Codec:
         from_proto=from_proto,
         to_protos=to_values,
         to_arrow=to_arrow,
+        arrow=target,
     )
 
 

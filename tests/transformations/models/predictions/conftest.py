@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 import transformations.models.records as records
+from transformations.engine.base.moments import instant_to_micros
 from transformations.engine.base.settings import Settings
-from transformations.models.predictions.lines import Scored, ServedValues, record_lines
+from transformations.models.predictions.lines import Scored, State, record_lines
 from transformations.models.predictions.recorder import Options
 from transformations.models.records.base import Role
 from transformations.models.records.predictions import ServedView, Value
@@ -19,6 +20,7 @@ MANIFEST = (Path(str(records.__file__)).parent / "examples" / "artifact_manifest
 ARTIFACT = json.loads(MANIFEST)["id"]
 """The artifact that has scored, of which only the manifest is there."""
 NOON = datetime(2024, 5, 20, 12, tzinfo=UTC)
+NOON_MICROS = instant_to_micros(NOON)
 
 
 def give_artifact(settings: Settings, *models: str, **facts: Any) -> None:
@@ -39,12 +41,12 @@ def scored(
     role: Role = "production",
     scores: Sequence[float] = (),
     request: Mapping[str, Sequence[Value]] | None = None,
-    features: Mapping[str, ServedValues] | None = None,
+    features: Mapping[str, Sequence[Value]] | None = None,
+    state: State = (("PRESENT", NOON_MICROS),),
     table_version: int = 12,
 ) -> Scored:
     """A request's rows with one feature, as a version has scored them."""
     rows = len(ids)
-    visits = ServedValues(values=[4] * rows, statuses=["PRESENT"] * rows, row_timestamps=[NOON] * rows)
     return Scored(
         model=model,
         version=version,
@@ -55,7 +57,8 @@ def scored(
         ids=ids,
         keys={"user_id": list(range(rows))},
         request={"price": [9.5] * rows} if request is None else request,
-        features={"visits_28d": visits} if features is None else features,
+        features={"visits_28d": [4] * rows} if features is None else features,
+        states=[state] * rows,
         views={"user_visits": ServedView(table_version=table_version, loaded_through=NOON)},
         scores=scores or [0.25] * rows,
         decisions=[True] * rows,

@@ -14,7 +14,7 @@ import pytest
 from tests.transformations.models.predictions.conftest import NOON, give_artifact, lines, options, scored
 from transformations.engine.base.settings import Settings
 from transformations.models.predictions.collect import Collected, collect
-from transformations.models.predictions.lines import Scored, ServedValues, record_lines
+from transformations.models.predictions.lines import Scored, record_lines
 from transformations.models.predictions.published import places_of, read_place, served_folder
 from transformations.models.predictions.recorder import Recorder
 from transformations.models.predictions.segment_reading import read_segment, segments_in
@@ -135,8 +135,7 @@ def test_what_a_shadow_said_stays_beside_the_answer(settings: Settings, record: 
 def test_versions_whose_features_differ_lie_in_files_of_their_own_and_read_together(
     settings: Settings, record: Callable[..., None]
 ) -> None:
-    served = ServedValues(values=["de"], statuses=["PRESENT"], row_timestamps=[None])
-    record(scored("a"), scored("b", version=2, features={"visits_28d": served}))
+    record(scored("a"), scored("b", version=2, features={"visits_28d": ["de"]}, state=(("PRESENT", None),)))
     collect(settings)
     pattern = f"{served_folder('returns', settings)}/*/*.parquet"
     query = f"SELECT id, features.visits_28d.value FROM read_parquet('{pattern}', union_by_name = true) ORDER BY id"

@@ -5,7 +5,8 @@ from datetime import UTC, datetime
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from transformations.models.predictions.lines import Scored, ServedValues, record_lines
+from transformations.engine.base.moments import instant_to_micros
+from transformations.models.predictions.lines import Scored, record_lines
 from transformations.models.records.predictions import PredictionRecord, ServedFeature, ServedView
 
 MOMENTS = st.datetimes(datetime(1970, 1, 1), datetime(2100, 1, 1), timezones=st.just(UTC))
@@ -45,6 +46,10 @@ RECORDS = st.builds(
 )
 
 
+def micros(moment: datetime | None) -> int | None:
+    return None if moment is None else instant_to_micros(moment)
+
+
 @settings(max_examples=40, deadline=None)
 @given(RECORDS)
 def test_a_line_is_what_pydantic_writes(record: PredictionRecord) -> None:
@@ -58,10 +63,8 @@ def test_a_line_is_what_pydantic_writes(record: PredictionRecord) -> None:
         ids=[record.id],
         keys={name: [value] for name, value in record.keys.items()},
         request={name: [value] for name, value in record.request.items()},
-        features={
-            name: ServedValues(values=[of.value], statuses=[of.status], row_timestamps=[of.row_timestamp])
-            for name, of in record.features.items()
-        },
+        features={name: [of.value] for name, of in record.features.items()},
+        states=[tuple((of.status, micros(of.row_timestamp)) for of in record.features.values())],
         views=record.views,
         scores=[record.score],
         decisions=None if record.decision is None else [record.decision],

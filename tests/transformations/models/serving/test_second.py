@@ -17,7 +17,7 @@ from transformations.models.rollout.control.controller import controller_of
 from transformations.models.rollout.presence import Presence
 from transformations.models.rollout.splitting import bucket, unit_text
 from transformations.models.rollout.tables import RolloutTables
-from transformations.models.serving import answering
+from transformations.models.serving import gathering
 from transformations.models.serving.predicting import read_and_score
 
 from .conftest import NOW, Serve, ask, recorded, until
@@ -122,7 +122,7 @@ async def test_rows_on_which_the_candidate_fails_are_answered_by_production_and_
             raise ArithmeticError("it cannot")
         return await read_and_score(served, *arguments)
 
-    monkeypatch.setattr(answering, "read_and_score", failing)
+    monkeypatch.setattr(gathering, "read_and_score", failing)
     async with serve() as client:
         await until(lambda: follows(event))
         rows = (await ask(client, *USERS)).json()["predictions"]

@@ -27,9 +27,9 @@ from transformations.models.predictions.segments import segments_folder
 from transformations.models.records.predictions import ServedView
 from transformations.models.serving.answering import Answering
 from transformations.models.serving.api.door import Door, answer
-from transformations.models.serving.api.inference import inference_routes
+from transformations.models.serving.api.inference import infer_endpoint, inference_routes
 from transformations.models.serving.api.openapi import describe
-from transformations.models.serving.api.routes import plain_routes
+from transformations.models.serving.api.routes import plain_routes, predictions_endpoint
 from transformations.models.serving.features import Features
 from transformations.models.serving.following import Clock, Follower
 from transformations.models.serving.readiness import Readiness
@@ -65,17 +65,20 @@ def create_app(
     follower = Follower(names=names, log=log_of(repository), store=store, settings=settings, clock=clock)
     recorder = Recorder(segments_folder(settings), Options.of(settings))
     answering = Answering(follower, Features(store), recorder, settings)
+    readiness = Readiness(follower, Watch(FeatureStore(repo_path=str(repository))), recorder)
+    predict, infer = predictions_endpoint(answering), infer_endpoint(answering)
+    shortcuts = {f"/v1/models/{name}/predictions": (predict, {"name": name}) for name in names}
+    shortcuts |= {f"/v2/models/{name}/infer": (infer, {"name": name}) for name in names}
     app = FastAPI(
         title="Model server",
         description=f"Scores of {', '.join(names)}",
         lifespan=_lifespan(answering),
-        middleware=[Middleware(Door, answering=answering)],
+        middleware=[Middleware(Door, answering=answering, shortcuts=shortcuts)],
         redoc_url=None,
     )
     refuse_in_our_form(app, answer)
-    readiness = Readiness(follower, Watch(FeatureStore(repo_path=str(repository))), recorder)
-    app.include_router(plain_routes(answering, readiness))
-    app.include_router(inference_routes(answering, readiness))
+    app.include_router(plain_routes(answering, readiness, predict))
+    app.include_router(inference_routes(answering, readiness, infer))
     describe(app, answering)
     return app
 

@@ -18,6 +18,7 @@ from fastapi.responses import JSONResponse
 
 from transformations.models.scoring.shape import Shape
 from transformations.models.serving.answering import Answer, Answering
+from transformations.models.serving.api.door import Endpoint
 from transformations.models.serving.api.sending import RecordedResponse
 from transformations.models.serving.following import Followed
 from transformations.models.serving.readiness import Readiness
@@ -40,10 +41,26 @@ _INPUT_KEYS = frozenset({"name", "shape", "datatype", "parameters", "data"})
 _OUTPUT_KEYS = frozenset({"name", "parameters"})
 
 
-def inference_routes(answering: Answering, readiness: Readiness) -> APIRouter:
-    """The endpoints of /v2."""
-    routes = APIRouter(prefix="/v2")
+def infer_endpoint(answering: Answering) -> Endpoint:
+    """The endpoint that predicts."""
     most_bytes = answering.settings.serving_max_body_mb << 20
+
+    async def infer(request: Request) -> Response:
+        model, number = _named(answering, request)
+        body = parse_body(await read_body(request, most_bytes))
+        wanted = _wanted(body, model.form.shape)
+        asked = model.form.read(rows_of(body, model.form.shape))
+        answer = await answering.answer(model, asked, number)
+        route = model.route(answering.follower.clock())
+        version = str(number or route.production)
+        return RecordedResponse(answering, model, answer, lambda: _response(model, answer, wanted, version))
+
+    return infer
+
+
+def inference_routes(answering: Answering, readiness: Readiness, infer: Endpoint) -> APIRouter:
+    """The endpoints of /v2. infer: of `infer_endpoint`."""
+    routes = APIRouter(prefix="/v2")
 
     @routes.get("", summary="The server")
     async def server() -> Response:
@@ -66,16 +83,6 @@ def inference_routes(answering: Answering, readiness: Readiness) -> APIRouter:
     async def metadata(request: Request) -> Response:
         model, number = _named(answering, request)
         return JSONResponse(_metadata(model, number, answering))
-
-    async def infer(request: Request) -> Response:
-        model, number = _named(answering, request)
-        body = parse_body(await read_body(request, most_bytes))
-        wanted = _wanted(body, model.form.shape)
-        asked = model.form.read(rows_of(body, model.form.shape))
-        answer = await answering.answer(model, asked, number)
-        route = model.route(answering.follower.clock())
-        version = str(number or route.production)
-        return RecordedResponse(answering, model, answer, lambda: _response(model, answer, wanted, version))
 
     _both(routes, "/models/{name}", "", metadata, "GET", "A model's inputs and outputs")
     _both(routes, "/models/{name}", "/ready", model_ready, "GET", "Whether a model can answer")

@@ -8,22 +8,20 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 
-from transformations.engine.base.moments import json_moment
 from transformations.models.serving.answering import Answer, Answering
+from transformations.models.serving.api.door import Endpoint
+from transformations.models.serving.api.explaining import explained
 from transformations.models.serving.api.sending import RecordedResponse
-from transformations.models.serving.explaining import explained
 from transformations.models.serving.following import Followed
 from transformations.models.serving.readiness import Readiness
 from transformations.models.serving.refusals import InvalidError
 from transformations.stores.server.bodies import parse_body, read_body
 
 
-def plain_routes(answering: Answering, readiness: Readiness) -> APIRouter:
-    """The endpoints of /v1, and those of health and metrics."""
-    routes = APIRouter()
+def predictions_endpoint(answering: Answering) -> Endpoint:
+    """The endpoint that predicts."""
     most_bytes = answering.settings.serving_max_body_mb << 20
 
-    @routes.post("/v1/models/{name}/predictions", include_in_schema=False)
     async def predictions(request: Request) -> Response:
         model = answering.model(request.path_params["name"])
         asked = model.form.read(parse_body(await read_body(request, most_bytes)))
@@ -36,6 +34,14 @@ def plain_routes(answering: Answering, readiness: Readiness) -> APIRouter:
             lambda: shown(model.name, answer, is_explained=is_explained),
             headers={"x-model-route": answer.route},
         )
+
+    return predictions
+
+
+def plain_routes(answering: Answering, readiness: Readiness, predict: Endpoint) -> APIRouter:
+    """The endpoints of /v1, and those of health and metrics. predict: of `predictions_endpoint`."""
+    routes = APIRouter()
+    routes.add_api_route("/v1/models/{name}/predictions", predict, methods=["POST"], include_in_schema=False)
 
     @routes.get("/v1/models", summary="The models that are served")
     async def models() -> Response:
@@ -64,10 +70,6 @@ def shown(model: str, answer: Answer, *, is_explained: bool) -> dict[str, Any]:
     rows: list[dict[str, Any]] = [{} for _ in answer.ids]
     for part in answer.parts:
         scored = part.scored
-        moments = {
-            name: [None if each is None else json_moment(each) for each in found]
-            for name, found in scored.moments.items()
-        }
         for place, row in enumerate(part.rows):
             rows[row] = {
                 "id": answer.ids[row],
@@ -77,7 +79,7 @@ def shown(model: str, answer: Answer, *, is_explained: bool) -> dict[str, Any]:
                 "role": part.role,
                 "holdout": part.holdout is not None and part.holdout[place],
                 "degraded": scored.is_degraded,
-                "feature_timestamps": {name: found[place] for name, found in moments.items()},
+                "feature_timestamps": scored.moments(place),
             }
         if is_explained:
             for row, found in zip(part.rows, explained(scored), strict=True):
@@ -101,6 +103,8 @@ def _described(answering: Answering, model: Followed) -> dict[str, Any]:
 
 
 def _flag(request: Request, name: str) -> bool:
+    if not request.scope["query_string"]:
+        return False
     given = request.query_params.get(name, "false").lower()
     if given not in ("true", "false", "1", "0"):
         raise InvalidError(f"{name} is {given!r:.50}. Write true or false")
