@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from pydantic_core import to_json
+
 from transformations.engine.base import storage
 from transformations.engine.base.disk_faults import paths_in
 from transformations.models.predictions.segments import SUFFIX
@@ -58,6 +60,20 @@ def read_segment(path: Path) -> SegmentContent:
         for offset in [offset for offset in records if offset in marked]:
             records[offset] = records[offset].model_copy(update={"answered": False})
     return SegmentContent(name=path.name, records=tuple(records.values()), torn=torn, unreadable=tuple(unreadable))
+
+
+def records_of_request(path: Path, request: str) -> list[PredictionRecord]:
+    """The answers to a request in a segment, a record a row; what a version said in shadow is left out.
+
+    It takes milliseconds: only the lines of the request are read as records. FileNotFoundError as `read_segment`.
+    """
+    begins = b'{"format":1,"id":' + to_json(f"{request}-")[:-1]
+    content = path.read_bytes()
+    if begins not in content:
+        return []
+    lines = (line.text for line in _lines(content) if line.text is not None and line.text.startswith(begins))
+    records = (PredictionRecord.model_validate_json(text) for text in lines)
+    return [each for each in records if each.role != "shadow" and each.id[len(request) + 1 :].isdigit()]
 
 
 @contextmanager

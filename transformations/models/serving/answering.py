@@ -6,7 +6,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cached_property
 from uuid import uuid4
@@ -27,6 +27,7 @@ from transformations.models.serving.metrics import Metrics
 from transformations.models.serving.predicting import Scored
 from transformations.models.serving.refusals import BusyError, UnknownModelError
 from transformations.models.serving.remembering import Memory
+from transformations.models.serving.repeating import answered_before
 from transformations.models.serving.requests import Asked
 from transformations.models.serving.second import Second
 
@@ -143,13 +144,18 @@ class Answering:
     ) -> Answer:
         began, moment = time.monotonic(), self.follower.clock()
         route = model.route(moment)
-        shares = _shares(route, asked) if version is None else {version: range(asked.rows)}
+        before = None
+        if asked.is_again and version is None and remembered is not None:
+            before = await asyncio.to_thread(answered_before, model, asked, self.settings)
+        shares = before.shares if before else _shares(route, asked) if version is None else {version: range(asked.rows)}
         parts = await self._in_time(
             [self._part(model, route, number, rows, asked, moment) for number, rows in shares.items()]
         )
+        if before:
+            parts = [replace(part, role=before.roles.get(part.scored.served.number, part.role)) for part in parts]
         named = asked.id or uuid4().hex
         ids = [f"{named}-{row}" for row in range(asked.rows)]
-        event = route.event if version is None else None
+        event = None if version is not None else before.event if before else route.event
         receipt = self._record(parts, ids, moment=moment, event=event, seconds=time.monotonic() - began)
         answer = Answer(
             id=named, ids=ids, event=event, parts=parts, moment=moment, receipt=receipt, remembered=remembered

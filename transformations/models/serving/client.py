@@ -72,11 +72,11 @@ class Client:
             self._connection = None
 
     def _ask(self, path: str, body: bytes) -> dict[str, Any]:
-        deadline, last, said = time.monotonic() + self.seconds, "it was not asked", ""
+        deadline, last, said, attempt = time.monotonic() + self.seconds, "it was not asked", "", 0
         while (left := deadline - time.monotonic()) > _LEAST:
-            pause = _PAUSE
+            pause, attempt = _PAUSE, attempt + 1
             try:
-                status, headers, content = self._exchange(path, body, left)
+                status, headers, content = self._exchange(path, body, left, attempt)
             except (OSError, http.client.HTTPException) as error:
                 self.close()
                 last = str(error) or type(error).__name__
@@ -88,7 +88,7 @@ class Client:
             time.sleep(max(0.0, min(pause, deadline - time.monotonic())))
         raise ServiceUnavailableError(f"{self.url} gave no answer within {self.seconds:g} s: {said or last}")
 
-    def _exchange(self, path: str, body: bytes, seconds: float) -> tuple[int, Mapping[str, str], bytes]:
+    def _exchange(self, path: str, body: bytes, seconds: float, attempt: int) -> tuple[int, Mapping[str, str], bytes]:
         if self._connection is None:
             self._connection = _connect(self.url)
         connection = self._connection
@@ -97,6 +97,7 @@ class Client:
             connection.sock.settimeout(seconds)
         headers = {"Content-Type": "application/json"}
         headers |= {"Authorization": f"Bearer {self.token}"} if self.token else {}
+        headers |= {"X-Attempt": str(attempt)} if attempt > 1 else {}
         connection.request("POST", path, body, headers)
         answer = connection.getresponse()
         content = answer.read()

@@ -49,6 +49,14 @@ class ReusedIdError(FeastError, UsageError):
 
     code: ClassVar[str] = "id_reused"
 
+    @classmethod
+    def of(cls, request: str) -> ReusedIdError:
+        """For the id of a request."""
+        return cls(
+            f"id {request!r} came with other rows before. Give each request an id of its own, and send the same rows "
+            f"under it again."
+        )
+
     def http_status_code(self) -> int:
         """The status that the server answers with."""
         return status.HTTP_409_CONFLICT

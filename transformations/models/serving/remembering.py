@@ -12,7 +12,7 @@ from typing import Any, Generic, TypeVar
 from transformations.models.serving.refusals import ReusedIdError
 
 _MOST = 10_000
-_SECONDS = 300.0
+REMEMBERED_SECONDS = 300.0
 
 T = TypeVar("T")
 
@@ -51,10 +51,7 @@ class Memory(Generic[T]):
 
             known = self._known[named] = _Known(columns, asyncio.create_task(work()), time.monotonic())
         elif known.columns != columns:
-            raise ReusedIdError(
-                f"id {named[1]!r} came with other rows before. Give each request an id of its own, and send the same "
-                f"rows under it again."
-            )
+            raise ReusedIdError.of(named[1])
         try:
             return await asyncio.shield(known.answer)
         except BaseException:
@@ -63,6 +60,6 @@ class Memory(Generic[T]):
             raise
 
     def _forget_old(self) -> None:
-        oldest = time.monotonic() - _SECONDS
+        oldest = time.monotonic() - REMEMBERED_SECONDS
         while self._known and (len(self._known) >= _MOST or next(iter(self._known.values())).since < oldest):
             self._known.popitem(last=False)

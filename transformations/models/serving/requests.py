@@ -34,11 +34,14 @@ _MOST_FAULTS = 5
 
 @dataclass(frozen=True, kw_only=True)
 class Asked:
-    """A request that was read. id: as the client gave it; None where it gave none. columns: a value a row, by name."""
+    """A request that was read. id: as the client gave it; None where it gave none. columns: a value a row, by name.
+    is_again: whether the client says that it has sent it before.
+    """
 
     id: str | None
     rows: int
     columns: Mapping[str, Sequence[Any]]
+    is_again: bool = False
 
 
 class Form:
@@ -56,16 +59,15 @@ class Form:
         request = _object(f"{model}_request", {"rows": rows, "id": NotRequired[named]})
         self._adapter: TypeAdapter[Any] = TypeAdapter(request)
 
-    def read(self, body: Any) -> Asked:
+    def read(self, body: Any, *, is_again: bool = False) -> Asked:
         """A body's rows. InvalidError that names the place of each fault and what should stand there."""
         try:
             read = self._adapter.validator.validate_python(body)
         except ValidationError:
             read = self._read_again(body)
         rows = read["rows"]
-        return Asked(
-            id=read.get("id"), rows=len(rows), columns={name: [row[name] for row in rows] for name in self._names}
-        )
+        columns = {name: [row[name] for row in rows] for name in self._names}
+        return Asked(id=read.get("id"), rows=len(rows), columns=columns, is_again=is_again)
 
     def _read_again(self, body: Any) -> Any:
         """A body that was refused, with 42.0 as the 42 that it is in JSON; Python's reader makes a float of it."""

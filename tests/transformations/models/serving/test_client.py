@@ -31,6 +31,7 @@ class Script(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), _Handler)
         self.answers: list[tuple[int, Any]] = [(200, {"predictions": [ROW]})]
         self.asked: list[tuple[str, Any, str | None]] = []
+        self.attempts: list[str | None] = []
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -40,6 +41,7 @@ class _Handler(BaseHTTPRequestHandler):
         server: Any = self.server
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         server.asked.append((self.path, body, self.headers.get("Authorization")))
+        server.attempts.append(self.headers.get("X-Attempt"))
         status, answer = server.answers.pop(0) if len(server.answers) > 1 else server.answers[0]
         if status == 0:
             self.close_connection = True
@@ -86,6 +88,7 @@ def test_a_lost_connection_and_a_busy_server_are_asked_again_under_the_same_id(s
     assert client(script, seconds=3).predict("user_return", [{"user_id": 7}])[0].score == 0.5
     assert len(script.asked) == 3
     assert len({body["id"] for _, body, _ in script.asked}) == 1
+    assert script.attempts == [None, "2", "3"], "the server is told that it may have answered before"
 
 
 def test_what_never_answers_in_time_is_told_with_its_last_words(script: Script) -> None:

@@ -9,6 +9,7 @@ from redis import Redis
 from redis.asyncio import Redis as AsyncRedis
 from redis.asyncio.connection import AbstractConnection
 
+from transformations.stores.redis.channel import Node
 from transformations.stores.redis.reads import MOST_ASKED_TWICE, NodeSource, Reader, Steps, Values, run_async
 from transformations.stores.redis.wire import Wire
 from transformations.stores.rows.packed_rows import OTHER_TYPE
@@ -16,7 +17,8 @@ from transformations.stores.rows.packed_rows import OTHER_TYPE
 
 @pytest.fixture
 def sent(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
-    """How often something was sent to Redis, each time to wait for its answer: by the blocking loop, and by asyncio."""
+    """How often something was sent to Redis, each time to wait for its answer: by the blocking loop, and by an event
+    loop, through redis-py or not."""
     counts: Counter[str] = Counter()
     send, send_async = Wire.send_packed, AbstractConnection.send_packed_command
 
@@ -28,6 +30,12 @@ def sent(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
         counts["async"] += 1
         await send_async(connection, *command, **options)
 
+    async def count_channel(node: Node, commands: bytes, answers: int) -> list[Any]:
+        counts["channel"] += 1
+        return await ask(node, commands, answers)
+
+    ask = Node.ask
+    monkeypatch.setattr(Node, "ask", count_channel)
     monkeypatch.setattr(Wire, "send_packed", count)
     monkeypatch.setattr(AbstractConnection, "send_packed_command", count_async)
     return counts
@@ -46,13 +54,19 @@ def fetch(redis: Redis, keys: list[bytes], loop: str, sent: Counter[str]) -> tup
         return Reader(NodeSource(redis), 5_000).run(steps())
 
     async def run() -> tuple[Values, int]:
+        if loop == "channel":
+            node = Node(redis)
+            try:
+                return await run_async(node, steps(), 5_000)
+            finally:
+                await node.aclose()
         async with AsyncRedis(unix_socket_path=redis.connection_pool.connection_kwargs["path"]) as client:
             return await run_async(client, steps(), 5_000)
 
     return asyncio.run(run())
 
 
-@pytest.mark.parametrize("loop", ["sync", "async"])
+@pytest.mark.parametrize("loop", ["sync", "async", "channel"])
 @pytest.mark.parametrize("count", [1, MOST_ASKED_TWICE, MOST_ASKED_TWICE + 1, 1_000])
 def test_a_fetch_is_one_round_trip_and_absent_ones_among_many_keys_take_another(
     redis: Redis, sent: Counter[str], loop: str, count: int
@@ -68,7 +82,7 @@ def test_a_fetch_is_one_round_trip_and_absent_ones_among_many_keys_take_another(
     assert fetch(redis, keys, loop, sent) == ([there.get(key) for key in keys], trips)
 
 
-@pytest.mark.parametrize("loop", ["sync", "async"])
+@pytest.mark.parametrize("loop", ["sync", "async", "channel"])
 @pytest.mark.parametrize(("count", "trips"), [(2, 2), (1_000, 3)])
 def test_a_value_of_another_type_takes_one_more_round_trip(
     redis: Redis, sent: Counter[str], loop: str, count: int, trips: int

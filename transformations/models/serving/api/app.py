@@ -29,10 +29,10 @@ from transformations.models.serving.answering import Answering
 from transformations.models.serving.api.door import Door, answer
 from transformations.models.serving.api.inference import infer_endpoint, inference_routes
 from transformations.models.serving.api.openapi import describe
+from transformations.models.serving.api.readiness import Readiness
 from transformations.models.serving.api.routes import plain_routes, predictions_endpoint
 from transformations.models.serving.features import Features
 from transformations.models.serving.following import Clock, Follower
-from transformations.models.serving.readiness import Readiness
 from transformations.models.serving.reporting import Reporter
 from transformations.stores.redis.loaded import loaded_views
 from transformations.stores.server.answers import refuse_in_our_form

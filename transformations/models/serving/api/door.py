@@ -123,6 +123,12 @@ class Door:
             )
 
 
+def is_again(request: Request) -> bool:
+    """Whether the client says that it has sent this request before: `X-Attempt: 2` or more."""
+    attempt = request.headers.get("x-attempt", "1")
+    return attempt.isascii() and attempt.isdecimal() and int(attempt[:9]) > 1
+
+
 def _hashes_of(settings: Settings) -> tuple[str, ...]:
     given = settings.predict_tokens.get_secret_value() if settings.predict_tokens else ""
     return tuple(each.strip() for each in given.split(",") if each)

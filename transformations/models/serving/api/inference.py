@@ -18,10 +18,10 @@ from fastapi.responses import JSONResponse
 
 from transformations.models.scoring.shape import Shape
 from transformations.models.serving.answering import Answer, Answering
-from transformations.models.serving.api.door import Endpoint
+from transformations.models.serving.api.door import Endpoint, is_again
+from transformations.models.serving.api.readiness import Readiness
 from transformations.models.serving.api.sending import RecordedResponse
 from transformations.models.serving.following import Followed
-from transformations.models.serving.readiness import Readiness
 from transformations.models.serving.refusals import InvalidError, UnknownModelError
 from transformations.stores.server.bodies import parse_body, read_body
 
@@ -49,7 +49,7 @@ def infer_endpoint(answering: Answering) -> Endpoint:
         model, number = _named(answering, request)
         body = parse_body(await read_body(request, most_bytes))
         wanted = _wanted(body, model.form.shape)
-        asked = model.form.read(rows_of(body, model.form.shape))
+        asked = model.form.read(rows_of(body, model.form.shape), is_again=is_again(request))
         answer = await answering.answer(model, asked, number)
         route = model.route(answering.follower.clock())
         version = str(number or route.production)

@@ -9,11 +9,11 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 
 from transformations.models.serving.answering import Answer, Answering
-from transformations.models.serving.api.door import Endpoint
+from transformations.models.serving.api.door import Endpoint, is_again
 from transformations.models.serving.api.explaining import explained
+from transformations.models.serving.api.readiness import Readiness
 from transformations.models.serving.api.sending import RecordedResponse
 from transformations.models.serving.following import Followed
-from transformations.models.serving.readiness import Readiness
 from transformations.models.serving.refusals import InvalidError
 from transformations.stores.server.bodies import parse_body, read_body
 
@@ -24,7 +24,8 @@ def predictions_endpoint(answering: Answering) -> Endpoint:
 
     async def predictions(request: Request) -> Response:
         model = answering.model(request.path_params["name"])
-        asked = model.form.read(parse_body(await read_body(request, most_bytes)))
+        body = parse_body(await read_body(request, most_bytes))
+        asked = model.form.read(body, is_again=is_again(request))
         is_explained = _flag(request, "explain")
         answer = await answering.answer(model, asked)
         return RecordedResponse(
