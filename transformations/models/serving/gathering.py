@@ -85,6 +85,8 @@ class Gathering:
                 task = asyncio.get_running_loop().create_task(self._work(served, queue, batch))
                 self._tasks.add(task)
                 task.add_done_callback(self._tasks.discard)
+        if not queue.reads:  # all of them have given up
+            self._queues.pop(served, None)
 
     async def _work(self, served: Served, queue: _Queue, batch: list[_Waiting]) -> None:
         try:

@@ -27,6 +27,8 @@ from transformations.stores.redis.wire import ERROR_OF, may_recover
 
 _ATTEMPTS = 3
 _PAUSE_SECONDS = 0.01
+_SILENCE_SECONDS = 0.1
+"""How long a connection is left to answer after a request gave up on it."""
 _NOT_YET = object()
 
 
@@ -46,8 +48,8 @@ class Node:
     async def ask(self, commands: bytes, count: int) -> list[Any]:
         """The answers to `count` packed commands, which are sent together.
 
-        redis-py's errors; a lost connection is tried again twice. Whoever stops waiting closes the connection, as no
-        late answer is worth waiting for; others who wait ask again over a new one.
+        redis-py's errors; a lost connection is tried again twice. Where somebody stops waiting and nothing comes after
+        that, the connection is closed, and others who wait ask again over a new one.
         """
         attempt = 1
         while True:
@@ -124,6 +126,7 @@ class _Channel(asyncio.Protocol):
         self._reader = Reader(protocolError=InvalidResponse, replyError=error_of, notEnoughData=_NOT_YET)
         self._waiting: deque[_Question] = deque()
         self._transport: Any = None
+        self._received = 0
         self._why = "closed by the server"
         self.is_closed = False
 
@@ -137,7 +140,8 @@ class _Channel(asyncio.Protocol):
         try:
             return await question.answer
         except asyncio.CancelledError:
-            self.close("another request gave up waiting on this connection")
+            # Answers may have come that a busy loop has not read yet: they are read before this is called.
+            asyncio.get_running_loop().call_later(_SILENCE_SECONDS, self._close_if_silent, self._received)
             raise
 
     def close(self, why: str) -> None:
@@ -147,12 +151,17 @@ class _Channel(asyncio.Protocol):
             self._let_go()
             self._transport.abort()
 
+    def _close_if_silent(self, received: int) -> None:
+        if self._received == received and self._waiting:
+            self.close("it answered nothing, and a request gave up waiting")
+
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Of asyncio's protocols."""
         self._transport = transport
 
     def data_received(self, data: bytes) -> None:
         """Of asyncio's protocols: some bytes of answers."""
+        self._received += len(data)
         try:
             self._reader.feed(data)
             while (answer := self._reader.gets()) is not _NOT_YET:
