@@ -59,14 +59,12 @@ slow-proof: $(STAMP)  ## Run the tests that take long: several processes at once
 knowledge-proof: $(STAMP)  ## Try many histories of drops, corrections and builds against the law of knowledge time (EXAMPLES=…)
 	KNOWLEDGE_EXAMPLES=$(or $(EXAMPLES),30) $(BIN)/python -m pytest -q -m "" tests/transformations/engine/compute/test_knowledge.py
 
-api-proof: $(STAMP)  ## Send the model server much that its OpenAPI allows and forbids, by schemathesis (EXAMPLES=…)
-	API_EXAMPLES=$(or $(EXAMPLES),300) $(BIN)/python -m pytest -q tests/transformations/models/serving/api/test_described.py $(ARGS)
+api-proof: $(STAMP)  ## Hold the model server against its OpenAPI, and exchange versions under load (EXAMPLES=300 REQUESTS=100000)
+	API_EXAMPLES=$(or $(EXAMPLES),300) RELOAD_REQUESTS=$(or $(REQUESTS),100000) $(BIN)/python -m pytest -q -s -m "" \
+	  tests/transformations/models/serving/api/test_described.py tests/transformations/models/serving/test_reloads.py $(ARGS)
 
 coverage-proof: $(STAMP)  ## Simulate how often 95 % intervals of metrics and differences hold the truth (ARGS="--simulations 50")
 	$(BIN)/python tests/transformations/models/evaluation/coverage.py $(ARGS)
-
-reload-proof: $(STAMP)  ## Exchange versions under load: promotions, rollbacks, rollouts; no request is lost (REQUESTS=100000)
-	RELOAD_REQUESTS=$(or $(REQUESTS),100000) $(BIN)/python -m pytest -q -s -m "" tests/transformations/models/serving/test_reloads.py $(ARGS)
 
 rollout-proof: $(STAMP)  ## Simulate rollouts over the demo's real requests: false stops and power (ARGS="--simulations 50")
 	$(BIN)/python tests/demo/rollouts.py $(ARGS)

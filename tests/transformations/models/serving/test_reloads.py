@@ -1,7 +1,7 @@
 """Versions are exchanged under load, again and again: every request is answered, by a version that was to answer.
 
 A real server of two workers, connections that stay open, promotions, rollbacks and rollouts by the commands' own code.
-`make reload-proof` sends 100,000 requests; the quick twin is in `test_following.py`.
+`make api-proof` sends 100,000 requests; the quick twin is in `test_following.py`.
 """
 
 import asyncio
