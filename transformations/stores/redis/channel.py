@@ -2,8 +2,7 @@
 
 redis-py connects (address, password, Sentinel, database) and then stands aside: commands and answers pass between the
 event loop's transport and hiredis. A command through redis-py's own asyncio client takes 150 microseconds of the
-processor more, a tenth of which is Redis'. With TLS, on a cluster, or where a release of redis-py lacks the names that
-`wire.py` uses, that client is used.
+processor more. With TLS, and on a cluster, that client is used.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import InvalidResponse, RedisError
 from redis.retry import Retry
 
-from transformations.stores.redis.wire import ERROR_OF, may_recover
+from transformations.stores.redis.wire import ERROR_OF, may_recover, socket_of
 
 _ATTEMPTS = 3
 _PAUSE_SECONDS = 0.01
@@ -86,7 +85,10 @@ class Node:
 
     async def _connect(self) -> _Channel:
         connection = await asyncio.to_thread(self._open)
-        own = socket.socket(fileno=os.dup(connection._sock.fileno()))
+        theirs = socket_of(connection)
+        if theirs is None:
+            raise RedisConnectionError("this release of redis-py hides its sockets; pyproject.toml names one that fits")
+        own = socket.socket(fileno=os.dup(theirs.fileno()))
         own.setblocking(False)
         loop, channel = asyncio.get_running_loop(), _Channel(connection)
         try:

@@ -61,7 +61,7 @@ class Wire:
         """Connect now."""
         self._connection.connect()
         self._is_connected = True
-        socket = getattr(self._connection, "_sock", None)
+        socket = socket_of(self._connection)
         if socket is not None and ERROR_OF is not None:
             self._socket, self._seconds = socket, socket.gettimeout()
             self._answers = Reader(protocolError=InvalidResponse, replyError=ERROR_OF, notEnoughData=_NOT_YET)
@@ -145,6 +145,11 @@ class Wire:
         if isinstance(error, OSError):
             raise RedisConnectionError(f"error while {doing} the socket: {error}") from error
         raise error
+
+
+def socket_of(connection: Any) -> Any:
+    """The socket of redis-py's connection once it is connected; None before, and where a release keeps it elsewhere."""
+    return getattr(connection, "_sock", None)
 
 
 def may_recover(error: RedisConnectionError) -> bool:
