@@ -7,9 +7,11 @@ what they name: a folder goes when Java has forgotten the frame that it was made
 from __future__ import annotations
 
 import atexit
+import os
 import shutil
 import time
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
@@ -23,8 +25,17 @@ if TYPE_CHECKING:
 _PREFIX = "exchange-"
 _LEFT_SECONDS = 7 * 86_400
 """A folder that nobody has touched for so long was left by a killed process."""
-_OPEN: dict[Path, Any] = {}
-"""The folders of this process, with Java's weak reference to the plan of the frame that each was made for."""
+
+
+@dataclass
+class _Exchange:
+    """process: that opened it. plan: Java's weak reference to the plan of the frame that it is for, once known."""
+
+    process: int
+    plan: Any = None
+
+
+_OPEN: dict[Path, _Exchange] = {}
 
 
 def open_exchange(place: Path) -> Path:
@@ -32,7 +43,7 @@ def open_exchange(place: Path) -> Path:
     _sweep(place)
     folder = place / f"{_PREFIX}{uuid4().hex}"
     make_folder(folder)
-    _OPEN[folder] = None
+    _OPEN[folder] = _Exchange(os.getpid())
     return folder
 
 
@@ -44,13 +55,13 @@ def keep_for(frame: DataFrame, folder: Path) -> None:
     with suppress(AttributeError):
         jvm: Any = frame.sparkSession._jvm
         plan: Any = frame._jdf.logicalPlan()  # which the plans of frames that are made from this one hold
-        _OPEN[folder] = jvm.java.lang.ref.WeakReference(plan)
+        _OPEN[folder].plan = jvm.java.lang.ref.WeakReference(plan)
 
 
 def _sweep(place: Path) -> None:
-    for folder, plan in list(_OPEN.items()):
+    for folder, opened in list(_OPEN.items()):
         with suppress(Exception):  # of a Java that has ended
-            if plan is not None and plan.get() is None:
+            if opened.plan is not None and opened.plan.get() is None:
                 shutil.rmtree(folder, ignore_errors=True)
                 del _OPEN[folder]
     for folder in paths_in(place, f"{_PREFIX}*"):
@@ -61,5 +72,6 @@ def _sweep(place: Path) -> None:
 
 @atexit.register
 def _end() -> None:
-    for folder in _OPEN:
-        shutil.rmtree(folder, ignore_errors=True)
+    for folder, opened in _OPEN.items():
+        if opened.process == os.getpid():  # a forked process leaves its parent's alone
+            shutil.rmtree(folder, ignore_errors=True)
