@@ -4,6 +4,9 @@ The whole replay is in `make demo`, which compares every score by itself, and in
 """
 
 import os
+import signal
+import subprocess
+import sys
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -44,6 +47,21 @@ def test_a_replay_sees_its_own_data_and_clock_and_leaves_the_environment_as_it_w
         assert get_settings().redis_url is None, "another service is not this replay's"
         assert get_settings().spark_driver_memory == "1g"
     assert dict(os.environ) == before
+
+
+def test_the_server_of_a_killed_replay_is_ended_and_no_other_process(tmp_path: Path) -> None:
+    place = ReplayPlace(tmp_path, tmp_path / "replay")
+    sleeping = "import sys; sys.stdin.read()"
+    for name, is_ended in (("model serve", True), ("another", False)):
+        place.folder.mkdir()
+        process = subprocess.Popen([sys.executable, "-c", sleeping, name], stdin=subprocess.PIPE)
+        place.server.write_text(str(process.pid))
+        place.remove()
+        assert not place.folder.exists()
+        if not is_ended:
+            assert process.poll() is None
+            process.communicate(b"")
+        assert process.wait(timeout=10) == (-signal.SIGTERM if is_ended else 0)
 
 
 def rows(*values: tuple[int, datetime, float, int]) -> pa.Table:

@@ -16,6 +16,7 @@ import contextlib
 import io
 import json
 import os
+import shlex
 import shutil
 import socket
 import subprocess
@@ -104,6 +105,8 @@ def replay(settings: Settings) -> Replayed:
         going = Replay(
             place=place, settings=inside, log=log_of(place.repository), mondays=mondays, households=households
         )
+        variables = " ".join(f"{name}={value}" for name, value in place.variables().items())
+        say(f"In a copy of the data folder, with a clock of its own:\n  export {variables}")
         try:
             _begin(going)
             with _server(going) as url:
@@ -161,6 +164,8 @@ def _declare(repository: Path, differing: Mapping[str, Any]) -> None:
 
 def _live(going: Replay, url: str, number: int, monday: datetime) -> None:
     """One Monday: load, ask, judge."""
+    if number == MONDAYS - BAD_MONDAYS + 1:
+        say(f"\nA broken job: from here on {faults.DRIFTING} is in another unit, and {faults.FROZEN} stays as it was")
     going.place.set_clock(monday)
     began = time.monotonic()
     _load(going, monday)
@@ -249,7 +254,7 @@ def _features(*arguments: str, intended: Sequence[int] = (), is_shown: bool = Tr
     """Run a command of ours in this process, as one would type it; what it printed. Ends where it fails."""
     printed, errors = io.StringIO(), io.StringIO()
     if is_shown:
-        say(f"$ features {' '.join(arguments)}")
+        say(f"$ features {shlex.join(arguments)}")
     with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(errors if not is_shown else printed):
         code = run(arguments)
     lines = printed.getvalue().splitlines()
@@ -259,7 +264,7 @@ def _features(*arguments: str, intended: Sequence[int] = (), is_shown: bool = Tr
         if code:
             say(f"  code {code}")
     if code not in (0, *intended):
-        raise DataError(f"`features {' '.join(arguments)}` ended with code {code}: {errors.getvalue() or lines[-1:]}")
+        raise DataError(f"`features {shlex.join(arguments)}` ended with code {code}: {errors.getvalue() or lines[-1:]}")
     return lines
 
 
@@ -278,6 +283,7 @@ def _server(going: Replay) -> Iterator[str]:
     command = [str(executable("features")), "model", "serve", MODEL, "--port", str(port)]
     with (going.place.folder / "server.log").open("w") as log:
         server = subprocess.Popen(command, env=dict(os.environ), stdout=log, stderr=log)
+    going.place.server.write_text(str(server.pid))
     url = f"http://127.0.0.1:{port}"
     try:
         _load(going, going.mondays[0] - timedelta(days=1))  # while it starts

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import sqlite3
+import subprocess
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -44,6 +46,11 @@ class ReplayPlace:
         return self.folder / "clock"
 
     @property
+    def server(self) -> Path:
+        """The file that holds the process id of the model server."""
+        return self.folder / "server.pid"
+
+    @property
     def repository(self) -> Path:
         """A copy of the feature repository, in which challengers are declared."""
         return self.folder / "feature_repo"
@@ -66,8 +73,9 @@ class ReplayPlace:
             connection.execute(dated, (f"{moment.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}",))
 
     def remove(self) -> None:
-        """Remove the replay, and end its Redis."""
+        """Remove the replay, and end its Redis and the server of one that was killed."""
         if self.folder.is_dir():
+            _end_server(self.server)
             redis.stop(Settings(data=self.folder))
             shutil.rmtree(self.folder)
 
@@ -97,6 +105,16 @@ class ReplayPlace:
             yield
         finally:
             _restore(before)
+
+
+def _end_server(file: Path) -> None:
+    """End the model server of that process id, if that process is one."""
+    if not file.is_file():
+        return
+    process = file.read_text()
+    shown = subprocess.run(["ps", "-o", "args=", "-p", process], capture_output=True, text=True, check=False).stdout
+    if "model serve" in shown:
+        os.kill(int(process), signal.SIGTERM)
 
 
 def _restore(before: Mapping[str, str]) -> None:
