@@ -28,7 +28,8 @@ PROOFS = (
     Proof(
         name="day-proof",
         claim="The graph of a day goes from delivered files to monitored predictions, killed on its way, and once",
-        seconds=290,
+        seconds=255,
+        size={"ARGS": "--kills 20"},
         figure=r"day proof: (.*)",
     ),
 )

@@ -32,33 +32,33 @@ _PLATFORM = (
     Proof(
         name="checked-test",
         claim="All holds with Feast's own checks of types, as in a notebook",
-        seconds=105,
+        seconds=100,
         size={"ARGS": "tests/conformance tests/transformations/stores/lookups tests/transformations/stores/training"},
     ),
     Proof(
         name="parity-proof",
         claim="Online equals training at every moment of many histories",
-        seconds=130,
+        seconds=120,
         size={"ARGS": "--months 3", "EXAMPLES": "15"},
         figure=r"(\d+ passed[^=\n]*|[\d,]+ values, \d+ differ)",
     ),
     Proof(
         name="kill-test",
         claim="Commands killed at any moment lose nothing and show nothing half-written",
-        seconds=105,
+        seconds=100,
         size={"KILLS": "1"},
         figure=r"(\d+ of \d+ kills certainly interrupted the work)",
     ),
     Proof(
         name="disk-proof",
         claim="A damaged file is named by every command that meets it",
-        seconds=90,
+        seconds=75,
         size={"DISKS": "data/raw/* × deleted|feature_repo/feature_store.yaml*"},
     ),
     Proof(
         name="slow-proof",
         claim="Several processes at once, kills and whole journeys end as they should",
-        seconds=140,
+        seconds=120,
         size={"ARGS": "tests/transformations/datasets tests/transformations/engine tests/transformations/models/log"},
     ),
     Proof(
@@ -84,12 +84,12 @@ _PLATFORM = (
     Proof(
         name="stock-traps",
         claim="Stock Feast still falls into the traps that ours avoids",
-        seconds=95,
+        seconds=90,
     ),
     Proof(
         name="cluster-test",
         claim="A build on a Spark cluster gives the bits of a local one",
-        seconds=80,
+        seconds=75,
         figure=r"(The cluster's tables and the local ones are the same.*)",
     ),
     Proof(
@@ -101,7 +101,7 @@ _PLATFORM = (
     Proof(
         name="deploy-proof",
         claim="What a Dockerfile installs starts its command",
-        seconds=105,
+        seconds=90,
         size={"ARGS": "serve"},
         figure=r"(\w+: [\d,]+ MB .*)",
     ),
