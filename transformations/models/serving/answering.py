@@ -146,7 +146,7 @@ class Answering:
         route = model.route(moment)
         before = None
         if asked.is_again and version is None and remembered is not None:
-            before = await asyncio.to_thread(answered_before, model, asked, self.settings)
+            before = await asyncio.to_thread(answered_before, model, asked, route, self.settings)
         shares = before.shares if before else _shares(route, asked) if version is None else {version: range(asked.rows)}
         parts = await self._in_time(
             [self._part(model, route, number, rows, asked, moment) for number, rows in shares.items()]

@@ -17,6 +17,7 @@ from transformations.models.predictions.segment_reading import records_of_reques
 from transformations.models.predictions.segments import segments_folder
 from transformations.models.records.base import Role
 from transformations.models.records.predictions import PredictionRecord
+from transformations.models.rollout.routing import Route
 from transformations.models.serving.following import Followed
 from transformations.models.serving.refusals import ReusedIdError
 from transformations.models.serving.remembering import REMEMBERED_SECONDS
@@ -32,9 +33,11 @@ class Repeated:
     event: int | None
 
 
-def answered_before(model: Followed, asked: Asked, settings: Settings) -> Repeated | None:
-    """How another worker of this machine has answered a request of late; None where none has, or by a version that is
-    not loaded any more. Call it from a thread: it reads files. ReusedIdError where the id came with other rows.
+def answered_before(model: Followed, asked: Asked, route: Route, settings: Settings) -> Repeated | None:
+    """How another worker of this machine has answered a request of late; None where none has, or by a version that the
+    present route does not have: what was taken back answers no more. Call it from a thread: it reads files.
+
+    ReusedIdError where the id came with other rows.
     """
     oldest = time.time() - REMEMBERED_SECONDS
     records: list[PredictionRecord] = []
@@ -52,7 +55,7 @@ def answered_before(model: Followed, asked: Asked, settings: Settings) -> Repeat
     shares: dict[int, list[int]] = {}
     for row in range(asked.rows):
         shares.setdefault(rows[row].version, []).append(row)
-    if not shares.keys() <= model.served.keys():
+    if not shares.keys() <= {*route.versions}:
         return None
     roles = {record.version: record.role for record in records}
     return Repeated(shares=shares, roles=roles, event=records[0].event)

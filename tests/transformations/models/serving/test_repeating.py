@@ -1,0 +1,62 @@
+"""A request that is sent again, to another worker, is answered by who answered it, whatever has happened since."""
+
+from pathlib import Path
+
+import httpx
+import pytest
+
+from transformations.engine.base.settings import get_settings
+from transformations.models.predictions.collect import collect
+from transformations.models.records.events import RolloutStep
+
+from .conftest import NOW, PATH, Serve, ask, recorded
+from .test_following import release_another
+from .test_rollouts import USERS, append
+
+
+async def again(client: httpx.AsyncClient, *users: int, attempt: str = "2") -> httpx.Response:
+    body = {"id": "a", "rows": [{"user_id": user} for user in users]}
+    return await client.post(PATH, json=body, headers={"X-Attempt": attempt})
+
+
+@pytest.mark.parametrize("is_told", [True, False])
+async def test_a_repeated_request_keeps_its_versions_and_one_record_after_a_step_of_the_rollout(
+    serve: Serve, project: Path, is_told: bool
+) -> None:
+    release_another(project, hyperparameters={"l2": 3.0})
+    append(RolloutStep(action="start", step=1, percent=50, salt="s", unit=("user_id",)), NOW)
+    async with serve() as one:
+        first = (await ask(one, *USERS, id="a")).json()["predictions"]
+    assert {row["model_version"] for row in first} == {1, 2}
+    append(RolloutStep(action="advance", step=2, percent=100, salt="s", unit=("user_id",)), NOW)
+    async with serve() as other:
+        assert {row["model_version"] for row in (await ask(other, *USERS)).json()["predictions"]} == {2}
+        repeated = (await again(other, *USERS, attempt="2" if is_told else "1")).json()["predictions"]
+
+    answers = [[row[name] for name in ("model_version", "role", "score")] for row in repeated]
+    assert (answers == [[row[name] for name in ("model_version", "role", "score")] for row in first]) is is_told
+    mine = [record for record in recorded() if record.id.startswith("a-")]
+    assert len(mine) == 2 * len(USERS)
+    assert (len({record.event for record in mine}) == 1) is is_told
+    assert collect(get_settings()).repeats >= len(USERS)
+
+
+async def test_a_version_that_was_taken_back_answers_no_more_whoever_asks_again(serve: Serve, project: Path) -> None:
+    release_another(project, hyperparameters={"l2": 3.0})
+    append(RolloutStep(action="start", step=1, percent=100, salt="s", unit=("user_id",)), NOW)
+    async with serve() as one:
+        assert (await ask(one, 7, id="a")).json()["predictions"][0]["model_version"] == 2
+    append(RolloutStep(action="abort", step=1, salt="s"), NOW)
+    async with serve() as other:
+        assert (await again(other, 7)).json()["predictions"][0]["model_version"] == 1
+
+
+async def test_other_rows_under_the_id_are_refused_and_an_id_that_nobody_answered_is_answered(serve: Serve) -> None:
+    async with serve() as one:
+        await ask(one, 7, 8, id="a")
+    async with serve() as other:
+        for users in ((7, 9), (7,), (8, 7)):
+            refused = await again(other, *users)
+            assert (refused.status_code, refused.json()["error"]["code"]) == (409, "id_reused")
+        body = {"id": "b", "rows": [{"user_id": 7}]}
+        assert (await other.post(PATH, json=body, headers={"X-Attempt": "3"})).status_code == 200
