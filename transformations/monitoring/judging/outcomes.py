@@ -34,6 +34,7 @@ from transformations.models.evaluation.resampling import Clusters
 from transformations.models.judging.business import business_figures
 from transformations.models.records.prediction_table import TIMESTAMP
 from transformations.models.versions import dataset_of, judgement_of, manifest_of
+from transformations.monitoring.judging.estimates import Estimate, calibration_of, estimate
 from transformations.monitoring.judging.outcomes_sql import LABELLED, PREDICTED, SAID, joined, read_predictions
 from transformations.monitoring.judging.watched import Watched
 from transformations.monitoring.reading.served import days_served, files_of, versions_served
@@ -77,7 +78,7 @@ class Outcomes:
     """What became of a model's predictions. known_until: labels of later moments plus the horizon are not known yet.
 
     waiting: predictions whose horizon has not passed. lost: predictions of which the query has no row, for it does not
-    give their entity at their moment.
+    give their entity at their moment. estimates: what those that wait are expected to show, by version.
     """
 
     model: str
@@ -86,6 +87,7 @@ class Outcomes:
     promises: tuple[Promise, ...]
     waiting: int
     lost: int
+    estimates: tuple[Estimate, ...] = ()
 
     def of(self, version: int, by: str = "all") -> tuple[Group, ...]:
         """The groups of a version that have something in common."""
@@ -96,20 +98,18 @@ class Outcomes:
 def outcomes(watched: Watched, first: date | None = None, last: date | None = None) -> Outcomes:
     """What became of the predictions of the days (UTC) from first to last, by default of all.
 
-    DataError where nothing is recorded, no horizon has passed yet, or the dataset came from a file, which cannot be
-    asked again.
+    DataError where nothing is recorded, no horizon has passed yet and nothing can be estimated, or the dataset came
+    from a file, which cannot be asked again.
     """
     settings = watched.settings
-    days = [
-        day
-        for day in days_served(watched.model, settings)
-        if (first is None or day >= first) and (last is None or day <= last)
-    ]
+    served = days_served(watched.model, settings, since=first or date.min)
+    days = [day for day in served if last is None or day <= last]
     versions = sorted({version for day in days for version in versions_served(watched.model, day, settings)})
     if not versions:
         raise DataError(f"model {watched.model} has no recorded prediction of these days. Choose others.")
     groups: list[Group] = []
     promises: list[Promise] = []
+    estimates: list[Estimate] = []
     waiting = lost = 0
     until = None
     for version in versions:
@@ -117,7 +117,7 @@ def outcomes(watched: Watched, first: date | None = None, last: date | None = No
         until = asked.known_until if until is None else max(until, asked.known_until)
         files = [file for day in days for file in files_of(watched.model, version, day, settings)]
         found = join(asked, files, settings)
-        waiting, lost = waiting + found.waiting, lost + found.lost
+        waiting, lost = waiting + found.waiting.num_rows, lost + found.lost
         if found.rows.num_rows:
             groups += _groups(watched, version, asked, found.rows)
         judgement = judgement_of(watched.model, watched.state(version), settings)
@@ -131,7 +131,8 @@ def outcomes(watched: Watched, first: date | None = None, last: date | None = No
                     business=evaluation.business,
                 )
             )
-    if until is None or not groups:
+        estimates += _estimates(version, asked, found.waiting, groups, promises)
+    if until is None or not (groups or estimates):
         raise DataError(
             f"of none of the {waiting + lost:,} predictions of model {watched.model} the outcome is known: labels are "
             f"known until {until:%Y-%m-%d %H:%M} UTC, and {lost:,} predictions have no row in the dataset's query. Ask "
@@ -144,7 +145,27 @@ def outcomes(watched: Watched, first: date | None = None, last: date | None = No
         promises=tuple(promises),
         waiting=waiting,
         lost=lost,
+        estimates=tuple(estimates),
     )
+
+
+def _estimates(
+    version: int, asked: Asked, waiting: pa.Table, groups: Sequence[Group], promises: Sequence[Promise]
+) -> Iterator[Estimate]:
+    """What the predictions that wait are expected to show, in a classification whose calibration passes."""
+    if asked.declaration.task != "binary_classification" or not waiting.num_rows:
+        return
+    realised = [figure for each in groups if (each.version, each.by) == (version, "all") for figure in each.figures]
+    promised = [figure for each in promises if each.version == version for figure in each.figures]
+    decisions = waiting["decision"]
+    found = estimate(
+        version,
+        _floats(waiting["score"]),
+        None if decisions.null_count else np.asarray(decisions.to_numpy(), dtype=np.bool_),
+        calibration_of(asked.declaration, realised, promised),
+    )
+    if found is not None:
+        yield found
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -161,10 +182,10 @@ class Asked:
 
 @dataclass(frozen=True, kw_only=True)
 class Joined:
-    """Predictions with their outcomes, and how many have none yet, or never."""
+    """Predictions with their outcomes, those that have none yet, and how many never have."""
 
     rows: pa.Table
-    waiting: int
+    waiting: pa.Table
     lost: int
 
 
@@ -208,7 +229,8 @@ def join(asked: Asked, files: Sequence[Path], settings: Settings) -> Joined:
         connection.register(LABELLED, rows)
         inputs = [name for name in asked.inputs if name in matured.column_names and name not in columns]
         found = connection.sql(joined(keys, timestamp, columns, inputs)).to_arrow_table()
-    return Joined(rows=found, waiting=predicted.num_rows - matured.num_rows, lost=matured.num_rows - found.num_rows)
+    waiting = predicted.filter(pc.invert(is_known))
+    return Joined(rows=found, waiting=waiting, lost=matured.num_rows - found.num_rows)
 
 
 def _query(file: Path, asked: Asked, keys: Sequence[str]) -> str:

@@ -22,11 +22,12 @@ from transformations.engine.base.errors import FeaturesError
 from transformations.models.evaluation.looks import looks
 from transformations.models.records.base import Instant, Part, Record
 from transformations.models.releasing import Released, release
-from transformations.monitoring.judging.day import MEASURES, Judged
+from transformations.monitoring.judging.day import Judged
+from transformations.monitoring.judging.drifts import MEASURES
 from transformations.monitoring.judging.monitoring import Monitored
 from transformations.monitoring.judging.watched import Watched
 from transformations.monitoring.reading.history import Finding, model_folder
-from transformations.monitoring.reading.served import days_served
+from transformations.monitoring.reading.served import newest_day
 
 FILE = "retraining.json"
 MOST_FAILURES = 2
@@ -67,7 +68,9 @@ def answer(watched: Watched, judged: Judged, store: FeatureStore) -> Answer | No
 
     Nothing here reaches production: a release ends in staging, and a person or a rollout goes on from there.
     """
-    drifting = [each for each in judged.alerts if each.part in ("features", "predictions") and _is_drift(each)]
+    drifting = [
+        each for each in judged.alerts if each.part in ("features", "stored", "predictions") and _is_drift(each)
+    ]
     if watched.declared.on_drift != "retrain" or not drifting:
         return None
     earliest = min(drifting, key=lambda each: (each.first_bad or judged.day, each.part))
@@ -95,7 +98,7 @@ def answers(found: Monitored, open_store: Callable[[], FeatureStore]) -> list[An
         watched = found.watched.get(judged.model)
         if watched is None or watched.declared.on_drift != "retrain" or not judged.alerts:
             continue
-        if judged.day == days_served(judged.model, watched.settings)[-1]:
+        if judged.day == newest_day(judged.model, watched.settings):
             given.append(answer(watched, judged, open_store()))
     return [each for each in given if each is not None]
 

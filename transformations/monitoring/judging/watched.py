@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from uuid import uuid4
+
+from feast import FeatureStore
 
 from transformations.engine.base import storage
 from transformations.engine.base.disk_faults import known_fault
@@ -25,18 +27,23 @@ from transformations.monitoring.reading.baseline import Learned, make_baseline, 
 from transformations.monitoring.reading.config import Monitoring, read_monitoring
 from transformations.monitoring.reading.history import model_folder
 from transformations.monitoring.reading.records import Baseline
+from transformations.monitoring.reading.stored import Snapshots, snapshots
 
 _REFERENCE = "reference.json"
 
 
 @dataclass(frozen=True)
 class Watched:
-    """A model in its repository. Everything is read once, when it is first asked for."""
+    """A model in its repository. Everything is read once, when it is first asked for.
+
+    open_store: gives Feast's store of the repository; without it stored values are not read, and skew is not measured.
+    """
 
     model: str
     repository: Path
     log: EventLog
     settings: Settings
+    open_store: Callable[[], FeatureStore] | None = None
 
     @cached_property
     def standing(self) -> Standing:
@@ -98,6 +105,25 @@ class Watched:
         """By input, how much worse the version's loss gets without it; nothing of a version that was not judged."""
         judgement = judgement_of(self.model, self.state(version), self.settings)
         return {each.feature: each.increase for each in judgement.evaluation.importance} if judgement else {}
+
+    @cached_property
+    def store(self) -> FeatureStore | None:
+        """Feast's store of the repository."""
+        return self.open_store() if self.open_store is not None else None
+
+    def snapshots(self, version: int) -> Snapshots | None:
+        """What reads the tables for a version's population; None without a store."""
+        if self.store is None:
+            return None
+        if version not in self._snapshots:
+            state = self.state(version)
+            artifact, dataset = (of(self.model, state, self.settings) for of in (artifact_of, dataset_of))
+            self._snapshots[version] = snapshots(self.baseline(version), artifact, dataset, self.store, self.settings)
+        return self._snapshots[version]
+
+    @cached_property
+    def _snapshots(self) -> dict[int, Snapshots]:
+        return {}
 
     def baseline(self, version: int) -> Baseline:
         """What the version's days are held against: as it was made before, or made now and kept."""

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 import numpy as np
 import pyarrow as pa
 
 from transformations.datasets.registration import join_keys
-from transformations.engine.base.business_days import start_of_day
+from transformations.engine.base.business_days import day_of_number, start_of_day
 from transformations.engine.base.errors import DataError, UsageError, nearest
 from transformations.engine.base.moments import MICROSECOND, instant_to_micros
 from transformations.engine.base.settings import Settings
@@ -26,16 +27,17 @@ from transformations.models.scoring.artifact import Artifact
 from transformations.models.scoring.inputs import cast_inputs, numbers
 from transformations.models.scoring.predict import predict
 from transformations.models.training import Pinned
+from transformations.monitoring.reading.calendars import ORDINARY, Calendar, Calendars, state_on
 from transformations.monitoring.reading.config import DAYS, Monitoring
 from transformations.monitoring.reading.records import SCORE, Baseline, Compared, Limits, Question, Way
-from transformations.monitoring.statistics.draws import Blocks, Integers, limits
+from transformations.monitoring.statistics.draws import LEAST_ALIKE, Blocks, Integers, limits
 from transformations.monitoring.statistics.layout import Layout
 
 RATE_BINS = 8
 """Of rates: counts divided by the same number of days fall on a lattice, which many bins would cut up."""
 _LARGEST_DRAW = 3_200
-_QUESTIONS = 4
-"""Over which false alerts are shared out: day, earlier, week, scores."""
+_QUESTIONS = 6
+"""Over which false alerts are shared out: day, earlier, week, scores; and of stored values, day and earlier."""
 _MONDAY = 3  # 1970-01-01 was a Thursday
 _DAY = 86_400_000_000
 _WAYS: Mapping[str, tuple[Way, str]] = {
@@ -61,7 +63,7 @@ class Learned:
 
 def make_baseline(learned: Learned, config: Monitoring, settings: Settings) -> Baseline:
     """Compute a baseline. UsageError where the model's `monitoring` names an input that it does not take."""
-    _refuse_unknown(learned)
+    _refuse_unknown(learned, config)
     train = learned.dataset.rows("train")
     moments = _moments(train, learned)
     ways = dict(_ways(learned, moments, settings))
@@ -74,20 +76,22 @@ def make_baseline(learned: Learned, config: Monitoring, settings: Settings) -> B
         for name, each in ways.items()
     }
     layout = Layout({name: each.bins for name, each in inputs.items() if each.way != "not compared"})
-    codes = layout.codes(values)
     days = moments // _DAY
-    states = {
-        name: states_of(one_array(train[each.state]), days) for name, each in inputs.items() if each.state is not None
-    }
-    entities = np.unique(train[learned.entity].to_numpy(zero_copy_only=False), return_inverse=True)[1]
-    of_days = Blocks(layout=layout, codes=codes, entities=entities, blocks=days, period=7, states=states)
-    of_weeks = Blocks(layout=layout, codes=codes, entities=entities, blocks=(days + _MONDAY) // 7, period=1)
+    followed = {name: each.state for name, each in inputs.items() if each.state is not None and name in layout.names}
+    of_days = Blocks(
+        layout=layout,
+        codes=layout.codes(values),
+        entities=_entities(train, learned),
+        blocks=days,
+        period=7,
+        states={name: _states(state, train, days, config.calendars) for name, state in followed.items()},
+    )
+    of_scores = _score_blocks(learned, config.calendars)
+    calendar = config.calendars.get(learned.declared.follows or "", {})
+    drawn, of_weeks = _drawn(of_days, calendar), _weeks(of_days, calendar)
     is_daily = len(of_days.numbers) > len(of_weeks.numbers)
     slow = {name for name, each in inputs.items() if each.way == "with earlier weeks"}
-    calendar = set(states)
     rate = config.false_alerts / DAYS / _QUESTIONS
-    validation = learned.dataset.rows("validation")
-    of_scores = _score_blocks(learned, validation)
     return Baseline(
         model=learned.model,
         version=learned.number,
@@ -99,15 +103,22 @@ def make_baseline(learned: Learned, config: Monitoring, settings: Settings) -> B
         inputs=inputs,
         scores=learned.reference.scores,
         limits={
-            "day": _limits(of_days, "day", slow, rate, config),
-            **({"earlier": earlier} if (earlier := _limits(of_days, "earlier", set(), rate, config)) else {}),
-            **({"week": _limits(of_weeks, "day", slow | calendar, rate, config)} if is_daily else {}),
+            "day": _limits(drawn, "day", slow, rate, config),
+            **({"earlier": earlier} if (earlier := _limits(drawn, "earlier", set(), rate, config)) else {}),
+            **(
+                {"week": _limits(of_weeks, "day", slow | {*learned.declared.calendar}, rate, config)}
+                if is_daily
+                else {}
+            ),
         },
-        score_limits={"day": _limits(of_scores, "day", set(), rate, config)},
+        score_limits={"day": _limits(_drawn(of_scores, calendar), "day", set(), rate, config)},
         changed=_changed(layout, train, learned, days),
+        calendars={name: each for name, each in config.calendars.items() if name in {*followed.values()}},
+        score_state=learned.declared.follows,
         states={
-            name: {state: tuple(layout.of(name, each)) for state, each in of_days.by_state(name).items()}
-            for name in states
+            name: {state: tuple(blocks.layout.of(name, each)) for state, each in blocks.by_state(name).items()}
+            for blocks in (of_days, of_scores)
+            for name in blocks.states
         },
         setting=setting_of(learned.declared, config),
     )
@@ -118,7 +129,7 @@ def setting_of(declared: ModelMonitoring, config: Monitoring) -> str:
     return text_hash(
         canonical_text(
             {
-                "way": 2,
+                "way": 4,
                 "draws": config.draws,
                 "seed": config.seed,
                 "false_alerts": config.false_alerts,
@@ -126,6 +137,8 @@ def setting_of(declared: ModelMonitoring, config: Monitoring) -> str:
                 "leave_out": list(declared.leave_out),
                 "growing": list(declared.growing),
                 "calendar": dict(declared.calendar),
+                "follows": declared.follows,
+                "calendars": config.model_dump(mode="json")["calendars"],
             }
         )
     )
@@ -149,11 +162,50 @@ def states_of(column: pa.Array, days: Integers) -> dict[int, str]:
     return found
 
 
+def _states(state: str, rows: pa.Table, days: Integers, calendars: Calendars) -> dict[int, str]:
+    """By day its state: what its calendar says, or what most of its rows have."""
+    if state in calendars:
+        return {int(day): state_on(calendars[state], day_of_number(int(day))) for day in np.unique(days)}
+    return states_of(one_array(rows[state]), days)
+
+
+def _drawn(blocks: Blocks, calendar: Calendar) -> Blocks:
+    """The days that limits come from. Those of a calendar's rare states go, since no such day is judged by its values;
+    what then has one state alone is compared like anything else.
+    """
+    of_days = {int(day): state_on(calendar, day_of_number(int(day))) for day in blocks.numbers}
+    number = Counter(of_days.values())
+    drawn = [day for day, state in of_days.items() if number[state] >= LEAST_ALIKE]
+    states = {name: each for name, each in blocks.states.items() if len({each[day] for day in drawn}) > 1}
+    return _of(blocks, drawn, states)
+
+
+def _weeks(blocks: Blocks, calendar: Calendar) -> Blocks:
+    """The weeks of the ordinary days."""
+    drawn = [int(day) for day in blocks.numbers if state_on(calendar, day_of_number(int(day))) == ORDINARY]
+    weekly = _of(blocks, drawn, {})
+    return replace(weekly, blocks=(weekly.blocks + _MONDAY) // 7, period=1)
+
+
+def _of(blocks: Blocks, drawn: Sequence[int], states: Mapping[str, Mapping[int, str]]) -> Blocks:
+    is_drawn = np.isin(blocks.blocks, drawn)
+    if not is_drawn.any():
+        raise DataError("the calendar that the model follows leaves no day of the train split to compare with.")
+    return replace(
+        blocks,
+        codes=blocks.codes[is_drawn],
+        entities=blocks.entities[is_drawn],
+        blocks=blocks.blocks[is_drawn],
+        states=states,
+    )
+
+
 def _ways(learned: Learned, moments: Integers, settings: Settings) -> Iterator[tuple[str, Compared]]:
     declared, moving = learned.declared, growing(learned.dataset.manifest)
     for column in learned.artifact.manifest.scores.inputs:
         name, bins = column.name, learned.reference.features[column.name]
         view = _view_of(learned, name)
+        state = declared.calendar.get(name, declared.follows)
         moves = moving.get(name) or (Growing(name, "adds up", view or "") if name in declared.growing else None)
         if name in declared.leave_out:
             yield name, Compared(way="not compared", why="left out as declared", bins=bins, view=view)
@@ -163,11 +215,9 @@ def _ways(learned: Learned, moments: Integers, settings: Settings) -> Iterator[t
             is_dated = origin is not None and origin < _instant(int(moments.min()))
             if way == "as a rate" and not (is_dated and isinstance(bins, Histogram)):
                 way, why, origin = "with earlier weeks", f"{why}, and nothing tells since when", None
-            yield name, Compared(way=way, why=why, origin=origin, bins=bins, view=view)
+            yield name, Compared(way=way, why=why, origin=origin, state=state, bins=bins, view=view)
         else:
-            state = declared.calendar.get(name)
-            why = "" if state is None else f"within equal {state}"
-            yield name, Compared(way="as is", why=why, state=state, bins=bins, view=view)
+            yield name, Compared(way="as is", state=state, bins=bins, view=view)
 
 
 def _limits(
@@ -190,6 +240,7 @@ def _limits(
             np.concatenate([each[:, taken] for each in parts], axis=1),
             rate,
             np.array([*of_values, *[least.nulls] * len(kept), *[least.unseen] * len(kept)]),
+            len(np.unique(blocks.blocks // blocks.period)),
         )
         values, nulls, unseen = (dict(zip(kept, each.tolist(), strict=True)) for each in np.split(together, 3))
         found.append(
@@ -214,14 +265,24 @@ def _sizes(least: int) -> list[int]:
     return found
 
 
-def _score_blocks(learned: Learned, validation: pa.Table) -> Blocks:
+def _score_blocks(learned: Learned, calendars: Calendars) -> Blocks:
+    validation = learned.dataset.rows("validation")
     scores = predict(learned.artifact, validation).scores
     layout = Layout({SCORE: learned.reference.scores})
-    moments = _moments(validation, learned)
-    entities = np.unique(validation[learned.entity].to_numpy(zero_copy_only=False), return_inverse=True)[1]
+    days, follows = _moments(validation, learned) // _DAY, learned.declared.follows
     return Blocks(
-        layout=layout, codes=layout.codes({SCORE: scores}), entities=entities, blocks=moments // _DAY, period=7
+        layout=layout,
+        codes=layout.codes({SCORE: scores}),
+        entities=_entities(validation, learned),
+        blocks=days,
+        period=7,
+        states={SCORE: _states(follows, validation, days, calendars)} if follows else {},
     )
+
+
+def _entities(rows: pa.Table, learned: Learned) -> Integers:
+    column = rows[learned.entity].to_numpy(zero_copy_only=False)
+    return np.asarray(np.unique(column, return_inverse=True)[1], dtype=np.int64)
 
 
 def _changed(layout: Layout, train: pa.Table, learned: Learned, days: Integers) -> dict[str, float]:
@@ -276,21 +337,37 @@ def _view_of(learned: Learned, column: str) -> str | None:
     return None
 
 
-def _refuse_unknown(learned: Learned) -> None:
+def _refuse_unknown(learned: Learned, config: Monitoring) -> None:
     inputs = [column.name for column in learned.artifact.manifest.scores.inputs]
-    columns = learned.dataset.columns
-    declared = learned.declared
+    declared, calendars = learned.declared, list(config.calendars)
+    request = learned.artifact.manifest.facts.declaration.get("request_fields")
+    recorded = dict.fromkeys([*_keys(learned), *inputs, *(map(str, request) if isinstance(request, list) else ())])
+    states = [*calendars, *(name for name in recorded if name in learned.dataset.columns)]
     named: list[tuple[str, str, Sequence[str]]] = [("leave_out", each, inputs) for each in declared.leave_out]
     named += [("growing", each, inputs) for each in declared.growing]
     named += [("calendar", each, inputs) for each in declared.calendar]
-    named += [("calendar", each, list(columns)) for each in declared.calendar.values()]
-    faults = [
-        f"{learned.model}.yaml: monitoring.{key}: version {learned.number} takes no {name!r}; {nearest(name, known)}."
-        for key, name, known in named
-        if name not in known
+    named += [(f"calendar.{name}", each, states) for name, each in declared.calendar.items()]
+    named += [("follows", declared.follows, calendars)] if declared.follows is not None else []
+    faults = [_fault(learned, key, name, known) for key, name, known in named if name not in known]
+    told = {} if faults else {name: each for name, each in declared.calendar.items() if each not in calendars}
+    schema = learned.dataset.rows("train").schema if told else None
+    faults += [
+        f"{learned.model}.yaml: monitoring.calendar.{name}: {state!r} holds fractions, which are no states. Name a "
+        f"text, a whole number or a yes-or-no."
+        for name, state in told.items()
+        if schema is not None and pa.types.is_floating(schema.field(state).type)
     ]
     if faults:
         raise UsageError("\n".join(faults))
+
+
+def _fault(learned: Learned, key: str, name: str, known: Sequence[str]) -> str:
+    place = f"{learned.model}.yaml: monitoring.{key}"
+    if key == "follows":
+        return f"{place}: monitoring.yaml has no calendar {name!r}; {nearest(name, known)}."
+    if key.startswith("calendar."):
+        return f"{place}: neither a calendar nor a column of the records is {name!r}; {nearest(name, known)}."
+    return f"{place}: version {learned.number} takes no {name!r}; {nearest(name, known)}."
 
 
 def _keys(learned: Learned) -> list[str]:

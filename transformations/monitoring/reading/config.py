@@ -13,6 +13,7 @@ from transformations.contracts.document import read_yaml, shown_path, text_of
 from transformations.engine.base.errors import UsageError
 from transformations.models.declaration.reading import complaints
 from transformations.models.records.base import Part
+from transformations.monitoring.reading.calendars import Calendars
 
 FILE = "monitoring.yaml"
 DAYS = 90
@@ -46,7 +47,9 @@ class Monitoring(Part):
 
     false_alerts: at most so many a model in 90 days, of a world that does not change. least_rows: a day or week of
     fewer is shown and not judged. draws, seed: of the resampled days that the limits come from. degraded: the greatest
-    share of predictions that were made without features. runbook: where alerts lead to, unless a model names its own.
+    share of predictions that were made without features. sample: so many predictions of a day, and entities of each
+    view, are compared bit for bit; 0 for none. calendars: days that are unlike others, for models that follow one.
+    runbook: where alerts lead to, unless a model names its own.
     """
 
     false_alerts: Annotated[float, Field(gt=0)] = 1.0
@@ -56,6 +59,8 @@ class Monitoring(Part):
     degraded: Annotated[float, Field(ge=0, le=1)] = 0.01
     draws: Annotated[StrictInt, Field(ge=100, le=100_000)] = 1_000
     seed: Annotated[StrictInt, Field(ge=0, lt=2**31)] = 0
+    sample: Annotated[StrictInt, Field(ge=0)] = 200
+    calendars: Calendars = Field(default_factory=dict)
     runbook: str = "docs/monitoring.md"
 
 

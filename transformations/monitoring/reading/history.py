@@ -7,14 +7,15 @@ A day that is judged again replaces its file. Reading a day costs what that day 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, fields
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Literal
 from uuid import uuid4
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from transformations.engine.base import storage
@@ -23,7 +24,8 @@ from transformations.engine.base.errors import DataError
 from transformations.engine.base.settings import Settings
 
 Part = Literal["data", "features", "stored", "predictions", "skew"]
-State = Literal["fine", "alert", "shown"]
+State = Literal["fine", "alert", "held", "shown"]
+"""held: it follows a calendar, and there is too little of equal state to judge it by; an alert that stands waits."""
 COUNTS = "counts"
 """The measure of a row that holds counts: what later days are compared with."""
 
@@ -58,6 +60,7 @@ class Finding:
         return self.state == "alert"
 
 
+_NEAR = 35
 _SCHEMA = pa.schema(
     [
         ("day", pa.date32()),
@@ -107,11 +110,15 @@ def write_findings(model: str, day: date, findings: Sequence[Finding], settings:
 @faults_in_words()
 def read_findings(model: str, day: date, settings: Settings) -> tuple[Finding, ...]:
     """A day's findings; none of a day that was not judged. DataError where its file cannot be read."""
+    return _read(model, day, settings)
+
+
+def _read(model: str, day: date, settings: Settings, chosen: pc.Expression | None = None) -> tuple[Finding, ...]:
     file = _file(model, day, settings)
     if not file.is_file():
         return ()
     try:
-        table = pq.read_table(file, partitioning=None)
+        table = pq.read_table(file, partitioning=None, filters=chosen)
         if table.schema != _SCHEMA:
             raise pa.ArrowInvalid("it has other columns than this release writes")
         return tuple(_finding(row) for row in table.to_pylist())
@@ -121,9 +128,21 @@ def read_findings(model: str, day: date, settings: Settings) -> tuple[Finding, .
         ) from None
 
 
+@faults_in_words()
+def read_counts(model: str, day: date, parts: Collection[Part], settings: Settings) -> tuple[Finding, ...]:
+    """The rows of a day that hold counts, of these parts: all that later days need of it."""
+    return _read(model, day, settings, (pc.field("measure") == COUNTS) & pc.field("part").isin(list(parts)))
+
+
 def last_before(model: str, day: date, settings: Settings) -> date | None:
-    """The newest day before a day that was judged."""
-    return max((each for each in days_judged(model, settings) if each < day), default=None)
+    """The newest day before a day that was judged.
+
+    The days just before are asked for one by one, so that this costs the same however many have been judged; only a
+    history with a gap is listed.
+    """
+    near = (day - timedelta(days=each) for each in range(1, _NEAR + 1))
+    found = next((each for each in near if _file(model, each, settings).is_file()), None)
+    return found or max((each for each in days_judged(model, settings) if each < day), default=None)
 
 
 def _finding(row: dict[str, object]) -> Finding:
@@ -135,8 +154,8 @@ def _file(model: str, day: date, settings: Settings) -> Path:
     return model_folder(model, settings) / "days" / f"{day.isoformat()}.parquet"
 
 
-def counts_of(findings: Sequence[Finding], version: int) -> Iterator[tuple[str, tuple[int, ...]]]:
-    """What a day counted of each subject of a version."""
+def counts_of(findings: Sequence[Finding], version: int) -> Iterator[tuple[str, tuple[int, ...], str]]:
+    """What a day counted of each subject of a version, and its state, where it follows a calendar."""
     for each in findings:
         if each.measure == COUNTS and each.version == version and each.counts is not None:
-            yield each.subject, each.counts
+            yield each.subject, each.counts, each.text

@@ -15,6 +15,7 @@ from pydantic import Field
 
 from transformations.models.records.base import Instant, ModelName, Part, Record, Sha256, Version
 from transformations.models.records.reference import Categories, Histogram
+from transformations.monitoring.reading.calendars import Calendars
 from transformations.monitoring.statistics.effects import Counts
 from transformations.monitoring.statistics.layout import Layout
 
@@ -34,7 +35,8 @@ SCORES = "scores"
 class Compared(Part):
     """An input, and how it is compared. why: where it is not as is. origin: of a rate, from which its days count.
 
-    state: the input whose value is the calendar's state. bins: its values, or rates, in the reference.
+    state: what tells a day's state, a calendar or a column of the records. bins: its values, or rates, in the
+    reference.
     """
 
     way: Way
@@ -70,7 +72,9 @@ class Baseline(Record):
 
     limits: by question, for growing numbers of rows; a question is missing where the dataset cannot answer it. changed:
     by input the least share of keys whose value was another than a week before, on any day of the reference.
-    acted: the share of the reference's scores that the decision acts on. setting: what the limits came from.
+    calendars: those that something follows; any other state is a column. score_state: the calendar of the scores.
+    states: by what follows one and by state, the counts of the reference's days; states of too few days are left out.
+    setting: what the limits came from.
     """
 
     model: ModelName
@@ -85,6 +89,8 @@ class Baseline(Record):
     limits: Mapping[Question, tuple[Limits, ...]]
     score_limits: Mapping[Question, tuple[Limits, ...]]
     changed: Mapping[str, float]
+    calendars: Calendars = Field(default_factory=dict)
+    score_state: str | None = None
     states: Mapping[str, Mapping[str, tuple[int, ...]]] = Field(default_factory=dict)
     setting: str
 
@@ -98,6 +104,16 @@ class Baseline(Record):
     def reference(self) -> Counts:
         """The counts of the reference."""
         return self.layout.reference()
+
+    def state_of(self, name: str) -> str | None:
+        """What tells the state of a day for an input or the scores; None for what follows no calendar."""
+        return self.score_state if name == SCORE else self.inputs[name].state
+
+    @property
+    def state_columns(self) -> tuple[str, ...]:
+        """The columns of the records whose values are states."""
+        told = (each.state for each in self.inputs.values() if each.state is not None)
+        return tuple(dict.fromkeys(each for each in told if each not in self.calendars))
 
     def limit(self, question: Question, name: str, rows: int) -> Limit | None:
         """The limits of an input for a number of rows; None where nothing is known of so few.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
 STALE_HOURS = 25
 """A view that was loaded longer ago than a business day, of 25 hours at most, has missed one."""
-WEEK = timedelta(days=7)
+_DAY = timedelta(days=1)
 _COMPARED_KEYS = 20_000
 _SEGMENTS = 12
 
@@ -47,7 +48,8 @@ class Served:
     """A version's predictions of a day, counted. counts: on the baseline's bins, scores among them.
 
     absent: inputs that no record holds. stale: by view how many rows it was too old for. latency: seconds at the
-    median, 95th and 99th percentile; None in batch.
+    median, 95th and 99th percentile; None in batch. states: by column that tells a calendar's state, the value
+    that most rows have, the first in order among equals.
     """
 
     day: date
@@ -62,6 +64,7 @@ class Served:
     latency: tuple[float, float, float] | None
     stale: Mapping[str, int] = field(default_factory=dict)
     groups: tuple[Group, ...] = ()
+    states: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,12 +86,26 @@ def versions_served(model: str, day: date, settings: Settings) -> list[int]:
     return sorted(each for each in found if each is not None)
 
 
-def days_served(model: str, settings: Settings) -> list[date]:
-    """The UTC days of which a model has predictions, in their order."""
+def days_served(model: str, settings: Settings, since: date = date.min) -> list[date]:
+    """The UTC days, from one on, of which a model has predictions, in their order.
+
+    Of a batch that is older than that nothing is looked at, so that asking for the last days costs what they cost.
+    """
     folders = [*paths_in(settings.predictions_dir / model / "served", "day=*")]
     for batch in paths_in(batches_folder(model, settings), "[!.]*"):
-        folders += paths_in(batch, "day=*")
-    return sorted({date.fromisoformat(folder.name.removeprefix("day=")) for folder in folders})
+        named = _day_of(batch.name)
+        if named is None or named + _DAY >= since:
+            folders += paths_in(batch, "day=*")
+    days = {date.fromisoformat(folder.name.removeprefix("day=")) for folder in folders}
+    return sorted(day for day in days if day >= since)
+
+
+def newest_day(model: str, settings: Settings) -> date | None:
+    """The newest UTC day of which a model has predictions; None where it has none."""
+    named = [_day_of(batch.name) for batch in paths_in(batches_folder(model, settings), "[!.]*")]
+    newest = max((each for each in named if each is not None), default=None)
+    days = days_served(model, settings, since=date.min if newest is None else newest - _DAY)
+    return days[-1] if days else None
 
 
 def models_served(settings: Settings) -> list[str]:
@@ -107,6 +124,12 @@ def files_of(model: str, version: int, day: date, settings: Settings) -> list[Pa
     ]
     served = settings.predictions_dir / model / "served" / text / f"v{version}.parquet"
     return [*found, served] if served.is_file() else found
+
+
+def is_batch_alone(model: str, version: int, day: date, settings: Settings) -> bool:
+    """Whether all predictions of a version's day are of batches: these score the population as the tables have it."""
+    served = settings.predictions_dir / model / "served" / served_sql.day_text(day) / f"v{version}.parquet"
+    return not served.is_file()
 
 
 def read_day(
@@ -143,6 +166,9 @@ def read_day(
             for view in dict.fromkeys(name for each in parts for name in each.stale)
         },
         groups=groups,
+        states={
+            name: _most(parts, name) for name in baseline.state_columns if any(each.states.get(name) for each in parts)
+        },
     )
 
 
@@ -191,6 +217,15 @@ class _Part:
     score_sum: float
     latency: tuple[float, float, float] | None
     stale: Mapping[str, int]
+    states: Mapping[str, Mapping[str, int]]
+
+
+def _most(parts: Sequence[_Part], column: str) -> str:
+    """The value that most rows have, the first in order among equals."""
+    found: Counter[str] = Counter()
+    for each in parts:
+        found.update(each.states.get(column, {}))
+    return min(found, key=lambda value: (-found[value], value))
 
 
 def _read_file(connection: DuckDBPyConnection, file: Path, baseline: Baseline, roles: Sequence[str]) -> _Part:
@@ -200,6 +235,8 @@ def _read_file(connection: DuckDBPyConnection, file: Path, baseline: Baseline, r
     expressions = list(served_sql.FACTS.values())
     views = [entry.name for entry in schema.field("views").type] if "views" in schema.names else []
     expressions += [served_sql.stale_rows(view, STALE_HOURS) for view in views]
+    told = [name for name in baseline.state_columns if _column(schema, name) is not None]
+    expressions += [served_sql.values_of(_column(schema, name) or "") for name in told]
     counted, first = [], len(expressions)
     for name in layout.names:
         value = _value(baseline, name, places)
@@ -221,8 +258,17 @@ def _read_file(connection: DuckDBPyConnection, file: Path, baseline: Baseline, r
         unanswered=facts["unanswered"],
         score_sum=facts["score_sum"] or 0.0,
         latency=None if latency is None or latency[0] is None else (latency[0], latency[1], latency[2]),
-        stale=dict(zip(views, found[len(served_sql.FACTS) : first], strict=True)),
+        stale=dict(zip(views, found[len(served_sql.FACTS) :], strict=False)),
+        states={name: each or {} for name, each in zip(told, found[first - len(told) : first], strict=True)},
     )
+
+
+def _column(schema: pa.Schema, name: str) -> str | None:
+    """Where a key, request field or input stands in a record; None where no record holds it."""
+    if name in [entry.name for entry in schema.field("keys").type]:
+        return served_sql.column_of("keys", name)
+    place = _places(schema, [name]).get(name)
+    return None if place is None else served_sql.column_of(place, name)
 
 
 def _in_bins(bins: Histogram | Categories, found: Mapping[float, int] | None, rows: int) -> list[int]:
@@ -271,10 +317,8 @@ def _groups(connection: DuckDBPyConnection, files: Sequence[Path], segments: Seq
     found: dict[tuple[str, str], list[float]] = {}
     for file in files:
         schema = pq.read_schema(file)
-        places = _places(schema, segments)
         for name in segments:
-            if name in places or name in [entry.name for entry in schema.field("keys").type]:
-                column = served_sql.column_of(places[name], name) if name in places else f'keys."{name}"'
+            if (column := _column(schema, name)) is not None:
                 for value, rows, mean, acted in connection.execute(
                     served_sql.groups_of(file, column, _SEGMENTS)
                 ).fetchall():
@@ -288,12 +332,14 @@ def _groups(connection: DuckDBPyConnection, files: Sequence[Path], segments: Seq
 
 def _batches(model: str, day: date, settings: Settings) -> list[Path]:
     """The folders of batches that may have rows of a UTC day: a business day has its rows on it or beside it."""
-    beside = tuple((day + timedelta(days=each)).isoformat() for each in (-1, 0, 1))
-    return [
-        folder
-        for folder in paths_in(batches_folder(model, settings), "[!.]*-v*")
-        if folder.name.startswith((*beside, "spine-"))
-    ]
+    folder = batches_folder(model, settings)
+    beside = [(day + _DAY * each).isoformat() for each in (-1, 0, 1)]
+    return [found for name in (*beside, "spine-") for found in paths_in(folder, f"{name}*-v*")]
+
+
+def _day_of(batch: str) -> date | None:
+    """The business day that a batch's folder is named after; None for one of a file's rows."""
+    return None if batch.startswith("spine-") else date.fromisoformat(batch[:10])
 
 
 def _version(text: str) -> int | None:

@@ -15,8 +15,13 @@ ANSWERING = ("production", "canary", "batch")
 
 
 def column_of(part: str, name: str) -> str:
-    """An input within a record: a feature's value, or a request field."""
-    return f"features.{identifier(name)}.value" if part == "features" else f"request.{identifier(name)}"
+    """A column within a record: a feature's value, a request field or a key."""
+    return f"features.{identifier(name)}.value" if part == "features" else f"{part}.{identifier(name)}"
+
+
+def values_of(column: str) -> str:
+    """An expression that gives the rows of each value as a map, nulls as `null`."""
+    return f"histogram(coalesce(CAST({column} AS VARCHAR), 'null'))"
 
 
 def rate_of(column: str, origin: datetime) -> str:

@@ -69,7 +69,7 @@ class Metrics(Collector):
                 effect.add_metric(labels, each.value)
             if each.limit is not None:
                 limit.add_metric(labels, each.limit)
-            if each.state != "shown":
+            if each.state in ("fine", "alert"):
                 alert.add_metric([*labels, each.owner], float(each.alerts))
             if each.importance is not None:
                 worth[model, str(each.version), each.subject] = each.importance

@@ -15,10 +15,13 @@ from transformations.models.records.criteria import Metric
 from transformations.models.reports import charts, wording
 from transformations.models.reports.charts import Plot
 from transformations.models.reports.page import FILES
-from transformations.monitoring.judging.day import MEASURES, Judged, ranked
+from transformations.monitoring.judging.day import Judged, ranked
+from transformations.monitoring.judging.drifts import MEASURES
+from transformations.monitoring.judging.estimates import METHOD
 from transformations.monitoring.judging.outcomes import Group, Outcomes
+from transformations.monitoring.judging.skew import MEASURE as SKEWED
 from transformations.monitoring.judging.watched import Watched
-from transformations.monitoring.reading.history import COUNTS, Finding, days_judged, model_folder, read_findings
+from transformations.monitoring.reading.history import COUNTS, Finding, model_folder, read_findings
 from transformations.monitoring.reading.records import SCORE, Baseline
 from transformations.monitoring.reports.plots import Line, by_day, distribution
 
@@ -54,9 +57,9 @@ class Facts:
 
 def facts_of(watched: Watched, judged: Judged, outcomes: Outcomes | None, data: Sequence[Finding] = ()) -> Facts:
     """Read what the page of a judged day says."""
-    first = judged.day - timedelta(days=DAYS)
-    days = [day for day in days_judged(watched.model, watched.settings) if first < day <= judged.day]
-    found = {day: read_findings(watched.model, day, watched.settings) for day in days}
+    days = [judged.day - timedelta(days=each) for each in reversed(range(DAYS))]
+    read = {day: read_findings(watched.model, day, watched.settings) for day in days}
+    found = {day: findings for day, findings in read.items() if findings}
     versions = {each.version for each in judged.findings if each.version}
     return Facts(
         model=watched.model,
@@ -89,11 +92,14 @@ def render_page(facts: Facts) -> str:
         facts=facts,
         alerts=facts.judged.alerts,
         fine=[each for each in facts.judged.findings if each.state == "fine"],
+        held=[each for each in facts.judged.findings if each.state == "held"],
         shown=[each for each in facts.judged.findings if each.state == "shown" and each.value is not None],
         left_out=[each for each in facts.judged.findings if each.state == "shown" and each.value is None],
         data=[each for each in ranked(facts.data) if each.state != "shown"],
         business=list(_business(facts)),
         promised=list(_promised(facts)),
+        estimates=facts.outcomes.estimates if facts.outcomes else (),
+        method=METHOD,
         arms=[each for each in (facts.outcomes.groups if facts.outcomes else ()) if each.by in ("arm", "acted on")],
         scores=list(_scores(facts)),
         features=list(_features(facts)),
@@ -183,12 +189,16 @@ def _infrastructure(facts: Facts) -> Iterator[Plot]:
     ]
     if any(line.points for line in latency):
         yield by_day("Latency", "seconds", latency)
+    skewed = list(_values(facts, "predictions", SKEWED))
+    if skewed:
+        note = "Of a sample of each day, compared bit for bit with what its records say it was made from."
+        yield by_day("Skew", "share of predictions", [Line(SKEWED, skewed)], note)
 
 
 def _today(facts: Facts, version: int, name: str, unit: str) -> Iterator[Plot]:
     """A subject's values of the day beside those of the reference."""
     baseline = facts.baselines[version]
-    for each in facts.days.get(facts.judged.day, ()):
+    for each in _served(facts.days.get(facts.judged.day, ())):
         if (each.subject, each.measure, each.version) == (name, COUNTS, version) and each.counts and any(each.counts):
             reference = baseline.layout.of(name, baseline.reference)
             title = f"{name} of version {version}" if len(facts.versions) > 1 else name
@@ -199,7 +209,7 @@ def _history(facts: Facts, subject: str, measure: str, label: str) -> Plot:
     points = list(_values(facts, subject, measure))
     limits = [
         each.limit
-        for each in facts.days.get(facts.judged.day, ())
+        for each in _served(facts.days.get(facts.judged.day, ()))
         if (each.subject, each.measure) == (subject, measure) and each.limit is not None
     ]
     note = "The dashed line is the day's limit." if limits else ""
@@ -208,9 +218,14 @@ def _history(facts: Facts, subject: str, measure: str, label: str) -> Plot:
 
 def _values(facts: Facts, subject: str, measure: str) -> Iterator[tuple[date, float | None]]:
     for day, found in facts.days.items():
-        for each in found:
+        for each in _served(found):
             if (each.subject, each.measure) == (subject, measure) and each.value is not None:
                 yield day, each.value
+
+
+def _served(found: Sequence[Finding]) -> Iterator[Finding]:
+    """What is not about stored values, which have the same subjects and measures as served ones."""
+    return (each for each in found if each.part != "stored")
 
 
 def _rows(found: Sequence[Finding]) -> int:
@@ -227,10 +242,12 @@ def _figure(group: Group, metric: Metric) -> float | None:
 
 def _command(model: str, finding: Finding) -> str:
     """What looks closer at a finding."""
+    if finding.part == "skew":
+        return f"features predictions check {model}" if finding.subject == "predictions" else "features parity"
     if finding.part == "data" and finding.version == 0:
         kind, _, name = finding.subject.partition(" ")
         return f"features show {name}" if kind == "view" else "features status"
-    if finding.part == "features":
+    if finding.part in ("features", "stored"):
         return f"features show {finding.subject}"
     return f"features monitor {model} --day {finding.day} --json"
 

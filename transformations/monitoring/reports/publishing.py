@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import timedelta
 from pathlib import Path
 
 from transformations.engine.base.disk_faults import faults_in_words
 from transformations.engine.base.errors import DataError
 from transformations.engine.base.settings import Settings
+from transformations.models.versions import dataset_of
 from transformations.monitoring.judging.data import DATA
+from transformations.monitoring.judging.day import Judged
 from transformations.monitoring.judging.monitoring import Monitored
 from transformations.monitoring.judging.outcomes import Outcomes, outcomes
 from transformations.monitoring.judging.watched import Watched
 from transformations.monitoring.reading.history import Finding, last_before, read_findings
 from transformations.monitoring.reports.exporting import metrics_text, write_metrics
-from transformations.monitoring.reports.page import Facts, facts_of, write_page
+from transformations.monitoring.reports.page import DAYS, Facts, facts_of, write_page
 
 
 @faults_in_words()
@@ -33,15 +36,19 @@ def publish(found: Monitored, settings: Settings) -> dict[str, tuple[Path, Facts
         if judged.model == DATA:
             continue
         watched = found.watched[judged.model]
-        facts = facts_of(watched, judged, _outcomes(watched), data)
+        facts = facts_of(watched, judged, _outcomes(watched, judged), data)
         pages[judged.model] = write_page(watched, facts), facts
     return pages
 
 
-def _outcomes(watched: Watched) -> Outcomes | None:
-    """What became of the predictions; None where nothing is known yet, which is no fault."""
+def _outcomes(watched: Watched, judged: Judged) -> Outcomes | None:
+    """What became of the predictions of the last days whose horizon can have passed, as many as the page shows; None
+    where nothing is known yet, which is no fault.
+    """
+    label = dataset_of(watched.model, watched.standing.newest(), watched.settings).config.label
+    horizon = label.horizon if label is not None else timedelta(0)
     try:
-        return outcomes(watched)
+        return outcomes(watched, judged.day - horizon - timedelta(days=DAYS))
     except DataError:
         return None
 

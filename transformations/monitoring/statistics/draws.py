@@ -17,23 +17,27 @@ from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
+from scipy.special import ndtri, stdtrit
 
 from transformations.monitoring.statistics.effects import Counts, Floats
 from transformations.monitoring.statistics.layout import Effects, Layout
 
 DRAWS = 1_000
+LEAST_ALIKE = 3
+"""Days of one state that the reference has at least where a day is compared within it: fewer tell no spread."""
 EARLIER = 4
 """With how many earlier weeks the same weekday is compared."""
 Integers = npt.NDArray[np.int64]
 _ENTITIES, _LATER = 1, 2
 _LEAST_GROUPS = 3
+_LEAST_WEEKS = 5
 
 
 @dataclass(frozen=True, kw_only=True)
 class Blocks:
     """The reference's rows, coded, with the entity and the block of each. period: blocks from one weekday to the next
-    same one, 7 for days and 1 for weeks. states: by feature that follows the calendar, the state of each block; such a
-    feature is compared with blocks of the same state alone, and not at all where there is no other.
+    same one, 7 for days and 1 for weeks. states: by feature that follows a calendar, the state of each block; the
+    values of such a feature are compared with blocks of the same state alone, and not at all where those are too few.
     """
 
     layout: Layout
@@ -91,18 +95,20 @@ class Blocks:
         return self._sorted[places]
 
     def against_reference(self, rows: int, *, draws: int = DRAWS, seed: int = 0) -> Effects:
-        """The effects of draws of so many rows against all other blocks."""
+        """The effects of draws of so many rows against all other blocks; of values, against those of equal state."""
         current = np.empty((draws, len(self.layout)), dtype=np.int64)
         reference = np.empty_like(current)
+        alike = np.empty_like(current)
         for draw in range(draws):
             block = self._block(self.whole, seed, draw)
             current[draw] = self.layout.count(self.sample(block, rows, seed, draw))
             reference[draw] = self.total - self.counts[block] if len(self.numbers) > 1 else self.total
+            alike[draw] = reference[draw]
             for name, of_blocks in self.states.items():
                 part = self.layout.part(name)
-                alike = self.by_state(name)[of_blocks[block]] - self.counts[block]
-                reference[draw, part] = alike[part] if alike[part].any() else current[draw, part]
-        return self.layout.effects(reference, current)
+                found = self.by_state(name).get(of_blocks[block])
+                alike[draw, part] = current[draw, part] if found is None else (found - self.counts[block])[part]
+        return self._effects(reference, alike, current)
 
     def against_earlier(self, rows: int, *, draws: int = DRAWS, seed: int = 0) -> Effects | None:
         """The effects of draws against as many rows of each of the same weekdays before; None where none has one."""
@@ -116,23 +122,38 @@ class Blocks:
             return None
         current = np.empty((draws, len(self.layout)), dtype=np.int64)
         reference = np.zeros_like(current)
+        alike = np.zeros_like(current)
         for draw in range(draws):
             block = self._block(able, seed, draw)
             current[draw] = self.layout.count(self.sample(block, rows, seed, draw))
             for stream, each in enumerate(before[block], start=1):
                 sample = self.layout.count(self.sample(each, rows, seed, draw, stream))
+                reference[draw] += sample
                 for name, of_blocks in self.states.items():
                     if of_blocks[each] != of_blocks[block]:
                         sample[self.layout.part(name)] = 0
-                reference[draw] += sample
-        return self.layout.effects(reference, current)
+                alike[draw] += sample
+        return self._effects(reference, alike, current)
 
     def by_state(self, name: str) -> dict[str, Counts]:
-        """The counts of all blocks of each state of a feature."""
-        found: dict[str, Counts] = {}
-        for block, state in self.states[name].items():
-            found[state] = found.get(state, np.zeros(len(self.layout), dtype=np.int64)) + self.counts[block]
+        """The counts of all blocks of each state of a feature; a state of too few blocks is left out."""
+        return self._by_state[name]
+
+    @cached_property
+    def _by_state(self) -> dict[str, dict[str, Counts]]:
+        found: dict[str, dict[str, Counts]] = {}
+        for name, of_blocks in self.states.items():
+            for state in sorted(set(of_blocks.values())):
+                blocks = [self.counts[block] for block, each in of_blocks.items() if each == state]
+                if len(blocks) >= LEAST_ALIKE:
+                    found.setdefault(name, {})[state] = np.asarray(np.sum(blocks, axis=0), dtype=np.int64)
+            found.setdefault(name, {})
         return found
+
+    def _effects(self, reference: Counts, alike: Counts, current: Counts) -> Effects:
+        """Of values against what is alike; a share of nulls has no calendar, so it stands against all."""
+        found = self.layout.effects(reference, current)
+        return replace(found, values=self.layout.effects(alike, current).values) if self.states else found
 
     def _block(self, among: Integers, seed: int, draw: int) -> int:
         return int(among[int(_random(seed, draw, 0, 1)[0] % np.uint64(len(among)))])
@@ -156,7 +177,7 @@ class Blocks:
         return {int(each): (starts[blocks[starts] == each], ends[blocks[starts] == each]) for each in self.numbers}
 
 
-def limits(effects: Floats, rate: float, least: Floats | float = 0.0) -> Floats:
+def limits(effects: Floats, rate: float, least: Floats | float = 0.0, weeks: int | None = None) -> Floats:
     """By feature, the effect that any of them passes in at most this share of the draws.
 
     The draws' own greatest excess decides (the max-T procedure of Westfall and Young, Resampling-Based Multiple
@@ -165,13 +186,22 @@ def limits(effects: Floats, rate: float, least: Floats | float = 0.0) -> Floats:
     as a third of the least effect that matters, at least, so that a feature which hardly ever moves (one null in a
     thousand rows) does not decide for all others.
 
-    effects: draws × features, 0 and above.
+    effects: draws × features, 0 and above. weeks: how many the draws came from. However often they are drawn, so few
+    show little of what one week in hundreds is like, so the way from the median is widened as that of a prediction from
+    a sample is: by Student's t of one degree fewer in place of the normal distribution, and by √(1 + 1 / weeks).
     """
     median = np.median(effects, axis=0)
     spread = np.quantile(effects, 0.95, axis=0) - median
     units = np.maximum(spread, np.asarray(least) / 3)
     greatest = ((effects - median) / np.where(units > 0, units, 1.0)).max(axis=1)
-    return np.asarray(median + units * np.quantile(greatest, 1 - rate), dtype=np.float64)
+    reach = np.quantile(greatest, 1 - rate) * (1.0 if weeks is None else _widening(weeks, rate))
+    return np.asarray(median + units * reach, dtype=np.float64)
+
+
+def _widening(weeks: int, rate: float) -> float:
+    """By how much farther a limit lies that is known from so many weeks; fewer than five are taken for five."""
+    number = max(weeks, _LEAST_WEEKS)
+    return float(stdtrit(number - 1, 1 - rate) / ndtri(1 - rate) * np.sqrt(1 + 1 / number))
 
 
 def _random(seed: int, draw: int, stream: int, count: int) -> npt.NDArray[np.uint64]:

@@ -95,7 +95,10 @@ def test_what_was_promised_stands_beside_with_its_interval(scored: Path) -> None
     assert f"version 1: {whole.rows:,} rows of {whole.entities} entities" in shown.stdout
 
 
-def test_before_a_horizon_has_passed_nothing_is_said(scored: Path) -> None:
+def test_before_a_horizon_has_passed_nothing_is_said_of_a_version_without_calibration(
+    scored: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("transformations.monitoring.judging.outcomes.calibration_of", lambda *_: None)
     with pytest.raises(DataError, match=r"of none of the 78 predictions .* outcome is known: labels are known until"):
         outcomes(watch(scored), first=date(2024, 5, 20))
 

@@ -85,3 +85,20 @@ def test_a_feature_that_hardly_ever_moves_does_not_decide_for_the_others() -> No
     alone = limits(usual[:, None], 0.01, 0.02)[0]
     assert limits(np.column_stack([usual, rare]), 0.01, 0.02)[0] < 2 * alone
     assert limits(np.column_stack([usual, rare]), 0.01)[0] > 5 * alone
+
+
+def test_a_limit_from_few_weeks_is_wider_as_a_prediction_from_a_sample_is() -> None:
+    """Weeks differ by a normal effect: a limit from 15 of them keeps its rate only when widened."""
+    generator = np.random.default_rng(9)
+    passed = dict.fromkeys((None, 15), 0)
+    trials, rate = 4_000, 0.01
+    for _ in range(trials):
+        seen = 1.0 + 0.1 * generator.standard_normal(15)
+        new = 1.0 + 0.1 * generator.standard_normal()
+        for weeks in passed:
+            passed[weeks] += new > limits(np.repeat(seen, 20)[:, None], rate, 0.0, weeks)[0]
+    assert passed[15] < passed[None]
+    assert passed[None] / trials > 3 * rate
+    assert limits(np.repeat(seen, 20)[:, None], rate, 0.0, 1_000)[0] == pytest.approx(
+        limits(np.repeat(seen, 20)[:, None], rate)[0], rel=0.01
+    )

@@ -7,9 +7,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.spatial.distance import jensenshannon
-from scipy.stats import entropy
+from scipy.stats import entropy, ks_2samp
 
-from transformations.monitoring.statistics.effects import jensen_shannon, psi, share_difference
+from transformations.monitoring.statistics.effects import (
+    jensen_shannon,
+    kolmogorov_smirnov,
+    psi,
+    share_difference,
+    total_variation,
+)
 
 COUNTS = st.integers(2, 12).flatmap(
     lambda bins: st.tuples(*[st.lists(st.integers(0, 500), min_size=bins, max_size=bins)] * 2)
@@ -65,10 +71,25 @@ def test_the_ends_of_both_scales() -> None:
     assert jensen_shannon(np.array([100, 0]), np.array([95, 5])) == pytest.approx(0.025, abs=0.001)
 
 
+@given(COUNTS)
+def test_what_is_shown_beside_is_scipys_distance_of_the_bins_and_half_the_sum_of_differences(
+    counts: tuple[list[int], list[int]],
+) -> None:
+    reference, current = (np.array(each) for each in counts)
+    if not reference.sum() or not current.sum():
+        assert (kolmogorov_smirnov(reference, current), total_variation(reference, current)) == (0, 0)
+        return
+    places = np.arange(len(reference))
+    by_scipy = ks_2samp(np.repeat(places, reference), np.repeat(places, current), method="asymp").statistic
+    assert kolmogorov_smirnov(reference, current) == pytest.approx(by_scipy, abs=1e-12)
+    shares = zip(reference / reference.sum(), current / current.sum(), strict=True)
+    assert total_variation(reference, current) == pytest.approx(sum(max(0, b - a) for a, b in shares), abs=1e-12)
+
+
 def test_many_distributions_at_once_are_each_what_it_is_alone() -> None:
     reference = np.array([10, 20, 30])
     many = np.array([[10, 20, 30], [30, 20, 10], [0, 0, 0]])
-    for effect in (psi, jensen_shannon):
+    for effect in (psi, jensen_shannon, kolmogorov_smirnov, total_variation):
         assert effect(reference, many).tolist() == [float(effect(reference, each)) for each in many]
 
 

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 _DAY = click.DateTime(["%Y-%m-%d"])
 _SHOWN = 12
+_STATES = {"alert": "ALERT", "held": "held back", "fine": "fine", "shown": ""}
 
 
 @click.command(
@@ -76,7 +77,14 @@ def monitor(
     with progress("Judging"):
         span = None if first is None or last is None else (first.date(), last.date())
         found = monitoring.monitor(
-            names, repository, log, settings, day=day.date() if day else None, span=span, report=remark
+            names,
+            repository,
+            log,
+            settings,
+            day=day.date() if day else None,
+            span=span,
+            report=remark,
+            open_store=lambda: open_store(settings),
         )
     if as_json:
         print_json([_document(each) for each in found.judged])
@@ -141,8 +149,8 @@ def _print(judged: Judged) -> None:
 
 def _row(each: Finding) -> tuple[object, ...]:
     return (
-        "ALERT" if each.alerts else "fine",
-        each.subject if each.version == 0 else f"{each.subject} (v{each.version})",
+        _STATES[each.state],
+        f"{each.subject}{' as stored' if each.part == 'stored' else ''}{f' (v{each.version})' if each.version else ''}",
         each.measure,
         _number(each.value),
         _number(each.limit),
@@ -163,9 +171,11 @@ def _told(newest: Sequence[Judged], watched: dict[str, Watched]) -> str:
         for alert in judged.alerts:
             model = watched.get(judged.model)
             contact = model.contact(alert.owner) if model else alert.owner
-            of = "" if model is None else f" of {judged.model} version {alert.version}"
+            version = f" version {alert.version}" if alert.version else ""
+            of = "" if model is None else f" of {judged.model}{version}"
+            what = f"{alert.subject} as stored" if alert.part == "stored" else alert.subject
             value, limit = _number(alert.value), _number(alert.limit)
             said = f" {value}" if value is not None else ""
             said += f", limit {limit}" if limit is not None else ""
-            lines.append(f"  {alert.subject}{of}: {alert.measure}{said}, since {alert.first_bad} ({contact})")
+            lines.append(f"  {what}{of}: {alert.measure}{said}, since {alert.first_bad} ({contact})")
     return f"{plural(len(lines), 'alert')}:\n" + "\n".join(lines)

@@ -62,6 +62,28 @@ def _print(found: Outcomes) -> None:
             _print_groups(by, found.of(version, by))
         days = found.of(version, "day")
         say(f"  by day: {len(days)} days, from {days[0].value} to {days[-1].value} (--json lists them)")
+    _print_estimates(found)
+
+
+def _print_estimates(found: Outcomes) -> None:
+    if not found.estimates:
+        return
+    from transformations.monitoring.judging.estimates import METHOD
+
+    say(f"estimated before outcomes are known ({METHOD}): what the scores alone lead to expect, no measurement")
+    print_table(
+        ["Version", "Rows that wait", "Label", "Log loss", "Brier", "Precision", "Calibration error, allowed"],
+        [
+            (
+                each.version,
+                each.rows,
+                *(f"≈ {_number(value)}" for value in (each.label_mean, each.log_loss, each.brier)),
+                None if each.precision is None else f"≈ {_number(each.precision)}",
+                f"{_number(each.calibration)}, {_number(each.allowed)}",
+            )
+            for each in found.estimates
+        ],
+    )
 
 
 def _print_groups(by: str, groups: Sequence[Group]) -> None:
@@ -103,8 +125,11 @@ def _number(value: float | None) -> str | None:
 
 
 def _document(found: Outcomes) -> dict[str, object]:
+    from transformations.monitoring.judging.estimates import METHOD
+
     return {
-        **{key: value for key, value in vars(found).items() if key not in ("groups", "promises")},
+        **{key: value for key, value in vars(found).items() if key not in ("groups", "promises", "estimates")},
+        "estimates": [{"method": METHOD, **vars(each)} for each in found.estimates],
         "groups": [_plain(each) for each in found.groups],
         "promises": [_plain(each) for each in found.promises],
     }
