@@ -65,6 +65,16 @@ def test_a_dataset_that_ends_before_the_drift_makes_no_better_model(production: 
     assert set(standing(weekly.MODEL, EventLog("shop")).versions) == {1}
 
 
+def test_a_period_that_somebody_has_looked_at_judges_no_new_version(production: Path) -> None:
+    looks = (get_settings().models_dir / LOOKS).read_bytes()
+    watched = drifted(production, BEGAN)
+    (get_settings().models_dir / LOOKS).write_bytes(looks)
+    given = answered(watched)
+    assert (given.attempt, given.pages) == (None, True)
+    assert "somebody has looked at the period from 2024-04-22 on" in given.text
+    assert set(standing(weekly.MODEL, EventLog("shop")).versions) == {1}
+
+
 def test_two_failures_are_left_to_the_owner_and_the_cooldown_is_kept(
     production: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
