@@ -23,6 +23,7 @@ from transformations.monitoring.reports.exporting import Metrics
 
 SERVER = {"features_redis_up", "features_view_complete_through_timestamp_seconds"}
 """Of `feast serve`; tests of the feature server read them there."""
+AMTOOL = os.environ.get("AMTOOL") or shutil.which("amtool")
 PROMTOOL = os.environ.get("PROMTOOL") or shutil.which("promtool")
 
 
@@ -96,6 +97,21 @@ def test_an_alert_goes_to_its_owner_and_names_runbook_and_command() -> None:
         for rule in group["rules"]:
             assert {"summary", "command", "runbook_url"} <= set(rule["annotations"]), rule["alert"]
             assert rule["annotations"]["command"].startswith("features ")
+
+
+@pytest.mark.skipif(AMTOOL is None, reason="amtool is not installed (Debian's package prometheus-alertmanager)")
+def test_alertmanager_takes_the_routes_and_sends_an_alert_to_its_owner(tmp_path: Path) -> None:
+    owners = {"team@example.com": Owner(team="Team", contact="channel team")}
+    stack.write_stack(tmp_path / "stack", Ownership(owners=owners), stack.TARGETS, stack.ALERTMANAGER)
+    file = f"--config.file={tmp_path / 'stack' / 'alertmanager.yaml'}"
+    for labels, receiver in (
+        (["owner=team@example.com", "severity=page"], "Team: channel team"),
+        (["owner=team@example.com"], "Team: channel team"),
+        (["owner=somebody@else.com"], "everybody"),
+    ):
+        command = [str(AMTOOL), "config", "routes", "test", file, *labels]
+        ended = subprocess.run(command, check=True, capture_output=True, text=True)
+        assert ended.stdout.strip() == receiver
 
 
 @pytest.mark.skipif(PROMTOOL is None, reason="promtool is not installed (Debian's package prometheus; or set PROMTOOL)")
