@@ -146,8 +146,8 @@ demo: $(STAMP)  ## Run the main job end to end on the demo's data
 monitoring: $(STAMP)  ## Look at the models and start Prometheus on loopback with the alert rules (Debian's package prometheus)
 	@command -v prometheus >/dev/null || { echo "prometheus is not installed: apt-get install prometheus" >&2; exit 4; }
 	$(BIN)/features monitor --setup data/monitoring/_stack
-	$(BIN)/features monitor --export data/monitoring/_stack/served/metrics.prom || true
-	cd data/monitoring/_stack && { cp -f served/metrics.prom served/metrics; $(CURDIR)/$(BIN)/python -m http.server --bind 127.0.0.1 \
+	$(BIN)/features monitor --export data/monitoring/_stack/served/metrics.prom || test $$? = 3
+	cd data/monitoring/_stack && { ln -sf metrics.prom served/metrics; $(CURDIR)/$(BIN)/python -m http.server --bind 127.0.0.1 \
 	  --directory served 9464 >/dev/null 2>&1 & served=$$!; trap 'kill $$served' EXIT; \
 	  prometheus --config.file=prometheus.yaml --web.listen-address=127.0.0.1:9090 --storage.tsdb.path=tsdb; }
 
