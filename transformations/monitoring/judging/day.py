@@ -111,11 +111,12 @@ def _of_version(watched: Watched, baseline: Baseline, served: Served) -> Iterato
 
 def _stored(watched: Watched, baseline: Baseline, day: date) -> Iterator[Finding]:
     """What the tables held for the day's population. Where a batch has scored that day, its record is just that."""
-    reader = None if is_batch_alone(watched.model, baseline.version, day, watched.settings) else watched.snapshots
-    snapshots = reader(baseline.version) if reader is not None else None
-    if snapshots is None:
+    if is_batch_alone(watched.model, baseline.version, day, watched.settings):
         return
     try:
+        snapshots = watched.snapshots(baseline.version)
+        if snapshots is None:
+            return
         found = snapshots.of_day(day)
     except (DataError, UsageError) as error:
         text = f"not compared: {error.message.splitlines()[0]}"

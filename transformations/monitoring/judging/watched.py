@@ -117,7 +117,8 @@ class Watched:
             return None
         if version not in self._snapshots:
             state = self.state(version)
-            artifact, dataset = (of(self.model, state, self.settings) for of in (artifact_of, dataset_of))
+            artifact = artifact_of(self.model, state, self.settings)
+            dataset = dataset_of(self.model, state, self.settings)
             self._snapshots[version] = snapshots(self.baseline(version), artifact, dataset, self.store, self.settings)
         return self._snapshots[version]
 
