@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -16,7 +15,7 @@ from transformations.engine.base.errors import UsageError, nearest
 from transformations.engine.base.settings import Settings
 from transformations.models.batch.personal import is_hashed
 from transformations.models.log.event_log import EventLog
-from transformations.models.predictions.finding import last_day, models_with_records, records_of_day
+from transformations.models.predictions.finding import last_day, models_with_records, sample_of_day
 from transformations.models.predictions.replay import Again, Replayer
 from transformations.models.records.predictions import PredictionRecord, ServedFeature
 from validation.parity.values import same_value
@@ -98,8 +97,7 @@ def check(model: str, day: date, sample: int | None, replayer: Replayer, setting
 
     The sample is the same for the same seed and records. DataError where an artifact or a dataset is gone.
     """
-    records = sorted(records_of_day(model, day, settings), key=lambda record: (record.id, record.version))
-    taken = records if sample is None or sample >= len(records) else random.Random(seed).sample(records, sample)
+    taken, recorded = sample_of_day(model, day, sample, seed, settings)
     spared: Counter[Spared] = Counter()
     skewed: list[Skew] = []
     equal = late = corrected = 0
@@ -128,7 +126,7 @@ def check(model: str, day: date, sample: int | None, replayer: Replayer, setting
     return Checked(
         model=model,
         day=day,
-        records=len(records),
+        records=recorded,
         compared=equal + len(skewed),
         equal=equal,
         late=late,

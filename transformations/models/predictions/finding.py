@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Iterator
 from contextlib import suppress
 from datetime import date
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from transformations.engine.base.disk_faults import paths_in
 from transformations.engine.base.settings import Settings
 from transformations.models.batch.publishing import DAY, batches_folder
-from transformations.models.predictions.published import places_of, read_place, served_folder
+from transformations.models.predictions.published import path_of, places_of, read_place, served_folder
 from transformations.models.predictions.segment_reading import read_segment, segments_in
 from transformations.models.predictions.segments import segments_folder
 from transformations.models.records.prediction_table import records_of
@@ -38,6 +41,39 @@ def records_of_day(model: str, day: date, settings: Settings) -> Iterator[Predic
         yield from records_of(read_place(place, settings))
     for file in _batch_files(model, settings, day):
         yield from records_of(pq.read_table(file, partitioning=None))
+
+
+def sample_of_day(
+    model: str, day: date, size: int | None, seed: int, settings: Settings
+) -> tuple[list[PredictionRecord], int]:
+    """So many of the records of a UTC day, as far as they are collected, by id and version; and how many there are.
+
+    size: None for all. It is the same sample for the same seed and records. Only its own rows are read whole, so that
+    a day of millions is no matter of memory.
+    """
+    files = [path_of(place, settings) for place in places_of(model, settings, [day])]
+    files += _batch_files(model, settings, day)
+    named = [_named_rows(file, number) for number, file in enumerate(files)]
+    rows = pa.concat_tables(named) if named else pa.table({"id": pa.array([], pa.string())})
+    if size is None or size >= len(rows):
+        found = records_of_day(model, day, settings)
+        return sorted(found, key=lambda record: (record.id, record.version)), len(rows)
+    rows = rows.sort_by([("id", "ascending"), ("version", "ascending")])
+    chosen = rows.take(pa.array(random.Random(seed).sample(range(len(rows)), size)))
+    records = {}
+    for number in pc.unique(chosen["file"]).to_pylist():
+        ids = chosen.filter(pc.equal(chosen["file"], number))["id"].combine_chunks()
+        table = pq.read_table(
+            files[number], partitioning=None, filters=pc.field("id").isin(ids), page_checksum_verification=True
+        )
+        records |= {(record.id, record.version): record for record in records_of(table)}
+    return [records[each["id"], each["version"]] for each in chosen.to_pylist()], len(rows)
+
+
+def _named_rows(file: Path, number: int) -> pa.Table:
+    """The id and version of a file's rows, and the number of the file."""
+    table = pq.read_table(file, columns=["id", "version"], partitioning=None, page_checksum_verification=True)
+    return table.append_column("file", pa.repeat(pa.scalar(number, pa.int64()), len(table)))
 
 
 def records_of_id(prediction: str, settings: Settings) -> list[PredictionRecord]:

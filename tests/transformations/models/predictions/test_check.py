@@ -2,6 +2,7 @@
 
 import json
 import math
+import random
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime, timedelta
@@ -24,6 +25,7 @@ from transformations.models.batch.personal import HASHED
 from transformations.models.log.event_log import EventLog
 from transformations.models.predictions.check import Checked, check
 from transformations.models.predictions.collect import collect
+from transformations.models.predictions.finding import records_of_day, sample_of_day
 from transformations.models.predictions.recorder import Recorder
 from transformations.models.predictions.replay import Replayer
 from transformations.models.predictions.segments import segments_folder
@@ -121,6 +123,10 @@ def test_a_sample_is_as_large_as_asked_and_the_same_again(project: Path) -> None
     record(*served(project))
     assert checked(project, sample=5).compared == 5
     assert checked(project, sample=5) == checked(project, sample=5)
+    everything = sorted(records_of_day(weekly.MODEL, DAY, get_settings()), key=lambda each: (each.id, each.version))
+    taken, recorded = sample_of_day(weekly.MODEL, DAY, 5, 3, get_settings())
+    assert recorded == len(everything)
+    assert taken == random.Random(3).sample(everything, 5)
 
 
 def test_the_commands_tell_what_came_of_it(project: Path) -> None:
