@@ -175,7 +175,7 @@ def alone(name: str, known: Baseline) -> Watched:
     from transformations.monitoring.reading.config import Monitoring
 
     class Alone(Watched):
-        config, declared, owner = Monitoring(), ModelMonitoring(), "bench"  # type: ignore[assignment]
+        config, declared, owner = Monitoring(), ModelMonitoring(), "bench"
 
         def baseline(self, version: int) -> Baseline:
             return known

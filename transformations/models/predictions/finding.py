@@ -60,7 +60,7 @@ def sample_of_day(
         return sorted(found, key=lambda record: (record.id, record.version)), len(rows)
     rows = rows.sort_by([("id", "ascending"), ("version", "ascending")])
     chosen = rows.take(pa.array(random.Random(seed).sample(range(len(rows)), size)))
-    records = {}
+    records: dict[tuple[str, int], PredictionRecord] = {}
     for number in pc.unique(chosen["file"]).to_pylist():
         ids = chosen.filter(pc.equal(chosen["file"], number))["id"].combine_chunks()
         table = pq.read_table(

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import date
 
-from feast import FeatureStore
+from feast import FeatureStore, FeatureView, OnDemandFeatureView
 
 from transformations.engine.base.errors import DataError, FeaturesError, UsageError
 from transformations.engine.base.settings import Settings
@@ -64,7 +64,10 @@ def skew_of_views(day: date, sample: int, open_store: Callable[[], FeatureStore]
 
 
 def _of_views(day: date, sample: int, store: FeatureStore, settings: Settings) -> Iterator[Finding]:
-    known = [*store.list_feature_views(), *store.list_on_demand_feature_views()]
+    known: list[FeatureView | OnDemandFeatureView] = [
+        *store.list_feature_views(),
+        *store.list_on_demand_feature_views(),
+    ]
     views = [view for view in known if getattr(view, "online", True)]
     owners = {view.name: view.owner for view in views}
     report = check_now(store, views, settings, entities=Sample(sample))
