@@ -5,7 +5,6 @@ of its own process answers over HTTP, and what the commands print and export is 
 """
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -27,6 +26,9 @@ from tests.transformations.models.serving.conftest import PATH
 from tests.transformations.models.serving.test_two_servers import free_port, is_ready, until
 from tests.transformations.monitoring.conftest import multiplied, publish_changed, watch
 from tests.worlds import weekly
+from transformations.engine.base.settings import get_settings
+from transformations.models.predictions.segment_reading import segments_in
+from transformations.models.predictions.segments import segments_folder
 
 MONDAY = date(2024, 5, 6)
 SIX = datetime(2024, 5, 6, 6, tzinfo=UTC)
@@ -85,11 +87,12 @@ def test_what_a_server_answered_is_found_drifted_unskewed_and_measured(
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
             served = answer.read().decode()
     assert "features_model_predictions_total{" in served
+    deadline = time.monotonic() + 60
     while True:
         run("predictions", "collect")
-        if not list(Path(os.environ["FEATURES_DATA"]).glob("predictions/_segments/*")):
+        if not segments_in(segments_folder(get_settings())):
             break
-        time.sleep(0.5)
+        assert time.monotonic() < deadline, "a server that has ended leaves no segment that stays"
 
     monkeypatch.setenv("FEATURES_CLOCK", weekly.NOW)
     file = tmp_path / "metrics.prom"
