@@ -13,7 +13,7 @@ from transformations.models.records.criteria import Metric
 from transformations.models.records.gates import Interval
 
 WIDTH, HEIGHT = 520, 300
-LEFT, RIGHT, TOP, BOTTOM = 66, 506, 14, 242
+LEFT, RIGHT, TOP, BOTTOM = 84, 498, 14, 242
 _LARGEST_POINT, _SMALLEST_POINT = 9.0, 3.0
 
 

@@ -7,7 +7,8 @@ that fails for the same alert is not tried again: the owner is told instead.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Literal
@@ -164,6 +165,17 @@ def _attempt(released: Release, subject: str, began: date, now: datetime) -> Att
 def _is_drift(finding: Finding) -> bool:
     """Whether retraining could help: values that moved; not lost ones, and not a pipeline that stopped."""
     return finding.measure in (MEASURES["day"], MEASURES["week"])
+
+
+def failures_over(alerts: Sequence[Finding], attempts: Sequence[Attempt]) -> int:
+    """How many releases have failed over an alert that stands; of the one that most have failed over."""
+    standing = {(each.subject, each.first_bad) for each in alerts}
+    failed = Counter(
+        (each.subject, each.began)
+        for each in attempts
+        if each.outcome == "failed" and (each.subject, each.began) in standing
+    )
+    return max(failed.values(), default=0)
 
 
 def read_attempts(watched: Watched) -> tuple[Attempt, ...]:

@@ -17,6 +17,7 @@ from transformations.engine.base import storage
 from transformations.engine.base.errors import UsageError
 from transformations.models.evaluation.metrics import improvement
 from transformations.monitoring.judging.outcomes import Outcomes
+from transformations.monitoring.judging.retraining import failures_over, read_attempts
 from transformations.monitoring.judging.watched import Watched
 from transformations.monitoring.reading.history import COUNTS, Finding
 from transformations.monitoring.reading.records import SCORE
@@ -47,14 +48,17 @@ class Metrics(Collector):
         info = _gauge("info", "Whom a model concerns", ["model", "owner", "contact", "runbook"])
         day = _gauge("day_timestamp_seconds", "The end of the newest day that was judged", ["model"])
         rows = _gauge("predictions", "Predictions of the newest day", ["model", "version"])
+        text = "Releases that failed over what alerts now"
+        failures = _gauge("retraining_failures", text, ["model"])
         for name, facts in self._facts.items():
             watched = self._watched[name]
+            failures.add_metric([name], float(failures_over(facts.judged.alerts, read_attempts(watched))))
             info.add_metric([name, watched.owner, facts.owner, facts.runbook], 1.0)
             day.add_metric([name], _end_of(facts.judged.day))
             for each in facts.days.get(facts.judged.day, ()):
                 if (each.subject, each.measure) == (SCORE, COUNTS):
                     rows.add_metric([name, str(each.version)], float(each.rows))
-        yield from (info, day, rows)
+        yield from (info, day, rows, failures)
 
     def _of_findings(self) -> Iterator[Any]:
         effect = _gauge("effect", "What was found of a subject by a measure", _OF_FINDING)

@@ -167,7 +167,8 @@ def _features(facts: Facts) -> Iterator[tuple[str, str, list[Plot]]]:
     """The features that alert, and then those of most worth: today against the reference, and the days before."""
     named: dict[str, Finding] = {}
     for each in facts.judged.findings:
-        if each.part == "features" and each.measure in MEASURES.values() and each.value is not None:
+        is_shown = each.value is not None or each.state == "held"
+        if each.part == "features" and each.measure in MEASURES.values() and is_shown:
             named.setdefault(each.subject, each)
     alerting = {each.subject for each in facts.judged.alerts}
     chosen = sorted(named, key=lambda name: (name not in alerting, -(named[name].importance or 0.0)))

@@ -13,7 +13,7 @@ from transformations.models.evaluation.looks import FILE as LOOKS
 from transformations.models.log.event_log import EventLog
 from transformations.models.versions import standing
 from transformations.monitoring.judging.day import judge_day
-from transformations.monitoring.judging.retraining import Answer, answer, read_attempts
+from transformations.monitoring.judging.retraining import Answer, answer, failures_over, read_attempts
 from transformations.monitoring.judging.watched import Watched
 
 BEGAN = date(2024, 4, 15)
@@ -94,6 +94,9 @@ def test_two_failures_are_left_to_the_owner_and_the_cooldown_is_kept(
     third = answered(watch(production))
     assert (third.attempt, third.pages) == (None, True)
     assert "2 releases have failed over spend_28d, and no third is tried" in third.text
+    watched = watch(production)
+    failed = [failures_over(each, read_attempts(watched)) for each in (judge_day(watched, LAST).alerts, ())]
+    assert failed == [2, 0], "over what stands, and over nothing"
 
 
 def test_a_model_that_only_tells_is_not_retrained(production: Path) -> None:

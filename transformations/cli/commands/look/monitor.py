@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from transformations.monitoring.judging.monitoring import Monitored
     from transformations.monitoring.judging.watched import Watched
     from transformations.monitoring.reading.history import Finding
+    from transformations.monitoring.reports.page import Facts
 
 _DAY = click.DateTime(["%Y-%m-%d"])
 _SHOWN = 12
@@ -91,24 +92,29 @@ def monitor(
     else:
         for each in found.judged:
             _print(each)
-    pages = _publish(found, file, settings)
+    pages = _publish(found, settings)
     if not as_json:
-        for name, page in pages.items():
+        for name, (page, _) in pages.items():
             say(f"report of {name}: {page}")
     for text in _respond(found, settings):
         remark(text)
+    if file is not None:
+        _export(pages, found, file, settings)  # after what was done, which it tells of
     alerts = [alert for each in found.newest for alert in each.alerts]
     if alerts:
         raise DataError(_told(found.newest, found.watched))
 
 
-def _publish(found: Monitored, file: Path | None, settings: Settings) -> dict[str, Path]:
-    from transformations.monitoring.reports import publishing
+def _publish(found: Monitored, settings: Settings) -> dict[str, tuple[Path, Facts]]:
+    from transformations.monitoring.reports.publishing import publish
 
-    pages = publishing.publish(found, settings)
-    if file is not None:
-        publishing.export(pages, found, file, settings)
-    return {name: page for name, (page, _) in pages.items()}
+    return publish(found, settings)
+
+
+def _export(pages: dict[str, tuple[Path, Facts]], found: Monitored, file: Path, settings: Settings) -> None:
+    from transformations.monitoring.reports.publishing import export
+
+    export(pages, found, file, settings)
 
 
 def _respond(found: Monitored, settings: Settings) -> list[str]:
