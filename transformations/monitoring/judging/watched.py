@@ -27,7 +27,7 @@ from transformations.monitoring.reading.baseline import Learned, make_baseline, 
 from transformations.monitoring.reading.config import Monitoring, read_monitoring
 from transformations.monitoring.reading.history import model_folder
 from transformations.monitoring.reading.records import Baseline
-from transformations.monitoring.reading.stored import Snapshots, snapshots
+from transformations.monitoring.reading.stored import Populations, Snapshots
 
 _REFERENCE = "reference.json"
 
@@ -119,12 +119,23 @@ class Watched:
             state = self.state(version)
             artifact = artifact_of(self.model, state, self.settings)
             dataset = dataset_of(self.model, state, self.settings)
-            self._snapshots[version] = snapshots(self.baseline(version), artifact, dataset, self.store, self.settings)
+            self._snapshots[version] = Snapshots(
+                baseline=self.baseline(version),
+                artifact=artifact,
+                dataset=dataset,
+                known=self._populations,
+                store=self.store,
+                settings=self.settings,
+            )
         return self._snapshots[version]
 
     @cached_property
     def _snapshots(self) -> dict[int, Snapshots]:
         return {}
+
+    @cached_property
+    def _populations(self) -> Populations:
+        return Populations()
 
     def baseline(self, version: int) -> Baseline:
         """What the version's days are held against: as it was made before, or made now and kept."""

@@ -19,6 +19,7 @@ from transformations.models.scoring.artifact import Artifact
 from transformations.models.scoring.inputs import cast_inputs
 from transformations.monitoring.reading.baseline import as_compared, states_of
 from transformations.monitoring.reading.records import SCORE, Baseline
+from transformations.monitoring.statistics.draws import Integers
 from transformations.monitoring.statistics.effects import Counts
 from transformations.monitoring.statistics.layout import Layout
 
@@ -40,13 +41,32 @@ class StoredValues:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Population:
+    """The rows of a day's population with their features. is_declared: as the dataset's query gives it."""
+
+    table: pa.Table
+    moments: Integers
+    is_declared: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Populations:
+    """What was read of the populations of datasets, so that versions of one dataset share it: by dataset what its query
+    gave, and by dataset and inputs the last day that was read.
+    """
+
+    asked: dict[str, Asked | None] = field(default_factory=dict)
+    read: dict[tuple[str, tuple[str, ...]], tuple[date, Population]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Snapshots:
-    """Reads the tables for a version's population, whose query is asked once for all days."""
+    """Reads the tables for a version's population. known: what was read for other versions."""
 
     baseline: Baseline
     artifact: Artifact
     dataset: Manifest
-    asked: Asked | None
+    known: Populations
     store: FeatureStore
     settings: Settings
 
@@ -56,35 +76,42 @@ class Snapshots:
         DataError where a table is not complete that far, where a feature is defined otherwise than the version knew it,
         or where there is nobody; UsageError where nobody is declared for the day and the model takes request fields.
         """
+        population = self._population(day)
+        columns = cast_inputs(population.table, self.artifact.manifest.scores.inputs)
+        layout = Layout({name: bins for name, bins in self.baseline.layout.features.items() if name != SCORE})
+        values = {
+            name: as_compared(columns[name], self.baseline.inputs[name], population.moments) for name in layout.names
+        }
+        counts = layout.count(layout.codes(values))
+        told = [name for name in self.baseline.state_columns if name in population.table.column_names]
+        nowhere = np.zeros(len(population.moments), dtype=np.int64)
+        return StoredValues(
+            day=day,
+            rows=len(population.moments),
+            counts=self.baseline.layout.row({name: layout.of(name, counts) for name in layout.names}),
+            is_declared=population.is_declared,
+            states={name: states_of(one_array(population.table[name]), nowhere)[0] for name in told},
+        )
+
+    def _population(self, day: date) -> Population:
         inputs, request = self.artifact.manifest.scores.inputs, _request_fields(self.artifact)
+        key = self.dataset.name, tuple(column.name for column in inputs)
+        known = self.known.read.get(key)
+        if known is not None and known[0] == day:
+            return known[1]
         zone = day_zone(self.dataset, self.settings)
         with reading(self.dataset, inputs, request, zone, self.store, self.settings) as reader:
-            declared = self.asked.of_day(day) if self.asked is not None else None
+            if self.dataset.name not in self.known.asked:
+                self.known.asked[self.dataset.name] = ask(self.dataset, self.store, self.settings)
+            asked = self.known.asked[self.dataset.name]
+            declared = asked.of_day(day) if asked is not None else None
             rows = declared or known_entities(self.dataset, reader.stored(), day, reader.request, self.store, zone)
             served = reader.read(rows.table)
         micros = served.moments.cast(pa.timestamp("us", tz="UTC")).cast(pa.int64())
         moments = np.asarray(micros.to_numpy(zero_copy_only=False), dtype=np.int64)
-        columns = cast_inputs(served.table, inputs)
-        layout = Layout({name: bins for name, bins in self.baseline.layout.features.items() if name != SCORE})
-        values = {name: as_compared(columns[name], self.baseline.inputs[name], moments) for name in layout.names}
-        counts = layout.count(layout.codes(values))
-        told = [name for name in self.baseline.state_columns if name in served.table.column_names]
-        nowhere = np.zeros(len(moments), dtype=np.int64)
-        return StoredValues(
-            day=day,
-            rows=len(moments),
-            counts=self.baseline.layout.row({name: layout.of(name, counts) for name in layout.names}),
-            is_declared=declared is not None,
-            states={name: states_of(one_array(served.table[name]), nowhere)[0] for name in told},
-        )
-
-
-def snapshots(
-    baseline: Baseline, artifact: Artifact, dataset: Manifest, store: FeatureStore, settings: Settings
-) -> Snapshots:
-    """A reader of snapshots of a version's population; its dataset's query is asked now."""
-    asked = ask(dataset, store, settings)
-    return Snapshots(baseline=baseline, artifact=artifact, dataset=dataset, asked=asked, store=store, settings=settings)
+        found = Population(table=served.table, moments=moments, is_declared=declared is not None)
+        self.known.read[key] = day, found
+        return found
 
 
 def _request_fields(artifact: Artifact) -> tuple[str, ...]:
