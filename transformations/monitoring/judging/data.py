@@ -139,15 +139,14 @@ def _nulls(
     names = [column.name for column in contract.columns if column.nullable]
     if not names:
         return
-    files = {each.number: [part.path for part in snapshot.parts if part.drop == each.number] for each in drops}
+    numbers = [each.number for each in drops]
+    files = [each.path for each in snapshot.stored if each.drop >= numbers[0]]
+    if not files:
+        return
     with duck.session() as connection:
-        counted = [
-            connection.execute(nulls_of(files[each.number], names)).fetchall()[0]
-            for each in drops
-            if files[each.number]
-        ]
-    counted = [each for each in counted if each[0]]
-    if not counted or not files[drops[-1].number]:
+        found = connection.execute(nulls_of(files, numbers, names)).fetchall()
+    counted = [rest for _, *rest in found]
+    if not found or found[-1][0] != numbers[-1]:
         return
     rows = counted[-1][0]
     for place, name in enumerate(names, start=1):
