@@ -144,10 +144,10 @@ def _nulls(
     if not files:
         return
     with duck.session() as connection:
-        found = connection.execute(nulls_of(files, numbers, names)).fetchall()
-    counted = [rest for _, *rest in found]
-    if not found or found[-1][0] != numbers[-1]:
+        by_drop = connection.execute(nulls_of(files, numbers, names)).fetchall()
+    if not by_drop or by_drop[-1][0] != numbers[-1]:
         return
+    counted = [rest for _, *rest in by_drop]
     rows = counted[-1][0]
     for place, name in enumerate(names, start=1):
         *before, share = (each[place] / each[0] for each in counted)
