@@ -47,7 +47,7 @@ def served_file(day: date, *, make: bool = False) -> Path:
 def with_store(project: Path) -> Watched:
     watch(project)
     store = FeatureStore(repo_path=str(project / "repo"))
-    return Watched(weekly.MODEL, project / "repo", EventLog("shop"), get_settings(), lambda: store)
+    return Watched(weekly.MODEL, project / "repo", EventLog("shop"), get_settings(), open_store=lambda: store)
 
 
 def of(judged: Judged, part: Part) -> dict[tuple[str, str], Finding]:

@@ -59,7 +59,7 @@ def monitor(
     if not names and day is None and span is None:
         newest.append(judge_data(settings, report, open_store))
     for name in names or known:
-        model = Watched(name, repository, log, settings, open_store)
+        model = Watched(name, repository, log, settings, open_store=open_store)
         watched[name] = model
         with storage.exclusive(model_folder(name, settings) / ".monitor.lock", f"the monitoring of {name}"):
             found = [judge_day(model, each) for each in _days(model, day, span)]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from functools import cached_property
 from pathlib import Path
 from uuid import uuid4
@@ -43,6 +43,7 @@ class Watched:
     repository: Path
     log: EventLog
     settings: Settings
+    _: KW_ONLY
     open_store: Callable[[], FeatureStore] | None = None
 
     @cached_property
