@@ -10,6 +10,7 @@ from pathlib import Path
 
 from transformations.contracts.document import FILL_IN
 from transformations.contracts.model import LOGICAL_TYPES, CsvDialect
+from transformations.contracts.texts import hidden_character
 from transformations.engine.base import duck
 from transformations.engine.base.errors import UsageError
 from transformations.engine.base.words import plural
@@ -273,5 +274,7 @@ def _quote_text(value: object) -> str:
 
 
 def _printable(text: str) -> str:
-    """The text with an escape for each character that YAML does not take as it is."""
-    return "".join(each if each.isprintable() else json.dumps(each)[1:-1] for each in text)
+    """The text with YAML's escape for each character that YAML does not take as it is, or that nobody sees."""
+    return "".join(
+        each if each.isprintable() and hidden_character(each) is None else f"\\U{ord(each):08x}" for each in text
+    )

@@ -12,6 +12,7 @@ from open_data_contract_standard.model import OpenDataContractStandard
 
 from transformations.contracts import ContractError, read_contract
 from transformations.contracts.model import CsvDialect
+from transformations.contracts.texts import hidden_character
 from transformations.engine.base.duck import session
 from transformations.engine.base.errors import DataError, UsageError
 from validation.delivery.check_specs import compile_checks
@@ -222,6 +223,14 @@ def test_control_characters_make_no_draft_unreadable(tmp_path):
     (tmp_path / "clicks.csv").write_bytes("id\x01,page\x7f\n1,ho\x02me\x85\n2,\x1b\n".encode())
     columns = columns_of(draft_contract(tmp_path / "clicks.csv"))
     assert [column["physicalName"] for column in columns.values()] == ["id\x01", "page\x7f"]
+
+
+def test_a_draft_holds_no_character_that_its_reader_refuses(tmp_path):
+    names = ["id\u202e", "page\u3164", "tag\U000e0041"]
+    (tmp_path / "clicks.csv").write_text(f"{','.join(names)}\n1,ho\u200bme\u3164,\u2066x\n2,b,c\n")
+    text = draft_contract(tmp_path / "clicks.csv")
+    assert hidden_character(text) is None
+    assert [column["physicalName"] for column in columns_of(text).values()] == names
 
 
 def test_bytes_that_are_no_utf_8_leave_the_encoding_to_the_author(tmp_path, monkeypatch):
