@@ -152,6 +152,27 @@ def test_a_rows_value_follows_from_that_row_alone(rows: list[dict[str, Any]], na
 
 
 @pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        (
+            "return pd.DataFrame({'out': pd.cut(inputs['trips'], [-1, 0, 5], labels=['none', 'some'])})",
+            ["some", "none", None],
+        ),
+        ("return inputs['trips'].map({2.0: 'two'}).astype('category').to_frame('out')", ["two", None, None]),
+        ("return inputs.eval('trips + 1').astype('Int64').astype('string').to_frame('out')", ["3", "1", None]),
+    ],
+)
+def test_what_pandas_keeps_in_a_type_of_its_own_is_the_declared_dtype(body: str, expected: list[str | None]) -> None:
+    columns = {f"drivers:{field.name}": pa.nulls(3) for field in world.drivers.features}
+    columns["drivers:trips"] = pa.array([2, 0, None], pa.int64())
+    view = view_of(body, "pandas")
+    assert evaluate(view, columns, NO_MOMENTS)["out"] == pa.array(expected, pa.string())
+    for row, value in enumerate(expected):
+        alone = {name: column.slice(row, 1) for name, column in columns.items()}
+        assert evaluate(view, alone, NO_MOMENTS)["out"].to_pylist() == [value]
+
+
+@pytest.mark.parametrize(
     ("body", "mode", "message"),
     [
         ("return inputs['trips']", "pandas", "its function returned Series, no data frame"),
