@@ -6,7 +6,7 @@ SHELL := /bin/bash
 MAKEFLAGS += --no-print-directory
 
 BIN := .venv/bin
-EXTRAS := train,batch,validate,models,track,lineage,orchestration,local,demo,notebook,dev
+EXTRAS := train,batch,validate,models,track,lineage,orchestration,objects,local,demo,notebook,dev
 STAMP := .venv/.installed
 FEAST := $(BIN)/feast -c feature_repo
 
@@ -18,6 +18,16 @@ START ?= 1970-01-01T00:00:00
 END ?= $(or $(FEATURES_CLOCK),$(shell date -u +%Y-%m-%dT%H:%M:%S))
 
 .PHONY: $(shell awk -F : '/^[a-z-]+:.*## / {print $$1}' $(MAKEFILE_LIST))
+
+# Tests that are run once more in another world: the data in object storage, the registry on PostgreSQL.
+ENGINE_TESTS := tests/transformations/engine
+COMMAND_TESTS := tests/transformations/cli/commands
+IN_BUCKET := $(ENGINE_TESTS)/base/files $(ENGINE_TESTS)/raw/test_zone.py $(ENGINE_TESTS)/test_processes.py \
+  $(ENGINE_TESTS)/compute/test_build.py $(ENGINE_TESTS)/compute/test_taking_back.py $(ENGINE_TESTS)/upkeep/test_restore.py \
+  $(COMMAND_TESTS)/data/test_build.py $(COMMAND_TESTS)/data/test_restore.py $(COMMAND_TESTS)/platform/test_compact.py \
+  $(COMMAND_TESTS)/data/test_dataset.py $(COMMAND_TESTS)/look/test_status.py $(COMMAND_TESTS)/look/test_explain.py \
+  tests/transformations/cli/test_up.py tests/transformations/cli/test_other_machine.py
+ON_POSTGRES := tests/transformations/models/log tests/transformations/cli/test_up.py $(COMMAND_TESTS)/look/test_diff.py
 
 help:  ## Print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -43,6 +53,14 @@ checked-test: $(STAMP)  ## Run the tests with Feast's own checks of the types th
 
 cluster-test: $(STAMP)  ## Build on a Spark cluster of this machine's processes and compare with a local build
 	$(BIN)/python tests/cluster/run.py $(ARGS)
+
+bucket-test: $(STAMP)  ## Run ingestion, builds, restores, kills, retrieval and loads with the data on a real S3 server on loopback
+	TESTS_IN_BUCKET=1 $(BIN)/python -m pytest -n 2 --dist worksteal -m "not stock and not kills and not disks" $(IN_BUCKET) $(ARGS)
+
+postgres-test: $(STAMP)  ## Run a project and its models with the registry on PostgreSQL (Debian's package postgresql)
+	@ls -d /usr/lib/postgresql/*/bin >/dev/null 2>&1 || { echo "not installed: apt-get install postgresql" >&2; exit 4; }
+	@[ -d .venv/postgres ] || $(BIN)/pip install -q -c constraints.txt --target .venv/postgres 'psycopg[binary]'
+	TESTS_ON_POSTGRES=1 PYTHONPATH=.venv/postgres $(BIN)/python -m pytest -n 2 --dist worksteal $(ON_POSTGRES) $(ARGS)
 
 kill-test: $(STAMP)  ## Kill commands and builds at random moments, 100 in all: nothing is lost (KILLS=13 of each)
 	COMMAND_KILLS=$(or $(KILLS),13) KILLS=$(or $(KILLS),13) KILLED_BUILDS=4 $(BIN)/python -m pytest -q -s -m "not stock" \

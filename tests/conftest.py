@@ -2,9 +2,10 @@
 
 import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from hypothesis import HealthCheck
@@ -12,6 +13,7 @@ from hypothesis import settings as hypothesis_settings
 from sqlalchemy import Engine, event
 from xdist.scheduler import LoadScopeScheduling
 
+from tests.worlds import buckets, postgres
 from transformations.cli.quick_feast import quicken_feast
 from transformations.engine.base import duck
 from transformations.engine.base.settings import Settings, get_settings
@@ -91,14 +93,39 @@ class _ByWorld(LoadScopeScheduling):
         return next((world for world in _WORLDS if file.startswith(world)), file)
 
 
+@pytest.fixture(scope="session")
+def bucket(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    """A real S3 server with a bucket, and the environment that leads to it."""
+    with buckets.served(tmp_path_factory.mktemp("s3")) as environment:
+        yield environment
+
+
+@pytest.fixture(scope="session")
+def new_database() -> Iterator[Callable[[], str]]:
+    """A PostgreSQL server: makes an empty database and gives its URL."""
+    with postgres.served() as make:
+        yield make
+
+
 @pytest.fixture(autouse=True)
-def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Settings]:
-    """Settings whose data lies in the test's own folder; no variable of the developer's shell reaches a test."""
+def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Iterator[Settings]:
+    """Settings whose data lies in the test's own folder; no variable of the developer's shell reaches a test.
+
+    With TESTS_IN_BUCKET=1 it lies in object storage, with copies in that folder (`make bucket-test`); with
+    TESTS_ON_POSTGRES=1 the registry is a database of its own (`make postgres-test`).
+    """
     for name in list(os.environ):
-        if name.startswith("FEATURES_"):
+        if name.startswith(("FEATURES_", "AWS_")):
             monkeypatch.delenv(name)
     monkeypatch.delenv("COLUMNS", raising=False)  # xdist sets it, and tables would be cut to it
     monkeypatch.setenv("FEATURES_DATA", str(tmp_path / "data"))
+    if os.environ.get("TESTS_IN_BUCKET"):
+        for name, value in request.getfixturevalue("bucket").items():
+            monkeypatch.setenv(name, value)
+        monkeypatch.setenv("FEATURES_DATA", f"s3://{buckets.BUCKET}/{tmp_path.name}-{uuid4().hex[:8]}")
+        monkeypatch.setenv("FEATURES_LOCAL", str(tmp_path / "data"))
+    if os.environ.get("TESTS_ON_POSTGRES"):
+        monkeypatch.setenv("FEATURES_REGISTRY_URL", request.getfixturevalue("new_database")())
     get_settings.cache_clear()
     yield get_settings()
     get_settings.cache_clear()

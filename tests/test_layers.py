@@ -87,6 +87,7 @@ FLOORS = (
 )
 # Folders that are no rooms of their own: what stands in one belongs to the room above it.
 CLOSETS = (
+    "transformations.engine.base.files",
     "transformations.engine.base.logs",
     "transformations.engine.base.settings",
     "transformations.engine.vocabulary.aggregations",

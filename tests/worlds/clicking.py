@@ -212,7 +212,9 @@ class Templates:
     def fill(self, world: World, name: str, fill: Callable[[], None]) -> None:
         """Bring the world's data to where `fill` brings it."""
         template, data = self.folder / name, world.settings.data
-        if not template.is_dir():
+        if world.settings.bucket is not None:  # of which the folder has copies alone
+            fill()
+        elif not template.is_dir():
             fill()
             if world.settings.redis_dir.is_dir():
                 embedded.stop()

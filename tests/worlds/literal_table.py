@@ -7,6 +7,7 @@ from datetime import UTC, date, datetime
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from transformations.engine.base.disk_faults import note_reads
 from transformations.engine.base.storage import NewFile
 from transformations.engine.tables.offline_tables import OfflineTable, Run, time_bounds
 
@@ -58,4 +59,6 @@ class LiteralTable(OfflineTable):
         return self.publish([file], self.schema, run, after=after, replace_all=kind == "rebuild").version
 
     def users(self, version: int) -> list[int]:
-        return sorted(user for file in self.at(version).files for user in pq.read_table(file)["user_id"].to_pylist())
+        files = self.at(version).files
+        note_reads(files)
+        return sorted(user for file in files for user in pq.read_table(file)["user_id"].to_pylist())

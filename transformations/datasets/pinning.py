@@ -9,7 +9,7 @@ from pathlib import Path
 from feast import FeatureStore, FeatureView
 
 from transformations.datasets.manifest import PinnedFile, PinnedTable
-from transformations.engine.base.disk_faults import paths_in
+from transformations.engine.base.disk_faults import folders_in, note_reads
 from transformations.engine.base.errors import DataError, FeaturesError
 from transformations.engine.base.settings import Settings
 from transformations.engine.base.storage import content_hash
@@ -97,7 +97,7 @@ def names_pinned_for(settings: Settings) -> set[str]:
 
 
 def _tables_with_pins(settings: Settings) -> list[OfflineTable]:
-    return [OfflineTable(path) for path in paths_in(settings.offline_dir) if (path / "pins.json").exists()]
+    return [table for path in folders_in(settings.offline_dir) if pinned(table := OfflineTable(path))]
 
 
 def lost_versions(tables: Sequence[PinnedTable], settings: Settings) -> list[str]:
@@ -147,6 +147,7 @@ def _pin_files(
     files: Sequence[str], settings: Settings, repo_path: Path | None, *, hashed: bool
 ) -> tuple[PinnedFile, ...]:
     found = []
+    note_reads(files)
     for name in sorted(files):
         path = Path(name)
         digest = content_hash(path) if hashed else None

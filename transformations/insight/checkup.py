@@ -22,6 +22,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from transformations.engine.base.disk_faults import known_fault
 from transformations.engine.base.errors import DataError, DiskError, FeaturesError, ServiceUnavailableError
+from transformations.engine.base.files.bucket import bucket_of
 from transformations.engine.base.settings import Settings, file_in_place_of, get_settings, unknown_variables
 from transformations.engine.base.words import human_bytes, plural, show_address, show_reason
 from transformations.engine.launch.java import find_java
@@ -115,6 +116,12 @@ def _check_data_folder(settings: Settings) -> Check:
             return Check("data", "fail", f"{file} is a file where a folder is needed", "Move it away.")
     free = shutil.disk_usage(folder).free
     detail = f"{settings.data}, {human_bytes(free)} free"
+    if (bucket := bucket_of(settings.data)) is not None:
+        try:
+            bucket.folders(settings.data)
+        except FeaturesError as error:
+            return Check("data", "fail", error.message, is_service=isinstance(error, ServiceUnavailableError))
+        detail = f"{bucket.url}, copies in {detail}"
     remedy = "Free some space, or set FEATURES_DATA to a folder on a larger disk."
     if free < FREE_BYTES_FAIL:
         return Check("data", "fail", detail, remedy)

@@ -6,7 +6,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
-from pathlib import Path
 from types import EllipsisType
 from typing import TYPE_CHECKING
 
@@ -17,7 +16,7 @@ from transformations.engine.base import duck
 from transformations.engine.base.business_days import day_of_instant, day_of_number, start_of_day
 from transformations.engine.base.moments import EPOCH, EVENT_TIMESTAMP, as_utc
 from transformations.engine.base.settings import Settings
-from transformations.engine.base.storage import open_table
+from transformations.engine.base.storage import open_table, published_bytes
 from transformations.engine.compute.plan import complete_through
 from transformations.engine.raw.zone import RawSnapshot, RawTable
 from transformations.engine.tables.offline_tables import OfflineTable
@@ -172,7 +171,7 @@ def offline_freshness(resolved: Resolved, settings: Settings) -> OfflineFreshnes
         newest_row=_newest_row(table, latest.files, settings.now()),
         sources=dict(run.sources),
         rows=latest.rows,
-        size_bytes=sum(Path(file).stat().st_size for file in latest.files),
+        size_bytes=published_bytes(table.path, latest.version),
     )
 
 

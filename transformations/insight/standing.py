@@ -6,12 +6,11 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from pathlib import Path
 
 from transformations.engine.base.disk_faults import folders_in
 from transformations.engine.base.errors import DataError, ServiceUnavailableError, UsageError, nearest
 from transformations.engine.base.settings import Settings
-from transformations.engine.base.storage import Contents, contents
+from transformations.engine.base.storage import Contents, contents, lacking_files
 from transformations.engine.tables.offline_tables import OfflineTable, Run
 from transformations.engine.tables.pins import pinned
 from transformations.engine.vocabulary.resolution import Resolved
@@ -125,9 +124,12 @@ def read_versions(view: str, settings: Settings) -> list[Version]:
     runs = {run.version: run for run in table.runs()}
     pins, found = pinned(table), []
     run = None
-    for each in contents(table.path):
+    every = list(contents(table.path))
+    gone = set(lacking_files(table.path, [table.path / file for each in every for file in each.files]))
+    for each in every:
         run = runs.get(each.version) or _compaction_after(run, each)
-        found.append(_version_of(table.path, run, each.files, pins.get(each.version, ())))
+        is_whole = gone.isdisjoint(table.path / file for file in each.files)
+        found.append(_version_of(run, each.files, pins.get(each.version, ()), is_whole=is_whole))
     return found
 
 
@@ -157,7 +159,7 @@ def _compaction_after(run: Run | None, published: Contents) -> Run:
     return replace(run, version=published.version, kind="compaction", started_at=moment, rows=0, seconds=0.0)
 
 
-def _version_of(folder: Path, run: Run, files: Mapping[str, int], pins: tuple[str, ...]) -> Version:
+def _version_of(run: Run, files: Mapping[str, int], pins: tuple[str, ...], *, is_whole: bool) -> Version:
     return Version(
         version=run.version,
         kind=run.kind,
@@ -165,6 +167,6 @@ def _version_of(folder: Path, run: Run, files: Mapping[str, int], pins: tuple[st
         rows=run.rows,
         seconds=run.seconds,
         size_bytes=sum(files.values()),
-        is_whole=all((folder / file).exists() for file in files),
+        is_whole=is_whole,
         pins=pins,
     )

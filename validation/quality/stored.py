@@ -16,6 +16,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from transformations.engine.base import storage
+from transformations.engine.base.disk_faults import note_reads
 from transformations.engine.base.errors import DataError
 from transformations.engine.raw.drops import Drop
 from validation.quality.compiled_rules import allowed_text
@@ -57,6 +59,7 @@ def read_quarantine(drop: Drop, table: Path) -> pa.Table:
     if not drop.quarantined or drop.quality is None:
         raise DataError(f"{table.name}: drop {drop.number} has no row that was set aside.")
     file = table / drop.quality / QUARANTINE
+    note_reads([file])
     try:
         return pq.read_table(file, partitioning=None)
     except (OSError, pa.ArrowException) as error:
@@ -96,6 +99,7 @@ def read_quality(drop: Drop, table: Path) -> StoredQuality | None:
     if drop.quality is None:
         return None
     folder = table / drop.quality
+    storage.fetch_folder(folder)
     if drop.quarantined and not (folder / QUALITY).exists():  # rows were set aside under a contract without rules
         return None
     try:

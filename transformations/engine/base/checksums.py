@@ -34,7 +34,14 @@ def record(folder: Path, files: Iterable[str]) -> None:
         return
     with ThreadPoolExecutor(min(_THREADS, len(names))) as pool:  # hashing does not hold Python's lock
         hashes = list(pool.map(content_hash, (folder / name for name in names)))
-    lines = "".join(f"{checksum}  {name}\n" for checksum, name in zip(hashes, names, strict=True))
+    append(folder, dict(zip(names, hashes, strict=True)))
+
+
+def append(folder: Path, known: Mapping[str, str]) -> None:
+    """Append checksums that are known, by file."""
+    if not known:
+        return
+    lines = "".join(f"{checksum}  {name}\n" for name, checksum in known.items())
     descriptor = os.open(folder / FILE, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o640)
     try:
         size = os.fstat(descriptor).st_size

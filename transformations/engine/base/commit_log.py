@@ -20,6 +20,7 @@ from uuid import uuid4
 from transformations.engine.base import checksums
 from transformations.engine.base.disk_faults import paths_in
 from transformations.engine.base.errors import DamagedError, DiskError, FeaturesError
+from transformations.engine.base.files.copies import pull_log
 from transformations.engine.base.logs import summary
 from transformations.engine.base.logs.summary import LoggedCommit
 
@@ -43,6 +44,7 @@ def has_table(folder: Path) -> bool:
 
 def is_table(folder: Path) -> bool:
     """Whether the folder holds a Delta table with a published version. DamagedError where its log has been lost."""
+    pull_log(folder)
     if entry_of(folder, 0).is_file() or paths_in(folder / "_delta_log", "*.json") or checkpoints(folder):
         return True
     _refuse_lost_end(folder, -1, checksums.recorded(folder))

@@ -99,8 +99,10 @@ def known_fault(error: BaseException, database: str | None = None) -> FeaturesEr
 
 
 def note_reads(files: Iterable[str | Path]) -> None:
-    """Remember files that are read now: where the reader fails, one of them may be damaged."""
-    _READ.extend(map(str, files))
+    """Have the files that are read now, and remember them: where the reader fails, one of them may be damaged."""
+    read = list(map(str, files))
+    _fetch(read)
+    _READ.extend(read)
 
 
 def verify_files(files: Iterable[str | Path]) -> None:
@@ -109,6 +111,8 @@ def verify_files(files: Iterable[str | Path]) -> None:
     For those that make something lasting of what they read: readers of Parquet take most flipped bits for other values.
     Files without a recorded checksum pass.
     """
+    files = list(files)
+    _fetch(files)
     stamps = [stamp for file in files if (stamp := _stamp_to_verify(Path(file))) is not None]
     if len(stamps) == 1:
         _verify_file(*stamps[0])
@@ -122,6 +126,16 @@ def verify_reads(files: Iterable[str | Path]) -> None:
     """`verify_files` for those that read to answer, which FEATURES_OFFLINE_VERIFY can spare."""
     if get_settings().offline_verify:
         verify_files(files)
+    else:
+        _fetch(files)
+
+
+def _fetch(files: Iterable[str | Path]) -> None:
+    """Have local copies of those that are in object storage."""
+    if get_settings().bucket is not None:
+        from transformations.engine.base.files.copies import fetch
+
+        fetch(files)
 
 
 def _stamp_to_verify(file: Path) -> tuple[Path, str, int, int, int] | None:
@@ -175,7 +189,14 @@ def paths_in(folder: Path, pattern: str = "*") -> list[Path]:
 
 
 def folders_in(zone: Path, pattern: str = "[!.]*") -> list[Path]:
-    """The folders of a zone's tables, sorted; DiskError for a file in the place of one, which has no suffix."""
+    """The folders of a zone's tables, sorted; DiskError for a file in the place of one, which has no suffix.
+
+    Of tables in object storage each has a folder, for its copies.
+    """
+    if get_settings().bucket is not None:
+        from transformations.engine.base.files.copies import make_folders
+
+        make_folders(zone)
     found = paths_in(zone, pattern)
     for path in found:
         if not path.suffix and path.is_file():

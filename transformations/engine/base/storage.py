@@ -1,27 +1,24 @@
-"""The one module that touches files: locks, and Delta commits of Parquet files. Local folders for now.
+"""The tables: Delta commits of Parquet files, in local folders or in object storage with local copies.
 
-Everything that would differ on object storage belongs here.
+Nobody else commits, and what is local or not is decided in `files/`. In object storage a commit is a conditional put of
+the next version's name: of two writers one wins, whichever machines they are on.
 """
 
 from __future__ import annotations
 
-import fcntl
 import json
-import os
-import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path, PurePath
-from stat import S_IMODE, S_ISDIR
-from typing import IO, TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 from urllib.parse import unquote, urlsplit
 from urllib.request import url2pathname
 from uuid import uuid4
 
-from transformations.engine.base import checksums, commit_log, disk_faults
+from transformations.engine.base import checksums, commit_log
 from transformations.engine.base.checksums import content_hash
 from transformations.engine.base.commit_log import (
     actions,
@@ -38,21 +35,61 @@ from transformations.engine.base.commit_log import (
 )
 from transformations.engine.base.disk_faults import damaged, known_fault, missing, paths_in
 from transformations.engine.base.errors import ConflictError
+from transformations.engine.base.files.bucket import Bucket, bucket_of, refuse_in_bucket, unanswered
+from transformations.engine.base.files.copies import CHECKSUMS, fetch_folder, lacking_files, pull_log, push
+from transformations.engine.base.files.local import (
+    FILE_MODE,
+    FOLDER_MODE,
+    LOCK_WAIT_SECONDS,
+    UNFINISHED,
+    StoredFile,
+    close_to_others,
+    discard,
+    exclusive,
+    files_below,
+    folders_below,
+    make_file,
+    make_folder,
+    remove,
+    replace_text,
+    stored_file,
+    try_lock,
+)
 
 if TYPE_CHECKING:
     import pyarrow as pa
     from deltalake import DeltaTable
 
-__all__ = ["check_log", "content_hash", "has_table", "is_table"]
+__all__ = [
+    "FILE_MODE",
+    "FOLDER_MODE",
+    "LOCK_WAIT_SECONDS",
+    "UNFINISHED",
+    "StoredFile",
+    "check_log",
+    "close_to_others",
+    "content_hash",
+    "discard",
+    "exclusive",
+    "fetch_folder",
+    "files_below",
+    "folders_below",
+    "has_table",
+    "is_table",
+    "lacking_files",
+    "make_file",
+    "make_folder",
+    "pull_log",
+    "refuse_in_bucket",
+    "remove",
+    "replace_text",
+    "try_lock",
+]
 
 FileStamp: TypeAlias = tuple[int, int, int]
 """A file's inode, bytes and last change: another one in its place has another stamp."""
-LOCK_WAIT_SECONDS = 60.0
-FILE_MODE, FOLDER_MODE = 0o640, 0o750
-"""The most that files and folders of the data folder allow: nothing to others, whatever the process' umask."""
-UNFINISHED = ".unfinished"
-"""The suffix of a file that is still being written."""
-
+_WRITER = "writer"
+"""The key in a commit's info of what no other writer has, in object storage."""
 # Versions are pins: the log is never cleaned up, whatever its age.
 _KEEP_LOG: Mapping[str, str | None] = {
     "delta.logRetentionDuration": "interval 36500 days",
@@ -82,15 +119,6 @@ class Commit:
 
 
 @dataclass(frozen=True)
-class StoredFile:
-    """A file on disk: absolute path, bytes, last change (seconds since the epoch)."""
-
-    path: Path
-    size: int
-    modified: float
-
-
-@dataclass(frozen=True)
 class Contents:
     """The files of one published version, relative to the table, with their bytes.
 
@@ -102,67 +130,12 @@ class Contents:
     published: float
 
 
-@contextmanager
-def exclusive(lock: Path, subject: str, wait_seconds: float = LOCK_WAIT_SECONDS) -> Iterator[None]:
-    """Hold `lock` against every other process; it ends with the process, however that ends.
-
-    Raises ConflictError, naming the holder, when it has waited that long.
-    """
-    make_folder(lock.parent)
-    with os.fdopen(os.open(lock, os.O_RDWR | os.O_APPEND | os.O_CREAT, FILE_MODE), "a+") as file:
-        deadline = time.monotonic() + wait_seconds
-        while not try_lock(file):
-            if time.monotonic() >= deadline:
-                file.seek(0)
-                raise ConflictError(
-                    f"{subject}: process {file.read().strip() or 'unknown'} is writing it and was not done after "
-                    f"{wait_seconds:.0f} s. Nothing was published; repeat the command when it is done."
-                )
-            time.sleep(0.05)
-        file.truncate(0)
-        file.write(str(os.getpid()))
-        file.flush()
-        yield
-
-
-def make_folder(folder: Path) -> None:
-    """Make a folder, and those above it that are missing, closed to others; one that is there stays as it is."""
-    for each in reversed([each for each in (folder, *folder.parents) if not each.is_dir()]):
-        each.mkdir(mode=FOLDER_MODE, exist_ok=True)
-
-
-def make_file(file: Path) -> Path:
-    """Make an empty file, closed to others, for a library to write."""
-    file.touch(mode=FILE_MODE)
-    return file
-
-
-def close_to_others(path: Path) -> None:
-    """Take away what a file or folder allows beyond our modes, where it is this user's."""
-    mode = path.stat().st_mode
-    allowed = S_IMODE(mode) & (FOLDER_MODE if S_ISDIR(mode) else FILE_MODE)
-    if allowed != S_IMODE(mode):
-        with suppress(PermissionError):  # another user's, as a cluster's executor may be
-            path.chmod(allowed)
-
-
-def try_lock(file: IO[Any] | int) -> bool:
-    """Lock an open file, or its descriptor, against every other process; False where another one holds the lock.
-
-    It is released when the last process that inherited the descriptor has closed it.
-    """
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
-
-
 def open_table(folder: Path, version: int | None = None) -> DeltaTable:
     """The Delta table in a folder, at its newest version or a given one. DataError where its log is damaged."""
     from deltalake import DeltaTable
     from deltalake.exceptions import DeltaError
 
+    pull_log(folder)
     try:
         table = DeltaTable(str(folder), version=version)
     except (DeltaError, OSError) as error:
@@ -203,13 +176,23 @@ def check_files(table: DeltaTable, folder: Path) -> None:
         try:
             found = file.stat().st_size
         except FileNotFoundError:
+            if bucket_of(file) is not None:  # which is checked when it is fetched
+                continue
             raise missing(file) from None
         if found != size:
             raise damaged(file, f"it has {found:,} bytes and was written with {size:,}")
 
 
+def published_bytes(folder: Path, version: int) -> int:
+    """The bytes of all files of a published version."""
+    import pyarrow as pa
+
+    return sum(pa.table(open_table(folder, version).get_add_actions(flatten=True))["size_bytes"].to_pylist())
+
+
 def contents(folder: Path) -> Iterator[Contents]:
     """The files of every published version, oldest first. DataError where a commit is missing or damaged."""
+    pull_log(folder)
     logged_commits(folder, from_summary=False)
     files: dict[str, int] = {}
     for entry in log_entries(folder):
@@ -238,6 +221,7 @@ def commits(table: DeltaTable, record_key: str) -> tuple[Commit, ...]:
 
 def is_newest(table: DeltaTable, stamp: FileStamp) -> bool:
     """Whether an open table still is what its folder holds: its commit is the file of that stamp, and the last one."""
+    pull_log(_folder_of(table))
     own, next_one = (entry_of(_folder_of(table), version) for version in (table.version(), table.version() + 1))
     return own.exists() and _stamp_of(own) == stamp and not next_one.exists()
 
@@ -249,6 +233,7 @@ def commit_stamp(table: DeltaTable) -> FileStamp:
 
 def newest_record(folder: Path, record_key: str, until: int | None = None) -> Mapping[str, Any]:
     """The newest record under a key in a table's log, up to a version; empty where there is none."""
+    pull_log(folder)
     return commit_log.newest_record(folder, record_key, len(log_entries(folder)) - 1 if until is None else until) or {}
 
 
@@ -278,20 +263,15 @@ def publish(
     moment = int(time.time() * 1000)
     actions = [AddAction(file.path, file.size, {}, moment, True, statistics_text(file)) for file in files]
     before = -1
-    properties = CommitProperties(
-        custom_metadata={record_key: json.dumps(record)}, app_transactions=[Transaction(record_key, sequence)]
-    )
-    make_folder(folder)
     named = [*(file.path for file in files), *beside]
-    checksums.record(folder, named)
-    folders = {str(parent) for name in named for parent in PurePath(name).parents}
-    for path in (*named, *folders):
-        close_to_others(folder / path)
+    pushed = finish_files(folder, named)
+    note = {record_key: json.dumps(record), **pushed.note}
+    properties = CommitProperties(custom_metadata=note, app_transactions=[Transaction(record_key, sequence)])
     existed = onto is not None or is_table(folder)
     delta_schema = Schema.from_arrow(schema)
     try:
         if existed:
-            table = onto or open_table(folder)
+            table = _table_to_write(folder, onto)
             before = table.version()
             if (table.transaction_version(record_key) or 0) >= sequence:
                 raise CommitFailedError("the number is taken")
@@ -299,19 +279,67 @@ def publish(
             table.create_write_transaction([*actions], mode, delta_schema, commit_properties=properties)
         else:
             create_table_with_add_actions(
-                str(folder), delta_schema, actions, configuration=_KEEP_LOG, commit_properties=properties
+                pushed.bucket.url_of(folder) if pushed.bucket else str(folder),
+                delta_schema,
+                actions,
+                configuration=_KEEP_LOG,
+                storage_options=dict(pushed.bucket.delta_options) if pushed.bucket else None,
+                commit_properties=properties,
             )
     except (DeltaError, OSError) as error:
         if fault := known_fault(error):
             raise fault from error
-        if isinstance(error, CommitFailedError) or (not existed and is_table(folder)):
+        is_published = pushed.bucket is not None and _has_note(folder, pushed.note)  # its answer was lost
+        if not is_published and (isinstance(error, CommitFailedError) or (not existed and is_table(folder))):
             raise ConflictError(
                 f"{folder.name}: another writer published first. Nothing was published by this one; repeat the command."
             ) from error
-        raise
+        if not is_published:
+            raise error if pushed.bucket is None else unanswered(pushed.bucket.url, error) from error
+    pull_log(folder)
     version = _version_that_recorded(folder, record_key, record, before)
     record_log(folder, version)
     return version
+
+
+@dataclass(frozen=True)
+class Finished:
+    """Files that a commit may name now. bucket: where they were put; note: what the commit says about them there."""
+
+    bucket: Bucket | None
+    note: Mapping[str, str]
+
+
+def finish_files(folder: Path, named: Sequence[str]) -> Finished:
+    """Record the checksums of a table's new files, close them to others, and put them into object storage, if any."""
+    make_folder(folder)
+    checksums.record(folder, named)
+    folders = {str(parent) for name in named for parent in PurePath(name).parents}
+    for path in (*named, *folders):
+        close_to_others(folder / path)
+    bucket = bucket_of(folder)
+    if bucket is None:
+        return Finished(None, {})
+    return Finished(bucket, {CHECKSUMS: json.dumps(push(folder, named)), _WRITER: uuid4().hex})
+
+
+def _table_to_write(folder: Path, opened: DeltaTable | None) -> DeltaTable:
+    """The table as delta-rs commits to it: as the caller has opened it, or where it is in object storage."""
+    bucket = bucket_of(folder)
+    return (opened or open_table(folder)) if bucket is None else table_in_bucket(bucket, folder)
+
+
+def table_in_bucket(bucket: Bucket, folder: Path) -> DeltaTable:
+    """The table in object storage of which a folder has the copies."""
+    from deltalake import DeltaTable
+
+    return DeltaTable(bucket.url_of(folder), storage_options=dict(bucket.delta_options))
+
+
+def _has_note(folder: Path, note: Mapping[str, str]) -> bool:
+    """Whether a commit of this very writer is there."""
+    pull_log(folder)
+    return any(each.info.get(_WRITER) == note[_WRITER] for each in reversed(logged_commits(folder)))
 
 
 def log_files(folder: Path) -> list[Path]:
@@ -323,48 +351,17 @@ def add_columns(table: DeltaTable, columns: Sequence[pa.Field]) -> None:
     """Give an open table further columns, null in every row it has; the table's content stays."""
     from deltalake import Field
 
-    table.alter.add_columns([Field.from_arrow(column) for column in columns])
-    record_log(_folder_of(table), table.version())
-
-
-def discard(folder: Path) -> None:
-    """Remove a folder that no version refers to; readers see it vanish at once. What cannot be removed is harmless."""
-    gone = folder.with_name(f"gone={uuid4().hex}")
-    with suppress(OSError):
-        folder.rename(gone)
-    shutil.rmtree(gone, ignore_errors=True)
-
-
-def remove(files: Sequence[StoredFile]) -> None:
-    """Remove files that no version refers to."""
-    for file in files:
-        file.path.unlink(missing_ok=True)
-
-
-def files_below(folder: Path) -> list[StoredFile]:
-    """All files in a folder and its folders, hidden ones too, by name."""
-    return [stored_file(path) for path in disk_faults.files_below(folder)]
+    folder = _folder_of(table)
+    _table_to_write(folder, table).alter.add_columns([Field.from_arrow(column) for column in columns])
+    pull_log(folder)
+    table.update_incremental()
+    record_log(folder, table.version())
 
 
 def unfinished_commits(folder: Path) -> list[StoredFile]:
     """Temporary files that a killed writer left in a table's log: commits that were never published."""
     log = folder / "_delta_log"
     return [stored_file(path) for path in sorted([*paths_in(log, "*.tmp"), *paths_in(log, "*.json#*")])]
-
-
-def replace_text(path: Path, text: str) -> None:
-    """Replace a small file atomically: readers see the old text or the new one, even if this process is killed."""
-    unfinished = path.with_name(f".{path.name}.{uuid4().hex}{UNFINISHED}")
-    try:
-        make_file(unfinished).write_text(text, encoding="utf-8")
-        unfinished.replace(path)
-    finally:
-        unfinished.unlink(missing_ok=True)
-
-
-def stored_file(path: Path) -> StoredFile:
-    """A file that is there."""
-    return StoredFile(path, (facts := path.stat()).st_size, facts.st_mtime)
 
 
 def _folder_of(table: DeltaTable) -> Path:
@@ -384,6 +381,8 @@ def _version_that_recorded(folder: Path, record_key: str, record: Mapping[str, A
 
 def record_log(folder: Path, version: int) -> None:
     """Record the checksums of a commit and, where it made one, of the checkpoint that sums up the log."""
+    if bucket_of(folder) is not None:  # whose commits are recorded as they come
+        return sum_up(folder)
     log = folder / "_delta_log"
     files = (entry_of(folder, version), log / f"{version:020}.checkpoint.parquet")
     written = [file for file in files if file.exists()]
@@ -392,7 +391,7 @@ def record_log(folder: Path, version: int) -> None:
     for path in (log, *written, *log.glob("_last_checkpoint")):
         with suppress(OSError):
             close_to_others(path)
-    sum_up(folder)
+    return sum_up(folder)
 
 
 def statistics_text(file: NewFile) -> str:

@@ -15,7 +15,7 @@ from transformations.engine.base.business_days import day_of_number, remaining_s
 from transformations.engine.base.disk_faults import paths_in, verify_files
 from transformations.engine.base.moments import EVENT_TIMESTAMP, instant_to_micros, micros_to_instant
 from transformations.engine.base.settings import Settings
-from transformations.engine.base.storage import discard
+from transformations.engine.base.storage import discard, fetch_folder
 from transformations.engine.compute.job import (
     Folders,
     Written,
@@ -261,7 +261,9 @@ def _carried_from(plan: BuildPlan, table: OfflineTable) -> Path | None:
     previous = _previous_version(plan)
     if plan.sweep.carried_day is None or previous is None or previous.run.carry is None:
         return None
-    return table.path / previous.run.carry
+    folder = table.path / previous.run.carry
+    fetch_folder(folder)
+    return folder
 
 
 def _known_before(spark: SparkSession, plan: BuildPlan, buckets: int) -> list[DataFrame]:

@@ -20,7 +20,7 @@ from uuid import uuid4
 import pyarrow as pa
 from deltalake.exceptions import DeltaError
 
-from transformations.engine.base import checksums, storage
+from transformations.engine.base import storage
 from transformations.engine.base.commit_log import sum_up
 from transformations.engine.base.errors import ConflictError
 
@@ -49,29 +49,39 @@ def replace_files(
     facts = {unquote(each["path"]): each for each in pa.table(table.get_add_actions(flatten=True)).to_pylist()}
     if gone := [path for path in replaced if path not in facts]:
         raise ConflictError(f"{folder.name}: {gone[0]} is no longer part of it: another writer replaced it first.")
-    checksums.record(folder, [file.path for file in files])
-    for path in {folder / parent for file in files for parent in (file.path, *map(str, Path(file.path).parents))}:
-        storage.close_to_others(path)
+    finished = storage.finish_files(folder, [file.path for file in files])
     moment = int(time.time() * 1000)
     gone_from = [facts[path] for path in replaced]
     number = {"appId": refuses, "version": version + 1} if refuses else {"appId": RECORD, "version": version}
-    lines = [json.dumps(action) for action in (*_actions(gone_from, files, record, moment), {"txn": number})]
+    note = {RECORD: json.dumps(record), **finished.note}
+    lines = [json.dumps(action) for action in (*_actions(gone_from, files, note, moment), {"txn": number})]
     entry = folder / "_delta_log" / f"{version:020}.json"
-    draft = entry.with_name(f"_commit_{uuid4().hex}.json.tmp")
-    try:
-        storage.make_file(draft).write_text("\n".join(lines) + "\n", encoding="utf-8")
-        os.link(draft, entry)  # which fails where the version is there
-    except FileExistsError:
+    content = "\n".join(lines) + "\n"
+    bucket = finished.bucket
+    if not (_write_new(entry, content) if bucket is None else bucket.put_new(entry, content.encode())):
         raise ConflictError(
             f"{folder.name}: another writer published first. Nothing was published by this one; repeat the command."
-        ) from None
-    finally:
-        draft.unlink(missing_ok=True)
+        )
     with suppress(DeltaError, OSError):  # it only sums up the log, and the version is published
         storage.open_table(folder).create_checkpoint()
+        if bucket is not None:
+            storage.table_in_bucket(bucket, folder).create_checkpoint()
     storage.record_log(folder, version)
     sum_up(folder, now=True)
     return version
+
+
+def _write_new(entry: Path, content: str) -> bool:
+    """Write a file that is there whole or not at all; False where another one has its name."""
+    draft = entry.with_name(f"_commit_{uuid4().hex}.json.tmp")
+    try:
+        storage.make_file(draft).write_text(content, encoding="utf-8")
+        os.link(draft, entry)
+    except FileExistsError:
+        return False
+    finally:
+        draft.unlink(missing_ok=True)
+    return True
 
 
 def rows_by_file(table: DeltaTable) -> dict[str, int]:
@@ -82,10 +92,9 @@ def rows_by_file(table: DeltaTable) -> dict[str, int]:
 
 
 def _actions(
-    replaced: Sequence[Mapping[str, Any]], files: Sequence[storage.NewFile], record: Mapping[str, Any], moment: int
+    replaced: Sequence[Mapping[str, Any]], files: Sequence[storage.NewFile], note: Mapping[str, str], moment: int
 ) -> Iterator[Mapping[str, Any]]:
     """The lines of the commit but the last, which is a number, so that a commit cut short is known."""
-    note = {RECORD: json.dumps(record)}
     yield {"commitInfo": {"timestamp": moment, "operation": "OPTIMIZE", "operationParameters": {}, **note}}
     for file in replaced:
         yield {

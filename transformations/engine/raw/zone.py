@@ -18,7 +18,6 @@ import pyarrow as pa
 from transformations.contracts import Contract
 from transformations.engine.base import duck, storage
 from transformations.engine.base.business_days import day_of_number
-from transformations.engine.base.disk_faults import paths_in
 from transformations.engine.base.errors import ConflictError, DataError, UsageError
 from transformations.engine.base.moments import as_utc
 from transformations.engine.raw import raw_sql
@@ -181,7 +180,9 @@ class RawTable:
         stored = self.snapshot() if self.exists() else None
         known = {Path(file.path).parent for file in (*stored.parts, *stored.stored)} if stored else set()
         known |= {self.folder / drop.quality for drop in (stored.drops if stored else ()) if drop.quality}
-        written = (folder for kind in ("drop-*", MERGED_FOLDER + "*") for folder in paths_in(self.folder, kind))
+        written = (
+            folder for kind in ("drop-*", MERGED_FOLDER + "*") for folder in storage.folders_below(self.folder, kind)
+        )
         return tuple(folder for folder in written if folder not in known)
 
     def _draft_append(

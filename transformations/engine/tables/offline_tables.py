@@ -138,7 +138,7 @@ class OfflineTable:
         if version == newest:  # which nothing gives up
             storage.check_files(table, self.path)
         found = self._version_of(table)
-        if missing := sum(not Path(file).exists() for file in found.files):
+        if missing := len(storage.lacking_files(self.path, map(Path, found.files))):
             raise DataError(
                 f"offline table {self.name}: of version {version}, {missing} of {plural(len(found.files), 'file')} "
                 f"{'is' if missing == 1 else 'are'} gone, as `features vacuum --keep-versions` leaves a version that "

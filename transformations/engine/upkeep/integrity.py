@@ -9,8 +9,14 @@ from pathlib import Path
 
 from transformations.engine.base import checksums, storage
 from transformations.engine.base.commit_log import log_entries, logged_commits
-from transformations.engine.base.disk_faults import faults_in_words, files_below, folders_in, known_fault, paths_in
-from transformations.engine.base.errors import FeaturesError
+from transformations.engine.base.disk_faults import (
+    faults_in_words,
+    files_below,
+    folders_in,
+    known_fault,
+    note_reads,
+)
+from transformations.engine.base.errors import DamagedError, FeaturesError
 from transformations.engine.raw.files import MERGED_FOLDER
 from transformations.engine.raw.originals import given_up
 from transformations.engine.tables.offline_tables import OfflineTable
@@ -85,7 +91,8 @@ def _examine_versions(found: Examined, folder: Path) -> None:
         f"{folder / 'pins.json'} pins version {each}, which is not there" for each in pins.keys() - versions
     ]
     needed = versions if found.zone == "raw" else {max(versions), *pins}
-    gone = {path for each in published for path in each.files if not (folder / path).exists()}
+    every = {path for each in published for path in each.files}
+    gone = {file.relative_to(folder).as_posix() for file in storage.lacking_files(folder, map(folder.joinpath, every))}
     lost = {path for each in published if each.version in needed for path in gone.intersection(each.files)}
     lost -= given_up(folder) if found.zone == "raw" else frozenset()
     lost = {path for path in lost if path in published[-1].files or not path.startswith(MERGED_FOLDER)}
@@ -109,7 +116,7 @@ def _files_beside_rows(folder: Path) -> Iterator[str]:
     for file in storage.log_files(folder):
         yield file.relative_to(folder).as_posix()
     yield from (path for path in checksums.recorded(folder) if path.startswith("_delta_log/"))
-    for carry in paths_in(folder, "carry=*"):
+    for carry in storage.folders_below(folder, "carry=*"):
         for stored in storage.files_below(carry):
             yield stored.path.relative_to(folder).as_posix()
     newest = storage.newest_record(folder, "features.run").get("carry")
@@ -124,6 +131,7 @@ def _examine_files(found: Examined, folder: Path, sizes: Mapping[str, int | None
     for path, size in sorted(sizes.items()):
         file = folder / path
         try:
+            note_reads([file])
             actual = file.stat().st_size
             found.files += 1
             found.size_bytes += actual
@@ -131,6 +139,9 @@ def _examine_files(found: Examined, folder: Path, sizes: Mapping[str, int | None
             fault = _fault_of(file, actual, size, recorded.get(path))
         except FileNotFoundError:
             fault = "is missing"
+        except DamagedError as error:  # of what is in object storage
+            found.faults.append(error.message)
+            continue
         except OSError as error:
             known = known_fault(error)
             fault = f"cannot be read: {known.message if known else error}"

@@ -15,13 +15,13 @@ from pathlib import Path
 from types import MappingProxyType
 
 from transformations.engine.base import storage
-from transformations.engine.base.disk_faults import faults_in_words, paths_in
+from transformations.engine.base.disk_faults import faults_in_words
 from transformations.engine.base.storage import Contents, StoredFile
 from transformations.engine.merging.data_changes import changes_since
 from transformations.engine.raw.originals import Readers, note_given_up, removable
 from transformations.engine.raw.zone import RawTable
 from transformations.engine.tables.offline_tables import OfflineTable, Run
-from transformations.engine.tables.pins import Pins, holding
+from transformations.engine.tables.pins import Pins, giving_up
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ def vacuum_table(
     files that their next loads read stay, too, though they were merged into others since. Raises ConflictError while
     another process writes the table.
     """
-    with table.writing(), holding(table) as pinned:
+    with table.writing(), giving_up(table) as pinned:
         pins = _merged(pinned, needed)
         published = list(storage.contents(table.path))
         unpinned = _kept_versions(published, keep_versions, older_than)
@@ -100,7 +100,7 @@ def vacuum_source(
         kept = _kept_versions(published, 1, older_than)
         read = {Path(path).parts[0] for each in published if each.version in kept for path in each.files}
         leftovers = [folder for folder in raw.leftovers() if folder.name not in read]
-        folders = [*leftovers, *paths_in(raw.folder, "gone=*")]
+        folders = [*leftovers, *storage.folders_below(raw.folder, "gone=*")]
         parts = [_Part(folder, storage.files_below(folder), True) for folder in folders]
         parts = [part for part in parts if _is_old(part.files, older_than)]
         parts += _unfinished_commits(raw.folder, older_than)
@@ -147,7 +147,7 @@ def _parts_to_remove(
     """
     referenced = awaited | {path for each in published if each.version in kept for path in each.files}
     carried = _carried_by(table.runs(), kept)
-    for folder in paths_in(table.path, "*=*"):
+    for folder in storage.folders_below(table.path, "*=*"):
         every = storage.files_below(folder)
         files = [file for file in every if file.path.relative_to(table.path).as_posix() not in referenced]
         if files and folder.name not in carried and _is_old(every, older_than):

@@ -60,6 +60,5 @@ def release_expired(settings: Settings) -> int:
 
 def _pins(settings: Settings) -> Iterator[tuple[OfflineTable, int, str]]:
     for path in folders_in(settings.offline_dir):
-        if (path / "pins.json").exists():
-            table = OfflineTable(path)
-            yield from ((table, version, each) for version, reasons in pinned(table).items() for each in reasons)
+        table = OfflineTable(path)
+        yield from ((table, version, each) for version, reasons in pinned(table).items() for each in reasons)

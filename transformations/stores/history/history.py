@@ -18,6 +18,8 @@ from transformations.engine.base import delta_protocol, storage
 from transformations.engine.base.disk_faults import verify_reads
 from transformations.engine.base.errors import DataError, UsageError, nearest
 from transformations.engine.base.file_rows_sql import FolderColumn, Scan, scan
+from transformations.engine.base.files.published import pull_folder
+from transformations.engine.base.settings import get_settings
 from transformations.engine.tables.offline_tables import OfflineTable, Run
 from transformations.stores.base.source_paths import event_source, path_of, stored_names
 from transformations.stores.base.transformed import refuse_transformed
@@ -224,6 +226,9 @@ def _open_readable(name: str, path: Path, version: int | None = None) -> DeltaTa
 
 
 def _locate_files(name: str, path: Path) -> FoundFiles:
+    datasets = get_settings().datasets_dir
+    if path.is_relative_to(datasets) and path != datasets:
+        pull_folder(datasets / path.relative_to(datasets).parts[0])
     found = locate(name, path)
     if not found.files:
         raise DataError(

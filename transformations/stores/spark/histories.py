@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import pyarrow.parquet as pq
 
+from transformations.engine.base.disk_faults import note_reads
 from transformations.engine.base.file_rows_sql import Scan
 from transformations.engine.base.moments import micros_to_instant
 from transformations.stores.history.session_sql import Resources, session
@@ -125,5 +126,6 @@ def _units_of(view: int, rows: Sequence[int], parallelism: int) -> Iterator[Unit
 
 
 def _columns_and_rows(file: str) -> tuple[tuple[str, ...], int]:
+    note_reads([file])
     footer = pq.ParquetFile(file)
     return tuple(footer.schema_arrow.names), footer.metadata.num_rows

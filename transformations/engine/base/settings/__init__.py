@@ -128,7 +128,7 @@ def explain(settings: Settings) -> Iterator[Setting]:
         yield Setting(
             name=name,
             variable=variable,
-            value=_shown_value(name, getattr(settings, name)),
+            value=(name == "data" and settings.bucket) or _shown_value(name, getattr(settings, name)),
             origin="environment" if variable in given else "default",
             default=_display_text(field.get_default(call_default_factory=True, validated_data={})),
             description=field.description or "",

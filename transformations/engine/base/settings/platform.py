@@ -1,12 +1,22 @@
 """What the platform itself can be told: where its data lies, its services, Spark, retrieval, ingestion, the clock."""
 
+import hashlib
 import json
 import re
 from datetime import date, datetime
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, Self
+from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    ModelWrapValidatorHandler,
+    PrivateAttr,
+    SecretStr,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, NoDecode
 
 from transformations.engine.base.moments import as_utc
@@ -46,6 +56,31 @@ def _parse_object(value: object) -> object:
     return {key: entry if isinstance(entry, str) else json.dumps(entry) for key, entry in parsed.items()}
 
 
+_BUCKETS = ("s3", "gs", "az")
+"""The schemes of object storage that puts an object only where there is none yet, which commits need."""
+
+
+def _is_url(text: object) -> bool:
+    return isinstance(text, str) and re.match(r"[A-Za-z][A-Za-z0-9+.-]+://", text) is not None
+
+
+def _refuse_other_urls(value: object) -> object:
+    if not isinstance(value, str) or not _is_url(value):
+        return value
+    parts = urlsplit(value)
+    if parts.scheme not in _BUCKETS:
+        raise ValueError(f"a folder, or a URL that begins with one of {', '.join(f'{each}://' for each in _BUCKETS)}")
+    if not parts.netloc or "@" in parts.netloc or parts.query or parts.fragment:
+        raise ValueError("a URL of object storage is scheme://bucket/prefix; credentials come from the environment")
+    return value
+
+
+def _folder_of_copies(url: str) -> Path:
+    """Where the copies of a place in object storage are by default: a folder of its own in the project."""
+    readable = re.sub(r"[^A-Za-z0-9.-]+", "-", url.partition("://")[2])[:60]
+    return find_project_root() / "data" / "copies" / f"{readable}-{hashlib.sha256(url.encode()).hexdigest()[:8]}"
+
+
 _AbsolutePath = Annotated[Path, AfterValidator(_absolute_path)]
 
 Moment = Annotated[datetime, BeforeValidator(_refuse_bare_number), AfterValidator(as_utc)]
@@ -55,10 +90,23 @@ Moment = Annotated[datetime, BeforeValidator(_refuse_bare_number), AfterValidato
 class PlatformSettings(BaseSettings):
     """The settings of everything but the model server. Paths are absolute, all times UTC."""
 
-    data: _AbsolutePath = Field(
+    data: Annotated[_AbsolutePath, BeforeValidator(_refuse_other_urls)] = Field(
         default_factory=lambda: find_project_root() / "data",
-        description="Folder of everything that is computed: raw zone, offline tables, datasets, registry, Redis",
+        description="Folder of everything that is computed: raw zone, offline tables, datasets, registry, Redis; or a "
+        "URL of object storage (docs/object-storage.md)",
         examples=["/var/lib/features"],
+    )
+    local: _AbsolutePath | None = Field(
+        None,
+        description="With `data` in object storage: the folder of this machine's copies, locks, registry, Redis and "
+        "Spark's scratch space; unset: one a URL in `data/copies`",
+        examples=["/var/cache/features"],
+    )
+    local_gb: float | None = Field(
+        None,
+        gt=0,
+        description="Most GB of copied data files that stay in `local`; the longest unused go first, after an hour",
+        examples=["50"],
     )
     contracts: _AbsolutePath = Field(
         default_factory=lambda: Path(__file__).resolve().parents[4] / "validation" / "contracts",
@@ -227,6 +275,24 @@ class PlatformSettings(BaseSettings):
         examples=["true"],
     )
     debug: bool = Field(False, description="Show the full stack trace of an error", examples=["1"])
+
+    _bucket: str | None = PrivateAttr(None)
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _separate_copies(cls, values: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
+        """Keep a URL of object storage apart: `data` is the local folder of its copies."""
+        url = values.get("data") if isinstance(values, dict) else None
+        settings = handler(values)
+        if _is_url(url):
+            settings._bucket = str(url).rstrip("/")
+            object.__setattr__(settings, "data", settings.local or _folder_of_copies(str(url).rstrip("/")))
+        return settings
+
+    @property
+    def bucket(self) -> str | None:
+        """The URL of object storage that `data` names, of which the folder `data` has copies; None for a folder."""
+        return self._bucket
 
     @property
     def project_root(self) -> Path:
