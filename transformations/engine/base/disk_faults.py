@@ -218,6 +218,12 @@ def _raise(error: OSError) -> None:
 
 def damaged(path: Path | str, what: str) -> DamagedError:
     """A file of a table or dataset that is there but cannot be what was written. what: as in `ends too early`."""
+    settings = get_settings()
+    if settings.bucket is not None and Path(path).is_relative_to(settings.data):
+        return DamagedError(
+            f"{path} is damaged: {what}. It is a copy of what is in {settings.bucket}: remove it (rm {path}) and "
+            f"repeat the command, which fetches it again."
+        )
     return DamagedError(
         f"{path} is damaged: {what}. Bring the file back from a copy, or undo what wrote it (docs/operations.md, "
         f"`Damaged files`). `features doctor --deep` checks every file."

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from transformations.engine.base.errors import ServiceUnavailableError, UsageError
-from transformations.engine.base.settings import get_settings
+from transformations.engine.base.settings import COPIES_OF, get_settings
 
 if TYPE_CHECKING:
     from obstore.store import ObjectStore
@@ -177,6 +177,7 @@ def bucket_of(path: Path) -> Bucket | None:
     settings = get_settings()
     if settings.bucket is None or not path.absolute().is_relative_to(settings.data):
         return None
+    _claim(settings.data, settings.bucket)
     return Bucket(settings.bucket, settings.data)
 
 
@@ -199,6 +200,13 @@ def unanswered(url: str, error: Exception) -> ServiceUnavailableError:
         f"environment (AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_REGION, AWS_ENDPOINT_URL) and repeat the command: "
         f"nothing half-written can be seen."
     )
+
+
+@lru_cache(maxsize=8)
+def _claim(root: Path, url: str) -> None:
+    """Note whose copies a folder has, before it has any: `Settings` refuses it for everything else."""
+    root.mkdir(mode=0o750, parents=True, exist_ok=True)
+    (root / COPIES_OF).write_text(f"{url}\n", encoding="utf-8")
 
 
 @lru_cache(maxsize=8)

@@ -34,10 +34,10 @@ _COPIED_ZONES = ("raw", "offline")
 def fetch(files: Iterable[str | Path]) -> None:
     """Have local copies of these published files. DamagedError for one that is gone, or has other bytes."""
     settings = get_settings()
-    if settings.bucket is None:
+    bucket = bucket_of(settings.data)
+    if bucket is None:
         return
     wanted = {Path(file).absolute() for file in files}
-    bucket = Bucket(settings.bucket, settings.data)
     ours = [file for file in wanted if file.is_relative_to(settings.data)]
     if settings.local_gb is not None:
         _mark_as_used(ours)

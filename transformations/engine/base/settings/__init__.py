@@ -23,6 +23,8 @@ from transformations.engine.base.words import HIDDEN, show_address, show_spark_s
 
 PREFIX = "FEATURES_"
 _MOMENT: TypeAdapter[datetime] = TypeAdapter(Moment)
+COPIES_OF = ".copies-of"
+"""The file in a folder of copies that has the URL of what they are copies of."""
 
 
 class Settings(ModelServerSettings, PlatformSettings):
@@ -150,7 +152,26 @@ def _read_settings(_variables: tuple[tuple[str, str], ...], _root: Path) -> Sett
         raise UsageError("\n".join(_complaint_text(dict(problem)) for problem in error.errors())) from None
     if file := file_in_place_of(settings.data):
         raise DiskError.not_a_folder(file)
+    _refuse_others_copies(settings)
     return settings
+
+
+def _refuse_others_copies(settings: Settings) -> None:
+    """Copies of a place in object storage are no data folder, nor those of another place."""
+    note = settings.data / COPIES_OF
+    copied = note.read_text(encoding="utf-8").strip() if note.is_file() else None
+    if copied is not None and settings.bucket is None:
+        raise UsageError(
+            f"FEATURES_DATA={settings.data}: this folder has copies of what is in {copied}. Set FEATURES_DATA to that "
+            f"URL and FEATURES_LOCAL to this folder."
+        )
+    own = [zone for zone in (settings.raw_dir, settings.offline_dir) if copied is None and zone.is_dir()]
+    if settings.bucket is not None and (copied not in (None, settings.bucket) or own):
+        held = f"copies of {copied}" if copied else "data of its own"
+        raise UsageError(
+            f"FEATURES_LOCAL={settings.data}: this folder has {held}, and FEATURES_DATA={settings.bucket} needs one of its "
+            f"own. Set FEATURES_LOCAL to another folder."
+        )
 
 
 _ADDRESSES = frozenset({"lineage", "mlflow_uri", "redis_url", "registry_url"})

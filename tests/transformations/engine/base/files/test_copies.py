@@ -118,6 +118,34 @@ def test_copies_of_another_table_than_the_one_in_the_bucket_are_refused(on: Mach
         on("a").latest()
 
 
+def test_a_folder_of_copies_serves_one_place_and_is_no_data_folder(
+    on: Machine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    on("a").run("one", 1)
+    place = get_settings().bucket
+    monkeypatch.setenv("FEATURES_DATA", f"{place}-other")
+    with pytest.raises(UsageError, match=f"this folder has copies of {place}, and"):
+        get_settings()
+    monkeypatch.setenv("FEATURES_DATA", str(tmp_path / "a"))
+    with pytest.raises(UsageError, match=f"this folder has copies of what is in {place}"):
+        get_settings()
+    (tmp_path / "own" / "raw").mkdir(parents=True)
+    monkeypatch.setenv("FEATURES_DATA", str(place))
+    monkeypatch.setenv("FEATURES_LOCAL", str(tmp_path / "own"))
+    with pytest.raises(UsageError, match="this folder has data of its own, and"):
+        get_settings()
+
+
+def test_a_copy_that_is_damaged_is_named_and_fetched_again_once_it_is_removed(on: Machine) -> None:
+    on("a").run("one", 1)
+    file = Path(on("a").newest().files[0])
+    file.write_bytes(file.read_bytes()[:-1] + b"?")
+    with pytest.raises(DamagedError, match=r"is damaged: .* remove it \(rm .*1.parquet\)"):
+        verify_files([file])
+    file.unlink()
+    assert on("a").users(0) == [1]
+
+
 def test_pins_of_all_machines_count_and_none_is_added_while_files_are_given_up(on: Machine) -> None:
     on("a").run("one", 1)
     pin(on("a"), 0, "dataset a")
