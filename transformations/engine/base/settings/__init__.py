@@ -169,8 +169,8 @@ def _refuse_others_copies(settings: Settings) -> None:
     if settings.bucket is not None and (copied not in (None, settings.bucket) or own):
         held = f"copies of {copied}" if copied else "data of its own"
         raise UsageError(
-            f"FEATURES_LOCAL={settings.data}: this folder has {held}, and FEATURES_DATA={settings.bucket} needs one of its "
-            f"own. Set FEATURES_LOCAL to another folder."
+            f"FEATURES_LOCAL={settings.data}: this folder has {held}, and FEATURES_DATA={settings.bucket} needs one of "
+            f"its own. Set FEATURES_LOCAL to another folder."
         )
 
 
