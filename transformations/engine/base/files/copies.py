@@ -57,8 +57,8 @@ def fetch_folder(folder: Path) -> None:
 
 
 def make_folders(zone: Path) -> None:
-    """Make a folder for the copies of each table of a zone."""
-    if (bucket := bucket_of(zone)) is not None:
+    """Make a folder for the copies of each table of a zone; nothing for zones of other things than tables."""
+    if (bucket := bucket_of(zone)) is not None and zone.name in _COPIED_ZONES:
         for name in bucket.folders(zone):
             make_folder(zone / name)
 
