@@ -1,5 +1,6 @@
 """Two machines over one bucket: what one does, the other one sees, continues, and cannot tear."""
 
+import json
 import os
 import signal
 import subprocess
@@ -14,6 +15,7 @@ import pandas as pd
 import pytest
 
 from tests.worlds import buckets
+from tests.worlds.literal_table import LiteralTable
 from transformations.engine.base.settings import get_settings
 from transformations.insight.repository import open_store
 from transformations.local import redis as embedded
@@ -36,6 +38,21 @@ def die(folder, named):
     os.kill(os.getpid(), signal.SIGKILL)
 storage.finish_files = die
 ingest_drop(Delivery("clicks", Path(sys.argv[1]), complete_through=date(2024, 5, 12)), get_settings())
+"""
+# Publishes numbers, one a version, as fast as it can, and prints those that it could publish.
+RACER = """
+import json, sys
+from tests.worlds.literal_table import LiteralTable
+from transformations.engine.base.errors import ConflictError
+from transformations.engine.base.settings import get_settings
+table, won = LiteralTable(get_settings().offline_dir / "user_clicks"), []
+for number in range(int(sys.argv[1]), int(sys.argv[1]) + 12):
+    try:
+        table.run(f"run-{number}", number)
+        won.append(number)
+    except ConflictError:
+        pass
+print(json.dumps(won))
 """
 LATER = "click_id,user_id,page,seconds,clicked_at\n5,2,/cats,3.0,2024-05-12T16:00:00\n"
 
@@ -148,3 +165,28 @@ def test_an_ingestion_killed_before_its_commit_leaves_no_row_and_can_be_repeated
     on("c").deliver("clicks", LATER, complete_through="2024-05-12")
     assert on("b").run("build").exit_code == 0
     assert trained()["clicks_count_7d"].tolist() == [2, 1, 0, 1]
+
+
+def test_writers_on_several_machines_publish_each_version_once(
+    bucket: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = {**bucket, "FEATURES_DATA": f"s3://{buckets.BUCKET}/{uuid4().hex[:12]}"}
+    racers = [
+        subprocess.Popen(
+            [sys.executable, "-c", RACER, str(number * 100)],
+            env={**os.environ, **place, "FEATURES_LOCAL": str(tmp_path / str(number)), "PYTHONPATH": str(Path.cwd())},
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for number in (1, 2, 3)
+    ]
+    won = [json.loads(racer.communicate(timeout=120)[0]) for racer in racers]
+    assert all(won), "none was shut out"
+    assert sum(map(len, won)) < 36, "they did not meet"
+    for name, value in {**place, "FEATURES_LOCAL": str(tmp_path / "reader")}.items():
+        monkeypatch.setenv(name, value)
+
+    table = LiteralTable(get_settings().offline_dir / "user_clicks")
+    published = sorted(number for each in won for number in each)
+    assert table.newest().version == len(published) - 1
+    assert table.users(len(published) - 1) == published
