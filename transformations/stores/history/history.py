@@ -15,7 +15,7 @@ from feast.data_source import DataSource
 from feast.types import FeastType
 
 from transformations.engine.base import delta_protocol, storage
-from transformations.engine.base.disk_faults import verify_reads
+from transformations.engine.base.disk_faults import note_reads, verify_reads
 from transformations.engine.base.errors import DataError, UsageError, nearest
 from transformations.engine.base.file_rows_sql import FolderColumn, Scan, scan
 from transformations.engine.base.files.published import pull_folder
@@ -77,7 +77,9 @@ class History:
         DamagedError for a file that does not hold the bytes that were written. DataError if the files lack a wanted
         column, or cannot give its values exactly.
         """
-        if not is_verified:
+        if is_verified:
+            note_reads(self.files)  # all at once, where they are fetched
+        else:
             verify_reads(self.files)
         if not self.is_built:
             schemas = schemas_of(self.name, self.files)
