@@ -83,6 +83,7 @@ __all__ = [
     "refuse_in_bucket",
     "remove",
     "replace_text",
+    "stored_file",
     "try_lock",
 ]
 

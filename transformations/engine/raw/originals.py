@@ -68,7 +68,8 @@ def note_given_up(raw: Path, files: Iterable[Path]) -> None:
 
 def refuse_given_up(source: str, files: Iterable[str], what: str) -> None:
     """DataError where one of these files is gone. what: what they are needed for, as in `version 3`."""
-    if gone := [file for file in files if not Path(file).exists()]:
+    away = [Path(file) for file in files if not Path(file).exists()]
+    if away and (gone := storage.lacking_files(away[0].parents[1], away)):
         raise DataError(
             f"{source}: {what} needs {len(gone)} files of drops that were merged and then given up "
             f"(FEATURES_RAW_KEEP_ORIGINALS_DAYS), or lost; the first is {gone[0]}. Bring them back from a copy. The "

@@ -95,6 +95,10 @@ def vacuum_source(
     keep_originals: how long the files of drops stay once they were merged into others; None: for ever, so that every
     version stays readable. readers: who reads the source. Raises ConflictError while another process writes the table.
     """
+    if keep_originals is not None:
+        storage.refuse_in_bucket(
+            raw.folder, "the note of originals that vacuum gives up (FEATURES_RAW_KEEP_ORIGINALS_DAYS)"
+        )
     with raw.writing():
         published = list(storage.contents(raw.folder))
         kept = _kept_versions(published, 1, older_than)

@@ -181,14 +181,19 @@ def bucket_of(path: Path) -> Bucket | None:
     return Bucket(settings.bucket, settings.data)
 
 
-def refuse_in_bucket(path: Path) -> None:
-    """UsageError for what is kept on disk alone: it would be lost with this machine, and seen by no other."""
+def refuse_in_bucket(path: Path, what: str | None = None) -> None:
+    """UsageError for what is kept on disk alone: it would be lost with this machine, and seen by no other.
+
+    what: that is refused in any case; by default what the path is for, where that is kept on disk alone.
+    """
     bucket = bucket_of(path)
-    zone = path.absolute().relative_to(bucket.root).parts[0] if bucket is not None else None
-    if bucket is not None and zone in _ON_DISK_ALONE:
+    if bucket is None:
+        return
+    refused = what or _ON_DISK_ALONE.get(path.absolute().relative_to(bucket.root).parts[0])
+    if refused is not None:
         raise UsageError(
-            f"FEATURES_DATA={bucket.url}: {_ON_DISK_ALONE[zone]} cannot be kept in object storage yet, only the raw "
-            f"zone, offline tables, pins and datasets can. Do this with FEATURES_DATA set to a folder."
+            f"FEATURES_DATA={bucket.url}: {refused} cannot be kept in object storage yet, only the raw zone, offline "
+            f"tables, pins and datasets can. Do this with FEATURES_DATA set to a folder."
         )
 
 
