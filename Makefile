@@ -27,7 +27,8 @@ IN_BUCKET := $(ENGINE_TESTS)/base/files $(ENGINE_TESTS)/raw/test_zone.py $(ENGIN
   $(COMMAND_TESTS)/data/test_build.py $(COMMAND_TESTS)/data/test_restore.py $(COMMAND_TESTS)/platform/test_compact.py \
   $(COMMAND_TESTS)/data/test_dataset.py $(COMMAND_TESTS)/look/test_status.py $(COMMAND_TESTS)/look/test_explain.py \
   tests/transformations/cli/test_up.py tests/transformations/cli/test_other_machine.py
-ON_POSTGRES := tests/transformations/models/log tests/transformations/cli/test_up.py $(COMMAND_TESTS)/look/test_diff.py
+ON_POSTGRES := tests/transformations/models/log/test_event_log.py tests/transformations/models/log/test_stages.py \
+  tests/transformations/cli/test_up.py $(COMMAND_TESTS)/look/test_diff.py
 
 help:  ## Print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
