@@ -21,7 +21,7 @@ from typing import get_args
 
 from transformations.engine.base import checksums
 from transformations.engine.base.errors import DamagedError, DiskError, FeaturesError, LowMemoryError
-from transformations.engine.base.settings import file_in_place_of, get_settings
+from transformations.engine.base.settings import file_in_place_of, get_settings, keeps_copies
 
 # The errors whose text is searched: any other may quote such words without being about our disk.
 _LIBRARIES = frozenset(
@@ -132,7 +132,7 @@ def verify_reads(files: Iterable[str | Path]) -> None:
 
 def _fetch(files: Iterable[str | Path]) -> None:
     """Have local copies of those that are in object storage."""
-    if get_settings().bucket is not None:
+    if keeps_copies():
         from transformations.engine.base.files.copies import fetch
 
         fetch(files)

@@ -103,6 +103,13 @@ def _moment_in(file: Path) -> datetime:
         ) from None
 
 
+def keeps_copies() -> bool:
+    """Whether `get_settings().bucket` is set, at the price of two variables: each file that is read is asked about."""
+    name = f"{PREFIX}DATA"
+    given = os.environ.get(name) or os.environ.get(name.lower()) or ""
+    return "://" in given and get_settings().bucket is not None
+
+
 def feature_variables(environ: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
     """The FEATURES_* variables of an environment, upper-cased, in order; empty ones count as unset."""
     found = ((name.upper(), value) for name, value in environ.items() if name[: len(PREFIX)].upper() == PREFIX)
