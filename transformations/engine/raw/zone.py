@@ -180,10 +180,8 @@ class RawTable:
         stored = self.snapshot() if self.exists() else None
         known = {Path(file.path).parent for file in (*stored.parts, *stored.stored)} if stored else set()
         known |= {self.folder / drop.quality for drop in (stored.drops if stored else ()) if drop.quality}
-        written = (
-            folder for kind in ("drop-*", MERGED_FOLDER + "*") for folder in storage.folders_below(self.folder, kind)
-        )
-        return tuple(folder for folder in written if folder not in known)
+        kinds = (storage.folders_below(self.folder, kind) for kind in ("drop-*", MERGED_FOLDER + "*"))
+        return tuple(folder for folders in kinds for folder in folders if folder not in known)
 
     def _draft_append(
         self, session: DuckDBPyConnection, rows: Rows, origin: Origin, terms: DropTerms, before: OpenedTable | None
