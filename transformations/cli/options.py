@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 from click.shell_completion import CompletionItem
 
+from transformations.engine.base.errors import UsageError
 from transformations.insight.values.asked import parse_request
 
 AT_HELP = (
@@ -17,6 +19,28 @@ AT_HELP = (
 )
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
+
+
+class ExistingFile(click.Path):
+    """A file that can be read. what: is needed, as in `a Parquet file`.
+
+    UsageError where it cannot, with its path and a remedy, in place of click's usage.
+    """
+
+    def __init__(self, what: str) -> None:
+        super().__init__(path_type=Path)
+        self._what = what
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
+        """The path, once its file was opened."""
+        path = Path(value)
+        try:
+            path.open("rb").close()
+        except OSError as error:
+            raise UsageError(
+                f"{path} cannot be read: {error.strerror}. Name {self._what} that is there and that this user may read."
+            ) from None
+        return path
 
 
 def json_option(command: _Command) -> _Command:

@@ -38,6 +38,10 @@ _EXACT_INTEGERS = 2**53
 _BOOLEANS = (("true", "false"), ("True", "False"), ("TRUE", "FALSE"))
 
 
+class QueryError(UsageError):
+    """The query of a dataset's configuration cannot be run. It does not know the configuration's file."""
+
+
 def source_of(config: DatasetConfig, folder: Path, pins: Pins = MappingProxyType({})) -> Source:
     """The spine's query, over the versions that are pinned and the newest of the rest; or its file below the folder."""
     if config.spine.query is not None:
@@ -51,9 +55,12 @@ def source_of(config: DatasetConfig, folder: Path, pins: Pins = MappingProxyType
 
 
 def _query_of(text: str, pins: Pins) -> Query:
-    query = read_query(text, {key: version for key, version in pins.items() if version is not None})
+    try:
+        query = read_query(text, {key: version for key, version in pins.items() if version is not None})
+    except UsageError as error:
+        raise QueryError(error.message) from error
     if query.volatile:
-        raise UsageError(
+        raise QueryError(
             f"spine.query: {', '.join(query.volatile)} would give other rows the next time. Write moments as literals, "
             f"and sample with `sample` and `seed`."
         )

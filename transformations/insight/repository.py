@@ -9,14 +9,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import yaml
+from pydantic import ValidationError
 
 from transformations.engine.base.disk_faults import known_fault
-from transformations.engine.base.errors import UsageError, nearest
+from transformations.engine.base.errors import FeaturesError, UsageError, nearest
 from transformations.engine.base.settings import Settings
 from transformations.engine.vocabulary.resolution import Resolved, resolve
 
 if TYPE_CHECKING:
-    from feast import FeatureStore, FeatureView
+    from feast import FeatureStore, FeatureView, RepoConfig
     from feast.repo_contents import RepoContents
 
     from transformations.engine.expected.model import ExpectedView
@@ -92,11 +93,53 @@ def open_store(settings: Settings) -> FeatureStore:
 
 
 def open_store_at(folder: Path) -> FeatureStore:
-    """Feast's own store over the repository in this folder."""
+    """Feast's own store over the repository in this folder; UsageError for a configuration that Feast refuses."""
     from feast import FeatureStore
 
     _check_configuration(folder)
-    return FeatureStore(repo_path=str(folder))
+    file = folder / "feature_store.yaml"
+    try:
+        config = _read_configuration(folder, file)
+    except FeaturesError:
+        raise
+    except Exception as error:
+        if known_fault(error) is not None:
+            raise
+        raise UsageError(f"{file}: {_fault_text(error)}. Correct it, or bring it back from a copy.") from error
+    return FeatureStore(repo_path=str(folder), config=config)
+
+
+def _read_configuration(folder: Path, file: Path) -> RepoConfig:
+    """The configuration, with all that it names found: Feast would look for the rest when it is first used."""
+    from feast.infra.provider import get_provider
+    from feast.infra.registry.registry import get_registry_store_class_from_scheme
+    from feast.repo_config import load_repo_config
+    from sqlalchemy import make_url
+    from sqlalchemy.dialects import plugins
+
+    config = load_repo_config(folder, file)
+    get_provider(config)
+    registry, _ = config.registry, config.batch_engine
+    if registry.registry_type == "file" and registry.registry_store_type is None:
+        get_registry_store_class_from_scheme(registry.path)
+    elif registry.registry_type == "sql":
+        url = make_url(registry.path)
+        url.get_dialect()
+        filled_in = url.normalized_query.get("plugin", ())
+        for plugin in filled_in:
+            plugins.load(plugin)
+        if url.get_backend_name() == "sqlite" and not (filled_in or url.database):
+            raise ValueError("registry.path names a SQLite database in memory, which would forget what is applied")
+    return config
+
+
+def _fault_text(error: Exception) -> str:
+    """What is wrong, without the values that were given: an address may hold a password."""
+    causes = (error, error.__context__)
+    if invalid := next((each for each in causes if isinstance(each, ValidationError)), None):
+        faults = invalid.errors(include_input=False, include_context=False, include_url=False)
+        return "; ".join(f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in faults)
+    return str(error).rstrip(".'\"") or type(error).__name__
 
 
 def registered_views(settings: Settings) -> dict[str, FeatureView]:

@@ -12,6 +12,8 @@ Feast's server calls `load_artifacts(app)` of the repository's `static_artifacts
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -19,6 +21,7 @@ from fastapi import FastAPI
 from feast import FeatureStore
 from starlette.middleware import Middleware
 
+from transformations.engine.base.errors import FeaturesError
 from transformations.engine.base.settings import get_settings
 from transformations.stores.base.feast_seams import has_vector_search, serving_store
 from transformations.stores.server.answers import refuse_in_our_form
@@ -28,16 +31,24 @@ from transformations.stores.server.watch import Watch
 
 __all__ = ["Watch", "extend", "server_of"]
 
+_NOT_BOOTED = 3
+"""How a worker of Gunicorn ends that cannot start: its master ends too, in place of starting another."""
+
 
 def server_of(repository: Path) -> Callable[[FastAPI], None]:
     """The hook for the repository in this folder.
 
-    SystemExit where it fails: Feast would log other errors and start its server without the guards.
+    SystemExit where it fails: Feast would log other errors and start its server without the guards. Where the error
+    says what to do, this process ends at once with its message alone: Feast's server would add its own trace.
     """
 
     def load_artifacts(app: FastAPI) -> None:
         try:
             extend(app, Watch(FeatureStore(repo_path=str(repository))))
+        except FeaturesError as error:
+            sys.stderr.write(f"Error: the feature server does not start: {error.message}\n")
+            sys.stderr.flush()
+            os._exit(_NOT_BOOTED)
         except Exception as error:
             raise SystemExit(f"The feature server does not start: {error}") from error
 

@@ -13,7 +13,7 @@ import yaml
 
 from transformations.contracts import ContractError
 from transformations.contracts.document import line_of, read_yaml, text_of
-from transformations.engine.base.errors import UsageError, nearest
+from transformations.engine.base.errors import DiskError, UsageError, nearest
 from transformations.engine.base.storage import replace_text
 from transformations.engine.base.words import plural
 from transformations.engine.expected.model import (
@@ -48,9 +48,11 @@ def path_of(view: str, folder: Path) -> Path:
 def read_expected(view: str, folder: Path) -> ExpectedView | None:
     """The expectations of a view; None where none are written.
 
-    UsageError with a line for each fault: file, line, key and remedy.
+    UsageError with a line for each fault: file, line, key and remedy. DiskError where the folder is a file.
     """
     path = path_of(view, folder)
+    if folder.is_file():
+        raise DiskError.not_a_folder(folder)
     if not path.exists():
         return None
     try:

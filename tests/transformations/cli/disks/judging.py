@@ -14,7 +14,7 @@ from tests.transformations.cli.disks.commands import WRITERS, Ended
 
 SLOW_SECONDS = 60.0
 _REMEDY = re.compile(
-    r"\b(add|apply|bring|build|change|check|correct|delete|free|give|has to be|ingest|known|make|mend|mount|move|"
+    r"\b(add|apply|bring|build|change|check|correct|declare|delete|free|give|has to be|ingest|known|make|mend|mount|move|"
     r"must be|name|needs|rebuild|remove|repeat|run|save|set|touch|train|write)\b|`features |did you mean",
     re.IGNORECASE,
 )

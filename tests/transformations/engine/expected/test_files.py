@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
 
-from transformations.engine.base.errors import UsageError
+from transformations.engine.base.errors import DiskError, UsageError
 from transformations.engine.expected.files import read_expected, write_expected, written_text
 from transformations.engine.expected.model import Band, ExpectedFeature, ExpectedView, Growth, Statistic
 
@@ -42,6 +42,9 @@ def test_a_file_reads_as_it_was_meant(tmp_path: Path) -> None:
 
 def test_a_view_without_a_file_expects_nothing(tmp_path: Path) -> None:
     assert read_expected("user_visits", tmp_path) is None
+    (tmp_path / "expectations").write_text("no folder")
+    with pytest.raises(DiskError, match=f"^{tmp_path}/expectations is a file where a folder is needed"):
+        read_expected("user_visits", tmp_path / "expectations")
 
 
 @examples(deadline=None)

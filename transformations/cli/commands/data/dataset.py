@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,8 +12,9 @@ from zoneinfo import ZoneInfo
 import click
 
 from transformations.cli.model_place import model_place
-from transformations.cli.options import json_option
+from transformations.cli.options import ExistingFile, json_option
 from transformations.cli.output import print_json, print_table, progress, remark, say
+from transformations.contracts.document import shown_path
 from transformations.contracts.zones import zone_of_sources
 from transformations.datasets.config import DatasetConfig, read_config
 from transformations.engine.base.errors import FeaturesError, UsageError, nearest
@@ -32,7 +34,7 @@ _BLIND_SPOT = (
     "it cannot know: a column of the source or spine that is known only after its event time (a flight's delay is "
     "known at departure, not at its scheduled time)"
 )
-_CONFIG = click.Path(exists=True, dir_okay=False, path_type=Path)
+_CONFIG = ExistingFile("a YAML file that describes a dataset, such as feature_repo/datasets/NAME.yaml,")
 
 
 @click.group()
@@ -69,26 +71,45 @@ Rows are left out, and counted, whose label is not known within their split: [t,
 @json_option
 def create(config: Path, dry_run: bool, replace: bool, engine: str | None, as_json: bool) -> None:
     """Make the dataset that CONFIG describes, from the tables as they are now, and pin their versions."""
-    from transformations.datasets.create import create as create_dataset
-
     settings = get_settings()
     wanted = read_config(config)
     store = open_store(settings)
     if engine is not None:
         store.config.offline_store.engine = engine
     if dry_run:
-        _rehearse(wanted, config.parent, store, settings, as_json=as_json)
+        with _naming(config):
+            _rehearse(wanted, config.parent, store, settings, as_json=as_json)
         return
+    with _naming(config):
+        _create(wanted, config.parent, store, settings, replace=replace, as_json=as_json)
+
+
+def _create(
+    wanted: DatasetConfig, folder: Path, store: FeatureStore, settings: Settings, *, replace: bool, as_json: bool
+) -> None:
+    from transformations.datasets.create import create as create_dataset
+
     was_there = not replace and (settings.datasets_dir / wanted.name).exists()
     with progress(f"Dataset {wanted.name}"):
         referrers = _referrers() if replace else None
-        manifest = create_dataset(wanted, config.parent, store, settings, replace_unless=referrers)
+        manifest = create_dataset(wanted, folder, store, settings, replace_unless=referrers)
     if was_there:
         remark(f"{wanted.name} was made at {_made_at(manifest)}, but not registered: done now")
     if as_json:
         print_json(manifest.model_dump(mode="json", exclude={"registry"}))
     else:
         _print_manifest(manifest, settings.datasets_dir / manifest.name)
+
+
+@contextmanager
+def _naming(config: Path) -> Iterator[None]:
+    """Name the file in errors of the query that stands in it."""
+    from transformations.datasets.spines import QueryError
+
+    try:
+        yield
+    except QueryError as error:
+        raise UsageError(f"{shown_path(config)}: {error.message}") from error
 
 
 def _rehearse(wanted: DatasetConfig, folder: Path, store: FeatureStore, settings: Settings, *, as_json: bool) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from transformations.cli.model_place import model_place
-from transformations.cli.options import json_option
+from transformations.cli.options import ExistingFile, json_option
 from transformations.cli.output import print_json, progress, say
 from transformations.engine.base.errors import UsageError
 from transformations.insight.repository import open_store
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from transformations.models.batch.scoring import Scorer
 
 _DAY = click.DateTime(["%Y-%m-%d"])
-_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+_FILE = ExistingFile("a Parquet or CSV file of keys and moments")
 
 
 @click.command(

@@ -32,7 +32,7 @@ Rows that were pushed to stock's store are in no offline table; this is how they
 )
 @click.option(
     "--repository",
-    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    type=click.Path(path_type=Path),
     help="Folder of feature_store.yaml. [default: the project's feature_repo/]",
 )
 @click.option(

@@ -91,6 +91,11 @@ def test_a_dry_run_tells_rows_labels_and_pins_and_writes_nothing(built: Any, tmp
     assert not built.settings.datasets_dir.exists()
     assert built.run("dataset", "list", "--json").stdout == "[]\n"
 
+    (tmp_path / "broken.yaml").write_text(CONFIG.replace("SELECT", "SELEKT", 1))
+    for options in ([], ["--dry-run"]):
+        refused = built.run("dataset", "create", str(tmp_path / "broken.yaml"), *options)
+        assert (refused.exit_code, f"{tmp_path}/broken.yaml: the spine's query cannot" in refused.output) == (2, True)
+
 
 def test_a_dataset_without_a_label_is_for_scoring_and_can_be_replaced_and_deleted(built: Any, tmp_path: Path) -> None:
     file = tmp_path / "reading.yaml"
@@ -147,6 +152,16 @@ def test_an_unknown_dataset_is_answered_with_the_nearest(world: Any) -> None:
     assert result.exit_code == 2
     assert "reading is neither a manifest.json, a dataset's folder, nor a dataset: Known: none." in result.output
     assert "no dataset has been made yet" in world.run("dataset", "list").stderr
+
+
+def test_a_configuration_that_cannot_be_read_is_refused_by_its_path_and_the_remedy(world: Any, tmp_path: Path) -> None:
+    for path, why in ((tmp_path / "gone.yaml", "No such file or directory"), (tmp_path, "Is a directory")):
+        refused = world.run("dataset", "create", str(path))
+        assert (refused.exit_code, refused.stderr) == (
+            2,
+            f"Error: {path} cannot be read: {why}. Name a YAML file that describes a dataset, such as "
+            f"feature_repo/datasets/NAME.yaml, that is there and that this user may read.\n",
+        )
 
 
 def test_the_configurations_of_the_repository_are_sound() -> None:
