@@ -183,8 +183,10 @@ def _make_block(
 ) -> Block:
     """One view's features: null where there is no row or the row lacks them, withheld where the ttl has passed."""
     absent: dict[int, Status] = {}
+    present = cast("Sequence[bytes]", raw)
     if None in raw:
         absent = {row: NOT_FOUND for row, value in enumerate(raw) if value is None}
+        present = [value for value in raw if value is not None]
     expired: dict[int, Status] = {}
     if view.ttl:
         ttl = view.ttl
@@ -193,7 +195,7 @@ def _make_block(
             for row, (value, now) in enumerate(zip(raw, moments, strict=True))
             if value is not None and event_micros(value) + ttl < now
         }
-    values, lacking = _unpack(view, table, raw, expired)
+    values, lacking = _unpack(view, table, raw, present, expired)
     if not (absent or expired or lacking):
         return Block(values, None, raw)
     states: list[Mapping[int, Status]] = []
@@ -211,11 +213,11 @@ def _make_block(
 
 
 def _unpack(
-    view: ViewPlan, table: Table | None, raw: Rows, withheld: Mapping[int, Status]
+    view: ViewPlan, table: Table | None, raw: Rows, present: Sequence[bytes], withheld: Mapping[int, Status]
 ) -> tuple[Sequence[Sequence[Stored]], Sequence[Sequence[int]] | None]:
     """Each feature's stored values, and, if there are any, the rows written before each feature was added."""
     nothing = [None] * len(raw)
-    numbers = schema_numbers(raw)
+    numbers = schema_numbers(present)
     if table is None or not numbers:
         return [nothing] * len(view.features), None
     if len(numbers) > 1:
@@ -223,11 +225,11 @@ def _unpack(
     layout = view.layout(table, numbers.pop())
     if withheld:
         layout.form.check(value for row in withheld if (value := raw[row]) is not None)
-    if withheld or None in raw:
+    if withheld or len(present) < len(raw):
         blank = layout.form.blank
         rows = [blank if value is None or row in withheld else value for row, value in enumerate(raw)]
     else:
-        rows = cast("list[bytes]", raw)
+        rows = cast("list[bytes]", present)
     columns = layout.form.columns(rows)
     if layout.select is not None:
         return layout.select(columns), None

@@ -26,6 +26,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
 from itertools import groupby
+from operator import itemgetter
 from zlib import crc32
 
 import numpy as np
@@ -44,6 +45,7 @@ version looks empty, and the next materialization fills it. Changing a header or
 """
 HEADER = struct.Struct(">qqH")
 _MARK = slice(16, 18)
+_MARK_OF = itemgetter(_MARK)
 PUSHED = 1
 """The last bit of a header: the row was pushed, not materialized, so only the online store has it."""
 
@@ -306,10 +308,9 @@ def schema_number(row: bytes) -> int:
     return int.from_bytes(row[_MARK], "big") >> 1
 
 
-def schema_numbers(rows: Sequence[bytes | None]) -> set[int]:
-    """The schema numbers of rows; None has none."""
-    marks = {row[_MARK] for row in rows if row is not None}
-    return {int.from_bytes(each, "big") >> 1 for each in marks}
+def schema_numbers(rows: Iterable[bytes]) -> set[int]:
+    """The schema numbers of rows."""
+    return {int.from_bytes(each, "big") >> 1 for each in set(map(_MARK_OF, rows))}
 
 
 def unpack_header(row: bytes) -> tuple[int, int, int, int]:

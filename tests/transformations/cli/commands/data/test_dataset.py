@@ -157,10 +157,10 @@ def test_an_unknown_dataset_is_answered_with_the_nearest(world: Any) -> None:
 def test_a_configuration_that_cannot_be_read_is_refused_by_its_path_and_the_remedy(world: Any, tmp_path: Path) -> None:
     for path, why in ((tmp_path / "gone.yaml", "No such file or directory"), (tmp_path, "Is a directory")):
         refused = world.run("dataset", "create", str(path))
-        assert (refused.exit_code, refused.stderr) == (
-            2,
+        assert refused.exit_code == 2
+        assert refused.stderr == (
             f"Error: {path} cannot be read: {why}. Name a YAML file that describes a dataset, such as "
-            f"feature_repo/datasets/NAME.yaml, that is there and that this user may read.\n",
+            f"feature_repo/datasets/NAME.yaml, that is there and that this user may read.\n"
         )
 
 
