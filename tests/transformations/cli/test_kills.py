@@ -17,7 +17,7 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,7 @@ from feast.protos.feast.core.FeatureView_pb2 import FeatureView as FeatureViewPr
 from google.protobuf.json_format import MessageToDict
 from redis import Redis
 
+from tests.transformations.models.predictions.conftest import NOON, give_artifact, options, scored
 from tests.worlds.clicking import VIEWS, World
 from tests.worlds.processes import forking
 from tests.worlds.returns import write_dataset, write_declaration
@@ -35,6 +36,12 @@ from transformations.engine.base.settings import Settings
 from transformations.engine.tables.offline_tables import OfflineTable
 from transformations.engine.tables.pins import pinned
 from transformations.engine.upkeep.integrity import examine_tables
+from transformations.models.predictions.lines import record_lines
+from transformations.models.predictions.published import served_folder
+from transformations.models.predictions.recorder import Recorder
+from transformations.models.predictions.segment_reading import segments_in
+from transformations.models.predictions.segments import segments_folder
+from transformations.models.records.predictions import ServedView
 from transformations.models.scoring.artifact import read_artifact
 
 KILLS = int(os.environ.get("COMMAND_KILLS", "3"))
@@ -136,7 +143,15 @@ def state(world: World) -> dict[str, Any]:
         "datasets": splits,
         "registry": registered(settings.registry_path),
         "models": artifacts(settings),
+        "collected": collected(settings),
+        "segments": [path.name for path in segments_in(segments_folder(settings))],
     }
+
+
+def collected(settings: Settings) -> list[str]:
+    """The ids of all predictions that were collected, each as often as it stands there."""
+    files = sorted(served_folder("returns", settings).glob("*/*.parquet"))
+    return sorted(name for file in files for name in pq.read_table(file, columns=["id"])[0].to_pylist())
 
 
 def artifacts(settings: Settings) -> list[str]:
@@ -247,6 +262,23 @@ def new_version_of_a_model(killing: Killing) -> list[str]:
     return ["model", "train", "user_return"]
 
 
+def small_files(killing: Killing) -> list[str]:
+    killing.world.deliver_later()
+    killing.world.run("build")
+    return ["compact", "user_clicks"]
+
+
+def recorded_predictions(killing: Killing) -> list[str]:
+    settings = killing.world.settings
+    give_artifact(settings, "returns")
+    views = {"user_clicks": ServedView(table_version=0, loaded_through=NOON)}
+    with Recorder(segments_folder(settings), options()) as recorder:
+        for request in range(200):
+            rows = scored(*(f"{request}-{row}" for row in range(10)))
+            recorder.answered(recorder.record(record_lines(replace(rows, views=views))))
+    return ["predictions", "collect"]
+
+
 COMMANDS: dict[str, Callable[[Killing], list[str]]] = {
     "ingest": later_clicks,
     "dataset create": new_dataset,
@@ -255,6 +287,8 @@ COMMANDS: dict[str, Callable[[Killing], list[str]]] = {
     "build": correction,
     "model train": new_version_of_a_model,
     "restore": earlier_version,
+    "compact": small_files,
+    "predictions collect": recorded_predictions,
 }
 STARTS_SPARK = ("restore",)
 

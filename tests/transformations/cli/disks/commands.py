@@ -58,6 +58,8 @@ WRITERS = {
     "vacuum": "vacuum --keep-versions 1 --older-than 0 --yes",
     "model train": "model train user_return",
     "expect": "expect",
+    "compact": "compact user_clicks",
+    "predictions collect": "predictions collect",
 }
 
 

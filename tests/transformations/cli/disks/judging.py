@@ -14,8 +14,8 @@ from tests.transformations.cli.disks.commands import WRITERS, Ended
 
 SLOW_SECONDS = 60.0
 _REMEDY = re.compile(
-    r"\b(add|apply|bring|build|change|check|correct|declare|delete|free|give|has to be|ingest|known|make|mend|mount|move|"
-    r"must be|name|needs|rebuild|remove|repeat|run|save|set|touch|train|write)\b|`features |did you mean",
+    r"\b(add|apply|bring|build|change|check|correct|declare|delete|free|give|has to be|ingest|known|make|mend|mount|"
+    r"move|must be|name|needs|rebuild|remove|repeat|run|save|set|touch|train|write)\b|`features |did you mean",
     re.IGNORECASE,
 )
 _TRACE, _FAULT = "Traceback (most recent call last)", "fault of the platform"
@@ -105,6 +105,10 @@ UNTOUCHED = {
     ),
     "data/models/": ("status", "preview", "training", "lookup", "parity", "ingest", "build", "materialize", *_DATASETS),
     "data/mlflow/": ("status", "preview", "training", "lookup", "parity", "ingest", "build", "materialize", *_DATASETS),
+    "data/predictions/": (
+        *("status", "preview", "training", "lookup", "parity", "ingest", "build", "materialize", "compact"),
+        *(*_DATASETS, *_MODELS),
+    ),
     "data/lineage/": ("status", "preview", "training", "lookup", "parity", "materialize", *_DATASETS, *_MODELS),
     "data/offline/": (*_OFFLINE, *_DATASETS, *_MODELS, "lookup"),
     "data/raw/": ("training", "lookup", *_DATASETS, *_MODELS, "materialize"),

@@ -1,19 +1,26 @@
-"""A whole project on disk, small: delivered, built twice, applied, loaded, with a dataset, a model and expectations.
+"""A whole project on disk, small: delivered, built twice, applied, loaded, with a dataset, a model, expectations and
+predictions, some of them collected.
 
 A correction waits to be built, which this process computes without Spark.
 """
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from redis import Redis
 
+from tests.transformations.models.predictions.conftest import NOON, options, scored
 from tests.worlds.clicking import World
 from tests.worlds.returns import write_dataset, write_declaration
+from transformations.models.predictions.lines import record_lines
+from transformations.models.predictions.recorder import Recorder
+from transformations.models.predictions.segments import segments_folder
+from transformations.models.records.predictions import ServedView
 
 NOW = "2024-06-01T00:00:00Z"
 DATASET = """
@@ -74,9 +81,21 @@ def make(world: World, redis: Redis, folder: Path) -> Project:
     _do(world, "dataset", "create", str(datasets / "reading.yaml"))
     _do(world, "model", "train", "user_return")
     _do(world, "expect")
+    record_predictions(world, "a", "b")
+    _do(world, "predictions", "collect")
+    record_predictions(world, "b", "c")
     world.deliver("clicks", LATE, correction=True)
     shutil.copytree(world.folder, folder, ignore=_NOT_OURS)
     return Project(folder, {key: redis.dump(key) for key in redis.scan_iter()})
+
+
+def record_predictions(world: World, *ids: str) -> None:
+    """As the server of the trained model has recorded them."""
+    (manifest,) = (world.settings.models_dir / "user_return").glob("*/manifest.json")
+    views = {"user_clicks": ServedView(table_version=0, loaded_through=NOON)}
+    rows = replace(scored(*ids, model="user_return"), artifact=json.loads(manifest.read_text())["id"], views=views)
+    with Recorder(segments_folder(world.settings), options()) as recorder:
+        recorder.answered(recorder.record(record_lines(rows)))
 
 
 def _do(world: World, *arguments: str) -> None:

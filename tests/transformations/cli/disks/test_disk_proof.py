@@ -49,11 +49,12 @@ ONLY_OF: dict[str, tuple[str, ...]] = {
 FOLDERS = (
     "data", "data/raw", "data/raw/clicks", "data/offline", "data/offline/user_clicks",
     "data/offline/user_clicks/_delta_log", "data/datasets", "data/datasets/reading", "data/models", "data/mlflow",
+    "data/predictions", "data/predictions/_segments",
     "contracts", "feature_repo", "expectations",
 )  # fmt: skip
 # Their words have nothing to do with stored data.
 _OF_DECLARATIONS = ("check", "diff", "feast plan", "feast views", "lineage", "contract show", "docs")
-_OF_MODELS = ("model train", "model list", "model show", "model show version")
+_OF_MODELS = ("model train", "model list", "model show", "model show version", "predictions collect")
 
 
 def places(project: Project) -> Iterator[tuple[str, str]]:
@@ -69,7 +70,11 @@ def places(project: Project) -> Iterator[tuple[str, str]]:
 def names_for(place: str) -> list[str]:
     """The commands that are tried on a place."""
     is_data = place.startswith("data/") and "registry" not in place
-    is_model = any(word in place for word in ("model", "mlflow", "returns", "registry")) or place in ("", ".", "data")
+    is_model = any(word in place for word in ("model", "mlflow", "returns", "registry", "predictions")) or place in (
+        "",
+        ".",
+        "data",
+    )
     left_out = {*(_OF_DECLARATIONS if is_data else ()), *(() if is_model else _OF_MODELS)}
     return [name for name in (*READERS, *WRITERS) if name not in left_out]
 
