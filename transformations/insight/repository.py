@@ -114,8 +114,6 @@ def _read_configuration(folder: Path, file: Path) -> RepoConfig:
     from feast.infra.provider import get_provider
     from feast.infra.registry.registry import get_registry_store_class_from_scheme
     from feast.repo_config import load_repo_config
-    from sqlalchemy import make_url
-    from sqlalchemy.dialects import plugins
 
     config = load_repo_config(folder, file)
     get_provider(config)
@@ -123,14 +121,21 @@ def _read_configuration(folder: Path, file: Path) -> RepoConfig:
     if registry.registry_type == "file" and registry.registry_store_type is None:
         get_registry_store_class_from_scheme(registry.path)
     elif registry.registry_type == "sql":
-        url = make_url(registry.path)
-        url.get_dialect()
-        filled_in = url.normalized_query.get("plugin", ())
-        for plugin in filled_in:
-            plugins.load(plugin)
-        if url.get_backend_name() == "sqlite" and not (filled_in or url.database):
-            raise ValueError("registry.path names a SQLite database in memory, which would forget what is applied")
+        _find_registry(registry.path)
     return config
+
+
+def _find_registry(path: str) -> None:
+    """An error for a URL that names no database, dialect or plugin that is there."""
+    from sqlalchemy import dialects, make_url
+
+    url = make_url(path)
+    url.get_dialect()
+    filled_in = url.normalized_query.get("plugin", ())
+    for plugin in filled_in:
+        dialects.plugins.load(plugin)
+    if url.get_backend_name() == "sqlite" and not (filled_in or url.database):
+        raise ValueError("registry.path names a SQLite database in memory, which would forget what is applied")
 
 
 def _fault_text(error: Exception) -> str:

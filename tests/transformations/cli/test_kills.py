@@ -135,6 +135,8 @@ def state(world: World) -> dict[str, Any]:
     return {
         "raw": {folder.name: content(sorted(map(str, raw_files(folder)))) for folder in settings.raw_dir.glob("*")},
         "rows": rows,
+        "files": {table.name: len(latest.files) for table in tables if (latest := table.latest())},
+        "raw files": {folder.name: len(raw_files(folder)) for folder in settings.raw_dir.glob("*")},
         "runs": {table.name: [(run.version, run.kind) for run in table.runs()] for table in tables},
         "whole versions": {
             table.name: [run.version for run in table.runs() if is_whole(table, run.version)] for table in tables
