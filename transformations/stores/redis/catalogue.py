@@ -17,6 +17,7 @@ from typing import Any, cast
 from transformations.engine.base.errors import DataError
 from transformations.stores.base.errors import other_type_of_ours
 from transformations.stores.redis.connections import SyncClient
+from transformations.stores.redis.idle import in_time
 from transformations.stores.redis.reads import Steps, run_patiently
 from transformations.stores.rows.packed_rows import FORM, OTHER_TYPE, Schema, event_micros, fault_of, schema_from
 
@@ -221,7 +222,8 @@ def forget_leftovers(client: SyncClient, numbers: Sequence[bytes]) -> None:
 
 def _run_script(client: SyncClient, project: str, script: str, *arguments: object) -> Any:
     keys = [views_key(project), epoch_key(project), _TABLES, _LEFTOVERS]
-    return client.eval(script, len(keys), *cast("list[str]", [*keys, *arguments]))
+    words = cast("list[str]", [*keys, *arguments])
+    return in_time(client, lambda: client.eval(script, len(keys), *words))
 
 
 def _new_lease() -> int:

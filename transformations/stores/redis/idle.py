@@ -9,12 +9,14 @@ from threading import Event, Thread
 from time import monotonic
 from typing import TypeVar
 
-from redis import Redis
+from redis import Redis, RedisCluster
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from transformations.stores.redis.wire import Wire
 
 Answer = TypeVar("Answer")
+TRIES = 3
+"""How often redis-py tries: it repeats twice."""
 
 
 class IdleWires:
@@ -58,6 +60,19 @@ def within(milliseconds: int, ask: Callable[[], Answer], abandon: Callable[[], o
     answers: list[Answer] = []
     Attempt(lambda: answers.append(ask())).wait(monotonic() + milliseconds / 1000, abandon)
     return answers[0]
+
+
+def in_time(client: Redis | RedisCluster, ask: Callable[[], Answer]) -> Answer:
+    """The answer to a question that redis-py puts, its two repetitions included, within what the client allows them.
+
+    One deadline for all pieces of all answers: redis-py's TimeoutError at it, and the connections are closed.
+    """
+    if isinstance(client, RedisCluster):
+        options, close = client.get_connection_kwargs(), client.disconnect_connection_pools  # type: ignore[no-untyped-call]
+    else:
+        options, close = client.connection_pool.connection_kwargs, client.connection_pool.disconnect
+    seconds = options.get("socket_timeout")
+    return ask() if seconds is None else within(int(TRIES * seconds * 1000), ask, abandon=close)
 
 
 class Attempt:

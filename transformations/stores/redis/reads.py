@@ -15,7 +15,7 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from transformations.stores.redis.channel import Node
 from transformations.stores.redis.connections import SyncClient
-from transformations.stores.redis.idle import IdleWires
+from transformations.stores.redis.idle import IdleWires, in_time
 from transformations.stores.redis.wire import is_wrong_type, may_recover, packed_command
 from transformations.stores.rows.packed_rows import OTHER_TYPE
 
@@ -72,7 +72,11 @@ class Reader:
 
 
 def run_patiently(client: SyncClient, steps: Steps[Answer]) -> Answer:
-    """As `Reader.run`, through redis-py's own client and within its timeouts."""
+    """As `Reader.run`, through redis-py's own client: its repetitions have time, and all steps one deadline."""
+    return in_time(client, lambda: _run_by_client(client, steps))
+
+
+def _run_by_client(client: SyncClient, steps: Steps[Answer]) -> Answer:
     try:
         wanted = next(steps)
         while True:

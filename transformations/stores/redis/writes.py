@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import islice
 from time import monotonic, sleep
 from typing import Any, NamedTuple, TypeAlias, cast
@@ -23,7 +23,7 @@ from redis.crc import key_slot
 from redis.exceptions import NoScriptError
 
 from transformations.stores.redis.connections import SyncClient
-from transformations.stores.redis.idle import Attempt
+from transformations.stores.redis.idle import TRIES, Attempt, in_time
 from transformations.stores.redis.pace import IN_FLIGHT, ROWS_A_CALL, SECONDS_A_PROBE, Pace, Probe
 from transformations.stores.redis.wire import BulkStrings, Wire, opening, packed_words
 
@@ -78,9 +78,6 @@ if value and redis.sha1hex(value) == ARGV[1] then redis.call('DEL', KEYS[1]) end
 return 1
 """
 _SHA = hashlib.sha1(WRITE.encode(), usedforsecurity=False).hexdigest().encode()
-_MOST_CONNECTING = 3
-"""Times its timeout: redis-py tries twice again."""
-
 
 Pair: TypeAlias = tuple[bytes, bytes]
 """A key and its row."""
@@ -157,7 +154,7 @@ class Writer:
         if seconds is None:
             self._wire.connect()
         else:  # a greeting consists of several answers, and redis-py counts each piece of one anew
-            Attempt(self._wire.connect).wait(monotonic() + _MOST_CONNECTING * seconds, abandon=self._wire.close)
+            Attempt(self._wire.connect).wait(monotonic() + TRIES * seconds, abandon=self._wire.close)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
@@ -309,11 +306,11 @@ def _call_script(client: SyncClient, calls: Sequence[Sequence[Pair]], expiry_ms:
                 for pairs in calls:
                     arguments = [*(key for key, _ in pairs), *(row for _, row in pairs), expiry_ms]
                     pipe.execute_command("EVALSHA", _SHA, len(pairs), *cast("list[str]", arguments))
-                return cast("list[list[int]]", pipe.execute())
+                return cast("list[list[int]]", in_time(client, pipe.execute))
         except NoScriptError:
             if is_last:
                 raise
-            client.script_load(WRITE)
+            in_time(client, partial(client.script_load, WRITE))
     raise AssertionError("unreachable")
 
 
@@ -324,11 +321,12 @@ def _replace_damaged(client: SyncClient, kept: Sequence[Pair], expiry_ms: int, i
     with client.pipeline(transaction=False) as pipe:
         for key, _ in kept:
             pipe.get(cast("str", key))  # not MGET, which the probe takes for lookups
-        values = pipe.execute(raise_on_error=False)
+        values = in_time(client, partial(pipe.execute, raise_on_error=False))
     found = [(pair, value) for pair, value in zip(kept, values, strict=True) if isinstance(value, bytes)]
     flags = is_row([value for _, value in found])
     damaged = [each for each, is_intact in zip(found, flags, strict=True) if not is_intact]
     for (key, _), value in damaged:
-        client.eval(_REMOVE, 1, *cast("list[str]", [key, hashlib.sha1(value, usedforsecurity=False).hexdigest()]))
+        of_value = hashlib.sha1(value, usedforsecurity=False).hexdigest()
+        in_time(client, partial(client.eval, _REMOVE, 1, *cast("list[str]", [key, of_value])))
     again = [pair for pair, _ in damaged]
     return len(again) + (_write_pairs(client, again, expiry_ms, is_row) if again else 0)

@@ -6,13 +6,14 @@ from threading import enumerate as enumerate_threads
 from time import monotonic
 
 import pytest
-from redis import Redis
+from redis import Redis, RedisCluster
 from redis.asyncio import Redis as AsyncRedis
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from transformations.stores.redis import wire as module
+from transformations.stores.redis.catalogue import read_catalog
 from transformations.stores.redis.reads import NodeSource, Reader, Steps, run_async
 from transformations.stores.redis.wire import Wire
 from transformations.stores.redis.writes import write_rows
@@ -129,6 +130,29 @@ def test_a_write_whose_answer_or_greeting_drips_in_is_given_up_after_the_time_al
     with pytest.raises(RedisTimeoutError):
         write_rows(client, [(b"key", b"row")], 0, lambda values: [True] * len(values))
     assert monotonic() - started < seconds
+
+
+@pytest.mark.parametrize("word", [b"EVALSHA", b"GET"])
+def test_a_write_to_a_cluster_whose_answers_drip_in_has_one_deadline_for_all_of_them(
+    dripping: Callable[..., str], word: bytes
+) -> None:
+    """GET: of the value that did not yield, which is read to see whether it is a row."""
+    kept = b"*2\r\n:0\r\n:1\r\n"
+    address = dripping(word, LONG, EVALSHA=kept)
+    client = RedisCluster.from_url(address, socket_timeout=0.3, socket_connect_timeout=0.3)
+    started = monotonic()
+    with pytest.raises(RedisTimeoutError):
+        write_rows(client, [(b"key", b"row")], 0, lambda values: [True] * len(values))
+    assert monotonic() - started < 2
+    client.close()
+
+
+def test_a_catalogue_whose_epoch_drips_in_is_given_up_after_the_time_allowed(dripping: Callable[..., str]) -> None:
+    client = Redis.from_url(dripping(b"GET", b"$200\r\n" + b"1" * 200), socket_timeout=0.3, socket_connect_timeout=0.3)
+    started = monotonic()
+    with pytest.raises(RedisTimeoutError):
+        read_catalog(client, "shop")
+    assert monotonic() - started < 2
 
 
 def test_a_thread_that_was_connecting_ends_when_it_is_given_up(dripping: Callable[..., str]) -> None:
