@@ -3,11 +3,13 @@
 import os
 import sqlite3
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import pytest
+import yaml
 from hypothesis import HealthCheck
 from hypothesis import settings as hypothesis_settings
 from sqlalchemy import Engine, event
@@ -43,6 +45,9 @@ os.environ["JDK_JAVA_OPTIONS"] = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
 # Feast comes as in our own commands: its checks of types, rewritten at each import, would take 5 s of each process.
 if "FEAST_CHECKS" not in os.environ:
     quicken_feast()
+
+# Feast reads its configuration anew for each store; by libyaml in a tenth of the time.
+yaml.safe_load = partial(yaml.load, Loader=yaml.CSafeLoader)
 
 _SECRET_OPTION = "-Dtests.secret='hunter2 \\\"x'"
 

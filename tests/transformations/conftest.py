@@ -23,6 +23,7 @@ from redis import Redis
 import transformations
 from tests.worlds import weekly
 from tests.worlds.feast_stores import apply_at_once, our_config
+from tests.worlds.once import made_once
 from transformations.engine.base.settings import Settings, get_settings
 from transformations.engine.base.storage import NewFile, make_folder
 from transformations.engine.tables.offline_tables import OfflineTable, Run
@@ -281,9 +282,10 @@ def _mlflow_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """MLflow takes seconds to make its tables."""
     from transformations.models.tracking.runs import client_of
 
-    data = tmp_path_factory.mktemp("mlflow")
-    client_of(Settings(data=data))
-    return data / "mlflow" / "mlflow.db"
+    def make(data: Path) -> None:
+        client_of(Settings(data=data))
+
+    return made_once(tmp_path_factory, "mlflow", make) / "mlflow" / "mlflow.db"
 
 
 @pytest.fixture
@@ -302,25 +304,29 @@ def _working_in(root: Path, patched: pytest.MonkeyPatch) -> None:
 @pytest.fixture(scope="session")
 def _weekly(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The small project with a model, made once."""
-    root = tmp_path_factory.mktemp("weekly") / "project"
-    with pytest.MonkeyPatch.context() as patched:
-        _working_in(root, patched)
-        weekly.make(root)
-    return root
+
+    def make(root: Path) -> None:
+        with pytest.MonkeyPatch.context() as patched:
+            _working_in(root, patched)
+            weekly.make(root)
+
+    return made_once(tmp_path_factory, "weekly", make)
 
 
 @pytest.fixture(scope="session")
 def _weekly_in_production(_weekly: Path, _mlflow_database: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same once version 1 of its model is in production, since weekly.PROMOTED."""
-    root = tmp_path_factory.mktemp("weekly") / "project"
-    shutil.copytree(_weekly, root)
-    (root / "data" / "mlflow").mkdir()
-    shutil.copy(_mlflow_database, root / "data" / "mlflow")
-    with pytest.MonkeyPatch.context() as patched:
-        _working_in(root, patched)
-        patched.setenv("FEATURES_CLOCK", weekly.PROMOTED)
-        weekly.promote(root)
-    return root
+
+    def make(root: Path) -> None:
+        shutil.copytree(_weekly, root)
+        (root / "data" / "mlflow").mkdir()
+        shutil.copy(_mlflow_database, root / "data" / "mlflow")
+        with pytest.MonkeyPatch.context() as patched:
+            _working_in(root, patched)
+            patched.setenv("FEATURES_CLOCK", weekly.PROMOTED)
+            weekly.promote(root)
+
+    return made_once(tmp_path_factory, "weekly in production", make)
 
 
 @pytest.fixture
@@ -346,12 +352,14 @@ def weekly_production(
 @pytest.fixture(scope="session")
 def _weekly_challenged(_weekly_in_production: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same once version 2 waits in staging for its rollout."""
-    root = tmp_path_factory.mktemp("weekly") / "project"
-    shutil.copytree(_weekly_in_production, root)
-    with pytest.MonkeyPatch.context() as patched:
-        _working_in(root, patched)
-        weekly.challenge(root)
-    return root
+
+    def make(root: Path) -> None:
+        shutil.copytree(_weekly_in_production, root)
+        with pytest.MonkeyPatch.context() as patched:
+            _working_in(root, patched)
+            weekly.challenge(root)
+
+    return made_once(tmp_path_factory, "weekly challenged", make)
 
 
 @pytest.fixture

@@ -7,9 +7,11 @@ from collections.abc import Callable
 from datetime import UTC, date, datetime
 from pathlib import Path
 
+import pytest
 from click.testing import CliRunner, Result
 
 import transformations
+from tests.worlds.once import made_once
 from transformations.cli.main import module_of
 from transformations.engine.base.settings import Settings, get_settings
 from transformations.local import redis as embedded
@@ -206,20 +208,26 @@ class World:
 class Templates:
     """Data folders that were filled once, by their name: what is asked for a second time is copied."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, factory: pytest.TempPathFactory) -> None:
+        self._factory = factory
 
     def fill(self, world: World, name: str, fill: Callable[[], None]) -> None:
         """Bring the world's data to where `fill` brings it."""
-        template, data = self.folder / name, world.settings.data
         if world.settings.bucket is not None:  # of which the folder has copies alone
             fill()
-        elif not template.is_dir():
+            return
+        data, is_filled = world.settings.data, False
+
+        def make(template: Path) -> None:
+            nonlocal is_filled
             fill()
             if world.settings.redis_dir.is_dir():
                 embedded.stop()
             shutil.copytree(data, template, ignore=shutil.ignore_patterns("spark"))
-        else:
+            is_filled = True
+
+        template = made_once(self._factory, f"clicking {name}", make)
+        if not is_filled:
             shutil.rmtree(data, ignore_errors=True)
             shutil.copytree(template, data)
 

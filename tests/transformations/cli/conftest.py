@@ -38,7 +38,7 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
 @pytest.fixture(scope="session")
 def templates(tmp_path_factory: pytest.TempPathFactory) -> Templates:
     """What worlds of this session were filled with."""
-    return Templates(tmp_path_factory.mktemp("templates"))
+    return Templates(tmp_path_factory)
 
 
 @pytest.fixture

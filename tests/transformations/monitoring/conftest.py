@@ -13,6 +13,7 @@ import yaml
 from feast import FeatureStore
 
 from tests.worlds import weekly
+from tests.worlds.once import made_once
 from transformations.engine.base.settings import Settings, get_settings
 from transformations.models.batch.scoring import Scorer
 from transformations.models.log.event_log import EventLog
@@ -59,17 +60,20 @@ def multiplied(column: str, by: float) -> Change:
 @pytest.fixture(scope="session")
 def _watched_in_production(_weekly: Path, _mlflow_database: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The small project with a version in production that learned from Mondays with four full weeks before them."""
-    root = tmp_path_factory.mktemp("watched") / "project"
-    shutil.copytree(_weekly, root)
-    (root / "data" / "mlflow").mkdir()
-    shutil.copy(_mlflow_database, root / "data" / "mlflow")
-    split = {"train": "2024-02-05", "validation": "2024-03-25", "test": "2024-04-22"}
-    (root / "repo" / "datasets" / f"{weekly.DATASET}.yaml").write_text(yaml.safe_dump(weekly.CONFIG | {"split": split}))
-    with pytest.MonkeyPatch.context() as patched:
-        _work_in(root, patched)
-        patched.setenv("FEATURES_CLOCK", weekly.PROMOTED)
-        weekly.promote(root)
-    return root
+
+    def make(root: Path) -> None:
+        shutil.copytree(_weekly, root)
+        (root / "data" / "mlflow").mkdir()
+        shutil.copy(_mlflow_database, root / "data" / "mlflow")
+        split = {"train": "2024-02-05", "validation": "2024-03-25", "test": "2024-04-22"}
+        config = root / "repo" / "datasets" / f"{weekly.DATASET}.yaml"
+        config.write_text(yaml.safe_dump(weekly.CONFIG | {"split": split}))
+        with pytest.MonkeyPatch.context() as patched:
+            _work_in(root, patched)
+            patched.setenv("FEATURES_CLOCK", weekly.PROMOTED)
+            weekly.promote(root)
+
+    return made_once(tmp_path_factory, "watched in production", make)
 
 
 @pytest.fixture
