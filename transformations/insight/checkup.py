@@ -27,7 +27,7 @@ from transformations.engine.base.settings import Settings, file_in_place_of, get
 from transformations.engine.base.words import human_bytes, plural, show_address, show_reason
 from transformations.engine.launch.java import find_java
 from transformations.engine.upkeep.integrity import Examined, examine_artifacts, examine_tables
-from transformations.insight.model_copies import REMEDY, copies_text, standings
+from transformations.insight.model_copies import REMEDY, copies_text, lost_artifacts, standings
 from transformations.insight.repository import open_store, registered_views
 from transformations.local import redis as embedded
 from transformations.stores.base.source_paths import is_elsewhere
@@ -241,6 +241,10 @@ def _check_stored_files(settings: Settings) -> Iterator[Check]:
             yield Check(zone, "fail", error.message)
     with suppress(FeaturesError, SQLAlchemyError):  # of a registry that another check has told of
         yield from _lost_datasets(settings)
+        for version, folder in lost_artifacts(standings(settings), settings):
+            archive = f"features model promote {version} --to archived --why lost"
+            remedy = f"Bring it back from a copy, or archive the version: {archive}"
+            yield Check("model", "fail", f"{version}: it is registered, and {folder} is gone", remedy)
 
 
 def _lost_datasets(settings: Settings) -> Iterator[Check]:

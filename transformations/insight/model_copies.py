@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 from transformations.engine.base.errors import FeaturesError
@@ -11,6 +12,7 @@ from transformations.insight.repository import repository_folder
 from transformations.models.log.event_log import log_of
 from transformations.models.log.standing import Standing, standing_of
 from transformations.models.tracking.mirror import Difference, compare
+from transformations.models.versions import artifact_folder
 from transformations.stores.registry import registry_url
 
 REMEDY = "Put MLflow's copy right: features model list. Stages are moved by: features model promote"
@@ -28,6 +30,15 @@ def standings(settings: Settings) -> list[Standing]:
 def differences(known: list[Standing], settings: Settings) -> list[tuple[str, Difference]]:
     """Where MLflow says other than the log, by model. ServiceUnavailableError where MLflow cannot be reached."""
     return [(each.model, difference) for each in known for difference in compare(each, settings)]
+
+
+def lost_artifacts(known: list[Standing], settings: Settings) -> Iterator[tuple[str, Path]]:
+    """Versions that may still answer, as `model 3`, whose artifact's folder is gone."""
+    for each in known:
+        for number, state in each.versions.items():
+            folder = artifact_folder(each.model, state, settings)
+            if state.stage != "archived" and not folder.is_dir():
+                yield f"{each.model} {number}", folder
 
 
 def copies_text(known: list[Standing], settings: Settings) -> tuple[bool, str]:

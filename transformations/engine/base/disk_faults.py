@@ -309,7 +309,7 @@ def _of_number(number: int | None, path: str | None) -> FeaturesError | None:
         file = file_in_place_of(Path(path))
         return None if file is None else DiskError.not_a_folder(file)
     if number == errno.EISDIR and path is not None:
-        return DiskError(f"{path} is a folder where a file is needed. Move it away and repeat the command.")
+        return DiskError.not_a_file(path)
     return None
 
 

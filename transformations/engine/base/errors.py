@@ -108,6 +108,11 @@ class DiskError(FeaturesError):
         """A file stands where a folder is needed."""
         return cls(f"{file} is a file where a folder is needed. Move it away, or set FEATURES_DATA to a folder.")
 
+    @classmethod
+    def not_a_file(cls, folder: object) -> Self:
+        """A folder stands where a file is needed."""
+        return cls(f"{folder} is a folder where a file is needed. Move it away and repeat the command.")
+
 
 class LowMemoryError(FeaturesError):
     """What was asked for needs more memory than this process may have."""

@@ -19,7 +19,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from transformations.engine.base import storage
-from transformations.engine.base.disk_faults import paths_in
+from transformations.engine.base.disk_faults import damaged, known_fault, paths_in
+from transformations.engine.base.errors import DiskError
 from transformations.engine.base.settings import Settings
 from transformations.models.predictions.segments import force_folder
 from transformations.models.records.prediction_table import TIMESTAMP, VIEW, records_of
@@ -70,13 +71,21 @@ def places_of(model: str, settings: Settings, days: Iterable[date] | None = None
 
 
 def read_place(place: Place, settings: Settings, columns: Sequence[str] | None = None) -> pa.Table:
-    """The records of a place; DamagedError, where its bytes are not those that were written, of those who read them."""
-    return pq.read_table(
-        path_of(place, settings),
-        columns=None if columns is None else list(columns),
-        partitioning=None,
-        page_checksum_verification=True,
-    )
+    """The records of a place; DamagedError where its bytes are not those that were written."""
+    path = path_of(place, settings)
+    if path.is_dir():
+        raise DiskError.not_a_file(path)
+    try:
+        return pq.read_table(
+            path,
+            columns=None if columns is None else list(columns),
+            partitioning=None,
+            page_checksum_verification=True,
+        )
+    except (pa.ArrowException, OSError) as error:
+        if known_fault(error) is not None:
+            raise
+        raise damaged(path, "it does not hold the bytes that were written") from error
 
 
 def write_place(place: Place, table: pa.Table, settings: Settings) -> None:

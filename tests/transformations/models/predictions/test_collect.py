@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.transformations.models.predictions.conftest import NOON, give_artifact, lines, options, scored
+from transformations.engine.base.errors import DamagedError, DiskError
 from transformations.engine.base.settings import Settings
 from transformations.models.predictions.collect import Collected, collect
 from transformations.models.predictions.lines import Scored, record_lines
@@ -187,6 +188,26 @@ def test_what_a_worker_left_that_died_before_it_named_its_segment_goes(settings:
     (folder / ".2024.segment.unfinished").touch()
     collect(settings)
     assert list(folder.glob(".*unfinished")) == []
+
+
+def test_a_collected_file_that_is_damaged_is_refused_by_its_path_and_the_segments_stay(
+    settings: Settings, record: Callable[..., None]
+) -> None:
+    record(scored("a"))
+    collect(settings)
+    (file,) = served_folder("returns", settings).glob("*/*.parquet")
+    content = bytearray(file.read_bytes())
+    content[40] ^= 1
+    record(scored("b"))
+    for damage in (bytes(content), content[: len(content) // 2]):
+        file.write_bytes(damage)
+        with pytest.raises(DamagedError, match=f"^{file} is damaged: "):
+            collect(settings)
+    file.unlink()
+    file.mkdir()
+    with pytest.raises(DiskError, match=f"^{file} is a folder where a file is needed"):
+        collect(settings)
+    assert len(segments_in(segments_folder(settings))) == 1
 
 
 @pytest.mark.parametrize("kill", range(9))
