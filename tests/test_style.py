@@ -8,6 +8,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 MOST_POSITIONAL_FIELDS = 4
+MOST_POSITIONAL_ARGUMENTS = 6
 QUERY = re.compile(r"\s*\(?(SELECT|COPY|CREATE|INSERT|WITH|DESCRIBE|SUMMARIZE|PIVOT|ATTACH)\b")
 """How a query's text begins; an expression such as `CASE WHEN …`, or a session's `SET`, is none."""
 
@@ -46,6 +47,20 @@ def test_a_dataclass_of_five_fields_or_more_takes_them_by_name() -> None:
         for place, cls in places(ast.ClassDef)
         if isinstance(cls, ast.ClassDef) and positional_fields(cls) > MOST_POSITIONAL_FIELDS
     ]
+    assert wide == []
+
+
+def test_a_function_takes_at_most_six_arguments_by_position() -> None:
+    """But commands, whose arguments click gives by name, and the methods of Feast's interface, which Feast calls."""
+    wide = []
+    for place, node in places(ast.FunctionDef):
+        assert isinstance(node, ast.FunctionDef)
+        names = [each.arg for each in (*node.args.posonlyargs, *node.args.args) if each.arg not in ("self", "cls")]
+        decorators = [ast.unparse(each) for each in node.decorator_list]
+        is_command = any(part in each for each in decorators for part in (".option", ".argument", "command"))
+        is_feasts = place.startswith(("transformations/stores/offline.py", "transformations/stores/online.py"))
+        if len(names) > MOST_POSITIONAL_ARGUMENTS and not (is_command or is_feasts):
+            wide.append(f"{place} {node.name}({', '.join(names)})")
     assert wide == []
 
 

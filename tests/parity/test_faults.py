@@ -267,9 +267,9 @@ def test_a_retrieval_that_lets_a_row_count_too_late(shop: Shop, monkeypatch: pyt
 
     real = retrieval.match_rows
 
-    def shifted(connection: Any, spine: Any, *rest: Any) -> Any:
+    def shifted(connection: Any, spine: Any, stored: Any, **rest: Any) -> Any:
         earlier = pc.subtract(spine.moments, pa.scalar(timedelta(microseconds=1), pa.duration("us")))
-        return real(connection, replace(spine, moments=earlier), *rest)
+        return real(connection, replace(spine, moments=earlier), stored, **rest)
 
     monkeypatch.setattr(retrieval, "match_rows", shifted)
     shop.now = "2024-05-04T06:00:00Z"  # the very moment from which the newest rows count

@@ -120,7 +120,9 @@ class Aging:
         history, schema = source.history, schema_of(self.view.features)
         definition = self.view.tags["definition_hash"]
         table = None if self.cursor is None else Table(number=b"1", schemas=(schema,))
-        scope = decide_scope(self.cursor, [], table, schema, definition, history, source.since)
+        scope = decide_scope(
+            self.cursor, [], table, schema=schema, definition=definition, history=history, since_load=source.since
+        )
         start = self.cursor.end if self.cursor else START
         end = START + timedelta(days=self.runs)
         if scope.anew:

@@ -89,7 +89,7 @@ def _check_view(
     late = pc.fill_null(pc.greater(found["happened"], spine.moments), False)
     if pc.any(late).as_py():
         raise AssertionError(f"{stored.reference}: the leakage check itself joined a row from the future")
-    _compare_values(connection, spine, dataset, stored, columns, found, keys)
+    _compare_values(connection, spine, dataset, stored=stored, columns=columns, found=found, keys=keys)
     age = pc.subtract(spine.moments.cast(pa.int64()), found["happened"].cast(pa.int64()))
     closest = pc.min(age).as_py()
     return Availability(
@@ -105,6 +105,7 @@ def _compare_values(
     connection: DuckDBPyConnection,
     spine: Spine,
     dataset: pa.Table,
+    *,
     stored: Stored,
     columns: Mapping[str, str],
     found: pa.Table,
@@ -130,7 +131,16 @@ def _compare_values(
             continue
         row = _first_difference(given, expected)
         raise DataError(
-            _leak_message(connection, spine, stored, index, name, row, given[row].as_py(), expected[row].as_py())
+            _leak_message(
+                connection,
+                spine,
+                stored,
+                index=index,
+                name=name,
+                row=row,
+                given=given[row].as_py(),
+                expected=expected[row].as_py(),
+            )
         )
 
 
@@ -150,6 +160,7 @@ def _leak_message(
     connection: DuckDBPyConnection,
     spine: Spine,
     stored: Stored,
+    *,
     index: int,
     name: str,
     row: int,

@@ -108,7 +108,15 @@ def view_freshness(
     is_readable = registered is not None and not is_elsewhere(registered.batch_source, settings)
     hash_applied = registered.tags.get(DEFINITION_HASH) if registered is not None and is_readable else None
     late = _late_sources(resolved, snapshots, now)
-    state, command = standing(resolved, snapshots, through, offline, hash_applied, online if view.online else ..., now)
+    state, command = standing(
+        resolved,
+        snapshots,
+        through,
+        offline=offline,
+        hash_applied=hash_applied,
+        online=online if view.online else ...,
+        now=now,
+    )
     if state is State.UP_TO_DATE and late:
         state = State.SOURCE_LATE
     sources = {name: None if each is None else each.complete_through for name, each in snapshots.items()}
@@ -130,6 +138,7 @@ def standing(
     resolved: Resolved,
     snapshots: Mapping[str, RawSnapshot | None],
     through: date | None,
+    *,
     offline: OfflineFreshness | None,
     hash_applied: str | None,
     online: Loaded | EllipsisType | None,

@@ -53,6 +53,7 @@ def skeleton(
     domain: str,
     source: str | None,
     key: str | None,
+    *,
     project: Path,
     contracts: Path,
     service: str | None = None,

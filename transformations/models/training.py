@@ -115,7 +115,9 @@ def train(
         _describe(run, declaration, dataset)
         target = folder / run.id
         with running(target):
-            made, manifest = _train(run, resolved, dataset, splits, target, settings, report)
+            made, manifest = _train(
+                run, resolved, dataset, splits=splits, target=target, settings=settings, report=report
+            )
             with reaching(settings):
                 run.write()
                 run.client.log_artifacts(run.id, str(target), "artifact")
@@ -208,6 +210,7 @@ def _train(
     run: Run,
     resolved: Resolved,
     dataset: Pinned,
+    *,
     splits: dict[str, pa.Table],
     target: Path,
     settings: Settings,

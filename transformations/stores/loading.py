@@ -72,7 +72,15 @@ class Load:
         cursor, others = last_loaded(client, project, name), unfinished_loads(client, project, name)
         known = online_catalog.read_catalog(client, project).tables.get(name)
         definition = self.view.tags.get(DEFINITION_HASH)
-        scope = decide_scope(cursor, others.values(), known, schema, definition, source.history, source.since)
+        scope = decide_scope(
+            cursor,
+            others.values(),
+            known,
+            schema=schema,
+            definition=definition,
+            history=source.history,
+            since_load=source.since,
+        )
         if scope.lost:
             _LOG.warning(
                 "%s: %s of %s with rows that are new since the last load (version %s) were given up by vacuum: all "

@@ -152,11 +152,11 @@ class PointInTimeOfflineStore(OfflineStore):
             config,
             data_source,
             join_key_columns,
-            feature_name_columns,
-            timestamp_field,
-            created_timestamp_column,
-            start_date,
-            end_date,
+            features=feature_name_columns,
+            timestamp=timestamp_field,
+            created=created_timestamp_column,
+            start=start_date,
+            end=end_date,
         )
 
     @staticmethod
@@ -240,7 +240,14 @@ class PointInTimeOfflineStore(OfflineStore):
         from transformations.stores.training.pull import monitoring_metrics
 
         return monitoring_metrics(
-            config, data_source, feature_columns, timestamp_field, start_date, end_date, histogram_bins, top_n
+            config,
+            data_source,
+            feature_columns,
+            timestamp=timestamp_field,
+            start=start_date,
+            end=end_date,
+            bins=histogram_bins,
+            top=top_n,
         )
 
     @staticmethod

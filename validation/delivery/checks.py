@@ -132,6 +132,7 @@ def run_checks(
     connection: DuckDBPyConnection,
     contract: Contract,
     drop: DropFile,
+    *,
     specs: Sequence[CheckSpec],
     sources: Sources,
     columns: Mapping[str, Conversion] | None = None,
@@ -157,7 +158,9 @@ def run_checks(
         if spec.rule == "unique key":
             findings.append(_key_finding(connection, contract, drop, columns, spec))
         elif spec.reference is not None:
-            finding = _reference_finding(connection, contract, drop, columns, spec, spec.reference, sources)
+            finding = _reference_finding(
+                connection, contract, drop, columns=columns, spec=spec, reference=spec.reference, sources=sources
+            )
             findings.append(finding if finding and finding.breaks else None)
             if finding and not finding.breaks:
                 notes.append(_reference_note(spec.reference, finding))
@@ -267,6 +270,7 @@ def _reference_finding(
     connection: DuckDBPyConnection,
     contract: Contract,
     drop: DropFile,
+    *,
     columns: Mapping[str, Conversion],
     spec: CheckSpec,
     reference: Reference,

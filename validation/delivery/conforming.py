@@ -103,7 +103,9 @@ class _Check:
         conversions = conversions_of(self.connection, contract, file, columns)
         specs = compile_checks(contract, keys_only, now)
         plan = None if keys_only else profile_plan(self.connection, contract, file, conversions)
-        report = run_checks(self.connection, contract, file, specs, self.sources, conversions, plan)
+        report = run_checks(
+            self.connection, contract, file, specs=specs, sources=self.sources, columns=conversions, plan=plan
+        )
         if plan is not None and not report.violations:
             rows = DropRows(
                 connection=self.connection,

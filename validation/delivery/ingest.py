@@ -243,11 +243,11 @@ def _publish(
         checked.rows(),
         origin,
         delivery.complete_through,
-        delivery.valid_from,
-        delivery.correction,
-        checked.connection,
-        _findings(checked.report, before),
-        checked.file.parcel.refuse_changed,
+        valid_from=delivery.valid_from,
+        correction=delivery.correction,
+        connection=checked.connection,
+        findings=_findings(checked.report, before),
+        confirm=checked.file.parcel.refuse_changed,
     )
 
 

@@ -107,6 +107,7 @@ def look_at(
     store: FeatureStore,
     view: FeatureView | OnDemandFeatureView,
     feature: str,
+    *,
     loaded: Mapping[str, Loaded],
     moment: datetime,
     entity: pa.Table,

@@ -62,7 +62,9 @@ def compare_on_demand(
         nothing = Served(None, NOT_FOUND, None)
         for report in reports.values():
             for row in range(rows.num_rows):
-                report.add(finding_of(report.feature, rows, row, nothing, None, refused, zone))
+                report.add(
+                    finding_of(report.feature, rows, row, served=nothing, training=None, reason=refused, zone=zone)
+                )
         return list(reports.values()), dict.fromkeys(reports, [nothing] * rows.num_rows)
     for name, report in reports.items():
         agree = values_agree([each.value for each in served[name]], training[name])
@@ -72,7 +74,11 @@ def compare_on_demand(
             value = training[name][row].as_py()
             found = _input_reasons(view, name, inputs, row) if kept[row] else []
             reason = _computed_reason(served[name][row], value, owed[name][row].as_py(), found, zone)
-            report.add(finding_of(report.feature, rows, row, served[name][row], value, reason, zone))
+            report.add(
+                finding_of(
+                    report.feature, rows, row, served=served[name][row], training=value, reason=reason, zone=zone
+                )
+            )
     return list(reports.values()), served
 
 

@@ -178,7 +178,17 @@ def compare_stored(view: FeatureView, sides: Sides, installation: Installation) 
                 zone=zone,
             )
             reason = sides.reasons[feature.name, row] = reason_of(case)
-            report.add(finding_of(report.feature, sides.entities, row, case.served, case.training, reason, zone))
+            report.add(
+                finding_of(
+                    report.feature,
+                    sides.entities,
+                    row,
+                    served=case.served,
+                    training=case.training,
+                    reason=reason,
+                    zone=zone,
+                )
+            )
         reports.append(report)
     return reports
 
@@ -260,7 +270,7 @@ def _tables_at(store: FeatureStore, versions: Mapping[str, int]) -> Iterator[Non
 
 
 def finding_of(
-    feature: str, rows: pa.Table, row: int, served: Served, training: object, reason: Reason, zone: str
+    feature: str, rows: pa.Table, row: int, *, served: Served, training: object, reason: Reason, zone: str
 ) -> Finding:
     """One difference, of the entity in this row; zone: in which its moments are told."""
     keys = {name: rows[name][row].as_py() for name in rows.column_names}

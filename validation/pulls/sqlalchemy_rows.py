@@ -47,7 +47,15 @@ def write_new_rows(
             pq.write_table(schema.empty_table(), empty)
             refuse_other_types(contract, server, empty)
             empty.unlink()
-            return _copy(connection, contract, server, table, recorded, folder / "pulled.parquet", schema)
+            return _copy(
+                connection,
+                contract,
+                server,
+                table=table,
+                recorded=recorded,
+                target=folder / "pulled.parquet",
+                schema=schema,
+            )
     except sa.exc.NoSuchTableError:
         raise DataError(
             f"{contract.file_name}: the database has no table {server.table}. Correct physicalName."
@@ -87,6 +95,7 @@ def _copy(
     connection: Any,
     contract: Contract,
     server: TableServer,
+    *,
     table: Table,
     recorded: Mark | None,
     target: Path,

@@ -100,7 +100,15 @@ class View:
     def freshness(self, now: datetime) -> ViewFreshness:
         sources = {"sales": self.snapshot}
         online = self.online if self.is_online else ...
-        state, command = standing(self.resolved, sources, self.complete, self.offline, self.hash_applied, online, now)
+        state, command = standing(
+            self.resolved,
+            sources,
+            self.complete,
+            offline=self.offline,
+            hash_applied=self.hash_applied,
+            online=online,
+            now=now,
+        )
         return ViewFreshness(
             view=self.resolved.name,
             state=state,

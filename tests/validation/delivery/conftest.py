@@ -40,7 +40,7 @@ def check(tmp_path):
             pq.write_table(rows, path, **options)
         with session() as connection:
             drop = open_drop(connection, path)
-            return run_checks(connection, rules, drop, compile_checks(rules, keys_only), sources or {})
+            return run_checks(connection, rules, drop, specs=compile_checks(rules, keys_only), sources=sources or {})
 
     return run
 

@@ -93,7 +93,7 @@ def found(tmp_path):
         others = {"others": (known, table.snapshot())} if rules.references else {}
         with session() as connection:
             drop = open_drop(connection, tmp_path / "drop.parquet")
-            return broken(run_checks(connection, rules, drop, compile_checks(rules, now=NOON), others))
+            return broken(run_checks(connection, rules, drop, specs=compile_checks(rules, now=NOON), sources=others))
 
     return run
 

@@ -259,7 +259,9 @@ def test_a_draft_is_refused_until_it_is_filled_in_and_then_holds_on_its_file(cli
     (tmp_path / "clicks.yaml").write_text(filled_in(text))
     contract = read_contract("clicks", tmp_path)
     with session() as connection:
-        report = run_checks(connection, contract, open_drop(connection, clicks), compile_checks(contract), {})
+        report = run_checks(
+            connection, contract, open_drop(connection, clicks), specs=compile_checks(contract), sources={}
+        )
     assert report.violations == ()
 
 
@@ -284,7 +286,9 @@ def test_a_filled_in_draft_reads_its_own_file_renamed_and_cast(tmp_path, name, c
     assert contract.column("dep_time").dtype == "Int64"
     assert contract.column("when").dtype == "UnixTimestamp"
     with session() as connection:
-        report = run_checks(connection, contract, open_drop(connection, path, contract), compile_checks(contract), {})
+        report = run_checks(
+            connection, contract, open_drop(connection, path, contract), specs=compile_checks(contract), sources={}
+        )
     assert (report.rows, report.violations) == (2, ())
 
 

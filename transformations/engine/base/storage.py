@@ -242,6 +242,7 @@ def publish(
     folder: Path,
     schema: pa.Schema,
     files: Sequence[NewFile],
+    *,
     record_key: str,
     record: Mapping[str, Any],
     sequence: int,

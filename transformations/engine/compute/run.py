@@ -157,7 +157,9 @@ def _compute_by_shuffle(plan: BuildPlan, spark: SparkSession, carry: Path | None
     counts = count_names(plan.resolved)
     sums = [functions.sum(functions.get("counts", functions.lit(i))).alias(name) for i, name in enumerate(counts)]
     line = plan.line if plan.is_replayed else None
-    every = event_packets(spark, plan.resolved, plan.snapshots, plan.sweep.days, carry, buckets, line)
+    every = event_packets(
+        spark, plan.resolved, plan.snapshots, days=plan.sweep.days, carry=carry, buckets=buckets, line=line
+    )
     packets = reduce(lambda left, right: left.union(right), known, every.observe(observed, *sums))
     written = run_job(plan.replays, packets, buckets, folders, _late_until(plan))
     return replace(written, counts=[int(observed.get[name] or 0) for name in counts])

@@ -144,6 +144,7 @@ def event_packets(
     spark: SparkSession,
     resolved: Resolved,
     snapshots: Mapping[str, RawSnapshot],
+    *,
     days: Sequence[range],
     carry: Path | None,
     buckets: int,

@@ -130,7 +130,7 @@ def sweep(plan: SweepPlan, events: pa.Table, marks: pa.Table, stored: pa.Table, 
     features, seen = _features(plan.resolved, folds, tiles, row_keys)
     kept = _rows_to_write(features, seen, row_keys, asked, written, calendar)
     created = _created_moments(spans, row_keys[kept], written, calendar)
-    rows = _assemble(plan, entities, features, row_keys, kept, created, calendar)
+    rows = _assemble(plan, entities, features, row_keys=row_keys, kept=kept, created=created, calendar=calendar)
     return Swept(rows, _carry_over(plan, entities, folds, tiles, calendar))
 
 
@@ -327,6 +327,7 @@ def _assemble(
     plan: SweepPlan,
     entities: pa.Table,
     features: pa.Table,
+    *,
     row_keys: Int64s,
     kept: Int64s,
     created: Int64s,

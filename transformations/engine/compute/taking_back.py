@@ -48,13 +48,14 @@ def take_back(
         return None
     if latest.run.kind == TAKEN_BACK and latest.run.complete_through == through:
         return None
-    return write_taken_back(resolved, settings, table, latest, through, known, report)
+    return write_taken_back(resolved, settings, table, latest=latest, through=through, known=known, report=report)
 
 
 def write_taken_back(
     resolved: Resolved,
     settings: Settings,
     table: OfflineTable,
+    *,
     latest: TableVersion,
     through: date,
     known: datetime,

@@ -145,5 +145,7 @@ def _write_page(
     contract = read_contract(delivery.source, settings.contracts)
     table = RawTable(contract, settings.raw_dir)
     drops = [drop for drop in table.snapshot().drops if drop != taken] if table.exists() else []
-    text = delivery_page(contract, delivery_in_words(delivery), report, verdict, table.folder, drops, taken)
+    text = delivery_page(
+        contract, delivery_in_words(delivery), report, verdict=verdict, table=table.folder, accepted=drops, taken=taken
+    )
     page.write_text(text, encoding="utf-8")

@@ -88,6 +88,7 @@ def delivery_page(
     contract: Contract,
     delivery: str,
     report: Report,
+    *,
     verdict: str,
     table: Path,
     accepted: Sequence[Drop],

@@ -153,7 +153,7 @@ def look_now(
         get = registry.get_on_demand_feature_view if is_computed else registry.get_feature_view
         applied = get(view.name, store.project, allow_cache=True)
         loaded = loaded_views(store, settings)
-        served, finding = look_at(store, applied, feature, loaded, moment, entity, request)
+        served, finding = look_at(store, applied, feature, loaded=loaded, moment=moment, entity=entity, request=request)
     except (DamagedError, DiskError):
         raise
     except (FeaturesError, FeastError) as error:

@@ -24,7 +24,7 @@ def explain_value(
     computed = {f"{view.name}:{each.name}": (view, each.name) for view in views for each in view.features}
     name = _full_name(feature, [*stored, *computed])
     if name in computed:
-        return explain_computed(*computed[name], offered, key, at, request, settings)
+        return explain_computed(*computed[name], offered, key=key, at=at, request=request, settings=settings)
     if request:
         raise UsageError(f"{name} is a stored feature, which reads nothing of a request. Leave --request out.")
     view, declared = stored[name]

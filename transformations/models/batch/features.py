@@ -123,6 +123,7 @@ def reading(
     manifest: Manifest,
     inputs: Sequence[InputColumn],
     request_fields: Sequence[str],
+    *,
     zone: str,
     store: FeatureStore,
     settings: Settings,
@@ -199,7 +200,9 @@ def _moments_of_rows(spine: Spine, stored: Stored, plan: Plan, store: FeatureSto
         return _Moments(np.full(len(spine), _NEVER), np.zeros(len(spine), np.bool_))
     with session(resources_of(store.config)) as connection:
         scan = stored.scan(connection)
-        matches = match_rows(connection, spine, stored, scan, keys, plan, lambda _step, _share: None)
+        matches = match_rows(
+            connection, spine, stored, scan=scan, keys=keys, plan=plan, advance=lambda _step, _share: None
+        )
     is_found = matches.of_spine >= 0
     is_old = is_found & (matches.ages > stored.ttl_micros) if stored.ttl_micros else np.zeros(len(spine), np.bool_)
     return _Moments(np.where(is_found, moments - matches.ages, _NEVER), is_old)

@@ -163,9 +163,9 @@ class Opened:
                     dataset,
                     artifact.manifest.scores.inputs,
                     request,
-                    day_zone(dataset, self._settings),
-                    self._store,
-                    self._settings,
+                    zone=day_zone(dataset, self._settings),
+                    store=self._store,
+                    settings=self._settings,
                 )
             )
             self._models[state.number] = _Model(

@@ -71,6 +71,7 @@ def check_models(
     model: str | None,
     day: date | None,
     sample: int | None,
+    *,
     log: EventLog,
     store: FeatureStore,
     settings: Settings,

@@ -174,10 +174,10 @@ class Replayer:
                     parts.dataset,
                     parts.artifact.manifest.scores.inputs,
                     list(record.request),
-                    day_zone(parts.dataset, self._settings),
-                    self._store,
-                    self._settings,
-                    dict(versions),
+                    zone=day_zone(parts.dataset, self._settings),
+                    store=self._store,
+                    settings=self._settings,
+                    versions=dict(versions),
                 )
             )
         return self._readers[key]

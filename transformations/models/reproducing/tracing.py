@@ -59,7 +59,13 @@ def trace(batch: Path, row: int, log: EventLog, store: FeatureStore, settings: S
     versions = {name: view.table_version for name, view in manifest.views.items() if view.table_version is not None}
     request = list(record.request)
     with reading(
-        dataset, artifact.manifest.scores.inputs, request, day_zone(dataset, settings), store, settings, versions
+        dataset,
+        artifact.manifest.scores.inputs,
+        request,
+        zone=day_zone(dataset, settings),
+        store=store,
+        settings=settings,
+        versions=versions,
     ) as reader:
         served = reader.read(_spine(rows))
     for name, then in record.features.items():

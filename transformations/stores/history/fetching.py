@@ -23,6 +23,7 @@ def fetch(
     connection: DuckDBPyConnection,
     scan: Scan,
     columns: Sequence[str],
+    *,
     places: Integers,
     threads: int,
     spill: Spill,

@@ -59,6 +59,7 @@ def decide_scope(
     cursor: Loaded | None,
     unfinished: Iterable[Loaded],
     table: Table | None,
+    *,
     schema: Schema,
     definition: str | None,
     history: History,

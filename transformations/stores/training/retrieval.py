@@ -113,7 +113,7 @@ def _stored_features(
         is_absent = np.ones(len(spine), bool)
     else:
         scan = stored.scan(connection)
-        matches = match_rows(connection, spine, stored, scan, keys, plan, advance)
+        matches = match_rows(connection, spine, stored, scan=scan, keys=keys, plan=plan, advance=advance)
         values = _fetch_features(connection, stored, scan, matches, advance)
         is_absent = matches.of_spine < 0
     for key in keys.values():
@@ -130,6 +130,7 @@ def match_rows(
     connection: DuckDBPyConnection,
     spine: Spine,
     stored: Stored,
+    *,
     scan: Scan,
     keys: Mapping[str, pa.Array],
     plan: Plan,
@@ -202,10 +203,10 @@ def _fetch_features(
         connection,
         scan,
         [stored.history.column(name) for name in stored.features],
-        matches.places,
-        threads,
-        spill_of(connection, _SHARE_OF_ROWS),
-        lambda share: advance(f"{stored.view.name}: fetching", share),
+        places=matches.places,
+        threads=threads,
+        spill=spill_of(connection, _SHARE_OF_ROWS),
+        advance=lambda share: advance(f"{stored.view.name}: fetching", share),
     )
     rows = pa.array(row_of[matches.of_spine])  # where not fresh, any row
     mask = None if is_fresh.all() else pa.array(is_fresh)

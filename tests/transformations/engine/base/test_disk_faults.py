@@ -298,7 +298,12 @@ def test_a_disk_that_fills_at_the_commit_publishes_nothing(literal_table: Any) -
     with no_file_longer_than(900):
         fault = told(
             lambda: storage.publish(
-                literal_table.path, literal_table.schema, [file], "features.run", {"long": "x" * 2_000}, sequence=2
+                literal_table.path,
+                literal_table.schema,
+                [file],
+                record_key="features.run",
+                record={"long": "x" * 2_000},
+                sequence=2,
             )
         )
 

@@ -24,7 +24,9 @@ def new_file(folder, name: str, *ids: int) -> storage.NewFile:
 
 
 def publish(folder, name: str, sequence: int, *ids: int) -> int:
-    return storage.publish(folder, SCHEMA, [new_file(folder, name, *ids)], "run", {"name": name}, sequence)
+    return storage.publish(
+        folder, SCHEMA, [new_file(folder, name, *ids)], record_key="run", record={"name": name}, sequence=sequence
+    )
 
 
 def test_a_content_hash_is_the_sha256_of_the_bytes(tmp_path):
@@ -93,7 +95,14 @@ def by_its_last_line(entry: bytes) -> bytes:
 @pytest.mark.parametrize("how", [lambda entry: b"", by_half, by_its_last_line, lambda entry: bytes(len(entry))])
 def test_a_half_written_newest_commit_is_named_with_what_to_do_and_that_helps(tmp_path, how):
     for sequence, name in enumerate(("a.parquet", "b.parquet"), start=1):
-        storage.publish(tmp_path, SCHEMA, [new_file(tmp_path, name, sequence)], "features.run", {}, sequence)
+        storage.publish(
+            tmp_path,
+            SCHEMA,
+            [new_file(tmp_path, name, sequence)],
+            record_key="features.run",
+            record={},
+            sequence=sequence,
+        )
     entry = tmp_path / "_delta_log" / f"{1:020}.json"
     entry.write_bytes(how(entry.read_bytes()))
 
@@ -104,13 +113,30 @@ def test_a_half_written_newest_commit_is_named_with_what_to_do_and_that_helps(tm
 
     entry.rename(f"{entry}.damaged")
     assert storage.file_paths(storage.open_table(tmp_path)) == ["a.parquet"]
-    assert storage.publish(tmp_path, SCHEMA, [new_file(tmp_path, "c.parquet", 3)], "features.run", {"a": 1}, 2) == 1
+    assert (
+        storage.publish(
+            tmp_path,
+            SCHEMA,
+            [new_file(tmp_path, "c.parquet", 3)],
+            record_key="features.run",
+            record={"a": 1},
+            sequence=2,
+        )
+        == 1
+    )
 
 
 @pytest.mark.parametrize("damage", ["empty", "gone"])
 def test_an_older_commit_that_is_damaged_is_never_passed_over(tmp_path, damage):
     for sequence, name in enumerate(("a.parquet", "b.parquet", "c.parquet"), start=1):
-        storage.publish(tmp_path, SCHEMA, [new_file(tmp_path, name, sequence)], "features.run", {}, sequence)
+        storage.publish(
+            tmp_path,
+            SCHEMA,
+            [new_file(tmp_path, name, sequence)],
+            record_key="features.run",
+            record={},
+            sequence=sequence,
+        )
     entry = tmp_path / "_delta_log" / f"{1:020}.json"
     entry.unlink() if damage == "gone" else entry.write_bytes(b"")
 

@@ -28,7 +28,9 @@ def source(tmp_path):
 def page_of(source, report) -> str:
     contract = read_contract("events", source.settings.contracts)
     table = RawTable(contract, source.settings.raw_dir)
-    return delivery_page(contract, "drop-2.parquet", report, "a <verdict>", table.folder, table.snapshot().drops)
+    return delivery_page(
+        contract, "drop-2.parquet", report, verdict="a <verdict>", table=table.folder, accepted=table.snapshot().drops
+    )
 
 
 def test_a_refused_delivery_shows_what_is_wrong_beside_the_accepted_days(source):

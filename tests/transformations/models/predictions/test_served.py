@@ -128,7 +128,7 @@ def recorded() -> list[PredictionRecord]:
 
 def check_all(project: Path) -> Any:
     store = FeatureStore(repo_path=str(project / "repo"))
-    (found,) = check_models(weekly.MODEL, SIX.date(), None, EventLog("shop"), store, get_settings())
+    (found,) = check_models(weekly.MODEL, SIX.date(), None, log=EventLog("shop"), store=store, settings=get_settings())
     return found
 
 

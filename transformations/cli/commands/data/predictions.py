@@ -126,7 +126,15 @@ def check(model: str | None, day: datetime | None, sample: int, seed: int, as_js
     from transformations.models.predictions.check import check_models
 
     with progress("Checking"):
-        found = check_models(model, day.date() if day else None, sample, log, open_store(settings), settings, seed)
+        found = check_models(
+            model,
+            day.date() if day else None,
+            sample,
+            log=log,
+            store=open_store(settings),
+            settings=settings,
+            seed=seed,
+        )
     if as_json:
         print_json([asdict(each) for each in found])
     else:

@@ -82,7 +82,9 @@ def _write_skeletons(domain: str, source: str | None, key: str | None, service: 
 
     settings = get_settings()
     covered = _covered_days(source, settings) if source is not None and service is not None else None
-    files = skeleton(domain, source, key, project, settings.contracts, service, covered)
+    files = skeleton(
+        domain, source, key, project=project, contracts=settings.contracts, service=service, covered=covered
+    )
     for file in files:
         target = project / file.path
         target.parent.mkdir(parents=True, exist_ok=True)

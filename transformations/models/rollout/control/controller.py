@@ -135,7 +135,7 @@ class Controller:
         outcomes = self.outcomes(model, rollout, plan)
         decision = decide(rollout, plan, reading, at, behind=behind, outcomes=outcomes)
         try:
-            return self._do(model, events, rollout, plan, decision, reading, at)
+            return self._do(model, events, rollout, plan=plan, decision=decision, reading=reading, at=at)
         except ConflictError:
             said = "another event was written at the same moment, and counts"
             return Stepped(decision=Decision("wait", (said,)), reading=reading)
@@ -185,6 +185,7 @@ class Controller:
         model: str,
         events: tuple[ModelEvent, ...],
         rollout: Running,
+        *,
         plan: RolloutPlan,
         decision: Decision,
         reading: Reading | None,
