@@ -361,9 +361,10 @@ def add_columns(table: DeltaTable, columns: Sequence[pa.Field]) -> None:
 
 
 def unfinished_commits(folder: Path) -> list[StoredFile]:
-    """Temporary files that a killed writer left in a table's log: commits that were never published."""
+    """Temporary files that a killed writer left: commits that were never published, and small files beside the log."""
     log = folder / "_delta_log"
-    return [stored_file(path) for path in sorted([*paths_in(log, "*.tmp"), *paths_in(log, "*.json#*")])]
+    beside = (path for path in paths_in(folder, f".*{UNFINISHED}") if path.is_file())
+    return [stored_file(path) for path in sorted([*paths_in(log, "*.tmp"), *paths_in(log, "*.json#*"), *beside])]
 
 
 def _folder_of(table: DeltaTable) -> Path:
