@@ -12,7 +12,6 @@ from transformations.insight.repository import repository_folder
 from transformations.models.log.event_log import log_of
 from transformations.models.log.standing import Standing, standing_of
 from transformations.models.tracking.mirror import Difference, compare
-from transformations.models.versions import artifact_folder
 from transformations.stores.registry import registry_url
 
 REMEDY = "Put MLflow's copy right: features model list. Stages are moved by: features model promote"
@@ -36,7 +35,7 @@ def lost_artifacts(known: list[Standing], settings: Settings) -> Iterator[tuple[
     """Versions that may still answer, as `model 3`, whose artifact's folder is gone."""
     for each in known:
         for number, state in each.versions.items():
-            folder = artifact_folder(each.model, state, settings)
+            folder = settings.models_dir / each.model / state.registered.run_id
             if state.stage != "archived" and not folder.is_dir():
                 yield f"{each.model} {number}", folder
 
