@@ -362,8 +362,7 @@ def add_columns(table: DeltaTable, columns: Sequence[pa.Field]) -> None:
 
 def unfinished_commits(folder: Path) -> list[StoredFile]:
     """Temporary files that a killed writer left: commits that were never published, and small files beside the log."""
-    log = folder / "_delta_log"
-    beside = (path for path in paths_in(folder, f".*{UNFINISHED}") if path.is_file())
+    log, beside = folder / "_delta_log", [path for path in paths_in(folder, f".*{UNFINISHED}") if path.is_file()]
     return [stored_file(path) for path in sorted([*paths_in(log, "*.tmp"), *paths_in(log, "*.json#*"), *beside])]
 
 
@@ -372,8 +371,7 @@ def _folder_of(table: DeltaTable) -> Path:
 
 
 def _stamp_of(path: Path) -> FileStamp:
-    facts = path.stat()
-    return facts.st_ino, facts.st_size, facts.st_mtime_ns
+    return (facts := path.stat()).st_ino, facts.st_size, facts.st_mtime_ns
 
 
 def _version_that_recorded(folder: Path, record_key: str, record: Mapping[str, Any], before: int) -> int:

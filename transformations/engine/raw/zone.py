@@ -300,8 +300,7 @@ class RawTable:
         return drop
 
     def _refuse_outdated(self, findings: Findings, before: OpenedTable | None) -> None:
-        version = before.snapshot.version if before else None
-        if findings.files and findings.version != version:
+        if findings.files and findings.version != (before.snapshot.version if before else None):
             raise ConflictError(
                 f"{self.contract.name}: another drop was published while this one was checked against the stored rows. "
                 f"Nothing was written; repeat the command."
