@@ -53,9 +53,9 @@ def skeleton(
     domain: str,
     source: str | None,
     key: str | None,
-    *,
     project: Path,
     contracts: Path,
+    *,
     service: str | None = None,
     covered: tuple[date, date] | None = None,
 ) -> list[NewFile]:

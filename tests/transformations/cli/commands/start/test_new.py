@@ -252,7 +252,7 @@ def test_an_entity_that_any_file_declares_is_used_again_under_its_name(contracts
         'import feast\n\ncaptain = feast.Entity(name="captain", join_keys=["driver_id"], owner="crew")\n'
     )
 
-    files = skeleton("driving", "rides", "driver_id", project=contracts.parent, contracts=contracts)
+    files = skeleton("driving", "rides", "driver_id", contracts.parent, contracts)
 
     views = text_of(files, "driving_views.py")
     assert "from crew import captain\n" in views
@@ -263,11 +263,11 @@ def test_an_entity_that_any_file_declares_is_used_again_under_its_name(contracts
 def test_a_second_domain_on_a_key_writes_no_second_entity(contracts: Path) -> None:
     """Feast keeps one of two entities of a name: the second would take the first's owner away."""
     project = contracts.parent
-    for file in skeleton("rides", "rides", "rider_id", project=project, contracts=contracts):
+    for file in skeleton("rides", "rides", "rider_id", project, contracts):
         (project / file.path).parent.mkdir(parents=True, exist_ok=True)
         (project / file.path).write_text(file.text)
 
-    views = text_of(skeleton("tipping", "rides", "rider_id", project=project, contracts=contracts), "tipping_views.py")
+    views = text_of(skeleton("tipping", "rides", "rider_id", project, contracts), "tipping_views.py")
 
     assert "from rides_views import rider\n" in views
     assert "Entity(" not in views
@@ -278,14 +278,14 @@ def test_an_entity_of_another_key_keeps_its_name(contracts: Path) -> None:
         'from feast import Entity\n\nrider = Entity(name="rider", join_keys=["rider_number"])\n'
     )
     with pytest.raises(UsageError, match="the entity 'rider' is keyed by rider_number, not by rider_id"):
-        skeleton("rides", "rides", "rider_id", project=contracts.parent, contracts=contracts)
+        skeleton("rides", "rides", "rider_id", contracts.parent, contracts)
 
 
 def test_where_several_columns_could_be_the_entity_it_asks_and_invents_none(contracts: Path) -> None:
     with pytest.raises(UsageError, match=r"with --key, one of: rider_id, driver_id\."):
-        skeleton("rides", "rides", None, project=contracts.parent, contracts=contracts)
+        skeleton("rides", "rides", None, contracts.parent, contracts)
     with pytest.raises(UsageError, match=r"with --key, one of: carrier, tailnum, flight, year\."):
-        skeleton("flying", "flights", None, project=contracts.parent, contracts=contracts)
+        skeleton("flying", "flights", None, contracts.parent, contracts)
 
 
 def test_a_terminal_is_asked_and_a_script_is_told(contracts: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -301,9 +301,7 @@ def test_a_terminal_is_asked_and_a_script_is_told(contracts: Path, monkeypatch: 
 
 def test_measures_have_a_unit_and_are_no_years_codes_or_ids(contracts: Path) -> None:
     """Delays may be negative and are averaged, distances are summed; a year and a flight's number are no measures."""
-    features = text_of(
-        skeleton("flying", "flights", "carrier", project=contracts.parent, contracts=contracts), "flying.py"
-    )
+    features = text_of(skeleton("flying", "flights", "carrier", contracts.parent, contracts), "flying.py")
     assert re.findall(r'(Sum|Mean)\(\s+"(\w+)"', features) == [("Mean", "dep_delay"), ("Sum", "distance")]
 
 
@@ -312,20 +310,18 @@ def test_attributes_that_are_measured_come_first(contracts: Path) -> None:
     text = RIDERS.replace("properties:\n      - {name: rider_id", f"{since}\n      - {{name: rider_id", 1)
     unit = "customProperties: [{property: unit, value: kg}], "
     (contracts / "riders.yaml").write_text(text.replace("logicalType: boolean, ", f"logicalType: boolean, {unit}"))
-    features = text_of(skeleton("riding", "riders", None, project=contracts.parent, contracts=contracts), "riding.py")
+    features = text_of(skeleton("riding", "riders", None, contracts.parent, contracts), "riding.py")
     assert re.findall(r'Attribute\(\n +"(\w+)"', features) == ["active", "kilograms"]
 
 
 def test_a_domain_that_is_called_as_a_source_invents_no_other_one(contracts: Path) -> None:
     with pytest.raises(UsageError, match=r"there is a source 'rides'\. To take its columns, say --source rides"):
-        skeleton("rides", None, None, project=contracts.parent, contracts=contracts)
+        skeleton("rides", None, None, contracts.parent, contracts)
 
 
 def test_a_service_comes_with_a_dataset_whose_configuration_is_whole(contracts: Path, tmp_path: Path) -> None:
     covered = (date(2013, 1, 1), date(2013, 12, 31))
-    files = skeleton(
-        "rides", "rides", "rider_id", project=contracts.parent, contracts=contracts, service="tips_v1", covered=covered
-    )
+    files = skeleton("rides", "rides", "rider_id", contracts.parent, contracts, service="tips_v1", covered=covered)
     assert "from rides_views import rider_rides\n" in text_of(files, "tips_v1.py")
     (tmp_path / "tips_v1.yaml").write_text(text_of(files, "tips_v1.yaml"))
     config = read_config(tmp_path / "tips_v1.yaml")
@@ -344,15 +340,7 @@ def test_a_service_comes_with_a_dataset_whose_configuration_is_whole(contracts: 
 
 def test_the_splits_of_a_source_without_days_are_left_to_the_author(contracts: Path, tmp_path: Path) -> None:
     for covered in (None, (date(2013, 1, 1), date(2013, 1, 16))):
-        files = skeleton(
-            "rides",
-            "rides",
-            "rider_id",
-            project=contracts.parent,
-            contracts=contracts,
-            service="tips_v1",
-            covered=covered,
-        )
+        files = skeleton("rides", "rides", "rider_id", contracts.parent, contracts, service="tips_v1", covered=covered)
         (tmp_path / "tips_v1.yaml").write_text(text_of(files, "tips_v1.yaml"))
         with pytest.raises(UsageError, match=r"split\.train: 'FILL IN' is neither a day \(2020-02-01\)"):
             read_config(tmp_path / "tips_v1.yaml")
@@ -362,7 +350,7 @@ def test_the_written_test_goes_on_holding_when_the_author_edits_the_features(
     contracts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Other windows, other words, a further measure: the test asks for whatever windows there are."""
-    files = skeleton("rides", "rides", "rider_id", project=contracts.parent, contracts=contracts)
+    files = skeleton("rides", "rides", "rider_id", contracts.parent, contracts)
     features = text_of(files, "transformations/rides.py")
     edited = features.replace("days(7), days(28)", "days(1), days(90)").replace("Events", "Journeys")
     domain = ModuleType("transformations.rides")
@@ -396,7 +384,7 @@ def test_what_cannot_be_written_is_a_usage_error(
     contracts: Path, arguments: tuple[str, str | None, str | None], complaint: str
 ) -> None:
     with pytest.raises(UsageError, match=complaint.replace("?", r"\?")):
-        skeleton(*arguments, project=contracts.parent, contracts=contracts)
+        skeleton(*arguments, contracts.parent, contracts)
 
 
 def test_a_domain_must_be_named() -> None:
