@@ -207,11 +207,38 @@ def _compare(
         yield replace(finding(baseline, counted, name, measure, None, rows=rows, text=text), state="held")
     else:
         within = f", within equal {state}" if (state := baseline.state_of(name)) and question != "week" else ""
-        yield _judged(baseline, counted, name, measure, effects[0], limit.value, rows, f"{kind} {against}{within}")
-    yield _judged(baseline, counted, name, f"{measure} of nulls", effects[1], limit.nulls, rows, f"nulls {against}")
+        yield _judged(
+            baseline,
+            counted,
+            name,
+            measure=measure,
+            value=effects[0],
+            limit=limit.value,
+            rows=rows,
+            text=f"{kind} {against}{within}",
+        )
+    yield _judged(
+        baseline,
+        counted,
+        name,
+        measure=f"{measure} of nulls",
+        value=effects[1],
+        limit=limit.nulls,
+        rows=rows,
+        text=f"nulls {against}",
+    )
     if not isinstance(bins, Histogram):
         text = f"categories that the reference lacks, {against}"
-        yield _judged(baseline, counted, name, f"{measure} of new categories", effects[2], limit.unseen, rows, text)
+        yield _judged(
+            baseline,
+            counted,
+            name,
+            measure=f"{measure} of new categories",
+            value=effects[2],
+            limit=limit.unseen,
+            rows=rows,
+            text=text,
+        )
 
 
 def _is_asked(question: Question, name: str, baseline: Baseline) -> bool:
@@ -272,7 +299,7 @@ def frozen(watched: Watched, baseline: Baseline, counted: Counted) -> Iterator[F
 
 
 def _judged(
-    baseline: Baseline, counted: Counted, name: str, measure: str, value: float, limit: float, rows: int, text: str
+    baseline: Baseline, counted: Counted, name: str, *, measure: str, value: float, limit: float, rows: int, text: str
 ) -> Finding:
     found = finding(baseline, counted, name, measure, value, rows=rows, text=text)
     return replace(found, limit=limit, state="alert" if abs(value) > limit else "fine")

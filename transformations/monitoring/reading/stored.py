@@ -100,7 +100,7 @@ class Snapshots:
         if known is not None and known[0] == day:
             return known[1]
         zone = day_zone(self.dataset, self.settings)
-        with reading(self.dataset, inputs, request, zone, self.store, self.settings) as reader:
+        with reading(self.dataset, inputs, request, zone=zone, store=self.store, settings=self.settings) as reader:
             if self.dataset.name not in self.known.asked:
                 self.known.asked[self.dataset.name] = ask(self.dataset, self.store, self.settings)
             asked = self.known.asked[self.dataset.name]
