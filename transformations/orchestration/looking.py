@@ -216,7 +216,7 @@ class Looking:
         state = _fingerprint(
             version=version.number,
             tables={view: self._table_version(view) for view in self._read_by(name)},
-            published=self._files(name, [morning, morning + timedelta(days=1)]),
+            published=self._files(f"{name}/batch", [morning, morning + timedelta(days=1)]),
         )
         return Look(commands=(command,), state=state, is_telling=False)
 
@@ -291,9 +291,9 @@ class Looking:
         offline = self._freshness(view).offline
         return None if offline is None else offline.changed
 
-    def _files(self, model: str, days: list[date]) -> list[list[str | int]]:
-        """The files of a model's predictions of these UTC days, with their sizes."""
-        folder = self._settings.predictions_dir / model
+    def _files(self, below: str, days: list[date]) -> list[list[str | int]]:
+        """The files of predictions of these UTC days, of a model or of its batches alone, with their sizes."""
+        folder = self._settings.predictions_dir / below
         found = [path for day in days for path in folder.rglob(f"day={day}/*.parquet")]
         return [[str(path.relative_to(folder)), path.stat().st_size] for path in sorted(found)]
 
