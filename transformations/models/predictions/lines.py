@@ -15,6 +15,8 @@ from transformations.models.records.base import Role
 from transformations.models.records.predictions import ServedView, Status, Value
 
 _BEGIN = b'{"format":1,"id":'
+_TAIL = b',"degraded":%b,"answered":true,"latency_seconds":%b}\n'
+_MOST_VIEWS = 100
 _WITHOUT_COMMA = {int, float, bool, type(None)}
 
 
@@ -56,48 +58,54 @@ class Scored:
 
 def record_lines(scored: Scored) -> list[bytes]:
     """The record of each row as one line of JSON, with its line end: the same bytes as `PredictionRecord.line()`."""
-    rows = len(scored.ids)
     groups = (scored.keys, scored.request, scored.features)
-    texts = _texts([column for group in groups for column in group.values()])
-    given, served = texts[: len(scored.keys) + len(scored.request)], texts[len(scored.keys) + len(scored.request) :]
-    (scores,) = _texts([scored.scores])
-    decisions = [b"null"] * rows if scored.decisions is None else _texts([scored.decisions])[0]
-    held = [b"false"] * rows if scored.holdout is None else _texts([scored.holdout])[0]
-    head, tail = _same_in_all(scored)
-    names, form, middle = tuple(scored.features), _given(tuple(scored.keys), tuple(scored.request)), _views(scored)
+    columns = [column for group in groups for column in group.values()]
+    given, last = len(scored.keys) + len(scored.request), len(columns)
+    said = [each for each in (scored.scores, scored.decisions, scored.holdout) if each is not None]
+    texts = _texts([*columns, *said])
+    scores = texts[last]
+    decisions = None if scored.decisions is None else texts[last + 1]
+    held = None if scored.holdout is None else texts[-1]
+    head = b',"request_timestamp":%b,%b' % (
+        to_json(scored.request_timestamp),
+        _head(scored.model, scored.version, scored.artifact, scored.role, scored.event),
+    )
+    tail = _TAIL % (b"true" if scored.degraded else b"false", to_json(scored.latency_seconds))
+    names, form, views = tuple(scored.features), _given(tuple(scored.keys), tuple(scored.request)), _views(scored.views)
     found = []
     for row, state in enumerate(scored.states):
-        values = form % tuple([column[row] for column in given])
-        features = _features(names, state) % tuple([column[row] for column in served])
-        parts = (_BEGIN, to_json(scored.ids[row]), head, values, features, middle, scores[row])
-        found.append(b"".join((*parts, b',"decision":', decisions[row], b',"holdout":', held[row], tail)))
+        values = form % tuple([column[row] for column in texts[:given]])
+        features = _features(names, state) % tuple([column[row] for column in texts[given:last]])
+        decision = b"null" if decisions is None else decisions[row]
+        holdout = b"false" if held is None else held[row]
+        parts = (_BEGIN, to_json(scored.ids[row]), head, values, features, views, scores[row])
+        found.append(b"".join((*parts, b',"decision":', decision, b',"holdout":', holdout, tail)))
     return found
 
 
-def _same_in_all(scored: Scored) -> tuple[bytes, bytes]:
-    """What is the same in every line: from the id to the keys, and after the holdout."""
-    head = {
-        "request_timestamp": scored.request_timestamp,
-        "model": scored.model,
-        "version": scored.version,
-        "artifact": scored.artifact,
-        "role": scored.role,
-        "event": scored.event,
-        "as_of": None,
-    }
-    tail = {"degraded": scored.degraded, "answered": True, "latency_seconds": scored.latency_seconds}
-    return b",%b," % to_json(head)[1:-1], b",%b\n" % to_json(tail)[1:]
-
-
-def _views(scored: Scored) -> bytes:
-    """What was loaded of each view, between features and score."""
-    return b',"views":' + _views_text(tuple(scored.views.items())) + b',"score":'
-
-
 @lru_cache(maxsize=1_000)
-def _views_text(views: tuple[tuple[str, ServedView], ...]) -> bytes:
-    found = {name: {"table_version": view.table_version, "loaded_through": view.loaded_through} for name, view in views}
-    return to_json(found)
+def _head(model: str, version: int, artifact: str, role: Role, event: int | None) -> bytes:
+    """What the lines of a version in a role have in common, from the timestamp to the keys."""
+    same = {"model": model, "version": version, "artifact": artifact, "role": role, "event": event, "as_of": None}
+    return to_json(same)[1:-1] + b","
+
+
+_KNOWN_VIEWS: dict[int, tuple[Mapping[str, ServedView], bytes]] = {}
+"""The text of views by their mapping's identity: servers give the same one until what was loaded changes."""
+
+
+def _views(views: Mapping[str, ServedView]) -> bytes:
+    """What was loaded of each view, between features and score."""
+    known = _KNOWN_VIEWS.get(id(views))
+    if known is None or known[0] is not views:
+        found = {
+            name: {"table_version": view.table_version, "loaded_through": view.loaded_through}
+            for name, view in views.items()
+        }
+        if len(_KNOWN_VIEWS) >= _MOST_VIEWS:
+            _KNOWN_VIEWS.clear()
+        known = _KNOWN_VIEWS[id(views)] = (views, b',"views":' + to_json(found) + b',"score":')
+    return known[1]
 
 
 def _texts(columns: Sequence[Sequence[Value]]) -> list[list[bytes]]:
