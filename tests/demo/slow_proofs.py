@@ -20,7 +20,7 @@ PROOFS = (
     Proof(
         name="drift-proof",
         claim="Monitoring finds planted drift, and seldom alerts in vain",
-        seconds=80,
+        seconds=70,
         size={"ARGS": "--trials 30"},
         figure=r"of \w+: (.*, since [-\d]+)",
         made=("models", "datasets"),
@@ -28,7 +28,7 @@ PROOFS = (
     Proof(
         name="day-proof",
         claim="The graph of a day goes from delivered files to monitored predictions, killed on its way, and once",
-        seconds=255,
+        seconds=220,
         size={"ARGS": "--kills 20"},
         figure=r"day proof: (.*)",
     ),

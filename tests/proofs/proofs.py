@@ -32,33 +32,33 @@ _PLATFORM = (
     Proof(
         name="checked-test",
         claim="All holds with Feast's own checks of types, as in a notebook",
-        seconds=100,
+        seconds=90,
         size={"ARGS": "tests/conformance tests/transformations/stores/lookups tests/transformations/stores/training"},
     ),
     Proof(
         name="parity-proof",
         claim="Online equals training at every moment of many histories",
-        seconds=120,
+        seconds=110,
         size={"ARGS": "--months 3", "EXAMPLES": "15"},
         figure=r"(\d+ passed[^=\n]*|[\d,]+ values, \d+ differ)",
     ),
     Proof(
         name="kill-test",
         claim="Commands killed at any moment lose nothing and show nothing half-written",
-        seconds=100,
+        seconds=90,
         size={"KILLS": "1"},
         figure=r"(\d+ of \d+ kills certainly interrupted the work)",
     ),
     Proof(
         name="disk-proof",
         claim="A damaged file is named by every command that meets it",
-        seconds=75,
+        seconds=65,
         size={"DISKS": "data/raw/* × deleted|feature_repo/feature_store.yaml*"},
     ),
     Proof(
         name="slow-proof",
         claim="Several processes at once, kills and whole journeys end as they should",
-        seconds=120,
+        seconds=100,
         size={"ARGS": "tests/transformations/datasets tests/transformations/engine tests/transformations/models/log"},
     ),
     Proof(
@@ -91,6 +91,18 @@ _PLATFORM = (
         claim="A build on a Spark cluster gives the bits of a local one",
         seconds=75,
         figure=r"(The cluster's tables and the local ones are the same.*)",
+    ),
+    Proof(
+        name="bucket-test",
+        claim="With the data in object storage, commits are atomic and copies verified",
+        seconds=40,
+        size={"IN_BUCKET": "tests/transformations/engine/base/files"},
+    ),
+    Proof(
+        name="postgres-test",
+        claim="A project and its models go on with the registry on PostgreSQL",
+        seconds=60,
+        tools=("pg_ctlcluster",),
     ),
     Proof(
         name="reload-proof",

@@ -37,7 +37,8 @@ def test_what_ingesting_would_refuse_checking_says_in_the_same_words(sources, tm
     with pytest.raises(DataError) as refusal:
         ingest_drop(delivery, sources)
     assert (complaint in report.refusal, report.refusal) == (True, refusal.value.message)
-    assert {path for path in sources.data.rglob("*") if path.is_file()} == before
+    record = sources.data / "refused" / "events.jsonl"
+    assert {path for path in sources.data.rglob("*") if path.is_file()} == {*before, record}
 
 
 def test_what_the_options_of_an_ingestion_allow_checking_allows(sources, tmp_path):

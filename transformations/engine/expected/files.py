@@ -13,6 +13,7 @@ import yaml
 
 from transformations.contracts import ContractError
 from transformations.contracts.document import line_of, read_yaml, text_of
+from transformations.contracts.texts import hidden_character
 from transformations.engine.base.errors import DiskError, UsageError, nearest
 from transformations.engine.base.storage import replace_text
 from transformations.engine.base.words import plural
@@ -114,7 +115,10 @@ def _rule_text(rule: Rule) -> str:
 def _key(name: str) -> str:
     """A text as a YAML key: in quotes wherever YAML might read something else than this text."""
     plain = name in QUANTILES or (name and set(name) <= set(_PLAIN) and isinstance(yaml.safe_load(name), str))
-    return name if plain else yaml.safe_dump(name, default_style='"', allow_unicode=True, width=float("inf")).rstrip()
+    if plain:
+        return name
+    as_it_is = hidden_character(name) is None  # what nobody sees is read as an escape alone
+    return yaml.safe_dump(name, default_style='"', allow_unicode=as_it_is, width=float("inf")).rstrip()
 
 
 class _FaultError(Exception):

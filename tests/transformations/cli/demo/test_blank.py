@@ -187,6 +187,7 @@ def test_the_manual_stays(blanked: tuple[Path, list[str]]) -> None:
     assert [place for place in linked if not (project / place).is_file()] == []
 
 
+@pytest.mark.proof
 def test_a_blank_project_says_how_to_go_on_and_a_first_domain_follows(project: Path) -> None:
     list(blank(project))
 

@@ -338,6 +338,7 @@ def test_the_law_is_held_against_something(settings: Settings) -> None:
     assert by_kind.lookups
 
 
+@pytest.mark.proof
 @pytest.mark.parametrize("builds", [(1,), pytest.param((1, 4), marks=pytest.mark.proof)])
 def test_tasks_that_share_a_shuffle_obey_the_same_law(
     spark_settings: Settings, monkeypatch: pytest.MonkeyPatch, builds: tuple[int, ...]

@@ -69,7 +69,7 @@ def test_a_build_that_dies_before_it_holds_later_days_is_completed_by_the_next(
     world.build()
     world.deliver(SALE + "2  1  5.00  2017-03-11 12:00", through="2017-03-11")
 
-    def die(*_arguments: object) -> None:
+    def die(*_arguments: object, **_named: object) -> None:
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:

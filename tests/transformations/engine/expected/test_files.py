@@ -4,7 +4,7 @@ from datetime import date
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
 
@@ -48,6 +48,7 @@ def test_a_view_without_a_file_expects_nothing(tmp_path: Path) -> None:
 
 
 @examples(deadline=None)
+@example(["\xad", "\u202e"])
 @given(st.lists(st.text(min_size=1, max_size=12), unique=True, min_size=1, max_size=5))
 def test_any_text_is_a_value_of_which_a_share_can_be_expected(
     tmp_path_factory: pytest.TempPathFactory, values: list[str]

@@ -114,6 +114,7 @@ def test_alertmanager_takes_the_routes_and_sends_an_alert_to_its_owner(tmp_path:
         assert ended.stdout.strip() == receiver
 
 
+@pytest.mark.proof
 @pytest.mark.skipif(PROMTOOL is None, reason="promtool is not installed (Debian's package prometheus; or set PROMTOOL)")
 def test_rules_fire_and_resolve(tmp_path: Path) -> None:
     shutil.copy(stack.FILES / stack.RULES, tmp_path)

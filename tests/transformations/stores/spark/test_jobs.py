@@ -250,6 +250,7 @@ def test_a_large_key_is_dealt_out_over_partitions(world: Any, monkeypatch: pytes
     assert spark.get_historical_features(skewed, references, full_feature_names=True).to_arrow().equals(expected)
 
 
+@pytest.mark.proof
 def test_a_view_and_a_function_of_it_are_the_same_on_spark(folder: Path, stores: Callable[..., Any]) -> None:
     random = np.random.default_rng(7)
     visits = view_of(folder, "visits", [history(random, ("user_id",), 200, 9)], timedelta(seconds=60))
