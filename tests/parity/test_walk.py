@@ -97,6 +97,7 @@ def test_the_walk_compares_something(open_shop: Callable[..., Shop]) -> None:
     assert walk.compared_as_served > 50
 
 
+@pytest.mark.proof
 @pytest.mark.usefixtures("_spark")
 def test_the_same_holds_of_tables_that_the_engine_built(open_shop: Callable[..., Shop]) -> None:
     walked(open_shop(with_spark=True), BUSY[1:3] if EXAMPLES == 0 else BUSY)

@@ -104,6 +104,7 @@ def test_two_incremental_runs_equal_one_backfill(
     assert_equals_reference(everything, pa.concat_tables([one, two]), events)
 
 
+@pytest.mark.proof
 @given(events=histories(), ends=st.sets(st.integers(1, 15), max_size=6))
 def test_runs_that_see_only_what_is_carried_and_the_days_they_need_equal_one_backfill(
     everything: Resolved, sums: Resolved, events: list[dict[str, Any]], ends: set[int]

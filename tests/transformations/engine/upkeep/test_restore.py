@@ -42,6 +42,7 @@ def test_restored_content_wins_and_the_next_build_takes_in_again_what_came_since
     world.assert_equals_definition()
 
 
+@pytest.mark.proof
 def test_after_merges_a_version_is_restored_as_without_them(world: Any) -> None:
     world.deliver(TWO_USERS, through="2017-03-14")
     world.build()

@@ -118,6 +118,7 @@ def _parts(packets: list[Packet], total: int) -> Iterator[list[Packet]]:
         yield sorted(own, key=lambda each: (each.kind, each.place))
 
 
+@pytest.mark.proof
 @given(
     files=st.fixed_dictionaries(
         {name: st.lists(st.lists(history_rows, max_size=8), min_size=1, max_size=3) for name in KEYS}
