@@ -22,7 +22,7 @@ from uuid import uuid4
 from transformations.engine.base.checksums import content_hash
 from transformations.engine.base.errors import ConflictError, DamagedError
 from transformations.engine.base.files.bucket import Bucket, bucket_of
-from transformations.engine.base.files.local import UNFINISHED, make_folder, replace_text
+from transformations.engine.base.files.local import UNFINISHED, exclusive, make_folder, replace_text
 
 _LOG, _FILES = "@log", "@files-"
 _ENTRY = re.compile(rf"(?:(.+)/)?{_LOG}/(\d{{6}})\.json")
@@ -99,6 +99,13 @@ def _take_next(bucket: Bucket, target: Path, entry: Mapping[str, object]) -> Non
 def _bring(bucket: Bucket, target: Path, number: int) -> None:
     if number == _held(target):
         return
+    with exclusive(target.with_name(f".{target.name}.copies.lock"), f"the copy of {target.name}"):
+        if number > _held(target):  # else another process has brought it meanwhile
+            _exchange(bucket, target, number)
+
+
+def _exchange(bucket: Bucket, target: Path, number: int) -> None:
+    """Put the folder that an entry names into the place of the one that is here."""
     entry = _read_entry(bucket, _entry_of(target, number))
     make_folder(target.parent)
     unfinished = target.with_name(f".{target.name}-{uuid4().hex}{UNFINISHED}")

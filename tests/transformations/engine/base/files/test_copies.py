@@ -4,6 +4,7 @@ import json
 import os
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -22,6 +23,8 @@ from transformations.engine.base.errors import (
     ServiceUnavailableError,
     UsageError,
 )
+from transformations.engine.base.files.local import UNFINISHED
+from transformations.engine.base.files.published import pull_folder, put_folder
 from transformations.engine.base.settings import get_settings
 from transformations.engine.tables.pins import giving_up, pin, pinned, unpin
 from transformations.engine.upkeep.vacuum import vacuum_table
@@ -200,6 +203,30 @@ def test_copies_beyond_the_limit_are_given_up_once_nobody_uses_them(
     assert (first.exists(), second.exists()) == (False, True)
     verify_files([first])
     assert first.exists()
+
+
+def test_a_folder_that_several_begin_to_read_at_once_is_there_for_all_of_them(
+    prefix: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert prefix
+    finished = tmp_path / "finished"
+    finished.mkdir()
+    for split in range(5):
+        (finished / f"{split}.parquet").write_text(f"rows {split}")
+    monkeypatch.setenv("FEATURES_LOCAL", str(tmp_path / "a"))
+    get_settings().datasets_dir.mkdir(parents=True)
+    put_folder(finished, get_settings().datasets_dir / "churn")
+
+    monkeypatch.setenv("FEATURES_LOCAL", str(tmp_path / "b"))
+    target = get_settings().datasets_dir / "churn"
+
+    def read(_: int) -> list[str]:
+        pull_folder(target)
+        return sorted(file.read_text() for file in target.iterdir())
+
+    with ThreadPoolExecutor(8) as readers:
+        assert list(readers.map(read, range(8))) == [[f"rows {split}" for split in range(5)]] * 8
+    assert not [each.name for each in target.parent.iterdir() if each.name.endswith(UNFINISHED)]
 
 
 def test_a_storage_that_does_not_answer_is_named_soon(on: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
