@@ -205,10 +205,10 @@ def test_copies_beyond_the_limit_are_given_up_once_nobody_uses_them(
     assert first.exists()
 
 
+@pytest.mark.usefixtures("prefix")
 def test_a_folder_that_several_begin_to_read_at_once_is_there_for_all_of_them(
-    prefix: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert prefix
     finished = tmp_path / "finished"
     finished.mkdir()
     for split in range(5):
