@@ -35,6 +35,12 @@ _KEEP_MEMORY = {
     "spark.executorEnv.MALLOC_TOP_PAD_": str(64 * 2**20),
     "spark.executorEnv.ARROW_DEFAULT_MEMORY_POOL": "system",
 }
+# A worker forked from a process that has imported what tasks need saves a second of each. On a cluster our packages
+# arrive after the first process has started.
+_WORKERS = {
+    "spark.python.daemon.module": "transformations.engine.launch.spark_workers",
+    "spark.executorEnv.SPARK_WORKERS_IMPORT": "transformations.engine.compute.job",
+}
 _GLOB_CHARACTERS = re.compile(r"[{}\[\]*?\\]")
 _PARTITIONS = "spark.sql.shuffle.partitions"
 _QUIET = Path(__file__).with_name("log4j2.properties")
@@ -163,7 +169,7 @@ def _defaults(settings: Settings) -> dict[str, str]:
         "spark.driver.extraJavaOptions": quiet,
     }
     if is_local(settings):
-        defaults |= {
+        defaults |= _WORKERS | {
             "spark.driver.bindAddress": "127.0.0.1",
             "spark.driver.host": "127.0.0.1",
             "spark.local.dir": str(settings.spark_dir),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from transformations.engine.base.disk_faults import faults_in_words
 from transformations.engine.base.errors import FeaturesError
@@ -33,10 +33,19 @@ class Difference:
         return f"{self.what}: the log says {self.ours or 'nothing'}, MLflow says {self.theirs or 'nothing'}"
 
 
+@dataclass(frozen=True)
+class _Copy:
+    """What MLflow has of a model. versions: by our number; aliases: MLflow's own numbers."""
+
+    registered: bool
+    versions: dict[int, ModelVersion]
+    aliases: Mapping[str, int]
+
+
 def compare(standing: Standing, settings: Settings) -> list[Difference]:
     """What MLflow's copy of a model lacks or says otherwise. ServiceUnavailableError where MLflow cannot be reached."""
     with reaching(settings):
-        return _differences(standing, client_of(settings))
+        return _differences(standing, _read_copy(standing.model, client_of(settings)))
 
 
 def repair(standing: Standing, settings: Settings) -> list[Difference]:
@@ -46,9 +55,10 @@ def repair(standing: Standing, settings: Settings) -> list[Difference]:
     lock = settings.models_dir / f".{standing.model}.mlflow.lock"
     with exclusive(lock, f"MLflow's copy of model {standing.model}"), reaching(settings):
         client = client_of(settings)
-        found = _differences(standing, client)
+        copy = _read_copy(standing.model, client)
+        found = _differences(standing, copy)
         if found:
-            _write(standing, client, settings)
+            _write(standing, copy, client, settings)
     return found
 
 
@@ -64,48 +74,64 @@ def unmirrored_by(standing: Standing, settings: Settings) -> str | None:
     return None
 
 
-def _differences(standing: Standing, client: MlflowClient) -> list[Difference]:
-    theirs = _versions(client, standing.model)
+def _read_copy(model: str, client: MlflowClient) -> _Copy:
+    """MLflow's own number of a version may differ from ours, and versions that others made have none of ours."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        aliases: Mapping[str, Any] = client.get_registered_model(model).aliases
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+            raise
+        return _Copy(registered=False, versions={}, aliases={})
+    found = client.search_model_versions(f"name = '{model}'")
+    return _Copy(
+        registered=True,
+        versions={int(each.tags[_VERSION]): each for each in found if _VERSION in each.tags},
+        aliases={alias: int(version) for alias, version in aliases.items() if alias in _ALIASES},
+    )
+
+
+def _differences(standing: Standing, copy: _Copy) -> list[Difference]:
     found = []
     for number, state in standing.versions.items():
-        copy = theirs.get(number)
-        if copy is None:
+        version = copy.versions.get(number)
+        if version is None:
             found.append(Difference(f"version {number}", state.stage, None))
-        elif copy.tags.get(_STAGE) != state.stage:
-            found.append(Difference(f"stage of version {number}", state.stage, copy.tags.get(_STAGE)))
-    numbers = {int(copy.version): number for number, copy in theirs.items()}
-    named = _aliases(client, standing.model)
+        elif version.tags.get(_STAGE) != state.stage:
+            found.append(Difference(f"stage of version {number}", state.stage, version.tags.get(_STAGE)))
+    numbers = {int(version.version): number for number, version in copy.versions.items()}
     for alias, wanted in _wanted(standing).items():
-        there = named.get(alias)
+        there = copy.aliases.get(alias)
         if (None if there is None else numbers.get(there, 0)) != wanted:
             foreign = None if there is None else f"version {numbers.get(there, 'of somebody else')}"
             found.append(Difference(f"alias {alias}", None if wanted is None else f"version {wanted}", foreign))
     return found
 
 
-def _write(standing: Standing, client: MlflowClient, settings: Settings) -> None:
+def _write(standing: Standing, copy: _Copy, client: MlflowClient, settings: Settings) -> None:
     model = standing.model
-    if not client.search_registered_models(filter_string=f"name = '{model}'"):
+    if not copy.registered:
         client.create_registered_model(model)
-    theirs = _versions(client, model)
+    numbers = {number: int(version.version) for number, version in copy.versions.items()}
     for number, state in standing.versions.items():
-        if number not in theirs:
-            source, run = _source(standing.model, state.registered.run_id, client, settings)
-            theirs[number] = client.create_model_version(
+        if number not in numbers:
+            source, run = _source(model, state.registered.run_id, client, settings)
+            made = client.create_model_version(
                 model,
                 source=source,
                 run_id=run,
                 tags={_VERSION: str(number), _STAGE: state.stage, _ARTIFACT: state.registered.artifact},
             )
-        elif theirs[number].tags.get(_STAGE) != state.stage:
-            client.set_model_version_tag(model, str(theirs[number].version), _STAGE, state.stage)
-    named = _aliases(client, model)
+            numbers[number] = int(made.version)
+        elif copy.versions[number].tags.get(_STAGE) != state.stage:
+            client.set_model_version_tag(model, str(numbers[number]), _STAGE, state.stage)
     for alias, wanted in _wanted(standing).items():
         if wanted is None:
-            if alias in named:
+            if alias in copy.aliases:
                 client.delete_registered_model_alias(model, alias)
-        elif named.get(alias) != int(theirs[wanted].version):
-            client.set_registered_model_alias(model, alias, str(theirs[wanted].version))
+        elif copy.aliases.get(alias) != numbers[wanted]:
+            client.set_registered_model_alias(model, alias, str(numbers[wanted]))
 
 
 def _source(model: str, run_id: str, client: MlflowClient, settings: Settings) -> tuple[str, str | None]:
@@ -129,15 +155,3 @@ def _wanted(standing: Standing) -> Mapping[str, int | None]:
         "production": production.number if production else None,
         "previous": standing.previous,
     }
-
-
-def _versions(client: MlflowClient, model: str) -> dict[int, ModelVersion]:
-    """MLflow's versions by our number; its own may differ, and versions that others made have none of ours."""
-    found = client.search_model_versions(f"name = '{model}'")
-    return {int(each.tags[_VERSION]): each for each in found if _VERSION in each.tags}
-
-
-def _aliases(client: MlflowClient, model: str) -> dict[str, int]:
-    models = client.search_registered_models(filter_string=f"name = '{model}'")
-    aliases: Mapping[str, str] = models[0].aliases if models else {}
-    return {alias: int(version) for alias, version in aliases.items() if alias in _ALIASES}

@@ -112,8 +112,8 @@ def keeps_copies() -> bool:
 
 def feature_variables(environ: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
     """The FEATURES_* variables of an environment, upper-cased, in order; empty ones count as unset."""
-    found = ((name.upper(), value) for name, value in environ.items() if name[: len(PREFIX)].upper() == PREFIX)
-    return tuple(sorted((name, value) for name, value in found if value))
+    names = [name for name in environ if name[: len(PREFIX)].upper() == PREFIX]
+    return tuple(sorted((name.upper(), value) for name in names if (value := environ.get(name))))
 
 
 @dataclass(frozen=True, kw_only=True)

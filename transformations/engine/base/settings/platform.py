@@ -22,11 +22,13 @@ from pydantic_settings import BaseSettings, NoDecode
 from transformations.engine.base.moments import as_utc
 
 
+_CHECKOUT = Path(__file__).resolve().parents[4]
+
+
 def find_project_root() -> Path:
     """The checkout this package runs from, else the nearest folder upwards with a feature repository, else here."""
-    checkout = Path(__file__).resolve().parents[4]
-    if (checkout / "feature_repo").is_dir():
-        return checkout
+    if (_CHECKOUT / "feature_repo").is_dir():
+        return _CHECKOUT
     here = Path.cwd()
     holders = (folder for folder in (here, *here.parents) if (folder / "feature_repo" / "feature_store.yaml").is_file())
     return next(holders, here)
@@ -109,12 +111,12 @@ class PlatformSettings(BaseSettings):
         examples=["50"],
     )
     contracts: _AbsolutePath = Field(
-        default_factory=lambda: Path(__file__).resolve().parents[4] / "validation" / "contracts",
+        default_factory=lambda: _CHECKOUT / "validation" / "contracts",
         description="Folder of the data contracts, one YAML file a source",
         examples=["/etc/features/contracts"],
     )
     expectations: _AbsolutePath = Field(
-        default_factory=lambda: Path(__file__).resolve().parents[4] / "validation" / "expectations",
+        default_factory=lambda: _CHECKOUT / "validation" / "expectations",
         description="Folder of the features' expected distributions, one YAML file a view",
         examples=["/etc/features/expectations"],
     )
