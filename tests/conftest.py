@@ -20,7 +20,7 @@ from transformations.cli.quick_feast import quicken_feast
 from transformations.engine.base import duck
 from transformations.engine.base.settings import Settings, get_settings
 
-hypothesis_settings.register_profile("quick", max_examples=40, deadline=None)
+hypothesis_settings.register_profile("quick", max_examples=25, deadline=None)
 hypothesis_settings.register_profile(
     "thorough", max_examples=1_000, deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
@@ -41,6 +41,9 @@ _LONGEST_FIRST = (
 
 # Small jobs are over before Java's second compiler and its parallel garbage collector have earned what they cost.
 os.environ["JDK_JAVA_OPTIONS"] = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
+
+# Two processes share two cores: threads of XGBoost and NumPy beside them would wait for each other.
+os.environ |= {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 
 # Feast comes as in our own commands: its checks of types, rewritten at each import, would take 5 s of each process.
 if "FEAST_CHECKS" not in os.environ:

@@ -14,16 +14,16 @@ QUERY = re.compile(r"\s*\(?(SELECT|COPY|CREATE|INSERT|WITH|DESCRIBE|SUMMARIZE|PI
 
 
 @cache
-def modules() -> dict[str, ast.Module]:
-    """Every module of the project by its path, parsed."""
+def modules() -> dict[str, list[ast.AST]]:
+    """Every node of every module of the project, by the module's path."""
     files = [file for top in ("transformations", "validation", "feature_repo") for file in (ROOT / top).rglob("*.py")]
-    return {str(file.relative_to(ROOT)): ast.parse(file.read_text()) for file in sorted(files)}
+    return {str(file.relative_to(ROOT)): list(ast.walk(ast.parse(file.read_text()))) for file in sorted(files)}
 
 
 def places(kind: type[ast.AST]) -> Iterator[tuple[str, ast.AST]]:
     """Every node of a kind, with its module and line."""
-    for name, module in modules().items():
-        yield from ((f"{name}:{node.lineno}", node) for node in ast.walk(module) if isinstance(node, kind))
+    for name, nodes in modules().items():
+        yield from ((f"{name}:{node.lineno}", node) for node in nodes if isinstance(node, kind))
 
 
 def positional_fields(cls: ast.ClassDef) -> int:
@@ -76,9 +76,9 @@ def test_queries_stand_in_modules_of_sql() -> None:
 
 def texts() -> Iterator[tuple[str, str]]:
     """Every text of the code with its place; of a formatted one, the words before its first value."""
-    for name, module in modules().items():
-        parts = {id(part) for node in ast.walk(module) if isinstance(node, ast.JoinedStr) for part in node.values}
-        for node in ast.walk(module):
+    for name, nodes in modules().items():
+        parts = {id(part) for node in nodes if isinstance(node, ast.JoinedStr) for part in node.values}
+        for node in nodes:
             first = node.values[0] if isinstance(node, ast.JoinedStr) and node.values else node
             is_part = first is node and id(node) in parts
             if isinstance(first, ast.Constant) and isinstance(first.value, str) and not is_part:
@@ -88,8 +88,8 @@ def texts() -> Iterator[tuple[str, str]]:
 def test_a_function_imports_late_from_one_place_at_most() -> None:
     """A late import spares a start what only this function needs: one library, or one module of ours that brings it."""
     several = []
-    for name, module in modules().items():
-        for function in (node for node in ast.walk(module) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)):
+    for name, nodes in modules().items():
+        for function in (node for node in nodes if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)):
             sources = {source for node in own_nodes(function) for source in imported_from(node)}
             if len(sources) > 1:
                 several.append(f"{name}:{function.lineno} {function.name}: {', '.join(sorted(sources))}")
@@ -132,11 +132,12 @@ def test_the_tests_use_public_names_of_ours() -> None:
 def private_names_of_ours(module: ast.Module) -> Iterator[tuple[int, str]]:
     """Private names that are imported from our modules, read from one, or named in a text to set one."""
     ours: set[str] = set()
-    for node in ast.walk(module):
+    nodes = list(ast.walk(module))
+    for node in nodes:
         if isinstance(node, ast.ImportFrom) and (node.module or "").startswith(("transformations", "validation")):
             ours |= {alias.asname or alias.name for alias in node.names}
             yield from ((node.lineno, alias.name) for alias in node.names if alias.name.startswith("_"))
-    for node in ast.walk(module):
+    for node in nodes:
         if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id in ours:
             if re.match(r"_[a-zA-Z]", node.attr):
                 yield node.lineno, f"{node.value.id}.{node.attr}"

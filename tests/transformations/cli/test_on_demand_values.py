@@ -89,6 +89,7 @@ def test_a_computed_value_is_explained_by_each_stored_feature_that_it_reads(serv
     assert (found["remarks"], [each["remarks"] for each in found["inputs"]]) == ([], [[], []])
 
 
+@pytest.mark.proof
 def test_at_another_moment_the_inputs_of_then_count_and_the_moment_is_one_itself(served: Any) -> None:
     key = "user_id=1,page=/cats"
     earlier = explain(served, "haste", key, "--at", "2024-05-03T05:59:59Z", "--request", REQUEST)

@@ -11,6 +11,7 @@ import pytest
 from feast.errors import SavedDatasetNotFound
 
 from tests.transformations.datasets.conftest import World
+from tests.worlds.samples import some_quick
 from transformations.datasets import deletion
 from transformations.datasets.deletion import delete, versions_needed
 from transformations.engine.base.errors import UsageError
@@ -55,7 +56,7 @@ def test_what_a_dataset_needs_is_kept_even_where_its_pins_were_written_anew(
     assert pinned(world.table) == {0: (f"dataset {NAME}",)}
 
 
-@pytest.mark.parametrize("step", ["_unregister", "release", "hide", "remove_leftovers"])
+@pytest.mark.parametrize("step", some_quick(["_unregister", "release", "hide", "remove_leftovers"], 1))
 @pytest.mark.parametrize("is_done", [False, True])
 def test_a_deletion_killed_anywhere_is_completed_by_the_next(
     world: World, monkeypatch: pytest.MonkeyPatch, step: str, is_done: bool

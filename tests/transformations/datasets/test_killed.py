@@ -6,6 +6,7 @@ from contextlib import suppress
 import pytest
 from feast.errors import SavedDatasetNotFound
 
+from tests.worlds.samples import some_quick
 from transformations.datasets import create as creating
 from transformations.datasets import folders, pinning
 from transformations.datasets.deletion import Tidied, delete, tidy
@@ -74,7 +75,7 @@ def is_gone(world: World) -> bool:
     return names == [f".{NAME}.lock"] and not pinned(world.table)
 
 
-@pytest.mark.parametrize(("module", "step", "is_done"), STEPS)
+@pytest.mark.parametrize(("module", "step", "is_done"), some_quick(STEPS, 1, 4))
 def test_a_creation_killed_anywhere_is_completed_by_the_next(
     world: World, later: Callable[[], None], kill: Callable[..., None], module: object, step: str, is_done: bool
 ) -> None:
@@ -91,7 +92,7 @@ def test_a_creation_killed_anywhere_is_completed_by_the_next(
     assert tidy(world.store, world.settings) == []
 
 
-@pytest.mark.parametrize(("module", "step", "is_done"), STEPS)
+@pytest.mark.parametrize(("module", "step", "is_done"), some_quick(STEPS, 2))
 def test_a_replacement_killed_anywhere_is_completed_by_the_next(
     world: World, later: Callable[[], None], kill: Callable[..., None], module: object, step: str, is_done: bool
 ) -> None:
@@ -104,7 +105,7 @@ def test_a_replacement_killed_anywhere_is_completed_by_the_next(
     assert pinned(world.table) == {1: (f"dataset {NAME}",)}
 
 
-@pytest.mark.parametrize(("module", "step", "is_done"), STEPS)
+@pytest.mark.parametrize(("module", "step", "is_done"), some_quick(STEPS, 3))
 def test_vacuum_tells_and_removes_what_a_killed_creation_left(
     world: World, kill: Callable[..., None], module: object, step: str, is_done: bool
 ) -> None:

@@ -117,6 +117,7 @@ def test_a_dataset_of_another_configuration_is_told_by_what_differs(weekly_proje
         release(weekly_project)
 
 
+@pytest.mark.proof
 def test_gates_against_production_are_judged_anew_when_production_has_changed(weekly_project: Path) -> None:
     criteria = {
         "entity": "user_id",

@@ -159,6 +159,7 @@ def test_an_error_leaves_no_version(repository: Path, settings: Settings, monkey
     assert runs(settings) == [made.folder.name]
 
 
+@pytest.mark.proof
 def test_a_training_killed_before_its_version_leaves_none_and_the_next_one_clears_up(
     repository: Path, settings: Settings, tmp_path: Path
 ) -> None:

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pytest
 
 from tests.worlds.sales import ITEMS, SALES, USER_SALES, SalesWorld, sale
+from tests.worlds.samples import some_quick
 from transformations.engine.base.settings import Settings
 from transformations.engine.raw.files import source_schema
 from transformations.engine.raw.zone import Origin, RawTable
@@ -50,7 +51,9 @@ def some_sales(chance: random.Random, day: int) -> list[dict[str, Any]]:
     ]
 
 
-@pytest.mark.parametrize(("delivery", "seed"), [("replace-partition", 0), ("replace-partition", 1), ("upsert", 0)])
+@pytest.mark.parametrize(
+    ("delivery", "seed"), some_quick([("replace-partition", 0), ("replace-partition", 1), ("upsert", 0)], 0)
+)
 def test_builds_between_re_sent_days_equal_one_backfill(spark_settings: Settings, delivery: str, seed: int) -> None:
     chance = random.Random(seed)
     world = DeliveredWorld(spark_settings, delivery)

@@ -55,6 +55,7 @@ def test_many_rows_and_a_cluster_s_tables_are_corrected_on_spark(
         world.build()
 
 
+@pytest.mark.proof
 def test_a_day_of_many_years_is_computed_without_a_shuffle(world: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each task reads the day, what leaves a window and what was carried over, however much there is besides."""
     years = "\n".join(f"{number}  {number % 3}  1.00  2017-03-01 12:00" for number in range(40))

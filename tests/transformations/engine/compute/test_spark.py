@@ -1,5 +1,6 @@
 """What Spark reads is what it was given, and its settings are shown to nobody."""
 
+import os
 import stat
 import traceback
 from pathlib import Path
@@ -23,6 +24,11 @@ def test_a_file_is_read_literally_whatever_its_folder_is_called(
         pq.write_table(pa.table({"page": [folder]}), tmp_path / folder / "part.parquet")
     rows = parquet_rows(spark_session(spark_settings), "`page` string", [str(tmp_path / name / "part.parquet")])
     assert [row.page for row in rows.collect()] == [name]
+
+
+def test_workers_are_forked_from_a_process_that_has_imported_what_tasks_need(spark_settings: Settings) -> None:
+    parent = spark_session(spark_settings).sparkContext.parallelize([0], 1).map(lambda _: os.getppid()).first()
+    assert b"transformations.engine.launch.spark_workers" in Path(f"/proc/{parent}/cmdline").read_bytes()
 
 
 def test_java_has_all_settings_and_its_arguments_show_none(spark_settings: Settings) -> None:

@@ -76,6 +76,7 @@ def test_neither_version_of_a_restore_may_have_other_bytes_than_were_written(wor
     assert world.restore(0).version == 2
 
 
+@pytest.mark.proof
 def test_days_built_since_stand_at_what_was_known_then_until_they_are_built_again(world: Any) -> None:
     """The usual case: bad data came in, the table goes back, the data is taken back, and the days are built anew."""
     world.deliver("sale_id  user_id  amount  sold_at\n1  1  10.00  2017-03-09 12:00", through="2017-03-10")
@@ -103,6 +104,7 @@ def test_days_built_since_stand_at_what_was_known_then_until_they_are_built_agai
     world.assert_equals_definition()
 
 
+@pytest.mark.proof
 def test_a_range_taken_back_can_be_computed_again(world: Any) -> None:
     """Rows of a backfill count as on time, yet they must win over those that the restore wrote for the same days."""
     world.deliver(TWO_USERS, through="2017-03-14")

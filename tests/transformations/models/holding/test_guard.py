@@ -179,6 +179,7 @@ def second(store: FeatureStore) -> FeatureView:
     return weekly.view_of(store.get_entity("user"), name=weekly.SECOND, definition_hash="b2")
 
 
+@pytest.mark.proof
 def test_after_a_release_on_a_changed_feature_and_a_rollback_the_old_model_answers_with_its_own_features(
     weekly_production: Path, store: FeatureStore
 ) -> None:

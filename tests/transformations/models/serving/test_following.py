@@ -10,6 +10,7 @@ import pytest
 from feast import FeatureStore
 
 from tests.worlds import weekly
+from tests.worlds.samples import some_quick
 from transformations.engine.base.settings import get_settings
 from transformations.models import releasing
 from transformations.models.log.event_log import EventLog
@@ -34,7 +35,7 @@ def release_another(project: Path, **changes: Any) -> None:
     releasing.release(weekly.MODEL, project / "repo", EventLog("shop"), store, get_settings())
 
 
-@pytest.mark.parametrize("damage", ["missing", "tampered"])
+@pytest.mark.parametrize("damage", some_quick(["missing", "tampered"], 1))
 async def test_a_version_whose_artifact_is_damaged_never_answers_and_the_last_one_does(
     serve: Serve, project: Path, damage: str
 ) -> None:
@@ -86,6 +87,7 @@ async def _is_behind(client: httpx.AsyncClient) -> bool:
     return 'features_model_behind{model="user_return"} 1.0' in (await client.get("/metrics")).text
 
 
+@pytest.mark.proof
 async def test_no_request_is_lost_while_versions_are_exchanged(serve: Serve, project: Path) -> None:
     release_another(project, hyperparameters={"l2": 3.0})
     log, settings, answered = EventLog("shop"), get_settings(), list[tuple[int, int]]()

@@ -69,6 +69,7 @@ async def test_a_hung_redis_costs_each_request_its_deadline_and_nothing_more(
         assert (again.status_code, again.json()["predictions"][0]["score"]) == (200, score)
 
 
+@pytest.mark.proof
 async def test_a_redis_that_is_flushed_and_loaded_again_under_load_gives_defaults_or_the_truth(
     redis_server: Server,  # noqa: F811
     weekly_production: Path,

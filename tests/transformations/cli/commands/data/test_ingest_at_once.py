@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.worlds.processes import Started, start
+from tests.worlds.samples import some_quick
 from transformations.cli.main import run
 from transformations.contracts import read_contract
 from transformations.engine.base.settings import get_settings
@@ -104,7 +105,7 @@ def late(folder: Path) -> Started:
     return process
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", some_quick(KINDS, 0))
 def test_a_process_that_comes_to_files_which_another_has_taken_meanwhile_has_nothing_to_do(
     folder: Path, kind: str
 ) -> None:

@@ -39,6 +39,7 @@ def serve(difference: float) -> None:
     tally.flush(Board(RolloutTables("shop")), 1, 0)
 
 
+@pytest.mark.proof
 def test_a_rollout_by_a_scheduler(run: Run) -> None:
     started = run("rollout", weekly.MODEL, "--start", 2, "--why", "better")
     assert started.exit_code == 0, started.output

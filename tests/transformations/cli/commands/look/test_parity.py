@@ -116,6 +116,7 @@ def test_nothing_to_compare_is_no_green_light(world: Any) -> None:
     assert world.run("parity", "--allow", "uncompared").exit_code == 0
 
 
+@pytest.mark.proof
 def test_days_taken_back_are_no_zeros_in_training_nor_online(served: Any) -> None:
     def online() -> list[object]:
         asked = {"features": ["user_clicks:clicks_count_7d"], "entity_rows": [{"user_id": 1}]}

@@ -44,6 +44,7 @@ def test_a_build_merges_once_files_are_many_and_says_so(built: World, monkeypatc
     assert built.run("explain", "user_clicks:clicks_count_7d", "1", "--at", "2024-05-12T12:00:00Z").exit_code == 0
 
 
+@pytest.mark.proof
 def test_vacuum_keeps_what_the_next_load_reads_and_all_of_it_where_redis_is_away(
     serve: Callable[..., World], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -52,6 +52,7 @@ def test_a_version_beyond_a_limit_is_stopped(
         assert (ending.action, ending.why[: len(why)], max(ending.rows)) == ("abort", why, step)
 
 
+@pytest.mark.proof
 def test_errors_of_five_percent_stop_a_canary_within_100_rows(weekly_challenged: Path) -> None:
     begun = EventLog("shop").events(weekly.MODEL)
     rows = []
