@@ -21,7 +21,6 @@ from pydantic_settings import BaseSettings, NoDecode
 
 from transformations.engine.base.moments import as_utc
 
-
 _CHECKOUT = Path(__file__).resolve().parents[4]
 
 
