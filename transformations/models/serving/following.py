@@ -2,7 +2,8 @@
 
 A poll reads the log. Where it has new events, the versions that they route to are loaded beside those that answer, and
 take over at once when all of them are ready; requests that have begun end with what they began with. Where one cannot
-be loaded, or the log cannot be read, the last state stays, and says why and how old it is.
+be loaded, or the log cannot be read, the last state stays, and says why and how old it is. A server that has no last
+state, because it has only begun, has that of before the rollout whose candidate cannot be loaded: production answers.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -20,7 +22,8 @@ from transformations.engine.base.settings import Settings
 from transformations.engine.base.words import show_reason
 from transformations.models.log.event_log import EventLog
 from transformations.models.log.standing import Standing, standing_of
-from transformations.models.records.events import ModelEvent
+from transformations.models.records.events import ModelEvent, RolloutStep
+from transformations.models.rollout.deciding import running
 from transformations.models.rollout.routing import Route, next_change, route_at, serving_route
 from transformations.models.serving.loading import Served, load
 from transformations.models.serving.requests import Form
@@ -100,10 +103,10 @@ class Follower:
             try:
                 found[name] = self._follow(name, events, before)
             except FeaturesError as error:
-                found[name] = error.message
+                found[name] = self._begun_before(name, events, before) or error.message
             except Exception as error:  # whatever a library makes of a damaged file: the last state must stay
                 _LOG.exception("model %s: event %s cannot be followed", name, len(events))
-                found[name] = show_reason(error)
+                found[name] = self._begun_before(name, events, before) or show_reason(error)
         return found
 
     def take(self, found: Mapping[str, Followed | str]) -> None:
@@ -142,6 +145,18 @@ class Follower:
             _route=route,
             _until=next_change(events, moment),
         )
+
+    def _begun_before(self, name: str, events: tuple[ModelEvent, ...], before: Followed | None) -> Followed | None:
+        """The state of before a rollout, for a server without any whose candidate cannot be loaded; the next look says
+        what is wrong. None where there is none.
+        """
+        if before is not None or running(events) is None:
+            return None
+        steps = [(place, event.change) for place, event in enumerate(events) if isinstance(event.change, RolloutStep)]
+        began = max(place for place, step in steps if step.action == "start")
+        with suppress(Exception):  # then it is not the candidate's fault, and the first error says what is
+            return self._follow(name, events[:began], None)
+        return None
 
     def _load(self, name: str, number: int, standing: Standing, loaded: Mapping[int, Served]) -> Served:
         return loaded.get(number) or load(name, standing.version(number), self.store, self.settings)

@@ -2,6 +2,7 @@
 
 import asyncio
 import shutil
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,10 @@ from tests.worlds.samples import some_quick
 from transformations.engine.base.settings import get_settings
 from transformations.models import releasing
 from transformations.models.log.event_log import EventLog
+from transformations.models.rollout.control.controller import Controller, controller_of
 from transformations.models.versions import artifact_folder, promote, rollback, standing
 
-from .conftest import Serve, ask, until, version
+from .conftest import NOW, Serve, ask, until, version
 
 
 async def test_a_promotion_and_a_rollback_are_followed_without_a_restart(serve: Serve, project: Path) -> None:
@@ -50,14 +52,42 @@ async def test_a_version_whose_artifact_is_damaged_never_answers_and_the_last_on
     if damage == "missing":
         shutil.rmtree(folder)
     else:
-        model = folder / "model.json"
-        model.chmod(0o640)
-        model.write_text(model.read_text().replace("1", "2", 1))
+        tamper(folder)
     async with serve() as client:  # begun anew, it has nothing of version 2
         bring_back_unverified(2)
         await until(lambda: _is_behind(client))
         assert await version(client) == 1
         assert (await client.get("/health")).status_code == 200
+
+
+async def test_a_candidate_that_is_tampered_with_within_a_step_is_refused_by_name_and_production_goes_on(
+    serve: Serve, project: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A server that is begun anew within the step; those before it have what they verified."""
+    release_another(project, hyperparameters={"l2": 3.0}, rollout={"unit": ["user_id"], "steps": [100]})
+    log, settings = EventLog("shop"), get_settings()
+    controller = controller_of(log, settings, who="test", clock=lambda: NOW - timedelta(seconds=1))
+    event = controller.start(weekly.MODEL, 2, "try it").number
+    tamper(artifact_folder(weekly.MODEL, standing(weekly.MODEL, log).version(2), settings))
+    async with serve() as client:
+        await until(lambda: _is_behind(client))
+        assert (await ask(client, 7)).json()["predictions"][0]["role"] == "production"
+        assert await version(client) == 1
+        assert (await client.get("/health")).status_code == 200
+        await until(lambda: _is_known_as_behind(controller, event))
+        assert controller.step(weekly.MODEL).decision.action == "wait"
+    assert "model.json is not what was trained" in caplog.text
+
+
+async def _is_known_as_behind(controller: Controller, event: int) -> bool:
+    return [server.event < event for server in controller.presence.behind(weekly.MODEL, event)] == [True]
+
+
+def tamper(folder: Path) -> None:
+    """Change a number of an artifact's model."""
+    model = folder / "model.json"
+    model.chmod(0o640)
+    model.write_text(model.read_text().replace("1", "2", 1))
 
 
 def bring_back_unverified(number: int) -> None:
