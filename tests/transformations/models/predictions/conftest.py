@@ -1,26 +1,41 @@
 """What tests of the record share: rows as a server has scored them, and where they are recorded."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
+from click.testing import CliRunner, Result
+from feast import FeatureStore
+from redis import Redis
 
 import transformations.models.records as records
+from tests.worlds import weekly
+from transformations.cli.main import cli
 from transformations.engine.base.moments import instant_to_micros
-from transformations.engine.base.settings import Settings
+from transformations.engine.base.settings import Settings, get_settings
+from transformations.models.log.event_log import EventLog
+from transformations.models.predictions.collect import collect
 from transformations.models.predictions.lines import Scored, State, record_lines
-from transformations.models.predictions.recorder import Options
+from transformations.models.predictions.recorder import Options, Recorder
+from transformations.models.predictions.segments import segments_folder
 from transformations.models.records.base import Role
-from transformations.models.records.predictions import ServedView, Value
+from transformations.models.records.predictions import PredictionRecord, ServedFeature, ServedView, Value
+from transformations.models.scoring.predict import predict
+from transformations.models.versions import artifact_of, standing
+from transformations.stores.redis.loaded import loaded_views
+from validation.parity.sides import read_answer
 
 MANIFEST = (Path(str(records.__file__)).parent / "examples" / "artifact_manifest.json").read_text()
 ARTIFACT = json.loads(MANIFEST)["id"]
 """The artifact that has scored, of which only the manifest is there."""
 NOON = datetime(2024, 5, 20, 12, tzinfo=UTC)
 NOON_MICROS = instant_to_micros(NOON)
+USERS = [*range(1, 31), 999]
+"""Whom the small project is asked about; the last one has never visited."""
 
 
 def give_artifact(settings: Settings, *models: str, **facts: Any) -> None:
@@ -93,3 +108,69 @@ def options(
 def folder(tmp_path: Path) -> Path:
     """Where segments are written."""
     return tmp_path / "predictions" / "_segments"
+
+
+def store_of(project: Path) -> FeatureStore:
+    """Feast's store of a project."""
+    return FeatureStore(repo_path=str(project / "repo"))
+
+
+@pytest.fixture
+def loaded(weekly_production: Path, redis: Redis, clock: Callable[[str], None]) -> Path:
+    """The small project, its features loaded from version 0 of the table on the last Monday at noon."""
+    clock(NOON.isoformat())
+    store_of(weekly_production).materialize(weekly.MONDAY, NOON)
+    return weekly_production
+
+
+def served(project: Path, at: datetime = NOON, users: list[int] = USERS) -> Iterator[PredictionRecord]:
+    """Predictions as a server makes them, by Feast's own lookup and the one predict."""
+    store, settings = store_of(project), get_settings()
+    rows = [{"user_id": user, "request_timestamp": at} for user in users]
+    answer = read_answer(store.get_online_features(store.get_feature_service(weekly.SERVICE), rows))
+    state = standing(weekly.MODEL, EventLog("shop")).version(1)
+    artifact = artifact_of(weekly.MODEL, state, settings)
+    inputs = [column.name for column in artifact.manifest.scores.inputs]
+    table = pa.table({name: [each.value for each in answer[name]] for name in inputs})
+    said = predict(artifact, table)
+    views = {
+        name: ServedView(table_version=each.version, loaded_through=each.end)
+        for name, each in loaded_views(store, settings).items()
+    }
+    for row, user in enumerate(users):
+        features = {name: answer[name][row] for name in inputs}
+        yield PredictionRecord(
+            id=f"{user}",
+            request_timestamp=at,
+            model=weekly.MODEL,
+            version=1,
+            artifact=artifact.id,
+            role="production",
+            event=3,
+            keys={"user_id": user},
+            features={
+                name: ServedFeature.model_validate(
+                    {
+                        "value": each.value,
+                        "status": each.status,
+                        "row_timestamp": None if name == "days_since" else each.event,
+                    }
+                )
+                for name, each in features.items()
+            },
+            views=views,
+            score=said.scores[row].as_py(),
+            decision=None if said.decisions is None else said.decisions[row].as_py(),
+        )
+
+
+def record(*records: PredictionRecord) -> None:
+    """Record and collect predictions."""
+    with Recorder(segments_folder(get_settings()), options()) as recorder:
+        recorder.answered(recorder.record([each.line().encode() for each in records]))
+    collect(get_settings())
+
+
+def command(*arguments: str) -> Result:
+    """`features predictions …` in this process."""
+    return CliRunner().invoke(cli, ["predictions", *arguments])
