@@ -20,7 +20,7 @@ from transformations.models.scoring.inputs import ARROW_TYPES
 from transformations.models.trainers.interface import Floats, Matrix
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(kw_only=True, slots=True)
 class Columns:
     """Rows by column, in the order of an artifact's inputs. values: a list a column; None for null. types: of the
     columns in Arrow; None for what has no type of its own. table: makes the same rows in Arrow, by name.

@@ -15,12 +15,15 @@ from transformations.models.scoring.inputs import cast_inputs
 from transformations.models.trainers.interface import Floats, Matrix
 
 
-def predict(artifact: Artifact, rows: pa.Table | Columns, /) -> Predictions:
-    """The score of every row, and the decision where the artifact holds one; see records/predict.py for the promise.
-
-    It is the same bits whether the rows come in Arrow or as columns of Python's own values.
-    """
+def predict(artifact: Artifact, rows: pa.Table, /) -> Predictions:
+    """The score of every row, and the decision where the artifact holds one; see records/predict.py for the promise."""
     return predict_matrix(artifact, matrix_of(artifact, rows))
+
+
+def predict_values(artifact: Artifact, rows: Columns) -> tuple[list[float], list[bool] | None]:
+    """As `predict`, from and to Python's own values, to the bit: a request of one row feels the way through Arrow."""
+    scores, decisions = _decided(artifact, matrix_of(artifact, rows))
+    return scores.tolist(), None if decisions is None else decisions.tolist()
 
 
 def matrix_of(artifact: Artifact, rows: pa.Table | Columns) -> Matrix:
@@ -36,20 +39,13 @@ def matrix_of(artifact: Artifact, rows: pa.Table | Columns) -> Matrix:
 
 def predict_matrix(artifact: Artifact, matrix: Matrix) -> Predictions:
     """The scores of rows that are in the model's form already."""
-    scores = _scores(artifact, matrix)
-    decision = artifact.manifest.scores.decision
-    decisions = None if decision is None else _booleans(scores >= decision.threshold)
-    return Predictions(scores=_doubles(scores), decisions=decisions)
+    scores, decisions = _decided(artifact, matrix)
+    return Predictions(scores=pa.array(scores), decisions=None if decisions is None else pa.array(decisions))
 
 
-def _doubles(values: Floats) -> pa.DoubleArray:
-    """As `pa.array`, which asks first what they are: a request of one row feels that."""
-    return pa.Array.from_buffers(pa.float64(), len(values), [None, pa.py_buffer(np.ascontiguousarray(values))])
-
-
-def _booleans(values: npt.NDArray[np.bool_]) -> pa.BooleanArray:
-    packed = np.packbits(values, bitorder="little")
-    return pa.Array.from_buffers(pa.bool_(), len(values), [None, pa.py_buffer(packed)])
+def _decided(artifact: Artifact, matrix: Matrix) -> tuple[Floats, npt.NDArray[np.bool_] | None]:
+    scores, decision = _scores(artifact, matrix), artifact.manifest.scores.decision
+    return scores, None if decision is None else scores >= decision.threshold
 
 
 def _scores(artifact: Artifact, matrix: Matrix) -> Floats:

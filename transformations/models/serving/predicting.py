@@ -20,7 +20,7 @@ from transformations.models.predictions.lines import State, record_lines
 from transformations.models.records.base import Role
 from transformations.models.records.predictions import ServedView, Status, Value
 from transformations.models.scoring.columns import Columns as Inputs
-from transformations.models.scoring.predict import predict
+from transformations.models.scoring.predict import predict_values
 from transformations.models.serving.features import Columns, Features
 from transformations.models.serving.loading import Served
 from transformations.models.serving.refusals import BusyError
@@ -32,7 +32,7 @@ _STATUS_NAMES: Mapping[int, Status] = {number: cast("Status", name) for name, nu
 _PRESENT, _NULL = _STATUS_NAMES[PRESENT], _STATUS_NAMES[NULL_VALUE]
 
 
-@dataclass(kw_only=True)
+@dataclass(kw_only=True, slots=True)
 class Reading:
     """What was read for some rows, of one request or of several. columns: of the features that a version takes, as they
     were served. requested: of its other inputs. views: the stored rows by view.
@@ -67,7 +67,7 @@ class Reading:
         return tuple(zip(statuses, moments, strict=True))
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(kw_only=True, slots=True)
 class Scored:
     """Rows that a version has scored, in their order. first: where they begin in what was read. seconds: that scoring
     took, without reading.
@@ -182,9 +182,7 @@ def _score(served: Served, requests: Sequence[Asked], reading: Reading) -> list[
         types=[*(column.codec.arrow for column in reading.columns), *served.requested_types],
         table=lambda: _table(served, reading),
     )
-    said = predict(served.artifact, inputs)
-    scores = said.scores.to_pylist()
-    decisions = None if said.decisions is None else said.decisions.to_pylist()
+    scores, decisions = predict_values(served.artifact, inputs)
     seconds = (time.perf_counter() - began) / len(requests)
     found, first = [], 0
     for asked in requests:

@@ -12,6 +12,7 @@ from transformations.models.records.artifact import Task
 from transformations.models.records.base import Part
 from transformations.models.trainers.interface import Explainer, Files, Floats, Job, Matrix, Rows, Scorer, Trainer
 from transformations.models.trainers.xgboost_calls import dense_margins
+from transformations.models.trainers.xgboost_walk import walked
 
 if TYPE_CHECKING:
     import xgboost
@@ -94,7 +95,7 @@ def _load(files: Files, _task: Task, threads: int) -> Scorer:
     import xgboost
 
     booster = xgboost.Booster({"nthread": threads}, model_file=bytearray(files[_FILE]))
-    return dense_margins(booster)
+    return walked(booster, dense_margins(booster), len(files[_FILE]))
 
 
 def _explain(files: Files, _task: Task) -> Explainer:

@@ -51,7 +51,7 @@ async def test_together_each_request_gets_and_records_what_it_gets_alone(serve: 
 async def test_the_fault_of_one_request_is_its_own(
     serve: Serve, batches: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    predict = predicting.predict
+    predict = predicting.predict_values
 
     def failing(artifact: Any, rows: Any) -> Any:
         if rows.rows != 1 or rows.values[0] == [None]:  # user 999 was never seen
@@ -59,7 +59,7 @@ async def test_the_fault_of_one_request_is_its_own(
         return predict(artifact, rows)
 
     async with serve() as client:
-        monkeypatch.setattr(predicting, "predict", failing)
+        monkeypatch.setattr(predicting, "predict_values", failing)
         answers = await asyncio.gather(*(ask(client, user) for user in (7, 999, 8, 9)))
 
     assert max(batches) > 1
