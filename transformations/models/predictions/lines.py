@@ -14,8 +14,8 @@ from transformations.engine.base.moments import micros_to_instant
 from transformations.models.records.base import Role
 from transformations.models.records.predictions import ServedView, Status, Value
 
-_BEGIN = b'{"format":1,"id":'
-_TAIL = b',"degraded":%b,"answered":true,"latency_seconds":%b}\n'
+_BEGIN = b'{"format":1,"id":%b,"request_timestamp":%b,'
+_END = b',"score":%b,"decision":%b,"holdout":%b,"degraded":%b,"answered":true,"latency_seconds":%b}\n'
 _MOST_VIEWS = 100
 _WITHOUT_COMMA = {int, float, bool, type(None)}
 
@@ -24,9 +24,13 @@ State: TypeAlias = tuple[tuple[Status, int | None], ...]
 """Of one row, for each feature: its status, and the event timestamp of its stored row in microseconds UTC; None where
 no row was found, and of an on-demand feature. Few states come again and again, so their text is kept.
 """
+Head: TypeAlias = tuple[str, int, str, Role, int | None]
+"""Model, version, artifact, role and event."""
+Names: TypeAlias = tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]
+"""Of keys, request fields and features."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(kw_only=True, slots=True)
 class Scored:
     """Rows of one request that one version has scored in one role, a list a column, in the order of the rows.
 
@@ -58,36 +62,40 @@ class Scored:
 
 def record_lines(scored: Scored) -> list[bytes]:
     """The record of each row as one line of JSON, with its line end: the same bytes as `PredictionRecord.line()`."""
-    groups = (scored.keys, scored.request, scored.features)
-    columns = [column for group in groups for column in group.values()]
-    given, last = len(scored.keys) + len(scored.request), len(columns)
-    said = [each for each in (scored.scores, scored.decisions, scored.holdout) if each is not None]
-    texts = _texts([*columns, *said])
-    scores = texts[last]
-    decisions = None if scored.decisions is None else texts[last + 1]
-    held = None if scored.holdout is None else texts[-1]
-    head = b',"request_timestamp":%b,%b' % (
-        to_json(scored.request_timestamp),
-        _head(scored.model, scored.version, scored.artifact, scored.role, scored.event),
-    )
-    tail = _TAIL % (b"true" if scored.degraded else b"false", to_json(scored.latency_seconds))
-    names, form, views = tuple(scored.features), _given(tuple(scored.keys), tuple(scored.request)), _views(scored.views)
-    found = []
+    columns = [*scored.keys.values(), *scored.request.values(), *scored.features.values(), scored.scores]
+    said = len(columns)
+    columns += [each for each in (scored.decisions, scored.holdout) if each is not None]
+    width, rows = len(columns), len(scored.states)
+    texts = _texts([column[row] for row in range(rows) for column in columns])
+    moment, latency = to_json(scored.request_timestamp), to_json(scored.latency_seconds)
+    degraded = b"true" if scored.degraded else b"false"
+    head = (scored.model, scored.version, scored.artifact, scored.role, scored.event)
+    names = (tuple(scored.keys), tuple(scored.request), tuple(scored.features))
+    views, found = _views(scored.views), []
     for row, state in enumerate(scored.states):
-        values = form % tuple([column[row] for column in texts[:given]])
-        features = _features(names, state) % tuple([column[row] for column in texts[given:last]])
-        decision = b"null" if decisions is None else decisions[row]
-        holdout = b"false" if held is None else held[row]
-        parts = (_BEGIN, to_json(scored.ids[row]), head, values, features, views, scores[row])
-        found.append(b"".join((*parts, b',"decision":', decision, b',"holdout":', holdout, tail)))
+        first = row * width
+        decision = b"null" if scored.decisions is None else texts[first + said]
+        holdout = b"false" if scored.holdout is None else texts[first + width - 1]
+        values = texts[first : first + said]
+        line = _line(head, names, state, views)
+        found.append(line % (to_json(scored.ids[row]), moment, *values, decision, holdout, degraded, latency))
     return found
 
 
-@lru_cache(maxsize=1_000)
-def _head(model: str, version: int, artifact: str, role: Role, event: int | None) -> bytes:
-    """What the lines of a version in a role have in common, from the timestamp to the keys."""
+@lru_cache(maxsize=2_000)
+def _line(head: Head, names: Names, state: State, views: bytes) -> bytes:
+    """A line of a version in a role, its features in this state; values, and what else each row has, are left open."""
+    model, version, artifact, role, event = head
     same = {"model": model, "version": version, "artifact": artifact, "role": role, "event": event, "as_of": None}
-    return to_json(same)[1:-1] + b","
+    keys, request, features = names
+    parts = (
+        _closed(to_json(same)[1:-1]),
+        b'"keys":{%b}' % b",".join(map(_open, keys)),
+        b'"request":{%b}' % b",".join(map(_open, request)),
+        b'"features":{%b}' % b",".join(map(_feature, features, state)),
+        b'"views":%b' % _closed(views),
+    )
+    return _BEGIN + b",".join(parts) + _END
 
 
 _KNOWN_VIEWS: dict[int, tuple[Mapping[str, ServedView], bytes]] = {}
@@ -95,7 +103,7 @@ _KNOWN_VIEWS: dict[int, tuple[Mapping[str, ServedView], bytes]] = {}
 
 
 def _views(views: Mapping[str, ServedView]) -> bytes:
-    """What was loaded of each view, between features and score."""
+    """What was loaded of each view."""
     known = _KNOWN_VIEWS.get(id(views))
     if known is None or known[0] is not views:
         found = {
@@ -104,47 +112,36 @@ def _views(views: Mapping[str, ServedView]) -> bytes:
         }
         if len(_KNOWN_VIEWS) >= _MOST_VIEWS:
             _KNOWN_VIEWS.clear()
-        known = _KNOWN_VIEWS[id(views)] = (views, b',"views":' + to_json(found) + b',"score":')
+        known = _KNOWN_VIEWS[id(views)] = (views, to_json(found))
     return known[1]
 
 
-def _texts(columns: Sequence[Sequence[Value]]) -> list[list[bytes]]:
-    """Every value as JSON, a list a column: numbers all at once, since no comma stands in them."""
-    flat = [value for column in columns for value in column]
-    if set(map(type, flat)) <= _WITHOUT_COMMA:
-        texts = to_json(flat, inf_nan_mode="null")[1:-1].split(b",")
-    else:
-        texts = [to_json(value, inf_nan_mode="null") for value in flat]
-    found, begin = [], 0
-    for column in columns:
-        found.append(texts[begin : begin + len(column)])
-        begin += len(column)
-    return found
+def _texts(values: Sequence[Value]) -> list[bytes]:
+    """Every value as JSON: numbers all at once, since no comma stands in them."""
+    if set(map(type, values)) <= _WITHOUT_COMMA:
+        return to_json(values, inf_nan_mode="null")[1:-1].split(b",")
+    return [to_json(value, inf_nan_mode="null") for value in values]
 
 
-@lru_cache(maxsize=1_000)
-def _given(keys: tuple[str, ...], request: tuple[str, ...]) -> bytes:
-    """Keys and request fields of a line, their values left open."""
-    return b'"keys":{%b},"request":{%b},' % tuple(b",".join(map(_open, names)) for names in (keys, request))
-
-
-@lru_cache(maxsize=2_000)
-def _features(names: tuple[str, ...], state: State) -> bytes:
-    """The features of a line in this state, their values left open."""
-    parts = [_named(name) + b'{"value":%b,' + _ending(*each) for name, each in zip(names, state, strict=True)]
-    return b'"features":{%b}' % b",".join(parts)
+def _feature(name: str, state: tuple[Status, int | None]) -> bytes:
+    return _named(name) + b'{"value":%b,' + _ending(*state)
 
 
 @lru_cache(maxsize=10_000)
 def _ending(status: Status, micros: int | None) -> bytes:
     moment = None if micros is None else micros_to_instant(micros)
-    return to_json({"status": status, "row_timestamp": moment})[1:].replace(b"%", b"%%")
+    return _closed(to_json({"status": status, "row_timestamp": moment})[1:])
 
 
 @lru_cache(maxsize=10_000)
 def _named(name: str) -> bytes:
-    return to_json(name).replace(b"%", b"%%") + b":"
+    return _closed(to_json(name)) + b":"
 
 
 def _open(name: str) -> bytes:
     return _named(name) + b"%b"
+
+
+def _closed(text: bytes) -> bytes:
+    """A text of which nothing is left open."""
+    return text.replace(b"%", b"%%")

@@ -67,7 +67,7 @@ class Options:
         )
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Receipt:
     """Where the records of a request are: so many rows in the bytes [first, end) of a segment. It is given back, by
     `answered` or `unanswered`, once the answer was sent or will never be.
