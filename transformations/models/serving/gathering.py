@@ -18,6 +18,7 @@ from transformations.models.serving.loading import Served
 from transformations.models.serving.predicting import Scored, read_and_score, read_and_score_all
 from transformations.models.serving.refusals import BusyError
 from transformations.models.serving.requests import Asked
+from transformations.stores.redis.channel import ALONE
 
 _LONGEST_WAIT = 0.002
 _MOST_ROWS = 256
@@ -51,7 +52,11 @@ class Gathering:
     async def score(self, served: Served, asked: Asked, moment: datetime) -> Scored:
         """The scores of a request's rows. Errors: as `read_and_score`."""
         if self._is_alone():
-            return await read_and_score(served, asked, moment, self._features)
+            before = ALONE.set(True)
+            try:
+                return await read_and_score(served, asked, moment, self._features)
+            finally:
+                ALONE.reset(before)
         loop = asyncio.get_running_loop()
         queue = self._queues.get(served)
         if queue is None:

@@ -12,7 +12,8 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import ResponseError
 
 from tests.transformations.stores.servers.conftest import Server
-from transformations.stores.redis.channel import Node, can_channel
+from transformations.stores.redis import channel
+from transformations.stores.redis.channel import ALONE, Node, can_channel
 from transformations.stores.redis.wire import packed_command
 
 Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], object]
@@ -38,6 +39,37 @@ async def test_many_questions_at_once_get_their_own_answers_over_one_connection(
 
         assert all(await asyncio.gather(*map(ask, range(300))))
     assert redis.info("stats")["total_connections_received"] == before + 1
+
+
+async def test_who_is_alone_looks_for_an_answer_that_comes_soon_and_waits_for_one_that_does_not(
+    redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    redis.set("large", b"a" * 300_000)
+    async with node_of(redis) as node:
+        await node.ask(packed_command(b"PING"), 1)
+        ALONE.set(True)
+        monkeypatch.setattr(channel, "_LOOK_SECONDS", 5.0)
+        turns = 0
+
+        async def count_turns() -> None:
+            nonlocal turns
+            while True:
+                turns += 1
+                await asyncio.sleep(0)
+
+        counting = asyncio.create_task(count_turns())
+        await asyncio.sleep(0)
+        before = turns
+        assert await node.ask(packed_command(b"GET", b"large"), 1) == [b"a" * 300_000]
+        assert turns == before, "no turn of the loop was waited for"
+
+        monkeypatch.setattr(channel, "_LOOK_SECONDS", 0.0001)
+        assert await node.ask(packed_command(b"BLPOP", b"nothing", b"0.05"), 1) == [None]
+        assert turns > before, "others went on"
+        before = turns
+        assert await node.ask(packed_command(b"ECHO", b"b"), 1) == [b"b"]
+        assert turns > before, "after an answer that was late nobody looks for a while"
+        counting.cancel()
 
 
 async def test_an_error_is_that_of_its_own_question(redis: Redis) -> None:
