@@ -25,7 +25,7 @@ from predict_world import DATASET, MODEL, NAMES, USERS, environment, make, place
 
 TOKEN = "a token of the benchmark"
 PATH = f"/v1/models/{MODEL}/predictions"
-OURS = "transformations.models.serving.api.app:create_app"
+OURS = "transformations.models.serving.api.running:worker_app"
 Load = dict[str, float]
 
 

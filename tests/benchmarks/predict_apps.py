@@ -21,9 +21,9 @@ def echo() -> FastAPI:
 def without_record() -> FastAPI:
     """The model server, but nothing is recorded."""
     from transformations.models.predictions.recorder import Recorder
-    from transformations.models.serving.api.app import create_app
+    from transformations.models.serving.api.running import worker_app
     from transformations.models.serving.predicting import Scored
 
     Scored.lines = lambda *_, **__: []  # type: ignore[method-assign]
     Recorder.record = lambda *_: None  # type: ignore[method-assign]
-    return create_app()
+    return worker_app()

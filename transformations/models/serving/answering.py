@@ -36,7 +36,7 @@ _LOG = logging.getLogger(__name__)
 NOT_LOADED = ServedView(table_version=None, loaded_through=None)
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(kw_only=True, slots=True)
 class Part:
     """The rows of a request that one version has answered. rows: their places in the request. holdout: which of them
     nobody is to act on; None for none.
@@ -48,7 +48,7 @@ class Part:
     holdout: Sequence[bool] | None
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(kw_only=True)
 class Answer:
     """A request's predictions. ids: one a row. event: that routed it; None where the request named a version.
     receipt: of its record; None where it has none. remembered: under what it may be asked for again.

@@ -32,7 +32,7 @@ _KINDS: Mapping[str, tuple[Any, object]] = {
 _MOST_FAULTS = 5
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(kw_only=True, slots=True)
 class Asked:
     """A request that was read. id: as the client gave it; None where it gave none. columns: a value a row, by name.
     is_again: whether the client says that it has sent it before.

@@ -26,7 +26,7 @@ from transformations.models.predictions.recorder import Options, Recorder
 from transformations.models.predictions.segments import segments_folder
 from transformations.models.records.predictions import ServedView
 from transformations.models.serving.answering import Answering
-from transformations.models.serving.api.door import Door, answer
+from transformations.models.serving.api.door import Door, Shortcuts, answer
 from transformations.models.serving.api.inference import infer_endpoint, inference_routes
 from transformations.models.serving.api.openapi import describe
 from transformations.models.serving.api.readiness import Readiness
@@ -73,13 +73,14 @@ def create_app(
         title="Model server",
         description=f"Scores of {', '.join(names)}",
         lifespan=_lifespan(answering),
-        middleware=[Middleware(Door, answering=answering, shortcuts=shortcuts)],
+        middleware=[Middleware(Door, answering=answering)],
         redoc_url=None,
     )
     refuse_in_our_form(app, answer)
     app.include_router(plain_routes(answering, readiness, predict))
     app.include_router(inference_routes(answering, readiness, infer))
     describe(app, answering)
+    app.middleware_stack = Shortcuts(app.build_middleware_stack(), answering, shortcuts)
     return app
 
 

@@ -33,7 +33,7 @@ def predictions_endpoint(answering: Answering) -> Endpoint:
             model,
             answer,
             lambda: shown(model.name, answer, is_explained=is_explained),
-            headers={"x-model-route": answer.route},
+            headers=[(b"x-model-route", answer.route.encode())],
         )
 
     return predictions

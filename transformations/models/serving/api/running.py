@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
+import gc
 import multiprocessing
 import os
 import signal
@@ -54,4 +56,8 @@ def worker_app() -> FastAPI:
             os.kill(os.getpid(), signal.SIGTERM)
 
         threading.Thread(target=end_with_it, name="ends with its parent", daemon=True).start()
-    return create_app()
+    app = create_app()
+    gc.collect()
+    gc.freeze()  # what is imported by now stays: no collection during requests need look through it again
+    atexit.register(gc.unfreeze)  # else DuckDB's binding takes what was kept for leaks, and prints them
+    return app

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from fastapi import Response
@@ -12,11 +12,11 @@ from starlette.types import Receive, Scope, Send
 from transformations.models.serving.answering import Answer, Answering
 from transformations.models.serving.following import Followed
 
+_JSON = (b"content-type", b"application/json")
+
 
 class RecordedResponse(Response):
     """An answer in JSON, as `show` makes it. Where it cannot be made or sent, its records are marked as unanswered."""
-
-    media_type = "application/json"
 
     def __init__(
         self,
@@ -24,15 +24,17 @@ class RecordedResponse(Response):
         model: Followed,
         answer: Answer,
         show: Callable[[], Any],
-        headers: Mapping[str, str] | None = None,
+        headers: Sequence[tuple[bytes, bytes]] = (),
     ) -> None:
         self._answering, self._model, self._answer = answering, model, answer
         try:
-            content = to_json(show())
+            self.body = to_json(show())
         except BaseException:
             answering.was_sent(model, answer, is_sent=False)
             raise
-        super().__init__(content, headers=headers)
+        self.status_code, self.background = 200, None
+        # What the framework makes of texts at each answer, made by hand.
+        self.raw_headers = [*headers, (b"content-length", b"%d" % len(self.body)), _JSON]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send it."""
