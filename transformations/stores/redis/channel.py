@@ -34,7 +34,7 @@ _ATTEMPTS = 3
 _PAUSE_SECONDS = 0.01
 _SILENCE_SECONDS = 0.1
 """How long a connection is left to answer after a request gave up on it."""
-_LOOK_SECONDS = 0.0001
+LOOK_SECONDS = 0.0001
 _NO_LOOKS = 100
 """How many answers are not looked for after one that was looked for in vain."""
 _MOST_BYTES = 1 << 16
@@ -167,7 +167,7 @@ class _Channel(asyncio.Protocol):
         if self._looks_again > 0:
             self._looks_again -= 1
             return
-        until = time.perf_counter() + _LOOK_SECONDS
+        until = time.perf_counter() + LOOK_SECONDS
         while not question.answer.done():
             try:
                 data = self._own.recv(_MOST_BYTES, socket.MSG_DONTWAIT)

@@ -48,7 +48,7 @@ async def test_who_is_alone_looks_for_an_answer_that_comes_soon_and_waits_for_on
     async with node_of(redis) as node:
         await node.ask(packed_command(b"PING"), 1)
         ALONE.set(True)
-        monkeypatch.setattr(channel, "_LOOK_SECONDS", 5.0)
+        monkeypatch.setattr(channel, "LOOK_SECONDS", 5.0)
         turns = 0
 
         async def count_turns() -> None:
@@ -63,7 +63,7 @@ async def test_who_is_alone_looks_for_an_answer_that_comes_soon_and_waits_for_on
         assert await node.ask(packed_command(b"GET", b"large"), 1) == [b"a" * 300_000]
         assert turns == before, "no turn of the loop was waited for"
 
-        monkeypatch.setattr(channel, "_LOOK_SECONDS", 0.0001)
+        monkeypatch.setattr(channel, "LOOK_SECONDS", 0.0001)
         assert await node.ask(packed_command(b"BLPOP", b"nothing", b"0.05"), 1) == [None]
         assert turns > before, "others went on"
         before = turns
