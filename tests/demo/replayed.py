@@ -44,7 +44,7 @@ BY_HAND = """
         WHERE answered
     ),
     known AS (
-        SELECT *, NOT EXISTS (
+        SELECT *, role <> 'shadow' AS is_answer, NOT EXISTS (
             SELECT * FROM visits WHERE visits.household_id = told.household_id
                 AND visited_at >= moment AND visited_at < moment + INTERVAL 14 DAY
         ) AS stays_away
@@ -58,7 +58,8 @@ BY_HAND = """
         avg(score),
         avg(-ln(CASE WHEN stays_away THEN score ELSE 1 - score END)),
         count(*) FILTER (decision AND stays_away)
-    FROM known GROUP BY GROUPING SETS ((version), (version, role)) ORDER BY 1, 2
+    FROM known GROUP BY GROUPING SETS ((version, is_answer), (version, role))
+    HAVING grouping(role) = 0 OR is_answer ORDER BY 1, 2
 """
 
 

@@ -21,6 +21,8 @@ from transformations.monitoring.judging.drifts import (
 )
 from transformations.monitoring.judging.skew import skew_of_predictions
 from transformations.monitoring.judging.watched import Watched
+from transformations.monitoring.reading.calendars import ORDINARY, Calendar, Calendars, last_named
+from transformations.monitoring.reading.config import FILE as CONFIG_FILE
 from transformations.monitoring.reading.history import COUNTS, Finding, last_before, read_findings, write_findings
 from transformations.monitoring.reading.records import SCORE, Baseline
 from transformations.monitoring.reading.served import (
@@ -46,6 +48,11 @@ class Judged:
         """What somebody is to look at."""
         return tuple(each for each in self.findings if each.alerts)
 
+    @property
+    def warnings(self) -> tuple[Finding, ...]:
+        """What about the judging itself needs somebody's hand."""
+        return tuple(each for each in self.findings if each.state == "warning")
+
 
 def judge_day(watched: Watched, day: date | None = None) -> Judged:
     """Judge a UTC day (by default the newest with predictions) and write it into the history, in place of what it had.
@@ -59,11 +66,14 @@ def judge_day(watched: Watched, day: date | None = None) -> Judged:
     if day is None or not versions:
         raise _nothing(watched, day)
     findings: list[Finding] = []
+    calendars: dict[str, Calendar] = {}
     for version in versions:
         baseline = watched.baseline(version)
+        calendars |= baseline.calendars
         served = read_day(baseline, day, settings, watched.declared.segments)
         if served is not None:
             findings += _of_version(watched, baseline, served)
+    findings += _ended(watched, day, calendars)
     if watched.store is not None and watched.config.sample:
         findings.append(skew_of_predictions(watched, day, watched.store))
     before = last_before(watched.model, day, settings)
@@ -79,8 +89,10 @@ def judge_day(watched: Watched, day: date | None = None) -> Judged:
 
 
 def ranked(findings: Sequence[Finding]) -> tuple[Finding, ...]:
-    """Alerts first, then what is held back, judged and shown; the most important first, then the farthest from fine."""
-    order = {"alert": 0, "held": 1, "fine": 2, "shown": 3}
+    """Alerts first, then warnings, what is held back, judged and shown; in each the most important first, then the
+    farthest from fine.
+    """
+    order = {"alert": 0, "warning": 1, "held": 2, "fine": 3, "shown": 4}
 
     def place(each: Finding) -> tuple[int, float, float, str, str]:
         excess = abs(each.value or 0.0) / each.limit if each.limit else 0.0
@@ -107,6 +119,28 @@ def _of_version(watched: Watched, baseline: Baseline, served: Served) -> Iterato
             importance=importance.get(each.subject),
             owner=each.owner or owners.get(each.subject, watched.owner),
         )
+
+
+def _ended(watched: Watched, day: date, calendars: Calendars) -> Iterator[Finding]:
+    """Calendars that name no day as late as this one: whether it is like others, nobody has said."""
+    for name, calendar in sorted(calendars.items()):
+        last = last_named(calendar)
+        if day > last:
+            text = (
+                f"days since the last one that it names, {last}: each of them counts as {ORDINARY}. Name the coming "
+                f"ones under calendars.{name} of {CONFIG_FILE}"
+            )
+            yield Finding(
+                day=day,
+                version=0,
+                part="data",
+                subject=f"calendar {name}",
+                measure="ended",
+                value=float((day - last).days),
+                state="warning",
+                owner=watched.owner,
+                text=text,
+            )
 
 
 def _stored(watched: Watched, baseline: Baseline, day: date) -> Iterator[Finding]:

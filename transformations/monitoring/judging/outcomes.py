@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -38,6 +39,7 @@ from transformations.monitoring.judging.estimates import Estimate, calibration_o
 from transformations.monitoring.judging.outcomes_sql import LABELLED, PREDICTED, SAID, joined, read_predictions
 from transformations.monitoring.judging.watched import Watched
 from transformations.monitoring.reading.served import days_served, files_of, versions_served
+from transformations.monitoring.reading.served_sql import ANSWERING, SHADOW
 from transformations.stores.history.session_sql import Resources, session
 
 Value = Mapping[str, float | None]
@@ -45,9 +47,10 @@ Value = Mapping[str, float | None]
 
 @dataclass(frozen=True, kw_only=True)
 class Group:
-    """Predictions whose outcomes are known: all of a version, or those of a day, a segment, an arm.
+    """Predictions whose outcomes are known: all that a version answered, or those of a day, a segment, an arm.
 
-    by: what they have in common, such as `all`, `day`, `arm`, `acted on` or a segment's column; value: of it.
+    by: what they have in common, such as `all`, `day`, `arm`, `acted on` or a segment's column; value: of it. What was
+    said in shadow reached nobody, so it is an arm and in no other group.
     positives: entities that have a true label; 0 in a regression.
     """
 
@@ -78,7 +81,8 @@ class Outcomes:
     """What became of a model's predictions. known_until: labels of later moments plus the horizon are not known yet.
 
     waiting: predictions whose horizon has not passed. lost: predictions of which the query has no row, for it does not
-    give their entity at their moment. estimates: what those that wait are expected to show, by version.
+    give their entity at their moment. estimates: what those that wait are expected to show, by version. None of these
+    counts what was said in shadow.
     """
 
     model: str
@@ -93,10 +97,19 @@ class Outcomes:
         """The groups of a version that have something in common."""
         return tuple(each for each in self.groups if (each.version, each.by) == (version, by))
 
+    def whole(self, version: int) -> Group:
+        """All that a version answered whose outcomes are known; its arm in shadow where it has answered nobody yet."""
+        (found,) = self.of(version) or self.of(version, "arm")
+        return found
+
 
 @faults_in_words()
-def outcomes(watched: Watched, first: date | None = None, last: date | None = None) -> Outcomes:
+def outcomes(
+    watched: Watched, first: date | None = None, last: date | None = None, *, parts_with_intervals: bool = True
+) -> Outcomes:
     """What became of the predictions of the days (UTC) from first to last, by default of all.
+
+    parts_with_intervals: whether arms, and who was acted on, have intervals, too; all of a version always have.
 
     DataError where nothing is recorded, no horizon has passed yet and nothing can be estimated, or the dataset came
     from a file, which cannot be asked again.
@@ -112,14 +125,14 @@ def outcomes(watched: Watched, first: date | None = None, last: date | None = No
     estimates: list[Estimate] = []
     waiting = lost = 0
     until = None
+    answers: dict[str, QueryAnswer] = {}
     for version in versions:
-        asked = ask(watched, version)
+        asked = ask(watched, version, answers)
         until = asked.known_until if until is None else max(until, asked.known_until)
         files = [file for day in days for file in files_of(watched.model, version, day, settings)]
         found = join(asked, files, settings)
         waiting, lost = waiting + found.waiting.num_rows, lost + found.lost
-        if found.rows.num_rows:
-            groups += _groups(watched, version, asked, found.rows)
+        groups += _groups(watched, version, asked, found, parts_with_intervals=parts_with_intervals)
         judgement = judgement_of(watched.model, watched.state(version), settings)
         if judgement is not None:
             evaluation = judgement.evaluation
@@ -182,15 +195,27 @@ class Asked:
 
 @dataclass(frozen=True, kw_only=True)
 class Joined:
-    """Predictions with their outcomes, those that have none yet, and how many never have."""
+    """Predictions with their outcomes, those that have none yet, and how many never have; rows in shadow: alone."""
 
     rows: pa.Table
+    shadow: pa.Table
     waiting: pa.Table
     lost: int
 
 
-def ask(watched: Watched, version: int) -> Asked:
-    """Ask the query of a version's dataset again. DataError where it has none, or no label."""
+class QueryAnswer(NamedTuple):
+    """What the query of a dataset gives today, and until when its labels are known."""
+
+    rows: pa.Table
+    known_until: datetime
+
+
+def ask(watched: Watched, version: int, known: dict[str, QueryAnswer] | None = None) -> Asked:
+    """Ask the query of a version's dataset again. DataError where it has none, or no label.
+
+    known: what was asked before, by the hash of the dataset; versions of one dataset share it.
+    """
+    known = {} if known is None else known
     state = watched.state(version)
     manifest = dataset_of(watched.model, state, watched.settings)
     config = manifest.config
@@ -199,16 +224,19 @@ def ask(watched: Watched, version: int) -> Asked:
             f"version {version} of model {watched.model} learned from dataset {manifest.name}, whose rows came from a "
             f"file: nothing can be asked again. Declare a spine's query, and outcomes are known by themselves."
         )
-    source = source_of(config, Path())
-    label = known_label(config, source, watched.settings)
-    if label is None:
-        raise DataError(f"dataset {manifest.name} has no label, so nothing becomes of its rows.")
+    dataset = state.registered.dataset_hash
+    if dataset not in known:
+        source = source_of(config, Path())
+        label = known_label(config, source, watched.settings)
+        if label is None:
+            raise DataError(f"dataset {manifest.name} has no label, so nothing becomes of its rows.")
+        known[dataset] = QueryAnswer(rows_of(source, Resources(threads=1)), label.known_until)
     facts = manifest_of(watched.model, state, watched.settings)
     return Asked(
         manifest=manifest,
         label=config.label,
-        rows=rows_of(source, Resources(threads=1)),
-        known_until=label.known_until,
+        rows=known[dataset].rows,
+        known_until=known[dataset].known_until,
         declaration=Declaration.model_validate(facts.facts.declaration),
         inputs=tuple(column.name for column in facts.scores.inputs),
     )
@@ -223,14 +251,24 @@ def join(asked: Asked, files: Sequence[Path], settings: Settings) -> Joined:
         predicted = pa.concat_tables(parts, promote_options="permissive")
         ends = pc.add(predicted["predicted_at"].cast(TIMESTAMP), pa.scalar(asked.label.horizon, pa.duration("us")))
         is_known = pc.less_equal(ends, pa.scalar(asked.known_until, TIMESTAMP))
-        matured = predicted.filter(is_known)
+        matured, waiting = predicted.filter(is_known), predicted.filter(pc.invert(is_known))
         connection.register(PREDICTED, matured)
         rows = asked.rows.filter(pc.is_valid(asked.rows[asked.label.column]))
         connection.register(LABELLED, rows)
         inputs = [name for name in asked.inputs if name in matured.column_names and name not in columns]
         found = connection.sql(joined(keys, timestamp, columns, inputs)).to_arrow_table()
-    waiting = predicted.filter(pc.invert(is_known))
-    return Joined(rows=found, waiting=waiting, lost=matured.num_rows - found.num_rows)
+    answered = found.filter(_answers(found))
+    return Joined(
+        rows=answered,
+        shadow=found.filter(pc.invert(_answers(found))),
+        waiting=waiting.filter(_answers(waiting)),
+        lost=matured.filter(_answers(matured)).num_rows - answered.num_rows,
+    )
+
+
+def _answers(rows: pa.Table) -> pa.ChunkedArray:
+    """By row whether the prediction reached anybody."""
+    return pc.is_in(rows["role"], pa.array(ANSWERING))
 
 
 def _query(file: Path, asked: Asked, keys: Sequence[str]) -> str:
@@ -242,9 +280,23 @@ def _query(file: Path, asked: Asked, keys: Sequence[str]) -> str:
     return read_predictions([file], keys, values, "holdout" in schema.names)
 
 
-def _groups(watched: Watched, version: int, asked: Asked, rows: pa.Table) -> Iterator[Group]:
+def _groups(
+    watched: Watched, version: int, asked: Asked, found: Joined, *, parts_with_intervals: bool
+) -> Iterator[Group]:
     business = watched.declaration.business if watched.declaration else asked.declaration.business
-    yield _group(version, "all", "all", asked, rows, business, with_intervals=True)
+    if found.rows.num_rows:
+        yield _group(version, "all", "all", asked, found.rows, business, with_intervals=True)
+    for by, value, rows, with_intervals in _parts(watched, asked, found.rows):
+        yield _group(version, by, value, asked, rows, business, with_intervals=with_intervals and parts_with_intervals)
+    if found.shadow.num_rows:
+        is_whole = not found.rows.num_rows
+        yield _group(
+            version, "arm", SHADOW, asked, found.shadow, business, with_intervals=is_whole or parts_with_intervals
+        )
+
+
+def _parts(watched: Watched, asked: Asked, rows: pa.Table) -> Iterator[tuple[str, str, pa.Table, bool]]:
+    """What rows have in common, the value of it, these rows, and whether such parts are few enough for intervals."""
     days = pc.strftime(rows["predicted_at"].cast(TIMESTAMP), "%Y-%m-%d")
     segments = dict.fromkeys([*watched.declared.segments, *asked.declaration.evaluation.segments])
     parts: list[tuple[str, pa.ChunkedArray, bool]] = [
@@ -260,8 +312,7 @@ def _groups(watched: Watched, version: int, asked: Asked, rows: pa.Table) -> Ite
     for by, values, with_intervals in parts:
         names = sorted(name for name in pc.unique(values).to_pylist() if name is not None)
         for name in names:
-            part = rows.filter(pc.equal(values, name))
-            yield _group(version, by, name, asked, part, business, with_intervals=with_intervals)
+            yield by, name, rows.filter(pc.equal(values, name)), with_intervals
 
 
 def _acted(rows: pa.Table) -> pa.ChunkedArray:

@@ -60,6 +60,11 @@ Calendar = Annotated[Mapping[str, Days], AfterValidator(_apart)]
 Calendars = Mapping[Annotated[str, Field(pattern=f"^{NAME}$")], Calendar]
 
 
+def last_named(calendar: Mapping[str, tuple[Span, ...]]) -> date:
+    """The last day that a state names; nobody has said of later ones whether they are like others."""
+    return max(each.last for days in calendar.values() for each in days)
+
+
 def state_on(calendar: Mapping[str, tuple[Span, ...]], day: date) -> str:
     """The state of a day."""
     found = (state for state, days in calendar.items() if any(each.first <= day <= each.last for each in days))

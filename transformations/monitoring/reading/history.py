@@ -24,8 +24,10 @@ from transformations.engine.base.errors import DataError
 from transformations.engine.base.settings import Settings
 
 Part = Literal["data", "features", "stored", "predictions", "skew"]
-State = Literal["fine", "alert", "held", "shown"]
-"""held: it follows a calendar, and there is too little of equal state to judge it by; an alert that stands waits."""
+State = Literal["fine", "alert", "warning", "held", "shown"]
+"""held: it follows a calendar, and there is too little of equal state to judge it by; an alert that stands waits.
+warning: how days are judged needs somebody's hand, and nothing that was served is wrong.
+"""
 COUNTS = "counts"
 """The measure of a row that holds counts: what later days are compared with."""
 

@@ -12,6 +12,7 @@ from transformations.models.records.reference import Categories, Histogram
 
 ANSWERING = ("production", "canary", "batch")
 """Roles whose predictions somebody may act on; a shadow's are looked at by themselves."""
+SHADOW = "shadow"
 
 
 def column_of(part: str, name: str) -> str:

@@ -91,6 +91,7 @@ def render_page(facts: Facts) -> str:
         css=css,
         facts=facts,
         alerts=facts.judged.alerts,
+        warnings=facts.judged.warnings,
         fine=[each for each in facts.judged.findings if each.state == "fine"],
         held=[each for each in facts.judged.findings if each.state == "held"],
         shown=[each for each in facts.judged.findings if each.state == "shown" and each.value is not None],
@@ -115,9 +116,9 @@ def _business(facts: Facts) -> Iterator[Plot]:
     """Realised figures by day: the business metrics, and the loss."""
     if facts.outcomes is None:
         return
-    for version in sorted({each.version for each in facts.outcomes.groups}):
+    for version in sorted({each.version for each in facts.outcomes.groups if each.by == "day"}):
         days = facts.outcomes.of(version, "day")
-        (whole,) = facts.outcomes.of(version)
+        whole = facts.outcomes.whole(version)
         for place, metric in enumerate(whole.business):
             line = Line(metric.name, [(_day(each), each.business[place].value) for each in days])
             note = f"{metric.unit}, known {metric.horizon} after a prediction; {metric.direction} is better."
@@ -134,19 +135,19 @@ def _business(facts: Facts) -> Iterator[Plot]:
                 yield by_day(title, TITLES[name], [line], note if limits else "", limits)
 
 
-def _promised(facts: Facts) -> Iterator[tuple[int, str, str, str, str, str]]:
+def _promised(facts: Facts) -> Iterator[tuple[str, str, str, str, str, str]]:
     """What was realised beside what was promised, row by row."""
     if facts.outcomes is None:
         return
     promises = {each.version: each for each in facts.outcomes.promises}
     for version in sorted({each.version for each in facts.outcomes.groups}):
-        (whole,) = facts.outcomes.of(version)
+        whole = facts.outcomes.whole(version)
         promise = promises.get(version)
         said = {each.metric: each for each in promise.figures} if promise else {}
         for figure in whole.figures:
             theirs = said.get(figure.metric)
             yield (
-                version,
+                str(version) if facts.outcomes.of(version) else f"{version}, in shadow",
                 wording.title(figure.metric),
                 wording.number(figure.value),
                 wording.span(figure.interval),

@@ -48,7 +48,7 @@ def _outcomes(watched: Watched, judged: Judged) -> Outcomes | None:
     label = dataset_of(watched.model, watched.standing.newest(), watched.settings).config.label
     horizon = label.horizon if label is not None else timedelta(0)
     try:
-        return outcomes(watched, judged.day - horizon - timedelta(days=DAYS))
+        return outcomes(watched, judged.day - horizon - timedelta(days=DAYS), parts_with_intervals=False)
     except DataError:
         return None
 

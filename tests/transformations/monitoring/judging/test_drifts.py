@@ -7,10 +7,12 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 import yaml
+from click.testing import CliRunner
 
 from tests.transformations.monitoring.conftest import LAST, multiplied, publish_changed, score, watch
 from tests.transformations.monitoring.served_days import DAY, baseline, compared, write
 from tests.worlds import weekly
+from transformations.cli.commands.look.monitor import monitor
 from transformations.engine.base.errors import UsageError
 from transformations.engine.base.settings import get_settings
 from transformations.models.log.event_log import EventLog
@@ -126,6 +128,19 @@ def test_on_a_holiday_no_value_alerts_and_a_standing_alert_keeps_its_first_day(p
         alerts[monday] = [(each.state, each.first_bad) for each in found]
     first = date(2024, 5, 6)
     assert list(alerts.values()) == [[("fine", None)], [("alert", first)], [("held", first)], [("alert", first)]]
+
+
+def test_a_calendar_that_names_no_day_as_late_is_said_and_alerts_nobody(scored: Path) -> None:
+    judged = judge_day(follow(scored, ["2024-02-19/2024-02-25", "2024-05-18"]), LAST)
+    (found,) = judged.warnings
+    assert (found.subject, found.measure, found.value) == ("calendar holidays", "ended", 2.0)
+    assert "2024-05-18: each of them counts as ordinary. Name the coming ones under calendars.holidays" in found.text
+    assert found not in judged.alerts
+    shown = CliRunner().invoke(monitor, [weekly.MODEL])
+    assert "calendar holidays has ended: 2 days since the last one that it names" in shown.stderr
+    assert "calendar holidays" in (get_settings().monitoring_dir / weekly.MODEL / "report.html").read_text()
+
+    assert judge_day(follow(scored, ["2024-02-19/2024-02-25", str(LAST)]), LAST).warnings == ()
 
 
 @pytest.mark.parametrize(

@@ -1,19 +1,23 @@
 """Outcomes equal what a hand-written query over the raw events and the batches' files says."""
 
+import shutil
 from datetime import date
 from pathlib import Path
 
 import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import yaml
 from click.testing import CliRunner
 
-from tests.transformations.monitoring.conftest import watch
+from tests.transformations.monitoring.conftest import LAST, watch
 from tests.worlds import weekly
 from transformations.cli.commands.look.outcomes import outcomes as command
 from transformations.engine.base.errors import DataError
 from transformations.engine.base.settings import get_settings
 from transformations.monitoring.judging.outcomes import Group, outcomes
+from transformations.monitoring.reading.served import files_of
 
 BY_HAND = """
 WITH predictions AS (
@@ -80,6 +84,37 @@ def test_outcomes_equal_a_hand_written_query_as_a_whole_by_day_and_by_what_was_d
     assert [(each.value, each.rows) for each in found.of(1, "arm")] == [("batch", whole.rows)]
     assert found.waiting == 2 * 78, "those of the last two Mondays, whose week has not passed by the sources' last day"
     assert found.lost == 0
+
+
+def in_shadow(project: Path, day: date) -> int:
+    """Record a Monday's batch once more, as what the version said in shadow; how many rows it has."""
+    settings = get_settings()
+    (file,) = files_of(weekly.MODEL, 1, day, settings)
+    rows = pq.read_table(file, partitioning=None)
+    place = rows.column_names.index("role")
+    rows = rows.set_column(place, "role", pa.array(["shadow"] * len(rows), rows.schema.field(place).type))
+    folder = settings.predictions_dir / weekly.MODEL / "served" / f"day={day}"
+    folder.mkdir(parents=True)
+    pq.write_table(rows, folder / "v1.parquet")
+    return len(rows)
+
+
+def test_what_was_said_in_shadow_is_an_arm_and_in_no_other_group(scored: Path) -> None:
+    before = outcomes(watch(scored))
+    rows = in_shadow(scored, date(2024, 4, 29))
+    in_shadow(scored, LAST)
+    found = outcomes(watch(scored))
+    assert [each for each in found.groups if each.value != "shadow"] == list(before.groups)
+    assert [(each.by, each.rows) for each in found.groups if each.value == "shadow"] == [("arm", rows)]
+    assert (found.waiting, found.lost) == (before.waiting, before.lost)
+    assert found.estimates == before.estimates
+
+    shutil.rmtree(get_settings().predictions_dir / weekly.MODEL / "batch")
+    alone = outcomes(watch(scored))
+    assert [(each.by, each.value) for each in alone.groups] == [("arm", "shadow")]
+    assert alone.whole(1).rows == rows
+    shown = CliRunner().invoke(command, [weekly.MODEL])
+    assert f"version 1, in shadow alone: {rows} rows" in shown.stdout, shown.output
 
 
 def test_what_was_promised_stands_beside_with_its_interval(scored: Path) -> None:

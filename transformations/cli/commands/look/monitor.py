@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 _DAY = click.DateTime(["%Y-%m-%d"])
 _SHOWN = 12
-_STATES = {"alert": "ALERT", "held": "held back", "fine": "fine", "shown": ""}
+_STATES = {"alert": "ALERT", "warning": "warning", "held": "held back", "fine": "fine", "shown": ""}
 
 
 @click.command(
@@ -96,6 +96,8 @@ def monitor(
     if not as_json:
         for name, (page, _) in pages.items():
             say(f"report of {name}: {page}")
+    for text in _warnings(found.newest):
+        remark(text)
     for text in _respond(found, settings):
         remark(text)
     if file is not None:
@@ -168,6 +170,14 @@ def _row(each: Finding) -> tuple[object, ...]:
 
 def _number(value: float | None) -> str | None:
     return None if value is None else f"{value:,.4g}" if abs(value) >= 1 else f"{value:.4f}"
+
+
+def _warnings(newest: Sequence[Judged]) -> list[str]:
+    """What is wrong with how days are judged, each once however many models it concerns."""
+    found = (
+        f"{each.subject} has {each.measure}: {each.value:,.0f} {each.text}" for one in newest for each in one.warnings
+    )
+    return list(dict.fromkeys(found))
 
 
 def _told(newest: Sequence[Judged], watched: dict[str, Watched]) -> str:

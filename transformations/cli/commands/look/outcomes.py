@@ -12,6 +12,7 @@ from transformations.cli.model_place import model_place
 from transformations.cli.options import json_option
 from transformations.cli.output import print_json, print_table, progress, say
 from transformations.engine.base.moments import minute_text
+from transformations.engine.base.words import plural
 
 if TYPE_CHECKING:
     from transformations.models.evaluation.facts import BusinessFigure, MetricFigure
@@ -23,7 +24,8 @@ _DAY = click.DateTime(["%Y-%m-%d"])
 @click.command(
     epilog="""\b
 The dataset's own label query is asked again over the newest tables; each prediction finds its row by entity and moment.
-Who was acted on behaves otherwise than who was left alone, so the two stand apart, and a holdout beside them.
+Who was acted on behaves otherwise than who was left alone, so the two stand apart, and a holdout beside them. What was
+said in shadow reached nobody, and is an arm of its own.
 """
 )
 @click.argument("name", metavar="NAME")
@@ -51,17 +53,19 @@ def _print(found: Outcomes) -> None:
     )
     promised = {each.version: each for each in found.promises}
     for version in sorted({each.version for each in found.groups}):
-        (whole,) = found.of(version)
+        whole = found.whole(version)
+        where = "" if found.of(version) else ", in shadow alone"
         say(
-            f"version {version}: {whole.rows:,} rows of {whole.entities:,} entities, label {whole.label_mean:.4f}, "
-            f"score {whole.score_mean:.4f}"
+            f"version {version}{where}: {whole.rows:,} rows of {whole.entities:,} entities, "
+            f"label {whole.label_mean:.4f}, score {whole.score_mean:.4f}"
         )
         rows = list(_compared(whole, promised.get(version)))
         print_table(["", "Realised", "95 % interval", "Promised", "95 % interval"], rows)
         for by in ("arm", "acted on"):
             _print_groups(by, found.of(version, by))
-        days = found.of(version, "day")
-        say(f"  by day: {len(days)} days, from {days[0].value} to {days[-1].value} (--json lists them)")
+        if days := found.of(version, "day"):
+            told = plural(len(days), "day")
+            say(f"  by day: {told}, from {days[0].value} to {days[-1].value} (--json lists them)")
     _print_estimates(found)
 
 
