@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,8 +17,8 @@ import pyarrow.parquet as pq
 from transformations.engine.base.disk_faults import paths_in
 from transformations.engine.base.settings import Settings
 from transformations.models.batch.publishing import batches_folder
-from transformations.models.records.reference import Categories, Histogram
 from transformations.monitoring.reading import served_sql
+from transformations.monitoring.reading.counting import count_values
 from transformations.monitoring.reading.records import SCORE, Baseline
 from transformations.monitoring.statistics.effects import Counts
 from transformations.stores.history.session_sql import Resources, session
@@ -91,18 +92,21 @@ def days_served(model: str, settings: Settings, since: date = date.min) -> list[
 
     Of a batch that is older than that nothing is looked at, so that asking for the last days costs what they cost.
     """
-    folders = [*paths_in(settings.predictions_dir / model / "served", "day=*")]
+    folders = _served_days(model, settings)
     for batch in paths_in(batches_folder(model, settings), "[!.]*"):
         named = _day_of(batch.name)
         if named is None or named + _DAY >= since:
             folders += paths_in(batch, "day=*")
-    days = {date.fromisoformat(folder.name.removeprefix("day=")) for folder in folders}
-    return sorted(day for day in days if day >= since)
+    first = served_sql.day_text(since)
+    return sorted({_day_in(folder) for folder in folders if folder.name >= first})
 
 
 def newest_day(model: str, settings: Settings) -> date | None:
     """The newest UTC day of which a model has predictions; None where it has none."""
     named = [_day_of(batch.name) for batch in paths_in(batches_folder(model, settings), "[!.]*")]
+    if not named:
+        served = _served_days(model, settings)[-1:]
+        return _day_in(served[0]) if served else None
     newest = max((each for each in named if each is not None), default=None)
     days = days_served(model, settings, since=date.min if newest is None else newest - _DAY)
     return days[-1] if days else None
@@ -142,8 +146,9 @@ def read_day(
     files = files_of(baseline.model, baseline.version, day, settings)
     if not files:
         return None
-    with session(_resources(settings)) as connection:
-        parts = [_read_file(connection, file, baseline, roles or served_sql.ANSWERING) for file in files]
+    with session(_resources(settings, threads=1)) as connection:  # several would add in an order of their own
+        wanted, threads = roles or served_sql.ANSWERING, settings.offline_threads or os.cpu_count() or 1
+        parts = [_read_file(connection, file, baseline, wanted, threads) for file in files]
         parts = [each for each in parts if each.rows]
         if not parts:
             return None
@@ -228,7 +233,9 @@ def _most(parts: Sequence[_Part], column: str) -> str:
     return min(found, key=lambda value: (-found[value], value))
 
 
-def _read_file(connection: DuckDBPyConnection, file: Path, baseline: Baseline, roles: Sequence[str]) -> _Part:
+def _read_file(
+    connection: DuckDBPyConnection, file: Path, baseline: Baseline, roles: Sequence[str], threads: int
+) -> _Part:
     schema = pq.read_schema(file)
     layout = baseline.layout
     places = _places(schema, [name for name in layout.names if name != SCORE])
@@ -237,19 +244,12 @@ def _read_file(connection: DuckDBPyConnection, file: Path, baseline: Baseline, r
     expressions += [served_sql.stale_rows(view, STALE_HOURS) for view in views]
     told = [name for name in baseline.state_columns if _column(schema, name) is not None]
     expressions += [served_sql.values_of(_column(schema, name) or "") for name in told]
-    counted, first = [], len(expressions)
-    for name in layout.names:
-        value = _value(baseline, name, places)
-        if value is not None and _is_countable(schema, name, places, layout.features[name]):
-            counted.append(name)
-            expressions.append(served_sql.counted(value, layout.features[name]))
     (found,) = connection.execute(served_sql.count_day(file, expressions, roles)).fetchall()
     facts = dict(zip(served_sql.FACTS, found, strict=False))
-    rows = int(facts["rows"])
-    counts = {name: _in_bins(layout.features[name], found[first + place], rows) for place, name in enumerate(counted)}
+    counts = count_values(file, baseline, places, roles, threads)
     latency = facts["latency"]
     return _Part(
-        rows=rows,
+        rows=int(facts["rows"]),
         counts=layout.row(counts),
         absent=tuple(name for name in layout.names if name not in counts),
         acted=facts["acted"],
@@ -259,7 +259,7 @@ def _read_file(connection: DuckDBPyConnection, file: Path, baseline: Baseline, r
         score_sum=facts["score_sum"] or 0.0,
         latency=None if latency is None or latency[0] is None else (latency[0], latency[1], latency[2]),
         stale=dict(zip(views, found[len(served_sql.FACTS) :], strict=False)),
-        states={name: each or {} for name, each in zip(told, found[first - len(told) : first], strict=True)},
+        states={name: each or {} for name, each in zip(told, found[len(found) - len(told) :], strict=True)},
     )
 
 
@@ -271,30 +271,6 @@ def _column(schema: pa.Schema, name: str) -> str | None:
     return None if place is None else served_sql.column_of(place, name)
 
 
-def _in_bins(bins: Histogram | Categories, found: Mapping[float, int] | None, rows: int) -> list[int]:
-    """DuckDB's map as our counts, nulls last: what is in no bin."""
-    counts = list((found or {}).items())
-    known = sum(count for _, count in counts)
-    if isinstance(bins, Categories):
-        by_place = {int(place): count for place, count in counts}
-        return [*(by_place.get(place, 0) for place in range(1, len(bins.counts) + 1)), by_place.get(0, 0), rows - known]
-    in_order = [count for _, count in sorted(counts)][: len(bins.edges)]
-    in_order += [0] * (len(bins.edges) - len(in_order))
-    return [*in_order, known - sum(in_order), rows - known]
-
-
-def _value(baseline: Baseline, name: str, places: Mapping[str, str]) -> str | None:
-    if name == SCORE:
-        return "score"
-    if name not in places:
-        return None
-    column = served_sql.column_of(places[name], name)
-    compared = baseline.inputs[name]
-    if compared.way == "as a rate" and compared.origin is not None:
-        return served_sql.rate_of(column, compared.origin)
-    return column if isinstance(compared.bins, Categories) else served_sql.known_number(column)
-
-
 def _places(schema: pa.Schema, names: Sequence[str]) -> dict[str, str]:
     """Of these inputs, in which struct of a record each stands."""
     found: dict[str, str] = {}
@@ -302,15 +278,6 @@ def _places(schema: pa.Schema, names: Sequence[str]) -> dict[str, str]:
         if part in schema.names:
             found |= {entry.name: part for entry in schema.field(part).type if entry.name in names}
     return found
-
-
-def _is_countable(schema: pa.Schema, name: str, places: Mapping[str, str], bins: Histogram | Categories) -> bool:
-    """Whether a record holds a value as it was: a personal one may have been hashed, and is then no number."""
-    if name == SCORE or isinstance(bins, Categories):
-        return True
-    kind = schema.field(places[name]).type.field(name).type
-    kind = kind.field("value").type if places[name] == "features" else kind
-    return bool(not pa.types.is_string(kind) and not pa.types.is_large_string(kind))
 
 
 def _groups(connection: DuckDBPyConnection, files: Sequence[Path], segments: Sequence[str]) -> tuple[Group, ...]:
@@ -337,6 +304,15 @@ def _batches(model: str, day: date, settings: Settings) -> list[Path]:
     return [found for name in (*beside, "spine-") for found in paths_in(folder, f"{name}*-v*")]
 
 
+def _served_days(model: str, settings: Settings) -> list[Path]:
+    """The folders of days of which the model server's record was collected, in their order."""
+    return paths_in(settings.predictions_dir / model / "served", "day=*")
+
+
+def _day_in(folder: Path) -> date:
+    return date.fromisoformat(folder.name.removeprefix("day="))
+
+
 def _day_of(batch: str) -> date | None:
     """The business day that a batch's folder is named after; None for one of a file's rows."""
     return None if batch.startswith("spine-") else date.fromisoformat(batch[:10])
@@ -346,7 +322,9 @@ def _version(text: str) -> int | None:
     return int(text) if text.isdigit() else None
 
 
-def _resources(settings: Settings) -> Resources:
+def _resources(settings: Settings, threads: int | None = None) -> Resources:
     return Resources(
-        threads=settings.offline_threads, memory_limit=settings.offline_memory_limit, spill=settings.offline_spill
+        threads=threads or settings.offline_threads,
+        memory_limit=settings.offline_memory_limit,
+        spill=settings.offline_spill,
     )

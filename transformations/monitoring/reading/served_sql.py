@@ -1,14 +1,12 @@
-"""Counting recorded predictions: one scan of a day's file counts every input on the reference's bins."""
+"""Queries over recorded predictions of a day."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
-from datetime import date, datetime
+from datetime import date
 from pathlib import Path
 
 from transformations.engine.base.duck import file_literal, identifier, literal
-from transformations.models.records.reference import Categories, Histogram
 
 ANSWERING = ("production", "canary", "batch")
 """Roles whose predictions somebody may act on; a shadow's are looked at by themselves."""
@@ -23,32 +21,6 @@ def column_of(part: str, name: str) -> str:
 def values_of(column: str) -> str:
     """An expression that gives the rows of each value as a map, nulls as `null`."""
     return f"histogram(coalesce(CAST({column} AS VARCHAR), 'null'))"
-
-
-def rate_of(column: str, origin: datetime) -> str:
-    """A number by day since an origin; null before it."""
-    passed = f"(epoch_us(request_timestamp) - epoch_us({literal(origin)})) / 86400000000.0"
-    return f"(CAST({column} AS DOUBLE) / (CASE WHEN {passed} > 0 THEN {passed} END))"
-
-
-def known_number(column: str) -> str:
-    """A number, NaN as null."""
-    number = f"CAST({column} AS DOUBLE)"
-    return f"(CASE WHEN NOT isnan({number}) THEN {number} END)"
-
-
-def counted(value: str, bins: Histogram | Categories) -> str:
-    """An expression that gives the counts of a value as a map by bin, nulls left out.
-
-    DuckDB's bins end with their boundary, ours begin with it; so a boundary is the double just below our edge. Of
-    categories the key is their place, from 1 on, and 0 for all others.
-    """
-    if isinstance(bins, Histogram):
-        edges = ", ".join(literal(math.nextafter(edge, -math.inf)) for edge in bins.edges)
-        return f"histogram({value}, [{edges}]::DOUBLE[])"
-    names = ", ".join(literal(name) for name in bins.counts)
-    place = f"coalesce(list_position([{names}]::VARCHAR[], CAST({value} AS VARCHAR)), 0)"
-    return f"histogram(CASE WHEN {value} IS NOT NULL THEN {place} END)"
 
 
 def count_day(file: Path, expressions: Sequence[str], roles: Sequence[str]) -> str:

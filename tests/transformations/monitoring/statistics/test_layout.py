@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from transformations.models.fitting.reference import histogram
 from transformations.models.records.reference import Categories, Histogram
 from transformations.monitoring.statistics.effects import jensen_shannon, psi
-from transformations.monitoring.statistics.layout import Layout
+from transformations.monitoring.statistics.layout import Layout, code, tally
 
 AMOUNT = Histogram(edges=(0.0, 10.0), counts=(1, 2, 3), nulls=4)
 COLOR = Categories(counts={"red": 5, "blue": 2}, others=1, nulls=2)
@@ -35,17 +35,30 @@ def test_an_edge_opens_its_bin_and_an_unknown_category_is_one_of_the_others() ->
 
 
 @given(
-    st.lists(st.one_of(st.none(), st.floats(-1e6, 1e6), st.integers(0, 3).map(float)), max_size=60),
+    st.lists(
+        st.one_of(st.none(), st.floats(-1e6, 1e6), st.integers(0, 3).map(float), st.just(float("-inf"))), max_size=60
+    ),
     st.lists(st.floats(-1e6, 1e6), max_size=8, unique=True),
 )
 def test_counting_is_the_definition_of_a_bin(values: list[float | None], edges: list[float]) -> None:
     bins = Histogram(edges=tuple(sorted(edges)), counts=(0,) * (len(edges) + 1), nulls=0)
     layout = Layout({"x": bins})
-    found = layout.count(layout.codes({"x": pa.array(values, pa.float64())}))
+    column = pa.array(values, pa.float64())
+    found = layout.count(layout.codes({"x": column}))
     expected = Counter(
         len(edges) + 1 if value is None else sum(edge <= value for edge in bins.edges) for value in values
     )
     assert found.tolist() == [expected[place] for place in range(len(edges) + 2)]
+    assert tally(bins, column).tolist() == found.tolist()
+
+
+def test_a_column_of_many_values_is_tallied_part_by_part() -> None:
+    values = np.random.default_rng(1).normal(size=150_000)
+    values[::7] = np.nan
+    bins = histogram(values[:5_000])
+    column = pa.array(values, from_pandas=True)
+    assert tally(bins, column).tolist() == np.bincount(code(bins, column)).tolist()
+    assert tally(COLOR, pa.array(["blue", "tea", None, "red", "red"])).tolist() == [2, 1, 1, 1]
 
 
 def test_numbers_have_a_stability_index_and_categories_a_divergence() -> None:
