@@ -22,20 +22,20 @@ from transformations.models.checking.growing import Growing, growing
 from transformations.models.declaration.monitoring import ModelMonitoring
 from transformations.models.fitting.reference import histogram
 from transformations.models.records.base import canonical_text, text_hash
-from transformations.models.records.reference import Categories, Histogram, Reference
+from transformations.models.records.reference import Histogram, Reference
 from transformations.models.scoring.artifact import Artifact
 from transformations.models.scoring.inputs import cast_inputs, numbers
 from transformations.models.scoring.predict import predict
 from transformations.models.training import Pinned
 from transformations.monitoring.reading.calendars import ORDINARY, Calendar, Calendars, state_on
 from transformations.monitoring.reading.config import DAYS, Monitoring
-from transformations.monitoring.reading.records import SCORE, Baseline, Compared, Limits, Question, Way
-from transformations.monitoring.statistics.draws import LEAST_ALIKE, Blocks, Integers, limits
+from transformations.monitoring.reading.limits import drawn_limits
+from transformations.monitoring.reading.records import SCORE, Baseline, Compared, Way
+from transformations.monitoring.statistics.draws import LEAST_ALIKE, Blocks, Integers
 from transformations.monitoring.statistics.layout import Layout
 
 RATE_BINS = 8
 """Of rates: counts divided by the same number of days fall on a lattice, which many bins would cut up."""
-_LARGEST_DRAW = 3_200
 _QUESTIONS = 6
 """Over which false alerts are shared out: day, earlier, week, scores; and of stored values, day and earlier."""
 _MONDAY = 3  # 1970-01-01 was a Thursday
@@ -103,15 +103,15 @@ def make_baseline(learned: Learned, config: Monitoring, settings: Settings) -> B
         inputs=inputs,
         scores=learned.reference.scores,
         limits={
-            "day": _limits(drawn, "day", slow, rate, config),
-            **({"earlier": earlier} if (earlier := _limits(drawn, "earlier", set(), rate, config)) else {}),
+            "day": drawn_limits(drawn, "day", slow, rate, config),
+            **({"earlier": earlier} if (earlier := drawn_limits(drawn, "earlier", set(), rate, config)) else {}),
             **(
-                {"week": _limits(of_weeks, "day", slow | {*learned.declared.calendar}, rate, config)}
+                {"week": drawn_limits(of_weeks, "day", slow | {*learned.declared.calendar}, rate, config)}
                 if is_daily
                 else {}
             ),
         },
-        score_limits={"day": _limits(_drawn(of_scores, calendar), "day", set(), rate, config)},
+        score_limits={"day": drawn_limits(_drawn(of_scores, calendar), "day", set(), rate, config)},
         changed=_changed(layout, train, learned, days),
         calendars={name: each for name, each in config.calendars.items() if name in {*followed.values()}},
         score_state=learned.declared.follows,
@@ -218,51 +218,6 @@ def _ways(learned: Learned, moments: Integers, settings: Settings) -> Iterator[t
             yield name, Compared(way=way, why=why, origin=origin, state=state, bins=bins, view=view)
         else:
             yield name, Compared(way="as is", state=state, bins=bins, view=view)
-
-
-def _limits(
-    blocks: Blocks, question: Question, excepted: set[str], rate: float, config: Monitoring
-) -> tuple[Limits, ...]:
-    found = []
-    names = blocks.layout.names
-    taken = np.array([name not in excepted for name in names], dtype=np.bool_)
-    for rows in _sizes(config.least_rows):
-        wide = blocks if blocks.states else blocks.wide_enough(rows)
-        draw = wide.against_earlier if question == "earlier" else wide.against_reference
-        effects = draw(rows, draws=config.draws, seed=config.seed)
-        if effects is None or not taken.any():
-            return ()
-        least = config.least_effects
-        kept = [name for name, is_taken in zip(names, taken, strict=True) if is_taken]
-        of_values = [least.psi if _is_number(blocks.layout, name) else least.jensen_shannon for name in kept]
-        parts = [effects.values, np.abs(effects.nulls), np.abs(effects.unseen)]
-        together = limits(
-            np.concatenate([each[:, taken] for each in parts], axis=1),
-            rate,
-            np.array([*of_values, *[least.nulls] * len(kept), *[least.unseen] * len(kept)]),
-            len(np.unique(blocks.blocks // blocks.period)),
-        )
-        values, nulls, unseen = (dict(zip(kept, each.tolist(), strict=True)) for each in np.split(together, 3))
-        found.append(
-            Limits(
-                rows=rows,
-                values={
-                    name: max(each, least.psi if _is_number(blocks.layout, name) else least.jensen_shannon)
-                    for name, each in values.items()
-                },
-                nulls={name: max(each, least.nulls) for name, each in nulls.items()},
-                unseen={name: max(each, least.unseen) for name, each in unseen.items()},
-            )
-        )
-    return tuple(found)
-
-
-def _sizes(least: int) -> list[int]:
-    """Numbers of rows, each twice the one before."""
-    found = [least]
-    while found[-1] < _LARGEST_DRAW:
-        found.append(found[-1] * 2)
-    return found
 
 
 def _score_blocks(learned: Learned, calendars: Calendars) -> Blocks:
@@ -383,7 +338,3 @@ def _moments(rows: pa.Table, learned: Learned) -> Integers:
 
 def _instant(micros: int) -> datetime:
     return datetime.fromtimestamp(micros / 1e6, tz=UTC)
-
-
-def _is_number(layout: Layout, name: str) -> bool:
-    return not isinstance(layout.features[name], Categories)

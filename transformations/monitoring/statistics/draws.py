@@ -11,9 +11,10 @@ Draw k of a seed is always the same: its random numbers are those of a counter-b
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from itertools import groupby
 
 import numpy as np
 import numpy.typing as npt
@@ -69,8 +70,9 @@ class Blocks:
         """The counts of all rows."""
         return np.asarray(np.sum(list(self.counts.values()), axis=0), dtype=np.int64)
 
-    def wide_enough(self, rows: int) -> Blocks:
-        """The same rows in blocks of at least half so many rows, as far as a third of the reference goes.
+    def wide_enough(self, sizes: Sequence[int]) -> Iterator[tuple[Blocks, list[int]]]:
+        """The same rows in blocks of at least half so many rows, as far as a third of the reference goes, and for which
+        of these growing numbers of rows. What follows a calendar stays in the blocks that it has a state of.
 
         Drawn from a block of far fewer rows than asked for, a row would stand there several times, and limits would be
         too high. So the same weekdays of neighbouring weeks, or neighbouring weeks, become one block.
@@ -78,40 +80,40 @@ class Blocks:
         weeks = self.blocks // self.period
         span = int(weeks.max() - weeks.min()) + 1
         usual = float(np.median([int(each[: self.layout.starts[1]].sum()) for each in self.counts.values()]))
-        joined = min(max(1, int(rows / usual)), max(1, span // _LEAST_GROUPS))
-        if joined == 1:
-            return self
-        groups = (weeks - weeks.min()) // joined
-        return replace(self, blocks=groups * self.period + self.blocks % self.period)
+
+        def joined(rows: int) -> int:
+            return 1 if self.states else min(max(1, int(rows / usual)), max(1, span // _LEAST_GROUPS))
+
+        for number, alike in groupby(sizes, joined):
+            groups = (weeks - weeks.min()) // number
+            wide = replace(self, blocks=groups * self.period + self.blocks % self.period)
+            yield self if number == 1 else wide, list(alike)
 
     def sample(self, block: int, rows: int, seed: int, draw: int, stream: int = 0) -> npt.NDArray[np.int32]:
         """The codes of about as many rows of a block: whole entities, drawn with replacement."""
-        starts, ends = self._clusters[block]
-        wanted = max(1, round(rows * len(starts) / int((ends - starts).sum())))
-        chosen = _random(seed, draw, _ENTITIES + _LATER * stream, wanted) % np.uint64(len(starts))
-        first, last = starts[chosen.astype(np.int64)], ends[chosen.astype(np.int64)]
-        sizes = last - first
-        places = np.repeat(first - np.concatenate(([0], np.cumsum(sizes)[:-1])), sizes) + np.arange(sizes.sum())
-        return self._sorted[places]
+        return self._samples(block, [rows], seed, draw, stream)[0]
 
-    def against_reference(self, rows: int, *, draws: int = DRAWS, seed: int = 0) -> Effects:
-        """The effects of draws of so many rows against all other blocks; of values, against those of equal state."""
-        current = np.empty((draws, len(self.layout)), dtype=np.int64)
-        reference = np.empty_like(current)
-        alike = np.empty_like(current)
+    def against_reference(self, sizes: Sequence[int], *, draws: int = DRAWS, seed: int = 0) -> list[Effects]:
+        """By number of rows, growing, the effects of draws of so many against all other blocks; of values, against
+        those of equal state.
+        """
+        current = np.empty((len(sizes), draws, len(self.layout)), dtype=np.int64)
+        reference, alike = np.empty_like(current[0]), np.empty_like(current)
         for draw in range(draws):
             block = self._block(self.whole, seed, draw)
-            current[draw] = self.layout.count(self.sample(block, rows, seed, draw))
+            current[:, draw] = self._drawn(block, sizes, seed, draw)
             reference[draw] = self.total - self.counts[block] if len(self.numbers) > 1 else self.total
-            alike[draw] = reference[draw]
+            alike[:, draw] = reference[draw]
             for name, of_blocks in self.states.items():
                 part = self.layout.part(name)
                 found = self.by_state(name).get(of_blocks[block])
-                alike[draw, part] = current[draw, part] if found is None else (found - self.counts[block])[part]
-        return self._effects(reference, alike, current)
+                alike[:, draw, part] = current[:, draw, part] if found is None else (found - self.counts[block])[part]
+        return [self._effects(reference, *each) for each in zip(alike, current, strict=True)]
 
-    def against_earlier(self, rows: int, *, draws: int = DRAWS, seed: int = 0) -> Effects | None:
-        """The effects of draws against as many rows of each of the same weekdays before; None where none has one."""
+    def against_earlier(self, sizes: Sequence[int], *, draws: int = DRAWS, seed: int = 0) -> list[Effects] | None:
+        """By number of rows, growing, the effects of draws against as many rows of each of the same weekdays before;
+        None where none has one.
+        """
         known = set(self.whole.tolist())
         before = {
             block: [each for step in range(1, EARLIER + 1) if (each := block - step * self.period) in known]
@@ -120,20 +122,19 @@ class Blocks:
         able = np.array(sorted(block for block, earlier in before.items() if earlier), dtype=np.int64)
         if not len(able):
             return None
-        current = np.empty((draws, len(self.layout)), dtype=np.int64)
-        reference = np.zeros_like(current)
-        alike = np.zeros_like(current)
+        current = np.empty((len(sizes), draws, len(self.layout)), dtype=np.int64)
+        reference, alike = np.zeros_like(current), np.zeros_like(current)
         for draw in range(draws):
             block = self._block(able, seed, draw)
-            current[draw] = self.layout.count(self.sample(block, rows, seed, draw))
+            current[:, draw] = self._drawn(block, sizes, seed, draw)
             for stream, each in enumerate(before[block], start=1):
-                sample = self.layout.count(self.sample(each, rows, seed, draw, stream))
-                reference[draw] += sample
+                drawn = self._drawn(each, sizes, seed, draw, stream)
+                reference[:, draw] += drawn
                 for name, of_blocks in self.states.items():
                     if of_blocks[each] != of_blocks[block]:
-                        sample[self.layout.part(name)] = 0
-                alike[draw] += sample
-        return self._effects(reference, alike, current)
+                        drawn[:, self.layout.part(name)] = 0
+                alike[:, draw] += drawn
+        return [self._effects(*each) for each in zip(reference, alike, current, strict=True)]
 
     def by_state(self, name: str) -> dict[str, Counts]:
         """The counts of all blocks of each state of a feature; a state of too few blocks is left out."""
@@ -154,6 +155,27 @@ class Blocks:
         """Of values against what is alike; a share of nulls has no calendar, so it stands against all."""
         found = self.layout.effects(reference, current)
         return replace(found, values=self.layout.effects(alike, current).values) if self.states else found
+
+    def _drawn(self, block: int, sizes: Sequence[int], seed: int, draw: int, stream: int = 0) -> Counts:
+        """The counts of samples of growing numbers of rows, a row each. A smaller one is how a larger one begins, so
+        the largest is drawn and every row of it is counted once.
+        """
+        codes, ends = self._samples(block, sizes, seed, draw, stream)
+        parts = np.split(codes, ends[:-1])
+        return np.cumsum([self.layout.count(each) for each in parts], axis=0, dtype=np.int64)
+
+    def _samples(
+        self, block: int, sizes: Sequence[int], seed: int, draw: int, stream: int
+    ) -> tuple[npt.NDArray[np.int32], Integers]:
+        """The codes of the last and greatest number of rows, and where those of each number end."""
+        starts, ends = self._clusters[block]
+        wanted = [max(1, round(rows * len(starts) / int((ends - starts).sum()))) for rows in sizes]
+        chosen = _random(seed, draw, _ENTITIES + _LATER * stream, wanted[-1]) % np.uint64(len(starts))
+        first, last = starts[chosen.astype(np.int64)], ends[chosen.astype(np.int64)]
+        rows = last - first
+        after = np.cumsum(rows)
+        places = np.repeat(first - (after - rows), rows) + np.arange(after[-1])
+        return self._sorted[places], after[np.array(wanted) - 1]
 
     def _block(self, among: Integers, seed: int, draw: int) -> int:
         return int(among[int(_random(seed, draw, 0, 1)[0] % np.uint64(len(among)))])

@@ -65,11 +65,11 @@ def test_a_feature_of_the_calendar_is_compared_with_days_of_the_same_state_alone
     states = {"x": {int(day): "summer" if day >= 28 else "winter" for day in np.unique(days)}}
     plain = Blocks(layout=layout, codes=codes, entities=entities, blocks=days, period=7)
     alike = Blocks(layout=layout, codes=codes, entities=entities, blocks=days, period=7, states=states)
-    assert plain.against_reference(20, draws=20).values.min() > 0.5
-    assert alike.against_reference(20, draws=20).values.max() < 0.05
-    earlier = alike.against_earlier(20, draws=40)
+    assert plain.against_reference([20], draws=20)[0].values.min() > 0.5
+    assert alike.against_reference([20], draws=20)[0].values.max() < 0.05
+    earlier = alike.against_earlier([20], draws=40)
     assert earlier is not None
-    assert earlier.values.max() < 0.05
+    assert earlier[0].values.max() < 0.05
 
 
 def test_the_state_of_a_day_is_that_of_most_of_its_rows() -> None:

@@ -47,6 +47,16 @@ def test_numbers_categories_nulls_and_scores_are_counted_where_they_belong(setti
     assert (served.rows, served.acted, served.decided, served.stale) == (6, 2, 6, {"seen": 0})
 
 
+def test_a_number_that_was_hashed_is_no_number_and_infinity_is_in_the_last_bin(settings: object) -> None:
+    write({"age": pa.array(["9f2", "c41"]), "spend": pa.array([float("inf"), float("-inf")])}, [0.1, 0.2])
+    bins = Histogram(edges=(0.0, 10.0), counts=(0, 0, 0), nulls=0)
+    known = baseline(age=compared(bins), spend=compared(bins))
+    served = read_day(known, DAY, get_settings())
+    assert served is not None
+    assert served.absent == ("age",)
+    assert known.layout.of("spend", served.counts) == [1, 0, 1, 0]
+
+
 def test_a_rate_is_by_day_since_its_origin(settings: object) -> None:
     write({"total": pa.array([10.0, 30.0])}, [0.1, 0.1])
     origin = NOON - timedelta(days=10)

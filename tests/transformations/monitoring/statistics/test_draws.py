@@ -41,16 +41,32 @@ def test_a_draw_has_about_as_many_rows_as_asked_for_and_is_always_the_same() -> 
 def test_a_block_is_compared_with_all_others_and_not_with_itself() -> None:
     """Of two days that share no value each looks wholly changed, however small its part of the reference."""
     known = blocks([1, 2, 3, 4], [0, 0, 1, 1])
-    found = known.against_reference(100, draws=20)
+    (found,) = known.against_reference([100], draws=20)
     assert (found.values > 3).all()
 
 
 def test_earlier_weeks_are_those_of_the_same_weekday() -> None:
-    assert blocks([1, 2], [0, 3]).against_earlier(10, draws=5) is None
-    found = blocks([1, 2, 3], [0, 3, 7]).against_earlier(10, draws=5)
+    assert blocks([1, 2], [0, 3]).against_earlier([10], draws=5) is None
+    found = blocks([1, 2, 3], [0, 3, 7]).against_earlier([10], draws=5)
     assert found is not None
-    assert found.values.shape == (5, 1)
-    assert (found.values > 1).all()
+    assert found[0].values.shape == (5, 1)
+    assert (found[0].values > 1).all()
+
+
+def test_draws_of_growing_numbers_of_rows_are_each_what_they_are_alone() -> None:
+    """A smaller draw is how a larger one begins, so only the largest is made."""
+    generator = np.random.default_rng(2)
+    known = blocks(generator.integers(0, 9, 30).tolist(), generator.integers(0, 3, 30).tolist(), period=1)
+    sizes = [3, 10, 40]
+    for draw in (known.against_reference, known.against_earlier):
+        together = draw(sizes, draws=12, seed=4)
+        assert together is not None
+        for rows, found in zip(sizes, together, strict=True):
+            alone = draw([rows], draws=12, seed=4)
+            assert alone is not None
+            assert found.values.tolist() == alone[0].values.tolist()
+    counts = LAYOUT.count(known.sample(1, 10, 4, 7)) - LAYOUT.count(known.sample(1, 3, 4, 7))
+    assert (counts >= 0).all()
 
 
 @pytest.mark.parametrize("is_one", [True, False])
