@@ -85,6 +85,10 @@ api-proof: $(STAMP)  ## Hold the model server against its OpenAPI, and exchange 
 coverage-proof: $(STAMP)  ## Simulate how often 95 % intervals of metrics and differences hold the truth (ARGS="--simulations 50")
 	$(BIN)/python tests/transformations/models/evaluation/coverage.py $(ARGS)
 
+oracle-proof: $(STAMP)  ## Compare the effect sizes of drift with Evidently's on the same rows (ARGS="--days 400")
+	@[ -d .venv/evidently ] || $(BIN)/pip install -q -c constraints.txt --target .venv/evidently evidently==0.7.23
+	PYTHONPATH=.venv/evidently $(BIN)/python tests/transformations/monitoring/statistics/evidently_oracle.py $(ARGS)
+
 rollout-proof: $(STAMP)  ## Simulate rollouts over the demo's real requests: false stops and power (ARGS="--simulations 50")
 	$(BIN)/python tests/demo/rollouts.py $(ARGS)
 

@@ -75,6 +75,14 @@ _PLATFORM = (
         figure=r"(\w+ +metric +[\d.]+%)",
     ),
     Proof(
+        name="oracle-proof",
+        claim="Effect sizes of drift are those that Evidently gives",
+        seconds=25,
+        size={"ARGS": "--days 10"},
+        figure=r"(\d+ effects compared .*)",
+        tools=(".venv/evidently/bin/evidently",),
+    ),
+    Proof(
         name="api-proof",
         claim="The model server does what its OpenAPI says, and drops no request while versions are exchanged",
         seconds=45,
