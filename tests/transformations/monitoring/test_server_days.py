@@ -91,7 +91,12 @@ def test_tables_that_are_not_complete_are_no_snapshot_and_it_is_said(
 
 def test_skew_is_a_number_and_alerts_where_a_record_says_what_nothing_gives(answered: Path) -> None:
     watched = with_store(answered)
-    right = of(judge_day(watched, LAST), "skew")["predictions", "skewed share"]
+
+    def skew() -> Finding:
+        with watched.replaying() as replayer:
+            return of(judge_day(watched, LAST, replayer), "skew")["predictions", "skewed share"]
+
+    right = skew()
     assert (right.value, right.rows, right.state) == (0.0, 78, "fine")
 
     rows = pq.read_table(served_file(LAST), partitioning=None)
@@ -99,6 +104,6 @@ def test_skew_is_a_number_and_alerts_where_a_record_says_what_nothing_gives(answ
     spoilt = [each + 0.001 if row < 3 else each for row, each in enumerate(scores)]
     place = rows.column_names.index("score")
     pq.write_table(rows.set_column(place, "score", pa.array(spoilt)), served_file(LAST))
-    wrong = of(judge_day(watched, LAST), "skew")["predictions", "skewed share"]
+    wrong = skew()
     assert (wrong.value, wrong.state) == (3 / 78, "alert")
     assert "another score" in wrong.text

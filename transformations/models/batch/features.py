@@ -76,10 +76,7 @@ class Reader:
         job = self._job(rows, is_lookup=loaded_through is not None)
         plan = job.plan
         if loaded_through is None:
-            last = pc.max(spine.moments).as_py()
-            for stored in plan.stored:
-                _refuse_unfinished(stored, last, self.zone)
-            table = job.to_arrow()
+            table = self._as_in_training(job, spine)
         else:
             ends = {each.reference: loaded_through.get(each.view.name) for each in plan.stored}
             plan = replace(plan, loaded_through={name: end for name, end in ends.items() if end is not None})
@@ -104,6 +101,20 @@ class Reader:
                 for each in plan.stored
             },
         )
+
+    def values(self, rows: pa.Table) -> tuple[pa.Table, pa.Array]:
+        """The rows with a column a feature, and their moments: `read` without what is said of each value beside it.
+
+        DataError where a table is not yet complete at a row's moment.
+        """
+        spine = spine_of(rows)
+        return self._as_in_training(self._job(rows), spine), spine.moments
+
+    def _as_in_training(self, job: PointInTimeJob, spine: Spine) -> pa.Table:
+        last = pc.max(spine.moments).as_py()
+        for stored in job.plan.stored:
+            _refuse_unfinished(stored, last, self.zone)
+        return job.to_arrow()
 
     def _job(self, rows: pa.Table, *, is_lookup: bool = False) -> PointInTimeJob:
         config = self.manifest.config

@@ -9,6 +9,7 @@ from datetime import date
 import numpy as np
 
 from transformations.engine.base.errors import DataError, UsageError
+from transformations.models.predictions.replay import Replayer
 from transformations.monitoring.judging.drifts import (
     LEAST_EARLIER,
     MEASURES,
@@ -54,11 +55,11 @@ class Judged:
         return tuple(each for each in self.findings if each.state == "warning")
 
 
-def judge_day(watched: Watched, day: date | None = None) -> Judged:
+def judge_day(watched: Watched, day: date | None = None, replayer: Replayer | None = None) -> Judged:
     """Judge a UTC day (by default the newest with predictions) and write it into the history, in place of what it had.
 
-    The same predictions give the same findings, whenever and however often. DataError for a day without predictions,
-    naming the nearest that have some.
+    The same predictions give the same findings, whenever and however often. replayer: computes a sample again; without
+    it that is not done. DataError for a day without predictions, naming the nearest that have some.
     """
     settings = watched.settings
     day = newest_day(watched.model, settings) if day is None else day
@@ -74,8 +75,8 @@ def judge_day(watched: Watched, day: date | None = None) -> Judged:
         if served is not None:
             findings += _of_version(watched, baseline, served)
     findings += _ended(watched, day, calendars)
-    if watched.store is not None and watched.config.sample:
-        findings.append(skew_of_predictions(watched, day, watched.store))
+    if replayer is not None:
+        findings.append(skew_of_predictions(watched, day, replayer))
     before = last_before(watched.model, day, settings)
     since = _bad_since(read_findings(watched.model, before, settings)) if before else {}
     dated = [

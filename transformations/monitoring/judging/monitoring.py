@@ -61,8 +61,9 @@ def monitor(
     for name in names or known:
         model = Watched(name, repository, log, settings, open_store=open_store)
         watched[name] = model
-        with storage.exclusive(model_folder(name, settings) / ".monitor.lock", f"the monitoring of {name}"):
-            found = [judge_day(model, each) for each in _days(model, day, span)]
+        lock = storage.exclusive(model_folder(name, settings) / ".monitor.lock", f"the monitoring of {name}")
+        with lock, model.replaying() as replayer:
+            found = [judge_day(model, each, replayer) for each in _days(model, day, span)]
         judged += found
         newest.append(found[-1])
     if not names and not known and not newest:

@@ -105,11 +105,12 @@ class Outcomes:
 
 @faults_in_words()
 def outcomes(
-    watched: Watched, first: date | None = None, last: date | None = None, *, parts_with_intervals: bool = True
+    watched: Watched, first: date | None = None, last: date | None = None, *, in_detail: bool = True
 ) -> Outcomes:
     """What became of the predictions of the days (UTC) from first to last, by default of all.
 
-    parts_with_intervals: whether arms, and who was acted on, have intervals, too; all of a version always have.
+    in_detail: whether arms, segments and who was acted on have intervals and business metrics, too; all of a version
+    always have both, and its days business metrics.
 
     DataError where nothing is recorded, no horizon has passed yet and nothing can be estimated, or the dataset came
     from a file, which cannot be asked again.
@@ -132,7 +133,7 @@ def outcomes(
         files = [file for day in days for file in files_of(watched.model, version, day, settings)]
         found = join(asked, files, settings)
         waiting, lost = waiting + found.waiting.num_rows, lost + found.lost
-        groups += _groups(watched, version, asked, found, parts_with_intervals=parts_with_intervals)
+        groups += _groups(watched, version, asked, found, in_detail=in_detail)
         judgement = judgement_of(watched.model, watched.state(version), settings)
         if judgement is not None:
             evaluation = judgement.evaluation
@@ -280,19 +281,17 @@ def _query(file: Path, asked: Asked, keys: Sequence[str]) -> str:
     return read_predictions([file], keys, values, "holdout" in schema.names)
 
 
-def _groups(
-    watched: Watched, version: int, asked: Asked, found: Joined, *, parts_with_intervals: bool
-) -> Iterator[Group]:
+def _groups(watched: Watched, version: int, asked: Asked, found: Joined, *, in_detail: bool) -> Iterator[Group]:
     business = watched.declaration.business if watched.declaration else asked.declaration.business
     if found.rows.num_rows:
         yield _group(version, "all", "all", asked, found.rows, business, with_intervals=True)
     for by, value, rows, with_intervals in _parts(watched, asked, found.rows):
-        yield _group(version, by, value, asked, rows, business, with_intervals=with_intervals and parts_with_intervals)
+        told = business if in_detail or by == "day" else ()
+        yield _group(version, by, value, asked, rows, told, with_intervals=with_intervals and in_detail)
     if found.shadow.num_rows:
-        is_whole = not found.rows.num_rows
-        yield _group(
-            version, "arm", SHADOW, asked, found.shadow, business, with_intervals=is_whole or parts_with_intervals
-        )
+        is_told = in_detail or not found.rows.num_rows
+        told = business if is_told else ()
+        yield _group(version, "arm", SHADOW, asked, found.shadow, told, with_intervals=is_told)
 
 
 def _parts(watched: Watched, asked: Asked, rows: pa.Table) -> Iterator[tuple[str, str, pa.Table, bool]]:

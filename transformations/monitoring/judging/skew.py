@@ -24,14 +24,13 @@ from validation.parity.live import Sample, check_now
 MEASURE = "skewed share"
 
 
-def skew_of_predictions(watched: Watched, day: date, store: FeatureStore) -> Finding:
+def skew_of_predictions(watched: Watched, day: date, replayer: Replayer) -> Finding:
     """The share of a sample of a day's predictions that are not what their records say they were made from."""
     found = Finding(
         day=day, version=0, part="skew", subject="predictions", measure=MEASURE, value=None, owner=watched.owner
     )
     try:
-        with Replayer(watched.log, store, watched.settings) as replayer:
-            checked = check(watched.model, day, watched.config.sample, replayer, watched.settings)
+        checked = check(watched.model, day, watched.config.sample, replayer, watched.settings)
     except (DataError, UsageError) as error:
         return replace(found, text=f"not compared: {error.message.splitlines()[0]}")
     spared = sum(checked.spared.values())

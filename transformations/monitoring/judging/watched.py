@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import KW_ONLY, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -20,6 +21,7 @@ from transformations.models.declaration.monitoring import ModelMonitoring
 from transformations.models.declaration.reading import model_names, read_declared
 from transformations.models.log.event_log import EventLog
 from transformations.models.log.standing import Standing, VersionState
+from transformations.models.predictions.replay import Replayer
 from transformations.models.records.reference import Reference
 from transformations.models.training import pinned_dataset
 from transformations.models.versions import artifact_folder, artifact_of, dataset_of, judgement_of, standing
@@ -111,6 +113,17 @@ class Watched:
     def store(self) -> FeatureStore | None:
         """Feast's store of the repository."""
         return self.open_store() if self.open_store is not None else None
+
+    @contextmanager
+    def replaying(self) -> Iterator[Replayer | None]:
+        """What computes recorded predictions again, for as many days as are judged; None without a store, or where no
+        sample is compared.
+        """
+        if self.store is None or not self.config.sample:
+            yield None
+            return
+        with Replayer(self.log, self.store, self.settings) as replayer:
+            yield replayer
 
     def snapshots(self, version: int) -> Snapshots | None:
         """What reads the tables for a version's population; None without a store."""

@@ -106,10 +106,10 @@ class Snapshots:
             asked = self.known.asked[self.dataset.name]
             declared = asked.of_day(day) if asked is not None else None
             rows = declared or known_entities(self.dataset, reader.stored(), day, reader.request, self.store, zone)
-            served = reader.read(rows.table)
-        micros = served.moments.cast(pa.timestamp("us", tz="UTC")).cast(pa.int64())
+            table, said = reader.values(rows.table)
+        micros = said.cast(pa.timestamp("us", tz="UTC")).cast(pa.int64())
         moments = np.asarray(micros.to_numpy(zero_copy_only=False), dtype=np.int64)
-        found = Population(table=served.table, moments=moments, is_declared=declared is not None)
+        found = Population(table=table, moments=moments, is_declared=declared is not None)
         self.known.read[key] = day, found
         return found
 

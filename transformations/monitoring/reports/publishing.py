@@ -48,7 +48,7 @@ def _outcomes(watched: Watched, judged: Judged) -> Outcomes | None:
     label = dataset_of(watched.model, watched.standing.newest(), watched.settings).config.label
     horizon = label.horizon if label is not None else timedelta(0)
     try:
-        return outcomes(watched, judged.day - horizon - timedelta(days=DAYS), parts_with_intervals=False)
+        return outcomes(watched, judged.day - horizon - timedelta(days=DAYS), in_detail=False)
     except DataError:
         return None
 
