@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -178,7 +179,11 @@ def _features(facts: Facts) -> Iterator[tuple[str, str, list[Plot]]]:
         plots.append(_history(facts, name, "drift", "effect"))
         if any(each.subject == name and each.measure == "changed" for each in facts.judged.findings):
             plots.append(_history(facts, name, "changed", "share of keys that changed"))
-        told = [f"{each.measure} {_number(each.value)}" for each in facts.judged.alerts if each.subject == name]
+        told = [
+            f"{each.measure}{' as stored' if each.part == 'stored' else ''} {_number(each.value)}"
+            for each in facts.judged.alerts
+            if each.subject == name
+        ]
         yield name, "; ".join(told), plots
 
 
@@ -186,15 +191,13 @@ def _infrastructure(facts: Facts) -> Iterator[Plot]:
     rows = [(day, float(_rows(found))) for day, found in facts.days.items()]
     yield by_day("Predictions by day", "rows", [Line("rows", rows)])
     yield _history(facts, "degraded", "share", "share without features")
-    latency = [
-        Line(name, list(_values(facts, "latency", name))) for name in ("median", "95th percentile", "99th percentile")
-    ]
+    latency = [_greatest(facts, "latency", name) for name in ("median", "95th percentile", "99th percentile")]
     if any(line.points for line in latency):
-        yield by_day("Latency", "seconds", latency)
-    skewed = list(_values(facts, "predictions", SKEWED))
+        yield by_day("Latency", "seconds", latency, "Of the version that was slowest on that day.")
+    skewed = _by_version(facts, "predictions", SKEWED)
     if skewed:
         note = "Of a sample of each day, compared bit for bit with what its records say it was made from."
-        yield by_day("Skew", "share of predictions", [Line(SKEWED, skewed)], note)
+        yield by_day("Skew", "share of predictions", skewed, note)
 
 
 def _today(facts: Facts, version: int, name: str, unit: str) -> Iterator[Plot]:
@@ -208,21 +211,35 @@ def _today(facts: Facts, version: int, name: str, unit: str) -> Iterator[Plot]:
 
 
 def _history(facts: Facts, subject: str, measure: str, label: str) -> Plot:
-    points = list(_values(facts, subject, measure))
+    lines = _by_version(facts, subject, measure)
     limits = [
         each.limit
         for each in _served(facts.days.get(facts.judged.day, ()))
         if (each.subject, each.measure) == (subject, measure) and each.limit is not None
     ]
     note = "The dashed line is the day's limit." if limits else ""
-    return by_day(f"{subject}: {measure} over {DAYS} days", label, [Line(measure, points)], note, limits[:1])
+    return by_day(f"{subject}: {measure} over {DAYS} days", label, lines, note, limits[:1])
 
 
-def _values(facts: Facts, subject: str, measure: str) -> Iterator[tuple[date, float | None]]:
+def _by_version(facts: Facts, subject: str, measure: str) -> list[Line]:
+    """A subject's values day by day, a line a version: two that answer on the same days have nothing to do with each
+    other.
+    """
+    points: dict[int, list[tuple[date, float | None]]] = {}
     for day, found in facts.days.items():
         for each in _served(found):
             if (each.subject, each.measure) == (subject, measure) and each.value is not None:
-                yield day, each.value
+                points.setdefault(each.version, []).append((day, each.value))
+    return [Line(f"version {version}" if version else measure, points[version]) for version in sorted(points)]
+
+
+def _greatest(facts: Facts, subject: str, measure: str) -> Line:
+    """Of each day the greatest value of any version."""
+    points: dict[date, float] = {}
+    for line in _by_version(facts, subject, measure):
+        for day, value in line.points:
+            points[day] = max(points.get(day, -math.inf), value or 0.0)
+    return Line(measure, sorted(points.items()))
 
 
 def _served(found: Sequence[Finding]) -> Iterator[Finding]:

@@ -1,6 +1,7 @@
 """The report stands alone, says first what alerts, and shows today beside the reference and the days before."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 from tests.transformations.monitoring.conftest import LAST, multiplied, publish_changed, score, watch
@@ -27,12 +28,18 @@ def test_the_page_says_what_alerts_in_the_order_business_model_infrastructure(pr
     first = re.search(r"<h3>(\w+)", page[page.index('id="features"') :])
     assert first is not None
     assert first[1] == "spend_28d", "what alerts comes first"
-    assert f"<td>{LAST}</td>" in page
+    assert f'<td class="day">{LAST}</td>' in page
     assert "features show spend_28d" in page
     assert page.count("this day") >= 4
     assert len(facts.days) == 6
     assert render_page(facts) == page
     assert write_page(watched, facts).read_text() == page
+
+    both = {day: (*found, *(replace(each, version=2) for each in found)) for day, found in facts.days.items()}
+    of_score = next(part for part in render_page(replace(facts, days=both)).split("<figure") if "score: mean" in part)
+    assert [len(re.findall(f'class="point p{series}"', of_score)) for series in (0, 1)] == [6, 6]
+    assert "version 1" in of_score, "versions of one day are lines of their own"
+    assert "version 2" in of_score
 
 
 def test_without_outcomes_and_without_alerts_the_page_says_so(scored: Path) -> None:
