@@ -26,6 +26,7 @@ from transformations.models.records.prediction_table import TIMESTAMP, Columns, 
 from transformations.models.records.predictions import ServedView
 from transformations.stores.base.values import canonical_key
 from transformations.stores.history.history import history_of
+from transformations.stores.history.matching import Matches
 from transformations.stores.history.session_sql import resources_of, session
 from transformations.stores.history.stored import Stored
 from transformations.stores.training.jobs import PointInTimeJob
@@ -75,15 +76,17 @@ class Reader:
         spine = spine_of(rows)
         job = self._job(rows, is_lookup=loaded_through is not None)
         plan = job.plan
+        matched: dict[str, Matches] = {}
         if loaded_through is None:
             table = self._as_in_training(job, spine)
+            matched = _matched(spine, plan, self.store)
         else:
             ends = {each.reference: loaded_through.get(each.view.name) for each in plan.stored}
             plan = replace(plan, loaded_through={name: end for name, end in ends.items() if end is not None})
             table = spine.to_arrow()
-            for name, column in features_of(spine, plan).items():
+            for name, column in features_of(spine, plan, matched).items():
                 table = table.append_column(name, column)
-        moments_of = {each.reference: _moments_of_rows(spine, each, plan, self.store) for each in plan.stored}
+        moments_of = {each.reference: _moments_of_rows(spine, each, matched) for each in plan.stored}
         taken = [column.name for column in self.inputs if column.name in plan.columns]
         return Served(
             table=table,
@@ -204,16 +207,25 @@ def _refuse_unfinished(stored: Stored, moment: datetime, zone: str) -> None:
         )
 
 
-def _moments_of_rows(spine: Spine, stored: Stored, plan: Plan, store: FeatureStore) -> _Moments:
-    keys = {key: spine.key(stored.spine_column(key), canonical_key(dtype)) for key, dtype in stored.keys.items()}
-    moments = spine.moments.cast(pa.int64()).to_numpy()
-    if not stored.history.files:
+def _matched(spine: Spine, plan: Plan, store: FeatureStore) -> dict[str, Matches]:
+    """By view which stored row each row of a spine finds; nothing of a view without any file."""
+    found = {}
+    for stored in plan.stored:
+        if stored.history.files:
+            keys = {key: spine.key(stored.spine_column(key), canonical_key(kind)) for key, kind in stored.keys.items()}
+            with session(resources_of(store.config)) as connection:
+                scan = stored.scan(connection)
+                found[stored.reference] = match_rows(
+                    connection, spine, stored, scan=scan, keys=keys, plan=plan, advance=lambda _step, _share: None
+                )
+    return found
+
+
+def _moments_of_rows(spine: Spine, stored: Stored, matched: Mapping[str, Matches]) -> _Moments:
+    matches = matched.get(stored.reference)
+    if matches is None:
         return _Moments(np.full(len(spine), _NEVER), np.zeros(len(spine), np.bool_))
-    with session(resources_of(store.config)) as connection:
-        scan = stored.scan(connection)
-        matches = match_rows(
-            connection, spine, stored, scan=scan, keys=keys, plan=plan, advance=lambda _step, _share: None
-        )
+    moments = spine.moments.cast(pa.int64()).to_numpy()
     is_found = matches.of_spine >= 0
     is_old = is_found & (matches.ages > stored.ttl_micros) if stored.ttl_micros else np.zeros(len(spine), np.bool_)
     return _Moments(np.where(is_found, moments - matches.ages, _NEVER), is_old)

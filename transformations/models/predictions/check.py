@@ -112,8 +112,8 @@ def check(model: str, day: date, sample: int | None, replayer: Replayer, setting
         else:
             groups.setdefault((record.version, record.role == "batch"), []).append(record)
     for group in groups.values():
-        newest = replayer.as_known_now(group)
-        for record, then, now in zip(group, replayer.as_recorded(group), newest, strict=True):
+        again = replayer.as_recorded(group)
+        for record, then, now in zip(group, again, replayer.as_known_now(group, again), strict=True):
             found = difference(record, then)
             if found is None:
                 equal += 1

@@ -118,15 +118,23 @@ class Replayer:
             found |= dict(zip(places, self._again(group, versions, None if is_batch else through), strict=True))
         return [found[place] for place in range(len(records))]
 
-    def as_known_now(self, records: Sequence[PredictionRecord]) -> list[Again | None]:
+    def as_known_now(self, records: Sequence[PredictionRecord], recorded: Sequence[Again]) -> list[Again | None]:
         """Records of one version, each at its moment from the newest tables: with what came late, and was corrected.
 
-        None where the newest tables no longer have what the version takes.
+        recorded: what `as_recorded` gave, which is this as well where a record names the newest tables, loaded as far
+        as its moment. None where the newest tables no longer have what the version takes.
         """
-        try:
-            return [*self._again(records, self._newest(records), {})]
-        except DataError:
-            return [None] * len(records)
+        newest = self._newest(records)
+        found: list[Again | None] = [*recorded]
+        left = [place for place, record in enumerate(records) if not _knew_all(record, newest)]
+        if left:
+            try:
+                again: Sequence[Again | None] = self._again([records[place] for place in left], newest, {})
+            except DataError:
+                again = [None] * len(left)
+            for place, each in zip(left, again, strict=True):
+                found[place] = each
+        return found
 
     def as_loaded_next(self, record: PredictionRecord) -> Iterator[Again]:
         """A record from the table versions that followed those that it names: what a load that was going on gave."""
@@ -190,6 +198,17 @@ class Replayer:
             except DataError:
                 self._whole[view, version] = False
         return self._whole[view, version]
+
+
+def _knew_all(record: PredictionRecord, newest: Mapping[str, int]) -> bool:
+    """Whether an online record names these table versions, each loaded as far as its moment."""
+    return record.role != "batch" and all(
+        view.table_version is not None
+        and view.table_version == newest.get(name)
+        and view.loaded_through is not None
+        and view.loaded_through >= record.request_timestamp
+        for name, view in record.views.items()
+    )
 
 
 def _loads_of(record: PredictionRecord) -> _Loads:

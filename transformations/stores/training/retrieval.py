@@ -59,18 +59,21 @@ class Plan:
     resources: Resources = field(default_factory=Resources)
 
 
-def features_of(spine: Spine, plan: Plan) -> dict[str, pa.Array]:
-    """Compute the feature columns of the result, in the spine's order."""
-    return result_columns(spine, plan, stored_values(spine, plan))
+def features_of(spine: Spine, plan: Plan, matched: dict[str, Matches] | None = None) -> dict[str, pa.Array]:
+    """Compute the feature columns of the result, in the spine's order.
+
+    matched: gets, by view, which stored row each row of the spine found; a view without any file has no entry.
+    """
+    return result_columns(spine, plan, stored_values(spine, plan, matched))
 
 
-def stored_values(spine: Spine, plan: Plan) -> dict[str, pa.Array]:
-    """The stored features that the plan reads, under their references, in the spine's order."""
+def stored_values(spine: Spine, plan: Plan, matched: dict[str, Matches] | None = None) -> dict[str, pa.Array]:
+    """The stored features that the plan reads, under their references, in the spine's order. matched: as there."""
     values: dict[str, pa.Array] = {}
     with session(plan.resources) as connection, progress(2 * len(plan.stored)) as advance:
         spill = spill_of(connection, _SHARE_OF_RESULT)
         for stored in plan.stored:
-            for name, column in _stored_features(connection, spine, stored, plan, advance).items():
+            for name, column in _stored_features(connection, spine, stored, plan, advance, matched).items():
                 values[name] = plain(spill.keep(pa.table({name: column}))[name])
     return values
 
@@ -104,7 +107,12 @@ def range_spine(stored: Sequence[Stored], start: datetime | None, end: datetime,
 
 
 def _stored_features(
-    connection: DuckDBPyConnection, spine: Spine, stored: Stored, plan: Plan, advance: Advance
+    connection: DuckDBPyConnection,
+    spine: Spine,
+    stored: Stored,
+    plan: Plan,
+    advance: Advance,
+    matched: dict[str, Matches] | None,
 ) -> dict[str, pa.Array]:
     """The wanted features of one view, under their references."""
     keys = {key: spine.key(stored.spine_column(key), canonical_key(dtype)) for key, dtype in stored.keys.items()}
@@ -114,6 +122,8 @@ def _stored_features(
     else:
         scan = stored.scan(connection)
         matches = match_rows(connection, spine, stored, scan=scan, keys=keys, plan=plan, advance=advance)
+        if matched is not None:
+            matched[stored.reference] = matches
         values = _fetch_features(connection, stored, scan, matches, advance)
         is_absent = matches.of_spine < 0
     for key in keys.values():
