@@ -20,6 +20,7 @@ def test_every_day_is_judged_in_its_order_and_what_alerts_is_named(production: P
     quiet = CliRunner().invoke(monitor, [weekly.MODEL, "--from", "2024-04-15", "--to", "2024-05-19"])
     assert quiet.exit_code == 0, quiet.output
     assert "user_return on 2024-05-13: nothing alerts, of " in quiet.stdout
+    assert quiet.stdout.count("fine  ") == 12, "of the newest day alone it is shown what is fine"
 
     found = CliRunner().invoke(monitor, [weekly.MODEL])
     assert found.exit_code == 3

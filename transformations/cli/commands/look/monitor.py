@@ -91,7 +91,7 @@ def monitor(
         print_json([_document(each) for each in found.judged])
     else:
         for each in found.judged:
-            _print(each)
+            _print(each, is_newest=each in found.newest)
     pages = _publish(found, settings)
     if not as_json:
         for name, (page, _) in pages.items():
@@ -144,14 +144,18 @@ def _document(judged: Judged) -> dict[str, object]:
     }
 
 
-def _print(judged: Judged) -> None:
+def _print(judged: Judged, *, is_newest: bool) -> None:
+    """What alerts on a day; of the newest one, also what does not."""
     shown = [each for each in judged.findings if each.state != "shown"]
-    first = shown[: max(_SHOWN, len(judged.alerts))]
+    first = shown[: max(_SHOWN, len(judged.alerts))] if is_newest else judged.alerts
     title = "the data" if judged.model.startswith("_") else judged.model
     told = plural(len(judged.alerts), "alert") if judged.alerts else "nothing alerts"
     say(f"{title} on {judged.day}: {told}, of {len(shown):,} questions")
-    print_table(["", "What", "Measure", "Value", "Limit", "Worth", "Since", "Owner"], [_row(each) for each in first])
-    if len(shown) > len(first):
+    if first:
+        print_table(
+            ["", "What", "Measure", "Value", "Limit", "Worth", "Since", "Owner"], [_row(each) for each in first]
+        )
+    if is_newest and len(shown) > len(first):
         say(f"  and {len(shown) - len(first)} more that are fine (--json lists them)")
 
 
