@@ -2,8 +2,12 @@
 
 import re
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 
+import pytest
+
+from tests.transformations.cli.commands.look import chromium
 from tests.transformations.monitoring.conftest import LAST, multiplied, publish_changed, score, watch
 from tests.worlds import weekly
 from transformations.engine.base.settings import get_settings
@@ -40,6 +44,23 @@ def test_the_page_says_what_alerts_in_the_order_business_model_infrastructure(pr
     assert [len(re.findall(f'class="point p{series}"', of_score)) for series in (0, 1)] == [6, 6]
     assert "version 1" in of_score, "versions of one day are lines of their own"
     assert "version 2" in of_score
+
+
+@pytest.mark.proof
+def test_the_page_is_no_wider_than_its_window_and_every_text_stands_out(scored: Path, tmp_path: Path) -> None:
+    watched = watch(scored)
+    for day in days_served(weekly.MODEL, get_settings()):
+        judged = judge_day(watched, day)
+    file = write_page(watched, facts_of(watched, judged, outcomes(watched)))
+    with chromium.browser(tmp_path / "profile") as tab:
+        for width, scheme in product((1280, 390), ("light", "dark")):
+            tab.show_as(width, scheme)
+            tab.open(file)
+            assert tab.value("document.documentElement.scrollWidth <= window.innerWidth"), (width, scheme)
+            assert tab.value(chromium.CONTRASTS) >= 4.5, (width, scheme)
+            measures = "document.querySelectorAll('.findings td:nth-child(2)')"
+            assert tab.value(f"Math.min(...[...{measures}].map((each) => each.offsetWidth))") >= 200, (width, scheme)
+        assert tab.errors == []
 
 
 def test_without_outcomes_and_without_alerts_the_page_says_so(scored: Path) -> None:

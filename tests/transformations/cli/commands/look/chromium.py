@@ -14,6 +14,17 @@ from websockets.sync.client import ClientConnection, connect
 
 PROGRAM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 _PATIENCE_SECONDS = 30.0
+# The lowest contrast of a text with the page behind it, by the formula of the Web Content Accessibility Guidelines.
+CONTRASTS = """(() => {
+  const light = (text) => text.match(/[\\d.]+/g).slice(0, 3).map((each) => each / 255)
+    .map((each) => (each <= 0.04045 ? each / 12.92 : ((each + 0.055) / 1.055) ** 2.4))
+    .reduce((sum, each, place) => sum + each * [0.2126, 0.7152, 0.0722][place], 0);
+  const page = light(getComputedStyle(document.body).backgroundColor);
+  const contrast = (ink) => (Math.max(ink, page) + 0.05) / (Math.min(ink, page) + 0.05);
+  return Math.min(...[...document.querySelectorAll("main *")]
+    .filter((each) => each.textContent.trim() && !(each.closest("svg") && each.tagName !== "text"))
+    .map((each) => contrast(light(getComputedStyle(each)[each.tagName === "text" ? "fill" : "color"]))));
+})()"""
 
 
 class Browser:

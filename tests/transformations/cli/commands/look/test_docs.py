@@ -31,17 +31,6 @@ label: {column: stays, horizon: 1 day}
 split: {train: 2024-05-01, validation: 2024-05-04, test: 2024-05-07}
 """
 )
-# The lowest contrast of a text with the page behind it, by the formula of the Web Content Accessibility Guidelines.
-CONTRASTS = """(() => {
-  const light = (text) => text.match(/[\\d.]+/g).slice(0, 3).map((each) => each / 255)
-    .map((each) => (each <= 0.04045 ? each / 12.92 : ((each + 0.055) / 1.055) ** 2.4))
-    .reduce((sum, each, place) => sum + each * [0.2126, 0.7152, 0.0722][place], 0);
-  const page = light(getComputedStyle(document.body).backgroundColor);
-  const contrast = (ink) => (Math.max(ink, page) + 0.05) / (Math.min(ink, page) + 0.05);
-  return Math.min(...[...document.querySelectorAll("main *")]
-    .filter((each) => each.textContent.trim() && !(each.closest("svg") && each.tagName !== "text"))
-    .map((each) => contrast(light(getComputedStyle(each)[each.tagName === "text" ? "fill" : "color"]))));
-})()"""
 FEATURE = "feature/user_clicks.attention_seconds_sum_7d.html"
 
 
@@ -192,7 +181,7 @@ def test_no_page_is_wider_than_its_window_and_every_text_stands_out(
         for name in ("index.html", FEATURE, "feature-service/reading_v1.html", "source/clicks.html"):
             tab.open(folder / name)
             assert tab.value("document.documentElement.scrollWidth <= window.innerWidth"), name
-            assert tab.value(CONTRASTS) >= 4.5, name  # what the guidelines of the web ask for
+            assert tab.value(chromium.CONTRASTS) >= 4.5, name  # what the guidelines of the web ask for
         assert tab.errors == []
 
 
