@@ -12,7 +12,7 @@ from uuid import uuid4
 from feast import FeatureStore
 
 from transformations.engine.base import storage
-from transformations.engine.base.disk_faults import known_fault
+from transformations.engine.base.disk_faults import known_fault, paths_in
 from transformations.engine.base.errors import DataError
 from transformations.engine.base.settings import Settings
 from transformations.insight.governance.owners import Ownership, read_ownership
@@ -153,17 +153,16 @@ class Watched:
 
     def baseline(self, version: int) -> Baseline:
         """What the version's days are held against: as it was made before, or made now and kept."""
-        state, setting = self.state(version), setting_of(self.declared, self.config)
-        file = model_folder(self.model, self.settings) / "baselines" / f"v{version}-{setting[:12]}.json"
+        setting = setting_of(self.declared, self.config)
+        folder = model_folder(self.model, self.settings) / "baselines"
+        file = folder / f"v{version}-{setting[:12]}.json"
         if file.is_file():
-            try:
-                found = Baseline.from_text(file.read_text(encoding="utf-8"), str(file))
-            except OSError as error:
-                raise known_fault(error) or error from error
-            if found.artifact == state.registered.artifact and found.setting == setting:
+            found = _read_baseline(file)
+            if found.artifact == self.state(version).registered.artifact and found.setting == setting:
                 return found
-        made = make_baseline(self._learned(version), self.config, self.settings)
-        storage.make_folder(file.parent)
+        known = [_read_baseline(each) for each in paths_in(folder, f"v*-{setting[:12]}.json")]
+        made = make_baseline(self._learned(version), self.config, self.settings, known)
+        storage.make_folder(folder)
         unfinished = file.with_name(f".{file.name}.{uuid4().hex}{storage.UNFINISHED}")
         storage.make_file(unfinished).write_text(made.text(), encoding="utf-8")
         unfinished.replace(file)
@@ -191,3 +190,10 @@ class Watched:
             declared=self.declared,
             entity=entity,
         )
+
+
+def _read_baseline(file: Path) -> Baseline:
+    try:
+        return Baseline.from_text(file.read_text(encoding="utf-8"), str(file))
+    except OSError as error:
+        raise known_fault(error) or error from error

@@ -30,7 +30,7 @@ from transformations.models.training import Pinned
 from transformations.monitoring.reading.calendars import ORDINARY, Calendar, Calendars, state_on
 from transformations.monitoring.reading.config import DAYS, Monitoring
 from transformations.monitoring.reading.limits import drawn_limits
-from transformations.monitoring.reading.records import SCORE, Baseline, Compared, Way
+from transformations.monitoring.reading.records import SCORE, Baseline, Compared, Limits, Question, Way
 from transformations.monitoring.statistics.draws import LEAST_ALIKE, Blocks, Integers
 from transformations.monitoring.statistics.layout import Layout
 
@@ -61,8 +61,10 @@ class Learned:
     entity: str
 
 
-def make_baseline(learned: Learned, config: Monitoring, settings: Settings) -> Baseline:
-    """Compute a baseline. UsageError where the model's `monitoring` names an input that it does not take."""
+def make_baseline(learned: Learned, config: Monitoring, settings: Settings, known: Sequence[Baseline] = ()) -> Baseline:
+    """Compute a baseline. known: those of other versions, whose limits hold here, too, where they come from the same
+    rows of the same inputs. UsageError where the model's `monitoring` names an input that it does not take.
+    """
     _refuse_unknown(learned, config)
     train = learned.dataset.rows("train")
     moments = _moments(train, learned)
@@ -88,10 +90,11 @@ def make_baseline(learned: Learned, config: Monitoring, settings: Settings) -> B
     )
     of_scores = _score_blocks(learned, config.calendars)
     calendar = config.calendars.get(learned.declared.follows or "", {})
-    drawn, of_weeks = _drawn(of_days, calendar), _weeks(of_days, calendar)
-    is_daily = len(of_days.numbers) > len(of_weeks.numbers)
-    slow = {name for name, each in inputs.items() if each.way == "with earlier weeks"}
     rate = config.false_alerts / DAYS / _QUESTIONS
+    setting = setting_of(learned.declared, config)
+    reference = learned.dataset.hash, learned.entity, setting, inputs
+    twins = (each for each in known if (each.dataset_hash, each.entity, each.setting, each.inputs) == reference)
+    twin = next(twins, None)
     return Baseline(
         model=learned.model,
         version=learned.number,
@@ -102,15 +105,8 @@ def make_baseline(learned: Learned, config: Monitoring, settings: Settings) -> B
         days=len(of_days.numbers),
         inputs=inputs,
         scores=learned.reference.scores,
-        limits={
-            "day": drawn_limits(drawn, "day", slow, rate, config),
-            **({"earlier": earlier} if (earlier := drawn_limits(drawn, "earlier", set(), rate, config)) else {}),
-            **(
-                {"week": drawn_limits(of_weeks, "day", slow | {*learned.declared.calendar}, rate, config)}
-                if is_daily
-                else {}
-            ),
-        },
+        entity=learned.entity,
+        limits=twin.limits if twin else _limits(of_days, inputs, learned.declared, rate, config),
         score_limits={"day": drawn_limits(_drawn(of_scores, calendar), "day", set(), rate, config)},
         changed=_changed(layout, train, learned, days),
         calendars={name: each for name, each in config.calendars.items() if name in {*followed.values()}},
@@ -120,8 +116,23 @@ def make_baseline(learned: Learned, config: Monitoring, settings: Settings) -> B
             for blocks in (of_days, of_scores)
             for name in blocks.states
         },
-        setting=setting_of(learned.declared, config),
+        setting=setting,
     )
+
+
+def _limits(
+    of_days: Blocks, inputs: Mapping[str, Compared], declared: ModelMonitoring, rate: float, config: Monitoring
+) -> dict[Question, tuple[Limits, ...]]:
+    """By question the limits of all inputs; of the week only where the reference has more days than weeks."""
+    calendar = config.calendars.get(declared.follows or "", {})
+    drawn, of_weeks = _drawn(of_days, calendar), _weeks(of_days, calendar)
+    slow = {name for name, each in inputs.items() if each.way == "with earlier weeks"}
+    found: dict[Question, tuple[Limits, ...]] = {"day": drawn_limits(drawn, "day", slow, rate, config)}
+    if earlier := drawn_limits(drawn, "earlier", set(), rate, config):
+        found["earlier"] = earlier
+    if len(of_days.numbers) > len(of_weeks.numbers):
+        found["week"] = drawn_limits(of_weeks, "day", slow | {*declared.calendar}, rate, config)
+    return found
 
 
 def setting_of(declared: ModelMonitoring, config: Monitoring) -> str:

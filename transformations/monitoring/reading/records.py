@@ -70,11 +70,11 @@ class Limit(NamedTuple):
 class Baseline(Record):
     """What a version's days are held against.
 
-    limits: by question, for growing numbers of rows; a question is missing where the dataset cannot answer it. changed:
-    by input the least share of keys whose value was another than a week before, on any day of the reference.
-    calendars: those that something follows; any other state is a column. score_state: the calendar of the scores.
-    states: by what follows one and by state, the counts of the reference's days; states of too few days are left out.
-    setting: what the limits came from.
+    entity: the column by which rows belong together. limits: by question, for growing numbers of rows; a question is
+    missing where the dataset cannot answer it. changed: by input the least share of keys whose value was another than a
+    week before, on any day of the reference. calendars: those that something follows; any other state is a column.
+    score_state: the calendar of the scores. states: by what follows one and by state, the counts of the reference's
+    days; states of too few days are left out. setting: what the limits came from.
     """
 
     model: ModelName
@@ -84,6 +84,7 @@ class Baseline(Record):
     made_at: Instant
     rows: int
     days: int
+    entity: str = ""
     inputs: Mapping[str, Compared]
     scores: Histogram
     limits: Mapping[Question, tuple[Limits, ...]]

@@ -2,6 +2,7 @@
 
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -13,7 +14,10 @@ from transformations.engine.base.errors import UsageError
 from transformations.engine.base.settings import get_settings
 from transformations.models.records.reference import Histogram
 from transformations.monitoring.judging.day import judge_day
+from transformations.monitoring.reading import baseline
 from transformations.monitoring.reading.baseline import states_of
+from transformations.monitoring.reading.limits import drawn_limits
+from transformations.monitoring.reading.records import SCORE, Limits
 from transformations.monitoring.statistics.draws import Blocks
 from transformations.monitoring.statistics.layout import Layout
 
@@ -25,6 +29,26 @@ def test_a_baseline_is_made_once_and_the_dataset_is_not_read_again(scored: Path)
         file.unlink()
     assert watch(scored).baseline(1) == made
     assert judge_day(watch(scored), LAST).findings
+
+
+def test_versions_of_one_reference_share_its_limits(scored: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = watch(scored).baseline(1)
+    assert made.entity == "user_id"
+    (file,) = (get_settings().monitoring_dir / weekly.MODEL / "baselines").iterdir()
+    other = made.model_copy(update={"version": 2})
+    file.rename(file.with_name(file.name.replace("v1-", "v2-"))).write_text(other.text())
+    drawn: list[tuple[str, ...]] = []
+
+    def noted(blocks: Blocks, *said: Any) -> tuple[Limits, ...]:
+        drawn.append(blocks.layout.names)
+        return drawn_limits(blocks, *said)
+
+    monkeypatch.setattr(baseline, "drawn_limits", noted)
+    again = watch(scored).baseline(1)
+    assert again.limits == made.limits
+    assert drawn == [(SCORE,)], "the scores alone are those of the version"
+    weekly.declare(scored / "repo", monitoring={"leave_out": ["spend_28d"]})
+    assert watch(scored).baseline(1).limits != made.limits
 
 
 def test_limits_are_lower_the_more_rows_there_are_and_lie_between_those_of_the_sizes(scored: Path) -> None:
