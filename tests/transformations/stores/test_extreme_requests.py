@@ -195,6 +195,7 @@ def paths_of_a_field(
     return {name: call for name, call in paths.items() if name not in left_out}
 
 
+@pytest.mark.proof
 def test_a_request_field_is_the_same_on_every_path_or_refused(asked: tuple[FeatureStore, Server]) -> None:
     faults: list[str] = []
     for field, value, sql, expected in REQUESTS:

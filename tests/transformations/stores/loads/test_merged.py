@@ -179,6 +179,7 @@ while not (folder.parent / "stop").exists():
 """
 
 
+@pytest.mark.proof
 def test_a_process_that_merges_all_the_time_is_noticed_by_no_build_load_or_reader(
     worlds: Worlds, tmp_path: Path
 ) -> None:

@@ -266,6 +266,7 @@ def test_a_view_and_a_function_of_it_are_the_same_on_spark(folder: Path, stores:
     assert spark.get_historical_features(spine, references).to_arrow().equals(expected)
 
 
+@pytest.mark.proof
 def test_an_error_of_a_task_is_told_as_the_local_engine_tells_it(
     folder: Path, stores: Callable[..., Any], spark_settings: Settings
 ) -> None:
