@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from datetime import date
+from datetime import date, timedelta
 
 import numpy as np
 
@@ -14,7 +14,6 @@ from transformations.monitoring.judging.drifts import (
     LEAST_EARLIER,
     MEASURES,
     WEEK,
-    Before,
     days_before,
     drifts,
     finding,
@@ -24,7 +23,14 @@ from transformations.monitoring.judging.skew import skew_of_predictions
 from transformations.monitoring.judging.watched import Watched
 from transformations.monitoring.reading.calendars import ORDINARY, Calendar, Calendars, last_named
 from transformations.monitoring.reading.config import FILE as CONFIG_FILE
-from transformations.monitoring.reading.history import COUNTS, Finding, last_before, read_findings, write_findings
+from transformations.monitoring.reading.history import (
+    COUNTS,
+    Finding,
+    last_before,
+    read_counts,
+    read_findings,
+    write_findings,
+)
 from transformations.monitoring.reading.records import SCORE, Baseline
 from transformations.monitoring.reading.served import (
     Served,
@@ -34,6 +40,7 @@ from transformations.monitoring.reading.served import (
     read_day,
     versions_served,
 )
+from transformations.monitoring.statistics.draws import EARLIER
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,12 +75,15 @@ def judge_day(watched: Watched, day: date | None = None, replayer: Replayer | No
         raise _nothing(watched, day)
     findings: list[Finding] = []
     calendars: dict[str, Calendar] = {}
+    rows = 0
     for version in versions:
         baseline = watched.baseline(version)
         calendars |= baseline.calendars
         served = read_day(baseline, day, settings, watched.declared.segments)
         if served is not None:
+            rows += served.rows
             findings += _of_version(watched, baseline, served)
+    findings += _volume(watched, day, rows)
     findings += _ended(watched, day, calendars)
     if replayer is not None:
         findings.append(skew_of_predictions(watched, day, replayer))
@@ -113,13 +123,37 @@ def _of_version(watched: Watched, baseline: Baseline, served: Served) -> Iterato
         *drifts(baseline, served, days),
         *frozen(watched, baseline, served),
         *_stored(watched, baseline, served.day),
-        *_predictions(watched, baseline, served, days),
+        *_predictions(watched, baseline, served),
     ):
         yield replace(
             each,
             importance=importance.get(each.subject),
             owner=each.owner or owners.get(each.subject, watched.owner),
         )
+
+
+def _volume(watched: Watched, day: date, rows: int) -> Iterator[Finding]:
+    """Rows of the day beside those of the same weekday before, of all versions: a rollout moves rows between them."""
+    days = (day - timedelta(days=WEEK * each) for each in range(1, EARLIER + 1))
+    counted = (read_counts(watched.model, each, {"predictions"}, watched.settings) for each in days)
+    earlier = [sum(each.rows for each in found) for found in counted if found]
+    if not rows or len(earlier) < LEAST_EARLIER:
+        return
+    usual, volume = float(np.median(earlier)), watched.config.volume
+    times = rows / usual
+    yield Finding(
+        day=day,
+        version=0,
+        part="data",
+        subject="volume",
+        measure="rows",
+        value=times,
+        limit=volume.at_least if times < 1 else volume.at_most,
+        state="fine" if volume.at_least <= times <= volume.at_most else "alert",
+        rows=rows,
+        owner=watched.owner,
+        text=f"times the usual {usual:,.0f} rows of the weekday",
+    )
 
 
 def _ended(watched: Watched, day: date, calendars: Calendars) -> Iterator[Finding]:
@@ -168,7 +202,7 @@ def _stored(watched: Watched, baseline: Baseline, day: date) -> Iterator[Finding
             yield replace(each, state="shown", limit=None, text=text)
 
 
-def _predictions(watched: Watched, baseline: Baseline, served: Served, days: Sequence[Before]) -> Iterator[Finding]:
+def _predictions(watched: Watched, baseline: Baseline, served: Served) -> Iterator[Finding]:
     def shown(subject: str, measure: str, value: float | None, text: str) -> Finding:
         return replace(
             finding(baseline, served, subject, measure, value, text=text), part="predictions", owner=watched.owner
@@ -199,15 +233,6 @@ def _predictions(watched: Watched, baseline: Baseline, served: Served, days: Seq
         found = shown(view, "stale", rows / served.rows, text)
         owner = watched.owner_of(baseline.version, view)
         yield replace(found, part="data", limit=0.0, state="alert" if rows else "fine", owner=owner)
-    weekdays = [each.rows for each in days if (served.day - each.day).days % WEEK == 0]
-    if len(weekdays) >= LEAST_EARLIER:
-        usual = float(np.median(weekdays))
-        volume = watched.config.volume
-        times = served.rows / usual
-        is_beyond = not volume.at_least <= times <= volume.at_most
-        limit = volume.at_least if times < 1 else volume.at_most
-        found = shown("volume", "rows", times, f"times the usual {usual:,.0f} rows of the weekday")
-        yield replace(found, part="data", limit=limit, state="alert" if is_beyond else "fine")
 
 
 def _bad_since(findings: Sequence[Finding]) -> dict[tuple[str, str], date]:

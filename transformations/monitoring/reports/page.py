@@ -263,8 +263,8 @@ def _command(model: str, finding: Finding) -> str:
     """What looks closer at a finding."""
     if finding.part == "skew":
         return f"features predictions check {model}" if finding.subject == "predictions" else "features parity"
-    if finding.part == "data" and finding.version == 0:
-        kind, _, name = finding.subject.partition(" ")
+    kind, _, name = finding.subject.partition(" ")
+    if finding.part == "data" and kind in ("source", "view"):
         return f"features show {name}" if kind == "view" else "features status"
     if finding.part in ("features", "stored"):
         return f"features show {finding.subject}"

@@ -1,6 +1,7 @@
 """A day is judged by what was served: what went wrong is named with owner and first bad day, nothing else is."""
 
 import re
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from transformations.engine.base.errors import DataError
 from transformations.engine.base.settings import get_settings
 from transformations.monitoring.judging.day import judge_day
 from transformations.monitoring.reading import history
-from transformations.monitoring.reading.history import days_judged, read_findings
+from transformations.monitoring.reading.history import days_judged, read_findings, write_findings
 from transformations.monitoring.reading.served import days_served
 
 BEFORE = date(2024, 5, 13)
@@ -109,6 +110,18 @@ def test_a_day_without_predictions_names_the_nearest_ones(scored: Path) -> None:
     told = re.escape("has no prediction on 2024-05-15 (UTC). The nearest days with some are 2024-05-06, 2024-05-13")
     with pytest.raises(DataError, match=told):
         judge_day(watch(scored), date(2024, 5, 15))
+
+
+def test_a_rollout_moves_rows_between_versions_and_is_no_change_of_volume(scored: Path) -> None:
+    watched, settings = watch(scored), get_settings()
+    *before, last = days_served(weekly.MODEL, settings)
+    for day in before:  # as if another version had answered half of it
+        judge_day(watched, day)
+        found = read_findings(weekly.MODEL, day, settings)
+        halves = [replace(each, version=version, rows=each.rows // 2) for each in found for version in (1, 2)]
+        write_findings(weekly.MODEL, day, halves, settings)
+    (volume,) = [each for each in judge_day(watched, last).findings if each.subject == "volume"]
+    assert (volume.value, volume.version, volume.state) == (1.0, 0, "fine")
 
 
 @pytest.mark.proof
