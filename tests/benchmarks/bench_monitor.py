@@ -158,12 +158,14 @@ def judge(days: int) -> Figures:
         else:
             history.write_findings(name, day, found, settings)
     judge_day(watched, DAY)
-    with Stopwatch() as watch:
-        for _ in range(5):
+    seconds = []
+    for _ in range(15):
+        with Stopwatch() as watch:
             judge_day(watched)
+        seconds.append(watch.seconds)
     shutil.rmtree(settings.monitoring_dir / name)
     shutil.rmtree(settings.predictions_dir / name)
-    return {"seconds": watch.seconds / 5}
+    return {"seconds": min(seconds)}  # whatever else this machine does makes one longer, and none shorter
 
 
 def alone(name: str, known: Baseline) -> Watched:
