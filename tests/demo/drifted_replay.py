@@ -39,10 +39,9 @@ def main() -> None:
         shutil.copytree(folder, copy)
     try:
         spoil()
-        names = subprocess.run(
-            ["features", "monitor", MODEL, "--from", str(FIRST), "--to", str(LAST), "--json"],
-            check=False, capture_output=True, text=True,
-        )  # fmt: skip
+        program = str(Path(sys.executable).with_name("features"))
+        command = [program, "monitor", MODEL, "--from", str(FIRST), "--to", str(LAST), "--json"]
+        names = subprocess.run(command, check=False, capture_output=True, text=True)
         found = json.loads(names.stdout)[-1]
         alerts = {each["subject"]: each for each in found["findings"] if each["state"] == "alert"}
         for subject in (DRIFTS, FROZEN):
