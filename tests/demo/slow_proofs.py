@@ -20,7 +20,7 @@ PROOFS = (
     Proof(
         name="drift-proof",
         claim="Monitoring finds planted drift, and seldom alerts in vain",
-        seconds=45,
+        seconds=70,
         size={"ARGS": "--trials 30"},
         figure=r"of \w+: (.*, since [-\d]+)",
         made=("models", "datasets"),
