@@ -8,7 +8,6 @@ import time
 from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from functools import cached_property
 from uuid import uuid4
 
 from transformations.engine.base.settings import Settings
@@ -48,7 +47,7 @@ class Part:
     holdout: Sequence[bool] | None
 
 
-@dataclass(kw_only=True)
+@dataclass(kw_only=True, slots=True)
 class Answer:
     """A request's predictions. ids: one a row. event: that routed it; None where the request named a version.
     receipt: of its record; None where it has none. remembered: under what it may be asked for again.
@@ -62,7 +61,7 @@ class Answer:
     receipt: Receipt | None = None
     remembered: tuple[str, str] | None = None
 
-    @cached_property
+    @property
     def route(self) -> str:
         """By whom it was answered, in a word: a role, or `mixed`."""
         return self.parts[0].role if len(self.parts) == 1 else "mixed"

@@ -23,6 +23,7 @@ Status: TypeAlias = FieldStatus.ValueType
 
 PRESENT, NULL_VALUE = FieldStatus.PRESENT, FieldStatus.NULL_VALUE
 NOT_FOUND, OUTSIDE_MAX_AGE = FieldStatus.NOT_FOUND, FieldStatus.OUTSIDE_MAX_AGE
+_NO_ROWS: Mapping[int, Status] = {}
 
 
 @dataclass(slots=True)
@@ -112,15 +113,15 @@ class PackedResponse(TypedResponse):
     def columns(self) -> list[Column]:
         """The features in the order of the request."""
         columns = []
-        for output in self._plan.outputs:
-            if output.view < 0:
-                columns.append(replace(self._computed[output.reference], name=output.name))
+        for name, reference, view, place, codec in self._plan.shown:
+            if view < 0:
+                computed = self._computed[reference]
+                columns.append(computed if computed.name == name else replace(computed, name=name))
             else:
-                block = self._blocks[output.view]
-                absent = {} if block.absent is None else block.absent[output.place]
-                values = block.values[output.place]
+                block = self._blocks[view]
+                absent = _NO_ROWS if block.absent is None else block.absent[place]
                 columns.append(
-                    Column(name=output.name, codec=output.codec, values=values, absent=absent, rows=block.rows)
+                    Column(name=name, codec=codec, values=block.values[place], absent=absent, rows=block.rows)
                 )
         return columns
 
