@@ -223,7 +223,7 @@ class PackedRedisOnlineStore(RedisStoreWithClient):
                 is_row = online_catalog.row_test(client, config.project, online_name(table, config), latest_event())
                 replaced = write_rows(client, ((tag + number, row) for tag, row in pairs), expiry, is_row)
                 warn_of_replaced(table.name, replaced)
-                epoch = cast("bytes | None", client.get(online_catalog.epoch_key(config.project)))
+                epoch = online_catalog.read_epoch(client, config.project)
                 if self._catalogs.is_of(config.project, epoch):
                     break
                 # The view was deleted, loaded anew or flushed meanwhile: the rows belong elsewhere now.

@@ -12,6 +12,7 @@ import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, cast
 
 from transformations.engine.base.errors import DataError
@@ -156,6 +157,11 @@ def read_catalog(client: SyncClient, project: str) -> Catalog:
     return run_patiently(client, catalog_steps(project))
 
 
+def read_epoch(client: SyncClient, project: str) -> bytes | None:
+    """The catalogue's epoch, through the patient client; None if nothing was ever written."""
+    return cast("bytes | None", in_time(client, partial(client.get, cast("str", epoch_key(project)))))
+
+
 def row_test(client: SyncClient, project: str, view: str, latest: int) -> Callable[[Sequence[bytes]], list[bool]]:
     """Tells which values are intact rows of a view, by the catalogue of the moment.
 
@@ -192,7 +198,7 @@ def prepare(client: SyncClient, project: str) -> bytes:
 
 def renew(client: SyncClient, number: bytes) -> None:
     """Renew the lease of an unseen table that is still being loaded."""
-    client.hset(_LEFTOVERS, cast("str", number), str(_new_lease()))
+    in_time(client, partial(client.hset, _LEFTOVERS, cast("str", number), str(_new_lease())))
 
 
 def publish(client: SyncClient, project: str, view: str, number: bytes, instead_of: bytes) -> bool:
@@ -205,25 +211,25 @@ def publish(client: SyncClient, project: str, view: str, number: bytes, instead_
 
 def give_up(client: SyncClient, number: bytes) -> None:
     """Make a leftover of a table that belongs to no view, even if a flush made the catalogue forget it."""
-    client.hset(_LEFTOVERS, cast("str", number), "0")
+    in_time(client, partial(client.hset, _LEFTOVERS, cast("str", number), "0"))
 
 
 def leftovers(client: SyncClient) -> list[bytes]:
     """The numbers of tables that belong to no view and that nobody is loading."""
-    found = cast("dict[bytes, bytes]", client.hgetall(_LEFTOVERS))
+    found = cast("dict[bytes, bytes]", in_time(client, partial(client.hgetall, _LEFTOVERS)))
     return [number for number, lease in found.items() if int(lease) < time.time()]
 
 
 def forget_leftovers(client: SyncClient, numbers: Sequence[bytes]) -> None:
     """Forget leftovers whose rows are all gone."""
     if numbers:
-        client.hdel(_LEFTOVERS, *cast("list[str]", list(numbers)))
+        in_time(client, partial(client.hdel, _LEFTOVERS, *cast("list[str]", list(numbers))))
 
 
 def _run_script(client: SyncClient, project: str, script: str, *arguments: object) -> Any:
     keys = [views_key(project), epoch_key(project), _TABLES, _LEFTOVERS]
     words = cast("list[str]", [*keys, *arguments])
-    return in_time(client, lambda: client.eval(script, len(keys), *words))
+    return in_time(client, partial(client.eval, script, len(keys), *words))
 
 
 def _new_lease() -> int:

@@ -38,6 +38,7 @@ from transformations.engine.base.words import has_unencoded_password, show_addre
 from transformations.local.redis import embedded_url, redis_url
 from transformations.stores.base.errors import UnavailableError, other_type_of_ours
 from transformations.stores.base.feast_seams import redis_address
+from transformations.stores.redis.idle import in_time
 from transformations.stores.redis.wire import is_wrong_type
 
 SyncClient: TypeAlias = Redis | RedisCluster
@@ -109,7 +110,7 @@ def warn_of_eviction(client: SyncClient, config: RedisOnlineStoreConfig) -> None
     """Log a warning where Redis, once full, would drop rows instead of refusing new ones: nobody would see them go."""
     with Reaching(config):
         try:
-            facts = cast("dict[str, Any]", client.info("memory", **_any_node(client)))
+            facts = cast("dict[str, Any]", in_time(client, lambda: client.info("memory", **_any_node(client))))
         except NoPermissionError:  # an ACL need not let a feature server look
             return
     policy, limit = facts.get("maxmemory_policy", "noeviction"), facts.get("maxmemory", 0)

@@ -10,6 +10,7 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 from uuid import uuid4
 
@@ -17,7 +18,7 @@ from transformations.engine.base.errors import DataError
 from transformations.engine.base.settings import Settings
 from transformations.stores.base.feast_seams import online_client
 from transformations.stores.redis.connections import Reaching, SyncClient
-from transformations.stores.redis.idle import within
+from transformations.stores.redis.idle import in_time, within
 from transformations.stores.rows.packed_rows import FORM
 
 if TYPE_CHECKING:
@@ -55,36 +56,38 @@ class Loaded:
 
 def record(client: SyncClient, project: str, view: str, loaded: Loaded) -> None:
     """Record that a view has been loaded; call it once all rows are written."""
-    client.hset(_record_key(project), view, json.dumps(asdict(loaded), default=datetime.isoformat))
+    facts = json.dumps(asdict(loaded), default=datetime.isoformat)
+    in_time(client, partial(client.hset, _record_key(project), view, facts))
 
 
 def begin(client: SyncClient, project: str, view: str, loaded: Loaded) -> str:
     """Record what a run is about to write, and return the run's id; call it before the first row."""
     run = uuid4().hex
-    client.hset(_begun_key(project, view), run, json.dumps(asdict(loaded), default=datetime.isoformat))
+    facts = json.dumps(asdict(loaded), default=datetime.isoformat)
+    in_time(client, partial(client.hset, _begun_key(project, view), run, facts))
     return run
 
 
 def unfinished_loads(client: SyncClient, project: str, view: str) -> dict[str, Loaded]:
     """By id, what runs are writing, or were writing when they were killed."""
-    found = cast("dict[bytes, bytes]", client.hgetall(_begun_key(project, view)))
+    found = cast("dict[bytes, bytes]", in_time(client, partial(client.hgetall, _begun_key(project, view))))
     return {run.decode(): _parse_record(facts, _begun_key(project, view), run.decode()) for run, facts in found.items()}
 
 
 def conclude(client: SyncClient, project: str, view: str, runs: Iterable[str]) -> None:
     """Forget these runs: what they wrote is covered by the view's record, or hidden."""
-    client.hdel(_begun_key(project, view), *runs)
+    in_time(client, partial(client.hdel, _begun_key(project, view), *runs))
 
 
 def forget(client: SyncClient, project: str, view: str) -> None:
     """Forget a view whose rows are gone."""
-    client.hdel(_record_key(project), view)
-    client.delete(_begun_key(project, view))
+    in_time(client, partial(client.hdel, _record_key(project), view))
+    in_time(client, partial(client.delete, _begun_key(project, view)))
 
 
 def last_loaded(client: SyncClient, project: str, view: str) -> Loaded | None:
     """A view's last load; None if it was never loaded."""
-    facts = cast("bytes | None", client.hget(_record_key(project), view))
+    facts = cast("bytes | None", in_time(client, partial(client.hget, _record_key(project), view)))
     return None if facts is None else _parse_record(facts, _record_key(project), view)
 
 

@@ -11,7 +11,6 @@ import struct
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from itertools import islice
 from typing import TYPE_CHECKING, cast
 
 import mmh3
@@ -19,6 +18,9 @@ from feast.infra.key_encoding_utils import deserialize_entity_key, serialize_ent
 from feast.protos.feast.types.EntityKey_pb2 import EntityKey
 from feast.protos.feast.types.Value_pb2 import Value
 from google.protobuf.timestamp_pb2 import Timestamp
+
+from transformations.stores.redis.idle import in_time
+from transformations.stores.redis.scanning import scan
 
 if TYPE_CHECKING:
     from transformations.stores.redis.connections import SyncClient
@@ -68,12 +70,11 @@ def stock_hashes(client: SyncClient, project: str) -> Iterator[list[StockHash | 
     """Everything that stock Feast holds of a project, in portions. What is written meanwhile may be among it."""
     ending = project.encode()
     pattern = "*" + re.sub(r"([*?\[\]\\])", r"\\\1", project)
-    found = cast("Iterator[bytes]", client.scan_iter(match=pattern, count=KEYS_A_STEP, _type="HASH"))
-    while keys := list(islice(found, KEYS_A_STEP)):
+    for keys in scan(client, pattern, KEYS_A_STEP, "HASH"):
         with client.pipeline(transaction=False) as pipe:
             for key in keys:
                 pipe.hgetall(cast("str", key))
-            hashes = pipe.execute()
+            hashes = in_time(client, pipe.execute)
         yield [
             ForeignHash(key) if (entity := _entity_of(key[: -len(ending)])) is None else StockHash(key, entity, fields)
             for key, fields in zip(keys, hashes, strict=True)
@@ -87,7 +88,7 @@ def remove_unchanged(client: SyncClient, hashes: Sequence[StockHash]) -> int:
         for each in hashes:
             pairs = [part for pair in each.fields.items() for part in pair]
             pipe.execute_command("EVAL", _REMOVE_UNCHANGED, 1, each.key, *pairs)
-        return sum(cast("list[int]", pipe.execute()))
+        return sum(cast("list[int]", in_time(client, pipe.execute)))
 
 
 def _field_name(view: str, feature: str) -> bytes:
