@@ -37,7 +37,7 @@ def project_of(settings: Settings) -> Project:
     path = (Path(named) if named else settings.project_root / "feature_repo") / "feature_store.yaml"
     try:
         return _project(path, path.stat().st_mtime_ns)
-    except OSError:
+    except (OSError, ValueError, yaml.YAMLError):  # which whoever needs the file tells of
         return Project("feature_platform", "feature_platform")
 
 

@@ -49,10 +49,13 @@ def test_names_are_those_of_feast(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert raw_dataset("clicks") == "raw.clicks"
 
 
+@pytest.mark.parametrize("content", [None, b"project: shop\x7f", b"project: \xff", b"project: {"])
 def test_a_repository_that_cannot_be_read_has_the_default_s_project(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: bytes | None
 ) -> None:
-    monkeypatch.setenv("FEATURE_REPO_DIR_ENV_VAR", str(tmp_path / "none"))
+    monkeypatch.setenv("FEATURE_REPO_DIR_ENV_VAR", str(tmp_path))
+    if content is not None:
+        (tmp_path / "feature_store.yaml").write_bytes(content)
     assert project_of(get_settings()).namespace == "feature_platform"
 
 
