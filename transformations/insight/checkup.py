@@ -28,7 +28,7 @@ from transformations.engine.base.words import human_bytes, plural, show_address,
 from transformations.engine.launch.java import find_java
 from transformations.engine.upkeep.integrity import Examined, examine_artifacts, examine_tables
 from transformations.insight.model_copies import REMEDY, copies_text, lost_artifacts, standings
-from transformations.insight.repository import open_store, registered_views
+from transformations.insight.repository import open_store, read_configuration, registered_views, repository_folder
 from transformations.local import redis as embedded
 from transformations.stores.base.source_paths import is_elsewhere
 from transformations.stores.redis.idle import within
@@ -174,6 +174,18 @@ def _check_configured_redis(url: str, settings: Settings) -> Check:
     return Check("redis", "ok", f"{address} answers")
 
 
+def _check_repository(settings: Settings) -> Check:
+    """Whether Feast can use its file, which it reads before any code of ours: `feast` itself would show a trace."""
+    folder = repository_folder(settings)
+    if not folder.exists():
+        return Check("repository", "ok", f"{folder} is not here")
+    try:
+        read_configuration(folder)
+    except FeaturesError as error:
+        return Check("repository", "fail", error.message)
+    return Check("repository", "ok", str(folder))
+
+
 def _check_registry(settings: Settings) -> Check:
     try:
         url = registry_url(settings)
@@ -292,6 +304,7 @@ _CHECKS_OF_SETTINGS: tuple[Callable[[Settings], Check], ...] = (
     _check_data_folder,
     _check_java,
     _check_redis,
+    _check_repository,
     _check_registry,
     _check_models,
 )

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,6 +15,7 @@ from pydantic import ValidationError
 from transformations.engine.base.disk_faults import known_fault
 from transformations.engine.base.errors import FeaturesError, UsageError, nearest
 from transformations.engine.base.settings import Settings
+from transformations.engine.base.words import HIDDEN, show_address
 from transformations.engine.vocabulary.resolution import Resolved, resolve
 
 if TYPE_CHECKING:
@@ -27,6 +29,13 @@ if TYPE_CHECKING:
 _FOLDER_VARIABLE = "FEATURE_REPO_DIR_ENV_VAR"
 
 _NEEDED = ("project", "registry", "offline_store", "online_store")
+# What may be told of a configuration: names and class paths under these keys.
+_SHOWN_KEYS = frozenset({"project", "provider", "type", "registry_type"})
+_NAME = re.compile(r"[A-Za-z_][\w.]*", re.ASCII)
+
+
+class _NoRegistryError(Exception):
+    """Why a registry's address can hold no registry, in words of ours."""
 
 
 @dataclass(frozen=True)
@@ -96,17 +105,21 @@ def open_store_at(folder: Path) -> FeatureStore:
     """Feast's own store over the repository in this folder; UsageError for a configuration that Feast refuses."""
     from feast import FeatureStore
 
+    return FeatureStore(repo_path=str(folder), config=read_configuration(folder))
+
+
+def read_configuration(folder: Path) -> RepoConfig:
+    """A repository's feature_store.yaml; UsageError, without what may be a secret, where Feast could not use it."""
     _check_configuration(folder)
     file = folder / "feature_store.yaml"
     try:
-        config = _read_configuration(folder, file)
+        return _read_configuration(folder, file)
     except FeaturesError:
         raise
     except Exception as error:
-        if known_fault(error) is not None:
-            raise
-        raise UsageError(f"{file}: {_fault_text(error)}. Correct it, or bring it back from a copy.") from error
-    return FeatureStore(repo_path=str(folder), config=config)
+        if (fault := known_fault(error)) is not None:
+            raise fault from error
+        raise UsageError(f"{file}: {_fault_text(error, file)}. Correct it, or bring it back from a copy.") from error
 
 
 def _read_configuration(folder: Path, file: Path) -> RepoConfig:
@@ -117,9 +130,16 @@ def _read_configuration(folder: Path, file: Path) -> RepoConfig:
 
     config = load_repo_config(folder, file)
     get_provider(config)
-    registry, _ = config.registry, config.batch_engine
+    registry, *_ = config.registry, config.offline_store, config.online_store, config.batch_engine
     if registry.registry_type == "file" and registry.registry_store_type is None:
-        get_registry_store_class_from_scheme(registry.path)
+        try:
+            get_registry_store_class_from_scheme(registry.path)
+        except Exception as error:
+            raise UsageError(
+                f"{file}: registry.path, {show_address(registry.path)}, is the address of no file. Give a path, or an "
+                f"address that begins with file://, s3://, gs:// or hdfs://; a database needs `registry_type: sql`. "
+                "Correct it, or bring it back from a copy."
+            ) from error
     elif registry.registry_type == "sql":
         _find_registry(registry.path)
     return config
@@ -135,16 +155,37 @@ def _find_registry(path: str) -> None:
     for plugin in filled_in:
         dialects.plugins.load(plugin)
     if url.get_backend_name() == "sqlite" and not (filled_in or url.database):
-        raise ValueError("registry.path names a SQLite database in memory, which would forget what is applied")
+        raise _NoRegistryError("registry.path names a SQLite database in memory, which would forget what is applied")
 
 
-def _fault_text(error: Exception) -> str:
+def _fault_text(error: Exception, file: Path) -> str:
     """What is wrong, without the values that were given: an address may hold a password."""
+    from sqlalchemy.exc import NoSuchModuleError
+
     causes = (error, error.__context__)
     if invalid := next((each for each in causes if isinstance(each, ValidationError)), None):
         faults = invalid.errors(include_input=False, include_context=False, include_url=False)
-        return "; ".join(f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in faults)
-    return str(error).rstrip(".'\"") or type(error).__name__
+        said = "; ".join(f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in faults)
+    elif isinstance(error, (NoSuchModuleError, _NoRegistryError)) or type(error).__module__ == "feast.errors":
+        said = str(error)
+    else:
+        return type(error).__name__
+    document = yaml.safe_load(os.path.expandvars(file.read_text(encoding="utf-8")))  # as Feast reads it
+    for value in sorted(set(_unshown(document)), key=len, reverse=True):
+        said = re.sub(rf"(?<!\w){re.escape(value)}(?!\w)", HIDDEN, said)
+    return said.rstrip(".'\"")
+
+
+def _unshown(value: object, key: object = None) -> Iterator[str]:
+    """Every text of a configuration that may not be told."""
+    if isinstance(value, Mapping):
+        for name, each in value.items():
+            yield from _unshown(each, name)
+    elif isinstance(value, list):
+        for each in value:
+            yield from _unshown(each)
+    elif isinstance(value, str) and value and not (key in _SHOWN_KEYS and _NAME.fullmatch(value)):
+        yield value
 
 
 def registered_views(settings: Settings) -> dict[str, FeatureView]:
@@ -168,7 +209,15 @@ def _check_configuration(folder: Path) -> None:
     except OSError as error:
         raise known_fault(error) or error from error
     except (yaml.YAMLError, ValueError) as error:
-        raise UsageError(f"{file} is no YAML: {error}. Bring it back from a copy.") from None
+        raise UsageError(f"{file} is no YAML: {_fault_of_yaml(error)}. Bring it back from a copy.") from None
     lacking = [key for key in _NEEDED if not isinstance(document, Mapping) or key not in document]
     if lacking:
         raise UsageError(f"{file} lacks {', '.join(lacking)}. Bring it back from a copy.")
+
+
+def _fault_of_yaml(error: Exception) -> str:
+    """What is wrong and where, without the line itself and what is quoted of it."""
+    if not isinstance(error, yaml.MarkedYAMLError) or error.problem is None or error.problem_mark is None:
+        return str(error)
+    what = re.split(" ?['\"]", error.problem)[0]
+    return f"{what}{'' if what == error.problem else ' …'} in line {error.problem_mark.line + 1}"

@@ -47,11 +47,23 @@ def test_a_machine_after_make_install_is_well_and_is_left_as_it_was(data: Path) 
         "data": "ok",
         "java": "ok",
         "redis": "ok",
+        "repository": "ok",
         "registry": "ok",
         "models": "ok",
     }
     assert not (data / "redis").exists()
     assert not (data / "registry.db").exists()
+
+
+def test_a_feature_store_yaml_that_feast_itself_would_answer_with_a_trace_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "feature_store.yaml"
+    file.write_text("project: shop\nonline_store: {password: *hunter2}\n")
+    monkeypatch.setenv("FEATURE_REPO_DIR_ENV_VAR", str(tmp_path))
+    code, checks = examine()
+    said = checks["repository"]["detail"]
+    assert (code, said.startswith(f"{file} is no YAML: found undefined alias"), "hunter2" in said) == (3, True, False)
 
 
 def test_a_redis_that_does_not_answer_is_a_service_to_retry(
