@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import pyarrow as pa
-from feast import FeatureStore, FeatureView, RepoConfig
+from feast import FeatureStore, FeatureView, FileSource, RepoConfig
 from feast.data_source import DataSource
 from feast.infra.offline_stores.offline_store import OfflineStore, RetrievalJob
 from feast.infra.registry.base_registry import BaseRegistry
@@ -202,7 +202,8 @@ class PointInTimeOfflineStore(OfflineStore):
 
     @faults_in_words()
     def validate_data_source(self, config: RepoConfig, data_source: DataSource) -> None:
-        """Feast's check, which warns of a missing file; a table that has not been built yet needs no warning.
+        """Feast's check, which warns of a missing file; a table that has not been built yet needs no warning, and the
+        sources of other stores ask for those stores' settings.
 
         `feast plan` and `feast apply` call this before they do anything: the place to refuse services that could not be
         read, and to tell of views that could not.
@@ -211,7 +212,7 @@ class PointInTimeOfflineStore(OfflineStore):
             self._examined = config
             _examine_repository(config)
         placed = placed_source(data_source, get_settings())
-        if placed is not None:
+        if isinstance(placed, FileSource):
             super().validate_data_source(config, placed)
 
     @faults_in_words()

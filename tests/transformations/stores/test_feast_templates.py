@@ -17,6 +17,7 @@ from feast.repo_config import load_repo_config
 from feast.repo_operations import apply_total, init_repo
 
 from tests.worlds.feast_stores import BATCH, OFFLINE, ONLINE
+from transformations.engine.base.errors import UsageError
 
 LINES = {"offline_store": {"type": OFFLINE}, "online_store": {"type": ONLINE}, "batch_engine": {"type": BATCH}}
 MODULES = ("feature_definitions", "example_repo", "static_artifacts", "test_workflow")
@@ -46,10 +47,11 @@ def local_request() -> list[dict[str, Any]]:
     return [{"driver_id": each, "val_to_add": each + 1, "val_to_add_2": each + 2} for each in DRIVERS]
 
 
-def test_the_local_template_gives_the_newest_rows_and_what_its_functions_make_of_them(
-    applied: Callable[..., FeatureStore],
+@pytest.mark.parametrize("template", ["local", "milvus"])  # milvus: without its search by vectors
+def test_a_template_of_drivers_gives_the_newest_rows_and_what_its_functions_make_of_them(
+    applied: Callable[..., FeatureStore], template: str
 ) -> None:
-    store = applied("local", LINES)
+    store = applied(template, LINES)
     store.materialize_incremental(datetime.now(UTC))
     rows = pd.read_parquet(Path(str(store.config.repo_path)) / "data" / "driver_stats.parquet")
     rows = rows[rows["event_timestamp"] <= pd.Timestamp.now(tz="UTC")]  # the template takes local time for UTC
@@ -60,8 +62,9 @@ def test_the_local_template_gives_the_newest_rows_and_what_its_functions_make_of
         "conv_rate_plus_val1": [rate + each + 1 for rate, each in zip(rates, DRIVERS, strict=True)],
         "conv_rate_plus_val2": [rate + each + 2 for rate, each in zip(rates, DRIVERS, strict=True)],
         "avg_daily_trips": newest["avg_daily_trips"].tolist(),
-        "driver_metadata": [dict(each) for each in newest["driver_metadata"]],
     }
+    if "driver_metadata" in newest:
+        expected["driver_metadata"] = [dict(each) for each in newest["driver_metadata"]]
     request = local_request()
     spine = pd.DataFrame(request).assign(event_timestamp=pd.Timestamp.now(tz="UTC"))
     for name in ("driver_activity_v1", "driver_activity_v2", "driver_activity_v3"):
@@ -107,6 +110,17 @@ def test_the_nlp_template_is_loaded_and_served(applied: Callable[..., FeatureSto
     assert online["word_count"] == texts["word_count"].tolist()
     assert online["text_content"] == texts["text_content"].tolist()
     assert len(online["predicted_sentiment"]) == len(texts)  # of a random generator, where no model is installed
+
+
+def test_the_minimal_template_takes_our_stores(applied: Callable[..., FeatureStore], tmp_path: Path) -> None:
+    store = applied("minimal", {**LINES, "registry": str(tmp_path / "registry.db")})
+    assert (store.project, store.list_feature_views()) == ("team", [])
+
+
+def test_the_spark_template_is_refused_for_its_sources(applied: Callable[..., FeatureStore]) -> None:
+    """They are for Feast's Spark store alone, as tables of a warehouse are for theirs."""
+    with pytest.raises(UsageError, match=r"its source is a SparkSource; this offline store reads files. Use a FileS"):
+        applied("spark", LINES)
 
 
 @pytest.mark.stock
