@@ -5,7 +5,6 @@ alone.
 """
 
 import math
-from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -79,6 +78,8 @@ homes = _view("homes", city=String, acc_rate=Float64)
 asked = RequestSource(name="asked", schema=[Field(name="amount", dtype=Float64), Field(name="hour", dtype=Int64)])
 
 EXPECTED: dict[str, list[Any]] = {}
+VIEWS: dict[str, Any] = {}
+"""The on-demand views, and their values for `ROWS`, by the name of their function; `more_feast_views` adds to them."""
 
 
 def shape(dtype: Any, expected: list[Any], *sources: Any, **more: Any) -> Any:
@@ -90,7 +91,8 @@ def shape(dtype: Any, expected: list[Any], *sources: Any, **more: Any) -> Any:
         decorate = on_demand_feature_view(
             name=f"of_{name}", sources=[*sources] or [drivers], schema=[Field(name=name, dtype=dtype)], **more
         )
-        return decorate(function)
+        VIEWS[name] = decorate(function)
+        return VIEWS[name]
 
     return declare
 
@@ -385,8 +387,3 @@ def tries(inputs: dict[str, Any]) -> dict[str, Any]:
 @shape(Float64, [20.0, 0.0, 0.0, 0.0], mode="python", write_to_online_store=True, entities=[driver])
 def lists_computed_when_written(inputs: dict[str, Any]) -> dict[str, Any]:
     return {"lists_computed_when_written": [2.0 * (trips or 0) for trips in inputs["trips"]]}
-
-
-def views() -> Mapping[str, Any]:
-    """The on-demand views, by the name of their function."""
-    return {name: globals()[name] for name in EXPECTED}

@@ -10,11 +10,13 @@ import pyarrow.parquet as pq
 import pytest
 from feast import FeatureStore, Field, OnDemandFeatureView
 from feast.aggregation import Aggregation
+from feast.errors import SpecifiedFeaturesNotPresentError
 from feast.types import Float64, String
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.worlds import feast_views as world
+from tests.worlds import more_feast_views as more
 from tests.worlds.feast_stores import our_config, stock_config
 from transformations.engine.base.errors import DataError, UsageError
 from transformations.stores.computed.evaluation import evaluate
@@ -32,7 +34,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     pq.write_table(world.DRIVERS, folder / "drivers.parquet")
     pq.write_table(world.HOMES, folder / "homes.parquet")
     store = FeatureStore(config=our_config(folder))
-    store.apply([world.driver, world.drivers, world.homes, *world.views().values()])
+    store.apply([world.driver, world.drivers, world.homes, *world.VIEWS.values()])
     return folder
 
 
@@ -69,6 +71,12 @@ def test_every_shape_has_its_values_in_training_and_online_for_rows_together_and
     assert not wrong
 
 
+@pytest.mark.parametrize("name", more.REFUSED)
+def test_feast_itself_refuses_a_dtype_that_the_function_does_not_return(folder: Path, name: str) -> None:
+    with pytest.raises(SpecifiedFeaturesNotPresentError, match=name):
+        FeatureStore(config=our_config(folder)).apply(more.REFUSED[name])
+
+
 def test_a_load_computes_nothing_for_a_view_that_feast_computes_when_written(store: FeatureStore, redis: Any) -> None:
     before = redis.dbsize()
     store.materialize(pd.Timestamp(0).to_pydatetime(), MOMENT.to_pydatetime(), ["of_computed_when_written"])
@@ -99,7 +107,7 @@ def test_where_stock_feast_agrees_with_itself_it_gives_these_values_too(tmp_path
     pq.write_table(world.DRIVERS, tmp_path / "drivers.parquet")
     pq.write_table(world.HOMES, tmp_path / "homes.parquet")
     store = FeatureStore(config=stock_config(tmp_path))
-    objects = [world.driver, world.drivers, world.homes, *world.views().values()]
+    objects = [world.driver, world.drivers, world.homes, *world.VIEWS.values()]
     with contextlib.chdir(tmp_path):
         store.apply(objects)
         store.materialize(pd.Timestamp(0).to_pydatetime(), MOMENT.to_pydatetime(), ["drivers", "homes"])
