@@ -20,7 +20,7 @@ from starlette.middleware import Middleware
 from transformations.engine.base.errors import UsageError
 from transformations.engine.base.settings import Settings, get_settings, present_moment
 from transformations.engine.base.words import show_reason
-from transformations.insight.repository import repository_folder
+from transformations.insight.repository import read_configuration, repository_folder
 from transformations.models.log.event_log import log_of
 from transformations.models.predictions.recorder import Options, Recorder
 from transformations.models.predictions.segments import segments_folder
@@ -53,7 +53,7 @@ def create_app(
     """The app that answers for these models; by default for those that FEATURES_PREDICT_MODELS names.
 
     It answers nothing before its lifespan has begun, which waits for the models for a while; it is not ready before all
-    are loaded. UsageError where no model is named.
+    are loaded. UsageError where no model is named, and for a feature_store.yaml that Feast cannot use.
     """
     settings = settings or get_settings()
     repository = repository or repository_folder(settings)
@@ -61,7 +61,11 @@ def create_app(
     if not names:
         raise UsageError("no model is named. Set FEATURES_PREDICT_MODELS, or run `features model serve NAME`.")
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # more than one thread a row only spins
-    store = FeatureStore(repo_path=str(repository))
+    try:
+        store = FeatureStore(repo_path=str(repository))
+    except Exception:
+        read_configuration(repository)  # refuses it in our words, and loads more than a server needs
+        raise
     follower = Follower(names=names, log=log_of(repository), store=store, settings=settings, clock=clock)
     recorder = Recorder(segments_folder(settings), Options.of(settings))
     answering = Answering(follower, Features(store), recorder, settings)

@@ -6,8 +6,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.transformations.models.serving.conftest import PATH
 from tests.worlds import weekly
+from transformations.engine.base.errors import UsageError
+from transformations.models.serving.api.app import create_app
 
 SCRIPT = f"""
 import asyncio, json, sys
@@ -39,3 +43,16 @@ def test_the_server_loads_no_mlflow_and_makes_no_frame_of_a_request(project: Pat
     done = subprocess.run([sys.executable, "-c", SCRIPT], capture_output=True, text=True, env=os.environ, check=False)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout.splitlines()[-1]) == [200, []]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [("project: shop\n", "lacks registry"), ("project: *hunter2\n", "is no YAML: found undefined alias")],
+)
+def test_a_feature_store_yaml_that_feast_cannot_use_is_refused_in_our_words(
+    tmp_path: Path, text: str, said: str
+) -> None:
+    (tmp_path / "feature_store.yaml").write_text(text)
+    with pytest.raises(UsageError, match=said) as refused:
+        create_app([weekly.MODEL], tmp_path)
+    assert "hunter2" not in refused.value.message
