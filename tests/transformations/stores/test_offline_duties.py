@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 from deltalake import write_deltalake
 from feast import Entity, FeatureService, FeatureView, Field, FileSource
-from feast.feature_logging import LoggingConfig
+from feast.feature_logging import LOG_TIMESTAMP_FIELD, LoggingConfig
 from feast.infra.offline_stores.file_source import FileLoggingDestination
 from feast.types import Float64, Int64
 
@@ -79,17 +79,28 @@ def test_monitoring_reads_what_retrieval_reads(store_of: Store, user: Entity, ta
     assert (metric["row_count"], metric["null_count"], metric["mean"]) == (3, 1, 20.0)
 
 
-def test_logged_features_are_written_where_the_service_says(
-    store_of: Store, user: Entity, visits: FeatureView, tmp_path: Path
+def test_logged_features_are_written_where_the_service_says_and_come_back_by_their_moment(
+    store_of: Store, user: Entity, visits: FeatureView, at: Callable[[str], datetime], tmp_path: Path
 ) -> None:
     destination = FileLoggingDestination(path=str(tmp_path / "logs"))
     service = FeatureService(name="spending", features=[visits], logging_config=LoggingConfig(destination=destination))
     store = store_of(user, visits, service)
-    logs = pa.table({"user_id": [1, 2], "user_visits__spent": [10.0, None]})
+    moments = pa.array([at("2024-05-01"), at("2024-05-02")], pa.timestamp("us", "UTC"))
+    logs = pa.table({"user_id": [1, 2], "user_visits__spent": [10.0, None], LOG_TIMESTAMP_FIELD: moments})
 
     store.write_logged_features(logs, service)
 
     assert pq.read_table(tmp_path / "logs").equals(logs)
+    found = PointInTimeOfflineStore.pull_all_from_table_or_query(  # as Feast's provider reads them
+        config=store.config,
+        data_source=destination.to_data_source(),
+        join_key_columns=[],
+        feature_name_columns=["user_id", "user_visits__spent"],
+        timestamp_field=LOG_TIMESTAMP_FIELD,
+        start_date=at("2024-05-01T12:00"),
+        end_date=at("2024-05-02"),
+    )
+    assert found.to_arrow().select(logs.column_names).to_pylist() == logs.slice(1).to_pylist()
 
 
 def test_a_serving_image_without_duckdb_loads_the_yaml_and_refuses_retrieval_clearly(tmp_path: Path) -> None:

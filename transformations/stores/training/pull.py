@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -38,7 +39,7 @@ def newest_rows(
     end: datetime,
 ) -> TableJob:
     """Each key's newest row with an event timestamp from start to end, both included. Without keys, the newest row."""
-    history = source_history(source.name or "source", source, config.repo_path)
+    history = _history(config, source, timestamp)
     stamps = [timestamp, *([created] if created else [])]
     join_keys = tuple(sql.Key(key, key, None) for key in keys if key != DUMMY_ENTITY_ID)
     columns = list(dict.fromkeys([*(key.history for key in join_keys), *features, *stamps]))
@@ -62,7 +63,7 @@ def all_rows(
     end: datetime | None,
 ) -> TableJob:
     """These columns of every row with an event timestamp from start to end, both included; a saved dataset is whole."""
-    history = source_history(source.name or "source", source, config.repo_path)
+    history = _history(config, source, timestamp)
     wanted = list(dict.fromkeys(name for name in columns if name != DUMMY_ENTITY_ID))
 
     def read() -> pa.Table:
@@ -105,7 +106,7 @@ def monitoring_metrics(
     """
     from feast.monitoring.monitoring_utils import empty_categorical_metric, empty_numeric_metric
 
-    history = source_history(source.name or "source", source, config.repo_path)
+    history = _history(config, source, timestamp)
     if not history.files:
         empty = {"numeric": empty_numeric_metric, "categorical": empty_categorical_metric}
         return [empty[kind](name) for name, kind in features]
@@ -127,7 +128,7 @@ def monitoring_metrics(
 
 def last_event(config: RepoConfig, source: DataSource, timestamp: str) -> datetime | None:
     """A source's newest event timestamp, in UTC; None if it has no rows."""
-    history = source_history(source.name or "source", source, config.repo_path)
+    history = _history(config, source, timestamp)
     column = history.column(timestamp)
     if not history.files:
         return None
@@ -135,6 +136,12 @@ def last_event(config: RepoConfig, source: DataSource, timestamp: str) -> dateti
         scan = history.scan(connection, [column])
         (last,) = connection.sql(pull_sql.last_moment(scan.relation, column)).to_arrow_table().column(0).to_pylist()
     return as_utc(last) if last else None
+
+
+def _history(config: RepoConfig, source: DataSource, timestamp: str) -> History:
+    """A source's history, by the moment that Feast asks for: the destination of a service's logs names none."""
+    history = source_history(source.name or "source", source, config.repo_path)
+    return history if history.timestamp else replace(history, timestamp=timestamp)
 
 
 def _read_rows(config: RepoConfig, history: History, columns: Sequence[str], query: Callable[[Scan], str]) -> pa.Table:
