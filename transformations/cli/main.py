@@ -2,6 +2,7 @@
 
 import importlib
 import os
+import re
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -214,8 +215,21 @@ def _message_and_code(error: Exception) -> tuple[str, str, int]:
     place = authored.place_of(error)
     if place is not None:
         return heading, authored.explanation(error, place), ExitCode.USAGE
+    package = (error.name or "").partition(".")[0] if isinstance(error, ModuleNotFoundError) else ""
+    if extras := _extras_with(package):
+        said = f"{package} is not installed here. Install it: pip install 'feature-platform[{','.join(extras)}]'."
+        return heading, said, ExitCode.USAGE
     said = (
         f"{type(error).__name__}: {error}\n"
         "This is a fault of the platform, not yours. The same command with FEATURES_DEBUG=1 before it shows where."
     )
     return "Unexpected error:", said, ExitCode.FAULT
+
+
+def _extras_with(package: str) -> list[str]:
+    """The extras of ours, development's apart, that bring a package of this import name."""
+    import importlib.metadata
+
+    brings = re.compile(rf"{re.escape(package.replace('_', '-'))}\b.*extra == ['\"]([\w-]+)['\"]")
+    required = importlib.metadata.requires("feature-platform") or [] if package else []
+    return sorted({found[1] for each in required if (found := brings.match(each))} - {"dev"})

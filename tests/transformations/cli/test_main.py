@@ -25,6 +25,10 @@ from transformations.engine.base.errors import (
 )
 
 FEATURES = Path(sys.executable).with_name("features")
+BROUGHT_BY_EXTRAS = (
+    *("dagster", "deltalake", "duckdb", "great_expectations", "ibis", "lightgbm", "mlflow", "obstore", "openlineage"),
+    *("open_data_contract_standard", "optuna", "pyspark", "scipy", "sklearn", "xgboost"),
+)
 
 
 def raising(error: BaseException) -> click.Group:
@@ -269,4 +273,52 @@ def test_a_folder_that_is_gone_under_the_command_is_no_fault_of_the_platform(
     assert main.run(["status"]) == 4
     assert capsys.readouterr().err == (
         "Error: the folder that this command was called in is gone. Change into another one (cd).\n"
+    )
+
+
+def test_a_base_install_loads_every_command_and_the_stores() -> None:
+    """What extras bring is hidden: commands import it when they are used, and what the YAML names does not even try."""
+    program = f"""
+import sys
+
+tried = []
+
+class Hidden:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in {set(BROUGHT_BY_EXTRAS)}:
+            tried.append(name)
+            raise ModuleNotFoundError(name, name=name)
+
+sys.meta_path.insert(0, Hidden())
+import importlib, pkgutil
+from transformations.cli.quick_feast import quicken_feast
+quicken_feast()
+import transformations.stores.offline, transformations.stores.online
+print(tried)
+import transformations.cli.commands as commands
+names = [each.name for each in pkgutil.walk_packages(commands.__path__, commands.__name__ + ".")]
+for name in names:
+    importlib.import_module(name)
+print(len(names))
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+
+    assert done.returncode == 0, done.stderr
+    tried, commands = done.stdout.splitlines()
+    assert (tried, int(commands) > 30) == ("[]", True)
+
+
+@pytest.mark.parametrize(
+    ("module", "extras"),
+    [("dagster", "orchestration"), ("deltalake", "batch,train,validate"), ("open_data_contract_standard", "validate")],
+)
+def test_a_missing_package_is_named_with_the_extras_that_bring_it(
+    module: str, extras: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("FEATURES_DEBUG", raising=False)
+    monkeypatch.setattr(main, "cli", raising(ModuleNotFoundError(f"No module named {module!r}", name=f"{module}.part")))
+
+    assert main.run(["fail"]) == 2
+    assert capsys.readouterr().err == (
+        f"Error: {module} is not installed here. Install it: pip install 'feature-platform[{extras}]'.\n"
     )

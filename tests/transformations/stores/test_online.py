@@ -3,7 +3,6 @@
 import asyncio
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -232,14 +231,3 @@ def test_a_server_that_hangs_is_given_up_after_the_read_timeout(
         with pytest.raises(ServiceUnavailableError, match="too slow"):
             read(config, 1)
         assert time.monotonic() - began < 1
-
-
-def test_what_the_yaml_names_loads_no_batch_libraries() -> None:
-    program = (
-        "from transformations.cli.quick_feast import quicken_feast; quicken_feast()\n"
-        "import sys, transformations.stores.offline, transformations.stores.online\n"
-        "print(sorted({'pyspark', 'duckdb', 'ibis', 'deltalake', 'great_expectations'} & set(sys.modules)))"
-    )
-    said = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-
-    assert said.stdout.strip() == "[]"

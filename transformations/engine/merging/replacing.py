@@ -18,7 +18,6 @@ from urllib.parse import unquote
 from uuid import uuid4
 
 import pyarrow as pa
-from deltalake.exceptions import DeltaError
 
 from transformations.engine.base import storage
 from transformations.engine.base.commit_log import sum_up
@@ -44,6 +43,8 @@ def replace_files(
     and publishes nothing. Raises ConflictError where a replaced file is no longer part of the table, or another writer
     was faster; nothing is then published.
     """
+    from deltalake.exceptions import DeltaError
+
     table = storage.open_table(folder)
     version = table.version() + 1
     facts = {unquote(each["path"]): each for each in pa.table(table.get_add_actions(flatten=True)).to_pylist()}
