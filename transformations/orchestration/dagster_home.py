@@ -22,6 +22,10 @@ concurrency:
     default_limit: 1      # of compute and io each: one Spark at a time
   runs:
     max_concurrent_runs: 2
+run_monitoring:           # a run whose process was killed has failed, and gives its pools back
+  enabled: true
+  poll_interval_seconds: 30
+  free_slots_after_run_end_seconds: 10
 """
 
 

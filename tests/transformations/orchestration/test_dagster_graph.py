@@ -138,6 +138,8 @@ def test_dagster_s_home_tells_nobody_and_keeps_what_was_changed_in_it(settings: 
     folder = home(settings)
     with dg.DagsterInstance.from_config(str(folder)) as found:
         assert found.telemetry_enabled is False
+        assert found.run_monitoring_enabled  # a killed run would hold its pools, and the next one wait for ever
+        assert 0 < found.run_monitoring_settings["free_slots_after_run_end_seconds"] <= 60
         assert found.get_settings("concurrency")["pools"]["default_limit"] == 1
     (folder / "dagster.yaml").write_text("telemetry:\n  enabled: false\n")
     assert "concurrency" not in (home(settings) / "dagster.yaml").read_text()
