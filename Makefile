@@ -64,7 +64,7 @@ postgres-test: $(STAMP)  ## Run a project and its models with the registry on Po
 	TESTS_ON_POSTGRES=1 PYTHONPATH=.venv/postgres $(BIN)/python -m pytest -n 2 --dist worksteal $(ON_POSTGRES) $(ARGS)
 
 kill-test: $(STAMP)  ## Kill commands and builds at random moments, some 100 in all: nothing is lost (KILLS=11 of each)
-	COMMAND_KILLS=$(or $(KILLS),11) KILLS=$(or $(KILLS),11) KILLED_BUILDS=4 $(BIN)/python -m pytest -q -s -m "not stock" \
+	COMMAND_KILLS=$(or $(KILLS),11) KILLS=$(or $(KILLS),11) KILLED_BUILDS=$(or $(BUILDS),4) $(BIN)/python -m pytest -q -s -m "not stock" \
 	  tests/transformations/cli/test_kills.py tests/transformations/stores/servers/test_kills.py \
 	  tests/transformations/stores/servers/test_cluster.py tests/transformations/engine/test_processes.py -k killed $(ARGS) | awk '{ print; fflush() } \
 	  /^kills: / { all += $$2; sure += $$(NF - 3) } END { print sure + 0 " of " all + 0 " kills certainly interrupted the work" }'

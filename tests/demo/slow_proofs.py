@@ -6,8 +6,8 @@ PROOFS = (
     Proof(
         name="rollout-proof",
         claim="A good version is seldom stopped, a failing one within 100 rows",
-        seconds=60,
-        size={"ARGS": "--simulations 100 --whole 5"},
+        seconds=65,
+        size={"ARGS": "--simulations 40 --whole 3"},
         figure=r"fails on 5 % of rows: (.*)",
     ),
     Proof(
@@ -28,7 +28,7 @@ PROOFS = (
     Proof(
         name="day-proof",
         claim="The graph of a day goes from delivered files to monitored predictions, killed on its way, and once",
-        seconds=220,
+        seconds=230,
         size={"ARGS": "--kills 20"},
         figure=r"day proof: (.*)",
     ),

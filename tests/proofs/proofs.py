@@ -9,12 +9,12 @@ from importlib import import_module
 from pathlib import Path
 
 MOST_SECONDS = 25 * 60
-PYTEST = r"(\d+ passed.*?) in \d"
+PYTEST = r"(\d+ (?:passed|xfailed)\b.*?) in \d"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Proof:
-    """One proof. seconds: at most so long, at this size. figure: what of its output to show, each match.
+    """One proof. seconds: its share of the 25 minutes, at this size. figure: what of its output to show, each match.
 
     tools: programs it needs, beside what is installed. made: what must be in the data folder.
     """
@@ -32,46 +32,46 @@ _PLATFORM = (
     Proof(
         name="checked-test",
         claim="All holds with Feast's own checks of types, as in a notebook",
-        seconds=90,
+        seconds=75,
         size={"ARGS": "tests/conformance tests/transformations/stores/lookups tests/transformations/stores/training"},
     ),
     Proof(
         name="parity-proof",
         claim="Online equals training at every moment of many histories",
         seconds=110,
-        size={"ARGS": "--months 3", "EXAMPLES": "15"},
-        figure=r"(\d+ passed[^=\n]*|[\d,]+ values, \d+ differ)",
+        size={"ARGS": "--months 2", "EXAMPLES": "5"},
+        figure=r"(\d+ passed|[\d,]+ values, \d+ differ)",
     ),
     Proof(
         name="kill-test",
         claim="Commands killed at any moment lose nothing and show nothing half-written",
         seconds=90,
-        size={"KILLS": "1"},
+        size={"KILLS": "1", "BUILDS": "1"},
         figure=r"(\d+ of \d+ kills certainly interrupted the work)",
     ),
     Proof(
         name="disk-proof",
         claim="A damaged file is named by every command that meets it",
-        seconds=65,
+        seconds=75,
         size={"DISKS": "data/raw/* × deleted|feature_repo/feature_store.yaml*"},
     ),
     Proof(
         name="slow-proof",
         claim="Several processes at once, kills and whole journeys end as they should",
-        seconds=100,
-        size={"ARGS": "tests/transformations/datasets tests/transformations/engine tests/transformations/models/log"},
+        seconds=80,
+        size={"ARGS": "tests/transformations/datasets tests/transformations/engine/raw"},
     ),
     Proof(
         name="knowledge-proof",
         claim="What was known when does not depend on the order and number of runs",
-        seconds=40,
-        size={"EXAMPLES": "5"},
+        seconds=50,
+        size={"EXAMPLES": "3"},
     ),
     Proof(
         name="coverage-proof",
         claim="95 % intervals of metrics hold the truth in 92 to 98 % of simulations",
-        seconds=35,
-        size={"ARGS": "--simulations 100 --draws 300"},
+        seconds=45,
+        size={"ARGS": "--simulations 500 --draws 300"},
         figure=r"(\w+ +metric +[\d.]+%)",
     ),
     Proof(
@@ -85,14 +85,14 @@ _PLATFORM = (
     Proof(
         name="api-proof",
         claim="The model server does what its OpenAPI says, and drops no request while versions are exchanged",
-        seconds=45,
+        seconds=60,
         size={"EXAMPLES": "5", "REQUESTS": "2000"},
         figure=r"(\d+ passed|[\d,]+ requests, \d+ dropped.*)",
     ),
     Proof(
         name="stock-traps",
         claim="Stock Feast still falls into the traps that ours avoids",
-        seconds=90,
+        seconds=75,
     ),
     Proof(
         name="cluster-test",
@@ -109,13 +109,13 @@ _PLATFORM = (
     Proof(
         name="postgres-test",
         claim="A project and its models go on with the registry on PostgreSQL",
-        seconds=60,
+        seconds=65,
         tools=("pg_ctlcluster",),
     ),
     Proof(
         name="reload-proof",
         claim="Servers answer rightly while all that they read changes",
-        seconds=90,
+        seconds=75,
         figure=r"reload: (.*)",
     ),
     Proof(

@@ -4,8 +4,9 @@
     python tests/proofs/run.py knowledge-proof        these alone
     ALLOW_MISSING="cluster-test" make proofs          although this one cannot be run here
 
-A proof that lacks a tool, or of which a test was skipped, counts as not run. The run ends with 1 where a proof fails or
-is not run, unless ALLOW_MISSING names it.
+Each may take its own seconds, and those that the ones before it left. A proof that lacks a tool, or of which a test was
+skipped, counts as not run. The run ends with 1 where a proof fails or is not run,
+unless ALLOW_MISSING names it.
 """
 
 import argparse
@@ -47,8 +48,8 @@ class Found:
         return self.state == "held"
 
 
-def run(proof: Proof, command: Sequence[str], environment: Mapping[str, str], log: Path) -> Found:
-    """Run one proof, its output shown and kept in a file."""
+def run(proof: Proof, command: Sequence[str], environment: Mapping[str, str], log: Path, left: float = 0.0) -> Found:
+    """Run one proof, its output kept in a file. left: seconds that it may take beside its own."""
     for tool in proof.tools:
         if shutil.which(tool) is None:
             return Found(proof=proof, state="not run", figure=f"{tool} is not installed")
@@ -56,11 +57,11 @@ def run(proof: Proof, command: Sequence[str], environment: Mapping[str, str], lo
     for folder in proof.made:
         if not (data / folder).is_dir():
             return Found(proof=proof, state="not run", figure=f"there are no {folder} in {data.name}/ to look at")
-    began = time.monotonic()
-    code, text = _ended(command, environment, log, proof.seconds)
+    began, most = time.monotonic(), proof.seconds + left
+    code, text = _ended(command, environment, log, most)
     seconds = time.monotonic() - began
     if code is None:
-        return Found(proof=proof, state="failed", figure=f"was not done after {proof.seconds} s", seconds=seconds)
+        return Found(proof=proof, state="failed", figure=f"was not done after {most:.0f} s", seconds=seconds)
     if code:
         return Found(proof=proof, state="failed", figure=f"ended with code {code}; see {log}", seconds=seconds)
     if skipped := _SKIPPED.findall(text):
@@ -142,13 +143,14 @@ def main() -> int:
     wanted = parser.parse_args().names or names
     if unknown := sorted(set(wanted) - set(names)):
         parser.error(f"there is no proof {unknown[0]!r}. Known: {', '.join(names)}.")
-    moment, revision, found = datetime.now(UTC), revision_of(ROOT), []
+    moment, revision, found, left = datetime.now(UTC), revision_of(ROOT), list[Found](), 0.0
     for proof in PROOFS:
         if proof.name in wanted:
-            print(f"{proof.name}, at most {proof.seconds} s: {proof.claim}", flush=True)
+            print(f"{proof.name}, at most {proof.seconds + left:.0f} s: {proof.claim}", flush=True)
             environment = {key: value for key, value in os.environ.items() if not key.startswith(("MAKE", "MFLAGS"))}
             command = ["make", proof.name, *(f"{key}={value}" for key, value in proof.size.items())]
-            each = run(proof, command, environment, ROOT / "data" / "proofs" / f"{proof.name}.log")
+            each = run(proof, command, environment, ROOT / "data" / "proofs" / f"{proof.name}.log", left)
+            left = max(0.0, left + proof.seconds - each.seconds)
             print(f"  {each.state}, {each.seconds:.0f} s: {each.figure}", flush=True)
             found.append(each)
     rows = {each.proof.name: row(each, moment, revision) for each in found}

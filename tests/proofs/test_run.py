@@ -48,6 +48,12 @@ time.sleep(60)
     assert not child.exists() or "State:\tZ" in child.read_text()
 
 
+def test_a_proof_may_take_what_those_before_it_have_left(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", "import time; time.sleep(0.3); print('found 7')"]
+    founds = [run(replace(PROOF, seconds=0), command, {"PATH": ""}, tmp_path / "log", left) for left in (0.0, 20.0)]
+    assert [each.state for each in founds] == ["failed", "held"]
+
+
 def test_a_proof_without_its_tool_is_not_run(tmp_path: Path) -> None:
     found = played(replace(PROOF, tools=("no-such-tool",)), "print('found 7')", tmp_path)
     assert (found.state, found.figure) == ("not run", "no-such-tool is not installed")
