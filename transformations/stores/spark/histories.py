@@ -75,6 +75,13 @@ def columns_of(stored: Stored) -> dict[str, str]:
     return {name: f"c{number}" for number, name in enumerate(names)}
 
 
+def rows_of(stored: Sequence[Stored]) -> int:
+    """The rows of histories, by the footers of their files."""
+    files = {file for each in stored for file in each.history.files}
+    with ThreadPoolExecutor(8) as pool:
+        return sum(rows for _, rows in pool.map(_columns_and_rows, files))
+
+
 def sources_of(cutting: Cutting, counted: Mapping[int, Counted], parallelism: int) -> tuple[Sources, list[Unit]]:
     """What the tasks of a stage's histories read. counted: the spine's buckets. parallelism: tasks that run at once."""
     first = min((each.first for each in counted.values()), default=0)

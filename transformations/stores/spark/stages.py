@@ -15,11 +15,12 @@ from transformations.stores.history.stored import Stored, sql_type_of_key
 @dataclass(frozen=True)
 class Stage:
     """Views that are matched in one round. keys: the spine's columns that decide the partition, with their SQL types;
-    none if all rows of the histories are needed everywhere.
+    none if all rows of the histories are needed everywhere. is_read_whole: each task reads the histories' own files.
     """
 
     keys: tuple[tuple[str, str], ...]
     stored: tuple[Stored, ...]
+    is_read_whole: bool = False
 
 
 def stages_of(stored: Sequence[Stored]) -> list[Stage]:

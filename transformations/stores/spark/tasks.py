@@ -214,7 +214,7 @@ def _join(batches: Batches, stage: Stage, plan: Plan, timestamp: str) -> Iterato
         files = _Files(Path(folder), stage)
         for table in _in_portions(_spine_tables(batches, files), ROWS_AT_ONCE):
             spine = _spine_of(table, timestamp)
-            values = stored_values(spine, replace(plan, stored=files.stored))
+            values = stored_values(spine, replace(plan, stored=stage.stored if stage.is_read_whole else files.stored))
             names = [*table.column_names, *(_VALUE + reference for reference in values)]
             yield pa.table([*table.columns, *values.values()], names)
 

@@ -22,7 +22,7 @@ from tests.worlds.feast_stores import our_config
 from transformations.engine.base.errors import DataError, UsageError
 from transformations.engine.base.settings import Settings
 from transformations.engine.compute.spark import spark_session
-from transformations.stores.spark import histories
+from transformations.stores.spark import histories, retrieval
 
 START = datetime(2024, 5, 1, tzinfo=UTC)
 TIMESTAMP = pa.timestamp("us", tz="UTC")
@@ -47,6 +47,16 @@ FEATURES: dict[str, tuple[pa.DataType, Any]] = {
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("spark")
+
+
+@pytest.fixture(autouse=True)
+def _is_shuffled(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Histories are shuffled, small as they are, unless a test says that tasks read them whole."""
+    if getattr(request, "param", True):
+        monkeypatch.setattr(retrieval, "MOST_ROWS_READ", 0)
+
+
+BOTH = pytest.mark.parametrize("_is_shuffled", [True, False], ids=["shuffled", "whole"], indirect=True)
 
 
 @pytest.fixture
@@ -172,6 +182,7 @@ def world(folder: Path, stores: Callable[..., Any]) -> tuple[FeatureStore, Featu
 
 
 @pytest.mark.proof
+@BOTH
 @pytest.mark.parametrize("as_served", [False, True])
 def test_every_value_is_the_one_that_the_local_engine_gives(world: Any, as_served: bool) -> None:
     local, spark, references, spine = world
@@ -233,6 +244,7 @@ def test_the_result_is_written_by_sparks_tasks_and_read_as_a_saved_dataset(
 
 
 @pytest.mark.proof
+@BOTH
 @pytest.mark.parametrize("rows", [0, 1])
 def test_a_small_spine_gives_a_small_result(world: Any, rows: int) -> None:
     local, spark, references, spine = world
@@ -267,6 +279,7 @@ def test_a_view_and_a_function_of_it_are_the_same_on_spark(folder: Path, stores:
 
 
 @pytest.mark.proof
+@pytest.mark.parametrize("_is_shuffled", [False], indirect=True)
 def test_an_error_of_a_task_is_told_as_the_local_engine_tells_it(
     folder: Path, stores: Callable[..., Any], spark_settings: Settings
 ) -> None:
@@ -310,6 +323,7 @@ history_rows = st.tuples(
 
 
 @pytest.mark.proof
+@BOTH
 @given(
     files=st.fixed_dictionaries(
         {

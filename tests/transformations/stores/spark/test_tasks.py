@@ -23,7 +23,7 @@ from transformations.stores.history.stored import Stored
 from transformations.stores.spark import histories
 from transformations.stores.spark.histories import Counted, Cutting, sources_of
 from transformations.stores.spark.packets import SPINE, Packet, batch_of, packets_of
-from transformations.stores.spark.stages import stages_of
+from transformations.stores.spark.stages import Stage, stages_of
 from transformations.stores.spark.tasks import (
     dealing_task,
     history_task,
@@ -112,6 +112,15 @@ def shuffled(spine: pa.Table, plan: Plan, hashes: int, exchange: Path | None = N
     return pa.Table.from_batches(batches) if batches else None
 
 
+def read_whole(spine: pa.Table, plan: Plan, tasks: int) -> pa.Table:
+    """The result where each task reads the histories whole."""
+    stage = Stage((), plan.stored, is_read_whole=True)
+    cutting = Cutting(stage, tasks, "event_timestamp", Resources(threads=1))
+    packets = list(packets_of(spine_task(cutting)(spine.to_batches(max_chunksize=3))))
+    task = matching_task(stage, plan, "event_timestamp", None, None)
+    return pa.Table.from_batches([batch for part in _parts(packets, tasks) for batch in task(batch_of(part))])
+
+
 def _parts(packets: list[Packet], total: int) -> Iterator[list[Packet]]:
     for part in range(total):
         own = [each for each in packets if each.bucket == part]
@@ -151,11 +160,28 @@ def test_every_row_meets_its_histories_in_some_partition(
         stored=tuple(stored), on_demand=(), columns=columns, as_served=as_served, resources=Resources(threads=1)
     )
     expected = features_of(spine_of(spine), plan)
-    found = shuffled(spine, plan, hashes, tmp_path if by_files else None).sort_by("row")
-    assert found.select(spine.column_names).equals(spine)
-    assert {name: found[name].to_pylist() for name in columns} == {
-        name: column.to_pylist() for name, column in expected.items()
-    }
+    for rows in (shuffled(spine, plan, hashes, tmp_path if by_files else None), read_whole(spine, plan, hashes)):
+        found = rows.sort_by("row")
+        assert found.select(spine.column_names).equals(spine)
+        assert {name: found[name].to_pylist() for name in columns} == {
+            name: column.to_pylist() for name, column in expected.items()
+        }
+
+
+@pytest.mark.parametrize("tasks", [1, 4])
+def test_tasks_that_read_small_histories_whole_give_what_the_local_engine_gives(
+    view_of: Callable[..., Stored], tasks: int
+) -> None:
+    rows = [(1, "home", 1, 1, 7), (2, "news", 2, 2, 8), (1, "news", 3, 4, 9)]
+    stored = [view_of(name, [rows[:2], rows[2:]], 3) for name in KEYS]
+    users, pages = [1, 2, 9, None, 1, 2, 1], ["home", "news", "home", "news", None, "home", "news"]
+    keys = {"user_id": pa.array(users, pa.int64()), "page": pa.array(pages)}
+    spine = pa.table({"row": range(7), **keys, "event_timestamp": at([0, 2, 3, 3, 4, 5, 5])})
+    columns = {f"{each.view.name}__seen": f"{each.view.name}:seen" for each in stored}
+    plan = Plan(stored=tuple(stored), on_demand=(), columns=columns, resources=Resources(threads=1))
+    found, expected = read_whole(spine, plan, tasks).sort_by("row"), features_of(spine_of(spine), plan)
+    assert [found[name].to_pylist() for name in columns] == [expected[name].to_pylist() for name in columns]
+    assert found["visits__seen"].to_pylist() == [None, 8, None, None, 9, 8, 9]
 
 
 def test_a_large_bucket_is_dealt_out_and_has_its_history_everywhere(
