@@ -3,8 +3,8 @@
 One view over a source of visits, in windows of 1, 7 and 28 days and for ever. Each size is a project of its own, in a
 process of its own, in which Spark and Redis have started and every stage has been imported before anything is measured:
 ingestion of all events, the first build, the first load, training retrieval of 10,000 rows, and lookups. The rival of
-each figure is that of the smallest project, so the ratio is the growth. How a day's work grows with the days before it
-is measured by `make bench-aging`.
+each figure is that of the smallest project, so the ratio is the growth; the table for docs/scale.md is printed last.
+The whole takes some five minutes. How a day's work grows with the days before it is measured by `make bench-aging`.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 import statistics
 import tempfile
+from collections.abc import Mapping, Sequence
 from contextlib import redirect_stdout
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -51,7 +52,7 @@ class Size:
 def main() -> None:
     """Measure each size, and report."""
     parser = options(__doc__ or "")
-    parser.add_argument("--events", type=int, default=200_000, metavar="N", help="of the smallest (default 200,000)")
+    parser.add_argument("--events", type=int, default=100_000, metavar="N", help="of the smallest (default 100,000)")
     given = parser.parse_args()
     base = Size(events=given.events, entities=given.events // 20)
     sizes = {
@@ -62,10 +63,25 @@ def main() -> None:
     }
     smallest = _measured(base)
     findings = [Finding(_words(base), stage, smallest[stage], "s") for stage in STAGES]
+    grown: dict[str, list[Finding]] = {}
     for name, size in sizes.items():
         found = _measured(size)
-        findings += [Finding(name, stage, found[stage], "s", smallest[stage]) for stage in STAGES]
+        grown[name] = [Finding(name, stage, found[stage], "s", smallest[stage]) for stage in STAGES]
+        findings += grown[name]
     report("growth", findings, [f"smallest: {_words(base)}; {DAYS} days, {base.asked} rows a lookup"])
+    print(_markdown(findings[: len(STAGES)], grown))
+
+
+def _markdown(smallest: Sequence[Finding], grown: Mapping[str, Sequence[Finding]]) -> str:
+    """The table of docs/scale.md: by stage the seconds of the smallest project, and how many times as many others take.
+
+    A size that a stage knows nothing of is measured again all the same: its ratio says how far to trust the others.
+    """
+    lines = [["Stage", "Smallest", *grown], ["---"] * (len(grown) + 2)]
+    for number, each in enumerate(smallest):
+        ratios = [f"{found[number].ratio:.1f} ×" for found in grown.values()]
+        lines.append([each.metric.capitalize(), f"{each.value:.3f} s", *ratios])
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def _words(size: Size) -> str:
