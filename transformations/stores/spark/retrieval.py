@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from pyspark.sql.types import StructType
 
 MOST_ROWS_READ = 16_000_000
-"""Rows of histories that all tasks together read at most, each all of them, before these are shuffled instead. On two
-cores, to cut 3 million rows into packets, put them down and read them again costs some five times what reading does.
+"""Rows of histories that all tasks together read at most, each all of them, before these are shuffled instead. A first
+call for a million rows over 3 million, on two busy cores, takes 32 s where tasks read all, and 92 s with the shuffle.
 """
 _BATCH_BYTES = ("spark.sql.execution.arrow.maxBytesPerBatch", str(256 * 2**20))
 
