@@ -26,7 +26,9 @@ IN_BUCKET := $(ENGINE_TESTS)/base/files $(ENGINE_TESTS)/raw/test_zone.py $(ENGIN
   $(ENGINE_TESTS)/compute/test_build.py $(ENGINE_TESTS)/compute/test_taking_back.py $(ENGINE_TESTS)/upkeep/test_restore.py \
   $(COMMAND_TESTS)/data/test_build.py $(COMMAND_TESTS)/data/test_restore.py $(COMMAND_TESTS)/platform/test_compact.py \
   $(COMMAND_TESTS)/data/test_dataset.py $(COMMAND_TESTS)/look/test_status.py $(COMMAND_TESTS)/look/test_explain.py \
-  tests/transformations/cli/test_up.py tests/transformations/cli/test_other_machine.py
+  tests/transformations/cli/test_up.py tests/transformations/cli/test_other_machine.py \
+  tests/transformations/models/test_training.py tests/transformations/models/test_in_bucket.py \
+  tests/transformations/models/predictions/test_shared.py $(COMMAND_TESTS)/data/test_model.py
 ON_POSTGRES := tests/transformations/models/log/test_event_log.py tests/transformations/models/log/test_stages.py \
   tests/transformations/cli/test_up.py $(COMMAND_TESTS)/look/test_diff.py -k "not they_stand_beside"
 
@@ -55,7 +57,7 @@ checked-test: $(STAMP)  ## Run the tests with Feast's own checks of the types th
 cluster-test: $(STAMP)  ## Build on a Spark cluster of this machine's processes and compare with a local build
 	$(BIN)/python tests/cluster/run.py $(ARGS)
 
-bucket-test: $(STAMP)  ## Run ingestion, builds, restores, kills, retrieval and loads with the data on a real S3 server on loopback
+bucket-test: $(STAMP)  ## Run ingestion, builds, restores, kills, retrieval, loads and models with the data on a real S3 server on loopback
 	TESTS_IN_BUCKET=1 $(BIN)/python -m pytest -n 2 --dist worksteal -m "not stock and not kills and not disks" $(IN_BUCKET) $(ARGS)
 
 postgres-test: $(STAMP)  ## Run a project and its models with the registry on PostgreSQL (Debian's package postgresql)

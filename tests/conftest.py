@@ -108,6 +108,16 @@ def bucket(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]
         yield environment
 
 
+@pytest.fixture
+def place(bucket: dict[str, str], monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A place in the bucket, as the server's own folder."""
+    name = uuid4().hex[:12]
+    for key, value in {**bucket, "FEATURES_DATA": f"s3://{buckets.BUCKET}/{name}"}.items():
+        monkeypatch.setenv(key, value)
+    root = next(folder for folder in tmp_path_factory.getbasetemp().glob("s3*") if (folder / buckets.BUCKET).is_dir())
+    return root / buckets.BUCKET / name
+
+
 @pytest.fixture(scope="session")
 def new_database() -> Iterator[Callable[[], str]]:
     """A PostgreSQL server: makes an empty database and gives its URL."""

@@ -28,7 +28,7 @@ from transformations.datasets.registration import REFERRERS, Referrer, is_regist
 from transformations.engine.base import storage
 from transformations.engine.base.disk_faults import faults_in_words, paths_in
 from transformations.engine.base.errors import ConflictError, DataError, UsageError, nearest
-from transformations.engine.base.files.published import pull_folders
+from transformations.engine.base.files.published import pull_all
 from transformations.engine.base.settings import Settings
 
 
@@ -98,7 +98,7 @@ def tidy(store: FeatureStore, settings: Settings, *, dry_run: bool = False) -> l
 
 def names_begun(settings: Settings) -> set[str]:
     """The datasets of which there is anything: a folder, finished or not, or a pin."""
-    pull_folders(settings.datasets_dir)
+    pull_all(settings.datasets_dir)
     names = {path.name for path in paths_in(settings.datasets_dir, "[!.]*") if (path / FILE).exists()}
     return names | names_with_leftovers(settings.datasets_dir) | names_pinned_for(settings)
 

@@ -21,7 +21,7 @@ from transformations.datasets.snapshot import open_snapshot, take_snapshot
 from transformations.datasets.spines import known_label, rows_of, source_of
 from transformations.datasets.splits import select
 from transformations.engine.base.disk_faults import faults_in_words
-from transformations.engine.base.files.published import pull_folder
+from transformations.engine.base.files.published import pull
 from transformations.engine.base.settings import Settings
 from transformations.stores.history.session_sql import resources_of
 from transformations.stores.training.spine import spine_of
@@ -56,7 +56,7 @@ class Planned:
 @faults_in_words()
 def plan(config: DatasetConfig, folder: Path, store: FeatureStore, settings: Settings) -> Planned:
     """What `create` would make now; its errors, but for those of the retrieval, which is not tried."""
-    pull_folder(settings.datasets_dir / config.name)
+    pull(settings.datasets_dir / config.name)
     taken = take_snapshot(store, config.feature_service, settings)
     refuse_collisions(config, store)
     source = source_of(config, folder)

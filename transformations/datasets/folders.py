@@ -12,7 +12,7 @@ from uuid import uuid4
 from transformations.engine.base import checksums, storage
 from transformations.engine.base.disk_faults import folders_in, paths_in
 from transformations.engine.base.errors import UsageError
-from transformations.engine.base.files.published import pull_folder, pull_folders, put_folder, withdraw_folder
+from transformations.engine.base.files.published import pull, pull_all, put_folder, withdraw
 from transformations.stores.training.jobs import SAVED_FRAME
 
 
@@ -27,7 +27,7 @@ def refuse_existing(target: Path) -> None:
 
 def dataset_folders(datasets: Path) -> list[Path]:
     """The folders of datasets, whole or damaged, by name. A training frame that Feast saved there is none."""
-    pull_folders(datasets)
+    pull_all(datasets)
     return [each for each in folders_in(datasets) if not _is_saved_frame(each)]
 
 
@@ -39,7 +39,7 @@ def _is_saved_frame(folder: Path) -> bool:
 def hold_name(target: Path) -> Iterator[None]:
     """Hold a dataset's name against other processes; ConflictError at once where one works on it."""
     with storage.exclusive(target.with_name(f".{target.name}.lock"), f"dataset {target.name}", wait_seconds=0.0):
-        pull_folder(target)
+        pull(target)
         yield
 
 
@@ -65,19 +65,11 @@ def publish(unfinished: Path, target: Path) -> None:
     for file in [*files, unfinished / checksums.FILE]:
         file.chmod(0o440)
     put_folder(unfinished, target)
-    if target.exists():
-        _hide_here(target)
-    unfinished.rename(target)
 
 
 def hide(target: Path) -> None:
     """Take a dataset away at once; its folder is a leftover then."""
-    withdraw_folder(target)
-    _hide_here(target)
-
-
-def _hide_here(target: Path) -> None:
-    target.rename(_new_folder_beside(target))
+    withdraw(target)
 
 
 def leftovers(target: Path) -> list[Path]:

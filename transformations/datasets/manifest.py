@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from transformations.datasets.config import DatasetConfig
 from transformations.engine.base.disk_faults import known_fault
 from transformations.engine.base.errors import DataError, UsageError
+from transformations.engine.base.files.published import bring
 
 FILE = "manifest.json"
 
@@ -101,6 +102,7 @@ class Manifest(_Model):
 
 def read_manifest(path: Path) -> tuple[Manifest, Path]:
     """A manifest and its folder; path: the file, or the folder that holds it."""
+    bring(path)
     file = path / FILE if path.is_dir() else path
     if path.is_dir() and not file.exists():
         raise DataError(

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from transformations.engine.base.errors import FeaturesError
+from transformations.engine.base.files.published import bring
 from transformations.engine.base.settings import Settings
 from transformations.engine.base.words import plural
 from transformations.insight.repository import repository_folder
@@ -36,7 +37,7 @@ def lost_artifacts(known: list[Standing], settings: Settings) -> Iterator[tuple[
     for each in known:
         for number, state in each.versions.items():
             folder = settings.models_dir / each.model / state.registered.run_id
-            if state.stage != "archived" and not folder.is_dir():
+            if state.stage != "archived" and not bring(folder).is_dir():
                 yield f"{each.model} {number}", folder
 
 

@@ -21,6 +21,7 @@ from transformations.datasets.manifest import FILE, Manifest, read_manifest
 from transformations.engine.base import storage
 from transformations.engine.base.disk_faults import faults_in_words
 from transformations.engine.base.errors import UsageError
+from transformations.engine.base.files.published import pull
 from transformations.engine.base.settings import Settings
 from transformations.engine.identity.code_revision import code_revision
 from transformations.engine.lineage.events import Dataset, Field, report_run
@@ -156,6 +157,7 @@ def pinned_dataset(name: str, settings: Settings, keep: Callable[[str, pa.Table]
     keep: see `verify`.
     """
     place = settings.datasets_dir / name
+    pull(place)
     if not place.is_dir():
         raise UsageError(
             f"there is no dataset {name} yet. Make it: features dataset create feature_repo/datasets/{name}.yaml"

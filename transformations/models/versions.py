@@ -12,6 +12,7 @@ from transformations.datasets.manifest import read_manifest as read_dataset
 from transformations.engine.base.checksums import content_hash as file_hash
 from transformations.engine.base.disk_faults import faults_in_words
 from transformations.engine.base.errors import DataError
+from transformations.engine.base.files.published import bring, pull
 from transformations.engine.base.settings import Settings
 from transformations.models.declaration.config import Declaration
 from transformations.models.declaration.reading import read_declared
@@ -66,8 +67,8 @@ def standing(model: str, log: EventLog) -> Standing:
 
 
 def artifact_folder(model: str, state: VersionState, settings: Settings) -> Path:
-    """Where the artifact of a version lies."""
-    return settings.models_dir / model / state.registered.run_id
+    """Where the artifact of a version lies; it is fetched where that is in object storage."""
+    return bring(settings.models_dir / model / state.registered.run_id)
 
 
 def manifest_of(model: str, state: VersionState, settings: Settings) -> ArtifactManifest:
@@ -92,6 +93,7 @@ def dataset_of(model: str, state: VersionState, settings: Settings) -> Manifest:
     """The manifest of the dataset that a version learned from. DataError where it is gone, or another has its name."""
     name = state.registered.dataset
     place = settings.datasets_dir / name
+    pull(place)
     if not place.is_dir():
         raise DataError(
             f"dataset {name}, which version {state.number} of model {model} learned from, is not there. Bring its "
@@ -144,6 +146,7 @@ def judged_before(name: str, state: VersionState, settings: Settings) -> Judged 
     report is damaged or not the one that the log names.
     """
     folder = _judgement_folder(name, state, settings)
+    pull(folder)
     if state.evaluation is None or not folder.is_dir():
         return None
     try:
@@ -157,6 +160,7 @@ def judged_before(name: str, state: VersionState, settings: Settings) -> Judged 
 def judgement_of(name: str, state: VersionState, settings: Settings) -> Judgement | None:
     """The last judgement of a version; None where it has not been judged."""
     folder = _judgement_folder(name, state, settings)
+    pull(folder)
     return read_judgement(folder) if folder.is_dir() else None
 
 

@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 
 from transformations.contracts import read_contract
 from transformations.datasets.manifest import FILE, read_manifest
+from transformations.engine.base.files.published import bring_all, pull
 from transformations.engine.base.settings import Settings
 from transformations.engine.raw.zone import RawTable
 from transformations.engine.tables.offline_tables import OfflineTable
@@ -42,6 +43,7 @@ def leavings_of(task: Task, day: date, settings: Settings) -> Leavings:
             rows = latest.rows if latest else None
         case Kind.DATASET:
             folder = settings.datasets_dir / task.subject
+            pull(folder)
             rows = sum(split.rows for split in read_manifest(folder)[0].splits) if (folder / FILE).is_file() else None
         case Kind.MODEL:
             report = _judgement(task.subject, settings)
@@ -49,6 +51,7 @@ def leavings_of(task: Task, day: date, settings: Settings) -> Leavings:
             rows = _predictions(task.subject, day + timedelta(days=1), settings)
         case Kind.MONITOR:
             page = model_folder(task.subject, settings) / PAGE
+            pull(page)
             report = page if page.is_file() else None
         case _:
             pass
@@ -65,6 +68,6 @@ def _judgement(model: str, settings: Settings) -> Path | None:
 
 def _predictions(model: str, morning: date, settings: Settings) -> int | None:
     """The rows of the batches of a day, by the files' own counts; None where there is no batch."""
-    folders = list((settings.predictions_dir / model / "batch").glob(f"{morning}-v*"))
+    folders = bring_all(settings.predictions_dir / model / "batch", f"{morning}-v*")
     files = [file for folder in folders for file in folder.rglob("day=*/*.parquet")]
     return sum(pq.read_metadata(file).num_rows for file in files) if files else None

@@ -31,7 +31,7 @@ from transformations.models.log.standing import Standing, VersionState, standing
 from transformations.models.predictions.segments import segments_folder
 from transformations.models.records.criteria import PRODUCTION
 from transformations.models.rollout.deciding import running
-from transformations.monitoring.reading.served import days_served
+from transformations.monitoring.reading.served import days_served, files_of, versions_served
 from transformations.orchestration.planning import Declared
 from transformations.orchestration.tasks import Kind, Task
 
@@ -216,7 +216,7 @@ class Looking:
         state = _fingerprint(
             version=version.number,
             tables={view: self._table_version(view) for view in self._read_by(name)},
-            published=self._files(f"{name}/batch", [morning, morning + timedelta(days=1)]),
+            published=self._files(name, [morning, morning + timedelta(days=1)], "batch"),
         )
         return Look(commands=(command,), state=state, is_telling=False)
 
@@ -291,10 +291,16 @@ class Looking:
         offline = self._freshness(view).offline
         return None if offline is None else offline.changed
 
-    def _files(self, below: str, days: list[date]) -> list[list[str | int]]:
-        """The files of predictions of these UTC days, of a model or of its batches alone, with their sizes."""
-        folder = self._settings.predictions_dir / below
-        found = [path for day in days for path in folder.rglob(f"day={day}/*.parquet")]
+    def _files(self, model: str, days: list[date], below: str = "") -> list[list[str | int]]:
+        """The files of a model's predictions of these UTC days, all or below a folder, with their sizes."""
+        folder = self._settings.predictions_dir / model / below
+        found = {
+            path
+            for day in days
+            for version in versions_served(model, day, self._settings)
+            for path in files_of(model, version, day, self._settings)
+            if path.is_relative_to(folder)
+        }
         return [[str(path.relative_to(folder)), path.stat().st_size] for path in sorted(found)]
 
 

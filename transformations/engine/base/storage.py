@@ -35,7 +35,7 @@ from transformations.engine.base.commit_log import (
 )
 from transformations.engine.base.disk_faults import damaged, known_fault, missing, paths_in
 from transformations.engine.base.errors import ConflictError
-from transformations.engine.base.files.bucket import Bucket, bucket_of, refuse_in_bucket, unanswered
+from transformations.engine.base.files.bucket import Bucket, bucket_of, unanswered
 from transformations.engine.base.files.copies import CHECKSUMS, fetch_folder, lacking_files, pull_log, push
 from transformations.engine.base.files.local import (
     FILE_MODE,
@@ -80,7 +80,6 @@ __all__ = [
     "make_file",
     "make_folder",
     "pull_log",
-    "refuse_in_bucket",
     "remove",
     "replace_text",
     "stored_file",

@@ -18,6 +18,8 @@ from pathlib import Path
 
 from transformations.engine.base import storage
 from transformations.engine.base.errors import DataError
+from transformations.engine.base.files.published import pull, replacing
+from transformations.engine.base.storage import StoredFile
 from transformations.engine.raw.drops import RawSnapshot
 
 GIVEN_UP = "originals-given-up"
@@ -38,8 +40,9 @@ class Readers:
         return all(each >= version for each in (*self.built, *self.pinned))
 
 
-def removable(snapshot: RawSnapshot, readers: Readers, kept_for: timedelta) -> list[Path]:
-    """The originals, absolute, that were written so long ago and that nobody needs any more."""
+def removable(snapshot: RawSnapshot, folder: Path, readers: Readers, kept_for: timedelta) -> list[StoredFile]:
+    """The originals that were written so long ago and that nobody needs any more. folder: the raw table's."""
+    written = {file.path: file for file in storage.files_below(folder)}
     version_of = {drop.number: drop.version for drop in snapshot.drops}
     drop_of = {part.path: part.drop for part in snapshot.parts}
     pinned = max(readers.pinned, default=-1)
@@ -51,19 +54,23 @@ def removable(snapshot: RawSnapshot, readers: Readers, kept_for: timedelta) -> l
         for part in sorted(merged.parts)
         if version_of[drop_of[part]] > pinned
     )
-    return [part for part in parts if part.exists() and part.stat().st_mtime <= oldest]
+    return [written[part] for part in parts if part in written and written[part].modified <= oldest]
 
 
 def given_up(raw: Path) -> frozenset[str]:
     """The originals of a raw table that are no longer kept, relative to its folder."""
     file = raw / GIVEN_UP
+    pull(file)
     return frozenset(file.read_text(encoding="utf-8").splitlines()) if file.is_file() else frozenset()
 
 
 def note_given_up(raw: Path, files: Iterable[Path]) -> None:
     """Record that these originals go, before they do: nobody need miss them."""
     if names := {file.relative_to(raw).as_posix() for file in files}:
-        storage.replace_text(raw / GIVEN_UP, "".join(f"{name}\n" for name in sorted(names | given_up(raw))))
+        number = pull(raw / GIVEN_UP)
+        text = "".join(f"{name}\n" for name in sorted(names | given_up(raw)))
+        with replacing(raw / GIVEN_UP, number) as draft:
+            draft.write_text(text, encoding="utf-8")
 
 
 def refuse_given_up(source: str, files: Iterable[str], what: str) -> None:

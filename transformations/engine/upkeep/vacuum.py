@@ -95,10 +95,6 @@ def vacuum_source(
     keep_originals: how long the files of drops stay once they were merged into others; None: for ever, so that every
     version stays readable. readers: who reads the source. Raises ConflictError while another process writes the table.
     """
-    if keep_originals is not None:
-        storage.refuse_in_bucket(
-            raw.folder, "the note of originals that vacuum gives up (FEATURES_RAW_KEEP_ORIGINALS_DAYS)"
-        )
     with raw.writing():
         published = list(storage.contents(raw.folder))
         kept = _kept_versions(published, 1, older_than)
@@ -109,10 +105,10 @@ def vacuum_source(
         parts = [part for part in parts if _is_old(part.files, older_than)]
         parts += _unfinished_commits(raw.folder, older_than)
         if keep_originals is not None and raw.exists():
-            originals = removable(raw.snapshot(), readers(), max(keep_originals, older_than))
-            parts += [_Part(file.parent, [storage.stored_file(file)], False) for file in originals]
+            originals = removable(raw.snapshot(), raw.folder, readers(), max(keep_originals, older_than))
+            parts += [_Part(file.path.parent, [file], False) for file in originals]
             if not dry_run:
-                note_given_up(raw.folder, originals)
+                note_given_up(raw.folder, [file.path for file in originals])
         return _remove(Vacuumed(zone="raw", table=raw.contract.name), parts, dry_run)
 
 

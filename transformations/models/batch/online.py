@@ -6,16 +6,15 @@ import sys
 from collections.abc import Sequence
 from contextlib import redirect_stdout
 from pathlib import Path
-from uuid import uuid4
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from feast import FeatureStore, FeatureView
 
-from transformations.engine.base import storage
 from transformations.engine.base.disk_faults import faults_in_words
 from transformations.engine.base.errors import UsageError
+from transformations.engine.base.files.published import bring, replacing
 from transformations.engine.base.moments import CREATED_TIMESTAMP, EVENT_TIMESTAMP
 from transformations.engine.base.settings import Settings
 from transformations.models.batch.opened import Batch
@@ -47,7 +46,6 @@ def put_online(model: str, batches: Sequence[Batch], store: FeatureStore, settin
     """
     view = score_view_of(model, store)
     folder = settings.predictions_dir / model / SCORES
-    storage.make_folder(folder)
     first = None
     for batch in batches:
         rows = _scores(model, view, batch)
@@ -85,11 +83,6 @@ def _scores(model: str, view: FeatureView, batch: Batch) -> pa.Table:
 
 def _write_once(file: Path, rows: pa.Table) -> None:
     """Write a file in its place at once, unless it is there."""
-    if file.exists():
-        return
-    unfinished = file.with_name(f".{file.name}.{uuid4().hex}{storage.UNFINISHED}")
-    try:
-        pq.write_table(rows, storage.make_file(unfinished), compression="zstd")
-        unfinished.replace(file)
-    finally:
-        unfinished.unlink(missing_ok=True)
+    if not bring(file).exists():
+        with replacing(file) as draft:
+            pq.write_table(rows, draft, compression="zstd")

@@ -16,8 +16,8 @@ from typing import Any
 import pyarrow as pa
 
 from transformations.datasets.manifest import Manifest, read_manifest
-from transformations.engine.base.disk_faults import paths_in
 from transformations.engine.base.errors import DataError, UsageError
+from transformations.engine.base.files.published import bring_all
 from transformations.engine.base.settings import Settings
 from transformations.models.declaration.recording import Recording, Treatment
 from transformations.models.holding.definitions import references_of
@@ -78,7 +78,7 @@ class Personal:
         return self._known[known]
 
     def _artifact(self, model: str, artifact: str) -> ArtifactManifest:
-        for folder in paths_in(self._settings.models_dir / model, "[!.]*"):
+        for folder in bring_all(self._settings.models_dir / model):
             if (folder / "manifest.json").is_file() and (found := read_artifact_manifest(folder)).id == artifact:
                 return found
         raise DataError(

@@ -20,6 +20,7 @@ from transformations.datasets.folders import publish, remove_leftovers
 from transformations.engine.base import storage
 from transformations.engine.base.disk_faults import known_fault
 from transformations.engine.base.errors import DataError
+from transformations.engine.base.files.published import bring
 from transformations.engine.base.settings import Settings
 from transformations.engine.upkeep.integrity import examine_folder
 from transformations.models.records.batches import FILE, BatchManifest
@@ -51,7 +52,7 @@ def write_batch(target: Path, manifest: BatchManifest, predictions: pa.Table) ->
     lock = target.parent / ".batch.lock"
     with storage.exclusive(lock, f"the batches of model {manifest.model}"):
         remove_leftovers(target)
-        if target.exists():
+        if bring(target).exists():
             return False
         unfinished = target.with_name(f".{target.name}-{uuid4().hex}{storage.UNFINISHED}")
         unfinished.mkdir(mode=storage.FOLDER_MODE)
@@ -69,6 +70,7 @@ def write_batch(target: Path, manifest: BatchManifest, predictions: pa.Table) ->
 
 def read_batch(folder: Path) -> BatchManifest:
     """The manifest of a published batch. DataError where it is missing or damaged."""
+    bring(folder)
     remedy = "Bring the folder back from a copy, or take it away and score anew."
     try:
         return BatchManifest.from_text((folder / FILE).read_text(encoding="utf-8"), str(folder / FILE))

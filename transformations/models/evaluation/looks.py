@@ -15,7 +15,9 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from transformations.engine.base.errors import DataError
-from transformations.engine.base.storage import exclusive, make_file, make_folder
+from transformations.engine.base.files.local import force_folder
+from transformations.engine.base.files.published import pull, replacing
+from transformations.engine.base.storage import exclusive, make_folder
 from transformations.models.records.base import Instant, ModelName, Record, Sha256, Version
 
 MOST_LOOKS = 10
@@ -44,12 +46,13 @@ class Look(Record):
 def look_at(folder: Path, look: Look) -> int:
     """Record a look; the number of this candidate among those that have been judged on rows of that period.
 
-    DataError where ten others have been before, and nothing is recorded then. Concurrent looks wait for each other;
-    the record is on disk when this returns.
+    DataError where ten others have been before, and nothing is recorded then. Concurrent looks wait for each other, or
+    one of two machines gets a ConflictError; the record is on disk when this returns.
     """
     make_folder(folder)
-    path = make_file(folder / FILE)
+    path = folder / FILE
     with exclusive(folder / f"{FILE}.lock", "the record of looks"):
+        number = pull(path)
         past = [each for each in _read(path) if each.shares_rows_with(look)]
         candidates = list(dict.fromkeys(each.artifact for each in past))
         if look.artifact not in candidates and len(candidates) >= MOST_LOOKS:
@@ -60,28 +63,29 @@ def look_at(folder: Path, look: Look) -> int:
                 f"a period that nobody has looked at, and make the dataset anew."
             )
         if all((each.artifact, each.first, each.last) != (look.artifact, look.first, look.last) for each in past):
-            _append(path, look)
+            _append(path, look, number)
         return (*candidates, look.artifact).index(look.artifact) + 1
 
 
 def looks(folder: Path) -> tuple[Look, ...]:
     """All recorded looks, oldest first."""
-    path = folder / FILE
-    return tuple(_read(path)) if path.exists() else ()
+    pull(folder / FILE)
+    return tuple(_read(folder / FILE))
 
 
-def _append(path: Path, look: Look) -> None:
-    with path.open("r+b") as file:
-        file.truncate(len(_whole(path)))
-        file.seek(0, os.SEEK_END)
-        file.write((json.dumps(look.model_dump(mode="json"), ensure_ascii=False) + "\n").encode())
+def _append(path: Path, look: Look, number: int) -> None:
+    """Add a look to those that were read, on disk when this returns. number: of the record that they were read from."""
+    line = json.dumps(look.model_dump(mode="json"), ensure_ascii=False) + "\n"
+    with replacing(path, number) as draft, draft.open("wb") as file:
+        file.write(_whole(path) + line.encode())
         file.flush()
         os.fsync(file.fileno())
+    force_folder(path.parent)
 
 
 def _whole(path: Path) -> bytes:
     """The file without a last line that was never finished, and whose figures nobody saw."""
-    content = path.read_bytes()
+    content = path.read_bytes() if path.exists() else b""
     return content[: content.rfind(b"\n") + 1]
 
 

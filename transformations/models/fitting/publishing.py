@@ -10,6 +10,7 @@ from uuid import uuid4
 
 from transformations.datasets.folders import publish
 from transformations.engine.base import storage
+from transformations.engine.base.files.published import withdraw
 from transformations.models.fitting.fit import Fit
 from transformations.models.records.artifact import FILE, ArtifactManifest, RunFacts
 from transformations.models.records.base import text_hash
@@ -58,7 +59,9 @@ def dead_runs(folder: Path) -> list[str]:
 
 def remove_run(target: Path, *, keep_artifact: bool = False) -> None:
     """Remove what a killed run left: its unfinished folders, its lock, and its artifact unless that is to be kept."""
-    leftovers = [*target.parent.glob(f".{target.name}-*{storage.UNFINISHED}"), *([] if keep_artifact else [target])]
+    if not keep_artifact:
+        withdraw(target)
+    leftovers = [*target.parent.glob(f".{target.name}-*{storage.UNFINISHED}")]
     for leftover in leftovers:
         shutil.rmtree(leftover, ignore_errors=True)
     _lock_of(target).unlink(missing_ok=True)

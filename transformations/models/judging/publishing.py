@@ -9,6 +9,7 @@ from uuid import uuid4
 from transformations.datasets.folders import publish, remove_leftovers
 from transformations.engine.base import storage
 from transformations.engine.base.errors import DataError
+from transformations.engine.base.files.published import pull
 from transformations.models.evaluation.facts import Evaluation
 from transformations.models.judging.candidate import Judgement
 from transformations.models.records.base import text_hash
@@ -30,6 +31,7 @@ def write_judgement(target: Path, judgement: Judgement) -> Path:
         texts[GATES] = judgement.gates.text()
     storage.make_folder(target.parent)
     with storage.exclusive(target.with_name(f".{target.name}.lock"), f"the evaluation {target.name}"):
+        pull(target)
         remove_leftovers(target)
         unfinished = target.with_name(f".{target.name}-{uuid4().hex}{storage.UNFINISHED}")
         unfinished.mkdir(mode=storage.FOLDER_MODE)

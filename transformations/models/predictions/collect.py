@@ -2,6 +2,10 @@
 
 Killed at any point it has lost nothing: a segment goes only after what it held is on disk elsewhere, and what is
 collected a second time is there already.
+
+Segments are of one machine; in object storage what is collected is shared. There each machine puts a place's records
+only where nobody else has put some since it read them, and looks afterwards whether somebody has filed beside it. Of
+two that file at once, at least the one that looks last sees both, so that each prediction is there once in the end.
 """
 
 from __future__ import annotations
@@ -17,11 +21,13 @@ import pyarrow.compute as pc
 
 from transformations.engine.base import storage
 from transformations.engine.base.disk_faults import faults_in_words, paths_in
+from transformations.engine.base.errors import ConflictError
 from transformations.engine.base.settings import Settings
 from transformations.models.batch.personal import Personal
 from transformations.models.batch.pinning import is_expired, pin_views, reason_of, release_expired
 from transformations.models.predictions.published import (
     Place,
+    numbers_of,
     path_of,
     places_of,
     read_place,
@@ -176,14 +182,27 @@ class _Rank:
 
 def _publish(model: str, records: Sequence[PredictionRecord], settings: Settings, found: Collected) -> None:
     """File the records of one model, each prediction once, whatever is there already."""
+    repeats = found.repeats
+    while True:
+        found.repeats = repeats
+        with suppress(ConflictError):
+            if _file(model, records, settings, found):
+                return
+
+
+def _file(model: str, records: Sequence[PredictionRecord], settings: Settings, found: Collected) -> bool:
+    """File the records; whether nobody else has filed any near them meanwhile. ConflictError where somebody has filed
+    in the same place, and what is not filed yet then waits for the next attempt.
+    """
     new: dict[_Key, PredictionRecord] = {}
     for record in records:
         first = new.setdefault(_key(record), record)
         new[_key(record)] = min(first, record, key=_rank)
     found.repeats += len(records) - len(new)
     days = {day for record in new.values() for day in Place.of(record).near()}
+    numbers = numbers_of(places_of(model, settings, days), settings)
     gone: dict[Place, set[_Key]] = {}
-    for key, there in _there_already(new, places_of(model, settings, days), settings).items():
+    for key, there in _there_already(new, numbers, settings).items():
         ranks = [rank for rank, _ in there]
         found.repeats += _rank(new[key]) not in ranks  # else it is the very record that a killed collector has filed
         if min(ranks) <= _rank(new[key]):
@@ -194,13 +213,16 @@ def _publish(model: str, records: Sequence[PredictionRecord], settings: Settings
     added: dict[Place, list[PredictionRecord]] = {}
     for record in new.values():
         added.setdefault(Place.of(record), []).append(record)
-        found.records += 1
-        found.degraded += record.degraded
-        found.unanswered += not record.answered
     for place in sorted(added.keys() | gone.keys(), key=lambda place: (place not in added, place)):
         # First what comes, then what goes: killed between the two, the next one finds both.
-        write_place(place, _changed(place, added.get(place, ()), gone.get(place, set()), settings), settings)
+        filed = added.get(place, ())
+        changed = _changed(place, filed, gone.get(place, set()), settings)
+        numbers[place] = write_place(place, changed, settings, numbers.get(place, 0))
         found.places.add(place)
+        found.records += len(filed)
+        found.degraded += sum(record.degraded for record in filed)
+        found.unanswered += sum(not record.answered for record in filed)
+    return numbers.items() >= numbers_of(places_of(model, settings, days), settings).items()
 
 
 def _key(record: PredictionRecord) -> _Key:

@@ -12,10 +12,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from transformations.engine.base.disk_faults import paths_in
+from transformations.engine.base.files.published import bring_all, published_in
 from transformations.engine.base.settings import Settings
 from transformations.models.batch.publishing import DAY, batches_folder
-from transformations.models.predictions.published import path_of, places_of, read_place, served_folder
+from transformations.models.predictions.published import path_of, places_of, read_place
 from transformations.models.predictions.segment_reading import read_segment, segments_in
 from transformations.models.predictions.segments import segments_folder
 from transformations.models.records.prediction_table import records_of
@@ -24,8 +24,12 @@ from transformations.models.records.predictions import PredictionRecord
 
 def models_with_records(settings: Settings) -> list[str]:
     """The models of which predictions are collected or published."""
-    folders = [folder.name for folder in paths_in(settings.predictions_dir, "[!._]*")]
-    return [name for name in folders if last_day(name, settings) is not None]
+    return [name for name in models_recorded(settings) if last_day(name, settings) is not None]
+
+
+def models_recorded(settings: Settings) -> list[str]:
+    """The models that the record may know, by name."""
+    return [folder.name for folder in published_in(settings.predictions_dir, "[!._@]*") if not folder.is_file()]
 
 
 def last_day(model: str, settings: Settings) -> date | None:
@@ -82,9 +86,9 @@ def records_of_id(prediction: str, settings: Settings) -> list[PredictionRecord]
 
 
 def _named(prediction: str, settings: Settings) -> Iterator[PredictionRecord]:
-    for folder in paths_in(settings.predictions_dir, "[!._]*"):
-        collected = served_folder(folder.name, settings).glob(f"{DAY}=*/[!.]*.parquet")
-        for file in sorted([*collected, *_batch_files(folder.name, settings)]):
+    for model in models_recorded(settings):
+        collected = [path_of(place, settings) for place in places_of(model, settings)]
+        for file in sorted([*collected, *_batch_files(model, settings)]):
             # Statistics of ids rule out most files of batches, whose ids begin alike.
             yield from records_of(pq.read_table(file, partitioning=None, filters=[("id", "=", prediction)]))
     for segment in segments_in(segments_folder(settings)):
@@ -94,6 +98,4 @@ def _named(prediction: str, settings: Settings) -> Iterator[PredictionRecord]:
 
 def _batch_files(model: str, settings: Settings, day: date | None = None) -> list[Path]:
     pattern = f"{DAY}={'*' if day is None else day.isoformat()}/*.parquet"
-    return sorted(
-        file for folder in paths_in(batches_folder(model, settings), "[!.]*") for file in folder.glob(pattern)
-    )
+    return sorted(file for folder in bring_all(batches_folder(model, settings)) for file in folder.glob(pattern))

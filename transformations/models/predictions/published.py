@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -21,8 +20,10 @@ import pyarrow.parquet as pq
 from transformations.engine.base import storage
 from transformations.engine.base.disk_faults import damaged, known_fault, paths_in
 from transformations.engine.base.errors import DiskError
+from transformations.engine.base.files.bucket import bucket_of
+from transformations.engine.base.files.local import force_folder
+from transformations.engine.base.files.published import published_in, pull, pull_all, replacing, withdraw
 from transformations.engine.base.settings import Settings
-from transformations.models.predictions.segments import force_folder
 from transformations.models.records.prediction_table import TIMESTAMP, VIEW, records_of
 from transformations.models.records.predictions import PredictionRecord, ServedFeature, ServedView, Value
 
@@ -62,12 +63,17 @@ def places_of(model: str, settings: Settings, days: Iterable[date] | None = None
     """Where a model has records, by day and version; of these days, or of all."""
     wanted = None if days is None else {day.isoformat() for day in days}
     found = []
-    for folder in paths_in(served_folder(model, settings), f"{_DAY}*"):
+    for folder in published_in(served_folder(model, settings), f"{_DAY}*"):
         day = folder.name.removeprefix(_DAY)
         if wanted is None or day in wanted:
-            versions = (int(match[1]) for file in paths_in(folder) if (match := _FILE.fullmatch(file.name)))
+            versions = (int(match[1]) for file in pull_all(folder) if (match := _FILE.fullmatch(file.name)))
             found += [Place(model, date.fromisoformat(day), version) for version in versions]
     return sorted(found)
+
+
+def numbers_of(places: Iterable[Place], settings: Settings) -> dict[Place, int]:
+    """What each place is the outcome of: the number of writes by whatever machine. All 0 in a local folder."""
+    return {place: pull(path_of(place, settings)) for place in places}
 
 
 def read_place(place: Place, settings: Settings, columns: Sequence[str] | None = None) -> pa.Table:
@@ -88,26 +94,22 @@ def read_place(place: Place, settings: Settings, columns: Sequence[str] | None =
         raise damaged(path, "it does not hold the bytes that were written") from error
 
 
-def write_place(place: Place, table: pa.Table, settings: Settings) -> None:
+def write_place(place: Place, table: pa.Table, settings: Settings, after: int = 0) -> int:
     """Put the records of a place there at once, on disk before anybody sees them; without rows the file goes.
 
-    Rows stand in the order of their moments.
+    Rows stand in the order of their moments. after: the number of the place that they were made from (`numbers_of`);
+    ConflictError where another machine has written it since. The number of the place then.
     """
     path = path_of(place, settings)
     if not table.num_rows:
-        path.unlink(missing_ok=True)
-        return
-    storage.make_folder(path.parent)
-    unfinished = path.with_name(f".{path.name}.{uuid4().hex}{storage.UNFINISHED}")
-    try:
+        return withdraw(path, after)
+    with replacing(path, after) as draft:
         ordered = table.sort_by([("request_timestamp", "ascending"), ("id", "ascending")])
-        pq.write_table(ordered, storage.make_file(unfinished), compression="zstd", write_page_checksum=True)
-        with unfinished.open("rb") as file:
+        pq.write_table(ordered, draft, compression="zstd", write_page_checksum=True)
+        with draft.open("rb") as file:
             os.fsync(file.fileno())
-        unfinished.replace(path)
-        force_folder(path.parent)
-    finally:
-        unfinished.unlink(missing_ok=True)
+    force_folder(path.parent)
+    return after if bucket_of(path) is None else after + 1
 
 
 def remove_unfinished(model: str, settings: Settings) -> None:

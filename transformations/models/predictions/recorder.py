@@ -114,7 +114,6 @@ class Recorder:
         self._lock = threading.Lock()
         self._stop = threading.Event()
         self._segment: Segment | None = None
-        storage.refuse_in_bucket(folder)
         try:
             storage.make_folder(folder)
             self._segment = self._begin()

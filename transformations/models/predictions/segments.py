@@ -25,6 +25,7 @@ from uuid import uuid4
 from pydantic_core import to_json
 
 from transformations.engine.base import storage
+from transformations.engine.base.files.local import force_folder
 from transformations.engine.base.settings import Settings
 
 SUFFIX = ".segment"
@@ -108,15 +109,6 @@ def checked(line: bytes) -> bytes:
 def mark(first: int, end: int) -> bytes:
     """The line that says of the records in the bytes [first, end) of its segment that they were not answered."""
     return checked(to_json({"unanswered": [first, end]}) + b"\n")
-
-
-def force_folder(folder: Path, force: Force = os.fsync) -> None:
-    """Force to disk which files a folder has."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        force(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _host() -> str:

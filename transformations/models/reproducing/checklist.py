@@ -10,9 +10,9 @@ from pathlib import Path
 
 from feast import FeatureStore
 
-from transformations.engine.base import storage
 from transformations.engine.base.disk_faults import faults_in_words
 from transformations.engine.base.errors import DataError, FeaturesError, UsageError
+from transformations.engine.base.files.published import bring_all, replacing
 from transformations.engine.base.moments import as_utc, minute_text
 from transformations.engine.base.settings import Settings
 from transformations.models.batch.publishing import batches_folder, read_batch
@@ -71,7 +71,8 @@ def perform_checklist(
         at=settings.now(),
         checks=(*checks, setup),
     )
-    storage.replace_text(settings.models_dir / name / FILE, made.text())
+    with replacing(settings.models_dir / name / FILE) as draft:
+        draft.write_text(made.text(), encoding="utf-8")
     return made
 
 
@@ -122,7 +123,7 @@ def _performed(check: CheckName, perform: Callable[[], str], settings: Settings)
 
 def _any_prediction(name: str, state: VersionState, settings: Settings) -> tuple[Path, int]:
     """A batch of the version, and a row of it, both by chance."""
-    batches = [each for each in batches_folder(name, settings).glob(f"[!.]*-v{state.number}") if each.is_dir()]
+    batches = bring_all(batches_folder(name, settings), f"[!.@]*-v{state.number}")
     if not batches:
         raise UsageError(
             f"version {state.number} has published no prediction yet: features model predict {name} --as-of DAY"

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from transformations.engine.base.disk_faults import known_fault
 from transformations.engine.base.errors import DataError
+from transformations.engine.base.files.published import bring
 from transformations.models.records.artifact import FILE, ArtifactManifest
 from transformations.models.scoring import fitted
 from transformations.models.scoring.columns import ShortWay, short_way
@@ -52,6 +53,7 @@ class Artifact:
 
 def read_manifest(folder: Path) -> ArtifactManifest:
     """The manifest in an artifact's folder; DataError where there is none, or it contradicts itself."""
+    bring(folder)
     return ArtifactManifest.from_text(_read(folder / FILE).decode("utf-8", errors="replace"), str(folder / FILE))
 
 

@@ -14,12 +14,13 @@ from transformations.engine.base.disk_faults import faults_in_words
 from transformations.engine.base.errors import DataError, UsageError, nearest
 from transformations.engine.base.settings import Settings
 from transformations.models.log.event_log import EventLog
+from transformations.models.predictions.finding import models_recorded
 from transformations.monitoring.judging.data import judge_data
 from transformations.monitoring.judging.day import Judged, judge_day
 from transformations.monitoring.judging.outcomes import Outcomes, outcomes
 from transformations.monitoring.judging.watched import Watched
 from transformations.monitoring.reading.history import model_folder
-from transformations.monitoring.reading.served import days_served, models_served, newest_day
+from transformations.monitoring.reading.served import days_served, newest_day
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,7 +50,7 @@ def monitor(
 
     UsageError for a model without predictions; DataError for a day without any.
     """
-    known = [name for name in models_served(settings) if newest_day(name, settings) is not None]
+    known = [name for name in models_recorded(settings) if newest_day(name, settings) is not None]
     for name in names:
         if name not in known and name not in log.models():
             raise UsageError(f"there is no model {name!r}: {nearest(name, log.models())}.")

@@ -12,14 +12,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Literal
-from uuid import uuid4
 
 from feast import FeatureStore
 from pydantic import Field
 
 from transformations.datasets.config import SPLITS, DatasetConfig, read_config
-from transformations.engine.base import storage
 from transformations.engine.base.errors import FeaturesError
+from transformations.engine.base.files.published import pull, replacing
 from transformations.models.evaluation.looks import looks
 from transformations.models.records.base import Instant, Part, Record
 from transformations.models.releasing import Released, release
@@ -181,6 +180,7 @@ def failures_over(alerts: Sequence[Finding], attempts: Sequence[Attempt]) -> int
 def read_attempts(watched: Watched) -> tuple[Attempt, ...]:
     """The releases that alerts have led to."""
     file = model_folder(watched.model, watched.settings) / FILE
+    pull(file)
     if not file.is_file():
         return ()
     return Attempts.from_text(file.read_text(encoding="utf-8"), str(file)).attempts
@@ -189,6 +189,5 @@ def read_attempts(watched: Watched) -> tuple[Attempt, ...]:
 def write_attempts(watched: Watched, attempts: tuple[Attempt, ...]) -> None:
     """Keep them, in the place of those before."""
     file = model_folder(watched.model, watched.settings) / FILE
-    unfinished = file.with_name(f".{file.name}.{uuid4().hex}{storage.UNFINISHED}")
-    storage.make_file(unfinished).write_text(Attempts(attempts=attempts).text(), encoding="utf-8")
-    unfinished.replace(file)
+    with replacing(file) as draft:
+        draft.write_text(Attempts(attempts=attempts).text(), encoding="utf-8")

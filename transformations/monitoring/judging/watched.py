@@ -7,13 +7,12 @@ from contextlib import contextmanager
 from dataclasses import KW_ONLY, dataclass
 from functools import cached_property
 from pathlib import Path
-from uuid import uuid4
 
 from feast import FeatureStore
 
-from transformations.engine.base import storage
-from transformations.engine.base.disk_faults import known_fault, paths_in
+from transformations.engine.base.disk_faults import known_fault
 from transformations.engine.base.errors import DataError
+from transformations.engine.base.files.published import pull, pull_all, replacing
 from transformations.engine.base.settings import Settings
 from transformations.insight.governance.owners import Ownership, read_ownership
 from transformations.models.declaration.config import Declaration
@@ -156,16 +155,15 @@ class Watched:
         setting = setting_of(self.declared, self.config)
         folder = model_folder(self.model, self.settings) / "baselines"
         file = folder / f"v{version}-{setting[:12]}.json"
+        pull(file)
         if file.is_file():
             found = _read_baseline(file)
             if found.artifact == self.state(version).registered.artifact and found.setting == setting:
                 return found
-        known = [_read_baseline(each) for each in paths_in(folder, f"v*-{setting[:12]}.json")]
+        known = [_read_baseline(each) for each in pull_all(folder, f"v*-{setting[:12]}.json")]
         made = make_baseline(self._learned(version), self.config, self.settings, known)
-        storage.make_folder(folder)
-        unfinished = file.with_name(f".{file.name}.{uuid4().hex}{storage.UNFINISHED}")
-        storage.make_file(unfinished).write_text(made.text(), encoding="utf-8")
-        unfinished.replace(file)
+        with replacing(file) as draft:
+            draft.write_text(made.text(), encoding="utf-8")
         return made
 
     def _learned(self, version: int) -> Learned:

@@ -12,15 +12,14 @@ from dataclasses import dataclass, fields
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Literal
-from uuid import uuid4
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from transformations.engine.base import storage
-from transformations.engine.base.disk_faults import faults_in_words, paths_in
+from transformations.engine.base.disk_faults import faults_in_words
 from transformations.engine.base.errors import DataError
+from transformations.engine.base.files.published import published_in, pull, replacing
 from transformations.engine.base.settings import Settings
 
 Part = Literal["data", "features", "stored", "predictions", "skew"]
@@ -90,7 +89,7 @@ def model_folder(model: str, settings: Settings) -> Path:
 
 def days_judged(model: str, settings: Settings) -> list[date]:
     """The days that have been judged, in their order."""
-    files = paths_in(model_folder(model, settings) / "days", "[!.]*.parquet")
+    files = published_in(model_folder(model, settings) / "days", "[!.@]*.parquet")
     return sorted(date.fromisoformat(file.stem) for file in files)
 
 
@@ -98,14 +97,9 @@ def days_judged(model: str, settings: Settings) -> list[date]:
 def write_findings(model: str, day: date, findings: Sequence[Finding], settings: Settings) -> Path:
     """Put a day's findings in the place of those that it has, if any."""
     file = _file(model, day, settings)
-    storage.make_folder(file.parent)
     rows = [{each.name: getattr(finding, each.name) for each in fields(Finding)} for finding in findings]
-    unfinished = file.with_name(f".{file.name}.{uuid4().hex}{storage.UNFINISHED}")
-    try:
-        pq.write_table(pa.Table.from_pylist(rows, _SCHEMA), storage.make_file(unfinished), compression="zstd")
-        unfinished.replace(file)
-    finally:
-        unfinished.unlink(missing_ok=True)
+    with replacing(file) as draft:
+        pq.write_table(pa.Table.from_pylist(rows, _SCHEMA), draft, compression="zstd")
     return file
 
 
@@ -117,6 +111,7 @@ def read_findings(model: str, day: date, settings: Settings) -> tuple[Finding, .
 
 def _read(model: str, day: date, settings: Settings, chosen: pc.Expression | None = None) -> tuple[Finding, ...]:
     file = _file(model, day, settings)
+    pull(file)
     if not file.is_file():
         return ()
     try:
@@ -143,13 +138,19 @@ def last_before(model: str, day: date, settings: Settings) -> date | None:
     history with a gap is listed.
     """
     near = (day - timedelta(days=each) for each in range(1, _NEAR + 1))
-    found = next((each for each in near if _file(model, each, settings).is_file()), None)
+    found = next((each for each in near if _has_day(model, each, settings)), None)
     return found or max((each for each in days_judged(model, settings) if each < day), default=None)
 
 
 def _finding(row: dict[str, object]) -> Finding:
     counts = row.pop("counts")
     return Finding(**row, counts=None if counts is None else tuple(counts))  # type: ignore[arg-type]
+
+
+def _has_day(model: str, day: date, settings: Settings) -> bool:
+    file = _file(model, day, settings)
+    pull(file)
+    return file.is_file()
 
 
 def _file(model: str, day: date, settings: Settings) -> Path:

@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from transformations.engine.base.disk_faults import paths_in
+from transformations.engine.base.files.published import bring, bring_all, published_in, pull, pull_all
 from transformations.engine.base.settings import Settings
 from transformations.models.batch.publishing import batches_folder
 from transformations.monitoring.reading import served_sql
@@ -83,7 +84,7 @@ def versions_served(model: str, day: date, settings: Settings) -> list[int]:
     batches = [folder for folder in _batches(model, day, settings) if (folder / text).is_dir()]
     found = {_version(folder.name.rpartition("-v")[2]) for folder in batches}
     served = settings.predictions_dir / model / "served" / text
-    found |= {_version(file.stem.removeprefix("v")) for file in paths_in(served, "v*.parquet")}
+    found |= {_version(file.stem.removeprefix("v")) for file in pull_all(served, "v*.parquet")}
     return sorted(each for each in found if each is not None)
 
 
@@ -93,28 +94,23 @@ def days_served(model: str, settings: Settings, since: date = date.min) -> list[
     Of a batch that is older than that nothing is looked at, so that asking for the last days costs what they cost.
     """
     folders = _served_days(model, settings)
-    for batch in paths_in(batches_folder(model, settings), "[!.]*"):
+    for batch in published_in(batches_folder(model, settings)):
         named = _day_of(batch.name)
         if named is None or named + _DAY >= since:
-            folders += paths_in(batch, "day=*")
+            folders += paths_in(bring(batch), "day=*")
     first = served_sql.day_text(since)
     return sorted({_day_in(folder) for folder in folders if folder.name >= first})
 
 
 def newest_day(model: str, settings: Settings) -> date | None:
     """The newest UTC day of which a model has predictions; None where it has none."""
-    named = [_day_of(batch.name) for batch in paths_in(batches_folder(model, settings), "[!.]*")]
+    named = [_day_of(batch.name) for batch in published_in(batches_folder(model, settings))]
     if not named:
         served = _served_days(model, settings)[-1:]
         return _day_in(served[0]) if served else None
     newest = max((each for each in named if each is not None), default=None)
     days = days_served(model, settings, since=date.min if newest is None else newest - _DAY)
     return days[-1] if days else None
-
-
-def models_served(settings: Settings) -> list[str]:
-    """The models that have predictions."""
-    return [folder.name for folder in paths_in(settings.predictions_dir, "[!._]*") if folder.is_dir()]
 
 
 def files_of(model: str, version: int, day: date, settings: Settings) -> list[Path]:
@@ -126,14 +122,13 @@ def files_of(model: str, version: int, day: date, settings: Settings) -> list[Pa
         if _version(folder.name.rpartition("-v")[2]) == version
         for file in paths_in(folder / text, "*.parquet")
     ]
-    served = settings.predictions_dir / model / "served" / text / f"v{version}.parquet"
+    served = _collected(model, version, day, settings)
     return [*found, served] if served.is_file() else found
 
 
 def is_batch_alone(model: str, version: int, day: date, settings: Settings) -> bool:
     """Whether all predictions of a version's day are of batches: these score the population as the tables have it."""
-    served = settings.predictions_dir / model / "served" / served_sql.day_text(day) / f"v{version}.parquet"
-    return not served.is_file()
+    return not _collected(model, version, day, settings).is_file()
 
 
 def read_day(
@@ -297,16 +292,23 @@ def _groups(connection: DuckDBPyConnection, files: Sequence[Path], segments: Seq
     )
 
 
+def _collected(model: str, version: int, day: date, settings: Settings) -> Path:
+    """The file of what servers recorded of a version on a day, if they did."""
+    file = settings.predictions_dir / model / "served" / served_sql.day_text(day) / f"v{version}.parquet"
+    pull(file)
+    return file
+
+
 def _batches(model: str, day: date, settings: Settings) -> list[Path]:
     """The folders of batches that may have rows of a UTC day: a business day has its rows on it or beside it."""
     folder = batches_folder(model, settings)
     beside = [(day + _DAY * each).isoformat() for each in (-1, 0, 1)]
-    return [found for name in (*beside, "spine-") for found in paths_in(folder, f"{name}*-v*")]
+    return [found for name in (*beside, "spine-") for found in bring_all(folder, f"{name}*-v*")]
 
 
 def _served_days(model: str, settings: Settings) -> list[Path]:
     """The folders of days of which the model server's record was collected, in their order."""
-    return paths_in(settings.predictions_dir / model / "served", "day=*")
+    return published_in(settings.predictions_dir / model / "served", "day=*")
 
 
 def _day_in(folder: Path) -> date:

@@ -7,9 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
-from uuid import uuid4
 
-from transformations.engine.base import storage
+from transformations.engine.base.files.published import replacing
 from transformations.insight.site.writing import style, templates_in
 from transformations.models.evaluation.metrics import TITLES
 from transformations.models.records.criteria import Metric
@@ -78,10 +77,8 @@ def facts_of(watched: Watched, judged: Judged, outcomes: Outcomes | None, data: 
 def write_page(watched: Watched, facts: Facts) -> Path:
     """Put the page of a model in the place of its former one."""
     file = model_folder(watched.model, watched.settings) / PAGE
-    storage.make_folder(file.parent)
-    unfinished = file.with_name(f".{file.name}.{uuid4().hex}{storage.UNFINISHED}")
-    storage.make_file(unfinished).write_text(render_page(facts), encoding="utf-8")
-    unfinished.replace(file)
+    with replacing(file) as draft:
+        draft.write_text(render_page(facts), encoding="utf-8")
     return file
 
 

@@ -18,7 +18,7 @@ from transformations.engine.base import delta_protocol, storage
 from transformations.engine.base.disk_faults import note_reads, verify_reads
 from transformations.engine.base.errors import DataError, UsageError, nearest
 from transformations.engine.base.file_rows_sql import FolderColumn, Scan, scan
-from transformations.engine.base.files.published import pull_folder
+from transformations.engine.base.files.published import bring_all, pull
 from transformations.engine.base.settings import get_settings
 from transformations.engine.tables.offline_tables import OfflineTable, Run
 from transformations.stores.base.source_paths import event_source, path_of, stored_names
@@ -228,9 +228,11 @@ def _open_readable(name: str, path: Path, version: int | None = None) -> DeltaTa
 
 
 def _locate_files(name: str, path: Path) -> FoundFiles:
-    datasets = get_settings().datasets_dir
+    datasets, predictions = get_settings().datasets_dir, get_settings().predictions_dir
     if path.is_relative_to(datasets) and path != datasets:
-        pull_folder(datasets / path.relative_to(datasets).parts[0])
+        pull(datasets / path.relative_to(datasets).parts[0])
+    elif path.is_relative_to(predictions):
+        bring_all(path)
     found = locate(name, path)
     if not found.files:
         raise DataError(

@@ -1,5 +1,7 @@
 """Originals of merged files may go after a while: rows, drops and newest versions stay, and no reader misses them."""
 
+import os
+import time
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -10,9 +12,9 @@ import pytest
 from tests.transformations.engine.raw.raw_tables import contract, current, events, origin
 from tests.transformations.engine.raw.test_compaction import drop
 from transformations.engine.base.errors import DataError
-from transformations.engine.base.settings import Settings
+from transformations.engine.base.settings import Settings, get_settings
 from transformations.engine.raw.compaction import compact_source
-from transformations.engine.raw.originals import GIVEN_UP, Readers, refuse_given_up
+from transformations.engine.raw.originals import GIVEN_UP, Readers, given_up, refuse_given_up
 from transformations.engine.raw.zone import Drop, RawTable, read_current
 from transformations.engine.upkeep.integrity import examine_table
 from transformations.engine.upkeep.vacuum import vacuum_source
@@ -120,3 +122,24 @@ def test_findings_about_a_drop_stay(tmp_path: Path, settings: Settings) -> None:
     (folder / "quality.json").write_text("{}")
     give_up(table, Readers())
     assert [file.name for file in folder.iterdir()] == ["quality.json"]
+
+
+def test_in_object_storage_they_go_for_every_machine(
+    place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FEATURES_LOCAL", str(tmp_path / "a"))
+    table = merged_table(get_settings().raw_dir, get_settings())
+    rows = current(table)
+    for file in place.rglob("*.parquet"):
+        os.utime(file, (time.time() - 10,) * 2)  # S3 tells the time in whole seconds
+    drop(table, "n", 4)
+    assert give_up(table, Readers(built=[table.snapshot().version])) == 4
+    assert len([*place.glob("raw/events/drop-*/*.parquet")]) == 1  # of the newest drop
+
+    monkeypatch.setenv("FEATURES_LOCAL", str(tmp_path / "b"))
+    other = RawTable(contract(), get_settings().raw_dir)
+    assert len(given_up(other.folder)) == 4
+    assert examine_table("raw", other.folder).faults == []
+    assert set(rows) < set(current(other))
+    with pytest.raises(DataError, match=r"version 1 needs 2 files of drops that were merged and then given up"):
+        other.snapshot(1)

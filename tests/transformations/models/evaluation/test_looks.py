@@ -5,7 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from transformations.engine.base.errors import DataError
+from transformations.engine.base.errors import ConflictError, DataError
+from transformations.engine.base.settings import get_settings
+from transformations.models.evaluation import looks as looking
 from transformations.models.evaluation.looks import FILE, Look, look_at, looks
 
 
@@ -51,6 +53,30 @@ def test_a_look_that_was_cut_off_while_it_was_written_is_not_one(tmp_path: Path)
     file.write_bytes(file.read_bytes() + b'{"entity": "wh')
     assert look_at(tmp_path, look(2)) == 2
     assert [each.version for each in looks(tmp_path)] == [1, 2]
+
+
+@pytest.mark.usefixtures("place")
+def test_of_two_machines_that_look_at_once_one_is_told_so_and_its_look_counts_once_it_is_repeated(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def on(name: str) -> Path:
+        monkeypatch.setenv("FEATURES_LOCAL", str(tmp_path / name))
+        return get_settings().models_dir
+
+    found, is_first = looking.pull, iter([True])
+
+    def meanwhile(path: Path) -> int:
+        number = found(path)
+        if next(is_first, False):
+            assert look_at(on("b"), look(2)) == 1
+            on("a")
+        return number
+
+    monkeypatch.setattr(looking, "pull", meanwhile)
+    with pytest.raises(ConflictError, match=r"looks\.jsonl: another machine"):
+        look_at(on("a"), look(1))
+    assert look_at(on("a"), look(1)) == 2
+    assert [each.version for each in looks(on("c"))] == [2, 1]
 
 
 def test_a_damaged_line_is_named(tmp_path: Path) -> None:

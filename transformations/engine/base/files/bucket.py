@@ -20,19 +20,13 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from transformations.engine.base.errors import ServiceUnavailableError, UsageError
-from transformations.engine.base.settings import COPIES_OF, get_settings
+from transformations.engine.base.settings import COPIES_OF, get_settings, keeps_copies
 
 if TYPE_CHECKING:
     from obstore.store import ObjectStore
 
 _TRANSFERS = 16
 """Files on their way at a time: a request takes tens of milliseconds, whatever its size."""
-_ON_DISK_ALONE = {
-    "models": "models' artifacts and judgements",
-    "predictions": "the record of predictions",
-    "monitoring": "the monitoring of models",
-}
-"""By the folder of `data`, what it is for."""
 _CHUNK = 8 * 2**20
 _ENDPOINTS = ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT", "FEATURES_DATA")
 _FEW_TRIES = {"max_retries": 4, "retry_timeout": timedelta(seconds=30)}
@@ -174,27 +168,13 @@ class Bucket:
 
 def bucket_of(path: Path) -> Bucket | None:
     """The place in object storage of which a path is a copy; None for what is local alone."""
+    if not keeps_copies():
+        return None
     settings = get_settings()
     if settings.bucket is None or not path.absolute().is_relative_to(settings.data):
         return None
     _claim(settings.data, settings.bucket)
     return Bucket(settings.bucket, settings.data)
-
-
-def refuse_in_bucket(path: Path, what: str | None = None) -> None:
-    """UsageError for what is kept on disk alone: it would be lost with this machine, and seen by no other.
-
-    what: that is refused in any case; by default what the path is for, where that is kept on disk alone.
-    """
-    bucket = bucket_of(path)
-    if bucket is None:
-        return
-    refused = what or _ON_DISK_ALONE.get(path.absolute().relative_to(bucket.root).parts[0])
-    if refused is not None:
-        raise UsageError(
-            f"FEATURES_DATA={bucket.url}: {refused} cannot be kept in object storage yet, only the raw zone, offline "
-            f"tables, pins and datasets can. Do this with FEATURES_DATA set to a folder."
-        )
 
 
 def unanswered(url: str, error: Exception) -> ServiceUnavailableError:

@@ -7,7 +7,7 @@ import fnmatch
 import os
 import shutil
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +17,7 @@ from uuid import uuid4
 
 from transformations.engine.base import disk_faults
 from transformations.engine.base.errors import ConflictError
-from transformations.engine.base.files.bucket import bucket_of, refuse_in_bucket
+from transformations.engine.base.files.bucket import bucket_of
 
 LOCK_WAIT_SECONDS = 60.0
 FILE_MODE, FOLDER_MODE = 0o640, 0o750
@@ -42,7 +42,6 @@ def exclusive(lock: Path, subject: str, wait_seconds: float = LOCK_WAIT_SECONDS)
     Raises ConflictError, naming the holder, when it has waited that long. Other machines are not held off: in object
     storage, commits are.
     """
-    refuse_in_bucket(lock)
     make_folder(lock.parent)
     with os.fdopen(os.open(lock, os.O_RDWR | os.O_APPEND | os.O_CREAT, FILE_MODE), "a+") as file:
         deadline = time.monotonic() + wait_seconds
@@ -132,6 +131,15 @@ def stored_file(path: Path) -> StoredFile:
     """The facts of a file on this disk."""
     facts = path.stat()
     return StoredFile(path, facts.st_size, facts.st_mtime)
+
+
+def force_folder(folder: Path, force: Callable[[int], None] = os.fsync) -> None:
+    """Force the names in a folder to disk. force: as `os.fsync`, but for tests."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        force(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def replace_text(path: Path, text: str) -> None:

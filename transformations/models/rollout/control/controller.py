@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from transformations.engine.base.errors import ConflictError, DataError, UsageError
+from transformations.engine.base.files.published import bring, replacing
 from transformations.engine.base.settings import Settings
-from transformations.engine.base.storage import make_folder, replace_text
 from transformations.models.log.event_log import EventLog
 from transformations.models.log.standing import Standing, standing_of
 from transformations.models.records.base import text_hash
@@ -271,9 +271,10 @@ class Controller:
     def _keep(self, model: str, reading: Reading) -> str:
         """Keep a reading beside the artifacts; its hash."""
         text = reading.text()
-        folder = self.settings.models_dir / model / READINGS
-        make_folder(folder)
-        replace_text(folder / f"{text_hash(text)}.json", text)
+        file = self.settings.models_dir / model / READINGS / f"{text_hash(text)}.json"
+        if not bring(file).exists():
+            with replacing(file) as draft:
+                draft.write_text(text, encoding="utf-8")
         return text_hash(text)
 
     def _aborted(

@@ -8,11 +8,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
-from uuid import uuid4
 
 import pytest
 
-from tests.worlds import buckets
 from tests.worlds.literal_table import RUN, LiteralTable
 from transformations.engine.base import storage
 from transformations.engine.base.disk_faults import verify_files
@@ -24,7 +22,7 @@ from transformations.engine.base.errors import (
     UsageError,
 )
 from transformations.engine.base.files.local import UNFINISHED
-from transformations.engine.base.files.published import pull_folder, put_folder
+from transformations.engine.base.files.published import pull, put_folder
 from transformations.engine.base.settings import get_settings
 from transformations.engine.tables.pins import giving_up, pin, pinned, unpin
 from transformations.engine.upkeep.vacuum import vacuum_table
@@ -33,17 +31,7 @@ Machine = Callable[[str], LiteralTable]
 
 
 @pytest.fixture
-def prefix(bucket: dict[str, str], monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A place in the bucket, as the server's own folder."""
-    name = uuid4().hex[:12]
-    for key, value in {**bucket, "FEATURES_DATA": f"s3://{buckets.BUCKET}/{name}"}.items():
-        monkeypatch.setenv(key, value)
-    root = next(folder for folder in tmp_path_factory.getbasetemp().glob("s3*") if (folder / buckets.BUCKET).is_dir())
-    return root / buckets.BUCKET / name
-
-
-@pytest.fixture
-def on(prefix: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
+def on(place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
     """The table as a machine sees it, from now on this process."""
 
     def machine(name: str) -> LiteralTable:
@@ -87,19 +75,19 @@ def test_of_two_machines_that_write_the_same_version_one_publishes(on: Machine) 
     assert len(list(storage.contents(slow.path))) == 2
 
 
-def test_a_first_version_is_published_by_one_machine_alone(on: Machine, prefix: Path) -> None:
+def test_a_first_version_is_published_by_one_machine_alone(on: Machine, place: Path) -> None:
     on("b").run("quick", 3)
     slow = on("a")
     prepared, run = slow.write("slow", 2), replace(RUN, run_id="slow")
 
     with pytest.raises(ConflictError, match="another writer published first"):
         slow.publish([prepared], slow.schema, run, after=None, replace_all=False)
-    assert [entry.name for entry in (prefix / "offline/user_clicks/_delta_log").glob("*.json")] == [f"{0:020}.json"]
+    assert [entry.name for entry in (place / "offline/user_clicks/_delta_log").glob("*.json")] == [f"{0:020}.json"]
 
 
-def test_an_object_that_is_damaged_or_gone_is_named_and_never_read(on: Machine, prefix: Path) -> None:
+def test_an_object_that_is_damaged_or_gone_is_named_and_never_read(on: Machine, place: Path) -> None:
     on("a").run("one", 1)
-    (stored,) = (prefix / "offline" / "user_clicks" / "run=one").iterdir()
+    (stored,) = (place / "offline" / "user_clicks" / "run=one").iterdir()
     content = bytearray(stored.read_bytes())
     content[len(content) // 2] ^= 1
     stored.write_bytes(content)
@@ -112,9 +100,9 @@ def test_an_object_that_is_damaged_or_gone_is_named_and_never_read(on: Machine, 
     assert not Path(files[0]).exists()
 
 
-def test_copies_of_another_table_than_the_one_in_the_bucket_are_refused(on: Machine, prefix: Path) -> None:
+def test_copies_of_another_table_than_the_one_in_the_bucket_are_refused(on: Machine, place: Path) -> None:
     on("a").run("one", 1)
-    entry = prefix / "offline" / "user_clicks" / "_delta_log" / f"{0:020}.json"
+    entry = place / "offline" / "user_clicks" / "_delta_log" / f"{0:020}.json"
     entry.write_text(entry.read_text() + json.dumps({"commitInfo": {}}) + "\n")
 
     with pytest.raises(DamagedError, match="has another one, of"):
@@ -169,11 +157,11 @@ def test_pins_of_all_machines_count_and_none_is_added_while_files_are_given_up(o
     assert pinned(on("a")) == {0: ("dataset a",)}
 
 
-def test_vacuum_removes_what_no_version_names_from_the_bucket(on: Machine, prefix: Path) -> None:
+def test_vacuum_removes_what_no_version_names_from_the_bucket(on: Machine, place: Path) -> None:
     table = on("a")
     table.run("one", 1)
     table.run("two", 2, kind="rebuild")
-    dead = prefix / "offline" / "user_clicks" / "run=dead" / "1.parquet"
+    dead = place / "offline" / "user_clicks" / "run=dead" / "1.parquet"
     dead.parent.mkdir()
     dead.write_bytes(b"of a killed writer")
     time.sleep(1.1)  # S3 tells the time in whole seconds
@@ -205,7 +193,7 @@ def test_copies_beyond_the_limit_are_given_up_once_nobody_uses_them(
     assert first.exists()
 
 
-@pytest.mark.usefixtures("prefix")
+@pytest.mark.usefixtures("place")
 def test_a_folder_that_several_begin_to_read_at_once_is_there_for_all_of_them(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -221,7 +209,7 @@ def test_a_folder_that_several_begin_to_read_at_once_is_there_for_all_of_them(
     target = get_settings().datasets_dir / "churn"
 
     def read(_: int) -> list[str]:
-        pull_folder(target)
+        pull(target)
         return sorted(file.read_text() for file in target.iterdir())
 
     with ThreadPoolExecutor(8) as readers:
@@ -236,13 +224,3 @@ def test_a_storage_that_does_not_answer_is_named_soon(on: Machine, monkeypatch: 
 
     with pytest.raises(ServiceUnavailableError, match=r"s3://.*AWS_ENDPOINT_URL"):
         table.latest()
-
-
-@pytest.mark.parametrize("zone", ["models", "predictions", "monitoring"])
-def test_what_is_kept_on_disk_alone_is_refused_before_it_begins(on: Machine, zone: str) -> None:
-    on("a")
-    with (
-        pytest.raises(UsageError, match="cannot be kept in object storage yet"),
-        storage.exclusive(get_settings().data / zone / "x" / ".lock", "x"),
-    ):
-        raise AssertionError
