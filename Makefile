@@ -49,10 +49,10 @@ format: $(STAMP)  ## Rewrite the files in the common style
 	$(BIN)/ruff format .
 
 test: $(STAMP)  ## Run the tests (ARGS="-k redis" passes options to pytest)
-	$(BIN)/python -m pytest -n 2 --dist worksteal $(ARGS)
+	$(BIN)/python -m pytest -n 3 --dist worksteal $(ARGS)
 
 checked-test: $(STAMP)  ## Run the tests with Feast's own checks of the types that it is given, as in a notebook
-	FEAST_CHECKS=1 $(BIN)/python -m pytest -n 2 --dist worksteal $(ARGS)
+	FEAST_CHECKS=1 $(BIN)/python -m pytest -n 3 --dist worksteal $(ARGS)
 
 cluster-test: $(STAMP)  ## Build on a Spark cluster of this machine's processes and compare with a local build
 	$(BIN)/python tests/cluster/run.py $(ARGS)

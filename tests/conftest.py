@@ -42,7 +42,7 @@ _LONGEST_FIRST = (
 # Small jobs are over before Java's second compiler and its parallel garbage collector have earned what they cost.
 os.environ["JDK_JAVA_OPTIONS"] = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
 
-# Two processes share two cores: threads of XGBoost and NumPy beside them would wait for each other.
+# Three processes share two cores: threads of XGBoost and NumPy beside them would wait for each other.
 os.environ |= {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 
 # Feast comes as in our own commands: its checks of types, rewritten at each import, would take 5 s of each process.
@@ -65,7 +65,7 @@ def _leave_writing_to_the_kernel(connection: Any, _record: object) -> None:
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling:
-    """Which tests one process runs when two share the work: those of a file, and all that share a costly world."""
+    """Which tests one process runs when several share the work: those of a file, and all that share a costly world."""
     config.option.loadscopereorder = False  # it would put the scopes of most tests first, not the longest ones
     return _ByWorld(config, log)
 

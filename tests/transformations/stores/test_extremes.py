@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
+import pytest
 from feast import Entity, FeatureStore, FeatureView
 from feast.infra.offline_stores.file_source import SavedDatasetFileStorage
 from feast.types import (
@@ -242,6 +243,7 @@ FEATURES: list[tuple[FeastType, pa.Array, Any]] = [
 ]
 
 
+@pytest.mark.proof
 def test_a_stored_value_has_one_form_on_every_path_or_is_refused(
     served: Callable[..., tuple[FeatureStore, Server]], view_of: Callable[..., FeatureView], user: Entity, tmp_path: Any
 ) -> None:

@@ -203,7 +203,7 @@ def test_moments_too_far_for_the_nanoseconds_of_another_file_are_refused(
     cents=st.lists(st.integers(-(10**10) + 1, 10**10 - 1), min_size=1),
     places=st.integers(0, 10),
 )
-@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=20)
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=8)
 @example(cents=[35, 286_785, 1, 10], places=2)
 def test_a_decimal_as_a_float_is_the_nearest_one_on_every_path(
     store_of: Store, redis: Redis, tmp_path: Path, cents: list[int], places: int

@@ -180,6 +180,7 @@ def test_every_spine_row_gets_of_every_view_what_a_search_of_all_rows_finds(
         assert table[f"{name}__seen"].to_pylist() == [_expected(world, name, row) for row in world.spine], name
 
 
+@pytest.mark.proof
 @given(world=worlds())
 @settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_where_stock_feast_is_right_the_result_is_the_same(

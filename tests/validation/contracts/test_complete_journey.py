@@ -43,6 +43,7 @@ def test_a_contract_is_a_valid_open_data_contract(name):
     assert document["apiVersion"] == "v3.1.0"
 
 
+@pytest.mark.proof
 def test_the_quality_rules_hold_on_the_whole_year(ingested):
     settings, ingestions = ingested
     drop = ingestions["transactions"].drop

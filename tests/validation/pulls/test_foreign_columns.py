@@ -140,6 +140,7 @@ def test_sqlite_holds_values_of_other_types_than_its_columns(app, column, value,
         app.pull()
 
 
+@pytest.mark.proof
 @pytest.mark.usefixtures("_spark")
 def test_a_table_that_spark_knows_is_pulled_by_its_watermark(app):
     app.kind = "spark"

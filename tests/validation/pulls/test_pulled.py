@@ -8,7 +8,6 @@ import duckdb
 import pytest
 
 from tests.worlds.processes import start
-from tests.worlds.samples import some_quick
 from transformations.contracts import ContractError, read_contract
 from transformations.engine.base import storage
 from transformations.engine.base.errors import DataError, ServiceUnavailableError, UsageError
@@ -153,8 +152,9 @@ MOMENTS = [
 ]
 
 
+@pytest.mark.proof
 @pytest.mark.parametrize("app", ["duckdb"], indirect=True)
-@pytest.mark.parametrize("sabotage", some_quick(MOMENTS, 1))
+@pytest.mark.parametrize("sabotage", MOMENTS)
 def test_a_pull_killed_by_the_system_is_exact_when_it_is_rerun(app, sabotage, monkeypatch):
     app.put((1, "home", 1))
     app.pull()

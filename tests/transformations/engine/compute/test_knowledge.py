@@ -283,6 +283,7 @@ EXAMPLE = [
 ]
 
 
+@pytest.mark.proof
 @pytest.mark.usefixtures("in_process")
 @hypothesis_settings(
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],

@@ -135,6 +135,7 @@ def test_a_day_of_sums_needs_the_new_day_and_those_that_leave_a_window(everythin
     assert replace(plan, resolved=everything).days == (range(today - 4, today),)
 
 
+@pytest.mark.proof
 @given(before=histories(), after=histories(), split=st.integers(1, 15))
 def test_a_run_after_a_restore_equals_one_backfill_whatever_the_restored_run_had_written(
     everything: Resolved, before: list[dict[str, Any]], after: list[dict[str, Any]], split: int

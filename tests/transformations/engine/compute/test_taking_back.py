@@ -6,8 +6,6 @@ from typing import Any
 
 import pytest
 
-from tests.worlds.samples import some_quick
-
 SALE = "sale_id  user_id  amount  sold_at\n"
 
 
@@ -84,7 +82,8 @@ def test_a_build_that_dies_before_it_holds_later_days_is_completed_by_the_next(
     assert world.spend(12, 13, 15) == [5.0, 5.0, 5.0]
 
 
-@pytest.mark.parametrize("seed", some_quick(range(2), 0))
+@pytest.mark.proof
+@pytest.mark.parametrize("seed", range(2))
 def test_any_sequence_of_days_delivered_and_taken_back_equals_the_definition(world: Any, seed: int) -> None:
     """Beyond the last complete day, everything reads as on the day after it."""
     chance = random.Random(seed)

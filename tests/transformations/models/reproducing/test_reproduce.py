@@ -95,6 +95,7 @@ def test_a_changed_table_of_the_dataset_is_told(weekly_production: Path) -> None
         reproduce(weekly_production)
 
 
+@pytest.mark.proof
 def test_an_own_trainers_code_is_part_of_what_scores(weekly_project: Path) -> None:
     module = weekly_project / "modules" / "own_trainer.py"
     module.write_text(OWN)

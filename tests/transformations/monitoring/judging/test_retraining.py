@@ -65,6 +65,7 @@ def test_a_dataset_that_ends_before_the_drift_makes_no_better_model(production: 
     assert set(standing(weekly.MODEL, EventLog("shop")).versions) == {1}
 
 
+@pytest.mark.proof
 def test_a_period_that_somebody_has_looked_at_judges_no_new_version(production: Path) -> None:
     looks = (get_settings().models_dir / LOOKS).read_bytes()
     watched = drifted(production, BEGAN)
@@ -75,6 +76,7 @@ def test_a_period_that_somebody_has_looked_at_judges_no_new_version(production: 
     assert set(standing(weekly.MODEL, EventLog("shop")).versions) == {1}
 
 
+@pytest.mark.proof
 def test_two_failures_are_left_to_the_owner_and_the_cooldown_is_kept(
     production: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

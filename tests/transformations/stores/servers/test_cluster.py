@@ -130,6 +130,7 @@ def test_a_node_killed_during_a_load_leaves_only_right_rows_and_a_rerun_complete
     print(f"\nkills: {len(nodes)} of a node during a load: {interrupted} certainly interrupted it")
 
 
+@pytest.mark.proof
 def test_keys_are_found_while_their_slot_moves_to_another_node_and_after_that(
     nodes: list[Any], serving: Callable[..., FeatureStore], monkeypatch: pytest.MonkeyPatch
 ) -> None:

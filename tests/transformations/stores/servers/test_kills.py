@@ -56,6 +56,7 @@ def look(store: FeatureStore) -> dict[str, list[Any]]:
     return store.get_online_features(FEATURES, {"user_id": list(range(3_000))}).to_dict()
 
 
+@pytest.mark.proof
 def test_a_materialization_killed_at_any_point_leaves_only_right_rows_and_a_rerun_completes_it(
     tmp_path: Path,
     server_of: Callable[..., Any],

@@ -135,7 +135,7 @@ def test_a_folder_is_listed_with_what_is_here_and_there(on: On, place: Path) -> 
 
 
 def test_in_a_local_folder_the_file_itself_is_all_there_is(tmp_path: Path) -> None:
-    file = tmp_path / "data" / "day.parquet"
+    file = tmp_path / "elsewhere" / "day.parquet"
     write(file, "one")
     write(file, "two", after=0)
     assert (pull(file), file.read_text(), pull_all(file.parent)) == (0, "two", [file])
