@@ -16,7 +16,7 @@ import sqlite3
 import sys
 import time
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -101,7 +101,9 @@ class Killing:
         shutil.copytree(self.world.settings.data, self.folder / "saved", symlinks=True)
 
     def set_back(self) -> None:
-        shutil.rmtree(self.world.settings.data)
+        while self.world.settings.data.exists():
+            with suppress(FileNotFoundError):  # Spark's Java, at its end, removes files of its own meanwhile
+                shutil.rmtree(self.world.settings.data)
         shutil.copytree(self.folder / "saved", self.world.settings.data, symlinks=True)
 
     def apply(self) -> None:
