@@ -118,6 +118,17 @@ def place(bucket: dict[str, str], monkeypatch: pytest.MonkeyPatch, tmp_path_fact
     return root / buckets.BUCKET / name
 
 
+@pytest.fixture
+def at_machine(place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Settings]:
+    """The settings of a machine, from now on this process'; all machines share the place in the bucket."""
+
+    def at(name: str) -> Settings:
+        monkeypatch.setenv("FEATURES_LOCAL", str(tmp_path / name))
+        return get_settings()
+
+    return at
+
+
 @pytest.fixture(scope="session")
 def new_database() -> Iterator[Callable[[], str]]:
     """A PostgreSQL server: makes an empty database and gives its URL."""

@@ -33,17 +33,17 @@ MONDAYS = ["2024-04-15", "2024-04-22", "2024-04-29", "2024-05-06", "2024-05-13"]
 
 
 @pytest.fixture
-def on(place: Path, _mlflow_database: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> On:
+def on(at_machine: On, _mlflow_database: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> On:
     """The settings of a machine, from now on this process'. Machines share the bucket and the registry."""
     monkeypatch.setenv("FEATURES_REGISTRY_URL", f"sqlite:///{tmp_path / 'registry.db'}")
 
     def machine(name: str) -> Settings:
-        monkeypatch.setenv("FEATURES_LOCAL", str(tmp_path / name))
-        mlflow = get_settings().mlflow_dir
+        settings = at_machine(name)
+        mlflow = settings.mlflow_dir
         if not mlflow.exists():
             mlflow.mkdir(parents=True)
             shutil.copy(_mlflow_database, mlflow)
-        return get_settings()
+        return settings
 
     return machine
 

@@ -1,12 +1,13 @@
 """Looks at a test period: counted by candidate, never lost, and after ten the period is spent."""
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from transformations.engine.base.errors import ConflictError, DataError
-from transformations.engine.base.settings import get_settings
+from transformations.engine.base.settings import Settings
 from transformations.models.evaluation import looks as looking
 from transformations.models.evaluation.looks import FILE, Look, look_at, looks
 
@@ -55,13 +56,11 @@ def test_a_look_that_was_cut_off_while_it_was_written_is_not_one(tmp_path: Path)
     assert [each.version for each in looks(tmp_path)] == [1, 2]
 
 
-@pytest.mark.usefixtures("place")
 def test_of_two_machines_that_look_at_once_one_is_told_so_and_its_look_counts_once_it_is_repeated(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    at_machine: Callable[[str], Settings], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def on(name: str) -> Path:
-        monkeypatch.setenv("FEATURES_LOCAL", str(tmp_path / name))
-        return get_settings().models_dir
+        return at_machine(name).models_dir
 
     found, is_first = looking.pull, iter([True])
 

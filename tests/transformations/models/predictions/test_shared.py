@@ -9,7 +9,7 @@ import pytest
 
 from tests.transformations.models.predictions.conftest import NOON, give_artifact, options, scored
 from transformations.engine.base.files.published import put_folder
-from transformations.engine.base.settings import Settings, get_settings
+from transformations.engine.base.settings import Settings
 from transformations.models.predictions import collect as collecting
 from transformations.models.predictions.collect import Collected, collect
 from transformations.models.predictions.finding import last_day, models_with_records, records_of_day, records_of_id
@@ -23,17 +23,12 @@ LATER = NOON + timedelta(seconds=1)
 
 
 @pytest.fixture
-def on(place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> On:
+def on(at_machine: On, tmp_path: Path) -> On:
     """The settings of a machine, from now on this process'. All have the model's artifact in their bucket."""
-
-    def machine(name: str) -> Settings:
-        monkeypatch.setenv("FEATURES_LOCAL", str(tmp_path / name))
-        return get_settings()
-
     finished = Settings(data=tmp_path / "finished")
     give_artifact(finished, "returns")
-    put_folder(finished.models_dir / "returns" / "run", on_models(machine("a")))
-    return machine
+    put_folder(finished.models_dir / "returns" / "run", on_models(at_machine("a")))
+    return at_machine
 
 
 def on_models(settings: Settings) -> Path:

@@ -23,7 +23,7 @@ from transformations.engine.base.errors import (
 )
 from transformations.engine.base.files.local import UNFINISHED
 from transformations.engine.base.files.published import pull, put_folder
-from transformations.engine.base.settings import get_settings
+from transformations.engine.base.settings import Settings, get_settings
 from transformations.engine.tables.pins import giving_up, pin, pinned, unpin
 from transformations.engine.upkeep.vacuum import vacuum_table
 
@@ -31,14 +31,9 @@ Machine = Callable[[str], LiteralTable]
 
 
 @pytest.fixture
-def on(place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
+def on(at_machine: Callable[[str], Settings]) -> Machine:
     """The table as a machine sees it, from now on this process."""
-
-    def machine(name: str) -> LiteralTable:
-        monkeypatch.setenv("FEATURES_LOCAL", str(tmp_path / name))
-        return LiteralTable(get_settings().offline_dir / "user_clicks")
-
-    return machine
+    return lambda name: LiteralTable(at_machine(name).offline_dir / "user_clicks")
 
 
 def test_what_one_machine_publishes_another_one_reads_and_continues(on: Machine) -> None:

@@ -17,20 +17,15 @@ from transformations.engine.base.files.published import (
     replacing,
     withdraw,
 )
-from transformations.engine.base.settings import get_settings
+from transformations.engine.base.settings import Settings
 
 On = Callable[[str], Path]
 
 
 @pytest.fixture
-def on(place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> On:
+def on(at_machine: Callable[[str], Settings]) -> On:
     """The day's file as a machine has it, from now on this process."""
-
-    def machine(name: str) -> Path:
-        monkeypatch.setenv("FEATURES_LOCAL", str(tmp_path / name))
-        return get_settings().monitoring_dir / "churn" / "days" / "2024-05-20.parquet"
-
-    return machine
+    return lambda name: at_machine(name).monitoring_dir / "churn" / "days" / "2024-05-20.parquet"
 
 
 def write(file: Path, text: str, after: int | None = None) -> None:
