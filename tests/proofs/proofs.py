@@ -14,9 +14,10 @@ PYTEST = r"(\d+ (?:passed|xfailed)\b.*?) in \d"
 
 @dataclass(frozen=True, kw_only=True)
 class Proof:
-    """One proof. seconds: its share of the 25 minutes, at this size. figure: what of its output to show, each match.
+    """One proof. seconds: its share of the 25 minutes at this size, on an idle machine.
 
-    tools: programs it needs, beside what is installed. made: what must be in the data folder.
+    figure: what of its output to show, each match. tools: programs it needs, beside what is installed. made: what must
+    be in the data folder.
     """
 
     name: str
@@ -80,7 +81,6 @@ _PLATFORM = (
         seconds=25,
         size={"ARGS": "--days 10"},
         figure=r"(\d+ effects compared .*)",
-        tools=(".venv/evidently/bin/evidently",),
     ),
     Proof(
         name="api-proof",

@@ -16,8 +16,8 @@ PROOF = Proof(name="sure-proof", claim="it is sure", seconds=20, figure=r"found 
 HELD = Found(proof=PROOF, state="held", figure="7")
 
 
-def played(proof: Proof, program: str, folder: Path) -> Found:
-    return run(proof, [sys.executable, "-c", program], {"PATH": ""}, folder / "log")
+def played(proof: Proof, program: str, folder: Path, most: float = 20.0) -> Found:
+    return run(proof, [sys.executable, "-c", program], {"PATH": ""}, folder / "log", most)
 
 
 @pytest.mark.parametrize(
@@ -43,7 +43,7 @@ child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
 open({str(tmp_path / "pid")!r}, "w").write(str(child.pid))
 time.sleep(60)
 """
-    found = played(replace(PROOF, seconds=1), program, tmp_path)
+    found = played(PROOF, program, tmp_path, most=1)
     assert (found.state, found.figure) == ("failed", "was not done after 1 s")
     child = Path("/proc") / (tmp_path / "pid").read_text() / "status"
     until = time.monotonic() + 10  # the system ends what was killed when it next gets to it
@@ -59,10 +59,21 @@ def is_alive(status: Path) -> bool:
         return False
 
 
-def test_a_proof_may_take_what_those_before_it_have_left(tmp_path: Path) -> None:
-    command = [sys.executable, "-c", "import time; time.sleep(0.3); print('found 7')"]
-    founds = [run(replace(PROOF, seconds=0), command, {"PATH": ""}, tmp_path / "log", left) for left in (0.0, 20.0)]
-    assert [each.state for each in founds] == ["failed", "held"]
+def test_a_proof_is_stopped_as_by_ctrl_c_so_that_it_can_end_what_it_started(tmp_path: Path) -> None:
+    program = f"""
+import time
+try:
+    time.sleep(60)
+except KeyboardInterrupt:
+    open({str(tmp_path / "ended")!r}, "w").write("servers are stopped")
+"""
+    assert played(PROOF, program, tmp_path, most=1).state == "failed"
+    assert (tmp_path / "ended").read_text() == "servers are stopped"
+
+
+def test_a_proof_for_which_no_time_is_left_is_not_run(tmp_path: Path) -> None:
+    found = played(PROOF, "print('found 7')", tmp_path, most=-1.0)
+    assert (found.state, found.figure) == ("not run", "the 25 minutes of all proofs are over")
 
 
 def test_a_proof_without_its_tool_is_not_run(tmp_path: Path) -> None:
