@@ -261,6 +261,7 @@ def _servers(load: Load, repository: Path, project: Path, tmp_path: Path) -> Ite
     places = os.pathsep.join([str(project / "modules"), str(ROOT)])
     command = [sys.executable, "-m", "transformations.cli.quick_feast", "-c", str(repository)]
     command += ["serve", "-h", "127.0.0.1", "-p", str(load.features)]
+    command += ["--max-requests", "150", "--max-requests-jitter", "0"]  # the worker is exchanged some times, too
     with (tmp_path / "features.txt").open("w") as output:
         features = subprocess.Popen(
             command, stdout=output, stderr=output, env={**os.environ, "PYTHONPATH": places}, cwd=tmp_path

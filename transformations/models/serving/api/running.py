@@ -18,6 +18,7 @@ from fastapi import FastAPI
 from transformations.models.log.event_log import EventLog
 from transformations.models.serving.api.app import create_app
 from transformations.models.versions import standing
+from transformations.stores.server.leaving import leave_gently
 
 _GRACE_SECONDS = 30
 """How long a server that is told to end works on what it has begun."""
@@ -56,6 +57,7 @@ def worker_app() -> FastAPI:
             os.kill(os.getpid(), signal.SIGTERM)
 
         threading.Thread(target=end_with_it, name="ends with its parent", daemon=True).start()
+    leave_gently()
     app = create_app()
     gc.collect()
     gc.freeze()  # what is imported by now stays: no collection during requests need look through it again
