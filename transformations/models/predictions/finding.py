@@ -5,21 +5,21 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator
 from contextlib import suppress
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from transformations.engine.base.files.published import bring_all, published_in
+from transformations.engine.base.files.published import bring, published_in
 from transformations.engine.base.settings import Settings
 from transformations.models.batch.publishing import DAY, batches_folder
 from transformations.models.predictions.published import path_of, places_of, read_place
 from transformations.models.predictions.segment_reading import read_segment, segments_in
 from transformations.models.predictions.segments import segments_folder
 from transformations.models.records.prediction_table import records_of
-from transformations.models.records.predictions import PredictionRecord
+from transformations.models.records.predictions import PredictionRecord, Told, told_by
 
 
 def models_with_records(settings: Settings) -> list[str]:
@@ -81,21 +81,45 @@ def _named_rows(file: Path, number: int) -> pa.Table:
 
 
 def records_of_id(prediction: str, settings: Settings) -> list[PredictionRecord]:
-    """The records of an id, wherever they are; several where a shadow was asked, too, or the id was sent again."""
-    return list(_named(prediction, settings))
+    """The records of an id, wherever they are; several where a shadow was asked, too, or the id was sent again.
+
+    Where the id tells its day, only that day and those beside it are looked at, unless it is not there.
+    """
+    told = told_by(prediction)
+    filed = [] if told is None else list(_filed(prediction, told, settings))
+    return [*(filed or _filed(prediction, None, settings)), *_in_segments(prediction, settings)]
 
 
-def _named(prediction: str, settings: Settings) -> Iterator[PredictionRecord]:
+def _filed(prediction: str, told: Told | None, settings: Settings) -> Iterator[PredictionRecord]:
+    days = None if told is None else _near(told)
     for model in models_recorded(settings):
-        collected = [path_of(place, settings) for place in places_of(model, settings)]
-        for file in sorted([*collected, *_batch_files(model, settings)]):
+        if told is not None and told.model not in (None, model):
+            continue
+        collected = [path_of(place, settings) for place in places_of(model, settings, days)]
+        for file in sorted([*collected, *_batch_files(model, settings, told=told)]):
             # Statistics of ids rule out most files of batches, whose ids begin alike.
             yield from records_of(pq.read_table(file, partitioning=None, filters=[("id", "=", prediction)]))
+
+
+def _in_segments(prediction: str, settings: Settings) -> Iterator[PredictionRecord]:
     for segment in segments_in(segments_folder(settings)):
         with suppress(FileNotFoundError):  # collected in the meantime
             yield from (record for record in read_segment(segment).records if record.id == prediction)
 
 
-def _batch_files(model: str, settings: Settings, day: date | None = None) -> list[Path]:
+def _batch_files(model: str, settings: Settings, day: date | None = None, told: Told | None = None) -> list[Path]:
+    """The files of a model's batches; day: of rows of that day alone; told: of those that can have the id."""
     pattern = f"{DAY}={'*' if day is None else day.isoformat()}/*.parquet"
-    return sorted(file for folder in bring_all(batches_folder(model, settings)) for file in folder.glob(pattern))
+    batches = [each for each in published_in(batches_folder(model, settings)) if told is None or _may_hold(each, told)]
+    return sorted(file for folder in map(bring, batches) for file in folder.glob(pattern))
+
+
+def _may_hold(batch: Path, told: Told) -> bool:
+    """Whether a batch can have a row of which an id tells this: one of a spine may be of any days."""
+    of, _, version = batch.name.rpartition("-v")
+    return version == str(told.version) and (of in map(date.isoformat, _near(told)) or of.startswith("spine-"))
+
+
+def _near(told: Told) -> list[date]:
+    """The day that an id tells, and those beside it: another attempt's, or a batch's own where its zone is not UTC."""
+    return [told.day + timedelta(days=each) for each in (-1, 0, 1)]

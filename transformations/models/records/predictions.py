@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import re
+import secrets
 from collections.abc import Mapping
-from datetime import datetime
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
 from typing import Annotated, Literal
+from uuid import UUID
 
 from pydantic import Field, model_validator
 
@@ -99,3 +103,37 @@ def batch_id(
     """
     row = text_hash(canonical_text({"keys": dict(keys), "request": dict(request)}))[:24]
     return f"{model}-{version}-{moment:%Y%m%dT%H%M%S%fZ}-{row}"
+
+
+def request_id(moment: datetime) -> str:
+    """An id for a request that has none: a UUID of version 7, in hexadecimal, which tells its moment.
+
+    A row's prediction is called by it and the row's number: `018f9533e80071c2a9d1b0b1c2d3e4f5-0`.
+    """
+    millis = (moment - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(milliseconds=1)
+    return UUID(int=millis << 80 | 7 << 76 | secrets.randbits(12) << 64 | 2 << 62 | secrets.randbits(62)).hex
+
+
+@dataclass(frozen=True)
+class Told:
+    """What an id tells of its prediction: the UTC day of its moment; of a batch's row, the model and version, too."""
+
+    day: date
+    model: str | None = None
+    version: int | None = None
+
+
+def told_by(prediction: str) -> Told | None:
+    """What the id of a prediction tells; None for one that somebody else has made up."""
+    try:
+        if found := _OF_BATCH.fullmatch(prediction):
+            return Told(datetime.strptime(found[3], "%Y%m%d").replace(tzinfo=UTC).date(), found[1], int(found[2]))
+        if found := _OF_REQUEST.fullmatch(prediction):
+            return Told(datetime.fromtimestamp(int(found[1], 16) / 1000, UTC).date())
+    except (ValueError, OverflowError, OSError):  # no day that a calendar has
+        pass
+    return None
+
+
+_OF_BATCH = re.compile(r"([a-z][a-z0-9_]*)-(\d+)-(\d{8})T\d{12}Z-[0-9a-f]{24}")
+_OF_REQUEST = re.compile(r"([0-9a-f]{12})7[0-9a-f]{3}[89ab][0-9a-f]{15}-\d+")

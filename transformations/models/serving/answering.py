@@ -8,13 +8,12 @@ import time
 from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from uuid import uuid4
 
 from transformations.engine.base.settings import Settings
 from transformations.engine.base.words import show_reason
 from transformations.models.predictions.recorder import Receipt, Recorder
 from transformations.models.records.base import Role
-from transformations.models.records.predictions import ServedView
+from transformations.models.records.predictions import ServedView, request_id
 from transformations.models.rollout.presence import server_name
 from transformations.models.rollout.routing import Route
 from transformations.models.rollout.splitting import split
@@ -152,7 +151,7 @@ class Answering:
         )
         if before:
             parts = [replace(part, role=before.roles.get(part.scored.served.number, part.role)) for part in parts]
-        named = asked.id or uuid4().hex
+        named = asked.id or request_id(moment)
         ids = [f"{named}-{row}" for row in range(asked.rows)]
         event = None if version is not None else before.event if before else route.event
         receipt = self._record(parts, ids, moment=moment, event=event, seconds=time.monotonic() - began)

@@ -9,9 +9,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
-from uuid import uuid4
 
 from transformations.engine.base.errors import DataError, ServiceUnavailableError, UsageError
+from transformations.engine.base.settings import present_moment
+from transformations.models.records.predictions import request_id
 
 _AGAIN = (502, 503, 504)
 _PAUSE = 0.05
@@ -57,7 +58,7 @@ class Client:
         then answers what it may have answered before, and records it once. UsageError for what the server refuses,
         DataError for rows that the model does not take, ServiceUnavailableError where nothing answered in time.
         """
-        body = json.dumps({"id": request or uuid4().hex, "rows": [dict(row) for row in rows]}).encode()
+        body = json.dumps({"id": request or request_id(present_moment()), "rows": [dict(row) for row in rows]}).encode()
         path = f"/v1/models/{model}/predictions{'?explain=true' if explain else ''}"
         found = self._ask(path, body)
         known = Prediction.__dataclass_fields__

@@ -1,7 +1,9 @@
 """The records of models: every example reads back as it was written, and what means nothing is refused."""
 
 import json
+from datetime import UTC, datetime
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 from pydantic import ValidationError
@@ -15,7 +17,7 @@ from transformations.models.records.checklist import Checklist
 from transformations.models.records.criteria import Criteria
 from transformations.models.records.events import ModelEvent
 from transformations.models.records.gates import GateReport
-from transformations.models.records.predictions import PredictionRecord, batch_id
+from transformations.models.records.predictions import PredictionRecord, Told, batch_id, request_id, told_by
 from transformations.models.records.reference import Reference
 
 EXAMPLES = Path(str(room.__file__)).parent / "examples"
@@ -174,6 +176,17 @@ def test_a_batch_that_is_run_again_gives_the_same_ids() -> None:
     assert record.id == "user_churn-3-20200204T050000000000Z-d16d347a9fa6cc4a76fc83d6"
     others = [batch_id(*row, {"user_id": "42"}, {}), batch_id(*row, {"user_id": 42}, {"price": 1.0})]
     assert len({record.id, *others}) == 3
+
+
+def test_an_id_of_ours_tells_its_day_and_any_other_none() -> None:
+    moment = datetime(2024, 5, 20, 23, 59, 59, 999_000, tzinfo=UTC)
+    asked = request_id(moment)
+    assert (len(asked), asked[:12], asked == request_id(moment)) == (32, "018f98729fff", False)
+    assert told_by(f"{asked}-0") == Told(moment.date())
+    assert told_by(batch_id("user_churn", 3, moment, {"user_id": 42}, {})) == Told(moment.date(), "user_churn", 3)
+    made_up = ["order-7", f"{uuid4().hex}-0", asked, "user_churn-3-20249999T050000000000Z-d16d347a9fa6cc4a76fc83d6"]
+    assert [told_by(each) for each in made_up] == [None] * 4
+    assert told_by(f"ffffffffffff{asked[12:]}-0") is None
 
 
 def test_a_batch_is_of_a_day_or_of_a_file() -> None:
