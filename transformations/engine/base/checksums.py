@@ -9,16 +9,20 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections import OrderedDict
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
+from threading import Lock
+from typing import TypeAlias
 
 FILE = "SHA256SUMS"
 _LINE = re.compile(r"^([0-9a-f]{64})  ([^\r\n]+)\r?$", re.MULTILINE)
 _THREADS = 4
+_FILES_KEPT = 64
+_Stamp: TypeAlias = tuple[int, int, int]
+"""A file's inode, bytes and last change."""
 
 
 def content_hash(path: Path) -> str:
@@ -41,15 +45,21 @@ def append(folder: Path, known: Mapping[str, str]) -> None:
     """Append checksums that are known, by file."""
     if not known:
         return
+    file = folder / FILE
     lines = "".join(f"{checksum}  {name}\n" for name, checksum in known.items())
-    descriptor = os.open(folder / FILE, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o640)
+    descriptor = os.open(file, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o640)
     try:
-        size = os.fstat(descriptor).st_size
+        before = os.fstat(descriptor)
+        size = before.st_size
         if size and os.pread(descriptor, 1, size - 1) != b"\n":  # a killed writer's half line stays apart
             lines = "\n" + lines
-        os.write(descriptor, lines.encode())
+        written = lines.encode()
+        os.write(descriptor, written)
+        after = os.fstat(descriptor)
     finally:
         os.close(descriptor)
+    if after.st_size == size + len(written):  # else somebody else has appended, too
+        READ.grow(file, before, after, known)
 
 
 def recorded(folder: Path) -> Mapping[str, str]:
@@ -57,26 +67,84 @@ def recorded(folder: Path) -> Mapping[str, str]:
     return _lines_of(folder).checksums
 
 
+def greatest(folder: Path, prefix: str) -> str:
+    """The greatest of the recorded names that begin so; empty without any."""
+    lines = _lines_of(folder)
+    if prefix not in lines.greatest:
+        lines.greatest[prefix] = max((name for name in lines.checksums if name.startswith(prefix)), default="")
+    return lines.greatest[prefix]
+
+
 def times_recorded(folder: Path, name: str) -> int:
     """How often a checksum of this file was recorded: more than once where it was written anew."""
-    return _lines_of(folder).counts[name]
+    file = folder / FILE
+    return sum(each == name for each, _ in found_in(file)) if file.is_file() else 0
 
 
 @dataclass(frozen=True)
 class _Lines:
+    """What a file says. greatest: by prefix, as far as somebody has asked."""
+
     checksums: Mapping[str, str]
-    counts: Counter[str]
+    greatest: dict[str, str]
+
+
+class _Read:
+    """What was read of files, each as long as it stays as it was, or is appended to by this process alone.
+
+    A table of years has tens of thousands of lines, and each commit adds some: nobody reads the others again.
+    """
+
+    def __init__(self) -> None:
+        self._lines: OrderedDict[Path, tuple[_Stamp, _Lines]] = OrderedDict()
+        self._lock = Lock()
+        self.cache_clear = self._lines.clear  # called as that of a function's cache
+
+    def lines(self, file: Path, facts: os.stat_result) -> _Lines:
+        """The lines of a file with these facts."""
+        with self._lock:
+            known = self._lines.get(file)
+        if known is not None and known[0] == _stamp_of(facts):
+            return known[1]
+        lines = _Lines(dict(found_in(file)), {})
+        self._keep(file, facts, lines)
+        return lines
+
+    def grow(self, file: Path, before: os.stat_result, after: os.stat_result, added: Mapping[str, str]) -> None:
+        """Take over what this process has appended to a file that it knows as it was before."""
+        with self._lock:
+            known = self._lines.get(file)
+        if known is not None and known[0] == _stamp_of(before):
+            lines = known[1]
+            greatest = {
+                prefix: max((name, *(each for each in added if each.startswith(prefix))))
+                for prefix, name in list(lines.greatest.items())
+            }
+            self._keep(file, after, _Lines({**lines.checksums, **added}, greatest))
+
+    def _keep(self, file: Path, facts: os.stat_result, lines: _Lines) -> None:
+        with self._lock:
+            self._lines[file] = (_stamp_of(facts), lines)
+            self._lines.move_to_end(file)
+            while len(self._lines) > _FILES_KEPT:
+                self._lines.popitem(last=False)
+
+
+READ = _Read()
 
 
 def _lines_of(folder: Path) -> _Lines:
     file = folder / FILE
     if not file.is_file():
-        return _Lines({}, Counter())
-    facts = file.stat()
-    return _parsed(file, facts.st_size, facts.st_mtime_ns)
+        return _Lines({}, {})
+    return READ.lines(file, file.stat())
 
 
-@lru_cache(maxsize=64)
-def _parsed(file: Path, _size: int, _modified: int) -> _Lines:
-    found = [(name, checksum) for checksum, name in _LINE.findall(file.read_bytes().decode("utf-8", errors="replace"))]
-    return _Lines(dict(found), Counter(name for name, _ in found))
+def _stamp_of(facts: os.stat_result) -> _Stamp:
+    return facts.st_ino, facts.st_size, facts.st_mtime_ns
+
+
+def found_in(file: Path) -> Iterator[tuple[str, str]]:
+    """The names and checksums in a file, line by line."""
+    text = file.read_bytes().decode("utf-8", errors="replace")
+    return ((name, checksum) for checksum, name in _LINE.findall(text))

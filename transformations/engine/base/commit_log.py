@@ -163,7 +163,9 @@ def _refuse_lost_end(folder: Path, newest: int, recorded: Mapping[str, str]) -> 
     """
     log, sums = folder / "_delta_log", folder / checksums.FILE
     first = f"_delta_log/{newest + 1:020}"
-    names = (name for name in recorded if name.startswith("_delta_log/") and name > first)  # none, as a rule
+    if checksums.greatest(folder, "_delta_log/") < first:  # as a rule, however many there are
+        return
+    names = (name for name in recorded if name.startswith("_delta_log/") and name > first)
     lost = [log / f"{int(found[1]):020}.json" for found in map(_ENTRY.fullmatch, sorted(names)) if found]
     lost = [entry for entry in lost if not _moved_away(entry).exists()]
     if not lost:
@@ -190,12 +192,14 @@ def check_log(folder: Path) -> None:
     logged_commits(folder, from_summary=False)
 
 
-def sum_up(folder: Path, *, now: bool = False) -> None:
-    """Write the summary of a table's commits anew, now or when it is due: what they noted, and a checksum of the last
-    one. Where that fails, all stays as it was: with a summary a log is only read faster.
+def sum_up(folder: Path, version: int | None = None) -> None:
+    """Write the summary of a table's commits anew: what they noted, and a checksum of the last one. Where that fails,
+    all stays as it was: with a summary a log is only read faster.
+
+    version: of a commit just made, whose writer sums up if it is the last of a hundred.
     """
     with suppress(OSError, FeaturesError):
-        if now or len(log_entries(folder)) % COMMITS_A_SUMMARY == 0:
+        if version is None or (version + 1) % COMMITS_A_SUMMARY == 0:
             _write_summary(folder)
 
 

@@ -113,23 +113,33 @@ def file_literal(file: str | Path) -> str:
     Relative paths count from the working directory. UsageError for a name with both a wildcard and a backslash, which
     DuckDB cannot be told.
     """
-    path = file if isinstance(file, str) and _REMOTE.match(file) else str(Path(file).absolute())
-    note_reads([path])
-    if "\\" in path and _WILDCARDS.search(path):
-        raise UsageError(f"{path}: cannot be read, for its name holds both a backslash and one of * ? [. Rename it.")
-    return literal(_WILDCARDS.sub(r"[\g<0>]", path))
+    return _file_literals([file])
 
 
 def parquet(files: Sequence[str | Path]) -> str:
     """A FROM item over Parquet files that may differ in their columns: a column that one lacks is null there."""
-    paths = ", ".join(file_literal(file) for file in files)
-    return f"read_parquet([{paths}], union_by_name = true, hive_partitioning = false)"
+    return f"read_parquet([{_file_literals(files)}], union_by_name = true, hive_partitioning = false)"
 
 
 def parquet_keys(files: Sequence[str | Path], file_column: str) -> str:
     """A FROM item over columns that all of these Parquet files have, with a column of the file that each row is in."""
-    paths = ", ".join(file_literal(file) for file in files)
-    return f"read_parquet([{paths}], filename = {literal(file_column)}, hive_partitioning = false)"
+    read = _file_literals(files)
+    return f"read_parquet([{read}], filename = {literal(file_column)}, hive_partitioning = false)"
+
+
+def _file_literals(files: Sequence[str | Path]) -> str:
+    """The paths of files, separated by commas: noted at once, and of a path that is one already no object is made."""
+    paths = [
+        file if isinstance(file, str) and (file.startswith("/") or _REMOTE.match(file)) else str(Path(file).absolute())
+        for file in files
+    ]
+    note_reads(paths)
+    for path in paths:
+        if "\\" in path and _WILDCARDS.search(path):
+            raise UsageError(
+                f"{path}: cannot be read, for its name holds both a backslash and one of * ? [. Rename it."
+            )
+    return ", ".join(literal(_WILDCARDS.sub(r"[\g<0>]", path)) for path in paths)
 
 
 def same(left: str, right: str, columns: Iterable[str]) -> str:

@@ -382,7 +382,7 @@ def _version_that_recorded(folder: Path, record_key: str, record: Mapping[str, A
 def record_log(folder: Path, version: int) -> None:
     """Record the checksums of a commit and, where it made one, of the checkpoint that sums up the log."""
     if bucket_of(folder) is not None:  # whose commits are recorded as they come
-        return sum_up(folder)
+        return sum_up(folder, version)
     log = folder / "_delta_log"
     files = (entry_of(folder, version), log / f"{version:020}.checkpoint.parquet")
     written = [file for file in files if file.exists()]
@@ -391,7 +391,7 @@ def record_log(folder: Path, version: int) -> None:
     for path in (log, *written, *log.glob("_last_checkpoint")):
         with suppress(OSError):
             close_to_others(path)
-    return sum_up(folder)
+    return sum_up(folder, version)
 
 
 def statistics_text(file: NewFile) -> str:

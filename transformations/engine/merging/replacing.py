@@ -68,7 +68,7 @@ def replace_files(
         if bucket is not None:
             storage.table_in_bucket(bucket, folder).create_checkpoint()
     storage.record_log(folder, version)
-    sum_up(folder, now=True)
+    sum_up(folder)
     return version
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
+from functools import cached_property
+from operator import attrgetter
 from pathlib import Path
 
 from transformations.engine.base.errors import DataError
@@ -104,14 +106,14 @@ class RawSnapshot:
     complete_through: date | None
     merged: tuple[MergedParts, ...] = ()
 
-    @property
+    @cached_property
     def stored(self) -> tuple[RawFile, ...]:
         """The files to read: merged ones, and those of drops that were not merged."""
         covered = frozenset().union(*(each.parts for each in self.merged))
         others = (part for part in self.parts if part.path not in covered)
-        return tuple(sorted((*others, *(file for each in self.merged for file in each.files)), key=lambda f: f.path))
+        return _by_path((*others, *(file for each in self.merged for file in each.files)))
 
-    @property
+    @cached_property
     def files(self) -> tuple[str, ...]:
         """The absolute paths of the files to read."""
         return tuple(file.path for file in self.stored)
@@ -120,7 +122,7 @@ class RawSnapshot:
         """The same rows in the files of their drops, which never change."""
         return replace(self, merged=())
 
-    @property
+    @cached_property
     def supersedes(self) -> bool:
         """Whether any drop repeats an identity, so that readers must look for the newest row of each."""
         return any(drop.supersedes for drop in self.drops)
@@ -150,14 +152,21 @@ class RawSnapshot:
 
     def with_drop(self, drop: Drop, parts: Sequence[RawFile]) -> RawSnapshot:
         """The snapshot after this drop is published with these files."""
-        return RawSnapshot(
+        ordered = _by_path(parts)
+        is_last = not self.parts or not ordered or self.parts[-1].path < ordered[0].path
+        after = RawSnapshot(
             source=self.source,
             version=drop.version,
-            parts=tuple(sorted((*self.parts, *parts), key=lambda part: part.path)),
+            parts=(*self.parts, *ordered) if is_last else _by_path((*self.parts, *ordered)),
             drops=(*self.drops, drop),
             complete_through=drop.complete_through,
             merged=self.merged,
         )
+        # What follows from all drops follows from those before and this one: years of them are not gone through again.
+        vars(after).update(
+            stored=_by_path((*self.stored, *ordered)), supersedes=self.supersedes or bool(drop.supersedes)
+        )
+        return after
 
     def parts_of(self, days: Sequence[range]) -> tuple[RawFile, ...]:
         """The files to read for rows of these business days."""
@@ -180,3 +189,7 @@ class RawSnapshot:
     def files_since(self, version: int) -> tuple[str, ...]:
         """The absolute paths of the files that came with drops after that version."""
         return tuple(part.path for part in self.parts_since(version))
+
+
+def _by_path(files: Iterable[RawFile]) -> tuple[RawFile, ...]:
+    return tuple(sorted(files, key=attrgetter("path")))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterator, Mapping, Sequence, Set
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import date, datetime
 from pathlib import Path
@@ -115,6 +117,22 @@ class OpenedTable:
         )
 
 
+@contextmanager
+def _nothing_collected() -> Iterator[None]:
+    """While tens of thousands of records are made that all stay, Python would look again and again for garbage among
+    them: a third of the time.
+    """
+    if not gc.isenabled():
+        yield
+        return
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
+
+
+@_nothing_collected()
 def open_raw_table(folder: Path, source: str, version: int | None = None) -> OpenedTable:
     """The newest version, or a given existing one. DataError for damaged files, or a table that is not ours."""
     delta = storage.open_table(folder, version)

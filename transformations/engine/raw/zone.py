@@ -363,7 +363,7 @@ def _draft_drop(
 ) -> Drop:
     """The next drop before its rows are counted and its version is known."""
     return Drop(
-        number=max((drop.number for drop in before.drops), default=0) + 1 if before else 1,
+        number=before.drops[-1].number + 1 if before else 1,
         version=-1,
         file_name=origin.file_name,
         content_hash=origin.content_hash,
@@ -392,8 +392,9 @@ def _days_with_rows(session: DuckDBPyConnection, before: RawSnapshot | None, day
     """The business days among these that have rows; of files of one or two days, the bounds say it."""
     if before is None:
         return set()
+    near = [part for part in before.parts if part.first_day < days.stop and part.last_day >= days.start]
     retractions = {drop.number for drop in before.drops if drop.retracts}
-    parts = [part for part in before.parts if part.share([days]) and part.drop not in retractions]
+    parts = [part for part in near if part.drop not in retractions]
     wide = before.there_of([part.path for part in parts if part.last_day - part.first_day > 1])
     found = {day for part in parts for day in (part.first_day, part.last_day)} | set(raw_sql.days(session, wide))
     return found & set(days)

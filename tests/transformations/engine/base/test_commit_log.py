@@ -62,7 +62,7 @@ def write_log(folder: Path, commits: int, first: int = 0) -> None:
 def test_a_log_is_read_from_as_few_files_however_long_it_is(tmp_path: Path, commits: int) -> None:
     write_log(tmp_path, commits)
     plain = logged_commits(tmp_path)
-    sum_up(tmp_path, now=True)
+    sum_up(tmp_path)
     forget()
     with counted_opens() as names:
         found = logged_commits(tmp_path)
@@ -75,7 +75,7 @@ def test_the_newest_record_is_read_from_the_head_of_the_summary_and_the_commits_
     tmp_path: Path, damage: str
 ) -> None:
     write_log(tmp_path, 8)
-    sum_up(tmp_path, now=True)
+    sum_up(tmp_path)
     write_log(tmp_path, 10, first=8)
     plain = [commit.record(RECORD) for commit in logged_commits(tmp_path, from_summary=False)]
     DAMAGES.get(damage, Path.exists)(tmp_path / SUMMARY)
@@ -94,7 +94,7 @@ def test_a_record_that_only_an_early_commit_has_is_the_newest_of_its_kind(tmp_pa
     entry = tmp_path / "_delta_log" / f"{2:020}.json"
     entry.write_text(entry.read_text().replace(RECORD, "features.merged"))
     (tmp_path / "SHA256SUMS").unlink()
-    sum_up(tmp_path, now=True)
+    sum_up(tmp_path)
     forget()
     assert newest_record(tmp_path, "features.merged", 4) == logged_commits(tmp_path)[2].record("features.merged")
     entry.rename(f"{entry}.damaged")  # and nothing in its place
@@ -105,7 +105,7 @@ def test_a_record_that_only_an_early_commit_has_is_the_newest_of_its_kind(tmp_pa
 
 def test_commits_that_were_lost_behind_the_newest_are_missed(tmp_path: Path) -> None:
     write_log(tmp_path, 10)
-    sum_up(tmp_path, now=True)
+    sum_up(tmp_path)
     for version in (8, 9):
         (tmp_path / "_delta_log" / f"{version:020}.json").unlink()
     forget()
@@ -159,7 +159,7 @@ DAMAGES = {
 def test_without_a_whole_summary_the_commits_themselves_are_read(tmp_path: Path, damage: str) -> None:
     write_log(tmp_path, 5)
     plain = logged_commits(tmp_path)
-    sum_up(tmp_path, now=True)
+    sum_up(tmp_path)
     DAMAGES[damage](tmp_path / SUMMARY)
     forget()
     assert [each.records for each in logged_commits(tmp_path)] == [each.records for each in plain]
@@ -167,7 +167,7 @@ def test_without_a_whole_summary_the_commits_themselves_are_read(tmp_path: Path,
 
 def test_a_commit_that_was_moved_away_and_written_anew_is_read_itself(tmp_path: Path) -> None:
     write_log(tmp_path, 5)
-    sum_up(tmp_path, now=True)
+    sum_up(tmp_path)
     entry = tmp_path / "_delta_log" / f"{4:020}.json"
     entry.rename(f"{entry}.damaged")
     forget()
@@ -180,7 +180,7 @@ def test_a_commit_that_was_moved_away_and_written_anew_is_read_itself(tmp_path: 
 def test_another_log_in_its_place_is_read_itself(tmp_path: Path) -> None:
     write_log(tmp_path / "a", 5)
     write_log(tmp_path / "b", 6)
-    sum_up(tmp_path / "a", now=True)
+    sum_up(tmp_path / "a")
     (tmp_path / "a" / SUMMARY).replace(tmp_path / "b" / SUMMARY)
     entry = tmp_path / "b" / "_delta_log" / f"{4:020}.json"
     entry.write_text(entry.read_text().replace('\\"rows\\": 4', '\\"rows\\": 44'))
@@ -191,7 +191,7 @@ def test_another_log_in_its_place_is_read_itself(tmp_path: Path) -> None:
 
 def test_a_lost_commit_is_missed_and_an_older_version_found_beside_a_summary(tmp_path: Path) -> None:
     write_log(tmp_path, 6)
-    sum_up(tmp_path, now=True)
+    sum_up(tmp_path)
     forget()
     assert len(logged_commits(tmp_path, until=3)) == 4
     (tmp_path / "_delta_log" / f"{2:020}.json").unlink()

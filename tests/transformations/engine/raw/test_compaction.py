@@ -36,6 +36,19 @@ def drop(table: RawTable, step: str, number: int) -> None:
             table.retract(keys(2), origin(f"{number}r"))
 
 
+def test_a_table_that_drops_were_added_to_is_the_one_that_is_opened_anew(settings: Settings) -> None:
+    table = RawTable(contract(), settings.raw_dir)
+    for number, step in enumerate("nnmncnmrn"):
+        if step == "m":
+            compact_source(table, settings)
+        else:
+            drop(table, step, number)
+        kept, anew = table.snapshot(), RawTable(contract(), settings.raw_dir).snapshot()
+        assert kept == anew
+        assert (kept.stored, kept.files, kept.supersedes) == (anew.stored, anew.files, anew.supersedes)
+    assert (kept.supersedes, len(kept.merged)) == (True, 1)
+
+
 @pytest.mark.parametrize("steps", some_quick(("".join(each) for each in product("ncr", repeat=2)), 1, 5))
 def test_whenever_files_are_merged_rows_drops_and_versions_stay(tmp_path: Path, settings: Settings, steps: str) -> None:
     plain = RawTable(contract(), tmp_path / "plain")
