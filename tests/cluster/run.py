@@ -2,7 +2,11 @@
 
 Starts a standalone master and two workers on loopback, whose Python has the libraries but neither this checkout nor an
 installation of it; builds a first load and a run with late data on them; builds the same locally; compares every
-version of every table row for row and bit for bit. Exits with 1 where anything differs.
+version of every table row for row and bit for bit, and the training rows that each then gives. Exits with 1 where
+anything differs.
+
+With `--bucket` the cluster's data are in object storage, a real S3 server on loopback: executors have no folder in
+common with the driver, slow tasks are tried twice at a time, and one executor is killed while it writes.
 """
 
 from __future__ import annotations
@@ -11,25 +15,40 @@ import argparse
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import sysconfig
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
+from threading import Thread
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from standalone import standalone_cluster
+from standalone import Cluster, standalone_cluster
 from visits import VIEWS
 
+sys.path.insert(0, str(Path(__file__).parents[2]))
+
+from tests.worlds import buckets
+from transformations.engine.base.disk_faults import note_reads
 from transformations.engine.base.moments import CREATED_TIMESTAMP, EVENT_TIMESTAMP
+from transformations.engine.base.settings import get_settings
 from transformations.engine.tables.offline_tables import OfflineTable
 
 _CHECKOUT = Path(__file__).resolve().parents[2]
 _FOLDER = _CHECKOUT / "build" / "cluster-test"
 _WORKERS = 2
+_SPECULATION = {
+    "spark.speculation": "true",
+    "spark.speculation.interval": "50ms",
+    "spark.speculation.multiplier": "1.0",
+    "spark.speculation.quantile": "0.1",
+    "spark.speculation.minTaskRuntime": "10ms",
+}
 
 
 def main() -> int:
@@ -37,24 +56,39 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--visits", type=int, default=200_000)
     parser.add_argument("--users", type=int, default=5_000)
-    size = parser.parse_args()
+    parser.add_argument("--bucket", action="store_true", help="the cluster's data are in object storage")
+    given = parser.parse_args()
     shutil.rmtree(_FOLDER, ignore_errors=True)
     _FOLDER.mkdir(parents=True)
 
-    _say(f"a master and {_WORKERS} workers start on 127.0.0.1")
-    with standalone_cluster(_FOLDER / "processes", _WORKERS, cores=1, memory="1g") as master:
-        _say(f"building on {master}")
-        conf = {
-            "spark.driver.host": "127.0.0.1",
-            "spark.driver.bindAddress": "127.0.0.1",
-            "spark.executor.memory": "1g",
-            "spark.pyspark.python": str(_python_without_us(_FOLDER / "python")),
-        }
-        places = _built("cluster", size, {"FEATURES_SPARK_MASTER": master, "FEATURES_SPARK_CONF": json.dumps(conf)})
-    _say("building on local[2]")
-    _built("local", size, {"FEATURES_SPARK_MASTER": "local[2]"})
+    size = (str(given.visits), str(given.users))
+    with _place(given.bucket) as place:
+        _say(f"a master and {_WORKERS} workers start on 127.0.0.1")
+        with standalone_cluster(_FOLDER / "processes", _WORKERS, cores=1, memory="1g") as cluster:
+            conf = {
+                "spark.driver.host": "127.0.0.1",
+                "spark.driver.bindAddress": "127.0.0.1",
+                "spark.executor.memory": "1g",
+                "spark.pyspark.python": str(_python_without_us(_FOLDER / "python")),
+                **(_SPECULATION if given.bucket else {}),
+            }
+            there = place | {"FEATURES_SPARK_MASTER": cluster.master, "FEATURES_SPARK_CONF": json.dumps(conf)}
+            _say(f"building on {cluster.master}")
+            with _killing_one_executor(cluster) if given.bucket else nullcontext():
+                places = json.loads(_done("visits.py", size, there))
+            _done("retrieval.py", ("spark", str(_FOLDER / "cluster.parquet")), there)
+        _say("building on local[2]")
+        here = {"FEATURES_DATA": str(_FOLDER / "local"), "FEATURES_SPARK_MASTER": "local[2]"}
+        _done("visits.py", size, here)
+        _done("retrieval.py", ("local", str(_FOLDER / "local.parquet")), here)
 
-    faults = [*_where_it_ran(places), *(fault for view in VIEWS for fault in _differences(view.name, view.join_keys))]
+        os.environ |= place | ({"FEATURES_LOCAL": str(_FOLDER / "reader")} if given.bucket else {})
+        faults = [
+            *_where_it_ran(places),
+            *(fault for view in VIEWS for fault in _differences(view.name, view.join_keys)),
+        ]
+        faults += _differences_of_retrievals()
+        faults += _shared_folders() if given.bucket else []
     for fault in faults:
         print(f"DIFFERENT: {fault}")
     if not faults:
@@ -62,23 +96,55 @@ def main() -> int:
     return 1 if faults else 0
 
 
-def _built(name: str, size: argparse.Namespace, configuration: Mapping[str, str]) -> Mapping[str, object]:
-    """Run one build as a process of its own; only the configuration tells the one from the other."""
+@contextmanager
+def _place(is_bucket: bool) -> Iterator[dict[str, str]]:
+    """Where the cluster's data are, as the environment says it."""
+    if not is_bucket:
+        yield {"FEATURES_DATA": str(_FOLDER / "cluster")}
+        return
+    with buckets.served(_FOLDER / "s3") as environment:
+        url = f"s3://{buckets.BUCKET}/cluster"
+        yield {**environment, "FEATURES_DATA": url, "FEATURES_LOCAL": str(_FOLDER / "driver")}
+
+
+@contextmanager
+def _killing_one_executor(cluster: Cluster) -> Iterator[None]:
+    """Kill an executor as soon as the first build has put a file, while its other tasks run."""
+    stored, is_over = _FOLDER / "s3" / buckets.BUCKET / "cluster" / "offline", False
+
+    def kill() -> None:
+        while not is_over:
+            if any(stored.glob("*/*=*/*.parquet")):
+                (executor, *_) = cluster.executors()
+                os.kill(executor, signal.SIGKILL)
+                _say(f"  killed executor {executor}")
+                return
+            time.sleep(0.01)
+
+    killer = Thread(target=kill)
+    killer.start()
+    try:
+        yield
+    finally:
+        is_over = True
+        killer.join()
+
+
+def _done(script: str, arguments: Sequence[str], configuration: Mapping[str, str]) -> str:
+    """What a script prints that runs as a process of its own; only the configuration tells one run from another."""
     began = time.monotonic()
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(("FEATURES_", "SPARK_"))}
     settings = {
-        "FEATURES_DATA": str(_FOLDER / name),
         "FEATURES_SPARK_DRIVER_MEMORY": "1g",
         "FEATURES_CLOCK": "2025-06-01T12:00:00",  # the same moment, so that created timestamps are the same too
     }
-    command = [sys.executable, str(Path(__file__).with_name("visits.py")), str(size.visits), str(size.users)]
+    command = [sys.executable, str(Path(__file__).with_name(script)), *arguments]
     environment = inherited | settings | dict(configuration)
     done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, check=False, text=True)
     if done.returncode:
-        sys.exit(f"the build on {environment['FEATURES_SPARK_MASTER']} failed; logs are below {_FOLDER}")
-    _say(f"  done in {time.monotonic() - began:.0f} s")
-    places: Mapping[str, object] = json.loads(done.stdout)
-    return places
+        sys.exit(f"{script} on {environment['FEATURES_SPARK_MASTER']} failed; logs are below {_FOLDER}")
+    _say(f"  {script} done in {time.monotonic() - began:.0f} s")
+    return done.stdout
 
 
 def _python_without_us(path: Path) -> Path:
@@ -103,8 +169,28 @@ def _where_it_ran(places: Mapping[str, object]) -> list[str]:
     return faults
 
 
+def _shared_folders() -> list[str]:
+    """What speaks against executors that share no folder with the driver, and what they left."""
+    copies = list((_FOLDER / "processes").glob("*/work/*/*/features-copies"))
+    fetched = [file for folder in copies for file in folder.rglob("*.parquet")]
+    written = [file for file in (_FOLDER / "driver").rglob("*.parquet") if "=" in file.parent.name]
+    named = {Path(file).name for view in VIEWS for file in _every_file(get_settings().offline_dir / view.name)}
+    stored = [file for file in (_FOLDER / "s3").rglob("*.parquet") if file.parent.name.startswith("run=")]
+    left = [file for file in stored if file.name not in named]
+    print(f"{len(copies)} executors fetched {len(fetched)} files; {len(left)} files of attempts that nothing names")
+    faults = [f"the driver has {written[0]}, which executors wrote or read"] if written else []
+    faults += [] if fetched else ["executors fetched nothing, so they read what the driver has"]
+    return faults + ([] if left else ["no attempt was lost or doubled, so nothing is proven about these"])
+
+
+def _every_file(folder: Path) -> Iterator[str]:
+    table = OfflineTable(folder)
+    for run in table.runs():
+        yield from table.at(run.version).files
+
+
 def _differences(view: str, keys: tuple[str, ...]) -> list[str]:
-    tables = [OfflineTable(_FOLDER / name / "offline" / view) for name in ("cluster", "local")]
+    tables = [OfflineTable(folder / view) for folder in (get_settings().offline_dir, _FOLDER / "local" / "offline")]
     versions = [[run.version for run in table.runs()] for table in tables]
     if versions[0] != versions[1]:
         return [f"{view}: versions {versions[0]} on the cluster, {versions[1]} locally"]
@@ -119,9 +205,19 @@ def _differences(view: str, keys: tuple[str, ...]) -> list[str]:
 
 
 def _rows(table: OfflineTable, version: int, keys: tuple[str, ...]) -> pa.Table:
-    rows = pa.concat_tables([pq.read_table(file) for file in table.at(version).files])
+    files = table.at(version).files
+    note_reads(files)
+    rows = pa.concat_tables([pq.read_table(file) for file in files])
     order = [(name, "ascending") for name in (*keys, EVENT_TIMESTAMP, CREATED_TIMESTAMP)]
     return rows.sort_by(order).combine_chunks()
+
+
+def _differences_of_retrievals() -> list[str]:
+    there, here = (pq.read_table(_FOLDER / f"{name}.parquet").combine_chunks() for name in ("cluster", "local"))
+    if fault := _first_difference(there, here):
+        return [f"training rows: {fault}"]
+    print(f"training rows: {here.num_rows:,} rows × {here.num_columns} columns alike")
+    return []
 
 
 def _first_difference(there: pa.Table, here: pa.Table) -> str | None:

@@ -8,6 +8,7 @@ import subprocess
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import pyspark
@@ -18,15 +19,32 @@ _HOST = "127.0.0.1"
 _PATIENCE_SECONDS = 90.0
 
 
+@dataclass(frozen=True)
+class Cluster:
+    """A cluster that runs: the master's URL, and the processes of the workers."""
+
+    master: str
+    workers: tuple[subprocess.Popen[bytes], ...]
+
+    def executors(self) -> list[int]:
+        """The processes that the workers have started for applications."""
+        found = []
+        for worker in self.workers:
+            for children in Path(f"/proc/{worker.pid}/task").glob("*/children"):
+                found += [int(child) for child in children.read_text().split()]
+        return found
+
+
 @contextmanager
-def standalone_cluster(folder: Path, workers: int, cores: int, memory: str) -> Iterator[str]:
-    """The master's URL. Logs and work files lie below `folder`; ports are free ones that the system chose."""
+def standalone_cluster(folder: Path, workers: int, cores: int, memory: str) -> Iterator[Cluster]:
+    """A cluster. Logs and work files lie below `folder`; ports are free ones that the system chose."""
     home = Path(pyspark.__file__).parent
     with ExitStack() as running:
         master = running.enter_context(
             _process(home, folder / "master", "master.Master", "--host", _HOST, "--port", "0", "--webui-port", "0")
         )
         url = _said(master, folder / "master", rf"Starting Spark master at (spark://{re.escape(_HOST)}:\d+)")
+        daemons = []
         for number in range(1, workers + 1):
             place = folder / f"worker-{number}"
             size = ("--cores", str(cores), "--memory", memory, "--work-dir", str(place / "work"))
@@ -34,7 +52,8 @@ def standalone_cluster(folder: Path, workers: int, cores: int, memory: str) -> I
                 _process(home, place, "worker.Worker", "--host", _HOST, "--port", "0", "--webui-port", "0", *size, url)
             )
             _said(worker, place, r"(Successfully registered with master)")
-        yield url
+            daemons.append(worker)
+        yield Cluster(url, tuple(daemons))
 
 
 @contextmanager
@@ -56,7 +75,7 @@ def _process(home: Path, folder: Path, role: str, *arguments: str) -> Iterator[s
 
 
 def _environment(home: Path, folder: Path) -> Mapping[str, str]:
-    ours = ("PYTHON", "FEATURES_", "SPARK_", "VIRTUAL_ENV")
+    ours = ("PYTHON", "FEATURES_", "SPARK_", "AWS_", "VIRTUAL_ENV")
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
     return inherited | {
         "JAVA_HOME": str(ensure_java()),

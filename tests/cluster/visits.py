@@ -27,6 +27,7 @@ from transformations import (
     Sum,
     TopK,
     WindowedFeatures,
+    at_least,
     column,
     days,
     derived,
@@ -96,10 +97,10 @@ USER_VISITS = WindowedFeatures(
     description="What a user does",
     derived=[minutes],
     features=[
-        Count(name="visits", per=column("kind").each(*_KINDS), description="Visits", unit="visits"),
-        Sum("seconds", name="attention", description="Attention", unit="seconds"),
-        Mean("minutes", name="visit_minutes", description="Length of a visit", unit="minutes"),
-        CountDistinct("page", name="pages", description="Pages", unit="pages"),
+        Count(name="visits", per=column("kind").each(*_KINDS), description="Visits", unit="visits", expect=at_least(0)),
+        Sum("seconds", name="attention", description="Attention", unit="seconds", expect=at_least(0)),
+        Mean("minutes", name="visit_minutes", description="Length of a visit", unit="minutes", expect=at_least(0)),
+        CountDistinct("page", name="pages", description="Pages", unit="pages", expect=at_least(0)),
         Last("page", name="page", windows=[LIFETIME], description="Last page", unit="page"),
     ],
 )
@@ -111,13 +112,13 @@ TOPIC_VISITS = WindowedFeatures(
     description="What a user reads about",
     lookups=[Lookup("topic", source="pages", on="page")],
     features=[
-        Count(name="visits", description="Visits", unit="visits"),
-        Max("seconds", name="visit_seconds", description="Longest visit", unit="seconds"),
+        Count(name="visits", description="Visits", unit="visits", expect=at_least(0)),
+        Max("seconds", name="visit_seconds", description="Longest visit", unit="seconds", expect=at_least(0)),
         TopK("page", k=2, name="pages", description="Favourite pages", unit="pages"),
     ],
 )
 VIEWS = (USER_VISITS, TOPIC_VISITS)
-_CONTRACTS = {contract.name: contract for contract in (VISITS, PAGES)}
+CONTRACTS = {contract.name: contract for contract in (VISITS, PAGES)}
 
 
 def main(visits: int, users: int) -> None:
@@ -127,7 +128,7 @@ def main(visits: int, users: int) -> None:
     for delivery in (_deliver_history, _deliver_the_rest):
         delivery(settings, visits, users)
         for view in VIEWS:
-            run = build(resolve(view, _CONTRACTS.__getitem__), settings, report=lambda stage: _say(f"    {stage}"))
+            run = build(resolve(view, CONTRACTS.__getitem__), settings, report=lambda stage: _say(f"    {stage}"))
             assert run is not None, f"{view.name}: nothing was built"
             runs.append(f"{run.view}: {run.kind}, {run.rows:,} rows, {run.late_entities:,} late, {run.seconds:.1f} s")
             _say(f"  {runs[-1]}")

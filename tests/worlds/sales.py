@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 from tests.worlds.contracts import NEW_YORK, attribute_source, event_source
 from transformations import LIFETIME, Count, CountDistinct, Last, Lookup, Sum, WindowedFeatures, days, hours
 from transformations.contracts import Column
+from transformations.engine.base.disk_faults import note_reads
 from transformations.engine.base.settings import Settings
 from transformations.engine.compute.build import build
 from transformations.engine.raw.files import source_schema
@@ -137,6 +138,7 @@ class SalesWorld:
 
     def rows(self, version: int | None = None) -> list[dict[str, Any]]:
         files = (self.latest() if version is None else self.table.at(version)).files
+        note_reads(files)
         return pa.concat_tables([pq.read_table(file) for file in files]).to_pylist() if files else []
 
     def spend(self, *days_of_march: int, known_at: str | None = None, **key: Any) -> list[float | None]:

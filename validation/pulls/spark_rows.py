@@ -16,6 +16,7 @@ from transformations.engine.base.errors import DataError
 from transformations.engine.base.moments import instant_to_micros, micros_to_instant
 from transformations.engine.base.settings import Settings
 from transformations.engine.compute.spark import spark_session
+from transformations.engine.launch.elsewhere import require_here
 from validation.pulls.table_types import NewRows, refuse_other_types
 from validation.pulls.watermarks import Mark, mark_of, refuse_missing, start_of_pull, unfit_mark, without_mark
 
@@ -32,10 +33,12 @@ def write_new_rows(
 ) -> NewRows:
     """Write the rows that are new since the recorded watermark to Parquet files of the folder.
 
-    DataError for a table that cannot be read or does not fit, ServiceUnavailableError where Spark does not start.
+    DataError for a table that cannot be read or does not fit, ServiceUnavailableError where Spark does not start,
+    UsageError where its tasks share no disk with this machine.
     """
     from pyspark.errors import PySparkException
 
+    require_here(settings, f"{contract.file_name}: table {server.table} is written")
     spark = spark_session(settings)
     try:
         with _as_microseconds(spark):

@@ -21,6 +21,7 @@ from transformations.contracts.quality import QualityRule
 from transformations.contracts.texts import nearest
 from transformations.engine.base.errors import UsageError
 from transformations.engine.base.settings import Settings
+from transformations.engine.launch.elsewhere import are_elsewhere
 from validation.quality.compiled_rules import CompiledRule, suite_of
 from validation.quality.drop_rows import DropRows
 from validation.quality.great_expectations_run import names_of_errors
@@ -131,9 +132,10 @@ def run_apart(contract: Contract, folder: Path, settings: Settings) -> str:
 def _environment(settings: Settings) -> Mapping[str, str]:
     """The settings that Spark needs in the other process."""
     given = {
-        "FEATURES_DATA": str(settings.data),
-        "FEATURES_SPARK_MASTER": settings.spark_master,
+        "FEATURES_DATA": settings.bucket or str(settings.data),
+        "FEATURES_SPARK_MASTER": "local[*]" if are_elsewhere(settings) else settings.spark_master,  # the rows are here
         "FEATURES_SPARK_CONF": json.dumps(settings.spark_conf),
         "FEATURES_SPARK_DRIVER_MEMORY": settings.spark_driver_memory,
     }
+    given |= {"FEATURES_LOCAL": str(settings.data)} if settings.bucket else {}
     return given | ({"FEATURES_JAVA_HOME": str(settings.java_home)} if settings.java_home else {})

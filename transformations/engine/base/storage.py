@@ -314,11 +314,11 @@ class Finished:
 def finish_files(folder: Path, named: Sequence[str]) -> Finished:
     """Record the checksums of a table's new files, close them to others, and put them into object storage, if any."""
     make_folder(folder)
-    checksums.record(folder, named)
-    folders = {str(parent) for name in named for parent in PurePath(name).parents}
-    for path in (*named, *folders):
-        close_to_others(folder / path)
     bucket = bucket_of(folder)
+    here = [name for name in named if bucket is None or (folder / name).exists()]
+    checksums.record(folder, here)
+    for path in (*here, *{str(parent) for name in here for parent in PurePath(name).parents}):
+        close_to_others(folder / path)
     if bucket is None:
         return Finished(None, {})
     return Finished(bucket, {CHECKSUMS: json.dumps(push(folder, named)), _WRITER: uuid4().hex})

@@ -8,6 +8,7 @@ from datetime import date, timedelta
 
 from transformations.engine.base.disk_faults import faults_in_words
 from transformations.engine.base.errors import DataError, FeaturesError
+from transformations.engine.base.files.local import holds_files
 from transformations.engine.base.settings import Settings
 from transformations.engine.compute.plan import AskedDays, Built, plan_build
 from transformations.engine.compute.run import run_plan
@@ -106,7 +107,7 @@ def built_table(table: OfflineTable) -> Built | None:
     latest = table.latest()
     if latest is None:
         return None
-    return Built(latest, latest.run.carry is not None and (table.path / latest.run.carry).is_dir())
+    return Built(latest, latest.run.carry is not None and holds_files(table.path / latest.run.carry))
 
 
 def _take_back(

@@ -7,7 +7,7 @@ descriptions of written files return to the driver, never data.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
@@ -15,30 +15,47 @@ from uuid import uuid4
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from transformations.engine.base import checksums
+from transformations.engine.base.files.without_copies import hand_over
 from transformations.engine.base.moments import CREATED_TIMESTAMP, EVENT_TIMESTAMP
-from transformations.engine.base.storage import NewFile
+from transformations.engine.base.storage import NewFile, make_folder
 from transformations.engine.compute.folds import carry_schema
 from transformations.engine.compute.packets import unpack
 from transformations.engine.compute.readings import Files
 from transformations.engine.compute.replay import Replay, Replayed, in_order, replay
 from transformations.engine.compute.sources import event_schema
 from transformations.engine.compute.sweep import FROM_DAY
+from transformations.engine.launch.elsewhere import are_elsewhere, sent
+from transformations.engine.launch.task_errors import errors_of_tasks
 from transformations.engine.tables.layout import write_rows
 from transformations.engine.tables.offline_tables import table_schema, time_bounds
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
-BucketWork = Callable[[int, Mapping[str, pa.Table]], tuple[pa.Table, int]]
-"""Maps a bucket's number and its tables, by kind, to the rows to write and the number of late entities."""
+
+@dataclass(frozen=True)
+class Computed:
+    """What a bucket gives: the rows to write, the number of late entities, and the state to carry over, if any."""
+
+    rows: pa.Table
+    late_entities: int = 0
+    carry: pa.Table | None = None
+
+
+BucketWork = Callable[[Mapping[str, pa.Table]], Computed]
+"""Maps a bucket's tables, by kind, to what it gives."""
 
 _FACTS = ("size", "rows", "late", "late_entities", "first_micros", "last_micros", "created_micros")
-_WRITTEN = ", ".join(["path string", *(f"{name} bigint" for name in _FACTS), "counts array<bigint>"])
+_WRITTEN = ", ".join(
+    ["path string", *(f"{name} bigint" for name in _FACTS), "counts array<bigint>", "handed_over map<string, string>"]
+)
 _WRITTEN_SCHEMA = pa.schema(
     [
         ("path", pa.string()),
         *((name, pa.int64()) for name in _FACTS),
         ("counts", pa.list_(pa.int64())),
+        ("handed_over", pa.map_(pa.string(), pa.string())),
     ]
 )
 _EVENTS_A_BUCKET = 1_000_000
@@ -46,11 +63,15 @@ _EVENTS_A_BUCKET = 1_000_000
 
 @dataclass(frozen=True)
 class Folders:
-    """Where a run writes: rows in `rows`, with paths relative to `table`, and carried-over state in `carry`."""
+    """Where a run writes: rows in `rows`, with paths relative to `table`, and carried-over state in `carry`.
+
+    are_elsewhere: whether the driver has no such folders, so that tasks put their files into object storage.
+    """
 
     table: Path
     rows: Path
     carry: Path | None
+    are_elsewhere: bool = field(default_factory=are_elsewhere)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,7 +97,8 @@ def run_job(
     packets: of events and carried-over state; after late events, also of marks and stored rows. late_until: rows up to
     this event timestamp (inclusive, microseconds UTC) are counted as late; None: none are.
     """
-    return write_buckets(_replay_buckets(replays, folders.carry), packets, buckets, folders, late_until)
+    work = _replay_buckets(replays, carries=folders.carry is not None)
+    return write_buckets(work, packets, buckets, folders, late_until)
 
 
 def write_buckets(
@@ -86,9 +108,11 @@ def write_buckets(
 
     def task(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         for bucket, received in unpack(batches):
-            yield _write_file(*work(bucket, received), folders, late_until, ())
+            yield _write(bucket, work(received), folders, late_until, ())
 
-    return summarize(packets.repartitionById(buckets, "bucket").mapInArrow(task, _WRITTEN).collect())
+    dealt = packets.repartitionById(buckets, "bucket")
+    with errors_of_tasks():
+        return summarize(dealt.mapInArrow(sent(task, packets.sparkSession), _WRITTEN).collect(), folders)
 
 
 def run_small_job(
@@ -105,7 +129,9 @@ def run_small_job(
         for bucket in (number for batch in batches for number in batch.column(0).to_pylist()):
             yield write_bucket(replays, files, bucket, buckets, folders, late_until)
 
-    return summarize(spark.range(0, buckets, 1, buckets).mapInArrow(task, _WRITTEN).collect())
+    numbers = spark.range(0, buckets, 1, buckets)
+    with errors_of_tasks():
+        return summarize(numbers.mapInArrow(sent(task, spark), _WRITTEN).collect(), folders)
 
 
 def run_in_process(
@@ -113,7 +139,7 @@ def run_in_process(
 ) -> Written:
     """`run_small_job` in this process, for runs that finish before Spark would have started a task."""
     written = [write_bucket(replays, files, bucket, buckets, folders, late_until) for bucket in range(buckets)]
-    return summarize([row for batch in written for row in batch.to_pylist()])
+    return summarize([row for batch in written for row in batch.to_pylist()], folders)
 
 
 def write_bucket(
@@ -121,12 +147,16 @@ def write_bucket(
 ) -> pa.RecordBatch:
     """Replay one bucket of few rows, write its file, and describe it."""
     received, counts = files.bucket(bucket, buckets)
-    rows, late_entities = _replay_buckets(replays, folders.carry)(bucket, received)
-    return _write_file(rows, late_entities, folders, late_until, () if bucket else counts)
+    computed = _replay_buckets(replays, carries=folders.carry is not None)(received)
+    return _write(bucket, computed, folders, late_until, () if bucket else counts)
 
 
-def summarize(rows: Sequence[Any]) -> Written:
-    """Combine what the tasks wrote; rows: of `_WRITTEN_SCHEMA`."""
+def summarize(rows: Sequence[Any], folders: Folders) -> Written:
+    """Combine what the tasks wrote, and note the checksums of what they handed over; rows: of `_WRITTEN_SCHEMA`."""
+    handed_over = {name: checksum for row in rows for name, checksum in dict(row["handed_over"] or ()).items()}
+    if handed_over:
+        make_folder(folders.table)
+        checksums.append(folders.table, handed_over)
     files = [
         NewFile(row["path"], row["size"], row["rows"], time_bounds(row["first_micros"], row["last_micros"]))
         for row in rows
@@ -143,19 +173,18 @@ def buckets_for(events: int, parallelism: int) -> int:
     return max(parallelism, -(-events // _EVENTS_A_BUCKET))
 
 
-def _replay_buckets(replays: Sequence[Replay], carry: Path | None) -> BucketWork:
+def _replay_buckets(replays: Sequence[Replay], *, carries: bool) -> BucketWork:
     empty = _empty_tables(replays[-1])
     keys = list(replays[-1].plan.resolved.join_keys)
 
-    def work(bucket: int, received: Mapping[str, pa.Table]) -> tuple[pa.Table, int]:
+    def work(received: Mapping[str, pa.Table]) -> Computed:
         tables = {kind: received.get(kind, table) for kind, table in empty.items()}
         done: list[Replayed] = []
         for each in replays:
             stored = pa.concat_tables([tables["stored"], *(made.rows.cast(tables["stored"].schema) for made in done)])
             done.append(replay(each, tables["events"], tables["marks"], stored, tables["carried"]))
-        if carry is not None:
-            write_rows(done[-1].carry, carry / f"bucket-{bucket:05d}.parquet")
-        return in_order([each.rows for each in done], keys), done[-1].late_entities
+        rows = in_order([each.rows for each in done], keys)
+        return Computed(rows, done[-1].late_entities, done[-1].carry if carries else None)
 
     return work
 
@@ -169,12 +198,18 @@ def _empty_tables(work: Replay) -> Mapping[str, pa.Table]:
     return {kind: schema.empty_table() for kind, schema in schemas.items()}
 
 
-def _write_file(
-    rows: pa.Table, late_entities: int, folders: Folders, late_until: int | None, counts: Sequence[int]
+def _write(
+    bucket: int, computed: Computed, folders: Folders, late_until: int | None, counts: Sequence[int]
 ) -> pa.RecordBatch:
-    """Write a bucket's rows, if there are any, and describe the file."""
+    """Write what a bucket carries over and its rows, if there are any, and describe the files."""
+    rows = computed.rows
     facts: dict[str, object] = dict.fromkeys(("path", *_FACTS))
-    facts |= {"rows": rows.num_rows, "late": 0, "late_entities": late_entities, "counts": list(counts)}
+    facts |= {"rows": rows.num_rows, "late": 0, "late_entities": computed.late_entities, "counts": list(counts)}
+    handed_over: dict[str, str] = {}
+    if computed.carry is not None and folders.carry is not None:
+        path = write_rows(computed.carry, folders.carry / f"bucket-{bucket:05d}.parquet")
+        if folders.are_elsewhere:
+            handed_over[path.relative_to(folders.table).as_posix()] = hand_over(path, once=True)
     if rows.num_rows:
         path = write_rows(rows, folders.rows / f"{uuid4().hex}.parquet")  # a new name: a task may be tried again
         moments = rows[EVENT_TIMESTAMP].cast(pa.int64())
@@ -187,4 +222,6 @@ def _write_file(
             "last_micros": times["max"],
             "created_micros": pc.max(rows[CREATED_TIMESTAMP].cast(pa.int64())).as_py(),
         }
-    return pa.RecordBatch.from_pylist([facts], _WRITTEN_SCHEMA)
+        if folders.are_elsewhere:
+            handed_over[str(facts["path"])] = hand_over(path)
+    return pa.RecordBatch.from_pylist([facts | {"handed_over": list(handed_over.items())}], _WRITTEN_SCHEMA)

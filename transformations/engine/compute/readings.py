@@ -21,6 +21,7 @@ from transformations.engine.base.disk_faults import note_reads
 from transformations.engine.base.moments import EVENT_TIMESTAMP
 from transformations.engine.compute.knowledge import FOREVER, SINCE, UNTIL
 from transformations.engine.compute.packets import SCHEMA, Kind, bucket_of, count_events, pack, with_key
+from transformations.engine.launch.elsewhere import are_elsewhere, sent
 from transformations.engine.raw.files import BUSINESS_DAY, DROP, RETRACTED
 from transformations.engine.vocabulary.columns import group_codes, integers, micros
 
@@ -29,6 +30,9 @@ if TYPE_CHECKING:
 
 Int64s = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
+
+_MOST_SHARES = 64
+"""Tasks that read the files of one frame: enough for a cluster, and each has its start to pay for."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,8 +48,20 @@ class FileReading:
 
     def share(self, number: int, shares: int) -> Iterator[pa.RecordBatch]:
         """The rows of one of `shares` equal shares of the files."""
-        rows = dataset(list(self.files[number::shares]), schema=self.schema, format="parquet")
+        files = list(self.files[number::shares])
+        note_reads(files)
+        rows = dataset(files, schema=self.schema, format="parquet")
         return rows.to_batches(columns=list(self.columns), filter=self.wanted)  # type: ignore[no-any-return]
+
+    def frame(self, spark: SparkSession, ddl: str) -> DataFrame:
+        """All rows as a Spark frame, each task reading its share. ddl: Spark's words for the columns."""
+        shares = min(len(self.files), _MOST_SHARES)
+
+        def read(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+            for number in (number for batch in batches for number in batch.column(0).to_pylist()):
+                yield from self.share(number, shares)
+
+        return spark.range(0, shares, 1, shares).mapInArrow(sent(read, spark), ddl)
 
     def read(self) -> pa.Table:
         """All rows."""
@@ -82,6 +98,7 @@ class HistoryReading:
         """The rows in `columns`, each with the drops since and until which it is known."""
         needed = dict.fromkeys([*self.columns, DROP, RETRACTED, *(self.identity if self.superseding else ())])
         wanted = None if self.superseding else ~field(RETRACTED)
+        note_reads(self.files)
         rows = dataset(list(self.files), schema=self.schema, format="parquet").to_table(list(needed), filter=wanted)
         drops = integers(rows[DROP])
         number_of = np.zeros(max(drop for drop, _ in self.numbers) + 1, dtype=np.int32)
@@ -130,6 +147,7 @@ class LookupReading:
         """The rows of `schema`, and the `found` columns."""
         with duck.session() as connection:
             for number, (paths, schema) in enumerate(self.files):
+                note_reads(paths)
                 rows = dataset(list(paths), schema=schema, format="parquet") if paths else schema.empty_table()
                 connection.register(self.relation.format(number), rows)
             found = connection.sql(self.query).to_arrow_table()
@@ -213,7 +231,7 @@ class Files:
     narrowing: Narrowing | None = None
 
     def __post_init__(self) -> None:
-        for reading in self.readings:
+        for reading in () if are_elsewhere() else self.readings:  # there, each task fetches what it reads
             files = (
                 reading.files if not isinstance(reading, LookupReading) else chain(*(each for each, _ in reading.files))
             )
@@ -230,7 +248,7 @@ class Files:
                 for reading in readings:
                     yield from pack(reading.share(number, shares), keys, reading.kind, buckets)
 
-        return spark.range(0, shares, 1, shares).mapInArrow(read, SCHEMA)
+        return spark.range(0, shares, 1, shares).mapInArrow(sent(read, spark), SCHEMA)
 
     def bucket(self, number: int, buckets: int) -> tuple[dict[str, pa.Table], list[int]]:
         """The tables of one bucket by kind, and the counts of all events. Each task reads all files for itself.

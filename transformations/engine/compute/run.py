@@ -34,17 +34,18 @@ from transformations.engine.compute.sources import (
     event_packets,
     event_schema,
     few_files,
+    file_rows,
     marks,
-    spark_schema,
     version_events,
 )
-from transformations.engine.compute.spark import is_local, parquet_rows, spark_session
+from transformations.engine.compute.spark import is_local, spark_session
 from transformations.engine.compute.sweep import FIRST_DAY
 from transformations.engine.expected.candidates import discard_refused
 from transformations.engine.expected.checking import UnexpectedValuesError, checked_run
 from transformations.engine.expected.files import read_expected
 from transformations.engine.expected.unfit import refuse_unfit_rules
 from transformations.engine.identity.code_revision import code_revision
+from transformations.engine.launch.elsewhere import are_elsewhere
 from transformations.engine.raw.originals import refuse_given_up
 from transformations.engine.raw.zone import RawSnapshot
 from transformations.engine.tables.offline_tables import OfflineTable, Run, TableVersion, table_schema
@@ -117,6 +118,7 @@ def run_plan(
                 previous,
                 run,
                 folders.rows,
+                files=[file.path for file in files],
                 accept=accept,
                 expectations=settings.expectations,
             )
@@ -264,7 +266,8 @@ def _carried_from(plan: BuildPlan, table: OfflineTable) -> Path | None:
     if plan.sweep.carried_day is None or previous is None or previous.run.carry is None:
         return None
     folder = table.path / previous.run.carry
-    fetch_folder(folder)
+    if not are_elsewhere():
+        fetch_folder(folder)
     return folder
 
 
@@ -280,7 +283,7 @@ def _known_before(spark: SparkSession, plan: BuildPlan, buckets: int) -> list[Da
     keys, files = list(plan.resolved.join_keys), plan.previous.files
 
     def stored() -> DataFrame:
-        return parquet_rows(spark, spark_schema(table_schema(plan.resolved)), files)
+        return file_rows(spark, table_schema(plan.resolved), files)
 
     until = _timestamp_literal(plan.resolved, day_of_number(plan.sweep.last_day))
     if isinstance(plan, Backfill):

@@ -15,7 +15,9 @@ import pyarrow as pa
 from pyarrow.dataset import field, scalar
 
 from transformations.contracts import Contract
+from transformations.engine.base import storage
 from transformations.engine.base.disk_faults import paths_in
+from transformations.engine.base.files.without_copies import footer_of
 from transformations.engine.compute.folds import carry_schema
 from transformations.engine.compute.knowledge import SINCE, UNTIL, Timeline
 from transformations.engine.compute.packets import Kind, pack_frame
@@ -23,6 +25,7 @@ from transformations.engine.compute.readings import FileReading, Files, HistoryR
 from transformations.engine.compute.spark import parquet_rows
 from transformations.engine.compute.sweep import FIRST_DAY, FROM_DAY, order_columns
 from transformations.engine.compute.versions_sql import DUCKDB, SPARK, found_column, versions
+from transformations.engine.launch.elsewhere import are_elsewhere
 from transformations.engine.raw.files import BUSINESS_DAY, DROP, RAW_TIMESTAMP, RETRACTED
 from transformations.engine.raw.zone import RawSnapshot, raw_schema
 from transformations.engine.tables.offline_tables import table_schema
@@ -173,9 +176,14 @@ def event_packets(
 
 def count_carried_rows(folder: Path) -> int:
     """The number of entities in a folder of carried-over state."""
-    from pyarrow.parquet import read_metadata
+    return sum(int(footer_of(file).num_rows) for file in carried_files(folder))
 
-    return sum(int(read_metadata(file).num_rows) for file in paths_in(folder, "*.parquet"))
+
+def carried_files(folder: Path) -> list[Path]:
+    """The files of carried-over state in a folder, here or, for tasks elsewhere, in object storage."""
+    if not are_elsewhere():
+        return paths_in(folder, "*.parquet")
+    return [each.path for each in storage.files_below(folder) if each.path.suffix == ".parquet"]
 
 
 def stored_packets(
@@ -338,7 +346,7 @@ def _found_columns(resolved: Resolved) -> dict[str, str]:
 
 def _carried_reading(resolved: Resolved, folder: Path) -> FileReading:
     schema = carry_schema(resolved)
-    files = list(map(str, paths_in(folder, "*.parquet")))
+    files = list(map(str, carried_files(folder)))
     return FileReading(kind="carried", files=files, schema=schema, columns=schema.names)
 
 
@@ -356,7 +364,15 @@ def _identity(contract: Contract) -> list[str]:
 
 
 def _raw_rows(spark: SparkSession, contract: Contract, files: Sequence[str]) -> DataFrame | None:
-    return parquet_rows(spark, spark_schema(raw_schema(contract)), files) if files else None
+    return file_rows(spark, raw_schema(contract), files) if files else None
+
+
+def file_rows(spark: SparkSession, schema: pa.Schema, files: Sequence[str]) -> DataFrame:
+    """The rows of files of a table, which Java reads where it can: object storage is read by Python's tasks."""
+    if not are_elsewhere():
+        return parquet_rows(spark, spark_schema(schema), files)
+    reading = FileReading(kind="stored", files=files, schema=schema, columns=schema.names)
+    return reading.frame(spark, spark_schema(schema))
 
 
 def _no_rows(spark: SparkSession, contract: Contract) -> DataFrame:

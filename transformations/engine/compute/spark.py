@@ -1,8 +1,8 @@
 """The Spark session: local by default, a cluster by settings, the same job either way.
 
 On a cluster, executors get our packages from the driver. Their Python needs the libraries of the `batch` extra, at the
-driver's own path or at the one that `spark.pyspark.python` names, and the data folder must be theirs under the same
-path.
+driver's own path or at the one that `spark.pyspark.python` names. The data folder must be theirs under the same path,
+unless the data are in object storage (`launch/elsewhere`).
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from transformations.engine.base.disk_faults import note_reads
-from transformations.engine.base.errors import FeaturesError, ServiceUnavailableError, UsageError
+from transformations.engine.base.errors import FeaturesError, ServiceUnavailableError
 from transformations.engine.base.settings import Settings
 from transformations.engine.base.storage import make_file, make_folder
 from transformations.engine.base.words import ALL_BUT_KNOWN_SPARK_SETTINGS
@@ -50,16 +50,10 @@ def spark_session(settings: Settings, report: Callable[[str], None] = lambda _: 
     """The running session, or a new one: UTC, Arrow, this interpreter for the workers; a local one on loopback only.
 
     `FEATURES_SPARK_MASTER` and `FEATURES_SPARK_CONF` (JSON of `spark.*` settings) override the defaults.
-    Raises ServiceUnavailableError where no Java of version 17 or newer is to be had, UsageError for a cluster while
-    the data are in object storage.
+    Raises ServiceUnavailableError where no Java of version 17 or newer is to be had.
     """
     from pyspark.sql import SparkSession
 
-    if settings.bucket is not None and not is_local(settings):
-        raise UsageError(
-            f"FEATURES_DATA={settings.bucket}: tasks on a Spark cluster cannot write to object storage yet. Unset "
-            f"FEATURES_SPARK_MASTER, so that Spark runs on this machine, or keep the data on a disk that all share."
-        )
     running = SparkSession.getActiveSession()
     if running is not None:
         return running

@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 
 from transformations.engine.base.moments import EVENT_TIMESTAMP, MICROSECOND
 from transformations.engine.base.settings import Settings
-from transformations.engine.compute.job import BucketWork, Folders, buckets_for, write_buckets
+from transformations.engine.compute.job import BucketWork, Computed, Folders, buckets_for, write_buckets
 from transformations.engine.compute.sources import stored_packets
 from transformations.engine.compute.spark import spark_session
 from transformations.engine.identity.code_revision import code_revision
@@ -98,8 +98,8 @@ def write_taken_back(
 def _hold_back(resolved: Resolved, until: datetime, created: datetime) -> BucketWork:
     empty = table_schema(resolved).empty_table()
 
-    def work(_bucket: int, received: Mapping[str, pa.Table]) -> tuple[pa.Table, int]:
+    def work(received: Mapping[str, pa.Table]) -> Computed:
         stored = received.get("stored", empty)
-        return restored_rows(resolved, stored, stored.filter(pc.field(EVENT_TIMESTAMP) <= until), created), 0
+        return Computed(restored_rows(resolved, stored, stored.filter(pc.field(EVENT_TIMESTAMP) <= until), created))
 
     return work

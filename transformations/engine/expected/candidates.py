@@ -39,8 +39,9 @@ def keep_aside(table: OfflineTable, folder: Path, record: Mapping[str, Any]) -> 
     """Move a run's rows aside, in place of what was refused before; the folder where they are."""
     discard_refused(table)
     storage.make_file(folder / _RECORD).write_text(json.dumps(record, indent=2, default=str), encoding="utf-8")
-    kept = table.path / f"{_PREFIX}{folder.name.partition('=')[2]}"
-    return folder.rename(kept)
+    kept = folder.rename(table.path / f"{_PREFIX}{folder.name.partition('=')[2]}")
+    storage.discard(folder)  # what a cluster's tasks have put into object storage, whence it was fetched
+    return kept
 
 
 def refused(table: OfflineTable) -> Refused | None:

@@ -11,7 +11,6 @@ from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
 
-from transformations.engine.base.disk_faults import paths_in
 from transformations.engine.base.errors import DataError
 from transformations.engine.base.words import plural
 from transformations.engine.expected.candidates import keep_aside
@@ -43,17 +42,21 @@ def checked_run(
     run: Run,
     folder: Path,
     *,
+    files: Sequence[str],
     accept: bool,
     expectations: Path,
 ) -> Run:
     """The run with the broken rules that do not stop it: those that only warn or, where accepted, all of them.
 
-    folder: of the run's new files. Raises UnexpectedValuesError where a rule stops it; the files are then kept aside.
+    folder: of the run's new files; files: these, relative to the table. Raises UnexpectedValuesError where a rule stops
+    it; the files are then kept aside.
     """
     if expected is None or not run.rows:
         return run
-    files, rows = _content_with(previous, run, folder)
-    found = found_breaches(resolved, expected, files, rows, as_of_day(run))
+    kept = previous if previous is not None and not run.replaces_all else None
+    content = [*(kept.files if kept else ()), *(str(table.path / file) for file in files)]
+    rows = run.rows + (kept.rows if kept else 0)
+    found = found_breaches(resolved, expected, content, rows, as_of_day(run))
     stopping = [breach for breach in found if breach.stops]
     if stopping and not accept:
         raise _refuse(table, run, previous, folder, stopping, expectations)
@@ -71,13 +74,6 @@ def found_breaches(
         return []
     with snapshots(resolved, files, rows, [as_of], names) as found:
         return [breach for snapshot in found for breach in breaches(snapshot, expected)]
-
-
-def _content_with(previous: TableVersion | None, run: Run, folder: Path) -> tuple[list[str], int]:
-    """The files and the rows of a table with a run's files published."""
-    kept = previous if previous is not None and not run.replaces_all else None
-    files = [str(file) for file in paths_in(folder, "*.parquet")]
-    return [*(kept.files if kept else ()), *files], run.rows + (kept.rows if kept else 0)
 
 
 def _refuse(

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import math
+import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
+from pathlib import Path
 from typing import NamedTuple
 
 import pyarrow.parquet as pq
 
 from transformations.engine.base.disk_faults import note_reads
 from transformations.engine.base.file_rows_sql import Scan
+from transformations.engine.base.files.without_copies import footer_of
 from transformations.engine.base.moments import micros_to_instant
+from transformations.engine.base.settings import get_settings
+from transformations.engine.launch.elsewhere import are_elsewhere, require_here
 from transformations.stores.history.session_sql import Resources, session
 from transformations.stores.history.stored import Stored
 from transformations.stores.spark.packets import Buckets
@@ -79,7 +84,7 @@ def rows_of(stored: Sequence[Stored]) -> int:
     """The rows of histories, by the footers of their files."""
     files = {file for each in stored for file in each.history.files}
     with ThreadPoolExecutor(8) as pool:
-        return sum(rows for _, rows in pool.map(_columns_and_rows, files))
+        return sum(footer.num_rows for footer in pool.map(_footer, files))
 
 
 def sources_of(cutting: Cutting, counted: Mapping[int, Counted], parallelism: int) -> tuple[Sources, list[Unit]]:
@@ -94,12 +99,11 @@ def sources_of(cutting: Cutting, counted: Mapping[int, Counted], parallelism: in
         scans.append(None)
         there.append(())
         if files:
-            with session(cutting.resources) as connection:
-                scans[number] = stored.scan(connection)
             with ThreadPoolExecutor(8) as pool:
-                read = list(pool.map(_columns_and_rows, files))
-            there[number] = tuple(columns for columns, _ in read)
-            units += _units_of(number, [rows for _, rows in read], parallelism)
+                footers = list(pool.map(_footer, files))
+            scans[number] = _scan(stored, footers, cutting.resources)
+            there[number] = tuple(tuple(footer.schema.to_arrow_schema().names) for footer in footers)
+            units += _units_of(number, [footer.num_rows for footer in footers], parallelism)
     sources = Sources(
         stage=cutting.stage,
         scans=tuple(scans),
@@ -132,7 +136,29 @@ def _units_of(view: int, rows: Sequence[int], parallelism: int) -> Iterator[Unit
             yield Unit(view, file, (start, min(start + step, count)))
 
 
-def _columns_and_rows(file: str) -> tuple[tuple[str, ...], int]:
-    note_reads([file])
-    footer = pq.ParquetFile(file)
-    return tuple(footer.schema_arrow.names), footer.metadata.num_rows
+def _footer(file: str) -> pq.FileMetaData:
+    if not are_elsewhere():
+        note_reads([file])
+    return footer_of(file)
+
+
+def _scan(stored: Stored, footers: Sequence[pq.FileMetaData], resources: Resources) -> Scan:
+    """The history's files, described. Those that are not here are described by empty files of the same columns."""
+    with session(resources) as connection:
+        if not are_elsewhere():
+            return stored.scan(connection)
+        with tempfile.TemporaryDirectory(prefix="features-columns-") as folder:
+            schemas = {footer.schema.to_arrow_schema().remove_metadata() for footer in footers}
+            files = [f"{folder}/{number}.parquet" for number in range(len(schemas))]
+            for file, schema in zip(files, schemas, strict=True):
+                pq.write_table(schema.empty_table(), file)
+            empty = replace(stored, history=replace(stored.history, files=tuple(files)))
+            return replace(empty.scan(connection, is_verified=True), files=stored.history.files)
+
+
+def refuse_unfetched(stored: Sequence[Stored]) -> None:
+    """UsageError for a history in the data folder that tasks elsewhere cannot fetch: no commit of a table names it."""
+    data = get_settings().data
+    for each in stored if are_elsewhere() else ():
+        if not each.history.is_built and any(Path(file).is_relative_to(data) for file in each.history.files):
+            require_here(get_settings(), f"{each.reference}, whose source no build has written, is read")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import shutil
 import uuid
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,11 +24,11 @@ from transformations.engine.base.moments import micros_to_instant
 from transformations.engine.base.settings import get_settings
 from transformations.engine.base.storage import make_folder
 from transformations.engine.compute.spark import spark_session
+from transformations.engine.launch.task_errors import errors_of_tasks
 from transformations.stores.base.source_paths import path_of
 from transformations.stores.computed.feast_functions import request_fields_of
 from transformations.stores.spark.retrieval import SparkSpine, result_frame
 from transformations.stores.spark.spines import ROW, is_for_spark, numbered_spine, spark_spine
-from transformations.stores.spark.tasks import original_error
 from transformations.stores.training.historical import HistoricalRequest
 from transformations.stores.training.jobs import SAVED, PointInTimeJob
 from transformations.stores.training.retrieval import Plan
@@ -61,7 +60,7 @@ class LocalSpineJob(PointInTimeJob):
     def computed(self) -> dict[str, pa.Array]:
         """The feature columns, in the spine's order."""
         fields = {name for view in self.plan.on_demand for name in request_fields_of(view)}
-        with _errors_of_tasks():
+        with errors_of_tasks():
             spine = numbered_spine(self.spine, self.plan, fields, spark_session(get_settings()))
             rows = result_frame(spine, self.plan, self.repo_path).select(ROW, *self.plan.columns).toArrow()
         rows = rows.sort_by(ROW)
@@ -73,7 +72,7 @@ class LocalSpineJob(PointInTimeJob):
         given, moment = self.spine.to_arrow(), self.spine.timestamp
         rows = given.set_column(given.column_names.index(moment), moment, self.spine.moments)
         frame = spark.createDataFrame(rows)
-        with _errors_of_tasks():
+        with errors_of_tasks():
             return result_frame(SparkSpine(frame, moment), self.plan, self.repo_path)
 
 
@@ -90,7 +89,7 @@ class SparkSpineJob(RetrievalJob):
 
     @cached_property
     def _frame(self) -> DataFrame:
-        with _errors_of_tasks():
+        with errors_of_tasks():
             return result_frame(self._spine, self._plan, self._repo_path)
 
     def to_spark_df(self) -> DataFrame:
@@ -104,7 +103,7 @@ class SparkSpineJob(RetrievalJob):
     def persist(self, storage: SavedDatasetStorage, allow_overwrite: bool = False, timeout: int | None = None) -> None:
         """Write the result from Spark's tasks: Parquet files in a folder, there all at once, or a table of Spark."""
         if (table := getattr(getattr(storage, "spark_options", None), "table", None)) is not None:
-            with _errors_of_tasks():
+            with errors_of_tasks():
                 self._frame.write.mode("overwrite" if allow_overwrite else "errorifexists").saveAsTable(table)
             return
         target = storage.to_data_source()
@@ -147,7 +146,7 @@ class SparkSpineJob(RetrievalJob):
 
     @faults_in_words()
     def _to_arrow_internal(self, timeout: int | None = None) -> pa.Table:
-        with _errors_of_tasks():
+        with errors_of_tasks():
             return self._frame.toArrow()
 
     def _to_df_internal(self, timeout: int | None = None) -> pd.DataFrame:
@@ -163,7 +162,7 @@ def write_files(frame: DataFrame, folder: Path, timestamp: str) -> None:
     unfinished = folder.with_name(f".{folder.name}-{uuid.uuid4().hex}")
     make_folder(unfinished)
     try:
-        with _errors_of_tasks():
+        with errors_of_tasks():
             written = frame.mapInArrow(_writing_task(unfinished, timestamp), "file string").collect()
         kept = {row[0] for row in written}
         for file in unfinished.iterdir():  # of attempts that another one replaced
@@ -193,17 +192,3 @@ def _writing_task(folder: Path, timestamp: str) -> Callable[[Iterable[pa.RecordB
             yield pa.record_batch({"file": pa.array([name])})
 
     return task
-
-
-@contextmanager
-def _errors_of_tasks() -> Iterator[None]:
-    """Raise what a task of ours raised, which Spark wraps in errors of its own."""
-    from pyspark.errors import PySparkException
-
-    try:
-        yield
-    except PySparkException as error:
-        original = original_error(str(error))
-        if original is None:
-            raise
-        raise original from error

@@ -15,10 +15,11 @@ import pyarrow as pa
 
 from transformations.engine.base.errors import UsageError
 from transformations.engine.base.settings import get_settings
+from transformations.engine.launch.elsewhere import sent
 from transformations.stores.base.values import arrow_type
 from transformations.stores.computed.wiring import reference_of
 from transformations.stores.spark.exchange import keep_for, open_exchange
-from transformations.stores.spark.histories import Counted, Cutting, rows_of, sources_of
+from transformations.stores.spark.histories import Counted, Cutting, refuse_unfetched, rows_of, sources_of
 from transformations.stores.spark.packets import SCHEMA
 from transformations.stores.spark.stages import Stage, stages_of
 from transformations.stores.spark.tasks import dealing_task, history_task, matching_task, spine_task
@@ -46,10 +47,12 @@ def result_frame(spine: SparkSpine, plan: Plan, repository: Path | None) -> Data
     """The spine's rows, in no order, with the columns of the result; computed when it is used.
 
     Where histories are shuffled, a first pass over the spine, at once, counts its rows by key, and they stay on the
-    disks of Spark while the frame is in use. UsageError for a feature of a type that Spark lacks.
+    disks of Spark while the frame is in use. UsageError for a feature of a type that Spark lacks, and for a history
+    that tasks cannot fetch.
     """
     frame = spine.frame
     spark = frame.sparkSession
+    refuse_unfetched(plan.stored)
     spark.conf.set(*_BATCH_BYTES)  # packets are large rows, and an Arrow batch holds 2 GiB at most
     schema = _result_schema(frame, plan)
     one_thread = replace(plan, resources=replace(plan.resources, threads=1))
@@ -57,14 +60,14 @@ def result_frame(spine: SparkSpine, plan: Plan, repository: Path | None) -> Data
     if parallelism * rows_of(plan.stored) <= MOST_ROWS_READ:
         stage = Stage((), plan.stored, is_read_whole=True)
         cutting = Cutting(stage, parallelism, spine.timestamp, one_thread.resources)
-        packets = frame.mapInArrow(spine_task(cutting), SCHEMA).repartitionById(parallelism, "bucket")
+        packets = frame.mapInArrow(sent(spine_task(cutting), spark), SCHEMA).repartitionById(parallelism, "bucket")
         task = matching_task(stage, one_thread, spine.timestamp, None, repository)
-        return packets.sortWithinPartitions("kind", "place").mapInArrow(task, schema)
+        return packets.sortWithinPartitions("kind", "place").mapInArrow(sent(task, spark), schema)
     stages = stages_of(plan.stored)
     hashes = int(spark.conf.get("spark.sql.shuffle.partitions") or 1)
     cuttings = [Cutting(stage, hashes, spine.timestamp, one_thread.resources) for stage in stages]
     exchange = _exchange(plan, spark)
-    packets, kept = frame.mapInArrow(spine_task(cuttings[0]), SCHEMA), list["DataFrame"]()
+    packets, kept = frame.mapInArrow(sent(spine_task(cuttings[0]), spark), SCHEMA), list["DataFrame"]()
     for number, stage in enumerate(stages):
         kept.append(_kept(packets))
         sources, units = sources_of(cuttings[number], _counted(packets), parallelism)
@@ -72,11 +75,11 @@ def result_frame(spine: SparkSpine, plan: Plan, repository: Path | None) -> Data
         if units:
             numbers = spark.range(0, len(units), 1, len(units))
             task = history_task(units, sources, exchange)
-            received = received.unionAll(numbers.mapInArrow(task, SCHEMA))
+            received = received.unionAll(numbers.mapInArrow(sent(task, spark), SCHEMA))
         received = received.repartitionById(sources.buckets.total, "bucket").sortWithinPartitions("kind", "place")
         onward = cuttings[number + 1] if number + 1 < len(stages) else None
         task = matching_task(stage, one_thread, spine.timestamp, onward, repository)
-        packets = received.mapInArrow(task, schema if onward is None else SCHEMA)
+        packets = received.mapInArrow(sent(task, spark), schema if onward is None else SCHEMA)
     weakref.finalize(packets, _release, kept)
     if exchange is not None:
         keep_for(packets, exchange)

@@ -6,11 +6,8 @@ histories stand in files of the task's folder, each with the rows in the order o
 
 from __future__ import annotations
 
-import json
-import re
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import replace
 from itertools import count
 from pathlib import Path
@@ -24,7 +21,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from transformations.engine.base import errors, storage
-from transformations.engine.base.errors import FeaturesError
+from transformations.engine.launch.task_errors import told
 from transformations.stores.base.values import canonical_key, moments_of
 from transformations.stores.computed.wiring import look_for_code_in
 from transformations.stores.history import point_in_time_sql as sql
@@ -52,7 +49,6 @@ _FILE = "\x00file"
 """The column of a packet that names a file in place of its rows."""
 _VALUE = "\x00value "
 """Before the reference of a feature that an earlier stage has matched: no column of a caller's begins so."""
-_MARK = "@@features"
 _NO_MOMENT = 0
 
 
@@ -111,27 +107,6 @@ def matching_task(stage: Stage, plan: Plan, timestamp: str, onward: Cutting | No
                 yield from _result(table, plan, timestamp).combine_chunks().to_batches(max_chunksize=100_000)
 
     return task
-
-
-@contextmanager
-def told() -> Iterator[None]:
-    """Send an error of ours through Spark, which keeps nothing of it but its text; `original_error` finds it there."""
-    try:
-        yield
-    except FeaturesError as error:
-        word = json.dumps([type(error).__name__, error.message])
-        raise RuntimeError(f"{_MARK}{word}{_MARK}") from error
-
-
-def original_error(text: str) -> FeaturesError | None:
-    """The error of ours that a task ended with, from the text that Spark has of it; None for any other."""
-    found = re.search(f"{_MARK}(.*?){_MARK}", text, re.DOTALL)
-    if found is None:
-        return None
-    name, message = json.loads(found[1])
-    kind = getattr(errors, name, errors.DataError)
-    error: FeaturesError = kind(message)
-    return error
 
 
 def _spine_packets(tables: Iterable[pa.Table], cutting: Cutting) -> Iterator[Packet]:

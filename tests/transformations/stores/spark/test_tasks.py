@@ -16,21 +16,22 @@ from feast.types import Int32, Int64, String
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from transformations.engine.base.errors import DataError
-from transformations.stores.history.history import history_of
+from tests.worlds.literal_table import LiteralTable
+from transformations.engine.base.errors import DataError, UsageError
+from transformations.engine.base.settings import Settings
+from transformations.engine.launch.task_errors import original_error, told
+from transformations.stores.history.history import History, history_of
 from transformations.stores.history.session_sql import Resources
 from transformations.stores.history.stored import Stored
 from transformations.stores.spark import histories
-from transformations.stores.spark.histories import Counted, Cutting, sources_of
+from transformations.stores.spark.histories import Counted, Cutting, refuse_unfetched, rows_of, sources_of
 from transformations.stores.spark.packets import SPINE, Packet, batch_of, packets_of
 from transformations.stores.spark.stages import Stage, stages_of
 from transformations.stores.spark.tasks import (
     dealing_task,
     history_task,
     matching_task,
-    original_error,
     spine_task,
-    told,
 )
 from transformations.stores.training.retrieval import Plan, features_of
 from transformations.stores.training.spine import spine_of
@@ -247,3 +248,42 @@ def test_a_spine_s_row_without_its_moment_is_refused(view_of: Callable[..., Stor
     spine = pa.table({"user_id": [1, 2], "event_timestamp": at([1, None])})
     with pytest.raises(RuntimeError, match="'event_timestamp' is null in 1 rows"):
         list(spine_task(Cutting(stage, 2, "event_timestamp", replace(Resources(), threads=1)))(spine.to_batches()))
+
+
+def test_histories_in_object_storage_are_described_without_being_fetched(
+    at_machine: Callable[[str], Settings], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table = LiteralTable(at_machine("driver").offline_dir / "user_clicks")
+    table.run("one", 1, 2)
+    table.run("two", 3)
+    cutting = Cutting(Stage((), (_clicks(table.newest().files),)), 1, "event_timestamp", Resources())
+    counted = {0: Counted(1, 0, 1)}
+    here, units = sources_of(cutting, counted, 1)
+
+    monkeypatch.setenv("FEATURES_SPARK_MASTER", "spark://master:7077")
+    elsewhere = _clicks(LiteralTable(at_machine("other").offline_dir / "user_clicks").newest().files)
+    moved, same_units = sources_of(replace(cutting, stage=Stage((), (elsewhere,))), counted, 1)
+    assert (moved.there, same_units) == (here.there, units)
+    assert rows_of([elsewhere]) == 3
+    (scanned,), (known,) = moved.scans, here.scans
+    assert scanned is not None
+    assert known is not None
+    assert (scanned.types, scanned.files) == (known.types, elsewhere.history.files)
+    assert not list((tmp_path / "other").rglob("*.parquet"))
+
+    refuse_unfetched([elsewhere])
+    with pytest.raises(UsageError, match="user_clicks, whose source no build has written, is read by tasks of Spark"):
+        refuse_unfetched([replace(elsewhere, history=replace(elsewhere.history, is_built=False))])
+
+
+def _clicks(files: tuple[str, ...]) -> Stored:
+    view = FeatureView(
+        name="user_clicks",
+        entities=[ENTITIES["user_id"]],
+        schema=[Field(name="user_id", dtype=Int64)],
+        source=FileSource(name="user_clicks", path="unused", timestamp_field="event_timestamp"),
+    )
+    history = History(
+        name="user_clicks", files=files, timestamp="event_timestamp", created=None, renamed={}, is_built=True
+    )
+    return Stored(view, history, ())

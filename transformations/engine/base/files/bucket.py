@@ -15,9 +15,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import lru_cache
+from io import RawIOBase
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
+from uuid import uuid4
 
 from transformations.engine.base.errors import ServiceUnavailableError, UsageError
 from transformations.engine.base.settings import COPIES_OF, get_settings, keeps_copies
@@ -28,7 +30,14 @@ if TYPE_CHECKING:
 _TRANSFERS = 16
 """Files on their way at a time: a request takes tens of milliseconds, whatever its size."""
 _CHUNK = 8 * 2**20
-_ENDPOINTS = ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT", "FEATURES_DATA")
+_ENDPOINTS = (
+    *("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT"),
+    *("AZURE_STORAGE_ENDPOINT", "AZURITE_BLOB_STORAGE_URL", "FEATURES_DATA"),
+)
+_NAMED = {
+    "s3": "AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_REGION, AWS_ENDPOINT_URL",
+    "az": "AZURE_STORAGE_ACCOUNT_NAME, AZURE_STORAGE_ACCOUNT_KEY, AZURE_STORAGE_ENDPOINT",
+}
 _FEW_TRIES = {"max_retries": 4, "retry_timeout": timedelta(seconds=30)}
 
 
@@ -104,6 +113,20 @@ class Bucket:
                 file.write(data)
         return digest.hexdigest()
 
+    def reader(self, path: Path) -> RawIOBase:
+        """An object, opened: only what is read of it is fetched. FileNotFoundError where there is no such object."""
+        size = self.size(path)
+        if size is None:
+            raise FileNotFoundError(self.url_of(path))
+        return _Opened(self, path, size)
+
+    def read_range(self, path: Path, start: int, length: int) -> bytes:
+        """Some bytes of an object. FileNotFoundError where there is none."""
+        import obstore
+
+        with self._answering():
+            return bytes(obstore.get_range(self._store, self._key(path), start=start, length=length))
+
     def upload_as(self, file: Path, path: Path) -> None:
         """Put a file in the place of another path."""
         import obstore
@@ -131,6 +154,18 @@ class Bucket:
                 obstore.put(self._store, self._key(path), content, mode="create")
             except (AlreadyExistsError, PreconditionError):
                 return self.read(path) == content
+        return True
+
+    def put_new_file(self, path: Path) -> bool:
+        """Put a copy where there is no object yet; False where there is one, which stays."""
+        import obstore
+        from obstore.exceptions import AlreadyExistsError, PreconditionError
+
+        with self._answering():
+            try:
+                obstore.put(self._store, self._key(path), path, mode="create")
+            except (AlreadyExistsError, PreconditionError):
+                return False
         return True
 
     def remove(self, paths: Iterable[Path]) -> None:
@@ -166,6 +201,34 @@ class Bucket:
             raise unanswered(self.url, error) from error
 
 
+class _Opened(RawIOBase):
+    """An object as a file that is read and never written."""
+
+    def __init__(self, bucket: Bucket, path: Path, size: int) -> None:
+        self._bucket, self._path, self._size, self._at = bucket, path, size, 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._at
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        begin = {os.SEEK_SET: 0, os.SEEK_CUR: self._at, os.SEEK_END: self._size}[whence]
+        self._at = begin + offset
+        return self._at
+
+    def readinto(self, buffer: Any) -> int:
+        length = max(min(len(buffer), self._size - self._at), 0)
+        if length:
+            buffer[:length] = self._bucket.read_range(self._path, self._at, length)
+            self._at += length
+        return length
+
+
 def bucket_of(path: Path) -> Bucket | None:
     """The place in object storage of which a path is a copy; None for what is local alone."""
     if not keeps_copies():
@@ -182,8 +245,8 @@ def unanswered(url: str, error: Exception) -> ServiceUnavailableError:
     said = str(error).partition("\n")[0].rstrip(". ")
     return ServiceUnavailableError(
         f"{url}: object storage does not do what is asked: {said}. Look at the credentials and the address in the "
-        f"environment (AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_REGION, AWS_ENDPOINT_URL) and repeat the command: "
-        f"nothing half-written can be seen."
+        f"environment ({_NAMED.get(url[:2], 'docs/object-storage.md')}) and repeat the command: nothing half-written "
+        f"can be seen."
     )
 
 
@@ -191,7 +254,9 @@ def unanswered(url: str, error: Exception) -> ServiceUnavailableError:
 def _claim(root: Path, url: str) -> None:
     """Note whose copies a folder has, before it has any: `Settings` refuses it for everything else."""
     root.mkdir(mode=0o750, parents=True, exist_ok=True)
-    (root / COPIES_OF).write_text(f"{url}\n", encoding="utf-8")
+    draft = root / f"{COPIES_OF}-{uuid4().hex}"
+    draft.write_text(f"{url}\n", encoding="utf-8")
+    draft.replace(root / COPIES_OF)  # for processes that begin at the same time
 
 
 @lru_cache(maxsize=8)

@@ -73,13 +73,22 @@ def lacking_files(folder: Path, files: Iterable[Path]) -> list[Path]:
 
 
 def push(folder: Path, names: Sequence[str]) -> Mapping[str, str]:
-    """Put finished files of a table where readers will look for them once a commit names them; their checksums."""
+    """Put finished files of a table where readers will look for them once a commit names them; their checksums.
+
+    Those that are not here a cluster's tasks have put there, and told their checksums. DamagedError where none has.
+    """
     bucket = bucket_of(folder)
     if bucket is None:
         return {}
-    _mark_as_used(folder / name for name in names)
-    bucket.upload(folder / name for name in names)
+    here = [folder / name for name in names if (folder / name).exists()]
+    _mark_as_used(here)
+    bucket.upload(here)
     recorded = checksums.recorded(folder)
+    others = [folder / name for name in names if folder / name not in here]
+    with ThreadPoolExecutor(_FETCHES) as pool:
+        for file, size in zip(others, pool.map(bucket.size, others), strict=True):
+            if size is None:
+                raise missing_object(bucket, file)
     return {name: recorded[name] for name in names}
 
 
@@ -161,12 +170,17 @@ def _fetch_file(bucket: Bucket, file: Path) -> None:
             )
         draft.replace(file)
     except FileNotFoundError:
-        raise DamagedError(
-            f"{bucket.url_of(file)} is missing, yet a published version refers to it. Bring the object back from a "
-            f"copy, or undo what wrote it (docs/operations.md, `Damaged files`)."
-        ) from None
+        raise missing_object(bucket, file) from None
     finally:
         draft.unlink(missing_ok=True)
+
+
+def missing_object(bucket: Bucket, file: Path) -> DamagedError:
+    """The error for an object of a table that is gone."""
+    return DamagedError(
+        f"{bucket.url_of(file)} is missing, yet a published version refers to it. Bring the object back from a "
+        f"copy, or undo what wrote it (docs/operations.md, `Damaged files`)."
+    )
 
 
 def _mark_as_used(files: Iterable[Path]) -> None:

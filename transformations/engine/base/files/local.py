@@ -119,6 +119,12 @@ def files_below(folder: Path) -> list[StoredFile]:
     return [found[path] for path in sorted(found)]
 
 
+def holds_files(folder: Path) -> bool:
+    """Whether there is anything in a folder, here or in object storage."""
+    bucket = None if folder.is_dir() else bucket_of(folder)
+    return folder.is_dir() if bucket is None else bool(bucket.objects(folder))
+
+
 def folders_below(folder: Path, pattern: str) -> list[Path]:
     """A folder's folders of such names, sorted; what is in object storage counts, too."""
     found = {path for path in disk_faults.paths_in(folder, pattern) if path.is_dir()}

@@ -165,15 +165,16 @@ def _read_settings(_variables: tuple[tuple[str, str], ...], _root: Path) -> Sett
 
 def _refuse_others_copies(settings: Settings) -> None:
     """Copies of a place in object storage are no data folder, nor those of another place."""
-    note = settings.data / COPIES_OF
+    zones = [zone for zone in (settings.raw_dir, settings.offline_dir) if zone.is_dir()]
+    note = settings.data / COPIES_OF  # read last: whoever makes copies meanwhile writes it before there are zones
     copied = note.read_text(encoding="utf-8").strip() if note.is_file() else None
     if copied is not None and settings.bucket is None:
         raise UsageError(
             f"FEATURES_DATA={settings.data}: this folder has copies of what is in {copied}. Set FEATURES_DATA to that "
             f"URL and FEATURES_LOCAL to this folder."
         )
-    own = [zone for zone in (settings.raw_dir, settings.offline_dir) if copied is None and zone.is_dir()]
-    if settings.bucket is not None and (copied not in (None, settings.bucket) or own):
+    is_own = copied is None and bool(zones)
+    if settings.bucket is not None and (copied not in (None, settings.bucket) or is_own):
         held = f"copies of {copied}" if copied else "data of its own"
         raise UsageError(
             f"FEATURES_LOCAL={settings.data}: this folder has {held}, and FEATURES_DATA={settings.bucket} needs one of "
