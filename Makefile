@@ -60,6 +60,11 @@ cluster-test: $(STAMP)  ## Build on a Spark cluster of this machine's processes 
 bucket-test: $(STAMP)  ## Run ingestion, builds, restores, kills, retrieval, loads and models with the data on a real S3 server on loopback
 	TESTS_IN_BUCKET=1 $(BIN)/python -m pytest -n 2 --dist worksteal -m "not stock and not kills and not disks" $(IN_BUCKET) $(ARGS)
 
+azure-test: $(STAMP)  ## Run the tests of tables and files in object storage on Azurite, Microsoft's own emulator (npm)
+	@command -v npm >/dev/null || { echo "npm is not installed: apt-get install npm" >&2; exit 4; }
+	@[ -d .venv/azurite ] || npm install --silent --no-audit --no-fund --ignore-scripts --prefix .venv/azurite azurite@3.37.0
+	TESTS_STORE=az $(BIN)/python -m pytest -q $(ENGINE_TESTS)/base/files $(ARGS)
+
 postgres-test: $(STAMP)  ## Run a project and its models with the registry on PostgreSQL (Debian's package postgresql)
 	@ls -d /usr/lib/postgresql/*/bin >/dev/null 2>&1 || { echo "not installed: apt-get install postgresql" >&2; exit 4; }
 	@[ -d .venv/postgres ] || $(BIN)/pip install -q -c constraints.txt --target .venv/postgres 'psycopg[binary]'

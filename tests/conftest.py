@@ -5,7 +5,7 @@ import sqlite3
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from uuid import uuid4
 
 import pytest
@@ -103,17 +103,19 @@ class _ByWorld(LoadScopeScheduling):
 
 @pytest.fixture(scope="session")
 def bucket(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
-    """A real S3 server with a bucket, and the environment that leads to it."""
+    """A real server of object storage with a bucket, and the environment that leads to it."""
     with buckets.served(tmp_path_factory.mktemp("s3")) as environment:
         yield environment
 
 
 @pytest.fixture
 def place(bucket: dict[str, str], monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A place in the bucket, as the server's own folder."""
+    """A place in the bucket, as the server's own folder, or what stands for it."""
     name = uuid4().hex[:12]
-    for key, value in {**bucket, "FEATURES_DATA": f"s3://{buckets.BUCKET}/{name}"}.items():
+    for key, value in {**bucket, "FEATURES_DATA": f"{buckets.scheme()}://{buckets.BUCKET}/{name}"}.items():
         monkeypatch.setenv(key, value)
+    if buckets.scheme() != "s3":
+        return cast(Path, buckets.Stored(name))
     root = next(folder for folder in tmp_path_factory.getbasetemp().glob("s3*") if (folder / buckets.BUCKET).is_dir())
     return root / buckets.BUCKET / name
 
@@ -144,14 +146,14 @@ def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.Fi
     TESTS_ON_POSTGRES=1 the registry is a database of its own (`make postgres-test`).
     """
     for name in list(os.environ):
-        if name.startswith(("FEATURES_", "AWS_")):
+        if name.startswith(("FEATURES_", "AWS_", "AZURE_")):
             monkeypatch.delenv(name)
     monkeypatch.delenv("COLUMNS", raising=False)  # xdist sets it, and tables would be cut to it
     monkeypatch.setenv("FEATURES_DATA", str(tmp_path / "data"))
     if os.environ.get("TESTS_IN_BUCKET"):
         for name, value in request.getfixturevalue("bucket").items():
             monkeypatch.setenv(name, value)
-        monkeypatch.setenv("FEATURES_DATA", f"s3://{buckets.BUCKET}/{tmp_path.name}-{uuid4().hex[:8]}")
+        monkeypatch.setenv("FEATURES_DATA", f"{buckets.scheme()}://{buckets.BUCKET}/{tmp_path.name}-{uuid4().hex[:8]}")
         monkeypatch.setenv("FEATURES_LOCAL", str(tmp_path / "data"))
     if os.environ.get("TESTS_ON_POSTGRES"):
         monkeypatch.setenv("FEATURES_REGISTRY_URL", request.getfixturevalue("new_database")())
