@@ -47,7 +47,7 @@ def _store(folder: Path, engine: str) -> FeatureStore:
     views.contract_reader = lambda _: CONTRACTS.__getitem__  # which are in no files
     offered: list[Any] = [
         feature_view(USER_VISITS, entity=user, owner="a@b.org"),
-        feature_view(TOPIC_VISITS, entity=[user, topic], owner="a@b.org"),
+        feature_view(TOPIC_VISITS, entities=[user, topic], owner="a@b.org"),
     ]
     store = FeatureStore(config=our_config(folder, offline_store={"engine": engine}))
     store.apply([user, topic, *offered])

@@ -112,10 +112,11 @@ class NewFile:
 
 @dataclass(frozen=True)
 class Commit:
-    """One published version with what its writer recorded."""
+    """One published version with what its writer recorded, under which key."""
 
     version: int
     record: Mapping[str, Any]
+    key: str
 
 
 @dataclass(frozen=True)
@@ -208,15 +209,15 @@ def contents(folder: Path) -> Iterator[Contents]:
         yield Contents(int(entry.stem), dict(files), published)
 
 
-def commits(table: DeltaTable, record_key: str) -> tuple[Commit, ...]:
-    """The commits up to the table's version that carry a record under this key, oldest first.
+def commits(table: DeltaTable, *record_keys: str) -> tuple[Commit, ...]:
+    """The commits up to the table's version that carry a record under one of these keys, oldest first.
 
     Read from the log itself: `DeltaTable.history()` (delta-rs 1.6) numbers the newest commit there is with the version
     that the table was opened at, which is wrong for an older version and while another writer commits.
     """
     logged = logged_commits(_folder_of(table), table.version())
-    found = ((version, each.record(record_key)) for version, each in enumerate(logged))
-    return tuple(Commit(version, record) for version, record in found if record is not None)
+    found = ((version, key, each.record(key)) for version, each in enumerate(logged) for key in record_keys)
+    return tuple(Commit(version, record, key) for version, key, record in found if record is not None)
 
 
 def is_newest(table: DeltaTable, stamp: FileStamp) -> bool:
@@ -253,7 +254,7 @@ def publish(
 
     replace_all: the files become the table's whole content, under a new schema; earlier versions stay readable.
     beside: further files that the record refers to, relative to the table. A checksum of every file is recorded.
-    onto: the table as the caller has opened it, which spares opening it again; it stays at its version.
+    onto: the table as the caller has opened and numbered it, which spares opening it again; it stays at its version.
     `sequence` numbers the commits of this record key: of two writers with the same number one wins, and the other
     raises ConflictError and has published nothing.
     """
@@ -274,7 +275,7 @@ def publish(
         if existed:
             table = _table_to_write(folder, onto)
             before = table.version()
-            if (table.transaction_version(record_key) or 0) >= sequence:
+            if onto is None and (table.transaction_version(record_key) or 0) >= sequence:
                 raise CommitFailedError("the number is taken")
             mode = "overwrite" if replace_all else "append"
             table.create_write_transaction([*actions], mode, delta_schema, commit_properties=properties)

@@ -138,11 +138,12 @@ def open_raw_table(folder: Path, source: str, version: int | None = None) -> Ope
     delta = storage.open_table(folder, version)
     stamp = storage.commit_stamp(delta)
     storage.check_files(delta, folder)
-    commits = storage.commits(delta, RECORD)
+    found = storage.commits(delta, RECORD, MERGED)
+    commits = [commit for commit in found if commit.key == RECORD]
     if not commits:
         raise DataError(f"{folder} is a Delta table without a drop of ours. Give the raw zone its own folder.")
     drops = tuple(drop_of(commit) for commit in commits)
-    merged = merged_parts(delta, folder)
+    merged = _merged_parts(delta, folder, [commit.record for commit in found if commit.key == MERGED])
     parts = [*_parts_of(delta, folder, but={file.path for each in merged for file in each.files})]
     parts += [part for each in merged.values() for part in each]
     snapshot = RawSnapshot(
@@ -178,11 +179,15 @@ def drop_of(commit: storage.Commit) -> Drop:
     return Drop(version=commit.version, **facts)
 
 
-def merged_parts(delta: DeltaTable, folder: Path) -> dict[MergedParts, tuple[RawFile, ...]]:
-    """The merged files of an open table's version, with the files of the drops that they hold the rows of."""
+def _merged_parts(
+    delta: DeltaTable, folder: Path, records: Sequence[Mapping[str, Any]]
+) -> dict[MergedParts, tuple[RawFile, ...]]:
+    """The merged files of an open table's version, with the files of the drops that they hold the rows of. records: of
+    all merges.
+    """
     live = set(storage.file_paths(delta))
     found = {}
-    for record in (commit.record for commit in storage.commits(delta, MERGED)):
+    for record in records:
         if record["files"] and record["files"][0][0] in live:  # else merged again since, or the whole is
             parts = tuple(_file_of(folder, facts) for facts in record["parts"])
             files = tuple(_file_of(folder, facts) for facts in record["files"])

@@ -10,7 +10,7 @@ from transformations.engine.base import storage
 from transformations.engine.base.business_days import day_number
 from transformations.engine.base.errors import DataError, UsageError
 from transformations.engine.raw.completeness import DayHistory, derived_through, remaining_through
-from transformations.engine.raw.opened import drop_of
+from transformations.engine.raw.opened import RECORD, drop_of
 from transformations.engine.raw.zone import RawTable
 
 from .raw_tables import contract, events, keys, origin
@@ -101,7 +101,7 @@ def test_what_was_declared_before_a_correction_took_it_back_stays_taken_back(tmp
 def test_a_drop_recorded_without_a_word_on_the_matter_counts_as_declared(tmp_path):
     facts = {"number": 1, "file_name": "old", "content_hash": "1", "rows": 1, "ingested_at": "2020-01-10T00:00:00Z"}
     facts |= {"complete_through": "2020-01-08", "supersedes": 0, "unchanged": 0, "retracts": False, "valid_from": None}
-    old = drop_of(storage.Commit(0, facts))
+    old = drop_of(storage.Commit(0, facts, RECORD))
     assert old.is_declared
     assert remaining_through([old], None) == date(2020, 1, 8)
 
