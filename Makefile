@@ -42,7 +42,6 @@ lint: $(STAMP)  ## Check style, formatting and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	MYPYPATH=tests/benchmarks $(BIN)/mypy tests/benchmarks/*.py
 
 format: $(STAMP)  ## Rewrite the files in the common style
 	$(BIN)/ruff check --fix .
