@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from uuid import UUID, uuid4, uuid5
 
@@ -124,7 +125,9 @@ def _facet(name: str, **content: object) -> dict[str, object]:
     return {"_producer": _producer(), "_schemaURL": f"{_SPEC}/facets/{_FACETS[name]}", **content}
 
 
+@cache
 def _producer() -> str:
+    """This installation; its metadata are read once, which takes milliseconds."""
     try:
         return f"feature-platform/{version('feature-platform')}"
     except PackageNotFoundError:
