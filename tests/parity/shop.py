@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 from feast import Entity, FeatureStore, FeatureView, Field, RequestSource, ValueType
 from feast.types import Float64 as FeastFloat64
 
-from tests.worlds.feast_stores import our_config
+from tests.worlds.feast_stores import apply_at_once, our_config
 from transformations import (
     ANYTHING,
     LIFETIME,
@@ -218,7 +218,7 @@ class Shop:
             owner=OWNER,
             description="A user at the checkout",
         )
-        self.store.apply([USER, *views, now])
+        apply_at_once(self.store, [USER, *views, now])
 
     def materialize(self, end: datetime | None = None, *views: str) -> None:
         self.store.materialize_incremental(end or self.now, feature_views=list(views) or ["user_sales", "user_plan"])

@@ -11,6 +11,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 import transformations
+from tests.worlds.feast_stores import apply_at_once
 from tests.worlds.once import made_once
 from transformations.cli.main import module_of
 from transformations.engine.base.settings import Settings, get_settings
@@ -196,7 +197,7 @@ class World:
         names = {each.name for each in [*declared.feature_views, *declared.feature_services]}
         known = [*store.list_feature_views(), *store.list_feature_services()]
         gone = [each for each in known if each.name not in names]
-        store.apply([*wanted, *declared.feature_services], objects_to_delete=gone, partial=False)
+        apply_at_once(store, [*wanted, *declared.feature_services], objects_to_delete=gone, partial=False)
 
     def materialize(self, end: str) -> None:
         """What `feast materialize` does."""

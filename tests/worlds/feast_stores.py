@@ -58,11 +58,11 @@ def _empty_registry() -> bytes:
         return Path(folder, "registry.db").read_bytes()
 
 
-def apply_at_once(store: FeatureStore, objects: list[Any]) -> None:
-    """Apply objects; the registry is read again once, and not twice after each of them."""
+def apply_at_once(store: FeatureStore, objects: list[Any], **options: Any) -> None:
+    """Apply objects; the registry is read again once, and not twice after each of them. options: of `store.apply`."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(SqlRegistry, "refresh", lambda *_, **__: None)
-        store.apply(objects)
+        store.apply(objects, **options)
     store.refresh_registry()
 
 
