@@ -39,8 +39,11 @@ _LONGEST_FIRST = (
     "tests/validation/pulls/test_pulled.py",
 )
 
-# Small jobs are over before Java's second compiler and its parallel garbage collector have earned what they cost.
-os.environ["JDK_JAVA_OPTIONS"] = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
+# Small jobs are over before Java's second compiler and its parallel garbage collector have earned what they cost. That
+# Spark's own classes are well-formed need not be verified at each start.
+os.environ["JDK_JAVA_OPTIONS"] = (
+    "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -XX:+UnlockDiagnosticVMOptions -XX:-BytecodeVerificationRemote"
+)
 
 # Three processes share two cores: threads of XGBoost and NumPy beside them would wait for each other.
 os.environ |= {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
@@ -139,8 +142,10 @@ def new_database() -> Iterator[Callable[[], str]]:
 
 
 @pytest.fixture(autouse=True)
-def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Iterator[Settings]:
-    """Settings whose data lies in the test's own folder; no variable of the developer's shell reaches a test.
+def _own_environment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> Iterator[Settings | None]:
+    """The data lies in the test's own folder; no variable of the developer's shell reaches a test.
 
     With TESTS_IN_BUCKET=1 it lies in object storage, with copies in that folder (`make bucket-test`); with
     TESTS_ON_POSTGRES=1 the registry is a database of its own (`make postgres-test`).
@@ -158,8 +163,15 @@ def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.Fi
     if os.environ.get("TESTS_ON_POSTGRES"):
         monkeypatch.setenv("FEATURES_REGISTRY_URL", request.getfixturevalue("new_database")())
     get_settings.cache_clear()
-    yield get_settings()
+    # Most tests need no settings, and to read them takes milliseconds. Whoever asks gets those of an empty environment.
+    yield get_settings() if "settings" in request.fixturenames else None
     get_settings.cache_clear()
+
+
+@pytest.fixture
+def settings(_own_environment: Settings | None) -> Settings:
+    """The settings of the test's own environment, before anything else was set in it."""
+    return _own_environment or get_settings()
 
 
 @pytest.fixture(scope="session", autouse=True)
