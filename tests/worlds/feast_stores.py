@@ -37,7 +37,7 @@ def our_config(
         },
         offline_store={"type": OFFLINE, **(offline_store or {})},
         online_store={"type": ONLINE, **(online_store or {})},
-        batch_engine={"type": BATCH},
+        batch_engine={"type": BATCH, "priority": "normal"},  # an idle load waits for the other processes of the run
         entity_key_serialization_version=3,
         **more,
     )
