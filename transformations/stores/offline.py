@@ -24,7 +24,7 @@ from transformations.engine.base.disk_faults import faults_in_words
 from transformations.engine.base.errors import DataError, UsageError
 from transformations.engine.base.settings import get_settings
 from transformations.stores.base.borrowed_methods import BorrowedMethod
-from transformations.stores.base.collisions import refuse_collisions
+from transformations.stores.base.collisions import foretold_collisions, refuse_collisions
 from transformations.stores.base.feast_seams import (
     explain_failing_functions,
     explain_offline_writes,
@@ -43,6 +43,8 @@ if TYPE_CHECKING:
     from transformations.stores.training.spine import Rows
 
 _LOG = logging.getLogger(__name__)
+_OUR_REGISTRY = "plugin=features"
+"""What the yaml's address of a registry of ours holds (registry.py)."""
 
 
 class PointInTimeOfflineStoreConfig(FeastConfigBaseModel):
@@ -279,7 +281,10 @@ def _examine_repository(config: RepoConfig) -> None:
     if config.repo_path is None:
         return
     declared = contents(Path(config.repo_path))
-    refuse_collisions(declared)
+    if _OUR_REGISTRY in str(config.registry.path):  # which takes no such service, whatever writes to it
+        refuse_collisions(declared)
+    for collision in foretold_collisions(declared):
+        _LOG.warning(collision)
     for view in declared.feature_views:
         refuse_transformed(view)
     is_strict = config.offline_store.on_demand == "strict"

@@ -20,10 +20,12 @@ from feast import (
     KafkaSource,
     LabelView,
     PushSource,
+    RequestSource,
     StreamFeatureView,
     ValueType,
 )
 from feast.data_format import JsonFormat
+from feast.errors import FeastJoinKeysDuringMaterialization
 from feast.on_demand_feature_view import on_demand_feature_view
 from feast.types import Int64, String, UnixTimestamp
 
@@ -181,6 +183,46 @@ def test_an_on_demand_feature_named_like_its_input_is_the_one_that_was_asked_for
     assert both(store, ["doubled:fare"], [{"trip_id": 2}]) == {"trip_id": [2], "fare": [12]}
     full = both(store, ["trips:fare", "doubled:fare"], [{"trip_id": 2}], full_feature_names=True)
     assert full == {"trip_id": [2], "trips__fare": [6], "doubled__fare": [12]}
+
+
+def test_an_on_demand_feature_named_like_its_request_field_takes_its_place_in_training_as_it_does_online(
+    source: Callable[..., FileSource], loaded: Callable[..., FeatureStore]
+) -> None:
+    trip = Entity(name="trip", join_keys=["trip_id"], value_type=ValueType.INT64)
+    trips = FeatureView(name="trips", entities=[trip], schema=[Field(name="fare", dtype=Int64)], source=source())
+    asked = RequestSource(name="asked", schema=[Field(name="tip", dtype=Int64)])
+
+    @on_demand_feature_view(sources=[trips, asked], schema=[Field(name="tip", dtype=Int64)], mode="python")  # type: ignore
+    def at_least_one(inputs: dict[str, Any]) -> dict[str, Any]:
+        return {"tip": [max(tip, 1) for tip in inputs["tip"]]}
+
+    @on_demand_feature_view(sources=[asked], schema=[Field(name="twice", dtype=Int64)], mode="python")  # type: ignore
+    def doubled(inputs: dict[str, Any]) -> dict[str, Any]:
+        return {"twice": [2 * tip for tip in inputs["tip"]]}
+
+    service = FeatureService(name="paid", features=[trips, at_least_one, doubled])
+    store = loaded(trip, trips, at_least_one, doubled, service)
+    rows = [{"trip_id": 2, "tip": 0}, {"trip_id": 1, "tip": 3}]
+    given = pd.DataFrame(rows, index=[7, 8]).assign(event_timestamp=LATER)
+    expected = {"trip_id": [2, 1], "fare": [6, 5], "tip": [1, 3], "twice": [0, 6]}
+    assert store.get_online_features(service, rows).to_dict() == expected
+    job = store.get_historical_features(given, service)
+    assert job.to_arrow().drop_columns("event_timestamp").to_pydict() == expected
+    frame = job.to_df()
+    assert frame.drop(columns="event_timestamp").to_dict("list") == expected
+    assert (list(frame.index), list(given["tip"])) == ([7, 8], [0, 3])
+    by_full_name = store.get_historical_features(given, ["at_least_one:tip"], full_feature_names=True).to_df()
+    assert by_full_name[["tip", "at_least_one__tip"]].to_numpy().tolist() == [[0, 1], [3, 3]]
+
+
+def test_files_without_the_join_key_fail_as_feast_callers_expect(
+    source: Callable[..., FileSource], loaded: Callable[..., FeatureStore]
+) -> None:
+    ride = Entity(name="ride", join_keys=["ride_id"], value_type=ValueType.INT64)
+    trips = FeatureView(name="trips", entities=[ride], schema=[Field(name="fare", dtype=Int64)], source=source())
+    with pytest.raises(FeastJoinKeysDuringMaterialization, match="trips: its files have no column 'ride_id'") as caught:
+        loaded(ride, trips)
+    assert isinstance(caught.value, DataError)
 
 
 def test_an_on_demand_feature_named_like_a_key_is_refused_on_both_paths(

@@ -11,6 +11,7 @@ from feast.errors import (
     EntityTimestampInferenceException,
     FeastEntityDFMissingColumnsError,
     FeastError,
+    FeastJoinKeysDuringMaterialization,
     FeatureNameCollisionError,
     RequestDataNotFoundInEntityRowsException,
 )
@@ -51,6 +52,13 @@ class MissingColumnError(FeastEntityDFMissingColumnsError, UsageError):
 
     def __init__(self, message: str) -> None:
         UsageError.__init__(self, message)
+
+
+class MissingKeyColumnError(FeastJoinKeysDuringMaterialization, DataError):
+    """Files of a view without a column of a join key."""
+
+    def __init__(self, message: str) -> None:
+        DataError.__init__(self, message)
 
 
 class NoTimestampError(EntityTimestampInferenceException, UsageError):

@@ -21,6 +21,7 @@ from transformations.engine.base.file_rows_sql import FolderColumn, Scan, scan
 from transformations.engine.base.files.published import bring_all, pull
 from transformations.engine.base.settings import get_settings
 from transformations.engine.tables.offline_tables import OfflineTable, Run
+from transformations.stores.base.errors import MissingKeyColumnError
 from transformations.stores.base.source_paths import event_source, path_of, stored_names
 from transformations.stores.base.transformed import refuse_transformed
 from transformations.stores.base.views import DEFINITION_HASH, feature_hashes_of
@@ -71,11 +72,18 @@ class History:
         """The column in the files behind a name that the view uses."""
         return self.renamed.get(name, name)
 
-    def scan(self, connection: DuckDBPyConnection, wanted: Sequence[str], *, is_verified: bool = False) -> Scan:
-        """The files' rows as a relation. is_verified: whether the caller has verified what it reads of them.
+    def scan(
+        self,
+        connection: DuckDBPyConnection,
+        wanted: Sequence[str],
+        *,
+        keys: Collection[str] = (),
+        is_verified: bool = False,
+    ) -> Scan:
+        """The files' rows as a relation. keys: those of the wanted columns that hold join keys.
 
-        DamagedError for a file that does not hold the bytes that were written. DataError if the files lack a wanted
-        column, or cannot give its values exactly.
+        is_verified: whether the caller has verified what it reads of them. DamagedError for a file that does not hold
+        the bytes that were written. DataError if the files lack a wanted column, or cannot give its values exactly.
         """
         if is_verified:
             note_reads(self.files)  # all at once, where they are fetched
@@ -94,9 +102,8 @@ class History:
             if name not in rows.types:
                 remedy = "Build the table again (`features build`)" if self.is_built else "Write it into the files"
                 known = nearest(name, rows.types)
-                raise DataError(
-                    f"{self.name}: its files have no column {name!r}: {known}. {remedy}, or correct the view."
-                )
+                kind = MissingKeyColumnError if name in keys else DataError
+                raise kind(f"{self.name}: its files have no column {name!r}: {known}. {remedy}, or correct the view.")
         self._check_moments(rows.types)
         return rows
 

@@ -90,8 +90,9 @@ class Stored:
         """
         history = self.history
         stamps = [history.timestamp, *([history.created] if history.created else [])]
-        wanted = [history.column(name) for name in (*self.keys, *stamps, *self.features)]
-        scan = history.scan(connection, wanted, is_verified=is_verified)
+        keys = [history.column(name) for name in self.keys]
+        wanted = [*keys, *(history.column(name) for name in (*stamps, *self.features))]
+        scan = history.scan(connection, wanted, keys=keys, is_verified=is_verified)
         for key, dtype in self.keys.items():
             found, compared = scan.types[history.column(key)], sql_type_of_key(dtype)
             is_integer = found.endswith(("INT", "INTEGER"))

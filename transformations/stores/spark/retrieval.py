@@ -23,6 +23,7 @@ from transformations.stores.spark.histories import Counted, Cutting, refuse_unfe
 from transformations.stores.spark.packets import SCHEMA
 from transformations.stores.spark.stages import Stage, stages_of
 from transformations.stores.spark.tasks import dealing_task, history_task, matching_task, spine_task
+from transformations.stores.training.historical import explain_same_name
 from transformations.stores.training.retrieval import Plan
 
 if TYPE_CHECKING:
@@ -115,7 +116,10 @@ def _result_schema(frame: DataFrame, plan: Plan) -> StructType:
     }
     dtypes |= {f"{reference_of(view)}:{each.name}": each.dtype for view in plan.on_demand for each in view.features}
     fields = list(frame.schema.fields)
+    given = set(frame.columns)
     for column, reference in plan.columns.items():
+        if column in given:  # which takes the place of a request field elsewhere
+            raise UsageError(explain_same_name(column, reference))
         kind = arrow_type(dtypes[reference])
         try:
             fields.append(StructField(column, from_arrow_type(kind if kind is not None else pa.null())))

@@ -17,9 +17,10 @@ from feast.infra.offline_stores.offline_store import RetrievalMetadata
 from feast.infra.registry.base_registry import BaseRegistry
 
 from transformations.engine.base.errors import UsageError
-from transformations.engine.base.moments import as_utc
+from transformations.engine.base.moments import EVENT_TIMESTAMP, as_utc
 from transformations.engine.base.settings import get_settings
 from transformations.stores.base.errors import MissingColumnError
+from transformations.stores.computed.feast_functions import request_fields_of
 from transformations.stores.computed.rollout import Reading, add_inputs, as_served
 from transformations.stores.computed.wiring import look_for_code_in, reference_of
 from transformations.stores.history.history import history_of
@@ -160,27 +161,34 @@ def name_columns(
 ) -> dict[str, str]:
     """For each column of the result, the feature reference it holds: stored features first, on-demand ones last.
 
-    UsageError for a feature that would have the name of a spine column.
+    An on-demand feature may have the name of a request field of its own view: it then stands in the place of the
+    spine's column, as in a lookup. UsageError for any other feature that would have the name of a spine column.
     """
     labels = {each.reference: each.view.projection.name_alias or each.view.name for each in stored}
     keys_of = {each.reference: each.keys for each in stored}
-    computed = {reference_of(view) for view in on_demand}
+    computed = {reference_of(view): request_fields_of(view) for view in on_demand}
+    moment_and_keys = {EVENT_TIMESTAMP, *(each.spine_column(key) for each in stored for key in each.keys)}
     columns: dict[str, str] = {}
     for ref in sorted(feature_refs, key=lambda ref: ref.partition(":")[0] in computed):
         view, _, feature = ref.partition(":")
         name = f"{labels.get(view, view)}__{feature}" if full_names else feature
         if name in spine_columns and feature in keys_of.get(view, ()):
             continue  # a stream view lists its keys among its features (stream_feature_view.py:314)
-        if name in spine_columns:
-            raise UsageError(
-                f"the spine has a column {name!r}, and so would the result: it is the name of feature {ref}. "
-                f"Rename the spine's column, or ask for full_feature_names=True."
-            )
+        if name in spine_columns and (name in moment_and_keys or name not in computed.get(view, ())):
+            raise UsageError(explain_same_name(name, ref))
         # Feast appends what on-demand views read to what was asked for; of two with one name, what was asked for is
         # shown, as an on-demand feature always was.
         if view in computed or name not in columns:
             columns[name] = ref
     return columns
+
+
+def explain_same_name(name: str, reference: str) -> str:
+    """Why a result cannot have a column for this feature beside the spine's column of that name."""
+    return (
+        f"the spine has a column {name!r}, and so would the result: it is the name of feature {reference}. "
+        f"Rename the spine's column, or ask for full_feature_names=True."
+    )
 
 
 def check_spine(

@@ -93,6 +93,8 @@ class PointInTimeJob(RetrievalJob):
         features = pa.table(self._features())
         given, frame = self.spine.to_df(), _frame_of(features, self.nullable_dtypes)
         frame.index = given.index
+        if replaced := self._replaced():
+            given = given.drop(columns=replaced)
         both: pd.DataFrame = pd.concat([given, frame], axis=1, copy=False)  # type: ignore[call-overload]
         both.columns.name = given.columns.name
         return both
@@ -121,6 +123,10 @@ class PointInTimeJob(RetrievalJob):
             unfinished.replace(file)
         finally:
             unfinished.unlink(missing_ok=True)
+
+    def _replaced(self) -> list[str]:
+        """The spine's columns, request fields all, of which on-demand features take the name and the place."""
+        return [name for name in self.spine.columns if name in self._plan.columns]
 
     def _features(self) -> dict[str, pa.Array]:
         """The feature columns; the lineage of what was read is told."""
@@ -160,7 +166,7 @@ class PointInTimeJob(RetrievalJob):
 
     @faults_in_words()
     def _to_arrow_internal(self, timeout: int | None = None) -> pa.Table:
-        table = self.spine.to_arrow()
+        table = self.spine.to_arrow().drop_columns(self._replaced())
         for name, column in self._features().items():
             table = table.append_column(name, column)
         return table

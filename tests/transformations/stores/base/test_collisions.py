@@ -2,22 +2,45 @@
 
 from __future__ import annotations
 
+import contextlib
+import sys
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from feast import Entity, FeatureService, FeatureStore, FeatureView, Field, FileSource, RequestSource, ValueType
 from feast.base_feature_view import BaseFeatureView
+from feast.errors import FeatureNameCollisionError
+from feast.on_demand_feature_view import on_demand_feature_view
 from feast.repo_contents import RepoContents
-from feast.repo_operations import apply_total_with_repo_instance
+from feast.repo_operations import apply_total, apply_total_with_repo_instance
 from feast.types import Float64, Int64
 
+from tests.worlds.feast_stores import our_config
 from transformations import ANYTHING, on_demand
 from transformations import Float64 as Column
 from transformations.engine.base.errors import DefinitionError
 from transformations.stores.base.collisions import collisions_of
 from transformations.stores.computed.on_demand import on_demand_view
 
+DAY = datetime(2024, 5, 1, tzinfo=UTC)
+OTHERS = """
+from feast import Entity, FeatureService, FeatureView, Field, FileSource, ValueType
+from feast.types import Float64
+
+user = Entity(name="user", join_keys=["user_id"], value_type=ValueType.INT64)
+
+def view(name):
+    source = FileSource(name=name, path=f"{name}.parquet", timestamp_field="event_timestamp")
+    return FeatureView(name=name, entities=[user], schema=[Field(name="spend", dtype=Float64)], source=source)
+
+a, b = view("a"), view("b")
+both = FeatureService(name="both", features=[a, b])
+"""
 USER = Entity(name="user", join_keys=["user_id"], value_type=ValueType.INT64)
 SHOP = Entity(name="s", join_keys=["shop_id"], value_type=ValueType.INT64)
 CART = RequestSource(name="cart", schema=[Field(name="price", dtype=Float64)])
@@ -80,6 +103,16 @@ def test_a_view_may_have_its_own_moment_and_key_among_its_features() -> None:
     streamed = view("a", "event_timestamp")
     streamed.projection.features.append(Field(name="user_id", dtype=Int64))  # as Feast's registry gives a stream view
     assert said(streamed) == []
+
+
+def test_an_on_demand_feature_may_have_the_name_of_its_own_request_field() -> None:
+    @on_demand_feature_view(sources=[CART], schema=[Field(name="price", dtype=Float64)], mode="python")  # type: ignore
+    def clean(inputs: dict[str, list[float]]) -> dict[str, list[float]]:
+        return {"price": inputs["price"]}
+
+    assert said(clean, now("c", CART)) == []
+    (fault,) = said(clean, view("a", "price"))
+    assert fault.startswith("service s_v1: clean and a have a feature price each")
 
 
 def test_readers_by_full_names_tell_them_apart() -> None:
@@ -147,3 +180,31 @@ def test_keys_and_request_fields_of_registered_views_count(store: FeatureStore) 
 def test_a_service_for_readers_by_full_names_is_applied(store: FeatureStore) -> None:
     store.apply([USER, view("a", "spend"), view("b", "spend"), service("a", "b", tags={"full_feature_names": "true"})])
     assert [each.name for each in store.list_feature_services()] == ["s_v1"]
+
+
+def test_another_teams_service_of_one_name_is_applied_and_read_by_full_names_alone(
+    tmp_path: Path, redis: object, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As with Feast's own stores, whose registry takes it: nothing in the repository need be changed."""
+    (tmp_path / "views.py").write_text(OTHERS)
+    for name, spend in (("a", 1.5), ("b", 2.5)):
+        table = {"user_id": [1], "event_timestamp": [DAY], "spend": [spend]}
+        pq.write_table(pa.table(table), tmp_path / f"{name}.parquet")
+    with contextlib.chdir(tmp_path), pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(tmp_path)
+        config = our_config(tmp_path, registry={"registry_type": "file", "path": str(tmp_path / "registry.pb")})
+        apply_total(config, tmp_path, skip_source_validation=False)
+        sys.modules.pop("views", None)
+    assert "service both has several values called spend. Ask for it with full_feature_names=True" in caplog.text
+    store = FeatureStore(config=config)
+    store.materialize(datetime(2024, 1, 1, tzinfo=UTC), datetime(2024, 6, 1, tzinfo=UTC))
+    both, rows = store.get_feature_service("both"), [{"user_id": 1}]
+    spine = pd.DataFrame(rows).assign(event_timestamp=pd.Timestamp("2024-05-02", tz="UTC"))
+    with pytest.raises(FeatureNameCollisionError):
+        store.get_online_features(both, rows)
+    with pytest.raises(FeatureNameCollisionError):
+        store.get_historical_features(spine, both)
+    online = store.get_online_features(both, rows, full_feature_names=True).to_dict()
+    training = store.get_historical_features(spine, both, full_feature_names=True).to_df()
+    for name, spend in (("a", 1.5), ("b", 2.5)):
+        assert online[f"{name}__spend"] == training[f"{name}__spend"].tolist() == [spend]
