@@ -18,12 +18,8 @@ from transformations.engine.base.errors import UsageError
 from transformations.engine.base.settings import get_settings
 from transformations.engine.vocabulary.functions import REQUEST_TIMESTAMP
 from transformations.stores.base.values import TIMESTAMP, Column, arrow_type, as_declared, column_of, feast_type
-from transformations.stores.computed.feast_functions import (
-    FeastFunction,
-    feast_function,
-    refuse_uneven,
-    request_fields_of,
-)
+from transformations.stores.computed.feast_functions import FeastFunction, feast_function, request_fields_of
+from transformations.stores.computed.uncomputable import refuse_uneven
 from transformations.stores.computed.wiring import CHECK, Call, calls_of, is_wired, not_served
 
 

@@ -12,8 +12,10 @@ booleans come in frames of their own. A lookup of one row is then computed as it
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeGuard
 
 import numpy as np
@@ -21,13 +23,14 @@ import pyarrow as pa
 from feast import Field, OnDemandFeatureView
 from feast.types import Array, FeastType, Set
 
-from transformations.engine.base.errors import DataError, UsageError
+from transformations.engine.base.errors import DataError
 from transformations.engine.base.first_failure import first_failure
 from transformations.engine.base.words import plural
 from transformations.stores.base.casting import plain
 from transformations.stores.base.values import Column, arrow_type, as_feature, column_of, frame_column
 from transformations.stores.computed.columns_read import columns_read
 from transformations.stores.computed.function_code import completed, explain_unknown_input
+from transformations.stores.computed.uncomputable import refuse_uncomputable
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -35,7 +38,8 @@ if TYPE_CHECKING:
 Arrays: TypeAlias = Mapping[str, pa.Array]
 Outputs: TypeAlias = Mapping[str, Any]
 
-_REMEDY = "Write its functions with @on_demand and declare it with on_demand_view."
+_FAILURES_ON_NULLS = (TypeError, ValueError, AttributeError, ArithmeticError)
+"""What functions raise on a None or a NaN that they do not expect; code that is not here raises others."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,7 +49,7 @@ class FeastFunction:
     mode: `pandas`, `python` or `singleton`. inputs: the name of each column that the function is given, with the name
     of the column that it stands for: `view:feature` or a request field. outputs: dtypes by name. shared: the full names
     of each feature that several source views have, which has no short one. known: the names of all columns that the
-    function could read.
+    function could read. is_written: Feast calls it when rows are written, and so for no entity that has none.
     """
 
     view: str
@@ -55,6 +59,8 @@ class FeastFunction:
     outputs: Mapping[str, FeastType]
     shared: Mapping[str, Sequence[str]]
     known: Sequence[str]
+    is_written: bool = False
+    _tried: list[bool] = field(default_factory=list, init=False, compare=False)
 
     def __call__(self, columns: Mapping[str, Column], wanted: Sequence[str]) -> dict[str, pa.Array]:
         """The wanted features for all rows of these columns.
@@ -74,6 +80,45 @@ class FeastFunction:
         return {name: as_feature(found[name], self.outputs[name], self._place(name)) for name in wanted}
 
     def _evaluate(self, given: Arrays, rows: int, wanted: Sequence[str]) -> dict[str, pa.Array]:
+        absent = self._absent(given, rows)
+        if not absent.any() or self._takes_nulls(given):
+            return self._call(given, rows, wanted)
+        present = np.flatnonzero(~absent)
+        found: Arrays = {name: pa.nulls(0) for name in wanted}
+        if len(present):
+            found = self._call(_taken(given, present), len(present), wanted)
+        places = np.full(rows, -1)
+        places[present] = np.arange(len(present))
+        return {name: array.take(pa.array(places, mask=absent)) for name, array in found.items()}
+
+    def _absent(self, given: Arrays, rows: int) -> Any:
+        """Which rows have none of the stored inputs of a view that Feast computes when written."""
+        nulls = [given[name].is_null().to_numpy(zero_copy_only=False) for name in self._stored_inputs()]
+        return np.all(nulls, axis=0) if nulls else np.zeros(rows, bool)
+
+    def _takes_nulls(self, given: Arrays) -> bool:
+        """Whether the function has values for a row without any stored input, whatever the request.
+
+        Tried once, with a sample for each request field, so that no row's value depends on those beside it.
+        """
+        if not self._tried:
+            stored = set(self._stored_inputs())
+            sample = {
+                name: pa.nulls(1, array.type) if name in stored else _sample_of(array) for name, array in given.items()
+            }
+            try:
+                self._call(sample, 1, tuple(self.outputs))
+                self._tried.append(True)
+            except _FAILURES_ON_NULLS:
+                self._tried.append(False)
+            except Exception:  # a fault of another kind, which the rows will show
+                self._tried.append(True)
+        return self._tried[0]
+
+    def _stored_inputs(self) -> list[str]:
+        return [name for name, reference in self.inputs if ":" in reference] if self.is_written else []
+
+    def _call(self, given: Arrays, rows: int, wanted: Sequence[str]) -> dict[str, pa.Array]:
         match self.mode:
             case "pandas":
                 return self._of_frames(given, wanted)
@@ -85,9 +130,8 @@ class FeastFunction:
         parts = list(_rows_of_a_kind(given))
         if len(parts) == 1:
             return self._of_frame(given, wanted)
-        taken = [{name: array.take(rows) for name, array in given.items()} for rows in parts]
-        every = [self._of_frame(part, wanted) for part in taken]
-        back = pa.array(np.argsort(np.concatenate([rows.to_numpy() for rows in parts]), kind="stable"))
+        every = [self._of_frame(_taken(given, rows), wanted) for rows in parts]
+        back = pa.array(np.argsort(np.concatenate(parts), kind="stable"))
         return {name: _concat([part[name] for part in every], self._place(name)).take(back) for name in wanted}
 
     def _of_frame(self, given: Arrays, wanted: Sequence[str]) -> dict[str, pa.Array]:
@@ -193,42 +237,6 @@ class FeastFunction:
         return explain_unknown_input(self.view, self.function, error, self.known)
 
 
-def refuse_uncomputable(view: OnDemandFeatureView) -> None:
-    """UsageError for a view whose values in training and serving no evaluation can make the same."""
-    projections = view.source_feature_view_projections.values()
-    renamed = ", ".join(each.name for each in projections if each.name_alias or each.join_key_map)
-    kinds = {
-        f"its source {renamed} is renamed or joined by other keys, which Feast leaves out there": bool(renamed),
-        "it aggregates: Feast computes that online only, and drops the result": bool(view.aggregations),
-        f"its mode is {view.mode!r}, and functions of mode pandas and python are evaluated here": (
-            view.mode not in ("pandas", "python") and not view.aggregations
-        ),
-        "it has no function": view.feature_transformation is None and not view.aggregations,
-    }
-    for reason, holds in kinds.items():
-        if holds:
-            raise UsageError(f"on-demand view {view.name} cannot be computed: {reason}. {_REMEDY}")
-
-
-def refuse_uneven(view: OnDemandFeatureView) -> None:
-    """UsageError for a view that Feast's own stores would compute differently in training and serving.
-
-    What `offline_store: on_demand: strict` in feature_store.yaml refuses.
-    """
-    kinds = {
-        "it is a singleton: Feast gives it lists in training, online the first row only": view.singleton,
-        "Feast computes it when written, at another time than in training": view.write_to_online_store,
-        "it aggregates: Feast computes that online only, and drops the result": bool(view.aggregations),
-        f"its mode is {view.mode!r}: values pass through pandas, which has no nulls": view.mode != "python",
-    }
-    for reason, holds in kinds.items():
-        if holds:
-            raise UsageError(
-                f"on-demand view {view.name}, on Feast's own stores, does not give the same values in training and "
-                f"serving: {reason}. {_REMEDY} Or leave out `on_demand: strict` in feature_store.yaml."
-            )
-
-
 def feast_function(view: OnDemandFeatureView) -> FeastFunction:
     """The function of a view of Feast's, ready to be called.
 
@@ -248,6 +256,7 @@ def feast_function(view: OnDemandFeatureView) -> FeastFunction:
         outputs={feature.name: feature.dtype for feature in view.features},
         shared=_shared_features(view),
         known=input_names(view),
+        is_written=bool(view.write_to_online_store),
     )
 
 
@@ -295,7 +304,21 @@ def _as_given(column: Column) -> pa.Array:
     return array.cast(pa.int64()) if pa.types.is_int32(array.type) else array
 
 
-def _rows_of_a_kind(given: Arrays) -> Iterator[pa.Array]:
+def _sample_of(column: pa.Array) -> pa.Array:
+    """A value of the column's type, of the kinds that Feast's `apply` calls functions with; else null."""
+    for sample in (1, 1.0, "hello world", True, datetime.now(UTC)):
+        with contextlib.suppress(pa.ArrowException, TypeError):
+            return pa.array([sample], column.type)
+    return pa.nulls(1, column.type)
+
+
+def _taken(given: Arrays, rows: Any) -> dict[str, pa.Array]:
+    """Some rows of the columns, by their numbers."""
+    numbers = pa.array(rows)
+    return {name: array.take(numbers) for name, array in given.items()}
+
+
+def _rows_of_a_kind(given: Arrays) -> Iterator[Any]:
     """The numbers of the rows that have nulls in the same columns of integers and booleans, kind by kind."""
     rows = max(map(len, given.values()))
     kinds = np.zeros(rows, np.int64)
@@ -307,7 +330,7 @@ def _rows_of_a_kind(given: Arrays) -> Iterator[pa.Array]:
             nulls = array.is_null().to_numpy(zero_copy_only=False)
             kinds = np.unique(kinds * 2 + nulls, return_inverse=True)[1].astype(np.int64)
     for kind in range(int(kinds.max()) + 1):
-        yield pa.array(np.flatnonzero(kinds == kind))
+        yield np.flatnonzero(kinds == kind)
 
 
 def _in_order(result: pd.DataFrame) -> pd.DataFrame:

@@ -27,8 +27,9 @@ from transformations.stores.base.feast_seams import request_context
 from transformations.stores.base.join_keys import key_fields, key_names
 from transformations.stores.base.values import unseen_value
 from transformations.stores.computed.evaluation import Evaluation, evaluation_of
-from transformations.stores.computed.feast_functions import refuse_uneven, request_fields_of
+from transformations.stores.computed.feast_functions import request_fields_of
 from transformations.stores.computed.rollout import served_version
+from transformations.stores.computed.uncomputable import refuse_uneven
 from transformations.stores.computed.wiring import not_served, reference_of
 from transformations.stores.redis.catalogue import Table
 from transformations.stores.rows.codecs import Codec, Stored, codec_of

@@ -186,7 +186,7 @@ def test_another_teams_service_of_one_name_is_applied_and_read_by_full_names_alo
     tmp_path: Path, redis: object, caplog: pytest.LogCaptureFixture
 ) -> None:
     """As with Feast's own stores, whose registry takes it: nothing in the repository need be changed."""
-    (tmp_path / "views.py").write_text(OTHERS)
+    (tmp_path / "of_one_name.py").write_text(OTHERS)
     for name, spend in (("a", 1.5), ("b", 2.5)):
         table = {"user_id": [1], "event_timestamp": [DAY], "spend": [spend]}
         pq.write_table(pa.table(table), tmp_path / f"{name}.parquet")
@@ -194,7 +194,7 @@ def test_another_teams_service_of_one_name_is_applied_and_read_by_full_names_alo
         patch.syspath_prepend(tmp_path)
         config = our_config(tmp_path, registry={"registry_type": "file", "path": str(tmp_path / "registry.pb")})
         apply_total(config, tmp_path, skip_source_validation=False)
-        sys.modules.pop("views", None)
+        sys.modules.pop("of_one_name", None)
     assert "service both has several values called spend. Ask for it with full_feature_names=True" in caplog.text
     store = FeatureStore(config=config)
     store.materialize(datetime(2024, 1, 1, tzinfo=UTC), datetime(2024, 6, 1, tzinfo=UTC))

@@ -229,6 +229,49 @@ def test_a_feature_that_two_source_views_have_is_told_by_its_full_names(mode: st
         evaluate(view_of(body, mode, world.drivers, world.homes), columns, NO_MOMENTS)
 
 
+@pytest.mark.parametrize(
+    ("body", "of_nothing"),
+    [
+        ("return {'out': [f'{trips + 1} of {int(n)}' for trips, n in zip(inputs['trips'], inputs['hour'])]}", None),
+        (
+            "return {'out': [f'{(trips or 0) + 1} of {n}' for trips, n in zip(inputs['trips'], inputs['hour'])]}",
+            "1 of 7",
+        ),
+    ],
+)
+def test_what_feast_computes_when_written_is_null_for_an_entity_without_rows_where_the_function_takes_no_nulls(
+    body: str, of_nothing: str | None
+) -> None:
+    """Feast calls it for no entity that has none; where it takes nulls, that is its value in training."""
+    view = view_of(body, "python", world.drivers, world.asked, write_to_online_store=True, entities=[world.driver])
+    columns = {f"drivers:{field.name}": pa.nulls(3) for field in world.drivers.features}
+    columns["drivers:trips"] = pa.array([2, None, 4])
+    columns |= {"amount": pa.nulls(3, pa.float64()), "hour": pa.array([5, 7, 9])}
+    expected = ["3 of 5", of_nothing, "5 of 9"]
+    assert evaluate(view, columns, NO_MOMENTS)["out"].to_pylist() == expected
+    for row, value in enumerate(expected):
+        alone = {name: column.slice(row, 1) for name, column in columns.items()}
+        assert evaluate(view, alone, NO_MOMENTS)["out"].to_pylist() == [value]
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        ("return {'out': [helper(each) for each in inputs['trips']]}", "its function needs 'helper'"),
+        ("return {'out': [str(1 // (each - 4)) for each in inputs['trips']]}", "fails on row 2 .ZeroDivisionError"),
+        ("return {'out': [str({}[each]) for each in inputs['trips']]}", "fails on row 0 .KeyError: 2"),
+    ],
+)
+def test_a_written_views_other_failures_are_told(body: str, message: str) -> None:
+    columns = {f"drivers:{field.name}": pa.nulls(3) for field in world.drivers.features}
+    columns["drivers:trips"] = pa.array([2, None, 4])
+    view = view_of(body, "python", world.drivers, write_to_online_store=True, entities=[world.driver])
+    with pytest.raises(DataError, match=message):
+        evaluate(view, columns, NO_MOMENTS)
+    with pytest.raises(DataError, match=r"on-demand view made: its function fails on row 1 .TypeError"):
+        evaluate(view_of("return {'out': [str(each + 1) for each in inputs['trips']]}", "python"), columns, NO_MOMENTS)
+
+
 @pytest.mark.parametrize("mode", ["pandas", "python"])
 def test_without_rows_no_function_is_called(mode: str) -> None:
     columns = {f"drivers:{field.name}": pa.nulls(0) for field in world.drivers.features}
@@ -257,7 +300,7 @@ def test_a_source_in_another_role_is_refused(source: Any) -> None:
         evaluate(view, {}, NO_MOMENTS)
 
 
-def view_of(body: str, mode: str, *sources: Any) -> OnDemandFeatureView:
+def view_of(body: str, mode: str, *sources: Any, **more: Any) -> OnDemandFeatureView:
     """A view `made` of one text, whose function has this body."""
     text = f"def made(inputs):\n    {body}\n"
     namespace: dict[str, Any] = {"pd": pd}
@@ -269,4 +312,5 @@ def view_of(body: str, mode: str, *sources: Any) -> OnDemandFeatureView:
         udf=namespace["made"],
         udf_string=text,
         mode=mode,
+        **more,
     )

@@ -315,6 +315,22 @@ def test_a_name_that_spark_does_not_know_is_refused(world: Any) -> None:
         spark.get_historical_features("nothing.here", references, full_feature_names=True)
 
 
+def test_on_spark_an_on_demand_feature_cannot_take_the_place_of_its_request_field(
+    folder: Path, stores: Callable[..., Any]
+) -> None:
+    request = RequestSource(name="request", schema=[Field(name="factor", dtype=Float64)])
+
+    @on_demand_feature_view(sources=[request], schema=[Field(name="factor", dtype=Float64)], mode="python")  # type: ignore
+    def bounded(inputs: dict[str, Any]) -> dict[str, Any]:
+        return {"factor": [min(factor, 1.0) for factor in inputs["factor"]]}
+
+    local, spark = stores(bounded)
+    spine = pa.table({"factor": [0.5, 2.0], "event_timestamp": pa.array([START] * 2, TIMESTAMP)})
+    assert local.get_historical_features(spine, ["bounded:factor"]).to_arrow()["factor"].to_pylist() == [0.5, 1.0]
+    with pytest.raises(UsageError, match="the spine has a column 'factor', and so would the result"):
+        spark.get_historical_features(spine, ["bounded:factor"]).to_arrow()
+
+
 ticks = st.integers(0, 5)
 spine_rows = st.tuples(st.sampled_from([1, 2, 9, None]), st.sampled_from(["p1", "p2", None]), ticks)
 history_rows = st.tuples(
