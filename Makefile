@@ -59,14 +59,11 @@ cluster-test: $(STAMP)  ## Build on a Spark cluster of this machine's processes 
 bucket-test: $(STAMP)  ## Run ingestion, builds, restores, kills, retrieval, loads and models with the data on a real S3 server on loopback
 	TESTS_IN_BUCKET=1 $(BIN)/python -m pytest -n 2 --dist worksteal -m "not stock and not kills and not disks" $(IN_BUCKET) $(ARGS)
 
-azure-test: $(STAMP)  ## Run the tests of tables and files in object storage on Azurite, Microsoft's own emulator (npm)
-	@command -v npm >/dev/null || { echo "npm is not installed: apt-get install npm" >&2; exit 4; }
-	@[ -d .venv/azurite ] || npm install --silent --no-audit --no-fund --ignore-scripts --prefix .venv/azurite azurite@3.37.0
+azure-test: .venv/azurite  ## Run the tests of tables and files in object storage on Azurite, Microsoft's own emulator (npm)
 	TESTS_STORE=az $(BIN)/python -m pytest -q $(ENGINE_TESTS)/base/files $(ARGS)
 
-postgres-test: $(STAMP)  ## Run a project and its models with the registry on PostgreSQL (Debian's package postgresql)
+postgres-test: .venv/postgres  ## Run a project and its models with the registry on PostgreSQL (Debian's package postgresql)
 	@ls -d /usr/lib/postgresql/*/bin >/dev/null 2>&1 || { echo "not installed: apt-get install postgresql" >&2; exit 4; }
-	@[ -d .venv/postgres ] || $(BIN)/pip install -q -c constraints.txt --target .venv/postgres 'psycopg[binary]'
 	TESTS_ON_POSTGRES=1 PYTHONPATH=.venv/postgres $(BIN)/python -m pytest -n 2 --dist worksteal $(ON_POSTGRES) $(ARGS)
 
 kill-test: $(STAMP)  ## Kill commands and builds at random moments, some 100 in all: nothing is lost (KILLS=11 of each)
@@ -91,8 +88,7 @@ api-proof: $(STAMP)  ## Hold the model server against its OpenAPI, and exchange 
 coverage-proof: $(STAMP)  ## Simulate how often 95 % intervals of metrics and differences hold the truth (ARGS="--simulations 50")
 	$(BIN)/python tests/transformations/models/evaluation/coverage.py $(ARGS)
 
-oracle-proof: $(STAMP)  ## Compare the effect sizes of drift with Evidently's on the same rows (ARGS="--days 400")
-	@[ -d .venv/evidently ] || $(BIN)/pip install -q -c constraints.txt --target .venv/evidently evidently==0.7.23
+oracle-proof: .venv/evidently  ## Compare the effect sizes of drift with Evidently's on the same rows (ARGS="--days 400")
 	PYTHONPATH=.venv/evidently $(BIN)/python tests/transformations/monitoring/statistics/evidently_oracle.py $(ARGS)
 
 rollout-proof: $(STAMP)  ## Simulate rollouts over the demo's real requests: false stops and power (ARGS="--simulations 50")
@@ -174,11 +170,13 @@ demo: $(STAMP)  ## Run the main job end to end on the demo's data
 
 monitoring: $(STAMP)  ## Look at the models and start Prometheus on loopback with the alert rules (Debian's package prometheus)
 	@command -v prometheus >/dev/null || { echo "prometheus is not installed: apt-get install prometheus" >&2; exit 4; }
-	$(BIN)/features monitor --setup data/monitoring/_stack
-	$(BIN)/features monitor --export data/monitoring/_stack/served/metrics.prom || test $$? = 3
-	cd data/monitoring/_stack && { ln -sf metrics.prom served/metrics; $(CURDIR)/$(BIN)/python -m http.server --bind 127.0.0.1 \
-	  --directory served 9464 >/dev/null 2>&1 & served=$$!; trap 'kill $$served' EXIT; \
-	  prometheus --config.file=prometheus.yaml --web.listen-address=127.0.0.1:9090 --storage.tsdb.path=tsdb; }
+	stack="$$($(BIN)/python -m transformations.monitoring.reports.stack)"; \
+	$(BIN)/features monitor --setup "$$stack"; \
+	$(BIN)/features monitor --export "$$stack/served/metrics.prom" || test $$? = 3; \
+	cd "$$stack"; ln -sf metrics.prom served/metrics; \
+	$(CURDIR)/$(BIN)/python -m http.server --bind 127.0.0.1 --directory served 9464 >/dev/null 2>&1 & \
+	served=$$!; trap 'kill $$served' EXIT; \
+	prometheus --config.file=prometheus.yaml --web.listen-address=127.0.0.1:9090 --storage.tsdb.path=tsdb
 
 # The demo's files are its deliveries, all of them complete; a first version goes to production by itself.
 ORCHESTRATED := FEATURES_CONTRACTS="$$($(BIN)/features demo deliver)" FEATURES_RUN_DAY_COMPLETE=true \
@@ -228,6 +226,19 @@ $(STAMP): pyproject.toml constraints.txt
 	@$(BIN)/python -u -m pip install --no-input --disable-pip-version-check -c constraints.txt -e ".[$(EXTRAS)]" 2>&1 \
 	  | tee .venv/install.log | awk '$(PROGRESS)' || { grep -E '^ *(ERROR|error)' .venv/install.log >&2 || tail -n 20 .venv/install.log >&2; exit 1; }
 	@touch $(STAMP)
+
+# What one proof alone needs is beside the rest; whole or not there at all.
+.venv/evidently: BESIDE := evidently==0.7.23
+.venv/postgres: BESIDE := psycopg[binary]
+.venv/evidently .venv/postgres: | $(STAMP)
+	@rm -rf $@.new
+	$(BIN)/pip install -q --disable-pip-version-check -c constraints.txt --target $@.new '$(BESIDE)'
+	@mv $@.new $@
+.venv/azurite: | $(STAMP)
+	@command -v npm >/dev/null || { echo "npm is not installed: apt-get install npm" >&2; exit 4; }
+	@rm -rf $@.new
+	npm install --silent --no-audit --no-fund --ignore-scripts --prefix $@.new azurite@3.37.0
+	@mv $@.new $@
 
 # One line a stage, and a count while packages are fetched, in place of pip's hundreds of lines.
 define PROGRESS

@@ -1,15 +1,20 @@
-"""The files that bring a monitoring stack up around the metrics: Prometheus, Alertmanager, Grafana."""
+"""The files that bring a monitoring stack up around the metrics: Prometheus, Alertmanager, Grafana.
+
+`python -m transformations.monitoring.reports.stack` prints the folder in which `make monitoring` keeps them.
+"""
 
 from __future__ import annotations
 
 import json
 import shutil
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import yaml
 
 from transformations.engine.base import storage
+from transformations.engine.base.settings import Settings, get_settings
 from transformations.insight.governance.owners import Ownership, read_ownership
 
 FILES = Path(__file__).parent / "files"
@@ -47,6 +52,11 @@ def write_stack(folder: Path, ownership: Ownership | None, targets: Sequence[str
 def set_up(folder: Path, repository: Path) -> list[Path]:
     """The stack of a repository on loopback: its owners, the servers' usual ports, the file of the last run."""
     return write_stack(folder, read_ownership(repository), TARGETS, ALERTMANAGER)
+
+
+def home(settings: Settings) -> Path:
+    """The folder for a stack on this machine, beside what it shows; no model has a name like it."""
+    return settings.monitoring_dir / "_stack"
 
 
 def prometheus(targets: Sequence[str], alertmanager: str) -> Mapping[str, object]:
@@ -128,3 +138,7 @@ def _webhook() -> Mapping[str, object]:
 def _write(file: Path, text: str) -> Path:
     storage.make_file(file).write_text(text, encoding="utf-8")
     return file
+
+
+if __name__ == "__main__":
+    sys.stdout.write(f"{home(get_settings())}\n")

@@ -4,6 +4,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from transformations.models.serving.metrics import Metrics as ServedMetrics
 from transformations.monitoring.reports import stack
 from transformations.monitoring.reports.exporting import Metrics
 
+ROOT = Path(__file__).parents[4]
 SERVER = {"features_redis_up", "features_view_complete_through_timestamp_seconds"}
 """Of `feast serve`; tests of the feature server read them there."""
 AMTOOL = os.environ.get("AMTOOL") or shutil.which("amtool")
@@ -135,3 +137,28 @@ def test_the_stack_is_one_that_prometheus_takes(tmp_path: Path) -> None:
     command = [str(PROMTOOL), "check", "config", str(written[0])]
     ended = subprocess.run(command, check=False, capture_output=True, text=True)
     assert ended.returncode == 0, ended.stdout + ended.stderr
+
+
+def test_make_monitoring_keeps_all_of_it_where_the_data_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With commands that are played: each notes where it is called, and with what."""
+    data, called = tmp_path / "my data", tmp_path / "called"
+    noting = f'#!/bin/sh\necho "$PWD|${{0##*/}} $*" >> {called}\n'
+    for name, played in (
+        ("features", noting + 'mkdir -p "$FEATURES_DATA/monitoring/_stack/served"\n'),
+        ("prometheus", noting),
+        ("python", f'#!/bin/sh\n[ "$2" = http.server ] && exec sleep 60\nexec {sys.executable} "$@"\n'),
+    ):
+        (tmp_path / name).write_text(played)
+        (tmp_path / name).chmod(0o755)
+    monkeypatch.setenv("FEATURES_DATA", str(data))
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    beside = os.path.relpath(tmp_path, ROOT)  # where the Makefile has .venv/bin
+    command = ["make", "-o", ".venv/.installed", "monitoring", f"BIN={beside}"]
+    subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
+    stack = data / "monitoring" / "_stack"
+    told = "--config.file=prometheus.yaml --web.listen-address=127.0.0.1:9090 --storage.tsdb.path=tsdb"
+    assert called.read_text().splitlines() == [
+        f"{ROOT}|features monitor --setup {stack}",
+        f"{ROOT}|features monitor --export {stack}/served/metrics.prom",
+        f"{stack}|prometheus {told}",
+    ]
