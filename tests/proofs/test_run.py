@@ -81,6 +81,35 @@ def test_a_proof_without_its_tool_is_not_run(tmp_path: Path) -> None:
     assert (found.state, found.figure) == ("not run", "no-such-tool is not installed")
 
 
+def test_what_a_proof_alone_needs_is_installed_first_and_not_in_its_seconds(tmp_path: Path) -> None:
+    """By a `make` that is played: it takes a second for one place, and cannot install the other."""
+    make = tmp_path / "make"
+    make.write_text(f"#!{sys.executable}\nimport sys, time\ntime.sleep(1)\nsys.exit(sys.argv[1] != 'mine')\n")
+    make.chmod(0o755)
+    command, began = [sys.executable, "-c", "print('found 7')"], time.monotonic()
+    founds = [
+        run(replace(PROOF, installs=(place,)), command, {"PATH": str(tmp_path)}, tmp_path / "log", 20.0)
+        for place in ("mine", "yours")
+    ]
+    assert [(each.state, each.figure.partition(";")[0]) for each in founds] == [
+        ("held", "7"),
+        ("not run", "yours could not be installed"),
+    ]
+    assert founds[0].seconds < time.monotonic() - began - 1
+
+
+def test_a_tool_is_a_program_of_the_machine_and_what_is_installed_a_target() -> None:
+    """Nothing counts as missing that its own target would have brought."""
+    makefile = (ROOT / "Makefile").read_text()
+    assert [tool for proof in PROOFS for tool in proof.tools if "/" in tool] == []
+    for proof in PROOFS:
+        for place in proof.installs:
+            assert re.search(rf"^{proof.name}: {re.escape(place)}  ## ", makefile, re.MULTILINE), place
+            assert re.search(rf"^{re.escape(place)}: BESIDE := ", makefile, re.MULTILINE), place
+    beside = set(re.findall(r"^(\S+): BESIDE := ", makefile, re.MULTILINE))
+    assert beside == {place for proof in PROOFS for place in proof.installs}
+
+
 def test_what_was_not_run_fails_the_run_unless_it_is_allowed_and_what_failed_always_does() -> None:
     missing = replace(HELD, state="not run")
     failed = replace(HELD, state="failed")
