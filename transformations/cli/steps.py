@@ -6,17 +6,17 @@ import os
 import shlex
 import shutil
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, TypeAlias, cast
+from typing import IO, TYPE_CHECKING, Protocol, TypeAlias, cast
 
 from transformations.engine.base.errors import ServiceUnavailableError
 from transformations.engine.base.storage import make_folder, try_lock
 from transformations.engine.base.words import typed_path
+from transformations.orchestration.processes import command_line, executable
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -66,6 +66,16 @@ class StepError(Exception):
         self.exit_code = code if 0 < code <= 4 else 1
 
 
+class Started(Protocol):
+    """A command that was started."""
+
+    def chunks(self) -> Iterator[bytes]:
+        """What it prints until it has ended, as it comes; empty about once a second meanwhile."""
+
+    def wait(self) -> int:
+        """Its exit code, once it has ended."""
+
+
 def run(step: Step, console: Console, lock: int | None = None) -> Finished:
     """Print the command, run it, show its output as it comes and its running time; StepError if it fails.
 
@@ -78,30 +88,53 @@ def run(step: Step, console: Console, lock: int | None = None) -> Finished:
     return Finished(step, time.monotonic() - started, lines)
 
 
-def run_to_end(step: Step, console: Console, lock: int | None = None) -> tuple[int, tuple[str, ...]]:
-    """As `run`, but an exit code beside 0 is a result like any other: the code, and the lines that were printed."""
+def run_to_end(
+    step: Step, console: Console, lock: int | None = None, start: Callable[[Step], Started] | None = None
+) -> tuple[int, tuple[str, ...]]:
+    """As `run`, but an exit code beside 0 is a result like any other: the code, and the lines that were printed.
+
+    start: starts the command, by default as a process of its own.
+    """
     console.print(f"\n[bold]{step.title}[/bold]")
     console.print(f"[cyan]$ {step.typed}[/cyan]", highlight=False, soft_wrap=True)
-    started = time.monotonic()
-    with subprocess.Popen(
-        [*_command_line(step.program), *step.arguments],
-        env={**os.environ, **step.environment, "PYTHONUNBUFFERED": "1", "COLUMNS": str(max(console.width - 2, 60))},
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        pass_fds=() if lock is None else (lock,),
-    ) as process:
-        output = cast("IO[bytes]", process.stdout)  # by stdout=PIPE
-        try:
-            with console.status("") as status:
-                lines = tuple(_echo_lines(output, console, status, started))
-            code = process.wait()
-        except KeyboardInterrupt:
-            process.wait()  # the interrupt reached it too; what it was writing is finished or left unpublished
-            raise
+    began = time.monotonic()
+    started = start(step) if start else _Process(step, console, lock)
+    try:
+        with console.status("") as status:
+            lines = tuple(_echo_lines(started.chunks(), console, status, began))
+    finally:  # an interrupt reaches it, too; what it was writing is finished or left unpublished
+        code = started.wait()
     ended = f", code {code}" if code else ""
-    console.print(f"[dim]  {time.monotonic() - started:.1f} s{ended}[/dim]", highlight=False)
+    console.print(f"[dim]  {time.monotonic() - began:.1f} s{ended}[/dim]", highlight=False)
     return code, lines
+
+
+def shown_on(console: Console) -> dict[str, str]:
+    """What is set for commands whose output this terminal shows."""
+    return {"PYTHONUNBUFFERED": "1", "COLUMNS": str(max(console.width - 2, 60))}
+
+
+class _Process:
+    """A step as a process of its own, which has started."""
+
+    def __init__(self, step: Step, console: Console, lock: int | None) -> None:
+        self._process = subprocess.Popen(
+            [*command_line(step.program), *step.arguments],
+            env={**os.environ, **step.environment, **shown_on(console)},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            pass_fds=() if lock is None else (lock,),
+        )
+
+    def chunks(self) -> Iterator[bytes]:
+        yield from _read_chunks(cast("IO[bytes]", self._process.stdout))  # by stdout=PIPE
+
+    def wait(self) -> int:
+        with self._process:
+            for _ in self.chunks():
+                pass
+            return self._process.wait()
 
 
 def skipped(step: Step, reason: str, console: Console) -> Finished:
@@ -110,18 +143,6 @@ def skipped(step: Step, reason: str, console: Console) -> Finished:
     console.print(f"[cyan]$ {step.typed}[/cyan]", highlight=False, soft_wrap=True)
     console.print(f"  nothing to do: {reason}", markup=False, highlight=False)
     return Finished(step, 0.0, (), is_skipped=True)
-
-
-def executable(program: str) -> Path:
-    """The program beside the running interpreter."""
-    return Path(sys.executable).with_name(program)
-
-
-def _command_line(program: str) -> list[str]:
-    """How the demo starts a program: `feast` by its quick start, which saves three seconds a command."""
-    return (
-        [sys.executable, "-m", "transformations.cli.quick_feast"] if program == "feast" else [str(executable(program))]
-    )
 
 
 def typed_program(program: str) -> str:
@@ -149,10 +170,10 @@ def alone(
         yield file.fileno()
 
 
-def _echo_lines(output: IO[bytes], console: Console, status: Status, started: float) -> Iterator[str]:
+def _echo_lines(chunks: Iterator[bytes], console: Console, status: Status, started: float) -> Iterator[str]:
     """Print finished lines; a line that is being redrawn (a progress bar) only shows beside the running time."""
     pending, spoken = b"", time.monotonic()
-    for chunk in _read_chunks(output):
+    for chunk in chunks:
         now = time.monotonic()
         if chunk:
             pending += chunk

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import shlex
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
-from pathlib import Path
 from typing import Protocol
 
 from transformations.engine.base.disk_faults import known_fault
@@ -18,6 +16,7 @@ from transformations.engine.base.moments import minute_text
 from transformations.engine.base.settings import Settings
 from transformations.orchestration.day_record import Entry, Outcome, note, read_record
 from transformations.orchestration.looking import Look, Words
+from transformations.orchestration.processes import OneProcess, command_line
 from transformations.orchestration.tasks import Plan, Task
 
 WAITS = (5.0, 30.0)
@@ -207,16 +206,15 @@ def _idle(look: Look, before: Entry | None) -> str:
 
 def worst_code(performed: Iterable[Performed]) -> int:
     """The exit code of a whole run: 0, or the first of 1, 2, 3 and 4 with which a task ended."""
-    codes = {each.code if each.code <= 4 else 1 for each in performed if each.code}
+    codes = {each.code if 0 < each.code <= 4 else 1 for each in performed if each.code}  # below 0: a signal
     return min(codes, default=0)
 
 
 def run_quietly(_task: Task, command: Words) -> Ran:
     """Run a command of this environment in a process of its own, its output kept."""
     program, *arguments = command
-    executable = Path(sys.executable).with_name(program)
     ended = subprocess.run(
-        [str(executable), *arguments],
+        [*command_line(program), *arguments],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -224,4 +222,19 @@ def run_quietly(_task: Task, command: Words) -> Ran:
         errors="replace",
         check=False,
     )
-    return Ran(ended.returncode if ended.returncode >= 0 else ExitCode.FAULT, tuple(ended.stdout.splitlines()))
+    return Ran(ended.returncode, tuple(ended.stdout.splitlines()))
+
+
+@dataclass(frozen=True)
+class QuietlyInTurn:
+    """Run commands with their output kept; those that are slow to start in one process while they follow each other."""
+
+    one: OneProcess = field(default_factory=OneProcess)
+
+    def __call__(self, task: Task, command: Words) -> Ran:
+        if not task.sort.is_slow_to_start:
+            self.one.close()
+            return run_quietly(task, command)
+        turn = self.one.start(command[1:])
+        output = b"".join(turn.chunks()).decode(errors="replace")
+        return Ran(turn.wait(), tuple(output.splitlines()))

@@ -41,19 +41,29 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Sort:
-    """What all tasks of a kind have in common. verdict: what code 3 says, where that is a judgement of the data."""
+    """What all tasks of a kind have in common. verdict: what code 3 says, where that is a judgement of the data.
+
+    is_slow_to_start: whether a command takes seconds to start Spark, which the next one of the kind can go on with.
+    """
 
     pipeline: Pipeline
     pool: Pool
     title: str
     verdict: str | None = None
+    is_slow_to_start: bool = False
 
 
 SORTS: Mapping[Kind, Sort] = {
     Kind.INGEST: Sort(
         pipeline=Pipeline.INGESTION, pool=Pool.IO, title="Take what was delivered of {}", verdict="contract"
     ),
-    Kind.BUILD: Sort(pipeline=Pipeline.FEATURES, pool=Pool.COMPUTE, title="Compute {}", verdict="expectation"),
+    Kind.BUILD: Sort(
+        pipeline=Pipeline.FEATURES,
+        pool=Pool.COMPUTE,
+        title="Compute {}",
+        verdict="expectation",
+        is_slow_to_start=True,
+    ),
     Kind.APPLY: Sort(pipeline=Pipeline.FEATURES, pool=Pool.IO, title="Register what is declared"),
     Kind.LOAD: Sort(pipeline=Pipeline.FEATURES, pool=Pool.IO, title="Load {} online"),
     Kind.PARITY: Sort(

@@ -197,7 +197,7 @@ def test_a_command_runs_in_a_process_of_this_environment_and_its_output_is_kept(
 
 
 @pytest.mark.parametrize(
-    ("codes", "worst"), [([0, 0], 0), ([4, 3], 3), ([4, 0], 4), ([3, 1], 1), ([2, 4], 2), ([137], 1)]
+    ("codes", "worst"), [([0, 0], 0), ([4, 3], 3), ([4, 0], 4), ([3, 1], 1), ([2, 4], 2), ([137], 1), ([-9], 1)]
 )
 def test_the_gravest_code_is_that_of_the_run(codes: list[int], worst: int) -> None:
     task = PLAN.task("apply")

@@ -39,7 +39,6 @@ from transformations.cli.demo.replay_place import ReplayPlace
 from transformations.cli.demo.replayed import MODEL, Replayed, begins_with, folder_of, write_replayed
 from transformations.cli.main import run
 from transformations.cli.output import say
-from transformations.cli.steps import executable
 from transformations.datasets.manifest import read_manifest
 from transformations.engine.base.errors import DataError, ServiceUnavailableError, UsageError
 from transformations.engine.base.settings import Settings, get_settings, present_moment
@@ -51,6 +50,7 @@ from transformations.models.predictions.published import served_folder
 from transformations.models.rollout.control.controller import controller_of
 from transformations.models.rollout.deciding import running
 from transformations.models.versions import standing
+from transformations.orchestration.processes import executable
 
 DATASET, SERVICE = "household_lapse_2017", "household_lapse_v1"
 MONDAYS, BAD_MONDAYS = 11, 4

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import date, datetime
 from typing import TYPE_CHECKING
 
@@ -10,10 +11,11 @@ import click
 
 from transformations.cli.options import json_option
 from transformations.cli.output import console, print_json, print_table, remark, say
-from transformations.cli.steps import Step, alone, run_to_end
+from transformations.cli.steps import Step, alone, run_to_end, shown_on
 from transformations.engine.base.errors import UsageError
 from transformations.engine.base.settings import get_settings
 from transformations.engine.base.words import human_duration
+from transformations.orchestration.processes import OneProcess
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -94,9 +96,8 @@ def run_day(
         _print_plan(graph, days, tasks, as_json=as_json)
         return
     terminal = console(stderr=as_json)
-    with alone(settings.data / ".run-day.lock", terminal) as lock:
-        runs = [graph.day_run(each, shown(terminal, lock), remark) for each in days]
-        found = [_perform(run, tasks, terminal) for run in runs]
+    with alone(settings.data / ".run-day.lock", terminal) as lock, shown(terminal, lock) as run:
+        found = [_perform(graph.day_run(each, run, remark), tasks, terminal) for each in days]
     click.get_current_context().exit(_report(days, found, as_json))
 
 
@@ -113,16 +114,24 @@ def _perform(run: DayRun, tasks: Sequence[Task], terminal: Console) -> list[Perf
     return found
 
 
-def shown(terminal: Console, lock: int) -> Run:
-    """Runs commands as `features up` does: printed as one could type them, with their output."""
+@contextmanager
+def shown(terminal: Console, lock: int) -> Iterator[Run]:
+    """Runs commands as `features up` does: printed as one could type them, with their output.
+
+    Those that take longer to start than to run have one process in turn, as long as they follow each other.
+    """
     from transformations.orchestration.performing import Ran
 
-    def run(task: Task, command: Words) -> Ran:
-        step = Step(title=task.title, program=command[0], arguments=command[1:])
-        code, lines = run_to_end(step, terminal, lock)
-        return Ran(code, lines)
+    with OneProcess(shown_on(terminal), lock) as one:
 
-    return run
+        def run(task: Task, command: Words) -> Ran:
+            step = Step(title=task.title, program=command[0], arguments=command[1:])
+            if not task.sort.is_slow_to_start:
+                one.close()
+                return Ran(*run_to_end(step, terminal, lock))
+            return Ran(*run_to_end(step, terminal, start=lambda step: one.start(step.arguments)))
+
+        yield run
 
 
 def _print_plan(graph: Graph, days: Sequence[date], tasks: Sequence[Task], *, as_json: bool) -> None:

@@ -1,10 +1,14 @@
 """`features run-day` over the project of clicks: from delivered files to parity, in this process."""
 
 import json
+from contextlib import nullcontext
 from datetime import UTC, date, datetime
+from io import StringIO
+from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 
 from tests.worlds.clicking import EVENTS, TOPICS
 from transformations.cli.commands.platform import run_day as command
@@ -12,7 +16,7 @@ from transformations.insight.repository import open_store
 from transformations.orchestration.day_record import record_path
 from transformations.orchestration.looking import Words, last_ended_day
 from transformations.orchestration.performing import Ran
-from transformations.orchestration.planning import Declared, DeclaredSource
+from transformations.orchestration.planning import Declared, DeclaredSource, DeclaredView, plan_of
 from transformations.orchestration.tasks import Task
 
 NOW = "2024-05-04T12:00:00Z"
@@ -42,7 +46,7 @@ class Hands:
 
     def __init__(self, world: Any, monkeypatch: pytest.MonkeyPatch) -> None:
         self.world, self.done, self.given = world, [], []
-        monkeypatch.setattr(command, "shown", lambda *_: self)
+        monkeypatch.setattr(command, "shown", lambda *_: nullcontext(self))
 
     def __call__(self, _task: Task, words: Words) -> Ran:
         self.given.append(" ".join(words))
@@ -105,6 +109,24 @@ def test_a_refused_file_stops_its_views_and_says_why(delivered: Any, monkeypatch
     code, tasks = hands.run("--only", "ingestion", "--only", "build:user_clicks")
     assert (code, tasks["ingest:clicks"]["outcome"], tasks["ingest:pages"]["outcome"]) == (3, "refused", "finished")
     assert tasks["build:user_clicks"]["why"] == "ingest:clicks is refused"
+
+
+def test_builds_that_follow_each_other_in_one_process_are_shown_like_all_commands(tmp_path: Path) -> None:
+    graph = plan_of(Declared(views=[DeclaredView(name="by_page", sources=(), zone="UTC")]))
+    build, apply = graph.task("build:by_page"), graph.task("apply")
+    terminal = Console(file=StringIO(), width=100)
+    with (tmp_path / "lock").open("w") as lock, command.shown(terminal, lock.fileno()) as run:
+        ended = [
+            run(build, ("features", "--version")),
+            run(build, ("features", "bild")),
+            run(apply, ("features", "--version")),
+        ]
+    assert [each.code for each in ended] == [0, 2, 0]
+    assert ended[0].lines == ended[2].lines
+    assert "No such command 'bild'" in " ".join(ended[1].lines)
+    assert isinstance(terminal.file, StringIO)
+    shown = [line for line in terminal.file.getvalue().splitlines() if line.startswith("$ ")]
+    assert [line.rpartition("features ")[2] for line in shown] == ["--version", "bild", "--version"]
 
 
 @pytest.mark.parametrize(
