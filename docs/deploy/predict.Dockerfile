@@ -1,6 +1,8 @@
 # The model server: the base install and one trainer, which reads the artifacts of the models that it answers for.
+# LightGBM in place of XGBoost needs libgomp1 of the system, too, as in batch.Dockerfile.
 #   docker build -f docs/deploy/predict.Dockerfile -t features-predict .
-FROM python:3.12-slim AS install
+ARG BASE=python:3.12-slim-bookworm
+FROM $BASE AS install
 WORKDIR /build
 COPY pyproject.toml constraints.txt README.md LICENSE ./
 COPY transformations transformations
@@ -8,7 +10,7 @@ COPY validation validation
 RUN python -m venv /venv \
  && /venv/bin/pip install --no-cache-dir -c constraints.txt "." xgboost-cpu
 
-FROM python:3.12-slim
+FROM $BASE
 COPY --from=install /venv /venv
 WORKDIR /srv/features
 COPY feature_repo feature_repo
@@ -19,6 +21,7 @@ RUN useradd --uid 10001 --no-create-home features && mkdir /data && chown featur
 USER 10001
 VOLUME /data
 EXPOSE 8080
+# Until its models are loaded, for at most 20 seconds, it does not listen; nobody calls it ill before they can be.
 HEALTHCHECK --interval=10s --timeout=3s --start-period=30s \
   CMD ["python", "-c", "import urllib.request as r; r.urlopen('http://127.0.0.1:8080/v2/health/ready', timeout=2)"]
 CMD ["uvicorn", "--factory", "transformations.models.serving.api.app:create_app", "--host", "0.0.0.0", "--port", "8080"]

@@ -1,6 +1,7 @@
 # The feature server: `feast serve` over our stores. The base install alone, without Spark and DuckDB.
 #   docker build -f docs/deploy/serve.Dockerfile -t features-serve .
-FROM python:3.12-slim AS install
+ARG BASE=python:3.12-slim-bookworm
+FROM $BASE AS install
 WORKDIR /build
 COPY pyproject.toml constraints.txt README.md LICENSE ./
 COPY transformations transformations
@@ -8,7 +9,7 @@ COPY validation validation
 RUN python -m venv /venv \
  && /venv/bin/pip install --no-cache-dir -c constraints.txt "."
 
-FROM python:3.12-slim
+FROM $BASE
 COPY --from=install /venv /venv
 WORKDIR /srv/features
 COPY feature_repo feature_repo

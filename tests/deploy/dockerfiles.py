@@ -44,6 +44,19 @@ class Dockerfile:
         return list(json.loads(text.partition("CMD ")[2]))
 
     @property
+    def start_period(self) -> int:
+        """The seconds after which a failing health check counts."""
+        (text,) = self.all("HEALTHCHECK")
+        return int(re.findall(r"--start-period=(\d+)s", text)[0])
+
+    @property
+    def packages(self) -> list[str]:
+        """What is installed of the system, beside what the base has."""
+        lines = [argument for argument in self.all("RUN") if "apt-get install" in argument]
+        words = [shlex.split(re.split("&&|;", line.partition("apt-get install")[2])[0]) for line in lines]
+        return [word for line in words for word in line if not word.startswith("-")]
+
+    @property
     def variables(self) -> dict[str, str]:
         return dict(pair.split("=", 1) for argument in self.all("ENV") for pair in shlex.split(argument))
 

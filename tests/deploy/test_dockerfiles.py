@@ -13,6 +13,7 @@ from packaging.requirements import Requirement
 from tests.deploy.dockerfiles import DEPLOY, ROOT, Dockerfile, read
 from transformations.cli.main import cli
 from transformations.engine.base.settings import Settings
+from transformations.models.serving.api import app
 
 FILES = {file.role: file for file in read()}
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
@@ -35,7 +36,8 @@ def test_every_path_that_is_copied_is_there_and_let_into_the_build(file: Dockerf
 
 @EVERY
 def test_an_image_is_small_runs_as_nobody_and_says_how_it_is(file: Dockerfile) -> None:
-    assert [image.partition(" ")[0] for image in file.all("FROM")] == ["python:3.12-slim"] * 2  # no build tool stays
+    assert file.all("FROM") == ["$BASE AS install", "$BASE"]  # no build tool stays
+    assert file.all("ARG") == ["BASE=python:3.12-slim-bookworm"]  # or the same by its digest: --build-arg
     assert file.all("USER") == ["10001"]
     users = [place for place, (name, _) in enumerate(file.steps) if name == "USER"]
     runs = [place for place, (name, _) in enumerate(file.steps) if name == "RUN"]
@@ -61,6 +63,18 @@ def test_only_the_batch_image_has_spark_and_the_predict_image_one_trainer() -> N
     trainers = [each for each in FILES["predict"].installed[4:] if each in declared]
     assert trainers == FILES["predict"].installed[4:] == ["xgboost-cpu"]
     assert "batch" in FILES["batch"].installed[3]
+
+
+@EVERY
+def test_what_a_wheel_needs_of_the_system_is_installed_and_nothing_is_left_of_that(file: Dockerfile) -> None:
+    """LightGBM's is the only one; `make deploy-proof` asks the libraries themselves."""
+    has_lightgbm = any("models" in each or each == "lightgbm" for each in file.installed)
+    assert file.packages == (["libgomp1"] if has_lightgbm else [])
+    assert all("rm -rf /var/lib/apt/lists/*" in each for each in file.all("RUN") if "apt-get" in each)
+
+
+def test_a_server_is_not_called_ill_before_its_models_can_be_loaded() -> None:
+    assert FILES["predict"].start_period > app.SECONDS_TO_LOAD
 
 
 @EVERY

@@ -40,7 +40,7 @@ from transformations.stores.server.watch import Watch
 
 _LOG = logging.getLogger(__name__)
 
-_SECONDS_TO_LOAD = 20.0
+SECONDS_TO_LOAD = 20.0
 """How long an app waits for its models before it takes requests all the same, and says that they are not ready."""
 
 
@@ -105,7 +105,7 @@ def _lifespan(answering: Answering) -> Callable[[FastAPI], AbstractAsyncContextM
         tasks = [asyncio.create_task(each) for each in work]
         try:
             with suppress(TimeoutError):  # workers share a port: one without models would refuse what others can
-                async with asyncio.timeout(_SECONDS_TO_LOAD):
+                async with asyncio.timeout(SECONDS_TO_LOAD):
                     await has_looked.wait()
             yield
         finally:
