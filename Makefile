@@ -106,7 +106,7 @@ drift-proof: $(STAMP)  ## Measure on the demo's data what monitoring finds and w
 stock-traps: $(STAMP)  ## Show that stock Feast still falls into the traps that ours avoids
 	FEAST_CHECKS=1 $(BIN)/python -m pytest -n 2 -m stock tests/conformance tests/transformations/stores $(ARGS)
 
-day-proof: $(STAMP)  ## Perform a whole day from an empty data folder, killed on its way: served, monitored, and once
+day-proof: $(STAMP)  ## Perform a day from an empty data folder, by run-day and by Dagster: killed, served, monitored, once (ARGS="--by both")
 	$(BIN)/python tests/demo/whole_day.py $(ARGS)
 
 reload-proof: $(STAMP)  ## Change all that servers read while they answer: nothing wrong, nothing lost but while Redis is away

@@ -27,9 +27,9 @@ PROOFS = (
     ),
     Proof(
         name="day-proof",
-        claim="The graph of a day goes from delivered files to monitored predictions, killed on its way, and once",
+        claim="A day goes from delivered files to monitored predictions, by run-day and Dagster, both killed, and once",
         seconds=230,
-        size={"ARGS": "--kills 20"},
+        size={"ARGS": "--by run-day --kills 1"},
         figure=r"day proof: (.*)",
     ),
 )

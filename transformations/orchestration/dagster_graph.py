@@ -5,7 +5,7 @@ Start it with `make orchestrate`, or point a Dagster of your own at this module.
 
 # Dagster reads the annotation of `context`, so annotations are no texts here.
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import date
 from hashlib import sha256
 from itertools import pairwise
@@ -20,7 +20,7 @@ from transformations.orchestration.day_record import Outcome
 from transformations.orchestration.graph import Graph
 from transformations.orchestration.leavings import Leavings, leavings_of
 from transformations.orchestration.looking import last_ended_day
-from transformations.orchestration.performing import Performed, run_quietly
+from transformations.orchestration.performing import Performed, QuietlyInTurn, Run
 from transformations.orchestration.planning import Declared, DeclaredView, plan_of
 from transformations.orchestration.reading import read_plannable
 from transformations.orchestration.tasks import Kind, Pipeline, Plan, Task
@@ -34,6 +34,11 @@ SCHEDULE_HOUR, SCHEDULE_MINUTE = 3, 30
 """When the day that has ended is begun, in the zone of its business days."""
 _MATERIALIZED_ALTHOUGH_REFUSED = (Kind.MODEL, Kind.ROLLOUT, Kind.MONITOR)
 """What code 3 judges of these is there all the same: a version, a rollout that has ended, a report."""
+FOLLOW_SECONDS = 10
+"""How often Dagster looks whether a pipeline has ended, which the next one follows."""
+_WHOLE_AGAIN = {"dagster/retry_strategy": "ALL_STEPS"}
+"""A run that was killed begins anew: what it had done is looked at, and not done again."""
+_WILL_RETRY = "dagster/will_retry"
 _NEVER_BLOCKING = (Kind.ROLLOUT, Kind.MONITOR)
 """A rollout that was stopped leaves production as it is, and a drift is for a person to judge."""
 
@@ -66,7 +71,9 @@ def definitions(
     assets = [here.asset(task, partitions, views) for task in plan.tasks if task.kind is not Kind.PARITY]
     checks = [here.parity_check(task, declared) for task in plan.tasks if task.kind is Kind.PARITY]
     jobs = {
-        pipeline: dg.define_asset_job(pipeline.value, selection=dg.AssetSelection.groups(pipeline.value))
+        pipeline: dg.define_asset_job(
+            pipeline.value, selection=dg.AssetSelection.groups(pipeline.value), tags=_WHOLE_AGAIN
+        )
         for pipeline in Pipeline
         if any(task.sort.pipeline is pipeline for task in plan.tasks)
     }
@@ -95,10 +102,11 @@ class _Commands:
 
     plan: Plan
     declared: Declared
+    run: Run = field(default_factory=QuietlyInTurn)
 
     def __call__(self, task: Task, day: date, report: Callable[[str], None], /) -> tuple[Performed, Leavings]:
         settings = get_settings()
-        run = replace(Graph(self.declared, self.plan, settings).day_run(day, run_quietly, report), waits=())
+        run = replace(Graph(self.declared, self.plan, settings).day_run(day, self.run, report), waits=())
         return run.perform(task), leavings_of(task, day, settings)
 
 
@@ -223,24 +231,33 @@ def _metadata(performed: Performed, left: Leavings) -> dict[str, dg.MetadataValu
 
 
 def _delivered_files(job: AssetJob, declared: Declared) -> dg.SensorDefinition:
-    """Starts the ingestion of the last business day as soon as files have come in that no drop has yet."""
+    """Starts the ingestion of the last business day as soon as files have come in that no drop has yet.
+
+    Its cursor has the files that it has asked for and that are not taken yet: a refused one is asked for once.
+    """
 
     @dg.sensor(name="delivered_files", job=job, minimum_interval_seconds=60)
-    def delivered_files() -> dg.RunRequest | dg.SkipReason:
+    def delivered_files(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
         settings = get_settings()
         contracts = [read_contract(name, settings.contracts) for name in contract_names(settings.contracts)]
         files = [file for contract in contracts for drop in new_deliveries(contract, settings) for file in drop]
-        if not files:
-            return dg.SkipReason("no file has come in that is not ingested yet")
-        seen = "\n".join(f"{file} {file.stat().st_size} {file.stat().st_mtime_ns}" for file in files)
+        there = [f"{file} {file.stat().st_size} {file.stat().st_mtime_ns}" for file in files]
+        new = sorted(set(there) - set((context.cursor or "").splitlines()))
+        context.update_cursor("\n".join(there))
+        if not new:
+            return dg.SkipReason("no file has come in that is not ingested, or asked for, yet")
         day = last_ended_day(declared, settings.now())
-        return dg.RunRequest(run_key=f"{day}-{sha256(seen.encode()).hexdigest()[:16]}", partition_key=str(day))
+        key = f"{day}-{sha256(chr(10).join(new).encode()).hexdigest()[:16]}"
+        return dg.SensorResult(run_requests=[dg.RunRequest(run_key=key, partition_key=str(day))])
 
     return delivered_files
 
 
 def _following(jobs: Sequence[AssetJob]) -> Iterator[dg.SensorDefinition]:
-    """Each pipeline follows the one before it for the same day, however that ended: its branches that can go on do."""
+    """Each pipeline follows the one before it for the same day, however that ended: its branches that can go on do.
+
+    A run that was killed has not ended: Dagster runs it again, and that one is followed.
+    """
     for before, after in pairwise(jobs):
         for status in (dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE):
             yield _follow(before, after, status)
@@ -250,10 +267,16 @@ def _follow(before: AssetJob, after: AssetJob, status: dg.DagsterRunStatus) -> d
     ended = "success" if status is dg.DagsterRunStatus.SUCCESS else "failure"
 
     @dg.run_status_sensor(
-        run_status=status, name=f"{after.name}_after_{ended}", monitored_jobs=[before], request_job=after
+        run_status=status,
+        name=f"{after.name}_after_{ended}",
+        monitored_jobs=[before],
+        request_job=after,
+        minimum_interval_seconds=FOLLOW_SECONDS,
     )
     def follow(context: dg.RunStatusSensorContext) -> dg.RunRequest | dg.SkipReason:
         day = context.partition_key
+        if context.dagster_run.tags.get(_WILL_RETRY) == "true":
+            return dg.SkipReason("the run was killed, and is run again")
         if day is None:
             return dg.SkipReason("a backfill of several days is followed by one of the next pipeline, by hand")
         return dg.RunRequest(run_key=f"{after.name}-{context.dagster_run.run_id}", partition_key=day)

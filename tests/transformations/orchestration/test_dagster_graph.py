@@ -10,6 +10,7 @@ import pytest
 from transformations.engine.base.settings import Settings
 from transformations.orchestration.dagster_graph import definitions, key_of
 from transformations.orchestration.dagster_home import home
+from transformations.orchestration.dagster_launcher import WatchedRunLauncher
 from transformations.orchestration.day_record import Outcome
 from transformations.orchestration.leavings import Leavings
 from transformations.orchestration.performing import Performed
@@ -116,22 +117,33 @@ def test_a_view_is_as_fresh_as_its_sources_promise(settings: Settings) -> None:
 def test_a_delivered_file_starts_the_last_day_once(
     settings: Settings, monkeypatch: pytest.MonkeyPatch, instance: dg.DagsterInstance
 ) -> None:
-    contracts = settings.data / "contracts"
+    """Neither while its run takes one file after the other, nor when one was refused, is it asked for again."""
+    contracts, cats, dogs = settings.data / "contracts", settings.data / "pages-1.csv", settings.data / "pages-2.csv"
     contracts.mkdir(parents=True)
     (contracts / "pages.yaml").write_text(PAGES.replace("DROP", str(settings.data)))
     monkeypatch.setenv("FEATURES_CONTRACTS", str(contracts))
     monkeypatch.setenv("FEATURES_CLOCK", datetime(2024, 5, 11, 4, tzinfo=UTC).isoformat())
     sensor = definitions(DECLARED, settings, Place()).resolve_sensor_def("delivered_files")
+    context = dg.build_sensor_context(instance=instance)
 
-    def asked() -> Any:
-        return sensor(dg.build_sensor_context(instance=instance))
+    def asked() -> list[tuple[str, str]]:
+        found: Any = sensor(context)
+        requests = [] if isinstance(found, dg.SkipReason) else found.run_requests
+        return [(request.partition_key, request.run_key) for request in requests]
 
-    assert isinstance(asked(), dg.SkipReason)
-    (settings.data / "pages-1.csv").write_text("page\n/cats\n")
-    first = asked()
-    assert (first.partition_key, asked().run_key) == (DAY, first.run_key)
-    (settings.data / "pages-2.csv").write_text("page\n/dogs\n")
-    assert asked().run_key != first.run_key
+    assert asked() == []
+    cats.write_text("page\n/cats\n")
+    dogs.write_text("page\n/dogs\n")
+    ((day, first),) = asked()
+    assert (day, asked()) == (DAY, [])
+    taken = settings.data / "taken.csv"
+    cats.rename(taken)  # the run has taken one
+    assert asked() == []
+    (settings.data / "pages-3.csv").write_text("page\n/birds\n")
+    ((_, second),) = asked()
+    assert second != first
+    dogs.write_text("page\n/dogs and more\n")  # it was refused, and comes in mended
+    assert len(asked()) == 1
 
 
 def test_dagster_s_home_tells_nobody_and_keeps_what_was_changed_in_it(settings: Settings) -> None:
@@ -140,9 +152,32 @@ def test_dagster_s_home_tells_nobody_and_keeps_what_was_changed_in_it(settings: 
         assert found.telemetry_enabled is False
         assert found.run_monitoring_enabled  # a killed run would hold its pools, and the next one wait for ever
         assert 0 < found.run_monitoring_settings["free_slots_after_run_end_seconds"] <= 60
+        assert isinstance(found.run_launcher, WatchedRunLauncher)
+        # … and it is run again, where a task that failed is not
+        assert (found.run_retries_enabled, found.run_retries_retry_on_asset_or_op_failure) == (True, False)
         assert found.get_settings("concurrency")["pools"]["default_limit"] == 1
     (folder / "dagster.yaml").write_text("telemetry:\n  enabled: false\n")
     assert "concurrency" not in (home(settings) / "dagster.yaml").read_text()
+
+
+@pytest.mark.parametrize(("is_tried_again", "asked"), [(False, DAY), (True, None)])
+def test_a_pipeline_follows_one_that_failed_but_not_one_that_was_killed_and_is_run_again(
+    settings: Settings, instance: dg.DagsterInstance, is_tried_again: bool, asked: str | None
+) -> None:
+    found = definitions(DECLARED, settings, Place(ingest__clicks=[1]), retry_seconds=0)
+    before = found.resolve_job_def("ingestion")
+    tags = {"dagster/will_retry": "true"} if is_tried_again else {}
+    ended = before.execute_in_process(partition_key=DAY, instance=instance, tags=tags, raise_on_error=False)
+    context = dg.build_run_status_sensor_context(
+        "features_after_failure",
+        dagster_event=ended.get_run_failure_event(),
+        dagster_instance=instance,
+        dagster_run=ended.dagster_run,
+        partition_key=DAY,
+    )
+    follow = found.resolve_sensor_def("features_after_failure")(context)
+    assert getattr(follow, "partition_key", None) == asked
+    assert before.tags["dagster/retry_strategy"] == "ALL_STEPS"
 
 
 PAGES = """
