@@ -230,6 +230,7 @@ $(STAMP): pyproject.toml constraints.txt
 # What one proof alone needs is beside the rest; whole or not there at all.
 .venv/evidently: BESIDE := evidently==0.7.23
 .venv/postgres: BESIDE := psycopg[binary]
+.venv/azurite: BESIDE := azurite@3.37.0
 .venv/evidently .venv/postgres: | $(STAMP)
 	@rm -rf $@.new
 	$(BIN)/pip install -q --disable-pip-version-check -c constraints.txt --target $@.new '$(BESIDE)'
@@ -237,7 +238,7 @@ $(STAMP): pyproject.toml constraints.txt
 .venv/azurite: | $(STAMP)
 	@command -v npm >/dev/null || { echo "npm is not installed: apt-get install npm" >&2; exit 4; }
 	@rm -rf $@.new
-	npm install --silent --no-audit --no-fund --ignore-scripts --prefix $@.new azurite@3.37.0
+	npm install --silent --no-audit --no-fund --ignore-scripts --prefix $@.new '$(BESIDE)'
 	@mv $@.new $@
 
 # One line a stage, and a count while packages are fetched, in place of pip's hundreds of lines.

@@ -6,14 +6,14 @@ PROOFS = (
     Proof(
         name="rollout-proof",
         claim="A good version is seldom stopped, a failing one within 100 rows",
-        seconds=65,
+        seconds=60,
         size={"ARGS": "--simulations 40 --whole 3"},
         figure=r"fails on 5 % of rows: (.*)",
     ),
     Proof(
         name="replay-proof",
         claim="The demo's replay: scores are those of batch, outcomes those counted by hand, both faults are named",
-        seconds=100,
+        seconds=110,
         figure=r"([\d,]+ scores, equal to batch .*)",
         made=("models", "datasets"),
     ),
