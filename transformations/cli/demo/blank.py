@@ -98,8 +98,8 @@ EDITS = (
     Edit("Makefile", "\t$(BIN)/python tests/parity/year.py $(ARGS)\n"),
     Edit(
         "Makefile",
-        "day-proof: $(STAMP)  ## Perform a whole day from an empty data folder, killed on its way: served, monitored, "
-        "and once\n\t$(BIN)/python tests/demo/whole_day.py $(ARGS)\n\n",
+        "day-proof: $(STAMP)  ## Perform a day from an empty data folder, by run-day and by Dagster: killed, served, "
+        'monitored, once (ARGS="--by both")\n\t$(BIN)/python tests/demo/whole_day.py $(ARGS)\n\n',
     ),
     Edit(
         "Makefile",
