@@ -167,6 +167,11 @@ def flag_computed_when_written(inputs: dict[str, Any]) -> dict[str, Any]:
     return {"flag_computed_when_written": [(rate or 0.0) > 0.5 or bool(on) for rate, on in _pairs(inputs)]}
 
 
+@shape(Float64, [20.0, None, 0.0, None], mode="python", write_to_online_store=True, entities=[driver])
+def takes_no_nulls_computed_when_written(inputs: dict[str, Any]) -> dict[str, Any]:
+    return {"takes_no_nulls_computed_when_written": [2.0 * trips for trips in inputs["trips"]]}
+
+
 def _pairs(inputs: dict[str, Any]) -> Any:
     return zip(inputs["acc_rate"], inputs["active"], strict=True)
 

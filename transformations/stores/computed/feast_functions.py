@@ -38,6 +38,8 @@ if TYPE_CHECKING:
 Arrays: TypeAlias = Mapping[str, pa.Array]
 Outputs: TypeAlias = Mapping[str, Any]
 
+WRITTEN = "computed_when_written"
+"""The tag, never applied, of a view that Feast computes when written, where lookups take that from it (plans.py)."""
 _FAILURES_ON_NULLS = (TypeError, ValueError, AttributeError, ArithmeticError)
 """What functions raise on a None or a NaN that they do not expect; code that is not here raises others."""
 
@@ -256,7 +258,7 @@ def feast_function(view: OnDemandFeatureView) -> FeastFunction:
         outputs={feature.name: feature.dtype for feature in view.features},
         shared=_shared_features(view),
         known=input_names(view),
-        is_written=bool(view.write_to_online_store),
+        is_written=bool(view.write_to_online_store) or WRITTEN in view.tags,
     )
 
 

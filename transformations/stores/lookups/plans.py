@@ -27,7 +27,7 @@ from transformations.stores.base.feast_seams import request_context
 from transformations.stores.base.join_keys import key_fields, key_names
 from transformations.stores.base.values import unseen_value
 from transformations.stores.computed.evaluation import Evaluation, evaluation_of
-from transformations.stores.computed.feast_functions import request_fields_of
+from transformations.stores.computed.feast_functions import WRITTEN, request_fields_of
 from transformations.stores.computed.rollout import served_version
 from transformations.stores.computed.uncomputable import refuse_uneven
 from transformations.stores.computed.wiring import not_served, reference_of
@@ -349,6 +349,7 @@ class _Cached:
         if served.write_to_online_store and not self._is_strict:
             served = copy.copy(served)  # Feast's cache shares it
             served.write_to_online_store = False
+            served.tags = {**served.tags, WRITTEN: "true"}
         return served
 
     def get_feature_service(self, name: str, project: str, allow_cache: bool = True) -> FeatureService:
