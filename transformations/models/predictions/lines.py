@@ -16,18 +16,13 @@ from transformations.models.records.predictions import ServedView, Status, Value
 
 _BEGIN = b'{"format":1,"id":%b,"request_timestamp":%b,'
 _END = b',"score":%b,"decision":%b,"holdout":%b,"degraded":%b,"answered":true,"latency_seconds":%b}\n'
+_FEATURE = b'{"value":%%b,"status":"%b","row_timestamp":%%b}'
 _MOST_VIEWS = 100
 _WITHOUT_COMMA = {int, float, bool, type(None)}
 
 
-State: TypeAlias = tuple[tuple[Status, int | None], ...]
-"""Of one row, for each feature: its status, and the event timestamp of its stored row in microseconds UTC; None where
-no row was found, and of an on-demand feature. Few states come again and again, so their text is kept.
-"""
 Head: TypeAlias = tuple[str, int, str, Role, int | None]
 """Model, version, artifact, role and event."""
-Names: TypeAlias = tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]
-"""Of keys, request fields and features."""
 
 
 @dataclass(kw_only=True, slots=True)
@@ -35,10 +30,9 @@ class Scored:
     """Rows of one request that one version has scored in one role, a list a column, in the order of the rows.
 
     ids: one a row. request_timestamp: the moment of the features, in UTC. event: the number of the model's event by
-    which the rows were routed. features: values by name. states: of the features, in their order, one a row. views:
-    what of each view was loaded. holdout: None where nobody is in one.
-    latency_seconds: from request to score. Numbers are finite, and every value is one of JSON's; personal values are
-    given as they are, the collector treats them.
+    which the rows were routed. features: of `feature_texts`. views: what of each view was loaded. holdout: None where
+    nobody is in one. latency_seconds: from request to score. Numbers are finite, and every value is one of JSON's;
+    personal values are given as they are, the collector treats them.
     """
 
     model: str
@@ -50,8 +44,7 @@ class Scored:
     ids: Sequence[str]
     keys: Mapping[str, Sequence[Value]]
     request: Mapping[str, Sequence[Value]] = field(default_factory=dict)
-    features: Mapping[str, Sequence[Value]]
-    states: Sequence[State]
+    features: Sequence[bytes]
     views: Mapping[str, ServedView] = field(default_factory=dict)
     scores: Sequence[float]
     decisions: Sequence[bool] | None = None
@@ -62,40 +55,77 @@ class Scored:
 
 def record_lines(scored: Scored) -> list[bytes]:
     """The record of each row as one line of JSON, with its line end: the same bytes as `PredictionRecord.line()`."""
-    columns = [*scored.keys.values(), *scored.request.values(), *scored.features.values(), scored.scores]
-    said = len(columns)
+    columns = [*scored.keys.values(), *scored.request.values(), scored.scores]
+    given, said = len(columns) - 1, len(columns)
     columns += [each for each in (scored.decisions, scored.holdout) if each is not None]
-    width, rows = len(columns), len(scored.states)
+    width, rows = len(columns), len(scored.ids)
     texts = _texts([column[row] for row in range(rows) for column in columns])
     moment, latency = to_json(scored.request_timestamp), to_json(scored.latency_seconds)
     degraded = b"true" if scored.degraded else b"false"
     head = (scored.model, scored.version, scored.artifact, scored.role, scored.event)
-    names = (tuple(scored.keys), tuple(scored.request), tuple(scored.features))
-    views, found = _views(scored.views), []
-    for row, state in enumerate(scored.states):
+    line = _line(head, tuple(scored.keys), tuple(scored.request), _views(scored.views))
+    found = []
+    for row, name in enumerate(scored.ids):
         first = row * width
         decision = b"null" if scored.decisions is None else texts[first + said]
         holdout = b"false" if scored.holdout is None else texts[first + width - 1]
-        values = texts[first : first + said]
-        line = _line(head, names, state, views)
-        found.append(line % (to_json(scored.ids[row]), moment, *values, decision, holdout, degraded, latency))
+        score = texts[first + given]
+        values = (to_json(name), moment, *texts[first : first + given], scored.features[row], score)
+        found.append(line % (*values, decision, holdout, degraded, latency))
     return found
 
 
-@lru_cache(maxsize=2_000)
-def _line(head: Head, names: Names, state: State, views: bytes) -> bytes:
-    """A line of a version in a role, its features in this state; values, and what else each row has, are left open."""
+def feature_texts(
+    columns: Mapping[str, Sequence[Value]],
+    statuses: Sequence[tuple[Status, ...]],
+    moments: Sequence[Sequence[int | None]],
+) -> list[bytes]:
+    """The features of each row as JSON, for rows of one request or of several that were read together.
+
+    columns: values by feature. statuses: of the features, in their order, one tuple a row. moments: of each feature the
+    event timestamps of the stored rows in microseconds UTC; None where no row was found, and of an on-demand feature.
+    Features of one view share a list, which is then read once.
+    """
+    rows, names = len(statuses), tuple(columns)
+    if not names:
+        return [b"{}"] * rows
+    texts = _texts([value for column in columns.values() for value in column])
+    known: dict[int, list[bytes]] = {}
+    parts: list[Sequence[bytes]] = []
+    for place, given in enumerate(moments):
+        if id(given) not in known:
+            known[id(given)] = [_moment(micros) for micros in given]
+        parts += (texts[place * rows : place * rows + rows], known[id(given)])
+    if len(set(statuses)) == 1:
+        text = _features(names, statuses[0])
+        return [text % values for values in zip(*parts, strict=True)]
+    return [_features(names, state) % values for state, values in zip(statuses, zip(*parts, strict=True), strict=True)]
+
+
+@lru_cache(maxsize=1_000)
+def _line(head: Head, keys: tuple[str, ...], request: tuple[str, ...], views: bytes) -> bytes:
+    """A line of a version in a role; what each row has is left open."""
     model, version, artifact, role, event = head
     same = {"model": model, "version": version, "artifact": artifact, "role": role, "event": event, "as_of": None}
-    keys, request, features = names
     parts = (
         _closed(to_json(same)[1:-1]),
         b'"keys":{%b}' % b",".join(map(_open, keys)),
         b'"request":{%b}' % b",".join(map(_open, request)),
-        b'"features":{%b}' % b",".join(map(_feature, features, state)),
-        b'"views":%b' % _closed(views),
+        b'"features":%b,"views":' + _closed(views),
     )
     return _BEGIN + b",".join(parts) + _END
+
+
+@lru_cache(maxsize=1_000)
+def _features(names: tuple[str, ...], statuses: tuple[Status, ...]) -> bytes:
+    """The features of a row with these statuses; their values and the timestamps of their rows are left open."""
+    texts = (_named(name) + _FEATURE % status.encode() for name, status in zip(names, statuses, strict=True))
+    return b"{" + b",".join(texts) + b"}"
+
+
+@lru_cache(maxsize=10_000)
+def _moment(micros: int | None) -> bytes:
+    return to_json(None if micros is None else micros_to_instant(micros))
 
 
 _KNOWN_VIEWS: dict[int, tuple[Mapping[str, ServedView], bytes]] = {}
@@ -120,17 +150,8 @@ def _texts(values: Sequence[Value]) -> list[bytes]:
     """Every value as JSON: numbers all at once, since no comma stands in them."""
     if set(map(type, values)) <= _WITHOUT_COMMA:
         return to_json(values, inf_nan_mode="null")[1:-1].split(b",")
-    return [to_json(value, inf_nan_mode="null") for value in values]
-
-
-def _feature(name: str, state: tuple[Status, int | None]) -> bytes:
-    return _named(name) + b'{"value":%b,' + _ending(*state)
-
-
-@lru_cache(maxsize=10_000)
-def _ending(status: Status, micros: int | None) -> bytes:
-    moment = None if micros is None else micros_to_instant(micros)
-    return _closed(to_json({"status": status, "row_timestamp": moment})[1:])
+    numbers = iter(_texts([value for value in values if type(value) in _WITHOUT_COMMA]))
+    return [next(numbers) if type(value) in _WITHOUT_COMMA else to_json(value) for value in values]
 
 
 @lru_cache(maxsize=10_000)

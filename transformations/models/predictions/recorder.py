@@ -73,7 +73,7 @@ class Receipt:
     `answered` or `unanswered`, once the answer was sent or will never be.
     """
 
-    segment: str
+    segment: Segment
     first: int
     end: int
     rows: int
@@ -129,41 +129,41 @@ class Recorder:
         None where they could not be written and the request is to be answered all the same. UnrecordedError where it
         is not to be: the disk is full or fails, or too much waits to be collected.
         """
-        text = b"".join(map(checked, lines))
+        (found,) = self.record_all([lines])
+        if isinstance(found, UnrecordedError):
+            raise found
+        return found
+
+    def record_all(self, requests: Sequence[Sequence[bytes]]) -> Sequence[Receipt | UnrecordedError | None]:
+        """As `record` of each request, but by one write, and forced to disk once where each is to be. Of each request
+        what `record` gives or raises. Where all of them together cannot be written, each is by itself.
+        """
+        texts = [b"".join(map(checked, lines)) for lines in requests]
+        rows = [len(lines) for lines in requests]
         with self._lock:
-            try:
-                receipt = self._write(text, len(lines))
-            except OSError as error:
-                self._failed(error)
-                receipt = None
-            if receipt is not None:
-                self.counts.recorded += len(lines)
-                return receipt
-            if not self._options.is_refused_when_full:
-                self.counts.unrecorded += len(lines)
-                return None
-            self.counts.refused += len(lines)
-            raise UnrecordedError(
-                f"the prediction cannot be recorded ({self._fault}), so it is not answered. Run `features predictions "
-                f"collect`, make room on the disk, or set FEATURES_RECORD_WHEN_FULL=answer."
-            )
+            receipts = self._written(texts, rows)
+            if receipts is not None:
+                return receipts
+            if len(texts) == 1:
+                return [self._unwritten(rows[0])]
+            return [self._written_alone(text, count) for text, count in zip(texts, rows, strict=True)]
 
     def answered(self, receipt: Receipt | None) -> None:
         """Say that a request's answer was sent. A segment stays open until this is known of all its requests."""
         if receipt is not None:
             with self._lock:
-                self._settle(receipt)
+                receipt.segment.pending -= 1
 
     def unanswered(self, receipt: Receipt | None) -> None:
         """Mark the records of a request whose answer was not sent, as of one that was given up. Never fails."""
         if receipt is None:
             return
         with self._lock:
-            segment = self._settle(receipt)
-            if segment is None:
+            receipt.segment.pending -= 1
+            if receipt.segment.is_given_up:
                 return
             try:
-                self._append(segment, mark(receipt.first, receipt.end))
+                self._append(receipt.segment, mark(receipt.first, receipt.end))
                 self.counts.unanswered += receipt.rows
             except OSError as error:
                 self._failed(error)
@@ -180,6 +180,7 @@ class Recorder:
                     self._next()
                 done = [segment for segment in self._left if _is_settled(segment)]
                 self._left = [segment for segment in self._left if segment not in done]
+                _give_up(done)
             for segment in done:  # without the lock: requests do not wait for the disk
                 segment.close(self._force_or_never)
             self._look_at_backlog()
@@ -197,6 +198,7 @@ class Recorder:
         with self._lock:
             self._closed = True
             left, self._left, self._segment = self._open_ones(), [], None
+            _give_up(left)
         for segment in left:
             try:
                 segment.close(self._force_or_never)
@@ -209,34 +211,55 @@ class Recorder:
     def __exit__(self, *error: object) -> None:
         self.close()
 
-    def _write(self, text: bytes, rows: int) -> Receipt | None:
-        """Append a text as a whole; None where the backlog is full. OSError, and no part of it is left, if it fails."""
+    def _written(self, texts: Sequence[bytes], rows: Sequence[int]) -> list[Receipt] | None:
+        """The receipts of requests that have so many rows, appended by one write. None where the backlog is full or the
+        write fails, of which no part is left.
+        """
+        try:
+            return self._write(texts, rows)
+        except OSError as error:
+            self._failed(error)
+            return None
+
+    def _write(self, texts: Sequence[bytes], rows: Sequence[int]) -> list[Receipt] | None:
         if self._closed:
             raise OSError("the record is closed")
+        text = texts[0] if len(texts) == 1 else b"".join(texts)
         if self.counts.backlog_bytes + len(text) > self._options.backlog_bytes:
             self._fault = f"{self.counts.backlog_bytes / _MEGABYTE:,.0f} MB wait to be collected"
             return None
         segment = self._segment = self._segment or self._begin()
-        first = segment.size
+        first, receipts = segment.size, list[Receipt]()
         self._append(segment, text)
-        segment.pending += 1
+        for each, count in zip(texts, rows, strict=True):
+            receipts.append(Receipt(segment, first, first + len(each), count))
+            first += len(each)
+        segment.pending += len(texts)
+        self.counts.recorded += sum(rows)
         self._fault = ""
-        receipt = Receipt(segment.name, first, segment.size, rows)
         if segment.size >= self._options.segment_bytes:
             with suppress(OSError):  # this one simply grows
                 self._next()
-        return receipt
+        return receipts
+
+    def _written_alone(self, text: bytes, rows: int) -> Receipt | UnrecordedError | None:
+        receipts = self._written([text], [rows])
+        return self._unwritten(rows) if receipts is None else receipts[0]
+
+    def _unwritten(self, rows: int) -> UnrecordedError | None:
+        """What becomes of a request of so many rows that cannot be written, as the settings say."""
+        if not self._options.is_refused_when_full:
+            self.counts.unrecorded += rows
+            return None
+        self.counts.refused += rows
+        return UnrecordedError(
+            f"the prediction cannot be recorded ({self._fault}), so it is not answered. Run `features predictions "
+            f"collect`, make room on the disk, or set FEATURES_RECORD_WHEN_FULL=answer."
+        )
 
     def _append(self, segment: Segment, text: bytes) -> None:
         segment.append(text, self._force if self._options.sync_seconds == 0 else None)
         self.counts.backlog_bytes += len(text)
-
-    def _settle(self, receipt: Receipt) -> Segment | None:
-        """One request less to wait for; None where its segment was closed in the meantime."""
-        segment = next((each for each in self._open_ones() if each.name == receipt.segment), None)
-        if segment is not None:
-            segment.pending -= 1
-        return segment
 
     def _open_ones(self) -> list[Segment]:
         return [*self._left, *([self._segment] if self._segment else [])]
@@ -304,6 +327,7 @@ class Recorder:
 
     def _start_anew(self) -> None:
         """In the child of a fork: let go of the parent's segments, and begin an own one with the first record."""
+        _give_up(self._open_ones())
         for segment in self._open_ones():
             with suppress(OSError):
                 os.close(segment.descriptor)  # the parent's own descriptor still holds the lock
@@ -331,6 +355,11 @@ def _keep(recorder: weakref.ref[Recorder], stop: threading.Event, seconds: float
             return
         there.keep()
         del there
+
+
+def _give_up(segments: Sequence[Segment]) -> None:
+    for segment in segments:
+        segment.is_given_up = True
 
 
 def _is_settled(segment: Segment) -> bool:

@@ -42,8 +42,8 @@ class Segment:
     """An open segment.
 
     size: the bytes of its whole lines. forced: how many of them are on disk. is_torn: part of a line stands behind
-    them. pending: requests of which nobody has said yet whether they were answered. began, left_at: seconds by the
-    monotonic clock.
+    them. pending: requests of which nobody has said yet whether they were answered. is_given_up: nothing may be
+    appended any more. began, left_at: seconds by the monotonic clock.
     """
 
     def __init__(self, name: str, descriptor: int) -> None:
@@ -51,7 +51,7 @@ class Segment:
         self.began = time.monotonic()
         self.left_at = 0.0
         self.size = self.forced = self.pending = 0
-        self.is_torn = False
+        self.is_torn = self.is_given_up = False
 
     @classmethod
     def begin(cls, folder: Path, force: Force | None) -> Segment:

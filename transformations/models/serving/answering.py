@@ -8,9 +8,11 @@ import time
 from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import TypeVar
 
 from transformations.engine.base.settings import Settings
 from transformations.engine.base.words import show_reason
+from transformations.models.predictions.journal import Journal
 from transformations.models.predictions.recorder import Receipt, Recorder
 from transformations.models.records.base import Role
 from transformations.models.records.predictions import ServedView, request_id
@@ -31,6 +33,7 @@ from transformations.models.serving.second import Second
 
 _LOG = logging.getLogger(__name__)
 
+T = TypeVar("T")
 NOT_LOADED = ServedView(table_version=None, loaded_through=None)
 
 
@@ -90,9 +93,13 @@ class Answering:
             is_idle=lambda: not self.inside,
             views_of=self.views_of,
         )
-        self._gathering = Gathering(features, is_alone=lambda: self.inside <= 1)
+        self._gathering = Gathering(features, self._is_alone)
+        self._journal = Journal(recorder, self._is_alone)
         self._views: tuple[Mapping[str, ServedView], dict[Served, dict[str, ServedView]]] = ({}, {})
         self._memory: Memory[Answer] = Memory()
+
+    def _is_alone(self) -> bool:
+        return self.inside <= 1
 
     def views_of(self, served: Served) -> dict[str, ServedView]:
         """What the views that a version reads were loaded with."""
@@ -144,17 +151,19 @@ class Answering:
         route = model.route(moment)
         before = None
         if asked.is_again and version is None and remembered is not None:
-            before = await asyncio.to_thread(answered_before, model, asked, route, self.settings)
+            before = await self._in_time(asyncio.to_thread(answered_before, model, asked, route, self.settings))
         shares = before.shares if before else _shares(route, asked) if version is None else {version: range(asked.rows)}
-        parts = await self._in_time(
-            [self._part(model, route, number, rows, asked, moment) for number, rows in shares.items()]
-        )
+        work = [self._part(model, route, number, rows, asked, moment) for number, rows in shares.items()]
+        if len(work) == 1:
+            parts = [await self._in_time(work[0])]
+        else:
+            parts = await self._in_time(asyncio.gather(*work))
         if before:
             parts = [replace(part, role=before.roles.get(part.scored.served.number, part.role)) for part in parts]
         named = asked.id or request_id(moment)
         ids = [f"{named}-{row}" for row in range(asked.rows)]
         event = None if version is not None else before.event if before else route.event
-        receipt = self._record(parts, ids, moment=moment, event=event, seconds=time.monotonic() - began)
+        receipt = await self._record(parts, ids, moment=moment, event=event, seconds=time.monotonic() - began)
         answer = Answer(
             id=named, ids=ids, event=event, parts=parts, moment=moment, receipt=receipt, remembered=remembered
         )
@@ -179,20 +188,18 @@ class Answering:
             scored = await self._gathering.score(model.served[number], mine, moment)
         return Part(role=role_of(number, route), rows=rows, scored=scored, holdout=_held_out(model, route, mine))
 
-    async def _in_time(self, work: Sequence[Awaitable[Part]]) -> list[Part]:
+    async def _in_time(self, work: Awaitable[T]) -> T:
         milliseconds = self.settings.predict_deadline_ms
         try:
             async with asyncio.timeout(milliseconds / 1000):
-                if len(work) == 1:
-                    return [await work[0]]
-                return list(await asyncio.gather(*work))
+                return await work
         except TimeoutError:
             raise BusyError(
                 f"no scores within {milliseconds} ms (FEATURES_PREDICT_DEADLINE_MS). Nothing was recorded; try again.",
                 "deadline",
             ) from None
 
-    def _record(
+    async def _record(
         self, parts: Sequence[Part], ids: Sequence[str], *, moment: datetime, event: int | None, seconds: float
     ) -> Receipt | None:
         lines: list[bytes] = []
@@ -206,7 +213,7 @@ class Answering:
                 seconds=seconds,
                 holdout=part.holdout,
             )
-        return self.recorder.record(lines)
+        return await self._journal.record(lines)
 
     def _count(self, model: Followed, answer: Answer) -> None:
         for part in answer.parts:

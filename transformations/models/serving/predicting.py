@@ -16,7 +16,7 @@ from transformations.engine.base.errors import ServiceUnavailableError
 from transformations.engine.base.moments import json_moment, micros_to_instant
 from transformations.engine.vocabulary.functions import REQUEST_TIMESTAMP
 from transformations.models.predictions.lines import Scored as Recordable
-from transformations.models.predictions.lines import State, record_lines
+from transformations.models.predictions.lines import feature_texts, record_lines
 from transformations.models.records.base import Role
 from transformations.models.records.predictions import ServedView, Status, Value
 from transformations.models.scoring.columns import Columns as Inputs
@@ -25,54 +25,57 @@ from transformations.models.serving.features import Columns, Features
 from transformations.models.serving.loading import Served
 from transformations.models.serving.refusals import BusyError
 from transformations.models.serving.requests import Asked
-from transformations.stores.lookups.response import NULL_VALUE, PRESENT, Column, PackedResponse
+from transformations.stores.lookups.response import PRESENT, Column, PackedResponse
 from transformations.stores.rows.packed_rows import event_micros
 
 _STATUS_NAMES: Mapping[int, Status] = {number: cast("Status", name) for name, number in FieldStatus.items()}
-_PRESENT, _NULL = _STATUS_NAMES[PRESENT], _STATUS_NAMES[NULL_VALUE]
+_PRESENT = _STATUS_NAMES[PRESENT]
 
 
 @dataclass(kw_only=True, slots=True)
 class Reading:
-    """What was read for some rows, of one request or of several. columns: of the features that a version takes, as they
-    were served. requested: of its other inputs. views: the stored rows by view.
+    """What was read for so many rows, of one request or of several. columns: of the features that a version takes, as
+    they were served. requested: of its other inputs. views: the stored rows by view.
     """
 
+    rows: int
     columns: Sequence[Column]
     requested: Sequence[Sequence[Any]]
     views: Mapping[str, Sequence[bytes | None]]
     is_degraded: bool
-    places: tuple[int | None, ...] = field(init=False)
-    has_absent: bool = field(init=False)
+    _texts: list[bytes] = field(default_factory=list)
 
-    def __post_init__(self) -> None:
-        """Note which of the views each column comes from, None of an on-demand feature, and whether a feature's status
-        is one that its value does not tell.
+    def take_texts(self, first: int, rows: int) -> list[bytes]:
+        """The features of rows as the record tells them: made once for all that were read together, and let go as they
+        are taken, for an answer may be remembered for long.
         """
-        known = {id(rows): place for place, rows in enumerate(self.views.values())}
-        self.places = tuple([None if column.rows is None else known[id(column.rows)] for column in self.columns])
-        self.has_absent = any(column.absent for column in self.columns)
+        if not self._texts:
+            events = {
+                id(rows): [None if row is None else event_micros(row) for row in rows] for rows in self.views.values()
+            }
+            nowhere: list[int | None] = [None] * self.rows
+            self._texts = feature_texts(
+                {column.name: column.values for column in self.columns},
+                self._statuses(),
+                [nowhere if column.rows is None else events[id(column.rows)] for column in self.columns],
+            )
+        taken = self._texts[first : first + rows]
+        self._texts[first : first + rows] = [b""] * rows
+        return taken
 
-    def state(self, row: int) -> State:
-        """Of a row's features, as the record tells it."""
-        rows = [found[row] for found in self.views.values()]
-        events: list[int | None] = [None if found is None else event_micros(found) for found in rows]
-        values = [column.values[row] for column in self.columns]
-        if not self.has_absent and None not in values:
-            return _all_present(self.places, tuple(events))
-        statuses = [_NULL if value is None else _PRESENT for value in values]
-        if self.has_absent:
-            for place, column in enumerate(self.columns):
-                if row in column.absent:
-                    statuses[place] = _STATUS_NAMES[column.absent[row]]
-        moments = [None if place is None else events[place] for place in self.places]
-        return tuple(zip(statuses, moments, strict=True))
+    def _statuses(self) -> list[tuple[Status, ...]]:
+        """Of the features, one tuple a row."""
+        all_present = (_PRESENT,) * len(self.columns)
+        if not any(column.absent or None in column.values for column in self.columns):
+            return [all_present] * self.rows
+        names = [[_STATUS_NAMES[status] for status in column.statuses()] for column in self.columns]
+        return list(zip(*names, strict=True))
 
 
 @dataclass(kw_only=True, slots=True)
 class Scored:
-    """Rows that a version has scored, in their order. first: where they begin in what was read. seconds: that scoring
-    took, without reading.
+    """Rows that a version has scored, in their order. first: where they begin in what was read. together: how many
+    requests were scored in one call. seconds: that it took for each of them, without reading.
     """
 
     served: Served
@@ -81,6 +84,7 @@ class Scored:
     first: int
     scores: Sequence[float]
     decisions: Sequence[bool] | None
+    together: int
     seconds: float
 
     @property
@@ -109,9 +113,10 @@ class Scored:
         seconds: float,
         holdout: Sequence[bool] | None = None,
     ) -> list[bytes]:
-        """The record of each row. seconds: from the request to the scores. holdout: which nobody is to act on."""
-        shape, asked, first, last = self.served.shape, self.asked.columns, self.first, self.first + self.asked.rows
-        columns = self.reading.columns
+        """The record of each row, to be asked for once. seconds: from the request to the scores. holdout: which nobody
+        is to act on.
+        """
+        shape, asked = self.served.shape, self.asked.columns
         return record_lines(
             Recordable(
                 model=self.served.model,
@@ -123,8 +128,7 @@ class Scored:
                 ids=ids,
                 keys={each.name: _plain(asked[each.name]) for each in shape.keys},
                 request={each.name: _plain(asked[each.name]) for each in shape.request},
-                features={column.name: column.values[first:last] for column in columns},
-                states=[self.reading.state(row) for row in range(first, last)],
+                features=self.reading.take_texts(self.first, self.asked.rows),
                 views=views,
                 scores=self.scores,
                 decisions=self.decisions,
@@ -133,12 +137,6 @@ class Scored:
                 latency_seconds=seconds,
             )
         )
-
-
-@lru_cache(maxsize=10_000)
-def _all_present(places: tuple[int | None, ...], events: tuple[int | None, ...]) -> State:
-    """The state of features that all have a value, as most have. places: of their views in events."""
-    return tuple((_PRESENT, None if place is None else events[place]) for place in places)
 
 
 async def read_and_score(served: Served, asked: Asked, moment: datetime, features: Features) -> Scored:
@@ -175,6 +173,7 @@ async def read_and_score_all(
 def _reading(served: Served, columns: Columns, response: PackedResponse, *, is_degraded: bool) -> Reading:
     found = {column.name: column for column in response.columns}
     return Reading(
+        rows=len(columns[REQUEST_TIMESTAMP]),
         columns=[found[each.name] for each in served.features],
         requested=[columns[each.name] for each in served.requested],
         views=response.rows(),
@@ -185,7 +184,7 @@ def _reading(served: Served, columns: Columns, response: PackedResponse, *, is_d
 def _score(served: Served, requests: Sequence[Asked], reading: Reading) -> list[Scored]:
     began = time.perf_counter()
     inputs = Inputs(
-        rows=sum(asked.rows for asked in requests),
+        rows=reading.rows,
         values=[*(column.values for column in reading.columns), *reading.requested],
         types=[*(column.codec.arrow for column in reading.columns), *served.requested_types],
         table=lambda: _table(served, reading),
@@ -203,6 +202,7 @@ def _score(served: Served, requests: Sequence[Asked], reading: Reading) -> list[
                 first=first,
                 scores=scores[first:last],
                 decisions=None if decisions is None else decisions[first:last],
+                together=len(requests),
                 seconds=seconds,
             )
         )

@@ -19,7 +19,7 @@ from transformations.engine.base.moments import instant_to_micros
 from transformations.engine.base.settings import Settings, get_settings
 from transformations.models.log.event_log import EventLog
 from transformations.models.predictions.collect import collect
-from transformations.models.predictions.lines import Scored, State, record_lines
+from transformations.models.predictions.lines import Scored, feature_texts, record_lines
 from transformations.models.predictions.recorder import Options, Recorder
 from transformations.models.predictions.segments import segments_folder
 from transformations.models.records.base import Role
@@ -57,7 +57,7 @@ def scored(
     scores: Sequence[float] = (),
     request: Mapping[str, Sequence[Value]] | None = None,
     features: Mapping[str, Sequence[Value]] | None = None,
-    state: State = (("PRESENT", NOON_MICROS),),
+    moment: int | None = NOON_MICROS,
     table_version: int = 12,
 ) -> Scored:
     """A request's rows with one feature, as a version has scored them."""
@@ -72,8 +72,7 @@ def scored(
         ids=ids,
         keys={"user_id": list(range(rows))},
         request={"price": [9.5] * rows} if request is None else request,
-        features={"visits_28d": [4] * rows} if features is None else features,
-        states=[state] * rows,
+        features=feature_texts(features or {"visits_28d": [4] * rows}, [("PRESENT",)] * rows, [[moment] * rows]),
         views={"user_visits": ServedView(table_version=table_version, loaded_through=NOON)},
         scores=scores or [0.25] * rows,
         decisions=[True] * rows,

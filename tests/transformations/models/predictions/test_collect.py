@@ -136,7 +136,7 @@ def test_what_a_shadow_said_stays_beside_the_answer(settings: Settings, record: 
 def test_versions_whose_features_differ_lie_in_files_of_their_own_and_read_together(
     settings: Settings, record: Callable[..., None]
 ) -> None:
-    record(scored("a"), scored("b", version=2, features={"visits_28d": ["de"]}, state=(("PRESENT", None),)))
+    record(scored("a"), scored("b", version=2, features={"visits_28d": ["de"]}, moment=None))
     collect(settings)
     pattern = f"{served_folder('returns', settings)}/*/*.parquet"
     query = f"SELECT id, features.visits_28d.value FROM read_parquet('{pattern}', union_by_name = true) ORDER BY id"

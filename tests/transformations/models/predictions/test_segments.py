@@ -14,7 +14,7 @@ import pytest
 from tests.transformations.models.predictions.conftest import lines, options
 from transformations.engine.base.errors import DiskError
 from transformations.engine.base.settings import Settings
-from transformations.models.predictions.recorder import Options, Recorder, UnrecordedError
+from transformations.models.predictions.recorder import Options, Receipt, Recorder, UnrecordedError
 from transformations.models.predictions.segment_reading import closed_segment, read_segment, segments_in
 
 
@@ -156,6 +156,31 @@ def test_a_full_backlog_is_refused_or_answered_unrecorded_and_ends_with_collecti
         recorder.keep()
         assert recorder.record(lines("d")) is not None
         assert recorder.fault == ""
+
+
+def test_requests_recorded_together_are_forced_to_disk_once_before_any_of_them_is_told(folder: Path) -> None:
+    forced: list[int] = []
+    with Recorder(folder, options(sync_seconds=0), lambda file: forced.append(os.fstat(file).st_size)) as recorder:
+        before = len(forced)
+        receipts = recorder.record_all([lines("a", "b"), lines("c")])
+        assert forced[before:] == [max(each.end for each in receipts if isinstance(each, Receipt))]
+        recorder.unanswered(receipts[0] if isinstance(receipts[0], Receipt) else None)
+    found = [(each.id, each.answered) for path in segments_in(folder) for each in read_segment(path).records]
+    assert found == [("a", False), ("b", False), ("c", True)]
+
+
+def test_of_requests_that_cannot_be_recorded_together_each_is_by_itself(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write = os.write
+    with Recorder(folder, options()) as recorder:
+        recorder.record(lines("a"))
+        monkeypatch.setattr(os, "write", lambda descriptor, text: write(descriptor, text[:700]))
+        found = recorder.record_all([lines("b"), lines("c", "d"), lines("e")])
+        assert [type(each) for each in found] == [Receipt, UnrecordedError, Receipt]
+        assert "the disk took 700 of" in str(found[1])
+        assert (recorder.counts.recorded, recorder.counts.refused) == (3, 2)
+    assert (ids_in(folder), read_segment(segments_in(folder)[0]).torn) == (["a", "b", "e"], 0)
 
 
 def test_of_a_write_that_the_disk_takes_in_part_nothing_is_left(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
