@@ -18,6 +18,7 @@ import time
 import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from typing import Literal
 
 from harness import CHECKOUT, Bar, Figures, Finding, in_fresh_process, in_turns, options, report, say
 from online_sides import free_port, servers, wait_for
@@ -113,30 +114,43 @@ def _of_many_rows(variables: Mapping[str, str], repeat: int) -> list[Finding]:
 
 
 def _of_shadow(variables: Mapping[str, str], repeat: int, seconds: float) -> list[Finding]:
-    """Production alone, then with a candidate in shadow: at half of what it can do, and at all of it."""
+    """Production alone and with a candidate in shadow, in turn: at half of what it can do, and at all of it."""
     with _app(OURS, variables) as ours:
         _await(ours)
-        alone = _load(ours, PATH, _bodies(1), 16, seconds)
-        half = alone["requests/s"] / 2
-        full, half_way = [alone["requests/s"]], []
-        for _ in range(repeat):
-            full.append(_load(ours, PATH, _bodies(1), 16, seconds)["requests/s"])
-            half_way.append(_load(ours, PATH, _bodies(1), 16, seconds, rate=half)["p50"])
-        in_fresh_process(begin_shadow, dict(variables))
-        time.sleep(3)
-        with_full, with_half = [], []
-        for _ in range(repeat):
-            with_full.append(_load(ours, PATH, _bodies(1), 16, seconds)["requests/s"])
+        half = _load(ours, PATH, _bodies(1), 16, seconds)["requests/s"] / 2
+
+        def measured() -> Figures:
+            full = _load(ours, PATH, _bodies(1), 16, seconds)["requests/s"]
             time.sleep(3)  # what waits is shed
-            with_half.append(_load(ours, PATH, _bodies(1), 16, seconds, rate=half)["p50"])
+            return {"full": full, "half": _load(ours, PATH, _bodies(1), 16, seconds, rate=half)["p50"]}
+
+        def with_shadow() -> Figures:
+            in_fresh_process(step_shadow, dict(variables), "start")
+            time.sleep(3)
+            try:
+                return measured()
+            finally:
+                in_fresh_process(step_shadow, dict(variables), "abort")
+                time.sleep(3)
+
+        turns = in_turns({"alone": measured, "shadow": with_shadow}, repeat)
+        say(f"second scores by outcome, all turns: {in_fresh_process(seen_in_shadow, dict(variables))}")
+    alone, shadow = turns["alone"], turns["shadow"]
     return [
-        Finding("shadow at half of saturation", "p50", with_half, "ms", half_way, Bar(1.15, "ratio")),
-        Finding("shadow at saturation", "rate", with_full, "requests/s", full, Bar(0.95, "ratio", at_least=True)),
+        Finding("shadow at half of saturation", "p50", shadow["half"], "ms", alone["half"], Bar(1.15, "ratio")),
+        Finding(
+            "shadow at saturation",
+            "rate",
+            shadow["full"],
+            "requests/s",
+            alone["full"],
+            Bar(0.95, "ratio", at_least=True),
+        ),
     ]
 
 
-def begin_shadow(variables: Mapping[str, str]) -> None:
-    """Put the second version in shadow."""
+def step_shadow(variables: Mapping[str, str], action: Literal["start", "abort"]) -> None:
+    """Put the second version in shadow, or take it back."""
     os.environ.update(variables)
     from datetime import UTC, datetime
 
@@ -144,7 +158,7 @@ def begin_shadow(variables: Mapping[str, str]) -> None:
     from transformations.models.records.events import ModelEvent, RolloutStep
 
     log = EventLog("bench")
-    step = RolloutStep(action="start", step=1, shadow=True, salt="bench", unit=("user_id",))
+    step = RolloutStep(action=action, step=1, shadow=action == "start", salt="bench", unit=("user_id",))
     log.append(
         ModelEvent(
             model=MODEL,
@@ -156,6 +170,20 @@ def begin_shadow(variables: Mapping[str, str]) -> None:
             change=step,
         )
     )
+
+
+def seen_in_shadow(variables: Mapping[str, str]) -> dict[str, int]:
+    """How many rows both versions scored, in all rollouts, and how many second scores were shed."""
+    os.environ.update(variables)
+    from transformations.models.log.event_log import EventLog
+    from transformations.models.records.events import RolloutStep
+    from transformations.models.rollout.board import Board
+    from transformations.models.rollout.tables import RolloutTables
+
+    board, events = Board(RolloutTables("bench")), EventLog("bench").events(MODEL)
+    steps = [place for place, event in enumerate(events, 1) if isinstance(event.change, RolloutStep)]
+    seen = [board.seen(MODEL, step).counters for step in steps]
+    return {name: sum(getattr(each, name) for each in seen) for name in ("clean", "failed", "shed")}
 
 
 def in_one_process(variables: Mapping[str, str]) -> Figures:

@@ -9,6 +9,7 @@ import pytest
 from tests.transformations.models.batch.conftest import by_hand
 from transformations.models.serving import gathering, predicting
 from transformations.models.serving.predicting import Scored
+from transformations.stores.redis import channel
 
 from .conftest import NOW, Serve, ask, recorded
 
@@ -25,6 +26,7 @@ def batches(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
     monkeypatch.setattr(predicting, "read_and_score_all", counted)
     monkeypatch.setattr(gathering, "read_and_score_all", counted)
+    monkeypatch.setattr(channel, "LOOK_SECONDS", 0.0)  # else a request may be answered before the next one is there
     return sizes
 
 

@@ -1,5 +1,6 @@
 """While a version is rolled out, both versions score the same rows: one answers, the other one afterwards."""
 
+import asyncio
 from collections import Counter
 from collections.abc import Callable
 from datetime import timedelta
@@ -15,10 +16,13 @@ from transformations.models.records.predictions import PredictionRecord
 from transformations.models.rollout.board import Board, Seen
 from transformations.models.rollout.control.controller import controller_of
 from transformations.models.rollout.presence import Presence
+from transformations.models.rollout.spare import Spare
 from transformations.models.rollout.splitting import bucket, unit_text
 from transformations.models.rollout.tables import RolloutTables
-from transformations.models.serving import gathering
-from transformations.models.serving.predicting import read_and_score
+from transformations.models.rollout.tally import Tally
+from transformations.models.serving import gathering, second
+from transformations.models.serving.predicting import read_and_score, read_and_score_all
+from transformations.stores.redis import channel
 
 from .conftest import NOW, Serve, ask, recorded, until
 from .test_following import release_another
@@ -132,10 +136,79 @@ async def test_rows_on_which_the_candidate_fails_are_answered_by_production_and_
     assert seen(event).failures == len(USERS)
 
 
+async def test_a_loop_that_its_requests_keep_busy_sheds_the_second_score(
+    serve: Serve, project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    event = begin(project, "shadow", 100)
+    monkeypatch.setattr(Spare, "is_there", lambda _: False)
+    monkeypatch.setattr(second, "MOST_WAITING", 2)
+    monkeypatch.setattr(second, "LONGEST_WAIT", 0.5)
+    async with serve() as client:
+        await until(lambda: follows(event))
+        answers = [await ask(client, *USERS) for _ in range(5)]
+        await until(lambda: _has(lambda: seen(event).counters.shed >= 3 * len(USERS)))  # at the door
+        await until(lambda: _has(lambda: seen(event).counters.shed == 5 * len(USERS)))  # by and by
+
+    assert {answer.status_code for answer in answers} == {200}
+    assert (seen(event).rows, by_role()["shadow"]) == (0, {})
+
+
+async def test_requests_that_were_scored_together_are_so_a_second_time(
+    serve: Serve, project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    event = begin(project, "shadow", 100)
+    sizes: dict[str, list[int]] = {"first": [], "second": []}
+    took: list[float] = []
+    for name, module in (("first", gathering), ("second", second)):
+        monkeypatch.setattr(module, "read_and_score_all", _noting(sizes[name]))
+    monkeypatch.setattr(channel, "LOOK_SECONDS", 0.0)  # else a request may be answered before the next one is there
+    monkeypatch.setattr(Tally, "took", lambda _, candidate, *rest: took.append(candidate))
+    async with serve() as client:
+        await until(lambda: follows(event))
+        await asyncio.gather(*(ask(client, user, user + 1) for user in USERS[:12]))
+        await until(lambda: _has(lambda: seen(event).rows == 24))
+
+    assert max(sizes["first"]) > 2
+    assert Counter(size for size in sizes["second"] if size > 1) == Counter(sizes["first"])
+    assert len(took) == 12
+
+
+@pytest.mark.parametrize("error", [ArithmeticError("it cannot"), TypeError("nor can this one")])
+async def test_whatever_the_candidate_raises_in_shadow_counts_as_its_failure_on_those_rows_alone(
+    serve: Serve, project: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    event = begin(project, "shadow", 100)
+    score = second.read_and_score_all
+
+    async def failing(served, requests, *rest):  # type: ignore[no-untyped-def]
+        if any(7 in asked.columns["user_id"] for asked in requests):
+            raise error
+        return await score(served, requests, *rest)
+
+    monkeypatch.setattr(second, "read_and_score_all", failing)
+    async with serve() as client:
+        await until(lambda: follows(event))
+        answers = await asyncio.gather(*(ask(client, user) for user in range(1, 13)))
+        await until(lambda: _has(lambda: seen(event).rows == 12))
+
+    assert {answer.status_code for answer in answers} == {200}
+    assert (seen(event).counters.failed, seen(event).failures, seen(event).counters.clean) == (1, 1, 11)
+
+
 async def test_a_server_that_ends_is_not_waited_for(serve: Serve, project: Path) -> None:
     async with serve():
         await until(lambda: follows(4))
     assert Presence(RolloutTables("shop")).servers(weekly.MODEL) == []
+
+
+def _noting(sizes: list[int]):  # type: ignore[no-untyped-def]
+    """Scores, and notes how many requests are scored together."""
+
+    async def score(served, requests, *rest):  # type: ignore[no-untyped-def]
+        sizes.append(len(requests))
+        return await read_and_score_all(served, requests, *rest)
+
+    return score
 
 
 async def _has(is_so: Callable[[], bool]) -> bool:
