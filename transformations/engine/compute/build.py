@@ -91,14 +91,19 @@ def _report_lineage(resolved: Resolved, settings: Settings, run: Run | None, fai
     )
 
 
-def source_snapshots(resolved: Resolved, settings: Settings) -> dict[str, RawSnapshot]:
-    """The newest version of every source; DataError naming the command where one was never ingested."""
-    found = {}
+def source_snapshots(
+    resolved: Resolved, settings: Settings, versions: Mapping[str, int] | None = None
+) -> dict[str, RawSnapshot]:
+    """The newest version of every source, or of each that is named in `versions` that one.
+
+    DataError naming the command where one was never ingested, and for a version that is not there.
+    """
+    found, versions = {}, versions or {}
     for contract in (resolved.contract, *resolved.lookups.values()):
         raw = RawTable(contract, settings.raw_dir)
         if not raw.exists():
             raise DataError.not_ingested(contract.name, needed_by=f"view {resolved.name}")
-        found[contract.name] = raw.snapshot()
+        found[contract.name] = raw.snapshot(versions.get(contract.name))
     return found
 
 

@@ -20,9 +20,17 @@ from transformations.engine.vocabulary.resolution import Resolved
 Event = dict[str, Any]
 
 
-def entity_events(resolved: Resolved, entity: Mapping[str, object], settings: Settings) -> list[Event]:
-    """The current events whose join keys are these, oldest first; DataError where a source was never ingested."""
-    snapshots = source_snapshots(resolved, settings)
+def entity_events(
+    resolved: Resolved,
+    entity: Mapping[str, object],
+    settings: Settings,
+    versions: Mapping[str, int] | None = None,
+) -> list[Event]:
+    """The events whose join keys are these, oldest first: the current ones, or those of these versions of the sources.
+
+    DataError where a source was never ingested, and where a version is gone.
+    """
+    snapshots = source_snapshots(resolved, settings, versions)
     own = {column.name for column in resolved.contract.columns}
     where = {name: value for name, value in entity.items() if name in own}
     events: list[Event] = read_current(snapshots[resolved.contract.name], resolved.contract, where=where).to_pylist()

@@ -68,9 +68,9 @@ class Online:
 class Explained:
     """One value, from its events on.
 
-    value: what the definition gives for today's events. chosen: the row that retrieval takes at the moment;
-    other_rows: earlier rows of the same as-of day, which it replaced, oldest first. zone: of the business day;
-    timestamp_zone: of the source's times.
+    events: today's, or those that the table's version was made of. value: what the definition gives for them. chosen:
+    the row that retrieval takes at the moment; other_rows: earlier rows of the same as-of day, which it replaced,
+    oldest first. zone: of the business day; timestamp_zone: of the source's times.
     """
 
     view: str
@@ -93,22 +93,34 @@ class Explained:
 
 
 def explain_stored(
-    offered: OfferedView, found: Feature, entity: Mapping[str, object], asked: datetime | date, settings: Settings
+    offered: OfferedView,
+    found: Feature,
+    entity: Mapping[str, object],
+    asked: datetime | date,
+    settings: Settings,
+    built: int | None = None,
 ) -> Explained:
-    """Everything behind one value of a stored feature; DataError where nothing was ingested."""
+    """Everything behind one value of a stored feature. built: the version of the table that it came from; its rows are
+    shown then, and the events that it was made of. By default the newest rows and today's events.
+
+    DataError where nothing was ingested, and where that version or its events are gone.
+    """
     resolved = offered.resolved
     as_of = as_of_day(asked, resolved)
     moment = asked if isinstance(asked, datetime) else resolved.available_from(as_of)
-    every = entity_events(resolved, entity, settings)
+    run = None if built is None else _run_of(offered.view.name, built, settings)
+    every = entity_events(resolved, entity, settings, run.sources if run else None)
     inside = _events_in_window(every, found, as_of, resolved)
     row = reference_row(resolved, every, as_of)
     remarks: list[str] = []
-    rows, version = _rows_of_entity(offered, found, entity, settings, remarks)
+    rows, version = _rows_of_entity(offered, found, entity, built, settings, remarks)
     visible = [each for each in rows if each.event_timestamp <= moment]
     chosen = visible[-1] if visible else None
     near = [each for each in visible[:-1] if chosen and each.event_timestamp == chosen.event_timestamp]
     value = found.declared.aggregation.unseen if row is None else row[found.name]
-    if chosen is not None and chosen.value != (row and row[found.name]):
+    if run is not None:
+        remarks.append(_of_which(run, resolved))
+    elif chosen is not None and chosen.value != (row and row[found.name]):
         remarks.append("the table is not what today's events give: `features status` shows what is not built yet")
     return Explained(
         view=resolved.name,
@@ -190,12 +202,34 @@ def _event_columns(event: Event, feature: Feature, resolved: Resolved) -> dict[s
     return {"event time": event[RAW_TIMESTAMP]} | {name: event[name] for name in names if name in event}
 
 
+def _run_of(view: str, version: int, settings: Settings) -> Run:
+    """The run that made a version of a view's table."""
+    run = next((each for each in OfflineTable(settings.offline_dir / view).runs() if each.version == version), None)
+    if run is None:
+        raise DataError(f"{view}: version {version} of the table is not known any more, nor what it was made of.")
+    return run
+
+
+def _of_which(run: Run, resolved: Resolved) -> str:
+    """Of which events a version of a table was made, and whether by today's definition."""
+    sources = ", ".join(f"{name}@{version}" for name, version in run.sources.items())
+    made = f"version {run.version} of the table was made of {sources}, as the events above are"
+    if run.definition_hash == resolved.hash:
+        return made
+    return f"{made}, by definition {run.definition_hash[:8]}; today's is {resolved.hash[:8]}"
+
+
 def _rows_of_entity(
-    offered: OfferedView, feature: Feature, entity: Mapping[str, object], settings: Settings, remarks: list[str]
+    offered: OfferedView,
+    feature: Feature,
+    entity: Mapping[str, object],
+    version: int | None,
+    settings: Settings,
+    remarks: list[str],
 ) -> tuple[list[Row], int | None]:
     """The entity's rows in the order in which retrieval prefers them, the best last; and the table's version."""
     try:
-        return rows_of_key(offered.view, feature.name, entity, None, settings)
+        return rows_of_key(offered.view, feature.name, entity, version, settings)
     except DamagedError:
         raise
     except DataError as error:

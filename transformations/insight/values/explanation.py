@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime
 
 from transformations.engine.base.errors import UsageError, nearest
 from transformations.engine.base.settings import Settings
@@ -11,7 +12,7 @@ from transformations.insight.values.asked import asked_moment, parse_key
 from transformations.insight.values.explained import Explained, Online, Row, explain_stored
 from transformations.insight.values.explained_on_demand import Computed, explain_computed
 
-__all__ = ["Computed", "Explained", "Online", "Row", "explain_value"]
+__all__ = ["Computed", "Explained", "Online", "Row", "explain_row", "explain_value"]
 
 
 def explain_value(
@@ -31,6 +32,22 @@ def explain_value(
     entity = parse_key(key, view.resolved.join_keys, view.resolved.name)
     asked = asked_moment(at, settings, [view.resolved.contract.shown_zone])
     return explain_stored(view, declared, entity, asked, settings)
+
+
+def explain_row(
+    reference: str, key: Mapping[str, object], moment: datetime, version: int | None, settings: Settings
+) -> Explained:
+    """Everything behind a value of a stored feature at a moment, as a version of its table had it. key: by join key.
+
+    UsageError where no definition computes the feature; DataError where the version or its events are gone.
+    """
+    offered = read_repository(settings).views
+    view_name, _, feature = reference.partition(":")
+    view = offered.get(view_name)
+    declared = next((each for each in view.resolved.features if each.name == feature), None) if view else None
+    if view is None or declared is None:
+        raise UsageError(f"no view computes {reference} any more, so nothing is known of the events behind it.")
+    return explain_stored(view, declared, key, moment, settings, version)
 
 
 def _full_name(feature: str, names: list[str]) -> str:

@@ -14,7 +14,7 @@ from transformations.engine.base.disk_faults import faults_in_words
 from transformations.engine.base.errors import DataError, UsageError, nearest
 from transformations.engine.base.settings import Settings
 from transformations.insight.values.explained import Row, rows_of_key
-from transformations.insight.values.explanation import Computed, Explained, explain_value
+from transformations.insight.values.explanation import Explained, explain_row
 from transformations.models.batch.personal import is_hashed
 from transformations.models.holding.definitions import references_of
 from transformations.models.log.event_log import EventLog
@@ -36,7 +36,7 @@ class Source:
     """
 
     reference: str
-    key: Mapping[str, object]
+    key: Mapping[str, Value]
     version: int | None
     description: str
     definition: str | None
@@ -102,18 +102,26 @@ def trace(prediction: str, log: EventLog, store: FeatureStore, settings: Setting
         return [_traced(record, replayer, store, settings) for record in found]
 
 
-def explain_feature(found: TracedPrediction, name: str, settings: Settings) -> Iterator[Explained | Computed]:
-    """The raw events, definition, run and row behind each stored feature that a value was made from.
+def explain_feature(found: TracedPrediction, name: str, settings: Settings) -> Iterator[Explained]:
+    """The raw events, definition, run and row behind each stored feature that a value was made from: those of the table
+    version that was served, whatever came late or was corrected since.
 
-    UsageError for a feature that the prediction does not have, and for one that no view of the repository computes.
+    UsageError for a feature that the prediction does not have, for one that no view of the repository computes, and
+    where the record leaves out its key; DataError where that version, or the events that it was made of, are gone.
     """
     feature = next((each for each in found.features if each.name == name), None)
     if feature is None:
         known = [each.name for each in found.features]
         raise UsageError(f"prediction {found.record.id} has no feature {name!r}: {nearest(name, known)}.")
     for source in feature.sources:
-        key = ",".join(f"{column}={value}" for column, value in source.key.items())
-        yield explain_value(source.reference, key, found.record.request_timestamp.isoformat(), {}, settings)
+        if None in source.key.values() or any(map(is_hashed, source.key.values())):
+            raise UsageError(
+                f"prediction {found.record.id} does not hold the key of {source.reference}, which is personal data, so "
+                f"nobody knows the events behind it."
+            )
+        view, _, _ = source.reference.partition(":")
+        until = _loaded_until(found.record, view)
+        yield explain_row(source.reference, source.key, until, source.version, settings)
 
 
 def _traced(record: PredictionRecord, replayer: Replayer, store: FeatureStore, settings: Settings) -> TracedPrediction:
@@ -224,11 +232,16 @@ def _row(
     settings: Settings,
 ) -> Row | None:
     """The stored row that was served: the newest of the key, in the loaded version, as far as it was loaded."""
-    loaded = record.views[view.name].loaded_through
-    until = record.request_timestamp if loaded is None else min(record.request_timestamp, loaded)
+    until = _loaded_until(record, view.name)
     try:
         rows, _ = rows_of_key(view, feature, keys, version, settings)
     except DataError:  # the version is gone: `missing` says so
         return None
     visible = [row for row in rows if row.event_timestamp <= until]
     return visible[-1] if visible else None
+
+
+def _loaded_until(record: PredictionRecord, view: str) -> datetime:
+    """Up to which moment rows of a view were served."""
+    loaded = record.views[view].loaded_through
+    return record.request_timestamp if loaded is None else min(record.request_timestamp, loaded)

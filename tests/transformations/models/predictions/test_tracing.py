@@ -51,6 +51,9 @@ def test_a_prediction_whose_keys_were_hashed_is_traced_without_its_rows(loaded: 
     assert (found.again, found.difference) == ("withheld", "user_id is personal, and not in the record")
     assert {source.row for each in found.features for source in each.sources} == {None}
     assert command("trace", first.id).exit_code == 0
+    told = command("trace", first.id, "--feature", "visits_28d")
+    assert told.exit_code == 2
+    assert "does not hold the key of user_visits:visits_28d" in told.output
 
 
 def test_of_a_feature_that_a_prediction_does_not_have_the_nearest_is_named(loaded: Path) -> None:

@@ -95,7 +95,10 @@ def trace(prediction: str, feature: str | None, as_json: bool) -> None:
         found = trace_prediction(prediction, log, open_store(settings), settings)
         explained = list(explain_feature(found[0], feature, settings)) if feature else []
     if as_json:
-        print_json([{**asdict(each), "record": each.record.model_dump(mode="json")} for each in found])
+        documents = [_as_json(each) for each in found]
+        if feature:
+            documents[0]["explained"] = [asdict(value) for value in explained]
+        print_json(documents)
     else:
         for each in found:
             _say_traced(each)
@@ -160,6 +163,9 @@ def _say(found: Collected) -> None:
     also = "".join(f", {count:,} {word}" for word, count in counts.items() if count)
     waiting = f"; {plural(found.waiting, 'segment')} still written to" if found.waiting else ""
     say(f"{plural(found.records, 'new record')}{also} from {plural(found.segments, 'segment')}{waiting}")
+    if found.reused:
+        first = min(found.reused)
+        say(f"{plural(len(found.reused), 'id')} came with other rows before, {first} say: all of them are kept")
     for each in sorted(found.gone):
         say(f"{each} was given up before it could be pinned: these predictions cannot be computed again")
 
@@ -190,6 +196,11 @@ def _say_traced(found: TracedPrediction) -> None:
     say(f"  today: {_TODAY.get(found.again, found.again)}{f' ({found.difference})' if found.difference else ''}")
     for each in found.missing:
         say(f"    {each} is gone")
+
+
+def _as_json(found: TracedPrediction) -> dict[str, object]:
+    features = [{**asdict(each), "served": each.served.model_dump(mode="json")} for each in found.features]
+    return {**asdict(found), "record": found.record.model_dump(mode="json"), "features": features}
 
 
 def _feature_rows(feature: TracedFeature) -> Iterator[tuple[object, ...]]:
