@@ -10,11 +10,13 @@ two that file at once, at least the one that looks last sees both, so that each 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Sequence, Set
+import json
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence, Set
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -43,23 +45,27 @@ from transformations.models.predictions.segment_reading import (
     segments_in,
 )
 from transformations.models.predictions.segments import SUFFIX, segments_folder
-from transformations.models.records.predictions import PredictionRecord
+from transformations.models.records.predictions import PredictionRecord, Value
 
 _BYTES_AT_ONCE = 64 * 2**20
 _LOCK = ".collect.lock"
+_NAMING = ("id", "role", "event", "keys", "request")
+"""The columns that say which prediction a record is of."""
 
 
 @dataclass(kw_only=True)
 class Collected:
     """What a collection did. records: that are new in the Parquet files. repeats: records of predictions that were
-    recorded before, of which one stays. degraded, unanswered: of the new ones. torn: lines that a crash has cut.
-    unreadable: what this release cannot read, by segment; such segments stay. segments: that went. waiting: that are
-    still written to. gone: versions of tables, as `view@version`, that predictions name and that were given up before
-    they could be pinned. places: the files that changed.
+    recorded before, of which one stays. reused: ids under which other rows came before; the predictions of all of them
+    stay. degraded, unanswered: of the new ones. torn: lines that a crash has cut. unreadable: what this release cannot
+    read, by segment; such segments stay. segments: that went. waiting: that are still written to. gone: versions of
+    tables, as `view@version`, that predictions name and that were given up before they could be pinned. places: the
+    files that changed.
     """
 
     records: int = 0
     repeats: int = 0
+    reused: set[str] = field(default_factory=set)
     degraded: int = 0
     unanswered: int = 0
     torn: int = 0
@@ -72,7 +78,7 @@ class Collected:
     def as_json(self) -> dict[str, object]:
         """All of it, for JSON."""
         places = [asdict(place) for place in sorted(self.places)]
-        return {**vars(self), "gone": sorted(self.gone), "places": places}
+        return {**vars(self), "gone": sorted(self.gone), "reused": sorted(self.reused), "places": places}
 
 
 @faults_in_words()
@@ -166,10 +172,26 @@ def _remove_unnamed(folder: Path) -> None:
 
 @dataclass(frozen=True)
 class _Key:
-    """What is recorded once: the answer to an id, and what each other version said beside it."""
+    """What is recorded once: the answer to an id and row, and what each version said beside it.
+
+    beside: the version, where it spoke in shadow or was asked for by its number. asked: the row's keys and fields.
+    """
 
     id: str
-    shadow: int | None
+    beside: int | None
+    asked: str
+
+    @classmethod
+    def of(cls, version: int, row: Mapping[str, Any]) -> _Key:
+        """Of a record or a row of a file, as a mapping."""
+        is_beside = row["role"] == "shadow" or row["event"] is None
+        asked = {
+            f"{part}.{name}": _text(value)
+            for part in ("keys", "request")
+            for name, value in sorted((row.get(part) or {}).items())
+            if value is not None
+        }
+        return cls(row["id"], version if is_beside else None, json.dumps(asked))
 
 
 @dataclass(frozen=True, order=True)
@@ -202,7 +224,11 @@ def _file(model: str, records: Sequence[PredictionRecord], settings: Settings, f
     days = {day for record in new.values() for day in Place.of(record).near()}
     numbers = numbers_of(places_of(model, settings, days), settings)
     gone: dict[Place, set[_Key]] = {}
-    for key, there in _there_already(new, numbers, settings).items():
+    filed = _there_already(new, numbers, settings)
+    reused = _reused(new.keys() - filed.keys(), filed)
+    for key, there in filed.items():
+        if key not in new:
+            continue
         ranks = [rank for rank, _ in there]
         found.repeats += _rank(new[key]) not in ranks  # else it is the very record that a killed collector has filed
         if min(ranks) <= _rank(new[key]):
@@ -215,18 +241,38 @@ def _file(model: str, records: Sequence[PredictionRecord], settings: Settings, f
         added.setdefault(Place.of(record), []).append(record)
     for place in sorted(added.keys() | gone.keys(), key=lambda place: (place not in added, place)):
         # First what comes, then what goes: killed between the two, the next one finds both.
-        filed = added.get(place, ())
-        changed = _changed(place, filed, gone.get(place, set()), settings)
+        coming = added.get(place, ())
+        changed = _changed(place, coming, gone.get(place, set()), settings)
         numbers[place] = write_place(place, changed, settings, numbers.get(place, 0))
         found.places.add(place)
-        found.records += len(filed)
-        found.degraded += sum(record.degraded for record in filed)
-        found.unanswered += sum(not record.answered for record in filed)
+        found.records += len(coming)
+        found.degraded += sum(record.degraded for record in coming)
+        found.unanswered += sum(not record.answered for record in coming)
+    found.reused |= reused
     return numbers.items() >= numbers_of(places_of(model, settings, days), settings).items()
 
 
 def _key(record: PredictionRecord) -> _Key:
-    return _Key(record.id, record.version if record.role == "shadow" else None)
+    return _Key.of(record.version, {name: getattr(record, name) for name in _NAMING})
+
+
+def _text(value: Value) -> str:
+    """A value as text, the same whatever type the column has that holds it: see `together`."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    return json.dumps(value)
+
+
+def _reused(new: Iterable[_Key], there: Iterable[_Key]) -> set[str]:
+    """The ids of new predictions that stand for other rows, too."""
+    new = [key for key in new if key.beside is None]
+    rows: dict[str, set[str]] = {}
+    for key in (*new, *there):
+        if key.beside is None:
+            rows.setdefault(key.id, set()).add(key.asked)
+    return {key.id for key in new if len(rows[key.id]) > 1}
 
 
 def _rank(record: PredictionRecord) -> _Rank:
@@ -236,15 +282,14 @@ def _rank(record: PredictionRecord) -> _Rank:
 def _there_already(
     new: Collection[_Key], places: Iterable[Place], settings: Settings
 ) -> dict[_Key, list[tuple[_Rank, Place]]]:
-    """Of these predictions the records that are filed, with the place of each."""
+    """The records that are filed under the ids of these predictions, with the place of each."""
     ids = pa.array({key.id for key in new}, pa.string())
     found: dict[_Key, list[tuple[_Rank, Place]]] = {}
     for place in places:
-        table = read_place(place, settings, ["id", "role", "answered", "request_timestamp"])
+        table = read_place(place, settings, [*_NAMING, "answered", "request_timestamp"])
         for row in table.filter(pc.is_in(table["id"], ids)).to_pylist():
-            key = _Key(row["id"], place.version if row["role"] == "shadow" else None)
-            if key in new:
-                found.setdefault(key, []).append((_Rank(not row["answered"], row["request_timestamp"]), place))
+            rank = _Rank(not row["answered"], row["request_timestamp"])
+            found.setdefault(_Key.of(place.version, row), []).append((rank, place))
     return found
 
 
@@ -253,11 +298,7 @@ def _changed(place: Place, added: Sequence[PredictionRecord], gone: Set[_Key], s
     if path_of(place, settings).exists():
         table = read_place(place, settings)
         if gone:
-            keys = map(_Key, table["id"].to_pylist(), _shadows(table, place))
-            table = table.filter(pa.array([key not in gone for key in keys]))
+            named = table.select([name for name in _NAMING if name in table.column_names])
+            table = table.filter(pa.array([_Key.of(place.version, row) not in gone for row in named.to_pylist()]))
         tables.insert(0, table)
     return together(tables)
-
-
-def _shadows(table: pa.Table, place: Place) -> list[int | None]:
-    return [place.version if role == "shadow" else None for role in table["role"].to_pylist()]

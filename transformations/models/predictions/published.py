@@ -77,14 +77,17 @@ def numbers_of(places: Iterable[Place], settings: Settings) -> dict[Place, int]:
 
 
 def read_place(place: Place, settings: Settings, columns: Sequence[str] | None = None) -> pa.Table:
-    """The records of a place; DamagedError where its bytes are not those that were written."""
+    """The records of a place. columns: of which these alone, as far as it has them. DamagedError where its bytes are
+    not those that were written.
+    """
     path = path_of(place, settings)
     if path.is_dir():
         raise DiskError.not_a_file(path)
     try:
+        there = pq.read_schema(path).names
         return pq.read_table(
             path,
-            columns=None if columns is None else list(columns),
+            columns=None if columns is None else [name for name in columns if name in there],
             partitioning=None,
             page_checksum_verification=True,
         )

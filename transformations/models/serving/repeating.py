@@ -44,7 +44,9 @@ def answered_before(model: Followed, asked: Asked, route: Route, settings: Setti
     for segment in reversed(segments_in(segments_folder(settings))):
         with suppress(FileNotFoundError):  # collected in the meantime
             if segment.stat().st_mtime >= oldest:
-                records = [each for each in records_of_request(segment, asked.id or "") if each.model == model.name]
+                said = records_of_request(segment, asked.id or "")
+                # One without an event answered a request that named its version: another endpoint, and its own answer.
+                records = [each for each in said if each.model == model.name and each.event is not None]
         if records:
             break
     rows = {int(record.id.rpartition("-")[2]): record for record in records}

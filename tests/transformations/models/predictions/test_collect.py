@@ -3,6 +3,7 @@
 import os
 import random
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -118,6 +119,47 @@ def test_an_attempt_that_was_given_up_gives_way_to_the_answered_one(
         record(rows, answered=answered)
         collect(settings)
     assert [(each.version, each.score, each.answered) for each in filed(settings)] == [(2, 0.2, True)]
+
+
+@pytest.mark.parametrize("together", [True, False])
+def test_an_id_that_comes_again_with_other_rows_is_another_prediction_and_is_told(
+    settings: Settings, record: Callable[..., None], together: bool
+) -> None:
+    """As careless clients send them: to another worker, or after the five minutes in which a server refuses that."""
+    attempts = [scored("a", request={"price": [price]}, at=NOON + price * SECOND) for price in (1, 2, 1)]
+    told: set[str] = set()
+    for each in attempts:
+        record(each)
+        if not together:
+            told |= collect(settings).reused
+    found = collect(settings)
+    assert told | found.reused == {"a"}
+    assert [(each.id, each.request["price"]) for each in filed(settings)] == [("a", 1), ("a", 2)]
+    assert collect(settings).reused == set()
+
+
+def test_an_id_is_the_same_prediction_whatever_types_its_rows_have_in_the_files(
+    settings: Settings, record: Callable[..., None]
+) -> None:
+    for name, value in (("a", 7), ("b", "de"), ("a", 7), ("c", 2.5), ("a", 7.0)):
+        record(scored(name, request={"asked": [value]}))
+        found = collect(settings)
+        assert found.reused == set()
+    assert [(each.id, each.request["asked"]) for each in filed(settings)] == [("a", "7"), ("b", "de"), ("c", "2.5")]
+
+
+def test_a_version_that_was_asked_for_by_its_number_stands_beside_the_answer(
+    settings: Settings, record: Callable[..., None]
+) -> None:
+    record(scored("a", scores=[0.1]), replace(scored("a", scores=[0.2]), event=None))
+    record(replace(scored("a", version=2, scores=[0.3]), event=None))
+    found = collect(settings)
+    assert [(each.version, each.event, each.score) for each in filed(settings)] == [
+        (1, 3, 0.1),
+        (1, None, 0.2),
+        (2, None, 0.3),
+    ]
+    assert found.reused == set()
 
 
 def test_a_record_that_was_never_answered_is_kept_and_marked(settings: Settings, record: Callable[..., None]) -> None:
